@@ -1,0 +1,17 @@
+// Makes dist/, which is what the npm package ships: Node runs no TypeScript under node_modules.
+
+import { spawnSync } from 'node:child_process'
+import { cpSync, globSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const source = join(root, 'src')
+const output = join(root, 'dist')
+
+rmSync(output, { recursive: true, force: true })
+const compiler = join(root, 'node_modules/.bin/tsc')
+const { status } = spawnSync(compiler, ['--project', join(root, 'scripts/tsconfig.build.json')], { stdio: 'inherit' })
+if (status !== 0) process.exit(1)
+
+for (const file of globSync('**/*.sql', { cwd: source })) cpSync(join(source, file), join(output, file))

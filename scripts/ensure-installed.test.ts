@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+
+interface Packages {
+  readonly [path: string]: object
+}
+
+const manifest = { dependencies: { left: '1.0.0' }, devDependencies: { right: '2.0.0' } }
+const installedPackages: Packages = {
+  'node_modules/left': { version: '1.0.0' },
+  'node_modules/right': { version: '2.0.0', dev: true },
+}
+const lockedPackages: Packages = {
+  '': manifest,
+  ...installedPackages,
+  'node_modules/other-system': { version: '1.0.0', optional: true },
+}
+
+/**
+ * A project with the script, in which everything is installed. npm is a stand-in that notes how it was called: the real
+ * one would need the network, and what it does is not the question here.
+ */
+function project(t: TestContext) {
+  const root = mkdtempSync(join(tmpdir(), 'millrace-install-'))
+  t.after(() => rmSync(root, { recursive: true, force: true }))
+  const write = (path: string, content: object | string) => {
+    mkdirSync(join(root, path, '..'), { recursive: true })
+    writeFileSync(join(root, path), typeof content === 'string' ? content : JSON.stringify(content))
+  }
+  mkdirSync(join(root, 'scripts'))
+  cpSync(new URL('./ensure-installed.mjs', import.meta.url), join(root, 'scripts/ensure-installed.mjs'))
+  write('package.json', manifest)
+  write('package-lock.json', { packages: lockedPackages })
+  write('node_modules/.package-lock.json', { packages: installedPackages })
+  for (const path of Object.keys(installedPackages)) write(`${path}/package.json`, {})
+  write('node_modules/.bin/node', '')
+  write(
+    'npm.mjs',
+    `import { appendFileSync } from 'node:fs'
+    appendFileSync(${JSON.stringify(join(root, 'calls'))}, process.argv.slice(2).join(' ') + '\\n')
+    console.log('added 1 package')
+    process.exitCode = Number(process.env.STAND_IN_EXIT ?? 0)`,
+  )
+
+  const run = (env: Record<string, string> = {}) => {
+    const script = [join(root, 'scripts/ensure-installed.mjs')]
+    const result = spawnSync(process.execPath, script, {
+      encoding: 'utf8',
+      env: { PATH: '', npm_execpath: join(root, 'npm.mjs'), ...env },
+    })
+    const calls = existsSync(join(root, 'calls')) ? readFileSync(join(root, 'calls'), 'utf8').trim() : ''
+    return { ...result, calls }
+  }
+  return { root, write, run }
+}
+
+test('when everything is installed npm is not called and nothing is printed', (t) => {
+  const { run } = project(t)
+  const { status, calls, stdout, stderr } = run()
+  assert.deepEqual([status, calls, stdout, stderr], [0, '', '', ''])
+})
+
+test('npm installs once, quietly, when something is missing or differs', (t) => {
+  const faults: Record<string, (made: ReturnType<typeof project>) => void> = {
+    'nothing is installed': ({ root }) => rmSync(join(root, 'node_modules'), { recursive: true }),
+    'a package is missing': ({ root }) => rmSync(join(root, 'node_modules/left'), { recursive: true }),
+    'another version is installed': ({ write }) => {
+      const packages = { ...installedPackages, 'node_modules/right': { version: '1.9.9' } }
+      write('node_modules/.package-lock.json', { packages })
+    },
+    'package.json wants more': ({ write }) => write('package.json', { ...manifest, dependencies: { left: '1.0.1' } }),
+    'the lock file is broken': ({ write }) => write('package-lock.json', '{'),
+  }
+  for (const [name, make] of Object.entries(faults)) {
+    const made = project(t)
+    make(made)
+    const { status, calls, stdout, stderr } = made.run()
+    assert.deepEqual([status, calls, stdout], [0, 'install --loglevel=error', ''], name)
+    assert.match(stderr, /installing the dependencies \(.+\).*\n.*added 1 package/, name)
+  }
+})
+
+test('development packages are not asked for where npm leaves them out', (t) => {
+  const { root, run } = project(t)
+  rmSync(join(root, 'node_modules/right'), { recursive: true })
+  assert.equal(run({ NODE_ENV: 'production' }).calls, '')
+  assert.equal(run({ npm_config_omit: 'dev' }).calls, '')
+  assert.equal(run().calls, 'install --loglevel=error')
+})
+
+test('a failed install ends with exit code 1 and says so', (t) => {
+  const { root, run } = project(t)
+  rmSync(join(root, 'node_modules'), { recursive: true })
+  const { status, stderr } = run({ STAND_IN_EXIT: '7' })
+  assert.equal(status, 1)
+  assert.match(stderr, /npm install failed; see above/)
+})
+
+test('without the bundled Node the one of the machine is taken when it is new enough', (t) => {
+  const { root, run } = project(t)
+  rmSync(join(root, 'node_modules/.bin/node'))
+  const { status, calls } = run()
+  assert.deepEqual([status, calls], [0, ''])
+})

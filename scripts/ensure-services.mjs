@@ -1,0 +1,55 @@
+// Makes sure that the programs which the tests use are there. Runs before `npm test`.
+//
+// On Debian and as root what is missing is installed; elsewhere one message says what to install. A test is never
+// left out because a program is missing.
+
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+/** A row for each program: its name on the PATH, the Debian package that brings it, and why. */
+const programs = [
+  { name: 'sqlite3', debianPackage: 'sqlite3', usedFor: 'reading the store while the server runs' },
+  { name: 'strace', debianPackage: 'strace', usedFor: 'disk faults: failed flushes, full disks, power loss' },
+]
+
+const say = (/** @type {string} */ text) => process.stderr.write(`${text}\n`)
+
+const missing = programs.filter((program) => !isThere(program))
+if (missing.length > 0) {
+  if (mayInstall()) install(missing)
+  const stillMissing = missing.filter((program) => !isThere(program))
+  if (stillMissing.length > 0) {
+    say('The tests need programs that are not on the PATH:')
+    for (const { name, usedFor } of stillMissing) say(`  ${name} (${usedFor})`)
+    say(`Install them, on Debian with: apt-get install ${stillMissing.map((each) => each.debianPackage).join(' ')}`)
+    process.exit(1)
+  }
+}
+
+function isThere({ name }) {
+  return (process.env.PATH ?? '').split(delimiter).some((directory) => isExecutable(join(directory, name)))
+}
+
+function isExecutable(/** @type {string} */ path) {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function mayInstall() {
+  return process.getuid?.() === 0 && existsSync('/etc/debian_version')
+}
+
+function install(wanted) {
+  const packages = wanted.map(({ debianPackage }) => debianPackage)
+  say(`installing ${packages.join(', ')} with apt-get ...`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  const run = (/** @type {string[]} */ ...args) => spawnSync('apt-get', args, { stdio: ['ignore', 2, 2], env })
+  // A stale list may still do, so a failed update is no reason to stop.
+  run('update', '-qq')
+  run('install', '-y', '-qq', '--no-install-recommends', ...packages)
+}

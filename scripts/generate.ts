@@ -1,0 +1,63 @@
+// Makes src/gen from proto/; with --check only says whether it is as it should be. Needs no network.
+
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const generated = 'src/gen'
+
+try {
+  buf('lint')
+  if (process.argv.includes('--check')) checkGenerated()
+  else buf('generate')
+} catch (error) {
+  console.error((error as Error).message)
+  process.exitCode = 1
+}
+
+function checkGenerated(): void {
+  const differing = compareWithFresh()
+  if (differing.length === 0) return
+  throw new Error([`${generated} is not what proto/ says; run: npm run generate`, ...differing].join('\n'))
+}
+
+/** Generates into an empty directory and compares, file by file. */
+function compareWithFresh(): string[] {
+  const fresh = mkdtempSync(join(tmpdir(), 'millrace-generate-'))
+  try {
+    buf('generate', '--output', fresh)
+    const wanted = filesOf(join(fresh, generated))
+    const present = filesOf(join(root, generated))
+    return [...new Set([...wanted.keys(), ...present.keys()])]
+      .filter((file) => wanted.get(file) !== present.get(file))
+      .map((file) => `  ${join(generated, file)} ${reasonFor(file, wanted, present)}`)
+  } finally {
+    rmSync(fresh, { recursive: true })
+  }
+}
+
+function reasonFor(file: string, wanted: Map<string, string>, present: Map<string, string>): string {
+  if (!present.has(file)) return 'is missing'
+  return wanted.has(file) ? 'differs' : 'is not generated any more'
+}
+
+function filesOf(directory: string): Map<string, string> {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+  return new Map(
+    entries.map((entry) => {
+      const path = join(entry.parentPath, entry.name)
+      return [path.slice(directory.length + 1), readFileSync(path, 'utf8')]
+    }),
+  )
+}
+
+/** buf finds its plugin on the PATH; npm puts it there, a direct call does not. */
+function buf(...args: string[]): void {
+  const binaries = join(root, 'node_modules/.bin')
+  const env = { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH ?? ''}` }
+  const { status, error } = spawnSync('buf', args, { cwd: root, env, stdio: 'inherit' })
+  if (status !== 0) throw new Error(`buf ${args[0]} failed${error === undefined ? '' : `: ${error.message}`}`)
+}
