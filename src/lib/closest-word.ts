@@ -1,0 +1,30 @@
+// Finds what somebody probably meant when a name is not known.
+
+/** The candidate that takes the fewest changed letters to reach, or null when none is near (a third of the letters). */
+export function closestWord(word: string, candidates: Iterable<string>): string | null {
+  let closest: string | null = null
+  let fewest = Math.floor(word.length / 3) + 1
+  for (const candidate of candidates) {
+    const changes = editDistance(word, candidate, fewest)
+    if (changes < fewest) {
+      fewest = changes
+      closest = candidate
+    }
+  }
+  return closest
+}
+
+/** How many letters must be added, removed or replaced (Levenshtein); `limit` when that many or more. */
+function editDistance(from: string, to: string, limit: number): number {
+  if (Math.abs(from.length - to.length) >= limit) return limit
+  let previous = Array.from({ length: to.length + 1 }, (_, index) => index)
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row]
+    for (let column = 1; column <= to.length; column++) {
+      const replaced = previous[column - 1]! + (from[row - 1] === to[column - 1] ? 0 : 1)
+      current.push(Math.min(replaced, previous[column]! + 1, current[column - 1]! + 1))
+    }
+    previous = current
+  }
+  return Math.min(limit, previous[to.length]!)
+}

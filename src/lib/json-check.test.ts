@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict'
+import { isUtf8 } from 'node:buffer'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { checkJson, describeJsonFault, scanJsonValue } from './json-check.ts'
+
+const encode = (text: string) => new TextEncoder().encode(text)
+const check = (text: string) => {
+  const bytes = encode(text)
+  const result = checkJson(bytes, 0, bytes.length)
+  return result === 0 ? 'valid' : describeJsonFault(result, 0)
+}
+
+test('every JSON text that JSON.stringify writes is valid', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 8 }), fc.nat(3), (value, indent) => {
+      const text = JSON.stringify(value, null, indent)
+      // The one thing stringify writes that we refuse on purpose.
+      fc.pre(!text.includes('\\u0000') && !/\\ud[89a-f]/i.test(text))
+      assert.equal(check(text), 'valid')
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('it agrees with JSON.parse on texts with one byte changed', () => {
+  const seeds = ['{"a":[1,-2.5e+3,true,null,"x\\n\\u00e9"],"b":{}}', '[[],{},"",0,-0.1E5,false]', ' "tab\\t" ']
+  fc.assert(
+    fc.property(fc.constantFrom(...seeds), fc.nat(), fc.integer({ min: 1, max: 127 }), (seed, place, byte) => {
+      const bytes = encode(seed)
+      bytes[place % bytes.length] = byte
+      const text = new TextDecoder().decode(bytes)
+      let parses = true
+      try {
+        JSON.parse(text)
+      } catch {
+        parses = false
+      }
+      fc.pre(!/\\u0000|\\ud[89a-f]/i.test(text))
+      assert.equal(check(text) === 'valid', parses, text)
+    }),
+    { numRuns: 3000 },
+  )
+})
+
+test('faults say what and where', () => {
+  assert.match(check('{"a":'), /not valid JSON \(at byte 5\)/)
+  assert.match(check('{"a":"\\u0000"}'), /\\u0000.*\(at byte 6\)/)
+  assert.match(check('"\\ud800"'), /surrogate/)
+  assert.match(check('"\\udc00\\ud800"'), /surrogate/)
+  assert.equal(check('"\\ud83d\\ude00"'), 'valid')
+  assert.match(check(''), /not valid JSON/)
+  assert.match(check('1 2'), /not valid JSON/)
+  assert.match(check('\ufeff1'), /not valid JSON/)
+  assert.equal(check('1e400000'), 'valid')
+})
+
+test('64 levels pass, 65 do not, and brackets are matched by kind at every depth', () => {
+  assert.equal(check('['.repeat(64) + ']'.repeat(64)), 'valid')
+  assert.match(check('['.repeat(65) + ']'.repeat(65)), /deeper than 64/)
+  assert.match(check('['.repeat(1_000_000)), /deeper than 64/)
+  const mixed = '[{"a":'.repeat(32)
+  assert.equal(check(`${mixed}1${'}]'.repeat(32)}`), 'valid')
+  assert.match(check(`${mixed}1${'}]'.repeat(31)}]}`), /not valid JSON/)
+})
+
+test('bytes that are not UTF-8 are named, in names and in strings', () => {
+  for (const bad of [[0xc0, 0xa0], [0xed, 0xa0, 0x80], [0xff], [0xe2, 0x82]]) {
+    const bytes = Uint8Array.from([0x22, ...bad, 0x22])
+    assert.match(describeJsonFault(checkJson(bytes, 0, bytes.length), 0), /UTF-8/)
+  }
+})
+
+test('inside strings exactly the sequences of bytes that are UTF-8 pass', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 5 }), fc.boolean(), (random, high) => {
+      const inside = random
+        .map((byte) => (high ? byte | 0x80 : byte))
+        .filter((byte) => byte >= 0x20 && byte !== 0x22 && byte !== 0x5c)
+      const bytes = Uint8Array.from([0x22, ...inside, 0x22])
+      assert.equal(checkJson(bytes, 0, bytes.length) === 0, isUtf8(bytes))
+    }),
+    { numRuns: 20_000 },
+  )
+  const everyCharacter = Array.from({ length: 0x110000 - 0x80 }, (_, index) => index + 0x80)
+    .filter((point) => point < 0xd800 || point > 0xdfff)
+    .map((point) => String.fromCodePoint(point))
+  assert.equal(check(JSON.stringify(everyCharacter.join(''))), 'valid')
+})
+
+test('a value inside other bytes ends where it ends', () => {
+  const bytes = encode('xx {"a":[1]} ,rest')
+  assert.equal(scanJsonValue(bytes, 2, bytes.length), 12)
+})

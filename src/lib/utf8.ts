@@ -1,0 +1,24 @@
+// Checks of text that has not been decoded.
+
+import { isUtf8 } from 'node:buffer'
+
+/** Why bytes are not text that can be stored everywhere: PostgreSQL's text and jsonb refuse both. */
+export type TextFault = 'nul' | 'utf8'
+
+/** Finds what keeps the bytes from `start` to `end` from being plain UTF-8 text; null when nothing does. */
+export function textFault(bytes: Uint8Array, start: number, end: number): TextFault | null {
+  let bits = 0
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at]!
+    if (byte === 0) return 'nul'
+    bits |= byte
+  }
+  if (bits < 0x80) return null
+  return isUtf8(bytes.subarray(start, end)) ? null : 'utf8'
+}
+
+/** Whether two ranges hold the same bytes. */
+export function sameBytes(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {
+  for (let at = 0; at < length; at++) if (a[aStart + at] !== b[bStart + at]) return false
+  return true
+}
