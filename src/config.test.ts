@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { type Config, ConfigError, describeConfig, loadConfig, settings, warnings } from './config.ts'
+
+const load = (env: Record<string, string>, flags: Record<string, string> = {}) =>
+  loadConfig({ env, flags, cwd: '/srv' })
+
+function problemsOf(env: Record<string, string>, flags: Record<string, string> = {}): Record<string, string> {
+  try {
+    load(env, flags)
+  } catch (error) {
+    assert.ok(error instanceof ConfigError)
+    return Object.fromEntries(error.problems.map(({ variable, message }) => [variable, message]))
+  }
+  return {}
+}
+
+test('without any setting the defaults hold, and the server is on loopback', () => {
+  const config = load({})
+  assert.equal(config.dataDir, '/srv/data')
+  assert.equal(config.host, '127.0.0.1')
+  assert.deepEqual(config.topics, [{ name: 'events', partitions: 1 }])
+  assert.deepEqual(config.roles, ['ingest', 'worker'])
+  assert.deepEqual(config.address, [])
+  assert.equal(config.auth, null)
+  assert.equal(config.maxWaitingBytes, 1024 ** 3)
+  assert.deepEqual(warnings(config), [])
+  assert.ok(Object.isFrozen(config))
+})
+
+test('the environment wins over defaults, and a flag over the environment', () => {
+  const input = { env: { MILLRACE_HTTP_PORT: '1', MILLRACE_GRPC_PORT: '2' }, flags: { grpcPort: '3' }, cwd: '/srv' }
+  const config = loadConfig(input)
+  assert.deepEqual([config.httpPort, config.grpcPort], [1, 3])
+
+  const sources = Object.fromEntries(
+    describeConfig(input).map(({ variable, value, source }) => [variable, [value, source]]),
+  )
+  assert.deepEqual(sources.MILLRACE_HTTP_PORT, ['1', 'environment'])
+  assert.deepEqual(sources.MILLRACE_GRPC_PORT, ['3', 'flag'])
+  assert.deepEqual(sources.MILLRACE_TOPICS, ['events:1', 'default'])
+  assert.deepEqual(sources.MILLRACE_ADDRESS, [null, 'default'])
+})
+
+test('every problem is reported at once, with the name, the bad value, what is allowed and an example', () => {
+  const bad: Record<keyof Config, string> = {
+    dataDir: 'a\0b',
+    host: 'not a host',
+    httpPort: '65536',
+    grpcPort: 'x',
+    address: 'localhost',
+    auth: 'on',
+    topics: 'Orders',
+    roles: 'landing',
+    maxWaitingEvents: '0',
+    maxWaitingBytes: '1GiB',
+    landingMaxEvents: '0',
+    landingMaxWaitMs: '60001',
+    leaseMs: '99',
+    retentionMs: '-1',
+    retentionBytes: '1.5',
+    drainMs: '1e3',
+    durability: 'safe',
+    diskReserveBytes: '1_000',
+    logLevel: 'INFO',
+  }
+  const env = Object.fromEntries(settings.map(({ key, variable }) => [variable, bad[key]]))
+  const problems = problemsOf(env)
+  for (const { key, variable, allowed, example } of settings) {
+    const message = problems[variable] ?? 'no problem'
+    for (const part of [variable, JSON.stringify(bad[key]), allowed, `${variable}=${example}`]) {
+      assert.ok(message.includes(part), `${variable}: ${message} does not say ${part}`)
+    }
+  }
+})
+
+test('a bad flag is named as it was typed', () => {
+  const message = problemsOf({}, { httpPort: 'http' }).MILLRACE_HTTP_PORT ?? ''
+  assert.match(message, /^--http-port \(MILLRACE_HTTP_PORT\) is "http": .*, for example --http-port 8080$/)
+})
+
+test('an empty value is a problem, for it is a variable that somebody forgot to fill', () => {
+  assert.deepEqual(Object.keys(problemsOf({ MILLRACE_DATA_DIR: '', MILLRACE_AUTH: '' })), [
+    'MILLRACE_DATA_DIR',
+    'MILLRACE_AUTH',
+  ])
+})
+
+test('a variable that is not known is a problem that names the closest one', () => {
+  assert.match(problemsOf({ MILLRACE_HTPP_PORT: '1' }).MILLRACE_HTPP_PORT ?? '', /did you mean MILLRACE_HTTP_PORT\?/)
+  assert.match(problemsOf({ MILLRACE_BANANA: '1' }).MILLRACE_BANANA ?? '', /not known.*docs\/config\.md/)
+  assert.deepEqual(problemsOf({ PATH: '/bin', MILLRACE: 'x' }), {})
+})
+
+test('what belongs to another version is refused, not passed over', () => {
+  const problems = problemsOf({
+    MILLRACE_REDIS_URL: 'redis://localhost',
+    MILLRACE_POSTGRES_URL: 'postgres://localhost',
+    MILLRACE_ROLES: 'gateway',
+    MILLRACE_DURABILITY: 'replicated(2)',
+  })
+  for (const [variable, message] of Object.entries(problems))
+    assert.match(message, /not supported by this version/, variable)
+  assert.equal(Object.keys(problems).length, 4)
+})
+
+test('an address that others can reach needs MILLRACE_AUTH=off, and then there is a warning', () => {
+  for (const host of ['0.0.0.0', '::', '192.168.1.7', 'example.org']) {
+    assert.match(problemsOf({ MILLRACE_HOST: host }).MILLRACE_HOST ?? '', /MILLRACE_AUTH=off/)
+    assert.match(warnings(load({ MILLRACE_HOST: host, MILLRACE_AUTH: 'off' }))[0] ?? '', /whoever can reach/)
+  }
+  for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) {
+    assert.deepEqual(warnings(load({ MILLRACE_HOST: host, MILLRACE_AUTH: 'off' })), [])
+  }
+})
+
+test('HTTP and gRPC cannot share a port, unless each takes any free one', () => {
+  assert.match(problemsOf({ MILLRACE_HTTP_PORT: '50051' }).MILLRACE_GRPC_PORT ?? '', /MILLRACE_HTTP_PORT has that port/)
+  assert.equal(load({ MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }).grpcPort, 0)
+})
+
+test('topics have 1 to 1024 partitions, one if nothing is said, and events is always one of them', () => {
+  assert.deepEqual(load({ MILLRACE_TOPICS: 'orders:4, a' }).topics, [
+    { name: 'events', partitions: 1 },
+    { name: 'orders', partitions: 4 },
+    { name: 'a', partitions: 1 },
+  ])
+  assert.deepEqual(load({ MILLRACE_TOPICS: 'events:1024' }).topics, [{ name: 'events', partitions: 1024 }])
+  for (const text of ['a:0', 'a:1025', 'a:', 'a:1:1', ':1', 'a,', 'x'.repeat(65), 'ä', '-a']) {
+    assert.ok('MILLRACE_TOPICS' in problemsOf({ MILLRACE_TOPICS: text }), text)
+  }
+  assert.match(problemsOf({ MILLRACE_TOPICS: 'a,b,a' }).MILLRACE_TOPICS ?? '', /"a" is there twice/)
+})
+
+test('every example and every default is a valid value', () => {
+  for (const { variable, example, default: text, parse } of settings) {
+    for (const value of text === null ? [example] : [example, text])
+      assert.ok('value' in parse(value, '/srv'), variable)
+  }
+})
+
+test('a flag, a variable and a field of Config have the same name', () => {
+  for (const { key, variable, flag } of settings) {
+    const words = flag.slice(2).split('-')
+    assert.equal(variable, `MILLRACE_${words.join('_').toUpperCase()}`)
+    assert.equal(
+      key,
+      words.map((word, index) => (index === 0 ? word : word[0]?.toUpperCase() + word.slice(1))).join(''),
+    )
+  }
+})
+
+test('whatever a variable holds, loading answers with a Config or with problems that name it', () => {
+  const variable = fc.constantFrom(...settings.map((setting) => setting.variable))
+  fc.assert(
+    fc.property(fc.dictionary(variable, fc.string(), { maxKeys: 5 }), (env) => {
+      try {
+        load(env)
+      } catch (error) {
+        assert.ok(error instanceof ConfigError)
+        for (const problem of error.problems) assert.ok(error.message.includes(problem.message))
+      }
+    }),
+    { numRuns: 300 },
+  )
+})

@@ -1,0 +1,253 @@
+// Looks through a producer's message once: where its events are, which may be taken, and what is wrong with the others.
+//
+// Job: every check of an event that needs nothing but the event (names, sizes, text, JSON, time). One bad event never
+// decides over its neighbours.
+// Not its job: topics, room, partitions (ingest/), encoding (record-batch.ts).
+//
+// Runs for every event that comes in, on the thread that serves the sockets: it walks bytes and fills typed arrays that
+// are used again for the next message. A string is made only for an event that is refused.
+
+import type { ErrorCode } from './errors.ts'
+import { MillraceError } from './errors.ts'
+import { isJsonContentType, limits } from './event.ts'
+import { crc32c } from './lib/crc32c.ts'
+import { checkJson, describeJsonFault } from './lib/json-check.ts'
+import { bytesType, FieldWalker } from './lib/protobuf-walk.ts'
+import { sameBytes, textFault } from './lib/utf8.ts'
+import { EventFields, readTimestamp, textOf } from './record-batch.ts'
+
+/** An event that may not be taken. */
+export interface Refusal {
+  readonly index: number
+  readonly id: string
+  readonly code: ErrorCode
+  readonly message: string
+}
+
+/** 0001-01-01 and 9999-12-31T23:59:59: the range of google.protobuf.Timestamp and of RFC 3339. */
+const earliestSeconds = -62_135_596_800
+const latestSeconds = 253_402_300_799
+
+const maxSubjectBytes = 1024
+
+/** Stands in `laneIndexes` for an event that is refused. */
+export const refusedLaneIndex = 255
+
+const laneIndexOfPriority = [1, 2, 1, 0] as const
+
+const jsonContentType = new TextEncoder().encode('application/json')
+
+/** What a scan found. Valid until the next `scan()` of the same scanner, which uses the arrays again. */
+export class MessageScanner {
+  message: Uint8Array = new Uint8Array(0)
+  /** How many events the message has, refused ones included. */
+  count = 0
+  /** Where each event's field begins, with its tag: `starts[i]` to `ends[i]` is a record batch of one event. */
+  starts = new Int32Array(1024)
+  ends = new Int32Array(1024)
+  /** Index into `lanes` of each event, or `refusedLaneIndex`. */
+  laneIndexes = new Uint8Array(1024)
+  /** CRC-32C of each event's key. Only valid where `hasKey` is 1. */
+  keyHashes = new Uint32Array(1024)
+  /** 1 for each event that has a key. */
+  hasKey = new Uint8Array(1024)
+  /** 1 for each event without an id. */
+  lacksId = new Uint8Array(1024)
+  /** Whether any event that may be taken has a key, or lacks an id. */
+  keyed = false
+  idsLacking = false
+  /** The lane of all events when they share one and none is refused, else -1. */
+  commonLaneIndex = -1
+  /** Whether the events stand one behind the other with nothing between. */
+  contiguous = true
+  refusals: Refusal[] = []
+
+  readonly #walker = new FieldWalker()
+  readonly #innerWalker = new FieldWalker()
+  readonly #fields = new EventFields()
+
+  /**
+   * Scans a message whose field 1 is the events; other fields are passed over.
+   * Throws a MillraceError for the message as a whole: `message_too_large`, `too_many_events`, and `invalid_event` when it
+   * is no protobuf message.
+   */
+  scan(message: Uint8Array): this {
+    if (message.length > limits.maxMessageBytes) {
+      throw new MillraceError(
+        'message_too_large',
+        `the message has ${message.length} bytes; the limit is ${limits.maxMessageBytes}: send fewer events in each`,
+      )
+    }
+    this.message = message
+    this.count = 0
+    this.keyed = false
+    this.idsLacking = false
+    this.commonLaneIndex = -1
+    this.contiguous = true
+    this.refusals = []
+    const walker = this.#walker.reset(message, 0, message.length)
+    let previousEnd = -1
+    while (walker.next()) {
+      if (walker.number !== 1 || walker.wireType !== bytesType) continue
+      if (previousEnd >= 0 && walker.fieldStart !== previousEnd) this.contiguous = false
+      previousEnd = walker.valueEnd
+      if (this.count === this.starts.length) this.#grow()
+      this.#take(walker.fieldStart, walker.valueStart, walker.valueEnd)
+    }
+    if (walker.broken) throw new MillraceError('invalid_event', 'the message is not a valid protobuf message')
+    return this
+  }
+
+  #take(fieldStart: number, start: number, end: number): void {
+    const index = this.count++
+    if (index === limits.maxEventsPerMessage) {
+      throw new MillraceError(
+        'too_many_events',
+        `the message has more than ${limits.maxEventsPerMessage} events: send several messages`,
+      )
+    }
+    this.starts[index] = fieldStart
+    this.ends[index] = end
+    const laneIndex = this.#check(index, start, end)
+    this.laneIndexes[index] = laneIndex
+    if (index === 0) this.commonLaneIndex = laneIndex === refusedLaneIndex ? -1 : laneIndex
+    else if (laneIndex !== this.commonLaneIndex) this.commonLaneIndex = -1
+  }
+
+  /** The lane of the event in `start` to `end`, or `refusedLaneIndex`. */
+  #check(index: number, start: number, end: number): number {
+    const fields = this.#fields
+    if (end - start > limits.maxEventBytes) {
+      fields.idStart = fields.idEnd = start
+      return this.#refuse(
+        index,
+        'event_too_large',
+        `the event has ${end - start} bytes; the limit is ${limits.maxEventBytes}`,
+      )
+    }
+    const message = this.message
+    if (!fields.read(message, start, end)) {
+      fields.idStart = fields.idEnd = start
+      return this.#refuse(index, 'invalid_event', 'the event is not a valid protobuf message')
+    }
+    const fault = this.#textFaults() ?? this.#timeFault() ?? this.#attributesFault() ?? this.#dataFault()
+    if (fault !== null) return this.#refuse(index, 'invalid_event', fault)
+    const laneIndex = laneIndexOfPriority[fields.priority]
+    if (laneIndex === undefined) {
+      return this.#refuse(index, 'invalid_event', 'priority is unknown; it is LOW (1), NORMAL (2) or HIGH (3)')
+    }
+    if (fields.keyStart === fields.keyEnd) {
+      this.hasKey[index] = 0
+    } else {
+      this.hasKey[index] = 1
+      this.keyHashes[index] = crc32c(message, fields.keyStart, fields.keyEnd)
+      this.keyed = true
+    }
+    const lacksId = fields.idStart === fields.idEnd
+    this.lacksId[index] = lacksId ? 1 : 0
+    if (lacksId) this.idsLacking = true
+    return laneIndex
+  }
+
+  #refuse(index: number, code: ErrorCode, message: string): number {
+    const { idStart, idEnd } = this.#fields
+    const id = idEnd - idStart > limits.maxNameBytes ? '' : textOf(this.message, idStart, idEnd)
+    this.refusals.push({ index, id, code, message })
+    return refusedLaneIndex
+  }
+
+  #textFaults(): string | null {
+    const fields = this.#fields
+    if (fields.typeStart === fields.typeEnd) return `type is empty; it takes 1 to ${limits.maxNameBytes} bytes`
+    return (
+      this.#textFault('type', fields.typeStart, fields.typeEnd, limits.maxNameBytes) ??
+      this.#textFault('id', fields.idStart, fields.idEnd, limits.maxNameBytes) ??
+      this.#textFault('source', fields.sourceStart, fields.sourceEnd, limits.maxNameBytes) ??
+      this.#textFault('subject', fields.subjectStart, fields.subjectEnd, maxSubjectBytes) ??
+      this.#textFault('data_content_type', fields.contentTypeStart, fields.contentTypeEnd, limits.maxNameBytes) ??
+      this.#textFault('key', fields.keyStart, fields.keyEnd, limits.maxKeyBytes)
+    )
+  }
+
+  #textFault(field: string, start: number, end: number, maxBytes: number): string | null {
+    if (start === end) return null
+    if (end - start > maxBytes) return `${field} has ${end - start} bytes; the limit is ${maxBytes}`
+    switch (textFault(this.message, start, end)) {
+      case null:
+        return null
+      case 'nul':
+        return `${field} has a NUL character`
+      case 'utf8':
+        return `${field} is not valid UTF-8`
+    }
+  }
+
+  #timeFault(): string | null {
+    const fields = this.#fields
+    if (!fields.hasTime) return null
+    const time = readTimestamp(this.message, fields.timeStart, fields.timeEnd, this.#innerWalker)
+    if (time === null) return 'time is not a valid google.protobuf.Timestamp'
+    if (time.seconds < earliestSeconds || time.seconds > latestSeconds) return 'time is not in the years 1 to 9999'
+    if (time.nanos < 0 || time.nanos > 999_999_999) return 'time has nanos outside of 0 to 999999999'
+    return null
+  }
+
+  #attributesFault(): string | null {
+    const fields = this.#fields
+    if (fields.attributeCount === 0) return null
+    if (fields.attributeCount > limits.maxAttributes) {
+      return `attributes has ${fields.attributeCount} entries; the limit is ${limits.maxAttributes}`
+    }
+    for (let index = 0; index < fields.attributeCount; index++) {
+      const fault = this.#attributeFault(fields.attributes[index * 2]!, fields.attributes[index * 2 + 1]!)
+      if (fault !== null) return fault
+    }
+    return null
+  }
+
+  #attributeFault(start: number, end: number): string | null {
+    const walker = this.#innerWalker.reset(this.message, start, end)
+    let named = false
+    while (walker.next()) {
+      if (walker.wireType !== bytesType || (walker.number !== 1 && walker.number !== 2)) continue
+      const part = walker.number === 1 ? 'attributes has a name that' : 'attributes has a value that'
+      if (walker.number === 1) named = walker.valueEnd > walker.valueStart
+      const fault = this.#textFault(part, walker.valueStart, walker.valueEnd, limits.maxAttributeBytes)
+      if (fault !== null) return fault
+    }
+    if (walker.broken) return 'attributes is not a valid map'
+    return named ? null : 'attributes has an entry without a name'
+  }
+
+  #dataFault(): string | null {
+    const fields = this.#fields
+    if (fields.dataStart === fields.dataEnd || !this.#dataIsJson()) return null
+    const result = checkJson(this.message, fields.dataStart, fields.dataEnd)
+    return result === 0 ? null : `data ${describeJsonFault(result, fields.dataStart)}`
+  }
+
+  #dataIsJson(): boolean {
+    const { contentTypeStart, contentTypeEnd } = this.#fields
+    const length = contentTypeEnd - contentTypeStart
+    if (length === 0) return true
+    if (length === jsonContentType.length && sameBytes(this.message, contentTypeStart, jsonContentType, 0, length)) {
+      return true
+    }
+    return isJsonContentType(textOf(this.message, contentTypeStart, contentTypeEnd))
+  }
+
+  #grow(): void {
+    const length = Math.min(this.starts.length * 4, limits.maxEventsPerMessage + 1)
+    this.starts = enlarged(this.starts, new Int32Array(length))
+    this.ends = enlarged(this.ends, new Int32Array(length))
+    this.laneIndexes = enlarged(this.laneIndexes, new Uint8Array(length))
+    this.keyHashes = enlarged(this.keyHashes, new Uint32Array(length))
+    this.hasKey = enlarged(this.hasKey, new Uint8Array(length))
+    this.lacksId = enlarged(this.lacksId, new Uint8Array(length))
+  }
+}
+
+function enlarged<T extends Int32Array | Uint32Array | Uint8Array>(from: T, to: T): T {
+  to.set(from)
+  return to
+}

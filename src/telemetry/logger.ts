@@ -1,0 +1,103 @@
+// The log of the server: one JSON line per thing that happened, on stderr.
+//
+// Job: levels, fields, times, errors with their causes, and what must not get into a log.
+// Not its job: deciding what is worth a line. Nothing logs per event; the hot path counts (metrics.ts).
+
+import { createRequire } from 'node:module'
+import type { Writable } from 'node:stream'
+import { pino } from 'pino'
+import { LogDestination } from './log-destination.ts'
+import { mapTexts, safeLine, visibleControls } from './log-line.ts'
+
+export interface LogMethod {
+  (fields: object, message: string): void
+  (message: string): void
+}
+
+/** Fields are lower-case words with underscores: `request_id`, `trace_id`, `topic`. An error goes under `error`. */
+export interface Logger {
+  readonly trace: LogMethod
+  readonly debug: LogMethod
+  readonly info: LogMethod
+  readonly warn: LogMethod
+  readonly error: LogMethod
+  readonly fatal: LogMethod
+  /** A logger that adds these fields to each line. */
+  child(fields: Readonly<Record<string, unknown>>): Logger
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
+
+export interface ServerLogger extends Logger {
+  /** Lines that could not be written since the start. */
+  readonly linesLost: number
+}
+
+export interface LoggerOptions {
+  readonly level: LogLevel
+  /** In each line. */
+  readonly version: string
+  /** Default: stderr. */
+  readonly destination?: Writable
+  /** Lines for people instead of JSON. Default: when the destination is a terminal and pino-pretty is installed. */
+  readonly pretty?: boolean
+}
+
+/** Fields whose value nobody should read in a log, at any of the first three levels. */
+const secretFields = ['authorization', 'cookie', 'set-cookie', 'password', 'secret', 'token', 'api_key', 'apiKey']
+const censor = '[redacted]'
+
+export function createLogger({ level, version, destination = process.stderr, pretty }: LoggerOptions): ServerLogger {
+  const prettify = (pretty ?? isTerminal(destination)) ? loadPrettifier(isTerminal(destination)) : null
+  const output = new LogDestination(destination, prettify ?? safeLine)
+  const logger = pino(
+    {
+      level,
+      base: { version },
+      messageKey: 'message',
+      errorKey: 'error',
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { error: describeError },
+      redact: { paths: secretFields.flatMap(pathsOf), censor },
+    },
+    output,
+  )
+  return Object.defineProperty(logger, 'linesLost', { get: () => output.linesLost }) as unknown as ServerLogger
+}
+
+function pathsOf(field: string): string[] {
+  return [`["${field}"]`, `*["${field}"]`, `*.*["${field}"]`]
+}
+
+function isTerminal(stream: Writable): boolean {
+  return 'isTTY' in stream && stream.isTTY === true
+}
+
+/** pino-pretty comes with a checkout, not with the installed package; without it the lines are JSON. */
+function loadPrettifier(colorize: boolean): ((line: string) => string) | null {
+  try {
+    const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
+    const options = { colorize, messageKey: 'message', errorLikeObjectKeys: ['error'], ignore: 'version' }
+    const prettify = prettyFactory({ ...options, translateTime: 'SYS:HH:MM:ss.l' })
+    return (line) => prettify(mapTexts(JSON.parse(safeLine(line)), visibleControls))
+  } catch {
+    return null
+  }
+}
+
+const maxCauses = 5
+
+/** An error as fields: what it is, what it says, where it came from and what lies beneath. */
+function describeError(thrown: unknown, depth = 0): unknown {
+  if (!(thrown instanceof Error)) return thrown
+  const { code, field, cause } = thrown as Error & { code?: unknown; field?: unknown }
+  return {
+    type: thrown.constructor.name,
+    code,
+    field,
+    message: thrown.message,
+    stack: thrown.stack,
+    cause: cause === undefined || depth >= maxCauses ? undefined : describeError(cause, depth + 1),
+  }
+}

@@ -1,0 +1,258 @@
+// The numbers behind the metrics: one family per metric, one series per set of label values.
+//
+// Job: count without allocating. A series is found through nested maps, one step per label, so that no key is built;
+// whoever counts often keeps the series that `with` gives. The metrics library reads the numbers at scrape time only.
+// (Its own counters build a key string for each call.)
+
+import type { CounterRow, GaugeRow, HistogramRow, MetricRow } from './metrics-table.ts'
+
+export type Labels<Label extends string> = { readonly [Name in Label]: string }
+
+/** Metrics without labels take no second argument. */
+type LabelArguments<Label extends string> = [Label] extends [never] ? [] : [labels: Labels<Label>]
+
+export interface CounterSeries {
+  add(count: number): void
+  /** For totals that are counted elsewhere and read at scrape time. Must not fall. */
+  set(total: number): void
+}
+
+export interface GaugeSeries {
+  set(value: number): void
+}
+
+export interface HistogramSeries {
+  observe(value: number): void
+}
+
+export interface Counter<Label extends string = never> {
+  add(count: number, ...labels: LabelArguments<Label>): void
+  set(total: number, ...labels: LabelArguments<Label>): void
+  with(labels: Labels<Label>): CounterSeries
+}
+
+/** A series of a gauge exists from the first `set` on: what is not known is not shown as 0. */
+export interface Gauge<Label extends string = never> {
+  set(value: number, ...labels: LabelArguments<Label>): void
+  with(labels: Labels<Label>): GaugeSeries
+}
+
+export interface Histogram<Label extends string = never> {
+  observe(value: number, ...labels: LabelArguments<Label>): void
+  with(labels: Labels<Label>): HistogramSeries
+}
+
+/** One line of the exposition. */
+export interface Sample {
+  readonly metricName: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+/** How many more series there may be. Shared by all families. */
+export interface SeriesBudget {
+  left: number
+}
+
+/** Stands for every label value that came after the bound. */
+export const overflowValue = 'other'
+
+interface Series {
+  readonly labels: Readonly<Record<string, string>>
+  samples(name: string): Sample[]
+}
+
+type SeriesNode<Kind> = Kind | Map<string, SeriesNode<Kind>>
+
+/** Finds and makes the series of one metric, within the budget. */
+class SeriesIndex<Kind extends Series> {
+  readonly #row: MetricRow
+  readonly #budget: SeriesBudget
+  readonly #cost: number
+  readonly #make: (labels: Readonly<Record<string, string>>, overflow: boolean) => Kind
+  readonly #root: Map<string, SeriesNode<Kind>> = new Map()
+  readonly #all: Kind[] = []
+
+  constructor(
+    row: MetricRow,
+    budget: SeriesBudget,
+    make: (labels: Readonly<Record<string, string>>, overflow: boolean) => Kind,
+  ) {
+    this.#row = row
+    this.#budget = budget
+    this.#cost = row.type === 'histogram' ? row.buckets.length + 3 : 1
+    this.#make = make
+  }
+
+  find(labels: Readonly<Record<string, string>>): Kind {
+    return this.#lookUp(labels) ?? this.#add(labels)
+  }
+
+  /** Makes the series whatever the budget says: these were known from the start. */
+  prepare(labels: Readonly<Record<string, string>>): void {
+    if (this.#lookUp(labels) === undefined) this.#insert(labels, false)
+  }
+
+  samples(): Sample[] {
+    return this.#all.flatMap((series) => series.samples(this.#row.name))
+  }
+
+  #lookUp(labels: Readonly<Record<string, string>>): Kind | undefined {
+    let node: SeriesNode<Kind> | undefined = this.#root
+    for (const label of this.#row.labels) {
+      node = (node as Map<string, SeriesNode<Kind>>).get(labels[label] as string)
+      if (node === undefined) return undefined
+    }
+    return node === this.#root ? this.#all[0] : (node as Kind)
+  }
+
+  #add(labels: Readonly<Record<string, string>>): Kind {
+    if (this.#budget.left >= this.#cost) return this.#insert(labels, false)
+    const bounded: Record<string, string> = {}
+    for (const label of this.#row.labels) {
+      const known = this.#row.type === 'gauge' ? [] : (this.#row.known[label] ?? [])
+      const value = labels[label] as string
+      bounded[label] = known.includes(value) ? value : overflowValue
+    }
+    return this.#lookUp(bounded) ?? this.#insert(bounded, true)
+  }
+
+  #insert(labels: Readonly<Record<string, string>>, overflow: boolean): Kind {
+    // A copy in the table's order: the caller's object may have more in it, and may change.
+    const values = Object.fromEntries(this.#row.labels.map((label) => [label, String(labels[label])]))
+    const series = this.#make(values, overflow)
+    this.#all.push(series)
+    if (!overflow) this.#budget.left -= this.#cost
+    let node = this.#root
+    this.#row.labels.forEach((label, depth) => {
+      const value = values[label] as string
+      if (depth === this.#row.labels.length - 1) {
+        node.set(value, series)
+        return
+      }
+      const next = node.get(value) ?? new Map<string, SeriesNode<Kind>>()
+      node.set(value, next)
+      node = next as Map<string, SeriesNode<Kind>>
+    })
+    return series
+  }
+}
+
+class CounterValue implements CounterSeries, Series {
+  readonly labels: Readonly<Record<string, string>>
+  #total = 0
+
+  constructor(labels: Readonly<Record<string, string>>) {
+    this.labels = labels
+  }
+
+  add(count: number): void {
+    this.#total += count
+  }
+
+  set(total: number): void {
+    this.#total = total
+  }
+
+  samples(metricName: string): Sample[] {
+    return [{ metricName, labels: this.labels, value: this.#total }]
+  }
+}
+
+class GaugeValue implements GaugeSeries, Series {
+  readonly labels: Readonly<Record<string, string>>
+  readonly #overflow: boolean
+  #value = Number.NaN
+
+  constructor(labels: Readonly<Record<string, string>>, overflow: boolean) {
+    this.labels = labels
+    this.#overflow = overflow
+  }
+
+  /** Many values share the overflow series; none of them would be true for all, so it stays NaN. */
+  set(value: number): void {
+    if (!this.#overflow) this.#value = value
+  }
+
+  samples(metricName: string): Sample[] {
+    return [{ metricName, labels: this.labels, value: this.#value }]
+  }
+}
+
+class HistogramValue implements HistogramSeries, Series {
+  readonly labels: Readonly<Record<string, string>>
+  readonly #buckets: readonly number[]
+  /** One more than there are buckets: what is above them all. */
+  readonly #counts: Float64Array
+  #sum = 0
+
+  constructor(labels: Readonly<Record<string, string>>, buckets: readonly number[]) {
+    this.labels = labels
+    this.#buckets = buckets
+    this.#counts = new Float64Array(buckets.length + 1)
+  }
+
+  observe(value: number): void {
+    let bucket = 0
+    while (bucket < this.#buckets.length && value > (this.#buckets[bucket] as number)) bucket++
+    this.#counts[bucket] = (this.#counts[bucket] as number) + 1
+    this.#sum += value
+  }
+
+  samples(name: string): Sample[] {
+    const samples: Sample[] = []
+    let count = 0
+    this.#counts.forEach((inBucket, bucket) => {
+      count += inBucket
+      const le = String(this.#buckets[bucket] ?? '+Inf')
+      samples.push({ metricName: `${name}_bucket`, labels: { ...this.labels, le }, value: count })
+    })
+    samples.push({ metricName: `${name}_sum`, labels: this.labels, value: this.#sum })
+    samples.push({ metricName: `${name}_count`, labels: this.labels, value: count })
+    return samples
+  }
+}
+
+/** What a metric without labels is found under. */
+const noLabels = {}
+
+/** A metric: what others count with, and what the scrape reads. */
+export type Family<Handle> = Handle & {
+  readonly row: MetricRow
+  prepare(labels: Readonly<Record<string, string>>): void
+  samples(): Sample[]
+}
+
+export function counterFamily(row: CounterRow, budget: SeriesBudget): Family<Counter<string>> {
+  const index = new SeriesIndex(row, budget, (labels) => new CounterValue(labels))
+  return {
+    row,
+    add: (count, labels: Labels<string> = noLabels) => index.find(labels).add(count),
+    set: (total, labels: Labels<string> = noLabels) => index.find(labels).set(total),
+    with: (labels) => index.find(labels),
+    prepare: (labels) => index.prepare(labels),
+    samples: () => index.samples(),
+  }
+}
+
+export function gaugeFamily(row: GaugeRow, budget: SeriesBudget): Family<Gauge<string>> {
+  const index = new SeriesIndex(row, budget, (labels, overflow) => new GaugeValue(labels, overflow))
+  return {
+    row,
+    set: (value, labels: Labels<string> = noLabels) => index.find(labels).set(value),
+    with: (labels) => index.find(labels),
+    prepare: (labels) => index.prepare(labels),
+    samples: () => index.samples(),
+  }
+}
+
+export function histogramFamily(row: HistogramRow, budget: SeriesBudget): Family<Histogram<string>> {
+  const index = new SeriesIndex(row, budget, (labels) => new HistogramValue(labels, row.buckets))
+  return {
+    row,
+    observe: (value, labels: Labels<string> = noLabels) => index.find(labels).observe(value),
+    with: (labels) => index.find(labels),
+    prepare: (labels) => index.prepare(labels),
+    samples: () => index.samples(),
+  }
+}
