@@ -1,0 +1,132 @@
+// What one group of the group commit changes in the books of the groups: their cursors and ledgers.
+
+import { type DueCursor, UnreadCursor } from './cursor.ts'
+import type { GroupPartition, LedgerChange } from './group-state.ts'
+import type { HeldEntry } from './held-entry.ts'
+import type { LedgerRow } from './log-rows.ts'
+import type { OffsetRange } from './settled-ranges.ts'
+import type { StoredEntry } from './stored-entry.ts'
+import type { CommitRequest } from './thread-protocol.ts'
+
+/** What was admitted into a partition: it waits for each of these. */
+export interface Admitted {
+  readonly parts: readonly GroupPartition[]
+  readonly events: number
+  readonly bytes: number
+}
+
+type BookRows = Pick<
+  CommitRequest,
+  'cursors' | 'ledgers' | 'settledRanges' | 'removedRanges' | 'attempts' | 'removedAttempts' | 'removedEntries'
+>
+
+export class BookPlan {
+  readonly #cursors = new Map<UnreadCursor | DueCursor, GroupPartition>()
+  readonly #changes = new Map<GroupPartition, LedgerChange>()
+  readonly #ledgers = new Map<GroupPartition, LedgerRow>()
+  readonly #settledRanges: CommitRequest['settledRanges'][number][] = []
+  readonly #removedRanges: number[] = []
+  readonly #attempts: CommitRequest['attempts'][number][] = []
+  readonly #removedAttempts: number[] = []
+  readonly #removedEntries: number[] = []
+
+  get isEmpty(): boolean {
+    return this.#cursors.size === 0
+  }
+
+  /** Notes that a cursor has changed, but for what is handed out. */
+  touch(part: GroupPartition, cursor: UnreadCursor | DueCursor): void {
+    this.#cursors.set(cursor, part)
+  }
+
+  /** Settles an entry; the ledger is the caller's to change. */
+  settle(part: GroupPartition, cursor: UnreadCursor | DueCursor, entry: StoredEntry): LedgerChange {
+    cursor.settle(entry.firstOffset, entry.endOffset)
+    if (!(cursor instanceof UnreadCursor)) this.#removedEntries.push(cursor.stream.number, entry.firstOffset)
+    const change = this.#change(part, cursor)
+    change.waitingEvents -= entry.count
+    change.waitingBytes -= entry.byteLength
+    return change
+  }
+
+  /** Counts a stretch that the file does not have as lost. */
+  lose(part: GroupPartition, cursor: UnreadCursor | DueCursor, range: OffsetRange): void {
+    cursor.lose(range)
+    const change = this.#change(part, cursor)
+    change.lost += range.end - range.start
+    change.waitingEvents -= range.end - range.start
+  }
+
+  /** The rows, with what is admitted and handed out by the same group. May be called again with less of both. */
+  rows(admitted: readonly Admitted[], handedOut: readonly HeldEntry[]): BookRows {
+    const cursors = new Map(this.#cursors)
+    for (const { cursor, part } of handedOut) cursors.set(cursor, part)
+    this.#drain(cursors)
+    return {
+      cursors: Array.from(cursors.keys(), (cursor) => cursor.row()),
+      ledgers: this.#ledgerRows(admitted),
+      settledRanges: this.#settledRanges,
+      removedRanges: this.#removedRanges,
+      attempts: this.#attempts,
+      removedAttempts: this.#removedAttempts,
+      removedEntries: this.#removedEntries,
+    }
+  }
+
+  /** The rows of the last call are durable. */
+  committed(): void {
+    for (const [part, row] of this.#ledgers) part.ledger.committed(row)
+    for (const [part, change] of this.#changes) part.group.settledEvents += change.landed + change.dead + change.lost
+  }
+
+  /** The cursors that have settled something. */
+  get cursors(): Iterable<UnreadCursor | DueCursor> {
+    return this.#cursors.keys()
+  }
+
+  #change(part: GroupPartition, cursor: UnreadCursor | DueCursor): LedgerChange {
+    this.touch(part, cursor)
+    let change = this.#changes.get(part)
+    if (change === undefined) {
+      change = noChange()
+      this.#changes.set(part, change)
+    }
+    return change
+  }
+
+  /** Takes the changes over from the cursors, which have forgotten them then. */
+  #drain(cursors: ReadonlyMap<UnreadCursor | DueCursor, GroupPartition>): void {
+    for (const [cursor, { group }] of cursors) {
+      const key = { groupNumber: group.number, stream: cursor.stream.number }
+      const ranges = cursor.takeRangeChanges()
+      for (const { start, end } of ranges.saved) {
+        this.#settledRanges.push({ ...key, firstOffset: start, endOffset: end })
+      }
+      for (const start of ranges.removed) this.#removedRanges.push(key.groupNumber, key.stream, start)
+      const attempts = cursor.takeAttemptChanges()
+      for (const { firstOffset, attempt } of attempts.saved) this.#attempts.push({ ...key, firstOffset, attempt })
+      for (const offset of attempts.removed) this.#removedAttempts.push(key.groupNumber, key.stream, offset)
+    }
+  }
+
+  #ledgerRows(admitted: readonly Admitted[]): LedgerRow[] {
+    const changes = new Map(this.#changes)
+    for (const { parts, events, bytes } of admitted) {
+      for (const part of parts) {
+        const change = changes.get(part) ?? noChange()
+        changes.set(part, {
+          ...change,
+          waitingEvents: change.waitingEvents + events,
+          waitingBytes: change.waitingBytes + bytes,
+        })
+      }
+    }
+    this.#ledgers.clear()
+    for (const [part, change] of changes) this.#ledgers.set(part, part.ledger.rowWith(change))
+    return [...this.#ledgers.values()]
+  }
+}
+
+function noChange(): LedgerChange {
+  return { landed: 0, dead: 0, lost: 0, waitingEvents: 0, waitingBytes: 0 }
+}

@@ -1,0 +1,79 @@
+// One table of the log's books, read and written row by row with the checksum of log-rows.ts.
+
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { LogDamage } from './log-damage.ts'
+import { type ColumnValue, rowChecksum } from './log-rows.ts'
+import { correctRow } from './row-correction.ts'
+import { sqlFile } from './sql-file.ts'
+
+export interface BookTableOptions<Row> {
+  readonly database: DatabaseSync
+  /** The file, for messages. */
+  readonly path: string
+  readonly name: string
+  /** The statement files: one that takes the columns and the checksum, one that gives them under these names. */
+  readonly save: string
+  readonly load: string
+  readonly columns: readonly (keyof Row & string)[]
+}
+
+export class BookTable<Row extends { readonly [K in keyof Row]: ColumnValue }> {
+  readonly #options: BookTableOptions<Row>
+  readonly #save: StatementSync
+  readonly #load: StatementSync
+
+  constructor(options: BookTableOptions<Row>) {
+    this.#options = options
+    this.#save = options.database.prepare(sqlFile(options.save))
+    this.#load = options.database.prepare(sqlFile(options.load))
+  }
+
+  save(row: Row): void {
+    const values = this.#options.columns.map((column): ColumnValue => row[column])
+    this.#save.run(...values, rowChecksum(this.#options.name, values))
+  }
+
+  /** All rows, in the order of the statement. Throws LogDamage when one does not match its checksum. */
+  load(): Row[] {
+    return this.#rows().map((row) => {
+      if (!this.#isSound(row)) {
+        const key = String(row[this.#options.columns[0]!])
+        throw new LogDamage(
+          this.#options.path,
+          `every row of the table ${this.#options.name} to match its checksum`,
+          `one that does not (its ${this.#options.columns[0]} reads ${key})`,
+        )
+      }
+      return row
+    })
+  }
+
+  /** The rows that match their checksum, or do so with one bit given back. */
+  salvage(): Row[] {
+    const { name, columns } = this.#options
+    return this.#rows().flatMap((row) => {
+      const values = correctRow(
+        name,
+        columns.map((column): ColumnValue => row[column]),
+        row.crc,
+      )
+      if (values === null) return []
+      return [Object.fromEntries(columns.map((column, index) => [column, values[index]])) as unknown as Row]
+    })
+  }
+
+  #rows(): (Row & { crc: number })[] {
+    try {
+      return this.#load.all() as unknown as (Row & { crc: number })[]
+    } catch (thrown) {
+      // A flipped high bit makes an integer beyond 2^53, which node:sqlite does not read.
+      if ((thrown as { code?: unknown }).code !== 'ERR_OUT_OF_RANGE') throw thrown
+      throw new LogDamage(this.#options.path, `numbers below 2^53 in the table ${this.#options.name}`, 'a larger one')
+    }
+  }
+
+  #isSound(row: Row & { crc: number }): boolean {
+    const values = this.#options.columns.map((column): ColumnValue => row[column])
+    return row.crc === rowChecksum(this.#options.name, values)
+  }
+}

@@ -1,0 +1,248 @@
+// One group of the group commit: appends, settlements, give-backs, hand-outs and a step of trimming that become durable
+// in one transaction.
+//
+// What it settles and hands out is in the cursors as soon as it is planned, and certain to be committed, or the log has
+// failed. What it appends is only planned until the commit, because a full disk may refuse it: then the appends are taken
+// out, with the deliveries of their entries, and the rest is committed without them.
+
+import type { Outcome, Trimmed } from '../event-log.ts'
+import { type Admitted, BookPlan } from './book-plan.ts'
+import { type DueCursor, UnreadCursor } from './cursor.ts'
+import { EntryPlan } from './entry-plan.ts'
+import type { GroupPartition } from './group-state.ts'
+import type { HeldEntry } from './held-entry.ts'
+import type { LogState, MissingStretch, PartitionState } from './log-state.ts'
+import type { PendingAppend } from './pending-append.ts'
+import { ProducerPlan } from './producer-plan.ts'
+import type { OffsetRange } from './settled-ranges.ts'
+import type { StreamState } from './stream-state.ts'
+import { type CommitReply, type CommitRequest, emptyRequest } from './thread-protocol.ts'
+import type { Waiter } from './waiter.ts'
+
+/** What a consumer finishes with one call. */
+export interface Settlement {
+  readonly held: readonly HeldEntry[]
+  /** For each held entry. */
+  readonly outcomes: readonly Outcome[]
+  resolve(): void
+  reject(reason: unknown): void
+}
+
+export interface GiveBack {
+  readonly held: readonly HeldEntry[]
+  resolve(): void
+  reject(reason: unknown): void
+}
+
+/** What one waiter gets. */
+export interface HandOut {
+  readonly waiter: Waiter
+  held: readonly HeldEntry[]
+  /** Called when nothing is left of it: the waiter waits on. */
+  release(): void
+}
+
+/** A step of trimming. */
+export interface TrimRequest {
+  readonly stream: StreamState
+  /** All groups have settled everything below. */
+  readonly settledBelow: number
+  readonly keepSinceMicros: number
+  readonly maxBytes: number
+  resolve(trimmed: Trimmed & { readonly more: boolean }): void
+  reject(reason: unknown): void
+}
+
+/** What a commit has stored for producers. */
+export interface Appends {
+  readonly appends: number
+  readonly entries: number
+  readonly events: number
+  readonly bytes: number
+}
+
+export class CommitPlan {
+  readonly #state: LogState
+  readonly #entries = new EntryPlan()
+  readonly #books = new BookPlan()
+  readonly #producers: ProducerPlan
+  readonly #settlements: Settlement[] = []
+  readonly #giveBacks: GiveBack[] = []
+  #handOuts: HandOut[] = []
+  #trim: TrimRequest | null = null
+
+  constructor(state: LogState) {
+    this.#state = state
+    this.#producers = new ProducerPlan(state.producers)
+  }
+
+  get isEmpty(): boolean {
+    const nothing = this.#entries.size === 0 && this.#handOuts.length === 0
+    return nothing && this.#books.isEmpty && this.#trim === null
+  }
+
+  get appends(): Appends {
+    const { appends, size, appendedBytes } = this.#entries
+    const events = appends.reduce((sum, append) => sum + append.events, 0)
+    return { appends: appends.length, entries: size, events, bytes: appendedBytes }
+  }
+
+  append(append: PendingAppend): void {
+    this.#entries.append(append)
+    const { message, stream } = append
+    if (message !== null) this.#producers.note(message.producer, message.sequence, stream.number)
+  }
+
+  settle(settlement: Settlement): void {
+    this.#settlements.push(settlement)
+    settlement.held.forEach(({ part, cursor, entry }, index) => {
+      const { landed, dead, again = [] } = settlement.outcomes[index]!
+      const change = this.#books.settle(part, cursor, entry)
+      change.landed += landed
+      change.dead += dead
+      for (const { batch, attempt, dueAtMs } of again) {
+        const originOffset = entry.again?.originOffset ?? entry.firstOffset
+        this.#entries.appendAgain(part.own[cursor.stream.name.lane], batch, { attempt, dueAtMs, originOffset })
+        change.waitingEvents += batch.count
+        change.waitingBytes += batch.bytes.length
+      }
+    })
+  }
+
+  giveBack(giveBack: GiveBack): void {
+    this.#giveBacks.push(giveBack)
+    for (const held of giveBack.held) {
+      held.giveBack()
+      this.#books.touch(held.part, held.cursor)
+    }
+  }
+
+  handOut(handOut: HandOut): void {
+    this.#handOuts.push(handOut)
+  }
+
+  /** Counts what is missing from groups' own streams as lost. */
+  loseMissing(missing: readonly MissingStretch[]): void {
+    for (const { part, cursor, range } of missing) this.lose(part, cursor, range)
+  }
+
+  /** Counts a stretch that the file does not have as lost for the group. */
+  lose(part: GroupPartition, cursor: UnreadCursor | DueCursor, range: OffsetRange): void {
+    this.#books.lose(part, cursor, range)
+  }
+
+  trim(request: TrimRequest): void {
+    this.#trim = request
+  }
+
+  /** The transaction, as it stands now. Its `bytes` are to be transferred. */
+  encode(): CommitRequest {
+    const lastAppendNumber = this.#state.lastAppendNumber + this.#entries.size
+    const { producers, removedProducers, count } = this.#producers.rows(lastAppendNumber)
+    const trim = this.#trim
+    return {
+      ...emptyRequest(),
+      ...this.#entries.pack(this.#state.lastAppendNumber + 1),
+      ...this.#books.rows(
+        this.#admitted(),
+        this.#handOuts.flatMap(({ held }) => held),
+      ),
+      refusableBytes: this.#entries.appendedBytes,
+      log: this.#entries.size === 0 ? null : this.#state.row(lastAppendNumber, count),
+      streams: Array.from(this.#entries.streams(), (stream) => stream.row()),
+      producers,
+      removedProducers,
+      trim:
+        trim === null
+          ? null
+          : {
+              stream: trim.stream.row(),
+              settledBelow: trim.settledBelow,
+              keepSinceMicros: trim.keepSinceMicros,
+              maxBytes: trim.maxBytes,
+            },
+    }
+  }
+
+  /** Takes out what the disk has no room for. */
+  refuseAppends(reason: unknown): void {
+    const appends = this.#entries.dropAppends()
+    this.#producers.drop()
+    for (const handOut of this.#handOuts) {
+      for (const { cursor, isPlanned } of handOut.held) {
+        if (isPlanned && cursor instanceof UnreadCursor) cursor.forgetPlanned()
+      }
+      handOut.held = handOut.held.filter((held) => !held.isPlanned)
+    }
+    for (const handOut of this.#handOuts) if (handOut.held.length === 0) handOut.release()
+    this.#handOuts = this.#handOuts.filter((handOut) => handOut.held.length > 0)
+    for (const append of appends) {
+      append.refuse(reason)
+      if (append.message !== null) this.#state.producers.releaseUnused(append.message.producer)
+    }
+  }
+
+  /** Makes everything count and tells everybody, because it is durable. */
+  committed(reply: CommitReply): void {
+    this.#state.lastAppendNumber += this.#entries.size
+    this.#entries.committed(reply.bytes)
+    this.#books.committed()
+    this.#producers.committed()
+    // Before anything is forgotten for lack of memory: the deliveries hold their bytes now.
+    for (const handOut of this.#handOuts) this.#deliver(handOut)
+    this.#entries.remember(this.#state.recent)
+    this.#forgetSettled()
+    for (const append of this.#entries.appends) append.accept(this.#state.epoch)
+    for (const finished of [...this.#settlements, ...this.#giveBacks]) {
+      for (const { part, entry } of finished.held) part.group.inFlightEvents -= entry.count
+      finished.resolve()
+    }
+    if (this.#trim !== null && reply.trimmed !== null) {
+      const { trimmedBelow, trimmedByte, ...trimmed } = reply.trimmed
+      this.#trim.stream.trimmedBelow = trimmedBelow
+      this.#trim.stream.trimmedByte = trimmedByte
+      this.#trim.resolve(trimmed)
+    }
+  }
+
+  /** Tells everybody that the outcome is unknown. */
+  failed(reason: unknown): void {
+    for (const append of this.#entries.appends) append.refuse(reason)
+    for (const finished of [...this.#settlements, ...this.#giveBacks]) finished.reject(reason)
+    for (const { waiter } of this.#handOuts) waiter.fail(reason)
+    this.#trim?.reject(reason)
+  }
+
+  #deliver(handOut: HandOut): void {
+    for (const held of handOut.held) {
+      held.takeBytes()
+      held.part.group.inFlightEvents += held.entry.count
+    }
+    handOut.waiter.receive(handOut.held)
+  }
+
+  #admitted(): Admitted[] {
+    const totals = new Map<PartitionState, { events: number; bytes: number }>()
+    for (const { partition, events, bytes } of this.#entries.appends) {
+      const total = totals.get(partition)
+      if (total === undefined) totals.set(partition, { events, bytes })
+      else {
+        total.events += events
+        total.bytes += bytes
+      }
+    }
+    return Array.from(totals, ([{ topic, number }, total]) => ({
+      parts: Array.from(topic.groups.values(), (group) => group.partitions[number]!),
+      ...total,
+    }))
+  }
+
+  /** Lets go of the memory of entries that every group has settled. */
+  #forgetSettled(): void {
+    for (const cursor of this.#books.cursors) {
+      if (!(cursor instanceof UnreadCursor)) continue
+      const { tail, name } = cursor.stream
+      this.#state.recent.dropBelow(tail, this.#state.settledByAllBelow(name))
+    }
+  }
+}

@@ -1,0 +1,74 @@
+// Tells how the log is: the durable facts, an audit of them, and what is in consumers' hands.
+//
+// The audit walks the unsettled entries some at a time, so that commits go on between; what is settled meanwhile stays in
+// the file until the walk is over (trimming and walking take turns), so it counts what the facts say.
+
+import type { GroupDescription, LogDescription, TopicDescription } from '../event-log.ts'
+import type { GroupState } from './group-state.ts'
+import type { LogState, TopicState } from './log-state.ts'
+import type { DurableFacts, LogThread } from './thread-protocol.ts'
+
+/** How many entries one step of the audit looks at: some milliseconds of the thread that commits. */
+const entriesPerStep = 20_000
+
+export async function describeLog(thread: LogThread, state: LogState): Promise<LogDescription> {
+  const facts = await thread.call('describe', null)
+  const inFlight = new Map(state.groups.map((group) => [group.number, group.inFlightEvents]))
+  const audited = await audit(thread, facts)
+  const describeGroup = (group: GroupState): GroupDescription => ({
+    name: group.name,
+    ...countTerms(facts, group.number),
+    inFlight: inFlight.get(group.number) ?? 0,
+    oldestWaitingMicros: facts.oldestWaitingMicros.get(group.number) ?? null,
+    paused: null,
+    auditedWaiting: audited.get(group.number) ?? 0,
+  })
+  const describeTopic = (topic: TopicState): TopicDescription => ({
+    name: topic.name,
+    partitions: topic.partitions.length,
+    groups: Array.from(topic.groups.values(), describeGroup),
+  })
+  return {
+    driver: 'embedded',
+    epoch: facts.log.epoch,
+    durability: 'disk',
+    topics: Array.from(state.topics.values(), describeTopic),
+  }
+}
+
+/** Group number → unsettled events found. */
+async function audit(thread: LogThread, facts: DurableFacts): Promise<ReadonlyMap<number, number>> {
+  const events = new Map(facts.auditedOwnEvents)
+  for (let stretches = facts.toAudit; stretches.length > 0; ) {
+    const reply = await thread.call('audit', { stretches, maxEntries: entriesPerStep })
+    for (const [group, found] of reply.events) events.set(group, (events.get(group) ?? 0) + found)
+    stretches = reply.rest
+  }
+  return events
+}
+
+type Terms = Pick<GroupDescription, 'accepted' | 'reopened' | 'waiting' | 'landed' | 'dead' | 'lost' | 'skipped'>
+
+function countTerms({ streams, cursors, ledgers }: DurableFacts, groupNumber: number): Terms {
+  const nextOffsetOf = new Map(
+    streams.filter((row) => row.groupNumber === 0).map((row) => [row.stream, row.nextOffset]),
+  )
+  let accepted = 0
+  for (const cursor of cursors) {
+    // What a group's own stream holds was accepted before.
+    if (cursor.groupNumber === groupNumber) {
+      accepted += (nextOffsetOf.get(cursor.stream) ?? cursor.startOffset) - cursor.startOffset
+    }
+  }
+  const terms = { accepted, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, skipped: 0 }
+  for (const row of ledgers) {
+    if (row.groupNumber !== groupNumber) continue
+    terms.reopened += row.reopened
+    terms.waiting += row.waitingEvents
+    terms.landed += row.landed
+    terms.dead += row.dead
+    terms.lost += row.lost
+    terms.skipped += row.skipped
+  }
+  return terms
+}

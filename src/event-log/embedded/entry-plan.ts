@@ -1,0 +1,154 @@
+// The entries that one group of the group commit stores: how appends are joined into entries, where they stand, and how
+// their bytes go to the thread and come back.
+//
+// The bytes are copied once, into one buffer that moves to the thread, and moves back when they are durable: from then on
+// the entries in memory and the deliveries are views of it.
+
+import { limits } from '../../event.ts'
+import type { RecordBatch } from '../../record-batch.ts'
+import type { DueCursor } from './cursor.ts'
+import type { PendingAppend } from './pending-append.ts'
+import type { RecentEntries } from './recent-entries.ts'
+import { type ComesAgain, StoredEntry } from './stored-entry.ts'
+import type { StreamState } from './stream-state.ts'
+import { entryFields } from './thread-protocol.ts'
+
+interface PlannedEntry {
+  readonly stream: StreamState
+  readonly entry: StoredEntry
+  /** In a group's own stream: its cursor. */
+  readonly own: DueCursor | null
+  /** Whether some group may read it soon. */
+  readonly isWanted: boolean
+}
+
+export class EntryPlan {
+  #appends: PendingAppend[] = []
+  #entries: PlannedEntry[] = []
+
+  get appends(): readonly PendingAppend[] {
+    return this.#appends
+  }
+
+  /** How many entries. */
+  get size(): number {
+    return this.#entries.length
+  }
+
+  /** How many bytes the appends have; what must come again is not counted. */
+  get appendedBytes(): number {
+    return this.#appends.reduce((sum, append) => sum + append.bytes, 0)
+  }
+
+  /** Adds an append; its batches are joined to what the group has for the stream already, up to an entry's limits. */
+  append(append: PendingAppend): void {
+    this.#appends.push(append)
+    const { stream } = append
+    const plan = stream.ensurePlan()
+    for (const batch of append.batches) {
+      append.offsets.push(plan.nextOffset)
+      const last = plan.entries[plan.entries.length - 1]
+      if (last !== undefined && canJoin(last, batch)) {
+        last.join(batch)
+        plan.nextOffset += batch.count
+        plan.nextByte += batch.bytes.length
+      } else {
+        this.#add({ stream, own: null, isWanted: append.partition.topic.groups.size > 0 }, batch, null)
+      }
+    }
+  }
+
+  /** Adds an entry to a group's own stream. */
+  appendAgain(own: DueCursor, batch: RecordBatch, again: ComesAgain): void {
+    this.#add({ stream: own.stream, own, isWanted: false }, batch, again)
+  }
+
+  /** The streams that grow. */
+  streams(): Set<StreamState> {
+    return new Set(this.#entries.map(({ stream }) => stream))
+  }
+
+  /** Everything as the thread needs it. */
+  pack(firstAppendNumber: number): { bytes: ArrayBuffer; entries: Float64Array } {
+    const byteLength = this.#entries.reduce((sum, { entry }) => sum + entry.byteLength, 0)
+    // Not from Node's pool: it is transferred.
+    const bytes = Buffer.allocUnsafeSlow(byteLength)
+    const numbers = new Float64Array(this.#entries.length * entryFields)
+    let at = 0
+    let row = 0
+    let appendNumber = firstAppendNumber
+    for (const { stream, entry } of this.#entries) {
+      numbers[row] = appendNumber++
+      numbers[row + 1] = stream.number
+      numbers[row + 2] = entry.firstOffset
+      numbers[row + 3] = entry.count
+      numbers[row + 4] = entry.startByte
+      numbers[row + 5] = entry.receivedAtMicros
+      numbers[row + 6] = entry.again?.attempt ?? -1
+      numbers[row + 7] = entry.again?.dueAtMs ?? -1
+      numbers[row + 8] = entry.again?.originOffset ?? -1
+      numbers[row + 9] = entry.byteLength
+      row += entryFields
+      for (const piece of entry.pieces ?? []) {
+        bytes.set(piece, at)
+        at += piece.length
+      }
+    }
+    return { bytes: bytes.buffer as ArrayBuffer, entries: numbers }
+  }
+
+  /** Takes the appends out again, and answers them. */
+  dropAppends(): readonly PendingAppend[] {
+    const dropped = this.#appends
+    this.#appends = []
+    this.#entries = this.#entries.filter(({ own }) => own !== null)
+    for (const { stream, offsets } of dropped) {
+      stream.plan = null
+      offsets.length = 0
+    }
+    return dropped
+  }
+
+  /** The entries are durable: the streams have grown, and the bytes can be handed out. */
+  committed(bytes: ArrayBuffer): void {
+    let at = 0
+    for (const { entry } of this.#entries) {
+      entry.bytes = new Uint8Array(bytes, at, entry.byteLength)
+      entry.pieces = null
+      at += entry.byteLength
+    }
+    for (const stream of this.streams()) {
+      stream.nextOffset = stream.plan!.nextOffset
+      stream.nextByte = stream.plan!.nextByte
+      stream.plan = null
+    }
+  }
+
+  /** Keeps what was committed in memory, as long as there is room. */
+  remember(recent: RecentEntries): void {
+    for (const { stream, entry, own, isWanted } of this.#entries) {
+      if (isWanted) {
+        recent.add(stream.tail, entry)
+      } else {
+        entry.bytes = null
+        own?.due.push({ dueAtMs: entry.again?.dueAtMs ?? 0, offset: entry.firstOffset, count: entry.count })
+      }
+    }
+  }
+
+  #add(place: Omit<PlannedEntry, 'entry'>, batch: RecordBatch, again: ComesAgain | null): void {
+    const plan = place.stream.ensurePlan()
+    const entry = new StoredEntry(plan.nextOffset, plan.nextByte, again)
+    entry.join(batch)
+    plan.entries.push(entry)
+    plan.nextOffset += batch.count
+    plan.nextByte += batch.bytes.length
+    this.#entries.push({ ...place, entry })
+  }
+}
+
+function canJoin(entry: StoredEntry, batch: RecordBatch): boolean {
+  return (
+    entry.count + batch.count <= limits.maxEntryEvents && entry.byteLength + batch.bytes.length <= limits.maxEntryBytes
+  )
+}

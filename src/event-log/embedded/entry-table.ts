@@ -1,0 +1,203 @@
+// Entries in log.db: stored with a CRC-32C over their fields and bytes, and checked with it whenever they are read.
+//
+// The index leads to them, and one flipped bit in it can hide many that are sound in the table. So before an entry is
+// taken for damaged, or a stretch for missing, the table itself is looked at: when it has what the index has not, the file
+// is damaged, and a repair brings everything back.
+
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { EntryChecksum } from './entry-checksum.ts'
+import { LogDamage } from './log-damage.ts'
+import type { OffsetRange } from './settled-ranges.ts'
+import { sqlFile } from './sql-file.ts'
+import { type EntriesRead, entryFields } from './thread-protocol.ts'
+
+/** A row of read-entries.sql. */
+type EntryColumns = [number, number, number, number, number, number, number, number, number, Uint8Array | null]
+
+interface EntryPlace {
+  readonly firstOffset: number
+  readonly count: number
+}
+
+export class EntryTable {
+  readonly #path: string
+  readonly #insert: StatementSync
+  readonly #read: StatementSync
+  readonly #remove: StatementSync
+  readonly #fields: StatementSync
+  readonly #find: StatementSync
+  readonly #before: StatementSync
+  readonly #checksum = new EntryChecksum()
+
+  /** @param path the file, for messages. */
+  constructor(database: DatabaseSync, path: string) {
+    this.#path = path
+    this.#insert = database.prepare(sqlFile('insert-entry'))
+    this.#read = database.prepare(sqlFile('read-entries'))
+    this.#read.setReturnArrays(true)
+    this.#remove = database.prepare(sqlFile('remove-entry'))
+    this.#fields = database.prepare(sqlFile('entry-fields'))
+    this.#fields.setReturnArrays(true)
+    this.#find = database.prepare(sqlFile('find-in-table'))
+    this.#before = database.prepare(sqlFile('append-number-before'))
+  }
+
+  /** Stores entries: their numbers as in CommitRequest, their bytes one behind the other. */
+  insert(entries: Float64Array, allBytes: ArrayBuffer): void {
+    let at = 0
+    for (let row = 0; row < entries.length; row += entryFields) {
+      const length = entries[row + 9]!
+      const bytes = new Uint8Array(allBytes, at, length)
+      at += length
+      const attempt = entries[row + 6]!
+      this.#insert.run(
+        entries[row]!,
+        entries[row + 1]!,
+        entries[row + 2]!,
+        entries[row + 3]!,
+        entries[row + 4]!,
+        entries[row + 5]!,
+        attempt < 0 ? null : attempt,
+        attempt < 0 ? null : entries[row + 7]!,
+        attempt < 0 ? null : entries[row + 8]!,
+        this.#checksum.of(entries.subarray(row, row + 9), bytes),
+        bytes,
+      )
+    }
+  }
+
+  /** Removes an entry of a group's own stream. */
+  remove(stream: number, firstOffset: number): void {
+    this.#remove.run(stream, firstOffset)
+  }
+
+  /**
+   * Reads a stream from an offset on until about `maxBytes` are read, at least one entry. Entries come in order and do not
+   * overlap; what is missing between them is missing in the file.
+   */
+  readPage(stream: number, from: number, to: number, maxBytes: number): EntriesRead {
+    const found = new FoundEntries()
+    let through = from
+    let lastAppendNumber: number | null = null
+    for (const row of this.#rows(stream, from, to)) {
+      if (found.isEnough(maxBytes)) return found.reply(through)
+      const [appendNumber, firstOffset, count] = row
+      this.checkPlace(stream, { firstOffset, count }, through, to)
+      if (firstOffset > through) {
+        this.confirmHole(stream, { start: through, end: firstOffset }, lastAppendNumber, appendNumber)
+      }
+      found.add(row, this.#isSound(stream, row))
+      through = firstOffset + count
+      lastAppendNumber = appendNumber
+    }
+    if (through < to) this.confirmHole(stream, { start: through, end: to }, lastAppendNumber)
+    return found.reply(to)
+  }
+
+  /** Reads the entries that begin at these offsets until about `maxBytes` are read, at least one. */
+  readEach(stream: number, offsets: readonly number[], maxBytes: number): EntriesRead {
+    const found = new FoundEntries()
+    let looked = 0
+    for (const offset of offsets) {
+      if (found.isEnough(maxBytes)) break
+      looked++
+      let isThere = false
+      for (const row of this.#rows(stream, offset, offset + 1)) {
+        found.add(row, this.#isSound(stream, row))
+        isThere = true
+      }
+      if (!isThere) this.confirmHole(stream, { start: offset, end: offset + 1 }, null)
+    }
+    return found.reply(looked)
+  }
+
+  /** Every entry of a stream, each read and checked, without its bytes. */
+  *walk(stream: number, from: number, to: number): Generator<{ count: number; byteLength: number; isSound: boolean }> {
+    for (const row of this.#rows(stream, from, to)) {
+      yield { count: row[2], byteLength: row[9]?.length ?? 0, isSound: this.#isSound(stream, row) }
+    }
+  }
+
+  /**
+   * Throws LogDamage when the table has an entry of the stream in a stretch where the index leads to none.
+   * @param after the append number of the entry before the stretch, where it is known.
+   * @param before the append number of the entry behind it, where there is one.
+   */
+  confirmHole(
+    stream: number,
+    { start, end }: OffsetRange,
+    after: number | null,
+    before = Number.MAX_SAFE_INTEGER,
+  ): void {
+    const from = after ?? (this.#before.get(stream, start) as { appendNumber: number } | undefined)?.appendNumber ?? 0
+    const hidden = this.#find.get(from, before, stream, start, end)
+    if (hidden === undefined) return
+    throw this.#indexDamage(`an index of every entry`, `entry ${hidden.appendNumber} missing from it`)
+  }
+
+  /** Throws LogDamage when an entry does not lie between two offsets. */
+  checkPlace(stream: number, { firstOffset, count }: EntryPlace, from: number, to: number): void {
+    const isPlace = Number.isSafeInteger(firstOffset) && Number.isSafeInteger(count) && count >= 1
+    if (isPlace && firstOffset >= from && firstOffset + count <= to) return
+    throw this.#indexDamage(
+      `entries of stream ${stream} one behind the other, from ${from} to ${to}`,
+      `one of ${count} events at ${firstOffset}`,
+    )
+  }
+
+  #rows(stream: number, from: number, to: number): Iterable<EntryColumns> {
+    return this.#read.iterate(stream, from, to) as unknown as Iterable<EntryColumns>
+  }
+
+  /** Whether the entry matches its checksum. Throws LogDamage when only what the index says of it does not. */
+  #isSound(stream: number, row: EntryColumns): boolean {
+    const [appendNumber, firstOffset, count, startByte, receivedAt, attempt, dueAt, origin, crc, bytes] = row
+    const fields = [appendNumber, stream, firstOffset, count, startByte, receivedAt, attempt, dueAt, origin]
+    if (bytes instanceof Uint8Array && crc === this.#checksum.of(fields, bytes)) return true
+    const inTable = this.#fields.get(appendNumber) as unknown as (number | Uint8Array | null)[] | undefined
+    if (inTable === undefined) return false
+    const [tableCrc, tableBytes] = inTable.slice(9)
+    if (
+      tableBytes instanceof Uint8Array &&
+      this.#checksum.of(inTable.slice(0, 9) as number[], tableBytes) === tableCrc
+    ) {
+      throw this.#indexDamage(`entry ${appendNumber} in its place in the index`, `${count} events at ${firstOffset}`)
+    }
+    return false
+  }
+
+  #indexDamage(expected: string, found: string): LogDamage {
+    return new LogDamage(this.#path, expected, found)
+  }
+}
+
+/** Collects what a read finds, and packs it for the main thread. */
+class FoundEntries {
+  readonly #numbers: number[] = []
+  readonly #blobs: Uint8Array[] = []
+  #bytes = 0
+
+  isEnough(maxBytes: number): boolean {
+    return this.#blobs.length > 0 && this.#bytes >= maxBytes
+  }
+
+  add(
+    [, firstOffset, count, startByte, receivedAt, attempt, dueAt, origin, , blob]: EntryColumns,
+    isSound: boolean,
+  ): void {
+    const bytes = blob instanceof Uint8Array ? blob : new Uint8Array(0)
+    this.#numbers.push(firstOffset, count, startByte, receivedAt, attempt, dueAt, origin, bytes.length, isSound ? 0 : 1)
+    this.#blobs.push(bytes)
+    this.#bytes += bytes.length
+  }
+
+  reply(through: number): EntriesRead {
+    const all = Buffer.allocUnsafeSlow(this.#bytes)
+    let at = 0
+    for (const blob of this.#blobs) {
+      all.set(blob, at)
+      at += blob.length
+    }
+    return { entries: Float64Array.from(this.#numbers), bytes: all.buffer as ArrayBuffer, through }
+  }
+}

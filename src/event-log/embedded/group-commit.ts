@@ -1,0 +1,355 @@
+// The group commit: while one transaction is made durable, everything that arrives collects into the next one. There is
+// no timer: a group forms while the last one is flushed.
+//
+// Job: take requests, make one group of them, have it committed, and only then let it count. A full disk is waited out
+// here; any other failure ends the log.
+// Not its job: what is in a group (commit-plan.ts, declare-plan.ts), who gets which entry (hand-out.ts).
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type MillraceError, toMillraceError } from '../../errors.ts'
+import { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import { type Appends, CommitPlan, type GiveBack, type Settlement, type TrimRequest } from './commit-plan.ts'
+import { DeclarePlan, type DeclareRequest } from './declare-plan.ts'
+import type { GroupState } from './group-state.ts'
+import { handOut, hasWork, nextDueAtMs } from './hand-out.ts'
+import type { HeldEntry } from './held-entry.ts'
+import { diskFull, finalError, unknownOutcome } from './log-failure.ts'
+import type { LogState } from './log-state.ts'
+import { PageReader } from './page-reader.ts'
+import type { PendingAppend } from './pending-append.ts'
+import type { CommitReply, CommitRequest, LogThread } from './thread-protocol.ts'
+import { type Waiter, WaitingRoom } from './waiter.ts'
+
+/** A group takes no more appends once it has so many bytes. */
+const maxGroupBytes = 8 * 1024 * 1024
+
+/** While the disk is full, what must be written is tried again after pauses of this length, growing. */
+const firstPauseMs = 10
+const longestPauseMs = 500
+
+/** How long closing waits for room on a full disk. */
+const maxPausesWhileClosing = 10
+
+/** Timers that are longer run at once. */
+const longestTimerMs = 2 ** 31 - 1
+
+/** What one group does. */
+interface Transaction {
+  readonly isEmpty: boolean
+  readonly appends: Appends
+  encode(): CommitRequest
+  refuseAppends(reason: unknown): void
+  committed(reply: CommitReply): void
+  failed(reason: unknown): void
+}
+
+export interface CommitStats extends Appends {
+  readonly durationMs: number
+}
+
+export interface GroupCommitOptions {
+  readonly thread: LogThread
+  readonly state: LogState
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  readonly onCommit: (stats: CommitStats) => void
+  /** Told when the disk is found to be full, and when there is room again. */
+  readonly onDiskFull: (isFull: boolean) => void
+}
+
+export class GroupCommit {
+  readonly #options: GroupCommitOptions
+  readonly #reader: PageReader
+  readonly #room = new WaitingRoom()
+  #appends: PendingAppend[] = []
+  #settlements: Settlement[] = []
+  #giveBacks: GiveBack[] = []
+  #declares: DeclareRequest[] = []
+  #trims: TrimRequest[] = []
+  #underWay: Transaction | null = null
+  #isScheduled = false
+  #isDiskFull = false
+  #isWaitingForRoom = false
+  #isClosing = false
+  #isClosed = false
+  #dueTimer: NodeJS.Timeout | null = null
+  #failure: MillraceError | null = null
+  #idle: PromiseWithResolvers<void> | null = null
+
+  readonly #failed = Promise.withResolvers<MillraceError>()
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options
+    const { thread, state } = options
+    this.#reader = new PageReader(
+      thread,
+      state,
+      () => this.schedule(),
+      (reason) => this.fail(reason),
+    )
+    void thread.failed.then((failure) => this.fail(failure))
+  }
+
+  /** Resolves with the reason when nothing can be committed any more. */
+  get failed(): Promise<MillraceError> {
+    return this.#failed.promise
+  }
+
+  /** The reason why nothing can be committed any more, or null. */
+  get failure(): MillraceError | null {
+    return this.#failure
+  }
+
+  /** Whether appends are refused because what is under way finds no room. */
+  get isWaitingForRoom(): boolean {
+    return this.#isWaitingForRoom
+  }
+
+  append(append: PendingAppend): void {
+    this.#appends.push(append)
+    this.schedule()
+  }
+
+  settle(settlement: Settlement): void {
+    this.#settlements.push(settlement)
+    this.schedule()
+  }
+
+  giveBack(held: readonly HeldEntry[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#giveBacks.push({ held, resolve, reject })
+      this.schedule()
+    })
+  }
+
+  declare(request: DeclareRequest): void {
+    this.#declares.push(request)
+    this.schedule()
+  }
+
+  trim(request: TrimRequest): void {
+    this.#trims.push(request)
+    this.schedule()
+  }
+
+  /** Lets a consumer wait. */
+  wait(group: GroupState, waiter: Waiter): void {
+    this.#room.enter(group, waiter)
+    this.schedule()
+  }
+
+  /** Lets a waiter whose time is over go, unless there is something for it. */
+  expired(group: GroupState, waiter: Waiter): void {
+    if (waiter.isSealed || hasWork(group, waiter.maxEvents, this.#options.now())) return
+    this.#room.leave(group, waiter)
+    waiter.finish([])
+  }
+
+  /** Forgets a waiter that was given up. */
+  givenUp(group: GroupState, waiter: Waiter): void {
+    this.#room.leave(group, waiter)
+  }
+
+  /** Makes a group as soon as this turn of the event loop is over, so that it holds all that the turn brings. */
+  schedule(): void {
+    if (this.#isScheduled || this.#underWay !== null || this.#failure !== null || this.#isClosed) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      if (this.#failure === null) this.#commitNext()
+    })
+  }
+
+  /**
+   * Resolves when nothing is under way and nothing waits to be committed; nothing may be asked for after that. A full disk
+   * is not waited out any more.
+   */
+  drained(): Promise<void> {
+    this.#isClosing = true
+    this.#idle ??= Promise.withResolvers()
+    this.schedule()
+    if (this.#failure !== null) this.#idle.resolve()
+    return this.#idle.promise
+  }
+
+  /** Ends the log: the outcome of everything that is not durable is unknown, and nothing more is handed out. */
+  fail(thrown: unknown): void {
+    if (this.#failure !== null || this.#isClosed) return
+    this.#failure = thrown instanceof SqliteFailure ? finalError(thrown) : toMillraceError(thrown)
+    const reason = unknownOutcome(this.#failure)
+    this.#failed.resolve(this.#failure)
+    this.#underWay?.failed(reason)
+    this.#underWay = null
+    this.#refuseQueued(reason)
+    for (const request of [...this.#settlements, ...this.#giveBacks, ...this.#declares, ...this.#trims]) {
+      request.reject(reason)
+    }
+    for (const waiter of this.#room.empty()) waiter.fail(reason)
+    this.#stopTimer()
+    this.#idle?.resolve()
+  }
+
+  #commitNext(): void {
+    const transaction = this.#makeTransaction()
+    if (transaction === null) {
+      this.#rest()
+      return
+    }
+    this.#underWay = transaction
+    this.#commit(transaction).then(
+      () => {
+        if (this.#failure !== null) return
+        this.#underWay = null
+        this.schedule()
+      },
+      (thrown) => this.fail(thrown),
+    )
+  }
+
+  /** There is nothing to commit. */
+  #rest(): void {
+    if (this.#idle === null) {
+      this.#armTimer()
+    } else {
+      this.#isClosed = true
+      this.#idle.resolve()
+    }
+  }
+
+  #makeTransaction(): Transaction | null {
+    for (let request = this.#declares.shift(); request !== undefined; request = this.#declares.shift()) {
+      const plan = this.#planDeclaration(request)
+      if (plan !== null) return plan
+    }
+    const { state, now } = this.#options
+    const plan = new CommitPlan(state)
+    for (const append of this.#takeAppends()) plan.append(append)
+    for (const settlement of this.#settlements.splice(0)) plan.settle(settlement)
+    for (const giveBack of this.#giveBacks.splice(0)) plan.giveBack(giveBack)
+    plan.loseMissing(state.missing.splice(0))
+    const trim = this.#trims.shift()
+    if (trim !== undefined) plan.trim(trim)
+    const nowMs = now()
+    for (const group of this.#room.groups()) this.#handOut(group, plan, nowMs)
+    return plan.isEmpty ? null : plan
+  }
+
+  #planDeclaration(request: DeclareRequest): DeclarePlan | null {
+    try {
+      const plan = new DeclarePlan(this.#options.state, request)
+      if (!plan.isEmpty) return plan
+      request.resolve()
+    } catch (thrown) {
+      request.reject(thrown)
+    }
+    return null
+  }
+
+  #takeAppends(): PendingAppend[] {
+    let bytes = 0
+    let taken = 0
+    while (taken < this.#appends.length && bytes < maxGroupBytes) bytes += this.#appends[taken++]!.bytes
+    return this.#appends.splice(0, taken)
+  }
+
+  #handOut(group: GroupState, plan: CommitPlan, nowMs: number): void {
+    for (const waiter of this.#room.of(group)) {
+      const held = handOut(group, waiter.maxEvents, { plan, reader: this.#reader, nowMs })
+      if (held.length > 0) {
+        this.#room.leave(group, waiter)
+        waiter.isSealed = true
+        plan.handOut({ waiter, held, release: () => this.#release(group, waiter) })
+      } else if (waiter.isExpired) {
+        this.expired(group, waiter)
+      }
+    }
+  }
+
+  /** Nothing is left of what a waiter would have got: it waits on, in front of the others. */
+  #release(group: GroupState, waiter: Waiter): void {
+    waiter.isSealed = false
+    if (waiter.isFinished) {
+      waiter.receive([])
+    } else {
+      this.#room.enterFirst(group, waiter)
+      if (waiter.isExpired) this.expired(group, waiter)
+    }
+  }
+
+  async #commit(transaction: Transaction): Promise<void> {
+    const { thread, onCommit } = this.#options
+    for (let pauses = 0; ; pauses++) {
+      const startedAt = performance.now()
+      const request = transaction.encode()
+      const reply = await this.#tryCommit(thread, request)
+      if (this.#failure !== null) return
+      if (reply?.committed === true) {
+        this.#setDiskFull(false, transaction)
+        this.#isWaitingForRoom = false
+        const { appends } = transaction
+        transaction.committed(reply)
+        onCommit({ ...appends, durationMs: performance.now() - startedAt })
+        return
+      }
+      this.#setDiskFull(true, transaction)
+      this.#refuseForLackOfRoom(transaction)
+      if (transaction.isEmpty) return
+      if (reply !== null) continue
+      await this.#pause(pauses)
+      if (this.#failure !== null) return
+    }
+  }
+
+  /** The reply, or null when the disk was found to be full in the middle of it: then nothing was written. */
+  async #tryCommit(thread: LogThread, request: CommitRequest): Promise<CommitReply | null> {
+    try {
+      return await thread.call('commit', request, [request.bytes])
+    } catch (thrown) {
+      if (thrown instanceof SqliteFailure && thrown.kind === 'full') return null
+      throw thrown
+    }
+  }
+
+  /** Refuses the group's appends, and those that came after them: they must not overtake. */
+  #refuseForLackOfRoom(transaction: Transaction): void {
+    const reason = diskFull()
+    transaction.refuseAppends(reason)
+    this.#refuseQueued(reason)
+  }
+
+  #refuseQueued(reason: unknown): void {
+    for (const append of this.#appends.splice(0)) {
+      append.refuse(reason)
+      if (append.message !== null) this.#options.state.producers.releaseUnused(append.message.producer)
+    }
+  }
+
+  async #pause(pauses: number): Promise<void> {
+    this.#isWaitingForRoom = true
+    if (this.#isClosing && pauses >= maxPausesWhileClosing) throw diskFull()
+    await sleep(Math.min(firstPauseMs * 2 ** pauses, longestPauseMs), undefined, { ref: this.#isClosing })
+  }
+
+  #setDiskFull(isFull: boolean, { appends }: Transaction): void {
+    // A commit without appends says nothing about the room for them.
+    if (isFull === this.#isDiskFull || (!isFull && appends.appends === 0)) return
+    this.#isDiskFull = isFull
+    this.#options.onDiskFull(isFull)
+  }
+
+  /** Wakes waiting consumers when something comes again. */
+  #armTimer(): void {
+    this.#stopTimer()
+    let next = Number.POSITIVE_INFINITY
+    for (const group of this.#room.groups()) next = Math.min(next, nextDueAtMs(group) ?? next)
+    if (next === Number.POSITIVE_INFINITY) return
+    const delayMs = Math.min(Math.max(next - this.#options.now(), 1), longestTimerMs)
+    this.#dueTimer = setTimeout(() => this.schedule(), delayMs)
+    this.#dueTimer.unref()
+  }
+
+  #stopTimer(): void {
+    if (this.#dueTimer !== null) clearTimeout(this.#dueTimer)
+    this.#dueTimer = null
+  }
+}

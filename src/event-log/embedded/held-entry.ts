@@ -1,0 +1,51 @@
+// An entry in the hands of one consumer, or on the way there.
+
+import type { RecordBatch } from '../../record-batch.ts'
+import type { Delivery } from '../event-log.ts'
+import type { DueCursor, UnreadCursor } from './cursor.ts'
+import type { GroupPartition } from './group-state.ts'
+import type { StoredEntry } from './stored-entry.ts'
+
+export class HeldEntry {
+  readonly part: GroupPartition
+  readonly cursor: UnreadCursor | DueCursor
+  readonly entry: StoredEntry
+  readonly attempt: number
+  #batch: RecordBatch | null
+
+  constructor(part: GroupPartition, cursor: UnreadCursor | DueCursor, entry: StoredEntry, attempt: number) {
+    this.part = part
+    this.cursor = cursor
+    this.entry = entry
+    this.attempt = attempt
+    // Taken now, for the memory of recent entries may forget the bytes before this is delivered.
+    this.#batch = this.isPlanned ? null : entry.batch()
+  }
+
+  /** Whether the entry itself is only about to become durable. */
+  get isPlanned(): boolean {
+    return this.entry.pieces !== null
+  }
+
+  /** The entry is durable now. */
+  takeBytes(): void {
+    this.#batch ??= this.entry.batch()
+  }
+
+  delivery(id: string, epoch: number): Delivery {
+    const { cursor, entry, attempt } = this
+    // What comes again keeps the place where it was first: its own stream's offsets mean nothing to anybody else.
+    const offset = entry.again?.originOffset ?? entry.firstOffset
+    return { id, position: { stream: cursor.stream.name, epoch, offset }, batch: this.#bytes(), attempt }
+  }
+
+  /** Makes it available to the group again. */
+  giveBack(): void {
+    this.cursor.giveBack(this.entry.copy(this.#bytes().bytes))
+  }
+
+  #bytes(): RecordBatch {
+    if (this.#batch === null) throw new Error('the entry is not durable yet')
+    return this.#batch
+  }
+}

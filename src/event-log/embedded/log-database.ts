@@ -1,0 +1,126 @@
+// Opens log.db and decides whether it is the log that was there before: ours, of a format that we know, and not behind
+// its mark. Makes a new one only where there is neither a mark nor a WAL.
+//
+// Not its job: what the rows say (load-log.ts).
+
+import { existsSync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
+import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
+import { openDatabase } from '../../lib/sqlite/open-database.ts'
+import { Books } from './books.ts'
+import { LogDamage } from './log-damage.ts'
+import type { LogFiles } from './log-files.ts'
+import { logApplicationId, logFormatVersion, logPageBytes } from './log-format.ts'
+import { readLogMark } from './log-mark.ts'
+import type { LogRow } from './log-rows.ts'
+import { sqlFile } from './sql-file.ts'
+
+/** SQLITE_ERROR, here: a table or column that is not there. https://www.sqlite.org/rescode.html#error */
+const sqliteError = 1
+
+/** A log of a newer version was found. Nothing in it was touched, and it is closed. */
+export interface NewerFormat {
+  readonly newerFormat: number
+}
+
+export interface OpenLogDatabase {
+  readonly database: DatabaseSync
+  readonly books: Books
+  readonly log: LogRow
+}
+
+/**
+ * Opens the log's database exclusively; nothing else in the directory is touched before that. Throws a SqliteFailure:
+ * `locked` when somebody else has it, `damaged` (a LogDamage where more is known) when it is not to be trusted.
+ */
+export function openLogDatabase(files: LogFiles): OpenLogDatabase | NewerFormat {
+  const hadMark = existsSync(files.mark)
+  const database = openFile(files.database, !hadMark)
+  try {
+    const newerFormat = identify(database, files, hadMark)
+    if (newerFormat !== null) {
+      database.close()
+      return { newerFormat }
+    }
+    const books = new Books(database, files.database)
+    const log = books.log.load()[0]
+    if (log === undefined) throw new LogDamage(files.database, 'one row in the table log', 'none')
+    compareWithMark(log, files)
+    return { database, books, log }
+  } catch (thrown) {
+    database.close()
+    throw namedDamage(thrown, files.database)
+  }
+}
+
+function openFile(path: string, mayCreate: boolean): DatabaseSync {
+  try {
+    return openDatabase({ path, exclusive: true, busyTimeoutMs: 0, mayCreate, pageBytes: logPageBytes }).database
+  } catch (thrown) {
+    throw namedDamage(thrown, path)
+  }
+}
+
+/** Makes the tables of a new log. */
+export function createLogSchema(database: DatabaseSync, path: string, first: LogRow): void {
+  database.exec('BEGIN IMMEDIATE')
+  database.exec(sqlFile('schema'))
+  database.exec(`PRAGMA application_id = ${logApplicationId}; PRAGMA user_version = ${logFormatVersion}`)
+  new Books(database, path).log.save(first)
+  database.exec('COMMIT')
+}
+
+/** Answers the format of a newer log, or null when all is well; throws when the file is no log of ours. */
+function identify(database: DatabaseSync, files: LogFiles, hadMark: boolean): number | null {
+  const applicationId = pragma(database, 'application_id')
+  const version = pragma(database, 'user_version')
+  const objects = Number(database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n)
+  if (applicationId === 0 && version === 0 && objects === 0) {
+    if (hadMark) throw new LogDamage(files.database, `the log that ${files.mark} belongs to`, 'an empty database')
+    createLogSchema(database, files.database, { epoch: 1, lastAppendNumber: 0, topics: 0, groups: 0, producers: 0 })
+    return null
+  }
+  if (applicationId !== logApplicationId) {
+    throw new LogDamage(
+      files.database,
+      `a log of Millrace (application id ${logApplicationId})`,
+      `another database (application id ${applicationId})`,
+    )
+  }
+  if (version > logFormatVersion) return version
+  if (version !== logFormatVersion) {
+    throw new LogDamage(files.database, `format version ${logFormatVersion}`, `format version ${version}`)
+  }
+  return null
+}
+
+/** Refuses a log that ends before its mark: a WAL that was cut or damaged, or an old copy that was put back. */
+function compareWithMark(log: LogRow, files: LogFiles): void {
+  const mark = readLogMark(files.mark)
+  if (mark === 'absent' || mark === 'unwritten') return
+  if (mark === 'damaged') throw new LogDamage(files.mark, '16 bytes that match their checksum', 'bytes that do not')
+  if (mark.epoch > log.epoch) {
+    throw new LogDamage(files.database, `epoch ${mark.epoch}, which ${files.mark} has seen`, `epoch ${log.epoch}`)
+  }
+  if (mark.appendNumber > log.lastAppendNumber) {
+    throw new LogDamage(
+      files.database,
+      `append number ${mark.appendNumber}, which ${files.mark} has seen`,
+      `${log.lastAppendNumber} as the last one`,
+    )
+  }
+}
+
+/** The value of a pragma that is one number. */
+export function pragma(database: DatabaseSync, name: string): number {
+  return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
+}
+
+/** Says which file is meant when SQLite finds it damaged, or finds no tables where the page that names them is damaged. */
+export function namedDamage(thrown: unknown, path: string): unknown {
+  if (thrown instanceof LogDamage) return thrown
+  const { kind, errcode, message } = toSqliteFailure(thrown)
+  // Without a code of SQLite the message is lib/sqlite's own, which names the file.
+  if (kind === 'damaged' && errcode !== 0) return new LogDamage(path, 'a sound database', message)
+  return errcode === sqliteError ? new LogDamage(path, 'the tables of a log', message) : thrown
+}

@@ -1,0 +1,10 @@
+// By what a log.db is recognised.
+
+/** "MLOG", in the header of the database file. */
+export const logApplicationId = 0x4d4c4f47
+
+/** What this version writes, and the newest that it reads. */
+export const logFormatVersion = 1
+
+/** Pages of 8 KiB: entries are large, and with these an event costs the thread 0.97 µs instead of 1.25 (16 KiB: 0.95). */
+export const logPageBytes = 8192

@@ -1,0 +1,63 @@
+// Opens the embedded log: the data directory, the thread that owns log.db, and the state that this thread keeps.
+
+import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
+import { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import type { EventLog } from '../event-log.ts'
+import { describeHolder, prepareDataDirectory, removeHolder, writeHolder } from './data-directory.ts'
+import { EmbeddedLog } from './embedded-log.ts'
+import { type CommitStats, GroupCommit } from './group-commit.ts'
+import { newerFormatError, openingError } from './log-failure.ts'
+import { logFiles } from './log-files.ts'
+import { LogState } from './log-state.ts'
+import { defaultMaxRecentBytes } from './recent-entries.ts'
+import type { LogSnapshot, LogThread, LogThreadData, LogThreadMethods } from './thread-protocol.ts'
+
+export interface EmbeddedLogConfig {
+  /** Made when it is missing. One log, in one process, has it at a time. */
+  readonly dataDir: string
+  /** Producers' appends are refused before the free space of the disk falls below this; all else may use it. */
+  readonly diskReserveBytes: number
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  /** Called after each commit, with what it stored for producers. */
+  readonly onCommit?: (stats: CommitStats) => void
+  /** Called when the disk is found to be full, and when appends find room again. */
+  readonly onDiskFull?: (isFull: boolean) => void
+  /** How much the newest entries may take in memory; 64 MiB unless given. */
+  readonly maxRecentBytes?: number
+}
+
+/**
+ * Opens the log, or makes a new one. All leases of an earlier opening are over: what was handed out and not settled comes
+ * again.
+ * Errors: `failed_precondition` (the directory is in use, or of a newer version), `corrupt` (damaged: nothing is opened
+ * before it was repaired), `disk_full`, `unavailable` (it cannot be written).
+ */
+export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventLog> {
+  const { dataDir, diskReserveBytes, now } = config
+  prepareDataDirectory(dataDir)
+  const files = logFiles(dataDir)
+  const data: LogThreadData = { dataDir, diskReserveBytes }
+  const thread: LogThread = new DatabaseThread<LogThreadMethods>(threadScript('log-thread', import.meta.url), data)
+  try {
+    const state = new LogState(await openThread(thread, dataDir), config.maxRecentBytes ?? defaultMaxRecentBytes)
+    writeHolder(files.holder, now())
+    const groupCommit = new GroupCommit({
+      thread,
+      state,
+      now,
+      onCommit: config.onCommit ?? (() => {}),
+      onDiskFull: config.onDiskFull ?? (() => {}),
+    })
+    return new EmbeddedLog({ thread, state, groupCommit, onClosed: () => removeHolder(files.holder) })
+  } catch (thrown) {
+    await thread.close()
+    throw thrown instanceof SqliteFailure ? openingError(thrown, dataDir, describeHolder(files.holder)) : thrown
+  }
+}
+
+async function openThread(thread: LogThread, dataDir: string): Promise<LogSnapshot> {
+  const reply = await thread.call('open', null)
+  if ('newerFormat' in reply) throw newerFormatError(reply.newerFormat, dataDir)
+  return reply.snapshot
+}

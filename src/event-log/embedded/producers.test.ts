@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { maxProducers } from '../event-log.ts'
+import { ProducerWindow } from './producer-window.ts'
+import { Producer, Producers } from './producers.ts'
+
+const stream = () => ({ producers: new Map<string, Producer>() })
+
+/** As many stored producers as there may be, named p1 and up, the first the longest unused. */
+function fullHouse() {
+  const home = stream()
+  const producers = new Producers()
+  for (let number = 1; number <= maxProducers; number++) {
+    producers.restore(home, new Producer(number, `p${number}`, new ProducerWindow(1), true))
+  }
+  return { home, producers }
+}
+
+test('when there are too many, the longest unused is forgotten', () => {
+  const { home, producers } = fullHouse()
+  producers.use(home, 'p1')
+  const added = producers.use(home, 'new')
+  const surplus = producers.surplus(1)
+  assert.deepEqual(
+    surplus.map(({ id }) => id),
+    ['p2'],
+  )
+  producers.committed([added], surplus)
+  assert.equal(producers.stored, maxProducers)
+  assert.equal(home.producers.has('p2'), false)
+  assert.equal(home.producers.has('p1'), true)
+})
+
+test('one that has something under way is not forgotten', () => {
+  const { home, producers } = fullHouse()
+  home.producers.get('p1')!.undecided.set(7, { follow() {} })
+  assert.deepEqual(
+    producers.surplus(2).map(({ id }) => id),
+    ['p2', 'p3'],
+  )
+})
+
+test('one of which nothing was stored leaves no trace', () => {
+  const home = stream()
+  const producers = new Producers()
+  const producer = producers.use(home, 'a')
+  producers.releaseUnused(producer)
+  assert.equal(home.producers.size, 0)
+  assert.equal(producers.stored, 0)
+  assert.deepEqual(producers.surplus(1), [])
+})
+
+test('the same id in two streams is two producers', () => {
+  const producers = new Producers()
+  assert.notEqual(producers.use(stream(), 'a').number, producers.use(stream(), 'a').number)
+})

@@ -1,0 +1,8 @@
+// Reads the statements of the folder sql/.
+
+import { readFileSync } from 'node:fs'
+
+/** The text of `sql/<name>.sql`. */
+export function sqlFile(name: string): string {
+  return readFileSync(new URL(`./sql/${name}.sql`, import.meta.url), 'utf8')
+}

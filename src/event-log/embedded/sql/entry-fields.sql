@@ -1,0 +1,7 @@
+-- One entry with the fields as the table has them, not the index. Parameters: append number.
+SELECT
+  CAST(append_number AS REAL), CAST(stream AS REAL), CAST(first_offset AS REAL), CAST(event_count AS REAL),
+  CAST(start_byte AS REAL), CAST(received_at AS REAL), CAST(coalesce(attempt, -1) AS REAL),
+  CAST(coalesce(due_at, -1) AS REAL), CAST(coalesce(origin_offset, -1) AS REAL), CAST(crc AS REAL), batch
+FROM entries NOT INDEXED
+WHERE append_number = ?

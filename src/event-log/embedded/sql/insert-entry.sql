@@ -1,0 +1,2 @@
+-- Stores one entry. Parameters: the columns of `entries` in their order.
+INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

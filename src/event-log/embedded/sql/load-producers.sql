@@ -1,0 +1,5 @@
+-- The longest unused first.
+SELECT
+  producer_number AS producerNumber, stream, name, last_sequence AS lastSequence, stored, used_at AS usedAt, crc
+FROM producers
+ORDER BY used_at, producer_number

@@ -1,0 +1,2 @@
+-- Parameters: append number.
+DELETE FROM entries WHERE append_number = ?

@@ -1,0 +1,2 @@
+-- Parameters: producer number.
+DELETE FROM producers WHERE producer_number = ?

@@ -1,0 +1,2 @@
+-- Parameters: the columns of `cursors` in their order.
+INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -1,0 +1,2 @@
+-- Parameters: topic number, name, partitions, crc.
+INSERT OR REPLACE INTO topics VALUES (?, ?, ?, ?)

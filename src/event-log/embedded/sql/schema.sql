@@ -1,0 +1,116 @@
+-- The tables of log.db, format version 1 (user_version). All times of entries are microseconds since 1970.
+-- Every `crc` is a CRC-32C: of an entry over its fields and bytes (entry-table.ts), of another row over its values
+-- (log-rows.ts).
+
+-- One row about the log as a whole.
+CREATE TABLE log (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  epoch INTEGER NOT NULL,
+  last_append_number INTEGER NOT NULL,
+  topics INTEGER NOT NULL,
+  groups INTEGER NOT NULL,
+  producers INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE topics (
+  topic_number INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  partitions INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE consumer_groups (
+  group_number INTEGER PRIMARY KEY,
+  topic_number INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT;
+
+-- group_number is 0 for a stream of the topic, else the group whose own stream it is.
+CREATE TABLE streams (
+  stream INTEGER PRIMARY KEY,
+  topic_number INTEGER NOT NULL,
+  partition INTEGER NOT NULL,
+  lane TEXT NOT NULL,
+  group_number INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL,
+  next_byte INTEGER NOT NULL,
+  trimmed_below INTEGER NOT NULL,
+  trimmed_byte INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT;
+
+-- Keyed by the append number, so that new entries go to the right edge of the table whatever their stream.
+-- attempt, due_at and origin_offset are null in the streams of a topic (see ComesAgain in stored-entry.ts).
+CREATE TABLE entries (
+  append_number INTEGER PRIMARY KEY,
+  stream INTEGER NOT NULL,
+  first_offset INTEGER NOT NULL,
+  event_count INTEGER NOT NULL,
+  start_byte INTEGER NOT NULL,
+  received_at INTEGER NOT NULL,
+  attempt INTEGER,
+  due_at INTEGER,
+  origin_offset INTEGER,
+  crc INTEGER NOT NULL,
+  batch BLOB NOT NULL
+) STRICT;
+
+-- Covers what the audit, the trimming and the readers look for.
+CREATE INDEX entries_by_offset ON entries (stream, first_offset, event_count, start_byte);
+
+CREATE TABLE cursors (
+  group_number INTEGER NOT NULL,
+  stream INTEGER NOT NULL,
+  start_offset INTEGER NOT NULL,
+  settled_below INTEGER NOT NULL,
+  handed_out_below INTEGER NOT NULL,
+  ranges_ahead INTEGER NOT NULL,
+  attempts_kept INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  PRIMARY KEY (group_number, stream)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ledgers (
+  group_number INTEGER NOT NULL,
+  partition INTEGER NOT NULL,
+  reopened INTEGER NOT NULL,
+  landed INTEGER NOT NULL,
+  dead INTEGER NOT NULL,
+  lost INTEGER NOT NULL,
+  skipped INTEGER NOT NULL,
+  waiting_events INTEGER NOT NULL,
+  waiting_bytes INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  PRIMARY KEY (group_number, partition)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE settled_ahead (
+  group_number INTEGER NOT NULL,
+  stream INTEGER NOT NULL,
+  first_offset INTEGER NOT NULL,
+  end_offset INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  PRIMARY KEY (group_number, stream, first_offset)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempts (
+  group_number INTEGER NOT NULL,
+  stream INTEGER NOT NULL,
+  first_offset INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  PRIMARY KEY (group_number, stream, first_offset)
+) STRICT, WITHOUT ROWID;
+
+-- A producer in one stream. stored: one bit for each of its latest sequences (producer-window.ts).
+CREATE TABLE producers (
+  producer_number INTEGER PRIMARY KEY,
+  stream INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  last_sequence INTEGER NOT NULL,
+  stored BLOB NOT NULL,
+  used_at INTEGER NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,6 @@
+-- How many bytes stand before the first entry at or behind an offset. Parameters: stream, offset.
+SELECT CAST(start_byte AS REAL) AS startByte
+FROM entries INDEXED BY entries_by_offset
+WHERE stream = ? AND first_offset >= ?
+ORDER BY first_offset
+LIMIT 1

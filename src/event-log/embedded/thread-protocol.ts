@@ -1,0 +1,209 @@
+// What the main thread asks of the database thread. Everything is plain data: numbers in flat arrays where there are many.
+
+import type { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
+import type {
+  AttemptRow,
+  CursorRow,
+  GroupRow,
+  LedgerRow,
+  LogRow,
+  ProducerRow,
+  SettledRangeRow,
+  StreamRow,
+  TopicRow,
+} from './log-rows.ts'
+
+/** What the thread gets to start with. */
+export interface LogThreadData {
+  readonly dataDir: string
+  readonly diskReserveBytes: number
+}
+
+/** An entry of a group's own stream that is not settled. */
+export interface OwnEntry {
+  readonly stream: number
+  readonly firstOffset: number
+  readonly count: number
+  readonly dueAtMs: number
+}
+
+/** All that the main thread must know about a log when it is opened. */
+export interface LogSnapshot {
+  readonly log: LogRow
+  readonly topics: readonly TopicRow[]
+  readonly groups: readonly GroupRow[]
+  readonly streams: readonly StreamRow[]
+  readonly cursors: readonly CursorRow[]
+  readonly ledgers: readonly LedgerRow[]
+  readonly settledRanges: readonly SettledRangeRow[]
+  readonly attempts: readonly AttemptRow[]
+  /** The longest unused first. */
+  readonly producers: readonly ProducerRow[]
+  readonly ownEntries: readonly OwnEntry[]
+  /** What is missing from the groups' own streams. */
+  readonly missing: readonly UnsettledStretch[]
+}
+
+/** Either the snapshot, or the format of a log that a newer version has written. */
+export type OpenReply = { readonly snapshot: LogSnapshot } | { readonly newerFormat: number }
+
+/** How many numbers an entry takes in `CommitRequest.entries`. */
+export const entryFields = 10
+
+/**
+ * The numbers of an entry, in this order: append number, stream, first offset, event count, start byte, received at,
+ * attempt, due at, origin offset (the last three -1 in a stream of the topic), and the length of its bytes.
+ */
+export type EntryNumbers = Float64Array
+
+/** Forgets entries from the front of one stream, a bounded number of them. */
+export interface TrimStep {
+  readonly stream: StreamRow
+  /** Everything below is settled by all groups. */
+  readonly settledBelow: number
+  readonly keepSinceMicros: number
+  readonly maxBytes: number
+}
+
+export interface TrimStepReply {
+  readonly entries: number
+  readonly events: number
+  readonly bytes: number
+  readonly trimmedBelow: number
+  readonly trimmedByte: number
+  /** Whether another step may find more. */
+  readonly more: boolean
+}
+
+/** One transaction. */
+export interface CommitRequest {
+  /** The bytes of the entries, one behind the other. Moves to the thread and back. */
+  readonly bytes: ArrayBuffer
+  readonly entries: EntryNumbers
+  /** How many of the bytes are producers': what may be refused when the disk is full. */
+  readonly refusableBytes: number
+  readonly log: LogRow | null
+  readonly topics: readonly TopicRow[]
+  readonly groups: readonly GroupRow[]
+  readonly streams: readonly StreamRow[]
+  readonly cursors: readonly CursorRow[]
+  readonly ledgers: readonly LedgerRow[]
+  readonly settledRanges: readonly SettledRangeRow[]
+  /** Group number, stream and first offset of each. */
+  readonly removedRanges: readonly number[]
+  readonly attempts: readonly AttemptRow[]
+  /** Group number, stream and first offset of each. */
+  readonly removedAttempts: readonly number[]
+  /** Stream and first offset of each: settled entries of groups' own streams. */
+  readonly removedEntries: readonly number[]
+  readonly producers: readonly ProducerRow[]
+  readonly removedProducers: readonly number[]
+  readonly trim: TrimStep | null
+}
+
+/** A transaction that does nothing. */
+export function emptyRequest(): CommitRequest {
+  return {
+    bytes: new ArrayBuffer(0),
+    entries: new Float64Array(0),
+    refusableBytes: 0,
+    log: null,
+    topics: [],
+    groups: [],
+    streams: [],
+    cursors: [],
+    ledgers: [],
+    settledRanges: [],
+    removedRanges: [],
+    attempts: [],
+    removedAttempts: [],
+    removedEntries: [],
+    producers: [],
+    removedProducers: [],
+    trim: null,
+  }
+}
+
+export interface CommitReply {
+  /** False when there is no room for the producers' entries: nothing was written at all. */
+  readonly committed: boolean
+  readonly bytes: ArrayBuffer
+  readonly trimmed: TrimStepReply | null
+}
+
+export interface ReadPageRequest {
+  readonly stream: number
+  readonly from: number
+  /** The offset before which to stop. */
+  readonly to: number
+  readonly maxBytes: number
+}
+
+export interface ReadEntriesRequest {
+  readonly stream: number
+  readonly offsets: readonly number[]
+  readonly maxBytes: number
+}
+
+/** How many numbers an entry takes in `EntriesRead.entries`. */
+export const readFields = 9
+
+export interface EntriesRead {
+  /**
+   * For each entry: first offset, event count, start byte, received at, attempt, due at, origin offset (the last three -1
+   * in a stream of the topic), length of its bytes, and 1 when it is damaged.
+   */
+  readonly entries: Float64Array
+  readonly bytes: ArrayBuffer
+  /** Page: everything that the file has before this offset is in the answer. Entries: how many offsets were looked up. */
+  readonly through: number
+}
+
+/** A stretch of a stream that a group has not settled. */
+export interface UnsettledStretch {
+  readonly groupNumber: number
+  readonly stream: number
+  readonly from: number
+  readonly to: number
+}
+
+/** What is durable, read in one go. */
+export interface DurableFacts {
+  readonly log: LogRow
+  readonly streams: readonly StreamRow[]
+  readonly cursors: readonly CursorRow[]
+  readonly ledgers: readonly LedgerRow[]
+  /** Group number → microseconds; no entry when nothing waits. */
+  readonly oldestWaitingMicros: ReadonlyMap<number, number>
+  /** Group number → events found by walking its own streams. */
+  readonly auditedOwnEvents: ReadonlyMap<number, number>
+  /** What is left to walk, in the streams of the topics. */
+  readonly toAudit: readonly UnsettledStretch[]
+}
+
+export interface AuditRequest {
+  readonly stretches: readonly UnsettledStretch[]
+  /** How many entries to look at in this call. */
+  readonly maxEntries: number
+}
+
+export interface AuditReply {
+  /** Group number → events found. */
+  readonly events: ReadonlyMap<number, number>
+  /** What is left to walk. */
+  readonly rest: readonly UnsettledStretch[]
+}
+
+/** The methods of the database thread. */
+export type LogThreadMethods = {
+  open(argument: null): OpenReply
+  commit(request: CommitRequest): CommitReply
+  readPage(request: ReadPageRequest): EntriesRead
+  readEntries(request: ReadEntriesRequest): EntriesRead
+  describe(argument: null): DurableFacts
+  audit(request: AuditRequest): AuditReply
+  close(argument: null): null
+}
+
+/** The main thread's end of it. */
+export type LogThread = DatabaseThread<LogThreadMethods>

@@ -1,0 +1,112 @@
+// Calls of `Consumer.next` that are waiting.
+//
+// One is open until it is finished. Between, it may be `sealed`: deliveries for it are part of a group that is being
+// committed. A caller that gives up then gets its empty list at once, and the deliveries go back when they are durable.
+
+import type { Lane } from '../../event.ts'
+import type { Delivery, NextOptions } from '../event-log.ts'
+import type { GroupState } from './group-state.ts'
+import type { HeldEntry } from './held-entry.ts'
+
+export interface WaiterOptions {
+  readonly next: NextOptions
+  readonly resolve: (deliveries: readonly Delivery[]) => void
+  readonly reject: (reason: unknown) => void
+  /** Takes what is durable; the waiter may have been given up meanwhile. */
+  readonly receive: (held: readonly HeldEntry[]) => void
+  /** Called when the time is over; the waiter is `expired` then. */
+  readonly onExpired: () => void
+  /** Called when the caller has given up; the waiter is finished then. */
+  readonly onGivenUp: () => void
+}
+
+export class Waiter {
+  readonly maxEvents: Readonly<Record<Lane, number>>
+  readonly #options: WaiterOptions
+  readonly #timer: NodeJS.Timeout | null
+  isExpired: boolean
+  isSealed = false
+  isFinished = false
+
+  constructor(options: WaiterOptions) {
+    this.#options = options
+    const { maxWaitMs, maxEvents, signal } = options.next
+    this.maxEvents = maxEvents
+    this.isExpired = maxWaitMs <= 0
+    this.#timer = this.isExpired ? null : setTimeout(() => this.#expire(), maxWaitMs)
+    signal?.addEventListener('abort', this.giveUp, { once: true })
+  }
+
+  receive(held: readonly HeldEntry[]): void {
+    this.#options.receive(held)
+  }
+
+  /** Ends the call with what there is. */
+  finish(deliveries: readonly Delivery[]): void {
+    if (!this.#end()) return
+    this.#options.resolve(deliveries)
+  }
+
+  fail(reason: unknown): void {
+    if (!this.#end()) return
+    this.#options.reject(reason)
+  }
+
+  /** Ends the call with nothing, because nobody wants deliveries any more. */
+  readonly giveUp = (): void => {
+    if (this.isFinished) return
+    this.finish([])
+    this.#options.onGivenUp()
+  }
+
+  #expire(): void {
+    this.isExpired = true
+    this.#options.onExpired()
+  }
+
+  #end(): boolean {
+    if (this.isFinished) return false
+    this.isFinished = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#options.next.signal?.removeEventListener('abort', this.giveUp)
+    return true
+  }
+}
+
+/** Who waits, group by group. */
+export class WaitingRoom {
+  readonly #waiters = new Map<GroupState, Waiter[]>()
+
+  /** The groups of which somebody waits. */
+  groups(): GroupState[] {
+    return [...this.#waiters.keys()]
+  }
+
+  /** The waiters of a group, the longest waiting first. */
+  of(group: GroupState): readonly Waiter[] {
+    return [...(this.#waiters.get(group) ?? [])]
+  }
+
+  enter(group: GroupState, waiter: Waiter): void {
+    const waiters = this.#waiters.get(group)
+    if (waiters === undefined) this.#waiters.set(group, [waiter])
+    else waiters.push(waiter)
+  }
+
+  enterFirst(group: GroupState, waiter: Waiter): void {
+    this.#waiters.set(group, [waiter, ...this.of(group)])
+  }
+
+  leave(group: GroupState, waiter: Waiter): void {
+    const rest = this.of(group).filter((other) => other !== waiter)
+    if (rest.length === 0) this.#waiters.delete(group)
+    else this.#waiters.set(group, rest)
+  }
+
+  /** Lets all of them out, and answers who they were. */
+  empty(): Waiter[] {
+    const all = [...this.#waiters.values()].flat()
+    this.#waiters.clear()
+    return all
+  }
+}
