@@ -1,0 +1,107 @@
+// Stores the rows of events, or finds out what is there instead.
+
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { SqliteFailure, toSqliteFailure } from '../../lib/sqlite/failure.ts'
+import type { EventRow } from './event-row.ts'
+import { readSql } from './sql-file.ts'
+
+/** How many rows insert-event-group.sql takes. */
+export const groupRows = 16
+const columnCount = 16
+
+/** `conflict` is a duplicate with other content than the row that is there. */
+export type Inserted = 'landed' | 'duplicate' | 'conflict'
+
+/** SQLITE_CONSTRAINT and, of its kinds, SQLITE_CONSTRAINT_PRIMARYKEY. */
+const refusedCode = 19
+const keyTakenCode = 1555
+
+export class EventInserter {
+  /** Of the row that landed last. */
+  lastRowid = 0
+  readonly #database: DatabaseSync
+  readonly #insert: StatementSync
+  readonly #insertGroup: StatementSync
+  readonly #compare: StatementSync
+  readonly #row: SQLInputValue[] = new Array(columnCount).fill(null)
+  readonly #group: SQLInputValue[] = new Array(columnCount * groupRows).fill(null)
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    this.#insert = database.prepare(readSql('insert-event'))
+    this.#insertGroup = database.prepare(readSql('insert-event-group'))
+    this.#compare = database.prepare(readSql('compare-event'))
+  }
+
+  /** Stores `groupRows` rows; false when SQLite refused one of them, and then it has stored none. */
+  insertGroup(rows: readonly EventRow[]): boolean {
+    for (let index = 0; index < groupRows; index++) writeColumns(rows[index]!, this.#group, index * columnCount)
+    try {
+      this.lastRowid = this.#insertGroup.run(...this.#group).lastInsertRowid as number
+      return true
+    } catch (thrown) {
+      this.#throwUnlessOfRow(thrown)
+      return false
+    }
+  }
+
+  /** Stores one row. Throws a SqliteFailure of kind `row` when SQLite refuses it for itself; nothing else is undone. */
+  insert(row: EventRow): Inserted {
+    try {
+      const outcome = this.#tryInsert(row)
+      if (outcome !== 'other source') return outcome
+      const secondOutcome = row.takeSecondKey() ? this.#tryInsert(row) : outcome
+      if (secondOutcome !== 'other source') return secondOutcome
+    } catch (thrown) {
+      throw this.#throwUnlessOfRow(thrown)
+    }
+    // Only an id made on purpose gets here: another source uses this event's UUIDv5 as its id. It must not count as a
+    // duplicate, for it has no row.
+    throw new SqliteFailure('row', `the keys of the event ${row.id} are taken by other sources`, keyTakenCode)
+  }
+
+  #tryInsert(row: EventRow): Inserted | 'other source' {
+    writeColumns(row, this.#row, 0)
+    const { changes, lastInsertRowid } = this.#insert.run(...this.#row)
+    if (changes !== 1) return this.#compareWithStored(row)
+    this.lastRowid = lastInsertRowid as number
+    return 'landed'
+  }
+
+  #compareWithStored(row: EventRow): Inserted | 'other source' {
+    const { eventId, source, type, subject, time, key, data, dataBytes, dataContentType } = row
+    const found = this.#compare.get(eventId, source, type, subject, time, key, data, dataBytes, dataContentType)
+    if (found === undefined) throw new SqliteFailure('row', 'a trigger of the table passed over the row', refusedCode)
+    if (found.same_source !== 1) return 'other source'
+    return found.same_content === 1 ? 'duplicate' : 'conflict'
+  }
+
+  /** The failure, when it is about a row alone. */
+  #throwUnlessOfRow(thrown: unknown): SqliteFailure {
+    const failure = toSqliteFailure(thrown)
+    if (failure.kind !== 'row') throw failure
+    // A trigger may end the whole transaction; to go on would commit every later row by itself.
+    if (!this.#database.isTransaction) throw new SqliteFailure('other', failure.message, failure.errcode, thrown)
+    return failure
+  }
+}
+
+/** In the order of insert-event.sql. */
+function writeColumns(row: EventRow, columns: SQLInputValue[], at: number): void {
+  columns[at] = row.eventId
+  columns[at + 1] = row.id
+  columns[at + 2] = row.source
+  columns[at + 3] = row.type
+  columns[at + 4] = row.subject
+  columns[at + 5] = row.time ?? row.receivedAtMicros
+  columns[at + 6] = row.receivedAtMicros
+  columns[at + 7] = row.topic
+  columns[at + 8] = row.priority
+  columns[at + 9] = row.key
+  columns[at + 10] = row.data
+  columns[at + 11] = row.dataBytes
+  columns[at + 12] = row.dataContentType
+  columns[at + 13] = row.attributes
+  columns[at + 14] = row.stream
+  columns[at + 15] = row.logOffset
+}

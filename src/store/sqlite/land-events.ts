@@ -1,0 +1,145 @@
+// Lands one call's entries: one transaction, one row for each event that has none.
+//
+// Fresh events go in groups, one statement for each. A group that SQLite refuses goes again row by row: then it shows
+// which of its events have their row already and which are poison.
+// Not its job: what a failure means for the caller (sqlite-store.ts), when the WAL is moved (store-thread.ts).
+
+import type { DatabaseSync } from 'node:sqlite'
+import { priorityOfLane } from '../../event.ts'
+import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
+import { EventReader } from '../../record-batch.ts'
+import type { LandedCounts, PoisonEvent } from '../event-store.ts'
+import { type EntryColumns, EventRow } from './event-row.ts'
+import { EventRowReader } from './event-row-reader.ts'
+import { EventInserter, groupRows } from './insert-event.ts'
+import { LandedStreams } from './landed-streams.ts'
+import { LandingBlocks } from './landing-blocks.ts'
+import type { LandingMessage } from './landing-message.ts'
+
+export class EventLander {
+  readonly #database: DatabaseSync
+  readonly #inserter: EventInserter
+  readonly #streams: LandedStreams
+  readonly #blocks: LandingBlocks
+  readonly #reader = new EventReader()
+  readonly #rowReader = new EventRowReader()
+  readonly #rows = Array.from({ length: groupRows }, () => new EventRow())
+  /** How many of `#rows` are read and not yet stored. */
+  #waitingRows = 0
+  /** Whether a group is worth a try. Duplicates come by whole entries: among them every try would be for nothing. */
+  #expectFresh = true
+  #landed = 0
+  #duplicates = 0
+  #conflicts = 0
+  #poison: PoisonEvent[] = []
+
+  constructor(database: DatabaseSync) {
+    this.#database = database
+    this.#inserter = new EventInserter(database)
+    this.#streams = new LandedStreams(database)
+    this.#blocks = new LandingBlocks(database)
+  }
+
+  /** Commits all of it, or throws and nothing has landed. To be run inside the flush latch. */
+  land(message: LandingMessage): LandedCounts {
+    this.#waitingRows = 0
+    this.#landed = this.#duplicates = this.#conflicts = 0
+    this.#poison = []
+    this.#database.exec('BEGIN IMMEDIATE')
+    try {
+      this.#landEntries(message)
+      this.#database.exec('COMMIT')
+    } catch (thrown) {
+      this.#streams.forget()
+      this.#blocks.forget()
+      // After a full disk or a failed write SQLite has rolled back by itself.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
+      throw thrown
+    }
+    return { landed: this.#landed, duplicates: this.#duplicates, conflicts: this.#conflicts, poison: this.#poison }
+  }
+
+  #landEntries(message: LandingMessage): void {
+    const numbers = message.streams.map((stream) => this.#streams.numberOf(stream))
+    const nextOffsets = new Float64Array(numbers.length)
+    let byteOffset = 0
+    for (let entry = 0; entry < message.lengths.length; entry++) {
+      const bytes = Buffer.from(message.buffer, byteOffset, message.lengths[entry])
+      byteOffset += bytes.length
+      const streamIndex = message.streamIndexes[entry]!
+      const { topic, lane } = message.streams[streamIndex]!
+      const logOffset = message.logOffsets[entry]!
+      const count = this.#landBatch(bytes, {
+        entry,
+        receivedAtMicros: message.receivedAtMicros[entry]!,
+        topic,
+        priority: priorityOfLane[lane],
+        stream: numbers[streamIndex]!,
+        logOffset,
+      })
+      if (count !== message.counts[entry]) {
+        throw new Error(`entry ${entry} has ${count} events; expected ${message.counts[entry]}`)
+      }
+      nextOffsets[streamIndex] = Math.max(nextOffsets[streamIndex]!, logOffset + count)
+    }
+    this.#storeWaitingRows()
+    for (let index = 0; index < numbers.length; index++) this.#streams.advance(numbers[index]!, nextOffsets[index]!)
+    this.#blocks.save()
+  }
+
+  /** The number of events in the batch. */
+  #landBatch(bytes: Buffer, shared: EntryColumns): number {
+    const reader = this.#reader.reset(bytes)
+    let index = 0
+    for (; reader.next(); index++) {
+      const row = this.#rows[this.#waitingRows]!
+      try {
+        this.#rowReader.read(row, bytes, reader.fields, shared, index)
+      } catch (thrown) {
+        this.#addPoison(row, thrown)
+        continue
+      }
+      if (++this.#waitingRows === groupRows) this.#storeWaitingRows()
+    }
+    return index
+  }
+
+  #storeWaitingRows(): void {
+    const count = this.#waitingRows
+    this.#waitingRows = 0
+    if (count === groupRows && this.#expectFresh && this.#inserter.insertGroup(this.#rows)) {
+      const firstRowid = this.#inserter.lastRowid - (count - 1)
+      for (let index = 0; index < count; index++) this.#countLanded(this.#rows[index]!, firstRowid + index)
+      return
+    }
+    const landedBefore = this.#landed
+    for (let index = 0; index < count; index++) this.#storeRow(this.#rows[index]!)
+    this.#expectFresh = this.#landed > landedBefore
+  }
+
+  #storeRow(row: EventRow): void {
+    try {
+      const outcome = this.#inserter.insert(row)
+      if (outcome === 'landed') {
+        this.#countLanded(row, this.#inserter.lastRowid)
+      } else {
+        this.#duplicates++
+        if (outcome === 'conflict') this.#conflicts++
+      }
+    } catch (thrown) {
+      this.#addPoison(row, thrown)
+    }
+  }
+
+  #countLanded(row: EventRow, rowid: number): void {
+    this.#landed++
+    this.#blocks.add(rowid, row.receivedAtMicros)
+  }
+
+  /** Counts the row as poison when the failure is about it alone; throws it on when it is not. */
+  #addPoison({ entry, index }: EventRow, thrown: unknown): void {
+    const failure = toSqliteFailure(thrown)
+    if (failure.kind !== 'row') throw failure
+    this.#poison.push({ entry, index, databaseCode: String(failure.errcode), message: failure.message })
+  }
+}

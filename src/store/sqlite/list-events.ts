@@ -1,0 +1,123 @@
+// Reads landed events, newest first, without an index on received_at: block by block (landing-blocks.ts), those with the
+// newest rows first, until no block that is left can hold a row that belongs on the page.
+//
+// It runs in the thread that lands, so what one page may read is bounded: a filter that matches little ends its page early.
+
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { comparePlaces, type PagePlace, placeBefore } from './page-cursor.ts'
+import { readSql } from './sql-file.ts'
+
+export interface PageRequest {
+  readonly below: PagePlace
+  readonly sinceMicros: number
+  readonly type: string | null
+  readonly source: string | null
+  readonly limit: number
+}
+
+/** A row of `events` as it is handed to the main thread. */
+export interface ReadRow {
+  readonly event_id: Uint8Array
+  readonly id: string | null
+  readonly source: string
+  readonly type: string
+  readonly subject: string | null
+  readonly time: number
+  readonly received_at: number
+  readonly topic: string
+  readonly priority: number
+  readonly key: string | null
+  readonly data: string | null
+  readonly data_bytes: Uint8Array | null
+  readonly data_content_type: string
+  readonly attributes: string | null
+}
+
+export interface PageAnswer {
+  readonly rows: readonly ReadRow[]
+  /** Where the next page begins; null at the end. */
+  readonly next: PagePlace | null
+}
+
+/** Rows looked at for one page of a filter, about 25 ms; the block in which it is reached is finished. */
+const maxRowsLookedAt = 65_536
+
+/** Payload of one page, in characters and bytes; the event that passes it is still shown. */
+const maxPageBytes = 8 * 1024 * 1024
+
+interface FoundRow extends PagePlace {
+  readonly rowid: number
+}
+
+type BlockColumns = { first_rowid: number; last_rowid: number; max_received_at: number }
+type FoundColumns = { rowid: number; received_at: number; event_id: Uint8Array }
+
+export class EventLister {
+  readonly #listBlocks: StatementSync
+  readonly #findInBlock: StatementSync
+  readonly #readEvent: StatementSync
+
+  constructor(database: DatabaseSync) {
+    this.#listBlocks = database.prepare(readSql('list-blocks'))
+    this.#findInBlock = database.prepare(readSql('find-in-block'))
+    this.#readEvent = database.prepare(readSql('read-event'))
+  }
+
+  list(request: PageRequest): PageAnswer {
+    const { found, next } = this.#find(request)
+    const rows: ReadRow[] = []
+    let bytes = 0
+    for (const place of found) {
+      const row = this.#readEvent.get(place.rowid) as unknown as ReadRow | undefined
+      // Somebody has just deleted it.
+      if (row === undefined) continue
+      rows.push(row)
+      bytes += (row.data?.length ?? 0) + (row.data_bytes?.length ?? 0)
+      if (bytes >= maxPageBytes) return { rows, next: place }
+    }
+    return { rows, next }
+  }
+
+  /** The page's rows, newest first, and where the next page begins. */
+  #find({ below, sinceMicros, type, source, limit }: PageRequest): { found: FoundRow[]; next: PagePlace | null } {
+    // One more than the page holds: whether it exists tells whether there is a next page.
+    let found: FoundRow[] = []
+    const isFiltered = type !== null || source !== null
+    let lookedAt = 0
+    const blocks = this.#listBlocks.iterate(sinceMicros, below.receivedAtMicros) as Iterable<unknown>
+    for (const { first_rowid, last_rowid, max_received_at } of blocks as Iterable<BlockColumns>) {
+      const last = found[limit]
+      if (last !== undefined && last.receivedAtMicros > max_received_at) break
+      if (isFiltered && lookedAt >= maxRowsLookedAt) {
+        // Every row above this place has been seen, and no other.
+        const next = placeBefore(max_received_at + 1)
+        if (comparePlaces(below, next) < 0) {
+          return { found: found.filter((row) => comparePlaces(row, next) < 0), next }
+        }
+      }
+      lookedAt += last_rowid - first_rowid + 1
+      const since = Math.max(sinceMicros, last?.receivedAtMicros ?? sinceMicros)
+      const rows = this.#findInBlock.all(
+        first_rowid,
+        last_rowid,
+        since,
+        below.receivedAtMicros,
+        below.eventId,
+        type,
+        source,
+        limit + 1,
+      ) as unknown as FoundColumns[]
+      found = merge(found, rows, limit + 1)
+    }
+    return found.length > limit ? { found: found.slice(0, limit), next: found[limit - 1]! } : { found, next: null }
+  }
+}
+
+function merge(found: readonly FoundRow[], rows: readonly FoundColumns[], limit: number): FoundRow[] {
+  const more = rows.map(({ rowid, received_at, event_id }) => ({
+    rowid,
+    receivedAtMicros: received_at,
+    eventId: event_id,
+  }))
+  return found.concat(more).sort(comparePlaces).slice(0, limit)
+}

@@ -1,0 +1,7 @@
+-- The record of what has been applied. Part of the first migration's transaction.
+CREATE TABLE IF NOT EXISTS migrations (
+  number     INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  checksum   TEXT NOT NULL,    -- SHA-256 of the file, hex
+  applied_at INTEGER NOT NULL  -- microseconds since 1970
+) STRICT;

@@ -1,0 +1,172 @@
+// The embedded database of landed events: SQLite in a thread of its own, one file, nothing to install.
+//
+// Job: the contract of EventStore on the main thread: what goes to the thread, what its failures mean.
+// Not its job: the rows (land-events.ts, list-events.ts), which run in store-thread.ts.
+
+import { MillraceError } from '../../errors.ts'
+import { type Lane, lanes, priorityOfLane, uuidFromBytes } from '../../event.ts'
+import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
+import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import type { EventPage, EventQuery, EventStore, LandedCounts, LandingEntry, StoredEvent } from '../event-store.ts'
+import { packLanding } from './landing-message.ts'
+import type { ReadRow } from './list-events.ts'
+import { comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from './page-cursor.ts'
+import type { StoreThreadData, StoreThreadMethods } from './store-thread.ts'
+
+export interface SqliteStoreOptions {
+  /** The database file. Its directory must be there. */
+  readonly path: string
+  /** Landing stops while less than half of this is free on the disk. 0: never. */
+  readonly diskReserveBytes: number
+  /** Whether a new file may be made. */
+  readonly mayCreate: boolean
+}
+
+const maxLimit = 1000
+
+/** One call lands while the next is made ready. */
+const maxSpareBuffers = 2
+const maxSpareBufferBytes = 8 * 1024 * 1024
+
+/**
+ * Opens the store, brings its tables to this version and flushes what an earlier process left in its WAL.
+ * Throws `corrupt` (the file is damaged, foreign, or missing beside its WAL), `failed_precondition` (another version's
+ * file), `unavailable` (locked by another program), `disk_full`, `internal`. Nothing stays open then.
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<EventStore> {
+  const data: StoreThreadData = options
+  const thread: StoreLine = new DatabaseThread(threadScript('store-thread', import.meta.url), data)
+  try {
+    const refusal = await thread.call('open', null)
+    if (refusal !== null) throw new MillraceError('failed_precondition', refusal)
+  } catch (thrown) {
+    await thread.close()
+    throw thrown instanceof MillraceError ? thrown : toOpeningError(thrown as SqliteFailure, options.path)
+  }
+  return new SqliteStore(thread)
+}
+
+type StoreLine = DatabaseThread<StoreThreadMethods>
+
+class SqliteStore implements EventStore {
+  readonly failed: Promise<Error>
+  readonly #thread: StoreLine
+  /** Of calls that are done, for the next ones. */
+  readonly #spareBuffers: ArrayBuffer[] = []
+  #closing: Promise<void> | null = null
+
+  constructor(thread: StoreLine) {
+    this.#thread = thread
+    this.failed = thread.failed.then(toStoreError)
+  }
+
+  async landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
+    this.#refuseClosed()
+    if (entries.length === 0) return { landed: 0, duplicates: 0, conflicts: 0, poison: [] }
+    const message = packLanding(entries, this.#spareBuffers.pop())
+    const { counts, buffer } = await this.#thread.call('land', message, [message.buffer]).catch(rethrow)
+    const isWorthKeeping = buffer.byteLength <= maxSpareBufferBytes && this.#spareBuffers.length < maxSpareBuffers
+    if (isWorthKeeping) this.#spareBuffers.push(buffer)
+    return counts
+  }
+
+  async listEvents(query: EventQuery): Promise<EventPage> {
+    this.#refuseClosed()
+    if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > maxLimit) {
+      throw new MillraceError('invalid_event', `limit is ${query.limit}; it takes 1 to ${maxLimit}`, { field: 'limit' })
+    }
+    const { rows, next } = await this.#thread
+      .call('list', {
+        below: topOf(query),
+        sinceMicros: query.sinceMicros ?? Number.MIN_SAFE_INTEGER,
+        type: query.type ?? null,
+        source: query.source ?? null,
+        limit: query.limit,
+      })
+      .catch(rethrow)
+    return { events: rows.map(toStoredEvent), nextCursor: next === null ? null : formatCursor(next) }
+  }
+
+  async describe(): Promise<{ readonly driver: string; readonly up: boolean }> {
+    const up = await this.#thread.call('probe', null).then(
+      () => true,
+      () => false,
+    )
+    return { driver: 'sqlite', up }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    // The thread answers in order: what was begun is finished first. A checkpoint that fails here costs nothing, for the
+    // rows are flushed in the WAL and the next start repeats it; a failed flush has also resolved `failed`.
+    await this.#thread.call('close', null).catch(() => {})
+    await this.#thread.close()
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing !== null) throw new MillraceError('unavailable', 'the event store is closed')
+  }
+}
+
+/** Where the page begins: below the cursor and below `untilMicros`. */
+function topOf({ cursor, untilMicros }: EventQuery): ReturnType<typeof parseCursor> {
+  const below = cursor === undefined ? topPlace : parseCursor(cursor)
+  const until = untilMicros === undefined ? topPlace : placeBefore(untilMicros)
+  return comparePlaces(below, until) > 0 ? below : until
+}
+
+const laneOfNumber = new Map<number, Lane>(lanes.map((lane) => [priorityOfLane[lane], lane]))
+
+function toStoredEvent(row: ReadRow): StoredEvent {
+  const eventId = uuidFromBytes(row.event_id)
+  return {
+    eventId,
+    id: row.id ?? eventId,
+    source: row.source,
+    type: row.type,
+    subject: row.subject ?? '',
+    timeMicros: row.time,
+    receivedAtMicros: row.received_at,
+    topic: row.topic,
+    lane: laneOfNumber.get(row.priority) ?? 'normal',
+    key: row.key ?? '',
+    dataJson: row.data,
+    dataBytes: row.data_bytes,
+    dataContentType: row.data_content_type,
+    // JSON.parse makes an own property of any name, __proto__ too.
+    attributes: new Map(Object.entries(row.attributes === null ? {} : (JSON.parse(row.attributes) as object))),
+  }
+}
+
+function rethrow(failure: SqliteFailure): never {
+  throw toStoreError(failure)
+}
+
+/** Whoever starts the server has to know which file it is, and what SQLite says. */
+function toOpeningError(failure: SqliteFailure, path: string): MillraceError {
+  const { code } = toStoreError(failure)
+  const fix = code === 'corrupt' ? '. Restore it from a backup, or begin anew with `millrace clean`' : ''
+  return new MillraceError(code, `cannot open the event store ${path}: ${failure.message}${fix}`, { cause: failure })
+}
+
+/** Callers of the API may see these messages: SQLite's own words about tables and statements stay in the cause. */
+function toStoreError(failure: SqliteFailure): MillraceError {
+  switch (failure.kind) {
+    case 'locked':
+      return new MillraceError('unavailable', 'the event store is locked by another program', { cause: failure })
+    case 'memory':
+      return new MillraceError('unavailable', 'the event store is out of memory', { cause: failure })
+    case 'full':
+      return new MillraceError('disk_full', 'the event store has no room on its disk', { cause: failure })
+    case 'damaged':
+      return new MillraceError('corrupt', 'the event store is damaged', { cause: failure })
+    case 'io':
+    case 'row':
+    case 'other':
+      return new MillraceError('internal', 'the event store has failed', { cause: failure })
+  }
+}

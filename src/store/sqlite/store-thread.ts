@@ -1,0 +1,151 @@
+// The thread that owns store.db: one call after the other, every write inside the flush latch.
+
+import { statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { MillraceError } from '../../errors.ts'
+import { Checkpointer } from '../../lib/sqlite/checkpointer.ts'
+import { serve, Transferred } from '../../lib/sqlite/database-thread.ts'
+import { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
+import { truncateWal } from '../../lib/sqlite/open-database.ts'
+import type { LandedCounts } from '../event-store.ts'
+import { EventLander } from './land-events.ts'
+import type { LandingMessage } from './landing-message.ts'
+import { EventLister, type PageAnswer, type PageRequest } from './list-events.ts'
+import { openStoreDatabase } from './open-store-database.ts'
+
+export interface StoreThreadData {
+  readonly path: string
+  readonly diskReserveBytes: number
+  readonly mayCreate: boolean
+}
+
+export interface LandAnswer {
+  readonly counts: LandedCounts
+  /** That of the message, given back. */
+  readonly buffer: ArrayBuffer
+}
+
+/** What the main thread can ask. A type, not an interface: DatabaseThread wants an index signature. */
+export type StoreThreadMethods = {
+  /** Must come first. Answers why a file of another version is refused, or null. */
+  open: (argument: null) => string | null
+  land: (message: LandingMessage) => LandAnswer
+  list: (request: PageRequest) => PageAnswer
+  /** Throws when nothing can be read. */
+  probe: (argument: null) => void
+  close: (argument: null) => void
+}
+
+/** Of a row beyond its event's bytes: the other columns, its place in the key's index and in the pages. */
+const rowOverheadBytes = 100
+
+interface Opened {
+  readonly database: DatabaseSync
+  readonly lander: EventLander
+  readonly lister: EventLister
+  readonly checkpointer: Checkpointer
+}
+
+class StoreThread {
+  readonly #path: string
+  readonly #mayCreate: boolean
+  /** Landing leaves half of the reserve to the log, whose settling makes room again (guarantees.md 6). */
+  readonly #leaveFreeBytes: number
+  readonly #latch = new FlushLatch()
+  #opened: Opened | null = null
+
+  constructor({ path, diskReserveBytes, mayCreate }: StoreThreadData) {
+    this.#path = path
+    this.#mayCreate = mayCreate
+    this.#leaveFreeBytes = diskReserveBytes / 2
+  }
+
+  open(): string | null {
+    try {
+      const database = this.#latch.run(() => openStoreDatabase(this.#path, this.#mayCreate, Date.now))
+      this.#opened = {
+        database,
+        lander: new EventLander(database),
+        lister: new EventLister(database),
+        checkpointer: new Checkpointer(database, this.#path),
+      }
+      return null
+    } catch (thrown) {
+      const cause = thrown instanceof SqliteFailure ? thrown.cause : thrown
+      if (cause instanceof MillraceError && cause.code === 'failed_precondition') return cause.message
+      throw thrown
+    }
+  }
+
+  land(message: LandingMessage): Transferred<LandAnswer> {
+    const { lander, checkpointer } = this.#get()
+    const writtenBytes = message.byteLength + message.rows * rowOverheadBytes
+    const counts = this.#latch.run(() => {
+      this.#checkRoom(writtenBytes)
+      return lander.land(message)
+    })
+    try {
+      this.#latch.run(() => checkpointer.afterCommit(writtenBytes))
+    } catch (thrown) {
+      // The rows are committed. A checkpoint that found no room is tried again after a later commit.
+      if (isFinal(thrown as SqliteFailure)) throw thrown
+    }
+    return new Transferred({ counts, buffer: message.buffer }, [message.buffer])
+  }
+
+  list(request: PageRequest): PageAnswer {
+    return this.#latch.run(() => this.#get().lister.list(request))
+  }
+
+  probe(): void {
+    this.#latch.run(() => this.#get().database.prepare('SELECT 1 FROM migrations').get())
+  }
+
+  close(): void {
+    if (this.#opened === null) return
+    const { database } = this.#opened
+    this.#opened = null
+    try {
+      // Without waiting for somebody's long read: what stays in the WAL is flushed and comes in at the next start.
+      database.exec('PRAGMA busy_timeout = 0')
+      this.#latch.run(() => truncateWal(database))
+    } finally {
+      database.close()
+    }
+  }
+
+  #get(): Opened {
+    if (this.#opened === null) throw new SqliteFailure('other', `${this.#path} is not open`)
+    return this.#opened
+  }
+
+  #checkRoom(bytes: number): void {
+    if (this.#leaveFreeBytes === 0) return
+    const { bavail, bsize } = statfsSync(dirname(this.#path))
+    const freeBytes = bavail * bsize
+    if (freeBytes - bytes >= this.#leaveFreeBytes) return
+    throw new SqliteFailure(
+      'full',
+      `${freeBytes} bytes are free on the disk of ${this.#path}; landing stops at ${this.#leaveFreeBytes}, half of ` +
+        'MILLRACE_DISK_RESERVE_BYTES',
+    )
+  }
+}
+
+/** What the thread serves: any answer may move its buffers. */
+type Served<M> = {
+  [K in keyof M]: M[K] extends (argument: infer A) => infer R ? (argument: A) => R | Transferred<R> : never
+}
+
+serve((data: StoreThreadData): Served<StoreThreadMethods> => {
+  const store = new StoreThread(data)
+  return {
+    open: () => store.open(),
+    land: (message) => store.land(message),
+    list: (request) => store.list(request),
+    probe: () => store.probe(),
+    close: () => store.close(),
+  }
+})
