@@ -1,0 +1,124 @@
+// The core: what Millrace can do (pipeline.ts), made of its parts.
+
+import { MillraceError } from './errors.ts'
+import type { EventLog, LogDescription } from './event-log/event-log.ts'
+import type { Ingest } from './ingest/ingest.ts'
+import { withinMs } from './lib/abort.ts'
+import type {
+  LedgerRow,
+  Pipeline,
+  PublishMessage,
+  PublishOptions,
+  PublishVerdict,
+  Status,
+  TopicStatus,
+} from './pipeline.ts'
+import type { EventPage, EventQuery, EventStore } from './store/event-store.ts'
+import type { WorkerPool } from './workers/worker-pool.ts'
+
+/** A status is at most this old: many may ask, and the audit walks what waits. */
+const statusMaxAgeMs = 500
+
+/** How long a status waits for the database to answer. */
+const storeAnswerMs = 2000
+
+export interface CoreOptions {
+  readonly version: string
+  readonly eventLog: EventLog
+  readonly store: EventStore
+  readonly storeDriver: string
+  /** Null when this process does not take events. */
+  readonly ingest: Ingest | null
+  readonly pools: readonly WorkerPool[]
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  /** A clock that only goes forward, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+export class Core implements Pipeline {
+  readonly #options: CoreOptions
+  readonly #startedAtMs: number
+  #status: { readonly atMs: number; readonly status: Promise<Status> } | null = null
+
+  constructor(options: CoreOptions) {
+    this.#options = options
+    this.#startedAtMs = options.monotonicNow()
+  }
+
+  publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict> {
+    const { ingest } = this.#options
+    if (ingest === null) {
+      const text = 'this process takes no events: its MILLRACE_ROLES lacks "ingest"'
+      return Promise.reject(new MillraceError('failed_precondition', text, { field: 'MILLRACE_ROLES' }))
+    }
+    return ingest.publish(message, options)
+  }
+
+  listEvents(query: EventQuery): Promise<EventPage> {
+    return this.#options.store.listEvents(query)
+  }
+
+  status(): Promise<Status> {
+    const nowMs = this.#options.monotonicNow()
+    if (this.#status === null || nowMs - this.#status.atMs > statusMaxAgeMs) {
+      this.#status = { atMs: nowMs, status: this.#describe() }
+    }
+    return this.#status.status
+  }
+
+  async #describe(): Promise<Status> {
+    const { version, eventLog, pools, now, monotonicNow } = this.#options
+    const [log, store] = await Promise.all([eventLog.describe(), this.#describeStore()])
+    return {
+      version,
+      uptimeSeconds: Math.round(monotonicNow() - this.#startedAtMs) / 1000,
+      durability: log.durability,
+      log: { driver: log.driver, epoch: log.epoch },
+      store,
+      topics: topicStatuses(log, pools, now()),
+      ledger: ledgerRows(log),
+      // There is no live feed yet whose subscribers could be counted.
+      subscribers: null,
+      workers: pools.length,
+    }
+  }
+
+  /** A database that stands still must not keep the ledger from those who look for the cause: it counts as down. */
+  #describeStore(): Promise<Status['store']> {
+    const { store, storeDriver } = this.#options
+    return withinMs(store.describe(), storeAnswerMs, { driver: storeDriver, up: false })
+  }
+}
+
+function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs: number): TopicStatus[] {
+  return log.topics.map(({ name: topic, partitions, groups }) => ({
+    name: topic,
+    partitions,
+    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => ({
+      name,
+      types: [],
+      waiting,
+      inFlight,
+      skipped,
+      oldestWaitingSeconds: oldestWaitingMicros === null ? null : Math.max(0, nowMs / 1000 - oldestWaitingMicros / 1e6),
+      paused: pools.find((pool) => pool.topic === topic && pool.group === name)?.paused ?? paused,
+    })),
+  }))
+}
+
+function ledgerRows(log: LogDescription): LedgerRow[] {
+  return log.topics.flatMap(({ name: topic, groups }) =>
+    groups.map(({ name, accepted, reopened, waiting, landed, dead, lost, auditedWaiting }) => ({
+      topic,
+      group: name,
+      accepted,
+      reopened,
+      waiting,
+      landed,
+      dead,
+      lost,
+      balanced: waiting === auditedWaiting && accepted + reopened === waiting + landed + dead + lost,
+    })),
+  )
+}

@@ -1,0 +1,229 @@
+// Takes producers' messages: checks every event, gives each its place, and answers with a verdict for each.
+//
+// Job: scan, slice, admit, append; the overflow policies; the hint when to try again. An event is answered as accepted only
+// after the log has made it durable.
+// Not its job: the wire (api/), what happens to an event afterwards (workers/).
+
+import { randomInt } from 'node:crypto'
+import { MillraceError } from '../errors.ts'
+import { EventIdGenerator, type Lane, lanes } from '../event.ts'
+import type { AppendOptions, Backlog, Durability, EventLog, WaitingLimit } from '../event-log/event-log.ts'
+import { MessageScanner } from '../message-scan.ts'
+import type { PublishMessage, PublishOptions, PublishVerdict, Rejection } from '../pipeline.ts'
+import { EventReader, textOf } from '../record-batch.ts'
+import type { CounterSeries } from '../telemetry/metric-family.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { DrainRate } from './drain-rate.ts'
+import { type MessageSlice, sliceMessage } from './slice-message.ts'
+import { isRefusal, StreamGate } from './stream-gate.ts'
+
+/** How much of the limit each lane may fill: what is urgent finds room when what can wait does not any more. */
+export const laneShares: Readonly<Record<Lane, number>> = { high: 1, normal: 0.9, low: 0.8 }
+
+/** After how long to try again when the disk is full. */
+const diskFullHintMs = 1000
+
+export interface IngestOptions {
+  readonly eventLog: EventLog
+  readonly durability: Durability
+  readonly topics: readonly { readonly name: string; readonly partitions: number }[]
+  /** What may wait in one partition before appends are refused, at the share of the lane. */
+  readonly maxWaiting: WaitingLimit
+  readonly metrics: Metrics
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  /** A clock that only goes forward, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+interface Topic {
+  readonly name: string
+  readonly partitions: number
+  /** One for each stream: partition * 3 + lane index. */
+  readonly gates: readonly StreamGate[]
+  readonly drainRate: DrainRate
+  readonly received: CounterSeries
+  /** One for each lane. */
+  readonly accepted: readonly CounterSeries[]
+  /** Where the next message's events without a key go: messages take turns. */
+  nextPartition: number
+}
+
+export class Ingest {
+  readonly #options: IngestOptions
+  readonly #topics = new Map<string, Topic>()
+  readonly #scanner = new MessageScanner()
+  readonly #ids: EventIdGenerator
+  readonly #newId: () => string
+  readonly #limitOfLane: readonly WaitingLimit[]
+  #draining = false
+  #running = 0
+  #whenIdle: (() => void) | null = null
+
+  constructor(options: IngestOptions) {
+    this.#options = options
+    this.#ids = new EventIdGenerator(options.now)
+    this.#newId = () => this.#ids.next()
+    this.#limitOfLane = lanes.map((lane) => ({
+      maxEvents: Math.floor(options.maxWaiting.maxEvents * laneShares[lane]),
+      maxBytes: Math.floor(options.maxWaiting.maxBytes * laneShares[lane]),
+    }))
+    for (const { name, partitions } of options.topics) {
+      const gates = Array.from({ length: partitions * lanes.length }, (_, index) => {
+        const lane = lanes[index % lanes.length]!
+        return new StreamGate(options.eventLog, { topic: name, partition: Math.floor(index / lanes.length), lane })
+      })
+      this.#topics.set(name, {
+        name,
+        partitions,
+        gates,
+        drainRate: new DrainRate(),
+        received: options.metrics.eventsReceived.with({ topic: name }),
+        accepted: lanes.map((lane) => options.metrics.eventsAccepted.with({ topic: name, lane })),
+        nextPartition: randomInt(partitions),
+      })
+    }
+  }
+
+  /** See Pipeline.publish. The scan and the appends happen before it first waits, so calls keep their order. */
+  async publish(message: PublishMessage, options: PublishOptions = {}): Promise<PublishVerdict> {
+    if (this.#draining) throw drainingError()
+    const topic = this.#topics.get(message.topic)
+    if (topic === undefined) {
+      throw new MillraceError(
+        'not_found',
+        `topic "${message.topic.slice(0, 64)}" is not declared; this server has ${[...this.#topics.keys()].join(', ')}`,
+        { field: 'topic' },
+      )
+    }
+    const scan = this.#scanner.scan(message.message)
+    const received = scan.count
+    const { metrics, now } = this.#options
+    topic.received.add(received)
+    const rejections: Rejection[] = scan.refusals
+    for (const { code } of rejections) metrics.eventsRejected.add(1, { topic: topic.name, code })
+    const slices = sliceMessage(scan, {
+      partitions: topic.partitions,
+      keylessPartition: this.#keylessPartition(topic, message),
+      receivedAtMicros: now() * 1000,
+      newId: this.#newId,
+    })
+    this.#running++
+    try {
+      const dropped = await this.#appendAll(topic, slices, message, options, rejections)
+      rejections.sort((a, b) => a.index - b.index)
+      const accepted = received - dropped - rejections.length
+      return { accepted, dropped, rejections, durability: this.#options.durability }
+    } finally {
+      if (--this.#running === 0) this.#whenIdle?.()
+    }
+  }
+
+  /** Refuses new messages and those that wait for room; resolves when all that was taken has its answer. Idempotent. */
+  async drain(): Promise<void> {
+    this.#draining = true
+    for (const { gates } of this.#topics.values()) for (const gate of gates) gate.rejectWaiting(drainingError())
+    if (this.#running === 0) return
+    await new Promise<void>((resolve) => {
+      this.#whenIdle = resolve
+    })
+  }
+
+  /**
+   * A numbered message must come to the same partition when it is sent again, so that it is recognised there; others take
+   * turns.
+   */
+  #keylessPartition(topic: Topic, message: PublishMessage): number {
+    if (topic.partitions === 1) return 0
+    if (message.producer !== undefined) return message.producer.sequence % topic.partitions
+    topic.nextPartition = (topic.nextPartition + 1) % topic.partitions
+    return topic.nextPartition
+  }
+
+  /** Appends every slice; adds to the rejections and answers how many events were dropped. */
+  #appendAll(
+    topic: Topic,
+    slices: readonly MessageSlice[],
+    message: PublishMessage,
+    options: PublishOptions,
+    rejections: Rejection[],
+  ): Promise<number> {
+    // Nearly every message has one slice: no promise but its own.
+    if (slices.length === 1) return this.#appendOne(topic, slices[0]!, message, options, rejections)
+    return this.#appendSeveral(topic, slices, message, options, rejections)
+  }
+
+  /** Waits for all of them, so that none is under way any more when one has failed. */
+  async #appendSeveral(
+    topic: Topic,
+    slices: readonly MessageSlice[],
+    message: PublishMessage,
+    options: PublishOptions,
+    rejections: Rejection[],
+  ): Promise<number> {
+    const outcomes = await Promise.allSettled(
+      slices.map((slice) => this.#appendOne(topic, slice, message, options, rejections)),
+    )
+    let dropped = 0
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') throw outcome.reason
+      dropped += outcome.value
+    }
+    return dropped
+  }
+
+  async #appendOne(
+    topic: Topic,
+    slice: MessageSlice,
+    message: PublishMessage,
+    options: PublishOptions,
+    rejections: Rejection[],
+  ): Promise<number> {
+    const gate = topic.gates[slice.partition * lanes.length + slice.laneIndex]!
+    const limit = this.#limitOfLane[slice.laneIndex]!
+    const appendOptions: AppendOptions =
+      message.producer === undefined ? { maxWaiting: limit } : { maxWaiting: limit, producer: message.producer }
+    const maxWaitMs = message.overflow === 'wait' ? (options.maxWaitMs ?? Number.POSITIVE_INFINITY) : 0
+    const { metrics } = this.#options
+    try {
+      await gate.append(slice.batches, appendOptions, { maxWaitMs, signal: options.signal })
+      topic.accepted[slice.laneIndex]!.add(slice.count)
+      return 0
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      if (message.overflow === 'drop') {
+        metrics.eventsDropped.add(slice.count, { topic: topic.name })
+        return slice.count
+      }
+      metrics.eventsRejected.add(slice.count, { topic: topic.name, code: error.code })
+      rejectSlice(slice, error, this.#hintMs(topic, slice, limit, error), rejections)
+      return 0
+    }
+  }
+
+  #hintMs(topic: Topic, slice: MessageSlice, limit: WaitingLimit, refusal: MillraceError): number {
+    if (refusal.code === 'disk_full') return diskFullHintMs
+    const backlog = refusal.cause as Backlog
+    const excessEvents = backlog.waitingEvents + slice.count - limit.maxEvents
+    return topic.drainRate.hintMs(backlog, Math.max(excessEvents, slice.count), this.#options.monotonicNow())
+  }
+}
+
+/** Adds a rejection for each event of a slice for which there was no room. */
+function rejectSlice(slice: MessageSlice, refusal: MillraceError, retryAfterMs: number, rejections: Rejection[]): void {
+  const reader = new EventReader()
+  let place = 0
+  for (const batch of slice.batches) {
+    reader.reset(batch.bytes)
+    while (reader.next()) {
+      const index = slice.indexes === null ? place : slice.indexes[place]!
+      const id = textOf(batch.bytes, reader.fields.idStart, reader.fields.idEnd)
+      rejections.push({ index, id, code: refusal.code, message: refusal.message, retryAfterMs })
+      place++
+    }
+  }
+}
+
+function drainingError(): MillraceError {
+  return new MillraceError('draining', 'the server is stopping: try another, or later')
+}

@@ -1,0 +1,155 @@
+// The way of one stream's slices into the log, and the waiting room of those that may wait for room.
+//
+// Job: keep the order of slices that wait. While there is room every slice is appended at once, many under way at a time.
+// Once one that may wait is refused, it and all that come after it queue up and are tried again in order; the log refuses
+// in order too (its contract), so nothing overtakes. A slice that may not wait is refused while others queue: else it
+// would take the room for which those wait.
+// Not its job: what becomes of a slice that is refused (ingest.ts). It has no bound of its own: each caller holds a
+// bounded number of slices (api/ stops reading a stream, a unary call waits for its one).
+
+import { MillraceError } from '../errors.ts'
+import type { Appended, AppendOptions, EventLog, StreamName } from '../event-log/event-log.ts'
+import { sleep } from '../lib/abort.ts'
+import type { RecordBatch } from '../record-batch.ts'
+
+/** While the log refuses, the first in the queue tries this often. */
+const retryMs = 20
+
+export interface RoomWait {
+  /** How long a slice may wait for room; 0 when it may not, Infinity without a bound. */
+  readonly maxWaitMs: number
+  /** Ends the wait. */
+  readonly signal: AbortSignal | undefined
+}
+
+interface WaitingSlice {
+  readonly batches: readonly RecordBatch[]
+  readonly options: AppendOptions
+  readonly resolve: (appended: Appended) => void
+  readonly reject: (error: unknown) => void
+  /** The log's last refusal, which is the answer when the time is up. */
+  refusal: MillraceError
+  /** Set when its wait ended while it was being tried: the answer, should it be refused again. */
+  endedWith: MillraceError | null
+}
+
+export class StreamGate {
+  readonly #eventLog: EventLog
+  readonly #stream: StreamName
+  #queue: WaitingSlice[] = []
+  /** Those of the queue that are with the log at this moment. */
+  #trying: readonly WaitingSlice[] = []
+  /** The last refusal, while slices wait. */
+  #refusal: MillraceError | null = null
+
+  constructor(eventLog: EventLog, stream: StreamName) {
+    this.#eventLog = eventLog
+    this.#stream = stream
+  }
+
+  /** Appends the slice, after a wait for room when it may. Errors are those of EventLog.append. */
+  append(batches: readonly RecordBatch[], options: AppendOptions, wait: RoomWait): Promise<Appended> {
+    if (this.#refusal !== null) {
+      if (wait.maxWaitMs === 0) return Promise.reject(this.#refusal)
+      return this.#enqueue(batches, options, wait, this.#refusal)
+    }
+    const appended = this.#eventLog.append(this.#stream, batches, options)
+    if (wait.maxWaitMs === 0) return appended
+    return appended.catch((error: unknown) => {
+      if (!isRefusal(error)) throw error
+      return this.#enqueue(batches, options, wait, error)
+    })
+  }
+
+  #enqueue(
+    batches: readonly RecordBatch[],
+    options: AppendOptions,
+    { maxWaitMs, signal }: RoomWait,
+    refusal: MillraceError,
+  ): Promise<Appended> {
+    return new Promise((resolve, reject) => {
+      const finish = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+      }
+      const slice: WaitingSlice = {
+        batches,
+        options,
+        refusal,
+        endedWith: null,
+        resolve: (appended) => {
+          finish()
+          resolve(appended)
+        },
+        reject: (error) => {
+          finish()
+          reject(error)
+        },
+      }
+      const abort = () => this.#leave(slice, new MillraceError('cancelled', 'the call ended while it waited for room'))
+      const timer = Number.isFinite(maxWaitMs)
+        ? setTimeout(() => this.#leave(slice, slice.refusal), maxWaitMs)
+        : undefined
+      this.#queue.push(slice)
+      if (signal?.aborted === true) abort()
+      else signal?.addEventListener('abort', abort, { once: true })
+      if (this.#refusal === null) void this.#pump(refusal)
+    })
+  }
+
+  /** Answers all that wait with this error. */
+  rejectWaiting(error: MillraceError): void {
+    for (const slice of [...this.#queue, ...this.#trying]) this.#leave(slice, error)
+  }
+
+  #leave(slice: WaitingSlice, answer: MillraceError): void {
+    const place = this.#queue.indexOf(slice)
+    if (place < 0) {
+      // It is with the log at this moment, whose answer counts.
+      slice.endedWith = answer
+      return
+    }
+    this.#queue.splice(place, 1)
+    slice.reject(answer)
+  }
+
+  /** Appends what waits, in bursts: one slice after a refusal, twice as many after each burst that went through whole. */
+  async #pump(refusal: MillraceError): Promise<void> {
+    this.#refusal = refusal
+    let burst = 1
+    await sleep(retryMs)
+    while (this.#queue.length > 0) {
+      this.#trying = this.#queue.splice(0, burst)
+      const refused = await this.#tryInOrder(this.#trying)
+      this.#trying = []
+      burst *= 2
+      if (refused.length > 0) {
+        this.#refusal = refused[0]!.refusal
+        this.#queue.unshift(...refused.filter((slice) => slice.endedWith === null))
+        for (const slice of refused) if (slice.endedWith !== null) slice.reject(slice.endedWith)
+        burst = 1
+        await sleep(retryMs)
+      }
+    }
+    this.#refusal = null
+  }
+
+  /** Appends slices without waiting for one before the next; answers with those that were refused again, in order. */
+  async #tryInOrder(slices: readonly WaitingSlice[]): Promise<WaitingSlice[]> {
+    const outcomes = slices.map((slice) => {
+      const appended = this.#eventLog.append(this.#stream, slice.batches, slice.options)
+      return appended.then(slice.resolve, (error: unknown) => {
+        if (isRefusal(error)) slice.refusal = error
+        else slice.reject(error)
+        return isRefusal(error)
+      })
+    })
+    const wasRefused = await Promise.all(outcomes)
+    return slices.filter((_, index) => wasRefused[index] === true)
+  }
+}
+
+/** Whether the log refused an append for want of room: nothing was written. */
+export function isRefusal(error: unknown): error is MillraceError {
+  return error instanceof MillraceError && (error.code === 'backlogged' || error.code === 'disk_full')
+}

@@ -1,0 +1,79 @@
+// Landing: the group whose handler writes events to the database, one row for each.
+//
+// Job: hand a turn to the store, put aside what can never land, and say what became of each delivery. It answers only after
+// the store has committed and the dead letters are durable, so nothing is settled that is not safe (guarantees.md, G9, G14).
+// Not its job: when to try again (workers/), how rows are written (store/).
+
+import type { Delivery, Outcome } from '../event-log/event-log.ts'
+import type { EventStore, LandedCounts } from '../store/event-store.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { DeadLetter, DeadLetters } from '../workers/dead-letters.ts'
+import type { Handler } from '../workers/handler.ts'
+
+/** The group of every topic that lands its events. */
+export const landingGroup = 'landing'
+
+export interface LandingOptions {
+  readonly store: EventStore
+  readonly deadLetters: DeadLetters
+  readonly metrics: Metrics
+  /** A clock that only goes forward, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+/** Makes the handler that lands events. It throws when the database is away; then nothing was put aside. */
+export function createLanding({ store, deadLetters, metrics, monotonicNow }: LandingOptions): Handler {
+  return async (deliveries, { topic, group }) => {
+    const sound = deliveries.filter((delivery) => delivery.batch.damaged !== true)
+    const startedAtMs = monotonicNow()
+    const landed = await store.landEvents(sound)
+    count(metrics, landed, (monotonicNow() - startedAtMs) / 1000)
+    const letters = [...damagedBatches(deliveries), ...poisonEvents(sound, landed)]
+    if (letters.length > 0) {
+      await deadLetters.append(topic, group, letters)
+      for (const { code } of letters) metrics.deadLetters.add(1, { topic, group, code })
+    }
+    return outcomes(deliveries, letters)
+  }
+}
+
+function damagedBatches(deliveries: readonly Delivery[]): DeadLetter[] {
+  return deliveries
+    .filter((delivery) => delivery.batch.damaged === true)
+    .map((delivery) => ({
+      delivery,
+      index: null,
+      code: 'corrupt',
+      message: `the entry of ${delivery.batch.count} events does not match its checksum`,
+    }))
+}
+
+function poisonEvents(sound: readonly Delivery[], { poison }: LandedCounts): DeadLetter[] {
+  return poison.map(({ entry, index, databaseCode, message }) => ({
+    delivery: sound[entry]!,
+    index,
+    code: 'refused_by_store',
+    message: `${databaseCode}: ${message}`,
+  }))
+}
+
+function outcomes(deliveries: readonly Delivery[], letters: readonly DeadLetter[]): Outcome[] {
+  const deadOfDelivery = new Map<Delivery, number>()
+  for (const { delivery, index } of letters) {
+    const dead = index === null ? delivery.batch.count : 1
+    deadOfDelivery.set(delivery, (deadOfDelivery.get(delivery) ?? 0) + dead)
+  }
+  return deliveries.map((delivery) => {
+    const dead = deadOfDelivery.get(delivery) ?? 0
+    return { delivery, landed: delivery.batch.count - dead, dead }
+  })
+}
+
+function count(metrics: Metrics, landed: LandedCounts, seconds: number): void {
+  metrics.landingRows.add(landed.landed)
+  metrics.landingDuplicates.add(landed.duplicates)
+  metrics.landingConflicts.add(landed.conflicts)
+  metrics.landingBatchRows.observe(landed.landed)
+  metrics.landingDuration.observe(seconds)
+  for (const { databaseCode } of landed.poison) metrics.landingPoison.add(1, { code: databaseCode })
+}

@@ -1,0 +1,49 @@
+// Carries what the status says into metrics and health, so that all of them tell the same.
+
+import { statfs } from 'node:fs/promises'
+import type { Config } from './config.ts'
+import type { Core } from './core.ts'
+import type { Health } from './telemetry/health.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+import type { WorkerPool } from './workers/worker-pool.ts'
+
+export interface ObservedParts {
+  readonly core: Core
+  readonly pools: readonly WorkerPool[]
+  readonly metrics: Metrics
+  readonly health: Health
+  readonly config: Config
+  readonly version: string
+}
+
+/** Registers what is read at each scrape. */
+export function observeStatus({ core, pools, metrics, health, config, version }: ObservedParts): void {
+  metrics.buildInfo.set(1, { version, node: process.version })
+  metrics.logDurability.set(1, { level: config.durability, persistence: 'sqlite-wal' })
+  metrics.onScrape(() => {
+    for (const { name, up } of health.readiness().components) metrics.componentUp.set(up ? 1 : 0, { component: name })
+    metrics.landingPaused.set(pools.some((pool) => pool.paused !== null) ? 1 : 0)
+  })
+  metrics.onScrape(async () => {
+    const { bavail, bsize } = await statfs(config.dataDir)
+    metrics.diskFreeBytes.set(bavail * bsize)
+  })
+  metrics.onScrape(async () => {
+    const { topics, ledger, store } = await core.status()
+    health.setComponent('store', store.up, store.up ? null : 'does not answer')
+    for (const { name: topic, groups } of topics) {
+      for (const { name: group, waiting, inFlight, skipped } of groups) {
+        if (waiting !== null) metrics.logWaiting.set(waiting, { topic, group })
+        if (skipped !== null) metrics.logLedger.set(skipped, { topic, group, term: 'skipped' })
+        if (inFlight !== null) metrics.logInFlight.set(inFlight, { topic, group })
+      }
+    }
+    for (const { topic, group, balanced, ...terms } of ledger) {
+      if (balanced !== null) metrics.ledgerBalanced.set(balanced ? 1 : 0, { topic, group })
+      for (const term of ['accepted', 'reopened', 'landed', 'dead', 'lost'] as const) {
+        const total = terms[term]
+        if (total !== null) metrics.logLedger.set(total, { topic, group, term })
+      }
+    }
+  })
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { MillraceError } from '../errors.ts'
+import { type Lane, lanes } from '../event.ts'
+import { splitTurn } from './lane-shares.ts'
+import { alarmProbeMs, decideRetry, outageBackoff } from './retry-policy.ts'
+
+test('an outage is tried again after a random time that grows to 30 s, for ever', () => {
+  const away = new MillraceError('unavailable', 'away')
+  assert.deepEqual(decideRetry(away, 1, 0.5), { kind: 'outage', retryInMs: 50 })
+  assert.deepEqual(decideRetry(away, 4, 0.5), { kind: 'outage', retryInMs: 400 })
+  for (const failures of [20, 1000, 1e9]) {
+    const { kind, retryInMs } = decideRetry(away, failures, 0.999999)
+    assert.equal(kind, 'outage')
+    assert.equal(retryInMs, outageBackoff.maxMs)
+  }
+})
+
+test('what no waiting cures is an alarm that is probed every 10 s', () => {
+  assert.deepEqual(decideRetry(new MillraceError('internal', 'bug'), 1, 0), { kind: 'alarm', retryInMs: alarmProbeMs })
+})
+
+test('a lane alone gets the whole turn; with all at work the urgent ones get most and none is starved', () => {
+  assert.equal(splitTurn(8000, new Set<Lane>(['normal'])).normal, 8000)
+  assert.equal(splitTurn(8000, new Set<Lane>(['low'])).low, 8000)
+  assert.deepEqual(splitTurn(8000, new Set(lanes)), { high: 6800, normal: 800, low: 400 })
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 100_000 }), fc.subarray([...lanes]), (maxEvents, busy) => {
+      const shares = splitTurn(maxEvents, new Set(busy))
+      for (const lane of lanes) assert.ok(shares[lane] >= 1 && shares[lane] <= maxEvents)
+      const offered = busy.reduce((sum, lane) => sum + shares[lane], 0)
+      assert.ok(offered <= maxEvents + busy.length)
+    }),
+  )
+})
