@@ -1,0 +1,36 @@
+// How many connections there may be, in all and from one address; gRPC and HTTP together.
+//
+// What is over the bound is closed at once: an answer would cost more than the connection.
+
+import type { Socket } from 'node:net'
+
+export class ConnectionLimits {
+  readonly #maxTotal: number
+  readonly #maxPerAddress: number
+  readonly #perAddress = new Map<string, number>()
+  #total = 0
+
+  constructor({ maxTotal = 10_000, maxPerAddress = 1_000 } = {}) {
+    this.#maxTotal = maxTotal
+    this.#maxPerAddress = maxPerAddress
+  }
+
+  /** Counts a connection until it closes; false when it has been closed because there are too many. */
+  admit(socket: Socket): boolean {
+    const address = socket.remoteAddress
+    const fromAddress = address === undefined ? this.#maxPerAddress : (this.#perAddress.get(address) ?? 0)
+    if (address === undefined || this.#total >= this.#maxTotal || fromAddress >= this.#maxPerAddress) {
+      socket.destroy()
+      return false
+    }
+    this.#total++
+    this.#perAddress.set(address, fromAddress + 1)
+    socket.once('close', () => {
+      this.#total--
+      const left = (this.#perAddress.get(address) ?? 1) - 1
+      if (left === 0) this.#perAddress.delete(address)
+      else this.#perAddress.set(address, left)
+    })
+    return true
+  }
+}

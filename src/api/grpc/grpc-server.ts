@@ -1,0 +1,140 @@
+// The gRPC server: which services it has, the limits of its connections, and how it stops.
+
+import { create } from '@bufbuild/protobuf'
+import {
+  Server,
+  type ServerInterceptor,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
+import { HealthImplementation } from 'grpc-health-check'
+import { isLoopback } from '../../config.ts'
+import { toMillraceError } from '../../errors.ts'
+import { limits } from '../../event.ts'
+import {
+  AdminService,
+  file_millrace_v1_admin,
+  type GetStatusResponse,
+  GetStatusResponseSchema,
+} from '../../gen/millrace/v1/admin_pb.ts'
+import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import type { Pipeline } from '../../pipeline.ts'
+import type { Health } from '../../telemetry/health.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import type { ConnectionLimits } from '../connection-limits.ts'
+import { listen } from '../listen.ts'
+import type { RunningServer } from '../running-server.ts'
+import { UnansweredBytes } from '../unanswered-bytes.ts'
+import { toStatusMessage } from '../wire.ts'
+import { GrpcConnections } from './connections.ts'
+import { GuardedCall } from './guarded-call.ts'
+import { followHealth } from './health-service.ts'
+import { IntakeCall, type MakeAnswers } from './intake-call.ts'
+import { OpenCalls } from './open-calls.ts'
+import { ProduceAnswers } from './produce.ts'
+import { publishHandler } from './publish.ts'
+import { PublishStreamAnswers } from './publish-stream.ts'
+import { addReflection } from './reflection.ts'
+import { richStatusOf } from './rich-status.ts'
+import { pathOf, serviceDefinitionOf } from './service-definition.ts'
+import type { IntakeParts } from './stream-intake.ts'
+
+export interface GrpcServerOptions {
+  readonly pipeline: Pipeline
+  readonly health: Health
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly host: string
+  readonly port: number
+  readonly connectionLimits: ConnectionLimits
+  /** How long a connection may be open without a request; 10,000 by default. */
+  readonly maxSilentMs?: number
+  /** Of unary calls whose client set none; 30,000 by default. */
+  readonly defaultDeadlineMs?: number
+}
+
+const grpcOptions = {
+  'grpc.max_receive_message_length': limits.maxMessageBytes,
+  'grpc.max_concurrent_streams': 100,
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.max_connection_idle_ms': 300_000,
+  // In megabytes. grpc-js lifts Node's own limit where this is not set.
+  'grpc-node.max_session_memory': 64,
+  // Its bookkeeping of every call has no reader here.
+  'grpc.enable_channelz': 0,
+}
+
+/** Of all streams together, read and not answered. */
+const maxUnansweredBytes = 32 * 1024 * 1024
+
+export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
+  const { pipeline, health, metrics, logger, host, port, connectionLimits } = options
+  const { maxSilentMs = 10_000, defaultDeadlineMs = 30_000 } = options
+  const openCalls = new OpenCalls()
+  const publishDuration = metrics.publishDuration.with({ transport: 'grpc' })
+  const intakeParts: IntakeParts = {
+    pipeline,
+    unansweredBytes: new UnansweredBytes(maxUnansweredBytes),
+    publishDuration,
+  }
+  const guardParts = {
+    metrics,
+    logger,
+    openCalls,
+    defaultDeadlineMs,
+    noteAnswer: (peer: string) => connections.noteAnswer(peer),
+  }
+  const guard: ServerInterceptor = (definition, call) => {
+    const makeAnswers = streamAnswers.get(definition.path)
+    const guarded = new GuardedCall(call, definition, guardParts, makeAnswers !== undefined)
+    return makeAnswers === undefined ? guarded : new IntakeCall(guarded, openCalls, intakeParts, makeAnswers)
+  }
+
+  const server = new Server({ ...grpcOptions, interceptors: [guard] })
+  server.addService(serviceDefinitionOf(IngestService, ['Publish', 'PublishStream', 'Produce']), {
+    publish: publishHandler(pipeline, publishDuration),
+  } as UntypedServiceImplementation)
+  server.addService(serviceDefinitionOf(AdminService), {
+    getStatus: getStatusHandler(pipeline),
+  } as UntypedServiceImplementation)
+  const healthService = new HealthImplementation()
+  healthService.addToServer(server)
+  const stopFollowing = followHealth(healthService, health, [IngestService.typeName, AdminService.typeName])
+  if (isLoopback(host)) addReflection(server, [file_millrace_v1_ingest, file_millrace_v1_admin])
+
+  const open = metrics.openConnections.with({ transport: 'grpc' })
+  const connections = new GrpcConnections(server, { limits: connectionLimits, open, maxSilentMs })
+  const address = await listen(connections.listener, { host, port, variable: 'MILLRACE_GRPC_PORT', logger })
+  return {
+    address,
+    drain: async (deadlineMs) => {
+      const allClosed = connections.stopListening()
+      openCalls.drain()
+      // GOAWAY to every connection. Its callback is of no use: it never comes when a session is just being destroyed.
+      server.tryShutdown(() => {})
+      const forced = setTimeout(() => connections.destroyAll(), deadlineMs)
+      await allClosed
+      clearTimeout(forced)
+      server.forceShutdown()
+      stopFollowing()
+    },
+  }
+}
+
+/** The two streams that are taken over from grpc-js. */
+const streamAnswers = new Map<string, MakeAnswers>([
+  [pathOf(IngestService, 'PublishStream'), (call) => new PublishStreamAnswers(call)],
+  [pathOf(IngestService, 'Produce'), (call, readMore) => new ProduceAnswers(call, readMore)],
+])
+
+function getStatusHandler(pipeline: Pipeline) {
+  return (_call: ServerUnaryCall<unknown, GetStatusResponse>, callback: sendUnaryData<GetStatusResponse>): void => {
+    pipeline.status().then(
+      (status) => callback(null, create(GetStatusResponseSchema, { status: toStatusMessage(status) })),
+      (error: unknown) => callback(richStatusOf(toMillraceError(error))),
+    )
+  }
+}

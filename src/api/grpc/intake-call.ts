@@ -1,0 +1,48 @@
+// A publish stream, taken over from grpc-js: its messages go to a StreamIntake, and no stream object is made for it.
+
+import { ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import type { OpenCall, OpenCalls } from './open-calls.ts'
+import { type IntakeParts, type StreamAnswers, StreamIntake } from './stream-intake.ts'
+
+/** @param readMore called by answers that had no room, once they have. */
+export type MakeAnswers = (call: ServerInterceptingCallInterface, readMore: () => void) => StreamAnswers
+
+export class IntakeCall extends ServerInterceptingCall implements OpenCall {
+  readonly #call: ServerInterceptingCallInterface
+  readonly #openCalls: OpenCalls
+  readonly #intake: StreamIntake
+
+  constructor(
+    call: ServerInterceptingCallInterface,
+    openCalls: OpenCalls,
+    parts: IntakeParts,
+    makeAnswers: MakeAnswers,
+  ) {
+    super(call)
+    this.#call = call
+    this.#openCalls = openCalls
+    const answers = makeAnswers(call, () => this.#intake.readMore())
+    this.#intake = new StreamIntake(call, parts, answers)
+  }
+
+  override start(): void {
+    const intake = this.#intake
+    this.#call.start({
+      onReceiveMetadata: () => {
+        this.#openCalls.add(this)
+        intake.readMore()
+      },
+      onReceiveMessage: (message: Buffer) => intake.receive(message),
+      onReceiveHalfClose: () => intake.receiveEnd(),
+      // Called at every end of a call, the good one too.
+      onCancel: () => {
+        this.#openCalls.delete(this)
+        intake.close()
+      },
+    })
+  }
+
+  drain(): void {
+    this.#intake.drain()
+  }
+}

@@ -1,0 +1,103 @@
+// The few fields beside `events` of a publish message, read without decoding it.
+//
+// Job: one walk over the top level of the message: topic, overflow, producer and sequence, and how many events there are.
+// The three requests share their field numbers, so one reader serves all.
+// Not its job: looking into the events (the pipeline scans them), the numbering of messages (produce.ts).
+
+import { MillraceError } from '../../errors.ts'
+import { defaultTopic, limits } from '../../event.ts'
+import { bytesType, FieldWalker, varintType } from '../../lib/protobuf-walk.ts'
+import { textFault } from '../../lib/utf8.ts'
+import type { Overflow } from '../../pipeline.ts'
+import { textOf } from '../../record-batch.ts'
+import { checkTopic } from '../topic.ts'
+import { toOverflow } from '../wire.ts'
+
+const eventsField = 1
+const topicField = 2
+const overflowField = 3
+const producerIdField = 4
+const sequenceField = 5
+
+/** Used again for message after message: a topic or a producer that stays the same is not made into a new string. */
+export class MessageFields {
+  topic: string = defaultTopic
+  overflow: Overflow = 'reject'
+  /** '' when the message names no producer. */
+  producerId = ''
+  sequence = 0
+  /** How many events the message has. */
+  events = 0
+
+  readonly #walker = new FieldWalker()
+  #topicText = ''
+  #producerText = ''
+
+  /** Reads a message. Throws `invalid_event` when it is unreadable, or one of these fields is wrong. */
+  read(message: Uint8Array): this {
+    this.events = 0
+    this.sequence = 0
+    let topicStart = 0
+    let topicEnd = 0
+    let overflow = 0
+    let producerStart = 0
+    let producerEnd = 0
+    const walker = this.#walker.reset(message, 0, message.length)
+    while (walker.next()) {
+      const { number, wireType } = walker
+      if (wireType === bytesType) {
+        if (number === eventsField) {
+          this.events++
+        } else if (number === topicField) {
+          topicStart = walker.valueStart
+          topicEnd = walker.valueEnd
+        } else if (number === producerIdField) {
+          producerStart = walker.valueStart
+          producerEnd = walker.valueEnd
+        }
+      } else if (wireType === varintType) {
+        if (number === overflowField) overflow = walker.valueHigh === 0 ? walker.valueLow : -1
+        else if (number === sequenceField) this.sequence = walker.valueHigh * 0x1_0000_0000 + walker.valueLow
+      }
+    }
+    if (walker.broken) throw new MillraceError('invalid_event', 'the message is not a valid protobuf message')
+    this.topic = this.#topicOf(message, topicStart, topicEnd)
+    this.overflow = overflowOf(overflow)
+    this.producerId = this.#producerOf(message, producerStart, producerEnd)
+    return this
+  }
+
+  #topicOf(message: Uint8Array, start: number, end: number): string {
+    if (start === end) return defaultTopic
+    if (isAsciiText(this.#topicText, message, start, end)) return this.#topicText
+    this.#topicText = checkTopic(textOf(message, start, Math.min(end, start + 256)))
+    return this.#topicText
+  }
+
+  #producerOf(message: Uint8Array, start: number, end: number): string {
+    if (start === end) return ''
+    if (isAsciiText(this.#producerText, message, start, end)) return this.#producerText
+    if (end - start > limits.maxNameBytes) {
+      const problem = `producer_id has ${end - start} bytes; the limit is ${limits.maxNameBytes}`
+      throw new MillraceError('invalid_event', problem, { field: 'producer_id' })
+    }
+    if (textFault(message, start, end) !== null) {
+      throw new MillraceError('invalid_event', 'producer_id is not plain UTF-8 text', { field: 'producer_id' })
+    }
+    this.#producerText = textOf(message, start, end)
+    return this.#producerText
+  }
+}
+
+function overflowOf(number: number): Overflow {
+  const overflow = toOverflow(number)
+  if (overflow !== null) return overflow
+  const problem = `overflow ${number} is unknown: it is REJECT (1), DROP (2) or WAIT (3)`
+  throw new MillraceError('invalid_event', problem, { field: 'overflow' })
+}
+
+function isAsciiText(text: string, bytes: Uint8Array, start: number, end: number): boolean {
+  if (text.length !== end - start) return false
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) !== bytes[start + index]) return false
+  return true
+}

@@ -1,0 +1,118 @@
+// IngestService.Produce: numbered messages, acknowledged cumulatively while they come.
+//
+// Job: check the numbering; say through which message everything is answered, at most one answer on its way at a time, so
+// that a slow reader gets fewer and larger ones.
+// Not its job: recognising what was sent twice (the log does).
+
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import { MillraceError } from '../../errors.ts'
+import { Durability, ProduceResponseSchema, type RejectionSchema } from '../../gen/millrace/v1/ingest_pb.ts'
+import type { PublishMessage } from '../../pipeline.ts'
+import { grpcStatus } from '../status.ts'
+import { toDurability, toRejection } from '../wire.ts'
+import type { MessageFields } from './message-fields.ts'
+import { richStatusOf } from './rich-status.ts'
+import type { ReadMessage, StreamAnswers } from './stream-intake.ts'
+
+/** An answer with more would pass what clients take for one message. */
+const maxRejectionsPerResponse = 1000
+
+export class ProduceAnswers implements StreamAnswers {
+  readonly #call: ServerInterceptingCallInterface
+  readonly #readMore: () => void
+  #producerId = ''
+  /** 0 before the first message. */
+  #lastSequence = 0
+
+  #ackedThrough = 0
+  #sentAckedThrough = 0
+  #dropped = 0
+  #durability: Durability = Durability.UNSPECIFIED
+  #rejections: MessageInitShape<typeof RejectionSchema>[] = []
+  #writeIsPending = false
+  /** Set once the stream is over: undefined until then, null for a good end. */
+  #ended: MillraceError | null | undefined
+
+  /** @param readMore called when there is room for more rejections again. */
+  constructor(call: ServerInterceptingCallInterface, readMore: () => void) {
+    this.#call = call
+    this.#readMore = readMore
+  }
+
+  /** A producer that does not read its answers is not read either. */
+  get hasRoom(): boolean {
+    return this.#rejections.length < maxRejectionsPerResponse
+  }
+
+  identify({ producerId, sequence }: MessageFields): PublishMessage['producer'] {
+    if (producerId !== '') {
+      if (this.#producerId !== '' && producerId !== this.#producerId) {
+        throw wrongField('producer_id', 'producer_id has changed: a call is made by one producer')
+      }
+      this.#producerId = producerId
+    }
+    if (this.#producerId === '') {
+      throw wrongField('producer_id', 'producer_id is empty; the first message of a call names the producer')
+    }
+    if (sequence < 1) throw wrongField('sequence', 'sequence is missing; it counts the messages from 1 on')
+    if (sequence > Number.MAX_SAFE_INTEGER) {
+      throw wrongField('sequence', `sequence is too large; the limit is ${Number.MAX_SAFE_INTEGER}`)
+    }
+    if (this.#lastSequence !== 0 && sequence !== this.#lastSequence + 1) {
+      const problem = `sequence is ${sequence} behind ${this.#lastSequence}; each message is one more than the one before`
+      throw wrongField('sequence', problem)
+    }
+    if (this.#lastSequence === 0) this.#sentAckedThrough = this.#ackedThrough = sequence - 1
+    this.#lastSequence = sequence
+    return { id: this.#producerId, sequence }
+  }
+
+  answer({ verdict, failure, sequence }: ReadMessage): MillraceError | null {
+    if (verdict === null) return failure
+    this.#ackedThrough = sequence
+    this.#dropped += verdict.dropped
+    this.#durability = toDurability(verdict.durability)
+    for (const rejection of verdict.rejections) this.#rejections.push(toRejection(rejection, 0, sequence))
+    return null
+  }
+
+  flush(): void {
+    if (this.#writeIsPending) return
+    if (this.#sentAckedThrough < this.#ackedThrough) {
+      this.#writeIsPending = true
+      this.#call.sendMessage(this.#nextResponse(), () => {
+        this.#writeIsPending = false
+        this.flush()
+        this.#readMore()
+      })
+    } else if (this.#ended !== undefined) {
+      this.#call.sendStatus(
+        this.#ended === null ? { code: grpcStatus.OK, details: 'OK', metadata: null } : richStatusOf(this.#ended),
+      )
+    }
+  }
+
+  end(failure: MillraceError | null): void {
+    this.#ended = failure
+    this.flush()
+  }
+
+  /** Rejections go ahead of the acknowledgement that they belong to, or with it. */
+  #nextResponse(): MessageInitShape<typeof ProduceResponseSchema> {
+    const rejections = this.#rejections.splice(0, maxRejectionsPerResponse)
+    if (this.#rejections.length === 0) this.#sentAckedThrough = this.#ackedThrough
+    const dropped = BigInt(this.#dropped)
+    this.#dropped = 0
+    return create(ProduceResponseSchema, {
+      ackedThrough: BigInt(this.#sentAckedThrough),
+      rejections,
+      durability: this.#durability,
+      dropped,
+    })
+  }
+}
+
+function wrongField(field: string, problem: string): MillraceError {
+  return new MillraceError('invalid_event', problem, { field })
+}

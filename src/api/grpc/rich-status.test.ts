@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { ServiceError } from '@grpc/grpc-js'
+import { type ErrorCode, errorCodes, MillraceError } from '../../errors.ts'
+import { grpcStatus, grpcStatusOf } from '../status.ts'
+import { detailsOf } from './grpc-client.test-support.ts'
+import { richStatusOf } from './rich-status.ts'
+
+const details = (...input: Parameters<typeof richStatusOf>) =>
+  detailsOf(richStatusOf(...input) as unknown as ServiceError)
+
+test('every error has its code as the reason, in the domain of Millrace', () => {
+  for (const code of Object.keys(errorCodes) as ErrorCode[]) {
+    const { status, errorInfo } = details(new MillraceError(code, 'why'))
+    assert.equal(status.code, grpcStatusOf(code))
+    assert.equal(status.message, 'why')
+    assert.deepEqual([errorInfo?.reason, errorInfo?.domain], [code.toUpperCase(), 'millrace'])
+  }
+})
+
+test('RetryInfo stands where a time is known, always with a refusal for room, and never with a message that is too large', () => {
+  const retryOf = (error: MillraceError) => {
+    const { retryInfo, pushback } = details(error)
+    return [retryInfo?.retryDelay?.seconds, retryInfo?.retryDelay?.nanos, pushback]
+  }
+  assert.deepEqual(retryOf(new MillraceError('unavailable', '', { retryAfterMs: 1234.5 })), [1n, 234_500_000, '1235'])
+  assert.deepEqual(retryOf(new MillraceError('disk_full', '')), [1n, 0, '1000'])
+  assert.deepEqual(retryOf(new MillraceError('message_too_large', '')), [undefined, undefined, undefined])
+  assert.deepEqual(retryOf(new MillraceError('draining', '')), [undefined, undefined, undefined])
+})
+
+test('bad input names its field', () => {
+  const { badRequest } = details(new MillraceError('invalid_event', 'sequence is missing', { field: 'sequence' }))
+
+  const [violation] = badRequest?.fieldViolations ?? []
+  assert.deepEqual([violation?.field, violation?.description], ['sequence', 'sequence is missing'])
+})
+
+test('the details stay under 4 KiB: the fields give way, the reason and the time stay', () => {
+  const error = new MillraceError('invalid_event', '€'.repeat(5000), { retryAfterMs: 10 })
+  const violations = Array.from({ length: 20 }, (_, index) => ({
+    field: `events[${index}].${'€'.repeat(300)}`,
+    description: '€'.repeat(300),
+  }))
+
+  const short = details(error, [{ field: 'events[0].type', description: 'x' }])
+  const long = details(error, violations)
+
+  assert.ok(short.byteLength < 4096)
+  assert.equal(short.badRequest?.fieldViolations.length, 1)
+  assert.ok(long.byteLength < 4096, `${long.byteLength} bytes`)
+  assert.equal(long.badRequest, undefined)
+  assert.equal(long.errorInfo?.reason, 'INVALID_EVENT')
+  assert.equal(long.pushback, '10')
+  assert.equal(long.status.code, grpcStatus.INVALID_ARGUMENT)
+})

@@ -1,0 +1,76 @@
+// Errors as gRPC tells them: a status, and beside it the details of google.rpc in the trailer grpc-status-details-bin.
+//
+// Every error has ErrorInfo (reason = our code); bad input a BadRequest that names the field; RetryInfo stands wherever a
+// time to try again is known, and only there: without it RESOURCE_EXHAUSTED must not be sent again.
+
+import { create, toBinary } from '@bufbuild/protobuf'
+import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
+import { Metadata, type StatusObject } from '@grpc/grpc-js'
+import type { MillraceError } from '../../errors.ts'
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts'
+import { StatusSchema } from '../../gen/google/rpc/status_pb.ts'
+import { defaultRetryAfterMs } from '../call-verdict.ts'
+import { grpcStatus, grpcStatusOf, isRefusedForRoom } from '../status.ts'
+import { toDuration } from '../wire.ts'
+
+/** Clients refuse trailers that are too long, some from 8 KiB on, and these bytes travel as base64. */
+const maxDetailsBytes = 4096
+const maxMessageLength = 500
+const maxViolations = 8
+const maxViolationLength = 200
+
+/** A field that is wrong, by its path: `events[3].type`. */
+export interface FieldViolation {
+  readonly field: string
+  readonly description: string
+}
+
+/** The trailers of a failed call, with the error they tell of, for the log. */
+export class FailureMetadata extends Metadata {
+  readonly failure: MillraceError
+
+  constructor(failure: MillraceError) {
+    super()
+    this.failure = failure
+  }
+}
+
+/** @param violations beside the error's own field; the first eight are told. */
+export function richStatusOf(error: MillraceError, violations: readonly FieldViolation[] = []): StatusObject {
+  const code = grpcStatusOf(error.code)
+  const message = cut(error.message, maxMessageLength)
+  const metadata = new FailureMetadata(error)
+  const details: Any[] = [
+    anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.code.toUpperCase(), domain: 'millrace' })),
+  ]
+  const retryAfterMs = error.retryAfterMs ?? (isRefusedForRoom(error.code) ? defaultRetryAfterMs : undefined)
+  if (retryAfterMs !== undefined) {
+    details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: toDuration(retryAfterMs) })))
+    metadata.set('grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs)))
+  }
+  const badRequest = code === grpcStatus.INVALID_ARGUMENT ? badRequestOf(error, violations) : []
+  const whole = encodeStatus(code, message, [...details, ...badRequest])
+  metadata.set(
+    'grpc-status-details-bin',
+    whole.length <= maxDetailsBytes ? whole : encodeStatus(code, message, details),
+  )
+  return { code, details: message, metadata }
+}
+
+function encodeStatus(code: number, message: string, details: Any[]): Buffer {
+  return Buffer.from(toBinary(StatusSchema, create(StatusSchema, { code, message, details })))
+}
+
+function badRequestOf(error: MillraceError, violations: readonly FieldViolation[]): Any[] {
+  const own = error.field === undefined ? [] : [{ field: error.field, description: error.message }]
+  const fieldViolations = (violations.length > 0 ? violations : own).slice(0, maxViolations).map((violation) => ({
+    field: cut(violation.field, maxViolationLength),
+    description: cut(violation.description, maxViolationLength),
+  }))
+  return fieldViolations.length === 0 ? [] : [anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations }))]
+}
+
+/** Well formed, because grpc-js gives the message to encodeURI, which throws at half a surrogate pair. */
+function cut(text: string, maxLength: number): string {
+  return (text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`).toWellFormed()
+}

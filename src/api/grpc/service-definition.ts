@@ -1,0 +1,39 @@
+// What grpc-js wants to know of a service, taken from its protobuf descriptor: nothing is generated for it.
+
+import { type DescMethod, type DescService, fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
+
+/** `/millrace.v1.IngestService/Publish`: how a method is called on the wire. */
+export function pathOf(service: DescService, methodName: string): string {
+  return `/${service.typeName}/${methodName}`
+}
+
+/**
+ * @param rawMethods names of the methods whose requests the handler takes as the bytes that came: decoding them would
+ *   cost as much as receiving them.
+ */
+export function serviceDefinitionOf(service: DescService, rawMethods: readonly string[] = []): ServiceDefinition {
+  return Object.fromEntries(
+    service.methods.map((method) => [
+      method.localName,
+      methodDefinitionOf(method, pathOf(service, method.name), rawMethods.includes(method.name)),
+    ]),
+  )
+}
+
+function methodDefinitionOf(method: DescMethod, path: string, raw: boolean): MethodDefinition<unknown, Message> {
+  const { input, output, methodKind } = method
+  return {
+    path,
+    requestStream: methodKind === 'client_streaming' || methodKind === 'bidi_streaming',
+    responseStream: methodKind === 'server_streaming' || methodKind === 'bidi_streaming',
+    requestSerialize: (request) => asBuffer(toBinary(input, request as Message)),
+    requestDeserialize: raw ? (bytes) => bytes : (bytes) => fromBinary(input, bytes),
+    responseSerialize: (response) => asBuffer(toBinary(output, response)),
+    responseDeserialize: (bytes) => fromBinary(output, bytes),
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

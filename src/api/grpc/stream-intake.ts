@@ -1,0 +1,215 @@
+// Takes the messages of one publish stream: reads ahead within bounds and answers in the order of the stream.
+//
+// Job: keep a bounded number of messages unanswered, and read nothing more until some are; then HTTP/2 flow control slows
+// the producer, and that is what overflow WAIT is made of.
+// Not its job: how the stream is answered (publish-stream.ts, produce.ts).
+//
+// It sits on the call itself, below grpc-js's stream objects: those read 16 messages of up to 4 MiB ahead, whatever they
+// are told. One promise per message, nothing per event.
+
+import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import { MillraceError, toMillraceError } from '../../errors.ts'
+import type { Pipeline, PublishMessage, PublishOptions, PublishVerdict } from '../../pipeline.ts'
+import type { HistogramSeries } from '../../telemetry/metric-family.ts'
+import type { UnansweredBytes } from '../unanswered-bytes.ts'
+import { MessageFields } from './message-fields.ts'
+
+export const intakeLimits = {
+  /** One commit of the log may take 10 ms, in which a busy producer sends about a thousand messages. */
+  maxUnansweredMessages: 4096,
+  maxUnansweredBytes: 4 * 1024 * 1024,
+} as const
+
+/** A message that was read. `verdict` or `failure` is set once it is answered; its bytes are not kept here. */
+export interface ReadMessage {
+  readonly sequence: number
+  /** Its first event's place in the call. */
+  readonly firstIndex: number
+  readonly events: number
+  verdict: PublishVerdict | null
+  failure: MillraceError | null
+}
+
+/** What one kind of stream makes of its messages. */
+export interface StreamAnswers {
+  /** False while what waits to be written to the caller is too much: then nothing more is read. */
+  readonly hasRoom: boolean
+  /** The number of a message, where messages are numbered. What it throws ends the stream, behind everything before it. */
+  identify(fields: MessageFields): PublishMessage['producer']
+  /** Takes the answer to the next message in order. The failure that it returns ends the stream. */
+  answer(message: ReadMessage): MillraceError | null
+  /** Called once for each turn of the event loop in which messages were answered. */
+  flush(): void
+  /** The stream is over and nothing is called any more. Null: the producer has finished and all is answered. */
+  end(failure: MillraceError | null): void
+}
+
+export interface IntakeParts {
+  readonly pipeline: Pipeline
+  readonly unansweredBytes: UnansweredBytes
+  readonly publishDuration: HistogramSeries
+}
+
+export class StreamIntake {
+  readonly #call: ServerInterceptingCallInterface
+  readonly #parts: IntakeParts
+  readonly #answers: StreamAnswers
+  readonly #fields = new MessageFields()
+  readonly #closed = new AbortController()
+  readonly #waitOptions: PublishOptions = { signal: this.#closed.signal }
+
+  /** What was read and is not answered begins at `#head`; before it is null. */
+  readonly #messages: (ReadMessage | null)[] = []
+  #head = 0
+  #unansweredBytes = 0
+  #nextIndex = 0
+  /** Stands behind all messages: why nothing more is read. */
+  #lastFailure: MillraceError | null = null
+  #readIsPending = false
+  #readIsRunning = false
+  #producerHasEnded = false
+  #flushIsDue = false
+  #over = false
+
+  constructor(call: ServerInterceptingCallInterface, parts: IntakeParts, answers: StreamAnswers) {
+    this.#call = call
+    this.#parts = parts
+    this.#answers = answers
+  }
+
+  /** Begins to read, and goes on when there is room again. */
+  readMore(): void {
+    // The next message may come while startRead() runs: the loop asks for the one after it instead of going deeper.
+    if (this.#readIsRunning) return
+    this.#readIsRunning = true
+    while (this.#mayRead()) {
+      this.#readIsPending = true
+      this.#call.startRead()
+    }
+    this.#readIsRunning = false
+  }
+
+  receive(bytes: Buffer): void {
+    this.#readIsPending = false
+    if (this.#over || this.#lastFailure !== null) return
+    try {
+      this.#publish(bytes)
+    } catch (error) {
+      this.#stopReading(toMillraceError(error))
+    }
+    this.readMore()
+  }
+
+  receiveEnd(): void {
+    this.#readIsPending = false
+    this.#producerHasEnded = true
+    this.#answerInOrder()
+  }
+
+  /** The server stops: what was read is answered, then the stream ends. */
+  drain(): void {
+    if (this.#producerHasEnded) return
+    this.#stopReading(
+      new MillraceError('draining', 'the server is stopping: connect again and send what is not answered'),
+    )
+  }
+
+  /** The call is gone: nobody hears an answer any more, and nothing waits for room any more. */
+  close(): void {
+    this.#over = true
+    this.#parts.unansweredBytes.forget(this)
+    this.#closed.abort()
+  }
+
+  #mayRead(): boolean {
+    if (this.#readIsPending || this.#over || this.#producerHasEnded || this.#lastFailure !== null) return false
+    if (!this.#answers.hasRoom) return false
+    const unanswered = this.#messages.length - this.#head
+    if (unanswered === 0) return true
+    if (unanswered >= intakeLimits.maxUnansweredMessages) return false
+    if (this.#unansweredBytes >= intakeLimits.maxUnansweredBytes) return false
+    return this.#parts.unansweredBytes.hasRoomFor(this)
+  }
+
+  #publish(bytes: Buffer): void {
+    const { topic, overflow, events, sequence } = this.#fields.read(bytes)
+    const producer = this.#answers.identify(this.#fields)
+    const startedAt = performance.now()
+    const verdict = this.#parts.pipeline.publish(
+      { topic, overflow, message: bytes, producer },
+      overflow === 'wait' ? this.#waitOptions : undefined,
+    )
+    const message: ReadMessage = { sequence, firstIndex: this.#nextIndex, events, verdict: null, failure: null }
+    this.#nextIndex += events
+    this.#messages.push(message)
+    const byteLength = bytes.length
+    this.#unansweredBytes += byteLength
+    this.#parts.unansweredBytes.take(byteLength)
+    const settle = () => {
+      this.#parts.publishDuration.observe((performance.now() - startedAt) / 1000)
+      this.#unansweredBytes -= byteLength
+      if (message === this.#messages[this.#head]) this.#answerInOrder()
+      this.#parts.unansweredBytes.release(byteLength)
+      this.readMore()
+    }
+    verdict.then(
+      (answer) => {
+        message.verdict = answer
+        settle()
+      },
+      (error: unknown) => {
+        message.failure = toMillraceError(error)
+        settle()
+      },
+    )
+  }
+
+  #answerInOrder(): void {
+    if (this.#over) return
+    const end = this.#answerDecided()
+    if (end !== undefined) this.#end(end)
+    else this.#flushSoon()
+  }
+
+  /** Answers what is decided, in order. The failure that ends the stream, null for a good end, undefined to go on. */
+  #answerDecided(): MillraceError | null | undefined {
+    for (let message = this.#messages[this.#head]; message; message = this.#messages[this.#head]) {
+      if (message.verdict === null && message.failure === null) break
+      const failure = this.#answers.answer(message)
+      if (failure !== null) return failure
+      this.#messages[this.#head++] = null
+    }
+    if (this.#head === this.#messages.length) {
+      this.#messages.length = 0
+      this.#head = 0
+      if (this.#lastFailure !== null) return this.#lastFailure
+      if (this.#producerHasEnded) return null
+    } else if (this.#head >= intakeLimits.maxUnansweredMessages) {
+      this.#messages.splice(0, this.#head)
+      this.#head = 0
+    }
+    return undefined
+  }
+
+  /** The verdicts of one commit arrive in one turn: they make one answer. */
+  #flushSoon(): void {
+    if (this.#flushIsDue) return
+    this.#flushIsDue = true
+    setImmediate(() => {
+      this.#flushIsDue = false
+      if (!this.#over) this.#answers.flush()
+    })
+  }
+
+  #stopReading(failure: MillraceError): void {
+    if (this.#lastFailure !== null || this.#over) return
+    this.#lastFailure = failure
+    this.#answerInOrder()
+  }
+
+  #end(failure: MillraceError | null): void {
+    this.#over = true
+    this.#parts.unansweredBytes.forget(this)
+    this.#answers.end(failure)
+  }
+}

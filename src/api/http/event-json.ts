@@ -1,0 +1,38 @@
+// A landed event as JSON text. Its data is put in as the text that was sent: never parsed, so no digit is lost.
+
+import type { EventPage, StoredEvent } from '../../store/event-store.ts'
+import { formatRfc3339 } from './rfc3339.ts'
+
+/** `{"events": [...], "next_cursor": ...}`, as bytes: a page may be too long for one string. */
+export function eventPageJson({ events, nextCursor }: EventPage): Buffer {
+  const parts: Buffer[] = []
+  for (const event of events) parts.push(Buffer.from(`${parts.length === 0 ? '{"events":[' : ','}${eventJson(event)}`))
+  if (parts.length === 0) parts.push(Buffer.from('{"events":['))
+  parts.push(Buffer.from(`],"next_cursor":${JSON.stringify(nextCursor)}}`))
+  return Buffer.concat(parts)
+}
+
+function eventJson(event: StoredEvent): string {
+  const fields = JSON.stringify({
+    event_id: event.eventId,
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    subject: event.subject,
+    time: formatRfc3339(event.timeMicros),
+    received_at: formatRfc3339(event.receivedAtMicros),
+    topic: event.topic,
+    priority: event.lane,
+    key: event.key,
+    data_content_type: event.dataContentType,
+    attributes: Object.fromEntries(event.attributes),
+  })
+  return `${fields.slice(0, -1)}${dataMember(event)}}`
+}
+
+function dataMember({ dataJson, dataBytes }: StoredEvent): string {
+  if (dataJson !== null) return `,"data":${dataJson}`
+  if (dataBytes === null) return ''
+  const base64 = Buffer.from(dataBytes.buffer, dataBytes.byteOffset, dataBytes.byteLength).toString('base64')
+  return `,"data_base64":"${base64}"`
+}

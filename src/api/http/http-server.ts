@@ -1,0 +1,167 @@
+// The HTTP server: its limits, what it says when a request fails, and how it stops. The routes are in their own files.
+
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { MillraceError } from '../../errors.ts'
+import type { Pipeline } from '../../pipeline.ts'
+import type { Health } from '../../telemetry/health.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import type { ConnectionLimits } from '../connection-limits.ts'
+import { listen } from '../listen.ts'
+import { requestIdOf, traceContextOf } from '../request-context.ts'
+import type { RunningServer } from '../running-server.ts'
+import { defaultTimes, type HttpTimes } from './http-times.ts'
+import { addListRoute } from './list-route.ts'
+import { answerMalformed } from './malformed.ts'
+import { addOperationsRoutes } from './operations-routes.ts'
+import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
+import { addPublishRoute } from './publish-route.ts'
+
+export interface HttpServerOptions {
+  readonly pipeline: Pipeline
+  readonly health: Health
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly host: string
+  readonly port: number
+  readonly version: string
+  readonly connectionLimits: ConnectionLimits
+  readonly times?: Partial<HttpTimes>
+}
+
+const maxHeaderBytes = 16 * 1024
+
+export async function startHttpServer(options: HttpServerOptions): Promise<RunningServer> {
+  const { pipeline, health, metrics, logger, version, host, port } = options
+  const times = { ...defaultTimes, ...options.times }
+  let address = ''
+  const app = createApp(options, times)
+  addPublishRoute(app, pipeline, metrics.publishDuration.with({ transport: 'http' }), times)
+  addListRoute(app, pipeline, times.maxAnswerMs)
+  const { maxAnswerMs } = times
+  addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
+  await app.ready()
+  const { server } = app
+  const silent = limitConnections(server, options)
+  address = await listen(server, { host, port, variable: 'MILLRACE_HTTP_PORT', logger })
+  return {
+    address,
+    drain: async (deadlineMs) => {
+      const forced = setTimeout(() => server.closeAllConnections(), deadlineMs)
+      // Closes idle connections too; those that are answered from now on are told `connection: close`.
+      const closed = app.close()
+      // One that has never asked for anything counts as busy there, and nothing times it any more.
+      for (const socket of silent) socket.destroy()
+      await closed
+      clearTimeout(forced)
+    },
+  }
+}
+
+function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstance {
+  const { health, logger } = options
+  const app = fastify({
+    http: {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: times.maxHeadersMs,
+      // Bodies are timed where they are read: NDJSON may take as long as it likes.
+      requestTimeout: 0,
+      connectionsCheckingInterval: times.checkEveryMs,
+      // Checked below, so that it too is answered with a problem.
+      requireHostHeader: false,
+    },
+    logger: false,
+    requestIdHeader: false,
+    genReqId: (request) => requestIdOf(request.headers['x-request-id']?.toString()),
+    return503OnClosing: false,
+    clientErrorHandler: (error, socket) => answerMalformed(error, socket, logger),
+    frameworkErrors: (error, _request, reply) => {
+      sendProblem(reply as unknown as FastifyReply, problemOfThrown(error))
+    },
+  })
+  app.decorateReply('failure', null)
+  // Every body is a stream until a route reads it; fastify reads none.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff' })
+    if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) {
+      throw new MillraceError('invalid_event', 'the header host is missing', { field: 'host' })
+    }
+  })
+  // At the moment of answering: the request may have come before the server began to stop.
+  app.addHook('onSend', async (_request, reply) => {
+    if (health.draining || !app.server.listening) reply.header('connection', 'close')
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    endUnreadBody(request, times.maxLingerMs)
+    note(request, reply, options)
+  })
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, problemOfThrown(error)))
+  app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, request, reply))
+  return app
+}
+
+/** An answer may come before the end of the body. Its rest is thrown away, but nobody may send on for ever. */
+function endUnreadBody({ raw }: FastifyRequest, maxLingerMs: number): void {
+  if (raw.complete) return
+  raw.resume()
+  const timer = setTimeout(() => raw.socket.destroy(), maxLingerMs)
+  raw.once('close', () => clearTimeout(timer))
+}
+
+function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }: HttpServerOptions): void {
+  const { method } = request
+  const route = request.routeOptions.url ?? 'unknown'
+  const status = reply.statusCode
+  metrics.httpRequestDuration.observe(reply.elapsedTime / 1000, { method, route, status: String(status) })
+  const { failure } = reply
+  // Not being ready is a state, not a failed request.
+  if (failure === null || route === '/readyz' || route === '/healthz') return
+  const trace = traceContextOf(request.headers.traceparent?.toString())
+  const fields = {
+    request_id: request.id,
+    ...(trace === null ? {} : { trace_id: trace.traceId, span_id: trace.spanId }),
+    method,
+    route,
+    status,
+    code: failure.code,
+    duration_ms: Math.round(reply.elapsedTime),
+    peer: `${request.raw.socket.remoteAddress}:${request.raw.socket.remotePort}`,
+    reason: failure.message,
+  }
+  if (failure.code === 'internal') logger.error({ ...fields, error: failure.cause }, 'request failed')
+  else logger.warn(fields, 'request failed')
+}
+
+function answerUnknownRoute(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const path = request.url.split('?', 1)[0] as string
+  const allowed = ['GET', 'HEAD', 'POST'].filter((method) => app.hasRoute({ method, url: path }))
+  if (allowed.length === 0) {
+    return sendProblem(reply, problemOf(new MillraceError('not_found', `there is no route ${path.slice(0, 200)}`)))
+  }
+  const allow = allowed.join(', ')
+  const error = new MillraceError('unimplemented', `${request.method} is not possible here; ${allow} is`)
+  return sendProblem(reply, { status: 405, error, headers: { allow } })
+}
+
+/** Answers the connections that have not made a request yet, kept up to date. */
+function limitConnections(server: Server, { connectionLimits, metrics }: HttpServerOptions): ReadonlySet<Socket> {
+  const open = metrics.openConnections.with({ transport: 'http' })
+  const silent = new Set<Socket>()
+  let count = 0
+  open.set(0)
+  server.on('connection', (socket) => {
+    if (!connectionLimits.admit(socket)) return
+    open.set(++count)
+    silent.add(socket)
+    socket.once('close', () => {
+      open.set(--count)
+      silent.delete(socket)
+    })
+  })
+  server.on('request', ({ socket }) => silent.delete(socket))
+  return silent
+}

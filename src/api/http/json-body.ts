@@ -1,0 +1,99 @@
+// A JSON body of one event or an array of them.
+//
+// A body that is not JSON is refused as a whole. An event that is, but may not be taken, is refused alone.
+
+import { MillraceError } from '../../errors.ts'
+import { limits } from '../../event.ts'
+import { describeJsonFault, scanJsonValue, skipJsonSpace } from '../../lib/json-check.ts'
+import type { EventDrafts } from './event-drafts.ts'
+import type { EventReader } from './event-reader.ts'
+import { isSyntaxFault, JsonMembers, skipJsonValue } from './json-members.ts'
+
+const comma = 0x2c
+const openArray = 0x5b
+const closeArray = 0x5d
+const openObject = 0x7b
+
+/** What a body may hold: an event, a list of events, or either. */
+export type JsonBodyShape = 'one' | 'many' | 'any'
+
+/** Reads every event of the body. Throws `invalid_event` when the body is not JSON or has another shape. */
+export function readJsonBody(body: Uint8Array, shape: JsonBodyShape, reader: EventReader, drafts: EventDrafts): void {
+  const members = new JsonMembers()
+  let at = skipJsonSpace(body, 0, body.length)
+  const first = body[at]
+  if (first === openObject && shape !== 'many') {
+    at = readOne(body, at, 0, members, reader, drafts)
+  } else if (first === openArray && shape !== 'one') {
+    at = readMany(body, at, members, reader, drafts)
+  } else {
+    throw wrongShape(body, shape)
+  }
+  at = skipJsonSpace(body, at, body.length)
+  if (at < body.length) throw notJson(at)
+}
+
+function readMany(
+  body: Uint8Array,
+  start: number,
+  members: JsonMembers,
+  reader: EventReader,
+  drafts: EventDrafts,
+): number {
+  let at = skipJsonSpace(body, start + 1, body.length)
+  if (body[at] === closeArray) return at + 1
+  for (let place = 0; ; place++) {
+    if (place === limits.maxEventsPerMessage) {
+      const problem = `the body has more than ${limits.maxEventsPerMessage} events: send several, or NDJSON`
+      throw new MillraceError('too_many_events', problem, { field: 'body' })
+    }
+    at = skipJsonSpace(body, readOne(body, at, place, members, reader, drafts), body.length)
+    if (body[at] === closeArray) return at + 1
+    if (body[at] !== comma) throw notJson(at)
+    at = skipJsonSpace(body, at + 1, body.length)
+  }
+}
+
+/** Reads the event that begins at `start`; answers where it ends. */
+function readOne(
+  body: Uint8Array,
+  start: number,
+  place: number,
+  members: JsonMembers,
+  reader: EventReader,
+  drafts: EventDrafts,
+): number {
+  if (body[start] !== openObject) {
+    drafts.refuse(place, '', 'an event must be a JSON object')
+    return endOfValue(body, start)
+  }
+  const event = reader.read(members.reset(body, start, body.length))
+  if (members.brokenAt >= 0) throw notJson(members.brokenAt)
+  if (event === null) drafts.refuse(place, reader.id, reader.fault)
+  else drafts.add(place, event)
+  return members.end
+}
+
+function endOfValue(body: Uint8Array, start: number): number {
+  const end = scanJsonValue(body, start, body.length)
+  if (end >= 0) return end
+  const skipped = isSyntaxFault(describeJsonFault(end, 0)) ? -1 : skipJsonValue(body, start, body.length)
+  if (skipped < 0) throw notJson(start)
+  return skipped
+}
+
+function notJson(at: number): MillraceError {
+  return new MillraceError('invalid_event', `the body is not valid JSON (at byte ${at})`, { field: 'body' })
+}
+
+function wrongShape(body: Uint8Array, shape: JsonBodyShape): MillraceError {
+  const fail = (problem: string) => new MillraceError('invalid_event', `the body ${problem}`, { field: 'body' })
+  if (body.length === 0) return fail('is empty')
+  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
+    return fail('begins with a byte order mark: leave it out')
+  if (scanJsonValue(body, 0, body.length) < 0) return notJson(skipJsonSpace(body, 0, body.length))
+  if (shape === 'one')
+    return fail('must be one JSON object; a batch has content-type application/cloudevents-batch+json')
+  if (shape === 'many') return fail('must be a JSON array of events')
+  return fail('must be a JSON object, or an array of them')
+}

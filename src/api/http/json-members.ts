@@ -1,0 +1,139 @@
+// Walks the members of one JSON object in a body, without building anything from their values.
+//
+// Job: tell where each value stands, so that data can be sliced from the body; and tell text that is no JSON, which
+// condemns the whole body, from a value that only its own event must pay for (too deep, a NUL escape).
+// Not its job: what the members mean (plain-event.ts, cloud-event-json.ts).
+
+import { describeJsonFault, scanJsonValue, scanString, skipJsonSpace } from '../../lib/json-check.ts'
+
+const quote = 0x22
+const backslash = 0x5c
+const comma = 0x2c
+const colon = 0x3a
+const openArray = 0x5b
+const closeArray = 0x5d
+const openObject = 0x7b
+const closeObject = 0x7d
+
+/** A cursor over the members of an object; used again for object after object. */
+export class JsonMembers {
+  bytes: Uint8Array = new Uint8Array(0)
+  name = ''
+  valueStart = 0
+  valueEnd = 0
+  /** Why the value may not be taken though the text around it is sound: continues "data ...". Else ''. */
+  fault = ''
+  /** Behind the object, once `next()` was false. */
+  end = 0
+  /** At which byte the text stops being JSON; -1 while it is sound. */
+  brokenAt = -1
+
+  #at = 0
+  #limit = 0
+  #isFirst = true
+
+  /** Begins at the object whose brace stands at `start`. */
+  reset(bytes: Uint8Array, start: number, limit: number): this {
+    this.bytes = bytes
+    this.#at = start + 1
+    this.#limit = limit
+    this.#isFirst = true
+    this.brokenAt = -1
+    return this
+  }
+
+  /** Comes to the next member; false at the end of the object, and where the text is broken. */
+  next(): boolean {
+    const { bytes } = this
+    const limit = this.#limit
+    let at = skipJsonSpace(bytes, this.#at, limit)
+    if (bytes[at] === closeObject && at < limit) {
+      this.end = at + 1
+      return false
+    }
+    if (!this.#isFirst) {
+      if (at >= limit || bytes[at] !== comma) return this.#break(at)
+      at = skipJsonSpace(bytes, at + 1, limit)
+    }
+    this.#isFirst = false
+    if (at >= limit || bytes[at] !== quote) return this.#break(at)
+    let nameEnd = scanString(bytes, at, limit)
+    // A name with a NUL escape or half a surrogate pair is JSON all the same; no key is called so.
+    if (nameEnd < 0 && !isSyntaxFault(describeJsonFault(nameEnd, at))) nameEnd = closingQuote(bytes, at + 1, limit) + 1
+    if (nameEnd <= 0) return this.#break(at)
+    this.name = jsonText(bytes, at, nameEnd)
+    at = skipJsonSpace(bytes, nameEnd, limit)
+    if (at >= limit || bytes[at] !== colon) return this.#break(at)
+    return this.#value(skipJsonSpace(bytes, at + 1, limit))
+  }
+
+  #value(start: number): boolean {
+    this.valueStart = start
+    this.fault = ''
+    this.valueEnd = scanJsonValue(this.bytes, start, this.#limit)
+    if (this.valueEnd < 0) {
+      this.fault = describeJsonFault(this.valueEnd, start)
+      this.valueEnd = isSyntaxFault(this.fault) ? -1 : skipJsonValue(this.bytes, start, this.#limit)
+      if (this.valueEnd < 0) return this.#break(start)
+    }
+    this.#at = this.valueEnd
+    return true
+  }
+
+  #break(at: number): false {
+    this.brokenAt = at
+    return false
+  }
+}
+
+/** Whether a fault that `describeJsonFault` tells of means that the text is no JSON at all. */
+export function isSyntaxFault(description: string): boolean {
+  return description.startsWith('is not valid JSON')
+}
+
+/**
+ * The end of a value whose strings and brackets are balanced, however deep, or -1. It looks at nothing else: for a value
+ * that is refused anyway, to find the events behind it.
+ */
+export function skipJsonValue(bytes: Uint8Array, start: number, limit: number): number {
+  let depth = 0
+  for (let at = start; at < limit; at++) {
+    switch (bytes[at]) {
+      case quote:
+        at = closingQuote(bytes, at + 1, limit)
+        if (at < 0) return -1
+        break
+      case openArray:
+      case openObject:
+        depth++
+        continue
+      case closeArray:
+      case closeObject:
+        depth--
+        break
+      default:
+        continue
+    }
+    if (depth <= 0) return depth < 0 ? -1 : at + 1
+  }
+  return -1
+}
+
+function closingQuote(bytes: Uint8Array, at: number, limit: number): number {
+  for (; at < limit; at++) {
+    if (bytes[at] === quote) return at
+    if (bytes[at] === backslash) at++
+  }
+  return -1
+}
+
+/** The text of the JSON string from `start` to `end`, quotes included. */
+export function jsonText(bytes: Uint8Array, start: number, end: number): string {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
+  return text.includes('\\') ? JSON.parse(text) : text.slice(1, -1)
+}
+
+/** Whether the value that begins at `start` is a JSON string. */
+export function isJsonString(bytes: Uint8Array, start: number): boolean {
+  return bytes[start] === quote
+}

@@ -1,0 +1,66 @@
+// The routes for those who run the server: status, health, metrics, version, and a page that says what this is.
+
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { MillraceError } from '../../errors.ts'
+import type { Pipeline } from '../../pipeline.ts'
+import type { Health } from '../../telemetry/health.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import { answerInTime } from './answer-in-time.ts'
+import { problemOf, sendProblem } from './problem.ts'
+import { readQuery } from './query.ts'
+import { statusJson } from './status-json.ts'
+
+export interface OperationsParts {
+  readonly pipeline: Pipeline
+  readonly health: Health
+  readonly metrics: Metrics
+  readonly version: string
+  readonly maxAnswerMs: number
+  /** Where this server listens, as `127.0.0.1:8080`; known once it does. */
+  readonly address: () => string
+}
+
+export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
+  const { pipeline, health, metrics, version, maxAnswerMs, address } = parts
+  app.get('/v1/status', async () => statusJson(await answerInTime(pipeline.status(), maxAnswerMs)))
+  // It asks nobody: a broken store must not make an orchestrator restart the process.
+  app.get('/livez', async () => ({ live: true }))
+  for (const path of ['/readyz', '/healthz']) {
+    app.get(path, async (request, reply) => {
+      const { verbose } = readQuery(request.query, ['verbose'])
+      return answerReadiness(reply, health, verbose !== undefined)
+    })
+  }
+  app.get('/metrics', async (request, reply) => {
+    const { contentType, body } = await metrics.render(request.headers.accept)
+    return reply.header('content-type', contentType).send(body)
+  })
+  app.get('/version', async () => ({ version, commit: null, node: process.version }))
+  app.get('/', async (_request, reply) => reply.type('text/plain; charset=utf-8').send(welcome(address(), version)))
+}
+
+function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean): object {
+  const { ready, draining, components } = health.readiness()
+  const members = verbose
+    ? { components: components.map(({ name, up, detail, required }) => ({ name, up, detail, required })) }
+    : {}
+  if (ready) return { ready, ...members }
+  const down = components.filter(({ up, required }) => required && !up).map(({ name }) => name)
+  const error = draining
+    ? new MillraceError('draining', 'the server is stopping')
+    : new MillraceError('unavailable', `not ready: ${down.join(', ')}`)
+  return sendProblem(reply, { ...problemOf(error), members: { ready, ...members } })
+}
+
+function welcome(address: string, version: string): string {
+  return `Millrace ${version} takes events and lands each of them in a database exactly once.
+
+Publish one:
+  curl -i http://${address}/v1/events -H 'content-type: application/json' -d '{"type":"hello","data":{"n":1}}'
+
+See what has landed:
+  curl http://${address}/v1/events
+
+How it is: /v1/status  /readyz  /metrics  /version
+`
+}

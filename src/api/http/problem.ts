@@ -1,0 +1,76 @@
+// Errors as HTTP tells them: application/problem+json (RFC 9457), with our code and the rejections.
+
+import type { FastifyReply } from 'fastify'
+import { type ErrorCode, errorCodes, MillraceError } from '../../errors.ts'
+import type { Rejection } from '../../pipeline.ts'
+import { defaultRetryAfterMs } from '../call-verdict.ts'
+import { codeOfHttpStatus, httpStatusOf } from '../status.ts'
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /** Why the request failed, for the log. */
+    failure: MillraceError | null
+  }
+}
+
+export const problemContentType = 'application/problem+json'
+
+export interface Problem {
+  readonly status: number
+  readonly error: MillraceError
+  /** Headers beside the usual ones. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Members beside the usual ones, in snake_case. */
+  readonly members?: Readonly<Record<string, unknown>>
+}
+
+export function problemOf(error: MillraceError): Problem {
+  // A body that is late is the caller's doing, and 408 says so; 504 is for what we were late with.
+  const status = error.code === 'deadline_exceeded' && error.field === 'body' ? 408 : httpStatusOf(error.code)
+  return { status, error }
+}
+
+/** What a library has thrown: its own errors carry an HTTP status, anything else is a failure inside. */
+export function problemOfThrown(thrown: unknown): Problem {
+  if (thrown instanceof MillraceError) return problemOf(thrown)
+  const { statusCode, message } = thrown as { statusCode?: unknown; message?: unknown }
+  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
+    return { status: statusCode, error: new MillraceError(codeOfHttpStatus(statusCode), String(message)) }
+  }
+  return problemOf(new MillraceError('internal', 'an internal error occurred', { cause: thrown }))
+}
+
+export function sendProblem(reply: FastifyReply, { status, error, headers = {}, members = {} }: Problem): FastifyReply {
+  reply.failure = error
+  reply.code(status).headers(headers).header('content-type', problemContentType)
+  if (status === 429 || status === 503) {
+    reply.header('retry-after', String(Math.ceil((error.retryAfterMs ?? defaultRetryAfterMs) / 1000)))
+  }
+  // As bytes: to a string fastify would add a charset, which this media type does not have.
+  return reply.send(Buffer.from(JSON.stringify({ ...problemMembers(status, error), ...members })))
+}
+
+/** The members that every problem has. */
+export function problemMembers(status: number, error: MillraceError): Record<string, unknown> {
+  const { code, message, field } = error
+  return {
+    type: `urn:millrace:error:${code}`,
+    title: errorCodes[code].title,
+    status,
+    detail: message,
+    code,
+    ...(field === undefined ? {} : { field }),
+  }
+}
+
+/** A rejection in JSON; `retry_after` in seconds. */
+export function rejectionJson(rejection: Rejection): {
+  index: number
+  id: string
+  code: ErrorCode
+  message: string
+  retry_after?: number
+} {
+  const { index, id, code, message, retryAfterMs } = rejection
+  return { index, id, code, message, ...(retryAfterMs === undefined ? {} : { retry_after: retryAfterMs / 1000 }) }
+}

@@ -1,0 +1,118 @@
+// POST /v1/events: takes events in every form and answers with a verdict for each.
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { defaultTopic, limits } from '../../event.ts'
+import type { Overflow, Pipeline, PublishOptions, PublishVerdict } from '../../pipeline.ts'
+import type { HistogramSeries } from '../../telemetry/metric-family.ts'
+import { failureOfVerdict } from '../call-verdict.ts'
+import { maxPublishWaitMs } from '../publish-wait.ts'
+import { checkTopic } from '../topic.ts'
+import { answerInTime } from './answer-in-time.ts'
+import { BodyChunks, readBody } from './body-chunks.ts'
+import { type BodyForm, bodyFormOf } from './body-form.ts'
+import { isFault } from './cloud-event.ts'
+import { readBinaryEvent } from './cloud-event-headers.ts'
+import { CloudEventReader } from './cloud-event-json.ts'
+import { decodeCloudEvents, partsOfProtobufEvent } from './cloud-event-protobuf.ts'
+import { EventDrafts, verdictOnDraft } from './event-drafts.ts'
+import type { HttpTimes } from './http-times.ts'
+import { readJsonBody } from './json-body.ts'
+import { type LinesVerdict, publishLines } from './ndjson.ts'
+import { PlainEventReader } from './plain-event.ts'
+import { problemOf, rejectionJson, sendProblem } from './problem.ts'
+import { readQuery, wrongParameter } from './query.ts'
+
+const overflows: readonly Overflow[] = ['reject', 'drop', 'wait']
+
+export function addPublishRoute(
+  app: FastifyInstance,
+  pipeline: Pipeline,
+  publishDuration: HistogramSeries,
+  times: HttpTimes,
+): void {
+  app.post('/v1/events', async (request, reply) => {
+    const { topic, overflow } = targetOf(request)
+    const form = bodyFormOf(request.raw)
+    const options = overflow === 'wait' ? waitOptionsOf(reply) : undefined
+    const publish = async (message: Uint8Array): Promise<PublishVerdict> => {
+      const startedAt = performance.now()
+      const verdict = await answerInTime(pipeline.publish({ topic, overflow, message }, options), times.maxAnswerMs)
+      publishDuration.observe((performance.now() - startedAt) / 1000)
+      return verdict
+    }
+    if (form === 'ndjson') {
+      return answerLines(reply, await publishLines(new BodyChunks(request.raw), times.maxIdleMs, publish))
+    }
+    const body = await readBody(request.raw, limits.maxMessageBytes, times.maxBodyMs)
+    const drafts = new EventDrafts()
+    readEvents(form, request, body, drafts)
+    const draft = drafts.take()
+    return answer(reply, verdictOnDraft(draft, await publish(draft.message)))
+  })
+}
+
+function targetOf(request: FastifyRequest): { topic: string; overflow: Overflow } {
+  const query = readQuery(request.query, ['topic', 'overflow'])
+  const topic = query.topic === undefined ? defaultTopic : checkTopic(query.topic)
+  const overflow = overflows.find((policy) => policy === (query.overflow ?? 'reject'))
+  if (overflow === undefined) throw wrongParameter('overflow', 'overflow must be reject, drop or wait')
+  return { topic, overflow }
+}
+
+/** Waiting ends when the client goes away. */
+function waitOptionsOf(reply: FastifyReply): PublishOptions {
+  const gone = new AbortController()
+  reply.raw.once('close', () => gone.abort())
+  return { maxWaitMs: maxPublishWaitMs, signal: gone.signal }
+}
+
+function readEvents(
+  form: Exclude<BodyForm, 'ndjson'>,
+  { raw }: FastifyRequest,
+  body: Buffer,
+  drafts: EventDrafts,
+): void {
+  switch (form) {
+    case 'json':
+      readJsonBody(body, 'any', new PlainEventReader(), drafts)
+      return
+    case 'structured-json':
+      readJsonBody(body, 'one', new CloudEventReader(), drafts)
+      return
+    case 'batch-json':
+      readJsonBody(body, 'many', new CloudEventReader(), drafts)
+      return
+    case 'structured-protobuf':
+    case 'batch-protobuf':
+      for (const [place, event] of decodeCloudEvents(body, form === 'batch-protobuf').entries()) {
+        const parts = partsOfProtobufEvent(event)
+        if (isFault(parts)) drafts.refuse(place, event.id, `${parts.attribute} ${parts.problem}`)
+        else drafts.add(place, parts)
+      }
+      return
+    case 'binary':
+      drafts.add(0, readBinaryEvent(raw.rawHeaders, raw.headers['content-type'], body))
+  }
+}
+
+function answer(reply: FastifyReply, verdict: PublishVerdict): FastifyReply {
+  const rejections = verdict.rejections.map(rejectionJson)
+  const failure = failureOfVerdict(verdict)
+  if (failure !== null) return sendProblem(reply, { ...problemOf(failure), members: { rejections } })
+  const { accepted, dropped, durability } = verdict
+  return sendJson(reply.code(202), { accepted, dropped, rejections, durability })
+}
+
+/** As any verdict, and how many lines were rejected, for only the first of them are listed. */
+function answerLines(reply: FastifyReply, verdict: LinesVerdict): FastifyReply {
+  const { accepted, dropped, rejected, durability } = verdict
+  const rejections = verdict.rejections.map(rejectionJson)
+  const counts = { accepted, dropped, rejected, rejections }
+  const failure = verdict.failure ?? failureOfVerdict(verdict, rejected)
+  if (failure !== null) return sendProblem(reply, { ...problemOf(failure), members: counts })
+  return sendJson(reply.code(202), { ...counts, durability })
+}
+
+function sendJson(reply: FastifyReply, body: object): FastifyReply {
+  return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body))
+}

@@ -1,0 +1,23 @@
+// Query parameters: each at most once, and none that a route does not know, so that a misspelt one is not passed over.
+
+import { MillraceError } from '../../errors.ts'
+
+/** The parameters by name. Throws `invalid_event` naming the one that is wrong. */
+export function readQuery<Name extends string>(query: unknown, names: readonly Name[]): Partial<Record<Name, string>> {
+  const given = query as Record<string, string | string[]>
+  const values: Partial<Record<Name, string>> = {}
+  for (const [name, value] of Object.entries(given)) {
+    const known = names.find((candidate) => candidate === name)
+    if (known === undefined) {
+      const shown = JSON.stringify(name.slice(0, 80))
+      throw wrongParameter(name, `query parameter ${shown} is unknown; this route has ${names.join(', ')}`)
+    }
+    if (typeof value !== 'string') throw wrongParameter(name, `${name} is given twice`)
+    values[known] = value
+  }
+  return values
+}
+
+export function wrongParameter(name: string, problem: string): MillraceError {
+  return new MillraceError('invalid_event', problem, { field: name.slice(0, 80) })
+}

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MillraceError } from '../../errors.ts'
+import { Health } from '../../telemetry/health.ts'
+import { ask, post, startTestServer } from './http-client.test-support.ts'
+
+test('landed events are given back with their data byte for byte, newest first', async (t) => {
+  const { url } = await startTestServer(t)
+  const data = '{"n":12345678901234567890,"e":1e400000, "s":"\\u00e9"}'
+  await post(url, `{"type":"first","id":"0193-x","time":"2026-11-21T09:30:00.5Z","data":${data}}`)
+  await post(url, {
+    type: 'second',
+    id: '01930000-0000-7000-8000-000000000001',
+    source: '/s',
+    subject: 'x',
+    key: 'k',
+    priority: 'high',
+    data_base64: '/9j/4A==',
+    data_content_type: 'image/jpeg',
+    attributes: { a: 'b' },
+  })
+  await post(url, { type: 'third', id: 'no-data' })
+
+  const answer = await ask(`${url}/v1/events`)
+
+  assert.equal(answer.status, 200)
+  assert.ok(answer.text.includes(`"data":${data}`), answer.text)
+  assert.equal(answer.json.next_cursor, null)
+  const [third, second, first] = answer.json.events
+  assert.deepEqual([third?.type, third?.data, third?.data_base64], ['third', undefined, undefined])
+  assert.deepEqual(
+    { ...second, received_at: '', time: '' },
+    {
+      event_id: '01930000-0000-7000-8000-000000000001',
+      id: '01930000-0000-7000-8000-000000000001',
+      source: '/s',
+      type: 'second',
+      subject: 'x',
+      time: '',
+      received_at: '',
+      topic: 'events',
+      priority: 'high',
+      key: 'k',
+      data_content_type: 'image/jpeg',
+      attributes: { a: 'b' },
+      data_base64: '/9j/4A==',
+    },
+  )
+  assert.equal(first?.time, '2026-11-21T09:30:00.500000Z')
+  assert.match(String(first?.received_at), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
+  assert.match(String(first?.event_id), /^[0-9a-f]{8}-[0-9a-f]{4}-5/)
+})
+
+test('events are filtered, and pages followed by their cursor', async (t) => {
+  const { url, pipeline } = await startTestServer(t)
+  await post(
+    url,
+    Array.from({ length: 5 }, (_, n) => ({ type: n % 2 === 0 ? 'even' : 'odd', source: `/s${n}`, data: n })),
+  )
+  const between = new Date(Math.floor(pipeline.events[0]!.receivedAtMicros / 1000) + 5000).toISOString()
+
+  const page = await ask(`${url}/v1/events?type=even&limit=2`)
+  const rest = await ask(`${url}/v1/events?type=even&limit=2&cursor=${page.json.next_cursor}`)
+
+  const dataOf = (answer: typeof page) => answer.json.events.map(({ data }) => data)
+  assert.deepEqual([dataOf(page), dataOf(rest), rest.json.next_cursor], [[4, 2], [0], null])
+  assert.deepEqual(dataOf(await ask(`${url}/v1/events?source=/s3`)), [3])
+  assert.deepEqual(dataOf(await ask(`${url}/v1/events?since=${between}`)), [])
+  assert.equal(dataOf(await ask(`${url}/v1/events?until=${between}`)).length, 5)
+})
+
+for (const [query, field] of [
+  ['limit=0', 'limit'],
+  ['limit=1001', 'limit'],
+  ['limit=1e2', 'limit'],
+  ['limit=', 'limit'],
+  ['since=yesterday', 'since'],
+  ['until=1795253400', 'until'],
+  ['types=a', 'types'],
+  ['type=a&type=b', 'type'],
+  ['cursor=x', 'cursor'],
+] as const) {
+  test(`GET /v1/events?${query} is 400 naming ${field}`, async (t) => {
+    const { url } = await startTestServer(t)
+
+    const answer = await ask(`${url}/v1/events?${query}`)
+
+    assert.deepEqual([answer.status, answer.json.code, answer.json.field], [400, 'invalid_event', field])
+  })
+}
+
+test('while the store is away listing is 503', async (t) => {
+  const { url, pipeline } = await startTestServer(t)
+  pipeline.storeFailure = new MillraceError('unavailable', 'the database is away')
+
+  const answer = await ask(`${url}/v1/events`)
+
+  assert.deepEqual([answer.status, answer.json.code, answer.headers.get('retry-after')], [503, 'unavailable', '1'])
+})
+
+test('the status has the names of wire.md, and null for what is not known', async (t) => {
+  const { url } = await startTestServer(t)
+
+  const { json } = await ask(`${url}/v1/status`)
+
+  assert.deepEqual(json, {
+    version: '1.2.3',
+    uptime_seconds: 12.5,
+    durability: 'disk',
+    log: { driver: 'embedded', epoch: 1 },
+    store: { driver: 'sqlite', up: true },
+    topics: [
+      {
+        name: 'events',
+        partitions: 1,
+        groups: [
+          {
+            name: 'landing',
+            types: [],
+            waiting: 3,
+            in_flight: 1,
+            skipped: 0,
+            oldest_waiting_seconds: 0.25,
+            paused: null,
+          },
+        ],
+      },
+    ],
+    ledger: [
+      {
+        topic: 'events',
+        group: 'landing',
+        accepted: 10,
+        reopened: 0,
+        waiting: 3,
+        landed: 7,
+        dead: 0,
+        lost: 0,
+        balanced: null,
+      },
+    ],
+    subscribers: null,
+    workers: 1,
+  })
+})
+
+test('readiness follows the health, and verbose names each part', async (t) => {
+  const health = new Health(['log'])
+  const { url, log } = await startTestServer(t, { health })
+
+  const starting = await ask(`${url}/readyz?verbose`)
+  health.setComponent('log', true)
+  health.setComponent('store', false, 'busy')
+  const ready = await ask(`${url}/healthz?verbose`)
+  health.startDraining()
+  const draining = await ask(`${url}/readyz`)
+
+  assert.deepEqual([starting.status, starting.json.code, starting.json.ready], [503, 'unavailable', false])
+  assert.equal(starting.json.detail, 'not ready: log')
+  assert.deepEqual([ready.status, ready.json.ready], [200, true])
+  assert.deepEqual(
+    ready.json.components.map(({ name, up, required }) => [name, up, required]),
+    [
+      ['log', true, true],
+      ['store', false, false],
+    ],
+  )
+  assert.deepEqual([draining.status, draining.json.code, draining.json.components], [503, 'draining', undefined])
+  assert.equal((await ask(`${url}/livez`)).status, 200)
+  assert.deepEqual(log.lines, [])
+})
+
+test('metrics, version and the welcome page are served', async (t) => {
+  const { url, address } = await startTestServer(t)
+
+  const metrics = await ask(`${url}/metrics`)
+  const open = await ask(`${url}/metrics`, { headers: { accept: 'application/openmetrics-text' } })
+  const version = await ask(`${url}/version`)
+  const welcome = await ask(`${url}/`)
+
+  assert.match(metrics.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
+  assert.match(metrics.text, /millrace_publish_duration_seconds_count\{transport="http"\} 0/)
+  assert.match(open.headers.get('content-type') ?? '', /^application\/openmetrics-text/)
+  assert.deepEqual(version.json, { version: '1.2.3', commit: null, node: process.version })
+  assert.match(welcome.text, new RegExp(`curl -i http://${address}/v1/events`))
+})
+
+test('every route that is read can be asked with HEAD', async (t) => {
+  const { url } = await startTestServer(t)
+
+  for (const path of ['/v1/events', '/v1/status', '/livez', '/readyz', '/healthz', '/metrics', '/version', '/']) {
+    const answer = await ask(url + path, { method: 'HEAD' })
+    assert.deepEqual([answer.status, answer.text], [200, ''], path)
+  }
+})

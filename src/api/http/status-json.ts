@@ -1,0 +1,39 @@
+// The status as JSON: the keys of GET /v1/status. What is not known is null, never 0.
+
+import type { Status } from '../../pipeline.ts'
+
+export function statusJson(status: Status): object {
+  return {
+    version: status.version,
+    uptime_seconds: status.uptimeSeconds,
+    durability: status.durability,
+    log: { driver: status.log.driver, epoch: status.log.epoch },
+    store: { driver: status.store.driver, up: status.store.up },
+    topics: status.topics.map((topic) => ({
+      name: topic.name,
+      partitions: topic.partitions,
+      groups: topic.groups.map((group) => ({
+        name: group.name,
+        types: group.types,
+        waiting: group.waiting,
+        in_flight: group.inFlight,
+        skipped: group.skipped,
+        oldest_waiting_seconds: group.oldestWaitingSeconds,
+        paused: group.paused,
+      })),
+    })),
+    ledger: status.ledger.map((row) => ({
+      topic: row.topic,
+      group: row.group,
+      accepted: row.accepted,
+      reopened: row.reopened,
+      waiting: row.waiting,
+      landed: row.landed,
+      dead: row.dead,
+      lost: row.lost,
+      balanced: row.balanced,
+    })),
+    subscribers: status.subscribers,
+    workers: status.workers,
+  }
+}

@@ -1,0 +1,177 @@
+// A pipeline that keeps its events in an array: what the servers of api/ are tested in front of.
+//
+// It scans as the real one does and gives honest verdicts; what is durable, or landed, is not its business. A test can
+// bound its room, hold back its answers, and let it fail.
+
+import { MillraceError } from '../errors.ts'
+import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event.ts'
+import { MessageScanner } from '../message-scan.ts'
+import type { Pipeline, PublishMessage, PublishOptions, PublishVerdict, Rejection, Status } from '../pipeline.ts'
+import { decodeBatch } from '../record-batch.ts'
+import type { EventPage, EventQuery, StoredEvent } from '../store/event-store.ts'
+
+export interface KeptEvent extends Event {
+  readonly topic: string
+  readonly receivedAtMicros: number
+}
+
+export class MemoryPipeline implements Pipeline {
+  readonly events: KeptEvent[] = []
+  /** Every message that came, with its options. */
+  readonly calls: { readonly message: PublishMessage; readonly options: PublishOptions | undefined }[] = []
+  topics = ['events', 'orders']
+  /** How many events there is room for. */
+  maxEvents = Number.POSITIVE_INFINITY
+  retryAfterMs = 1500
+  draining = false
+  /** Thrown by each publish while it is set. */
+  failure: MillraceError | null = null
+  storeFailure: MillraceError | null = null
+  statusAnswer: Status = exampleStatus
+
+  readonly #ids = new EventIdGenerator()
+  #gate: PromiseWithResolvers<void> | null = null
+  #roomMade = Promise.withResolvers<void>()
+
+  /** From here on no publish is answered, until `letGo()`. */
+  hold(): void {
+    this.#gate ??= Promise.withResolvers()
+  }
+
+  letGo(): void {
+    this.#gate?.resolve()
+    this.#gate = null
+  }
+
+  makeRoom(maxEvents: number): void {
+    this.maxEvents = maxEvents
+    this.#roomMade.resolve()
+    this.#roomMade = Promise.withResolvers()
+  }
+
+  async publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict> {
+    this.calls.push({ message, options })
+    if (this.failure !== null) throw this.failure
+    if (this.draining) throw new MillraceError('draining', 'the server is stopping')
+    if (!this.topics.includes(message.topic)) {
+      throw new MillraceError('not_found', `topic ${message.topic} is not declared`, { field: 'topic' })
+    }
+    const scan = new MessageScanner().scan(message.message)
+    const refusals: Rejection[] = [...scan.refusals]
+    const taken: Uint8Array[] = []
+    const places: number[] = []
+    for (let index = 0; index < scan.count; index++) {
+      if (scan.laneIndexes[index] === 255) continue
+      taken.push(message.message.slice(scan.starts[index], scan.ends[index]))
+      places.push(index)
+    }
+    await this.#gate?.promise
+    const events = taken.flatMap((bytes) => decodeBatch(bytes))
+    if (message.overflow === 'wait') await this.#waitForRoom(events.length, options)
+    let accepted = 0
+    let dropped = 0
+    for (const [at, event] of events.entries()) {
+      if (this.events.length < this.maxEvents) {
+        this.#keep(message.topic, event)
+        accepted++
+      } else if (message.overflow === 'drop') {
+        dropped++
+      } else {
+        const reason = 'too many events are waiting for group landing'
+        const { retryAfterMs } = this
+        refusals.push({ index: places[at]!, id: event.id, code: 'backlogged', message: reason, retryAfterMs })
+      }
+    }
+    return { accepted, dropped, rejections: refusals.sort((a, b) => a.index - b.index), durability: 'disk' }
+  }
+
+  async listEvents(query: EventQuery): Promise<EventPage> {
+    if (this.storeFailure !== null) throw this.storeFailure
+    const from = query.cursor === undefined ? 0 : Number(query.cursor)
+    if (!Number.isSafeInteger(from))
+      throw new MillraceError('invalid_event', 'cursor is not one of ours', { field: 'cursor' })
+    const found = this.events.filter(
+      (event) =>
+        (query.type === undefined || event.type === query.type) &&
+        (query.source === undefined || event.source === query.source) &&
+        (query.sinceMicros === undefined || event.receivedAtMicros >= query.sinceMicros) &&
+        (query.untilMicros === undefined || event.receivedAtMicros < query.untilMicros),
+    )
+    const page = found.toReversed().slice(from, from + query.limit)
+    return {
+      events: page.map(toStored),
+      nextCursor: found.length > from + query.limit ? String(from + query.limit) : null,
+    }
+  }
+
+  async status(): Promise<Status> {
+    return this.statusAnswer
+  }
+
+  #keep(topic: string, event: Event): void {
+    const id = event.id === '' ? this.#ids.next() : event.id
+    const receivedAtMicros = Date.now() * 1000 + (this.events.length % 1000)
+    this.events.push({ ...event, id, source: event.source || '/', topic, receivedAtMicros })
+  }
+
+  async #waitForRoom(count: number, options: PublishOptions | undefined): Promise<void> {
+    const { signal, maxWaitMs } = options ?? {}
+    const until = maxWaitMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + maxWaitMs
+    while (this.events.length + count > this.maxEvents && performance.now() < until) {
+      const ended = Promise.withResolvers<void>()
+      const onAbort = () => ended.reject(new MillraceError('cancelled', 'the call was cancelled'))
+      if (signal?.aborted) onAbort()
+      signal?.addEventListener('abort', onAbort)
+      const timer = Number.isFinite(until) ? setTimeout(ended.resolve, until - performance.now()) : undefined
+      try {
+        await Promise.race([this.#roomMade.promise, ended.promise])
+      } finally {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+      }
+    }
+  }
+}
+
+function toStored(event: KeptEvent): StoredEvent {
+  const isJson = event.dataContentType === '' || /json/.test(event.dataContentType)
+  return {
+    ...event,
+    eventId: uuidFromBytes(eventIdOf(event.source, event.id)),
+    timeMicros: event.timeMicros ?? event.receivedAtMicros,
+    dataJson: isJson && event.data.length > 0 ? Buffer.from(event.data).toString() : null,
+    dataBytes: isJson || event.data.length === 0 ? null : event.data,
+  }
+}
+
+export const exampleStatus: Status = {
+  version: '1.2.3',
+  uptimeSeconds: 12.5,
+  durability: 'disk',
+  log: { driver: 'embedded', epoch: 1 },
+  store: { driver: 'sqlite', up: true },
+  topics: [
+    {
+      name: 'events',
+      partitions: 1,
+      groups: [
+        { name: 'landing', types: [], waiting: 3, inFlight: 1, skipped: 0, oldestWaitingSeconds: 0.25, paused: null },
+      ],
+    },
+  ],
+  ledger: [
+    {
+      topic: 'events',
+      group: 'landing',
+      accepted: 10,
+      reopened: 0,
+      waiting: 3,
+      landed: 7,
+      dead: 0,
+      lost: 0,
+      balanced: null,
+    },
+  ],
+  subscribers: null,
+  workers: 1,
+}

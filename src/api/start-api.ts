@@ -1,0 +1,56 @@
+// Starts both servers in front of one pipeline, and stops them together.
+
+import type { Pipeline } from '../pipeline.ts'
+import type { Health } from '../telemetry/health.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { ConnectionLimits } from './connection-limits.ts'
+import { startGrpcServer } from './grpc/grpc-server.ts'
+import { startHttpServer } from './http/http-server.ts'
+
+export interface ApiOptions {
+  readonly pipeline: Pipeline
+  readonly health: Health
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly host: string
+  /** 0 for any free port. */
+  readonly httpPort: number
+  readonly grpcPort: number
+  readonly version: string
+}
+
+export interface Api {
+  /** The real address, as `127.0.0.1:8080`. */
+  readonly http: string
+  readonly grpc: string
+  /**
+   * Stops both: takes nothing new, answers what was received, tells streams to go elsewhere, and closes by force what is
+   * still open at the deadline. The caller has said before that it drains (`Health.startDraining`). Idempotent.
+   */
+  drain(deadlineMs: number): Promise<void>
+}
+
+/** @throws MillraceError `failed_precondition` naming MILLRACE_HTTP_PORT, MILLRACE_GRPC_PORT or MILLRACE_HOST. */
+export async function startApi(options: ApiOptions): Promise<Api> {
+  const connectionLimits = new ConnectionLimits()
+  const grpc = await startGrpcServer({ ...options, port: options.grpcPort, connectionLimits })
+  try {
+    const http = await startHttpServer({ ...options, port: options.httpPort, connectionLimits })
+    let drained: Promise<void> | undefined
+    const drain = async (deadlineMs: number) => {
+      await Promise.all([grpc.drain(deadlineMs), http.drain(deadlineMs)])
+    }
+    return {
+      http: http.address,
+      grpc: grpc.address,
+      drain: (deadlineMs) => {
+        drained ??= drain(deadlineMs)
+        return drained
+      },
+    }
+  } catch (error) {
+    await grpc.drain(0)
+    throw error
+  }
+}

@@ -1,0 +1,135 @@
+// The one map between Millrace's codes and the statuses of gRPC and HTTP, in both directions.
+//
+// Job: say which status a code is answered with, and which code stands for a status that a library gave by itself.
+// Not its job: how the answer looks (grpc/rich-status.ts, http/problem.ts).
+
+import type { ErrorCode } from '../errors.ts'
+
+/** The numbers of https://grpc.io/docs/guides/status-codes that are used here. */
+export const grpcStatus = {
+  OK: 0,
+  CANCELLED: 1,
+  UNKNOWN: 2,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const
+
+export type GrpcStatusName = keyof typeof grpcStatus
+
+/**
+ * Where a row is not the obvious one:
+ * - An event or a message that is too large is bad input to gRPC, but HTTP has a status of its own for it, 413.
+ * - `message_too_large` is RESOURCE_EXHAUSTED because gRPC libraries refuse such a message by themselves with that status,
+ *   and one fault should not have two. It carries no RetryInfo, so nobody sends the message again.
+ * - `draining`, `unavailable` and `durability_lost` are one thing to a client: try again, perhaps elsewhere.
+ * - `refused_by_store` is the verdict of a database on an event that had been accepted: nothing that a caller could mend.
+ * - 499 is never sent, for nobody is there to read it; it is the status in logs and metrics.
+ */
+const statuses = {
+  invalid_event: { grpc: 'INVALID_ARGUMENT', http: 400 },
+  event_too_large: { grpc: 'INVALID_ARGUMENT', http: 413 },
+  message_too_large: { grpc: 'RESOURCE_EXHAUSTED', http: 413 },
+  too_many_events: { grpc: 'INVALID_ARGUMENT', http: 413 },
+  unsupported_media_type: { grpc: 'INVALID_ARGUMENT', http: 415 },
+  unauthenticated: { grpc: 'UNAUTHENTICATED', http: 401 },
+  permission_denied: { grpc: 'PERMISSION_DENIED', http: 403 },
+  not_found: { grpc: 'NOT_FOUND', http: 404 },
+  already_exists: { grpc: 'ALREADY_EXISTS', http: 409 },
+  backlogged: { grpc: 'RESOURCE_EXHAUSTED', http: 429 },
+  disk_full: { grpc: 'RESOURCE_EXHAUSTED', http: 429 },
+  draining: { grpc: 'UNAVAILABLE', http: 503 },
+  unavailable: { grpc: 'UNAVAILABLE', http: 503 },
+  durability_lost: { grpc: 'UNAVAILABLE', http: 503 },
+  deadline_exceeded: { grpc: 'DEADLINE_EXCEEDED', http: 504 },
+  cancelled: { grpc: 'CANCELLED', http: 499 },
+  out_of_range: { grpc: 'OUT_OF_RANGE', http: 400 },
+  failed_precondition: { grpc: 'FAILED_PRECONDITION', http: 400 },
+  refused_by_store: { grpc: 'INTERNAL', http: 500 },
+  corrupt: { grpc: 'DATA_LOSS', http: 500 },
+  unimplemented: { grpc: 'UNIMPLEMENTED', http: 501 },
+  internal: { grpc: 'INTERNAL', http: 500 },
+} as const satisfies Record<ErrorCode, { readonly grpc: GrpcStatusName; readonly http: number }>
+
+export function grpcStatusOf(code: ErrorCode): number {
+  return grpcStatus[statuses[code].grpc]
+}
+
+export function httpStatusOf(code: ErrorCode): number {
+  return statuses[code].http
+}
+
+/** Whether events were refused only because there is no room for them now. */
+export function isRefusedForRoom(code: ErrorCode): boolean {
+  return code === 'backlogged' || code === 'disk_full'
+}
+
+const namesOfGrpcStatuses = new Map<number, GrpcStatusName>(
+  (Object.keys(grpcStatus) as GrpcStatusName[]).map((name) => [grpcStatus[name], name]),
+)
+
+/** `INVALID_ARGUMENT`: the name that logs and metrics use for a gRPC status. */
+export function grpcStatusNameOf(status: number): GrpcStatusName {
+  return namesOfGrpcStatuses.get(status) ?? 'UNKNOWN'
+}
+
+/** The code for a gRPC status that came without one; the least specific where several share the status. */
+const codesOfGrpcStatuses: Readonly<Record<Exclude<GrpcStatusName, 'OK'>, ErrorCode>> = {
+  CANCELLED: 'cancelled',
+  UNKNOWN: 'internal',
+  INVALID_ARGUMENT: 'invalid_event',
+  DEADLINE_EXCEEDED: 'deadline_exceeded',
+  NOT_FOUND: 'not_found',
+  ALREADY_EXISTS: 'already_exists',
+  PERMISSION_DENIED: 'permission_denied',
+  RESOURCE_EXHAUSTED: 'message_too_large',
+  FAILED_PRECONDITION: 'failed_precondition',
+  ABORTED: 'failed_precondition',
+  OUT_OF_RANGE: 'out_of_range',
+  UNIMPLEMENTED: 'unimplemented',
+  INTERNAL: 'internal',
+  UNAVAILABLE: 'unavailable',
+  DATA_LOSS: 'corrupt',
+  UNAUTHENTICATED: 'unauthenticated',
+}
+
+/** The code that stands for a status which grpc-js gave by itself; null for OK. */
+export function codeOfGrpcStatus(status: number): ErrorCode | null {
+  const name = grpcStatusNameOf(status)
+  return name === 'OK' ? null : codesOfGrpcStatuses[name]
+}
+
+/** Of the HTTP statuses that the HTTP library gives by itself; what is not listed goes by its class. */
+const codesOfHttpStatuses: Readonly<Record<number, ErrorCode>> = {
+  400: 'invalid_event',
+  401: 'unauthenticated',
+  403: 'permission_denied',
+  404: 'not_found',
+  405: 'unimplemented',
+  408: 'deadline_exceeded',
+  409: 'already_exists',
+  413: 'message_too_large',
+  415: 'unsupported_media_type',
+  429: 'backlogged',
+  499: 'cancelled',
+  500: 'internal',
+  501: 'unimplemented',
+  503: 'unavailable',
+  504: 'deadline_exceeded',
+}
+
+/** The code that stands for a status which the HTTP library gave by itself. */
+export function codeOfHttpStatus(status: number): ErrorCode {
+  return codesOfHttpStatuses[status] ?? (status >= 400 && status < 500 ? 'invalid_event' : 'internal')
+}

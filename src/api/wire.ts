@@ -1,0 +1,97 @@
+// Between the domain and millrace.v1: what travels inward is the producer's bytes and a few plain fields, what travels
+// outward are verdicts and the status.
+//
+// Not its job: reading requests (grpc/message-fields.ts), the JSON of HTTP (http/), errors (status.ts).
+
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
+import type { Durability as DurabilityName } from '../event-log/event-log.ts'
+import { type GroupStatusSchema, type Status as StatusMessage, StatusSchema } from '../gen/millrace/v1/admin_pb.ts'
+import { Durability, Overflow as OverflowNumber, type RejectionSchema } from '../gen/millrace/v1/ingest_pb.ts'
+import type { GroupStatus, Overflow, Rejection, Status } from '../pipeline.ts'
+
+const durabilityNumbers = {
+  memory: Durability.MEMORY,
+  broker: Durability.BROKER,
+  disk: Durability.DISK,
+  replicated: Durability.REPLICATED,
+} as const
+
+export function toDurability(name: DurabilityName): Durability {
+  return durabilityNumbers[name]
+}
+
+/** The policy that a number on the wire stands for; null for one that we do not know. */
+export function toOverflow(number: number): Overflow | null {
+  switch (number) {
+    case OverflowNumber.UNSPECIFIED:
+    case OverflowNumber.REJECT:
+      return 'reject'
+    case OverflowNumber.DROP:
+      return 'drop'
+    case OverflowNumber.WAIT:
+      return 'wait'
+    default:
+      return null
+  }
+}
+
+/** @param firstIndex what the message's first event is in the call; @param sequence of the message, `Produce` only. */
+export function toRejection(
+  rejection: Rejection,
+  firstIndex: number,
+  sequence: number,
+): MessageInitShape<typeof RejectionSchema> {
+  const { id, code, message, retryAfterMs } = rejection
+  const index = BigInt(firstIndex + rejection.index)
+  return retryAfterMs === undefined
+    ? { sequence: BigInt(sequence), index, id, code, message }
+    : { sequence: BigInt(sequence), index, id, code, message, retryAfter: toDuration(retryAfterMs) }
+}
+
+export function toDuration(milliseconds: number): Duration {
+  const seconds = Math.floor(milliseconds / 1000)
+  const nanos = Math.round((milliseconds - seconds * 1000) * 1e6)
+  return create(DurationSchema, { seconds: BigInt(seconds), nanos })
+}
+
+/** What is null, that is not known, stays absent. */
+export function toStatusMessage(status: Status): StatusMessage {
+  return create(StatusSchema, {
+    version: status.version,
+    uptimeSeconds: status.uptimeSeconds,
+    durability: status.durability,
+    log: { driver: status.log.driver, epoch: toCount(status.log.epoch) },
+    store: status.store,
+    topics: status.topics.map((topic) => ({ ...topic, groups: topic.groups.map(toGroup) })),
+    ledger: status.ledger.map((row) => ({
+      topic: row.topic,
+      group: row.group,
+      accepted: toCount(row.accepted),
+      reopened: toCount(row.reopened),
+      waiting: toCount(row.waiting),
+      landed: toCount(row.landed),
+      dead: toCount(row.dead),
+      lost: toCount(row.lost),
+      balanced: row.balanced ?? undefined,
+    })),
+    subscribers: toCount(status.subscribers),
+    workers: toCount(status.workers),
+  })
+}
+
+function toGroup(group: GroupStatus): MessageInitShape<typeof GroupStatusSchema> {
+  return {
+    name: group.name,
+    types: [...group.types],
+    waiting: toCount(group.waiting),
+    inFlight: toCount(group.inFlight),
+    skipped: toCount(group.skipped),
+    oldestWaitingSeconds: group.oldestWaitingSeconds ?? undefined,
+    paused: group.paused ?? undefined,
+  }
+}
+
+function toCount(count: number | null): bigint | undefined {
+  return count === null ? undefined : BigInt(count)
+}
