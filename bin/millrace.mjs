@@ -1,0 +1,60 @@
+#!/usr/bin/env node
+// The launcher of `millrace`: finds a Node that is new enough and the program, and runs one with the other.
+//
+// It may itself be run by an old Node (the machine's own), so it is plain JavaScript and imports nothing but Node.
+
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { dirname, join, sep } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const oldestNode = [24, 15]
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const program = findProgram()
+
+if (isNewEnough(process.versions.node)) {
+  await import(pathToFileURL(program).href)
+} else {
+  runWith(findOtherNode(), program)
+}
+
+/** A checkout runs its sources, the installed package what was built of them: Node runs no TypeScript in node_modules. */
+function findProgram() {
+  if (root.split(sep).includes('node_modules')) {
+    const built = join(root, 'dist', 'cli', 'main.js')
+    if (!existsSync(built)) fail(`the installation is incomplete: ${built} is missing; install millrace again`)
+    return built
+  }
+  if (!existsSync(join(root, 'node_modules'))) fail(`run "npm install" in ${root} first (npm start does it by itself)`)
+  return join(root, 'src', 'cli', 'main.ts')
+}
+
+function isNewEnough(version) {
+  const [major, minor] = version.split('.').map(Number)
+  return major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])
+}
+
+/** The one that `npm install` puts beside the dependencies of a checkout. */
+function findOtherNode() {
+  const other = join(root, 'node_modules', '.bin', 'node')
+  if (existsSync(other)) return other
+  return fail(`Node ${oldestNode.join('.')} or newer is needed; this is ${process.versions.node}`)
+}
+
+/** Stands aside: the other process has the terminal, gets the signals, and its end is ours. */
+function runWith(node, script) {
+  const child = spawn(node, [...process.execArgv, script, ...process.argv.slice(2)], { stdio: 'inherit' })
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2']
+  for (const signal of signals) process.on(signal, () => child.kill(signal))
+  child.on('error', (error) => fail(`${node} cannot be run: ${error.message}`))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code ?? 1)
+    for (const each of signals) process.removeAllListeners(each)
+    process.kill(process.pid, signal)
+  })
+}
+
+function fail(message) {
+  process.stderr.write(`millrace: ${message}\n`)
+  process.exit(1)
+}

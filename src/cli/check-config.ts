@@ -1,0 +1,24 @@
+// `millrace check-config`: what the settings are, or what is wrong with them.
+
+import { ConfigError, describeConfig, loadConfig, warnings } from '../config.ts'
+import type { CommandInput } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+import { formatTable } from './table.ts'
+
+export async function run({ configInput, terminal }: CommandInput): Promise<number> {
+  try {
+    const settings = describeConfig(configInput)
+    for (const warning of warnings(loadConfig(configInput))) terminal.note(`warning: ${warning}`)
+    if (terminal.json) {
+      terminal.printJson({ settings: settings.map(({ variable, value, source }) => ({ variable, value, source })) })
+    } else {
+      const rows = settings.map(({ variable, value, source }) => [variable, value ?? '–', source])
+      terminal.print(formatTable(['SETTING', 'VALUE', 'FROM'], rows, terminal))
+    }
+    return exitCodes.done
+  } catch (error) {
+    if (!(error instanceof ConfigError) || !terminal.json) throw error
+    terminal.printJson({ problems: error.problems })
+    return exitCodes.failed
+  }
+}

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
+
+const env = { MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }
+const others = ['log.db.backup', 'my-log.db', 'notes.txt', 'store.dbx']
+
+/** A directory whose `data` a killed server has left, with files of somebody else in it. */
+async function leftByServer(t: TestContext): Promise<string> {
+  const cwd = temporaryDirectory(t)
+  const { child, ended } = startMillrace(t, ['start'], { cwd, env })
+  while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(20)
+  const { code, stderr } = await runMillrace(t, ['clean', '--yes'], { cwd })
+  assert.equal(code, 1)
+  assert.match(stderr, new RegExp(`in use by process ${child.pid} `), 'never while a server runs')
+  child.kill('SIGKILL')
+  await ended
+  for (const name of others) writeFileSync(join(cwd, 'data', name), 'mine')
+  writeFileSync(join(cwd, 'data/log.damaged-1.db'), 'from a repair')
+  mkdirSync(join(cwd, 'data/mine'))
+  return cwd
+}
+
+test('clean removes exactly what Millrace has put there, and only when it is told to', async (t) => {
+  const cwd = await leftByServer(t)
+  const before = readdirSync(join(cwd, 'data'))
+
+  const asked = await runMillrace(t, ['clean'], { cwd })
+  const afterAsking = readdirSync(join(cwd, 'data'))
+  const told = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd })
+  const again = await runMillrace(t, ['clean', '--yes'], { cwd })
+
+  assert.deepEqual([asked.code, asked.stdout], [1, ''])
+  assert.match(asked.stderr, /nobody to ask; add --yes/)
+  assert.deepEqual(afterAsking, before)
+  assert.equal(told.code, 0)
+  const { removed } = JSON.parse(told.stdout)
+  for (const name of ['log.db', 'log.mark', 'store.db', 'holder.json', 'addresses.json', 'log.damaged-1.db']) {
+    assert.ok(removed.includes(name), name)
+  }
+  assert.deepEqual(readdirSync(join(cwd, 'data')).toSorted(), [...others, 'mine'].toSorted())
+  assert.match(again.stdout, /^There is nothing of Millrace in /)
+  assert.equal(again.code, 0)
+})
+
+test('on a terminal clean asks, and takes only yes for yes', async (t) => {
+  const main = fileURLToPath(new URL('./main.ts', import.meta.url))
+  const cwd = temporaryDirectory(t)
+  mkdirSync(join(cwd, 'data'))
+  writeFileSync(join(cwd, 'data/log.mark'), 'x')
+  const answer = (text: string) =>
+    spawnSync('script', ['-qec', `'${process.execPath}' '${main}' clean`, '/dev/null'], {
+      cwd,
+      input: `${text}\n`,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH ?? '' },
+    })
+
+  const no = answer('no')
+  assert.equal(no.status, 1)
+  assert.match(no.stdout, /Remove log\.mark from .*\? All events in it are gone then\. \(yes\/no\)/)
+  assert.ok(existsSync(join(cwd, 'data/log.mark')))
+  const yes = answer('yes')
+  assert.equal(yes.status, 0)
+  assert.deepEqual(readdirSync(join(cwd, 'data')), [])
+})
+
+test('where nothing is there is nothing to clean', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const { code, stdout } = await runMillrace(t, ['clean'], { cwd })
+  assert.equal(code, 0)
+  assert.match(stdout, /^There is nothing of Millrace in /)
+  assert.deepEqual(readdirSync(cwd), [])
+})

@@ -1,0 +1,71 @@
+// `millrace clean`: removes what Millrace has put into the data directory, and nothing else.
+
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline/promises'
+import { loadConfig } from '../config.ts'
+import { MillraceError } from '../errors.ts'
+import { inspectEventLog } from '../event-log/open-event-log.ts'
+import { SqliteFailure } from '../lib/sqlite/failure.ts'
+import type { CommandInput } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+
+/** Databases with what SQLite keeps beside them, what a repair leaves, the mark of the log, and who has the directory. */
+const ours = [
+  /^(?:log|store)\.db(?:-wal|-shm|-journal)?$/,
+  /^log\.(?:damaged-\d+|repairing|scratch)\.db(?:-wal|-shm|-journal)?$/,
+  /^log\.mark$/,
+  /^(?:holder\.json|addresses\.json(?:\.new)?)$/,
+]
+
+export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
+  const { dataDir } = loadConfig(configInput)
+  const files = existsSync(dataDir) ? readdirSync(dataDir).filter((name) => ours.some((each) => each.test(name))) : []
+  if (files.length > 0) {
+    const isTold = options.yes === true
+    if (!isTold) refuseWithoutTerminal()
+    refuseWhileInUse(dataDir)
+    if (!isTold && !(await isConfirmed(dataDir, files))) {
+      terminal.note('nothing was removed')
+      return exitCodes.failed
+    }
+  }
+  // Looking whether it is in use may have tidied up after a killed server.
+  for (const name of files) rmSync(join(dataDir, name), { force: true })
+  if (terminal.json) terminal.printJson({ data_dir: dataDir, removed: files })
+  else if (files.length === 0) terminal.print(`There is nothing of Millrace in ${dataDir}.`)
+  else terminal.print(`Removed ${files.join(', ')} from ${dataDir}.`)
+  return exitCodes.done
+}
+
+function refuseWithoutTerminal(): void {
+  if (process.stdin.isTTY) return
+  throw new MillraceError(
+    'failed_precondition',
+    'clean asks before it removes anything, and there is nobody to ask; add --yes',
+  )
+}
+
+/** The lock on the log tells, not the file that names its holder: that may be left from a process that was killed. */
+function refuseWhileInUse(dataDir: string): void {
+  let inUseBy: string | null
+  try {
+    inUseBy = inspectEventLog({ dataDir }).inUseBy
+  } catch (error) {
+    // A log of a newer version, or one that cannot be read: nobody has it open, or its lock would have been met first.
+    if (error instanceof MillraceError || error instanceof SqliteFailure) return
+    throw error
+  }
+  if (inUseBy === null) return
+  throw new MillraceError('failed_precondition', `the data directory ${dataDir} is in use by ${inUseBy}; stop it first`)
+}
+
+async function isConfirmed(dataDir: string, files: readonly string[]): Promise<boolean> {
+  const dialogue = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const question = `Remove ${files.join(', ')} from ${dataDir}? All events in it are gone then. (yes/no) `
+    return /^y(es)?$/i.test((await dialogue.question(question)).trim())
+  } finally {
+    dialogue.close()
+  }
+}

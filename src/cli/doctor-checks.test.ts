@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { loadConfig } from '../config.ts'
+import { checkDisk, checkPorts, checkVersions, compareVersions, formatBytes } from './doctor-checks.ts'
+
+test('the versions that Millrace runs on are above their floors', () => {
+  assert.deepEqual(
+    checkVersions().map(({ subject, state }) => [subject, state]),
+    [
+      ['Node', 'ok'],
+      ['SQLite', 'ok'],
+      ['@grpc/grpc-js', 'ok'],
+      ['protobufjs', 'ok'],
+    ],
+  )
+})
+
+test('versions compare by number, part by part', () => {
+  assert.ok(compareVersions('3.9.0', '3.51.3') < 0)
+  assert.ok(compareVersions('24.15.0', '24.15.0') === 0)
+  assert.ok(compareVersions('25.0.0-rc.1', '24.99.99') > 0)
+  assert.ok(compareVersions('7.6', '7.6.1') < 0)
+})
+
+test('free space is held against the reserve, for a directory that is not there yet too', () => {
+  const dataDir = join(tmpdir(), 'not', 'there', 'yet')
+  assert.equal(checkDisk({ dataDir, diskReserveBytes: 1 }).state, 'ok')
+  const { state, message } = checkDisk({ dataDir, diskReserveBytes: 2 ** 60 })
+  assert.equal(state, 'problem')
+  assert.match(message, /publishes are refused/)
+})
+
+test('a port that is taken is named with its variable', async (t) => {
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  t.after(() => other.close())
+  const port = String((other.address() as AddressInfo).port)
+  const config = loadConfig({ env: {}, flags: { httpPort: port, grpcPort: '0' }, cwd: '/' })
+
+  const [http, grpc] = await checkPorts(config)
+
+  assert.deepEqual([http?.subject, http?.state, grpc?.state], ['MILLRACE_HTTP_PORT', 'problem', 'ok'])
+  assert.match(http?.message ?? '', new RegExp(`127\\.0\\.0\\.1:${port} \\(EADDRINUSE\\)`))
+})
+
+test('sizes are shown in the largest unit that fits', () => {
+  assert.deepEqual([0, 1023, 1024, 1536, 256 * 1024 ** 2, 5.25 * 1024 ** 4].map(formatBytes), [
+    '0 bytes',
+    '1023 bytes',
+    '1 KiB',
+    '1.5 KiB',
+    '256 MiB',
+    '5.3 TiB',
+  ])
+})

@@ -1,0 +1,140 @@
+// `millrace doctor`: what could keep a server from running, and the repair of a damaged log.
+//
+// It looks at the data files only when no server has them: a running one checks them itself, at every read.
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Config, loadConfig } from '../config.ts'
+import { MillraceError } from '../errors.ts'
+import {
+  inspectEventLog,
+  type LogFinding,
+  type LogInspection,
+  type LogRepair,
+  openEventLog,
+  repairEventLog,
+} from '../event-log/open-event-log.ts'
+import { landingGroup } from '../landing/landing.ts'
+import { SqliteFailure } from '../lib/sqlite/failure.ts'
+import { openStore } from '../store/open-store.ts'
+import type { CommandInput } from './command.ts'
+import { checkDisk, checkPorts, checkVersions, type Finding, formatBytes } from './doctor-checks.ts'
+import { exitCodes } from './exit-codes.ts'
+import { formatCount, formatTable } from './table.ts'
+import type { Terminal } from './terminal.ts'
+
+export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
+  const config = loadConfig(configInput)
+  const repair = options.repair === true ? repairEventLog(config) : null
+  const findings = [...checkVersions(), checkDisk(config), ...(await checkData(config))]
+  print(findings, repair, terminal)
+  if (options.repair === true && repair === null) terminal.note('there was nothing to repair in the log')
+  if (findings.some(({ state }) => state === 'damaged')) return exitCodes.damaged
+  return findings.some(({ state }) => state === 'problem') ? exitCodes.failed : exitCodes.done
+}
+
+async function checkData(config: Config): Promise<Finding[]> {
+  let inspection: LogInspection
+  try {
+    inspection = inspectEventLog(config)
+  } catch (error) {
+    return [findingOfError('log', error)]
+  }
+  if (inspection.inUseBy !== null) {
+    const message = `${inspection.inUseBy} runs on ${config.dataDir}; stop it to have its files looked at`
+    return [{ subject: 'server', state: 'ok', message }]
+  }
+  const log = describeLog(inspection)
+  // A damaged log must not be opened; whether the store is missing something can only be told from the log.
+  const store = log.some(({ state }) => state === 'damaged') ? [] : [await checkStore(config, inspection)]
+  return [...log, ...store, ...(await checkPorts(config))]
+}
+
+function describeLog({ findings, counts }: LogInspection): Finding[] {
+  if (findings.length > 0) return findings.map(describeLogFinding)
+  if (counts === null) return [{ subject: 'log', state: 'ok', message: 'there is none yet' }]
+  const { entries, events, bytes } = counts
+  const message = `${formatCount(events)} events in ${formatCount(entries)} entries (${formatBytes(bytes)}), all sound`
+  return [{ subject: 'log', state: 'ok', message }]
+}
+
+function describeLogFinding({ file, expected, found, fix, needsRepair }: LogFinding): Finding {
+  const message = `${file}: expected ${expected}, found ${found}; ${fix}`
+  return { subject: 'log', state: needsRepair ? 'damaged' : 'problem', message }
+}
+
+/** Opens the store as a start does, which is what finds damage. */
+async function checkStore(config: Config, { counts }: LogInspection): Promise<Finding> {
+  const path = join(config.dataDir, 'store.db')
+  try {
+    if (!existsSync(path) && !existsSync(`${path}-wal`)) {
+      const landed = counts === null ? 0 : await landedEvents(config)
+      if (landed === 0) return { subject: 'store', state: 'ok', message: 'there is none yet' }
+      const message = `${path} is missing, and ${formatCount(landed)} events have landed in it; restore it from a backup, or begin anew with "millrace clean"`
+      return { subject: 'store', state: 'damaged', message }
+    }
+    const store = await openStore(config, { mayCreate: false })
+    await store.close()
+    return { subject: 'store', state: 'ok', message: `${path} opens` }
+  } catch (error) {
+    return findingOfError('store', error)
+  }
+}
+
+async function landedEvents(config: Config): Promise<number> {
+  const eventLog = await openEventLog(config, { logger: { info: () => {}, warn: () => {} }, now: Date.now })
+  try {
+    const { topics } = await eventLog.describe()
+    const landings = topics.flatMap(({ groups }) => groups.filter(({ name }) => name === landingGroup))
+    return landings.reduce((sum, { landed }) => sum + landed, 0)
+  } finally {
+    await eventLog.close()
+  }
+}
+
+function findingOfError(subject: string, error: unknown): Finding {
+  if (!(error instanceof MillraceError || error instanceof SqliteFailure)) throw error
+  const isDamage = error instanceof MillraceError && error.code === 'corrupt'
+  return { subject, state: isDamage ? 'damaged' : 'problem', message: error.message }
+}
+
+const styles = { ok: 'green', warning: 'yellow', problem: 'red', damaged: 'red' } as const
+
+function print(findings: readonly Finding[], repair: LogRepair | null, terminal: Terminal): void {
+  if (terminal.json) {
+    terminal.printJson({ findings, repair: repair === null ? null : repairJson(repair) })
+    return
+  }
+  const rows = findings.map(({ subject, state, message }) => [terminal.paint(styles[state], state), subject, message])
+  if (repair !== null) terminal.print(`${describeRepair(repair)}\n`)
+  terminal.print(formatTable(['STATE', 'WHAT', 'FOUND'], rows, terminal))
+}
+
+function repairJson(repair: LogRepair): object {
+  return {
+    entries: repair.entries,
+    events: repair.events,
+    damaged_entries: repair.damagedEntries,
+    lost_events: repair.lostEvents,
+    lost_entries: repair.lostEntries,
+    epoch: repair.epoch,
+    kept_as: repair.keptAs,
+  }
+}
+
+function describeRepair({
+  entries,
+  events,
+  damagedEntries,
+  lostEvents,
+  lostEntries,
+  epoch,
+  keptAs,
+}: LogRepair): string {
+  return [
+    `The log was repaired; epoch ${epoch} begins.`,
+    `  kept: ${formatCount(events)} events in ${formatCount(entries)} entries, ${formatCount(damagedEntries)} of them damaged`,
+    `  lost: ${formatCount(lostEvents)} events${lostEntries === 0 ? '' : `, and ${formatCount(lostEntries)} entries at the end, how many events is not known`}`,
+    `  old file: ${keptAs ?? 'there was none'}`,
+  ].join('\n')
+}

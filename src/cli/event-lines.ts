@@ -1,0 +1,100 @@
+// The events of an NDJSON file: one plain JSON event in each line, read as they are needed.
+
+import { createReadStream } from 'node:fs'
+import { JsonMembers } from '../api/http/json-members.ts'
+import { LineSplitter } from '../api/http/line-splitter.ts'
+import { PlainEventReader } from '../api/http/plain-event.ts'
+import type { EventInput } from '../client/event-input.ts'
+import { MillraceError } from '../errors.ts'
+import { skipJsonSpace } from '../lib/json-check.ts'
+import type { EventSource } from './event-source.ts'
+
+/** As over HTTP: a line that is longer is no event. */
+const maxLineBytes = 2 * 1024 * 1024
+const chunkBytes = 256 * 1024
+const openObject = 0x7b
+
+export class EventLines implements EventSource {
+  readonly #chunks: AsyncIterator<Buffer>
+  readonly #maxEvents: number
+  readonly #splitter = new LineSplitter(maxLineBytes)
+  readonly #reader = new PlainEventReader()
+  readonly #members = new JsonMembers()
+  /** Lines of the last chunk, the next one last; null stands for one that was too long. */
+  #lines: { readonly number: number; readonly bytes: Buffer | null }[] = []
+  #lineCount = 0
+  #isAtEnd = false
+  #taken = 0
+
+  /** @param chunks the file's bytes. @param maxEvents stops after so many. */
+  constructor(chunks: AsyncIterable<Buffer>, maxEvents: number) {
+    this.#chunks = chunks[Symbol.asyncIterator]()
+    this.#maxEvents = maxEvents
+  }
+
+  /** @param path `-` is stdin. */
+  static open(path: string, maxEvents: number): EventLines {
+    return new EventLines(path === '-' ? process.stdin : readFile(path), maxEvents)
+  }
+
+  /** Throws `invalid_event`, naming the line, for one that is no event. */
+  take(): EventInput | null {
+    const line = this.#taken === this.#maxEvents ? undefined : this.#lines.pop()
+    if (line === undefined) return null
+    this.#taken++
+    if (line.bytes === null) throw lineError(line.number, `is longer than ${maxLineBytes} bytes`)
+    return this.#parse(line.bytes, line.number)
+  }
+
+  async fill(): Promise<boolean> {
+    if (this.#taken === this.#maxEvents) return false
+    while (this.#lines.length === 0 && !this.#isAtEnd) await this.#readChunk()
+    return this.#lines.length > 0
+  }
+
+  close(): void {
+    // A pipe that nobody closes would keep the process alive. What it still has to say is of no interest.
+    this.#chunks.return?.().catch(() => {})
+  }
+
+  async #readChunk(): Promise<void> {
+    const { value, done } = await this.#chunks.next()
+    if (done === true) {
+      this.#isAtEnd = true
+      this.#addLine(this.#splitter.finish())
+    } else this.#splitter.push(value, (line) => this.#addLine(line))
+    this.#lines.reverse()
+  }
+
+  #addLine(bytes: Buffer | null): void {
+    const number = ++this.#lineCount
+    if (bytes === null || skipJsonSpace(bytes, 0, bytes.length) < bytes.length) this.#lines.push({ number, bytes })
+  }
+
+  #parse(bytes: Buffer, lineNumber: number): EventInput {
+    const end = bytes.length
+    const start = skipJsonSpace(bytes, 0, end)
+    if (bytes[start] !== openObject) throw lineError(lineNumber, 'is no JSON object')
+    const members = this.#members.reset(bytes, start, end)
+    const event = this.#reader.read(members)
+    if (members.brokenAt >= 0) throw lineError(lineNumber, `is not valid JSON (at byte ${members.brokenAt})`)
+    if (event === null) throw lineError(lineNumber, this.#reader.fault)
+    if (skipJsonSpace(bytes, members.end, end) < end) throw lineError(lineNumber, 'goes on behind its event')
+    return event
+  }
+}
+
+function lineError(lineNumber: number, what: string): MillraceError {
+  return new MillraceError('invalid_event', `line ${lineNumber}: ${what}`)
+}
+
+async function* readFile(path: string): AsyncGenerator<Buffer> {
+  try {
+    yield* createReadStream(path, { highWaterMark: chunkBytes })
+  } catch (error) {
+    throw new MillraceError('not_found', `cannot read ${path}: ${(error as Error).message}`, {
+      field: 'file',
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,23 @@
+// What the exit code of a command says.
+
+import { MillraceError } from '../errors.ts'
+
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  /** The data directory is damaged; `millrace doctor` says how. */
+  damaged: 3,
+  /** SIGINT cut the command short. */
+  interrupted: 130,
+  /** SIGTERM did, or a second one ended a server that was still stopping. */
+  terminated: 143,
+} as const
+
+export function exitCodeOfError(error: unknown): number {
+  return error instanceof MillraceError && error.code === 'corrupt' ? exitCodes.damaged : exitCodes.failed
+}
+
+export function exitCodeOfSignal(signal: NodeJS.Signals): number {
+  return signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated
+}

@@ -1,0 +1,72 @@
+// bin/millrace.mjs, which has to run where the rest of Millrace cannot.
+
+import assert from 'node:assert/strict'
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
+
+const launcher = fileURLToPath(new URL('../../bin/millrace.mjs', import.meta.url))
+
+/** A launcher to which this Node is too old, so that it must find another one. */
+function strictLauncher(t: TestContext): string {
+  const script = join(temporaryDirectory(t), 'strict.mjs')
+  const text = readFileSync(launcher, 'utf8').replace('[24, 15]', '[99, 0]')
+  writeFileSync(script, text.replace('import.meta.url', JSON.stringify(`file://${launcher}`)))
+  return script
+}
+
+test('on a Node that is new enough the launcher runs the program itself', async (t) => {
+  const { code, stdout, stderr } = await runMillrace(t, ['version'], { cwd: temporaryDirectory(t), script: launcher })
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.match(stdout, /^millrace \d/)
+})
+
+test('on an older Node it runs the one beside the dependencies, and passes on words, output and exit code', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const script = strictLauncher(t)
+  const direct = await runMillrace(t, ['version'], { cwd, script: launcher })
+  assert.deepEqual(await runMillrace(t, ['version'], { cwd, script }), direct)
+  assert.equal((await runMillrace(t, ['nonsense'], { cwd, script })).code, 2)
+})
+
+test('it passes signals on, and ends as the program does', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const words = ['start', '--http-port', '0', '--grpc-port', '0']
+  const { child, ended } = startMillrace(t, words, { cwd, script: strictLauncher(t) })
+  while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(20)
+
+  child.kill('SIGTERM')
+  const { code, signal } = await ended
+
+  assert.deepEqual([code, signal], [0, null])
+  assert.equal(existsSync(join(cwd, 'data/holder.json')), false, 'the server has stopped, not only its launcher')
+})
+
+test('it says what is missing: the dependencies of a checkout, or the built program of a package', async (t) => {
+  const checkout = temporaryDirectory(t)
+  const installed = join(checkout, 'node_modules/millrace')
+  for (const directory of [join(checkout, 'copy'), installed]) {
+    mkdirSync(join(directory, 'bin'), { recursive: true })
+    cpSync(launcher, join(directory, 'bin/millrace.mjs'))
+  }
+  const fresh = await runMillrace(t, ['version'], { cwd: checkout, script: join(checkout, 'copy/bin/millrace.mjs') })
+  const broken = await runMillrace(t, ['version'], { cwd: checkout, script: join(installed, 'bin/millrace.mjs') })
+  assert.deepEqual([fresh.code, broken.code], [1, 1])
+  assert.match(fresh.stderr, /^millrace: run "npm install" in .*copy first/)
+  assert.match(broken.stderr, /^millrace: the installation is incomplete: .*dist\/cli\/main\.js is missing/)
+})
+
+test('an installed package runs what was built of it', async (t) => {
+  const root = temporaryDirectory(t)
+  const installed = join(root, 'node_modules/millrace')
+  mkdirSync(join(installed, 'bin'), { recursive: true })
+  mkdirSync(join(installed, 'dist/cli'), { recursive: true })
+  cpSync(launcher, join(installed, 'bin/millrace.mjs'))
+  writeFileSync(join(installed, 'package.json'), '{"type":"module"}')
+  writeFileSync(join(installed, 'dist/cli/main.js'), 'console.log("built", process.argv[2])')
+  const { stdout } = await runMillrace(t, ['hello'], { cwd: root, script: join(installed, 'bin/millrace.mjs') })
+  assert.equal(stdout, 'built hello\n')
+})

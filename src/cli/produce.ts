@@ -1,0 +1,133 @@
+// `millrace produce`: publishes events and says what became of each.
+//
+// Overflow is `wait`: a full server slows it down. When the connection is lost it looks for the server for 60 s and sends
+// again what was not acknowledged; the log recognises what it has, so that nothing is stored twice.
+
+import { connect } from '../client/connect.ts'
+import type { Publisher } from '../client/publisher.ts'
+import { loadConfig } from '../config.ts'
+import { MillraceError } from '../errors.ts'
+import { type CommandInput, textOption, UsageError } from './command.ts'
+import { EventLines } from './event-lines.ts'
+import type { EventSource } from './event-source.ts'
+import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
+import { Interruption } from './interruption.ts'
+import { keptRate } from './pace.ts'
+import { printResult, RejectionSummary, resultOf } from './produce-report.ts'
+import { ProgressBar } from './progress-bar.ts'
+import { SampleEvents } from './sample-events.ts'
+import { sendEvents } from './send-events.ts'
+import { serverAddresses } from './server-addresses.ts'
+import { formatCount } from './table.ts'
+import type { Terminal } from './terminal.ts'
+
+const defaultType = 'sample.order'
+const defaultPayloadBytes = 200
+/** An outage is told at most so often. */
+const tellAgainMs = 10_000
+
+export async function run(input: CommandInput): Promise<number> {
+  const { terminal, configInput } = input
+  const count = input.arguments[0] === undefined ? null : Number(input.arguments[0])
+  const rateText = textOption(input, 'rate')
+  const ratePerSecond = rateText === undefined ? null : Number(rateText)
+  const source = openSource(input, count)
+  const config = loadConfig(configInput)
+  const client = connect({ addresses: () => serverAddresses(config) })
+  const summary = new RejectionSummary()
+  const publisher = client.publisher({
+    overflow: 'wait',
+    ...publisherOptions(input),
+    onRejections: (rejections) => summary.addRejections(rejections),
+    onCut: tellOfCuts(terminal),
+  })
+  const interruption = new Interruption()
+  const bar = new ProgressBar(terminal, describeProgress(publisher, count))
+  const startMs = performance.now()
+  const { signal, deadline } = interruption
+  const onRefused = (error: MillraceError): void => summary.addRefusal(error)
+  const sent = await tellOfFailure(sendEvents(source, publisher, { ratePerSecond, signal, onRefused }), terminal)
+  // What was added before a failure may still be acknowledged. The publisher's own has been told.
+  if (publisher.failure === null) await tellOfFailure(publisher.close({ signal: deadline }), terminal)
+  bar.close()
+  source.close()
+  client.close()
+  interruption.close()
+
+  const result = resultOf(publisher.totals, summary.refusedByClient, performance.now() - startMs)
+  for (const line of summary.lines()) terminal.note(line)
+  if (sent !== null && ratePerSecond !== null && !keptRate(sent.events, sent.elapsedMs, ratePerSecond)) {
+    const reached = Math.round((sent.events * 1000) / sent.elapsedMs)
+    terminal.note(`the rate was not kept: ${reached} events/s were sent, not ${ratePerSecond}`)
+  }
+  printResult(result, terminal)
+  if (interruption.received !== null) return exitCodeOfSignal(interruption.received)
+  return sent !== null && result.accepted === (count ?? sent.events) ? exitCodes.done : exitCodes.failed
+}
+
+/** The outcome, or null after a failure that a caller can understand; the closing line comes in any case. */
+async function tellOfFailure<Outcome>(work: Promise<Outcome>, terminal: Terminal): Promise<Outcome | null> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error
+    terminal.note(`millrace: ${error.message}`)
+    return null
+  }
+}
+
+function openSource(input: CommandInput, count: number | null): EventSource {
+  const file = textOption(input, 'file')
+  const type = textOption(input, 'type')
+  const payload = textOption(input, 'payload')
+  if (file === undefined) {
+    if (count === null) throw new UsageError('produce needs to know how many: millrace produce 1000, or --file F')
+    return new SampleEvents({
+      count,
+      type: type ?? defaultType,
+      payloadBytes: payload === undefined ? defaultPayloadBytes : Number(payload),
+    })
+  }
+  if (type !== undefined || payload !== undefined) {
+    throw new UsageError('--type and --payload are for sample events; the events of --file have their own')
+  }
+  return EventLines.open(file, count ?? Number.POSITIVE_INFINITY)
+}
+
+function publisherOptions(input: CommandInput): { topic?: string; maxMessageEvents?: number } {
+  const topic = textOption(input, 'topic')
+  const batch = textOption(input, 'batch')
+  return {
+    ...(topic === undefined ? {} : { topic }),
+    ...(batch === undefined ? {} : { maxMessageEvents: Number(batch) }),
+  }
+}
+
+function tellOfCuts(terminal: Terminal): (error: MillraceError) => void {
+  let toldAtMs = Number.NEGATIVE_INFINITY
+  return ({ message }) => {
+    if (performance.now() - toldAtMs < tellAgainMs) return
+    toldAtMs = performance.now()
+    terminal.note(`no connection (${message}); looking for the server for up to 60 s`)
+  }
+}
+
+/** How fast events are accepted is measured from one drawing to the next, smoothed over about a second. */
+function describeProgress(publisher: Publisher, count: number | null) {
+  let [lastAccepted, lastMs, eventsPerSecond] = [0, performance.now(), 0]
+  return () => {
+    const { accepted, rejected } = publisher.totals
+    const nowMs = performance.now()
+    const elapsedMs = Math.max(1, nowMs - lastMs)
+    const weight = Math.min(1, elapsedMs / 1000)
+    eventsPerSecond += weight * (((accepted - lastAccepted) * 1000) / elapsedMs - eventsPerSecond)
+    lastAccepted = accepted
+    lastMs = nowMs
+    const goal = count === null ? '' : ` of ${formatCount(count)}`
+    const refusals = rejected === 0 ? '' : `, ${formatCount(rejected)} rejected`
+    return {
+      share: count === null ? null : accepted / count,
+      text: `${formatCount(accepted)}${goal} accepted${refusals}, ${formatCount(Math.round(eventsPerSecond))}/s`,
+    }
+  }
+}

@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { settings } from '../config.ts'
+import { exitCodes } from './exit-codes.ts'
+import { buildProgram } from './program.ts'
+
+test('docs/cli.md tells of every exit code', () => {
+  const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
+  const codes = [...page.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code))
+  assert.deepEqual(codes, Object.values(exitCodes))
+})
+
+test('a command has a flag for each setting that it reads, under the name by which the configuration knows it', () => {
+  const checkConfig = buildProgram().commands.find((command) => command.name() === 'check-config')
+  assert.deepEqual(
+    checkConfig?.options.map((option) => [option.long, option.attributeName()]),
+    settings.map(({ flag, key }) => [flag, key]),
+  )
+})

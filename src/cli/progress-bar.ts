@@ -1,0 +1,42 @@
+// A line on a terminal that shows how far something is.
+
+import type { Terminal } from './terminal.ts'
+
+const barWidth = 24
+const redrawMs = 100
+
+/** Draws on stderr, below all remarks; does nothing when stderr is no terminal. */
+export class ProgressBar {
+  readonly #terminal: Terminal
+  readonly #describe: () => { readonly share: number | null; readonly text: string }
+  readonly #timer: NodeJS.Timeout | undefined
+
+  /** @param describe the share that is done, from 0 to 1 (null: not known), and the text behind the bar. */
+  constructor(terminal: Terminal, describe: () => { readonly share: number | null; readonly text: string }) {
+    this.#terminal = terminal
+    this.#describe = describe
+    if (!process.stderr.isTTY) return
+    terminal.footer = { clear: () => process.stderr.write('\r\x1b[K'), draw: () => this.#draw() }
+    this.#timer = setInterval(() => this.#draw(), redrawMs)
+    this.#timer.unref()
+  }
+
+  /** Takes the line away. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#terminal.footer = null
+  }
+
+  #draw(): void {
+    const { share, text } = this.#describe()
+    const bar = share === null ? '' : `${formatBar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  `
+    // A line that wraps could not be taken away again.
+    const line = `${bar}${text}`.slice(0, (process.stderr.columns || 80) - 1)
+    process.stderr.write(`\r${this.#terminal.paint('cyan', line, process.stderr)}\x1b[K`)
+  }
+}
+
+export function formatBar(share: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * barWidth)
+  return `[${'#'.repeat(full)}${'-'.repeat(barWidth - full)}]`
+}

@@ -1,0 +1,27 @@
+// Where client commands find the server.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config.ts'
+
+const defaultAddress = '127.0.0.1:50051'
+
+/**
+ * The gRPC addresses to try: those of MILLRACE_ADDRESS, else the one that a server wrote into the data directory, else the
+ * default. Read anew at each call, for a server may come back on another port.
+ */
+export function serverAddresses({ address, dataDir }: Pick<Config, 'address' | 'dataDir'>): readonly string[] {
+  if (address.length > 0) return address
+  return [writtenAddress(dataDir) ?? defaultAddress]
+}
+
+function writtenAddress(dataDir: string): string | null {
+  try {
+    const addresses: unknown = JSON.parse(readFileSync(join(dataDir, 'addresses.json'), 'utf8'))
+    const grpc = (addresses as { readonly grpc?: unknown } | null)?.grpc
+    return typeof grpc === 'string' && grpc !== '' ? grpc : null
+  } catch {
+    // There is none, or it is being written: then the default is as good a guess as any.
+    return null
+  }
+}

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Running, runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
+
+const anyPorts = { MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }
+
+interface Greeting {
+  readonly version: string
+  readonly http: string
+  readonly grpc: string
+  readonly data_dir: string
+}
+
+/** `millrace start`, once it has said that it is ready. */
+async function startServer(t: TestContext, cwd: string): Promise<Running & { readonly greeting: Greeting }> {
+  const running = startMillrace(t, ['start', '--output', 'json'], { cwd, env: anyPorts })
+  const line = await new Promise<string>((resolve, reject) => {
+    running.child.stdout?.once('data', resolve)
+    running.ended.then(({ stderr }) => reject(new Error(`the server did not start: ${stderr}`)))
+  })
+  return { ...running, greeting: JSON.parse(line) }
+}
+
+test('start says where it listens and gives a line to try, which works', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const { child, ended } = startMillrace(t, ['start'], { cwd, env: anyPorts })
+  let text = ''
+  child.stdout?.on('data', (part: string) => {
+    text += part
+  })
+  while (!text.includes('curl')) await sleep(10)
+
+  const [, contentType, event, url] = /curl -H 'content-type: (.+?)' -d '(.+?)' (http\S+)/.exec(text) ?? []
+  const answer = await fetch(url!, { method: 'POST', headers: { 'content-type': contentType! }, body: event! })
+  child.kill('SIGTERM')
+  const { code, signal } = await ended
+
+  assert.equal(answer.status, 202)
+  assert.match(text, /is ready\.\n {2}HTTP {2}http:\/\/127\.0\.0\.1:\d+\n {2}gRPC {2}127\.0\.0\.1:\d+\n/)
+  assert.ok(text.includes(join(cwd, 'data')))
+  assert.deepEqual([code, signal], [0, null])
+})
+
+test('produce and status find the server of the data directory, and status prints the document of GET /v1/status', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const { greeting } = await startServer(t, cwd)
+
+  const produced = await runMillrace(t, ['produce', '2000'], { cwd })
+  assert.match(produced.stdout, /^accepted 2000, dropped 0, rejected 0 in /)
+  const status = await settledStatus(t, cwd)
+  const overHttp = await (await fetch(`http://${greeting.http}/v1/status`)).json()
+  const table = await runMillrace(t, ['status'], { cwd })
+
+  const { uptime_seconds: uptime, ...rest } = status as Record<string, unknown>
+  const { uptime_seconds: uptimeOverHttp, ...restOverHttp } = overHttp as Record<string, unknown>
+  assert.deepEqual(rest, restOverHttp)
+  assert.ok(Number(uptimeOverHttp) >= Number(uptime))
+  assert.match(table.stdout, /^events +landing +2,000 +0 +0 +2,000 +0 +0 +yes$/m)
+  assert.match(table.stdout, /^millrace \d.*\nlog embedded .*durability disk\nstore sqlite, up\n/)
+})
+
+/** The status once everything has landed. */
+async function settledStatus(t: TestContext, cwd: string): Promise<object> {
+  for (;;) {
+    const { stdout } = await runMillrace(t, ['status', '--output', 'json'], { cwd })
+    const status = JSON.parse(stdout)
+    if (status.ledger.every(({ waiting }: { waiting: number }) => waiting === 0)) return status
+  }
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  test(`a second ${signal} ends a server that is still stopping, unless it comes within a second`, async (t) => {
+    const { child, ended, greeting } = await startServer(t, temporaryDirectory(t))
+    await keepBusy(t, greeting.http)
+    const since = performance.now()
+
+    child.kill(signal)
+    await sleep(200)
+    child.kill(signal)
+    await sleep(1000)
+    assert.equal(child.exitCode, null, 'the second signal came too soon to count')
+    child.kill(signal)
+    const end = await ended
+
+    // By the signal itself, which a shell shows as 143 or 130.
+    assert.deepEqual([end.code, end.signal], [null, signal])
+    assert.ok(performance.now() - since < 3000)
+  })
+}
+
+/** Leaves a request unfinished, for which a server that stops waits. */
+async function keepBusy(t: TestContext, http: string): Promise<void> {
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const upload = request(`http://${http}/v1/events`, { method: 'POST', headers })
+  upload.on('error', () => {})
+  t.after(() => upload.destroy())
+  upload.write('{"type":"a"}\n')
+  const lands = async (): Promise<boolean> => {
+    const { events } = (await (await fetch(`http://${http}/v1/events`)).json()) as { events: unknown[] }
+    return events.length > 0
+  }
+  while (!(await lands())) await sleep(10)
+}
+
+test('a server whose stdout and stderr nobody reads any more runs on', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const { child, ended } = startMillrace(t, ['start', '--log-level', 'trace'], { cwd, env: anyPorts })
+  child.stdout?.destroy()
+  child.stderr?.destroy()
+  while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(10)
+
+  const produced = await runMillrace(t, ['produce', '10'], { cwd })
+  child.kill('SIGTERM')
+  const { code } = await ended
+
+  assert.match(produced.stdout, /^accepted 10,/)
+  assert.equal(code, 0)
+})
+
+test('a signal while the server starts ends it in good order', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const { child, ended } = startMillrace(t, ['start'], { cwd, env: anyPorts })
+  while (!existsSync(join(cwd, 'data/log.db'))) await sleep(1)
+
+  child.kill('SIGTERM')
+  const { code, signal } = await ended
+
+  assert.deepEqual([code, signal], [0, null])
+  assert.equal(existsSync(join(cwd, 'data/addresses.json')), false)
+})

@@ -1,0 +1,87 @@
+// `millrace status`: how a running server is and where its events are.
+
+import { statusJson } from '../api/http/status-json.ts'
+import { connect } from '../client/connect.ts'
+import { loadConfig } from '../config.ts'
+import type { Status } from '../pipeline.ts'
+import type { CommandInput } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+import { serverAddresses } from './server-addresses.ts'
+import { formatCount, formatTable } from './table.ts'
+import type { Terminal } from './terminal.ts'
+
+const deadlineMs = 10_000
+
+export async function run({ configInput, terminal }: CommandInput): Promise<number> {
+  const config = loadConfig(configInput)
+  const client = connect({ addresses: () => serverAddresses(config), deadlineMs })
+  try {
+    const status = await client.status()
+    if (terminal.json) terminal.printJson(statusJson(status))
+    else terminal.print(describeStatus(status, terminal))
+  } finally {
+    client.close()
+  }
+  return exitCodes.done
+}
+
+function describeStatus(status: Status, terminal: Terminal): string {
+  const { log, store } = status
+  const facts = [
+    `millrace ${status.version}, up ${formatSeconds(status.uptimeSeconds)}`,
+    `log ${log.driver} (epoch ${formatCount(log.epoch)}), durability ${status.durability}`,
+    `store ${store.driver}, ${store.up ? 'up' : terminal.paint('red', 'down')}`,
+    `subscribers ${formatCount(status.subscribers)}, workers ${formatCount(status.workers)}`,
+  ]
+  return [...facts, '', describeGroups(status, terminal), '', describeLedger(status, terminal)].join('\n')
+}
+
+function describeGroups({ topics }: Status, terminal: Terminal): string {
+  const rows = topics.flatMap(({ name, partitions, groups }) =>
+    groups.map((group) => [
+      name,
+      String(partitions),
+      group.name,
+      group.types.length === 0 ? 'all' : group.types.join(','),
+      formatCount(group.waiting),
+      formatCount(group.inFlight),
+      formatCount(group.skipped),
+      group.oldestWaitingSeconds === null ? noneOrUnknown(group.waiting) : formatSeconds(group.oldestWaitingSeconds),
+      group.paused ?? 'no',
+    ]),
+  )
+  const heads = ['TOPIC', 'PARTITIONS', 'GROUP', 'TYPES', 'WAITING', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'PAUSED']
+  return formatTable(heads, rows, terminal)
+}
+
+function describeLedger({ ledger }: Status, terminal: Terminal): string {
+  const rows = ledger.map((row) => [
+    row.topic,
+    row.group,
+    formatCount(row.accepted),
+    formatCount(row.reopened),
+    formatCount(row.waiting),
+    formatCount(row.landed),
+    formatCount(row.dead),
+    formatCount(row.lost),
+    describeBalance(row.balanced, terminal),
+  ])
+  const heads = ['TOPIC', 'GROUP', 'ACCEPTED', 'REOPENED', 'WAITING', 'LANDED', 'DEAD', 'LOST', 'BALANCED']
+  return formatTable(heads, rows, terminal)
+}
+
+function describeBalance(balanced: boolean | null, terminal: Terminal): string {
+  if (balanced === null) return 'unknown'
+  return balanced ? terminal.paint('green', 'yes') : terminal.paint('red', 'NO')
+}
+
+/** Without an oldest event either nothing waits, or it is not known. */
+function noneOrUnknown(waiting: number | null): string {
+  return waiting === 0 ? '–' : 'unknown'
+}
+
+function formatSeconds(seconds: number): string {
+  if (seconds < 120) return `${seconds.toFixed(1)} s`
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`
+  return `${Math.floor(seconds / 3600)} h`
+}

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { formatBar } from './progress-bar.ts'
+import { formatCount, formatTable } from './table.ts'
+
+const plain = { paint: (_style: unknown, text: string) => text }
+
+test('columns are as wide as they need to be and numbers stand to the right', () => {
+  const rows = [
+    ['events', '7', 'yes'],
+    ['a', '1,234', '\x1b[31mNO\x1b[39m'],
+    ['b', 'unknown', ''],
+  ]
+  assert.deepEqual(formatTable(['TOPIC', 'WAITING', 'OK'], rows, plain).split('\n'), [
+    'TOPIC   WAITING  OK',
+    'events        7  yes',
+    'a         1,234  \x1b[31mNO\x1b[39m',
+    'b       unknown',
+  ])
+  assert.equal(formatTable(['TOPIC', 'WAITING'], [], plain), 'TOPIC  WAITING')
+})
+
+test('counts are grouped, and one that is not known is never 0', () => {
+  assert.deepEqual([0, 999, 1000, 1234567, null].map(formatCount), ['0', '999', '1,000', '1,234,567', 'unknown'])
+})
+
+test('a progress bar is never shorter or longer than its frame', () => {
+  for (const share of [-1, 0, 0.5, 1, 2]) assert.equal(formatBar(share).length, 26)
+  assert.equal(formatBar(0.5), `[${'#'.repeat(12)}${'-'.repeat(12)}]`)
+})

@@ -1,0 +1,40 @@
+// Tables for people: columns as wide as they need to be, numbers to the right.
+
+import { stripVTControlCharacters } from 'node:util'
+import type { Terminal } from './terminal.ts'
+
+const gap = '  '
+
+/** Lines of a table without borders. A column in which every cell is a number, or `–`, stands to the right. */
+export function formatTable(
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+  terminal: Pick<Terminal, 'paint'>,
+): string {
+  const columns = heads.map((head, index) => {
+    const cells = rows.map((row) => row[index] ?? '')
+    return {
+      width: Math.max(...[head, ...cells].map(widthOf)),
+      isNumeric:
+        cells.length > 0 && cells.every((cell) => /^(-?[\d,.]+|–|unknown)$/.test(stripVTControlCharacters(cell))),
+    }
+  })
+  const line = (cells: readonly string[]): string => {
+    const padded = columns.map(({ width, isNumeric }, index) => {
+      const cell = cells[index] ?? ''
+      const padding = ' '.repeat(width - widthOf(cell))
+      return isNumeric ? padding + cell : cell + padding
+    })
+    return padded.join(gap).trimEnd()
+  }
+  return [terminal.paint('bold', line(heads)), ...rows.map(line)].join('\n')
+}
+
+/** 1234567 as 1,234,567. What is not known is said so, never shown as 0. */
+export function formatCount(count: number | null): string {
+  return count === null ? 'unknown' : String(count).replace(/\B(?=(\d{3})+(?!\d))/g, ',')
+}
+
+function widthOf(cell: string): number {
+  return stripVTControlCharacters(cell).length
+}

@@ -1,0 +1,72 @@
+// What a producer hands over for one event, and what the client adds to it.
+
+import { MillraceError } from '../errors.ts'
+import { EventIdGenerator, limits } from '../event.ts'
+import type { EventParts } from '../record-batch.ts'
+
+/** One event to publish. Only `type` is required; fields and limits are those of CloudEvents 1.0 and proto/millrace/v1/event.proto. */
+export interface EventInput extends Omit<EventParts, 'data'> {
+  /** Bytes are sent as they are; any other value as its JSON text; left out, the event has no data. */
+  readonly data?: unknown
+}
+
+/** Gives events an id and a time where they have none. */
+export class EventStamper {
+  readonly #ids: EventIdGenerator
+  readonly #now: () => number
+  /** One object for all events: it is read at once, and a producer may make hundreds of thousands in a second. */
+  readonly #parts: { -readonly [Field in keyof EventParts]: EventParts[Field] } = { type: '' }
+
+  /** @param now the clock, in milliseconds since 1970. */
+  constructor(now: () => number) {
+    this.#now = now
+    this.#ids = new EventIdGenerator(now)
+  }
+
+  /**
+   * The event as it will be encoded: with a UUIDv7 and the time of now where it has none. Good until the next call.
+   * Errors: `event_too_large`, `invalid_event` (data without a JSON form).
+   */
+  stamp(event: EventInput): EventParts {
+    const parts = this.#parts
+    parts.id = event.id === undefined || event.id === '' ? this.#ids.next() : event.id
+    parts.source = event.source
+    parts.type = event.type
+    parts.subject = event.subject
+    parts.timeMicros = event.timeMicros ?? this.#now() * 1000
+    parts.data = event.data instanceof Uint8Array || event.data === undefined ? event.data : jsonBytes(event.data)
+    parts.dataContentType = event.dataContentType
+    parts.lane = event.lane
+    parts.key = event.key
+    parts.attributes = event.attributes
+    refuseTooLarge(parts)
+    return parts
+  }
+}
+
+function jsonBytes(value: unknown): Uint8Array {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(value)
+  } catch (cause) {
+    throw new MillraceError('invalid_event', `data has no JSON form: ${(cause as Error).message}`, {
+      field: 'data',
+      cause,
+    })
+  }
+  if (text === undefined) {
+    throw new MillraceError('invalid_event', `data is a ${typeof value}, which has no JSON form`, { field: 'data' })
+  }
+  return Buffer.from(text)
+}
+
+/** The server judges events; but one that no message can carry would end the whole stream, so it is refused here. */
+function refuseTooLarge(event: EventParts): void {
+  let size = (event.data?.length ?? 0) + event.type.length + (event.id?.length ?? 0) + (event.source?.length ?? 0)
+  size += (event.subject?.length ?? 0) + (event.key?.length ?? 0) + (event.dataContentType?.length ?? 0)
+  if (event.attributes !== undefined) for (const [name, value] of event.attributes) size += name.length + value.length
+  if (size <= limits.maxEventBytes) return
+  throw new MillraceError('event_too_large', `the event has ${size} bytes; at most ${limits.maxEventBytes} are taken`, {
+    field: (event.data?.length ?? 0) > limits.maxEventBytes ? 'data' : 'event',
+  })
+}

@@ -1,0 +1,70 @@
+// From a gRPC status to a MillraceError.
+//
+// The server puts its own code into the details (google.rpc.Status with ErrorInfo); where they are missing the status
+// came from the transport, from grpc-js or from something in between, and the plain status code decides.
+
+import { fromBinary } from '@bufbuild/protobuf'
+import { anyUnpack } from '@bufbuild/protobuf/wkt'
+import { status as grpcStatus, type Metadata } from '@grpc/grpc-js'
+import { type ErrorCode, errorCodes, MillraceError, type MillraceErrorOptions } from '../errors.ts'
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../gen/google/rpc/error_details_pb.ts'
+import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts'
+import { isErrorCode, millisecondsOf } from './wire-values.ts'
+
+/** What grpc-js tells about a call that failed: a ServiceError or a StatusObject. */
+export interface FailedCall {
+  readonly code: number
+  readonly details: string
+  readonly metadata?: Metadata
+}
+
+const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
+  [grpcStatus.CANCELLED]: 'cancelled',
+  [grpcStatus.UNKNOWN]: 'internal',
+  [grpcStatus.INVALID_ARGUMENT]: 'invalid_event',
+  [grpcStatus.DEADLINE_EXCEEDED]: 'deadline_exceeded',
+  [grpcStatus.NOT_FOUND]: 'not_found',
+  [grpcStatus.ALREADY_EXISTS]: 'already_exists',
+  [grpcStatus.PERMISSION_DENIED]: 'permission_denied',
+  [grpcStatus.RESOURCE_EXHAUSTED]: 'backlogged',
+  [grpcStatus.FAILED_PRECONDITION]: 'failed_precondition',
+  [grpcStatus.ABORTED]: 'failed_precondition',
+  [grpcStatus.OUT_OF_RANGE]: 'out_of_range',
+  [grpcStatus.UNIMPLEMENTED]: 'unimplemented',
+  [grpcStatus.INTERNAL]: 'internal',
+  [grpcStatus.UNAVAILABLE]: 'unavailable',
+  [grpcStatus.DATA_LOSS]: 'corrupt',
+  [grpcStatus.UNAUTHENTICATED]: 'unauthenticated',
+}
+
+/** What a failed call says, in Millrace's own codes. */
+export function errorOfCall(call: FailedCall): MillraceError {
+  const options: { -readonly [Name in keyof MillraceErrorOptions]: MillraceErrorOptions[Name] } = { cause: call }
+  let code = codeWithoutDetails(call)
+  for (const detail of readStatus(call.metadata)?.details ?? []) {
+    const reason = anyUnpack(detail, ErrorInfoSchema)?.reason.toLowerCase()
+    if (reason !== undefined && isErrorCode(reason)) code = reason
+    const delay = anyUnpack(detail, RetryInfoSchema)?.retryDelay
+    if (delay !== undefined) options.retryAfterMs = millisecondsOf(delay)
+    const field = anyUnpack(detail, BadRequestSchema)?.fieldViolations[0]?.field
+    if (field !== undefined) options.field ??= field
+  }
+  return new MillraceError(code, call.details === '' ? errorCodes[code].title : call.details, options)
+}
+
+function codeWithoutDetails({ code, details }: FailedCall): ErrorCode {
+  // grpc-js answers so for a message above its limit, which must not be sent again as it is.
+  if (code === grpcStatus.RESOURCE_EXHAUSTED && /larger than max/i.test(details)) return 'message_too_large'
+  return codeOfStatus[code] ?? 'internal'
+}
+
+function readStatus(metadata: Metadata | undefined): Status | null {
+  const encoded = metadata?.get('grpc-status-details-bin')[0]
+  if (!(encoded instanceof Uint8Array)) return null
+  try {
+    return fromBinary(StatusSchema, encoded)
+  } catch {
+    // Broken details must not hide the status that came with them.
+    return null
+  }
+}

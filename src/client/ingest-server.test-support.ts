@@ -1,0 +1,226 @@
+// A server for the client's tests: IngestService on grpc-js behind a proxy, with faults on command.
+//
+// It keeps what it was sent as a log would: in the order of acceptance, and a producer's sequence at most once.
+
+import { connect as connectSocket, createServer, type Socket, type Server as SocketServer } from 'node:net'
+import type { TestContext } from 'node:test'
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
+import {
+  type Metadata,
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+} from '@grpc/grpc-js'
+import {
+  type ProduceRequest,
+  ProduceRequestSchema,
+  ProduceResponseSchema,
+  type PublishRequest,
+  PublishRequestSchema,
+  PublishResponseSchema,
+} from '../gen/millrace/v1/ingest_pb.ts'
+
+export interface Status {
+  readonly code: number
+  readonly details: string
+  readonly metadata?: Metadata
+}
+
+/** What the server does with a Produce message: the first three keep its events, the others do not. */
+export type Deed =
+  | { readonly kind: 'accept' }
+  /** Keeps the events and says nothing. */
+  | { readonly kind: 'keep silent' }
+  | { readonly kind: 'accept then cut' }
+  | { readonly kind: 'cut' }
+  | { readonly kind: 'end'; readonly status: Status | null }
+  /** Answers with this response, with `ackedThrough` set; the events are not kept. */
+  | { readonly kind: 'answer'; readonly response: MessageInitShape<typeof ProduceResponseSchema> }
+  /** Neither reads on nor answers, as a server does that waits for room. */
+  | { readonly kind: 'hold'; readonly until: Promise<void> }
+
+export interface ReceivedMessage {
+  readonly producerId: string
+  readonly sequence: number
+  readonly eventIds: readonly string[]
+  readonly bytes: Buffer
+  readonly request: ProduceRequest
+}
+
+type ProduceCall = ServerDuplexStream<Buffer, Buffer>
+
+export class IngestServer {
+  /** Every message that came, resends included. */
+  readonly received: ReceivedMessage[] = []
+  /** The ids of the events that are kept, in order. */
+  readonly keptIds: string[] = []
+  readonly published: PublishRequest[] = []
+  /** How many Produce calls have been begun. */
+  callCount = 0
+  decide: (message: ReceivedMessage) => Deed = () => ({ kind: 'accept' })
+  answerPublish: (request: PublishRequest) => MessageInitShape<typeof PublishResponseSchema> | Status = () => ({})
+  readonly #keptSequences = new Set<string>()
+  readonly #sockets = new Set<Socket>()
+  #grpc: Server | null = null
+  #grpcPort = 0
+  #proxy: SocketServer | null = null
+  #port = 0
+
+  /** Starts one that is stopped when the test ends. */
+  static async start(t: TestContext): Promise<IngestServer> {
+    const server = new IngestServer()
+    await server.listen()
+    t.after(() => server.stop())
+    return server
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`
+  }
+
+  /** Listens, on the port it had before when it was stopped; what it kept is still there. */
+  async listen(): Promise<void> {
+    const grpc = new Server()
+    grpc.addService(definition, {
+      produce: (call: ProduceCall) => this.#produce(call),
+      publish: (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) =>
+        this.#publish(call, callback),
+    })
+    this.#grpcPort = await new Promise<number>((resolve, reject) => {
+      grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+        error === null ? resolve(port) : reject(error),
+      )
+    })
+    this.#grpc = grpc
+    const proxy = createServer((incoming) => this.#forward(incoming))
+    await new Promise<void>((resolve) => proxy.listen(this.#port, '127.0.0.1', resolve))
+    this.#proxy = proxy
+    const address = proxy.address()
+    if (address !== null && typeof address === 'object') this.#port = address.port
+  }
+
+  /** Goes as a killed process does: every connection is reset, the port is closed. */
+  async stop(): Promise<void> {
+    const proxy = this.#proxy
+    this.#proxy = null
+    const closed = new Promise((resolve) => (proxy === null ? resolve(null) : proxy.close(resolve)))
+    this.cutConnections()
+    this.#grpc?.forceShutdown()
+    this.#grpc = null
+    await closed
+  }
+
+  cutConnections(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy()
+  }
+
+  #forward(incoming: Socket): void {
+    const outgoing = connectSocket(this.#grpcPort, '127.0.0.1')
+    for (const socket of [incoming, outgoing]) {
+      this.#sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        this.#sockets.delete(socket)
+        incoming.destroy()
+        outgoing.destroy()
+      })
+    }
+    incoming.pipe(outgoing).pipe(incoming)
+  }
+
+  #produce(call: ProduceCall): void {
+    this.callCount++
+    let producerId = ''
+    let isOver = false
+    call.on('error', () => {})
+    call.on('data', (bytes: Buffer) => {
+      const request = fromBinary(ProduceRequestSchema, bytes)
+      producerId ||= request.producerId
+      const message = {
+        producerId,
+        sequence: Number(request.sequence),
+        eventIds: request.events.map((event) => event.id),
+        bytes,
+        request,
+      }
+      // As in a server: once a message was not kept, no later one of its call may be, or a resend would come behind it.
+      if (isOver) return
+      this.received.push(message)
+      const deed = this.decide(message)
+      isOver = deed.kind === 'cut' || deed.kind === 'accept then cut' || deed.kind === 'end'
+      this.#do(deed, message, call)
+    })
+    call.on('end', () => call.end())
+  }
+
+  #do(deed: Deed, message: ReceivedMessage, call: ProduceCall): void {
+    switch (deed.kind) {
+      case 'accept':
+        this.#keep(message)
+        acknowledge(call, message)
+        break
+      case 'keep silent':
+        this.#keep(message)
+        break
+      case 'accept then cut':
+        this.#keep(message)
+        this.cutConnections()
+        break
+      case 'cut':
+        this.cutConnections()
+        break
+      case 'end':
+        if (deed.status === null) call.end()
+        else call.emit('error', deed.status)
+        break
+      case 'answer':
+        acknowledge(call, message, deed.response)
+        break
+      case 'hold':
+        call.pause()
+        deed.until.then(() => {
+          this.#keep(message)
+          acknowledge(call, message)
+          call.resume()
+        })
+    }
+  }
+
+  #keep({ producerId, sequence, eventIds }: ReceivedMessage): void {
+    const name = `${producerId} ${sequence}`
+    if (this.#keptSequences.has(name)) return
+    this.#keptSequences.add(name)
+    this.keptIds.push(...eventIds)
+  }
+
+  #publish(call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void {
+    const request = fromBinary(PublishRequestSchema, call.request)
+    this.published.push(request)
+    const answer = this.answerPublish(request)
+    if ('code' in answer) callback(answer as Status)
+    else callback(null, Buffer.from(toBinary(PublishResponseSchema, create(PublishResponseSchema, answer as object))))
+  }
+}
+
+function acknowledge(
+  call: ProduceCall,
+  { sequence }: ReceivedMessage,
+  response: MessageInitShape<typeof ProduceResponseSchema> = {},
+): void {
+  const full = create(ProduceResponseSchema, { ackedThrough: BigInt(sequence), durability: 3, ...response })
+  call.write(Buffer.from(toBinary(ProduceResponseSchema, full)))
+}
+
+const asIs = (bytes: Buffer): Buffer => bytes
+const raw = {
+  requestSerialize: asIs,
+  requestDeserialize: asIs,
+  responseSerialize: asIs,
+  responseDeserialize: asIs,
+}
+const definition = {
+  produce: { path: '/millrace.v1.IngestService/Produce', requestStream: true, responseStream: true, ...raw },
+  publish: { path: '/millrace.v1.IngestService/Publish', requestStream: false, responseStream: false, ...raw },
+}

@@ -1,0 +1,77 @@
+// One Produce call: numbered messages out, running acknowledgements back.
+//
+// Not its job: what is sent again when it ends (delivery.ts).
+
+import { fromBinary } from '@bufbuild/protobuf'
+import { type ClientDuplexStream, type Client as GrpcClient, status as grpcStatus, Metadata } from '@grpc/grpc-js'
+import { MillraceError } from '../errors.ts'
+import { type ProduceResponse, ProduceResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
+import { errorOfCall } from './grpc-errors.ts'
+import { encodeProducerId } from './produce-message.ts'
+import type { OutgoingMessage } from './send-window.ts'
+
+const path = '/millrace.v1.IngestService/Produce'
+
+export interface ProduceCallListener {
+  onResponse(response: ProduceResponse): void
+  /** There is room again after `isFull`. */
+  onRoom(): void
+  /** Called once, after the last response. A server that ends the call in good order gives `unavailable` too. */
+  onEnd(error: MillraceError): void
+}
+
+export class ProduceCall {
+  readonly #call: ClientDuplexStream<Buffer, ProduceResponse>
+  readonly #producerId: Buffer
+  #isFull = false
+  #isFirst = true
+
+  constructor(client: GrpcClient, producerId: string, listener: ProduceCallListener) {
+    this.#producerId = encodeProducerId(producerId)
+    // No deadline: the call lives as long as its producer. A dead link is found by keepalive (server-connection.ts), a
+    // silent server by delivery.ts.
+    const call = client.makeBidiStreamRequest<Buffer, ProduceResponse>(
+      path,
+      (bytes) => bytes,
+      (bytes) => fromBinary(ProduceResponseSchema, bytes),
+      new Metadata(),
+    )
+    this.#call = call
+    call.on('data', (response) => listener.onResponse(response))
+    call.on('drain', () => {
+      this.#isFull = false
+      listener.onRoom()
+    })
+    // The status says the same, and comes in every case; without a listener the error would end the process.
+    call.on('error', () => {})
+    call.on('status', (status) => {
+      const error = status.code === grpcStatus.OK ? endedByServer() : errorOfCall(status)
+      if (call.readableLength === 0) listener.onEnd(error)
+      else call.once('end', () => listener.onEnd(error))
+    })
+  }
+
+  /** Set when the transport has enough for now: write nothing more until `onRoom`. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  write(message: OutgoingMessage): void {
+    const bytes = this.#isFirst ? Buffer.concat([message.bytes, this.#producerId]) : message.bytes
+    this.#isFirst = false
+    this.#isFull = !this.#call.write(bytes)
+  }
+
+  /** Says that nothing more will come; the server answers what it has and ends the call. */
+  finish(): void {
+    this.#call.end()
+  }
+
+  cancel(): void {
+    this.#call.cancel()
+  }
+}
+
+function endedByServer(): MillraceError {
+  return new MillraceError('unavailable', 'the server ended the call')
+}

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { fromBinary } from '@bufbuild/protobuf'
+import fc from 'fast-check'
+import { Overflow, ProduceRequestSchema } from '../gen/millrace/v1/ingest_pb.ts'
+import { encodeBatch } from '../record-batch.ts'
+import { encodeProducerId, ProduceMessageEncoder } from './produce-message.ts'
+
+test('a message reads back as what it was made of, with and without the producer id behind it', () => {
+  fc.assert(
+    fc.property(
+      fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+      fc.constantFrom('reject' as const, 'drop' as const, 'wait' as const),
+      fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+      fc.string({ unit: 'binary', minLength: 1, maxLength: 200 }),
+      fc.array(fc.string({ minLength: 1 }), { minLength: 1, maxLength: 5 }),
+      (topic, overflow, sequence, producerId, types) => {
+        const message = new ProduceMessageEncoder(topic, overflow).encode(
+          encodeBatch(types.map((type) => ({ type }))),
+          sequence,
+        )
+
+        const plain = fromBinary(ProduceRequestSchema, message)
+        const named = fromBinary(ProduceRequestSchema, Buffer.concat([message, encodeProducerId(producerId)]))
+
+        assert.deepEqual(
+          plain.events.map(({ type }) => type),
+          types,
+        )
+        assert.equal(plain.topic, topic)
+        assert.equal(plain.overflow, Overflow[overflow.toUpperCase() as 'REJECT' | 'DROP' | 'WAIT'])
+        assert.equal(plain.sequence, BigInt(sequence))
+        assert.equal(plain.producerId, '')
+        assert.deepEqual({ ...named, producerId: '' }, { ...plain })
+        assert.equal(named.producerId, producerId.toWellFormed())
+      },
+    ),
+  )
+})

@@ -1,0 +1,93 @@
+// What became of a publisher's events, counted from the server's answers.
+
+import type { ErrorCode } from '../errors.ts'
+import type { ProduceResponse } from '../gen/millrace/v1/ingest_pb.ts'
+import { type Durability, durabilityOfNumber, rejectionOfWire } from './wire-values.ts'
+
+/** An event that was not taken: it is not in the log and never will be, unless it is published again. */
+export interface PublisherRejection {
+  /** The message it was in, counted from 1, and its place inside. */
+  readonly sequence: number
+  readonly index: number
+  readonly id: string
+  readonly code: ErrorCode
+  /** Names the field and what would be right. */
+  readonly message: string
+  /** When to publish it again, in milliseconds; only where that makes sense (`backlogged`, `disk_full`). */
+  readonly retryAfterMs?: number
+}
+
+/** `accepted + dropped + rejected + unknown + unsent` is the number of events that were added. */
+export interface PublisherTotals {
+  readonly accepted: number
+  readonly dropped: number
+  readonly rejected: number
+  /** Sent and not acknowledged: perhaps in the log, perhaps not. 0 once close() has resolved. */
+  readonly unknown: number
+  /** Never sent, so certainly not in the log. 0 once close() has resolved. */
+  readonly unsent: number
+  /** The first 1,000. */
+  readonly rejections: readonly PublisherRejection[]
+  /** What the accepted events have reached; null before the first answer. */
+  readonly durability: Durability | null
+}
+
+const maxKeptRejections = 1000
+const nothing = { dropped: 0, rejections: [] } as const
+
+export class PublishTally {
+  #acknowledged = 0
+  #dropped = 0
+  #rejected = 0
+  #durability: Durability | null = null
+  readonly #rejections: PublisherRejection[] = []
+  /** Told ahead of the acknowledgement that they belong to: a server may need several responses for one. */
+  #early: { readonly dropped: number; readonly rejections: readonly PublisherRejection[] } = nothing
+
+  /**
+   * Counts one answer of the server.
+   *
+   * @param ackedEvents how many events it acknowledged.
+   * @returns the rejections that count from now on.
+   */
+  add(ackedEvents: number, response: ProduceResponse): readonly PublisherRejection[] {
+    const dropped = this.#early.dropped + Number(response.dropped)
+    const rejections =
+      response.rejections.length === 0
+        ? this.#early.rejections
+        : [...this.#early.rejections, ...response.rejections.map(toPublisherRejection)]
+    if (ackedEvents === 0) {
+      this.#early = { dropped, rejections }
+      return []
+    }
+    this.#early = nothing
+    this.#acknowledged += ackedEvents
+    this.#dropped += dropped
+    this.#rejected += rejections.length
+    this.#durability = durabilityOfNumber(response.durability)
+    const room = maxKeptRejections - this.#rejections.length
+    if (room > 0) this.#rejections.push(...rejections.slice(0, room))
+    return rejections
+  }
+
+  /** After a cut, messages that were not acknowledged are judged anew. */
+  forgetEarly(): void {
+    this.#early = nothing
+  }
+
+  totals(unknown: number, unsent: number): PublisherTotals {
+    return {
+      accepted: this.#acknowledged - this.#dropped - this.#rejected,
+      dropped: this.#dropped,
+      rejected: this.#rejected,
+      unknown,
+      unsent,
+      rejections: [...this.#rejections],
+      durability: this.#durability,
+    }
+  }
+}
+
+function toPublisherRejection(rejection: ProduceResponse['rejections'][number]): PublisherRejection {
+  return { sequence: Number(rejection.sequence), ...rejectionOfWire(rejection) }
+}

@@ -1,0 +1,116 @@
+// One connection to one of several servers.
+//
+// Job: try the addresses in turn until one answers, share that connection, and move on to the next address when it is
+// given up.
+// Not its job: calls, their deadlines and what is sent again (connect.ts, delivery.ts).
+
+import { connectivityState, credentials, Client as GrpcClient } from '@grpc/grpc-js'
+import { MillraceError } from '../errors.ts'
+
+export interface ServerConnectionOptions {
+  /** Asked anew before each attempt, for a server may come back on another port. */
+  readonly addresses: () => readonly string[]
+  /** Longest wait for one address, in milliseconds. */
+  readonly connectTimeoutMs: number
+}
+
+const channelOptions = {
+  // A connection of its own: channels of one process would otherwise share one, and its pause after a failed attempt.
+  'grpc.use_local_subchannel_pool': 1,
+  // Without it a peer that is gone without a word is never noticed.
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  // What is sent again is decided here; grpc-js would keep a copy of each message for its own retries.
+  'grpc.enable_retries': 0,
+  // 100,000 rejections with their messages are larger than the 4 MiB that stand here otherwise.
+  'grpc.max_receive_message_length': 64 * 1024 * 1024,
+  'grpc.max_send_message_length': -1,
+  // A proxy named in the environment is not for the way to one's own server.
+  'grpc.enable_http_proxy': 0,
+} as const
+
+export class ServerConnection {
+  readonly #options: ServerConnectionOptions
+  #current: GrpcClient | null = null
+  #opening: Promise<GrpcClient> | null = null
+  #attempt: GrpcClient | null = null
+  #turn = 0
+  #closed = false
+
+  constructor(options: ServerConnectionOptions) {
+    this.#options = options
+  }
+
+  /**
+   * The connection in use, or a new one to the first address that answers, each tried once.
+   * Errors: `unavailable`, naming the addresses; `failed_precondition` once closed.
+   */
+  open(): Promise<GrpcClient> {
+    if (this.#closed) return Promise.reject(closedError())
+    if (this.#current !== null) {
+      if (this.#current.getChannel().getConnectivityState(false) === connectivityState.READY) {
+        return Promise.resolve(this.#current)
+      }
+      // The server went away while nothing ran; a call on this channel would only try the one address again.
+      this.drop(this.#current)
+    }
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = null
+    })
+    return this.#opening
+  }
+
+  /** Gives up a connection; calls that run on it may still end. The next open() begins with the next address. */
+  drop(client: GrpcClient): void {
+    if (client !== this.#current) return
+    this.#current = null
+    this.#turn++
+    client.close()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#attempt?.close()
+    this.#current?.close()
+    this.#current = null
+  }
+
+  async #connect(): Promise<GrpcClient> {
+    const addresses = this.#options.addresses()
+    for (let tried = 0; tried < addresses.length; tried++) {
+      const address = addresses[this.#turn % addresses.length]!
+      const client = new GrpcClient(address, credentials.createInsecure(), channelOptions)
+      this.#attempt = client
+      const isReady = await becomesReady(client, this.#options.connectTimeoutMs)
+      this.#attempt = null
+      if (isReady && !this.#closed) {
+        this.#current = client
+        return client
+      }
+      // Towards a peer that took the connection and stays silent grpc-js keeps the socket (unreferenced) until it speaks.
+      client.close()
+      if (this.#closed) throw closedError()
+      this.#turn++
+    }
+    throw new MillraceError('unavailable', `no Millrace server answers at ${addresses.join(', ')}`)
+  }
+}
+
+function closedError(): MillraceError {
+  return new MillraceError('failed_precondition', 'the client is closed')
+}
+
+/** Whether the channel connects; false as soon as the attempt has failed, when time is up and when it is closed. */
+function becomesReady(client: GrpcClient, timeoutMs: number): Promise<boolean> {
+  const channel = client.getChannel()
+  const deadline = Date.now() + timeoutMs
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const state = channel.getConnectivityState(true)
+      if (state === connectivityState.READY) resolve(true)
+      else if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN) resolve(false)
+      else channel.watchConnectivityState(state, deadline, (error) => (error === undefined ? look() : resolve(false)))
+    }
+    look()
+  })
+}

@@ -1,0 +1,48 @@
+// The status as AdminService.GetStatus answers it, in the pipeline's form.
+
+import { MillraceError } from '../errors.ts'
+import type { GetStatusResponse } from '../gen/millrace/v1/admin_pb.ts'
+import type { Status } from '../pipeline.ts'
+import { durabilityOfText } from './wire-values.ts'
+
+/** A field that is absent on the wire is not known; it becomes null, never 0. */
+export function statusOfWire({ status }: GetStatusResponse): Status {
+  if (status === undefined) throw new MillraceError('internal', 'the server answered without a status')
+  return {
+    version: status.version,
+    uptimeSeconds: status.uptimeSeconds,
+    durability: durabilityOfText(status.durability),
+    log: { driver: status.log?.driver ?? '', epoch: numberOrNull(status.log?.epoch) },
+    store: { driver: status.store?.driver ?? '', up: status.store?.up ?? false },
+    topics: status.topics.map(({ name, partitions, groups }) => ({
+      name,
+      partitions,
+      groups: groups.map((group) => ({
+        name: group.name,
+        types: group.types,
+        waiting: numberOrNull(group.waiting),
+        inFlight: numberOrNull(group.inFlight),
+        skipped: numberOrNull(group.skipped),
+        oldestWaitingSeconds: group.oldestWaitingSeconds ?? null,
+        paused: group.paused ?? null,
+      })),
+    })),
+    ledger: status.ledger.map((row) => ({
+      topic: row.topic,
+      group: row.group,
+      accepted: numberOrNull(row.accepted),
+      reopened: numberOrNull(row.reopened),
+      waiting: numberOrNull(row.waiting),
+      landed: numberOrNull(row.landed),
+      dead: numberOrNull(row.dead),
+      lost: numberOrNull(row.lost),
+      balanced: row.balanced ?? null,
+    })),
+    subscribers: numberOrNull(status.subscribers),
+    workers: numberOrNull(status.workers),
+  }
+}
+
+function numberOrNull(value: bigint | undefined): number | null {
+  return value === undefined ? null : Number(value)
+}

@@ -1,0 +1,26 @@
+// The package's one door: everything that a program may import from `millrace`.
+
+export {
+  type CallOptions,
+  type Client,
+  type ConnectOptions,
+  connect,
+  type PublishEventsOptions,
+} from './client/connect.ts'
+export type { EventInput } from './client/event-input.ts'
+export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
+export type { Publisher } from './client/publisher.ts'
+export type { PublisherOptions } from './client/publisher-options.ts'
+export { type ErrorCode, errorCodes, MillraceError } from './errors.ts'
+export { EventIdGenerator } from './event.ts'
+export type {
+  GroupStatus,
+  LedgerRow,
+  Overflow,
+  PublishMessage,
+  PublishVerdict,
+  Rejection,
+  Status,
+  TopicStatus,
+} from './pipeline.ts'
+export { type EventParts, encodeBatch } from './record-batch.ts'

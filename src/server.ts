@@ -1,0 +1,222 @@
+// The composition root: makes every part, in start order, and closes them in reverse.
+//
+// Job: know every concrete class, so that nothing else has to. It holds no rule of its own.
+// Not its job: signals, exit codes and what is printed (cli/start.ts).
+
+import { rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { startApi } from './api/start-api.ts'
+import type { Config } from './config.ts'
+import { Core } from './core.ts'
+import type { EventLog } from './event-log/event-log.ts'
+import { openEventLog } from './event-log/open-event-log.ts'
+import { Retention } from './event-log/retention.ts'
+import { Ingest } from './ingest/ingest.ts'
+import { createLanding, landingGroup } from './landing/landing.ts'
+import { withinMs } from './lib/abort.ts'
+import { observeStatus } from './observe-status.ts'
+import type { EventStore } from './store/event-store.ts'
+import { openStore } from './store/open-store.ts'
+import { Health } from './telemetry/health.ts'
+import { createLogger, type Logger, type ServerLogger } from './telemetry/logger.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { DeadLetters, deadLetterGroup, deadLetterTopic } from './workers/dead-letters.ts'
+import { WorkerPool } from './workers/worker-pool.ts'
+
+/** Three turns: one in the database, one on its way back to the log, one being gathered. */
+const landingTurns = 3
+
+export interface ServerOptions {
+  readonly version: string
+  /** Default: JSON lines on stderr. */
+  readonly logger?: ServerLogger
+  /** Other ways to open the two data files, for those who embed the server with drivers of their own. */
+  readonly openEventLog?: typeof openEventLog
+  readonly openStore?: typeof openStore
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now?: () => number
+}
+
+export interface RunningServer {
+  /** `host:port` of each, as really bound. */
+  readonly addresses: { readonly http: string; readonly grpc: string }
+  /** Resolves with the reason when the server cannot go on: nothing is acknowledged any more, the process should end. */
+  readonly failed: Promise<Error>
+  /**
+   * Stops: not ready at once, nothing new is taken, what runs is finished within the drain time, the rest stays in the log.
+   * Idempotent.
+   */
+  close(): Promise<void>
+}
+
+/** What is left of the time to stop in, in milliseconds. */
+type Remaining = () => number
+
+/** Closes what was opened so far, the latest first. All steps share one deadline. */
+class Closers {
+  readonly #steps: ((remainingMs: Remaining) => Promise<void>)[] = []
+
+  add(step: (remainingMs: Remaining) => Promise<void>): void {
+    this.#steps.unshift(step)
+  }
+
+  async run(logger: Logger, graceMs: number): Promise<void> {
+    const deadlineMs = performance.now() + graceMs
+    const remainingMs = () => Math.max(0, deadlineMs - performance.now())
+    for (const step of this.#steps.splice(0)) {
+      await step(remainingMs).catch((error: unknown) =>
+        logger.error({ error }, 'a part of the server could not be closed'),
+      )
+    }
+  }
+}
+
+/**
+ * Starts a server and resolves once it takes calls.
+ * Errors: MillraceError whose message says what to do: `failed_precondition` (the data directory is in use or of a newer
+ * version, a port is taken), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
+ */
+export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
+  const logger = options.logger ?? createLogger({ level: config.logLevel, version: options.version })
+  const now = options.now ?? Date.now
+  const monotonicNow = () => performance.now()
+  const closers = new Closers()
+  try {
+    const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
+    closers.add(async () => metrics.close())
+    metrics.onScrape(() => metrics.logLinesLost.set(logger.linesLost))
+    const health = new Health(['log'])
+
+    // The log first: its lock is what makes the data directory ours.
+    const eventLog = await (options.openEventLog ?? openEventLog)(config, {
+      logger,
+      now,
+      onCommit: countCommits(metrics),
+    })
+    closers.add(() => eventLog.close())
+    health.setComponent('log', true)
+    const mayCreate = !(await hasLanded(eventLog))
+    const store = await (options.openStore ?? openStore)(config, { mayCreate })
+    closers.add(() => store.close())
+    health.setComponent('store', true)
+    await declareTopics(eventLog, config)
+
+    const ingest = config.roles.includes('ingest')
+      ? new Ingest({
+          eventLog,
+          durability: config.durability,
+          topics: config.topics,
+          maxWaiting: { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes },
+          metrics,
+          now,
+          monotonicNow,
+        })
+      : null
+    const pools = config.roles.includes('worker') ? landingPools(config, { eventLog, store, metrics, logger, now }) : []
+    for (const pool of pools) await pool.start()
+    closers.add(async (remainingMs) => {
+      await Promise.all(pools.map((pool) => pool.close(remainingMs())))
+    })
+    const retention = new Retention({ ...config, eventLog, topics: topicNames(config), logger, now })
+    closers.add(() => retention.close())
+
+    const { driver: storeDriver } = await store.describe()
+    const core = new Core({ version: options.version, eventLog, store, storeDriver, ingest, pools, now, monotonicNow })
+    observeStatus({ core, pools, metrics, health, config, version: options.version })
+    const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version: options.version })
+    closers.add(async (remainingMs) => {
+      await withinMs(Promise.all([ingest?.drain(), api.drain(remainingMs())]), remainingMs(), null)
+    })
+    await publishAddresses(config, { http: api.http, grpc: api.grpc })
+    closers.add(() => rm(addressesPath(config), { force: true }))
+
+    const failed = Promise.race([eventLog.failed, store.failed])
+    // When nothing can be acknowledged any more there is nothing to wait for either.
+    let graceMs = config.drainMs
+    void failed.then((error) => {
+      graceMs = 0
+      health.setComponent('log', false, error.message)
+    })
+    let closed: Promise<void> | null = null
+    const close = () => {
+      health.startDraining()
+      closed ??= closers.run(logger, graceMs)
+      return closed
+    }
+    return { addresses: { http: api.http, grpc: api.grpc }, failed, close }
+  } catch (error) {
+    await closers.run(logger, config.drainMs)
+    throw error
+  }
+}
+
+/** Where client commands find the addresses of a server that runs on this data directory. */
+function addressesPath(config: Config): string {
+  return join(config.dataDir, 'addresses.json')
+}
+
+/** Renamed into place, so that nobody ever reads half of it. */
+async function publishAddresses(config: Config, addresses: RunningServer['addresses']): Promise<void> {
+  const unfinished = `${addressesPath(config)}.new`
+  await writeFile(unfinished, `${JSON.stringify(addresses)}\n`)
+  await rename(unfinished, addressesPath(config))
+}
+
+function topicNames(config: Config): string[] {
+  return [...config.topics.map(({ name }) => name), deadLetterTopic]
+}
+
+async function declareTopics(eventLog: EventLog, config: Config): Promise<void> {
+  for (const { name, partitions } of config.topics) {
+    await eventLog.declare(name, { partitions, groups: [{ name: landingGroup }] })
+  }
+  // Its consumer comes with the table of dead letters; until then they wait there, and nothing removes them.
+  await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [{ name: deadLetterGroup }] })
+}
+
+/** Whether rows must be in the store: then a store that is not there is lost, not new. */
+async function hasLanded(eventLog: EventLog): Promise<boolean> {
+  const { topics } = await eventLog.describe().catch(async (error: unknown) => {
+    // Damage that shows only now is the reason to give, not that the log has failed of it.
+    throw (await withinMs(eventLog.failed, 0, null)) ?? error
+  })
+  return topics.some(({ groups }) => groups.some(({ name, landed }) => name === landingGroup && landed > 0))
+}
+
+interface LandingParts {
+  readonly eventLog: EventLog
+  readonly store: EventStore
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly now: () => number
+}
+
+function landingPools(config: Config, { eventLog, store, metrics, logger, now }: LandingParts): WorkerPool[] {
+  const monotonicNow = () => performance.now()
+  const deadLetters = new DeadLetters({ eventLog, now })
+  const handler = createLanding({ store, deadLetters, metrics, monotonicNow })
+  return config.topics.map(({ name: topic }) => {
+    return new WorkerPool({
+      eventLog,
+      topic,
+      group: landingGroup,
+      handler,
+      maxTurnEvents: config.landingMaxEvents,
+      maxTurnWaitMs: config.landingMaxWaitMs,
+      maxTurns: landingTurns,
+      leaseMs: config.leaseMs,
+      logger,
+      monotonicNow,
+      random: Math.random,
+    })
+  })
+}
+
+function countCommits(metrics: Metrics) {
+  return (commit: { durationMs: number; entries: number; bytes: number }) => {
+    metrics.logCommits.add(1)
+    metrics.logCommitDuration.observe(commit.durationMs / 1000)
+    metrics.logAppendedEntries.add(commit.entries)
+    metrics.logAppendedBytes.add(commit.bytes)
+  }
+}
