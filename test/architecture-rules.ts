@@ -1,0 +1,213 @@
+// The rules of the house, as a function from source files to violations.
+//
+// It reads text, not syntax trees: the code is formatted by one tool, so imports and top-level statements look alike.
+// architecture.test.ts runs it over src/ and over small made-up files that break each rule.
+
+import { posix } from 'node:path'
+
+export interface SourceFile {
+  /** Relative to src/. */
+  readonly path: string
+  readonly text: string
+}
+
+/** A file or folder of src/. A file imports places of lower levels and its own; root files of one level are one place. */
+interface Place {
+  readonly path: string
+  readonly level: number
+  /** Places of the same level that it may import. */
+  readonly also?: readonly string[]
+  /** Instead of all lower levels: those up to this one, and what `also` names. */
+  readonly upTo?: number
+}
+
+const places: readonly Place[] = [
+  { path: 'lib/', level: 0 },
+  { path: 'gen/', level: 0 },
+  { path: 'errors.ts', level: 0 },
+
+  { path: 'event.ts', level: 1 },
+  { path: 'record-batch.ts', level: 1 },
+  { path: 'message-scan.ts', level: 1 },
+  { path: 'config.ts', level: 1 },
+  { path: 'telemetry/', level: 1, also: ['event.ts'] },
+
+  { path: 'event-log/event-log.ts', level: 2 },
+  { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts'] },
+  // The page that says what Millrace can do uses words of the two contracts.
+  { path: 'pipeline.ts', level: 2, also: ['event-log/event-log.ts', 'store/event-store.ts'] },
+
+  { path: 'event-log/embedded/', level: 3 },
+  { path: 'event-log/retention.ts', level: 3 },
+  { path: 'store/sqlite/', level: 3 },
+  { path: 'ingest/', level: 3 },
+  { path: 'workers/', level: 3 },
+  { path: 'landing/', level: 3, also: ['workers/'] },
+
+  { path: 'event-log/open-event-log.ts', level: 4 },
+  { path: 'store/open-store.ts', level: 4 },
+  { path: 'core.ts', level: 4 },
+  { path: 'observe-status.ts', level: 4 },
+  { path: 'api/', level: 4 },
+  { path: 'client/', level: 4, upTo: 1, also: ['pipeline.ts'] },
+
+  { path: 'server.ts', level: 5 },
+  { path: 'cli/', level: 6 },
+  { path: 'index.ts', level: 6 },
+]
+
+/** The composition root. What is below it gets the environment, signals and clocks handed in. */
+const rootLevel = 5
+
+/** Drivers are known by one file each. */
+const drivers: Readonly<Record<string, string>> = {
+  'event-log/embedded/': 'event-log/open-event-log.ts',
+  'store/sqlite/': 'store/open-store.ts',
+}
+
+/** Where a library, or the generated code, may be imported. */
+const homes: Readonly<Record<string, readonly string[]>> = {
+  'gen/': ['gen/', 'api/', 'client/', 'record-batch.ts'],
+  '@bufbuild/protobuf': ['gen/', 'api/', 'client/', 'record-batch.ts'],
+  '@grpc/grpc-js': ['api/grpc/', 'client/'],
+  '@grpc/proto-loader': ['api/grpc/'],
+  '@grpc/reflection': ['api/grpc/'],
+  'grpc-health-check': ['api/grpc/'],
+  fastify: ['api/http/'],
+  pino: ['telemetry/'],
+  'pino-pretty': ['telemetry/'],
+  '@prometheus-io/client': ['telemetry/'],
+  commander: ['cli/'],
+  'node:sqlite': ['lib/sqlite/', 'event-log/embedded/', 'store/sqlite/'],
+}
+
+/** Everything that is wrong, as sentences that begin with the file. */
+export function violations(files: readonly SourceFile[]): string[] {
+  const product = files.filter(({ path }) => !isTest(path))
+  return [...product.flatMap(fileViolations), ...cycles(product)].sort()
+}
+
+function fileViolations(file: SourceFile): string[] {
+  const place = placeOf(file.path)
+  if (place === null) return [`${file.path} has no place in the table of levels`]
+  const found = importsOf(file).flatMap((imported) => importViolation(file.path, place, imported) ?? [])
+  return [...found, ...stateViolations(file, place)].map((what) => `${file.path} ${what}`)
+}
+
+function importViolation(from: string, place: Place, imported: string): string | null {
+  if (!imported.startsWith('.')) return libraryViolation(from, imported)
+  const target = posix.join(posix.dirname(from), imported)
+  if (target.startsWith('../') || isTest(target)) return `imports ${target}, which is no part of the product`
+  const home = homes['gen/'] as readonly string[]
+  if (target.startsWith('gen/') && !isIn(from, home))
+    return `imports ${target}: generated code belongs into ${home.join(', ')}`
+  for (const [driver, opener] of Object.entries(drivers)) {
+    if (target.startsWith(driver) && !isIn(from, [driver, opener]))
+      return `imports ${target}: only ${opener} names this driver`
+  }
+  const targetPlace = placeOf(target)
+  if (targetPlace === null) return `imports ${target}, which has no place in the table of levels`
+  return mayImport(place, targetPlace) ? null : `(level ${place.level}) imports ${target} (level ${targetPlace.level})`
+}
+
+function mayImport(from: Place, to: Place): boolean {
+  if (from === to || from.also?.includes(to.path)) return true
+  if (from.level === to.level) return isRootFile(from) && isRootFile(to)
+  return to.level < from.level && to.level <= (from.upTo ?? from.level)
+}
+
+function libraryViolation(from: string, imported: string): string | null {
+  const library = imported
+    .split('/')
+    .slice(0, imported.startsWith('@') ? 2 : 1)
+    .join('/')
+  const home = homes[library]
+  if (home !== undefined) return isIn(from, home) ? null : `imports ${library}: its home is ${home.join(', ')}`
+  return library.startsWith('node:') ? null : `imports ${library}, which has no home in the table`
+}
+
+/** Reading the surroundings, and state that two servers in one process would share. */
+function stateViolations({ text }: SourceFile, place: Place): string[] {
+  const code = withoutComments(text)
+  const found = /^(?:export )?(?:let|var) (\w+)/gm
+  const violations = [...code.matchAll(found)].map(([, name]) => `has the module-level variable ${name}`)
+  if (place.level >= rootLevel) return violations
+  if (/\bprocess\.env\b/.test(code)) violations.push('reads process.env')
+  if (/\bprocess\.(?:on|once|addListener|prependListener)\(/.test(code)) violations.push('listens to the process')
+  if (topLevelExpressions(code).some((each) => /\bDate\.now\(\)|\bnew Date\(\)/.test(each))) {
+    violations.push('reads the clock when it is imported')
+  }
+  return violations
+}
+
+/** What runs at import: initialisers and statements at the left margin, up to the first function in them. */
+function topLevelExpressions(code: string): string[] {
+  return code
+    .split(/^(?=[^\s})\]])/m)
+    .filter((statement) => !/^(?:export )?(?:default )?(?:async )?(?:function|interface|type|import)\b/.test(statement))
+    .flatMap((statement) =>
+      /^(?:export )?(?:abstract )?class\b/.test(statement)
+        ? [...statement.matchAll(/^ {2}static .*$/gm)].map(([line]) => line)
+        : [statement],
+    )
+    .map((statement) => statement.split(/=>|\bfunction\b|\)(?:: [^={]+)? \{/)[0] ?? '')
+}
+
+/** Imports and exports from, dynamic imports, type imports, and files named by URL or as a thread's script. */
+function importsOf({ text }: SourceFile): string[] {
+  const code = withoutComments(text)
+  const patterns = [
+    /^(?:import|export)\b[^;'"]*?\bfrom ['"]([^'"]+)['"]/gm,
+    /^import ['"]([^'"]+)['"]/gm,
+    /\bimport\(\s*['"]([^'"]+)['"]/g,
+    /\bnew URL\(\s*['"](\.[^'"]+\.ts)['"]/g,
+    /createRequire\([^)]*\)\(\s*['"]([^'"]+)['"]/g,
+  ]
+  const named = patterns.flatMap((pattern) => [...code.matchAll(pattern)].map(([, target]) => target as string))
+  const threads = [...code.matchAll(/\bthreadScript\(\s*['"]([^'"]+)['"]/g)].map(([, name]) => `./${name}.ts`)
+  return [...named, ...threads]
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/^\s*\/\*[\s\S]*?\*\//gm, '').replace(/(^|\s)\/\/.*$/gm, '$1')
+}
+
+/** Each circle of files once. */
+function cycles(files: readonly SourceFile[]): string[] {
+  const targets = new Map(
+    files.map((file) => {
+      const relative = importsOf(file).filter((imported) => imported.startsWith('.'))
+      return [file.path, relative.map((imported) => posix.join(posix.dirname(file.path), imported))]
+    }),
+  )
+  const found: string[] = []
+  const finished = new Set<string>()
+  const visit = (path: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(path)
+    if (start >= 0) found.push(`${[...trail.slice(start), path].join(' -> ')} is a cycle`)
+    if (start >= 0 || finished.has(path)) return
+    for (const target of targets.get(path) ?? []) visit(target, [...trail, path])
+    finished.add(path)
+  }
+  for (const path of targets.keys()) visit(path, [])
+  return found
+}
+
+/** The most exact place: `event-log/embedded/` before `event-log/`. */
+function placeOf(path: string): Place | null {
+  const fitting = places.filter((place) => isIn(path, [place.path]))
+  return fitting.toSorted((a, b) => b.path.length - a.path.length)[0] ?? null
+}
+
+/** Tests, and what only they use, may import anything. */
+function isTest(path: string): boolean {
+  return path.endsWith('.test.ts') || path.endsWith('.test-support.ts')
+}
+
+function isRootFile(place: Place): boolean {
+  return !place.path.includes('/')
+}
+
+function isIn(path: string, homesOfIt: readonly string[]): boolean {
+  return homesOfIt.some((home) => (home.endsWith('/') ? path.startsWith(home) : path === home))
+}

@@ -1,0 +1,347 @@
+// A log held against a simple model of it, through random calls: appends with resends and limits, hand-outs, settlements,
+// consumers that close, crashes, time that passes, trimming.
+//
+// After each step: the ledger adds up and equals the model's, the audit agrees, no event is in two hands, what is fresh
+// comes in the order of its stream, and nothing is missing.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { MillraceError } from '../../src/errors.ts'
+import { type Lane, lanes } from '../../src/event.ts'
+import type { Again, Backlog, Consumer, Delivery, StreamName } from '../../src/event-log/event-log.ts'
+import { Bench, type EventLogHarness } from './event-log-bench.ts'
+import { batchOf, idsIn, idsOf, leaseMs, ledgerOf, topic } from './event-log-verbs.ts'
+
+const groups = ['first', 'second'] as const
+const partitions = 2
+
+/** An event as one group sees it. */
+interface EventInGroup {
+  readonly id: string
+  readonly stream: StreamName
+  /** How often it was handed out and not given back. */
+  attempts: number
+  /** Null while it was never put into the group's own stream. */
+  dueAtMs: number | null
+  holder: number | null
+}
+
+interface GroupModel {
+  readonly waiting: Map<string, EventInGroup>
+  landed: number
+  dead: number
+}
+
+/** What the log should be. */
+class Model {
+  accepted = 0
+  readonly groups: Record<string, GroupModel> = {}
+  readonly stored = new Set<string>()
+  /** Producer messages that are in the log: stream and sequence. */
+  readonly sequences = new Set<string>()
+
+  constructor() {
+    for (const name of groups) this.groups[name] = { waiting: new Map(), landed: 0, dead: 0 }
+  }
+
+  append(stream: StreamName, ids: readonly string[]): void {
+    this.accepted += ids.length
+    for (const id of ids) {
+      this.stored.add(id)
+      for (const name of groups) {
+        this.groups[name]!.waiting.set(id, { id, stream, attempts: 0, dueAtMs: null, holder: null })
+      }
+    }
+  }
+
+  waitingIn(name: string, { partition }: StreamName): number {
+    let count = 0
+    for (const event of this.groups[name]!.waiting.values()) if (event.stream.partition === partition) count++
+    return count
+  }
+}
+
+/** The log, its consumers, and what they hold. */
+class Real {
+  readonly bench: Bench
+  /** By number; a consumer that has closed leaves its place empty. */
+  readonly consumers = new Map<number, { consumer: Consumer; group: string; held: Delivery[] }>()
+  #lastConsumer = 0
+  lastId = 0
+
+  constructor(bench: Bench) {
+    this.bench = bench
+  }
+
+  async join(group: string): Promise<void> {
+    const consumer = await this.bench.consume(group)
+    this.consumers.set(++this.#lastConsumer, { consumer, group, held: [] })
+  }
+
+  pick(index: number) {
+    const all = [...this.consumers]
+    const [number, found] = all[index % all.length]!
+    return { number, ...found }
+  }
+}
+
+type Command = fc.AsyncCommand<Model, Real>
+
+/** A command that is always possible and followed by a look at the ledger. */
+function command(name: string, run: (model: Model, real: Real) => Promise<void>): Command {
+  return {
+    check: () => true,
+    toString: () => name,
+    async run(model, real) {
+      await run(model, real)
+      await compareLedgers(model, real)
+    },
+  }
+}
+
+async function compareLedgers(model: Model, { bench }: Real): Promise<void> {
+  for (const name of groups) {
+    const { waiting, landed, dead } = model.groups[name]!
+    const inFlight = [...waiting.values()].filter(({ holder }) => holder !== null).length
+    assert.deepEqual(await ledgerOf(bench.log, name), {
+      accepted: model.accepted,
+      reopened: 0,
+      waiting: waiting.size,
+      landed,
+      dead,
+      lost: 0,
+      inFlight,
+      auditedWaiting: waiting.size,
+    })
+    assert.equal(model.accepted, waiting.size + landed + dead)
+  }
+}
+
+interface AppendDraw {
+  readonly lane: Lane
+  readonly partition: number
+  readonly sizes: readonly number[]
+  readonly limit: number | null
+  readonly sequence: number | null
+}
+
+function append({ lane, partition, sizes, limit, sequence }: AppendDraw): Command {
+  const text = `append ${sizes} to ${partition}/${lane}, limit ${limit}, sequence ${sequence}`
+  return command(text, async (model, real) => {
+    const stream: StreamName = { topic, partition, lane }
+    const batches = sizes.map((size) => Array.from({ length: size }, () => `e${++real.lastId}`))
+    const ids = batches.flat()
+    const key = `${partition}/${lane}/${sequence}`
+    const isResend = sequence !== null && model.sequences.has(key)
+    const most = Math.max(...groups.map((name) => model.waitingIn(name, stream)))
+    const isRefused = !isResend && limit !== null && most > 0 && most + ids.length > limit
+    const result = await real.bench.log
+      .append(
+        stream,
+        batches.map((batch) => batchOf(batch)),
+        {
+          ...(limit === null ? {} : { maxWaiting: { maxEvents: limit, maxBytes: Number.MAX_SAFE_INTEGER } }),
+          ...(sequence === null ? {} : { producer: { id: 'p', sequence } }),
+        },
+      )
+      .catch((error: unknown) => error as MillraceError)
+    if (isRefused) {
+      assert.ok(result instanceof MillraceError && result.code === 'backlogged', String(result))
+      const backlog = result.cause as Backlog
+      assert.equal(backlog.waitingEvents, model.waitingIn(backlog.group, stream))
+      return
+    }
+    if (result instanceof MillraceError) throw result
+    assert.equal(result.duplicate, isResend)
+    if (isResend) return
+    if (sequence !== null) model.sequences.add(key)
+    model.append(stream, ids)
+  })
+}
+
+function next(index: number, maxEvents: Readonly<Record<Lane, number>>): Command {
+  return command(`next of ${index}, ${JSON.stringify(maxEvents)}`, async (model, real) => {
+    const { number, consumer, group, held } = real.pick(index)
+    const nowMs = real.bench.under.now()
+    const { waiting } = model.groups[group]!
+    const deliveries = await consumer.next({ maxEvents, maxWaitMs: 0 })
+    const isFree = ({ holder, dueAtMs, stream }: EventInGroup) =>
+      holder === null && (dueAtMs ?? 0) <= nowMs && maxEvents[stream.lane] > 0
+    if ([...waiting.values()].some(isFree)) assert.ok(deliveries.length > 0, 'nothing, though something was there')
+    for (const lane of lanes) checkLane(deliveries, lane, maxEvents[lane], [...waiting.values()])
+    for (const delivery of deliveries) {
+      for (const id of idsIn(delivery)) {
+        const event = waiting.get(id)
+        assert.ok(event, `${id} was handed out, and is not waiting`)
+        assert.equal(event.holder, null, `${id} is in two hands`)
+        assert.ok(event.dueAtMs === null || event.dueAtMs <= nowMs, `${id} came before it was due`)
+        assert.deepEqual(delivery.position.stream, event.stream)
+        event.holder = number
+        event.attempts++
+        assert.equal(delivery.attempt, event.attempts, `the attempt of ${id}`)
+      }
+    }
+    held.push(...deliveries)
+  })
+}
+
+/** What was handed out of a lane is what could be, in the order of its streams, and not more than was asked for. */
+function checkLane(all: readonly Delivery[], lane: Lane, max: number, waiting: readonly EventInGroup[]) {
+  const deliveries = all.filter(({ position }) => position.stream.lane === lane)
+  const free = waiting.filter((event) => event.stream.lane === lane && event.holder === null)
+  const ids = idsOf(deliveries)
+  assert.equal(new Set(ids).size, ids.length)
+  if (max === 0) assert.deepEqual(ids, [])
+  const first = deliveries[0]?.batch.count ?? 0
+  assert.ok(ids.length <= Math.max(max, first), `${lane}: ${ids.length} events, ${max} were asked for`)
+  for (let partition = 0; partition < partitions; partition++) {
+    const fresh = free.filter((event) => event.dueAtMs === null && event.stream.partition === partition)
+    const order = fresh.map(({ id }) => id)
+    const handed = ids.filter((id) => order.includes(id))
+    assert.deepEqual(handed, order.slice(0, handed.length), `${lane} of ${partition}: oldest first`)
+  }
+}
+
+type Fate = 'landed' | 'dead' | 'again now' | 'again later'
+
+function settle(index: number, howMany: number, fates: readonly Fate[]): Command {
+  return command(`settle ${howMany} of ${index}: ${fates}`, async (model, real) => {
+    const { consumer, group, held } = real.pick(index)
+    const nowMs = real.bench.under.now()
+    const settled = held.splice(0, howMany)
+    const { waiting } = model.groups[group]!
+    const outcomes = settled.map((delivery) => {
+      const again: Again[] = []
+      let landed = 0
+      let dead = 0
+      idsIn(delivery).forEach((id, place) => {
+        const fate = fates[place % fates.length]!
+        const event = waiting.get(id)!
+        if (fate === 'landed') landed++
+        else if (fate === 'dead') dead++
+        else {
+          const dueAtMs = fate === 'again now' ? nowMs - 1 : nowMs + leaseMs
+          again.push({ batch: batchOf([id]), attempt: delivery.attempt, dueAtMs })
+          event.dueAtMs = dueAtMs
+          event.holder = null
+          return
+        }
+        waiting.delete(id)
+      })
+      model.groups[group]!.landed += landed
+      model.groups[group]!.dead += dead
+      return { delivery, landed, dead, again }
+    })
+    assert.deepEqual(await consumer.settle(outcomes), [])
+    assert.deepEqual(await consumer.settle(outcomes), settled, 'settled twice')
+  })
+}
+
+function leave(index: number): Command {
+  return command(`close ${index}`, async (model, real) => {
+    const { number, consumer, group, held } = real.pick(index)
+    await consumer.close()
+    for (const event of model.groups[group]!.waiting.values()) {
+      if (event.holder !== number) continue
+      event.holder = null
+      event.attempts--
+    }
+    assert.deepEqual(
+      await consumer.settle(held.map((delivery) => ({ delivery, landed: delivery.batch.count, dead: 0 }))),
+      held,
+    )
+    real.consumers.delete(number)
+    await real.join(group)
+  })
+}
+
+/** All holders end: with kill -9 they have used the attempt, by closing not. */
+function restart(how: 'crash' | 'reopen'): Command {
+  return command(how, async (model, real) => {
+    await real.bench[how]()
+    for (const name of groups) {
+      for (const event of model.groups[name]!.waiting.values()) {
+        if (event.holder !== null && how === 'reopen') event.attempts--
+        event.holder = null
+      }
+    }
+    const joined = [...real.consumers.values()].map(({ group }) => group)
+    real.consumers.clear()
+    for (const group of joined) await real.join(group)
+  })
+}
+
+function passTime(ms: number): Command {
+  return command(`${ms} ms pass`, async (_, real) => real.bench.under.passTime(ms))
+}
+
+function trim(maxBytes: number): Command {
+  return command(`trim to ${maxBytes}`, async (_, real) => {
+    await real.bench.log.trim(topic, { keepSinceMs: Number.MAX_SAFE_INTEGER / 1e6, maxBytes })
+  })
+}
+
+const eachMax = fc.constantFrom(0, 1, 3, 1000)
+const consumerIndex = fc.nat(5)
+const commands = [
+  fc
+    .record<AppendDraw>({
+      lane: fc.constantFrom(...lanes),
+      partition: fc.nat(partitions - 1),
+      sizes: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
+      limit: fc.option(fc.integer({ min: 1, max: 30 }), { freq: 3 }),
+      sequence: fc.option(fc.integer({ min: 1, max: 6 }), { freq: 2 }),
+    })
+    .map(append),
+  fc
+    .tuple(consumerIndex, fc.record({ high: eachMax, normal: eachMax, low: eachMax }))
+    .map(([index, max]) => next(index, max)),
+  fc
+    .tuple(
+      consumerIndex,
+      fc.integer({ min: 1, max: 4 }),
+      fc.array(fc.constantFrom<Fate>('landed', 'dead', 'again now', 'again later'), { minLength: 1, maxLength: 4 }),
+    )
+    .map(([index, howMany, fates]) => settle(index, howMany, fates)),
+  consumerIndex.map(leave),
+  fc.constantFrom<'crash' | 'reopen'>('crash', 'reopen').map(restart),
+  fc.constantFrom(1, leaseMs / 2, leaseMs).map(passTime),
+  fc.constantFrom(0, 500).map(trim),
+]
+
+export function eventLogModelTest(harness: EventLogHarness): void {
+  test(`whatever is called, nothing is lost, doubled or out of order, and the ledger adds up (${harness.driver})`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.commands(commands, { maxCommands: 60, size: 'max' }), async (drawn) => {
+        const under = await harness.create()
+        const bench = new Bench(under, await under.open())
+        try {
+          await bench.log.declare(topic, { partitions, groups: groups.map((name) => ({ name })) })
+          const real = new Real(bench)
+          for (const name of groups) for (let member = 0; member < 2; member++) await real.join(name)
+          const model = new Model()
+          await fc.asyncModelRun(() => ({ model, real }), drawn)
+          await drain(model, real)
+        } finally {
+          await bench.log.close()
+          await under.destroy()
+        }
+      }),
+      { numRuns: 15 },
+    )
+  })
+}
+
+/** At the end everything that waits can be had, and when it is settled nothing waits. */
+async function drain(model: Model, real: Real): Promise<void> {
+  await restart('crash').run(model, real)
+  const everything = { high: 1000, normal: 1000, low: 1000 }
+  for (let round = 0; model.groups.first!.waiting.size + model.groups.second!.waiting.size > 0; round++) {
+    assert.ok(round < 50, 'something never comes')
+    for (let index = 0; index < real.consumers.size; index++) {
+      await next(index, everything).run(model, real)
+      await settle(index, 1000, ['landed']).run(model, real)
+    }
+  }
+}

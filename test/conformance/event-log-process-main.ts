@@ -1,0 +1,49 @@
+// A process that works with an embedded log until it is killed, or the log fails. It says on stdout, line by line, what it
+// was told: `accepted <first> <last>` (numbers of events), `settled <id> <id> ...`, `failed <code> <message>`.
+//
+// Arguments: the data directory, the number of the first event, and `append` or `consume too`.
+
+import { writeSync } from 'node:fs'
+import { toMillraceError } from '../../src/errors.ts'
+import { openEmbedded } from './event-log-copies.ts'
+import { batchOf, group, idsIn, landed, leaseMs, named, perLane, stream, topic } from './event-log-verbs.ts'
+
+const [dataDir, first, mode] = process.argv.slice(2) as [string, string, string]
+const say = (line: string) => writeSync(1, `${line}\n`)
+
+const eventLog = await openEmbedded(dataDir)
+await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+void eventLog.failed.then((reason) => say(`failed ${toMillraceError(reason).code} ${reason.message}`))
+
+let next = Number(first)
+const size = 20
+
+async function produce(): Promise<void> {
+  for (;;) {
+    const from = next
+    next += size
+    const ids = named('', size).map((index) => String(from + Number(index)))
+    await eventLog.append(stream(), [batchOf(ids)])
+    say(`accepted ${from} ${from + size - 1}`)
+  }
+}
+
+async function consume(): Promise<void> {
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  for (;;) {
+    const deliveries = await consumer.next({ maxEvents: perLane(200), maxWaitMs: 1000 })
+    const settled = deliveries.filter((_, index) => index % 4 !== 3)
+    await consumer.settle(settled.map(landed))
+    if (settled.length > 0) say(`settled ${settled.flatMap(idsIn).join(' ')}`)
+  }
+}
+
+const work = [produce(), produce(), produce()]
+if (mode === 'consume too') work.push(consume())
+const results = await Promise.allSettled(work)
+for (const result of results) {
+  if (result.status === 'rejected') say(`ended ${toMillraceError(result.reason).code}`)
+}
+const late = await eventLog.append(stream(), [batchOf(['late'])]).catch(toMillraceError)
+say(`afterwards ${'code' in late ? late.code : 'accepted'}`)
+await eventLog.close()

@@ -1,0 +1,263 @@
+// Looking a log over and mending it: what can be read is kept, what cannot is counted, and the old file stays.
+
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'node:test'
+import { MillraceError } from '../../src/errors.ts'
+import { inspectEventLog, repairEventLog } from '../../src/event-log/open-event-log.ts'
+import { seededRandom } from '../support/random.ts'
+import {
+  changeFile,
+  copyDirectory,
+  directoryFor,
+  judge,
+  makeDamageBase,
+  openEmbedded,
+  pagesOf,
+  type Reading,
+} from './event-log-copies.ts'
+import { batchOf, describeGroup, group, idsOf, leaseMs, stream, takeAll, topic } from './event-log-verbs.ts'
+
+const pageBytes = 8192
+
+const isCode = (code: string) => (error: unknown) => error instanceof MillraceError && error.code === code
+
+async function readingOf(dataDir: string): Promise<Reading> {
+  const judged = await judge(dataDir)
+  if ('read' in judged) return judged.read
+  throw 'refused' in judged ? judged.refused : judged.ended
+}
+
+/** Repairs, and opens the result: it adds up. */
+async function repairAndRead(dataDir: string) {
+  const repair = repairEventLog({ dataDir })
+  assert.ok(repair !== null, 'there was something to repair')
+  const read = await readingOf(dataDir)
+  assert.ok(read.balanced, 'the ledger adds up after the repair')
+  assert.ok(
+    inspectEventLog({ dataDir }).findings.every(({ needsRepair }) => !needsRepair),
+    'nothing is left to repair',
+  )
+  return { repair, read }
+}
+
+test('the embedded log can be looked over and mended', async (t) => {
+  const base = await makeDamageBase(t)
+  const random = seededRandom(t)
+  const whole = await readingOf(copyDirectory(t, base.closed))
+  const wholeAfterCrash = await readingOf(copyDirectory(t, base.crashed))
+
+  await t.test('a sound log has no findings, its counts are told, and there is nothing to repair', (s) => {
+    for (const from of [base.closed, base.crashed]) {
+      const dataDir = copyDirectory(s, from)
+      const { inUseBy, findings, counts } = inspectEventLog({ dataDir })
+      assert.deepEqual([inUseBy, findings, counts?.damagedEntries], [null, [], 0])
+      assert.ok(counts!.entries > 30 && counts!.events > 15_000 && counts!.bytes > 500_000)
+      assert.equal(repairEventLog({ dataDir }), null)
+    }
+  })
+
+  await t.test('where no log is none is made', (s) => {
+    const dataDir = directoryFor(s)
+    assert.deepEqual(inspectEventLog({ dataDir }), { inUseBy: null, findings: [], counts: null })
+    assert.equal(repairEventLog({ dataDir }), null)
+    assert.deepEqual(readdirSync(dataDir), [])
+  })
+
+  await t.test('a log that is in use is left alone, and its holder named', async (s) => {
+    const dataDir = copyDirectory(s, base.closed)
+    const eventLog = await openEmbedded(dataDir)
+    assert.match(inspectEventLog({ dataDir }).inUseBy ?? '', new RegExp(`process ${process.pid} `))
+    assert.throws(() => repairEventLog({ dataDir }), isCode('failed_precondition'))
+    await eventLog.append(stream(), [batchOf(['still working'])])
+    await eventLog.close()
+  })
+
+  await t.test('a damaged entry is told, and needs no repair', (s) => {
+    const dataDir = copyDirectory(s, base.closed)
+    const page = pagesOf(dataDir).find(({ name, type }) => name === 'entries' && type === 'overflow')!
+    changeFile(join(dataDir, 'log.db'), (bytes) => {
+      bytes[(page.page - 1) * pageBytes + 100]! ^= 1
+      return bytes
+    })
+    const { findings, counts } = inspectEventLog({ dataDir })
+    assert.equal(counts?.damagedEntries, 1)
+    assert.deepEqual(
+      findings.map(({ needsRepair }) => needsRepair),
+      [false],
+    )
+    assert.equal(repairEventLog({ dataDir }), null)
+  })
+
+  await t.test('a WAL that was cut: what is left is kept, and how many entries are gone is told', async (s) => {
+    const dataDir = copyDirectory(s, base.crashed)
+    const oldBytes = readFileSync(join(dataDir, 'log.db'))
+    const { size } = statSync(join(dataDir, 'log.db-wal'))
+    truncateSync(join(dataDir, 'log.db-wal'), Math.floor(size * 0.6))
+    const [finding] = inspectEventLog({ dataDir }).findings
+    assert.equal(finding?.file, join(dataDir, 'log.db'))
+    assert.match(
+      `${finding?.expected} ${finding?.found} ${finding?.fix}`,
+      /append number \d+.*\d+ as the last.*doctor --repair/,
+    )
+    const { repair, read } = await repairAndRead(dataDir)
+    assert.ok(repair.lostEntries > 0 && repair.entries > 0 && repair.events > 0)
+    assert.equal(repair.epoch, 2)
+    assert.ok(read.events.size > 0 && read.events.size < wholeAfterCrash.events.size)
+    assert.ok(repair.keptAs !== null && statSync(repair.keptAs).size >= oldBytes.length)
+
+    const eventLog = await openEmbedded(dataDir)
+    const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
+    assert.equal(positions[0]?.epoch, 2)
+    assert.equal((await eventLog.describe()).epoch, 2)
+    await eventLog.close()
+  })
+
+  await t.test('a bit flipped in the books is given back: nothing is lost, no attempt forgotten', async (s) => {
+    const names = ['log', 'topics', 'consumer_groups', 'streams', 'cursors', 'ledgers', 'settled_ahead', 'attempts']
+    for (const name of names) {
+      const dataDir = copyDirectory(s, base.closed)
+      flipLastColumnButOne(dataDir, name)
+      const before = inspectEventLog({ dataDir })
+      assert.ok(
+        before.findings.some(({ needsRepair }) => needsRepair),
+        `${name}: no finding`,
+      )
+      const { repair, read } = await repairAndRead(dataDir)
+      assert.deepEqual([repair.lostEntries, repair.lostEvents, read.lost], [0, 0, 0], name)
+      assert.deepEqual(read.events, whole.events, name)
+      assert.equal(read.accepted, whole.accepted, name)
+    }
+  })
+
+  await t.test('a damaged index of the entries costs nothing: it is made anew from them', async (s) => {
+    const [index] = pagesOf(copyDirectory(s, base.closed)).filter(({ name }) => name === 'entries_by_offset')
+    for (let sample = 0; sample < 5; sample++) {
+      const dataDir = copyDirectory(s, base.closed)
+      const start = (index!.page - 1) * pageBytes
+      changeFile(join(dataDir, 'log.db'), (bytes) => {
+        const content = bytes.readUInt16BE(start + 5)
+        bytes[start + random.between(content, pageBytes - 1)]! ^= 1 << random.between(0, 7)
+        return bytes
+      })
+      const { repair, read } = await repairAndRead(dataDir)
+      assert.deepEqual([repair.lostEntries, repair.lostEvents, repair.damagedEntries], [0, 0, 0])
+      assert.deepEqual(read.events, whole.events)
+    }
+  })
+
+  await t.test('a database that was cut: the pages that are left are read', async (s) => {
+    for (const share of [0.3, 0.6, 0.9]) {
+      const dataDir = copyDirectory(s, base.closed)
+      const path = join(dataDir, 'log.db')
+      truncateSync(path, Math.floor(statSync(path).size * share))
+      const { repair, read } = await repairAndRead(dataDir)
+      s.diagnostic(
+        `${share}: ${repair.entries} entries kept, ${repair.lostEntries} gone, ${repair.lostEvents} events lost`,
+      )
+      assert.equal(statSync(repair.keptAs!).size, Math.floor(statSync(join(base.closed, 'log.db')).size * share))
+      for (const id of read.events.keys()) assert.ok(whole.events.has(id), `${id} was settled, or never there`)
+    }
+  })
+
+  await t.test('zeroed pages: whatever they held, the repaired log opens and adds up', async (s) => {
+    const pages = pagesOf(copyDirectory(s, base.closed)).filter(({ page }) => page > 1)
+    for (let sample = 0; sample < 15; sample++) {
+      const dataDir = copyDirectory(s, base.closed)
+      const { page, name, type } = random.pick(pages)
+      changeFile(join(dataDir, 'log.db'), (bytes) => bytes.fill(0, (page - 1) * pageBytes, page * pageBytes))
+      if (!inspectEventLog({ dataDir }).findings.some(({ needsRepair }) => needsRepair)) continue
+      const { repair } = await repairAndRead(dataDir)
+      // Without the page at the root of the table nothing in it can be reached.
+      if (name === 'entries' && type !== 'internal')
+        assert.ok(repair.entries > 20, `page ${page} of ${name}: ${repair.entries} entries`)
+    }
+  })
+
+  await t.test('nothing to be read: an empty log begins, and what was there is kept beside it', async (s) => {
+    const harms: readonly [string, (path: string) => void][] = [
+      ['zeroed', (path) => changeFile(path, (bytes) => Buffer.alloc(bytes.length))],
+      ['foreign', (path) => writeFileSync(path, Buffer.alloc(pageBytes, 'x'))],
+      ['another database', makeForeignDatabase],
+      ['missing', (path) => rmSync(path)],
+    ]
+    for (const [what, harm] of harms) {
+      const dataDir = copyDirectory(s, base.closed)
+      harm(join(dataDir, 'log.db'))
+      const repair = repairEventLog({ dataDir })
+      assert.equal(repair?.entries, 0, what)
+      assert.ok(repair!.lostEntries > 30, what)
+      assert.equal(repair!.keptAs !== null, what !== 'missing', what)
+      const eventLog = await openEmbedded(dataDir)
+      await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+      await eventLog.append(stream(), [batchOf(['a'])])
+      assert.deepEqual(idsOf(await takeAll(await eventLog.consume(topic, group, { leaseMs }))), ['a'])
+      assert.equal((await describeGroup(eventLog)).accepted, 1)
+      await eventLog.close()
+    }
+  })
+
+  await t.test('a damaged mark is written anew, and everything is kept', async (s) => {
+    const dataDir = copyDirectory(s, base.closed)
+    writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
+    const { repair, read } = await repairAndRead(dataDir)
+    assert.deepEqual([repair.lostEntries, repair.lostEvents], [0, 0])
+    assert.deepEqual(read.events, whole.events)
+  })
+
+  await t.test('a repair that was interrupted leaves the log as it was and can be made again', async (s) => {
+    const dataDir = copyDirectory(s, base.closed)
+    writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
+    writeFileSync(join(dataDir, 'log.repairing.db'), 'half of it')
+    writeFileSync(join(dataDir, 'log.repairing.db-wal'), 'half of it')
+    const { read } = await repairAndRead(dataDir)
+    assert.deepEqual(read.events, whole.events)
+    assert.deepEqual(readdirSync(dataDir).sort(), ['log.damaged-1.db', 'log.db', 'log.mark'])
+  })
+
+  await t.test('a log of a newer version is refused with both versions, and not touched', async (s) => {
+    const dataDir = copyDirectory(s, base.closed)
+    const database = new DatabaseSync(join(dataDir, 'log.db'))
+    database.exec('PRAGMA user_version = 7')
+    database.close()
+    const before = hashes(dataDir)
+    const isNewer = (error: unknown) => isCode('failed_precondition')(error) && /version 7.*up to 1/.test(String(error))
+    await assert.rejects(openEmbedded(dataDir), isNewer)
+    assert.throws(() => inspectEventLog({ dataDir }), isNewer)
+    assert.throws(() => repairEventLog({ dataDir }), isNewer)
+    assert.deepEqual(hashes(dataDir), before)
+  })
+})
+
+/** Changes one number in a row of a table as a flipped bit would: its checksum does not fit any more. */
+function flipLastColumnButOne(dataDir: string, table: string): void {
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  const columns = database
+    .prepare(`PRAGMA table_info(${table})`)
+    .all()
+    .map(({ name }) => String(name))
+  const column = columns[columns.length - 2]
+  const key = columns[0]
+  const isText = database.prepare(`SELECT typeof(${column}) AS type FROM ${table}`).get()?.type === 'text'
+  // A letter becomes the one beside it.
+  const changed = isText ? `replace(${column}, 'd', 'e')` : `${column} + CASE ${column} % 2 WHEN 0 THEN 1 ELSE -1 END`
+  database.exec(`UPDATE ${table} SET ${column} = ${changed} WHERE ${key} = (SELECT max(${key}) FROM ${table})`)
+  database.close()
+}
+
+function makeForeignDatabase(path: string): void {
+  rmSync(path)
+  const database = new DatabaseSync(path)
+  database.exec(`PRAGMA page_size = ${pageBytes}; CREATE TABLE customers (name TEXT)`)
+  database.close()
+}
+
+function hashes(dataDir: string): string[] {
+  return readdirSync(dataDir).map((name) => {
+    const path = join(dataDir, name)
+    return `${name} ${existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : ''}`
+  })
+}

@@ -1,0 +1,918 @@
+// What every log must do: the sentences of src/event-log/event-log.ts, as tests. A driver's test file is its harness and
+// one call of `eventLogSuite`. There are no flags to skip anything.
+//
+// Only the contract is used, and the verbs of the harness. A driver may hand out again at once what a crash took from its
+// holder, or only when the lease is over: the suite passes the time of the lease before it looks.
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MillraceError } from '../../src/errors.ts'
+import { lanes } from '../../src/event.ts'
+import { type Backlog, maxProducers, producerWindow } from '../../src/event-log/event-log.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { within } from '../support/eventually.ts'
+import { Bench, type EventLogHarness } from './event-log-bench.ts'
+import { eventLogModelTest } from './event-log-model.ts'
+import {
+  again,
+  batchOf,
+  describeGroup,
+  group,
+  idsIn,
+  idsOf,
+  landed,
+  leaseMs,
+  ledger,
+  ledgerOf,
+  named,
+  perLane,
+  stream,
+  take,
+  takeAll,
+  topic,
+} from './event-log-verbs.ts'
+
+const isCode = (code: string) => (error: unknown) => error instanceof MillraceError && error.code === code
+
+type Story = (title: string, body: (bench: Bench, t: TestContext) => Promise<void>) => void
+
+export function eventLogSuite(harness: EventLogHarness): void {
+  const story: Story = (title, body) =>
+    test(`${title} (${harness.driver})`, async (t) => {
+      const under = await harness.create()
+      cleanup(t, () => under.destroy())
+      const bench = new Bench(under, await under.open())
+      cleanup(t, () => bench.log.close())
+      await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+      await body(bench, t)
+    })
+
+  declaring(story)
+  appending(story)
+  refusing(story)
+  numberedMessages(story)
+  handingOut(story)
+  settling(story)
+  givingBack(story)
+  describing(story)
+  trimming(story)
+  closing(story)
+  eventLogModelTest(harness)
+}
+
+function declaring(story: Story): void {
+  story('declaring makes topics and groups where they are missing, and remembers both', async (bench) => {
+    await bench.log.declare('audit', { partitions: 3, groups: [{ name: 'a' }, { name: 'b' }] })
+    await bench.crash()
+    const { topics } = await bench.log.describe()
+    assert.deepEqual(
+      topics.map(({ name, partitions, groups }) => [name, partitions, groups.map((one) => one.name).sort()]).sort(),
+      [
+        ['audit', 3, ['a', 'b']],
+        [topic, 2, [group]],
+      ],
+    )
+  })
+
+  story('declaring again changes nothing', async (bench) => {
+    await bench.append('normal', batchOf(['a']))
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+    await bench.log.declare(topic, { partitions: 2, groups: [] })
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
+    assert.deepEqual(idsOf(await take(await bench.consume())), ['a'])
+  })
+
+  story('partitions may be added, and every group reads them', async (bench) => {
+    await bench.log.declare(topic, { partitions: 4, groups: [] })
+    await bench.log.append({ topic, partition: 3, lane: 'low' }, [batchOf(['a'])])
+    await bench.crash()
+    assert.deepEqual(idsOf(await take(await bench.consume())), ['a'])
+  })
+
+  story('partitions are never taken away', async (bench) => {
+    await assert.rejects(bench.log.declare(topic, { partitions: 1, groups: [] }), isCode('failed_precondition'))
+    await bench.log.append(stream('normal', 1), [batchOf(['a'])])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
+  })
+
+  story('a new group starts at the oldest kept entry', async (bench) => {
+    const first = await bench.consume()
+    await bench.append('normal', batchOf(['gone']))
+    for (const delivery of await take(first)) await first.settle([landed(delivery)])
+    await bench.log.trim(topic, { keepSinceMs: bench.under.now() + 1e9, maxBytes: 0 })
+    await bench.append('normal', batchOf(['kept']))
+    await bench.append('high', batchOf(['kept too']))
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'late' }] })
+    await bench.append('normal', batchOf(['new']))
+    assert.deepEqual(await ledgerOf(bench.log, 'late'), ledger({ accepted: 3, waiting: 3 }))
+    const ids = idsOf(await takeAll(await bench.consume('late')))
+    assert.deepEqual(ids.sort(), ['kept', 'kept too', 'new'])
+  })
+}
+
+function appending(story: Story): void {
+  story(
+    'an append resolves with a position for each batch, in the same order, and offsets count events',
+    async (bench) => {
+      const first = await bench.append('normal', batchOf(named('a', 3)), batchOf(named('b', 2)))
+      const second = await bench.append('normal', batchOf(named('c', 4)))
+      const other = await bench.append('high', batchOf(named('d', 1)))
+      assert.equal(first.duplicate, false)
+      assert.deepEqual(
+        [first, second, other].map(({ positions }) => positions.map(({ offset }) => offset)),
+        [[0, 3], [5], [0]],
+      )
+      assert.deepEqual([first.positions[1]?.stream, other.positions[0]?.stream], [stream('normal'), stream('high')])
+      const { epoch } = await bench.log.describe()
+      assert.equal(first.positions[0]?.epoch, epoch)
+    },
+  )
+
+  story('when an append has resolved, its batches survive a crash', async (bench) => {
+    await bench.append('normal', batchOf(named('a', 3)), batchOf(named('b', 2)))
+    await bench.log.append(stream('low', 1), [batchOf(named('c', 1))])
+    await bench.crash()
+    const ids = idsOf(await takeAll(await bench.consume()))
+    assert.deepEqual(ids.sort(), ['a0', 'a1', 'a2', 'b0', 'b1', 'c0'])
+    const { positions } = await bench.append('normal', batchOf(['d']))
+    assert.equal(positions[0]?.offset, 5, 'offsets go on where they were')
+  })
+
+  story('the bytes, the time of receipt and the place of what was appended come out as they went in', async (bench) => {
+    const batch = batchOf(named('a', 3), 1_700_000_123_456_789)
+    const { positions } = await bench.append('low', batch)
+    for (const round of ['from memory', 'after a crash']) {
+      const [delivery] = await take(await bench.consume())
+      assert.deepEqual(Buffer.from(delivery!.batch.bytes), Buffer.from(batch.bytes), round)
+      assert.equal(delivery!.batch.count, 3)
+      assert.equal(delivery!.batch.receivedAtMicros, 1_700_000_123_456_789)
+      assert.equal(delivery!.batch.damaged ?? false, false)
+      assert.deepEqual(delivery!.position, positions[0])
+      await bench.crash()
+    }
+  })
+
+  story('calls are taken in the order in which they are made, and read in that order', async (bench) => {
+    const calls = Array.from({ length: 200 }, (_, index) =>
+      bench.append('normal', batchOf(named(`${index}.`, 1 + (index % 3)))),
+    )
+    const offsets = (await Promise.all(calls)).map(({ positions }) => positions[0]!.offset)
+    assert.deepEqual(
+      offsets,
+      [...offsets].sort((a, b) => a - b),
+    )
+    const expected = Array.from({ length: 200 }, (_, index) => named(`${index}.`, 1 + (index % 3))).flat()
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), expected)
+    await bench.crash()
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), expected)
+  })
+
+  story('calls may overlap, in one stream and in many', async (bench) => {
+    const sent = await Promise.all(
+      Array.from({ length: 120 }, async (_, index) => {
+        const name = stream(lanes[index % 3]!, index % 2)
+        const { positions } = await bench.log.append(name, [batchOf([`${index}`])])
+        return { name, offset: positions[0]!.offset }
+      }),
+    )
+    for (const lane of lanes) {
+      for (const partition of [0, 1]) {
+        const offsets = sent.filter(({ name }) => name.lane === lane && name.partition === partition)
+        assert.deepEqual(
+          offsets.map(({ offset }) => offset),
+          named('', 20).map(Number),
+        )
+      }
+    }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 120, waiting: 120 }))
+  })
+
+  story('a batch as large as a batch can be is stored whole', async (bench) => {
+    const bytes = new Uint8Array(1024 * 1024).fill(7)
+    await bench.append('normal', { bytes, count: 1, receivedAtMicros: 1 }, batchOf(['small']))
+    await bench.crash()
+    const deliveries = await takeAll(await bench.consume())
+    assert.deepEqual(
+      deliveries.map(({ batch }) => batch.count),
+      [1, 1],
+    )
+    assert.deepEqual(Buffer.from(deliveries[0]!.batch.bytes), Buffer.from(bytes))
+    assert.deepEqual(idsIn(deliveries[1]!), ['small'])
+  })
+
+  story('an aborted append rejects with cancelled, and its batches are all in the log or none', async (bench) => {
+    const before = new AbortController()
+    before.abort()
+    await assert.rejects(
+      bench.log.append(stream(), [batchOf(['never'])], { signal: before.signal }),
+      isCode('cancelled'),
+    )
+    const during = new AbortController()
+    const append = bench.log.append(stream(), [batchOf(named('a', 2)), batchOf(named('b', 2))], {
+      signal: during.signal,
+    })
+    during.abort()
+    await assert.rejects(append, isCode('cancelled'))
+    await bench.append('normal', batchOf(['c']))
+    const ids = idsOf(await takeAll(await bench.consume()))
+    assert.ok(['c', 'a0,a1,b0,b1,c'].includes(ids.join(',')), ids.join(','))
+  })
+
+  story('a topic or partition that was not declared is not found', async (bench) => {
+    const batches = [batchOf(['a'])]
+    for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }, stream('normal', -1)]) {
+      await assert.rejects(bench.log.append(name, batches), isCode('not_found'))
+    }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({}))
+  })
+}
+
+function refusing(story: Story): void {
+  const maxWaiting = { maxEvents: 5, maxBytes: 1e9 }
+
+  story(
+    'an append over the limit is refused as backlogged, names the group, and nothing of it is written',
+    async (bench) => {
+      await bench.append('normal', batchOf(named('a', 3)))
+      const refused = await bench.log
+        .append(stream(), [batchOf(named('b', 1)), batchOf(named('c', 2))], { maxWaiting })
+        .catch((error: unknown) => error)
+      assert.ok(refused instanceof MillraceError)
+      assert.equal(refused.code, 'backlogged')
+      assert.equal(refused.retryable, true)
+      const { waitingBytes, ...backlog } = refused.cause as Backlog
+      assert.deepEqual(backlog, { group, waitingEvents: 3, settledEvents: 0 })
+      assert.equal(waitingBytes, batchOf(named('a', 3)).bytes.length)
+      await bench.crash()
+      assert.deepEqual(idsOf(await takeAll(await bench.consume())), named('a', 3))
+    },
+  )
+
+  story('what waits counts over the lanes of a partition together, and not in the others', async (bench) => {
+    await bench.append('low', batchOf(named('a', 2)))
+    await bench.append('high', batchOf(named('b', 2)))
+    await assert.rejects(bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting }), isCode('backlogged'))
+    await bench.log.append(stream('normal', 1), [batchOf(named('c', 5))], { maxWaiting })
+    await bench.log.append(stream(), [batchOf(['d'])], { maxWaiting })
+  })
+
+  story('bytes are limited like events', async (bench) => {
+    const batch = batchOf(named('a', 2))
+    const limit = { maxEvents: 100, maxBytes: batch.bytes.length * 2 }
+    await bench.log.append(stream(), [batch], { maxWaiting: limit })
+    await bench.log.append(stream('low'), [batch], { maxWaiting: limit })
+    await assert.rejects(bench.log.append(stream(), [batch], { maxWaiting: limit }), isCode('backlogged'))
+  })
+
+  story('where nothing waits any append is taken', async (bench) => {
+    await bench.log.append(stream(), [batchOf(named('a', 9))], { maxWaiting })
+    await assert.rejects(bench.log.append(stream(), [batchOf(['b'])], { maxWaiting }), isCode('backlogged'))
+  })
+
+  story('appends that overlap are counted together', async (bench) => {
+    const calls = named('a', 12).map((id) => bench.log.append(stream(), [batchOf([id])], { maxWaiting }))
+    const results = await Promise.allSettled(calls)
+    assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 5)
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 5, waiting: 5 }))
+  })
+
+  story('what consumers hold still waits, and what is settled does not', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 5)))
+    const deliveries = await take(consumer)
+    await assert.rejects(bench.log.append(stream(), [batchOf(['b'])], { maxWaiting }), isCode('backlogged'))
+    await consumer.settle(deliveries.map(landed))
+    await bench.log.append(stream(), [batchOf(named('c', 5))], { maxWaiting })
+    const refused = await bench.log.append(stream(), [batchOf(['d'])], { maxWaiting }).catch((error: unknown) => error)
+    assert.equal(((refused as MillraceError).cause as Backlog).settledEvents, 5)
+  })
+
+  story('the group with too much waiting refuses for all', async (bench) => {
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'slow' }] })
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 5)))
+    await consumer.settle((await take(consumer)).map(landed))
+    const refused = await bench.log.append(stream(), [batchOf(['b'])], { maxWaiting }).catch((error: unknown) => error)
+    assert.equal(((refused as MillraceError).cause as Backlog).group, 'slow')
+  })
+
+  story('the waiting counts are exact after a crash', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 2)))
+    await bench.append('low', batchOf(named('b', 3)))
+    const [delivery] = await take(consumer)
+    await consumer.settle([landed(delivery!)])
+    await bench.crash()
+    await bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting })
+    await assert.rejects(bench.log.append(stream(), [batchOf(['d'])], { maxWaiting }), isCode('backlogged'))
+  })
+
+  story(
+    'with a refused append the later ones of its stream are refused that came before its caller could know',
+    async (bench) => {
+      await bench.append('normal', batchOf(named('a', 4)))
+      const large = bench.log.append(stream(), [batchOf(named('b', 2))], { maxWaiting })
+      const small = bench.log.append(stream(), [batchOf(['c'])], { maxWaiting })
+      const elsewhere = bench.log.append(stream('high'), [batchOf(['d'])], { maxWaiting })
+      const results = await Promise.allSettled([large, small, elsewhere])
+      assert.deepEqual(
+        results.map(({ status }) => status),
+        ['rejected', 'rejected', 'fulfilled'],
+      )
+      assert.ok(isCode('backlogged')((results[1] as PromiseRejectedResult).reason))
+      // Who knows of the refusal is heard again at once.
+      await bench.log.append(stream(), [batchOf(['b0'])])
+      await bench.log.append(stream(), [batchOf(['c'])])
+      assert.deepEqual(
+        idsOf(await takeAll(await bench.consume())).filter((id) => id !== 'd'),
+        [...named('a', 4), 'b0', 'c'],
+      )
+    },
+  )
+}
+
+function numberedMessages(story: Story): void {
+  const from = (sequence: number, id = 'producer') => ({ producer: { id, sequence } })
+
+  story(
+    'a message whose sequence is in the log is answered and not stored again, also after a crash',
+    async (bench) => {
+      await bench.log.append(stream(), [batchOf(named('a', 2))], from(1))
+      const duplicate = { positions: [], duplicate: true }
+      assert.deepEqual(await bench.log.append(stream(), [batchOf(named('a', 2))], from(1)), duplicate)
+      await bench.crash()
+      assert.deepEqual(await bench.log.append(stream(), [batchOf(named('a', 2))], from(1)), duplicate)
+      assert.equal((await bench.log.append(stream(), [batchOf(named('b', 1))], from(2))).duplicate, false)
+      assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, waiting: 3 }))
+    },
+  )
+
+  story('a resend that overtakes the answer to its first copy is not stored either', async (bench) => {
+    const sends = await Promise.all(
+      [1, 1, 2, 1, 2].map((one) => bench.log.append(stream(), [batchOf([`${one}`])], from(one))),
+    )
+    assert.deepEqual(
+      sends.map(({ duplicate }) => duplicate),
+      [false, true, false, true, true],
+    )
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['1', '2'])
+  })
+
+  story('sequences are remembered for each producer and stream, in any order', async (bench) => {
+    for (const sequence of [5, 3, 4]) {
+      assert.equal((await bench.log.append(stream(), [batchOf([`${sequence}`])], from(sequence))).duplicate, false)
+    }
+    assert.equal((await bench.log.append(stream(), [batchOf(['x'])], from(4))).duplicate, true)
+    assert.equal((await bench.log.append(stream(), [batchOf(['x'])], from(4, 'other'))).duplicate, false)
+    assert.equal((await bench.log.append(stream('high'), [batchOf(['x'])], from(4))).duplicate, false)
+    assert.equal((await bench.log.append(stream('normal', 1), [batchOf(['x'])], from(4))).duplicate, false)
+  })
+
+  story('a sequence that is too old to be recognised is refused as out_of_range and not written', async (bench) => {
+    await bench.log.append(stream(), [batchOf(['new'])], from(producerWindow + 1))
+    await assert.rejects(bench.log.append(stream(), [batchOf(['old'])], from(1)), isCode('out_of_range'))
+    assert.equal((await bench.log.append(stream(), [batchOf(['edge'])], from(2))).duplicate, false)
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 2, waiting: 2 }))
+  })
+
+  story('what was refused is not remembered: sent again, it is appended', async (bench) => {
+    const options = { ...from(1), maxWaiting: { maxEvents: 1, maxBytes: 1e9 } }
+    await bench.append('normal', batchOf(['a']))
+    await assert.rejects(bench.log.append(stream(), [batchOf(['b'])], options), isCode('backlogged'))
+    assert.equal((await bench.log.append(stream(), [batchOf(['b'])], from(1))).duplicate, false)
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['a', 'b'])
+  })
+
+  story('of too many producers the longest unused is forgotten', async (bench) => {
+    const send = (id: string, sequence = 1) => bench.log.append(stream(), [batchOf(['x'])], from(sequence, id))
+    await send('first')
+    await send('second')
+    await Promise.all(named('p', maxProducers - 2).map((id) => send(id)))
+    await send('first', 2)
+    await send('one too many')
+    assert.equal((await send('first', 2)).duplicate, true)
+    assert.equal((await send('one too many')).duplicate, true)
+    assert.equal((await send('second')).duplicate, false, 'it was the longest unused')
+    await bench.crash()
+    assert.equal((await send('first', 2)).duplicate, true)
+    assert.equal((await send('second')).duplicate, true)
+  })
+}
+
+function handingOut(story: Story): void {
+  story('a group or topic that was not declared cannot be joined', async (bench) => {
+    await assert.rejects(bench.log.consume(topic, 'unknown', { leaseMs }), isCode('not_found'))
+    await assert.rejects(bench.log.consume('unknown', group, { leaseMs }), isCode('not_found'))
+  })
+
+  story('next hands out what nobody has, oldest first in each lane', async (bench) => {
+    for (const id of ['a', 'b', 'c']) {
+      await bench.append('normal', batchOf([`n${id}`]))
+      await bench.append('low', batchOf([`l${id}`]))
+    }
+    const deliveries = await takeAll(await bench.consume())
+    const ids = idsOf(deliveries)
+    for (const lane of ['n', 'l']) {
+      assert.deepEqual(
+        ids.filter((id) => id.startsWith(lane)),
+        [`${lane}a`, `${lane}b`, `${lane}c`],
+      )
+    }
+    assert.ok(deliveries.every(({ attempt }) => attempt === 1))
+    assert.equal(new Set(deliveries.map(({ id }) => id)).size, deliveries.length)
+  })
+
+  story('next answers with nothing when nothing came within its time', async (bench) => {
+    const consumer = await bench.consume()
+    assert.deepEqual(await take(consumer), [])
+    const startedAt = performance.now()
+    assert.deepEqual(await consumer.next({ maxEvents: perLane(10), maxWaitMs: 100 }), [])
+    assert.ok(performance.now() - startedAt >= 95)
+  })
+
+  story('a waiting consumer gets an entry as soon as it is durable', async (bench) => {
+    const consumer = await bench.consume()
+    const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000 })
+    await bench.append('normal', batchOf(['a']))
+    assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
+  })
+
+  story('a lane with 0 is left alone', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('low', batchOf(['low']))
+    await bench.append('high', batchOf(['high']))
+    const some = await consumer.next({ maxEvents: { high: 0, normal: 10, low: 10 }, maxWaitMs: 0 })
+    assert.deepEqual(idsOf(some), ['low'])
+    assert.deepEqual(await consumer.next({ maxEvents: { high: 0, normal: 10, low: 10 }, maxWaitMs: 50 }), [])
+    assert.deepEqual(idsOf(await take(consumer)), ['high'])
+  })
+
+  story(
+    'entries stay whole: the first of a lane is handed out even when it has more than was asked for',
+    async (bench) => {
+      const consumer = await bench.consume()
+      await bench.append('normal', batchOf(named('a', 1000)))
+      await bench.append('normal', batchOf(named('b', 1000)))
+      await bench.append('low', batchOf(named('c', 1000)))
+      const ids = idsOf(await take(consumer, 3))
+      assert.deepEqual(
+        ids.filter((id) => id.startsWith('a')),
+        named('a', 1000),
+      )
+      assert.deepEqual(
+        ids.filter((id) => !id.startsWith('a')),
+        named('c', 1000),
+      )
+      assert.deepEqual(idsOf(await take(consumer, 1001)), named('b', 1000))
+    },
+  )
+
+  story('no more is handed out than was asked for, beyond the first entry', async (bench) => {
+    const consumer = await bench.consume()
+    for (const name of ['a', 'b', 'c', 'd']) await bench.append('normal', batchOf(named(name, 600)))
+    assert.equal(idsOf(await take(consumer, 1300)).length, 1200)
+    assert.equal(idsOf(await take(consumer, 1200)).length, 1200)
+  })
+
+  story('members of a group compete: an entry is in the hands of one of them', async (bench) => {
+    const consumers = await Promise.all([bench.consume(), bench.consume(), bench.consume()])
+    const expected = named('e', 300)
+    const waiting = consumers.map((consumer) => consumer.next({ maxEvents: perLane(40), maxWaitMs: 300 }))
+    await Promise.all(expected.map((id) => bench.log.append(stream(lanes[id.length % 3]!), [batchOf([id])])))
+    const got = idsOf((await Promise.all(waiting)).flat())
+    for (const consumer of consumers) got.push(...idsOf(await takeAll(consumer)))
+    assert.deepEqual(got.sort(), expected.sort())
+  })
+
+  story('groups do not take anything from one another', async (bench) => {
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
+    await bench.append('normal', batchOf(named('a', 3)))
+    const first = await bench.consume()
+    await first.settle((await take(first)).map(landed))
+    assert.deepEqual(idsOf(await take(await bench.consume('second'))), named('a', 3))
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, landed: 3 }))
+    assert.deepEqual(await ledgerOf(bench.log, 'second'), ledger({ accepted: 3, waiting: 3, inFlight: 3 }))
+  })
+
+  story('the attempt is on record before the delivery: a holder that dies has used it', async (bench) => {
+    await bench.append('normal', batchOf(['a']))
+    for (const attempt of [1, 2, 3]) {
+      const [delivery, ...more] = await take(await bench.consume())
+      assert.equal(delivery?.attempt, attempt)
+      assert.deepEqual(more, [])
+      await bench.crash()
+    }
+  })
+
+  story('an aborted next resolves with nothing, and nothing is handed out', async (bench) => {
+    const consumer = await bench.consume()
+    const stop = new AbortController()
+    const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000, signal: stop.signal })
+    stop.abort()
+    assert.deepEqual(await within(5_000, 'the answer', waiting), [])
+    // Also when the abort comes while something is on its way to it: at different moments of that way.
+    for (let round = 0; round < 20; round++) {
+      const stopThis = new AbortController()
+      const late = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000, signal: stopThis.signal })
+      const append = bench.append('normal', batchOf([`r${round}`]))
+      await sleep(round % 4)
+      stopThis.abort()
+      const got = await late
+      await append
+      const rest = got.length > 0 ? [] : await consumer.next({ maxEvents: perLane(10), maxWaitMs: 5_000 })
+      assert.deepEqual(idsOf([...got, ...rest]), [`r${round}`])
+      assert.equal([...got, ...rest][0]?.attempt, 1)
+      await consumer.settle([...got, ...rest].map(landed))
+    }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 20, landed: 20 }))
+  })
+
+  story('what is handed out after a crash is every unsettled event and no settled one, in order', async (bench) => {
+    const consumer = await bench.consume()
+    for (let index = 0; index < 30; index++) await bench.append('normal', batchOf(named(`${index}.`, 40)))
+    const deliveries = await takeAll(consumer)
+    const settled = deliveries.filter((_, index) => index % 3 === 1)
+    await consumer.settle(settled.map(landed))
+    const expected = idsOf(deliveries.filter((delivery) => !settled.includes(delivery)))
+    await bench.crash()
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), expected)
+  })
+}
+
+function settling(story: Story): void {
+  story('what is settled never comes again, and each event is counted with its outcome', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 5)))
+    const [delivery] = await take(consumer)
+    assert.deepEqual(await consumer.settle([{ delivery: delivery!, landed: 3, dead: 2 }]), [])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 5, landed: 3, dead: 2 }))
+    await bench.crash()
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 5, landed: 3, dead: 2 }))
+    assert.deepEqual(await take(await bench.consume()), [])
+  })
+
+  story('what must come again comes when it is due, in its lane, with one attempt more', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('low', batchOf(named('a', 3)))
+    const [delivery] = await take(consumer)
+    const dueAtMs = bench.under.now() + 60_000
+    const retry = batchOf(['a1'])
+    await consumer.settle([{ delivery: delivery!, landed: 2, dead: 0, again: [{ batch: retry, attempt: 1, dueAtMs }] }])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, waiting: 1, landed: 2 }))
+    assert.deepEqual(await take(consumer), [])
+    await bench.under.passTime(60_001)
+    assert.deepEqual(await consumer.next({ maxEvents: { high: 10, normal: 10, low: 0 }, maxWaitMs: 0 }), [])
+    const [second] = await take(consumer)
+    assert.deepEqual(idsIn(second!), ['a1'])
+    assert.equal(second!.attempt, 2)
+    assert.equal(second!.position.stream.lane, 'low')
+    await consumer.settle([landed(second!)])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, landed: 3 }))
+  })
+
+  story('a waiting consumer gets what is due without asking again', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['a']))
+    const [delivery] = await take(consumer)
+    await consumer.settle([again(delivery!, bench.under.now() + 150)])
+    const deliveries = await within(10_000, 'the retry', consumer.next({ maxEvents: perLane(10), maxWaitMs: 9_000 }))
+    assert.deepEqual(idsOf(deliveries), ['a'])
+    assert.equal(deliveries[0]?.attempt, 2)
+  })
+
+  story('what must come again survives a crash, with its attempt and its time', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['soon']))
+    await bench.append('high', batchOf(['late']))
+    const deliveries = await takeAll(consumer)
+    const dueAtMs = (id: string) => bench.under.now() + (id === 'soon' ? 0 : 3 * leaseMs)
+    await consumer.settle(deliveries.map((one) => again(one, dueAtMs(idsIn(one)[0]!), { attempt: 3 })))
+    await bench.crash()
+    const second = await bench.consume()
+    const [soon, ...more] = await take(second)
+    assert.deepEqual([idsIn(soon!), soon!.attempt, more], [['soon'], 4, []])
+    await bench.crash()
+    const third = await bench.consume()
+    assert.deepEqual(
+      (await take(third)).map((one) => [idsIn(one), one.attempt]),
+      [[['soon'], 5]],
+    )
+    await bench.under.passTime(3 * leaseMs)
+    assert.deepEqual(
+      (await take(third)).map((one) => [idsIn(one), one.attempt]),
+      [[['late'], 4]],
+    )
+  })
+
+  story('what comes again goes to its group alone', async (bench) => {
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['a']))
+    const [delivery] = await take(consumer)
+    await consumer.settle([again(delivery!, 0)])
+    const second = await bench.consume('second')
+    assert.deepEqual(idsOf(await takeAll(second)), ['a'])
+    assert.deepEqual(await ledgerOf(bench.log, 'second'), ledger({ accepted: 1, waiting: 1, inFlight: 1 }))
+    assert.deepEqual(idsOf(await takeAll(consumer)), ['a'])
+  })
+
+  story('a settlement is durable when it has resolved, all of it', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 4)))
+    const [delivery] = await take(consumer)
+    const retry = { batch: batchOf(['a3']), attempt: 1, dueAtMs: 0 }
+    await consumer.settle([{ delivery: delivery!, landed: 2, dead: 1, again: [retry] }])
+    await bench.crash()
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 4, waiting: 1, landed: 2, dead: 1 }))
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['a3'])
+  })
+
+  story('a delivery that is not held is refused and changes nothing', async (bench) => {
+    const [first, second] = [await bench.consume(), await bench.consume()]
+    await bench.append('normal', batchOf(named('a', 1000)))
+    await bench.append('normal', batchOf(named('b', 1000)))
+    const [a] = await take(first, 1000)
+    const [b] = await take(second, 1000)
+    assert.deepEqual(await first.settle([landed(b!)]), [b], 'held by another')
+    assert.deepEqual(await first.settle([landed(a!), landed(a!)]), [a], 'named twice')
+    assert.deepEqual(await first.settle([landed(a!)]), [a], 'settled before')
+    assert.deepEqual(await first.settle([landed(b!)]), [b])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 2000, waiting: 1000, landed: 1000, inFlight: 1000 }))
+    assert.deepEqual(await second.settle([landed(b!)]), [])
+  })
+
+  story('a settlement that comes after the entry has gone to another is refused', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['a']))
+    const [old] = await take(consumer)
+    await bench.crash()
+    const next = await bench.consume()
+    const [delivery] = await take(next)
+    assert.notEqual(delivery?.id, old?.id)
+    assert.deepEqual(await next.settle([landed(old!)]), [old])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1, inFlight: 1 }))
+    assert.deepEqual(await next.settle([landed(delivery!)]), [])
+  })
+
+  story('an outcome that does not add up is an internal error, and nothing of the call is settled', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 900)))
+    await bench.append('normal', batchOf(named('b', 900)))
+    const [a, b] = await takeAll(consumer)
+    const wrong = [
+      { delivery: b!, landed: 899, dead: 0 },
+      { delivery: b!, landed: 901, dead: 0 },
+      { delivery: b!, landed: 901, dead: -1 },
+      { delivery: b!, landed: 900, dead: 0, again: [{ batch: batchOf(['b0']), attempt: 1, dueAtMs: 0 }] },
+    ]
+    for (const outcome of wrong) {
+      await assert.rejects(consumer.settle([landed(a!), outcome]), isCode('internal'))
+    }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1800, waiting: 1800, inFlight: 1800 }))
+    assert.deepEqual(await consumer.settle([landed(a!), landed(b!)]), [])
+  })
+}
+
+function givingBack(story: Story): void {
+  story('a consumer that closes gives back what is unfinished at once, with its attempt as it was', async (bench) => {
+    const first = await bench.consume()
+    await bench.append('normal', batchOf(['a']))
+    await bench.append('low', batchOf(['b']))
+    const [a] = await take(first)
+    await first.settle([again(a!, 0)])
+    await takeAll(first)
+    const other = await bench.consume()
+    assert.deepEqual(await take(other), [])
+    await first.close()
+    await first.close()
+    const deliveries = await takeAll(other)
+    assert.deepEqual(deliveries.map((one) => [idsIn(one)[0], one.attempt]).sort(), [
+      ['a', 2],
+      ['b', 1],
+    ])
+  })
+
+  story('what was given back keeps its attempt over a crash', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['a']))
+    await take(consumer)
+    await consumer.close()
+    await bench.crash()
+    const [delivery] = await take(await bench.consume())
+    assert.equal(delivery?.attempt, 1)
+    await bench.crash()
+    const [second] = await take(await bench.consume())
+    assert.equal(second?.attempt, 2)
+  })
+
+  story('what was given back comes before what is newer', async (bench) => {
+    const [first, second] = [await bench.consume(), await bench.consume()]
+    for (const name of ['a', 'b', 'c']) await bench.append('normal', batchOf(named(name, 1000)))
+    assert.deepEqual(idsOf(await take(first, 1)), named('a', 1000))
+    assert.deepEqual(idsOf(await take(second, 1)), named('b', 1000))
+    await first.close()
+    assert.deepEqual(idsOf(await takeAll(second)), [...named('a', 1000), ...named('c', 1000)])
+  })
+
+  story('a waiting consumer gets what another gives back', async (bench) => {
+    const [first, second] = [await bench.consume(), await bench.consume()]
+    await bench.append('normal', batchOf(['a']))
+    await take(first)
+    const waiting = second.next({ maxEvents: perLane(10), maxWaitMs: 20_000 })
+    await first.close()
+    assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
+  })
+
+  story('a consumer that closes while it waits answers with nothing, and settles nothing any more', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('high', batchOf(['a']))
+    const [delivery] = await take(consumer)
+    const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000 })
+    await bench.append('normal', batchOf(['b']))
+    await consumer.close()
+    const late = await within(5_000, 'the answer', waiting)
+    assert.deepEqual(await consumer.settle([landed(delivery!)]), [delivery])
+    assert.deepEqual(await consumer.settle(late.map(landed)), late)
+    const rest = await takeAll(await bench.consume())
+    assert.deepEqual(
+      rest.map((one) => [idsIn(one)[0], one.attempt]),
+      [
+        ['a', 1],
+        ['b', 1],
+      ],
+    )
+  })
+}
+
+function describing(story: Story): void {
+  story('the terms of the ledger add up in every state, and the audit agrees', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 700)))
+    await bench.append('low', batchOf(named('b', 600)))
+    await bench.log.append(stream('high', 1), [batchOf(named('c', 500))])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1800, waiting: 1800 }))
+    const deliveries = await takeAll(consumer)
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1800, waiting: 1800, inFlight: 1800 }))
+    const [first, second, third] = deliveries
+    await consumer.settle([landed(second!)])
+    await consumer.settle([again(third!, bench.under.now() + 1e6)])
+    const left = first!.batch.count + third!.batch.count
+    const terms = { accepted: 1800, waiting: left, landed: second!.batch.count }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ ...terms, inFlight: first!.batch.count }))
+    await bench.reopen()
+    assert.deepEqual(await ledgerOf(bench.log), ledger(terms))
+  })
+
+  story('the oldest waiting event is told by its time of receipt', async (bench) => {
+    const consumer = await bench.consume()
+    assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, null)
+    await bench.append('normal', batchOf(['a'], 1_700_000_000_000_000))
+    await bench.append('high', batchOf(['b'], 1_700_000_005_000_000))
+    assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, 1_700_000_000_000_000)
+    const deliveries = await takeAll(consumer)
+    assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, 1_700_000_000_000_000)
+    await consumer.settle(deliveries.filter((one) => idsIn(one)[0] === 'a').map(landed))
+    assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, 1_700_000_005_000_000)
+    await consumer.settle(deliveries.filter((one) => idsIn(one)[0] === 'b').map(landed))
+    assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, null)
+  })
+
+  story('a description is made of what is durable: an append is in it once it has resolved', async (bench) => {
+    const append = bench.append('normal', batchOf(named('a', 10)))
+    const during = await ledgerOf(bench.log)
+    await append
+    assert.ok([0, 10].includes(during.waiting))
+    assert.equal(during.accepted, during.waiting)
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 10, waiting: 10 }))
+  })
+}
+
+function trimming(story: Story): void {
+  const everything = { keepSinceMs: Number.MAX_SAFE_INTEGER / 1e6, maxBytes: 0 }
+
+  story('trimming forgets what every group has settled, and never anything else', async (bench) => {
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'slow' }] })
+    const [fast, slow] = [await bench.consume(), await bench.consume('slow')]
+    for (const name of ['a', 'b', 'c']) await bench.append('normal', batchOf(named(name, 1000)))
+    await fast.settle((await takeAll(fast)).map(landed))
+    assert.deepEqual(await bench.log.trim(topic, everything), { entries: 0, events: 0, bytes: 0 })
+    const [, b] = await takeAll(slow)
+    await slow.settle([landed(b!)])
+    assert.equal((await bench.log.trim(topic, everything)).events, 0, 'what is older is not settled')
+    await bench.crash()
+    const again = await bench.consume('slow')
+    const deliveries = await takeAll(again)
+    assert.deepEqual(idsOf(deliveries), [...named('a', 1000), ...named('c', 1000)])
+    await again.settle([landed(deliveries[0]!)])
+    assert.equal((await bench.log.trim(topic, everything)).events, 2000)
+    await bench.crash()
+    assert.deepEqual(idsOf(await takeAll(await bench.consume('slow'))), named('c', 1000))
+    assert.deepEqual(
+      await ledgerOf(bench.log, 'slow'),
+      ledger({ accepted: 3000, waiting: 1000, landed: 2000, inFlight: 1000 }),
+    )
+  })
+
+  story('settled entries are kept that were received at the time or later', async (bench) => {
+    const consumer = await bench.consume()
+    const receivedAtMs = 1_700_000_000_000
+    for (let index = 0; index < 4; index++) {
+      await bench.append('normal', batchOf(named(`${index}.`, 900), (receivedAtMs + index * 1000) * 1000))
+    }
+    await consumer.settle((await takeAll(consumer)).map(landed))
+    const policy = { keepSinceMs: receivedAtMs + 2000, maxBytes: Number.MAX_SAFE_INTEGER }
+    assert.deepEqual((await bench.log.trim(topic, policy)).events, 1800)
+    assert.deepEqual((await bench.log.trim(topic, policy)).events, 0)
+  })
+
+  story('settled entries are kept up to so many bytes in each stream', async (bench) => {
+    const consumer = await bench.consume()
+    for (const lane of ['high', 'low'] as const) {
+      for (let index = 0; index < 4; index++) await bench.append(lane, batchOf(named('e', 900)))
+    }
+    await consumer.settle((await takeAll(consumer)).map(landed))
+    const { length } = batchOf(named('e', 900)).bytes
+    const trimmed = await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: length * 2.5 })
+    assert.deepEqual([trimmed.events, trimmed.bytes], [4 * 900, 4 * length])
+  })
+
+  story('a topic without a group is not trimmed', async (bench) => {
+    await bench.log.declare('archive', { partitions: 1, groups: [] })
+    await bench.log.append({ topic: 'archive', partition: 0, lane: 'normal' }, [batchOf(['a'])])
+    assert.deepEqual(await bench.log.trim('archive', everything), { entries: 0, events: 0, bytes: 0 })
+    await bench.log.declare('archive', { partitions: 1, groups: [{ name: group }] })
+    const consumer = await bench.log.consume('archive', group, { leaseMs })
+    assert.deepEqual(idsOf(await takeAll(consumer)), ['a'])
+  })
+
+  story('a topic that was not declared cannot be trimmed', async (bench) => {
+    await assert.rejects(bench.log.trim('unknown', everything), isCode('not_found'))
+  })
+
+  story('appending, handing out and settling go on beside trimming', async (bench) => {
+    const consumer = await bench.consume()
+    const expected = named('e', 400)
+    const got: string[] = []
+    let isAppending = true
+    const trims = (async () => {
+      while (isAppending) {
+        await bench.log.trim(topic, everything)
+        await sleep(1)
+      }
+    })()
+    const consuming = (async () => {
+      while (got.length < expected.length) {
+        const deliveries = await consumer.next({ maxEvents: perLane(50), maxWaitMs: 5_000 })
+        got.push(...idsOf(deliveries))
+        await consumer.settle(deliveries.map(landed))
+      }
+    })()
+    for (const id of expected) await bench.append('normal', batchOf([id]))
+    isAppending = false
+    await Promise.all([trims, consuming])
+    assert.deepEqual(got, expected)
+    await bench.log.trim(topic, everything)
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 400, landed: 400 }))
+  })
+}
+
+function closing(story: Story): void {
+  story('closing finishes what was begun and gives back what is in consumers\u2019 hands', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['held']))
+    await take(consumer)
+    const appends = named('a', 50).map((id) => bench.append('low', batchOf([id])))
+    const closed = bench.log.close()
+    assert.equal((await Promise.all(appends)).length, 50)
+    await Promise.all([closed, bench.log.close()])
+    await bench.reopen()
+    const deliveries = await takeAll(await bench.consume())
+    assert.deepEqual(idsOf(deliveries).sort(), ['held', ...named('a', 50)].sort())
+    assert.ok(deliveries.every(({ attempt }) => attempt === 1))
+  })
+
+  story('a closed log takes nothing any more', async (bench) => {
+    const consumer = await bench.consume()
+    const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000 })
+    await bench.log.close()
+    assert.deepEqual(await within(5_000, 'the answer', waiting), [])
+    await assert.rejects(bench.append('normal', batchOf(['a'])), isCode('unavailable'))
+    await assert.rejects(bench.log.describe(), isCode('unavailable'))
+    await assert.rejects(bench.consume(), isCode('unavailable'))
+    await assert.rejects(bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 0 }), isCode('unavailable'))
+    await assert.rejects(bench.log.declare('x', { partitions: 1, groups: [] }), isCode('unavailable'))
+  })
+
+  story('failed stays open while all is well, also when the log is closed', async (bench) => {
+    let failure: Error | null = null
+    void bench.log.failed.then((error) => {
+      failure = error
+    })
+    await bench.append('normal', batchOf(['a']))
+    await takeAll(await bench.consume())
+    await bench.log.close()
+    await sleep(50)
+    assert.equal(failure, null)
+  })
+}

@@ -1,0 +1,760 @@
+// What every database of events must do: the sentences of src/store/event-store.ts, as tests. A driver's test file is its
+// harness and one call of `eventStoreSuite`. There are no flags to skip anything.
+
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
+import { EventIdGenerator, isUuid, lanes, limits, priorityOfLane } from '../../src/event.ts'
+import type { EventParts } from '../../src/record-batch.ts'
+import type { EventQuery, EventStore, StoredEvent } from '../../src/store/event-store.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { identityOf, rowKeys } from '../support/identity.ts'
+import { dashed } from '../support/store-file.ts'
+import { counts, entriesOf, entryOf, listAll, newestFirst, someMicros } from './landing-entries.ts'
+import type { StoreProcess } from './store-process.ts'
+
+/** One row of `events`, read by SQL. The stream is looked up. */
+export interface EventTableRow {
+  readonly eventId: string
+  readonly id: string | null
+  readonly source: string
+  readonly type: string
+  readonly subject: string | null
+  readonly timeMicros: bigint
+  readonly receivedAtMicros: bigint
+  readonly topic: string
+  readonly priority: number
+  readonly key: string | null
+  readonly data: string | null
+  readonly dataBytes: Uint8Array | null
+  readonly dataContentType: string
+  readonly attributes: Readonly<Record<string, string>> | null
+  readonly stream: { readonly topic: string; readonly partition: number; readonly lane: string; readonly epoch: number }
+  readonly logOffset: number
+}
+
+/** A database of its own for one test. */
+export interface StoreUnderTest {
+  open(): Promise<EventStore>
+  /** Opens it in another process, which can be killed. */
+  openInProcess(): Promise<StoreProcess>
+  countRows(): Promise<number>
+  readRow(eventId: string): Promise<EventTableRow | null>
+  /** Makes the table refuse every event of this type from now on, for itself. */
+  refuseType(type: string): Promise<void>
+  destroy(): Promise<void>
+}
+
+export interface EventStoreHarness {
+  readonly driver: string
+  /** Makes an empty database. */
+  create(): Promise<StoreUnderTest>
+}
+
+const ids = new EventIdGenerator()
+const json = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value))
+const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex')
+
+export function eventStoreSuite(harness: EventStoreHarness): void {
+  const story = (title: string, body: (database: StoreUnderTest, store: EventStore, t: TestContext) => Promise<void>) =>
+    test(`${title} (${harness.driver})`, async (t) => {
+      const database = await harness.create()
+      cleanup(t, () => database.destroy())
+      const store = await database.open()
+      cleanup(t, () => store.close())
+      await body(database, store, t)
+    })
+
+  landing(story)
+  identity(story)
+  columns(story)
+  listing(harness, story)
+  lifetime(story)
+}
+
+type Story = (
+  title: string,
+  body: (database: StoreUnderTest, store: EventStore, t: TestContext) => Promise<void>,
+) => void
+
+function landing(story: Story): void {
+  story('landEvents makes one row for each event that has none yet', async (database, store) => {
+    const events = Array.from({ length: 250 }, () => ({ id: ids.next(), type: 'order.paid' }))
+
+    assert.deepEqual(await store.landEvents(entriesOf(events, 100)), counts(250))
+    assert.deepEqual(await store.landEvents([]), counts(0))
+
+    assert.equal(await database.countRows(), 250)
+    assert.deepEqual(new Set((await listAll(store)).map(({ id }) => id)), new Set(events.map(({ id }) => id)))
+  })
+
+  story('when landEvents resolves, a reader sees the rows', async (database, store) => {
+    for (let landed = 1; landed <= 5; landed++) {
+      await store.landEvents([entryOf([{ id: ids.next(), type: 'a' }])])
+      assert.equal(await database.countRows(), landed)
+    }
+  })
+
+  story('an event that has its row already is counted as a duplicate', async (database, store) => {
+    const entries = entriesOf(
+      Array.from({ length: 100 }, () => ({ id: ids.next(), type: 'a' })),
+      10,
+    )
+    await store.landEvents(entries.slice(0, 4))
+
+    assert.deepEqual(await store.landEvents(entries), counts(60, 40))
+    assert.deepEqual(await store.landEvents(entries), counts(0, 100))
+    assert.deepEqual(await store.landEvents([...entries, ...entries]), counts(0, 200))
+
+    assert.equal(await database.countRows(), 100)
+  })
+
+  story('the first content wins, and other content under the same id is counted as a conflict', async (_, store) => {
+    const id = ids.next()
+    const first = { id, type: 'a', data: json(1), subject: 's', timeMicros: someMicros }
+    await store.landEvents([entryOf([first])])
+
+    for (const other of [
+      { ...first, data: json(2) },
+      { ...first, type: 'b' },
+      { ...first, subject: 't' },
+      { ...first, key: 'k' },
+      { ...first, timeMicros: someMicros + 1 },
+      { ...first, dataContentType: 'text/plain' },
+    ]) {
+      assert.deepEqual(await store.landEvents([entryOf([other])]), counts(0, 1, 1))
+    }
+    assert.deepEqual(await store.landEvents([entryOf([first])]), counts(0, 1))
+
+    assert.deepEqual(
+      (await listAll(store)).map(({ dataJson, type }) => [dataJson, type]),
+      [['1', 'a']],
+    )
+  })
+
+  story('an event without a time that is resent later is a duplicate without a conflict', async (_, store) => {
+    const event = { id: 'invoice-7', type: 'a' }
+    await store.landEvents([entryOf([event], { receivedAtMicros: someMicros })])
+
+    assert.deepEqual(await store.landEvents([entryOf([event], { receivedAtMicros: someMicros + 9 })]), counts(0, 1))
+
+    const [stored] = await listAll(store)
+    assert.deepEqual([stored?.timeMicros, stored?.receivedAtMicros], [someMicros, someMicros])
+  })
+
+  story('a poison event neither holds up nor drops its neighbours, and has no row', async (database, store) => {
+    await database.refuseType('poison')
+    const poisonAt = [3, 500, 501]
+    const events = Array.from({ length: 1000 }, (_, index) => ({
+      id: ids.next(),
+      type: poisonAt.includes(index) ? 'poison' : 'a',
+    }))
+
+    for (const [landed, duplicates] of [[997, 0] as const, [0, 997] as const]) {
+      const answer = await store.landEvents(entriesOf(events, 100))
+      assert.deepEqual({ ...answer, poison: [] }, counts(landed, duplicates))
+      assert.deepEqual(
+        answer.poison.map(({ entry, index }) => entry * 100 + index),
+        poisonAt,
+      )
+      for (const { databaseCode, message } of answer.poison) {
+        assert.match(databaseCode, /^\w+$/)
+        assert.notEqual(message, '')
+      }
+    }
+
+    assert.equal(await database.countRows(), 997)
+    assert.deepEqual(await listAll(store, { type: 'poison' }), [])
+  })
+
+  story('a call of nothing but poison lands nothing, and the next one lands', async (database, store) => {
+    await database.refuseType('poison')
+
+    const answer = await store.landEvents(entriesOf(Array(40).fill({ id: ids.next(), type: 'poison' }), 7))
+
+    assert.deepEqual({ ...answer, poison: answer.poison.length }, { ...counts(0), poison: 40 })
+    assert.deepEqual(await store.landEvents([entryOf([{ id: ids.next(), type: 'a' }])]), counts(1))
+  })
+
+  story('calls that overlap make one row for each event between them', async (database, store) => {
+    const entries = entriesOf(
+      Array.from({ length: 200 }, () => ({ id: ids.next(), type: 'a' })),
+      20,
+    )
+
+    const answers = await Promise.all([1, 2, 3, 4].map((calls) => store.landEvents(entries.slice(0, calls * 2 + 2))))
+
+    assert.equal(
+      answers.reduce((sum, { landed }) => sum + landed, 0),
+      200,
+    )
+    assert.equal(await database.countRows(), 200)
+  })
+}
+
+/** The row keys that an event may have. A UUID's case makes no difference to either. */
+function keysOf(source: string, id: string): string[] {
+  return rowKeys(source, isUuid(id) ? id.toLowerCase() : id).map(dashed)
+}
+
+function identity(story: Story): void {
+  story('there is one row for each event under redelivery in any split and order', async (_, store) => {
+    let run = 0
+    const event = fc.record({ name: fc.nat(4), source: fc.constantFrom('/a', '/b'), upperCase: fc.boolean() })
+    const events = fc.array(event, { minLength: 1, maxLength: 12 })
+    const calls = fc.array(fc.array(fc.nat(11), { minLength: 1, maxLength: 24 }), { minLength: 1, maxLength: 8 })
+    await fc.assert(
+      fc.asyncProperty(events, calls, fc.integer({ min: 1, max: 9 }), async (choices, deliveries, size) => {
+        const type = `run-${++run}`
+        // The first three names are UUIDs, which two sources share, the other two are plain text.
+        const names = [ids.next(), ids.next(), ids.next(), `${type}-x`, `${type}-Y`]
+        const made = choices.map(({ name, source, upperCase }): EventParts & { id: string; source: string } => {
+          const id = upperCase && name < 3 ? names[name]!.toUpperCase() : names[name]!
+          return { id, source, type, data: json(identityOf(source, id)) }
+        })
+        const expected = new Set(made.map(({ source, id }) => identityOf(source, id)))
+        let landed = 0
+        let given = 0
+        for (const delivery of [...deliveries, made.keys()]) {
+          const sent = [...delivery].map((index) => made[index % made.length]!)
+          const answer = await store.landEvents(entriesOf(sent, size))
+          assert.deepEqual([answer.landed + answer.duplicates, answer.conflicts, answer.poison], [sent.length, 0, []])
+          landed += answer.landed
+          given += sent.length
+        }
+        assert.equal(landed, expected.size, `of ${given} given`)
+        const stored = await listAll(store, { type })
+        assert.deepEqual(stored.map(({ source, id }) => identityOf(source, id)).sort(), [...expected].sort())
+        for (const { eventId, source, id } of stored) assert.ok(keysOf(source, id).includes(eventId))
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  story(
+    "when two sources use one UUID, the second one's key is the UUIDv5 of source and id",
+    async (database, store) => {
+      const id = ids.next()
+      const first = entryOf([{ id, source: '/first', type: 'a' }])
+      const second = entryOf([{ id, source: '/second', type: 'a' }])
+      const secondKey = keysOf('/second', id)[1]!
+
+      assert.deepEqual(await store.landEvents([first, second]), counts(2))
+      assert.deepEqual(await store.landEvents([second, first, second]), counts(0, 3))
+
+      assert.equal(await database.countRows(), 2)
+      const [firstRow, secondRow] = [await database.readRow(id), await database.readRow(secondKey)]
+      assert.deepEqual([firstRow?.source, firstRow?.id], ['/first', null])
+      assert.deepEqual([secondRow?.source, secondRow?.id], ['/second', id])
+    },
+  )
+
+  story('an event whose keys all belong to other sources is poison, never a silent duplicate', async (_, store) => {
+    const id = ids.next()
+    await store.landEvents([
+      entryOf([
+        { id, source: '/other', type: 'a' },
+        { id: keysOf('/victim', id)[1]!, source: '/thief', type: 'a' },
+        { id: keysOf('/victim', 'order 7')[0]!, source: '/thief', type: 'a' },
+      ]),
+    ])
+
+    for (const victim of [id, 'order 7']) {
+      const answer = await store.landEvents([entryOf([{ id: victim, source: '/victim', type: 'a' }])])
+      assert.deepEqual({ ...answer, poison: answer.poison.length }, { ...counts(0), poison: 1 })
+    }
+  })
+
+  story('a UUID in upper case is the same event as in lower case, and its text is kept', async (database, store) => {
+    const id = ids.next()
+
+    await store.landEvents([entryOf([{ id: id.toUpperCase(), type: 'a' }])])
+    assert.deepEqual(await store.landEvents([entryOf([{ id, type: 'a' }])]), counts(0, 1))
+
+    assert.equal((await database.readRow(id))?.id, id.toUpperCase())
+    assert.equal((await listAll(store))[0]?.id, id.toUpperCase())
+  })
+
+  story('an id that is no UUID is kept as it is, under the UUIDv5 of source and id', async (database, store) => {
+    const texts = [
+      '7',
+      '__proto__',
+      'constructor',
+      'Bestellung Nr. 7 ☃',
+      '😀'.repeat(60),
+      `{${ids.next()}}`,
+      `${ids.next()}0`,
+    ]
+
+    assert.deepEqual(
+      await store.landEvents([entryOf(texts.map((id) => ({ id, source: '/shop', type: 'a' })))]),
+      counts(7),
+    )
+
+    for (const id of texts) {
+      const row = await database.readRow(keysOf('/shop', id)[0]!)
+      assert.equal(row?.id, id)
+    }
+    assert.deepEqual(new Set((await listAll(store)).map(({ id }) => id)), new Set(texts))
+  })
+}
+
+function columns(story: Story): void {
+  story('every field of an event has its column', async (database, store) => {
+    const [full, bare] = [ids.next(), ids.next()]
+    const attributes = Object.entries({ traceparent: '00-ab', __proto__x: 'x', 'a"b': 'c\\d\n', leer: '' })
+    const event = {
+      id: full,
+      source: '/shop',
+      type: 'order.paid',
+      subject: 'order/7',
+      timeMicros: someMicros - 1_500_001,
+      data: Buffer.from('[1, 2]'),
+      dataContentType: 'application/vnd.shop+json; charset=utf-8',
+      key: 'customer {7}',
+      attributes,
+    }
+
+    await store.landEvents([
+      entryOf([{ id: bare, type: 'b' }, event], { offset: 41, lane: 'high', topic: 'orders', partition: 3, epoch: 9 }),
+    ])
+
+    const common = { receivedAtMicros: BigInt(someMicros), topic: 'orders', priority: 3 }
+    const stream = { topic: 'orders', partition: 3, lane: 'high', epoch: 9 }
+    assert.deepEqual(await database.readRow(full), {
+      ...common,
+      eventId: full,
+      id: null,
+      source: '/shop',
+      type: 'order.paid',
+      subject: 'order/7',
+      timeMicros: BigInt(someMicros - 1_500_001),
+      key: 'customer {7}',
+      data: '[1, 2]',
+      dataBytes: null,
+      dataContentType: 'application/vnd.shop+json; charset=utf-8',
+      attributes: Object.fromEntries(attributes),
+      stream,
+      logOffset: 42,
+    })
+    assert.deepEqual(await database.readRow(bare), {
+      ...common,
+      eventId: bare,
+      id: null,
+      source: '/',
+      type: 'b',
+      subject: null,
+      timeMicros: BigInt(someMicros),
+      key: null,
+      data: null,
+      dataBytes: null,
+      dataContentType: 'application/json',
+      attributes: null,
+      stream,
+      logOffset: 41,
+    })
+    const [stored] = (await listAll(store)).filter(({ id }) => id === full)
+    assert.deepEqual(stored, {
+      eventId: full,
+      id: full,
+      source: '/shop',
+      type: 'order.paid',
+      subject: 'order/7',
+      timeMicros: someMicros - 1_500_001,
+      receivedAtMicros: someMicros,
+      topic: 'orders',
+      lane: 'high',
+      key: 'customer {7}',
+      dataJson: '[1, 2]',
+      dataBytes: null,
+      dataContentType: 'application/vnd.shop+json; charset=utf-8',
+      attributes: new Map(attributes),
+    } satisfies StoredEvent)
+  })
+
+  story('streams of every lane, partition, topic and epoch are told apart', async (database, store) => {
+    const places = [0, 1].flatMap((partition) =>
+      lanes.flatMap((lane) =>
+        [1, 2].flatMap((epoch) => ['a', 'b'].map((topic) => ({ partition, lane, epoch, topic }))),
+      ),
+    )
+    const made = places.map((place) => ({ place, id: ids.next() }))
+
+    await store.landEvents(made.map(({ place, id }) => entryOf([{ id, type: 'a' }], place)))
+
+    for (const { place, id } of made) {
+      const row = await database.readRow(id)
+      assert.deepEqual([row?.stream, row?.priority, row?.topic], [place, priorityOfLane[place.lane], place.topic])
+    }
+  })
+
+  story('times keep every microsecond from the year 1 to 9999', async (database, store) => {
+    const times = [
+      ['0001-01-01T00:00:00Z', -62_135_596_800_000_000n],
+      ['1969-12-31T23:59:59.999999Z', -1n],
+      ['1970-01-01T00:00:00Z', 0n],
+      ['2026-02-28T23:59:59.000001Z', BigInt(Date.UTC(2026, 1, 28, 23, 59, 59)) * 1000n + 1n],
+      ['9999-12-31T23:59:59.999999Z', 253_402_300_799_999_999n],
+    ] as const
+    const made = times.map(([, micros]) => ({ id: ids.next(), micros }))
+
+    await store.landEvents(
+      made.map(({ id, micros }) => {
+        const entry = entryOf([{ id, type: 'a' }])
+        return { ...entry, batch: { ...entry.batch, bytes: withTime(entry.batch.bytes, micros) } }
+      }),
+    )
+
+    for (const { id, micros } of made) {
+      assert.equal((await database.readRow(id))?.timeMicros, micros)
+      const [stored] = (await listAll(store)).filter((event) => event.id === id)
+      assert.equal(stored?.timeMicros, Number(micros))
+    }
+  })
+
+  story('an event with a time that no column holds is poison', async (_, store) => {
+    const entry = entryOf([{ id: ids.next(), type: 'a' }])
+    const answer = await store.landEvents([
+      { ...entry, batch: { ...entry.batch, bytes: withTime(entry.batch.bytes, 10n ** 21n) } },
+      entryOf([{ id: ids.next(), type: 'a' }]),
+    ])
+    assert.deepEqual(
+      { ...answer, poison: answer.poison.map(({ entry, index }) => [entry, index]) },
+      { ...counts(1), poison: [[0, 0]] },
+    )
+  })
+
+  story('JSON keeps every digit, level and character', async (_, store) => {
+    const texts = [
+      '12345678901234567890',
+      '0.1234567890123456789012345678901234567890',
+      `${'['.repeat(limits.maxJsonDepth)}${']'.repeat(limits.maxJsonDepth)}`,
+      '"😀 \u{10ffff} ä ￿ \\u001f \\"\\\\ "',
+      '{"__proto__": {"admin": true}}',
+      'null',
+      'false',
+      '""',
+      '{}',
+    ]
+    const made = texts.map((text) => ({ id: ids.next(), text }))
+
+    await store.landEvents([entryOf(made.map(({ id, text }) => ({ id, type: 'a', data: Buffer.from(text) })))])
+
+    const stored = new Map((await listAll(store)).map((event) => [event.id, event]))
+    for (const { id, text } of made) {
+      const event = stored.get(id)
+      assert.equal(sha256(event?.dataJson ?? ''), sha256(text), text)
+      assert.equal(event?.dataBytes, null)
+    }
+  })
+
+  story('data that is not JSON is kept byte for byte, and no data is none', async (_, store) => {
+    const every = Uint8Array.from({ length: 256 }, (_, byte) => byte)
+    const made = [
+      { data: every, dataContentType: 'application/octet-stream' },
+      { data: Buffer.from('{"a":1}'), dataContentType: 'text/plain' },
+      { data: Buffer.from('<a/>'), dataContentType: 'application/json+xml' },
+      { data: new Uint8Array(0), dataContentType: 'application/octet-stream' },
+      { data: new Uint8Array(0), dataContentType: 'application/json' },
+    ].map((parts) => ({ id: ids.next(), type: 'a', ...parts }))
+
+    await store.landEvents([entryOf(made)])
+
+    const stored = new Map((await listAll(store)).map((event) => [event.id, event]))
+    for (const { id, data, dataContentType } of made) {
+      const event = stored.get(id)
+      assert.deepEqual([event?.dataJson, event?.dataContentType], [null, dataContentType])
+      if (data.length === 0) assert.equal(event?.dataBytes, null)
+      else assert.equal(sha256(event?.dataBytes ?? ''), sha256(data))
+    }
+  })
+
+  story('an event as large as the limits allow lands', async (_, store) => {
+    const attributes = Array.from(
+      { length: limits.maxAttributes },
+      (_, index) => [`${index}`.padStart(limits.maxAttributeBytes, 'n'), '☃'.repeat(341)] as const,
+    )
+    const text = `"${'x'.repeat(limits.maxEventBytes - 200_000)}"`
+    const name = 'ü'.repeat(127)
+    const event = { id: name, source: name, type: name, key: 'k'.repeat(limits.maxKeyBytes), subject: name }
+
+    const answer = await store.landEvents([entryOf([{ ...event, attributes, data: Buffer.from(text) }])])
+
+    assert.deepEqual(answer, counts(1))
+    const [stored] = await listAll(store)
+    assert.deepEqual(stored?.attributes, new Map(attributes))
+    assert.equal(sha256(stored?.dataJson ?? ''), sha256(text))
+    assert.deepEqual([stored?.id, stored?.source, stored?.type, stored?.subject], [name, name, name, name])
+  })
+
+  story('names that mean something elsewhere are names like any other', async (_, store) => {
+    const names = ['__proto__', 'constructor', 'toString', "'); DROP TABLE events; --", '%', '$1', '?1', 'null', '0']
+    const events = names.map((name) => ({ id: name, source: name, type: name, subject: name, key: name }))
+
+    await store.landEvents([entryOf(events.map((event) => ({ ...event, attributes: [[event.id, event.id]] })))])
+
+    for (const name of names) {
+      const [stored, ...more] = await listAll(store, { type: name, source: name })
+      assert.deepEqual([stored?.id, stored?.subject, stored?.key], [name, name, name])
+      assert.deepEqual([...(stored?.attributes ?? [])], [[name, name]])
+      assert.equal(more.length, 0)
+    }
+    assert.equal(({} as { admin?: unknown }).admin, undefined)
+  })
+}
+
+/** The batch of one event, with a time that no JavaScript number can say. */
+function withTime(bytes: Uint8Array, micros: bigint): Uint8Array {
+  let seconds = micros / 1_000_000n
+  if (micros % 1_000_000n < 0n) seconds -= 1n
+  const nanos = (micros - seconds * 1_000_000n) * 1000n
+  const timestamp = [0x08, ...varint(BigInt.asUintN(64, seconds)), 0x10, ...varint(nanos)]
+  const event = Buffer.concat([bytes.subarray(2), Buffer.from([0x2a, timestamp.length, ...timestamp])])
+  return Buffer.concat([Buffer.from([0x0a, event.length]), event])
+}
+
+function varint(value: bigint): number[] {
+  return value < 0x80n ? [Number(value)] : [Number(value & 0x7fn) | 0x80, ...varint(value >> 7n)]
+}
+
+function listing(harness: EventStoreHarness, story: Story): void {
+  story('an empty store has one empty page', async (_, store) => {
+    assert.deepEqual(await store.listEvents({ limit: 10 }), { events: [], nextCursor: null })
+  })
+
+  story('landed events are listed newest first by (receivedAt, eventId)', async (_, store) => {
+    // Three lanes that have waited for different times, and producers that share a moment of receipt.
+    for (let call = 0; call < 10; call++) {
+      await store.landEvents(
+        lanes.flatMap((lane, lag) =>
+          [0, 1, 2].map((entry) =>
+            entryOf(
+              Array.from({ length: 40 }, () => ({ id: ids.next(), type: 'a' })),
+              {
+                lane,
+                offset: call * 40,
+                receivedAtMicros: someMicros + call * 1000 + Math.floor(entry / 2) - lag * 3000,
+              },
+            ),
+          ),
+        ),
+      )
+    }
+
+    for (const limit of [1000, 333]) {
+      const listed = await listAll(store, { limit })
+      assert.equal(listed.length, 3600)
+      assert.deepEqual(
+        listed.map(({ eventId }) => eventId),
+        newestFirst(listed).map(({ eventId }) => eventId),
+      )
+    }
+  })
+
+  test(`a page shows no event twice and skips none that had landed before the first page (${harness.driver})`, async () => {
+    const moments = fc.array(fc.nat(4), { minLength: 1, maxLength: 6 })
+    await fc.assert(
+      fc.asyncProperty(
+        moments,
+        fc.array(moments, { maxLength: 8 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (first, later, limit) => {
+          const database = await harness.create()
+          const store = await database.open()
+          try {
+            const land = async (received: readonly number[]) => {
+              const made = received.map((moment) => ({ eventId: ids.next(), receivedAtMicros: someMicros + moment }))
+              await store.landEvents(
+                made.map(({ eventId, receivedAtMicros }) =>
+                  entryOf([{ id: eventId, type: 'a' }], { receivedAtMicros }),
+                ),
+              )
+              return made
+            }
+            const before = await land(first)
+            const seen: StoredEvent[] = []
+            let cursor: string | null | undefined
+            for (let page = 0; cursor !== null; page++) {
+              const { events, nextCursor } = await store.listEvents({
+                limit,
+                ...(cursor === undefined ? {} : { cursor }),
+              })
+              assert.ok(events.length <= limit)
+              seen.push(...events)
+              cursor = nextCursor
+              await land(later[page] ?? [])
+            }
+            const seenIds = seen.map(({ eventId }) => eventId)
+            assert.equal(new Set(seenIds).size, seenIds.length)
+            assert.deepEqual(
+              seenIds,
+              newestFirst(seen).map(({ eventId }) => eventId),
+            )
+            for (const { eventId } of before) assert.ok(seenIds.includes(eventId))
+          } finally {
+            await store.close()
+            await database.destroy()
+          }
+        },
+      ),
+      { numRuns: 20 },
+    )
+  })
+
+  story('filters by type, source and time show exactly what they say', async (_, store) => {
+    const made = Array.from({ length: 300 }, (_, index) => ({
+      id: ids.next(),
+      type: `t${index % 3}`,
+      source: `/s${index % 5}`,
+      receivedAtMicros: someMicros + Math.floor(index / 7),
+    }))
+    await store.landEvents(made.map((event) => entryOf([event], { receivedAtMicros: event.receivedAtMicros })))
+
+    const text = (letter: string, count: number) =>
+      fc.constantFrom(...Array.from({ length: count }, (_, n) => `${letter}${n}`))
+    const moment = fc.integer({ min: -2, max: 45 }).map((micros) => someMicros + micros)
+    const query = fc.record(
+      { type: text('t', 4), source: text('/s', 6), sinceMicros: moment, untilMicros: moment },
+      { requiredKeys: [] },
+    )
+    await fc.assert(
+      fc.asyncProperty(query, fc.integer({ min: 1, max: 100 }), async (asked: Partial<EventQuery>, limit) => {
+        const expected = made.filter(
+          ({ type, source, receivedAtMicros }) =>
+            type === (asked.type ?? type) &&
+            source === (asked.source ?? source) &&
+            receivedAtMicros >= (asked.sinceMicros ?? receivedAtMicros) &&
+            receivedAtMicros < (asked.untilMicros ?? Number.POSITIVE_INFINITY),
+        )
+        const listed = await listAll(store, { ...asked, limit })
+        assert.deepEqual(
+          listed.map(({ id }) => id),
+          newestFirst(expected.map((event) => ({ ...event, eventId: event.id }))).map(({ id }) => id),
+        )
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  story(
+    'a cursor that is not ours is refused as invalid_event, and so is a limit outside of 1 to 1000',
+    async (_, store) => {
+      await store.landEvents(
+        entriesOf(
+          [
+            { id: ids.next(), type: 'a' },
+            { id: ids.next(), type: 'a' },
+          ],
+          1,
+        ),
+      )
+      const { nextCursor } = await store.listEvents({ limit: 1 })
+      assert.ok(nextCursor)
+
+      for (const cursor of [
+        '',
+        'x',
+        'null',
+        `${nextCursor}A`,
+        nextCursor.slice(1),
+        `${nextCursor}=`,
+        '😀',
+        'A'.repeat(5000),
+      ]) {
+        await assert.rejects(store.listEvents({ limit: 1, cursor }), { code: 'invalid_event', field: 'cursor' })
+      }
+      for (const limit of [0, -1, 1001, 1.5, Number.NaN]) {
+        await assert.rejects(store.listEvents({ limit }), { code: 'invalid_event', field: 'limit' })
+      }
+      assert.equal((await store.listEvents({ limit: 1, cursor: nextCursor })).events.length, 1)
+    },
+  )
+}
+
+function lifetime(story: Story): void {
+  story('a store that is opened again has its rows and goes on', async (database, store) => {
+    const events = Array.from({ length: 30 }, () => ({ id: ids.next(), type: 'a' }))
+    await store.landEvents(entriesOf(events.slice(0, 20), 10))
+    await store.close()
+
+    const again = await database.open()
+    try {
+      assert.deepEqual(await again.landEvents(entriesOf(events, 10)), counts(10, 20))
+      assert.equal((await listAll(again)).length, 30)
+    } finally {
+      await again.close()
+    }
+  })
+
+  story('what is acknowledged survives a crash; the rest is there whole or not at all', async (database, store, t) => {
+    await store.close()
+    const crashing = await database.openInProcess()
+    cleanup(t, () => crashing.kill())
+    const calls = Array.from({ length: 60 }, (_, call) =>
+      Array.from({ length: 50 }, () => ({ id: ids.next(), type: `call-${call}`, data: json('x'.repeat(300)) })),
+    )
+    const acknowledged = new Set<number>()
+    const fifth = Promise.withResolvers<void>()
+    const answers = calls.map((events, call) =>
+      crashing.store.landEvents(entriesOf(events, 7)).then(
+        () => {
+          acknowledged.add(call)
+          if (acknowledged.size === 5) fifth.resolve()
+        },
+        () => {},
+      ),
+    )
+    await fifth.promise
+    await crashing.kill()
+    await Promise.all(answers)
+
+    const again = await database.open()
+    try {
+      const rowsOfCall = new Map<string, number>()
+      for (const { type } of await listAll(again)) rowsOfCall.set(type, (rowsOfCall.get(type) ?? 0) + 1)
+      for (const call of calls.keys()) {
+        const rows = rowsOfCall.get(`call-${call}`) ?? 0
+        if (acknowledged.has(call)) assert.equal(rows, 50)
+        else assert.ok(rows === 0 || rows === 50, `call ${call} has ${rows} of its 50 rows`)
+      }
+      for (const events of calls) await again.landEvents(entriesOf(events, 11))
+      assert.equal(await database.countRows(), 3000)
+      assert.equal((await listAll(again)).length, 3000)
+    } finally {
+      await again.close()
+    }
+  })
+
+  story(
+    'close finishes what was begun, may be called again, and what comes later is refused',
+    async (database, store) => {
+      const landing = store.landEvents(entriesOf([{ id: ids.next(), type: 'a' }], 1))
+      const closing = store.close()
+      assert.equal(store.close(), closing)
+      await closing
+
+      assert.deepEqual(await landing, counts(1))
+      await assert.rejects(store.landEvents([entryOf([{ id: ids.next(), type: 'a' }])]), { code: 'unavailable' })
+      await assert.rejects(store.listEvents({ limit: 1 }), { code: 'unavailable' })
+      assert.equal(await database.countRows(), 1)
+    },
+  )
+
+  story('describe tells the driver and whether it answers, and never throws', async (_, store) => {
+    const { driver, up } = await store.describe()
+    assert.deepEqual([typeof driver, up], ['string', true])
+    await store.close()
+    assert.deepEqual(await store.describe(), { driver, up: false })
+  })
+
+  story('a store that is well does not fail', async (_, store) => {
+    let failed = false
+    store.failed.then(() => {
+      failed = true
+    })
+    await store.landEvents([entryOf([{ id: ids.next(), type: 'a' }])])
+    await store.close()
+    assert.equal(failed, false)
+  })
+}

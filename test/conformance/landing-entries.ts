@@ -1,0 +1,68 @@
+// What the store suites land and read back.
+
+import type { Lane } from '../../src/event.ts'
+import { type EventParts, encodeBatch } from '../../src/record-batch.ts'
+import type { EventQuery, EventStore, LandedCounts, LandingEntry, StoredEvent } from '../../src/store/event-store.ts'
+
+/** A time to count from, in microseconds since 1970. */
+export const someMicros = Date.UTC(2026, 0, 1) * 1000
+
+export interface EntryPlace {
+  readonly offset?: number
+  readonly receivedAtMicros?: number
+  readonly topic?: string
+  readonly partition?: number
+  readonly lane?: Lane
+  readonly epoch?: number
+}
+
+/** An entry of these events, as the log would hand it out. */
+export function entryOf(events: readonly EventParts[], place: EntryPlace = {}): LandingEntry {
+  const {
+    offset = 0,
+    receivedAtMicros = someMicros,
+    topic = 'events',
+    partition = 0,
+    lane = 'normal',
+    epoch = 1,
+  } = place
+  return {
+    position: { stream: { topic, partition, lane }, epoch, offset },
+    batch: { bytes: encodeBatch(events), count: events.length, receivedAtMicros },
+  }
+}
+
+/** Entries of at most so many events each, one behind the other in one stream. */
+export function entriesOf(events: readonly EventParts[], size: number, place: EntryPlace = {}): LandingEntry[] {
+  const entries: LandingEntry[] = []
+  for (let at = 0; at < events.length; at += size) {
+    entries.push(entryOf(events.slice(at, at + size), { ...place, offset: (place.offset ?? 0) + at }))
+  }
+  return entries
+}
+
+/** What landEvents answers when nothing is special. */
+export function counts(landed: number, duplicates = 0, conflicts = 0): LandedCounts {
+  return { landed, duplicates, conflicts, poison: [] }
+}
+
+/** Everything the query matches, page after page, and how the pages were. */
+export async function listAll(store: EventStore, query: Partial<EventQuery> = {}): Promise<StoredEvent[]> {
+  const events: StoredEvent[] = []
+  let cursor: string | undefined
+  do {
+    const page = await store.listEvents({ limit: 1000, ...query, ...(cursor === undefined ? {} : { cursor }) })
+    events.push(...page.events)
+    cursor = page.nextCursor ?? undefined
+  } while (cursor !== undefined)
+  return events
+}
+
+/** Newest first by (receivedAt, eventId), worked out without the store. */
+export function newestFirst<T extends { readonly receivedAtMicros: number; readonly eventId: string }>(
+  events: readonly T[],
+): T[] {
+  return [...events].sort(
+    (a, b) => b.receivedAtMicros - a.receivedAtMicros || (a.eventId < b.eventId ? 1 : a.eventId > b.eventId ? -1 : 0),
+  )
+}

@@ -1,0 +1,33 @@
+// The process behind store-process.ts: opens the store and answers its parent's calls. Ends with its parent.
+
+import { toMillraceError } from '../../src/errors.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import type { StoreAnswer, StoreCall, StoreConfig } from './store-process.ts'
+
+const store = await openStore(JSON.parse(process.argv[2] as string) as StoreConfig)
+const send = (answer: StoreAnswer) => process.send?.(answer)
+
+store.failed.then((reason) => send({ failed: reason.message }))
+process.on('disconnect', () => process.exit())
+process.on('message', async (call: StoreCall) => {
+  try {
+    send({ id: call.id, value: await run(call) })
+  } catch (thrown) {
+    const { code, message } = toMillraceError(thrown)
+    send({ id: call.id, code, message })
+  }
+})
+send('open')
+
+function run(call: StoreCall): Promise<unknown> {
+  switch (call.method) {
+    case 'landEvents':
+      return store.landEvents(call.argument)
+    case 'listEvents':
+      return store.listEvents(call.argument)
+    case 'describe':
+      return store.describe()
+    case 'close':
+      return store.close()
+  }
+}

@@ -1,0 +1,115 @@
+// A store in a process of its own, which a test can kill: what is acknowledged must not depend on a tidy end.
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { type ErrorCode, MillraceError } from '../../src/errors.ts'
+import type { EventPage, EventQuery, EventStore, LandedCounts, LandingEntry } from '../../src/store/event-store.ts'
+import type { openStore } from '../../src/store/open-store.ts'
+
+export type StoreConfig = Parameters<typeof openStore>[0]
+
+export type StoreCall =
+  | { readonly id: number; readonly method: 'landEvents'; readonly argument: readonly LandingEntry[] }
+  | { readonly id: number; readonly method: 'listEvents'; readonly argument: EventQuery }
+  | { readonly id: number; readonly method: 'describe' | 'close' }
+
+export type StoreAnswer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly code: ErrorCode; readonly message: string }
+  | { readonly failed: string }
+  | 'open'
+
+export interface StoreProcess {
+  readonly store: EventStore
+  /** Ends the process without a word, and waits until it is gone. */
+  kill(): Promise<void>
+}
+
+/** @param options.maxFileBytes no file of the process can grow beyond this: a write that would is refused. */
+export async function startStoreProcess(
+  config: StoreConfig,
+  options: { readonly maxFileBytes?: number } = {},
+): Promise<StoreProcess> {
+  const main = fileURLToPath(new URL('./store-process-main.ts', import.meta.url))
+  // The limit is inherited, in blocks of 512 bytes. So is the signal's being ignored, which would end the process.
+  const limit = `trap '' XFSZ; ulimit -f ${Math.floor((options.maxFileBytes ?? 0) / 512)}; exec "$0" "$@"`
+  const child = fork(main, [JSON.stringify(config)], {
+    serialization: 'advanced',
+    ...(options.maxFileBytes === undefined ? {} : { execPath: '/bin/sh', execArgv: ['-c', limit, process.execPath] }),
+  })
+  const store = new RemoteStore(child)
+  await store.open
+  return {
+    store,
+    async kill() {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL')
+        await once(child, 'exit')
+      }
+    },
+  }
+}
+
+interface Waiting {
+  readonly resolve: (value: never) => void
+  readonly reject: (error: Error) => void
+}
+
+class RemoteStore implements EventStore {
+  readonly open: Promise<void>
+  readonly failed: Promise<Error>
+  readonly #child: ChildProcess
+  readonly #waiting = new Map<number, Waiting>()
+  #lastId = 0
+
+  constructor(child: ChildProcess) {
+    this.#child = child
+    const opened = Promise.withResolvers<void>()
+    const failed = Promise.withResolvers<Error>()
+    this.open = opened.promise
+    this.failed = failed.promise
+    child.on('message', (answer: StoreAnswer) => {
+      if (answer === 'open') opened.resolve()
+      else if ('failed' in answer) failed.resolve(new Error(answer.failed))
+      else this.#settle(answer)
+    })
+    child.on('exit', () => {
+      const gone = new MillraceError('unavailable', 'the process is gone')
+      opened.reject(gone)
+      for (const { reject } of this.#waiting.values()) reject(gone)
+      this.#waiting.clear()
+    })
+  }
+
+  landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
+    return this.#call((id) => ({ id, method: 'landEvents', argument: entries }))
+  }
+
+  listEvents(query: EventQuery): Promise<EventPage> {
+    return this.#call((id) => ({ id, method: 'listEvents', argument: query }))
+  }
+
+  describe(): Promise<{ readonly driver: string; readonly up: boolean }> {
+    return this.#call((id) => ({ id, method: 'describe' }))
+  }
+
+  close(): Promise<void> {
+    return this.#call((id) => ({ id, method: 'close' }))
+  }
+
+  #call<T>(callOf: (id: number) => StoreCall): Promise<T> {
+    const id = ++this.#lastId
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      this.#child.send(callOf(id))
+    })
+  }
+
+  #settle(answer: Extract<StoreAnswer, { id: number }>): void {
+    const waiting = this.#waiting.get(answer.id)
+    this.#waiting.delete(answer.id)
+    if ('value' in answer) waiting?.resolve(answer.value as never)
+    else waiting?.reject(new MillraceError(answer.code, answer.message))
+  }
+}

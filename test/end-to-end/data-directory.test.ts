@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { cleanup } from '../support/cleanup.ts'
+import { orders } from '../support/events.ts'
+import { assertTidy } from '../support/leaks.ts'
+import { publish } from '../support/publish.ts'
+import { runCommand } from '../support/run-command.ts'
+import { startServer } from '../support/server-process.ts'
+import { skip } from '../support/skip.ts'
+import { drained, tally } from '../support/tally.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+import { mountTmpfs } from '../support/tmpfs.ts'
+
+test('a second server on the same data directory is refused at once, naming the holder, and changes nothing', async (t) => {
+  const server = await startServer(t)
+  await publish(server, 'events', orders(10))
+  const startedAt = performance.now()
+  const second = await runCommand(t, ['start'], { dataDir: server.dataDir })
+  assert.equal(second.code, 1, second.stderr)
+  assert.match(second.stderr, new RegExp(String(server.pid)), 'it names the process that holds the directory')
+  assert.match(second.stderr, /in use/)
+  assert.ok(performance.now() - startedAt < 5000)
+  await publish(server, 'events', orders(10))
+  await drained(server)
+  assert.deepEqual(await tally(server), { waiting: 0, landed: 20, dead: 0 })
+})
+
+test('a killed server is no obstacle to the next one', async (t) => {
+  const server = await startServer(t)
+  await publish(server, 'events', orders(10))
+  await server.crash()
+  await server.start()
+  await drained(server)
+  assert.deepEqual(await tally(server), { waiting: 0, landed: 10, dead: 0 })
+  assert.deepEqual(await server.stop(), { code: 0, signal: null })
+  assertTidy(server.dataDir)
+})
+
+test('a port in use is named with its variable', async (t) => {
+  const blocker = createServer()
+  await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve))
+  cleanup(t, async () => {
+    await new Promise((resolve) => blocker.close(resolve))
+  })
+  const port = String((blocker.address() as AddressInfo).port)
+  for (const variable of ['MILLRACE_HTTP_PORT', 'MILLRACE_GRPC_PORT']) {
+    const result = await runCommand(t, ['start'], { dataDir: tempDirectory(t), env: { [variable]: port } })
+    assert.equal(result.code, 1, result.stderr)
+    assert.match(result.stderr, new RegExp(`${variable}.*${port}|${port}.*${variable}`, 's'))
+  }
+})
+
+test('a data directory that cannot be made or written is named with its variable', async (t) => {
+  const file = join(tempDirectory(t), 'file')
+  writeFileSync(file, 'no directory')
+  const inTheWay = await runCommand(t, ['start'], { dataDir: join(file, 'data') })
+  assert.equal(inTheWay.code, 1, inTheWay.stderr)
+  assert.match(inTheWay.stderr, /MILLRACE_DATA_DIR/)
+  assert.ok(inTheWay.stderr.includes(file))
+
+  await t.test('also when the file system is read-only', async (s) => {
+    const mounted = mountTmpfs(s, 4)
+    if ('reason' in mounted) return skip(s, mounted.reason)
+    const dataDir = join(mounted.path, 'data')
+    mkdirSync(dataDir)
+    spawnSync('mount', ['-o', 'remount,ro', mounted.path])
+    const result = await runCommand(s, ['start'], { dataDir })
+    assert.equal(result.code, 1, result.stderr)
+    assert.match(result.stderr, /MILLRACE_DATA_DIR/)
+    assert.ok(result.stderr.includes(dataDir))
+  })
+})
+
+test('fault S29: a server that others could reach is refused until somebody says that it shall be open', async (t) => {
+  const refused = await runCommand(t, ['start'], { dataDir: tempDirectory(t), env: { MILLRACE_HOST: '0.0.0.0' } })
+  assert.equal(refused.code, 1, refused.stderr)
+  assert.match(refused.stderr, /MILLRACE_HOST.*MILLRACE_AUTH=off/s)
+  const open = await startServer(t, { env: { MILLRACE_HOST: '0.0.0.0', MILLRACE_AUTH: 'off' } })
+  assert.match(open.stderr, /"level":"warn".*MILLRACE_AUTH=off/)
+})

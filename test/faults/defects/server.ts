@@ -1,0 +1,76 @@
+// The server with one deliberate defect, for the negative controls: a checker that stays green on it sees nothing.
+//
+// It is the real server in every other part. Its one argument names the defect, or is `none`.
+
+import { loadConfig } from '../../../src/config.ts'
+import type { EventLog } from '../../../src/event-log/event-log.ts'
+import { openEventLog } from '../../../src/event-log/open-event-log.ts'
+import { type ServerOptions, startServer } from '../../../src/server.ts'
+import type { EventStore, LandedCounts } from '../../../src/store/event-store.ts'
+import { openStore } from '../../../src/store/open-store.ts'
+import { StoreWithoutKey } from './store-without-key.ts'
+
+const never = new Promise<never>(() => {})
+
+/** Answers an append as durable that has not even been given to the log. The kill comes before the log gets it. */
+function acknowledgeBeforeFlush(eventLog: EventLog): EventLog {
+  return overriding(eventLog, {
+    append: async (stream, batches) => {
+      let offset = 0
+      const positions = batches.map((batch) => {
+        const position = { stream, epoch: 1, offset }
+        offset += batch.count
+        return position
+      })
+      return { positions, duplicate: false }
+    },
+  })
+}
+
+/** Answers a landing as committed that has not begun. The kill comes between the settling and the commit. */
+function settleBeforeCommit(store: EventStore): EventStore {
+  return overriding(store, {
+    landEvents: async (entries): Promise<LandedCounts> => {
+      const landed = entries.reduce((sum, { batch }) => sum + batch.count, 0)
+      return { landed, duplicates: 0, conflicts: 0, poison: [] }
+    },
+  })
+}
+
+/** Commits a landing and never says so. No defect: the kill then comes between the commit and the settling. */
+function withholdLanding(store: EventStore): EventStore {
+  return overriding(store, {
+    landEvents: async (entries) => {
+      await store.landEvents(entries)
+      return never
+    },
+  })
+}
+
+/** The same object, but for some methods. */
+function overriding<T extends object>(original: T, methods: Partial<T>): T {
+  return new Proxy(original, {
+    get: (target, name) => {
+      if (name in methods) return methods[name as keyof T]
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+const defects: Record<string, Pick<ServerOptions, 'openEventLog' | 'openStore'>> = {
+  none: {},
+  'acknowledge-before-flush': {
+    openEventLog: async (...given) => acknowledgeBeforeFlush(await openEventLog(...given)),
+  },
+  'settle-before-commit': { openStore: async (...given) => settleBeforeCommit(await openStore(...given)) },
+  'withhold-landing': { openStore: async (...given) => withholdLanding(await openStore(...given)) },
+  'without-key': { openStore: async (config) => new StoreWithoutKey(config.dataDir) },
+  'without-key-withhold-landing': { openStore: async (config) => withholdLanding(new StoreWithoutKey(config.dataDir)) },
+}
+
+const defect = defects[process.argv[2] ?? '']
+if (defect === undefined) throw new Error(`no such defect: ${process.argv[2]}`)
+const config = loadConfig({ env: process.env, cwd: process.cwd() })
+const server = await startServer(config, { version: '0.0.0', ...defect })
+process.once('SIGTERM', () => void server.close().then(() => process.exit(0)))

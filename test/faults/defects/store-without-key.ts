@@ -1,0 +1,49 @@
+// A store whose table has no primary key: whatever is handed to it twice is there twice.
+
+import { join } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { MillraceError } from '../../../src/errors.ts'
+import { eventIdOf } from '../../../src/event.ts'
+import { decodeBatch } from '../../../src/record-batch.ts'
+import type { EventPage, EventStore, LandedCounts, LandingEntry } from '../../../src/store/event-store.ts'
+
+export class StoreWithoutKey implements EventStore {
+  readonly failed = new Promise<never>(() => {})
+  readonly #database: DatabaseSync
+  readonly #insert: StatementSync
+
+  constructor(dataDir: string) {
+    this.#database = new DatabaseSync(join(dataDir, 'store.db'))
+    // The sound server that filled the log before has made its own table, with its key.
+    const [key] = this.#database.prepare(`SELECT name FROM pragma_table_info('events') WHERE pk = 1`).all()
+    if (key !== undefined) this.#database.exec('DROP TABLE events')
+    this.#database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS events
+      (event_id BLOB, id TEXT, source TEXT, topic TEXT, stream INTEGER, log_offset INTEGER)`)
+    this.#insert = this.#database.prepare('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)')
+  }
+
+  async landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
+    let landed = 0
+    this.#database.exec('BEGIN')
+    for (const { position, batch } of entries) {
+      for (const [index, { source, id }] of decodeBatch(batch.bytes).entries()) {
+        this.#insert.run(eventIdOf(source, id), id, source, position.stream.topic, 1, position.offset + index)
+        landed++
+      }
+    }
+    this.#database.exec('COMMIT')
+    return { landed, duplicates: 0, conflicts: 0, poison: [] }
+  }
+
+  listEvents(): Promise<EventPage> {
+    return Promise.reject(new MillraceError('unimplemented', 'this store only takes'))
+  }
+
+  async describe(): Promise<{ driver: string; up: boolean }> {
+    return { driver: 'without key', up: true }
+  }
+
+  async close(): Promise<void> {
+    this.#database.close()
+  }
+}

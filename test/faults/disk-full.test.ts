@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { ServiceError } from '@grpc/grpc-js'
+import { assertSound, compare } from '../support/checker.ts'
+import { order, orders } from '../support/events.ts'
+import { eventually } from '../support/eventually.ts'
+import { grpcClient, type RawGrpcClient } from '../support/grpc-client.ts'
+import { listEvents, postJson } from '../support/http-client.ts'
+import { Journal } from '../support/journal.ts'
+import { startServer } from '../support/server-process.ts'
+import { skip } from '../support/skip.ts'
+import { readRows } from '../support/store-file.ts'
+import { drained, landingLedger } from '../support/tally.ts'
+import { mountTmpfs } from '../support/tmpfs.ts'
+
+const mebibyte = 1024 * 1024
+const resourceExhausted = 8
+const data = Buffer.from(`"${'x'.repeat(20_000)}"`)
+
+/** Publishes until it is refused for want of room; every answer goes into the journal. */
+async function fill(grpc: RawGrpcClient, journal: Journal): Promise<ServiceError> {
+  for (let message = 0; message < 2000; message++) {
+    const events = orders(10, { data })
+    const attempts = events.map((event) => journal.attempt('p', event))
+    try {
+      const { rejections } = await grpc.publish({ events })
+      for (const [index, attempt] of attempts.entries()) {
+        attempt.answer = rejections.some((rejection) => Number(rejection.index) === index) ? 'rejected' : 'accepted'
+      }
+    } catch (error) {
+      const failure = error as ServiceError
+      if (failure.code === resourceExhausted) {
+        for (const attempt of attempts) attempt.answer = 'rejected'
+        return failure
+      }
+      throw failure
+    }
+  }
+  throw new Error('the disk did not get full')
+}
+
+async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
+  const mounted = mountTmpfs(t, 16)
+  if ('reason' in mounted) return skip(t, mounted.reason)
+  const dataDir = join(mounted.path, 'data')
+  const ballast = join(mounted.path, 'ballast')
+  writeFileSync(ballast, Buffer.alloc(4 * mebibyte))
+  const journal = new Journal()
+  const server = await startServer(t, {
+    dataDir,
+    env: {
+      MILLRACE_DISK_RESERVE_BYTES: String(reserveBytes),
+      MILLRACE_RETENTION_MS: '0',
+      MILLRACE_RETENTION_BYTES: '0',
+    },
+  })
+  const grpc = grpcClient(t, server)
+
+  const refusal = await fill(grpc, journal)
+  assert.match(refusal.metadata.get('grpc-status-details-bin')[0]?.toString('latin1') ?? '', /DISK_FULL/)
+  assert.ok(Number(refusal.metadata.get('grpc-retry-pushback-ms')[0]) > 0)
+  // Landing and trimming make room all the time, so a single event may be taken before one is refused.
+  await eventually(
+    async () => {
+      const event = order(0)
+      const attempt = journal.attempt('http', event)
+      const { type, id, source } = event
+      const answer = await postJson(server.http, [{ type, id, source }])
+      attempt.answer = answer.status === 202 ? 'accepted' : 'rejected'
+      assert.deepEqual([answer.status, answer.body.code], [429, 'disk_full'])
+      assert.ok(Number(answer.headers.get('retry-after')) > 0)
+    },
+    { withinMs: 3000, everyMs: 1 },
+  ).catch((failure: Error) => {
+    if (!/202/.test(failure.message)) throw failure
+  })
+  assert.ok((await listEvents(server.http, 'limit=1')).events.length <= 1, 'reading goes on')
+  const [line] = await landingLedger(server)
+  assert.ok(Number(line?.accepted) > 0)
+  if (reserveBytes > 0) {
+    await eventually(
+      async () => {
+        const [now] = await landingLedger(server)
+        assert.ok(Number(now?.landed) > 0, 'nothing lands')
+      },
+      { withinMs: 8000 },
+    )
+  }
+
+  rmSync(ballast)
+  const freedAt = performance.now()
+  await eventually(
+    async () => {
+      const event = order(1)
+      const attempt = journal.attempt('after', event)
+      attempt.answer = 'rejected'
+      await grpc.publish({ events: [event] })
+      attempt.answer = 'accepted'
+    },
+    { withinMs: 5000, everyMs: 100, what: 'taking events again' },
+  )
+  t.diagnostic(`accepts ${Math.round(performance.now() - freedAt)} ms after there was room`)
+  const ledger = await drained(server, 30_000)
+  assertSound(t, compare({ journal, rows: readRows(dataDir), ledger }))
+  assert.doesNotMatch(server.stderr, /[Uu]nhandled/)
+  assert.deepEqual(await server.stop(), { code: 0, signal: null })
+}
+
+test('fault A8: a full disk refuses events before the reserve is touched, lands, and goes on when there is room', (t) =>
+  fillDisk(t, 2 * mebibyte))
+
+test('fault A8: without a reserve a full disk refuses events and everything goes on when there is room', (t) =>
+  fillDisk(t, 0))

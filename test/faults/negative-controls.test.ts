@@ -1,0 +1,83 @@
+// The controls: deliberate defects that the checker must find. While one of these comes out green, no other result of the
+// fault tests is worth anything, so they run first. They have honest twins, which show that it is the defect that turns the
+// checker red, and not the test.
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { type CheckResult, compare, describeCheck } from '../support/checker.ts'
+import { eventually } from '../support/eventually.ts'
+import { Journal } from '../support/journal.ts'
+import { loadUnary } from '../support/load.ts'
+import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { countRows, readRows } from '../support/store-file.ts'
+import { drained, landingLedger } from '../support/tally.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+
+const program = fileURLToPath(new URL('./defects/server.ts', import.meta.url))
+const entries = 100
+
+interface Crash {
+  readonly defect: string
+  /** When to kill the server with the defect. */
+  readonly moment: (server: ServerProcess) => Promise<unknown>
+  /** Who looks afterwards what is left; a server without a defect when left out. */
+  readonly successor?: string
+  /** All entries wait in the log before the server with the defect is started, so that they land in one turn. */
+  readonly beforehand?: boolean
+}
+
+/** Publishes 100 entries to a server with a defect, kills it at its moment, and looks with another one what is left. */
+async function crashWith(t: TestContext, crash: Crash): Promise<CheckResult> {
+  const { defect, moment, successor = 'none', beforehand = false } = crash
+  const dataDir = tempDirectory(t)
+  const journal = new Journal()
+  const publish = (server: ServerProcess) => loadUnary(server, journal, { name: 'p', events: entries, batchEvents: 1 })
+  if (beforehand) {
+    const ingest = await startServer(t, { dataDir, env: { MILLRACE_ROLES: 'ingest' } })
+    await publish(ingest)
+    await ingest.stop()
+  }
+  const server = await startServer(t, { dataDir, program: [program, defect] })
+  if (!beforehand) await publish(server)
+  await moment(server)
+  await server.crash()
+  const second = await startServer(t, { dataDir, program: [program, successor] })
+  const ledger = await drained(second)
+  const result = compare({ journal, rows: readRows(dataDir), ledger })
+  await second.stop()
+  t.diagnostic(`${defect}: ${describeCheck(result)}`)
+  assert.equal(result.accepted, entries)
+  return result
+}
+
+const allLanded = (server: ServerProcess): Promise<void> =>
+  eventually(() => assert.equal(countRows(server.dataDir), entries))
+
+const allSettled = (server: ServerProcess): Promise<void> =>
+  eventually(async () => assert.equal((await landingLedger(server))[0]?.landed, entries))
+
+const atOnce = async (): Promise<void> => {}
+
+test('fault X1: the checker finds events that were acknowledged before the flush', async (t) => {
+  const found = await crashWith(t, { defect: 'acknowledge-before-flush', moment: atOnce })
+  assert.equal(found.lost, entries)
+})
+
+test('fault X2: the checker finds events that were settled before their COMMIT', async (t) => {
+  const found = await crashWith(t, { defect: 'settle-before-commit', moment: allSettled })
+  assert.equal(found.lost, entries)
+})
+
+test('the same crashes without a defect lose nothing', async (t) => {
+  const honest = await crashWith(t, { defect: 'none', moment: atOnce })
+  assert.deepEqual([honest.lost, honest.landed], [0, entries])
+})
+
+test('fault X3: the checker finds rows that are there twice when the table has no primary key', async (t) => {
+  const again = { moment: allLanded, beforehand: true }
+  const found = await crashWith(t, { ...again, defect: 'without-key-withhold-landing', successor: 'without-key' })
+  const honest = await crashWith(t, { ...again, defect: 'withhold-landing' })
+  assert.equal(found.dupRows, entries)
+  assert.deepEqual([honest.dupRows, honest.landed], [0, entries])
+})

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'node:test'
+import { assertSound, compare } from '../support/checker.ts'
+import { order } from '../support/events.ts'
+import { eventually } from '../support/eventually.ts'
+import { grpcClient } from '../support/grpc-client.ts'
+import { getStatus, request } from '../support/http-client.ts'
+import { Journal } from '../support/journal.ts'
+import { readDeadLetters } from '../support/log-file.ts'
+import { startServer } from '../support/server-process.ts'
+import { readRows } from '../support/store-file.ts'
+import { drained, tally } from '../support/tally.ts'
+
+/** A database that refuses some rows for themselves, as a check or a trigger of its owner would. */
+function refusePoison(dataDir: string): void {
+  const database = new DatabaseSync(join(dataDir, 'store.db'))
+  database.exec(`CREATE TRIGGER no_poison BEFORE INSERT ON events WHEN NEW.type = 'poison'
+    BEGIN SELECT RAISE(ABORT, 'this table takes no poison'); END`)
+  database.close()
+}
+
+test('fault P1: three poison rows among 1,000 become three dead letters, and 997 rows land', async (t) => {
+  const journal = new Journal()
+  const server = await startServer(t)
+  await server.stop()
+  refusePoison(server.dataDir)
+  await server.start()
+  const grpc = grpcClient(t, server)
+  const poisonAt = [0, 500, 999]
+  const events = Array.from({ length: 1000 }, (_, index) =>
+    order(index, poisonAt.includes(index) ? { type: 'poison' } : {}),
+  )
+  const attempts = events.map((event) => journal.attempt('p', event))
+  assert.equal((await grpc.publish({ events })).accepted, 1000n)
+  for (const attempt of attempts) attempt.answer = 'accepted'
+  const ledger = await drained(server)
+  assert.deepEqual(await tally(server), { waiting: 0, landed: 997, dead: 3 })
+  const metrics = (await request(server.http, '/metrics')).text
+  assert.match(metrics, /^millrace_dead_letters_total\{topic="events",group="landing",code="refused_by_store"\} 3$/m)
+  assert.match(metrics, /^millrace_landing_poison_total\{code="1811"\} 3$/m)
+  assert.deepEqual(await server.stop(), { code: 0, signal: null })
+
+  const letters = readDeadLetters(server.dataDir)
+  assert.deepEqual(
+    letters.map(({ code, attempts, event }) => [code, attempts, event?.id]),
+    poisonAt.map((index) => ['refused_by_store', 1, events[index]?.id]),
+  )
+  for (const { message } of letters) assert.match(message, /this table takes no poison/)
+  const dead = letters.map(({ event }) => ({ source: event?.source ?? '', id: event?.id ?? '' }))
+  assertSound(t, compare({ journal, rows: readRows(server.dataDir), dead, ledger }))
+})
+
+test('fault P11: a table that is gone stops landing with an alarm and kills no event', async (t) => {
+  const server = await startServer(t)
+  const grpc = grpcClient(t, server)
+  await grpc.publish({ events: [order(1)] })
+  await drained(server)
+  const database = new DatabaseSync(join(server.dataDir, 'store.db'), { timeout: 5000 })
+  database.exec('ALTER TABLE events RENAME TO events_elsewhere')
+  await grpc.publish({ events: [order(2), order(3)] })
+  const paused = async (): Promise<string | null | undefined> => {
+    const { topics } = await getStatus(server.http)
+    return topics.find(({ name }) => name === 'events')?.groups[0]?.paused
+  }
+  await eventually(async () => assert.equal(typeof (await paused()), 'string'))
+  assert.equal((await grpc.publish({ events: [order(4)] })).accepted, 1n, 'ingest goes on')
+  database.exec('ALTER TABLE events_elsewhere RENAME TO events')
+  database.close()
+  const [line] = await drained(server, 20_000)
+  assert.deepEqual([line?.landed, line?.dead], [4, 0])
+  assert.equal(await paused(), null)
+})

@@ -1,0 +1,130 @@
+// The reference pages of docs/ and the tables in code, compared in both directions.
+
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { grpcStatusNameOf, grpcStatusOf, httpStatusOf } from '../src/api/status.ts'
+import { buildProgram } from '../src/cli/program.ts'
+import { settings } from '../src/config.ts'
+import { type ErrorCode, errorCodes } from '../src/errors.ts'
+import { metricsTable } from '../src/telemetry/metrics-table.ts'
+
+const docs = fileURLToPath(new URL('../docs', import.meta.url))
+const page = (name: string) => readFileSync(join(docs, name), 'utf8')
+
+/** The rows of the first table whose first cell is code. */
+function tableRows(markdown: string): string[] {
+  return markdown.split('\n').filter((line) => /^\| `[A-Za-z_-]/.test(line))
+}
+
+const orDash = (words: readonly string[]) => (words.length === 0 ? '–' : words.map((word) => `\`${word}\``).join(', '))
+
+test('docs/config.md is the table of settings', () => {
+  const rows = settings.map(({ variable, default: text, allowed, description }) => {
+    return `| \`${variable}\` | ${orDash(text === null ? [] : [text])} | ${allowed} | ${description} |`
+  })
+  assert.deepEqual(tableRows(page('config.md')), rows)
+})
+
+test('docs/metrics.md is the table of metrics', () => {
+  const rows = Object.values(metricsTable).map(({ name, type, labels, help }) => {
+    return `| \`${name}\` | ${type} | ${orDash(labels)} | ${help} |`
+  })
+  assert.deepEqual(tableRows(page('metrics.md')), rows)
+})
+
+test('docs/errors.md has a section for each code, with its title, its statuses and what to do', () => {
+  const sections = page('errors.md')
+    .split(/^## /m)
+    .slice(1)
+    .map((section) => section.split('\n').filter((line) => line !== ''))
+  assert.deepEqual(
+    sections.map(([code]) => code),
+    Object.keys(errorCodes),
+  )
+  for (const [code, title, facts, ...advice] of sections) {
+    const known = code as ErrorCode
+    assert.equal(title, `${errorCodes[known].title}.`)
+    const retry = errorCodes[known].retryable ? 'yes' : 'no'
+    const grpc = grpcStatusNameOf(grpcStatusOf(known))
+    assert.equal(facts, `Retry: ${retry} · gRPC: ${grpc} · HTTP: ${httpStatusOf(known)}`, code)
+    assert.ok(advice.join(' ').length > 40, `${code}: what should a reader do?`)
+  }
+})
+
+test('docs/cli.md has a section for each command: what it does, its options and its settings', () => {
+  const program = buildProgram()
+  const [introduction = '', ...sections] = page('cli.md').split(/^## /m)
+  assert.deepEqual(
+    tableRows(introduction).map((row) => /`(--[a-z-]+)/.exec(row)?.[1]),
+    program.options.map(({ long }) => long),
+  )
+
+  const settingFlags = settings.map(({ flag }) => flag)
+  const isSetting = ({ long }: { long?: string }) => settingFlags.includes(long ?? '')
+  const expected = program.commands.map((command) => ({
+    heading: [
+      command.name(),
+      ...command.registeredArguments.map((each) => (each.required ? `<${each.name()}>` : `[${each.name()}]`)),
+    ].join(' '),
+    description: command.description(),
+    options: command.options
+      .filter((option) => !isSetting(option))
+      .map(({ flags, description }) => `| \`${flags}\` | ${description} |`),
+    settings: command.options.filter(isSetting).map(({ long }) => long),
+  }))
+  const written = sections.map((section) => {
+    const [heading, description] = section.split('\n').filter((line) => line !== '')
+    const flags = /^Settings: (.+)$/m.exec(section)?.[1] ?? ''
+    return {
+      heading,
+      description,
+      options: tableRows(section),
+      settings: [...flags.matchAll(/`(--[a-z-]+)`/g)].map(([, flag]) => flag),
+    }
+  })
+  assert.deepEqual(written, expected)
+})
+
+test('every variable and metric that a page names exists', () => {
+  const variables = new Set(settings.map(({ variable }) => variable))
+  const metrics = new Set(Object.values(metricsTable).map(({ name }) => name))
+  for (const file of pages()) {
+    const text = readFileSync(file, 'utf8')
+    for (const [name] of text.matchAll(/\bMILLRACE_[A-Z_]*[A-Z]\b/g)) assert.ok(variables.has(name), `${file}: ${name}`)
+    for (const [name] of text.matchAll(/\bmillrace_[a-z_]+[a-z]\b/g)) {
+      assert.ok(metrics.has(name.replace(/_(bucket|sum|count)$/, '')) || metrics.has(name), `${file}: ${name}`)
+    }
+  }
+})
+
+test('every link between pages leads to a page and a heading that exist', () => {
+  for (const file of pages()) {
+    for (const [, target] of readFileSync(file, 'utf8').matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+      const [path = '', anchor] = (target as string).split('#')
+      const linked = path === '' ? file : join(file, '..', path)
+      assert.ok(existsSync(linked), `${file}: ${target}`)
+      if (anchor !== undefined) assert.ok(anchorsOf(linked).includes(anchor), `${file}: ${target}`)
+    }
+  }
+})
+
+/** The pages about how it is. Decisions and the change log tell of other times. */
+function pages(): string[] {
+  const root = join(docs, '..')
+  const top = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'].map((name) => join(root, name)).filter(existsSync)
+  const reference = readdirSync(docs).filter((name) => name.endsWith('.md'))
+  return [...top, ...reference.map((name) => join(docs, name))]
+}
+
+function anchorsOf(file: string): string[] {
+  const headings = [...readFileSync(file, 'utf8').matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading as string)
+  return headings.map((heading) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}

@@ -1,0 +1,42 @@
+// Waiting for something to become true, with a deadline.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+
+export interface EventuallyOptions {
+  /** Longest wait in milliseconds. */
+  readonly withinMs?: number
+  /** Pause between two looks, in milliseconds. */
+  readonly everyMs?: number
+  /** What is waited for, named when it does not come. */
+  readonly what?: string
+}
+
+/** Runs the check until it does not throw and resolves with what it returned; throws the last failure at the deadline. */
+export async function eventually<T>(check: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
+  const { withinMs = 10_000, everyMs = 20, what = 'the condition' } = options
+  const deadline = performance.now() + withinMs
+  for (;;) {
+    try {
+      return await check()
+    } catch (failure) {
+      if (performance.now() >= deadline) {
+        const reason = failure instanceof Error ? failure.message : String(failure)
+        throw new Error(`${what} did not come within ${withinMs} ms; last seen: ${reason}`, { cause: failure })
+      }
+    }
+    await sleep(everyMs)
+  }
+}
+
+/** Resolves as the promise does, or rejects when it takes longer than `ms`. */
+export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took longer than ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,243 @@
+// A TCP proxy that is a bad network: it delays, throttles, cuts, refuses, or falls silent in one direction or both.
+//
+// Job: do to a connection what a network can do to it, whatever is spoken on it.
+// Not its job: faults of one protocol (raw-http2.ts).
+
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import type { TestContext } from 'node:test'
+import { cleanup } from './cleanup.ts'
+
+/** What happens to the bytes of one direction. */
+export interface DirectionFaults {
+  /** Each byte arrives this much later, in milliseconds. */
+  delayMs: number
+  /** At most so many bytes a second; null is no limit. */
+  bytesPerSecond: number | null
+  /** Nothing passes, neither bytes nor the end of the connection: the cable is out. */
+  blocked: boolean
+}
+
+const noFaults: DirectionFaults = { delayMs: 0, bytesPerSecond: null, blocked: false }
+
+/** What one direction holds before it stops reading from its sender. */
+const maxHeldBytes = 8 * 1024 * 1024
+
+/** A running proxy. Faults count for connections that are open and for those to come. */
+export interface FaultProxy {
+  /** `127.0.0.1:port`: connect here instead of to the target. */
+  readonly address: string
+  /** From the client to the target. */
+  readonly up: DirectionFaults
+  /** From the target to the client. */
+  readonly down: DirectionFaults
+  /** Whether new connections are reset at once. */
+  refuse: boolean
+  /** How many connections are open now, and how many there have been. */
+  readonly open: number
+  readonly total: number
+  /** Bytes that have gone to the target and come back from it. */
+  readonly bytesUp: number
+  readonly bytesDown: number
+  /** Resets every open connection, on both sides. */
+  cut(): void
+  /** Resets every connection as soon as so many more bytes have gone up. */
+  cutAfterBytesUp(bytes: number): void
+  /** Ends all faults. */
+  heal(): void
+}
+
+/** Starts a proxy in front of `target` (`host:port`), which may move while the proxy runs. Closed when the test ends. */
+export async function startFaultProxy(t: TestContext, target: () => string): Promise<FaultProxy> {
+  const links = new Set<Link>()
+  const state = { refuse: false, total: 0, bytesUp: 0, bytesDown: 0, cutAtBytesUp: Number.POSITIVE_INFINITY }
+  const up = { ...noFaults }
+  const down = { ...noFaults }
+  const cut = (): void => {
+    for (const link of links) link.cut()
+  }
+
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    state.total++
+    if (state.refuse) {
+      client.resetAndDestroy()
+      return
+    }
+    const link: Link = new Link(client, target(), {
+      up,
+      down,
+      passedUp: (bytes) => {
+        state.bytesUp += bytes
+        if (state.bytesUp < state.cutAtBytesUp) return
+        state.cutAtBytesUp = Number.POSITIVE_INFINITY
+        cut()
+      },
+      passedDown: (bytes) => {
+        state.bytesDown += bytes
+      },
+      closed: () => links.delete(link),
+    })
+    links.add(link)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanup(t, async () => {
+    const closed = new Promise((resolve) => server.close(resolve))
+    cut()
+    await closed
+  })
+
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    up,
+    down,
+    get refuse() {
+      return state.refuse
+    },
+    set refuse(refuse) {
+      state.refuse = refuse
+    },
+    get open() {
+      return links.size
+    },
+    get total() {
+      return state.total
+    },
+    get bytesUp() {
+      return state.bytesUp
+    },
+    get bytesDown() {
+      return state.bytesDown
+    },
+    cut,
+    cutAfterBytesUp: (bytes) => {
+      state.cutAtBytesUp = state.bytesUp + bytes
+    },
+    heal: () => {
+      Object.assign(up, noFaults)
+      Object.assign(down, noFaults)
+      state.refuse = false
+      state.cutAtBytesUp = Number.POSITIVE_INFINITY
+      for (const link of links) link.wake()
+    },
+  }
+}
+
+interface LinkOptions {
+  readonly up: DirectionFaults
+  readonly down: DirectionFaults
+  readonly passedUp: (bytes: number) => void
+  readonly passedDown: (bytes: number) => void
+  readonly closed: () => void
+}
+
+/** One client's connection and the one to the target that belongs to it. */
+class Link {
+  readonly #client: Socket
+  readonly #target: Socket
+  readonly #directions: readonly [Direction, Direction]
+  readonly #options: LinkOptions
+
+  constructor(client: Socket, target: string, options: LinkOptions) {
+    this.#options = options
+    this.#client = client
+    const [host, port] = target.split(':')
+    this.#target = connect({ host, port: Number(port), allowHalfOpen: true, noDelay: true })
+    client.setNoDelay(true)
+    this.#directions = [
+      new Direction(client, this.#target, options.up, options.passedUp),
+      new Direction(this.#target, client, options.down, options.passedDown),
+    ]
+    this.#join(client, options.up)
+    this.#join(this.#target, options.down)
+  }
+
+  /** An end that breaks breaks the other one too, unless the direction is blocked: then nobody hears of it. */
+  #join(from: Socket, faults: DirectionFaults): void {
+    from.on('error', () => {
+      if (!faults.blocked) this.cut()
+    })
+    from.on('close', () => {
+      if (this.#client.destroyed && this.#target.destroyed) this.#options.closed()
+    })
+  }
+
+  cut(): void {
+    for (const direction of this.#directions) direction.stop()
+    this.#client.resetAndDestroy()
+    this.#target.resetAndDestroy()
+    this.#options.closed()
+  }
+
+  /** Goes on after faults have ended; what broke in the meantime is told now. */
+  wake(): void {
+    if (this.#client.destroyed || this.#target.destroyed) this.cut()
+    else for (const direction of this.#directions) direction.wake()
+  }
+}
+
+/** Carries bytes from one socket to the other, in order, no earlier than the faults allow. */
+class Direction {
+  readonly #from: Socket
+  readonly #to: Socket
+  readonly #faults: DirectionFaults
+  readonly #passed: (bytes: number) => void
+  /** Null is the end of the stream. */
+  readonly #held: { readonly bytes: Buffer | null; readonly arrivedAtMs: number }[] = []
+  #heldBytes = 0
+  #freeAtMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  constructor(from: Socket, to: Socket, faults: DirectionFaults, passed: (bytes: number) => void) {
+    this.#from = from
+    this.#to = to
+    this.#faults = faults
+    this.#passed = passed
+    from.on('data', (bytes: Buffer) => this.#take(bytes))
+    from.on('end', () => this.#take(null))
+    to.on('drain', () => this.wake())
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+  }
+
+  #take(bytes: Buffer | null): void {
+    this.#held.push({ bytes, arrivedAtMs: performance.now() })
+    this.#heldBytes += bytes?.length ?? 0
+    if (this.#heldBytes > maxHeldBytes) this.#from.pause()
+    this.wake()
+  }
+
+  /** Passes on what is due, and sets a timer for what is not. */
+  wake(): void {
+    clearTimeout(this.#timer)
+    while (!this.#stopped && !this.#to.writableNeedDrain) {
+      const head = this.#held[0]
+      if (head === undefined) return
+      const now = performance.now()
+      const dueAtMs = Math.max(head.arrivedAtMs + this.#faults.delayMs, this.#freeAtMs)
+      // A blocked direction looks again by itself, so that a fault that is ended field by field ends.
+      if (this.#faults.blocked || dueAtMs > now) {
+        this.#timer = setTimeout(() => this.wake(), this.#faults.blocked ? 20 : Math.max(1, dueAtMs - now))
+        return
+      }
+      this.#held.shift()
+      this.#pass(head.bytes, now)
+    }
+  }
+
+  #pass(bytes: Buffer | null, now: number): void {
+    if (bytes === null) {
+      this.#to.end()
+      return
+    }
+    this.#heldBytes -= bytes.length
+    if (this.#heldBytes <= maxHeldBytes) this.#from.resume()
+    const { bytesPerSecond } = this.#faults
+    if (bytesPerSecond !== null) this.#freeAtMs = now + (bytes.length * 1000) / bytesPerSecond
+    if (this.#to.writable) this.#to.write(bytes)
+    this.#passed(bytes.length)
+  }
+}

@@ -1,0 +1,123 @@
+// The HTTP interface, spoken plainly.
+
+import type { LedgerLine } from './checker.ts'
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+}
+
+/** Body of `POST /v1/events` when at least one event was taken, and the parts of a problem that tests look at. */
+export interface PublishBody {
+  readonly accepted: number
+  readonly dropped: number
+  readonly durability: string
+  readonly rejections: readonly {
+    readonly index: number
+    readonly id: string
+    readonly code: string
+    readonly message: string
+    readonly retry_after?: number
+  }[]
+  readonly code: string
+  readonly detail: string
+}
+
+/** `GET /v1/status`, as wire.md has it. */
+export interface StatusBody {
+  readonly version: string
+  readonly uptime_seconds: number
+  readonly durability: string
+  readonly log: { readonly driver: string; readonly epoch: number | null }
+  readonly store: { readonly driver: string; readonly up: boolean }
+  readonly topics: readonly {
+    readonly name: string
+    readonly partitions: number
+    readonly groups: readonly {
+      readonly name: string
+      readonly types: readonly string[]
+      readonly waiting: number | null
+      readonly in_flight: number | null
+      readonly skipped: number | null
+      readonly oldest_waiting_seconds: number | null
+      readonly paused: string | null
+    }[]
+  }[]
+  readonly ledger: readonly LedgerLine[]
+  readonly subscribers: number | null
+  readonly workers: number | null
+}
+
+/** A row of `GET /v1/events`. */
+export interface EventBody {
+  readonly event_id: string
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly subject: string
+  readonly time: string
+  readonly received_at: string
+  readonly topic: string
+  readonly priority: string
+  readonly key: string
+  readonly data?: unknown
+  readonly data_base64?: string
+  readonly data_content_type: string
+  readonly attributes: Readonly<Record<string, string>>
+}
+
+export interface PostOptions {
+  readonly contentType?: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Written behind the path, without the question mark: `topic=orders&overflow=drop`. */
+  readonly query?: string
+  readonly deadlineMs?: number
+}
+
+/** Sends a request and reads the whole answer. Rejects when there is none. */
+export async function request(address: string, path: string, init: RequestInit = {}): Promise<HttpAnswer> {
+  const response = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(10_000), ...init })
+  return { status: response.status, headers: response.headers, text: await response.text() }
+}
+
+/** `POST /v1/events`. */
+export function postEvents(
+  address: string,
+  body: NonNullable<RequestInit['body']>,
+  options: PostOptions = {},
+): Promise<HttpAnswer> {
+  const { contentType = 'application/json', headers = {}, query = '', deadlineMs = 10_000 } = options
+  return request(address, `/v1/events${query === '' ? '' : `?${query}`}`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': contentType, ...headers },
+    signal: AbortSignal.timeout(deadlineMs),
+  })
+}
+
+/** Posts a value as JSON and reads the verdict. */
+export async function postJson(
+  address: string,
+  value: unknown,
+  options: PostOptions = {},
+): Promise<{ status: number; headers: Headers; body: PublishBody }> {
+  const { status, headers, text } = await postEvents(address, JSON.stringify(value), options)
+  return { status, headers, body: JSON.parse(text) as PublishBody }
+}
+
+export async function getStatus(address: string): Promise<StatusBody> {
+  const { status, text } = await request(address, '/v1/status')
+  if (status !== 200) throw new Error(`GET /v1/status answered ${status}: ${text}`)
+  return JSON.parse(text) as StatusBody
+}
+
+/** One page of `GET /v1/events`. */
+export async function listEvents(
+  address: string,
+  query: string,
+): Promise<{ events: readonly EventBody[]; next_cursor: string | null }> {
+  const { status, text } = await request(address, `/v1/events?${query}`)
+  if (status !== 200) throw new Error(`GET /v1/events?${query} answered ${status}: ${text}`)
+  return JSON.parse(text) as { events: EventBody[]; next_cursor: string | null }
+}

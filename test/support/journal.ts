@@ -1,0 +1,91 @@
+// The producers' own record of what they tried and what they were told. It lives in the test, so it survives every crash
+// of the server, and the checker holds the server to it.
+
+import { identityOf } from './identity.ts'
+
+/** `unknown`: no answer, or one that leaves it open. Also the state of an attempt that is still under way. */
+export type Answer = 'accepted' | 'rejected' | 'unknown'
+
+/** What the producers know about one event. */
+export interface JournalEntry {
+  readonly source: string
+  /** Every spelling of the id that was sent. */
+  readonly ids: Set<string>
+  readonly producer: string
+  /** Its place in what its producer sent, counted at the first attempt. */
+  readonly number: number
+  accepted: number
+  rejected: number
+  unknown: number
+  /** When the first acceptance was known, in milliseconds since 1970, rounded up. */
+  acceptedAtMs: number | null
+}
+
+/** One sending of one event. It counts as unknown until it is answered. */
+export class Attempt {
+  readonly entry: JournalEntry
+  #answer: Answer = 'unknown'
+
+  constructor(entry: JournalEntry) {
+    this.entry = entry
+    entry.unknown++
+  }
+
+  get answer(): Answer {
+    return this.#answer
+  }
+
+  set answer(answer: Answer) {
+    this.entry[this.#answer]--
+    this.entry[answer]++
+    this.#answer = answer
+    if (answer === 'accepted') this.entry.acceptedAtMs ??= Date.now() + 1
+  }
+}
+
+export class Journal {
+  readonly #entries = new Map<string, JournalEntry>()
+  readonly #numbers = new Map<string, number>()
+
+  /** Notes that an event is being sent. To be called before it leaves. */
+  attempt(producer: string, event: { readonly source: string; readonly id: string }): Attempt {
+    const identity = identityOf(event.source, event.id)
+    let entry = this.#entries.get(identity)
+    if (entry === undefined) {
+      const number = this.#numbers.get(producer) ?? 0
+      this.#numbers.set(producer, number + 1)
+      entry = {
+        source: event.source,
+        ids: new Set(),
+        producer,
+        number,
+        accepted: 0,
+        rejected: 0,
+        unknown: 0,
+        acceptedAtMs: null,
+      }
+      this.#entries.set(identity, entry)
+    }
+    entry.ids.add(event.id)
+    return new Attempt(entry)
+  }
+
+  find(source: string, id: string): JournalEntry | undefined {
+    return this.#entries.get(identityOf(source, id))
+  }
+
+  entries(): IterableIterator<[string, JournalEntry]> {
+    return this.#entries.entries()
+  }
+
+  /** Events that were accepted at least once. */
+  get accepted(): number {
+    let accepted = 0
+    for (const entry of this.#entries.values()) if (entry.accepted > 0) accepted++
+    return accepted
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+}

@@ -1,0 +1,228 @@
+// The real server as a process of its own, which can be killed.
+
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { cleanup } from './cleanup.ts'
+import { within } from './eventually.ts'
+import { tempDirectory } from './temp-directory.ts'
+
+export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
+const mainProgram = join(projectRoot, 'src/cli/main.ts')
+
+export interface ServerOptions {
+  /** Kept when the test ends, unless the server made it. */
+  readonly dataDir?: string
+  /** Settings beside the usual ones of a test (any port, any topic below, the temporary directory). */
+  readonly env?: Readonly<Record<string, string>>
+  /** Declared beside `events`: names, or `name:partitions`. */
+  readonly topics?: readonly string[]
+  /** Another program than the product's, with its arguments: the ones with deliberate defects. */
+  readonly program?: readonly string[]
+  /** Arguments for node itself. */
+  readonly nodeArguments?: readonly string[]
+  /** What runs the whole command: `['strace', ...]`. */
+  readonly wrapper?: readonly string[]
+  /** Longest wait for the server to be ready, in milliseconds. */
+  readonly readyWithinMs?: number
+}
+
+/** How a process ended: one of the two is null. */
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** What a program needs of the environment of the tests: where programs are, and the cache that makes it start quickly. */
+export function inherited(): Record<string, string> {
+  const { PATH = '', NODE_COMPILE_CACHE } = process.env
+  return NODE_COMPILE_CACHE === undefined ? { PATH } : { PATH, NODE_COMPILE_CACHE }
+}
+
+/** The settings with which tests run the server. */
+export function serverEnvironment(dataDir: string, options: ServerOptions = {}): Record<string, string> {
+  return {
+    MILLRACE_DATA_DIR: dataDir,
+    MILLRACE_HTTP_PORT: '0',
+    MILLRACE_GRPC_PORT: '0',
+    MILLRACE_TOPICS: ['events', ...(options.topics ?? [])].join(','),
+    MILLRACE_DRAIN_MS: '5000',
+    MILLRACE_DISK_RESERVE_BYTES: '1048576',
+    ...options.env,
+  }
+}
+
+/** Starts the server, waits until it is ready, and stops it when the test ends. */
+export async function startServer(t: TestContext, options: ServerOptions = {}): Promise<ServerProcess> {
+  const server = new ServerProcess(options.dataDir ?? tempDirectory(t), options)
+  cleanup(t, async () => {
+    await server.end()
+    // Not in the types of Node 24 yet.
+    if (!(t as TestContext & { readonly passed: boolean }).passed)
+      t.diagnostic(`stderr of the server:\n${server.stderr.slice(-8000)}`)
+  })
+  await server.start()
+  return server
+}
+
+type Child = ChildProcessByStdio<null, Readable, Readable>
+
+export class ServerProcess {
+  readonly dataDir: string
+  readonly #options: ServerOptions
+  #child: Child | null = null
+  #exit: Promise<Exit> = Promise.resolve({ code: 0, signal: null })
+  #addresses = { http: '', grpc: '' }
+  #pid = 0
+  /** Everything that the server wrote to stderr, over all its starts. */
+  stderr = ''
+  stdout = ''
+
+  constructor(dataDir: string, options: ServerOptions) {
+    this.dataDir = dataDir
+    this.#options = options
+  }
+
+  /** Where it answers, `127.0.0.1:port`. Changes with every start. */
+  get http(): string {
+    return this.#addresses.http
+  }
+
+  get grpc(): string {
+    return this.#addresses.grpc
+  }
+
+  get pid(): number {
+    return this.#pid
+  }
+
+  get running(): boolean {
+    return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Resolves when the process has ended, however it did. */
+  get exited(): Promise<Exit> {
+    return this.#exit
+  }
+
+  /** Starts it on its data directory and waits until it is ready. Throws with its stderr when it ends instead. */
+  async start(): Promise<void> {
+    const child = this.launch()
+    const deadline = performance.now() + (this.#options.readyWithinMs ?? 15_000)
+    for (let addresses = this.#readAddresses(); ; addresses = this.#readAddresses()) {
+      if (addresses !== null) {
+        this.#addresses = addresses
+        break
+      }
+      if (child.exitCode !== null || child.signalCode !== null) {
+        throw new Error(`the server ended (${child.exitCode ?? child.signalCode}) before it was ready:\n${this.stderr}`)
+      }
+      if (performance.now() > deadline) throw new Error(`the server did not get ready:\n${this.stderr}`)
+      await sleep(10)
+    }
+    this.#pid = this.#findPid()
+  }
+
+  /** Starts it without waiting. */
+  launch(): Child {
+    const { program = [mainProgram, 'start'], nodeArguments = [], wrapper = [] } = this.#options
+    mkdirSync(this.dataDir, { recursive: true })
+    // The one that a killed server left would be taken for that of the new one.
+    rmSync(join(this.dataDir, 'addresses.json'), { force: true })
+    const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, ...program] as [string, ...string[]]
+    const child = spawn(command, rest, {
+      cwd: this.dataDir,
+      env: { ...inherited(), ...serverEnvironment(this.dataDir, this.#options) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text
+    })
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text
+    })
+    this.#exit = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })))
+    this.#child = child
+    this.#pid = child.pid as number
+    return child
+  }
+
+  /** Sends a signal to the server. */
+  kill(signal: NodeJS.Signals = 'SIGKILL'): void {
+    process.kill(this.#pid, signal)
+  }
+
+  /** kill -9, and waits until the process is gone. */
+  async crash(): Promise<void> {
+    this.kill('SIGKILL')
+    await within(5000, 'the end of the killed server', this.#exit)
+  }
+
+  /** SIGTERM, and waits for the end. */
+  async stop(withinMs = 15_000): Promise<Exit> {
+    this.kill('SIGTERM')
+    return within(withinMs, 'the stop of the server', this.#exit)
+  }
+
+  /** Ends it by any means; for the end of a test. */
+  async end(): Promise<void> {
+    if (!this.running) return
+    this.kill('SIGTERM')
+    try {
+      await within(6000, 'the stop of the server', this.#exit)
+    } catch (failure) {
+      this.kill('SIGKILL')
+      await this.#exit
+      throw failure
+    }
+  }
+
+  /** Memory in use now, in bytes. */
+  get rssBytes(): number {
+    const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8')
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024
+  }
+
+  /** CPU time used so far by all its threads, in milliseconds. */
+  get cpuMs(): number {
+    const stat = readFileSync(`/proc/${this.#pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * 10
+  }
+
+  /** What each open file descriptor is. */
+  openFiles(): string[] {
+    const directory = `/proc/${this.#pid}/fd`
+    return readdirSync(directory).flatMap((descriptor) => {
+      try {
+        return [readlinkSync(join(directory, descriptor))]
+      } catch {
+        return []
+      }
+    })
+  }
+
+  /** The lines of its log, parsed; lines that are no JSON are left out. */
+  logLines(): Record<string, unknown>[] {
+    return this.stderr.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : []))
+  }
+
+  /** Null while the file is not there, or not whole. */
+  #readAddresses(): { http: string; grpc: string } | null {
+    try {
+      return JSON.parse(readFileSync(join(this.dataDir, 'addresses.json'), 'utf8'))
+    } catch {
+      return null
+    }
+  }
+
+  /** Under a wrapper the server is the wrapper's child. */
+  #findPid(): number {
+    const holder = join(this.dataDir, 'holder.json')
+    return existsSync(holder) ? JSON.parse(readFileSync(holder, 'utf8')).pid : (this.#child?.pid as number)
+  }
+}

@@ -1,0 +1,49 @@
+// Reads store.db as anybody else would: by SQL, read-only, beside the running server.
+
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+
+/** What of a row the checker looks at. */
+export interface StoredRow {
+  /** 32 hexadecimal digits, lower case. */
+  readonly eventId: string
+  readonly id: string
+  readonly source: string
+  readonly topic: string
+  readonly stream: number
+  readonly logOffset: number
+}
+
+/** Runs a query on the store of a data directory. */
+export function queryStore(dataDir: string, sql: string): Record<string, unknown>[] {
+  const database = new DatabaseSync(join(dataDir, 'store.db'), { readOnly: true, timeout: 5000 })
+  try {
+    return database.prepare(sql).all()
+  } finally {
+    database.close()
+  }
+}
+
+/** Every landed row. */
+export function readRows(dataDir: string): StoredRow[] {
+  return queryStore(dataDir, 'SELECT hex(event_id) AS key, id, source, topic, stream, log_offset FROM events').map(
+    (row) => ({
+      eventId: String(row.key).toLowerCase(),
+      id: row.id === null ? dashed(String(row.key).toLowerCase()) : String(row.id),
+      source: String(row.source),
+      topic: String(row.topic),
+      stream: Number(row.stream),
+      logOffset: Number(row.log_offset),
+    }),
+  )
+}
+
+/** How many rows there are. */
+export function countRows(dataDir: string): number {
+  return Number(queryStore(dataDir, 'SELECT count(*) AS n FROM events')[0]?.n)
+}
+
+/** 32 digits in the usual form of a UUID. */
+export function dashed(hex: string): string {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}

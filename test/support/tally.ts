@@ -1,0 +1,48 @@
+// Where the events of a topic are, as the server tells it.
+
+import type { LedgerLine } from './checker.ts'
+import { eventually } from './eventually.ts'
+import { getStatus } from './http-client.ts'
+
+/** A server that can be asked over HTTP, or the one in this process, whose log can be asked itself. */
+export interface LedgerSource {
+  readonly http: string
+  ledger?(): Promise<LedgerLine[]>
+}
+
+/** The landing group's line for each topic. */
+export async function landingLedger(server: LedgerSource): Promise<LedgerLine[]> {
+  const ledger = server.ledger === undefined ? (await getStatus(server.http)).ledger : await server.ledger()
+  return ledger.filter((line) => line.group === 'landing')
+}
+
+/** `{ waiting, landed, dead }` of a topic, in events. */
+export async function tally(
+  server: LedgerSource,
+  topic = 'events',
+): Promise<{ waiting: number | null; landed: number | null; dead: number | null }> {
+  const line = (await landingLedger(server)).find((candidate) => candidate.topic === topic)
+  if (line === undefined) throw new Error(`there is no topic ${topic} in the ledger`)
+  return { waiting: line.waiting, landed: line.landed, dead: line.dead }
+}
+
+/**
+ * Waits until nothing waits any more in any topic; answers the ledger then. A status may be half a second old: only one
+ * that was made after this call counts, so that events published just before it are in it.
+ */
+export async function drained(server: LedgerSource, withinMs = 15_000): Promise<LedgerLine[]> {
+  const isDirect = server.ledger !== undefined
+  const old = isDirect ? null : (await getStatus(server.http)).uptime_seconds
+  return eventually(
+    async () => {
+      if (!isDirect && (await getStatus(server.http)).uptime_seconds === old) {
+        throw new Error('the status has not been made anew')
+      }
+      const landing = await landingLedger(server)
+      const waiting = landing.filter((line) => line.waiting !== 0)
+      if (waiting.length > 0 || landing.length === 0) throw new Error(`still waiting: ${JSON.stringify(waiting)}`)
+      return landing
+    },
+    { withinMs, everyMs: isDirect ? 5 : 25, what: 'an empty log' },
+  )
+}
