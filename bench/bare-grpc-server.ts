@@ -1,0 +1,50 @@
+// A grpc-js server that takes the messages of PublishStream and Produce and drops them: what the transport costs alone.
+//
+// It prints its address and answers like the real one, so that the same generator drives it.
+
+import { create, toBinary } from '@bufbuild/protobuf'
+import * as grpc from '@grpc/grpc-js'
+import { ProduceResponseSchema, PublishStreamResponseSchema } from '../src/gen/millrace/v1/ingest_pb.ts'
+
+const asIs = (bytes: Buffer): Buffer => bytes
+const eventsPerMessage = BigInt(process.argv[2] ?? '1')
+
+const method = (name: string, responseStream: boolean) => ({
+  path: `/millrace.v1.IngestService/${name}`,
+  requestStream: true,
+  responseStream,
+  requestDeserialize: asIs,
+  requestSerialize: asIs,
+  responseDeserialize: asIs,
+  responseSerialize: asIs,
+})
+
+const server = new grpc.Server({ 'grpc.max_receive_message_length': 8 * 1024 * 1024 })
+server.addService(
+  { PublishStream: method('PublishStream', false), Produce: method('Produce', true) },
+  {
+    PublishStream: (call: grpc.ServerReadableStream<Buffer, Buffer>, callback: grpc.sendUnaryData<Buffer>) => {
+      let messages = 0n
+      call.on('data', () => messages++)
+      call.on('end', () => {
+        const accepted = messages * eventsPerMessage
+        callback(
+          null,
+          Buffer.from(toBinary(PublishStreamResponseSchema, create(PublishStreamResponseSchema, { accepted }))),
+        )
+      })
+    },
+    Produce: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
+      let ackedThrough = 0n
+      call.on('data', () => ackedThrough++)
+      call.on('end', () => {
+        call.write(Buffer.from(toBinary(ProduceResponseSchema, create(ProduceResponseSchema, { ackedThrough }))))
+        call.end()
+      })
+    },
+  },
+)
+server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
+  if (error !== null) throw error
+  process.stdout.write(`127.0.0.1:${port}\n`)
+})

@@ -1,0 +1,180 @@
+// What is measured: for each contest the blocks that run in turn, the ratios that are drawn from them, and the targets.
+//
+// All blocks of a contest run once in every round, so that whatever slows the machine for a while slows them all.
+
+import type { DurabilityLabel } from './block.ts'
+import type { Sizes } from './sizes.ts'
+
+/** One program with one set of options. */
+export interface Block {
+  readonly name: string
+  /** Inside `bench/`, without `.ts`. */
+  readonly program: string
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+/** Rates of one block divided by those of another. The target holds for events per second. */
+export interface Comparison {
+  readonly id: string
+  readonly measure: string
+  readonly product: string
+  readonly floor: string
+  /** Null: reported, nothing asked. */
+  readonly atLeast: number | null
+}
+
+/** One figure of a block that must stay under a bound. */
+export interface Bound {
+  readonly id: string
+  readonly measure: string
+  readonly block: string
+  /** A name in the block's details. */
+  readonly detail: string
+  readonly below: number
+  readonly unit: string
+}
+
+export interface Contest {
+  readonly id: WorkloadId
+  readonly rounds: number
+  readonly blocks: readonly Block[]
+  readonly comparisons: readonly Comparison[]
+  readonly bounds: readonly Bound[]
+}
+
+export const workloadIds = ['W1', 'W2', 'W8', 'W9'] as const
+export type WorkloadId = (typeof workloadIds)[number]
+
+export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
+  none: 'nothing is kept',
+  disk: 'flushed; one flush serves many events',
+}
+
+const roundTripMs = 50
+const overloadFactor = 10
+const policies = ['reject', 'wait', 'drop'] as const
+
+export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
+  const { rounds, warmSeconds, blockSeconds: seconds, inMemorySeconds } = sizes
+  const timed = { payloadBytes, warmSeconds, seconds }
+  const inMemory = { payloadBytes, warmSeconds: inMemorySeconds / 2, seconds: inMemorySeconds }
+  const stream = { method: 'PublishStream', producers: 1, eventsPerMessage: 100, ...timed }
+  const single = { ...stream, eventsPerMessage: 1 }
+  const inserts: Block = {
+    name: 'SQLite inserts (F7)',
+    program: 'floors/sqlite-inserts',
+    options: { ...timed, rowsPerStatement: 1 },
+  }
+  const groupedInserts: Block = {
+    name: 'SQLite inserts, 16 a time',
+    program: 'floors/sqlite-inserts',
+    options: { ...timed, rowsPerStatement: 16 },
+  }
+  return [
+    {
+      id: 'W1',
+      rounds,
+      blocks: [
+        { name: 'bare grpc-js, 100 (F1)', program: 'floors/grpc-stream', options: stream },
+        { name: 'ingest, 100', program: 'workloads/ingest', options: stream },
+        { name: 'Produce, 100', program: 'workloads/ingest', options: { ...stream, method: 'Produce' } },
+        { name: 'ingest, 100, 50 ms', program: 'workloads/ingest', options: { ...stream, roundTripMs } },
+        { name: 'publisher', program: 'workloads/publisher', options: timed },
+        { name: 'SQLite log, 100 (F5)', program: 'floors/sqlite-log', options: { ...timed, eventsPerMessage: 100 } },
+        { name: 'bare grpc-js, 1 (F1)', program: 'floors/grpc-stream', options: single },
+        { name: 'ingest, 1', program: 'workloads/ingest', options: single },
+        {
+          name: 'JSON.parse (F9)',
+          program: 'floors/scan',
+          options: { check: 'JSON.parse', eventsPerMessage: 100, ...inMemory },
+        },
+        {
+          name: 'our scan (F9)',
+          program: 'floors/scan',
+          options: { check: 'scan', eventsPerMessage: 100, ...inMemory },
+        },
+      ],
+      comparisons: [
+        ratio('T3', 'ingest, 100 per message / bare grpc-js', 'ingest, 100', 'bare grpc-js, 100 (F1)', 0.6),
+        ratio('T4', 'ingest, 1 per message / bare grpc-js', 'ingest, 1', 'bare grpc-js, 1 (F1)', 0.6),
+        ratio('T11', 'ingest over 50 ms / on loopback', 'ingest, 100, 50 ms', 'ingest, 100', 0.5),
+        ratio('', 'Produce / bare grpc-js', 'Produce, 100', 'bare grpc-js, 100 (F1)', null),
+        ratio('', 'our publisher / bare grpc-js', 'publisher', 'bare grpc-js, 100 (F1)', null),
+        ratio('', 'ingest / SQLite as a log', 'ingest, 100', 'SQLite log, 100 (F5)', null),
+        ratio('', 'scan with all checks / JSON.parse', 'our scan (F9)', 'JSON.parse (F9)', null),
+      ],
+      bounds: [],
+    },
+    {
+      id: 'W2',
+      rounds,
+      blocks: [inserts, { name: 'full path', program: 'workloads/full-path', options: stream }],
+      comparisons: [ratio('T2', 'full path / SQLite inserts', 'full path', inserts.name, 0.35)],
+      bounds: [],
+    },
+    {
+      id: 'W9',
+      rounds,
+      blocks: [
+        inserts,
+        groupedInserts,
+        ...[0, 1000].map((duplicateEvery) => ({
+          name: duplicateEvery === 0 ? 'landing' : 'landing, 1 of 1,000 twice',
+          program: 'workloads/landing',
+          options: { events: sizes.backlogEvents, eventsPerMessage: 100, payloadBytes, duplicateEvery },
+        })),
+      ],
+      comparisons: [
+        ratio('', 'landing alone / SQLite inserts', 'landing', inserts.name, null),
+        ratio('', 'the same, 1 of 1,000 twice', 'landing, 1 of 1,000 twice', inserts.name, null),
+        ratio('', 'landing alone / inserts of 16 rows each', 'landing', groupedInserts.name, null),
+      ],
+      bounds: [],
+    },
+    {
+      id: 'W9',
+      rounds: 1,
+      blocks: [
+        {
+          name: 'start',
+          program: 'workloads/ready',
+          options: { logBytes: sizes.logBytes, eventsPerMessage: 1000, payloadBytes },
+        },
+      ],
+      comparisons: [],
+      bounds: [
+        bound('', 'ready after kill -9, large log', 'start', 'readyAfterCrashSeconds', 2, 's'),
+        bound('', 'ready after a stop, large log', 'start', 'readyAfterStopSeconds', 2, 's'),
+      ],
+    },
+    {
+      id: 'W8',
+      rounds: sizes.overloadRounds,
+      blocks: policies.map((policy) => ({
+        name: `overload, ${policy}`,
+        program: 'workloads/overload',
+        options: {
+          policy,
+          eventsPerMessage: 100,
+          payloadBytes,
+          warmSeconds: sizes.overloadWarmSeconds,
+          seconds: sizes.overloadSeconds,
+          factor: overloadFactor,
+          maxWaitingEvents: sizes.maxWaitingEvents,
+        },
+      })),
+      comparisons: [],
+      bounds: policies.map((policy) =>
+        bound('T9', `RSS growth under ${overloadFactor}x, ${policy}`, `overload, ${policy}`, 'rssGrowthMiB', 64, 'MiB'),
+      ),
+    },
+  ]
+}
+
+function ratio(id: string, measure: string, product: string, floor: string, atLeast: number | null): Comparison {
+  return { id, measure, product, floor, atLeast }
+}
+
+function bound(id: string, measure: string, block: string, detail: string, below: number, unit: string): Bound {
+  return { id, measure, block, detail, below, unit }
+}

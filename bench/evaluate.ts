@@ -1,0 +1,94 @@
+// What the runs of a contest say: one row for each ratio and each bound, with its verdict.
+
+import type { BlockResult } from './block.ts'
+import type { Bound, Comparison, Contest } from './contests.ts'
+import { type BlockRun, isDisturbed, isValid } from './run-block.ts'
+import { type Estimate, estimate, median } from './statistics.ts'
+
+/**
+ * - `reached`, `missed`: the lower end of the interval against the target; of a bound, the worst run.
+ * - `reported`: nothing is asked.
+ * - `invalid`: a run of it did not pass the gate, so there is no figure.
+ * - `noisy`: too many rounds were disturbed, so there is none either.
+ */
+export type Verdict = 'reached' | 'missed' | 'reported' | 'invalid' | 'noisy'
+
+export interface RatioRow extends Comparison {
+  readonly kind: 'ratio'
+  readonly verdict: Verdict
+  /** Medians of events per second. */
+  readonly productPerSecond: number | null
+  readonly floorPerSecond: number | null
+  /** Of events per second, and of events per CPU-second of the service. */
+  readonly ratio: Estimate | null
+  readonly cpuRatio: Estimate | null
+  readonly disturbedRounds: number
+}
+
+export interface BoundRow extends Bound {
+  readonly kind: 'bound'
+  readonly verdict: Verdict
+  /** The worst of all runs. */
+  readonly value: number | null
+}
+
+export type ResultRow = RatioRow | BoundRow
+
+/** Of the rounds, so many may be disturbed. */
+const maxDisturbedShare = 0.3
+
+export function evaluate(contest: Contest, runs: readonly BlockRun[]): ResultRow[] {
+  const ratios = contest.comparisons.map((comparison) => evaluateRatio(comparison, contest.rounds, runs))
+  return [...ratios, ...contest.bounds.map((bound) => evaluateBound(bound, runs))]
+}
+
+export function eventsPerSecond({ events, seconds }: BlockResult): number {
+  return events / seconds
+}
+
+export function eventsPerCpuSecond({ events, serviceCpuSeconds }: BlockResult): number {
+  return events / serviceCpuSeconds
+}
+
+function evaluateRatio(comparison: Comparison, rounds: number, runs: readonly BlockRun[]): RatioRow {
+  const pairs = Array.from({ length: rounds }, (_, index) => {
+    const ofRound = (name: string) => runs.find((run) => run.round === index + 1 && run.name === name)
+    return { product: ofRound(comparison.product), floor: ofRound(comparison.floor) }
+  })
+  const sound = pairs.flatMap(({ product, floor }) =>
+    product !== undefined && floor !== undefined && isValid(product) && isValid(floor) ? [{ product, floor }] : [],
+  )
+  const quiet = sound.filter(({ product, floor }) => !isDisturbed(product) && !isDisturbed(floor))
+  const isInvalid = sound.length < pairs.length
+  const isNoisy = sound.length - quiet.length > maxDisturbedShare * rounds
+  // A disturbed figure is shown, as one that does not count.
+  const shown = (isNoisy ? sound : quiet).map(({ product, floor }) => ({
+    product: product.result!,
+    floor: floor.result!,
+  }))
+  const ratioOf = (rate: (result: BlockResult) => number) =>
+    isInvalid ? null : estimate(shown.map(({ product, floor }) => rate(product) / rate(floor)))
+  const ratio = ratioOf(eventsPerSecond)
+  return {
+    ...comparison,
+    kind: 'ratio',
+    verdict: isInvalid ? 'invalid' : isNoisy ? 'noisy' : verdictOf(comparison.atLeast, ratio),
+    productPerSecond: isInvalid ? null : median(shown.map(({ product }) => eventsPerSecond(product))),
+    floorPerSecond: isInvalid ? null : median(shown.map(({ floor }) => eventsPerSecond(floor))),
+    ratio,
+    cpuRatio: ratioOf(eventsPerCpuSecond),
+    disturbedRounds: sound.length - quiet.length,
+  }
+}
+
+function verdictOf(atLeast: number | null, ratio: Estimate | null): Verdict {
+  if (atLeast === null || ratio === null) return 'reported'
+  return ratio.low >= atLeast ? 'reached' : 'missed'
+}
+
+function evaluateBound(bound: Bound, runs: readonly BlockRun[]): BoundRow {
+  const own = runs.filter(({ name }) => name === bound.block)
+  if (own.length === 0 || !own.every(isValid)) return { ...bound, kind: 'bound', verdict: 'invalid', value: null }
+  const value = Math.max(...own.map(({ result }) => Number(result?.details[bound.detail])))
+  return { ...bound, kind: 'bound', verdict: value < bound.below ? 'reached' : 'missed', value }
+}

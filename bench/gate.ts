@@ -1,0 +1,102 @@
+// The validity gate: no figure counts unless every event is there, exactly once.
+//
+// Events are numbered from 1 on in their payload. The gate reads the numbers back: how many there are, what they add up
+// to, and that none comes twice.
+
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { EventReader } from '../src/record-batch.ts'
+import { numberDigits, numberStart } from './messages.ts'
+
+export interface ExpectedNumbers {
+  readonly rows: number
+  readonly sum: number
+}
+
+/** What is wrong with the rows of store.db in the directory; empty when all is well. */
+export function storedNumbersProblems(directory: string, expected: ExpectedNumbers): string[] {
+  return storedNumbers(directory).problems(expected)
+}
+
+/** The same when only the count is known, because the server refused some of the events. */
+export function storedRowsProblems(directory: string, rows: number): string[] {
+  const numbers = storedNumbers(directory)
+  return numbers.problems({ rows, sum: numbers.sum })
+}
+
+function storedNumbers(directory: string): SeenNumbers {
+  const database = new DatabaseSync(join(directory, 'store.db'), { readOnly: true })
+  try {
+    const select = database.prepare(
+      `SELECT CAST(substr(data, ${numberStart + 1}, ${numberDigits}) AS INTEGER) AS number FROM events`,
+    )
+    const numbers = new SeenNumbers('row')
+    for (const row of select.iterate()) numbers.add(row.number as number)
+    return numbers
+  } finally {
+    database.close()
+  }
+}
+
+/** What is wrong with the events in the entries of log.db in the directory; empty when all is well. */
+export function loggedNumbersProblems(directory: string, expected: ExpectedNumbers): string[] {
+  const database = new DatabaseSync(join(directory, 'log.db'), { readOnly: true })
+  try {
+    const numbers = new SeenNumbers('event')
+    const reader = new EventReader()
+    for (const row of database.prepare('SELECT batch FROM entries').iterate()) {
+      const batch = row.batch as Uint8Array
+      reader.reset(batch)
+      while (reader.next()) numbers.add(numberAt(batch, reader.fields.dataStart + numberStart))
+    }
+    return numbers.problems(expected)
+  } finally {
+    database.close()
+  }
+}
+
+function numberAt(bytes: Uint8Array, start: number): number {
+  let number = 0
+  for (let at = start; at < start + numberDigits; at++) if (bytes[at] !== 32) number = number * 10 + bytes[at]! - 48
+  return number
+}
+
+/** Counts numbers and notices one that comes again. */
+export class SeenNumbers {
+  readonly #what: string
+  #seen = new Uint8Array(1 << 20)
+  #count = 0
+  #sum = 0
+  #repeated = 0
+
+  /** @param what the word for one of the things that are numbered. */
+  constructor(what: string) {
+    this.#what = what
+  }
+
+  get sum(): number {
+    return this.#sum
+  }
+
+  add(number: number): void {
+    while (number >= this.#seen.length) {
+      const larger = new Uint8Array(this.#seen.length * 2)
+      larger.set(this.#seen)
+      this.#seen = larger
+    }
+    this.#count++
+    this.#sum += number
+    this.#repeated += this.#seen[number]!
+    this.#seen[number] = 1
+  }
+
+  problems(expected: ExpectedNumbers): string[] {
+    const what = this.#what
+    const problems: string[] = []
+    if (this.#count !== expected.rows) problems.push(`${this.#count} ${what}s, expected ${expected.rows}`)
+    if (this.#sum !== expected.sum)
+      problems.push(`the ${what}s' numbers add up to ${this.#sum}, expected ${expected.sum}`)
+    if (this.#repeated > 0) problems.push(`${this.#repeated} ${what}s have a number that another one has`)
+    return problems
+  }
+}

@@ -1,0 +1,143 @@
+// The producer messages that every workload and every floor moves: encoded once, then only their ids and numbers change.
+//
+// Job: hand out message after message of the same bytes, each event with a fresh id and the next number `n` in its
+// payload, so that a gate can find out afterwards whether each event is there once.
+//
+// Encoding with a library would cost the generator more than the transport costs the server, and both share the cores.
+
+import { EventReader, encodeBatch } from '../src/record-batch.ts'
+
+export interface MessageShape {
+  readonly eventsPerMessage: number
+  /** Length of each event's JSON. */
+  readonly payloadBytes: number
+  readonly overflow?: 'reject' | 'drop' | 'wait'
+  /** Every so many events the one before it is sent again instead of a new one. 0: never. */
+  readonly duplicateEvery?: number
+  /** The number of the event before the first; 0 when left out. */
+  readonly startAfter?: number
+  /** Numbers the messages, as Produce wants it. */
+  readonly producerId?: string
+}
+
+export const smallestPayloadBytes = 100
+
+/** `{"n":` is followed by the number, right-aligned in this many characters; JSON allows the spaces. */
+export const numberStart = 5
+export const numberDigits = 10
+
+const idNumberDigits = 12
+const overflowNumber = { reject: 1, drop: 2, wait: 3 } as const
+const hexDigits = Buffer.from('0123456789abcdef')
+const sequenceBytes = 5
+
+export class MessageFactory {
+  readonly #template: Buffer
+  readonly #idNumberStarts: number[] = []
+  readonly #numberStarts: number[] = []
+  readonly #startAfter: number
+  readonly #duplicateEvery: number
+  readonly #sequenceStart: number
+  #events = 0
+  #messages = 0
+
+  constructor(shape: MessageShape) {
+    const { eventsPerMessage, payloadBytes, producerId } = shape
+    const batch = encodeBatch(new Array(eventsPerMessage).fill(sampleEvent(payloadBytes)))
+    const reader = new EventReader().reset(batch)
+    while (reader.next()) {
+      this.#idNumberStarts.push(reader.fields.idEnd - idNumberDigits)
+      this.#numberStarts.push(reader.fields.dataStart + numberStart)
+    }
+    const tail = [0x18, overflowNumber[shape.overflow ?? 'reject']]
+    if (producerId !== undefined) tail.push(0x22, producerId.length, ...Buffer.from(producerId), 0x28, 0, 0, 0, 0, 0)
+    this.#template = Buffer.concat([batch, Buffer.from(tail)])
+    this.#sequenceStart = producerId === undefined ? -1 : this.#template.length - sequenceBytes
+    this.#startAfter = shape.startAfter ?? 0
+    this.#duplicateEvery = shape.duplicateEvery ?? 0
+  }
+
+  /** How many events have been handed out, duplicates included. */
+  get events(): number {
+    return this.#events
+  }
+
+  get eventsPerMessage(): number {
+    return this.#numberStarts.length
+  }
+
+  get messageBytes(): number {
+    return this.#template.length
+  }
+
+  /** The next message. Its bytes are the caller's own: the transport still reads them after it was told to send. */
+  next(): Buffer {
+    const message = Buffer.from(this.#template)
+    for (let index = 0; index < this.#numberStarts.length; index++) {
+      const place = this.#startAfter + ++this.#events
+      const number = this.#duplicateEvery > 0 && place % this.#duplicateEvery === 0 ? place - 1 : place
+      writeHex(message, this.#idNumberStarts[index]!, number)
+      writeDecimal(message, this.#numberStarts[index]!, number)
+    }
+    this.#messages++
+    if (this.#sequenceStart >= 0) writeFiveByteVarint(message, this.#sequenceStart, this.#messages)
+    return message
+  }
+}
+
+/** How many rows `events` events make, and what their numbers add up to. */
+export function expectedRows(events: number, duplicateEvery = 0): { rows: number; sum: number } {
+  const repeats = duplicateEvery > 0 ? Math.floor(events / duplicateEvery) : 0
+  const sumOfReplaced = (duplicateEvery * repeats * (repeats + 1)) / 2
+  return { rows: events - repeats, sum: (events * (events + 1)) / 2 - sumOfReplaced }
+}
+
+/** The JSON of an event, `bytes` long, with its number. */
+export function payload(number: number, bytes: number): Buffer {
+  const start = `{"n":${String(number).padStart(numberDigits)},"agent":"agent-0042","level":"info","ok":true,"value":21.75,"text":"`
+  return Buffer.from(`${start}${'all quiet on this side, '.repeat(500).slice(0, bytes - start.length - 2)}"}`)
+}
+
+function sampleEvent(payloadBytes: number) {
+  return {
+    id: idPrefix() + '0'.repeat(idNumberDigits),
+    source: '/bench',
+    type: 'bench.reading',
+    data: payload(0, payloadBytes),
+  }
+}
+
+/** All of a UUIDv7 but its last 12 digits, which hold the number: ids rise, as those of a producer do. */
+export function idPrefix(): string {
+  const time = Date.now().toString(16).padStart(12, '0')
+  const random = Math.floor(Math.random() * 0x1000)
+    .toString(16)
+    .padStart(3, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random}-8${random}-`
+}
+
+function writeHex(bytes: Buffer, start: number, number: number): void {
+  let rest = number
+  for (let at = start + idNumberDigits - 1; rest > 0; at--) {
+    bytes[at] = hexDigits[rest & 15]!
+    rest >>>= 4
+  }
+}
+
+export function writeDecimal(bytes: Uint8Array, start: number, number: number): void {
+  let rest = number
+  for (let at = start + numberDigits - 1; rest > 0; at--) {
+    const next = (rest / 10) | 0
+    bytes[at] = 48 + rest - next * 10
+    rest = next
+  }
+}
+
+/** Longer than it need be, so that every message has the same length. */
+function writeFiveByteVarint(bytes: Buffer, start: number, number: number): void {
+  let rest = number
+  for (let index = 0; index < sequenceBytes; index++) {
+    bytes[start + index] = (rest & 0x7f) | (index < sequenceBytes - 1 ? 0x80 : 0)
+    rest = Math.floor(rest / 128)
+  }
+}

@@ -1,0 +1,187 @@
+// The load generator: grpc-js client streams that write ready messages, the same for the product and for its floor.
+//
+// Two ways to send. Without a rate each producer writes as fast as flow control lets it (a closed loop: it finds the
+// highest rate, and its latencies mean nothing). With a rate the times are fixed before the run (an open loop): a
+// generator that is late catches up at once, and `offered` beside `sent` tells whether it could.
+
+import { fromBinary } from '@bufbuild/protobuf'
+import * as grpc from '@grpc/grpc-js'
+import {
+  type ProduceResponse,
+  ProduceResponseSchema,
+  type PublishStreamResponse,
+  PublishStreamResponseSchema,
+} from '../src/gen/millrace/v1/ingest_pb.ts'
+import type { MessageFactory } from './messages.ts'
+
+export type StreamMethod = 'PublishStream' | 'Produce'
+
+export interface SendPlan {
+  readonly method: StreamMethod
+  /** How long to send. */
+  readonly seconds: number
+  /** Not more events than this. */
+  readonly maxEvents?: number
+  /** All producers together; left out, as fast as it goes. */
+  readonly eventsPerSecond?: number
+}
+
+/** In events. */
+export interface SendResult {
+  /** What was due by the clock; `sent` when there was no rate. */
+  readonly offered: number
+  readonly sent: number
+  readonly accepted: number
+  readonly dropped: number
+  readonly rejected: number
+  /** From the first write to the last answer. */
+  readonly seconds: number
+}
+
+type Call = grpc.ClientWritableStream<Buffer> | grpc.ClientDuplexStream<Buffer, ProduceResponse>
+
+const tickMs = 1
+const asIs = (bytes: Buffer): Buffer => bytes
+
+/** The producers' connections to one server, opened once and used for call after call. */
+export class Generator {
+  readonly #clients: grpc.Client[]
+  readonly #messages: MessageFactory
+
+  /** @param producers streams at a time, each on a connection of its own. */
+  constructor(address: string, producers: number, messages: MessageFactory) {
+    this.#messages = messages
+    this.#clients = Array.from({ length: producers }, () => {
+      const options = { 'grpc.use_local_subchannel_pool': 1, 'grpc.max_send_message_length': -1 }
+      return new grpc.Client(address, grpc.credentials.createInsecure(), options)
+    })
+  }
+
+  close(): void {
+    for (const client of this.#clients) client.close()
+  }
+
+  /** Sends for the time of the plan and resolves when every message has its answer. Rejects when a call fails. */
+  async send(plan: SendPlan): Promise<SendResult> {
+    const tally = { offered: 0, sent: 0, accepted: 0, dropped: 0, rejected: 0 }
+    const startMs = performance.now()
+    const endMs = startMs + plan.seconds * 1000
+    const { eventsPerMessage } = this.#messages
+    const maxEvents = plan.maxEvents ?? Number.POSITIVE_INFINITY
+    const dueEvents = (nowMs: number): number => {
+      if (plan.eventsPerSecond === undefined) return nowMs < endMs ? maxEvents : 0
+      return Math.min(((Math.min(nowMs, endMs) - startMs) / 1000) * plan.eventsPerSecond, maxEvents)
+    }
+    const isOver = (nowMs: number): boolean => nowMs >= endMs || tally.sent >= maxEvents
+    const streams = this.#clients.map((client) => openStream(client, plan.method, tally))
+
+    /** Writes what is due until the transport has enough; the call's `drain` comes here again. */
+    const pump = (stream: OpenStream): void => {
+      stream.blocked = false
+      for (;;) {
+        const nowMs = performance.now()
+        if (isOver(nowMs)) {
+          stream.end()
+          return
+        }
+        if (tally.sent + eventsPerMessage > dueEvents(nowMs)) return
+        tally.sent += eventsPerMessage
+        stream.events += eventsPerMessage
+        if (!stream.call.write(this.#messages.next())) {
+          stream.blocked = true
+          return
+        }
+      }
+    }
+    const pumpAll = (): void => {
+      for (const stream of streams) if (!stream.blocked || isOver(performance.now())) pump(stream)
+    }
+    for (const stream of streams) stream.call.on('drain', () => pump(stream))
+    const ticker = setInterval(pumpAll, tickMs)
+    try {
+      pumpAll()
+      await Promise.all(streams.map(({ answered }) => answered))
+    } finally {
+      clearInterval(ticker)
+    }
+    const offered = plan.eventsPerSecond === undefined ? tally.sent : Math.floor(dueEvents(endMs))
+    return { ...tally, offered, seconds: (performance.now() - startMs) / 1000 }
+  }
+}
+
+interface Tally {
+  accepted: number
+  dropped: number
+  rejected: number
+}
+
+interface OpenStream {
+  readonly call: Call
+  readonly answered: Promise<void>
+  /** Written to this stream. */
+  events: number
+  blocked: boolean
+  end(): void
+}
+
+function openStream(client: grpc.Client, method: StreamMethod, tally: Tally): OpenStream {
+  const answered = Promise.withResolvers<void>()
+  const call =
+    method === 'PublishStream'
+      ? publishStream(client, tally, answered)
+      : produce(client, tally, answered, () => stream.events)
+  let ended = false
+  const stream: OpenStream = {
+    call,
+    answered: answered.promise,
+    events: 0,
+    blocked: false,
+    end: () => {
+      if (!ended) call.end()
+      ended = true
+    },
+  }
+  return stream
+}
+
+function publishStream(client: grpc.Client, tally: Tally, answered: PromiseWithResolvers<void>): Call {
+  return client.makeClientStreamRequest(
+    '/millrace.v1.IngestService/PublishStream',
+    asIs,
+    (bytes: Buffer): PublishStreamResponse => fromBinary(PublishStreamResponseSchema, bytes),
+    (error, summary) => {
+      if (summary === undefined) {
+        answered.reject(error)
+        return
+      }
+      tally.accepted += Number(summary.accepted)
+      tally.dropped += Number(summary.dropped)
+      tally.rejected += Number(summary.rejected)
+      answered.resolve()
+    },
+  )
+}
+
+/** Produce tells what was refused; all the rest up to `acked_through` is accepted. */
+function produce(client: grpc.Client, tally: Tally, answered: PromiseWithResolvers<void>, events: () => number): Call {
+  let refused = 0
+  const call = client.makeBidiStreamRequest(
+    '/millrace.v1.IngestService/Produce',
+    asIs,
+    (bytes: Buffer): ProduceResponse => {
+      return fromBinary(ProduceResponseSchema, bytes)
+    },
+  )
+  call.on('data', ({ rejections, dropped }: ProduceResponse) => {
+    tally.rejected += rejections.length
+    tally.dropped += Number(dropped)
+    refused += rejections.length + Number(dropped)
+  })
+  call.on('error', answered.reject)
+  call.on('end', () => {
+    // The call ends well only when every message has been answered.
+    tally.accepted += events() - refused
+    answered.resolve()
+  })
+  return call
+}

@@ -1,0 +1,75 @@
+// The product as it is measured: a process of its own on a fresh data directory.
+
+import { connect } from '../src/client/connect.ts'
+import type { Status } from '../src/pipeline.ts'
+import { ServerProcess } from '../test/support/server-process.ts'
+import { nodeArguments } from './program.ts'
+
+/** Takes events, with room for all of them, and lands none. */
+export const ingestOnly = {
+  MILLRACE_ROLES: 'ingest',
+  MILLRACE_MAX_WAITING_EVENTS: '1000000000',
+  MILLRACE_MAX_WAITING_BYTES: String(2 ** 40),
+}
+
+/** Lands what is in the log and takes nothing. */
+export const workerOnly = { MILLRACE_ROLES: 'worker' }
+
+export interface Service {
+  readonly address: string
+  readonly pid: number
+  readonly startedInSeconds: number
+  readonly rssBytes: number
+  status(): Promise<Status>
+  /** Value of one of its counters now, all series together. */
+  counter(name: string): Promise<number>
+  stop(): Promise<void>
+  /** kill -9 */
+  crash(): Promise<void>
+}
+
+export async function startService(dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<Service> {
+  const server = new ServerProcess(dataDir, {
+    env: { MILLRACE_LOG_LEVEL: 'warn', ...env },
+    nodeArguments: [...nodeArguments, ...profileArguments()],
+    readyWithinMs: 60_000,
+  })
+  // A block that fails must not leave its server behind.
+  process.once('exit', () => {
+    if (server.running) server.kill()
+  })
+  const startMs = performance.now()
+  await server.start()
+  const startedInSeconds = (performance.now() - startMs) / 1000
+  const client = connect({ addresses: [server.grpc] })
+  return {
+    address: server.grpc,
+    pid: server.pid,
+    startedInSeconds,
+    get rssBytes() {
+      return server.rssBytes
+    },
+    status: () => client.status(),
+    counter: async (name) => sumOfSeries(await (await fetch(`http://${server.http}/metrics`)).text(), name),
+    stop: async () => {
+      client.close()
+      const { code, signal } = await server.stop(60_000)
+      if (code !== 0) throw new Error(`the server ended with ${code ?? signal}:\n${server.stderr}`)
+    },
+    crash: () => {
+      client.close()
+      return server.crash()
+    },
+  }
+}
+
+/** `BENCH_PROFILE_DIR=<directory>` writes a CPU profile of each of the server's threads there. */
+function profileArguments(): string[] {
+  const directory = process.env.BENCH_PROFILE_DIR
+  return directory === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${directory}`]
+}
+
+function sumOfSeries(exposition: string, name: string): number {
+  const pattern = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'gm')
+  return [...exposition.matchAll(pattern)].reduce((sum, [, value]) => sum + Number(value), 0)
+}

@@ -1,0 +1,74 @@
+// How long and how often everything runs.
+
+export interface Sizes {
+  /** How often each block runs. */
+  readonly rounds: number
+  /** Thrown away at the start of each process. */
+  readonly warmSeconds: number
+  readonly blockSeconds: number
+  /** What one process does in memory settles sooner. */
+  readonly inMemorySeconds: number
+  readonly backlogEvents: number
+  readonly logBytes: number
+  /** To find the landing rate, and again to warm up under the load. */
+  readonly overloadWarmSeconds: number
+  readonly overloadSeconds: number
+  readonly maxWaitingEvents: number
+  readonly overloadRounds: number
+}
+
+const mebibyte = 1024 * 1024
+
+export const sizesByName = {
+  /** Shows that everything runs; its figures mean nothing. */
+  tiny: {
+    rounds: 1,
+    warmSeconds: 0.1,
+    blockSeconds: 0.2,
+    inMemorySeconds: 0.1,
+    backlogEvents: 30_000,
+    logBytes: mebibyte,
+    overloadWarmSeconds: 0.5,
+    overloadSeconds: 0.5,
+    maxWaitingEvents: 2000,
+    overloadRounds: 1,
+  },
+  quick: {
+    rounds: 2,
+    warmSeconds: 0.8,
+    blockSeconds: 2,
+    inMemorySeconds: 0.5,
+    backlogEvents: 400_000,
+    logBytes: 512 * mebibyte,
+    overloadWarmSeconds: 2,
+    overloadSeconds: 10,
+    maxWaitingEvents: 100_000,
+    overloadRounds: 1,
+  },
+  usual: {
+    rounds: 4,
+    warmSeconds: 5,
+    blockSeconds: 10,
+    inMemorySeconds: 2,
+    backlogEvents: 2_000_000,
+    logBytes: 1024 * mebibyte,
+    overloadWarmSeconds: 5,
+    overloadSeconds: 60,
+    maxWaitingEvents: 1_000_000,
+    overloadRounds: 1,
+  },
+  full: {
+    rounds: 8,
+    warmSeconds: 5,
+    blockSeconds: 15,
+    inMemorySeconds: 2,
+    backlogEvents: 5_000_000,
+    logBytes: 1024 * mebibyte,
+    overloadWarmSeconds: 5,
+    overloadSeconds: 60,
+    maxWaitingEvents: 1_000_000,
+    overloadRounds: 2,
+  },
+} as const satisfies Record<string, Sizes>
+
+export type SizeName = keyof typeof sizesByName

@@ -1,0 +1,50 @@
+// W9: landing alone. The batches are ready in the log; then a server starts that lands them and takes nothing new.
+
+import { runBlock } from '../block.ts'
+import { fillLog } from '../fill-log.ts'
+import { storedNumbersProblems } from '../gate.ts'
+import { LandedRows } from '../landed-rows.ts'
+import { expectedRows } from '../messages.ts'
+import { cpuSecondsOf } from '../process-usage.ts'
+import { startService, workerOnly } from '../service.ts'
+import { withTempDirectory } from '../temp-directory.ts'
+
+export interface LandingOptions {
+  readonly events: number
+  readonly eventsPerMessage: number
+  readonly payloadBytes: number
+  /** Every so many events one comes twice; 0: none does. */
+  readonly duplicateEvery: number
+}
+
+/** The first rows warm the process up and do not count. */
+const warmUpShare = 0.25
+
+await runBlock(({ events: wanted, eventsPerMessage, payloadBytes, duplicateEvery }: LandingOptions) =>
+  withTempDirectory(async (directory) => {
+    const filled = await fillLog(directory, wanted, { eventsPerMessage, payloadBytes, duplicateEvery })
+    await filled.service.stop()
+    const expected = expectedRows(filled.events, duplicateEvery)
+
+    const service = await startService(directory, workerOnly)
+    const landed = new LandedRows(directory)
+    const firstRows = await landed.reach(expected.rows * warmUpShare)
+    const cpuBefore = cpuSecondsOf(service.pid)
+    const startMs = performance.now()
+    await landed.reach(expected.rows)
+    const seconds = (performance.now() - startMs) / 1000
+    const serviceCpuSeconds = cpuSecondsOf(service.pid) - cpuBefore
+    landed.close()
+    const landings = await service.counter('millrace_landing_duration_seconds_count')
+    await service.stop()
+
+    const details = {
+      landings,
+      rowsPerLanding: Math.round(expected.rows / landings),
+      duplicates: filled.events - expected.rows,
+      startedInSeconds: service.startedInSeconds,
+    }
+    const problems = storedNumbersProblems(directory, expected)
+    return { events: expected.rows - firstRows, seconds, serviceCpuSeconds, durability: 'disk', problems, details }
+  }),
+)

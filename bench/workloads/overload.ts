@@ -1,0 +1,107 @@
+// W8: ten times more is offered than can land, under each overflow policy, then the load ends and the backlog drains.
+//
+// Landing would keep up with anything that one generator can offer, so it is made slow: few events per transaction. Its
+// rate is measured while the backlog is full; then so many times that rate is offered, first to warm up, then to measure.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { runBlock } from '../block.ts'
+import { storedRowsProblems } from '../gate.ts'
+import { LandedRows } from '../landed-rows.ts'
+import { MessageFactory, type MessageShape } from '../messages.ts'
+import { cpuSecondsOf } from '../process-usage.ts'
+import { RssWatch } from '../rss-watch.ts'
+import { Generator } from '../send-messages.ts'
+import { type Service, startService } from '../service.ts'
+import { withTempDirectory } from '../temp-directory.ts'
+
+export interface OverloadOptions {
+  readonly policy: 'reject' | 'wait' | 'drop'
+  readonly eventsPerMessage: number
+  readonly payloadBytes: number
+  readonly warmSeconds: number
+  readonly seconds: number
+  /** How many times the landing rate is offered. */
+  readonly factor: number
+  /** The server's limit of what may wait. */
+  readonly maxWaitingEvents: number
+}
+
+const producers = 4
+const landingMaxEvents = 100
+const mebibyte = 1024 * 1024
+
+/** Asks until nothing waits any more, and answers with the ledger of the topic. */
+async function drained(service: Service) {
+  for (;;) {
+    const { ledger } = await service.status()
+    const row = ledger.find(({ topic }) => topic === 'events')
+    if (row?.waiting === 0) return row
+    await sleep(100)
+  }
+}
+
+await runBlock((options: OverloadOptions) =>
+  withTempDirectory(async (directory) => {
+    const { policy, eventsPerMessage, payloadBytes, warmSeconds, factor } = options
+    const service = await startService(directory, {
+      MILLRACE_LANDING_MAX_EVENTS: String(landingMaxEvents),
+      MILLRACE_MAX_WAITING_EVENTS: String(options.maxWaitingEvents),
+    })
+    const landed = new LandedRows(directory)
+    const watch = new RssWatch(service.pid)
+    const method = 'PublishStream'
+    const shape: MessageShape = { eventsPerMessage, payloadBytes }
+
+    const fill = new MessageFactory({ ...shape, overflow: 'wait' })
+    const filler = new Generator(service.address, producers, fill)
+    const calibration = await filler.send({ method, seconds: warmSeconds })
+    const eventsPerSecond = (factor * landed.count) / calibration.seconds
+    filler.close()
+
+    const messages = new MessageFactory({ ...shape, overflow: policy, startAfter: fill.events })
+    const generator = new Generator(service.address, producers, messages)
+    const warmUp = await generator.send({ method, seconds: warmSeconds, eventsPerSecond })
+    const warm = watch.take()
+    const landedBefore = landed.count
+    const cpuBefore = cpuSecondsOf(service.pid)
+    const load = await generator.send({ method, seconds: options.seconds, eventsPerSecond })
+    const serviceCpuSeconds = cpuSecondsOf(service.pid) - cpuBefore
+    const landedMeanwhile = landed.count - landedBefore
+    const hot = watch.take()
+    generator.close()
+
+    const drainStartMs = performance.now()
+    const ledger = await drained(service)
+    const secondsUntilSteady = (performance.now() - drainStartMs) / 1000
+    landed.close()
+    watch.close()
+    await service.stop()
+
+    const accepted = calibration.accepted + warmUp.accepted + load.accepted
+    const problems = storedRowsProblems(directory, accepted)
+    const { waiting, landed: settled, dead, balanced } = ledger
+    if (ledger.accepted !== accepted || settled !== accepted || dead !== 0 || balanced !== true) {
+      const terms = `accepted ${ledger.accepted} = waiting ${waiting} + landed ${settled} + dead ${dead}`
+      problems.push(`the ledger says ${terms}, balanced ${balanced}; the producers were told ${accepted}`)
+    }
+    return {
+      events: load.accepted,
+      seconds: load.seconds,
+      serviceCpuSeconds,
+      durability: 'disk',
+      problems,
+      details: {
+        offered: load.offered,
+        sent: load.sent,
+        rejected: load.rejected,
+        dropped: load.dropped,
+        offeredPerLanded: load.offered / landedMeanwhile,
+        landedPerSecond: Math.round(landedMeanwhile / load.seconds),
+        rssWarmMiB: Math.round(warm.highestBytes / mebibyte),
+        rssHighestMiB: Math.round(hot.highestBytes / mebibyte),
+        rssGrowthMiB: Math.round((hot.highestBytes - warm.lastBytes) / mebibyte),
+        secondsUntilSteady,
+      },
+    }
+  }),
+)
