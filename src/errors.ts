@@ -48,7 +48,10 @@ export class MillraceError extends Error {
   readonly retryAfterMs: number | undefined
 
   constructor(code: ErrorCode, message: string, options: MillraceErrorOptions = {}) {
+    const { stackTraceLimit } = Error
+    if (isRefusalForRoom(code)) Error.stackTraceLimit = 0
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    Error.stackTraceLimit = stackTraceLimit
     this.code = code
     this.field = options.field
     this.retryAfterMs = options.retryAfterMs
@@ -58,6 +61,14 @@ export class MillraceError extends Error {
   get retryable(): boolean {
     return errorCodes[this.code].retryable
   }
+}
+
+/**
+ * These are made for every message while there is no room, and kept by what waits. V8 keeps the arguments of every frame
+ * of a stack that nobody has read yet: with a stack each refusal would keep the events of those before it in memory.
+ */
+function isRefusalForRoom(code: ErrorCode): boolean {
+  return code === 'backlogged' || code === 'disk_full'
 }
 
 /** Makes a MillraceError of anything thrown: foreign errors become `internal`, aborts `cancelled`. */
