@@ -33,6 +33,8 @@ if (files.length === 0) {
 // Everything that the tests make is in here, and every process that they start knows this path.
 const temporary = mkdtempSync(join(tmpdir(), 'millrace-tests-'))
 process.env.TMPDIR = temporary
+// A hundred files and their servers compile the same modules: once is enough (0.4 s instead of 0.7 s for a small file).
+process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules', '.cache', 'millrace')
 // The settings of whoever runs the tests are not theirs.
 for (const name of Object.keys(process.env).filter((each) => each.startsWith('MILLRACE_'))) delete process.env[name]
 process.once('SIGINT', () => abandon(130))
@@ -53,7 +55,13 @@ async function runAll(): Promise<number> {
 
   await runFiles(files.filter(isControl), total, 1)
   if (total.fail + total.cancelled > 0) faults.push('a negative control was not found: this run is void')
-  else await runFiles(inOrder(files.filter((file) => !isControl(file))), total, filesAtOnce)
+  else {
+    const others = files.filter((file) => !isControl(file))
+    await Promise.all([
+      runFiles(inOrder(others.filter((file) => !waits(file))), total, filesAtOnce),
+      runFiles(others.filter(waits), total, 1),
+    ])
+  }
 
   faults.push(...(await cleanUp(endingGraceMs)))
   for (const [name, count] of Object.entries(total)) console.log(`ℹ ${name} ${count}`)
@@ -64,6 +72,11 @@ async function runAll(): Promise<number> {
 
 function isControl(file: string): boolean {
   return /^test\/faults\/negative-controls[^/]*\.test\.ts$/.test(file)
+}
+
+/** Those that mostly wait for a time-out of the product: they run beside the others, for they take no core. */
+function waits(file: string): boolean {
+  return file.endsWith('.waits.test.ts')
 }
 
 /** Quick ones first, so that a simple mistake shows soon. */

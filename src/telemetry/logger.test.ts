@@ -52,11 +52,11 @@ test('lines below the level are not written', () => {
 test('an error is written with its code, its field and what lies beneath', () => {
   const { logger, lines } = capture()
   const cause = new Error('SQLITE_FULL')
-  logger.error({ error: new MillraceError('disk_full', 'no room', { field: 'data_dir', cause }) }, 'append failed')
+  logger.error({ error: new MillraceError('unavailable', 'no disk', { field: 'data_dir', cause }) }, 'append failed')
   const [{ error }] = lines()
   assert.deepEqual(
     [error.type, error.code, error.field, error.message],
-    ['MillraceError', 'disk_full', 'data_dir', 'no room'],
+    ['MillraceError', 'unavailable', 'data_dir', 'no disk'],
   )
   assert.equal(error.cause.message, 'SQLITE_FULL')
   assert.match(error.stack, /logger\.test\.ts/)

@@ -34,7 +34,7 @@ import {
 
 const pageBytes = 8192
 /** Twenty flipped bits in each part of the file; parts that are looked at in two ways share them. */
-const samples = 20
+const samples = 12
 const half = samples / 2
 
 /** A refusal that says which file, what was expected and found, and what to do. */

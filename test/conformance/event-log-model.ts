@@ -328,7 +328,7 @@ export function eventLogModelTest(harness: EventLogHarness): void {
           await under.destroy()
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     )
   })
 }

@@ -5,12 +5,9 @@ import { cleanup } from '../support/cleanup.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
-import { RawGrpcClient } from '../support/grpc-client.ts'
-import { request } from '../support/http-client.ts'
 import { eventInput } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
-import { rawConnection } from '../support/raw-http2.ts'
-import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { startServer } from '../support/server-process.ts'
 import { countRows, queryStore } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 
@@ -75,63 +72,4 @@ test('a slow and distant client is served as well as it can be', async (t) => {
   const publisher = client.publisher({ maxMessageEvents: 100 })
   for (const event of orders(2000)) if (!publisher.add(eventInput(event))) await publisher.ready()
   assert.equal((await publisher.close()).accepted, 2000)
-})
-
-/** How many connections the server itself believes to have. */
-async function openConnections(server: ServerProcess, transport: string): Promise<number> {
-  const { text } = await request(server.http, '/metrics')
-  return Number(new RegExp(`^millrace_open_connections\\{transport="${transport}"\\} (\\d+)$`, 'm').exec(text)?.[1])
-}
-
-test('faults N1 and S5: clients that vanish without a word, or never say one, are let go', async (t) => {
-  const server = await startServer(t)
-  const proxy = await startFaultProxy(t, () => server.grpc)
-  const httpProxy = await startFaultProxy(t, () => server.http)
-  const clients = Array.from({ length: 4 }, () => new RawGrpcClient(proxy.address))
-  cleanup(t, () => {
-    for (const client of clients) client.close()
-  })
-  const [unary, streaming, bidi, idle] = clients as [RawGrpcClient, RawGrpcClient, RawGrpcClient, RawGrpcClient]
-  await unary.publish({ events: [order(1)] })
-  await idle.publish({ events: [order(2)] })
-  const stream = streaming.publishStream()
-  await stream.send({ events: [order(3)] })
-  const produce = bidi.produce()
-  await produce.send({ producerId: 'p', sequence: 1, events: [order(4)] })
-  await eventually(() => assert.equal(produce.responses.length, 1))
-  // Half a request over HTTP, and NDJSON that stops in the middle.
-
-  const half = await rawConnection(t, httpProxy.address)
-  half.socket.write('POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Le')
-  const ndjson = await rawConnection(t, httpProxy.address)
-  ndjson.socket.write(
-    'POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"type":"a"}\n{"t\r\n',
-  )
-  // And those that never say anything.
-  const silent = [
-    ...(await Promise.all(Array.from({ length: 50 }, () => rawConnection(t, server.grpc)))),
-    ...(await Promise.all(Array.from({ length: 50 }, () => rawConnection(t, server.http)))),
-  ]
-  assert.equal(await openConnections(server, 'grpc'), 54)
-  for (const direction of [proxy.up, proxy.down, httpProxy.up, httpProxy.down]) direction.blocked = true
-  const blockedAt = performance.now()
-  void unary.publish({ events: [order(5)] }, { deadlineMs: 1000 }).catch(() => {})
-
-  await eventually(() => assert.ok(silent.every(({ isClosed }) => isClosed)), {
-    withinMs: 15_000,
-    everyMs: 200,
-    what: 'closing the silent ones',
-  })
-  t.diagnostic(`silent connections closed after ${Math.round(performance.now() - blockedAt)} ms`)
-  await eventually(async () => assert.equal(await openConnections(server, 'grpc'), 0), {
-    withinMs: 35_000 - (performance.now() - blockedAt),
-    everyMs: 250,
-    what: 'closing the connections of vanished gRPC clients',
-  })
-  t.diagnostic(`vanished gRPC clients let go after ${Math.round(performance.now() - blockedAt)} ms`)
-  await eventually(async () => assert.ok((await openConnections(server, 'http')) <= 2), {
-    withinMs: 10_000,
-    what: 'closing the half requests of HTTP',
-  })
-  assert.ok(server.running)
 })

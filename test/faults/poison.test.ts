@@ -4,9 +4,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { assertSound, compare } from '../support/checker.ts'
 import { order } from '../support/events.ts'
-import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getStatus, request } from '../support/http-client.ts'
+import { request } from '../support/http-client.ts'
 import { Journal } from '../support/journal.ts'
 import { readDeadLetters } from '../support/log-file.ts'
 import { startServer } from '../support/server-process.ts'
@@ -50,25 +49,4 @@ test('fault P1: three poison rows among 1,000 become three dead letters, and 997
   for (const { message } of letters) assert.match(message, /this table takes no poison/)
   const dead = letters.map(({ event }) => ({ source: event?.source ?? '', id: event?.id ?? '' }))
   assertSound(t, compare({ journal, rows: readRows(server.dataDir), dead, ledger }))
-})
-
-test('fault P11: a table that is gone stops landing with an alarm and kills no event', async (t) => {
-  const server = await startServer(t)
-  const grpc = grpcClient(t, server)
-  await grpc.publish({ events: [order(1)] })
-  await drained(server)
-  const database = new DatabaseSync(join(server.dataDir, 'store.db'), { timeout: 5000 })
-  database.exec('ALTER TABLE events RENAME TO events_elsewhere')
-  await grpc.publish({ events: [order(2), order(3)] })
-  const paused = async (): Promise<string | null | undefined> => {
-    const { topics } = await getStatus(server.http)
-    return topics.find(({ name }) => name === 'events')?.groups[0]?.paused
-  }
-  await eventually(async () => assert.equal(typeof (await paused()), 'string'))
-  assert.equal((await grpc.publish({ events: [order(4)] })).accepted, 1n, 'ingest goes on')
-  database.exec('ALTER TABLE events_elsewhere RENAME TO events')
-  database.close()
-  const [line] = await drained(server, 20_000)
-  assert.deepEqual([line?.landed, line?.dead], [4, 0])
-  assert.equal(await paused(), null)
 })

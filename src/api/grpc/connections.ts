@@ -22,7 +22,7 @@ import { PingAllowance } from './ping-allowance.ts'
  * connection gets. (At 50 ms and 100 events in a message: 3.8k events/s with 64 KB, 38k with 1 MiB a stream, 108k with
  * 4 MiB.) They are also what an unread connection can hold in memory, so where there are many each gets less.
  */
-const maxConnectionWindowBytes = 8 * 1024 * 1024
+const maxConnectionWindowBytes = 12 * 1024 * 1024
 const minConnectionWindowBytes = 1024 * 1024
 const windowBudgetBytes = 256 * 1024 * 1024
 
