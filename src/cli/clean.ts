@@ -13,7 +13,7 @@ import { exitCodes } from './exit-codes.ts'
 /** Databases with what SQLite keeps beside them, what a repair leaves, the mark of the log, and who has the directory. */
 const ours = [
   /^(?:log|store)\.db(?:-wal|-shm|-journal)?$/,
-  /^log\.(?:damaged-\d+|repairing|scratch)\.db(?:-wal|-shm|-journal)?$/,
+  /^log\.(?:damaged-\d+|refused|repairing|scratch)\.db(?:-wal|-shm|-journal)?$/,
   /^log\.mark$/,
   /^(?:holder\.json|addresses\.json(?:\.new)?)$/,
 ]

@@ -125,7 +125,9 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
     for (const [what, harm] of harms) {
       const copy = copyDirectory(s, base.crashed)
       harm(wal(copy))
+      const found = existsSync(wal(copy)) ? readFileSync(wal(copy)) : Buffer.alloc(0)
       assert.equal(await check(copy, wholeAfterCrash, what), 'refused', what)
+      if (found.length > 0) assert.deepEqual(readFileSync(join(copy, 'log.refused.db-wal')), found, what)
     }
   })
 

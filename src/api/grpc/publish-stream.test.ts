@@ -127,7 +127,7 @@ async function writeUntilStalled(
     })
   }
   for (let writer = 0; writer < 4; writer++) write()
-  await eventually(() => taken > 9 * 1024 * 1024)
+  await eventually(() => taken > 8 * 1024 * 1024)
   return settled(() => taken)
 }
 

@@ -3,10 +3,10 @@
 //
 // Not its job: what the rows say (load-log.ts).
 
-import { existsSync } from 'node:fs'
+import { constants, copyFileSync, existsSync, rmSync, statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
-import { openDatabase } from '../../lib/sqlite/open-database.ts'
+import { openDatabase, truncateWal } from '../../lib/sqlite/open-database.ts'
 import { Books } from './books.ts'
 import { LogDamage } from './log-damage.ts'
 import type { LogFiles } from './log-files.ts'
@@ -31,7 +31,8 @@ export interface OpenLogDatabase {
 
 /**
  * Opens the log's database exclusively; nothing else in the directory is touched before that. Throws a SqliteFailure:
- * `locked` when somebody else has it, `damaged` (a LogDamage where more is known) when it is not to be trusted.
+ * `locked` when somebody else has it, `damaged` (a LogDamage where more is known) when it is not to be trusted: the WAL
+ * that was found is kept then, as `refusedWal`.
  */
 export function openLogDatabase(files: LogFiles): OpenLogDatabase | NewerFormat {
   const hadMark = existsSync(files.mark)
@@ -46,10 +47,25 @@ export function openLogDatabase(files: LogFiles): OpenLogDatabase | NewerFormat 
     const log = books.log.load()[0]
     if (log === undefined) throw new LogDamage(files.database, 'one row in the table log', 'none')
     compareWithMark(log, files)
+    truncateWal(database)
     return { database, books, log }
   } catch (thrown) {
+    const failure = namedDamage(thrown, files.database)
+    if (failure instanceof LogDamage) keepRefusedWal(files)
     database.close()
-    throw namedDamage(thrown, files.database)
+    throw failure
+  }
+}
+
+/** Closing moves what SQLite can read of the WAL into the file and removes the rest, which is what a refusal is about. */
+function keepRefusedWal(files: LogFiles): void {
+  const wal = `${files.database}-wal`
+  if ((statSync(wal, { throwIfNoEntry: false })?.size ?? 0) === 0 || existsSync(files.refusedWal)) return
+  try {
+    copyFileSync(wal, files.refusedWal, constants.COPYFILE_FICLONE)
+  } catch {
+    // There is no room for it. What counts is why the log was refused; half a copy would only mislead.
+    rmSync(files.refusedWal, { force: true })
   }
 }
 

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 export interface LogFiles {
   readonly database: string
   readonly mark: string
+  /** A copy of the WAL with which the log was first refused. Remains until somebody removes it. */
+  readonly refusedWal: string
   /** Who has the data directory: {pid, since}. */
   readonly holder: string
 }
@@ -12,6 +14,7 @@ export interface LogFiles {
 export function logFiles(dataDir: string): LogFiles {
   return {
     database: join(dataDir, 'log.db'),
+    refusedWal: join(dataDir, 'log.refused.db-wal'),
     mark: join(dataDir, 'log.mark'),
     holder: join(dataDir, 'holder.json'),
   }

@@ -31,7 +31,8 @@ export interface OpenedDatabase {
 
 /**
  * Opens the database in WAL mode with `synchronous=FULL`, no automatic checkpoint, and `auto_vacuum=INCREMENTAL`.
- * Flushes what a killed process left in the WAL by a full checkpoint, before anything is read or acknowledged.
+ * Leaves the WAL as it is: a caller that trusts what it finds flushes what a killed process left there with `truncateWal`,
+ * before anything is acknowledged.
  * Throws a SqliteFailure: `locked` when another owner has it, `damaged` when the file is cut, foreign, or missing beside
  * its WAL, `full` and `io` as they come. Nothing stays open then.
  */
@@ -102,7 +103,6 @@ function prepareConnection(database: DatabaseSync, exclusive: boolean): void {
     // The lock comes with the first access, not with the pragma.
     database.exec('BEGIN IMMEDIATE; COMMIT')
   }
-  truncateWal(database)
 }
 
 /**

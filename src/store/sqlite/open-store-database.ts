@@ -2,7 +2,7 @@
 
 import type { DatabaseSync } from 'node:sqlite'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import { openDatabase } from '../../lib/sqlite/open-database.ts'
+import { openDatabase, truncateWal } from '../../lib/sqlite/open-database.ts'
 import { migrate, parseMigrations } from './migrate.ts'
 import { readMigrationFiles } from './sql-file.ts'
 
@@ -26,6 +26,7 @@ export function openStoreDatabase(path: string, mayCreate: boolean, now: () => n
   const { database } = openDatabase({ path, exclusive: false, busyTimeoutMs, mayCreate, pageBytes })
   try {
     refuseForeign(database, path)
+    truncateWal(database)
     migrate(database, parseMigrations(readMigrationFiles()), path, now)
     database.exec(`PRAGMA cache_size = -${cacheKibibytes}`)
     return database
