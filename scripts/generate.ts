@@ -1,21 +1,40 @@
-// Makes src/gen from proto/; with --check only says whether it is as it should be. Needs no network.
+// Makes src/gen from proto/, and the .wasm beside each .wat; with --check only says whether they are as they should be.
+// Needs no network.
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import wabt from 'wabt'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const generated = 'src/gen'
 
 try {
   buf('lint')
-  if (process.argv.includes('--check')) checkGenerated()
+  const isCheck = process.argv.includes('--check')
+  if (isCheck) checkGenerated()
   else buf('generate')
+  await assembleAll(isCheck)
 } catch (error) {
   console.error((error as Error).message)
   process.exitCode = 1
+}
+
+/** Assembles every WebAssembly text (https://webassembly.github.io/spec/core/text/) of the sources. */
+async function assembleAll(isCheck: boolean): Promise<void> {
+  const { parseWat } = await wabt()
+  for (const file of globSync('src/**/*.wat', { cwd: root })) {
+    const source = join(root, file)
+    const target = source.replace(/wat$/, 'wasm')
+    const assembled = parseWat(file, readFileSync(source, 'utf8'))
+    const { buffer } = assembled.toBinary({})
+    assembled.destroy()
+    if (!isCheck) writeFileSync(target, buffer)
+    else if (!readFileSync(target).equals(buffer))
+      throw new Error(`${target} is not what ${file} says; run: npm run generate`)
+  }
 }
 
 function checkGenerated(): void {

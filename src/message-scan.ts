@@ -11,7 +11,7 @@ import type { ErrorCode } from './errors.ts'
 import { MillraceError } from './errors.ts'
 import { isJsonContentType, limits } from './event.ts'
 import { crc32c } from './lib/crc32c.ts'
-import { checkJson, describeJsonFault } from './lib/json-check.ts'
+import { describeJsonFault, JsonText } from './lib/json/json-text.ts'
 import { bytesType, FieldWalker } from './lib/protobuf-walk.ts'
 import { sameBytes, textFault } from './lib/utf8.ts'
 import { EventFields, readTimestamp, textOf } from './record-batch.ts'
@@ -62,6 +62,9 @@ export class MessageScanner {
   contiguous = true
   refusals: Refusal[] = []
 
+  readonly #json = new JsonText()
+  /** Whether `#json` has this message: most messages have JSON, but none needs to. */
+  #jsonIsLoaded = false
   readonly #walker = new FieldWalker()
   readonly #innerWalker = new FieldWalker()
   readonly #fields = new EventFields()
@@ -79,6 +82,7 @@ export class MessageScanner {
       )
     }
     this.message = message
+    this.#jsonIsLoaded = false
     this.count = 0
     this.keyed = false
     this.idsLacking = false
@@ -222,7 +226,9 @@ export class MessageScanner {
   #dataFault(): string | null {
     const fields = this.#fields
     if (fields.dataStart === fields.dataEnd || !this.#dataIsJson()) return null
-    const result = checkJson(this.message, fields.dataStart, fields.dataEnd)
+    if (!this.#jsonIsLoaded) this.#json.load(this.message)
+    this.#jsonIsLoaded = true
+    const result = this.#json.check(fields.dataStart, fields.dataEnd)
     return result === 0 ? null : `data ${describeJsonFault(result, fields.dataStart)}`
   }
 

@@ -6,7 +6,7 @@ import { LineSplitter } from '../api/http/line-splitter.ts'
 import { PlainEventReader } from '../api/http/plain-event.ts'
 import type { EventInput } from '../client/event-input.ts'
 import { MillraceError } from '../errors.ts'
-import { skipJsonSpace } from '../lib/json-check.ts'
+import { JsonText, skipJsonSpace } from '../lib/json/json-text.ts'
 import type { EventSource } from './event-source.ts'
 
 /** As over HTTP: a line that is longer is no event. */
@@ -19,7 +19,8 @@ export class EventLines implements EventSource {
   readonly #maxEvents: number
   readonly #splitter = new LineSplitter(maxLineBytes)
   readonly #reader = new PlainEventReader()
-  readonly #members = new JsonMembers()
+  readonly #text = new JsonText()
+  readonly #members = new JsonMembers(this.#text)
   /** Lines of the last chunk, the next one last; null stands for one that was too long. */
   #lines: { readonly number: number; readonly bytes: Buffer | null }[] = []
   #lineCount = 0
@@ -75,7 +76,8 @@ export class EventLines implements EventSource {
     const end = bytes.length
     const start = skipJsonSpace(bytes, 0, end)
     if (bytes[start] !== openObject) throw lineError(lineNumber, 'is no JSON object')
-    const members = this.#members.reset(bytes, start, end)
+    this.#text.load(bytes)
+    const members = this.#members.reset(start, end)
     const event = this.#reader.read(members)
     if (members.brokenAt >= 0) throw lineError(lineNumber, `is not valid JSON (at byte ${members.brokenAt})`)
     if (event === null) throw lineError(lineNumber, this.#reader.fault)

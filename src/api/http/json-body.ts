@@ -4,7 +4,7 @@
 
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event.ts'
-import { describeJsonFault, scanJsonValue, skipJsonSpace } from '../../lib/json-check.ts'
+import { describeJsonFault, JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import type { EventDrafts } from './event-drafts.ts'
 import type { EventReader } from './event-reader.ts'
 import { isSyntaxFault, JsonMembers, skipJsonValue } from './json-members.ts'
@@ -14,12 +14,15 @@ const openArray = 0x5b
 const closeArray = 0x5d
 const openObject = 0x7b
 
+/** Each body is read at one go, so that they can share it. */
+const text = new JsonText()
+
 /** What a body may hold: an event, a list of events, or either. */
 export type JsonBodyShape = 'one' | 'many' | 'any'
 
 /** Reads every event of the body. Throws `invalid_event` when the body is not JSON or has another shape. */
 export function readJsonBody(body: Uint8Array, shape: JsonBodyShape, reader: EventReader, drafts: EventDrafts): void {
-  const members = new JsonMembers()
+  const members = new JsonMembers(text.load(body))
   let at = skipJsonSpace(body, 0, body.length)
   const first = body[at]
   if (first === openObject && shape !== 'many') {
@@ -67,7 +70,7 @@ function readOne(
     drafts.refuse(place, '', 'an event must be a JSON object')
     return endOfValue(body, start)
   }
-  const event = reader.read(members.reset(body, start, body.length))
+  const event = reader.read(members.reset(start, body.length))
   if (members.brokenAt >= 0) throw notJson(members.brokenAt)
   if (event === null) drafts.refuse(place, reader.id, reader.fault)
   else drafts.add(place, event)
@@ -75,7 +78,7 @@ function readOne(
 }
 
 function endOfValue(body: Uint8Array, start: number): number {
-  const end = scanJsonValue(body, start, body.length)
+  const end = text.endOfValue(start, body.length)
   if (end >= 0) return end
   const skipped = isSyntaxFault(describeJsonFault(end, 0)) ? -1 : skipJsonValue(body, start, body.length)
   if (skipped < 0) throw notJson(start)
@@ -91,7 +94,7 @@ function wrongShape(body: Uint8Array, shape: JsonBodyShape): MillraceError {
   if (body.length === 0) return fail('is empty')
   if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
     return fail('begins with a byte order mark: leave it out')
-  if (scanJsonValue(body, 0, body.length) < 0) return notJson(skipJsonSpace(body, 0, body.length))
+  if (text.endOfValue(0, body.length) < 0) return notJson(skipJsonSpace(body, 0, body.length))
   if (shape === 'one')
     return fail('must be one JSON object; a batch has content-type application/cloudevents-batch+json')
   if (shape === 'many') return fail('must be a JSON array of events')

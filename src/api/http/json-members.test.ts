@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { JsonText } from '../../lib/json/json-text.ts'
 import { JsonMembers, skipJsonValue } from './json-members.ts'
 
 interface Member {
@@ -11,7 +12,7 @@ interface Member {
 
 function walk(text: string): { members: Member[]; end: number; brokenAt: number } {
   const bytes = Buffer.from(text)
-  const cursor = new JsonMembers().reset(bytes, 0, bytes.length)
+  const cursor = new JsonMembers(new JsonText().load(bytes)).reset(0, bytes.length)
   const members: Member[] = []
   while (cursor.next()) {
     const { name, fault } = cursor

@@ -4,7 +4,7 @@
 // condemns the whole body, from a value that only its own event must pay for (too deep, a NUL escape).
 // Not its job: what the members mean (plain-event.ts, cloud-event-json.ts).
 
-import { describeJsonFault, scanJsonValue, scanString, skipJsonSpace } from '../../lib/json-check.ts'
+import { describeJsonFault, type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 
 const quote = 0x22
 const backslash = 0x5c
@@ -17,7 +17,7 @@ const closeObject = 0x7d
 
 /** A cursor over the members of an object; used again for object after object. */
 export class JsonMembers {
-  bytes: Uint8Array = new Uint8Array(0)
+  readonly text: JsonText
   name = ''
   valueStart = 0
   valueEnd = 0
@@ -32,9 +32,17 @@ export class JsonMembers {
   #limit = 0
   #isFirst = true
 
+  /** @param text must hold the same bytes until the last member. */
+  constructor(text: JsonText) {
+    this.text = text
+  }
+
+  get bytes(): Uint8Array {
+    return this.text.bytes
+  }
+
   /** Begins at the object whose brace stands at `start`. */
-  reset(bytes: Uint8Array, start: number, limit: number): this {
-    this.bytes = bytes
+  reset(start: number, limit: number): this {
     this.#at = start + 1
     this.#limit = limit
     this.#isFirst = true
@@ -57,7 +65,7 @@ export class JsonMembers {
     }
     this.#isFirst = false
     if (at >= limit || bytes[at] !== quote) return this.#break(at)
-    let nameEnd = scanString(bytes, at, limit)
+    let nameEnd = this.text.endOfValue(at, limit)
     // A name with a NUL escape or half a surrogate pair is JSON all the same; no key is called so.
     if (nameEnd < 0 && !isSyntaxFault(describeJsonFault(nameEnd, at))) nameEnd = closingQuote(bytes, at + 1, limit) + 1
     if (nameEnd <= 0) return this.#break(at)
@@ -70,7 +78,7 @@ export class JsonMembers {
   #value(start: number): boolean {
     this.valueStart = start
     this.fault = ''
-    this.valueEnd = scanJsonValue(this.bytes, start, this.#limit)
+    this.valueEnd = this.text.endOfValue(start, this.#limit)
     if (this.valueEnd < 0) {
       this.fault = describeJsonFault(this.valueEnd, start)
       this.valueEnd = isSyntaxFault(this.fault) ? -1 : skipJsonValue(this.bytes, start, this.#limit)

@@ -7,7 +7,7 @@
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import { limits } from '../../event.ts'
 import type { Durability } from '../../event-log/event-log.ts'
-import { skipJsonSpace } from '../../lib/json-check.ts'
+import { JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline.ts'
 import type { BodyChunks } from './body-chunks.ts'
 import { type Draft, EventDrafts, verdictOnDraft } from './event-drafts.ts'
@@ -19,6 +19,9 @@ const maxLineBytes = 2 * 1024 * 1024
 const maxUnansweredMessages = 8
 const maxListedRejections = 1000
 const openObject = 0x7b
+
+/** Each line is read at one go, so that all bodies can share it. */
+const text = new JsonText()
 
 type Publish = (message: Uint8Array) => Promise<PublishVerdict>
 
@@ -57,7 +60,7 @@ class LinePublisher {
   readonly #publish: Publish
   readonly #onFailure: () => void
   readonly #drafts = new EventDrafts()
-  readonly #members = new JsonMembers()
+  readonly #members = new JsonMembers(text)
   readonly #reader = new PlainEventReader()
   #line = 0
 
@@ -130,7 +133,8 @@ class LinePublisher {
       this.#drafts.refuse(place, '', `line ${place} must be one JSON object${whereBroken}`)
       return
     }
-    const event = this.#reader.read(this.#members.reset(line, start, line.length))
+    text.load(line)
+    const event = this.#reader.read(this.#members.reset(start, line.length))
     const { brokenAt, end } = this.#members
     const restAt = brokenAt >= 0 ? brokenAt : skipJsonSpace(line, end, line.length)
     if (restAt < line.length || brokenAt >= 0) {

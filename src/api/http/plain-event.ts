@@ -41,7 +41,6 @@ export class PlainEventReader implements EventReader {
   #dataStart = -1
   #dataEnd = -1
   #decodedData: Buffer | undefined
-  readonly #attributeMembers = new JsonMembers()
 
   read(members: JsonMembers): EventParts | null {
     this.#reset()
@@ -134,7 +133,7 @@ export class PlainEventReader implements EventReader {
       return
     }
     const attributes = new Map<string, string>()
-    const entries = this.#attributeMembers.reset(bytes, valueStart, valueEnd)
+    const entries = new JsonMembers(members.text).reset(valueStart, valueEnd)
     while (entries.next()) {
       const field = `attributes.${entries.name}`
       if (attributes.has(entries.name)) this.fault = `${field} is given twice`

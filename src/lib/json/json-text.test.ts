@@ -2,12 +2,22 @@ import assert from 'node:assert/strict'
 import { isUtf8 } from 'node:buffer'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { checkJson, describeJsonFault, scanJsonValue } from './json-check.ts'
+import { describeJsonFault, JsonText } from './json-text.ts'
 
+const json = new JsonText()
+const checkJson = (bytes: Uint8Array) => json.load(bytes).check(0, bytes.length)
 const encode = (text: string) => new TextEncoder().encode(text)
+const parses = (text: string) => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
 const check = (text: string) => {
   const bytes = encode(text)
-  const result = checkJson(bytes, 0, bytes.length)
+  const result = checkJson(bytes)
   return result === 0 ? 'valid' : describeJsonFault(result, 0)
 }
 
@@ -30,14 +40,8 @@ test('it agrees with JSON.parse on texts with one byte changed', () => {
       const bytes = encode(seed)
       bytes[place % bytes.length] = byte
       const text = new TextDecoder().decode(bytes)
-      let parses = true
-      try {
-        JSON.parse(text)
-      } catch {
-        parses = false
-      }
       fc.pre(!/\\u0000|\\ud[89a-f]/i.test(text))
-      assert.equal(check(text) === 'valid', parses, text)
+      assert.equal(check(text) === 'valid', parses(text), text)
     }),
     { numRuns: 3000 },
   )
@@ -67,7 +71,7 @@ test('64 levels pass, 65 do not, and brackets are matched by kind at every depth
 test('bytes that are not UTF-8 are named, in names and in strings', () => {
   for (const bad of [[0xc0, 0xa0], [0xed, 0xa0, 0x80], [0xff], [0xe2, 0x82]]) {
     const bytes = Uint8Array.from([0x22, ...bad, 0x22])
-    assert.match(describeJsonFault(checkJson(bytes, 0, bytes.length), 0), /UTF-8/)
+    assert.match(describeJsonFault(checkJson(bytes), 0), /UTF-8/)
   }
 })
 
@@ -78,7 +82,7 @@ test('inside strings exactly the sequences of bytes that are UTF-8 pass', () => 
         .map((byte) => (high ? byte | 0x80 : byte))
         .filter((byte) => byte >= 0x20 && byte !== 0x22 && byte !== 0x5c)
       const bytes = Uint8Array.from([0x22, ...inside, 0x22])
-      assert.equal(checkJson(bytes, 0, bytes.length) === 0, isUtf8(bytes))
+      assert.equal(checkJson(bytes) === 0, isUtf8(bytes))
     }),
     { numRuns: 20_000 },
   )
@@ -90,5 +94,31 @@ test('inside strings exactly the sequences of bytes that are UTF-8 pass', () => 
 
 test('a value inside other bytes ends where it ends', () => {
   const bytes = encode('xx {"a":[1]} ,rest')
-  assert.equal(scanJsonValue(bytes, 2, bytes.length), 12)
+  assert.equal(json.load(bytes).endOfValue(2, bytes.length), 12)
+})
+
+test('a string is read right wherever in it something stands that does not stand for itself', () => {
+  const pieces = ['"', '\\n', '\\u00e9', '\n', '\u00e9', '\u{1f600}', '\\x', '\\']
+  for (let length = 0; length <= 48; length++) {
+    for (let place = 0; place <= length; place++) {
+      for (const piece of pieces) {
+        const text = `"${'a'.repeat(place)}${piece}${'b'.repeat(length - place)}"`
+        assert.equal(check(text) === 'valid', parses(text), text)
+      }
+    }
+  }
+})
+
+test('nothing behind the end is read, though bytes of a longer text still lie there', () => {
+  const text = encode(`["${'x'.repeat(40)}",12]`)
+  for (let end = 0; end < text.length; end++) {
+    json.load(text)
+    assert.ok(json.check(0, end) < 0, `${end} bytes`)
+  }
+})
+
+test('texts up to the last byte of the memory pass, and larger ones after smaller ones', () => {
+  for (const length of [65_519, 65_520, 65_521, 65_536, 4 * 1024 * 1024, 3]) {
+    assert.equal(check(`"${'x'.repeat(length - 2)}"`), 'valid', `${length} bytes`)
+  }
 })
