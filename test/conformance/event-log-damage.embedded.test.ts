@@ -5,8 +5,8 @@ import { existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
+import { crc32 } from 'node:zlib'
 import { MillraceError } from '../../src/errors.ts'
-import { crc32c } from '../../src/lib/crc32c.ts'
 import { type SeededRandom, seededRandom } from '../support/random.ts'
 import {
   changeFile,
@@ -334,6 +334,6 @@ function markOf(appendNumber: number): Buffer {
   const bytes = Buffer.alloc(16)
   bytes.writeBigUInt64LE(BigInt(appendNumber), 0)
   bytes.writeUInt32LE(1, 8)
-  bytes.writeUInt32LE(crc32c(bytes, 0, 12), 12)
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 12)), 12)
   return bytes
 }

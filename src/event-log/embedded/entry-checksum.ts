@@ -1,6 +1,6 @@
-// The CRC-32C of an entry: over its fields and the CRC-32C of its bytes, so that no field of it can change unseen.
+// The CRC-32 of an entry: over its fields and the CRC-32 of its bytes, so that no field of it can change unseen.
 
-import { crc32c } from '../../lib/crc32c.ts'
+import { crc32 } from 'node:zlib'
 
 /** append number, stream, first offset, event count, start byte, received at, attempt, due at, origin offset. */
 export const checkedFields = 9
@@ -12,7 +12,7 @@ export class EntryChecksum {
   /** @param fields the fields in the order of `checkedFields`; -1 for the last three where an entry has none of them. */
   of(fields: ArrayLike<number>, bytes: Uint8Array): number {
     this.#numbers.set(fields)
-    this.#numbers[checkedFields] = crc32c(bytes)
-    return crc32c(this.#bytes)
+    this.#numbers[checkedFields] = crc32(bytes)
+    return crc32(this.#bytes)
   }
 }

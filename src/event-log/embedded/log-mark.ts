@@ -1,11 +1,11 @@
 // log.mark, the witness of how far the log was durable. SQLite takes a damaged or missing WAL for a shorter one without
 // a word; the mark then stands ahead of the log, and the log is refused.
 //
-// 16 bytes, little-endian: append number (8), epoch (4), CRC-32C of those 12 (4). Written in place after each COMMIT that
+// 16 bytes, little-endian: append number (8), epoch (4), CRC-32 of those 12 (4). Written in place after each COMMIT that
 // appended, and not flushed: after a power loss it may be behind the log, never ahead.
 
 import { closeSync, constants, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { crc32c } from '../../lib/crc32c.ts'
+import { crc32 } from 'node:zlib'
 
 const markBytes = 16
 
@@ -28,7 +28,7 @@ export function readLogMark(path: string): Mark | 'absent' | 'unwritten' | 'dama
     throw thrown
   }
   if (bytes.every((byte) => byte === 0) && (bytes.length === 0 || bytes.length === markBytes)) return 'unwritten'
-  if (bytes.length !== markBytes || bytes.readUInt32LE(12) !== crc32c(bytes, 0, 12)) return 'damaged'
+  if (bytes.length !== markBytes || bytes.readUInt32LE(12) !== crc32(bytes.subarray(0, 12))) return 'damaged'
   return { appendNumber: Number(bytes.readBigUInt64LE(0)), epoch: bytes.readUInt32LE(8) }
 }
 
@@ -44,7 +44,7 @@ export class LogMark {
   write({ appendNumber, epoch }: Mark): void {
     this.#bytes.writeBigUInt64LE(BigInt(appendNumber), 0)
     this.#bytes.writeUInt32LE(epoch, 8)
-    this.#bytes.writeUInt32LE(crc32c(this.#bytes, 0, 12), 12)
+    this.#bytes.writeUInt32LE(crc32(this.#bytes.subarray(0, 12)), 12)
     writeSync(this.#descriptor, this.#bytes, 0, markBytes, 0)
   }
 

@@ -3,8 +3,8 @@
 // Each row carries a CRC-32C of its values, because a database page has none: of 300 flipped bits in such rows 223
 // changed them without a word. Rows that could vanish unseen are counted in another row (`rangesAhead`, `groups` ...).
 
+import { crc32 } from 'node:zlib'
 import type { Lane } from '../../event.ts'
-import { crc32c } from '../../lib/crc32c.ts'
 
 /** The one row about the log as a whole. */
 export interface LogRow {
@@ -104,6 +104,6 @@ export type ColumnValue = number | string | Uint8Array
 /** The CRC-32C that a row of this table with these values carries. */
 export function rowChecksum(table: string, values: readonly ColumnValue[]): number {
   let text = table
-  for (const value of values) text += `\0${value instanceof Uint8Array ? crc32c(value) : value}`
-  return crc32c(Buffer.from(text))
+  for (const value of values) text += `\0${value instanceof Uint8Array ? crc32(value) : value}`
+  return crc32(Buffer.from(text))
 }

@@ -1,5 +1,5 @@
 -- The tables of log.db, format version 1 (user_version). All times of entries are microseconds since 1970.
--- Every `crc` is a CRC-32C: of an entry over its fields and bytes (entry-table.ts), of another row over its values
+-- Every `crc` is a CRC-32: of an entry over its fields and bytes (entry-table.ts), of another row over its values
 -- (log-rows.ts).
 
 -- One row about the log as a whole.
