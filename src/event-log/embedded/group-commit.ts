@@ -200,7 +200,9 @@ export class GroupCommit {
       () => {
         if (this.#failure !== null) return
         this.#underWay = null
-        this.schedule()
+        // What has come meanwhile goes to the thread before those who are answered now bring more: it would wait for that.
+        if (this.#appends.length > 0) this.#commitNext()
+        else this.schedule()
       },
       (thrown) => this.fail(thrown),
     )

@@ -72,8 +72,11 @@ class LogThread {
       return new Transferred<CommitReply>({ committed: false, bytes, trimmed: null }, [bytes])
     }
     const trimmed = this.#run(() => this.#transaction.run(request))
-    this.#run(() => this.#afterCommit(request))
-    return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes])
+    this.#run(() => this.#writeMark(request))
+    const writtenBytes = bytes.byteLength + bookBytesPerCommit
+    return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes], () =>
+      this.#run(() => this.#keepWalSmall(writtenBytes)),
+    )
   }
 
   readPage({ stream, from, to, maxBytes }: ReadPageRequest) {
@@ -121,20 +124,21 @@ class LogThread {
     return has
   }
 
-  /** The group is durable when this runs. An error here ends the log all the same: the next flush would hide it. */
-  #afterCommit(request: CommitRequest): void {
-    const { log } = request
+  #writeMark({ log }: CommitRequest): void {
     ignoreFull(() => {
       if (log !== null) this.#mark.write({ appendNumber: log.lastAppendNumber, epoch: log.epoch })
     })
-    const written = request.bytes.byteLength + bookBytesPerCommit
-    this.#bytesSinceTruncate += written
+  }
+
+  /** The group is durable when this runs. An error here ends the log all the same: the next flush would hide it. */
+  #keepWalSmall(writtenBytes: number): void {
+    this.#bytesSinceTruncate += writtenBytes
     ignoreFull(() => {
       if (this.#room.isTight && this.#bytesSinceTruncate > tightCheckpointBytes) {
         this.#bytesSinceTruncate = 0
         truncateWal(this.#database)
       } else {
-        this.#checkpointer.afterCommit(written)
+        this.#checkpointer.afterCommit(writtenBytes)
       }
     })
   }
