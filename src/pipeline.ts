@@ -27,6 +27,8 @@ export interface PublishOptions {
   /** Overflow `wait` only: how long, in milliseconds; after that as `reject`. Without it there is no bound. */
   readonly maxWaitMs?: number
   readonly signal?: AbortSignal
+  /** Called each time when events of the message begin to wait, so that the caller may read less ahead. */
+  readonly onWait?: () => void
 }
 
 /** An event that was not taken. It is not in the log and never will be. */

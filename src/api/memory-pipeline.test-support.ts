@@ -115,8 +115,9 @@ export class MemoryPipeline implements Pipeline {
   }
 
   async #waitForRoom(count: number, options: PublishOptions | undefined): Promise<void> {
-    const { signal, maxWaitMs } = options ?? {}
+    const { signal, maxWaitMs, onWait } = options ?? {}
     const until = maxWaitMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + maxWaitMs
+    if (this.events.length + count > this.maxEvents) onWait?.()
     while (this.events.length + count > this.maxEvents && performance.now() < until) {
       const ended = Promise.withResolvers<void>()
       const onAbort = () => ended.reject(new MillraceError('cancelled', 'the call was cancelled'))

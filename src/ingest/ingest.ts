@@ -186,7 +186,7 @@ export class Ingest {
     const maxWaitMs = message.overflow === 'wait' ? (options.maxWaitMs ?? Number.POSITIVE_INFINITY) : 0
     const { metrics } = this.#options
     try {
-      await gate.append(slice.batches, appendOptions, { maxWaitMs, signal: options.signal })
+      await gate.append(slice.batches, appendOptions, { maxWaitMs, signal: options.signal, onWait: options.onWait })
       topic.accepted[slice.laneIndex]!.add(slice.count)
       return 0
     } catch (error) {

@@ -20,6 +20,8 @@ export interface RoomWait {
   readonly maxWaitMs: number
   /** Ends the wait. */
   readonly signal: AbortSignal | undefined
+  /** Called when the wait begins. */
+  readonly onWait: (() => void) | undefined
 }
 
 interface WaitingSlice {
@@ -64,9 +66,10 @@ export class StreamGate {
   #enqueue(
     batches: readonly RecordBatch[],
     options: AppendOptions,
-    { maxWaitMs, signal }: RoomWait,
+    { maxWaitMs, signal, onWait }: RoomWait,
     refusal: MillraceError,
   ): Promise<Appended> {
+    onWait?.()
     return new Promise((resolve, reject) => {
       const finish = () => {
         clearTimeout(timer)
