@@ -53,7 +53,7 @@ async function runAll(): Promise<number> {
   const total: Tally = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 }
   const faults: string[] = []
 
-  await runFiles(files.filter(isControl), total, 1)
+  await runFiles(files.filter(isControl), total, filesAtOnce)
   if (total.fail + total.cancelled > 0) faults.push('a negative control was not found: this run is void')
   else {
     const others = files.filter((file) => !isControl(file))
