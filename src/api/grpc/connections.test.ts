@@ -70,11 +70,11 @@ test('both HTTP/2 windows are raised, each connection for itself', async (t) => 
   const windows: (number | undefined)[] = []
   session.on('remoteSettings', (settings) => windows.push(settings.initialWindowSize))
 
-  await eventually(() => windows.includes(6 * 1024 * 1024))
+  await eventually(() => windows.includes(12 * 1024 * 1024))
 
   await request(session, frame(good))
   const { remoteWindowSize = 0 } = session.state
-  assert.ok(remoteWindowSize > 11 * 1024 * 1024, `the connection's window is ${remoteWindowSize}`)
+  assert.ok(remoteWindowSize > 22 * 1024 * 1024, `the connection's window is ${remoteWindowSize}`)
 })
 
 test('a connection above the limit of its address, or of all, is closed at once and the others live', async (t) => {
