@@ -62,9 +62,7 @@ export class MessageScanner {
   contiguous = true
   refusals: Refusal[] = []
 
-  readonly #json = new JsonText()
-  /** Whether `#json` has this message: most messages have JSON, but none needs to. */
-  #jsonIsLoaded = false
+  readonly #text = new JsonText()
   readonly #walker = new FieldWalker()
   readonly #innerWalker = new FieldWalker()
   readonly #fields = new EventFields()
@@ -82,7 +80,7 @@ export class MessageScanner {
       )
     }
     this.message = message
-    this.#jsonIsLoaded = false
+    this.#text.load(message)
     this.count = 0
     this.keyed = false
     this.idsLacking = false
@@ -176,6 +174,7 @@ export class MessageScanner {
   #textFault(field: string, start: number, end: number, maxBytes: number): string | null {
     if (start === end) return null
     if (end - start > maxBytes) return `${field} has ${end - start} bytes; the limit is ${maxBytes}`
+    if (this.#text.isPlain(start, end)) return null
     switch (textFault(this.message, start, end)) {
       case null:
         return null
@@ -226,9 +225,7 @@ export class MessageScanner {
   #dataFault(): string | null {
     const fields = this.#fields
     if (fields.dataStart === fields.dataEnd || !this.#dataIsJson()) return null
-    if (!this.#jsonIsLoaded) this.#json.load(this.message)
-    this.#jsonIsLoaded = true
-    const result = this.#json.check(fields.dataStart, fields.dataEnd)
+    const result = this.#text.check(fields.dataStart, fields.dataEnd)
     return result === 0 ? null : `data ${describeJsonFault(result, fields.dataStart)}`
   }
 

@@ -323,6 +323,27 @@
         (br $close)))
     (unreachable))
 
+  ;; 1 when the bytes from `at` to `end` are ASCII and none of them is 0, else 0.
+  (func $plain (export "plain") (param $at i32) (param $end i32) (result i32)
+    (local $stops i32) (local $rest i32)
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+        ;; What is above 0x7f is below 1 as a signed byte.
+        (local.set $stops
+          (i8x16.bitmask (i8x16.lt_s (v128.load (local.get $at)) (i8x16.splat (i32.const 1)))))
+        (local.set $rest (i32.sub (local.get $end) (local.get $at)))
+        (if (i32.lt_u (local.get $rest) (i32.const 16))
+          (then ;; Only the first bytes of the block count.
+            (local.set $stops
+              (i32.and
+                (local.get $stops)
+                (i32.sub (i32.shl (i32.const 1) (local.get $rest)) (i32.const 1))))))
+        (if (local.get $stops) (then (return (i32.const 0))))
+        (local.set $at (i32.add (local.get $at) (i32.const 16)))
+        (br $next)))
+    (i32.const 1))
+
   ;; 0 when `at` to `end` is exactly one value with white space around it, else a fault.
   (func $check (export "check") (param $at i32) (param $end i32) (result i32)
     (local.set $at (call $value (local.get $at) (local.get $end)))

@@ -35,6 +35,7 @@ interface JsonScan {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number }
   value(at: number, end: number): number
   check(at: number, end: number): number
+  plain(at: number, end: number): number
 }
 
 const module = new WebAssembly.Module(readFileSync(new URL('json-scan.wasm', import.meta.url)))
@@ -75,6 +76,11 @@ export class JsonText {
   /** The end of the JSON value that begins at or after `start` (white space is skipped), or a fault below zero. */
   endOfValue(start: number, end: number): number {
     return this.#scan.value(start, end)
+  }
+
+  /** Whether the bytes from `start` to `end` are ASCII and none of them is 0: then every database takes them as text. */
+  isPlain(start: number, end: number): boolean {
+    return this.#scan.plain(start, end) === 1
   }
 }
 
