@@ -391,6 +391,17 @@ test('entries larger than the memory for recent ones are handed out whole, at on
   await eventLog.close()
 })
 
+test('what is stored while every group is far behind comes from the file, each event once and in order', async (t) => {
+  const options = { dataDir: directoryFor(t), diskReserveBytes: 0, now: Date.now, maxRecentBytes: 10_000 }
+  const eventLog = await openEmbeddedLog(options)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  const expected = Array.from({ length: 60 }, (_, round) => named(`round${round}-`, 50))
+  for (const ids of expected) await eventLog.append(stream(), [batchOf(ids)])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  assert.deepEqual(idsOf(await takeAll(consumer)), expected.flat())
+  await eventLog.close()
+})
+
 test('trimming gives room back: new entries use it, and a file that is mostly empty shrinks', async (t) => {
   const dataDir = directoryFor(t)
   const eventLog = await openWithTopic(dataDir)

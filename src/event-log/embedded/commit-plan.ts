@@ -63,7 +63,7 @@ export interface Appends {
 
 export class CommitPlan {
   readonly #state: LogState
-  readonly #entries = new EntryPlan()
+  readonly #entries: EntryPlan
   readonly #books = new BookPlan()
   readonly #producers: ProducerPlan
   readonly #settlements: Settlement[] = []
@@ -73,6 +73,7 @@ export class CommitPlan {
 
   constructor(state: LogState) {
     this.#state = state
+    this.#entries = new EntryPlan(state.recent.maxBytes)
     this.#producers = new ProducerPlan(state.producers)
   }
 
@@ -142,7 +143,7 @@ export class CommitPlan {
     const trim = this.#trim
     return {
       ...emptyRequest(),
-      ...this.#entries.pack(this.#state.lastAppendNumber + 1),
+      ...this.#entries.pack(this.#state.lastAppendNumber + 1, this.#state.packBuffer),
       ...this.#books.rows(
         this.#admitted(),
         this.#handOuts.flatMap(({ held }) => held),
@@ -191,6 +192,7 @@ export class CommitPlan {
     // Before anything is forgotten for lack of memory: the deliveries hold their bytes now.
     for (const handOut of this.#handOuts) this.#deliver(handOut)
     this.#entries.remember(this.#state.recent)
+    if (this.#handOuts.length === 0 && !this.#entries.isWanted) this.#state.packBuffer.giveBack(reply.bytes.buffer)
     this.#forgetSettled()
     for (const append of this.#entries.appends) append.accept(this.#state.epoch)
     for (const finished of [...this.#settlements, ...this.#giveBacks]) {

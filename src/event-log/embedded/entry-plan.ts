@@ -2,11 +2,12 @@
 // their bytes go to the thread and come back.
 //
 // The bytes are copied once, into one buffer that moves to the thread, and moves back when they are durable: from then on
-// the entries in memory and the deliveries are views of it.
+// the entries in memory and the deliveries are views of it. Where there are none, the buffer serves again.
 
 import { limits } from '../../event.ts'
 import type { RecordBatch } from '../../record-batch.ts'
 import type { DueCursor } from './cursor.ts'
+import type { PackBuffer } from './pack-buffer.ts'
 import type { PendingAppend } from './pending-append.ts'
 import type { RecentEntries } from './recent-entries.ts'
 import { type ComesAgain, StoredEntry } from './stored-entry.ts'
@@ -25,6 +26,12 @@ interface PlannedEntry {
 export class EntryPlan {
   #appends: PendingAppend[] = []
   #entries: PlannedEntry[] = []
+  readonly #maxRecentBytes: number
+
+  /** @param maxRecentBytes how many bytes of the newest entries stay in memory. */
+  constructor(maxRecentBytes: number) {
+    this.#maxRecentBytes = maxRecentBytes
+  }
 
   get appends(): readonly PendingAppend[] {
     return this.#appends
@@ -33,6 +40,11 @@ export class EntryPlan {
   /** How many entries. */
   get size(): number {
     return this.#entries.length
+  }
+
+  /** Whether some group may read any of the entries soon. */
+  get isWanted(): boolean {
+    return this.#entries.some(({ isWanted }) => isWanted)
   }
 
   /** How many bytes the appends have; what must come again is not counted. */
@@ -53,7 +65,7 @@ export class EntryPlan {
         plan.nextOffset += batch.count
         plan.nextByte += batch.bytes.length
       } else {
-        this.#add({ stream, own: null, isWanted: append.partition.topic.groups.size > 0 }, batch, null)
+        this.#add({ stream, own: null, isWanted: isWanted(append, this.#maxRecentBytes) }, batch, null)
       }
     }
   }
@@ -69,10 +81,9 @@ export class EntryPlan {
   }
 
   /** Everything as the thread needs it. */
-  pack(firstAppendNumber: number): { bytes: ArrayBuffer; entries: Float64Array } {
+  pack(firstAppendNumber: number, buffer: PackBuffer): { bytes: Uint8Array<ArrayBuffer>; entries: Float64Array } {
     const byteLength = this.#entries.reduce((sum, { entry }) => sum + entry.byteLength, 0)
-    // Not from Node's pool: it is transferred.
-    const bytes = Buffer.allocUnsafeSlow(byteLength)
+    const bytes = this.isWanted ? buffer.fresh(byteLength) : buffer.take(byteLength)
     const numbers = new Float64Array(this.#entries.length * entryFields)
     let at = 0
     let row = 0
@@ -94,7 +105,7 @@ export class EntryPlan {
         at += piece.length
       }
     }
-    return { bytes: bytes.buffer as ArrayBuffer, entries: numbers }
+    return { bytes, entries: numbers }
   }
 
   /** Takes the appends out again, and answers them. */
@@ -110,10 +121,10 @@ export class EntryPlan {
   }
 
   /** The entries are durable: the streams have grown, and the bytes can be handed out. */
-  committed(bytes: ArrayBuffer): void {
+  committed(bytes: Uint8Array): void {
     let at = 0
     for (const { entry } of this.#entries) {
-      entry.bytes = new Uint8Array(bytes, at, entry.byteLength)
+      entry.bytes = bytes.subarray(at, at + entry.byteLength)
       entry.pieces = null
       at += entry.byteLength
     }
@@ -145,6 +156,19 @@ export class EntryPlan {
     plan.nextByte += batch.bytes.length
     this.#entries.push({ ...place, entry })
   }
+}
+
+/**
+ * Whether some group is so near to the end of the stream that it may read a new entry before that is forgotten again. How
+ * many bytes lie between is reckoned from the events.
+ */
+function isWanted({ partition, stream }: PendingAppend, maxRecentBytes: number): boolean {
+  const bytesPerEvent = stream.nextByte / Math.max(1, stream.nextOffset)
+  for (const group of partition.topic.groups.values()) {
+    const { nextUnread } = group.partitions[partition.number]!.unread[stream.name.lane]
+    if ((stream.nextOffset - nextUnread) * bytesPerEvent <= maxRecentBytes) return true
+  }
+  return false
 }
 
 function canJoin(entry: StoredEntry, batch: RecordBatch): boolean {

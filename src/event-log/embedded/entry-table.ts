@@ -43,11 +43,11 @@ export class EntryTable {
   }
 
   /** Stores entries: their numbers as in CommitRequest, their bytes one behind the other. */
-  insert(entries: Float64Array, allBytes: ArrayBuffer): void {
+  insert(entries: Float64Array, allBytes: Uint8Array): void {
     let at = 0
     for (let row = 0; row < entries.length; row += entryFields) {
       const length = entries[row + 9]!
-      const bytes = new Uint8Array(allBytes, at, length)
+      const bytes = allBytes.subarray(at, at + length)
       at += length
       const attempt = entries[row + 6]!
       this.#insert.run(

@@ -305,7 +305,7 @@ export class GroupCommit {
   /** The reply, or null when the disk was found to be full in the middle of it: then nothing was written. */
   async #tryCommit(thread: LogThread, request: CommitRequest): Promise<CommitReply | null> {
     try {
-      return await thread.call('commit', request, [request.bytes])
+      return await thread.call('commit', request, [request.bytes.buffer])
     } catch (thrown) {
       if (thrown instanceof SqliteFailure && thrown.kind === 'full') return null
       throw thrown

@@ -7,6 +7,7 @@ import { DueCursor, UnreadCursor } from './cursor.ts'
 import { cursorKey, groupByCursor } from './cursor-rows.ts'
 import { forEachLane, type GroupPartition, GroupState, Ledger } from './group-state.ts'
 import type { CursorRow, GroupRow, LedgerRow, LogRow, StreamRow, TopicRow } from './log-rows.ts'
+import { PackBuffer } from './pack-buffer.ts'
 import { ProducerWindow } from './producer-window.ts'
 import { Producer, Producers } from './producers.ts'
 import { RecentEntries } from './recent-entries.ts'
@@ -52,6 +53,7 @@ export class LogState {
   readonly groups: GroupState[] = []
   readonly producers = new Producers()
   readonly recent: RecentEntries
+  readonly packBuffer = new PackBuffer()
   /** To be counted as lost with the next commit. */
   missing: MissingStretch[] = []
   lastAppendNumber: number

@@ -69,12 +69,12 @@ class LogThread {
   commit(request: CommitRequest): Transferred<CommitReply> {
     const { bytes, refusableBytes } = request
     if (refusableBytes > 0 && !this.#run(() => this.#hasRoom(refusableBytes))) {
-      return new Transferred<CommitReply>({ committed: false, bytes, trimmed: null }, [bytes])
+      return new Transferred<CommitReply>({ committed: false, bytes, trimmed: null }, [bytes.buffer])
     }
     const trimmed = this.#run(() => this.#transaction.run(request))
     this.#run(() => this.#writeMark(request))
     const writtenBytes = bytes.byteLength + bookBytesPerCommit
-    return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes], () =>
+    return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes.buffer], () =>
       this.#run(() => this.#keepWalSmall(writtenBytes)),
     )
   }

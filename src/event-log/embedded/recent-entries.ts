@@ -45,7 +45,7 @@ export class StreamTail {
 }
 
 export class RecentEntries {
-  readonly #maxBytes: number
+  readonly maxBytes: number
   #bytes = 0
   #count = 0
   /** One place for each entry, in the order in which they were stored. */
@@ -53,7 +53,7 @@ export class RecentEntries {
   #head = 0
 
   constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes
+    this.maxBytes = maxBytes
   }
 
   get bytes(): number {
@@ -65,7 +65,7 @@ export class RecentEntries {
     this.#queue.push(tail)
     this.#bytes += entry.byteLength
     this.#count++
-    while (this.#bytes > this.#maxBytes) this.#forgetOldest()
+    while (this.#bytes > this.maxBytes) this.#forgetOldest()
   }
 
   /** Forgets what lies below the offset. */

@@ -77,8 +77,8 @@ export interface TrimStepReply {
 
 /** One transaction. */
 export interface CommitRequest {
-  /** The bytes of the entries, one behind the other. Moves to the thread and back. */
-  readonly bytes: ArrayBuffer
+  /** The bytes of the entries, one behind the other. Their buffer moves to the thread and back. */
+  readonly bytes: Uint8Array<ArrayBuffer>
   readonly entries: EntryNumbers
   /** How many of the bytes are producers': what may be refused when the disk is full. */
   readonly refusableBytes: number
@@ -104,7 +104,7 @@ export interface CommitRequest {
 /** A transaction that does nothing. */
 export function emptyRequest(): CommitRequest {
   return {
-    bytes: new ArrayBuffer(0),
+    bytes: new Uint8Array(0),
     entries: new Float64Array(0),
     refusableBytes: 0,
     log: null,
@@ -127,7 +127,7 @@ export function emptyRequest(): CommitRequest {
 export interface CommitReply {
   /** False when there is no room for the producers' entries: nothing was written at all. */
   readonly committed: boolean
-  readonly bytes: ArrayBuffer
+  readonly bytes: Uint8Array<ArrayBuffer>
   readonly trimmed: TrimStepReply | null
 }
 
