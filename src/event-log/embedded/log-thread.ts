@@ -72,11 +72,8 @@ class LogThread {
       return new Transferred<CommitReply>({ committed: false, bytes, trimmed: null }, [bytes.buffer])
     }
     const trimmed = this.#run(() => this.#transaction.run(request))
-    this.#run(() => this.#writeMark(request))
-    const writtenBytes = bytes.byteLength + bookBytesPerCommit
-    return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes.buffer], () =>
-      this.#run(() => this.#keepWalSmall(writtenBytes)),
-    )
+    this.#run(() => this.#afterCommit(request))
+    return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes.buffer])
   }
 
   readPage({ stream, from, to, maxBytes }: ReadPageRequest) {
@@ -124,21 +121,20 @@ class LogThread {
     return has
   }
 
-  #writeMark({ log }: CommitRequest): void {
+  /** The group is durable when this runs. An error here ends the log all the same: the next flush would hide it. */
+  #afterCommit(request: CommitRequest): void {
+    const { log } = request
     ignoreFull(() => {
       if (log !== null) this.#mark.write({ appendNumber: log.lastAppendNumber, epoch: log.epoch })
     })
-  }
-
-  /** The group is durable when this runs. An error here ends the log all the same: the next flush would hide it. */
-  #keepWalSmall(writtenBytes: number): void {
-    this.#bytesSinceTruncate += writtenBytes
+    const written = request.bytes.byteLength + bookBytesPerCommit
+    this.#bytesSinceTruncate += written
     ignoreFull(() => {
       if (this.#room.isTight && this.#bytesSinceTruncate > tightCheckpointBytes) {
         this.#bytesSinceTruncate = 0
         truncateWal(this.#database)
       } else {
-        this.#checkpointer.afterCommit(writtenBytes)
+        this.#checkpointer.afterCommit(written)
       }
     })
   }

@@ -86,15 +86,16 @@ export class DatabaseThread<M extends Methods> {
 
   #settle(response: Response): void {
     const waiting = this.#waiting.get(response.id)
+    if (waiting === undefined) return
     this.#waiting.delete(response.id)
     if (this.#waiting.size === 0) this.#worker.unref()
     if ('value' in response) {
-      waiting?.resolve(response.value as never)
+      waiting.resolve(response.value as never)
       return
     }
     const failure = new SqliteFailure(response.kind, response.message, response.errcode)
     if (isFinal(failure)) this.#fail(failure)
-    waiting?.reject(failure)
+    waiting.reject(failure)
   }
 
   #fail(failure: SqliteFailure): void {
@@ -114,16 +115,10 @@ export class DatabaseThread<M extends Methods> {
 export class Transferred<T> {
   readonly value: T
   readonly transfer: readonly Transferable[]
-  readonly afterwards: () => void
 
-  /**
-   * @param afterwards what the thread does once the answer is on its way. When that ends the database (see FlushLatch), the
-   *   main thread is told; nobody hears of any other failure.
-   */
-  constructor(value: T, transfer: readonly Transferable[], afterwards: () => void = () => {}) {
+  constructor(value: T, transfer: readonly Transferable[]) {
     this.value = value
     this.transfer = transfer
-    this.afterwards = afterwards
   }
 }
 
@@ -151,12 +146,8 @@ export function serve<D>(start: (data: D) => Methods): void {
     try {
       if (startFailure !== null) throw startFailure
       const result = methods?.[method]?.(argument as never)
-      if (result instanceof Transferred) {
-        port.postMessage({ id, value: result.value }, result.transfer)
-        result.afterwards()
-      } else {
-        port.postMessage({ id, value: result })
-      }
+      if (result instanceof Transferred) port.postMessage({ id, value: result.value }, result.transfer)
+      else port.postMessage({ id, value: result })
     } catch (thrown) {
       const { kind, message, errcode } = toSqliteFailure(thrown)
       port.postMessage({ id, kind, message, errcode } satisfies Response)

@@ -7,7 +7,7 @@ import { MillraceError } from '../../errors.ts'
 import { Checkpointer } from '../../lib/sqlite/checkpointer.ts'
 import { serve, Transferred } from '../../lib/sqlite/database-thread.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import { FlushLatch } from '../../lib/sqlite/flush-latch.ts'
+import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { LandedCounts } from '../event-store.ts'
 import { EventLander } from './land-events.ts'
@@ -86,10 +86,13 @@ class StoreThread {
       this.#checkRoom(writtenBytes)
       return lander.land(message)
     })
-    return new Transferred({ counts, buffer: message.buffer }, [message.buffer], () => {
-      // A checkpoint that finds no room is tried again after a later commit.
+    try {
       this.#latch.run(() => checkpointer.afterCommit(writtenBytes))
-    })
+    } catch (thrown) {
+      // The rows are committed. A checkpoint that found no room is tried again after a later commit.
+      if (isFinal(thrown as SqliteFailure)) throw thrown
+    }
+    return new Transferred({ counts, buffer: message.buffer }, [message.buffer])
   }
 
   list(request: PageRequest): PageAnswer {
