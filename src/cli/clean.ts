@@ -14,28 +14,35 @@ import { exitCodes } from './exit-codes.ts'
 const ours = [
   /^(?:log|store)\.db(?:-wal|-shm|-journal)?$/,
   /^log\.(?:damaged-\d+|refused|repairing|scratch)\.db(?:-wal|-shm|-journal)?$/,
+  /^log\.(?:damaged-\d+\.refused-wal|refused\.db-wal\.part)$/,
   /^log\.mark$/,
   /^(?:holder\.json|addresses\.json(?:\.new)?)$/,
 ]
 
 export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
   const { dataDir } = loadConfig(configInput)
-  const files = existsSync(dataDir) ? readdirSync(dataDir).filter((name) => ours.some((each) => each.test(name))) : []
+  let files = filesIn(dataDir)
   if (files.length > 0) {
     const isTold = options.yes === true
     if (!isTold) refuseWithoutTerminal()
     refuseWhileInUse(dataDir)
+    // Looking whether it is in use may have tidied up after a killed server, or kept the WAL of a damaged log.
+    files = filesIn(dataDir)
     if (!isTold && !(await isConfirmed(dataDir, files))) {
       terminal.note('nothing was removed')
       return exitCodes.failed
     }
   }
-  // Looking whether it is in use may have tidied up after a killed server.
   for (const name of files) rmSync(join(dataDir, name), { force: true })
   if (terminal.json) terminal.printJson({ data_dir: dataDir, removed: files })
   else if (files.length === 0) terminal.print(`There is nothing of Millrace in ${dataDir}.`)
   else terminal.print(`Removed ${files.join(', ')} from ${dataDir}.`)
   return exitCodes.done
+}
+
+function filesIn(dataDir: string): string[] {
+  if (!existsSync(dataDir)) return []
+  return readdirSync(dataDir).filter((name) => ours.some((each) => each.test(name)))
 }
 
 function refuseWithoutTerminal(): void {

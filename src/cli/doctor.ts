@@ -122,6 +122,13 @@ function repairJson(repair: LogRepair): object {
   }
 }
 
+function describeLoss(events: number, entries: number | null): string {
+  if (entries === null)
+    return 'how much is not known, for neither the books nor log.mark could be read: look at the old file'
+  const atTheEnd = `, and ${formatCount(entries)} entries at the end, how many events is not known`
+  return `${formatCount(events)} events${entries === 0 ? '' : atTheEnd}`
+}
+
 function describeRepair({
   entries,
   events,
@@ -134,7 +141,7 @@ function describeRepair({
   return [
     `The log was repaired; epoch ${epoch} begins.`,
     `  kept: ${formatCount(events)} events in ${formatCount(entries)} entries, ${formatCount(damagedEntries)} of them damaged`,
-    `  lost: ${formatCount(lostEvents)} events${lostEntries === 0 ? '' : `, and ${formatCount(lostEntries)} entries at the end, how many events is not known`}`,
+    `  lost: ${describeLoss(lostEvents, lostEntries)}`,
     `  old file: ${keptAs ?? 'there was none'}`,
   ].join('\n')
 }

@@ -26,7 +26,7 @@ export interface OpenEventLogOptions {
 
 /**
  * Opens the log.
- * Errors: `failed_precondition` (the data directory is in use, or of a newer version), `corrupt` (damaged), `disk_full`,
+ * Errors: `failed_precondition` (the data directory is in use, or of another version), `corrupt` (damaged), `disk_full`,
  * `unavailable` (it cannot be read or written). The message says what to do.
  */
 export function openEventLog(config: EventLogConfig, options: OpenEventLogOptions): Promise<EventLog> {
@@ -45,7 +45,7 @@ export function openEventLog(config: EventLogConfig, options: OpenEventLogOption
 
 /**
  * Looks a log over that nobody has open: what keeps it from starting, and what is in it. Reads every entry.
- * Errors: `failed_precondition` for a log of a newer version.
+ * Errors: `failed_precondition` for a log of another version.
  */
 export function inspectEventLog({ dataDir }: Pick<EventLogConfig, 'dataDir'>): LogInspection {
   return inspectLog(dataDir)
@@ -54,7 +54,7 @@ export function inspectEventLog({ dataDir }: Pick<EventLogConfig, 'dataDir'>): L
 /**
  * Copies what can be read of a damaged log into a new file and keeps the old one. Answers null when there is nothing to
  * repair.
- * Errors: `failed_precondition` when the log is in use, or of a newer version; `disk_full` when the copy finds no room.
+ * Errors: `failed_precondition` when the log is in use, or of another version; `disk_full` when the copy finds no room.
  */
 export function repairEventLog({ dataDir }: Pick<EventLogConfig, 'dataDir'>): LogRepair | null {
   return repairLog(dataDir)

@@ -104,7 +104,7 @@ test('the embedded log can be looked over and mended', async (t) => {
       /append number \d+.*\d+ as the last.*doctor --repair/,
     )
     const { repair, read } = await repairAndRead(dataDir)
-    assert.ok(repair.lostEntries > 0 && repair.entries > 0 && repair.events > 0)
+    assert.ok(repair.lostEntries! > 0 && repair.entries > 0 && repair.events > 0)
     assert.equal(repair.epoch, 2)
     assert.ok(read.events.size > 0 && read.events.size < wholeAfterCrash.events.size)
     assert.ok(repair.keptAs !== null && statSync(repair.keptAs).size >= oldBytes.length)
@@ -189,7 +189,7 @@ test('the embedded log can be looked over and mended', async (t) => {
       harm(join(dataDir, 'log.db'))
       const repair = repairEventLog({ dataDir })
       assert.equal(repair?.entries, 0, what)
-      assert.ok(repair!.lostEntries > 30, what)
+      assert.ok(repair!.lostEntries! > 30, what)
       assert.equal(repair!.keptAs !== null, what !== 'missing', what)
       const eventLog = await openEmbedded(dataDir)
       await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
@@ -218,18 +218,44 @@ test('the embedded log can be looked over and mended', async (t) => {
     assert.deepEqual(readdirSync(dataDir).sort(), ['log.damaged-1.db', 'log.db', 'log.mark'])
   })
 
-  await t.test('a log of a newer version is refused with both versions, and not touched', async (s) => {
+  await t.test('where neither the books nor the mark can be read, the loss is unknown and not 0', async (s) => {
     const dataDir = copyDirectory(s, base.closed)
-    const database = new DatabaseSync(join(dataDir, 'log.db'))
-    database.exec('PRAGMA user_version = 7')
-    database.close()
-    const before = hashes(dataDir)
-    const isNewer = (error: unknown) => isCode('failed_precondition')(error) && /version 7.*up to 1/.test(String(error))
-    await assert.rejects(openEmbedded(dataDir), isNewer)
-    assert.throws(() => inspectEventLog({ dataDir }), isNewer)
-    assert.throws(() => repairEventLog({ dataDir }), isNewer)
-    assert.deepEqual(hashes(dataDir), before)
+    makeForeignDatabase(join(dataDir, 'log.db'))
+    writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
+    assert.equal(repairEventLog({ dataDir })?.lostEntries, null)
   })
+
+  await t.test('a repair puts the WAL with which the log was refused beside the old database', async (s) => {
+    const dataDir = copyDirectory(s, base.crashed)
+    truncateSync(join(dataDir, 'log.db-wal'), 3 * pageBytes)
+    const wal = readFileSync(join(dataDir, 'log.db-wal'))
+    await assert.rejects(openEmbedded(dataDir), isCode('corrupt'))
+    repairEventLog({ dataDir })
+    assert.deepEqual(readFileSync(join(dataDir, 'log.damaged-1.refused-wal')), wal)
+    assert.ok(!existsSync(join(dataDir, 'log.refused.db-wal')))
+  })
+
+  for (const [age, version] of [
+    ['newer', 7],
+    ['older', 1],
+  ] as const) {
+    await t.test(
+      `a log of ${age === 'newer' ? 'a newer' : 'an older'} version is refused with both, and not touched`,
+      async (s) => {
+        const dataDir = copyDirectory(s, base.closed)
+        const database = new DatabaseSync(join(dataDir, 'log.db'))
+        database.exec(`PRAGMA user_version = ${version}`)
+        database.close()
+        const before = hashes(dataDir)
+        const pattern = new RegExp(`version ${version}; .* reads 2\\. Start the ${age} version`)
+        const isOther = (error: unknown) => isCode('failed_precondition')(error) && pattern.test(String(error))
+        await assert.rejects(openEmbedded(dataDir), isOther)
+        assert.throws(() => inspectEventLog({ dataDir }), isOther)
+        assert.throws(() => repairEventLog({ dataDir }), isOther)
+        assert.deepEqual(hashes(dataDir), before)
+      },
+    )
+  }
 })
 
 /** Changes one number in a row of a table as a flipped bit would: its checksum does not fit any more. */

@@ -11,7 +11,7 @@ import { EntryTable } from './entry-table.ts'
 import { loadLog } from './load-log.ts'
 import { LogDamage } from './log-damage.ts'
 import { namedDamage, type OpenLogDatabase, openLogDatabase } from './log-database.ts'
-import { newerFormatError } from './log-failure.ts'
+import { otherFormatError } from './log-failure.ts'
 import { type LogFiles, logFiles } from './log-files.ts'
 import type { LogSnapshot } from './thread-protocol.ts'
 
@@ -47,13 +47,13 @@ const startFix = 'start the server: damaged entries become dead letters, missing
 /** Problems that SQLite's own check names at most. */
 const maxProblems = 10
 
-/** Errors: `failed_precondition` for a log of a newer version. */
+/** Errors: `failed_precondition` for a log of another version. */
 export function inspectLog(dataDir: string): LogInspection {
   const files = logFiles(dataDir)
   if (!isThere(files)) return { inUseBy: null, findings: [], counts: null }
   try {
     const opened = openLogDatabase(files)
-    if ('newerFormat' in opened) throw newerFormatError(opened.newerFormat, dataDir)
+    if ('otherFormat' in opened) throw otherFormatError(opened.otherFormat, dataDir)
     try {
       return new Inspection(opened, files).run()
     } finally {

@@ -3,7 +3,17 @@
 //
 // Not its job: what the rows say (load-log.ts).
 
-import { constants, copyFileSync, existsSync, rmSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
 import { openDatabase, truncateWal } from '../../lib/sqlite/open-database.ts'
@@ -18,9 +28,9 @@ import { sqlFile } from './sql-file.ts'
 /** SQLITE_ERROR, here: a table or column that is not there. https://www.sqlite.org/rescode.html#error */
 const sqliteError = 1
 
-/** A log of a newer version was found. Nothing in it was touched, and it is closed. */
-export interface NewerFormat {
-  readonly newerFormat: number
+/** A log of another version was found. Nothing in it was touched, and it is closed. */
+export interface OtherFormat {
+  readonly otherFormat: number
 }
 
 export interface OpenLogDatabase {
@@ -34,14 +44,14 @@ export interface OpenLogDatabase {
  * `locked` when somebody else has it, `damaged` (a LogDamage where more is known) when it is not to be trusted: the WAL
  * that was found is kept then, as `refusedWal`.
  */
-export function openLogDatabase(files: LogFiles): OpenLogDatabase | NewerFormat {
+export function openLogDatabase(files: LogFiles): OpenLogDatabase | OtherFormat {
   const hadMark = existsSync(files.mark)
   const database = openFile(files.database, !hadMark)
   try {
-    const newerFormat = identify(database, files, hadMark)
-    if (newerFormat !== null) {
+    const otherFormat = identify(database, files, hadMark)
+    if (otherFormat !== null) {
       database.close()
-      return { newerFormat }
+      return { otherFormat }
     }
     const books = new Books(database, files.database)
     const log = books.log.load()[0]
@@ -57,15 +67,23 @@ export function openLogDatabase(files: LogFiles): OpenLogDatabase | NewerFormat 
   }
 }
 
-/** Closing moves what SQLite can read of the WAL into the file and removes the rest, which is what a refusal is about. */
+/**
+ * Closing moves what SQLite can read of the WAL into the file and removes the rest, which is what a refusal is about. The
+ * first copy stays until a repair puts it beside the old database.
+ */
 function keepRefusedWal(files: LogFiles): void {
   const wal = `${files.database}-wal`
-  if ((statSync(wal, { throwIfNoEntry: false })?.size ?? 0) === 0 || existsSync(files.refusedWal)) return
+  const part = `${files.refusedWal}.part`
   try {
-    copyFileSync(wal, files.refusedWal, constants.COPYFILE_FICLONE)
+    if ((statSync(wal, { throwIfNoEntry: false })?.size ?? 0) === 0 || existsSync(files.refusedWal)) return
+    copyFileSync(wal, part, constants.COPYFILE_FICLONE)
+    const descriptor = openSync(part, 'r')
+    fsyncSync(descriptor)
+    closeSync(descriptor)
+    renameSync(part, files.refusedWal)
   } catch {
-    // There is no room for it. What counts is why the log was refused; half a copy would only mislead.
-    rmSync(files.refusedWal, { force: true })
+    // There is no room for it, say. What counts is why the log was refused; half a copy would only mislead.
+    rmSync(part, { force: true })
   }
 }
 
@@ -86,7 +104,7 @@ export function createLogSchema(database: DatabaseSync, path: string, first: Log
   database.exec('COMMIT')
 }
 
-/** Answers the format of a newer log, or null when all is well; throws when the file is no log of ours. */
+/** Answers the format of another version's log, or null when all is well; throws when the file is no log of ours. */
 function identify(database: DatabaseSync, files: LogFiles, hadMark: boolean): number | null {
   const applicationId = pragma(database, 'application_id')
   const version = pragma(database, 'user_version')
@@ -103,11 +121,10 @@ function identify(database: DatabaseSync, files: LogFiles, hadMark: boolean): nu
       `another database (application id ${applicationId})`,
     )
   }
-  if (version > logFormatVersion) return version
-  if (version !== logFormatVersion) {
+  if (version < 1) {
     throw new LogDamage(files.database, `format version ${logFormatVersion}`, `format version ${version}`)
   }
-  return null
+  return version === logFormatVersion ? null : version
 }
 
 /** Refuses a log that ends before its mark: a WAL that was cut or damaged, or an old copy that was put back. */

@@ -34,12 +34,12 @@ export function openingError(failure: SqliteFailure, dataDir: string, holder: st
   }
 }
 
-/** The error of a log that a newer version has written. */
-export function newerFormatError(formatVersion: number, dataDir: string): MillraceError {
+/** The error of a log that another version has written. */
+export function otherFormatError(formatVersion: number, dataDir: string): MillraceError {
   return new MillraceError(
     'failed_precondition',
-    `${logFiles(dataDir).database} has format version ${formatVersion}; this version of Millrace reads up to ` +
-      `${logFormatVersion}. Start the newer version, or set MILLRACE_DATA_DIR to another directory. Nothing was changed`,
+    `${logFiles(dataDir).database} has format version ${formatVersion}; this version of Millrace reads ` +
+      `${logFormatVersion}. Start the ${formatVersion > logFormatVersion ? 'newer' : 'older'} version that wrote it, or set MILLRACE_DATA_DIR to another directory. Nothing was changed`,
   )
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 export interface LogFiles {
   readonly database: string
   readonly mark: string
-  /** A copy of the WAL with which the log was first refused. Remains until somebody removes it. */
+  /** A copy of the WAL with which the log was first refused. A repair puts it beside the old database. */
   readonly refusedWal: string
   /** Who has the data directory: {pid, since}. */
   readonly holder: string

@@ -168,7 +168,7 @@ serve((data: LogThreadData) => {
     open(): OpenReply {
       const files = logFiles(data.dataDir)
       const opened = openLogDatabase(files)
-      if ('newerFormat' in opened) return opened
+      if ('otherFormat' in opened) return opened
       try {
         thread = new LogThread(opened, data)
       } catch (thrown) {

@@ -6,7 +6,7 @@ import type { EventLog } from '../event-log.ts'
 import { describeHolder, prepareDataDirectory, removeHolder, writeHolder } from './data-directory.ts'
 import { EmbeddedLog } from './embedded-log.ts'
 import { type CommitStats, GroupCommit } from './group-commit.ts'
-import { newerFormatError, openingError } from './log-failure.ts'
+import { openingError, otherFormatError } from './log-failure.ts'
 import { logFiles } from './log-files.ts'
 import { LogState } from './log-state.ts'
 import { defaultMaxRecentBytes } from './recent-entries.ts'
@@ -30,7 +30,7 @@ export interface EmbeddedLogConfig {
 /**
  * Opens the log, or makes a new one. All leases of an earlier opening are over: what was handed out and not settled comes
  * again.
- * Errors: `failed_precondition` (the directory is in use, or of a newer version), `corrupt` (damaged: nothing is opened
+ * Errors: `failed_precondition` (the directory is in use, or of another version), `corrupt` (damaged: nothing is opened
  * before it was repaired), `disk_full`, `unavailable` (it cannot be written).
  */
 export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventLog> {
@@ -58,6 +58,6 @@ export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventL
 
 async function openThread(thread: LogThread, dataDir: string): Promise<LogSnapshot> {
   const reply = await thread.call('open', null)
-  if ('newerFormat' in reply) throw newerFormatError(reply.newerFormat, dataDir)
+  if ('otherFormat' in reply) throw otherFormatError(reply.otherFormat, dataDir)
   return reply.snapshot
 }

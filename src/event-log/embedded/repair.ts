@@ -35,15 +35,18 @@ const magic = 'SQLite format 3\0'
 export interface LogRepair extends RebuiltLog {
   /** Where the old database file is now; null when there was none. */
   readonly keptAs: string | null
-  /** Entries that the log had acknowledged and that are not in it; how many events they had is not known. */
-  readonly lostEntries: number
+  /**
+   * Entries that the log had acknowledged and that are not in it; how many events they had is not known. Null when neither
+   * the books nor the mark could be read: then nobody knows how far the log had come.
+   */
+  readonly lostEntries: number | null
   /** The epoch that begins. */
   readonly epoch: number
 }
 
 /**
  * Repairs a log that nobody has open. Answers null when there is nothing to repair.
- * Errors: `failed_precondition` when the log is in use, or of a newer version; `disk_full` when there is no room for the
+ * Errors: `failed_precondition` when the log is in use, or of another version; `disk_full` when there is no room for the
  * copy. The log is as it was then.
  */
 export function repairLog(dataDir: string): LogRepair | null {
@@ -131,11 +134,12 @@ function rebuild(source: DatabaseSync | null, files: LogFiles, newPath: string):
   const lastReadable = source === null ? 0 : lastAppendNumberIn(source)
   const lastInLog = Math.max(books.log?.lastAppendNumber ?? 0, lastReadable)
   const lastAppendNumber = Math.max(lastInLog, markSays.appendNumber)
+  const isLengthKnown = books.log !== null || typeof mark !== 'string'
   const epoch = Math.max(books.log?.epoch ?? 0, markSays.epoch) + 1
   const entries: Iterable<ScannedEntry> = source === null ? [] : scanEntries(source, lastAppendNumber)
   const rebuilt = rebuildLog(newPath, books, entries, { epoch, lastAppendNumber })
   return {
-    repair: { ...rebuilt, epoch, lostEntries: lastAppendNumber - lastInLog },
+    repair: { ...rebuilt, epoch, lostEntries: isLengthKnown ? lastAppendNumber - lastInLog : null },
     nextMark: { appendNumber: lastAppendNumber, epoch },
   }
 }
@@ -159,13 +163,14 @@ function lastAppendNumberIn(source: DatabaseSync): number {
 }
 
 /** Keeps the old files under a free name and gives the new one theirs. Answers the name of the old database file. */
-function putInPlace(newPath: string, { database }: LogFiles): string | null {
+function putInPlace(newPath: string, { database, refusedWal }: LogFiles): string | null {
   const keptAs = freeName(dirname(database))
   const wal = `${database}-wal`
   const hadDatabase = existsSync(database)
   if (hadDatabase) linkSync(database, keptAs)
   // Beside the new database the old WAL would be taken for its own.
   if (existsSync(wal)) renameSync(wal, `${keptAs}-wal`)
+  if (existsSync(refusedWal)) renameSync(refusedWal, keptAs.replace(/\.db$/, '.refused-wal'))
   renameSync(newPath, database)
   const directory = openSync(dirname(database), 'r')
   fsyncSync(directory)

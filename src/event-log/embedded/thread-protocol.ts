@@ -44,8 +44,8 @@ export interface LogSnapshot {
   readonly missing: readonly UnsettledStretch[]
 }
 
-/** Either the snapshot, or the format of a log that a newer version has written. */
-export type OpenReply = { readonly snapshot: LogSnapshot } | { readonly newerFormat: number }
+/** Either the snapshot, or the format of a log that another version has written. */
+export type OpenReply = { readonly snapshot: LogSnapshot } | { readonly otherFormat: number }
 
 /** How many numbers an entry takes in `CommitRequest.entries`. */
 export const entryFields = 10
