@@ -68,7 +68,7 @@ const grpcOptions = {
 }
 
 /** Of all streams together, read and not answered. */
-const maxUnansweredBytes = 32 * 1024 * 1024
+const maxUnansweredBytes = 64 * 1024 * 1024
 
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
   const { pipeline, health, metrics, logger, host, port, connectionLimits } = options

@@ -64,7 +64,7 @@ export class StreamIntake {
   readonly #messages: (ReadMessage | null)[] = []
   #head = 0
   #unansweredBytes = 0
-  /** How many of them wait for room. */
+  /** How many messages have begun to wait for room and are not answered. */
   #waiting = 0
   #nextIndex = 0
   /** Stands behind all messages: why nothing more is read. */

@@ -4,7 +4,7 @@
 
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event.ts'
-import { describeJsonFault, JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
+import { describeJsonFault, type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import type { EventDrafts } from './event-drafts.ts'
 import type { EventReader } from './event-reader.ts'
 import { isSyntaxFault, JsonMembers, skipJsonValue } from './json-members.ts'
@@ -14,15 +14,13 @@ const openArray = 0x5b
 const closeArray = 0x5d
 const openObject = 0x7b
 
-/** Each body is read at one go, so that they can share it. */
-const text = new JsonText()
-
 /** What a body may hold: an event, a list of events, or either. */
 export type JsonBodyShape = 'one' | 'many' | 'any'
 
 /** Reads every event of the body. Throws `invalid_event` when the body is not JSON or has another shape. */
-export function readJsonBody(body: Uint8Array, shape: JsonBodyShape, reader: EventReader, drafts: EventDrafts): void {
-  const members = new JsonMembers(text.load(body))
+export function readJsonBody(text: JsonText, shape: JsonBodyShape, reader: EventReader, drafts: EventDrafts): void {
+  const body = text.bytes
+  const members = new JsonMembers(text)
   let at = skipJsonSpace(body, 0, body.length)
   const first = body[at]
   if (first === openObject && shape !== 'many') {
@@ -30,7 +28,7 @@ export function readJsonBody(body: Uint8Array, shape: JsonBodyShape, reader: Eve
   } else if (first === openArray && shape !== 'one') {
     at = readMany(body, at, members, reader, drafts)
   } else {
-    throw wrongShape(body, shape)
+    throw wrongShape(text, shape)
   }
   at = skipJsonSpace(body, at, body.length)
   if (at < body.length) throw notJson(at)
@@ -68,7 +66,7 @@ function readOne(
 ): number {
   if (body[start] !== openObject) {
     drafts.refuse(place, '', 'an event must be a JSON object')
-    return endOfValue(body, start)
+    return endOfValue(members.text, start)
   }
   const event = reader.read(members.reset(start, body.length))
   if (members.brokenAt >= 0) throw notJson(members.brokenAt)
@@ -77,7 +75,8 @@ function readOne(
   return members.end
 }
 
-function endOfValue(body: Uint8Array, start: number): number {
+function endOfValue(text: JsonText, start: number): number {
+  const body = text.bytes
   const end = text.endOfValue(start, body.length)
   if (end >= 0) return end
   const skipped = isSyntaxFault(describeJsonFault(end, 0)) ? -1 : skipJsonValue(body, start, body.length)
@@ -89,7 +88,8 @@ function notJson(at: number): MillraceError {
   return new MillraceError('invalid_event', `the body is not valid JSON (at byte ${at})`, { field: 'body' })
 }
 
-function wrongShape(body: Uint8Array, shape: JsonBodyShape): MillraceError {
+function wrongShape(text: JsonText, shape: JsonBodyShape): MillraceError {
+  const body = text.bytes
   const fail = (problem: string) => new MillraceError('invalid_event', `the body ${problem}`, { field: 'body' })
   if (body.length === 0) return fail('is empty')
   if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)

@@ -7,7 +7,7 @@
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import { limits } from '../../event.ts'
 import type { Durability } from '../../event-log/event-log.ts'
-import { JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
+import { type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline.ts'
 import type { BodyChunks } from './body-chunks.ts'
 import { type Draft, EventDrafts, verdictOnDraft } from './event-drafts.ts'
@@ -20,10 +20,13 @@ const maxUnansweredMessages = 8
 const maxListedRejections = 1000
 const openObject = 0x7b
 
-/** Each line is read at one go, so that all bodies can share it. */
-const text = new JsonText()
-
 type Publish = (message: Uint8Array) => Promise<PublishVerdict>
+
+export interface LineParts {
+  readonly publish: Publish
+  /** Used for one line at a time. */
+  readonly text: JsonText
+}
 
 /** What became of the lines. A rejection's index is the number of its line, from 0. */
 export interface LinesVerdict {
@@ -38,8 +41,8 @@ export interface LinesVerdict {
 }
 
 /** @param maxIdleMs how long nothing of the body may come. */
-export async function publishLines(chunks: BodyChunks, maxIdleMs: number, publish: Publish): Promise<LinesVerdict> {
-  const lines = new LinePublisher(publish, () => chunks.stop())
+export async function publishLines(chunks: BodyChunks, maxIdleMs: number, parts: LineParts): Promise<LinesVerdict> {
+  const lines = new LinePublisher(parts, () => chunks.stop())
   const splitter = new LineSplitter(maxLineBytes)
   const onLine = (line: Buffer | null) => lines.add(line)
   try {
@@ -60,7 +63,8 @@ class LinePublisher {
   readonly #publish: Publish
   readonly #onFailure: () => void
   readonly #drafts = new EventDrafts()
-  readonly #members = new JsonMembers(text)
+  readonly #text: JsonText
+  readonly #members: JsonMembers
   readonly #reader = new PlainEventReader()
   #line = 0
 
@@ -76,8 +80,10 @@ class LinePublisher {
   #durability: Durability | null = null
   readonly #rejections: Rejection[] = []
 
-  constructor(publish: Publish, onFailure: () => void) {
+  constructor({ publish, text }: LineParts, onFailure: () => void) {
     this.#publish = publish
+    this.#text = text
+    this.#members = new JsonMembers(text)
     this.#onFailure = onFailure
   }
 
@@ -133,7 +139,7 @@ class LinePublisher {
       this.#drafts.refuse(place, '', `line ${place} must be one JSON object${whereBroken}`)
       return
     }
-    text.load(line)
+    this.#text.load(line)
     const event = this.#reader.read(this.#members.reset(start, line.length))
     const { brokenAt, end } = this.#members
     const restAt = brokenAt >= 0 ? brokenAt : skipJsonSpace(line, end, line.length)

@@ -2,6 +2,7 @@
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { defaultTopic, limits } from '../../event.ts'
+import { JsonText } from '../../lib/json/json-text.ts'
 import type { Overflow, Pipeline, PublishOptions, PublishVerdict } from '../../pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
 import { failureOfVerdict } from '../call-verdict.ts'
@@ -30,6 +31,8 @@ export function addPublishRoute(
   publishDuration: HistogramSeries,
   times: HttpTimes,
 ): void {
+  // Each body, and each line of NDJSON, is read at one go: they can share it.
+  const text = new JsonText()
   app.post('/v1/events', async (request, reply) => {
     const { topic, overflow } = targetOf(request)
     const form = bodyFormOf(request.raw)
@@ -41,11 +44,11 @@ export function addPublishRoute(
       return verdict
     }
     if (form === 'ndjson') {
-      return answerLines(reply, await publishLines(new BodyChunks(request.raw), times.maxIdleMs, publish))
+      return answerLines(reply, await publishLines(new BodyChunks(request.raw), times.maxIdleMs, { publish, text }))
     }
     const body = await readBody(request.raw, limits.maxMessageBytes, times.maxBodyMs)
     const drafts = new EventDrafts()
-    readEvents(form, request, body, drafts)
+    readEvents(form, request, body, text, drafts)
     const draft = drafts.take()
     return answer(reply, verdictOnDraft(draft, await publish(draft.message)))
   })
@@ -70,17 +73,18 @@ function readEvents(
   form: Exclude<BodyForm, 'ndjson'>,
   { raw }: FastifyRequest,
   body: Buffer,
+  text: JsonText,
   drafts: EventDrafts,
 ): void {
   switch (form) {
     case 'json':
-      readJsonBody(body, 'any', new PlainEventReader(), drafts)
+      readJsonBody(text.load(body), 'any', new PlainEventReader(), drafts)
       return
     case 'structured-json':
-      readJsonBody(body, 'one', new CloudEventReader(), drafts)
+      readJsonBody(text.load(body), 'one', new CloudEventReader(), drafts)
       return
     case 'batch-json':
-      readJsonBody(body, 'many', new CloudEventReader(), drafts)
+      readJsonBody(text.load(body), 'many', new CloudEventReader(), drafts)
       return
     case 'structured-protobuf':
     case 'batch-protobuf':
