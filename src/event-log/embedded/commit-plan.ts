@@ -103,7 +103,11 @@ export class CommitPlan {
       change.dead += dead
       for (const { batch, attempt, dueAtMs } of again) {
         const originOffset = entry.again?.originOffset ?? entry.firstOffset
-        this.#entries.appendAgain(part.own[cursor.stream.name.lane], batch, { attempt, dueAtMs, originOffset })
+        this.#entries.appendAgain(part.own[cursor.stream.name.lane], batch, {
+          attempt,
+          dueAtMs: Math.ceil(dueAtMs),
+          originOffset,
+        })
         change.waitingEvents += batch.count
         change.waitingBytes += batch.bytes.length
       }
@@ -186,13 +190,15 @@ export class CommitPlan {
   /** Makes everything count and tells everybody, because it is durable. */
   committed(reply: CommitReply): void {
     this.#state.lastAppendNumber += this.#entries.size
+    const isViewed =
+      this.#entries.isWanted || this.#handOuts.some(({ held }) => held.some(({ isPlanned }) => isPlanned))
     this.#entries.committed(reply.bytes)
     this.#books.committed()
     this.#producers.committed()
     // Before anything is forgotten for lack of memory: the deliveries hold their bytes now.
     for (const handOut of this.#handOuts) this.#deliver(handOut)
     this.#entries.remember(this.#state.recent)
-    if (this.#handOuts.length === 0 && !this.#entries.isWanted) this.#state.packBuffer.giveBack(reply.bytes.buffer)
+    if (!isViewed) this.#state.packBuffer.giveBack(reply.bytes.buffer)
     this.#forgetSettled()
     for (const append of this.#entries.appends) append.accept(this.#state.epoch)
     for (const finished of [...this.#settlements, ...this.#giveBacks]) {

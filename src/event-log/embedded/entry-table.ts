@@ -1,4 +1,4 @@
-// Entries in log.db: stored with a CRC-32C over their fields and bytes, and checked with it whenever they are read.
+// Entries in log.db: stored with a CRC-32 over their fields and bytes, and checked with it whenever they are read.
 //
 // The index leads to them, and one flipped bit in it can hide many that are sound in the table. So before an entry is
 // taken for damaged, or a stretch for missing, the table itself is looked at: when it has what the index has not, the file

@@ -150,13 +150,13 @@ export class GroupCommit {
     this.#room.leave(group, waiter)
   }
 
-  /** Makes a group as soon as this turn of the event loop is over, so that it holds all that the turn brings. */
+  /** Unless one is under way, makes a group as soon as this turn of the event loop is over, so that it holds all of it. */
   schedule(): void {
     if (this.#isScheduled || this.#underWay !== null || this.#failure !== null || this.#isClosed) return
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
-      if (this.#failure === null) this.#commitNext()
+      if (this.#failure === null && this.#underWay === null) this.#commitNext()
     })
   }
 

@@ -1,6 +1,6 @@
 // The rows in which the log keeps its books: where each stream ends, what each group has settled, how its ledger stands.
 //
-// Each row carries a CRC-32C of its values, because a database page has none: of 300 flipped bits in such rows 223
+// Each row carries a CRC-32 of its values, because a database page has none: of 300 flipped bits in such rows 223
 // changed them without a word. Rows that could vanish unseen are counted in another row (`rangesAhead`, `groups` ...).
 
 import { crc32 } from 'node:zlib'
@@ -101,7 +101,7 @@ export interface ProducerRow {
 
 export type ColumnValue = number | string | Uint8Array
 
-/** The CRC-32C that a row of this table with these values carries. */
+/** The CRC-32 that a row of this table with these values carries. */
 export function rowChecksum(table: string, values: readonly ColumnValue[]): number {
   let text = table
   for (const value of values) text += `\0${value instanceof Uint8Array ? crc32(value) : value}`

@@ -6,21 +6,23 @@
 /** Not more than this is kept for the next commit. */
 const maxKeptBytes = 16 * 1024 * 1024
 
-/** Buffers that serve again are made in steps of this, so that the next commit fits too. */
+/** Buffers that serve again are made in steps of this, so that the next commit fits too. Small ones cost nothing anyway. */
 const stepBytes = 1024 * 1024
+const smallBytes = 64 * 1024
 
 export class PackBuffer {
   #kept: ArrayBuffer | null = null
 
   /** So many bytes that the entries may stay in. */
   fresh(byteLength: number): Uint8Array<ArrayBuffer> {
-    this.#kept = null
+    if (byteLength >= smallBytes) this.#kept = null
     // Not from Node's pool: it is transferred.
     return Buffer.allocUnsafeSlow(byteLength)
   }
 
   /** So many bytes, to be given back after the commit. */
   take(byteLength: number): Uint8Array<ArrayBuffer> {
+    if (byteLength < smallBytes) return Buffer.allocUnsafeSlow(byteLength)
     const kept = this.#kept
     this.#kept = null
     if (kept !== null && kept.byteLength >= byteLength) return new Uint8Array(kept, 0, byteLength)
@@ -30,6 +32,7 @@ export class PackBuffer {
 
   /** Nobody looks at these bytes any more. */
   giveBack(buffer: ArrayBuffer): void {
-    if (buffer.byteLength <= maxKeptBytes) this.#kept = buffer
+    const { byteLength } = buffer
+    if (byteLength >= smallBytes && byteLength <= maxKeptBytes) this.#kept = buffer
   }
 }

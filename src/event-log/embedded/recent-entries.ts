@@ -6,7 +6,7 @@ import { findEntry, type StoredEntry } from './stored-entry.ts'
 /** How many bytes of recent entries a log keeps in memory unless told otherwise. */
 export const defaultMaxRecentBytes = 64 * 1024 * 1024
 
-/** The end of one stream: an unbroken row of its newest entries. */
+/** The end of one stream: of its newest entries those that somebody may read soon, in their order. */
 export class StreamTail {
   #entries: StoredEntry[] = []
   #head = 0

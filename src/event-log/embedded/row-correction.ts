@@ -1,5 +1,5 @@
 // Gives a row of the books back its one flipped bit: the checksum tells which of the few hundred rows that differ from it
-// in one bit is the right one. (CRC-32C finds every error of up to 5 bits in rows of this length, so no two fit.)
+// in one bit is the right one. (A few hundred candidates, against 2^32 checksums.)
 
 import { type ColumnValue, rowChecksum } from './log-rows.ts'
 

@@ -6,7 +6,7 @@
 ;; JSON.parse (floor F9). That made a fifth of the rate at which the embedded log takes events.
 ;;
 ;; Positions are byte offsets in the memory. Every function answers the position behind what it has read, or a fault below
-;; zero. Reads of 16 bytes may go past `end`, by 16 at most, which is why json-text.ts keeps more memory than it fills.
+;; zero. Reads of 16 bytes may go past `end`, which is why json-text.ts keeps more memory than it fills.
 
 (module
   (memory (export "memory") 1)

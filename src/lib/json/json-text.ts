@@ -42,8 +42,11 @@ const module = new WebAssembly.Module(readFileSync(new URL('json-scan.wasm', imp
 
 const memoryPageBytes = 64 * 1024
 
-/** The scan reads so many bytes at once, and may begin to at the very end. */
+/** The scan reads so many bytes at once. */
 const blockBytes = 16
+
+/** A fault's place takes 28 bits. */
+const maxTextBytes = 2 ** 28 - 1
 
 /** Scans a copy of the bytes that were loaded last. Its memory grows to the longest of them and stays so. */
 export class JsonText {
@@ -56,8 +59,9 @@ export class JsonText {
     return this.#bytes
   }
 
-  /** Takes bytes, of which at most 2^28 - 1 can be told apart. Positions are offsets into them from now on. */
+  /** Takes up to `maxTextBytes` bytes. Positions are offsets into them from now on. */
   load(bytes: Uint8Array): this {
+    if (bytes.length > maxTextBytes) throw new RangeError(`a text of ${bytes.length} bytes is too long to be scanned`)
     const lacking = bytes.length + blockBytes - this.#memory.length
     if (lacking > 0) {
       this.#scan.memory.grow(Math.ceil(lacking / memoryPageBytes))
