@@ -34,12 +34,18 @@ const places: readonly Place[] = [
 
   { path: 'event-log/event-log.ts', level: 2 },
   { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'store/migrations.ts', level: 2 },
+  { path: 'store/page-cursor.ts', level: 2 },
+  { path: 'store/read-uuid.ts', level: 2 },
+  { path: 'store/sql-files.ts', level: 2 },
+  { path: 'store/text-cache.ts', level: 2 },
   // The page that says what Millrace can do uses words of the two contracts.
   { path: 'pipeline.ts', level: 2, also: ['event-log/event-log.ts', 'store/event-store.ts'] },
 
   { path: 'event-log/embedded/', level: 3 },
   { path: 'event-log/retention.ts', level: 3 },
   { path: 'store/sqlite/', level: 3 },
+  { path: 'store/postgres/', level: 3 },
   { path: 'ingest/', level: 3 },
   { path: 'workers/', level: 3 },
   { path: 'landing/', level: 3, also: ['workers/'] },
@@ -63,6 +69,7 @@ const rootLevel = 5
 const drivers: Readonly<Record<string, string>> = {
   'event-log/embedded/': 'event-log/open-event-log.ts',
   'store/sqlite/': 'store/open-store.ts',
+  'store/postgres/': 'store/open-store.ts',
 }
 
 /** Where a library, or the generated code, may be imported. */
@@ -78,6 +85,8 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['telemetry/'],
   '@prometheus-io/client': ['telemetry/'],
   commander: ['cli/'],
+  pg: ['store/postgres/'],
+  'pg-copy-streams': ['store/postgres/'],
   'node:sqlite': ['lib/sqlite/', 'event-log/embedded/', 'store/sqlite/'],
 }
 

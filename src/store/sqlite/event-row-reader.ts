@@ -10,9 +10,9 @@ import { defaultContentType, defaultSource, isJsonContentType, uuidOfSourceAndId
 import { bytesType, FieldWalker, varintType } from '../../lib/protobuf-walk.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import type { EventFields } from '../../record-batch.ts'
+import { readUuid } from '../read-uuid.ts'
+import { TextCache } from '../text-cache.ts'
 import type { EntryColumns, EventRow } from './event-row.ts'
-import { readUuid } from './read-uuid.ts'
-import { TextCache } from './text-cache.ts'
 
 /** SQLITE_MISMATCH: what the database says to a value that is not of a column's kind. */
 const mismatchCode = 20

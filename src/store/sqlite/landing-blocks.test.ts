@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { parseMigrations } from '../migrations.ts'
 import { LandingBlocks, maxBlockRows } from './landing-blocks.ts'
-import { parseMigrations } from './migrate.ts'
 import { readMigrationFiles } from './sql-file.ts'
 
 interface BlockRow {

@@ -4,7 +4,7 @@
 // It runs in the thread that lands, so what one page may read is bounded: a filter that matches little ends its page early.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { comparePlaces, type PagePlace, placeBefore } from './page-cursor.ts'
+import { comparePlaces, type PagePlace, placeBefore } from '../page-cursor.ts'
 import { readSql } from './sql-file.ts'
 
 export interface PageRequest {

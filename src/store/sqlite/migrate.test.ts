@@ -8,7 +8,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openDatabase } from '../../lib/sqlite/open-database.ts'
-import { migrate, parseMigrations } from './migrate.ts'
+import { parseMigrations } from '../migrations.ts'
+import { migrate } from './migrate.ts'
 import { readMigrationFiles } from './sql-file.ts'
 
 const files = (...texts: string[]) => texts.map((sql, index) => ({ file: `000${index + 1}-step.sql`, sql }))
@@ -73,7 +74,8 @@ test('a start that is killed in the middle of a migration does no harm: the next
   const endless = `${makeB} INSERT INTO b WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT hex(zeroblob(500)) FROM n;`
   const script = `
     import { openDatabase } from ${JSON.stringify(new URL('../../lib/sqlite/open-database.ts', import.meta.url))}
-    import { migrate, parseMigrations } from ${JSON.stringify(new URL('./migrate.ts', import.meta.url))}
+    import { parseMigrations } from ${JSON.stringify(new URL('../migrations.ts', import.meta.url))}
+    import { migrate } from ${JSON.stringify(new URL('./migrate.ts', import.meta.url))}
     const { database } = openDatabase({ path: ${JSON.stringify(path)}, exclusive: false, busyTimeoutMs: 0, mayCreate: true })
     migrate(database, parseMigrations(${JSON.stringify(files(makeA, endless))}), 'store.db', Date.now)`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' })

@@ -3,7 +3,8 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { openDatabase, truncateWal } from '../../lib/sqlite/open-database.ts'
-import { migrate, parseMigrations } from './migrate.ts'
+import { parseMigrations } from '../migrations.ts'
+import { migrate } from './migrate.ts'
 import { readMigrationFiles } from './sql-file.ts'
 
 /** In the header of each of our files, set by the first migration. */

@@ -1,18 +1,11 @@
-// Reads the statements of this driver, one file each, from beside the running code: `src` or what the build copied.
-// Only while a store is opened.
+// The statements of this driver.
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { SqlFiles } from '../sql-files.ts'
+
+const files = new SqlFiles(import.meta.url)
 
 /** The text of `sql/<name>.sql`. */
-export function readSql(name: string): string {
-  return readFileSync(new URL(`./sql/${name}.sql`, import.meta.url), 'utf8')
-}
+export const readSql = (name: string): string => files.read(name)
 
 /** Names and texts of the files in `migrations/`, sorted by name. */
-export function readMigrationFiles(): { readonly file: string; readonly sql: string }[] {
-  const folder = new URL('./migrations/', import.meta.url)
-  return readdirSync(folder)
-    .filter((file) => file.endsWith('.sql'))
-    .sort()
-    .map((file) => ({ file, sql: readFileSync(new URL(file, folder), 'utf8') }))
-}
+export const readMigrationFiles = () => files.readMigrations()

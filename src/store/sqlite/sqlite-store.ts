@@ -8,9 +8,9 @@ import { type Lane, lanes, priorityOfLane, uuidFromBytes } from '../../event.ts'
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import type { EventPage, EventQuery, EventStore, LandedCounts, LandingEntry, StoredEvent } from '../event-store.ts'
+import { comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { packLanding } from './landing-message.ts'
 import type { ReadRow } from './list-events.ts'
-import { comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from './page-cursor.ts'
 import type { StoreThreadData, StoreThreadMethods } from './store-thread.ts'
 
 export interface SqliteStoreOptions {

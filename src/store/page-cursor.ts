@@ -1,6 +1,6 @@
 // A place in the order of landed events, newest first by (received_at, event_id), and its text for callers.
 
-import { MillraceError } from '../../errors.ts'
+import { MillraceError } from '../errors.ts'
 
 /** What follows are the rows below this place. */
 export interface PagePlace {

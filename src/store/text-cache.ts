@@ -3,7 +3,7 @@
 // Making a string and having it turned into UTF-8 again for SQLite costs more than comparing a dozen bytes. Bounded: one
 // text for each slot, the newest wins, so a flood of different types costs no memory.
 
-import { sameBytes } from '../../lib/utf8.ts'
+import { sameBytes } from '../lib/utf8.ts'
 
 const slotCount = 256
 const maxCachedBytes = 64
