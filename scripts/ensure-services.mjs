@@ -4,12 +4,18 @@
 // left out because a program is missing.
 
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** A row for each program: its name on the PATH, the Debian package that brings it, and why. */
+/** A row for each program: its name on the PATH, where it may be else, the Debian package that brings it, and why. */
 const programs = [
   { name: 'sqlite3', debianPackage: 'sqlite3', usedFor: 'reading the store while the server runs' },
+  {
+    name: 'initdb',
+    elsewhere: postgresDirectories,
+    debianPackage: 'postgresql',
+    usedFor: 'the PostgreSQL store',
+  },
   { name: 'strace', debianPackage: 'strace', usedFor: 'disk faults: failed flushes, full disks, power loss' },
 ]
 
@@ -27,8 +33,15 @@ if (missing.length > 0) {
   }
 }
 
-function isThere({ name }) {
-  return (process.env.PATH ?? '').split(delimiter).some((directory) => isExecutable(join(directory, name)))
+function isThere({ name, elsewhere }) {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), ...(elsewhere?.() ?? [])]
+  return directories.some((directory) => isExecutable(join(directory, name)))
+}
+
+/** Debian has a directory for each version. */
+function postgresDirectories() {
+  const all = '/usr/lib/postgresql'
+  return existsSync(all) ? readdirSync(all).map((version) => join(all, version, 'bin')) : []
 }
 
 function isExecutable(/** @type {string} */ path) {

@@ -51,6 +51,7 @@ test('every problem is reported at once, with the name, the bad value, what is a
     grpcPort: 'x',
     address: 'localhost',
     auth: 'on',
+    postgresUrl: 'mysql://localhost/db',
     topics: 'Orders',
     roles: 'landing',
     maxWaitingEvents: '0',
@@ -96,13 +97,12 @@ test('a variable that is not known is a problem that names the closest one', () 
 test('what belongs to another version is refused, not passed over', () => {
   const problems = problemsOf({
     MILLRACE_REDIS_URL: 'redis://localhost',
-    MILLRACE_POSTGRES_URL: 'postgres://localhost',
     MILLRACE_ROLES: 'gateway',
     MILLRACE_DURABILITY: 'replicated(2)',
   })
   for (const [variable, message] of Object.entries(problems))
     assert.match(message, /not supported by this version/, variable)
-  assert.equal(Object.keys(problems).length, 4)
+  assert.equal(Object.keys(problems).length, 3)
 })
 
 test('an address that others can reach needs MILLRACE_AUTH=off, and then there is a warning', () => {
@@ -163,5 +163,22 @@ test('whatever a variable holds, loading answers with a Config or with problems 
       }
     }),
     { numRuns: 300 },
+  )
+})
+
+test('a secret is read from a file, and its password is never shown', () => {
+  const url = 'postgres://me:hunter2@db:5432/events'
+  const readFile = (path: string) => {
+    if (path !== '/run/secrets/url') throw new Error('no such file')
+    return `${url}\n`
+  }
+  const input = { env: { MILLRACE_POSTGRES_URL_FILE: '/run/secrets/url' }, cwd: '/', readFile }
+  assert.equal(loadConfig(input).postgresUrl, url)
+  const described = describeConfig(input).find(({ variable }) => variable === 'MILLRACE_POSTGRES_URL')
+  assert.deepEqual([described?.value, described?.source], ['postgres://me:[redacted]@db:5432/events', 'environment'])
+  assert.throws(() => loadConfig({ ...input, env: { MILLRACE_POSTGRES_URL_FILE: '/nowhere' } }), /_FILE.*no such file/)
+  assert.doesNotMatch(
+    problemsOf({ MILLRACE_POSTGRES_URL: 'mysql://me:hunter2@db/x' }).MILLRACE_POSTGRES_URL ?? '',
+    /hunter2/,
   )
 })

@@ -40,6 +40,8 @@ export interface Config {
   /** `host:port`, tried in turn. Empty: from addresses.json, else 127.0.0.1:50051. */
   readonly address: readonly string[]
   readonly auth: 'off' | null
+  /** Null: the embedded store. */
+  readonly postgresUrl: string | null
   /** The topic `events` is always among them. */
   readonly topics: readonly TopicConfig[]
   readonly roles: readonly Role[]
@@ -68,6 +70,8 @@ interface Row<Value> {
   readonly allowed: string
   readonly example: string
   readonly description: string
+  /** May hold a password: it is never shown whole, and `<variable>_FILE` may name a file that has it. */
+  readonly isSecret?: true
   readonly parse: (text: string, cwd: string) => Parsed<Value>
 }
 
@@ -131,6 +135,17 @@ const table: { readonly [Key in keyof Config]: Row<Config[Key]> } = {
     example: 'off',
     description: '`off` lets whoever reaches the server use it. Needed for any address but loopback.',
     parse: (text) => parseOneOf<'off'>(text, ['off']),
+  },
+  postgresUrl: {
+    variable: 'MILLRACE_POSTGRES_URL',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: 'a URL `postgres://user:password@host:port/database`',
+    example: 'postgres://millrace@localhost:5432/millrace',
+    description: 'The PostgreSQL database in which events land. Left out: the embedded store in the data directory.',
+    isSecret: true,
+    parse: (text) => (isPostgresUrl(text) ? { value: text } : notAllowed),
   },
   topics: {
     variable: 'MILLRACE_TOPICS',
@@ -235,6 +250,10 @@ const table: { readonly [Key in keyof Config]: Row<Config[Key]> } = {
   },
 }
 
+function isPostgresUrl(text: string): boolean {
+  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text)
+}
+
 /** A setting of the table; `key` is its field of Config and the name that commander gives its flag. */
 export interface Setting extends Row<unknown> {
   readonly key: keyof Config
@@ -253,7 +272,6 @@ const laterVariables: readonly string[] = [
   'MILLRACE_REDIS_URL',
   'MILLRACE_REDIS_PREFIX',
   'MILLRACE_REDIS_TRUST_DISK',
-  'MILLRACE_POSTGRES_URL',
   'MILLRACE_UPSTREAM',
   'MILLRACE_WORKER_CONCURRENCY',
   'MILLRACE_MAX_ATTEMPTS',
@@ -268,6 +286,8 @@ export interface ConfigInput {
   readonly flags?: Readonly<Record<string, string | undefined>>
   /** What a relative data directory is relative to. */
   readonly cwd: string
+  /** The text of a file; throws when it cannot be read. */
+  readonly readFile?: (path: string) => string
 }
 
 export interface ConfigProblem {
@@ -292,7 +312,7 @@ export function loadConfig(input: ConfigInput): Config {
   const problems: ConfigProblem[] = []
   const values: Partial<Record<keyof Config, unknown>> = {}
   for (const setting of settings) {
-    const text = chosenText(setting, input)
+    const text = chosenText(setting, input, problems)
     if (text === null) {
       values[setting.key] = setting.unset
       continue
@@ -321,7 +341,7 @@ export function describeConfig(input: ConfigInput): readonly EffectiveSetting[] 
   return settings.map((setting) => ({
     variable: setting.variable,
     flag: setting.flag,
-    value: textOf(config[setting.key]),
+    value: shown(setting, textOf(config[setting.key])),
     source: sourceOf(setting, input),
   }))
 }
@@ -337,22 +357,46 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
 
-function sourceOf({ key, variable }: Setting, { env, flags }: ConfigInput): EffectiveSetting['source'] {
-  if (flags?.[key] !== undefined) return 'flag'
-  return env[variable] === undefined ? 'default' : 'environment'
+function sourceOf(setting: Setting, { env, flags }: ConfigInput): EffectiveSetting['source'] {
+  if (flags?.[setting.key] !== undefined) return 'flag'
+  return env[setting.variable] === undefined && env[fileVariable(setting)] === undefined ? 'default' : 'environment'
 }
 
-function chosenText(setting: Setting, { env, flags }: ConfigInput): string | null {
-  return flags?.[setting.key] ?? env[setting.variable] ?? setting.default
+function chosenText(setting: Setting, input: ConfigInput, problems: ConfigProblem[]): string | null {
+  const { env, flags } = input
+  return flags?.[setting.key] ?? env[setting.variable] ?? textOfFile(setting, input, problems) ?? setting.default
+}
+
+/** The variable that names a file with the value of a secret. */
+function fileVariable({ variable }: Setting): string {
+  return `${variable}_FILE`
+}
+
+function textOfFile(setting: Setting, { env, readFile }: ConfigInput, problems: ConfigProblem[]): string | null {
+  const variable = fileVariable(setting)
+  const path = env[variable]
+  if (setting.isSecret !== true || path === undefined || readFile === undefined) return null
+  try {
+    return readFile(path).trim()
+  } catch (error) {
+    problems.push({ variable, message: `${variable} is ${JSON.stringify(path)}: ${(error as Error).message}` })
+    return null
+  }
+}
+
+/** Without the password of a URL. */
+function shown({ isSecret }: Setting, text: string | null): string | null {
+  return isSecret === true && text !== null ? text.replace(/:[^:@/]*@/, ':[redacted]@') : text
 }
 
 function refusal(setting: Setting, text: string, reason: string | null, input: ConfigInput): string {
   const byFlag = sourceOf(setting, input) === 'flag'
   const name = byFlag ? `${setting.flag} (${setting.variable})` : setting.variable
   const example = byFlag ? `${setting.flag} ${setting.example}` : `${setting.variable}=${setting.example}`
-  const shown = JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)
+  const visible = shown(setting, text) ?? ''
+  const quoted = JSON.stringify(visible.length > 100 ? `${visible.slice(0, 100)}…` : visible)
   const because = reason === null ? '' : `${reason}; `
-  return `${name} is ${shown}: ${because}it must be ${setting.allowed}, for example ${example}`
+  return `${name} is ${quoted}: ${because}it must be ${setting.allowed}, for example ${example}`
 }
 
 /** Values that are right each for itself but not together. A value that was refused is not there. */
@@ -371,7 +415,9 @@ function contradictions({ host, auth, httpPort, grpcPort }: Partial<Config>): Co
 
 /** A variable that is not in the table is a slip of the finger or meant for another version: both should be seen. */
 function unknownVariables(env: ConfigInput['env']): ConfigProblem[] {
-  const known = settings.map(({ variable }) => variable)
+  const known = settings.flatMap((setting) =>
+    setting.isSecret === true ? [setting.variable, fileVariable(setting)] : [setting.variable],
+  )
   return Object.keys(env)
     .filter((variable) => variable.startsWith(prefix) && env[variable] !== undefined && !known.includes(variable))
     .map((variable) => {

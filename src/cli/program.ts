@@ -3,6 +3,7 @@
 // Job: names, arguments, options and help; docs/cli.md is this table as a page. Each command's own file is loaded only
 // when it runs, so that `millrace --help` and `millrace status` do not wait for the server's libraries.
 
+import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type Config, settings } from '../config.ts'
 import { parseWholeNumber } from '../lib/text-value.ts'
@@ -85,6 +86,13 @@ const commands: readonly CommandEntry[] = [
     load: () => import('./doctor.ts'),
   },
   {
+    name: 'migrate',
+    description: 'Brings the tables of the PostgreSQL database to this version, with a role that may make tables.',
+    options: [],
+    settings: ['postgresUrl'],
+    load: () => import('./migrate.ts'),
+  },
+  {
     name: 'clean',
     description: 'Removes all events and everything else of Millrace from the data directory. Asks first.',
     options: [{ flags: '--yes', description: 'do not ask' }],
@@ -137,7 +145,12 @@ function buildCommand(entry: CommandEntry, setExitCode: (code: number) => void):
     const code = await run({
       arguments: command.args,
       options,
-      configInput: { env: process.env, flags: options, cwd: process.cwd() },
+      configInput: {
+        env: process.env,
+        flags: options,
+        cwd: process.cwd(),
+        readFile: (path) => readFileSync(path, 'utf8'),
+      },
       terminal: new Terminal({ json: output === 'json', color: color !== false }),
     })
     setExitCode(code)

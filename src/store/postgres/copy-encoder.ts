@@ -1,0 +1,273 @@
+// Writes rows of `events` in the binary format of COPY, straight from the encoded events.
+// https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY, "Binary Format"
+//
+// Job: every rule of wire.md "Tables" that turns an event into a row. Texts and JSON are copied as the bytes that they
+// came as; nothing is decoded that PostgreSQL reads itself.
+// Not its job: the way to the server (land-events.ts).
+
+import { defaultContentType, defaultSource, isJsonContentType, uuidFromBytes, uuidOfSourceAndId } from '../../event.ts'
+import { type EventFields, EventReader, readAttribute, readTimestamp, textOf } from '../../record-batch.ts'
+import type { LandingEntry, PoisonEvent } from '../event-store.ts'
+import { readUuid } from '../read-uuid.ts'
+import { TextCache } from '../text-cache.ts'
+
+/** What a COPY begins with: signature, flags, length of the header's extension. */
+export const copyHeader = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)])
+
+/** What it ends with. */
+export const copyTrailer = Buffer.from([0xff, 0xff])
+
+/** The columns of a row, in the order in which they are written. */
+export const eventColumns = [
+  'event_id',
+  'id',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'received_at',
+  'topic',
+  'priority',
+  'key',
+  'data',
+  'data_bytes',
+  'data_content_type',
+  'attributes',
+  'stream',
+  'log_offset',
+] as const
+
+/** 2000-01-01, from which PostgreSQL counts its microseconds, in those of 1970. */
+const epochMicros = 946_684_800_000_000
+
+/** Farther from 1970 than this, microseconds are no 64-bit number. */
+const maxSeconds = 9e12
+
+/** "datetime field overflow" */
+const outOfRange = '22008'
+
+const jsonbVersion = 1
+
+/** Of a row beyond the bytes of its event: lengths, numbers, keys, defaults, the names that it shares with its entry. */
+const maxFixedBytes = 512
+
+/** What the events of an entry share. */
+export interface EntryColumns {
+  readonly entry: LandingEntry
+  readonly priority: number
+  /** The row of `streams`. */
+  readonly stream: number
+}
+
+/** One encoded row. */
+export interface EncodedRow {
+  /** Which of the call's entries, and which event of it. */
+  readonly entry: number
+  readonly index: number
+  /** Where its columns stand in the encoder's bytes. */
+  readonly start: number
+  readonly end: number
+  readonly hasTime: boolean
+}
+
+/** The rows of one call. Its memory grows as they need it. */
+export class CopyEncoder {
+  readonly rows: EncodedRow[] = []
+  readonly poison: PoisonEvent[] = []
+  #bytes = Buffer.allocUnsafeSlow(64 * 1024)
+  #at = 0
+  readonly #reader = new EventReader()
+  readonly #contentTypes = new TextCache()
+  readonly #key = new Uint8Array(16)
+
+  /** The columns of all rows, each behind the number of its columns: as a COPY of `events` wants them. */
+  get bytes(): Buffer {
+    return this.#bytes.subarray(0, this.#at)
+  }
+
+  /** Adds the events of an entry. */
+  add(entryNumber: number, columns: EntryColumns): void {
+    const { bytes, count } = columns.entry.batch
+    const reader = this.#reader.reset(bytes)
+    let index = 0
+    for (; reader.next(); index++) this.#addRow(bytes, reader.fields, columns, entryNumber, index, false)
+    if (index !== count) throw new Error(`an entry has ${index} events; expected ${count}`)
+  }
+
+  /**
+   * Adds an event once more, under the key that it gets because another source has a row under the UUID that is its id.
+   * False when its id is no UUID: then it has only one key.
+   */
+  addUnderSecondKey(entryNumber: number, index: number, columns: EntryColumns): boolean {
+    const { bytes } = columns.entry.batch
+    const reader = this.#reader.reset(bytes)
+    for (let skipped = 0; skipped <= index; skipped++) reader.next()
+    const { idStart, idEnd } = reader.fields
+    if (readUuid(bytes, idStart, idEnd, this.#key) === 'none') return false
+    this.#addRow(bytes, reader.fields, columns, entryNumber, index, true)
+    return true
+  }
+
+  #addRow(
+    bytes: Uint8Array,
+    fields: EventFields,
+    { entry, priority, stream }: EntryColumns,
+    entryNumber: number,
+    index: number,
+    isSecondKey: boolean,
+  ): void {
+    const attributes = fields.attributeCount === 0 ? null : attributesJson(bytes, fields)
+    this.#makeRoom(maxFixedBytes + fields.end - fields.start + (attributes?.length ?? 0))
+    const start = this.#at
+    const received = entry.batch.receivedAtMicros
+    this.#int16(eventColumns.length)
+    this.#keyAndId(bytes, fields, isSecondKey)
+    this.#copied(bytes, fields.sourceStart, fields.sourceEnd, defaultSource)
+    this.#copied(bytes, fields.typeStart, fields.typeEnd, '')
+    this.#optional(bytes, fields.subjectStart, fields.subjectEnd)
+    if (!this.#time(bytes, fields, received)) {
+      this.#at = start
+      this.poison.push({ entry: entryNumber, index, databaseCode: outOfRange, message: 'time is out of range' })
+      return
+    }
+    this.#micros(received)
+    this.#text(entry.position.stream.topic)
+    this.#length(2)
+    this.#int16(priority)
+    this.#optional(bytes, fields.keyStart, fields.keyEnd)
+    this.#data(bytes, fields)
+    if (attributes === null) this.#null()
+    else this.#json(attributes, 0, attributes.length)
+    this.#length(4)
+    this.#at = this.#bytes.writeInt32BE(stream, this.#at)
+    this.#length(8)
+    this.#int64(entry.position.offset + index)
+    this.rows.push({ entry: entryNumber, index, start, end: this.#at, hasTime: fields.hasTime })
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#at + bytes <= this.#bytes.length) return
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.#at + bytes, this.#bytes.length * 2))
+    this.#bytes.copy(larger, 0, 0, this.#at)
+    this.#bytes = larger
+  }
+
+  #keyAndId(bytes: Uint8Array, fields: EventFields, isSecondKey: boolean): void {
+    const { idStart, idEnd } = fields
+    const form = readUuid(bytes, idStart, idEnd, this.#key)
+    if (form === 'none' || isSecondKey) {
+      const source = textOf(bytes, fields.sourceStart, fields.sourceEnd) || defaultSource
+      // The same UUID in any case is the same event.
+      const id = form === 'none' ? textOf(bytes, idStart, idEnd) : uuidFromBytes(this.#key)
+      this.#key.set(uuidOfSourceAndId(source, id))
+    }
+    this.#length(16)
+    this.#bytes.set(this.#key, this.#at)
+    this.#at += 16
+    if (form === 'lower case' && !isSecondKey) this.#null()
+    else this.#copied(bytes, idStart, idEnd, '')
+  }
+
+  /** False when PostgreSQL has no such number. */
+  #time(bytes: Uint8Array, { hasTime, timeStart, timeEnd }: EventFields, received: number): boolean {
+    const time = hasTime ? readTimestamp(bytes, timeStart, timeEnd) : null
+    if (time === null) {
+      this.#micros(received)
+      return true
+    }
+    if (Math.abs(time.seconds) > maxSeconds) return false
+    const micros = time.seconds * 1e6 + Math.floor(time.nanos / 1000)
+    if (Number.isSafeInteger(micros)) {
+      this.#micros(micros)
+    } else {
+      const exact = BigInt(time.seconds) * 1_000_000n + BigInt(Math.floor(time.nanos / 1000)) - BigInt(epochMicros)
+      this.#length(8)
+      this.#at = this.#bytes.writeBigInt64BE(exact, this.#at)
+    }
+    return true
+  }
+
+  #data(bytes: Uint8Array, { dataStart, dataEnd, contentTypeStart, contentTypeEnd }: EventFields): void {
+    const isJson =
+      contentTypeStart === contentTypeEnd ||
+      isJsonContentType(this.#contentTypes.textOf(asBuffer(bytes), contentTypeStart, contentTypeEnd))
+    if (dataStart === dataEnd || !isJson) this.#null()
+    else this.#json(bytes, dataStart, dataEnd)
+    if (dataStart === dataEnd || isJson) this.#null()
+    else this.#copied(bytes, dataStart, dataEnd, '')
+    this.#copied(bytes, contentTypeStart, contentTypeEnd, defaultContentType)
+  }
+
+  #micros(micros: number): void {
+    this.#length(8)
+    this.#int64(micros - epochMicros)
+  }
+
+  #int64(value: number): void {
+    this.#at = this.#bytes.writeInt32BE(Math.floor(value / 0x1_0000_0000), this.#at)
+    this.#at = this.#bytes.writeUInt32BE(((value % 0x1_0000_0000) + 0x1_0000_0000) % 0x1_0000_0000, this.#at)
+  }
+
+  #int16(value: number): void {
+    this.#at = this.#bytes.writeInt16BE(value, this.#at)
+  }
+
+  #length(bytes: number): void {
+    this.#at = this.#bytes.writeInt32BE(bytes, this.#at)
+  }
+
+  #null(): void {
+    this.#length(-1)
+  }
+
+  #text(text: string): void {
+    const length = this.#bytes.write(text, this.#at + 4, 'utf8')
+    this.#length(length)
+    this.#at += length
+  }
+
+  #copied(bytes: Uint8Array, start: number, end: number, whenAbsent: string): void {
+    if (start === end) {
+      this.#text(whenAbsent)
+      return
+    }
+    this.#length(end - start)
+    this.#copy(bytes, start, end)
+  }
+
+  #optional(bytes: Uint8Array, start: number, end: number): void {
+    if (start === end) this.#null()
+    else this.#copied(bytes, start, end, '')
+  }
+
+  #json(bytes: Uint8Array, start: number, end: number): void {
+    this.#length(1 + end - start)
+    this.#bytes[this.#at++] = jsonbVersion
+    this.#copy(bytes, start, end)
+  }
+
+  #copy(bytes: Uint8Array, start: number, end: number): void {
+    if (end - start > 64) {
+      this.#bytes.set(bytes.subarray(start, end), this.#at)
+    } else {
+      // A view costs more than a few bytes.
+      for (let at = start; at < end; at++) this.#bytes[this.#at + at - start] = bytes[at]!
+    }
+    this.#at += end - start
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** As a JSON object, in UTF-8; the last of a repeated name counts. */
+function attributesJson(bytes: Uint8Array, { attributes, attributeCount }: EventFields): Buffer {
+  const valueOfName = new Map<string, string>()
+  for (let index = 0; index < attributeCount; index++) {
+    const { name, value } = readAttribute(bytes, attributes[index * 2]!, attributes[index * 2 + 1]!)
+    valueOfName.set(name, value)
+  }
+  const members = Array.from(valueOfName, ([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`)
+  return Buffer.from(`{${members.join(',')}}`)
+}

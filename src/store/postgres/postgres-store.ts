@@ -1,0 +1,182 @@
+// The database of landed events on a PostgreSQL server.
+//
+// Job: the contract of EventStore: connections, and what their failures mean. Nothing of a server that is away is remembered:
+// each call asks for a connection, and the next one may find the server again.
+// Not its job: the rows (land-events.ts, list-events.ts), when to try again (workers/).
+
+import { Pool, type PoolClient, type PoolConfig } from 'pg'
+import { MillraceError } from '../../errors.ts'
+import type { EventPage, EventQuery, EventStore, LandedCounts, LandingEntry } from '../event-store.ts'
+import { EventLander } from './land-events.ts'
+import { EventLister } from './list-events.ts'
+import { migrate } from './migrate.ts'
+import { sqlStateOf, toStoreError } from './sqlstate.ts'
+
+export interface PostgresStoreOptions {
+  /** `postgres://user:password@host:port/database?sslmode=…` */
+  readonly url: string
+}
+
+const maxLimit = 1000
+
+/** One COPY fills while the other commits; a third would only wait for the disk, too. */
+const maxLandingConnections = 2
+const maxReadingConnections = 2
+
+const connectTimeoutMs = 5000
+/** Longer than any COPY of a landing takes, shorter than a person waits. */
+const statementTimeoutMs = 60_000
+
+/**
+ * Connects and brings the tables to this version. Throws `failed_precondition` (another version's tables, a role without
+ * the rights, a wrong database or password) and `unavailable` (no server answers). Nothing stays open then.
+ */
+export async function openPostgresStore({ url }: PostgresStoreOptions): Promise<EventStore> {
+  const landing = openPool(url, maxLandingConnections)
+  const reading = openPool(url, maxReadingConnections)
+  try {
+    const client = await landing.connect()
+    try {
+      await migrate(client)
+      await refuseWeakerCommits(client)
+    } finally {
+      client.release()
+    }
+  } catch (thrown) {
+    await Promise.all([landing.end(), reading.end()])
+    throw toOpeningError(thrown)
+  }
+  return new PostgresStore(landing, reading)
+}
+
+/** Brings the tables to this version, and nothing else. Errors: as openPostgresStore. */
+export async function migratePostgres(url: string): Promise<number[]> {
+  const pool = openPool(url, 1)
+  try {
+    const client = await pool.connect()
+    try {
+      return await migrate(client)
+    } finally {
+      client.release()
+    }
+  } catch (thrown) {
+    throw toOpeningError(thrown)
+  } finally {
+    await pool.end()
+  }
+}
+
+function openPool(url: string, max: number): Pool {
+  const config: PoolConfig = {
+    connectionString: url,
+    max,
+    application_name: 'millrace',
+    connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + connectTimeoutMs,
+    keepAlive: true,
+  }
+  const pool = new Pool(config)
+  // A connection that breaks while nobody uses it is made anew when somebody does.
+  pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
+  return pool
+}
+
+/** What has landed is settled, and may be gone from the log: a COMMIT that is not flushed would lose it in a crash. */
+async function refuseWeakerCommits(client: PoolClient): Promise<void> {
+  const { rows } = await client.query<{ synchronous_commit: string }>('SHOW synchronous_commit')
+  if (rows[0]?.synchronous_commit !== 'off') return
+  throw new MillraceError(
+    'failed_precondition',
+    'synchronous_commit is off for this role or database, so a crash of postgres loses rows that were acknowledged: set it to on',
+  )
+}
+
+class PostgresStore implements EventStore {
+  /** A server that is away comes back: nothing ends this store for good. */
+  readonly failed: Promise<Error> = new Promise(() => {})
+  readonly #landing: Pool
+  readonly #reading: Pool
+  readonly #lander = new EventLander()
+  readonly #lister: EventLister
+  readonly #running = new Set<Promise<unknown>>()
+  #closing: Promise<void> | null = null
+
+  constructor(landing: Pool, reading: Pool) {
+    this.#landing = landing
+    this.#reading = reading
+    this.#lister = new EventLister(reading, Date.now)
+  }
+
+  landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
+    return this.#run(async () => {
+      if (entries.length === 0) return { landed: 0, duplicates: 0, conflicts: 0, poison: [] }
+      return await this.#land(entries)
+    })
+  }
+
+  listEvents(query: EventQuery): Promise<EventPage> {
+    return this.#run(async () => {
+      if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > maxLimit) {
+        const problem = `limit is ${query.limit}; it takes 1 to ${maxLimit}`
+        throw new MillraceError('invalid_event', problem, { field: 'limit' })
+      }
+      return await this.#lister.list(query).catch((thrown) => {
+        throw toStoreError(thrown)
+      })
+    })
+  }
+
+  async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {
+    let client: PoolClient | undefined
+    try {
+      client = await this.#landing.connect()
+      const counts = await this.#lander.land(client, entries)
+      client.release()
+      return counts
+    } catch (thrown) {
+      const isFromServer = sqlStateOf(thrown) !== null
+      // Of a connection that broke nobody knows what the server has done, and it is not used again.
+      if (!isFromServer) this.#lander.expectDuplicates()
+      client?.release(!isFromServer)
+      throw toStoreError(thrown)
+    }
+  }
+
+  async describe(): Promise<{ readonly driver: string; readonly up: boolean }> {
+    if (this.#closing !== null) return { driver: 'postgres', up: false }
+    const up = await this.#reading.query('SELECT 1').then(
+      () => true,
+      () => false,
+    )
+    return { driver: 'postgres', up }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#running)
+    await Promise.all([this.#landing.end(), this.#reading.end()])
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closing !== null) throw new MillraceError('unavailable', 'the event store is closed')
+    const running = work()
+    this.#running.add(running)
+    try {
+      return await running
+    } finally {
+      this.#running.delete(running)
+    }
+  }
+}
+
+/** Whoever starts the server has to know which setting is meant. */
+function toOpeningError(thrown: unknown): MillraceError {
+  const { code, message } = toStoreError(thrown)
+  return new MillraceError(code, `cannot open the database of MILLRACE_POSTGRES_URL: ${message}`, { cause: thrown })
+}

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { eventually } from '../support/eventually.ts'
+import { PostgresServer } from '../support/postgres-server.ts'
+import { clientOf } from '../support/publish.ts'
+import { runCommand } from '../support/run-command.ts'
+import { startServer } from '../support/server-process.ts'
+import { drained } from '../support/tally.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+
+let postgres: PostgresServer
+before(async () => {
+  postgres = await PostgresServer.create()
+})
+after(() => postgres.destroy())
+
+test('events land in PostgreSQL, each as one row, through kills of the server and of PostgreSQL', async (t) => {
+  const url = await postgres.createDatabase()
+  const count = 20_000
+  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const publisher = clientOf(t, server).publisher({ overflow: 'wait' })
+  for (let number = 1; number <= count; number++) {
+    if (!publisher.add({ type: 'counted', data: { number } })) await publisher.ready()
+    if (number === count / 4) await postgres.stop('SIGQUIT')
+    if (number === count / 2) await postgres.start()
+  }
+  const totals = await publisher.close()
+  assert.deepEqual([totals.accepted, totals.dropped, totals.rejected], [count, 0, 0])
+  await server.kill()
+  await server.start()
+
+  const [line] = await drained(server, 30_000)
+  assert.deepEqual([line?.accepted, line?.landed, line?.dead, line?.balanced], [count, count, 0, true])
+  const statement = `SELECT count(*)::int AS rows, sum((data->>'number')::int)::int AS sum FROM events`
+  assert.deepEqual(await postgres.query(statement, [], url), [{ rows: count, sum: (count * (count + 1)) / 2 }])
+  const page = await (await fetch(`http://${server.http}/v1/events?type=counted&limit=3`)).json()
+  assert.equal((page as { events: unknown[] }).events.length, 3)
+})
+
+test('an event that PostgreSQL refuses becomes a dead letter, and its neighbours land', async (t) => {
+  const url = await postgres.createDatabase()
+  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const client = clientOf(t, server)
+  const publisher = client.publisher()
+  for (let number = 0; number < 1000; number++) {
+    const isPoison = number % 400 === 7
+    publisher.add({ type: 'n', data: Buffer.from(isPoison ? '{"n": 1e400000}' : '{"n": 1}') })
+  }
+  assert.equal((await publisher.close()).accepted, 1000)
+  const [line] = await drained(server, 30_000)
+  assert.deepEqual([line?.landed, line?.dead, line?.balanced], [997, 3, true])
+  assert.deepEqual(await postgres.query('SELECT count(*)::int AS rows FROM events', [], url), [{ rows: 997 }])
+})
+
+test('a role that may not make tables is told so, and needs no rights but its own after millrace migrate', async (t) => {
+  const url = await postgres.createDatabase()
+  const database = new URL(url).pathname.slice(1)
+  await postgres.query('CREATE ROLE lander LOGIN')
+  const landerUrl = postgres.url(database, 'lander')
+  const dataDir = tempDirectory(t)
+  const refused = await runCommand(t, ['migrate', '--postgres-url', landerUrl], { dataDir })
+  assert.notEqual(refused.code, 0)
+  assert.match(refused.stderr, /millrace migrate/)
+
+  const migrated = await runCommand(t, ['migrate', '--postgres-url', url], { dataDir })
+  assert.equal(migrated.code, 0, migrated.stderr)
+  assert.match(migrated.stdout, /Applied migration 1/)
+  assert.match((await runCommand(t, ['migrate', '--postgres-url', url], { dataDir })).stdout, /up to date/)
+  await postgres.query('GRANT SELECT, INSERT ON events TO lander', [], url)
+  await postgres.query('GRANT SELECT, INSERT, UPDATE ON streams TO lander', [], url)
+  await postgres.query('GRANT SELECT ON millrace_migrations TO lander', [], url)
+  await postgres.query('GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO lander', [], url)
+
+  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: landerUrl } })
+  const publisher = clientOf(t, server).publisher()
+  publisher.add({ type: 'a' })
+  assert.equal((await publisher.close()).accepted, 1)
+  await eventually(async () => {
+    const rows = await postgres.query('SELECT count(*)::int AS rows FROM events', [], url)
+    assert.deepEqual(rows, [{ rows: 1 }])
+  })
+})
+
+test('a server that is not there, and a wrong name, are said so', async (t) => {
+  const dataDir = tempDirectory(t)
+  const nowhere = await runCommand(t, ['migrate', '--postgres-url', 'postgres://postgres@127.0.0.1:1/x'], { dataDir })
+  assert.notEqual(nowhere.code, 0)
+  assert.match(nowhere.stderr, /MILLRACE_POSTGRES_URL.*ECONNREFUSED/)
+  const wrongName = await runCommand(t, ['migrate', '--postgres-url', postgres.url('nobody')], { dataDir })
+  assert.notEqual(wrongName.code, 0)
+  assert.match(wrongName.stderr, /3D000.*nobody/)
+})

@@ -1,0 +1,144 @@
+// A PostgreSQL server of a test's own, on a free port and in a temporary directory.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, chownSync, globSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
+
+export interface PostgresOptions {
+  /** Whether it really flushes. Only where that is what a test is about: it takes its time. Default false. */
+  readonly fsync?: boolean
+  /** Further settings, `name=value`. */
+  readonly settings?: readonly string[]
+}
+
+interface User {
+  readonly uid?: number
+  readonly gid?: number
+}
+
+export class PostgresServer {
+  readonly directory: string
+  readonly port: number
+  readonly #options: PostgresOptions
+  readonly #user: User
+  #child: ChildProcess | null = null
+  #databases = 0
+
+  private constructor(directory: string, port: number, user: User, options: PostgresOptions) {
+    this.directory = directory
+    this.port = port
+    this.#user = user
+    this.#options = options
+  }
+
+  /** Makes the cluster and starts it. */
+  static async create(options: PostgresOptions = {}): Promise<PostgresServer> {
+    const user = serverUser()
+    const directory = mkdtempSync(join(tmpdir(), 'millrace-postgres-'))
+    if (user.uid !== undefined) {
+      chownSync(directory, user.uid, user.gid!)
+      // The server's user must get to the directory through that of the test run.
+      chmodSync(tmpdir(), 0o711)
+    }
+    const initdb = ['-D', join(directory, 'data'), '-A', 'trust', '-U', 'postgres', '--no-sync', '-E', 'UTF8']
+    execFileSync(join(binaries(), 'initdb'), [...initdb, '--locale=C.UTF-8'], { ...user, stdio: 'ignore', cwd: '/' })
+    const server = new PostgresServer(directory, await freePort(), user, options)
+    await server.start()
+    return server
+  }
+
+  url(database = 'postgres', user = 'postgres'): string {
+    return `postgres://${user}@127.0.0.1:${this.port}/${database}`
+  }
+
+  /** Resolves when it answers. */
+  async start(): Promise<void> {
+    const { fsync = false, settings = [] } = this.#options
+    const all = [`fsync=${fsync ? 'on' : 'off'}`, 'listen_addresses=127.0.0.1', 'max_connections=50', ...settings]
+    const place = ['-D', join(this.directory, 'data'), '-p', String(this.port), '-k', this.directory]
+    const child = spawn(join(binaries(), 'postgres'), [...place, ...all.flatMap((setting) => ['-c', setting])], {
+      ...this.#user,
+      cwd: '/',
+      stdio: 'ignore',
+    })
+    this.#child = child
+    for (;;) {
+      if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`)
+      if (await this.#answers()) return
+      await sleep(20)
+    }
+  }
+
+  /** An empty database, and its URL. */
+  async createDatabase(): Promise<string> {
+    const name = `test${++this.#databases}`
+    await this.query(`CREATE DATABASE ${name}`)
+    return this.url(name)
+  }
+
+  /** Runs one statement as the superuser. */
+  async query(
+    statement: string,
+    parameters: readonly unknown[] = [],
+    url = this.url(),
+  ): Promise<Record<string, unknown>[]> {
+    const client = new Client({ connectionString: url })
+    await client.connect()
+    try {
+      return (await client.query(statement, [...parameters])).rows as Record<string, unknown>[]
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** SIGINT: sessions are ended, what is committed is flushed. SIGQUIT: as after a crash. */
+  async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
+    const child = this.#child
+    this.#child = null
+    if (child === null || child.exitCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill(signal)
+    await ended
+  }
+
+  async destroy(): Promise<void> {
+    await this.stop()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  async #answers(): Promise<boolean> {
+    return this.query('SELECT 1').then(
+      () => true,
+      () => false,
+    )
+  }
+}
+
+/** PostgreSQL does not run as root. */
+function serverUser(): User {
+  if (process.getuid?.() !== 0) return {}
+  const idOf = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  return { uid: idOf('-u'), gid: idOf('-g') }
+}
+
+/** Debian keeps the server's programs off the PATH. */
+function binaries(): string {
+  const onPath = (process.env.PATH ?? '').split(delimiter).map((directory) => join(directory, 'initdb'))
+  const found = [...globSync(onPath), ...globSync('/usr/lib/postgresql/*/bin/initdb').sort().reverse()]
+  if (found[0] === undefined) throw new Error('PostgreSQL is not installed: npm test says how')
+  return dirname(found[0])
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number }
+  server.close()
+  await once(server, 'close')
+  return port
+}
