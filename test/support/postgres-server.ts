@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, globSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
@@ -12,6 +12,8 @@ import { Client } from 'pg'
 export interface PostgresOptions {
   /** Whether it really flushes. Only where that is what a test is about: it takes its time. Default false. */
   readonly fsync?: boolean
+  /** Where its directory is made. Default: that for temporary files. */
+  readonly parent?: string
   /** Further settings, `name=value`. */
   readonly settings?: readonly string[]
 }
@@ -39,11 +41,12 @@ export class PostgresServer {
   /** Makes the cluster and starts it. */
   static async create(options: PostgresOptions = {}): Promise<PostgresServer> {
     const user = serverUser()
-    const directory = mkdtempSync(join(tmpdir(), 'millrace-postgres-'))
+    const parent = options.parent ?? tmpdir()
+    const directory = mkdtempSync(join(parent, 'millrace-postgres-'))
     if (user.uid !== undefined) {
       chownSync(directory, user.uid, user.gid!)
       // The server's user must get to the directory through that of the test run.
-      chmodSync(tmpdir(), 0o711)
+      chmodSync(parent, statSync(parent).mode | 0o011)
     }
     const initdb = ['-D', join(directory, 'data'), '-A', 'trust', '-U', 'postgres', '--no-sync', '-E', 'UTF8']
     execFileSync(join(binaries(), 'initdb'), [...initdb, '--locale=C.UTF-8'], { ...user, stdio: 'ignore', cwd: '/' })
@@ -81,6 +84,14 @@ export class PostgresServer {
     return this.url(name)
   }
 
+  /** The processes of the server. */
+  get pids(): number[] {
+    const parent = this.#child?.pid
+    if (parent === undefined) return []
+    const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+    return [parent, ...numbers.map(Number).filter((pid) => parentOf(pid) === parent)]
+  }
+
   /** Runs one statement as the superuser. */
   async query(
     statement: string,
@@ -116,6 +127,15 @@ export class PostgresServer {
       () => true,
       () => false,
     )
+  }
+}
+
+function parentOf(pid: number): number | null {
+  try {
+    // Behind the name, which may hold anything, stand the state and the parent.
+    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1])
+  } catch {
+    return null
   }
 }
 
