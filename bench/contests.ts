@@ -133,6 +133,27 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
     },
     {
       id: 'W9',
+      rounds,
+      blocks: [
+        {
+          name: 'COPY from a file (F6)',
+          program: 'floors/postgres-copy',
+          options: { events: sizes.backlogEvents, payloadBytes },
+        },
+        ...[0, 1000].map((duplicateEvery) => ({
+          name: duplicateEvery === 0 ? 'landing, postgres' : 'landing, postgres, 1 of 1,000 twice',
+          program: 'workloads/landing-postgres',
+          options: { events: sizes.backlogEvents, eventsPerMessage: 100, payloadBytes, duplicateEvery },
+        })),
+      ],
+      comparisons: [
+        ratio('', 'landing alone / COPY from a file', 'landing, postgres', 'COPY from a file (F6)', 0.8),
+        ratio('', '1 of 1,000 twice / none twice', 'landing, postgres, 1 of 1,000 twice', 'landing, postgres', 0.5),
+      ],
+      bounds: [],
+    },
+    {
+      id: 'W9',
       rounds: 1,
       blocks: [
         {

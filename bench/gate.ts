@@ -91,12 +91,25 @@ export class SeenNumbers {
   }
 
   problems(expected: ExpectedNumbers): string[] {
-    const what = this.#what
-    const problems: string[] = []
-    if (this.#count !== expected.rows) problems.push(`${this.#count} ${what}s, expected ${expected.rows}`)
-    if (this.#sum !== expected.sum)
-      problems.push(`the ${what}s' numbers add up to ${this.#sum}, expected ${expected.sum}`)
-    if (this.#repeated > 0) problems.push(`${this.#repeated} ${what}s have a number that another one has`)
-    return problems
+    const found = { what: this.#what, count: this.#count, repeated: this.#repeated, sum: this.#sum }
+    return numbersProblems(found, expected)
   }
+}
+
+export interface FoundNumbers {
+  /** The word for one of the things that are numbered. */
+  readonly what: string
+  readonly count: number
+  /** How many have a number that another one has. */
+  readonly repeated: number
+  readonly sum: number
+}
+
+/** What is wrong with the numbers that were found; empty when all is well. */
+export function numbersProblems({ what, count, repeated, sum }: FoundNumbers, expected: ExpectedNumbers): string[] {
+  const problems: string[] = []
+  if (count !== expected.rows) problems.push(`${count} ${what}s, expected ${expected.rows}`)
+  if (sum !== expected.sum) problems.push(`the ${what}s' numbers add up to ${sum}, expected ${expected.sum}`)
+  if (repeated > 0) problems.push(`${repeated} ${what}s have a number that another one has`)
+  return problems
 }

@@ -1,0 +1,36 @@
+// A PostgreSQL server of a block's own, with the settings that it comes with: it flushes at every commit.
+
+import { PostgresServer } from '../test/support/postgres-server.ts'
+import { type ExpectedNumbers, numbersProblems } from './gate.ts'
+import { cpuSecondsOf } from './process-usage.ts'
+
+/** Runs the work with a server in the directory, and the URL of an empty database on it. */
+export async function withPostgres<T>(
+  directory: string,
+  work: (server: PostgresServer, url: string) => Promise<T>,
+): Promise<T> {
+  const server = await PostgresServer.create({ parent: directory, fsync: true })
+  try {
+    return await work(server, await server.createDatabase())
+  } finally {
+    await server.destroy()
+  }
+}
+
+/** User and system time of the server's processes that run now, in seconds. */
+export function postgresCpuSeconds(server: PostgresServer): number {
+  return server.pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0)
+}
+
+/** What is wrong with the rows of `events`; empty when all is well. */
+export async function postgresNumbersProblems(
+  server: PostgresServer,
+  url: string,
+  expected: ExpectedNumbers,
+): Promise<string[]> {
+  const number = `(data->>'n')::bigint`
+  const statement = `SELECT count(*)::int AS rows, count(DISTINCT ${number})::int AS distinct, sum(${number})::float8 AS sum FROM events`
+  const [found] = await server.query(statement, [], url)
+  const { rows, distinct, sum } = found as { rows: number; distinct: number; sum: number }
+  return numbersProblems({ what: 'row', count: rows, repeated: rows - distinct, sum }, expected)
+}
