@@ -29,11 +29,12 @@ const sourceField = 2
 const typeField = 3
 const subjectField = 4
 const timeField = 5
-const dataField = 6
-const contentTypeField = 7
+export const dataField = 6
+export const contentTypeField = 7
 const priorityField = 8
 const keyField = 9
-const attributesField = 10
+export const attributesField = 10
+export const receivedAtField = 11
 
 /** Where the fields of one encoded event stand: offsets into the bytes it was read from. An absent field is empty. */
 export class EventFields {
@@ -240,6 +241,13 @@ export function decodeEvent(bytes: Uint8Array, fields: EventFields): Event {
     key: textOf(bytes, fields.keyStart, fields.keyEnd),
     attributes,
   }
+}
+
+/** Decodes the bytes of one event. Throws when they are none. */
+export function decodeOneEvent(bytes: Uint8Array): Event {
+  const fields = new EventFields()
+  if (!fields.read(bytes, 0, bytes.length)) throw new Error('the event is broken')
+  return decodeEvent(bytes, fields)
 }
 
 /** What an event is made of; what is left out takes its default (wire.md, Event). */

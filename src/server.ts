@@ -12,6 +12,7 @@ import type { EventLog } from './event-log/event-log.ts'
 import { openEventLog } from './event-log/open-event-log.ts'
 import { Retention } from './event-log/retention.ts'
 import { Ingest } from './ingest/ingest.ts'
+import { createDeadLetterLanding } from './landing/land-dead-letters.ts'
 import { createLanding, landingGroup } from './landing/landing.ts'
 import { withinMs } from './lib/abort.ts'
 import { observeStatus } from './observe-status.ts'
@@ -25,6 +26,9 @@ import { WorkerPool } from './workers/worker-pool.ts'
 
 /** Three turns: one in the database, one on its way back to the log, one being gathered. */
 const landingTurns = 3
+
+/** Each may be an event of 1 MiB, and they are stored one by one. */
+const deadLetterTurnEvents = 100
 
 export interface ServerOptions {
   readonly version: string
@@ -170,7 +174,6 @@ async function declareTopics(eventLog: EventLog, config: Config): Promise<void> 
   for (const { name, partitions } of config.topics) {
     await eventLog.declare(name, { partitions, groups: [{ name: landingGroup }] })
   }
-  // Its consumer comes with the table of dead letters; until then they wait there, and nothing removes them.
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [{ name: deadLetterGroup }] })
 }
 
@@ -194,22 +197,29 @@ interface LandingParts {
 function landingPools(config: Config, { eventLog, store, metrics, logger, now }: LandingParts): WorkerPool[] {
   const monotonicNow = () => performance.now()
   const deadLetters = new DeadLetters({ eventLog, now })
+  const shared = { eventLog, leaseMs: config.leaseMs, logger, monotonicNow, random: Math.random }
   const handler = createLanding({ store, deadLetters, metrics, monotonicNow })
-  return config.topics.map(({ name: topic }) => {
+  const pools = config.topics.map(({ name: topic }) => {
     return new WorkerPool({
-      eventLog,
+      ...shared,
       topic,
       group: landingGroup,
       handler,
       maxTurnEvents: config.landingMaxEvents,
       maxTurnWaitMs: config.landingMaxWaitMs,
       maxTurns: landingTurns,
-      leaseMs: config.leaseMs,
-      logger,
-      monotonicNow,
-      random: Math.random,
     })
   })
+  const deadPool = new WorkerPool({
+    ...shared,
+    topic: deadLetterTopic,
+    group: deadLetterGroup,
+    handler: createDeadLetterLanding(store),
+    maxTurnEvents: deadLetterTurnEvents,
+    maxTurnWaitMs: config.landingMaxWaitMs,
+    maxTurns: 1,
+  })
+  return [...pools, deadPool]
 }
 
 function countCommits(metrics: Metrics) {

@@ -7,7 +7,8 @@
 import type { Delivery, Outcome } from '../event-log/event-log.ts'
 import type { EventStore, LandedCounts } from '../store/event-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { DeadLetter, DeadLetters } from '../workers/dead-letters.ts'
+import type { GivenUp } from '../workers/dead-letter-event.ts'
+import type { DeadLetters } from '../workers/dead-letters.ts'
 import type { Handler } from '../workers/handler.ts'
 
 /** The group of every topic that lands its events. */
@@ -28,16 +29,16 @@ export function createLanding({ store, deadLetters, metrics, monotonicNow }: Lan
     const startedAtMs = monotonicNow()
     const landed = await store.landEvents(sound)
     count(metrics, landed, (monotonicNow() - startedAtMs) / 1000)
-    const letters = [...damagedBatches(deliveries), ...poisonEvents(sound, landed)]
-    if (letters.length > 0) {
-      await deadLetters.append(topic, group, letters)
-      for (const { code } of letters) metrics.deadLetters.add(1, { topic, group, code })
+    const givenUp = [...damagedBatches(deliveries), ...poisonEvents(sound, landed)]
+    if (givenUp.length > 0) {
+      await deadLetters.append(topic, group, givenUp)
+      for (const { code } of givenUp) metrics.deadLetters.add(1, { topic, group, code })
     }
-    return outcomes(deliveries, letters)
+    return outcomes(deliveries, givenUp)
   }
 }
 
-function damagedBatches(deliveries: readonly Delivery[]): DeadLetter[] {
+function damagedBatches(deliveries: readonly Delivery[]): GivenUp[] {
   return deliveries
     .filter((delivery) => delivery.batch.damaged === true)
     .map((delivery) => ({
@@ -48,7 +49,7 @@ function damagedBatches(deliveries: readonly Delivery[]): DeadLetter[] {
     }))
 }
 
-function poisonEvents(sound: readonly Delivery[], { poison }: LandedCounts): DeadLetter[] {
+function poisonEvents(sound: readonly Delivery[], { poison }: LandedCounts): GivenUp[] {
   return poison.map(({ entry, index, databaseCode, message }) => ({
     delivery: sound[entry]!,
     index,
@@ -57,9 +58,9 @@ function poisonEvents(sound: readonly Delivery[], { poison }: LandedCounts): Dea
   }))
 }
 
-function outcomes(deliveries: readonly Delivery[], letters: readonly DeadLetter[]): Outcome[] {
+function outcomes(deliveries: readonly Delivery[], givenUp: readonly GivenUp[]): Outcome[] {
   const deadOfDelivery = new Map<Delivery, number>()
-  for (const { delivery, index } of letters) {
+  for (const { delivery, index } of givenUp) {
     const dead = index === null ? delivery.batch.count : 1
     deadOfDelivery.set(delivery, (deadOfDelivery.get(delivery) ?? 0) + dead)
   }

@@ -4,6 +4,7 @@
 import type { Lane } from '../event.ts'
 import type { Position } from '../event-log/event-log.ts'
 import type { RecordBatch } from '../record-batch.ts'
+import type { DeadLetter, DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from './dead-letter.ts'
 
 /** A record batch to land, and where its first event stands in the log. */
 export interface LandingEntry {
@@ -52,6 +53,12 @@ export interface StoredEvent {
   readonly attributes: ReadonlyMap<string, string>
 }
 
+/** A landed event, and where it stood in the log. */
+export interface LandedEvent {
+  readonly event: StoredEvent
+  readonly position: Position
+}
+
 export interface EventQuery {
   readonly type?: string
   readonly source?: string
@@ -90,6 +97,36 @@ export interface EventStore {
    * skips none that had landed before the first page. Errors: `invalid_event` for a cursor that is not ours.
    */
   listEvents(query: EventQuery): Promise<EventPage>
+
+  /**
+   * The landed events with these keys, 1000 at most, in no order; those without a row are missing.
+   * Errors: `unavailable`.
+   */
+  findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]>
+
+  /**
+   * Makes one row for each dead letter that has none yet. Durable and idempotent as landEvents.
+   * It refuses no letter: text that the database does not take is escaped. Errors: those of landEvents.
+   */
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void>
+
+  /** Lists dead letters, newest first by (deadAt, deadLetterId). Errors: `invalid_event` for a cursor that is not ours. */
+  listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage>
+
+  /** One dead letter, with its event; null when there is none with this id. */
+  readDeadLetter(deadLetterId: string): Promise<DeadLetter | null>
+
+  /** How many dead letters the filter finds. */
+  countDeadLetters(filter: DeadLetterFilter): Promise<number>
+
+  /** What the dead letters died of, the most frequent cause first. */
+  groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]>
+
+  /** Notes that these were sent again, at this time: one redrive more for each. Unknown ids are passed over. */
+  noteRedriven(deadLetterIds: readonly string[], atMicros: number): Promise<void>
+
+  /** Deletes these for good, and answers how many of them there were. */
+  deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number>
 
   /** Tells which driver it is and whether it answers now. Never throws. */
   describe(): Promise<{ readonly driver: string; readonly up: boolean }>

@@ -1,4 +1,5 @@
-// A place in the order of landed events, newest first by (received_at, event_id), and its text for callers.
+// A place in the order of landed events, newest first by (received_at, event_id), or of dead letters, newest first by
+// (dead_at, dead_letter_id); and its text for callers.
 
 import { MillraceError } from '../errors.ts'
 
@@ -22,6 +23,14 @@ export const topPlace: PagePlace = placeBefore(Number.MAX_SAFE_INTEGER)
 /** Below zero when `a` stands above `b`, that is, comes first. */
 export function comparePlaces(a: PagePlace, b: PagePlace): number {
   return b.receivedAtMicros - a.receivedAtMicros || Buffer.compare(b.eventId, a.eventId)
+}
+
+const maxLimit = 1000
+
+/** Throws `invalid_event` unless a page may have so many elements: 1 to 1000. */
+export function checkLimit(limit: number): void {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= maxLimit) return
+  throw new MillraceError('invalid_event', `limit is ${limit}; it takes 1 to ${maxLimit}`, { field: 'limit' })
 }
 
 const version = 1

@@ -199,7 +199,7 @@ test('a store of a newer version, or of another text of a migration, is refused 
   await assert.rejects(reopen(), (error: unknown) => {
     assert.ok(error instanceof MillraceError)
     assert.equal(error.code, 'failed_precondition')
-    assert.match(error.message, /store\.db is at schema version 7 \(sharding\).* knows 1: start the newer version/)
+    assert.match(error.message, /store\.db is at schema version 7 \(sharding\).* knows \d+: start the newer version/)
     return true
   })
 
@@ -208,7 +208,7 @@ test('a store of a newer version, or of another text of a migration, is refused 
     code: 'failed_precondition',
     message: /another migration 1: applied was events \(abc\)/,
   })
-  assert.equal(query(path, 'SELECT count(*) AS count FROM migrations')[0]?.count, 1)
+  assert.deepEqual(query(path, "SELECT number FROM migrations WHERE checksum <> 'abc'"), [])
 })
 
 test('landing stops before the second half of the disk reserve, and reading goes on', async (t) => {

@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { EventIdGenerator, isUuid, lanes, limits, priorityOfLane } from '../../src/event.ts'
 import type { EventParts } from '../../src/record-batch.ts'
+import type { DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadLetterSummary } from '../../src/store/dead-letter.ts'
 import type { EventQuery, EventStore, StoredEvent } from '../../src/store/event-store.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { identityOf, rowKeys } from '../support/identity.ts'
@@ -70,6 +71,8 @@ export function eventStoreSuite(harness: EventStoreHarness): void {
   identity(story)
   columns(story)
   listing(harness, story)
+  finding(story)
+  deadLetters(story)
   lifetime(story)
 }
 
@@ -670,6 +673,183 @@ function listing(harness: EventStoreHarness, story: Story): void {
       assert.equal((await store.listEvents({ limit: 1, cursor: nextCursor })).events.length, 1)
     },
   )
+}
+
+function finding(story: Story): void {
+  story(
+    'landed events are found by their keys, each with its place in the log; those without a row are missing',
+    async (_, store) => {
+      const made = Array.from({ length: 5 }, () => ({ id: ids.next(), type: 'a', data: json({ n: 1 }) }))
+      await store.landEvents([entryOf(made, { lane: 'high', offset: 40 })])
+      assert.deepEqual(await store.findEvents([]), [])
+
+      const found = await store.findEvents([made[3]!.id, ids.next(), made[0]!.id.toUpperCase()])
+
+      const byOffset = found.toSorted((a, b) => a.position.offset - b.position.offset)
+      assert.deepEqual(
+        byOffset.map(({ event, position }) => [event.id, position.stream.lane, position.epoch, position.offset]),
+        [
+          [made[0]!.id, 'high', 1, 40],
+          [made[3]!.id, 'high', 1, 43],
+        ],
+      )
+      const listed = await listAll(store)
+      for (const { event } of found)
+        assert.deepEqual(
+          event,
+          listed.find(({ id }) => id === event.id),
+        )
+    },
+  )
+}
+
+/** @param number in the name of everything that tells one letter from another. */
+function letterOf(number: number, parts: Partial<DeadLetter> = {}): DeadLetter {
+  return {
+    deadLetterId: ids.next(),
+    eventId: ids.next(),
+    topic: 'events',
+    group: 'landing',
+    type: `t${number % 2}`,
+    source: `/s${number}`,
+    code: 'refused_by_store',
+    message: `22P02: invalid input: "${number}"`,
+    attempts: 1,
+    firstFailedAtMicros: someMicros + number,
+    deadAtMicros: someMicros + Math.floor(number / 2),
+    event: Buffer.from([number, 0, 255]),
+    history: [
+      { attempt: 1, atMicros: someMicros, code: 'refused_by_store', message: 'no', position: 'events/0/normal@1:7' },
+    ],
+    redrivenAtMicros: null,
+    redrives: 0,
+    ...parts,
+  }
+}
+
+const withoutEvent = ({ event: _, ...summary }: DeadLetter): DeadLetterSummary => summary
+
+async function allLetters(store: EventStore, query: DeadLetterQuery): Promise<DeadLetterSummary[]> {
+  const { deadLetters, nextCursor } = await store.listDeadLetters(query)
+  assert.ok(deadLetters.length <= query.limit)
+  return nextCursor === null
+    ? [...deadLetters]
+    : [...deadLetters, ...(await allLetters(store, { ...query, cursor: nextCursor }))]
+}
+
+function deadLetters(story: Story): void {
+  story(
+    'a dead letter is there once and as it was, however often it lands, also after the store is opened again',
+    async (database, store) => {
+      const letters = [letterOf(1), letterOf(2, { eventId: null, type: '', source: '', code: 'corrupt' })]
+      await store.landDeadLetters([])
+      await store.landDeadLetters(letters)
+      await store.landDeadLetters([...letters, { ...letters[0]!, message: 'another' }])
+      await store.close()
+
+      const reopened = await database.open()
+      try {
+        assert.equal(await reopened.countDeadLetters({}), 2)
+        for (const letter of letters) {
+          const read = await reopened.readDeadLetter(letter.deadLetterId)
+          assert.deepEqual({ ...read, event: Buffer.from(read!.event) }, letter)
+        }
+        assert.equal(await reopened.readDeadLetter(ids.next()), null)
+      } finally {
+        await reopened.close()
+      }
+    },
+  )
+
+  story('a dead letter is refused for nothing: text that the database does not take is escaped', async (_, store) => {
+    const history = [{ attempt: 1, atMicros: 0, code: 'corrupt', message: '\0 \ud800', position: '\0' }]
+    const texts = { type: 'a\0b', source: '\ud800', message: "\0'); DROP TABLE dead_letters; --" }
+    const letter = letterOf(1, { ...texts, history, event: new Uint8Array(0) })
+
+    await store.landDeadLetters([letter])
+
+    const read = await store.readDeadLetter(letter.deadLetterId)
+    assert.deepEqual([read?.type, read?.source], ['a\\u0000b', '\ufffd'])
+    assert.equal(read?.message, "\\u0000'); DROP TABLE dead_letters; --")
+    assert.deepEqual(read?.history[0]?.message, '\\u0000 \ufffd')
+  })
+
+  story(
+    'dead letters are listed newest first by (deadAt, deadLetterId), each once, and filters show exactly what they say',
+    async (_, store) => {
+      const letters = Array.from({ length: 20 }, (_unused, number) => letterOf(number))
+      const odd = letterOf(20, { topic: 'orders', group: 'other', code: 'corrupt', deadAtMicros: someMicros + 100 })
+      await store.landDeadLetters([...letters, odd])
+      await store.noteRedriven([letters[4]!.deadLetterId], someMicros + 1000)
+      const newestFirst = [...letters, odd].sort(
+        (a, b) => b.deadAtMicros - a.deadAtMicros || (a.deadLetterId < b.deadLetterId ? 1 : -1),
+      )
+      const expect = async (filter: DeadLetterFilter, matches: (letter: DeadLetter) => boolean) => {
+        const expected = newestFirst.filter(matches).map(({ deadLetterId }) => deadLetterId)
+        assert.ok(expected.length > 0, 'a filter that finds nothing proves nothing')
+        const listed = await allLetters(store, { ...filter, limit: 3 })
+        assert.deepEqual(
+          listed.map(({ deadLetterId }) => deadLetterId),
+          expected,
+        )
+        assert.equal(await store.countDeadLetters(filter), expected.length)
+      }
+
+      await expect({}, () => true)
+      await expect({ topic: 'orders' }, (letter) => letter === odd)
+      await expect({ group: 'landing' }, (letter) => letter !== odd)
+      await expect({ type: 't1', code: 'refused_by_store' }, ({ type }) => type === 't1')
+      await expect({ sinceMicros: someMicros + 4, untilMicros: someMicros + 6 }, ({ deadAtMicros }) =>
+        [4, 5].includes(deadAtMicros - someMicros),
+      )
+      await expect({ isRedriven: false }, (letter) => letter !== letters[4])
+      await expect({ isRedriven: true }, (letter) => letter === letters[4])
+      await expect({ eventIds: [letters[7]!.eventId!] }, (letter) => letter === letters[7])
+      await expect({ deadLetterIds: [odd.deadLetterId, letters[1]!.deadLetterId] }, (letter) =>
+        [odd, letters[1]].includes(letter),
+      )
+      assert.deepEqual(await store.listDeadLetters({ deadLetterIds: [], limit: 10 }), {
+        deadLetters: [],
+        nextCursor: null,
+      })
+      await assert.rejects(store.listDeadLetters({ limit: 0 }), { code: 'invalid_event', field: 'limit' })
+      await assert.rejects(store.listDeadLetters({ limit: 1, cursor: 'x' }), { code: 'invalid_event', field: 'cursor' })
+    },
+  )
+
+  story('dead letters are counted by what they died of, the most frequent first', async (_, store) => {
+    const same = Array.from({ length: 3 }, (_unused, number) => letterOf(number * 2))
+    await store.landDeadLetters([letterOf(9, { message: 'whole' }), ...same])
+
+    const causes = await store.groupDeadLetters({ group: 'landing' })
+
+    assert.deepEqual(
+      causes.map(({ type, message, deadLetters }) => [type, message, deadLetters]),
+      [
+        ['t0', '22P02: invalid input:', 3],
+        ['t1', 'whole', 1],
+      ],
+    )
+    assert.deepEqual([causes[0]?.firstDeadAtMicros, causes[0]?.lastDeadAtMicros], [someMicros, someMicros + 2])
+    assert.deepEqual(await store.groupDeadLetters({ type: 'other' }), [])
+  })
+
+  story('a redrive is noted with its time, each time one more, and a deleted letter is gone', async (_, store) => {
+    const letters = [letterOf(1), letterOf(2)]
+    const [first, second] = letters.map(({ deadLetterId }) => deadLetterId) as [string, string]
+    await store.landDeadLetters(letters)
+
+    await store.noteRedriven([first, ids.next()], someMicros + 7)
+    await store.noteRedriven([first], someMicros + 8)
+
+    const read = await store.readDeadLetter(first)
+    assert.deepEqual([read?.redrivenAtMicros, read?.redrives], [someMicros + 8, 2])
+    assert.deepEqual((await allLetters(store, { deadLetterIds: [second], limit: 1 }))[0], withoutEvent(letters[1]!))
+    assert.equal(await store.deleteDeadLetters([first, ids.next()]), 1)
+    assert.equal(await store.deleteDeadLetters([first]), 0)
+    assert.equal(await store.readDeadLetter(first), null)
+    assert.equal(await store.countDeadLetters({}), 1)
+  })
 }
 
 function lifetime(story: Story): void {

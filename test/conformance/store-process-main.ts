@@ -20,14 +20,6 @@ process.on('message', async (call: StoreCall) => {
 send('open')
 
 function run(call: StoreCall): Promise<unknown> {
-  switch (call.method) {
-    case 'landEvents':
-      return store.landEvents(call.argument)
-    case 'listEvents':
-      return store.listEvents(call.argument)
-    case 'describe':
-      return store.describe()
-    case 'close':
-      return store.close()
-  }
+  const method = store[call.method] as (...given: readonly unknown[]) => Promise<unknown>
+  return method.apply(store, call.arguments as unknown[])
 }

@@ -4,15 +4,19 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { type ErrorCode, MillraceError } from '../../src/errors.ts'
-import type { EventPage, EventQuery, EventStore, LandedCounts, LandingEntry } from '../../src/store/event-store.ts'
+import type { EventStore } from '../../src/store/event-store.ts'
 import type { openStore } from '../../src/store/open-store.ts'
 
 export type StoreConfig = Parameters<typeof openStore>[0]
 
-export type StoreCall =
-  | { readonly id: number; readonly method: 'landEvents'; readonly argument: readonly LandingEntry[] }
-  | { readonly id: number; readonly method: 'listEvents'; readonly argument: EventQuery }
-  | { readonly id: number; readonly method: 'describe' | 'close' }
+/** What can be asked of the store in the other process. */
+export type StoreMethod = Exclude<keyof EventStore, 'failed'>
+
+export interface StoreCall {
+  readonly id: number
+  readonly method: StoreMethod
+  readonly arguments: readonly unknown[]
+}
 
 export type StoreAnswer =
   | { readonly id: number; readonly value: unknown }
@@ -57,6 +61,18 @@ interface Waiting {
 }
 
 class RemoteStore implements EventStore {
+  readonly landEvents = this.#remote('landEvents')
+  readonly listEvents = this.#remote('listEvents')
+  readonly findEvents = this.#remote('findEvents')
+  readonly landDeadLetters = this.#remote('landDeadLetters')
+  readonly listDeadLetters = this.#remote('listDeadLetters')
+  readonly readDeadLetter = this.#remote('readDeadLetter')
+  readonly countDeadLetters = this.#remote('countDeadLetters')
+  readonly groupDeadLetters = this.#remote('groupDeadLetters')
+  readonly noteRedriven = this.#remote('noteRedriven')
+  readonly deleteDeadLetters = this.#remote('deleteDeadLetters')
+  readonly describe = this.#remote('describe')
+  readonly close = this.#remote('close')
   readonly open: Promise<void>
   readonly failed: Promise<Error>
   readonly #child: ChildProcess
@@ -82,28 +98,15 @@ class RemoteStore implements EventStore {
     })
   }
 
-  landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
-    return this.#call((id) => ({ id, method: 'landEvents', argument: entries }))
-  }
-
-  listEvents(query: EventQuery): Promise<EventPage> {
-    return this.#call((id) => ({ id, method: 'listEvents', argument: query }))
-  }
-
-  describe(): Promise<{ readonly driver: string; readonly up: boolean }> {
-    return this.#call((id) => ({ id, method: 'describe' }))
-  }
-
-  close(): Promise<void> {
-    return this.#call((id) => ({ id, method: 'close' }))
-  }
-
-  #call<T>(callOf: (id: number) => StoreCall): Promise<T> {
-    const id = ++this.#lastId
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      this.#child.send(callOf(id))
-    })
+  #remote<M extends StoreMethod>(method: M): EventStore[M] {
+    const call = (...given: readonly unknown[]) =>
+      new Promise((resolve, reject) => {
+        const id = ++this.#lastId
+        this.#waiting.set(id, { resolve, reject })
+        const message: StoreCall = { id, method, arguments: given }
+        this.#child.send(message)
+      })
+    return call as EventStore[M]
   }
 
   #settle(answer: Extract<StoreAnswer, { id: number }>): void {

@@ -2,24 +2,21 @@
 // than the one before, until the page is full. Stretches without rows cost next to nothing.
 
 import type { Pool } from 'pg'
-import { type Lane, lanes, priorityOfLane, uuidFromBytes } from '../../event.ts'
+import { type Lane, lanes, priorityOfLane } from '../../event.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../event-store.ts'
 import { comparePlaces, formatCursor, type PagePlace, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
+import { latestMicros, placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
 
 const firstStretchMicros = 1_000_000
 const stretchGrowth = 16
 /** Before 1970 nothing was received. */
 const earliestMicros = 0
-/** PostgreSQL's timestamps end in the year 294276. */
-const latestMicros = 9_000_000_000_000_000
 
 /** Payload of one page, in characters and bytes; the event that passes it is still shown. */
 const maxPageBytes = 8 * 1024 * 1024
 
-const noKey = '00000000-0000-0000-0000-000000000000'
-
-interface Row {
+export interface EventRow {
   readonly eventId: string
   readonly id: string | null
   readonly source: string
@@ -51,7 +48,7 @@ export class EventLister {
   async list(query: EventQuery): Promise<EventPage> {
     const top = topOf(query)
     const since = Math.max(query.sinceMicros ?? earliestMicros, earliestMicros)
-    const rows: Row[] = []
+    const rows: EventRow[] = []
     let below = Math.min(top.receivedAtMicros + 1, latestMicros)
     let stretch = firstStretchMicros
     // One more than the page holds: whether it exists tells whether there is a next page.
@@ -64,12 +61,11 @@ export class EventLister {
     return pageOf(rows, query.limit)
   }
 
-  async #read(query: EventQuery, top: PagePlace, from: number, below: number, limit: number): Promise<Row[]> {
-    const { rows } = await this.#pool.query<Row>(this.#statement, [
+  async #read(query: EventQuery, top: PagePlace, from: number, below: number, limit: number): Promise<EventRow[]> {
+    const { rows } = await this.#pool.query<EventRow>(this.#statement, [
       from === earliestMicros ? null : from,
       below,
-      Math.min(top.receivedAtMicros, latestMicros),
-      top.eventId.length === 0 ? noKey : uuidFromBytes(top.eventId),
+      ...placeParameters(top),
       query.type ?? null,
       query.source ?? null,
       limit,
@@ -85,7 +81,7 @@ function topOf({ cursor, untilMicros }: EventQuery): PagePlace {
   return comparePlaces(below, until) > 0 ? below : until
 }
 
-function pageOf(rows: readonly Row[], limit: number): EventPage {
+function pageOf(rows: readonly EventRow[], limit: number): EventPage {
   const events: StoredEvent[] = []
   let bytes = 0
   for (const row of rows.slice(0, limit)) {
@@ -97,13 +93,13 @@ function pageOf(rows: readonly Row[], limit: number): EventPage {
   return { events, nextCursor: rows.length > events.length && last !== undefined ? formatCursor(placeOf(last)) : null }
 }
 
-function placeOf({ receivedAtMicros, eventId }: Row): PagePlace {
+function placeOf({ receivedAtMicros, eventId }: EventRow): PagePlace {
   return { receivedAtMicros: Number(receivedAtMicros), eventId: Buffer.from(eventId.replaceAll('-', ''), 'hex') }
 }
 
 const laneOfNumber = new Map<number, Lane>(lanes.map((lane) => [priorityOfLane[lane], lane]))
 
-function toStoredEvent(row: Row): StoredEvent {
+export function toStoredEvent(row: EventRow): StoredEvent {
   return {
     eventId: row.eventId,
     id: row.id ?? row.eventId,

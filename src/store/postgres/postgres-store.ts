@@ -6,7 +6,12 @@
 
 import { Pool, type PoolClient, type PoolConfig } from 'pg'
 import { MillraceError } from '../../errors.ts'
-import type { EventPage, EventQuery, EventStore, LandedCounts, LandingEntry } from '../event-store.ts'
+import type { DeadLetter, DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from '../dead-letter.ts'
+import { pageOfDeadLetters, placeBelow, storable } from '../dead-letter-page.ts'
+import type { EventPage, EventQuery, EventStore, LandedCounts, LandedEvent, LandingEntry } from '../event-store.ts'
+import { checkLimit } from '../page-cursor.ts'
+import { DeadLetterTable } from './dead-letter-table.ts'
+import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
 import { migrate } from './migrate.ts'
@@ -16,8 +21,6 @@ export interface PostgresStoreOptions {
   /** `postgres://user:password@host:port/database?sslmode=…` */
   readonly url: string
 }
-
-const maxLimit = 1000
 
 /** One COPY fills while the other commits; a third would only wait for the disk, too. */
 const maxLandingConnections = 2
@@ -100,6 +103,8 @@ class PostgresStore implements EventStore {
   readonly #reading: Pool
   readonly #lander = new EventLander()
   readonly #lister: EventLister
+  readonly #finder: EventFinder
+  readonly #deadLetters: DeadLetterTable
   readonly #running = new Set<Promise<unknown>>()
   #closing: Promise<void> | null = null
 
@@ -107,6 +112,8 @@ class PostgresStore implements EventStore {
     this.#landing = landing
     this.#reading = reading
     this.#lister = new EventLister(reading, Date.now)
+    this.#finder = new EventFinder(reading)
+    this.#deadLetters = new DeadLetterTable(landing, reading)
   }
 
   landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
@@ -118,14 +125,46 @@ class PostgresStore implements EventStore {
 
   listEvents(query: EventQuery): Promise<EventPage> {
     return this.#run(async () => {
-      if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > maxLimit) {
-        const problem = `limit is ${query.limit}; it takes 1 to ${maxLimit}`
-        throw new MillraceError('invalid_event', problem, { field: 'limit' })
-      }
-      return await this.#lister.list(query).catch((thrown) => {
-        throw toStoreError(thrown)
-      })
+      checkLimit(query.limit)
+      return await this.#lister.list(query).catch(rethrow)
     })
+  }
+
+  findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]> {
+    return this.#run(() => this.#finder.find(eventIds).catch(rethrow))
+  }
+
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
+    return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)).catch(rethrow))
+  }
+
+  listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage> {
+    return this.#run(async () => {
+      const { limit, cursor, ...filter } = query
+      checkLimit(limit)
+      const found = await this.#deadLetters.list(filter, placeBelow(cursor), limit + 1).catch(rethrow)
+      return pageOfDeadLetters(found, limit)
+    })
+  }
+
+  readDeadLetter(deadLetterId: string): Promise<DeadLetter | null> {
+    return this.#run(() => this.#deadLetters.read(deadLetterId).catch(rethrow))
+  }
+
+  countDeadLetters(filter: DeadLetterFilter): Promise<number> {
+    return this.#run(() => this.#deadLetters.count(filter).catch(rethrow))
+  }
+
+  groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]> {
+    return this.#run(() => this.#deadLetters.group(filter).catch(rethrow))
+  }
+
+  noteRedriven(deadLetterIds: readonly string[], atMicros: number): Promise<void> {
+    return this.#run(() => this.#deadLetters.noteRedriven(deadLetterIds, atMicros).catch(rethrow))
+  }
+
+  deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
+    return this.#run(() => this.#deadLetters.delete(deadLetterIds).catch(rethrow))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {
@@ -173,6 +212,10 @@ class PostgresStore implements EventStore {
       this.#running.delete(running)
     }
   }
+}
+
+function rethrow(thrown: unknown): never {
+  throw toStoreError(thrown)
 }
 
 /** Whoever starts the server has to know which setting is meant. */

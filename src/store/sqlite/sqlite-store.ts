@@ -4,11 +4,23 @@
 // Not its job: the rows (land-events.ts, list-events.ts), which run in store-thread.ts.
 
 import { MillraceError } from '../../errors.ts'
-import { type Lane, lanes, priorityOfLane, uuidFromBytes } from '../../event.ts'
+import { type Lane, lanes, priorityOfLane, uuidFromBytes, uuidToBytes } from '../../event.ts'
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import type { EventPage, EventQuery, EventStore, LandedCounts, LandingEntry, StoredEvent } from '../event-store.ts'
-import { comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
+import type { DeadLetter, DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from '../dead-letter.ts'
+import { pageOfDeadLetters, placeBelow, storable } from '../dead-letter-page.ts'
+import type {
+  EventPage,
+  EventQuery,
+  EventStore,
+  LandedCounts,
+  LandedEvent,
+  LandingEntry,
+  StoredEvent,
+} from '../event-store.ts'
+import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
+import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
+import type { FoundRow } from './find-events.ts'
 import { packLanding } from './landing-message.ts'
 import type { ReadRow } from './list-events.ts'
 import type { StoreThreadData, StoreThreadMethods } from './store-thread.ts'
@@ -21,8 +33,6 @@ export interface SqliteStoreOptions {
   /** Whether a new file may be made. */
   readonly mayCreate: boolean
 }
-
-const maxLimit = 1000
 
 /** One call lands while the next is made ready. */
 const maxSpareBuffers = 2
@@ -72,9 +82,7 @@ class SqliteStore implements EventStore {
 
   async listEvents(query: EventQuery): Promise<EventPage> {
     this.#refuseClosed()
-    if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > maxLimit) {
-      throw new MillraceError('invalid_event', `limit is ${query.limit}; it takes 1 to ${maxLimit}`, { field: 'limit' })
-    }
+    checkLimit(query.limit)
     const { rows, next } = await this.#thread
       .call('list', {
         below: topOf(query),
@@ -85,6 +93,46 @@ class SqliteStore implements EventStore {
       })
       .catch(rethrow)
     return { events: rows.map(toStoredEvent), nextCursor: next === null ? null : formatCursor(next) }
+  }
+
+  async findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]> {
+    return (await this.#ask('find', eventIds)).map(toLandedEvent)
+  }
+
+  async landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
+    await this.#ask(
+      'landDeadLetters',
+      deadLetters.map((letter) => toRow(storable(letter))),
+    )
+  }
+
+  async listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage> {
+    const { limit, cursor, ...filter } = query
+    checkLimit(limit)
+    const { receivedAtMicros: micros, eventId: id } = placeBelow(cursor)
+    const rows = await this.#ask('listDeadLetters', { filter, below: { micros, id }, limit: limit + 1 })
+    return pageOfDeadLetters(rows.map(toSummary), limit)
+  }
+
+  async readDeadLetter(deadLetterId: string): Promise<DeadLetter | null> {
+    const row = await this.#ask('readDeadLetter', uuidToBytes(deadLetterId))
+    return row === null ? null : toDeadLetter(row)
+  }
+
+  countDeadLetters(filter: DeadLetterFilter): Promise<number> {
+    return this.#ask('countDeadLetters', filter)
+  }
+
+  async groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]> {
+    return (await this.#ask('groupDeadLetters', filter)).map(toCause)
+  }
+
+  async noteRedriven(deadLetterIds: readonly string[], atMicros: number): Promise<void> {
+    await this.#ask('noteRedriven', { deadLetterIds, atMicros })
+  }
+
+  deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
+    return this.#ask('deleteDeadLetters', deadLetterIds)
   }
 
   async describe(): Promise<{ readonly driver: string; readonly up: boolean }> {
@@ -105,6 +153,14 @@ class SqliteStore implements EventStore {
     // rows are flushed in the WAL and the next start repeats it; a failed flush has also resolved `failed`.
     await this.#thread.call('close', null).catch(() => {})
     await this.#thread.close()
+  }
+
+  async #ask<K extends keyof StoreThreadMethods>(
+    method: K,
+    argument: Parameters<StoreThreadMethods[K]>[0],
+  ): Promise<ReturnType<StoreThreadMethods[K]>> {
+    this.#refuseClosed()
+    return await this.#thread.call(method, argument).catch(rethrow)
   }
 
   #refuseClosed(): void {
@@ -140,6 +196,11 @@ function toStoredEvent(row: ReadRow): StoredEvent {
     // JSON.parse makes an own property of any name, __proto__ too.
     attributes: new Map(Object.entries(row.attributes === null ? {} : (JSON.parse(row.attributes) as object))),
   }
+}
+
+function toLandedEvent(row: FoundRow): LandedEvent {
+  const stream = { topic: row.stream_topic, partition: row.partition, lane: row.lane }
+  return { event: toStoredEvent(row), position: { stream, epoch: row.epoch, offset: row.log_offset } }
 }
 
 function rethrow(failure: SqliteFailure): never {

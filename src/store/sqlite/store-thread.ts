@@ -9,7 +9,16 @@ import { serve, Transferred } from '../../lib/sqlite/database-thread.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
+import type { DeadLetterFilter } from '../dead-letter.ts'
 import type { LandedCounts } from '../event-store.ts'
+import {
+  type CauseRow,
+  type DeadLetterPageRequest,
+  type DeadLetterRow,
+  DeadLetterTable,
+  type WholeDeadLetterRow,
+} from './dead-letter-table.ts'
+import { EventFinder, type FoundRow } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import type { LandingMessage } from './landing-message.ts'
 import { EventLister, type PageAnswer, type PageRequest } from './list-events.ts'
@@ -27,12 +36,25 @@ export interface LandAnswer {
   readonly buffer: ArrayBuffer
 }
 
+export interface RedrivenChange {
+  readonly deadLetterIds: readonly string[]
+  readonly atMicros: number
+}
+
 /** What the main thread can ask. A type, not an interface: DatabaseThread wants an index signature. */
 export type StoreThreadMethods = {
   /** Must come first. Answers why a file of another version is refused, or null. */
   open: (argument: null) => string | null
   land: (message: LandingMessage) => LandAnswer
   list: (request: PageRequest) => PageAnswer
+  find: (eventIds: readonly string[]) => FoundRow[]
+  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => void
+  listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
+  readDeadLetter: (deadLetterId: Uint8Array) => WholeDeadLetterRow | null
+  countDeadLetters: (filter: DeadLetterFilter) => number
+  groupDeadLetters: (filter: DeadLetterFilter) => CauseRow[]
+  noteRedriven: (change: RedrivenChange) => void
+  deleteDeadLetters: (deadLetterIds: readonly string[]) => number
   /** Throws when nothing can be read. */
   probe: (argument: null) => void
   close: (argument: null) => void
@@ -45,6 +67,8 @@ interface Opened {
   readonly database: DatabaseSync
   readonly lander: EventLander
   readonly lister: EventLister
+  readonly finder: EventFinder
+  readonly deadLetters: DeadLetterTable
   readonly checkpointer: Checkpointer
 }
 
@@ -69,6 +93,8 @@ class StoreThread {
         database,
         lander: new EventLander(database),
         lister: new EventLister(database),
+        finder: new EventFinder(database),
+        deadLetters: new DeadLetterTable(database),
         checkpointer: new Checkpointer(database, this.#path),
       }
       return null
@@ -80,23 +106,33 @@ class StoreThread {
   }
 
   land(message: LandingMessage): Transferred<LandAnswer> {
-    const { lander, checkpointer } = this.#get()
-    const writtenBytes = message.byteLength + message.rows * rowOverheadBytes
-    const counts = this.#latch.run(() => {
-      this.#checkRoom(writtenBytes)
-      return lander.land(message)
-    })
-    try {
-      this.#latch.run(() => checkpointer.afterCommit(writtenBytes))
-    } catch (thrown) {
-      // The rows are committed. A checkpoint that found no room is tried again after a later commit.
-      if (isFinal(thrown as SqliteFailure)) throw thrown
-    }
+    const { lander } = this.#get()
+    const counts = this.#write(message.byteLength + message.rows * rowOverheadBytes, () => lander.land(message))
     return new Transferred({ counts, buffer: message.buffer }, [message.buffer])
   }
 
-  list(request: PageRequest): PageAnswer {
-    return this.#latch.run(() => this.#get().lister.list(request))
+  landDeadLetters(rows: readonly WholeDeadLetterRow[]): void {
+    const { deadLetters } = this.#get()
+    const bytes = rows.reduce((sum, { event, history }) => sum + event.length + history.length + rowOverheadBytes, 0)
+    this.#write(bytes, () => deadLetters.land(rows))
+  }
+
+  noteRedriven({ deadLetterIds, atMicros }: RedrivenChange): void {
+    const { deadLetters } = this.#get()
+    this.#write(deadLetterIds.length * rowOverheadBytes, () => deadLetters.noteRedriven(deadLetterIds, atMicros))
+  }
+
+  /** Without a look at the room: it makes some. */
+  deleteDeadLetters(deadLetterIds: readonly string[]): number {
+    const { deadLetters } = this.#get()
+    const deleted = this.#latch.run(() => deadLetters.delete(deadLetterIds))
+    this.#checkpoint(deadLetterIds.length * rowOverheadBytes)
+    return deleted
+  }
+
+  /** Runs what only reads. */
+  read<T>(work: (opened: Opened) => T): T {
+    return this.#latch.run(() => work(this.#get()))
   }
 
   probe(): void {
@@ -119,6 +155,25 @@ class StoreThread {
   #get(): Opened {
     if (this.#opened === null) throw new SqliteFailure('other', `${this.#path} is not open`)
     return this.#opened
+  }
+
+  /** Runs what writes about so many bytes, where there is room for them. */
+  #write<T>(bytes: number, work: () => T): T {
+    const answer = this.#latch.run(() => {
+      this.#checkRoom(bytes)
+      return work()
+    })
+    this.#checkpoint(bytes)
+    return answer
+  }
+
+  /** The rows are committed. A checkpoint that finds no room is tried again after a later commit. */
+  #checkpoint(writtenBytes: number): void {
+    try {
+      this.#latch.run(() => this.#get().checkpointer.afterCommit(writtenBytes))
+    } catch (thrown) {
+      if (isFinal(thrown as SqliteFailure)) throw thrown
+    }
   }
 
   #checkRoom(bytes: number): void {
@@ -144,7 +199,15 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
   return {
     open: () => store.open(),
     land: (message) => store.land(message),
-    list: (request) => store.list(request),
+    list: (request) => store.read(({ lister }) => lister.list(request)),
+    find: (eventIds) => store.read(({ finder }) => finder.find(eventIds)),
+    landDeadLetters: (rows) => store.landDeadLetters(rows),
+    listDeadLetters: (request) => store.read(({ deadLetters }) => deadLetters.list(request)),
+    readDeadLetter: (deadLetterId) => store.read(({ deadLetters }) => deadLetters.read(deadLetterId)),
+    countDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.count(filter)),
+    groupDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.group(filter)),
+    noteRedriven: (change) => store.noteRedriven(change),
+    deleteDeadLetters: (deadLetterIds) => store.deleteDeadLetters(deadLetterIds),
     probe: () => store.probe(),
     close: () => store.close(),
   }

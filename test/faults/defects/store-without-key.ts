@@ -5,7 +5,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { MillraceError } from '../../../src/errors.ts'
 import { eventIdOf } from '../../../src/event.ts'
 import { decodeBatch } from '../../../src/record-batch.ts'
-import type { EventPage, EventStore, LandedCounts, LandingEntry } from '../../../src/store/event-store.ts'
+import type { EventStore, LandedCounts, LandingEntry } from '../../../src/store/event-store.ts'
 
 export class StoreWithoutKey implements EventStore {
   readonly failed = new Promise<never>(() => {})
@@ -35,9 +35,17 @@ export class StoreWithoutKey implements EventStore {
     return { landed, duplicates: 0, conflicts: 0, poison: [] }
   }
 
-  listEvents(): Promise<EventPage> {
-    return Promise.reject(new MillraceError('unimplemented', 'this store only takes'))
-  }
+  readonly listEvents = onlyTakes
+  readonly findEvents = onlyTakes
+  readonly listDeadLetters = onlyTakes
+  readonly readDeadLetter = onlyTakes
+  readonly countDeadLetters = onlyTakes
+  readonly groupDeadLetters = onlyTakes
+  readonly noteRedriven = onlyTakes
+  readonly deleteDeadLetters = onlyTakes
+
+  /** They are lost, as all that this store does not do. */
+  async landDeadLetters(): Promise<void> {}
 
   async describe(): Promise<{ driver: string; up: boolean }> {
     return { driver: 'without key', up: true }
@@ -46,4 +54,8 @@ export class StoreWithoutKey implements EventStore {
   async close(): Promise<void> {
     this.#database.close()
   }
+}
+
+function onlyTakes(): Promise<never> {
+  return Promise.reject(new MillraceError('unimplemented', 'this store only takes'))
 }

@@ -1,0 +1,18 @@
+// The text of a position, as people see it and pass it back: `<topic>/<partition>/<lane>@<epoch>:<offset>`.
+
+import { lanes } from '../event.ts'
+import type { Position } from './event-log.ts'
+
+export function formatPosition({ stream, epoch, offset }: Position): string {
+  return `${stream.topic}/${stream.partition}/${stream.lane}@${epoch}:${offset}`
+}
+
+const pattern = /^([^/]+)\/(\d{1,9})\/([a-z]+)@(\d{1,15}):(\d{1,15})$/
+
+/** Null when the text is no position. */
+export function parsePosition(text: string): Position | null {
+  const [, topic, partition, laneName, epoch, offset] = pattern.exec(text) ?? []
+  const lane = lanes.find((name) => name === laneName)
+  if (topic === undefined || lane === undefined) return null
+  return { stream: { topic, partition: Number(partition), lane }, epoch: Number(epoch), offset: Number(offset) }
+}

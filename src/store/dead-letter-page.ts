@@ -1,0 +1,42 @@
+// What both stores do with dead letters on their way in and out.
+
+import { uuidToBytes } from '../event.ts'
+import {
+  type DeadLetter,
+  type DeadLetterPage,
+  type DeadLetterSummary,
+  formatHistory,
+  storableText,
+} from './dead-letter.ts'
+import { formatCursor, type PagePlace, parseCursor, topPlace } from './page-cursor.ts'
+
+/** A dead letter whose texts every database takes, with the text of its history. */
+export interface StorableDeadLetter extends DeadLetter {
+  readonly historyJson: string
+}
+
+export function storable(letter: DeadLetter): StorableDeadLetter {
+  return {
+    ...letter,
+    topic: storableText(letter.topic),
+    group: storableText(letter.group),
+    type: storableText(letter.type),
+    source: storableText(letter.source),
+    message: storableText(letter.message),
+    historyJson: formatHistory(letter.history),
+  }
+}
+
+/** Where a page begins. Throws `invalid_event` for a cursor that is not ours. */
+export function placeBelow(cursor: string | undefined): PagePlace {
+  return cursor === undefined ? topPlace : parseCursor(cursor)
+}
+
+/** @param found one more than the page holds, when there are so many. */
+export function pageOfDeadLetters(found: readonly DeadLetterSummary[], limit: number): DeadLetterPage {
+  const deadLetters = found.slice(0, limit)
+  const last = deadLetters.at(-1)
+  if (found.length <= limit || last === undefined) return { deadLetters, nextCursor: null }
+  const place = { receivedAtMicros: last.deadAtMicros, eventId: uuidToBytes(last.deadLetterId) }
+  return { deadLetters, nextCursor: formatCursor(place) }
+}

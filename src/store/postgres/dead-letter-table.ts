@@ -1,0 +1,128 @@
+// The table of dead letters. Every method rejects with the driver's error.
+
+import type { Pool } from 'pg'
+import {
+  type DeadLetter,
+  type DeadLetterCause,
+  type DeadLetterFilter,
+  type DeadLetterSummary,
+  maxDeadLetterCauses,
+  parseHistory,
+} from '../dead-letter.ts'
+import type { StorableDeadLetter } from '../dead-letter-page.ts'
+import type { PagePlace } from '../page-cursor.ts'
+import { placeParameters } from './place-parameters.ts'
+import { readSql } from './sql-file.ts'
+
+/** What node-postgres makes of a row: bigint columns are texts. */
+type SummaryRow = Omit<DeadLetterSummary, 'firstFailedAtMicros' | 'deadAtMicros' | 'redrivenAtMicros' | 'history'> & {
+  readonly firstFailedAtMicros: string
+  readonly deadAtMicros: string
+  readonly redrivenAtMicros: string | null
+  readonly history: string
+}
+
+type CauseRow = Omit<DeadLetterCause, 'firstDeadAtMicros' | 'lastDeadAtMicros'> & {
+  readonly firstDeadAtMicros: string
+  readonly lastDeadAtMicros: string
+}
+
+export class DeadLetterTable {
+  readonly #landing: Pool
+  readonly #reading: Pool
+  readonly #filter = readSql('dead-letter-filter')
+  readonly #insert = readSql('insert-dead-letter')
+  readonly #list = this.#filtered('list-dead-letters')
+  readonly #read = readSql('read-dead-letter')
+  readonly #count = this.#filtered('count-dead-letters')
+  readonly #group = this.#filtered('group-dead-letters')
+  readonly #noteRedriven = readSql('note-redriven')
+  readonly #delete = readSql('delete-dead-letters')
+
+  constructor(landing: Pool, reading: Pool) {
+    this.#landing = landing
+    this.#reading = reading
+  }
+
+  /** Each is a transaction of its own: those that are there when one fails are passed over the next time. */
+  async land(letters: readonly StorableDeadLetter[]): Promise<void> {
+    for (const letter of letters) await this.#landing.query(this.#insert, columnsOf(letter))
+  }
+
+  async list(filter: DeadLetterFilter, below: PagePlace, limit: number): Promise<DeadLetterSummary[]> {
+    const parameters = [...conditionsOf(filter), ...placeParameters(below), limit]
+    return (await this.#reading.query<SummaryRow>(this.#list, parameters)).rows.map(toSummary)
+  }
+
+  async read(deadLetterId: string): Promise<DeadLetter | null> {
+    const { rows } = await this.#reading.query<SummaryRow & { event: Buffer }>(this.#read, [deadLetterId])
+    const row = rows[0]
+    return row === undefined ? null : { ...toSummary(row), event: row.event }
+  }
+
+  async count(filter: DeadLetterFilter): Promise<number> {
+    const { rows } = await this.#reading.query<{ deadLetters: number }>(this.#count, conditionsOf(filter))
+    return rows[0]!.deadLetters
+  }
+
+  async group(filter: DeadLetterFilter): Promise<DeadLetterCause[]> {
+    const parameters = [...conditionsOf(filter), maxDeadLetterCauses]
+    const { rows } = await this.#reading.query<CauseRow>(this.#group, parameters)
+    return rows.map((row) => ({
+      ...row,
+      firstDeadAtMicros: Number(row.firstDeadAtMicros),
+      lastDeadAtMicros: Number(row.lastDeadAtMicros),
+    }))
+  }
+
+  async noteRedriven(deadLetterIds: readonly string[], atMicros: number): Promise<void> {
+    await this.#landing.query(this.#noteRedriven, [deadLetterIds, atMicros])
+  }
+
+  async delete(deadLetterIds: readonly string[]): Promise<number> {
+    return (await this.#landing.query(this.#delete, [deadLetterIds])).rowCount ?? 0
+  }
+
+  #filtered(name: string): string {
+    return readSql(name).replace('{filter}', () => this.#filter)
+  }
+}
+
+/** In the order of insert-dead-letter.sql. */
+function columnsOf(letter: StorableDeadLetter): unknown[] {
+  return [
+    letter.deadLetterId,
+    letter.eventId,
+    letter.topic,
+    letter.group,
+    letter.type,
+    letter.source,
+    letter.code,
+    letter.message,
+    letter.attempts,
+    letter.firstFailedAtMicros,
+    letter.deadAtMicros,
+    letter.event,
+    letter.historyJson,
+    letter.redrivenAtMicros,
+    letter.redrives,
+  ]
+}
+
+/** In the order of dead-letter-filter.sql. */
+function conditionsOf(filter: DeadLetterFilter): unknown[] {
+  const { deadLetterIds, eventIds, topic, group, type, code, sinceMicros, untilMicros, isRedriven } = filter
+  return [deadLetterIds, eventIds, topic, group, type, code, sinceMicros, untilMicros, isRedriven].map(
+    (value) => value ?? null,
+  )
+}
+
+function toSummary(row: SummaryRow): DeadLetterSummary {
+  return {
+    ...row,
+    firstFailedAtMicros: Number(row.firstFailedAtMicros),
+    deadAtMicros: Number(row.deadAtMicros),
+    redrivenAtMicros: row.redrivenAtMicros === null ? null : Number(row.redrivenAtMicros),
+    history: parseHistory(row.history),
+  }
+}

@@ -1,0 +1,1 @@
+SELECT count(*)::integer AS "deadLetters" FROM dead_letters WHERE {filter}
