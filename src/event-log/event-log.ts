@@ -114,6 +114,15 @@ export interface Again {
   readonly dueAtMs: number
 }
 
+/** A batch that is given to one group again: redriven or replayed. */
+export interface Reopened {
+  readonly batch: RecordBatch
+  /** How often these events have been tried; they come back with one more. */
+  readonly attempt: number
+  /** The offset, in the topic's stream, where the batch's first event once stood; its delivery's position names it. */
+  readonly offset: number
+}
+
 export interface NextOptions {
   /**
    * The most events of each lane that this call hands out. A lane with 0 is left alone. Entries are whole: the first of
@@ -197,6 +206,23 @@ export interface Trimmed {
   readonly bytes: number
 }
 
+/** A kept entry, with the place of its first event. */
+export interface KeptEntry {
+  readonly position: Position
+  readonly batch: RecordBatch
+}
+
+export interface ReadSettledOptions {
+  readonly fromOffset: number
+  readonly maxBytes: number
+}
+
+export interface SettledPage {
+  readonly entries: readonly KeptEntry[]
+  /** Where to go on; null at the end of the stream. */
+  readonly nextOffset: number | null
+}
+
 export interface EventLog {
   /**
    * Makes the topic and its groups where they are missing, and remembers both. Idempotent. A new group starts at the
@@ -221,6 +247,28 @@ export interface EventLog {
    * `producerWindow`; nothing was written); `unavailable`: the outcome is unknown.
    */
   append(stream: StreamName, batches: readonly RecordBatch[], options?: AppendOptions): Promise<Appended>
+
+  /**
+   * Gives batches to one group again, through its own stream, so that no other group sees them. Counts their events as
+   * reopened (and waiting) in the same step. Outside admission.
+   *
+   * Durable, Atomic (all or nothing): as append.
+   * Errors: `not_found` (topic, partition, group); `disk_full` (nothing was written; retryable); `internal` (a batch is
+   * damaged; nothing was written); `unavailable`: the outcome is unknown.
+   */
+  reopen(stream: StreamName, group: string, batches: readonly Reopened[]): Promise<void>
+
+  /**
+   * Reads kept entries of a stream that the group has settled wholly, oldest first, beginning with the entry that holds
+   * or follows `fromOffset`. Entries the group has not settled are passed over: they will reach it anyway. What it put
+   * into its own stream to come again is settled here.
+   *
+   * One call reads at most about `maxBytes`, and one entry at least (a bound of the driver's own applies too). It may
+   * answer with no entries and still a `nextOffset`. A damaged entry has `batch.damaged` set.
+   * Trimming: when it removes entries between two calls, the second goes on at the oldest kept.
+   * Errors: `not_found` (topic, partition, group).
+   */
+  readSettled(stream: StreamName, group: string, options: ReadSettledOptions): Promise<SettledPage>
 
   /** Joins a group of a declared topic. `not_found` when either is missing. */
   consume(topic: string, group: string, options: { readonly leaseMs: number }): Promise<Consumer>

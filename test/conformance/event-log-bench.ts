@@ -24,7 +24,7 @@ export interface EventLogHarness {
   create(): Promise<LogUnderTest>
 }
 
-/** A log under test that is open. `reopen` and `crash` open it again. */
+/** A log under test that is open. `restart` and `crash` open it again. */
 export class Bench {
   readonly under: LogUnderTest
   #eventLog: EventLog
@@ -46,7 +46,7 @@ export class Bench {
     return this.#eventLog.append(stream(lane), batches)
   }
 
-  async reopen(): Promise<void> {
+  async restart(): Promise<void> {
     await this.#eventLog.close()
     this.#eventLog = await this.under.open()
   }

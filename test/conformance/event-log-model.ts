@@ -257,12 +257,12 @@ function leave(index: number): Command {
 }
 
 /** All holders end: with kill -9 they have used the attempt, by closing not. */
-function restart(how: 'crash' | 'reopen'): Command {
+function open(how: 'crash' | 'restart'): Command {
   return command(how, async (model, real) => {
     await real.bench[how]()
     for (const name of groups) {
       for (const event of model.groups[name]!.waiting.values()) {
-        if (event.holder !== null && how === 'reopen') event.attempts--
+        if (event.holder !== null && how === 'restart') event.attempts--
         event.holder = null
       }
     }
@@ -305,7 +305,7 @@ const commands = [
     )
     .map(([index, howMany, fates]) => settle(index, howMany, fates)),
   consumerIndex.map(leave),
-  fc.constantFrom<'crash' | 'reopen'>('crash', 'reopen').map(restart),
+  fc.constantFrom<'crash' | 'restart'>('crash', 'restart').map(open),
   fc.constantFrom(1, leaseMs / 2, leaseMs).map(passTime),
   fc.constantFrom(0, 500).map(trim),
 ]
@@ -335,7 +335,7 @@ export function eventLogModelTest(harness: EventLogHarness): void {
 
 /** At the end everything that waits can be had, and when it is settled nothing waits. */
 async function drain(model: Model, real: Real): Promise<void> {
-  await restart('crash').run(model, real)
+  await open('crash').run(model, real)
   const everything = { high: 1000, normal: 1000, low: 1000 }
   for (let round = 0; model.groups.first!.waiting.size + model.groups.second!.waiting.size > 0; round++) {
     assert.ok(round < 50, 'something never comes')

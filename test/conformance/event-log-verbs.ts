@@ -8,7 +8,9 @@ import type {
   Delivery,
   EventLog,
   GroupDescription,
+  KeptEntry,
   Outcome,
+  SettledPage,
   StreamName,
 } from '../../src/event-log/event-log.ts'
 import { decodeBatch, encodeBatch, type RecordBatch } from '../../src/record-batch.ts'
@@ -32,13 +34,13 @@ export function named(name: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${name}${index}`)
 }
 
-/** The ids of the events in a delivery, in order. */
-export function idsIn({ batch }: Delivery): string[] {
+/** The ids of the events in a delivery or kept entry, in order. */
+export function idsIn({ batch }: Pick<Delivery, 'batch'>): string[] {
   return decodeBatch(batch.bytes).map(({ id }) => id)
 }
 
-export function idsOf(deliveries: readonly Delivery[]): string[] {
-  return deliveries.flatMap(idsIn)
+export function idsOf(entries: readonly Pick<Delivery, 'batch'>[]): string[] {
+  return entries.flatMap(idsIn)
 }
 
 /** The same number for each lane. */
@@ -56,6 +58,28 @@ export async function takeAll(consumer: Consumer): Promise<Delivery[]> {
   const all: Delivery[] = []
   for (let some = await take(consumer); some.length > 0; some = await take(consumer)) all.push(...some)
   return all
+}
+
+/** What a group has settled in a stream, from an offset to its end, in as many calls as it takes. */
+export async function readAllSettled(
+  eventLog: EventLog,
+  { from = 0, name = group, of = stream(), maxBytes = 1e9 }: ReadAllOptions = {},
+): Promise<KeptEntry[]> {
+  const all: KeptEntry[] = []
+  for (let fromOffset: number | null = from; fromOffset !== null; ) {
+    const { entries, nextOffset }: SettledPage = await eventLog.readSettled(of, name, { fromOffset, maxBytes })
+    if (nextOffset !== null && nextOffset <= fromOffset) throw new Error(`no progress at ${fromOffset}`)
+    all.push(...entries)
+    fromOffset = nextOffset
+  }
+  return all
+}
+
+interface ReadAllOptions {
+  readonly from?: number
+  readonly name?: string
+  readonly of?: StreamName
+  readonly maxBytes?: number
 }
 
 /** The outcome of a delivery whose every event landed. */

@@ -27,6 +27,7 @@ import {
   ledgerOf,
   named,
   perLane,
+  readAllSettled,
   stream,
   take,
   takeAll,
@@ -55,6 +56,8 @@ export function eventLogSuite(harness: EventLogHarness): void {
   handingOut(story)
   settling(story)
   givingBack(story)
+  reopening(story)
+  readingSettled(story)
   describing(story)
   trimming(story)
   closing(story)
@@ -745,6 +748,283 @@ function givingBack(story: Story): void {
   })
 }
 
+function reopening(story: Story): void {
+  story(
+    'what is reopened comes to its group alone, in its lane, with one attempt more and its old place',
+    async (bench) => {
+      await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
+      const [first, second] = [await bench.consume(), await bench.consume('second')]
+      const { positions } = await bench.append('low', batchOf(named('a', 3)), batchOf(named('b', 1)))
+      for (const consumer of [first, second]) await consumer.settle((await takeAll(consumer)).map(landed))
+      const batches = [
+        { batch: batchOf(['a1', 'a2'], 1_700_000_123_456_789), attempt: 7, offset: 1 },
+        { batch: batchOf(['b0']), attempt: 0, offset: 3 },
+      ]
+      await bench.log.reopen(stream('low'), group, batches)
+      assert.deepEqual(await first.next({ maxEvents: { high: 10, normal: 10, low: 0 }, maxWaitMs: 0 }), [])
+      const deliveries = await takeAll(first)
+      assert.deepEqual(
+        deliveries.map((one) => [idsIn(one), one.attempt, one.position]),
+        [
+          [['a1', 'a2'], 8, { ...positions[0], offset: 1 }],
+          [['b0'], 1, { ...positions[1], offset: 3 }],
+        ],
+      )
+      assert.equal(deliveries[0]?.batch.receivedAtMicros, 1_700_000_123_456_789)
+      assert.deepEqual(Buffer.from(deliveries[0]!.batch.bytes), Buffer.from(batches[0]!.batch.bytes))
+      assert.deepEqual(await takeAll(second), [])
+      assert.deepEqual(await ledgerOf(bench.log, 'second'), ledger({ accepted: 4, landed: 4 }))
+    },
+  )
+
+  story('reopened events are counted as reopened and waiting, then by their outcome', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 5)))
+    const [delivery] = await take(consumer)
+    await consumer.settle([{ delivery: delivery!, landed: 3, dead: 2 }])
+    const reopened = [{ batch: batchOf(['a3', 'a4']), attempt: 1, offset: 3 }]
+    await bench.log.reopen(stream(), group, reopened)
+    const terms = { accepted: 5, reopened: 2, landed: 3, dead: 2 }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ ...terms, waiting: 2 }))
+    const [again] = await take(consumer)
+    await consumer.settle([{ delivery: again!, landed: 1, dead: 1 }])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ ...terms, landed: 4, dead: 3 }))
+    await bench.log.reopen(stream(), group, reopened)
+    await bench.restart()
+    const twice = { ...terms, reopened: 4, landed: 4, dead: 3 }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ ...twice, waiting: 2 }))
+  })
+
+  story('when a reopen has resolved, its batches survive a crash, with their attempts and places', async (bench) => {
+    const consumer = await bench.consume()
+    const { positions } = await bench.append('high', batchOf(named('a', 2)), batchOf(named('b', 2)))
+    await consumer.settle((await takeAll(consumer)).map(landed))
+    const batches = [named('a', 2), named('b', 2)].map((ids, index) => ({
+      batch: batchOf(ids),
+      attempt: 4 + index,
+      offset: positions[index]!.offset,
+    }))
+    await bench.log.reopen(stream('high'), group, batches)
+    await bench.crash()
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 4, reopened: 4, landed: 4, waiting: 4 }))
+    const next = await bench.consume()
+    const deliveries = await takeAll(next)
+    assert.deepEqual(
+      deliveries.map((one) => [idsIn(one), one.attempt, one.position]),
+      [
+        [named('a', 2), 5, positions[0]],
+        [named('b', 2), 6, positions[1]],
+      ],
+    )
+    await next.settle(deliveries.map(landed))
+    await bench.crash()
+    assert.deepEqual(await takeAll(await bench.consume()), [])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 4, reopened: 4, landed: 8 }))
+  })
+
+  story('a waiting consumer gets what is reopened', async (bench) => {
+    const consumer = await bench.consume()
+    const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000 })
+    await bench.log.reopen(stream('low', 1), group, [{ batch: batchOf(['a']), attempt: 1, offset: 0 }])
+    assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
+  })
+
+  story('reopening is outside admission, and what it brings waits like all else', async (bench) => {
+    const maxWaiting = { maxEvents: 3, maxBytes: 1e9 }
+    await bench.append('normal', batchOf(named('a', 3)))
+    await bench.log.reopen(stream(), group, [{ batch: batchOf(named('b', 5)), attempt: 1, offset: 0 }])
+    const refused = await bench.log.append(stream(), [batchOf(['c'])], { maxWaiting }).catch((error: unknown) => error)
+    assert.ok(isCode('backlogged')(refused))
+    assert.equal(((refused as MillraceError).cause as Backlog).waitingEvents, 8)
+  })
+
+  story('beside settlements that put events into the same stream, all that is reopened comes', async (bench) => {
+    const consumer = await bench.consume()
+    const ids = named('a', 20)
+    for (const id of ids) await bench.append('normal', batchOf([id]))
+    const deliveries = await takeAll(consumer)
+    await Promise.all(
+      deliveries.flatMap((delivery, index) => [
+        bench.log.reopen(stream(), group, [{ batch: batchOf([`r${index}`]), attempt: 1, offset: index }]),
+        consumer.settle([again(delivery, 0)]),
+      ]),
+    )
+    await bench.crash()
+    const events = { accepted: ids.length, reopened: ids.length }
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ ...events, waiting: ids.length * 2 }))
+    const all = await takeAll(await bench.consume())
+    assert.deepEqual(idsOf(all).sort(), [...ids, ...named('r', 20)].sort())
+  })
+
+  story('a topic, partition or group that was not declared cannot be reopened for', async (bench) => {
+    const batches = [{ batch: batchOf(['a']), attempt: 1, offset: 0 }]
+    for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }]) {
+      await assert.rejects(bench.log.reopen(name, group, batches), isCode('not_found'))
+    }
+    await assert.rejects(bench.log.reopen(stream(), 'unknown', batches), isCode('not_found'))
+    await bench.log.reopen(stream(), group, [])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({}))
+  })
+
+  story('a damaged batch is an internal error, and nothing of the call is reopened', async (bench) => {
+    const batches = [batchOf(['a']), { ...batchOf(['b']), damaged: true }]
+    await assert.rejects(
+      bench.log.reopen(
+        stream(),
+        group,
+        batches.map((batch) => ({ batch, attempt: 1, offset: 0 })),
+      ),
+      isCode('internal'),
+    )
+    assert.deepEqual(await ledgerOf(bench.log), ledger({}))
+  })
+}
+
+function readingSettled(story: Story): void {
+  /** Appends an entry of 600 events for each name, so that they are not joined, and settles all but some. */
+  const fill = async (bench: Bench, names: readonly string[], unsettled: readonly string[] = []) => {
+    const consumer = await bench.consume()
+    for (const name of names) await bench.append('normal', batchOf(named(name, 600)))
+    const deliveries = await takeAll(consumer)
+    const isSettled = (_: unknown, index: number) => !unsettled.includes(names[index]!)
+    await consumer.settle(deliveries.filter(isSettled).map(landed))
+    return deliveries
+  }
+  const entriesOf = (...names: readonly string[]) => names.flatMap((name) => named(name, 600))
+
+  story('what a group has settled can be read, oldest first, each entry with its place', async (bench) => {
+    const deliveries = await fill(bench, ['a', 'b', 'c'])
+    const expected = deliveries.map(({ position, batch }) => ({
+      position,
+      batch: { ...batch, bytes: Buffer.from(batch.bytes) },
+    }))
+    for (const round of ['at once', 'after a crash']) {
+      const entries = await readAllSettled(bench.log)
+      assert.deepEqual(
+        entries.map(({ position, batch }) => ({ position, batch: { ...batch, bytes: Buffer.from(batch.bytes) } })),
+        expected,
+        round,
+      )
+      await bench.crash()
+    }
+  })
+
+  story('entries that the group has not settled are passed over', async (bench) => {
+    await fill(bench, ['a', 'b', 'c', 'd', 'e', 'f'], ['b', 'c', 'f'])
+    await bench.append('normal', batchOf(named('g', 600)))
+    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a', 'd', 'e'))
+    for (const [fromOffset, expected] of [
+      [600, ['d', 'e']],
+      [1800, ['d', 'e']],
+      [2500, ['e']],
+      [3000, []],
+    ] as const) {
+      assert.deepEqual(idsOf(await readAllSettled(bench.log, { from: fromOffset })), entriesOf(...expected))
+    }
+    await bench.crash()
+    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a', 'd', 'e'))
+  })
+
+  story('each group and each stream is read for itself', async (bench) => {
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
+    await fill(bench, ['a', 'b'])
+    const second = await bench.consume('second')
+    const [a] = await takeAll(second)
+    await second.settle([landed(a!)])
+    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a', 'b'))
+    assert.deepEqual(idsOf(await readAllSettled(bench.log, { name: 'second' })), entriesOf('a'))
+    assert.deepEqual(await readAllSettled(bench.log, { of: stream('high') }), [])
+    assert.deepEqual(await readAllSettled(bench.log, { of: stream('normal', 1) }), [])
+  })
+
+  story('reading begins with the entry that holds or follows the offset, and goes on at nextOffset', async (bench) => {
+    await fill(bench, ['a', 'b', 'c'])
+    const read = (fromOffset: number) => bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 1 })
+    for (const [fromOffset, name, nextOffset] of [
+      [0, 'a', 600],
+      [599, 'a', 600],
+      [600, 'b', 1200],
+      [601, 'b', 1200],
+      [1200, 'c', null],
+      [1799, 'c', null],
+    ] as const) {
+      const page = await read(fromOffset)
+      assert.deepEqual([idsOf(page.entries), page.nextOffset], [named(name, 600), nextOffset], `from ${fromOffset}`)
+    }
+    assert.deepEqual(await read(1800), { entries: [], nextOffset: null })
+    assert.deepEqual(await read(9999), { entries: [], nextOffset: null })
+  })
+
+  story('one call reads about maxBytes', async (bench) => {
+    const names = Array.from({ length: 12 }, (_, index) => `${index}.`)
+    await fill(bench, names)
+    const entryBytes = batchOf(named('0.', 600)).bytes.length
+    const { entries } = await bench.log.readSettled(stream(), group, { fromOffset: 0, maxBytes: entryBytes * 3.5 })
+    assert.equal(entries.length, 4)
+    assert.deepEqual(idsOf(await readAllSettled(bench.log, { maxBytes: entryBytes * 3.5 })), entriesOf(...names))
+  })
+
+  story('when trimming removes entries between two calls, the second goes on at the oldest kept', async (bench) => {
+    await fill(bench, ['a', 'b', 'c', 'd', 'e'])
+    const options = { fromOffset: 0, maxBytes: 1 }
+    const { nextOffset } = await bench.log.readSettled(stream(), group, options)
+    const { length } = batchOf(named('a', 600)).bytes
+    await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: length * 2.5 })
+    assert.deepEqual(idsOf(await readAllSettled(bench.log, { from: nextOffset! })), entriesOf('d', 'e'))
+    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
+    await bench.crash()
+    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
+  })
+
+  story('what is reopened is not in the stream a second time', async (bench) => {
+    const [a] = await fill(bench, ['a'])
+    await bench.log.reopen(stream(), group, [{ batch: a!.batch, attempt: 1, offset: 0 }])
+    const consumer = await bench.consume()
+    await consumer.settle((await takeAll(consumer)).map(landed))
+    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a'))
+  })
+
+  story('beside appending, settling and trimming, what is read was settled, in order and once', async (bench) => {
+    const consumer = await bench.consume()
+    const settled = new Set<string>()
+    const expected = named('e', 300)
+    let isWorking = true
+    const consuming = (async () => {
+      while (settled.size < expected.length) {
+        const deliveries = await consumer.next({ maxEvents: perLane(20), maxWaitMs: 5_000 })
+        for (const id of idsOf(deliveries)) settled.add(id)
+        await consumer.settle(deliveries.map(landed))
+        await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 2000 })
+      }
+    })()
+    const reading = (async () => {
+      let last = -1
+      for (let fromOffset = 0; isWorking; ) {
+        const { entries, nextOffset } = await bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 500 })
+        for (const { position, batch } of entries) {
+          assert.ok(position.offset > last, `${position.offset} after ${last}`)
+          last = position.offset + batch.count - 1
+        }
+        for (const id of idsOf(entries)) assert.ok(settled.has(id), `${id} was read before it was settled`)
+        fromOffset = nextOffset ?? last + 1
+        if (nextOffset === null) await sleep(1)
+      }
+    })()
+    for (const id of expected) await bench.append('normal', batchOf([id]))
+    await consuming
+    isWorking = false
+    await reading
+  })
+
+  story('a topic, partition or group that was not declared cannot be read', async (bench) => {
+    const options = { fromOffset: 0, maxBytes: 1000 }
+    for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }]) {
+      await assert.rejects(bench.log.readSettled(name, group, options), isCode('not_found'))
+    }
+    await assert.rejects(bench.log.readSettled(stream(), 'unknown', options), isCode('not_found'))
+  })
+}
+
 function describing(story: Story): void {
   story('the terms of the ledger add up in every state, and the audit agrees', async (bench) => {
     const consumer = await bench.consume()
@@ -760,7 +1040,7 @@ function describing(story: Story): void {
     const left = first!.batch.count + third!.batch.count
     const terms = { accepted: 1800, waiting: left, landed: second!.batch.count }
     assert.deepEqual(await ledgerOf(bench.log), ledger({ ...terms, inFlight: first!.batch.count }))
-    await bench.reopen()
+    await bench.restart()
     assert.deepEqual(await ledgerOf(bench.log), ledger(terms))
   })
 
@@ -883,12 +1163,14 @@ function closing(story: Story): void {
     await bench.append('normal', batchOf(['held']))
     await take(consumer)
     const appends = named('a', 50).map((id) => bench.append('low', batchOf([id])))
+    const reopened = bench.log.reopen(stream('high'), group, [{ batch: batchOf(['again']), attempt: 0, offset: 0 }])
     const closed = bench.log.close()
     assert.equal((await Promise.all(appends)).length, 50)
+    await reopened
     await Promise.all([closed, bench.log.close()])
-    await bench.reopen()
+    await bench.restart()
     const deliveries = await takeAll(await bench.consume())
-    assert.deepEqual(idsOf(deliveries).sort(), ['held', ...named('a', 50)].sort())
+    assert.deepEqual(idsOf(deliveries).sort(), ['again', 'held', ...named('a', 50)].sort())
     assert.ok(deliveries.every(({ attempt }) => attempt === 1))
   })
 
@@ -898,6 +1180,9 @@ function closing(story: Story): void {
     await bench.log.close()
     assert.deepEqual(await within(5_000, 'the answer', waiting), [])
     await assert.rejects(bench.append('normal', batchOf(['a'])), isCode('unavailable'))
+    await assert.rejects(bench.log.reopen(stream(), group, []), isCode('unavailable'))
+    const reading = bench.log.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1 })
+    await assert.rejects(reading, isCode('unavailable'))
     await assert.rejects(bench.log.describe(), isCode('unavailable'))
     await assert.rejects(bench.consume(), isCode('unavailable'))
     await assert.rejects(bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 0 }), isCode('unavailable'))

@@ -8,9 +8,10 @@ import type { OffsetRange } from './settled-ranges.ts'
 import type { StoredEntry } from './stored-entry.ts'
 import type { CommitRequest } from './thread-protocol.ts'
 
-/** What was admitted into a partition: it waits for each of these. */
-export interface Admitted {
+/** What was taken into a partition and waits for each of these: appended for all groups, or reopened for one. */
+export interface Taken {
   readonly parts: readonly GroupPartition[]
+  readonly isReopened: boolean
   readonly events: number
   readonly bytes: number
 }
@@ -57,14 +58,14 @@ export class BookPlan {
     change.waitingEvents -= range.end - range.start
   }
 
-  /** The rows, with what is admitted and handed out by the same group. May be called again with less of both. */
-  rows(admitted: readonly Admitted[], handedOut: readonly HeldEntry[]): BookRows {
+  /** The rows, with what is taken and handed out by the same group. May be called again with less of both. */
+  rows(taken: readonly Taken[], handedOut: readonly HeldEntry[]): BookRows {
     const cursors = new Map(this.#cursors)
     for (const { cursor, part } of handedOut) cursors.set(cursor, part)
     this.#drain(cursors)
     return {
       cursors: Array.from(cursors.keys(), (cursor) => cursor.row()),
-      ledgers: this.#ledgerRows(admitted),
+      ledgers: this.#ledgerRows(taken),
       settledRanges: this.#settledRanges,
       removedRanges: this.#removedRanges,
       attempts: this.#attempts,
@@ -109,13 +110,14 @@ export class BookPlan {
     }
   }
 
-  #ledgerRows(admitted: readonly Admitted[]): LedgerRow[] {
+  #ledgerRows(taken: readonly Taken[]): LedgerRow[] {
     const changes = new Map(this.#changes)
-    for (const { parts, events, bytes } of admitted) {
+    for (const { parts, isReopened, events, bytes } of taken) {
       for (const part of parts) {
         const change = changes.get(part) ?? noChange()
         changes.set(part, {
           ...change,
+          reopened: change.reopened + (isReopened ? events : 0),
           waitingEvents: change.waitingEvents + events,
           waitingBytes: change.waitingBytes + bytes,
         })
@@ -128,5 +130,5 @@ export class BookPlan {
 }
 
 function noChange(): LedgerChange {
-  return { landed: 0, dead: 0, lost: 0, waitingEvents: 0, waitingBytes: 0 }
+  return { reopened: 0, landed: 0, dead: 0, lost: 0, waitingEvents: 0, waitingBytes: 0 }
 }

@@ -1,12 +1,12 @@
-// One group of the group commit: appends, settlements, give-backs, hand-outs and a step of trimming that become durable
-// in one transaction.
+// One group of the group commit: appends, settlements, reopenings, give-backs, hand-outs and a step of trimming that
+// become durable in one transaction.
 //
 // What it settles and hands out is in the cursors as soon as it is planned, and certain to be committed, or the log has
-// failed. What it appends is only planned until the commit, because a full disk may refuse it: then the appends are taken
-// out, with the deliveries of their entries, and the rest is committed without them.
+// failed. What it appends or reopens is only planned until the commit, because a full disk may refuse it: then that is
+// taken out, with the deliveries of its entries, and the rest is committed without it.
 
-import type { Outcome, Trimmed } from '../event-log.ts'
-import { type Admitted, BookPlan } from './book-plan.ts'
+import type { Outcome, Reopened, Trimmed } from '../event-log.ts'
+import { BookPlan, type Taken } from './book-plan.ts'
 import { type DueCursor, UnreadCursor } from './cursor.ts'
 import { EntryPlan } from './entry-plan.ts'
 import type { GroupPartition } from './group-state.ts'
@@ -24,6 +24,18 @@ export interface Settlement {
   readonly held: readonly HeldEntry[]
   /** For each held entry. */
   readonly outcomes: readonly Outcome[]
+  resolve(): void
+  reject(reason: unknown): void
+}
+
+/** What is given to one group again with one call. */
+export interface Reopening {
+  readonly part: GroupPartition
+  /** The cursor in the group's own stream. */
+  readonly own: DueCursor
+  readonly batches: readonly Reopened[]
+  readonly events: number
+  readonly bytes: number
   resolve(): void
   reject(reason: unknown): void
 }
@@ -67,6 +79,7 @@ export class CommitPlan {
   readonly #books = new BookPlan()
   readonly #producers: ProducerPlan
   readonly #settlements: Settlement[] = []
+  #reopenings: Reopening[] = []
   readonly #giveBacks: GiveBack[] = []
   #handOuts: HandOut[] = []
   #trim: TrimRequest | null = null
@@ -114,6 +127,14 @@ export class CommitPlan {
     })
   }
 
+  /** To be called when all is settled: EntryPlan wants what is reopened behind what must come again. */
+  reopen(reopening: Reopening): void {
+    this.#reopenings.push(reopening)
+    for (const { batch, attempt, offset } of reopening.batches) {
+      this.#entries.reopen(reopening.own, batch, { attempt, dueAtMs: 0, originOffset: offset })
+    }
+  }
+
   giveBack(giveBack: GiveBack): void {
     this.#giveBacks.push(giveBack)
     for (const held of giveBack.held) {
@@ -149,10 +170,10 @@ export class CommitPlan {
       ...emptyRequest(),
       ...this.#entries.pack(this.#state.lastAppendNumber + 1, this.#state.packBuffer),
       ...this.#books.rows(
-        this.#admitted(),
+        this.#taken(),
         this.#handOuts.flatMap(({ held }) => held),
       ),
-      refusableBytes: this.#entries.appendedBytes,
+      refusableBytes: this.#entries.refusableBytes,
       log: this.#entries.size === 0 ? null : this.#state.row(lastAppendNumber, count),
       streams: Array.from(this.#entries.streams(), (stream) => stream.row()),
       producers,
@@ -170,8 +191,8 @@ export class CommitPlan {
   }
 
   /** Takes out what the disk has no room for. */
-  refuseAppends(reason: unknown): void {
-    const appends = this.#entries.dropAppends()
+  refuse(reason: unknown): void {
+    const appends = this.#entries.dropRefusable()
     this.#producers.drop()
     for (const handOut of this.#handOuts) {
       for (const { cursor, isPlanned } of handOut.held) {
@@ -181,6 +202,8 @@ export class CommitPlan {
     }
     for (const handOut of this.#handOuts) if (handOut.held.length === 0) handOut.release()
     this.#handOuts = this.#handOuts.filter((handOut) => handOut.held.length > 0)
+    for (const reopening of this.#reopenings) reopening.reject(reason)
+    this.#reopenings = []
     for (const append of appends) {
       append.refuse(reason)
       if (append.message !== null) this.#state.producers.releaseUnused(append.message.producer)
@@ -201,6 +224,7 @@ export class CommitPlan {
     if (!isViewed) this.#state.packBuffer.giveBack(reply.bytes.buffer)
     this.#forgetSettled()
     for (const append of this.#entries.appends) append.accept(this.#state.epoch)
+    for (const reopening of this.#reopenings) reopening.resolve()
     for (const finished of [...this.#settlements, ...this.#giveBacks]) {
       for (const { part, entry } of finished.held) part.group.inFlightEvents -= entry.count
       finished.resolve()
@@ -216,7 +240,7 @@ export class CommitPlan {
   /** Tells everybody that the outcome is unknown. */
   failed(reason: unknown): void {
     for (const append of this.#entries.appends) append.refuse(reason)
-    for (const finished of [...this.#settlements, ...this.#giveBacks]) finished.reject(reason)
+    for (const request of [...this.#settlements, ...this.#reopenings, ...this.#giveBacks]) request.reject(reason)
     for (const { waiter } of this.#handOuts) waiter.fail(reason)
     this.#trim?.reject(reason)
   }
@@ -229,7 +253,7 @@ export class CommitPlan {
     handOut.waiter.receive(handOut.held)
   }
 
-  #admitted(): Admitted[] {
+  #taken(): Taken[] {
     const totals = new Map<PartitionState, { events: number; bytes: number }>()
     for (const { partition, events, bytes } of this.#entries.appends) {
       const total = totals.get(partition)
@@ -239,10 +263,18 @@ export class CommitPlan {
         total.bytes += bytes
       }
     }
-    return Array.from(totals, ([{ topic, number }, total]) => ({
+    const appended = Array.from(totals, ([{ topic, number }, total]) => ({
       parts: Array.from(topic.groups.values(), (group) => group.partitions[number]!),
+      isReopened: false,
       ...total,
     }))
+    const reopened = this.#reopenings.map(({ part, events, bytes }) => ({
+      parts: [part],
+      isReopened: true,
+      events,
+      bytes,
+    }))
+    return [...appended, ...reopened]
   }
 
   /** Lets go of the memory of entries that every group has settled. */

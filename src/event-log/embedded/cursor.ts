@@ -48,6 +48,13 @@ abstract class Cursor {
     return this.#ranges
   }
 
+  /** The first settled stretch that ends behind an offset, without what lies before it. */
+  settledFrom(offset: number): OffsetRange | undefined {
+    if (offset < this.#settledBelow) return { start: offset, end: this.#settledBelow }
+    const range = this.#ranges.firstEndingAfter(offset)
+    return range === undefined ? undefined : { start: Math.max(range.start, offset), end: range.end }
+  }
+
   /** Takes up what was stored beside the row. */
   restore(ranges: readonly OffsetRange[], attempts: readonly { firstOffset: number; attempt: number }[]): void {
     for (const { start, end } of ranges) this.#ranges.add(start, end)

@@ -82,8 +82,8 @@ export class DeclarePlan {
     return { ...emptyRequest(), ...this.#rows(), log }
   }
 
-  /** It appends nothing that could be refused. */
-  refuseAppends(): void {}
+  /** Nothing of it could be refused. */
+  refuse(): void {}
 
   committed(): void {
     this.#state.add(this.#rows())

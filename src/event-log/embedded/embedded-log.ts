@@ -12,7 +12,10 @@ import {
   type EventLog,
   type LogDescription,
   producerWindow,
+  type ReadSettledOptions,
+  type Reopened,
   type RetentionPolicy,
+  type SettledPage,
   type StreamName,
   type TopicDeclaration,
   type Trimmed,
@@ -21,10 +24,12 @@ import { overLimit } from './admission.ts'
 import { checkDeclaration } from './declare-plan.ts'
 import { describeLog } from './describe-log.ts'
 import { EmbeddedConsumer } from './embedded-consumer.ts'
+import { findGroup, findPart, findPartition } from './find-place.ts'
 import type { GroupCommit } from './group-commit.ts'
 import { closed, diskFull, unknownOutcome } from './log-failure.ts'
 import type { LogState, PartitionState } from './log-state.ts'
 import { type NumberedMessage, PendingAppend } from './pending-append.ts'
+import { readSettled } from './read-settled.ts'
 import type { StreamState } from './stream-state.ts'
 import type { LogThread } from './thread-protocol.ts'
 import { Turns } from './turns.ts'
@@ -46,7 +51,7 @@ export interface EmbeddedLogOptions {
 export class EmbeddedLog implements EventLog {
   readonly #options: EmbeddedLogOptions
   readonly #consumers = new Set<EmbeddedConsumer>()
-  /** An audit and a step of trimming exclude one another. */
+  /** A step of trimming excludes audits and the reading of what is settled. */
   readonly #turns = new Turns()
   /** Tells the deliveries of this opening from those of an earlier one. */
   readonly #deliveryPrefix = randomBytes(6).toString('base64url')
@@ -71,32 +76,48 @@ export class EmbeddedLog implements EventLog {
   }
 
   append(name: StreamName, batches: readonly RecordBatch[], options: AppendOptions = {}): Promise<Appended> {
-    const { topic, partition, lane } = name
     const { signal } = options
     try {
       this.#checkUsable()
       if (signal?.aborted === true) throw new MillraceError('cancelled', 'the append was cancelled before it began')
-      const partitionState = this.#options.state.topics.get(topic)?.partitions[partition]
-      const stream = partitionState?.streams[lane]
-      if (partitionState === undefined || stream === undefined) {
-        throw new MillraceError('not_found', `there is no partition ${partition} of a topic "${topic}"`, {
-          field: 'topic',
-        })
-      }
-      const appended = this.#append(partitionState, stream, batches, options)
+      const partition = findPartition(this.#options.state, name)
+      const appended = this.#append(partition, partition.streams[name.lane], batches, options)
       return signal === undefined ? appended : untilAborted(appended, signal)
     } catch (thrown) {
       return Promise.reject(thrown)
     }
   }
 
+  async reopen(name: StreamName, group: string, batches: readonly Reopened[]): Promise<void> {
+    this.#checkUsable()
+    const { state, groupCommit } = this.#options
+    const part = findPart(state, name, group)
+    let events = 0
+    let bytes = 0
+    for (const { batch } of batches) {
+      // Stored again it would get a checksum that fits.
+      if (batch.damaged === true) throw new MillraceError('internal', 'a damaged batch cannot be reopened')
+      events += batch.count
+      bytes += batch.bytes.length
+    }
+    if (events === 0) return
+    if (groupCommit.isWaitingForRoom) throw diskFull()
+    await new Promise<void>((resolve, reject) => {
+      groupCommit.reopen({ part, own: part.own[name.lane], batches, events, bytes, resolve, reject })
+    })
+  }
+
+  async readSettled(name: StreamName, group: string, options: ReadSettledOptions): Promise<SettledPage> {
+    this.#checkUsable()
+    const { thread, state } = this.#options
+    const cursor = findPart(state, name, group).unread[name.lane]
+    return this.#turns.take(() => this.#reading(() => readSettled(thread, cursor, state.epoch, options)))
+  }
+
   async consume(topic: string, group: string): Promise<Consumer> {
     this.#checkUsable()
     const { state, groupCommit } = this.#options
-    const groupState = state.topics.get(topic)?.groups.get(group)
-    if (groupState === undefined) {
-      throw new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
-    }
+    const groupState = findGroup(state, topic, group)
     if (this.#consumers.size >= maxConsumers) {
       throw new MillraceError('failed_precondition', `${maxConsumers} consumers are open, which is the limit`)
     }
@@ -116,7 +137,7 @@ export class EmbeddedLog implements EventLog {
     // Those who ask while an earlier description is made share the next one.
     this.#nextDescription ??= this.#turns.take(() => {
       this.#nextDescription = null
-      return this.#describe()
+      return this.#reading(() => describeLog(this.#options.thread, this.#options.state))
     })
     return this.#nextDescription
   }
@@ -192,13 +213,13 @@ export class EmbeddedLog implements EventLog {
     return { producer: this.#options.state.producers.use(stream, id), sequence }
   }
 
-  async #describe(): Promise<LogDescription> {
+  /** Runs what reads from the file. When that fails the log has failed. */
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
     this.#checkNotFailed()
-    const { thread, state, groupCommit } = this.#options
     try {
-      return await describeLog(thread, state)
+      return await read()
     } catch (thrown) {
-      groupCommit.fail(thrown)
+      this.#options.groupCommit.fail(thrown)
       throw unknownOutcome(thrown)
     }
   }

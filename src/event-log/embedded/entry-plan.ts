@@ -21,6 +21,8 @@ interface PlannedEntry {
   readonly own: DueCursor | null
   /** Whether some group may read it soon. */
   readonly isWanted: boolean
+  /** Whether it is left out when the disk has no room for it. */
+  readonly isRefusable: boolean
 }
 
 export class EntryPlan {
@@ -47,9 +49,14 @@ export class EntryPlan {
     return this.#entries.some(({ isWanted }) => isWanted)
   }
 
-  /** How many bytes the appends have; what must come again is not counted. */
+  /** How many bytes the appends have. */
   get appendedBytes(): number {
     return this.#appends.reduce((sum, append) => sum + append.bytes, 0)
+  }
+
+  /** How many bytes are left out when the disk has no room for them: all but what must come again. */
+  get refusableBytes(): number {
+    return this.#entries.reduce((sum, { entry, isRefusable }) => sum + (isRefusable ? entry.byteLength : 0), 0)
   }
 
   /** Adds an append; its batches are joined to what the group has for the stream already, up to an entry's limits. */
@@ -65,14 +72,20 @@ export class EntryPlan {
         plan.nextOffset += batch.count
         plan.nextByte += batch.bytes.length
       } else {
-        this.#add({ stream, own: null, isWanted: isWanted(append, this.#maxRecentBytes) }, batch, null)
+        const isWanted = mayBeReadSoon(append, this.#maxRecentBytes)
+        this.#add({ stream, own: null, isWanted, isRefusable: true }, batch, null)
       }
     }
   }
 
-  /** Adds an entry to a group's own stream. */
+  /** Adds what must come again to a group's own stream. */
   appendAgain(own: DueCursor, batch: RecordBatch, again: ComesAgain): void {
-    this.#add({ stream: own.stream, own, isWanted: false }, batch, again)
+    this.#add({ stream: own.stream, own, isWanted: false, isRefusable: false }, batch, again)
+  }
+
+  /** Adds what is reopened to a group's own stream, behind all that must come again: so it can be taken out again. */
+  reopen(own: DueCursor, batch: RecordBatch, again: ComesAgain): void {
+    this.#add({ stream: own.stream, own, isWanted: false, isRefusable: true }, batch, again)
   }
 
   /** The streams that grow. */
@@ -108,15 +121,15 @@ export class EntryPlan {
     return { bytes, entries: numbers }
   }
 
-  /** Takes the appends out again, and answers them. */
-  dropAppends(): readonly PendingAppend[] {
+  /** Takes the appends and what is reopened out again, and answers the appends. */
+  dropRefusable(): readonly PendingAppend[] {
+    for (const { stream, entry, isRefusable } of this.#entries.toReversed()) {
+      if (isRefusable) stream.dropPlanned(entry)
+    }
+    this.#entries = this.#entries.filter(({ isRefusable }) => !isRefusable)
     const dropped = this.#appends
     this.#appends = []
-    this.#entries = this.#entries.filter(({ own }) => own !== null)
-    for (const { stream, offsets } of dropped) {
-      stream.plan = null
-      offsets.length = 0
-    }
+    for (const { offsets } of dropped) offsets.length = 0
     return dropped
   }
 
@@ -162,7 +175,7 @@ export class EntryPlan {
  * Whether some group is so near to the end of the stream that it may read a new entry before that is forgotten again. How
  * many bytes lie between is reckoned from the events.
  */
-function isWanted({ partition, stream }: PendingAppend, maxRecentBytes: number): boolean {
+function mayBeReadSoon({ partition, stream }: PendingAppend, maxRecentBytes: number): boolean {
   const bytesPerEvent = stream.nextByte / Math.max(1, stream.nextOffset)
   for (const group of partition.topic.groups.values()) {
     const { nextUnread } = group.partitions[partition.number]!.unread[stream.name.lane]

@@ -8,7 +8,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import { type Appends, CommitPlan, type GiveBack, type Settlement, type TrimRequest } from './commit-plan.ts'
+import {
+  type Appends,
+  CommitPlan,
+  type GiveBack,
+  type Reopening,
+  type Settlement,
+  type TrimRequest,
+} from './commit-plan.ts'
 import { DeclarePlan, type DeclareRequest } from './declare-plan.ts'
 import type { GroupState } from './group-state.ts'
 import { handOut, hasWork, nextDueAtMs } from './hand-out.ts'
@@ -20,7 +27,7 @@ import type { PendingAppend } from './pending-append.ts'
 import type { CommitReply, CommitRequest, LogThread } from './thread-protocol.ts'
 import { type Waiter, WaitingRoom } from './waiter.ts'
 
-/** A group takes no more appends once it has so many bytes. */
+/** A group takes no more appends, and no more reopenings, once it has so many bytes of them. */
 const maxGroupBytes = 8 * 1024 * 1024
 
 /** While the disk is full, what must be written is tried again after pauses of this length, growing. */
@@ -38,7 +45,8 @@ interface Transaction {
   readonly isEmpty: boolean
   readonly appends: Appends
   encode(): CommitRequest
-  refuseAppends(reason: unknown): void
+  /** Takes out what the disk has no room for. */
+  refuse(reason: unknown): void
   committed(reply: CommitReply): void
   failed(reason: unknown): void
 }
@@ -63,6 +71,7 @@ export class GroupCommit {
   readonly #room = new WaitingRoom()
   #appends: PendingAppend[] = []
   #settlements: Settlement[] = []
+  #reopenings: Reopening[] = []
   #giveBacks: GiveBack[] = []
   #declares: DeclareRequest[] = []
   #trims: TrimRequest[] = []
@@ -100,7 +109,7 @@ export class GroupCommit {
     return this.#failure
   }
 
-  /** Whether appends are refused because what is under way finds no room. */
+  /** Whether appends and reopenings are refused because what is under way finds no room. */
   get isWaitingForRoom(): boolean {
     return this.#isWaitingForRoom
   }
@@ -112,6 +121,11 @@ export class GroupCommit {
 
   settle(settlement: Settlement): void {
     this.#settlements.push(settlement)
+    this.schedule()
+  }
+
+  reopen(reopening: Reopening): void {
+    this.#reopenings.push(reopening)
     this.schedule()
   }
 
@@ -225,8 +239,9 @@ export class GroupCommit {
     }
     const { state, now } = this.#options
     const plan = new CommitPlan(state)
-    for (const append of this.#takeAppends()) plan.append(append)
+    for (const append of takeBytes(this.#appends, maxGroupBytes)) plan.append(append)
     for (const settlement of this.#settlements.splice(0)) plan.settle(settlement)
+    for (const reopening of takeBytes(this.#reopenings, maxGroupBytes)) plan.reopen(reopening)
     for (const giveBack of this.#giveBacks.splice(0)) plan.giveBack(giveBack)
     plan.loseMissing(state.missing.splice(0))
     const trim = this.#trims.shift()
@@ -245,13 +260,6 @@ export class GroupCommit {
       request.reject(thrown)
     }
     return null
-  }
-
-  #takeAppends(): PendingAppend[] {
-    let bytes = 0
-    let taken = 0
-    while (taken < this.#appends.length && bytes < maxGroupBytes) bytes += this.#appends[taken++]!.bytes
-    return this.#appends.splice(0, taken)
   }
 
   #handOut(group: GroupState, plan: CommitPlan, nowMs: number): void {
@@ -286,14 +294,15 @@ export class GroupCommit {
       const reply = await this.#tryCommit(thread, request)
       if (this.#failure !== null) return
       if (reply?.committed === true) {
-        this.#setDiskFull(false, transaction)
+        // A commit without any of it says nothing about the room for what may be refused.
+        if (request.refusableBytes > 0) this.#setDiskFull(false)
         this.#isWaitingForRoom = false
         const { appends } = transaction
         transaction.committed(reply)
         onCommit({ ...appends, durationMs: performance.now() - startedAt })
         return
       }
-      this.#setDiskFull(true, transaction)
+      this.#setDiskFull(true)
       this.#refuseForLackOfRoom(transaction)
       if (transaction.isEmpty) return
       if (reply !== null) continue
@@ -312,14 +321,15 @@ export class GroupCommit {
     }
   }
 
-  /** Refuses the group's appends, and those that came after them: they must not overtake. */
+  /** Refuses the group's appends and reopenings, and those that came after them: they must not overtake. */
   #refuseForLackOfRoom(transaction: Transaction): void {
     const reason = diskFull()
-    transaction.refuseAppends(reason)
+    transaction.refuse(reason)
     this.#refuseQueued(reason)
   }
 
   #refuseQueued(reason: unknown): void {
+    for (const reopening of this.#reopenings.splice(0)) reopening.reject(reason)
     for (const append of this.#appends.splice(0)) {
       append.refuse(reason)
       if (append.message !== null) this.#options.state.producers.releaseUnused(append.message.producer)
@@ -332,9 +342,8 @@ export class GroupCommit {
     await sleep(Math.min(firstPauseMs * 2 ** pauses, longestPauseMs), undefined, { ref: this.#isClosing })
   }
 
-  #setDiskFull(isFull: boolean, { appends }: Transaction): void {
-    // A commit without appends says nothing about the room for them.
-    if (isFull === this.#isDiskFull || (!isFull && appends.appends === 0)) return
+  #setDiskFull(isFull: boolean): void {
+    if (isFull === this.#isDiskFull) return
     this.#isDiskFull = isFull
     this.#options.onDiskFull(isFull)
   }
@@ -354,4 +363,12 @@ export class GroupCommit {
     if (this.#dueTimer !== null) clearTimeout(this.#dueTimer)
     this.#dueTimer = null
   }
+}
+
+/** Takes requests from the front of a queue until they have so many bytes. */
+function takeBytes<Request extends { readonly bytes: number }>(queue: Request[], maxBytes: number): Request[] {
+  let bytes = 0
+  let taken = 0
+  while (taken < queue.length && bytes < maxBytes) bytes += queue[taken++]!.bytes
+  return queue.splice(0, taken)
 }

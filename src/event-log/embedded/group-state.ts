@@ -6,6 +6,7 @@ import type { GroupRow, LedgerRow } from './log-rows.ts'
 
 /** What one group of the group commit changes in a ledger. */
 export interface LedgerChange {
+  reopened: number
   landed: number
   dead: number
   lost: number
@@ -30,11 +31,12 @@ export class Ledger {
   }
 
   /** The row as it will be with these changes. */
-  rowWith({ landed, dead, lost, waitingEvents, waitingBytes }: LedgerChange): LedgerRow {
+  rowWith({ reopened, landed, dead, lost, waitingEvents, waitingBytes }: LedgerChange): LedgerRow {
     const row = this.#row
     const events = row.waitingEvents + waitingEvents
     return {
       ...row,
+      reopened: row.reopened + reopened,
       landed: row.landed + landed,
       dead: row.dead + dead,
       lost: row.lost + lost,

@@ -19,6 +19,7 @@ import type {
   AuditRequest,
   CommitReply,
   CommitRequest,
+  EntryStartRequest,
   LogSnapshot,
   LogThreadData,
   OpenReply,
@@ -74,6 +75,10 @@ class LogThread {
     const trimmed = this.#run(() => this.#transaction.run(request))
     this.#run(() => this.#afterCommit(request))
     return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes.buffer])
+  }
+
+  entryStart({ stream, offset }: EntryStartRequest): number {
+    return this.#run(() => this.#entries.startOf(stream, offset))
   }
 
   readPage({ stream, from, to, maxBytes }: ReadPageRequest) {
@@ -178,6 +183,7 @@ serve((data: LogThreadData) => {
       return { snapshot: thread.snapshot }
     },
     commit: (request: CommitRequest) => open().commit(request),
+    entryStart: (request: EntryStartRequest) => open().entryStart(request),
     readPage: (request: ReadPageRequest) => open().readPage(request),
     readEntries: (request: ReadEntriesRequest) => open().readEntries(request),
     describe: () => open().describe(),

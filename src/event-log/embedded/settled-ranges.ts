@@ -61,6 +61,15 @@ export class SettledRanges {
     return nearest
   }
 
+  /** The nearest range that ends behind the offset; slow, for reading back what is settled. */
+  firstEndingAfter(offset: number): OffsetRange | undefined {
+    let nearest: OffsetRange | undefined
+    for (const [start, end] of this.#endOfStart) {
+      if (end > offset && (nearest === undefined || start < nearest.start)) nearest = { start, end }
+    }
+    return nearest
+  }
+
   /** All of them, in no order. */
   all(): OffsetRange[] {
     return Array.from(this.#endOfStart, ([start, end]) => ({ start, end }))

@@ -48,6 +48,15 @@ export class StreamState {
     return this.plan
   }
 
+  /** Takes the last entry of the plan out of it again. */
+  dropPlanned(last: StoredEntry): void {
+    const plan = this.ensurePlan()
+    plan.entries.pop()
+    plan.nextOffset = last.firstOffset
+    plan.nextByte = last.startByte
+    if (plan.entries.length === 0) this.plan = null
+  }
+
   /** The row as it is, or will be when the plan is durable. */
   row(): StreamRow {
     return {

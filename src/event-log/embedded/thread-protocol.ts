@@ -131,6 +131,11 @@ export interface CommitReply {
   readonly trimmed: TrimStepReply | null
 }
 
+export interface EntryStartRequest {
+  readonly stream: number
+  readonly offset: number
+}
+
 export interface ReadPageRequest {
   readonly stream: number
   readonly from: number
@@ -198,6 +203,8 @@ export interface AuditReply {
 export type LogThreadMethods = {
   open(argument: null): OpenReply
   commit(request: CommitRequest): CommitReply
+  /** Where the entry begins that holds the offset; the offset itself when none does. */
+  entryStart(request: EntryStartRequest): number
   readPage(request: ReadPageRequest): EntriesRead
   readEntries(request: ReadEntriesRequest): EntriesRead
   describe(argument: null): DurableFacts
