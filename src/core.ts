@@ -1,5 +1,7 @@
 // The core: what Millrace can do (pipeline.ts), made of its parts.
 
+import { Administrator } from './admin/administrator.ts'
+import type { Administration } from './administration.ts'
 import { MillraceError } from './errors.ts'
 import type { EventLog, LogDescription } from './event-log/event-log.ts'
 import type { Ingest } from './ingest/ingest.ts'
@@ -37,12 +39,14 @@ export interface CoreOptions {
 }
 
 export class Core implements Pipeline {
+  readonly administration: Administration
   readonly #options: CoreOptions
   readonly #startedAtMs: number
   #status: { readonly atMs: number; readonly status: Promise<Status> } | null = null
 
   constructor(options: CoreOptions) {
     this.#options = options
+    this.administration = new Administrator(options)
     this.#startedAtMs = options.monotonicNow()
   }
 

@@ -1,8 +1,10 @@
 // What Millrace can do, in one page.
 //
 // The core implements it, client/ speaks it over gRPC, the HTTP gateway calls it. It grows with each thing Millrace
-// learns; today it takes events, lists those that landed and tells how it is.
+// learns; today it takes events, lists those that landed, tells how it is, and lets people mend what went wrong
+// (administration.ts).
 
+import type { Administration } from './administration.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Durability } from './event-log/event-log.ts'
 import type { EventPage, EventQuery } from './store/event-store.ts'
@@ -112,4 +114,7 @@ export interface Pipeline {
 
   /** Tells how the server is and where the events are. */
   status(): Promise<Status>
+
+  /** What people can do with events that were accepted. */
+  readonly administration: Administration
 }

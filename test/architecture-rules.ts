@@ -43,8 +43,9 @@ const places: readonly Place[] = [
   { path: 'store/read-uuid.ts', level: 2 },
   { path: 'store/sql-files.ts', level: 2 },
   { path: 'store/text-cache.ts', level: 2 },
+  { path: 'administration.ts', level: 2, also: ['store/dead-letter.ts', 'store/event-store.ts'] },
   // The page that says what Millrace can do uses words of the two contracts.
-  { path: 'pipeline.ts', level: 2, also: ['event-log/event-log.ts', 'store/event-store.ts'] },
+  { path: 'pipeline.ts', level: 2, also: ['administration.ts', 'event-log/event-log.ts', 'store/event-store.ts'] },
 
   { path: 'event-log/embedded/', level: 3 },
   { path: 'event-log/retention.ts', level: 3 },
@@ -53,13 +54,14 @@ const places: readonly Place[] = [
   { path: 'ingest/', level: 3 },
   { path: 'workers/', level: 3 },
   { path: 'landing/', level: 3, also: ['workers/'] },
+  { path: 'admin/', level: 3, also: ['workers/'] },
 
   { path: 'event-log/open-event-log.ts', level: 4 },
   { path: 'store/open-store.ts', level: 4 },
   { path: 'core.ts', level: 4 },
   { path: 'observe-status.ts', level: 4 },
   { path: 'api/', level: 4 },
-  { path: 'client/', level: 4, upTo: 1, also: ['pipeline.ts'] },
+  { path: 'client/', level: 4, upTo: 1, also: ['administration.ts', 'pipeline.ts'] },
 
   { path: 'server.ts', level: 5 },
   { path: 'cli/', level: 6 },

@@ -3,6 +3,7 @@
 // It scans as the real one does and gives honest verdicts; what is durable, or landed, is not its business. A test can
 // bound its room, hold back its answers, and let it fail.
 
+import type { Administration } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
 import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event.ts'
 import { MessageScanner } from '../message-scan.ts'
@@ -28,6 +29,7 @@ export class MemoryPipeline implements Pipeline {
   failure: MillraceError | null = null
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
+  administration: Administration = refusing
 
   readonly #ids = new EventIdGenerator()
   #gate: PromiseWithResolvers<void> | null = null
@@ -132,6 +134,18 @@ export class MemoryPipeline implements Pipeline {
       }
     }
   }
+}
+
+const refuse = () => Promise.reject(new MillraceError('unimplemented', 'this pipeline only takes events'))
+
+const refusing: Administration = {
+  journey: refuse,
+  listDeadLetters: refuse,
+  groupDeadLetters: refuse,
+  getDeadLetter: refuse,
+  redriveDeadLetters: refuse,
+  deleteDeadLetters: refuse,
+  replay: refuse,
 }
 
 function toStored(event: KeptEvent): StoredEvent {

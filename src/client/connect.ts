@@ -4,12 +4,14 @@
 // caller's to decide, from the error.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { Administration } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
 import { defaultTopic } from '../event.ts'
 import { GetStatusResponseSchema } from '../gen/millrace/v1/admin_pb.ts'
 import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import type { Overflow, Pipeline, PublishMessage, PublishVerdict, Status } from '../pipeline.ts'
 import { BatchBuilder } from '../record-batch.ts'
+import { AdministrationClient } from './administration-client.ts'
 import { type EventInput, EventStamper } from './event-input.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
@@ -58,7 +60,9 @@ export function connect(options: ConnectOptions = {}): Client {
 }
 
 /** What `connect` gives: the parts of the pipeline that are on gRPC. Listing events is on HTTP only, GET /v1/events. */
-export class Client implements Pick<Pipeline, 'publish' | 'status'> {
+export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administration'> {
+  /** Journeys of events, dead letters, redrive and replay. */
+  readonly administration: Administration
   readonly #connection: ServerConnection
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
@@ -70,6 +74,9 @@ export class Client implements Pick<Pipeline, 'publish' | 'status'> {
       addresses: typeof addresses === 'function' ? addresses : () => addresses,
       connectTimeoutMs,
     })
+    this.administration = new AdministrationClient((method, request, decode, work) =>
+      this.#call(method, request, decode, work.signal === undefined ? {} : { signal: work.signal }),
+    )
   }
 
   /**

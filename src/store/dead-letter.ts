@@ -46,18 +46,18 @@ export const damagedCode = 'corrupt'
 
 /** Which dead letters; all conditions must hold, and an absent one always does. */
 export interface DeadLetterFilter {
-  readonly deadLetterIds?: readonly string[]
-  readonly eventIds?: readonly string[]
-  readonly topic?: string
-  readonly group?: string
-  readonly type?: string
-  readonly code?: string
+  readonly deadLetterIds?: readonly string[] | undefined
+  readonly eventIds?: readonly string[] | undefined
+  readonly topic?: string | undefined
+  readonly group?: string | undefined
+  readonly type?: string | undefined
+  readonly code?: string | undefined
   /** Died at this time or later. */
-  readonly sinceMicros?: number
+  readonly sinceMicros?: number | undefined
   /** Died before this time. */
-  readonly untilMicros?: number
+  readonly untilMicros?: number | undefined
   /** Whether it has been sent again. */
-  readonly isRedriven?: boolean
+  readonly isRedriven?: boolean | undefined
 }
 
 /** Ids in one filter or call. */
@@ -67,7 +67,7 @@ export interface DeadLetterQuery extends DeadLetterFilter {
   /** 1 .. 1000. */
   readonly limit: number
   /** From an earlier page's `nextCursor`. */
-  readonly cursor?: string
+  readonly cursor?: string | undefined
 }
 
 export interface DeadLetterPage {

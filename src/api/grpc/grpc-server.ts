@@ -1,23 +1,10 @@
 // The gRPC server: which services it has, the limits of its connections, and how it stops.
 
-import { create } from '@bufbuild/protobuf'
-import {
-  Server,
-  type ServerInterceptor,
-  type ServerUnaryCall,
-  type sendUnaryData,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js'
+import { Server, type ServerInterceptor, type UntypedServiceImplementation } from '@grpc/grpc-js'
 import { HealthImplementation } from 'grpc-health-check'
 import { isLoopback } from '../../config.ts'
-import { toMillraceError } from '../../errors.ts'
 import { limits } from '../../event.ts'
-import {
-  AdminService,
-  file_millrace_v1_admin,
-  type GetStatusResponse,
-  GetStatusResponseSchema,
-} from '../../gen/millrace/v1/admin_pb.ts'
+import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admin_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
 import type { Pipeline } from '../../pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
@@ -27,7 +14,7 @@ import type { ConnectionLimits } from '../connection-limits.ts'
 import { listen } from '../listen.ts'
 import type { RunningServer } from '../running-server.ts'
 import { UnansweredBytes } from '../unanswered-bytes.ts'
-import { toStatusMessage } from '../wire.ts'
+import { adminHandlers } from './admin-service.ts'
 import { GrpcConnections } from './connections.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { followHealth } from './health-service.ts'
@@ -37,7 +24,6 @@ import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
 import { PublishStreamAnswers } from './publish-stream.ts'
 import { addReflection } from './reflection.ts'
-import { richStatusOf } from './rich-status.ts'
 import { pathOf, serviceDefinitionOf } from './service-definition.ts'
 import type { IntakeParts } from './stream-intake.ts'
 
@@ -97,9 +83,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   server.addService(serviceDefinitionOf(IngestService, ['Publish', 'PublishStream', 'Produce']), {
     publish: publishHandler(pipeline, publishDuration),
   } as UntypedServiceImplementation)
-  server.addService(serviceDefinitionOf(AdminService), {
-    getStatus: getStatusHandler(pipeline),
-  } as UntypedServiceImplementation)
+  server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
   const stopFollowing = followHealth(healthService, health, [IngestService.typeName, AdminService.typeName])
@@ -129,12 +113,3 @@ const streamAnswers = new Map<string, MakeAnswers>([
   [pathOf(IngestService, 'PublishStream'), (call) => new PublishStreamAnswers(call)],
   [pathOf(IngestService, 'Produce'), (call, readMore) => new ProduceAnswers(call, readMore)],
 ])
-
-function getStatusHandler(pipeline: Pipeline) {
-  return (_call: ServerUnaryCall<unknown, GetStatusResponse>, callback: sendUnaryData<GetStatusResponse>): void => {
-    pipeline.status().then(
-      (status) => callback(null, create(GetStatusResponseSchema, { status: toStatusMessage(status) })),
-      (error: unknown) => callback(richStatusOf(toMillraceError(error))),
-    )
-  }
-}

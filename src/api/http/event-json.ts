@@ -12,7 +12,8 @@ export function eventPageJson({ events, nextCursor }: EventPage): Buffer {
   return Buffer.concat(parts)
 }
 
-function eventJson(event: StoredEvent): string {
+/** One event as JSON text. */
+export function eventJson(event: StoredEvent): string {
   const fields = JSON.stringify({
     event_id: event.eventId,
     id: event.id,

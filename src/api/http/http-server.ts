@@ -12,7 +12,9 @@ import type { ConnectionLimits } from '../connection-limits.ts'
 import { listen } from '../listen.ts'
 import { requestIdOf, traceContextOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
+import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
+import { addJourneyRoute } from './journey-route.ts'
 import { addListRoute } from './list-route.ts'
 import { answerMalformed } from './malformed.ts'
 import { addOperationsRoutes } from './operations-routes.ts'
@@ -41,6 +43,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   addPublishRoute(app, pipeline, metrics.publishDuration.with({ transport: 'http' }), times)
   addListRoute(app, pipeline, times.maxAnswerMs)
   const { maxAnswerMs } = times
+  addJourneyRoute(app, pipeline.administration, maxAnswerMs)
+  addDeadLetterRoutes(app, pipeline.administration, times)
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()
   const { server } = app
@@ -138,7 +142,7 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
 
 function answerUnknownRoute(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const path = request.url.split('?', 1)[0] as string
-  const allowed = ['GET', 'HEAD', 'POST'].filter((method) => app.hasRoute({ method, url: path }))
+  const allowed = ['GET', 'HEAD', 'POST', 'DELETE'].filter((method) => app.hasRoute({ method, url: path }))
   if (allowed.length === 0) {
     return sendProblem(reply, problemOf(new MillraceError('not_found', `there is no route ${path.slice(0, 200)}`)))
   }

@@ -1,6 +1,7 @@
 // Query parameters: each at most once, and none that a route does not know, so that a misspelt one is not passed over.
 
 import { MillraceError } from '../../errors.ts'
+import { parseRfc3339 } from './rfc3339.ts'
 
 /** The parameters by name. Throws `invalid_event` naming the one that is wrong. */
 export function readQuery<Name extends string>(query: unknown, names: readonly Name[]): Partial<Record<Name, string>> {
@@ -20,4 +21,22 @@ export function readQuery<Name extends string>(query: unknown, names: readonly N
 
 export function wrongParameter(name: string, problem: string): MillraceError {
   return new MillraceError('invalid_event', problem, { field: name.slice(0, 80) })
+}
+
+const defaultLimit = 100
+const maxLimit = 1000
+
+/** How many elements a page may have: 1 to 1000, 100 when it is not given. */
+export function limitParameter(text: string | undefined): number {
+  if (text === undefined) return defaultLimit
+  const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  if (limit < 1 || limit > maxLimit) throw wrongParameter('limit', `limit must be a number from 1 to ${maxLimit}`)
+  return limit
+}
+
+/** Microseconds since 1970 of a parameter that is a time. */
+export function timeParameter(name: string, text: string): number {
+  const time = parseRfc3339(text)
+  if (typeof time === 'string') throw wrongParameter(name, `${name} ${time}`)
+  return time
 }

@@ -4,13 +4,771 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Event } from "./event_pb.ts";
+import { file_millrace_v1_event } from "./event_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/admin.proto.
  */
 export const file_millrace_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCI4ChFHZXRTdGF0dXNSZXNwb25zZRIjCgZzdGF0dXMYASABKAsyEy5taWxscmFjZS52MS5TdGF0dXMisQIKBlN0YXR1cxIPCgd2ZXJzaW9uGAEgASgJEhYKDnVwdGltZV9zZWNvbmRzGAIgASgBEhIKCmR1cmFiaWxpdHkYAyABKAkSIwoDbG9nGAQgASgLMhYubWlsbHJhY2UudjEuTG9nU3RhdHVzEicKBXN0b3JlGAUgASgLMhgubWlsbHJhY2UudjEuU3RvcmVTdGF0dXMSKAoGdG9waWNzGAYgAygLMhgubWlsbHJhY2UudjEuVG9waWNTdGF0dXMSJgoGbGVkZ2VyGAcgAygLMhYubWlsbHJhY2UudjEuTGVkZ2VyUm93EhgKC3N1YnNjcmliZXJzGAggASgESACIAQESFAoHd29ya2VycxgJIAEoBEgBiAEBQg4KDF9zdWJzY3JpYmVyc0IKCghfd29ya2VycyI5CglMb2dTdGF0dXMSDgoGZHJpdmVyGAEgASgJEhIKBWVwb2NoGAIgASgESACIAQFCCAoGX2Vwb2NoIikKC1N0b3JlU3RhdHVzEg4KBmRyaXZlchgBIAEoCRIKCgJ1cBgCIAEoCCJZCgtUb3BpY1N0YXR1cxIMCgRuYW1lGAEgASgJEhIKCnBhcnRpdGlvbnMYAiABKA0SKAoGZ3JvdXBzGAMgAygLMhgubWlsbHJhY2UudjEuR3JvdXBTdGF0dXMi9AEKC0dyb3VwU3RhdHVzEgwKBG5hbWUYASABKAkSDQoFdHlwZXMYAiADKAkSFAoHd2FpdGluZxgDIAEoBEgAiAEBEhYKCWluX2ZsaWdodBgEIAEoBEgBiAEBEhQKB3NraXBwZWQYBSABKARIAogBARIjChZvbGRlc3Rfd2FpdGluZ19zZWNvbmRzGAYgASgBSAOIAQESEwoGcGF1c2VkGAcgASgJSASIAQFCCgoIX3dhaXRpbmdCDAoKX2luX2ZsaWdodEIKCghfc2tpcHBlZEIZChdfb2xkZXN0X3dhaXRpbmdfc2Vjb25kc0IJCgdfcGF1c2VkIo8CCglMZWRnZXJSb3cSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSFQoIYWNjZXB0ZWQYAyABKARIAIgBARIVCghyZW9wZW5lZBgEIAEoBEgBiAEBEhQKB3dhaXRpbmcYBSABKARIAogBARITCgZsYW5kZWQYBiABKARIA4gBARIRCgRkZWFkGAcgASgESASIAQESEQoEbG9zdBgIIAEoBEgFiAEBEhUKCGJhbGFuY2VkGAkgASgISAaIAQFCCwoJX2FjY2VwdGVkQgsKCV9yZW9wZW5lZEIKCghfd2FpdGluZ0IJCgdfbGFuZGVkQgcKBV9kZWFkQgcKBV9sb3N0QgsKCV9iYWxhbmNlZDJaCgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJRCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50IqwBCgtKb3VybmV5U3RlcBIMCgRraW5kGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVncm91cBgDIAEoCRIPCgdhdHRlbXB0GAQgASgNEgwKBGNvZGUYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRIQCghwb3NpdGlvbhgHIAEoCRIWCg5kZWFkX2xldHRlcl9pZBgIIAEoCSLfAQoQRGVhZExldHRlckZpbHRlchIXCg9kZWFkX2xldHRlcl9pZHMYASADKAkSDQoFdG9waWMYAiABKAkSDQoFZ3JvdXAYAyABKAkSDAoEdHlwZRgEIAEoCRIMCgRjb2RlGAUgASgJEikKBXNpbmNlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcmVkcml2ZW4YCCABKAhIAIgBAUILCglfcmVkcml2ZW4ieAoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEg0KBWxpbWl0GAIgASgNEg4KBmN1cnNvchgDIAEoCRIQCghieV9jYXVzZRgEIAEoCCKLAQoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLQoMZGVhZF9sZXR0ZXJzGAEgAygLMhcubWlsbHJhY2UudjEuRGVhZExldHRlchITCgtuZXh0X2N1cnNvchgCIAEoCRIsCgZjYXVzZXMYAyADKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ2F1c2Ui9QIKCkRlYWRMZXR0ZXISFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSDQoFdG9waWMYAyABKAkSDQoFZ3JvdXAYBCABKAkSDAoEdHlwZRgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEhAKCGF0dGVtcHRzGAkgASgNEjMKD2ZpcnN0X2ZhaWxlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHZGVhZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHaGlzdG9yeRgMIAMoCzIaLm1pbGxyYWNlLnYxLkZhaWxlZEF0dGVtcHQSLwoLcmVkcml2ZW5fYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlZHJpdmVzGA4gASgNInkKDUZhaWxlZEF0dGVtcHQSDwoHYXR0ZW1wdBgBIAEoDRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEY29kZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKCHBvc2l0aW9uGAUgASgJItcBCg9EZWFkTGV0dGVyQ2F1c2USDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEdHlwZRgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSFAoMZGVhZF9sZXR0ZXJzGAYgASgEEjEKDWZpcnN0X2RlYWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfZGVhZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLgoUR2V0RGVhZExldHRlclJlcXVlc3QSFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkihQEKFUdldERlYWRMZXR0ZXJSZXNwb25zZRIsCgtkZWFkX2xldHRlchgBIAEoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISJwoFZXZlbnQYAiABKAsyGC5taWxscmFjZS52MS5TdG9yZWRFdmVudBIVCg1kYW1hZ2VkX2J5dGVzGAMgASgMIrABChlSZWRyaXZlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDAoEcmF0ZRgCIAEoDRIPCgdkcnlfcnVuGAMgASgIEhEKBGRhdGEYBCABKAxIAIgBARIZChFkYXRhX2NvbnRlbnRfdHlwZRgFIAEoCRIOCgZjdXJzb3IYBiABKAlCBwoFX2RhdGEijAEKGlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDwoHc2tpcHBlZBgDIAEoBBIUCgxmYWlsZWRfYWdhaW4YBCABKAQSDwoHc3RvcHBlZBgFIAEoCRITCgtuZXh0X2N1cnNvchgGIAEoCSJaChhEZWxldGVEZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchIPCgdkcnlfcnVuGAIgASgIIj0KGURlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USDwoHbWF0Y2hlZBgBIAEoBBIPCgdkZWxldGVkGAIgASgEIqMBCg1SZXBsYXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRmcm9tGAQgASgJEgwKBHR5cGUYBSABKAkSDAoEcmF0ZRgGIAEoDRIPCgdkcnlfcnVuGAcgASgIEg4KBmN1cnNvchgIIAEoCSI3Cg5SZXBsYXlSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoBBITCgtuZXh0X2N1cnNvchgCIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IjgKEUdldFN0YXR1c1Jlc3BvbnNlEiMKBnN0YXR1cxgBIAEoCzITLm1pbGxyYWNlLnYxLlN0YXR1cyKxAgoGU3RhdHVzEg8KB3ZlcnNpb24YASABKAkSFgoOdXB0aW1lX3NlY29uZHMYAiABKAESEgoKZHVyYWJpbGl0eRgDIAEoCRIjCgNsb2cYBCABKAsyFi5taWxscmFjZS52MS5Mb2dTdGF0dXMSJwoFc3RvcmUYBSABKAsyGC5taWxscmFjZS52MS5TdG9yZVN0YXR1cxIoCgZ0b3BpY3MYBiADKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cxImCgZsZWRnZXIYByADKAsyFi5taWxscmFjZS52MS5MZWRnZXJSb3cSGAoLc3Vic2NyaWJlcnMYCCABKARIAIgBARIUCgd3b3JrZXJzGAkgASgESAGIAQFCDgoMX3N1YnNjcmliZXJzQgoKCF93b3JrZXJzIjkKCUxvZ1N0YXR1cxIOCgZkcml2ZXIYASABKAkSEgoFZXBvY2gYAiABKARIAIgBAUIICgZfZXBvY2giKQoLU3RvcmVTdGF0dXMSDgoGZHJpdmVyGAEgASgJEgoKAnVwGAIgASgIIlkKC1RvcGljU3RhdHVzEgwKBG5hbWUYASABKAkSEgoKcGFydGl0aW9ucxgCIAEoDRIoCgZncm91cHMYAyADKAsyGC5taWxscmFjZS52MS5Hcm91cFN0YXR1cyL0AQoLR3JvdXBTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgV0eXBlcxgCIAMoCRIUCgd3YWl0aW5nGAMgASgESACIAQESFgoJaW5fZmxpZ2h0GAQgASgESAGIAQESFAoHc2tpcHBlZBgFIAEoBEgCiAEBEiMKFm9sZGVzdF93YWl0aW5nX3NlY29uZHMYBiABKAFIA4gBARITCgZwYXVzZWQYByABKAlIBIgBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQgkKB19wYXVzZWQijwIKCUxlZGdlclJvdxINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCghhY2NlcHRlZBgDIAEoBEgAiAEBEhUKCHJlb3BlbmVkGAQgASgESAGIAQESFAoHd2FpdGluZxgFIAEoBEgCiAEBEhMKBmxhbmRlZBgGIAEoBEgDiAEBEhEKBGRlYWQYByABKARIBIgBARIRCgRsb3N0GAggASgESAWIAQESFQoIYmFsYW5jZWQYCSABKAhIBogBAUILCglfYWNjZXB0ZWRCCwoJX3Jlb3BlbmVkQgoKCF93YWl0aW5nQgkKB19sYW5kZWRCBwoFX2RlYWRCBwoFX2xvc3RCCwoJX2JhbGFuY2VkMucECgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlEkcKCEdldEV2ZW50EhwubWlsbHJhY2UudjEuR2V0RXZlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0RXZlbnRSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USVgoNR2V0RGVhZExldHRlchIhLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlc3BvbnNlEmUKElJlZHJpdmVEZWFkTGV0dGVycxImLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1JlcXVlc3QaJy5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRJiChFEZWxldGVEZWFkTGV0dGVycxIlLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVxdWVzdBomLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USQQoGUmVwbGF5EhoubWlsbHJhY2UudjEuUmVwbGF5UmVxdWVzdBobLm1pbGxyYWNlLnYxLlJlcGxheVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_v1_event]);
+
+/**
+ * @generated from message millrace.v1.GetEventRequest
+ */
+export type GetEventRequest = Message<"millrace.v1.GetEventRequest"> & {
+  /**
+   * The event's id, as its producer gave it, or its event_id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Its source. Not needed for an id that is a UUID; "/" when empty.
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetEventRequest.
+ * Use `create(GetEventRequestSchema)` to create a new message.
+ */
+export const GetEventRequestSchema: GenMessage<GetEventRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 0);
+
+/**
+ * @generated from message millrace.v1.GetEventResponse
+ */
+export type GetEventResponse = Message<"millrace.v1.GetEventResponse"> & {
+  /**
+   * @generated from field: millrace.v1.StoredEvent event = 1;
+   */
+  event?: StoredEvent | undefined;
+
+  /**
+   * "landed", "dead", or "waiting" for one that was sent again.
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+
+  /**
+   * @generated from field: repeated millrace.v1.JourneyStep steps = 3;
+   */
+  steps: JourneyStep[];
+};
+
+/**
+ * Describes the message millrace.v1.GetEventResponse.
+ * Use `create(GetEventResponseSchema)` to create a new message.
+ */
+export const GetEventResponseSchema: GenMessage<GetEventResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 1);
+
+/**
+ * An event that has landed or died.
+ *
+ * @generated from message millrace.v1.StoredEvent
+ */
+export type StoredEvent = Message<"millrace.v1.StoredEvent"> & {
+  /**
+   * The key of its row.
+   *
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+
+  /**
+   * @generated from field: string topic = 2;
+   */
+  topic: string;
+
+  /**
+   * With received_at, and every default filled in.
+   *
+   * @generated from field: millrace.v1.Event event = 3;
+   */
+  event?: Event | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.StoredEvent.
+ * Use `create(StoredEventSchema)` to create a new message.
+ */
+export const StoredEventSchema: GenMessage<StoredEvent> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 2);
+
+/**
+ * Something that happened to an event.
+ *
+ * @generated from message millrace.v1.JourneyStep
+ */
+export type JourneyStep = Message<"millrace.v1.JourneyStep"> & {
+  /**
+   * "accepted", "failed", "dead", "redriven" or "landed".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * Absent when nobody noted it.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string group = 3;
+   */
+  group: string;
+
+  /**
+   * @generated from field: uint32 attempt = 4;
+   */
+  attempt: number;
+
+  /**
+   * @generated from field: string code = 5;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 6;
+   */
+  message: string;
+
+  /**
+   * Where it stood in the log: "<topic>/<partition>/<lane>@<epoch>:<offset>".
+   *
+   * @generated from field: string position = 7;
+   */
+  position: string;
+
+  /**
+   * @generated from field: string dead_letter_id = 8;
+   */
+  deadLetterId: string;
+};
+
+/**
+ * Describes the message millrace.v1.JourneyStep.
+ * Use `create(JourneyStepSchema)` to create a new message.
+ */
+export const JourneyStepSchema: GenMessage<JourneyStep> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 3);
+
+/**
+ * Which dead letters. All conditions must hold; an empty one always does.
+ *
+ * @generated from message millrace.v1.DeadLetterFilter
+ */
+export type DeadLetterFilter = Message<"millrace.v1.DeadLetterFilter"> & {
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated string dead_letter_ids = 1;
+   */
+  deadLetterIds: string[];
+
+  /**
+   * @generated from field: string topic = 2;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 3;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string type = 4;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string code = 5;
+   */
+  code: string;
+
+  /**
+   * Died at this time or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 6;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Died before this time.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 7;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Whether it was sent again.
+   *
+   * @generated from field: optional bool redriven = 8;
+   */
+  redriven?: boolean | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.DeadLetterFilter.
+ * Use `create(DeadLetterFilterSchema)` to create a new message.
+ */
+export const DeadLetterFilterSchema: GenMessage<DeadLetterFilter> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 4);
+
+/**
+ * @generated from message millrace.v1.ListDeadLettersRequest
+ */
+export type ListDeadLettersRequest = Message<"millrace.v1.ListDeadLettersRequest"> & {
+  /**
+   * @generated from field: millrace.v1.DeadLetterFilter filter = 1;
+   */
+  filter?: DeadLetterFilter | undefined;
+
+  /**
+   * 1 to 1,000; 100 when absent.
+   *
+   * @generated from field: uint32 limit = 2;
+   */
+  limit: number;
+
+  /**
+   * From an earlier answer's next_cursor.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+
+  /**
+   * Answers causes instead of dead letters.
+   *
+   * @generated from field: bool by_cause = 4;
+   */
+  byCause: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.ListDeadLettersRequest.
+ * Use `create(ListDeadLettersRequestSchema)` to create a new message.
+ */
+export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 5);
+
+/**
+ * @generated from message millrace.v1.ListDeadLettersResponse
+ */
+export type ListDeadLettersResponse = Message<"millrace.v1.ListDeadLettersResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.DeadLetter dead_letters = 1;
+   */
+  deadLetters: DeadLetter[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_cursor = 2;
+   */
+  nextCursor: string;
+
+  /**
+   * The most frequent first, 100 at most.
+   *
+   * @generated from field: repeated millrace.v1.DeadLetterCause causes = 3;
+   */
+  causes: DeadLetterCause[];
+};
+
+/**
+ * Describes the message millrace.v1.ListDeadLettersResponse.
+ * Use `create(ListDeadLettersResponseSchema)` to create a new message.
+ */
+export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 6);
+
+/**
+ * @generated from message millrace.v1.DeadLetter
+ */
+export type DeadLetter = Message<"millrace.v1.DeadLetter"> & {
+  /**
+   * @generated from field: string dead_letter_id = 1;
+   */
+  deadLetterId: string;
+
+  /**
+   * Empty when a whole entry of the log is damaged.
+   *
+   * @generated from field: string event_id = 2;
+   */
+  eventId: string;
+
+  /**
+   * @generated from field: string topic = 3;
+   */
+  topic: string;
+
+  /**
+   * The group that gave it up.
+   *
+   * @generated from field: string group = 4;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string type = 5;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string source = 6;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string code = 7;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 8;
+   */
+  message: string;
+
+  /**
+   * @generated from field: uint32 attempts = 9;
+   */
+  attempts: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp first_failed_at = 10;
+   */
+  firstFailedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp dead_at = 11;
+   */
+  deadAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: repeated millrace.v1.FailedAttempt history = 12;
+   */
+  history: FailedAttempt[];
+
+  /**
+   * Absent when it never was.
+   *
+   * @generated from field: google.protobuf.Timestamp redriven_at = 13;
+   */
+  redrivenAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 redrives = 14;
+   */
+  redrives: number;
+};
+
+/**
+ * Describes the message millrace.v1.DeadLetter.
+ * Use `create(DeadLetterSchema)` to create a new message.
+ */
+export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 7);
+
+/**
+ * @generated from message millrace.v1.FailedAttempt
+ */
+export type FailedAttempt = Message<"millrace.v1.FailedAttempt"> & {
+  /**
+   * @generated from field: uint32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string code = 3;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 4;
+   */
+  message: string;
+
+  /**
+   * @generated from field: string position = 5;
+   */
+  position: string;
+};
+
+/**
+ * Describes the message millrace.v1.FailedAttempt.
+ * Use `create(FailedAttemptSchema)` to create a new message.
+ */
+export const FailedAttemptSchema: GenMessage<FailedAttempt> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 8);
+
+/**
+ * Dead letters that died of the same.
+ *
+ * @generated from message millrace.v1.DeadLetterCause
+ */
+export type DeadLetterCause = Message<"millrace.v1.DeadLetterCause"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string type = 3;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string code = 4;
+   */
+  code: string;
+
+  /**
+   * Up to its first quotation mark: what follows differs from event to event.
+   *
+   * @generated from field: string message = 5;
+   */
+  message: string;
+
+  /**
+   * @generated from field: uint64 dead_letters = 6;
+   */
+  deadLetters: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp first_dead_at = 7;
+   */
+  firstDeadAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_dead_at = 8;
+   */
+  lastDeadAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.DeadLetterCause.
+ * Use `create(DeadLetterCauseSchema)` to create a new message.
+ */
+export const DeadLetterCauseSchema: GenMessage<DeadLetterCause> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 9);
+
+/**
+ * @generated from message millrace.v1.GetDeadLetterRequest
+ */
+export type GetDeadLetterRequest = Message<"millrace.v1.GetDeadLetterRequest"> & {
+  /**
+   * @generated from field: string dead_letter_id = 1;
+   */
+  deadLetterId: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetDeadLetterRequest.
+ * Use `create(GetDeadLetterRequestSchema)` to create a new message.
+ */
+export const GetDeadLetterRequestSchema: GenMessage<GetDeadLetterRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 10);
+
+/**
+ * @generated from message millrace.v1.GetDeadLetterResponse
+ */
+export type GetDeadLetterResponse = Message<"millrace.v1.GetDeadLetterResponse"> & {
+  /**
+   * @generated from field: millrace.v1.DeadLetter dead_letter = 1;
+   */
+  deadLetter?: DeadLetter | undefined;
+
+  /**
+   * Absent when its bytes are damaged.
+   *
+   * @generated from field: millrace.v1.StoredEvent event = 2;
+   */
+  event?: StoredEvent | undefined;
+
+  /**
+   * Of a damaged entry.
+   *
+   * @generated from field: bytes damaged_bytes = 3;
+   */
+  damagedBytes: Uint8Array;
+};
+
+/**
+ * Describes the message millrace.v1.GetDeadLetterResponse.
+ * Use `create(GetDeadLetterResponseSchema)` to create a new message.
+ */
+export const GetDeadLetterResponseSchema: GenMessage<GetDeadLetterResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 11);
+
+/**
+ * @generated from message millrace.v1.RedriveDeadLettersRequest
+ */
+export type RedriveDeadLettersRequest = Message<"millrace.v1.RedriveDeadLettersRequest"> & {
+  /**
+   * Those that were sent again already are left out, unless they are named by their ids.
+   *
+   * @generated from field: millrace.v1.DeadLetterFilter filter = 1;
+   */
+  filter?: DeadLetterFilter | undefined;
+
+  /**
+   * Events per second, 1 to 100,000; 1,000 when 0.
+   *
+   * @generated from field: uint32 rate = 2;
+   */
+  rate: number;
+
+  /**
+   * Only counts.
+   *
+   * @generated from field: bool dry_run = 3;
+   */
+  dryRun: boolean;
+
+  /**
+   * Other data for the event, when the filter is one id.
+   *
+   * @generated from field: optional bytes data = 4;
+   */
+  data?: Uint8Array | undefined;
+
+  /**
+   * The media type of that data, when it is another one.
+   *
+   * @generated from field: string data_content_type = 5;
+   */
+  dataContentType: string;
+
+  /**
+   * From an earlier answer's next_cursor.
+   *
+   * @generated from field: string cursor = 6;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.RedriveDeadLettersRequest.
+ * Use `create(RedriveDeadLettersRequestSchema)` to create a new message.
+ */
+export const RedriveDeadLettersRequestSchema: GenMessage<RedriveDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 12);
+
+/**
+ * @generated from message millrace.v1.RedriveDeadLettersResponse
+ */
+export type RedriveDeadLettersResponse = Message<"millrace.v1.RedriveDeadLettersResponse"> & {
+  /**
+   * How many the filter found when the call began.
+   *
+   * @generated from field: uint64 matched = 1;
+   */
+  matched: bigint;
+
+  /**
+   * @generated from field: uint64 redriven = 2;
+   */
+  redriven: bigint;
+
+  /**
+   * Damaged ones: there is no event to send.
+   *
+   * @generated from field: uint64 skipped = 3;
+   */
+  skipped: bigint;
+
+  /**
+   * @generated from field: uint64 failed_again = 4;
+   */
+  failedAgain: bigint;
+
+  /**
+   * Why it stopped before the end; empty when it did not.
+   *
+   * @generated from field: string stopped = 5;
+   */
+  stopped: string;
+
+  /**
+   * Where to go on; empty at the end, and when it stopped.
+   *
+   * @generated from field: string next_cursor = 6;
+   */
+  nextCursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.RedriveDeadLettersResponse.
+ * Use `create(RedriveDeadLettersResponseSchema)` to create a new message.
+ */
+export const RedriveDeadLettersResponseSchema: GenMessage<RedriveDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 13);
+
+/**
+ * @generated from message millrace.v1.DeleteDeadLettersRequest
+ */
+export type DeleteDeadLettersRequest = Message<"millrace.v1.DeleteDeadLettersRequest"> & {
+  /**
+   * Must have a condition.
+   *
+   * @generated from field: millrace.v1.DeadLetterFilter filter = 1;
+   */
+  filter?: DeadLetterFilter | undefined;
+
+  /**
+   * Only counts.
+   *
+   * @generated from field: bool dry_run = 2;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteDeadLettersRequest.
+ * Use `create(DeleteDeadLettersRequestSchema)` to create a new message.
+ */
+export const DeleteDeadLettersRequestSchema: GenMessage<DeleteDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 14);
+
+/**
+ * @generated from message millrace.v1.DeleteDeadLettersResponse
+ */
+export type DeleteDeadLettersResponse = Message<"millrace.v1.DeleteDeadLettersResponse"> & {
+  /**
+   * How many the filter found when the call began.
+   *
+   * @generated from field: uint64 matched = 1;
+   */
+  matched: bigint;
+
+  /**
+   * @generated from field: uint64 deleted = 2;
+   */
+  deleted: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteDeadLettersResponse.
+ * Use `create(DeleteDeadLettersResponseSchema)` to create a new message.
+ */
+export const DeleteDeadLettersResponseSchema: GenMessage<DeleteDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 15);
+
+/**
+ * @generated from message millrace.v1.ReplayRequest
+ */
+export type ReplayRequest = Message<"millrace.v1.ReplayRequest"> & {
+  /**
+   * "events" when empty.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * "landing" when empty.
+   *
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * Received at this time or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 3;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Only the stream of this position, from there on: "<topic>/<partition>/<lane>@<epoch>:<offset>".
+   *
+   * @generated from field: string from = 4;
+   */
+  from: string;
+
+  /**
+   * Only this type.
+   *
+   * @generated from field: string type = 5;
+   */
+  type: string;
+
+  /**
+   * Events per second, 1 to 100,000; 1,000 when 0.
+   *
+   * @generated from field: uint32 rate = 6;
+   */
+  rate: number;
+
+  /**
+   * Only counts.
+   *
+   * @generated from field: bool dry_run = 7;
+   */
+  dryRun: boolean;
+
+  /**
+   * From an earlier answer's next_cursor.
+   *
+   * @generated from field: string cursor = 8;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.ReplayRequest.
+ * Use `create(ReplayRequestSchema)` to create a new message.
+ */
+export const ReplayRequestSchema: GenMessage<ReplayRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 16);
+
+/**
+ * @generated from message millrace.v1.ReplayResponse
+ */
+export type ReplayResponse = Message<"millrace.v1.ReplayResponse"> & {
+  /**
+   * @generated from field: uint64 replayed = 1;
+   */
+  replayed: bigint;
+
+  /**
+   * Where to go on; empty at the end.
+   *
+   * @generated from field: string next_cursor = 2;
+   */
+  nextCursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.ReplayResponse.
+ * Use `create(ReplayResponseSchema)` to create a new message.
+ */
+export const ReplayResponseSchema: GenMessage<ReplayResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 17);
 
 /**
  * @generated from message millrace.v1.GetStatusRequest
@@ -23,7 +781,7 @@ export type GetStatusRequest = Message<"millrace.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 0);
+  messageDesc(file_millrace_v1_admin, 18);
 
 /**
  * @generated from message millrace.v1.GetStatusResponse
@@ -40,7 +798,7 @@ export type GetStatusResponse = Message<"millrace.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 1);
+  messageDesc(file_millrace_v1_admin, 19);
 
 /**
  * The same as the JSON of GET /v1/status. A field that is absent is not known; it is never 0 instead.
@@ -101,7 +859,7 @@ export type Status = Message<"millrace.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 2);
+  messageDesc(file_millrace_v1_admin, 20);
 
 /**
  * @generated from message millrace.v1.LogStatus
@@ -123,7 +881,7 @@ export type LogStatus = Message<"millrace.v1.LogStatus"> & {
  * Use `create(LogStatusSchema)` to create a new message.
  */
 export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 3);
+  messageDesc(file_millrace_v1_admin, 21);
 
 /**
  * @generated from message millrace.v1.StoreStatus
@@ -145,7 +903,7 @@ export type StoreStatus = Message<"millrace.v1.StoreStatus"> & {
  * Use `create(StoreStatusSchema)` to create a new message.
  */
 export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 4);
+  messageDesc(file_millrace_v1_admin, 22);
 
 /**
  * @generated from message millrace.v1.TopicStatus
@@ -172,7 +930,7 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
  * Use `create(TopicStatusSchema)` to create a new message.
  */
 export const TopicStatusSchema: GenMessage<TopicStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 5);
+  messageDesc(file_millrace_v1_admin, 23);
 
 /**
  * @generated from message millrace.v1.GroupStatus
@@ -225,7 +983,7 @@ export type GroupStatus = Message<"millrace.v1.GroupStatus"> & {
  * Use `create(GroupStatusSchema)` to create a new message.
  */
 export const GroupStatusSchema: GenMessage<GroupStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 6);
+  messageDesc(file_millrace_v1_admin, 24);
 
 /**
  * accepted + reopened = waiting + landed + dead + lost, for each group of each topic.
@@ -286,10 +1044,10 @@ export type LedgerRow = Message<"millrace.v1.LedgerRow"> & {
  * Use `create(LedgerRowSchema)` to create a new message.
  */
 export const LedgerRowSchema: GenMessage<LedgerRow> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 7);
+  messageDesc(file_millrace_v1_admin, 25);
 
 /**
- * Shows what the server does.
+ * Shows what the server does, and lets people mend what went wrong.
  *
  * @generated from service millrace.v1.AdminService
  */
@@ -303,6 +1061,68 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetStatusRequestSchema;
     output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * Tells what became of one event. NOT_FOUND when it has neither landed nor died: it may still wait in the log.
+   *
+   * @generated from rpc millrace.v1.AdminService.GetEvent
+   */
+  getEvent: {
+    methodKind: "unary";
+    input: typeof GetEventRequestSchema;
+    output: typeof GetEventResponseSchema;
+  },
+  /**
+   * Lists what groups have given up, newest first, or what it died of.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListDeadLetters
+   */
+  listDeadLetters: {
+    methodKind: "unary";
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
+  },
+  /**
+   * One dead letter, with its event.
+   *
+   * @generated from rpc millrace.v1.AdminService.GetDeadLetter
+   */
+  getDeadLetter: {
+    methodKind: "unary";
+    input: typeof GetDeadLetterRequestSchema;
+    output: typeof GetDeadLetterResponseSchema;
+  },
+  /**
+   * Sends events of dead letters to their groups again, with their ids and times, so that none lands twice. Works for at
+   * most 20 s; then next_cursor says where to go on. Stops by itself when what it has sent fails again.
+   *
+   * @generated from rpc millrace.v1.AdminService.RedriveDeadLetters
+   */
+  redriveDeadLetters: {
+    methodKind: "unary";
+    input: typeof RedriveDeadLettersRequestSchema;
+    output: typeof RedriveDeadLettersResponseSchema;
+  },
+  /**
+   * Deletes dead letters for good. Works for at most 20 s, see RedriveDeadLetters.
+   *
+   * @generated from rpc millrace.v1.AdminService.DeleteDeadLetters
+   */
+  deleteDeadLetters: {
+    methodKind: "unary";
+    input: typeof DeleteDeadLettersRequestSchema;
+    output: typeof DeleteDeadLettersResponseSchema;
+  },
+  /**
+   * Feeds what a group has settled, as far as the log still has it, to the group again. Harmless for landing: an event that
+   * has its row makes no second one. Works for at most 20 s, see RedriveDeadLetters.
+   *
+   * @generated from rpc millrace.v1.AdminService.Replay
+   */
+  replay: {
+    methodKind: "unary";
+    input: typeof ReplayRequestSchema;
+    output: typeof ReplayResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_admin, 0);

@@ -1,0 +1,45 @@
+// The event inside a dead letter.
+
+import { defaultContentType, defaultSource, isJsonContentType, uuidFromBytes, uuidOfSourceAndId } from '../event.ts'
+import { receivedAtOf } from '../event-edit.ts'
+import { jsonTextOf } from '../lib/json/json-data.ts'
+import { decodeOneEvent } from '../record-batch.ts'
+import { type DeadLetter, type DeadLetterSummary, damagedCode } from '../store/dead-letter.ts'
+import type { StoredEvent } from '../store/event-store.ts'
+
+/** The event in the form in which landed ones are shown; null when its bytes are damaged. */
+export function eventOf(letter: DeadLetter): StoredEvent | null {
+  const { eventId, topic, deadAtMicros, event: bytes } = letter
+  if (isDamaged(letter) || eventId === null) return null
+  const { id, source, type, subject, timeMicros, data, dataContentType, lane, key, attributes } = decodeOneEvent(bytes)
+  const receivedAtMicros = receivedAtOf(bytes) ?? deadAtMicros
+  // What made it die may be that its data is no JSON, whatever it says.
+  const json = data.length > 0 && isJsonContentType(dataContentType) ? jsonTextOf(data) : null
+  return {
+    eventId,
+    id,
+    source: source || defaultSource,
+    type,
+    subject,
+    timeMicros: timeMicros ?? receivedAtMicros,
+    receivedAtMicros,
+    topic,
+    lane,
+    key,
+    dataJson: json,
+    dataBytes: json !== null || data.length === 0 ? null : data,
+    dataContentType: dataContentType || defaultContentType,
+    attributes,
+  }
+}
+
+export function isDamaged({ code }: DeadLetterSummary): boolean {
+  return code === damagedCode
+}
+
+/** The keys under which the letter's event may have a row. */
+export function rowKeysOf({ eventId, source }: DeadLetterSummary): string[] {
+  if (eventId === null) return []
+  // The second one where another source has used the same UUID.
+  return [eventId, uuidFromBytes(uuidOfSourceAndId(source, eventId))]
+}

@@ -1,0 +1,191 @@
+// Feeds what a group has settled to the group again: for a database that went back in time, or a handler that was wrong.
+
+import type { ReplayAnswer, ReplayRequest, WorkOptions } from '../administration.ts'
+import { MillraceError } from '../errors.ts'
+import { lanes } from '../event.ts'
+import type { EventLog, KeptEntry, Reopened, StreamName } from '../event-log/event-log.ts'
+import { parsePosition } from '../event-log/position-text.ts'
+import { EventReader, textOf } from '../record-batch.ts'
+import { PacedWork } from './paced-work.ts'
+
+/** One look into the log. */
+const maxPageBytes = 1024 * 1024
+
+/** Replay waits while the group has more than this to do: what it reopens is outside admission. */
+const maxGroupWaitingEvents = 100_000
+const lookEveryMs = 1000
+const waitForGroupMs = 250
+
+/** Events of one entry that go at once. */
+const maxRunEvents = 1000
+
+export interface ReplayerOptions {
+  readonly eventLog: EventLog
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  /** A clock that only goes forward, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+/** Where a replay stands. */
+interface Place {
+  /** Entries received at this time or later are not replayed: they came in after it began. */
+  readonly untilMicros: number
+  /** Index into the streams of the topic. */
+  readonly stream: number
+  readonly offset: number
+}
+
+export class Replayer {
+  readonly #options: ReplayerOptions
+
+  constructor(options: ReplayerOptions) {
+    this.#options = options
+  }
+
+  /** See Administration. */
+  async replay(request: ReplayRequest, { signal }: WorkOptions): Promise<ReplayAnswer> {
+    const { eventLog, now, monotonicNow } = this.#options
+    const work = new PacedWork({ rate: request.rate, monotonicNow, signal })
+    const room = new GroupRoom(eventLog, request, monotonicNow)
+    const streams = streamsOf(request, await room.partitions())
+    let { untilMicros, stream, offset } = placeOf(request, now() * 1000)
+    let replayed = 0
+    while (stream < streams.length && !work.isOver) {
+      if (!(await room.has())) {
+        await work.pause(waitForGroupMs)
+        continue
+      }
+      const name = streams[stream]!
+      const page = await eventLog.readSettled(name, request.group, { fromOffset: offset, maxBytes: maxPageBytes })
+      let next = page.nextOffset
+      for (const run of runsOf(page.entries, { ...request, untilMicros, fromOffset: offset }, work.maxStep)) {
+        if (work.isOver) {
+          next = run.offset
+          break
+        }
+        replayed += run.batch.count
+        if (request.isDryRun) continue
+        await eventLog.reopen(name, request.group, [run])
+        await work.sent(run.batch.count)
+      }
+      const isPast = page.entries.some(({ batch }) => batch.receivedAtMicros >= untilMicros)
+      if (next === null || (isPast && next === page.nextOffset)) {
+        stream++
+        offset = 0
+      } else {
+        offset = next
+      }
+    }
+    const nextCursor = stream < streams.length ? `${untilMicros}-${stream}-${offset}` : null
+    return { replayed, nextCursor }
+  }
+}
+
+/** Whether the group can take more; looked at once in a while. */
+class GroupRoom {
+  readonly #eventLog: EventLog
+  readonly #request: ReplayRequest
+  readonly #monotonicNow: () => number
+  #lookedAtMs = Number.NEGATIVE_INFINITY
+  #has = true
+
+  constructor(eventLog: EventLog, request: ReplayRequest, monotonicNow: () => number) {
+    this.#eventLog = eventLog
+    this.#request = request
+    this.#monotonicNow = monotonicNow
+  }
+
+  /** How many partitions the topic has. Throws `not_found` when there is no such topic or group. */
+  async partitions(): Promise<number> {
+    const { topic: topicName, group: groupName } = this.#request
+    const { topics } = await this.#eventLog.describe()
+    const topic = topics.find(({ name }) => name === topicName)
+    if (topic === undefined) throw notFound('topic', topicName)
+    if (!topic.groups.some(({ name }) => name === groupName)) throw notFound('group', groupName)
+    return topic.partitions
+  }
+
+  async has(): Promise<boolean> {
+    const nowMs = this.#monotonicNow()
+    if (nowMs - this.#lookedAtMs < lookEveryMs && this.#has) return true
+    this.#lookedAtMs = nowMs
+    const { topics } = await this.#eventLog.describe()
+    const topic = topics.find(({ name }) => name === this.#request.topic)
+    const group = topic?.groups.find(({ name }) => name === this.#request.group)
+    this.#has = (group?.waiting ?? 0) <= maxGroupWaitingEvents
+    return this.#has
+  }
+}
+
+function notFound(field: string, name: string): MillraceError {
+  return new MillraceError('not_found', `there is no ${field} "${name}"`, { field })
+}
+
+function streamsOf({ topic, from }: ReplayRequest, partitions: number): StreamName[] {
+  if (from !== undefined) return [positionOf(topic, from).stream]
+  return Array.from({ length: partitions }, (_, partition) => lanes.map((lane) => ({ topic, partition, lane }))).flat()
+}
+
+function positionOf(topic: string, from: string): NonNullable<ReturnType<typeof parsePosition>> {
+  const position = parsePosition(from)
+  if (position?.stream.topic === topic) return position
+  const problem = `from is ${JSON.stringify(from)}; it takes a position of topic ${topic}, as "${topic}/0/normal@1:5000"`
+  throw new MillraceError('invalid_event', problem, { field: 'from' })
+}
+
+function placeOf({ topic, from, cursor }: ReplayRequest, nowMicros: number): Place {
+  if (cursor === undefined) {
+    return { untilMicros: nowMicros, stream: 0, offset: from === undefined ? 0 : positionOf(topic, from).offset }
+  }
+  const [untilMicros, stream, offset] = cursor.split('-').map((part) => (/^\d{1,16}$/.test(part) ? Number(part) : -1))
+  if (
+    untilMicros === undefined ||
+    stream === undefined ||
+    offset === undefined ||
+    Math.min(untilMicros, stream, offset) < 0
+  ) {
+    const problem = 'cursor is not one of ours; pass next_cursor of an earlier answer unchanged, or leave it out'
+    throw new MillraceError('invalid_event', problem, { field: 'cursor' })
+  }
+  return { untilMicros, stream, offset }
+}
+
+interface Wanted {
+  readonly sinceMicros?: number | undefined
+  readonly untilMicros: number
+  readonly type?: string | undefined
+  /** Events before this offset were replayed by an earlier call. */
+  readonly fromOffset: number
+}
+
+/** The wanted events as stretches that stand one behind the other in an entry. */
+function* runsOf(entries: readonly KeptEntry[], wanted: Wanted, maxStep: number): Generator<Reopened> {
+  const maxEvents = Math.min(maxRunEvents, maxStep)
+  for (const { position, batch } of entries) {
+    const { receivedAtMicros, bytes } = batch
+    // There are no events in it that could be sent.
+    if (batch.damaged === true) continue
+    if (receivedAtMicros >= wanted.untilMicros || receivedAtMicros < (wanted.sinceMicros ?? 0)) continue
+    const reader = new EventReader().reset(bytes)
+    let run: { readonly start: number; end: number; count: number; readonly offset: number } | null = null
+    const take = (): Reopened => {
+      const { start, end, count, offset } = run!
+      run = null
+      return { batch: { bytes: bytes.subarray(start, end), count, receivedAtMicros }, attempt: 0, offset }
+    }
+    for (let offset = position.offset; reader.next(); offset++) {
+      const { end, typeStart, typeEnd } = reader.fields
+      const isWanted =
+        offset >= wanted.fromOffset && (wanted.type === undefined || textOf(bytes, typeStart, typeEnd) === wanted.type)
+      if (!isWanted) {
+        if (run !== null) yield take()
+        continue
+      }
+      run ??= { start: reader.fieldStart, end, count: 0, offset }
+      run.end = end
+      if (++run.count === maxEvents) yield take()
+    }
+    if (run !== null) yield take()
+  }
+}

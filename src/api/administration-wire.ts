@@ -1,0 +1,155 @@
+// Between administration.ts and millrace.v1.AdminService.
+
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt'
+import {
+  type DeadLetterCause,
+  type DeadLetterDetail,
+  type DeadLetterFilter,
+  type DeadLetterSummary,
+  type Journey,
+  type RedriveRequest,
+  type ReplayRequest,
+  rateLimits,
+  type StoredEvent,
+} from '../administration.ts'
+import { MillraceError } from '../errors.ts'
+import { defaultTopic, priorityOfLane } from '../event.ts'
+import type {
+  DeadLetterCauseSchema,
+  DeadLetterFilter as DeadLetterFilterMessage,
+  DeadLetterSchema,
+  GetDeadLetterResponseSchema,
+  GetEventResponseSchema,
+  RedriveDeadLettersRequest,
+  ReplayRequest as ReplayRequestMessage,
+  StoredEventSchema,
+} from '../gen/millrace/v1/admin_pb.ts'
+import type { Priority } from '../gen/millrace/v1/event_pb.ts'
+
+/** The group that a replay feeds when none is named. */
+const defaultReplayGroup = 'landing'
+
+export function filterOfMessage(message: DeadLetterFilterMessage | undefined): DeadLetterFilter {
+  if (message === undefined) return {}
+  const { deadLetterIds, topic, group, type, code, since, until, redriven } = message
+  return {
+    deadLetterIds: deadLetterIds.length === 0 ? undefined : deadLetterIds,
+    topic: topic || undefined,
+    group: group || undefined,
+    type: type || undefined,
+    code: code || undefined,
+    sinceMicros: microsOf('filter.since', since),
+    untilMicros: microsOf('filter.until', until),
+    isRedriven: redriven,
+  }
+}
+
+export function redriveOfMessage(message: RedriveDeadLettersRequest): RedriveRequest {
+  const { filter, rate, dryRun, data, dataContentType, cursor } = message
+  if (data === undefined && dataContentType !== '') {
+    throw new MillraceError('invalid_event', 'data_content_type is given without data', { field: 'data_content_type' })
+  }
+  return {
+    filter: filterOfMessage(filter),
+    rate: rate || rateLimits.default,
+    isDryRun: dryRun,
+    edit: data === undefined ? undefined : { data, contentType: dataContentType || undefined },
+    cursor: cursor || undefined,
+  }
+}
+
+export function replayOfMessage(message: ReplayRequestMessage): ReplayRequest {
+  const { topic, group, since, from, type, rate, dryRun, cursor } = message
+  return {
+    topic: topic || defaultTopic,
+    group: group || defaultReplayGroup,
+    sinceMicros: microsOf('since', since),
+    from: from || undefined,
+    type: type || undefined,
+    rate: rate || rateLimits.default,
+    isDryRun: dryRun,
+    cursor: cursor || undefined,
+  }
+}
+
+export function toDeadLetterMessage(letter: DeadLetterSummary): MessageInitShape<typeof DeadLetterSchema> {
+  const { eventId, firstFailedAtMicros, deadAtMicros, history, redrivenAtMicros, ...same } = letter
+  return {
+    ...same,
+    eventId: eventId ?? '',
+    firstFailedAt: toTimestamp(firstFailedAtMicros),
+    deadAt: toTimestamp(deadAtMicros),
+    history: history.map(({ atMicros, ...attempt }) => ({ ...attempt, at: toTimestamp(atMicros) })),
+    ...(redrivenAtMicros === null ? {} : { redrivenAt: toTimestamp(redrivenAtMicros) }),
+  }
+}
+
+export function toCauseMessage(cause: DeadLetterCause): MessageInitShape<typeof DeadLetterCauseSchema> {
+  const { deadLetters, firstDeadAtMicros, lastDeadAtMicros, ...same } = cause
+  return {
+    ...same,
+    deadLetters: BigInt(deadLetters),
+    firstDeadAt: toTimestamp(firstDeadAtMicros),
+    lastDeadAt: toTimestamp(lastDeadAtMicros),
+  }
+}
+
+export function toDetailMessage(detail: DeadLetterDetail): MessageInitShape<typeof GetDeadLetterResponseSchema> {
+  const { letter, event, damagedBytes } = detail
+  return {
+    deadLetter: toDeadLetterMessage(letter),
+    ...(event === null ? {} : { event: toStoredEventMessage(event) }),
+    ...(damagedBytes === null ? {} : { damagedBytes }),
+  }
+}
+
+export function toJourneyMessage({ event, state, steps }: Journey): MessageInitShape<typeof GetEventResponseSchema> {
+  return {
+    event: toStoredEventMessage(event),
+    state,
+    steps: steps.map((step) => ({
+      kind: step.kind,
+      ...(step.atMicros === null ? {} : { at: toTimestamp(step.atMicros) }),
+      group: step.group ?? '',
+      attempt: step.attempt ?? 0,
+      code: step.code ?? '',
+      message: step.message ?? '',
+      position: step.position ?? '',
+      deadLetterId: step.deadLetterId ?? '',
+    })),
+  }
+}
+
+function toStoredEventMessage(stored: StoredEvent): MessageInitShape<typeof StoredEventSchema> {
+  const { eventId, topic, id, source, type, subject, dataContentType, key, attributes, dataJson, dataBytes } = stored
+  return {
+    eventId,
+    topic,
+    event: {
+      id,
+      source,
+      type,
+      subject,
+      time: toTimestamp(stored.timeMicros),
+      data: dataJson === null ? (dataBytes ?? new Uint8Array(0)) : Buffer.from(dataJson),
+      dataContentType,
+      priority: priorityOfLane[stored.lane] as Priority,
+      key,
+      attributes: Object.fromEntries(attributes),
+      receivedAt: toTimestamp(stored.receivedAtMicros),
+    },
+  }
+}
+
+function toTimestamp(micros: number): Timestamp {
+  const seconds = Math.floor(micros / 1e6)
+  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: Math.round(micros - seconds * 1e6) * 1000 })
+}
+
+function microsOf(field: string, time: Timestamp | undefined): number | undefined {
+  if (time === undefined) return undefined
+  const micros = Number(time.seconds) * 1e6 + Math.floor(time.nanos / 1000)
+  if (Number.isSafeInteger(micros)) return micros
+  throw new MillraceError('invalid_event', `${field} is out of range`, { field })
+}

@@ -1,0 +1,94 @@
+// AdminService: each method is one question to the pipeline, and its answer in the wire's form.
+
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf'
+import type { ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js'
+import { toMillraceError } from '../../errors.ts'
+import {
+  type DeleteDeadLettersRequest,
+  DeleteDeadLettersResponseSchema,
+  type GetDeadLetterRequest,
+  GetDeadLetterResponseSchema,
+  type GetEventRequest,
+  GetEventResponseSchema,
+  GetStatusResponseSchema,
+  type ListDeadLettersRequest,
+  ListDeadLettersResponseSchema,
+  type RedriveDeadLettersRequest,
+  RedriveDeadLettersResponseSchema,
+  type ReplayRequest,
+  ReplayResponseSchema,
+} from '../../gen/millrace/v1/admin_pb.ts'
+import type { Pipeline } from '../../pipeline.ts'
+import {
+  filterOfMessage,
+  redriveOfMessage,
+  replayOfMessage,
+  toCauseMessage,
+  toDeadLetterMessage,
+  toDetailMessage,
+  toJourneyMessage,
+} from '../administration-wire.ts'
+import { toStatusMessage } from '../wire.ts'
+import { richStatusOf } from './rich-status.ts'
+
+const defaultLimit = 100
+
+export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation {
+  const { administration } = pipeline
+  return {
+    getStatus: unary(GetStatusResponseSchema, async () => ({ status: toStatusMessage(await pipeline.status()) })),
+    getEvent: unary(GetEventResponseSchema, async ({ id, source }: GetEventRequest) =>
+      toJourneyMessage(await administration.journey({ id, source: source || undefined })),
+    ),
+    listDeadLetters: unary(ListDeadLettersResponseSchema, async (request: ListDeadLettersRequest) => {
+      const filter = filterOfMessage(request.filter)
+      if (request.byCause) return { causes: (await administration.groupDeadLetters(filter)).map(toCauseMessage) }
+      const { limit, cursor } = request
+      const query = { ...filter, limit: limit || defaultLimit, cursor: cursor || undefined }
+      const { deadLetters, nextCursor } = await administration.listDeadLetters(query)
+      return { deadLetters: deadLetters.map(toDeadLetterMessage), nextCursor: nextCursor ?? '' }
+    }),
+    getDeadLetter: unary(GetDeadLetterResponseSchema, async ({ deadLetterId }: GetDeadLetterRequest) =>
+      toDetailMessage(await administration.getDeadLetter(deadLetterId)),
+    ),
+    redriveDeadLetters: unary(
+      RedriveDeadLettersResponseSchema,
+      async (request: RedriveDeadLettersRequest, signal: AbortSignal) => {
+        const answer = await administration.redriveDeadLetters(redriveOfMessage(request), { signal })
+        return {
+          matched: BigInt(answer.matched),
+          redriven: BigInt(answer.redriven),
+          skipped: BigInt(answer.skipped),
+          failedAgain: BigInt(answer.failedAgain),
+          stopped: answer.stopped ?? '',
+          nextCursor: answer.nextCursor ?? '',
+        }
+      },
+    ),
+    deleteDeadLetters: unary(DeleteDeadLettersResponseSchema, async ({ filter, dryRun }: DeleteDeadLettersRequest) => {
+      const { matched, deleted } = await administration.deleteDeadLetters(filterOfMessage(filter), dryRun)
+      return { matched: BigInt(matched), deleted: BigInt(deleted) }
+    }),
+    replay: unary(ReplayResponseSchema, async (request: ReplayRequest, signal: AbortSignal) => {
+      const { replayed, nextCursor } = await administration.replay(replayOfMessage(request), { signal })
+      return { replayed: BigInt(replayed), nextCursor: nextCursor ?? '' }
+    }),
+  }
+}
+
+/** @param answer gets the request, and a signal that aborts when the caller does not wait any more. */
+function unary<Request, Response extends DescMessage>(
+  schema: Response,
+  answer: (request: Request, signal: AbortSignal) => Promise<MessageInitShape<Response>>,
+) {
+  return (call: ServerUnaryCall<Request, unknown>, callback: sendUnaryData<MessageShape<Response>>): void => {
+    const gone = new AbortController()
+    call.on('cancelled', () => gone.abort())
+    Promise.resolve()
+      .then(() => answer(call.request, gone.signal))
+      .then(
+        (response) => callback(null, create(schema, response)),
+        (error: unknown) => callback(richStatusOf(toMillraceError(error))),
+      )
+  }
+}

@@ -1,0 +1,86 @@
+// What groups have given up: to list, to look at, to send again, to delete.
+
+import type { FastifyInstance } from 'fastify'
+import type { Administration, DeadLetterFilter } from '../../administration.ts'
+import { MillraceError } from '../../errors.ts'
+import { limits } from '../../event.ts'
+import { causeJson, deadLetterDetailJson, deadLetterJson } from './administration-json.ts'
+import { answerInTime } from './answer-in-time.ts'
+import { readBody } from './body-chunks.ts'
+import type { HttpTimes } from './http-times.ts'
+import { jsonContentType } from './json-content-type.ts'
+import { limitParameter, readQuery, timeParameter, wrongParameter } from './query.ts'
+import { readRedriveBody } from './redrive-body.ts'
+
+/** Room for an event of the largest kind in base64. */
+const maxBodyBytes = limits.maxMessageBytes
+
+const filterNames = ['topic', 'group', 'type', 'code', 'since', 'until', 'redriven'] as const
+type FilterText = Partial<Record<(typeof filterNames)[number], string>>
+
+interface OfOne {
+  readonly Params: { readonly id: string }
+}
+
+export function addDeadLetterRoutes(app: FastifyInstance, administration: Administration, times: HttpTimes): void {
+  const { maxAnswerMs, maxBodyMs } = times
+  app.get('/v1/dead-letters', async (request) => {
+    const { by, limit, cursor, ...filter } = readQuery(request.query, [...filterNames, 'by', 'limit', 'cursor'])
+    if (by !== undefined && by !== 'cause') throw wrongParameter('by', 'by must be "cause", or be left out')
+    if (by === 'cause') {
+      const causes = await answerInTime(administration.groupDeadLetters(filterOf(filter)), maxAnswerMs)
+      return { causes: causes.map(causeJson) }
+    }
+    const query = { ...filterOf(filter), limit: limitParameter(limit), cursor }
+    const { deadLetters, nextCursor } = await answerInTime(administration.listDeadLetters(query), maxAnswerMs)
+    return { dead_letters: deadLetters.map(deadLetterJson), next_cursor: nextCursor }
+  })
+
+  app.get<OfOne>('/v1/dead-letters/:id', async (request, reply) => {
+    readQuery(request.query, [])
+    const detail = await answerInTime(administration.getDeadLetter(request.params.id), maxAnswerMs)
+    return reply.header('content-type', jsonContentType).send(deadLetterDetailJson(detail))
+  })
+
+  app.post('/v1/dead-letters/redrive', async (request, reply) => {
+    readQuery(request.query, [])
+    refuseOtherThanJson(request.headers['content-type'])
+    const gone = new AbortController()
+    reply.raw.on('close', () => gone.abort())
+    const body = readRedriveBody(await readBody(request.raw, maxBodyBytes, maxBodyMs))
+    const work = administration.redriveDeadLetters(body, { signal: gone.signal })
+    const answer = await answerInTime(work, maxAnswerMs)
+    const { matched, redriven, skipped, failedAgain, stopped, nextCursor } = answer
+    return { matched, redriven, skipped, failed_again: failedAgain, stopped, next_cursor: nextCursor }
+  })
+
+  app.delete<OfOne>('/v1/dead-letters/:id', async (request) => {
+    readQuery(request.query, [])
+    const { id } = request.params
+    const { deleted } = await answerInTime(
+      administration.deleteDeadLetters({ deadLetterIds: [id] }, false),
+      maxAnswerMs,
+    )
+    if (deleted === 0) throw new MillraceError('not_found', `there is no dead letter ${id}`)
+    return { deleted }
+  })
+}
+
+function filterOf({ since, until, redriven, ...names }: FilterText): DeadLetterFilter {
+  if (redriven !== undefined && redriven !== 'true' && redriven !== 'false') {
+    throw wrongParameter('redriven', 'redriven must be true or false')
+  }
+  return {
+    ...names,
+    sinceMicros: since === undefined ? undefined : timeParameter('since', since),
+    untilMicros: until === undefined ? undefined : timeParameter('until', until),
+    isRedriven: redriven === undefined ? undefined : redriven === 'true',
+  }
+}
+
+/** A page of another origin cannot send this type without asking first, and is told no then. */
+function refuseOtherThanJson(contentType: string | undefined): void {
+  const [mediaType = ''] = (contentType ?? '').toLowerCase().split(';')
+  if (mediaType.trim() === 'application/json') return
+  throw new MillraceError('unsupported_media_type', 'content-type must be application/json', { field: 'content-type' })
+}

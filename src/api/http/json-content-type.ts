@@ -1,0 +1,2 @@
+/** For answers that are JSON text already. */
+export const jsonContentType = 'application/json; charset=utf-8'

@@ -1,0 +1,180 @@
+// What people can do with events that were accepted, over gRPC: AdminService.
+
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf'
+import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt'
+import type {
+  Administration,
+  DeadLetterCause,
+  DeadLetterDetail,
+  DeadLetterFilter,
+  DeadLetterPage,
+  DeadLetterQuery,
+  DeleteAnswer,
+  EventName,
+  Journey,
+  RedriveAnswer,
+  RedriveRequest,
+  ReplayAnswer,
+  ReplayRequest,
+  WorkOptions,
+} from '../administration.ts'
+import {
+  type DeadLetterFilterSchema,
+  DeleteDeadLettersRequestSchema,
+  DeleteDeadLettersResponseSchema,
+  GetDeadLetterRequestSchema,
+  GetDeadLetterResponseSchema,
+  GetEventRequestSchema,
+  GetEventResponseSchema,
+  ListDeadLettersRequestSchema,
+  ListDeadLettersResponseSchema,
+  RedriveDeadLettersRequestSchema,
+  RedriveDeadLettersResponseSchema,
+  ReplayRequestSchema,
+  ReplayResponseSchema,
+} from '../gen/millrace/v1/admin_pb.ts'
+import { causeOfWire, deadLetterOfWire, detailOfWire, journeyOfWire } from './administration-of-wire.ts'
+
+/** Makes one call: method, encoded request, decoder of the answer. */
+export type MakeCall = <Response>(
+  method: string,
+  request: Buffer,
+  decode: (bytes: Buffer) => Response,
+  options: WorkOptions,
+) => Promise<Response>
+
+/** Errors are those of Administration, and `unavailable` and `deadline_exceeded` where no server answers. */
+export class AdministrationClient implements Administration {
+  readonly #makeCall: MakeCall
+
+  constructor(makeCall: MakeCall) {
+    this.#makeCall = makeCall
+  }
+
+  async journey({ id, source = '' }: EventName): Promise<Journey> {
+    return journeyOfWire(await this.#call('GetEvent', GetEventRequestSchema, { id, source }, GetEventResponseSchema))
+  }
+
+  async listDeadLetters({ limit, cursor = '', ...filter }: DeadLetterQuery): Promise<DeadLetterPage> {
+    const request = { filter: filterOnWire(filter), limit, cursor }
+    const answer = await this.#call(
+      'ListDeadLetters',
+      ListDeadLettersRequestSchema,
+      request,
+      ListDeadLettersResponseSchema,
+    )
+    return { deadLetters: answer.deadLetters.map(deadLetterOfWire), nextCursor: answer.nextCursor || null }
+  }
+
+  async groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]> {
+    const request = { filter: filterOnWire(filter), byCause: true }
+    const { causes } = await this.#call(
+      'ListDeadLetters',
+      ListDeadLettersRequestSchema,
+      request,
+      ListDeadLettersResponseSchema,
+    )
+    return causes.map(causeOfWire)
+  }
+
+  async getDeadLetter(deadLetterId: string): Promise<DeadLetterDetail> {
+    return detailOfWire(
+      await this.#call('GetDeadLetter', GetDeadLetterRequestSchema, { deadLetterId }, GetDeadLetterResponseSchema),
+    )
+  }
+
+  async redriveDeadLetters(request: RedriveRequest, options: WorkOptions = {}): Promise<RedriveAnswer> {
+    const { filter, rate, isDryRun, edit, cursor = '' } = request
+    const answer = await this.#call(
+      'RedriveDeadLetters',
+      RedriveDeadLettersRequestSchema,
+      {
+        filter: filterOnWire(filter),
+        rate,
+        dryRun: isDryRun,
+        ...(edit === undefined ? {} : { data: edit.data, dataContentType: edit.contentType ?? '' }),
+        cursor,
+      },
+      RedriveDeadLettersResponseSchema,
+      options,
+    )
+    return {
+      matched: Number(answer.matched),
+      redriven: Number(answer.redriven),
+      skipped: Number(answer.skipped),
+      failedAgain: Number(answer.failedAgain),
+      stopped: answer.stopped || null,
+      nextCursor: answer.nextCursor || null,
+    }
+  }
+
+  async deleteDeadLetters(filter: DeadLetterFilter, isDryRun: boolean): Promise<DeleteAnswer> {
+    const { matched, deleted } = await this.#call(
+      'DeleteDeadLetters',
+      DeleteDeadLettersRequestSchema,
+      { filter: filterOnWire(filter), dryRun: isDryRun },
+      DeleteDeadLettersResponseSchema,
+    )
+    return { matched: Number(matched), deleted: Number(deleted) }
+  }
+
+  async replay(request: ReplayRequest, options: WorkOptions = {}): Promise<ReplayAnswer> {
+    const { topic, group, sinceMicros, from = '', type = '', rate, isDryRun, cursor = '' } = request
+    const { replayed, nextCursor } = await this.#call(
+      'Replay',
+      ReplayRequestSchema,
+      {
+        topic,
+        group,
+        ...(sinceMicros === undefined ? {} : { since: timestampOf(sinceMicros) }),
+        from,
+        type,
+        rate,
+        dryRun: isDryRun,
+        cursor,
+      },
+      ReplayResponseSchema,
+      options,
+    )
+    return { replayed: Number(replayed), nextCursor: nextCursor || null }
+  }
+
+  #call<Request extends DescMessage, Response extends DescMessage>(
+    method: string,
+    requestSchema: Request,
+    request: MessageInitShape<Request>,
+    responseSchema: Response,
+    options: WorkOptions = {},
+  ): Promise<MessageShape<Response>> {
+    const bytes = Buffer.from(toBinary(requestSchema, create(requestSchema, request)))
+    const decode = (answer: Buffer) => fromBinary(responseSchema, answer)
+    return this.#makeCall(`millrace.v1.AdminService/${method}`, bytes, decode, options)
+  }
+}
+
+function filterOnWire(filter: DeadLetterFilter): MessageInitShape<typeof DeadLetterFilterSchema> {
+  const { deadLetterIds = [], topic = '', group = '', type = '', code = '' } = filter
+  const { sinceMicros, untilMicros, isRedriven } = filter
+  return {
+    deadLetterIds: [...deadLetterIds],
+    topic,
+    group,
+    type,
+    code,
+    ...(sinceMicros === undefined ? {} : { since: timestampOf(sinceMicros) }),
+    ...(untilMicros === undefined ? {} : { until: timestampOf(untilMicros) }),
+    ...(isRedriven === undefined ? {} : { redriven: isRedriven }),
+  }
+}
+
+function timestampOf(micros: number): Timestamp {
+  const seconds = Math.floor(micros / 1e6)
+  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: Math.round(micros - seconds * 1e6) * 1000 })
+}

@@ -1,0 +1,116 @@
+// The messages of AdminService in the form of administration.ts.
+
+import type { Timestamp } from '@bufbuild/protobuf/wkt'
+import type {
+  DeadLetterCause,
+  DeadLetterDetail,
+  DeadLetterSummary,
+  Journey,
+  JourneyStep,
+  StoredEvent,
+} from '../administration.ts'
+import { MillraceError } from '../errors.ts'
+import { defaultContentType, isJsonContentType } from '../event.ts'
+import type {
+  DeadLetter,
+  DeadLetterCause as DeadLetterCauseMessage,
+  GetDeadLetterResponse,
+  GetEventResponse,
+  StoredEvent as StoredEventMessage,
+} from '../gen/millrace/v1/admin_pb.ts'
+import { jsonTextOf } from '../lib/json/json-data.ts'
+import { laneOfPriority } from '../record-batch.ts'
+
+export function journeyOfWire({ event, state, steps }: GetEventResponse): Journey {
+  return {
+    event: storedEventOfWire(event),
+    state: state as Journey['state'],
+    steps: steps.map((step) => ({
+      kind: step.kind as JourneyStep['kind'],
+      atMicros: microsOf(step.at),
+      group: step.group || null,
+      attempt: step.attempt || null,
+      code: step.code || null,
+      message: step.message || null,
+      position: step.position || null,
+      deadLetterId: step.deadLetterId || null,
+    })),
+  }
+}
+
+export function deadLetterOfWire(message: DeadLetter): DeadLetterSummary {
+  return {
+    deadLetterId: message.deadLetterId,
+    eventId: message.eventId || null,
+    topic: message.topic,
+    group: message.group,
+    type: message.type,
+    source: message.source,
+    code: message.code,
+    message: message.message,
+    attempts: message.attempts,
+    firstFailedAtMicros: microsOf(message.firstFailedAt) ?? 0,
+    deadAtMicros: microsOf(message.deadAt) ?? 0,
+    history: message.history.map(({ attempt, at, code, message: text, position }) => ({
+      attempt,
+      atMicros: microsOf(at) ?? 0,
+      code,
+      message: text,
+      position,
+    })),
+    redrivenAtMicros: microsOf(message.redrivenAt),
+    redrives: message.redrives,
+  }
+}
+
+export function detailOfWire({ deadLetter, event, damagedBytes }: GetDeadLetterResponse): DeadLetterDetail {
+  if (deadLetter === undefined) throw new MillraceError('internal', 'the server answered without a dead letter')
+  return {
+    letter: deadLetterOfWire(deadLetter),
+    event: event === undefined ? null : storedEventOfWire(event),
+    damagedBytes: event === undefined ? damagedBytes : null,
+  }
+}
+
+export function causeOfWire(message: DeadLetterCauseMessage): DeadLetterCause {
+  const { topic, group, type, code, message: text, deadLetters, firstDeadAt, lastDeadAt } = message
+  return {
+    topic,
+    group,
+    type,
+    code,
+    message: text,
+    deadLetters: Number(deadLetters),
+    firstDeadAtMicros: microsOf(firstDeadAt) ?? 0,
+    lastDeadAtMicros: microsOf(lastDeadAt) ?? 0,
+  }
+}
+
+function storedEventOfWire(stored: StoredEventMessage | undefined): StoredEvent {
+  const event = stored?.event
+  if (stored === undefined || event === undefined) {
+    throw new MillraceError('internal', 'the server answered without an event')
+  }
+  const { data, dataContentType } = event
+  const json = data.length > 0 && isJsonContentType(dataContentType) ? jsonTextOf(data) : null
+  return {
+    eventId: stored.eventId,
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    subject: event.subject,
+    timeMicros: microsOf(event.time) ?? 0,
+    receivedAtMicros: microsOf(event.receivedAt) ?? 0,
+    topic: stored.topic,
+    lane: laneOfPriority(event.priority),
+    key: event.key,
+    dataJson: json,
+    dataBytes: json !== null || data.length === 0 ? null : data,
+    dataContentType: dataContentType || defaultContentType,
+    attributes: new Map(Object.entries(event.attributes)),
+  }
+}
+
+function microsOf(time: Timestamp | undefined): number | null {
+  return time === undefined ? null : Number(time.seconds) * 1e6 + Math.floor(time.nanos / 1000)
+}
