@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { Command } from 'commander'
 import { grpcStatusNameOf, grpcStatusOf, httpStatusOf } from '../src/api/status.ts'
 import { buildProgram } from '../src/cli/program.ts'
 import { settings } from '../src/config.ts'
@@ -64,10 +65,15 @@ test('docs/cli.md has a section for each command: what it does, its options and 
 
   const settingFlags = settings.map(({ flag }) => flag)
   const isSetting = ({ long }: { long?: string }) => settingFlags.includes(long ?? '')
-  const expected = program.commands.map((command) => ({
+  const nameOf = (command: Command) => (command.parent === program ? '' : `${command.parent?.name()} `) + command.name()
+  const withName = program.commands.flatMap((command) => (command.commands.length === 0 ? [command] : command.commands))
+  const expected = withName.map((command) => ({
     heading: [
-      command.name(),
-      ...command.registeredArguments.map((each) => (each.required ? `<${each.name()}>` : `[${each.name()}]`)),
+      nameOf(command),
+      ...command.registeredArguments.map((each) => {
+        const name = each.name() + (each.variadic ? '...' : '')
+        return each.required ? `<${name}>` : `[${name}]`
+      }),
     ].join(' '),
     description: command.description(),
     options: command.options

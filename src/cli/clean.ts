@@ -2,12 +2,12 @@
 
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline/promises'
 import { loadConfig } from '../config.ts'
 import { MillraceError } from '../errors.ts'
 import { inspectEventLog } from '../event-log/open-event-log.ts'
 import { SqliteFailure } from '../lib/sqlite/failure.ts'
 import type { CommandInput } from './command.ts'
+import { confirm, refuseWithoutTerminal } from './confirm.ts'
 import { exitCodes } from './exit-codes.ts'
 
 /** Databases with what SQLite keeps beside them, what a repair leaves, the mark of the log, and who has the directory. */
@@ -24,11 +24,14 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
   let files = filesIn(dataDir)
   if (files.length > 0) {
     const isTold = options.yes === true
-    if (!isTold) refuseWithoutTerminal()
+    if (!isTold) refuseWithoutTerminal('clean')
     refuseWhileInUse(dataDir)
     // Looking whether it is in use may have tidied up after a killed server, or kept the WAL of a damaged log.
     files = filesIn(dataDir)
-    if (!isTold && !(await isConfirmed(dataDir, files))) {
+    if (
+      !isTold &&
+      !(await confirm(`Remove ${files.join(', ')} from ${dataDir}? All events in it are gone then.`, 'clean'))
+    ) {
       terminal.note('nothing was removed')
       return exitCodes.failed
     }
@@ -45,14 +48,6 @@ function filesIn(dataDir: string): string[] {
   return readdirSync(dataDir).filter((name) => ours.some((each) => each.test(name)))
 }
 
-function refuseWithoutTerminal(): void {
-  if (process.stdin.isTTY) return
-  throw new MillraceError(
-    'failed_precondition',
-    'clean asks before it removes anything, and there is nobody to ask; add --yes',
-  )
-}
-
 /** The lock on the log tells, not the file that names its holder: that may be left from a process that was killed. */
 function refuseWhileInUse(dataDir: string): void {
   let inUseBy: string | null
@@ -65,14 +60,4 @@ function refuseWhileInUse(dataDir: string): void {
   }
   if (inUseBy === null) return
   throw new MillraceError('failed_precondition', `the data directory ${dataDir} is in use by ${inUseBy}; stop it first`)
-}
-
-async function isConfirmed(dataDir: string, files: readonly string[]): Promise<boolean> {
-  const dialogue = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const question = `Remove ${files.join(', ')} from ${dataDir}? All events in it are gone then. (yes/no) `
-    return /^y(es)?$/i.test((await dialogue.question(question)).trim())
-  } finally {
-    dialogue.close()
-  }
 }

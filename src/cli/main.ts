@@ -22,7 +22,7 @@ process.stderr.on('error', () => {})
 const program = buildProgram((code) => {
   process.exitCode = code
 }).exitOverride()
-for (const command of program.commands) command.exitOverride()
+for (const command of program.commands.flatMap((each) => [each, ...each.commands])) command.exitOverride()
 
 try {
   await program.parseAsync()

@@ -19,6 +19,7 @@ interface OptionEntry {
 }
 
 interface CommandEntry {
+  /** Two words where the first names a group of commands. */
   readonly name: string
   readonly description: string
   readonly argument?: { readonly flags: string; readonly description: string; readonly check: (text: string) => string }
@@ -30,6 +31,36 @@ interface CommandEntry {
 
 const clientSettings = ['dataDir', 'address'] as const
 const serverSettings = settings.map(({ key }) => key).filter((key) => key !== 'address')
+
+/** What the commands about dead letters have in common. */
+const deadLetterFilter: readonly OptionEntry[] = [
+  { flags: '--topic <NAME>', description: 'only those of this topic' },
+  { flags: '--group <NAME>', description: 'only those that this group gave up' },
+  { flags: '--type <T>', description: 'only events of this type' },
+  { flags: '--code <CODE>', description: 'only those that died with this code' },
+  {
+    flags: '--since <TIME>',
+    description: 'died at this time or later: an RFC 3339 time, or how long ago, as 90s, 10m, 2h, 3d',
+  },
+  { flags: '--until <TIME>', description: 'died before this time' },
+]
+const deadLetterIds = {
+  flags: '[ID...]',
+  description: 'dead letters by their ids; else all that the filter finds',
+  check: (text: string) => text,
+}
+const anyDeadLetter = { flags: '--all', description: 'really all of them, where neither ids nor a filter are given' }
+const dryRun = { flags: '--dry-run', description: 'only say how many it would be' }
+const eventRate = {
+  flags: '--rate <R>',
+  description: 'events per second, 1 to 100000 (default 1000)',
+  check: wholeNumber(1, 100_000),
+}
+
+/** Of the commands whose name has two words. */
+const groupDescriptions: Readonly<Record<string, string>> = {
+  'dead-letters': 'Lists, shows, sends again and deletes what groups have given up.',
+}
 
 const commands: readonly CommandEntry[] = [
   {
@@ -68,6 +99,84 @@ const commands: readonly CommandEntry[] = [
     options: [],
     settings: clientSettings,
     load: () => import('./status.ts'),
+  },
+  {
+    name: 'dead-letters list',
+    description: 'Lists dead letters, newest first, or what they died of.',
+    options: [
+      ...deadLetterFilter,
+      {
+        flags: '--redriven <WHICH>',
+        description: 'yes: only those that were sent again; no: only the others',
+        check: yesOrNo,
+      },
+      { flags: '--by-cause', description: 'count them by what they died of' },
+      { flags: '--limit <N>', description: 'most dead letters to list (default 100)', check: wholeNumber(1, 1e6) },
+    ],
+    settings: clientSettings,
+    load: () => import('./dead-letters-list.ts'),
+  },
+  {
+    name: 'dead-letters show',
+    description: 'Shows one dead letter: why it died, every try, and its event.',
+    argument: { flags: '<ID>', description: 'the id of the dead letter', check: (text) => text },
+    options: [],
+    settings: clientSettings,
+    load: () => import('./dead-letters-show.ts'),
+  },
+  {
+    name: 'dead-letters redrive',
+    description: 'Sends the events of dead letters to their groups again, and stops when one fails again.',
+    argument: deadLetterIds,
+    options: [
+      ...deadLetterFilter,
+      anyDeadLetter,
+      dryRun,
+      eventRate,
+      { flags: '--edit', description: 'change the event’s data in $VISUAL or $EDITOR first; for one id' },
+      { flags: '--data <F>', description: 'send this file’s content as the event’s data; - is stdin; for one id' },
+      { flags: '--content-type <T>', description: 'media type of the new data, when it is another one' },
+    ],
+    settings: clientSettings,
+    load: () => import('./dead-letters-redrive.ts'),
+  },
+  {
+    name: 'dead-letters delete',
+    description: 'Deletes dead letters for good. Asks first.',
+    argument: deadLetterIds,
+    options: [...deadLetterFilter, anyDeadLetter, dryRun, { flags: '--yes', description: 'do not ask' }],
+    settings: clientSettings,
+    load: () => import('./dead-letters-delete.ts'),
+  },
+  {
+    name: 'journey',
+    description: 'Tells what became of one event: accepted, each try, landed or dead.',
+    argument: {
+      flags: '<ID>',
+      description: 'the id that its producer gave it, or its event_id',
+      check: (text) => text,
+    },
+    options: [{ flags: '--source <S>', description: 'its source; "/" for an id that is no UUID, when left out' }],
+    settings: clientSettings,
+    load: () => import('./journey.ts'),
+  },
+  {
+    name: 'replay',
+    description: 'Feeds what a group has settled, as far as the log still has it, to the group again.',
+    options: [
+      {
+        flags: '--since <TIME>',
+        description: 'received at this time or later: an RFC 3339 time, or how long ago, as 90s, 10m, 2h, 3d',
+      },
+      { flags: '--from <POSITION>', description: 'only this stream from there on, as "events/0/normal@1:5000"' },
+      { flags: '--type <T>', description: 'only events of this type' },
+      { flags: '--topic <NAME>', description: 'a declared topic (default "events")' },
+      { flags: '--into <GROUP>', description: 'the group (default "landing")' },
+      eventRate,
+      dryRun,
+    ],
+    settings: clientSettings,
+    load: () => import('./replay.ts'),
   },
   {
     name: 'check-config',
@@ -120,15 +229,32 @@ export function buildProgram(setExitCode: (code: number) => void = () => {}): Co
     .helpCommand(false)
     .showSuggestionAfterError()
     .showHelpAfterError('(millrace --help lists the commands, millrace COMMAND --help their options)')
-  for (const entry of commands) program.addCommand(buildCommand(entry, setExitCode))
+  for (const entry of commands) {
+    const [first = '', second] = entry.name.split(' ')
+    if (second === undefined) program.addCommand(buildCommand(first, entry, setExitCode))
+    else groupOf(program, first).addCommand(buildCommand(second, entry, setExitCode))
+  }
   return program
 }
 
-function buildCommand(entry: CommandEntry, setExitCode: (code: number) => void): Command {
-  const command = new Command(entry.name).description(entry.description).allowExcessArguments(false)
+function groupOf(program: Command, name: string): Command {
+  const known = program.commands.find((command) => command.name() === name)
+  if (known !== undefined) return known
+  const group = new Command(name).description(groupDescriptions[name] ?? '').helpCommand(false)
+  program.addCommand(
+    group.showSuggestionAfterError().showHelpAfterError(`(millrace ${name} --help lists the commands)`),
+  )
+  return group
+}
+
+function buildCommand(name: string, entry: CommandEntry, setExitCode: (code: number) => void): Command {
+  const command = new Command(name).description(entry.description).allowExcessArguments(false)
   if (entry.argument !== undefined) {
     const { flags, description, check } = entry.argument
-    command.argument(flags, description, check)
+    command.argument(flags, description, (text: string, previous: unknown) => {
+      const checked = check(text)
+      return flags.includes('...') ? [...((previous as string[] | undefined) ?? []), checked] : checked
+    })
   }
   for (const { flags, description, check } of entry.options) {
     const option = new Option(flags, description)
@@ -163,6 +289,11 @@ function wholeNumber(min: number, max: number): (text: string) => string {
     if ('value' in parseWholeNumber(text, min, max)) return text
     throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
   }
+}
+
+function yesOrNo(text: string): string {
+  if (text === 'yes' || text === 'no') return text
+  throw new InvalidArgumentError('It must be yes or no.')
 }
 
 function rate(text: string): string {

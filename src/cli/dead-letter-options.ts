@@ -1,0 +1,31 @@
+// The options that say which dead letters a command is about.
+
+import type { DeadLetterFilter } from '../administration.ts'
+import { type CommandInput, textOption, UsageError } from './command.ts'
+import { momentOf } from './moment.ts'
+
+export function deadLetterFilterOf(input: CommandInput): DeadLetterFilter {
+  const ids = input.arguments
+  const redriven = textOption(input, 'redriven')
+  const nowMs = Date.now()
+  return {
+    deadLetterIds: ids.length === 0 ? undefined : ids,
+    topic: textOption(input, 'topic'),
+    group: textOption(input, 'group'),
+    type: textOption(input, 'type'),
+    code: textOption(input, 'code'),
+    sinceMicros: momentOf('--since', textOption(input, 'since'), nowMs),
+    untilMicros: momentOf('--until', textOption(input, 'until'), nowMs),
+    isRedriven: redriven === undefined ? undefined : redriven === 'yes',
+  }
+}
+
+/** As `deadLetterFilterOf`. Throws UsageError when nothing says which, and --all is not given either. */
+export function chosenDeadLettersOf(input: CommandInput): DeadLetterFilter {
+  const filter = deadLetterFilterOf(input)
+  const isNarrow = Object.values(filter).some((condition) => condition !== undefined)
+  if (!isNarrow && input.options.all !== true) {
+    throw new UsageError('name dead letters by their ids, give a filter such as --code or --since, or say --all')
+  }
+  return filter
+}

@@ -1,0 +1,107 @@
+// `millrace dead-letters redrive`: sends the events of dead letters to their groups again.
+
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type RedriveRequest, rateLimits } from '../administration.ts'
+import type { Client } from '../client/connect.ts'
+import { MillraceError } from '../errors.ts'
+import { type CommandInput, textOption, UsageError } from './command.ts'
+import { chosenDeadLettersOf } from './dead-letter-options.ts'
+import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
+import { ProgressBar } from './progress-bar.ts'
+import { repeatCalls } from './repeat-calls.ts'
+import { formatCount } from './table.ts'
+import { withClient } from './with-client.ts'
+
+export async function run(input: CommandInput): Promise<number> {
+  const filter = chosenDeadLettersOf(input)
+  const rate = Number(textOption(input, 'rate') ?? rateLimits.default)
+  const isDryRun = input.options.dryRun === true
+  checkEditing(input)
+  return await withClient(input, async (client) => {
+    const edit = await editOf(input, client)
+    if (edit === null) {
+      input.terminal.note('the data was not changed, so nothing was sent')
+      return exitCodes.failed
+    }
+    return await redriveAll(input, client, { filter, rate, isDryRun, edit })
+  })
+}
+
+async function redriveAll(input: CommandInput, client: Client, request: RedriveRequest): Promise<number> {
+  const { terminal } = input
+  const total = { matched: 0, redriven: 0, skipped: 0, failedAgain: 0 }
+  let stopped: string | null = null
+  const bar = new ProgressBar(terminal, () => ({
+    share: total.matched === 0 ? null : total.redriven / total.matched,
+    text: `${formatCount(total.redriven)} of ${formatCount(total.matched)} redriven`,
+  }))
+  const signal = await repeatCalls(async (cursor, gone) => {
+    const answer = await client.administration.redriveDeadLetters({ ...request, cursor }, { signal: gone })
+    // Later calls find fewer: what was redriven is not among them.
+    total.matched = Math.max(total.matched, answer.matched)
+    total.redriven += answer.redriven
+    total.skipped += answer.skipped
+    total.failedAgain += answer.failedAgain
+    stopped = answer.stopped
+    return answer
+  }).finally(() => bar.close())
+  const { matched, redriven, skipped, failedAgain } = total
+  if (terminal.json) terminal.printJson({ matched, redriven, skipped, failed_again: failedAgain, stopped })
+  else if (request.isDryRun) terminal.print(`${formatCount(matched)} dead letters would be redriven`)
+  else
+    terminal.print(
+      `redriven ${formatCount(redriven)} of ${formatCount(matched)}, failed again ${failedAgain}, damaged ${skipped}`,
+    )
+  if (stopped !== null) terminal.note(`stopped: ${stopped}`)
+  if (signal !== null) return exitCodeOfSignal(signal)
+  return stopped === null ? exitCodes.done : exitCodes.failed
+}
+
+function checkEditing(input: CommandInput): void {
+  const isEdited = input.options.edit === true
+  const file = textOption(input, 'data')
+  if (isEdited && file !== undefined) throw new UsageError('--edit and --data are both given; give one of them')
+  if ((isEdited || file !== undefined) && input.arguments.length !== 1) {
+    throw new UsageError('only one dead letter can be edited: name it by its id')
+  }
+  if (textOption(input, 'contentType') !== undefined && !isEdited && file === undefined) {
+    throw new UsageError('--content-type is given without --data or --edit')
+  }
+}
+
+/** Undefined when the event goes as it was; null when somebody looked at it and changed nothing. */
+async function editOf(input: CommandInput, client: Client): Promise<RedriveRequest['edit'] | null> {
+  const contentType = textOption(input, 'contentType')
+  const file = textOption(input, 'data')
+  if (file !== undefined) return { data: readFileSync(file === '-' ? 0 : file), contentType }
+  if (input.options.edit !== true) return undefined
+  const { event } = await client.administration.getDeadLetter(input.arguments[0] ?? '')
+  if (event === null)
+    throw new MillraceError('failed_precondition', 'the dead letter is damaged: there is no event in it')
+  const before = event.dataJson === null ? Buffer.from(event.dataBytes ?? []) : Buffer.from(event.dataJson)
+  const data = editInEditor(before, input.configInput.env)
+  // Editors end a file with a line break; as JSON it means nothing.
+  return data.equals(before) || data.toString().trimEnd() === before.toString() ? null : { data, contentType }
+}
+
+function editInEditor(data: Buffer, env: Readonly<Record<string, string | undefined>>): Buffer {
+  const editor = env.VISUAL || env.EDITOR || 'vi'
+  const directory = mkdtempSync(join(tmpdir(), 'millrace-edit-'))
+  const file = join(directory, 'data.json')
+  try {
+    writeFileSync(file, data)
+    // Through the shell, for the variable may hold options too.
+    const { status, error } = spawnSync('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' })
+    if (error !== undefined || status !== 0) {
+      throw new MillraceError('failed_precondition', `the editor "${editor}" failed; nothing was sent`, {
+        cause: error,
+      })
+    }
+    return readFileSync(file)
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}

@@ -1,0 +1,61 @@
+// `millrace dead-letters show`: one dead letter, with its event.
+
+import type { DeadLetterDetail, StoredEvent } from '../administration.ts'
+import { deadLetterDetailJson } from '../api/http/administration-json.ts'
+import type { CommandInput } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+import { cutText, formatTime, visibleText } from './shown-text.ts'
+import { withClient } from './with-client.ts'
+
+/** More of an event's data is for --output json. */
+const maxDataLength = 4000
+
+export async function run(input: CommandInput): Promise<number> {
+  const { terminal } = input
+  const [id = ''] = input.arguments
+  const detail = await withClient(input, (client) => client.administration.getDeadLetter(id))
+  terminal.print(terminal.json ? deadLetterDetailJson(detail) : describe(detail))
+  return exitCodes.done
+}
+
+function describe({ letter, event, damagedBytes }: DeadLetterDetail): string {
+  const { topic, group, redrivenAtMicros, redrives } = letter
+  const facts: [string, string][] = [
+    ['dead letter', letter.deadLetterId],
+    ['event', letter.eventId ?? 'none: the entry of the log is damaged'],
+    ['given up by', `group ${group} of topic ${topic}`],
+    ['code', letter.code],
+    ['message', visibleText(letter.message)],
+    ['attempts', String(letter.attempts)],
+    ['died', formatTime(letter.deadAtMicros)],
+    ['redriven', redrivenAtMicros === null ? 'no' : `${formatTime(redrivenAtMicros)} (${redrives} times in all)`],
+  ]
+  const tries = letter.history.map(({ attempt, atMicros, code, message, position }): [string, string] => [
+    `try ${attempt}`,
+    `${formatTime(atMicros)}  ${code}: ${visibleText(message)}  at ${position}`,
+  ])
+  const content = event === null ? damaged(damagedBytes) : factsOf(event)
+  return [...facts, ...tries, ...content].map(([name, value]) => `${name.padEnd(12)} ${value}`).join('\n')
+}
+
+function factsOf(event: StoredEvent): [string, string][] {
+  return [
+    ['id', visibleText(event.id)],
+    ['source', visibleText(event.source)],
+    ['type', visibleText(event.type)],
+    ['time', formatTime(event.timeMicros)],
+    ['received', formatTime(event.receivedAtMicros)],
+    ...(event.key === '' ? [] : [['key', visibleText(event.key)] as [string, string]]),
+    ['data', cutText(dataOf(event), maxDataLength)],
+  ]
+}
+
+function dataOf({ dataJson, dataBytes, dataContentType }: StoredEvent): string {
+  if (dataJson !== null) return dataJson
+  if (dataBytes === null) return 'none'
+  return `${dataBytes.length} bytes of ${dataContentType}, base64 ${Buffer.from(dataBytes).toString('base64')}`
+}
+
+function damaged(bytes: Uint8Array | null): [string, string][] {
+  return [['bytes', bytes === null ? 'none' : cutText(Buffer.from(bytes).toString('base64'), maxDataLength)]]
+}

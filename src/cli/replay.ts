@@ -1,0 +1,38 @@
+// `millrace replay`: feeds settled events to a group again.
+
+import { rateLimits } from '../administration.ts'
+import { defaultTopic } from '../event.ts'
+import { type CommandInput, textOption } from './command.ts'
+import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
+import { momentOf } from './moment.ts'
+import { ProgressBar } from './progress-bar.ts'
+import { repeatCalls } from './repeat-calls.ts'
+import { formatCount } from './table.ts'
+import { withClient } from './with-client.ts'
+
+export async function run(input: CommandInput): Promise<number> {
+  const { terminal } = input
+  const isDryRun = input.options.dryRun === true
+  const request = {
+    topic: textOption(input, 'topic') ?? defaultTopic,
+    group: textOption(input, 'into') ?? 'landing',
+    sinceMicros: momentOf('--since', textOption(input, 'since'), Date.now()),
+    from: textOption(input, 'from'),
+    type: textOption(input, 'type'),
+    rate: Number(textOption(input, 'rate') ?? rateLimits.default),
+    isDryRun,
+  }
+  let replayed = 0
+  const bar = new ProgressBar(terminal, () => ({ share: null, text: `${formatCount(replayed)} events replayed` }))
+  const signal = await withClient(input, ({ administration }) =>
+    repeatCalls(async (cursor, gone) => {
+      const answer = await administration.replay({ ...request, cursor }, { signal: gone })
+      replayed += answer.replayed
+      return answer
+    }),
+  ).finally(() => bar.close())
+  if (terminal.json) terminal.printJson({ replayed, dry_run: isDryRun })
+  else if (isDryRun) terminal.print(`${formatCount(replayed)} events would be replayed into ${request.group}`)
+  else terminal.print(`replayed ${formatCount(replayed)} events into ${request.group}`)
+  return signal === null ? exitCodes.done : exitCodeOfSignal(signal)
+}

@@ -1,0 +1,266 @@
+// Dead letters and journeys through the whole product, over both databases.
+
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { after, before, type TestContext, test } from 'node:test'
+import type { EventInput } from '../../src/client/event-input.ts'
+import { EventIdGenerator } from '../../src/event.ts'
+import { eventually } from '../support/eventually.ts'
+import { PostgresServer } from '../support/postgres-server.ts'
+import { clientOf } from '../support/publish.ts'
+import { runCommand } from '../support/run-command.ts'
+import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { drained } from '../support/tally.ts'
+
+let postgres: PostgresServer
+before(async () => {
+  postgres = await PostgresServer.create()
+})
+after(() => postgres.destroy())
+
+const ids = new EventIdGenerator()
+
+/** A server whose table refuses events of type `poison` while their data has no "ok". */
+interface Pickiest {
+  readonly server: ServerProcess
+  /** The rows of `events`, or those with this condition. */
+  countRows(condition?: string): Promise<number>
+  /** Takes every event from now on. */
+  forgive(): Promise<void>
+}
+
+const stores: Readonly<Record<string, (t: TestContext) => Promise<Pickiest>>> = {
+  async sqlite(t) {
+    const server = await startServer(t)
+    const run = <T>(work: (database: DatabaseSync) => T): T => {
+      const database = new DatabaseSync(join(server.dataDir, 'store.db'), { timeout: 5000 })
+      try {
+        return work(database)
+      } finally {
+        database.close()
+      }
+    }
+    run((database) =>
+      database.exec(`CREATE TRIGGER picky BEFORE INSERT ON events WHEN NEW.type = 'poison' AND NEW.data NOT LIKE '%ok%'
+        BEGIN SELECT RAISE(ABORT, 'this table takes no poison'); END`),
+    )
+    return {
+      server,
+      countRows: async (condition = 'true') =>
+        run((database) => database.prepare(`SELECT count(*) AS n FROM events WHERE ${condition}`).get()!.n as number),
+      forgive: async () => run((database) => database.exec('DROP TRIGGER picky')),
+    }
+  },
+  async postgres(t) {
+    const url = await postgres.createDatabase()
+    const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+    await postgres.query(
+      `ALTER TABLE events ADD CONSTRAINT picky CHECK (type <> 'poison' OR data::text LIKE '%ok%')`,
+      [],
+      url,
+    )
+    return {
+      server,
+      countRows: async (condition = 'true') => {
+        const [row] = await postgres.query(`SELECT count(*)::int AS n FROM events WHERE ${condition}`, [], url)
+        return row!.n as number
+      },
+      forgive: async () => {
+        await postgres.query('ALTER TABLE events DROP CONSTRAINT picky', [], url)
+      },
+    }
+  },
+}
+
+async function publish(t: TestContext, server: ServerProcess, events: readonly EventInput[]): Promise<void> {
+  const verdict = await clientOf(t, server).publishEvents(events)
+  assert.equal(verdict.accepted, events.length)
+}
+
+interface LetterJson {
+  readonly dead_letter_id: string
+  readonly event_id: string
+  readonly type: string
+  readonly message: string
+  readonly redriven_at: string | null
+  readonly redrives: number
+}
+
+async function lettersOf(server: ServerProcess, query = ''): Promise<LetterJson[]> {
+  const answer = await fetch(`http://${server.http}/v1/dead-letters?${query}`)
+  assert.equal(answer.status, 200)
+  return ((await answer.json()) as { dead_letters: LetterJson[] }).dead_letters
+}
+
+async function waitForLetters(server: ServerProcess, count: number): Promise<LetterJson[]> {
+  await eventually(async () => assert.equal((await lettersOf(server)).length, count))
+  return lettersOf(server)
+}
+
+for (const [name, start] of Object.entries(stores)) {
+  const story = (title: string, body: (t: TestContext, picky: Pickiest) => Promise<void>) =>
+    test(`${title} (${name})`, async (t) => body(t, await start(t)))
+
+  story('a dead letter is listed, edited, sent again and lands, and its journey tells all of it', async (t, picky) => {
+    const { server } = picky
+    const command = (...words: string[]) => runCommand(t, words, { dataDir: server.dataDir })
+    const poison = { id: ids.next(), source: '/shop', type: 'poison', key: 'k', data: Buffer.from('{"n": 1.50}') }
+    const fine = Array.from({ length: 100 }, () => ({ type: 'fine' }))
+    await publish(t, server, [...fine, poison, ...fine])
+    const [letter] = await waitForLetters(server, 1)
+    assert.equal(letter?.event_id, poison.id)
+    assert.match(letter?.message ?? '', name === 'sqlite' ? /^1811: / : /^23514: /)
+
+    const shown = await command('dead-letters', 'show', letter!.dead_letter_id)
+    assert.match(shown.stdout, /data +\{"n": 1\.50\}/)
+    const dry = await command('dead-letters', 'redrive', '--type', 'poison', '--dry-run')
+    assert.match(dry.stdout, /^1 dead letters would be redriven/)
+
+    const again = await command('dead-letters', 'redrive', '--all', '--output', 'json')
+    assert.equal(again.code, 1)
+    assert.partialDeepStrictEqual(JSON.parse(again.stdout), { matched: 1, redriven: 1, failed_again: 1 })
+    assert.match(again.stderr, /stopped: 1 of 1 events failed again/)
+    const [second, first] = await waitForLetters(server, 2)
+    assert.deepEqual([first?.redrives, second?.redrives], [1, 1])
+    assert.notEqual(first?.redriven_at, null)
+    assert.equal(second?.redriven_at, null)
+
+    const edit = runCommand(t, ['dead-letters', 'redrive', second!.dead_letter_id, '--edit'], {
+      dataDir: server.dataDir,
+      env: { EDITOR: 'sed -i s/1.50/1.50,\\"ok\\":true/' },
+    })
+    assert.match((await edit).stdout, /^redriven 1 of 1, failed again 0/)
+    assert.equal(await picky.countRows(), 201)
+
+    const journey = await command('journey', poison.id, '--output', 'json')
+    const { event, journey: life } = JSON.parse(journey.stdout)
+    assert.match(journey.stdout, /"data":\{"n": 1\.50, ?"ok": ?true\}/)
+    assert.deepEqual([event.id, event.key, life.state], [poison.id, 'k', 'landed'])
+    assert.deepEqual(
+      life.steps.map(({ step }: { step: string }) => step),
+      ['accepted', 'failed', 'dead', 'redriven', 'failed', 'dead', 'redriven', 'landed'],
+    )
+    assert.match(life.steps[0].position, /^events\/0\/normal@1:1\d\d$/)
+    assert.match((await command('journey', poison.id)).stdout, /: landed\n/)
+
+    const [ledger] = await drained(server, 10_000)
+    assert.partialDeepStrictEqual(ledger, { accepted: 201, reopened: 2, landed: 201, dead: 2, balanced: true })
+    const deleted = await command('dead-letters', 'delete', '--type', 'poison', '--yes')
+    assert.match(deleted.stdout, /^deleted 2 dead letters/)
+    assert.deepEqual(await lettersOf(server), [])
+  })
+
+  story(
+    'many dead letters are sent again at a rate once their cause is gone, and a dead one is found by its id',
+    async (t, picky) => {
+      const { server } = picky
+      const poison = Array.from({ length: 30 }, (_, n) => ({ id: `p-${n}`, type: 'poison', data: { n } }))
+      await publish(t, server, poison)
+      await waitForLetters(server, 30)
+      const causes = await (await fetch(`http://${server.http}/v1/dead-letters?by=cause`)).json()
+      assert.partialDeepStrictEqual(causes, {
+        causes: [{ type: 'poison', code: 'refused_by_store', dead_letters: 30 }],
+      })
+      const dead = await (await fetch(`http://${server.http}/v1/events/p-7`)).json()
+      assert.partialDeepStrictEqual(dead, { event: { id: 'p-7', data: { n: 7 } }, journey: { state: 'dead' } })
+
+      await picky.forgive()
+      const startedAt = performance.now()
+      const answer = await fetch(`http://${server.http}/v1/dead-letters/redrive`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"type":"poison","rate":30}',
+      })
+      assert.deepEqual(await answer.json(), {
+        matched: 30,
+        redriven: 30,
+        skipped: 0,
+        failed_again: 0,
+        stopped: null,
+        next_cursor: null,
+      })
+      assert.ok(performance.now() - startedAt > 900, 'faster than its rate')
+      assert.equal(await picky.countRows(`type = 'poison'`), 30)
+      assert.deepEqual(await lettersOf(server, 'redriven=false'), [])
+      await server.kill()
+      await server.start()
+      assert.equal((await lettersOf(server)).length, 30)
+      const [ledger] = await drained(server, 10_000)
+      assert.partialDeepStrictEqual(ledger, { accepted: 30, reopened: 30, landed: 30, dead: 30, balanced: true })
+    },
+  )
+
+  story('what the database has lost comes back by a replay, and what it has makes no second row', async (t, picky) => {
+    const { server } = picky
+    await picky.forgive()
+    const events = Array.from({ length: 5000 }, (_, n) => ({ type: n % 2 === 0 ? 'even' : 'odd', data: { n } }))
+    for (let at = 0; at < events.length; at += 500) await publish(t, server, events.slice(at, at + 500))
+    await drained(server, 10_000)
+    const replay = async (...words: string[]) => {
+      const { stdout } = await runCommand(t, ['replay', '--rate', '100000', '--output', 'json', ...words], server)
+      return (JSON.parse(stdout) as { replayed: number }).replayed
+    }
+    assert.equal(await replay('--since', '1h', '--dry-run'), 5000)
+    assert.equal(await replay('--type', 'even'), 2500)
+    assert.equal(await replay('--from', 'events/0/normal@1:4321'), 679)
+    await drained(server, 10_000)
+    assert.equal(await picky.countRows(), 5000)
+    const [ledger] = await drained(server, 10_000)
+    assert.partialDeepStrictEqual(ledger, { accepted: 5000, reopened: 3179, landed: 8179, balanced: true })
+  })
+}
+
+test('what cannot be done is said, by name', async (t) => {
+  const server = await startServer(t)
+  const command = (...words: string[]) => runCommand(t, words, { dataDir: server.dataDir })
+  const expect = async (words: string[], code: number, stderr: RegExp) => {
+    const ended = await command(...words)
+    assert.equal(ended.code, code, words.join(' '))
+    assert.match(ended.stderr, stderr)
+  }
+  await expect(['dead-letters', 'redrive'], 2, /--all/)
+  await expect(['dead-letters', 'redrive', '--all', '--edit'], 2, /only one/)
+  await expect(['dead-letters', 'show', 'x'], 1, /"x" is no id of a dead letter/)
+  await expect(['dead-letters', 'show', ids.next()], 1, /there is no dead letter/)
+  await expect(['dead-letters', 'redrive', ids.next()], 1, /there is no dead letter/)
+  await expect(['dead-letters', 'list', '--since', 'yesterday'], 2, /--since "yesterday".*10m/)
+  await expect(['dead-letters', 'delete', '--all'], 0, /^$/)
+  await expect(['journey', 'nobody'], 1, /no event "nobody" has landed or died, and none is waiting/)
+  await expect(['replay', '--topic', 'orders'], 1, /there is no topic "orders"/)
+  await expect(['replay', '--into', 'nobody'], 1, /there is no group "nobody"/)
+  await expect(['replay', '--from', 'x'], 1, /from is "x".*events\/0\/normal@1:5000/)
+
+  const post = async (body: string, type = 'application/json') => {
+    const answer = await fetch(`http://${server.http}/v1/dead-letters/redrive`, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body,
+    })
+    const { code, field } = (await answer.json()) as { code: string; field: string }
+    return [answer.status, code, field]
+  }
+  assert.deepEqual(await post('{}', 'text/plain'), [415, 'unsupported_media_type', 'content-type'])
+  for (const [body, field] of [
+    ['', 'body'],
+    ['[]', 'body'],
+    ['{"type":1}', 'type'],
+    ['{"types":"a"}', 'types'],
+    ['{"rate":0}', 'rate'],
+    ['{"rate":"1"}', 'rate'],
+    ['{"since":"x"}', 'since'],
+    ['{"dry_run":"yes"}', 'dry_run'],
+    ['{"data":1}', 'data'],
+    ['{"data":1,"data_base64":"eA=="}', 'data'],
+    ['{"data_base64":"?"}', 'data_base64'],
+    ['{"dead_letter_ids":"x"}', 'dead_letter_ids'],
+    ['{"dead_letter_ids":["x"]}', 'dead_letter_id'],
+    ['{"cursor":"x"}', 'cursor'],
+  ] as const) {
+    assert.deepEqual(await post(body), [400, 'invalid_event', field], body)
+  }
+  const gone = await fetch(`http://${server.http}/v1/dead-letters/${ids.next()}`, { method: 'DELETE' })
+  assert.equal(gone.status, 404)
+  const unknown = await fetch(`http://${server.http}/v1/dead-letters?by=type`)
+  assert.equal(((await unknown.json()) as { field: string }).field, 'by')
+})
