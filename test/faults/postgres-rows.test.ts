@@ -1,0 +1,123 @@
+// What PostgreSQL refuses or has already, row by row.
+
+import assert from 'node:assert/strict'
+import { after, before, mock, type TestContext, test } from 'node:test'
+import { Client } from 'pg'
+import { EventIdGenerator } from '../../src/event.ts'
+import type { EventStore } from '../../src/store/event-store.ts'
+import { openStore } from '../../src/store/open-store.ts'
+import { counts, entriesOf } from '../conformance/landing-entries.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { PostgresServer } from '../support/postgres-server.ts'
+
+let postgres: PostgresServer
+before(async () => {
+  postgres = await PostgresServer.create()
+})
+after(() => postgres.destroy())
+
+const ids = new EventIdGenerator()
+
+async function openPostgres(t: TestContext, url: string): Promise<EventStore> {
+  const store = await openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl: url })
+  cleanup(t, () => store.close())
+  return store
+}
+
+const countRows = async (url: string) =>
+  (await postgres.query('SELECT count(*)::int AS rows FROM events', [], url))[0]?.rows
+
+test('fault P1: three kinds of poison among 1,000 events cost at most 61 tries, and 997 rows land', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  const poisonAt: Readonly<Record<number, string>> = {
+    0: '"\\u0000"',
+    500: `${'['.repeat(20_000)}${']'.repeat(20_000)}`,
+    999: '{"n": 1e400000}',
+  }
+  const events = Array.from({ length: 1000 }, (_, index) => ({
+    id: ids.next(),
+    type: 'n',
+    data: Buffer.from(poisonAt[index] ?? '{"n": 1}'),
+  }))
+  const query = mock.method(Client.prototype, 'query')
+  cleanup(t, async () => query.mock.restore())
+
+  const answer = await store.landEvents(entriesOf(events, 100))
+
+  assert.deepEqual({ ...answer, poison: [] }, counts(997))
+  assert.deepEqual(
+    answer.poison.map(({ entry, index, databaseCode }) => [entry * 100 + index, databaseCode]),
+    [
+      [0, '22P05'],
+      [500, '54001'],
+      [999, '22003'],
+    ],
+  )
+  const statements = query.mock.calls.map(({ arguments: [first] }) => textOf(first))
+  const tries = statements.filter((text) => text.startsWith('COPY'))
+  assert.ok(tries.length > 3 && tries.length <= 61, `${tries.length} tries`)
+  assert.equal(await countRows(url), 997)
+})
+
+function textOf(query: unknown): string {
+  return typeof query === 'string' ? query : (query as { text: string }).text
+}
+
+test('events that come twice cost one look and one COPY of the others', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  const events = Array.from({ length: 3000 }, () => ({ id: ids.next(), type: 'a' }))
+  await store.landEvents(entriesOf(events.slice(0, 1010), 100))
+  await store.landEvents(entriesOf(events.slice(0, 10), 100))
+  const query = mock.method(Client.prototype, 'query')
+  cleanup(t, async () => query.mock.restore())
+
+  assert.deepEqual(await store.landEvents(entriesOf(events.slice(1000, 2000), 100)), counts(990, 10))
+  assert.deepEqual(await store.landEvents(entriesOf(events.slice(2000, 2500), 100)), counts(500))
+  assert.deepEqual(await store.landEvents(entriesOf(events.slice(2500), 100)), counts(500))
+
+  const copies = query.mock.calls.map(({ arguments: [first] }) => textOf(first).slice(0, 11))
+  assert.deepEqual(
+    copies.filter((text) => text.startsWith('COPY')),
+    ['COPY events', 'COPY pg_tem', 'COPY events', 'COPY events'],
+  )
+  assert.equal(await countRows(url), 3000)
+})
+
+test('calls with the same events in opposite orders wait for each other and do not deadlock', async (t) => {
+  const url = await postgres.createDatabase()
+  const stores = [await openPostgres(t, url), await openPostgres(t, url)]
+  for (let round = 1; round <= 4; round++) {
+    const events = Array.from({ length: 2000 }, () => ({ id: ids.next(), type: 'a' }))
+    const answers = await Promise.all([
+      stores[0]!.landEvents(entriesOf(events, 50)),
+      stores[1]!.landEvents(entriesOf(events.toReversed(), 50)),
+    ])
+    assert.equal(answers[0].landed + answers[1].landed, 2000)
+    assert.equal(answers[0].duplicates + answers[1].duplicates, 2000)
+    assert.equal(await countRows(url), round * 2000)
+  }
+  const [statistics] = await postgres.query(
+    'SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()',
+    [],
+    url,
+  )
+  assert.equal(statistics?.deadlocks, 0)
+})
+
+test("an event that breaks a unique index of the table's owner is poison, not a duplicate", async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  await postgres.query('CREATE UNIQUE INDEX one_subject ON events (subject)', [], url)
+  const event = (subject: string) => ({ id: ids.next(), type: 'a', subject })
+  await store.landEvents(entriesOf([event('taken')], 1))
+
+  const answer = await store.landEvents(entriesOf([event('a'), event('taken'), event('b')], 2))
+
+  assert.deepEqual({ ...answer, poison: [] }, counts(2))
+  assert.deepEqual(
+    answer.poison.map(({ entry, index, databaseCode }) => [entry, index, databaseCode]),
+    [[0, 1, '23505']],
+  )
+})
