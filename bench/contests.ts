@@ -52,6 +52,13 @@ export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
 
 const roundTripMs = 50
 const overloadFactor = 10
+const daySeconds = 86_400
+/** Where the rows of a full table stand in time: how long they took to come, and how long ago the newest one came. */
+const spreads = [
+  { name: 'over an hour', spreadSeconds: 3600, ageSeconds: 0 },
+  { name: 'over a second', spreadSeconds: 1, ageSeconds: 0 },
+  { name: '30 days ago', spreadSeconds: 3600, ageSeconds: 30 * daySeconds },
+]
 const policies = ['reject', 'wait', 'drop'] as const
 
 export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
@@ -151,6 +158,19 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         ratio('', '1 of 1,000 twice / none twice', 'landing, postgres, 1 of 1,000 twice', 'landing, postgres', 0.5),
       ],
       bounds: [],
+    },
+    {
+      id: 'W9',
+      rounds: 1,
+      blocks: spreads.map(({ name, ...spread }) => ({
+        name: `newest page, ${name}`,
+        program: 'workloads/list-postgres',
+        options: { rows: sizes.storedRows, payloadBytes, ...spread },
+      })),
+      comparisons: [],
+      bounds: spreads.map(({ name }) =>
+        bound('', `newest page of many rows, ${name}`, `newest page, ${name}`, 'medianPageMs', 50, 'ms'),
+      ),
     },
     {
       id: 'W9',

@@ -17,6 +17,8 @@ export const workerOnly = { MILLRACE_ROLES: 'worker' }
 
 export interface Service {
   readonly address: string
+  /** Where it answers HTTP, `127.0.0.1:port`. */
+  readonly http: string
   readonly pid: number
   readonly startedInSeconds: number
   readonly rssBytes: number
@@ -44,6 +46,7 @@ export async function startService(dataDir: string, env: Readonly<Record<string,
   const client = connect({ addresses: [server.grpc] })
   return {
     address: server.grpc,
+    http: server.http,
     pid: server.pid,
     startedInSeconds,
     get rssBytes() {

@@ -9,6 +9,7 @@ export interface Sizes {
   /** What one process does in memory settles sooner. */
   readonly inMemorySeconds: number
   readonly backlogEvents: number
+  readonly storedRows: number
   readonly logBytes: number
   /** To find the landing rate, and again to warm up under the load. */
   readonly overloadWarmSeconds: number
@@ -27,6 +28,7 @@ export const sizesByName = {
     blockSeconds: 0.2,
     inMemorySeconds: 0.1,
     backlogEvents: 30_000,
+    storedRows: 5000,
     logBytes: mebibyte,
     overloadWarmSeconds: 0.5,
     overloadSeconds: 0.5,
@@ -39,6 +41,7 @@ export const sizesByName = {
     blockSeconds: 2,
     inMemorySeconds: 0.5,
     backlogEvents: 400_000,
+    storedRows: 1_000_000,
     logBytes: 512 * mebibyte,
     overloadWarmSeconds: 2,
     overloadSeconds: 10,
@@ -51,6 +54,7 @@ export const sizesByName = {
     blockSeconds: 10,
     inMemorySeconds: 2,
     backlogEvents: 2_000_000,
+    storedRows: 1_000_000,
     logBytes: 1024 * mebibyte,
     overloadWarmSeconds: 5,
     overloadSeconds: 60,
@@ -63,6 +67,7 @@ export const sizesByName = {
     blockSeconds: 15,
     inMemorySeconds: 2,
     backlogEvents: 5_000_000,
+    storedRows: 1_000_000,
     logBytes: 1024 * mebibyte,
     overloadWarmSeconds: 5,
     overloadSeconds: 60,

@@ -8,6 +8,7 @@ import type { EventStore } from '../../src/store/event-store.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { counts, entriesOf } from '../conformance/landing-entries.ts'
 import { cleanup } from '../support/cleanup.ts'
+import { eventually } from '../support/eventually.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 
 let postgres: PostgresServer
@@ -120,4 +121,36 @@ test("an event that breaks a unique index of the table's owner is poison, not a 
     answer.poison.map(({ entry, index, databaseCode }) => [entry, index, databaseCode]),
     [[0, 1, '23505']],
   )
+})
+
+test('the newest page of a table reads few of its pages, however long ago the rows came', async (t) => {
+  const url = await postgres.createDatabase()
+  await (await openPostgres(t, url)).close()
+  const insert = `INSERT INTO events SELECT gen_random_uuid(), NULL, '/', 'a', NULL, at, at, 'events', 2, NULL,
+    jsonb_build_object('n', n, 'pad', repeat('x', 200)), NULL, 'application/json', NULL, 1, n
+    FROM (SELECT n, now() - interval '30 days' + n * interval '1 microsecond' AS at FROM generate_series(1, 40000) AS n) AS rows`
+  await postgres.query(insert, [], url)
+  await postgres.query("SELECT brin_summarize_new_values('events_received_at')", [], url)
+  const pages = async () => {
+    const statement = `SELECT (heap_blks_read + heap_blks_hit)::int AS read, (pg_relation_size('events') / 8192)::int AS all
+      FROM pg_statio_user_tables WHERE relname = 'events'`
+    return (await postgres.query(statement, [], url))[0] as { read: number; all: number }
+  }
+  const before = await pages()
+
+  const store = await openPostgres(t, url)
+  const page = await store.listEvents({ limit: 100 })
+  // Its sessions tell what they have read when they end.
+  await store.close()
+
+  assert.deepEqual(
+    page.events.map(({ dataJson }) => JSON.parse(dataJson ?? '').n).slice(0, 3),
+    [40_000, 39_999, 39_998],
+  )
+  const after = await eventually(async () => {
+    const now = await pages()
+    assert.ok(now.read > before.read)
+    return now
+  })
+  assert.ok(after.read - before.read < after.all / 5, `${after.read - before.read} of ${after.all} pages`)
 })

@@ -1,13 +1,17 @@
 // Reads landed events, newest first, with no other index on received_at than BRIN: stretch by stretch of time, each longer
 // than the one before, until the page is full. Stretches without rows cost next to nothing.
+//
+// The first stretch is as long as the last rows of the table suggest, so that it holds about one page whether a million
+// rows came in an hour, in a second or long ago. The suggestion decides how fast a page is, never what is on it.
 
-import type { Pool } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import { type Lane, lanes, priorityOfLane } from '../../event.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../event-store.ts'
 import { comparePlaces, formatCursor, type PagePlace, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { latestMicros, placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
 
+/** The first stretch of a page that begins where nothing is known of how close together the rows are. */
 const firstStretchMicros = 1_000_000
 const stretchGrowth = 16
 /** Before 1970 nothing was received. */
@@ -15,6 +19,13 @@ const earliestMicros = 0
 
 /** Payload of one page, in characters and bytes; the event that passes it is still shown. */
 const maxPageBytes = 8 * 1024 * 1024
+
+/** How many of the table's last pages are looked at for each page of so many events; a page holds 5 to 40 rows mostly. */
+const lastPagesFor = (limit: number): number => 8 + Math.ceil(limit / 8)
+
+/** BRIN knows nothing of the newest rows until VACUUM or somebody else has told it: all of them are read. */
+const slowReadMs = 50
+const summarizeEveryMs = 5000
 
 export interface EventRow {
   readonly eventId: string
@@ -33,36 +44,105 @@ export interface EventRow {
   readonly attributes: Readonly<Record<string, string>> | null
 }
 
-export class EventLister {
-  readonly #statement = readSql('list-events')
-  readonly #pool: Pool
-  readonly #now: () => number
+/** Null where the table's end has no rows. */
+interface RecentTimes {
+  readonly oldestMicros: string | null
+  readonly newestMicros: string | null
+}
 
-  /** @param now the wall clock, in milliseconds since 1970: the first stretch begins a little before it. */
-  constructor(pool: Pool, now: () => number) {
+interface Stretch {
+  readonly from: number
+  readonly micros: number
+}
+
+export class EventLister {
+  readonly #beginListing = readSql('begin-listing')
+  readonly #listEvents = readSql('list-events')
+  readonly #recentTimes = readSql('recent-times')
+  readonly #summarizeNewRows = readSql('summarize-new-rows')
+  readonly #pool: Pool
+  readonly #monotonicNow: () => number
+  #summarizedAtMs = Number.NEGATIVE_INFINITY
+
+  /** @param monotonicNow a clock that only goes forward, in milliseconds. */
+  constructor(pool: Pool, monotonicNow: () => number) {
     this.#pool = pool
-    this.#now = now
+    this.#monotonicNow = monotonicNow
   }
 
   /** Rejects with the driver's error, or `invalid_event` for a cursor that is not ours. */
   async list(query: EventQuery): Promise<EventPage> {
     const top = topOf(query)
-    const since = Math.max(query.sinceMicros ?? earliestMicros, earliestMicros)
-    const rows: EventRow[] = []
-    let below = Math.min(top.receivedAtMicros + 1, latestMicros)
-    let stretch = firstStretchMicros
-    // One more than the page holds: whether it exists tells whether there is a next page.
-    while (rows.length <= query.limit && below > since) {
-      const from = Math.max(since, Math.min(below, this.#now() * 1000) - stretch)
-      rows.push(...(await this.#read(query, top, from, below, query.limit + 1 - rows.length)))
-      below = from
-      stretch *= stretchGrowth
-    }
+    const startedAtMs = this.#monotonicNow()
+    const rows = await this.#inOneSnapshot((client) => this.#readStretches(client, query, top))
+    if (this.#monotonicNow() - startedAtMs > slowReadMs) void this.#summarize()
     return pageOf(rows, query.limit)
   }
 
-  async #read(query: EventQuery, top: PagePlace, from: number, below: number, limit: number): Promise<EventRow[]> {
-    const { rows } = await this.#pool.query<EventRow>(this.#statement, [
+  async #inOneSnapshot<T>(read: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.#pool.connect()
+    try {
+      await client.query(this.#beginListing)
+      const result = await read(client)
+      await client.query('COMMIT')
+      client.release()
+      return result
+    } catch (thrown) {
+      client.release(true)
+      throw thrown
+    }
+  }
+
+  async #readStretches(client: PoolClient, query: EventQuery, top: PagePlace): Promise<EventRow[]> {
+    const since = Math.max(query.sinceMicros ?? earliestMicros, earliestMicros)
+    const rows: EventRow[] = []
+    let below = Math.min(top.receivedAtMicros + 1, latestMicros)
+    let { from, micros } = await this.#firstStretch(client, below, query.limit)
+    // One more than the page holds: whether it exists tells whether there is a next page.
+    while (rows.length <= query.limit && below > since) {
+      from = Math.max(since, from)
+      rows.push(...(await this.#read(client, query, top, from, below, query.limit + 1 - rows.length)))
+      below = from
+      micros *= stretchGrowth
+      from = below - micros
+    }
+    return rows
+  }
+
+  async #firstStretch(client: PoolClient, below: number, limit: number): Promise<Stretch> {
+    const { rows } = await client.query<RecentTimes>(this.#recentTimes, [limit + 1, lastPagesFor(limit)])
+    const { oldestMicros, newestMicros } = rows[0]!
+    if (oldestMicros === null || newestMicros === null)
+      return { from: below - firstStretchMicros, micros: firstStretchMicros }
+    const micros = Number(newestMicros) - Number(oldestMicros) + 1
+    if (below > Number(newestMicros)) return { from: Number(oldestMicros), micros }
+    const shorter = Math.min(micros, firstStretchMicros)
+    return { from: below - shorter, micros: shorter }
+  }
+
+  /** So that the next page need not read all the newest rows. Whether it works out or not, this page is right. */
+  async #summarize(): Promise<void> {
+    const nowMs = this.#monotonicNow()
+    if (nowMs - this.#summarizedAtMs < summarizeEveryMs) return
+    this.#summarizedAtMs = nowMs
+    const client = await this.#pool.connect().catch(() => null)
+    const succeeded = await client?.query(this.#summarizeNewRows).then(
+      () => true,
+      () => false,
+    )
+    // A role that does not own the table may not: its connection stands in a failed transaction.
+    client?.release(succeeded !== true)
+  }
+
+  async #read(
+    client: PoolClient,
+    query: EventQuery,
+    top: PagePlace,
+    from: number,
+    below: number,
+    limit: number,
+  ): Promise<EventRow[]> {
+    const { rows } = await client.query<EventRow>(this.#listEvents, [
       from === earliestMicros ? null : from,
       below,
       ...placeParameters(top),

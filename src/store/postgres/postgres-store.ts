@@ -111,7 +111,7 @@ class PostgresStore implements EventStore {
   constructor(landing: Pool, reading: Pool) {
     this.#landing = landing
     this.#reading = reading
-    this.#lister = new EventLister(reading, Date.now)
+    this.#lister = new EventLister(reading, () => performance.now())
     this.#finder = new EventFinder(reading)
     this.#deadLetters = new DeadLetterTable(landing, reading)
   }
