@@ -1,0 +1,223 @@
+// Against the real embedded log and database, without anything that lands: what is sent again stays where it was sent.
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import type { ReplayRequest } from '../administration.ts'
+import { EventIdGenerator } from '../event.ts'
+import type { Consumer, EventLog } from '../event-log/event-log.ts'
+import { openEventLog } from '../event-log/open-event-log.ts'
+import { decodeBatch, encodeBatch } from '../record-batch.ts'
+import type { DeadLetter } from '../store/dead-letter.ts'
+import type { EventStore } from '../store/event-store.ts'
+import { openStore } from '../store/open-store.ts'
+import { Administrator } from './administrator.ts'
+
+const ids = new EventIdGenerator()
+const someMicros = Date.UTC(2026, 0, 1) * 1000
+const stream = { topic: 'events', partition: 0, lane: 'normal' } as const
+
+interface Parts {
+  readonly administrator: Administrator
+  readonly eventLog: EventLog
+  readonly store: EventStore
+  readonly consumer: Consumer
+  /** How far the clock jumps each time that somebody looks at it. */
+  readonly clock: { stepMs: number }
+}
+
+async function makeParts(t: TestContext): Promise<Parts> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'millrace-admin-'))
+  const config = { dataDir, diskReserveBytes: 0 }
+  const eventLog = await openEventLog(config, { logger: { info() {}, warn() {} }, now: Date.now })
+  const store = await openStore(config)
+  t.after(async () => {
+    await eventLog.close()
+    await store.close()
+    rmSync(dataDir, { recursive: true })
+  })
+  await eventLog.declare('events', { partitions: 2, groups: [{ name: 'landing' }, { name: 'other' }] })
+  const consumer = await eventLog.consume('events', 'landing', { leaseMs: 30_000 })
+  const clock = { stepMs: 0 }
+  let skewMs = 0
+  const monotonicNow = () => {
+    skewMs += clock.stepMs
+    return performance.now() + skewMs
+  }
+  return {
+    administrator: new Administrator({ eventLog, store, now: Date.now, monotonicNow }),
+    eventLog,
+    store,
+    consumer,
+    clock,
+  }
+}
+
+const everything = { high: 10_000, normal: 10_000, low: 10_000 }
+
+/** Takes all that the group has to do, settles it and answers the numbers in the events' data. */
+async function settleAll(consumer: Consumer): Promise<number[]> {
+  const numbers: number[] = []
+  for (;;) {
+    const deliveries = await consumer.next({ maxEvents: everything, maxWaitMs: 0 })
+    if (deliveries.length === 0) return numbers
+    for (const { batch } of deliveries) {
+      numbers.push(...decodeBatch(batch.bytes).map(({ data }) => Number(Buffer.from(data).toString())))
+    }
+    await consumer.settle(deliveries.map((delivery) => ({ delivery, landed: delivery.batch.count, dead: 0 })))
+  }
+}
+
+async function append(eventLog: EventLog, numbers: readonly number[], place = {}): Promise<void> {
+  const bytes = encodeBatch(
+    numbers.map((n) => ({ id: ids.next(), type: n % 2 === 0 ? 'even' : 'odd', data: Buffer.from(String(n)) })),
+  )
+  const batch = { bytes, count: numbers.length, receivedAtMicros: someMicros + numbers[0]! }
+  await eventLog.append({ ...stream, ...place }, [batch])
+}
+
+async function replayAll({ administrator }: Parts, request: Partial<ReplayRequest> = {}) {
+  let replayed = 0
+  let calls = 0
+  let cursor: string | undefined
+  do {
+    const answer = await administrator.replay({
+      topic: 'events',
+      group: 'landing',
+      rate: 100_000,
+      isDryRun: false,
+      ...request,
+      cursor,
+    })
+    replayed += answer.replayed
+    calls++
+    cursor = answer.nextCursor ?? undefined
+  } while (cursor !== undefined)
+  return { replayed, calls }
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index)
+
+test('a replay brings each settled event once, also over many calls, and no other group sees it', async (t) => {
+  const parts = await makeParts(t)
+  const { eventLog, consumer, clock } = parts
+  for (let at = 0; at < 100; at += 10) await append(eventLog, range(at, at + 10))
+  await append(eventLog, range(100, 110), { partition: 1, lane: 'high' })
+  await settleAll(consumer)
+  await append(eventLog, range(200, 210))
+
+  // The time of a call is over after a few looks at the clock.
+  clock.stepMs = 3000
+  const { replayed, calls } = await replayAll(parts, { rate: 7 })
+  clock.stepMs = 0
+
+  assert.equal(replayed, 110)
+  assert.ok(calls > 5, `${calls} calls`)
+  const came = (await settleAll(consumer)).sort((a, b) => a - b)
+  assert.deepEqual(came, [...range(0, 110), ...range(200, 210)])
+  const other = await eventLog.consume('events', 'other', { leaseMs: 30_000 })
+  assert.equal((await settleAll(other)).length, 120)
+})
+
+test('a replay takes what the filters say: type, time, position', async (t) => {
+  const parts = await makeParts(t)
+  const { eventLog, consumer } = parts
+  await append(eventLog, range(0, 10))
+  await append(eventLog, range(10, 20))
+  await append(eventLog, range(20, 30), { partition: 1 })
+  await settleAll(consumer)
+  const expectReplay = async (request: Partial<ReplayRequest>, expected: readonly number[]) => {
+    assert.equal((await replayAll(parts, { ...request, isDryRun: true })).replayed, expected.length)
+    assert.deepEqual(await settleAll(consumer), [])
+    await replayAll(parts, request)
+    assert.deepEqual(
+      (await settleAll(consumer)).sort((a, b) => a - b),
+      expected,
+    )
+  }
+
+  await expectReplay(
+    { type: 'odd' },
+    range(0, 30).filter((n) => n % 2 === 1),
+  )
+  await expectReplay({ sinceMicros: someMicros + 10 }, range(10, 30))
+  await expectReplay({ from: 'events/0/normal@1:7' }, range(7, 20))
+  await expectReplay({ from: 'events/1/normal@1:0', type: 'even' }, [20, 22, 24, 26, 28])
+})
+
+function letterOf(n: number): DeadLetter {
+  const id = ids.next()
+  return {
+    deadLetterId: ids.next(),
+    eventId: id,
+    topic: 'events',
+    group: 'landing',
+    type: 'a',
+    source: '/',
+    code: 'refused_by_store',
+    message: 'no',
+    attempts: 1,
+    firstFailedAtMicros: someMicros,
+    deadAtMicros: someMicros + n,
+    event: encodeBatch([{ id, type: 'a', timeMicros: 5, data: Buffer.from(String(n)) }]).subarray(2),
+    history: [
+      { attempt: 1, atMicros: someMicros, code: 'refused_by_store', message: 'no', position: 'events/1/low@1:9' },
+    ],
+    redrivenAtMicros: null,
+    redrives: 0,
+  }
+}
+
+test('a redrive whose outcome nobody can tell stops after the first few, and says so', async (t) => {
+  const { administrator, store, consumer, clock } = await makeParts(t)
+  const letters = range(0, 30).map(letterOf)
+  await store.landDeadLetters([
+    ...letters,
+    { ...letterOf(50), eventId: null, code: 'corrupt', event: Buffer.from([1]) },
+  ])
+  clock.stepMs = 1000
+
+  const answer = await administrator.redriveDeadLetters({ filter: {}, rate: 1000, isDryRun: false })
+
+  assert.partialDeepStrictEqual(answer, { matched: 31, redriven: 9, skipped: 1, failedAgain: 0, nextCursor: null })
+  assert.match(answer.stopped ?? '', /what became of 9 of 9 events is not known yet/)
+  assert.equal(await store.countDeadLetters({ isRedriven: true }), 9)
+  const deliveries = await consumer.next({ maxEvents: everything, maxWaitMs: 0 })
+  assert.equal(deliveries.length, 9)
+  const [first] = deliveries
+  assert.deepEqual([first?.position.stream.lane, first?.position.stream.partition, first?.attempt], ['low', 1, 1])
+  const [event] = decodeBatch(first!.batch.bytes)
+  assert.deepEqual([event?.timeMicros, event?.attributes.get('millraceredrive')], [5, '1'])
+  assert.equal(first?.batch.receivedAtMicros, letters[29]!.deadAtMicros)
+})
+
+test('an edit must be one that a producer could send, and of one event', async (t) => {
+  const { administrator, store } = await makeParts(t)
+  const [letter, other] = [letterOf(1), letterOf(2)]
+  await store.landDeadLetters([letter, other])
+  const redrive = (data: string, ...deadLetterIds: string[]) =>
+    administrator.redriveDeadLetters({
+      filter: { deadLetterIds },
+      rate: 1,
+      isDryRun: false,
+      edit: { data: Buffer.from(data) },
+    })
+
+  await assert.rejects(redrive('{', letter.deadLetterId), {
+    code: 'invalid_event',
+    field: 'data',
+    message: /not valid JSON/,
+  })
+  await assert.rejects(redrive('1', letter.deadLetterId, other.deadLetterId), { code: 'invalid_event', field: 'data' })
+  assert.equal(await store.countDeadLetters({ isRedriven: true }), 0)
+})
+
+test('dead letters are not deleted without a condition', async (t) => {
+  const { administrator, store } = await makeParts(t)
+  await store.landDeadLetters([letterOf(1)])
+  await assert.rejects(administrator.deleteDeadLetters({}, false), { code: 'invalid_event', field: 'filter' })
+  await assert.rejects(administrator.deleteDeadLetters({ topic: undefined }, false), { code: 'invalid_event' })
+  assert.equal(await store.countDeadLetters({}), 1)
+})
