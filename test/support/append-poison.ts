@@ -1,0 +1,35 @@
+// Puts a batch of 1,000 events into the log of a server that is stopped, past every check of ingest. Three of them are JSON
+// that no jsonb takes: a NUL escape, 20,000 levels of arrays, a number out of its range.
+//
+// As a program: node test/support/append-poison.ts DATA_DIR
+
+import { resolve } from 'node:path'
+import { openEventLog } from '../../src/event-log/open-event-log.ts'
+import { encodeBatch } from '../../src/record-batch.ts'
+
+const depth = 20_000
+
+/** The data of the poison events by their ids, and where in the batch they stand. */
+export const poisonEvents = [
+  { id: 'poison-nul', at: 0, data: '{"name":"a\\u0000b"}' },
+  { id: 'poison-deep', at: 500, data: `${'['.repeat(depth)}${']'.repeat(depth)}` },
+  { id: 'poison-huge', at: 999, data: '{"n": 1e400000}' },
+] as const
+
+export async function appendPoisonBatch(dataDir: string): Promise<void> {
+  const events = Array.from({ length: 1000 }, (_, index) => {
+    const poison = poisonEvents.find(({ at }) => at === index)
+    const data = Buffer.from(poison?.data ?? `{"n":${index}}`)
+    return { id: poison?.id ?? `fine-${index}`, source: '/poison', type: 'mixed', data }
+  })
+  const logger = { info() {}, warn() {} }
+  const eventLog = await openEventLog({ dataDir: resolve(dataDir), diskReserveBytes: 0 }, { logger, now: Date.now })
+  try {
+    const batch = { bytes: encodeBatch(events), count: events.length, receivedAtMicros: Date.now() * 1000 }
+    await eventLog.append({ topic: 'events', partition: 0, lane: 'normal' }, [batch])
+  } finally {
+    await eventLog.close()
+  }
+}
+
+if (import.meta.main) await appendPoisonBatch(process.argv[2] ?? 'data')
