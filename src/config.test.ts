@@ -52,6 +52,7 @@ test('every problem is reported at once, with the name, the bad value, what is a
     address: 'localhost',
     auth: 'on',
     postgresUrl: 'mysql://localhost/db',
+    deadSqlstates: 'P0001,57014',
     topics: 'Orders',
     roles: 'landing',
     maxWaitingEvents: '0',

@@ -42,6 +42,7 @@ export interface Config {
   readonly auth: 'off' | null
   /** Null: the embedded store. */
   readonly postgresUrl: string | null
+  readonly deadSqlstates: readonly string[]
   /** The topic `events` is always among them. */
   readonly topics: readonly TopicConfig[]
   readonly roles: readonly Role[]
@@ -80,6 +81,9 @@ const mebibyte = 1024 ** 2
 const gibibyte = 1024 ** 3
 const pebibyte = 1024 ** 5
 const hourMs = 3_600_000
+
+/** Of SQLSTATEs that are never about one event: connections, rights, resources, the server itself. */
+const outageClasses: readonly string[] = ['08', '25', '28', '40', '53', '57', '58', 'XX']
 
 const table: { readonly [Key in keyof Config]: Row<Config[Key]> } = {
   dataDir: {
@@ -146,6 +150,17 @@ const table: { readonly [Key in keyof Config]: Row<Config[Key]> } = {
     description: 'The PostgreSQL database in which events land. Left out: the embedded store in the data directory.',
     isSecret: true,
     parse: (text) => (isPostgresUrl(text) ? { value: text } : notAllowed),
+  },
+  deadSqlstates: {
+    variable: 'MILLRACE_DEAD_SQLSTATES',
+    default: null,
+    unset: [],
+    unit: null,
+    allowed: `a comma list of SQLSTATEs, none of the classes ${outageClasses.join(', ')}`,
+    example: 'P0001,U0042',
+    description:
+      'Further error codes of PostgreSQL that mean that one event can not land, for example what triggers raise. Such an event becomes a dead letter.',
+    parse: (text) => parseCommaList(text, parseDeadSqlState),
   },
   topics: {
     variable: 'MILLRACE_TOPICS',
@@ -277,7 +292,6 @@ const laterVariables: readonly string[] = [
   'MILLRACE_MAX_ATTEMPTS',
   'MILLRACE_HANDLERS',
   'MILLRACE_REPLY_TTL_MS',
-  'MILLRACE_DEAD_SQLSTATES',
 ]
 
 export interface ConfigInput {
@@ -449,6 +463,10 @@ function parseRoles(text: string): Parsed<readonly Role[]> {
     return part === 'gateway' ? { refused: '`gateway` is not supported by this version' } : parseOneOf(part, roles)
   })
   return 'value' in parsed ? withoutRepeats(parsed.value, (role) => role) : parsed
+}
+
+function parseDeadSqlState(text: string): Parsed<string> {
+  return /^[0-9A-Z]{5}$/.test(text) && !outageClasses.includes(text.slice(0, 2)) ? { value: text } : notAllowed
 }
 
 function parseTopics(text: string): Parsed<readonly TopicConfig[]> {

@@ -100,7 +100,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     closers.add(() => eventLog.close())
     health.setComponent('log', true)
     const mayCreate = !(await hasLanded(eventLog))
-    const store = await (options.openStore ?? openStore)(config, { mayCreate })
+    const store = await (options.openStore ?? openStore)(config, {
+      mayCreate,
+      onUnlistedSqlstate: alarmOf(metrics, logger),
+    })
     closers.add(() => store.close())
     health.setComponent('store', true)
     await declareTopics(eventLog, config)
@@ -220,6 +223,21 @@ function landingPools(config: Config, { eventLog, store, metrics, logger, now }:
     maxTurns: 1,
   })
   return [...pools, deadPool]
+}
+
+/** Each try counts; the log says it once for each code. */
+function alarmOf(metrics: Metrics, logger: Logger) {
+  const said = new Set<string>()
+  return (sqlstate: string) => {
+    metrics.landingUnlistedSqlstate.add(1, { code: sqlstate })
+    if (said.has(sqlstate)) return
+    said.add(sqlstate)
+    const advice = 'when it is about single events, add it to MILLRACE_DEAD_SQLSTATES'
+    logger.error(
+      { sqlstate },
+      `landing_unlisted_sqlstate: postgres says ${sqlstate}, which is tried again for ever; ${advice}`,
+    )
+  }
 }
 
 function countCommits(metrics: Metrics) {

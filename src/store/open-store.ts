@@ -6,11 +6,14 @@ import type { EventStore } from './event-store.ts'
 import { migratePostgres, openPostgresStore } from './postgres/postgres-store.ts'
 import { openSqliteStore } from './sqlite/sqlite-store.ts'
 
-export type StoreConfig = Pick<Config, 'dataDir' | 'diskReserveBytes'> & Partial<Pick<Config, 'postgresUrl'>>
+export type StoreConfig = Pick<Config, 'dataDir' | 'diskReserveBytes'> &
+  Partial<Pick<Config, 'postgresUrl' | 'deadSqlstates'>>
 
 export interface OpenStoreOptions {
   /** Whether a new database may be made. Not where events have landed before: then the old one is missing. Default true. */
   readonly mayCreate?: boolean
+  /** Hears of an error code of PostgreSQL of which nobody knows whether it passes by itself. */
+  readonly onUnlistedSqlstate?: (sqlState: string) => void
 }
 
 /**
@@ -18,10 +21,10 @@ export interface OpenStoreOptions {
  * must be there and be owned by this process (log.db has its lock). Errors: as openPostgresStore and openSqliteStore.
  */
 export function openStore(
-  { dataDir, diskReserveBytes, postgresUrl = null }: StoreConfig,
-  { mayCreate = true }: OpenStoreOptions = {},
+  { dataDir, diskReserveBytes, postgresUrl = null, deadSqlstates = [] }: StoreConfig,
+  { mayCreate = true, onUnlistedSqlstate = () => {} }: OpenStoreOptions = {},
 ): Promise<EventStore> {
-  if (postgresUrl !== null) return openPostgresStore({ url: postgresUrl })
+  if (postgresUrl !== null) return openPostgresStore({ url: postgresUrl, deadSqlstates, onUnlistedSqlstate })
   return openSqliteStore({ path: join(dataDir, 'store.db'), diskReserveBytes, mayCreate })
 }
 

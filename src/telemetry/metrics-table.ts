@@ -98,6 +98,11 @@ export const metricsTable = {
   landingPoison: counter('millrace_landing_poison_total', "Events that the database refused, by the database's code.", [
     'code',
   ]),
+  landingUnlistedSqlstate: counter(
+    'millrace_landing_unlisted_sqlstate_total',
+    'Tries to land that ended with an SQLSTATE of which it is not known what it means.',
+    ['code'],
+  ),
   landingDuration: histogram('millrace_landing_duration_seconds', 'Time to land one batch.', [], secondsBuckets),
   landingBatchRows: histogram(
     'millrace_landing_batch_rows',

@@ -1,15 +1,12 @@
 // What PostgreSQL refuses or has already, row by row.
 
 import assert from 'node:assert/strict'
-import { after, before, mock, type TestContext, test } from 'node:test'
-import { Client } from 'pg'
+import { after, before, test } from 'node:test'
 import { EventIdGenerator } from '../../src/event.ts'
-import type { EventStore } from '../../src/store/event-store.ts'
-import { openStore } from '../../src/store/open-store.ts'
 import { counts, entriesOf } from '../conformance/landing-entries.ts'
-import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
+import { listenToStatements, openPostgres } from '../support/postgres-store.ts'
 
 let postgres: PostgresServer
 before(async () => {
@@ -18,12 +15,6 @@ before(async () => {
 after(() => postgres.destroy())
 
 const ids = new EventIdGenerator()
-
-async function openPostgres(t: TestContext, url: string): Promise<EventStore> {
-  const store = await openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl: url })
-  cleanup(t, () => store.close())
-  return store
-}
 
 const countRows = async (url: string) =>
   (await postgres.query('SELECT count(*)::int AS rows FROM events', [], url))[0]?.rows
@@ -41,8 +32,7 @@ test('fault P1: three kinds of poison among 1,000 events cost at most 61 tries, 
     type: 'n',
     data: Buffer.from(poisonAt[index] ?? '{"n": 1}'),
   }))
-  const query = mock.method(Client.prototype, 'query')
-  cleanup(t, async () => query.mock.restore())
+  const statements = listenToStatements(t)
 
   const answer = await store.landEvents(entriesOf(events, 100))
 
@@ -55,15 +45,10 @@ test('fault P1: three kinds of poison among 1,000 events cost at most 61 tries, 
       [999, '22003'],
     ],
   )
-  const statements = query.mock.calls.map(({ arguments: [first] }) => textOf(first))
-  const tries = statements.filter((text) => text.startsWith('COPY'))
+  const tries = statements().filter((text) => text.startsWith('COPY'))
   assert.ok(tries.length > 3 && tries.length <= 61, `${tries.length} tries`)
   assert.equal(await countRows(url), 997)
 })
-
-function textOf(query: unknown): string {
-  return typeof query === 'string' ? query : (query as { text: string }).text
-}
 
 test('events that come twice cost one look and one COPY of the others', async (t) => {
   const url = await postgres.createDatabase()
@@ -71,17 +56,15 @@ test('events that come twice cost one look and one COPY of the others', async (t
   const events = Array.from({ length: 3000 }, () => ({ id: ids.next(), type: 'a' }))
   await store.landEvents(entriesOf(events.slice(0, 1010), 100))
   await store.landEvents(entriesOf(events.slice(0, 10), 100))
-  const query = mock.method(Client.prototype, 'query')
-  cleanup(t, async () => query.mock.restore())
+  const statements = listenToStatements(t)
 
   assert.deepEqual(await store.landEvents(entriesOf(events.slice(1000, 2000), 100)), counts(990, 10))
   assert.deepEqual(await store.landEvents(entriesOf(events.slice(2000, 2500), 100)), counts(500))
   assert.deepEqual(await store.landEvents(entriesOf(events.slice(2500), 100)), counts(500))
 
-  const copies = query.mock.calls.map(({ arguments: [first] }) => textOf(first).slice(0, 11))
   assert.deepEqual(
-    copies.filter((text) => text.startsWith('COPY')),
-    ['COPY events', 'COPY pg_tem', 'COPY events', 'COPY events'],
+    statements().filter((text) => text.startsWith('COPY')),
+    ['COPY events', 'COPY pg_temp.millrace_staging', 'COPY events', 'COPY events'],
   )
   assert.equal(await countRows(url), 3000)
 })

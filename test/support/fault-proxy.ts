@@ -43,6 +43,11 @@ export interface FaultProxy {
   cut(): void
   /** Resets every connection as soon as so many more bytes have gone up. */
   cutAfterBytesUp(bytes: number): void
+  /**
+   * Looks at bytes that are about to go up, in the pieces in which they came. `cut`: they do not arrive, and every
+   * connection is reset. `silence`: they arrive, and nothing comes back any more. The first piece that is not passed ends it.
+   */
+  interceptUp(decide: (bytes: Buffer) => 'pass' | 'cut' | 'silence'): void
   /** Ends all faults. */
   heal(): void
 }
@@ -51,6 +56,7 @@ export interface FaultProxy {
 export async function startFaultProxy(t: TestContext, target: () => string): Promise<FaultProxy> {
   const links = new Set<Link>()
   const state = { refuse: false, total: 0, bytesUp: 0, bytesDown: 0, cutAtBytesUp: Number.POSITIVE_INFINITY }
+  let decideUp: ((bytes: Buffer) => 'pass' | 'cut' | 'silence') | null = null
   const up = { ...noFaults }
   const down = { ...noFaults }
   const cut = (): void => {
@@ -66,6 +72,14 @@ export async function startFaultProxy(t: TestContext, target: () => string): Pro
     const link: Link = new Link(client, target(), {
       up,
       down,
+      mayPassUp: (bytes) => {
+        const decision = decideUp?.(bytes) ?? 'pass'
+        if (decision === 'pass') return true
+        decideUp = null
+        if (decision === 'silence') down.blocked = true
+        else cut()
+        return decision === 'silence'
+      },
       passedUp: (bytes) => {
         state.bytesUp += bytes
         if (state.bytesUp < state.cutAtBytesUp) return
@@ -112,7 +126,11 @@ export async function startFaultProxy(t: TestContext, target: () => string): Pro
     cutAfterBytesUp: (bytes) => {
       state.cutAtBytesUp = state.bytesUp + bytes
     },
+    interceptUp: (decide) => {
+      decideUp = decide
+    },
     heal: () => {
+      decideUp = null
       Object.assign(up, noFaults)
       Object.assign(down, noFaults)
       state.refuse = false
@@ -125,6 +143,7 @@ export async function startFaultProxy(t: TestContext, target: () => string): Pro
 interface LinkOptions {
   readonly up: DirectionFaults
   readonly down: DirectionFaults
+  readonly mayPassUp: (bytes: Buffer) => boolean
   readonly passedUp: (bytes: number) => void
   readonly passedDown: (bytes: number) => void
   readonly closed: () => void
@@ -144,7 +163,7 @@ class Link {
     this.#target = connect({ host, port: Number(port), allowHalfOpen: true, noDelay: true })
     client.setNoDelay(true)
     this.#directions = [
-      new Direction(client, this.#target, options.up, options.passedUp),
+      new Direction(client, this.#target, options.up, options.passedUp, options.mayPassUp),
       new Direction(this.#target, client, options.down, options.passedDown),
     ]
     this.#join(client, options.up)
@@ -181,6 +200,7 @@ class Direction {
   readonly #to: Socket
   readonly #faults: DirectionFaults
   readonly #passed: (bytes: number) => void
+  readonly #mayPass: (bytes: Buffer) => boolean
   /** Null is the end of the stream. */
   readonly #held: { readonly bytes: Buffer | null; readonly arrivedAtMs: number }[] = []
   #heldBytes = 0
@@ -188,11 +208,18 @@ class Direction {
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
-  constructor(from: Socket, to: Socket, faults: DirectionFaults, passed: (bytes: number) => void) {
+  constructor(
+    from: Socket,
+    to: Socket,
+    faults: DirectionFaults,
+    passed: (bytes: number) => void,
+    mayPass: (bytes: Buffer) => boolean = () => true,
+  ) {
     this.#from = from
     this.#to = to
     this.#faults = faults
     this.#passed = passed
+    this.#mayPass = mayPass
     from.on('data', (bytes: Buffer) => this.#take(bytes))
     from.on('end', () => this.#take(null))
     to.on('drain', () => this.wake())
@@ -234,6 +261,7 @@ class Direction {
       return
     }
     this.#heldBytes -= bytes.length
+    if (!this.#mayPass(bytes)) return
     if (this.#heldBytes <= maxHeldBytes) this.#from.resume()
     const { bytesPerSecond } = this.#faults
     if (bytesPerSecond !== null) this.#freeAtMs = now + (bytes.length * 1000) / bytesPerSecond

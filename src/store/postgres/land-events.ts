@@ -4,6 +4,8 @@
 // the server is asked first which ones do; those few take the way through a staging table (landing-transaction.ts), and
 // the others the COPY.
 // Rows are sent in the order of their keys, so two calls with the same events wait for each other and do not deadlock.
+// After a time-out a call lands in smaller parts, each whole or not at all. When a later part fails the caller comes again
+// with all of them, and those that have landed are duplicates then.
 // Not its job: what a failure means for the caller (sqlstate.ts), connections (postgres-store.ts).
 
 import type { PoolClient } from 'pg'
@@ -14,9 +16,17 @@ import { CopyEncoder, type EncodedRow, type EntryColumns } from './copy-encoder.
 import { compareKeys, copyToEvents, encodeKeys } from './copy-rows.ts'
 import { LandingTransaction } from './landing-transaction.ts'
 import { readSql } from './sql-file.ts'
-import { failureKind } from './sqlstate.ts'
+import type { FailureKinds } from './sqlstate.ts'
 
-/** The rows of a call: what has no row yet as far as is known, each key once, and the rest. */
+/** One call of landEvents. */
+interface Call {
+  readonly client: PoolClient
+  readonly encoder: CopyEncoder
+  /** Of each entry. */
+  readonly columns: readonly EntryColumns[]
+}
+
+/** What has no row yet as far as is known, each key once, and the rest. */
 interface SplitRows {
   readonly fresh: readonly EncodedRow[]
   readonly known: readonly EncodedRow[]
@@ -30,42 +40,89 @@ export class EventLander {
     insert: readSql('insert-staged'),
     compare: readSql('compare-staged'),
   }
+  readonly #failures: FailureKinds
   readonly #numberOfStream = new Map<string, number>()
   /** Whether a COPY is worth a try without a look: what came twice comes again in many calls. */
   #expectFresh = true
+  /** Of one transaction. A call that got through doubles it again. */
+  #maxRows = Number.POSITIVE_INFINITY
+
+  /** @param failures what the server's errors mean. */
+  constructor(failures: FailureKinds) {
+    this.#failures = failures
+  }
 
   /** Lands the entries over a connection that nobody else uses meanwhile. Rejects with the driver's error. */
   async land(client: PoolClient, entries: readonly LandingEntry[]): Promise<LandedCounts> {
     const encoder = new CopyEncoder()
-    const shared: EntryColumns[] = []
+    const columns: EntryColumns[] = []
     for (const [index, entry] of entries.entries()) {
       const { stream, epoch } = entry.position
       const number = await this.#numberOf(client, stream, epoch)
-      shared.push({ entry, priority: priorityOfLane[stream.lane], stream: number })
-      encoder.add(index, shared[index]!)
+      columns.push({ entry, priority: priorityOfLane[stream.lane], stream: number })
+      encoder.add(index, columns[index]!)
     }
     const { bytes } = encoder
     // Sorting is stable: of equal keys the first event given stays the first.
     const rows = encoder.rows.toSorted((a, b) => compareKeys(a, b, bytes))
-
-    let { fresh, known } = splitRows(rows, bytes, new Set())
-    const wasTried = this.#expectFresh && known.length === 0
-    if (wasTried && (await copyAll(client, fresh, bytes))) return allLanded(encoder)
-    ;({ fresh, known } = splitRows(rows, bytes, await this.#rowsWithKey(client, rows, bytes)))
-    if (!wasTried && known.length === 0 && (await copyAll(client, fresh, bytes))) {
-      this.#expectFresh = true
-      return allLanded(encoder)
+    let counts: LandedCounts = { landed: 0, duplicates: 0, conflicts: 0, poison: encoder.poison }
+    for (let at = 0; at < rows.length; ) {
+      const part = rows.slice(at, at + this.#maxRows)
+      counts = sum(counts, await this.#landInTime({ client, encoder, columns }, part))
+      at += part.length
     }
-    const transaction = new LandingTransaction(client, encoder, shared, this.#staging)
+    this.#maxRows *= 2
+    return { ...counts, poison: counts.poison.toSorted((a, b) => a.entry - b.entry || a.index - b.index) }
+  }
+
+  /** After a COMMIT whose answer was lost: whether the rows are there is found out by the next call. */
+  expectDuplicates(): void {
+    this.#expectFresh = false
+  }
+
+  /** After a time-out half as many rows go into a transaction. */
+  async #landInTime(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts> {
+    try {
+      return await this.#landPart(call, rows)
+    } catch (thrown) {
+      if (this.#failures.kindOf(thrown) === 'timeout') this.#maxRows = Math.max(1, rows.length >>> 1)
+      throw thrown
+    }
+  }
+
+  /** @param rows in the order of their keys. */
+  async #landPart(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts> {
+    const allLanded: LandedCounts = { landed: rows.length, duplicates: 0, conflicts: 0, poison: [] }
+    let { fresh, known } = splitRows(rows, call, new Set())
+    const wasTried = this.#expectFresh && known.length === 0
+    if (wasTried && (await this.#copyAll(call, fresh))) return allLanded
+    ;({ fresh, known } = splitRows(rows, call, await this.#rowsWithKey(call, rows)))
+    if (!wasTried && known.length === 0 && (await this.#copyAll(call, fresh))) {
+      this.#expectFresh = true
+      return allLanded
+    }
+    const transaction = new LandingTransaction({ ...call, staging: this.#staging, failures: this.#failures })
     // Without known rows it is these that have just been refused.
     const counts = await transaction.land(fresh, known, { isRefused: known.length === 0 })
     this.#expectFresh = counts.duplicates === 0
     return counts
   }
 
-  /** After a COMMIT whose answer was lost: whether the rows are there is found out by the next call. */
-  expectDuplicates(): void {
-    this.#expectFresh = false
+  /** False when a row is refused: then no row is there. */
+  async #copyAll({ client, encoder }: Call, rows: readonly EncodedRow[]): Promise<boolean> {
+    try {
+      await copyToEvents(client, rows, encoder.bytes)
+      return true
+    } catch (thrown) {
+      const kind = this.#failures.kindOf(thrown)
+      if (kind === 'row' || kind === 'taken') return false
+      throw thrown
+    }
+  }
+
+  async #rowsWithKey({ client, encoder }: Call, rows: readonly EncodedRow[]): Promise<Set<EncodedRow>> {
+    const found = await client.query<{ number: number }>(this.#findKeys, [encodeKeys(rows, encoder.bytes)])
+    return new Set(found.rows.map(({ number }) => rows[number - 1]!))
   }
 
   async #numberOf(client: PoolClient, { topic, partition, lane }: StreamName, epoch: number): Promise<number> {
@@ -77,37 +134,24 @@ export class EventLander {
     this.#numberOfStream.set(name, stream)
     return stream
   }
-
-  async #rowsWithKey(client: PoolClient, rows: readonly EncodedRow[], bytes: Buffer): Promise<Set<EncodedRow>> {
-    const found = await client.query<{ number: number }>(this.#findKeys, [encodeKeys(rows, bytes)])
-    return new Set(found.rows.map(({ number }) => rows[number - 1]!))
-  }
 }
 
-/** @param rows in the order of their keys. */
-function splitRows(rows: readonly EncodedRow[], bytes: Buffer, stored: ReadonlySet<EncodedRow>): SplitRows {
+function splitRows(rows: readonly EncodedRow[], { encoder }: Call, stored: ReadonlySet<EncodedRow>): SplitRows {
   const fresh: EncodedRow[] = []
   const known: EncodedRow[] = []
   for (const [index, row] of rows.entries()) {
-    const isRepeated = index > 0 && compareKeys(rows[index - 1]!, row, bytes) === 0
+    const isRepeated = index > 0 && compareKeys(rows[index - 1]!, row, encoder.bytes) === 0
     if (isRepeated || stored.has(row)) known.push(row)
     else fresh.push(row)
   }
   return { fresh, known }
 }
 
-/** False when a row is refused: then no row is there. */
-async function copyAll(client: PoolClient, rows: readonly EncodedRow[], bytes: Buffer): Promise<boolean> {
-  try {
-    await copyToEvents(client, rows, bytes)
-    return true
-  } catch (thrown) {
-    const kind = failureKind(thrown)
-    if (kind === 'row' || kind === 'taken') return false
-    throw thrown
+function sum(a: LandedCounts, b: LandedCounts): LandedCounts {
+  return {
+    landed: a.landed + b.landed,
+    duplicates: a.duplicates + b.duplicates,
+    conflicts: a.conflicts + b.conflicts,
+    poison: [...a.poison, ...b.poison],
   }
-}
-
-function allLanded({ rows, poison }: CopyEncoder): LandedCounts {
-  return { landed: rows.length, duplicates: 0, conflicts: 0, poison }
 }

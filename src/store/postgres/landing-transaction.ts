@@ -8,7 +8,7 @@ import type { ClientBase } from 'pg'
 import type { LandedCounts, PoisonEvent } from '../event-store.ts'
 import type { CopyEncoder, EncodedRow, EntryColumns } from './copy-encoder.ts'
 import { copyToEvents, copyToStaging } from './copy-rows.ts'
-import { failureKind, sqlStateOf } from './sqlstate.ts'
+import { type FailureKinds, sqlStateOf } from './sqlstate.ts'
 
 interface Comparison {
   readonly place: number
@@ -30,11 +30,18 @@ interface Way {
   landTaken?(rows: readonly EncodedRow[]): Promise<void>
 }
 
+export interface LandingParts {
+  readonly client: ClientBase
+  /** Has the rows. */
+  readonly encoder: CopyEncoder
+  /** Of each entry of the call. */
+  readonly columns: readonly EntryColumns[]
+  readonly staging: StagingStatements
+  readonly failures: FailureKinds
+}
+
 export class LandingTransaction {
-  readonly #client: ClientBase
-  readonly #encoder: CopyEncoder
-  readonly #shared: readonly EntryColumns[]
-  readonly #staging: StagingStatements
+  readonly #parts: LandingParts
   readonly #poison: PoisonEvent[] = []
   #landed = 0
   #duplicates = 0
@@ -42,12 +49,8 @@ export class LandingTransaction {
   #hasStaging = false
   #hasStaged = false
 
-  /** @param shared the columns of each of the call's entries. */
-  constructor(client: ClientBase, encoder: CopyEncoder, shared: readonly EntryColumns[], staging: StagingStatements) {
-    this.#client = client
-    this.#encoder = encoder
-    this.#shared = shared
-    this.#staging = staging
+  constructor(parts: LandingParts) {
+    this.#parts = parts
   }
 
   /**
@@ -60,30 +63,30 @@ export class LandingTransaction {
     { isRefused }: { readonly isRefused: boolean },
   ): Promise<LandedCounts> {
     const copying: Way = { tryToLand: (rows) => this.#copy(rows), landTaken: (rows) => this.#stage(rows) }
-    await this.#client.query('BEGIN')
+    const { client } = this.#parts
+    await client.query('BEGIN')
     try {
       if (isRefused && fresh.length > 1) await this.#halve(fresh, copying)
       else await this.#attempt(fresh, copying)
       await this.#stage(known)
-      await this.#client.query('COMMIT')
+      await client.query('COMMIT')
     } catch (thrown) {
-      await this.#client.query('ROLLBACK').catch(() => {})
+      await client.query('ROLLBACK').catch(() => {})
       throw thrown
     }
-    const poison = this.#poison.concat(this.#encoder.poison).sort((a, b) => a.entry - b.entry || a.index - b.index)
-    return { landed: this.#landed, duplicates: this.#duplicates, conflicts: this.#conflicts, poison }
+    return { landed: this.#landed, duplicates: this.#duplicates, conflicts: this.#conflicts, poison: this.#poison }
   }
 
   /** Makes the try with these rows, or with halves of them until the ones that are refused stand alone. */
   async #attempt(rows: readonly EncodedRow[], way: Way): Promise<void> {
     if (rows.length === 0) return
-    const client = this.#client
+    const { client, failures } = this.#parts
     await client.query('SAVEPOINT millrace')
     try {
       await way.tryToLand(rows)
       await client.query('RELEASE SAVEPOINT millrace')
     } catch (thrown) {
-      const kind = failureKind(thrown)
+      const kind = failures.kindOf(thrown)
       if (kind !== 'row' && kind !== 'taken') throw thrown
       await client.query('ROLLBACK TO SAVEPOINT millrace; RELEASE SAVEPOINT millrace')
       if (kind === 'taken' && way.landTaken !== undefined) await way.landTaken(rows)
@@ -99,14 +102,16 @@ export class LandingTransaction {
   }
 
   async #copy(rows: readonly EncodedRow[]): Promise<void> {
-    await copyToEvents(this.#client, rows, this.#encoder.bytes)
+    const { client, encoder } = this.#parts
+    await copyToEvents(client, rows, encoder.bytes)
     this.#landed += rows.length
   }
 
   /** Lands those of the rows that have none yet. What has another source's row under its key gets its second key. */
   async #stage(rows: readonly EncodedRow[], isSecondKey = false): Promise<void> {
     if (rows.length === 0) return
-    if (!this.#hasStaging) await this.#client.query(this.#staging.create)
+    const { client, encoder, columns, staging } = this.#parts
+    if (!this.#hasStaging) await client.query(staging.create)
     this.#hasStaging = true
     const others: EncodedRow[] = []
     await this.#attempt(rows, {
@@ -114,26 +119,26 @@ export class LandingTransaction {
         others.push(...(await this.#insertStaged(tried)))
       },
     })
-    const first = this.#encoder.rows.length
+    const first = encoder.rows.length
     for (const row of others) {
       const { entry, index } = row
-      if (isSecondKey || !this.#encoder.addUnderSecondKey(entry, index, this.#shared[entry]!)) {
+      if (isSecondKey || !encoder.addUnderSecondKey(entry, index, columns[entry]!)) {
         // Only an id made on purpose gets here: another source uses this event's UUIDv5 as its id. It must not count as a
         // duplicate, for it has no row.
         this.#addPoison(row, '23505', 'the keys of the event are taken by other sources')
       }
     }
-    await this.#stage(this.#encoder.rows.slice(first), true)
+    await this.#stage(encoder.rows.slice(first), true)
   }
 
   /** Answers the rows whose key belongs to another source's event. */
   async #insertStaged(rows: readonly EncodedRow[]): Promise<EncodedRow[]> {
-    const client = this.#client
+    const { client, encoder, staging } = this.#parts
     if (this.#hasStaged) await client.query('TRUNCATE pg_temp.millrace_staging')
     this.#hasStaged = true
-    await copyToStaging(client, rows, this.#encoder.bytes)
-    const landed = (await client.query(this.#staging.insert)).rowCount ?? 0
-    const differing = landed === rows.length ? [] : (await client.query<Comparison>(this.#staging.compare)).rows
+    await copyToStaging(client, rows, encoder.bytes)
+    const landed = (await client.query(staging.insert)).rowCount ?? 0
+    const differing = landed === rows.length ? [] : (await client.query<Comparison>(staging.compare)).rows
     const others = differing.filter(({ isSameSource }) => !isSameSource)
     this.#landed += landed
     this.#duplicates += rows.length - landed - others.length

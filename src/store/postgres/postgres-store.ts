@@ -15,11 +15,15 @@ import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
 import { migrate } from './migrate.ts'
-import { sqlStateOf, toStoreError } from './sqlstate.ts'
+import { FailureKinds, sqlStateOf, toStoreError } from './sqlstate.ts'
 
 export interface PostgresStoreOptions {
   /** `postgres://user:password@host:port/database?sslmode=…` */
   readonly url: string
+  /** SQLSTATEs that make a dead letter beside those that are known to be about one row. */
+  readonly deadSqlstates?: readonly string[]
+  /** Hears of a code of which nobody knows whether it passes by itself. */
+  readonly onUnlistedSqlstate?: (sqlState: string) => void
 }
 
 /** One COPY fills while the other commits; a third would only wait for the disk, too. */
@@ -27,38 +31,43 @@ const maxLandingConnections = 2
 const maxReadingConnections = 2
 
 const connectTimeoutMs = 5000
+
+/** What the server may take for a statement, and wait for a lock, in milliseconds. The URL may say otherwise. */
+interface Timeouts {
+  readonly statementMs: number
+  readonly lockMs: number
+}
+
 /** Longer than any COPY of a landing takes, shorter than a person waits. */
-const statementTimeoutMs = 60_000
+const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
+/** A migration may have a large table to change, or another process to wait for that does. */
+const migrationTimeouts: Timeouts = { statementMs: 600_000, lockMs: 600_000 }
+/** A transaction of which nothing is heard for so long is ended, so that it holds no lock. */
+const idleTransactionMs = 60_000
 
 /**
  * Connects and brings the tables to this version. Throws `failed_precondition` (another version's tables, a role without
  * the rights, a wrong database or password) and `unavailable` (no server answers). Nothing stays open then.
  */
-export async function openPostgresStore({ url }: PostgresStoreOptions): Promise<EventStore> {
-  const landing = openPool(url, maxLandingConnections)
-  const reading = openPool(url, maxReadingConnections)
-  try {
-    const client = await landing.connect()
-    try {
-      await migrate(client)
-      await refuseWeakerCommits(client)
-    } finally {
-      client.release()
-    }
-  } catch (thrown) {
-    await Promise.all([landing.end(), reading.end()])
-    throw toOpeningError(thrown)
-  }
-  return new PostgresStore(landing, reading)
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<EventStore> {
+  await withMigrations(options.url, async (client) => {
+    await migrate(client)
+    await refuseWeakerCommits(client)
+  })
+  return new PostgresStore(options)
 }
 
 /** Brings the tables to this version, and nothing else. Errors: as openPostgresStore. */
-export async function migratePostgres(url: string): Promise<number[]> {
-  const pool = openPool(url, 1)
+export function migratePostgres(url: string): Promise<number[]> {
+  return withMigrations(url, (client) => migrate(client))
+}
+
+async function withMigrations<T>(url: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const pool = openPool(url, 1, migrationTimeouts)
   try {
     const client = await pool.connect()
     try {
-      return await migrate(client)
+      return await work(client)
     } finally {
       client.release()
     }
@@ -69,14 +78,19 @@ export async function migratePostgres(url: string): Promise<number[]> {
   }
 }
 
-function openPool(url: string, max: number): Pool {
+function openPool(url: string, max: number, { statementMs, lockMs }: Timeouts = usualTimeouts): Pool {
+  const settings = new URL(url).searchParams
   const config: PoolConfig = {
     connectionString: url,
     max,
     application_name: 'millrace',
     connectionTimeoutMillis: connectTimeoutMs,
-    statement_timeout: statementTimeoutMs,
-    query_timeout: statementTimeoutMs + connectTimeoutMs,
+    // What the URL says wins over all of these.
+    statement_timeout: statementMs,
+    lock_timeout: lockMs,
+    idle_in_transaction_session_timeout: idleTransactionMs,
+    // For a server that has gone silent.
+    query_timeout: Number(settings.get('statement_timeout') ?? statementMs) + connectTimeoutMs,
     keepAlive: true,
   }
   const pool = new Pool(config)
@@ -101,19 +115,24 @@ class PostgresStore implements EventStore {
   readonly failed: Promise<Error> = new Promise(() => {})
   readonly #landing: Pool
   readonly #reading: Pool
-  readonly #lander = new EventLander()
+  readonly #failures: FailureKinds
+  readonly #lander: EventLander
   readonly #lister: EventLister
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
+  readonly #onUnlistedSqlstate: (sqlState: string) => void
   readonly #running = new Set<Promise<unknown>>()
   #closing: Promise<void> | null = null
 
-  constructor(landing: Pool, reading: Pool) {
-    this.#landing = landing
-    this.#reading = reading
-    this.#lister = new EventLister(reading, () => performance.now())
-    this.#finder = new EventFinder(reading)
-    this.#deadLetters = new DeadLetterTable(landing, reading)
+  constructor({ url, deadSqlstates, onUnlistedSqlstate = () => {} }: PostgresStoreOptions) {
+    this.#landing = openPool(url, maxLandingConnections)
+    this.#reading = openPool(url, maxReadingConnections)
+    this.#failures = new FailureKinds(deadSqlstates)
+    this.#onUnlistedSqlstate = onUnlistedSqlstate
+    this.#lander = new EventLander(this.#failures)
+    this.#lister = new EventLister(this.#reading, () => performance.now())
+    this.#finder = new EventFinder(this.#reading)
+    this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading)
   }
 
   landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
@@ -175,7 +194,9 @@ class PostgresStore implements EventStore {
       client.release()
       return counts
     } catch (thrown) {
-      const isFromServer = sqlStateOf(thrown) !== null
+      const sqlState = sqlStateOf(thrown)
+      const isFromServer = sqlState !== null
+      if (isFromServer && this.#failures.kindOf(thrown) === 'unlisted') this.#onUnlistedSqlstate(sqlState)
       // Of a connection that broke nobody knows what the server has done, and it is not used again.
       if (!isFromServer) this.#lander.expectDuplicates()
       client?.release(!isFromServer)

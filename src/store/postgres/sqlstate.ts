@@ -5,50 +5,70 @@ import { DatabaseError } from 'pg'
 import { MillraceError } from '../../errors.ts'
 
 /**
- * `row`: about one row's data, when that row alone fails too. `taken`: a key is there already. `outage`: passes by itself.
- * `full`: the server has no room. `stopped`: a person has to act; no event is to blame.
+ * `row`: about one row's data, when that row alone fails too. `taken`: a key is there already. `timeout`: it took too long
+ * or waited too long for a lock; less at once may get through. `outage`: passes by itself. `full`: the server has no room.
+ * `stopped`: a person has to act; no event is to blame. `unlisted`: nobody knows, so it is tried for ever and said aloud.
  */
-export type FailureKind = 'row' | 'taken' | 'outage' | 'full' | 'stopped'
+export type FailureKind = 'row' | 'taken' | 'timeout' | 'outage' | 'full' | 'stopped' | 'unlisted'
 
 const kindOfCode: Readonly<Record<string, FailureKind>> = {
   '23505': 'taken',
   // A row or an index entry that is too large; JSON that nests too deep.
   '54000': 'row',
   '54001': 'row',
-  // Our own mistake in the COPY format.
-  '22P04': 'stopped',
+  '57014': 'timeout',
+  '55P03': 'timeout',
   '53100': 'full',
+  // Another host may be the primary now.
+  '25006': 'outage',
+  '25P02': 'outage',
+  '26000': 'outage',
+  '55006': 'outage',
+  '57P01': 'outage',
+  '57P02': 'outage',
+  '57P03': 'outage',
+  XX000: 'outage',
+  '0A000': 'stopped',
   '57P04': 'stopped',
   XX001: 'stopped',
   XX002: 'stopped',
+  // Our own mistakes: equal keys in one statement, the COPY format.
+  '21000': 'stopped',
+  '22P04': 'stopped',
 }
 
 const kindOfClass: Readonly<Record<string, FailureKind>> = {
   '22': 'row',
   '23': 'row',
   '08': 'outage',
-  '25': 'outage',
-  '26': 'outage',
   '40': 'outage',
   '53': 'outage',
-  '55': 'outage',
-  '57': 'outage',
   '58': 'outage',
-  XX: 'outage',
-  '0A': 'stopped',
-  '21': 'stopped',
   '28': 'stopped',
   '3D': 'stopped',
   '3F': 'stopped',
   '42': 'stopped',
 }
 
-/** What an error of the driver means. One without a code comes from the connection. A code that is not listed: `outage`. */
-export function failureKind(error: unknown): FailureKind {
-  const code = sqlStateOf(error)
-  if (code === null) return 'outage'
-  return kindOfCode[code] ?? kindOfClass[code.slice(0, 2)] ?? 'outage'
+/** Says what an error of the driver means. */
+export class FailureKinds {
+  readonly #deadSqlstates: readonly string[]
+
+  /** @param deadSqlstates codes that are about one row, too: the operator knows the triggers that raise them. */
+  constructor(deadSqlstates: readonly string[] = []) {
+    this.#deadSqlstates = deadSqlstates
+  }
+
+  /** An error without a code comes from the connection. */
+  kindOf(error: unknown): FailureKind {
+    const code = sqlStateOf(error)
+    if (code === null) return 'outage'
+    if (this.#deadSqlstates.includes(code)) return 'row'
+    return kindOfCode[code] ?? kindOfClass[code.slice(0, 2)] ?? 'unlisted'
+  }
 }
+
+const listed = new FailureKinds()
 
 /** The five characters, or null when the error does not come from the server. */
 export function sqlStateOf(error: unknown): string | null {
@@ -59,10 +79,13 @@ export function sqlStateOf(error: unknown): string | null {
 export function toStoreError(error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
   const text = error instanceof Error ? describe(error) : String(error)
-  switch (failureKind(error)) {
+  switch (listed.kindOf(error)) {
     case 'full':
       return new MillraceError('disk_full', `postgres has no room: ${text}`, { cause: error })
+    case 'timeout':
+      return new MillraceError('unavailable', `postgres is too slow: ${text}`, { cause: error })
     case 'outage':
+    case 'unlisted':
       return new MillraceError('unavailable', `postgres is not there: ${text}`, { cause: error })
     case 'row':
     case 'taken':
