@@ -3,31 +3,38 @@
 // Job: give every failure that a caller can see one code, a message for people and the field it is about.
 // Not its job: turning a code into a gRPC or HTTP status (api/status.ts).
 
+/**
+ * Why something failed, and so what follows. `data`: what was given, or the state that it met, does not allow it; the same
+ * again fails again until somebody changes something. `outage`: a part is away and comes back. `overload`: there is no room
+ * now. `bug`: Millrace is wrong. Outages and overload are tried again.
+ */
+export type ErrorClass = 'data' | 'outage' | 'overload' | 'bug'
+
 /** Every code that Millrace answers with. The list is closed: other programs rely on it (docs/errors.md). */
 export const errorCodes = {
-  invalid_event: { retryable: false, title: 'The event or request is not valid' },
-  event_too_large: { retryable: false, title: 'The event is too large' },
-  message_too_large: { retryable: false, title: 'The message is too large' },
-  too_many_events: { retryable: false, title: 'The message has too many events' },
-  unsupported_media_type: { retryable: false, title: 'The content type is not supported' },
-  unauthenticated: { retryable: false, title: 'No valid key was given' },
-  permission_denied: { retryable: false, title: 'The key does not allow this' },
-  not_found: { retryable: false, title: 'There is no such thing' },
-  already_exists: { retryable: false, title: 'It exists already' },
-  backlogged: { retryable: true, title: 'Too many events are waiting' },
-  disk_full: { retryable: true, title: 'The disk is full' },
-  draining: { retryable: true, title: 'The server is stopping' },
-  unavailable: { retryable: true, title: 'The service is not available' },
-  durability_lost: { retryable: true, title: 'The configured durability cannot be reached' },
-  deadline_exceeded: { retryable: true, title: 'The deadline has passed' },
-  cancelled: { retryable: true, title: 'The call was cancelled' },
-  out_of_range: { retryable: false, title: 'The position is out of range' },
-  failed_precondition: { retryable: false, title: 'The state does not allow this' },
-  refused_by_store: { retryable: false, title: 'The database refused the event' },
-  corrupt: { retryable: false, title: 'Stored data is damaged' },
-  unimplemented: { retryable: false, title: 'This is not built' },
-  internal: { retryable: false, title: 'Something failed inside the server' },
-} as const satisfies Record<string, { readonly retryable: boolean; readonly title: string }>
+  invalid_event: { class: 'data', title: 'The event or request is not valid' },
+  event_too_large: { class: 'data', title: 'The event is too large' },
+  message_too_large: { class: 'data', title: 'The message is too large' },
+  too_many_events: { class: 'data', title: 'The message has too many events' },
+  unsupported_media_type: { class: 'data', title: 'The content type is not supported' },
+  unauthenticated: { class: 'data', title: 'No valid key was given' },
+  permission_denied: { class: 'data', title: 'The key does not allow this' },
+  not_found: { class: 'data', title: 'There is no such thing' },
+  already_exists: { class: 'data', title: 'It exists already' },
+  backlogged: { class: 'overload', title: 'Too many events are waiting' },
+  disk_full: { class: 'overload', title: 'The disk is full' },
+  draining: { class: 'outage', title: 'The server is stopping' },
+  unavailable: { class: 'outage', title: 'The service is not available' },
+  durability_lost: { class: 'outage', title: 'The configured durability cannot be reached' },
+  deadline_exceeded: { class: 'outage', title: 'The deadline has passed' },
+  cancelled: { class: 'outage', title: 'The call was cancelled' },
+  out_of_range: { class: 'data', title: 'The position is out of range' },
+  failed_precondition: { class: 'data', title: 'The state does not allow this' },
+  refused_by_store: { class: 'data', title: 'The database refused the event' },
+  corrupt: { class: 'data', title: 'Stored data is damaged' },
+  unimplemented: { class: 'bug', title: 'This is not built' },
+  internal: { class: 'bug', title: 'Something failed inside the server' },
+} as const satisfies Record<string, { readonly class: ErrorClass; readonly title: string }>
 
 export type ErrorCode = keyof typeof errorCodes
 
@@ -57,9 +64,13 @@ export class MillraceError extends Error {
     this.retryAfterMs = options.retryAfterMs
   }
 
+  get class(): ErrorClass {
+    return errorCodes[this.code].class
+  }
+
   /** Whether the same call may succeed later. Safe for events because they keep their ids. */
   get retryable(): boolean {
-    return errorCodes[this.code].retryable
+    return this.class === 'outage' || this.class === 'overload'
   }
 }
 

@@ -9,7 +9,7 @@ import type { Command } from 'commander'
 import { grpcStatusNameOf, grpcStatusOf, httpStatusOf } from '../src/api/status.ts'
 import { buildProgram } from '../src/cli/program.ts'
 import { settings } from '../src/config.ts'
-import { type ErrorCode, errorCodes } from '../src/errors.ts'
+import { type ErrorCode, errorCodes, MillraceError } from '../src/errors.ts'
 import { metricsTable } from '../src/telemetry/metrics-table.ts'
 
 const docs = fileURLToPath(new URL('../docs', import.meta.url))
@@ -48,9 +48,13 @@ test('docs/errors.md has a section for each code, with its title, its statuses a
   for (const [code, title, facts, ...advice] of sections) {
     const known = code as ErrorCode
     assert.equal(title, `${errorCodes[known].title}.`)
-    const retry = errorCodes[known].retryable ? 'yes' : 'no'
+    const { class: errorClass, retryable } = new MillraceError(known, '')
     const grpc = grpcStatusNameOf(grpcStatusOf(known))
-    assert.equal(facts, `Retry: ${retry} · gRPC: ${grpc} · HTTP: ${httpStatusOf(known)}`, code)
+    assert.equal(
+      facts,
+      `Class: ${errorClass} · Retry: ${retryable ? 'yes' : 'no'} · gRPC: ${grpc} · HTTP: ${httpStatusOf(known)}`,
+      code,
+    )
     assert.ok(advice.join(' ').length > 40, `${code}: what should a reader do?`)
   }
 })

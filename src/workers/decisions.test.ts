@@ -6,19 +6,22 @@ import { type Lane, lanes } from '../event.ts'
 import { splitTurn } from './lane-shares.ts'
 import { alarmProbeMs, decideRetry, outageBackoff } from './retry-policy.ts'
 
-test('an outage is tried again after a random time that grows to 30 s, for ever', () => {
+test('an outage and overload are tried again after a random time that grows to 30 s, for ever', () => {
   const away = new MillraceError('unavailable', 'away')
-  assert.deepEqual(decideRetry(away, 1, 0.5), { kind: 'outage', retryInMs: 50 })
-  assert.deepEqual(decideRetry(away, 4, 0.5), { kind: 'outage', retryInMs: 400 })
+  assert.deepEqual(decideRetry(away, 1, 0.5), { kind: 'backoff', retryInMs: 50 })
+  assert.deepEqual(decideRetry(away, 4, 0.5), { kind: 'backoff', retryInMs: 400 })
+  assert.deepEqual(decideRetry(new MillraceError('disk_full', 'full'), 1, 0.5), { kind: 'backoff', retryInMs: 50 })
   for (const failures of [20, 1000, 1e9]) {
     const { kind, retryInMs } = decideRetry(away, failures, 0.999999)
-    assert.equal(kind, 'outage')
+    assert.equal(kind, 'backoff')
     assert.equal(retryInMs, outageBackoff.maxMs)
   }
 })
 
-test('what no waiting cures is an alarm that is probed every 10 s', () => {
-  assert.deepEqual(decideRetry(new MillraceError('internal', 'bug'), 1, 0), { kind: 'alarm', retryInMs: alarmProbeMs })
+test('what no waiting cures is an alarm that is probed every 10 s: a bug, and data that a handler throws', () => {
+  for (const code of ['internal', 'unimplemented', 'failed_precondition', 'corrupt'] as const) {
+    assert.deepEqual(decideRetry(new MillraceError(code, 'no'), 1, 0), { kind: 'alarm', retryInMs: alarmProbeMs })
+  }
 })
 
 test('a lane alone gets the whole turn; with all at work the urgent ones get most and none is starved', () => {

@@ -10,16 +10,25 @@ export const outageBackoff: BackoffPolicy = { baseMs: 100, maxMs: 30_000 }
 export const alarmProbeMs = 10_000
 
 export interface RetryDecision {
-  /** `outage` passes by itself; `alarm` needs a person. */
-  readonly kind: 'outage' | 'alarm'
+  /** `backoff`: it passes by itself. `alarm`: it needs a person. */
+  readonly kind: 'backoff' | 'alarm'
   readonly retryInMs: number
 }
 
 /**
+ * By the error's class: outages and overload are waited out. A bug is not cured by waiting, and neither is a handler that
+ * throws what is wrong with data: single events belong into its outcomes, so it is the whole batch that meets a state that
+ * somebody must change.
  * @param failures how many times in a row the handler has failed, 1 or more.
  * @param random 0 <= random < 1.
  */
 export function decideRetry(error: MillraceError, failures: number, random: number): RetryDecision {
-  if (!error.retryable) return { kind: 'alarm', retryInMs: alarmProbeMs }
-  return { kind: 'outage', retryInMs: backoffMs(failures, outageBackoff, random) }
+  switch (error.class) {
+    case 'outage':
+    case 'overload':
+      return { kind: 'backoff', retryInMs: backoffMs(failures, outageBackoff, random) }
+    case 'data':
+    case 'bug':
+      return { kind: 'alarm', retryInMs: alarmProbeMs }
+  }
 }
