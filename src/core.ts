@@ -89,9 +89,10 @@ export class Core implements Pipeline {
   }
 
   /** A database that stands still must not keep the ledger from those who look for the cause: it counts as down. */
-  #describeStore(): Promise<Status['store']> {
+  async #describeStore(): Promise<Status['store']> {
     const { store, storeDriver } = this.#options
-    return withinMs(store.describe(), storeAnswerMs, { driver: storeDriver, up: false })
+    const { driver, up } = await withinMs(store.describe(), storeAnswerMs, { driver: storeDriver, up: false })
+    return { driver, up }
   }
 }
 

@@ -105,7 +105,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       onUnlistedSqlstate: alarmOf(metrics, logger),
     })
     closers.add(() => store.close())
-    health.setComponent('store', true)
+    const { driver: storeDriver, up, problem } = await store.describe()
+    health.setComponent('store', up, problem)
+    if (!up) logger.warn({ store: storeDriver, problem }, `${problem}: events are taken, and land once it is there`)
     await declareTopics(eventLog, config)
 
     const ingest = config.roles.includes('ingest')
@@ -127,7 +129,6 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const retention = new Retention({ ...config, eventLog, topics: topicNames(config), logger, now })
     closers.add(() => retention.close())
 
-    const { driver: storeDriver } = await store.describe()
     const core = new Core({ version: options.version, eventLog, store, storeDriver, ingest, pools, now, monotonicNow })
     observeStatus({ core, pools, metrics, health, config, version: options.version })
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version: options.version })

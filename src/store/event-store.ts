@@ -78,6 +78,14 @@ export interface EventPage {
   readonly nextCursor: string | null
 }
 
+export interface StoreDescription {
+  readonly driver: string
+  /** Whether it answers now. */
+  readonly up: boolean
+  /** Why it does not; null when it does. */
+  readonly problem: string | null
+}
+
 export interface EventStore {
   /**
    * Makes one row for each event that has none yet.
@@ -128,8 +136,8 @@ export interface EventStore {
   /** Deletes these for good, and answers how many of them there were. */
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number>
 
-  /** Tells which driver it is and whether it answers now. Never throws. */
-  describe(): Promise<{ readonly driver: string; readonly up: boolean }>
+  /** Tells which driver it is and whether it answers now, or why not. Never throws. */
+  describe(): Promise<StoreDescription>
 
   /** Resolves with the reason when the store has failed for good, so that the process should end. */
   readonly failed: Promise<Error>

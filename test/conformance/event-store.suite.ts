@@ -921,11 +921,11 @@ function lifetime(story: Story): void {
     },
   )
 
-  story('describe tells the driver and whether it answers, and never throws', async (_, store) => {
+  story('describe tells the driver and whether it answers, or why not, and never throws', async (_, store) => {
     const { driver, up } = await store.describe()
     assert.deepEqual([typeof driver, up], ['string', true])
     await store.close()
-    assert.deepEqual(await store.describe(), { driver, up: false })
+    assert.deepEqual(await store.describe(), { driver, up: false, problem: 'the event store is closed' })
   })
 
   story('a store that is well does not fail', async (_, store) => {

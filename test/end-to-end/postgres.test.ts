@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf } from '../support/publish.ts'
@@ -89,4 +90,27 @@ test('a server that is not there, and a wrong name, are said so', async (t) => {
   const wrongName = await runCommand(t, ['migrate', '--postgres-url', postgres.url('nobody')], { dataDir })
   assert.notEqual(wrongName.code, 0)
   assert.match(wrongName.stderr, /3D000.*nobody/)
+})
+
+test('a server that starts while PostgreSQL is away takes events and says so; they land when it is there', async (t) => {
+  const own = await PostgresServer.create()
+  cleanup(t, () => own.destroy())
+  const url = await own.createDatabase()
+  await own.stop()
+  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const client = clientOf(t, server)
+  assert.equal((await client.publishEvents([{ type: 'early' }])).accepted, 1)
+  await eventually(async () => {
+    const { store, topics } = await client.status()
+    assert.equal(store.up, false)
+    assert.match(topics[0]?.groups[0]?.paused ?? '', /postgres/)
+  })
+  await assert.rejects(client.administration.listDeadLetters({ limit: 1 }), { code: 'unavailable' })
+  assert.match(server.stderr, /ECONNREFUSED.*: events are taken, and land once it is there/)
+
+  await own.start()
+  const [line] = await drained(server, 40_000)
+  assert.partialDeepStrictEqual(line, { accepted: 1, landed: 1, balanced: true })
+  assert.deepEqual(await own.query('SELECT count(*)::int AS rows FROM events', [], url), [{ rows: 1 }])
+  assert.equal((await client.status()).store.up, true)
 })

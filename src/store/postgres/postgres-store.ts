@@ -8,7 +8,15 @@ import { Pool, type PoolClient, type PoolConfig } from 'pg'
 import { MillraceError } from '../../errors.ts'
 import type { DeadLetter, DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, placeBelow, storable } from '../dead-letter-page.ts'
-import type { EventPage, EventQuery, EventStore, LandedCounts, LandedEvent, LandingEntry } from '../event-store.ts'
+import type {
+  EventPage,
+  EventQuery,
+  EventStore,
+  LandedCounts,
+  LandedEvent,
+  LandingEntry,
+  StoreDescription,
+} from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
@@ -46,15 +54,28 @@ const migrationTimeouts: Timeouts = { statementMs: 600_000, lockMs: 600_000 }
 const idleTransactionMs = 60_000
 
 /**
- * Connects and brings the tables to this version. Throws `failed_precondition` (another version's tables, a role without
- * the rights, a wrong database or password) and `unavailable` (no server answers). Nothing stays open then.
+ * Connects and brings the tables to this version. Where no server answers it opens all the same: each call then begins with
+ * another try, and is `unavailable` until one succeeds. Throws `failed_precondition` (another version's tables, a role
+ * without the rights, a wrong database or password); nothing stays open then.
  */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<EventStore> {
-  await withMigrations(options.url, async (client) => {
+  const store = new PostgresStore(options)
+  try {
+    await store.prepare()
+  } catch (thrown) {
+    if ((thrown as MillraceError).code !== 'unavailable') {
+      await store.close()
+      throw thrown
+    }
+  }
+  return store
+}
+
+async function prepare(url: string): Promise<void> {
+  await withMigrations(url, async (client) => {
     await migrate(client)
     await refuseWeakerCommits(client)
   })
-  return new PostgresStore(options)
 }
 
 /** Brings the tables to this version, and nothing else. Errors: as openPostgresStore. */
@@ -113,6 +134,7 @@ async function refuseWeakerCommits(client: PoolClient): Promise<void> {
 class PostgresStore implements EventStore {
   /** A server that is away comes back: nothing ends this store for good. */
   readonly failed: Promise<Error> = new Promise(() => {})
+  readonly #url: string
   readonly #landing: Pool
   readonly #reading: Pool
   readonly #failures: FailureKinds
@@ -122,9 +144,12 @@ class PostgresStore implements EventStore {
   readonly #deadLetters: DeadLetterTable
   readonly #onUnlistedSqlstate: (sqlState: string) => void
   readonly #running = new Set<Promise<unknown>>()
+  /** Null while it is not known that the tables are ours. */
+  #prepared: Promise<void> | null = null
   #closing: Promise<void> | null = null
 
   constructor({ url, deadSqlstates, onUnlistedSqlstate = () => {} }: PostgresStoreOptions) {
+    this.#url = url
     this.#landing = openPool(url, maxLandingConnections)
     this.#reading = openPool(url, maxReadingConnections)
     this.#failures = new FailureKinds(deadSqlstates)
@@ -133,6 +158,15 @@ class PostgresStore implements EventStore {
     this.#lister = new EventLister(this.#reading, () => performance.now())
     this.#finder = new EventFinder(this.#reading)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading)
+  }
+
+  /** Once for each store: calls that come meanwhile wait for the same. Errors: those of openPostgresStore, `unavailable`. */
+  prepare(): Promise<void> {
+    this.#prepared ??= prepare(this.#url).catch((thrown) => {
+      this.#prepared = null
+      throw thrown
+    })
+    return this.#prepared
   }
 
   landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
@@ -145,45 +179,45 @@ class PostgresStore implements EventStore {
   listEvents(query: EventQuery): Promise<EventPage> {
     return this.#run(async () => {
       checkLimit(query.limit)
-      return await this.#lister.list(query).catch(rethrow)
+      return await this.#lister.list(query)
     })
   }
 
   findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]> {
-    return this.#run(() => this.#finder.find(eventIds).catch(rethrow))
+    return this.#run(() => this.#finder.find(eventIds))
   }
 
   landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
-    return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)).catch(rethrow))
+    return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)))
   }
 
   listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage> {
     return this.#run(async () => {
       const { limit, cursor, ...filter } = query
       checkLimit(limit)
-      const found = await this.#deadLetters.list(filter, placeBelow(cursor), limit + 1).catch(rethrow)
+      const found = await this.#deadLetters.list(filter, placeBelow(cursor), limit + 1)
       return pageOfDeadLetters(found, limit)
     })
   }
 
   readDeadLetter(deadLetterId: string): Promise<DeadLetter | null> {
-    return this.#run(() => this.#deadLetters.read(deadLetterId).catch(rethrow))
+    return this.#run(() => this.#deadLetters.read(deadLetterId))
   }
 
   countDeadLetters(filter: DeadLetterFilter): Promise<number> {
-    return this.#run(() => this.#deadLetters.count(filter).catch(rethrow))
+    return this.#run(() => this.#deadLetters.count(filter))
   }
 
   groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]> {
-    return this.#run(() => this.#deadLetters.group(filter).catch(rethrow))
+    return this.#run(() => this.#deadLetters.group(filter))
   }
 
   noteRedriven(deadLetterIds: readonly string[], atMicros: number): Promise<void> {
-    return this.#run(() => this.#deadLetters.noteRedriven(deadLetterIds, atMicros).catch(rethrow))
+    return this.#run(() => this.#deadLetters.noteRedriven(deadLetterIds, atMicros))
   }
 
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
-    return this.#run(() => this.#deadLetters.delete(deadLetterIds).catch(rethrow))
+    return this.#run(() => this.#deadLetters.delete(deadLetterIds))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {
@@ -204,13 +238,14 @@ class PostgresStore implements EventStore {
     }
   }
 
-  async describe(): Promise<{ readonly driver: string; readonly up: boolean }> {
-    if (this.#closing !== null) return { driver: 'postgres', up: false }
-    const up = await this.#reading.query('SELECT 1').then(
-      () => true,
-      () => false,
-    )
-    return { driver: 'postgres', up }
+  async describe(): Promise<StoreDescription> {
+    const driver = 'postgres'
+    try {
+      await this.#run(() => this.#reading.query('SELECT 1'))
+      return { driver, up: true, problem: null }
+    } catch (thrown) {
+      return { driver, up: false, problem: (thrown as MillraceError).message }
+    }
   }
 
   close(): Promise<void> {
@@ -225,18 +260,16 @@ class PostgresStore implements EventStore {
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing !== null) throw new MillraceError('unavailable', 'the event store is closed')
-    const running = work()
+    const running = this.prepare().then(work)
     this.#running.add(running)
     try {
       return await running
+    } catch (thrown) {
+      throw toStoreError(thrown)
     } finally {
       this.#running.delete(running)
     }
   }
-}
-
-function rethrow(thrown: unknown): never {
-  throw toStoreError(thrown)
 }
 
 /** Whoever starts the server has to know which setting is meant. */

@@ -16,6 +16,7 @@ import type {
   LandedCounts,
   LandedEvent,
   LandingEntry,
+  StoreDescription,
   StoredEvent,
 } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
@@ -135,12 +136,13 @@ class SqliteStore implements EventStore {
     return this.#ask('deleteDeadLetters', deadLetterIds)
   }
 
-  async describe(): Promise<{ readonly driver: string; readonly up: boolean }> {
-    const up = await this.#thread.call('probe', null).then(
-      () => true,
-      () => false,
+  async describe(): Promise<StoreDescription> {
+    const driver = 'sqlite'
+    if (this.#closing !== null) return { driver, up: false, problem: 'the event store is closed' }
+    return await this.#thread.call('probe', null).then(
+      () => ({ driver, up: true, problem: null }),
+      (failure: SqliteFailure) => ({ driver, up: false, problem: toStoreError(failure).message }),
     )
-    return { driver: 'sqlite', up }
   }
 
   close(): Promise<void> {

@@ -5,7 +5,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { MillraceError } from '../../../src/errors.ts'
 import { eventIdOf } from '../../../src/event.ts'
 import { decodeBatch } from '../../../src/record-batch.ts'
-import type { EventStore, LandedCounts, LandingEntry } from '../../../src/store/event-store.ts'
+import type { EventStore, LandedCounts, LandingEntry, StoreDescription } from '../../../src/store/event-store.ts'
 
 export class StoreWithoutKey implements EventStore {
   readonly failed = new Promise<never>(() => {})
@@ -47,8 +47,8 @@ export class StoreWithoutKey implements EventStore {
   /** They are lost, as all that this store does not do. */
   async landDeadLetters(): Promise<void> {}
 
-  async describe(): Promise<{ driver: string; up: boolean }> {
-    return { driver: 'without key', up: true }
+  async describe(): Promise<StoreDescription> {
+    return { driver: 'without key', up: true, problem: null }
   }
 
   async close(): Promise<void> {
