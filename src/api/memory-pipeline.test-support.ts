@@ -29,7 +29,7 @@ export class MemoryPipeline implements Pipeline {
   failure: MillraceError | null = null
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
-  administration: Administration = refusing
+  readonly administration: Administration = { ...refusing }
 
   readonly #ids = new EventIdGenerator()
   #gate: PromiseWithResolvers<void> | null = null

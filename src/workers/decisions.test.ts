@@ -6,7 +6,7 @@ import { type Lane, lanes } from '../event.ts'
 import { splitTurn } from './lane-shares.ts'
 import { alarmProbeMs, decideRetry, outageBackoff } from './retry-policy.ts'
 
-test('an outage and overload are tried again after a random time that grows to 30 s, for ever', () => {
+test('an outage and overload are tried again after a random time that grows to 5 s, for ever', () => {
   const away = new MillraceError('unavailable', 'away')
   assert.deepEqual(decideRetry(away, 1, 0.5), { kind: 'backoff', retryInMs: 50 })
   assert.deepEqual(decideRetry(away, 4, 0.5), { kind: 'backoff', retryInMs: 400 })

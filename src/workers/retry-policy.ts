@@ -4,7 +4,7 @@ import type { MillraceError } from '../errors.ts'
 import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts'
 
 /** An outage is tried again after at most this long, so that the group goes on soon after it has ended. */
-export const outageBackoff: BackoffPolicy = { baseMs: 100, maxMs: 30_000 }
+export const outageBackoff: BackoffPolicy = { baseMs: 100, maxMs: 5000 }
 
 /** How often a failure is probed that no waiting will cure: somebody has to act. */
 export const alarmProbeMs = 10_000

@@ -4,6 +4,7 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { MillraceError } from '../../errors.ts'
+import { limits } from '../../event.ts'
 import type { Pipeline } from '../../pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -34,6 +35,9 @@ export interface HttpServerOptions {
 }
 
 const maxHeaderBytes = 16 * 1024
+
+/** Of an id in a path: each of its bytes may be three characters there. */
+const maxParamLength = 3 * limits.maxNameBytes
 
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningServer> {
   const { pipeline, health, metrics, logger, version, host, port } = options
@@ -76,6 +80,7 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
       // Checked below, so that it too is answered with a problem.
       requireHostHeader: false,
     },
+    routerOptions: { maxParamLength },
     logger: false,
     requestIdHeader: false,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']?.toString()),

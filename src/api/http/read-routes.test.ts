@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { EventName } from '../../administration.ts'
 import { MillraceError } from '../../errors.ts'
 import { Health } from '../../telemetry/health.ts'
 import { ask, post, startTestServer } from './http-client.test-support.ts'
@@ -192,4 +193,22 @@ test('every route that is read can be asked with HEAD', async (t) => {
     const answer = await ask(url + path, { method: 'HEAD' })
     assert.deepEqual([answer.status, answer.text], [200, ''], path)
   }
+})
+
+test('an event is asked for by any id that it may have', async (t) => {
+  const { url, pipeline } = await startTestServer(t)
+  const asked: EventName[] = []
+  pipeline.administration.journey = (name) => {
+    asked.push(name)
+    return Promise.reject(new MillraceError('not_found', 'there is none', { field: 'id' }))
+  }
+  const ids = ['a', 'a/b c?', '\u00e9'.repeat(127), '__proto__']
+  for (const id of ids) {
+    const answer = await ask(`${url}/v1/events/${encodeURIComponent(id)}?source=%2Fs`)
+    assert.deepEqual([answer.status, answer.json.code], [404, 'not_found'])
+  }
+  assert.deepEqual(
+    asked,
+    ids.map((id) => ({ id, source: '/s' })),
+  )
 })
