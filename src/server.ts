@@ -201,7 +201,7 @@ interface LandingParts {
 function landingPools(config: Config, { eventLog, store, metrics, logger, now }: LandingParts): WorkerPool[] {
   const monotonicNow = () => performance.now()
   const deadLetters = new DeadLetters({ eventLog, now })
-  const shared = { eventLog, leaseMs: config.leaseMs, logger, monotonicNow, random: Math.random }
+  const shared = { eventLog, leaseMs: config.leaseMs, logger, now, monotonicNow, random: Math.random }
   const handler = createLanding({ store, deadLetters, metrics, monotonicNow })
   const pools = config.topics.map(({ name: topic }) => {
     return new WorkerPool({

@@ -35,6 +35,8 @@ export interface WorkerPoolOptions {
   readonly maxTurns: number
   readonly leaseMs: number
   readonly logger: Logger
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
   /** A clock that only goes forward, in milliseconds. */
   readonly monotonicNow: () => number
   readonly random: () => number
@@ -47,7 +49,7 @@ export class WorkerPool {
   readonly #giveUp = new AbortController()
   readonly #turns = new Set<Promise<void>>()
   #hadWork = new Set<Lane>(lanes)
-  #paused: string | null = null
+  #paused: { readonly reason: string; readonly sinceMs: number } | null = null
   #pauseEnded: Promise<void> = Promise.resolve()
   #consumer: Consumer | null = null
   #running: Promise<void> | null = null
@@ -66,9 +68,13 @@ export class WorkerPool {
     return this.#options.group
   }
 
-  /** Why the pool holds still, in words for people; null while it runs. */
+  /** Why the pool holds still and since when, in words for people; null while it runs. */
   get paused(): string | null {
-    return this.#paused
+    if (this.#paused === null) return null
+    const { reason, sinceMs } = this.#paused
+    // What has failed, then since when, then its cause: "postgres is unreachable since …: ECONNREFUSED".
+    const [failure, ...cause] = reason.split(': ')
+    return [`${failure} since ${new Date(sinceMs).toISOString()}`, ...cause].join(': ')
   }
 
   /** Joins the group and begins. Errors: those of EventLog.consume. */
@@ -173,14 +179,14 @@ export class WorkerPool {
   }
 
   async #pause(thrown: unknown, failures: number): Promise<void> {
-    const { topic, group, logger, random } = this.#options
+    const { topic, group, logger, now, random } = this.#options
     const error = toMillraceError(thrown)
     const { kind, retryInMs } = decideRetry(error, failures, random())
     if (this.#paused === null) {
       const level = kind === 'alarm' ? 'error' : 'warn'
       logger[level]({ topic, group, code: error.code, error }, `${group} is paused: ${error.message}`)
     }
-    this.#paused = error.message
+    this.#paused = { reason: error.message, sinceMs: this.#paused?.sinceMs ?? now() }
     const wait = sleep(retryInMs, this.#giveUp.signal)
     this.#pauseEnded = wait
     await wait

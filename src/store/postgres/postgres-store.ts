@@ -63,9 +63,9 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   try {
     await store.prepare()
   } catch (thrown) {
-    if ((thrown as MillraceError).code !== 'unavailable') {
+    if (toStoreError(thrown).code !== 'unavailable') {
       await store.close()
-      throw thrown
+      throw toOpeningError(thrown)
     }
   }
   return store
@@ -78,11 +78,16 @@ async function prepare(url: string): Promise<void> {
   })
 }
 
-/** Brings the tables to this version, and nothing else. Errors: as openPostgresStore. */
-export function migratePostgres(url: string): Promise<number[]> {
-  return withMigrations(url, (client) => migrate(client))
+/** Brings the tables to this version, and nothing else. Errors: as openPostgresStore, and `unavailable`. */
+export async function migratePostgres(url: string): Promise<number[]> {
+  try {
+    return await withMigrations(url, (client) => migrate(client))
+  } catch (thrown) {
+    throw toOpeningError(thrown)
+  }
 }
 
+/** Rejects with the driver's error, or a MillraceError. */
 async function withMigrations<T>(url: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const pool = openPool(url, 1, migrationTimeouts)
   try {
@@ -92,8 +97,6 @@ async function withMigrations<T>(url: string, work: (client: PoolClient) => Prom
     } finally {
       client.release()
     }
-  } catch (thrown) {
-    throw toOpeningError(thrown)
   } finally {
     await pool.end()
   }
@@ -160,7 +163,7 @@ class PostgresStore implements EventStore {
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading)
   }
 
-  /** Once for each store: calls that come meanwhile wait for the same. Errors: those of openPostgresStore, `unavailable`. */
+  /** Once for each store: calls that come meanwhile wait for the same. Rejects as withMigrations. */
   prepare(): Promise<void> {
     this.#prepared ??= prepare(this.#url).catch((thrown) => {
       this.#prepared = null
@@ -229,11 +232,12 @@ class PostgresStore implements EventStore {
       return counts
     } catch (thrown) {
       const sqlState = sqlStateOf(thrown)
-      const isFromServer = sqlState !== null
-      if (isFromServer && this.#failures.kindOf(thrown) === 'unlisted') this.#onUnlistedSqlstate(sqlState)
-      // Of a connection that broke nobody knows what the server has done, and it is not used again.
-      if (!isFromServer) this.#lander.expectDuplicates()
-      client?.release(!isFromServer)
+      // Of a connection that broke nobody knows what the server has done.
+      if (sqlState === null) this.#lander.expectDuplicates()
+      else if (this.#failures.kindOf(thrown) === 'unlisted') this.#onUnlistedSqlstate(sqlState)
+      // The next try asks for a new connection: to a server that is read-only now, or a role whose settings have changed,
+      // the old one would stay as it is.
+      client?.release(true)
       throw toStoreError(thrown)
     }
   }

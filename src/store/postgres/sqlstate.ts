@@ -84,9 +84,12 @@ export function toStoreError(error: unknown): MillraceError {
       return new MillraceError('disk_full', `postgres has no room: ${text}`, { cause: error })
     case 'timeout':
       return new MillraceError('unavailable', `postgres is too slow: ${text}`, { cause: error })
-    case 'outage':
+    case 'outage': {
+      const failure = isAway(error) ? 'is unreachable' : 'cannot do it now'
+      return new MillraceError('unavailable', `postgres ${failure}: ${text}`, { cause: error })
+    }
     case 'unlisted':
-      return new MillraceError('unavailable', `postgres is not there: ${text}`, { cause: error })
+      return new MillraceError('unavailable', `postgres fails as nobody expected: ${text}`, { cause: error })
     case 'row':
     case 'taken':
     case 'stopped':
@@ -94,9 +97,14 @@ export function toStoreError(error: unknown): MillraceError {
   }
 }
 
-function describe(error: Error): string {
-  const code = sqlStateOf(error)
-  // Several addresses of one name: the message is empty then, and each has its own.
-  const text = error instanceof AggregateError ? error.errors.map(({ message }) => message).join('; ') : error.message
-  return code === null ? text : `${code}: ${text}`
+/** Connection broken or refused, or a server that starts, stops or has no room for one more. */
+function isAway(error: unknown): boolean {
+  return ['08', '53', '57'].includes(sqlStateOf(error)?.slice(0, 2) ?? '08')
+}
+
+/** Of a system call that failed only its code, for the message has the address, and callers read it. */
+function describe(error: Error & { readonly code?: unknown }): string {
+  const { code, message } = error
+  if (error instanceof DatabaseError) return `${code}: ${message}`
+  return typeof code === 'string' && (message === '' || 'syscall' in error) ? code : message
 }

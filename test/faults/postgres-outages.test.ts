@@ -1,0 +1,167 @@
+// What a server does while PostgreSQL does not: everything waits, nothing is lost, nothing becomes a dead letter.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { after, before, type TestContext, test } from 'node:test'
+import { Client } from 'pg'
+import { orders } from '../support/events.ts'
+import { eventually } from '../support/eventually.ts'
+import { grpcClient } from '../support/grpc-client.ts'
+import { getStatus, request } from '../support/http-client.ts'
+import { PostgresServer } from '../support/postgres-server.ts'
+import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { drained } from '../support/tally.ts'
+
+/** Few, so that they are soon used up. */
+const maxConnections = 16
+
+let postgres: PostgresServer
+before(async () => {
+  postgres = await PostgresServer.create({ settings: [`max_connections=${maxConnections}`] })
+  await postgres.query('CREATE ROLE app LOGIN')
+})
+after(() => postgres.destroy())
+
+/** A server whose role is not the superuser, for whom PostgreSQL keeps connections free. */
+async function startOnPostgres(t: TestContext): Promise<{ server: ServerProcess; url: string }> {
+  const url = await postgres.createDatabase()
+  const database = new URL(url).pathname.slice(1)
+  await postgres.query(`ALTER DATABASE ${database} OWNER TO app; GRANT ALL ON DATABASE ${database} TO app`)
+  await postgres.query('GRANT ALL ON SCHEMA public TO app', [], url)
+  return { server: await startServer(t, { env: { MILLRACE_POSTGRES_URL: postgres.url(database, 'app') } }), url }
+}
+
+async function paused(server: ServerProcess): Promise<string | null | undefined> {
+  const { topics } = await getStatus(server.http)
+  return topics.find(({ name }) => name === 'events')?.groups[0]?.paused
+}
+
+/** Waits for the pause, and answers what it says. */
+async function pauseOf(server: ServerProcess, reason: RegExp): Promise<string> {
+  return eventually(async () => {
+    const text = await paused(server)
+    assert.match(text ?? '', reason)
+    return text ?? ''
+  })
+}
+
+/** Every event has one row, none is a dead letter, and the process ends well. */
+async function assertAllLanded(server: ServerProcess, url: string, count: number): Promise<void> {
+  const [line] = await drained(server, 30_000)
+  assert.deepEqual([line?.accepted, line?.landed, line?.dead, line?.balanced], [count, count, 0, true])
+  assert.deepEqual(await postgres.query('SELECT count(*)::int AS rows FROM events', [], url), [{ rows: count }])
+  assert.equal(await paused(server), null)
+  assert.deepEqual(await server.stop(), { code: 0, signal: null })
+}
+
+/** Ends all connections of servers to the database. */
+async function endBackends(url: string): Promise<number> {
+  const statement = `SELECT count(pg_terminate_backend(pid))::int AS ended FROM pg_stat_activity
+    WHERE application_name = 'millrace' AND datname = current_database()`
+  return Number((await postgres.query(statement, [], url))[0]?.ended)
+}
+
+test('fault P4: while PostgreSQL is away the status says since when, and all lands once it is back', async (t) => {
+  const { server, url } = await startOnPostgres(t)
+  const grpc = grpcClient(t, server)
+  await grpc.publish({ events: orders(100) })
+  await drained(server)
+  const stoppedAtMs = Date.now()
+  await postgres.stop('SIGQUIT')
+  assert.equal((await grpc.publish({ events: orders(100) })).accepted, 100n)
+
+  const text = await pauseOf(server, /^postgres is unreachable since \S+Z: /)
+  const since = /since (\S+Z)/.exec(text)?.[1] ?? ''
+  assert.ok(Date.parse(since) >= stoppedAtMs && Date.parse(since) <= Date.now(), text)
+  await pauseOf(server, new RegExp(`^postgres is unreachable since ${since}: ECONNREFUSED$`))
+  assert.match((await request(server.http, '/metrics')).text, /^millrace_landing_paused 1$/m)
+  assert.ok(
+    server
+      .logLines()
+      .some(
+        ({ level, message }) =>
+          level === 'warn' && message === `landing is paused: ${text.replace(` since ${since}`, '')}`,
+      ),
+  )
+  await postgres.start()
+
+  await assertAllLanded(server, url, 200)
+})
+
+test('fault P5: connections that PostgreSQL ends again and again lose nothing', async (t) => {
+  const { server, url } = await startOnPostgres(t)
+  const grpc = grpcClient(t, server)
+  let ended = 0
+  for (let round = 0; round < 12; round++) {
+    const published = grpc.publish({ events: orders(500) })
+    ended += await endBackends(url)
+    assert.equal((await published).accepted, 500n)
+  }
+  assert.ok(ended > 0)
+  await assertAllLanded(server, url, 12 * 500)
+})
+
+test('fault P6: a serialization failure and a deadlock are tried again, and no event is to blame', async (t) => {
+  const { server, url } = await startOnPostgres(t)
+  // A sequence counts on through transactions that fail.
+  const failing = `CREATE SEQUENCE tries; GRANT USAGE ON tries TO app;
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE try bigint := nextval('tries');
+    BEGIN
+      IF try > 4 THEN RETURN NULL; END IF;
+      RAISE EXCEPTION 'try %', try USING ERRCODE = CASE try % 2 WHEN 0 THEN '40001' ELSE '40P01' END;
+    END $$;
+    CREATE TRIGGER fail BEFORE INSERT ON events EXECUTE FUNCTION fail()`
+  await postgres.query(failing, [], url)
+  // So few that cutting them in halves would come to single events before the failures end.
+  await grpcClient(t, server).publish({ events: orders(4) })
+
+  await assertAllLanded(server, url, 4)
+  const [tries] = await postgres.query('SELECT last_value::int AS tries FROM tries', [], url)
+  assert.ok(Number(tries?.tries) > 4)
+})
+
+test('fault P9: when all connections are used up landing waits, and takes no more than its own', async (t) => {
+  const { server, url } = await startOnPostgres(t)
+  const grpc = grpcClient(t, server)
+  const others: Client[] = []
+  const useUp = async (): Promise<void> => {
+    for (;;) {
+      const client = new Client({ connectionString: postgres.url('postgres', 'app') })
+      client.on('error', () => {})
+      try {
+        await client.connect()
+      } catch {
+        return
+      }
+      others.push(client)
+    }
+  }
+  await useUp()
+  await eventually(async () => {
+    await endBackends(url)
+    await useUp()
+    assert.equal(others.length, maxConnections - 3)
+  })
+  await grpc.publish({ events: orders(300) })
+  await pauseOf(server, /^postgres is unreachable since \S+Z: 53300: /)
+
+  await Promise.all(others.map((client) => Promise.all([once(client, 'end'), client.end()])))
+  await Promise.all(Array.from({ length: 10 }, () => request(server.http, '/v1/events?limit=1')))
+  const own = `SELECT count(*)::int AS own FROM pg_stat_activity WHERE application_name = 'millrace' AND datname = current_database()`
+  assert.ok(Number((await postgres.query(own, [], url))[0]?.own) <= 4)
+  await assertAllLanded(server, url, 300)
+})
+
+test('fault P10: a server that has become read-only is asked again over a new connection', async (t) => {
+  const { server, url } = await startOnPostgres(t)
+  const grpc = grpcClient(t, server)
+  const database = new URL(url).pathname.slice(1)
+  await postgres.query(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
+  await endBackends(url)
+  await grpc.publish({ events: orders(300) })
+  await pauseOf(server, /^postgres cannot do it now since \S+Z: 25006: /)
+  await postgres.query(`ALTER DATABASE ${database} RESET default_transaction_read_only`)
+
+  await assertAllLanded(server, url, 300)
+})
