@@ -177,6 +177,20 @@ test('the embedded log can be looked over and mended', async (t) => {
     }
   })
 
+  await t.test('pages zeroed in part: what they still hold is kept, and everything behind them', (s) => {
+    const leaves = pagesOf(copyDirectory(s, base.closed)).filter(
+      ({ name, type }) => name === 'entries' && type === 'leaf',
+    )
+    for (const { page } of leaves) {
+      const dataDir = copyDirectory(s, base.closed)
+      const from = random.between(100, pageBytes - 100)
+      changeFile(join(dataDir, 'log.db'), (bytes) => bytes.fill(0, (page - 1) * pageBytes + from, page * pageBytes))
+      writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
+      const repair = repairEventLog({ dataDir })
+      assert.ok(repair!.entries > 25, `page ${page} from ${from}: ${repair!.entries} entries`)
+    }
+  })
+
   await t.test('nothing to be read: an empty log begins, and what was there is kept beside it', async (s) => {
     const harms: readonly [string, (path: string) => void][] = [
       ['zeroed', (path) => changeFile(path, (bytes) => Buffer.alloc(bytes.length))],

@@ -55,11 +55,14 @@ function prepareScan(database: DatabaseSync): StatementSync | null {
   }
 }
 
+/** Null when there are rows that cannot be read. What kind of damage it is makes no difference here. */
 function tryRead(statement: StatementSync, behind: number, limit: number): ScannedColumns[] | null {
   try {
-    return statement.all(behind, limit) as unknown as ScannedColumns[]
+    const found = statement.all(behind, limit) as unknown as ScannedColumns[]
+    // A page that is zeroed in part answers with rows of number 0, whatever was asked for.
+    const rows = found.filter(([appendNumber]) => appendNumber > behind)
+    return rows.length === 0 && found.length > 0 ? null : rows
   } catch {
-    // A page that cannot be read. What kind of damage it is makes no difference here.
     return null
   }
 }
