@@ -56,7 +56,7 @@ export interface DamageBase {
   readonly crashed: string
 }
 
-/** A log that holds some of everything: long and short entries, settled ranges, attempts, what must come again. */
+/** A log that holds some of everything: long and short entries, settled ranges, attempts, what comes again or is reopened. */
 export async function makeDamageBase(t: TestContext): Promise<DamageBase> {
   const closed = directoryFor(t)
   const eventLog = await openEmbedded(closed)
@@ -72,6 +72,10 @@ export async function makeDamageBase(t: TestContext): Promise<DamageBase> {
     if (index % 4 === 2) await consumer.settle([again(delivery, 0)])
   }
   await take(consumer, 600)
+  const reopened = some.flatMap(({ batch, position }, index) =>
+    index % 6 === 1 ? [{ batch, attempt: 4, offset: position.offset }] : [],
+  )
+  await eventLog.reopen(stream(), group, reopened)
   await eventLog.append(stream(), [batchOf(['last'])], { producer: { id: 'p', sequence: 1 } })
   await eventLog.describe()
   const crashed = copyDirectory(t, closed)

@@ -27,6 +27,7 @@ import {
   ledger,
   ledgerOf,
   named,
+  readAllSettled,
   stream,
   takeAll,
   topic,
@@ -289,6 +290,33 @@ test('an entry that is really gone is counted as lost for each group, and everyt
   const again = await openEmbedded(dataDir)
   assert.deepEqual(await ledgerOf(again), ledger({ ...terms, accepted: 2401, waiting: 1 }), 'it is counted once')
   await again.close()
+})
+
+test('a damaged entry is read back as such, one that is gone is passed over, and the others come whole', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  for (const name of ['a', 'b', 'c', 'd']) await eventLog.append(stream(), [batchOf(named(name, 600))])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  await consumer.settle((await takeAll(consumer)).map(landed))
+  await eventLog.close()
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  database.exec('UPDATE entries SET batch = zeroblob(length(batch)) WHERE append_number = 2')
+  database.exec('DELETE FROM entries WHERE append_number = 3')
+  database.close()
+
+  const reopened = await openEmbedded(dataDir)
+  const entries = await readAllSettled(reopened, { maxBytes: 1 })
+  assert.deepEqual(
+    entries.map(({ position, batch }) => [position.offset, batch.count, batch.damaged ?? false]),
+    [
+      [0, 600, false],
+      [600, 600, true],
+      [1800, 600, false],
+    ],
+  )
+  assert.deepEqual(idsOf([entries[0]!, entries[2]!]), [...named('a', 600), ...named('d', 600)])
+  await reopened.close()
 })
 
 /** The tables that hold one or few rows for each cursor and stream. */

@@ -1,8 +1,8 @@
 // A log held against a simple model of it, through random calls: appends with resends and limits, hand-outs, settlements,
-// consumers that close, crashes, time that passes, trimming.
+// reopening and reading back what is settled, consumers that close, crashes, time that passes, trimming.
 //
 // After each step: the ledger adds up and equals the model's, the audit agrees, no event is in two hands, what is fresh
-// comes in the order of its stream, and nothing is missing.
+// comes in the order of its stream, what is reopened comes from its old place, and nothing is missing.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -11,7 +11,7 @@ import { MillraceError } from '../../src/errors.ts'
 import { type Lane, lanes } from '../../src/event.ts'
 import type { Again, Backlog, Consumer, Delivery, StreamName } from '../../src/event-log/event-log.ts'
 import { Bench, type EventLogHarness } from './event-log-bench.ts'
-import { batchOf, idsIn, idsOf, leaseMs, ledgerOf, topic } from './event-log-verbs.ts'
+import { batchOf, idsIn, idsOf, leaseMs, ledgerOf, readAllSettled, topic } from './event-log-verbs.ts'
 
 const groups = ['first', 'second'] as const
 const partitions = 2
@@ -24,11 +24,18 @@ interface EventInGroup {
   attempts: number
   /** Null while it was never put into the group's own stream. */
   dueAtMs: number | null
+  /** The place under which it was reopened; null when it never was. */
+  reopenedAt: number | null
   holder: number | null
 }
 
 interface GroupModel {
   readonly waiting: Map<string, EventInGroup>
+  /** What has landed or is dead, and can be reopened. */
+  readonly settled: Map<string, EventInGroup>
+  /** What it has settled in the topic's streams, be it that it comes again. */
+  readonly passed: Set<string>
+  reopened: number
   landed: number
   dead: number
 }
@@ -37,22 +44,35 @@ interface GroupModel {
 class Model {
   accepted = 0
   readonly groups: Record<string, GroupModel> = {}
-  readonly stored = new Set<string>()
+  /** In the order of their streams, each with where it stands. */
+  readonly stored = new Map<string, { readonly stream: StreamName; readonly offset: number }>()
+  isTrimmed = false
   /** Producer messages that are in the log: stream and sequence. */
   readonly sequences = new Set<string>()
 
   constructor() {
-    for (const name of groups) this.groups[name] = { waiting: new Map(), landed: 0, dead: 0 }
+    for (const name of groups) {
+      const [waiting, settled, passed] = [new Map(), new Map(), new Set<string>()]
+      this.groups[name] = { waiting, settled, passed, reopened: 0, landed: 0, dead: 0 }
+    }
   }
 
-  append(stream: StreamName, ids: readonly string[]): void {
+  append(stream: StreamName, ids: readonly string[], firstOffset: number): void {
     this.accepted += ids.length
-    for (const id of ids) {
-      this.stored.add(id)
+    for (const [index, id] of ids.entries()) {
+      this.stored.set(id, { stream, offset: firstOffset + index })
       for (const name of groups) {
-        this.groups[name]!.waiting.set(id, { id, stream, attempts: 0, dueAtMs: null, holder: null })
+        const event = { id, stream, attempts: 0, dueAtMs: null, reopenedAt: null, holder: null }
+        this.groups[name]!.waiting.set(id, event)
       }
     }
+  }
+
+  /** Ids of a stream, in its order. */
+  idsOf({ partition, lane }: StreamName): string[] {
+    return [...this.stored].flatMap(([id, { stream }]) =>
+      stream.partition === partition && stream.lane === lane ? [id] : [],
+    )
   }
 
   waitingIn(name: string, { partition }: StreamName): number {
@@ -84,6 +104,12 @@ class Real {
     const [number, found] = all[index % all.length]!
     return { number, ...found }
   }
+
+  /** A consumer that holds something, when there is one. */
+  pickHolder(index: number) {
+    const holders = [...this.consumers.values()].filter(({ held }) => held.length > 0)
+    return holders[index % holders.length] ?? this.pick(index)
+  }
 }
 
 type Command = fc.AsyncCommand<Model, Real>
@@ -102,11 +128,11 @@ function command(name: string, run: (model: Model, real: Real) => Promise<void>)
 
 async function compareLedgers(model: Model, { bench }: Real): Promise<void> {
   for (const name of groups) {
-    const { waiting, landed, dead } = model.groups[name]!
+    const { waiting, reopened, landed, dead } = model.groups[name]!
     const inFlight = [...waiting.values()].filter(({ holder }) => holder !== null).length
     assert.deepEqual(await ledgerOf(bench.log, name), {
       accepted: model.accepted,
-      reopened: 0,
+      reopened,
       waiting: waiting.size,
       landed,
       dead,
@@ -114,7 +140,7 @@ async function compareLedgers(model: Model, { bench }: Real): Promise<void> {
       inFlight,
       auditedWaiting: waiting.size,
     })
-    assert.equal(model.accepted, waiting.size + landed + dead)
+    assert.equal(model.accepted + reopened, waiting.size + landed + dead)
   }
 }
 
@@ -156,7 +182,7 @@ function append({ lane, partition, sizes, limit, sequence }: AppendDraw): Comman
     assert.equal(result.duplicate, isResend)
     if (isResend) return
     if (sequence !== null) model.sequences.add(key)
-    model.append(stream, ids)
+    model.append(stream, ids, result.positions[0]!.offset)
   })
 }
 
@@ -180,6 +206,8 @@ function next(index: number, maxEvents: Readonly<Record<Lane, number>>): Command
         event.holder = number
         event.attempts++
         assert.equal(delivery.attempt, event.attempts, `the attempt of ${id}`)
+        const offset = event.reopenedAt
+        if (offset !== null) assert.equal(delivery.position.offset, offset, `the place of ${id}`)
       }
     }
     held.push(...deliveries)
@@ -206,11 +234,11 @@ function checkLane(all: readonly Delivery[], lane: Lane, max: number, waiting: r
 type Fate = 'landed' | 'dead' | 'again now' | 'again later'
 
 function settle(index: number, howMany: number, fates: readonly Fate[]): Command {
-  return command(`settle ${howMany} of ${index}: ${fates}`, async (model, real) => {
-    const { consumer, group, held } = real.pick(index)
+  return command(`settle ${howMany} of holder ${index}: ${fates}`, async (model, real) => {
+    const { consumer, group, held } = real.pickHolder(index)
     const nowMs = real.bench.under.now()
     const settled = held.splice(0, howMany)
-    const { waiting } = model.groups[group]!
+    const { waiting, settled: done, passed } = model.groups[group]!
     const outcomes = settled.map((delivery) => {
       const again: Again[] = []
       let landed = 0
@@ -218,6 +246,7 @@ function settle(index: number, howMany: number, fates: readonly Fate[]): Command
       idsIn(delivery).forEach((id, place) => {
         const fate = fates[place % fates.length]!
         const event = waiting.get(id)!
+        passed.add(id)
         if (fate === 'landed') landed++
         else if (fate === 'dead') dead++
         else {
@@ -228,6 +257,7 @@ function settle(index: number, howMany: number, fates: readonly Fate[]): Command
           return
         }
         waiting.delete(id)
+        done.set(id, event)
       })
       model.groups[group]!.landed += landed
       model.groups[group]!.dead += dead
@@ -235,6 +265,49 @@ function settle(index: number, howMany: number, fates: readonly Fate[]): Command
     })
     assert.deepEqual(await consumer.settle(outcomes), [])
     assert.deepEqual(await consumer.settle(outcomes), settled, 'settled twice')
+  })
+}
+
+/** Reopens some of what a group has settled, of one stream: each event a batch of its own. */
+function reopen(name: (typeof groups)[number], pick: number, howMany: number, attempt: number): Command {
+  return command(`reopen ${howMany} from the ${pick}th for ${name}`, async (model, real) => {
+    const { waiting, settled } = model.groups[name]!
+    const all = [...settled.values()]
+    const first = all[pick % all.length]
+    if (first === undefined) return
+    const { partition, lane } = first.stream
+    const stream: StreamName = { topic, partition, lane }
+    const isThere = (event: EventInGroup) => event.stream.partition === partition && event.stream.lane === lane
+    const chosen = all.filter(isThere).slice(0, howMany)
+    const batches = chosen.map(({ id }) => ({ batch: batchOf([id]), attempt, offset: model.stored.get(id)!.offset }))
+    await real.bench.log.reopen(stream, name, batches)
+    for (const [index, { id }] of chosen.entries()) {
+      settled.delete(id)
+      const { offset } = batches[index]!
+      waiting.set(id, { id, stream, attempts: attempt, dueAtMs: 0, reopenedAt: offset, holder: null })
+    }
+    model.groups[name]!.reopened += chosen.length
+  })
+}
+
+/** What a group has settled in a stream can be read in its order, but for what was trimmed from the front of it. */
+function readBack(name: (typeof groups)[number], pick: number, maxBytes: number): Command {
+  return command(`read back the stream of the ${pick}th for ${name}, by ${maxBytes}`, async (model, real) => {
+    const stream = [...model.stored.values()][pick % model.stored.size]?.stream
+    if (stream === undefined) return
+    const entries = await readAllSettled(real.bench.log, { name, of: stream, maxBytes })
+    const read = idsOf(entries)
+    const settled = model.idsOf(stream).filter((id) => model.groups[name]!.passed.has(id))
+    const trimmed = settled.slice(0, settled.length - read.length)
+    assert.deepEqual(read, settled.slice(trimmed.length))
+    for (const id of trimmed) {
+      assert.ok(model.isTrimmed, `${id} is settled and was not read`)
+      for (const other of groups) assert.ok(model.groups[other]!.passed.has(id), `${id} was trimmed too early`)
+    }
+    for (const { position, batch } of entries) {
+      assert.deepEqual(position.stream, stream)
+      assert.equal(model.stored.get(idsIn({ batch })[0]!)!.offset, position.offset)
+    }
   })
 }
 
@@ -277,33 +350,47 @@ function passTime(ms: number): Command {
 }
 
 function trim(maxBytes: number): Command {
-  return command(`trim to ${maxBytes}`, async (_, real) => {
+  return command(`trim to ${maxBytes}`, async (model, real) => {
+    model.isTrimmed = true
     await real.bench.log.trim(topic, { keepSinceMs: Number.MAX_SAFE_INTEGER / 1e6, maxBytes })
   })
 }
 
+const groupDraw = fc.constantFrom(...groups)
 const eachMax = fc.constantFrom(0, 1, 3, 1000)
 const consumerIndex = fc.nat(5)
+const appendDraw = fc
+  .record<AppendDraw>({
+    lane: fc.constantFrom(...lanes),
+    partition: fc.nat(partitions - 1),
+    sizes: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
+    limit: fc.option(fc.integer({ min: 1, max: 30 }), { freq: 3 }),
+    sequence: fc.option(fc.integer({ min: 1, max: 6 }), { freq: 2 }),
+  })
+  .map(append)
+const nextDraw = fc
+  .tuple(consumerIndex, fc.record({ high: eachMax, normal: eachMax, low: eachMax }))
+  .map(([index, max]) => next(index, max))
+const settleDraw = fc
+  .tuple(
+    consumerIndex,
+    fc.integer({ min: 1, max: 4 }),
+    fc.array(fc.constantFrom<Fate>('landed', 'dead', 'again now', 'again later'), { minLength: 1, maxLength: 4 }),
+  )
+  .map(([index, howMany, fates]) => settle(index, howMany, fates))
+const reopenDraw = fc
+  .tuple(groupDraw, fc.nat(), fc.integer({ min: 1, max: 5 }), fc.nat(9))
+  .map(([name, pick, howMany, attempt]) => reopen(name, pick, howMany, attempt))
+const readBackDraw = fc
+  .tuple(groupDraw, fc.nat(), fc.constantFrom(1, 300, 1e6))
+  .map(([name, pick, maxBytes]) => readBack(name, pick, maxBytes))
 const commands = [
-  fc
-    .record<AppendDraw>({
-      lane: fc.constantFrom(...lanes),
-      partition: fc.nat(partitions - 1),
-      sizes: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
-      limit: fc.option(fc.integer({ min: 1, max: 30 }), { freq: 3 }),
-      sequence: fc.option(fc.integer({ min: 1, max: 6 }), { freq: 2 }),
-    })
-    .map(append),
-  fc
-    .tuple(consumerIndex, fc.record({ high: eachMax, normal: eachMax, low: eachMax }))
-    .map(([index, max]) => next(index, max)),
-  fc
-    .tuple(
-      consumerIndex,
-      fc.integer({ min: 1, max: 4 }),
-      fc.array(fc.constantFrom<Fate>('landed', 'dead', 'again now', 'again later'), { minLength: 1, maxLength: 4 }),
-    )
-    .map(([index, howMany, fates]) => settle(index, howMany, fates)),
+  // What brings events on their way is drawn more often, or the others find nothing to do.
+  ...[appendDraw, appendDraw, appendDraw],
+  ...[nextDraw, nextDraw, nextDraw],
+  ...[settleDraw, settleDraw, settleDraw],
+  ...[reopenDraw, reopenDraw],
+  ...[readBackDraw, readBackDraw],
   consumerIndex.map(leave),
   fc.constantFrom<'crash' | 'restart'>('crash', 'restart').map(open),
   fc.constantFrom(1, leaseMs / 2, leaseMs).map(passTime),

@@ -1,9 +1,11 @@
 // A process that works with an embedded log until it is killed, or the log fails. It says on stdout, line by line, what it
-// was told: `accepted <first> <last>` (numbers of events), `settled <id> <id> ...`, `failed <code> <message>`.
+// was told: `accepted <first> <last>` (numbers of events), `reopened <id>`, `settled <id> <id> ...`,
+// `failed <code> <message>`.
 //
-// Arguments: the data directory, the number of the first event, and `append` or `consume too`.
+// Arguments: the data directory, the number of the first event, and `append`, `consume too` or `reopen too`, which does all.
 
 import { writeSync } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toMillraceError } from '../../src/errors.ts'
 import { openEmbedded } from './event-log-copies.ts'
 import { batchOf, group, idsIn, landed, leaseMs, named, perLane, stream, topic } from './event-log-verbs.ts'
@@ -28,6 +30,19 @@ async function produce(): Promise<void> {
   }
 }
 
+async function redrive(): Promise<void> {
+  const reopen = async (id: string) => {
+    await eventLog.reopen(stream(), group, [{ batch: batchOf([id]), attempt: 1, offset: 0 }])
+    say(`reopened ${id}`)
+  }
+  for (let number = Number(first); ; number++) {
+    // The second is asked for while the first is committed.
+    const later = nextTurn().then(() => reopen(`late${number}`))
+    const [soon] = await Promise.allSettled([reopen(`soon${number}`), later])
+    if (soon.status === 'rejected') throw soon.reason
+  }
+}
+
 async function consume(): Promise<void> {
   const consumer = await eventLog.consume(topic, group, { leaseMs })
   for (;;) {
@@ -39,7 +54,8 @@ async function consume(): Promise<void> {
 }
 
 const work = [produce(), produce(), produce()]
-if (mode === 'consume too') work.push(consume())
+if (mode !== 'append') work.push(consume())
+if (mode === 'reopen too') work.push(redrive())
 const results = await Promise.allSettled(work)
 for (const result of results) {
   if (result.status === 'rejected') say(`ended ${toMillraceError(result.reason).code}`)

@@ -20,6 +20,7 @@ import { skip } from '../support/skip.ts'
 import { mountTmpfs } from '../support/tmpfs.ts'
 import { directoryFor, openEmbedded } from './event-log-copies.ts'
 import {
+  again,
   batchOf,
   describeGroup,
   group,
@@ -30,6 +31,7 @@ import {
   ledgerOf,
   named,
   perLane,
+  readAllSettled,
   stream,
   take,
   takeAll,
@@ -88,13 +90,14 @@ async function openWithTopic(dataDir: string, more: Parameters<typeof openEmbedd
   return eventLog
 }
 
-test('kill -9 in the middle of appending and settling: all that was accepted is there, and what was settled stays so', async (t) => {
+test('kill -9 in the middle of appending, reopening and settling: all that was taken is there, and what was settled stays so', async (t) => {
   const random = seededRandom(t)
   const dataDir = directoryFor(t)
   const accepted = new Set<string>()
+  const reopened = new Set<string>()
   const settled = new Set<string>()
   for (let round = 0; round < 5; round++) {
-    const process = startProcess(t, [dataDir, String(round * 1_000_000), round % 2 === 0 ? 'append' : 'consume too'])
+    const process = startProcess(t, [dataDir, String(round * 1_000_000), round % 2 === 0 ? 'append' : 'reopen too'])
     await process.said('accepted')
     await sleep(random.between(0, 300))
     process.child.kill('SIGKILL')
@@ -102,22 +105,26 @@ test('kill -9 in the middle of appending and settling: all that was accepted is 
     for (const line of process.lines()) {
       const [what, ...words] = line.split(' ')
       if (what === 'settled') for (const id of words) settled.add(id)
+      if (what === 'reopened') reopened.add(words[0]!)
       if (what !== 'accepted') continue
       for (let number = Number(words[0]); number <= Number(words[1]); number++) accepted.add(String(number))
     }
   }
-  assert.ok(accepted.size > 200 && settled.size > 0, `${accepted.size} accepted, ${settled.size} settled`)
+  const counts = `${accepted.size} accepted, ${reopened.size} reopened, ${settled.size} settled`
+  assert.ok(accepted.size > 200 && reopened.size > 0 && settled.size > 0, counts)
   const eventLog = await openWithTopic(dataDir)
   const ids = idsOf(await takeAll(await eventLog.consume(topic, group, { leaseMs })))
   const found = new Set(ids)
   assert.equal(found.size, ids.length, 'nothing comes twice')
   for (const id of settled) assert.ok(!found.has(id), `${id} was settled and comes again`)
-  const { accepted: stored, waiting, landed: done, auditedWaiting, lost } = await describeGroup(eventLog)
+  const terms = await describeGroup(eventLog)
+  const { waiting, landed: done, auditedWaiting, lost } = terms
   assert.deepEqual([waiting, auditedWaiting, lost], [ids.length, ids.length, 0])
-  assert.equal(stored, waiting + done)
+  assert.equal(terms.accepted + terms.reopened, waiting + done)
+  assert.ok(terms.reopened >= reopened.size, `${terms.reopened} of ${reopened.size} reopened events are counted`)
   // What a kill left unanswered may be there or not; a settlement of which nobody heard took what is missing here.
-  const missing = [...accepted].filter((id) => !found.has(id) && !settled.has(id))
-  assert.ok(missing.length <= done - settled.size, `${missing.length} accepted events are neither waiting nor landed`)
+  const missing = [...accepted, ...reopened].filter((id) => !found.has(id) && !settled.has(id))
+  assert.ok(missing.length <= done - settled.size, `${missing.length} of the events are neither waiting nor landed`)
   await eventLog.close()
 })
 
@@ -165,15 +172,15 @@ test('the data directory is made when it is missing, and named with its variable
 
 test('a failed write ends the log: nothing more is accepted or handed out, and what was accepted is there afterwards', async (t) => {
   const dataDir = directoryFor(t)
-  const limited = startProcess(t, [dataDir, '0', 'consume too'], 400_000)
+  const limited = startProcess(t, [dataDir, '0', 'reopen too'], 400_000)
   await once(limited.child, 'exit')
   const lines = limited.lines()
   const failedAt = lines.findIndex((line) => line.startsWith('failed'))
   assert.match(lines[failedAt] ?? '', /^failed unavailable .*(I\/O|failed)/)
-  assert.equal(lines.slice(failedAt).filter((line) => /^(accepted|settled)/.test(line)).length, 0)
+  assert.equal(lines.slice(failedAt).filter((line) => /^(accepted|reopened|settled)/.test(line)).length, 0)
   assert.deepEqual(
     lines.filter((line) => line.startsWith('ended')),
-    Array.from({ length: 4 }, () => 'ended unavailable'),
+    Array.from({ length: 5 }, () => 'ended unavailable'),
   )
   assert.equal(lines.at(-1), 'afterwards unavailable')
 
@@ -217,6 +224,8 @@ test('fault A8: on a full disk new events are refused before the reserve is touc
   const { bavail, bsize } = statfsSync(dataDir)
   assert.ok(bavail * bsize >= reserve, `${bavail * bsize} bytes are free`)
   assert.deepEqual(seen, ['full'])
+  const reopened = [{ batch: { bytes, count: 600, receivedAtMicros: 1 }, attempt: 1, offset: 0 }]
+  await assert.rejects(eventLog.reopen(stream(), group, reopened), isCode('disk_full'))
 
   // The reserve is for handing out, settling and trimming: all of it goes on, again and again.
   for (let round = 0; round < 200; round++) {
@@ -236,6 +245,49 @@ test('fault A8: on a full disk new events are refused before the reserve is touc
   const again = await eventLog.describe()
   assert.equal(again.topics[0]?.groups[0]?.auditedWaiting, 600)
   await eventLog.close()
+})
+
+test('fault A8: on a full disk a reopen is refused whole, and what is settled with it comes again as it should', async (t) => {
+  const dataDir = directoryFor(t)
+  const roomy = await openWithTopic(dataDir)
+  for (const id of ['a', 'b', 'c']) await roomy.append(stream(), [batchOf([id])])
+  await roomy.close()
+
+  const tight = await openEmbedded(dataDir, { diskReserveBytes: Number.MAX_SAFE_INTEGER })
+  const consumer = await tight.consume(topic, group, { leaseMs })
+  const [a, b, c] = await takeAll(consumer)
+  const reopened = ['x', 'y'].map((id) => ({ batch: batchOf([id]), attempt: 1, offset: 0 }))
+  // All of it is in one group of the commit.
+  const results = await Promise.allSettled([
+    consumer.settle([again(a!, 0)]),
+    tight.reopen(stream(), group, reopened),
+    consumer.settle([again(b!, 0), landed(c!)]),
+    tight.reopen(stream(), group, reopened),
+    tight.reopen(stream('low'), group, reopened),
+  ])
+  assert.deepEqual(
+    results.map((result) => (result.status === 'fulfilled' ? 'done' : (result.reason as MillraceError).code)),
+    ['done', 'disk_full', 'done', 'disk_full', 'disk_full'],
+  )
+  assert.deepEqual(await ledgerOf(tight), ledger({ accepted: 3, waiting: 2, landed: 1 }))
+  await tight.close()
+
+  const reopenedLog = await openWithTopic(dataDir)
+  await reopenedLog.reopen(stream(), group, reopened)
+  const next = await reopenedLog.consume(topic, group, { leaseMs })
+  const deliveries = await takeAll(next)
+  assert.deepEqual(
+    deliveries.map((delivery) => [idsOf([delivery]), delivery.attempt]),
+    [
+      [['a'], 2],
+      [['b'], 2],
+      [['x'], 2],
+      [['y'], 2],
+    ],
+  )
+  await next.settle(deliveries.map(landed))
+  assert.deepEqual(await ledgerOf(reopenedLog), ledger({ accepted: 3, reopened: 2, landed: 5 }))
+  await reopenedLog.close()
 })
 
 test('fault A8: a disk that others fill to the last byte costs nothing that was accepted', async (t) => {
@@ -258,6 +310,8 @@ test('fault A8: a disk that others fill to the last byte costs nothing that was 
   })
   const appending = eventLog.append(stream(), [batchOf(named('refused too', 600))])
   await assert.rejects(appending, isCode('disk_full'))
+  const batches = [{ batch: batchOf(named('refused', 600)), attempt: 1, offset: 0 }]
+  await assert.rejects(eventLog.reopen(stream(), group, batches), isCode('disk_full'))
   const before = isSettled
   rmSync(ballast)
   await settling
@@ -296,7 +350,8 @@ test('fault A8: a commit that finds the disk full is taken back: a waiting consu
   for (let round = 0; round < 3; round++) {
     const sends = [batchOf(['refused']), batchOf(['refused too'])].map((batch) => eventLog.append(stream(), [batch]))
     const numbered = eventLog.append(stream(), [batchOf(['second'])], message)
-    for (const send of [...sends, numbered]) await assert.rejects(send, isCode('disk_full'))
+    const reopening = eventLog.reopen(stream(), group, [{ batch: batchOf(['first']), attempt: 1, offset: 0 }])
+    for (const send of [...sends, numbered, reopening]) await assert.rejects(send, isCode('disk_full'))
   }
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 1, landed: 1 }))
   rmSync(ballast)
@@ -370,6 +425,20 @@ test('what is read from the file is what was in memory, in the same order', asyn
   }
   assert.ok(fromFile.every(({ batch, attempt }) => batch.damaged === undefined && attempt === 1))
   await second.close()
+})
+
+test('however much is asked for, one call reads back a bounded piece of what is settled', async (t) => {
+  const eventLog = await openWithTopic(directoryFor(t))
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  const batch = { bytes: Buffer.alloc(200_000, 1), count: 600, receivedAtMicros: 1 }
+  for (let index = 0; index < 30; index++) await eventLog.append(stream(), [batch])
+  await consumer.settle((await takeAll(consumer)).map(landed))
+  const options = { fromOffset: 0, maxBytes: Number.MAX_SAFE_INTEGER }
+  const { entries, nextOffset } = await eventLog.readSettled(stream(), group, options)
+  assert.ok(entries.length >= 1 && entries.length <= 10, `${entries.length} entries of 200 kB in one call`)
+  assert.equal(nextOffset, entries.length * 600)
+  assert.equal((await readAllSettled(eventLog)).length, 30)
+  await eventLog.close()
 })
 
 test('entries larger than the memory for recent ones are handed out whole, at once and later', async (t) => {

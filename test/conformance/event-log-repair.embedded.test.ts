@@ -19,7 +19,7 @@ import {
   pagesOf,
   type Reading,
 } from './event-log-copies.ts'
-import { batchOf, describeGroup, group, idsOf, leaseMs, stream, takeAll, topic } from './event-log-verbs.ts'
+import { batchOf, describeGroup, group, idsOf, landed, leaseMs, stream, takeAll, topic } from './event-log-verbs.ts'
 
 const pageBytes = 8192
 
@@ -270,6 +270,35 @@ test('the embedded log can be looked over and mended', async (t) => {
       },
     )
   }
+})
+
+test('what was reopened outlives a repair, with its attempt, its place and its count', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  const { positions } = await eventLog.append(stream(), [batchOf(['a']), batchOf(['b'])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  await consumer.settle((await takeAll(consumer)).map(landed))
+  await eventLog.reopen(stream(), group, [{ batch: batchOf(['b']), attempt: 6, offset: positions[1]!.offset }])
+  await eventLog.close()
+  // The group's ledger cannot be read any more, and neither can the rows of its own streams.
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  database.exec('UPDATE ledgers SET crc = crc + 12345')
+  database.exec("UPDATE streams SET crc = crc + 12345 WHERE group_number <> 0 AND lane = 'normal'")
+  database.close()
+  assert.ok(repairEventLog({ dataDir }) !== null)
+
+  const repaired = await openEmbedded(dataDir)
+  const { accepted, reopened, waiting, landed: done, dead, lost, auditedWaiting } = await describeGroup(repaired)
+  assert.deepEqual([accepted, waiting, auditedWaiting, lost], [2, 1, 1, 0])
+  assert.equal(accepted + reopened, waiting + done + dead)
+  const deliveries = await takeAll(await repaired.consume(topic, group, { leaseMs }))
+  assert.deepEqual(
+    deliveries.map(({ attempt, position }) => [attempt, position.offset]),
+    [[7, positions[1]!.offset]],
+  )
+  assert.deepEqual(idsOf(deliveries), ['b'])
+  await repaired.close()
 })
 
 /** Changes one number in a row of a table as a flipped bit would: its checksum does not fit any more. */

@@ -101,7 +101,6 @@ export class EmbeddedLog implements EventLog {
       bytes += batch.bytes.length
     }
     if (events === 0) return
-    if (groupCommit.isWaitingForRoom) throw diskFull()
     await new Promise<void>((resolve, reject) => {
       groupCommit.reopen({ part, own: part.own[name.lane], batches, events, bytes, resolve, reject })
     })

@@ -27,7 +27,7 @@ export class EntryTable {
   readonly #fields: StatementSync
   readonly #find: StatementSync
   readonly #before: StatementSync
-  readonly #at: StatementSync
+  readonly #entryBefore: StatementSync
   readonly #checksum = new EntryChecksum()
 
   /** @param path the file, for messages. */
@@ -41,7 +41,7 @@ export class EntryTable {
     this.#fields.setReturnArrays(true)
     this.#find = database.prepare(sqlFile('find-in-table'))
     this.#before = database.prepare(sqlFile('append-number-before'))
-    this.#at = database.prepare(sqlFile('entry-before'))
+    this.#entryBefore = database.prepare(sqlFile('entry-before'))
   }
 
   /** Stores entries: their numbers as in CommitRequest, their bytes one behind the other. */
@@ -98,7 +98,7 @@ export class EntryTable {
 
   /** Where the entry begins that holds an offset; the offset itself when none does. */
   startOf(stream: number, offset: number): number {
-    const found = this.#at.get(stream, offset) as unknown as EntryPlace | undefined
+    const found = this.#entryBefore.get(stream, offset) as unknown as EntryPlace | undefined
     return found !== undefined && found.firstOffset + found.count > offset ? found.firstOffset : offset
   }
 

@@ -109,7 +109,7 @@ export class GroupCommit {
     return this.#failure
   }
 
-  /** Whether appends and reopenings are refused because what is under way finds no room. */
+  /** Whether appends are refused because what is under way finds no room. */
   get isWaitingForRoom(): boolean {
     return this.#isWaitingForRoom
   }

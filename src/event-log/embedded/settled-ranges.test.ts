@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { SettledRanges } from './settled-ranges.ts'
+import { type OffsetRange, SettledRanges } from './settled-ranges.ts'
 
 /** The ranges of a set of offsets, as they should be. */
 function rangesOf(offsets: ReadonlySet<number>): { start: number; end: number }[] {
@@ -30,6 +30,10 @@ test('ranges that touch become one, whatever the order in which they are settled
       assert.deepEqual(all, rangesOf(settled))
       assert.equal(ranges.size, all.length)
       for (const { start, end } of all) assert.equal(ranges.endOf(start), end)
+      for (let offset = 0; offset < 40; offset++) {
+        const next: OffsetRange | undefined = all.find(({ end }) => end > offset)
+        assert.deepEqual(ranges.firstEndingAfter(offset), next)
+      }
     }),
   )
 })
