@@ -165,3 +165,30 @@ test('fault P10: a server that has become read-only is asked again over a new co
 
   await assertAllLanded(server, url, 300)
 })
+
+test('an SQLSTATE that nobody has listed raises an alarm, until the operator says what it means', async (t) => {
+  const { server, url } = await startOnPostgres(t)
+  const raising = `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not here'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.subject = 'refused') EXECUTE FUNCTION refuse()`
+  await postgres.query(raising, [], url)
+  const grpc = grpcClient(t, server)
+  await grpc.publish({ events: [...orders(2), ...orders(1, { subject: 'refused' })] })
+
+  await pauseOf(server, /^postgres fails as nobody expected since \S+Z: P0001: /)
+  await eventually(async () => {
+    const { text } = await request(server.http, '/metrics')
+    const [, tries] = /^millrace_landing_unlisted_sqlstate_total\{code="P0001"\} (\d+)$/m.exec(text) ?? []
+    assert.ok(Number(tries) >= 2, 'it is tried again')
+  })
+  const alarms = server.logLines().filter(({ message }) => String(message).startsWith('landing_unlisted_sqlstate'))
+  assert.deepEqual(
+    alarms.map(({ level, sqlstate }) => [level, sqlstate]),
+    [['error', 'P0001']],
+  )
+  await server.stop()
+
+  const env = { MILLRACE_POSTGRES_URL: url, MILLRACE_DEAD_SQLSTATES: 'U0042,P0001' }
+  const again = await startServer(t, { dataDir: server.dataDir, env })
+  const [line] = await drained(again)
+  assert.deepEqual([line?.accepted, line?.landed, line?.dead, line?.balanced], [3, 2, 1, true])
+})

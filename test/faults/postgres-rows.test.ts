@@ -137,3 +137,36 @@ test('the newest page of a table reads few of its pages, however long ago the ro
   })
   assert.ok(after.read - before.read < after.all / 5, `${after.read - before.read} of ${after.all} pages`)
 })
+
+test('fault P16: data keeps every digit as jsonb, and what is no JSON every byte', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  const json = {
+    '12345678901234567890': '12345678901234567890',
+    '-0.10000000000000000000000001': '-0.10000000000000000000000001',
+    '1e-7': '0.0000001',
+    '{"a": 1, "a": 2}': '{"a": 2}',
+    '"😀\\ud83d\\ude00"': '"😀😀"',
+    '[ ]': '[]',
+  }
+  const bytes = [Buffer.from([0xff, 0xfe, 0, 0x80]), Buffer.from('12345678901234567890'), Buffer.from('😀')]
+  const made = [
+    ...Object.keys(json).map((text) => ({ id: ids.next(), type: 'json', data: Buffer.from(text) })),
+    ...bytes.map((data) => ({ id: ids.next(), type: 'bytes', data, dataContentType: 'application/octet-stream' })),
+    { id: ids.next(), type: 'empty', data: Buffer.alloc(0), dataContentType: 'application/octet-stream' },
+  ]
+
+  assert.deepEqual(await store.landEvents(entriesOf(made, 4)), counts(made.length))
+
+  const rows = async (type: string) =>
+    postgres.query('SELECT data::text AS data, data_bytes FROM events WHERE type = $1 ORDER BY log_offset', [type], url)
+  assert.deepEqual(
+    (await rows('json')).map(({ data, data_bytes }) => [data, data_bytes]),
+    Object.values(json).map((text) => [text, null]),
+  )
+  assert.deepEqual(
+    (await rows('bytes')).map(({ data, data_bytes }) => [data, data_bytes]),
+    bytes.map((data) => [null, data]),
+  )
+  assert.deepEqual(await rows('empty'), [{ data: null, data_bytes: null }])
+})

@@ -1,0 +1,75 @@
+// Failures that a person has to mend: an alarm that is probed every 10 s, and no event to blame.
+
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { orders } from '../support/events.ts'
+import { eventually } from '../support/eventually.ts'
+import { grpcClient } from '../support/grpc-client.ts'
+import { getStatus } from '../support/http-client.ts'
+import { PostgresServer } from '../support/postgres-server.ts'
+import { startServer } from '../support/server-process.ts'
+import { drained } from '../support/tally.ts'
+
+let postgres: PostgresServer
+before(async () => {
+  postgres = await PostgresServer.create()
+})
+after(() => postgres.destroy())
+
+const probeMs = 10_000
+
+const damages = [
+  {
+    what: 'a table that is gone',
+    damage: 'ALTER TABLE events RENAME TO events_elsewhere',
+    repair: 'ALTER TABLE events_elsewhere RENAME TO events',
+    reason: /^postgres refuses since \S+Z: 42P01: /,
+  },
+  {
+    what: 'a column that is missing',
+    damage: 'ALTER TABLE events RENAME COLUMN subject TO topic_of_talk',
+    repair: 'ALTER TABLE events RENAME COLUMN topic_of_talk TO subject',
+    reason: /^postgres refuses since \S+Z: 42703: /,
+  },
+  {
+    what: 'a right that was revoked',
+    damage: 'REVOKE INSERT ON events FROM revoked',
+    repair: 'GRANT INSERT ON events TO revoked',
+    reason: /^postgres refuses since \S+Z: 42501: /,
+  },
+] as const
+
+// They wait beside each other: each takes one probe.
+test('fault P11', { concurrency: true }, async (t) => {
+  await postgres.query('CREATE ROLE revoked LOGIN')
+  await Promise.all(
+    damages.map(({ what, damage, repair, reason }) =>
+      t.test(`fault P11: ${what} stops landing with an alarm, and landing goes on after the repair`, async (t) => {
+        const url = await postgres.createDatabase()
+        const database = new URL(url).pathname.slice(1)
+        const run = (statement: string) => postgres.query(statement, [], url)
+        await run('GRANT ALL ON SCHEMA public TO revoked')
+        await run('ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO revoked')
+        await run('ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO revoked')
+        const migrating = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+        await migrating.stop()
+        const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: postgres.url(database, 'revoked') } })
+        const grpc = grpcClient(t, server)
+        await grpc.publish({ events: orders(10) })
+        await drained(server)
+        await run(damage)
+        await grpc.publish({ events: orders(10) })
+        const paused = async () => (await getStatus(server.http)).topics[0]?.groups[0]?.paused
+
+        await eventually(async () => assert.match((await paused()) ?? '', reason))
+        assert.equal((await grpc.publish({ events: orders(10) })).accepted, 10n, 'ingest goes on')
+        assert.ok(server.logLines().some(({ level, code }) => level === 'error' && code === 'failed_precondition'))
+        await run(repair)
+
+        const [line] = await drained(server, probeMs + 3000)
+        assert.deepEqual([line?.accepted, line?.landed, line?.dead, line?.balanced], [30, 30, 0, true])
+        assert.equal(await paused(), null)
+      }),
+    ),
+  )
+})
