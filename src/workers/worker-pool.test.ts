@@ -1,24 +1,27 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import { within } from '../../test/support/eventually.ts'
 import { MillraceError } from '../errors.ts'
 import type { Consumer, Delivery, EventLog } from '../event-log/event-log.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import type { Handler } from './handler.ts'
-import { WorkerPool } from './worker-pool.ts'
+import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts'
 
-/** A log that hands out one delivery, and then nothing until the pool stops. */
-function logOfOne(): { eventLog: EventLog; settled: Promise<void> } {
+/** A log that hands out so many deliveries, one at a time, and then nothing until the pool stops. */
+function logOf(count: number): { eventLog: EventLog; settled: Promise<void> } {
   const settled = Promise.withResolvers<void>()
   const position = { stream: { topic: 'events', partition: 0, lane: 'normal' }, epoch: 1, offset: 0 }
-  const deliveries = [{ position, batch: { bytes: new Uint8Array(0), count: 1, receivedAtMicros: 0 } }]
+  const deliveries = Array(count).fill({ position, batch: { bytes: new Uint8Array(0), count: 1, receivedAtMicros: 0 } })
+  let left = count
   const consumer: Pick<Consumer, 'next' | 'settle' | 'close'> = {
     next: async ({ signal }) => {
-      const found = deliveries.splice(0) as unknown as Delivery[]
+      const found = deliveries.splice(0, 1) as unknown as Delivery[]
       if (found.length === 0) await new Promise((resolve) => signal?.addEventListener('abort', resolve))
       return found
     },
     settle: async () => {
-      settled.resolve()
+      if (--left === 0) settled.resolve()
       return []
     },
     close: async () => {},
@@ -26,8 +29,26 @@ function logOfOne(): { eventLog: EventLog; settled: Promise<void> } {
   return { eventLog: { consume: async () => consumer } as unknown as EventLog, settled: settled.promise }
 }
 
+function poolOf(eventLog: EventLog, handler: Handler, more: Partial<WorkerPoolOptions> = {}): WorkerPool {
+  return new WorkerPool({
+    eventLog,
+    topic: 'events',
+    group: 'landing',
+    handler,
+    maxTurnEvents: 1,
+    maxTurnWaitMs: 0,
+    maxTurns: 1,
+    leaseMs: 30_000,
+    logger: createLogger({ level: 'fatal', version: '0' }),
+    now: Date.now,
+    monotonicNow: () => 0,
+    random: () => 0,
+    ...more,
+  })
+}
+
 test('a pause says what has failed, since when it has, and what the last try said', async () => {
-  const { eventLog, settled } = logOfOne()
+  const { eventLog, settled } = logOf(1)
   const seen: (string | null)[] = []
   const failures = ['postgres is unreachable: 57P01: it stops', 'postgres is unreachable: ECONNREFUSED', 'it is full']
   let nowMs = Date.UTC(2026, 10, 21, 8, 40)
@@ -38,20 +59,7 @@ test('a pause says what has failed, since when it has, and what the last try sai
     if (failure !== undefined) throw new MillraceError('unavailable', failure)
     return []
   }
-  const pool = new WorkerPool({
-    eventLog,
-    topic: 'events',
-    group: 'landing',
-    handler,
-    maxTurnEvents: 1,
-    maxTurnWaitMs: 0,
-    maxTurns: 1,
-    leaseMs: 30_000,
-    logger: createLogger({ level: 'fatal', version: '0' }),
-    now: () => nowMs,
-    monotonicNow: () => 0,
-    random: () => 0,
-  })
+  const pool = poolOf(eventLog, handler, { now: () => nowMs })
   await pool.start()
   await settled
 
@@ -62,5 +70,26 @@ test('a pause says what has failed, since when it has, and what the last try sai
     'it is full since 2026-11-21T08:40:01.000Z',
   ])
   assert.equal(pool.paused, null)
+  await pool.close(1000)
+})
+
+test('when one turn gets through after a pause, the others that have failed are tried again at once', async () => {
+  const { eventLog, settled } = logOf(3)
+  const allBegun = Promise.withResolvers<void>()
+  let calls = 0
+  const handler: Handler = async () => {
+    const call = ++calls
+    if (call === 3) allBegun.resolve()
+    await allBegun.promise
+    // Nobody would try these again for 10 s.
+    if (call <= 2) throw new MillraceError('failed_precondition', 'the table is gone')
+    if (call === 3) await setImmediate()
+    return []
+  }
+  const pool = poolOf(eventLog, handler, { maxTurns: 3 })
+  await pool.start()
+
+  await within(2000, 'the turns that had failed', settled)
+  assert.equal(calls, 5)
   await pool.close(1000)
 })

@@ -47,6 +47,8 @@ export class WorkerPool {
   readonly #trigger: BatchTrigger
   readonly #stopGathering = new AbortController()
   readonly #giveUp = new AbortController()
+  /** Ends the waiting of all turns that have failed, as soon as one gets through. */
+  #goOn = new AbortController()
   readonly #turns = new Set<Promise<void>>()
   #hadWork = new Set<Lane>(lanes)
   #paused: { readonly reason: string; readonly sinceMs: number } | null = null
@@ -97,6 +99,7 @@ export class WorkerPool {
     this.#stopGathering.abort()
     await withinMs(Promise.all([this.#running, ...this.#turns]), graceMs, null)
     this.#giveUp.abort()
+    this.#goOn.abort()
     await this.#consumer?.close()
   }
 
@@ -187,7 +190,8 @@ export class WorkerPool {
       logger[level]({ topic, group, code: error.code, error }, `${group} is paused: ${error.message}`)
     }
     this.#paused = { reason: error.message, sinceMs: this.#paused?.sinceMs ?? now() }
-    const wait = sleep(retryInMs, this.#giveUp.signal)
+    const { signal } = this.#giveUp.signal.aborted ? this.#giveUp : this.#goOn
+    const wait = sleep(retryInMs, signal)
     this.#pauseEnded = wait
     await wait
   }
@@ -196,6 +200,8 @@ export class WorkerPool {
     if (this.#paused === null) return
     const { topic, group, logger } = this.#options
     this.#paused = null
+    this.#goOn.abort()
+    this.#goOn = new AbortController()
     logger.info({ topic, group }, `${group} goes on`)
   }
 }
