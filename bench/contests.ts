@@ -52,6 +52,7 @@ export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
 
 const roundTripMs = 50
 const overloadFactor = 10
+const awayEventsPerSecond = 3000
 const daySeconds = 86_400
 /** Where the rows of a full table stand in time: how long they took to come, and how long ago the newest one came. */
 const spreads = [
@@ -171,6 +172,28 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       bounds: spreads.map(({ name }) =>
         bound('', `newest page of many rows, ${name}`, `newest page, ${name}`, 'medianPageMs', 50, 'ms'),
       ),
+    },
+    {
+      id: 'W9',
+      rounds: 1,
+      blocks: [
+        {
+          name: 'PostgreSQL away',
+          program: 'workloads/postgres-away',
+          options: {
+            eventsPerSecond: awayEventsPerSecond,
+            eventsPerMessage: 100,
+            payloadBytes,
+            warmSeconds: sizes.overloadWarmSeconds,
+            awaySeconds: sizes.awaySeconds,
+          },
+        },
+      ],
+      comparisons: [],
+      bounds: [
+        bound('', 'RSS growth while PostgreSQL is away', 'PostgreSQL away', 'rssGrowthMiB', 128, 'MiB'),
+        bound('', 'intake / rate of catching up', 'PostgreSQL away', 'intakePerCatchUp', 0.1, ''),
+      ],
     },
     {
       id: 'W9',

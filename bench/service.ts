@@ -5,12 +5,14 @@ import type { Status } from '../src/pipeline.ts'
 import { ServerProcess } from '../test/support/server-process.ts'
 import { nodeArguments } from './program.ts'
 
-/** Takes events, with room for all of them, and lands none. */
-export const ingestOnly = {
-  MILLRACE_ROLES: 'ingest',
+/** Never refuses an event for want of room. */
+export const roomForAll = {
   MILLRACE_MAX_WAITING_EVENTS: '1000000000',
   MILLRACE_MAX_WAITING_BYTES: String(2 ** 40),
 }
+
+/** Takes events, with room for all of them, and lands none. */
+export const ingestOnly = { MILLRACE_ROLES: 'ingest', ...roomForAll }
 
 /** Lands what is in the log and takes nothing. */
 export const workerOnly = { MILLRACE_ROLES: 'worker' }

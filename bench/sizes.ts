@@ -10,6 +10,8 @@ export interface Sizes {
   readonly inMemorySeconds: number
   readonly backlogEvents: number
   readonly storedRows: number
+  /** How long PostgreSQL is away. */
+  readonly awaySeconds: number
   readonly logBytes: number
   /** To find the landing rate, and again to warm up under the load. */
   readonly overloadWarmSeconds: number
@@ -29,6 +31,7 @@ export const sizesByName = {
     inMemorySeconds: 0.1,
     backlogEvents: 30_000,
     storedRows: 5000,
+    awaySeconds: 1,
     logBytes: mebibyte,
     overloadWarmSeconds: 0.5,
     overloadSeconds: 0.5,
@@ -42,6 +45,7 @@ export const sizesByName = {
     inMemorySeconds: 0.5,
     backlogEvents: 400_000,
     storedRows: 1_000_000,
+    awaySeconds: 10,
     logBytes: 512 * mebibyte,
     overloadWarmSeconds: 2,
     overloadSeconds: 10,
@@ -55,6 +59,7 @@ export const sizesByName = {
     inMemorySeconds: 2,
     backlogEvents: 2_000_000,
     storedRows: 1_000_000,
+    awaySeconds: 60,
     logBytes: 1024 * mebibyte,
     overloadWarmSeconds: 5,
     overloadSeconds: 60,
@@ -68,6 +73,7 @@ export const sizesByName = {
     inMemorySeconds: 2,
     backlogEvents: 5_000_000,
     storedRows: 1_000_000,
+    awaySeconds: 300,
     logBytes: 1024 * mebibyte,
     overloadWarmSeconds: 5,
     overloadSeconds: 60,
