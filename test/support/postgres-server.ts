@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { basename, delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 
@@ -45,8 +45,7 @@ export class PostgresServer {
     const directory = mkdtempSync(join(parent, 'millrace-postgres-'))
     if (user.uid !== undefined) {
       chownSync(directory, user.uid, user.gid!)
-      // The server's user must get to the directory through that of the test run.
-      chmodSync(parent, statSync(parent).mode | 0o011)
+      openWayTo(parent)
     }
     const initdb = ['-D', join(directory, 'data'), '-A', 'trust', '-U', 'postgres', '--no-sync', '-E', 'UTF8']
     execFileSync(join(binaries(), 'initdb'), [...initdb, '--locale=C.UTF-8'], { ...user, stdio: 'ignore', cwd: '/' })
@@ -127,6 +126,13 @@ export class PostgresServer {
       () => true,
       () => false,
     )
+  }
+}
+
+/** The server's user must get to its directory, through those that the test run has made for itself. */
+function openWayTo(directory: string): void {
+  for (let path = directory; basename(path).startsWith('millrace-'); path = dirname(path)) {
+    chmodSync(path, statSync(path).mode | 0o011)
   }
 }
 
