@@ -103,7 +103,8 @@ async function withMigrations<T>(url: string, work: (client: PoolClient) => Prom
 }
 
 function openPool(url: string, max: number, { statementMs, lockMs }: Timeouts = usualTimeouts): Pool {
-  const settings = new URL(url).searchParams
+  const asked = Number.parseInt(new URL(url).searchParams.get('statement_timeout') ?? '', 10)
+  const longestMs = Number.isNaN(asked) ? statementMs : asked
   const config: PoolConfig = {
     connectionString: url,
     max,
@@ -113,8 +114,8 @@ function openPool(url: string, max: number, { statementMs, lockMs }: Timeouts = 
     statement_timeout: statementMs,
     lock_timeout: lockMs,
     idle_in_transaction_session_timeout: idleTransactionMs,
-    // For a server that has gone silent.
-    query_timeout: Number(settings.get('statement_timeout') ?? statementMs) + connectTimeoutMs,
+    // For a server that has gone silent. 0 is no limit, for both.
+    query_timeout: longestMs === 0 ? 0 : longestMs + connectTimeoutMs,
     keepAlive: true,
   }
   const pool = new Pool(config)
