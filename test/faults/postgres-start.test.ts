@@ -100,7 +100,10 @@ test('a wrong password is refused by name, at the start and never in silence', a
 
 test('where TLS is asked for, a server without it or with the certificate of somebody else is refused', async (t) => {
   const url = await postgres.createDatabase()
-  await assert.rejects(open(`${url}?sslmode=verify-full`), { message: /MILLRACE_POSTGRES_URL: .*does not support SSL/ })
+  await assert.rejects(open(`${url}?sslmode=verify-full`), {
+    code: 'failed_precondition',
+    message: /MILLRACE_POSTGRES_URL: there is no secure connection to postgres: .*does not support SSL/,
+  })
   const directory = tempDirectory(t)
   const made = [makeCertificate(directory, 'ours', '127.0.0.1'), makeCertificate(directory, 'other', '127.0.0.1')]
   if (made.includes(false)) return skip(t, 'openssl is not installed')
@@ -109,8 +112,14 @@ test('where TLS is asked for, a server without it or with the certificate of som
     `${url.replace('127.0.0.1', host)}?sslmode=verify-full&sslrootcert=${join(directory, name)}.crt`
 
   await eventually(async () => (await open(trusting('ours'))).close())
-  await assert.rejects(open(trusting('other')), { message: /MILLRACE_POSTGRES_URL: .*self-signed certificate/ })
-  await assert.rejects(open(trusting('ours', 'localhost')), { message: /MILLRACE_POSTGRES_URL: .*altnames/ })
+  await assert.rejects(open(trusting('other')), {
+    code: 'failed_precondition',
+    message: /MILLRACE_POSTGRES_URL: .*self-signed certificate/,
+  })
+  await assert.rejects(open(trusting('ours', 'localhost')), {
+    code: 'failed_precondition',
+    message: /MILLRACE_POSTGRES_URL: .*altnames/,
+  })
 })
 
 /** A certificate that signs itself, and its key. False where the machine cannot make one. */
@@ -146,15 +155,16 @@ async function useCertificate(t: TestContext, directory: string, name: string): 
   cleanup(t, () => set('off'))
 }
 
-test('a server that is read-only, and one whose commits are not flushed, are said so at the start', async () => {
+test('a server that is read-only, and one whose commits are not flushed, are said so at the start', async (t) => {
   const url = await postgres.createDatabase()
   const database = new URL(url).pathname.slice(1)
   await postgres.query(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
-  await assert.rejects(open(url), {
-    code: 'unavailable',
-    message: /MILLRACE_POSTGRES_URL: postgres cannot do it now: 25006: /,
-  })
+  const store = await openPostgres(t, url)
+  const { up, problem } = await store.describe()
+  assert.equal(up, false)
+  assert.match(problem ?? '', /^postgres cannot do it now: 25006: /)
   await postgres.query(`ALTER DATABASE ${database} RESET default_transaction_read_only`)
+  assert.equal((await store.describe()).up, true)
 
   await postgres.query(`ALTER DATABASE ${database} SET synchronous_commit = off`)
   await assert.rejects(open(url), { code: 'failed_precondition', message: /synchronous_commit is off/ })

@@ -2,7 +2,7 @@
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 import { DatabaseError } from 'pg'
-import { MillraceError } from '../../errors.ts'
+import { MillraceError, toMillraceError } from '../../errors.ts'
 
 /**
  * `row`: about one row's data, when that row alone fails too. `taken`: a key is there already. `timeout`: it took too long
@@ -62,7 +62,7 @@ export class FailureKinds {
   /** An error without a code comes from the connection. */
   kindOf(error: unknown): FailureKind {
     const code = sqlStateOf(error)
-    if (code === null) return 'outage'
+    if (code === null) return isInsecure(error) ? 'stopped' : 'outage'
     if (this.#deadSqlstates.includes(code)) return 'row'
     return kindOfCode[code] ?? kindOfClass[code.slice(0, 2)] ?? 'unlisted'
   }
@@ -78,6 +78,8 @@ export function sqlStateOf(error: unknown): string | null {
 /** As the contract of EventStore says it. Callers of the API may see the message. */
 export function toStoreError(error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
+  // A mistake of ours, not an answer of the connection: no waiting cures it.
+  if (error instanceof TypeError || error instanceof RangeError) return toMillraceError(error)
   const text = error instanceof Error ? describe(error) : String(error)
   switch (listed.kindOf(error)) {
     case 'full':
@@ -92,9 +94,21 @@ export function toStoreError(error: unknown): MillraceError {
       return new MillraceError('unavailable', `postgres fails as nobody expected: ${text}`, { cause: error })
     case 'row':
     case 'taken':
-    case 'stopped':
-      return new MillraceError('failed_precondition', `postgres refuses: ${text}`, { cause: error })
+    case 'stopped': {
+      const failure = isInsecure(error) ? 'there is no secure connection to postgres' : 'postgres refuses'
+      return new MillraceError('failed_precondition', `${failure}: ${text}`, { cause: error })
+    }
   }
+}
+
+/** What Node says of a certificate that it does not trust (https://nodejs.org/api/tls.html#x509-certificate-error-codes). */
+const certificateFailure = /^(ERR_TLS_CERT|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|HOSTNAME_MISMATCH)/
+
+/** Whether the URL asks for TLS that this server does not offer, or that proves somebody else. */
+function isInsecure(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const { code = '', message } = error as Error & { readonly code?: unknown }
+  return certificateFailure.test(String(code)) || message === 'The server does not support SSL connections'
 }
 
 /** Connection broken or refused, or a server that starts, stops or has no room for one more. */
