@@ -19,6 +19,9 @@ import { refusedEncodingHeader } from './connections.ts'
 import type { OpenCall, OpenCalls } from './open-calls.ts'
 import { FailureMetadata, richStatusOf } from './rich-status.ts'
 
+/** Timers count by another clock than Date.now() and may be before it by a millisecond. */
+const timerLeadMs = 2
+
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0]
 type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
 
@@ -122,7 +125,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   /** How the call has ended without us: grpc-js does not say, so a message over its limit counts as cancelled too. */
   #endedByItself(): Status {
     const deadline = this.#call.getDeadline()
-    const passed = Date.now() >= (deadline instanceof Date ? deadline.getTime() : deadline)
+    const passed = Date.now() + timerLeadMs >= (deadline instanceof Date ? deadline.getTime() : deadline)
     return passed
       ? { code: grpcStatus.DEADLINE_EXCEEDED, details: 'the deadline has passed' }
       : { code: grpcStatus.CANCELLED, details: 'the client has ended the call, or gRPC has refused a message' }
