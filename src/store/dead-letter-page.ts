@@ -8,7 +8,7 @@ import {
   formatHistory,
   storableText,
 } from './dead-letter.ts'
-import { formatCursor, type PagePlace, parseCursor, topPlace } from './page-cursor.ts'
+import { bottomPlace, formatCursor, type PagePlace, parseCursor, topPlace } from './page-cursor.ts'
 
 /** A dead letter whose texts every database takes, with the text of its history. */
 export interface StorableDeadLetter extends DeadLetter {
@@ -27,9 +27,10 @@ export function storable(letter: DeadLetter): StorableDeadLetter {
   }
 }
 
-/** Where a page begins. Throws `invalid_event` for a cursor that is not ours. */
-export function placeBelow(cursor: string | undefined): PagePlace {
-  return cursor === undefined ? topPlace : parseCursor(cursor)
+/** What a page follows, in the order that is asked for. Throws `invalid_event` for a cursor that is not ours. */
+export function placeBehind(cursor: string | undefined, isOldestFirst: boolean): PagePlace {
+  if (cursor !== undefined) return parseCursor(cursor)
+  return isOldestFirst ? bottomPlace : topPlace
 }
 
 /** @param found one more than the page holds, when there are so many. */

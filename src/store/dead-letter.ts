@@ -47,7 +47,6 @@ export const damagedCode = 'corrupt'
 /** Which dead letters; all conditions must hold, and an absent one always does. */
 export interface DeadLetterFilter {
   readonly deadLetterIds?: readonly string[] | undefined
-  readonly eventIds?: readonly string[] | undefined
   readonly topic?: string | undefined
   readonly group?: string | undefined
   readonly type?: string | undefined
@@ -68,6 +67,14 @@ export interface DeadLetterQuery extends DeadLetterFilter {
   readonly limit: number
   /** From an earlier page's `nextCursor`. */
   readonly cursor?: string | undefined
+}
+
+/** What a database is asked. */
+export interface StoredDeadLetterQuery extends DeadLetterQuery {
+  /** Only the dead letters of these events. */
+  readonly eventIds?: readonly string[] | undefined
+  /** Default: the newest first. */
+  readonly isOldestFirst?: boolean
 }
 
 export interface DeadLetterPage {

@@ -4,7 +4,13 @@
 import type { Lane } from '../event.ts'
 import type { Position } from '../event-log/event-log.ts'
 import type { RecordBatch } from '../record-batch.ts'
-import type { DeadLetter, DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from './dead-letter.ts'
+import type {
+  DeadLetter,
+  DeadLetterCause,
+  DeadLetterFilter,
+  DeadLetterPage,
+  StoredDeadLetterQuery,
+} from './dead-letter.ts'
 
 /** A record batch to land, and where its first event stands in the log. */
 export interface LandingEntry {
@@ -57,6 +63,12 @@ export interface StoredEvent {
 export interface LandedEvent {
   readonly event: StoredEvent
   readonly position: Position
+}
+
+/** The key of a row, and the source of its event. */
+export interface FoundRow {
+  readonly eventId: string
+  readonly source: string
 }
 
 export interface EventQuery {
@@ -112,14 +124,21 @@ export interface EventStore {
    */
   findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]>
 
+  /** Which of these keys have a row, and whose event it is. */
+  findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]>
+
   /**
-   * Makes one row for each dead letter that has none yet. Durable and idempotent as landEvents.
+   * Makes one row for each dead letter that has none yet. Durable and idempotent as landEvents. Where there is one under
+   * this id, the later death counts: the letter is open again, as one that was not redriven.
    * It refuses no letter: text that the database does not take is escaped. Errors: those of landEvents.
    */
   landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void>
 
-  /** Lists dead letters, newest first by (deadAt, deadLetterId). Errors: `invalid_event` for a cursor that is not ours. */
-  listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage>
+  /**
+   * Lists dead letters, newest first by (deadAt, deadLetterId) unless asked otherwise. Errors: `invalid_event` for a cursor
+   * that is not ours.
+   */
+  listDeadLetters(query: StoredDeadLetterQuery): Promise<DeadLetterPage>
 
   /** One dead letter, with its event; null when there is none with this id. */
   readDeadLetter(deadLetterId: string): Promise<DeadLetter | null>

@@ -20,6 +20,9 @@ export function placeBefore(micros: number): PagePlace {
 /** The place above every event. */
 export const topPlace: PagePlace = placeBefore(Number.MAX_SAFE_INTEGER)
 
+/** The place below every event. */
+export const bottomPlace: PagePlace = placeBefore(Number.MIN_SAFE_INTEGER)
+
 /** Below zero when `a` stands above `b`, that is, comes first. */
 export function comparePlaces(a: PagePlace, b: PagePlace): number {
   return b.receivedAtMicros - a.receivedAtMicros || Buffer.compare(b.eventId, a.eventId)

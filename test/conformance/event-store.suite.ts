@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { EventIdGenerator, isUuid, lanes, limits, priorityOfLane } from '../../src/event.ts'
 import type { EventParts } from '../../src/record-batch.ts'
-import type { DeadLetter, DeadLetterFilter, DeadLetterQuery, DeadLetterSummary } from '../../src/store/dead-letter.ts'
+import type { DeadLetter, DeadLetterSummary, StoredDeadLetterQuery } from '../../src/store/dead-letter.ts'
 import type { EventQuery, EventStore, StoredEvent } from '../../src/store/event-store.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { identityOf, rowKeys } from '../support/identity.ts'
@@ -729,7 +729,7 @@ function letterOf(number: number, parts: Partial<DeadLetter> = {}): DeadLetter {
 
 const withoutEvent = ({ event: _, ...summary }: DeadLetter): DeadLetterSummary => summary
 
-async function allLetters(store: EventStore, query: DeadLetterQuery): Promise<DeadLetterSummary[]> {
+async function allLetters(store: EventStore, query: StoredDeadLetterQuery): Promise<DeadLetterSummary[]> {
   const { deadLetters, nextCursor } = await store.listDeadLetters(query)
   assert.ok(deadLetters.length <= query.limit)
   return nextCursor === null
@@ -784,7 +784,7 @@ function deadLetters(story: Story): void {
       const newestFirst = [...letters, odd].sort(
         (a, b) => b.deadAtMicros - a.deadAtMicros || (a.deadLetterId < b.deadLetterId ? 1 : -1),
       )
-      const expect = async (filter: DeadLetterFilter, matches: (letter: DeadLetter) => boolean) => {
+      const expect = async (filter: Partial<StoredDeadLetterQuery>, matches: (letter: DeadLetter) => boolean) => {
         const expected = newestFirst.filter(matches).map(({ deadLetterId }) => deadLetterId)
         assert.ok(expected.length > 0, 'a filter that finds nothing proves nothing')
         const listed = await allLetters(store, { ...filter, limit: 3 })
@@ -814,6 +814,21 @@ function deadLetters(story: Story): void {
       })
       await assert.rejects(store.listDeadLetters({ limit: 0 }), { code: 'invalid_event', field: 'limit' })
       await assert.rejects(store.listDeadLetters({ limit: 1, cursor: 'x' }), { code: 'invalid_event', field: 'cursor' })
+    },
+  )
+
+  story(
+    'where an event dies under the same id once more the later death counts, and the letter is open again',
+    async (_, store) => {
+      const first = letterOf(2)
+      await store.landDeadLetters([first])
+      await store.noteRedriven([first.deadLetterId], someMicros + 5)
+      const later = { ...first, message: 'again', deadAtMicros: someMicros + 9, event: Buffer.from([7]) }
+
+      await store.landDeadLetters([{ ...first, deadAtMicros: first.deadAtMicros - 1 }, later])
+
+      const read = await store.readDeadLetter(first.deadLetterId)
+      assert.deepEqual({ ...read, event: Buffer.from(read!.event) }, { ...later, redrives: 1 })
     },
   )
 

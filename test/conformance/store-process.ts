@@ -64,6 +64,7 @@ class RemoteStore implements EventStore {
   readonly landEvents = this.#remote('landEvents')
   readonly listEvents = this.#remote('listEvents')
   readonly findEvents = this.#remote('findEvents')
+  readonly findRows = this.#remote('findRows')
   readonly landDeadLetters = this.#remote('landDeadLetters')
   readonly listDeadLetters = this.#remote('listDeadLetters')
   readonly readDeadLetter = this.#remote('readDeadLetter')

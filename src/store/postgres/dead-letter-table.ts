@@ -8,6 +8,7 @@ import {
   type DeadLetterSummary,
   maxDeadLetterCauses,
   parseHistory,
+  type StoredDeadLetterQuery,
 } from '../dead-letter.ts'
 import type { StorableDeadLetter } from '../dead-letter-page.ts'
 import type { PagePlace } from '../page-cursor.ts'
@@ -33,6 +34,7 @@ export class DeadLetterTable {
   readonly #filter = readSql('dead-letter-filter')
   readonly #insert = readSql('insert-dead-letter')
   readonly #list = this.#filtered('list-dead-letters')
+  readonly #listOldest = this.#filtered('list-oldest-dead-letters')
   readonly #read = readSql('read-dead-letter')
   readonly #count = this.#filtered('count-dead-letters')
   readonly #group = this.#filtered('group-dead-letters')
@@ -49,9 +51,11 @@ export class DeadLetterTable {
     for (const letter of letters) await this.#landing.query(this.#insert, columnsOf(letter))
   }
 
-  async list(filter: DeadLetterFilter, below: PagePlace, limit: number): Promise<DeadLetterSummary[]> {
-    const parameters = [...conditionsOf(filter), ...placeParameters(below), limit]
-    return (await this.#reading.query<SummaryRow>(this.#list, parameters)).rows.map(toSummary)
+  /** @param behind what is listed follows this place, in the order that is asked for. */
+  async list(query: StoredDeadLetterQuery, behind: PagePlace, limit: number): Promise<DeadLetterSummary[]> {
+    const parameters = [...conditionsOf(query), ...placeParameters(behind), limit]
+    const statement = query.isOldestFirst === true ? this.#listOldest : this.#list
+    return (await this.#reading.query<SummaryRow>(statement, parameters)).rows.map(toSummary)
   }
 
   async read(deadLetterId: string): Promise<DeadLetter | null> {
@@ -110,7 +114,7 @@ function columnsOf(letter: StorableDeadLetter): unknown[] {
 }
 
 /** In the order of dead-letter-filter.sql. */
-function conditionsOf(filter: DeadLetterFilter): unknown[] {
+function conditionsOf(filter: Partial<StoredDeadLetterQuery>): unknown[] {
   const { deadLetterIds, eventIds, topic, group, type, code, sinceMicros, untilMicros, isRedriven } = filter
   return [deadLetterIds, eventIds, topic, group, type, code, sinceMicros, untilMicros, isRedriven].map(
     (value) => value ?? null,

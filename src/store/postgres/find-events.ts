@@ -2,11 +2,11 @@
 
 import type { Pool } from 'pg'
 import type { Lane } from '../../event.ts'
-import type { LandedEvent } from '../event-store.ts'
+import type { FoundRow, LandedEvent } from '../event-store.ts'
 import { type EventRow, toStoredEvent } from './list-events.ts'
 import { readSql } from './sql-file.ts'
 
-interface FoundRow extends EventRow {
+interface PlacedRow extends EventRow {
   readonly logOffset: string
   readonly streamTopic: string
   readonly partition: number
@@ -15,7 +15,8 @@ interface FoundRow extends EventRow {
 }
 
 export class EventFinder {
-  readonly #statement = readSql('find-events')
+  readonly #findEvents = readSql('find-events')
+  readonly #findRows = readSql('find-rows')
   readonly #pool: Pool
 
   constructor(pool: Pool) {
@@ -23,8 +24,8 @@ export class EventFinder {
   }
 
   /** Rejects with the driver's error. */
-  async find(eventIds: readonly string[]): Promise<LandedEvent[]> {
-    const { rows } = await this.#pool.query<FoundRow>(this.#statement, [eventIds])
+  async findEvents(eventIds: readonly string[]): Promise<LandedEvent[]> {
+    const { rows } = await this.#pool.query<PlacedRow>(this.#findEvents, [eventIds])
     return rows.map((row) => {
       const { streamTopic: topic, partition, lane, epoch, logOffset } = row
       return {
@@ -32,5 +33,10 @@ export class EventFinder {
         position: { stream: { topic, partition, lane }, epoch, offset: Number(logOffset) },
       }
     })
+  }
+
+  /** Rejects with the driver's error. */
+  async findRows(eventIds: readonly string[]): Promise<FoundRow[]> {
+    return (await this.#pool.query<FoundRow>(this.#findRows, [eventIds])).rows
   }
 }

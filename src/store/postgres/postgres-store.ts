@@ -6,12 +6,19 @@
 
 import { Pool, type PoolClient, type PoolConfig } from 'pg'
 import { MillraceError } from '../../errors.ts'
-import type { DeadLetter, DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from '../dead-letter.ts'
-import { pageOfDeadLetters, placeBelow, storable } from '../dead-letter-page.ts'
+import type {
+  DeadLetter,
+  DeadLetterCause,
+  DeadLetterFilter,
+  DeadLetterPage,
+  StoredDeadLetterQuery,
+} from '../dead-letter.ts'
+import { pageOfDeadLetters, placeBehind, storable } from '../dead-letter-page.ts'
 import type {
   EventPage,
   EventQuery,
   EventStore,
+  FoundRow,
   LandedCounts,
   LandedEvent,
   LandingEntry,
@@ -188,18 +195,22 @@ class PostgresStore implements EventStore {
   }
 
   findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]> {
-    return this.#run(() => this.#finder.find(eventIds))
+    return this.#run(() => this.#finder.findEvents(eventIds))
+  }
+
+  findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]> {
+    return this.#run(() => this.#finder.findRows(eventIds))
   }
 
   landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
     return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)))
   }
 
-  listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage> {
+  listDeadLetters(query: StoredDeadLetterQuery): Promise<DeadLetterPage> {
     return this.#run(async () => {
-      const { limit, cursor, ...filter } = query
+      const { limit, cursor, isOldestFirst = false } = query
       checkLimit(limit)
-      const found = await this.#deadLetters.list(filter, placeBelow(cursor), limit + 1)
+      const found = await this.#deadLetters.list(query, placeBehind(cursor, isOldestFirst), limit + 1)
       return pageOfDeadLetters(found, limit)
     })
   }

@@ -2,7 +2,8 @@
 // inside the flush latch.
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { type DeadLetterFilter, maxDeadLetterCauses } from '../dead-letter.ts'
+import { maxDeadLetterCauses } from '../dead-letter.ts'
+import { conditionOf, type Filter } from './dead-letter-filter.ts'
 import { hexArray } from './hex-array.ts'
 import { readSql } from './sql-file.ts'
 
@@ -40,33 +41,30 @@ export interface CauseRow {
 }
 
 export interface DeadLetterPageRequest {
-  readonly filter: DeadLetterFilter
-  /** What is listed stands below this place: time and id. */
-  readonly below: { readonly micros: number; readonly id: Uint8Array }
+  readonly filter: Filter
+  readonly isOldestFirst: boolean
+  /** What is listed stands behind this place, in the order that is asked for: time and id. */
+  readonly behind: { readonly micros: number; readonly id: Uint8Array }
   readonly limit: number
 }
 
 export class DeadLetterTable {
   readonly #database: DatabaseSync
   readonly #insert: StatementSync
-  readonly #list: StatementSync
   readonly #read: StatementSync
-  readonly #count: StatementSync
-  readonly #group: StatementSync
   readonly #noteRedriven: StatementSync
   readonly #delete: StatementSync
+  readonly #list = readSql('list-dead-letters')
+  readonly #listOldest = readSql('list-oldest-dead-letters')
+  readonly #count = readSql('count-dead-letters')
+  readonly #group = readSql('group-dead-letters')
 
   constructor(database: DatabaseSync) {
-    const filter = readSql('dead-letter-filter')
-    const prepare = (name: string) => database.prepare(readSql(name).replace('{filter}', () => filter))
     this.#database = database
-    this.#insert = prepare('insert-dead-letter')
-    this.#list = prepare('list-dead-letters')
-    this.#read = prepare('read-dead-letter')
-    this.#count = prepare('count-dead-letters')
-    this.#group = prepare('group-dead-letters')
-    this.#noteRedriven = prepare('note-redriven')
-    this.#delete = prepare('delete-dead-letters')
+    this.#insert = database.prepare(readSql('insert-dead-letter'))
+    this.#read = database.prepare(readSql('read-dead-letter'))
+    this.#noteRedriven = database.prepare(readSql('note-redriven'))
+    this.#delete = database.prepare(readSql('delete-dead-letters'))
   }
 
   /** All of them or, when it throws, none. */
@@ -82,20 +80,21 @@ export class DeadLetterTable {
     }
   }
 
-  list({ filter, below, limit }: DeadLetterPageRequest): DeadLetterRow[] {
-    return this.#list.all(...conditionsOf(filter), below.micros, below.id, limit) as unknown as DeadLetterRow[]
+  list({ filter, isOldestFirst, behind, limit }: DeadLetterPageRequest): DeadLetterRow[] {
+    const place = { placeMicros: behind.micros, placeId: behind.id, limit }
+    return this.#find(isOldestFirst ? this.#listOldest : this.#list, filter, place) as DeadLetterRow[]
   }
 
   read(deadLetterId: Uint8Array): WholeDeadLetterRow | null {
     return (this.#read.get(deadLetterId) as unknown as WholeDeadLetterRow | undefined) ?? null
   }
 
-  count(filter: DeadLetterFilter): number {
-    return this.#count.get(...conditionsOf(filter))!.dead_letters as number
+  count(filter: Filter): number {
+    return (this.#find(this.#count, filter) as [{ dead_letters: number }])[0].dead_letters
   }
 
-  group(filter: DeadLetterFilter): CauseRow[] {
-    return this.#group.all(...conditionsOf(filter), maxDeadLetterCauses) as unknown as CauseRow[]
+  group(filter: Filter): CauseRow[] {
+    return this.#find(this.#group, filter, { limit: maxDeadLetterCauses }) as CauseRow[]
   }
 
   noteRedriven(deadLetterIds: readonly string[], atMicros: number): void {
@@ -104,6 +103,13 @@ export class DeadLetterTable {
 
   delete(deadLetterIds: readonly string[]): number {
     return Number(this.#delete.run(hexArray(deadLetterIds)).changes)
+  }
+
+  /** Prepared for each call: people ask, and there are many sets of conditions. */
+  #find(statement: string, filter: Filter, parameters: Record<string, SQLInputValue> = {}): unknown[] {
+    const condition = conditionOf(filter)
+    const prepared = this.#database.prepare(statement.replaceAll('{filter}', () => condition.sql))
+    return prepared.all({ ...condition.parameters, ...parameters })
   }
 }
 
@@ -125,21 +131,5 @@ function columnsOf(row: WholeDeadLetterRow): SQLInputValue[] {
     row.history,
     row.redriven_at,
     row.redrives,
-  ]
-}
-
-/** In the order of dead-letter-filter.sql. */
-function conditionsOf(filter: DeadLetterFilter): SQLInputValue[] {
-  const { deadLetterIds, eventIds, topic, group, type, code, sinceMicros, untilMicros, isRedriven } = filter
-  return [
-    deadLetterIds === undefined ? null : hexArray(deadLetterIds),
-    eventIds === undefined ? null : hexArray(eventIds),
-    topic ?? null,
-    group ?? null,
-    type ?? null,
-    code ?? null,
-    sinceMicros ?? null,
-    untilMicros ?? null,
-    isRedriven === undefined ? null : Number(isRedriven),
   ]
 }

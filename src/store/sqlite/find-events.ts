@@ -6,8 +6,14 @@ import { hexArray } from './hex-array.ts'
 import type { ReadRow } from './list-events.ts'
 import { readSql } from './sql-file.ts'
 
+/** What tells whose event a row is. */
+export interface RowName {
+  readonly event_id: Uint8Array
+  readonly source: string
+}
+
 /** A row of `events` with its place in the log. */
-export interface FoundRow extends ReadRow {
+export interface PlacedRow extends ReadRow {
   readonly log_offset: number
   readonly stream_topic: string
   readonly partition: number
@@ -16,13 +22,19 @@ export interface FoundRow extends ReadRow {
 }
 
 export class EventFinder {
-  readonly #statement: StatementSync
+  readonly #findEvents: StatementSync
+  readonly #findRows: StatementSync
 
   constructor(database: DatabaseSync) {
-    this.#statement = database.prepare(readSql('find-events'))
+    this.#findEvents = database.prepare(readSql('find-events'))
+    this.#findRows = database.prepare(readSql('find-rows'))
   }
 
-  find(eventIds: readonly string[]): FoundRow[] {
-    return this.#statement.all(hexArray(eventIds)) as unknown as FoundRow[]
+  findEvents(eventIds: readonly string[]): PlacedRow[] {
+    return this.#findEvents.all(hexArray(eventIds)) as unknown as PlacedRow[]
+  }
+
+  findRows(eventIds: readonly string[]): RowName[] {
+    return this.#findRows.all(hexArray(eventIds)) as unknown as RowName[]
   }
 }

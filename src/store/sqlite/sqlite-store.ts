@@ -7,12 +7,19 @@ import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes, priorityOfLane, uuidFromBytes, uuidToBytes } from '../../event.ts'
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import type { DeadLetter, DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from '../dead-letter.ts'
-import { pageOfDeadLetters, placeBelow, storable } from '../dead-letter-page.ts'
+import type {
+  DeadLetter,
+  DeadLetterCause,
+  DeadLetterFilter,
+  DeadLetterPage,
+  StoredDeadLetterQuery,
+} from '../dead-letter.ts'
+import { pageOfDeadLetters, placeBehind, storable } from '../dead-letter-page.ts'
 import type {
   EventPage,
   EventQuery,
   EventStore,
+  FoundRow,
   LandedCounts,
   LandedEvent,
   LandingEntry,
@@ -21,7 +28,7 @@ import type {
 } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
-import type { FoundRow } from './find-events.ts'
+import type { PlacedRow } from './find-events.ts'
 import { packLanding } from './landing-message.ts'
 import type { ReadRow } from './list-events.ts'
 import type { StoreThreadData, StoreThreadMethods } from './store-thread.ts'
@@ -97,7 +104,12 @@ class SqliteStore implements EventStore {
   }
 
   async findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]> {
-    return (await this.#ask('find', eventIds)).map(toLandedEvent)
+    return (await this.#ask('findEvents', eventIds)).map(toLandedEvent)
+  }
+
+  async findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]> {
+    const rows = await this.#ask('findRows', eventIds)
+    return rows.map(({ event_id, source }) => ({ eventId: uuidFromBytes(event_id), source }))
   }
 
   async landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
@@ -107,11 +119,12 @@ class SqliteStore implements EventStore {
     )
   }
 
-  async listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage> {
-    const { limit, cursor, ...filter } = query
+  async listDeadLetters(query: StoredDeadLetterQuery): Promise<DeadLetterPage> {
+    const { limit, cursor, isOldestFirst = false, ...filter } = query
     checkLimit(limit)
-    const { receivedAtMicros: micros, eventId: id } = placeBelow(cursor)
-    const rows = await this.#ask('listDeadLetters', { filter, below: { micros, id }, limit: limit + 1 })
+    const { receivedAtMicros: micros, eventId: id } = placeBehind(cursor, isOldestFirst)
+    const request = { filter, isOldestFirst, behind: { micros, id }, limit: limit + 1 }
+    const rows = await this.#ask('listDeadLetters', request)
     return pageOfDeadLetters(rows.map(toSummary), limit)
   }
 
@@ -200,7 +213,7 @@ function toStoredEvent(row: ReadRow): StoredEvent {
   }
 }
 
-function toLandedEvent(row: FoundRow): LandedEvent {
+function toLandedEvent(row: PlacedRow): LandedEvent {
   const stream = { topic: row.stream_topic, partition: row.partition, lane: row.lane }
   return { event: toStoredEvent(row), position: { stream, epoch: row.epoch, offset: row.log_offset } }
 }

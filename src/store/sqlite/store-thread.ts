@@ -18,7 +18,7 @@ import {
   DeadLetterTable,
   type WholeDeadLetterRow,
 } from './dead-letter-table.ts'
-import { EventFinder, type FoundRow } from './find-events.ts'
+import { EventFinder, type PlacedRow, type RowName } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import type { LandingMessage } from './landing-message.ts'
 import { EventLister, type PageAnswer, type PageRequest } from './list-events.ts'
@@ -47,7 +47,8 @@ export type StoreThreadMethods = {
   open: (argument: null) => string | null
   land: (message: LandingMessage) => LandAnswer
   list: (request: PageRequest) => PageAnswer
-  find: (eventIds: readonly string[]) => FoundRow[]
+  findEvents: (eventIds: readonly string[]) => PlacedRow[]
+  findRows: (eventIds: readonly string[]) => RowName[]
   landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => void
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
   readDeadLetter: (deadLetterId: Uint8Array) => WholeDeadLetterRow | null
@@ -200,7 +201,8 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     open: () => store.open(),
     land: (message) => store.land(message),
     list: (request) => store.read(({ lister }) => lister.list(request)),
-    find: (eventIds) => store.read(({ finder }) => finder.find(eventIds)),
+    findEvents: (eventIds) => store.read(({ finder }) => finder.findEvents(eventIds)),
+    findRows: (eventIds) => store.read(({ finder }) => finder.findRows(eventIds)),
     landDeadLetters: (rows) => store.landDeadLetters(rows),
     listDeadLetters: (request) => store.read(({ deadLetters }) => deadLetters.list(request)),
     readDeadLetter: (deadLetterId) => store.read(({ deadLetters }) => deadLetters.read(deadLetterId)),

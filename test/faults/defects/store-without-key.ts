@@ -37,6 +37,7 @@ export class StoreWithoutKey implements EventStore {
 
   readonly listEvents = onlyTakes
   readonly findEvents = onlyTakes
+  readonly findRows = onlyTakes
   readonly listDeadLetters = onlyTakes
   readonly readDeadLetter = onlyTakes
   readonly countDeadLetters = onlyTakes

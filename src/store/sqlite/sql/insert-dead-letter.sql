@@ -1,5 +1,10 @@
--- A letter that is there already came twice: a crash between writing it to the log and settling what it is about.
+-- A letter that is there already came twice (a crash between writing it to the log and settling what it is about), or its
+-- event has died once more: then the later death counts, and nobody has redriven it.
 INSERT INTO dead_letters (dead_letter_id, event_id, topic, "group", type, source, code, message, attempts, first_failed_at,
   dead_at, event, history, redriven_at, redrives)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
-ON CONFLICT (dead_letter_id) DO NOTHING
+ON CONFLICT (dead_letter_id) DO UPDATE
+SET code = excluded.code, message = excluded.message, attempts = excluded.attempts,
+  first_failed_at = excluded.first_failed_at, dead_at = excluded.dead_at, event = excluded.event,
+  history = excluded.history, redriven_at = NULL
+WHERE excluded.dead_at > dead_letters.dead_at
