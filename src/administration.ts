@@ -56,8 +56,8 @@ export interface DeadLetterDetail {
   readonly damagedBytes: Uint8Array | null
 }
 
-/** One call of redrive, replay or delete works this long at most; then its answer says where to go on. */
-export const maxWorkMs = 20_000
+/** One call of redrive, replay or delete works about this long; then its answer says where to go on. */
+export const maxWorkMs = 5000
 
 /** Events per second of a redrive or replay. */
 export const rateLimits = { min: 1, max: 100_000, default: 1000 } as const
@@ -68,7 +68,7 @@ export interface WorkOptions {
 }
 
 export interface RedriveRequest {
-  /** Those that were sent again already are left out, unless they are named by their ids. */
+  /** Those that were sent again already are left out, unless they are named by their ids or asked for. */
   readonly filter: DeadLetterFilter
   /** Events per second, see `rateLimits`. */
   readonly rate: number
@@ -84,7 +84,7 @@ export interface RedriveAnswer {
   /** How many the filter found when the call began. */
   readonly matched: number
   readonly redriven: number
-  /** Damaged ones: there is no event to send. */
+  /** Those that cannot be sent: damaged, or of a topic or group that is gone. */
   readonly skipped: number
   readonly failedAgain: number
   /** Why it stopped before the end; null when it did not. */
@@ -138,14 +138,17 @@ export interface Administration {
   getDeadLetter(deadLetterId: string): Promise<DeadLetterDetail>
 
   /**
-   * Sends events of dead letters to their groups again, newest first, with their ids and times: none lands twice.
-   * It waits to see what becomes of each few, and stops by itself when one of them fails again.
-   * Errors: `invalid_event` (filter, rate or edit), `not_found` (an id of the filter, or the group is gone).
+   * Sends events of dead letters to their groups again, oldest first, with their ids and times: none lands twice.
+   * It waits to see what becomes of each few, and stops by itself when one of them fails again, or nobody can tell.
+   * Errors: `invalid_event` (filter, rate or edit), `not_found` (an id of the filter, or its group is gone).
    */
   redriveDeadLetters(request: RedriveRequest, options?: WorkOptions): Promise<RedriveAnswer>
 
-  /** Deletes dead letters for good. Errors: `invalid_event` for a filter without a condition. */
-  deleteDeadLetters(filter: DeadLetterFilter, isDryRun: boolean): Promise<DeleteAnswer>
+  /**
+   * Deletes dead letters for good, none of them younger than the call. Errors: `invalid_event` for a filter without a
+   * condition, `not_found` (an id of the filter).
+   */
+  deleteDeadLetters(filter: DeadLetterFilter, isDryRun: boolean, options?: WorkOptions): Promise<DeleteAnswer>
 
   /**
    * Feeds what a group has settled, as far as the log still has it, to the group again. What comes in meanwhile is not

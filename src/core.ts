@@ -1,6 +1,7 @@
 // The core: what Millrace can do (pipeline.ts), made of its parts.
 
 import { Administrator } from './admin/administrator.ts'
+import { checkText } from './admin/filter.ts'
 import type { Administration } from './administration.ts'
 import { MillraceError } from './errors.ts'
 import type { EventLog, LogDescription } from './event-log/event-log.ts'
@@ -59,8 +60,10 @@ export class Core implements Pipeline {
     return ingest.publish(message, options)
   }
 
-  listEvents(query: EventQuery): Promise<EventPage> {
-    return this.#options.store.listEvents(query)
+  async listEvents(query: EventQuery): Promise<EventPage> {
+    checkText('type', query.type)
+    checkText('source', query.source)
+    return await this.#options.store.listEvents(query)
   }
 
   status(): Promise<Status> {

@@ -29,6 +29,7 @@ const places: readonly Place[] = [
   { path: 'event.ts', level: 1 },
   { path: 'record-batch.ts', level: 1 },
   { path: 'message-scan.ts', level: 1 },
+  { path: 'event-data.ts', level: 1 },
   { path: 'event-edit.ts', level: 1 },
   { path: 'config.ts', level: 1 },
   { path: 'telemetry/', level: 1, also: ['event.ts'] },

@@ -9,7 +9,7 @@ import type { ReplayRequest } from '../administration.ts'
 import { EventIdGenerator } from '../event.ts'
 import type { Consumer, EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
-import { decodeBatch, encodeBatch } from '../record-batch.ts'
+import { decodeBatch, type EventParts, EventReader, encodeBatch } from '../record-batch.ts'
 import type { DeadLetter } from '../store/dead-letter.ts'
 import type { EventStore } from '../store/event-store.ts'
 import { openStore } from '../store/open-store.ts'
@@ -147,7 +147,15 @@ test('a replay takes what the filters say: type, time, position', async (t) => {
   await expectReplay({ from: 'events/1/normal@1:0', type: 'even' }, [20, 22, 24, 26, 28])
 })
 
-function letterOf(n: number): DeadLetter {
+/** An event as it stands in a batch, without tag and length. */
+function eventBytes(parts: EventParts): Uint8Array {
+  const bytes = encodeBatch([parts])
+  const reader = new EventReader().reset(bytes)
+  reader.next()
+  return bytes.subarray(reader.fields.start, reader.fields.end)
+}
+
+function letterOf(n: number, position = 'events/1/low@1:9'): DeadLetter {
   const id = ids.next()
   return {
     deadLetterId: ids.next(),
@@ -161,10 +169,8 @@ function letterOf(n: number): DeadLetter {
     attempts: 1,
     firstFailedAtMicros: someMicros,
     deadAtMicros: someMicros + n,
-    event: encodeBatch([{ id, type: 'a', timeMicros: 5, data: Buffer.from(String(n)) }]).subarray(2),
-    history: [
-      { attempt: 1, atMicros: someMicros, code: 'refused_by_store', message: 'no', position: 'events/1/low@1:9' },
-    ],
+    event: eventBytes({ id, type: 'a', timeMicros: 5, data: Buffer.from(String(n)) }),
+    history: [{ attempt: 1, atMicros: someMicros, code: 'refused_by_store', message: 'no', position }],
     redrivenAtMicros: null,
     redrives: 0,
   }
@@ -172,25 +178,24 @@ function letterOf(n: number): DeadLetter {
 
 test('a redrive whose outcome nobody can tell stops after the first few, and says so', async (t) => {
   const { administrator, store, consumer, clock } = await makeParts(t)
-  const letters = range(0, 30).map(letterOf)
-  await store.landDeadLetters([
-    ...letters,
-    { ...letterOf(50), eventId: null, code: 'corrupt', event: Buffer.from([1]) },
-  ])
+  const letters = range(0, 30).map((n) => letterOf(n))
+  const damaged = { ...letterOf(-1), eventId: null, code: 'corrupt', event: Buffer.from([1]) }
+  const homeless = letterOf(-2, 'events/7/low@1:9')
+  await store.landDeadLetters([...letters, damaged, homeless])
   clock.stepMs = 1000
 
   const answer = await administrator.redriveDeadLetters({ filter: {}, rate: 1000, isDryRun: false })
 
-  assert.partialDeepStrictEqual(answer, { matched: 31, redriven: 9, skipped: 1, failedAgain: 0, nextCursor: null })
-  assert.match(answer.stopped ?? '', /what became of 9 of 9 events is not known yet/)
-  assert.equal(await store.countDeadLetters({ isRedriven: true }), 9)
+  assert.partialDeepStrictEqual(answer, { matched: 32, redriven: 8, skipped: 2, failedAgain: 0, nextCursor: null })
+  assert.match(answer.stopped ?? '', /what became of 8 of 8 events is not known yet/)
+  assert.equal(await store.countDeadLetters({ isRedriven: true }), 8)
   const deliveries = await consumer.next({ maxEvents: everything, maxWaitMs: 0 })
-  assert.equal(deliveries.length, 9)
+  assert.equal(deliveries.length, 8)
   const [first] = deliveries
   assert.deepEqual([first?.position.stream.lane, first?.position.stream.partition, first?.attempt], ['low', 1, 1])
   const [event] = decodeBatch(first!.batch.bytes)
   assert.deepEqual([event?.timeMicros, event?.attributes.get('millraceredrive')], [5, '1'])
-  assert.equal(first?.batch.receivedAtMicros, letters[29]!.deadAtMicros)
+  assert.equal(first?.batch.receivedAtMicros, letters[0]!.deadAtMicros)
 })
 
 test('an edit must be one that a producer could send, and of one event', async (t) => {
@@ -212,6 +217,74 @@ test('an edit must be one that a producer could send, and of one event', async (
   })
   await assert.rejects(redrive('1', letter.deadLetterId, other.deadLetterId), { code: 'invalid_event', field: 'data' })
   assert.equal(await store.countDeadLetters({ isRedriven: true }), 0)
+})
+
+test('an event with as many attributes as it may have can be edited', async (t) => {
+  const { administrator, store, consumer, clock } = await makeParts(t)
+  const attributes = Array.from({ length: 64 }, (_, n) => [`a${n}`, ''] as const)
+  const letter = letterOf(1)
+  const event = eventBytes({ id: letter.eventId!, type: 'a', attributes })
+  await store.landDeadLetters([{ ...letter, event }])
+  clock.stepMs = 3000
+  const edit = { data: Buffer.from('[1]') }
+  const filter = { deadLetterIds: [letter.deadLetterId] }
+
+  const { redriven } = await administrator.redriveDeadLetters({ filter, rate: 1, isDryRun: false, edit })
+
+  assert.equal(redriven, 1)
+  const [delivery] = await consumer.next({ maxEvents: everything, maxWaitMs: 0 })
+  const [sent] = decodeBatch(delivery!.batch.bytes)
+  assert.deepEqual([Buffer.from(sent!.data).toString(), sent!.attributes.size], ['[1]', 65])
+})
+
+test('an entry that was stamped ahead of its time does not end a replay before the others', async (t) => {
+  const parts = await makeParts(t)
+  const { eventLog, consumer } = parts
+  await append(eventLog, range(0, 10))
+  const bytes = encodeBatch([{ id: ids.next(), type: 'ahead', data: Buffer.from('10') }])
+  await eventLog.append(stream, [{ bytes, count: 1, receivedAtMicros: (Date.now() + 3_600_000) * 1000 }])
+  await append(eventLog, range(20, 30))
+  await settleAll(consumer)
+
+  assert.equal((await replayAll(parts)).replayed, 20)
+  await assert.rejects(replayAll(parts, { from: 'events/0/normal@9:0' }), {
+    code: 'failed_precondition',
+    field: 'from',
+  })
+})
+
+test('filters that say nothing, or what no event can have, are refused by name', async (t) => {
+  const { administrator, store } = await makeParts(t)
+  await store.landDeadLetters([letterOf(1)])
+  for (const [filter, field] of [
+    [{ topic: '' }, 'topic'],
+    [{ type: '' }, 'type'],
+    [{ code: 'a\0b' }, 'code'],
+    [{ deadLetterIds: [] }, 'dead_letter_ids'],
+    [{ deadLetterIds: ['x'] }, 'dead_letter_id'],
+    [{ sinceMicros: Number.NaN }, 'since'],
+  ] as const) {
+    const refused = { code: 'invalid_event', field }
+    await assert.rejects(administrator.listDeadLetters({ ...filter, limit: 1 }), refused)
+    await assert.rejects(administrator.groupDeadLetters(filter), refused)
+    await assert.rejects(administrator.deleteDeadLetters(filter, false), refused)
+    await assert.rejects(administrator.redriveDeadLetters({ filter, rate: 1, isDryRun: true }), refused)
+  }
+  const everybody = { sinceMicros: Number.NEGATIVE_INFINITY, untilMicros: 2.5e17 }
+  assert.equal((await administrator.listDeadLetters({ ...everybody, limit: 9 })).deadLetters.length, 1)
+  await assert.rejects(administrator.deleteDeadLetters({ deadLetterIds: [ids.next()] }, false), { code: 'not_found' })
+  await assert.rejects(administrator.journey({ id: '' }), { code: 'invalid_event', field: 'id' })
+})
+
+test('what died after a delete began stays, and many are deleted in one go', async (t) => {
+  const { administrator, store } = await makeParts(t)
+  const old = range(0, 2500).map((n) => letterOf(n))
+  await store.landDeadLetters([...old, { ...letterOf(1), deadAtMicros: (Date.now() + 60_000) * 1000 }])
+
+  const answer = await administrator.deleteDeadLetters({ topic: 'events' }, false)
+
+  assert.deepEqual(answer, { matched: 2500, deleted: 2500 })
+  assert.equal(await store.countDeadLetters({}), 1)
 })
 
 test('dead letters are not deleted without a condition', async (t) => {

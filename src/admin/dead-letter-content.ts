@@ -1,8 +1,8 @@
 // The event inside a dead letter.
 
-import { defaultContentType, defaultSource, isJsonContentType, uuidFromBytes, uuidOfSourceAndId } from '../event.ts'
+import { defaultContentType, defaultSource, uuidFromBytes, uuidOfSourceAndId } from '../event.ts'
+import { shownData } from '../event-data.ts'
 import { receivedAtOf } from '../event-edit.ts'
-import { jsonTextOf } from '../lib/json/json-data.ts'
 import { decodeOneEvent } from '../record-batch.ts'
 import { type DeadLetter, type DeadLetterSummary, damagedCode } from '../store/dead-letter.ts'
 import type { StoredEvent } from '../store/event-store.ts'
@@ -13,8 +13,6 @@ export function eventOf(letter: DeadLetter): StoredEvent | null {
   if (isDamaged(letter) || eventId === null) return null
   const { id, source, type, subject, timeMicros, data, dataContentType, lane, key, attributes } = decodeOneEvent(bytes)
   const receivedAtMicros = receivedAtOf(bytes) ?? deadAtMicros
-  // What made it die may be that its data is no JSON, whatever it says.
-  const json = data.length > 0 && isJsonContentType(dataContentType) ? jsonTextOf(data) : null
   return {
     eventId,
     id,
@@ -26,8 +24,8 @@ export function eventOf(letter: DeadLetter): StoredEvent | null {
     topic,
     lane,
     key,
-    dataJson: json,
-    dataBytes: json !== null || data.length === 0 ? null : data,
+    // What made it die may be that its data are no JSON, whatever they say.
+    ...shownData(data, dataContentType),
     dataContentType: dataContentType || defaultContentType,
     attributes,
   }

@@ -1,20 +1,22 @@
 // Sends the events of dead letters to their groups again.
 //
-// A few at a time, and each few are watched: when one of them fails again, or nobody can tell what became of them, it stops.
+// A few at a time, oldest first, and each few are watched: when one of them fails again, or nobody can tell what became of
+// them, it stops. What has failed again is the newest then, so the next redrive does not meet it before all the others.
 // The order is reopen, then note: a crash between the two leaves a letter that can be redriven once more, under the same
 // number, and the event has its row all the same at most once.
 
 import type { RedriveAnswer, RedriveRequest, WorkOptions } from '../administration.ts'
-import { MillraceError } from '../errors.ts'
+import { MillraceError, toMillraceError } from '../errors.ts'
 import { batchOfOne, receivedAtOf, withAttribute, withData, withoutReceivedAt } from '../event-edit.ts'
-import type { EventLog, Reopened, StreamName } from '../event-log/event-log.ts'
+import type { Reopened, StreamName } from '../event-log/event-log.ts'
 import { parsePosition } from '../event-log/position-text.ts'
 import { sleep } from '../lib/abort.ts'
 import { MessageScanner } from '../message-scan.ts'
 import type { DeadLetter, DeadLetterFilter, DeadLetterSummary } from '../store/dead-letter.ts'
-import type { EventStore } from '../store/event-store.ts'
-import { redriveAttribute } from '../workers/dead-letter-event.ts'
+import { maxRedrives, redriveAttribute } from '../workers/dead-letter-event.ts'
+import type { AdminParts } from './admin-parts.ts'
 import { isDamaged, rowKeysOf } from './dead-letter-content.ts'
+import { refuseMissing } from './filter.ts'
 import { PacedWork } from './paced-work.ts'
 
 /** What is risked before anything is known, and after the first have gone well. */
@@ -23,130 +25,146 @@ const maxStep = 100
 
 /** How long what was sent may take to land or to fail again. */
 const maxOutcomeMs = 5000
-const lookMs = 25
+const firstLookMs = 10
+const longestLookMs = 250
 
-export interface RedriverOptions {
-  readonly eventLog: EventLog
-  readonly store: EventStore
-  /** The wall clock, in milliseconds since 1970. */
-  readonly now: () => number
-  /** A clock that only goes forward, in milliseconds. */
-  readonly monotonicNow: () => number
+/** What became of the letters of one step. */
+interface Step {
+  readonly sent: readonly DeadLetterSummary[]
+  /** Those that cannot be sent. */
+  readonly skipped: number
+  /** Why nothing more can be sent now; null when it can. */
+  readonly stopped: string | null
 }
 
 export class Redriver {
-  readonly #options: RedriverOptions
+  readonly #parts: AdminParts
 
-  constructor(options: RedriverOptions) {
-    this.#options = options
+  constructor(parts: AdminParts) {
+    this.#parts = parts
   }
 
   /** See Administration. */
   async redrive(request: RedriveRequest, { signal }: WorkOptions): Promise<RedriveAnswer> {
-    const { store, monotonicNow } = this.#options
+    const { store, monotonicNow, now } = this.#parts
     const work = new PacedWork({ rate: request.rate, monotonicNow, signal })
-    const filter = filterOf(request)
+    const filter = filterOf(request, now() * 1000)
     const matched = await store.countDeadLetters(filter)
-    await this.#refuseMissing(request.filter, matched)
+    await refuseMissing(store, request.filter)
     const answer = { matched, redriven: 0, skipped: 0, failedAgain: 0 }
     if (request.isDryRun) return { ...answer, stopped: null, nextCursor: null }
-    let cursor = request.cursor ?? null
-    let limit = cursor === null ? firstStep : maxStep
+    let cursor = request.cursor
+    let limit = cursor === undefined ? firstStep : maxStep
     do {
-      const page = await store.listDeadLetters({
-        ...filter,
-        limit: Math.min(limit, work.maxStep),
-        cursor: cursor ?? undefined,
-      })
-      const letters = page.deadLetters.filter((letter) => !isDamaged(letter))
-      answer.skipped += page.deadLetters.length - letters.length
-      const sentAtMicros = this.#options.now() * 1000
-      await this.#send(letters, request)
-      answer.redriven += letters.length
-      await work.sent(letters.length)
-      const stopped = await this.#watch(letters, sentAtMicros)
-      if (stopped !== null) return { ...answer, ...stopped, nextCursor: null }
-      cursor = page.nextCursor
+      const query = { ...filter, limit: Math.min(limit, work.maxStep), isOldestFirst: true, cursor }
+      const { deadLetters, nextCursor } = await store.listDeadLetters(query)
+      const sentAtMicros = now() * 1000
+      const step = await this.#send(deadLetters, request)
+      answer.skipped += step.skipped
+      answer.redriven += step.sent.length
+      await work.sent(step.sent.length)
+      const outcome = await this.#watch(step.sent, sentAtMicros)
+      answer.failedAgain += outcome.failedAgain
+      const stopped = [outcome.stopped, step.stopped].filter((reason) => reason !== null).join('; ')
+      if (stopped !== '') return { ...answer, stopped, nextCursor: null }
+      cursor = nextCursor ?? undefined
       limit = maxStep
-    } while (cursor !== null && !work.isOver)
-    return { ...answer, stopped: null, nextCursor: cursor }
+    } while (cursor !== undefined && !work.isOver)
+    return { ...answer, stopped: null, nextCursor: cursor ?? null }
   }
 
-  /** Somebody who names a letter has to know that there is none. */
-  async #refuseMissing({ deadLetterIds = [] }: DeadLetterFilter, matched: number): Promise<void> {
-    if (matched >= deadLetterIds.length) return
-    const { deadLetters } = await this.#options.store.listDeadLetters({ deadLetterIds, limit: 1000 })
-    const there = new Set(deadLetters.map(({ deadLetterId }) => deadLetterId))
-    const missing = deadLetterIds.find((id) => !there.has(id.toLowerCase()))
-    if (missing !== undefined) throw new MillraceError('not_found', `there is no dead letter ${missing}`)
-  }
-
-  async #send(letters: readonly DeadLetterSummary[], { edit }: RedriveRequest): Promise<void> {
-    const { eventLog, store, now } = this.#options
-    for (const { deadLetterId } of letters) {
-      const letter = await store.readDeadLetter(deadLetterId)
-      // Somebody has just deleted it.
-      if (letter === null) continue
-      const { stream, reopened } = toReopened(letter, edit)
-      await eventLog.reopen(stream, letter.group, [reopened])
-      await store.noteRedriven([deadLetterId], now() * 1000)
+  async #send(letters: readonly DeadLetterSummary[], { edit, filter }: RedriveRequest): Promise<Step> {
+    const { eventLog, store, now } = this.#parts
+    const sent: DeadLetterSummary[] = []
+    let skipped = 0
+    for (const summary of letters) {
+      try {
+        const letter = await store.readDeadLetter(summary.deadLetterId)
+        // Somebody has just deleted it.
+        if (letter === null) continue
+        const { stream, reopened } = toReopened(letter, edit)
+        await eventLog.reopen(stream, letter.group, [reopened])
+        sent.push(summary)
+        await store.noteRedriven([letter.deadLetterId], now() * 1000)
+      } catch (thrown) {
+        const error = toMillraceError(thrown)
+        if (error.retryable) return { sent, skipped, stopped: error.message }
+        // Who names letters is told what is wrong with them; a filter passes over those that cannot be sent.
+        const canBePassedOver = error.code === 'not_found' || error.code === 'failed_precondition'
+        if (filter.deadLetterIds !== undefined || !canBePassedOver) throw error
+        skipped++
+      }
     }
+    return { sent, skipped, stopped: null }
   }
 
-  /** Waits until the letters' events have landed or died again; why that is a reason to stop, or null. */
+  /** Waits until the letters' events have landed or died again, and says why that is a reason to stop. */
   async #watch(
     letters: readonly DeadLetterSummary[],
     sentAtMicros: number,
-  ): Promise<{ readonly stopped: string; readonly failedAgain: number } | null> {
-    const { monotonicNow } = this.#options
+  ): Promise<{ readonly stopped: string | null; readonly failedAgain: number }> {
+    const { monotonicNow } = this.#parts
     const untilMs = monotonicNow() + maxOutcomeMs
-    for (;;) {
-      const again = await this.#failedAgain(letters, sentAtMicros)
-      const landed = await this.#landed(letters)
-      const isOpen = ({ eventId }: DeadLetterSummary) => !landed.has(eventId) && !again.has(eventId)
-      const open = letters.filter(isOpen).length
-      const isOver = monotonicNow() >= untilMs
-      if (open > 0 && !isOver) {
-        await sleep(lookMs)
-        continue
-      }
-      if (again.size === 0 && open === 0) return null
-      const [message] = again.values()
-      const failed = message === undefined ? '' : `${again.size} of ${letters.length} events failed again: ${message}`
-      const unknown = `what became of ${open} of ${letters.length} events is not known yet: see the status, then redrive the rest`
-      return {
-        stopped: [failed, open === 0 ? '' : unknown].filter((text) => text !== '').join('; '),
-        failedAgain: again.size,
+    const failures = new Map<string, string>()
+    let open = letters
+    for (
+      let lookMs = firstLookMs;
+      open.length > 0 && monotonicNow() < untilMs;
+      lookMs = Math.min(2 * lookMs, longestLookMs)
+    ) {
+      await sleep(lookMs)
+      try {
+        for (const [id, message] of await this.#failedAgain(open, sentAtMicros)) failures.set(id, message)
+        const landed = await this.#landed(open)
+        open = open.filter(({ deadLetterId }) => !landed.has(deadLetterId) && !failures.has(deadLetterId))
+      } catch (thrown) {
+        // A database that is away tells nothing; that is said below.
+        if (!toMillraceError(thrown).retryable) throw thrown
       }
     }
+    const [message] = failures.values()
+    const reasons = [
+      message === undefined ? '' : `${failures.size} of ${letters.length} events failed again: ${message}`,
+      open.length === 0
+        ? ''
+        : `what became of ${open.length} of ${letters.length} events is not known yet: see the status, then redrive the rest`,
+    ].filter((reason) => reason !== '')
+    return { stopped: reasons.length === 0 ? null : reasons.join('; '), failedAgain: failures.size }
   }
 
-  /** Events of the letters that have died since, with the message of their death. */
-  async #failedAgain(
-    letters: readonly DeadLetterSummary[],
-    sentAtMicros: number,
-  ): Promise<ReadonlyMap<string | null, string>> {
+  /** The letters whose events have died since, with the message of that death. */
+  async #failedAgain(letters: readonly DeadLetterSummary[], sentAtMicros: number): Promise<Map<string, string>> {
     const eventIds = letters.flatMap(({ eventId }) => eventId ?? [])
     const query = { eventIds, sinceMicros: sentAtMicros, isRedriven: false, limit: 1000 }
-    const { deadLetters } = await this.#options.store.listDeadLetters(query)
-    return new Map(deadLetters.map(({ eventId, message }) => [eventId, message]))
+    const { deadLetters } = await this.#parts.store.listDeadLetters(query)
+    const messages = new Map<string | null, string>(deadLetters.map(({ eventId, message }) => [eventId, message]))
+    return new Map(
+      letters.flatMap(({ deadLetterId, eventId }) => {
+        const message = messages.get(eventId)
+        return message === undefined ? [] : [[deadLetterId, message] as const]
+      }),
+    )
   }
 
-  /** Events of the letters that have their row. */
-  async #landed(letters: readonly DeadLetterSummary[]): Promise<ReadonlySet<string | null>> {
-    const found = await this.#options.store.findEvents(letters.flatMap(rowKeysOf))
-    const names = new Set(found.map(({ event }) => `${event.eventId} ${event.source}`))
+  /** The letters whose events have their row. */
+  async #landed(letters: readonly DeadLetterSummary[]): Promise<ReadonlySet<string>> {
+    const rows = await this.#parts.store.findRows(letters.flatMap(rowKeysOf))
+    const names = new Set(rows.map(({ eventId, source }) => `${eventId} ${source}`))
     const hasRow = (letter: DeadLetterSummary) => rowKeysOf(letter).some((key) => names.has(`${key} ${letter.source}`))
-    return new Set(letters.filter(hasRow).map(({ eventId }) => eventId))
+    return new Set(letters.filter(hasRow).map(({ deadLetterId }) => deadLetterId))
   }
 }
 
-function filterOf({ filter, edit }: RedriveRequest): DeadLetterFilter {
-  if (edit !== undefined && filter.deadLetterIds?.length !== 1) {
+/** What died before the redrive began, and was not sent again unless somebody asks for those. */
+function filterOf({ filter, edit }: RedriveRequest, nowMicros: number): DeadLetterFilter {
+  const { deadLetterIds, untilMicros, isRedriven } = filter
+  if (edit !== undefined && deadLetterIds?.length !== 1) {
     const problem = 'only one dead letter can be edited: name it by its id'
     throw new MillraceError('invalid_event', problem, { field: 'data' })
   }
-  return filter.deadLetterIds === undefined ? { ...filter, isRedriven: filter.isRedriven ?? false } : filter
+  if (deadLetterIds !== undefined) return filter
+  const until = Math.min(untilMicros ?? Number.POSITIVE_INFINITY, nowMicros)
+  return { ...filter, untilMicros: until, isRedriven: isRedriven ?? false }
 }
 
 /** The event as its group gets it once more: with its id and time, and how often it was sent again. */
@@ -154,14 +172,20 @@ function toReopened(
   letter: DeadLetter,
   edit: RedriveRequest['edit'],
 ): { readonly stream: StreamName; readonly reopened: Reopened } {
+  const { deadLetterId, redrives } = letter
+  if (isDamaged(letter)) {
+    const problem = `dead letter ${deadLetterId} is damaged: there is no event in it that could be sent`
+    throw new MillraceError('failed_precondition', problem)
+  }
   const position = parsePosition(letter.history.at(-1)?.position ?? '')
   if (position === null) {
-    throw new MillraceError('failed_precondition', `dead letter ${letter.deadLetterId} does not tell where it stood`)
+    throw new MillraceError('failed_precondition', `dead letter ${deadLetterId} does not tell where it stood`)
   }
   const receivedAtMicros = receivedAtOf(letter.event) ?? letter.deadAtMicros
-  let event = withAttribute(withoutReceivedAt(letter.event), redriveAttribute, String(letter.redrives + 1))
-  if (edit !== undefined) event = edited(event, edit)
-  const batch = { bytes: batchOfOne(event), count: 1, receivedAtMicros }
+  const bare = withoutReceivedAt(letter.event)
+  const event = edit === undefined ? bare : edited(bare, edit)
+  const numbered = withAttribute(event, redriveAttribute, String(Math.min(redrives + 1, maxRedrives)))
+  const batch = { bytes: batchOfOne(numbered), count: 1, receivedAtMicros }
   return { stream: position.stream, reopened: { batch, attempt: 0, offset: position.offset } }
 }
 

@@ -6,6 +6,8 @@ import { lanes } from '../event.ts'
 import type { EventLog, KeptEntry, Reopened, StreamName } from '../event-log/event-log.ts'
 import { parsePosition } from '../event-log/position-text.ts'
 import { EventReader, textOf } from '../record-batch.ts'
+import type { AdminParts } from './admin-parts.ts'
+import { checkText } from './filter.ts'
 import { PacedWork } from './paced-work.ts'
 
 /** One look into the log. */
@@ -19,14 +21,6 @@ const waitForGroupMs = 250
 /** Events of one entry that go at once. */
 const maxRunEvents = 1000
 
-export interface ReplayerOptions {
-  readonly eventLog: EventLog
-  /** The wall clock, in milliseconds since 1970. */
-  readonly now: () => number
-  /** A clock that only goes forward, in milliseconds. */
-  readonly monotonicNow: () => number
-}
-
 /** Where a replay stands. */
 interface Place {
   /** Entries received at this time or later are not replayed: they came in after it began. */
@@ -37,22 +31,25 @@ interface Place {
 }
 
 export class Replayer {
-  readonly #options: ReplayerOptions
+  readonly #parts: AdminParts
 
-  constructor(options: ReplayerOptions) {
-    this.#options = options
+  constructor(parts: AdminParts) {
+    this.#parts = parts
   }
 
   /** See Administration. */
   async replay(request: ReplayRequest, { signal }: WorkOptions): Promise<ReplayAnswer> {
-    const { eventLog, now, monotonicNow } = this.#options
+    const { eventLog, now, monotonicNow } = this.#parts
     const work = new PacedWork({ rate: request.rate, monotonicNow, signal })
+    checkText('type', request.type)
     const room = new GroupRoom(eventLog, request, monotonicNow)
-    const streams = streamsOf(request, await room.partitions())
+    const streams = streamsOf(request, await room.describeTopic())
     let { untilMicros, stream, offset } = placeOf(request, now() * 1000)
+    if (stream >= streams.length) throw otherCursor()
     let replayed = 0
-    while (stream < streams.length && !work.isOver) {
-      if (!(await room.has())) {
+    // Every call gets on, however long it took to begin.
+    do {
+      if (!request.isDryRun && !(await room.has())) {
         await work.pause(waitForGroupMs)
         continue
       }
@@ -60,7 +57,7 @@ export class Replayer {
       const page = await eventLog.readSettled(name, request.group, { fromOffset: offset, maxBytes: maxPageBytes })
       let next = page.nextOffset
       for (const run of runsOf(page.entries, { ...request, untilMicros, fromOffset: offset }, work.maxStep)) {
-        if (work.isOver) {
+        if (replayed > 0 && work.isOver) {
           next = run.offset
           break
         }
@@ -69,17 +66,18 @@ export class Replayer {
         await eventLog.reopen(name, request.group, [run])
         await work.sent(run.batch.count)
       }
-      const isPast = page.entries.some(({ batch }) => batch.receivedAtMicros >= untilMicros)
-      if (next === null || (isPast && next === page.nextOffset)) {
-        stream++
-        offset = 0
-      } else {
-        offset = next
-      }
-    }
+      if (next === null) stream++
+      offset = next ?? 0
+    } while (stream < streams.length && !work.isOver)
     const nextCursor = stream < streams.length ? `${untilMicros}-${stream}-${offset}` : null
     return { replayed, nextCursor }
   }
+}
+
+interface DescribedTopic {
+  readonly partitions: number
+  /** Of the log. */
+  readonly epoch: number
 }
 
 /** Whether the group can take more; looked at once in a while. */
@@ -96,14 +94,14 @@ class GroupRoom {
     this.#monotonicNow = monotonicNow
   }
 
-  /** How many partitions the topic has. Throws `not_found` when there is no such topic or group. */
-  async partitions(): Promise<number> {
+  /** Throws `not_found` when there is no such topic or group. */
+  async describeTopic(): Promise<DescribedTopic> {
     const { topic: topicName, group: groupName } = this.#request
-    const { topics } = await this.#eventLog.describe()
+    const { topics, epoch } = await this.#eventLog.describe()
     const topic = topics.find(({ name }) => name === topicName)
     if (topic === undefined) throw notFound('topic', topicName)
     if (!topic.groups.some(({ name }) => name === groupName)) throw notFound('group', groupName)
-    return topic.partitions
+    return { partitions: topic.partitions, epoch }
   }
 
   async has(): Promise<boolean> {
@@ -122,9 +120,18 @@ function notFound(field: string, name: string): MillraceError {
   return new MillraceError('not_found', `there is no ${field} "${name}"`, { field })
 }
 
-function streamsOf({ topic, from }: ReplayRequest, partitions: number): StreamName[] {
-  if (from !== undefined) return [positionOf(topic, from).stream]
-  return Array.from({ length: partitions }, (_, partition) => lanes.map((lane) => ({ topic, partition, lane }))).flat()
+function streamsOf({ topic, from }: ReplayRequest, { partitions, epoch }: DescribedTopic): StreamName[] {
+  if (from === undefined) {
+    return Array.from({ length: partitions }, (_, partition) =>
+      lanes.map((lane) => ({ topic, partition, lane })),
+    ).flat()
+  }
+  const position = positionOf(topic, from)
+  if (position.epoch !== epoch) {
+    const problem = `from is a position of epoch ${position.epoch}, and the log is in epoch ${epoch}: its offsets are others now; say --since instead`
+    throw new MillraceError('failed_precondition', problem, { field: 'from' })
+  }
+  return [position.stream]
 }
 
 function positionOf(topic: string, from: string): NonNullable<ReturnType<typeof parsePosition>> {
@@ -138,17 +145,17 @@ function placeOf({ topic, from, cursor }: ReplayRequest, nowMicros: number): Pla
   if (cursor === undefined) {
     return { untilMicros: nowMicros, stream: 0, offset: from === undefined ? 0 : positionOf(topic, from).offset }
   }
-  const [untilMicros, stream, offset] = cursor.split('-').map((part) => (/^\d{1,16}$/.test(part) ? Number(part) : -1))
-  if (
-    untilMicros === undefined ||
-    stream === undefined ||
-    offset === undefined ||
-    Math.min(untilMicros, stream, offset) < 0
-  ) {
-    const problem = 'cursor is not one of ours; pass next_cursor of an earlier answer unchanged, or leave it out'
-    throw new MillraceError('invalid_event', problem, { field: 'cursor' })
+  const [, ...parts] = /^(\d{1,16})-(\d{1,9})-(\d{1,16})$/.exec(cursor) ?? []
+  const [untilMicros, stream, offset] = parts.map(Number)
+  if (untilMicros === undefined || stream === undefined || offset === undefined) {
+    throw otherCursor()
   }
   return { untilMicros, stream, offset }
+}
+
+function otherCursor(): MillraceError {
+  const problem = 'cursor is not one of ours; pass next_cursor of an earlier answer unchanged, or leave it out'
+  return new MillraceError('invalid_event', problem, { field: 'cursor' })
 }
 
 interface Wanted {

@@ -1,7 +1,6 @@
 // Between administration.ts and millrace.v1.AdminService.
 
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
-import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt'
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import {
   type DeadLetterCause,
   type DeadLetterDetail,
@@ -26,6 +25,7 @@ import type {
   StoredEventSchema,
 } from '../gen/millrace/v1/admin_pb.ts'
 import type { Priority } from '../gen/millrace/v1/event_pb.ts'
+import { microsOf, timestampOf } from '../lib/timestamp.ts'
 
 /** The group that a replay feeds when none is named. */
 const defaultReplayGroup = 'landing'
@@ -39,8 +39,8 @@ export function filterOfMessage(message: DeadLetterFilterMessage | undefined): D
     group: group || undefined,
     type: type || undefined,
     code: code || undefined,
-    sinceMicros: microsOf('filter.since', since),
-    untilMicros: microsOf('filter.until', until),
+    sinceMicros: since === undefined ? undefined : microsOf(since),
+    untilMicros: until === undefined ? undefined : microsOf(until),
     isRedriven: redriven,
   }
 }
@@ -64,7 +64,7 @@ export function replayOfMessage(message: ReplayRequestMessage): ReplayRequest {
   return {
     topic: topic || defaultTopic,
     group: group || defaultReplayGroup,
-    sinceMicros: microsOf('since', since),
+    sinceMicros: since === undefined ? undefined : microsOf(since),
     from: from || undefined,
     type: type || undefined,
     rate: rate || rateLimits.default,
@@ -78,10 +78,10 @@ export function toDeadLetterMessage(letter: DeadLetterSummary): MessageInitShape
   return {
     ...same,
     eventId: eventId ?? '',
-    firstFailedAt: toTimestamp(firstFailedAtMicros),
-    deadAt: toTimestamp(deadAtMicros),
-    history: history.map(({ atMicros, ...attempt }) => ({ ...attempt, at: toTimestamp(atMicros) })),
-    ...(redrivenAtMicros === null ? {} : { redrivenAt: toTimestamp(redrivenAtMicros) }),
+    firstFailedAt: timestampOf(firstFailedAtMicros),
+    deadAt: timestampOf(deadAtMicros),
+    history: history.map(({ atMicros, ...attempt }) => ({ ...attempt, at: timestampOf(atMicros) })),
+    ...(redrivenAtMicros === null ? {} : { redrivenAt: timestampOf(redrivenAtMicros) }),
   }
 }
 
@@ -90,8 +90,8 @@ export function toCauseMessage(cause: DeadLetterCause): MessageInitShape<typeof 
   return {
     ...same,
     deadLetters: BigInt(deadLetters),
-    firstDeadAt: toTimestamp(firstDeadAtMicros),
-    lastDeadAt: toTimestamp(lastDeadAtMicros),
+    firstDeadAt: timestampOf(firstDeadAtMicros),
+    lastDeadAt: timestampOf(lastDeadAtMicros),
   }
 }
 
@@ -110,7 +110,7 @@ export function toJourneyMessage({ event, state, steps }: Journey): MessageInitS
     state,
     steps: steps.map((step) => ({
       kind: step.kind,
-      ...(step.atMicros === null ? {} : { at: toTimestamp(step.atMicros) }),
+      ...(step.atMicros === null ? {} : { at: timestampOf(step.atMicros) }),
       group: step.group ?? '',
       attempt: step.attempt ?? 0,
       code: step.code ?? '',
@@ -131,25 +131,13 @@ function toStoredEventMessage(stored: StoredEvent): MessageInitShape<typeof Stor
       source,
       type,
       subject,
-      time: toTimestamp(stored.timeMicros),
+      time: timestampOf(stored.timeMicros),
       data: dataJson === null ? (dataBytes ?? new Uint8Array(0)) : Buffer.from(dataJson),
       dataContentType,
       priority: priorityOfLane[stored.lane] as Priority,
       key,
       attributes: Object.fromEntries(attributes),
-      receivedAt: toTimestamp(stored.receivedAtMicros),
+      receivedAt: timestampOf(stored.receivedAtMicros),
     },
   }
-}
-
-function toTimestamp(micros: number): Timestamp {
-  const seconds = Math.floor(micros / 1e6)
-  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: Math.round(micros - seconds * 1e6) * 1000 })
-}
-
-function microsOf(field: string, time: Timestamp | undefined): number | undefined {
-  if (time === undefined) return undefined
-  const micros = Number(time.seconds) * 1e6 + Math.floor(time.nanos / 1000)
-  if (Number.isSafeInteger(micros)) return micros
-  throw new MillraceError('invalid_event', `${field} is out of range`, { field })
 }

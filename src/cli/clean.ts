@@ -28,10 +28,7 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
     refuseWhileInUse(dataDir)
     // Looking whether it is in use may have tidied up after a killed server, or kept the WAL of a damaged log.
     files = filesIn(dataDir)
-    if (
-      !isTold &&
-      !(await confirm(`Remove ${files.join(', ')} from ${dataDir}? All events in it are gone then.`, 'clean'))
-    ) {
+    if (!isTold && !(await confirm(`Remove ${files.join(', ')} from ${dataDir}? All events in it are gone then.`))) {
       terminal.note('nothing was removed')
       return exitCodes.failed
     }

@@ -18,9 +18,13 @@ export interface CommandModule {
   run(input: CommandInput): Promise<number>
 }
 
-/** The text of an option that was given with a value. */
+/** The text of an option that was given with a value. Throws UsageError when the value is empty. */
 export function textOption({ options }: CommandInput, name: string): string | undefined {
   const value = options[name]
+  if (value === '') {
+    const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+    throw new UsageError(`--${flag} is empty: leave it out, or give a value`)
+  }
   return typeof value === 'string' ? value : undefined
 }
 

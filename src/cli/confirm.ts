@@ -12,9 +12,8 @@ export function refuseWithoutTerminal(command: string): void {
   )
 }
 
-/** Whether the answer is yes. Errors: those of refuseWithoutTerminal. */
-export async function confirm(question: string, command: string): Promise<boolean> {
-  refuseWithoutTerminal(command)
+/** Whether the answer is yes. */
+export async function confirm(question: string): Promise<boolean> {
   const dialogue = createInterface({ input: process.stdin, output: process.stderr })
   try {
     return /^y(es)?$/i.test((await dialogue.question(`${question} (yes/no) `)).trim())

@@ -20,11 +20,13 @@ export function deadLetterFilterOf(input: CommandInput): DeadLetterFilter {
   }
 }
 
-/** As `deadLetterFilterOf`. Throws UsageError when nothing says which, and --all is not given either. */
+/** As `deadLetterFilterOf`. Throws UsageError unless either something says which, or --all is given. */
 export function chosenDeadLettersOf(input: CommandInput): DeadLetterFilter {
   const filter = deadLetterFilterOf(input)
   const isNarrow = Object.values(filter).some((condition) => condition !== undefined)
-  if (!isNarrow && input.options.all !== true) {
+  const isAll = input.options.all === true
+  if (isNarrow && isAll) throw new UsageError('--all is given beside ids or a filter: leave out one of them')
+  if (!isNarrow && !isAll) {
     throw new UsageError('name dead letters by their ids, give a filter such as --code or --since, or say --all')
   }
   return filter

@@ -6,7 +6,7 @@ import type { Client } from '../client/connect.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { deadLetterFilterOf } from './dead-letter-options.ts'
 import { exitCodes } from './exit-codes.ts'
-import { cutText, formatTime } from './shown-text.ts'
+import { cutText, formatTime, visibleText } from './shown-text.ts'
 import { formatCount, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
 import { withClient } from './with-client.ts'
@@ -59,10 +59,10 @@ function printLetters({ letters, hasMore }: Listed, terminal: Terminal): void {
   const rows = letters.map((letter) => [
     formatTime(letter.deadAtMicros),
     letter.deadLetterId,
-    letter.topic,
-    letter.group,
-    letter.type,
-    letter.code,
+    visibleText(letter.topic),
+    visibleText(letter.group),
+    visibleText(letter.type),
+    visibleText(letter.code),
     cutText(letter.message, maxMessageLength),
     letter.redrivenAtMicros === null ? 'no' : formatTime(letter.redrivenAtMicros),
   ])
@@ -83,10 +83,10 @@ function printCauses(causes: readonly DeadLetterCause[], terminal: Terminal): vo
   }
   const rows = causes.map((cause) => [
     formatCount(cause.deadLetters),
-    cause.topic,
-    cause.group,
-    cause.type,
-    cause.code,
+    visibleText(cause.topic),
+    visibleText(cause.group),
+    visibleText(cause.type),
+    visibleText(cause.code),
     cutText(cause.message, maxMessageLength),
     formatTime(cause.firstDeadAtMicros),
     formatTime(cause.lastDeadAtMicros),

@@ -12,6 +12,7 @@ import { chosenDeadLettersOf } from './dead-letter-options.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { repeatCalls } from './repeat-calls.ts'
+import { visibleText } from './shown-text.ts'
 import { formatCount } from './table.ts'
 import { withClient } from './with-client.ts'
 
@@ -38,8 +39,8 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
     share: total.matched === 0 ? null : total.redriven / total.matched,
     text: `${formatCount(total.redriven)} of ${formatCount(total.matched)} redriven`,
   }))
-  const signal = await repeatCalls(async (cursor, gone) => {
-    const answer = await client.administration.redriveDeadLetters({ ...request, cursor }, { signal: gone })
+  const { signal, failure, isCutOff } = await repeatCalls(async (cursor, cutOff) => {
+    const answer = await client.administration.redriveDeadLetters({ ...request, cursor }, { signal: cutOff })
     // Later calls find fewer: what was redriven is not among them.
     total.matched = Math.max(total.matched, answer.matched)
     total.redriven += answer.redriven
@@ -53,9 +54,11 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
   else if (request.isDryRun) terminal.print(`${formatCount(matched)} dead letters would be redriven`)
   else
     terminal.print(
-      `redriven ${formatCount(redriven)} of ${formatCount(matched)}, failed again ${failedAgain}, damaged ${skipped}`,
+      `redriven ${formatCount(redriven)} of ${formatCount(matched)}, failed again ${failedAgain}, skipped ${skipped}`,
     )
-  if (stopped !== null) terminal.note(`stopped: ${stopped}`)
+  if (stopped !== null) terminal.note(`stopped: ${visibleText(stopped)}`)
+  if (isCutOff) terminal.note('the last call was cut off: what it redrove is not counted')
+  if (failure !== null) throw failure
   if (signal !== null) return exitCodeOfSignal(signal)
   return stopped === null ? exitCodes.done : exitCodes.failed
 }
@@ -83,8 +86,13 @@ async function editOf(input: CommandInput, client: Client): Promise<RedriveReque
     throw new MillraceError('failed_precondition', 'the dead letter is damaged: there is no event in it')
   const before = event.dataJson === null ? Buffer.from(event.dataBytes ?? []) : Buffer.from(event.dataJson)
   const data = editInEditor(before, input.configInput.env)
-  // Editors end a file with a line break; as JSON it means nothing.
-  return data.equals(before) || data.toString().trimEnd() === before.toString() ? null : { data, contentType }
+  return data.equals(before) ? null : { data, contentType }
+}
+
+/** Editors end a file with a line break, which is none of the data's. */
+function withoutAddedLineBreak(data: Buffer, before: Buffer): Buffer {
+  const lineBreak = 0x0a
+  return data.at(-1) === lineBreak && before.at(-1) !== lineBreak ? data.subarray(0, -1) : data
 }
 
 function editInEditor(data: Buffer, env: Readonly<Record<string, string | undefined>>): Buffer {
@@ -100,7 +108,7 @@ function editInEditor(data: Buffer, env: Readonly<Record<string, string | undefi
         cause: error,
       })
     }
-    return readFileSync(file)
+    return withoutAddedLineBreak(readFileSync(file), data)
   } finally {
     rmSync(directory, { recursive: true })
   }

@@ -43,6 +43,11 @@ const deadLetterFilter: readonly OptionEntry[] = [
     description: 'died at this time or later: an RFC 3339 time, or how long ago, as 90s, 10m, 2h, 3d',
   },
   { flags: '--until <TIME>', description: 'died before this time' },
+  {
+    flags: '--redriven <WHICH>',
+    description: 'yes: only those that were sent again; no: only the others',
+    check: yesOrNo,
+  },
 ]
 const deadLetterIds = {
   flags: '[ID...]',
@@ -105,11 +110,6 @@ const commands: readonly CommandEntry[] = [
     description: 'Lists dead letters, newest first, or what they died of.',
     options: [
       ...deadLetterFilter,
-      {
-        flags: '--redriven <WHICH>',
-        description: 'yes: only those that were sent again; no: only the others',
-        check: yesOrNo,
-      },
       { flags: '--by-cause', description: 'count them by what they died of' },
       { flags: '--limit <N>', description: 'most dead letters to list (default 100)', check: wholeNumber(1, 1e6) },
     ],

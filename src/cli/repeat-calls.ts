@@ -3,24 +3,33 @@
 import { toMillraceError } from '../errors.ts'
 import { Interruption } from './interruption.ts'
 
+export interface RepeatedCalls {
+  /** What ended it before the end, or null. */
+  readonly signal: NodeJS.Signals | null
+  /** Why a call failed, or null. Earlier ones count all the same. */
+  readonly failure: unknown
+  /** Whether the last call was cut off: what it has done is not known. */
+  readonly isCutOff: boolean
+}
+
 /**
- * Calls until an answer says that nothing is left. Ctrl-C and SIGTERM end it: the server stops after the events it has in
- * hand, and what the last call had done is not known.
- * @returns the signal that ended it, or null.
+ * Calls until an answer says that nothing is left, each for some seconds. Ctrl-C and SIGTERM let the one that is under way
+ * finish within 2 s.
  */
 export async function repeatCalls(
   call: (cursor: string | undefined, signal: AbortSignal) => Promise<{ readonly nextCursor: string | null }>,
-): Promise<NodeJS.Signals | null> {
+): Promise<RepeatedCalls> {
   const interruption = new Interruption()
   try {
     let cursor: string | null | undefined
     while (cursor !== null && interruption.received === null) {
-      cursor = (await call(cursor, interruption.signal)).nextCursor
+      cursor = (await call(cursor, interruption.deadline)).nextCursor
     }
+    return { signal: interruption.received, failure: null, isCutOff: false }
   } catch (thrown) {
-    if (interruption.received === null || toMillraceError(thrown).code !== 'cancelled') throw thrown
+    const isCancelled = interruption.received !== null && toMillraceError(thrown).code === 'cancelled'
+    return { signal: interruption.received, failure: isCancelled ? null : thrown, isCutOff: true }
   } finally {
     interruption.close()
   }
-  return interruption.received
 }

@@ -24,9 +24,9 @@ export async function run(input: CommandInput): Promise<number> {
   }
   let replayed = 0
   const bar = new ProgressBar(terminal, () => ({ share: null, text: `${formatCount(replayed)} events replayed` }))
-  const signal = await withClient(input, ({ administration }) =>
-    repeatCalls(async (cursor, gone) => {
-      const answer = await administration.replay({ ...request, cursor }, { signal: gone })
+  const { signal, failure, isCutOff } = await withClient(input, ({ administration }) =>
+    repeatCalls(async (cursor, cutOff) => {
+      const answer = await administration.replay({ ...request, cursor }, { signal: cutOff })
       replayed += answer.replayed
       return answer
     }),
@@ -34,5 +34,7 @@ export async function run(input: CommandInput): Promise<number> {
   if (terminal.json) terminal.printJson({ replayed, dry_run: isDryRun })
   else if (isDryRun) terminal.print(`${formatCount(replayed)} events would be replayed into ${request.group}`)
   else terminal.print(`replayed ${formatCount(replayed)} events into ${request.group}`)
+  if (isCutOff && !isDryRun) terminal.note('the last call was cut off: what it replayed is not counted')
+  if (failure !== null) throw failure
   return signal === null ? exitCodes.done : exitCodeOfSignal(signal)
 }

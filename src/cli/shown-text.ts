@@ -8,12 +8,12 @@ export function cutText(text: string, maxLength: number): string {
   return shown.length <= maxLength ? shown : `${shown.slice(0, maxLength - 1)}…`
 }
 
-/** The text with control characters as escapes, line breaks among them. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: those are what must not reach the terminal.
+const steering = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
+
+/** The text with escapes for what moves the cursor, changes colours or turns the direction of writing. */
 export function visibleText(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what must not reach the terminal.
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
+  return text.replace(steering, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** A time in whole milliseconds. */

@@ -8,7 +8,6 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf'
-import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt'
 import type {
   Administration,
   DeadLetterCause,
@@ -25,6 +24,7 @@ import type {
   ReplayRequest,
   WorkOptions,
 } from '../administration.ts'
+import { MillraceError } from '../errors.ts'
 import {
   type DeadLetterFilterSchema,
   DeleteDeadLettersRequestSchema,
@@ -40,6 +40,7 @@ import {
   ReplayRequestSchema,
   ReplayResponseSchema,
 } from '../gen/millrace/v1/admin_pb.ts'
+import { timestampOf } from '../lib/timestamp.ts'
 import { causeOfWire, deadLetterOfWire, detailOfWire, journeyOfWire } from './administration-of-wire.ts'
 
 /** Makes one call: method, encoded request, decoder of the answer. */
@@ -115,12 +116,17 @@ export class AdministrationClient implements Administration {
     }
   }
 
-  async deleteDeadLetters(filter: DeadLetterFilter, isDryRun: boolean): Promise<DeleteAnswer> {
+  async deleteDeadLetters(
+    filter: DeadLetterFilter,
+    isDryRun: boolean,
+    options: WorkOptions = {},
+  ): Promise<DeleteAnswer> {
     const { matched, deleted } = await this.#call(
       'DeleteDeadLetters',
       DeleteDeadLettersRequestSchema,
       { filter: filterOnWire(filter), dryRun: isDryRun },
       DeleteDeadLettersResponseSchema,
+      options,
     )
     return { matched: Number(matched), deleted: Number(deleted) }
   }
@@ -159,22 +165,23 @@ export class AdministrationClient implements Administration {
   }
 }
 
+/** Throws `invalid_event` for what the wire cannot tell from a condition that is not there. */
 function filterOnWire(filter: DeadLetterFilter): MessageInitShape<typeof DeadLetterFilterSchema> {
-  const { deadLetterIds = [], topic = '', group = '', type = '', code = '' } = filter
-  const { sinceMicros, untilMicros, isRedriven } = filter
+  const { deadLetterIds, topic, group, type, code, sinceMicros, untilMicros, isRedriven } = filter
+  const given = { dead_letter_ids: deadLetterIds, topic, group, type, code }
+  for (const [field, value] of Object.entries(given)) {
+    if (value !== undefined && value.length === 0) {
+      throw new MillraceError('invalid_event', `${field} is empty: leave it out, or say which`, { field })
+    }
+  }
   return {
-    deadLetterIds: [...deadLetterIds],
-    topic,
-    group,
-    type,
-    code,
+    deadLetterIds: [...(deadLetterIds ?? [])],
+    topic: topic ?? '',
+    group: group ?? '',
+    type: type ?? '',
+    code: code ?? '',
     ...(sinceMicros === undefined ? {} : { since: timestampOf(sinceMicros) }),
     ...(untilMicros === undefined ? {} : { until: timestampOf(untilMicros) }),
     ...(isRedriven === undefined ? {} : { redriven: isRedriven }),
   }
-}
-
-function timestampOf(micros: number): Timestamp {
-  const seconds = Math.floor(micros / 1e6)
-  return create(TimestampSchema, { seconds: BigInt(seconds), nanos: Math.round(micros - seconds * 1e6) * 1000 })
 }

@@ -1,6 +1,5 @@
 // The messages of AdminService in the form of administration.ts.
 
-import type { Timestamp } from '@bufbuild/protobuf/wkt'
 import type {
   DeadLetterCause,
   DeadLetterDetail,
@@ -10,7 +9,8 @@ import type {
   StoredEvent,
 } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
-import { defaultContentType, isJsonContentType } from '../event.ts'
+import { defaultContentType } from '../event.ts'
+import { shownData } from '../event-data.ts'
 import type {
   DeadLetter,
   DeadLetterCause as DeadLetterCauseMessage,
@@ -18,7 +18,7 @@ import type {
   GetEventResponse,
   StoredEvent as StoredEventMessage,
 } from '../gen/millrace/v1/admin_pb.ts'
-import { jsonTextOf } from '../lib/json/json-data.ts'
+import { microsOf, type Timestamp } from '../lib/timestamp.ts'
 import { laneOfPriority } from '../record-batch.ts'
 
 export function journeyOfWire({ event, state, steps }: GetEventResponse): Journey {
@@ -27,7 +27,7 @@ export function journeyOfWire({ event, state, steps }: GetEventResponse): Journe
     state: state as Journey['state'],
     steps: steps.map((step) => ({
       kind: step.kind as JourneyStep['kind'],
-      atMicros: microsOf(step.at),
+      atMicros: timeOrNull(step.at),
       group: step.group || null,
       attempt: step.attempt || null,
       code: step.code || null,
@@ -49,16 +49,16 @@ export function deadLetterOfWire(message: DeadLetter): DeadLetterSummary {
     code: message.code,
     message: message.message,
     attempts: message.attempts,
-    firstFailedAtMicros: microsOf(message.firstFailedAt) ?? 0,
-    deadAtMicros: microsOf(message.deadAt) ?? 0,
+    firstFailedAtMicros: timeOrNull(message.firstFailedAt) ?? 0,
+    deadAtMicros: timeOrNull(message.deadAt) ?? 0,
     history: message.history.map(({ attempt, at, code, message: text, position }) => ({
       attempt,
-      atMicros: microsOf(at) ?? 0,
+      atMicros: timeOrNull(at) ?? 0,
       code,
       message: text,
       position,
     })),
-    redrivenAtMicros: microsOf(message.redrivenAt),
+    redrivenAtMicros: timeOrNull(message.redrivenAt),
     redrives: message.redrives,
   }
 }
@@ -81,8 +81,8 @@ export function causeOfWire(message: DeadLetterCauseMessage): DeadLetterCause {
     code,
     message: text,
     deadLetters: Number(deadLetters),
-    firstDeadAtMicros: microsOf(firstDeadAt) ?? 0,
-    lastDeadAtMicros: microsOf(lastDeadAt) ?? 0,
+    firstDeadAtMicros: timeOrNull(firstDeadAt) ?? 0,
+    lastDeadAtMicros: timeOrNull(lastDeadAt) ?? 0,
   }
 }
 
@@ -92,25 +92,23 @@ function storedEventOfWire(stored: StoredEventMessage | undefined): StoredEvent 
     throw new MillraceError('internal', 'the server answered without an event')
   }
   const { data, dataContentType } = event
-  const json = data.length > 0 && isJsonContentType(dataContentType) ? jsonTextOf(data) : null
   return {
     eventId: stored.eventId,
     id: event.id,
     source: event.source,
     type: event.type,
     subject: event.subject,
-    timeMicros: microsOf(event.time) ?? 0,
-    receivedAtMicros: microsOf(event.receivedAt) ?? 0,
+    timeMicros: timeOrNull(event.time) ?? 0,
+    receivedAtMicros: timeOrNull(event.receivedAt) ?? 0,
     topic: stored.topic,
     lane: laneOfPriority(event.priority),
     key: event.key,
-    dataJson: json,
-    dataBytes: json !== null || data.length === 0 ? null : data,
+    ...shownData(data, dataContentType),
     dataContentType: dataContentType || defaultContentType,
     attributes: new Map(Object.entries(event.attributes)),
   }
 }
 
-function microsOf(time: Timestamp | undefined): number | null {
-  return time === undefined ? null : Number(time.seconds) * 1e6 + Math.floor(time.nanos / 1000)
+function timeOrNull(time: Timestamp | undefined): number | null {
+  return time === undefined ? null : microsOf(time)
 }

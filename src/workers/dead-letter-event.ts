@@ -21,6 +21,9 @@ export const deadLetterType = 'millrace.dead_letter'
 /** The attribute of an event that was sent again: how often. It tells its next death from the one before. */
 export const redriveAttribute = 'millraceredrive'
 
+/** It counts no further. */
+export const maxRedrives = 999_999_999
+
 /** An event that its group gives up, or a whole damaged batch. */
 export interface GivenUp {
   readonly delivery: Delivery

@@ -4,8 +4,10 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, type TestContext, test } from 'node:test'
+import { Client } from 'pg'
 import type { EventInput } from '../../src/client/event-input.ts'
 import { EventIdGenerator } from '../../src/event.ts'
+import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf } from '../support/publish.ts'
@@ -211,6 +213,37 @@ for (const [name, start] of Object.entries(stores)) {
   })
 }
 
+test('a redrive while PostgreSQL is away says what it has done, and that the rest is not known', async (t) => {
+  const own = await PostgresServer.create()
+  cleanup(t, () => own.destroy())
+  const url = await own.createDatabase()
+  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const poison = { type: 'evil\u001b[31m', data: Buffer.from('{"n": 1e400000}') }
+  await publish(
+    t,
+    server,
+    Array.from({ length: 3 }, () => poison),
+  )
+  await waitForLetters(server, 3)
+  const listed = await runCommand(t, ['dead-letters', 'list'], { dataDir: server.dataDir })
+  assert.match(listed.stdout, /evil\\u001b\[31m/)
+  assert.ok(!listed.stdout.includes('\u001b'))
+
+  // The letters can be read and noted, but nothing can land, or be seen to have landed.
+  const holder = new Client({ connectionString: url })
+  await holder.connect()
+  await holder.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE')
+  const redriven = await runCommand(t, ['dead-letters', 'redrive', '--all', '--output', 'json'], {
+    dataDir: server.dataDir,
+  })
+  await holder.end()
+
+  assert.equal(redriven.code, 1)
+  const { stopped, ...counts } = JSON.parse(redriven.stdout)
+  assert.deepEqual(counts, { matched: 3, redriven: 3, skipped: 0, failed_again: 0 })
+  assert.match(stopped, /what became of 3 of 3 events is not known yet/)
+})
+
 test('what cannot be done is said, by name', async (t) => {
   const server = await startServer(t)
   const command = (...words: string[]) => runCommand(t, words, { dataDir: server.dataDir })
@@ -225,7 +258,9 @@ test('what cannot be done is said, by name', async (t) => {
   await expect(['dead-letters', 'show', ids.next()], 1, /there is no dead letter/)
   await expect(['dead-letters', 'redrive', ids.next()], 1, /there is no dead letter/)
   await expect(['dead-letters', 'list', '--since', 'yesterday'], 2, /--since "yesterday".*10m/)
-  await expect(['dead-letters', 'delete', '--all'], 0, /^$/)
+  await expect(['dead-letters', 'redrive', '--all', '--type', 'a'], 2, /--all is given beside/)
+  await expect(['dead-letters', 'list', '--type', ''], 2, /--type is empty/)
+  await expect(['dead-letters', 'delete', ids.next(), '--yes'], 1, /there is no dead letter/)
   await expect(['journey', 'nobody'], 1, /no event "nobody" has landed or died, and none is waiting/)
   await expect(['replay', '--topic', 'orders'], 1, /there is no topic "orders"/)
   await expect(['replay', '--into', 'nobody'], 1, /there is no group "nobody"/)
@@ -248,6 +283,9 @@ test('what cannot be done is said, by name', async (t) => {
     ['{"types":"a"}', 'types'],
     ['{"rate":0}', 'rate'],
     ['{"rate":"1"}', 'rate'],
+    ['{"rate":null}', 'rate'],
+    ['{"topic":""}', 'topic'],
+    ['{"data_content_type":""}', 'data_content_type'],
     ['{"since":"x"}', 'since'],
     ['{"dry_run":"yes"}', 'dry_run'],
     ['{"data":1}', 'data'],
@@ -261,6 +299,17 @@ test('what cannot be done is said, by name', async (t) => {
   }
   const gone = await fetch(`http://${server.http}/v1/dead-letters/${ids.next()}`, { method: 'DELETE' })
   assert.equal(gone.status, 404)
-  const unknown = await fetch(`http://${server.http}/v1/dead-letters?by=type`)
-  assert.equal(((await unknown.json()) as { field: string }).field, 'by')
+  for (const [path, field] of [
+    ['dead-letters?by=type', 'by'],
+    ['dead-letters?by=cause&limit=1', 'by'],
+    ['dead-letters?group=a%00', 'group'],
+    ['dead-letters?redriven=yes', 'redriven'],
+    ['dead-letters/x?y=1', 'y'],
+    ['events?type=%00', 'type'],
+  ] as const) {
+    const answer = await fetch(`http://${server.http}/v1/${path}`)
+    assert.deepEqual([answer.status, ((await answer.json()) as { field: string }).field], [400, field], path)
+  }
+  const empty = clientOf(t, server).administration.deleteDeadLetters({ deadLetterIds: [], type: 'a' }, true)
+  await assert.rejects(empty, { code: 'invalid_event', field: 'dead_letter_ids' })
 })

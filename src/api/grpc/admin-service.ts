@@ -65,10 +65,14 @@ export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation 
         }
       },
     ),
-    deleteDeadLetters: unary(DeleteDeadLettersResponseSchema, async ({ filter, dryRun }: DeleteDeadLettersRequest) => {
-      const { matched, deleted } = await administration.deleteDeadLetters(filterOfMessage(filter), dryRun)
-      return { matched: BigInt(matched), deleted: BigInt(deleted) }
-    }),
+    deleteDeadLetters: unary(
+      DeleteDeadLettersResponseSchema,
+      async ({ filter, dryRun }: DeleteDeadLettersRequest, signal: AbortSignal) => {
+        const chosen = filterOfMessage(filter)
+        const { matched, deleted } = await administration.deleteDeadLetters(chosen, dryRun, { signal })
+        return { matched: BigInt(matched), deleted: BigInt(deleted) }
+      },
+    ),
     replay: unary(ReplayResponseSchema, async (request: ReplayRequest, signal: AbortSignal) => {
       const { replayed, nextCursor } = await administration.replay(replayOfMessage(request), { signal })
       return { replayed: BigInt(replayed), nextCursor: nextCursor ?? '' }

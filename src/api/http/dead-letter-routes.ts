@@ -28,6 +28,8 @@ export function addDeadLetterRoutes(app: FastifyInstance, administration: Admini
     const { by, limit, cursor, ...filter } = readQuery(request.query, [...filterNames, 'by', 'limit', 'cursor'])
     if (by !== undefined && by !== 'cause') throw wrongParameter('by', 'by must be "cause", or be left out')
     if (by === 'cause') {
+      if (limit !== undefined || cursor !== undefined)
+        throw wrongParameter('by', 'causes have neither limit nor cursor')
       const causes = await answerInTime(administration.groupDeadLetters(filterOf(filter)), maxAnswerMs)
       return { causes: causes.map(causeJson) }
     }

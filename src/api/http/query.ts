@@ -8,13 +8,14 @@ export function readQuery<Name extends string>(query: unknown, names: readonly N
   const given = query as Record<string, string | string[]>
   const values: Partial<Record<Name, string>> = {}
   for (const [name, value] of Object.entries(given)) {
-    const known = names.find((candidate) => candidate === name)
-    if (known === undefined) {
+    const found = names.find((candidate) => candidate === name)
+    if (found === undefined) {
       const shown = JSON.stringify(name.slice(0, 80))
-      throw wrongParameter(name, `query parameter ${shown} is unknown; this route has ${names.join(', ')}`)
+      const known = names.length === 0 ? 'none' : names.join(', ')
+      throw wrongParameter(name, `query parameter ${shown} is unknown; this route has ${known}`)
     }
     if (typeof value !== 'string') throw wrongParameter(name, `${name} is given twice`)
-    values[known] = value
+    values[found] = value
   }
   return values
 }

@@ -51,7 +51,7 @@ export function readRedriveBody(body: Uint8Array): RedriveRequest {
     const value = text(key)
     return value === undefined ? undefined : timeParameter(key, value)
   }
-  const rate = parsed('rate') ?? rateLimits.default
+  const rate = values.has('rate') ? parsed('rate') : rateLimits.default
   if (typeof rate !== 'number') throw wrong('rate', 'must be a number of events per second')
   return {
     filter: {
@@ -66,7 +66,7 @@ export function readRedriveBody(body: Uint8Array): RedriveRequest {
     },
     rate,
     isDryRun: flag('dry_run') ?? false,
-    edit: editOf(values, text('data_content_type')),
+    edit: editOf(values, nonEmpty('data_content_type', text('data_content_type'))),
     cursor: text('cursor'),
   }
 }
@@ -116,6 +116,11 @@ function editOf(values: ReadonlyMap<Key, Member>, contentType: string | undefine
   }
   if (base64.decoded === null) throw wrong('data_base64', 'must be a string of base64 with its padding')
   return { data: base64.decoded, contentType }
+}
+
+function nonEmpty(field: string, text: string | undefined): string | undefined {
+  if (text === '') throw wrong(field, 'is empty: leave it out, or say which')
+  return text
 }
 
 function idsOf(value: unknown): readonly string[] | undefined {

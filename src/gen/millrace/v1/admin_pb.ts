@@ -529,7 +529,7 @@ export const GetDeadLetterResponseSchema: GenMessage<GetDeadLetterResponse> = /*
  */
 export type RedriveDeadLettersRequest = Message<"millrace.v1.RedriveDeadLettersRequest"> & {
   /**
-   * Those that were sent again already are left out, unless they are named by their ids.
+   * Those that were sent again already are left out, unless they are named by their ids or asked for.
    *
    * @generated from field: millrace.v1.DeadLetterFilter filter = 1;
    */
@@ -595,7 +595,7 @@ export type RedriveDeadLettersResponse = Message<"millrace.v1.RedriveDeadLetters
   redriven: bigint;
 
   /**
-   * Damaged ones: there is no event to send.
+   * Those that cannot be sent: damaged, or of a topic or group that is gone.
    *
    * @generated from field: uint64 skipped = 3;
    */
@@ -1093,8 +1093,8 @@ export const AdminService: GenService<{
     output: typeof GetDeadLetterResponseSchema;
   },
   /**
-   * Sends events of dead letters to their groups again, with their ids and times, so that none lands twice. Works for at
-   * most 20 s; then next_cursor says where to go on. Stops by itself when what it has sent fails again.
+   * Sends events of dead letters to their groups again, with their ids and times, so that none lands twice. Works for
+   * about 5 s; then next_cursor says where to go on. Stops by itself when what it has sent fails again.
    *
    * @generated from rpc millrace.v1.AdminService.RedriveDeadLetters
    */
@@ -1104,7 +1104,7 @@ export const AdminService: GenService<{
     output: typeof RedriveDeadLettersResponseSchema;
   },
   /**
-   * Deletes dead letters for good. Works for at most 20 s, see RedriveDeadLetters.
+   * Deletes dead letters for good, none younger than the call. Works for about 5 s: call again until deleted is 0.
    *
    * @generated from rpc millrace.v1.AdminService.DeleteDeadLetters
    */
@@ -1115,7 +1115,7 @@ export const AdminService: GenService<{
   },
   /**
    * Feeds what a group has settled, as far as the log still has it, to the group again. Harmless for landing: an event that
-   * has its row makes no second one. Works for at most 20 s, see RedriveDeadLetters.
+   * has its row makes no second one. Works for about 5 s, see RedriveDeadLetters.
    *
    * @generated from rpc millrace.v1.AdminService.Replay
    */

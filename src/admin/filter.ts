@@ -1,0 +1,53 @@
+// Filters as people give them: refused where they say nothing, bounded where a database would stumble.
+
+import { MillraceError } from '../errors.ts'
+import { isUuid } from '../event.ts'
+import { type DeadLetterFilter, maxDeadLetterIds } from '../store/dead-letter.ts'
+import type { EventStore } from '../store/event-store.ts'
+
+/** Far beyond every event, and whole numbers for everybody. */
+const maxMicros = Number.MAX_SAFE_INTEGER
+
+/** The filter with its times inside of what can be stored. Throws `invalid_event` naming what is wrong. */
+export function checkedFilter<Filter extends DeadLetterFilter>(filter: Filter): Filter {
+  const { deadLetterIds, sinceMicros, untilMicros } = filter
+  if (deadLetterIds !== undefined) checkIds(deadLetterIds)
+  for (const name of ['topic', 'group', 'type', 'code'] as const) checkText(name, filter[name])
+  return { ...filter, sinceMicros: bounded('since', sinceMicros), untilMicros: bounded('until', untilMicros) }
+}
+
+/** Throws `invalid_event` for a text that no event can have. Undefined is none. */
+export function checkText(name: string, text: string | undefined): void {
+  if (text === '') throw wrong(name, `${name} is empty: leave it out, or say which`)
+  if (text?.includes('\0')) throw wrong(name, `${name} has a NUL character, which no ${name} has`)
+}
+
+/** Somebody who names a letter has to know that there is none: throws `not_found`. */
+export async function refuseMissing(store: EventStore, { deadLetterIds = [] }: DeadLetterFilter): Promise<void> {
+  if (deadLetterIds.length === 0) return
+  const { deadLetters } = await store.listDeadLetters({ deadLetterIds, limit: maxDeadLetterIds })
+  const there = new Set(deadLetters.map(({ deadLetterId }) => deadLetterId))
+  const missing = deadLetterIds.find((id) => !there.has(id.toLowerCase()))
+  if (missing !== undefined) throw new MillraceError('not_found', `there is no dead letter ${missing}`)
+}
+
+function checkIds(ids: readonly string[]): void {
+  if (ids.length === 0) throw wrong('dead_letter_ids', 'dead_letter_ids is empty: leave it out, or name some')
+  if (ids.length > maxDeadLetterIds) {
+    throw wrong('dead_letter_ids', `${ids.length} ids are given; at most ${maxDeadLetterIds} are possible`)
+  }
+  const other = ids.find((id) => !isUuid(id))
+  if (other === undefined) return
+  const shown = JSON.stringify(other.slice(0, 80))
+  throw wrong('dead_letter_id', `${shown} is no id of a dead letter: those are UUIDs`)
+}
+
+function bounded(name: string, micros: number | undefined): number | undefined {
+  if (micros === undefined) return undefined
+  if (Number.isNaN(micros)) throw wrong(name, `${name} is no time`)
+  return Math.round(Math.min(Math.max(micros, -maxMicros), maxMicros))
+}
+
+function wrong(field: string, problem: string): MillraceError {
+  return new MillraceError('invalid_event', problem, { field })
+}
