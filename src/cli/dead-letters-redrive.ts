@@ -50,6 +50,8 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
     return answer
   }).finally(() => bar.close())
   const { matched, redriven, skipped, failedAgain } = total
+  // A call that was refused has done nothing that could be told.
+  if (failure !== null && !isCutOff) throw failure
   if (terminal.json) terminal.printJson({ matched, redriven, skipped, failed_again: failedAgain, stopped })
   else if (request.isDryRun) terminal.print(`${formatCount(matched)} dead letters would be redriven`)
   else

@@ -8,7 +8,7 @@ export interface RepeatedCalls {
   readonly signal: NodeJS.Signals | null
   /** Why a call failed, or null. Earlier ones count all the same. */
   readonly failure: unknown
-  /** Whether the last call was cut off: what it has done is not known. */
+  /** Whether nobody knows what the last call has done. */
   readonly isCutOff: boolean
 }
 
@@ -27,8 +27,13 @@ export async function repeatCalls(
     }
     return { signal: interruption.received, failure: null, isCutOff: false }
   } catch (thrown) {
-    const isCancelled = interruption.received !== null && toMillraceError(thrown).code === 'cancelled'
-    return { signal: interruption.received, failure: isCancelled ? null : thrown, isCutOff: true }
+    const { code, retryable } = toMillraceError(thrown)
+    const isCancelled = interruption.received !== null && code === 'cancelled'
+    return {
+      signal: interruption.received,
+      failure: isCancelled ? null : thrown,
+      isCutOff: retryable || code === 'internal',
+    }
   } finally {
     interruption.close()
   }

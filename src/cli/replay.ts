@@ -31,6 +31,8 @@ export async function run(input: CommandInput): Promise<number> {
       return answer
     }),
   ).finally(() => bar.close())
+  // A call that was refused has done nothing that could be told.
+  if (failure !== null && !isCutOff) throw failure
   if (terminal.json) terminal.printJson({ replayed, dry_run: isDryRun })
   else if (isDryRun) terminal.print(`${formatCount(replayed)} events would be replayed into ${request.group}`)
   else terminal.print(`replayed ${formatCount(replayed)} events into ${request.group}`)

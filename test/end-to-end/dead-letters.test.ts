@@ -251,6 +251,7 @@ test('what cannot be done is said, by name', async (t) => {
     const ended = await command(...words)
     assert.equal(ended.code, code, words.join(' '))
     assert.match(ended.stderr, stderr)
+    assert.equal(ended.stdout, '', words.join(' '))
   }
   await expect(['dead-letters', 'redrive'], 2, /--all/)
   await expect(['dead-letters', 'redrive', '--all', '--edit'], 2, /only one/)
