@@ -49,6 +49,7 @@ await runBlock((options: PostgresAwayOptions) =>
       await postgres.stop()
       await send(awaySeconds)
       const gathered = accepted - landedBefore
+      const away = watch.take()
       await postgres.start()
 
       let isBehind = true
@@ -65,7 +66,7 @@ await runBlock((options: PostgresAwayOptions) =>
       isBehind = false
       await intake
       await reach(accepted)
-      const seen = watch.take()
+      const catchingUp = watch.take()
       watch.close()
       generator.close()
       await service.stop()
@@ -75,8 +76,9 @@ await runBlock((options: PostgresAwayOptions) =>
         gathered,
         secondsUntilFirst: (startMs - backMs) / 1000,
         rssBaseMiB: Math.round(base.lastBytes / mebibyte),
-        rssHighestMiB: Math.round(seen.highestBytes / mebibyte),
-        rssGrowthMiB: Math.round((seen.highestBytes - base.lastBytes) / mebibyte),
+        rssGrowthMiB: Math.round((away.highestBytes - base.lastBytes) / mebibyte),
+        // Landing at full speed takes its memory, as at any other time.
+        rssCatchingUpMiB: Math.round(catchingUp.highestBytes / mebibyte),
         catchUpPerIntake: rowsPerSecond / eventsPerSecond,
         intakePerCatchUp: eventsPerSecond / rowsPerSecond,
       }
