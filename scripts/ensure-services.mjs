@@ -16,6 +16,7 @@ const programs = [
     debianPackage: 'postgresql',
     usedFor: 'the PostgreSQL store',
   },
+  { name: 'redis-server', debianPackage: 'redis-server', usedFor: 'the log on Redis' },
   { name: 'strace', debianPackage: 'strace', usedFor: 'disk faults: failed flushes, full disks, power loss' },
 ]
 

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
 const script = fileURLToPath(new URL('./ensure-services.mjs', import.meta.url))
-const programs = [...readFileSync(script, 'utf8').matchAll(/name: '(\w+)', debianPackage/g)].map(([, name]) => name!)
+const programs = [...readFileSync(script, 'utf8').matchAll(/name: '([\w-]+)', debianPackage/g)].map(([, name]) => name!)
 
 /** A PATH with these programs only, so that nothing real can be called. */
 function run(t: TestContext, present: readonly string[]) {

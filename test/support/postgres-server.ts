@@ -3,11 +3,11 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
+import { freePort } from './free-port.ts'
 
 export interface PostgresOptions {
   /** Whether it really flushes. Only where that is what a test is about: it takes its time. Default false. */
@@ -158,13 +158,4 @@ function binaries(): string {
   const found = [...globSync(onPath), ...globSync('/usr/lib/postgresql/*/bin/initdb').sort().reverse()]
   if (found[0] === undefined) throw new Error('PostgreSQL is not installed: npm test says how')
   return dirname(found[0])
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -1,0 +1,115 @@
+// A Redis server of a test's own, on a free port and in a temporary directory.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './free-port.ts'
+
+export interface RedisOptions {
+  /** Whether each write is flushed before it is answered. Only where that is what a test is about. Default false. */
+  readonly flushes?: boolean
+  /** Further settings: `['maxmemory', '10mb']`. */
+  readonly settings?: readonly (readonly [name: string, value: string])[]
+}
+
+export class RedisServer {
+  readonly directory: string
+  readonly port: number
+  readonly #options: RedisOptions
+  #child: ChildProcess | null = null
+
+  private constructor(directory: string, port: number, options: RedisOptions) {
+    this.directory = directory
+    this.port = port
+    this.#options = options
+  }
+
+  static async create(options: RedisOptions = {}): Promise<RedisServer> {
+    const directory = mkdtempSync(join(tmpdir(), 'millrace-redis-'))
+    const server = new RedisServer(directory, await freePort(), options)
+    await server.start()
+    return server
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
+  /** Resolves when it answers, with all that its append-only file had. */
+  async start(): Promise<void> {
+    const { flushes = false, settings = [] } = this.#options
+    const all = [
+      ['port', String(this.port)],
+      ['bind', '127.0.0.1'],
+      ['dir', this.directory],
+      ['save', ''],
+      ['appendonly', 'yes'],
+      ['appendfsync', flushes ? 'always' : 'no'],
+      ...settings,
+    ]
+    const child = spawn(
+      binary(),
+      all.flatMap(([name, value]) => [`--${name}`, value!]),
+      { cwd: '/', stdio: 'ignore' },
+    )
+    this.#child = child
+    for (;;) {
+      if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`)
+      if ((await this.command('PING').catch(() => '')).startsWith('+PONG')) return
+      await sleep(10)
+    }
+  }
+
+  /** Sends one command of plain words; the first answer as it came over the wire. */
+  async command(...words: readonly string[]): Promise<string> {
+    const socket = connect(this.port, '127.0.0.1')
+    try {
+      socket.write(`${words.join(' ')}\r\n`)
+      const [data] = (await once(socket, 'data')) as [Buffer]
+      return data.toString()
+    } finally {
+      socket.destroy()
+    }
+  }
+
+  /** SIGTERM: what it holds is written. SIGKILL: as after a crash. */
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    const child = this.#child
+    this.#child = null
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill(signal)
+    await ended
+  }
+
+  async destroy(): Promise<void> {
+    await this.stop('SIGKILL')
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
+
+function binary(): string {
+  const found = (process.env.PATH ?? '')
+    .split(delimiter)
+    .map((directory) => join(directory, 'redis-server'))
+    .find(isExecutable)
+  if (found === undefined) throw new Error('Redis is not installed: npm test says how')
+  return found
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
