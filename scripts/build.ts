@@ -14,4 +14,4 @@ const compiler = join(root, 'node_modules/.bin/tsc')
 const { status } = spawnSync(compiler, ['--project', join(root, 'scripts/tsconfig.build.json')], { stdio: 'inherit' })
 if (status !== 0) process.exit(1)
 
-for (const file of globSync('**/*.{sql,wasm}', { cwd: source })) cpSync(join(source, file), join(output, file))
+for (const file of globSync('**/*.{lua,sql,wasm}', { cwd: source })) cpSync(join(source, file), join(output, file))

@@ -36,6 +36,7 @@ const places: readonly Place[] = [
 
   { path: 'event-log/event-log.ts', level: 2 },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'event-log/until-aborted.ts', level: 2 },
   { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts', 'store/dead-letter.ts'] },
   { path: 'store/dead-letter.ts', level: 2 },
   { path: 'store/dead-letter-page.ts', level: 2, also: ['store/dead-letter.ts', 'store/page-cursor.ts'] },
@@ -49,6 +50,7 @@ const places: readonly Place[] = [
   { path: 'pipeline.ts', level: 2, also: ['administration.ts', 'event-log/event-log.ts', 'store/event-store.ts'] },
 
   { path: 'event-log/embedded/', level: 3 },
+  { path: 'event-log/redis/', level: 3 },
   { path: 'event-log/retention.ts', level: 3 },
   { path: 'store/sqlite/', level: 3 },
   { path: 'store/postgres/', level: 3 },
@@ -75,6 +77,7 @@ const rootLevel = 5
 /** Drivers are known by one file each. */
 const drivers: Readonly<Record<string, string>> = {
   'event-log/embedded/': 'event-log/open-event-log.ts',
+  'event-log/redis/': 'event-log/open-event-log.ts',
   'store/sqlite/': 'store/open-store.ts',
   'store/postgres/': 'store/open-store.ts',
 }
@@ -94,6 +97,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli/'],
   pg: ['store/postgres/'],
   'pg-copy-streams': ['store/postgres/'],
+  redis: ['event-log/redis/'],
   'node:sqlite': ['lib/sqlite/', 'event-log/embedded/', 'store/sqlite/'],
 }
 

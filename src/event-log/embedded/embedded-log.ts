@@ -20,6 +20,7 @@ import {
   type TopicDeclaration,
   type Trimmed,
 } from '../event-log.ts'
+import { untilAborted } from '../until-aborted.ts'
 import { overLimit } from './admission.ts'
 import { checkDeclaration } from './declare-plan.ts'
 import { describeLog } from './describe-log.ts'
@@ -33,7 +34,6 @@ import { readSettled } from './read-settled.ts'
 import type { StreamState } from './stream-state.ts'
 import type { LogThread } from './thread-protocol.ts'
 import { Turns } from './turns.ts'
-import { untilAborted } from './until-aborted.ts'
 
 /** More consumers than this at once are a leak. */
 const maxConsumers = 10_000

@@ -1,6 +1,6 @@
 // A promise whose caller may stop waiting for it.
 
-import { MillraceError } from '../../errors.ts'
+import { MillraceError } from '../errors.ts'
 
 /** Settles as the promise does, or rejects with `cancelled` when the signal aborts first. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
