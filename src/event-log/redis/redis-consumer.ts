@@ -1,0 +1,292 @@
+// One member of a group. What it holds is on record on the server under its name, with the attempt; here is kept only what
+// is needed to settle it.
+//
+// Waiting is looking again: when the bell rings, for what this process appends, reopens or gives back, and every
+// `lookEveryMs` for what others do and for what has become due. An answer that was lost may have handed out something
+// that nobody knows of: before the next look it is given back.
+
+import { MillraceError } from '../../errors.ts'
+import { type Lane, lanes } from '../../event.ts'
+import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
+import { type MemberWatch, release } from './member-watch.ts'
+import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
+import { laneNumber, laneOfNumber, type PartitionKeys } from './redis-keys.ts'
+import { countOfMember, encodeAgain, placeOf, readAgain, readEntry } from './stored-batch.ts'
+import type { KnownTopic } from './topic-registry.ts'
+
+const lookEveryMs = 50
+
+/** One call of `next` hands out no more bytes than this, whatever it asks for, beyond the first entry. */
+const maxHandOutBytes = 8 * 1024 * 1024
+
+const maxSettledPerScript = 200
+
+export interface RedisConsumerOptions {
+  readonly connection: RedisConnection
+  readonly watch: MemberWatch
+  /** The topic as it is known now: partitions may be added. */
+  readonly topic: () => KnownTopic
+  readonly group: string
+  /** Unlike that of any other consumer. */
+  readonly name: string
+  readonly leaseMs: number
+  readonly epoch: number
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  /** Ends the beat. */
+  readonly leave: () => Promise<void>
+  readonly onClosed: (consumer: RedisConsumer) => void
+}
+
+/** A delivery that is in this consumer's hands. */
+interface Held {
+  readonly delivery: Delivery
+  readonly partition: PartitionKeys
+  readonly kind: 'lane' | 'again'
+  /** The entry's id, or its member in the group's own stream. */
+  readonly id: string
+  /** What it takes on the server. */
+  readonly bytes: number
+}
+
+export class RedisConsumer implements Consumer {
+  readonly #options: RedisConsumerOptions
+  readonly #held = new Map<string, Held>()
+  /** Settlements that are under way: their deliveries are not in `#held`, and not to be given back either. */
+  readonly #settling = new Set<Promise<unknown>>()
+  readonly #touched = new Set<PartitionKeys>()
+  /** Partitions in which this consumer may hold what it does not know of. */
+  readonly #uncertain = new Set<PartitionKeys>()
+  readonly #stop = new AbortController()
+  #isWaiting = false
+  #working: Promise<unknown> = Promise.resolve()
+  #firstPartition = 0
+  #deliveries = 0
+  #closed: Promise<void> | null = null
+
+  constructor(options: RedisConsumerOptions) {
+    this.#options = options
+  }
+
+  async next(options: NextOptions): Promise<readonly Delivery[]> {
+    if (this.#closed !== null) throw new MillraceError('failed_precondition', 'the consumer is closed')
+    if (this.#isWaiting) throw new MillraceError('internal', 'next() was called while an earlier call was waiting')
+    if (options.signal?.aborted === true) return []
+    this.#isWaiting = true
+    const giveUp = AbortSignal.any([this.#stop.signal, ...(options.signal === undefined ? [] : [options.signal])])
+    const earlier = this.#working
+    const working = (async () => {
+      await earlier.catch(() => {})
+      return this.#wait(options, giveUp)
+    })()
+    this.#working = working
+    try {
+      return await untilGivenUp(working, giveUp)
+    } finally {
+      this.#isWaiting = false
+    }
+  }
+
+  async settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]> {
+    for (const outcome of outcomes) checkSum(outcome, this.#held.get(outcome.delivery.id))
+    const refused = new Set<Outcome>()
+    const byPartition = new Map<PartitionKeys, { held: Held; outcome: Outcome }[]>()
+    for (const outcome of outcomes) {
+      const held = this.#held.get(outcome.delivery.id)
+      if (held === undefined) {
+        refused.add(outcome)
+        continue
+      }
+      this.#held.delete(outcome.delivery.id)
+      const others = byPartition.get(held.partition)
+      if (others === undefined) byPartition.set(held.partition, [{ held, outcome }])
+      else others.push({ held, outcome })
+    }
+    const settling = Promise.allSettled(
+      Array.from(byPartition, ([partition, all]) => this.#settle(partition, all, refused)),
+    )
+    this.#settling.add(settling)
+    const results = await settling
+    this.#settling.delete(settling)
+    if (outcomes.some(({ again = [] }) => again.length > 0)) this.#options.topic().bell.ring()
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+    return outcomes.filter((outcome) => refused.has(outcome)).map(({ delivery }) => delivery)
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    const { connection, group, name, topic, leave, onClosed } = this.#options
+    this.#stop.abort()
+    this.#held.clear()
+    await this.#working.catch(() => {})
+    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    try {
+      for (const partition of this.#touched) await release(connection, partition, group, name, { isGivenBack: true })
+    } catch {
+      // Without a connection nothing can be given back: others take it when the beat has been missing for a lease.
+    }
+    await leave().catch(() => {})
+    topic().bell.ring()
+    onClosed(this)
+  }
+
+  async #wait({ maxEvents, maxWaitMs }: NextOptions, giveUp: AbortSignal): Promise<readonly Delivery[]> {
+    const { watch, topic, group, leaseMs } = this.#options
+    const endsAtMs = performance.now() + maxWaitMs
+    for (;;) {
+      if (giveUp.aborted) return []
+      const known = topic()
+      const heard = known.bell.rung
+      await watch.look(known, group, leaseMs)
+      const taken = await this.#take(known, maxEvents, giveUp)
+      if (taken.length > 0) return taken
+      const leftMs = endsAtMs - performance.now()
+      if (leftMs <= 0) return []
+      await known.bell.wait(heard, Math.min(lookEveryMs, leftMs), giveUp)
+    }
+  }
+
+  /** Takes from one partition after the other, until there is no room or nothing more. */
+  async #take(
+    topic: KnownTopic,
+    maxEvents: Readonly<Record<Lane, number>>,
+    giveUp: AbortSignal,
+  ): Promise<readonly Delivery[]> {
+    const { partitions } = topic
+    const got: Held[] = []
+    const taken: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
+    let bytes = 0
+    for (let step = 0; step < partitions.length && !giveUp.aborted; step++) {
+      if (lanes.every((lane) => taken[lane] >= maxEvents[lane])) break
+      const partition = partitions[(this.#firstPartition + step) % partitions.length]!
+      await this.#clear(partition)
+      const room = lanes.flatMap((lane) => [maxEvents[lane], taken[lane]])
+      const limits = [Math.max(0, maxHandOutBytes - bytes), got.length === 0 ? 1 : 0]
+      const [deliveries, full] = listOf(await this.#askFor(partition, [...limits, ...room]))
+      for (const delivery of listOf(deliveries)) {
+        const held = this.#hold(topic, partition, listOf(delivery))
+        got.push(held)
+        taken[held.delivery.position.stream.lane] += held.delivery.batch.count
+        bytes += held.bytes
+      }
+      for (const [index, isFull] of listOf(full).entries())
+        if (isFull === 1) taken[lanes[index]!] = maxEvents[lanes[index]!]
+    }
+    if (giveUp.aborted) {
+      await this.#giveBack(got)
+      return []
+    }
+    if (got.length > 0) this.#firstPartition = (this.#firstPartition + 1) % partitions.length
+    for (const held of got) this.#held.set(held.delivery.id, held)
+    return got.map(({ delivery }) => delivery)
+  }
+
+  async #askFor(partition: PartitionKeys, limits: readonly number[]): Promise<Reply> {
+    const { connection, group, name, now } = this.#options
+    this.#touched.add(partition)
+    this.#uncertain.add(partition)
+    const reply = await connection.run('take', partition.forGroup(group), [group, name, now(), ...limits])
+    this.#uncertain.delete(partition)
+    return reply
+  }
+
+  #hold(topic: KnownTopic, partition: PartitionKeys, [lane, kind, id, attempt, value]: readonly Reply[]): Held {
+    const { epoch, name } = this.#options
+    const partitionNumber = topic.partitions.indexOf(partition)
+    const stream = { topic: topic.name, partition: partitionNumber, lane: laneOfNumber(numberOf(lane)) }
+    const isAgain = textOf(kind) === 'again'
+    const entryId = textOf(id)
+    const place = placeOf(entryId)
+    const { offset, batch } = isAgain
+      ? readAgain(countOfMember(entryId), value as Buffer)
+      : { offset: place.offset, batch: readEntry(place.count, value) }
+    const delivery: Delivery = {
+      id: `${name}-${++this.#deliveries}`,
+      position: { stream, epoch, offset },
+      batch,
+      attempt: numberOf(attempt),
+    }
+    return { delivery, partition, kind: isAgain ? 'again' : 'lane', id: entryId, bytes: batch.bytes.length }
+  }
+
+  async #settle(
+    partition: PartitionKeys,
+    all: readonly { readonly held: Held; readonly outcome: Outcome }[],
+    refused: Set<Outcome>,
+  ): Promise<void> {
+    const { connection, group, name } = this.#options
+    for (let from = 0; from < all.length; from += maxSettledPerScript) {
+      const some = all.slice(from, from + maxSettledPerScript)
+      const args = [group, name, ...some.flatMap(settleArguments)]
+      try {
+        const answers = listOf(await connection.run('settle', partition.forGroup(group), args))
+        for (const [index, { outcome }] of some.entries()) if (answers[index] !== 1) refused.add(outcome)
+      } catch (thrown) {
+        // Whether it is settled is unknown: the caller may try again, and is refused when it was.
+        if (this.#closed === null) {
+          for (const { held } of all.slice(from)) this.#held.set(held.delivery.id, held)
+        }
+        throw thrown
+      }
+    }
+  }
+
+  /** Gives back what came too late for its caller. */
+  async #giveBack(got: readonly Held[]): Promise<void> {
+    for (const { partition } of got) this.#uncertain.add(partition)
+    for (const partition of new Set(got.map((held) => held.partition))) await this.#clear(partition)
+    if (got.length > 0) this.#options.topic().bell.ring()
+  }
+
+  /** Gives back what this consumer holds in a partition without knowing of it. */
+  async #clear(partition: PartitionKeys): Promise<void> {
+    if (!this.#uncertain.has(partition)) return
+    while (this.#settling.size > 0) await Promise.all(this.#settling)
+    const { connection, group, name } = this.#options
+    const here = [...this.#held.values()].filter((held) => held.partition === partition)
+    const keep = here.map(({ kind, id, delivery }) =>
+      kind === 'lane' ? `${laneNumber(delivery.position.stream.lane)}:${id}` : id,
+    )
+    await release(connection, partition, group, name, { isGivenBack: true, keep })
+    this.#uncertain.delete(partition)
+  }
+}
+
+function settleArguments({ held, outcome }: { readonly held: Held; readonly outcome: Outcome }) {
+  const { kind, id, bytes, delivery } = held
+  const { landed, dead, again = [] } = outcome
+  const { lane } = delivery.position.stream
+  const place = [laneNumber(lane), kind, id, delivery.attempt, bytes, landed, dead, again.length]
+  return [...place, ...again.flatMap((one) => againArguments(one, delivery.position.offset))]
+}
+
+function againArguments({ batch, attempt, dueAtMs }: Again, offset: number) {
+  const record = encodeAgain({ offset, batch })
+  return [batch.count, attempt, dueAtMs, batch.receivedAtMicros, batch.bytes.length, record]
+}
+
+/** Throws `internal` when the outcome does not add up to the events of its delivery. */
+function checkSum({ delivery, landed, dead, again = [] }: Outcome, held: Held | undefined): void {
+  if (held === undefined) return
+  const counts = [landed, dead, ...again.map(({ batch }) => batch.count)]
+  const sum = counts.reduce((total, count) => total + count, 0)
+  const { count } = held.delivery.batch
+  if (sum === count && counts.every((each) => Number.isInteger(each) && each >= 0)) return
+  throw new MillraceError(
+    'internal',
+    `the outcome of delivery ${delivery.id} counts ${sum} events; the delivery has ${count}`,
+  )
+}
+
+/** Settles as the work does, or with nothing when the signal aborts first. The work knows of the signal too. */
+function untilGivenUp(work: Promise<readonly Delivery[]>, signal: AbortSignal): Promise<readonly Delivery[]> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => resolve([])
+    signal.addEventListener('abort', onAbort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
+}

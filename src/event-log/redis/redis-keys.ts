@@ -1,0 +1,98 @@
+// The names of all keys. Those of one partition share a hash tag, so that they live in one slot and one script may touch
+// them; docs/decisions/0006-redis-log.md describes what is in each.
+
+import { type Lane, lanes } from '../../event.ts'
+
+/** The lanes as the scripts number them, from 1. */
+export function laneNumber(lane: Lane): number {
+  return lanes.indexOf(lane) + 1
+}
+
+export function laneOfNumber(number: number): Lane {
+  const lane = lanes[number - 1]
+  if (lane === undefined) throw new Error(`there is no lane ${number}`)
+  return lane
+}
+
+export class RedisKeys {
+  readonly #prefix: string
+
+  constructor(prefix: string) {
+    if (!/^[^{}\s]+$/.test(prefix)) throw new Error(`the prefix "${prefix}" has a brace or a space, or is empty`)
+    this.#prefix = prefix
+  }
+
+  /** The topics, their partitions and groups: hash. */
+  get topics(): string {
+    return `${this.#prefix}:topics`
+  }
+
+  /** The number that begins anew when acknowledged entries were lost. */
+  get epoch(): string {
+    return `${this.#prefix}:epoch`
+  }
+
+  /** The beat of one consumer. */
+  member(name: string): string {
+    return `${this.#prefix}:member:${name}`
+  }
+
+  partition(topic: string, partition: number): PartitionKeys {
+    return new PartitionKeys(`${this.#prefix}:{${withoutBraces(topic)}/${partition}}`)
+  }
+}
+
+/** The keys of one partition. Names that callers choose stand at the end, behind the hash tag. */
+export class PartitionKeys {
+  readonly #base: string
+  readonly books: string
+  readonly groups: string
+  /** The topic's streams: high, normal, low. */
+  readonly streams: readonly string[]
+
+  constructor(base: string) {
+    this.#base = base
+    this.books = `${base}:books`
+    this.groups = `${base}:groups`
+    this.streams = lanes.map((lane) => `${base}:lane:${lane}`)
+  }
+
+  stream(lane: Lane): string {
+    return this.streams[laneNumber(lane) - 1]!
+  }
+
+  /** As append.lua wants them. */
+  forAppend(): string[] {
+    const base = this.#base
+    return [this.books, this.groups, ...this.streams, `${base}:producers`, `${base}:producer-last`, `${base}:producer:`]
+  }
+
+  /** As the scripts want them that are about one group. */
+  forGroup(group: string): string[] {
+    const base = this.#base
+    const due = lanes.map((lane) => this.due(group, lane))
+    return [this.books, ...this.streams, ...due, this.again(group), this.tries(group), `${base}:again-held:${group}`]
+  }
+
+  /** As reopen.lua wants them. */
+  forReopen(group: string, lane: Lane): string[] {
+    return [this.books, this.due(group, lane), this.again(group), this.tries(group)]
+  }
+
+  due(group: string, lane: Lane): string {
+    return `${this.#base}:due:${lane}:${group}`
+  }
+
+  again(group: string): string {
+    return `${this.#base}:again:${group}`
+  }
+
+  tries(group: string): string {
+    return `${this.#base}:again-tries:${group}`
+  }
+}
+
+/** A brace in a topic's name would end the hash tag, or begin an empty one. */
+function withoutBraces(name: string): string {
+  return name.replace(/[%{}]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+}

@@ -1,0 +1,271 @@
+// The log on Redis. The server holds everything, each partition in one slot, and changes it by scripts, each one step; this
+// process keeps the order of its appends and the names of what its consumers hold (docs/decisions/0006-redis-log.md).
+
+import { randomBytes } from 'node:crypto'
+import { MillraceError } from '../../errors.ts'
+import { lanes } from '../../event.ts'
+import type { RecordBatch } from '../../record-batch.ts'
+import type {
+  Appended,
+  AppendOptions,
+  Consumer,
+  EventLog,
+  LogDescription,
+  ReadSettledOptions,
+  Reopened,
+  RetentionPolicy,
+  SettledPage,
+  StreamName,
+  TopicDeclaration,
+  TopicDescription,
+  Trimmed,
+} from '../event-log.ts'
+import { untilAborted } from '../until-aborted.ts'
+import { AppendQueue, offsetsOf, resend } from './append-queue.ts'
+import { describeTopic } from './describe-log.ts'
+import type { MemberWatch } from './member-watch.ts'
+import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
+import { RedisConsumer } from './redis-consumer.ts'
+import { laneNumber, type PartitionKeys } from './redis-keys.ts'
+import { encodeAgain, placeOf, readEntry } from './stored-batch.ts'
+import type { KnownTopic, TopicRegistry } from './topic-registry.ts'
+
+/** More consumers than this at once are a leak. */
+const maxConsumers = 10_000
+
+/** What one script reads or removes; the server does nothing else while it runs. */
+const maxPageBytes = 1024 * 1024
+const entriesPerPage = 200
+const trimmedPerScript = 50
+
+export interface RedisLogOptions {
+  readonly connection: RedisConnection
+  readonly registry: TopicRegistry
+  readonly watch: MemberWatch
+  readonly epoch: number
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+}
+
+export class RedisLog implements EventLog {
+  readonly #options: RedisLogOptions
+  readonly #consumers = new Set<RedisConsumer>()
+  readonly #queues = new Map<string, AppendQueue>()
+  /** Calls that are under way: closing waits for them. */
+  readonly #calls = new Set<Promise<unknown>>()
+  readonly #consumerPrefix = randomBytes(9).toString('base64url')
+  #lastConsumer = 0
+  #closed: Promise<void> | null = null
+
+  /** Nothing fails for good here: a server that is away comes back. */
+  readonly failed: Promise<Error> = new Promise(() => {})
+
+  constructor(options: RedisLogOptions) {
+    this.#options = options
+  }
+
+  declare(topic: string, declaration: TopicDeclaration): Promise<void> {
+    return this.#call(() => this.#options.registry.declare(topic, declaration))
+  }
+
+  append(name: StreamName, batches: readonly RecordBatch[], options: AppendOptions = {}): Promise<Appended> {
+    const { signal } = options
+    const appended = this.#call(() => {
+      if (signal?.aborted === true) throw new MillraceError('cancelled', 'the append was cancelled before it began')
+      const { topics } = this.#options.registry
+      // At once where the partition is known, for calls are taken in the order in which they are made.
+      const known = topics.get(name.topic)
+      if (known?.partitions[name.partition] !== undefined) return this.#append(known, name, batches, options)
+      return this.#partition(name).then(({ topic }) => this.#append(topic, name, batches, options))
+    })
+    return signal === undefined || signal.aborted ? appended : untilAborted(appended, signal)
+  }
+
+  reopen(name: StreamName, group: string, batches: readonly Reopened[]): Promise<void> {
+    return this.#call(async () => {
+      const { topic, partition } = await this.#partition(name, group)
+      // Stored again it would get a checksum that fits.
+      if (batches.some(({ batch }) => batch.damaged === true)) {
+        throw new MillraceError('internal', 'a damaged batch cannot be reopened')
+      }
+      if (batches.length === 0) return
+      const args = batches.flatMap(({ batch, attempt, offset }) => {
+        const record = encodeAgain({ offset, batch })
+        return [batch.count, attempt, batch.receivedAtMicros, batch.bytes.length, record]
+      })
+      const keys = partition.forReopen(group, name.lane)
+      await this.#options.connection.run('reopen', keys, [group, laneNumber(name.lane), ...args])
+      topic.bell.ring()
+    })
+  }
+
+  readSettled(name: StreamName, group: string, { fromOffset, maxBytes }: ReadSettledOptions): Promise<SettledPage> {
+    return this.#call(async () => {
+      const { partition } = await this.#partition(name, group)
+      const limits = [fromOffset, Math.min(maxBytes, maxPageBytes), entriesPerPage]
+      const reply = await this.#options.connection.run(
+        'read-settled',
+        [partition.stream(name.lane)],
+        [group, ...limits],
+      )
+      const [next, ...entries] = listOf(reply)
+      const nextOffset = numberOf(next)
+      return {
+        entries: entries.map((entry) => {
+          const [id, fields] = listOf(entry)
+          const { offset, count } = placeOf(textOf(id))
+          return { position: { stream: name, epoch: this.#options.epoch, offset }, batch: readEntry(count, fields) }
+        }),
+        nextOffset: nextOffset < 0 ? null : nextOffset,
+      }
+    })
+  }
+
+  consume(topic: string, group: string, { leaseMs }: { readonly leaseMs: number }): Promise<Consumer> {
+    return this.#call(async () => {
+      const { connection, watch, epoch, now } = this.#options
+      const known = await this.#topic(topic, group)
+      if (this.#consumers.size >= maxConsumers) {
+        throw new MillraceError('failed_precondition', `${maxConsumers} consumers are open, which is the limit`)
+      }
+      const name = `${this.#consumerPrefix}.${++this.#lastConsumer}`
+      const consumer: RedisConsumer = new RedisConsumer({
+        ...{ connection, watch, epoch, now, group, name, leaseMs },
+        topic: () => this.#options.registry.topics.get(topic) ?? known,
+        leave: await watch.join(name, leaseMs),
+        onClosed: () => this.#consumers.delete(consumer),
+      })
+      this.#consumers.add(consumer)
+      return consumer
+    })
+  }
+
+  describe(): Promise<LogDescription> {
+    return this.#call(async () => {
+      const { connection, registry, watch, epoch } = this.#options
+      await registry.refresh()
+      const topics: TopicDescription[] = []
+      for (const topic of registry.topics.values()) {
+        // What the dead hold is in nobody's hands.
+        for (const group of topic.groups) await watch.look(topic, group)
+        topics.push(await describeTopic(connection, topic))
+      }
+      return { driver: 'redis', epoch, durability: 'broker', topics }
+    })
+  }
+
+  trim(topic: string, { keepSinceMs, maxBytes }: RetentionPolicy): Promise<Trimmed> {
+    return this.#call(async () => {
+      const { partitions } = await this.#topic(topic)
+      const total = { entries: 0, events: 0, bytes: 0 }
+      for (const { books, groups, streams } of partitions) {
+        for (const [index, lane] of lanes.entries()) {
+          for (let more = true; more && this.#closed === null; ) {
+            const keys = [books, groups, streams[index]!]
+            const args = [lane, keepSinceMs * 1000, maxBytes, trimmedPerScript]
+            const reply = listOf(await this.#options.connection.run('trim', keys, args))
+            total.entries += numberOf(reply[0])
+            total.events += numberOf(reply[1])
+            total.bytes += numberOf(reply[2])
+            more = reply[3] === 1
+          }
+        }
+      }
+      return total
+    })
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
+    await Promise.allSettled(this.#calls)
+    // One that was being made while the others were closed.
+    await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
+    this.#options.connection.close()
+  }
+
+  #append(
+    topic: KnownTopic,
+    { partition, lane }: StreamName,
+    batches: readonly RecordBatch[],
+    { maxWaiting, producer }: AppendOptions,
+  ): Promise<Appended> {
+    if (producer !== undefined && !(Number.isSafeInteger(producer.sequence) && producer.sequence >= 0)) {
+      const { id, sequence } = producer
+      throw new MillraceError('internal', `the sequence of producer "${id}" is ${sequence}; it must be a whole number`)
+    }
+    if (batches.length === 0) return Promise.resolve({ positions: [], duplicate: false })
+    let events = 0
+    let bytes = 0
+    for (const batch of batches) {
+      events += batch.count
+      bytes += batch.bytes.length
+    }
+    const { epoch } = this.#options
+    return new Promise((resolve, reject) => {
+      const answer = (firstOffset: number | null) => {
+        if (firstOffset === null) return resolve(resend)
+        const stream = { topic: topic.name, partition, lane }
+        const positions = offsetsOf(batches, firstOffset).map((offset) => ({ stream, epoch, offset }))
+        resolve({ positions, duplicate: false })
+      }
+      const request = { lane, batches, events, bytes, maxWaiting, producer, resolve: answer, reject }
+      this.#queue(topic, topic.partitions[partition]!).add(request)
+    })
+  }
+
+  #queue(topic: KnownTopic, keys: PartitionKeys): AppendQueue {
+    const known = this.#queues.get(keys.books)
+    if (known !== undefined) return known
+    const { connection } = this.#options
+    const queue = new AppendQueue({ connection, topic: topic.name, keys, onStored: () => topic.bell.ring() })
+    this.#queues.set(keys.books, queue)
+    return queue
+  }
+
+  /** Finds a topic; asks the server when this process does not know it, or the group. */
+  async #topic(name: string, group?: string): Promise<KnownTopic> {
+    const { registry } = this.#options
+    const find = () => {
+      const found = registry.topics.get(name)
+      return found !== undefined && (group === undefined || found.groups.has(group)) ? found : undefined
+    }
+    const known = find()
+    if (known !== undefined) return known
+    await registry.refresh()
+    const found = find()
+    if (found !== undefined) return found
+    if (group === undefined) throw new MillraceError('not_found', `there is no topic "${name}"`, { field: 'topic' })
+    throw new MillraceError('not_found', `there is no group "${group}" of a topic "${name}"`, { field: 'group' })
+  }
+
+  async #partition({ topic: name, partition: number }: StreamName, group?: string) {
+    let topic = await this.#topic(name, group)
+    if (topic.partitions[number] === undefined) {
+      await this.#options.registry.refresh()
+      topic = await this.#topic(name, group)
+    }
+    const partition = topic.partitions[number]
+    if (partition !== undefined) return { topic, partition }
+    throw new MillraceError('not_found', `there is no partition ${number} of a topic "${name}"`, { field: 'topic' })
+  }
+
+  /** Runs a call that closing waits for. */
+  #call<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed !== null) return Promise.reject(new MillraceError('unavailable', 'the log is closed'))
+    let call: Promise<T>
+    try {
+      call = work()
+    } catch (thrown) {
+      return Promise.reject(thrown)
+    }
+    this.#calls.add(call)
+    const end = () => this.#calls.delete(call)
+    call.then(end, end)
+    return call
+  }
+}

@@ -1,0 +1,125 @@
+#!lua
+-- Appends to the lanes of one partition, one append after the other; each is stored whole or not at all. Counts what is
+-- stored as waiting for every group in the same step. Without the flag allow-oom: refused whole when memory is full.
+--
+-- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the
+--          window of a producer is a bitmap under "<prefix><lane>/<id>")
+-- ARGV     the most producers to remember, their window; then for each append
+--          lane (1..3), batches, events, bytes, most waiting events and bytes ('' without limit), producer id and
+--          sequence ('' without), and for each batch: count, received at, checksum, bytes
+-- Answer   for each append: {'stored', first offset} | {'duplicate'} | {'old'}
+--          | {'backlogged', group, waiting events, waiting bytes, settled events}
+
+local books, groups, producers, lasts, windows = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8]
+local lanes = { 'high', 'normal', 'low' }
+local maxProducers, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+local names = redis.call('SMEMBERS', groups)
+table.sort(names)
+local events, bytes = {}, {}
+for index, group in ipairs(names) do
+  local facts = redis.call('HMGET', books, 'waiting:' .. group, 'waitingBytes:' .. group)
+  events[index], bytes[index] = tonumber(facts[1] or '0'), tonumber(facts[2] or '0')
+end
+
+local function text(number) return string.format('%.0f', number) end
+
+local function overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
+  for index, group in ipairs(names) do
+    local tooMuch = events[index] + moreEvents > maxEvents or bytes[index] + moreBytes > maxBytes
+    if events[index] > 0 and tooMuch then
+      local settled = redis.call('HMGET', books, 'landed:' .. group, 'dead:' .. group)
+      local sum = tonumber(settled[1] or '0') + tonumber(settled[2] or '0')
+      return { 'backlogged', group, text(events[index]), text(bytes[index]), text(sum) }
+    end
+  end
+  return nil
+end
+
+local function used(member)
+  redis.call('ZADD', producers, redis.call('HINCRBY', books, 'producerUses', 1), member)
+end
+
+local function remember(member, sequence, last)
+  local bitmap = windows .. member
+  if last == nil then
+    redis.call('DEL', bitmap)
+  elseif sequence - last >= window then
+    redis.call('DEL', bitmap)
+  else
+    for passed = last + 1, sequence - 1 do redis.call('SETBIT', bitmap, passed % window, 0) end
+  end
+  redis.call('SETBIT', bitmap, sequence % window, 1)
+  if last == nil or sequence > last then redis.call('HSET', lasts, member, text(sequence)) end
+  used(member)
+  while redis.call('ZCARD', producers) > maxProducers do
+    local oldest = redis.call('ZPOPMIN', producers)[1]
+    redis.call('HDEL', lasts, oldest)
+    redis.call('DEL', windows .. oldest)
+  end
+end
+
+local refused = {}
+local answers = {}
+local at = 3
+
+local function append()
+  local index, batches = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local lane = lanes[index]
+  local moreEvents, moreBytes = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local maxEvents, maxBytes = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local producer, sequence = ARGV[at + 6], tonumber(ARGV[at + 7])
+  local first = at + 8
+  at = first + 4 * batches
+
+  local member, last
+  if sequence ~= nil then
+    member = lane .. '/' .. producer
+    last = tonumber(redis.call('HGET', lasts, member) or '')
+    if last ~= nil then
+      if sequence <= last - window then return { 'old' } end
+      if sequence <= last and redis.call('GETBIT', windows .. member, sequence % window) == 1 then
+        used(member)
+        return { 'duplicate' }
+      end
+    end
+  end
+  if refused[lane] ~= nil then return refused[lane] end
+  if maxEvents ~= nil then
+    refused[lane] = overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
+    if refused[lane] ~= nil then return refused[lane] end
+  end
+
+  local facts = redis.call('HMGET', books, 'next:' .. lane, 'nextByte:' .. lane)
+  local offset, startByte = tonumber(facts[1] or '0'), tonumber(facts[2] or '0')
+  local firstOffset = text(offset)
+  for batch = 0, batches - 1 do
+    local from = first + 4 * batch
+    redis.call(
+      'XADD', KEYS[2 + index], text(offset) .. '-' .. ARGV[from],
+      'r', ARGV[from + 1], 'c', ARGV[from + 2], 's', text(startByte), 'b', ARGV[from + 3])
+    offset = offset + tonumber(ARGV[from])
+    startByte = startByte + #ARGV[from + 3]
+  end
+  redis.call('HSET', books, 'next:' .. lane, text(offset), 'nextByte:' .. lane, text(startByte))
+  for group = 1, #names do
+    events[group], bytes[group] = events[group] + moreEvents, bytes[group] + moreBytes
+  end
+  if sequence ~= nil then
+    if last ~= nil and sequence < last then
+      redis.call('SETBIT', windows .. member, sequence % window, 1)
+      used(member)
+    else
+      remember(member, sequence, last)
+    end
+  end
+  return { 'stored', firstOffset }
+end
+
+while at <= #ARGV do answers[#answers + 1] = append() end
+
+for index, group in ipairs(names) do
+  redis.call(
+    'HSET', books, 'waiting:' .. group, text(events[index]), 'waitingBytes:' .. group, text(bytes[index]))
+end
+return answers

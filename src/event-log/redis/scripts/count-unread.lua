@@ -1,0 +1,19 @@
+#!lua flags=no-writes
+-- Counts the events of some entries that follow an id, up to an offset. A page of the audit.
+--
+-- KEYS     books, the lane's stream
+-- ARGV     lane, the id, the offset, how many entries at most
+-- Answer   {events, the last id that was counted ('' at the end), the offset below which the stream was trimmed}
+
+local found = redis.call('XRANGE', KEYS[2], '(' .. ARGV[2], '+', 'COUNT', ARGV[4])
+local events, last = 0, ''
+for _, entry in ipairs(found) do
+  local offset, count = string.match(entry[1], '^(%d+)%-(%d+)$')
+  if tonumber(offset) >= tonumber(ARGV[3]) then
+    last = ''
+    break
+  end
+  events = events + tonumber(count)
+  last = entry[1]
+end
+return { events, last, redis.call('HGET', KEYS[1], 'trimmed:' .. ARGV[1]) or '0' }

@@ -1,0 +1,115 @@
+#!lua flags=allow-oom
+-- Hands out entries of one partition to a consumer, in each lane first what is due in the group's own stream, then what
+-- was given back, then what nobody had yet. The attempt is on record when this answers.
+--
+-- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held
+-- ARGV     group, consumer, now (ms), the most bytes, '1' when the consumer has got nothing yet; then for each lane the
+--          most events and how many of them were taken in other partitions
+-- Answer   {deliveries, for each lane 1 when its next entry had no room, '1' when something was lost}
+--          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
+
+local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
+local lanes = { 'high', 'normal', 'low' }
+local group, consumer, now = ARGV[1], ARGV[2], ARGV[3]
+local roomBytes, isFirst = tonumber(ARGV[4]), ARGV[5] == '1'
+local nobody = '-'
+local deliveries = {}
+local full = { 0, 0, 0 }
+local pageSize = 64
+
+local function lengthOf(fields)
+  for at = 1, #fields, 2 do
+    if fields[at] == 'b' then return #fields[at + 1] end
+  end
+  return 0
+end
+
+local function lose(events)
+  redis.call('HINCRBY', books, 'lost:' .. group, events)
+  local left = redis.call('HINCRBY', books, 'waiting:' .. group, -events)
+  -- Nobody knows how many bytes went with them: the count is right again when nothing waits.
+  if left == 0 then redis.call('HSET', books, 'waitingBytes:' .. group, '0') end
+end
+
+for index, lane in ipairs(lanes) do
+  local stream, due = KEYS[1 + index], KEYS[4 + index]
+  local most, taken = tonumber(ARGV[4 + 2 * index]), tonumber(ARGV[5 + 2 * index])
+  local open = taken < most
+
+  local function fits(count, length)
+    if taken > 0 and taken + count > most then return false end
+    return isFirst or length <= roomBytes
+  end
+  local function put(kind, id, count, attempt, value, length)
+    deliveries[#deliveries + 1] = { index, kind, id, attempt, value }
+    taken = taken + count
+    roomBytes = roomBytes - length
+    isFirst = false
+    open = taken < most
+  end
+  local function stop()
+    open = false
+    full[index] = 1
+  end
+
+  while open do
+    local page = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, pageSize)
+    if #page == 0 then break end
+    for at = 1, #page, 2 do
+      if not open then break end
+      local member = page[at]
+      local count = tonumber(string.match(member, '^%d+%-(%d+)'))
+      local record = redis.call('HGET', again, member)
+      if not record then
+        redis.call('ZREM', due, member)
+        redis.call('HDEL', tries, member)
+        lose(count)
+      elseif fits(count, #record) then
+        redis.call('ZREM', due, member)
+        redis.call('HSET', held, member, page[at + 1] .. ' ' .. consumer)
+        put('again', member, count, redis.call('HINCRBY', tries, member, 1), record, #record)
+      else
+        stop()
+      end
+    end
+  end
+
+  while open do
+    local page = redis.call('XPENDING', stream, group, '-', '+', pageSize, nobody)
+    if #page == 0 then break end
+    for _, pending in ipairs(page) do
+      if not open then break end
+      local id = pending[1]
+      local count = tonumber(string.match(id, '%-(%d+)$'))
+      local found = redis.call('XRANGE', stream, id, id)[1]
+      if found == nil then
+        redis.call('XACK', stream, group, id)
+        lose(count)
+      elseif fits(count, lengthOf(found[2])) then
+        redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', pending[4] + 1, 'JUSTID')
+        put('lane', id, count, pending[4] + 1, found[2], lengthOf(found[2]))
+      else
+        stop()
+      end
+    end
+  end
+
+  while open do
+    local page = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
+    if not page then break end
+    local id, fields = page[1][2][1][1], page[1][2][1][2]
+    local offset, count = string.match(id, '^(%d+)%-(%d+)$')
+    local handed = 'handed:' .. lane .. ':' .. group
+    local missing = tonumber(offset) - tonumber(redis.call('HGET', books, handed) or offset)
+    if missing > 0 then lose(missing) end
+    redis.call('HSET', books, handed, string.format('%.0f', tonumber(offset) + tonumber(count)))
+    if fits(tonumber(count), lengthOf(fields)) then
+      put('lane', id, tonumber(count), 1, fields, lengthOf(fields))
+    else
+      -- As if nobody had read it: it is the first that comes next.
+      redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', 0, 'JUSTID')
+      stop()
+    end
+  end
+end
+return { deliveries, full }

@@ -1,0 +1,50 @@
+#!lua flags=allow-oom
+-- Forgets entries at the front of one lane that every group has settled and that are not kept.
+--
+-- KEYS     books, groups, the lane's stream
+-- ARGV     lane, keep what was received at this time or later (µs), how many settled bytes to keep, how many entries
+--          at most
+-- Answer   {entries, events, bytes, 1 when there may be more}
+
+local books, groups, stream = KEYS[1], KEYS[2], KEYS[3]
+local lane, keepSince, maxBytes, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local function text(number) return string.format('%.0f', number) end
+local function fieldOf(entry, name)
+  for at = 1, #entry[2], 2 do
+    if entry[2][at] == name then return entry[2][at + 1] end
+  end
+end
+
+-- Below this offset everything is settled by all.
+local settled
+local isGroup = {}
+local names = redis.call('SMEMBERS', groups)
+if #names == 0 then return { 0, 0, 0, 0 } end
+for _, group in ipairs(names) do isGroup[group] = true end
+for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  if isGroup[facts[2]] then
+    local offset, count = string.match(facts[8], '^(%d+)%-(%d+)$')
+    local below = tonumber(offset) + tonumber(count)
+    local pending = redis.call('XPENDING', stream, facts[2], '-', '+', 1)[1]
+    if pending ~= nil then below = tonumber(string.match(pending[1], '^(%d+)')) end
+    if settled == nil or below < settled then settled = below end
+  end
+end
+if settled == nil then return { 0, 0, 0, 0 } end
+
+local follower = redis.call('XRANGE', stream, text(settled) .. '-0', '+', 'COUNT', 1)[1]
+local endByte = tonumber(follower and fieldOf(follower, 's') or redis.call('HGET', books, 'nextByte:' .. lane) or '0')
+local entries, events, bytes, trimmed = 0, 0, 0, nil
+for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
+  local offset, count = string.match(entry[1], '^(%d+)%-(%d+)$')
+  if tonumber(offset) >= settled then break end
+  local received, startByte = tonumber(fieldOf(entry, 'r')), tonumber(fieldOf(entry, 's'))
+  if received >= keepSince and endByte - startByte <= maxBytes then break end
+  local length = #fieldOf(entry, 'b')
+  entries, events, bytes = entries + 1, events + tonumber(count), bytes + length
+  trimmed = tonumber(offset) + tonumber(count)
+  redis.call('HSET', books, 'trimmed:' .. lane, text(trimmed), 'trimmedByte:' .. lane, text(startByte + length))
+end
+if trimmed ~= nil then redis.call('XTRIM', stream, 'MINID', '=', text(trimmed) .. '-0') end
+return { entries, events, bytes, entries == most and 1 or 0 }

@@ -1,0 +1,74 @@
+// A record batch as it is kept: the fields of a lane's entry, and the record of a group's own stream. Both carry a CRC-32
+// over the bytes and what stands beside them; one that does not fit is told as damaged and handed out as it is.
+
+import { crc32 } from 'node:zlib'
+import type { RecordBatch } from '../../record-batch.ts'
+import { listOf, type Reply } from './redis-connection.ts'
+
+/** Where an entry stands, as its id tells: `<first offset>-<event count>`. */
+export interface EntryPlace {
+  readonly offset: number
+  readonly count: number
+}
+
+export function placeOf(id: string): EntryPlace {
+  const [offset, count] = id.split('-')
+  return { offset: Number(offset), count: Number(count) }
+}
+
+/** What `member` of a group's own stream tells: `<number>-<event count>-<lane>-<received at>`. */
+export function countOfMember(member: string): number {
+  return Number(member.split('-')[1])
+}
+
+/** The checksum of an entry. Its offset is not in it: the place of an entry is given when it is stored. */
+export function checksumOf(batch: RecordBatch): number {
+  return crc32(batch.bytes, crc32(`${batch.count} ${batch.receivedAtMicros}`))
+}
+
+/** Reads the fields of an entry. */
+export function readEntry(count: number, reply: Reply | undefined): RecordBatch {
+  const fields = listOf(reply)
+  const values = new Map<string, Buffer>()
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    const value = fields[at + 1]
+    if (Buffer.isBuffer(value)) values.set(String(fields[at]), value)
+  }
+  const bytes = values.get('b') ?? Buffer.alloc(0)
+  const receivedAtMicros = Number(values.get('r') ?? Number.NaN)
+  const batch = { bytes, count, receivedAtMicros }
+  if (String(checksumOf(batch)) === values.get('c')?.toString('latin1')) return batch
+  return { ...batch, receivedAtMicros: Number.isSafeInteger(receivedAtMicros) ? receivedAtMicros : 0, damaged: true }
+}
+
+/** What a group's own stream keeps of a batch: the place where it was first stored, and the batch. */
+export interface AgainRecord {
+  readonly offset: number
+  readonly batch: RecordBatch
+}
+
+const newLine = 0x0a
+
+/** A line `<offset> <received at> <checksum>`, then the bytes. */
+export function encodeAgain({ offset, batch }: AgainRecord): Buffer {
+  const facts = `${offset} ${batch.receivedAtMicros}`
+  return Buffer.concat([Buffer.from(`${facts} ${againChecksum(facts, batch)}\n`), batch.bytes])
+}
+
+export function readAgain(count: number, record: Buffer): AgainRecord {
+  const end = record.indexOf(newLine)
+  const bytes = record.subarray(end + 1)
+  const [offset, receivedAt, checksum] = record.subarray(0, Math.max(0, end)).toString('latin1').split(' ')
+  const batch = { bytes, count, receivedAtMicros: wholeOr0(receivedAt) }
+  const isRight = checksum === String(againChecksum(`${offset} ${receivedAt}`, batch))
+  return { offset: wholeOr0(offset), batch: isRight ? batch : { ...batch, damaged: true } }
+}
+
+function againChecksum(facts: string, { bytes, count }: RecordBatch): number {
+  return crc32(bytes, crc32(`${count} ${facts}`))
+}
+
+function wholeOr0(text: string | undefined): number {
+  const number = Number(text)
+  return Number.isSafeInteger(number) && number >= 0 ? number : 0
+}

@@ -1,0 +1,52 @@
+// The log on Redis: the suite of every log, over a real server.
+
+import { after } from 'node:test'
+import type { EventLog } from '../../src/event-log/event-log.ts'
+import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
+import { RedisServer } from '../support/redis-server.ts'
+import { startTcpRelay, type TcpRelay } from '../support/tcp-relay.ts'
+import { eventLogSuite } from './event-log.suite.ts'
+import type { EventLogHarness } from './event-log-bench.ts'
+
+const silent = { info() {}, warn() {} }
+
+let server: Promise<RedisServer> | null = null
+let logs = 0
+after(async () => (await server)?.destroy())
+
+const harness: EventLogHarness = {
+  driver: 'redis',
+  async create() {
+    server ??= RedisServer.create()
+    const { port } = await server
+    const prefix = `test${++logs}`
+    const relays = new Map<EventLog, TcpRelay>()
+    const abandoned: EventLog[] = []
+    let skewMs = 0
+    const now = () => Date.now() + skewMs
+    return {
+      async open() {
+        const relay = await startTcpRelay(port)
+        const elapsedMs = () => performance.now() + skewMs
+        const eventLog = await openRedisLog({ url: relay.url, prefix, logger: silent, now, elapsedMs })
+        relays.set(eventLog, relay)
+        return eventLog
+      },
+      async crash(eventLog) {
+        // The server sees what it would see of kill -9: the connection ends, and nothing comes any more.
+        await relays.get(eventLog)?.close()
+        abandoned.push(eventLog)
+      },
+      now,
+      async passTime(ms) {
+        skewMs += ms
+      },
+      async destroy() {
+        for (const eventLog of abandoned) await eventLog.close()
+        for (const relay of relays.values()) await relay.close()
+      },
+    }
+  },
+}
+
+eventLogSuite(harness)
