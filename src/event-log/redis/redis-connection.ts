@@ -73,7 +73,15 @@ export class RedisConnection {
     }
     isOpen = true
     const sender = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
-    return new RedisConnection(client as unknown as Client, sender as unknown as Sender, readScripts())
+    const scripts = readScripts()
+    const connection = new RedisConnection(client as unknown as Client, sender as unknown as Sender, scripts)
+    try {
+      for (const { text } of Object.values(scripts)) await connection.command('SCRIPT', 'LOAD', text)
+    } catch (thrown) {
+      connection.close()
+      throw thrown
+    }
+    return connection
   }
 
   /** Runs a script. Errors: as `command`. */

@@ -46,7 +46,9 @@ export class TopicRegistry {
     this.#topics = new Map(
       Array.from(partitions, ([name, count]) => {
         const known = this.#topics.get(name)
-        const keys = Array.from({ length: count }, (_, number) => this.#keys.partition(name, number))
+        // The same objects as before: whoever remembers a partition goes by them.
+        const makeKeys = (_: unknown, number: number) => known?.partitions[number] ?? this.#keys.partition(name, number)
+        const keys = Array.from({ length: count }, makeKeys)
         const bell = known?.bell ?? new Bell()
         return [name, { name, groups: groups.get(name) ?? new Set(), partitions: keys, bell }]
       }),

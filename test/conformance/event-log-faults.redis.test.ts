@@ -1,0 +1,281 @@
+// What only the log on Redis can meet: answers that are lost, other processes, a server that dies, is full, or was
+// changed by somebody else.
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { createClient, RESP_TYPES } from 'redis'
+import { MillraceError } from '../../src/errors.ts'
+import type { EventLog } from '../../src/event-log/event-log.ts'
+import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { eventually, within } from '../support/eventually.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
+import { type RedisOptions, RedisServer } from '../support/redis-server.ts'
+import { startTcpRelay } from '../support/tcp-relay.ts'
+import { batchOf, group, idsOf, landed, ledger, ledgerOf, named, perLane, stream, topic } from './event-log-verbs.ts'
+
+const silent = { info() {}, warn() {} }
+const prefix = 'test'
+const leaseMs = 300
+const laneKey = `${prefix}:{${topic}/0}:lane:normal`
+
+const isCode = (code: string) => (error: unknown) => error instanceof MillraceError && error.code === code
+
+async function startServer(t: TestContext, options: RedisOptions = {}): Promise<RedisServer> {
+  const server = await RedisServer.create(options)
+  cleanup(t, () => server.destroy())
+  return server
+}
+
+/** A log of its own process, as far as the server can tell. */
+async function openLog(t: TestContext, url: string): Promise<EventLog> {
+  const clocks = { now: Date.now, elapsedMs: () => performance.now() }
+  const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks })
+  cleanup(t, () => eventLog.close())
+  return eventLog
+}
+
+async function openFirst(t: TestContext, url: string): Promise<EventLog> {
+  const eventLog = await openLog(t, url)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  return eventLog
+}
+
+/** A log behind a network that can fail, and one beside it that sees the truth. */
+async function openBehindProxy(t: TestContext) {
+  const server = await startServer(t)
+  const beside = await openFirst(t, server.url)
+  const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+  const eventLog = await openLog(t, `redis://${proxy.address}`)
+  /** Begins a call, lets the server do it, and loses the answer. */
+  const loseAnswer = async (call: () => Promise<unknown>, isDone: () => Promise<void>): Promise<void> => {
+    proxy.down.blocked = true
+    const promise = call()
+    promise.catch(() => {})
+    await eventually(isDone)
+    proxy.cut()
+    proxy.heal()
+    await assert.rejects(promise, isCode('unavailable'))
+    await eventually(() => eventLog.describe())
+  }
+  return { beside, eventLog, loseAnswer }
+}
+
+/** A client that reads and writes what the driver keeps. */
+async function rawClient(t: TestContext, server: RedisServer) {
+  const client = createClient({ url: server.url, RESP: 2 })
+  await client.connect()
+  cleanup(t, () => client.destroy())
+  return client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+}
+
+const takeNow = { maxEvents: perLane(1000), maxWaitMs: 0 }
+const takeSoon = { maxEvents: perLane(1000), maxWaitMs: 5_000 }
+
+test('an append whose answer is lost is unavailable and in the log once; what waits behind it is not sent', async (t) => {
+  const { beside, eventLog, loseAnswer } = await openBehindProxy(t)
+  let behind: Promise<unknown> = Promise.resolve()
+  await loseAnswer(
+    () => eventLog.append(stream(), [batchOf(['a'])]),
+    async () => {
+      assert.equal((await ledgerOf(beside)).accepted, 1)
+      behind = eventLog.append(stream(), [batchOf(['b'])])
+      behind.catch(() => {})
+    },
+  )
+  await assert.rejects(behind, isCode('unavailable'))
+  await eventLog.append(stream(), [batchOf(['c'])])
+  assert.deepEqual(idsOf(await (await eventLog.consume(topic, group, { leaseMs })).next(takeNow)), ['a', 'c'])
+})
+
+test('what a lost answer handed out is given back, with its attempt as it was; what is held stays held', async (t) => {
+  const { beside, eventLog, loseAnswer } = await openBehindProxy(t)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  await beside.append(stream(), [batchOf(['held'])])
+  const [held] = await consumer.next(takeNow)
+  await beside.append(stream(), [batchOf(['a'])])
+  await loseAnswer(
+    () => consumer.next(takeNow),
+    async () => assert.equal((await ledgerOf(beside)).inFlight, 2),
+  )
+  const deliveries = await consumer.next(takeSoon)
+  assert.deepEqual(idsOf(deliveries), ['a'])
+  assert.equal(deliveries[0]?.attempt, 1)
+  assert.deepEqual(await consumer.settle([landed(held!), ...deliveries.map(landed)]), [])
+  assert.deepEqual(await ledgerOf(beside), ledger({ accepted: 2, landed: 2 }))
+})
+
+test('a settlement whose answer is lost can be made again, and is refused when it had happened', async (t) => {
+  const { beside, eventLog, loseAnswer } = await openBehindProxy(t)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  await beside.append(stream(), [batchOf(['a'])])
+  const deliveries = await consumer.next(takeNow)
+  await loseAnswer(
+    () => consumer.settle(deliveries.map(landed)),
+    async () => assert.equal((await ledgerOf(beside)).landed, 1),
+  )
+  assert.deepEqual(await consumer.settle(deliveries.map(landed)), deliveries)
+  assert.deepEqual(await ledgerOf(beside), ledger({ accepted: 1, landed: 1 }))
+})
+
+test('a waiting consumer gets what another process declares, appends, gives back or reopens', async (t) => {
+  const server = await startServer(t)
+  const [one, two] = [await openFirst(t, server.url), await openLog(t, server.url)]
+  await one.declare('later', { partitions: 2, groups: [{ name: group }] })
+  const late = { topic: 'later', partition: 1, lane: 'low' } as const
+  const consumer = await two.consume('later', group, { leaseMs })
+  const waiting = () => within(5_000, 'the delivery', consumer.next(takeSoon))
+  const [appended] = await Promise.all([waiting(), one.append(late, [batchOf(['a'])])])
+  assert.deepEqual(idsOf(appended), ['a'])
+  await two.append(late, [batchOf(['b'])])
+  const other = await one.consume('later', group, { leaseMs })
+  await other.next(takeNow)
+  const [givenBack] = await Promise.all([waiting(), other.close()])
+  assert.deepEqual([idsOf(givenBack), givenBack[0]?.attempt], [['b'], 1])
+  const reopen = one.reopen(late, group, [{ batch: batchOf(['c']), attempt: 4, offset: 0 }])
+  const [reopened] = await Promise.all([waiting(), reopen])
+  assert.deepEqual([idsOf(reopened), reopened[0]?.attempt], [['c'], 5])
+})
+
+test('a living consumer keeps what it holds beyond its lease; when its process dies, another gets it', async (t) => {
+  const server = await startServer(t)
+  const relay = await startTcpRelay(server.port)
+  cleanup(t, () => relay.close())
+  const [one, two] = [await openFirst(t, relay.url), await openLog(t, server.url)]
+  const [dying, other] = [await one.consume(topic, group, { leaseMs }), await two.consume(topic, group, { leaseMs })]
+  await one.append(stream(), [batchOf(['a'])])
+  const [held] = await dying.next(takeNow)
+  assert.deepEqual(await other.next({ maxEvents: perLane(10), maxWaitMs: leaseMs * 4 }), [])
+  await relay.close()
+  const [delivery] = await other.next(takeSoon)
+  assert.deepEqual([idsOf([delivery!]), delivery?.attempt], [['a'], 2])
+  await assert.rejects(dying.settle([landed(held!)]), isCode('unavailable'))
+  assert.deepEqual(await other.settle([landed(delivery!)]), [])
+  assert.deepEqual(await ledgerOf(two), ledger({ accepted: 1, landed: 1 }))
+})
+
+test('what was acknowledged survives kill -9 of a server that flushes, and the same log goes on', async (t) => {
+  const server = await startServer(t, { flushes: true })
+  const eventLog = await openFirst(t, server.url)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  await eventLog.append(stream(), [batchOf(['a']), batchOf(['b'])])
+  const [a, b] = await consumer.next(takeNow)
+  await consumer.settle([landed(a!)])
+  await server.stop('SIGKILL')
+  await assert.rejects(eventLog.append(stream(), [batchOf(['c'])]), isCode('unavailable'))
+  await server.start()
+  await eventually(() => eventLog.append(stream(), [batchOf(['d'])]))
+  assert.deepEqual(await consumer.settle([landed(b!)]), [])
+  assert.deepEqual(idsOf(await consumer.next(takeNow)), ['d'])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 3, landed: 2, waiting: 1, inFlight: 1 }))
+})
+
+test('when the memory of the server is full appends are refused, and settling goes on', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  await eventLog.append(stream(), [batchOf(['a']), batchOf(['b'])])
+  const [a, b] = await consumer.next(takeNow)
+  await server.command('CONFIG', 'SET', 'maxmemory', '1')
+  await assert.rejects(eventLog.append(stream(), [batchOf(['c'])]), isCode('disk_full'))
+  const reopened = [{ batch: batchOf(['a']), attempt: 1, offset: 0 }]
+  await assert.rejects(eventLog.reopen(stream(), group, reopened), isCode('disk_full'))
+  const again = [{ batch: batchOf(['b']), attempt: 1, dueAtMs: 0 }]
+  assert.deepEqual(await consumer.settle([landed(a!), { delivery: b!, landed: 0, dead: 0, again }]), [])
+  assert.deepEqual(idsOf(await consumer.next(takeNow)), ['b'])
+  await server.command('CONFIG', 'SET', 'maxmemory', '0')
+  await eventLog.append(stream(), [batchOf(['d'])])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 3, landed: 1, waiting: 2, inFlight: 1 }))
+})
+
+test('entries that somebody removed are counted as lost, handed out before or not', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  for (const id of ['a', 'b', 'c']) await eventLog.append(stream(), [batchOf(named(id, 3))])
+  await consumer.next({ maxEvents: perLane(1), maxWaitMs: 0 })
+  await consumer.close()
+  await server.command('XDEL', laneKey, '0-3', '3-3')
+  const other = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  const deliveries = await other.next(takeNow)
+  assert.deepEqual(idsOf(deliveries), named('c', 3))
+  await other.settle(deliveries.map(landed))
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 9, landed: 3, lost: 6 }))
+})
+
+test('a flipped bit is found at every read: the batch is handed out as damaged, with its bytes as they are', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  const client = await rawClient(t, server)
+  await eventLog.append(stream(), [batchOf(['a']), batchOf(['b'])])
+  const [[, fields]] = (await client.sendCommand(['XRANGE', laneKey, '1-1', '1-1'])) as unknown as [[Buffer, Buffer[]]]
+  fields.at(-1)![5]! ^= 1
+  await client.sendCommand(['XDEL', laneKey, '1-1'])
+  await client.sendCommand(['XSETID', laneKey, '0-1'])
+  await client.sendCommand(['XADD', laneKey, '1-1', ...fields])
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  const [a, b] = await consumer.next(takeNow)
+  assert.deepEqual([a?.batch.damaged, b?.batch.damaged], [undefined, true])
+  assert.deepEqual(Buffer.from(b!.batch.bytes), fields.at(-1))
+
+  await consumer.settle([{ delivery: a!, landed: 0, dead: 0, again: [{ batch: a!.batch, attempt: 1, dueAtMs: 0 }] }])
+  await consumer.settle([{ delivery: b!, landed: 0, dead: 1 }])
+  const records = `${prefix}:{${topic}/0}:again:${group}`
+  const [member, record] = (await client.sendCommand(['HGETALL', records])) as unknown as [Buffer, Buffer]
+  for (const at of [0, 3, record.length - 1]) {
+    const flipped = Buffer.from(record)
+    flipped[at]! ^= 1
+    await client.sendCommand(['HSET', records, member, flipped])
+    const one = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+    const [again] = await one.next(takeNow)
+    assert.equal(again?.batch.damaged, true, `byte ${at}`)
+    await one.close()
+  }
+  const { entries } = await eventLog.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1e6 })
+  assert.deepEqual(
+    entries.map(({ batch }) => batch.damaged ?? false),
+    [false, true],
+  )
+})
+
+test('a declaration that ended half-way is finished by whoever opens the log', async (t) => {
+  const server = await startServer(t)
+  await server.command('HSET', `${prefix}:topics`, 'half', '2')
+  const client = await rawClient(t, server)
+  await client.sendCommand(['HSET', `${prefix}:topics`, `half\0${group}`, '1'])
+  const eventLog = await openLog(t, server.url)
+  const half = { topic: 'half', partition: 1, lane: 'normal' } as const
+  await eventLog.append(half, [batchOf(['a'])])
+  const consumer = await eventLog.consume('half', group, { leaseMs })
+  assert.deepEqual(idsOf(await consumer.next(takeNow)), ['a'])
+})
+
+test('a server that has forgotten the scripts is given them again', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  await server.command('SCRIPT', 'FLUSH')
+  await eventLog.append(stream(), [batchOf(['a'])])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 1, waiting: 1 }))
+})
+
+test('names with braces, spaces and colons are names like any other', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openLog(t, server.url)
+  for (const name of ['{', 'a}{b', ' x:y ', '%7B', 'é/1']) {
+    await eventLog.declare(name, { partitions: 1, groups: [{ name }, { name: `${name}:` }] })
+    await eventLog.append({ topic: name, partition: 0, lane: 'high' }, [batchOf(['a'])])
+    for (const each of [name, `${name}:`]) {
+      const consumer = await eventLog.consume(name, each, { leaseMs })
+      const deliveries = await consumer.next(takeNow)
+      assert.deepEqual(idsOf(deliveries), ['a'])
+      assert.equal(deliveries[0]?.position.stream.topic, name)
+      assert.deepEqual(await consumer.settle(deliveries.map(landed)), [])
+    }
+  }
+})
+
+test('a server that cannot be reached is unavailable at once, and nothing is left open', async () => {
+  const clocks = { now: Date.now, elapsedMs: () => performance.now() }
+  const opening = openRedisLog({ url: 'redis://127.0.0.1:1', prefix, logger: silent, ...clocks })
+  await assert.rejects(within(5_000, 'the refusal', opening), isCode('unavailable'))
+})
