@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, RESP_TYPES } from 'redis'
 import { MillraceError } from '../../src/errors.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
@@ -19,6 +20,8 @@ const prefix = 'test'
 const leaseMs = 300
 const laneKey = `${prefix}:{${topic}/0}:lane:normal`
 
+const clocks = { now: Date.now, elapsedMs: () => performance.now() }
+
 const isCode = (code: string) => (error: unknown) => error instanceof MillraceError && error.code === code
 
 async function startServer(t: TestContext, options: RedisOptions = {}): Promise<RedisServer> {
@@ -28,9 +31,8 @@ async function startServer(t: TestContext, options: RedisOptions = {}): Promise<
 }
 
 /** A log of its own process, as far as the server can tell. */
-async function openLog(t: TestContext, url: string): Promise<EventLog> {
-  const clocks = { now: Date.now, elapsedMs: () => performance.now() }
-  const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks })
+async function openLog(t: TestContext, url: string, maxReplyMs = 5_000): Promise<EventLog> {
+  const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks, maxReplyMs })
   cleanup(t, () => eventLog.close())
   return eventLog
 }
@@ -238,6 +240,38 @@ test('a flipped bit is found at every read: the batch is handed out as damaged, 
   )
 })
 
+test('what comes again although it is damaged stays damaged', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  await eventLog.append(stream(), [batchOf(['a'])])
+  const [delivery] = await consumer.next(takeNow)
+  const again = [{ batch: { ...batchOf(['a']), damaged: true }, attempt: 1, dueAtMs: 0 }]
+  await consumer.settle([{ delivery: delivery!, landed: 0, dead: 0, again }])
+  const [second] = await consumer.next(takeNow)
+  assert.equal(second?.batch.damaged, true)
+})
+
+test('a settlement of many large batches goes in several steps', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  const large = { bytes: new Uint8Array(1024 * 1024), count: 1, receivedAtMicros: 1 }
+  await eventLog.append(stream(), Array(7).fill(large))
+  await eventLog.append(
+    stream(),
+    named('a', 1500).map((id) => batchOf([id])),
+  )
+  const all = []
+  for (let some = await consumer.next(takeNow); some.length > 0; some = await consumer.next(takeNow)) all.push(...some)
+  const outcomes = all.map((delivery) => {
+    const again = [{ batch: delivery.batch, attempt: 1, dueAtMs: 0 }]
+    return { delivery, landed: 0, dead: 0, again }
+  })
+  assert.deepEqual(await consumer.settle(outcomes), [])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 1507, waiting: 1507 }))
+})
+
 test('a declaration that ended half-way is finished by whoever opens the log', async (t) => {
   const server = await startServer(t)
   await server.command('HSET', `${prefix}:topics`, 'half', '2')
@@ -275,7 +309,41 @@ test('names with braces, spaces and colons are names like any other', async (t) 
 })
 
 test('a server that cannot be reached is unavailable at once, and nothing is left open', async () => {
-  const clocks = { now: Date.now, elapsedMs: () => performance.now() }
   const opening = openRedisLog({ url: 'redis://127.0.0.1:1', prefix, logger: silent, ...clocks })
   await assert.rejects(within(5_000, 'the refusal', opening), isCode('unavailable'))
+})
+
+test('a server that falls silent leaves nobody waiting: calls are unavailable, and a new connection is made', async (t) => {
+  const server = await startServer(t)
+  const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+  const eventLog = await openFirst(t, server.url)
+  const behind = await openLog(t, `redis://${proxy.address}`, 200)
+  const consumer = await behind.consume(topic, group, { leaseMs: 60_000 })
+  const { total } = proxy
+  proxy.up.blocked = true
+  proxy.down.blocked = true
+  const calls: Promise<unknown>[] = [
+    behind.append(stream(), [batchOf(['never'])]),
+    behind.describe(),
+    consumer.next(takeSoon),
+    behind.reopen(stream(), group, [{ batch: batchOf(['never']), attempt: 1, offset: 0 }]),
+  ]
+  for (const call of calls) await assert.rejects(within(2_000, 'the answer', call), isCode('unavailable'))
+  await eventually(() => assert.ok(proxy.total > total))
+  const opening = openRedisLog({ url: `redis://${proxy.address}`, prefix, logger: silent, ...clocks, maxReplyMs: 200 })
+  await assert.rejects(within(2_000, 'the refusal', opening), isCode('unavailable'))
+  proxy.cut()
+  proxy.heal()
+  await eventually(() => behind.append(stream(), [batchOf(['a'])]))
+  assert.deepEqual(idsOf(await consumer.next(takeSoon)), ['a'])
+  assert.equal((await ledgerOf(eventLog)).accepted, 1)
+})
+
+test('a quiet connection stays open', async (t) => {
+  const server = await startServer(t)
+  const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+  const eventLog = await openLog(t, `redis://${proxy.address}`, 200)
+  await sleep(1_000)
+  assert.equal(proxy.total, 1)
+  await eventLog.describe()
 })

@@ -18,12 +18,15 @@ export interface OpenRedisLogOptions {
   readonly now: () => number
   /** A clock that only goes forward, in milliseconds: other consumers' leases are judged by it. */
   readonly elapsedMs: () => number
+  /** How long the server may say nothing, in milliseconds. Default 5,000. */
+  readonly maxReplyMs?: number
 }
 
 /** Errors: `unavailable` (the server cannot be reached, or refuses). */
-export async function openRedisLog({ url, prefix, logger, now, elapsedMs }: OpenRedisLogOptions): Promise<EventLog> {
+export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventLog> {
+  const { prefix, now, elapsedMs } = options
   const keys = new RedisKeys(prefix)
-  const connection = await RedisConnection.open({ url, logger })
+  const connection = await RedisConnection.open(options)
   try {
     await connection.command('SET', keys.epoch, 1, 'NX')
     const epoch = numberOf(await connection.command('GET', keys.epoch))

@@ -9,10 +9,7 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { readScripts, type ScriptName, type Scripts } from './redis-scripts.ts'
 
-/** A command without an answer by then has an unknown outcome. */
-const maxReplyMs = 5_000
-
-const connectTimeoutMs = 5_000
+const defaultMaxReplyMs = 5_000
 const reconnectPolicy = { baseMs: 100, maxMs: 5_000 }
 
 export type Reply = null | number | string | Buffer | readonly Reply[]
@@ -27,22 +24,29 @@ interface Sender {
 export interface RedisConnectionOptions {
   readonly url: string
   readonly logger: Pick<Logger, 'info' | 'warn'>
+  /**
+   * A command without an answer by then has an unknown outcome, and a server that says nothing for so long is given up: a
+   * new connection is tried. Default 5,000.
+   */
+  readonly maxReplyMs?: number
 }
 
 export class RedisConnection {
   readonly #client: Client
   readonly #sender: Sender
   readonly #scripts: Scripts
+  readonly #maxReplyMs: number
   #isClosed = false
 
-  private constructor(client: Client, sender: Sender, scripts: Scripts) {
+  private constructor(client: Client, sender: Sender, scripts: Scripts, maxReplyMs: number) {
     this.#client = client
     this.#sender = sender
     this.#scripts = scripts
+    this.#maxReplyMs = maxReplyMs
   }
 
   /** Connects. Errors: `unavailable` when the server cannot be reached or refuses. */
-  static async open({ url, logger }: RedisConnectionOptions): Promise<RedisConnection> {
+  static async open({ url, logger, maxReplyMs = defaultMaxReplyMs }: RedisConnectionOptions): Promise<RedisConnection> {
     // Takes 150 ms, so only those pay for it who use Redis.
     const { createClient, RESP_TYPES } = await import('redis')
     let isOpen = false
@@ -51,8 +55,11 @@ export class RedisConnection {
       url,
       RESP: 2,
       disableOfflineQueue: true,
+      // No command here waits for anything, and a PING comes between: so silence means that nobody is there.
+      pingInterval: maxReplyMs / 2,
       socket: {
-        connectTimeout: connectTimeoutMs,
+        connectTimeout: maxReplyMs,
+        socketTimeout: maxReplyMs,
         reconnectStrategy: (retries, cause) =>
           isOpen ? backoffMs(retries + 1, reconnectPolicy, 0.5 + Math.random() / 2) : cause,
       },
@@ -74,7 +81,12 @@ export class RedisConnection {
     isOpen = true
     const sender = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
     const scripts = readScripts()
-    const connection = new RedisConnection(client as unknown as Client, sender as unknown as Sender, scripts)
+    const connection = new RedisConnection(
+      client as unknown as Client,
+      sender as unknown as Sender,
+      scripts,
+      maxReplyMs,
+    )
     try {
       for (const { text } of Object.values(scripts)) await connection.command('SCRIPT', 'LOAD', text)
     } catch (thrown) {
@@ -123,7 +135,8 @@ export class RedisConnection {
 
   #send(words: readonly (string | Buffer)[]): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`no answer within ${maxReplyMs} ms`)), maxReplyMs)
+      const late = () => reject(new Error(`no answer within ${this.#maxReplyMs} ms`))
+      const timer = setTimeout(late, this.#maxReplyMs)
       this.#sender.sendCommand(words).then(
         (reply) => {
           clearTimeout(timer)

@@ -19,7 +19,9 @@ const lookEveryMs = 50
 /** One call of `next` hands out no more bytes than this, whatever it asks for, beyond the first entry. */
 const maxHandOutBytes = 8 * 1024 * 1024
 
+/** What one script settles; the server does nothing else while it runs. */
 const maxSettledPerScript = 200
+const maxAgainBytesPerScript = 4 * 1024 * 1024
 
 export interface RedisConsumerOptions {
   readonly connection: RedisConnection
@@ -219,8 +221,8 @@ export class RedisConsumer implements Consumer {
     refused: Set<Outcome>,
   ): Promise<void> {
     const { connection, group, name } = this.#options
-    for (let from = 0; from < all.length; from += maxSettledPerScript) {
-      const some = all.slice(from, from + maxSettledPerScript)
+    for (let from = 0; from < all.length; ) {
+      const some = all.slice(from, from + settledByNextScript(all, from))
       const args = [group, name, ...some.flatMap(settleArguments)]
       try {
         const answers = listOf(await connection.run('settle', partition.forGroup(group), args))
@@ -232,6 +234,7 @@ export class RedisConsumer implements Consumer {
         }
         throw thrown
       }
+      from += some.length
     }
   }
 
@@ -254,6 +257,18 @@ export class RedisConsumer implements Consumer {
     await release(connection, partition, group, name, { isGivenBack: true, keep })
     this.#uncertain.delete(partition)
   }
+}
+
+/** How many settlements from here go into one script: those of one delivery always do. */
+function settledByNextScript(all: readonly { readonly outcome: Outcome }[], from: number): number {
+  let bytes = 0
+  let count = 0
+  for (const { outcome } of all.slice(from, from + maxSettledPerScript)) {
+    for (const { batch } of outcome.again ?? []) bytes += batch.bytes.length
+    if (count > 0 && bytes > maxAgainBytesPerScript) break
+    count++
+  }
+  return count
 }
 
 function settleArguments({ held, outcome }: { readonly held: Held; readonly outcome: Outcome }) {

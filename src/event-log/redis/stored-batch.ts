@@ -49,10 +49,11 @@ export interface AgainRecord {
 
 const newLine = 0x0a
 
-/** A line `<offset> <received at> <checksum>`, then the bytes. */
+/** A line `<offset> <received at> <checksum>`, then the bytes. What is damaged gets no checksum that fits. */
 export function encodeAgain({ offset, batch }: AgainRecord): Buffer {
   const facts = `${offset} ${batch.receivedAtMicros}`
-  return Buffer.concat([Buffer.from(`${facts} ${againChecksum(facts, batch)}\n`), batch.bytes])
+  const checksum = batch.damaged === true ? 'damaged' : againChecksum(facts, batch)
+  return Buffer.concat([Buffer.from(`${facts} ${checksum}\n`), batch.bytes])
 }
 
 export function readAgain(count: number, record: Buffer): AgainRecord {

@@ -5,7 +5,7 @@
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held
 -- ARGV     group, consumer, now (ms), the most bytes, '1' when the consumer has got nothing yet; then for each lane the
 --          most events and how many of them were taken in other partitions
--- Answer   {deliveries, for each lane 1 when its next entry had no room, '1' when something was lost}
+-- Answer   {deliveries, for each lane 1 when its next entry had no room}
 --          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
 
 local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
@@ -16,6 +16,8 @@ local nobody = '-'
 local deliveries = {}
 local full = { 0, 0, 0 }
 local pageSize = 64
+-- The server does nothing else while this runs.
+local roomEntries = 1000
 
 local function lengthOf(fields)
   for at = 1, #fields, 2 do
@@ -34,7 +36,7 @@ end
 for index, lane in ipairs(lanes) do
   local stream, due = KEYS[1 + index], KEYS[4 + index]
   local most, taken = tonumber(ARGV[4 + 2 * index]), tonumber(ARGV[5 + 2 * index])
-  local open = taken < most
+  local open = taken < most and roomEntries > 0
 
   local function fits(count, length)
     if taken > 0 and taken + count > most then return false end
@@ -45,7 +47,8 @@ for index, lane in ipairs(lanes) do
     taken = taken + count
     roomBytes = roomBytes - length
     isFirst = false
-    open = taken < most
+    roomEntries = roomEntries - 1
+    open = taken < most and roomEntries > 0
   end
   local function stop()
     open = false
@@ -94,15 +97,16 @@ for index, lane in ipairs(lanes) do
     end
   end
 
+  local handed = 'handed:' .. lane .. ':' .. group
+  local before = open and tonumber(redis.call('HGET', books, handed) or '0')
+  local reached = before
   while open do
     local page = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
     if not page then break end
     local id, fields = page[1][2][1][1], page[1][2][1][2]
     local offset, count = string.match(id, '^(%d+)%-(%d+)$')
-    local handed = 'handed:' .. lane .. ':' .. group
-    local missing = tonumber(offset) - tonumber(redis.call('HGET', books, handed) or offset)
-    if missing > 0 then lose(missing) end
-    redis.call('HSET', books, handed, string.format('%.0f', tonumber(offset) + tonumber(count)))
+    if tonumber(offset) > reached then lose(tonumber(offset) - reached) end
+    reached = tonumber(offset) + tonumber(count)
     if fits(tonumber(count), lengthOf(fields)) then
       put('lane', id, tonumber(count), 1, fields, lengthOf(fields))
     else
@@ -111,5 +115,6 @@ for index, lane in ipairs(lanes) do
       stop()
     end
   end
+  if reached ~= before then redis.call('HSET', books, handed, string.format('%.0f', reached)) end
 end
 return { deliveries, full }
