@@ -156,6 +156,89 @@ test('a living consumer keeps what it holds beyond its lease; when its process d
   assert.deepEqual(await ledgerOf(two), ledger({ accepted: 1, landed: 1 }))
 })
 
+for (const kind of ['an entry', 'what came again'] as const) {
+  test(`${kind} that was taken from a consumer cannot be settled by it, not even when it got it anew`, async (t) => {
+    const server = await startServer(t)
+    const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+    const [one, two] = [await openFirst(t, `redis://${proxy.address}`), await openLog(t, server.url)]
+    const [cut, other] = [await one.consume(topic, group, { leaseMs }), await two.consume(topic, group, { leaseMs })]
+    await two.append(stream(), [batchOf(['a'])])
+    if (kind === 'what came again') {
+      const [first] = await other.next(takeNow)
+      const again = [{ batch: batchOf(['a']), attempt: 0, dueAtMs: 0 }]
+      await other.settle([{ delivery: first!, landed: 0, dead: 0, again }])
+    }
+    const takeNothing = { maxEvents: perLane(0), maxWaitMs: 0 }
+    /** Its beat does not get through, until others may have what it holds. */
+    const cutOff = async () => {
+      proxy.up.blocked = true
+      await eventually(async () => {
+        await other.next(takeNothing)
+        assert.equal((await ledgerOf(two)).inFlight, 0)
+      })
+      proxy.heal()
+    }
+    const [first] = await cut.next(takeNow)
+    await cutOff()
+    const [second] = await cut.next(takeSoon)
+    assert.deepEqual([first?.attempt, second?.attempt], [1, 2])
+    assert.deepEqual(await cut.settle([landed(first!)]), [first])
+    await cutOff()
+    const [third] = await other.next(takeSoon)
+    assert.equal(third?.attempt, 3)
+    assert.deepEqual(await cut.settle([landed(second!)]), [second])
+    assert.deepEqual(await ledgerOf(two), ledger({ accepted: 1, waiting: 1, inFlight: 1 }))
+    assert.deepEqual(await other.settle([landed(third!)]), [])
+    assert.deepEqual(await ledgerOf(two), ledger({ accepted: 1, landed: 1 }))
+  })
+}
+
+test('consumers of the own process live, however long their beat is held up', async (t) => {
+  const server = await startServer(t)
+  let skewMs = 0
+  const elapsedMs = () => performance.now() + skewMs
+  const eventLog = await openRedisLog({ url: server.url, prefix, logger: silent, now: Date.now, elapsedMs })
+  cleanup(t, () => eventLog.close())
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  const [one, two] = [
+    await eventLog.consume(topic, group, { leaseMs: 60_000 }),
+    await eventLog.consume(topic, group, { leaseMs: 60_000 }),
+  ]
+  await eventLog.append(stream(), [batchOf(['a'])])
+  const deliveries = await one.next(takeNow)
+  for (let look = 0; look < 3; look++) {
+    assert.deepEqual(await two.next(takeNow), [])
+    skewMs += 61_000
+  }
+  assert.deepEqual(await one.settle(deliveries.map(landed)), [])
+})
+
+test('what waits behind an append of unknown outcome is not sent', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  // The server refuses it for a reason that nobody foresaw.
+  const odd = eventLog.append(stream(), [{ ...batchOf(['odd']), count: 1.5 }])
+  odd.catch(() => {})
+  await Promise.resolve().then(() => {})
+  const behind = eventLog.append(stream(), [batchOf(['behind'])])
+  await assert.rejects(odd, isCode('unavailable'))
+  await assert.rejects(behind, isCode('unavailable'))
+  await eventLog.append(stream(), [batchOf(['a'])])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 1, waiting: 1 }))
+})
+
+test('whichever group is the slowest holds back trimming', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  for (const slow of ['aaa', 'zzz']) {
+    await eventLog.declare(slow, { partitions: 1, groups: [{ name: slow }, { name: 'middle' }] })
+    await eventLog.append({ ...stream(), topic: slow }, [batchOf(['a'])])
+    const consumer = await eventLog.consume(slow, 'middle', { leaseMs })
+    await consumer.settle((await consumer.next(takeNow)).map(landed))
+    assert.equal((await eventLog.trim(slow, { keepSinceMs: 9e12, maxBytes: 0 })).events, 0)
+  }
+})
+
 test('what was acknowledged survives kill -9 of a server that flushes, and the same log goes on', async (t) => {
   const server = await startServer(t, { flushes: true })
   const eventLog = await openFirst(t, server.url)
