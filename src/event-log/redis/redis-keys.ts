@@ -1,5 +1,5 @@
 // The names of all keys. Those of one partition share a hash tag, so that they live in one slot and one script may touch
-// them; docs/decisions/0006-redis-log.md describes what is in each.
+// them; docs/decisions/0007-redis-log.md describes what is in each.
 
 import { type Lane, lanes } from '../../event.ts'
 

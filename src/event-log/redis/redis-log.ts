@@ -1,5 +1,5 @@
 // The log on Redis. The server holds everything, each partition in one slot, and changes it by scripts, each one step; this
-// process keeps the order of its appends and the names of what its consumers hold (docs/decisions/0006-redis-log.md).
+// process keeps the order of its appends and the names of what its consumers hold (docs/decisions/0007-redis-log.md).
 
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
