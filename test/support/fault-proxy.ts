@@ -204,6 +204,7 @@ class Direction {
   /** Null is the end of the stream. */
   readonly #held: { readonly bytes: Buffer | null; readonly arrivedAtMs: number }[] = []
   #heldBytes = 0
+  /** When the last bytes had passed. */
   #freeAtMs = 0
   #timer: NodeJS.Timeout | undefined
   #stopped = false
@@ -244,7 +245,7 @@ class Direction {
       const head = this.#held[0]
       if (head === undefined) return
       const now = performance.now()
-      const dueAtMs = Math.max(head.arrivedAtMs + this.#faults.delayMs, this.#freeAtMs)
+      const dueAtMs = Math.max(head.arrivedAtMs + this.#faults.delayMs, this.#freeAtMs) + this.#sendMs(head.bytes)
       // A blocked direction looks again by itself, so that a fault that is ended field by field ends.
       if (this.#faults.blocked || dueAtMs > now) {
         this.#timer = setTimeout(() => this.wake(), this.#faults.blocked ? 20 : Math.max(1, dueAtMs - now))
@@ -255,6 +256,12 @@ class Direction {
     }
   }
 
+  /** How long the bytes take on the line: the last of them arrives after that. */
+  #sendMs(bytes: Buffer | null): number {
+    const { bytesPerSecond } = this.#faults
+    return bytes === null || bytesPerSecond === null ? 0 : (bytes.length * 1000) / bytesPerSecond
+  }
+
   #pass(bytes: Buffer | null, now: number): void {
     if (bytes === null) {
       this.#to.end()
@@ -263,8 +270,7 @@ class Direction {
     this.#heldBytes -= bytes.length
     if (!this.#mayPass(bytes)) return
     if (this.#heldBytes <= maxHeldBytes) this.#from.resume()
-    const { bytesPerSecond } = this.#faults
-    if (bytesPerSecond !== null) this.#freeAtMs = now + (bytes.length * 1000) / bytesPerSecond
+    this.#freeAtMs = now
     if (this.#to.writable) this.#to.write(bytes)
     this.#passed(bytes.length)
   }
