@@ -27,7 +27,7 @@ import type { StoredEvent } from '../store/event-store.ts'
 import { deadLetterTopic } from '../workers/dead-letters.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { eventOf } from './dead-letter-content.ts'
-import { checkedFilter, checkText, refuseMissing } from './filter.ts'
+import { checkedFilter, checkId, checkText, refuseMissing } from './filter.ts'
 import { journeyOf } from './journey.ts'
 import { Redriver } from './redrive.ts'
 import { Replayer } from './replay.ts'
@@ -72,7 +72,7 @@ export class Administrator implements Administration {
   }
 
   async getDeadLetter(deadLetterId: string): Promise<DeadLetterDetail> {
-    checkedFilter({ deadLetterIds: [deadLetterId] })
+    checkId(deadLetterId)
     const found = await this.#parts.store.readDeadLetter(deadLetterId)
     if (found === null) throw new MillraceError('not_found', `there is no dead letter ${deadLetterId}`)
     const { event: bytes, ...letter } = found

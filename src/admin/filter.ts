@@ -36,9 +36,13 @@ function checkIds(ids: readonly string[]): void {
   if (ids.length > maxDeadLetterIds) {
     throw wrong('dead_letter_ids', `${ids.length} ids are given; at most ${maxDeadLetterIds} are possible`)
   }
-  const other = ids.find((id) => !isUuid(id))
-  if (other === undefined) return
-  const shown = JSON.stringify(other.slice(0, 80))
+  for (const id of ids) checkId(id)
+}
+
+/** Throws `invalid_event` for what cannot be the id of a dead letter. */
+export function checkId(id: string): void {
+  if (isUuid(id)) return
+  const shown = JSON.stringify(id.slice(0, 80))
   throw wrong('dead_letter_id', `${shown} is no id of a dead letter: those are UUIDs`)
 }
 

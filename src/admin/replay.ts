@@ -42,8 +42,9 @@ export class Replayer {
     const { eventLog, now, monotonicNow } = this.#parts
     const work = new PacedWork({ rate: request.rate, monotonicNow, signal })
     checkText('type', request.type)
-    const room = new GroupRoom(eventLog, request, monotonicNow)
-    const streams = streamsOf(request, await room.describeTopic())
+    const describe = () => describeGroup(eventLog, request)
+    const room = new GroupRoom(describe, monotonicNow)
+    const streams = streamsOf(request, await describe())
     let { untilMicros, stream, offset } = placeOf(request, now() * 1000)
     if (stream >= streams.length) throw otherCursor()
     let replayed = 0
@@ -74,44 +75,41 @@ export class Replayer {
   }
 }
 
-interface DescribedTopic {
+/** What a replay has to know of its group. */
+interface GroupFacts {
   readonly partitions: number
   /** Of the log. */
   readonly epoch: number
+  readonly waiting: number
+}
+
+/** Throws `not_found` when there is no such topic or group. */
+async function describeGroup(eventLog: EventLog, request: ReplayRequest): Promise<GroupFacts> {
+  const { topics, epoch } = await eventLog.describe()
+  const topic = topics.find(({ name }) => name === request.topic)
+  if (topic === undefined) throw notFound('topic', request.topic)
+  const group = topic.groups.find(({ name }) => name === request.group)
+  if (group === undefined) throw notFound('group', request.group)
+  return { partitions: topic.partitions, epoch, waiting: group.waiting }
 }
 
 /** Whether the group can take more; looked at once in a while. */
 class GroupRoom {
-  readonly #eventLog: EventLog
-  readonly #request: ReplayRequest
+  readonly #describe: () => Promise<GroupFacts>
   readonly #monotonicNow: () => number
   #lookedAtMs = Number.NEGATIVE_INFINITY
   #has = true
 
-  constructor(eventLog: EventLog, request: ReplayRequest, monotonicNow: () => number) {
-    this.#eventLog = eventLog
-    this.#request = request
+  constructor(describe: () => Promise<GroupFacts>, monotonicNow: () => number) {
+    this.#describe = describe
     this.#monotonicNow = monotonicNow
-  }
-
-  /** Throws `not_found` when there is no such topic or group. */
-  async describeTopic(): Promise<DescribedTopic> {
-    const { topic: topicName, group: groupName } = this.#request
-    const { topics, epoch } = await this.#eventLog.describe()
-    const topic = topics.find(({ name }) => name === topicName)
-    if (topic === undefined) throw notFound('topic', topicName)
-    if (!topic.groups.some(({ name }) => name === groupName)) throw notFound('group', groupName)
-    return { partitions: topic.partitions, epoch }
   }
 
   async has(): Promise<boolean> {
     const nowMs = this.#monotonicNow()
     if (nowMs - this.#lookedAtMs < lookEveryMs && this.#has) return true
     this.#lookedAtMs = nowMs
-    const { topics } = await this.#eventLog.describe()
-    const topic = topics.find(({ name }) => name === this.#request.topic)
-    const group = topic?.groups.find(({ name }) => name === this.#request.group)
-    this.#has = (group?.waiting ?? 0) <= maxGroupWaitingEvents
+    this.#has = (await this.#describe()).waiting <= maxGroupWaitingEvents
     return this.#has
   }
 }
@@ -120,7 +118,7 @@ function notFound(field: string, name: string): MillraceError {
   return new MillraceError('not_found', `there is no ${field} "${name}"`, { field })
 }
 
-function streamsOf({ topic, from }: ReplayRequest, { partitions, epoch }: DescribedTopic): StreamName[] {
+function streamsOf({ topic, from }: ReplayRequest, { partitions, epoch }: GroupFacts): StreamName[] {
   if (from === undefined) {
     return Array.from({ length: partitions }, (_, partition) =>
       lanes.map((lane) => ({ topic, partition, lane })),
