@@ -62,9 +62,10 @@ export class AppendQueue {
       const some = this.#takeSome()
       try {
         const { connection, keys } = this.#options
-        const answers = listOf(await connection.run('append', keys.forAppend(), argumentsOf(some)))
+        const { reply, isReached } = await connection.runDurably('append', keys.forAppend(), argumentsOf(some))
+        const answers = listOf(reply)
         if (answers.length !== some.length) throw new Error('the script did not answer each append')
-        this.#answer(some, answers)
+        this.#answer(some, answers, isReached)
       } catch (thrown) {
         this.#refuseAll(some, thrown)
       }
@@ -84,17 +85,19 @@ export class AppendQueue {
     return this.#waiting.splice(0, count)
   }
 
-  #answer(requests: readonly AppendRequest[], answers: readonly Reply[]): void {
+  #answer(requests: readonly AppendRequest[], answers: readonly Reply[], isReached: boolean): void {
     let isStored = false
     for (const [index, request] of requests.entries()) {
       const [kind, ...facts] = listOf(answers[index])
       switch (textOf(kind)) {
         case 'stored':
           isStored = true
-          request.resolve(numberOf(facts[0]))
+          if (isReached) request.resolve(numberOf(facts[0]))
+          else request.reject(notReplicated())
           break
         case 'duplicate':
-          request.resolve(null)
+          if (isReached) request.resolve(null)
+          else request.reject(notReplicated())
           break
         case 'old':
           request.reject(tooOld(request))
@@ -104,6 +107,8 @@ export class AppendQueue {
       }
     }
     if (isStored) this.#options.onStored()
+    // Those would wait as long, one after the other.
+    if (!isReached) this.#refuseAll([], notReplicated())
   }
 
   /** Refuses a call, and with it those for its stream that are made before its caller can know. */
@@ -145,6 +150,11 @@ function tooOld({ producer }: AppendRequest): MillraceError {
     `sequence ${producer?.sequence} of producer "${producer?.id}" lies more than ${producerWindow} behind its latest: nobody knows whether it is stored`,
     { field: 'sequence' },
   )
+}
+
+/** It is in the log, but whoever takes over from this master may not have it. */
+function notReplicated(): MillraceError {
+  return new MillraceError('unavailable', 'too few replicas of Redis had the append in time; the outcome is unknown')
 }
 
 function backlogged(topic: string, { maxWaiting }: AppendRequest, facts: readonly Reply[]): MillraceError {

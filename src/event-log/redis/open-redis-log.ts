@@ -2,8 +2,10 @@
 
 import type { Logger } from '../../telemetry/logger.ts'
 import type { EventLog } from '../event-log.ts'
+import { type DurabilityLevel, durabilityOf, replicationOf } from './durability-level.ts'
 import { MemberWatch } from './member-watch.ts'
-import { numberOf, RedisConnection } from './redis-connection.ts'
+import { openRedisConnection } from './open-redis-connection.ts'
+import { numberOf } from './redis-connection.ts'
 import { RedisKeys } from './redis-keys.ts'
 import { RedisLog } from './redis-log.ts'
 import { TopicRegistry } from './topic-registry.ts'
@@ -18,15 +20,17 @@ export interface OpenRedisLogOptions {
   readonly now: () => number
   /** A clock that only goes forward, in milliseconds: other consumers' leases are judged by it. */
   readonly elapsedMs: () => number
+  /** What an append waits for. Default `broker`. */
+  readonly durability?: DurabilityLevel
   /** How long the server may say nothing, in milliseconds. Default 5,000. */
   readonly maxReplyMs?: number
 }
 
 /** Errors: `unavailable` (the server cannot be reached, or refuses). */
 export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventLog> {
-  const { prefix, now, elapsedMs } = options
+  const { prefix, now, elapsedMs, durability = { level: 'broker' } } = options
   const keys = new RedisKeys(prefix)
-  const connection = await RedisConnection.open(options)
+  const connection = await openRedisConnection({ ...options, replication: replicationOf(durability) })
   try {
     await connection.command('SET', keys.epoch, 1, 'NX')
     const epoch = numberOf(await connection.command('GET', keys.epoch))
@@ -39,7 +43,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
       // The first look begins to count for those who hold something.
       for (const group of topic.groups) await watch.look(topic, group)
     }
-    return new RedisLog({ connection, registry, watch, epoch, now })
+    return new RedisLog({ connection, registry, watch, epoch, durability: durabilityOf(durability), now })
   } catch (thrown) {
     connection.close()
     throw thrown

@@ -9,6 +9,7 @@ import type {
   Appended,
   AppendOptions,
   Consumer,
+  Durability,
   EventLog,
   LogDescription,
   ReadSettledOptions,
@@ -43,6 +44,8 @@ export interface RedisLogOptions {
   readonly registry: TopicRegistry
   readonly watch: MemberWatch
   readonly epoch: number
+  /** What an append reaches. */
+  readonly durability: Durability
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
 }
@@ -142,7 +145,7 @@ export class RedisLog implements EventLog {
 
   describe(): Promise<LogDescription> {
     return this.#call(async () => {
-      const { connection, registry, watch, epoch } = this.#options
+      const { connection, registry, watch, epoch, durability } = this.#options
       await registry.refresh()
       const topics: TopicDescription[] = []
       for (const topic of registry.topics.values()) {
@@ -150,7 +153,7 @@ export class RedisLog implements EventLog {
         for (const group of topic.groups) await watch.look(topic, group)
         topics.push(await describeTopic(connection, topic))
       }
-      return { driver: 'redis', epoch, durability: 'broker', topics }
+      return { driver: 'redis', epoch, durability, topics }
     })
   }
 

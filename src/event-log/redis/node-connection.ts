@@ -1,0 +1,149 @@
+// One connection to one server: sends commands, each with a deadline, and connects again when it is lost.
+//
+// node-redis speaks the protocol. It keeps two rules here: what was written is never sent again, and while there is no
+// connection commands fail at once.
+
+import { backoffMs } from '../../lib/backoff.ts'
+import type { Reply } from './redis-connection.ts'
+
+const reconnectPolicy = { baseMs: 100, maxMs: 5_000 }
+
+export type RedisLibrary = typeof import('redis')
+
+type Client = ReturnType<RedisLibrary['createClient']>
+
+/** The one thing of the client that is used for commands. */
+interface Sender {
+  sendCommand(words: readonly (string | Buffer)[]): Promise<unknown>
+}
+
+/** How a server is reached. */
+export interface NodeAddress {
+  readonly host: string
+  readonly port: number
+  readonly isTls?: boolean
+  readonly username?: string
+  readonly password?: string
+  readonly database?: number
+}
+
+export interface NodeConnectionOptions {
+  readonly redis: RedisLibrary
+  readonly address: NodeAddress
+  /**
+   * A command without an answer by then has an unknown outcome, and a server that says nothing for so long is given up: a
+   * new connection is tried.
+   */
+  readonly maxReplyMs: number
+}
+
+export class NodeConnection {
+  /** Resolves with the first connection; rejects when the first attempt fails, and goes on trying. */
+  readonly opened: Promise<void>
+  /** Resolves when the first attempt to connect has ended in either way. */
+  readonly tried: Promise<void>
+  readonly #client: Client
+  readonly #sender: Sender
+  readonly #maxReplyMs: number
+  readonly #readyListeners: (() => void)[] = []
+  readonly #lostListeners: ((error: unknown) => void)[] = []
+  #isReady = false
+  #hasBeenReady = false
+  #isClosed = false
+
+  constructor({ redis, address, maxReplyMs }: NodeConnectionOptions) {
+    const { host, port, isTls, username, password, database } = address
+    const client = redis.createClient({
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(database === undefined ? {} : { database }),
+      RESP: 2,
+      disableOfflineQueue: true,
+      // No command here waits for anything, and a PING comes between: so silence means that nobody is there.
+      pingInterval: maxReplyMs / 2,
+      socket: {
+        ...{ host, port, connectTimeout: maxReplyMs, socketTimeout: maxReplyMs },
+        ...(isTls === true ? { tls: true } : {}),
+        reconnectStrategy: (retries: number) =>
+          this.#isClosed ? false : backoffMs(retries + 1, reconnectPolicy, 0.5 + Math.random() / 2),
+      },
+    })
+    this.#client = client as unknown as Client
+    this.#sender = client.withTypeMapping({ [redis.RESP_TYPES.BLOB_STRING]: Buffer }) as unknown as Sender
+    this.#maxReplyMs = maxReplyMs
+    this.opened = new Promise((resolve, reject) => {
+      client.on('ready', resolve)
+      client.on('error', reject)
+      client.on('end', () => reject(new Error('the connection was closed')))
+    })
+    this.tried = this.opened.catch(() => {})
+    client.on('ready', () => {
+      this.#isReady = true
+      for (const listener of this.#readyListeners) listener()
+      this.#hasBeenReady = true
+    })
+    client.on('error', (error) => this.#lose(error))
+    // Failures come as events.
+    client.connect().catch(() => {})
+  }
+
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** False until the first connection has been made, and in the listeners that are told of it. */
+  get hasBeenReady(): boolean {
+    return this.#hasBeenReady
+  }
+
+  onReady(listener: () => void): void {
+    this.#readyListeners.push(listener)
+  }
+
+  /** Called once for each connection that is lost. */
+  onLost(listener: (error: unknown) => void): void {
+    this.#lostListeners.push(listener)
+  }
+
+  /** Rejects with what the server or the client said. Commands that are sent in one turn go out without others between. */
+  send(words: readonly (string | Buffer)[]): Promise<Reply> {
+    return this.#byDeadline(this.#sender.sendCommand(words)) as Promise<Reply>
+  }
+
+  /** Listens to a channel of this server, also after a reconnect. No commands can be sent any more. */
+  async subscribe(channel: string, onMessage: () => void): Promise<void> {
+    await this.#byDeadline(this.#client.sSubscribe(channel, () => onMessage()))
+  }
+
+  async unsubscribe(channel: string): Promise<void> {
+    await this.#byDeadline(this.#client.sUnsubscribe(channel))
+  }
+
+  /** Called when the server says that a channel does not live there any more. */
+  onChannelMoved(listener: () => void): void {
+    this.#client.on('sharded-channel-moved', listener)
+    this.#client.on('__MOVED', listener)
+  }
+
+  /** Lets go of the connection at once. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#isReady = false
+    this.#client.destroy()
+  }
+
+  #lose(error: unknown): void {
+    if (!this.#isReady || this.#client.isReady || this.#isClosed) return
+    this.#isReady = false
+    for (const listener of this.#lostListeners) listener(error)
+  }
+
+  #byDeadline<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new Error(`no answer within ${this.#maxReplyMs} ms`))
+      const timer = setTimeout(late, this.#maxReplyMs)
+      promise.then(resolve, reject).finally(() => clearTimeout(timer))
+    })
+  }
+}

@@ -1,0 +1,131 @@
+// One master: commands and scripts, on connections that are made when they are needed. What it throws is what the server or
+// the client said; who chooses the master makes sense of it.
+
+import { NodeConnection, type NodeConnectionOptions } from './node-connection.ts'
+import {
+  type DurableReply,
+  isReply,
+  type RedisNode,
+  type Replication,
+  type Reply,
+  type ScriptArgument,
+  toFailure,
+} from './redis-connection.ts'
+import type { ScriptName, Scripts } from './redis-scripts.ts'
+import { ReplicatedWriter, sendScript } from './replicated-writer.ts'
+
+export interface RedisMasterOptions extends NodeConnectionOptions {
+  readonly name: string
+  readonly scripts: Scripts
+  /** What `runDurably` waits for; undefined: for the answer alone. */
+  readonly replication: Replication | undefined
+}
+
+export class RedisMaster implements RedisNode {
+  readonly name: string
+  /** For all that waits for nothing. */
+  readonly connection: NodeConnection
+  readonly #options: RedisMasterOptions
+  #writer: ReplicatedWriter | null = null
+  #subscriber: NodeConnection | null = null
+  readonly #movedListeners: (() => void)[] = []
+  #isClosed = false
+
+  constructor(options: RedisMasterOptions) {
+    this.name = options.name
+    this.#options = options
+    this.connection = new NodeConnection(options)
+    // Before anything else is sent: then no first call is answered with NOSCRIPT, which may be lost like any answer.
+    this.connection.onReady(() => {
+      for (const { text } of Object.values(options.scripts))
+        this.connection.send(['SCRIPT', 'LOAD', text]).catch(() => {})
+    })
+  }
+
+  async command(...words: readonly (string | number)[]): Promise<Reply> {
+    try {
+      return await this.connection.send(words.map(String))
+    } catch (thrown) {
+      throw toFailure(thrown)
+    }
+  }
+
+  send(words: readonly string[], isAsked = false): Promise<Reply> {
+    if (isAsked) this.connection.send(['ASKING']).catch(() => {})
+    return this.connection.send(words)
+  }
+
+  async run(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+    isAsked = false,
+  ): Promise<Reply> {
+    const call = { script: this.#options.scripts[name], words: wordsOf(keys, args), isAsked }
+    try {
+      return await sendScript(this.connection, { ...call, isNew: false })
+    } catch (thrown) {
+      // The server has been started anew: nothing has run.
+      if (!isReply(thrown, 'NOSCRIPT')) throw thrown
+      return sendScript(this.connection, { ...call, isNew: true })
+    }
+  }
+
+  async runDurably(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+    isAsked = false,
+  ): Promise<DurableReply> {
+    const { scripts, replication, maxReplyMs } = this.#options
+    if (replication === undefined) return { reply: await this.run(name, keys, args, isAsked), isReached: true }
+    this.#writer ??= new ReplicatedWriter({ connection: this.#connect(), replication, maxWaitMs: maxReplyMs / 2 })
+    return this.#writer.run({ script: scripts[name], words: wordsOf(keys, args), isAsked })
+  }
+
+  /** Listens to a channel, also after a reconnect; the listener is called then too. */
+  async subscribe(channel: string, onMessage: () => void): Promise<void> {
+    const subscriber = this.#makeSubscriber()
+    await subscriber.tried
+    await subscriber.subscribe(channel, onMessage)
+    subscriber.onReady(onMessage)
+  }
+
+  /** Called when a channel that is listened to does not live here any more. */
+  onChannelMoved(listener: () => void): void {
+    this.#movedListeners.push(listener)
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#isClosed = true
+    this.connection.close()
+    this.#writer?.close()
+    this.#subscriber?.close()
+  }
+
+  #makeSubscriber(): NodeConnection {
+    if (this.#subscriber !== null) return this.#subscriber
+    const subscriber = this.#connect()
+    subscriber.onChannelMoved(() => {
+      for (const listener of this.#movedListeners) listener()
+    })
+    this.#subscriber = subscriber
+    return subscriber
+  }
+
+  #connect(): NodeConnection {
+    if (this.#isClosed) throw new Error('the connection was closed')
+    return new NodeConnection(this.#options)
+  }
+}
+
+function wordsOf(keys: readonly string[], args: readonly ScriptArgument[]): (string | Buffer)[] {
+  return [String(keys.length), ...keys, ...args.map(toWord)]
+}
+
+function toWord(value: ScriptArgument): string | Buffer {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number') return String(value)
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+}
