@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Config, ConfigError, describeConfig, loadConfig, settings, warnings } from './config.ts'
+import { type Config, ConfigError, describeConfig, loadConfig, warnings } from './config.ts'
+import { settings } from './config-table.ts'
 
 const load = (env: Record<string, string>, flags: Record<string, string> = {}) =>
   loadConfig({ env, flags, cwd: '/srv' })
@@ -51,6 +52,9 @@ test('every problem is reported at once, with the name, the bad value, what is a
     grpcPort: 'x',
     address: 'localhost',
     auth: 'on',
+    redisUrl: 'http://localhost',
+    redisPrefix: 'a{b}',
+    redisTrustDisk: 'yes',
     postgresUrl: 'mysql://localhost/db',
     deadSqlstates: 'P0001,57014',
     topics: 'Orders',
@@ -96,14 +100,52 @@ test('a variable that is not known is a problem that names the closest one', () 
 })
 
 test('what belongs to another version is refused, not passed over', () => {
-  const problems = problemsOf({
-    MILLRACE_REDIS_URL: 'redis://localhost',
-    MILLRACE_ROLES: 'gateway',
-    MILLRACE_DURABILITY: 'replicated(2)',
-  })
+  const problems = problemsOf({ MILLRACE_HANDLERS: './handlers.ts', MILLRACE_ROLES: 'gateway' })
   for (const [variable, message] of Object.entries(problems))
     assert.match(message, /not supported by this version/, variable)
-  assert.equal(Object.keys(problems).length, 3)
+  assert.equal(Object.keys(problems).length, 2)
+})
+
+const services = { MILLRACE_REDIS_URL: 'redis://a:1', MILLRACE_POSTGRES_URL: 'postgres://a/b' }
+
+test('a log on Redis is one server, a Cluster or what Sentinels name, and needs a database that others can share', () => {
+  const urls = [
+    'redis://localhost',
+    'rediss://user:word@host:6380/0',
+    'redis://a:1,redis://b:2',
+    'redis+sentinel://a:26379,b:26379/main',
+  ]
+  for (const MILLRACE_REDIS_URL of urls) {
+    assert.equal(load({ ...services, MILLRACE_REDIS_URL }).redisUrl, MILLRACE_REDIS_URL)
+    assert.match(problemsOf({ MILLRACE_REDIS_URL }).MILLRACE_POSTGRES_URL ?? '', /must share one database/)
+  }
+  for (const url of ['localhost:6379', 'redis+sentinel://a:26379', 'redis://a:1,http://b:2', 'redis://']) {
+    assert.match(problemsOf({ ...services, MILLRACE_REDIS_URL: url }).MILLRACE_REDIS_URL ?? '', /it must be/)
+  }
+  const input = { env: { ...services, MILLRACE_REDIS_URL: 'redis://u:secret@a:1,redis://u:secret@b:2' }, cwd: '/srv' }
+  assert.ok(!JSON.stringify(describeConfig(input)).includes('secret'))
+})
+
+test('the level of durability is the one that the log has by default, or one that it knows', () => {
+  assert.deepEqual(load({}).durability, { level: 'disk' })
+  assert.deepEqual(load(services).durability, { level: 'broker' })
+  const level = (MILLRACE_DURABILITY: string) => load({ ...services, MILLRACE_DURABILITY }).durability
+  assert.deepEqual(level('disk'), { level: 'disk' })
+  assert.deepEqual(level('replicated(2)'), { level: 'replicated', replicas: 2 })
+  assert.deepEqual(level('replicated_disk(1)'), { level: 'replicated_disk', replicas: 1 })
+  for (const text of ['replicated', 'replicated(0)', 'replicated(17)', 'memory', 'Disk']) {
+    const problem = problemsOf({ ...services, MILLRACE_DURABILITY: text }).MILLRACE_DURABILITY ?? ''
+    assert.match(problem, /must be `disk`, and with Redis/)
+  }
+  assert.match(problemsOf({ MILLRACE_DURABILITY: 'broker' }).MILLRACE_DURABILITY ?? '', /MILLRACE_REDIS_URL/)
+})
+
+test('a topic on a Cluster has eight partitions unless it says how many', () => {
+  const cluster = { ...services, MILLRACE_REDIS_URL: 'redis://a:1,redis://b:2', MILLRACE_TOPICS: 'events,orders:2' }
+  assert.deepEqual(load(cluster).topics, [
+    { name: 'events', partitions: 8 },
+    { name: 'orders', partitions: 2 },
+  ])
 })
 
 test('an address that others can reach needs MILLRACE_AUTH=off, and then there is a warning', () => {

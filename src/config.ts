@@ -1,292 +1,27 @@
-// The configuration: one table, and a loader that names every problem at once.
+// The configuration: what the settings come to, or every problem at once.
 //
 // Job: turn environment and flags into a frozen Config, or into a list of problems that say what is wrong, what is
-// allowed and how it would look. docs/config.md is this table as a page; test/reference.test.ts compares the two.
+// allowed and how it would look. The settings themselves are in config-table.ts.
 // Not its job: reading process.env or the disk (the caller hands in what it read). Every command loads this file first,
 // so it imports little.
 
-import { resolve } from 'node:path'
-import { MillraceError } from './errors.ts'
-import { defaultTopic, isTopicName } from './event.ts'
-import { closestWord } from './lib/closest-word.ts'
 import {
-  isHost,
-  notAllowed,
-  type Parsed,
-  parseCommaList,
-  parseHostAndPort,
-  parseOneOf,
-  parseWholeNumber,
-} from './lib/text-value.ts'
+  type Config,
+  durabilityText,
+  isRedisCluster,
+  prefix,
+  type Setting,
+  settings,
+  type WrittenConfig,
+  withoutPrefix,
+} from './config-table.ts'
+import { MillraceError } from './errors.ts'
+import { closestWord } from './lib/closest-word.ts'
 
-export const roles = ['ingest', 'worker'] as const
-export type Role = (typeof roles)[number]
-
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
-export type LogLevel = (typeof logLevels)[number]
-
-export interface TopicConfig {
-  readonly name: string
-  readonly partitions: number
-}
-
-/** Every value is valid; units and meaning are in the table. */
-export interface Config {
-  /** Absolute. */
-  readonly dataDir: string
-  readonly host: string
-  readonly httpPort: number
-  readonly grpcPort: number
-  /** `host:port`, tried in turn. Empty: from addresses.json, else 127.0.0.1:50051. */
-  readonly address: readonly string[]
-  readonly auth: 'off' | null
-  /** Null: the embedded store. */
-  readonly postgresUrl: string | null
-  readonly deadSqlstates: readonly string[]
-  /** The topic `events` is always among them. */
-  readonly topics: readonly TopicConfig[]
-  readonly roles: readonly Role[]
-  readonly maxWaitingEvents: number
-  readonly maxWaitingBytes: number
-  readonly landingMaxEvents: number
-  readonly landingMaxWaitMs: number
-  readonly leaseMs: number
-  readonly retentionMs: number
-  readonly retentionBytes: number
-  readonly drainMs: number
-  readonly durability: 'disk'
-  readonly diskReserveBytes: number
-  readonly logLevel: LogLevel
-}
-
-/** One row of the table. */
-interface Row<Value> {
-  readonly variable: string
-  /** As it would be written; null when it has none, then `unset` is the value. */
-  readonly default: string | null
-  readonly unset?: Value
-  /** What a bare number counts. */
-  readonly unit: 'bytes' | 'events' | 'milliseconds' | null
-  /** Completes the sentence "it must be …". */
-  readonly allowed: string
-  readonly example: string
-  readonly description: string
-  /** May hold a password: it is never shown whole, and `<variable>_FILE` may name a file that has it. */
-  readonly isSecret?: true
-  readonly parse: (text: string, cwd: string) => Parsed<Value>
-}
-
-const prefix = 'MILLRACE_'
-const mebibyte = 1024 ** 2
-const gibibyte = 1024 ** 3
-const pebibyte = 1024 ** 5
-const hourMs = 3_600_000
-
-/** Of SQLSTATEs that are never about one event: connections, rights, resources, the server itself. */
-const outageClasses: readonly string[] = ['08', '25', '28', '40', '53', '57', '58', 'XX']
-
-const table: { readonly [Key in keyof Config]: Row<Config[Key]> } = {
-  dataDir: {
-    variable: 'MILLRACE_DATA_DIR',
-    default: './data',
-    unit: null,
-    allowed: 'the path of a directory',
-    example: '/var/lib/millrace',
-    description:
-      'Where the log and the store are kept; made when missing. One server per directory, on a disk of this machine.',
-    parse: (text, cwd) => (text.includes('\0') ? notAllowed : { value: resolve(cwd, text) }),
-  },
-  host: {
-    variable: 'MILLRACE_HOST',
-    default: '127.0.0.1',
-    unit: null,
-    allowed: 'an IP address or a host name',
-    example: '127.0.0.1',
-    description: 'The address to listen on. One that other machines can reach needs `MILLRACE_AUTH=off`.',
-    parse: (text) => (isHost(text) ? { value: text } : notAllowed),
-  },
-  httpPort: {
-    variable: 'MILLRACE_HTTP_PORT',
-    default: '8080',
-    example: '8080',
-    description: 'The port for HTTP. 0 takes any free one; `addresses.json` in the data directory names it.',
-    ...wholeNumber(null, 0, 65_535),
-  },
-  grpcPort: {
-    variable: 'MILLRACE_GRPC_PORT',
-    default: '50051',
-    example: '50051',
-    description: 'The port for gRPC. 0 takes any free one; `addresses.json` in the data directory names it.',
-    ...wholeNumber(null, 0, 65_535),
-  },
-  address: {
-    variable: 'MILLRACE_ADDRESS',
-    default: null,
-    unset: [],
-    unit: null,
-    allowed: 'a comma list of `host:port`',
-    example: '127.0.0.1:50051',
-    description:
-      'Where client commands connect (gRPC), tried in turn. Unset: what `addresses.json` in the data directory says, else `127.0.0.1:50051`.',
-    parse: (text) => parseCommaList(text, parseHostAndPort),
-  },
-  auth: {
-    variable: 'MILLRACE_AUTH',
-    default: null,
-    unset: null,
-    unit: null,
-    allowed: '`off`',
-    example: 'off',
-    description: '`off` lets whoever reaches the server use it. Needed for any address but loopback.',
-    parse: (text) => parseOneOf<'off'>(text, ['off']),
-  },
-  postgresUrl: {
-    variable: 'MILLRACE_POSTGRES_URL',
-    default: null,
-    unset: null,
-    unit: null,
-    allowed: 'a URL `postgres://user:password@host:port/database`',
-    example: 'postgres://millrace@localhost:5432/millrace',
-    description: 'The PostgreSQL database in which events land. Left out: the embedded store in the data directory.',
-    isSecret: true,
-    parse: (text) => (isPostgresUrl(text) ? { value: text } : notAllowed),
-  },
-  deadSqlstates: {
-    variable: 'MILLRACE_DEAD_SQLSTATES',
-    default: null,
-    unset: [],
-    unit: null,
-    allowed: `a comma list of SQLSTATEs, none of the classes ${outageClasses.join(', ')}`,
-    example: 'P0001,U0042',
-    description:
-      'Further error codes of PostgreSQL that mean that one event can not land, for example what triggers raise. Such an event becomes a dead letter.',
-    parse: (text) => parseCommaList(text, parseDeadSqlState),
-  },
-  topics: {
-    variable: 'MILLRACE_TOPICS',
-    default: defaultTopic,
-    unit: null,
-    allowed: 'a comma list of `name` or `name:partitions` (1 to 1024), names as in `[a-z0-9][a-z0-9._-]{0,63}`',
-    example: 'events,orders:4',
-    description:
-      'The topics that may be published to. `events` always is one; partitions can be added, not taken away.',
-    parse: parseTopics,
-  },
-  roles: {
-    variable: 'MILLRACE_ROLES',
-    default: roles.join(','),
-    unit: null,
-    allowed: `a comma list of ${roles.map((role) => `\`${role}\``).join(', ')}`,
-    example: 'ingest',
-    description: 'What this process does: `ingest` takes events, `worker` lands them.',
-    parse: parseRoles,
-  },
-  maxWaitingEvents: {
-    variable: 'MILLRACE_MAX_WAITING_EVENTS',
-    default: '1000000',
-    example: '1000000',
-    description:
-      'The most events that wait in one partition. Low priority is taken up to 80 % of it, normal 90 %, high 100 %; beyond, publishes are refused.',
-    ...wholeNumber('events', 1, 1_000_000_000),
-  },
-  maxWaitingBytes: {
-    variable: 'MILLRACE_MAX_WAITING_BYTES',
-    default: String(gibibyte),
-    example: String(gibibyte),
-    description: 'The same in bytes; whichever limit is reached first counts.',
-    ...wholeNumber('bytes', 1, pebibyte),
-  },
-  landingMaxEvents: {
-    variable: 'MILLRACE_LANDING_MAX_EVENTS',
-    default: '8000',
-    example: '8000',
-    description: 'The most events that land in one transaction.',
-    ...wholeNumber('events', 1, 100_000),
-  },
-  landingMaxWaitMs: {
-    variable: 'MILLRACE_LANDING_MAX_WAIT_MS',
-    default: '100',
-    example: '100',
-    description: 'The longest that an event waits for others to land with.',
-    ...wholeNumber('milliseconds', 0, 60_000),
-  },
-  leaseMs: {
-    variable: 'MILLRACE_LEASE_MS',
-    default: '30000',
-    example: '30000',
-    description: 'How long a worker that has gone silent keeps what it holds.',
-    ...wholeNumber('milliseconds', 100, hourMs),
-  },
-  retentionMs: {
-    variable: 'MILLRACE_RETENTION_MS',
-    default: String(hourMs),
-    example: String(hourMs),
-    description: 'How long settled events stay in the log. What is waiting is never removed.',
-    ...wholeNumber('milliseconds', 0, 365 * 24 * hourMs),
-  },
-  retentionBytes: {
-    variable: 'MILLRACE_RETENTION_BYTES',
-    default: String(256 * mebibyte),
-    example: String(256 * mebibyte),
-    description: 'How much of them each stream keeps; the limit that is passed first counts.',
-    ...wholeNumber('bytes', 0, pebibyte),
-  },
-  drainMs: {
-    variable: 'MILLRACE_DRAIN_MS',
-    default: '25000',
-    example: '25000',
-    description: 'How long a server that was told to stop may finish what it has begun.',
-    ...wholeNumber('milliseconds', 0, hourMs),
-  },
-  durability: {
-    variable: 'MILLRACE_DURABILITY',
-    default: 'disk',
-    unit: null,
-    allowed: '`disk`',
-    example: 'disk',
-    description: 'What an event has reached when it is answered as accepted. `disk`: written and flushed.',
-    parse: (text) => (laterDurability.test(text) ? notSupported : parseOneOf(text, ['disk'])),
-  },
-  diskReserveBytes: {
-    variable: 'MILLRACE_DISK_RESERVE_BYTES',
-    default: String(256 * mebibyte),
-    example: String(256 * mebibyte),
-    description: 'Free space that publishes leave alone, so that landing and cleaning up go on when the disk is full.',
-    ...wholeNumber('bytes', 0, pebibyte),
-  },
-  logLevel: {
-    variable: 'MILLRACE_LOG_LEVEL',
-    default: 'info',
-    unit: null,
-    allowed: `one of ${logLevels.map((level) => `\`${level}\``).join(', ')}`,
-    example: 'info',
-    description: 'The least urgent lines that the server logs.',
-    parse: (text) => parseOneOf(text, logLevels),
-  },
-}
-
-function isPostgresUrl(text: string): boolean {
-  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text)
-}
-
-/** A setting of the table; `key` is its field of Config and the name that commander gives its flag. */
-export interface Setting extends Row<unknown> {
-  readonly key: keyof Config
-  readonly flag: string
-}
-
-/** The table, in the order in which people read it. */
-export const settings: readonly Setting[] = Object.entries(table).map(([key, row]) => ({
-  ...row,
-  key: key as keyof Config,
-  flag: `--${withoutPrefix(row.variable).toLowerCase().replaceAll('_', '-')}`,
-}))
+export type { Config } from './config-table.ts'
 
 /** Variables of the wire contract that later versions will know. Passing over them would hide that they do nothing. */
 const laterVariables: readonly string[] = [
-  'MILLRACE_REDIS_URL',
-  'MILLRACE_REDIS_PREFIX',
-  'MILLRACE_REDIS_TRUST_DISK',
   'MILLRACE_UPSTREAM',
   'MILLRACE_WORKER_CONCURRENCY',
   'MILLRACE_MAX_ATTEMPTS',
@@ -335,10 +70,23 @@ export function loadConfig(input: ConfigInput): Config {
     if ('value' in parsed) values[setting.key] = parsed.value
     else problems.push({ variable: setting.variable, message: refusal(setting, text, parsed.refused, input) })
   }
-  const config = Object.freeze(values) as unknown as Config
-  problems.push(...contradictions(config), ...unknownVariables(input.env))
+  const written = values as Partial<WrittenConfig>
+  problems.push(...contradictions(written), ...unknownVariables(input.env))
   if (problems.length > 0) throw new ConfigError(problems)
-  return config
+  return Object.freeze(completed(written as WrittenConfig))
+}
+
+/** On a Cluster a topic in one partition would keep one node busy. */
+const partitionsOnCluster = 8
+
+function completed(written: WrittenConfig): Config {
+  const { redisUrl } = written
+  const partitions = redisUrl !== null && isRedisCluster(redisUrl) ? partitionsOnCluster : 1
+  return {
+    ...written,
+    topics: written.topics.map((topic) => ({ name: topic.name, partitions: topic.partitions ?? partitions })),
+    durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },
+  }
 }
 
 export interface EffectiveSetting {
@@ -400,7 +148,7 @@ function textOfFile(setting: Setting, { env, readFile }: ConfigInput, problems: 
 
 /** Without the password of a URL. */
 function shown({ isSecret }: Setting, text: string | null): string | null {
-  return isSecret === true && text !== null ? text.replace(/:[^:@/]*@/, ':[redacted]@') : text
+  return isSecret === true && text !== null ? text.replace(/:[^:@/]*@/g, ':[redacted]@') : text
 }
 
 function refusal(setting: Setting, text: string, reason: string | null, input: ConfigInput): string {
@@ -414,7 +162,11 @@ function refusal(setting: Setting, text: string, reason: string | null, input: C
 }
 
 /** Values that are right each for itself but not together. A value that was refused is not there. */
-function contradictions({ host, auth, httpPort, grpcPort }: Partial<Config>): ConfigProblem[] {
+function contradictions(written: Partial<WrittenConfig>): ConfigProblem[] {
+  return [...contradictionsOfAddress(written), ...contradictionsOfServices(written)]
+}
+
+function contradictionsOfAddress({ host, auth, httpPort, grpcPort }: Partial<WrittenConfig>): ConfigProblem[] {
   const problems: ConfigProblem[] = []
   if (host !== undefined && !isLoopback(host) && auth === null) {
     const message = `MILLRACE_HOST is ${JSON.stringify(host)}: other machines can reach it and there are no keys; it must be a loopback address, for example MILLRACE_HOST=127.0.0.1, or say MILLRACE_AUTH=off to let everybody in`
@@ -423,6 +175,20 @@ function contradictions({ host, auth, httpPort, grpcPort }: Partial<Config>): Co
   if (httpPort !== undefined && httpPort === grpcPort && httpPort !== 0) {
     const message = `MILLRACE_GRPC_PORT is "${grpcPort}": MILLRACE_HTTP_PORT has that port; it must be another one, for example MILLRACE_GRPC_PORT=${httpPort === 50_051 ? 50_052 : 50_051}`
     problems.push({ variable: 'MILLRACE_GRPC_PORT', message })
+  }
+  return problems
+}
+
+function contradictionsOfServices({ redisUrl, postgresUrl, durability }: Partial<WrittenConfig>): ConfigProblem[] {
+  const problems: ConfigProblem[] = []
+  if (redisUrl === null && durability !== undefined && durability !== null && durability.level !== 'disk') {
+    const text = durabilityText(durability)
+    const message = `MILLRACE_DURABILITY is "${text}": the embedded log knows only \`disk\`; it must be left out, or MILLRACE_REDIS_URL must name a Redis, for example MILLRACE_REDIS_URL=redis://localhost:6379`
+    problems.push({ variable: 'MILLRACE_DURABILITY', message })
+  }
+  if (typeof redisUrl === 'string' && postgresUrl === null) {
+    const message = `MILLRACE_POSTGRES_URL is not set: processes that share a log on Redis must share one database too, for each lands a part of the events; it must be a URL, for example MILLRACE_POSTGRES_URL=postgres://millrace@localhost:5432/millrace`
+    problems.push({ variable: 'MILLRACE_POSTGRES_URL', message })
   }
   return problems
 }
@@ -444,57 +210,10 @@ function unknownVariables(env: ConfigInput['env']): ConfigProblem[] {
     })
 }
 
-function withoutPrefix(variable: string): string {
-  return variable.slice(prefix.length)
-}
-
 function textOf(value: Config[keyof Config]): string | null {
   if (value === null) return null
   if (typeof value !== 'object') return String(value)
+  if ('level' in value) return durabilityText(value)
   if (value.length === 0) return null
   return value.map((part) => (typeof part === 'object' ? `${part.name}:${part.partitions}` : part)).join(',')
-}
-
-const notSupported = { refused: 'it is not supported by this version' } as const
-const laterDurability = /^(memory|broker|replicated(_disk)?\(\d+\))$/
-
-function parseRoles(text: string): Parsed<readonly Role[]> {
-  const parsed = parseCommaList(text, (part) => {
-    return part === 'gateway' ? { refused: '`gateway` is not supported by this version' } : parseOneOf(part, roles)
-  })
-  return 'value' in parsed ? withoutRepeats(parsed.value, (role) => role) : parsed
-}
-
-function parseDeadSqlState(text: string): Parsed<string> {
-  return /^[0-9A-Z]{5}$/.test(text) && !outageClasses.includes(text.slice(0, 2)) ? { value: text } : notAllowed
-}
-
-function parseTopics(text: string): Parsed<readonly TopicConfig[]> {
-  const parsed = parseCommaList(text, parseTopic)
-  if (!('value' in parsed)) return parsed
-  const hasDefault = parsed.value.some(({ name }) => name === defaultTopic)
-  const topics = hasDefault ? parsed.value : [{ name: defaultTopic, partitions: 1 }, ...parsed.value]
-  return withoutRepeats(topics, ({ name }) => name)
-}
-
-function parseTopic(text: string): Parsed<TopicConfig> {
-  const [name = '', partitions = '1', ...rest] = text.split(':')
-  const count = parseWholeNumber(partitions, 1, 1024)
-  return rest.length === 0 && isTopicName(name) && 'value' in count
-    ? { value: { name, partitions: count.value } }
-    : notAllowed
-}
-
-function withoutRepeats<Value>(values: readonly Value[], nameOf: (value: Value) => string): Parsed<readonly Value[]> {
-  const names = values.map(nameOf)
-  const repeated = names.find((name, index) => names.indexOf(name) !== index)
-  return repeated === undefined ? { value: values } : { refused: `${JSON.stringify(repeated)} is there twice` }
-}
-
-function wholeNumber(unit: 'bytes' | 'events' | 'milliseconds' | null, min: number, max: number) {
-  return {
-    unit,
-    allowed: unit === null ? `a whole number from ${min} to ${max}` : `a whole number of ${unit} from ${min} to ${max}`,
-    parse: (text: string) => parseWholeNumber(text, min, max),
-  }
 }

@@ -33,6 +33,7 @@ export interface CoreOptions {
   /** Null when this process does not take events. */
   readonly ingest: Ingest | null
   readonly pools: readonly WorkerPool[]
+  readonly persistence: () => string
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** A clock that only goes forward, in milliseconds. */
@@ -64,6 +65,10 @@ export class Core implements Pipeline {
     checkText('type', query.type)
     checkText('source', query.source)
     return await this.#options.store.listEvents(query)
+  }
+
+  persistence(): string {
+    return this.#options.persistence()
   }
 
   status(): Promise<Status> {

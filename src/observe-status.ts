@@ -2,7 +2,9 @@
 
 import { statfs } from 'node:fs/promises'
 import type { Config } from './config.ts'
+import { durabilityText } from './config-table.ts'
 import type { Core } from './core.ts'
+import type { LogHealth } from './event-log/event-log.ts'
 import type { Health } from './telemetry/health.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { WorkerPool } from './workers/worker-pool.ts'
@@ -14,20 +16,28 @@ export interface ObservedParts {
   readonly health: Health
   readonly config: Config
   readonly version: string
+  readonly logHealth: () => LogHealth
 }
 
 /** Registers what is read at each scrape. */
-export function observeStatus({ core, pools, metrics, health, config, version }: ObservedParts): void {
+export function observeStatus({ core, pools, metrics, health, config, version, logHealth }: ObservedParts): void {
   metrics.buildInfo.set(1, { version, node: process.version })
-  metrics.logDurability.set(1, { level: config.durability, persistence: 'sqlite-wal' })
+  const level = durabilityText(config.durability)
+  const seen = new Set<string>()
   metrics.onScrape(() => {
+    const { persistence, isUnverified } = logHealth()
+    seen.add(persistence)
+    for (const each of seen) metrics.logDurability.set(each === persistence ? 1 : 0, { level, persistence: each })
+    metrics.durabilityUnverified.set(isUnverified ? 1 : 0)
     for (const { name, up } of health.readiness().components) metrics.componentUp.set(up ? 1 : 0, { component: name })
     metrics.landingPaused.set(pools.some((pool) => pool.paused !== null) ? 1 : 0)
   })
-  metrics.onScrape(async () => {
-    const { bavail, bsize } = await statfs(config.dataDir)
-    metrics.diskFreeBytes.set(bavail * bsize)
-  })
+  if (config.redisUrl === null) {
+    metrics.onScrape(async () => {
+      const { bavail, bsize } = await statfs(config.dataDir)
+      metrics.diskFreeBytes.set(bavail * bsize)
+    })
+  }
   metrics.onScrape(async () => {
     const { topics, ledger, store } = await core.status()
     health.setComponent('store', store.up, store.up ? null : 'does not answer')

@@ -112,6 +112,9 @@ export interface Pipeline {
   /** Lists landed events, newest first. Errors: `invalid_event` (a bad cursor), `unavailable` (the database is away). */
   listEvents(query: EventQuery): Promise<EventPage>
 
+  /** What was detected of the log's own persistence: `sqlite-wal`, `aof-always`, `aof-everysec`, `aof-no`, `rdb`, `none`, `unknown`. */
+  persistence(): string
+
   /** Tells how the server is and where the events are. */
   status(): Promise<Status>
 

@@ -3,12 +3,12 @@
 // Job: know every concrete class, so that nothing else has to. It holds no rule of its own.
 // Not its job: signals, exit codes and what is printed (cli/start.ts).
 
-import { rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startApi } from './api/start-api.ts'
 import type { Config } from './config.ts'
 import { Core } from './core.ts'
-import type { EventLog } from './event-log/event-log.ts'
+import { durabilityOf, type EventLog, type LogHealth } from './event-log/event-log.ts'
 import { openEventLog } from './event-log/open-event-log.ts'
 import { Retention } from './event-log/retention.ts'
 import { Ingest } from './ingest/ingest.ts'
@@ -41,9 +41,14 @@ export interface ServerOptions {
   readonly now?: () => number
 }
 
+/** `host:port`, as really bound. Without the role `ingest` there is no gRPC. */
+export interface Addresses {
+  readonly http: string
+  readonly grpc: string | null
+}
+
 export interface RunningServer {
-  /** `host:port` of each, as really bound. */
-  readonly addresses: { readonly http: string; readonly grpc: string }
+  readonly addresses: Addresses
   /** Resolves with the reason when the server cannot go on: nothing is acknowledged any more, the process should end. */
   readonly failed: Promise<Error>
   /**
@@ -91,14 +96,18 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     metrics.onScrape(() => metrics.logLinesLost.set(logger.linesLost))
     const health = new Health(['log'])
 
-    // The log first: its lock is what makes the data directory ours.
+    let logHealth: LogHealth = { problem: 'it is being opened', persistence: 'unknown', isUnverified: false }
+    // The log first: where it is embedded, its lock is what makes the data directory ours.
     const eventLog = await (options.openEventLog ?? openEventLog)(config, {
       logger,
       now,
       onCommit: countCommits(metrics),
+      onHealth: (found) => {
+        logHealth = found
+        health.setComponent('log', found.problem === null, found.problem)
+      },
     })
     closers.add(() => eventLog.close())
-    health.setComponent('log', true)
     const mayCreate = !(await hasLanded(eventLog))
     const store = await (options.openStore ?? openStore)(config, {
       mayCreate,
@@ -113,7 +122,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const ingest = config.roles.includes('ingest')
       ? new Ingest({
           eventLog,
-          durability: config.durability,
+          durability: durabilityOf(config.durability),
           topics: config.topics,
           maxWaiting: { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes },
           metrics,
@@ -129,14 +138,20 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const retention = new Retention({ ...config, eventLog, topics: topicNames(config), logger, now })
     closers.add(() => retention.close())
 
-    const core = new Core({ version: options.version, eventLog, store, storeDriver, ingest, pools, now, monotonicNow })
-    observeStatus({ core, pools, metrics, health, config, version: options.version })
+    const persistence = () => logHealth.persistence
+    const core = new Core({
+      ...{ version: options.version, eventLog, store, storeDriver, ingest, pools, persistence, now, monotonicNow },
+    })
+    observeStatus({ core, pools, metrics, health, config, version: options.version, logHealth: () => logHealth })
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version: options.version })
     closers.add(async (remainingMs) => {
       await withinMs(Promise.all([ingest?.drain(), api.drain(remainingMs())]), remainingMs(), null)
     })
-    await publishAddresses(config, { http: api.http, grpc: api.grpc })
-    closers.add(() => rm(addressesPath(config), { force: true }))
+    const addresses = { http: api.http, grpc: api.grpc }
+    if (api.grpc !== null) {
+      await publishAddresses(config, addresses)
+      closers.add(() => withdrawAddresses(config, addresses))
+    }
 
     const failed = Promise.race([eventLog.failed, store.failed])
     // When nothing can be acknowledged any more there is nothing to wait for either.
@@ -151,7 +166,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       closed ??= closers.run(logger, graceMs)
       return closed
     }
-    return { addresses: { http: api.http, grpc: api.grpc }, failed, close }
+    return { addresses, failed, close }
   } catch (error) {
     await closers.run(logger, config.drainMs)
     throw error
@@ -163,11 +178,22 @@ function addressesPath(config: Config): string {
   return join(config.dataDir, 'addresses.json')
 }
 
-/** Renamed into place, so that nobody ever reads half of it. */
-async function publishAddresses(config: Config, addresses: RunningServer['addresses']): Promise<void> {
+/** Renamed into place, so that nobody ever reads half of it. Of processes that share a directory the latest is found. */
+async function publishAddresses(config: Config, addresses: Addresses): Promise<void> {
+  await mkdir(config.dataDir, { recursive: true })
   const unfinished = `${addressesPath(config)}.new`
-  await writeFile(unfinished, `${JSON.stringify(addresses)}\n`)
+  await writeFile(unfinished, textOfAddresses(addresses))
   await rename(unfinished, addressesPath(config))
+}
+
+/** Only its own: another process may have begun on this directory since. */
+async function withdrawAddresses(config: Config, addresses: Addresses): Promise<void> {
+  const path = addressesPath(config)
+  if ((await readFile(path, 'utf8').catch(() => '')) === textOfAddresses(addresses)) await rm(path, { force: true })
+}
+
+function textOfAddresses(addresses: Addresses): string {
+  return `${JSON.stringify(addresses)}\n`
 }
 
 function topicNames(config: Config): string[] {

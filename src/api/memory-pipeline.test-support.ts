@@ -106,6 +106,10 @@ export class MemoryPipeline implements Pipeline {
     }
   }
 
+  persistence(): string {
+    return 'none'
+  }
+
   async status(): Promise<Status> {
     return this.statusAnswer
   }

@@ -29,9 +29,10 @@ async function startTestApi(t: TestContext, options: Partial<ApiOptions> = {}) {
     httpPort: 0,
     grpcPort: 0,
     version: '1.2.3',
+    roles: ['ingest', 'worker'],
     ...options,
   })
-  const client = rawClient(api.grpc)
+  const client = rawClient(api.grpc ?? '')
   t.after(async () => {
     client.close()
     pipeline.letGo()

@@ -1,5 +1,6 @@
 // Starts both servers in front of one pipeline, and stops them together.
 
+import type { Role } from '../config-table.ts'
 import type { Pipeline } from '../pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -17,13 +18,16 @@ export interface ApiOptions {
   /** 0 for any free port. */
   readonly httpPort: number
   readonly grpcPort: number
+  /** Without `ingest` there is no gRPC, and HTTP tells only how the server is. */
+  readonly roles: readonly Role[]
   readonly version: string
 }
 
 export interface Api {
   /** The real address, as `127.0.0.1:8080`. */
   readonly http: string
-  readonly grpc: string
+  /** Null where there is none. */
+  readonly grpc: string | null
   /**
    * Stops both: takes nothing new, answers what was received, tells streams to go elsewhere, and closes by force what is
    * still open at the deadline. The caller has said before that it drains (`Health.startDraining`). Idempotent.
@@ -34,23 +38,24 @@ export interface Api {
 /** @throws MillraceError `failed_precondition` naming MILLRACE_HTTP_PORT, MILLRACE_GRPC_PORT or MILLRACE_HOST. */
 export async function startApi(options: ApiOptions): Promise<Api> {
   const connectionLimits = new ConnectionLimits()
-  const grpc = await startGrpcServer({ ...options, port: options.grpcPort, connectionLimits })
+  const takesCalls = options.roles.includes('ingest')
+  const grpc = takesCalls ? await startGrpcServer({ ...options, port: options.grpcPort, connectionLimits }) : null
   try {
-    const http = await startHttpServer({ ...options, port: options.httpPort, connectionLimits })
+    const http = await startHttpServer({ ...options, port: options.httpPort, connectionLimits, takesCalls })
     let drained: Promise<void> | undefined
     const drain = async (deadlineMs: number) => {
-      await Promise.all([grpc.drain(deadlineMs), http.drain(deadlineMs)])
+      await Promise.all([grpc?.drain(deadlineMs), http.drain(deadlineMs)])
     }
     return {
       http: http.address,
-      grpc: grpc.address,
+      grpc: grpc?.address ?? null,
       drain: (deadlineMs) => {
         drained ??= drain(deadlineMs)
         return drained
       },
     }
   } catch (error) {
-    await grpc.drain(0)
+    await grpc?.drain(0)
     throw error
   }
 }

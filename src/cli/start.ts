@@ -5,6 +5,7 @@
 
 import { flushCompileCache } from 'node:module'
 import { type Config, loadConfig, warnings } from '../config.ts'
+import { durabilityText } from '../config-table.ts'
 import { type RunningServer, startServer } from '../server.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import type { CommandInput } from './command.ts'
@@ -99,7 +100,8 @@ async function closesWithin(server: RunningServer, milliseconds: number): Promis
   return closed
 }
 
-function greet({ addresses }: RunningServer, { dataDir }: Config, version: string, terminal: Terminal): void {
+function greet({ addresses }: RunningServer, config: Config, version: string, terminal: Terminal): void {
+  const { dataDir, redisUrl, durability } = config
   const { http, grpc } = addresses
   if (terminal.json) {
     terminal.printJson({ version, http, grpc, data_dir: dataDir })
@@ -110,10 +112,12 @@ function greet({ addresses }: RunningServer, { dataDir }: Config, version: strin
     [
       `${terminal.paint('bold', `Millrace ${version}`)} is ready.`,
       `  HTTP  http://${http}`,
-      `  gRPC  ${grpc}`,
-      `  data  ${dataDir}`,
-      'Try:',
-      `  curl -H 'content-type: application/json' -d '${event}' http://${http}/v1/events`,
+      ...(grpc === null ? [] : [`  gRPC  ${grpc}`]),
+      ...(redisUrl === null ? [`  data  ${dataDir}`] : []),
+      `  an accepted event has reached: ${durabilityText(durability)}`,
+      ...(grpc === null
+        ? []
+        : ['Try:', `  curl -H 'content-type: application/json' -d '${event}' http://${http}/v1/events`]),
     ].join('\n'),
   )
 }

@@ -1,20 +1,18 @@
 // Opens the log that the configuration asks for. The only file that names a driver.
 
+import type { Config } from '../config.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { CommitStats } from './embedded/group-commit.ts'
 import { inspectLog, type LogInspection } from './embedded/inspect.ts'
 import { openEmbeddedLog } from './embedded/open-embedded-log.ts'
 import { type LogRepair, repairLog } from './embedded/repair.ts'
-import type { EventLog } from './event-log.ts'
+import type { CommitStats, EventLog, LogHealth } from './event-log.ts'
+import { openRedisLog } from './redis/open-redis-log.ts'
 
 export type { LogCounts, LogFinding, LogInspection } from './embedded/inspect.ts'
 export type { LogRepair } from './embedded/repair.ts'
 
-export interface EventLogConfig {
-  /** Absolute. */
-  readonly dataDir: string
-  readonly diskReserveBytes: number
-}
+export type EventLogConfig = Pick<Config, 'dataDir' | 'diskReserveBytes'> &
+  Partial<Pick<Config, 'redisUrl' | 'redisPrefix' | 'redisTrustDisk' | 'durability'>>
 
 export interface OpenEventLogOptions {
   readonly logger: Pick<Logger, 'info' | 'warn'>
@@ -22,17 +20,30 @@ export interface OpenEventLogOptions {
   readonly now: () => number
   /** Called after each commit, with what it stored for producers. */
   readonly onCommit?: (stats: CommitStats) => void
+  /** Called when the log is open, and then whenever something has changed. */
+  readonly onHealth?: (health: LogHealth) => void
 }
 
 /**
- * Opens the log.
- * Errors: `failed_precondition` (the data directory is in use, or of another version), `corrupt` (damaged), `disk_full`,
- * `unavailable` (it cannot be read or written). The message says what to do.
+ * Opens the log: on the Redis that the configuration names, or else in the data directory.
+ * Errors: `failed_precondition` (the data directory is in use, or of another version; Redis cannot keep what is promised, or
+ * lets nobody in), `corrupt` (damaged), `disk_full`, `unavailable` (it cannot be reached, read or written). The message
+ * says what to do.
  */
-export function openEventLog(config: EventLogConfig, options: OpenEventLogOptions): Promise<EventLog> {
-  const { logger, ...rest } = options
+export async function openEventLog(config: EventLogConfig, options: OpenEventLogOptions): Promise<EventLog> {
+  const {
+    redisUrl = null,
+    redisPrefix: prefix = 'millrace',
+    redisTrustDisk: isDiskTrusted = false,
+    durability,
+  } = config
+  if (redisUrl !== null) {
+    const elapsedMs = () => performance.now()
+    return await openRedisLog({ ...options, url: redisUrl, prefix, isDiskTrusted, durability, elapsedMs })
+  }
+  const { logger, onHealth, ...rest } = options
   const { dataDir, diskReserveBytes } = config
-  return openEmbeddedLog({
+  const eventLog = await openEmbeddedLog({
     ...rest,
     dataDir,
     diskReserveBytes,
@@ -41,6 +52,8 @@ export function openEventLog(config: EventLogConfig, options: OpenEventLogOption
       else logger.info({ data_dir: dataDir }, 'the disk has room again: publishes are taken')
     },
   })
+  onHealth?.({ problem: null, persistence: 'sqlite-wal', isUnverified: false })
+  return eventLog
 }
 
 /**

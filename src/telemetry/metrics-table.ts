@@ -87,6 +87,11 @@ export const metricsTable = {
     'level',
     'persistence',
   ]),
+  durabilityUnverified: gauge(
+    'millrace_durability_unverified',
+    "1 while the durability rests on the operator's word (MILLRACE_REDIS_TRUST_DISK), else 0.",
+    [],
+  ),
 
   landingRows: counter('millrace_landing_rows_total', 'Rows made.', []),
   landingDuplicates: counter('millrace_landing_duplicates_total', 'Events whose row was there already.', []),

@@ -54,7 +54,8 @@ export async function startInProcess(
   cleanup(t, () => server.close())
   return {
     dataDir,
-    ...server.addresses,
+    http: server.addresses.http,
+    grpc: server.addresses.grpc ?? '',
     get logged() {
       return lines.join('')
     },

@@ -71,6 +71,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     logger,
     openCalls,
     defaultDeadlineMs,
+    persistence: () => pipeline.persistence(),
     noteAnswer: (peer: string) => connections.noteAnswer(peer),
   }
   const guard: ServerInterceptor = (definition, call) => {

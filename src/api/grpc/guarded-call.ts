@@ -22,6 +22,8 @@ import { FailureMetadata, richStatusOf } from './rich-status.ts'
 /** Timers count by another clock than Date.now() and may be before it by a millisecond. */
 const timerLeadMs = 2
 
+const ingestMethods = 'millrace.v1.IngestService/'
+
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0]
 type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
 
@@ -31,6 +33,8 @@ export interface CallGuardParts {
   readonly openCalls: OpenCalls
   /** Told when a call answers its peer. */
   readonly noteAnswer: (peer: string) => void
+  /** What answers to producers say in their metadata of the log's own persistence. */
+  readonly persistence: () => string
   /** For unary calls whose client set no deadline. */
   readonly defaultDeadlineMs: number
 }
@@ -47,6 +51,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #metadata = new Metadata()
   #deadlineTimer: NodeJS.Timeout | undefined
   #ended = false
+  #hasSentMetadata = false
 
   /** @param endsByItself a stream that is asked elsewhere to end when the server stops. */
   constructor(
@@ -87,10 +92,13 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
 
   override sendMessage(message: unknown, callback: () => void): void {
     this.#parts.noteAnswer(this.#peer)
+    if (!this.#hasSentMetadata) this.sendMetadata(new Metadata())
     this.#call.sendMessage(message, callback)
   }
 
   override sendMetadata(metadata: Metadata): void {
+    this.#hasSentMetadata = true
+    if (this.#method.startsWith(ingestMethods)) metadata.set('millrace-persistence', this.#parts.persistence())
     this.#call.sendMetadata(metadata)
   }
 

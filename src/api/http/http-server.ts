@@ -32,6 +32,8 @@ export interface HttpServerOptions {
   readonly version: string
   readonly connectionLimits: ConnectionLimits
   readonly times?: Partial<HttpTimes>
+  /** False: only the routes that tell how the server is. Default true. */
+  readonly takesCalls?: boolean
 }
 
 const maxHeaderBytes = 16 * 1024
@@ -44,11 +46,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const times = { ...defaultTimes, ...options.times }
   let address = ''
   const app = createApp(options, times)
-  addPublishRoute(app, pipeline, metrics.publishDuration.with({ transport: 'http' }), times)
-  addListRoute(app, pipeline, times.maxAnswerMs)
   const { maxAnswerMs } = times
-  addJourneyRoute(app, pipeline.administration, maxAnswerMs)
-  addDeadLetterRoutes(app, pipeline.administration, times)
+  if (options.takesCalls ?? true) {
+    addPublishRoute(app, pipeline, metrics.publishDuration.with({ transport: 'http' }), times)
+    addListRoute(app, pipeline, maxAnswerMs)
+    addJourneyRoute(app, pipeline.administration, maxAnswerMs)
+    addDeadLetterRoutes(app, pipeline.administration, times)
+  }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()
   const { server } = app

@@ -34,6 +34,7 @@ export function addPublishRoute(
   // Each body, and each line of NDJSON, is read at one go: they can share it.
   const text = new JsonText()
   app.post('/v1/events', async (request, reply) => {
+    reply.header('millrace-persistence', pipeline.persistence())
     const { topic, overflow } = targetOf(request)
     const form = bodyFormOf(request.raw)
     const options = overflow === 'wait' ? waitOptionsOf(reply) : undefined

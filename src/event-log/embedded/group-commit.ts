@@ -8,6 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import type { CommitStats } from '../event-log.ts'
 import {
   type Appends,
   CommitPlan,
@@ -49,10 +50,6 @@ interface Transaction {
   refuse(reason: unknown): void
   committed(reply: CommitReply): void
   failed(reason: unknown): void
-}
-
-export interface CommitStats extends Appends {
-  readonly durationMs: number
 }
 
 export interface GroupCommitOptions {

@@ -2,10 +2,10 @@
 
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import type { EventLog } from '../event-log.ts'
+import type { CommitStats, EventLog } from '../event-log.ts'
 import { describeHolder, prepareDataDirectory, removeHolder, writeHolder } from './data-directory.ts'
 import { EmbeddedLog } from './embedded-log.ts'
-import { type CommitStats, GroupCommit } from './group-commit.ts'
+import { GroupCommit } from './group-commit.ts'
 import { openingError, otherFormatError } from './log-failure.ts'
 import { logFiles } from './log-files.ts'
 import { LogState } from './log-state.ts'

@@ -7,7 +7,14 @@
 import { MillraceError } from '../../errors.ts'
 import type { Lane } from '../../event.ts'
 import type { RecordBatch } from '../../record-batch.ts'
-import { type Appended, type Backlog, maxProducers, producerWindow, type WaitingLimit } from '../event-log.ts'
+import {
+  type Appended,
+  type Backlog,
+  type CommitStats,
+  maxProducers,
+  producerWindow,
+  type WaitingLimit,
+} from '../event-log.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import { checksumOf } from './stored-batch.ts'
@@ -32,8 +39,10 @@ export interface AppendQueueOptions {
   readonly connection: RedisConnection
   readonly topic: string
   readonly keys: PartitionKeys
+  /** Resolves when an append may be sent, else says why none may. */
+  readonly mayAppend: () => Promise<void>
   /** Called when something was stored. */
-  readonly onStored: () => void
+  readonly onStored: (stats: CommitStats) => void
 }
 
 export class AppendQueue {
@@ -61,11 +70,13 @@ export class AppendQueue {
     while (this.#waiting.length > 0) {
       const some = this.#takeSome()
       try {
-        const { connection, keys } = this.#options
+        const { connection, keys, mayAppend } = this.#options
+        await mayAppend()
+        const startedAtMs = performance.now()
         const { reply, isReached } = await connection.runDurably('append', keys.forAppend(), argumentsOf(some))
         const answers = listOf(reply)
         if (answers.length !== some.length) throw new Error('the script did not answer each append')
-        this.#answer(some, answers, isReached)
+        this.#answer(some, answers, isReached, performance.now() - startedAtMs)
       } catch (thrown) {
         this.#refuseAll(some, thrown)
       }
@@ -85,13 +96,14 @@ export class AppendQueue {
     return this.#waiting.splice(0, count)
   }
 
-  #answer(requests: readonly AppendRequest[], answers: readonly Reply[], isReached: boolean): void {
-    let isStored = false
+  #answer(requests: readonly AppendRequest[], answers: readonly Reply[], isReached: boolean, durationMs: number): void {
+    const stored = { durationMs, entries: 0, bytes: 0 }
     for (const [index, request] of requests.entries()) {
       const [kind, ...facts] = listOf(answers[index])
       switch (textOf(kind)) {
         case 'stored':
-          isStored = true
+          stored.entries += request.batches.length
+          stored.bytes += request.bytes
           if (isReached) request.resolve(numberOf(facts[0]))
           else request.reject(notReplicated())
           break
@@ -106,7 +118,7 @@ export class AppendQueue {
           this.#refuse(request, backlogged(this.#options.topic, request, facts))
       }
     }
-    if (isStored) this.#options.onStored()
+    if (stored.entries > 0) this.#options.onStored(stored)
     // Those would wait as long, one after the other.
     if (!isReached) this.#refuseAll([], notReplicated())
   }

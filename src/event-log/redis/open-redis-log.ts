@@ -1,13 +1,16 @@
 // Opens the log on a Redis server.
 
+import { type DurabilityLevel, isRedisCluster, isRedisSentinel } from '../../config-table.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { EventLog } from '../event-log.ts'
-import { type DurabilityLevel, durabilityOf, replicationOf } from './durability-level.ts'
+import { type CommitStats, durabilityOf, type EventLog, type LogHealth } from '../event-log.ts'
+import { checkRights, refuseDenied } from './check-rights.ts'
+import { DurabilityGuard } from './durability-guard.ts'
 import { MemberWatch } from './member-watch.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
 import { numberOf } from './redis-connection.ts'
 import { RedisKeys } from './redis-keys.ts'
 import { RedisLog } from './redis-log.ts'
+import { replicationOf } from './replication-of.ts'
 import { TopicRegistry } from './topic-registry.ts'
 
 export interface OpenRedisLogOptions {
@@ -20,18 +23,36 @@ export interface OpenRedisLogOptions {
   readonly now: () => number
   /** A clock that only goes forward, in milliseconds: other consumers' leases are judged by it. */
   readonly elapsedMs: () => number
-  /** What an append waits for. Default `broker`. */
-  readonly durability?: DurabilityLevel
+  /** What an append waits for, and what the server is held to. Default `broker`. */
+  readonly durability?: DurabilityLevel | undefined
+  /** Whether the operator vouches for how the server flushes, where it does not tell. Default false. */
+  readonly isDiskTrusted?: boolean
+  /** Called when the log is open, and then whenever something has changed. */
+  readonly onHealth?: ((health: LogHealth) => void) | undefined
+  /** Called after each append that was stored. */
+  readonly onCommit?: ((stats: CommitStats) => void) | undefined
   /** How long the server may say nothing, in milliseconds. Default 5,000. */
   readonly maxReplyMs?: number
 }
 
-/** Errors: `unavailable` (the server cannot be reached, or refuses). */
+/**
+ * Errors: `unavailable` (the server cannot be reached), `failed_precondition` (it lets nobody in, cannot keep what is
+ * promised, or denies a command that is needed); each with the fix.
+ */
 export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventLog> {
-  const { prefix, now, elapsedMs, durability = { level: 'broker' } } = options
+  const { url, prefix, logger, now, elapsedMs, durability = { level: 'broker' }, isDiskTrusted = false } = options
   const keys = new RedisKeys(prefix)
   const connection = await openRedisConnection({ ...options, replication: replicationOf(durability) })
+  const guard = new DurabilityGuard({
+    servers: () => connection.masters(),
+    promised: { ...durability, isDiskTrusted, isMasterNamed: isRedisCluster(url) || isRedisSentinel(url) },
+    logger,
+    onHealth: options.onHealth ?? (() => {}),
+  })
+  connection.onMastersChanged(() => guard.mastersChanged())
   try {
+    await guard.start().catch(refuseDenied)
+    await checkRights(connection, keys.probe).catch(refuseDenied)
     await connection.command('SET', keys.epoch, 1, 'NX')
     const epoch = numberOf(await connection.command('GET', keys.epoch))
     const registry = new TopicRegistry(connection, keys)
@@ -43,8 +64,12 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
       // The first look begins to count for those who hold something.
       for (const group of topic.groups) await watch.look(topic, group)
     }
-    return new RedisLog({ connection, registry, watch, epoch, durability: durabilityOf(durability), now })
+    const { onCommit = () => {} } = options
+    return new RedisLog({
+      ...{ connection, registry, watch, guard, epoch, durability: durabilityOf(durability), now, onCommit },
+    })
   } catch (thrown) {
+    guard.close()
     connection.close()
     throw thrown
   }

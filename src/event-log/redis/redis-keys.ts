@@ -27,6 +27,11 @@ export class RedisKeys {
     return `${this.#prefix}:topics`
   }
 
+  /** Never made: the server is asked what the user may do with it. */
+  get probe(): string {
+    return `${this.#prefix}:probe`
+  }
+
   /** The number that begins anew when acknowledged entries were lost. */
   get epoch(): string {
     return `${this.#prefix}:epoch`

@@ -8,6 +8,7 @@ import type { RecordBatch } from '../../record-batch.ts'
 import type {
   Appended,
   AppendOptions,
+  CommitStats,
   Consumer,
   Durability,
   EventLog,
@@ -24,6 +25,7 @@ import type {
 import { untilAborted } from '../until-aborted.ts'
 import { AppendQueue, offsetsOf, resend } from './append-queue.ts'
 import { describeTopic } from './describe-log.ts'
+import type { DurabilityGuard } from './durability-guard.ts'
 import type { MemberWatch } from './member-watch.ts'
 import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
 import { RedisConsumer } from './redis-consumer.ts'
@@ -43,11 +45,13 @@ export interface RedisLogOptions {
   readonly connection: RedisConnection
   readonly registry: TopicRegistry
   readonly watch: MemberWatch
+  readonly guard: DurabilityGuard
   readonly epoch: number
   /** What an append reaches. */
   readonly durability: Durability
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
+  readonly onCommit: (stats: CommitStats) => void
 }
 
 export class RedisLog implements EventLog {
@@ -188,6 +192,7 @@ export class RedisLog implements EventLog {
     await Promise.allSettled(this.#calls)
     // One that was being made while the others were closed.
     await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
+    this.#options.guard.close()
     this.#options.connection.close()
   }
 
@@ -224,8 +229,13 @@ export class RedisLog implements EventLog {
   #queue(topic: KnownTopic, keys: PartitionKeys): AppendQueue {
     const known = this.#queues.get(keys.books)
     if (known !== undefined) return known
-    const { connection } = this.#options
-    const queue = new AppendQueue({ connection, topic: topic.name, keys, onStored: () => topic.bell.ring() })
+    const { connection, guard, onCommit } = this.#options
+    const onStored = (stats: CommitStats) => {
+      topic.bell.ring()
+      onCommit(stats)
+    }
+    const mayAppend = () => guard.mayAppend()
+    const queue = new AppendQueue({ connection, topic: topic.name, keys, mayAppend, onStored })
     this.#queues.set(keys.books, queue)
     return queue
   }

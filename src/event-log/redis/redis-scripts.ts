@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 const names = [
   'append',
   'count-unread',
+  'denied-commands',
   'describe',
   'make-partition',
   'owners',

@@ -1,7 +1,7 @@
 // One server, always the same.
 
-import { MillraceError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { toConnectFailure } from './connect-failure.ts'
 import type { NodeAddress, RedisLibrary } from './node-connection.ts'
 import {
   type DurableReply,
@@ -35,14 +35,14 @@ export class StandaloneConnection implements RedisConnection {
     })
   }
 
-  /** Connects. Errors: `unavailable` when the server cannot be reached or refuses. */
+  /** Connects. Errors: as toConnectFailure. */
   static async open(address: NodeAddress, options: TopologyOptions): Promise<StandaloneConnection> {
     const connection = new StandaloneConnection(address, options)
     try {
       await connection.#master.connection.opened
     } catch (thrown) {
       connection.close()
-      throw new MillraceError('unavailable', 'Redis cannot be reached', { cause: thrown })
+      throw toConnectFailure(thrown, connection.#master.name)
     }
     return connection
   }

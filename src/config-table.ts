@@ -1,0 +1,413 @@
+// The table of settings: each with its variable, default, unit, what is allowed, and how its text is read.
+//
+// docs/config.md is this table as a page; test/reference.test.ts compares the two. What puts values together into a
+// configuration is config.ts.
+
+import { resolve } from 'node:path'
+import { defaultTopic, isTopicName } from './event.ts'
+import {
+  isHost,
+  notAllowed,
+  type Parsed,
+  parseCommaList,
+  parseHostAndPort,
+  parseOneOf,
+  parseWholeNumber,
+} from './lib/text-value.ts'
+
+export const roles = ['ingest', 'worker'] as const
+export type Role = (typeof roles)[number]
+
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
+export type LogLevel = (typeof logLevels)[number]
+
+export interface TopicConfig {
+  readonly name: string
+  readonly partitions: number
+}
+
+/** What an accepted event must have reached. */
+export type DurabilityLevel =
+  /** Redis has it; what that is worth is its own affair. */
+  | { readonly level: 'broker' }
+  /** It was flushed before the answer. */
+  | { readonly level: 'disk' }
+  /** So many replicas have it too; with `replicated_disk` in their append-only files, as the master. */
+  | { readonly level: 'replicated' | 'replicated_disk'; readonly replicas: number }
+
+/** Every value is valid; units and meaning are in the table. */
+export interface Config {
+  /** Absolute. */
+  readonly dataDir: string
+  readonly host: string
+  readonly httpPort: number
+  readonly grpcPort: number
+  /** `host:port`, tried in turn. Empty: from addresses.json, else 127.0.0.1:50051. */
+  readonly address: readonly string[]
+  readonly auth: 'off' | null
+  /** Null: the embedded log. */
+  readonly redisUrl: string | null
+  readonly redisPrefix: string
+  readonly redisTrustDisk: boolean
+  /** Null: the embedded store. */
+  readonly postgresUrl: string | null
+  readonly deadSqlstates: readonly string[]
+  /** The topic `events` is always among them. */
+  readonly topics: readonly TopicConfig[]
+  readonly roles: readonly Role[]
+  readonly maxWaitingEvents: number
+  readonly maxWaitingBytes: number
+  readonly landingMaxEvents: number
+  readonly landingMaxWaitMs: number
+  readonly leaseMs: number
+  readonly retentionMs: number
+  readonly retentionBytes: number
+  readonly drainMs: number
+  readonly durability: DurabilityLevel
+  readonly diskReserveBytes: number
+  readonly logLevel: LogLevel
+}
+
+/** What was written, before it is completed with defaults that depend on other settings. */
+export interface WrittenConfig extends Omit<Config, 'topics' | 'durability'> {
+  readonly topics: readonly { readonly name: string; readonly partitions: number | null }[]
+  readonly durability: DurabilityLevel | null
+}
+
+/** One row of the table. */
+interface Row<Value> {
+  readonly variable: string
+  /** As it would be written; null when it has none, then `unset` is the value. */
+  readonly default: string | null
+  readonly unset?: Value
+  /** What a bare number counts. */
+  readonly unit: 'bytes' | 'events' | 'milliseconds' | null
+  /** Completes the sentence "it must be …". */
+  readonly allowed: string
+  readonly example: string
+  readonly description: string
+  /** May hold a password: it is never shown whole, and `<variable>_FILE` may name a file that has it. */
+  readonly isSecret?: true
+  readonly parse: (text: string, cwd: string) => Parsed<Value>
+}
+
+export const prefix = 'MILLRACE_'
+const mebibyte = 1024 ** 2
+const gibibyte = 1024 ** 3
+const pebibyte = 1024 ** 5
+const hourMs = 3_600_000
+
+/** Of SQLSTATEs that are never about one event: connections, rights, resources, the server itself. */
+const outageClasses: readonly string[] = ['08', '25', '28', '40', '53', '57', '58', 'XX']
+
+const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
+  dataDir: {
+    variable: 'MILLRACE_DATA_DIR',
+    default: './data',
+    unit: null,
+    allowed: 'the path of a directory',
+    example: '/var/lib/millrace',
+    description:
+      'Where the log and the store are kept; made when missing. One server per directory, on a disk of this machine.',
+    parse: (text, cwd) => (text.includes('\0') ? notAllowed : { value: resolve(cwd, text) }),
+  },
+  host: {
+    variable: 'MILLRACE_HOST',
+    default: '127.0.0.1',
+    unit: null,
+    allowed: 'an IP address or a host name',
+    example: '127.0.0.1',
+    description: 'The address to listen on. One that other machines can reach needs `MILLRACE_AUTH=off`.',
+    parse: (text) => (isHost(text) ? { value: text } : notAllowed),
+  },
+  httpPort: {
+    variable: 'MILLRACE_HTTP_PORT',
+    default: '8080',
+    example: '8080',
+    description: 'The port for HTTP. 0 takes any free one; `addresses.json` in the data directory names it.',
+    ...wholeNumber(null, 0, 65_535),
+  },
+  grpcPort: {
+    variable: 'MILLRACE_GRPC_PORT',
+    default: '50051',
+    example: '50051',
+    description: 'The port for gRPC. 0 takes any free one; `addresses.json` in the data directory names it.',
+    ...wholeNumber(null, 0, 65_535),
+  },
+  address: {
+    variable: 'MILLRACE_ADDRESS',
+    default: null,
+    unset: [],
+    unit: null,
+    allowed: 'a comma list of `host:port`',
+    example: '127.0.0.1:50051',
+    description:
+      'Where client commands connect (gRPC), tried in turn. Unset: what `addresses.json` in the data directory says, else `127.0.0.1:50051`.',
+    parse: (text) => parseCommaList(text, parseHostAndPort),
+  },
+  auth: {
+    variable: 'MILLRACE_AUTH',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: '`off`',
+    example: 'off',
+    description: '`off` lets whoever reaches the server use it. Needed for any address but loopback.',
+    parse: (text) => parseOneOf<'off'>(text, ['off']),
+  },
+  redisUrl: {
+    variable: 'MILLRACE_REDIS_URL',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed:
+      '`redis://user:password@host:port`, `rediss://…` with TLS, a comma list of them for a Cluster, or `redis+sentinel://host:port,host:port/master-name`',
+    example: 'redis://localhost:6379',
+    description:
+      'The Redis that keeps the log, so that several processes can share it. Left out: the embedded log in the data directory.',
+    isSecret: true,
+    parse: (text) => (isRedisUrl(text) ? { value: text } : notAllowed),
+  },
+  redisPrefix: {
+    variable: 'MILLRACE_REDIS_PREFIX',
+    default: 'millrace',
+    unit: null,
+    allowed: '1 to 64 of the characters `a-z A-Z 0-9 . _ -`',
+    example: 'millrace',
+    description: 'What every key begins with. Processes with one prefix share one log.',
+    parse: (text) => (/^[\w.-]{1,64}$/.test(text) ? { value: text } : notAllowed),
+  },
+  redisTrustDisk: {
+    variable: 'MILLRACE_REDIS_TRUST_DISK',
+    default: 'false',
+    unit: null,
+    allowed: '`true` or `false`',
+    example: 'true',
+    description:
+      'Where Redis denies CONFIG, so that nobody can see how it flushes: `true` vouches for it, and `disk` starts.',
+    parse: (text) => {
+      const parsed = parseOneOf(text, ['true', 'false'])
+      return 'value' in parsed ? { value: parsed.value === 'true' } : parsed
+    },
+  },
+  postgresUrl: {
+    variable: 'MILLRACE_POSTGRES_URL',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: 'a URL `postgres://user:password@host:port/database`',
+    example: 'postgres://millrace@localhost:5432/millrace',
+    description: 'The PostgreSQL database in which events land. Left out: the embedded store in the data directory.',
+    isSecret: true,
+    parse: (text) => (isPostgresUrl(text) ? { value: text } : notAllowed),
+  },
+  deadSqlstates: {
+    variable: 'MILLRACE_DEAD_SQLSTATES',
+    default: null,
+    unset: [],
+    unit: null,
+    allowed: `a comma list of SQLSTATEs, none of the classes ${outageClasses.join(', ')}`,
+    example: 'P0001,U0042',
+    description:
+      'Further error codes of PostgreSQL that mean that one event can not land, for example what triggers raise. Such an event becomes a dead letter.',
+    parse: (text) => parseCommaList(text, parseDeadSqlState),
+  },
+  topics: {
+    variable: 'MILLRACE_TOPICS',
+    default: defaultTopic,
+    unit: null,
+    allowed: 'a comma list of `name` or `name:partitions` (1 to 1024), names as in `[a-z0-9][a-z0-9._-]{0,63}`',
+    example: 'events,orders:4',
+    description:
+      'The topics that may be published to. `events` always is one. Partitions can be added, not taken away; without a number there is 1, on a Redis Cluster 8.',
+    parse: parseTopics,
+  },
+  roles: {
+    variable: 'MILLRACE_ROLES',
+    default: roles.join(','),
+    unit: null,
+    allowed: `a comma list of ${roles.map((role) => `\`${role}\``).join(', ')}`,
+    example: 'ingest',
+    description: 'What this process does: `ingest` takes events, `worker` lands them.',
+    parse: parseRoles,
+  },
+  maxWaitingEvents: {
+    variable: 'MILLRACE_MAX_WAITING_EVENTS',
+    default: '1000000',
+    example: '1000000',
+    description:
+      'The most events that wait in one partition. Low priority is taken up to 80 % of it, normal 90 %, high 100 %; beyond, publishes are refused.',
+    ...wholeNumber('events', 1, 1_000_000_000),
+  },
+  maxWaitingBytes: {
+    variable: 'MILLRACE_MAX_WAITING_BYTES',
+    default: String(gibibyte),
+    example: String(gibibyte),
+    description: 'The same in bytes; whichever limit is reached first counts.',
+    ...wholeNumber('bytes', 1, pebibyte),
+  },
+  landingMaxEvents: {
+    variable: 'MILLRACE_LANDING_MAX_EVENTS',
+    default: '8000',
+    example: '8000',
+    description: 'The most events that land in one transaction.',
+    ...wholeNumber('events', 1, 100_000),
+  },
+  landingMaxWaitMs: {
+    variable: 'MILLRACE_LANDING_MAX_WAIT_MS',
+    default: '100',
+    example: '100',
+    description: 'The longest that an event waits for others to land with.',
+    ...wholeNumber('milliseconds', 0, 60_000),
+  },
+  leaseMs: {
+    variable: 'MILLRACE_LEASE_MS',
+    default: '30000',
+    example: '30000',
+    description: 'How long a worker that has gone silent keeps what it holds.',
+    ...wholeNumber('milliseconds', 100, hourMs),
+  },
+  retentionMs: {
+    variable: 'MILLRACE_RETENTION_MS',
+    default: String(hourMs),
+    example: String(hourMs),
+    description: 'How long settled events stay in the log. What is waiting is never removed.',
+    ...wholeNumber('milliseconds', 0, 365 * 24 * hourMs),
+  },
+  retentionBytes: {
+    variable: 'MILLRACE_RETENTION_BYTES',
+    default: String(256 * mebibyte),
+    example: String(256 * mebibyte),
+    description: 'How much of them each stream keeps; the limit that is passed first counts.',
+    ...wholeNumber('bytes', 0, pebibyte),
+  },
+  drainMs: {
+    variable: 'MILLRACE_DRAIN_MS',
+    default: '25000',
+    example: '25000',
+    description: 'How long a server that was told to stop may finish what it has begun.',
+    ...wholeNumber('milliseconds', 0, hourMs),
+  },
+  durability: {
+    variable: 'MILLRACE_DURABILITY',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: '`disk`, and with Redis also `broker`, `replicated(n)` or `replicated_disk(n)` (n from 1 to 16)',
+    example: 'disk',
+    description:
+      'What an event has reached when it is answered as accepted. `disk`: written and flushed. `broker`: Redis has it. `replicated(n)`: n replicas have it too. Left out: `disk`, with Redis `broker`.',
+    parse: parseDurability,
+  },
+  diskReserveBytes: {
+    variable: 'MILLRACE_DISK_RESERVE_BYTES',
+    default: String(256 * mebibyte),
+    example: String(256 * mebibyte),
+    description: 'Free space that publishes leave alone, so that landing and cleaning up go on when the disk is full.',
+    ...wholeNumber('bytes', 0, pebibyte),
+  },
+  logLevel: {
+    variable: 'MILLRACE_LOG_LEVEL',
+    default: 'info',
+    unit: null,
+    allowed: `one of ${logLevels.map((level) => `\`${level}\``).join(', ')}`,
+    example: 'info',
+    description: 'The least urgent lines that the server logs.',
+    parse: (text) => parseOneOf(text, logLevels),
+  },
+}
+
+function isPostgresUrl(text: string): boolean {
+  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text)
+}
+
+/** A setting of the table; `key` is its field of Config and the name that commander gives its flag. */
+export interface Setting extends Row<unknown> {
+  readonly key: keyof Config
+  readonly flag: string
+}
+
+/** The table, in the order in which people read it. */
+export const settings: readonly Setting[] = Object.entries(table).map(([key, row]) => ({
+  ...row,
+  key: key as keyof Config,
+  flag: `--${withoutPrefix(row.variable).toLowerCase().replaceAll('_', '-')}`,
+}))
+
+/** As people say it where only ours are meant. */
+export function withoutPrefix(variable: string): string {
+  return variable.slice(prefix.length)
+}
+
+const hostAndPort = String.raw`(?:\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?`
+const sentinelUrl = new RegExp(
+  String.raw`^redis\+sentinels?:\/\/(?:[^@/]*@)?${hostAndPort}(?:,${hostAndPort})*\/[\w.-]+(?:\?.*)?$`,
+)
+
+function isRedisUrl(text: string): boolean {
+  if (sentinelUrl.test(text)) return true
+  return text.split(',').every((part) => /^rediss?:\/\/[^/]/.test(part.trim()) && URL.canParse(part.trim()))
+}
+
+export function isRedisSentinel(url: string): boolean {
+  return /^redis\+sentinels?:/.test(url)
+}
+
+export function isRedisCluster(url: string): boolean {
+  return !isRedisSentinel(url) && url.includes(',')
+}
+
+function parseDurability(text: string): Parsed<DurabilityLevel> {
+  if (text === 'disk' || text === 'broker') return { value: { level: text } }
+  if (text === 'memory') return { refused: 'no log of Millrace is content with that' }
+  const [, level, replicas] = /^(replicated|replicated_disk)\((\d+)\)$/.exec(text) ?? []
+  const count = parseWholeNumber(replicas ?? '', 1, 16)
+  if (!('value' in count)) return notAllowed
+  return { value: { level: level as 'replicated' | 'replicated_disk', replicas: count.value } }
+}
+
+/** As it is written. */
+export function durabilityText(target: DurabilityLevel): string {
+  return 'replicas' in target ? `${target.level}(${target.replicas})` : target.level
+}
+
+function parseRoles(text: string): Parsed<readonly Role[]> {
+  const parsed = parseCommaList(text, (part) => {
+    return part === 'gateway' ? { refused: '`gateway` is not supported by this version' } : parseOneOf(part, roles)
+  })
+  return 'value' in parsed ? withoutRepeats(parsed.value, (role) => role) : parsed
+}
+
+function parseDeadSqlState(text: string): Parsed<string> {
+  return /^[0-9A-Z]{5}$/.test(text) && !outageClasses.includes(text.slice(0, 2)) ? { value: text } : notAllowed
+}
+
+function parseTopics(text: string): Parsed<WrittenConfig['topics']> {
+  const parsed = parseCommaList(text, parseTopic)
+  if (!('value' in parsed)) return parsed
+  const hasDefault = parsed.value.some(({ name }) => name === defaultTopic)
+  const topics = hasDefault ? parsed.value : [{ name: defaultTopic, partitions: null }, ...parsed.value]
+  return withoutRepeats(topics, ({ name }) => name)
+}
+
+function parseTopic(text: string): Parsed<WrittenConfig['topics'][number]> {
+  const [name = '', partitions, ...rest] = text.split(':')
+  if (rest.length > 0 || !isTopicName(name)) return notAllowed
+  if (partitions === undefined) return { value: { name, partitions: null } }
+  const count = parseWholeNumber(partitions, 1, 1024)
+  return 'value' in count ? { value: { name, partitions: count.value } } : notAllowed
+}
+
+function withoutRepeats<Value>(values: readonly Value[], nameOf: (value: Value) => string): Parsed<readonly Value[]> {
+  const names = values.map(nameOf)
+  const repeated = names.find((name, index) => names.indexOf(name) !== index)
+  return repeated === undefined ? { value: values } : { refused: `${JSON.stringify(repeated)} is there twice` }
+}
+
+function wholeNumber(unit: 'bytes' | 'events' | 'milliseconds' | null, min: number, max: number) {
+  return {
+    unit,
+    allowed: unit === null ? `a whole number from ${min} to ${max}` : `a whole number of ${unit} from ${min} to ${max}`,
+    parse: (text: string) => parseWholeNumber(text, min, max),
+  }
+}

@@ -1,0 +1,183 @@
+// Watches whether the servers still keep what is promised: at the start, whenever the masters change, and every few seconds.
+//
+// At the start what breaks the promise is an error. Later it stops appends, as `durability_lost`, until it is mended; what
+// is in the log is handed out and settled all the while.
+
+import { MillraceError } from '../../errors.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { LogHealth } from '../event-log.ts'
+import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
+import { type AskedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
+
+const checkEveryMs = 15_000
+
+export interface DurabilityGuardOptions {
+  /** The masters in use now. */
+  readonly servers: () => readonly AskedServer[]
+  readonly promised: Promised
+  readonly logger: Pick<Logger, 'info' | 'warn'>
+  /** Called when something has changed. */
+  readonly onHealth: (health: LogHealth) => void
+}
+
+export class DurabilityGuard {
+  readonly #options: DurabilityGuardOptions
+  readonly #said = new Set<string>()
+  readonly #delayedFlushes = new Map<string, number>()
+  #timer: NodeJS.Timeout | null = null
+  #checking: Promise<void> | null = null
+  #isAskedAgain = false
+  /** Whether there is a master that nobody has looked at since it came. */
+  #isUnchecked = false
+  #isAway = false
+  #health: LogHealth = { problem: 'the server has not been checked yet', persistence: 'unknown', isUnverified: false }
+  #isClosed = false
+
+  constructor(options: DurabilityGuardOptions) {
+    this.#options = options
+  }
+
+  get health(): LogHealth {
+    return this.#health
+  }
+
+  /**
+   * The check at the start; later checks follow by themselves. Errors: `failed_precondition` with every reason and its fix.
+   */
+  async start(): Promise<void> {
+    const { refusals, health } = await this.#look()
+    if (refusals.length > 0) {
+      throw new MillraceError(
+        'failed_precondition',
+        `Redis cannot be used as it is:\n${refusals.map(indented).join('\n')}`,
+      )
+    }
+    this.#change(health)
+    this.#timer = setInterval(() => void this.check(), checkEveryMs)
+    this.#timer.unref()
+  }
+
+  /** Looks again, for a master is new or has come back: until it has been looked at, appends wait. */
+  mastersChanged(): void {
+    this.#isUnchecked = true
+    void this.check()
+  }
+
+  /** Resolves when what was to be seen at the call has been seen. */
+  check(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve()
+    this.#isAskedAgain = this.#checking !== null
+    this.#checking ??= this.#checkAll().finally(() => {
+      this.#checking = null
+    })
+    return this.#checking
+  }
+
+  /** Resolves when an append may be sent. Errors: `durability_lost`, `unavailable`: nothing was written. */
+  async mayAppend(): Promise<void> {
+    if (this.#isUnchecked) await this.#checking
+    const { problem } = this.#health
+    if (problem === null) return
+    const cause = new Error(problem)
+    if (this.#isAway) throw new MillraceError('unavailable', 'Redis cannot be reached', { cause })
+    throw new MillraceError(
+      'durability_lost',
+      'events cannot be kept as durably as the server promises, so none is taken; its log says why',
+      { cause },
+    )
+  }
+
+  close(): void {
+    this.#isClosed = true
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
+
+  async #checkAll(): Promise<void> {
+    do {
+      this.#isAskedAgain = false
+      try {
+        this.#change((await this.#look()).health)
+        this.#isAway = false
+      } catch (thrown) {
+        this.#isAway = true
+        const reason = thrown instanceof Error ? thrown.message : String(thrown)
+        this.#change({ ...this.#health, problem: reason })
+      }
+    } while (this.#isAskedAgain && !this.#isClosed)
+    this.#isUnchecked = false
+  }
+
+  async #look(): Promise<{ readonly refusals: readonly string[]; readonly health: LogHealth }> {
+    const { servers, promised } = this.#options
+    const asked = servers()
+    if (asked.length === 0) throw new MillraceError('unavailable', 'no server of Redis is connected')
+    const facts = await readAll(asked)
+    const judgements = facts.map((each) => ({ name: each.name, ...judgeServer(each, promised) }))
+    this.#warn(judgements)
+    this.#warnOfDelays(facts)
+    const refusals = judgements.flatMap(({ name, refusals }) => refusals.map((text) => `${name}: ${text}`))
+    const problems = [
+      ...refusals,
+      ...judgements.flatMap(({ name, notReady }) => notReady.map((text) => `${name}: ${text}`)),
+    ]
+    const health = {
+      problem: problems.length === 0 ? null : problems.join('; '),
+      persistence: leastOf(judgements.map(({ persistence }) => persistence)),
+      isUnverified: judgements.some(({ isUnverified }) => isUnverified),
+    }
+    return { refusals, health }
+  }
+
+  /** Each once. */
+  #warn(judgements: readonly (Judgement & { readonly name: string })[]): void {
+    for (const { name, warnings } of judgements) {
+      for (const text of warnings) {
+        if (this.#said.has(text)) continue
+        this.#said.add(text)
+        this.#options.logger.warn({ redis: name }, text)
+      }
+    }
+  }
+
+  #warnOfDelays(all: readonly ServerFacts[]): void {
+    for (const { name, delayedFlushes } of all) {
+      const before = this.#delayedFlushes.get(name)
+      this.#delayedFlushes.set(name, delayedFlushes)
+      if (before === undefined || delayedFlushes <= before) continue
+      this.#options.logger.warn(
+        { redis: name, delayed_flushes: delayedFlushes - before },
+        'the disk of Redis is too slow for its flushes: a crash of its host loses more than usual',
+      )
+    }
+  }
+
+  #change(health: LogHealth): void {
+    const before = this.#health
+    this.#health = health
+    if (
+      health.problem === before.problem &&
+      health.persistence === before.persistence &&
+      health.isUnverified === before.isUnverified
+    )
+      return
+    const { logger, onHealth } = this.#options
+    if (health.problem !== null && before.problem === null) {
+      logger.warn({ problem: health.problem }, 'no events are taken: Redis cannot keep what is promised')
+    } else if (health.problem === null && before.problem !== null) {
+      logger.info({ persistence: health.persistence }, 'Redis keeps what is promised')
+    }
+    onHealth(health)
+  }
+}
+
+/** Of those that answer: who is away takes no appends anyway. Errors: those of the first, when none answers. */
+async function readAll(servers: readonly AskedServer[]): Promise<ServerFacts[]> {
+  const read = await Promise.allSettled(servers.map(readServerFacts))
+  const facts = read.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  if (facts.length === 0) for (const each of read) if (each.status === 'rejected') throw each.reason
+  return facts
+}
+
+function indented(text: string): string {
+  return `  ${text}`
+}

@@ -1,0 +1,10 @@
+// What a level of durability means for an append on Redis.
+
+import type { DurabilityLevel } from '../../config-table.ts'
+import type { Replication } from './redis-connection.ts'
+
+/** What an append waits for; undefined: for the answer alone. */
+export function replicationOf(durability: DurabilityLevel): Replication | undefined {
+  if (durability.level === 'broker' || durability.level === 'disk') return undefined
+  return { replicas: durability.replicas, isFlushed: durability.level === 'replicated_disk' }
+}

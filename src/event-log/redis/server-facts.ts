@@ -1,0 +1,88 @@
+// What a Redis server says of itself: read at the start, after each reconnect and every few seconds.
+
+import { listOf, type Reply, textOf } from './redis-connection.ts'
+
+/** A server that is asked: one that takes writes. */
+export interface AskedServer {
+  /** `host:port`, for people. */
+  readonly name: string
+  command(...words: readonly (string | number)[]): Promise<Reply>
+}
+
+/** Null is what the server does not tell. */
+export interface ServerFacts {
+  readonly name: string
+  readonly version: string
+  /** Commands that came with 7.0 and 7.2. */
+  readonly hasShardedPublish: boolean
+  readonly hasWaitAof: boolean
+  /** `master`, or of whom it is a replica. */
+  readonly role: 'master' | { readonly replicaOf: string }
+  readonly connectedReplicas: number
+  readonly evictionPolicy: string
+  /** 0: the memory of the host is the limit. */
+  readonly maxMemoryBytes: number
+  readonly hasAppendOnlyFile: boolean
+  readonly isAppendOnlyFileSound: boolean
+  readonly delayedFlushes: number
+  /** `always`, `everysec`, `no`; null when CONFIG is denied. */
+  readonly flushes: string | null
+  readonly flushesDuringRewrite: boolean | null
+  readonly savesSnapshots: boolean | null
+}
+
+/** Errors: as `command`, for all but CONFIG. */
+export async function readServerFacts(server: AskedServer): Promise<ServerFacts> {
+  const [info, features, settings] = await Promise.all([
+    server.command('INFO').then((reply) => readInfo(textOf(reply))),
+    server.command('COMMAND', 'INFO', 'SPUBLISH', 'WAITAOF').then(listOf),
+    readSettings(server),
+  ])
+  return {
+    name: server.name,
+    version: info.get('redis_version') ?? 'unknown',
+    hasShardedPublish: isKnown(features[0]),
+    hasWaitAof: isKnown(features[1]),
+    role: info.get('role') === 'master' ? 'master' : { replicaOf: masterIn(info) },
+    connectedReplicas: Number(info.get('connected_slaves') ?? 0),
+    evictionPolicy: info.get('maxmemory_policy') ?? 'unknown',
+    maxMemoryBytes: Number(info.get('maxmemory') ?? 0),
+    hasAppendOnlyFile: info.get('aof_enabled') === '1',
+    isAppendOnlyFileSound: info.get('aof_last_write_status') !== 'err',
+    delayedFlushes: Number(info.get('aof_delayed_fsync') ?? 0),
+    flushes: settings?.get('appendfsync') ?? null,
+    flushesDuringRewrite: settings === null ? null : settings.get('no-appendfsync-on-rewrite') === 'no',
+    savesSnapshots: settings === null ? null : settings.get('save') !== '',
+  }
+}
+
+function readInfo(text: string): Map<string, string> {
+  const lines = text.split('\r\n').filter((line) => line !== '' && !line.startsWith('#'))
+  return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]))
+}
+
+/** A command that is not known is told as nothing, in one way or another. */
+function isKnown(reply: Reply | undefined): boolean {
+  return Array.isArray(reply) && reply.length > 0
+}
+
+function masterIn(info: ReadonlyMap<string, string>): string {
+  return `${info.get('master_host') ?? 'an unknown host'}:${info.get('master_port') ?? '?'}`
+}
+
+/** Null where the user may not ask, or the server has no such command. */
+async function readSettings(server: AskedServer): Promise<Map<string, string> | null> {
+  const names = ['appendfsync', 'no-appendfsync-on-rewrite', 'save']
+  try {
+    const words = listOf(await server.command('CONFIG', 'GET', ...names)).map(textOf)
+    return new Map(names.map((name) => [name, words[words.indexOf(name) + 1] ?? '']))
+  } catch (thrown) {
+    if (isDenied(thrown)) return null
+    throw thrown
+  }
+}
+
+function isDenied(thrown: unknown): boolean {
+  const cause = thrown instanceof Error ? thrown.cause : undefined
+  return cause instanceof Error && /^NOPERM|^ERR unknown (?:command|subcommand)/i.test(cause.message)
+}
