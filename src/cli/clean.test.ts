@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { RedisServer } from '../../test/support/redis-server.ts'
 import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
 
 const env = { MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }
@@ -76,4 +77,27 @@ test('where nothing is there is nothing to clean', async (t) => {
   assert.equal(code, 0)
   assert.match(stdout, /^There is nothing of Millrace in /)
   assert.deepEqual(readdirSync(cwd), [])
+})
+
+test('clean removes exactly the keys of its prefix from Redis, and none while a worker beats there', async (t) => {
+  const redis = await RedisServer.create()
+  t.after(() => redis.destroy())
+  const cwd = temporaryDirectory(t)
+  const settings = { MILLRACE_REDIS_URL: redis.url, MILLRACE_POSTGRES_URL: 'postgres://nobody@127.0.0.1:1/none' }
+  for (const key of ['others', 'millrac', 'millraces:topics', 'x:millrace:topics']) await redis.command('SET', key, '1')
+  const { child, ended } = startMillrace(t, ['start'], { cwd, env: { ...env, ...settings } })
+  while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(20)
+
+  const inUse = await runMillrace(t, ['clean', '--yes'], { cwd, env: settings })
+  child.kill('SIGTERM')
+  await ended
+  const asked = await runMillrace(t, ['clean'], { cwd, env: settings })
+  const told = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd, env: settings })
+  const again = await runMillrace(t, ['clean', '--yes'], { cwd, env: settings })
+
+  assert.match(inUse.stderr, /in use by \d+ consumers: stop all processes first/)
+  assert.match(asked.stderr, /nobody to ask; add --yes/)
+  assert.ok(JSON.parse(told.stdout).removed_keys > 3, told.stdout)
+  assert.match(again.stdout, /There is nothing of Millrace under "millrace:" on Redis/)
+  assert.match(await redis.command('DBSIZE'), /^:4\r\n/, 'what is not ours stays')
 })

@@ -1,13 +1,15 @@
-// `millrace doctor`: what could keep a server from running, and the repair of a damaged log.
+// `millrace doctor`: what could keep a server from running, and the repair of a damaged log. Redis and PostgreSQL are asked.
 //
 // It looks at the data files only when no server has them: a running one checks them itself, at every read.
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Config, loadConfig } from '../config.ts'
+import { durabilityText } from '../config-table.ts'
 import { MillraceError } from '../errors.ts'
 import {
   inspectEventLog,
+  inspectSharedLog,
   type LogFinding,
   type LogInspection,
   type LogRepair,
@@ -23,14 +25,46 @@ import { exitCodes } from './exit-codes.ts'
 import { formatCount, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
+type SharedConfig = Config & { readonly redisUrl: string }
+
 export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
   const config = loadConfig(configInput)
+  const { redisUrl } = config
+  if (redisUrl !== null) return await runShared({ ...config, redisUrl }, options.repair === true, terminal)
   const repair = options.repair === true ? repairEventLog(config) : null
   const findings = [...checkVersions(), checkDisk(config), ...(await checkData(config))]
   print(findings, repair, terminal)
   if (options.repair === true && repair === null) terminal.note('there was nothing to repair in the log')
+  return exitCodeOf(findings)
+}
+
+/** Where the log is on Redis there are no files to look at. */
+async function runShared(config: SharedConfig, isRepair: boolean, terminal: Terminal): Promise<number> {
+  if (isRepair) throw new MillraceError('failed_precondition', '--repair mends the embedded log; this one is on Redis')
+  const services = await Promise.all([checkRedis(config), checkPostgres(config)])
+  const findings = [...checkVersions(), ...services.flat(), ...(await checkPorts(config))]
+  print(findings, null, terminal)
+  return exitCodeOf(findings)
+}
+
+function exitCodeOf(findings: readonly Finding[]): number {
   if (findings.some(({ state }) => state === 'damaged')) return exitCodes.damaged
   return findings.some(({ state }) => state === 'problem') ? exitCodes.failed : exitCodes.done
+}
+
+async function checkRedis(config: SharedConfig): Promise<Finding[]> {
+  const subject = 'redis'
+  try {
+    const { servers, persistence, problem, warnings } = await inspectSharedLog(config)
+    const promised = `accepted means ${durabilityText(config.durability)}`
+    const found: Finding =
+      problem === null
+        ? { subject, state: 'ok', message: `${servers.join(', ')}: ${persistence}, ${promised}` }
+        : { subject, state: 'problem', message: problem }
+    return [found, ...warnings.map((message): Finding => ({ subject, state: 'warning', message }))]
+  } catch (error) {
+    return [findingOfError(subject, error)]
+  }
 }
 
 async function checkData(config: Config): Promise<Finding[]> {
@@ -85,8 +119,10 @@ async function checkStore(config: Config, { counts }: LogInspection): Promise<Fi
 async function checkPostgres(config: Config): Promise<Finding> {
   try {
     const store = await openStore(config)
+    const { up, problem } = await store.describe()
     await store.close()
-    return { subject: 'store', state: 'ok', message: 'postgres answers, and its tables are of this version' }
+    if (up) return { subject: 'store', state: 'ok', message: 'postgres answers, and its tables are of this version' }
+    return { subject: 'store', state: 'problem', message: `${problem}: start it, or correct MILLRACE_POSTGRES_URL` }
   } catch (error) {
     return findingOfError('store', error)
   }

@@ -188,7 +188,7 @@ const commands: readonly CommandEntry[] = [
   },
   {
     name: 'doctor',
-    description: 'Looks for what could keep a server from running: damage, versions, disk, ports.',
+    description: 'Looks for what could keep a server from running: damage, services, versions, disk, ports.',
     options: [
       { flags: '--repair', description: 'mend a damaged log: keep what can be read, and the old file beside it' },
     ],
@@ -204,9 +204,10 @@ const commands: readonly CommandEntry[] = [
   },
   {
     name: 'clean',
-    description: 'Removes all events and everything else of Millrace from the data directory. Asks first.',
+    description:
+      'Removes all events and everything else of Millrace from the data directory, or from Redis. Asks first.',
     options: [{ flags: '--yes', description: 'do not ask' }],
-    settings: ['dataDir'],
+    settings: ['dataDir', 'redisUrl', 'redisPrefix'],
     load: () => import('./clean.ts'),
   },
   {

@@ -6,10 +6,18 @@ import { inspectLog, type LogInspection } from './embedded/inspect.ts'
 import { openEmbeddedLog } from './embedded/open-embedded-log.ts'
 import { type LogRepair, repairLog } from './embedded/repair.ts'
 import type { CommitStats, EventLog, LogHealth } from './event-log.ts'
+import {
+  cleanRedis,
+  countOnRedis,
+  inspectRedis,
+  type KeptOnRedis,
+  type RedisInspection,
+} from './redis/inspect-redis.ts'
 import { openRedisLog } from './redis/open-redis-log.ts'
 
 export type { LogCounts, LogFinding, LogInspection } from './embedded/inspect.ts'
 export type { LogRepair } from './embedded/repair.ts'
+export type { KeptOnRedis, RedisInspection } from './redis/inspect-redis.ts'
 
 export type EventLogConfig = Pick<Config, 'dataDir' | 'diskReserveBytes'> &
   Partial<Pick<Config, 'redisUrl' | 'redisPrefix' | 'redisTrustDisk' | 'durability'>>
@@ -71,4 +79,27 @@ export function inspectEventLog({ dataDir }: Pick<EventLogConfig, 'dataDir'>): L
  */
 export function repairEventLog({ dataDir }: Pick<EventLogConfig, 'dataDir'>): LogRepair | null {
   return repairLog(dataDir)
+}
+
+export type SharedLogConfig = Pick<Config, 'redisPrefix' | 'redisTrustDisk' | 'durability'> & {
+  readonly redisUrl: string
+}
+
+/**
+ * Looks whether the Redis of a log can keep what is promised; makes nothing there.
+ * Errors: as openEventLog, when a server would not start.
+ */
+export function inspectSharedLog(config: SharedLogConfig): Promise<RedisInspection> {
+  const { redisUrl: url, redisPrefix: prefix, redisTrustDisk: isDiskTrusted, durability } = config
+  return inspectRedis({ url, prefix, isDiskTrusted, durability })
+}
+
+/** Counts what is kept under the prefix. Errors: as openEventLog. */
+export function countSharedLog(config: Pick<SharedLogConfig, 'redisUrl' | 'redisPrefix'>): Promise<KeptOnRedis> {
+  return countOnRedis({ url: config.redisUrl, prefix: config.redisPrefix })
+}
+
+/** Removes everything under the prefix and answers how many keys that were. Errors: as openEventLog. */
+export function cleanSharedLog(config: Pick<SharedLogConfig, 'redisUrl' | 'redisPrefix'>): Promise<number> {
+  return cleanRedis({ url: config.redisUrl, prefix: config.redisPrefix })
 }

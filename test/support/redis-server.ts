@@ -31,7 +31,12 @@ export class RedisServer {
   static async create(options: RedisOptions = {}): Promise<RedisServer> {
     const directory = mkdtempSync(join(tmpdir(), 'millrace-redis-'))
     const server = new RedisServer(directory, await freePort(), options)
-    await server.start()
+    try {
+      await server.start()
+    } catch (thrown) {
+      await server.destroy()
+      throw thrown
+    }
     return server
   }
 
@@ -57,8 +62,10 @@ export class RedisServer {
     ]
     const child = spawn(
       binary(),
-      all.flatMap(([name, value]) => [`--${name}`, value!]),
-      { cwd: '/', stdio: 'ignore' },
+      // A value of several words is several arguments.
+      all.flatMap(([name, value]) => [`--${name}`, ...value!.split(' ')]),
+      // A group of its own: the processes that it forks to write its files are killed with it.
+      { cwd: '/', stdio: 'ignore', detached: true },
     )
     this.#child = child
     for (;;) {
@@ -86,7 +93,8 @@ export class RedisServer {
     this.#child = null
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'exit')
-    child.kill(signal)
+    if (signal === 'SIGKILL') process.kill(-(child.pid as number), signal)
+    else child.kill(signal)
     await ended
   }
 

@@ -9,13 +9,15 @@ import type { LogHealth } from '../event-log.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
 import { type AskedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
 
-const checkEveryMs = 15_000
+const defaultCheckEveryMs = 15_000
 
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
   readonly servers: () => readonly AskedServer[]
   readonly promised: Promised
   readonly logger: Pick<Logger, 'info' | 'warn'>
+  /** Default 15,000. */
+  readonly checkEveryMs?: number | undefined
   /** Called when something has changed. */
   readonly onHealth: (health: LogHealth) => void
 }
@@ -53,7 +55,7 @@ export class DurabilityGuard {
       )
     }
     this.#change(health)
-    this.#timer = setInterval(() => void this.check(), checkEveryMs)
+    this.#timer = setInterval(() => void this.check(), this.#options.checkEveryMs ?? defaultCheckEveryMs)
     this.#timer.unref()
   }
 

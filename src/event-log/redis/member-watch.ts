@@ -29,6 +29,11 @@ interface GroupWatch {
   sightings: Map<string, Sighting>
 }
 
+/** A beat goes by itself when nobody beats any more; only what a consumer holds decides whether it is dead. */
+export function beatLifeMs(leaseMs: number): number {
+  return Math.max(60_000, leaseMs * 4)
+}
+
 export interface MemberWatchOptions {
   readonly connection: RedisConnection
   readonly keys: RedisKeys
@@ -50,9 +55,7 @@ export class MemberWatch {
   async join(name: string, leaseMs: number): Promise<() => Promise<void>> {
     const { connection, keys } = this.#options
     let beats = 0
-    // It goes by itself when nobody beats any more; only what it holds decides whether a consumer is dead.
-    const keepMs = String(Math.max(60_000, leaseMs * 4))
-    const beat = () => connection.command('SET', keys.member(name), `${leaseMs}:${++beats}`, 'PX', keepMs)
+    const beat = () => connection.command('SET', keys.member(name), `${leaseMs}:${++beats}`, 'PX', beatLifeMs(leaseMs))
     this.#own.add(name)
     try {
       await beat()

@@ -31,6 +31,8 @@ export interface OpenRedisLogOptions {
   readonly onHealth?: ((health: LogHealth) => void) | undefined
   /** Called after each append that was stored. */
   readonly onCommit?: ((stats: CommitStats) => void) | undefined
+  /** How often the servers are looked at, in milliseconds. Default 15,000. */
+  readonly checkEveryMs?: number
   /** How long the server may say nothing, in milliseconds. Default 5,000. */
   readonly maxReplyMs?: number
 }
@@ -47,6 +49,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     servers: () => connection.masters(),
     promised: { ...durability, isDiskTrusted, isMasterNamed: isRedisCluster(url) || isRedisSentinel(url) },
     logger,
+    checkEveryMs: options.checkEveryMs,
     onHealth: options.onHealth ?? (() => {}),
   })
   connection.onMastersChanged(() => guard.mastersChanged())

@@ -44,7 +44,7 @@ export async function readServerFacts(server: AskedServer): Promise<ServerFacts>
     hasShardedPublish: isKnown(features[0]),
     hasWaitAof: isKnown(features[1]),
     role: info.get('role') === 'master' ? 'master' : { replicaOf: masterIn(info) },
-    connectedReplicas: Number(info.get('connected_slaves') ?? 0),
+    connectedReplicas: [...info].filter(isReplicaInStep).length,
     evictionPolicy: info.get('maxmemory_policy') ?? 'unknown',
     maxMemoryBytes: Number(info.get('maxmemory') ?? 0),
     hasAppendOnlyFile: info.get('aof_enabled') === '1',
@@ -64,6 +64,11 @@ function readInfo(text: string): Map<string, string> {
 /** A command that is not known is told as nothing, in one way or another. */
 function isKnown(reply: Reply | undefined): boolean {
   return Array.isArray(reply) && reply.length > 0
+}
+
+/** Not one that is still being filled. */
+function isReplicaInStep([name, value]: readonly [string, string]): boolean {
+  return /^slave\d+$/.test(name) && /(?:^|,)state=online(?:,|$)/.test(value)
 }
 
 function masterIn(info: ReadonlyMap<string, string>): string {

@@ -1,0 +1,214 @@
+// A Redis that cannot keep what is promised, or lets nobody in: a clear refusal at the start, and no more events later.
+
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { MillraceError } from '../../src/errors.ts'
+import type { EventLog, LogHealth } from '../../src/event-log/event-log.ts'
+import { neededCommands } from '../../src/event-log/redis/check-rights.ts'
+import { type OpenRedisLogOptions, openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
+import { batchOf, group, stream, topic } from '../conformance/event-log-verbs.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/free-port.ts'
+import { type RedisOptions, RedisServer } from '../support/redis-server.ts'
+import { runCommand } from '../support/run-command.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+
+type Options = Partial<OpenRedisLogOptions>
+
+async function startRedis(t: TestContext, options: RedisOptions = {}): Promise<RedisServer> {
+  const redis = await RedisServer.create(options)
+  cleanup(t, () => redis.destroy())
+  return redis
+}
+
+interface Opened {
+  readonly eventLog: EventLog
+  readonly health: () => LogHealth
+  readonly warnings: readonly string[]
+}
+
+async function open(t: TestContext, url: string, options: Options = {}): Promise<Opened> {
+  const warnings: string[] = []
+  const said: LogHealth[] = []
+  const eventLog = await openRedisLog({
+    url,
+    prefix: 'test',
+    logger: { info() {}, warn: (_fields: unknown, text?: string) => void warnings.push(String(text)) },
+    now: Date.now,
+    elapsedMs: () => performance.now(),
+    checkEveryMs: 50,
+    onHealth: (health) => void said.push(health),
+    ...options,
+  })
+  cleanup(t, () => eventLog.close())
+  return { eventLog, health: () => said.at(-1)!, warnings }
+}
+
+/** What a start says that is refused. */
+async function refusal(t: TestContext, url: string, options: Options = {}): Promise<string> {
+  const failure = await open(t, url, options).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  )
+  assert.ok(failure instanceof MillraceError, 'it was opened')
+  assert.equal(failure.code, 'failed_precondition', failure.message)
+  return failure.message
+}
+
+const disk = { durability: { level: 'disk' } } as const
+
+test('fault B2: disk is refused where Redis does not flush before it answers, with the reason and the fix', async (t) => {
+  const redis = await startRedis(t, { flushes: true })
+  const { health } = await open(t, redis.url, disk)
+  assert.deepEqual(health(), { problem: null, persistence: 'aof-always', isUnverified: false })
+  const wrong: [name: string, value: string, says: RegExp][] = [
+    ['appendfsync', 'everysec', /appendfsync is everysec: set it to always, or set MILLRACE_DURABILITY=broker/],
+    ['appendfsync', 'no', /appendfsync is no: set it to always/],
+    ['no-appendfsync-on-rewrite', 'yes', /no-appendfsync-on-rewrite is yes.*set it to no/],
+    ['appendonly', 'no', /appendonly is no: set it to yes/],
+  ]
+  for (const [name, value, says] of wrong) {
+    const before = name === 'appendfsync' ? 'always' : name === 'appendonly' ? 'yes' : 'no'
+    await redis.command('CONFIG', 'SET', name, value)
+    assert.match(await refusal(t, redis.url, disk), says)
+    await redis.command('CONFIG', 'SET', name, before)
+  }
+})
+
+test('fault B2: where CONFIG is denied disk is refused, unless the operator vouches for it, and then says so', async (t) => {
+  const redis = await startRedis(t, { flushes: true, settings: [['user', 'app on >word ~* &* +@all -config']] })
+  const url = redis.url.replace('//', '//app:word@')
+
+  assert.match(await refusal(t, url, disk), /CONFIG GET is denied.*MILLRACE_REDIS_TRUST_DISK=true/)
+  const { health } = await open(t, url, { ...disk, isDiskTrusted: true })
+  assert.deepEqual(health(), { problem: null, persistence: 'unknown', isUnverified: true })
+})
+
+test('what broker may lose is said at the start', async (t) => {
+  const redis = await startRedis(t)
+  const losses: [name: string, value: string, persistence: string, says: RegExp][] = [
+    ['appendfsync', 'everysec', 'aof-everysec', /about the last two seconds/],
+    ['appendfsync', 'no', 'aof-no', /what was not flushed/],
+    ['appendonly', 'no', 'none', /appendonly is no: a restart of Redis loses/],
+    ['save', '"60 1"', 'rdb', /appendonly is no: a restart of Redis loses/],
+  ]
+  for (const [name, value, persistence, says] of losses) {
+    await redis.command('CONFIG', 'SET', name, value)
+    const { health, warnings } = await open(t, redis.url)
+    assert.equal(health().persistence, persistence)
+    assert.match(warnings.join('\n'), says)
+  }
+})
+
+test('fault B3: a policy that throws events away is refused at the start, and stops publishes when it is set later', async (t) => {
+  const redis = await startRedis(t)
+  const { eventLog, health } = await open(t, redis.url)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  await eventLog.append(stream(), [batchOf(['before'])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
+
+  await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+
+  assert.match(await refusal(t, redis.url), /maxmemory-policy is allkeys-lru.*set it to noeviction/)
+  await eventually(() => assert.match(health().problem ?? '', /allkeys-lru/))
+  await assert.rejects(eventLog.append(stream(), [batchOf(['refused'])]), { code: 'durability_lost' })
+  const taken = await consumer.next({ maxEvents: { high: 9, normal: 9, low: 9 }, maxWaitMs: 1000 })
+  assert.deepEqual(await consumer.settle(taken.map((delivery) => ({ delivery, landed: 1, dead: 0 }))), [])
+
+  await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
+  await eventually(() => assert.equal(health().problem, null))
+  await eventLog.append(stream(), [batchOf(['after'])])
+  const { topics } = await eventLog.describe()
+  assert.deepEqual(
+    topics[0]?.groups.map(({ accepted, landed, waiting }) => ({ accepted, landed, waiting })),
+    [{ accepted: 2, landed: 1, waiting: 1 }],
+  )
+})
+
+test('fault B22: each command that is missing is named, and a wrong password says which setting is wrong', async (t) => {
+  const redis = await startRedis(t, { settings: [['user', 'app on >word ~* &* +@all']] })
+  const url = redis.url.replace('//', '//app:word@')
+  await open(t, url)
+  for (const line of neededCommands) {
+    const [name = '', subcommand] = line.split(' ')
+    const right = ['xgroup', 'xinfo', 'command'].includes(name) ? `${name}|${subcommand}` : name
+    await redis.command('ACL', 'SETUSER', 'app', '+@all', `-${right}`)
+    assert.ok((await refusal(t, url)).includes(right), right)
+  }
+  await redis.command('ACL', 'SETUSER', 'app', '+@all', 'resetkeys', '~other:*')
+  assert.match(await refusal(t, url), /keys/)
+
+  assert.match(await refusal(t, redis.url.replace('//', '//app:wrong@')), /password.*MILLRACE_REDIS_URL/)
+})
+
+test('fault B22: a certificate that is not trusted, or none at all, is refused, and nothing is said in plain text', async (t) => {
+  const directory = tempDirectory(t)
+  const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')]
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-keyout', key, '-out', certificate]
+  execFileSync('openssl', [...request, ...subject], { stdio: 'ignore' })
+  const tls = [
+    ['tls-cert-file', certificate],
+    ['tls-key-file', key],
+    ['tls-ca-cert-file', certificate],
+    ['tls-auth-clients', 'no'],
+  ] as const
+  const secure = await freePort()
+  const redis = await startRedis(t, { settings: [...tls, ['tls-port', String(secure)]] })
+
+  assert.match(await refusal(t, `rediss://127.0.0.1:${secure}`), /not trusted .*NODE_EXTRA_CA_CERTS/)
+  const failure = await open(t, `rediss://127.0.0.1:${redis.port}`, { maxReplyMs: 500 }).catch((thrown) => thrown)
+  assert.ok(failure instanceof MillraceError)
+  const env = {
+    ...{ MILLRACE_REDIS_URL: `rediss://127.0.0.1:${secure}`, NODE_EXTRA_CA_CERTS: certificate },
+    ...{
+      MILLRACE_POSTGRES_URL: 'postgres://nobody@127.0.0.1:1/none',
+      MILLRACE_HTTP_PORT: '0',
+      MILLRACE_GRPC_PORT: '0',
+    },
+  }
+  const doctor = await runCommand(t, ['doctor', '--output', 'json'], { dataDir: directory, env })
+  assert.match(doctor.stdout, /"subject":"redis","state":"ok"/, doctor.stderr)
+})
+
+test('fault B23: replicated_disk is refused by name where Redis has no WAITAOF', async (t) => {
+  const any = await startRedis(t)
+  const isMissing = (await any.command('COMMAND', 'INFO', 'WAITAOF')).includes('-1')
+  const redis = isMissing ? any : await startRedis(t, { settings: [['rename-command', 'WAITAOF ']] })
+  const message = await refusal(t, redis.url, { durability: { level: 'replicated_disk', replicas: 1 } })
+  assert.match(message, /no WAITAOF: replicated_disk needs 7\.2 or newer, or set MILLRACE_DURABILITY=replicated\(n\)/)
+})
+
+test('a replica, and a server older than 7.0, are refused', async (t) => {
+  const master = await startRedis(t)
+  const replica = await startRedis(t, { settings: [['replicaof', `127.0.0.1 ${master.port}`]] })
+  assert.match(await refusal(t, replica.url), /is a replica of 127\.0\.0\.1:\d+: name the master/)
+
+  // What came with 7.0 is not there.
+  const old = await startRedis(t, { settings: [['rename-command', 'SPUBLISH ']] })
+  assert.match(await refusal(t, old.url), /7\.0 or newer is needed/)
+})
+
+test('with fewer replicas than are asked for it starts, is not ready, and takes no events', async (t) => {
+  const master = await startRedis(t)
+  const { eventLog, health } = await open(t, master.url, { durability: { level: 'replicated', replicas: 1 } })
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  assert.match(health().problem ?? '', /0 replicas are connected, and 1 must have each event/)
+  await assert.rejects(eventLog.append(stream(), [batchOf(['too early'])]), { code: 'durability_lost' })
+
+  const replica = await startRedis(t, { settings: [['replicaof', `127.0.0.1 ${master.port}`]] })
+  await eventually(() => assert.equal(health().problem, null))
+  await eventLog.append(stream(), [batchOf(['in time'])])
+  await replica.stop('SIGKILL')
+})
+
+test('millrace start says why it does not, and ends with 1', async (t) => {
+  const redis = await startRedis(t, { settings: [['maxmemory-policy', 'allkeys-lru']] })
+  const env = { MILLRACE_REDIS_URL: redis.url, MILLRACE_POSTGRES_URL: 'postgres://nobody@127.0.0.1:1/none' }
+  const { code, stderr } = await runCommand(t, ['start'], { dataDir: tempDirectory(t), env })
+  assert.equal(code, 1)
+  assert.match(stderr, /Redis cannot be used as it is:\n.*maxmemory-policy is allkeys-lru.*set it to noeviction/)
+})
