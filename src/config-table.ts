@@ -4,6 +4,7 @@
 // configuration is config.ts.
 
 import { resolve } from 'node:path'
+import { MillraceError } from './errors.ts'
 import { defaultTopic, isTopicName } from './event.ts'
 import {
   isHost,
@@ -14,6 +15,7 @@ import {
   parseOneOf,
   parseWholeNumber,
 } from './lib/text-value.ts'
+import { readRedisUrl } from './redis-url.ts'
 
 export const roles = ['ingest', 'worker'] as const
 export type Role = (typeof roles)[number]
@@ -166,7 +168,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description:
       'The Redis that keeps the log, so that several processes can share it. Left out: the embedded log in the data directory.',
     isSecret: true,
-    parse: (text) => (isRedisUrl(text) ? { value: text } : notAllowed),
+    parse: parseRedisUrl,
   },
   redisPrefix: {
     variable: 'MILLRACE_REDIS_PREFIX',
@@ -339,22 +341,14 @@ export function withoutPrefix(variable: string): string {
   return variable.slice(prefix.length)
 }
 
-const hostAndPort = String.raw`(?:\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?`
-const sentinelUrl = new RegExp(
-  String.raw`^redis\+sentinels?:\/\/(?:[^@/]*@)?${hostAndPort}(?:,${hostAndPort})*\/[\w.-]+(?:\?.*)?$`,
-)
-
-function isRedisUrl(text: string): boolean {
-  if (sentinelUrl.test(text)) return true
-  return text.split(',').every((part) => /^rediss?:\/\/[^/]/.test(part.trim()) && URL.canParse(part.trim()))
-}
-
-export function isRedisSentinel(url: string): boolean {
-  return /^redis\+sentinels?:/.test(url)
-}
-
-export function isRedisCluster(url: string): boolean {
-  return !isRedisSentinel(url) && url.includes(',')
+function parseRedisUrl(text: string): Parsed<string> {
+  try {
+    readRedisUrl(text)
+    return { value: text }
+  } catch (thrown) {
+    if (thrown instanceof MillraceError) return { refused: thrown.message }
+    throw thrown
+  }
 }
 
 function parseDurability(text: string): Parsed<DurabilityLevel> {

@@ -8,7 +8,6 @@
 import {
   type Config,
   durabilityText,
-  isRedisCluster,
   prefix,
   type Setting,
   settings,
@@ -17,6 +16,7 @@ import {
 } from './config-table.ts'
 import { MillraceError } from './errors.ts'
 import { closestWord } from './lib/closest-word.ts'
+import { readRedisUrl } from './redis-url.ts'
 
 export type { Config } from './config-table.ts'
 
@@ -81,7 +81,7 @@ const partitionsOnCluster = 8
 
 function completed(written: WrittenConfig): Config {
   const { redisUrl } = written
-  const partitions = redisUrl !== null && isRedisCluster(redisUrl) ? partitionsOnCluster : 1
+  const partitions = redisUrl !== null && readRedisUrl(redisUrl).topology === 'cluster' ? partitionsOnCluster : 1
   return {
     ...written,
     topics: written.topics.map((topic) => ({ name: topic.name, partitions: topic.partitions ?? partitions })),
@@ -148,7 +148,9 @@ function textOfFile(setting: Setting, { env, readFile }: ConfigInput, problems: 
 
 /** Without the password of a URL. */
 function shown({ isSecret }: Setting, text: string | null): string | null {
-  return isSecret === true && text !== null ? text.replace(/:[^:@/]*@/g, ':[redacted]@') : text
+  return isSecret === true && text !== null
+    ? text.replace(/:[^:@/]*@/g, ':[redacted]@').replace(/(password=)[^&]*/gi, '$1[redacted]')
+    : text
 }
 
 function refusal(setting: Setting, text: string, reason: string | null, input: ConfigInput): string {

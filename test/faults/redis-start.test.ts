@@ -159,7 +159,7 @@ test('fault B22: a certificate that is not trusted, or none at all, is refused, 
   const secure = await freePort()
   const redis = await startRedis(t, { settings: [...tls, ['tls-port', String(secure)]] })
 
-  assert.match(await refusal(t, `rediss://127.0.0.1:${secure}`), /not trusted .*NODE_EXTRA_CA_CERTS/)
+  assert.match(await refusal(t, `rediss://127.0.0.1:${secure}`), /not trusted: .*NODE_EXTRA_CA_CERTS/)
   const failure = await open(t, `rediss://127.0.0.1:${redis.port}`, { maxReplyMs: 500 }).catch((thrown) => thrown)
   assert.ok(failure instanceof MillraceError)
   const env = {

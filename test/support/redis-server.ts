@@ -14,6 +14,8 @@ export interface RedisOptions {
   readonly flushes?: boolean
   /** Further settings: `['maxmemory', '10mb']`. */
   readonly settings?: readonly (readonly [name: string, value: string])[]
+  /** The server whose replica it is. */
+  readonly replicaOf?: Pick<RedisServer, 'port'>
 }
 
 export class RedisServer {
@@ -50,7 +52,7 @@ export class RedisServer {
 
   /** Resolves when it answers, with all that its append-only file had. */
   async start(): Promise<void> {
-    const { flushes = false, settings = [] } = this.#options
+    const { flushes = false, settings = [], replicaOf } = this.#options
     const all = [
       ['port', String(this.port)],
       ['bind', '127.0.0.1'],
@@ -58,10 +60,13 @@ export class RedisServer {
       ['save', ''],
       ['appendonly', 'yes'],
       ['appendfsync', flushes ? 'always' : 'no'],
+      ...(replicaOf === undefined ? [] : [['replicaof', `127.0.0.1 ${replicaOf.port}`]]),
+      // A replica begins to copy at once, not after others may have come.
+      ['repl-diskless-sync-delay', '0'],
       ...settings,
     ]
     const child = spawn(
-      binary(),
+      redisBinary(),
       // A value of several words is several arguments.
       all.flatMap(([name, value]) => [`--${name}`, ...value!.split(' ')]),
       // A group of its own: the processes that it forks to write its files are killed with it.
@@ -87,6 +92,11 @@ export class RedisServer {
     }
   }
 
+  /** Stops it where it is, as a machine that hangs; `SIGCONT` lets it go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(signal)
+  }
+
   /** SIGTERM: what it holds is written. SIGKILL: as after a crash. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const child = this.#child
@@ -104,7 +114,7 @@ export class RedisServer {
   }
 }
 
-function binary(): string {
+export function redisBinary(): string {
   const found = (process.env.PATH ?? '')
     .split(delimiter)
     .map((directory) => join(directory, 'redis-server'))

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export interface TcpRelay {
   readonly url: string
+  readonly port: number
   /** Resets every connection and takes no new ones. Idempotent. */
   close(): Promise<void>
 }
@@ -28,8 +29,10 @@ export async function startTcpRelay(port: number): Promise<TcpRelay> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   let closed: Promise<void> | null = null
+  const { port: ownPort } = server.address() as AddressInfo
   return {
-    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `redis://127.0.0.1:${ownPort}`,
+    port: ownPort,
     close() {
       closed ??= new Promise((resolve) => {
         server.close(() => resolve())

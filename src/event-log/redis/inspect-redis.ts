@@ -1,7 +1,8 @@
 // Looks at a Redis without making anything there: whether it can keep what is promised, and what is kept; and removes
 // what is kept. For `millrace doctor` and `millrace clean`.
 
-import { type DurabilityLevel, isRedisCluster, isRedisSentinel } from '../../config-table.ts'
+import type { DurabilityLevel } from '../../config-table.ts'
+import { readRedisUrl } from '../../redis-url.ts'
 import { checkRights, refuseDenied } from './check-rights.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { beatLifeMs } from './member-watch.ts'
@@ -35,7 +36,7 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
   return await withConnection(url, async (connection) => {
     const guard = new DurabilityGuard({
       servers: () => connection.masters(),
-      promised: { ...durability, isDiskTrusted, isMasterNamed: isRedisCluster(url) || isRedisSentinel(url) },
+      promised: { ...durability, isDiskTrusted, isMasterNamed: readRedisUrl(url).topology !== 'standalone' },
       logger: { ...quiet, warn: (_fields: unknown, text?: string) => void warnings.push(text ?? '') },
       onHealth: () => {},
     })

@@ -4,31 +4,38 @@
 // connection commands fail at once.
 
 import { backoffMs } from '../../lib/backoff.ts'
+import type { NodeAddress } from '../../redis-url.ts'
 import type { Reply } from './redis-connection.ts'
 
 const reconnectPolicy = { baseMs: 100, maxMs: 5_000 }
 
-export type RedisLibrary = typeof import('redis')
+/** What is used of a client of node-redis. */
+type Client = ReturnType<typeof import('redis')['createClient']>
 
-type Client = ReturnType<RedisLibrary['createClient']>
-
-/** The one thing of the client that is used for commands. */
+/** The one thing of it that is used for commands. */
 interface Sender {
   sendCommand(words: readonly (string | Buffer)[]): Promise<unknown>
 }
 
-/** How a server is reached. */
-export interface NodeAddress {
-  readonly host: string
-  readonly port: number
-  readonly isTls?: boolean
-  readonly username?: string
-  readonly password?: string
-  readonly database?: number
+type ClientOptions = NonNullable<Parameters<Client['duplicate']>[0]>
+
+/** Makes clients whose strings are bytes. */
+export type ClientFactory = (options: ClientOptions) => { readonly client: Client; readonly sender: Sender }
+
+/** Takes 150 ms, so only those should pay for it who use Redis. */
+export async function loadClientFactory(): Promise<ClientFactory> {
+  const { createClient, RESP_TYPES } = await import('redis')
+  // A client is of a class that is built for its options, which takes 40 ms; copies of one client share its class.
+  const template = createClient({ RESP: 2, disableOfflineQueue: true })
+  return (options) => {
+    const client = template.duplicate(options as object)
+    const sender = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+    return { client: client as unknown as Client, sender: sender as unknown as Sender }
+  }
 }
 
 export interface NodeConnectionOptions {
-  readonly redis: RedisLibrary
+  readonly makeClient: ClientFactory
   readonly address: NodeAddress
   /**
    * A command without an answer by then has an unknown outcome, and a server that says nothing for so long is given up: a
@@ -51,14 +58,12 @@ export class NodeConnection {
   #hasBeenReady = false
   #isClosed = false
 
-  constructor({ redis, address, maxReplyMs }: NodeConnectionOptions) {
+  constructor({ makeClient, address, maxReplyMs }: NodeConnectionOptions) {
     const { host, port, isTls, username, password, database } = address
-    const client = redis.createClient({
+    const { client, sender } = makeClient({
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(database === undefined ? {} : { database }),
-      RESP: 2,
-      disableOfflineQueue: true,
       // No command here waits for anything, and a PING comes between: so silence means that nobody is there.
       pingInterval: maxReplyMs / 2,
       socket: {
@@ -68,8 +73,8 @@ export class NodeConnection {
           this.#isClosed ? false : backoffMs(retries + 1, reconnectPolicy, 0.5 + Math.random() / 2),
       },
     })
-    this.#client = client as unknown as Client
-    this.#sender = client.withTypeMapping({ [redis.RESP_TYPES.BLOB_STRING]: Buffer }) as unknown as Sender
+    this.#client = client
+    this.#sender = sender
     this.#maxReplyMs = maxReplyMs
     this.opened = new Promise((resolve, reject) => {
       client.on('ready', resolve)
@@ -110,9 +115,12 @@ export class NodeConnection {
     return this.#byDeadline(this.#sender.sendCommand(words)) as Promise<Reply>
   }
 
-  /** Listens to a channel of this server, also after a reconnect. No commands can be sent any more. */
+  /**
+   * Listens to a channel of this server, also after a reconnect; the same listener again changes nothing. No commands can
+   * be sent any more.
+   */
   async subscribe(channel: string, onMessage: () => void): Promise<void> {
-    await this.#byDeadline(this.#client.sSubscribe(channel, () => onMessage()))
+    await this.#byDeadline(this.#client.sSubscribe(channel, onMessage))
   }
 
   async unsubscribe(channel: string): Promise<void> {

@@ -1,10 +1,14 @@
 // Connects to what the URL names.
 
+import { type NodeAddress, type RedisTarget, readRedisUrl } from '../../redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { NodeAddress } from './node-connection.ts'
+import { ClusterConnection } from './cluster-connection.ts'
+import { loadClientFactory } from './node-connection.ts'
 import type { RedisConnection, Replication } from './redis-connection.ts'
 import { readScripts } from './redis-scripts.ts'
+import { SentinelConnection } from './sentinel-connection.ts'
 import { StandaloneConnection } from './standalone-connection.ts'
+import type { TopologyOptions } from './topology.ts'
 
 const defaultMaxReplyMs = 5_000
 
@@ -18,26 +22,28 @@ export interface OpenRedisConnectionOptions {
    * new connection is tried. Replicas have half of it. Default 5,000.
    */
   readonly maxReplyMs?: number
+  /** Where a server is reached that the others call by this address. Default: there. */
+  readonly reach?: (address: NodeAddress) => NodeAddress
 }
 
-/** Errors: `unavailable` when the server cannot be reached or refuses. */
+/**
+ * Errors: `unavailable` when nobody can be reached; `failed_precondition` when the URL is wrong, or the servers are not
+ * what it says or refuse it. The message says what to do.
+ */
 export async function openRedisConnection(options: OpenRedisConnectionOptions): Promise<RedisConnection> {
-  const { url, logger, replication, maxReplyMs = defaultMaxReplyMs } = options
-  // Takes 150 ms, so only those pay for it who use Redis.
-  const redis = await import('redis')
-  const topology = { redis, scripts: readScripts(), replication, maxReplyMs, logger }
-  return StandaloneConnection.open(addressOf(url), topology)
+  const { url, logger, replication, maxReplyMs = defaultMaxReplyMs, reach = (address) => address } = options
+  const target = readRedisUrl(url)
+  const makeClient = await loadClientFactory()
+  return await open(target, { makeClient, scripts: readScripts(), replication, maxReplyMs, logger, reach })
 }
 
-function addressOf(text: string): NodeAddress {
-  const url = new URL(text)
-  const database = url.pathname.slice(1)
-  return {
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: url.port === '' ? 6379 : Number(url.port),
-    isTls: url.protocol === 'rediss:',
-    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
-    ...(database === '' ? {} : { database: Number(database) }),
+function open(target: RedisTarget, options: TopologyOptions): Promise<RedisConnection> {
+  switch (target.topology) {
+    case 'standalone':
+      return StandaloneConnection.open(target.address, options)
+    case 'sentinel':
+      return SentinelConnection.open(target, options)
+    case 'cluster':
+      return ClusterConnection.open(target.seeds, options)
   }
 }

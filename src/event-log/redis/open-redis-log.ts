@@ -1,6 +1,7 @@
 // Opens the log on a Redis server.
 
-import { type DurabilityLevel, isRedisCluster, isRedisSentinel } from '../../config-table.ts'
+import type { DurabilityLevel } from '../../config-table.ts'
+import { type NodeAddress, readRedisUrl } from '../../redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { type CommitStats, durabilityOf, type EventLog, type LogHealth } from '../event-log.ts'
 import { checkRights, refuseDenied } from './check-rights.ts'
@@ -14,7 +15,7 @@ import { replicationOf } from './replication-of.ts'
 import { TopicRegistry } from './topic-registry.ts'
 
 export interface OpenRedisLogOptions {
-  /** `redis://host:port`. */
+  /** One server, the master that Sentinels name, or a Cluster: redis-url.ts says how. */
   readonly url: string
   /** Every key begins with it. */
   readonly prefix: string
@@ -35,6 +36,8 @@ export interface OpenRedisLogOptions {
   readonly checkEveryMs?: number
   /** How long the server may say nothing, in milliseconds. Default 5,000. */
   readonly maxReplyMs?: number
+  /** Where a server is reached that the others call by this address. Default: there. */
+  readonly reach?: (address: NodeAddress) => NodeAddress
 }
 
 /**
@@ -47,7 +50,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   const connection = await openRedisConnection({ ...options, replication: replicationOf(durability) })
   const guard = new DurabilityGuard({
     servers: () => connection.masters(),
-    promised: { ...durability, isDiskTrusted, isMasterNamed: isRedisCluster(url) || isRedisSentinel(url) },
+    promised: { ...durability, isDiskTrusted, isMasterNamed: readRedisUrl(url).topology !== 'standalone' },
     logger,
     checkEveryMs: options.checkEveryMs,
     onHealth: options.onHealth ?? (() => {}),

@@ -28,6 +28,7 @@ export class RedisMaster implements RedisNode {
   readonly #options: RedisMasterOptions
   #writer: ReplicatedWriter | null = null
   #subscriber: NodeConnection | null = null
+  readonly #listeners = new Map<string, Set<() => void>>()
   readonly #movedListeners: (() => void)[] = []
   #isClosed = false
 
@@ -79,16 +80,26 @@ export class RedisMaster implements RedisNode {
   ): Promise<DurableReply> {
     const { scripts, replication, maxReplyMs } = this.#options
     if (replication === undefined) return { reply: await this.run(name, keys, args, isAsked), isReached: true }
-    this.#writer ??= new ReplicatedWriter({ connection: this.#connect(), replication, maxWaitMs: maxReplyMs / 2 })
+    this.#writer ??= new ReplicatedWriter({
+      connection: this.#connect(),
+      replication,
+      maxWaitMs: Math.floor(maxReplyMs / 2),
+    })
     return this.#writer.run({ script: scripts[name], words: wordsOf(keys, args), isAsked })
   }
 
   /** Listens to a channel, also after a reconnect; the listener is called then too. */
   async subscribe(channel: string, onMessage: () => void): Promise<void> {
-    const subscriber = this.#makeSubscriber()
-    await subscriber.tried
-    await subscriber.subscribe(channel, onMessage)
-    subscriber.onReady(onMessage)
+    this.#subscriber ??= this.#makeSubscriber()
+    await this.#subscriber.tried
+    await this.#subscriber.subscribe(channel, onMessage)
+    this.#listeners.set(channel, (this.#listeners.get(channel) ?? new Set()).add(onMessage))
+  }
+
+  /** Listens to a channel no more. What still comes of it is not told. */
+  unsubscribe(channel: string): void {
+    this.#listeners.delete(channel)
+    this.#subscriber?.unsubscribe(channel).catch(() => {})
   }
 
   /** Called when a channel that is listened to does not live here any more. */
@@ -105,12 +116,13 @@ export class RedisMaster implements RedisNode {
   }
 
   #makeSubscriber(): NodeConnection {
-    if (this.#subscriber !== null) return this.#subscriber
     const subscriber = this.#connect()
+    subscriber.onReady(() => {
+      for (const listeners of this.#listeners.values()) for (const listener of listeners) listener()
+    })
     subscriber.onChannelMoved(() => {
       for (const listener of this.#movedListeners) listener()
     })
-    this.#subscriber = subscriber
     return subscriber
   }
 

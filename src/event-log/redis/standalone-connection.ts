@@ -1,33 +1,23 @@
 // One server, always the same.
 
-import type { Logger } from '../../telemetry/logger.ts'
-import { toConnectFailure } from './connect-failure.ts'
-import type { NodeAddress, RedisLibrary } from './node-connection.ts'
+import { type NodeAddress, wrong } from '../../redis-url.ts'
 import {
   type DurableReply,
   type RedisConnection,
   type RedisNode,
-  type Replication,
   type Reply,
   type ScriptArgument,
   toFailure,
 } from './redis-connection.ts'
 import { RedisMaster } from './redis-master.ts'
-import type { ScriptName, Scripts } from './redis-scripts.ts'
-
-export interface TopologyOptions {
-  readonly redis: RedisLibrary
-  readonly scripts: Scripts
-  readonly replication: Replication | undefined
-  readonly maxReplyMs: number
-  readonly logger: Pick<Logger, 'info' | 'warn'>
-}
+import type { ScriptName } from './redis-scripts.ts'
+import { cannotOpen, modeOf, nameOf, type TopologyOptions } from './topology.ts'
 
 export class StandaloneConnection implements RedisConnection {
   readonly #master: RedisMaster
 
-  private constructor(address: NodeAddress, { logger, ...options }: TopologyOptions) {
-    this.#master = new RedisMaster({ ...options, address, name: `${address.host}:${address.port}` })
+  private constructor(address: NodeAddress, { logger, reach, ...options }: TopologyOptions) {
+    this.#master = new RedisMaster({ ...options, address: reach(address), name: nameOf(address) })
     const { connection } = this.#master
     connection.onLost((error) => logger.warn({ error }, 'the connection to Redis is lost; it is tried again'))
     connection.onReady(() => {
@@ -35,16 +25,29 @@ export class StandaloneConnection implements RedisConnection {
     })
   }
 
-  /** Connects. Errors: as toConnectFailure. */
+  /**
+   * Connects.
+   * Errors: `unavailable` when the server cannot be reached, `failed_precondition` when it is not what the URL says.
+   */
   static async open(address: NodeAddress, options: TopologyOptions): Promise<StandaloneConnection> {
-    const connection = new StandaloneConnection(address, options)
+    const standalone = new StandaloneConnection(address, options)
+    const { connection } = standalone.#master
     try {
-      await connection.#master.connection.opened
+      await connection.opened
+      const [name, mode] = [nameOf(address), await modeOf(connection)]
+      if (mode === 'cluster') {
+        throw wrong(
+          `${name} is a node of a Cluster: name the Cluster as a list, redis://host:port,host:port (one with a comma behind it is enough)`,
+        )
+      }
+      if (mode === 'sentinel') {
+        throw wrong(`${name} is a Sentinel: name the master it watches, redis+sentinel://${name}/name-of-the-master`)
+      }
     } catch (thrown) {
-      connection.close()
-      throw toConnectFailure(thrown, connection.#master.name)
+      standalone.close()
+      throw cannotOpen(nameOf(address), thrown)
     }
-    return connection
+    return standalone
   }
 
   run(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<Reply> {

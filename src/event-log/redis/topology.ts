@@ -1,0 +1,84 @@
+// What the three ways to reach Redis have in common: their options, and what they say when they cannot begin.
+
+import { MillraceError } from '../../errors.ts'
+import type { NodeAddress } from '../../redis-url.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { type ClientFactory, NodeConnection } from './node-connection.ts'
+import { isReply, type Replication, type Reply, textOf } from './redis-connection.ts'
+import type { Scripts } from './redis-scripts.ts'
+
+export interface TopologyOptions {
+  readonly makeClient: ClientFactory
+  readonly scripts: Scripts
+  readonly replication: Replication | undefined
+  readonly maxReplyMs: number
+  readonly logger: Pick<Logger, 'info' | 'warn'>
+  /** Where a server is reached that the others call by this `host:port`. */
+  readonly reach: (address: NodeAddress) => NodeAddress
+}
+
+export function nameOf({ host, port }: Pick<NodeAddress, 'host' | 'port'>): string {
+  return `${host}:${port}`
+}
+
+/** Sends something on a connection of its own. Rejects as `cannotOpen` says, or with what the server says. */
+export async function ask<T>(
+  address: NodeAddress,
+  { makeClient, maxReplyMs, reach }: Pick<TopologyOptions, 'makeClient' | 'maxReplyMs' | 'reach'>,
+  questions: (connection: NodeConnection) => Promise<T>,
+): Promise<T> {
+  const connection = new NodeConnection({ makeClient, maxReplyMs, address: reach(address) })
+  try {
+    await connection.opened.catch((thrown) => {
+      throw cannotOpen(nameOf(address), thrown)
+    })
+    return await questions(connection)
+  } finally {
+    connection.close()
+  }
+}
+
+/** What kind of server this is: `standalone`, `cluster` or `sentinel`. */
+export async function modeOf(connection: { send(words: readonly string[]): Promise<Reply> }): Promise<string> {
+  const info = textOf(await connection.send(['INFO', 'server']))
+  return /^redis_mode:(\w+)/m.exec(info)?.[1] ?? 'standalone'
+}
+
+/** `unavailable` when the server is away, `failed_precondition` when it refuses what the URL says. */
+export function cannotOpen(name: string, thrown: unknown): MillraceError {
+  if (thrown instanceof MillraceError) return thrown
+  const reason = reasonOf(thrown)
+  const field = 'MILLRACE_REDIS_URL'
+  if (['WRONGPASS', 'NOAUTH', 'NOPERM'].some((code) => isReply(thrown, code)) || /AUTH/.test(reason)) {
+    return new MillraceError(
+      'failed_precondition',
+      `Redis at ${name} refuses user or password: ${reason} Correct it in MILLRACE_REDIS_URL, or in the file of MILLRACE_REDIS_URL_FILE`,
+      {
+        field,
+        cause: thrown,
+      },
+    )
+  }
+  if (isCertificateError(thrown)) {
+    return new MillraceError(
+      'failed_precondition',
+      `the certificate of Redis at ${name} is not trusted: ${reason}; name the file of its CA in NODE_EXTRA_CA_CERTS`,
+      { field, cause: thrown },
+    )
+  }
+  return new MillraceError(
+    'unavailable',
+    `Redis at ${name} cannot be reached: ${reason}; start it, or correct MILLRACE_REDIS_URL`,
+    { cause: thrown },
+  )
+}
+
+function reasonOf(thrown: unknown): string {
+  if (thrown instanceof AggregateError) return thrown.errors.map(reasonOf).join('; ')
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
+function isCertificateError(thrown: unknown): boolean {
+  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
+  return /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code)
+}

@@ -1,0 +1,89 @@
+// A master of a test's own with a replica, and a Sentinel that watches them.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { eventually } from './eventually.ts'
+import { freePort } from './free-port.ts'
+import { RedisServer, redisBinary } from './redis-server.ts'
+
+export const masterName = 'main'
+
+export class RedisSentinel {
+  readonly master: RedisServer
+  readonly replica: RedisServer
+  readonly port: number
+  readonly #directory: string
+  readonly #child: ChildProcess
+
+  private constructor(master: RedisServer, replica: RedisServer, port: number) {
+    this.master = master
+    this.replica = replica
+    this.port = port
+    this.#directory = mkdtempSync(join(tmpdir(), 'millrace-sentinel-'))
+    const file = join(this.#directory, 'sentinel.conf')
+    const lines = [
+      `port ${port}`,
+      'bind 127.0.0.1',
+      `dir ${this.#directory}`,
+      `sentinel monitor ${masterName} 127.0.0.1 ${master.port} 1`,
+      `sentinel down-after-milliseconds ${masterName} 1000`,
+      `sentinel failover-timeout ${masterName} 5000`,
+    ]
+    writeFileSync(file, lines.join('\n'))
+    this.#child = spawn(redisBinary(), [file, '--sentinel'], { cwd: '/', stdio: 'ignore' })
+  }
+
+  /** Resolves when the replica has what the master has, and the Sentinel knows both. */
+  static async create(): Promise<RedisSentinel> {
+    const master = await RedisServer.create()
+    const replica = await RedisServer.create({ replicaOf: master }).catch(async (thrown) => {
+      await master.destroy()
+      throw thrown
+    })
+    const sentinel = new RedisSentinel(master, replica, await freePort())
+    try {
+      await eventually(
+        async () => {
+          if (!/slave0:.*state=online/.test(await master.command('INFO', 'replication'))) throw new Error('no replica')
+          const known = await sentinel.command('SENTINEL', 'REPLICAS', masterName)
+          if (!known.includes(String(replica.port))) throw new Error('the Sentinel knows no replica')
+        },
+        { withinMs: 20_000, what: 'the Sentinel' },
+      )
+      return sentinel
+    } catch (thrown) {
+      await sentinel.destroy()
+      throw thrown
+    }
+  }
+
+  get url(): string {
+    return `redis+sentinel://127.0.0.1:${this.port}/${masterName}`
+  }
+
+  async command(...words: readonly string[]): Promise<string> {
+    const socket = connect(this.port, '127.0.0.1')
+    try {
+      socket.write(`${words.join(' ')}\r\n`)
+      const [data] = (await once(socket, 'data')) as [Buffer]
+      return data.toString()
+    } finally {
+      socket.destroy()
+    }
+  }
+
+  async destroy(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const ended = once(this.#child, 'exit')
+      this.#child.kill('SIGKILL')
+      await ended
+    }
+    rmSync(this.#directory, { recursive: true, force: true })
+    await this.replica.destroy()
+    await this.master.destroy()
+  }
+}
