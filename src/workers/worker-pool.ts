@@ -53,6 +53,8 @@ export class WorkerPool {
   #hadWork = new Set<Lane>(lanes)
   #paused: { readonly reason: string; readonly sinceMs: number } | null = null
   #pauseEnded: Promise<void> = Promise.resolve()
+  /** How often in a row the log could not be read. */
+  #failedLooks = 0
   #consumer: Consumer | null = null
   #running: Promise<void> | null = null
   #closed: Promise<void> | null = null
@@ -104,19 +106,14 @@ export class WorkerPool {
   }
 
   async #run(consumer: Consumer): Promise<void> {
-    const { logger, topic, group, maxTurns } = this.#options
-    try {
-      while (!this.#stopGathering.signal.aborted) {
-        const deliveries = await this.#gather(consumer)
-        while (this.#turns.size >= maxTurns) await Promise.race(this.#turns)
-        await this.#pauseEnded
-        if (deliveries.length === 0 || this.#stopGathering.signal.aborted) continue
-        const turn: Promise<void> = this.#turn(consumer, deliveries).finally(() => this.#turns.delete(turn))
-        this.#turns.add(turn)
-      }
-    } catch (error) {
-      // The log has failed: the process is about to end, and what is not settled comes again after the restart.
-      logger.error({ topic, group, error }, 'the worker pool stopped because the log has failed')
+    const { maxTurns } = this.#options
+    while (!this.#stopGathering.signal.aborted) {
+      const deliveries = await this.#gather(consumer)
+      while (this.#turns.size >= maxTurns) await Promise.race(this.#turns)
+      await this.#pauseEnded
+      if (deliveries.length === 0 || this.#stopGathering.signal.aborted) continue
+      const turn: Promise<void> = this.#turn(consumer, deliveries).finally(() => this.#turns.delete(turn))
+      this.#turns.add(turn)
     }
   }
 
@@ -125,20 +122,43 @@ export class WorkerPool {
     const { maxTurnEvents, monotonicNow } = this.#options
     const { signal } = this.#stopGathering
     const maxEvents = splitTurn(maxTurnEvents, this.#hadWork)
-    let gathered: readonly Delivery[] = await consumer.next({ maxEvents, maxWaitMs: lookMs, signal })
+    let gathered = await this.#next(consumer, maxEvents, lookMs)
     if (gathered.length === 0) return gathered
     let events = countEvents(gathered)
     for (;;) {
       const remainingMs = this.#trigger.remainingMs(events, monotonicNow())
       if (remainingMs === 0 || signal.aborted) break
       const rest = splitTurn(maxTurnEvents - events, this.#hadWork)
-      const more = await consumer.next({ maxEvents: rest, maxWaitMs: remainingMs, signal })
+      const more = await this.#next(consumer, rest, remainingMs)
       events += countEvents(more)
       gathered = gathered.concat(more)
     }
     this.#trigger.flushed(monotonicNow())
     this.#hadWork = new Set(gathered.map((delivery) => delivery.position.stream.lane))
     return gathered
+  }
+
+  /** Nothing while the log is away. When it has failed for good, the process is about to end. */
+  async #next(
+    consumer: Consumer,
+    maxEvents: Readonly<Record<Lane, number>>,
+    maxWaitMs: number,
+  ): Promise<readonly Delivery[]> {
+    const { topic, group, logger, random } = this.#options
+    const { signal } = this.#stopGathering
+    try {
+      const deliveries = await consumer.next({ maxEvents, maxWaitMs, signal })
+      if (this.#failedLooks > 0) logger.info({ topic, group }, `${group} can read the log again`)
+      this.#failedLooks = 0
+      return deliveries
+    } catch (thrown) {
+      const error = toMillraceError(thrown)
+      if (++this.#failedLooks === 1) {
+        logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; it is tried again`)
+      }
+      await sleep(decideRetry(error, this.#failedLooks, random()).retryInMs, signal)
+      return []
+    }
   }
 
   /** Handles one turn until it gets through, then settles it. */

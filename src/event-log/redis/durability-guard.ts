@@ -11,6 +11,9 @@ import { type AskedServer, readServerFacts, type ServerFacts } from './server-fa
 
 const defaultCheckEveryMs = 15_000
 
+/** While something is wrong, for it may be mended at any time. */
+const checkAgainMs = 1_000
+
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
   readonly servers: () => readonly AskedServer[]
@@ -26,7 +29,7 @@ export class DurabilityGuard {
   readonly #options: DurabilityGuardOptions
   readonly #said = new Set<string>()
   readonly #delayedFlushes = new Map<string, number>()
-  #timer: NodeJS.Timeout | null = null
+  #timer: NodeJS.Timeout | undefined
   #checking: Promise<void> | null = null
   #isAskedAgain = false
   /** Whether there is a master that nobody has looked at since it came. */
@@ -55,8 +58,7 @@ export class DurabilityGuard {
       )
     }
     this.#change(health)
-    this.#timer = setInterval(() => void this.check(), this.#options.checkEveryMs ?? defaultCheckEveryMs)
-    this.#timer.unref()
+    this.#checkLater()
   }
 
   /** Looks again, for a master is new or has come back: until it has been looked at, appends wait. */
@@ -91,7 +93,14 @@ export class DurabilityGuard {
 
   close(): void {
     this.#isClosed = true
-    if (this.#timer !== null) clearInterval(this.#timer)
+    clearTimeout(this.#timer)
+  }
+
+  #checkLater(): void {
+    const { checkEveryMs = defaultCheckEveryMs } = this.#options
+    const afterMs = this.#health.problem === null ? checkEveryMs : Math.min(checkEveryMs, checkAgainMs)
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => void this.check(), afterMs).unref()
   }
 
   async #checkAll(): Promise<void> {
@@ -107,6 +116,7 @@ export class DurabilityGuard {
       }
     } while (this.#isAskedAgain && !this.#isClosed)
     this.#isUnchecked = false
+    if (!this.#isClosed) this.#checkLater()
   }
 
   async #look(): Promise<{ readonly refusals: readonly string[]; readonly health: LogHealth }> {

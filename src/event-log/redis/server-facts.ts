@@ -1,5 +1,6 @@
 // What a Redis server says of itself: read at the start, after each reconnect and every few seconds.
 
+import { MillraceError } from '../../errors.ts'
 import { listOf, type Reply, textOf } from './redis-connection.ts'
 
 /** A server that is asked: one that takes writes. */
@@ -38,6 +39,12 @@ export async function readServerFacts(server: AskedServer): Promise<ServerFacts>
     server.command('COMMAND', 'INFO', 'SPUBLISH', 'WAITAOF').then(listOf),
     readSettings(server),
   ])
+  if (info.get('loading') === '1') {
+    throw new MillraceError(
+      'unavailable',
+      `Redis at ${server.name} is still loading what it has: wait until it is done`,
+    )
+  }
   return {
     name: server.name,
     version: info.get('redis_version') ?? 'unknown',
