@@ -8,6 +8,7 @@ export const neededCommands = [
   'ping',
   'info',
   'command info ping',
+  'time',
   'evalsha 0000000000000000000000000000000000000000 1 KEY',
   'spublish KEY 1',
   'ssubscribe KEY',

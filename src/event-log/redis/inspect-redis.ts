@@ -5,7 +5,6 @@ import type { DurabilityLevel } from '../../config-table.ts'
 import { readRedisUrl } from '../../redis-url.ts'
 import { checkRights, refuseDenied } from './check-rights.ts'
 import { DurabilityGuard } from './durability-guard.ts'
-import { beatLifeMs } from './member-watch.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
 import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
 import { RedisKeys } from './redis-keys.ts'
@@ -60,15 +59,9 @@ export interface KeptOnRedis {
 /** Counts what is there under the prefix. Errors: as openRedisLog. */
 export async function countOnRedis({ url, prefix }: Pick<InspectRedisOptions, 'url' | 'prefix'>): Promise<KeptOnRedis> {
   return await withConnection(url, async (connection) => {
-    const members = new RedisKeys(prefix).member('')
     let keys = 0
-    let consumers = 0
-    for await (const page of pagesOfKeys(connection, prefix)) {
-      keys += page.length
-      for (const key of page.filter((each) => each.startsWith(members))) {
-        if (await isBeating(connection, key)) consumers++
-      }
-    }
+    for await (const page of pagesOfKeys(connection, prefix)) keys += page.length
+    const consumers = numberOf(await connection.run('count-living', [new RedisKeys(prefix).members], []))
     return { keys, consumers }
   })
 }
@@ -109,11 +102,4 @@ async function* pagesOfKeys(connection: RedisConnection, prefix: string): AsyncG
       yield listOf(keys).map(textOf)
     } while (cursor !== '0')
   }
-}
-
-/** Each beat gives its key the whole of its time again. */
-async function isBeating(connection: RedisConnection, key: string): Promise<boolean> {
-  const [beat, leftMs] = await Promise.all([connection.command('GET', key), connection.command('PTTL', key)])
-  const leaseMs = beat === null ? Number.NaN : Number.parseInt(textOf(beat), 10)
-  return numberOf(leftMs) > beatLifeMs(leaseMs) - leaseMs
 }

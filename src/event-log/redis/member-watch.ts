@@ -1,10 +1,12 @@
 // Finds consumers that have ended without a word, and takes from them what they hold.
 //
 // A living consumer changes its beat on the server every third of its lease. Whoever waits for work of the group looks at
-// the beats of those who hold something, and when one has not changed for a lease, by the observer's own clock that only
-// goes forward, it is dead. So no clock of one host is compared with that of another.
+// the beats of its members, and when one has not changed for a lease, by the observer's own clock that only goes forward,
+// it is dead. So no clock of one host is compared with that of another. All beats are read at once: a look costs one
+// command, however many partitions there are.
 //
-// Who holds something is read from the partitions themselves, so nobody is forgotten who is missing among the members.
+// Who holds something is read from the partitions themselves: when somebody has died, and now and then all the same, so
+// that nobody is forgotten who is missing among the members.
 
 import { listOf, type RedisConnection, textOf } from './redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from './redis-keys.ts'
@@ -14,6 +16,9 @@ import type { KnownTopic } from './topic-registry.ts'
 const looksPerLease = 6
 
 const defaultLeaseMs = 30_000
+
+/** How often the partitions are asked for holders whom nobody knows. */
+const lookForHoldersEveryMs = 30_000
 
 /** How much one script takes from a consumer; the server does nothing else while it runs. */
 export const maxReleasedPerScript = 500
@@ -25,13 +30,20 @@ interface Sighting {
 
 interface GroupWatch {
   lookedAtMs: number
+  /** When the partitions were last asked who holds something. */
+  askedAtMs: number
   looking: Promise<void> | null
-  sightings: Map<string, Sighting>
+  readonly sightings: Map<string, Sighting>
+  /** Holders without a beat. */
+  strangers: readonly string[]
 }
 
-/** A beat goes by itself when nobody beats any more; only what a consumer holds decides whether it is dead. */
-export function beatLifeMs(leaseMs: number): number {
-  return Math.max(60_000, leaseMs * 4)
+interface Member {
+  /** Unlike that of any other consumer. */
+  readonly name: string
+  readonly topic: string
+  readonly group: string
+  readonly leaseMs: number
 }
 
 export interface MemberWatchOptions {
@@ -52,10 +64,10 @@ export class MemberWatch {
   }
 
   /** The consumer lives until the answer is called. Its beat is on the server when this resolves. */
-  async join(name: string, leaseMs: number): Promise<() => Promise<void>> {
+  async join({ name, topic, group, leaseMs }: Member): Promise<() => Promise<void>> {
     const { connection, keys } = this.#options
-    let beats = 0
-    const beat = () => connection.command('SET', keys.member(name), `${leaseMs}:${++beats}`, 'PX', beatLifeMs(leaseMs))
+    const member = [name, leaseMs, `${topic}\0${group}`]
+    const beat = () => connection.run('beat', [keys.members], member)
     this.#own.add(name)
     try {
       await beat()
@@ -69,8 +81,13 @@ export class MemberWatch {
     return async () => {
       clearInterval(timer)
       this.#own.delete(name)
-      await connection.command('DEL', keys.member(name))
+      await connection.command('HDEL', keys.members, name)
     }
+  }
+
+  /** How long after a look the next is due. */
+  static everyMs(leaseMs: number): number {
+    return leaseMs / looksPerLease
   }
 
   /** Looks for the dead when it is time, and frees what they hold. */
@@ -78,13 +95,13 @@ export class MemberWatch {
     const key = `${topic.name}\0${group}`
     let watch = this.#groups.get(key)
     if (watch === undefined) {
-      watch = { lookedAtMs: Number.NEGATIVE_INFINITY, looking: null, sightings: new Map() }
+      const never = Number.NEGATIVE_INFINITY
+      watch = { lookedAtMs: never, askedAtMs: never, looking: null, sightings: new Map(), strangers: [] }
       this.#groups.set(key, watch)
     }
     const { elapsedMs } = this.#options
-    if (watch.looking === null && elapsedMs() - watch.lookedAtMs < leaseMs / looksPerLease) return
-    const { sightings } = watch
-    watch.looking ??= this.#look(topic, group, sightings)
+    if (watch.looking === null && elapsedMs() - watch.lookedAtMs < MemberWatch.everyMs(leaseMs)) return
+    watch.looking ??= this.#look(topic, group, watch)
       .then(() => {
         watch.lookedAtMs = elapsedMs()
       })
@@ -94,8 +111,53 @@ export class MemberWatch {
     await watch.looking
   }
 
-  async #look(topic: KnownTopic, group: string, sightings: Map<string, Sighting>): Promise<void> {
-    const { connection, elapsedMs } = this.#options
+  async #look(topic: KnownTopic, group: string, watch: GroupWatch): Promise<void> {
+    const { connection, keys, elapsedMs } = this.#options
+    const { sightings } = watch
+    const beats = await this.#beatsOf(topic.name, group)
+    const names = new Set([...beats.keys(), ...watch.strangers])
+    for (const name of sightings.keys()) if (!names.has(name)) sightings.delete(name)
+    const silent = [...names].filter((name) => this.#isSilent(sightings, name, beats.get(name) ?? ''))
+    if (silent.length === 0 && elapsedMs() - watch.askedAtMs < lookForHoldersEveryMs) return
+    const holders = await this.#holders(topic, group)
+    watch.askedAtMs = elapsedMs()
+    for (const name of silent) {
+      for (const partition of holders.get(name) ?? []) {
+        await release(connection, partition, group, name, { isGivenBack: false })
+      }
+      sightings.delete(name)
+      if (beats.has(name)) await connection.command('HDEL', keys.members, name)
+    }
+    watch.strangers = [...holders.keys()].filter((name) => !beats.has(name) && !silent.includes(name))
+    // Their time begins now.
+    for (const name of watch.strangers) this.#isSilent(sightings, name, '')
+  }
+
+  /** Whether the beat has not changed for a lease. */
+  #isSilent(sightings: Map<string, Sighting>, name: string, beat: string): boolean {
+    const nowMs = this.#options.elapsedMs()
+    const seen = sightings.get(name)
+    if (seen?.beat === beat) return nowMs - seen.sinceMs >= (Number.parseInt(beat, 10) || defaultLeaseMs)
+    sightings.set(name, { beat, sinceMs: nowMs })
+    return false
+  }
+
+  /** The beats of the other processes' members of a group. */
+  async #beatsOf(topic: string, group: string): Promise<Map<string, string>> {
+    const { connection, keys } = this.#options
+    const fields = listOf(await connection.command('HGETALL', keys.members)).map(textOf)
+    const beats = new Map<string, string>()
+    for (let at = 0; at + 1 < fields.length; at += 2) {
+      const [name, beat] = [fields[at]!, fields[at + 1]!]
+      const ofGroup = beat.slice(beat.indexOf(':', beat.indexOf(':') + 1) + 1)
+      if (ofGroup === `${topic}\0${group}` && !this.#own.has(name)) beats.set(name, beat)
+    }
+    return beats
+  }
+
+  /** The other processes' consumers that hold something, and where. */
+  async #holders(topic: KnownTopic, group: string): Promise<Map<string, PartitionKeys[]>> {
+    const { connection } = this.#options
     const holders = new Map<string, PartitionKeys[]>()
     await Promise.all(
       topic.partitions.map(async (partition) => {
@@ -104,19 +166,7 @@ export class MemberWatch {
         }
       }),
     )
-    for (const name of sightings.keys()) if (!holders.has(name)) sightings.delete(name)
-    for (const [name, partitions] of holders) {
-      const reply = await connection.command('GET', this.#options.keys.member(name))
-      const beat = reply === null ? '' : textOf(reply)
-      const seen = sightings.get(name)
-      if (seen?.beat !== beat) {
-        sightings.set(name, { beat, sinceMs: elapsedMs() })
-      } else if (elapsedMs() - seen.sinceMs >= (Number.parseInt(beat, 10) || defaultLeaseMs)) {
-        for (const partition of partitions) await release(connection, partition, group, name, { isGivenBack: false })
-        sightings.delete(name)
-        topic.bell.ring()
-      }
-    }
+    return holders
   }
 }
 

@@ -4,6 +4,7 @@ import type { DurabilityLevel } from '../../config-table.ts'
 import { type NodeAddress, readRedisUrl } from '../../redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { type CommitStats, durabilityOf, type EventLog, type LogHealth } from '../event-log.ts'
+import { BellListener } from './bell-listener.ts'
 import { checkRights, refuseDenied } from './check-rights.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { MemberWatch } from './member-watch.ts'
@@ -71,8 +72,9 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
       for (const group of topic.groups) await watch.look(topic, group)
     }
     const { onCommit = () => {} } = options
+    const bells = new BellListener({ connection, logger })
     return new RedisLog({
-      ...{ connection, registry, watch, guard, epoch, durability: durabilityOf(durability), now, onCommit },
+      ...{ connection, bells, registry, watch, guard, epoch, durability: durabilityOf(durability), now, onCommit },
     })
   } catch (thrown) {
     guard.close()

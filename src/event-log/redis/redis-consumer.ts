@@ -1,20 +1,19 @@
 // One member of a group. What it holds is on record on the server under its name, with the attempt; here is kept only what
 // is needed to settle it.
 //
-// Waiting is looking again: when the bell rings, for what this process appends, reopens or gives back, and every
-// `lookEveryMs` for what others do and for what has become due. An answer that was lost may have handed out something
+// Waiting is looking again, where the plan says so (look-plan.ts). An answer that was lost may have handed out something
 // that nobody knows of: before the next look it is given back.
 
 import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes } from '../../event.ts'
 import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
-import { type MemberWatch, release } from './member-watch.ts'
+import type { BellListener } from './bell-listener.ts'
+import { LookPlan } from './look-plan.ts'
+import { MemberWatch, release } from './member-watch.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
 import { laneNumber, laneOfNumber, type PartitionKeys } from './redis-keys.ts'
 import { countOfMember, encodeAgain, placeOf, readAgain, readEntry } from './stored-batch.ts'
 import type { KnownTopic } from './topic-registry.ts'
-
-const lookEveryMs = 50
 
 /** One call of `next` hands out no more bytes than this, whatever it asks for, beyond the first entry. */
 const maxHandOutBytes = 8 * 1024 * 1024
@@ -25,6 +24,7 @@ const maxAgainBytesPerScript = 4 * 1024 * 1024
 
 export interface RedisConsumerOptions {
   readonly connection: RedisConnection
+  readonly bells: BellListener
   readonly watch: MemberWatch
   /** The topic as it is known now: partitions may be added. */
   readonly topic: () => KnownTopic
@@ -37,6 +37,7 @@ export interface RedisConsumerOptions {
   readonly now: () => number
   /** Ends the beat. */
   readonly leave: () => Promise<void>
+  readonly onSettled: (partition: PartitionKeys) => void
   readonly onClosed: (consumer: RedisConsumer) => void
 }
 
@@ -59,6 +60,7 @@ export class RedisConsumer implements Consumer {
   readonly #touched = new Set<PartitionKeys>()
   /** Partitions in which this consumer may hold what it does not know of. */
   readonly #uncertain = new Set<PartitionKeys>()
+  readonly #plan: LookPlan
   readonly #stop = new AbortController()
   #isWaiting = false
   #working: Promise<unknown> = Promise.resolve()
@@ -68,6 +70,9 @@ export class RedisConsumer implements Consumer {
 
   constructor(options: RedisConsumerOptions) {
     this.#options = options
+    const { bells, now } = options
+    const hears = (partition: PartitionKeys) => bells.hears(partition)
+    this.#plan = new LookPlan({ bell: options.topic().bell, hears, now })
   }
 
   async next(options: NextOptions): Promise<readonly Delivery[]> {
@@ -110,7 +115,6 @@ export class RedisConsumer implements Consumer {
     this.#settling.add(settling)
     const results = await settling
     this.#settling.delete(settling)
-    if (outcomes.some(({ again = [] }) => again.length > 0)) this.#options.topic().bell.ring()
     for (const result of results) if (result.status === 'rejected') throw result.reason
     return outcomes.filter((outcome) => refused.has(outcome)).map(({ delivery }) => delivery)
   }
@@ -121,7 +125,7 @@ export class RedisConsumer implements Consumer {
   }
 
   async #close(): Promise<void> {
-    const { connection, group, name, topic, leave, onClosed } = this.#options
+    const { connection, group, name, leave, onClosed } = this.#options
     this.#stop.abort()
     this.#held.clear()
     await this.#working.catch(() => {})
@@ -132,43 +136,59 @@ export class RedisConsumer implements Consumer {
       // Without a connection nothing can be given back: others take it when the beat has been missing for a lease.
     }
     await leave().catch(() => {})
-    topic().bell.ring()
     onClosed(this)
   }
 
   async #wait({ maxEvents, maxWaitMs }: NextOptions, giveUp: AbortSignal): Promise<readonly Delivery[]> {
     const { watch, topic, group, leaseMs } = this.#options
     const endsAtMs = performance.now() + maxWaitMs
+    const open = new Set(lanes.filter((lane) => maxEvents[lane] > 0))
     for (;;) {
       if (giveUp.aborted) return []
       const known = topic()
+      this.#listen(known)
       const heard = known.bell.rung
       await watch.look(known, group, leaseMs)
-      const taken = await this.#take(known, maxEvents, giveUp)
+      // Who does not wait cannot be called by the bell.
+      const partitions = this.#inTurn(known).filter((each) => maxWaitMs <= 0 || this.#plan.restMs(each, open) === 0)
+      const taken = await this.#take(known, partitions, maxEvents, giveUp)
       if (taken.length > 0) return taken
       const leftMs = endsAtMs - performance.now()
       if (leftMs <= 0) return []
-      await known.bell.wait(heard, Math.min(lookEveryMs, leftMs), giveUp)
+      const rests = open.size === 0 ? [] : known.partitions.map((each) => this.#plan.restMs(each, open))
+      await known.bell.wait(heard, Math.min(leftMs, MemberWatch.everyMs(leaseMs), ...rests), giveUp)
     }
+  }
+
+  /** Hears the bells of the partitions from now on. */
+  #listen({ bell, partitions }: KnownTopic): void {
+    for (const partition of partitions) this.#options.bells.listen(bell, partition)
+  }
+
+  /** The partitions, beginning with the one whose turn it is. */
+  #inTurn({ partitions }: KnownTopic): readonly PartitionKeys[] {
+    const first = this.#firstPartition % partitions.length
+    return [...partitions.slice(first), ...partitions.slice(0, first)]
   }
 
   /** Takes from one partition after the other, until there is no room or nothing more. */
   async #take(
     topic: KnownTopic,
+    partitions: readonly PartitionKeys[],
     maxEvents: Readonly<Record<Lane, number>>,
     giveUp: AbortSignal,
   ): Promise<readonly Delivery[]> {
-    const { partitions } = topic
     const got: Held[] = []
     const taken: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
     let bytes = 0
-    for (let step = 0; step < partitions.length && !giveUp.aborted; step++) {
-      if (lanes.every((lane) => taken[lane] >= maxEvents[lane])) break
-      const partition = partitions[(this.#firstPartition + step) % partitions.length]!
+    for (const partition of partitions) {
+      if (giveUp.aborted || lanes.every((lane) => taken[lane] >= maxEvents[lane])) break
       await this.#clear(partition)
+      const heard = topic.bell.rungAt(partition)
+      const open = new Set(lanes.filter((lane) => taken[lane] < maxEvents[lane]))
       const room = lanes.flatMap((lane) => [maxEvents[lane], taken[lane]])
       const limits = [Math.max(0, maxHandOutBytes - bytes), got.length === 0 ? 1 : 0]
-      const [deliveries, full] = listOf(await this.#askFor(partition, [...limits, ...room]))
+      const [deliveries, full, due] = listOf(await this.#askFor(partition, [...limits, ...room]))
       for (const delivery of listOf(deliveries)) {
         const held = this.#hold(topic, partition, listOf(delivery))
         got.push(held)
@@ -177,12 +197,20 @@ export class RedisConsumer implements Consumer {
       }
       for (const [index, isFull] of listOf(full).entries())
         if (isFull === 1) taken[lanes[index]!] = maxEvents[lanes[index]!]
+      if (listOf(deliveries).length > 0 || listOf(full).includes(1)) this.#plan.foundSomething(partition)
+      else
+        this.#plan.foundNothing(
+          partition,
+          heard,
+          open,
+          textOf(due) === '' ? Number.POSITIVE_INFINITY : Number(textOf(due)),
+        )
     }
     if (giveUp.aborted) {
       await this.#giveBack(got)
       return []
     }
-    if (got.length > 0) this.#firstPartition = (this.#firstPartition + 1) % partitions.length
+    if (got.length > 0) this.#firstPartition++
     for (const held of got) this.#held.set(held.delivery.id, held)
     return got.map(({ delivery }) => delivery)
   }
@@ -220,7 +248,7 @@ export class RedisConsumer implements Consumer {
     all: readonly { readonly held: Held; readonly outcome: Outcome }[],
     refused: Set<Outcome>,
   ): Promise<void> {
-    const { connection, group, name } = this.#options
+    const { connection, group, name, onSettled } = this.#options
     for (let from = 0; from < all.length; ) {
       const some = all.slice(from, from + settledByNextScript(all, from))
       const args = [group, name, ...some.flatMap(settleArguments)]
@@ -233,6 +261,8 @@ export class RedisConsumer implements Consumer {
           for (const { held } of all.slice(from)) this.#held.set(held.delivery.id, held)
         }
         throw thrown
+      } finally {
+        onSettled(partition)
       }
       from += some.length
     }
@@ -242,7 +272,6 @@ export class RedisConsumer implements Consumer {
   async #giveBack(got: readonly Held[]): Promise<void> {
     for (const { partition } of got) this.#uncertain.add(partition)
     for (const partition of new Set(got.map((held) => held.partition))) await this.#clear(partition)
-    if (got.length > 0) this.#options.topic().bell.ring()
   }
 
   /** Gives back what this consumer holds in a partition without knowing of it. */

@@ -37,9 +37,9 @@ export class RedisKeys {
     return `${this.#prefix}:epoch`
   }
 
-  /** The beat of one consumer. */
-  member(name: string): string {
-    return `${this.#prefix}:member:${name}`
+  /** The beats of all consumers: hash. */
+  get members(): string {
+    return `${this.#prefix}:members`
   }
 
   partition(topic: string, partition: number): PartitionKeys {
@@ -52,6 +52,8 @@ export class PartitionKeys {
   readonly #base: string
   readonly books: string
   readonly groups: string
+  /** The channel that is rung when something new is there. No key, but in the same slot. */
+  readonly bell: string
   /** The topic's streams: high, normal, low. */
   readonly streams: readonly string[]
 
@@ -59,6 +61,7 @@ export class PartitionKeys {
     this.#base = base
     this.books = `${base}:books`
     this.groups = `${base}:groups`
+    this.bell = `${base}:bell`
     this.streams = lanes.map((lane) => `${base}:lane:${lane}`)
   }
 
@@ -69,19 +72,21 @@ export class PartitionKeys {
   /** As append.lua wants them. */
   forAppend(): string[] {
     const base = this.#base
-    return [this.books, this.groups, ...this.streams, `${base}:producers`, `${base}:producer-last`, `${base}:producer:`]
+    const producers = [`${base}:producers`, `${base}:producer-last`, `${base}:producer:`]
+    return [this.books, this.groups, ...this.streams, ...producers, this.bell]
   }
 
   /** As the scripts want them that are about one group. */
   forGroup(group: string): string[] {
     const base = this.#base
     const due = lanes.map((lane) => this.due(group, lane))
-    return [this.books, ...this.streams, ...due, this.again(group), this.tries(group), `${base}:again-held:${group}`]
+    const own = [this.again(group), this.tries(group), `${base}:again-held:${group}`]
+    return [this.books, ...this.streams, ...due, ...own, this.bell]
   }
 
   /** As reopen.lua wants them. */
   forReopen(group: string, lane: Lane): string[] {
-    return [this.books, this.due(group, lane), this.again(group), this.tries(group)]
+    return [this.books, this.due(group, lane), this.again(group), this.tries(group), this.bell]
   }
 
   due(group: string, lane: Lane): string {

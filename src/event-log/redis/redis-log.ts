@@ -24,6 +24,7 @@ import type {
 } from '../event-log.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { AppendQueue, offsetsOf, resend } from './append-queue.ts'
+import type { BellListener } from './bell-listener.ts'
 import { describeTopic } from './describe-log.ts'
 import type { DurabilityGuard } from './durability-guard.ts'
 import type { MemberWatch } from './member-watch.ts'
@@ -32,6 +33,7 @@ import { RedisConsumer } from './redis-consumer.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import { encodeAgain, placeOf, readEntry } from './stored-batch.ts'
 import type { KnownTopic, TopicRegistry } from './topic-registry.ts'
+import { TrimPlan } from './trim-plan.ts'
 
 /** More consumers than this at once are a leak. */
 const maxConsumers = 10_000
@@ -43,6 +45,7 @@ const trimmedPerScript = 50
 
 export interface RedisLogOptions {
   readonly connection: RedisConnection
+  readonly bells: BellListener
   readonly registry: TopicRegistry
   readonly watch: MemberWatch
   readonly guard: DurabilityGuard
@@ -58,6 +61,7 @@ export class RedisLog implements EventLog {
   readonly #options: RedisLogOptions
   readonly #consumers = new Set<RedisConsumer>()
   readonly #queues = new Map<string, AppendQueue>()
+  readonly #trims = new TrimPlan()
   /** Calls that are under way: closing waits for them. */
   readonly #calls = new Set<Promise<unknown>>()
   readonly #consumerPrefix = randomBytes(9).toString('base64url')
@@ -90,7 +94,7 @@ export class RedisLog implements EventLog {
 
   reopen(name: StreamName, group: string, batches: readonly Reopened[]): Promise<void> {
     return this.#call(async () => {
-      const { topic, partition } = await this.#partition(name, group)
+      const { partition } = await this.#partition(name, group)
       // Stored again it would get a checksum that fits.
       if (batches.some(({ batch }) => batch.damaged === true)) {
         throw new MillraceError('internal', 'a damaged batch cannot be reopened')
@@ -102,7 +106,6 @@ export class RedisLog implements EventLog {
       })
       const keys = partition.forReopen(group, name.lane)
       await this.#options.connection.run('reopen', keys, [group, laneNumber(name.lane), ...args])
-      topic.bell.ring()
     })
   }
 
@@ -130,16 +133,17 @@ export class RedisLog implements EventLog {
 
   consume(topic: string, group: string, { leaseMs }: { readonly leaseMs: number }): Promise<Consumer> {
     return this.#call(async () => {
-      const { connection, watch, epoch, now } = this.#options
+      const { connection, bells, watch, epoch, now } = this.#options
       const known = await this.#topic(topic, group)
       if (this.#consumers.size >= maxConsumers) {
         throw new MillraceError('failed_precondition', `${maxConsumers} consumers are open, which is the limit`)
       }
       const name = `${this.#consumerPrefix}.${++this.#lastConsumer}`
       const consumer: RedisConsumer = new RedisConsumer({
-        ...{ connection, watch, epoch, now, group, name, leaseMs },
+        ...{ connection, bells, watch, epoch, now, group, name, leaseMs },
         topic: () => this.#options.registry.topics.get(topic) ?? known,
-        leave: await watch.join(name, leaseMs),
+        leave: await watch.join({ name, topic, group, leaseMs }),
+        onSettled: (partition) => this.#trims.touched(partition),
         onClosed: () => this.#consumers.delete(consumer),
       })
       this.#consumers.add(consumer)
@@ -161,11 +165,16 @@ export class RedisLog implements EventLog {
     })
   }
 
-  trim(topic: string, { keepSinceMs, maxBytes }: RetentionPolicy): Promise<Trimmed> {
+  trim(topic: string, policy: RetentionPolicy): Promise<Trimmed> {
     return this.#call(async () => {
       const { partitions } = await this.#topic(topic)
+      const { keepSinceMs, maxBytes } = policy
       const total = { entries: 0, events: 0, bytes: 0 }
-      for (const { books, groups, streams } of partitions) {
+      for (const partition of partitions) {
+        if (!this.#trims.isTime(partition, policy)) continue
+        const { books, groups, streams } = partition
+        const looked = this.#trims.begin(partition, policy)
+        let oldestKeptMicros = Number.POSITIVE_INFINITY
         for (const [index, lane] of lanes.entries()) {
           for (let more = true; more && this.#closed === null; ) {
             const keys = [books, groups, streams[index]!]
@@ -175,8 +184,11 @@ export class RedisLog implements EventLog {
             total.events += numberOf(reply[1])
             total.bytes += numberOf(reply[2])
             more = reply[3] === 1
+            const kept = textOf(reply[4])
+            if (kept !== '') oldestKeptMicros = Math.min(oldestKeptMicros, Number(kept))
           }
         }
+        looked(oldestKeptMicros)
       }
       return total
     })
@@ -218,6 +230,7 @@ export class RedisLog implements EventLog {
       const answer = (firstOffset: number | null) => {
         if (firstOffset === null) return resolve(resend)
         const stream = { topic: topic.name, partition, lane }
+        this.#trims.touched(topic.partitions[partition]!)
         const positions = offsetsOf(batches, firstOffset).map((offset) => ({ stream, epoch, offset }))
         resolve({ positions, duplicate: false })
       }
@@ -230,12 +243,8 @@ export class RedisLog implements EventLog {
     const known = this.#queues.get(keys.books)
     if (known !== undefined) return known
     const { connection, guard, onCommit } = this.#options
-    const onStored = (stats: CommitStats) => {
-      topic.bell.ring()
-      onCommit(stats)
-    }
     const mayAppend = () => guard.mayAppend()
-    const queue = new AppendQueue({ connection, topic: topic.name, keys, mayAppend, onStored })
+    const queue = new AppendQueue({ connection, topic: topic.name, keys, mayAppend, onStored: onCommit })
     this.#queues.set(keys.books, queue)
     return queue
   }

@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs'
 
 const names = [
   'append',
+  'beat',
+  'count-living',
   'count-unread',
   'denied-commands',
   'describe',

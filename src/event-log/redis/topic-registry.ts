@@ -16,7 +16,7 @@ export interface KnownTopic {
   readonly name: string
   readonly groups: ReadonlySet<string>
   readonly partitions: readonly PartitionKeys[]
-  readonly bell: Bell
+  readonly bell: Bell<PartitionKeys>
 }
 
 export class TopicRegistry {
@@ -49,7 +49,7 @@ export class TopicRegistry {
         // The same objects as before: whoever remembers a partition goes by them.
         const makeKeys = (_: unknown, number: number) => known?.partitions[number] ?? this.#keys.partition(name, number)
         const keys = Array.from({ length: count }, makeKeys)
-        const bell = known?.bell ?? new Bell()
+        const bell = known?.bell ?? new Bell<PartitionKeys>()
         return [name, { name, groups: groups.get(name) ?? new Set(), partitions: keys, bell }]
       }),
     )

@@ -3,7 +3,7 @@
 -- stored as waiting for every group in the same step. Without the flag allow-oom: refused whole when memory is full.
 --
 -- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the
---          window of a producer is a bitmap under "<prefix><lane>/<id>")
+--          window of a producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
 -- ARGV     the most producers to remember, their window; then for each append
 --          lane (1..3), batches, events, bytes, most waiting events and bytes ('' without limit), producer id and
 --          sequence ('' without), and for each batch: count, received at, checksum, bytes
@@ -61,6 +61,7 @@ end
 
 local refused = {}
 local answers = {}
+local isStored = false
 local at = 3
 
 local function append()
@@ -102,6 +103,7 @@ local function append()
     startByte = startByte + #ARGV[from + 3]
   end
   redis.call('HSET', books, 'next:' .. lane, text(offset), 'nextByte:' .. lane, text(startByte))
+  isStored = true
   for group = 1, #names do
     events[group], bytes[group] = events[group] + moreEvents, bytes[group] + moreBytes
   end
@@ -122,4 +124,6 @@ for index, group in ipairs(names) do
   redis.call(
     'HSET', books, 'waiting:' .. group, text(events[index]), 'waitingBytes:' .. group, text(bytes[index]))
 end
+-- Who found nothing said so in the books. Without the right to ring nothing fails: they look by themselves.
+if isStored and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[9], '') end
 return answers

@@ -1,7 +1,8 @@
 #!lua flags=no-writes
 -- Tells what the books say of one group in one partition, and counts what is unsettled but for what nobody had yet.
 --
--- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held
+-- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
+--          bell's channel
 -- ARGV     group
 -- Answer   {accepted, reopened, waiting, landed, dead, lost, in flight, counted, oldest received at ('' when none waits),
 --          for each lane {the id up to which was read, the offset at which it ends}}

@@ -1,10 +1,12 @@
 #!lua flags=no-writes
--- Tells who holds entries of one partition.
+-- Tells who holds entries of one partition: nobody where nothing waits.
 --
--- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held
+-- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
+--          bell's channel
 -- ARGV     group
 -- Answer   the names of the consumers
 
+if redis.call('HGET', KEYS[1], 'waiting:' .. ARGV[1]) == '0' then return {} end
 local found, names = {}, {}
 local function add(name)
   if name ~= '-' and not found[name] then

@@ -1,16 +1,18 @@
 #!lua flags=allow-oom
 -- Takes from a consumer what it holds in one partition, so that others get it.
 --
--- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held
+-- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
+--          bell's channel
 -- ARGV     group, consumer, '1' when its attempts do not count, how many at most; then the ids and members to keep
 -- Answer   1 when there may be more, else 0; the consumer is forgotten where it holds nothing any more
 
-local tries, held = KEYS[9], KEYS[10]
+local books, tries, held = KEYS[1], KEYS[9], KEYS[10]
 local group, consumer, isGivenBack, most = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 local nobody = '-'
 local keep = {}
 for at = 5, #ARGV do keep[ARGV[at]] = true end
 local released = 0
+local isFreed = false
 
 for index = 1, 3 do
   local stream = KEYS[1 + index]
@@ -28,6 +30,7 @@ for index = 1, 3 do
         if isGivenBack then count = math.max(0, count - 1) end
         redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', count, 'JUSTID')
         released = released + 1
+        isFreed = true
       end
     end
   end
@@ -43,6 +46,9 @@ for at = 1, #all, 2 do
     if isGivenBack then redis.call('HINCRBY', tries, member, -1) end
     local lane = tonumber(string.match(member, '^%d+%-%d+%-(%d)'))
     redis.call('ZADD', KEYS[4 + lane], due, member)
+    isFreed = true
   end
 end
+-- As append.lua.
+if isFreed and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
 return released < most and 0 or 1

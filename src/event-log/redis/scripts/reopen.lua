@@ -2,7 +2,7 @@
 -- Puts batches into the own stream of one group, due at once, and counts them as reopened and waiting. Without the flag
 -- allow-oom: refused whole when memory is full.
 --
--- KEYS     books, the due set of the lane, again, again-tries
+-- KEYS     books, the due set of the lane, again, again-tries, the bell's channel
 -- ARGV     group, lane (1..3); then for each batch: count, attempt, received at, bytes, record
 -- Answer   how many events
 
@@ -21,4 +21,6 @@ end
 redis.call('HINCRBY', books, 'reopened:' .. group, events)
 redis.call('HINCRBY', books, 'waiting:' .. group, events)
 redis.call('HINCRBY', books, 'waitingBytes:' .. group, bytes)
+-- As append.lua.
+if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[5], '') end
 return events

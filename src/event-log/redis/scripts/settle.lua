@@ -2,7 +2,8 @@
 -- Finishes deliveries of one partition: acknowledges each, counts its events and puts what must come again into the
 -- group's own stream. A delivery that the consumer does not hold with this attempt is refused and changes nothing.
 --
--- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held
+-- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
+--          bell's channel
 -- ARGV     group, consumer; then for each delivery
 --          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many come again, and for each
 --          of those: count, attempt, due at (ms), received at, bytes, record
@@ -12,6 +13,7 @@ local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
 local group, consumer = ARGV[1], ARGV[2]
 local answers = {}
 local landed, dead, waitingBytes = 0, 0, 0
+local isMore = false
 local at = 3
 
 local function finish(lane, kind, id, attempt)
@@ -44,6 +46,7 @@ while at <= #ARGV do
       redis.call('HSET', tries, member, ARGV[from + 1])
       redis.call('ZADD', KEYS[4 + lane], ARGV[from + 2], member)
       waitingBytes = waitingBytes + tonumber(ARGV[from + 4])
+      isMore = true
     end
   end
   answers[#answers + 1] = isHeld and 1 or 0
@@ -57,4 +60,6 @@ if left == 0 then
 else
   redis.call('HINCRBY', books, 'waitingBytes:' .. group, waitingBytes)
 end
+-- As append.lua; what is due later changes how long others may sleep.
+if isMore and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
 return answers

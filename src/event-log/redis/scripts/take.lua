@@ -2,10 +2,12 @@
 -- Hands out entries of one partition to a consumer, in each lane first what is due in the group's own stream, then what
 -- was given back, then what nobody had yet. The attempt is on record when this answers.
 --
--- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held
+-- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
+--          bell's channel
 -- ARGV     group, consumer, now (ms), the most bytes, '1' when the consumer has got nothing yet; then for each lane the
 --          most events and how many of them were taken in other partitions
--- Answer   {deliveries, for each lane 1 when its next entry had no room}
+-- Answer   {deliveries, for each lane 1 when its next entry had no room, when something becomes due in one of the lanes
+--          that have room (ms, '' when nothing does)}; when nothing was handed out the books say that somebody sleeps
 --          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
 
 local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
@@ -18,6 +20,22 @@ local full = { 0, 0, 0 }
 local pageSize = 64
 -- The server does nothing else while this runs.
 local roomEntries = 1000
+
+local waiting = redis.call(
+  'HMGET', books, 'asleep', 'waiting:' .. group, 'next:high', 'handed:high:' .. group, 'next:normal',
+  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group)
+local function sleep()
+  if not waiting[1] then redis.call('HSET', books, 'asleep', '1') end
+end
+-- Most looks end here. What was given back and what comes again is waiting too.
+if waiting[2] == '0' then
+  local isRead = true
+  for at = 3, 7, 2 do isRead = isRead and tonumber(waiting[at + 1] or '0') >= tonumber(waiting[at] or '0') end
+  if isRead then
+    sleep()
+    return { {}, full, '' }
+  end
+end
 
 local function lengthOf(fields)
   for at = 1, #fields, 2 do
@@ -117,4 +135,15 @@ for index, lane in ipairs(lanes) do
   end
   if reached ~= before then redis.call('HSET', books, handed, string.format('%.0f', reached)) end
 end
-return { deliveries, full }
+
+local nextDue = ''
+if #deliveries == 0 then
+  for index = 1, 3 do
+    if tonumber(ARGV[4 + 2 * index]) > 0 then
+      local later = redis.call('ZRANGEBYSCORE', KEYS[4 + index], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+      if later and (nextDue == '' or tonumber(later) < tonumber(nextDue)) then nextDue = later end
+    end
+  end
+  sleep()
+end
+return { deliveries, full, nextDue }

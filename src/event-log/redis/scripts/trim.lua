@@ -4,7 +4,7 @@
 -- KEYS     books, groups, the lane's stream
 -- ARGV     lane, keep what was received at this time or later (µs), how many settled bytes to keep, how many entries
 --          at most
--- Answer   {entries, events, bytes, 1 when there may be more}
+-- Answer   {entries, events, bytes, 1 when there may be more, when what only its time keeps was received ('' when nothing)}
 
 local books, groups, stream = KEYS[1], KEYS[2], KEYS[3]
 local lane, keepSince, maxBytes, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -20,7 +20,7 @@ end
 local settled
 local isGroup = {}
 local names = redis.call('SMEMBERS', groups)
-if #names == 0 then return { 0, 0, 0, 0 } end
+if #names == 0 then return { 0, 0, 0, 0, '' } end
 for _, group in ipairs(names) do isGroup[group] = true end
 for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   if isGroup[facts[2]] then
@@ -31,20 +31,24 @@ for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     if settled == nil or below < settled then settled = below end
   end
 end
-if settled == nil then return { 0, 0, 0, 0 } end
+if settled == nil then return { 0, 0, 0, 0, '' } end
 
 local follower = redis.call('XRANGE', stream, text(settled) .. '-0', '+', 'COUNT', 1)[1]
 local endByte = tonumber(follower and fieldOf(follower, 's') or redis.call('HGET', books, 'nextByte:' .. lane) or '0')
 local entries, events, bytes, trimmed = 0, 0, 0, nil
+local kept = ''
 for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
   local offset, count = string.match(entry[1], '^(%d+)%-(%d+)$')
   if tonumber(offset) >= settled then break end
   local received, startByte = tonumber(fieldOf(entry, 'r')), tonumber(fieldOf(entry, 's'))
-  if received >= keepSince and endByte - startByte <= maxBytes then break end
+  if received >= keepSince and endByte - startByte <= maxBytes then
+    kept = text(received)
+    break
+  end
   local length = #fieldOf(entry, 'b')
   entries, events, bytes = entries + 1, events + tonumber(count), bytes + length
   trimmed = tonumber(offset) + tonumber(count)
   redis.call('HSET', books, 'trimmed:' .. lane, text(trimmed), 'trimmedByte:' .. lane, text(startByte + length))
 end
 if trimmed ~= nil then redis.call('XTRIM', stream, 'MINID', '=', text(trimmed) .. '-0') end
-return { entries, events, bytes, entries == most and 1 or 0 }
+return { entries, events, bytes, entries == most and 1 or 0, kept }
