@@ -101,13 +101,10 @@ export class MemberWatch {
     }
     const { elapsedMs } = this.#options
     if (watch.looking === null && elapsedMs() - watch.lookedAtMs < MemberWatch.everyMs(leaseMs)) return
-    watch.looking ??= this.#look(topic, group, watch)
-      .then(() => {
-        watch.lookedAtMs = elapsedMs()
-      })
-      .finally(() => {
-        watch.looking = null
-      })
+    watch.looking ??= this.#look(topic, group, watch).finally(() => {
+      watch.lookedAtMs = elapsedMs()
+      watch.looking = null
+    })
     await watch.looking
   }
 

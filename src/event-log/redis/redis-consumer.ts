@@ -8,15 +8,13 @@ import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes } from '../../event.ts'
 import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
 import type { BellListener } from './bell-listener.ts'
+import { HandOutRoom, type Part } from './hand-out-room.ts'
 import { LookPlan } from './look-plan.ts'
 import { MemberWatch, release } from './member-watch.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
 import { laneNumber, laneOfNumber, type PartitionKeys } from './redis-keys.ts'
 import { countOfMember, encodeAgain, placeOf, readAgain, readEntry } from './stored-batch.ts'
 import type { KnownTopic } from './topic-registry.ts'
-
-/** One call of `next` hands out no more bytes than this, whatever it asks for, beyond the first entry. */
-const maxHandOutBytes = 8 * 1024 * 1024
 
 /** What one script settles; the server does nothing else while it runs. */
 const maxSettledPerScript = 200
@@ -52,6 +50,16 @@ interface Held {
   readonly bytes: number
 }
 
+/** What a partition was found to have. */
+interface Look {
+  readonly got: readonly Held[]
+  /** The lanes whose next entry had no room. */
+  readonly full: readonly Lane[]
+  readonly hasMore: boolean
+}
+
+const never = Number.POSITIVE_INFINITY
+
 export class RedisConsumer implements Consumer {
   readonly #options: RedisConsumerOptions
   readonly #held = new Map<string, Held>()
@@ -65,6 +73,8 @@ export class RedisConsumer implements Consumer {
   #isWaiting = false
   #working: Promise<unknown> = Promise.resolve()
   #firstPartition = 0
+  /** Of the last look that failed. */
+  #failure: unknown = null
   #deliveries = 0
   #closed: Promise<void> | null = null
 
@@ -143,14 +153,16 @@ export class RedisConsumer implements Consumer {
     const { watch, topic, group, leaseMs } = this.#options
     const endsAtMs = performance.now() + maxWaitMs
     const open = new Set(lanes.filter((lane) => maxEvents[lane] > 0))
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       if (giveUp.aborted) return []
       const known = topic()
       this.#listen(known)
       const heard = known.bell.rung
-      await watch.look(known, group, leaseMs)
-      // Who does not wait cannot be called by the bell.
-      const partitions = this.#inTurn(known).filter((each) => maxWaitMs <= 0 || this.#plan.restMs(each, open) === 0)
+      // What cannot be seen now is seen later; what can be had is had all the same.
+      await watch.look(known, group, leaseMs).catch(() => {})
+      // Who does not wait cannot be called by the bell; and what was away may be back.
+      const isTime = (each: PartitionKeys) => isFirst && (maxWaitMs <= 0 || this.#plan.isAway(each))
+      const partitions = this.#inTurn(known).filter((each) => isTime(each) || this.#plan.restMs(each, open) === 0)
       const taken = await this.#take(known, partitions, maxEvents, giveUp)
       if (taken.length > 0) return taken
       const leftMs = endsAtMs - performance.now()
@@ -171,48 +183,60 @@ export class RedisConsumer implements Consumer {
     return [...partitions.slice(first), ...partitions.slice(0, first)]
   }
 
-  /** Takes from one partition after the other, until there is no room or nothing more. */
+  /**
+   * Takes a share from each of the partitions at once, then what there is still room for from those that have more, one
+   * after the other.
+   */
   async #take(
     topic: KnownTopic,
     partitions: readonly PartitionKeys[],
     maxEvents: Readonly<Record<Lane, number>>,
     giveUp: AbortSignal,
   ): Promise<readonly Delivery[]> {
+    const room = new HandOutRoom(maxEvents)
     const got: Held[] = []
-    const taken: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
-    let bytes = 0
-    for (const partition of partitions) {
-      if (giveUp.aborted || lanes.every((lane) => taken[lane] >= maxEvents[lane])) break
-      await this.#clear(partition)
-      const heard = topic.bell.rungAt(partition)
-      const open = new Set(lanes.filter((lane) => taken[lane] < maxEvents[lane]))
-      const room = lanes.flatMap((lane) => [maxEvents[lane], taken[lane]])
-      const limits = [Math.max(0, maxHandOutBytes - bytes), got.length === 0 ? 1 : 0]
-      const [deliveries, full, due] = listOf(await this.#askFor(partition, [...limits, ...room]))
-      for (const delivery of listOf(deliveries)) {
-        const held = this.#hold(topic, partition, listOf(delivery))
-        got.push(held)
-        taken[held.delivery.position.stream.lane] += held.delivery.batch.count
-        bytes += held.bytes
-      }
-      for (const [index, isFull] of listOf(full).entries())
-        if (isFull === 1) taken[lanes[index]!] = maxEvents[lanes[index]!]
-      if (listOf(deliveries).length > 0 || listOf(full).includes(1)) this.#plan.foundSomething(partition)
-      else
-        this.#plan.foundNothing(
-          partition,
-          heard,
-          open,
-          textOf(due) === '' ? Number.POSITIVE_INFINITY : Number(textOf(due)),
-        )
+    let rest = partitions
+    const share = room.share(partitions.length)
+    if (partitions.length > 1 && !room.isOver && share.open.size === room.all().open.size) {
+      const looks = await Promise.all(partitions.map((partition) => this.#look(topic, partition, share)))
+      for (const look of looks) takeIn(look, room, got)
+      rest = partitions.filter((_, index) => looks[index]!.hasMore)
+    }
+    for (const partition of rest) {
+      if (giveUp.aborted || room.isOver) break
+      const look = await this.#look(topic, partition, room.all())
+      takeIn(look, room, got)
+      for (const lane of look.full) room.close(lane)
     }
     if (giveUp.aborted) {
       await this.#giveBack(got)
       return []
     }
+    if (got.length === 0 && topic.partitions.every((each) => this.#plan.isAway(each))) throw this.#failure
     if (got.length > 0) this.#firstPartition++
     for (const held of got) this.#held.set(held.delivery.id, held)
     return got.map(({ delivery }) => delivery)
+  }
+
+  /** Takes from one partition what it has, as far as there is room; nothing when it cannot be asked. */
+  async #look(topic: KnownTopic, partition: PartitionKeys, part: Part): Promise<Look> {
+    const heard = topic.bell.rungAt(partition)
+    let reply: Reply
+    try {
+      await this.#clear(partition)
+      reply = await this.#askFor(partition, part.limits)
+    } catch (thrown) {
+      this.#plan.failed(partition)
+      this.#failure = thrown
+      return { got: [], full: [], hasMore: false }
+    }
+    const [deliveries, isFull, due] = listOf(reply)
+    const got = listOf(deliveries).map((delivery) => this.#hold(topic, partition, listOf(delivery)))
+    const full = lanes.filter((_, index) => listOf(isFull)[index] === 1)
+    if (got.length > 0 || full.length > 0) this.#plan.foundSomething(partition)
+    else this.#plan.foundNothing(partition, heard, part.open, textOf(due) === '' ? never : Number(textOf(due)))
+    const hasMore = full.length > 0 || [...part.open].some((lane) => part.isUsedUp(lane, eventsOf(got, lane)))
+    return { got, full, hasMore }
   }
 
   async #askFor(partition: PartitionKeys, limits: readonly number[]): Promise<Reply> {
@@ -286,6 +310,17 @@ export class RedisConsumer implements Consumer {
     await release(connection, partition, group, name, { isGivenBack: true, keep })
     this.#uncertain.delete(partition)
   }
+}
+
+function takeIn(look: Look, room: HandOutRoom, got: Held[]): void {
+  for (const held of look.got) room.took(held.delivery.position.stream.lane, held.delivery.batch.count, held.bytes)
+  got.push(...look.got)
+}
+
+function eventsOf(got: readonly Held[], wanted: Lane): number {
+  let events = 0
+  for (const { delivery } of got) if (delivery.position.stream.lane === wanted) events += delivery.batch.count
+  return events
 }
 
 /** How many settlements from here go into one script: those of one delivery always do. */
