@@ -21,7 +21,7 @@ import { checksumOf } from './stored-batch.ts'
 
 /** What one script takes: the server does nothing else while it runs. */
 const maxAppendsPerScript = 256
-const maxBytesPerScript = 4 * 1024 * 1024
+const maxBytesPerScript = 1024 * 1024
 
 export interface AppendRequest {
   readonly lane: Lane
