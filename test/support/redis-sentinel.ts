@@ -48,9 +48,12 @@ export class RedisSentinel {
     try {
       await eventually(
         async () => {
-          if (!/slave0:.*state=online/.test(await master.command('INFO', 'replication'))) throw new Error('no replica')
+          const link = await replica.command('INFO', 'replication')
+          if (!/master_link_status:up/.test(link) || /slave_repl_offset:0\r/.test(link))
+            throw new Error('no replica yet')
           const known = await sentinel.command('SENTINEL', 'REPLICAS', masterName)
-          if (!known.includes(String(replica.port))) throw new Error('the Sentinel knows no replica')
+          // It asks every 10 s; before the first answer it would promote nobody.
+          if (!/slave-repl-offset\r\n\$\d+\r\n[1-9]/.test(known)) throw new Error('the Sentinel knows no replica yet')
         },
         { withinMs: 20_000, what: 'the Sentinel' },
       )

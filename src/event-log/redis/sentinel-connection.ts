@@ -26,7 +26,7 @@ import { ask, cannotOpen, nameOf, type TopologyOptions } from './topology.ts'
 const searchPolicy = { baseMs: 100, maxMs: 1_000 }
 
 /** How often they are asked while all is well: the old master may not know that another has taken over. */
-const lookEveryMs = 5_000
+const lookEveryMs = 1_000
 
 export interface SentinelTarget {
   readonly masterName: string

@@ -1,0 +1,51 @@
+// A Cluster refuses a script whose keys are in two slots. The server itself is asked where each key lives.
+
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { createClient } from 'redis'
+import { lanes } from '../../src/event.ts'
+import { slotOf } from '../../src/event-log/redis/hash-slot.ts'
+import { RedisKeys } from '../../src/event-log/redis/redis-keys.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { RedisServer } from '../support/redis-server.ts'
+
+const scripts = new URL('../../src/event-log/redis/scripts/', import.meta.url)
+
+const names = ['orders', '', ' ', '{', '}', '{}', '}{', 'a{b}c', '%7B', 'a/1', 'ü🙂', 'x'.repeat(255)]
+
+test('all keys of a script are in one slot, whatever callers call their topics, groups and producers', async (t) => {
+  const server = await RedisServer.create({ settings: [['cluster-enabled', 'yes']] })
+  cleanup(t, () => server.destroy())
+  const client = await createClient({ url: server.url }).connect()
+  cleanup(t, () => client.destroy())
+  const slotsOf = (keys: readonly string[]) =>
+    Promise.all(keys.map((key) => client.sendCommand<number>(['CLUSTER', 'KEYSLOT', key])))
+
+  const keys = new RedisKeys('millrace')
+  for (const topic of names) {
+    for (const group of names) {
+      const partition = keys.partition(topic, 3)
+      const sets = [partition.forAppend(), partition.forGroup(group), partition.forReopen(group, 'low')]
+      // append.lua makes the name of a producer's window from the last of its keys.
+      const windows = lanes.map((lane) => `${partition.forAppend().at(-1)}${lane}/${group}`)
+      const all = [...new Set([...sets.flat(), partition.groups, ...partition.streams, ...windows])]
+      const slots = await slotsOf(all)
+      assert.deepEqual([...new Set(slots)], [slots[0]], `${topic} ${group}`)
+      assert.deepEqual(all.map(slotOf), slots)
+    }
+  }
+  const single = [keys.topics, keys.epoch, ...names.map((name) => keys.member(name))]
+  assert.deepEqual(single.map(slotOf), await slotsOf(single))
+})
+
+test('no script makes the name of a key but from one that it was given', () => {
+  for (const name of readdirSync(scripts)) {
+    const text = readFileSync(new URL(name, scripts), 'utf8')
+    const calls = [...text.matchAll(/redis\.call\(\s*'[A-Z]+',\s*(?:'[A-Z]+',\s*)?([^,)]+)/g)].map(([, key]) =>
+      key!.trim(),
+    )
+    const foreign = calls.filter((key) => /^['"]/.test(key))
+    assert.deepEqual(foreign, [], name)
+  }
+})
