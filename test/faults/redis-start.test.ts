@@ -192,12 +192,15 @@ test('a replica, and a server older than 7.0, are refused', async (t) => {
   assert.match(await refusal(t, old.url), /7\.0 or newer is needed/)
 })
 
-test('with fewer replicas than are asked for it starts, is not ready, and takes no events', async (t) => {
+test('with fewer replicas than are asked for it starts, is not ready, and every answer is unknown', async (t) => {
   const master = await startRedis(t)
-  const { eventLog, health } = await open(t, master.url, { durability: { level: 'replicated', replicas: 1 } })
+  const { eventLog, health } = await open(t, master.url, {
+    durability: { level: 'replicated', replicas: 1 },
+    maxReplyMs: 1000,
+  })
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
   assert.match(health().problem ?? '', /0 replicas are connected, and 1 must have each event/)
-  await assert.rejects(eventLog.append(stream(), [batchOf(['too early'])]), { code: 'durability_lost' })
+  await assert.rejects(eventLog.append(stream(), [batchOf(['too early'])]), { code: 'unavailable' })
 
   const replica = await startRedis(t, { settings: [['replicaof', `127.0.0.1 ${master.port}`]] })
   await eventually(() => assert.equal(health().problem, null))

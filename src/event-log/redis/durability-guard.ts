@@ -35,6 +35,8 @@ export class DurabilityGuard {
   /** Whether there is a master that nobody has looked at since it came. */
   #isUnchecked = false
   #isAway = false
+  /** Why no append may be sent. One for which replicas are missing may: its answer tells that they are. */
+  #refusal: string | null = null
   #health: LogHealth = { problem: 'the server has not been checked yet', persistence: 'unknown', isUnverified: false }
   #isClosed = false
 
@@ -80,9 +82,8 @@ export class DurabilityGuard {
   /** Resolves when an append may be sent. Errors: `durability_lost`, `unavailable`: nothing was written. */
   async mayAppend(): Promise<void> {
     if (this.#isUnchecked) await this.#checking
-    const { problem } = this.#health
-    if (problem === null) return
-    const cause = new Error(problem)
+    if (this.#refusal === null) return
+    const cause = new Error(this.#refusal)
     if (this.#isAway) throw new MillraceError('unavailable', 'Redis cannot be reached', { cause })
     throw new MillraceError(
       'durability_lost',
@@ -107,11 +108,14 @@ export class DurabilityGuard {
     do {
       this.#isAskedAgain = false
       try {
-        this.#change((await this.#look()).health)
+        const { refusals, health } = await this.#look()
         this.#isAway = false
+        this.#refusal = refusals.length === 0 ? null : refusals.join('; ')
+        this.#change(health)
       } catch (thrown) {
         this.#isAway = true
         const reason = thrown instanceof Error ? thrown.message : String(thrown)
+        this.#refusal = reason
         this.#change({ ...this.#health, problem: reason })
       }
     } while (this.#isAskedAgain && !this.#isClosed)
