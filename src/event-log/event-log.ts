@@ -197,6 +197,7 @@ export interface GroupDescription {
   readonly inFlight: number
   /** When the oldest waiting event was received, in microseconds since 1970; null when nothing waits. */
   readonly oldestWaitingMicros: number | null
+  /** Why it was paused, '' when nobody said; null while it is not. */
   readonly paused: string | null
   /** What an audit counted that walked the group's unsettled entries; equal to `waiting` when all is well. */
   readonly auditedWaiting: number
@@ -292,6 +293,31 @@ export interface EventLog {
    * Errors: `not_found` (topic, partition, group).
    */
   readSettled(stream: StreamName, group: string, options: ReadSettledOptions): Promise<SettledPage>
+
+  /**
+   * Pauses a group for a reason ('' when nobody gave one), or lets it go on (null). A paused group is handed out nothing, in
+   * any process that uses the log; calls of `next` that wait go on waiting, and get what there is as soon as it goes on.
+   * What is in consumers' hands can be settled and given back, appends are admitted up to their limit. Pausing again changes
+   * the reason. Idempotent.
+   *
+   * Durable: when the promise resolves it survives a restart. What was being handed out while it was called may still
+   * reach its consumer.
+   * Errors: `not_found` (topic or group); `unavailable`: the outcome is unknown.
+   */
+  setPaused(topic: string, group: string, reason: string | null): Promise<void>
+
+  /**
+   * Forgets a group with its books and all that should have come again to it, and resolves with the number of its waiting
+   * events: they will never reach it. Admission and trimming do not heed it any more; the other groups notice nothing.
+   * Declared again, the name is a new group.
+   *
+   * Its consumers are of no use any more: until the name is declared again `next`, also one that waits, and `settle` reject
+   * with `not_found`, and what they hold can never be settled.
+   * Durable: when the promise resolves it survives a restart.
+   * Errors: `not_found` (topic or group); `unavailable`: the outcome is unknown, and whoever tries again and finds no such
+   * group has the answer.
+   */
+  dropGroup(topic: string, group: string): Promise<number>
 
   /** Joins a group of a declared topic. `not_found` when either is missing. */
   consume(topic: string, group: string, options: { readonly leaseMs: number }): Promise<Consumer>

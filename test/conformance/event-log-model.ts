@@ -1,5 +1,5 @@
 // A log held against a simple model of it, through random calls: appends with resends and limits, hand-outs, settlements,
-// reopening and reading back what is settled, consumers that close, crashes, time that passes, trimming.
+// reopening and reading back what is settled, pauses, consumers that close, crashes, time that passes, trimming.
 //
 // After each step: the ledger adds up and equals the model's, the audit agrees, no event is in two hands, what is fresh
 // comes in the order of its stream, what is reopened comes from its old place, and nothing is missing.
@@ -30,6 +30,7 @@ interface EventInGroup {
 }
 
 interface GroupModel {
+  isPaused: boolean
   readonly waiting: Map<string, EventInGroup>
   /** What has landed or is dead, and can be reopened. */
   readonly settled: Map<string, EventInGroup>
@@ -53,7 +54,7 @@ class Model {
   constructor() {
     for (const name of groups) {
       const [waiting, settled, passed] = [new Map(), new Map(), new Set<string>()]
-      this.groups[name] = { waiting, settled, passed, reopened: 0, landed: 0, dead: 0 }
+      this.groups[name] = { isPaused: false, waiting, settled, passed, reopened: 0, landed: 0, dead: 0 }
     }
   }
 
@@ -190,8 +191,9 @@ function next(index: number, maxEvents: Readonly<Record<Lane, number>>): Command
   return command(`next of ${index}, ${JSON.stringify(maxEvents)}`, async (model, real) => {
     const { number, consumer, group, held } = real.pick(index)
     const nowMs = real.bench.under.now()
-    const { waiting } = model.groups[group]!
+    const { waiting, isPaused } = model.groups[group]!
     const deliveries = await consumer.next({ maxEvents, maxWaitMs: 0 })
+    if (isPaused) return assert.deepEqual(deliveries, [], 'it was paused')
     const isFree = ({ holder, dueAtMs, stream }: EventInGroup) =>
       holder === null && (dueAtMs ?? 0) <= nowMs && maxEvents[stream.lane] > 0
     if ([...waiting.values()].some(isFree)) assert.ok(deliveries.length > 0, 'nothing, though something was there')
@@ -349,6 +351,13 @@ function passTime(ms: number): Command {
   return command(`${ms} ms pass`, async (_, real) => real.bench.under.passTime(ms))
 }
 
+function pause(name: (typeof groups)[number], isPaused: boolean): Command {
+  return command(`${isPaused ? 'pause' : 'let go on'} ${name}`, async (model, real) => {
+    await real.bench.log.setPaused(topic, name, isPaused ? 'for a test' : null)
+    model.groups[name]!.isPaused = isPaused
+  })
+}
+
 function trim(maxBytes: number): Command {
   return command(`trim to ${maxBytes}`, async (model, real) => {
     model.isTrimmed = true
@@ -392,6 +401,8 @@ const commands = [
   ...[reopenDraw, reopenDraw],
   ...[readBackDraw, readBackDraw],
   consumerIndex.map(leave),
+  // Going on is drawn more often, or little happens.
+  fc.tuple(groupDraw, fc.constantFrom(true, false, false)).map(([name, isPaused]) => pause(name, isPaused)),
   fc.constantFrom<'crash' | 'restart'>('crash', 'restart').map(open),
   fc.constantFrom(1, leaseMs / 2, leaseMs).map(passTime),
   fc.constantFrom(0, 500).map(trim),
@@ -423,6 +434,7 @@ export function eventLogModelTest(harness: EventLogHarness): void {
 /** At the end everything that waits can be had, and when it is settled nothing waits. */
 async function drain(model: Model, real: Real): Promise<void> {
   await open('crash').run(model, real)
+  for (const name of groups) await pause(name, false).run(model, real)
   const everything = { high: 1000, normal: 1000, low: 1000 }
   for (let round = 0; model.groups.first!.waiting.size + model.groups.second!.waiting.size > 0; round++) {
     assert.ok(round < 50, 'something never comes')

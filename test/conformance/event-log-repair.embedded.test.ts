@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
 import { inspectEventLog, repairEventLog } from '../../src/event-log/open-event-log.ts'
+import { cleanup } from '../support/cleanup.ts'
 import { seededRandom } from '../support/random.ts'
 import {
   changeFile,
@@ -330,3 +331,41 @@ function hashes(dataDir: string): string[] {
     return `${name} ${existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : ''}`
   })
 }
+
+test('a log that was made before groups could be paused opens, and is repaired with its groups', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  await eventLog.append(stream(), [batchOf(['a'])])
+  await eventLog.close()
+  const withoutPauses = (from: string) => {
+    const database = new DatabaseSync(join(from, 'log.db'))
+    database.exec('DROP TABLE paused_groups')
+    database.close()
+    return from
+  }
+  const opened = await openEmbedded(withoutPauses(copyDirectory(t, dataDir)))
+  await opened.setPaused(topic, group, 'maintenance')
+  assert.equal((await describeGroup(opened)).waiting, 1)
+  await opened.close()
+  const damaged = withoutPauses(copyDirectory(t, dataDir))
+  changeFile(join(damaged, 'log.mark'), (bytes) => Buffer.from(bytes.map((byte) => byte ^ 1)))
+  assert.ok(repairEventLog({ dataDir: damaged }) !== null)
+  const repaired = await openEmbedded(damaged)
+  cleanup(t, () => repaired.close())
+  assert.deepEqual(idsOf(await takeAll(await repaired.consume(topic, group, { leaseMs }))), ['a'])
+})
+
+test('a repair keeps the pauses of groups', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }, { name: 'other' }] })
+  await eventLog.setPaused(topic, group, 'maintenance')
+  await eventLog.close()
+  changeFile(join(dataDir, 'log.mark'), (bytes) => Buffer.from(bytes.map((byte) => byte ^ 1)))
+  assert.ok(repairEventLog({ dataDir }) !== null)
+  const repaired = await openEmbedded(dataDir)
+  cleanup(t, () => repaired.close())
+  assert.equal((await describeGroup(repaired)).paused, 'maintenance')
+  assert.equal((await describeGroup(repaired, 'other')).paused, null)
+})

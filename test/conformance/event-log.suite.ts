@@ -60,6 +60,8 @@ export function eventLogSuite(harness: EventLogHarness): void {
   readingSettled(story)
   describing(story)
   trimming(story)
+  pausing(story)
+  dropping(story)
   closing(story)
   eventLogModelTest(harness)
 }
@@ -1154,6 +1156,249 @@ function trimming(story: Story): void {
     assert.deepEqual(got, expected)
     await bench.log.trim(topic, everything)
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 400, landed: 400 }))
+  })
+}
+
+function pausing(story: Story): void {
+  const reason = 'the table is being moved'
+
+  story('a paused group is handed out nothing, and goes on where it was', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['a']))
+    const [held] = await take(consumer)
+    await consumer.settle([again(held!, bench.under.now() - 1)])
+    await bench.append('high', batchOf(['b']))
+    await bench.log.append(stream('low', 1), [batchOf(['c'])])
+    await bench.log.setPaused(topic, group, reason)
+    assert.deepEqual(await takeAll(consumer), [])
+    assert.deepEqual(await takeAll(await bench.consume()), [], 'who joins later gets nothing either')
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, waiting: 3 }))
+    await bench.log.setPaused(topic, group, null)
+    const deliveries = await takeAll(consumer)
+    assert.deepEqual(idsOf(deliveries).sort(), ['a', 'b', 'c'])
+    assert.equal(deliveries.find((delivery) => idsIn(delivery)[0] === 'a')?.attempt, 2)
+  })
+
+  story('a waiting consumer of a paused group gets what there is as soon as it goes on', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.log.setPaused(topic, group, reason)
+    const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 60_000 })
+    await bench.append('normal', batchOf(['a']))
+    let isAnswered = false
+    void waiting.then(() => {
+      isAnswered = true
+    })
+    // Long enough for several looks.
+    await sleep(150)
+    assert.equal(isAnswered, false, 'it was handed out while the group was paused')
+    await bench.log.setPaused(topic, group, null)
+    assert.deepEqual(idsOf(await within(5000, 'the first delivery', waiting)), ['a'])
+  })
+
+  story('next of a paused group answers with nothing when its time is over', async (bench) => {
+    await bench.append('normal', batchOf(['a']))
+    await bench.log.setPaused(topic, group, reason)
+    const consumer = await bench.consume()
+    assert.deepEqual(await within(5000, 'the answer', consumer.next({ maxEvents: perLane(10), maxWaitMs: 30 })), [])
+  })
+
+  story('what is in hand can be settled and given back while the group is paused', async (bench) => {
+    const [first, second] = [await bench.consume(), await bench.consume()]
+    for (const id of ['a', 'b']) await bench.append('normal', batchOf([id]))
+    const [a] = await take(first, 1)
+    const [b] = await take(second, 1)
+    await bench.log.setPaused(topic, group, reason)
+    assert.deepEqual(await first.settle([landed(a!)]), [])
+    await second.close()
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 2, waiting: 1, landed: 1 }))
+    assert.deepEqual(await takeAll(first), [])
+    await bench.log.setPaused(topic, group, null)
+    const [back] = await take(first)
+    assert.deepEqual([idsIn(back!), back!.attempt], [idsIn(b!), 1])
+  })
+
+  story('a pause survives a crash, with its reason, and so does its end', async (bench) => {
+    await bench.append('normal', batchOf(['a']))
+    assert.equal((await describeGroup(bench.log)).paused, null)
+    await bench.log.setPaused(topic, group, 'first')
+    await bench.log.setPaused(topic, group, reason)
+    await bench.crash()
+    assert.equal((await describeGroup(bench.log)).paused, reason)
+    assert.deepEqual(await takeAll(await bench.consume()), [])
+    await bench.log.setPaused(topic, group, '')
+    await bench.restart()
+    assert.equal((await describeGroup(bench.log)).paused, '')
+    assert.deepEqual(await takeAll(await bench.consume()), [])
+    await bench.log.setPaused(topic, group, null)
+    await bench.log.setPaused(topic, group, null)
+    await bench.crash()
+    assert.equal((await describeGroup(bench.log)).paused, null)
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['a'])
+  })
+
+  story('partitions that are added to a topic are paused for its paused groups', async (bench) => {
+    await bench.log.setPaused(topic, group, reason)
+    await bench.log.declare(topic, { partitions: 3, groups: [{ name: group }] })
+    await bench.log.append(stream('normal', 2), [batchOf(['a'])])
+    assert.deepEqual(await takeAll(await bench.consume()), [])
+    assert.equal((await describeGroup(bench.log)).paused, reason)
+  })
+
+  story('the other groups of the topic notice nothing of a pause', async (bench) => {
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'other' }] })
+    await bench.log.setPaused(topic, group, reason)
+    await bench.append('normal', batchOf(['a']))
+    assert.deepEqual(idsOf(await takeAll(await bench.consume('other'))), ['a'])
+    assert.equal((await describeGroup(bench.log, 'other')).paused, null)
+  })
+
+  story('a paused group takes appends up to the limit', async (bench) => {
+    const maxWaiting = { maxEvents: 2, maxBytes: 1e9 }
+    await bench.log.setPaused(topic, group, reason)
+    await bench.log.append(stream(), [batchOf(named('a', 2))], { maxWaiting })
+    await assert.rejects(bench.log.append(stream(), [batchOf(['b'])], { maxWaiting }), isCode('backlogged'))
+  })
+
+  story('a group or topic that was not declared cannot be paused', async (bench) => {
+    await assert.rejects(bench.log.setPaused(topic, 'unknown', reason), isCode('not_found'))
+    await assert.rejects(bench.log.setPaused('unknown', group, null), isCode('not_found'))
+  })
+}
+
+function dropping(story: Story): void {
+  const maxWaiting = { maxEvents: 5, maxBytes: 1e9 }
+  const declareOther = (bench: Bench) => bench.log.declare(topic, { partitions: 2, groups: [{ name: 'other' }] })
+
+  story(
+    'a dropped group refuses no append any more, and the answer says how many events were waiting',
+    async (bench) => {
+      await declareOther(bench)
+      const other = await bench.consume('other')
+      await bench.append('normal', batchOf(named('a', 4)))
+      await bench.log.append(stream('low', 1), [batchOf(named('b', 3))])
+      for (const delivery of await takeAll(other)) await other.settle([landed(delivery)])
+      await assert.rejects(bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting }), isCode('backlogged'))
+      assert.equal(await bench.log.dropGroup(topic, group), 7)
+      await bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting })
+      const { topics } = await bench.log.describe()
+      assert.deepEqual(
+        topics.flatMap(({ groups }) => groups.map(({ name }) => name)),
+        ['other'],
+      )
+      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 9, waiting: 2, landed: 7 }))
+    },
+  )
+
+  story('a group stays dropped after a crash, and what it had in its own stream is gone', async (bench) => {
+    await declareOther(bench)
+    const consumer = await bench.consume()
+    for (const id of ['a', 'b', 'c']) await bench.append('normal', batchOf([id]))
+    const [a, b] = await take(consumer, 3)
+    await consumer.settle([again(a!, bench.under.now() - 1), again(b!, bench.under.now() + leaseMs)])
+    await bench.log.reopen(stream(), group, [{ batch: batchOf(['a']), attempt: 1, offset: 0 }])
+    await bench.log.setPaused(topic, group, 'long forgotten')
+    assert.equal(await bench.log.dropGroup(topic, group), 4)
+    for (const round of ['at once', 'after a crash']) {
+      await assert.rejects(bench.log.dropGroup(topic, group), isCode('not_found'), round)
+      await assert.rejects(bench.consume(), isCode('not_found'), round)
+      await assert.rejects(bench.log.reopen(stream(), group, []), isCode('not_found'), round)
+      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 3, waiting: 3 }), round)
+      await bench.crash()
+    }
+    assert.deepEqual(idsOf(await takeAll(await bench.consume('other'))), ['a', 'b', 'c'])
+  })
+
+  story('declared again, the name of a dropped group is a new one at the oldest kept entry', async (bench) => {
+    const consumer = await bench.consume()
+    for (const id of ['a', 'b']) await bench.append('normal', batchOf([id]))
+    const [a, b] = await take(consumer)
+    await consumer.settle([landed(a!), again(b!, bench.under.now() - 1)])
+    await bench.log.setPaused(topic, group, 'long forgotten')
+    await bench.log.dropGroup(topic, group)
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+    for (const round of ['at once', 'after a crash']) {
+      assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 2, waiting: 2 }), round)
+      assert.equal((await describeGroup(bench.log)).paused, null, round)
+      const deliveries = await takeAll(await bench.consume())
+      assert.deepEqual(idsOf(deliveries), ['a', 'b'], round)
+      await bench.crash()
+    }
+    await bench.log.dropGroup(topic, group)
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+    await bench.append('normal', batchOf(['c']))
+    const joined = await bench.consume()
+    for (const delivery of await takeAll(joined)) await joined.settle([landed(delivery)])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, landed: 3 }))
+  })
+
+  story('consumers of a dropped group are told so, also one that waits, and settle nothing', async (bench) => {
+    await declareOther(bench)
+    const [holder, waiter] = [await bench.consume(), await bench.consume()]
+    await bench.append('normal', batchOf(['a']))
+    const [a] = await take(holder)
+    const waiting = waiter.next({ maxEvents: perLane(10), maxWaitMs: 60_000 })
+    const told = assert.rejects(within(5000, 'the refusal', waiting), isCode('not_found'))
+    assert.equal(await bench.log.dropGroup(topic, group), 1)
+    await told
+    await assert.rejects(take(holder), isCode('not_found'))
+    await assert.rejects(holder.settle([landed(a!)]), isCode('not_found'))
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+    await holder.settle([landed(a!)]).catch(() => {})
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
+    await Promise.all([holder.close(), waiter.close()])
+    assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 1, waiting: 1 }))
+  })
+
+  story('entries that only a dropped group had not settled can be trimmed', async (bench) => {
+    await declareOther(bench)
+    const other = await bench.consume('other')
+    await bench.append('normal', batchOf(named('a', 3)))
+    for (const delivery of await takeAll(other)) await other.settle([landed(delivery)])
+    const forgetAll = { keepSinceMs: bench.under.now() + 1e9, maxBytes: 0 }
+    assert.equal((await bench.log.trim(topic, forgetAll)).events, 0)
+    await bench.log.dropGroup(topic, group)
+    assert.equal((await bench.log.trim(topic, forgetAll)).events, 3)
+  })
+
+  story(
+    'a group with much in flight and much to come again can be dropped beside appending and settling',
+    async (bench) => {
+      await declareOther(bench)
+      const [consumer, other] = [await bench.consume(), await bench.consume('other')]
+      const ids = named('a', 2500)
+      for (let from = 0; from < ids.length; from += 500) {
+        await bench.append('normal', ...ids.slice(from, from + 500).map((id) => batchOf([id])))
+      }
+      const held = await take(consumer, 2000)
+      await consumer.settle(held.slice(0, 500).map((delivery) => again(delivery, bench.under.now() + leaseMs)))
+      const appending = Promise.all(named('b', 20).map((id) => bench.append('high', batchOf([id]))))
+      const settling = consumer.settle(held.slice(500, 600).map((delivery) => landed(delivery))).catch(() => {})
+      const dropped = await bench.log.dropGroup(topic, group)
+      await Promise.all([appending, settling])
+      assert.ok(dropped >= 2400 && dropped <= 2520, `${dropped} events were waiting`)
+      for (let more = await take(other); more.length > 0; more = await take(other)) await other.settle(more.map(landed))
+      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 2520, landed: 2520 }))
+      await bench.crash()
+      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 2520, landed: 2520 }))
+    },
+  )
+
+  story('of those who drop one group at the same time all are done when one is', async (bench) => {
+    await bench.append('normal', batchOf(['a']))
+    const results = await Promise.allSettled([1, 2, 3].map(() => bench.log.dropGroup(topic, group)))
+    const answers = results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason.code))
+    assert.ok(answers.includes(1), answers.join())
+    assert.ok(
+      answers.every((answer) => [0, 1, 'not_found'].includes(answer)),
+      answers.join(),
+    )
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
+  })
+
+  story('a group or topic that was not declared cannot be dropped', async (bench) => {
+    await assert.rejects(bench.log.dropGroup(topic, 'unknown'), isCode('not_found'))
+    await assert.rejects(bench.log.dropGroup('unknown', group), isCode('not_found'))
   })
 }
 

@@ -19,13 +19,21 @@ export interface BookTableOptions<Row> {
 
 export class BookTable<Row extends { readonly [K in keyof Row]: ColumnValue }> {
   readonly #options: BookTableOptions<Row>
-  readonly #save: StatementSync
-  readonly #load: StatementSync
+  #saving: StatementSync | null = null
+  #loading: StatementSync | null = null
 
   constructor(options: BookTableOptions<Row>) {
     this.#options = options
-    this.#save = options.database.prepare(sqlFile(options.save))
-    this.#load = options.database.prepare(sqlFile(options.load))
+  }
+
+  get #save(): StatementSync {
+    this.#saving ??= this.#options.database.prepare(sqlFile(this.#options.save))
+    return this.#saving
+  }
+
+  get #load(): StatementSync {
+    this.#loading ??= this.#options.database.prepare(sqlFile(this.#options.load))
+    return this.#loading
   }
 
   save(row: Row): void {

@@ -9,6 +9,7 @@ import type {
   GroupRow,
   LedgerRow,
   LogRow,
+  PauseRow,
   ProducerRow,
   SettledRangeRow,
   StreamRow,
@@ -19,6 +20,7 @@ export class Books {
   readonly log: BookTable<LogRow>
   readonly topics: BookTable<TopicRow>
   readonly groups: BookTable<GroupRow>
+  readonly pauses: BookTable<PauseRow>
   readonly streams: BookTable<StreamRow>
   readonly cursors: BookTable<CursorRow>
   readonly ledgers: BookTable<LedgerRow>
@@ -48,6 +50,12 @@ export class Books {
       save: 'save-group',
       load: 'load-groups',
       columns: ['groupNumber', 'topicNumber', 'name'],
+    })
+    this.pauses = table({
+      name: 'paused_groups',
+      save: 'save-pause',
+      load: 'load-pauses',
+      columns: ['groupNumber', 'reason'],
     })
     this.streams = table({
       name: 'streams',

@@ -7,6 +7,18 @@ import { sqlFile } from './sql-file.ts'
 import type { CommitRequest, TrimStepReply } from './thread-protocol.ts'
 import { EntryTrimmer } from './trim-entries.ts'
 
+/** All that is kept of a group, its entries before the streams that lead to them. */
+const partsOfGroup = [
+  'own-entries',
+  'own-streams',
+  'attempts',
+  'settled-ranges',
+  'cursors',
+  'ledgers',
+  'pause',
+  'group',
+] as const
+
 export class CommitTransaction {
   readonly #database: DatabaseSync
   readonly #books: Books
@@ -15,6 +27,8 @@ export class CommitTransaction {
   readonly #removeRange: StatementSync
   readonly #removeAttempt: StatementSync
   readonly #removeProducer: StatementSync
+  readonly #endPause: StatementSync
+  readonly #dropGroup: readonly StatementSync[]
 
   constructor(database: DatabaseSync, books: Books, entries: EntryTable) {
     this.#database = database
@@ -24,6 +38,8 @@ export class CommitTransaction {
     this.#removeRange = database.prepare(sqlFile('remove-settled-range'))
     this.#removeAttempt = database.prepare(sqlFile('remove-attempt'))
     this.#removeProducer = database.prepare(sqlFile('remove-producer'))
+    this.#endPause = database.prepare(sqlFile('drop-pause'))
+    this.#dropGroup = partsOfGroup.map((part) => database.prepare(sqlFile(`drop-${part}`)))
   }
 
   /** Resolves the request; when it throws, nothing of it has happened. */
@@ -57,6 +73,9 @@ export class CommitTransaction {
     for (const row of request.attempts) books.attempts.save(row)
     for (const row of request.producers) books.producers.save(row)
     for (const producerNumber of request.removedProducers) this.#removeProducer.run(producerNumber)
+    for (const row of request.pauses) books.pauses.save(row)
+    for (const groupNumber of request.endedPauses) this.#endPause.run(groupNumber)
+    if (request.droppedGroup !== null) for (const part of this.#dropGroup) part.run(request.droppedGroup)
     const removed = request.removedEntries
     for (let at = 0; at < removed.length; at += 2) this.#entries.remove(removed[at]!, removed[at + 1]!)
   }

@@ -13,6 +13,7 @@ const entriesPerStep = 20_000
 
 export async function describeLog(thread: LogThread, state: LogState): Promise<LogDescription> {
   const facts = await thread.call('describe', null)
+  const paused = new Map(state.groups.map((group) => [group.number, group.paused]))
   const inFlight = new Map(state.groups.map((group) => [group.number, group.inFlightEvents]))
   const audited = await audit(thread, facts)
   const describeGroup = (group: GroupState): GroupDescription => ({
@@ -20,7 +21,7 @@ export async function describeLog(thread: LogThread, state: LogState): Promise<L
     ...countTerms(facts, group.number),
     inFlight: inFlight.get(group.number) ?? 0,
     oldestWaitingMicros: facts.oldestWaitingMicros.get(group.number) ?? null,
-    paused: null,
+    paused: paused.get(group.number) ?? null,
     auditedWaiting: audited.get(group.number) ?? 0,
   })
   const describeTopic = (topic: TopicState): TopicDescription => ({

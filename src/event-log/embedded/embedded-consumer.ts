@@ -3,6 +3,7 @@
 
 import { MillraceError } from '../../errors.ts'
 import type { Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
+import { groupNotFound } from './find-place.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { GroupState } from './group-state.ts'
 import type { HeldEntry } from './held-entry.ts'
@@ -36,6 +37,7 @@ export class EmbeddedConsumer implements Consumer {
     if (this.#closed !== null) {
       return Promise.reject(new MillraceError('failed_precondition', 'the consumer is closed'))
     }
+    if (group.isDropped) return Promise.reject(groupNotFound(group.topic, group.name))
     if (this.#waiter !== null && !this.#waiter.isFinished) {
       return Promise.reject(new MillraceError('internal', 'next() was called while an earlier call was waiting'))
     }
@@ -55,8 +57,9 @@ export class EmbeddedConsumer implements Consumer {
   }
 
   async settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]> {
-    const { groupCommit } = this.#options
+    const { groupCommit, group } = this.#options
     if (groupCommit.failure !== null) throw unknownOutcome(groupCommit.failure)
+    if (group.isDropped) throw groupNotFound(group.topic, group.name)
     for (const outcome of outcomes) checkSum(outcome, this.#held.get(outcome.delivery.id))
     const held: HeldEntry[] = []
     const accepted: Outcome[] = []

@@ -113,6 +113,24 @@ export class EmbeddedLog implements EventLog {
     return this.#turns.take(() => this.#reading(() => readSettled(thread, cursor, state.epoch, options)))
   }
 
+  async setPaused(topic: string, group: string, reason: string | null): Promise<void> {
+    this.#checkUsable()
+    const { state, groupCommit } = this.#options
+    const found = findGroup(state, topic, group)
+    await new Promise<void>((resolve, reject) => groupCommit.pause({ group: found, reason, resolve, reject }))
+  }
+
+  async dropGroup(topic: string, group: string): Promise<number> {
+    this.#checkUsable()
+    // Not between the steps of an audit, nor of reading what the group has settled.
+    return this.#turns.take(() => {
+      this.#checkUsable()
+      const { state, groupCommit } = this.#options
+      const found = findGroup(state, topic, group)
+      return new Promise<number>((resolve, reject) => groupCommit.drop({ group: found, resolve, reject }))
+    })
+  }
+
   async consume(topic: string, group: string): Promise<Consumer> {
     this.#checkUsable()
     const { state, groupCommit } = this.#options

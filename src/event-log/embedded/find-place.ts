@@ -14,7 +14,11 @@ export function findPartition(state: LogState, { topic, partition }: StreamName)
 export function findGroup(state: LogState, topic: string, group: string): GroupState {
   const found = state.topics.get(topic)?.groups.get(group)
   if (found !== undefined) return found
-  throw new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
+  throw groupNotFound(topic, group)
+}
+
+export function groupNotFound(topic: string, group: string): MillraceError {
+  return new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
 }
 
 /** A group's part in the partition of a stream. */

@@ -3,7 +3,7 @@
 //
 // Job: take requests, make one group of them, have it committed, and only then let it count. A full disk is waited out
 // here; any other failure ends the log.
-// Not its job: what is in a group (commit-plan.ts, declare-plan.ts), who gets which entry (hand-out.ts).
+// Not its job: what is in a group (commit-plan.ts, declare-plan.ts, pause-plan.ts, drop-plan.ts), who gets which entry (hand-out.ts).
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
@@ -18,12 +18,15 @@ import {
   type TrimRequest,
 } from './commit-plan.ts'
 import { DeclarePlan, type DeclareRequest } from './declare-plan.ts'
+import { DropPlan, type DropRequest } from './drop-plan.ts'
+import { groupNotFound } from './find-place.ts'
 import type { GroupState } from './group-state.ts'
 import { handOut, hasWork, nextDueAtMs } from './hand-out.ts'
 import type { HeldEntry } from './held-entry.ts'
 import { diskFull, finalError, unknownOutcome } from './log-failure.ts'
 import type { LogState } from './log-state.ts'
 import { PageReader } from './page-reader.ts'
+import { PausePlan, type PauseRequest } from './pause-plan.ts'
 import type { PendingAppend } from './pending-append.ts'
 import type { CommitReply, CommitRequest, LogThread } from './thread-protocol.ts'
 import { type Waiter, WaitingRoom } from './waiter.ts'
@@ -52,6 +55,13 @@ interface Transaction {
   failed(reason: unknown): void
 }
 
+/** Something that changes which groups there are or what they do, in a transaction of its own. */
+interface StructureChange {
+  /** Null when there is nothing to do, and that is told. May throw. */
+  plan(): Transaction | null
+  reject(reason: unknown): void
+}
+
 export interface GroupCommitOptions {
   readonly thread: LogThread
   readonly state: LogState
@@ -70,7 +80,7 @@ export class GroupCommit {
   #settlements: Settlement[] = []
   #reopenings: Reopening[] = []
   #giveBacks: GiveBack[] = []
-  #declares: DeclareRequest[] = []
+  #changes: StructureChange[] = []
   #trims: TrimRequest[] = []
   #underWay: Transaction | null = null
   #isScheduled = false
@@ -127,6 +137,8 @@ export class GroupCommit {
   }
 
   giveBack(held: readonly HeldEntry[]): Promise<void> {
+    // All that a consumer holds is of one group.
+    if (held[0]?.part.group.isDropped === true) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#giveBacks.push({ held, resolve, reject })
       this.schedule()
@@ -134,8 +146,31 @@ export class GroupCommit {
   }
 
   declare(request: DeclareRequest): void {
-    this.#declares.push(request)
-    this.schedule()
+    const plan = () => {
+      const planned = new DeclarePlan(this.#options.state, request)
+      if (!planned.isEmpty) return planned
+      request.resolve()
+      return null
+    }
+    this.#change({ plan, reject: request.reject })
+  }
+
+  pause(request: PauseRequest): void {
+    const plan = () => {
+      this.#checkNotDropped(request.group)
+      return new PausePlan(request)
+    }
+    this.#change({ plan, reject: request.reject })
+  }
+
+  drop(request: DropRequest): void {
+    const plan = () => {
+      this.#checkNotDropped(request.group)
+      const planned = new DropPlan(this.#options.state, request)
+      this.#refuseDropped(request.group)
+      return planned
+    }
+    this.#change({ plan, reject: request.reject })
   }
 
   trim(request: TrimRequest): void {
@@ -192,7 +227,7 @@ export class GroupCommit {
     this.#underWay?.failed(reason)
     this.#underWay = null
     this.#refuseQueued(reason)
-    for (const request of [...this.#settlements, ...this.#giveBacks, ...this.#declares, ...this.#trims]) {
+    for (const request of [...this.#settlements, ...this.#giveBacks, ...this.#changes, ...this.#trims]) {
       request.reject(reason)
     }
     for (const waiter of this.#room.empty()) waiter.fail(reason)
@@ -230,8 +265,8 @@ export class GroupCommit {
   }
 
   #makeTransaction(): Transaction | null {
-    for (let request = this.#declares.shift(); request !== undefined; request = this.#declares.shift()) {
-      const plan = this.#planDeclaration(request)
+    for (let change = this.#changes.shift(); change !== undefined; change = this.#changes.shift()) {
+      const plan = this.#planChange(change)
       if (plan !== null) return plan
     }
     const { state, now } = this.#options
@@ -248,15 +283,35 @@ export class GroupCommit {
     return plan.isEmpty ? null : plan
   }
 
-  #planDeclaration(request: DeclareRequest): DeclarePlan | null {
+  #change(change: StructureChange): void {
+    this.#changes.push(change)
+    this.schedule()
+  }
+
+  #planChange(change: StructureChange): Transaction | null {
     try {
-      const plan = new DeclarePlan(this.#options.state, request)
-      if (!plan.isEmpty) return plan
-      request.resolve()
+      return change.plan()
     } catch (thrown) {
-      request.reject(thrown)
+      change.reject(thrown)
+      return null
     }
-    return null
+  }
+
+  #checkNotDropped(group: GroupState): void {
+    if (group.isDropped) throw groupNotFound(group.topic, group.name)
+  }
+
+  /** Takes out of the queues what is about a group of which nothing is to be written any more. */
+  #refuseDropped(group: GroupState): void {
+    const reason = groupNotFound(group.topic, group.name)
+    const isOf = ({ held }: { readonly held: readonly HeldEntry[] }) => held[0]?.part.group === group
+    for (const waiter of this.#room.clear(group)) waiter.fail(reason)
+    for (const settlement of this.#settlements.filter(isOf)) settlement.reject(reason)
+    this.#settlements = this.#settlements.filter((settlement) => !isOf(settlement))
+    for (const reopening of this.#reopenings) if (reopening.part.group === group) reopening.reject(reason)
+    this.#reopenings = this.#reopenings.filter(({ part }) => part.group !== group)
+    for (const giveBack of this.#giveBacks.filter(isOf)) giveBack.resolve()
+    this.#giveBacks = this.#giveBacks.filter((giveBack) => !isOf(giveBack))
   }
 
   #handOut(group: GroupState, plan: CommitPlan, nowMs: number): void {

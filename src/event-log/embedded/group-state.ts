@@ -65,8 +65,13 @@ export interface GroupPartition {
 export class GroupState {
   readonly number: number
   readonly name: string
+  readonly topic: string
   readonly topicNumber: number
   readonly partitions: GroupPartition[] = []
+  /** Why nothing is handed out, '' when nobody said; null while it is. */
+  paused: string | null = null
+  /** Nothing of it is to be written any more. */
+  isDropped = false
   /** Events settled since the log was opened. */
   settledEvents = 0
   /** Events in consumers' hands. */
@@ -74,7 +79,8 @@ export class GroupState {
   /** The partition to look at first: another one each time, so that none is always last. */
   firstPartition = 0
 
-  constructor(row: GroupRow) {
+  constructor(topic: string, row: GroupRow) {
+    this.topic = topic
     this.number = row.groupNumber
     this.name = row.name
     this.topicNumber = row.topicNumber

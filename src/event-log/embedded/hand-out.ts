@@ -40,6 +40,7 @@ class Basket {
 
 /** Takes as much as the lanes have room for. Empty when there is nothing, or when its bytes must be read first. */
 export function handOut(group: GroupState, maxEvents: Readonly<Record<Lane, number>>, desk: Desk): HeldEntry[] {
+  if (group.paused !== null) return []
   const basket = new Basket()
   const { partitions } = group
   for (const lane of lanes) {
@@ -56,13 +57,15 @@ export function handOut(group: GroupState, maxEvents: Readonly<Record<Lane, numb
 
 /** Whether there is something durable for such a call, even when its bytes are still in the file. */
 export function hasWork(group: GroupState, maxEvents: Readonly<Record<Lane, number>>, nowMs: number): boolean {
+  if (group.paused !== null) return false
   return group.partitions.some((part) =>
     lanes.some((lane) => maxEvents[lane] > 0 && (part.unread[lane].hasUnread || isDue(part.own[lane], nowMs))),
   )
 }
 
-/** When something comes again that is not due yet, at the earliest; undefined when nothing does. */
+/** When something comes again that is not due yet, at the earliest; undefined when nothing does, or the group is paused. */
 export function nextDueAtMs(group: GroupState): number | undefined {
+  if (group.paused !== null) return undefined
   let next: number | undefined
   for (const part of group.partitions) {
     for (const lane of lanes) {

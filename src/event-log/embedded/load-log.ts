@@ -19,6 +19,7 @@ export function loadLog({ database, books, log }: OpenLogDatabase, table: EntryT
     log,
     topics: books.topics.load(),
     groups: books.groups.load(),
+    pauses: books.pauses.load(),
     streams: books.streams.load(),
     cursors: books.cursors.load(),
     ledgers: books.ledgers.load(),
@@ -76,12 +77,14 @@ function expectedLedgers(snapshot: LogSnapshot): number {
   return partitionsOfGroups(snapshot)
 }
 
-function structureMismatch({ topics, groups, streams, cursors }: LogSnapshot): Mismatch | null {
+function structureMismatch({ topics, groups, pauses, streams, cursors }: LogSnapshot): Mismatch | null {
   const topicNumbers = new Set(topics.map((topic) => topic.topicNumber))
   const groupNumbers = new Set(groups.map((group) => group.groupNumber))
   const streamNumbers = new Set(streams.map((stream) => stream.stream))
   const strayGroup = groups.find((group) => !topicNumbers.has(group.topicNumber))
   if (strayGroup !== undefined) return { expected: `the topic of group ${strayGroup.name}`, found: 'none' }
+  const strayPause = pauses.find((row) => !groupNumbers.has(row.groupNumber))
+  if (strayPause !== undefined) return { expected: `the group ${strayPause.groupNumber} of a pause`, found: 'none' }
   const strayStream = streams.find(
     (stream) =>
       !topicNumbers.has(stream.topicNumber) || (stream.groupNumber !== 0 && !groupNumbers.has(stream.groupNumber)),

@@ -57,6 +57,7 @@ export function openLogDatabase(files: LogFiles): OpenLogDatabase | OtherFormat 
     const log = books.log.load()[0]
     if (log === undefined) throw new LogDamage(files.database, 'one row in the table log', 'none')
     compareWithMark(log, files)
+    database.exec(sqlFile('create-paused-groups'))
     truncateWal(database)
     return { database, books, log }
   } catch (thrown) {
@@ -99,6 +100,7 @@ function openFile(path: string, mayCreate: boolean): DatabaseSync {
 export function createLogSchema(database: DatabaseSync, path: string, first: LogRow): void {
   database.exec('BEGIN IMMEDIATE')
   database.exec(sqlFile('schema'))
+  database.exec(sqlFile('create-paused-groups'))
   database.exec(`PRAGMA application_id = ${logApplicationId}; PRAGMA user_version = ${logFormatVersion}`)
   new Books(database, path).log.save(first)
   database.exec('COMMIT')

@@ -28,6 +28,12 @@ export interface GroupRow {
   readonly name: string
 }
 
+/** A group that hands out nothing. A row that is lost lets the group go on, which loses nothing. */
+export interface PauseRow {
+  readonly groupNumber: number
+  readonly reason: string
+}
+
 export interface StreamRow {
   readonly stream: number
   readonly topicNumber: number

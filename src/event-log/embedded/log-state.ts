@@ -67,6 +67,10 @@ export class LogState {
     this.recent = new RecentEntries(maxRecentBytes)
     const streams = this.add(snapshot)
     this.#restoreCursors(snapshot)
+    for (const { groupNumber, reason } of snapshot.pauses) {
+      const group = this.groups.find(({ number }) => number === groupNumber)
+      if (group !== undefined) group.paused = reason
+    }
     for (const row of snapshot.producers) {
       const stream = streams.get(row.stream)
       if (stream === undefined) continue
@@ -140,6 +144,14 @@ export class LogState {
     return added
   }
 
+  /** Forgets a group, and what is missing from its own streams. */
+  remove(group: GroupState): void {
+    group.isDropped = true
+    this.groups.splice(this.groups.indexOf(group), 1)
+    this.topics.get(group.topic)!.groups.delete(group.name)
+    this.missing = this.missing.filter(({ part }) => part.group !== group)
+  }
+
   #addTopic({ topicNumber, name }: TopicRow): void {
     this.lastTopicNumber = Math.max(this.lastTopicNumber, topicNumber)
     if (this.topics.has(name)) return
@@ -147,10 +159,11 @@ export class LogState {
   }
 
   #addGroup(row: GroupRow, topics: ReadonlyMap<number, TopicState>): void {
-    const group = new GroupState(row)
+    const topic = topics.get(row.topicNumber)!
+    const group = new GroupState(topic.name, row)
     this.lastGroupNumber = Math.max(this.lastGroupNumber, row.groupNumber)
     this.groups.push(group)
-    topics.get(row.topicNumber)!.groups.set(row.name, group)
+    topic.groups.set(row.name, group)
   }
 
   #restoreCursors({ settledRanges, attempts, ownEntries, missing }: LogSnapshot): void {

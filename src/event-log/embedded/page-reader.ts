@@ -79,7 +79,8 @@ export class PageReader {
           // Enough for now: those that were not looked up stay due.
           cursor.due.push({ dueAtMs, offset, count })
         } else if (entry === undefined) {
-          this.#state.missing.push({ part, cursor, range: { start: offset, end: offset + count } })
+          if (!part.group.isDropped)
+            this.#state.missing.push({ part, cursor, range: { start: offset, end: offset + count } })
         } else {
           if (entry.count !== count || entry.again === null) entry.damaged = true
           entry.count = count

@@ -103,7 +103,7 @@ class Rebuilding {
   }
 
   writeBooks(empty: LogRow): RebuiltLog {
-    const { topics, groups, producers } = this.#old
+    const { topics, groups, pauses, producers } = this.#old
     this.#database.exec('BEGIN')
     const streams: StreamRow[] = []
     const keptOf = new Map<number, readonly WalkedEntry[]>()
@@ -115,6 +115,7 @@ class Rebuilding {
     this.#removeHomeless(streams)
     for (const row of topics) this.#books.topics.save(row)
     for (const row of groups) this.#books.groups.save(row)
+    for (const row of pauses) this.#books.pauses.save(row)
     for (const row of streams) this.#books.streams.save(row)
     const lostEvents = groups.map(({ groupNumber }) => this.#writeGroup(groupNumber, streams, keptOf))
     const streamNumbers = new Set(streams.map((row) => row.stream))

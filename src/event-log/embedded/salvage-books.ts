@@ -11,6 +11,7 @@ import type {
   GroupRow,
   LedgerRow,
   LogRow,
+  PauseRow,
   ProducerRow,
   SettledRangeRow,
   StreamRow,
@@ -21,6 +22,7 @@ export interface SalvagedBooks {
   readonly log: LogRow | null
   readonly topics: readonly TopicRow[]
   readonly groups: readonly GroupRow[]
+  readonly pauses: readonly PauseRow[]
   readonly streams: readonly StreamRow[]
   readonly cursors: readonly CursorRow[]
   readonly ledgers: readonly LedgerRow[]
@@ -33,6 +35,7 @@ export const noBooks: SalvagedBooks = {
   log: null,
   topics: [],
   groups: [],
+  pauses: [],
   streams: [],
   cursors: [],
   ledgers: [],
@@ -45,10 +48,12 @@ export function salvageBooks(books: Books): SalvagedBooks {
   const topics = readable(books.topics)
   const topicNumbers = new Set(topics.map((row) => row.topicNumber))
   const groups = readable(books.groups).filter((row) => topicNumbers.has(row.topicNumber))
+  const groupNumbers = new Set(groups.map((row) => row.groupNumber))
   return {
     log: readable(books.log)[0] ?? null,
     topics,
     groups,
+    pauses: readable(books.pauses).filter((row) => groupNumbers.has(row.groupNumber)),
     streams: readable(books.streams).filter((row) => topicNumbers.has(row.topicNumber)),
     cursors: readable(books.cursors),
     ledgers: readable(books.ledgers),

@@ -7,6 +7,7 @@ import type {
   GroupRow,
   LedgerRow,
   LogRow,
+  PauseRow,
   ProducerRow,
   SettledRangeRow,
   StreamRow,
@@ -32,6 +33,7 @@ export interface LogSnapshot {
   readonly log: LogRow
   readonly topics: readonly TopicRow[]
   readonly groups: readonly GroupRow[]
+  readonly pauses: readonly PauseRow[]
   readonly streams: readonly StreamRow[]
   readonly cursors: readonly CursorRow[]
   readonly ledgers: readonly LedgerRow[]
@@ -98,6 +100,11 @@ export interface CommitRequest {
   readonly removedEntries: readonly number[]
   readonly producers: readonly ProducerRow[]
   readonly removedProducers: readonly number[]
+  readonly pauses: readonly PauseRow[]
+  /** Group numbers. */
+  readonly endedPauses: readonly number[]
+  /** The number of a group of which nothing is to be left; its rows are in none of the lists. */
+  readonly droppedGroup: number | null
   readonly trim: TrimStep | null
 }
 
@@ -120,6 +127,9 @@ export function emptyRequest(): CommitRequest {
     removedEntries: [],
     producers: [],
     removedProducers: [],
+    pauses: [],
+    endedPauses: [],
+    droppedGroup: null,
     trim: null,
   }
 }

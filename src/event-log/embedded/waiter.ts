@@ -103,6 +103,13 @@ export class WaitingRoom {
     else this.#waiters.set(group, rest)
   }
 
+  /** Lets those of a group out, and answers who they were. */
+  clear(group: GroupState): readonly Waiter[] {
+    const all = this.of(group)
+    this.#waiters.delete(group)
+    return all
+  }
+
   /** Lets all of them out, and answers who they were. */
   empty(): Waiter[] {
     const all = [...this.#waiters.values()].flat()

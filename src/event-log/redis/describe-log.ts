@@ -23,7 +23,7 @@ export async function describeTopic(connection: RedisConnection, topic: KnownTop
 
 async function describeGroup(
   connection: RedisConnection,
-  { partitions }: KnownTopic,
+  { partitions, groupFacts }: KnownTopic,
   name: string,
 ): Promise<GroupDescription> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, auditedWaiting: 0 }
@@ -46,7 +46,7 @@ async function describeGroup(
       sum.auditedWaiting += await countUnread(connection, partition, index, textOf(read), numberOf(end))
     }
   }
-  return { name, ...sum, skipped: 0, oldestWaitingMicros, paused: null }
+  return { name, ...sum, skipped: 0, oldestWaitingMicros, paused: groupFacts.get(name)?.paused ?? null }
 }
 
 /** Counts the events of a lane behind an entry and below an offset. */

@@ -64,9 +64,11 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     const epoch = numberOf(await connection.command('GET', keys.epoch))
     const registry = new TopicRegistry(connection, keys)
     await registry.refresh()
+    // Whoever dropped a group may have ended half-way.
+    await registry.finishDrops()
     const watch = new MemberWatch({ connection, keys, elapsedMs })
     for (const topic of registry.topics.values()) {
-      // Whoever declared it may have ended half-way.
+      // So may whoever declared it, or paused a group.
       await registry.make(topic.name)
       // The first look begins to count for those who hold something.
       for (const group of topic.groups) await watch.look(topic, group)

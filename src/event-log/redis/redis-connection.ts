@@ -68,6 +68,11 @@ export function isReply(thrown: unknown, code: string): thrown is Error {
   return thrown instanceof Error && (thrown.message === code || thrown.message.startsWith(`${code} `))
 }
 
+/** Whether a script has not run because there is no such group in the partition. */
+export function isNoGroup(thrown: unknown): boolean {
+  return thrown instanceof MillraceError && isReply(thrown.cause, 'NOGROUP')
+}
+
 /** What becomes of an error of the client or the server. */
 export function toFailure(thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown

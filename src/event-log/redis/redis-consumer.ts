@@ -33,6 +33,8 @@ export interface RedisConsumerOptions {
   readonly epoch: number
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
+  /** Throws `not_found` when what was thrown means that the group was dropped, else what was thrown. */
+  readonly refuseDropped: (thrown: unknown) => Promise<never>
   /** Ends the beat. */
   readonly leave: () => Promise<void>
   readonly onSettled: (partition: PartitionKeys) => void
@@ -94,7 +96,7 @@ export class RedisConsumer implements Consumer {
     const earlier = this.#working
     const working = (async () => {
       await earlier.catch(() => {})
-      return this.#wait(options, giveUp)
+      return this.#wait(options, giveUp).catch(this.#options.refuseDropped)
     })()
     this.#working = working
     try {
@@ -125,7 +127,7 @@ export class RedisConsumer implements Consumer {
     this.#settling.add(settling)
     const results = await settling
     this.#settling.delete(settling)
-    for (const result of results) if (result.status === 'rejected') throw result.reason
+    for (const result of results) if (result.status === 'rejected') await this.#options.refuseDropped(result.reason)
     return outcomes.filter((outcome) => refused.has(outcome)).map(({ delivery }) => delivery)
   }
 

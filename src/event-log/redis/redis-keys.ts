@@ -84,6 +84,11 @@ export class PartitionKeys {
     return [this.books, ...this.streams, ...due, ...own, this.bell]
   }
 
+  /** As drop-group.lua wants them. */
+  forDrop(group: string): string[] {
+    return [...this.forGroup(group), this.groups]
+  }
+
   /** As reopen.lua wants them. */
   forReopen(group: string, lane: Lane): string[] {
     return [this.books, this.due(group, lane), this.again(group), this.tries(group), this.bell]

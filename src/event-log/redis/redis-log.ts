@@ -28,11 +28,11 @@ import type { BellListener } from './bell-listener.ts'
 import { describeTopic } from './describe-log.ts'
 import type { DurabilityGuard } from './durability-guard.ts'
 import type { MemberWatch } from './member-watch.ts'
-import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
+import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
 import { RedisConsumer } from './redis-consumer.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import { encodeAgain, placeOf, readEntry } from './stored-batch.ts'
-import type { KnownTopic, TopicRegistry } from './topic-registry.ts'
+import { groupNotFound, type KnownTopic, type TopicRegistry } from './topic-registry.ts'
 import { TrimPlan } from './trim-plan.ts'
 
 /** More consumers than this at once are a leak. */
@@ -105,7 +105,8 @@ export class RedisLog implements EventLog {
         return [batch.count, attempt, batch.receivedAtMicros, batch.bytes.length, record]
       })
       const keys = partition.forReopen(group, name.lane)
-      await this.#options.connection.run('reopen', keys, [group, laneNumber(name.lane), ...args])
+      const words = [group, laneNumber(name.lane), ...args]
+      await this.#ofGroup(name.topic, group, this.#options.connection.run('reopen', keys, words))
     })
   }
 
@@ -113,11 +114,9 @@ export class RedisLog implements EventLog {
     return this.#call(async () => {
       const { partition } = await this.#partition(name, group)
       const limits = [fromOffset, Math.min(maxBytes, maxPageBytes), entriesPerPage]
-      const reply = await this.#options.connection.run(
-        'read-settled',
-        [partition.stream(name.lane)],
-        [group, ...limits],
-      )
+      const keys = [partition.stream(name.lane)]
+      const reading = this.#options.connection.run('read-settled', keys, [group, ...limits])
+      const reply = await this.#ofGroup(name.topic, group, reading)
       const [next, ...entries] = listOf(reply)
       const nextOffset = numberOf(next)
       return {
@@ -128,6 +127,24 @@ export class RedisLog implements EventLog {
         }),
         nextOffset: nextOffset < 0 ? null : nextOffset,
       }
+    })
+  }
+
+  setPaused(topic: string, group: string, reason: string | null): Promise<void> {
+    return this.#call(async () => {
+      const { registry } = this.#options
+      if (!(await registry.setPaused(topic, group, reason))) throw groupNotFound(topic, group)
+      this.#ring(topic)
+    })
+  }
+
+  dropGroup(topic: string, group: string): Promise<number> {
+    return this.#call(async () => {
+      const { registry } = this.#options
+      const events = await registry.drop(topic, group)
+      if (events === null) throw groupNotFound(topic, group)
+      this.#ring(topic)
+      return events
     })
   }
 
@@ -142,6 +159,7 @@ export class RedisLog implements EventLog {
       const consumer: RedisConsumer = new RedisConsumer({
         ...{ connection, bells, watch, epoch, now, group, name, leaseMs },
         topic: () => this.#options.registry.topics.get(topic) ?? known,
+        refuseDropped: (thrown) => this.#refuseDropped(topic, group, thrown),
         leave: await watch.join({ name, topic, group, leaseMs }),
         onSettled: (partition) => this.#trims.touched(partition),
         onClosed: () => this.#consumers.delete(consumer),
@@ -153,14 +171,10 @@ export class RedisLog implements EventLog {
 
   describe(): Promise<LogDescription> {
     return this.#call(async () => {
-      const { connection, registry, watch, epoch, durability } = this.#options
+      const { registry, epoch, durability } = this.#options
       await registry.refresh()
       const topics: TopicDescription[] = []
-      for (const topic of registry.topics.values()) {
-        // What the dead hold is in nobody's hands.
-        for (const group of topic.groups) await watch.look(topic, group)
-        topics.push(await describeTopic(connection, topic))
-      }
+      for (const { name } of registry.topics.values()) topics.push(await this.#describe(name))
       return { driver: 'redis', epoch, durability, topics }
     })
   }
@@ -197,6 +211,24 @@ export class RedisLog implements EventLog {
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
+  }
+
+  async #describe(name: string): Promise<TopicDescription> {
+    const { connection, registry, watch } = this.#options
+    for (;;) {
+      const topic = registry.topics.get(name)!
+      try {
+        // What the dead hold is in nobody's hands.
+        for (const group of topic.groups) await watch.look(topic, group)
+        return await describeTopic(connection, topic)
+      } catch (thrown) {
+        if (!isNoGroup(thrown)) throw thrown
+        await registry.refresh()
+        // Unless a group was dropped meanwhile.
+        const left = registry.topics.get(name)!.groups
+        if ([...topic.groups].every((group) => left.has(group))) throw thrown
+      }
+    }
   }
 
   async #close(): Promise<void> {
@@ -262,7 +294,31 @@ export class RedisLog implements EventLog {
     const found = find()
     if (found !== undefined) return found
     if (group === undefined) throw new MillraceError('not_found', `there is no topic "${name}"`, { field: 'topic' })
-    throw new MillraceError('not_found', `there is no group "${group}" of a topic "${name}"`, { field: 'group' })
+    throw groupNotFound(name, group)
+  }
+
+  /** Not every process may hear what the server publishes. */
+  #ring(topic: string): void {
+    const known = this.#options.registry.topics.get(topic)
+    for (const partition of known?.partitions ?? []) known!.bell.ring(partition)
+  }
+
+  /** Runs what a script does for a group. When another process has dropped the group it is not found. */
+  async #ofGroup<T>(topic: string, group: string, work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (thrown) {
+      return await this.#refuseDropped(topic, group, thrown)
+    }
+  }
+
+  /** Throws `not_found` when what was thrown means that the group was dropped, else what was thrown. */
+  async #refuseDropped(topic: string, group: string, thrown: unknown): Promise<never> {
+    if (!isNoGroup(thrown)) throw thrown
+    const { registry } = this.#options
+    await registry.refresh()
+    if (registry.topics.get(topic)?.groups.has(group) === true) throw thrown
+    throw groupNotFound(topic, group)
   }
 
   async #partition({ topic: name, partition: number }: StreamName, group?: string) {

@@ -10,15 +10,19 @@ const names = [
   'count-unread',
   'denied-commands',
   'describe',
+  'drop-group',
   'make-partition',
   'owners',
+  'pause-group',
   'read-settled',
   'register-topic',
   'release',
   'reopen',
+  'set-paused',
   'settle',
   'take',
   'trim',
+  'unregister-group',
 ] as const
 
 export type ScriptName = (typeof names)[number]

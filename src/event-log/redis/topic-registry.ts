@@ -12,17 +12,39 @@ const maxNameLength = 255
 /** More streams than this are a mistake: each costs a look whenever somebody waits for work. */
 const maxStreams = 100_000
 
+/** How many pending entries of a group one script lets go of; the server does nothing else while it runs. */
+const droppedPerScript = 1000
+
+/** What the server knows of a group besides its name. */
+export interface KnownGroup {
+  /** Tells it from those that had its name before. */
+  readonly number: number
+  /** Null while it is not paused. */
+  readonly paused: string | null
+  /** Of the last pausing or going on; 0 when there was none. */
+  readonly pauseNumber: number
+}
+
 export interface KnownTopic {
   readonly name: string
   readonly groups: ReadonlySet<string>
+  readonly groupFacts: ReadonlyMap<string, KnownGroup>
   readonly partitions: readonly PartitionKeys[]
   readonly bell: Bell<PartitionKeys>
+}
+
+interface DroppedGroup {
+  readonly topic: string
+  readonly group: string
+  readonly number: number
 }
 
 export class TopicRegistry {
   readonly #connection: RedisConnection
   readonly #keys: RedisKeys
   #topics: ReadonlyMap<string, KnownTopic> = new Map()
+  /** Groups of which some partitions may have something still. */
+  #dropping: readonly DroppedGroup[] = []
 
   constructor(connection: RedisConnection, keys: RedisKeys) {
     this.#connection = connection
@@ -37,12 +59,19 @@ export class TopicRegistry {
   async refresh(): Promise<void> {
     const fields = listOf(await this.#connection.command('HGETALL', this.#keys.topics))
     const partitions = new Map<string, number>()
-    const groups = new Map<string, Set<string>>()
+    const numbers = new Map<string, Map<string, number>>()
+    const pauses = new Map<string, string>()
+    const dropping: DroppedGroup[] = []
     for (let at = 0; at + 1 < fields.length; at += 2) {
-      const [topic = '', group] = textOf(fields[at]).split('\0')
-      if (group === undefined) partitions.set(topic, numberOf(fields[at + 1]))
-      else groups.set(topic, (groups.get(topic) ?? new Set()).add(group))
+      const field = textOf(fields[at])
+      const value = fields[at + 1]
+      const [topic = '', group, state] = field.split('\0')
+      if (group === undefined) partitions.set(topic, numberOf(value))
+      else if (state === undefined) numbers.set(topic, (numbers.get(topic) ?? new Map()).set(group, numberOf(value)))
+      else if (state === 'pause') pauses.set(`${topic}\0${group}`, textOf(value))
+      else if (state === 'drop') dropping.push({ topic, group, number: numberOf(value) })
     }
+    this.#dropping = dropping
     this.#topics = new Map(
       Array.from(partitions, ([name, count]) => {
         const known = this.#topics.get(name)
@@ -50,7 +79,11 @@ export class TopicRegistry {
         const makeKeys = (_: unknown, number: number) => known?.partitions[number] ?? this.#keys.partition(name, number)
         const keys = Array.from({ length: count }, makeKeys)
         const bell = known?.bell ?? new Bell<PartitionKeys>()
-        return [name, { name, groups: groups.get(name) ?? new Set(), partitions: keys, bell }]
+        const groupFacts = new Map<string, KnownGroup>()
+        for (const [group, number] of numbers.get(name) ?? []) {
+          groupFacts.set(group, { number, ...readPause(pauses.get(`${name}\0${group}`)) })
+        }
+        return [name, { name, groups: new Set(groupFacts.keys()), groupFacts, partitions: keys, bell }]
       }),
     )
   }
@@ -62,9 +95,12 @@ export class TopicRegistry {
     await this.refresh()
     this.#checkStreams(topic, declaration)
     const names = groups.map(({ name }) => name)
-    const known = numberOf(
-      await this.#connection.run('register-topic', [this.#keys.topics], [topic, partitions, ...names]),
-    )
+    let known: number
+    do {
+      await this.finishDrops()
+      known = numberOf(await this.#connection.run('register-topic', [this.#keys.topics], [topic, partitions, ...names]))
+      await this.refresh()
+    } while (known < 0)
     if (known > 0) {
       throw new MillraceError(
         'failed_precondition',
@@ -72,16 +108,65 @@ export class TopicRegistry {
         { field: 'partitions' },
       )
     }
-    await this.refresh()
     await this.make(topic)
   }
 
-  /** Makes what is missing in the partitions of a topic. */
+  /** Makes what is missing in the partitions of a topic, and tells them which groups are paused. */
   async make(topic: string): Promise<void> {
-    const { partitions, groups } = this.#topics.get(topic)!
+    const { partitions, groupFacts } = this.#topics.get(topic)!
+    const groups = Array.from(groupFacts, ([group, { number }]) => [group, number]).flat()
     for (const { books, groups: groupsKey, streams } of partitions) {
-      await this.#connection.run('make-partition', [books, groupsKey, ...streams], [...groups])
+      await this.#connection.run('make-partition', [books, groupsKey, ...streams], groups)
     }
+    for (const [group, { pauseNumber }] of groupFacts) if (pauseNumber > 0) await this.#tellPause(topic, group)
+  }
+
+  /** Pauses a group, or lets it go on. Answers false when there is no such group. */
+  async setPaused(topic: string, group: string, reason: string | null): Promise<boolean> {
+    const state = reason === null ? ['0', ''] : ['1', reason]
+    const known = await this.#connection.run('pause-group', [this.#keys.topics], [topic, group, ...state])
+    await this.refresh()
+    if (known === 0) return false
+    await this.#tellPause(topic, group)
+    return true
+  }
+
+  /** Drops a group and answers how many events waited for it; null when there is no such group. */
+  async drop(topic: string, group: string): Promise<number | null> {
+    const number = numberOf(await this.#connection.run('unregister-group', [this.#keys.topics], [topic, group, '']))
+    await this.refresh()
+    return number === 0 ? null : this.#freePartitions({ topic, group, number })
+  }
+
+  /** Goes on where others have ended before a group was wholly dropped. */
+  async finishDrops(): Promise<void> {
+    for (const dropped of this.#dropping) await this.#freePartitions(dropped)
+  }
+
+  async #tellPause(topic: string, group: string): Promise<void> {
+    const { partitions, groupFacts } = this.#topics.get(topic)!
+    const facts = groupFacts.get(group)
+    // Dropped meanwhile.
+    if (facts === undefined) return
+    const { number, paused, pauseNumber } = facts
+    const state = paused === null ? ['0', ''] : ['1', paused]
+    for (const { books, bell } of partitions) {
+      await this.#connection.run('set-paused', [books, bell], [group, number, pauseNumber, ...state])
+    }
+  }
+
+  async #freePartitions({ topic, group, number }: DroppedGroup): Promise<number> {
+    let events = 0
+    for (const partition of this.#topics.get(topic)?.partitions ?? []) {
+      for (let more = true; more; ) {
+        const args = [group, number, droppedPerScript]
+        const reply = listOf(await this.#connection.run('drop-group', partition.forDrop(group), args))
+        more = reply[0] === 1
+        if (!more) events += numberOf(reply[1])
+      }
+    }
+    await this.#connection.run('unregister-group', [this.#keys.topics], [topic, group, number])
+    return events
   }
 
   #checkStreams(topic: string, { partitions, groups }: TopicDeclaration): void {
@@ -98,6 +183,17 @@ export class TopicRegistry {
       { field: 'partitions' },
     )
   }
+}
+
+/** Reads what pause-group.lua has written. */
+function readPause(value: string | undefined): Pick<KnownGroup, 'paused' | 'pauseNumber'> {
+  if (value === undefined) return { paused: null, pauseNumber: 0 }
+  const [, number, state, reason = ''] = /^(\d+) ([+-])(.*)$/s.exec(value) ?? []
+  return { paused: state === '+' ? reason : null, pauseNumber: Number(number) }
+}
+
+export function groupNotFound(topic: string, group: string): MillraceError {
+  return new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
 }
 
 /** Throws `failed_precondition` when a declaration makes no sense. */

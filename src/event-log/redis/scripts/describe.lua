@@ -13,6 +13,7 @@ local group = ARGV[1]
 local accepted, counted, inFlight = 0, 0, 0
 local oldest
 local unread = {}
+if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 
 local function text(number) return string.format('%.0f', number) end
 local function number(field) return tonumber(redis.call('HGET', books, field) or '0') end

@@ -2,15 +2,18 @@
 -- Makes what a partition lacks for its groups. A new group starts at the oldest kept entry of each lane.
 --
 -- KEYS     books, groups, the lanes' streams (high, normal, low)
--- ARGV     group ...
+-- ARGV     group and its number ...; one that was dropped is not made again
 -- Answer   how many groups were new
 
 local books, groups = KEYS[1], KEYS[2]
 local lanes = { 'high', 'normal', 'low' }
 local made = 0
-for _, group in ipairs(ARGV) do
-  if redis.call('SADD', groups, group) == 1 then
+for at = 1, #ARGV, 2 do
+  local group, number = ARGV[at], ARGV[at + 1]
+  local dropped = tonumber(redis.call('HGET', books, 'dropped:' .. group) or '0')
+  if dropped < tonumber(number) and redis.call('SADD', groups, group) == 1 then
     made = made + 1
+    redis.call('HSET', books, 'made:' .. group, number)
     for index, lane in ipairs(lanes) do
       redis.call('XGROUP', 'CREATE', KEYS[2 + index], group, '0', 'MKSTREAM')
       local facts = redis.call(

@@ -17,10 +17,11 @@ local function lengthOf(fields)
   return 0
 end
 
-local read = '0-0'
+local read
 for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   if facts[2] == group then read = facts[8] end
 end
+if read == nil then return redis.error_reply('NOGROUP there is no group ' .. group) end
 local from = offset .. '-0'
 local holder = redis.call('XREVRANGE', stream, offset, '-', 'COUNT', 1)[1]
 if holder ~= nil then

@@ -13,6 +13,7 @@ local keep = {}
 for at = 5, #ARGV do keep[ARGV[at]] = true end
 local released = 0
 local isFreed = false
+if redis.call('HEXISTS', KEYS[1], 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 
 for index = 1, 3 do
   local stream = KEYS[1 + index]

@@ -9,6 +9,7 @@
 local books, due, again, tries = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, lane = ARGV[1], tonumber(ARGV[2])
 local events, bytes = 0, 0
+if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 for at = 3, #ARGV, 5 do
   local place = redis.call('HINCRBY', books, 'lastAgain:' .. group, 1)
   local member = string.format('%016.0f-%s-%d-%s', place, ARGV[at], lane, ARGV[at + 2])

@@ -15,6 +15,7 @@ local answers = {}
 local landed, dead, waitingBytes = 0, 0, 0
 local isMore = false
 local at = 3
+if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 
 local function finish(lane, kind, id, attempt)
   if kind == 'lane' then

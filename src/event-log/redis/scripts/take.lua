@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Hands out entries of one partition to a consumer, in each lane first what is due in the group's own stream, then what
--- was given back, then what nobody had yet. The attempt is on record when this answers.
+-- was given back, then what nobody had yet; nothing while the group is paused. The attempt is on record when this answers.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
@@ -23,7 +23,10 @@ local roomEntries = 1000
 
 local waiting = redis.call(
   'HMGET', books, 'asleep', 'waiting:' .. group, 'next:high', 'handed:high:' .. group, 'next:normal',
-  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group)
+  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'made:' .. group, 'paused:' .. group)
+if not waiting[9] then return redis.error_reply('NOGROUP there is no group ' .. group) end
+-- Nobody sleeps here for appends to wake: going on rings.
+if waiting[10] then return { {}, full, '' } end
 local function sleep()
   if not waiting[1] then redis.call('HSET', books, 'asleep', '1') end
 end

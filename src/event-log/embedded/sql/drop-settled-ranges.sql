@@ -1,0 +1,2 @@
+-- Forgets what a group has settled beyond its cursors. Parameters: group number.
+DELETE FROM settled_ahead WHERE group_number = ?

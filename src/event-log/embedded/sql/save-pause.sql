@@ -1,0 +1,2 @@
+-- Parameters: group number, reason, crc.
+INSERT OR REPLACE INTO paused_groups VALUES (?, ?, ?)

@@ -1,0 +1,46 @@
+#!lua flags=allow-oom
+-- Frees a partition of a group. The first step takes the group out of admission and trimming and forgets its books and its
+-- own stream; later ones let go of its pending entries, so many at a time. Which group was dropped last stays in the books:
+-- whoever would still make it comes too late.
+--
+-- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
+--          bell's channel, groups
+-- ARGV     group, its number, how many pending entries at most
+-- Answer   {1 when another step is needed, how many events waited}
+
+local books, groups = KEYS[1], KEYS[12]
+local lanes = { 'high', 'normal', 'low' }
+local group, number, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local dropping = 'dropping:' .. group
+
+if tonumber(redis.call('HGET', books, 'dropped:' .. group) or '0') < tonumber(number) then
+  redis.call('HSET', books, 'dropped:' .. group, number)
+end
+if redis.call('HGET', books, 'made:' .. group) == number then
+  redis.call('HSET', books, dropping, redis.call('HGET', books, 'waiting:' .. group) or '0')
+  redis.call('SREM', groups, group)
+  local terms = { 'made', 'waiting', 'waitingBytes', 'landed', 'dead', 'lost', 'reopened', 'lastAgain', 'paused', 'pauseNumber' }
+  for _, term in ipairs(terms) do redis.call('HDEL', books, term .. ':' .. group) end
+  for _, lane in ipairs(lanes) do
+    redis.call('HDEL', books, 'start:' .. lane .. ':' .. group, 'handed:' .. lane .. ':' .. group)
+  end
+  redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10])
+  -- Who waits is told.
+  redis.pcall('SPUBLISH', KEYS[11], '')
+end
+
+local waiting = redis.call('HGET', books, dropping)
+if not waiting then return { 0, 0 } end
+for index = 1, 3 do
+  local page = redis.pcall('XPENDING', KEYS[1 + index], group, '-', '+', most)
+  -- An error: the group is not there any more.
+  if page.err == nil then
+    local ids = {}
+    for at, pending in ipairs(page) do ids[at] = pending[1] end
+    if #ids > 0 then redis.call('XACK', KEYS[1 + index], group, unpack(ids)) end
+    if #ids == most then return { 1, tonumber(waiting) } end
+    redis.call('XGROUP', 'DESTROY', KEYS[1 + index], group)
+  end
+end
+redis.call('HDEL', books, dropping)
+return { 0, tonumber(waiting) }

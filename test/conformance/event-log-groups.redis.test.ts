@@ -1,0 +1,219 @@
+// Pausing and dropping groups where several processes use one Redis: what one does holds for all, and what one has begun
+// and not finished the next finishes.
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { createClient } from 'redis'
+import { MillraceError } from '../../src/errors.ts'
+import type { EventLog } from '../../src/event-log/event-log.ts'
+import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { eventually, within } from '../support/eventually.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
+import { RedisServer } from '../support/redis-server.ts'
+import {
+  again,
+  batchOf,
+  describeGroup,
+  group,
+  idsOf,
+  landed,
+  ledger,
+  ledgerOf,
+  named,
+  perLane,
+  stream,
+  take,
+  topic,
+} from './event-log-verbs.ts'
+
+const silent = { info() {}, warn() {} }
+const prefix = 'test'
+const leaseMs = 60_000
+const clocks = { now: Date.now, elapsedMs: () => performance.now() }
+const takeSoon = { maxEvents: perLane(1000), maxWaitMs: 60_000 }
+const both = { partitions: 2, groups: [{ name: group }, { name: 'other' }] }
+
+const isCode = (code: string) => (error: unknown) => error instanceof MillraceError && error.code === code
+
+async function startServer(t: TestContext): Promise<RedisServer> {
+  const server = await RedisServer.create()
+  cleanup(t, () => server.destroy())
+  return server
+}
+
+/** A log of its own process, as far as the server can tell. */
+async function openLog(t: TestContext, url: string): Promise<EventLog> {
+  const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks })
+  cleanup(t, () => eventLog.close())
+  return eventLog
+}
+
+/** A log of another process, and one whose first answer to a call is lost, so that the call ends half-way. */
+async function openToFail(t: TestContext) {
+  const server = await startServer(t)
+  const beside = await openLog(t, server.url)
+  await beside.declare(topic, both)
+  const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+  const failing = await openLog(t, `redis://${proxy.address}`)
+  const endHalfWay = async (call: (eventLog: EventLog) => Promise<unknown>, isBegun: () => Promise<void>) => {
+    proxy.down.blocked = true
+    const ended = assert.rejects(call(failing), isCode('unavailable'))
+    await eventually(isBegun)
+    proxy.cut()
+    await ended
+  }
+  return { server, beside, endHalfWay }
+}
+
+async function namesOf(eventLog: EventLog): Promise<readonly string[]> {
+  const { topics } = await eventLog.describe()
+  return topics.flatMap(({ groups }) => groups.map(({ name }) => name)).sort()
+}
+
+test('a group that one process pauses is handed out nothing in another, until it goes on', async (t) => {
+  const server = await startServer(t)
+  const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
+  await one.declare(topic, both)
+  const consumer = await two.consume(topic, group, { leaseMs })
+  await one.setPaused(topic, group, 'the table is being moved')
+  await one.append(stream(), [batchOf(['a'])])
+  assert.deepEqual(await take(consumer), [])
+  assert.equal((await describeGroup(two)).paused, 'the table is being moved')
+  const waiting = consumer.next(takeSoon)
+  await one.setPaused(topic, group, null)
+  assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
+})
+
+test('consumers of a group that another process has dropped are told so, and nothing can be reopened for it', async (t) => {
+  const server = await startServer(t)
+  const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
+  await one.declare(topic, both)
+  await two.describe()
+  await one.append(stream(), [batchOf(['a'])])
+  const [holder, waiter] = [await two.consume(topic, group, { leaseMs }), await two.consume(topic, group, { leaseMs })]
+  const [held] = await take(holder)
+  const told = assert.rejects(within(5_000, 'the refusal', waiter.next(takeSoon)), isCode('not_found'))
+  const reopened = [{ batch: batchOf(['b']), attempt: 1, offset: 0 }]
+  assert.equal(await one.dropGroup(topic, group), 1)
+  await assert.rejects(two.reopen(stream(), group, reopened), isCode('not_found'))
+  await told
+  await assert.rejects(holder.settle([landed(held!)]), isCode('not_found'))
+  await assert.rejects(take(holder), isCode('not_found'))
+  await assert.rejects(two.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1 }), isCode('not_found'))
+  assert.deepEqual(await namesOf(two), ['other'])
+})
+
+test('a drop that ended half-way is finished by the next who opens the log', async (t) => {
+  const { server, beside, endHalfWay } = await openToFail(t)
+  const maxWaiting = { maxEvents: 3, maxBytes: 1e9 }
+  await beside.append(stream(), [batchOf(named('a', 3))])
+  const other = await beside.consume(topic, 'other', { leaseMs })
+  await other.settle((await take(other)).map(landed))
+  await endHalfWay(
+    (eventLog) => eventLog.dropGroup(topic, group),
+    async () => assert.deepEqual(await namesOf(beside), ['other']),
+  )
+  await assert.rejects(beside.append(stream(), [batchOf(['b'])], { maxWaiting }), isCode('backlogged'))
+  await openLog(t, server.url)
+  await beside.append(stream(), [batchOf(['b'])], { maxWaiting })
+})
+
+test('a drop that ended half-way is finished by the next who declares the group, which is new then', async (t) => {
+  const { beside, endHalfWay } = await openToFail(t)
+  await beside.append(stream(), [batchOf(['a'])])
+  const consumer = await beside.consume(topic, group, { leaseMs })
+  await consumer.settle((await take(consumer)).map(landed))
+  await endHalfWay(
+    (eventLog) => eventLog.dropGroup(topic, group),
+    async () => assert.deepEqual(await namesOf(beside), ['other']),
+  )
+  await beside.declare(topic, both)
+  assert.deepEqual(await ledgerOf(beside), ledger({ accepted: 1, waiting: 1 }))
+  assert.deepEqual(idsOf(await take(await beside.consume(topic, group, { leaseMs }))), ['a'])
+})
+
+test('a drop that ended half-way can be called again, and answers what waited', async (t) => {
+  const { beside, endHalfWay } = await openToFail(t)
+  await beside.append(stream(), [batchOf(named('a', 3))])
+  await endHalfWay(
+    (eventLog) => eventLog.dropGroup(topic, group),
+    async () => assert.deepEqual(await namesOf(beside), ['other']),
+  )
+  assert.equal(await beside.dropGroup(topic, group), 3)
+  await assert.rejects(beside.dropGroup(topic, group), isCode('not_found'))
+})
+
+test('a pause that ended half-way holds for all partitions when the next opens the log', async (t) => {
+  const { server, beside, endHalfWay } = await openToFail(t)
+  await beside.append(stream(), [batchOf(['a'])])
+  await endHalfWay(
+    (eventLog) => eventLog.setPaused(topic, group, 'maintenance'),
+    async () => assert.equal((await describeGroup(beside)).paused, 'maintenance'),
+  )
+  await openLog(t, server.url)
+  const consumer = await beside.consume(topic, group, { leaseMs })
+  assert.deepEqual(await take(consumer), [])
+  await beside.setPaused(topic, group, null)
+  await openLog(t, server.url)
+  assert.deepEqual(idsOf(await take(consumer)), ['a'])
+})
+
+test('a group that was dropped is not made again by a process that still knew it', async (t) => {
+  const server = await startServer(t)
+  const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
+  await one.declare(topic, both)
+  await one.append(stream(), [batchOf(['a'])])
+  await one.dropGroup(topic, group)
+  // What a process does that read the registry before the drop and makes what is missing after it.
+  const raw = createClient({ url: server.url, RESP: 2 })
+  await raw.connect()
+  cleanup(t, () => raw.destroy())
+  const { readScripts } = await import('../../src/event-log/redis/redis-scripts.ts')
+  const base = `${prefix}:{${topic}/0}`
+  const lanes = ['high', 'normal', 'low'].map((lane) => `${base}:lane:${lane}`)
+  const keys = [`${base}:books`, `${base}:groups`, ...lanes]
+  const made = await raw.sendCommand([
+    'EVAL',
+    readScripts()['make-partition'].text,
+    String(keys.length),
+    ...keys,
+    ...[group, '1'],
+  ])
+  assert.equal(made, 0)
+  await two.append(stream(), [batchOf(['b'])], { maxWaiting: { maxEvents: 2, maxBytes: 1e9 } })
+  await two.declare(topic, both)
+  assert.deepEqual(await ledgerOf(two), ledger({ accepted: 2, waiting: 2 }))
+})
+
+test('nothing but a number in the books is left of a dropped group', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openLog(t, server.url)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }, { name: 'other' }] })
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  for (const id of ['a', 'b', 'c']) await eventLog.append(stream(), [batchOf([id])])
+  const [a, b] = await take(consumer)
+  await consumer.settle([again(a!, Date.now() - 1), again(b!, Date.now() + leaseMs)])
+  await take(consumer)
+  await eventLog.setPaused(topic, group, 'forgotten')
+  await eventLog.dropGroup(topic, group)
+  await consumer.close()
+  const raw = createClient({ url: server.url, RESP: 2 })
+  await raw.connect()
+  cleanup(t, () => raw.destroy())
+  const keys = (await raw.sendCommand(['KEYS', '*'])) as unknown as string[]
+  assert.deepEqual(
+    keys.filter((key) => key.endsWith(group)),
+    [],
+  )
+  const books = (await raw.sendCommand(['HKEYS', `${prefix}:{${topic}/0}:books`])) as unknown as string[]
+  assert.deepEqual(
+    books.filter((field) => field.endsWith(group)),
+    [`dropped:${group}`],
+  )
+  const topics = (await raw.sendCommand(['HKEYS', `${prefix}:topics`])) as unknown as string[]
+  assert.deepEqual(
+    topics.filter((field) => field.includes(group)),
+    [],
+  )
+})
