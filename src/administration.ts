@@ -1,5 +1,5 @@
 // What people can do with events that were accepted: see what became of one, look through the dead letters, send them
-// again, feed settled events to a group once more. A part of what Millrace can do (pipeline.ts).
+// again, feed settled events to a group once more, pause and delete groups. A part of what Millrace can do (pipeline.ts).
 
 import type {
   DeadLetterCause,
@@ -121,6 +121,19 @@ export interface ReplayAnswer {
   readonly nextCursor: string | null
 }
 
+export interface GroupName {
+  readonly topic: string
+  readonly group: string
+}
+
+/** In UTF-16 code units. */
+export const maxPauseReasonLength = 200
+
+export interface DeleteGroupAnswer {
+  /** How many events were waiting for the group. They will never reach it. */
+  readonly abandoned: number
+}
+
 export interface Administration {
   /**
    * Tells what became of an event. Errors: `not_found` when it has neither landed nor died (it may still wait in the log),
@@ -156,4 +169,21 @@ export interface Administration {
    * Errors: `invalid_event` (a field), `not_found` (topic or group).
    */
   replay(request: ReplayRequest, options?: WorkOptions): Promise<ReplayAnswer>
+
+  /**
+   * Pauses a group: nothing is handed out to it, in any process, until it goes on, also after a restart. What is in hand is
+   * finished, and events are taken for it until as many wait as may. Pausing again changes the reason. Idempotent.
+   * @param reason one line that the status shows; '' for none.
+   * Errors: `invalid_event` (a field), `not_found` (topic or group), `unavailable`; so with the others.
+   */
+  pauseGroup(name: GroupName, reason: string): Promise<void>
+
+  /** Lets a group go on that somebody has paused. Idempotent. */
+  resumeGroup(name: GroupName): Promise<void>
+
+  /**
+   * Deletes a group with all that waits for it, so that it refuses no events and keeps none in the log any more.
+   * Errors: also `failed_precondition` for a group that the server itself declares: it can be paused.
+   */
+  deleteGroup(name: GroupName): Promise<DeleteGroupAnswer>
 }

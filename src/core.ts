@@ -2,7 +2,7 @@
 
 import { Administrator } from './admin/administrator.ts'
 import { checkText } from './admin/filter.ts'
-import type { Administration } from './administration.ts'
+import type { Administration, GroupName } from './administration.ts'
 import { MillraceError } from './errors.ts'
 import type { EventLog, LogDescription } from './event-log/event-log.ts'
 import type { Ingest } from './ingest/ingest.ts'
@@ -34,6 +34,8 @@ export interface CoreOptions {
   readonly ingest: Ingest | null
   readonly pools: readonly WorkerPool[]
   readonly persistence: () => string
+  /** The groups that the server declares at each start. */
+  readonly ownGroups: readonly GroupName[]
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** A clock that only goes forward, in milliseconds. */
@@ -115,9 +117,16 @@ function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs:
       inFlight,
       skipped,
       oldestWaitingSeconds: oldestWaitingMicros === null ? null : Math.max(0, nowMs / 1000 - oldestWaitingMicros / 1e6),
-      paused: pools.find((pool) => pool.topic === topic && pool.group === name)?.paused ?? paused,
+      paused: pausedText(paused, pools.find((pool) => pool.topic === topic && pool.group === name)?.paused ?? null),
     })),
   }))
+}
+
+/** Somebody may have paused what stands still by itself, too. */
+function pausedText(reason: string | null, outage: string | null): string | null {
+  if (reason === null) return outage
+  const byPerson = reason === '' ? 'paused by a person' : `paused by a person: ${reason}`
+  return outage === null ? byPerson : `${byPerson}; ${outage}`
 }
 
 function ledgerRows(log: LogDescription): LedgerRow[] {

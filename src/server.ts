@@ -5,6 +5,7 @@
 
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { GroupName } from './administration.ts'
 import { startApi } from './api/start-api.ts'
 import type { Config } from './config.ts'
 import { Core } from './core.ts'
@@ -141,6 +142,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const persistence = () => logHealth.persistence
     const core = new Core({
       ...{ version: options.version, eventLog, store, storeDriver, ingest, pools, persistence, now, monotonicNow },
+      ownGroups: ownGroups(config),
     })
     observeStatus({ core, pools, metrics, health, config, version: options.version, logHealth: () => logHealth })
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version: options.version })
@@ -205,6 +207,12 @@ async function declareTopics(eventLog: EventLog, config: Config): Promise<void> 
     await eventLog.declare(name, { partitions, groups: [{ name: landingGroup }] })
   }
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [{ name: deadLetterGroup }] })
+}
+
+/** What `declareTopics` makes at each start. */
+function ownGroups(config: Config): GroupName[] {
+  const landing = config.topics.map(({ name }) => ({ topic: name, group: landingGroup }))
+  return [...landing, { topic: deadLetterTopic, group: deadLetterGroup }]
 }
 
 /** Whether rows must be in the store: then a store that is not there is lost, not new. */

@@ -1,3 +1,4 @@
+import type { GroupName } from '../administration.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import type { EventStore } from '../store/event-store.ts'
 
@@ -5,6 +6,8 @@ import type { EventStore } from '../store/event-store.ts'
 export interface AdminParts {
   readonly eventLog: EventLog
   readonly store: EventStore
+  /** Those that the server declares at each start. */
+  readonly ownGroups: readonly GroupName[]
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** A clock that only goes forward, in milliseconds. */

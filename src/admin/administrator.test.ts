@@ -47,7 +47,10 @@ async function makeParts(t: TestContext): Promise<Parts> {
     return performance.now() + skewMs
   }
   return {
-    administrator: new Administrator({ eventLog, store, now: Date.now, monotonicNow }),
+    administrator: new Administrator({
+      ...{ eventLog, store, now: Date.now, monotonicNow },
+      ownGroups: [{ topic: 'events', group: 'landing' }],
+    }),
     eventLog,
     store,
     consumer,
@@ -293,4 +296,18 @@ test('dead letters are not deleted without a condition', async (t) => {
   await assert.rejects(administrator.deleteDeadLetters({}, false), { code: 'invalid_event', field: 'filter' })
   await assert.rejects(administrator.deleteDeadLetters({ topic: undefined }, false), { code: 'invalid_event' })
   assert.equal(await store.countDeadLetters({}), 1)
+})
+
+test('a group can be paused, let go on and deleted; the server\u2019s own cannot be deleted', async (t) => {
+  const { administrator, eventLog, consumer } = await makeParts(t)
+  await append(eventLog, range(0, 10))
+  await administrator.pauseGroup({ topic: 'events', group: 'landing' }, 'maintenance')
+  assert.deepEqual(await settleAll(consumer), [])
+  await administrator.resumeGroup({ topic: 'events', group: 'landing' })
+  assert.equal((await settleAll(consumer)).length, 10)
+  assert.deepEqual(await administrator.deleteGroup({ topic: 'events', group: 'other' }), { abandoned: 10 })
+  await assert.rejects(administrator.deleteGroup({ topic: 'events', group: 'landing' }), {
+    code: 'failed_precondition',
+    field: 'group',
+  })
 })

@@ -4,7 +4,9 @@ import {
   type Administration,
   type DeadLetterDetail,
   type DeleteAnswer,
+  type DeleteGroupAnswer,
   type EventName,
+  type GroupName,
   type Journey,
   maxWorkMs,
   type RedriveAnswer,
@@ -28,6 +30,7 @@ import { deadLetterTopic } from '../workers/dead-letters.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { eventOf } from './dead-letter-content.ts'
 import { checkedFilter, checkId, checkText, refuseMissing } from './filter.ts'
+import { Groups } from './groups.ts'
 import { journeyOf } from './journey.ts'
 import { Redriver } from './redrive.ts'
 import { Replayer } from './replay.ts'
@@ -39,11 +42,13 @@ export class Administrator implements Administration {
   readonly #parts: AdminParts
   readonly #redriver: Redriver
   readonly #replayer: Replayer
+  readonly #groups: Groups
 
   constructor(parts: AdminParts) {
     this.#parts = parts
     this.#redriver = new Redriver(parts)
     this.#replayer = new Replayer(parts)
+    this.#groups = new Groups(parts)
   }
 
   async journey({ id, source }: EventName): Promise<Journey> {
@@ -110,6 +115,18 @@ export class Administrator implements Administration {
 
   replay(request: ReplayRequest, options: WorkOptions = {}): Promise<ReplayAnswer> {
     return this.#replayer.replay(request, options)
+  }
+
+  pauseGroup(name: GroupName, reason: string): Promise<void> {
+    return this.#groups.pause(name, reason)
+  }
+
+  resumeGroup(name: GroupName): Promise<void> {
+    return this.#groups.resume(name)
+  }
+
+  deleteGroup(name: GroupName): Promise<DeleteGroupAnswer> {
+    return this.#groups.delete(name)
   }
 
   async #eventIn(letter: DeadLetterSummary | undefined): Promise<StoredEvent | null> {

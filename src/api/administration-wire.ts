@@ -6,6 +6,7 @@ import {
   type DeadLetterDetail,
   type DeadLetterFilter,
   type DeadLetterSummary,
+  type GroupName,
   type Journey,
   type RedriveRequest,
   type ReplayRequest,
@@ -20,6 +21,7 @@ import type {
   DeadLetterSchema,
   GetDeadLetterResponseSchema,
   GetEventResponseSchema,
+  PauseGroupRequest,
   RedriveDeadLettersRequest,
   ReplayRequest as ReplayRequestMessage,
   StoredEventSchema,
@@ -71,6 +73,10 @@ export function replayOfMessage(message: ReplayRequestMessage): ReplayRequest {
     isDryRun: dryRun,
     cursor: cursor || undefined,
   }
+}
+
+export function groupOfMessage({ topic, group }: Pick<PauseGroupRequest, 'topic' | 'group'>): GroupName {
+  return { topic: topic || defaultTopic, group }
 }
 
 export function toDeadLetterMessage(letter: DeadLetterSummary): MessageInitShape<typeof DeadLetterSchema> {

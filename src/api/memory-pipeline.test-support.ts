@@ -150,6 +150,9 @@ const refusing: Administration = {
   redriveDeadLetters: refuse,
   deleteDeadLetters: refuse,
   replay: refuse,
+  pauseGroup: refuse,
+  resumeGroup: refuse,
+  deleteGroup: refuse,
 }
 
 function toStored(event: KeptEvent): StoredEvent {

@@ -16,7 +16,9 @@ import type {
   DeadLetterPage,
   DeadLetterQuery,
   DeleteAnswer,
+  DeleteGroupAnswer,
   EventName,
+  GroupName,
   Journey,
   RedriveAnswer,
   RedriveRequest,
@@ -29,16 +31,22 @@ import {
   type DeadLetterFilterSchema,
   DeleteDeadLettersRequestSchema,
   DeleteDeadLettersResponseSchema,
+  DeleteGroupRequestSchema,
+  DeleteGroupResponseSchema,
   GetDeadLetterRequestSchema,
   GetDeadLetterResponseSchema,
   GetEventRequestSchema,
   GetEventResponseSchema,
   ListDeadLettersRequestSchema,
   ListDeadLettersResponseSchema,
+  PauseGroupRequestSchema,
+  PauseGroupResponseSchema,
   RedriveDeadLettersRequestSchema,
   RedriveDeadLettersResponseSchema,
   ReplayRequestSchema,
   ReplayResponseSchema,
+  ResumeGroupRequestSchema,
+  ResumeGroupResponseSchema,
 } from '../gen/millrace/v1/admin_pb.ts'
 import { timestampOf } from '../lib/timestamp.ts'
 import { causeOfWire, deadLetterOfWire, detailOfWire, journeyOfWire } from './administration-of-wire.ts'
@@ -150,6 +158,24 @@ export class AdministrationClient implements Administration {
       options,
     )
     return { replayed: Number(replayed), nextCursor: nextCursor || null }
+  }
+
+  async pauseGroup({ topic, group }: GroupName, reason: string): Promise<void> {
+    await this.#call('PauseGroup', PauseGroupRequestSchema, { topic, group, reason }, PauseGroupResponseSchema)
+  }
+
+  async resumeGroup({ topic, group }: GroupName): Promise<void> {
+    await this.#call('ResumeGroup', ResumeGroupRequestSchema, { topic, group }, ResumeGroupResponseSchema)
+  }
+
+  async deleteGroup({ topic, group }: GroupName): Promise<DeleteGroupAnswer> {
+    const { abandoned } = await this.#call(
+      'DeleteGroup',
+      DeleteGroupRequestSchema,
+      { topic, group },
+      DeleteGroupResponseSchema,
+    )
+    return { abandoned: Number(abandoned) }
   }
 
   #call<Request extends DescMessage, Response extends DescMessage>(

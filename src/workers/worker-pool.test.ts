@@ -93,3 +93,20 @@ test('when one turn gets through after a pause, the others that have failed are 
   assert.equal(calls, 5)
   await pool.close(1000)
 })
+
+test('a turn of a group that was deleted is not settled for ever', async () => {
+  const { eventLog } = logOf(1)
+  const consumer = await eventLog.consume('events', 'landing', { leaseMs: 30_000 })
+  const asked = Promise.withResolvers<void>()
+  let settlements = 0
+  consumer.settle = async () => {
+    settlements++
+    asked.resolve()
+    throw new MillraceError('not_found', 'there is no group')
+  }
+  const pool = poolOf(eventLog, async () => [])
+  await pool.start()
+  await asked.promise
+  await within(2000, 'closing', pool.close(60_000))
+  assert.equal(settlements, 1)
+})

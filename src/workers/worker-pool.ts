@@ -179,6 +179,10 @@ export class WorkerPool {
         return
       } catch (thrown) {
         const error = toMillraceError(thrown)
+        if (error.code === 'not_found') {
+          logger.warn({ topic, group }, 'the group was deleted: what this turn has done is not counted')
+          return
+        }
         if (failures === 1) logger.error({ topic, group, code: error.code, error }, 'a turn could not be settled yet')
         await sleep(decideRetry(error, failures, random()).retryInMs, signal)
       }

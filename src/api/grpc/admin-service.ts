@@ -6,6 +6,8 @@ import { toMillraceError } from '../../errors.ts'
 import {
   type DeleteDeadLettersRequest,
   DeleteDeadLettersResponseSchema,
+  type DeleteGroupRequest,
+  DeleteGroupResponseSchema,
   type GetDeadLetterRequest,
   GetDeadLetterResponseSchema,
   type GetEventRequest,
@@ -13,14 +15,19 @@ import {
   GetStatusResponseSchema,
   type ListDeadLettersRequest,
   ListDeadLettersResponseSchema,
+  type PauseGroupRequest,
+  PauseGroupResponseSchema,
   type RedriveDeadLettersRequest,
   RedriveDeadLettersResponseSchema,
   type ReplayRequest,
   ReplayResponseSchema,
+  type ResumeGroupRequest,
+  ResumeGroupResponseSchema,
 } from '../../gen/millrace/v1/admin_pb.ts'
 import type { Pipeline } from '../../pipeline.ts'
 import {
   filterOfMessage,
+  groupOfMessage,
   redriveOfMessage,
   replayOfMessage,
   toCauseMessage,
@@ -76,6 +83,18 @@ export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation 
     replay: unary(ReplayResponseSchema, async (request: ReplayRequest, signal: AbortSignal) => {
       const { replayed, nextCursor } = await administration.replay(replayOfMessage(request), { signal })
       return { replayed: BigInt(replayed), nextCursor: nextCursor ?? '' }
+    }),
+    pauseGroup: unary(PauseGroupResponseSchema, async (request: PauseGroupRequest) => {
+      await administration.pauseGroup(groupOfMessage(request), request.reason)
+      return {}
+    }),
+    resumeGroup: unary(ResumeGroupResponseSchema, async (request: ResumeGroupRequest) => {
+      await administration.resumeGroup(groupOfMessage(request))
+      return {}
+    }),
+    deleteGroup: unary(DeleteGroupResponseSchema, async (request: DeleteGroupRequest) => {
+      const { abandoned } = await administration.deleteGroup(groupOfMessage(request))
+      return { abandoned: BigInt(abandoned) }
     }),
   }
 }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/admin.proto.
  */
 export const file_millrace_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJRCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50IqwBCgtKb3VybmV5U3RlcBIMCgRraW5kGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVncm91cBgDIAEoCRIPCgdhdHRlbXB0GAQgASgNEgwKBGNvZGUYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRIQCghwb3NpdGlvbhgHIAEoCRIWCg5kZWFkX2xldHRlcl9pZBgIIAEoCSLfAQoQRGVhZExldHRlckZpbHRlchIXCg9kZWFkX2xldHRlcl9pZHMYASADKAkSDQoFdG9waWMYAiABKAkSDQoFZ3JvdXAYAyABKAkSDAoEdHlwZRgEIAEoCRIMCgRjb2RlGAUgASgJEikKBXNpbmNlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcmVkcml2ZW4YCCABKAhIAIgBAUILCglfcmVkcml2ZW4ieAoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEg0KBWxpbWl0GAIgASgNEg4KBmN1cnNvchgDIAEoCRIQCghieV9jYXVzZRgEIAEoCCKLAQoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLQoMZGVhZF9sZXR0ZXJzGAEgAygLMhcubWlsbHJhY2UudjEuRGVhZExldHRlchITCgtuZXh0X2N1cnNvchgCIAEoCRIsCgZjYXVzZXMYAyADKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ2F1c2Ui9QIKCkRlYWRMZXR0ZXISFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSDQoFdG9waWMYAyABKAkSDQoFZ3JvdXAYBCABKAkSDAoEdHlwZRgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEhAKCGF0dGVtcHRzGAkgASgNEjMKD2ZpcnN0X2ZhaWxlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHZGVhZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHaGlzdG9yeRgMIAMoCzIaLm1pbGxyYWNlLnYxLkZhaWxlZEF0dGVtcHQSLwoLcmVkcml2ZW5fYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlZHJpdmVzGA4gASgNInkKDUZhaWxlZEF0dGVtcHQSDwoHYXR0ZW1wdBgBIAEoDRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEY29kZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKCHBvc2l0aW9uGAUgASgJItcBCg9EZWFkTGV0dGVyQ2F1c2USDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEdHlwZRgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSFAoMZGVhZF9sZXR0ZXJzGAYgASgEEjEKDWZpcnN0X2RlYWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfZGVhZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLgoUR2V0RGVhZExldHRlclJlcXVlc3QSFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkihQEKFUdldERlYWRMZXR0ZXJSZXNwb25zZRIsCgtkZWFkX2xldHRlchgBIAEoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISJwoFZXZlbnQYAiABKAsyGC5taWxscmFjZS52MS5TdG9yZWRFdmVudBIVCg1kYW1hZ2VkX2J5dGVzGAMgASgMIrABChlSZWRyaXZlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDAoEcmF0ZRgCIAEoDRIPCgdkcnlfcnVuGAMgASgIEhEKBGRhdGEYBCABKAxIAIgBARIZChFkYXRhX2NvbnRlbnRfdHlwZRgFIAEoCRIOCgZjdXJzb3IYBiABKAlCBwoFX2RhdGEijAEKGlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDwoHc2tpcHBlZBgDIAEoBBIUCgxmYWlsZWRfYWdhaW4YBCABKAQSDwoHc3RvcHBlZBgFIAEoCRITCgtuZXh0X2N1cnNvchgGIAEoCSJaChhEZWxldGVEZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchIPCgdkcnlfcnVuGAIgASgIIj0KGURlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USDwoHbWF0Y2hlZBgBIAEoBBIPCgdkZWxldGVkGAIgASgEIqMBCg1SZXBsYXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRmcm9tGAQgASgJEgwKBHR5cGUYBSABKAkSDAoEcmF0ZRgGIAEoDRIPCgdkcnlfcnVuGAcgASgIEg4KBmN1cnNvchgIIAEoCSI3Cg5SZXBsYXlSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoBBITCgtuZXh0X2N1cnNvchgCIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IjgKEUdldFN0YXR1c1Jlc3BvbnNlEiMKBnN0YXR1cxgBIAEoCzITLm1pbGxyYWNlLnYxLlN0YXR1cyKxAgoGU3RhdHVzEg8KB3ZlcnNpb24YASABKAkSFgoOdXB0aW1lX3NlY29uZHMYAiABKAESEgoKZHVyYWJpbGl0eRgDIAEoCRIjCgNsb2cYBCABKAsyFi5taWxscmFjZS52MS5Mb2dTdGF0dXMSJwoFc3RvcmUYBSABKAsyGC5taWxscmFjZS52MS5TdG9yZVN0YXR1cxIoCgZ0b3BpY3MYBiADKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cxImCgZsZWRnZXIYByADKAsyFi5taWxscmFjZS52MS5MZWRnZXJSb3cSGAoLc3Vic2NyaWJlcnMYCCABKARIAIgBARIUCgd3b3JrZXJzGAkgASgESAGIAQFCDgoMX3N1YnNjcmliZXJzQgoKCF93b3JrZXJzIjkKCUxvZ1N0YXR1cxIOCgZkcml2ZXIYASABKAkSEgoFZXBvY2gYAiABKARIAIgBAUIICgZfZXBvY2giKQoLU3RvcmVTdGF0dXMSDgoGZHJpdmVyGAEgASgJEgoKAnVwGAIgASgIIlkKC1RvcGljU3RhdHVzEgwKBG5hbWUYASABKAkSEgoKcGFydGl0aW9ucxgCIAEoDRIoCgZncm91cHMYAyADKAsyGC5taWxscmFjZS52MS5Hcm91cFN0YXR1cyL0AQoLR3JvdXBTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgV0eXBlcxgCIAMoCRIUCgd3YWl0aW5nGAMgASgESACIAQESFgoJaW5fZmxpZ2h0GAQgASgESAGIAQESFAoHc2tpcHBlZBgFIAEoBEgCiAEBEiMKFm9sZGVzdF93YWl0aW5nX3NlY29uZHMYBiABKAFIA4gBARITCgZwYXVzZWQYByABKAlIBIgBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQgkKB19wYXVzZWQijwIKCUxlZGdlclJvdxINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCghhY2NlcHRlZBgDIAEoBEgAiAEBEhUKCHJlb3BlbmVkGAQgASgESAGIAQESFAoHd2FpdGluZxgFIAEoBEgCiAEBEhMKBmxhbmRlZBgGIAEoBEgDiAEBEhEKBGRlYWQYByABKARIBIgBARIRCgRsb3N0GAggASgESAWIAQESFQoIYmFsYW5jZWQYCSABKAhIBogBAUILCglfYWNjZXB0ZWRCCwoJX3Jlb3BlbmVkQgoKCF93YWl0aW5nQgkKB19sYW5kZWRCBwoFX2RlYWRCBwoFX2xvc3RCCwoJX2JhbGFuY2VkMucECgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlEkcKCEdldEV2ZW50EhwubWlsbHJhY2UudjEuR2V0RXZlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0RXZlbnRSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USVgoNR2V0RGVhZExldHRlchIhLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlc3BvbnNlEmUKElJlZHJpdmVEZWFkTGV0dGVycxImLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1JlcXVlc3QaJy5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRJiChFEZWxldGVEZWFkTGV0dGVycxIlLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVxdWVzdBomLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USQQoGUmVwbGF5EhoubWlsbHJhY2UudjEuUmVwbGF5UmVxdWVzdBobLm1pbGxyYWNlLnYxLlJlcGxheVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_v1_event]);
+  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJRCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50IqwBCgtKb3VybmV5U3RlcBIMCgRraW5kGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVncm91cBgDIAEoCRIPCgdhdHRlbXB0GAQgASgNEgwKBGNvZGUYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRIQCghwb3NpdGlvbhgHIAEoCRIWCg5kZWFkX2xldHRlcl9pZBgIIAEoCSLfAQoQRGVhZExldHRlckZpbHRlchIXCg9kZWFkX2xldHRlcl9pZHMYASADKAkSDQoFdG9waWMYAiABKAkSDQoFZ3JvdXAYAyABKAkSDAoEdHlwZRgEIAEoCRIMCgRjb2RlGAUgASgJEikKBXNpbmNlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcmVkcml2ZW4YCCABKAhIAIgBAUILCglfcmVkcml2ZW4ieAoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEg0KBWxpbWl0GAIgASgNEg4KBmN1cnNvchgDIAEoCRIQCghieV9jYXVzZRgEIAEoCCKLAQoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLQoMZGVhZF9sZXR0ZXJzGAEgAygLMhcubWlsbHJhY2UudjEuRGVhZExldHRlchITCgtuZXh0X2N1cnNvchgCIAEoCRIsCgZjYXVzZXMYAyADKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ2F1c2Ui9QIKCkRlYWRMZXR0ZXISFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSDQoFdG9waWMYAyABKAkSDQoFZ3JvdXAYBCABKAkSDAoEdHlwZRgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEhAKCGF0dGVtcHRzGAkgASgNEjMKD2ZpcnN0X2ZhaWxlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHZGVhZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHaGlzdG9yeRgMIAMoCzIaLm1pbGxyYWNlLnYxLkZhaWxlZEF0dGVtcHQSLwoLcmVkcml2ZW5fYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlZHJpdmVzGA4gASgNInkKDUZhaWxlZEF0dGVtcHQSDwoHYXR0ZW1wdBgBIAEoDRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEY29kZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKCHBvc2l0aW9uGAUgASgJItcBCg9EZWFkTGV0dGVyQ2F1c2USDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEdHlwZRgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSFAoMZGVhZF9sZXR0ZXJzGAYgASgEEjEKDWZpcnN0X2RlYWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfZGVhZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLgoUR2V0RGVhZExldHRlclJlcXVlc3QSFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkihQEKFUdldERlYWRMZXR0ZXJSZXNwb25zZRIsCgtkZWFkX2xldHRlchgBIAEoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISJwoFZXZlbnQYAiABKAsyGC5taWxscmFjZS52MS5TdG9yZWRFdmVudBIVCg1kYW1hZ2VkX2J5dGVzGAMgASgMIrABChlSZWRyaXZlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDAoEcmF0ZRgCIAEoDRIPCgdkcnlfcnVuGAMgASgIEhEKBGRhdGEYBCABKAxIAIgBARIZChFkYXRhX2NvbnRlbnRfdHlwZRgFIAEoCRIOCgZjdXJzb3IYBiABKAlCBwoFX2RhdGEijAEKGlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDwoHc2tpcHBlZBgDIAEoBBIUCgxmYWlsZWRfYWdhaW4YBCABKAQSDwoHc3RvcHBlZBgFIAEoCRITCgtuZXh0X2N1cnNvchgGIAEoCSJaChhEZWxldGVEZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchIPCgdkcnlfcnVuGAIgASgIIj0KGURlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USDwoHbWF0Y2hlZBgBIAEoBBIPCgdkZWxldGVkGAIgASgEIqMBCg1SZXBsYXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRmcm9tGAQgASgJEgwKBHR5cGUYBSABKAkSDAoEcmF0ZRgGIAEoDRIPCgdkcnlfcnVuGAcgASgIEg4KBmN1cnNvchgIIAEoCSI3Cg5SZXBsYXlSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoBBITCgtuZXh0X2N1cnNvchgCIAEoCSJBChFQYXVzZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIOCgZyZWFzb24YAyABKAkiFAoSUGF1c2VHcm91cFJlc3BvbnNlIjIKElJlc3VtZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCSIVChNSZXN1bWVHcm91cFJlc3BvbnNlIjIKEkRlbGV0ZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCSIoChNEZWxldGVHcm91cFJlc3BvbnNlEhEKCWFiYW5kb25lZBgBIAEoBCISChBHZXRTdGF0dXNSZXF1ZXN0IjgKEUdldFN0YXR1c1Jlc3BvbnNlEiMKBnN0YXR1cxgBIAEoCzITLm1pbGxyYWNlLnYxLlN0YXR1cyKxAgoGU3RhdHVzEg8KB3ZlcnNpb24YASABKAkSFgoOdXB0aW1lX3NlY29uZHMYAiABKAESEgoKZHVyYWJpbGl0eRgDIAEoCRIjCgNsb2cYBCABKAsyFi5taWxscmFjZS52MS5Mb2dTdGF0dXMSJwoFc3RvcmUYBSABKAsyGC5taWxscmFjZS52MS5TdG9yZVN0YXR1cxIoCgZ0b3BpY3MYBiADKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cxImCgZsZWRnZXIYByADKAsyFi5taWxscmFjZS52MS5MZWRnZXJSb3cSGAoLc3Vic2NyaWJlcnMYCCABKARIAIgBARIUCgd3b3JrZXJzGAkgASgESAGIAQFCDgoMX3N1YnNjcmliZXJzQgoKCF93b3JrZXJzIjkKCUxvZ1N0YXR1cxIOCgZkcml2ZXIYASABKAkSEgoFZXBvY2gYAiABKARIAIgBAUIICgZfZXBvY2giKQoLU3RvcmVTdGF0dXMSDgoGZHJpdmVyGAEgASgJEgoKAnVwGAIgASgIIlkKC1RvcGljU3RhdHVzEgwKBG5hbWUYASABKAkSEgoKcGFydGl0aW9ucxgCIAEoDRIoCgZncm91cHMYAyADKAsyGC5taWxscmFjZS52MS5Hcm91cFN0YXR1cyL0AQoLR3JvdXBTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgV0eXBlcxgCIAMoCRIUCgd3YWl0aW5nGAMgASgESACIAQESFgoJaW5fZmxpZ2h0GAQgASgESAGIAQESFAoHc2tpcHBlZBgFIAEoBEgCiAEBEiMKFm9sZGVzdF93YWl0aW5nX3NlY29uZHMYBiABKAFIA4gBARITCgZwYXVzZWQYByABKAlIBIgBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQgkKB19wYXVzZWQijwIKCUxlZGdlclJvdxINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCghhY2NlcHRlZBgDIAEoBEgAiAEBEhUKCHJlb3BlbmVkGAQgASgESAGIAQESFAoHd2FpdGluZxgFIAEoBEgCiAEBEhMKBmxhbmRlZBgGIAEoBEgDiAEBEhEKBGRlYWQYByABKARIBIgBARIRCgRsb3N0GAggASgESAWIAQESFQoIYmFsYW5jZWQYCSABKAhIBogBAUILCglfYWNjZXB0ZWRCCwoJX3Jlb3BlbmVkQgoKCF93YWl0aW5nQgkKB19sYW5kZWRCBwoFX2RlYWRCBwoFX2xvc3RCCwoJX2JhbGFuY2VkMtoGCgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlEkcKCEdldEV2ZW50EhwubWlsbHJhY2UudjEuR2V0RXZlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0RXZlbnRSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USVgoNR2V0RGVhZExldHRlchIhLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlc3BvbnNlEmUKElJlZHJpdmVEZWFkTGV0dGVycxImLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1JlcXVlc3QaJy5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRJiChFEZWxldGVEZWFkTGV0dGVycxIlLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVxdWVzdBomLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USQQoGUmVwbGF5EhoubWlsbHJhY2UudjEuUmVwbGF5UmVxdWVzdBobLm1pbGxyYWNlLnYxLlJlcGxheVJlc3BvbnNlEk0KClBhdXNlR3JvdXASHi5taWxscmFjZS52MS5QYXVzZUdyb3VwUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXNwb25zZRJQCgtSZXN1bWVHcm91cBIfLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVzcG9uc2USUAoLRGVsZXRlR3JvdXASHy5taWxscmFjZS52MS5EZWxldGVHcm91cFJlcXVlc3QaIC5taWxscmFjZS52MS5EZWxldGVHcm91cFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_v1_event]);
 
 /**
  * @generated from message millrace.v1.GetEventRequest
@@ -771,6 +771,130 @@ export const ReplayResponseSchema: GenMessage<ReplayResponse> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 17);
 
 /**
+ * @generated from message millrace.v1.PauseGroupRequest
+ */
+export type PauseGroupRequest = Message<"millrace.v1.PauseGroupRequest"> & {
+  /**
+   * "events" when empty.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * One line that the status shows, at most 200 characters; may be empty.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message millrace.v1.PauseGroupRequest.
+ * Use `create(PauseGroupRequestSchema)` to create a new message.
+ */
+export const PauseGroupRequestSchema: GenMessage<PauseGroupRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 18);
+
+/**
+ * @generated from message millrace.v1.PauseGroupResponse
+ */
+export type PauseGroupResponse = Message<"millrace.v1.PauseGroupResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.PauseGroupResponse.
+ * Use `create(PauseGroupResponseSchema)` to create a new message.
+ */
+export const PauseGroupResponseSchema: GenMessage<PauseGroupResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 19);
+
+/**
+ * @generated from message millrace.v1.ResumeGroupRequest
+ */
+export type ResumeGroupRequest = Message<"millrace.v1.ResumeGroupRequest"> & {
+  /**
+   * "events" when empty.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+};
+
+/**
+ * Describes the message millrace.v1.ResumeGroupRequest.
+ * Use `create(ResumeGroupRequestSchema)` to create a new message.
+ */
+export const ResumeGroupRequestSchema: GenMessage<ResumeGroupRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 20);
+
+/**
+ * @generated from message millrace.v1.ResumeGroupResponse
+ */
+export type ResumeGroupResponse = Message<"millrace.v1.ResumeGroupResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ResumeGroupResponse.
+ * Use `create(ResumeGroupResponseSchema)` to create a new message.
+ */
+export const ResumeGroupResponseSchema: GenMessage<ResumeGroupResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 21);
+
+/**
+ * @generated from message millrace.v1.DeleteGroupRequest
+ */
+export type DeleteGroupRequest = Message<"millrace.v1.DeleteGroupRequest"> & {
+  /**
+   * "events" when empty.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteGroupRequest.
+ * Use `create(DeleteGroupRequestSchema)` to create a new message.
+ */
+export const DeleteGroupRequestSchema: GenMessage<DeleteGroupRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 22);
+
+/**
+ * @generated from message millrace.v1.DeleteGroupResponse
+ */
+export type DeleteGroupResponse = Message<"millrace.v1.DeleteGroupResponse"> & {
+  /**
+   * How many events were waiting for the group. They will never reach it.
+   *
+   * @generated from field: uint64 abandoned = 1;
+   */
+  abandoned: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.DeleteGroupResponse.
+ * Use `create(DeleteGroupResponseSchema)` to create a new message.
+ */
+export const DeleteGroupResponseSchema: GenMessage<DeleteGroupResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 23);
+
+/**
  * @generated from message millrace.v1.GetStatusRequest
  */
 export type GetStatusRequest = Message<"millrace.v1.GetStatusRequest"> & {
@@ -781,7 +905,7 @@ export type GetStatusRequest = Message<"millrace.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 18);
+  messageDesc(file_millrace_v1_admin, 24);
 
 /**
  * @generated from message millrace.v1.GetStatusResponse
@@ -798,7 +922,7 @@ export type GetStatusResponse = Message<"millrace.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 19);
+  messageDesc(file_millrace_v1_admin, 25);
 
 /**
  * The same as the JSON of GET /v1/status. A field that is absent is not known; it is never 0 instead.
@@ -859,7 +983,7 @@ export type Status = Message<"millrace.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 20);
+  messageDesc(file_millrace_v1_admin, 26);
 
 /**
  * @generated from message millrace.v1.LogStatus
@@ -881,7 +1005,7 @@ export type LogStatus = Message<"millrace.v1.LogStatus"> & {
  * Use `create(LogStatusSchema)` to create a new message.
  */
 export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 21);
+  messageDesc(file_millrace_v1_admin, 27);
 
 /**
  * @generated from message millrace.v1.StoreStatus
@@ -903,7 +1027,7 @@ export type StoreStatus = Message<"millrace.v1.StoreStatus"> & {
  * Use `create(StoreStatusSchema)` to create a new message.
  */
 export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 22);
+  messageDesc(file_millrace_v1_admin, 28);
 
 /**
  * @generated from message millrace.v1.TopicStatus
@@ -930,7 +1054,7 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
  * Use `create(TopicStatusSchema)` to create a new message.
  */
 export const TopicStatusSchema: GenMessage<TopicStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 23);
+  messageDesc(file_millrace_v1_admin, 29);
 
 /**
  * @generated from message millrace.v1.GroupStatus
@@ -983,7 +1107,7 @@ export type GroupStatus = Message<"millrace.v1.GroupStatus"> & {
  * Use `create(GroupStatusSchema)` to create a new message.
  */
 export const GroupStatusSchema: GenMessage<GroupStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 24);
+  messageDesc(file_millrace_v1_admin, 30);
 
 /**
  * accepted + reopened = waiting + landed + dead + lost, for each group of each topic.
@@ -1044,7 +1168,7 @@ export type LedgerRow = Message<"millrace.v1.LedgerRow"> & {
  * Use `create(LedgerRowSchema)` to create a new message.
  */
 export const LedgerRowSchema: GenMessage<LedgerRow> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 25);
+  messageDesc(file_millrace_v1_admin, 31);
 
 /**
  * Shows what the server does, and lets people mend what went wrong.
@@ -1123,6 +1247,38 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReplayRequestSchema;
     output: typeof ReplayResponseSchema;
+  },
+  /**
+   * Pauses a group: nothing is handed out to it until it goes on, also after a restart. Events are still taken for it, until
+   * as many wait as may. Pausing again changes the reason.
+   *
+   * @generated from rpc millrace.v1.AdminService.PauseGroup
+   */
+  pauseGroup: {
+    methodKind: "unary";
+    input: typeof PauseGroupRequestSchema;
+    output: typeof PauseGroupResponseSchema;
+  },
+  /**
+   * Lets a group go on that somebody has paused.
+   *
+   * @generated from rpc millrace.v1.AdminService.ResumeGroup
+   */
+  resumeGroup: {
+    methodKind: "unary";
+    input: typeof ResumeGroupRequestSchema;
+    output: typeof ResumeGroupResponseSchema;
+  },
+  /**
+   * Deletes a group with all that waits for it, so that it refuses no events and keeps none in the log any more.
+   * FAILED_PRECONDITION for a group that the server itself declares: pause it instead.
+   *
+   * @generated from rpc millrace.v1.AdminService.DeleteGroup
+   */
+  deleteGroup: {
+    methodKind: "unary";
+    input: typeof DeleteGroupRequestSchema;
+    output: typeof DeleteGroupResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_admin, 0);
