@@ -63,9 +63,13 @@ const eventRate = {
   check: wholeNumber(1, 100_000),
 }
 
+const groupName = { flags: '<GROUP>', description: 'the name of the group', check: (text: string) => text }
+const topicOfGroup = { flags: '--topic <NAME>', description: 'the topic of the group (default "events")' }
+
 /** Of the commands whose name has two words. */
 const groupDescriptions: Readonly<Record<string, string>> = {
   'dead-letters': 'Lists, shows, sends again and deletes what groups have given up.',
+  groups: 'Lists, pauses, lets go on and deletes the consumer groups of the topics.',
 }
 
 const commands: readonly CommandEntry[] = [
@@ -148,6 +152,37 @@ const commands: readonly CommandEntry[] = [
     options: [...deadLetterFilter, anyDeadLetter, dryRun, { flags: '--yes', description: 'do not ask' }],
     settings: clientSettings,
     load: () => import('./dead-letters-delete.ts'),
+  },
+  {
+    name: 'groups list',
+    description: 'Lists the consumer groups: what waits for each, what is in flight, who is paused and why.',
+    options: [{ flags: '--topic <NAME>', description: 'only those of this topic' }],
+    settings: clientSettings,
+    load: () => import('./groups-list.ts'),
+  },
+  {
+    name: 'groups pause',
+    description: 'Pauses a group: nothing is handed out to it until it goes on, also after a restart.',
+    argument: groupName,
+    options: [topicOfGroup, { flags: '--reason <TEXT>', description: 'one line that the status shows' }],
+    settings: clientSettings,
+    load: () => import('./groups-pause.ts'),
+  },
+  {
+    name: 'groups resume',
+    description: 'Lets a group go on that was paused.',
+    argument: groupName,
+    options: [topicOfGroup],
+    settings: clientSettings,
+    load: () => import('./groups-resume.ts'),
+  },
+  {
+    name: 'groups delete',
+    description: 'Deletes a group for good, with all that waits for it. Asks first.',
+    argument: groupName,
+    options: [topicOfGroup, { flags: '--yes', description: 'do not ask' }],
+    settings: clientSettings,
+    load: () => import('./groups-delete.ts'),
   },
   {
     name: 'journey',

@@ -5,8 +5,10 @@ import { connect } from '../client/connect.ts'
 import { loadConfig } from '../config.ts'
 import type { Status } from '../pipeline.ts'
 import type { CommandInput } from './command.ts'
+import { formatOldest, formatSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
 import { serverAddresses } from './server-addresses.ts'
+import { visibleText } from './shown-text.ts'
 import { formatCount, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -46,8 +48,8 @@ function describeGroups({ topics }: Status, terminal: Terminal): string {
       formatCount(group.waiting),
       formatCount(group.inFlight),
       formatCount(group.skipped),
-      group.oldestWaitingSeconds === null ? noneOrUnknown(group.waiting) : formatSeconds(group.oldestWaitingSeconds),
-      group.paused ?? 'no',
+      formatOldest(group),
+      visibleText(group.paused ?? 'no'),
     ]),
   )
   const heads = ['TOPIC', 'PARTITIONS', 'GROUP', 'TYPES', 'WAITING', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'PAUSED']
@@ -73,15 +75,4 @@ function describeLedger({ ledger }: Status, terminal: Terminal): string {
 function describeBalance(balanced: boolean | null, terminal: Terminal): string {
   if (balanced === null) return 'unknown'
   return balanced ? terminal.paint('green', 'yes') : terminal.paint('red', 'NO')
-}
-
-/** Without an oldest event either nothing waits, or it is not known. */
-function noneOrUnknown(waiting: number | null): string {
-  return waiting === 0 ? '–' : 'unknown'
-}
-
-function formatSeconds(seconds: number): string {
-  if (seconds < 120) return `${seconds.toFixed(1)} s`
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`
-  return `${Math.floor(seconds / 3600)} h`
 }

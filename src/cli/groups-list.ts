@@ -1,0 +1,41 @@
+// `millrace groups list`: the consumer groups of the topics, and what waits for each.
+
+import { type CommandInput, textOption } from './command.ts'
+import { formatOldest } from './duration.ts'
+import { exitCodes } from './exit-codes.ts'
+import { visibleText } from './shown-text.ts'
+import { formatCount, formatTable } from './table.ts'
+import { withClient } from './with-client.ts'
+
+export async function run(input: CommandInput): Promise<number> {
+  const { terminal } = input
+  const topic = textOption(input, 'topic')
+  const { topics } = await withClient(input, (client) => client.status())
+  const chosen = topics.filter(({ name }) => topic === undefined || name === topic)
+  const groups = chosen.flatMap(({ name, groups }) => groups.map((group) => ({ topic: name, ...group })))
+  if (terminal.json) {
+    terminal.printJson({
+      groups: groups.map((group) => ({
+        topic: group.topic,
+        group: group.name,
+        waiting: group.waiting,
+        in_flight: group.inFlight,
+        oldest_waiting_seconds: group.oldestWaitingSeconds,
+        paused: group.paused,
+      })),
+    })
+  } else if (groups.length === 0) {
+    terminal.print('There are no such groups.')
+  } else {
+    const rows = groups.map((group) => [
+      visibleText(group.topic),
+      visibleText(group.name),
+      formatCount(group.waiting),
+      formatCount(group.inFlight),
+      formatOldest(group),
+      visibleText(group.paused ?? 'no'),
+    ])
+    terminal.print(formatTable(['TOPIC', 'GROUP', 'WAITING', 'IN FLIGHT', 'OLDEST', 'PAUSED'], rows, terminal))
+  }
+  return exitCodes.done
+}

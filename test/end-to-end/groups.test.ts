@@ -1,0 +1,141 @@
+// Groups through the whole product: listed, paused, let go on and deleted, over gRPC and on the command line.
+
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { MillraceError } from '../../src/errors.ts'
+import { isBalanced } from '../support/checker.ts'
+import { order, orders } from '../support/events.ts'
+import { eventually } from '../support/eventually.ts'
+import { getStatus } from '../support/http-client.ts'
+import { startInProcess } from '../support/in-process-server.ts'
+import { clientOf, publish } from '../support/publish.ts'
+import { runCommand } from '../support/run-command.ts'
+import { startServer } from '../support/server-process.ts'
+import { readRows } from '../support/store-file.ts'
+import { drained, tally } from '../support/tally.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+
+/** What the status says of a group. */
+async function statusOf(server: { readonly http: string }, topic = 'events') {
+  const { topics } = await getStatus(server.http)
+  return topics.find(({ name }) => name === topic)?.groups.find(({ name }) => name === 'landing')
+}
+
+test('while landing is paused nothing lands and the status says why; when it goes on all lands', async (t) => {
+  const dataDir = tempDirectory(t)
+  const before = await startServer(t, { dataDir })
+  const paused = await runCommand(t, ['groups', 'pause', 'landing', '--reason', 'the table is being moved'], {
+    dataDir,
+  })
+  assert.deepEqual([paused.code, paused.stderr], [0, ''])
+  assert.match(paused.stdout, /^group landing of topic events is paused/)
+  assert.equal((await publish(before, 'events', orders(50))).accepted, 50)
+  const seen = await eventually(async () => {
+    const landing = await statusOf(before)
+    assert.equal(landing?.waiting, 50)
+    return landing
+  })
+  assert.deepEqual([seen?.paused, seen?.in_flight], ['paused by a person: the table is being moved', 0])
+  assert.deepEqual(await tally(before), { waiting: 50, landed: 0, dead: 0 })
+  await before.stop()
+
+  const server = await startServer(t, { dataDir })
+  await publish(server, 'events', orders(10))
+  await eventually(async () => assert.equal((await statusOf(server))?.waiting, 60))
+  const listed = await runCommand(t, ['groups', 'list', '--topic', 'events'], { dataDir })
+  assert.equal(listed.code, 0, listed.stderr)
+  assert.match(listed.stdout, /TOPIC +GROUP +WAITING +IN FLIGHT +OLDEST +PAUSED\n/)
+  assert.match(listed.stdout, /^events +landing +60 +0 +\d+\.\d s +paused by a person: the table is being moved\n$/m)
+  assert.doesNotMatch(listed.stdout, /_dead/)
+  assert.equal((await tally(server)).landed, 0)
+
+  const resumed = await runCommand(t, ['groups', 'resume', 'landing', '--output', 'json'], { dataDir })
+  assert.deepEqual(JSON.parse(resumed.stdout), { topic: 'events', group: 'landing' })
+  const [line] = await drained(server)
+  assert.ok(line !== undefined && isBalanced(line), JSON.stringify(line))
+  assert.equal(line.landed, 60)
+  assert.equal((await statusOf(server))?.paused, null)
+  assert.equal(new Set((await readRows(dataDir)).map(({ id }) => id)).size, 60)
+})
+
+test('an abandoned group that refuses events is deleted, and its topic takes events again', async (t) => {
+  const dataDir = tempDirectory(t)
+  const env = { MILLRACE_MAX_WAITING_EVENTS: '5' }
+  const first = await startServer(t, { dataDir, env, topics: ['returns'] })
+  await runCommand(t, ['groups', 'pause', 'landing', '--topic', 'returns'], { dataDir })
+  await publish(first, 'returns', orders(5))
+  await assert.rejects(publish(first, 'returns', [order(9)]), { code: 'backlogged' })
+  const own = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
+  assert.equal(own.code, 1)
+  assert.match(own.stderr, /the server's own.*pause it instead.*MILLRACE_TOPICS/)
+  await first.stop()
+
+  const second = await startServer(t, { dataDir, env })
+  const list = async () => {
+    const { stdout } = await runCommand(t, ['groups', 'list', '--output', 'json'], { dataDir })
+    return (JSON.parse(stdout) as { groups: { topic: string; group: string; waiting: number; paused: string }[] })
+      .groups
+  }
+  const abandoned = (await list()).find(({ topic }) => topic === 'returns')
+  assert.deepEqual([abandoned?.group, abandoned?.waiting, abandoned?.paused], ['landing', 5, 'paused by a person'])
+  const asked = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
+  assert.equal(asked.code, 1)
+  assert.match(asked.stderr, /there is nobody to ask; add --yes/)
+  const deleted = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
+  assert.equal(deleted.stdout, 'deleted group landing of topic returns, 5 events abandoned\n', deleted.stderr)
+  await eventually(async () => assert.ok((await list()).every(({ topic }) => topic !== 'returns')))
+  const again = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
+  assert.equal(again.code, 1)
+  assert.match(again.stderr, /there is no group "landing" of a topic "returns"/)
+  await second.stop()
+
+  const third = await startServer(t, { dataDir, env, topics: ['returns'] })
+  // The new group begins at the oldest event that the log still has.
+  await drained(third)
+  assert.equal((await publish(third, 'returns', [order(9)])).accepted, 1)
+  const ledger = await drained(third)
+  assert.equal(ledger.find(({ topic }) => topic === 'returns')?.landed, 6)
+})
+
+test('what is wrong with a call about groups is said with its field', async (t) => {
+  const server = await startInProcess(t)
+  const { administration } = clientOf(t, server)
+  const refusals: readonly [call: Promise<unknown>, code: string, field: string | undefined][] = [
+    [administration.pauseGroup({ topic: 'events', group: '' }, ''), 'invalid_event', 'group'],
+    [administration.pauseGroup({ topic: 'a\0b', group: 'landing' }, ''), 'invalid_event', 'topic'],
+    [administration.pauseGroup({ topic: 'events', group: 'landing' }, 'x'.repeat(201)), 'invalid_event', 'reason'],
+    [administration.pauseGroup({ topic: 'events', group: 'landing' }, 'two\nlines'), 'invalid_event', 'reason'],
+    [administration.pauseGroup({ topic: 'events', group: 'unknown' }, ''), 'not_found', undefined],
+    [administration.resumeGroup({ topic: 'unknown', group: 'landing' }), 'not_found', undefined],
+    [administration.resumeGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
+    [administration.deleteGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
+    [administration.deleteGroup({ topic: 'events', group: 'unknown' }), 'not_found', undefined],
+    [administration.deleteGroup({ topic: 'events', group: 'landing' }), 'failed_precondition', undefined],
+    [administration.deleteGroup({ topic: '_dead', group: 'dead' }), 'failed_precondition', undefined],
+  ]
+  // The wire has a place for the field where the argument itself is wrong.
+  for (const [call, code, field] of refusals) {
+    await assert.rejects(call, (error: unknown) => {
+      assert.ok(error instanceof MillraceError)
+      assert.deepEqual([error.code, error.field], [code, field], error.message)
+      return true
+    })
+  }
+  // An empty topic is that of the events.
+  await administration.pauseGroup({ topic: '', group: 'landing' }, 'x'.repeat(200))
+  assert.equal((await statusOf(server))?.paused, `paused by a person: ${'x'.repeat(200)}`)
+})
+
+test('the commands about groups say how they are called', async (t) => {
+  const dataDir = join(tempDirectory(t), 'nothing')
+  const help = await runCommand(t, ['groups', '--help'], { dataDir })
+  for (const command of ['list', 'pause', 'resume', 'delete'])
+    assert.match(help.stdout, new RegExp(`^ +${command} `, 'm'))
+  const nameless = await runCommand(t, ['groups', 'pause'], { dataDir })
+  assert.equal(nameless.code, 2)
+  assert.match(nameless.stderr, /missing required argument 'GROUP'/)
+  const empty = await runCommand(t, ['groups', 'pause', 'landing', '--reason', ''], { dataDir })
+  assert.equal(empty.code, 2)
+  assert.match(empty.stderr, /--reason is empty/)
+})
