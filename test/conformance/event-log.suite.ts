@@ -1331,6 +1331,39 @@ function dropping(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, landed: 3 }))
   })
 
+  story('a group that is declared after a drop and a crash has nothing of the one before', async (bench) => {
+    const consumer = await bench.consume()
+    for (const id of ['a', 'b', 'c', 'd']) await bench.append('normal', batchOf([id]))
+    const [, b, c] = await take(consumer, 3)
+    await consumer.settle([landed(b!), again(c!, bench.under.now() - 1)])
+    const other = await bench.consume()
+    assert.deepEqual(idsOf(await takeAll(other)).sort(), ['c', 'd'])
+    await other.close()
+    await bench.log.setPaused(topic, group, 'long forgotten')
+    await bench.log.dropGroup(topic, group)
+    await bench.crash()
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+    const joined = await bench.consume()
+    const [first, ...others] = await takeAll(joined)
+    assert.deepEqual([idsIn(first!), first!.attempt], [['a'], 1])
+    assert.deepEqual(
+      [idsOf(others), others.map(({ attempt }) => attempt)],
+      [
+        ['b', 'c', 'd'],
+        [1, 1, 1],
+      ],
+    )
+    await joined.settle([again(first!, bench.under.now() - 1), ...others.map(landed)])
+    await bench.crash()
+    const last = await bench.consume()
+    const back = await takeAll(last)
+    assert.deepEqual([idsOf(back), back[0]?.attempt], [['a'], 2])
+    await last.settle(back.map(landed))
+    await bench.crash()
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 4, landed: 4 }))
+    assert.deepEqual(await takeAll(await bench.consume()), [])
+  })
+
   story('consumers of a dropped group are told so, also one that waits, and settle nothing', async (bench) => {
     await declareOther(bench)
     const [holder, waiter] = [await bench.consume(), await bench.consume()]
@@ -1369,17 +1402,23 @@ function dropping(story: Story): void {
       for (let from = 0; from < ids.length; from += 500) {
         await bench.append('normal', ...ids.slice(from, from + 500).map((id) => batchOf([id])))
       }
+      for (const id of ['c', 'd', 'e', 'f']) await bench.log.append(stream('low', 1), [batchOf([id])])
       const held = await take(consumer, 2000)
-      await consumer.settle(held.slice(0, 500).map((delivery) => again(delivery, bench.under.now() + leaseMs)))
+      const [c, d, e] = held.filter(({ position }) => position.stream.lane === 'low')
+      await consumer.settle([again(d!, bench.under.now() + leaseMs)])
       const appending = Promise.all(named('b', 20).map((id) => bench.append('high', batchOf([id]))))
-      const settling = consumer.settle(held.slice(500, 600).map((delivery) => landed(delivery))).catch(() => {})
+      const settling = Promise.allSettled([
+        consumer.settle([landed(e!)]),
+        bench.log.reopen(stream(), group, [{ batch: batchOf(['g']), attempt: 1, offset: 0 }]),
+      ])
       const dropped = await bench.log.dropGroup(topic, group)
       await Promise.all([appending, settling])
-      assert.ok(dropped >= 2400 && dropped <= 2520, `${dropped} events were waiting`)
+      assert.ok(dropped >= 2503 && dropped <= 2525, `${dropped} events were waiting`)
+      await assert.rejects(consumer.settle([landed(c!)]), isCode('not_found'))
       for (let more = await take(other); more.length > 0; more = await take(other)) await other.settle(more.map(landed))
-      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 2520, landed: 2520 }))
+      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 2524, landed: 2524 }))
       await bench.crash()
-      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 2520, landed: 2520 }))
+      assert.deepEqual(await ledgerOf(bench.log, 'other'), ledger({ accepted: 2524, landed: 2524 }))
     },
   )
 

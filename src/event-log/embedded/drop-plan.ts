@@ -3,6 +3,7 @@
 // The group is gone from the state at once, for whatever is planned later is committed later. One statement removes what
 // should have come again: as much as may wait at most.
 
+import { lanes } from '../../event.ts'
 import type { GroupState } from './group-state.ts'
 import type { LogState } from './log-state.ts'
 import { type CommitRequest, emptyRequest } from './thread-protocol.ts'
@@ -39,10 +40,21 @@ export class DropPlan {
 
   committed(): void {
     const { group, resolve } = this.#request
+    this.#forgetSettled(group)
     resolve(group.partitions.reduce((sum, { ledger }) => sum + ledger.waitingEvents, 0))
   }
 
   failed(reason: unknown): void {
     this.#request.reject(reason)
+  }
+
+  /** Lets go of the memory of entries that only this group had not settled. */
+  #forgetSettled({ topic }: GroupState): void {
+    for (const { streams } of this.#state.topics.get(topic)!.partitions) {
+      for (const lane of lanes) {
+        const { tail, name } = streams[lane]
+        this.#state.recent.dropBelow(tail, this.#state.settledByAllBelow(name))
+      }
+    }
   }
 }
