@@ -3,7 +3,7 @@
 import { MillraceError } from '../../errors.ts'
 import type { TopicDeclaration } from '../event-log.ts'
 import { Bell } from './bell.ts'
-import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
+import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from './redis-keys.ts'
 
 const maxPartitions = 1024
@@ -124,7 +124,7 @@ export class TopicRegistry {
   /** Pauses a group, or lets it go on. Answers false when there is no such group. */
   async setPaused(topic: string, group: string, reason: string | null): Promise<boolean> {
     const state = reason === null ? ['0', ''] : ['1', reason]
-    const known = await this.#connection.run('pause-group', [this.#keys.topics], [topic, group, ...state])
+    const known = await this.#remember('pause-group', [topic, group, ...state])
     await this.refresh()
     if (known === 0) return false
     await this.#tellPause(topic, group)
@@ -133,7 +133,7 @@ export class TopicRegistry {
 
   /** Drops a group and answers how many events waited for it; null when there is no such group. */
   async drop(topic: string, group: string): Promise<number | null> {
-    const number = numberOf(await this.#connection.run('unregister-group', [this.#keys.topics], [topic, group, '']))
+    const number = numberOf(await this.#remember('unregister-group', [topic, group, '']))
     await this.refresh()
     return number === 0 ? null : this.#freePartitions({ topic, group, number })
   }
@@ -141,6 +141,13 @@ export class TopicRegistry {
   /** Goes on where others have ended before a group was wholly dropped. */
   async finishDrops(): Promise<void> {
     for (const dropped of this.#dropping) await this.#freePartitions(dropped)
+  }
+
+  /** Changes the registry, so that no master that takes over knows less of it than the partitions do. */
+  async #remember(script: 'pause-group' | 'unregister-group', args: readonly string[]): Promise<Reply> {
+    const { reply, isReached } = await this.#connection.runDurably(script, [this.#keys.topics], args)
+    if (!isReached) throw new MillraceError('unavailable', 'the replicas did not answer in time: call again')
+    return reply
   }
 
   async #tellPause(topic: string, group: string): Promise<void> {
