@@ -2,17 +2,19 @@
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
 import { isBalanced } from '../support/checker.ts'
+import { cleanup } from '../support/cleanup.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus } from '../support/http-client.ts'
+import { getStatus, listEvents } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
+import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
+import { RedisServer } from '../support/redis-server.ts'
 import { runCommand } from '../support/run-command.ts'
 import { startServer } from '../support/server-process.ts'
-import { readRows } from '../support/store-file.ts'
 import { drained, tally } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
@@ -22,42 +24,56 @@ async function statusOf(server: { readonly http: string }, topic = 'events') {
   return topics.find(({ name }) => name === topic)?.groups.find(({ name }) => name === 'landing')
 }
 
-test('while landing is paused nothing lands and the status says why; when it goes on all lands', async (t) => {
-  const dataDir = tempDirectory(t)
-  const before = await startServer(t, { dataDir })
-  const paused = await runCommand(t, ['groups', 'pause', 'landing', '--reason', 'the table is being moved'], {
-    dataDir,
-  })
-  assert.deepEqual([paused.code, paused.stderr], [0, ''])
-  assert.match(paused.stdout, /^group landing of topic events is paused/)
-  assert.equal((await publish(before, 'events', orders(50))).accepted, 50)
-  const seen = await eventually(async () => {
-    const landing = await statusOf(before)
-    assert.equal(landing?.waiting, 50)
-    return landing
-  })
-  assert.deepEqual([seen?.paused, seen?.in_flight], ['paused by a person: the table is being moved', 0])
-  assert.deepEqual(await tally(before), { waiting: 50, landed: 0, dead: 0 })
-  await before.stop()
+const logs: Readonly<Record<string, (t: TestContext) => Promise<Record<string, string>>>> = {
+  embedded: async () => ({}),
+  async redis(t) {
+    const redis = await RedisServer.create({ flushes: true, settings: [['maxmemory-policy', 'noeviction']] })
+    cleanup(t, () => redis.destroy())
+    const postgres = await PostgresServer.create()
+    cleanup(t, () => postgres.destroy())
+    return { MILLRACE_REDIS_URL: redis.url, MILLRACE_POSTGRES_URL: await postgres.createDatabase() }
+  },
+}
 
-  const server = await startServer(t, { dataDir })
-  await publish(server, 'events', orders(10))
-  await eventually(async () => assert.equal((await statusOf(server))?.waiting, 60))
-  const listed = await runCommand(t, ['groups', 'list', '--topic', 'events'], { dataDir })
-  assert.equal(listed.code, 0, listed.stderr)
-  assert.match(listed.stdout, /TOPIC +GROUP +WAITING +IN FLIGHT +OLDEST +PAUSED\n/)
-  assert.match(listed.stdout, /^events +landing +60 +0 +\d+\.\d s +paused by a person: the table is being moved\n$/m)
-  assert.doesNotMatch(listed.stdout, /_dead/)
-  assert.equal((await tally(server)).landed, 0)
+for (const [log, settingsOf] of Object.entries(logs)) {
+  test(`while landing is paused nothing lands and the status says why; when it goes on all lands (${log})`, async (t) => {
+    const dataDir = tempDirectory(t)
+    const env = await settingsOf(t)
+    const before = await startServer(t, { dataDir, env })
+    const paused = await runCommand(t, ['groups', 'pause', 'landing', '--reason', 'the table is being moved'], {
+      dataDir,
+    })
+    assert.deepEqual([paused.code, paused.stderr], [0, ''])
+    assert.match(paused.stdout, /^group landing of topic events is paused/)
+    assert.equal((await publish(before, 'events', orders(50))).accepted, 50)
+    const seen = await eventually(async () => {
+      const landing = await statusOf(before)
+      assert.equal(landing?.waiting, 50)
+      return landing
+    })
+    assert.deepEqual([seen?.paused, seen?.in_flight], ['paused by a person: the table is being moved', 0])
+    assert.deepEqual(await tally(before), { waiting: 50, landed: 0, dead: 0 })
+    await before.stop()
 
-  const resumed = await runCommand(t, ['groups', 'resume', 'landing', '--output', 'json'], { dataDir })
-  assert.deepEqual(JSON.parse(resumed.stdout), { topic: 'events', group: 'landing' })
-  const [line] = await drained(server)
-  assert.ok(line !== undefined && isBalanced(line), JSON.stringify(line))
-  assert.equal(line.landed, 60)
-  assert.equal((await statusOf(server))?.paused, null)
-  assert.equal(new Set((await readRows(dataDir)).map(({ id }) => id)).size, 60)
-})
+    const server = await startServer(t, { dataDir, env })
+    await publish(server, 'events', orders(10))
+    await eventually(async () => assert.equal((await statusOf(server))?.waiting, 60))
+    const listed = await runCommand(t, ['groups', 'list', '--topic', 'events'], { dataDir })
+    assert.equal(listed.code, 0, listed.stderr)
+    assert.match(listed.stdout, /TOPIC +GROUP +WAITING +IN FLIGHT +OLDEST +PAUSED\n/)
+    assert.match(listed.stdout, /^events +landing +60 +0 +\d+\.\d s +paused by a person: the table is being moved\n$/m)
+    assert.doesNotMatch(listed.stdout, /_dead/)
+    assert.equal((await tally(server)).landed, 0)
+
+    const resumed = await runCommand(t, ['groups', 'resume', 'landing', '--output', 'json'], { dataDir })
+    assert.deepEqual(JSON.parse(resumed.stdout), { topic: 'events', group: 'landing' })
+    const [line] = await drained(server)
+    assert.ok(line !== undefined && isBalanced(line), JSON.stringify(line))
+    assert.equal(line.landed, 60)
+    assert.equal((await statusOf(server))?.paused, null)
+    assert.equal((await listEvents(server.http, 'limit=100')).events.length, 60)
+  })
+}
 
 test('an abandoned group that refuses events is deleted, and its topic takes events again', async (t) => {
   const dataDir = tempDirectory(t)
