@@ -143,6 +143,8 @@ export class RedisLog implements EventLog {
       const { registry } = this.#options
       const events = await registry.drop(topic, group)
       if (events === null) throw groupNotFound(topic, group)
+      // The others may have settled what only this group had not.
+      for (const partition of registry.topics.get(topic)?.partitions ?? []) this.#trims.touched(partition)
       this.#ring(topic)
       return events
     })
