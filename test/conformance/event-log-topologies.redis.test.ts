@@ -47,7 +47,7 @@ async function openLog(
   url: string,
   { partitions = 1, ...more }: Partial<OpenRedisLogOptions> & { partitions?: number } = {},
 ): Promise<EventLog> {
-  const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks, ...more })
+  const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks, checkEveryMs: 500, ...more })
   cleanup(t, () => eventLog.close())
   await eventLog.declare(topic, { partitions, groups: [{ name: group }] })
   return eventLog
@@ -61,7 +61,7 @@ function produce(eventLog: EventLog, partitions = 1) {
   const works = Array.from({ length: partitions }, async (_, partition) => {
     for (let number = 0; !isStopped; number++) {
       const id = `${partition}-${number}`
-      const numbered = { producer: { id: `producer ${partition}`, sequence: number } }
+      const numbered = { producer: { id: `p${partition}`, sequence: number } }
       await eventLog.append(stream('normal', partition), [batchOf([id])], numbered).then(
         () => accepted.push(id),
         (failure) => failures.push(failure),
@@ -92,6 +92,13 @@ function produce(eventLog: EventLog, partitions = 1) {
       isStopped = true
       await Promise.all(works)
     },
+  }
+}
+
+/** While nobody can keep the promise it is said that the outcome is unknown, or that nothing was written. */
+function assertOutages(failures: readonly unknown[]): void {
+  for (const failure of failures) {
+    assert.ok(isCode('unavailable')(failure) || isCode('durability_lost')(failure), String(failure))
   }
 }
 
@@ -205,7 +212,7 @@ test('by Sentinels: kill -9 of the master loses nothing of replicated(1), and ap
   await sentinel.master.start()
   await producer.more(20)
   await producer.stop()
-  assert.ok(producer.failures.every(isCode('unavailable')), String(producer.failures[0]))
+  assertOutages(producer.failures)
   await assertNothingLost(eventLog, producer.accepted)
 })
 
@@ -239,7 +246,7 @@ test('in a Cluster: kill -9 of a master loses nothing of replicated(1), and appe
   await producer.more(10)
   await producer.stop()
   assert.ok(producer.failures.length > 0)
-  assert.ok(producer.failures.every(isCode('unavailable')), String(producer.failures[0]))
+  assertOutages(producer.failures)
   await assertNothingLost(eventLog, producer.accepted)
 })
 
@@ -298,7 +305,7 @@ test('in a Cluster: a partition moves to another node under load, in order and w
       .split('\r\n')
       .filter((line) => /^test:/.test(line))
     if (keys.length === 0) break
-    await from.command('MIGRATE', '127.0.0.1', String(to.port), keys[0]!, '0', '5000')
+    assert.match(await from.command('MIGRATE', '127.0.0.1', String(to.port), keys[0]!, '0', '5000'), /OK/)
   }
   // Some of the keys that a script names are never there, so the nodes put it off until the move has ended.
   await to.command('CLUSTER', 'SETSLOT', slot, 'NODE', toId)

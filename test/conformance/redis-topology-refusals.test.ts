@@ -83,7 +83,7 @@ test('by TLS: a certificate of an unknown CA is refused, one of a known CA is ta
     ],
   })
   const url = `rediss://127.0.0.1:${tlsPort}`
-  await refused(url, /certificate of Redis at .* is not accepted.*NODE_EXTRA_CA_CERTS/)
+  await refused(url, /certificate of Redis at .* is not trusted.*NODE_EXTRA_CA_CERTS/)
   await refused(`rediss://127.0.0.1:${server.port}`, /cannot be reached/, 'unavailable')
 
   const opener = fileURLToPath(new URL('../../src/event-log/redis/open-redis-connection.ts', import.meta.url))

@@ -46,13 +46,18 @@ export class RedisSentinel {
     })
     const sentinel = new RedisSentinel(master, replica, await freePort())
     try {
+      // Else it looks every 10 s who is whose replica, and a test would wait as long for each step.
+      await eventually(async () => {
+        const answer = await sentinel.command('SENTINEL', 'DEBUG', 'INFO-PERIOD', '200', 'PUBLISH-PERIOD', '200')
+        if (!answer.startsWith('+OK')) throw new Error(answer)
+      })
       await eventually(
         async () => {
           const link = await replica.command('INFO', 'replication')
           if (!/master_link_status:up/.test(link) || /slave_repl_offset:0\r/.test(link))
             throw new Error('no replica yet')
           const known = await sentinel.command('SENTINEL', 'REPLICAS', masterName)
-          // It asks every 10 s; before the first answer it would promote nobody.
+          // Before that it would promote nobody.
           if (!/slave-repl-offset\r\n\$\d+\r\n[1-9]/.test(known)) throw new Error('the Sentinel knows no replica yet')
         },
         { withinMs: 20_000, what: 'the Sentinel' },
