@@ -27,15 +27,16 @@ test('all keys of a script are in one slot, whatever callers call their topics, 
     for (const group of names) {
       const partition = keys.partition(topic, 3)
       const sets = [partition.forAppend(), partition.forGroup(group), partition.forReopen(group, 'low')]
-      // append.lua makes the name of a producer's window from the eighth of its keys.
+      // append.lua makes the name of a producer's window from this one of its keys.
       const windows = lanes.map((lane) => `${partition.forAppend()[7]}${lane}/${group}`)
+      assert.match(windows[0]!, /:producer:high\//)
       const all = [...new Set([...sets.flat(), partition.groups, ...partition.streams, ...windows])]
       const slots = await slotsOf(all)
       assert.deepEqual([...new Set(slots)], [slots[0]], `${topic} ${group}`)
       assert.deepEqual(all.map(slotOf), slots)
     }
   }
-  const single = [keys.topics, keys.epoch, keys.members, keys.probe]
+  const single = [keys.topics, keys.probe, keys.epoch, keys.members]
   assert.deepEqual(single.map(slotOf), await slotsOf(single))
 })
 

@@ -53,12 +53,18 @@ export class RedisCluster {
         const [from, to] = [index, index + 1].map((share) => Math.floor((share * slots) / masterCount))
         await told(server, 'CLUSTER', 'ADDSLOTSRANGE', String(from), String(to! - 1))
       }
-      for (const { server, busPort } of nodes.slice(1)) {
-        await told(servers[0]!, 'CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(busPort))
+      // Each meets each: what they hear of one another by hearsay comes late on a busy machine.
+      for (const [index, { server, busPort }] of nodes.entries()) {
+        for (const earlier of servers.slice(0, index)) {
+          await told(earlier, 'CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(busPort))
+        }
       }
-      await eventually(async () => {
-        for (const server of servers) await expect(server, ['CLUSTER', 'INFO'], /cluster_state:ok/, nodes.length)
-      })
+      await eventually(
+        async () => {
+          for (const server of servers) await expect(server, ['CLUSTER', 'INFO'], /cluster_state:ok/, nodes.length)
+        },
+        { withinMs: 30_000, what: 'the Cluster' },
+      )
       for (const [index, replica] of cluster.replicas.entries()) {
         const id = /[0-9a-f]{40}/.exec(await cluster.masters[index]!.command('CLUSTER', 'MYID'))![0]
         await eventually(() => told(replica, 'CLUSTER', 'REPLICATE', id))
