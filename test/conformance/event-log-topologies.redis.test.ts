@@ -7,6 +7,7 @@ import type { DurabilityLevel } from '../../src/config-table.ts'
 import { MillraceError } from '../../src/errors.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { slotOf } from '../../src/event-log/redis/hash-slot.ts'
+import { openRedisConnection } from '../../src/event-log/redis/open-redis-connection.ts'
 import { type OpenRedisLogOptions, openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
@@ -248,6 +249,38 @@ test('in a Cluster: kill -9 of a master loses nothing of replicated(1), and appe
   assert.ok(producer.failures.length > 0)
   assertOutages(producer.failures)
   await assertNothingLost(eventLog, producer.accepted)
+})
+
+test('in a Cluster: a channel is heard again where it lives now, after its connection is lost and its master killed', async (t) => {
+  const cluster = await startCluster(t, { hasReplicas: true, nodeTimeoutMs: 1_000 })
+  const connection = await openRedisConnection({ url: cluster.url, logger: silent, maxReplyMs: 500 })
+  cleanup(t, () => connection.close())
+  const channel = '{bell}'
+  let heard = 0
+  await connection.subscribe(channel, () => heard++)
+  const ringUntilHeard = (server: RedisServer) => {
+    const before = heard
+    return eventually(
+      async () => {
+        await server.command('SPUBLISH', channel, 'x')
+        assert.ok(heard > before)
+      },
+      { withinMs: 15_000, what: 'the bell' },
+    )
+  }
+  const first = masterOf(cluster, 'bell')
+  await ringUntilHeard(first)
+  // Longer than the server may be silent: the connection is kept by its PING.
+  await new Promise((resolve) => setTimeout(resolve, 1_200))
+  assert.match(await first.command('PUBSUB', 'SHARDNUMSUB', channel), /:1/)
+  const told = heard
+  await first.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await eventually(() => assert.ok(heard > told, 'nobody knows what was said meanwhile'))
+  await ringUntilHeard(first)
+  await first.stop('SIGKILL')
+  const heir = cluster.replicas[cluster.masters.indexOf(first)]!
+  await eventually(async () => assert.match(await heir.command('ROLE'), /master/), { withinMs: 15_000 })
+  await ringUntilHeard(heir)
 })
 
 test('in a Cluster: while a master is away its partitions fail at once, and go on when it is back', async (t) => {
