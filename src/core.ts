@@ -2,13 +2,16 @@
 
 import { Administrator } from './admin/administrator.ts'
 import { checkText } from './admin/filter.ts'
+import { Observer } from './admin/observer.ts'
 import type { Administration, GroupName } from './administration.ts'
 import { MillraceError } from './errors.ts'
-import type { EventLog, LogDescription } from './event-log/event-log.ts'
+import type { EventLog, LogDescription, LogHealth } from './event-log/event-log.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import { withinMs } from './lib/abort.ts'
+import type { LogObservation } from './observations.ts'
 import type {
   LedgerRow,
+  Observed,
   Pipeline,
   PublishMessage,
   PublishOptions,
@@ -17,6 +20,7 @@ import type {
   TopicStatus,
 } from './pipeline.ts'
 import type { EventPage, EventQuery, EventStore } from './store/event-store.ts'
+import type { Metrics } from './telemetry/metrics.ts'
 import type { WorkerPool } from './workers/worker-pool.ts'
 
 /** A status is at most this old: many may ask, and the audit walks what waits. */
@@ -33,24 +37,33 @@ export interface CoreOptions {
   /** Null when this process does not take events. */
   readonly ingest: Ingest | null
   readonly pools: readonly WorkerPool[]
-  readonly persistence: () => string
   /** The groups that the server declares at each start. */
   readonly ownGroups: readonly GroupName[]
+  readonly logHealth: () => LogHealth
+  readonly metrics: Metrics
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** A clock that only goes forward, in milliseconds. */
   readonly monotonicNow: () => number
 }
 
+/** What one look at log and store tells. */
+interface Described {
+  readonly status: Status
+  readonly logSize: Pick<LogObservation, 'usedBytes' | 'limitBytes'>
+}
+
 export class Core implements Pipeline {
   readonly administration: Administration
   readonly #options: CoreOptions
+  readonly #observer: Observer
   readonly #startedAtMs: number
-  #status: { readonly atMs: number; readonly status: Promise<Status> } | null = null
+  #latest: { readonly atMs: number; readonly described: Promise<Described> } | null = null
 
   constructor(options: CoreOptions) {
     this.#options = options
     this.administration = new Administrator(options)
+    this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
     this.#startedAtMs = options.monotonicNow()
   }
 
@@ -70,21 +83,33 @@ export class Core implements Pipeline {
   }
 
   persistence(): string {
-    return this.#options.persistence()
+    return this.#options.logHealth().persistence
   }
 
-  status(): Promise<Status> {
+  async status(): Promise<Status> {
+    return (await this.#describeNow()).status
+  }
+
+  async observe(): Promise<Observed> {
+    const { status, logSize } = await this.#describeNow()
+    const atSeconds = Math.round(this.#options.monotonicNow() - this.#startedAtMs) / 1000
+    const { problem, persistence } = this.#options.logHealth()
+    const log = { ...logSize, problem, persistence }
+    return { status, observations: { atSeconds, log, ...this.#observer.read() } }
+  }
+
+  #describeNow(): Promise<Described> {
     const nowMs = this.#options.monotonicNow()
-    if (this.#status === null || nowMs - this.#status.atMs > statusMaxAgeMs) {
-      this.#status = { atMs: nowMs, status: this.#describe() }
+    if (this.#latest === null || nowMs - this.#latest.atMs > statusMaxAgeMs) {
+      this.#latest = { atMs: nowMs, described: this.#describe() }
     }
-    return this.#status.status
+    return this.#latest.described
   }
 
-  async #describe(): Promise<Status> {
+  async #describe(): Promise<Described> {
     const { version, eventLog, pools, now, monotonicNow } = this.#options
     const [log, store] = await Promise.all([eventLog.describe(), this.#describeStore()])
-    return {
+    const status: Status = {
       version,
       uptimeSeconds: Math.round(monotonicNow() - this.#startedAtMs) / 1000,
       durability: log.durability,
@@ -96,6 +121,7 @@ export class Core implements Pipeline {
       subscribers: null,
       workers: pools.length,
     }
+    return { status, logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes } }
   }
 
   /** A database that stands still must not keep the ledger from those who look for the cause: it counts as down. */

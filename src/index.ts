@@ -6,6 +6,7 @@ export {
   type ConnectOptions,
   connect,
   type PublishEventsOptions,
+  type WatchOptions,
 } from './client/connect.ts'
 export type { EventInput } from './client/event-input.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
@@ -14,8 +15,21 @@ export type { PublisherOptions } from './client/publisher-options.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError } from './errors.ts'
 export { EventIdGenerator } from './event.ts'
 export type {
+  DeadLetterCount,
+  DurationBucket,
+  LandingStatements,
+  LandingTotals,
+  LogObservation,
+  Observations,
+  PublishedTotals,
+  RecentEvents,
+  StoreObservation,
+  TypeCount,
+} from './observations.ts'
+export type {
   GroupStatus,
   LedgerRow,
+  Observed,
   Overflow,
   PublishMessage,
   PublishVerdict,

@@ -7,6 +7,7 @@
 import type { Administration } from './administration.ts'
 import type { ErrorCode } from './errors.ts'
 import type { Durability } from './event-log/event-log.ts'
+import type { Observations } from './observations.ts'
 import type { EventPage, EventQuery } from './store/event-store.ts'
 
 /** What becomes of events for which there is no room. */
@@ -97,6 +98,12 @@ export interface LedgerRow {
   readonly balanced: boolean | null
 }
 
+/** What a watcher sees at one moment. */
+export interface Observed {
+  readonly status: Status
+  readonly observations: Observations
+}
+
 export interface Pipeline {
   /**
    * Publishes one message of events and resolves with a verdict for each of them.
@@ -117,6 +124,9 @@ export interface Pipeline {
 
   /** Tells how the server is and where the events are. */
   status(): Promise<Status>
+
+  /** Tells the status, and what a watcher wants to know besides. It never waits for the latter. */
+  observe(): Promise<Observed>
 
   /** What people can do with events that were accepted. */
   readonly administration: Administration

@@ -139,12 +139,18 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const retention = new Retention({ ...config, eventLog, topics: topicNames(config), logger, now })
     closers.add(() => retention.close())
 
-    const persistence = () => logHealth.persistence
+    const common = { version: options.version, pools, metrics, logHealth: () => logHealth }
     const core = new Core({
-      ...{ version: options.version, eventLog, store, storeDriver, ingest, pools, persistence, now, monotonicNow },
+      ...common,
+      eventLog,
+      store,
+      storeDriver,
+      ingest,
       ownGroups: ownGroups(config),
+      now,
+      monotonicNow,
     })
-    observeStatus({ core, pools, metrics, health, config, version: options.version, logHealth: () => logHealth })
+    observeStatus({ ...common, core, health, config })
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version: options.version })
     closers.add(async (remainingMs) => {
       await withinMs(Promise.all([ingest?.drain(), api.drain(remainingMs())]), remainingMs(), null)

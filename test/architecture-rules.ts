@@ -39,17 +39,27 @@ const places: readonly Place[] = [
   { path: 'event-log/event-log.ts', level: 2 },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/until-aborted.ts', level: 2 },
-  { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts', 'store/dead-letter.ts'] },
+  {
+    path: 'store/event-store.ts',
+    level: 2,
+    also: ['event-log/event-log.ts', 'store/dead-letter.ts', 'store/store-observation.ts'],
+  },
   { path: 'store/dead-letter.ts', level: 2 },
   { path: 'store/dead-letter-page.ts', level: 2, also: ['store/dead-letter.ts', 'store/page-cursor.ts'] },
   { path: 'store/migrations.ts', level: 2 },
   { path: 'store/page-cursor.ts', level: 2 },
   { path: 'store/read-uuid.ts', level: 2 },
   { path: 'store/sql-files.ts', level: 2 },
+  { path: 'store/store-observation.ts', level: 2 },
   { path: 'store/text-cache.ts', level: 2 },
   { path: 'administration.ts', level: 2, also: ['store/dead-letter.ts', 'store/event-store.ts'] },
+  { path: 'observations.ts', level: 2, also: ['store/store-observation.ts'] },
   // The page that says what Millrace can do uses words of the two contracts.
-  { path: 'pipeline.ts', level: 2, also: ['administration.ts', 'event-log/event-log.ts', 'store/event-store.ts'] },
+  {
+    path: 'pipeline.ts',
+    level: 2,
+    also: ['administration.ts', 'event-log/event-log.ts', 'observations.ts', 'store/event-store.ts'],
+  },
 
   { path: 'event-log/embedded/', level: 3 },
   { path: 'event-log/redis/', level: 3 },
@@ -66,7 +76,7 @@ const places: readonly Place[] = [
   { path: 'core.ts', level: 4 },
   { path: 'observe-status.ts', level: 4 },
   { path: 'api/', level: 4 },
-  { path: 'client/', level: 4, upTo: 1, also: ['administration.ts', 'pipeline.ts'] },
+  { path: 'client/', level: 4, upTo: 1, also: ['administration.ts', 'observations.ts', 'pipeline.ts'] },
 
   { path: 'server.ts', level: 5 },
   { path: 'cli/', level: 6 },

@@ -7,7 +7,15 @@ import type { Administration } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
 import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event.ts'
 import { MessageScanner } from '../message-scan.ts'
-import type { Pipeline, PublishMessage, PublishOptions, PublishVerdict, Rejection, Status } from '../pipeline.ts'
+import type {
+  Observed,
+  Pipeline,
+  PublishMessage,
+  PublishOptions,
+  PublishVerdict,
+  Rejection,
+  Status,
+} from '../pipeline.ts'
 import { decodeBatch } from '../record-batch.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../store/event-store.ts'
 
@@ -112,6 +120,12 @@ export class MemoryPipeline implements Pipeline {
 
   async status(): Promise<Status> {
     return this.statusAnswer
+  }
+
+  async observe(): Promise<Observed> {
+    const log = { usedBytes: null, limitBytes: null, problem: null, persistence: 'unknown' }
+    const observations = { atSeconds: 12.5, published: null, landing: null, log, store: null }
+    return { status: await this.status(), observations }
   }
 
   #keep(topic: string, event: Event): void {

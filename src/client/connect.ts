@@ -4,20 +4,24 @@
 // caller's to decide, from the error.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { Client as GrpcClient } from '@grpc/grpc-js'
 import type { Administration } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
 import { defaultTopic } from '../event.ts'
 import { GetStatusResponseSchema } from '../gen/millrace/v1/admin_pb.ts'
 import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
-import type { Overflow, Pipeline, PublishMessage, PublishVerdict, Status } from '../pipeline.ts'
+import { watchIntervalMs } from '../observations.ts'
+import type { Observed, Overflow, Pipeline, PublishMessage, PublishVerdict, Status } from '../pipeline.ts'
 import { BatchBuilder } from '../record-batch.ts'
 import { AdministrationClient } from './administration-client.ts'
 import { type EventInput, EventStamper } from './event-input.ts'
+import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
 import { ServerConnection } from './server-connection.ts'
 import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
+import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
 
 export interface ConnectOptions {
@@ -36,6 +40,13 @@ export interface CallOptions {
   /** Longest wait for the answer, in milliseconds. Default: that of the client. */
   readonly deadlineMs?: number
   /** Ends the wait; the outcome of the call is then unknown. */
+  readonly signal?: AbortSignal
+}
+
+export interface WatchOptions {
+  /** From one answer to the next, in milliseconds: 200 to 60,000. Default 1,000. */
+  readonly intervalMs?: number
+  /** Ends the watch without an error. */
   readonly signal?: AbortSignal
 }
 
@@ -136,6 +147,26 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   }
 
   /**
+   * Tells the status again and again, with totals from which a watcher computes rates (`Observations`), until the loop over
+   * it ends or the signal aborts. One call to one server: it does not connect again by itself.
+   *
+   * @throws MillraceError `invalid_event` (the interval), `unavailable`, `draining` (the server is gone, or its log):
+   *   safe to watch again.
+   */
+  async *watchStatus({
+    intervalMs = watchIntervalMs.default,
+    signal,
+  }: WatchOptions = {}): AsyncGenerator<Observed, void, undefined> {
+    const client = await this.#connection.open()
+    try {
+      for await (const response of watchCall(client, intervalMs, signal)) yield observedOfWire(response)
+    } catch (error) {
+      this.#dropAfter(client, error)
+      throw error
+    }
+  }
+
+  /**
    * Starts a flow of events; see Publisher. The client must stay open until the publisher is closed.
    *
    * @throws MillraceError `invalid_event`: an option is out of its range.
@@ -164,11 +195,15 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     try {
       return await unaryCall(client, method, request, decode, limits)
     } catch (error) {
-      // Perhaps the next address has a server that answers.
-      if (error instanceof MillraceError && (error.code === 'unavailable' || error.code === 'draining')) {
-        this.#connection.drop(client)
-      }
+      this.#dropAfter(client, error)
       throw error
+    }
+  }
+
+  /** Perhaps the next address has a server that answers. */
+  #dropAfter(client: GrpcClient, error: unknown): void {
+    if (error instanceof MillraceError && (error.code === 'unavailable' || error.code === 'draining')) {
+      this.#connection.drop(client)
     }
   }
 }

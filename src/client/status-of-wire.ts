@@ -1,4 +1,4 @@
-// The status as AdminService.GetStatus answers it, in the pipeline's form.
+// The status as AdminService.GetStatus and WatchStatus answer it, in the pipeline's form.
 
 import { MillraceError } from '../errors.ts'
 import type { GetStatusResponse } from '../gen/millrace/v1/admin_pb.ts'
@@ -6,7 +6,7 @@ import type { Status } from '../pipeline.ts'
 import { durabilityOfText } from './wire-values.ts'
 
 /** A field that is absent on the wire is not known; it becomes null, never 0. */
-export function statusOfWire({ status }: GetStatusResponse): Status {
+export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Status {
   if (status === undefined) throw new MillraceError('internal', 'the server answered without a status')
   return {
     version: status.version,

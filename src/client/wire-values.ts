@@ -1,6 +1,7 @@
 // Single values between the wire's form and the domain's.
 
-import type { Duration } from '@bufbuild/protobuf/wkt'
+import { create } from '@bufbuild/protobuf'
+import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
 import { type ErrorCode, errorCodes } from '../errors.ts'
 import { Overflow as OverflowOnWire, type Rejection as RejectionOnWire } from '../gen/millrace/v1/ingest_pb.ts'
 import type { Overflow, PublishVerdict, Rejection } from '../pipeline.ts'
@@ -40,4 +41,9 @@ export function isErrorCode(text: string): text is ErrorCode {
 
 export function millisecondsOf({ seconds, nanos }: Duration): number {
   return Number(seconds) * 1000 + Math.ceil(nanos / 1e6)
+}
+
+export function durationOf(milliseconds: number): Duration {
+  const seconds = Math.floor(milliseconds / 1000)
+  return create(DurationSchema, { seconds: BigInt(seconds), nanos: Math.round((milliseconds - seconds * 1000) * 1e6) })
 }

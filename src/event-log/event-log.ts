@@ -213,6 +213,10 @@ export interface LogDescription {
   readonly driver: string
   readonly epoch: number
   readonly durability: Durability
+  /** What the log takes, in bytes: the memory of its server, or its files; null when it is not known. */
+  readonly usedBytes: number | null
+  /** How much it may take; null when nothing bounds it, or it is not known. */
+  readonly limitBytes: number | null
   readonly topics: readonly TopicDescription[]
 }
 

@@ -11,6 +11,7 @@ import type {
   DeadLetterPage,
   StoredDeadLetterQuery,
 } from './dead-letter.ts'
+import type { StoreObservation } from './store-observation.ts'
 
 /** A record batch to land, and where its first event stands in the log. */
 export interface LandingEntry {
@@ -157,6 +158,12 @@ export interface EventStore {
 
   /** Tells which driver it is and whether it answers now, or why not. Never throws. */
   describe(): Promise<StoreDescription>
+
+  /**
+   * Looks at the tables for those who watch. Cheap, and bounded whatever the tables have become; it holds up no other call
+   * for more than some milliseconds. Errors: `unavailable`.
+   */
+  observe(): Promise<StoreObservation>
 
   /** Resolves with the reason when the store has failed for good, so that the process should end. */
   readonly failed: Promise<Error>

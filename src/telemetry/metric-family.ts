@@ -29,6 +29,8 @@ export interface Counter<Label extends string = never> {
   add(count: number, ...labels: LabelArguments<Label>): void
   set(total: number, ...labels: LabelArguments<Label>): void
   with(labels: Labels<Label>): CounterSeries
+  /** The sum of all its series, or of those with these values. */
+  total(labels?: Partial<Labels<Label>>): number
 }
 
 /** A series of a gauge exists from the first `set` on: what is not known is not shown as 0. */
@@ -40,6 +42,15 @@ export interface Gauge<Label extends string = never> {
 export interface Histogram<Label extends string = never> {
   observe(value: number, ...labels: LabelArguments<Label>): void
   with(labels: Labels<Label>): HistogramSeries
+  /** All its series together. */
+  totals(): HistogramTotals
+}
+
+export interface HistogramTotals {
+  readonly count: number
+  readonly sum: number
+  /** How many values were above the bucket before and at most `upTo`; null: without a bound. */
+  readonly buckets: readonly { readonly upTo: number | null; readonly count: number }[]
 }
 
 /** One line of the exposition. */
@@ -91,6 +102,10 @@ class SeriesIndex<Kind extends Series> {
   /** Makes the series whatever the budget says: these were known from the start. */
   prepare(labels: Readonly<Record<string, string>>): void {
     if (this.#lookUp(labels) === undefined) this.#insert(labels, false)
+  }
+
+  get all(): readonly Kind[] {
+    return this.#all
   }
 
   samples(): Sample[] {
@@ -154,6 +169,10 @@ class CounterValue implements CounterSeries, Series {
     this.#total = total
   }
 
+  get total(): number {
+    return this.#total
+  }
+
   samples(metricName: string): Sample[] {
     return [{ metricName, labels: this.labels, value: this.#total }]
   }
@@ -199,6 +218,14 @@ class HistogramValue implements HistogramSeries, Series {
     this.#sum += value
   }
 
+  get sum(): number {
+    return this.#sum
+  }
+
+  countOf(bucket: number): number {
+    return this.#counts[bucket] as number
+  }
+
   samples(name: string): Sample[] {
     const samples: Sample[] = []
     let count = 0
@@ -230,6 +257,11 @@ export function counterFamily(row: CounterRow, budget: SeriesBudget): Family<Cou
     add: (count, labels: Labels<string> = noLabels) => index.find(labels).add(count),
     set: (total, labels: Labels<string> = noLabels) => index.find(labels).set(total),
     with: (labels) => index.find(labels),
+    total: (labels = noLabels) => {
+      const chosen = Object.entries(labels)
+      const matching = index.all.filter((series) => chosen.every(([name, value]) => series.labels[name] === value))
+      return matching.reduce((sum, { total }) => sum + total, 0)
+    },
     prepare: (labels) => index.prepare(labels),
     samples: () => index.samples(),
   }
@@ -252,6 +284,17 @@ export function histogramFamily(row: HistogramRow, budget: SeriesBudget): Family
     row,
     observe: (value, labels: Labels<string> = noLabels) => index.find(labels).observe(value),
     with: (labels) => index.find(labels),
+    totals: () => {
+      const buckets = Array.from({ length: row.buckets.length + 1 }, (_, bucket) => ({
+        upTo: row.buckets[bucket] ?? null,
+        count: index.all.reduce((sum, series) => sum + series.countOf(bucket), 0),
+      }))
+      return {
+        count: buckets.reduce((sum, { count }) => sum + count, 0),
+        sum: index.all.reduce((sum, series) => sum + series.sum, 0),
+        buckets,
+      }
+    },
     prepare: (labels) => index.prepare(labels),
     samples: () => index.samples(),
   }

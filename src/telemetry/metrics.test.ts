@@ -38,6 +38,29 @@ test('what is counted is what the scrape shows', async (t) => {
   assert.equal(samples.get('millrace_disk_free_bytes'), 1e12)
 })
 
+test('totals are told as they are counted, over all series or those with a label', (t) => {
+  const metrics = open(t)
+  metrics.eventsAccepted.add(2, { topic: 'events', lane: 'high' })
+  metrics.eventsAccepted.add(3, { topic: 'orders', lane: 'high' })
+  metrics.eventsAccepted.add(4, { topic: 'orders', lane: 'low' })
+  for (const seconds of [0.0004, 0.002, 0.0025, 60]) metrics.landingDuration.observe(seconds)
+
+  assert.equal(metrics.eventsAccepted.total(), 9)
+  assert.equal(metrics.eventsAccepted.total({ lane: 'high' }), 5)
+  assert.equal(metrics.eventsAccepted.total({ topic: 'orders', lane: 'high' }), 3)
+  assert.equal(metrics.landingRows.total(), 0)
+  const { count, sum, buckets } = metrics.landingDuration.totals()
+  assert.deepEqual([count, sum], [4, 60.0049])
+  assert.deepEqual(
+    buckets.filter((bucket) => bucket.count > 0),
+    [
+      { upTo: 0.0005, count: 1 },
+      { upTo: 0.0025, count: 2 },
+      { upTo: null, count: 1 },
+    ],
+  )
+})
+
 test('a histogram counts each value once, in the first bucket that holds it', async () => {
   const { buckets } = metricsTable.landingBatchRows
   const value = fc.oneof(fc.constantFrom(...buckets), fc.integer({ min: 0, max: 9000 }))

@@ -1060,6 +1060,16 @@ function describing(story: Story): void {
     assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, null)
   })
 
+  story('a description tells how much the log takes, and what limits it', async (bench) => {
+    const before = await bench.log.describe()
+    await bench.append('normal', batchOf(named('x'.repeat(1000), 2000)))
+    const { usedBytes, limitBytes } = await bench.log.describe()
+
+    assert.ok(before.usedBytes !== null && before.usedBytes > 0)
+    assert.ok(usedBytes! - before.usedBytes >= 1_000_000, `2 MB of events took ${usedBytes! - before.usedBytes} bytes`)
+    assert.equal(limitBytes, null)
+  })
+
   story('a description is made of what is durable: an append is in it once it has resolved', async (bench) => {
     const append = bench.append('normal', batchOf(named('a', 10)))
     const during = await ledgerOf(bench.log)

@@ -73,6 +73,7 @@ export function eventStoreSuite(harness: EventStoreHarness): void {
   listing(harness, story)
   finding(story)
   deadLetters(story)
+  observing(story)
   lifetime(story)
 }
 
@@ -865,6 +866,53 @@ function deadLetters(story: Story): void {
     assert.equal(await store.readDeadLetter(first), null)
     assert.equal(await store.countDeadLetters({}), 1)
   })
+}
+
+function observing(story: Story): void {
+  story('an empty store is observed as one', async (_, store) => {
+    const { eventsBytes, deadLetters, recent, statements } = await store.observe()
+
+    assert.ok(eventsBytes !== null && eventsBytes >= 0)
+    assert.deepEqual(deadLetters, { open: 0, redriven: 0, more: false })
+    assert.deepEqual(recent, { events: 0, types: [] })
+    assert.equal(statements, null)
+  })
+
+  story(
+    'observe tells the types of the newest 1,000 events, the most frequent first, ten at most',
+    async (_, store) => {
+      const ofType = (type: string, events: number) => Array.from({ length: events }, () => ({ id: ids.next(), type }))
+      await store.landEvents([entryOf(ofType('old', 700))])
+      const frequent = [...ofType('a', 300), ...ofType('b', 500)]
+      const rare = Array.from({ length: 12 }, (_unused, number) => `rare-${String(number).padStart(2, '0')}`)
+      const later = { receivedAtMicros: someMicros + 1, offset: 700 }
+      await store.landEvents([entryOf([...frequent, ...rare.flatMap((type) => ofType(type, 1))], later)])
+
+      const { eventsBytes, recent } = await store.observe()
+
+      assert.deepEqual(recent, {
+        events: 1000,
+        types: [
+          { type: 'b', events: 500 },
+          { type: 'a', events: 300 },
+          { type: 'old', events: 188 },
+          ...rare.slice(0, 7).map((type) => ({ type, events: 1 })),
+        ],
+      })
+      assert.ok(eventsBytes !== null && eventsBytes > 1512 * 30, `1512 events take ${eventsBytes} bytes`)
+    },
+  )
+
+  story(
+    'observe counts the dead letters that wait for a person apart from those that were sent again',
+    async (_, store) => {
+      const letters = Array.from({ length: 5 }, (_unused, number) => letterOf(number))
+      await store.landDeadLetters(letters)
+      await store.noteRedriven([letters[0]!.deadLetterId, letters[3]!.deadLetterId], someMicros + 10)
+
+      assert.deepEqual((await store.observe()).deadLetters, { open: 3, redriven: 2, more: false })
+    },
+  )
 }
 
 function lifetime(story: Story): void {

@@ -73,6 +73,7 @@ class RemoteStore implements EventStore {
   readonly noteRedriven = this.#remote('noteRedriven')
   readonly deleteDeadLetters = this.#remote('deleteDeadLetters')
   readonly describe = this.#remote('describe')
+  readonly observe = this.#remote('observe')
   readonly close = this.#remote('close')
   readonly open: Promise<void>
   readonly failed: Promise<Error>

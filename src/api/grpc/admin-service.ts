@@ -23,6 +23,7 @@ import {
   ReplayResponseSchema,
   type ResumeGroupRequest,
   ResumeGroupResponseSchema,
+  WatchStatusResponseSchema,
 } from '../../gen/millrace/v1/admin_pb.ts'
 import type { Pipeline } from '../../pipeline.ts'
 import {
@@ -35,8 +36,10 @@ import {
   toDetailMessage,
   toJourneyMessage,
 } from '../administration-wire.ts'
+import { toObservedMessage } from '../observed-wire.ts'
 import { toStatusMessage } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
+import { watchStatus } from './watch-status.ts'
 
 const defaultLimit = 100
 
@@ -44,6 +47,9 @@ export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation 
   const { administration } = pipeline
   return {
     getStatus: unary(GetStatusResponseSchema, async () => ({ status: toStatusMessage(await pipeline.status()) })),
+    watchStatus: watchStatus(async () =>
+      create(WatchStatusResponseSchema, toObservedMessage(await pipeline.observe())),
+    ),
     getEvent: unary(GetEventResponseSchema, async ({ id, source }: GetEventRequest) =>
       toJourneyMessage(await administration.journey({ id, source: source || undefined })),
     ),

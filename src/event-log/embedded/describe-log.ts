@@ -11,7 +11,12 @@ import type { DurableFacts, LogThread } from './thread-protocol.ts'
 /** How many entries one step of the audit looks at: some milliseconds of the thread that commits. */
 const entriesPerStep = 20_000
 
-export async function describeLog(thread: LogThread, state: LogState): Promise<LogDescription> {
+/** @param usedBytes tells what the files take. */
+export async function describeLog(
+  thread: LogThread,
+  state: LogState,
+  usedBytes: () => number | null,
+): Promise<LogDescription> {
   const facts = await thread.call('describe', null)
   const paused = new Map(state.groups.map((group) => [group.number, group.paused]))
   const inFlight = new Map(state.groups.map((group) => [group.number, group.inFlightEvents]))
@@ -33,6 +38,9 @@ export async function describeLog(thread: LogThread, state: LogState): Promise<L
     driver: 'embedded',
     epoch: facts.log.epoch,
     durability: 'disk',
+    usedBytes: usedBytes(),
+    // The disk is the limit, less its reserve; others write to it too.
+    limitBytes: null,
     topics: Array.from(state.topics.values(), describeTopic),
   }
 }

@@ -44,6 +44,8 @@ export interface EmbeddedLogOptions {
   readonly thread: LogThread
   readonly state: LogState
   readonly groupCommit: GroupCommit
+  /** What the files take now. */
+  readonly usedBytes: () => number | null
   /** Lets go of what was taken besides the files of the log. */
   readonly onClosed: () => void
 }
@@ -154,7 +156,8 @@ export class EmbeddedLog implements EventLog {
     // Those who ask while an earlier description is made share the next one.
     this.#nextDescription ??= this.#turns.take(() => {
       this.#nextDescription = null
-      return this.#reading(() => describeLog(this.#options.thread, this.#options.state))
+      const { thread, state, usedBytes } = this.#options
+      return this.#reading(() => describeLog(thread, state, usedBytes))
     })
     return this.#nextDescription
   }

@@ -1,5 +1,6 @@
 // Where the files of the log are.
 
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface LogFiles {
@@ -17,5 +18,15 @@ export function logFiles(dataDir: string): LogFiles {
     refusedWal: join(dataDir, 'log.refused.db-wal'),
     mark: join(dataDir, 'log.mark'),
     holder: join(dataDir, 'holder.json'),
+  }
+}
+
+/** What the database takes, with what is still in its WAL; null when the system does not say, which is no failure. */
+export function logBytes({ database }: LogFiles): number | null {
+  try {
+    const sizes = [database, `${database}-wal`].map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0)
+    return sizes.reduce((sum, size) => sum + size, 0)
+  } catch {
+    return null
   }
 }

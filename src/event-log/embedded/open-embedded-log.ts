@@ -7,7 +7,7 @@ import { describeHolder, prepareDataDirectory, removeHolder, writeHolder } from 
 import { EmbeddedLog } from './embedded-log.ts'
 import { GroupCommit } from './group-commit.ts'
 import { openingError, otherFormatError } from './log-failure.ts'
-import { logFiles } from './log-files.ts'
+import { logBytes, logFiles } from './log-files.ts'
 import { LogState } from './log-state.ts'
 import { defaultMaxRecentBytes } from './recent-entries.ts'
 import type { LogSnapshot, LogThread, LogThreadData, LogThreadMethods } from './thread-protocol.ts'
@@ -49,7 +49,13 @@ export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventL
       onCommit: config.onCommit ?? (() => {}),
       onDiskFull: config.onDiskFull ?? (() => {}),
     })
-    return new EmbeddedLog({ thread, state, groupCommit, onClosed: () => removeHolder(files.holder) })
+    return new EmbeddedLog({
+      thread,
+      state,
+      groupCommit,
+      usedBytes: () => logBytes(files),
+      onClosed: () => removeHolder(files.holder),
+    })
   } catch (thrown) {
     await thread.close()
     throw thrown instanceof SqliteFailure ? openingError(thrown, dataDir, describeHolder(files.holder)) : thrown

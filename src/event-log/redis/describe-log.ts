@@ -6,7 +6,7 @@
 
 import { lanes } from '../../event.ts'
 import type { GroupDescription, TopicDescription } from '../event-log.ts'
-import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
+import { listOf, numberOf, type RedisConnection, type RedisNode, textOf } from './redis-connection.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 import { placeOf } from './stored-batch.ts'
 import type { KnownTopic } from './topic-registry.ts'
@@ -75,4 +75,33 @@ async function countUnread(
     from = textOf(last)
     if (from === '') return events
   }
+}
+
+interface Memory {
+  readonly usedBytes: number | null
+  readonly limitBytes: number | null
+}
+
+/**
+ * What the masters take: all of them together, or, where they have limits, the one that is nearest to its own, for its
+ * partitions fill up first. Null for what one of them does not tell.
+ */
+export async function readMemory(masters: readonly RedisNode[]): Promise<Memory> {
+  const each = await Promise.all(masters.map(memoryOf))
+  const known = each.filter(({ usedBytes }) => usedBytes !== null)
+  if (known.length < each.length || each.length === 0) return { usedBytes: null, limitBytes: null }
+  const share = ({ usedBytes, limitBytes }: Memory) => (limitBytes === null ? -1 : usedBytes! / limitBytes)
+  const fullest = known.toSorted((a, b) => share(b) - share(a))[0]!
+  if (fullest.limitBytes !== null) return fullest
+  return { usedBytes: known.reduce((sum, { usedBytes }) => sum + usedBytes!, 0), limitBytes: null }
+}
+
+async function memoryOf(master: RedisNode): Promise<Memory> {
+  // Not every role may ask for it, and the rest of a description is worth more.
+  const info = await master.command('INFO', 'memory').then(textOf, () => '')
+  const figure = (name: string) => {
+    const value = new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]
+    return value === undefined ? null : Number(value)
+  }
+  return { usedBytes: figure('used_memory'), limitBytes: figure('maxmemory') || null }
 }

@@ -25,7 +25,7 @@ import type {
 import { untilAborted } from '../until-aborted.ts'
 import { AppendQueue, offsetsOf, resend } from './append-queue.ts'
 import type { BellListener } from './bell-listener.ts'
-import { describeTopic } from './describe-log.ts'
+import { describeTopic, readMemory } from './describe-log.ts'
 import type { DurabilityGuard } from './durability-guard.ts'
 import type { MemberWatch } from './member-watch.ts'
 import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
@@ -173,11 +173,11 @@ export class RedisLog implements EventLog {
 
   describe(): Promise<LogDescription> {
     return this.#call(async () => {
-      const { registry, epoch, durability } = this.#options
+      const { connection, registry, epoch, durability } = this.#options
       await registry.refresh()
       const topics: TopicDescription[] = []
       for (const { name } of registry.topics.values()) topics.push(await this.#describe(name))
-      return { driver: 'redis', epoch, durability, topics }
+      return { driver: 'redis', epoch, durability, ...(await readMemory(connection.masters())), topics }
     })
   }
 

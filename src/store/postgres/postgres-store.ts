@@ -25,12 +25,14 @@ import type {
   StoreDescription,
 } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
+import type { StoreObservation } from '../store-observation.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
 import { migrate } from './migrate.ts'
 import { FailureKinds, sqlStateOf, toStoreError } from './sqlstate.ts'
+import { StoreObserver } from './store-observer.ts'
 
 export interface PostgresStoreOptions {
   /** `postgres://user:password@host:port/database?sslmode=…` */
@@ -55,6 +57,8 @@ interface Timeouts {
 
 /** Longer than any COPY of a landing takes, shorter than a person waits. */
 const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
+/** Who watches wants no old news, and must not be in anybody's way. */
+const observingTimeouts: Timeouts = { statementMs: 2000, lockMs: 500 }
 /** A migration may have a large table to change, or another process to wait for that does. */
 const migrationTimeouts: Timeouts = { statementMs: 600_000, lockMs: 600_000 }
 /** A transaction of which nothing is heard for so long is ended, so that it holds no lock. */
@@ -148,11 +152,14 @@ class PostgresStore implements EventStore {
   readonly #url: string
   readonly #landing: Pool
   readonly #reading: Pool
+  /** Of one connection, which is closed again when nobody watches. */
+  readonly #observing: Pool
   readonly #failures: FailureKinds
   readonly #lander: EventLander
   readonly #lister: EventLister
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
+  readonly #observer: StoreObserver
   readonly #onUnlistedSqlstate: (sqlState: string) => void
   readonly #running = new Set<Promise<unknown>>()
   /** Null while it is not known that the tables are ours. */
@@ -163,12 +170,14 @@ class PostgresStore implements EventStore {
     this.#url = url
     this.#landing = openPool(url, maxLandingConnections)
     this.#reading = openPool(url, maxReadingConnections)
+    this.#observing = openPool(url, 1, observingTimeouts)
     this.#failures = new FailureKinds(deadSqlstates)
     this.#onUnlistedSqlstate = onUnlistedSqlstate
     this.#lander = new EventLander(this.#failures)
     this.#lister = new EventLister(this.#reading, () => performance.now())
     this.#finder = new EventFinder(this.#reading)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading)
+    this.#observer = new StoreObserver(this.#observing)
   }
 
   /** Once for each store: calls that come meanwhile wait for the same. Rejects as withMigrations. */
@@ -264,6 +273,10 @@ class PostgresStore implements EventStore {
     }
   }
 
+  observe(): Promise<StoreObservation> {
+    return this.#run(() => this.#observer.observe())
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -271,7 +284,7 @@ class PostgresStore implements EventStore {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#running)
-    await Promise.all([this.#landing.end(), this.#reading.end()])
+    await Promise.all([this.#landing.end(), this.#reading.end(), this.#observing.end()])
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {

@@ -27,6 +27,7 @@ import type {
   StoredEvent,
 } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
+import type { StoreObservation } from '../store-observation.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
 import type { PlacedRow } from './find-events.ts'
 import { packLanding } from './landing-message.ts'
@@ -156,6 +157,10 @@ class SqliteStore implements EventStore {
       () => ({ driver, up: true, problem: null }),
       (failure: SqliteFailure) => ({ driver, up: false, problem: toStoreError(failure).message }),
     )
+  }
+
+  observe(): Promise<StoreObservation> {
+    return this.#ask('observe', null)
   }
 
   close(): Promise<void> {

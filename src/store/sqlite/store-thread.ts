@@ -11,6 +11,7 @@ import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { DeadLetterFilter } from '../dead-letter.ts'
 import type { LandedCounts } from '../event-store.ts'
+import type { StoreObservation } from '../store-observation.ts'
 import {
   type CauseRow,
   type DeadLetterPageRequest,
@@ -23,6 +24,7 @@ import { EventLander } from './land-events.ts'
 import type { LandingMessage } from './landing-message.ts'
 import { EventLister, type PageAnswer, type PageRequest } from './list-events.ts'
 import { openStoreDatabase } from './open-store-database.ts'
+import { StoreObserver } from './store-observer.ts'
 
 export interface StoreThreadData {
   readonly path: string
@@ -56,6 +58,7 @@ export type StoreThreadMethods = {
   groupDeadLetters: (filter: DeadLetterFilter) => CauseRow[]
   noteRedriven: (change: RedrivenChange) => void
   deleteDeadLetters: (deadLetterIds: readonly string[]) => number
+  observe: (argument: null) => StoreObservation
   /** Throws when nothing can be read. */
   probe: (argument: null) => void
   close: (argument: null) => void
@@ -70,6 +73,7 @@ interface Opened {
   readonly lister: EventLister
   readonly finder: EventFinder
   readonly deadLetters: DeadLetterTable
+  readonly observer: StoreObserver
   readonly checkpointer: Checkpointer
 }
 
@@ -96,6 +100,7 @@ class StoreThread {
         lister: new EventLister(database),
         finder: new EventFinder(database),
         deadLetters: new DeadLetterTable(database),
+        observer: new StoreObserver(database, this.#path),
         checkpointer: new Checkpointer(database, this.#path),
       }
       return null
@@ -210,6 +215,7 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     groupDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.group(filter)),
     noteRedriven: (change) => store.noteRedriven(change),
     deleteDeadLetters: (deadLetterIds) => store.deleteDeadLetters(deadLetterIds),
+    observe: () => store.read(({ observer }) => observer.observe()),
     probe: () => store.probe(),
     close: () => store.close(),
   }

@@ -44,6 +44,7 @@ export class StoreWithoutKey implements EventStore {
   readonly groupDeadLetters = onlyTakes
   readonly noteRedriven = onlyTakes
   readonly deleteDeadLetters = onlyTakes
+  readonly observe = onlyTakes
 
   /** They are lost, as all that this store does not do. */
   async landDeadLetters(): Promise<void> {}

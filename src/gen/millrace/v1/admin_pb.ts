@@ -4,8 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Event } from "./event_pb.ts";
 import { file_millrace_v1_event } from "./event_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/admin.proto.
  */
 export const file_millrace_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJRCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50IqwBCgtKb3VybmV5U3RlcBIMCgRraW5kGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVncm91cBgDIAEoCRIPCgdhdHRlbXB0GAQgASgNEgwKBGNvZGUYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRIQCghwb3NpdGlvbhgHIAEoCRIWCg5kZWFkX2xldHRlcl9pZBgIIAEoCSLfAQoQRGVhZExldHRlckZpbHRlchIXCg9kZWFkX2xldHRlcl9pZHMYASADKAkSDQoFdG9waWMYAiABKAkSDQoFZ3JvdXAYAyABKAkSDAoEdHlwZRgEIAEoCRIMCgRjb2RlGAUgASgJEikKBXNpbmNlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcmVkcml2ZW4YCCABKAhIAIgBAUILCglfcmVkcml2ZW4ieAoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEg0KBWxpbWl0GAIgASgNEg4KBmN1cnNvchgDIAEoCRIQCghieV9jYXVzZRgEIAEoCCKLAQoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLQoMZGVhZF9sZXR0ZXJzGAEgAygLMhcubWlsbHJhY2UudjEuRGVhZExldHRlchITCgtuZXh0X2N1cnNvchgCIAEoCRIsCgZjYXVzZXMYAyADKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ2F1c2Ui9QIKCkRlYWRMZXR0ZXISFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSDQoFdG9waWMYAyABKAkSDQoFZ3JvdXAYBCABKAkSDAoEdHlwZRgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEhAKCGF0dGVtcHRzGAkgASgNEjMKD2ZpcnN0X2ZhaWxlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHZGVhZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHaGlzdG9yeRgMIAMoCzIaLm1pbGxyYWNlLnYxLkZhaWxlZEF0dGVtcHQSLwoLcmVkcml2ZW5fYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlZHJpdmVzGA4gASgNInkKDUZhaWxlZEF0dGVtcHQSDwoHYXR0ZW1wdBgBIAEoDRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEY29kZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKCHBvc2l0aW9uGAUgASgJItcBCg9EZWFkTGV0dGVyQ2F1c2USDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEdHlwZRgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSFAoMZGVhZF9sZXR0ZXJzGAYgASgEEjEKDWZpcnN0X2RlYWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfZGVhZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLgoUR2V0RGVhZExldHRlclJlcXVlc3QSFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkihQEKFUdldERlYWRMZXR0ZXJSZXNwb25zZRIsCgtkZWFkX2xldHRlchgBIAEoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISJwoFZXZlbnQYAiABKAsyGC5taWxscmFjZS52MS5TdG9yZWRFdmVudBIVCg1kYW1hZ2VkX2J5dGVzGAMgASgMIrABChlSZWRyaXZlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDAoEcmF0ZRgCIAEoDRIPCgdkcnlfcnVuGAMgASgIEhEKBGRhdGEYBCABKAxIAIgBARIZChFkYXRhX2NvbnRlbnRfdHlwZRgFIAEoCRIOCgZjdXJzb3IYBiABKAlCBwoFX2RhdGEijAEKGlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDwoHc2tpcHBlZBgDIAEoBBIUCgxmYWlsZWRfYWdhaW4YBCABKAQSDwoHc3RvcHBlZBgFIAEoCRITCgtuZXh0X2N1cnNvchgGIAEoCSJaChhEZWxldGVEZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchIPCgdkcnlfcnVuGAIgASgIIj0KGURlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USDwoHbWF0Y2hlZBgBIAEoBBIPCgdkZWxldGVkGAIgASgEIqMBCg1SZXBsYXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRmcm9tGAQgASgJEgwKBHR5cGUYBSABKAkSDAoEcmF0ZRgGIAEoDRIPCgdkcnlfcnVuGAcgASgIEg4KBmN1cnNvchgIIAEoCSI3Cg5SZXBsYXlSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoBBITCgtuZXh0X2N1cnNvchgCIAEoCSJBChFQYXVzZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIOCgZyZWFzb24YAyABKAkiFAoSUGF1c2VHcm91cFJlc3BvbnNlIjIKElJlc3VtZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCSIVChNSZXN1bWVHcm91cFJlc3BvbnNlIjIKEkRlbGV0ZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCSIoChNEZWxldGVHcm91cFJlc3BvbnNlEhEKCWFiYW5kb25lZBgBIAEoBCISChBHZXRTdGF0dXNSZXF1ZXN0IjgKEUdldFN0YXR1c1Jlc3BvbnNlEiMKBnN0YXR1cxgBIAEoCzITLm1pbGxyYWNlLnYxLlN0YXR1cyKxAgoGU3RhdHVzEg8KB3ZlcnNpb24YASABKAkSFgoOdXB0aW1lX3NlY29uZHMYAiABKAESEgoKZHVyYWJpbGl0eRgDIAEoCRIjCgNsb2cYBCABKAsyFi5taWxscmFjZS52MS5Mb2dTdGF0dXMSJwoFc3RvcmUYBSABKAsyGC5taWxscmFjZS52MS5TdG9yZVN0YXR1cxIoCgZ0b3BpY3MYBiADKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cxImCgZsZWRnZXIYByADKAsyFi5taWxscmFjZS52MS5MZWRnZXJSb3cSGAoLc3Vic2NyaWJlcnMYCCABKARIAIgBARIUCgd3b3JrZXJzGAkgASgESAGIAQFCDgoMX3N1YnNjcmliZXJzQgoKCF93b3JrZXJzIjkKCUxvZ1N0YXR1cxIOCgZkcml2ZXIYASABKAkSEgoFZXBvY2gYAiABKARIAIgBAUIICgZfZXBvY2giKQoLU3RvcmVTdGF0dXMSDgoGZHJpdmVyGAEgASgJEgoKAnVwGAIgASgIIlkKC1RvcGljU3RhdHVzEgwKBG5hbWUYASABKAkSEgoKcGFydGl0aW9ucxgCIAEoDRIoCgZncm91cHMYAyADKAsyGC5taWxscmFjZS52MS5Hcm91cFN0YXR1cyL0AQoLR3JvdXBTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgV0eXBlcxgCIAMoCRIUCgd3YWl0aW5nGAMgASgESACIAQESFgoJaW5fZmxpZ2h0GAQgASgESAGIAQESFAoHc2tpcHBlZBgFIAEoBEgCiAEBEiMKFm9sZGVzdF93YWl0aW5nX3NlY29uZHMYBiABKAFIA4gBARITCgZwYXVzZWQYByABKAlIBIgBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQgkKB19wYXVzZWQijwIKCUxlZGdlclJvdxINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCghhY2NlcHRlZBgDIAEoBEgAiAEBEhUKCHJlb3BlbmVkGAQgASgESAGIAQESFAoHd2FpdGluZxgFIAEoBEgCiAEBEhMKBmxhbmRlZBgGIAEoBEgDiAEBEhEKBGRlYWQYByABKARIBIgBARIRCgRsb3N0GAggASgESAWIAQESFQoIYmFsYW5jZWQYCSABKAhIBogBAUILCglfYWNjZXB0ZWRCCwoJX3Jlb3BlbmVkQgoKCF93YWl0aW5nQgkKB19sYW5kZWRCBwoFX2RlYWRCBwoFX2xvc3RCCwoJX2JhbGFuY2VkMtoGCgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlEkcKCEdldEV2ZW50EhwubWlsbHJhY2UudjEuR2V0RXZlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0RXZlbnRSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USVgoNR2V0RGVhZExldHRlchIhLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlc3BvbnNlEmUKElJlZHJpdmVEZWFkTGV0dGVycxImLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1JlcXVlc3QaJy5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRJiChFEZWxldGVEZWFkTGV0dGVycxIlLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVxdWVzdBomLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USQQoGUmVwbGF5EhoubWlsbHJhY2UudjEuUmVwbGF5UmVxdWVzdBobLm1pbGxyYWNlLnYxLlJlcGxheVJlc3BvbnNlEk0KClBhdXNlR3JvdXASHi5taWxscmFjZS52MS5QYXVzZUdyb3VwUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXNwb25zZRJQCgtSZXN1bWVHcm91cBIfLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVzcG9uc2USUAoLRGVsZXRlR3JvdXASHy5taWxscmFjZS52MS5EZWxldGVHcm91cFJlcXVlc3QaIC5taWxscmFjZS52MS5EZWxldGVHcm91cFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_v1_event]);
+  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJRCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50IqwBCgtKb3VybmV5U3RlcBIMCgRraW5kGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVncm91cBgDIAEoCRIPCgdhdHRlbXB0GAQgASgNEgwKBGNvZGUYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRIQCghwb3NpdGlvbhgHIAEoCRIWCg5kZWFkX2xldHRlcl9pZBgIIAEoCSLfAQoQRGVhZExldHRlckZpbHRlchIXCg9kZWFkX2xldHRlcl9pZHMYASADKAkSDQoFdG9waWMYAiABKAkSDQoFZ3JvdXAYAyABKAkSDAoEdHlwZRgEIAEoCRIMCgRjb2RlGAUgASgJEikKBXNpbmNlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIcmVkcml2ZW4YCCABKAhIAIgBAUILCglfcmVkcml2ZW4ieAoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEg0KBWxpbWl0GAIgASgNEg4KBmN1cnNvchgDIAEoCRIQCghieV9jYXVzZRgEIAEoCCKLAQoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USLQoMZGVhZF9sZXR0ZXJzGAEgAygLMhcubWlsbHJhY2UudjEuRGVhZExldHRlchITCgtuZXh0X2N1cnNvchgCIAEoCRIsCgZjYXVzZXMYAyADKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ2F1c2Ui9QIKCkRlYWRMZXR0ZXISFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkSEAoIZXZlbnRfaWQYAiABKAkSDQoFdG9waWMYAyABKAkSDQoFZ3JvdXAYBCABKAkSDAoEdHlwZRgFIAEoCRIOCgZzb3VyY2UYBiABKAkSDAoEY29kZRgHIAEoCRIPCgdtZXNzYWdlGAggASgJEhAKCGF0dGVtcHRzGAkgASgNEjMKD2ZpcnN0X2ZhaWxlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHZGVhZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHaGlzdG9yeRgMIAMoCzIaLm1pbGxyYWNlLnYxLkZhaWxlZEF0dGVtcHQSLwoLcmVkcml2ZW5fYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJlZHJpdmVzGA4gASgNInkKDUZhaWxlZEF0dGVtcHQSDwoHYXR0ZW1wdBgBIAEoDRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEY29kZRgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEhAKCHBvc2l0aW9uGAUgASgJItcBCg9EZWFkTGV0dGVyQ2F1c2USDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEdHlwZRgDIAEoCRIMCgRjb2RlGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSFAoMZGVhZF9sZXR0ZXJzGAYgASgEEjEKDWZpcnN0X2RlYWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfZGVhZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiLgoUR2V0RGVhZExldHRlclJlcXVlc3QSFgoOZGVhZF9sZXR0ZXJfaWQYASABKAkihQEKFUdldERlYWRMZXR0ZXJSZXNwb25zZRIsCgtkZWFkX2xldHRlchgBIAEoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISJwoFZXZlbnQYAiABKAsyGC5taWxscmFjZS52MS5TdG9yZWRFdmVudBIVCg1kYW1hZ2VkX2J5dGVzGAMgASgMIrABChlSZWRyaXZlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDAoEcmF0ZRgCIAEoDRIPCgdkcnlfcnVuGAMgASgIEhEKBGRhdGEYBCABKAxIAIgBARIZChFkYXRhX2NvbnRlbnRfdHlwZRgFIAEoCRIOCgZjdXJzb3IYBiABKAlCBwoFX2RhdGEijAEKGlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDwoHc2tpcHBlZBgDIAEoBBIUCgxmYWlsZWRfYWdhaW4YBCABKAQSDwoHc3RvcHBlZBgFIAEoCRITCgtuZXh0X2N1cnNvchgGIAEoCSJaChhEZWxldGVEZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchIPCgdkcnlfcnVuGAIgASgIIj0KGURlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USDwoHbWF0Y2hlZBgBIAEoBBIPCgdkZWxldGVkGAIgASgEIqMBCg1SZXBsYXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRmcm9tGAQgASgJEgwKBHR5cGUYBSABKAkSDAoEcmF0ZRgGIAEoDRIPCgdkcnlfcnVuGAcgASgIEg4KBmN1cnNvchgIIAEoCSI3Cg5SZXBsYXlSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoBBITCgtuZXh0X2N1cnNvchgCIAEoCSJBChFQYXVzZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIOCgZyZWFzb24YAyABKAkiFAoSUGF1c2VHcm91cFJlc3BvbnNlIjIKElJlc3VtZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCSIVChNSZXN1bWVHcm91cFJlc3BvbnNlIjIKEkRlbGV0ZUdyb3VwUmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCSIoChNEZWxldGVHcm91cFJlc3BvbnNlEhEKCWFiYW5kb25lZBgBIAEoBCISChBHZXRTdGF0dXNSZXF1ZXN0IjgKEUdldFN0YXR1c1Jlc3BvbnNlEiMKBnN0YXR1cxgBIAEoCzITLm1pbGxyYWNlLnYxLlN0YXR1cyJBChJXYXRjaFN0YXR1c1JlcXVlc3QSKwoIaW50ZXJ2YWwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iawoTV2F0Y2hTdGF0dXNSZXNwb25zZRIjCgZzdGF0dXMYASABKAsyEy5taWxscmFjZS52MS5TdGF0dXMSLwoMb2JzZXJ2YXRpb25zGAIgASgLMhkubWlsbHJhY2UudjEuT2JzZXJ2YXRpb25zItMCCgxPYnNlcnZhdGlvbnMSEgoKYXRfc2Vjb25kcxgBIAEoARIvCglwdWJsaXNoZWQYAiABKAsyHC5taWxscmFjZS52MS5QdWJsaXNoZWRUb3RhbHMSKwoHbGFuZGluZxgDIAEoCzIaLm1pbGxyYWNlLnYxLkxhbmRpbmdUb3RhbHMSGwoObG9nX3VzZWRfYnl0ZXMYBCABKARIAIgBARIcCg9sb2dfbGltaXRfYnl0ZXMYBSABKARIAYgBARIsCgVzdG9yZRgGIAEoCzIdLm1pbGxyYWNlLnYxLlN0b3JlT2JzZXJ2YXRpb24SGAoLbG9nX3Byb2JsZW0YByABKAlIAogBARIXCg9sb2dfcGVyc2lzdGVuY2UYCCABKAlCEQoPX2xvZ191c2VkX2J5dGVzQhIKEF9sb2dfbGltaXRfYnl0ZXNCDgoMX2xvZ19wcm9ibGVtItsBCg9QdWJsaXNoZWRUb3RhbHMSEAoIcmVjZWl2ZWQYASABKAQSEAoIYWNjZXB0ZWQYAiABKAQSEAoIcmVqZWN0ZWQYAyABKAQSDwoHZHJvcHBlZBgEIAEoBBJKChBhY2NlcHRlZF9ieV9sYW5lGAUgAygLMjAubWlsbHJhY2UudjEuUHVibGlzaGVkVG90YWxzLkFjY2VwdGVkQnlMYW5lRW50cnkaNQoTQWNjZXB0ZWRCeUxhbmVFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBCg1MYW5kaW5nVG90YWxzEgwKBHJvd3MYASABKAQSEgoKZHVwbGljYXRlcxgCIAEoBBIRCgljb25mbGljdHMYAyABKAQSDwoHYmF0Y2hlcxgEIAEoBBIPCgdzZWNvbmRzGAUgASgBEi4KCWR1cmF0aW9ucxgGIAMoCzIbLm1pbGxyYWNlLnYxLkR1cmF0aW9uQnVja2V0Ik8KDkR1cmF0aW9uQnVja2V0EhoKDXVwX3RvX3NlY29uZHMYASABKAFIAIgBARIPCgdiYXRjaGVzGAIgASgEQhAKDl91cF90b19zZWNvbmRzItEBChBTdG9yZU9ic2VydmF0aW9uEhkKDGV2ZW50c19ieXRlcxgBIAEoBEgAiAEBEjIKDGRlYWRfbGV0dGVycxgCIAEoCzIcLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJDb3VudBIpCgZyZWNlbnQYAyABKAsyGS5taWxscmFjZS52MS5SZWNlbnRFdmVudHMSMgoKc3RhdGVtZW50cxgEIAEoCzIeLm1pbGxyYWNlLnYxLkxhbmRpbmdTdGF0ZW1lbnRzQg8KDV9ldmVudHNfYnl0ZXMiRQoMUmVjZW50RXZlbnRzEg4KBmV2ZW50cxgBIAEoBBIlCgV0eXBlcxgCIAMoCzIWLm1pbGxyYWNlLnYxLlR5cGVDb3VudCI/Cg9EZWFkTGV0dGVyQ291bnQSDAoEb3BlbhgBIAEoBBIQCghyZWRyaXZlbhgCIAEoBBIMCgRtb3JlGAMgASgIIikKCVR5cGVDb3VudBIMCgR0eXBlGAEgASgJEg4KBmV2ZW50cxgCIAEoBCJGChFMYW5kaW5nU3RhdGVtZW50cxINCgVjYWxscxgBIAEoBBIUCgxtZWFuX3NlY29uZHMYAiABKAESDAoEcm93cxgDIAEoBCKxAgoGU3RhdHVzEg8KB3ZlcnNpb24YASABKAkSFgoOdXB0aW1lX3NlY29uZHMYAiABKAESEgoKZHVyYWJpbGl0eRgDIAEoCRIjCgNsb2cYBCABKAsyFi5taWxscmFjZS52MS5Mb2dTdGF0dXMSJwoFc3RvcmUYBSABKAsyGC5taWxscmFjZS52MS5TdG9yZVN0YXR1cxIoCgZ0b3BpY3MYBiADKAsyGC5taWxscmFjZS52MS5Ub3BpY1N0YXR1cxImCgZsZWRnZXIYByADKAsyFi5taWxscmFjZS52MS5MZWRnZXJSb3cSGAoLc3Vic2NyaWJlcnMYCCABKARIAIgBARIUCgd3b3JrZXJzGAkgASgESAGIAQFCDgoMX3N1YnNjcmliZXJzQgoKCF93b3JrZXJzIjkKCUxvZ1N0YXR1cxIOCgZkcml2ZXIYASABKAkSEgoFZXBvY2gYAiABKARIAIgBAUIICgZfZXBvY2giKQoLU3RvcmVTdGF0dXMSDgoGZHJpdmVyGAEgASgJEgoKAnVwGAIgASgIIlkKC1RvcGljU3RhdHVzEgwKBG5hbWUYASABKAkSEgoKcGFydGl0aW9ucxgCIAEoDRIoCgZncm91cHMYAyADKAsyGC5taWxscmFjZS52MS5Hcm91cFN0YXR1cyL0AQoLR3JvdXBTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgV0eXBlcxgCIAMoCRIUCgd3YWl0aW5nGAMgASgESACIAQESFgoJaW5fZmxpZ2h0GAQgASgESAGIAQESFAoHc2tpcHBlZBgFIAEoBEgCiAEBEiMKFm9sZGVzdF93YWl0aW5nX3NlY29uZHMYBiABKAFIA4gBARITCgZwYXVzZWQYByABKAlIBIgBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQgkKB19wYXVzZWQijwIKCUxlZGdlclJvdxINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCghhY2NlcHRlZBgDIAEoBEgAiAEBEhUKCHJlb3BlbmVkGAQgASgESAGIAQESFAoHd2FpdGluZxgFIAEoBEgCiAEBEhMKBmxhbmRlZBgGIAEoBEgDiAEBEhEKBGRlYWQYByABKARIBIgBARIRCgRsb3N0GAggASgESAWIAQESFQoIYmFsYW5jZWQYCSABKAhIBogBAUILCglfYWNjZXB0ZWRCCwoJX3Jlb3BlbmVkQgoKCF93YWl0aW5nQgkKB19sYW5kZWRCBwoFX2RlYWRCBwoFX2xvc3RCCwoJX2JhbGFuY2VkMq4HCgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlElIKC1dhdGNoU3RhdHVzEh8ubWlsbHJhY2UudjEuV2F0Y2hTdGF0dXNSZXF1ZXN0GiAubWlsbHJhY2UudjEuV2F0Y2hTdGF0dXNSZXNwb25zZTABEkcKCEdldEV2ZW50EhwubWlsbHJhY2UudjEuR2V0RXZlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0RXZlbnRSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USVgoNR2V0RGVhZExldHRlchIhLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlc3BvbnNlEmUKElJlZHJpdmVEZWFkTGV0dGVycxImLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1JlcXVlc3QaJy5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRJiChFEZWxldGVEZWFkTGV0dGVycxIlLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVxdWVzdBomLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USQQoGUmVwbGF5EhoubWlsbHJhY2UudjEuUmVwbGF5UmVxdWVzdBobLm1pbGxyYWNlLnYxLlJlcGxheVJlc3BvbnNlEk0KClBhdXNlR3JvdXASHi5taWxscmFjZS52MS5QYXVzZUdyb3VwUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXNwb25zZRJQCgtSZXN1bWVHcm91cBIfLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVzcG9uc2USUAoLRGVsZXRlR3JvdXASHy5taWxscmFjZS52MS5EZWxldGVHcm91cFJlcXVlc3QaIC5taWxscmFjZS52MS5EZWxldGVHcm91cFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_event]);
 
 /**
  * @generated from message millrace.v1.GetEventRequest
@@ -925,6 +925,377 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
   messageDesc(file_millrace_v1_admin, 25);
 
 /**
+ * @generated from message millrace.v1.WatchStatusRequest
+ */
+export type WatchStatusRequest = Message<"millrace.v1.WatchStatusRequest"> & {
+  /**
+   * From one answer to the next: 0.2 s to 60 s, 1 s when absent.
+   *
+   * @generated from field: google.protobuf.Duration interval = 1;
+   */
+  interval?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.WatchStatusRequest.
+ * Use `create(WatchStatusRequestSchema)` to create a new message.
+ */
+export const WatchStatusRequestSchema: GenMessage<WatchStatusRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 26);
+
+/**
+ * @generated from message millrace.v1.WatchStatusResponse
+ */
+export type WatchStatusResponse = Message<"millrace.v1.WatchStatusResponse"> & {
+  /**
+   * @generated from field: millrace.v1.Status status = 1;
+   */
+  status?: Status | undefined;
+
+  /**
+   * @generated from field: millrace.v1.Observations observations = 2;
+   */
+  observations?: Observations | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.WatchStatusResponse.
+ * Use `create(WatchStatusResponseSchema)` to create a new message.
+ */
+export const WatchStatusResponseSchema: GenMessage<WatchStatusResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 27);
+
+/**
+ * What a watcher wants to know beside the status. A field that is absent is not known; it is never 0 instead.
+ * Totals count from the start of the server that answers, and only what it has done: two answers give a rate.
+ *
+ * @generated from message millrace.v1.Observations
+ */
+export type Observations = Message<"millrace.v1.Observations"> & {
+  /**
+   * When the totals were read, in seconds since that start.
+   *
+   * @generated from field: double at_seconds = 1;
+   */
+  atSeconds: number;
+
+  /**
+   * Absent when this server takes no events.
+   *
+   * @generated from field: millrace.v1.PublishedTotals published = 2;
+   */
+  published?: PublishedTotals | undefined;
+
+  /**
+   * Absent when this server lands none.
+   *
+   * @generated from field: millrace.v1.LandingTotals landing = 3;
+   */
+  landing?: LandingTotals | undefined;
+
+  /**
+   * What the log takes: the memory of Redis, or the bytes of its files.
+   *
+   * @generated from field: optional uint64 log_used_bytes = 4;
+   */
+  logUsedBytes?: bigint | undefined;
+
+  /**
+   * How much it may take; absent when nothing bounds it, too.
+   *
+   * @generated from field: optional uint64 log_limit_bytes = 5;
+   */
+  logLimitBytes?: bigint | undefined;
+
+  /**
+   * Read every 5 s at most. Absent when the database did not answer in time.
+   *
+   * @generated from field: millrace.v1.StoreObservation store = 6;
+   */
+  store?: StoreObservation | undefined;
+
+  /**
+   * Why no events can be taken now; absent when they can.
+   *
+   * @generated from field: optional string log_problem = 7;
+   */
+  logProblem?: string | undefined;
+
+  /**
+   * What was detected of the log's own persistence: "aof-always".
+   *
+   * @generated from field: string log_persistence = 8;
+   */
+  logPersistence: string;
+};
+
+/**
+ * Describes the message millrace.v1.Observations.
+ * Use `create(ObservationsSchema)` to create a new message.
+ */
+export const ObservationsSchema: GenMessage<Observations> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 28);
+
+/**
+ * @generated from message millrace.v1.PublishedTotals
+ */
+export type PublishedTotals = Message<"millrace.v1.PublishedTotals"> & {
+  /**
+   * @generated from field: uint64 received = 1;
+   */
+  received: bigint;
+
+  /**
+   * @generated from field: uint64 accepted = 2;
+   */
+  accepted: bigint;
+
+  /**
+   * @generated from field: uint64 rejected = 3;
+   */
+  rejected: bigint;
+
+  /**
+   * @generated from field: uint64 dropped = 4;
+   */
+  dropped: bigint;
+
+  /**
+   * Accepted, by lane: "high", "normal", "low".
+   *
+   * @generated from field: map<string, uint64> accepted_by_lane = 5;
+   */
+  acceptedByLane: { [key: string]: bigint };
+};
+
+/**
+ * Describes the message millrace.v1.PublishedTotals.
+ * Use `create(PublishedTotalsSchema)` to create a new message.
+ */
+export const PublishedTotalsSchema: GenMessage<PublishedTotals> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 29);
+
+/**
+ * @generated from message millrace.v1.LandingTotals
+ */
+export type LandingTotals = Message<"millrace.v1.LandingTotals"> & {
+  /**
+   * @generated from field: uint64 rows = 1;
+   */
+  rows: bigint;
+
+  /**
+   * Events whose row was there already.
+   *
+   * @generated from field: uint64 duplicates = 2;
+   */
+  duplicates: bigint;
+
+  /**
+   * Those of them that had other content.
+   *
+   * @generated from field: uint64 conflicts = 3;
+   */
+  conflicts: bigint;
+
+  /**
+   * How many batches were landed, and how long that took together.
+   *
+   * @generated from field: uint64 batches = 4;
+   */
+  batches: bigint;
+
+  /**
+   * @generated from field: double seconds = 5;
+   */
+  seconds: number;
+
+  /**
+   * How many batches took how long, shortest first.
+   *
+   * @generated from field: repeated millrace.v1.DurationBucket durations = 6;
+   */
+  durations: DurationBucket[];
+};
+
+/**
+ * Describes the message millrace.v1.LandingTotals.
+ * Use `create(LandingTotalsSchema)` to create a new message.
+ */
+export const LandingTotalsSchema: GenMessage<LandingTotals> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 30);
+
+/**
+ * @generated from message millrace.v1.DurationBucket
+ */
+export type DurationBucket = Message<"millrace.v1.DurationBucket"> & {
+  /**
+   * Longer than the bucket before, and at most this; absent for the last one, which has no bound.
+   *
+   * @generated from field: optional double up_to_seconds = 1;
+   */
+  upToSeconds?: number | undefined;
+
+  /**
+   * @generated from field: uint64 batches = 2;
+   */
+  batches: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.DurationBucket.
+ * Use `create(DurationBucketSchema)` to create a new message.
+ */
+export const DurationBucketSchema: GenMessage<DurationBucket> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 31);
+
+/**
+ * @generated from message millrace.v1.StoreObservation
+ */
+export type StoreObservation = Message<"millrace.v1.StoreObservation"> & {
+  /**
+   * The table of events with its indexes; the files of an embedded store.
+   *
+   * @generated from field: optional uint64 events_bytes = 1;
+   */
+  eventsBytes?: bigint | undefined;
+
+  /**
+   * @generated from field: millrace.v1.DeadLetterCount dead_letters = 2;
+   */
+  deadLetters?: DeadLetterCount | undefined;
+
+  /**
+   * @generated from field: millrace.v1.RecentEvents recent = 3;
+   */
+  recent?: RecentEvents | undefined;
+
+  /**
+   * What pg_stat_statements says about landing; absent where it is not installed or may not be read.
+   *
+   * @generated from field: millrace.v1.LandingStatements statements = 4;
+   */
+  statements?: LandingStatements | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.StoreObservation.
+ * Use `create(StoreObservationSchema)` to create a new message.
+ */
+export const StoreObservationSchema: GenMessage<StoreObservation> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 32);
+
+/**
+ * The newest 1,000 events; rows near the table's end count as the newest.
+ *
+ * @generated from message millrace.v1.RecentEvents
+ */
+export type RecentEvents = Message<"millrace.v1.RecentEvents"> & {
+  /**
+   * How many there are.
+   *
+   * @generated from field: uint64 events = 1;
+   */
+  events: bigint;
+
+  /**
+   * The ten most frequent types among them.
+   *
+   * @generated from field: repeated millrace.v1.TypeCount types = 2;
+   */
+  types: TypeCount[];
+};
+
+/**
+ * Describes the message millrace.v1.RecentEvents.
+ * Use `create(RecentEventsSchema)` to create a new message.
+ */
+export const RecentEventsSchema: GenMessage<RecentEvents> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 33);
+
+/**
+ * Of the newest 10,000 dead letters.
+ *
+ * @generated from message millrace.v1.DeadLetterCount
+ */
+export type DeadLetterCount = Message<"millrace.v1.DeadLetterCount"> & {
+  /**
+   * Those that wait for a person: never sent again since they died.
+   *
+   * @generated from field: uint64 open = 1;
+   */
+  open: bigint;
+
+  /**
+   * @generated from field: uint64 redriven = 2;
+   */
+  redriven: bigint;
+
+  /**
+   * Whether there are older ones, which were not counted.
+   *
+   * @generated from field: bool more = 3;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.DeadLetterCount.
+ * Use `create(DeadLetterCountSchema)` to create a new message.
+ */
+export const DeadLetterCountSchema: GenMessage<DeadLetterCount> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 34);
+
+/**
+ * @generated from message millrace.v1.TypeCount
+ */
+export type TypeCount = Message<"millrace.v1.TypeCount"> & {
+  /**
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * @generated from field: uint64 events = 2;
+   */
+  events: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.TypeCount.
+ * Use `create(TypeCountSchema)` to create a new message.
+ */
+export const TypeCountSchema: GenMessage<TypeCount> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 35);
+
+/**
+ * @generated from message millrace.v1.LandingStatements
+ */
+export type LandingStatements = Message<"millrace.v1.LandingStatements"> & {
+  /**
+   * @generated from field: uint64 calls = 1;
+   */
+  calls: bigint;
+
+  /**
+   * @generated from field: double mean_seconds = 2;
+   */
+  meanSeconds: number;
+
+  /**
+   * @generated from field: uint64 rows = 3;
+   */
+  rows: bigint;
+};
+
+/**
+ * Describes the message millrace.v1.LandingStatements.
+ * Use `create(LandingStatementsSchema)` to create a new message.
+ */
+export const LandingStatementsSchema: GenMessage<LandingStatements> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 36);
+
+/**
  * The same as the JSON of GET /v1/status. A field that is absent is not known; it is never 0 instead.
  *
  * @generated from message millrace.v1.Status
@@ -983,7 +1354,7 @@ export type Status = Message<"millrace.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 26);
+  messageDesc(file_millrace_v1_admin, 37);
 
 /**
  * @generated from message millrace.v1.LogStatus
@@ -1005,7 +1376,7 @@ export type LogStatus = Message<"millrace.v1.LogStatus"> & {
  * Use `create(LogStatusSchema)` to create a new message.
  */
 export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 27);
+  messageDesc(file_millrace_v1_admin, 38);
 
 /**
  * @generated from message millrace.v1.StoreStatus
@@ -1027,7 +1398,7 @@ export type StoreStatus = Message<"millrace.v1.StoreStatus"> & {
  * Use `create(StoreStatusSchema)` to create a new message.
  */
 export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 28);
+  messageDesc(file_millrace_v1_admin, 39);
 
 /**
  * @generated from message millrace.v1.TopicStatus
@@ -1054,7 +1425,7 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
  * Use `create(TopicStatusSchema)` to create a new message.
  */
 export const TopicStatusSchema: GenMessage<TopicStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 29);
+  messageDesc(file_millrace_v1_admin, 40);
 
 /**
  * @generated from message millrace.v1.GroupStatus
@@ -1107,7 +1478,7 @@ export type GroupStatus = Message<"millrace.v1.GroupStatus"> & {
  * Use `create(GroupStatusSchema)` to create a new message.
  */
 export const GroupStatusSchema: GenMessage<GroupStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 30);
+  messageDesc(file_millrace_v1_admin, 41);
 
 /**
  * accepted + reopened = waiting + landed + dead + lost, for each group of each topic.
@@ -1168,7 +1539,7 @@ export type LedgerRow = Message<"millrace.v1.LedgerRow"> & {
  * Use `create(LedgerRowSchema)` to create a new message.
  */
 export const LedgerRowSchema: GenMessage<LedgerRow> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 31);
+  messageDesc(file_millrace_v1_admin, 42);
 
 /**
  * Shows what the server does, and lets people mend what went wrong.
@@ -1185,6 +1556,16 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetStatusRequestSchema;
     output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * Tells the same again and again, and what a watcher wants to know besides, until the caller ends the call.
+   *
+   * @generated from rpc millrace.v1.AdminService.WatchStatus
+   */
+  watchStatus: {
+    methodKind: "server_streaming";
+    input: typeof WatchStatusRequestSchema;
+    output: typeof WatchStatusResponseSchema;
   },
   /**
    * Tells what became of one event. NOT_FOUND when it has neither landed nor died: it may still wait in the log.

@@ -1,0 +1,44 @@
+// WatchStatus: one answer after the other, until the caller ends the call or the server stops.
+//
+// A caller that reads slowly gets fewer answers, not older ones: the next is asked for when there is room for it.
+
+import { once } from 'node:events'
+import type { ServerWritableStream } from '@grpc/grpc-js'
+import { MillraceError, toMillraceError } from '../../errors.ts'
+import type { WatchStatusRequest, WatchStatusResponse } from '../../gen/millrace/v1/admin_pb.ts'
+import { sleep } from '../../lib/abort.ts'
+import { watchIntervalMs } from '../../observations.ts'
+import { richStatusOf } from './rich-status.ts'
+
+type WatchCall = ServerWritableStream<WatchStatusRequest, WatchStatusResponse>
+
+export function watchStatus(answer: () => Promise<WatchStatusResponse>): (call: WatchCall) => void {
+  return (call) => {
+    const ended = new AbortController()
+    call.on('cancelled', () => ended.abort())
+    watch(call, answer, ended.signal).catch((thrown: unknown) => {
+      if (!ended.signal.aborted) call.emit('error', richStatusOf(toMillraceError(thrown)))
+    })
+  }
+}
+
+async function watch(call: WatchCall, answer: () => Promise<WatchStatusResponse>, signal: AbortSignal): Promise<void> {
+  const intervalMs = intervalOf(call.request)
+  while (!signal.aborted) {
+    const next = sleep(intervalMs, signal)
+    const response = await answer()
+    if (signal.aborted) return
+    if (!call.write(response)) await once(call, 'drain', { signal })
+    await next
+  }
+}
+
+/** Throws `invalid_event` for one that is out of range. */
+function intervalOf({ interval }: WatchStatusRequest): number {
+  if (interval === undefined) return watchIntervalMs.default
+  const { min, max } = watchIntervalMs
+  const asked = Number(interval.seconds) * 1000 + interval.nanos / 1e6
+  if (asked >= min && asked <= max) return asked
+  const problem = `interval is ${asked / 1000} s; it must be from ${min / 1000} s to ${max / 1000} s`
+  throw new MillraceError('invalid_event', problem, { field: 'interval' })
+}
