@@ -107,6 +107,8 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['telemetry/'],
   '@prometheus-io/client': ['telemetry/'],
   commander: ['cli/'],
+  ink: ['cli/monitor/'],
+  react: ['cli/monitor/'],
   pg: ['store/postgres/'],
   'pg-copy-streams': ['store/postgres/'],
   redis: ['event-log/redis/'],

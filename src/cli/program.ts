@@ -111,6 +111,20 @@ const commands: readonly CommandEntry[] = [
     load: () => import('./status.ts'),
   },
   {
+    name: 'monitor',
+    description: 'Shows what a running server does, as it does it; q ends it.',
+    argument: { flags: '[SECONDS]', description: 'how long; without it until it is ended', check: wholeNumber(1, 1e6) },
+    options: [
+      {
+        flags: '--interval <SECONDS>',
+        description: 'from one look to the next, 0.2 to 60 (default 1)',
+        check: watchInterval,
+      },
+    ],
+    settings: clientSettings,
+    load: () => import('./monitor.ts'),
+  },
+  {
     name: 'dead-letters list',
     description: 'Lists dead letters, newest first, or what they died of.',
     options: [
@@ -331,6 +345,11 @@ function wholeNumber(min: number, max: number): (text: string) => string {
 function yesOrNo(text: string): string {
   if (text === 'yes' || text === 'no') return text
   throw new InvalidArgumentError('It must be yes or no.')
+}
+
+function watchInterval(text: string): string {
+  if (/^\d+(\.\d+)?$/.test(text) && Number(text) >= 0.2 && Number(text) <= 60) return text
+  throw new InvalidArgumentError('It must be a number of seconds, from 0.2 to 60.')
 }
 
 function rate(text: string): string {

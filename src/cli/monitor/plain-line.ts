@@ -1,0 +1,115 @@
+// The monitor without a terminal: one line each time, for people or for programs.
+
+import { statusJson } from '../../api/http/status-json.ts'
+import type { Observations, StoreObservation } from '../../observations.ts'
+import { formatTime, visibleText } from '../shown-text.ts'
+import { formatSeconds } from '../duration.ts'
+import { formatCount } from '../table.ts'
+import { formatDuration, formatOpenLetters, formatRate, noneOr } from './format.ts'
+import type { MonitorState } from './monitor-state.ts'
+import type { Rates } from './rates.ts'
+
+/** One line; `unknown` is what nobody knows, or not yet. */
+export function plainLine({ observed, rates, warnings, away }: MonitorState, nowMs: number): string {
+  const at = formatTime(nowMs * 1000)
+  if (away !== null) {
+    const since = formatTime(away.sinceMs * 1000)
+    return `${at} no answer since ${since}: ${visibleText(away.reason)}; trying again`
+  }
+  if (observed === null) return `${at} connecting`
+  const groups = observed.status.topics.flatMap(({ groups }) => groups)
+  const waiting = total(groups.map((group) => group.waiting))
+  const oldest = groups.map((group) => group.oldestWaitingSeconds).filter((seconds) => seconds !== null)
+  const { landing } = rates
+  const facts = [
+    ...(['accepted', 'landed', 'rejected', 'dead'] as const).map((rate) => `${rate} ${formatRate(rates[rate])}`),
+    `waiting ${formatCount(waiting)}`,
+    `oldest ${oldest.length === 0 ? noneOr(waiting) : formatSeconds(Math.max(...oldest))}`,
+    `in flight ${formatCount(total(groups.map((group) => group.inFlight)))}`,
+    ...(landing?.rowsPerBatch == null
+      ? []
+      : [
+          `rows per COPY ${formatCount(Math.round(landing.rowsPerBatch))}`,
+          `p99 ${formatDuration(landing.p99Seconds)}`,
+        ]),
+    `dead letters ${formatOpenLetters(observed.observations.store)}`,
+  ]
+  return [`${at} ${facts.join(', ')}`, ...warnings.map(({ message }) => `! ${message}`)].join(' ')
+}
+
+/** The names are an interface. Rates are events per second; null is what is not known. */
+export function jsonLine({ observed, rates, warnings, away }: MonitorState, nowMs: number): object {
+  const at = formatTime(nowMs * 1000)
+  if (away !== null) return { at, away: { since: formatTime(away.sinceMs * 1000), reason: away.reason } }
+  if (observed === null) return { at }
+  return {
+    at,
+    status: statusJson(observed.status),
+    observations: observationsJson(observed.observations),
+    rates: ratesJson(rates),
+    warnings: warnings.map(({ code, message }) => ({ code, message })),
+  }
+}
+
+function observationsJson({ atSeconds, published, landing, log, store }: Observations): object {
+  return {
+    at_seconds: atSeconds,
+    published:
+      published === null
+        ? null
+        : {
+            received: published.received,
+            accepted: published.accepted,
+            rejected: published.rejected,
+            dropped: published.dropped,
+            accepted_by_lane: published.acceptedByLane,
+          },
+    landing:
+      landing === null
+        ? null
+        : {
+            rows: landing.rows,
+            duplicates: landing.duplicates,
+            conflicts: landing.conflicts,
+            batches: landing.batches,
+            seconds: landing.seconds,
+            durations: landing.durations.map(({ upToSeconds, batches }) => ({ up_to_seconds: upToSeconds, batches })),
+          },
+    log: {
+      used_bytes: log.usedBytes,
+      limit_bytes: log.limitBytes,
+      problem: log.problem,
+      persistence: log.persistence,
+    },
+    store: store === null ? null : storeJson(store),
+  }
+}
+
+function storeJson({ eventsBytes, deadLetters, recent, statements }: StoreObservation): object {
+  return {
+    events_bytes: eventsBytes,
+    dead_letters: deadLetters,
+    recent,
+    statements:
+      statements === null
+        ? null
+        : { calls: statements.calls, mean_seconds: statements.meanSeconds, rows: statements.rows },
+  }
+}
+
+function ratesJson({ accepted, landed, rejected, dead, landing }: Rates): object {
+  return {
+    accepted,
+    landed,
+    rejected,
+    dead,
+    rows_per_batch: landing?.rowsPerBatch ?? null,
+    p50_seconds: landing?.p50Seconds ?? null,
+    p99_seconds: landing?.p99Seconds ?? null,
+  }
+}
+
+/** Null when one of them is not known. */
+function total(counts: readonly (number | null)[]): number | null {
+  return counts.reduce<number | null>((sum, count) => (sum === null || count === null ? null : sum + count), 0)
+}

@@ -1,0 +1,167 @@
+// From totals to rates: what happened between two looks at one server.
+//
+// The ledger counts for all servers of a log, the other totals for the one that answers. What is not known, or not known
+// yet, is null.
+
+import { type Lane, lanes } from '../../event.ts'
+import { landingGroup } from '../../landing/landing.ts'
+import type { DurationBucket, LandingTotals, PublishedTotals } from '../../observations.ts'
+import type { LedgerRow, Observed } from '../../pipeline.ts'
+import { deadLetterTopic } from '../../workers/dead-letters.ts'
+
+/** Events per second. */
+export interface Rates {
+  readonly accepted: number | null
+  readonly landed: number | null
+  readonly dead: number | null
+  readonly rejected: number | null
+  readonly acceptedByLane: Readonly<Record<Lane, number>> | null
+  /** By `groupKey`. */
+  readonly groups: ReadonlyMap<string, GroupRates>
+  readonly landing: LandingRates | null
+}
+
+export interface GroupRates {
+  readonly landed: number | null
+  /** By how much more wait each second; negative when the group catches up. */
+  readonly growth: number | null
+}
+
+/** What landing did in between. Null where it landed nothing. */
+export interface LandingRates {
+  readonly batchesPerSecond: number
+  readonly rowsPerBatch: number | null
+  readonly p50Seconds: number | null
+  readonly p99Seconds: number | null
+  readonly duplicates: number
+  readonly conflicts: number
+}
+
+export const unknownRates: Rates = {
+  accepted: null,
+  landed: null,
+  dead: null,
+  rejected: null,
+  acceptedByLane: null,
+  groups: new Map(),
+  landing: null,
+}
+
+export function groupKey(topic: string, group: string): string {
+  return `${topic}/${group}`
+}
+
+/** @param before an earlier look at the same server, or null. */
+export function ratesOf(before: Observed | null, now: Observed): Rates {
+  if (before === null) return unknownRates
+  const rowsBefore = new Map(before.status.ledger.map((row) => [groupKey(row.topic, row.group), row]))
+  const seconds = now.status.uptimeSeconds - before.status.uptimeSeconds
+  const changes = now.status.ledger.map((row) => ({
+    row,
+    rate: (term: LedgerTerm) => {
+      const earlier = rowsBefore.get(groupKey(row.topic, row.group))
+      return earlier === undefined ? null : perSecond(earlier[term], row[term], seconds)
+    },
+  }))
+  // The dead letters' own way is no traffic of producers.
+  const others = changes.filter(({ row }) => row.topic !== deadLetterTopic)
+  const published = publishedRates(before, now)
+  return {
+    accepted: sum(topicsOf(others).map((rows) => most(rows.map(({ rate }) => rate('accepted'))))),
+    landed: sum(others.filter(({ row }) => row.group === landingGroup).map(({ rate }) => rate('landed'))),
+    dead: sum(others.map(({ rate }) => rate('dead'))),
+    rejected: published?.rejected ?? null,
+    acceptedByLane: published?.byLane ?? null,
+    groups: new Map(
+      changes.map(({ row, rate }) => [
+        groupKey(row.topic, row.group),
+        { landed: rate('landed'), growth: change(rowsBefore.get(groupKey(row.topic, row.group)), row, seconds) },
+      ]),
+    ),
+    landing: landingRates(before, now),
+  }
+}
+
+type LedgerTerm = 'accepted' | 'landed' | 'dead'
+
+function topicsOf<T extends { readonly row: LedgerRow }>(changes: readonly T[]): T[][] {
+  return [...Map.groupBy(changes, ({ row }) => row.topic).values()]
+}
+
+/** Null also for a total that has fallen: then it was begun anew. */
+function perSecond(before: number | null, now: number | null, seconds: number): number | null {
+  if (before === null || now === null || seconds <= 0 || now < before) return null
+  return (now - before) / seconds
+}
+
+function change(before: LedgerRow | undefined, now: LedgerRow, seconds: number): number | null {
+  if (before === undefined || before.waiting === null || now.waiting === null || seconds <= 0) return null
+  return (now.waiting - before.waiting) / seconds
+}
+
+/** Each event of a topic is accepted once, for all its groups; a group that is new has counted less. */
+function most(rates: readonly (number | null)[]): number | null {
+  const known = rates.filter((rate) => rate !== null)
+  return known.length === 0 ? null : Math.max(...known)
+}
+
+function sum(rates: readonly (number | null)[]): number | null {
+  const known = rates.filter((rate) => rate !== null)
+  return known.length === 0 ? null : known.reduce((total, rate) => total + rate, 0)
+}
+
+function publishedRates(before: Observed, now: Observed) {
+  const [earlier, later, seconds] = totalsOf(before, now, ({ observations }) => observations.published)
+  if (earlier === null || later === null) return null
+  const rejected = perSecond(earlier.rejected, later.rejected, seconds)
+  const laneRates = lanes.map(
+    (lane) => [lane, perSecond(earlier.acceptedByLane[lane], later.acceptedByLane[lane], seconds)] as const,
+  )
+  if (laneRates.some(([, rate]) => rate === null)) return null
+  return { rejected, byLane: Object.fromEntries(laneRates) as Record<Lane, number> }
+}
+
+function landingRates(before: Observed, now: Observed): LandingRates | null {
+  const [earlier, later, seconds] = totalsOf(before, now, ({ observations }) => observations.landing)
+  if (earlier === null || later === null || seconds <= 0 || later.batches < earlier.batches) return null
+  const batches = later.batches - earlier.batches
+  const durations = later.durations.map((bucket, index) => ({
+    ...bucket,
+    batches: bucket.batches - (earlier.durations[index]?.batches ?? 0),
+  }))
+  return {
+    batchesPerSecond: batches / seconds,
+    rowsPerBatch: batches === 0 ? null : (later.rows - earlier.rows) / batches,
+    p50Seconds: quantile(durations, 0.5),
+    p99Seconds: quantile(durations, 0.99),
+    duplicates: later.duplicates - earlier.duplicates,
+    conflicts: later.conflicts - earlier.conflicts,
+  }
+}
+
+function totalsOf<T extends PublishedTotals | LandingTotals>(
+  before: Observed,
+  now: Observed,
+  totals: (observed: Observed) => T | null,
+): readonly [T | null, T | null, number] {
+  return [totals(before), totals(now), now.observations.atSeconds - before.observations.atSeconds]
+}
+
+/**
+ * The duration below which this share of the batches was, as exactly as the buckets tell: inside one they count as evenly
+ * spread. Beyond the last bound it is that bound. Null without batches.
+ */
+export function quantile(durations: readonly DurationBucket[], share: number): number | null {
+  const all = durations.reduce((total, { batches }) => total + batches, 0)
+  if (all === 0) return null
+  let [below, lower] = [0, 0]
+  for (const { upToSeconds, batches } of durations) {
+    const upper = upToSeconds ?? lower
+    if (batches > 0 && below + batches >= share * all) {
+      return lower + (upper - lower) * Math.max(0, (share * all - below) / batches)
+    }
+    below += batches
+    lower = upper
+  }
+  return lower
+}

@@ -1,0 +1,159 @@
+// What is wrong, and what to do about it: a function from two looks at a server to sentences.
+
+import { defaultTopic } from '../../event.ts'
+import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline.ts'
+import { visibleText } from '../shown-text.ts'
+import { formatCount } from '../table.ts'
+import { formatRate } from './format.ts'
+import { groupKey, type Rates, ratesOf } from './rates.ts'
+
+export type WarningCode =
+  | 'takes_nothing'
+  | 'ledger_unbalanced'
+  | 'events_lost'
+  | 'paused'
+  | 'store_down'
+  | 'behind'
+  | 'oldest_waits'
+  | 'log_filling'
+  | 'dead_letters'
+  | 'conflicts'
+  | 'rejecting'
+
+export interface Warning {
+  readonly code: WarningCode
+  /** What is the matter, and behind a colon what to do. */
+  readonly message: string
+}
+
+/** Less than this is the ordinary traffic between a publish and its row. */
+const minBehindEvents = 1000
+const minBehindSeconds = 2
+
+/** Long enough for every turn that goes through at once. */
+const maxWaitSeconds = 30
+
+/** Of its limit; from here on there is time left to do something. */
+const logFillingShare = 0.8
+
+/** @param before an earlier look at the same server, or null. */
+export function warningsOf(before: Observed | null, now: Observed): readonly Warning[] {
+  const rates = ratesOf(before, now)
+  const { status } = now
+  const groups = status.topics.flatMap(({ name: topic, groups }) => groups.map((group) => ({ topic, group })))
+  return [
+    ...takesNothing(now),
+    ...status.ledger.flatMap(ledgerWarnings),
+    ...groups.flatMap(({ topic, group }) => pausedWarnings(topic, group, status)),
+    ...storeDown(status),
+    ...groups.flatMap(({ topic, group }) => behindWarnings(topic, group, status, rates)),
+    ...logFilling(now),
+    ...deadLetters(now, rates),
+    ...conflicts(rates),
+    ...rejecting(rates),
+  ]
+}
+
+function takesNothing({ observations }: Observed): Warning[] {
+  const { problem } = observations.log
+  if (problem === null) return []
+  const message = `no events are taken: ${visibleText(problem)}. What is in the log goes on landing`
+  return [{ code: 'takes_nothing', message }]
+}
+
+function ledgerWarnings({ topic, group, balanced, lost }: LedgerRow): Warning[] {
+  const found: Warning[] = []
+  if (balanced === false) {
+    const message = `the ledger of ${topic}/${group} does not balance: run millrace doctor`
+    found.push({ code: 'ledger_unbalanced', message })
+  }
+  if (lost !== null && lost > 0) {
+    const message =
+      `${events(lost)} of ${topic}/${group} lost with damaged or removed entries of the log: ` +
+      "the server's log says which; producers that still have them can send them again"
+    found.push({ code: 'events_lost', message })
+  }
+  return found
+}
+
+function pausedWarnings(topic: string, { name, paused }: GroupStatus, { store }: Status): Warning[] {
+  if (paused === null) return []
+  const message = `${name} of ${topic} is paused`
+  // A pool that holds still by itself says since when, see worker-pool.ts.
+  if (/ since \d{4}-\d\d-\d\dT/.test(paused)) {
+    const fix = store.up ? 'mend that' : 'start it'
+    return [{ code: 'paused', message: `${message}: ${visibleText(paused)}: ${fix}, nothing is lost` }]
+  }
+  const reason = paused === '' ? '' : ` (${visibleText(paused)})`
+  const which = topic === defaultTopic ? name : `${name} --topic ${topic}`
+  const fix = `millrace groups resume ${which} lets it go on, nothing is lost`
+  return [{ code: 'paused', message: `${message}${reason}: ${fix}` }]
+}
+
+/** Where a group has noticed it, that says more. */
+function storeDown({ store, topics }: Status): Warning[] {
+  const isNoticed = topics.some(({ groups }) => groups.some(({ paused }) => paused !== null))
+  if (store.up || isNoticed) return []
+  const message = `${store.driver} does not answer: start it; events wait in the log, nothing is lost`
+  return [{ code: 'store_down', message }]
+}
+
+function behindWarnings(topic: string, group: GroupStatus, { log }: Status, rates: Rates): Warning[] {
+  const { name, waiting, oldestWaitingSeconds, paused } = group
+  if (paused !== null) return []
+  const { growth = null, landed = null } = rates.groups.get(groupKey(topic, name)) ?? {}
+  const nobody = landed === 0 ? 'nobody takes them: is a process with MILLRACE_ROLES=worker running?' : null
+  const isBehind = (waiting ?? 0) >= minBehindEvents && (oldestWaitingSeconds ?? Infinity) >= minBehindSeconds
+  if (isBehind && growth !== null && growth >= 1) {
+    const help = log.driver === 'redis' ? 'start another worker process, or ' : ''
+    const fix = nobody ?? `${help}see what slows the database, or slow the producers`
+    const message = `${name} is behind by ${formatCount(waiting)} events and grows by ${formatRate(growth)}: ${fix}`
+    return [{ code: 'behind', message: topic === defaultTopic ? message : `${topic}: ${message}` }]
+  }
+  if (oldestWaitingSeconds !== null && oldestWaitingSeconds >= maxWaitSeconds) {
+    const catchesUp = growth !== null && growth < 0 && waiting !== null
+    const fix = catchesUp
+      ? `it catches up, ${Math.ceil(waiting / -growth)} s to go`
+      : (nobody ?? "the server's log says what it is tried for")
+    const message = `the oldest event of ${topic}/${name} waits for ${Math.floor(oldestWaitingSeconds)} s: ${fix}`
+    return [{ code: 'oldest_waits', message }]
+  }
+  return []
+}
+
+function logFilling({ status, observations }: Observed): Warning[] {
+  const { usedBytes, limitBytes } = observations.log
+  if (usedBytes === null || limitBytes === null || usedBytes < logFillingShare * limitBytes) return []
+  const what = status.log.driver === 'redis' ? 'Redis memory' : 'the log'
+  const limit = status.log.driver === 'redis' ? 'maxmemory' : 'its limit'
+  const message =
+    `${what} at ${Math.floor((usedBytes / limitBytes) * 100)} % of ${limit}: raise it, or keep less of what is settled ` +
+    '(MILLRACE_RETENTION_BYTES); full, it refuses producers'
+  return [{ code: 'log_filling', message }]
+}
+
+function deadLetters({ observations }: Observed, { dead }: Rates): Warning[] {
+  const { open = 0, more = false } = observations.store?.deadLetters ?? {}
+  if (open === 0) return []
+  const count = `${more ? 'at least ' : ''}${formatCount(open)} dead letter${open === 1 ? '' : 's'}`
+  const growing = dead !== null && dead > 0 ? `, ${formatRate(dead)} more` : ''
+  return [{ code: 'dead_letters', message: `${count}${growing}: millrace dead-letters list` }]
+}
+
+function conflicts({ landing }: Rates): Warning[] {
+  if (landing === null || landing.conflicts === 0) return []
+  const message =
+    `${events(landing.conflicts)} came again with other content under the same id: the first one is kept; ` +
+    'see which producer uses ids twice'
+  return [{ code: 'conflicts', message }]
+}
+
+function rejecting({ rejected }: Rates): Warning[] {
+  if (rejected === null || rejected === 0) return []
+  const message = `${formatRate(rejected)} rejected: millrace_events_rejected_total of /metrics says for what`
+  return [{ code: 'rejecting', message }]
+}
+
+function events(count: number): string {
+  return `${formatCount(count)} event${count === 1 ? '' : 's'}`
+}
