@@ -1,0 +1,37 @@
+# The image of Millrace. What it is for and how it was checked: docs/deploy.md.
+#
+# It is laid out as `npm install -g` would: the launcher then runs what was built, for Node runs no TypeScript there.
+
+FROM node:24-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --loglevel=error
+COPY tsconfig.json ./
+COPY scripts scripts
+COPY bin bin
+COPY proto proto
+COPY src src
+RUN npm run build && npm prune --omit=dev --loglevel=error
+
+FROM node:24-slim
+LABEL org.opencontainers.image.title="Millrace" org.opencontainers.image.licenses="MIT"
+ENV NODE_ENV=production \
+    NODE_OPTIONS="--enable-source-maps --max-semi-space-size=64" \
+    MILLRACE_DATA_DIR=/data
+WORKDIR /usr/local/lib/node_modules/millrace
+COPY --from=build /build/package.json ./
+COPY --from=build /build/bin bin
+COPY --from=build /build/proto proto
+COPY --from=build /build/dist dist
+COPY --from=build /build/node_modules node_modules
+RUN ln -s /usr/local/lib/node_modules/millrace/bin/millrace.mjs /usr/local/bin/millrace \
+    && install -d -o node -g node /data
+WORKDIR /data
+USER node
+VOLUME /data
+EXPOSE 8080 50051
+STOPSIGNAL SIGTERM
+# A process that only lands has no gRPC: compose.yaml asks it over HTTP.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["millrace", "status"]
+ENTRYPOINT ["millrace"]
+CMD ["start"]
