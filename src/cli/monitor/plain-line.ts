@@ -2,8 +2,8 @@
 
 import { statusJson } from '../../api/http/status-json.ts'
 import type { Observations, StoreObservation } from '../../observations.ts'
-import { formatTime, visibleText } from '../shown-text.ts'
 import { formatSeconds } from '../duration.ts'
+import { formatTime, visibleText } from '../shown-text.ts'
 import { formatCount } from '../table.ts'
 import { formatDuration, formatOpenLetters, formatRate, noneOr } from './format.ts'
 import type { MonitorState } from './monitor-state.ts'

@@ -1,7 +1,7 @@
 // Decides from what a server says of itself whether it can keep what is promised: what refuses it, what keeps it from
 // being ready, and what people should know. Each sentence ends with the fix.
 //
-// The rules, and why: docs/redis.md.
+// The rules as users know them: docs/redis.md.
 
 import type { ServerFacts } from './server-facts.ts'
 
