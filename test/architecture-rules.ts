@@ -37,6 +37,7 @@ const places: readonly Place[] = [
   { path: 'telemetry/', level: 1, also: ['event.ts'] },
 
   { path: 'event-log/event-log.ts', level: 2 },
+  { path: 'event-log/check-reopened.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/until-aborted.ts', level: 2 },
   {

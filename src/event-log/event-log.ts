@@ -76,7 +76,8 @@ export interface AppendOptions {
   readonly maxWaiting?: WaitingLimit
   /**
    * The numbered message these batches come from. The log remembers for each producer and stream which of the last
-   * `producerWindow` sequences it has stored; at most `maxProducers` are remembered, the longest unused is forgotten.
+   * `producerWindow` sequences it has stored. Of at least `maxProducers` that is remembered; the longest unused is forgotten
+   * first.
    * What was refused is not remembered: sent again, it is appended.
    */
   readonly producer?: { readonly id: string; readonly sequence: number }
@@ -89,7 +90,10 @@ export interface AppendOptions {
  */
 export const producerWindow = 8192
 
-/** How many pairs of producer and stream the log remembers. */
+/**
+ * How many pairs of producer and stream the log remembers at least. The bound is over all streams in a driver that has one
+ * place for them, and of each partition in one that has not.
+ */
 export const maxProducers = 10_000
 
 export interface Appended {
@@ -136,6 +140,10 @@ export interface Again {
   /** Not before this time, in milliseconds since 1970. */
   readonly dueAtMs: number
 }
+
+/** What one call may reopen: one batch of any size, or so many of so many bytes together. */
+export const maxReopenedBatches = 1000
+export const maxReopenedBytes = 4 * 1024 * 1024
 
 /** A batch that is given to one group again: redriven or replayed. */
 export interface Reopened {
@@ -270,8 +278,8 @@ export interface EventLog {
    * Concurrent: calls may overlap; a driver makes those of several callers durable together.
    * Abort: rejects with `cancelled`. The batches may still be in the log, so their outcome is unknown, not rejected: a
    * caller that tries again must send the same event ids.
-   * Errors: `not_found` (undeclared topic or partition); `backlogged` (over `maxWaiting`; its cause is a Backlog),
-   * `disk_full`: nothing was written and nothing will be, both retryable; `out_of_range` (a sequence older than
+   * Errors: `not_found` (undeclared topic or partition); `backlogged` (over `maxWaiting`, or more waits to be stored than
+   * the driver keeps; its cause is a Backlog), `disk_full`: nothing was written and nothing will be, both retryable; `out_of_range` (a sequence older than
    * `producerWindow`; nothing was written); `unavailable`: the outcome is unknown.
    */
   append(stream: StreamName, batches: readonly RecordBatch[], options?: AppendOptions): Promise<Appended>
@@ -282,7 +290,7 @@ export interface EventLog {
    *
    * Durable, Atomic (all or nothing): as append.
    * Errors: `not_found` (topic, partition, group); `disk_full` (nothing was written; retryable); `internal` (a batch is
-   * damaged; nothing was written); `unavailable`: the outcome is unknown.
+   * damaged, or there are more than one call may reopen; nothing was written); `unavailable`: the outcome is unknown.
    */
   reopen(stream: StreamName, group: string, batches: readonly Reopened[]): Promise<void>
 

@@ -6,8 +6,9 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, RESP_TYPES } from 'redis'
 import { MillraceError } from '../../src/errors.ts'
-import type { EventLog } from '../../src/event-log/event-log.ts'
+import type { Backlog, EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
+import type { RecordBatch } from '../../src/record-batch.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
@@ -429,4 +430,30 @@ test('a quiet connection stays open', async (t) => {
   await sleep(1_000)
   assert.equal(proxy.total, 1)
   await eventLog.describe()
+})
+
+test('what waits to be stored while the server is slow is bounded: more is refused, in order', async (t) => {
+  const server = await startServer(t)
+  const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+  const eventLog = await openFirst(t, `redis://${proxy.address}`)
+  const { epoch } = await eventLog.describe()
+  proxy.down.blocked = true
+  const large = { bytes: new Uint8Array(8 * 1024 * 1024), count: 1, receivedAtMicros: 1 }
+  const send = (batch: RecordBatch) => eventLog.append(stream(), [batch]).then((appended) => appended, asError)
+  const asError = (error: unknown) => error as MillraceError
+  const [taken, refused] = [Array(8).fill(large), [large, batchOf(['small'])]]
+  const answers = [...taken, ...refused].map(send)
+  for (const answer of await Promise.all(answers.slice(8))) {
+    assert.ok(answer instanceof MillraceError && answer.code === 'backlogged' && answer.retryable)
+    assert.equal((answer.cause as Backlog).waitingBytes, 8 * large.bytes.length)
+  }
+  proxy.heal()
+  for (const [offset, answer] of (await Promise.all(answers.slice(0, 8))).entries()) {
+    assert.ok(!(answer instanceof MillraceError), String(answer))
+    assert.deepEqual(answer.positions, [{ stream: stream(), epoch, offset }])
+  }
+  const small = named('s', 20_000).map((id) => send(batchOf([id])))
+  const codes = (await Promise.all(small)).map((answer) => (answer instanceof MillraceError ? answer.code : 'stored'))
+  const first = codes.indexOf('backlogged')
+  assert.deepEqual([first, new Set(codes.slice(first)).size], [16_384, 1])
 })

@@ -7,6 +7,7 @@ import { createClient } from 'redis'
 import { MillraceError } from '../../src/errors.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
+import { RedisKeys } from '../../src/event-log/redis/redis-keys.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
@@ -170,17 +171,16 @@ test('a group that was dropped is not made again by a process that still knew it
   await raw.connect()
   cleanup(t, () => raw.destroy())
   const { readScripts } = await import('../../src/event-log/redis/redis-scripts.ts')
-  const base = `${prefix}:{${topic}/0}`
-  const lanes = ['high', 'normal', 'low'].map((lane) => `${base}:lane:${lane}`)
-  const keys = [`${base}:books`, `${base}:groups`, ...lanes]
+  const keys = new RedisKeys(prefix).partition(topic, 0).forMake()
+  const { epoch } = await one.describe()
   const made = await raw.sendCommand([
     'EVAL',
     readScripts()['make-partition'].text,
     String(keys.length),
     ...keys,
-    ...[group, '1'],
+    ...[String(epoch), 'made', group, '1'],
   ])
-  assert.equal(made, 0)
+  assert.deepEqual(made, [0, 0, '0', '0'])
   await two.append(stream(), [batchOf(['b'])], { maxWaiting: { maxEvents: 2, maxBytes: 1e9 } })
   await two.declare(topic, both)
   assert.deepEqual(await ledgerOf(two), ledger({ accepted: 2, waiting: 2 }))

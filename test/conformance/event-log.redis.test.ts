@@ -4,6 +4,7 @@ import { after } from 'node:test'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
 import { RedisServer } from '../support/redis-server.ts'
+import { asLimitedUser, makeLimitedUser, refuseDenials } from '../support/redis-user.ts'
 import { startTcpRelay, type TcpRelay } from '../support/tcp-relay.ts'
 import { eventLogSuite } from './event-log.suite.ts'
 import type { EventLogHarness } from './event-log-bench.ts'
@@ -12,12 +13,23 @@ const silent = { info() {}, warn() {} }
 
 let server: Promise<RedisServer> | null = null
 let logs = 0
-after(async () => (await server)?.destroy())
+after(async () => {
+  const started = await server
+  if (started === null) return
+  await refuseDenials(started)
+  await started.destroy()
+})
+
+async function startServer(): Promise<RedisServer> {
+  const started = await RedisServer.create()
+  await makeLimitedUser(started, 'test')
+  return started
+}
 
 const harness: EventLogHarness = {
   driver: 'redis',
   async create() {
-    server ??= RedisServer.create()
+    server ??= startServer()
     const { port } = await server
     const prefix = `test${++logs}`
     const relays = new Map<EventLog, TcpRelay>()
@@ -28,7 +40,8 @@ const harness: EventLogHarness = {
       async open() {
         const relay = await startTcpRelay(port)
         const elapsedMs = () => performance.now() + skewMs
-        const eventLog = await openRedisLog({ url: relay.url, prefix, logger: silent, now, elapsedMs })
+        const url = asLimitedUser(relay.url)
+        const eventLog = await openRedisLog({ url, prefix, logger: silent, now, elapsedMs })
         relays.set(eventLog, relay)
         return eventLog
       },

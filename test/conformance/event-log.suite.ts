@@ -9,7 +9,14 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MillraceError } from '../../src/errors.ts'
 import { lanes } from '../../src/event.ts'
-import { type Backlog, maxProducers, producerWindow } from '../../src/event-log/event-log.ts'
+import {
+  type Backlog,
+  maxProducers,
+  maxReopenedBatches,
+  maxReopenedBytes,
+  producerWindow,
+} from '../../src/event-log/event-log.ts'
+import type { RecordBatch } from '../../src/record-batch.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { within } from '../support/eventually.ts'
 import { Bench, type EventLogHarness } from './event-log-bench.ts'
@@ -867,6 +874,27 @@ function reopening(story: Story): void {
     await bench.log.reopen(stream(), group, [])
     assert.deepEqual(await ledgerOf(bench.log), ledger({}))
   })
+
+  story(
+    'more than one call may reopen is refused, and nothing of it is reopened; one large batch is not',
+    async (bench) => {
+      const batch = batchOf(['a'])
+      const half = { ...batch, bytes: new Uint8Array(maxReopenedBytes / 2 + 1) }
+      const reopen = (batches: readonly RecordBatch[]) =>
+        bench.log.reopen(
+          stream(),
+          group,
+          batches.map((each) => ({ batch: each, attempt: 1, offset: 0 })),
+        )
+      await assert.rejects(reopen(Array(maxReopenedBatches + 1).fill(batch)), isCode('internal'))
+      await assert.rejects(reopen([half, half]), isCode('internal'))
+      assert.deepEqual(await ledgerOf(bench.log), ledger({}))
+      await reopen(Array(maxReopenedBatches).fill(batch))
+      await reopen([{ ...batch, bytes: new Uint8Array(maxReopenedBytes + 1) }])
+      const events = maxReopenedBatches + 1
+      assert.deepEqual(await ledgerOf(bench.log), ledger({ reopened: events, waiting: events }))
+    },
+  )
 
   story('a damaged batch is an internal error, and nothing of the call is reopened', async (bench) => {
     const batches = [batchOf(['a']), { ...batchOf(['b']), damaged: true }]

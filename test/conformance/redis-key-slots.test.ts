@@ -26,7 +26,12 @@ test('all keys of a script are in one slot, whatever callers call their topics, 
   for (const topic of names) {
     for (const group of names) {
       const partition = keys.partition(topic, 3)
-      const sets = [partition.forAppend(), partition.forGroup(group), partition.forReopen(group, 'low')]
+      const sets = [
+        partition.forAppend(),
+        partition.forGroup(group),
+        partition.forReopen(group, 'low'),
+        partition.forMake(),
+      ]
       // append.lua makes the name of a producer's window from this one of its keys.
       const windows = lanes.map((lane) => `${partition.forAppend()[7]}${lane}/${group}`)
       assert.match(windows[0]!, /:producer:high\//)
@@ -41,7 +46,8 @@ test('all keys of a script are in one slot, whatever callers call their topics, 
 })
 
 test('no script makes the name of a key but from one that it was given', () => {
-  for (const name of readdirSync(scripts)) {
+  const files = readdirSync(scripts, { recursive: true }).map(String)
+  for (const name of files.filter((file) => file.endsWith('.lua'))) {
     const text = readFileSync(new URL(name, scripts), 'utf8')
     const calls = [...text.matchAll(/redis\.call\(\s*'[A-Z]+',\s*(?:'[A-Z]+',\s*)?([^,)]+)/g)].map(([, key]) =>
       key!.trim(),

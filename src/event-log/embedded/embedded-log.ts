@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
 import { lanes } from '../../event.ts'
 import type { RecordBatch } from '../../record-batch.ts'
+import { checkReopened } from '../check-reopened.ts'
 import {
   type Appended,
   type AppendOptions,
@@ -94,11 +95,10 @@ export class EmbeddedLog implements EventLog {
     this.#checkUsable()
     const { state, groupCommit } = this.#options
     const part = findPart(state, name, group)
+    checkReopened(batches)
     let events = 0
     let bytes = 0
     for (const { batch } of batches) {
-      // Stored again it would get a checksum that fits.
-      if (batch.damaged === true) throw new MillraceError('internal', 'a damaged batch cannot be reopened')
       events += batch.count
       bytes += batch.bytes.length
     }

@@ -15,13 +15,18 @@ import {
   producerWindow,
   type WaitingLimit,
 } from '../event-log.ts'
-import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
+import type { Epochs } from './epochs.ts'
+import { listOf, numberOf, type Reply, textOf } from './redis-connection.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import { checksumOf } from './stored-batch.ts'
 
 /** What one script takes: the server does nothing else while it runs. */
 const maxAppendsPerScript = 256
 const maxBytesPerScript = 1024 * 1024
+
+/** What waits here at most, what is under way included: it is in this process's memory. */
+const maxWaitingAppends = 16_384
+const maxWaitingBytes = 64 * 1024 * 1024
 
 export interface AppendRequest {
   readonly lane: Lane
@@ -30,13 +35,13 @@ export interface AppendRequest {
   readonly bytes: number
   readonly maxWaiting: WaitingLimit | undefined
   readonly producer: { readonly id: string; readonly sequence: number } | undefined
-  /** Answers with the offset of the first event, or null when this was a resend. */
-  resolve(firstOffset: number | null): void
+  /** Answers with the offset of the first event and its epoch, or null when this was a resend. */
+  resolve(first: { readonly offset: number; readonly epoch: number } | null): void
   reject(reason: unknown): void
 }
 
 export interface AppendQueueOptions {
-  readonly connection: RedisConnection
+  readonly epochs: Epochs
   readonly topic: string
   readonly keys: PartitionKeys
   /** Resolves when an append may be sent, else says why none may. */
@@ -50,6 +55,9 @@ export class AppendQueue {
   #waiting: AppendRequest[] = []
   readonly #refusals = new Map<Lane, MillraceError>()
   #sending: Promise<void> | null = null
+  /** What waits or is under way. */
+  readonly #kept = { appends: 0, events: 0, bytes: 0 }
+  #doneEvents = 0
 
   constructor(options: AppendQueueOptions) {
     this.#options = options
@@ -61,22 +69,74 @@ export class AppendQueue {
       request.reject(refusal)
       return
     }
-    this.#waiting.push(request)
+    const { appends, bytes } = this.#kept
+    if (appends > 0 && (appends >= maxWaitingAppends || bytes + request.bytes > maxWaitingBytes)) {
+      this.#refuseLast(request)
+      return
+    }
+    this.#waiting.push(this.#keep(request))
     // Not at once: what is appended in the same turn goes into the same script.
     this.#sending ??= Promise.resolve().then(() => this.#sendAll())
+  }
+
+  /** Counts a request until it is answered. */
+  #keep(request: AppendRequest): AppendRequest {
+    const { events, bytes } = request
+    const count = (sign: 1 | -1) => {
+      this.#kept.appends += sign
+      this.#kept.events += sign * events
+      this.#kept.bytes += sign * bytes
+    }
+    count(1)
+    return {
+      ...request,
+      resolve: (first) => {
+        count(-1)
+        this.#doneEvents += events
+        request.resolve(first)
+      },
+      reject: (reason) => {
+        count(-1)
+        request.reject(reason)
+      },
+    }
+  }
+
+  /** Refuses the last call for its stream, for which there is no room here; what was taken before it goes on. */
+  #refuseLast(request: AppendRequest): void {
+    const { lane } = request
+    const { events, bytes } = this.#kept
+    const cause: Backlog = {
+      group: '',
+      waitingEvents: events,
+      waitingBytes: bytes,
+      settledEvents: this.#doneEvents,
+    }
+    const refusal = new MillraceError(
+      'backlogged',
+      `${events} events of ${bytes} bytes wait to be stored in topic "${this.#options.topic}", more than are kept`,
+      { cause },
+    )
+    this.#refusals.set(lane, refusal)
+    queueMicrotask(() => this.#refusals.delete(lane))
+    request.reject(refusal)
   }
 
   async #sendAll(): Promise<void> {
     while (this.#waiting.length > 0) {
       const some = this.#takeSome()
       try {
-        const { connection, keys, mayAppend } = this.#options
+        const { epochs, keys, mayAppend } = this.#options
         await mayAppend()
         const startedAtMs = performance.now()
-        const { reply, isReached } = await connection.runDurably('append', keys.forAppend(), argumentsOf(some))
-        const answers = listOf(reply)
-        if (answers.length !== some.length) throw new Error('the script did not answer each append')
-        this.#answer(some, answers, isReached, performance.now() - startedAtMs)
+        const { args, checksums } = argumentsOf(some)
+        await epochs.goOn(async (epoch) => {
+          const { reply, isReached } = await epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
+          const answers = listOf(reply)
+          if (answers.length !== some.length) throw new Error('the script did not answer each append')
+          this.#noteStored(some, answers, checksums, epoch)
+          this.#answer(some, answers, { epoch, isReached, durationMs: performance.now() - startedAtMs })
+        })
       } catch (thrown) {
         this.#refuseAll(some, thrown)
       }
@@ -96,7 +156,32 @@ export class AppendQueue {
     return this.#waiting.splice(0, count)
   }
 
-  #answer(requests: readonly AppendRequest[], answers: readonly Reply[], isReached: boolean, durationMs: number): void {
+  /** What was stored says later whether the server still knows it. */
+  #noteStored(
+    requests: readonly AppendRequest[],
+    answers: readonly Reply[],
+    checksums: readonly number[],
+    epoch: number,
+  ): void {
+    const { epochs, keys } = this.#options
+    for (const [index, { lane, events, batches }] of requests.entries()) {
+      const [kind, offset] = listOf(answers[index])
+      if (textOf(kind) !== 'stored') continue
+      const end = numberOf(offset) + events
+      const { count } = batches.at(-1)!
+      epochs.note(epoch, keys, lane, end, { id: `${end - count}-${count}`, checksum: String(checksums[index]) })
+    }
+  }
+
+  #answer(
+    requests: readonly AppendRequest[],
+    answers: readonly Reply[],
+    {
+      epoch,
+      isReached,
+      durationMs,
+    }: { readonly epoch: number; readonly isReached: boolean; readonly durationMs: number },
+  ): void {
     const stored = { durationMs, entries: 0, bytes: 0 }
     for (const [index, request] of requests.entries()) {
       const [kind, ...facts] = listOf(answers[index])
@@ -104,7 +189,7 @@ export class AppendQueue {
         case 'stored':
           stored.entries += request.batches.length
           stored.bytes += request.bytes
-          if (isReached) request.resolve(numberOf(facts[0]))
+          if (isReached) request.resolve({ offset: numberOf(facts[0]), epoch })
           else request.reject(notReplicated())
           break
         case 'duplicate':
@@ -146,14 +231,21 @@ export class AppendQueue {
   }
 }
 
-function argumentsOf(requests: readonly AppendRequest[]): (string | number | Uint8Array)[] {
+/** The arguments of the script, and the checksum of the last batch of each request. */
+function argumentsOf(requests: readonly AppendRequest[]) {
   const args: (string | number | Uint8Array)[] = [maxProducers, producerWindow]
+  const checksums: number[] = []
   for (const { lane, batches, events, bytes, maxWaiting, producer } of requests) {
     args.push(laneNumber(lane), batches.length, events, bytes)
     args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '', producer?.id ?? '', producer?.sequence ?? '')
-    for (const batch of batches) args.push(batch.count, batch.receivedAtMicros, checksumOf(batch), batch.bytes)
+    let checksum = 0
+    for (const batch of batches) {
+      checksum = checksumOf(batch)
+      args.push(batch.count, batch.receivedAtMicros, checksum, batch.bytes)
+    }
+    checksums.push(checksum)
   }
-  return args
+  return { args, checksums }
 }
 
 function tooOld({ producer }: AppendRequest): MillraceError {

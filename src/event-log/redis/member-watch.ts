@@ -8,6 +8,7 @@
 // Who holds something is read from the partitions themselves: when somebody has died, and now and then all the same, so
 // that nobody is forgotten who is missing among the members.
 
+import type { Epochs } from './epochs.ts'
 import { listOf, type RedisConnection, textOf } from './redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from './redis-keys.ts'
 import type { KnownTopic } from './topic-registry.ts'
@@ -21,7 +22,16 @@ const defaultLeaseMs = 30_000
 const lookForHoldersEveryMs = 30_000
 
 /** How much one script takes from a consumer; the server does nothing else while it runs. */
-export const maxReleasedPerScript = 500
+const maxReleasedPerScript = 500
+
+/** How many scripts one look runs to free what the dead hold; the next look goes on. */
+const maxReleasesPerLook = 20
+
+/** How many holders in the own stream one script tells. */
+const heldPerScript = 1000
+
+/** A consumer that holds nothing and has not asked for so long is forgotten on the server. */
+const idleMs = 60_000
 
 interface Sighting {
   beat: string
@@ -48,6 +58,7 @@ interface Member {
 
 export interface MemberWatchOptions {
   readonly connection: RedisConnection
+  readonly epochs: Epochs
   readonly keys: RedisKeys
   /** A clock that only goes forward, in milliseconds. */
   readonly elapsedMs: () => number
@@ -101,33 +112,48 @@ export class MemberWatch {
     }
     const { elapsedMs } = this.#options
     if (watch.looking === null && elapsedMs() - watch.lookedAtMs < MemberWatch.everyMs(leaseMs)) return
-    watch.looking ??= this.#look(topic, group, watch).finally(() => {
-      watch.lookedAtMs = elapsedMs()
-      watch.looking = null
-    })
+    const seen = watch
+    watch.looking ??= this.#look(topic, group, watch).then(
+      (isDone) => {
+        if (isDone) seen.lookedAtMs = elapsedMs()
+        seen.looking = null
+      },
+      (thrown) => {
+        seen.lookedAtMs = elapsedMs()
+        seen.looking = null
+        throw thrown
+      },
+    )
     await watch.looking
   }
 
-  async #look(topic: KnownTopic, group: string, watch: GroupWatch): Promise<void> {
-    const { connection, keys, elapsedMs } = this.#options
+  /** Answers whether it got to the end of what it found. */
+  async #look(topic: KnownTopic, group: string, watch: GroupWatch): Promise<boolean> {
+    const { connection, epochs, keys, elapsedMs } = this.#options
     const { sightings } = watch
     const beats = await this.#beatsOf(topic.name, group)
     const names = new Set([...beats.keys(), ...watch.strangers])
     for (const name of sightings.keys()) if (!names.has(name)) sightings.delete(name)
     const silent = [...names].filter((name) => this.#isSilent(sightings, name, beats.get(name) ?? ''))
-    if (silent.length === 0 && elapsedMs() - watch.askedAtMs < lookForHoldersEveryMs) return
+    if (silent.length === 0 && elapsedMs() - watch.askedAtMs < lookForHoldersEveryMs) return true
     const holders = await this.#holders(topic, group)
     watch.askedAtMs = elapsedMs()
+    let releases = 0
     for (const name of silent) {
       for (const partition of holders.get(name) ?? []) {
-        await release(connection, partition, group, name, { isGivenBack: false })
+        const most = maxReleasesPerLook - releases
+        if (most <= 0) return false
+        releases += await release(epochs, partition, group, name, { isGivenBack: false, most })
       }
+      // There may be more.
+      if (releases >= maxReleasesPerLook) return false
       sightings.delete(name)
       if (beats.has(name)) await connection.command('HDEL', keys.members, name)
     }
     watch.strangers = [...holders.keys()].filter((name) => !beats.has(name) && !silent.includes(name))
     // Their time begins now.
     for (const name of watch.strangers) this.#isSilent(sightings, name, '')
+    return true
   }
 
   /** Whether the beat has not changed for a lease. */
@@ -154,16 +180,29 @@ export class MemberWatch {
 
   /** The other processes' consumers that hold something, and where. */
   async #holders(topic: KnownTopic, group: string): Promise<Map<string, PartitionKeys[]>> {
-    const { connection } = this.#options
     const holders = new Map<string, PartitionKeys[]>()
     await Promise.all(
       topic.partitions.map(async (partition) => {
-        for (const name of listOf(await connection.run('owners', partition.forGroup(group), [group])).map(textOf)) {
+        for (const name of await this.#owners(partition, group)) {
           if (!this.#own.has(name)) holders.set(name, [...(holders.get(name) ?? []), partition])
         }
       }),
     )
     return holders
+  }
+
+  async #owners(partition: PartitionKeys, group: string): Promise<Set<string>> {
+    const { epochs } = this.#options
+    const names = new Set<string>()
+    const keys = partition.forGroup(group)
+    for (let cursor = '0'; cursor !== ''; ) {
+      const args = [group, idleMs, cursor, heldPerScript]
+      const reply = await epochs.goOn((epoch) => epochs.run(epoch, 'owners', partition, keys, args))
+      const [next, ...found] = listOf(reply).map(textOf)
+      for (const name of found) names.add(name)
+      cursor = next!
+    }
+    return names
   }
 }
 
@@ -172,18 +211,23 @@ export interface ReleaseOptions {
   readonly isGivenBack: boolean
   /** What it goes on to hold: `<lane number>:<entry id>`, or the member of the group's own stream. */
   readonly keep?: readonly string[]
+  /** How many scripts at most. Default: as many as it takes. */
+  readonly most?: number
 }
 
-/** Takes from a consumer what it holds in a partition. */
+/** Takes from a consumer what it holds in a partition. Answers how many scripts it took. */
 export async function release(
-  connection: RedisConnection,
+  epochs: Epochs,
   partition: PartitionKeys,
   group: string,
   name: string,
-  { isGivenBack, keep = [] }: ReleaseOptions,
-): Promise<void> {
-  const args = [group, name, isGivenBack ? 1 : 0, maxReleasedPerScript, ...keep]
-  while ((await connection.run('release', partition.forGroup(group), args)) === 1) {
-    // There was more than one script takes.
+  { isGivenBack, keep = [], most = Number.POSITIVE_INFINITY }: ReleaseOptions,
+): Promise<number> {
+  const keys = partition.forGroup(group)
+  let scripts = 0
+  for (let cursor = '0'; cursor !== '' && scripts < most; scripts++) {
+    const args = [group, name, isGivenBack ? 1 : 0, maxReleasedPerScript, cursor, ...keep]
+    cursor = textOf(await epochs.goOn((epoch) => epochs.run(epoch, 'release', partition, keys, args)))
   }
+  return scripts
 }

@@ -7,6 +7,7 @@ import { type CommitStats, durabilityOf, type EventLog, type LogHealth } from '.
 import { BellListener } from './bell-listener.ts'
 import { checkRights, refuseDenied } from './check-rights.ts'
 import { DurabilityGuard } from './durability-guard.ts'
+import { Epochs, type LogReset } from './epochs.ts'
 import { MemberWatch } from './member-watch.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
 import { numberOf } from './redis-connection.ts'
@@ -33,6 +34,8 @@ export interface OpenRedisLogOptions {
   readonly onHealth?: ((health: LogHealth) => void) | undefined
   /** Called after each append that was stored. */
   readonly onCommit?: ((stats: CommitStats) => void) | undefined
+  /** Called when the server has forgotten what it had acknowledged, and the log has gone over to a new epoch. */
+  readonly onReset?: ((reset: LogReset) => void) | undefined
   /** How often the servers are looked at, in milliseconds. Default 15,000. */
   readonly checkEveryMs?: number
   /** How long the server may say nothing, in milliseconds. Default 5,000. */
@@ -60,23 +63,34 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   try {
     await guard.start().catch(refuseDenied)
     await checkRights(connection, keys.probe).catch(refuseDenied)
-    await connection.command('SET', keys.epoch, 1, 'NX')
+    // A first epoch that was none before, also when the server has forgotten that there were others.
+    await connection.command('SET', keys.epoch, Math.floor(now() / 1000), 'NX')
     const epoch = numberOf(await connection.command('GET', keys.epoch))
-    const registry = new TopicRegistry(connection, keys)
-    await registry.refresh()
-    // Whoever dropped a group may have ended half-way.
-    await registry.finishDrops()
-    const watch = new MemberWatch({ connection, keys, elapsedMs })
+    const registry = new TopicRegistry({ connection, keys, logger, check: () => epochs.check(epochs.epoch) })
+    const { onReset = () => {} } = options
+    const epochs: Epochs = new Epochs({
+      ...{ connection, keys, epoch, logger, onReset },
+      makeAgain: (partition) => registry.makeAgain(partition, epochs.epoch),
+      begin: (next) => registry.begin(next),
+    })
+    const watch = new MemberWatch({ connection, epochs, keys, elapsedMs })
+    await epochs.goOn(async (current) => {
+      await registry.refresh()
+      // Whoever dropped a group may have ended half-way.
+      await registry.finishDrops()
+      for (const topic of registry.topics.values()) {
+        // So may whoever declared it, or paused a group.
+        await registry.make(topic.name, current)
+      }
+    })
     for (const topic of registry.topics.values()) {
-      // So may whoever declared it, or paused a group.
-      await registry.make(topic.name)
       // The first look begins to count for those who hold something.
       for (const group of topic.groups) await watch.look(topic, group)
     }
     const { onCommit = () => {} } = options
     const bells = new BellListener({ connection, logger })
     return new RedisLog({
-      ...{ connection, bells, registry, watch, guard, epoch, durability: durabilityOf(durability), now, onCommit },
+      ...{ connection, bells, registry, watch, guard, epochs, durability: durabilityOf(durability), now, onCommit },
     })
   } catch (thrown) {
     guard.close()

@@ -8,12 +8,13 @@ import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes } from '../../event.ts'
 import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
 import type { BellListener } from './bell-listener.ts'
+import { EpochOver, type Epochs } from './epochs.ts'
 import { HandOutRoom, type Part } from './hand-out-room.ts'
 import { LookPlan } from './look-plan.ts'
 import { MemberWatch, release } from './member-watch.ts'
-import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
+import { listOf, numberOf, type Reply, textOf } from './redis-connection.ts'
 import { laneNumber, laneOfNumber, type PartitionKeys } from './redis-keys.ts'
-import { countOfMember, encodeAgain, placeOf, readAgain, readEntry } from './stored-batch.ts'
+import { checksumIn, countOfMember, encodeAgain, placeOf, readAgain, readEntry } from './stored-batch.ts'
 import type { KnownTopic } from './topic-registry.ts'
 
 /** What one script settles; the server does nothing else while it runs. */
@@ -21,7 +22,7 @@ const maxSettledPerScript = 200
 const maxAgainBytesPerScript = 4 * 1024 * 1024
 
 export interface RedisConsumerOptions {
-  readonly connection: RedisConnection
+  readonly epochs: Epochs
   readonly bells: BellListener
   readonly watch: MemberWatch
   /** The topic as it is known now: partitions may be added. */
@@ -30,7 +31,6 @@ export interface RedisConsumerOptions {
   /** Unlike that of any other consumer. */
   readonly name: string
   readonly leaseMs: number
-  readonly epoch: number
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** Throws `not_found` when what was thrown means that the group was dropped, else what was thrown. */
@@ -72,6 +72,8 @@ export class RedisConsumer implements Consumer {
   readonly #uncertain = new Set<PartitionKeys>()
   readonly #plan: LookPlan
   readonly #stop = new AbortController()
+  /** What is held was handed out in it. */
+  #epoch: number
   #isWaiting = false
   #working: Promise<unknown> = Promise.resolve()
   #firstPartition = 0
@@ -82,6 +84,7 @@ export class RedisConsumer implements Consumer {
 
   constructor(options: RedisConsumerOptions) {
     this.#options = options
+    this.#epoch = options.epochs.epoch
     const { bells, now } = options
     const hears = (partition: PartitionKeys) => bells.hears(partition)
     this.#plan = new LookPlan({ bell: options.topic().bell, hears, now })
@@ -107,6 +110,7 @@ export class RedisConsumer implements Consumer {
   }
 
   async settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]> {
+    this.#forgetEpoch()
     for (const outcome of outcomes) checkSum(outcome, this.#held.get(outcome.delivery.id))
     const refused = new Set<Outcome>()
     const byPartition = new Map<PartitionKeys, { held: Held; outcome: Outcome }[]>()
@@ -137,13 +141,13 @@ export class RedisConsumer implements Consumer {
   }
 
   async #close(): Promise<void> {
-    const { connection, group, name, leave, onClosed } = this.#options
+    const { epochs, group, name, leave, onClosed } = this.#options
     this.#stop.abort()
     this.#held.clear()
     await this.#working.catch(() => {})
     while (this.#settling.size > 0) await Promise.all(this.#settling)
     try {
-      for (const partition of this.#touched) await release(connection, partition, group, name, { isGivenBack: true })
+      for (const partition of this.#touched) await release(epochs, partition, group, name, { isGivenBack: true })
     } catch {
       // Without a connection nothing can be given back: others take it when the beat has been missing for a lease.
     }
@@ -195,18 +199,21 @@ export class RedisConsumer implements Consumer {
     maxEvents: Readonly<Record<Lane, number>>,
     giveUp: AbortSignal,
   ): Promise<readonly Delivery[]> {
+    const { epochs } = this.#options
+    this.#forgetEpoch()
+    const epoch = this.#epoch
     const room = new HandOutRoom(maxEvents)
     const got: Held[] = []
     let rest = partitions
     const share = room.share(partitions.length)
     if (partitions.length > 1 && !room.isOver && share.open.size === room.all().open.size) {
-      const looks = await Promise.all(partitions.map((partition) => this.#look(topic, partition, share)))
+      const looks = await Promise.all(partitions.map((partition) => this.#look(topic, partition, share, epoch)))
       for (const look of looks) takeIn(look, room, got)
       rest = partitions.filter((_, index) => looks[index]!.hasMore)
     }
     for (const partition of rest) {
       if (giveUp.aborted || room.isOver) break
-      const look = await this.#look(topic, partition, room.all())
+      const look = await this.#look(topic, partition, room.all(), epoch)
       takeIn(look, room, got)
       for (const lane of look.full) room.close(lane)
     }
@@ -214,6 +221,8 @@ export class RedisConsumer implements Consumer {
       await this.#giveBack(got)
       return []
     }
+    // What was taken is of an epoch that is over.
+    if (epoch !== epochs.epoch) return this.#take(topic, partitions, maxEvents, giveUp)
     if (got.length === 0 && topic.partitions.every((each) => this.#plan.isAway(each))) throw this.#failure
     if (got.length > 0) this.#firstPartition++
     for (const held of got) this.#held.set(held.delivery.id, held)
@@ -221,19 +230,20 @@ export class RedisConsumer implements Consumer {
   }
 
   /** Takes from one partition what it has, as far as there is room; nothing when it cannot be asked. */
-  async #look(topic: KnownTopic, partition: PartitionKeys, part: Part): Promise<Look> {
+  async #look(topic: KnownTopic, partition: PartitionKeys, part: Part, epoch: number): Promise<Look> {
     const heard = topic.bell.rungAt(partition)
     let reply: Reply
     try {
       await this.#clear(partition)
-      reply = await this.#askFor(partition, part.limits)
+      reply = await this.#askFor(epoch, partition, part.limits)
     } catch (thrown) {
+      if (thrown instanceof EpochOver && (await this.#begin(thrown))) return { got: [], full: [], hasMore: false }
       this.#plan.failed(partition)
       this.#failure = thrown
       return { got: [], full: [], hasMore: false }
     }
     const [deliveries, isFull, due] = listOf(reply)
-    const got = listOf(deliveries).map((delivery) => this.#hold(topic, partition, listOf(delivery)))
+    const got = listOf(deliveries).map((delivery) => this.#hold(topic, partition, epoch, listOf(delivery)))
     const full = lanes.filter((_, index) => listOf(isFull)[index] === 1)
     if (got.length > 0 || full.length > 0) this.#plan.foundSomething(partition)
     else this.#plan.foundNothing(partition, heard, part.open, textOf(due) === '' ? never : Number(textOf(due)))
@@ -241,17 +251,42 @@ export class RedisConsumer implements Consumer {
     return { got, full, hasMore }
   }
 
-  async #askFor(partition: PartitionKeys, limits: readonly number[]): Promise<Reply> {
-    const { connection, group, name, now } = this.#options
+  /** Goes over to the next epoch; answers whether it could. */
+  async #begin(over: EpochOver): Promise<boolean> {
+    try {
+      await this.#options.epochs.begin(over)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** What was handed out in an epoch that is over is not held any more; what the server still has of it is given back. */
+  #forgetEpoch(): void {
+    const { epoch } = this.#options.epochs
+    if (epoch === this.#epoch) return
+    this.#epoch = epoch
+    this.#held.clear()
+    for (const partition of this.#touched) this.#uncertain.add(partition)
+  }
+
+  async #askFor(epoch: number, partition: PartitionKeys, limits: readonly number[]): Promise<Reply> {
+    const { epochs, group, name, now } = this.#options
     this.#touched.add(partition)
     this.#uncertain.add(partition)
-    const reply = await connection.run('take', partition.forGroup(group), [group, name, now(), ...limits])
+    const args = [group, name, now(), ...limits]
+    const reply = await epochs.run(epoch, 'take', partition, partition.forGroup(group), args)
     this.#uncertain.delete(partition)
     return reply
   }
 
-  #hold(topic: KnownTopic, partition: PartitionKeys, [lane, kind, id, attempt, value]: readonly Reply[]): Held {
-    const { epoch, name } = this.#options
+  #hold(
+    topic: KnownTopic,
+    partition: PartitionKeys,
+    epoch: number,
+    [lane, kind, id, attempt, value]: readonly Reply[],
+  ): Held {
+    const { epochs, name } = this.#options
     const partitionNumber = topic.partitions.indexOf(partition)
     const stream = { topic: topic.name, partition: partitionNumber, lane: laneOfNumber(numberOf(lane)) }
     const isAgain = textOf(kind) === 'again'
@@ -260,6 +295,10 @@ export class RedisConsumer implements Consumer {
     const { offset, batch } = isAgain
       ? readAgain(countOfMember(entryId), value as Buffer)
       : { offset: place.offset, batch: readEntry(place.count, value) }
+    if (!isAgain) {
+      const entry = { id: entryId, checksum: checksumIn(value) }
+      epochs.note(epoch, partition, stream.lane, place.offset + place.count, batch.damaged === true ? null : entry)
+    }
     const delivery: Delivery = {
       id: `${name}-${++this.#deliveries}`,
       position: { stream, epoch, offset },
@@ -274,14 +313,21 @@ export class RedisConsumer implements Consumer {
     all: readonly { readonly held: Held; readonly outcome: Outcome }[],
     refused: Set<Outcome>,
   ): Promise<void> {
-    const { connection, group, name, onSettled } = this.#options
+    const { epochs, group, name, onSettled } = this.#options
+    const epoch = this.#epoch
     for (let from = 0; from < all.length; ) {
       const some = all.slice(from, from + settledByNextScript(all, from))
       const args = [group, name, ...some.flatMap(settleArguments)]
       try {
-        const answers = listOf(await connection.run('settle', partition.forGroup(group), args))
+        const answers = listOf(await epochs.run(epoch, 'settle', partition, partition.forGroup(group), args))
         for (const [index, { outcome }] of some.entries()) if (answers[index] !== 1) refused.add(outcome)
       } catch (thrown) {
+        if (thrown instanceof EpochOver) {
+          // Nobody holds anything of it any more.
+          for (const { outcome } of all.slice(from)) refused.add(outcome)
+          await epochs.begin(thrown)
+          return
+        }
         // Whether it is settled is unknown: the caller may try again, and is refused when it was.
         if (this.#closed === null) {
           for (const { held } of all.slice(from)) this.#held.set(held.delivery.id, held)
@@ -304,12 +350,12 @@ export class RedisConsumer implements Consumer {
   async #clear(partition: PartitionKeys): Promise<void> {
     if (!this.#uncertain.has(partition)) return
     while (this.#settling.size > 0) await Promise.all(this.#settling)
-    const { connection, group, name } = this.#options
+    const { epochs, group, name } = this.#options
     const here = [...this.#held.values()].filter((held) => held.partition === partition)
     const keep = here.map(({ kind, id, delivery }) =>
       kind === 'lane' ? `${laneNumber(delivery.position.stream.lane)}:${id}` : id,
     )
-    await release(connection, partition, group, name, { isGivenBack: true, keep })
+    await release(epochs, partition, group, name, { isGivenBack: true, keep })
     this.#uncertain.delete(partition)
   }
 }

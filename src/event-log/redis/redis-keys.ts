@@ -76,11 +76,15 @@ export class PartitionKeys {
     return [this.books, this.groups, ...this.streams, ...producers, this.bell]
   }
 
+  /** As make-partition.lua wants them. */
+  forMake(): string[] {
+    return [...this.forAppend(), `${this.#base}:`]
+  }
+
   /** As the scripts want them that are about one group. */
   forGroup(group: string): string[] {
-    const base = this.#base
     const due = lanes.map((lane) => this.due(group, lane))
-    const own = [this.again(group), this.tries(group), `${base}:again-held:${group}`]
+    const own = [this.again(group), this.tries(group), this.held(group)]
     return [this.books, ...this.streams, ...due, ...own, this.bell]
   }
 
@@ -104,6 +108,10 @@ export class PartitionKeys {
 
   tries(group: string): string {
     return `${this.#base}:again-tries:${group}`
+  }
+
+  held(group: string): string {
+    return `${this.#base}:again-held:${group}`
   }
 }
 

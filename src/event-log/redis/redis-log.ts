@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
 import { lanes } from '../../event.ts'
 import type { RecordBatch } from '../../record-batch.ts'
+import { checkReopened } from '../check-reopened.ts'
 import type {
   Appended,
   AppendOptions,
@@ -23,10 +24,11 @@ import type {
   Trimmed,
 } from '../event-log.ts'
 import { untilAborted } from '../until-aborted.ts'
-import { AppendQueue, offsetsOf, resend } from './append-queue.ts'
+import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append-queue.ts'
 import type { BellListener } from './bell-listener.ts'
 import { describeTopic, readMemory } from './describe-log.ts'
 import type { DurabilityGuard } from './durability-guard.ts'
+import type { Epochs } from './epochs.ts'
 import type { MemberWatch } from './member-watch.ts'
 import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
 import { RedisConsumer } from './redis-consumer.ts'
@@ -49,7 +51,7 @@ export interface RedisLogOptions {
   readonly registry: TopicRegistry
   readonly watch: MemberWatch
   readonly guard: DurabilityGuard
-  readonly epoch: number
+  readonly epochs: Epochs
   /** What an append reaches. */
   readonly durability: Durability
   /** The wall clock, in milliseconds since 1970. */
@@ -76,7 +78,8 @@ export class RedisLog implements EventLog {
   }
 
   declare(topic: string, declaration: TopicDeclaration): Promise<void> {
-    return this.#call(() => this.#options.registry.declare(topic, declaration))
+    const { registry, epochs } = this.#options
+    return this.#call(() => epochs.goOn((epoch) => registry.declare(topic, declaration, epoch)))
   }
 
   append(name: StreamName, batches: readonly RecordBatch[], options: AppendOptions = {}): Promise<Appended> {
@@ -95,35 +98,37 @@ export class RedisLog implements EventLog {
   reopen(name: StreamName, group: string, batches: readonly Reopened[]): Promise<void> {
     return this.#call(async () => {
       const { partition } = await this.#partition(name, group)
-      // Stored again it would get a checksum that fits.
-      if (batches.some(({ batch }) => batch.damaged === true)) {
-        throw new MillraceError('internal', 'a damaged batch cannot be reopened')
-      }
+      checkReopened(batches)
       if (batches.length === 0) return
       const args = batches.flatMap(({ batch, attempt, offset }) => {
         const record = encodeAgain({ offset, batch })
         return [batch.count, attempt, batch.receivedAtMicros, batch.bytes.length, record]
       })
       const keys = partition.forReopen(group, name.lane)
+      const { epochs } = this.#options
       const words = [group, laneNumber(name.lane), ...args]
-      await this.#ofGroup(name.topic, group, this.#options.connection.run('reopen', keys, words))
+      const reopening = epochs.goOn((epoch) => epochs.run(epoch, 'reopen', partition, keys, words))
+      await this.#ofGroup(name.topic, group, reopening)
     })
   }
 
   readSettled(name: StreamName, group: string, { fromOffset, maxBytes }: ReadSettledOptions): Promise<SettledPage> {
     return this.#call(async () => {
       const { partition } = await this.#partition(name, group)
-      const limits = [fromOffset, Math.min(maxBytes, maxPageBytes), entriesPerPage]
-      const keys = [partition.stream(name.lane)]
-      const reading = this.#options.connection.run('read-settled', keys, [group, ...limits])
-      const reply = await this.#ofGroup(name.topic, group, reading)
+      const { epochs } = this.#options
+      const keys = [partition.books, partition.stream(name.lane)]
+      const args = [group, fromOffset, Math.min(maxBytes, maxPageBytes), entriesPerPage]
+      const reading = epochs.goOn(async (epoch) => {
+        return { epoch, reply: await epochs.run(epoch, 'read-settled', partition, keys, args) }
+      })
+      const { epoch, reply } = await this.#ofGroup(name.topic, group, reading)
       const [next, ...entries] = listOf(reply)
       const nextOffset = numberOf(next)
       return {
         entries: entries.map((entry) => {
           const [id, fields] = listOf(entry)
           const { offset, count } = placeOf(textOf(id))
-          return { position: { stream: name, epoch: this.#options.epoch, offset }, batch: readEntry(count, fields) }
+          return { position: { stream: name, epoch, offset }, batch: readEntry(count, fields) }
         }),
         nextOffset: nextOffset < 0 ? null : nextOffset,
       }
@@ -132,16 +137,16 @@ export class RedisLog implements EventLog {
 
   setPaused(topic: string, group: string, reason: string | null): Promise<void> {
     return this.#call(async () => {
-      const { registry } = this.#options
-      if (!(await registry.setPaused(topic, group, reason))) throw groupNotFound(topic, group)
+      const { registry, epochs } = this.#options
+      if (!(await epochs.goOn(() => registry.setPaused(topic, group, reason)))) throw groupNotFound(topic, group)
       this.#ring(topic)
     })
   }
 
   dropGroup(topic: string, group: string): Promise<number> {
     return this.#call(async () => {
-      const { registry } = this.#options
-      const events = await registry.drop(topic, group)
+      const { registry, epochs } = this.#options
+      const events = await epochs.goOn(() => registry.drop(topic, group))
       if (events === null) throw groupNotFound(topic, group)
       // The others may have settled what only this group had not.
       for (const partition of registry.topics.get(topic)?.partitions ?? []) this.#trims.touched(partition)
@@ -152,14 +157,14 @@ export class RedisLog implements EventLog {
 
   consume(topic: string, group: string, { leaseMs }: { readonly leaseMs: number }): Promise<Consumer> {
     return this.#call(async () => {
-      const { connection, bells, watch, epoch, now } = this.#options
+      const { epochs, bells, watch, now } = this.#options
       const known = await this.#topic(topic, group)
       if (this.#consumers.size >= maxConsumers) {
         throw new MillraceError('failed_precondition', `${maxConsumers} consumers are open, which is the limit`)
       }
       const name = `${this.#consumerPrefix}.${++this.#lastConsumer}`
       const consumer: RedisConsumer = new RedisConsumer({
-        ...{ connection, bells, watch, epoch, now, group, name, leaseMs },
+        ...{ epochs, bells, watch, now, group, name, leaseMs },
         topic: () => this.#options.registry.topics.get(topic) ?? known,
         refuseDropped: (thrown) => this.#refuseDropped(topic, group, thrown),
         leave: await watch.join({ name, topic, group, leaseMs }),
@@ -172,12 +177,14 @@ export class RedisLog implements EventLog {
   }
 
   describe(): Promise<LogDescription> {
-    return this.#call(async () => {
-      const { connection, registry, epoch, durability } = this.#options
-      await registry.refresh()
-      const topics: TopicDescription[] = []
-      for (const { name } of registry.topics.values()) topics.push(await this.#describe(name))
-      return { driver: 'redis', epoch, durability, ...(await readMemory(connection.masters())), topics }
+    return this.#call(() => {
+      const { connection, registry, epochs, durability } = this.#options
+      return epochs.goOn(async (epoch) => {
+        await registry.refresh()
+        const topics: TopicDescription[] = []
+        for (const { name } of registry.topics.values()) topics.push(await this.#describe(name, epoch))
+        return { driver: 'redis', epoch, durability, ...(await readMemory(connection.masters())), topics }
+      })
     })
   }
 
@@ -185,6 +192,7 @@ export class RedisLog implements EventLog {
     return this.#call(async () => {
       const { partitions } = await this.#topic(topic)
       const { keepSinceMs, maxBytes } = policy
+      const { epochs } = this.#options
       const total = { entries: 0, events: 0, bytes: 0 }
       for (const partition of partitions) {
         if (!this.#trims.isTime(partition, policy)) continue
@@ -195,7 +203,7 @@ export class RedisLog implements EventLog {
           for (let more = true; more && this.#closed === null; ) {
             const keys = [books, groups, streams[index]!]
             const args = [lane, keepSinceMs * 1000, maxBytes, trimmedPerScript]
-            const reply = listOf(await this.#options.connection.run('trim', keys, args))
+            const reply = listOf(await epochs.goOn((epoch) => epochs.run(epoch, 'trim', partition, keys, args)))
             total.entries += numberOf(reply[0])
             total.events += numberOf(reply[1])
             total.bytes += numberOf(reply[2])
@@ -215,14 +223,14 @@ export class RedisLog implements EventLog {
     return this.#closed
   }
 
-  async #describe(name: string): Promise<TopicDescription> {
-    const { connection, registry, watch } = this.#options
+  async #describe(name: string, epoch: number): Promise<TopicDescription> {
+    const { epochs, registry, watch } = this.#options
     for (;;) {
       const topic = registry.topics.get(name)!
       try {
         // What the dead hold is in nobody's hands.
         for (const group of topic.groups) await watch.look(topic, group)
-        return await describeTopic(connection, topic)
+        return await describeTopic((...call) => epochs.run(epoch, ...call), topic)
       } catch (thrown) {
         if (!isNoGroup(thrown)) throw thrown
         await registry.refresh()
@@ -259,13 +267,13 @@ export class RedisLog implements EventLog {
       events += batch.count
       bytes += batch.bytes.length
     }
-    const { epoch } = this.#options
     return new Promise((resolve, reject) => {
-      const answer = (firstOffset: number | null) => {
-        if (firstOffset === null) return resolve(resend)
+      const answer: AppendRequest['resolve'] = (first) => {
+        if (first === null) return resolve(resend)
+        const { epoch } = first
         const stream = { topic: topic.name, partition, lane }
         this.#trims.touched(topic.partitions[partition]!)
-        const positions = offsetsOf(batches, firstOffset).map((offset) => ({ stream, epoch, offset }))
+        const positions = offsetsOf(batches, first.offset).map((offset) => ({ stream, epoch, offset }))
         resolve({ positions, duplicate: false })
       }
       const request = { lane, batches, events, bytes, maxWaiting, producer, resolve: answer, reject }
@@ -276,9 +284,9 @@ export class RedisLog implements EventLog {
   #queue(topic: KnownTopic, keys: PartitionKeys): AppendQueue {
     const known = this.#queues.get(keys.books)
     if (known !== undefined) return known
-    const { connection, guard, onCommit } = this.#options
+    const { epochs, guard, onCommit } = this.#options
     const mayAppend = () => guard.mayAppend()
-    const queue = new AppendQueue({ connection, topic: topic.name, keys, mayAppend, onStored: onCommit })
+    const queue = new AppendQueue({ epochs, topic: topic.name, keys, mayAppend, onStored: onCommit })
     this.#queues.set(keys.books, queue)
     return queue
   }
@@ -292,7 +300,7 @@ export class RedisLog implements EventLog {
     }
     const known = find()
     if (known !== undefined) return known
-    await registry.refresh()
+    await this.#refresh()
     const found = find()
     if (found !== undefined) return found
     if (group === undefined) throw new MillraceError('not_found', `there is no topic "${name}"`, { field: 'topic' })
@@ -318,15 +326,20 @@ export class RedisLog implements EventLog {
   async #refuseDropped(topic: string, group: string, thrown: unknown): Promise<never> {
     if (!isNoGroup(thrown)) throw thrown
     const { registry } = this.#options
-    await registry.refresh()
+    await this.#refresh()
     if (registry.topics.get(topic)?.groups.has(group) === true) throw thrown
     throw groupNotFound(topic, group)
+  }
+
+  async #refresh(): Promise<void> {
+    const { registry, epochs } = this.#options
+    await epochs.goOn(() => registry.refresh())
   }
 
   async #partition({ topic: name, partition: number }: StreamName, group?: string) {
     let topic = await this.#topic(name, group)
     if (topic.partitions[number] === undefined) {
-      await this.#options.registry.refresh()
+      await this.#refresh()
       topic = await this.#topic(name, group)
     }
     const partition = topic.partitions[number]

@@ -6,18 +6,23 @@ import { readFileSync } from 'node:fs'
 const names = [
   'append',
   'beat',
+  'check-places',
   'count-living',
+  'count-pending',
   'count-unread',
   'denied-commands',
   'describe',
   'drop-group',
+  'list-members',
   'make-partition',
   'owners',
   'pause-group',
+  'raise-epoch',
   'read-settled',
   'register-topic',
   'release',
   'reopen',
+  'restore-topic',
   'set-paused',
   'settle',
   'take',
@@ -35,9 +40,13 @@ export interface Script {
 
 export type Scripts = Readonly<Record<ScriptName, Script>>
 
+/** A script says in its head which part of parts/ it begins with: Redis gives scripts no way to share any. */
+const include = /^-- include (\S+)$/m
+
 export function readScripts(): Scripts {
+  const read = (path: string) => readFileSync(new URL(`./scripts/${path}.lua`, import.meta.url), 'utf8')
   const entries = names.map((name) => {
-    const text = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8')
+    const text = read(name).replace(include, (_, part) => read(`parts/${part}`))
     return [name, { text, sha1: createHash('sha1').update(text).digest('hex') }] as const
   })
   return Object.fromEntries(entries) as Record<ScriptName, Script>

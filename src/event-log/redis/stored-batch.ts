@@ -21,6 +21,10 @@ export function countOfMember(member: string): number {
   return Number(member.split('-')[1])
 }
 
+export function receivedAtOfMember(member: string): number {
+  return Number(member.split('-')[3])
+}
+
 /** The checksum of an entry. Its offset is not in it: the place of an entry is given when it is stored. */
 export function checksumOf(batch: RecordBatch): number {
   return crc32(batch.bytes, crc32(`${batch.count} ${batch.receivedAtMicros}`))
@@ -39,6 +43,13 @@ export function readEntry(count: number, reply: Reply | undefined): RecordBatch 
   const batch = { bytes, count, receivedAtMicros }
   if (String(checksumOf(batch)) === values.get('c')?.toString('latin1')) return batch
   return { ...batch, receivedAtMicros: Number.isSafeInteger(receivedAtMicros) ? receivedAtMicros : 0, damaged: true }
+}
+
+/** The checksum that stands in the fields of an entry. */
+export function checksumIn(reply: Reply | undefined): string {
+  const fields = listOf(reply)
+  for (let at = 0; at + 1 < fields.length; at += 2) if (String(fields[at]) === 'c') return String(fields[at + 1])
+  return ''
 }
 
 /** What a group's own stream keeps of a batch: the place where it was first stored, and the batch. */

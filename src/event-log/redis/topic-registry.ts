@@ -1,8 +1,10 @@
 // Which topics there are, with their partitions and groups: what the server says, and what this process knows of it.
 
 import { MillraceError } from '../../errors.ts'
+import type { Logger } from '../../telemetry/logger.ts'
 import type { TopicDeclaration } from '../event-log.ts'
 import { Bell } from './bell.ts'
+import { refuseOver } from './epochs.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from './redis-keys.ts'
 
@@ -39,16 +41,33 @@ interface DroppedGroup {
   readonly number: number
 }
 
+export interface TopicRegistryOptions {
+  readonly connection: RedisConnection
+  readonly keys: RedisKeys
+  readonly logger: Pick<Logger, 'warn'>
+  /** Throws EpochOver when the server has another epoch than this process: what it says is not believed then. */
+  readonly check: () => Promise<void>
+}
+
+/** How a partition is made: `made` must be there, `begin` takes its part in a new epoch as it is. */
+type Making = 'new' | 'made' | 'begin'
+
 export class TopicRegistry {
   readonly #connection: RedisConnection
   readonly #keys: RedisKeys
+  readonly #logger: Pick<Logger, 'warn'>
+  readonly #checkEpoch: () => Promise<void>
   #topics: ReadonlyMap<string, KnownTopic> = new Map()
   /** Groups of which some partitions may have something still. */
   #dropping: readonly DroppedGroup[] = []
+  /** How many partitions of each topic are known to have been made. */
+  #made: ReadonlyMap<string, number> = new Map()
 
-  constructor(connection: RedisConnection, keys: RedisKeys) {
+  constructor({ connection, keys, logger, check }: TopicRegistryOptions) {
     this.#connection = connection
     this.#keys = keys
+    this.#logger = logger
+    this.#checkEpoch = check
   }
 
   get topics(): ReadonlyMap<string, KnownTopic> {
@@ -58,20 +77,28 @@ export class TopicRegistry {
   /** Reads what the server knows now. */
   async refresh(): Promise<void> {
     const fields = listOf(await this.#connection.command('HGETALL', this.#keys.topics))
+    await this.#checkEpoch()
+    this.#read(fields)
+  }
+
+  #read(fields: readonly Reply[]): void {
     const partitions = new Map<string, number>()
     const numbers = new Map<string, Map<string, number>>()
     const pauses = new Map<string, string>()
     const dropping: DroppedGroup[] = []
+    const made = new Map<string, number>()
     for (let at = 0; at + 1 < fields.length; at += 2) {
       const field = textOf(fields[at])
       const value = fields[at + 1]
       const [topic = '', group, state] = field.split('\0')
       if (group === undefined) partitions.set(topic, numberOf(value))
+      else if (topic === '' && state === undefined) made.set(group, numberOf(value))
       else if (state === undefined) numbers.set(topic, (numbers.get(topic) ?? new Map()).set(group, numberOf(value)))
       else if (state === 'pause') pauses.set(`${topic}\0${group}`, textOf(value))
       else if (state === 'drop') dropping.push({ topic, group, number: numberOf(value) })
     }
     this.#dropping = dropping
+    this.#made = made
     this.#topics = new Map(
       Array.from(partitions, ([name, count]) => {
         const known = this.#topics.get(name)
@@ -89,7 +116,7 @@ export class TopicRegistry {
   }
 
   /** Remembers a declaration, then makes what is missing of the topic: also what another declared and did not finish. */
-  async declare(topic: string, declaration: TopicDeclaration): Promise<void> {
+  async declare(topic: string, declaration: TopicDeclaration, epoch: number): Promise<void> {
     checkDeclaration(topic, declaration)
     const { partitions, groups } = declaration
     await this.refresh()
@@ -108,17 +135,59 @@ export class TopicRegistry {
         { field: 'partitions' },
       )
     }
-    await this.make(topic)
+    await this.make(topic, epoch)
   }
 
-  /** Makes what is missing in the partitions of a topic, and tells them which groups are paused. */
-  async make(topic: string): Promise<void> {
+  /**
+   * Makes what is missing in the partitions of a topic, and tells them which groups are paused. Throws EpochOver when one
+   * is of another epoch, or was lost.
+   */
+  async make(topic: string, epoch: number): Promise<void> {
+    const made = this.#made.get(topic) ?? 0
+    await this.#makeAll(topic, epoch, (number) => (number < made ? 'made' : 'new'))
+  }
+
+  /** Makes the groups of a partition again that the server has forgotten. */
+  async makeAgain(partition: PartitionKeys, epoch: number): Promise<void> {
+    await this.#make(partition, epoch, 'made', [])
+  }
+
+  /** Declares everything that is known in a new epoch. Throws EpochOver when there is a later one already. */
+  async begin(epoch: number): Promise<void> {
+    for (const { name, partitions, groupFacts } of this.#topics.values()) {
+      const groups = Array.from(groupFacts, ([group, { number, paused, pauseNumber }]) => {
+        return [group, number, pauseNumber, paused === null ? '-' : `+${paused}`]
+      })
+      const args = [name, partitions.length, ...groups.flat()]
+      await this.#connection.run('restore-topic', [this.#keys.topics], args)
+    }
+    this.#read(listOf(await this.#connection.command('HGETALL', this.#keys.topics)))
+    for (const topic of this.#topics.keys()) await this.#makeAll(topic, epoch, () => 'begin')
+  }
+
+  async #makeAll(topic: string, epoch: number, how: (number: number) => Making): Promise<void> {
     const { partitions, groupFacts } = this.#topics.get(topic)!
     const groups = Array.from(groupFacts, ([group, { number }]) => [group, number]).flat()
-    for (const { books, groups: groupsKey, streams } of partitions) {
-      await this.#connection.run('make-partition', [books, groupsKey, ...streams], groups)
+    for (const [number, partition] of partitions.entries()) await this.#make(partition, epoch, how(number), groups)
+    if (this.#made.get(topic) !== partitions.length) {
+      // One that is missing later was lost.
+      await this.#connection.command('HSET', this.#keys.topics, `\0${topic}`, partitions.length)
     }
     for (const [group, { pauseNumber }] of groupFacts) if (pauseNumber > 0) await this.#tellPause(topic, group)
+  }
+
+  async #make(
+    partition: PartitionKeys,
+    epoch: number,
+    how: Making,
+    groups: readonly (string | number)[],
+  ): Promise<void> {
+    const reply = await this.#connection.run('make-partition', partition.forMake(), [epoch, how, ...groups])
+    refuseOver(reply, epoch)
+    const [, forgotten = 0, again = 0, lost = 0] = listOf(reply).map(numberOf)
+    if (forgotten === 0) return
+    const facts = { partition: partition.books, streams: forgotten, eventsAgain: again, eventsLost: lost }
+    this.#logger.warn(facts, 'Redis had forgotten groups: they are made again where everything before was settled')
   }
 
   /** Pauses a group, or lets it go on. Answers false when there is no such group. */

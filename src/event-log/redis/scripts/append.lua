@@ -6,23 +6,60 @@
 --          window of a producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
 -- ARGV     the most producers to remember, their window; then for each append
 --          lane (1..3), batches, events, bytes, most waiting events and bytes ('' without limit), producer id and
---          sequence ('' without), and for each batch: count, received at, checksum, bytes
+--          sequence ('' without), and for each batch: count, received at, checksum, bytes; at the end what the caller
+--          knows
 -- Answer   for each append: {'stored', first offset} | {'duplicate'} | {'old'}
 --          | {'backlogged', group, waiting events, waiting bytes, settled events}
+-- include checks
 
+local over = isOver(KEYS[1])
+if over then return over end
 local books, groups, producers, lasts, windows = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8]
 local lanes = { 'high', 'normal', 'low' }
-local maxProducers, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local maxProducers, window = whole(ARGV[1]), whole(ARGV[2])
 
 local names = redis.call('SMEMBERS', groups)
 table.sort(names)
 local events, bytes = {}, {}
 for index, group in ipairs(names) do
-  local facts = redis.call('HMGET', books, 'waiting:' .. group, 'waitingBytes:' .. group)
-  events[index], bytes[index] = tonumber(facts[1] or '0'), tonumber(facts[2] or '0')
+  events[index], bytes[index] = unpack(numbers(books, { 'waiting:' .. group, 'waitingBytes:' .. group }))
 end
 
-local function text(number) return string.format('%.0f', number) end
+-- Everything is checked before anything is written.
+local isUsed, isNumbered = {}, false
+local at = 3
+while at <= #ARGV do
+  local lane, batches, sum, length = laneOf(ARGV[at]), whole(ARGV[at + 1]), 0, 0
+  if (ARGV[at + 4] == '') ~= (ARGV[at + 5] == '') then error('half a limit') end
+  for _, place in ipairs({ 4, 5, 7 }) do
+    if ARGV[at + place] ~= '' then whole(ARGV[at + place]) end
+  end
+  if ARGV[at + 7] ~= '' then
+    isNumbered = true
+    redis.call('GETBIT', windows .. lanes[lane] .. '/' .. ARGV[at + 6], 0)
+  end
+  for batch = 0, batches - 1 do
+    local from = at + 8 + 4 * batch
+    sum = sum + whole(ARGV[from])
+    whole(ARGV[from + 1])
+    if whole(ARGV[from]) == 0 or ARGV[from + 3] == nil then error('a batch is empty or missing') end
+    length = length + #ARGV[from + 3]
+  end
+  if sum ~= whole(ARGV[at + 2]) or length ~= whole(ARGV[at + 3]) then error('the batches of an append do not add up') end
+  isUsed[lane] = true
+  at = at + 8 + 4 * batches
+end
+for lane in pairs(isUsed) do
+  local reached, reachedByte = unpack(numbers(books, { 'next:' .. lanes[lane], 'nextByte:' .. lanes[lane] }))
+  -- Somebody else has written here: an id would be refused after others had been stored.
+  local beyond = redis.call('XRANGE', KEYS[2 + lane], text(reached) .. '-0', '+', 'COUNT', 1)[1]
+  if beyond or reachedByte < 0 then return 'over different' end
+end
+if isNumbered then
+  redis.call('ZCARD', producers)
+  redis.call('HLEN', lasts)
+  numbers(books, { 'producerUses' })
+end
 
 local function overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
   for index, group in ipairs(names) do
@@ -62,7 +99,7 @@ end
 local refused = {}
 local answers = {}
 local isStored = false
-local at = 3
+at = 3
 
 local function append()
   local index, batches = tonumber(ARGV[at]), tonumber(ARGV[at + 1])

@@ -2,9 +2,12 @@
 -- Counts the events of some entries that follow an id, up to an offset. A page of the audit.
 --
 -- KEYS     books, the lane's stream
--- ARGV     lane, the id, the offset, how many entries at most
+-- ARGV     lane, the id, the offset, how many entries at most; at the end what the caller knows
 -- Answer   {events, the last id that was counted ('' at the end), the offset below which the stream was trimmed}
+-- include checks
 
+local over = isOver(KEYS[1])
+if over then return over end
 local found = redis.call('XRANGE', KEYS[2], '(' .. ARGV[2], '+', 'COUNT', ARGV[4])
 local events, last = 0, ''
 for _, entry in ipairs(found) do

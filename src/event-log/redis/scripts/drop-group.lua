@@ -19,10 +19,10 @@ end
 if redis.call('HGET', books, 'made:' .. group) == number then
   redis.call('HSET', books, dropping, redis.call('HGET', books, 'waiting:' .. group) or '0')
   redis.call('SREM', groups, group)
-  local terms = { 'made', 'waiting', 'waitingBytes', 'landed', 'dead', 'lost', 'reopened', 'lastAgain', 'paused', 'pauseNumber' }
+  local terms = { 'made', 'waiting', 'waitingBytes', 'landed', 'dead', 'lost', 'reopened', 'lastAgain', 'passed', 'paused', 'pauseNumber' }
   for _, term in ipairs(terms) do redis.call('HDEL', books, term .. ':' .. group) end
   for _, lane in ipairs(lanes) do
-    redis.call('HDEL', books, 'start:' .. lane .. ':' .. group, 'handed:' .. lane .. ':' .. group)
+    for _, term in ipairs({ 'start:', 'handed:', 'floor:', 'pending:' }) do redis.call('HDEL', books, term .. lane .. ':' .. group) end
   end
   redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10])
   -- Who waits is told.

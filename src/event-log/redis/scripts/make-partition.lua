@@ -1,29 +1,181 @@
-#!lua
--- Makes what a partition lacks for its groups. A new group starts at the oldest kept entry of each lane.
+#!lua flags=allow-oom
+-- Makes what a partition lacks: itself, its part of a new epoch, its groups. One step, so that of several processes one
+-- does it and the others find it done.
 --
--- KEYS     books, groups, the lanes' streams (high, normal, low)
--- ARGV     group and its number ...; one that was dropped is not made again
--- Answer   how many groups were new
+-- A new group starts at the oldest kept entry of each lane. One that the server has forgotten in a stream starts there at
+-- its floor: what lies above it and was settled comes again, and is counted as reopened.
+--
+-- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix), the
+--          bell's channel, the beginning of all keys
+-- ARGV     the epoch; 'new', 'made' when it is known to have been here, 'begin' when an epoch begins; group
+--          and its number ...; one that was dropped is not made again
+-- Answer   {how many groups were new, how many were forgotten, events that come again, events that are lost}
+--          | why the epoch is over
 
-local books, groups = KEYS[1], KEYS[2]
+local books, groups, producers, lasts, windows, base = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8], KEYS[10]
+local streams = { KEYS[3], KEYS[4], KEYS[5] }
 local lanes = { 'high', 'normal', 'low' }
-local made = 0
-for at = 1, #ARGV, 2 do
-  local group, number = ARGV[at], ARGV[at + 1]
-  local dropped = tonumber(redis.call('HGET', books, 'dropped:' .. group) or '0')
-  if dropped < tonumber(number) and redis.call('SADD', groups, group) == 1 then
-    made = made + 1
-    redis.call('HSET', books, 'made:' .. group, number)
-    for index, lane in ipairs(lanes) do
-      redis.call('XGROUP', 'CREATE', KEYS[2 + index], group, '0', 'MKSTREAM')
-      local facts = redis.call(
-        'HMGET', books, 'next:' .. lane, 'nextByte:' .. lane, 'trimmed:' .. lane, 'trimmedByte:' .. lane)
-      local trimmed = facts[3] or '0'
-      redis.call('HSET', books, 'start:' .. lane .. ':' .. group, trimmed, 'handed:' .. lane .. ':' .. group, trimmed)
-      redis.call('HINCRBY', books, 'waiting:' .. group, tonumber(facts[1] or '0') - tonumber(trimmed))
-      redis.call(
-        'HINCRBY', books, 'waitingBytes:' .. group, tonumber(facts[2] or '0') - tonumber(facts[4] or '0'))
+local epoch, how = tonumber(ARGV[1]), ARGV[2]
+if epoch == nil then error('the epoch is missing') end
+
+local function text(number) return string.format('%.0f', number) end
+local function number(field)
+  local value = tonumber(redis.call('HGET', books, field) or '0')
+  if value == nil then error('the books have no number as ' .. field) end
+  return value
+end
+local function endOf(id)
+  local offset, count = string.match(id, '^(%d+)%-(%d+)$')
+  return tonumber(offset) + tonumber(count)
+end
+local function fieldOf(entry, name)
+  for at = 1, #entry[2], 2 do
+    if entry[2][at] == name then return entry[2][at + 1] end
+  end
+end
+-- The byte at which an entry starts, or where its bytes end.
+local function byteOf(entry, isEnd)
+  return (tonumber(fieldOf(entry, 's')) or 0) + (isEnd and #(fieldOf(entry, 'b') or '') or 0)
+end
+
+-- What is there. A key of another kind ends this before anything is written.
+local known = {}
+for index, stream in ipairs(streams) do
+  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  local first = last and redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  local names = {}
+  if redis.call('EXISTS', stream) == 1 then
+    for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do names[facts[2]] = true end
+  end
+  known[index] = { first = first, last = last, groups = names }
+end
+redis.call('ZCARD', producers)
+redis.call('HLEN', lasts)
+local names = redis.call('SMEMBERS', groups)
+local isMember = {}
+for _, group in ipairs(names) do isMember[group] = true end
+local numberOf = {}
+for at = 3, #ARGV, 2 do
+  if not isMember[ARGV[at]] then names[#names + 1] = ARGV[at] end
+  isMember[ARGV[at]], numberOf[ARGV[at]] = true, tonumber(ARGV[at + 1])
+  if numberOf[ARGV[at]] == nil then error('the number of a group is missing') end
+end
+local stored = redis.call('HGET', books, 'epoch')
+local hasEntries = known[1].last or known[2].last or known[3].last
+if stored and tonumber(stored) > epoch then return 'over elsewhere ' .. stored end
+if how ~= 'begin' and not stored and (how == 'made' or hasEntries) then return 'over gone' end
+
+-- Its part of a new epoch. What was numbered may be lost, so it is taken again when it is sent again.
+if not stored or tonumber(stored) < epoch then
+  local from = 0
+  local some = redis.call('ZRANGEBYSCORE', producers, '-inf', '+inf', 'LIMIT', 0, 1000)
+  while #some > 0 do
+    for at, name in ipairs(some) do some[at] = windows .. name end
+    redis.call('DEL', unpack(some))
+    from = from + 1000
+    some = redis.call('ZRANGEBYSCORE', producers, '-inf', '+inf', 'LIMIT', from, 1000)
+  end
+  redis.call('DEL', producers, lasts)
+  for index, lane in ipairs(lanes) do
+    local last, first = known[index].last, known[index].first
+    local reached = number('next:' .. lane)
+    if last and endOf(last[1]) > reached then
+      reached = endOf(last[1])
+      redis.call('HSET', books, 'next:' .. lane, text(reached), 'nextByte:' .. lane, text(byteOf(last, true)))
+    end
+    if not stored and first then
+      local offset = string.match(first[1], '^(%d+)')
+      redis.call('HSET', books, 'trimmed:' .. lane, offset, 'trimmedByte:' .. lane, text(byteOf(first, false)))
+    end
+  end
+  redis.call('HSET', books, 'epoch', text(epoch))
+end
+
+-- What is in the own stream of a group of which the books know nothing.
+local function countAgain(group)
+  local events, bytes, last = 0, 0, 0
+  local again = base .. 'again:' .. group
+  for _, member in ipairs(redis.call('HKEYS', base .. 'again-tries:' .. group)) do
+    local place, count = string.match(member, '^(%d+)%-(%d+)%-')
+    if place ~= nil then
+      events, last = events + tonumber(count), math.max(last, tonumber(place))
+      bytes = bytes + redis.call('HSTRLEN', again, member)
+    end
+  end
+  return events, bytes, last
+end
+
+local made, forgotten, reopened, lost = 0, 0, 0, 0
+local function makeGroup(group)
+  made = made + 1
+  local events, bytes, lastAgain = countAgain(group)
+  local words = { 'reopened:' .. group, text(events), 'lastAgain:' .. group, text(lastAgain) }
+  redis.call('HSET', books, 'made:' .. group, text(numberOf[group]))
+  for index, lane in ipairs(lanes) do
+    if known[index].groups[group] then redis.call('XGROUP', 'DESTROY', streams[index], group) end
+    redis.call('XGROUP', 'CREATE', streams[index], group, '0', 'MKSTREAM')
+    local trimmed = number('trimmed:' .. lane)
+    events = events + number('next:' .. lane) - trimmed
+    bytes = bytes + number('nextByte:' .. lane) - number('trimmedByte:' .. lane)
+    for _, field in ipairs({ 'start:', 'handed:', 'floor:' }) do
+      words[#words + 1] = field .. lane .. ':' .. group
+      words[#words + 1] = text(trimmed)
+    end
+    words[#words + 1] = 'pending:' .. lane .. ':' .. group
+    words[#words + 1] = '0'
+  end
+  for _, field in ipairs({ 'landed:', 'dead:', 'lost:' }) do
+    words[#words + 1] = field .. group
+    words[#words + 1] = '0'
+  end
+  redis.call('HSET', books, 'waiting:' .. group, text(events), 'waitingBytes:' .. group, text(bytes), unpack(words))
+end
+
+local function makeAgain(group, index)
+  forgotten = forgotten + 1
+  local lane, stream = lanes[index], streams[index]
+  local of = lane .. ':' .. group
+  local reached, trimmed = number('next:' .. lane), number('trimmed:' .. lane)
+  local handed, pending = number('handed:' .. of), number('pending:' .. of)
+  local from = math.max(number('floor:' .. of), trimmed)
+  local more, moreBytes = handed - from - pending, 0
+  if known[index].last == nil then
+    -- The entries are gone too: all that waited among them is lost.
+    from, more = reached, 0 - pending - (reached - handed)
+    lost = lost - more
+    redis.call('HSET', books, 'trimmed:' .. lane, text(reached), 'trimmedByte:' .. lane, text(number('nextByte:' .. lane)))
+    redis.call('HINCRBY', books, 'lost:' .. group, text(0 - more))
+  else
+    local first = redis.call('XRANGE', stream, text(from) .. '-0', '+', 'COUNT', 1)[1]
+    local next = redis.call('XRANGE', stream, text(handed) .. '-0', '+', 'COUNT', 1)[1]
+    local ending = next and byteOf(next, false) or number('nextByte:' .. lane)
+    if first and handed > from then
+      moreBytes = math.floor((ending - byteOf(first, false)) * more / (handed - from))
+    end
+    reopened = reopened + more
+    redis.call('HINCRBY', books, 'reopened:' .. group, text(more))
+  end
+  redis.call('XGROUP', 'CREATE', stream, group, text(from) .. '-0', 'MKSTREAM')
+  redis.call('HSET', books, 'handed:' .. of, text(from), 'floor:' .. of, text(from), 'pending:' .. of, '0')
+  redis.call('HINCRBY', books, 'waiting:' .. group, text(more))
+  redis.call('HINCRBY', books, 'waitingBytes:' .. group, text(moreBytes))
+end
+
+for _, group in ipairs(names) do
+  local isMade, wanted = redis.call('HGET', books, 'made:' .. group), numberOf[group]
+  if not isMade then
+    -- One that is being dropped, or was, is not made by who still knows it.
+    if wanted and wanted > number('dropped:' .. group) then
+      redis.call('SADD', groups, group)
+      makeGroup(group)
+    end
+  else
+    redis.call('SADD', groups, group)
+    for index = 1, 3 do
+      if not known[index].groups[group] then makeAgain(group, index) end
     end
   end
 end
-return made
+-- As append.lua.
+if redis.call('HDEL', books, 'asleep') == 1 or forgotten > 0 then redis.pcall('SPUBLISH', KEYS[9], '') end
+return { made, forgotten, text(reopened), text(lost) }

@@ -1,23 +1,38 @@
-#!lua flags=no-writes
--- Tells who holds entries of one partition: nobody where nothing waits.
+#!lua flags=allow-oom
+-- Tells who holds entries of one partition, and forgets consumers that hold nothing and have not asked for long: one that
+-- asks again is made again.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
--- ARGV     group
--- Answer   the names of the consumers
+-- ARGV     group, how long a consumer has not asked (ms), where to go on in again-held ('0' to begin), about how many
+--          holders in again-held to look at; at the end what the caller knows
+-- Answer   {where to go on ('' at the end), name ...}
+-- include checks
 
-if redis.call('HGET', KEYS[1], 'waiting:' .. ARGV[1]) == '0' then return {} end
-local found, names = {}, {}
+local over = isOver(KEYS[1])
+if over then return over end
+local group, idleMs, cursor, most = ARGV[1], whole(ARGV[2]), ARGV[3], whole(ARGV[4])
+local missing = lacks(group, { KEYS[2], KEYS[3], KEYS[4] })
+if missing then return missing end
+local page = redis.call('HSCAN', KEYS[10], cursor, 'COUNT', most)
+local found, answer = {}, { page[1] == '0' and '' or page[1] }
 local function add(name)
-  if name ~= '-' and not found[name] then
+  if name and name ~= '-' and not found[name] then
     found[name] = true
-    names[#names + 1] = name
+    answer[#answer + 1] = name
   end
 end
+for at = 2, #page[2], 2 do add(string.match(page[2][at], ' (.*)$')) end
+if cursor ~= '0' then return answer end
 for index = 1, 3 do
-  for _, facts in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1 + index], ARGV[1])) do
-    if facts[4] > 0 then add(facts[2]) end
+  local stream = KEYS[1 + index]
+  for _, facts in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    local name, pending, idle = facts[2], facts[4], facts[6]
+    if pending > 0 then
+      add(name)
+    elseif idle >= idleMs and name ~= '-' then
+      redis.call('XGROUP', 'DELCONSUMER', stream, group, name)
+    end
   end
 end
-for _, holder in ipairs(redis.call('HVALS', KEYS[10])) do add(string.match(holder, ' (.*)$')) end
-return names
+return answer

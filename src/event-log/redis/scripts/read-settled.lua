@@ -1,11 +1,16 @@
 #!lua flags=no-writes
 -- Reads kept entries of one lane that a group has settled, beginning with the one that holds or follows an offset.
 --
--- KEYS     the lane's stream
--- ARGV     group, the offset, about how many bytes, how many entries to look at
+-- KEYS     books, the lane's stream
+-- ARGV     group, the offset, about how many bytes, how many entries to look at; at the end what the caller knows
 -- Answer   {where to go on (-1 at the end), {id, fields} ...}
+-- include checks
 
-local stream = KEYS[1]
+local over = isOver(KEYS[1])
+if over then return over end
+local stream = KEYS[2]
+local missing = lacks(ARGV[1], { stream })
+if missing then return missing end
 local group, offset, maxBytes, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local pageSize = 16
 

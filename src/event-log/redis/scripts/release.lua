@@ -1,16 +1,26 @@
 #!lua flags=allow-oom
--- Takes from a consumer what it holds in one partition, so that others get it.
+-- Takes from a consumer what it holds in one partition, so that others get it: some of it, and says whether there is more.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
--- ARGV     group, consumer, '1' when its attempts do not count, how many at most; then the ids and members to keep
--- Answer   1 when there may be more, else 0; the consumer is forgotten where it holds nothing any more
+-- ARGV     group, consumer, '1' when its attempts do not count, how many at most, where to go on in again-held ('0' to
+--          begin); then the ids and members to keep; at the end what the caller knows
+-- Answer   where to go on, or '' at the end; the consumer is forgotten where it holds nothing any more
+-- include checks
 
+local over = isOver(KEYS[1])
+if over then return over end
 local books, tries, held = KEYS[1], KEYS[9], KEYS[10]
-local group, consumer, isGivenBack, most = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+local group, consumer, isGivenBack, most, cursor = ARGV[1], ARGV[2], ARGV[3] == '1', whole(ARGV[4]), ARGV[5]
+local missing = lacks(group, { KEYS[2], KEYS[3], KEYS[4] })
+if missing then return missing end
+whole(cursor)
+for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
+redis.call('HLEN', tries)
+redis.call('HLEN', held)
 local nobody = '-'
 local keep = {}
-for at = 5, #ARGV do keep[ARGV[at]] = true end
+for at = 6, #ARGV do keep[ARGV[at]] = true end
 local released = 0
 local isFreed = false
 if redis.call('HEXISTS', KEYS[1], 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
@@ -37,19 +47,27 @@ for index = 1, 3 do
   end
   if released < most and kept == 0 then redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer) end
 end
+local function ring()
+  -- As append.lua.
+  if isFreed and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
+end
+if released >= most then
+  ring()
+  return cursor
+end
 
-local all = released < most and redis.call('HGETALL', held) or {}
+local page = redis.call('HSCAN', held, cursor, 'COUNT', most)
+local all = page[2]
 for at = 1, #all, 2 do
   local member = all[at]
   local due, holder = string.match(all[at + 1], '^(%S+) (.*)$')
-  if holder == consumer and not keep[member] then
+  local lane = string.match(member, '^%d+%-%d+%-([123])%-')
+  if holder == consumer and lane and tonumber(due) and not keep[member] then
     redis.call('HDEL', held, member)
     if isGivenBack then redis.call('HINCRBY', tries, member, -1) end
-    local lane = tonumber(string.match(member, '^%d+%-%d+%-(%d)'))
-    redis.call('ZADD', KEYS[4 + lane], due, member)
+    redis.call('ZADD', KEYS[4 + tonumber(lane)], due, member)
     isFreed = true
   end
 end
--- As append.lua.
-if isFreed and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
-return released < most and 0 or 1
+ring()
+return page[1] == '0' and '' or page[1]

@@ -3,25 +3,40 @@
 -- allow-oom: refused whole when memory is full.
 --
 -- KEYS     books, the due set of the lane, again, again-tries, the bell's channel
--- ARGV     group, lane (1..3); then for each batch: count, attempt, received at, bytes, record
+-- ARGV     group, lane (1..3); then for each batch: count, attempt, received at, bytes, record; at the end what the
+--          caller knows
 -- Answer   how many events
+-- include checks
 
+local over = isOver(KEYS[1])
+if over then return over end
 local books, due, again, tries = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, lane = ARGV[1], tonumber(ARGV[2])
+local group, lane = ARGV[1], laneOf(ARGV[2])
+redis.call('ZCARD', due)
+redis.call('HLEN', again)
+redis.call('HLEN', tries)
+local fields = { 'lastAgain:' .. group, 'reopened:' .. group, 'waiting:' .. group, 'waitingBytes:' .. group }
+local lastAgain, reopened, waiting, waitingBytes = unpack(numbers(books, fields))
 local events, bytes = 0, 0
 if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 for at = 3, #ARGV, 5 do
-  local place = redis.call('HINCRBY', books, 'lastAgain:' .. group, 1)
-  local member = string.format('%016.0f-%s-%d-%s', place, ARGV[at], lane, ARGV[at + 2])
+  events = events + whole(ARGV[at])
+  whole(ARGV[at + 1])
+  whole(ARGV[at + 2])
+  bytes = bytes + whole(ARGV[at + 3])
+  if ARGV[at + 4] == nil then error('a record is missing') end
+end
+
+for at = 3, #ARGV, 5 do
+  lastAgain = lastAgain + 1
+  local member = string.format('%016.0f-%s-%d-%s', lastAgain, ARGV[at], lane, ARGV[at + 2])
   redis.call('HSET', again, member, ARGV[at + 4])
   redis.call('HSET', tries, member, ARGV[at + 1])
   redis.call('ZADD', due, 0, member)
-  events = events + tonumber(ARGV[at])
-  bytes = bytes + tonumber(ARGV[at + 3])
 end
-redis.call('HINCRBY', books, 'reopened:' .. group, events)
-redis.call('HINCRBY', books, 'waiting:' .. group, events)
-redis.call('HINCRBY', books, 'waitingBytes:' .. group, bytes)
+redis.call(
+  'HSET', books, fields[1], text(lastAgain), fields[2], text(reopened + events), fields[3], text(waiting + events),
+  fields[4], text(waitingBytes + bytes))
 -- As append.lua.
 if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[5], '') end
 return events

@@ -6,60 +6,115 @@
 --          bell's channel
 -- ARGV     group, consumer; then for each delivery
 --          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many come again, and for each
---          of those: count, attempt, due at (ms), received at, bytes, record
+--          of those: count, attempt, due at (ms), received at, bytes, record; at the end what the caller knows
 -- Answer   for each delivery 1, or 0 when it was refused
+-- include checks
 
+local over = isOver(KEYS[1])
+if over then return over end
 local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
+local lanes = { 'high', 'normal', 'low' }
+local streams = { KEYS[2], KEYS[3], KEYS[4] }
 local group, consumer = ARGV[1], ARGV[2]
-local answers = {}
-local landed, dead, waitingBytes = 0, 0, 0
-local isMore = false
-local at = 3
 if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
+local missing = lacks(group, streams)
+if missing then return missing end
 
-local function finish(lane, kind, id, attempt)
-  if kind == 'lane' then
-    local pending = redis.call('XPENDING', KEYS[1 + lane], group, id, id, 1)[1]
-    if pending == nil or pending[2] ~= consumer or pending[4] ~= tonumber(attempt) then return false end
-    return redis.call('XACK', KEYS[1 + lane], group, id) == 1
+-- First everything is read and checked.
+
+for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
+for at = 8, 10 do redis.call('HLEN', KEYS[at]) end
+local fields = { 'landed:', 'dead:', 'waiting:', 'waitingBytes:', 'lastAgain:', 'passed:' }
+for index, field in ipairs(fields) do fields[index] = field .. group end
+for _, lane in ipairs(lanes) do fields[#fields + 1] = 'pending:' .. lane .. ':' .. group end
+for _, lane in ipairs(lanes) do fields[#fields + 1] = 'handed:' .. lane .. ':' .. group end
+local facts = numbers(books, fields)
+local landed, dead, waiting, waitingBytes, lastAgain, passed = unpack(facts, 1, 6)
+local pendings, handed = { unpack(facts, 7, 9) }, { unpack(facts, 10, 12) }
+
+local function isHeld(delivery)
+  if delivery.kind == 'lane' then
+    local pending = redis.call('XPENDING', streams[delivery.lane], group, delivery.id, delivery.id, 1)[1]
+    return pending ~= nil and pending[2] == consumer and pending[4] == delivery.attempt
   end
-  local holder = redis.call('HGET', held, id)
+  local holder = redis.call('HGET', held, delivery.id)
   if not holder or string.match(holder, ' (.*)$') ~= consumer then return false end
-  if redis.call('HGET', tries, id) ~= attempt then return false end
-  redis.call('HDEL', held, id)
-  redis.call('HDEL', tries, id)
-  redis.call('HDEL', again, id)
-  return true
+  return tonumber(redis.call('HGET', tries, delivery.id) or '') == delivery.attempt
 end
 
+local answers, finished, seen = {}, {}, {}
+local at = 3
 while at <= #ARGV do
-  local lane, count = tonumber(ARGV[at]), tonumber(ARGV[at + 7])
-  local isHeld = finish(lane, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
-  if isHeld then
-    waitingBytes = waitingBytes - tonumber(ARGV[at + 4])
-    landed = landed + tonumber(ARGV[at + 5])
-    dead = dead + tonumber(ARGV[at + 6])
-    for number = 0, count - 1 do
-      local from = at + 8 + 6 * number
-      local place = redis.call('HINCRBY', books, 'lastAgain:' .. group, 1)
-      local member = string.format('%016.0f-%s-%d-%s', place, ARGV[from], lane, ARGV[from + 3])
-      redis.call('HSET', again, member, ARGV[from + 5])
-      redis.call('HSET', tries, member, ARGV[from + 1])
-      redis.call('ZADD', KEYS[4 + lane], ARGV[from + 2], member)
-      waitingBytes = waitingBytes + tonumber(ARGV[from + 4])
-      isMore = true
-    end
+  local delivery = { lane = laneOf(ARGV[at]), kind = ARGV[at + 1], id = ARGV[at + 2], attempt = whole(ARGV[at + 3]) }
+  local pattern = delivery.kind == 'lane' and '^%d+%-(%d+)$' or '^%d+%-(%d+)%-[123]%-%d+$'
+  delivery.count = whole(string.match(delivery.id, pattern))
+  delivery.bytes, delivery.landed, delivery.dead = whole(ARGV[at + 4]), whole(ARGV[at + 5]), whole(ARGV[at + 6])
+  delivery.from, delivery.again = at + 8, whole(ARGV[at + 7])
+  local sum = delivery.landed + delivery.dead
+  for number = 0, delivery.again - 1 do
+    local from = delivery.from + 6 * number
+    sum = sum + whole(ARGV[from])
+    for _, place in ipairs({ 1, 3, 4 }) do whole(ARGV[from + place]) end
+    if tonumber(ARGV[from + 2]) == nil then error('a due time is missing') end
+    if ARGV[from + 5] == nil then error('a record is missing') end
   end
-  answers[#answers + 1] = isHeld and 1 or 0
-  at = at + 8 + 6 * count
+  if sum ~= delivery.count then error('an outcome does not add up to the events of ' .. delivery.id) end
+  local name = delivery.lane .. ':' .. delivery.id
+  local isFinished = not seen[name] and isHeld(delivery)
+  seen[name] = true
+  if isFinished then finished[#finished + 1] = delivery end
+  answers[#answers + 1] = isFinished and 1 or 0
+  at = delivery.from + 6 * delivery.again
 end
-redis.call('HINCRBY', books, 'landed:' .. group, landed)
-redis.call('HINCRBY', books, 'dead:' .. group, dead)
-local left = redis.call('HINCRBY', books, 'waiting:' .. group, 0 - landed - dead)
-if left == 0 then
-  redis.call('HSET', books, 'waitingBytes:' .. group, '0')
-else
-  redis.call('HINCRBY', books, 'waitingBytes:' .. group, waitingBytes)
+
+-- Then it is written.
+
+local acknowledged = {}
+local isMore = false
+for _, delivery in ipairs(finished) do
+  local lane = delivery.lane
+  if delivery.kind == 'lane' then
+    redis.call('XACK', streams[lane], group, delivery.id)
+    pendings[lane] = pendings[lane] - delivery.count
+    acknowledged[lane] = true
+  else
+    redis.call('HDEL', held, delivery.id)
+    redis.call('HDEL', tries, delivery.id)
+    redis.call('HDEL', again, delivery.id)
+  end
+  passed = passed + delivery.count
+  landed, dead = landed + delivery.landed, dead + delivery.dead
+  waiting = waiting - delivery.landed - delivery.dead
+  waitingBytes = waitingBytes - delivery.bytes
+  for number = 0, delivery.again - 1 do
+    local from = delivery.from + 6 * number
+    lastAgain = lastAgain + 1
+    local member = string.format('%016.0f-%s-%d-%s', lastAgain, ARGV[from], lane, ARGV[from + 3])
+    redis.call('HSET', again, member, ARGV[from + 5])
+    redis.call('HSET', tries, member, ARGV[from + 1])
+    redis.call('ZADD', KEYS[4 + lane], ARGV[from + 2], member)
+    waitingBytes = waitingBytes + tonumber(ARGV[from + 4])
+    isMore = true
+  end
+end
+if #finished > 0 then
+  if waiting == 0 then waitingBytes = 0 end
+  local values = { landed, dead, waiting, waitingBytes, lastAgain, passed }
+  local words = {}
+  for index, value in ipairs(values) do
+    words[#words + 1] = fields[index]
+    words[#words + 1] = text(value)
+  end
+  for lane in pairs(acknowledged) do
+    -- Below its floor the group has settled everything: should the server forget the group, it begins there anew.
+    local oldest = redis.call('XPENDING', streams[lane], group, '-', '+', 1)[1]
+    local floor = oldest and string.match(oldest[1], '^(%d+)') or text(handed[lane])
+    words[#words + 1] = 'floor:' .. lanes[lane] .. ':' .. group
+    words[#words + 1] = floor
+    words[#words + 1] = fields[6 + lane]
+    words[#words + 1] = text(pendings[lane])
+  end
+  redis.call('HSET', books, unpack(words))
 end
 -- As append.lua; what is due later changes how long others may sleep.
 if isMore and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end

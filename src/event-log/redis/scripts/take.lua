@@ -5,21 +5,31 @@
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
 -- ARGV     group, consumer, now (ms), the most bytes, '1' when the consumer has got nothing yet; then for each lane the
---          most events and how many of them were taken in other partitions
+--          most events and how many of them were taken in other partitions; at the end what the caller knows
 -- Answer   {deliveries, for each lane 1 when its next entry had no room, when something becomes due in one of the lanes
 --          that have room (ms, '' when nothing does)}; when nothing was handed out the books say that somebody sleeps
 --          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
+-- include checks
 
+local over = isOver(KEYS[1])
+if over then return over end
 local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
 local lanes = { 'high', 'normal', 'low' }
 local group, consumer, now = ARGV[1], ARGV[2], ARGV[3]
-local roomBytes, isFirst = tonumber(ARGV[4]), ARGV[5] == '1'
+local roomBytes, isFirst = whole(ARGV[4]), ARGV[5] == '1'
 local nobody = '-'
 local deliveries = {}
 local full = { 0, 0, 0 }
 local pageSize = 64
 -- The server does nothing else while this runs.
 local roomEntries = 1000
+
+local function lengthOf(fields)
+  for at = 1, #fields, 2 do
+    if fields[at] == 'b' then return #fields[at + 1] end
+  end
+  return 0
+end
 
 local waiting = redis.call(
   'HMGET', books, 'asleep', 'waiting:' .. group, 'next:high', 'handed:high:' .. group, 'next:normal',
@@ -40,12 +50,18 @@ if waiting[2] == '0' then
   end
 end
 
-local function lengthOf(fields)
-  for at = 1, #fields, 2 do
-    if fields[at] == 'b' then return #fields[at + 1] end
-  end
-  return 0
+local missing = lacks(group, { KEYS[2], KEYS[3], KEYS[4] })
+if missing then return missing end
+for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
+for at = 8, 10 do redis.call('HLEN', KEYS[at]) end
+for at = 6, 11 do whole(ARGV[at]) end
+if tonumber(now) == nil then error('the time is missing') end
+local counters = { 'lost:' .. group, 'waiting:' .. group }
+for _, lane in ipairs(lanes) do
+  counters[#counters + 1] = 'handed:' .. lane .. ':' .. group
+  counters[#counters + 1] = 'pending:' .. lane .. ':' .. group
 end
+numbers(books, counters)
 
 local function lose(events)
   redis.call('HINCRBY', books, 'lost:' .. group, events)
@@ -84,7 +100,10 @@ for index, lane in ipairs(lanes) do
       local member = page[at]
       local count = tonumber(string.match(member, '^%d+%-(%d+)'))
       local record = redis.call('HGET', again, member)
-      if not record then
+      if count == nil then
+        -- Not one of ours.
+        redis.call('ZREM', due, member)
+      elseif not record then
         redis.call('ZREM', due, member)
         redis.call('HDEL', tries, member)
         lose(count)
@@ -108,6 +127,7 @@ for index, lane in ipairs(lanes) do
       local found = redis.call('XRANGE', stream, id, id)[1]
       if found == nil then
         redis.call('XACK', stream, group, id)
+        redis.call('HINCRBY', books, 'pending:' .. lane .. ':' .. group, -count)
         lose(count)
       elseif fits(count, lengthOf(found[2])) then
         redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', pending[4] + 1, 'JUSTID')
@@ -120,7 +140,7 @@ for index, lane in ipairs(lanes) do
 
   local handed = 'handed:' .. lane .. ':' .. group
   local before = open and tonumber(redis.call('HGET', books, handed) or '0')
-  local reached = before
+  local reached, read = before, 0
   while open do
     local page = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
     if not page then break end
@@ -128,6 +148,7 @@ for index, lane in ipairs(lanes) do
     local offset, count = string.match(id, '^(%d+)%-(%d+)$')
     if tonumber(offset) > reached then lose(tonumber(offset) - reached) end
     reached = tonumber(offset) + tonumber(count)
+    read = read + tonumber(count)
     if fits(tonumber(count), lengthOf(fields)) then
       put('lane', id, tonumber(count), 1, fields, lengthOf(fields))
     else
@@ -136,7 +157,10 @@ for index, lane in ipairs(lanes) do
       stop()
     end
   end
-  if reached ~= before then redis.call('HSET', books, handed, string.format('%.0f', reached)) end
+  if reached ~= before then
+    redis.call('HSET', books, handed, text(reached))
+    redis.call('HINCRBY', books, 'pending:' .. lane .. ':' .. group, read)
+  end
 end
 
 local nextDue = ''

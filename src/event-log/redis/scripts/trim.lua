@@ -3,13 +3,16 @@
 --
 -- KEYS     books, groups, the lane's stream
 -- ARGV     lane, keep what was received at this time or later (µs), how many settled bytes to keep, how many entries
---          at most
+--          at most; at the end what the caller knows
 -- Answer   {entries, events, bytes, 1 when there may be more, when what only its time keeps was received ('' when nothing)}
+-- include checks
 
+local over = isOver(KEYS[1])
+if over then return over end
 local books, groups, stream = KEYS[1], KEYS[2], KEYS[3]
-local lane, keepSince, maxBytes, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local lane, keepSince, maxBytes, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), whole(ARGV[4])
+if keepSince == nil or maxBytes == nil then error('a bound is missing') end
 
-local function text(number) return string.format('%.0f', number) end
 local function fieldOf(entry, name)
   for at = 1, #entry[2], 2 do
     if entry[2][at] == name then return entry[2][at + 1] end
@@ -21,7 +24,12 @@ local settled
 local isGroup = {}
 local names = redis.call('SMEMBERS', groups)
 if #names == 0 then return { 0, 0, 0, 0, '' } end
-for _, group in ipairs(names) do isGroup[group] = true end
+for _, group in ipairs(names) do
+  isGroup[group] = true
+  -- Without the slowest group more would look settled than is.
+  local missing = lacks(group, { stream })
+  if missing then return missing end
+end
 for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   if isGroup[facts[2]] then
     local offset, count = string.match(facts[8], '^(%d+)%-(%d+)$')

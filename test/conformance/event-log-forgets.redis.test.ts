@@ -1,0 +1,297 @@
+// What Redis forgets: groups, keys, everything, what it had acknowledged last. Nothing of it goes by in silence, nothing
+// that is left is lost, and whoever was at work goes on.
+
+import assert from 'node:assert/strict'
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { MillraceError } from '../../src/errors.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { eventually } from '../support/eventually.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
+import type { RedisServer } from '../support/redis-server.ts'
+import { makeLimitedUser } from '../support/redis-user.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+import {
+  batchOf,
+  group,
+  idsOf,
+  landed,
+  ledger,
+  ledgerOf,
+  named,
+  perLane,
+  stream,
+  takeAll,
+  topic,
+} from './event-log-verbs.ts'
+import { booksKey, laneKey, openFirst, openLog, prefix, startServer } from './redis-log.ts'
+
+const leaseMs = 60_000
+const takeNow = { maxEvents: perLane(1000), maxWaitMs: 0 }
+const takeSoon = { maxEvents: perLane(1000), maxWaitMs: 5_000 }
+const isCode = (code: string) => (error: unknown) => error instanceof MillraceError && error.code === code
+
+/** A log in which a and b are settled, c and e in hands, d settled between them, f and g untouched. */
+async function openHalfDone(t: TestContext) {
+  const server = await startServer(t)
+  const open = await openFirst(t, server.url)
+  const { eventLog } = open
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  for (const id of ['a', 'b', 'c', 'd', 'e', 'f', 'g']) await eventLog.append(stream(), [batchOf([id])])
+  const [a, b, c, d, e] = await consumer.next({ maxEvents: perLane(5), maxWaitMs: 0 })
+  await consumer.settle([a!, b!, d!].map(landed))
+  return { ...open, server, consumer, held: [c!, e!] }
+}
+
+test('a group that Redis forgot is made again above what was settled: nothing is lost, the rest is counted', async (t) => {
+  const { server, eventLog, consumer, held, warnings, resets } = await openHalfDone(t)
+  await server.command('XGROUP', 'DESTROY', laneKey, group)
+  assert.deepEqual(await consumer.settle(held.map(landed)), held, 'nobody holds it any more')
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 7, reopened: 1, landed: 3, waiting: 5 }))
+  const deliveries = await takeAll(consumer)
+  assert.deepEqual(idsOf(deliveries), ['c', 'd', 'e', 'f', 'g'])
+  assert.deepEqual(await consumer.settle(deliveries.map(landed)), [])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 7, reopened: 1, landed: 8 }))
+  assert.deepEqual([warnings.length, resets.length], [1, 0])
+})
+
+test('a group that had settled everything begins where it was', async (t) => {
+  const { server, eventLog, consumer, held } = await openHalfDone(t)
+  await consumer.settle(held.map(landed))
+  await consumer.settle((await takeAll(consumer)).map(landed))
+  await server.command('XGROUP', 'DESTROY', laneKey, group)
+  await eventLog.append(stream(), [batchOf(['h'])])
+  assert.deepEqual(idsOf(await takeAll(consumer)), ['h'])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 8, landed: 7, waiting: 1, inFlight: 1 }))
+})
+
+test('those who wait go on when their group is forgotten, in every process, and one of them says so', async (t) => {
+  const server = await startServer(t)
+  const logs = [await openFirst(t, server.url), await openFirst(t, server.url)]
+  const consumers = await Promise.all(logs.map(({ eventLog }) => eventLog.consume(topic, group, { leaseMs })))
+  const waiting = consumers.map((consumer) => consumer.next(takeSoon))
+  await server.command('XGROUP', 'DESTROY', laneKey, group)
+  await logs[0]!.eventLog.append(stream(), [batchOf(['a'])])
+  const [first] = await Promise.race(waiting)
+  assert.deepEqual(idsOf([first!]), ['a'])
+  await logs[0]!.eventLog.append(stream(), [batchOf(['b'])])
+  await Promise.all(consumers.map((consumer) => consumer.close()))
+  await Promise.all(waiting)
+  const consumer = await logs[1]!.eventLog.consume(topic, group, { leaseMs })
+  assert.deepEqual(idsOf(await takeAll(consumer)), ['a', 'b'])
+  assert.equal(logs.flatMap(({ warnings }) => warnings).length, 1)
+})
+
+test('a stream that somebody deleted is counted as lost, and its offsets are not given again', async (t) => {
+  const { server, eventLog, consumer, resets } = await openHalfDone(t)
+  await server.command('DEL', laneKey)
+  assert.deepEqual(await takeAll(consumer), [])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 7, landed: 3, lost: 4 }))
+  const { positions } = await eventLog.append(stream(), [batchOf(['h'])])
+  assert.equal(positions[0]?.offset, 7)
+  assert.deepEqual(idsOf(await takeAll(consumer)), ['h'])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 8, landed: 3, lost: 4, waiting: 1, inFlight: 1 }))
+  assert.deepEqual(resets, [])
+})
+
+for (const noticedBy of ['append', 'next', 'settle', 'describe', 'reopen', 'trim', 'readSettled', 'declare'] as const) {
+  test(`FLUSHALL is noticed by the next ${noticedBy}: a new epoch begins, and the work goes on`, async (t) => {
+    const { server, eventLog, consumer, held, resets, warnings } = await openHalfDone(t)
+    const { epoch } = await eventLog.describe()
+    await server.command('FLUSHALL')
+    const calls = {
+      append: () => eventLog.append(stream('high'), [batchOf(['x'])]),
+      next: () => consumer.next(takeNow),
+      settle: () => consumer.settle(held.map(landed)),
+      describe: () => eventLog.describe(),
+      reopen: () => eventLog.reopen(stream('high'), group, [{ batch: batchOf(['x']), attempt: 0, offset: 0 }]),
+      trim: () => eventLog.trim(topic, { keepSinceMs: 0, maxBytes: 0 }),
+      readSettled: () => eventLog.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1 }),
+      declare: () => eventLog.declare('other', { partitions: 1, groups: [{ name: group }] }),
+    }
+    await calls[noticedBy]()
+    assert.deepEqual(resets, [{ reason: 'gone', epoch: epoch + 1 }])
+    assert.equal((await eventLog.describe()).epoch, epoch + 1)
+    assert.deepEqual(await consumer.settle(held.map(landed)), held, 'nobody holds it any more')
+    await consumer.settle((await takeAll(consumer)).map(landed))
+    const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
+    assert.deepEqual(positions[0], { stream: stream(), epoch: epoch + 1, offset: 0 })
+    const [delivery] = await consumer.next(takeNow)
+    assert.deepEqual(delivery?.position, positions[0])
+    assert.deepEqual(await consumer.settle([landed(delivery!)]), [])
+    const { accepted, reopened, landed: landedEvents, waiting, lost } = await ledgerOf(eventLog)
+    assert.deepEqual([accepted + reopened - landedEvents, waiting, lost], [0, 0, 0])
+    assert.deepEqual([resets.length, warnings.length], [1, 1])
+  })
+}
+
+test('of several processes that notice at once one decides, and all go on in the same epoch', async (t) => {
+  const server = await startServer(t)
+  const logs = []
+  for (let count = 0; count < 4; count++) logs.push(await openFirst(t, server.url))
+  const { epoch } = await logs[0]!.eventLog.describe()
+  for (const { eventLog } of logs) await eventLog.append(stream(), [batchOf(['before'])])
+  await server.command('FLUSHALL')
+  const appends = logs.flatMap(({ eventLog }, number) =>
+    named(`${number}.`, 5).map((id) => eventLog.append(stream(), [batchOf([id])])),
+  )
+  const positions = (await Promise.all(appends)).map((appended) => appended.positions[0]!)
+  assert.deepEqual([...new Set(positions.map((position) => position.epoch))], [epoch + 1])
+  const offsets = positions.map(({ offset }) => offset).sort((a, b) => a - b)
+  assert.deepEqual(offsets, [...offsets.keys()])
+  for (const { eventLog } of logs) assert.equal((await eventLog.describe()).epoch, epoch + 1)
+  assert.deepEqual(await ledgerOf(logs[0]!.eventLog), ledger({ accepted: 20, waiting: 20 }))
+})
+
+test('what was numbered before is taken again in a new epoch', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openFirst(t, server.url)
+  const producer = { id: 'p', sequence: 7 }
+  await eventLog.append(stream(), [batchOf(['a'])], { producer })
+  assert.equal((await eventLog.append(stream(), [batchOf(['a'])], { producer })).duplicate, true)
+  await server.command('DEL', booksKey)
+  assert.equal((await eventLog.append(stream(), [batchOf(['a'])], { producer })).duplicate, false)
+})
+
+test('when only the books are gone, what is kept comes again, and no offset is given twice', async (t) => {
+  const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
+  const again = [{ batch: batchOf(['c']), attempt: 1, dueAtMs: 0 }]
+  await consumer.settle([{ delivery: held[0]!, landed: 0, dead: 0, again }])
+  await server.command('DEL', booksKey)
+  const { positions } = await eventLog.append(stream(), [batchOf(['h'])])
+  assert.equal(positions[0]?.offset, 7)
+  assert.deepEqual(await consumer.settle([landed(held[1]!)]), [held[1]])
+  const deliveries = await takeAll(consumer)
+  assert.deepEqual(idsOf(deliveries), ['c', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])
+  const put = [{ batch: batchOf(['h']), attempt: 1, dueAtMs: 0 }]
+  await consumer.settle([{ delivery: deliveries[8]!, landed: 0, dead: 0, again: put }])
+  assert.deepEqual(await consumer.settle(deliveries.slice(0, 8).map(landed)), [])
+  assert.deepEqual(idsOf(await takeAll(consumer)), ['h'])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 8, reopened: 1, landed: 8, waiting: 1, inFlight: 1 }))
+  assert.deepEqual(
+    resets.map(({ reason }) => reason),
+    ['gone'],
+  )
+})
+
+/** Takes the files of a server away, and puts them back later: as an old copy, or a replica that was behind. */
+async function copyServer(t: TestContext, server: RedisServer) {
+  const copy = join(tempDirectory(t), 'copy')
+  await server.stop('SIGTERM')
+  cpSync(server.directory, copy, { recursive: true })
+  await server.start()
+  await makeLimitedUser(server, prefix)
+  return async () => {
+    await server.stop('SIGKILL')
+    rmSync(server.directory, { recursive: true })
+    cpSync(copy, server.directory, { recursive: true })
+    await server.start()
+    await makeLimitedUser(server, prefix)
+  }
+}
+
+test('an old copy is noticed by what it lacks: what is in it is handed out, in a new epoch', async (t) => {
+  const server = await startServer(t)
+  const { eventLog, resets } = await openFirst(t, server.url)
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  await eventLog.append(stream(), [batchOf(['a']), batchOf(['b'])])
+  const first = await takeAll(consumer)
+  const restore = await copyServer(t, server)
+  await eventually(() => consumer.settle(first.map(landed)))
+  await eventLog.append(stream(), [batchOf(['lost'])])
+  await restore()
+  const deliveries = await eventually(() => takeAll(consumer))
+  assert.deepEqual(idsOf(deliveries), ['a', 'b'])
+  const { epoch } = await eventLog.describe()
+  assert.deepEqual(resets, [{ reason: 'behind', epoch }])
+  assert.ok(deliveries.every(({ position }) => position.epoch === epoch))
+  assert.deepEqual(await consumer.settle(deliveries.map(landed)), [])
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 2, landed: 2 }))
+})
+
+for (const who of ['stored', 'read'] as const) {
+  test(`places that others got after a failover are noticed by whoever ${who} there`, async (t) => {
+    const server = await startServer(t)
+    const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+    const one = await openFirst(t, `redis://${proxy.address}`)
+    const other = await openFirst(t, server.url)
+    const writer = who === 'stored' ? one : other
+    const restore = await copyServer(t, server)
+    await eventually(() => writer.eventLog.append(stream(), [batchOf(['lost'])]))
+    const consumer = await eventually(() => one.eventLog.consume(topic, group, { leaseMs }))
+    if (who === 'read') assert.deepEqual(idsOf(await takeAll(consumer)), ['lost'])
+    proxy.refuse = true
+    proxy.cut()
+    await other.eventLog.close()
+    await restore()
+    const third = await openFirst(t, server.url)
+    await third.eventLog.append(stream(), [batchOf(['other']), batchOf(['more'])])
+    proxy.heal()
+    const deliveries = await eventually(() => takeAll(consumer))
+    assert.deepEqual(idsOf(deliveries), ['other', 'more'])
+    assert.deepEqual(
+      one.resets.map(({ reason }) => reason),
+      ['different'],
+    )
+    await third.eventLog.append(stream(), [batchOf(['last'])])
+    assert.deepEqual(
+      third.resets.map(({ reason }) => reason),
+      ['elsewhere'],
+    )
+  })
+}
+
+test('a log that is opened after everything was forgotten has an epoch that none had before', async (t) => {
+  const server = await startServer(t)
+  const one = await openFirst(t, server.url)
+  await one.eventLog.append(stream(), [batchOf(['a'])])
+  await server.command('FLUSHALL')
+  const later = await openLog(t, server.url, { now: () => Date.now() + 1_000 })
+  await later.eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  const { epoch } = (await later.eventLog.append(stream(), [batchOf(['b']), batchOf(['c'])])).positions[0]!
+  // It would look as if its own entry were there, and another behind it.
+  const { positions } = await one.eventLog.append(stream(), [batchOf(['d'])])
+  assert.ok(positions[0]!.epoch >= epoch)
+  assert.equal(one.resets.length, 1)
+  assert.equal((await ledgerOf(later.eventLog)).accepted, 3)
+})
+
+test('a new epoch that was begun half-way is ended by whoever comes next', async (t) => {
+  const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
+  const { epoch } = await eventLog.describe()
+  await server.command('SET', `${prefix}:epoch`, String(epoch + 5))
+  const other = await openLog(t, server.url)
+  assert.equal((await other.eventLog.describe()).epoch, epoch + 5)
+  assert.deepEqual(await consumer.settle(held.map(landed)), held)
+  assert.deepEqual(resets, [{ reason: 'elsewhere', epoch: epoch + 5 }])
+  assert.deepEqual(idsOf(await takeAll(consumer)), ['c', 'e', 'f', 'g'])
+})
+
+test('a partition whose books are gone is no new one: whoever opens the log begins a new epoch', async (t) => {
+  const { server, eventLog } = await openHalfDone(t)
+  const { epoch } = await eventLog.describe()
+  await eventLog.close()
+  await server.command('DEL', booksKey, `${prefix}:{${topic}/0}:groups`)
+  for (const lane of ['high', 'normal', 'low']) await server.command('DEL', `${prefix}:{${topic}/0}:lane:${lane}`)
+  const { eventLog: later, resets } = await openLog(t, server.url)
+  assert.deepEqual(resets, [{ reason: 'gone', epoch: epoch + 1 }])
+  assert.deepEqual(await ledgerOf(later), ledger({}))
+})
+
+test('a server that keeps forgetting makes calls unavailable, and does not keep them', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openFirst(t, server.url)
+  const flushing = new AbortController()
+  cleanup(t, () => flushing.abort())
+  const flood = (async () => {
+    while (!flushing.signal.aborted) await server.command('FLUSHALL')
+  })()
+  const outcomes = await Promise.allSettled(named('a', 20).map((id) => eventLog.append(stream(), [batchOf([id])])))
+  for (const outcome of outcomes) {
+    if (outcome.status === 'rejected') assert.ok(isCode('unavailable')(outcome.reason), String(outcome.reason))
+  }
+  flushing.abort()
+  await flood
+  await eventLog.append(stream(), [batchOf(['b'])])
+})

@@ -1,0 +1,178 @@
+// The scripts of the log on Redis, one by one: what a script has written is not undone when it fails, so one that fails
+// has written nothing.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { RedisKeys } from '../../src/event-log/redis/redis-keys.ts'
+import { readScripts, type ScriptName } from '../../src/event-log/redis/redis-scripts.ts'
+import { encodeAgain } from '../../src/event-log/redis/stored-batch.ts'
+import { batchOf, group, stream, takeAll, topic } from './event-log-verbs.ts'
+import { openFirst, prefix, type RawClient, rawClient, startServer } from './redis-log.ts'
+
+type Words = readonly (string | Buffer)[]
+
+/** Everything that is on the server, byte by byte. */
+async function contentOf(client: RawClient): Promise<string> {
+  const keys = ((await client.sendCommand(['KEYS', '*'])) as unknown as Buffer[]).map(String).sort()
+  const values: string[] = []
+  for (const key of keys) {
+    const type = await client.sendCommand(['TYPE', key])
+    // A hash or set may be kept in another order.
+    const value = (await client.sendCommand(readingOf(String(type), key))) as unknown
+    values.push(`${key} ${String(type)} ${Buffer.from(JSON.stringify(value, toLatin1)).toString()}`)
+    if (String(type) === 'stream') values.push(JSON.stringify(await groupsOf(client, key), toLatin1))
+  }
+  return values.join('\n')
+}
+
+function toLatin1(_: string, value: unknown): unknown {
+  const { type, data } = (value ?? {}) as { type?: string; data?: number[] }
+  return type === 'Buffer' ? Buffer.from(data!).toString('latin1') : value
+}
+
+function readingOf(type: string, key: string): string[] {
+  switch (type) {
+    case 'hash':
+      return ['HGETALL', key]
+    case 'set':
+      return ['SMEMBERS', key]
+    case 'zset':
+      return ['ZRANGE', key, '0', '-1', 'WITHSCORES']
+    case 'stream':
+      return ['XRANGE', key, '-', '+']
+    default:
+      return ['GET', key]
+  }
+}
+
+async function groupsOf(client: RawClient, key: string): Promise<unknown> {
+  const exists = (await client.sendCommand(['XINFO', 'GROUPS', key])) as unknown as readonly unknown[]
+  const pending = exists.length === 0 ? [] : await client.sendCommand(['XPENDING', key, group, '-', '+', '1000'])
+  // But for how long ago it was.
+  const facts = (pending as unknown as unknown[][]).map(([id, consumer, , count]) => [id, consumer, count])
+  return [exists, facts]
+}
+
+function refuseChange(after: string, before: string, what: string): void {
+  const [left, right] = [after.split('\n'), before.split('\n')]
+  const changed = left.filter((line) => !right.includes(line))
+  if (after !== before) assert.fail(`${what}\nand wrote ${changed.join('\n')}`)
+}
+
+test('a script that is given something wrong, or finds a key of another kind, has written nothing', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openFirst(t, server.url)
+  const client = await rawClient(t, server)
+  const { epoch } = await eventLog.describe()
+  // Something of everything: handed out, given back, in the own stream, held there, untouched; of numbered messages.
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  for (const lane of ['high', 'normal', 'low'] as const) {
+    for (const id of ['a', 'b', 'c']) {
+      await eventLog.append(stream(lane), [batchOf([id])], { producer: { id: 'p', sequence: 1 + 'abc'.indexOf(id) } })
+    }
+  }
+  const all = await takeAll(consumer)
+  const again = (batch: (typeof all)[number]['batch']) => [{ batch, attempt: 1, dueAtMs: 0 }]
+  for (const delivery of all.filter((_, index) => index % 3 === 0)) {
+    await consumer.settle([{ delivery, landed: 0, dead: 0, again: again(delivery.batch) }])
+  }
+  await takeAll(consumer)
+  await eventLog.reopen(stream('low'), group, [{ batch: batchOf(['d']), attempt: 0, offset: 0 }])
+  await eventLog.append(stream(), [batchOf(['e'])])
+  const base = `${prefix}:{${topic}/0}`
+  const [owner] = (await client.sendCommand(['XINFO', 'CONSUMERS', `${base}:lane:normal`, group])) as unknown as [
+    [Buffer, Buffer],
+  ]
+  const name = String(owner[1])
+  const [member] = (await client.sendCommand(['HKEYS', `${base}:again-held:${group}`])) as unknown as [Buffer]
+  const partition = new RedisKeys(prefix).partition(topic, 0)
+  const batch = batchOf(['x'])
+  const record = encodeAgain({ offset: 0, batch })
+  const known = `${epoch} 3 4 3`
+  const size = String(batch.bytes.length)
+  const appendOf = (lane: string, sequence: string) => [
+    ...[lane, '1', '1', size, '100', '100000', 'p', sequence],
+    ...['1', '1700', '12345', Buffer.from(batch.bytes)],
+  ]
+  const settlementOf = (...place: string[]) => [
+    ...[...place, size, '0', '0', '1'],
+    ...['1', '1', '0', '1700', size, record],
+  ]
+  const calls: Partial<Record<ScriptName, { readonly keys: Words; readonly args: Words }>> = {
+    append: {
+      keys: partition.forAppend(),
+      args: ['100', '8192', ...appendOf('1', '4'), ...appendOf('3', '5'), ...appendOf('2', '4')],
+    },
+    settle: {
+      keys: partition.forGroup(group),
+      args: [
+        ...[group, name],
+        ...settlementOf('2', 'lane', '1-1', '1'),
+        ...settlementOf(String(member).split('-')[2]!, 'again', String(member), '2'),
+        ...settlementOf('3', 'lane', '2-1', '1'),
+      ],
+    },
+    reopen: {
+      keys: partition.forReopen(group, 'low'),
+      args: [group, '3', '1', '0', '1700', size, record, '1', '0', '1700', size, record],
+    },
+    take: {
+      keys: partition.forGroup(group),
+      args: [group, name, String(Date.now()), '100000', '1', '9', '0', '9', '0', '9', '0'],
+    },
+    release: { keys: partition.forGroup(group), args: [group, name, '1', '100', '0', '1:1-1'] },
+    trim: { keys: [partition.books, partition.groups, partition.stream('normal')], args: ['normal', '9', '0', '9'] },
+    owners: { keys: partition.forGroup(group), args: [group, '0', '0', '9'] },
+    'make-partition': { keys: partition.forMake(), args: [String(epoch), 'made', group, '1', 'other', '9'] },
+  }
+  const before = await contentOf(client)
+  const dump = new Map<string, Buffer>()
+  for (const key of (await client.sendCommand(['KEYS', '*'])) as unknown as Buffer[]) {
+    dump.set(String(key), (await client.sendCommand(['DUMP', key])) as unknown as Buffer)
+  }
+  const restore = async () => {
+    await client.sendCommand(['FLUSHALL'])
+    for (const [key, value] of dump) await client.sendCommand(['RESTORE', key, '0', value])
+  }
+  const scripts = readScripts()
+  for (const [script, { keys, args: given }] of Object.entries(calls)) {
+    const { text } = scripts[script as ScriptName]
+    const args = script === 'make-partition' ? given : [...given, known]
+    const run = (withKeys: Words, withArgs: Words) =>
+      client.sendCommand(['EVAL', text, String(withKeys.length), ...withKeys, ...withArgs]).catch((error) => error)
+    let failures = 0
+    const check = async (reply: unknown, what: string) => {
+      if (reply instanceof Error || String(reply).startsWith('over') || String(reply) === 'nogroup') {
+        failures++
+        refuseChange(await contentOf(client), before, `${script} with ${what} failed: ${String(reply)}`)
+      } else await restore()
+    }
+    const reply = await run(keys, args)
+    assert.ok(!(reply instanceof Error), `${script}: ${reply}`)
+    assert.doesNotMatch(String(reply), /^(over|nogroup)/)
+    assert.ok(!(script === 'settle' && JSON.stringify(reply) !== '[1,1,1]'), JSON.stringify(reply))
+    await restore()
+    for (const [index] of args.entries()) {
+      for (const wrong of ['x', '', '-1', '1.5', '9e99']) {
+        await check(await run(keys, args.toSpliced(index, 1, wrong)), `"${wrong}" as argument ${index + 1}`)
+      }
+      await check(await run(keys, args.slice(0, index)), `only ${index} arguments`)
+    }
+    for (const [index, key] of keys.entries()) {
+      const isPrefix = /:$/.test(String(key))
+      const wrongKey = isPrefix ? `${String(key)}normal/p` : key
+      if (isPrefix && script !== 'append') continue
+      await client.sendCommand(['DEL', wrongKey])
+      const isSortedSet = /:(due:.*|producers)$/.test(String(wrongKey))
+      await client.sendCommand(isSortedSet ? ['SET', wrongKey, 'x'] : ['ZADD', wrongKey, '1', 'x'])
+      const spoilt = await contentOf(client)
+      const answer = await run(keys, args)
+      if (answer instanceof Error || String(answer) === 'nogroup' || String(answer).startsWith('over')) {
+        failures++
+        refuseChange(await contentOf(client), spoilt, `${script} with key ${index + 1} of another kind: ${answer}`)
+      }
+      await restore()
+    }
+    assert.ok(failures >= 3, `${script}: nothing failed`)
+  }
+})
