@@ -1,0 +1,48 @@
+// The log on the master that Sentinels name: it is lost, and another takes over.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { cleanup } from '../support/cleanup.ts'
+import { eventually, within } from '../support/eventually.ts'
+import { masterName } from '../support/redis-sentinel.ts'
+import { group, topic } from './event-log-verbs.ts'
+import {
+  assertNothingLost,
+  assertOutages,
+  openLog,
+  produce,
+  replicated,
+  startSentinel,
+  takeSoon,
+} from './redis-failover-verbs.ts'
+
+test('by Sentinels: kill -9 of the master loses nothing of replicated(1), and appends go on at the next', async (t) => {
+  const sentinel = await startSentinel(t)
+  const eventLog = await openLog(t, sentinel.url, { durability: replicated, maxReplyMs: 2_000 })
+  const producer = produce(eventLog)
+  cleanup(t, () => producer.stop())
+  await producer.more(20)
+  await sentinel.master.stop('SIGKILL')
+  await eventually(async () => assert.match(await sentinel.replica.command('ROLE'), /master/), { withinMs: 15_000 })
+  // The new master has no replica yet, so nothing is accepted until the old one is its replica.
+  await eventually(() => assert.ok(producer.failures.length > 0))
+  await sentinel.master.start()
+  await producer.more(20)
+  await producer.stop()
+  assertOutages(producer.failures)
+  await assertNothingLost(eventLog, producer.accepted)
+})
+
+test('by Sentinels: when the master is made a replica the next is found within 10 s', async (t) => {
+  const sentinel = await startSentinel(t)
+  const eventLog = await openLog(t, sentinel.url)
+  const producer = produce(eventLog)
+  cleanup(t, () => producer.stop())
+  await producer.more(5)
+  assert.match(await sentinel.command('SENTINEL', 'FAILOVER', masterName), /OK/)
+  await eventually(async () => assert.match(await sentinel.master.command('ROLE'), /slave/), { withinMs: 15_000 })
+  await within(10_000, 'the recovery', producer.more(20))
+  await producer.stop()
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
+  assert.ok((await consumer.next(takeSoon)).length > 0)
+})
