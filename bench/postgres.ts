@@ -2,6 +2,7 @@
 
 import { PostgresServer } from '../test/support/postgres-server.ts'
 import { type ExpectedNumbers, numbersProblems } from './gate.ts'
+import { payload } from './messages.ts'
 import { cpuSecondsOf } from './process-usage.ts'
 
 /** Runs the work with a server in the directory, and the URL of an empty database on it. */
@@ -27,10 +28,14 @@ export async function postgresNumbersProblems(
   server: PostgresServer,
   url: string,
   expected: ExpectedNumbers,
+  { payloadBytes }: { readonly payloadBytes: number },
 ): Promise<string[]> {
   const number = `(data->>'n')::bigint`
-  const statement = `SELECT count(*)::int AS rows, count(DISTINCT ${number})::int AS distinct, sum(${number})::float8 AS sum FROM events`
-  const [found] = await server.query(statement, [], url)
-  const { rows, distinct, sum } = found as { rows: number; distinct: number; sum: number }
-  return numbersProblems({ what: 'row', count: rows, repeated: rows - distinct, sum }, expected)
+  const statement = `SELECT count(*)::int AS rows, count(DISTINCT ${number})::int AS distinct, sum(${number})::float8 AS sum,
+    (count(*) FILTER (WHERE data - 'n' IS DISTINCT FROM $1::jsonb - 'n'))::int AS other FROM events`
+  const [found] = await server.query(statement, [payload(0, payloadBytes).toString()], url)
+  const { rows, distinct, sum, other } = found as Record<'rows' | 'distinct' | 'sum' | 'other', number>
+  const problems = numbersProblems({ what: 'row', count: rows, repeated: rows - distinct, sum }, expected)
+  if (other > 0) problems.push(`${other} rows hold another payload`)
+  return problems
 }

@@ -14,9 +14,6 @@ export const roomForAll = {
 /** Takes events, with room for all of them, and lands none. */
 export const ingestOnly = { MILLRACE_ROLES: 'ingest', ...roomForAll }
 
-/** Lands what is in the log and takes nothing. */
-export const workerOnly = { MILLRACE_ROLES: 'worker' }
-
 export interface Service {
   readonly address: string
   /** Where it answers HTTP, `127.0.0.1:port`. */

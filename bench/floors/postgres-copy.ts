@@ -43,7 +43,7 @@ await runBlock(({ events, payloadBytes }: PostgresCopyOptions) =>
       const seconds = (performance.now() - startMs) / 1000
       const serviceCpuSeconds = postgresCpuSeconds(postgres) - cpuBefore
       await client.end()
-      const problems = await postgresNumbersProblems(postgres, url, expectedRows(events))
+      const problems = await postgresNumbersProblems(postgres, url, expectedRows(events), { payloadBytes })
       const measured = events - warmUpFiles * rowsPerCopy
       return { events: measured, seconds, serviceCpuSeconds, durability: 'disk', problems, details: {} }
     }),

@@ -1,4 +1,5 @@
-// W9: landing alone. The batches are ready in the log; then a server starts that lands them and takes nothing new.
+// W9: landing alone. The batches are ready in the log; then a server starts that lands them, and nobody sends
+// anything new.
 
 import { runBlock } from '../block.ts'
 import { fillLog } from '../fill-log.ts'
@@ -6,7 +7,7 @@ import { storedNumbersProblems } from '../gate.ts'
 import { LandedRows } from '../landed-rows.ts'
 import { expectedRows } from '../messages.ts'
 import { cpuSecondsOf } from '../process-usage.ts'
-import { startService, workerOnly } from '../service.ts'
+import { startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
 
 export interface LandingOptions {
@@ -26,7 +27,7 @@ await runBlock(({ events: wanted, eventsPerMessage, payloadBytes, duplicateEvery
     await filled.service.stop()
     const expected = expectedRows(filled.events, duplicateEvery)
 
-    const service = await startService(directory, workerOnly)
+    const service = await startService(directory)
     const landed = new LandedRows(directory)
     const firstRows = await landed.reach(expected.rows * warmUpShare)
     const cpuBefore = cpuSecondsOf(service.pid)

@@ -82,7 +82,7 @@ await runBlock((options: PostgresAwayOptions) =>
         catchUpPerIntake: rowsPerSecond / eventsPerSecond,
         intakePerCatchUp: eventsPerSecond / rowsPerSecond,
       }
-      const problems = await postgresNumbersProblems(postgres, url, expectedRows(accepted))
+      const problems = await postgresNumbersProblems(postgres, url, expectedRows(accepted), options)
       return { events: lastRows - firstRows, seconds, serviceCpuSeconds, durability: 'disk', problems, details }
     }),
   ),
