@@ -47,6 +47,7 @@ export type WorkloadId = (typeof workloadIds)[number]
 
 export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
   none: 'nothing is kept',
+  everysec: 'in Redis, whose append-only file is flushed about once a second',
   disk: 'flushed; one flush serves many events',
 }
 
@@ -72,6 +73,11 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
     name: 'SQLite inserts (F7)',
     program: 'floors/sqlite-inserts',
     options: { ...timed, rowsPerStatement: 1 },
+  }
+  const copy: Block = {
+    name: 'COPY from a file (F6)',
+    program: 'floors/postgres-copy',
+    options: { events: sizes.backlogEvents, payloadBytes },
   }
   const groupedInserts: Block = {
     name: 'SQLite inserts, 16 a time',
@@ -121,6 +127,56 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       bounds: [],
     },
     {
+      id: 'W2',
+      rounds,
+      blocks: [
+        copy,
+        { name: 'full path, Redis', program: 'workloads/full-path-redis', options: { ...stream, flush: 'everysec' } },
+        {
+          name: 'full path, Redis, disk',
+          program: 'workloads/full-path-redis',
+          options: { ...stream, flush: 'always' },
+        },
+        {
+          name: 'Python loop',
+          program: 'peers/python-loop/run',
+          options: { events: sizes.peerEvents, payloadBytes, flush: 'everysec' },
+        },
+      ],
+      comparisons: [
+        ratio('T1', 'full path, Redis, PostgreSQL / COPY from a file', 'full path, Redis', copy.name, 0.6),
+        ratio('T1', 'the same / Python loop', 'full path, Redis', 'Python loop', 10),
+        ratio('', 'the same, flushed before each answer / COPY', 'full path, Redis, disk', copy.name, null),
+        ratio('', 'Python loop / COPY from a file', 'Python loop', copy.name, null),
+      ],
+      bounds: [],
+    },
+    {
+      id: 'W2',
+      rounds: 1,
+      blocks: [
+        {
+          name: 'append to Redis',
+          program: 'workloads/redis-append',
+          options: { batches: sizes.costBatches, eventsPerMessage: 100, payloadBytes },
+        },
+        {
+          name: 'nothing to do',
+          program: 'workloads/redis-idle',
+          options: { seconds: sizes.idleSeconds, payloadBytes },
+        },
+      ],
+      comparisons: [],
+      bounds: [
+        bound('', "Redis's CPU of an append / XADD", 'append to Redis', 'cpuPerXaddAlone', 3, ''),
+        bound('', 'the same, 64 under way', 'append to Redis', 'cpuPerXaddTogether', 3, ''),
+        bound('', 'commands to Redis when idle', 'nothing to do', 'idleCommandsPerSecond', 5, '/s'),
+        bound('', 'CPU when idle', 'nothing to do', 'idleCpuPercent', 2, '%'),
+        bound('', 'CPU while Redis is away', 'nothing to do', 'redisAwayCpuPercent', 2, '%'),
+        bound('', 'CPU while PostgreSQL is away', 'nothing to do', 'postgresAwayCpuPercent', 2, '%'),
+      ],
+    },
+    {
       id: 'W9',
       rounds,
       blocks: [
@@ -143,11 +199,7 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       id: 'W9',
       rounds,
       blocks: [
-        {
-          name: 'COPY from a file (F6)',
-          program: 'floors/postgres-copy',
-          options: { events: sizes.backlogEvents, payloadBytes },
-        },
+        copy,
         ...[0, 1000].map((duplicateEvery) => ({
           name: duplicateEvery === 0 ? 'landing, postgres' : 'landing, postgres, 1 of 1,000 twice',
           program: 'workloads/landing-postgres',
@@ -155,7 +207,7 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         })),
       ],
       comparisons: [
-        ratio('', 'landing alone / COPY from a file', 'landing, postgres', 'COPY from a file (F6)', 0.8),
+        ratio('', 'landing alone / COPY from a file', 'landing, postgres', copy.name, 0.8),
         ratio('', '1 of 1,000 twice / none twice', 'landing, postgres, 1 of 1,000 twice', 'landing, postgres', 0.5),
       ],
       bounds: [],

@@ -5,6 +5,7 @@ import type { Contest } from './contests.ts'
 import { evaluate, type RatioRow } from './evaluate.ts'
 import type { BlockRun } from './run-block.ts'
 import { estimate, median } from './statistics.ts'
+import { formatTable } from './table.ts'
 
 const contest: Contest = {
   id: 'W1',
@@ -23,7 +24,7 @@ function run(name: string, round: number, events: number, change: Partial<BlockR
     problems: [],
     details: { growthMiB: 9 },
   }
-  return { name, round, result: { ...result, durability: 'disk' }, stolen: 0, foreign: 0, ...change }
+  return { name, round, result: { ...result, durability: 'disk' }, absent: null, stolen: 0, foreign: 0, ...change }
 }
 
 /** Four rounds with the ratios 0.6, 0.7, 0.8 and 0.9. */
@@ -47,6 +48,13 @@ test('one run that failed or did not pass the gate leaves no figure', () => {
     assert.deepEqual([ratio?.verdict, (ratio as RatioRow).ratio, (ratio as RatioRow).cpuRatio], ['invalid', null, null])
     assert.equal(bound?.verdict, 'invalid')
   }
+})
+
+test('what is compared with a peer that is not here is absent, with the reason', () => {
+  const absent = 'it is not installed'
+  const row = ratioRow(goodRuns.map((run) => (run.name === 'floor' ? { ...run, result: null, absent } : run)))
+  assert.deepEqual([row.verdict, row.ratio, row.absent], ['absent', null, absent])
+  assert.match(formatTable([row]), /product \/ floor .* absent: it is not installed$/)
 })
 
 test('a disturbed round is thrown out, and more than three in ten void the figure', () => {

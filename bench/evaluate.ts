@@ -8,10 +8,11 @@ import { type Estimate, estimate, median } from './statistics.ts'
 /**
  * - `reached`, `missed`: the lower end of the interval against the target; of a bound, the worst run.
  * - `reported`: nothing is asked.
+ * - `absent`: what it is compared with is not on this machine.
  * - `invalid`: a run of it did not pass the gate, so there is no figure.
  * - `noisy`: too many rounds were disturbed, so there is none either.
  */
-export type Verdict = 'reached' | 'missed' | 'reported' | 'invalid' | 'noisy'
+export type Verdict = 'reached' | 'missed' | 'reported' | 'absent' | 'invalid' | 'noisy'
 
 export interface RatioRow extends Comparison {
   readonly kind: 'ratio'
@@ -23,6 +24,8 @@ export interface RatioRow extends Comparison {
   readonly ratio: Estimate | null
   readonly cpuRatio: Estimate | null
   readonly disturbedRounds: number
+  /** Why there is nothing to compare, and what helps; null when there is. */
+  readonly absent: string | null
 }
 
 export interface BoundRow extends Bound {
@@ -55,11 +58,12 @@ function evaluateRatio(comparison: Comparison, rounds: number, runs: readonly Bl
     const ofRound = (name: string) => runs.find((run) => run.round === index + 1 && run.name === name)
     return { product: ofRound(comparison.product), floor: ofRound(comparison.floor) }
   })
+  const absent = pairs.flatMap(({ product, floor }) => product?.absent ?? floor?.absent ?? [])[0] ?? null
   const sound = pairs.flatMap(({ product, floor }) =>
     product !== undefined && floor !== undefined && isValid(product) && isValid(floor) ? [{ product, floor }] : [],
   )
   const quiet = sound.filter(({ product, floor }) => !isDisturbed(product) && !isDisturbed(floor))
-  const isInvalid = sound.length < pairs.length
+  const hasNoFigure = sound.length < pairs.length
   const isNoisy = sound.length - quiet.length > maxDisturbedShare * rounds
   // A disturbed figure is shown, as one that does not count.
   const shown = (isNoisy ? sound : quiet).map(({ product, floor }) => ({
@@ -67,17 +71,24 @@ function evaluateRatio(comparison: Comparison, rounds: number, runs: readonly Bl
     floor: floor.result!,
   }))
   const ratioOf = (rate: (result: BlockResult) => number) =>
-    isInvalid ? null : estimate(shown.map(({ product, floor }) => rate(product) / rate(floor)))
+    hasNoFigure ? null : estimate(shown.map(({ product, floor }) => rate(product) / rate(floor)))
   const ratio = ratioOf(eventsPerSecond)
   return {
     ...comparison,
     kind: 'ratio',
-    verdict: isInvalid ? 'invalid' : isNoisy ? 'noisy' : verdictOf(comparison.atLeast, ratio),
-    productPerSecond: isInvalid ? null : median(shown.map(({ product }) => eventsPerSecond(product))),
-    floorPerSecond: isInvalid ? null : median(shown.map(({ floor }) => eventsPerSecond(floor))),
+    verdict: hasNoFigure
+      ? absent === null
+        ? 'invalid'
+        : 'absent'
+      : isNoisy
+        ? 'noisy'
+        : verdictOf(comparison.atLeast, ratio),
+    productPerSecond: hasNoFigure ? null : median(shown.map(({ product }) => eventsPerSecond(product))),
+    floorPerSecond: hasNoFigure ? null : median(shown.map(({ floor }) => eventsPerSecond(floor))),
     ratio,
     cpuRatio: ratioOf(eventsPerCpuSecond),
     disturbedRounds: sound.length - quiet.length,
+    absent,
   }
 }
 

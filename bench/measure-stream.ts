@@ -29,12 +29,14 @@ export interface MeasureOptions {
   readonly shape?: Partial<MessageShape>
   /** Resolves when all the events that were sent so far are done; left out, they are when they are answered. */
   readonly untilDone?: (eventsInAll: number) => Promise<unknown>
+  /** What the service and its stores have used so far; left out, that of the service's own process. */
+  readonly cpuSeconds?: () => number
 }
 
 export async function measureStream(
   service: { readonly address: string; readonly pid: number },
   options: StreamOptions,
-  { shape = {}, untilDone = async () => {} }: MeasureOptions = {},
+  { shape = {}, untilDone = async () => {}, cpuSeconds = () => cpuSecondsOf(service.pid) }: MeasureOptions = {},
 ): Promise<MeasuredStream> {
   const { method, producers, eventsPerMessage, payloadBytes, roundTripMs } = options
   const proxy =
@@ -47,12 +49,12 @@ export async function measureStream(
     await untilDone(messages.events)
     await sleep(50)
     const startMs = performance.now()
-    const cpuBefore = cpuSecondsOf(service.pid)
+    const cpuBefore = cpuSeconds()
     const ownCpuBefore = cpuSecondsOf(process.pid)
     const result = await generator.send({ method, seconds: options.seconds })
     await untilDone(messages.events)
     const seconds = (performance.now() - startMs) / 1000
-    const serviceCpuSeconds = cpuSecondsOf(service.pid) - cpuBefore
+    const serviceCpuSeconds = cpuSeconds() - cpuBefore
     const generatorCpuSeconds = cpuSecondsOf(process.pid) - ownCpuBefore
     return {
       events: result.accepted,

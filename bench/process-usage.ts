@@ -11,9 +11,9 @@ export function cpuSecondsOf(pid: number): number {
   return (user! + system!) / ticksPerSecond
 }
 
-/** The same for all the children of this process, and theirs, that have ended and been waited for. */
-export function cpuSecondsOfEndedChildren(): number {
-  const [user, system] = statFields(process.pid, 16, 17)
+/** The same for all the children of a process, and theirs, that have ended and been waited for. */
+export function cpuSecondsOfEndedChildren(pid: number = process.pid): number {
+  const [user, system] = statFields(pid, 16, 17)
   return (user! + system!) / ticksPerSecond
 }
 

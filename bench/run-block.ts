@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { BlockResult } from './block.ts'
+import type { Absence, BlockResult } from './block.ts'
 import type { Block } from './contests.ts'
 import { cpuSecondsOfEndedChildren, machineSeconds } from './process-usage.ts'
 import { nodeArguments } from './program.ts'
@@ -11,8 +11,10 @@ import { nodeArguments } from './program.ts'
 export interface BlockRun {
   readonly name: string
   readonly round: number
-  /** Null when the program failed. */
+  /** Null when the program failed, or had nothing to measure. */
   readonly result: BlockResult | null
+  /** Why it had nothing to measure, and what helps; null when it had. */
+  readonly absent: string | null
   /** Shares of all cores' time, 0 to 1: what the hypervisor took, and what other processes used. */
   readonly stolen: number
   readonly foreign: number
@@ -33,20 +35,21 @@ export function isValid({ result }: BlockRun): boolean {
 export async function runBlockProgram(block: Block, round: number): Promise<BlockRun> {
   const before = machineSeconds()
   const ownBefore = cpuSecondsOfEndedChildren()
-  const result = await resultOf(block)
+  const outcome = await outcomeOf(block)
   const after = machineSeconds()
   const own = cpuSecondsOfEndedChildren() - ownBefore
   const total = after.total - before.total
   return {
     name: block.name,
     round,
-    result,
+    result: outcome !== null && 'absent' in outcome ? null : outcome,
+    absent: outcome !== null && 'absent' in outcome ? outcome.absent : null,
     stolen: (after.stolen - before.stolen) / total,
     foreign: Math.max(0, after.busy - before.busy - own) / total,
   }
 }
 
-async function resultOf({ program, options }: Block): Promise<BlockResult | null> {
+async function outcomeOf({ program, options }: Block): Promise<BlockResult | Absence | null> {
   const file = fileURLToPath(new URL(`./${program}.ts`, import.meta.url))
   const child = spawn(process.execPath, [...nodeArguments, file, JSON.stringify(options)], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -9,19 +9,21 @@ import { contests, durabilityLabels, type WorkloadId, workloadIds } from './cont
 import { evaluate, type ResultRow } from './evaluate.ts'
 import { machineFacts, machineLine } from './machine.ts'
 import { smallestPayloadBytes } from './messages.ts'
+import { installPython } from './peers/python-loop/python.ts'
 import type { BlockRun } from './run-block.ts'
 import { runContest } from './run-contest.ts'
 import { type SizeName, sizesByName } from './sizes.ts'
 import { formatRun, formatTable } from './table.ts'
 
-const usage = `npm run bench -- [${workloadIds.join('] [')}] [--quick | --full] [--payload 200] [--output table|json] [--record]
+const usage = `npm run bench -- [${workloadIds.join('] [')}] [--quick | --full] [--payload 200] [--output table|json] [--record] [--install]
 
   --quick    short blocks, two rounds: about three minutes
   --full     long blocks, eight rounds, for a claim
   --tiny     shows only that everything runs
   --payload  bytes of JSON in each event, ${smallestPayloadBytes} to 10240
   --output   json prints everything that was measured
-  --record   writes the same into bench/results/`
+  --record   writes the same into bench/results/
+  --install  installs peers that are missing, on Debian as root; npm run bench does so`
 
 interface Options {
   readonly workloads: readonly WorkloadId[]
@@ -29,6 +31,7 @@ interface Options {
   readonly payloadBytes: number
   readonly output: 'table' | 'json'
   readonly record: boolean
+  readonly install: boolean
 }
 
 class UsageError extends Error {}
@@ -53,6 +56,7 @@ function readOptions(): Options {
     payloadBytes,
     output: values.output,
     record: values.record,
+    install: values.install,
   }
 }
 
@@ -67,6 +71,7 @@ function parse() {
         payload: { type: 'string', default: '200' },
         output: { type: 'string', default: 'table' },
         record: { type: 'boolean', default: false },
+        install: { type: 'boolean', default: false },
       },
     })
   } catch (error) {
@@ -74,7 +79,8 @@ function parse() {
   }
 }
 
-async function run({ workloads, size, payloadBytes, output, record }: Options): Promise<boolean> {
+async function run({ workloads, size, payloadBytes, output, record, install }: Options): Promise<boolean> {
+  if (install && workloads.includes('W2')) installPython()
   const startedAt = new Date()
   const machine = machineFacts()
   console.error(machineLine(machine))
@@ -87,7 +93,7 @@ async function run({ workloads, size, payloadBytes, output, record }: Options): 
     rows.push(...evaluate(contest, ofContest))
   }
   const seconds = Math.round((Date.now() - startedAt.getTime()) / 1000)
-  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+  const command = ['npm run bench --', ...process.argv.slice(2).filter((word) => word !== '--install')].join(' ')
   const report = { startedAt, seconds, command, size, payloadBytes, machine, durabilityLabels, rows, runs }
   const json = `${JSON.stringify(report, null, 1)}\n`
   if (record) {

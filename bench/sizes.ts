@@ -9,10 +9,16 @@ export interface Sizes {
   /** What one process does in memory settles sooner. */
   readonly inMemorySeconds: number
   readonly backlogEvents: number
+  /** What a peer lands that has a tenth of the speed. */
+  readonly peerEvents: number
   readonly storedRows: number
   /** How long PostgreSQL is away. */
   readonly awaySeconds: number
   readonly logBytes: number
+  /** How many batches are appended to Redis to see what one costs. */
+  readonly costBatches: number
+  /** How long a server is watched that has nothing to do, or lacks a service. */
+  readonly idleSeconds: number
   /** To find the landing rate, and again to warm up under the load. */
   readonly overloadWarmSeconds: number
   readonly overloadSeconds: number
@@ -30,9 +36,12 @@ export const sizesByName = {
     blockSeconds: 0.2,
     inMemorySeconds: 0.1,
     backlogEvents: 30_000,
+    peerEvents: 5000,
     storedRows: 5000,
     awaySeconds: 1,
     logBytes: mebibyte,
+    costBatches: 200,
+    idleSeconds: 1,
     overloadWarmSeconds: 0.5,
     overloadSeconds: 0.5,
     maxWaitingEvents: 2000,
@@ -44,9 +53,12 @@ export const sizesByName = {
     blockSeconds: 2,
     inMemorySeconds: 0.5,
     backlogEvents: 400_000,
+    peerEvents: 40_000,
     storedRows: 1_000_000,
     awaySeconds: 10,
     logBytes: 512 * mebibyte,
+    costBatches: 2000,
+    idleSeconds: 5,
     overloadWarmSeconds: 2,
     overloadSeconds: 10,
     maxWaitingEvents: 100_000,
@@ -58,9 +70,12 @@ export const sizesByName = {
     blockSeconds: 10,
     inMemorySeconds: 2,
     backlogEvents: 2_000_000,
+    peerEvents: 150_000,
     storedRows: 1_000_000,
     awaySeconds: 60,
     logBytes: 1024 * mebibyte,
+    costBatches: 5000,
+    idleSeconds: 20,
     overloadWarmSeconds: 5,
     overloadSeconds: 60,
     maxWaitingEvents: 1_000_000,
@@ -72,9 +87,12 @@ export const sizesByName = {
     blockSeconds: 15,
     inMemorySeconds: 2,
     backlogEvents: 5_000_000,
+    peerEvents: 250_000,
     storedRows: 1_000_000,
     awaySeconds: 300,
     logBytes: 1024 * mebibyte,
+    costBatches: 5000,
+    idleSeconds: 30,
     overloadWarmSeconds: 5,
     overloadSeconds: 60,
     maxWaitingEvents: 1_000_000,

@@ -1,7 +1,7 @@
 // The results as text for people.
 
 import type { BlockResult } from './block.ts'
-import { eventsPerCpuSecond, eventsPerSecond, type ResultRow } from './evaluate.ts'
+import { eventsPerCpuSecond, eventsPerSecond, type RatioRow, type ResultRow } from './evaluate.ts'
 import { type BlockRun, isDisturbed, isValid } from './run-block.ts'
 
 const headings = ['', 'measure', 'product', 'floor', 'ratio', '95 %', 'per CPU', 'target', '']
@@ -35,15 +35,20 @@ function cellsOf(row: ResultRow): string[] {
     ratio === null ? '-' : `${ratio.low.toFixed(2)}..${ratio.high.toFixed(2)}`,
     cpuRatio === null ? '-' : cpuRatio.median.toFixed(2),
     atLeast === null ? '' : `>= ${atLeast}`,
-    row.disturbedRounds > 0 ? `${row.verdict} (${row.disturbedRounds} rounds disturbed)` : row.verdict,
+    verdictCell(row),
   ]
+}
+
+function verdictCell({ verdict, disturbedRounds, absent }: RatioRow): string {
+  if (verdict === 'absent') return `absent: ${absent}`
+  return disturbedRounds > 0 ? `${verdict} (${disturbedRounds} rounds disturbed)` : verdict
 }
 
 /** One line about a block that has run. */
 export function formatRun(run: BlockRun): string {
   const { result } = run
   const name = `round ${run.round}  ${run.name.padEnd(26)}`
-  if (result === null) return `${name}  failed`
+  if (result === null) return `${name}  ${run.absent === null ? 'failed' : `absent: ${run.absent}`}`
   const rate = `${formatRate(eventsPerSecond(result)).padStart(9)} events/s  ${cpuMicros(result).padStart(6)} µs CPU/event`
   const notes = [result.durability, ...Object.entries(result.details).map(([key, value]) => `${key} ${shorten(value)}`)]
   if (isDisturbed(run)) notes.push(`DISTURBED: ${percent(run.stolen)} stolen, ${percent(run.foreign)} foreign`)

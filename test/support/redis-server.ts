@@ -12,6 +12,8 @@ import { freePort } from './free-port.ts'
 export interface RedisOptions {
   /** Whether each write is flushed before it is answered. Only where that is what a test is about. Default false. */
   readonly flushes?: boolean
+  /** Where its directory is made. Default: that for temporary files. */
+  readonly parent?: string
   /** Further settings: `['maxmemory', '10mb']`. */
   readonly settings?: readonly (readonly [name: string, value: string])[]
   /** The server whose replica it is. */
@@ -31,7 +33,7 @@ export class RedisServer {
   }
 
   static async create(options: RedisOptions = {}): Promise<RedisServer> {
-    const directory = mkdtempSync(join(tmpdir(), 'millrace-redis-'))
+    const directory = mkdtempSync(join(options.parent ?? tmpdir(), 'millrace-redis-'))
     const server = new RedisServer(directory, await freePort(), options)
     try {
       await server.start()
