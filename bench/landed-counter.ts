@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Service } from './service.ts'
 
-const lookMs = 20
+const lookMs = 50
 const giveUpAfterMs = 60_000
 
 /** Resolves when so many rows have landed, with their number. Rejects when none has come for a minute. */
