@@ -54,7 +54,7 @@ export class EventLander {
 
   /** Lands the entries over a connection that nobody else uses meanwhile. Rejects with the driver's error. */
   async land(client: PoolClient, entries: readonly LandingEntry[]): Promise<LandedCounts> {
-    const encoder = new CopyEncoder()
+    const encoder = new CopyEncoder(expectedBytes(entries))
     const columns: EntryColumns[] = []
     for (const [index, entry] of entries.entries()) {
       const { stream, epoch } = entry.position
@@ -136,11 +136,19 @@ export class EventLander {
   }
 }
 
+/** What rows take beyond the bytes of their events, about: memory that is asked for at once is not copied to grow. */
+const usualBytesOfRow = 160
+
+function expectedBytes(entries: readonly LandingEntry[]): number {
+  return entries.reduce((sum, { batch }) => sum + batch.bytes.length + batch.count * usualBytesOfRow, usualBytesOfRow)
+}
+
 function splitRows(rows: readonly EncodedRow[], { encoder }: Call, stored: ReadonlySet<EncodedRow>): SplitRows {
+  const { bytes } = encoder
   const fresh: EncodedRow[] = []
   const known: EncodedRow[] = []
   for (const [index, row] of rows.entries()) {
-    const isRepeated = index > 0 && compareKeys(rows[index - 1]!, row, encoder.bytes) === 0
+    const isRepeated = index > 0 && compareKeys(rows[index - 1]!, row, bytes) === 0
     if (isRepeated || stored.has(row)) known.push(row)
     else fresh.push(row)
   }
