@@ -89,10 +89,15 @@ export class CopyEncoder {
   readonly #contentTypes = new TextCache()
   readonly #key = new Uint8Array(16)
 
-  /** @param expectedBytes about how much memory the rows will take. */
-  constructor(expectedBytes = 64 * 1024) {
-    this.#bytes = Buffer.allocUnsafeSlow(expectedBytes)
-    this.#numbers = viewOf(this.#bytes)
+  /** @param memory where the rows are written as long as there is room. */
+  constructor(memory: Buffer = Buffer.allocUnsafeSlow(64 * 1024)) {
+    this.#bytes = memory
+    this.#numbers = viewOf(memory)
+  }
+
+  /** What the rows are written in; for another encoder, when nobody reads these any more. */
+  get memory(): Buffer {
+    return this.#bytes
   }
 
   /** The columns of all rows, each behind the number of its columns: as a COPY of `events` wants them. */

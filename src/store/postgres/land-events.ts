@@ -46,6 +46,8 @@ export class EventLander {
   #expectFresh = true
   /** Of one transaction. A call that got through doubles it again. */
   #maxRows = Number.POSITIVE_INFINITY
+  /** That of the last call, so that megabytes need not be found and cleared away many times a second. */
+  #spareMemory: Buffer | null = null
 
   /** @param failures what the server's errors mean. */
   constructor(failures: FailureKinds) {
@@ -54,7 +56,7 @@ export class EventLander {
 
   /** Lands the entries over a connection that nobody else uses meanwhile. Rejects with the driver's error. */
   async land(client: PoolClient, entries: readonly LandingEntry[]): Promise<LandedCounts> {
-    const encoder = new CopyEncoder(expectedBytes(entries))
+    const encoder = new CopyEncoder(this.#takeMemory(expectedBytes(entries)))
     const columns: EntryColumns[] = []
     for (const [index, entry] of entries.entries()) {
       const { stream, epoch } = entry.position
@@ -72,7 +74,15 @@ export class EventLander {
       at += part.length
     }
     this.#maxRows *= 2
+    // Not after a failure: a connection that is lost may still hold some of it.
+    if (encoder.memory.length <= maxSpareBytes) this.#spareMemory = encoder.memory
     return { ...counts, poison: counts.poison.toSorted((a, b) => a.entry - b.entry || a.index - b.index) }
+  }
+
+  #takeMemory(bytes: number): Buffer {
+    const spare = this.#spareMemory
+    this.#spareMemory = null
+    return spare !== null && spare.length >= bytes ? spare : Buffer.allocUnsafeSlow(bytes)
   }
 
   /** After a COMMIT whose answer was lost: whether the rows are there is found out by the next call. */
@@ -135,6 +145,9 @@ export class EventLander {
     return stream
   }
 }
+
+/** A call with more to land gets memory of its own. */
+const maxSpareBytes = 16 * 1024 * 1024
 
 /** What rows take beyond the bytes of their events, about: memory that is asked for at once is not copied to grow. */
 const usualBytesOfRow = 160
