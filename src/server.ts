@@ -103,6 +103,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       logger,
       now,
       onCommit: countCommits(metrics),
+      onReset: () => metrics.logReset.add(1),
       onHealth: (found) => {
         logHealth = found
         health.setComponent('log', found.problem === null, found.problem)

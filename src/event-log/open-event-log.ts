@@ -30,6 +30,8 @@ export interface OpenEventLogOptions {
   readonly onCommit?: (stats: CommitStats) => void
   /** Called when the log is open, and then whenever something has changed. */
   readonly onHealth?: (health: LogHealth) => void
+  /** Called when the log has lost what it had acknowledged, and a new epoch has begun; only on Redis while it runs. */
+  readonly onReset?: () => void
 }
 
 /**
@@ -49,7 +51,7 @@ export async function openEventLog(config: EventLogConfig, options: OpenEventLog
     const elapsedMs = () => performance.now()
     return await openRedisLog({ ...options, url: redisUrl, prefix, isDiskTrusted, durability, elapsedMs })
   }
-  const { logger, onHealth, ...rest } = options
+  const { logger, onHealth, onReset: _, ...rest } = options
   const { dataDir, diskReserveBytes } = config
   const eventLog = await openEmbeddedLog({
     ...rest,

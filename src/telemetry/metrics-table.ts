@@ -83,6 +83,11 @@ export const metricsTable = {
     'topic',
     'group',
   ]),
+  logReset: counter(
+    'millrace_log_reset_total',
+    'New epochs of the log that began because Redis had lost what it had acknowledged.',
+    [],
+  ),
   logDurability: gauge('millrace_log_durability', '1 for what an accepted event has reached.', [
     'level',
     'persistence',
