@@ -8,7 +8,7 @@ const password = 'secret'
 
 /** Makes the user: only the commands that are used, only keys that begin so. */
 export async function makeLimitedUser(server: RedisServer, prefix: string): Promise<void> {
-  const commands = usedCommands.map((command) => `+${command}`)
+  const commands = Object.keys(usedCommands).map((command) => `+${command}`)
   const rules = ['reset', 'on', `>${password}`, `~${prefix}*`, `&${prefix}*`, ...commands]
   const reply = await server.command('ACL', 'SETUSER', name, ...rules)
   if (!reply.startsWith('+OK')) throw new Error(reply)

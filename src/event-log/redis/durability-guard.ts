@@ -178,7 +178,7 @@ export class DurabilityGuard {
       return
     const { logger, onHealth } = this.#options
     if (health.problem !== null && before.problem === null) {
-      logger.warn({ problem: health.problem }, 'no events are taken: Redis cannot keep what is promised')
+      logger.warn({ problem: health.problem }, 'Redis cannot keep what is promised')
     } else if (health.problem === null && before.problem !== null) {
       logger.info({ persistence: health.persistence }, 'Redis keeps what is promised')
     }

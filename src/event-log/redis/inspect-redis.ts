@@ -8,6 +8,7 @@ import { DurabilityGuard } from './durability-guard.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
 import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
 import { RedisKeys } from './redis-keys.ts'
+import { replicationOf } from './replication-of.ts'
 
 export interface InspectRedisOptions {
   readonly url: string
@@ -41,7 +42,7 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
     })
     try {
       await guard.start().catch(refuseDenied)
-      await checkRights(connection, new RedisKeys(prefix).probe).catch(refuseDenied)
+      await checkRights(connection, new RedisKeys(prefix).probe, replicationOf(durability)).catch(refuseDenied)
       const { persistence, problem } = guard.health
       return { servers: connection.masters().map(({ name }) => name), persistence, problem, warnings }
     } finally {

@@ -62,7 +62,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   connection.onMastersChanged(() => guard.mastersChanged())
   try {
     await guard.start().catch(refuseDenied)
-    await checkRights(connection, keys.probe).catch(refuseDenied)
+    await checkRights(connection, keys.probe, replicationOf(durability)).catch(refuseDenied)
     // A first epoch that was none before, also when the server has forgotten that there were others.
     await connection.command('SET', keys.epoch, Math.floor(now() / 1000), 'NX')
     const epoch = numberOf(await connection.command('GET', keys.epoch))
