@@ -7,7 +7,7 @@ import { measureStream, type StreamOptions } from '../measure-stream.ts'
 import { expectedRows } from '../messages.ts'
 import { postgresCpuSeconds, postgresNumbersProblems, withPostgres } from '../postgres.ts'
 import { cpuSecondsOf } from '../process-usage.ts'
-import { labelOfFlush, onRedis, type RedisFlush, redisCpuSeconds, withRedis } from '../redis.ts'
+import { labelOfFlush, onRedis, type RedisFlush, redisCpuSeconds, redisInfo, withRedis } from '../redis.ts'
 import { startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
 
@@ -49,6 +49,8 @@ await runBlock(({ flush, ...options }: FullPathRedisOptions) =>
           serverMicros: microsPerEvent('server'),
           redisMicros: microsPerEvent('redis'),
           postgresMicros: microsPerEvent('postgres'),
+          redisVersion: (await redisInfo(redis, 'server')).get('redis_version') ?? 'unknown',
+          postgresVersion: String((await postgres.query('SHOW server_version'))[0]?.server_version),
         }
         await service.stop()
         const numbers = await postgresNumbersProblems(postgres, url, expectedRows(eventsInAll), options)
