@@ -330,11 +330,11 @@ test('with overflow wait a server may take as long as it likes', async (t) => {
   const released = Promise.withResolvers<void>()
   server.decide = () => ({ kind: 'hold', until: released.promise })
   const client = connect({ addresses: [server.address] })
-  const publisher = client.publisher({ overflow: 'wait', stallAfterMs: 10, giveUpAfterMs: 10 })
+  const publisher = client.publisher({ overflow: 'wait', stallAfterMs: 10, giveUpAfterMs: 1000 })
 
   publisher.add({ id: idOf(1), type: 'test' })
   await received(server, 1)
-  setTimeout(released.resolve, 100)
+  setTimeout(released.resolve, 1500)
   const totals = await publisher.close()
   client.close()
 
@@ -462,7 +462,11 @@ function turn(): Promise<void> {
 
 /** Resolves when the server has been sent so many messages. */
 async function received(server: IngestServer, count: number): Promise<void> {
-  while (server.received.length < count) await turn()
+  const untilMs = performance.now() + 20_000
+  while (server.received.length < count) {
+    assert.ok(performance.now() < untilMs, `the server was sent ${server.received.length} messages, not ${count}`)
+    await turn()
+  }
 }
 
 function hasCode(code: string, message = /./) {
