@@ -87,7 +87,7 @@ export class ServerProcess {
     this.#options = options
   }
 
-  /** Where it answers, `127.0.0.1:port`. Changes with every start. */
+  /** Where it answers, `127.0.0.1:port`. Changes with every start. A worker answers no gRPC: then that one is empty. */
   get http(): string {
     return this.#addresses.http
   }
@@ -111,11 +111,13 @@ export class ServerProcess {
 
   /** Starts it on its data directory and waits until it is ready. Throws with its stderr when it ends instead. */
   async start(): Promise<void> {
+    const printedBefore = this.stdout.length
     const child = this.launch()
     const deadline = performance.now() + (this.#options.readyWithinMs ?? 15_000)
-    for (let addresses = this.#readAddresses(); ; addresses = this.#readAddresses()) {
+    const look = () => (this.#options.program === undefined ? this.#readGreeting(printedBefore) : this.#readAddresses())
+    for (let addresses = look(); ; addresses = look()) {
       if (addresses !== null) {
-        this.#addresses = addresses
+        this.#addresses = { http: addresses.http, grpc: addresses.grpc ?? '' }
         break
       }
       if (child.exitCode !== null || child.signalCode !== null) {
@@ -129,10 +131,10 @@ export class ServerProcess {
 
   /** Starts it without waiting. */
   launch(): Child {
-    const { program = [mainProgram, 'start'], nodeArguments = [], wrapper = [] } = this.#options
+    const { program = [mainProgram, 'start', '--output', 'json'], nodeArguments = [], wrapper = [] } = this.#options
     mkdirSync(this.dataDir, { recursive: true })
     // The one that a killed server left would be taken for that of the new one.
-    rmSync(join(this.dataDir, 'addresses.json'), { force: true })
+    if (this.#options.program !== undefined) rmSync(join(this.dataDir, 'addresses.json'), { force: true })
     const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, ...program] as [string, ...string[]]
     const child = spawn(command, rest, {
       cwd: this.dataDir,
@@ -209,6 +211,12 @@ export class ServerProcess {
   /** The lines of its log, parsed; lines that are no JSON are left out. */
   logLines(): Record<string, unknown>[] {
     return this.stderr.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : []))
+  }
+
+  /** What the product prints once it is ready; null while the line is not whole. Also a worker, that writes no file, does. */
+  #readGreeting(from: number): { http: string; grpc: string | null } | null {
+    const end = this.stdout.indexOf('\n', from)
+    return end === -1 ? null : JSON.parse(this.stdout.slice(from, end))
   }
 
   /** Null while the file is not there, or not whole. */

@@ -24,18 +24,34 @@ export function queryStore(dataDir: string, sql: string): Record<string, unknown
   }
 }
 
+/** Changes the store of a data directory, as somebody with write access might. */
+export function changeStore(dataDir: string, sql: string): void {
+  const database = new DatabaseSync(join(dataDir, 'store.db'), { timeout: 5000 })
+  try {
+    database.exec(sql)
+  } finally {
+    database.close()
+  }
+}
+
 /** Every landed row. */
 export function readRows(dataDir: string): StoredRow[] {
-  return queryStore(dataDir, 'SELECT hex(event_id) AS key, id, source, topic, stream, log_offset FROM events').map(
-    (row) => ({
-      eventId: String(row.key).toLowerCase(),
-      id: row.id === null ? dashed(String(row.key).toLowerCase()) : String(row.id),
-      source: String(row.source),
-      topic: String(row.topic),
-      stream: Number(row.stream),
-      logOffset: Number(row.log_offset),
-    }),
-  )
+  return queryStore(
+    dataDir,
+    'SELECT lower(hex(event_id)) AS key, id, source, topic, stream, log_offset FROM events',
+  ).map(storedRow)
+}
+
+/** `key` is the one in hexadecimal digits. */
+export function storedRow(row: Record<string, unknown>): StoredRow {
+  return {
+    eventId: String(row.key),
+    id: row.id === null ? dashed(String(row.key)) : String(row.id),
+    source: String(row.source),
+    topic: String(row.topic),
+    stream: Number(row.stream),
+    logOffset: Number(row.log_offset),
+  }
 }
 
 /** How many rows there are. */

@@ -1,0 +1,140 @@
+// What the end-to-end tests run on: the embedded log and store; PostgreSQL with the log on one Redis, or on a Cluster.
+//
+// Job: a home for the servers of a test (a directory; a database and a prefix that nobody else uses), and one way to look at
+// the rows, whichever store has them. The services are started when the first test of a file wants them, and shared by all.
+
+import { after, type TestContext } from 'node:test'
+import { Client, types } from 'pg'
+import { PostgresServer } from './postgres-server.ts'
+import { RedisCluster } from './redis-cluster.ts'
+import { RedisServer } from './redis-server.ts'
+import { changeStore, queryStore, type StoredRow, storedRow } from './store-file.ts'
+import { tempDirectory } from './temp-directory.ts'
+
+export type BackendName = 'embedded' | 'redis' | 'cluster'
+
+type Rows = Record<string, unknown>[]
+
+/** Where the servers of one test keep what they have. Given to `startServer` or `runCommand` as it is. */
+export interface Home {
+  readonly dataDir: string
+  readonly env: Readonly<Record<string, string>>
+  /** Of its database; null where that is a file in the directory. */
+  readonly postgresUrl: string | null
+  /**
+   * Asks the store, beside running servers, in SQL that both databases understand. The table `landed` is `events` with
+   * `event_id` as 32 digits, `time` and `received_at` in microseconds, `data` and `attributes` as text, the topic and the
+   * lane of its stream, and `number`: what stands under that name in the data.
+   */
+  query(sql: string): Promise<Rows>
+  countRows(condition?: string): Promise<number>
+  /** Every row, for the checker. */
+  rows(): Promise<StoredRow[]>
+  /** Changes the tables, as their owner might. */
+  execute(sql: string): Promise<void>
+}
+
+export interface Backend {
+  readonly name: BackendName
+  /** What an accepted event has reached without further settings. */
+  readonly durability: 'disk' | 'broker'
+  home(t: TestContext): Promise<Home>
+}
+
+let postgres: Promise<PostgresServer> | null = null
+let redis: Promise<RedisServer> | null = null
+let cluster: Promise<RedisCluster> | null = null
+let homes = 0
+
+/** Those with these names; what they have started is stopped when the file ends. */
+export function backends(...names: readonly BackendName[]): Backend[] {
+  after(async () => {
+    for (const service of [cluster, redis, postgres]) await (await service)?.destroy()
+  })
+  return names.map((name) => ({
+    name,
+    durability: name === 'embedded' ? 'disk' : 'broker',
+    home: async (t) => (name === 'embedded' ? embeddedHome(t) : sharedHome(t, await logUrl(name))),
+  }))
+}
+
+/** A home whose log is under this URL, in a database of its own. */
+export async function sharedHome(t: TestContext, redisUrl: string, server = sharedPostgres()): Promise<Home> {
+  const url = await (await server).createDatabase()
+  const query = (sql: string) => queryPostgres(url, `WITH landed AS (${landedInPostgres}) ${sql}`)
+  return {
+    dataDir: tempDirectory(t),
+    env: { MILLRACE_REDIS_URL: redisUrl, MILLRACE_REDIS_PREFIX: `test${++homes}`, MILLRACE_POSTGRES_URL: url },
+    postgresUrl: url,
+    query,
+    ...looksBy(query),
+    execute: async (sql) => void (await queryPostgres(url, sql)),
+  }
+}
+
+function embeddedHome(t: TestContext): Home {
+  const dataDir = tempDirectory(t)
+  const query = async (sql: string) => queryStore(dataDir, `WITH landed AS (${landedInSqlite}) ${sql}`)
+  return {
+    dataDir,
+    env: {},
+    postgresUrl: null,
+    query,
+    ...looksBy(query),
+    execute: async (sql) => changeStore(dataDir, sql),
+  }
+}
+
+/** The shared PostgreSQL of this file. */
+export function sharedPostgres(): Promise<PostgresServer> {
+  postgres ??= PostgresServer.create()
+  return postgres
+}
+
+async function logUrl(name: Exclude<BackendName, 'embedded'>): Promise<string> {
+  if (name === 'redis') {
+    redis ??= RedisServer.create()
+    return (await redis).url
+  }
+  cluster ??= RedisCluster.create()
+  return (await cluster).url
+}
+
+function looksBy(query: Home['query']): Pick<Home, 'countRows' | 'rows'> {
+  return {
+    countRows: async (condition = '1 = 1') => {
+      const [row] = await query(`SELECT count(*) AS n FROM landed WHERE ${condition}`)
+      return Number(row?.n)
+    },
+    rows: async () =>
+      (await query('SELECT event_id AS key, id, source, topic, stream, log_offset FROM landed')).map(storedRow),
+  }
+}
+
+/** What both selections have as it is. */
+const sameColumns = `e.id, source, type, subject, e.topic AS topic, priority, key, data_bytes, data_content_type, e.stream,
+  log_offset, s.topic AS stream_topic, s.lane AS lane`
+
+const landedInSqlite = `SELECT lower(hex(event_id)) AS event_id, time, received_at, data, attributes,
+  CASE WHEN data IS NOT NULL THEN json_extract(data, '$.number') END AS number, ${sameColumns}
+  FROM events e JOIN streams s USING (stream)`
+
+const landedInPostgres = `SELECT replace(event_id::text, '-', '') AS event_id,
+  (extract(epoch FROM time) * 1000000)::bigint AS time, (extract(epoch FROM received_at) * 1000000)::bigint AS received_at,
+  data::text AS data, attributes::text AS attributes, (data->>'number')::bigint AS number, ${sameColumns}
+  FROM events e JOIN streams s USING (stream)`
+
+/** The types of whole and of decimal numbers, which may be too large for a number in general; those of tests are not. */
+const numberTypes: readonly number[] = [types.builtins.INT8, types.builtins.NUMERIC]
+
+async function queryPostgres(connectionString: string, sql: string): Promise<Rows> {
+  const getTypeParser = (type: number, format?: 'text') =>
+    numberTypes.includes(type) ? Number : types.getTypeParser(type, format)
+  const client = new Client({ connectionString, types: { getTypeParser: getTypeParser as typeof types.getTypeParser } })
+  await client.connect()
+  try {
+    return (await client.query(sql)).rows
+  } finally {
+    await client.end()
+  }
+}
