@@ -5,12 +5,12 @@ import assert from 'node:assert/strict'
 import { connect as connectTcp } from 'node:net'
 import { test } from 'node:test'
 import type { ServiceError } from '@grpc/grpc-js'
+import { backends } from '../support/backend.ts'
 import { newId, order, type TestEvent } from '../support/events.ts'
 import { within } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { type PublishBody, postEvents, postJson } from '../support/http-client.ts'
 import { startServer } from '../support/server-process.ts'
-import { queryStore } from '../support/store-file.ts'
 import { drained, tally } from '../support/tally.ts'
 
 const mebibyte = 1024 * 1024
@@ -44,89 +44,91 @@ const badEvents: readonly { what: string; bad: Partial<TestEvent>; code: string;
   { what: 'an unknown priority', bad: { priority: 9 as never }, code: 'invalid_event', names: /priority/ },
 ]
 
-test('one bad event of a batch is rejected with field and limit, and its neighbours land', async (t) => {
-  const server = await startServer(t)
-  const grpc = grpcClient(t, server)
-  let good = 0
+for (const backend of backends('embedded', 'redis'))
+  test(`one bad event of a batch is rejected with field and limit, and its neighbours land (${backend.name})`, async (t) => {
+    const home = await backend.home(t)
+    const server = await startServer(t, home)
+    const grpc = grpcClient(t, server)
+    let good = 0
 
-  for (const { what, bad, code, names } of badEvents) {
-    await t.test(`${what} (gRPC)`, async () => {
-      const events = [order(1), { ...order(2), ...bad }, order(3)]
-      const { accepted, rejections, dropped } = await grpc.publish({ events })
-      good += 2
-      assert.deepEqual([accepted, dropped, rejections.length], [2n, 0n, 1])
-      const [rejection] = rejections
-      assert.deepEqual([rejection?.index, rejection?.code], [1n, code])
-      assert.match(rejection?.message ?? '', names)
-      if (bad.id === undefined && code !== 'event_too_large') assert.equal(rejection?.id, events[1]?.id)
-      assert.equal(rejection?.retryAfter, undefined, 'what can never be taken has no time to try again')
-    })
-  }
-
-  await t.test('the same in a stream: the index counts through the call', async () => {
-    const stream = grpc.publishStream()
-    await stream.send({ events: [order(1), { type: '' }] })
-    await stream.send({ events: [{ type: '' }] })
-    await stream.send({ events: [order(2)] })
-    stream.call.end()
-    const { received, accepted, rejected, dropped, rejections, status } = await stream.summary
-    good += 2
-    assert.deepEqual([received, accepted, rejected, dropped, status], [4n, 2n, 2n, 0n, 2])
-    assert.deepEqual(
-      rejections.map(({ index, code }) => [index, code]),
-      [
-        [1n, 'invalid_event'],
-        [2n, 'invalid_event'],
-      ],
-    )
-  })
-
-  const http: Record<string, { bad: string; code: string; names: RegExp }> = {
-    'an empty type': { bad: '{"type":""}', code: 'invalid_event', names: /type.*255/ },
-    'no type': { bad: '{"data":1}', code: 'invalid_event', names: /type/ },
-    'an unknown key': { bad: '{"type":"t","colour":"red"}', code: 'invalid_event', names: /colour/ },
-    'depth 65': { bad: `{"type":"t","data":${nested(65)}}`, code: 'invalid_event', names: /data.*64/ },
-    'the NUL escape': { bad: '{"type":"t","data":"\\u0000"}', code: 'invalid_event', names: /data.*\\u0000/ },
-    'a bad priority': { bad: '{"type":"t","priority":"urgent"}', code: 'invalid_event', names: /priority/ },
-    'a bad time': { bad: '{"type":"t","time":"yesterday"}', code: 'invalid_event', names: /time/ },
-    'bad base64': { bad: '{"type":"t","data_base64":"*"}', code: 'invalid_event', names: /data_base64/ },
-    'data twice': { bad: '{"type":"t","data":1,"data_base64":"eA=="}', code: 'invalid_event', names: /data/ },
-    'a number for a type': { bad: '{"type":7}', code: 'invalid_event', names: /type/ },
-    'an event of 2 MiB': {
-      bad: `{"type":"t","data":"${'x'.repeat(2 * mebibyte - 1000)}"}`,
-      code: 'event_too_large',
-      names: /1048576/,
-    },
-  }
-  for (const [what, { bad, code, names }] of Object.entries(http)) {
-    await t.test(`${what} (HTTP)`, async () => {
-      for (const contentType of ['application/json', 'application/x-ndjson']) {
-        const lines = ['{"type":"order.placed"}', bad, '{"type":"order.placed"}']
-        const body = contentType === 'application/json' ? `[${lines.join(',')}]` : lines.join('\n')
-        const answer = await postEvents(server.http, body, { contentType })
-        assert.equal(answer.status, 202, answer.text)
-        const { accepted, rejections } = JSON.parse(answer.text) as PublishBody
+    for (const { what, bad, code, names } of badEvents) {
+      await t.test(`${what} (gRPC)`, async () => {
+        const events = [order(1), { ...order(2), ...bad }, order(3)]
+        const { accepted, rejections, dropped } = await grpc.publish({ events })
         good += 2
-        assert.equal(accepted, 2)
-        assert.deepEqual(
-          rejections.map((rejection) => [rejection.index, rejection.code]),
-          [[1, code]],
-        )
-        assert.match(rejections[0]?.message ?? '', names)
-      }
-    })
-  }
+        assert.deepEqual([accepted, dropped, rejections.length], [2n, 0n, 1])
+        const [rejection] = rejections
+        assert.deepEqual([rejection?.index, rejection?.code], [1n, code])
+        assert.match(rejection?.message ?? '', names)
+        if (bad.id === undefined && code !== 'event_too_large') assert.equal(rejection?.id, events[1]?.id)
+        assert.equal(rejection?.retryAfter, undefined, 'what can never be taken has no time to try again')
+      })
+    }
 
-  await t.test('everything that was accepted has landed, and nothing else', async () => {
-    await drained(server)
-    assert.deepEqual(await tally(server), { waiting: 0, landed: good, dead: 0 })
-    const types = queryStore(server.dataDir, 'SELECT type, count(*) AS n FROM events GROUP BY type')
-    assert.deepEqual(
-      types.map((row) => [row.type, row.n]),
-      [['order.placed', good]],
-    )
+    await t.test('the same in a stream: the index counts through the call', async () => {
+      const stream = grpc.publishStream()
+      await stream.send({ events: [order(1), { type: '' }] })
+      await stream.send({ events: [{ type: '' }] })
+      await stream.send({ events: [order(2)] })
+      stream.call.end()
+      const { received, accepted, rejected, dropped, rejections, status } = await stream.summary
+      good += 2
+      assert.deepEqual([received, accepted, rejected, dropped, status], [4n, 2n, 2n, 0n, 2])
+      assert.deepEqual(
+        rejections.map(({ index, code }) => [index, code]),
+        [
+          [1n, 'invalid_event'],
+          [2n, 'invalid_event'],
+        ],
+      )
+    })
+
+    const http: Record<string, { bad: string; code: string; names: RegExp }> = {
+      'an empty type': { bad: '{"type":""}', code: 'invalid_event', names: /type.*255/ },
+      'no type': { bad: '{"data":1}', code: 'invalid_event', names: /type/ },
+      'an unknown key': { bad: '{"type":"t","colour":"red"}', code: 'invalid_event', names: /colour/ },
+      'depth 65': { bad: `{"type":"t","data":${nested(65)}}`, code: 'invalid_event', names: /data.*64/ },
+      'the NUL escape': { bad: '{"type":"t","data":"\\u0000"}', code: 'invalid_event', names: /data.*\\u0000/ },
+      'a bad priority': { bad: '{"type":"t","priority":"urgent"}', code: 'invalid_event', names: /priority/ },
+      'a bad time': { bad: '{"type":"t","time":"yesterday"}', code: 'invalid_event', names: /time/ },
+      'bad base64': { bad: '{"type":"t","data_base64":"*"}', code: 'invalid_event', names: /data_base64/ },
+      'data twice': { bad: '{"type":"t","data":1,"data_base64":"eA=="}', code: 'invalid_event', names: /data/ },
+      'a number for a type': { bad: '{"type":7}', code: 'invalid_event', names: /type/ },
+      'an event of 2 MiB': {
+        bad: `{"type":"t","data":"${'x'.repeat(2 * mebibyte - 1000)}"}`,
+        code: 'event_too_large',
+        names: /1048576/,
+      },
+    }
+    for (const [what, { bad, code, names }] of Object.entries(http)) {
+      await t.test(`${what} (HTTP)`, async () => {
+        for (const contentType of ['application/json', 'application/x-ndjson']) {
+          const lines = ['{"type":"order.placed"}', bad, '{"type":"order.placed"}']
+          const body = contentType === 'application/json' ? `[${lines.join(',')}]` : lines.join('\n')
+          const answer = await postEvents(server.http, body, { contentType })
+          assert.equal(answer.status, 202, answer.text)
+          const { accepted, rejections } = JSON.parse(answer.text) as PublishBody
+          good += 2
+          assert.equal(accepted, 2)
+          assert.deepEqual(
+            rejections.map((rejection) => [rejection.index, rejection.code]),
+            [[1, code]],
+          )
+          assert.match(rejections[0]?.message ?? '', names)
+        }
+      })
+    }
+
+    await t.test('everything that was accepted has landed, and nothing else', async () => {
+      await drained(server)
+      assert.deepEqual(await tally(server), { waiting: 0, landed: good, dead: 0 })
+      const types = await home.query('SELECT type, count(*) AS n FROM landed GROUP BY type')
+      assert.deepEqual(
+        types.map((row) => [row.type, row.n]),
+        [['order.placed', good]],
+      )
+    })
   })
-})
 
 test('a message that is bad as a whole is refused with its reason, and the server goes on', async (t) => {
   const server = await startServer(t)

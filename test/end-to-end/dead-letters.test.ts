@@ -1,78 +1,38 @@
-// Dead letters and journeys through the whole product, over both databases.
+// Dead letters and journeys through the whole product, wherever log and rows are kept.
 
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { after, before, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { Client } from 'pg'
 import type { EventInput } from '../../src/client/event-input.ts'
 import { EventIdGenerator } from '../../src/event.ts'
-import { cleanup } from '../support/cleanup.ts'
+import { type Backend, backends, type Home, sharedPostgres } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
-import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { runCommand } from '../support/run-command.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
-
-let postgres: PostgresServer
-before(async () => {
-  postgres = await PostgresServer.create()
-})
-after(() => postgres.destroy())
 
 const ids = new EventIdGenerator()
 
 /** A server whose table refuses events of type `poison` while their data has no "ok". */
 interface Pickiest {
   readonly server: ServerProcess
-  /** The rows of `events`, or those with this condition. */
-  countRows(condition?: string): Promise<number>
+  readonly home: Home
   /** Takes every event from now on. */
   forgive(): Promise<void>
 }
 
-const stores: Readonly<Record<string, (t: TestContext) => Promise<Pickiest>>> = {
-  async sqlite(t) {
-    const server = await startServer(t)
-    const run = <T>(work: (database: DatabaseSync) => T): T => {
-      const database = new DatabaseSync(join(server.dataDir, 'store.db'), { timeout: 5000 })
-      try {
-        return work(database)
-      } finally {
-        database.close()
-      }
-    }
-    run((database) =>
-      database.exec(`CREATE TRIGGER picky BEFORE INSERT ON events WHEN NEW.type = 'poison' AND NEW.data NOT LIKE '%ok%'
-        BEGIN SELECT RAISE(ABORT, 'this table takes no poison'); END`),
-    )
-    return {
-      server,
-      countRows: async (condition = 'true') =>
-        run((database) => database.prepare(`SELECT count(*) AS n FROM events WHERE ${condition}`).get()!.n as number),
-      forgive: async () => run((database) => database.exec('DROP TRIGGER picky')),
-    }
-  },
-  async postgres(t) {
-    const url = await postgres.createDatabase()
-    const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
-    await postgres.query(
-      `ALTER TABLE events ADD CONSTRAINT picky CHECK (type <> 'poison' OR data::text LIKE '%ok%')`,
-      [],
-      url,
-    )
-    return {
-      server,
-      countRows: async (condition = 'true') => {
-        const [row] = await postgres.query(`SELECT count(*)::int AS n FROM events WHERE ${condition}`, [], url)
-        return row!.n as number
-      },
-      forgive: async () => {
-        await postgres.query('ALTER TABLE events DROP CONSTRAINT picky', [], url)
-      },
-    }
-  },
+async function pickiest(t: TestContext, backend: Backend): Promise<Pickiest> {
+  const home = await backend.home(t)
+  // Positions are looked at, so there is one partition, also on a Cluster.
+  const server = await startServer(t, { ...home, env: { ...home.env, MILLRACE_TOPICS: 'events:1' } })
+  if (home.postgresUrl === null) {
+    await home.execute(`CREATE TRIGGER picky BEFORE INSERT ON events WHEN NEW.type = 'poison' AND NEW.data NOT LIKE '%ok%'
+      BEGIN SELECT RAISE(ABORT, 'this table takes no poison'); END`)
+    return { home, server, forgive: () => home.execute('DROP TRIGGER picky') }
+  }
+  await home.execute(`ALTER TABLE events ADD CONSTRAINT picky CHECK (type <> 'poison' OR data::text LIKE '%ok%')`)
+  return { home, server, forgive: () => home.execute('ALTER TABLE events DROP CONSTRAINT picky') }
 }
 
 async function publish(t: TestContext, server: ServerProcess, events: readonly EventInput[]): Promise<void> {
@@ -100,9 +60,9 @@ async function waitForLetters(server: ServerProcess, count: number): Promise<Let
   return lettersOf(server)
 }
 
-for (const [name, start] of Object.entries(stores)) {
+for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 'cluster')) {
   const story = (title: string, body: (t: TestContext, picky: Pickiest) => Promise<void>) =>
-    test(`${title} (${name})`, async (t) => body(t, await start(t)))
+    test(`${title} (${backend.name})`, async (t) => body(t, await pickiest(t, backend)))
 
   story('a dead letter is listed, edited, sent again and lands, and its journey tells all of it', async (t, picky) => {
     const { server } = picky
@@ -112,7 +72,7 @@ for (const [name, start] of Object.entries(stores)) {
     await publish(t, server, [...fine, poison, ...fine])
     const [letter] = await waitForLetters(server, 1)
     assert.equal(letter?.event_id, poison.id)
-    assert.match(letter?.message ?? '', name === 'sqlite' ? /^1811: / : /^23514: /)
+    assert.match(letter?.message ?? '', picky.home.postgresUrl === null ? /^1811: / : /^23514: /)
 
     const shown = await command('dead-letters', 'show', letter!.dead_letter_id)
     assert.match(shown.stdout, /data +\{"n": 1\.50\}/)
@@ -133,7 +93,7 @@ for (const [name, start] of Object.entries(stores)) {
       env: { EDITOR: 'sed -i s/1.50/1.50,\\"ok\\":true/' },
     })
     assert.match((await edit).stdout, /^redriven 1 of 1, failed again 0/)
-    assert.equal(await picky.countRows(), 201)
+    assert.equal(await picky.home.countRows(), 201)
 
     const journey = await command('journey', poison.id, '--output', 'json')
     const { event, journey: life } = JSON.parse(journey.stdout)
@@ -183,7 +143,7 @@ for (const [name, start] of Object.entries(stores)) {
         next_cursor: null,
       })
       assert.ok(performance.now() - startedAt > 900, 'faster than its rate')
-      assert.equal(await picky.countRows(`type = 'poison'`), 30)
+      assert.equal(await picky.home.countRows(`type = 'poison'`), 30)
       assert.deepEqual(await lettersOf(server, 'redriven=false'), [])
       await server.kill()
       await server.start()
@@ -207,16 +167,14 @@ for (const [name, start] of Object.entries(stores)) {
     assert.equal(await replay('--type', 'even'), 2500)
     assert.equal(await replay('--from', 'events/0/normal@1:4321'), 679)
     await drained(server, 10_000)
-    assert.equal(await picky.countRows(), 5000)
+    assert.equal(await picky.home.countRows(), 5000)
     const [ledger] = await drained(server, 10_000)
     assert.partialDeepStrictEqual(ledger, { accepted: 5000, reopened: 3179, landed: 8179, balanced: true })
   })
 }
 
 test('a redrive while PostgreSQL is away says what it has done, and that the rest is not known', async (t) => {
-  const own = await PostgresServer.create()
-  cleanup(t, () => own.destroy())
-  const url = await own.createDatabase()
+  const url = await (await sharedPostgres()).createDatabase()
   const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
   const poison = { type: 'evil\u001b[31m', data: Buffer.from('{"n": 1e400000}') }
   await publish(

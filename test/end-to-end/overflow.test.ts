@@ -1,31 +1,31 @@
 // What becomes of events for which there is no room. Landing is off in these servers (MILLRACE_ROLES=ingest), so what is
-// taken stays waiting until a server with the role `worker` is started on the same directory.
+// taken stays waiting until a server with the role `worker` is started at the same place.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { ServiceError } from '@grpc/grpc-js'
 import { Priority } from '../../src/gen/millrace/v1/event_pb.ts'
 import { Overflow } from '../../src/gen/millrace/v1/ingest_pb.ts'
+import { backends, type Home } from '../support/backend.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient, type RawGrpcClient } from '../support/grpc-client.ts'
 import { getStatus, postJson, request } from '../support/http-client.ts'
 import { clientOf, eventInput } from '../support/publish.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
-import { countRows, queryStore } from '../support/store-file.ts'
 import { drained, tally } from '../support/tally.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
 
 const limit = 1000
 const resourceExhausted = 8
 const deadlineExceeded = 4
 
 /** A server that takes events and lands none. What has settled is forgotten at once: nothing has. */
-function fillable(t: TestContext, dataDir: string, env: Record<string, string> = {}): Promise<ServerProcess> {
+function fillable(t: TestContext, home: Home, env: Record<string, string> = {}): Promise<ServerProcess> {
   return startServer(t, {
-    dataDir,
-    topics: ['lanes', 'parallel', 'policies', 'waiting'],
+    dataDir: home.dataDir,
+    topics: ['lanes:1', 'parallel:1', 'policies:1', 'waiting:1'],
     env: {
+      ...home.env,
       MILLRACE_ROLES: 'ingest',
       MILLRACE_MAX_WAITING_EVENTS: String(limit),
       MILLRACE_RETENTION_MS: '0',
@@ -48,113 +48,116 @@ async function fill(grpc: RawGrpcClient, topic: string, priority: Priority): Pro
   }
 }
 
-test('a full topic refuses, drops or waits as the producer asks, and loses nothing that it took', async (t) => {
-  const dataDir = tempDirectory(t)
-  const server = await fillable(t, dataDir)
-  const grpc = grpcClient(t, server)
-  const waitingPublisher = clientOf(t, server).publisher({ topic: 'waiting', overflow: 'wait', maxMessageEvents: 50 })
+for (const backend of backends('embedded', 'redis', 'cluster'))
+  test(`a full topic refuses, drops or waits as the producer asks, and loses nothing that it took (${backend.name})`, async (t) => {
+    const home = await backend.home(t)
+    const server = await fillable(t, home)
+    const grpc = grpcClient(t, server)
+    const waitingPublisher = clientOf(t, server).publisher({ topic: 'waiting', overflow: 'wait', maxMessageEvents: 50 })
 
-  await t.test('low priority fills 80 % of the limit, normal 90 %, high all of it', async () => {
-    assert.equal((await fill(grpc, 'lanes', Priority.LOW))[0], limit * 0.8)
-    assert.equal((await fill(grpc, 'lanes', Priority.NORMAL))[0], limit * 0.1)
-    assert.equal((await fill(grpc, 'lanes', Priority.HIGH))[0], limit * 0.1)
-    assert.equal((await fill(grpc, 'lanes', Priority.LOW))[0], 0)
-    assert.deepEqual((await tally(await freshStatus(server), 'lanes')).waiting, limit)
-  })
-
-  await t.test('64 producers at once never pass the limit', async () => {
-    const clients = Array.from({ length: 8 }, () => grpcClient(t, server))
-    const taken = await Promise.all(
-      Array.from({ length: 64 }, (_, index) =>
-        fill(clients[index % clients.length] as RawGrpcClient, 'parallel', Priority.NORMAL),
-      ),
-    )
-    const accepted = taken.reduce((sum, [count]) => sum + count, 0)
-    assert.ok(accepted <= limit * 0.9, `${accepted} events were taken`)
-    assert.ok(accepted > limit * 0.9 - 10, `only ${accepted} events were taken`)
-    assert.equal((await tally(await freshStatus(server), 'parallel')).waiting, accepted)
-  })
-
-  await t.test('reject: RESOURCE_EXHAUSTED with a time to try again, 429 with Retry-After', async () => {
-    const [, refusal] = await fill(grpc, 'policies', Priority.NORMAL)
-    assert.equal(refusal.code, resourceExhausted)
-    assert.match(refusal.details, /landing/, 'it names the group that is behind')
-    const details = refusal.metadata.get('grpc-status-details-bin')[0]?.toString('latin1') ?? ''
-    assert.match(details, /google\.rpc\.RetryInfo/)
-    assert.match(details, /BACKLOGGED/)
-    const pushback = Number(refusal.metadata.get('grpc-retry-pushback-ms')[0])
-    assert.ok(pushback > 0 && pushback <= 30_000, `pushback ${pushback}`)
-    const answer = await postJson(server.http, [{ type: 't' }, { type: 't' }], { query: 'topic=policies' })
-    assert.deepEqual([answer.status, answer.body.code], [429, 'backlogged'])
-    assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/)
-    assert.deepEqual(
-      answer.body.rejections.map(({ index, code }) => [index, code]),
-      [
-        [0, 'backlogged'],
-        [1, 'backlogged'],
-      ],
-    )
-    assert.ok(Number(answer.body.rejections[0]?.retry_after) > 0)
-  })
-
-  await t.test(
-    'drop: what finds no room is counted in the answer and in the metrics, and the call succeeds',
-    async () => {
-      const events = orders(7)
-      const unary = await grpc.publish({ topic: 'policies', overflow: Overflow.DROP, events })
-      assert.deepEqual([unary.accepted, unary.dropped, unary.rejections.length], [0n, 7n, 0])
-      const stream = grpc.publishStream()
-      await stream.send({ topic: 'policies', overflow: Overflow.DROP, events: orders(5) })
-      await stream.send({ topic: 'policies', overflow: Overflow.DROP, events: [{ type: '' }] })
-      stream.call.end()
-      const { received, accepted, dropped, rejected, status } = await stream.summary
-      assert.deepEqual([received, accepted, dropped, rejected], [6n, 0n, 5n, 1n])
-      assert.notEqual(status, 1, 'not all was accepted')
-      const answer = await postJson(server.http, [{ type: 't' }], { query: 'topic=policies&overflow=drop' })
-      assert.deepEqual([answer.status, answer.body.accepted, answer.body.dropped], [202, 0, 1])
-      const metrics = (await request(server.http, '/metrics')).text
-      assert.match(metrics, /^millrace_events_dropped_total\{topic="policies"\} 13$/m)
-    },
-  )
-
-  await t.test('wait: a unary call waits for room, and is refused in time for its deadline', async () => {
-    const startedAt = performance.now()
-    const sending = grpc.publish({ topic: 'policies', overflow: Overflow.WAIT, events: orders(1) }, { deadlineMs: 600 })
-    const failure = await sending.then(
-      () => null,
-      (error: ServiceError) => error,
-    )
-    const tookMs = performance.now() - startedAt
-    assert.ok(failure?.code === resourceExhausted || failure?.code === deadlineExceeded, String(failure))
-    assert.ok(tookMs >= 300, `it waited only ${tookMs} ms`)
-  })
-
-  await t.test('wait: a stream is not read any more, so the producer stands still', async () => {
-    for (const event of orders(3000)) waitingPublisher.add(eventInput(event))
-    await eventually(async () => assert.equal((await tally(server, 'waiting')).waiting, limit * 0.9))
-  })
-
-  await t.test('retention forgets nothing that waits, however short it is', async () => {
-    await eventually(async () => assert.ok((await getStatus(server.http)).uptime_seconds > 5.5), { withinMs: 8000 })
-    assert.equal((await tally(server, 'lanes')).waiting, limit)
-  })
-
-  await t.test('a server that lands makes room: all that was taken and all that waited becomes rows', async () => {
-    assert.deepEqual(await server.stop(), { code: 0, signal: null })
-    const landing = await fillable(t, dataDir, {
-      MILLRACE_ROLES: 'ingest,worker',
-      MILLRACE_GRPC_PORT: server.grpc.split(':')[1] as string,
+    await t.test('low priority fills 80 % of the limit, normal 90 %, high all of it', async () => {
+      assert.equal((await fill(grpc, 'lanes', Priority.LOW))[0], limit * 0.8)
+      assert.equal((await fill(grpc, 'lanes', Priority.NORMAL))[0], limit * 0.1)
+      assert.equal((await fill(grpc, 'lanes', Priority.HIGH))[0], limit * 0.1)
+      assert.equal((await fill(grpc, 'lanes', Priority.LOW))[0], 0)
+      assert.deepEqual((await tally(await freshStatus(server), 'lanes')).waiting, limit)
     })
-    const totals = await waitingPublisher.close()
-    assert.deepEqual([totals.accepted, totals.dropped, totals.rejected], [3000, 0, 0])
-    const ledger = await drained(landing)
-    const accepted = ledger.reduce((sum, line) => sum + Number(line.accepted), 0)
-    assert.ok(ledger.every((line) => line.balanced && line.dead === 0 && line.lost === 0))
-    assert.equal(countRows(dataDir), accepted)
-    const [waiting] = queryStore(dataDir, `SELECT count(*) AS n FROM events WHERE topic = 'waiting'`)
-    assert.equal(waiting?.n, 3000)
+
+    await t.test('64 producers at once never pass the limit', async () => {
+      const clients = Array.from({ length: 8 }, () => grpcClient(t, server))
+      const taken = await Promise.all(
+        Array.from({ length: 64 }, (_, index) =>
+          fill(clients[index % clients.length] as RawGrpcClient, 'parallel', Priority.NORMAL),
+        ),
+      )
+      const accepted = taken.reduce((sum, [count]) => sum + count, 0)
+      assert.ok(accepted <= limit * 0.9, `${accepted} events were taken`)
+      assert.ok(accepted > limit * 0.9 - 10, `only ${accepted} events were taken`)
+      assert.equal((await tally(await freshStatus(server), 'parallel')).waiting, accepted)
+    })
+
+    await t.test('reject: RESOURCE_EXHAUSTED with a time to try again, 429 with Retry-After', async () => {
+      const [, refusal] = await fill(grpc, 'policies', Priority.NORMAL)
+      assert.equal(refusal.code, resourceExhausted)
+      assert.match(refusal.details, /landing/, 'it names the group that is behind')
+      const details = refusal.metadata.get('grpc-status-details-bin')[0]?.toString('latin1') ?? ''
+      assert.match(details, /google\.rpc\.RetryInfo/)
+      assert.match(details, /BACKLOGGED/)
+      const pushback = Number(refusal.metadata.get('grpc-retry-pushback-ms')[0])
+      assert.ok(pushback > 0 && pushback <= 30_000, `pushback ${pushback}`)
+      const answer = await postJson(server.http, [{ type: 't' }, { type: 't' }], { query: 'topic=policies' })
+      assert.deepEqual([answer.status, answer.body.code], [429, 'backlogged'])
+      assert.match(answer.headers.get('retry-after') ?? '', /^[1-9]\d*$/)
+      assert.deepEqual(
+        answer.body.rejections.map(({ index, code }) => [index, code]),
+        [
+          [0, 'backlogged'],
+          [1, 'backlogged'],
+        ],
+      )
+      assert.ok(Number(answer.body.rejections[0]?.retry_after) > 0)
+    })
+
+    await t.test(
+      'drop: what finds no room is counted in the answer and in the metrics, and the call succeeds',
+      async () => {
+        const events = orders(7)
+        const unary = await grpc.publish({ topic: 'policies', overflow: Overflow.DROP, events })
+        assert.deepEqual([unary.accepted, unary.dropped, unary.rejections.length], [0n, 7n, 0])
+        const stream = grpc.publishStream()
+        await stream.send({ topic: 'policies', overflow: Overflow.DROP, events: orders(5) })
+        await stream.send({ topic: 'policies', overflow: Overflow.DROP, events: [{ type: '' }] })
+        stream.call.end()
+        const { received, accepted, dropped, rejected, status } = await stream.summary
+        assert.deepEqual([received, accepted, dropped, rejected], [6n, 0n, 5n, 1n])
+        assert.notEqual(status, 1, 'not all was accepted')
+        const answer = await postJson(server.http, [{ type: 't' }], { query: 'topic=policies&overflow=drop' })
+        assert.deepEqual([answer.status, answer.body.accepted, answer.body.dropped], [202, 0, 1])
+        const metrics = (await request(server.http, '/metrics')).text
+        assert.match(metrics, /^millrace_events_dropped_total\{topic="policies"\} 13$/m)
+      },
+    )
+
+    await t.test('wait: a unary call waits for room, and is refused in time for its deadline', async () => {
+      const startedAt = performance.now()
+      const sending = grpc.publish(
+        { topic: 'policies', overflow: Overflow.WAIT, events: orders(1) },
+        { deadlineMs: 600 },
+      )
+      const failure = await sending.then(
+        () => null,
+        (error: ServiceError) => error,
+      )
+      const tookMs = performance.now() - startedAt
+      assert.ok(failure?.code === resourceExhausted || failure?.code === deadlineExceeded, String(failure))
+      assert.ok(tookMs >= 300, `it waited only ${tookMs} ms`)
+    })
+
+    await t.test('wait: a stream is not read any more, so the producer stands still', async () => {
+      for (const event of orders(3000)) waitingPublisher.add(eventInput(event))
+      await eventually(async () => assert.equal((await tally(server, 'waiting')).waiting, limit * 0.9))
+    })
+
+    await t.test('retention forgets nothing that waits, however short it is', async () => {
+      await eventually(async () => assert.ok((await getStatus(server.http)).uptime_seconds > 5.5), { withinMs: 8000 })
+      assert.equal((await tally(server, 'lanes')).waiting, limit)
+    })
+
+    await t.test('a server that lands makes room: all that was taken and all that waited becomes rows', async () => {
+      assert.deepEqual(await server.stop(), { code: 0, signal: null })
+      const landing = await fillable(t, home, {
+        MILLRACE_ROLES: 'ingest,worker',
+        MILLRACE_GRPC_PORT: server.grpc.split(':')[1] as string,
+      })
+      const totals = await waitingPublisher.close()
+      assert.deepEqual([totals.accepted, totals.dropped, totals.rejected], [3000, 0, 0])
+      const ledger = await drained(landing)
+      const accepted = ledger.reduce((sum, line) => sum + Number(line.accepted), 0)
+      assert.ok(ledger.every((line) => line.balanced && line.dead === 0 && line.lost === 0))
+      assert.equal(await home.countRows(), accepted)
+      assert.equal(await home.countRows(`topic = 'waiting'`), 3000)
+    })
   })
-})
 
 /** Waits until the server's status was made after this call. */
 async function freshStatus(server: ServerProcess): Promise<ServerProcess> {

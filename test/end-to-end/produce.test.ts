@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { backends } from '../support/backend.ts'
 import { newId, order, orders } from '../support/events.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { grpcClient, type OpenProduce, type ProduceFields, type RawGrpcClient } from '../support/grpc-client.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
-import { countRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 
 const invalidArgument = 3
@@ -32,82 +32,84 @@ function rejectionsOf({ responses }: OpenProduce): [number, number, string][] {
   )
 }
 
-test('a Produce call acknowledges in order, and what is sent again is answered, not stored again', async (t: TestContext) => {
-  const server = await startServer(t, { topics: ['wide:4'] })
-  const grpc = grpcClient(t, server)
-  const producerId = newId()
-  const messages = [1, 2, 3, 4, 5].map((sequence) => ({ producerId, sequence, events: orders(10) }))
-  const bad = { producerId, sequence: 6, events: [order(1), { type: '' }, order(2)] }
+for (const backend of backends('embedded', 'redis', 'cluster'))
+  test(`a Produce call acknowledges in order, and what is sent again is answered, not stored again (${backend.name})`, async (t: TestContext) => {
+    const home = await backend.home(t)
+    const server = await startServer(t, { ...home, topics: ['wide:4'] })
+    const grpc = grpcClient(t, server)
+    const producerId = newId()
+    const messages = [1, 2, 3, 4, 5].map((sequence) => ({ producerId, sequence, events: orders(10) }))
+    const bad = { producerId, sequence: 6, events: [order(1), { type: '' }, order(2)] }
 
-  await t.test('acknowledgements only grow, and rejections name message and place', async () => {
-    const produce = await produceAll(grpc, [...messages, bad])
-    const acks = produce.responses.map(({ ackedThrough }) => Number(ackedThrough))
-    assert.deepEqual(
-      acks,
-      acks.toSorted((a, b) => a - b),
-    )
-    assert.deepEqual(rejectionsOf(produce), [[6, 1, 'invalid_event']])
-    assert.equal(await accepted(server), 52)
-  })
-
-  await t.test(
-    'a second call that begins anywhere in what was sent adds nothing, and rejects the same again',
-    async () => {
-      const produce = await produceAll(grpc, [...messages.slice(2), bad])
+    await t.test('acknowledgements only grow, and rejections name message and place', async () => {
+      const produce = await produceAll(grpc, [...messages, bad])
+      const acks = produce.responses.map(({ ackedThrough }) => Number(ackedThrough))
+      assert.deepEqual(
+        acks,
+        acks.toSorted((a, b) => a - b),
+      )
       assert.deepEqual(rejectionsOf(produce), [[6, 1, 'invalid_event']])
       assert.equal(await accepted(server), 52)
-    },
-  )
-
-  await t.test('also after the server was killed, and then it goes on with the next number', async () => {
-    await server.crash()
-    await server.start()
-    const again = grpcClient(t, server)
-    const next = { producerId, sequence: 7, events: orders(3) }
-    await produceAll(again, [...messages.slice(3), bad, next])
-    assert.equal(await accepted(server), 55)
-    assert.equal(countRows(server.dataDir), 55)
-  })
-
-  await t.test('another producer with the same numbers is another producer', async () => {
-    const other = newId()
-    await produceAll(grpcClient(t, server), [{ producerId: other, sequence: 1, events: orders(5) }])
-    assert.equal(await accepted(server), 60)
-  })
-
-  await t.test('a message that spreads over partitions and lanes is recognised as a whole', async () => {
-    const client = grpcClient(t, server)
-    const events = orders(40).map((event, index) => ({ ...event, key: `k${index}`, priority: (index % 3) + 1 }))
-    const spread = { producerId: newId(), sequence: 1, topic: 'wide', events: events as never }
-    await produceAll(client, [spread])
-    await produceAll(client, [spread])
-    const wide = (await drained(server)).find(({ topic }) => topic === 'wide')
-    assert.deepEqual([wide?.accepted, wide?.landed], [40, 40])
-  })
-
-  for (const [what, wrong] of Object.entries({
-    'a call without a producer id': [{ sequence: 1 }],
-    'a sequence of 0': [{ producerId, sequence: 0 }],
-    'a gap in the sequence': [
-      { producerId, sequence: 100 },
-      { producerId, sequence: 102 },
-    ],
-    'the same sequence twice in a call': [
-      { producerId, sequence: 100 },
-      { producerId, sequence: 100 },
-    ],
-    'another producer id in the middle': [
-      { producerId, sequence: 200 },
-      { producerId: 'other', sequence: 201 },
-    ],
-    'a producer id of 256 bytes': [{ producerId: 'p'.repeat(256), sequence: 1 }],
-  })) {
-    await t.test(`${what} ends the call as INVALID_ARGUMENT, naming the field`, async (s) => {
-      const produce = grpcClient(s, server).produce()
-      for (const message of wrong) await produce.send({ ...message, events: [order(1)] })
-      const { code, details } = await within(5000, 'the end of the call', produce.ended)
-      assert.equal(code, invalidArgument, details)
-      assert.match(details, /producer_id|sequence/)
     })
-  }
-})
+
+    await t.test(
+      'a second call that begins anywhere in what was sent adds nothing, and rejects the same again',
+      async () => {
+        const produce = await produceAll(grpc, [...messages.slice(2), bad])
+        assert.deepEqual(rejectionsOf(produce), [[6, 1, 'invalid_event']])
+        assert.equal(await accepted(server), 52)
+      },
+    )
+
+    await t.test('also after the server was killed, and then it goes on with the next number', async () => {
+      await server.crash()
+      await server.start()
+      const again = grpcClient(t, server)
+      const next = { producerId, sequence: 7, events: orders(3) }
+      await produceAll(again, [...messages.slice(3), bad, next])
+      assert.equal(await accepted(server), 55)
+      assert.equal(await home.countRows(), 55)
+    })
+
+    await t.test('another producer with the same numbers is another producer', async () => {
+      const other = newId()
+      await produceAll(grpcClient(t, server), [{ producerId: other, sequence: 1, events: orders(5) }])
+      assert.equal(await accepted(server), 60)
+    })
+
+    await t.test('a message that spreads over partitions and lanes is recognised as a whole', async () => {
+      const client = grpcClient(t, server)
+      const events = orders(40).map((event, index) => ({ ...event, key: `k${index}`, priority: (index % 3) + 1 }))
+      const spread = { producerId: newId(), sequence: 1, topic: 'wide', events: events as never }
+      await produceAll(client, [spread])
+      await produceAll(client, [spread])
+      const wide = (await drained(server)).find(({ topic }) => topic === 'wide')
+      assert.deepEqual([wide?.accepted, wide?.landed], [40, 40])
+    })
+
+    for (const [what, wrong] of Object.entries({
+      'a call without a producer id': [{ sequence: 1 }],
+      'a sequence of 0': [{ producerId, sequence: 0 }],
+      'a gap in the sequence': [
+        { producerId, sequence: 100 },
+        { producerId, sequence: 102 },
+      ],
+      'the same sequence twice in a call': [
+        { producerId, sequence: 100 },
+        { producerId, sequence: 100 },
+      ],
+      'another producer id in the middle': [
+        { producerId, sequence: 200 },
+        { producerId: 'other', sequence: 201 },
+      ],
+      'a producer id of 256 bytes': [{ producerId: 'p'.repeat(256), sequence: 1 }],
+    })) {
+      await t.test(`${what} ends the call as INVALID_ARGUMENT, naming the field`, async (s) => {
+        const produce = grpcClient(s, server).produce()
+        for (const message of wrong) await produce.send({ ...message, events: [order(1)] })
+        const { code, details } = await within(5000, 'the end of the call', produce.ended)
+        assert.equal(code, invalidArgument, details)
+        assert.match(details, /producer_id|sequence/)
+      })
+    }
+  })

@@ -11,7 +11,7 @@ import { RedisServer } from './redis-server.ts'
 import { changeStore, queryStore, type StoredRow, storedRow } from './store-file.ts'
 import { tempDirectory } from './temp-directory.ts'
 
-export type BackendName = 'embedded' | 'redis' | 'cluster'
+export type BackendName = 'embedded' | 'embedded log, PostgreSQL' | 'redis' | 'cluster'
 
 type Rows = Record<string, unknown>[]
 
@@ -44,7 +44,7 @@ export interface Backend {
 let postgres: Promise<PostgresServer> | null = null
 let redis: Promise<RedisServer> | null = null
 let cluster: Promise<RedisCluster> | null = null
-let homes = 0
+let prefixes = 0
 
 /** Those with these names; what they have started is stopped when the file ends. */
 export function backends(...names: readonly BackendName[]): Backend[] {
@@ -53,23 +53,32 @@ export function backends(...names: readonly BackendName[]): Backend[] {
   })
   return names.map((name) => ({
     name,
-    durability: name === 'embedded' ? 'disk' : 'broker',
-    home: async (t) => (name === 'embedded' ? embeddedHome(t) : sharedHome(t, await logUrl(name))),
+    durability: name === 'redis' || name === 'cluster' ? 'broker' : 'disk',
+    home: async (t) => (name === 'embedded' ? embeddedHome(t) : postgresHome(t, await logEnvironment(name))),
   }))
 }
 
-/** A home whose log is under this URL, in a database of its own. */
-export async function sharedHome(t: TestContext, redisUrl: string, server = sharedPostgres()): Promise<Home> {
+/** A home in a database of its own; the log is where these settings say. */
+export async function postgresHome(
+  t: TestContext,
+  logEnv: Readonly<Record<string, string>>,
+  server = sharedPostgres(),
+): Promise<Home> {
   const url = await (await server).createDatabase()
   const query = (sql: string) => queryPostgres(url, `WITH landed AS (${landedInPostgres}) ${sql}`)
   return {
     dataDir: tempDirectory(t),
-    env: { MILLRACE_REDIS_URL: redisUrl, MILLRACE_REDIS_PREFIX: `test${++homes}`, MILLRACE_POSTGRES_URL: url },
+    env: { ...logEnv, MILLRACE_POSTGRES_URL: url },
     postgresUrl: url,
     query,
     ...looksBy(query),
     execute: async (sql) => void (await queryPostgres(url, sql)),
   }
+}
+
+/** A log on this Redis that nobody has used. */
+export function redisEnvironment(url: string): Record<string, string> {
+  return { MILLRACE_REDIS_URL: url, MILLRACE_REDIS_PREFIX: `test${++prefixes}` }
 }
 
 function embeddedHome(t: TestContext): Home {
@@ -91,13 +100,14 @@ export function sharedPostgres(): Promise<PostgresServer> {
   return postgres
 }
 
-async function logUrl(name: Exclude<BackendName, 'embedded'>): Promise<string> {
+async function logEnvironment(name: Exclude<BackendName, 'embedded'>): Promise<Record<string, string>> {
+  if (name === 'embedded log, PostgreSQL') return {}
   if (name === 'redis') {
     redis ??= RedisServer.create()
-    return (await redis).url
+    return redisEnvironment((await redis).url)
   }
   cluster ??= RedisCluster.create()
-  return (await cluster).url
+  return redisEnvironment((await cluster).url)
 }
 
 function looksBy(query: Home['query']): Pick<Home, 'countRows' | 'rows'> {
