@@ -1,7 +1,7 @@
 // A client of Millrace: what a pipeline can do, over gRPC.
 //
-// Not its job: a flow of events with resends (publisher.ts). A call here is made once; whether to make it again is the
-// caller's to decide, from the error.
+// Not its job: a flow of events with resends (publisher.ts). A call here is made once, unless a server that is stopping has
+// turned it away unread; whether to make it again after anything else is the caller's to decide, from the error.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
@@ -15,6 +15,7 @@ import type { Observed, Overflow, Pipeline, PublishMessage, PublishVerdict, Stat
 import { BatchBuilder } from '../record-batch.ts'
 import { AdministrationClient } from './administration-client.ts'
 import { type EventInput, EventStamper } from './event-input.ts'
+import { wasTurnedAway } from './grpc-errors.ts'
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
@@ -23,6 +24,9 @@ import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
+
+/** Servers that are stopping may follow upon each other; more than so many for one call are no coincidence. */
+const maxRefusals = 3
 
 export interface ConnectOptions {
   /**
@@ -191,12 +195,14 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     { deadlineMs = this.#deadlineMs, signal }: CallOptions,
   ): Promise<Response> {
     const limits = { deadline: Date.now() + deadlineMs, signal }
-    const client = await inTime(this.#connection.open(), limits)
-    try {
-      return await unaryCall(client, method, request, decode, limits)
-    } catch (error) {
-      this.#dropAfter(client, error)
-      throw error
+    for (let refusals = 0; ; refusals++) {
+      const client = await inTime(this.#connection.open(), limits)
+      try {
+        return await unaryCall(client, method, request, decode, limits)
+      } catch (error) {
+        this.#dropAfter(client, error)
+        if (!wasTurnedAway(error) || refusals === maxRefusals) throw error
+      }
     }
   }
 

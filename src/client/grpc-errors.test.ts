@@ -5,7 +5,7 @@ import { anyPack } from '@bufbuild/protobuf/wkt'
 import { Metadata, status } from '@grpc/grpc-js'
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../gen/google/rpc/error_details_pb.ts'
 import { StatusSchema } from '../gen/google/rpc/status_pb.ts'
-import { errorOfCall } from './grpc-errors.ts'
+import { errorOfCall, wasTurnedAway } from './grpc-errors.ts'
 
 function detail<Schema extends DescMessage>(schema: Schema, init: MessageInitShape<Schema>) {
   return anyPack(schema, create(schema, init))
@@ -73,4 +73,14 @@ test('details that are broken or unknown do not hide the status', () => {
   assert.equal(errorOfCall({ code: status.NOT_FOUND, details: 'no', metadata: broken }).code, 'not_found')
   const unknown = withDetails(detail(ErrorInfoSchema, { reason: 'OF_A_LATER_VERSION' }))
   assert.equal(errorOfCall({ code: status.UNAVAILABLE, details: 'no', metadata: unknown }).code, 'unavailable')
+})
+
+test('only what has certainly not begun was turned away', () => {
+  const unavailable = (details: string, ...more: ReturnType<typeof detail>[]) =>
+    wasTurnedAway(errorOfCall({ code: status.UNAVAILABLE, details, metadata: withDetails(...more) }))
+  assert.ok(unavailable('Stream refused by server'))
+  assert.ok(unavailable('No connection established. Last error: connect ECONNREFUSED'))
+  assert.ok(unavailable('the server is stopping', detail(ErrorInfoSchema, { reason: 'DRAINING' })))
+  assert.ok(!unavailable('Connection dropped'))
+  assert.ok(!unavailable('the log gave no answer', detail(ErrorInfoSchema, { reason: 'UNAVAILABLE' })))
 })

@@ -52,6 +52,19 @@ export function errorOfCall(call: FailedCall): MillraceError {
   return new MillraceError(code, call.details === '' ? errorCodes[code].title : call.details, options)
 }
 
+/**
+ * Whether the call has certainly not begun: the server was stopping, or went away before the call was sent. It can be made
+ * again elsewhere, also where a second call would be a second deed.
+ */
+export function wasTurnedAway(error: unknown): boolean {
+  if (!(error instanceof MillraceError)) return false
+  const { code, cause } = error
+  if (code === 'draining') return true
+  const details = (cause as Partial<FailedCall> | undefined)?.details ?? ''
+  // As grpc-js says it: the one is HTTP/2's REFUSED_STREAM, the other that there was no connection to send on.
+  return code === 'unavailable' && /^Stream refused by server|^No connection established/.test(details)
+}
+
 function codeWithoutDetails({ code, details }: FailedCall): ErrorCode {
   // grpc-js answers so for a message above its limit, which must not be sent again as it is.
   if (code === grpcStatus.RESOURCE_EXHAUSTED && /larger than max/i.test(details)) return 'message_too_large'
