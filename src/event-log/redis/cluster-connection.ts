@@ -256,6 +256,7 @@ export class ClusterConnection implements RedisConnection {
       if (this.#masters.get(name) !== master) return
       logger.warn({ node: name, error }, 'the connection to a node of Redis is lost; it is tried again')
       this.#mend()
+      this.#tellChange()
     })
     master.onChannelMoved(() => {
       this.#subscriptions.forget(master)

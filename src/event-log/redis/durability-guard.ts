@@ -63,7 +63,7 @@ export class DurabilityGuard {
     this.#checkLater()
   }
 
-  /** Looks again, for a master is new or has come back: until it has been looked at, appends wait. */
+  /** Looks again, for a master is new, has come back or is away: until it has been looked at, appends wait. */
   mastersChanged(): void {
     this.#isUnchecked = true
     void this.check()

@@ -90,7 +90,7 @@ export class Epochs {
   readonly #partitions = new Map<string, KnownPartition>()
   #epoch: number
   #beginning: Promise<void> | null = null
-  /** How often a master was connected, or another has taken over. */
+  /** How often a master was connected or lost, or another has taken over. */
   #masters = 0
 
   constructor(options: EpochsOptions) {

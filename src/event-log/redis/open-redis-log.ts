@@ -10,7 +10,7 @@ import { DurabilityGuard } from './durability-guard.ts'
 import { Epochs, type LogReset } from './epochs.ts'
 import { MemberWatch } from './member-watch.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
-import { numberOf } from './redis-connection.ts'
+import { numberOf, type RedisConnection } from './redis-connection.ts'
 import { RedisKeys } from './redis-keys.ts'
 import { RedisLog } from './redis-log.ts'
 import { replicationOf } from './replication-of.ts'
@@ -63,9 +63,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   try {
     await guard.start().catch(refuseDenied)
     await checkRights(connection, keys.probe, replicationOf(durability)).catch(refuseDenied)
-    // A first epoch that was none before, also when the server has forgotten that there were others.
-    await connection.command('SET', keys.epoch, Math.floor(now() / 1000), 'NX')
-    const epoch = numberOf(await connection.command('GET', keys.epoch))
+    const epoch = await epochOf(connection, keys, now)
     const registry = new TopicRegistry({ connection, keys, logger, check: () => epochs.check(epochs.epoch) })
     const { onReset = () => {} } = options
     const epochs: Epochs = new Epochs({
@@ -97,4 +95,13 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     connection.close()
     throw thrown
   }
+}
+
+/** It is only written where there is none: a server whose memory is full takes no writes, and a worker can still start on it. */
+async function epochOf(connection: RedisConnection, keys: RedisKeys, now: () => number): Promise<number> {
+  const known = await connection.command('GET', keys.epoch)
+  if (known !== null) return numberOf(known)
+  // A first epoch that was none before, also when the server has forgotten that there were others.
+  await connection.command('SET', keys.epoch, Math.floor(now() / 1000), 'NX')
+  return numberOf(await connection.command('GET', keys.epoch))
 }

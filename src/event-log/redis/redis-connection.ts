@@ -43,7 +43,7 @@ export interface RedisConnection {
   /** The masters that are in use now; also those that are away. */
   masters(): readonly RedisNode[]
 
-  /** The listener is called whenever a master is connected, again or for the first time, or another has taken over. */
+  /** The listener is called whenever a master is connected, again or for the first time, is lost, or another has taken over. */
   onMastersChanged(listener: () => void): void
 
   /**

@@ -161,7 +161,9 @@ export class SentinelConnection implements RedisConnection {
     this.#master = master
     const { connection, name } = master
     connection.onLost(() => {
-      if (this.#master === master) this.#search('the connection to Redis is lost')
+      if (this.#master !== master) return
+      this.#search('the connection to Redis is lost')
+      for (const listener of this.#changeListeners) listener()
     })
     this.#options.logger.info({ master: name }, 'connected to the master that the Sentinels name')
     for (const listener of this.#changeListeners) listener()

@@ -68,6 +68,7 @@ export class StandaloneConnection implements RedisConnection {
 
   onMastersChanged(listener: () => void): void {
     this.#master.connection.onReady(listener)
+    this.#master.connection.onLost(listener)
   }
 
   subscribe(channel: string, onMessage: () => void): Promise<void> {

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Remembers a topic, how many partitions it has, and its groups. Partitions are never taken away. Nothing is remembered while
 -- one of the groups is still being dropped.
 --
