@@ -6,18 +6,14 @@ import { inspectLog, type LogInspection } from './embedded/inspect.ts'
 import { openEmbeddedLog } from './embedded/open-embedded-log.ts'
 import { type LogRepair, repairLog } from './embedded/repair.ts'
 import type { CommitStats, EventLog, LogHealth } from './event-log.ts'
-import {
-  cleanRedis,
-  countOnRedis,
-  inspectRedis,
-  type KeptOnRedis,
-  type RedisInspection,
-} from './redis/inspect-redis.ts'
+import { cleanRedis, countOnRedis, type KeptOnRedis } from './redis/clean-redis.ts'
+import { inspectRedis, type RedisInspection } from './redis/inspect-redis.ts'
 import { openRedisLog } from './redis/open-redis-log.ts'
 
 export type { LogCounts, LogFinding, LogInspection } from './embedded/inspect.ts'
 export type { LogRepair } from './embedded/repair.ts'
-export type { KeptOnRedis, RedisInspection } from './redis/inspect-redis.ts'
+export type { KeptOnRedis } from './redis/clean-redis.ts'
+export type { RedisInspection } from './redis/inspect-redis.ts'
 
 export type EventLogConfig = Pick<Config, 'dataDir' | 'diskReserveBytes'> &
   Partial<Pick<Config, 'redisUrl' | 'redisPrefix' | 'redisTrustDisk' | 'durability'>>

@@ -6,6 +6,7 @@
 import { MillraceError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { LogHealth } from '../event-log.ts'
+import { missingRightIn, missingRights, type NeededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
 import { type AskedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
 
@@ -18,12 +19,15 @@ export interface DurabilityGuardOptions {
   /** The masters in use now. */
   readonly servers: () => readonly AskedServer[]
   readonly promised: Promised
+  readonly rights: NeededRights
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Default 15,000. */
   readonly checkEveryMs?: number | undefined
   /** Called when something has changed. */
   readonly onHealth: (health: LogHealth) => void
 }
+
+type NamedJudgement = Judgement & { readonly name: string }
 
 export class DurabilityGuard {
   readonly #options: DurabilityGuardOptions
@@ -73,9 +77,7 @@ export class DurabilityGuard {
   check(): Promise<void> {
     if (this.#isClosed) return Promise.resolve()
     this.#isAskedAgain = this.#checking !== null
-    this.#checking ??= this.#checkAll().finally(() => {
-      this.#checking = null
-    })
+    this.#checking ??= this.#checkAll()
     return this.#checking
   }
 
@@ -120,22 +122,23 @@ export class DurabilityGuard {
       }
     } while (this.#isAskedAgain && !this.#isClosed)
     this.#isUnchecked = false
+    this.#checking = null
     if (!this.#isClosed) this.#checkLater()
   }
 
   async #look(): Promise<{ readonly refusals: readonly string[]; readonly health: LogHealth }> {
-    const { servers, promised } = this.#options
+    const { servers } = this.#options
     const asked = servers()
     if (asked.length === 0) throw new MillraceError('unavailable', 'no server of Redis is connected')
-    const facts = await readAll(asked)
-    const judgements = facts.map((each) => ({ name: each.name, ...judgeServer(each, promised) }))
+    const looks = await Promise.allSettled(asked.map((server) => this.#lookAt(server)))
+    // Who is away, or still loads what it has, takes no appends by itself.
+    const judgements = looks.flatMap((look) => (look.status === 'fulfilled' ? [look.value] : []))
+    if (judgements.length === 0) for (const look of looks) if (look.status === 'rejected') throw look.reason
     this.#warn(judgements)
-    this.#warnOfDelays(facts)
-    const refusals = judgements.flatMap(({ name, refusals }) => refusals.map((text) => `${name}: ${text}`))
-    const problems = [
-      ...refusals,
-      ...judgements.flatMap(({ name, notReady }) => notReady.map((text) => `${name}: ${text}`)),
-    ]
+    const named = (kind: 'refusals' | 'notReady') =>
+      judgements.flatMap((judgement) => judgement[kind].map((text) => `${judgement.name}: ${text}`))
+    const refusals = named('refusals')
+    const problems = [...refusals, ...named('notReady')]
     const health = {
       problem: problems.length === 0 ? null : problems.join('; '),
       persistence: leastOf(judgements.map(({ persistence }) => persistence)),
@@ -144,8 +147,26 @@ export class DurabilityGuard {
     return { refusals, health }
   }
 
+  /** Errors: when the server is away. One that denies an answer is refused. */
+  async #lookAt(server: AskedServer): Promise<NamedJudgement> {
+    const { promised, rights } = this.#options
+    const { name } = server
+    try {
+      const facts = await readServerFacts(server)
+      this.#warnOfDelays(facts)
+      const judgement = judgeServer(facts, promised)
+      // An older one does not know how to answer.
+      const missing = facts.hasShardedPublish ? await missingRights(server, rights) : null
+      return { ...judgement, name, refusals: [...judgement.refusals, ...(missing === null ? [] : [missing])] }
+    } catch (thrown) {
+      const missing = missingRightIn(thrown)
+      if (missing === null) throw thrown
+      return { name, refusals: [missing], notReady: [], warnings: [], persistence: 'unknown', isUnverified: false }
+    }
+  }
+
   /** Each once. */
-  #warn(judgements: readonly (Judgement & { readonly name: string })[]): void {
+  #warn(judgements: readonly NamedJudgement[]): void {
     for (const { name, warnings } of judgements) {
       for (const text of warnings) {
         if (this.#said.has(text)) continue
@@ -155,16 +176,14 @@ export class DurabilityGuard {
     }
   }
 
-  #warnOfDelays(all: readonly ServerFacts[]): void {
-    for (const { name, delayedFlushes } of all) {
-      const before = this.#delayedFlushes.get(name)
-      this.#delayedFlushes.set(name, delayedFlushes)
-      if (before === undefined || delayedFlushes <= before) continue
-      this.#options.logger.warn(
-        { redis: name, delayed_flushes: delayedFlushes - before },
-        'the disk of Redis is too slow for its flushes: a crash of its host loses more than usual',
-      )
-    }
+  #warnOfDelays({ name, delayedFlushes }: ServerFacts): void {
+    const before = this.#delayedFlushes.get(name)
+    this.#delayedFlushes.set(name, delayedFlushes)
+    if (before === undefined || delayedFlushes <= before) return
+    this.#options.logger.warn(
+      { redis: name, delayed_flushes: delayedFlushes - before },
+      'the disk of Redis is too slow for its flushes: a crash of its host loses more than usual',
+    )
   }
 
   #change(health: LogHealth): void {
@@ -184,14 +203,6 @@ export class DurabilityGuard {
     }
     onHealth(health)
   }
-}
-
-/** Of those that answer: who is away takes no appends anyway. Errors: those of the first, when none answers. */
-async function readAll(servers: readonly AskedServer[]): Promise<ServerFacts[]> {
-  const read = await Promise.allSettled(servers.map(readServerFacts))
-  const facts = read.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
-  if (facts.length === 0) for (const each of read) if (each.status === 'rejected') throw each.reason
-  return facts
 }
 
 function indented(text: string): string {

@@ -32,6 +32,7 @@ export function judgeServer(facts: ServerFacts, promised: Promised): Judgement {
   const refusals = [
     ...refusalsOfServer(facts, promised),
     ...(promised.level === 'disk' ? refusalsOfDisk(facts, promised) : []),
+    ...(promised.level === 'replicated_disk' ? refusalsOfFile(facts, promised) : []),
   ]
   const { replicas = 0 } = promised
   const notReady =
@@ -68,12 +69,19 @@ function refusalsOfServer(facts: ServerFacts, { level, isMasterNamed }: Promised
   return found
 }
 
-function refusalsOfDisk(facts: ServerFacts, { isDiskTrusted }: Promised): string[] {
-  const otherwise = 'or set MILLRACE_DURABILITY=broker'
-  if (!facts.hasAppendOnlyFile) return [`disk is asked for, and appendonly is no: set it to yes, ${otherwise}`]
-  if (!facts.isAppendOnlyFileSound) {
-    return [`disk is asked for, and its last write to the append-only file failed: look at its log and its disk`]
-  }
+const otherwise = 'or set MILLRACE_DURABILITY=broker'
+
+/** What is flushed is the append-only file. */
+function refusalsOfFile(facts: ServerFacts, { level }: Promised): string[] {
+  if (!facts.hasAppendOnlyFile) return [`${level} is asked for, and appendonly is no: set it to yes, ${otherwise}`]
+  if (facts.isAppendOnlyFileSound) return []
+  return [`${level} is asked for, and its last write to the append-only file failed: look at its log and its disk`]
+}
+
+function refusalsOfDisk(facts: ServerFacts, promised: Promised): string[] {
+  const { isDiskTrusted } = promised
+  const refusals = refusalsOfFile(facts, promised)
+  if (refusals.length > 0) return refusals
   if (facts.flushes === null) {
     if (isDiskTrusted) return []
     return [

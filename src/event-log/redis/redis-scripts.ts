@@ -10,7 +10,6 @@ const names = [
   'count-living',
   'count-pending',
   'count-unread',
-  'denied-commands',
   'describe',
   'drop-group',
   'list-members',

@@ -49,10 +49,21 @@ export function cannotOpen(name: string, thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown
   const reason = reasonOf(thrown)
   const field = 'MILLRACE_REDIS_URL'
-  if (['WRONGPASS', 'NOAUTH', 'NOPERM'].some((code) => isReply(thrown, code)) || /AUTH/.test(reason)) {
+  if (isReply(thrown, 'WRONGPASS') || isReply(thrown, 'NOAUTH') || /AUTH/.test(reason)) {
     return new MillraceError(
       'failed_precondition',
       `Redis at ${name} refuses user or password: ${reason} Correct it in MILLRACE_REDIS_URL, or in the file of MILLRACE_REDIS_URL_FILE`,
+      {
+        field,
+        cause: thrown,
+      },
+    )
+  }
+  if (isReply(thrown, 'NOPERM')) {
+    const reasonOnly = reason.replace(/^NOPERM\s*/, '')
+    return new MillraceError(
+      'failed_precondition',
+      `the user of MILLRACE_REDIS_URL lacks a right on ${name}: ${reasonOnly}`,
       {
         field,
         cause: thrown,

@@ -1,12 +1,18 @@
 // The commands that the log sends, those inside its scripts included, as ACL rules name them. A user that may run these on
 // keys and channels with the prefix may do everything that the log needs; conformance/redis-rights.test.ts compares the
-// table with the code, and the tests of the log run as such a user.
+// tables with the code, and the tests of the log run as such a user.
+
+import type { DurabilityLevel } from '../../config-table.ts'
+import type { RedisTarget } from '../../redis-url.ts'
 
 /**
  * Each with arguments by which a server can be asked whether it would run it: KEY stands for a key, or a channel, under the
  * prefix. Null: the log can do without it.
  */
-export const usedCommands: Readonly<Record<string, string | null>> = {
+type Commands = Readonly<Record<string, string | null>>
+
+/** On every server. */
+export const usedCommands: Commands = {
   'command|info': 'ping',
   'config|get': null,
   del: 'KEY',
@@ -58,4 +64,19 @@ export const usedCommands: Readonly<Record<string, string | null>> = {
   zpopmin: 'KEY',
   zrangebyscore: 'KEY 0 1',
   zrem: 'KEY 1',
+}
+
+/** What appends wait by. */
+export const commandsOfLevels: Readonly<Record<DurabilityLevel['level'], Commands>> = {
+  broker: {},
+  disk: {},
+  replicated: { wait: '0 0' },
+  replicated_disk: { waitaof: '0 0 0' },
+}
+
+/** How masters are found and followed. Sentinels themselves are asked for `sentinel|get-master-addr-by-name`. */
+export const commandsOfTopologies: Readonly<Record<RedisTarget['topology'], Commands>> = {
+  standalone: {},
+  sentinel: { role: '' },
+  cluster: { 'cluster|slots': '', asking: '' },
 }

@@ -1,0 +1,72 @@
+// Counts and removes what is kept under a prefix. For `millrace clean`.
+
+import { MillraceError } from '../../errors.ts'
+import { missingRightIn } from './check-rights.ts'
+import { openRedisConnection } from './open-redis-connection.ts'
+import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
+import { RedisKeys } from './redis-keys.ts'
+
+export interface RedisPlace {
+  readonly url: string
+  readonly prefix: string
+}
+
+export interface KeptOnRedis {
+  readonly keys: number
+  /** Consumers that have shown that they live, within their lease. */
+  readonly consumers: number
+}
+
+/** Counts what is there under the prefix. Errors: as openRedisLog. */
+export async function countOnRedis({ url, prefix }: RedisPlace): Promise<KeptOnRedis> {
+  return await withConnection(url, async (connection) => {
+    let keys = 0
+    for await (const page of pagesOfKeys(connection, prefix)) keys += page.length
+    const consumers = numberOf(await connection.run('count-living', [new RedisKeys(prefix).members], []))
+    return { keys, consumers }
+  })
+}
+
+/** Removes all keys that begin with the prefix, and answers how many there were. Errors: as openRedisLog. */
+export async function cleanRedis({ url, prefix }: RedisPlace): Promise<number> {
+  return await withConnection(url, async (connection) => {
+    let removed = 0
+    for await (const page of pagesOfKeys(connection, prefix)) {
+      // One by one: on a Cluster they live in different slots.
+      const replies = await Promise.all(page.map((key) => connection.command('UNLINK', key)))
+      removed += replies.reduce((sum: number, reply) => sum + numberOf(reply), 0)
+    }
+    return removed
+  })
+}
+
+async function withConnection<T>(url: string, work: (connection: RedisConnection) => Promise<T>): Promise<T> {
+  const connection = await openRedisConnection({ url, logger: { info() {}, warn() {} } })
+  try {
+    return await work(connection)
+  } finally {
+    connection.close()
+  }
+}
+
+const keysPerPage = 1000
+
+async function* pagesOfKeys(connection: RedisConnection, prefix: string): AsyncGenerator<string[]> {
+  // Nothing in a prefix is a pattern but a backslash, which it cannot have (RedisKeys).
+  const pattern = `${prefix}:*`
+  for (const master of connection.masters()) {
+    let cursor = '0'
+    do {
+      const reply = await master.command('SCAN', cursor, 'MATCH', pattern, 'COUNT', keysPerPage).catch(refuseDenied)
+      const [next, keys] = listOf(reply)
+      cursor = textOf(next)
+      yield listOf(keys).map(textOf)
+    } while (cursor !== '0')
+  }
+}
+
+/** Errors: `failed_precondition` where the server denies the command. */
+function refuseDenied(thrown: unknown): never {
+  const missing = missingRightIn(thrown)
+  throw missing === null ? thrown : new MillraceError('failed_precondition', missing, { cause: thrown })
+}
