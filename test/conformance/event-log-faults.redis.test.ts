@@ -457,3 +457,23 @@ test('what waits to be stored while the server is slow is bounded: more is refus
   const first = codes.indexOf('backlogged')
   assert.deepEqual([first, new Set(codes.slice(first)).size], [16_384, 1])
 })
+
+test('a server that stands still while commands come is given up all the same, and appends go on when it goes on', async (t) => {
+  const server = await startServer(t)
+  const lost: string[] = []
+  const logger = { info() {}, warn: (_fields: unknown, text?: string) => void lost.push(text ?? '') }
+  const eventLog = await openRedisLog({ url: server.url, prefix, logger, ...clocks, maxReplyMs: 500 })
+  cleanup(t, () => eventLog.close())
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  process.kill(server.pid as number, 'SIGSTOP')
+  // Each writes to the connection, long before the one before has its deadline.
+  const asking = setInterval(() => eventLog.describe().catch(() => {}), 50)
+  try {
+    const isLost = () => assert.ok(lost.some((text) => text.includes('connection to Redis is lost')))
+    await eventually(isLost, { withinMs: 4000 })
+  } finally {
+    clearInterval(asking)
+    process.kill(server.pid as number, 'SIGCONT')
+  }
+  await eventually(() => eventLog.append(stream(), [batchOf(['after'])]))
+})

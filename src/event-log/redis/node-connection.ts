@@ -54,6 +54,8 @@ export class NodeConnection {
   readonly #maxReplyMs: number
   readonly #readyListeners: (() => void)[] = []
   readonly #lostListeners: ((error: unknown) => void)[] = []
+  /** When a command had its last answer, by the clock that only goes forward. */
+  #heardAtMs = 0
   #isReady = false
   #hasBeenReady = false
   #isClosed = false
@@ -112,7 +114,12 @@ export class NodeConnection {
 
   /** Rejects with what the server or the client said. Commands that are sent in one turn go out without others between. */
   send(words: readonly (string | Buffer)[]): Promise<Reply> {
-    return this.#byDeadline(this.#sender.sendCommand(words)) as Promise<Reply>
+    const heard = () => {
+      this.#heardAtMs = performance.now()
+    }
+    const reply = this.#sender.sendCommand(words)
+    reply.then(heard, heard)
+    return this.#byDeadline(reply, () => this.#giveUpIfSilent()) as Promise<Reply>
   }
 
   /**
@@ -147,9 +154,23 @@ export class NodeConnection {
     for (const listener of this.#lostListeners) listener(error)
   }
 
-  #byDeadline<T>(promise: Promise<T>): Promise<T> {
+  /** The client takes its own writes for a sign of life: with traffic it would never give up a server that stands still. */
+  #giveUpIfSilent(): void {
+    if (this.#isClosed || !this.#isReady || performance.now() - this.#heardAtMs < this.#maxReplyMs) return
+    this.#isReady = false
+    this.#client.destroy()
+    const error = new Error(`nothing was heard for ${this.#maxReplyMs} ms`)
+    for (const listener of this.#lostListeners) listener(error)
+    // Failures come as events.
+    this.#client.connect().catch(() => {})
+  }
+
+  #byDeadline<T>(promise: Promise<T>, onLate = () => {}): Promise<T> {
     return new Promise((resolve, reject) => {
-      const late = () => reject(new Error(`no answer within ${this.#maxReplyMs} ms`))
+      const late = () => {
+        reject(new Error(`no answer within ${this.#maxReplyMs} ms`))
+        onLate()
+      }
       const timer = setTimeout(late, this.#maxReplyMs)
       promise.then(resolve, reject).finally(() => clearTimeout(timer))
     })
