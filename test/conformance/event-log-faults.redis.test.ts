@@ -20,6 +20,7 @@ const silent = { info() {}, warn() {} }
 const prefix = 'test'
 const leaseMs = 300
 const laneKey = `${prefix}:{${topic}/0}:lane:normal`
+const booksKey = `${prefix}:{${topic}/0}:books`
 
 const clocks = { now: Date.now, elapsedMs: () => performance.now() }
 
@@ -287,6 +288,24 @@ test('entries that somebody removed are counted as lost, handed out before or no
   assert.deepEqual(idsOf(deliveries), named('c', 3))
   await other.settle(deliveries.map(landed))
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 9, landed: 3, lost: 6 }))
+})
+
+test('an entry that somebody removed while it was held is counted as lost when it is given back', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openFirst(t, server.url)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  for (const id of ['a', 'b', 'c']) await eventLog.append(stream(), [batchOf(named(id, 3))])
+  await consumer.next({ maxEvents: perLane(1), maxWaitMs: 0 })
+  await server.command('XDEL', laneKey, '0-3')
+  await consumer.close()
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 9, waiting: 6, lost: 3 }))
+  const other = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  await other.settle((await other.next(takeNow)).map(landed))
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 9, landed: 6, lost: 3 }))
+  const client = await rawClient(t, server)
+  const counters = [`pending:normal:${group}`, `waiting:${group}`, `waitingBytes:${group}`]
+  const values = (await client.sendCommand(['HMGET', booksKey, ...counters])) as unknown as Buffer[]
+  assert.deepEqual(values.map(String), ['0', '0', '0'])
 })
 
 test('a flipped bit is found at every read: the batch is handed out as damaged, with its bytes as they are', async (t) => {

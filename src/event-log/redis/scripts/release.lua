@@ -19,6 +19,10 @@ for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
 redis.call('HLEN', tries)
 redis.call('HLEN', held)
 local nobody = '-'
+local lanes = { 'high', 'normal', 'low' }
+local counters = { 'lost:' .. group, 'waiting:' .. group }
+for _, lane in ipairs(lanes) do counters[#counters + 1] = 'pending:' .. lane .. ':' .. group end
+numbers(books, counters)
 local keep = {}
 for at = 6, #ARGV do keep[ARGV[at]] = true end
 local released = 0
@@ -39,7 +43,13 @@ for index = 1, 3 do
         kept = kept + 1
       else
         if isGivenBack then count = math.max(0, count - 1) end
-        redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', count, 'JUSTID')
+        local claimed = redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', count, 'JUSTID')
+        if #claimed == 0 then
+          -- Somebody removed it while it was held: claiming takes it out of what is pending.
+          local events = tonumber(string.match(id, '%-(%d+)$'))
+          redis.call('HINCRBY', books, 'pending:' .. lanes[index] .. ':' .. group, -events)
+          lose(books, group, events)
+        end
         released = released + 1
         isFreed = true
       end

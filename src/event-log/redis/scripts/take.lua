@@ -63,13 +63,6 @@ for _, lane in ipairs(lanes) do
 end
 numbers(books, counters)
 
-local function lose(events)
-  redis.call('HINCRBY', books, 'lost:' .. group, events)
-  local left = redis.call('HINCRBY', books, 'waiting:' .. group, -events)
-  -- Nobody knows how many bytes went with them: the count is right again when nothing waits.
-  if left == 0 then redis.call('HSET', books, 'waitingBytes:' .. group, '0') end
-end
-
 for index, lane in ipairs(lanes) do
   local stream, due = KEYS[1 + index], KEYS[4 + index]
   local most, taken = tonumber(ARGV[4 + 2 * index]), tonumber(ARGV[5 + 2 * index])
@@ -106,7 +99,7 @@ for index, lane in ipairs(lanes) do
       elseif not record then
         redis.call('ZREM', due, member)
         redis.call('HDEL', tries, member)
-        lose(count)
+        lose(books, group, count)
       elseif fits(count, #record) then
         redis.call('ZREM', due, member)
         redis.call('HSET', held, member, page[at + 1] .. ' ' .. consumer)
@@ -128,7 +121,7 @@ for index, lane in ipairs(lanes) do
       if found == nil then
         redis.call('XACK', stream, group, id)
         redis.call('HINCRBY', books, 'pending:' .. lane .. ':' .. group, -count)
-        lose(count)
+        lose(books, group, count)
       elseif fits(count, lengthOf(found[2])) then
         redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', pending[4] + 1, 'JUSTID')
         put('lane', id, count, pending[4] + 1, found[2], lengthOf(found[2]))
@@ -146,7 +139,7 @@ for index, lane in ipairs(lanes) do
     if not page then break end
     local id, fields = page[1][2][1][1], page[1][2][1][2]
     local offset, count = string.match(id, '^(%d+)%-(%d+)$')
-    if tonumber(offset) > reached then lose(tonumber(offset) - reached) end
+    if tonumber(offset) > reached then lose(books, group, tonumber(offset) - reached) end
     reached = tonumber(offset) + tonumber(count)
     read = read + tonumber(count)
     if fits(tonumber(count), lengthOf(fields)) then

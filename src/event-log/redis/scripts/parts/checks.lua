@@ -50,3 +50,11 @@ local function numbers(books, fields)
   end
   return found
 end
+
+-- Counts events that waited as lost.
+local function lose(books, group, events)
+  redis.call('HINCRBY', books, 'lost:' .. group, events)
+  local left = redis.call('HINCRBY', books, 'waiting:' .. group, -events)
+  -- Nobody knows how many bytes went with them: the count is right again when nothing waits.
+  if left == 0 then redis.call('HSET', books, 'waitingBytes:' .. group, '0') end
+end
