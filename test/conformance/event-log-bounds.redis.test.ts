@@ -4,10 +4,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Delivery, EventLog } from '../../src/event-log/event-log.ts'
+import { RedisKeys } from '../../src/event-log/redis/redis-keys.ts'
+import { readScripts } from '../../src/event-log/redis/redis-scripts.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { startTcpRelay } from '../support/tcp-relay.ts'
 import {
+  again,
   batchOf,
   describeGroup,
   group,
@@ -146,6 +149,37 @@ test('a consumer that died with nothing in its hands is forgotten too, and one t
   assert.deepEqual(await consumer.settle([landed(next!)]), [])
   assert.deepEqual(await holder.settle([landed(held!)]), [])
 })
+
+for (const kind of ['given back', 'in the own stream'] as const) {
+  test(`of thousands of removed entries that were ${kind} one look counts a bounded number, and the next goes on at once`, async (t) => {
+    const count = 5_000
+    const server = await startServer(t)
+    const { eventLog } = await openFirst(t, server.url)
+    const client = await rawClient(t, server)
+    const first = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+    await appendMany(eventLog, count)
+    const all = await takeAll(first)
+    if (kind === 'in the own stream') await first.settle(all.map((delivery) => again(delivery, 0)))
+    await first.close()
+    await server.command('XTRIM', laneKey, 'MAXLEN', '0')
+    await server.command('DEL', `${prefix}:{${topic}/0}:again:${group}`)
+    await eventLog.append(stream('low'), [batchOf(['z'])])
+    const keys = new RedisKeys(prefix).partition(topic, 0).forGroup(group)
+    const { epoch } = await eventLog.describe()
+    const room = ['1000', '0', '1000', '0', '1000', '0']
+    const args = [...[group, 'someone', String(Date.now()), '100000', '0'], ...room, `${epoch} 0 0 0`]
+    const { text } = readScripts().take
+    const answer = await client.sendCommand(['EVAL', text, String(keys.length), ...keys, ...args])
+    assert.deepEqual((answer as unknown as unknown[]).slice(0, 2), [[], [0, 1, 0]], 'there is more')
+    const { lost } = await describeGroup(eventLog)
+    assert.ok(lost > 0 && lost <= 1000, `${lost} were counted`)
+    const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+    const deliveries = await consumer.next(takeSoon)
+    assert.deepEqual(deliveries.flatMap(idsIn), ['z'])
+    await consumer.settle(deliveries.map(landed))
+    assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: count + 1, landed: 1, lost: count }))
+  })
+}
 
 test('the audit counts in pages what one script does not, and agrees with the books while work goes on', async (t) => {
   const server = await startServer(t)

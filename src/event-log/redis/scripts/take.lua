@@ -6,8 +6,9 @@
 --          bell's channel
 -- ARGV     group, consumer, now (ms), the most bytes, '1' when the consumer has got nothing yet; then for each lane the
 --          most events and how many of them were taken in other partitions; at the end what the caller knows
--- Answer   {deliveries, for each lane 1 when its next entry had no room, when something becomes due in one of the lanes
---          that have room (ms, '' when nothing does)}; when nothing was handed out the books say that somebody sleeps
+-- Answer   {deliveries, for each lane 1 when its next entry had no room or there was too much to look at, when something
+--          becomes due in one of the lanes that have room (ms, '' when nothing does)}; when nothing was handed out the
+--          books say that somebody sleeps
 --          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
 -- include checks
 
@@ -84,6 +85,11 @@ for index, lane in ipairs(lanes) do
     open = false
     full[index] = 1
   end
+  -- What is not handed out takes time too.
+  local function pass()
+    roomEntries = roomEntries - 1
+    if roomEntries <= 0 then stop() end
+  end
 
   while open do
     local page = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, pageSize)
@@ -96,10 +102,12 @@ for index, lane in ipairs(lanes) do
       if count == nil then
         -- Not one of ours.
         redis.call('ZREM', due, member)
+        pass()
       elseif not record then
         redis.call('ZREM', due, member)
         redis.call('HDEL', tries, member)
         lose(books, group, count)
+        pass()
       elseif fits(count, #record) then
         redis.call('ZREM', due, member)
         redis.call('HSET', held, member, page[at + 1] .. ' ' .. consumer)
@@ -122,6 +130,7 @@ for index, lane in ipairs(lanes) do
         redis.call('XACK', stream, group, id)
         redis.call('HINCRBY', books, 'pending:' .. lane .. ':' .. group, -count)
         lose(books, group, count)
+        pass()
       elseif fits(count, lengthOf(found[2])) then
         redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', pending[4] + 1, 'JUSTID')
         put('lane', id, count, pending[4] + 1, found[2], lengthOf(found[2]))
