@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, RESP_TYPES } from 'redis'
 import { MillraceError } from '../../src/errors.ts'
 import type { Backlog, EventLog } from '../../src/event-log/event-log.ts'
+import type { LogReset } from '../../src/event-log/redis/epochs.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
 import type { RecordBatch } from '../../src/record-batch.ts'
 import { cleanup } from '../support/cleanup.ts'
@@ -14,7 +15,19 @@ import { eventually, within } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { type RedisOptions, RedisServer } from '../support/redis-server.ts'
 import { startTcpRelay } from '../support/tcp-relay.ts'
-import { batchOf, group, idsOf, landed, ledger, ledgerOf, named, perLane, stream, topic } from './event-log-verbs.ts'
+import {
+  batchOf,
+  group,
+  idsOf,
+  landed,
+  ledger,
+  ledgerOf,
+  named,
+  perLane,
+  stream,
+  takeAll,
+  topic,
+} from './event-log-verbs.ts'
 
 const silent = { info() {}, warn() {} }
 const prefix = 'test'
@@ -306,6 +319,59 @@ test('an entry that somebody removed while it was held is counted as lost when i
   const counters = [`pending:normal:${group}`, `waiting:${group}`, `waitingBytes:${group}`]
   const values = (await client.sendCommand(['HMGET', booksKey, ...counters])) as unknown as Buffer[]
   assert.deepEqual(values.map(String), ['0', '0', '0'])
+})
+
+for (const where of ['behind the last', 'by the clock'] as const) {
+  test(`what somebody else has put into a lane, ${where}, stops nothing, and one new epoch passes over it`, async (t) => {
+    const server = await startServer(t)
+    const resets: LogReset[] = []
+    const onReset = (reset: LogReset) => resets.push(reset)
+    const eventLog = await openRedisLog({ url: server.url, prefix, logger: silent, ...clocks, onReset })
+    cleanup(t, () => eventLog.close())
+    await eventLog.declare(topic, { partitions: 2, groups: [{ name: group }] })
+    await eventLog.append(stream(), [batchOf(['a'])])
+    await eventLog.append(stream('normal', 1), [batchOf(['b'])])
+    const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+    await server.command('XADD', laneKey, where === 'by the clock' ? '*' : '1-3', 'f', 'v')
+    for (const id of ['c', 'd']) await eventLog.append(stream(), [batchOf([id])])
+    assert.equal(resets.length, 1)
+    const all = await takeAll(consumer)
+    const foreign = all.filter(({ batch }) => batch.damaged)
+    // What its id says is what it counts.
+    assert.deepEqual(
+      foreign.map(({ batch }) => batch.count),
+      where === 'by the clock' ? [] : [3],
+    )
+    assert.deepEqual(idsOf(all.filter(({ batch }) => !batch.damaged)).sort(), ['a', 'b', 'c', 'd'])
+    const dead = foreign.map((delivery) => ({ delivery, landed: 0, dead: delivery.batch.count }))
+    assert.deepEqual(await consumer.settle([...all.filter(({ batch }) => !batch.damaged).map(landed), ...dead]), [])
+    const { accepted, lost, ...terms } = await ledgerOf(eventLog)
+    const expected = { waiting: 0, landed: 4, dead: 3 * foreign.length, reopened: 0, inFlight: 0, auditedWaiting: 0 }
+    assert.deepEqual(terms, expected)
+    assert.equal(accepted, 4 + expected.dead + lost, 'the places that were passed over are lost')
+    assert.equal(lost > 0, where === 'by the clock')
+    const { entries } = await eventLog.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1e6 })
+    assert.equal(entries.length, 3 + foreign.length)
+    await eventLog.trim(topic, { keepSinceMs: 9e12, maxBytes: 0 })
+    const client = await rawClient(t, server)
+    assert.equal(Number(await client.sendCommand(['XLEN', laneKey])), 0)
+    assert.equal(resets.length, 1)
+  })
+}
+
+test('a partition that cannot be trimmed keeps none of the others from it', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openLog(t, server.url)
+  await eventLog.declare(topic, { partitions: 2, groups: [{ name: group }] })
+  for (const partition of [0, 1]) await eventLog.append(stream('normal', partition), [batchOf(['a'])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
+  await consumer.settle((await takeAll(consumer)).map(landed))
+  const first = `${prefix}:{${topic}/0}:lane:high`
+  await server.command('DEL', first)
+  await server.command('SET', first, 'x')
+  await assert.rejects(eventLog.trim(topic, { keepSinceMs: 9e12, maxBytes: 0 }))
+  const client = await rawClient(t, server)
+  assert.equal(Number(await client.sendCommand(['XLEN', `${prefix}:{${topic}/1}:lane:normal`])), 0)
 })
 
 test('a flipped bit is found at every read: the batch is handed out as damaged, with its bytes as they are', async (t) => {

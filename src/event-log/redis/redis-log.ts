@@ -194,8 +194,7 @@ export class RedisLog implements EventLog {
       const { keepSinceMs, maxBytes } = policy
       const { epochs } = this.#options
       const total = { entries: 0, events: 0, bytes: 0 }
-      for (const partition of partitions) {
-        if (!this.#trims.isTime(partition, policy)) continue
+      const trimOne = async (partition: PartitionKeys) => {
         const { books, groups, streams } = partition
         const looked = this.#trims.begin(partition, policy)
         let oldestKeptMicros = Number.POSITIVE_INFINITY
@@ -214,6 +213,12 @@ export class RedisLog implements EventLog {
         }
         looked(oldestKeptMicros)
       }
+      // One that fails keeps none of the others from it.
+      const failures: unknown[] = []
+      for (const partition of partitions) {
+        if (this.#trims.isTime(partition, policy)) await trimOne(partition).catch((thrown) => failures.push(thrown))
+      }
+      if (failures.length > 0) throw failures[0]
       return total
     })
   }

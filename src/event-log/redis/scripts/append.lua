@@ -51,8 +51,8 @@ while at <= #ARGV do
 end
 for lane in pairs(isUsed) do
   local reached, reachedByte = unpack(numbers(books, { 'next:' .. lanes[lane], 'nextByte:' .. lanes[lane] }))
-  -- Somebody else has written here: an id would be refused after others had been stored.
-  local beyond = redis.call('XRANGE', KEYS[2 + lane], text(reached) .. '-0', '+', 'COUNT', 1)[1]
+  -- Somebody else has written here: an id would be refused after others had been stored. An entry of no events takes no place.
+  local beyond = redis.call('XRANGE', KEYS[2 + lane], text(reached) .. '-1', '+', 'COUNT', 1)[1]
   if beyond or reachedByte < 0 then return 'over different' end
 end
 if isNumbered then

@@ -32,6 +32,7 @@ local function fieldOf(entry, name)
   for at = 1, #entry[2], 2 do
     if entry[2][at] == name then return entry[2][at + 1] end
   end
+  return nil
 end
 -- The byte at which an entry starts, or where its bytes end.
 local function byteOf(entry, isEnd)
@@ -78,10 +79,17 @@ if not stored or tonumber(stored) < epoch then
   redis.call('DEL', producers, lasts)
   for index, lane in ipairs(lanes) do
     local last, first = known[index].last, known[index].first
-    local reached = number('next:' .. lane)
+    local reached, reachedByte = number('next:' .. lane), number('nextByte:' .. lane)
     if last and endOf(last[1]) > reached then
-      reached = endOf(last[1])
-      redis.call('HSET', books, 'next:' .. lane, text(reached), 'nextByte:' .. lane, text(byteOf(last, true)))
+      -- What somebody else has put there may say nothing of bytes.
+      local more, endByte = endOf(last[1]) - reached, math.max(reachedByte, byteOf(last, true))
+      redis.call('HSET', books, 'next:' .. lane, text(reached + more), 'nextByte:' .. lane, text(endByte))
+      for _, group in ipairs(names) do
+        if redis.call('HEXISTS', books, 'made:' .. group) == 1 then
+          redis.call('HINCRBY', books, 'waiting:' .. group, text(more))
+          redis.call('HINCRBY', books, 'waitingBytes:' .. group, text(endByte - reachedByte))
+        end
+      end
     end
     if not stored and first then
       local offset = string.match(first[1], '^(%d+)')

@@ -131,6 +131,10 @@ for index, lane in ipairs(lanes) do
         redis.call('HINCRBY', books, 'pending:' .. lane .. ':' .. group, -count)
         lose(books, group, count)
         pass()
+      elseif count == 0 then
+        -- Not one of ours.
+        redis.call('XACK', stream, group, id)
+        pass()
       elseif fits(count, lengthOf(found[2])) then
         redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', pending[4] + 1, 'JUSTID')
         put('lane', id, count, pending[4] + 1, found[2], lengthOf(found[2]))
@@ -151,7 +155,10 @@ for index, lane in ipairs(lanes) do
     if tonumber(offset) > reached then lose(books, group, tonumber(offset) - reached) end
     reached = tonumber(offset) + tonumber(count)
     read = read + tonumber(count)
-    if fits(tonumber(count), lengthOf(fields)) then
+    if count == '0' then
+      redis.call('XACK', stream, group, id)
+      pass()
+    elseif fits(tonumber(count), lengthOf(fields)) then
       put('lane', id, tonumber(count), 1, fields, lengthOf(fields))
     else
       -- As if nobody had read it: it is the first that comes next.

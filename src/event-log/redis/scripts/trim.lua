@@ -17,6 +17,7 @@ local function fieldOf(entry, name)
   for at = 1, #entry[2], 2 do
     if entry[2][at] == name then return entry[2][at + 1] end
   end
+  return nil
 end
 
 -- Below this offset everything is settled by all.
@@ -44,19 +45,24 @@ if settled == nil then return { 0, 0, 0, 0, '' } end
 local follower = redis.call('XRANGE', stream, text(settled) .. '-0', '+', 'COUNT', 1)[1]
 local endByte = tonumber(follower and fieldOf(follower, 's') or redis.call('HGET', books, 'nextByte:' .. lane) or '0')
 local entries, events, bytes, trimmed = 0, 0, 0, nil
+local trimmedByte = numbers(books, { 'trimmedByte:' .. lane })[1]
 local kept = ''
 for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
   local offset, count = string.match(entry[1], '^(%d+)%-(%d+)$')
   if tonumber(offset) >= settled then break end
   local received, startByte = tonumber(fieldOf(entry, 'r')), tonumber(fieldOf(entry, 's'))
-  if received >= keepSince and endByte - startByte <= maxBytes then
+  -- What somebody else has put there says neither.
+  if received and startByte and received >= keepSince and endByte - startByte <= maxBytes then
     kept = text(received)
     break
   end
-  local length = #fieldOf(entry, 'b')
+  local length = #(fieldOf(entry, 'b') or '')
   entries, events, bytes = entries + 1, events + tonumber(count), bytes + length
   trimmed = tonumber(offset) + tonumber(count)
-  redis.call('HSET', books, 'trimmed:' .. lane, text(trimmed), 'trimmedByte:' .. lane, text(startByte + length))
+  trimmedByte = (startByte or trimmedByte) + length
 end
-if trimmed ~= nil then redis.call('XTRIM', stream, 'MINID', '=', text(trimmed) .. '-0') end
+if trimmed ~= nil then
+  redis.call('HSET', books, 'trimmed:' .. lane, text(trimmed), 'trimmedByte:' .. lane, text(trimmedByte))
+  redis.call('XTRIM', stream, 'MINID', '=', text(trimmed) .. '-1')
+end
 return { entries, events, bytes, entries == most and 1 or 0, kept }
