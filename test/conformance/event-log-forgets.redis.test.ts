@@ -25,7 +25,7 @@ import {
   takeAll,
   topic,
 } from './event-log-verbs.ts'
-import { booksKey, laneKey, openFirst, openLog, prefix, startServer } from './redis-log.ts'
+import { booksKey, laneKey, openFirst, openLog, prefix, rawClient, startServer } from './redis-log.ts'
 
 const leaseMs = 60_000
 const takeNow = { maxEvents: perLane(1000), maxWaitMs: 0 }
@@ -260,7 +260,8 @@ test('a log that is opened after everything was forgotten has an epoch that none
 test('a new epoch that was begun half-way is ended by whoever comes next', async (t) => {
   const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
   const { epoch } = await eventLog.describe()
-  await server.command('SET', `${prefix}:epoch`, String(epoch + 5))
+  const client = await rawClient(t, server)
+  await client.sendCommand(['HSET', `${prefix}:topics`, '\0\0epoch', String(epoch + 5)])
   const other = await openLog(t, server.url)
   assert.equal((await other.eventLog.describe()).epoch, epoch + 5)
   assert.deepEqual(await consumer.settle(held.map(landed)), held)
@@ -295,3 +296,46 @@ test('a server that keeps forgetting makes calls unavailable, and does not keep 
   await flood
   await eventLog.append(stream(), [batchOf(['b'])])
 })
+
+for (const noticedBy of ['describe', 'declare', 'pause'] as const) {
+  test(`the registry alone is lost, which ${noticedBy} notices: the topics are known on, and who waits is called`, async (t) => {
+    const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
+    const { epoch } = await eventLog.describe()
+    await server.command('DEL', `${prefix}:topics`)
+    const calls = {
+      describe: () => eventLog.describe(),
+      declare: () => eventLog.declare('other', { partitions: 1, groups: [{ name: group }] }),
+      pause: () => eventLog.setPaused(topic, group, null),
+    }
+    await calls[noticedBy]()
+    assert.deepEqual(resets, [{ reason: 'gone', epoch: epoch + 1 }])
+    assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 7, landed: 3, waiting: 4, inFlight: 2 }))
+    await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+    assert.deepEqual(await consumer.settle(held.map(landed)), held)
+    await consumer.settle((await takeAll(consumer)).map(landed))
+    const before = await scriptsOf(server)
+    const waiting = consumer.next({ ...takeSoon, maxWaitMs: 10_000 })
+    await eventually(async () => assert.equal(await server.command('HGET', booksKey, 'asleep'), '$1\r\n1\r\n'))
+    const beganAtMs = performance.now()
+    await eventLog.append(stream(), [batchOf(['h'])])
+    assert.deepEqual(idsOf(await waiting), ['h'])
+    const tookMs = performance.now() - beganAtMs
+    assert.ok(tookMs < 5_000, `it was called after ${tookMs} ms`)
+    const scripts = (await scriptsOf(server)) - before
+    assert.ok(scripts < 50, `${scripts} scripts`)
+  })
+}
+
+test('a registry that went back to before a topic was declared is told of it', async (t) => {
+  const { server, eventLog, resets } = await openHalfDone(t)
+  const { epoch } = await eventLog.describe()
+  await server.command('HDEL', `${prefix}:topics`, topic)
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 7, landed: 3, waiting: 4, inFlight: 2 }))
+  assert.deepEqual(resets, [{ reason: 'behind', epoch: epoch + 1 }])
+  const { eventLog: later } = await openLog(t, server.url)
+  assert.deepEqual(await ledgerOf(later), ledger({ accepted: 7, landed: 3, waiting: 4, inFlight: 2 }))
+})
+
+async function scriptsOf(server: RedisServer): Promise<number> {
+  return Number(/evalsha:calls=(\d+)/.exec(await server.command('INFO', 'commandstats'))?.[1])
+}

@@ -41,7 +41,7 @@ test('all keys of a script are in one slot, whatever callers call their topics, 
       assert.deepEqual(all.map(slotOf), slots)
     }
   }
-  const single = [keys.topics, keys.probe, keys.epoch, keys.members]
+  const single = [keys.topics, keys.probe, keys.members]
   assert.deepEqual(single.map(slotOf), await slotsOf(single))
 })
 

@@ -55,6 +55,10 @@ export function refuseOver(reply: Reply, epoch: number): void {
   if (reason !== undefined) throw new EpochOver(reason as ResetReason, epoch, Number(seen))
 }
 
+function forgetful(cause: EpochOver): MillraceError {
+  return new MillraceError('unavailable', 'Redis forgets the log again and again', { cause })
+}
+
 function wordOf(reply: Reply): string {
   return Buffer.isBuffer(reply) ? reply.toString('latin1') : ''
 }
@@ -112,9 +116,7 @@ export class Epochs {
         return await work(this.#epoch)
       } catch (thrown) {
         if (!(thrown instanceof EpochOver)) throw thrown
-        if (beginnings >= maxBeginnings) {
-          throw new MillraceError('unavailable', 'Redis forgets the log again and again', { cause: thrown })
-        }
+        if (beginnings >= maxBeginnings) throw forgetful(thrown)
         await this.begin(thrown)
       }
     }
@@ -174,13 +176,6 @@ export class Epochs {
     if (entry !== null) entries[index] = entry
   }
 
-  /** Throws EpochOver when the server says another epoch than this process. */
-  async check(epoch: number): Promise<void> {
-    const reply = await this.#options.connection.command('GET', this.#options.keys.epoch)
-    const stored = reply === null ? 0 : numberOf(reply)
-    if (stored !== epoch) throw new EpochOver(stored === 0 ? 'gone' : 'elsewhere', epoch, stored)
-  }
-
   /** Goes over to the next epoch. Idempotent: for one that is over only once. */
   async begin(over: EpochOver): Promise<void> {
     if (over.epoch !== this.#epoch) return
@@ -193,12 +188,13 @@ export class Epochs {
   async #begin({ reason, epoch: over, seen }: EpochOver): Promise<void> {
     const { connection, keys, logger, begin, onReset } = this.#options
     let least = seen
-    for (;;) {
-      const epoch = numberOf(await connection.run('raise-epoch', [keys.epoch], [over, least]))
+    for (let beginnings = 0; ; beginnings++) {
+      const epoch = numberOf(await connection.run('raise-epoch', [keys.topics], [over, least]))
       try {
         await begin(epoch)
       } catch (thrown) {
         if (!(thrown instanceof EpochOver)) throw thrown
+        if (beginnings >= maxBeginnings) throw forgetful(thrown)
         least = Math.max(least, thrown.seen, epoch)
         continue
       }

@@ -11,7 +11,7 @@ import { Epochs, type LogReset } from './epochs.ts'
 import { MemberWatch } from './member-watch.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
 import { numberOf, type RedisConnection } from './redis-connection.ts'
-import { RedisKeys } from './redis-keys.ts'
+import { epochField, RedisKeys } from './redis-keys.ts'
 import { RedisLog } from './redis-log.ts'
 import { replicationOf } from './replication-of.ts'
 import { TopicRegistry } from './topic-registry.ts'
@@ -65,7 +65,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   try {
     await guard.start()
     const epoch = await epochOf(connection, keys, now)
-    const registry = new TopicRegistry({ connection, keys, logger, check: () => epochs.check(epochs.epoch) })
+    const registry = new TopicRegistry({ connection, keys, logger, epoch: () => epochs.epoch })
     const { onReset = () => {} } = options
     const epochs: Epochs = new Epochs({
       ...{ connection, keys, epoch, logger, onReset },
@@ -100,9 +100,9 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
 
 /** It is only written where there is none: a server whose memory is full takes no writes, and a worker can still start on it. */
 async function epochOf(connection: RedisConnection, keys: RedisKeys, now: () => number): Promise<number> {
-  const known = await connection.command('GET', keys.epoch)
+  const known = await connection.command('HGET', keys.topics, epochField)
   if (known !== null) return numberOf(known)
   // A first epoch that was none before, also when the server has forgotten that there were others.
-  await connection.command('SET', keys.epoch, Math.floor(now() / 1000), 'NX')
-  return numberOf(await connection.command('GET', keys.epoch))
+  await connection.command('HSETNX', keys.topics, epochField, Math.floor(now() / 1000))
+  return numberOf(await connection.command('HGET', keys.topics, epochField))
 }

@@ -14,6 +14,9 @@ export function laneOfNumber(number: number): Lane {
   return lane
 }
 
+/** In the hash of the topics: the number that begins anew when acknowledged entries were lost. */
+export const epochField = '\0\0epoch'
+
 export class RedisKeys {
   readonly #prefix: string
 
@@ -22,7 +25,7 @@ export class RedisKeys {
     this.#prefix = prefix
   }
 
-  /** The topics, their partitions and groups: hash. */
+  /** The epoch, the topics, their partitions and groups: hash. Whoever loses one loses the others. */
   get topics(): string {
     return `${this.#prefix}:topics`
   }
@@ -30,11 +33,6 @@ export class RedisKeys {
   /** Never made: the server is asked what the user may do with it. */
   get probe(): string {
     return `${this.#prefix}:probe`
-  }
-
-  /** The number that begins anew when acknowledged entries were lost. */
-  get epoch(): string {
-    return `${this.#prefix}:epoch`
   }
 
   /** The beats of all consumers: hash. */

@@ -4,9 +4,9 @@ import { MillraceError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { TopicDeclaration } from '../event-log.ts'
 import { Bell } from './bell.ts'
-import { refuseOver } from './epochs.ts'
+import { EpochOver, refuseOver } from './epochs.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
-import type { PartitionKeys, RedisKeys } from './redis-keys.ts'
+import { epochField, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
 
 const maxPartitions = 1024
 const maxNameLength = 255
@@ -45,8 +45,8 @@ export interface TopicRegistryOptions {
   readonly connection: RedisConnection
   readonly keys: RedisKeys
   readonly logger: Pick<Logger, 'warn'>
-  /** Throws EpochOver when the server has another epoch than this process: what it says is not believed then. */
-  readonly check: () => Promise<void>
+  /** The epoch of this process: what the server says in another is not believed. */
+  readonly epoch: () => number
 }
 
 /** How a partition is made: `made` must be there, `begin` takes its part in a new epoch as it is. */
@@ -56,32 +56,32 @@ export class TopicRegistry {
   readonly #connection: RedisConnection
   readonly #keys: RedisKeys
   readonly #logger: Pick<Logger, 'warn'>
-  readonly #checkEpoch: () => Promise<void>
+  readonly #epoch: () => number
   #topics: ReadonlyMap<string, KnownTopic> = new Map()
   /** Groups of which some partitions may have something still. */
   #dropping: readonly DroppedGroup[] = []
   /** How many partitions of each topic are known to have been made. */
   #made: ReadonlyMap<string, number> = new Map()
 
-  constructor({ connection, keys, logger, check }: TopicRegistryOptions) {
+  constructor({ connection, keys, logger, epoch }: TopicRegistryOptions) {
     this.#connection = connection
     this.#keys = keys
     this.#logger = logger
-    this.#checkEpoch = check
+    this.#epoch = epoch
   }
 
   get topics(): ReadonlyMap<string, KnownTopic> {
     return this.#topics
   }
 
-  /** Reads what the server knows now. */
+  /** Reads what the server knows now. Throws EpochOver when it is of another epoch, or lacks what is known. */
   async refresh(): Promise<void> {
-    const fields = listOf(await this.#connection.command('HGETALL', this.#keys.topics))
-    await this.#checkEpoch()
-    this.#read(fields)
+    await this.#read(this.#epoch)
   }
 
-  #read(fields: readonly Reply[]): void {
+  async #read(wanted: () => number): Promise<void> {
+    const fields = listOf(await this.#connection.command('HGETALL', this.#keys.topics))
+    let stored = 0
     const partitions = new Map<string, number>()
     const numbers = new Map<string, Map<string, number>>()
     const pauses = new Map<string, string>()
@@ -91,11 +91,18 @@ export class TopicRegistry {
       const field = textOf(fields[at])
       const value = fields[at + 1]
       const [topic = '', group, state] = field.split('\0')
-      if (group === undefined) partitions.set(topic, numberOf(value))
+      if (field === epochField) stored = numberOf(value)
+      else if (group === undefined) partitions.set(topic, numberOf(value))
       else if (topic === '' && state === undefined) made.set(group, numberOf(value))
       else if (state === undefined) numbers.set(topic, (numbers.get(topic) ?? new Map()).set(group, numberOf(value)))
       else if (state === 'pause') pauses.set(`${topic}\0${group}`, textOf(value))
       else if (state === 'drop') dropping.push({ topic, group, number: numberOf(value) })
+    }
+    const epoch = wanted()
+    if (stored !== epoch) throw new EpochOver(stored === 0 ? 'gone' : 'elsewhere', epoch, stored)
+    for (const { name, partitions: known } of this.#topics.values()) {
+      // Nobody takes topics or partitions away: a master that was behind has taken over.
+      if ((partitions.get(name) ?? 0) < known.length) throw new EpochOver('behind', epoch, epoch)
     }
     this.#dropping = dropping
     this.#made = made
@@ -161,7 +168,7 @@ export class TopicRegistry {
       const args = [name, partitions.length, ...groups.flat()]
       await this.#connection.run('restore-topic', [this.#keys.topics], args)
     }
-    this.#read(listOf(await this.#connection.command('HGETALL', this.#keys.topics)))
+    await this.#read(() => epoch)
     for (const topic of this.#topics.keys()) await this.#makeAll(topic, epoch, () => 'begin')
   }
 

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
 -- Ends an epoch, once: whoever comes second is told what the first has begun.
 --
--- KEYS     epoch
+-- KEYS     topics (register-topic.lua)
 -- ARGV     the epoch that is over, an epoch that was seen somewhere (0 when none was)
 -- Answer   the epoch that holds now
 
 local over, seen = tonumber(ARGV[1]), tonumber(ARGV[2])
 if over == nil or seen == nil then error('a number is missing') end
-local epoch = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
+local epoch = tonumber(redis.call('HGET', KEYS[1], '\0\0epoch') or '0') or 0
 if epoch > over and epoch >= seen then return string.format('%.0f', epoch) end
 epoch = math.max(seen, epoch)
 if epoch <= over then epoch = over + 1 end
-redis.call('SET', KEYS[1], string.format('%.0f', epoch))
+redis.call('HSET', KEYS[1], '\0\0epoch', string.format('%.0f', epoch))
 return string.format('%.0f', epoch)

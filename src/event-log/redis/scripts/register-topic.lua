@@ -3,7 +3,7 @@
 -- one of the groups is still being dropped.
 --
 -- KEYS[1]  topics: hash; field "<topic>" is the number of partitions, field "<topic>\0<group>" the number of the group, field
---          "\0\0last" the last number that was given; see also pause-group.lua and unregister-group.lua
+--          "\0\0last" the last number that was given, "\0\0epoch" the epoch; see also pause-group.lua and unregister-group.lua
 -- ARGV     topic, partitions, group ...
 -- Answer   0 when it is remembered; the number of partitions it has when that is more than were asked for; -1 when a group
 --          is being dropped
