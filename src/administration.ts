@@ -182,7 +182,8 @@ export interface Administration {
   resumeGroup(name: GroupName): Promise<void>
 
   /**
-   * Deletes a group with all that waits for it, so that it refuses no events and keeps none in the log any more.
+   * Deletes a group and gives up what waits for it, so that it refuses no events and keeps none in the log any more. Who
+   * declares a group of that name again begins at the oldest kept event.
    * Errors: also `failed_precondition` for a group that the server itself declares: it can be paused.
    */
   deleteGroup(name: GroupName): Promise<DeleteGroupAnswer>

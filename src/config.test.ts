@@ -126,6 +126,27 @@ test('a log on Redis is one server, a Cluster or what Sentinels name, and needs 
   assert.ok(!JSON.stringify(describeConfig(input)).includes('secret'))
 })
 
+function textOrMessage(make: () => string): string {
+  try {
+    return make()
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+test('no part of a password is shown, whatever characters it has, in a right URL or a wrong one', () => {
+  for (const word of ['a:SECRET', 'a@SECRET', 'a/SECRET', '12/SECRET', ':SECRET', 'SECRET,redis']) {
+    for (const scheme of ['redis', 'rediss', 'redis+sentinel']) {
+      const env = { ...services, MILLRACE_REDIS_URL: `${scheme}://user:${word}@host:6379/main` }
+      const said = textOrMessage(() => JSON.stringify(describeConfig({ env, cwd: '/srv' })))
+      assert.ok(!said.includes('SECRET'), `${word}: ${said}`)
+    }
+    const env = { MILLRACE_POSTGRES_URL: `postgres://user:${word}@host/db` }
+    const said = textOrMessage(() => JSON.stringify(describeConfig({ env, cwd: '/srv' })))
+    assert.ok(!said.includes('SECRET'), `${word}: ${said}`)
+  }
+})
+
 test('the level of durability is the one that the log has by default, or one that it knows', () => {
   assert.deepEqual(load({}).durability, { level: 'disk' })
   assert.deepEqual(load(services).durability, { level: 'broker' })

@@ -35,6 +35,8 @@ export interface ConfigInput {
   readonly flags?: Readonly<Record<string, string | undefined>>
   /** What a relative data directory is relative to. */
   readonly cwd: string
+  /** For commands that only ask a server, or clean up: what a server needs beside is not their business. */
+  readonly isForClient?: true
   /** The text of a file; throws when it cannot be read. */
   readonly readFile?: (path: string) => string
 }
@@ -71,7 +73,8 @@ export function loadConfig(input: ConfigInput): Config {
     else problems.push({ variable: setting.variable, message: refusal(setting, text, parsed.refused, input) })
   }
   const written = values as Partial<WrittenConfig>
-  problems.push(...contradictions(written), ...unknownVariables(input.env))
+  problems.push(...contradictionsOfAddress(written), ...unknownVariables(input.env))
+  if (input.isForClient !== true) problems.push(...contradictionsOfServices(written))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze(completed(written as WrittenConfig))
 }
@@ -148,9 +151,10 @@ function textOfFile(setting: Setting, { env, readFile }: ConfigInput, problems: 
 
 /** Without the password of a URL. */
 function shown({ isSecret }: Setting, text: string | null): string | null {
-  return isSecret === true && text !== null
-    ? text.replace(/:[^:@/]*@/g, ':[redacted]@').replace(/(password=)[^&]*/gi, '$1[redacted]')
-    : text
+  if (isSecret !== true || text === null) return text
+  // From the first colon behind the slashes to the last @, for nobody knows which of them was meant.
+  const parts = text.split(/,(?=\s*\w+:\/\/)/).map((url) => url.replace(/(:\/\/[^:@]*):.*@/s, '$1:[redacted]@'))
+  return parts.join(',').replace(/(password=)[^&]*/gi, '$1[redacted]')
 }
 
 function refusal(setting: Setting, text: string, reason: string | null, input: ConfigInput): string {
@@ -164,10 +168,6 @@ function refusal(setting: Setting, text: string, reason: string | null, input: C
 }
 
 /** Values that are right each for itself but not together. A value that was refused is not there. */
-function contradictions(written: Partial<WrittenConfig>): ConfigProblem[] {
-  return [...contradictionsOfAddress(written), ...contradictionsOfServices(written)]
-}
-
 function contradictionsOfAddress({ host, auth, httpPort, grpcPort }: Partial<WrittenConfig>): ConfigProblem[] {
   const problems: ConfigProblem[] = []
   if (host !== undefined && !isLoopback(host) && auth === null) {

@@ -120,7 +120,8 @@ function credentialsOf(username: string, password: string) {
 
 function databaseOf(text: string): { database?: number } {
   if (text === '') return {}
-  if (!/^\d{1,9}$/.test(text)) throw wrong(`the database must be a number, not "${text}"`)
+  if (!/^\d{1,9}$/.test(text))
+    throw wrong('what follows the slash must be the number of a database; a / in a password is %2F')
   return { database: Number(text) }
 }
 

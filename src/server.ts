@@ -9,6 +9,7 @@ import type { GroupName } from './administration.ts'
 import { startApi } from './api/start-api.ts'
 import type { Config } from './config.ts'
 import { Core } from './core.ts'
+import { MillraceError } from './errors.ts'
 import { durabilityOf, type EventLog, type LogHealth } from './event-log/event-log.ts'
 import { openEventLog } from './event-log/open-event-log.ts'
 import { Retention } from './event-log/retention.ts'
@@ -189,7 +190,13 @@ function addressesPath(config: Config): string {
 
 /** Renamed into place, so that nobody ever reads half of it. Of processes that share a directory the latest is found. */
 async function publishAddresses(config: Config, addresses: Addresses): Promise<void> {
-  await mkdir(config.dataDir, { recursive: true })
+  try {
+    await mkdir(config.dataDir, { recursive: true })
+  } catch (thrown) {
+    const reason = (thrown as Error).message
+    const message = `the data directory ${config.dataDir} cannot be made: ${reason}; set MILLRACE_DATA_DIR to one that can`
+    throw new MillraceError('unavailable', message, { cause: thrown, field: 'MILLRACE_DATA_DIR' })
+  }
   const unfinished = `${addressesPath(config)}.new`
   await writeFile(unfinished, textOfAddresses(addresses))
   await rename(unfinished, addressesPath(config))
@@ -210,9 +217,15 @@ function topicNames(config: Config): string[] {
 }
 
 async function declareTopics(eventLog: EventLog, config: Config): Promise<void> {
-  for (const { name, partitions } of config.topics) {
-    await eventLog.declare(name, { partitions, groups: [{ name: landingGroup }] })
-  }
+  for (const topic of config.topics) await declareTopic(eventLog, topic)
+  await declareDeadLetters(eventLog)
+}
+
+async function declareTopic(eventLog: EventLog, { name, partitions }: Config['topics'][number]): Promise<void> {
+  await eventLog.declare(name, { partitions, groups: [{ name: landingGroup }] })
+}
+
+async function declareDeadLetters(eventLog: EventLog): Promise<void> {
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [{ name: deadLetterGroup }] })
 }
 
@@ -244,10 +257,11 @@ function landingPools(config: Config, { eventLog, store, metrics, logger, now }:
   const deadLetters = new DeadLetters({ eventLog, now })
   const shared = { eventLog, leaseMs: config.leaseMs, logger, now, monotonicNow, random: Math.random }
   const handler = createLanding({ store, deadLetters, metrics, monotonicNow })
-  const pools = config.topics.map(({ name: topic }) => {
+  const pools = config.topics.map((topic) => {
     return new WorkerPool({
       ...shared,
-      topic,
+      topic: topic.name,
+      declare: () => declareTopic(eventLog, topic),
       group: landingGroup,
       handler,
       maxTurnEvents: config.landingMaxEvents,
@@ -258,6 +272,7 @@ function landingPools(config: Config, { eventLog, store, metrics, logger, now }:
   const deadPool = new WorkerPool({
     ...shared,
     topic: deadLetterTopic,
+    declare: () => declareDeadLetters(eventLog),
     group: deadLetterGroup,
     handler: createDeadLetterLanding(store),
     maxTurnEvents: deadLetterTurnEvents,

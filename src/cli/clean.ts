@@ -21,7 +21,7 @@ const ours = [
 ]
 
 export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
-  const { dataDir, redisUrl, redisPrefix } = loadConfig(configInput)
+  const { dataDir, redisUrl, redisPrefix } = loadConfig({ ...configInput, isForClient: true })
   const isTold = options.yes === true
   if (redisUrl !== null) return await cleanShared({ redisUrl, redisPrefix }, isTold, terminal)
   let files = filesIn(dataDir)

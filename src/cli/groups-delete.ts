@@ -19,7 +19,7 @@ export async function run(input: CommandInput): Promise<number> {
         throw new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
       }
       refuseWithoutTerminal('delete')
-      const waiting = `${formatCount(found.waiting)} events wait for it and will never reach it`
+      const waiting = `${formatCount(found.waiting)} events wait for it and do not reach it any more`
       if (!(await confirm(`Delete group ${group} of topic ${topic} for good? ${waiting}.`))) {
         terminal.note('nothing was deleted')
         return exitCodes.failed

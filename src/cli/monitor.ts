@@ -18,7 +18,7 @@ import type { Terminal } from './terminal.ts'
 export async function run(input: CommandInput): Promise<number> {
   const { terminal, configInput } = input
   const [seconds] = input.arguments
-  const config = loadConfig(configInput)
+  const config = loadConfig({ ...configInput, isForClient: true })
   const interval = textOption(input, 'interval')
   const intervalMs = interval === undefined ? watchIntervalMs.default : Number(interval) * 1000
   const client = connect({ addresses: () => serverAddresses(config) })

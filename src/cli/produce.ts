@@ -32,7 +32,7 @@ export async function run(input: CommandInput): Promise<number> {
   const rateText = textOption(input, 'rate')
   const ratePerSecond = rateText === undefined ? null : Number(rateText)
   const source = openSource(input, count)
-  const config = loadConfig(configInput)
+  const config = loadConfig({ ...configInput, isForClient: true })
   const client = connect({ addresses: () => serverAddresses(config) })
   const summary = new RejectionSummary()
   const publisher = client.publisher({

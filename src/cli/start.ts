@@ -6,6 +6,7 @@
 import { flushCompileCache } from 'node:module'
 import { type Config, loadConfig, warnings } from '../config.ts'
 import { durabilityText } from '../config-table.ts'
+import { sleep } from '../lib/abort.ts'
 import { type RunningServer, startServer } from '../server.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import type { CommandInput } from './command.ts'
@@ -26,7 +27,14 @@ export async function run({ configInput, terminal }: CommandInput): Promise<numb
   const logger = createLogger({ level: config.logLevel, version })
   const stop = listenForStop()
   for (const warning of warnings(config)) logger.warn(warning)
-  const server = await startServer(config, { version, logger })
+  const starting = startServer(config, { version, logger })
+  // A start that waits for something may be told to stop too; it has until the end of the drain time to come to its end.
+  const gaveUp = stop.requested.then(() => sleep(config.drainMs)).then(() => null)
+  const server = await Promise.race([starting, gaveUp])
+  if (server === null) {
+    logger.error('the server was told to stop while it started, and did not come to an end')
+    process.exit(exitCodes.failed)
+  }
   greet(server, config, version, terminal)
   // Kept now, for a server may be killed.
   flushCompileCache()

@@ -15,7 +15,7 @@ import type { Terminal } from './terminal.ts'
 const deadlineMs = 10_000
 
 export async function run({ configInput, terminal }: CommandInput): Promise<number> {
-  const config = loadConfig(configInput)
+  const config = loadConfig({ ...configInput, isForClient: true })
   const client = connect({ addresses: () => serverAddresses(config), deadlineMs })
   try {
     const status = await client.status()

@@ -10,7 +10,7 @@ const deadlineMs = 40_000
 
 /** Runs the work with a client of the server that the settings name, and lets go of the connection. */
 export async function withClient<T>({ configInput }: CommandInput, work: (client: Client) => Promise<T>): Promise<T> {
-  const config = loadConfig(configInput)
+  const config = loadConfig({ ...configInput, isForClient: true })
   const client = connect({ addresses: () => serverAddresses(config), deadlineMs })
   try {
     return await work(client)

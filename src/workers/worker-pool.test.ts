@@ -31,6 +31,7 @@ function logOf(count: number): { eventLog: EventLog; settled: Promise<void> } {
 
 function poolOf(eventLog: EventLog, handler: Handler, more: Partial<WorkerPoolOptions> = {}): WorkerPool {
   return new WorkerPool({
+    declare: async () => {},
     eventLog,
     topic: 'events',
     group: 'landing',

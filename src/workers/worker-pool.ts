@@ -26,6 +26,8 @@ export interface WorkerPoolOptions {
   readonly eventLog: EventLog
   readonly topic: string
   readonly group: string
+  /** Makes topic and group again, when somebody has deleted what this server cannot be without. */
+  readonly declare: () => Promise<void>
   readonly handler: Handler
   /** A turn has about this many events at most; entries stay whole, so it may be a few more. */
   readonly maxTurnEvents: number
@@ -85,7 +87,7 @@ export class WorkerPool {
   async start(): Promise<void> {
     const { eventLog, topic, group, leaseMs } = this.#options
     this.#consumer = await eventLog.consume(topic, group, { leaseMs })
-    this.#running = this.#run(this.#consumer)
+    this.#running = this.#run()
   }
 
   /**
@@ -105,9 +107,10 @@ export class WorkerPool {
     await this.#consumer?.close()
   }
 
-  async #run(consumer: Consumer): Promise<void> {
+  async #run(): Promise<void> {
     const { maxTurns } = this.#options
     while (!this.#stopGathering.signal.aborted) {
+      const consumer = this.#consumer as Consumer
       const deliveries = await this.#gather(consumer)
       while (this.#turns.size >= maxTurns) await Promise.race(this.#turns)
       await this.#pauseEnded
@@ -156,8 +159,25 @@ export class WorkerPool {
       if (++this.#failedLooks === 1) {
         logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; it is tried again`)
       }
+      if (error.code === 'not_found' && (await this.#joinAgain(consumer))) return []
       await sleep(decideRetry(error, this.#failedLooks, random()).retryInMs, signal)
       return []
+    }
+  }
+
+  /** Answers whether the group is there again. What its last consumer still has in its hands cannot be settled by it. */
+  async #joinAgain(consumer: Consumer): Promise<boolean> {
+    const { eventLog, topic, group, declare, leaseMs, logger } = this.#options
+    try {
+      await declare()
+      const next = await eventLog.consume(topic, group, { leaseMs })
+      this.#consumer = next
+      await consumer.close()
+      logger.warn({ topic, group }, `${group} was deleted, and this server needs it: it was made again`)
+      return true
+    } catch {
+      // The next look says why.
+      return false
     }
   }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
+import { backends, postgresHome, redisEnvironment } from '../support/backend.ts'
 import { isBalanced } from '../support/checker.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { order, orders } from '../support/events.ts'
@@ -17,6 +18,9 @@ import { runCommand } from '../support/run-command.ts'
 import { startServer } from '../support/server-process.ts'
 import { drained, tally } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
+
+// Ends the PostgreSQL of this file.
+backends()
 
 /** What the status says of a group. */
 async function statusOf(server: { readonly http: string }, topic = 'events') {
@@ -154,4 +158,22 @@ test('the commands about groups say how they are called', async (t) => {
   const empty = await runCommand(t, ['groups', 'pause', 'landing', '--reason', ''], { dataDir })
   assert.equal(empty.code, 2)
   assert.match(empty.stderr, /--reason is empty/)
+})
+
+test('a group that a server needs is made again when somebody deletes it elsewhere, and what is published then lands', async (t) => {
+  const redis = await RedisServer.create()
+  cleanup(t, () => redis.destroy())
+  const home = await postgresHome(t, redisEnvironment(redis.url))
+  const other = await startServer(t, home)
+  const server = await startServer(t, { ...home, topics: ['orders'] })
+
+  const name = { topic: 'orders', group: 'landing' }
+  await clientOf(t, other).administration.deleteGroup(name)
+  const publisher = clientOf(t, server).publisher({ topic: 'orders', overflow: 'wait' })
+  for (let number = 0; number < 100; number++) publisher.add({ type: 'order.placed', data: { number } })
+  assert.equal((await publisher.close()).accepted, 100)
+
+  await eventually(async () => assert.equal(await home.countRows(), 100), { withinMs: 25_000 })
+  const [line] = (await drained(server)).filter(({ topic }) => topic === 'orders')
+  assert.equal(line?.balanced, true)
 })

@@ -1651,7 +1651,8 @@ export const AdminService: GenService<{
     output: typeof ResumeGroupResponseSchema;
   },
   /**
-   * Deletes a group with all that waits for it, so that it refuses no events and keeps none in the log any more.
+   * Deletes a group and gives up what waits for it, so that it refuses no events and keeps none in the log any more. Who
+   * declares a group of that name again begins at the oldest kept event.
    * FAILED_PRECONDITION for a group that the server itself declares: pause it instead.
    *
    * @generated from rpc millrace.v1.AdminService.DeleteGroup
