@@ -180,13 +180,13 @@ test('a group that was dropped is not made again by a process that still knew it
     ...keys,
     ...[String(epoch), 'made', group, '1'],
   ])
-  assert.deepEqual(made, [0, 0, '0', '0'])
+  assert.deepEqual(made, [0, 0, '0', '0', '1', group, 'dropped', '1'])
   await two.append(stream(), [batchOf(['b'])], { maxWaiting: { maxEvents: 2, maxBytes: 1e9 } })
   await two.declare(topic, both)
   assert.deepEqual(await ledgerOf(two), ledger({ accepted: 2, waiting: 2 }))
 })
 
-test('nothing but a number in the books is left of a dropped group', async (t) => {
+test('nothing but numbers is left of a dropped group', async (t) => {
   const server = await startServer(t)
   const eventLog = await openLog(t, server.url)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }, { name: 'other' }] })
@@ -215,6 +215,63 @@ test('nothing but a number in the books is left of a dropped group', async (t) =
   const topics = (await raw.sendCommand(['HKEYS', `${prefix}:topics`])) as unknown as string[]
   assert.deepEqual(
     topics.filter((field) => field.includes(group)),
-    [],
+    [`${topic}\0${group}\0dropped`],
   )
+})
+
+const topicsKey = `${prefix}:topics`
+const booksOf = (partition: number) => `${prefix}:{${topic}/${partition}}:books`
+const losses = {
+  'the books of one partition': ['DEL', booksOf(0)],
+  'the books of one partition and the registry': ['DEL', booksOf(0), topicsKey],
+  'the registry': ['DEL', topicsKey],
+  everything: ['FLUSHALL'],
+}
+for (const [what, command] of Object.entries(losses)) {
+  for (const first of ['old', 'new'] as const) {
+    const lost = `${what} ${what.includes('and') ? 'are' : 'is'} lost`
+    test(`a dropped group stays away when ${lost} and the process with ${first} knowledge notices first`, async (t) => {
+      const server = await startServer(t)
+      const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
+      await one.declare(topic, both)
+      await two.describe()
+      for (const partition of [0, 1]) await two.append(stream('normal', partition), [batchOf(['a'])])
+      await one.dropGroup(topic, 'other')
+      await server.command(...command)
+      const [noticing, coming] = first === 'old' ? [two, one] : [one, two]
+      // What a process does that has not read the registry since.
+      await noticing.append(stream(), [batchOf(['b'])]).catch(() => {})
+      if (what === 'the registry') await noticing.setPaused(topic, group, null)
+      await coming.append(stream(), [batchOf(['c'])])
+      for (const eventLog of [one, two, await openLog(t, server.url)])
+        assert.deepEqual(await namesOf(eventLog), [group])
+      const consumer = await one.consume(topic, group, { leaseMs })
+      await consumer.settle((await take(consumer)).map(landed))
+      const maxWaiting = { maxEvents: 1, maxBytes: 1e9 }
+      for (const partition of [0, 1]) await two.append(stream('normal', partition), [batchOf(['d'])], { maxWaiting })
+      await two.declare(topic, both)
+      assert.deepEqual(await namesOf(await openLog(t, server.url)), [group, 'other'])
+      assert.equal((await describeGroup(one, 'other')).waiting, (await describeGroup(one, 'other')).auditedWaiting)
+    })
+  }
+}
+
+test('a group is new under its name when the registry was lost that knew the numbers of those dropped', async (t) => {
+  const server = await startServer(t)
+  const one = await openLog(t, server.url)
+  await one.declare(topic, both)
+  await one.append(stream(), [batchOf(['a'])])
+  await one.dropGroup(topic, group)
+  await one.close()
+  await server.command('DEL', topicsKey)
+  const later = await openLog(t, server.url)
+  await later.declare(topic, both)
+  assert.deepEqual(await ledgerOf(later), ledger({ accepted: 1, waiting: 1 }))
+  await later.setPaused(topic, 'other', 'maintenance')
+  const consumer = await later.consume(topic, 'other', { leaseMs })
+  assert.deepEqual(await take(consumer), [])
+  await later.setPaused(topic, 'other', null)
+  assert.deepEqual(idsOf(await take(consumer)), ['a'])
+  assert.equal(await later.dropGroup(topic, 'other'), 1)
+  assert.deepEqual(await namesOf(await openLog(t, server.url)), [group])
 })

@@ -83,8 +83,8 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
       }
     })
     for (const topic of registry.topics.values()) {
-      // The first look begins to count for those who hold something.
-      for (const group of topic.groups) await watch.look(topic, group)
+      // The first look begins to count for those who hold something. One that fails is no reason not to start.
+      for (const group of topic.groups) await watch.look(topic, group).catch(() => {})
     }
     const { onCommit = () => {} } = options
     const bells = new BellListener({ connection, logger })

@@ -17,6 +17,9 @@ export function laneOfNumber(number: number): Lane {
 /** In the hash of the topics: the number that begins anew when acknowledged entries were lost. */
 export const epochField = '\0\0epoch'
 
+/** In the same hash: the last number that was given to a group, or a change of one. */
+export const lastNumberField = '\0\0last'
+
 export class RedisKeys {
   readonly #prefix: string
 

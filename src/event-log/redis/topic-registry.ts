@@ -6,7 +6,7 @@ import type { TopicDeclaration } from '../event-log.ts'
 import { Bell } from './bell.ts'
 import { EpochOver, refuseOver } from './epochs.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
-import { epochField, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
+import { epochField, lastNumberField, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
 
 const maxPartitions = 1024
 const maxNameLength = 255
@@ -49,6 +49,19 @@ export interface TopicRegistryOptions {
   readonly epoch: () => number
 }
 
+/** What is remembered of a group when the registry may have been lost (restore-topic.lua). */
+interface GroupMemory extends Partial<KnownGroup> {
+  readonly group: string
+  readonly number: number
+  readonly state: 'group' | 'drop' | 'dropped'
+}
+
+/** What a partition, or all of a topic, knows better than the registry. */
+interface BetterKnown {
+  readonly lastNumber: number
+  readonly groups: readonly GroupMemory[]
+}
+
 /** How a partition is made: `made` must be there, `begin` takes its part in a new epoch as it is. */
 type Making = 'new' | 'made' | 'begin'
 
@@ -60,6 +73,10 @@ export class TopicRegistry {
   #topics: ReadonlyMap<string, KnownTopic> = new Map()
   /** Groups of which some partitions may have something still. */
   #dropping: readonly DroppedGroup[] = []
+  /** Of each name the last group of which nothing is left. */
+  #dropped: readonly DroppedGroup[] = []
+  /** The last number that was given. */
+  #lastNumber = 0
   /** How many partitions of each topic are known to have been made. */
   #made: ReadonlyMap<string, number> = new Map()
 
@@ -86,25 +103,37 @@ export class TopicRegistry {
     const numbers = new Map<string, Map<string, number>>()
     const pauses = new Map<string, string>()
     const dropping: DroppedGroup[] = []
+    const dropped: DroppedGroup[] = []
+    let lastNumber = 0
     const made = new Map<string, number>()
     for (let at = 0; at + 1 < fields.length; at += 2) {
       const field = textOf(fields[at])
       const value = fields[at + 1]
       const [topic = '', group, state] = field.split('\0')
       if (field === epochField) stored = numberOf(value)
+      else if (field === lastNumberField) lastNumber = numberOf(value)
       else if (group === undefined) partitions.set(topic, numberOf(value))
       else if (topic === '' && state === undefined) made.set(group, numberOf(value))
       else if (state === undefined) numbers.set(topic, (numbers.get(topic) ?? new Map()).set(group, numberOf(value)))
       else if (state === 'pause') pauses.set(`${topic}\0${group}`, textOf(value))
       else if (state === 'drop') dropping.push({ topic, group, number: numberOf(value) })
+      else if (state === 'dropped') dropped.push({ topic, group, number: numberOf(value) })
     }
     const epoch = wanted()
     if (stored !== epoch) throw new EpochOver(stored === 0 ? 'gone' : 'elsewhere', epoch, stored)
-    for (const { name, partitions: known } of this.#topics.values()) {
-      // Nobody takes topics or partitions away: a master that was behind has taken over.
-      if ((partitions.get(name) ?? 0) < known.length) throw new EpochOver('behind', epoch, epoch)
+    const isDropped = (topic: string, group: string, number: number) =>
+      [...dropping, ...dropped].some((each) => each.topic === topic && each.group === group && each.number >= number)
+    for (const { name, partitions: known, groupFacts } of this.#topics.values()) {
+      // Nobody takes topics or partitions away, and of groups a number is left: a master that was behind has taken over.
+      const lacks = ([group, { number }]: [string, KnownGroup]) =>
+        numbers.get(name)?.has(group) !== true && !isDropped(name, group, number)
+      if ((partitions.get(name) ?? 0) < known.length || [...groupFacts].some(lacks)) {
+        throw new EpochOver('behind', epoch, epoch)
+      }
     }
     this.#dropping = dropping
+    this.#dropped = dropped
+    this.#lastNumber = lastNumber
     this.#made = made
     this.#topics = new Map(
       Array.from(partitions, ([name, count]) => {
@@ -129,29 +158,37 @@ export class TopicRegistry {
     await this.refresh()
     this.#checkStreams(topic, declaration)
     const names = groups.map(({ name }) => name)
-    let known: number
     do {
+      const known = await this.#register(topic, partitions, names)
+      if (known > 0) {
+        throw new MillraceError(
+          'failed_precondition',
+          `topic "${topic}" has ${known} partitions; it was declared with ${partitions}, and partitions cannot be taken away`,
+          { field: 'partitions' },
+        )
+      }
+      // A group whose name was dropped under a higher number is given a new one.
+    } while (await this.make(topic, epoch))
+  }
+
+  /** Answers 0, or how many partitions the topic has when it has more. */
+  async #register(topic: string, partitions: number, groups: readonly string[]): Promise<number> {
+    for (;;) {
       await this.finishDrops()
-      known = numberOf(await this.#connection.run('register-topic', [this.#keys.topics], [topic, partitions, ...names]))
+      const args = [topic, partitions, ...groups]
+      const known = numberOf(await this.#connection.run('register-topic', [this.#keys.topics], args))
       await this.refresh()
-    } while (known < 0)
-    if (known > 0) {
-      throw new MillraceError(
-        'failed_precondition',
-        `topic "${topic}" has ${known} partitions; it was declared with ${partitions}, and partitions cannot be taken away`,
-        { field: 'partitions' },
-      )
+      if (known >= 0) return known
     }
-    await this.make(topic, epoch)
   }
 
   /**
    * Makes what is missing in the partitions of a topic, and tells them which groups are paused. Throws EpochOver when one
-   * is of another epoch, or was lost.
+   * is of another epoch, or was lost. Answers whether partitions knew better than the registry which groups there are.
    */
-  async make(topic: string, epoch: number): Promise<void> {
+  make(topic: string, epoch: number): Promise<boolean> {
     const made = this.#made.get(topic) ?? 0
-    await this.#makeAll(topic, epoch, (number) => (number < made ? 'made' : 'new'))
+    return this.#makeAll(topic, epoch, (number) => (number < made ? 'made' : 'new'))
   }
 
   /** Makes the groups of a partition again that the server has forgotten. */
@@ -161,26 +198,56 @@ export class TopicRegistry {
 
   /** Declares everything that is known in a new epoch. Throws EpochOver when there is a later one already. */
   async begin(epoch: number): Promise<void> {
-    for (const { name, partitions, groupFacts } of this.#topics.values()) {
-      const groups = Array.from(groupFacts, ([group, { number, paused, pauseNumber }]) => {
-        return [group, number, pauseNumber, paused === null ? '-' : `+${paused}`]
-      })
-      const args = [name, partitions.length, ...groups.flat()]
-      await this.#connection.run('restore-topic', [this.#keys.topics], args)
+    for (const topic of this.#topics.values()) {
+      const groups: GroupMemory[] = Array.from(topic.groupFacts, ([group, facts]) => ({
+        ...{ group, state: 'group', ...facts },
+      }))
+      for (const { group, number } of this.#dropping.filter((each) => each.topic === topic.name)) {
+        groups.push({ group, number, state: 'drop' })
+      }
+      for (const { group, number } of this.#dropped.filter((each) => each.topic === topic.name)) {
+        groups.push({ group, number, state: 'dropped' })
+      }
+      await this.#restore(topic, { lastNumber: this.#lastNumber, groups })
     }
     await this.#read(() => epoch)
     for (const topic of this.#topics.keys()) await this.#makeAll(topic, epoch, () => 'begin')
+    // Others may have brought back what this process knows to be dropped.
+    await this.finishDrops()
   }
 
-  async #makeAll(topic: string, epoch: number, how: (number: number) => Making): Promise<void> {
+  async #restore({ name, partitions }: KnownTopic, { lastNumber, groups }: BetterKnown): Promise<void> {
+    const words = groups.map(({ group, state, number, pauseNumber = 0, paused = null }) => {
+      return [group, state, number, pauseNumber, paused === null ? '-' : `+${paused}`]
+    })
+    const args = [name, partitions.length, lastNumber, ...words.flat()]
+    await this.#connection.run('restore-topic', [this.#keys.topics], args)
+  }
+
+  async #makeAll(topic: string, epoch: number, how: (number: number) => Making): Promise<boolean> {
     const { partitions, groupFacts } = this.#topics.get(topic)!
     const groups = Array.from(groupFacts, ([group, { number }]) => [group, number]).flat()
-    for (const [number, partition] of partitions.entries()) await this.#make(partition, epoch, how(number), groups)
+    const known: BetterKnown[] = []
+    for (const [number, partition] of partitions.entries()) {
+      known.push(await this.#make(partition, epoch, how(number), groups))
+    }
     if (this.#made.get(topic) !== partitions.length) {
       // One that is missing later was lost.
       await this.#connection.command('HSET', this.#keys.topics, `\0${topic}`, partitions.length)
     }
-    for (const [group, { pauseNumber }] of groupFacts) if (pauseNumber > 0) await this.#tellPause(topic, group)
+    const better = {
+      lastNumber: Math.max(...known.map(({ lastNumber }) => lastNumber)),
+      groups: known.flatMap((each) => each.groups),
+    }
+    if (better.groups.length > 0 || better.lastNumber > this.#lastNumber) {
+      await this.#restore(this.#topics.get(topic)!, better)
+      await this.#read(() => epoch)
+      await this.finishDrops()
+    }
+    for (const [group, { pauseNumber }] of this.#topics.get(topic)!.groupFacts) {
+      if (pauseNumber > 0) await this.#tellPause(topic, group)
+    }
+    return better.groups.length > 0
   }
 
   async #make(
@@ -188,13 +255,21 @@ export class TopicRegistry {
     epoch: number,
     how: Making,
     groups: readonly (string | number)[],
-  ): Promise<void> {
+  ): Promise<BetterKnown> {
     const reply = await this.#connection.run('make-partition', partition.forMake(), [epoch, how, ...groups])
     refuseOver(reply, epoch)
-    const [, forgotten = 0, again = 0, lost = 0] = listOf(reply).map(numberOf)
-    if (forgotten === 0) return
-    const facts = { partition: partition.books, streams: forgotten, eventsAgain: again, eventsLost: lost }
-    this.#logger.warn(facts, 'Redis had forgotten groups: they are made again where everything before was settled')
+    const [, forgotten = 0, again = 0, lost = 0, lastNumber = 0] = listOf(reply).slice(0, 5).map(numberOf)
+    if (forgotten > 0) {
+      const facts = { partition: partition.books, streams: forgotten, eventsAgain: again, eventsLost: lost }
+      this.#logger.warn(facts, 'Redis had forgotten groups: they are made again where everything before was settled')
+    }
+    const names = listOf(reply).slice(5).map(textOf)
+    const better: GroupMemory[] = []
+    for (let at = 0; at + 2 < names.length; at += 3) {
+      const state = names[at + 1] === 'dropped' ? 'dropped' : 'group'
+      better.push({ group: names[at]!, state, number: Number(names[at + 2]) })
+    }
+    return { lastNumber, groups: better }
   }
 
   /** Pauses a group, or lets it go on. Answers false when there is no such group. */

@@ -9,8 +9,9 @@
 --          bell's channel, the beginning of all keys
 -- ARGV     the epoch; 'new', 'made' when it is known to have been here, 'begin' when an epoch begins; group
 --          and its number ...; one that was dropped is not made again
--- Answer   {how many groups were new, how many were forgotten, events that come again, events that are lost}
---          | why the epoch is over
+-- Answer   {how many groups were new, how many were forgotten, events that come again, events that are lost, the highest
+--          number known here of those groups; then for each of them that has too low a number: its name, "group" or
+--          "dropped", the number known here} | why the epoch is over
 
 local books, groups, producers, lasts, windows, base = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8], KEYS[10]
 local streams = { KEYS[3], KEYS[4], KEYS[5] }
@@ -60,6 +61,11 @@ for at = 3, #ARGV, 2 do
   if not isMember[ARGV[at]] then names[#names + 1] = ARGV[at] end
   isMember[ARGV[at]], numberOf[ARGV[at]] = true, tonumber(ARGV[at + 1])
   if numberOf[ARGV[at]] == nil then error('the number of a group is missing') end
+end
+local madeAs, droppedAs, highest, lower = {}, {}, 0, {}
+for group, wanted in pairs(numberOf) do
+  madeAs[group], droppedAs[group] = number('made:' .. group), number('dropped:' .. group)
+  highest = math.max(highest, madeAs[group], droppedAs[group], number('pauseNumber:' .. group))
 end
 local stored = redis.call('HGET', books, 'epoch')
 local hasEntries = known[1].last or known[2].last or known[3].last
@@ -173,12 +179,17 @@ for _, group in ipairs(names) do
   local isMade, wanted = redis.call('HGET', books, 'made:' .. group), numberOf[group]
   if not isMade then
     -- One that is being dropped, or was, is not made by who still knows it.
-    if wanted and wanted > number('dropped:' .. group) then
+    if wanted and wanted > droppedAs[group] then
       redis.call('SADD', groups, group)
       makeGroup(group)
+    elseif wanted then
+      lower[#lower + 1] = { group, 'dropped', text(droppedAs[group]) }
     end
   else
     redis.call('SADD', groups, group)
+    -- The registry was lost, and has given other numbers since.
+    if wanted and wanted > madeAs[group] then redis.call('HSET', books, 'made:' .. group, text(wanted)) end
+    if wanted and wanted < madeAs[group] then lower[#lower + 1] = { group, 'group', text(madeAs[group]) } end
     for index = 1, 3 do
       if not known[index].groups[group] then makeAgain(group, index) end
     end
@@ -186,4 +197,8 @@ for _, group in ipairs(names) do
 end
 -- As append.lua.
 if redis.call('HDEL', books, 'asleep') == 1 or forgotten > 0 then redis.pcall('SPUBLISH', KEYS[9], '') end
-return { made, forgotten, text(reopened), text(lost) }
+local answer = { made, forgotten, text(reopened), text(lost), text(highest) }
+for _, facts in ipairs(lower) do
+  for _, word in ipairs(facts) do answer[#answer + 1] = word end
+end
+return answer

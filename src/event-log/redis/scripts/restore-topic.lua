@@ -1,23 +1,38 @@
 #!lua flags=allow-oom
--- Remembers a topic as a process knew it, when the registry may have been lost: what is there stays. The numbers of groups
--- are those that their partitions know.
+-- Remembers a topic as a process knew it, when the registry may have been lost. What is there stays, but for what is older:
+-- numbers tell, for each is given once and a later one is greater. So nobody brings a group back that was dropped.
 --
 -- KEYS[1]  topics (register-topic.lua)
--- ARGV     topic, partitions; then for each group: its name, its number, the number of its pause (0 when there was none),
---          its state ("+<reason>" or "-")
+-- ARGV     topic, partitions, a number that was given; then for each group: its name, "group", "drop" when it is being dropped
+--          or "dropped", its number, the number of its pause (0 when there was none), its state ("+<reason>" or "-")
 -- Answer   nothing
 
 local topics = KEYS[1]
-local topic, partitions = ARGV[1], tonumber(ARGV[2])
-local last = tonumber(redis.call('HGET', topics, '\0\0last') or '0')
-if tonumber(redis.call('HGET', topics, topic) or '0') < partitions then redis.call('HSET', topics, topic, ARGV[2]) end
-for at = 3, #ARGV, 4 do
+local topic, partitions, last = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if partitions == nil or last == nil then error('a number is missing') end
+for at = 4, #ARGV, 5 do
+  if tonumber(ARGV[at + 2]) == nil or tonumber(ARGV[at + 3]) == nil then error('a number of a group is missing') end
+end
+local function stored(field) return tonumber(redis.call('HGET', topics, field) or '0') or 0 end
+
+if stored(topic) < partitions then redis.call('HSET', topics, topic, ARGV[2]) end
+last = math.max(last, stored('\0\0last'))
+for at = 4, #ARGV, 5 do
   local field = topic .. '\0' .. ARGV[at]
-  local isThere = redis.call('HEXISTS', topics, field) == 1 or redis.call('HEXISTS', topics, field .. '\0drop') == 1
-  if not isThere then
-    redis.call('HSET', topics, field, ARGV[at + 1])
-    if ARGV[at + 2] ~= '0' then redis.call('HSET', topics, field .. '\0pause', ARGV[at + 2] .. ' ' .. ARGV[at + 3]) end
+  local state, number, pauseNumber = ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local known, drop, dropped = stored(field), stored(field .. '\0drop'), stored(field .. '\0dropped')
+  if state == 'group' then
+    if number > math.max(known, drop, dropped) then
+      redis.call('HSET', topics, field, ARGV[at + 2])
+      if pauseNumber > 0 then redis.call('HSET', topics, field .. '\0pause', ARGV[at + 3] .. ' ' .. ARGV[at + 4]) end
+    end
+  elseif known > 0 and known <= number then
+    -- Somebody who did not know of it has brought it back: partitions may have it again.
+    redis.call('HDEL', topics, field, field .. '\0pause')
+    redis.call('HSET', topics, field .. '\0drop', ARGV[at + 2])
+  elseif number > dropped then
+    if state == 'dropped' or number > drop then redis.call('HSET', topics, field .. '\0' .. state, ARGV[at + 2]) end
   end
-  last = math.max(last, tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
+  last = math.max(last, number, pauseNumber)
 end
 redis.call('HSET', topics, '\0\0last', string.format('%.0f', last))
