@@ -275,3 +275,19 @@ test('a group is new under its name when the registry was lost that knew the num
   assert.equal(await later.dropGroup(topic, 'other'), 1)
   assert.deepEqual(await namesOf(await openLog(t, server.url)), [group])
 })
+
+test('a pause is kept when everything is lost and a process that did not know of it notices first', async (t) => {
+  const server = await startServer(t)
+  const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
+  await one.declare(topic, both)
+  await two.describe()
+  await one.setPaused(topic, group, 'maintenance')
+  await two.append(stream(), [batchOf(['a'])])
+  await server.command('FLUSHALL')
+  await two.append(stream(), [batchOf(['b'])])
+  await one.append(stream(), [batchOf(['c'])])
+  for (const eventLog of [one, two]) assert.equal((await describeGroup(eventLog)).paused, 'maintenance')
+  assert.deepEqual(await take(await two.consume(topic, group, { leaseMs })), [])
+  await two.setPaused(topic, group, null)
+  assert.deepEqual(idsOf(await take(await one.consume(topic, group, { leaseMs }))), ['b', 'c'])
+})

@@ -24,7 +24,12 @@ for at = 4, #ARGV, 5 do
   if state == 'group' then
     if number > math.max(known, drop, dropped) then
       redis.call('HSET', topics, field, ARGV[at + 2])
-      if pauseNumber > 0 then redis.call('HSET', topics, field .. '\0pause', ARGV[at + 3] .. ' ' .. ARGV[at + 4]) end
+      known = number
+    end
+    -- Another may have brought the group back without it. One of an earlier group of this name has a lower number.
+    local pause = tonumber(string.match(redis.call('HGET', topics, field .. '\0pause') or '', '^%d+') or '0')
+    if known > 0 and pauseNumber > math.max(known, pause) then
+      redis.call('HSET', topics, field .. '\0pause', ARGV[at + 3] .. ' ' .. ARGV[at + 4])
     end
   elseif known > 0 and known <= number then
     -- Somebody who did not know of it has brought it back: partitions may have it again.
