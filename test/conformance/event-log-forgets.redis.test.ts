@@ -339,3 +339,30 @@ test('a registry that went back to before a topic was declared is told of it', a
 async function scriptsOf(server: RedisServer): Promise<number> {
   return Number(/evalsha:calls=(\d+)/.exec(await server.command('INFO', 'commandstats'))?.[1])
 }
+
+test('who wants work is told what hinders the new epoch', async (t) => {
+  const { server, consumer } = await openHalfDone(t)
+  await server.command('FLUSHALL')
+  await server.command('SET', `${prefix}:topics`, 'x')
+  await assert.rejects(consumer.next(takeNow), isCode('unavailable'))
+  await server.command('DEL', `${prefix}:topics`)
+  assert.deepEqual(await takeAll(consumer), [])
+})
+
+test('a partition that gives nothing back does not keep the others from it', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openLog(t, server.url)
+  await eventLog.declare(topic, { partitions: 3, groups: [{ name: group }] })
+  for (const [partition, id] of ['a', 'b', 'c'].entries()) {
+    await eventLog.append(stream('normal', partition), [batchOf([id])])
+  }
+  const [one, two] = [
+    await eventLog.consume(topic, group, { leaseMs }),
+    await eventLog.consume(topic, group, { leaseMs }),
+  ]
+  assert.deepEqual(idsOf(await takeAll(one)).toSorted(), ['a', 'b', 'c'])
+  await server.command('DEL', booksKey)
+  await server.command('SET', booksKey, 'x')
+  await one.close()
+  assert.deepEqual(idsOf(await takeAll(two)).toSorted(), ['b', 'c'])
+})

@@ -146,10 +146,9 @@ export class RedisConsumer implements Consumer {
     this.#held.clear()
     await this.#working.catch(() => {})
     while (this.#settling.size > 0) await Promise.all(this.#settling)
-    try {
-      for (const partition of this.#touched) await release(epochs, partition, group, name, { isGivenBack: true })
-    } catch {
-      // Without a connection nothing can be given back: others take it when the beat has been missing for a lease.
+    for (const partition of this.#touched) {
+      // What cannot be given back others take when the beat has been missing for a lease.
+      await release(epochs, partition, group, name, { isGivenBack: true }).catch(() => {})
     }
     await leave().catch(() => {})
     onClosed(this)
@@ -237,9 +236,10 @@ export class RedisConsumer implements Consumer {
       await this.#clear(partition)
       reply = await this.#askFor(epoch, partition, part.limits)
     } catch (thrown) {
-      if (thrown instanceof EpochOver && (await this.#begin(thrown))) return { got: [], full: [], hasMore: false }
+      const failure = thrown instanceof EpochOver ? await this.#begin(thrown) : thrown
+      if (failure === null) return { got: [], full: [], hasMore: false }
       this.#plan.failed(partition)
-      this.#failure = thrown
+      this.#failure = failure
       return { got: [], full: [], hasMore: false }
     }
     const [deliveries, isFull, due] = listOf(reply)
@@ -251,13 +251,13 @@ export class RedisConsumer implements Consumer {
     return { got, full, hasMore }
   }
 
-  /** Goes over to the next epoch; answers whether it could. */
-  async #begin(over: EpochOver): Promise<boolean> {
+  /** Goes over to the next epoch; answers why it could not, or null. */
+  async #begin(over: EpochOver): Promise<unknown> {
     try {
       await this.#options.epochs.begin(over)
-      return true
-    } catch {
-      return false
+      return null
+    } catch (thrown) {
+      return thrown
     }
   }
 
