@@ -561,4 +561,31 @@ test('a server that stands still while commands come is given up all the same, a
     process.kill(server.pid as number, 'SIGCONT')
   }
   await eventually(() => eventLog.append(stream(), [batchOf(['after'])]))
+
+test('an append is answered and counted once, also when what counts commits fails', async (t) => {
+  const server = await startServer(t)
+  const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+  let isBroken = true
+  const onCommit = () => {
+    if (isBroken) throw new Error('nobody counts')
+  }
+  const url = `redis://${proxy.address}`
+  const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks, onCommit })
+  cleanup(t, () => eventLog.close())
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  const { epoch } = await eventLog.describe()
+  for (const offset of [0, 1, 2]) {
+    const { positions } = await eventLog.append(stream(), [batchOf([`f${offset}`])])
+    assert.deepEqual(positions, [{ stream: stream(), epoch, offset }])
+  }
+  isBroken = false
+  proxy.down.blocked = true
+  const large = { bytes: new Uint8Array(8 * 1024 * 1024), count: 1, receivedAtMicros: 1 }
+  const taken = Array.from({ length: 8 }, () => eventLog.append(stream(), [large]))
+  const refused = await eventLog.append(stream(), [batchOf(['more'])]).catch((error) => error)
+  assert.ok(refused instanceof MillraceError && refused.code === 'backlogged', String(refused))
+  const kept: Backlog = { group: '', waitingEvents: 8, waitingBytes: 8 * large.bytes.length, settledEvents: 3 }
+  assert.deepEqual(refused.cause, kept)
+  proxy.heal()
+  await Promise.all(taken)
 })

@@ -79,7 +79,7 @@ export class AppendQueue {
     this.#sending ??= Promise.resolve().then(() => this.#sendAll())
   }
 
-  /** Counts a request until it is answered. */
+  /** Counts a request until it is answered, which happens once. */
   #keep(request: AppendRequest): AppendRequest {
     const { events, bytes } = request
     const count = (sign: 1 | -1) => {
@@ -87,15 +87,20 @@ export class AppendQueue {
       this.#kept.events += sign * events
       this.#kept.bytes += sign * bytes
     }
+    let isAnswered = false
     count(1)
     return {
       ...request,
       resolve: (first) => {
+        if (isAnswered) return
+        isAnswered = true
         count(-1)
         this.#doneEvents += events
         request.resolve(first)
       },
       reject: (reason) => {
+        if (isAnswered) return
+        isAnswered = true
         count(-1)
         request.reject(reason)
       },
@@ -130,13 +135,15 @@ export class AppendQueue {
         await mayAppend()
         const startedAtMs = performance.now()
         const { args, checksums } = argumentsOf(some)
-        await epochs.goOn(async (epoch) => {
+        const stored = await epochs.goOn(async (epoch) => {
           const { reply, isReached } = await epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
           const answers = listOf(reply)
           if (answers.length !== some.length) throw new Error('the script did not answer each append')
           this.#noteStored(some, answers, checksums, epoch)
-          this.#answer(some, answers, { epoch, isReached, durationMs: performance.now() - startedAtMs })
+          return { answers, epoch, isReached }
         })
+        // Nothing waits between this and a failure of it: what is appended upon an answer is not refused with the rest.
+        this.#answer(some, stored.answers, { ...stored, durationMs: performance.now() - startedAtMs })
       } catch (thrown) {
         this.#refuseAll(some, thrown)
       }
