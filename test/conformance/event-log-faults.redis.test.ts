@@ -561,6 +561,7 @@ test('a server that stands still while commands come is given up all the same, a
     process.kill(server.pid as number, 'SIGCONT')
   }
   await eventually(() => eventLog.append(stream(), [batchOf(['after'])]))
+})
 
 test('an append is answered and counted once, also when what counts commits fails', async (t) => {
   const server = await startServer(t)
