@@ -65,6 +65,7 @@ function readAddress(text: string): NodeAddress {
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:')
     throw wrong('a part of the list begins with neither redis:// nor rediss://')
   if (url.hostname === '') throw wrong('the host is missing')
+  refuseParameters(url)
   return {
     ...hostOf(url, defaultPort),
     ...credentialsOf(url.username, url.password),
@@ -104,7 +105,17 @@ function readHost(text: string, portWhenMissing: number): { host: string; port: 
   if (url.hostname === '' || url.username !== '' || url.password !== '' || url.pathname.length > 1) {
     throw wrong('a part of the list is no host and port')
   }
+  refuseParameters(url)
   return hostOf(url, portWhenMissing)
+}
+
+/**
+ * Somebody who writes `?tls=true` must not get a plain connection. What is there is not shown: behind a ? that is not encoded
+ * it may be the end of a password.
+ */
+function refuseParameters({ search, hash }: URL): void {
+  if (search === '' && hash === '') return
+  throw wrong('it has no parameters: TLS is chosen by rediss://, and a ? or # of a password must be percent-encoded')
 }
 
 function hostOf({ hostname, port }: URL, portWhenMissing: number) {
