@@ -9,6 +9,7 @@ import type { EventLog, LogDescription, LogHealth } from './event-log/event-log.
 import type { Ingest } from './ingest/ingest.ts'
 import { withinMs } from './lib/abort.ts'
 import type { LogObservation } from './observations.ts'
+import { pausedText } from './paused-text.ts'
 import type {
   LedgerRow,
   Observed,
@@ -146,13 +147,6 @@ function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs:
       paused: pausedText(paused, pools.find((pool) => pool.topic === topic && pool.group === name)?.paused ?? null),
     })),
   }))
-}
-
-/** Somebody may have paused what stands still by itself, too. */
-function pausedText(reason: string | null, outage: string | null): string | null {
-  if (reason === null) return outage
-  const byPerson = reason === '' ? 'paused by a person' : `paused by a person: ${reason}`
-  return outage === null ? byPerson : `${byPerson}; ${outage}`
 }
 
 function ledgerRows(log: LogDescription): LedgerRow[] {

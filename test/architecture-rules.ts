@@ -34,6 +34,7 @@ const places: readonly Place[] = [
   { path: 'config.ts', level: 1 },
   { path: 'config-table.ts', level: 1 },
   { path: 'redis-url.ts', level: 1 },
+  { path: 'paused-text.ts', level: 1 },
   { path: 'telemetry/', level: 1, also: ['event.ts'] },
 
   { path: 'event-log/event-log.ts', level: 2 },

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { pausedText } from '../../paused-text.ts'
 import type { GroupStatus } from '../../pipeline.ts'
 import { type Look, lookAt } from './observed.test-support.ts'
 import { warningsOf } from './warnings.ts'
@@ -53,32 +54,52 @@ test('an event that waits for long: how long, and whether that passes', () => {
   ])
 })
 
-test('a group that holds still by itself, and one that a person paused', () => {
-  const store = { driver: 'postgres', up: false }
-  const paused = 'postgres is unreachable since 2026-11-21T09:10:05.000Z: connect ECONNREFUSED'
-  const group = { paused, waiting: 12_400, oldestWaitingSeconds: 95 }
-  const topics = (reason: string) => [
-    { ...lookAt().status.topics[0]!, groups: [groupOf({ ...group, paused: reason })] },
-  ]
-  assert.deepEqual(said({}, { status: { store, topics: topics(paused) } }), [
-    'paused: landing of events is paused: postgres is unreachable since 2026-11-21T09:10:05.000Z: connect ECONNREFUSED: ' +
-      'start it, nothing is lost',
+/** A status with groups that are paused, each by a person's reason, by an outage, or by both. */
+function pausedLook(storeUp: boolean, ...pauses: (readonly [reason: string | null, outage: string | null])[]): Look {
+  const groups = pauses.map((pause) => {
+    return groupOf({ paused: pausedText(...pause), waiting: 12_400, oldestWaitingSeconds: 95 })
+  })
+  return { status: { store: { driver: 'postgres', up: storeUp }, topics: [{ ...lookAt().status.topics[0]!, groups }] } }
+}
+
+const unreachable = 'postgres is unreachable since 2026-11-21T09:10:05.000Z: connect ECONNREFUSED'
+const storeIsDown = 'store_down: postgres does not answer: start it; events wait in the log, nothing is lost'
+
+test('a group that holds still by itself', () => {
+  assert.deepEqual(said({}, pausedLook(false, [null, unreachable])), [
+    `paused: landing of events is paused: ${unreachable}: start it, nothing is lost`,
   ])
-  assert.deepEqual(said({}, { status: { topics: topics('postgres refuses since 2026-11-21T09:10:05.000Z: 42501') } }), [
+  assert.deepEqual(said({}, pausedLook(true, [null, 'postgres refuses since 2026-11-21T09:10:05.000Z: 42501'])), [
     'paused: landing of events is paused: postgres refuses since 2026-11-21T09:10:05.000Z: 42501: mend that, nothing is lost',
-  ])
-  assert.deepEqual(said({}, { status: { topics: topics('migrating') } }), [
-    'paused: landing of events is paused (migrating): millrace groups resume landing lets it go on, nothing is lost',
-  ])
-  assert.deepEqual(said({}, { status: { topics: topics('').map((topic) => ({ ...topic, name: 'orders' })) } }), [
-    'paused: landing of orders is paused: millrace groups resume landing --topic orders lets it go on, nothing is lost',
   ])
 })
 
-test('a database that does not answer, before a group has noticed', () => {
-  assert.deepEqual(said({}, { status: { store: { driver: 'postgres', up: false } } }), [
-    'store_down: postgres does not answer: start it; events wait in the log, nothing is lost',
+test('a group that a person has paused, whatever the reason says and whatever else is wrong', () => {
+  const resume = 'millrace groups resume landing lets it go on, nothing is lost'
+  for (const reason of ['the table is being moved', 'since 2026-01-01T, see the wiki']) {
+    assert.deepEqual(said({}, pausedLook(true, [reason, null])), [
+      `paused: landing of events is paused by a person: ${reason}: ${resume}`,
+    ])
+  }
+  assert.deepEqual(said({}, pausedLook(false, ['', unreachable])), [
+    `paused: landing of events is paused by a person; ${unreachable}: ${resume}`,
+    storeIsDown,
   ])
+  const { status } = pausedLook(true, ['', null])
+  const topics = status!.topics!.map((topic) => ({ ...topic, name: 'orders' }))
+  assert.deepEqual(said({}, { status: { topics } }), [
+    'paused: landing of orders is paused by a person: millrace groups resume landing --topic orders lets it go on, nothing is lost',
+  ])
+})
+
+test('a database that does not answer is told of, until a group holds still because of it', () => {
+  assert.deepEqual(said({}, { status: { store: { driver: 'postgres', up: false } } }), [storeIsDown])
+  const [, ...others] = said({}, pausedLook(false, ['the table is being moved', null]))
+  assert.deepEqual(others, [storeIsDown])
+  assert.deepEqual(
+    said({}, pausedLook(false, ['', null], [null, unreachable])).filter((line) => line === storeIsDown),
+    [],
+  )
 })
 
 test('dead letters that wait for a person', () => {
@@ -143,6 +164,6 @@ test('ids that are used twice for different things, and producers that are refus
 })
 
 test('what others have written cannot steer the terminal', () => {
-  const [line] = said({}, { group: { paused: 'by \u001b[2Jme' } })
+  const [line] = said({}, { group: { paused: pausedText('by \u001b[2Jme', null) } })
   assert.ok(line!.includes('\\u001b[2Jme') && !line!.includes('\u001b'))
 })

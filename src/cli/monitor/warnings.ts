@@ -1,6 +1,7 @@
 // What is wrong, and what to do about it: a function from two looks at a server to sentences.
 
 import { defaultTopic } from '../../event.ts'
+import { isPausedByPerson } from '../../paused-text.ts'
 import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline.ts'
 import { visibleText } from '../shown-text.ts'
 import { formatCount } from '../table.ts'
@@ -78,21 +79,21 @@ function ledgerWarnings({ topic, group, balanced, lost }: LedgerRow): Warning[] 
 
 function pausedWarnings(topic: string, { name, paused }: GroupStatus, { store }: Status): Warning[] {
   if (paused === null) return []
-  const message = `${name} of ${topic} is paused`
-  // A pool that holds still by itself says since when, see worker-pool.ts.
-  if (/ since \d{4}-\d\d-\d\dT/.test(paused)) {
-    const fix = store.up ? 'mend that' : 'start it'
-    return [{ code: 'paused', message: `${message}: ${visibleText(paused)}: ${fix}, nothing is lost` }]
+  const group = `${name} of ${topic}`
+  if (isPausedByPerson(paused)) {
+    const which = topic === defaultTopic ? name : `${name} --topic ${topic}`
+    const fix = `millrace groups resume ${which} lets it go on, nothing is lost`
+    return [{ code: 'paused', message: `${group} is ${visibleText(paused)}: ${fix}` }]
   }
-  const reason = paused === '' ? '' : ` (${visibleText(paused)})`
-  const which = topic === defaultTopic ? name : `${name} --topic ${topic}`
-  const fix = `millrace groups resume ${which} lets it go on, nothing is lost`
-  return [{ code: 'paused', message: `${message}${reason}: ${fix}` }]
+  const fix = store.up ? 'mend that' : 'start it'
+  return [{ code: 'paused', message: `${group} is paused: ${visibleText(paused)}: ${fix}, nothing is lost` }]
 }
 
-/** Where a group has noticed it, that says more. */
+/** Where a group holds still because of it, that says more. */
 function storeDown({ store, topics }: Status): Warning[] {
-  const isNoticed = topics.some(({ groups }) => groups.some(({ paused }) => paused !== null))
+  const isNoticed = topics.some(({ groups }) =>
+    groups.some(({ paused }) => paused !== null && !isPausedByPerson(paused)),
+  )
   if (store.up || isNoticed) return []
   const message = `${store.driver} does not answer: start it; events wait in the log, nothing is lost`
   return [{ code: 'store_down', message }]
