@@ -18,13 +18,6 @@ local books, groups, producers, lasts, windows = KEYS[1], KEYS[2], KEYS[6], KEYS
 local lanes = { 'high', 'normal', 'low' }
 local maxProducers, window = whole(ARGV[1]), whole(ARGV[2])
 
-local names = redis.call('SMEMBERS', groups)
-table.sort(names)
-local events, bytes = {}, {}
-for index, group in ipairs(names) do
-  events[index], bytes[index] = unpack(numbers(books, { 'waiting:' .. group, 'waitingBytes:' .. group }))
-end
-
 -- Everything is checked before anything is written.
 local isUsed, isNumbered = {}, false
 local at = 3
@@ -49,8 +42,22 @@ while at <= #ARGV do
   isUsed[lane] = true
   at = at + 8 + 4 * batches
 end
+-- What the books say is read at one go, and written at one go at the end.
+local names = redis.call('SMEMBERS', groups)
+table.sort(names)
+local fields = {}
+for _, group in ipairs(names) do
+  fields[#fields + 1] = 'waiting:' .. group
+  fields[#fields + 1] = 'waitingBytes:' .. group
+end
 for lane in pairs(isUsed) do
-  local reached, reachedByte = unpack(numbers(books, { 'next:' .. lanes[lane], 'nextByte:' .. lanes[lane] }))
+  fields[#fields + 1] = 'next:' .. lanes[lane]
+  fields[#fields + 1] = 'nextByte:' .. lanes[lane]
+end
+local found, known = numbers(books, fields), {}
+for index, field in ipairs(fields) do known[field] = found[index] end
+for lane in pairs(isUsed) do
+  local reached, reachedByte = known['next:' .. lanes[lane]], known['nextByte:' .. lanes[lane]]
   -- Somebody else has written here: an id would be refused after others had been stored. An entry of no events takes no place.
   local beyond = redis.call('XRANGE', KEYS[2 + lane], text(reached) .. '-1', '+', 'COUNT', 1)[1]
   if beyond or reachedByte < 0 then return 'over different' end
@@ -62,12 +69,12 @@ if isNumbered then
 end
 
 local function overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
-  for index, group in ipairs(names) do
-    local tooMuch = events[index] + moreEvents > maxEvents or bytes[index] + moreBytes > maxBytes
-    if events[index] > 0 and tooMuch then
+  for _, group in ipairs(names) do
+    local events, bytes = known['waiting:' .. group], known['waitingBytes:' .. group]
+    if events > 0 and (events + moreEvents > maxEvents or bytes + moreBytes > maxBytes) then
       local settled = redis.call('HMGET', books, 'landed:' .. group, 'dead:' .. group)
       local sum = tonumber(settled[1] or '0') + tonumber(settled[2] or '0')
-      return { 'backlogged', group, text(events[index]), text(bytes[index]), text(sum) }
+      return { 'backlogged', group, text(events), text(bytes), text(sum) }
     end
   end
   return nil
@@ -128,8 +135,7 @@ local function append()
     if refused[lane] ~= nil then return refused[lane] end
   end
 
-  local facts = redis.call('HMGET', books, 'next:' .. lane, 'nextByte:' .. lane)
-  local offset, startByte = tonumber(facts[1] or '0'), tonumber(facts[2] or '0')
+  local offset, startByte = known['next:' .. lane], known['nextByte:' .. lane]
   local firstOffset = text(offset)
   for batch = 0, batches - 1 do
     local from = first + 4 * batch
@@ -139,10 +145,11 @@ local function append()
     offset = offset + tonumber(ARGV[from])
     startByte = startByte + #ARGV[from + 3]
   end
-  redis.call('HSET', books, 'next:' .. lane, text(offset), 'nextByte:' .. lane, text(startByte))
+  known['next:' .. lane], known['nextByte:' .. lane] = offset, startByte
   isStored = true
-  for group = 1, #names do
-    events[group], bytes[group] = events[group] + moreEvents, bytes[group] + moreBytes
+  for _, group in ipairs(names) do
+    known['waiting:' .. group] = known['waiting:' .. group] + moreEvents
+    known['waitingBytes:' .. group] = known['waitingBytes:' .. group] + moreBytes
   end
   if sequence ~= nil then
     if last ~= nil and sequence < last then
@@ -157,10 +164,13 @@ end
 
 while at <= #ARGV do answers[#answers + 1] = append() end
 
-for index, group in ipairs(names) do
-  redis.call(
-    'HSET', books, 'waiting:' .. group, text(events[index]), 'waitingBytes:' .. group, text(bytes[index]))
+if not isStored then return answers end
+local changed = {}
+for field, number in pairs(known) do
+  changed[#changed + 1] = field
+  changed[#changed + 1] = text(number)
 end
+redis.call('HSET', books, unpack(changed))
 -- Who found nothing said so in the books. Without the right to ring nothing fails: they look by themselves.
-if isStored and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[9], '') end
+if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[9], '') end
 return answers
