@@ -24,7 +24,7 @@ import type { EventPage, EventQuery, EventStore } from './store/event-store.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { WorkerPool } from './workers/worker-pool.ts'
 
-/** A status is at most this old: many may ask, and the audit walks what waits. */
+/** A status is shown for so long after it was told: many may ask, and the audit walks what waits. */
 const statusMaxAgeMs = 500
 
 /** How long a status waits for the database to answer. */
@@ -54,12 +54,18 @@ interface Described {
   readonly logSize: Pick<LogObservation, 'usedBytes' | 'limitBytes'>
 }
 
+interface Look {
+  readonly described: Promise<Described>
+  /** Null while it goes on. */
+  endedAtMs: number | null
+}
+
 export class Core implements Pipeline {
   readonly administration: Administration
   readonly #options: CoreOptions
   readonly #observer: Observer
   readonly #startedAtMs: number
-  #latest: { readonly atMs: number; readonly described: Promise<Described> } | null = null
+  #latest: Look | null = null
 
   constructor(options: CoreOptions) {
     this.#options = options
@@ -99,10 +105,17 @@ export class Core implements Pipeline {
     return { status, observations: { atSeconds, log, ...this.#observer.read() } }
   }
 
+  /** One look at a time: where log or database are slow, each further one would make them slower. */
   #describeNow(): Promise<Described> {
-    const nowMs = this.#options.monotonicNow()
-    if (this.#latest === null || nowMs - this.#latest.atMs > statusMaxAgeMs) {
-      this.#latest = { atMs: nowMs, described: this.#describe() }
+    const { monotonicNow } = this.#options
+    const endedAtMs = this.#latest?.endedAtMs ?? null
+    if (this.#latest === null || (endedAtMs !== null && monotonicNow() - endedAtMs > statusMaxAgeMs)) {
+      const look: Look = { described: this.#describe(), endedAtMs: null }
+      const end = () => {
+        look.endedAtMs = monotonicNow()
+      }
+      look.described.then(end, end)
+      this.#latest = look
     }
     return this.#latest.described
   }

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { cleanup } from '../test/support/cleanup.ts'
+import { tempDirectory } from '../test/support/temp-directory.ts'
+import { Core } from './core.ts'
+import { openEventLog } from './event-log/open-event-log.ts'
+import { openStore } from './store/open-store.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+
+test('a status that takes long is looked for once, however many ask meanwhile, and its age counts from its end', async (t) => {
+  const files = { dataDir: tempDirectory(t), diskReserveBytes: 0 }
+  const eventLog = await openEventLog(files, { logger: { info() {}, warn() {} }, now: Date.now })
+  cleanup(t, () => eventLog.close())
+  const store = await openStore(files)
+  cleanup(t, () => store.close())
+  const metrics = createMetrics()
+  cleanup(t, async () => metrics.close())
+  let nowMs = 0
+  let looks = 0
+  let gate = Promise.withResolvers<void>()
+  const describe = eventLog.describe.bind(eventLog)
+  eventLog.describe = async () => {
+    looks++
+    await gate.promise
+    return await describe()
+  }
+  const core = new Core({
+    version: '0.0.0',
+    eventLog,
+    store,
+    storeDriver: 'sqlite',
+    ingest: null,
+    pools: [],
+    ownGroups: [],
+    logHealth: () => ({ persistence: 'fsync', isUnverified: false, problem: null }),
+    metrics,
+    now: Date.now,
+    monotonicNow: () => nowMs,
+  })
+
+  const asked = [core.status()]
+  for (nowMs = 400; nowMs <= 2000; nowMs += 400) asked.push(core.status())
+  assert.equal(looks, 1)
+  gate.resolve()
+  assert.equal(new Set(await Promise.all(asked)).size, 1)
+  nowMs += 400
+  await core.status()
+  assert.equal(looks, 1)
+  nowMs += 200
+  await core.status()
+  assert.equal(looks, 2)
+
+  // One that failed is told as long as one that did not, and no longer.
+  nowMs += 600
+  gate = Promise.withResolvers()
+  const failing = core.status()
+  gate.reject(new Error('the log does not answer'))
+  await assert.rejects(failing, /does not answer/)
+  await assert.rejects(core.status(), /does not answer/)
+  nowMs += 600
+  gate = Promise.withResolvers()
+  gate.resolve()
+  await core.status()
+  assert.equal(looks, 4)
+})
