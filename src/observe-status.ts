@@ -1,6 +1,7 @@
 // Carries what the status says into metrics and health, so that all of them tell the same.
 
 import { statfs } from 'node:fs/promises'
+import type { GroupName } from './administration.ts'
 import type { Config } from './config.ts'
 import { durabilityText } from './config-table.ts'
 import type { Core } from './core.ts'
@@ -38,9 +39,14 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
       metrics.diskFreeBytes.set(bavail * bsize)
     })
   }
+  let shown = new Map<string, GroupName>()
   metrics.onScrape(async () => {
     const { topics, ledger, store } = await core.status()
     health.setComponent('store', store.up, store.up ? null : 'does not answer')
+    const found = topics.flatMap(({ name: topic, groups }) => groups.map(({ name: group }) => ({ topic, group })))
+    const present = new Map(found.map((group) => [JSON.stringify(group), group]))
+    for (const [key, group] of shown) if (!present.has(key)) forgetGroup(metrics, group)
+    shown = present
     for (const { name: topic, groups } of topics) {
       for (const { name: group, waiting, inFlight, skipped } of groups) {
         if (waiting !== null) metrics.logWaiting.set(waiting, { topic, group })
@@ -56,4 +62,12 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
       }
     }
   })
+}
+
+/** Of a group that was deleted: an alarm on what waited in it would never end. */
+function forgetGroup(
+  { logWaiting, logInFlight, logLedger, ledgerBalanced }: Metrics,
+  { topic, group }: GroupName,
+): void {
+  for (const metric of [logWaiting, logInFlight, logLedger, ledgerBalanced]) metric.forget({ topic, group })
 }

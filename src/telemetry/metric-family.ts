@@ -29,6 +29,8 @@ export interface Counter<Label extends string = never> {
   add(count: number, ...labels: LabelArguments<Label>): void
   set(total: number, ...labels: LabelArguments<Label>): void
   with(labels: Labels<Label>): CounterSeries
+  /** Lets go of the series with these values, and of their totals. Who keeps one of `with` counts in vain from then on. */
+  forget(labels: Partial<Labels<Label>>): void
   /** The sum of all its series, or of those with these values. */
   total(labels?: Partial<Labels<Label>>): number
 }
@@ -37,6 +39,8 @@ export interface Counter<Label extends string = never> {
 export interface Gauge<Label extends string = never> {
   set(value: number, ...labels: LabelArguments<Label>): void
   with(labels: Labels<Label>): GaugeSeries
+  /** Lets go of the series with these values: what they told of is no more. */
+  forget(labels: Partial<Labels<Label>>): void
 }
 
 export interface Histogram<Label extends string = never> {
@@ -81,8 +85,10 @@ class SeriesIndex<Kind extends Series> {
   readonly #budget: SeriesBudget
   readonly #cost: number
   readonly #make: (labels: Readonly<Record<string, string>>, overflow: boolean) => Kind
-  readonly #root: Map<string, SeriesNode<Kind>> = new Map()
-  readonly #all: Kind[] = []
+  #root: Map<string, SeriesNode<Kind>> = new Map()
+  #all: Kind[] = []
+  /** Those of `all` that stand for what came after the bound, and cost nothing. */
+  readonly #overflowing = new Set<Kind>()
 
   constructor(
     row: MetricRow,
@@ -106,6 +112,21 @@ class SeriesIndex<Kind extends Series> {
 
   get all(): readonly Kind[] {
     return this.#all
+  }
+
+  matching(labels: Readonly<Record<string, string>>): readonly Kind[] {
+    const chosen = Object.entries(labels)
+    return this.#all.filter((series) => chosen.every(([name, value]) => series.labels[name] === value))
+  }
+
+  /** The series that stand for many stay: they are of others, too. */
+  remove(labels: Readonly<Record<string, string>>): void {
+    const removed = new Set(this.matching(labels)).difference(this.#overflowing)
+    if (removed.size === 0) return
+    this.#budget.left += removed.size * this.#cost
+    this.#all = this.#all.filter((series) => !removed.has(series))
+    this.#root = new Map()
+    for (const series of this.#all) this.#place(series)
   }
 
   samples(): Sample[] {
@@ -137,10 +158,16 @@ class SeriesIndex<Kind extends Series> {
     const values = Object.fromEntries(this.#row.labels.map((label) => [label, String(labels[label])]))
     const series = this.#make(values, overflow)
     this.#all.push(series)
-    if (!overflow) this.#budget.left -= this.#cost
+    if (overflow) this.#overflowing.add(series)
+    else this.#budget.left -= this.#cost
+    this.#place(series)
+    return series
+  }
+
+  #place(series: Kind): void {
     let node = this.#root
     this.#row.labels.forEach((label, depth) => {
-      const value = values[label] as string
+      const value = series.labels[label] as string
       if (depth === this.#row.labels.length - 1) {
         node.set(value, series)
         return
@@ -149,7 +176,6 @@ class SeriesIndex<Kind extends Series> {
       node.set(value, next)
       node = next as Map<string, SeriesNode<Kind>>
     })
-    return series
   }
 }
 
@@ -257,11 +283,8 @@ export function counterFamily(row: CounterRow, budget: SeriesBudget): Family<Cou
     add: (count, labels: Labels<string> = noLabels) => index.find(labels).add(count),
     set: (total, labels: Labels<string> = noLabels) => index.find(labels).set(total),
     with: (labels) => index.find(labels),
-    total: (labels = noLabels) => {
-      const chosen = Object.entries(labels)
-      const matching = index.all.filter((series) => chosen.every(([name, value]) => series.labels[name] === value))
-      return matching.reduce((sum, { total }) => sum + total, 0)
-    },
+    forget: (labels) => index.remove(labels as Labels<string>),
+    total: (labels = noLabels) => index.matching(labels as Labels<string>).reduce((sum, { total }) => sum + total, 0),
     prepare: (labels) => index.prepare(labels),
     samples: () => index.samples(),
   }
@@ -273,6 +296,7 @@ export function gaugeFamily(row: GaugeRow, budget: SeriesBudget): Family<Gauge<s
     row,
     set: (value, labels: Labels<string> = noLabels) => index.find(labels).set(value),
     with: (labels) => index.find(labels),
+    forget: (labels) => index.remove(labels as Labels<string>),
     prepare: (labels) => index.prepare(labels),
     samples: () => index.samples(),
   }

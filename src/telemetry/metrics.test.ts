@@ -122,6 +122,38 @@ test('label values from outside are bounded; what comes after the bound is count
   assert.ok(Number.isNaN(samples.get('millrace_log_waiting_events{topic="other",group="other"}')), 'no made-up number')
 })
 
+test('what is forgotten is shown no more, makes room, and may come again', async (t) => {
+  const metrics = open(t, { maxSeries: 300 })
+  const room = async () => (await metrics.render()).body.match(/^millrace_log_waiting_events\{/gm)?.length ?? 0
+  const fill = () => {
+    for (let number = 0; number < 400; number++)
+      metrics.logWaiting.set(number, { topic: 'orders', group: `g${number}` })
+  }
+  fill()
+  const bounded = await room()
+  assert.ok(bounded > 1 && bounded < 400)
+  metrics.logWaiting.forget({ topic: 'orders', group: 'g0' })
+  metrics.logWaiting.forget({ topic: 'orders', group: 'g1' })
+  metrics.logWaiting.forget({ topic: 'orders', group: 'g1' })
+  metrics.logWaiting.forget({ topic: 'other', group: 'other' })
+  const rest = samplesOf((await metrics.render()).body)
+  assert.equal(await room(), bounded - 2)
+  assert.ok(!rest.has('millrace_log_waiting_events{topic="orders",group="g1"}'))
+  assert.equal(rest.get('millrace_log_waiting_events{topic="orders",group="g2"}'), 2)
+
+  fill()
+  assert.equal(await room(), bounded)
+  assert.equal(
+    samplesOf((await metrics.render()).body).get('millrace_log_waiting_events{topic="orders",group="g1"}'),
+    1,
+  )
+
+  metrics.logLedger.set(3, { topic: 'events', group: 'landing', term: 'landed' })
+  metrics.logLedger.set(4, { topic: 'events', group: 'audit', term: 'landed' })
+  metrics.logLedger.forget({ topic: 'events', group: 'landing' })
+  assert.equal(metrics.logLedger.total(), 4)
+})
+
 test('what is read at scrape time is fresh in that scrape', async (t) => {
   const metrics = open(t)
   let free = 0

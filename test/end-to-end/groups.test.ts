@@ -9,7 +9,7 @@ import { isBalanced } from '../support/checker.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus, listEvents } from '../support/http-client.ts'
+import { getStatus, listEvents, request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
@@ -99,12 +99,19 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   }
   const abandoned = (await list()).find(({ topic }) => topic === 'returns')
   assert.deepEqual([abandoned?.group, abandoned?.waiting, abandoned?.paused], ['landing', 5, 'paused by a person'])
+  const metricsOfGroup = async () =>
+    (await request(second.http, '/metrics')).text.match(/^.*topic="returns",group=.*$/gm)
+  assert.match(
+    (await metricsOfGroup())!.join('\n'),
+    /^millrace_log_waiting_events\{topic="returns",group="landing"\} 5$/m,
+  )
   const asked = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
   assert.equal(asked.code, 1)
   assert.match(asked.stderr, /there is nobody to ask; add --yes/)
   const deleted = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
   assert.equal(deleted.stdout, 'deleted group landing of topic returns, 5 events abandoned\n', deleted.stderr)
   await eventually(async () => assert.ok((await list()).every(({ topic }) => topic !== 'returns')))
+  await eventually(async () => assert.equal(await metricsOfGroup(), null))
   const again = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
   assert.equal(again.code, 1)
   assert.match(again.stderr, /there is no group "landing" of a topic "returns"/)
