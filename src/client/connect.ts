@@ -50,6 +50,8 @@ export interface CallOptions {
 export interface WatchOptions {
   /** From one answer to the next, in milliseconds: 200 to 60,000. Default 1,000. */
   readonly intervalMs?: number
+  /** A server that says nothing for so long, beyond the interval, is given up, in milliseconds. Default 10,000. */
+  readonly maxSilenceMs?: number
   /** Ends the watch without an error. */
   readonly signal?: AbortSignal
 }
@@ -154,16 +156,18 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * Tells the status again and again, with totals from which a watcher computes rates (`Observations`), until the loop over
    * it ends or the signal aborts. One call to one server: it does not connect again by itself.
    *
-   * @throws MillraceError `invalid_event` (the interval), `unavailable`, `draining` (the server is gone, or its log):
+   * @throws MillraceError `invalid_event` (the interval), `unavailable`, `draining` (the server is gone or silent, or its log is):
    *   safe to watch again.
    */
   async *watchStatus({
     intervalMs = watchIntervalMs.default,
+    maxSilenceMs = 10_000,
     signal,
   }: WatchOptions = {}): AsyncGenerator<Observed, void, undefined> {
     const client = await this.#connection.open()
     try {
-      for await (const response of watchCall(client, intervalMs, signal)) yield observedOfWire(response)
+      const options = { intervalMs, maxSilenceMs: intervalMs + maxSilenceMs, signal }
+      for await (const response of watchCall(client, options)) yield observedOfWire(response)
     } catch (error) {
       this.#dropAfter(client, error)
       throw error

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Client } from '../../src/client/connect.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Client, connect } from '../../src/client/connect.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
 import type { Observed } from '../../src/pipeline.ts'
 import { openStore } from '../../src/store/open-store.ts'
@@ -12,6 +13,7 @@ import { within } from '../support/eventually.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
 import { RedisServer } from '../support/redis-server.ts'
+import { startServer } from '../support/server-process.ts'
 
 /** Watches until what is seen is as it should be, and answers that. */
 async function seen(client: Client, isIt: (observed: Observed) => boolean, intervalMs = 200): Promise<Observed> {
@@ -89,6 +91,37 @@ test('a watch ends without an error when it is aborted, and with one when the se
   await assert.rejects(within(5000, 'the end of the watch', next), { code: 'draining' })
   await within(5000, 'the stop of the server', closing)
   await assert.rejects(client.watchStatus().next(), { code: 'unavailable' })
+})
+
+test('a server that stands still is given up after its silence, and the next watch goes to another one', async (t) => {
+  const [still, other] = [await startServer(t), await startInProcess(t)]
+  const client = connect({ addresses: [still.grpc, other.grpc] })
+  cleanup(t, () => client.close())
+  const options = { intervalMs: 200, maxSilenceMs: 1800 }
+  const watch = client.watchStatus(options)
+  const first = (await watch.next()).value!
+  assert.equal(first.status.version, '0.1.0')
+
+  still.kill('SIGSTOP')
+  cleanup(t, async () => still.kill('SIGCONT'))
+  const untilSilent = async () => {
+    for await (const _ of watch);
+  }
+  await assert.rejects(within(10_000, 'the end of the watch', untilSilent()), {
+    code: 'unavailable',
+    message: 'the server has said nothing for 2 s',
+  })
+  const next = await within(10_000, 'the other server', client.watchStatus(options).next())
+  assert.equal(next.value?.status.version, '0.0.0')
+})
+
+test('what a reader does between two answers is not the silence of the server', async (t) => {
+  const server = await startInProcess(t)
+  const watch = clientOf(t, server).watchStatus({ intervalMs: 200, maxSilenceMs: 800 })
+  await watch.next()
+  await sleep(1500)
+  assert.equal((await watch.next()).done, false)
+  await watch.return()
 })
 
 for (const [how, answers] of [
