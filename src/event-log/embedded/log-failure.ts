@@ -45,7 +45,8 @@ export function otherFormatError(formatVersion: number, dataDir: string): Millra
 
 /** The reason why a running log has ended. */
 export function finalError(failure: SqliteFailure): MillraceError {
-  if (failure.kind === 'damaged') {
+  // What it writes comes from it alone: a row that its own table refuses was read from a damaged one.
+  if (failure.kind === 'damaged' || failure.kind === 'row') {
     return new MillraceError('corrupt', `${failure.message}. ${repairAdvice}`, { cause: failure })
   }
   return new MillraceError('unavailable', `the log has failed: ${failure.message}`, { cause: failure })
