@@ -139,7 +139,7 @@ test('a log that fills up, while there is time', () => {
 
 test('a log that cannot keep what it promised, and so takes nothing', () => {
   assert.deepEqual(said({}, { log: { problem: 'appendfsync is everysec: set it to always' } }), [
-    'takes_nothing: no events are taken: appendfsync is everysec: set it to always. What is in the log goes on landing',
+    'takes_nothing: no event is answered as accepted: appendfsync is everysec: set it to always. What is in the log goes on landing',
   ])
 })
 

@@ -58,7 +58,7 @@ export function warningsOf(before: Observed | null, now: Observed): readonly War
 function takesNothing({ observations }: Observed): Warning[] {
   const { problem } = observations.log
   if (problem === null) return []
-  const message = `no events are taken: ${visibleText(problem)}. What is in the log goes on landing`
+  const message = `no event is answered as accepted: ${visibleText(problem)}. What is in the log goes on landing`
   return [{ code: 'takes_nothing', message }]
 }
 
