@@ -3,10 +3,12 @@
 // At the start what breaks the promise is an error. Later it stops appends, as `durability_lost`, until it is mended; what
 // is in the log is handed out and settled all the while.
 
+import type { DurabilityLevel } from '../../config-table.ts'
 import { MillraceError } from '../../errors.ts'
+import type { RedisTarget } from '../../redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { LogHealth } from '../event-log.ts'
-import { missingRightIn, missingRights, type NeededRights } from './check-rights.ts'
+import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
 import { type AskedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
 
@@ -18,8 +20,12 @@ const checkAgainMs = 1_000
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
   readonly servers: () => readonly AskedServer[]
-  readonly promised: Promised
-  readonly rights: NeededRights
+  readonly target: RedisTarget
+  readonly durability: DurabilityLevel
+  /** Whether the operator vouches for what CONFIG would tell. */
+  readonly isDiskTrusted: boolean
+  /** One under the prefix, about which the rights are asked; nothing is made there. */
+  readonly probeKey: string
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Default 15,000. */
   readonly checkEveryMs?: number | undefined
@@ -31,6 +37,8 @@ type NamedJudgement = Judgement & { readonly name: string }
 
 export class DurabilityGuard {
   readonly #options: DurabilityGuardOptions
+  readonly #promised: Promised
+  readonly #rights: NeededRights
   readonly #said = new Set<string>()
   readonly #delayedFlushes = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined
@@ -45,7 +53,10 @@ export class DurabilityGuard {
   #isClosed = false
 
   constructor(options: DurabilityGuardOptions) {
+    const { target, durability, isDiskTrusted, probeKey } = options
     this.#options = options
+    this.#promised = { ...durability, isDiskTrusted, isMasterNamed: target.topology !== 'standalone' }
+    this.#rights = neededRights(probeKey, durability, target)
   }
 
   get health(): LogHealth {
@@ -149,14 +160,13 @@ export class DurabilityGuard {
 
   /** Errors: when the server is away. One that denies an answer is refused. */
   async #lookAt(server: AskedServer): Promise<NamedJudgement> {
-    const { promised, rights } = this.#options
     const { name } = server
     try {
       const facts = await readServerFacts(server)
       this.#warnOfDelays(facts)
-      const judgement = judgeServer(facts, promised)
+      const judgement = judgeServer(facts, this.#promised)
       // An older one does not know how to answer.
-      const missing = facts.hasShardedPublish ? await missingRights(server, rights) : null
+      const missing = facts.hasShardedPublish ? await missingRights(server, this.#rights) : null
       return { ...judgement, name, refusals: [...judgement.refusals, ...(missing === null ? [] : [missing])] }
     } catch (thrown) {
       const missing = missingRightIn(thrown)

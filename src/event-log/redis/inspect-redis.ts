@@ -2,7 +2,6 @@
 
 import type { DurabilityLevel } from '../../config-table.ts'
 import { readRedisUrl } from '../../redis-url.ts'
-import { neededRights } from './check-rights.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
 import { RedisKeys } from './redis-keys.ts'
@@ -30,12 +29,10 @@ const quiet = { info() {}, warn() {} }
 export async function inspectRedis(options: InspectRedisOptions): Promise<RedisInspection> {
   const { url, prefix, durability, isDiskTrusted } = options
   const warnings: string[] = []
-  const target = readRedisUrl(url)
   const connection = await openRedisConnection({ url, logger: quiet })
   const guard = new DurabilityGuard({
+    ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: new RedisKeys(prefix).probe },
     servers: () => connection.masters(),
-    promised: { ...durability, isDiskTrusted, isMasterNamed: target.topology !== 'standalone' },
-    rights: neededRights(new RedisKeys(prefix).probe, durability, target),
     logger: { ...quiet, warn: (_fields: unknown, text?: string) => void warnings.push(text ?? '') },
     onHealth: () => {},
   })

@@ -5,7 +5,6 @@ import { type NodeAddress, readRedisUrl } from '../../redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { type CommitStats, durabilityOf, type EventLog, type LogHealth } from '../event-log.ts'
 import { BellListener } from './bell-listener.ts'
-import { neededRights } from './check-rights.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { Epochs, type LogReset } from './epochs.ts'
 import { MemberWatch } from './member-watch.ts'
@@ -52,12 +51,9 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   const { url, prefix, logger, now, elapsedMs, durability = { level: 'broker' }, isDiskTrusted = false } = options
   const keys = new RedisKeys(prefix)
   const connection = await openRedisConnection({ ...options, replication: replicationOf(durability) })
-  const target = readRedisUrl(url)
   const guard = new DurabilityGuard({
+    ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: keys.probe, logger },
     servers: () => connection.masters(),
-    promised: { ...durability, isDiskTrusted, isMasterNamed: target.topology !== 'standalone' },
-    rights: neededRights(keys.probe, durability, target),
-    logger,
     checkEveryMs: options.checkEveryMs,
     onHealth: options.onHealth ?? (() => {}),
   })
