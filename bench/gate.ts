@@ -5,7 +5,7 @@
 
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { EventReader } from '../src/record-batch.ts'
+import { EventReader } from '../src/event/record-batch.ts'
 import { numberDigits, numberStart } from './messages.ts'
 
 export interface ExpectedNumbers {

@@ -5,7 +5,7 @@
 //
 // Encoding with a library would cost the generator more than the transport costs the server, and both share the cores.
 
-import { EventReader, encodeBatch } from '../src/record-batch.ts'
+import { EventReader, encodeBatch } from '../src/event/record-batch.ts'
 
 export interface MessageShape {
   readonly eventsPerMessage: number

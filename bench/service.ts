@@ -1,7 +1,7 @@
 // The product as it is measured: a process of its own on a fresh data directory.
 
 import { connect } from '../src/client/connect.ts'
-import type { Status } from '../src/pipeline.ts'
+import type { Status } from '../src/pipeline/pipeline.ts'
 import { ServerProcess } from '../test/support/server-process.ts'
 import { nodeArguments } from './program.ts'
 

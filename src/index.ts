@@ -13,7 +13,8 @@ export type { PublisherRejection, PublisherTotals } from './client/publish-tally
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError } from './errors.ts'
-export { EventIdGenerator } from './event.ts'
+export { EventIdGenerator } from './event/event.ts'
+export { type EventParts, encodeBatch } from './event/record-batch.ts'
 export type {
   DeadLetterCount,
   DurationBucket,
@@ -25,7 +26,7 @@ export type {
   RecentEvents,
   StoreObservation,
   TypeCount,
-} from './observations.ts'
+} from './pipeline/observations.ts'
 export type {
   GroupStatus,
   LedgerRow,
@@ -36,5 +37,4 @@ export type {
   Rejection,
   Status,
   TopicStatus,
-} from './pipeline.ts'
-export { type EventParts, encodeBatch } from './record-batch.ts'
+} from './pipeline/pipeline.ts'

@@ -11,13 +11,13 @@ export interface SourceFile {
   readonly text: string
 }
 
-/** A file or folder of src/. A file imports places of lower levels and its own; root files of one level are one place. */
+/** A file or folder of src/. A file imports places of lower levels and its own. */
 interface Place {
   readonly path: string
   readonly level: number
   /** Places of the same level that it may import. */
   readonly also?: readonly string[]
-  /** Instead of all lower levels: those up to this one, and what `also` names. */
+  /** Instead of all lower levels: those up to this one. */
   readonly upTo?: number
 }
 
@@ -26,42 +26,23 @@ const places: readonly Place[] = [
   { path: 'gen/', level: 0 },
   { path: 'errors.ts', level: 0 },
 
-  { path: 'event.ts', level: 1 },
-  { path: 'record-batch.ts', level: 1 },
-  { path: 'message-scan.ts', level: 1 },
-  { path: 'event-data.ts', level: 1 },
-  { path: 'event-edit.ts', level: 1 },
-  { path: 'config.ts', level: 1 },
-  { path: 'config-table.ts', level: 1 },
-  { path: 'redis-url.ts', level: 1 },
-  { path: 'paused-text.ts', level: 1 },
-  { path: 'telemetry/', level: 1, also: ['event.ts'] },
+  { path: 'event/', level: 1 },
+  { path: 'config/', level: 1, also: ['event/'] },
+  { path: 'telemetry/', level: 1, also: ['event/'] },
+  { path: 'pipeline/', level: 1, also: ['event/'] },
 
   { path: 'event-log/event-log.ts', level: 2 },
   { path: 'event-log/check-reopened.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/until-aborted.ts', level: 2 },
-  {
-    path: 'store/event-store.ts',
-    level: 2,
-    also: ['event-log/event-log.ts', 'store/dead-letter.ts', 'store/store-observation.ts'],
-  },
+  { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts', 'store/dead-letter.ts'] },
   { path: 'store/dead-letter.ts', level: 2 },
   { path: 'store/dead-letter-page.ts', level: 2, also: ['store/dead-letter.ts', 'store/page-cursor.ts'] },
   { path: 'store/migrations.ts', level: 2 },
   { path: 'store/page-cursor.ts', level: 2 },
   { path: 'store/read-uuid.ts', level: 2 },
   { path: 'store/sql-files.ts', level: 2 },
-  { path: 'store/store-observation.ts', level: 2 },
   { path: 'store/text-cache.ts', level: 2 },
-  { path: 'administration.ts', level: 2, also: ['store/dead-letter.ts', 'store/event-store.ts'] },
-  { path: 'observations.ts', level: 2, also: ['store/store-observation.ts'] },
-  // The page that says what Millrace can do uses words of the two contracts.
-  {
-    path: 'pipeline.ts',
-    level: 2,
-    also: ['administration.ts', 'event-log/event-log.ts', 'observations.ts', 'store/event-store.ts'],
-  },
 
   { path: 'event-log/embedded/', level: 3 },
   { path: 'event-log/redis/', level: 3 },
@@ -75,18 +56,16 @@ const places: readonly Place[] = [
 
   { path: 'event-log/open-event-log.ts', level: 4 },
   { path: 'store/open-store.ts', level: 4 },
-  { path: 'core.ts', level: 4 },
-  { path: 'observe-status.ts', level: 4 },
   { path: 'api/', level: 4 },
-  { path: 'client/', level: 4, upTo: 1, also: ['administration.ts', 'observations.ts', 'pipeline.ts'] },
+  { path: 'client/', level: 4, upTo: 1 },
 
-  { path: 'server.ts', level: 5 },
+  { path: 'server/', level: 5 },
   { path: 'cli/', level: 6 },
   { path: 'index.ts', level: 6 },
 ]
 
-/** The composition root. What is below it gets the environment, signals and clocks handed in. */
-const rootLevel = 5
+/** From this level on a file may read the environment, listen to signals and read the clock; below, all that is handed in. */
+const processLevel = 6
 
 /** Drivers are known by one file each. */
 const drivers: Readonly<Record<string, string>> = {
@@ -98,8 +77,8 @@ const drivers: Readonly<Record<string, string>> = {
 
 /** Where a library, or the generated code, may be imported. */
 const homes: Readonly<Record<string, readonly string[]>> = {
-  'gen/': ['gen/', 'api/', 'client/', 'record-batch.ts'],
-  '@bufbuild/protobuf': ['gen/', 'api/', 'client/', 'record-batch.ts'],
+  'gen/': ['gen/', 'api/', 'client/'],
+  '@bufbuild/protobuf': ['gen/', 'api/', 'client/'],
   '@grpc/grpc-js': ['api/grpc/', 'client/'],
   '@grpc/proto-loader': ['api/grpc/'],
   '@grpc/reflection': ['api/grpc/'],
@@ -148,7 +127,6 @@ function importViolation(from: string, place: Place, imported: string): string |
 
 function mayImport(from: Place, to: Place): boolean {
   if (from === to || from.also?.includes(to.path)) return true
-  if (from.level === to.level) return isRootFile(from) && isRootFile(to)
   return to.level < from.level && to.level <= (from.upTo ?? from.level)
 }
 
@@ -167,7 +145,7 @@ function stateViolations({ text }: SourceFile, place: Place): string[] {
   const code = withoutComments(text)
   const found = /^(?:export )?(?:let|var) (\w+)/gm
   const violations = [...code.matchAll(found)].map(([, name]) => `has the module-level variable ${name}`)
-  if (place.level >= rootLevel) return violations
+  if (place.level >= processLevel) return violations
   if (/\bprocess\.env\b/.test(code)) violations.push('reads process.env')
   if (/\bprocess\.(?:on|once|addListener|prependListener)\(/.test(code)) violations.push('listens to the process')
   if (topLevelExpressions(code).some((each) => /\bDate\.now\(\)|\bnew Date\(\)/.test(each))) {
@@ -238,10 +216,6 @@ function placeOf(path: string): Place | null {
 /** Tests, and what only they use, may import anything. */
 function isTest(path: string): boolean {
   return path.endsWith('.test.ts') || path.endsWith('.test-support.ts')
-}
-
-function isRootFile(place: Place): boolean {
-  return !place.path.includes('/')
 }
 
 function isIn(path: string, homesOfIt: readonly string[]): boolean {

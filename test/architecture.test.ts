@@ -24,8 +24,8 @@ test('a file may import lower levels and its own folder', () => {
   const files = {
     'ingest/ingest.ts':
       "import type { EventLog } from '../event-log/event-log.ts'\nimport { slice } from './slice.ts'\n",
-    'ingest/slice.ts': "import { RecordBatch } from '../record-batch.ts'\nimport { join } from 'node:path'\n",
-    'record-batch.ts': "import { limits } from './event.ts'\n",
+    'ingest/slice.ts': "import { RecordBatch } from '../event/record-batch.ts'\nimport { join } from 'node:path'\n",
+    'event/record-batch.ts': "import { limits } from './event.ts'\n",
     'landing/landing.ts': "import type { Handler } from '../workers/handler.ts'\n",
   }
   assert.deepEqual(judge(files), [])
@@ -33,20 +33,20 @@ test('a file may import lower levels and its own folder', () => {
 
 test('an import of a higher level is found, in whatever form it is written', () => {
   const forms = [
-    "import { Core } from '../core.ts'",
-    "import type { Core } from '../core.ts'",
-    "import {\n  Core,\n  other,\n} from '../core.ts'",
-    "export { Core } from '../core.ts'",
-    "export * from '../core.ts'",
-    "import '../core.ts'",
-    "const { Core } = await import('../core.ts')",
-    "let core: import('../core.ts').Core",
-    "new Worker(new URL('../core.ts', import.meta.url))",
-    "  threadScript('../core', import.meta.url)",
+    "import { Core } from '../server/core.ts'",
+    "import type { Core } from '../server/core.ts'",
+    "import {\n  Core,\n  other,\n} from '../server/core.ts'",
+    "export { Core } from '../server/core.ts'",
+    "export * from '../server/core.ts'",
+    "import '../server/core.ts'",
+    "const { Core } = await import('../server/core.ts')",
+    "let core: import('../server/core.ts').Core",
+    "new Worker(new URL('../server/core.ts', import.meta.url))",
+    "  threadScript('../server/core', import.meta.url)",
   ]
   for (const form of forms) {
     const found = judge({ 'ingest/ingest.ts': `${form}\n` })
-    assert.ok(found.includes('ingest/ingest.ts (level 3) imports core.ts (level 4)'), `${form}: ${found}`)
+    assert.ok(found.includes('ingest/ingest.ts (level 3) imports server/core.ts (level 5)'), `${form}: ${found}`)
   }
 })
 
@@ -57,13 +57,13 @@ test('folders of one level do not import one another', () => {
   assert.deepEqual(judge({ 'workers/a.ts': "import '../landing/b.ts'" }), [
     'workers/a.ts (level 3) imports landing/b.ts (level 3)',
   ])
-  assert.deepEqual(judge({ 'api/http/a.ts': "import '../../core.ts'" }), [
-    'api/http/a.ts (level 4) imports core.ts (level 4)',
+  assert.deepEqual(judge({ 'api/http/a.ts': "import '../../server/core.ts'" }), [
+    'api/http/a.ts (level 4) imports server/core.ts (level 5)',
   ])
 })
 
 test('the client knows the pipeline and nothing behind it', () => {
-  assert.deepEqual(judge({ 'client/connect.ts': "import '../pipeline.ts'\nimport '../event.ts'\n" }), [])
+  assert.deepEqual(judge({ 'client/connect.ts': "import '../pipeline/pipeline.ts'\nimport '../event/event.ts'\n" }), [])
   assert.deepEqual(
     judge({ 'client/connect.ts': "import '../event-log/event-log.ts'\nimport '../ingest/ingest.ts'\n" }),
     [
@@ -75,17 +75,17 @@ test('the client knows the pipeline and nothing behind it', () => {
 
 test('only the file that opens a driver names it', () => {
   assert.deepEqual(judge({ 'event-log/open-event-log.ts': "import './embedded/embedded-event-log.ts'" }), [])
-  assert.deepEqual(judge({ 'server.ts': "import './store/sqlite/sqlite-store.ts'" }), [
-    'server.ts imports store/sqlite/sqlite-store.ts: only store/open-store.ts names this driver',
+  assert.deepEqual(judge({ 'server/server.ts': "import '../store/sqlite/sqlite-store.ts'" }), [
+    'server/server.ts imports store/sqlite/sqlite-store.ts: only store/open-store.ts names this driver',
   ])
   assert.equal(judge({ 'store/open-store.ts': "import '../event-log/embedded/x.ts'" }).length, 1)
 })
 
-test('generated code stays in api/, client/ and record-batch.ts', () => {
+test('generated code stays in api/ and client/', () => {
   assert.deepEqual(judge({ 'api/wire.ts': "import '../gen/millrace/v1/event_pb.ts'" }), [])
   assert.match(
-    judge({ 'core.ts': "import './gen/millrace/v1/event_pb.ts'" })[0] ?? '',
-    /^core\.ts imports gen\/.*belongs into/,
+    judge({ 'server/core.ts': "import '../gen/millrace/v1/event_pb.ts'" })[0] ?? '',
+    /^server\/core\.ts imports gen\/.*belongs into/,
   )
 })
 
@@ -94,12 +94,12 @@ test('a library stays in its home, and each has one', () => {
     judge({ 'api/http/a.ts': "import fastify from 'fastify'", 'lib/sqlite/a.ts': "import 'node:sqlite'" }),
     [],
   )
-  assert.deepEqual(judge({ 'core.ts': "import fastify from 'fastify'" }), [
-    'core.ts imports fastify: its home is api/http/',
+  assert.deepEqual(judge({ 'server/core.ts': "import fastify from 'fastify'" }), [
+    'server/core.ts imports fastify: its home is api/http/',
   ])
   assert.equal(judge({ 'api/http/a.ts': "import { Server } from '@grpc/grpc-js'" }).length, 1)
   assert.equal(judge({ 'ingest/a.ts': "import { create } from '@bufbuild/protobuf/wkt'" }).length, 1)
-  assert.equal(judge({ 'core.ts': "import { DatabaseSync } from 'node:sqlite'" }).length, 1)
+  assert.equal(judge({ 'server/core.ts': "import { DatabaseSync } from 'node:sqlite'" }).length, 1)
   assert.deepEqual(judge({ 'lib/a.ts': "import lodash from 'lodash'" }), [
     'lib/a.ts imports lodash, which has no home in the table',
   ])
@@ -131,9 +131,12 @@ test('state that two servers would share is found', () => {
 
 test('below the composition root nothing reads the environment or listens to the process', () => {
   const text = "const home = process.env.HOME\nprocess.once('SIGTERM', stop)\n"
-  assert.deepEqual(judge({ 'core.ts': text }), ['core.ts listens to the process', 'core.ts reads process.env'])
+  assert.deepEqual(judge({ 'server/core.ts': text }), [
+    'server/core.ts listens to the process',
+    'server/core.ts reads process.env',
+  ])
   assert.deepEqual(judge({ 'cli/start.ts': text }), [])
-  assert.deepEqual(judge({ 'core.ts': '// process.env is read by the caller\n/** process.on( */\n' }), [])
+  assert.deepEqual(judge({ 'server/core.ts': '// process.env is read by the caller\n/** process.on( */\n' }), [])
 })
 
 test('the clock may be read in a function, not at import', () => {
@@ -144,7 +147,11 @@ test('the clock may be read in a function, not at import', () => {
     'class Clock {\n  static started = Date.now()\n}',
   ]
   for (const text of reading) {
-    assert.deepEqual(judge({ 'core.ts': `${text}\n` }), ['core.ts reads the clock when it is imported'], text)
+    assert.deepEqual(
+      judge({ 'server/core.ts': `${text}\n` }),
+      ['server/core.ts reads the clock when it is imported'],
+      text,
+    )
   }
   const handedIn = [
     'const now = () => Date.now()',
@@ -152,5 +159,5 @@ test('the clock may be read in a function, not at import', () => {
     'class Clock {\n  now(): number {\n    return Date.now()\n  }\n}',
     'export const clock = {\n  now(): number {\n    return Date.now()\n  },\n}',
   ]
-  for (const text of handedIn) assert.deepEqual(judge({ 'core.ts': `${text}\n` }), [], text)
+  for (const text of handedIn) assert.deepEqual(judge({ 'server/core.ts': `${text}\n` }), [], text)
 })

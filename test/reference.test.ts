@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { grpcStatusNameOf, grpcStatusOf, httpStatusOf } from '../src/api/status.ts'
 import { buildProgram } from '../src/cli/program.ts'
-import { settings } from '../src/config-table.ts'
+import { settings } from '../src/config/config-table.ts'
 import { type ErrorCode, errorCodes, MillraceError } from '../src/errors.ts'
 import { metricsTable } from '../src/telemetry/metrics-table.ts'
 

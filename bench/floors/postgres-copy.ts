@@ -4,7 +4,7 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Client } from 'pg'
-import { encodeBatch } from '../../src/record-batch.ts'
+import { encodeBatch } from '../../src/event/record-batch.ts'
 import { CopyEncoder, copyHeader, copyTrailer, eventColumns } from '../../src/store/postgres/copy-encoder.ts'
 import { runBlock } from '../block.ts'
 import { expectedRows, idPrefix, payload } from '../messages.ts'

@@ -1,7 +1,7 @@
 // F9: looking through messages in one process, no I/O: our scan with all its checks, or JSON.parse of every payload.
 
-import { MessageScanner } from '../../src/message-scan.ts'
-import { EventReader, textOf } from '../../src/record-batch.ts'
+import { MessageScanner } from '../../src/event/message-scan.ts'
+import { EventReader, textOf } from '../../src/event/record-batch.ts'
 import { runBlock } from '../block.ts'
 import { MessageFactory } from '../messages.ts'
 import { cpuSecondsOf } from '../process-usage.ts'

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
-import { uuidToBytes } from '../../src/event.ts'
+import { uuidToBytes } from '../../src/event/event.ts'
 import { runBlock } from '../block.ts'
 import { storedNumbersProblems } from '../gate.ts'
 import { expectedRows, idPrefix, numberStart, payload, writeDecimal } from '../messages.ts'

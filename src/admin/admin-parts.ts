@@ -1,5 +1,5 @@
-import type { GroupName } from '../administration.ts'
 import type { EventLog } from '../event-log/event-log.ts'
+import type { GroupName } from '../pipeline/administration.ts'
 import type { EventStore } from '../store/event-store.ts'
 
 /** What everything here works on. */

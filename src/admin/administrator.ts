@@ -1,5 +1,7 @@
 // What people can do with events that were accepted (administration.ts), over the log and the database.
 
+import { MillraceError } from '../errors.ts'
+import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
 import {
   type Administration,
   type DeadLetterDetail,
@@ -14,9 +16,7 @@ import {
   type ReplayAnswer,
   type ReplayRequest,
   type WorkOptions,
-} from '../administration.ts'
-import { MillraceError } from '../errors.ts'
-import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event.ts'
+} from '../pipeline/administration.ts'
 import {
   type DeadLetterCause,
   type DeadLetterFilter,
@@ -24,8 +24,8 @@ import {
   type DeadLetterQuery,
   type DeadLetterSummary,
   maxDeadLetterIds,
-} from '../store/dead-letter.ts'
-import type { StoredEvent } from '../store/event-store.ts'
+} from '../pipeline/dead-letters.ts'
+import type { StoredEvent } from '../pipeline/stored-event.ts'
 import { deadLetterTopic } from '../workers/dead-letters.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { eventOf } from './dead-letter-content.ts'

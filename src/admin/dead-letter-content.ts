@@ -1,11 +1,12 @@
 // The event inside a dead letter.
 
-import { defaultContentType, defaultSource, uuidFromBytes, uuidOfSourceAndId } from '../event.ts'
-import { shownData } from '../event-data.ts'
-import { receivedAtOf } from '../event-edit.ts'
-import { decodeOneEvent } from '../record-batch.ts'
-import { type DeadLetter, type DeadLetterSummary, damagedCode } from '../store/dead-letter.ts'
-import type { StoredEvent } from '../store/event-store.ts'
+import { defaultContentType, defaultSource, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
+import { shownData } from '../event/event-data.ts'
+import { receivedAtOf } from '../event/event-edit.ts'
+import { decodeOneEvent } from '../event/record-batch.ts'
+import type { DeadLetterSummary } from '../pipeline/dead-letters.ts'
+import type { StoredEvent } from '../pipeline/stored-event.ts'
+import { type DeadLetter, damagedCode } from '../store/dead-letter.ts'
 
 /** The event in the form in which landed ones are shown; null when its bytes are damaged. */
 export function eventOf(letter: DeadLetter): StoredEvent | null {

@@ -1,8 +1,8 @@
 // Filters as people give them: refused where they say nothing, bounded where a database would stumble.
 
 import { MillraceError } from '../errors.ts'
-import { isUuid } from '../event.ts'
-import { type DeadLetterFilter, maxDeadLetterIds } from '../store/dead-letter.ts'
+import { isUuid } from '../event/event.ts'
+import { type DeadLetterFilter, maxDeadLetterIds } from '../pipeline/dead-letters.ts'
 import type { EventStore } from '../store/event-store.ts'
 
 /** Far beyond every event, and whole numbers for everybody. */

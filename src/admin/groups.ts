@@ -1,7 +1,7 @@
 // Groups that somebody pauses, lets go on or deletes.
 
-import { type DeleteGroupAnswer, type GroupName, maxPauseReasonLength } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
+import { type DeleteGroupAnswer, type GroupName, maxPauseReasonLength } from '../pipeline/administration.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { checkText } from './filter.ts'
 

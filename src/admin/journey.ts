@@ -1,10 +1,10 @@
 // What became of one event, put together from its row and its dead letters.
 
-import type { Journey, JourneyStep } from '../administration.ts'
 import type { Position } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
-import type { DeadLetterSummary } from '../store/dead-letter.ts'
-import type { StoredEvent } from '../store/event-store.ts'
+import type { Journey, JourneyStep } from '../pipeline/administration.ts'
+import type { DeadLetterSummary } from '../pipeline/dead-letters.ts'
+import type { StoredEvent } from '../pipeline/stored-event.ts'
 
 /**
  * @param event as it landed, or as it last died.

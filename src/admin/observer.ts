@@ -4,9 +4,9 @@
 // the database here: who asks gets what it said last, and whoever is late has said nothing.
 // Not its job: the status, and what the log takes (core.ts).
 
-import { lanes } from '../event.ts'
+import { lanes } from '../event/event.ts'
 import { withinMs } from '../lib/abort.ts'
-import type { LandingTotals, Observations, PublishedTotals, StoreObservation } from '../observations.ts'
+import type { LandingTotals, Observations, PublishedTotals, StoreObservation } from '../pipeline/observations.ts'
 import type { EventStore } from '../store/event-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 

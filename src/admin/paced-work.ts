@@ -1,8 +1,8 @@
 // The time and the speed of one call that sends many events: it ends after a while, and keeps to a rate.
 
-import { maxWorkMs, rateLimits } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
 import { sleep } from '../lib/abort.ts'
+import { maxWorkMs, rateLimits } from '../pipeline/administration.ts'
 
 export interface PacedWorkOptions {
   /** Events per second. */

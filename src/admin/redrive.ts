@@ -5,14 +5,15 @@
 // The order is reopen, then note: a crash between the two leaves a letter that can be redriven once more, under the same
 // number, and the event has its row all the same at most once.
 
-import type { RedriveAnswer, RedriveRequest, WorkOptions } from '../administration.ts'
 import { MillraceError, toMillraceError } from '../errors.ts'
-import { batchOfOne, receivedAtOf, withAttribute, withData, withoutReceivedAt } from '../event-edit.ts'
+import { batchOfOne, receivedAtOf, withAttribute, withData, withoutReceivedAt } from '../event/event-edit.ts'
+import { MessageScanner } from '../event/message-scan.ts'
 import type { Reopened, StreamName } from '../event-log/event-log.ts'
 import { parsePosition } from '../event-log/position-text.ts'
 import { sleep } from '../lib/abort.ts'
-import { MessageScanner } from '../message-scan.ts'
-import type { DeadLetter, DeadLetterFilter, DeadLetterSummary } from '../store/dead-letter.ts'
+import type { RedriveAnswer, RedriveRequest, WorkOptions } from '../pipeline/administration.ts'
+import type { DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-letters.ts'
+import type { DeadLetter } from '../store/dead-letter.ts'
 import { maxRedrives, redriveAttribute } from '../workers/dead-letter-event.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { isDamaged, rowKeysOf } from './dead-letter-content.ts'

@@ -1,11 +1,11 @@
 // Feeds what a group has settled to the group again: for a database that went back in time, or a handler that was wrong.
 
-import type { ReplayAnswer, ReplayRequest, WorkOptions } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
-import { lanes } from '../event.ts'
+import { lanes } from '../event/event.ts'
+import { EventReader, textOf } from '../event/record-batch.ts'
 import type { EventLog, KeptEntry, Reopened, StreamName } from '../event-log/event-log.ts'
 import { parsePosition } from '../event-log/position-text.ts'
-import { EventReader, textOf } from '../record-batch.ts'
+import type { ReplayAnswer, ReplayRequest, WorkOptions } from '../pipeline/administration.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { checkText } from './filter.ts'
 import { PacedWork } from './paced-work.ts'

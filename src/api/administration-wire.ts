@@ -1,20 +1,8 @@
 // Between administration.ts and millrace.v1.AdminService.
 
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import {
-  type DeadLetterCause,
-  type DeadLetterDetail,
-  type DeadLetterFilter,
-  type DeadLetterSummary,
-  type GroupName,
-  type Journey,
-  type RedriveRequest,
-  type ReplayRequest,
-  rateLimits,
-  type StoredEvent,
-} from '../administration.ts'
 import { MillraceError } from '../errors.ts'
-import { defaultTopic, priorityOfLane } from '../event.ts'
+import { defaultTopic, priorityOfLane } from '../event/event.ts'
 import type {
   DeadLetterCauseSchema,
   DeadLetterFilter as DeadLetterFilterMessage,
@@ -28,6 +16,16 @@ import type {
 } from '../gen/millrace/v1/admin_pb.ts'
 import type { Priority } from '../gen/millrace/v1/event_pb.ts'
 import { microsOf, timestampOf } from '../lib/timestamp.ts'
+import {
+  type DeadLetterDetail,
+  type GroupName,
+  type Journey,
+  type RedriveRequest,
+  type ReplayRequest,
+  rateLimits,
+} from '../pipeline/administration.ts'
+import type { DeadLetterCause, DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-letters.ts'
+import type { StoredEvent } from '../pipeline/stored-event.ts'
 
 /** The group that a replay feeds when none is named. */
 const defaultReplayGroup = 'landing'

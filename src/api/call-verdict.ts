@@ -4,7 +4,7 @@
 // Not its job: verdicts of events (the pipeline), statuses (status.ts).
 
 import { type ErrorCode, MillraceError } from '../errors.ts'
-import type { PublishVerdict, Rejection } from '../pipeline.ts'
+import type { PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
 import { isRefusedForRoom } from './status.ts'
 
 /** Told to a caller when nobody knows better. Every refusal for room carries a time, or a client may not retry it. */

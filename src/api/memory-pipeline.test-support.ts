@@ -3,10 +3,11 @@
 // It scans as the real one does and gives honest verdicts; what is durable, or landed, is not its business. A test can
 // bound its room, hold back its answers, and let it fail.
 
-import type { Administration } from '../administration.ts'
 import { MillraceError } from '../errors.ts'
-import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event.ts'
-import { MessageScanner } from '../message-scan.ts'
+import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event/event.ts'
+import { MessageScanner } from '../event/message-scan.ts'
+import { decodeBatch } from '../event/record-batch.ts'
+import type { Administration } from '../pipeline/administration.ts'
 import type {
   Observed,
   Pipeline,
@@ -15,9 +16,8 @@ import type {
   PublishVerdict,
   Rejection,
   Status,
-} from '../pipeline.ts'
-import { decodeBatch } from '../record-batch.ts'
-import type { EventPage, EventQuery, StoredEvent } from '../store/event-store.ts'
+} from '../pipeline/pipeline.ts'
+import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 
 export interface KeptEvent extends Event {
   readonly topic: string

@@ -6,8 +6,8 @@ import type {
   StoreObservationSchema,
   WatchStatusResponseSchema,
 } from '../gen/millrace/v1/admin_pb.ts'
-import type { LandingTotals, Observations, PublishedTotals, StoreObservation } from '../observations.ts'
-import type { Observed } from '../pipeline.ts'
+import type { LandingTotals, Observations, PublishedTotals, StoreObservation } from '../pipeline/observations.ts'
+import type { Observed } from '../pipeline/pipeline.ts'
 import { toStatusMessage } from './wire.ts'
 
 export function toObservedMessage({

@@ -1,7 +1,7 @@
 // Starts both servers in front of one pipeline, and stops them together.
 
-import type { Role } from '../config-table.ts'
-import type { Pipeline } from '../pipeline.ts'
+import type { Role } from '../config/config-table.ts'
+import type { Pipeline } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'

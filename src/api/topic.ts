@@ -1,5 +1,5 @@
 import { MillraceError } from '../errors.ts'
-import { isTopicName } from '../event.ts'
+import { isTopicName } from '../event/event.ts'
 
 /** The topic when it may be called so; throws `invalid_event` naming it when no topic can. */
 export function checkTopic(topic: string): string {

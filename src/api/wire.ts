@@ -5,10 +5,10 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
-import type { Durability as DurabilityName } from '../event-log/event-log.ts'
+import type { Durability as DurabilityName } from '../event/durability.ts'
 import { type GroupStatusSchema, type Status as StatusMessage, StatusSchema } from '../gen/millrace/v1/admin_pb.ts'
 import { Durability, Overflow as OverflowNumber, type RejectionSchema } from '../gen/millrace/v1/ingest_pb.ts'
-import type { GroupStatus, Overflow, Rejection, Status } from '../pipeline.ts'
+import type { GroupStatus, Overflow, Rejection, Status } from '../pipeline/pipeline.ts'
 
 const durabilityNumbers = {
   memory: Durability.MEMORY,

@@ -1,6 +1,6 @@
 // `millrace check-config`: what the settings are, or what is wrong with them.
 
-import { ConfigError, describeConfig, loadConfig, warnings } from '../config.ts'
+import { ConfigError, describeConfig, loadConfig, warnings } from '../config/config.ts'
 import type { CommandInput } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { formatTable } from './table.ts'

@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadConfig } from '../config.ts'
+import { loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { cleanSharedLog, countSharedLog, inspectEventLog } from '../event-log/open-event-log.ts'
 import { SqliteFailure } from '../lib/sqlite/failure.ts'

@@ -1,6 +1,6 @@
 // What a command gets and gives.
 
-import type { ConfigInput } from '../config.ts'
+import type { ConfigInput } from '../config/config.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface CommandInput {

@@ -1,6 +1,6 @@
 // The options that say which dead letters a command is about.
 
-import type { DeadLetterFilter } from '../administration.ts'
+import type { DeadLetterFilter } from '../pipeline/dead-letters.ts'
 import { type CommandInput, textOption, UsageError } from './command.ts'
 import { momentOf } from './moment.ts'
 

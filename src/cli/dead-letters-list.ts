@@ -1,8 +1,8 @@
 // `millrace dead-letters list`: what groups have given up.
 
-import type { DeadLetterCause, DeadLetterFilter, DeadLetterSummary } from '../administration.ts'
 import { causeJson, deadLetterJson } from '../api/http/administration-json.ts'
 import type { Client } from '../client/connect.ts'
+import type { DeadLetterCause, DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-letters.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { deadLetterFilterOf } from './dead-letter-options.ts'
 import { exitCodes } from './exit-codes.ts'

@@ -1,7 +1,8 @@
 // `millrace dead-letters show`: one dead letter, with its event.
 
-import type { DeadLetterDetail, StoredEvent } from '../administration.ts'
 import { deadLetterDetailJson } from '../api/http/administration-json.ts'
+import type { DeadLetterDetail } from '../pipeline/administration.ts'
+import type { StoredEvent } from '../pipeline/stored-event.ts'
 import type { CommandInput } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { cutText, formatTime, visibleText } from './shown-text.ts'

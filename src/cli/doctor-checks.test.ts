@@ -3,7 +3,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { loadConfig } from '../config.ts'
+import { loadConfig } from '../config/config.ts'
 import { checkDisk, checkPorts, checkVersions, compareVersions, formatBytes } from './doctor-checks.ts'
 
 test('the versions that Millrace runs on are above their floors', () => {

@@ -4,9 +4,9 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Config, loadConfig } from '../config.ts'
-import { durabilityText } from '../config-table.ts'
+import { type Config, loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
+import { durabilityText } from '../event/durability.ts'
 import {
   inspectEventLog,
   inspectSharedLog,

@@ -1,6 +1,6 @@
 // Lengths of time for people.
 
-import type { GroupStatus } from '../pipeline.ts'
+import type { GroupStatus } from '../pipeline/pipeline.ts'
 
 export function formatSeconds(seconds: number): string {
   if (seconds < 120) return `${seconds.toFixed(1)} s`

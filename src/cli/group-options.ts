@@ -1,7 +1,7 @@
 // The options that say which group a command is about.
 
-import type { GroupName } from '../administration.ts'
-import { defaultTopic } from '../event.ts'
+import { defaultTopic } from '../event/event.ts'
+import type { GroupName } from '../pipeline/administration.ts'
 import { type CommandInput, textOption } from './command.ts'
 
 export function groupOf(input: CommandInput): GroupName {

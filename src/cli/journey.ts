@@ -1,7 +1,7 @@
 // `millrace journey`: what became of one event.
 
-import type { Journey, JourneyStep } from '../administration.ts'
 import { journeyJson } from '../api/http/administration-json.ts'
+import type { Journey, JourneyStep } from '../pipeline/administration.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { formatTime, visibleText } from './shown-text.ts'

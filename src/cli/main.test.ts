@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { settings } from '../config-table.ts'
+import { settings } from '../config/config-table.ts'
 import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))

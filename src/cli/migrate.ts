@@ -1,6 +1,6 @@
 // `millrace migrate`: makes the tables, so that the server's own role needs no right to.
 
-import { loadConfig } from '../config.ts'
+import { loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { migrateStore } from '../store/open-store.ts'
 import type { CommandInput } from './command.ts'

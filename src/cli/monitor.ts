@@ -3,9 +3,9 @@
 // All it shows comes over gRPC from one server: it needs neither the data directory nor the services behind it.
 
 import { connect } from '../client/connect.ts'
-import { loadConfig } from '../config.ts'
+import { loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
-import { watchIntervalMs } from '../observations.ts'
+import { watchIntervalMs } from '../pipeline/observations.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { Interruption } from './interruption.ts'

@@ -5,7 +5,7 @@
 
 import { connect } from '../client/connect.ts'
 import type { Publisher } from '../client/publisher.ts'
-import { loadConfig } from '../config.ts'
+import { loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { type CommandInput, textOption, UsageError } from './command.ts'
 import { EventLines } from './event-lines.ts'

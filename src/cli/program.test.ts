@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { settings } from '../config-table.ts'
+import { settings } from '../config/config-table.ts'
 import { exitCodes } from './exit-codes.ts'
 import { buildProgram } from './program.ts'
 

@@ -5,8 +5,8 @@
 
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { Config } from '../config.ts'
-import { settings } from '../config-table.ts'
+import type { Config } from '../config/config.ts'
+import { settings } from '../config/config-table.ts'
 import { parseWholeNumber } from '../lib/text-value.ts'
 import type { CommandModule } from './command.ts'
 import { Terminal } from './terminal.ts'

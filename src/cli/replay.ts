@@ -1,7 +1,7 @@
 // `millrace replay`: feeds settled events to a group again.
 
-import { rateLimits } from '../administration.ts'
-import { defaultTopic } from '../event.ts'
+import { defaultTopic } from '../event/event.ts'
+import { rateLimits } from '../pipeline/administration.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { momentOf } from './moment.ts'

@@ -4,10 +4,10 @@
 // Not its job: what the server is made of (server.ts).
 
 import { flushCompileCache } from 'node:module'
-import { type Config, loadConfig, warnings } from '../config.ts'
-import { durabilityText } from '../config-table.ts'
+import { type Config, loadConfig, warnings } from '../config/config.ts'
+import { durabilityText } from '../event/durability.ts'
 import { sleep } from '../lib/abort.ts'
-import { type RunningServer, startServer } from '../server.ts'
+import { type RunningServer, startServer } from '../server/server.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import type { CommandInput } from './command.ts'
 import { exitCodeOfError, exitCodes } from './exit-codes.ts'

@@ -2,8 +2,8 @@
 
 import { statusJson } from '../api/http/status-json.ts'
 import { connect } from '../client/connect.ts'
-import { loadConfig } from '../config.ts'
-import type { Status } from '../pipeline.ts'
+import { loadConfig } from '../config/config.ts'
+import type { Status } from '../pipeline/pipeline.ts'
 import type { CommandInput } from './command.ts'
 import { formatOldest, formatSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'

@@ -1,7 +1,7 @@
 // A command that asks a running server.
 
 import { type Client, connect } from '../client/connect.ts'
-import { loadConfig } from '../config.ts'
+import { loadConfig } from '../config/config.ts'
 import type { CommandInput } from './command.ts'
 import { serverAddresses } from './server-addresses.ts'
 

@@ -8,24 +8,6 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf'
-import type {
-  Administration,
-  DeadLetterCause,
-  DeadLetterDetail,
-  DeadLetterFilter,
-  DeadLetterPage,
-  DeadLetterQuery,
-  DeleteAnswer,
-  DeleteGroupAnswer,
-  EventName,
-  GroupName,
-  Journey,
-  RedriveAnswer,
-  RedriveRequest,
-  ReplayAnswer,
-  ReplayRequest,
-  WorkOptions,
-} from '../administration.ts'
 import { MillraceError } from '../errors.ts'
 import {
   type DeadLetterFilterSchema,
@@ -49,6 +31,21 @@ import {
   ResumeGroupResponseSchema,
 } from '../gen/millrace/v1/admin_pb.ts'
 import { timestampOf } from '../lib/timestamp.ts'
+import type {
+  Administration,
+  DeadLetterDetail,
+  DeleteAnswer,
+  DeleteGroupAnswer,
+  EventName,
+  GroupName,
+  Journey,
+  RedriveAnswer,
+  RedriveRequest,
+  ReplayAnswer,
+  ReplayRequest,
+  WorkOptions,
+} from '../pipeline/administration.ts'
+import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from '../pipeline/dead-letters.ts'
 import { causeOfWire, deadLetterOfWire, detailOfWire, journeyOfWire } from './administration-of-wire.ts'
 
 /** Makes one call: method, encoded request, decoder of the answer. */

@@ -1,16 +1,9 @@
 // The messages of AdminService in the form of administration.ts.
 
-import type {
-  DeadLetterCause,
-  DeadLetterDetail,
-  DeadLetterSummary,
-  Journey,
-  JourneyStep,
-  StoredEvent,
-} from '../administration.ts'
 import { MillraceError } from '../errors.ts'
-import { defaultContentType } from '../event.ts'
-import { shownData } from '../event-data.ts'
+import { defaultContentType } from '../event/event.ts'
+import { shownData } from '../event/event-data.ts'
+import { laneOfPriority } from '../event/record-batch.ts'
 import type {
   DeadLetter,
   DeadLetterCause as DeadLetterCauseMessage,
@@ -19,7 +12,9 @@ import type {
   StoredEvent as StoredEventMessage,
 } from '../gen/millrace/v1/admin_pb.ts'
 import { microsOf, type Timestamp } from '../lib/timestamp.ts'
-import { laneOfPriority } from '../record-batch.ts'
+import type { DeadLetterDetail, Journey, JourneyStep } from '../pipeline/administration.ts'
+import type { DeadLetterCause, DeadLetterSummary } from '../pipeline/dead-letters.ts'
+import type { StoredEvent } from '../pipeline/stored-event.ts'
 
 export function journeyOfWire({ event, state, steps }: GetEventResponse): Journey {
   return {

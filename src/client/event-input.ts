@@ -1,8 +1,8 @@
 // What a producer hands over for one event, and what the client adds to it.
 
 import { MillraceError } from '../errors.ts'
-import { EventIdGenerator, limits } from '../event.ts'
-import type { EventParts } from '../record-batch.ts'
+import { EventIdGenerator, limits } from '../event/event.ts'
+import type { EventParts } from '../event/record-batch.ts'
 
 /** One event to publish. Only `type` is required; fields and limits are those of CloudEvents 1.0 and proto/millrace/v1/event.proto. */
 export interface EventInput extends Omit<EventParts, 'data'> {

@@ -1,15 +1,15 @@
 // What AdminService.WatchStatus answers, in the pipeline's form. A field that is absent is not known: null, never 0.
 
 import { MillraceError } from '../errors.ts'
-import { lanes } from '../event.ts'
+import { lanes } from '../event/event.ts'
 import type {
   LandingTotals as LandingTotalsMessage,
   PublishedTotals as PublishedTotalsMessage,
   StoreObservation as StoreObservationMessage,
   WatchStatusResponse,
 } from '../gen/millrace/v1/admin_pb.ts'
-import type { LandingTotals, PublishedTotals, StoreObservation } from '../observations.ts'
-import type { Observed } from '../pipeline.ts'
+import type { LandingTotals, PublishedTotals, StoreObservation } from '../pipeline/observations.ts'
+import type { Observed } from '../pipeline/pipeline.ts'
 import { statusOfWire } from './status-of-wire.ts'
 
 export function observedOfWire({ status, observations }: WatchStatusResponse): Observed {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fromBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
+import { encodeBatch } from '../event/record-batch.ts'
 import { Overflow, ProduceRequestSchema } from '../gen/millrace/v1/ingest_pb.ts'
-import { encodeBatch } from '../record-batch.ts'
 import { encodeProducerId, ProduceMessageEncoder } from './produce-message.ts'
 
 test('a message reads back as what it was made of, with and without the producer id behind it', () => {

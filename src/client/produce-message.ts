@@ -1,9 +1,9 @@
 // The encoding of a ProduceRequest around events that are encoded already.
 
 import { MillraceError } from '../errors.ts'
-import { limits } from '../event.ts'
+import { limits } from '../event/event.ts'
 import { bytesType, writeVarint } from '../lib/protobuf-walk.ts'
-import type { Overflow } from '../pipeline.ts'
+import type { Overflow } from '../pipeline/pipeline.ts'
 import { overflowOnWire } from './wire-values.ts'
 
 const topicField = 2

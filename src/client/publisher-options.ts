@@ -1,8 +1,8 @@
 // How a publisher may be set up, within which bounds.
 
 import { MillraceError } from '../errors.ts'
-import { defaultTopic, limits } from '../event.ts'
-import type { Overflow } from '../pipeline.ts'
+import { defaultTopic, limits } from '../event/event.ts'
+import type { Overflow } from '../pipeline/pipeline.ts'
 import type { PublisherRejection } from './publish-tally.ts'
 
 export interface PublisherOptions {

@@ -9,7 +9,7 @@
 
 import { randomUUID } from 'node:crypto'
 import { type ErrorCode, MillraceError } from '../errors.ts'
-import { BatchBuilder } from '../record-batch.ts'
+import { BatchBuilder } from '../event/record-batch.ts'
 import { Delivery } from './delivery.ts'
 import { type EventInput, EventStamper } from './event-input.ts'
 import { ProduceMessageEncoder, refuseBadBatch } from './produce-message.ts'

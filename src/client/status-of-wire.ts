@@ -2,7 +2,7 @@
 
 import { MillraceError } from '../errors.ts'
 import type { GetStatusResponse } from '../gen/millrace/v1/admin_pb.ts'
-import type { Status } from '../pipeline.ts'
+import type { Status } from '../pipeline/pipeline.ts'
 import { durabilityOfText } from './wire-values.ts'
 
 /** A field that is absent on the wire is not known; it becomes null, never 0. */

@@ -4,7 +4,7 @@ import { create } from '@bufbuild/protobuf'
 import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
 import { type ErrorCode, errorCodes } from '../errors.ts'
 import { Overflow as OverflowOnWire, type Rejection as RejectionOnWire } from '../gen/millrace/v1/ingest_pb.ts'
-import type { Overflow, PublishVerdict, Rejection } from '../pipeline.ts'
+import type { Overflow, PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
 
 export type Durability = PublishVerdict['durability']
 

@@ -7,12 +7,9 @@
 // The words: a topic is split in partitions, each with one stream per lane. An entry is a place in a stream that holds
 // one record batch. Offsets count events: an entry of 100 events at offset 500 is followed by one at offset 600.
 
-import type { DurabilityLevel } from '../config-table.ts'
-import type { Lane } from '../event.ts'
-import type { RecordBatch } from '../record-batch.ts'
-
-/** What the log has reached when a promise of `append` or `settle` resolves. */
-export type Durability = 'memory' | 'broker' | 'disk' | 'replicated'
+import type { Durability } from '../event/durability.ts'
+import type { Lane } from '../event/event.ts'
+import type { RecordBatch } from '../event/record-batch.ts'
 
 /** What was made durable at one go for producers, and how long that took. */
 export interface CommitStats {
@@ -29,11 +26,6 @@ export interface LogHealth {
   readonly persistence: string
   /** True where the durability rests on the operator's word. */
   readonly isUnverified: boolean
-}
-
-/** The name of a configured level. */
-export function durabilityOf({ level }: DurabilityLevel): Durability {
-  return level === 'replicated_disk' ? 'replicated' : level
 }
 
 export interface StreamName {

@@ -1,6 +1,6 @@
 // Opens the log that the configuration asks for. The only file that names a driver.
 
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { inspectLog, type LogInspection } from './embedded/inspect.ts'
 import { openEmbeddedLog } from './embedded/open-embedded-log.ts'

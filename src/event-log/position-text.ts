@@ -1,6 +1,6 @@
 // The text of a position, as people see it and pass it back: `<topic>/<partition>/<lane>@<epoch>:<offset>`.
 
-import { lanes } from '../event.ts'
+import { lanes } from '../event/event.ts'
 import type { Position } from './event-log.ts'
 
 export function formatPosition({ stream, epoch, offset }: Position): string {

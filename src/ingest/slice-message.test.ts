@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type Lane, lanes, limits } from '../event.ts'
+import { type Lane, lanes, limits } from '../event/event.ts'
+import { MessageScanner } from '../event/message-scan.ts'
+import { decodeBatch, encodeBatch } from '../event/record-batch.ts'
 import { crc32c } from '../lib/crc32c.ts'
-import { MessageScanner } from '../message-scan.ts'
-import { decodeBatch, encodeBatch } from '../record-batch.ts'
 import { sliceMessage } from './slice-message.ts'
 
 const options = { partitions: 1, keylessPartition: 0, receivedAtMicros: 7, newId: () => 'x'.repeat(36) }

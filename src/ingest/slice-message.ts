@@ -3,10 +3,10 @@
 // Nearly every message is valid, without keys and of one lane: it goes to one stream as it stands, only cut where a log
 // entry would become too large. Only a message that is mixed, or has events without an id, is copied in parts.
 
-import { lanes, limits } from '../event.ts'
+import { lanes, limits } from '../event/event.ts'
+import { type MessageScanner, refusedLaneIndex } from '../event/message-scan.ts'
+import { eventsTag, type RecordBatch } from '../event/record-batch.ts'
 import { writeVarint } from '../lib/protobuf-walk.ts'
-import { type MessageScanner, refusedLaneIndex } from '../message-scan.ts'
-import { eventsTag, type RecordBatch } from '../record-batch.ts'
 
 /** What one stream gets of a message. */
 export interface MessageSlice {

@@ -8,9 +8,9 @@
 // bounded number of slices (api/ stops reading a stream, a unary call waits for its one).
 
 import { MillraceError } from '../errors.ts'
+import type { RecordBatch } from '../event/record-batch.ts'
 import type { Appended, AppendOptions, EventLog, StreamName } from '../event-log/event-log.ts'
 import { sleep } from '../lib/abort.ts'
-import type { RecordBatch } from '../record-batch.ts'
 
 /** While the log refuses, the first in the queue tries this often. */
 const retryMs = 20

@@ -3,10 +3,10 @@
 // It gives nothing up: what the database does not take now is tried again until it does, and a letter whose own entry is
 // damaged is kept with its bytes.
 
-import { uuidFromBytes, uuidOfParts } from '../event.ts'
+import { uuidFromBytes, uuidOfParts } from '../event/event.ts'
+import { decodeBatch } from '../event/record-batch.ts'
 import type { Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
-import { decodeBatch } from '../record-batch.ts'
 import { type DeadLetter, damagedCode } from '../store/dead-letter.ts'
 import type { EventStore } from '../store/event-store.ts'
 import { readDeadLetterEvent } from '../workers/dead-letter-event.ts'

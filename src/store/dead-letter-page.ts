@@ -1,13 +1,8 @@
 // What both stores do with dead letters on their way in and out.
 
-import { uuidToBytes } from '../event.ts'
-import {
-  type DeadLetter,
-  type DeadLetterPage,
-  type DeadLetterSummary,
-  formatHistory,
-  storableText,
-} from './dead-letter.ts'
+import { uuidToBytes } from '../event/event.ts'
+import type { DeadLetterPage, DeadLetterSummary } from '../pipeline/dead-letters.ts'
+import { type DeadLetter, formatHistory, storableText } from './dead-letter.ts'
 import { bottomPlace, formatCursor, type PagePlace, parseCursor, topPlace } from './page-cursor.ts'
 
 /** A dead letter whose texts every database takes, with the text of its history. */

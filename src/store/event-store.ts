@@ -1,17 +1,12 @@
 // The contract of the database where events land: what every driver promises, in words that the conformance suite uses
 // as its titles (test/conformance/event-store.suite.ts).
 
-import type { Lane } from '../event.ts'
+import type { RecordBatch } from '../event/record-batch.ts'
 import type { Position } from '../event-log/event-log.ts'
-import type { RecordBatch } from '../record-batch.ts'
-import type {
-  DeadLetter,
-  DeadLetterCause,
-  DeadLetterFilter,
-  DeadLetterPage,
-  StoredDeadLetterQuery,
-} from './dead-letter.ts'
-import type { StoreObservation } from './store-observation.ts'
+import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../pipeline/dead-letters.ts'
+import type { StoreObservation } from '../pipeline/observations.ts'
+import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
+import type { DeadLetter, StoredDeadLetterQuery } from './dead-letter.ts'
 
 /** A record batch to land, and where its first event stands in the log. */
 export interface LandingEntry {
@@ -41,25 +36,6 @@ export interface LandedCounts {
   readonly poison: readonly PoisonEvent[]
 }
 
-/** A landed event as it is read back. Times are microseconds since 1970-01-01 UTC. */
-export interface StoredEvent {
-  readonly eventId: string
-  readonly id: string
-  readonly source: string
-  readonly type: string
-  readonly subject: string
-  readonly timeMicros: number
-  readonly receivedAtMicros: number
-  readonly topic: string
-  readonly lane: Lane
-  readonly key: string
-  /** JSON text as it was sent; null when the data is not JSON or there is none. */
-  readonly dataJson: string | null
-  readonly dataBytes: Uint8Array | null
-  readonly dataContentType: string
-  readonly attributes: ReadonlyMap<string, string>
-}
-
 /** A landed event, and where it stood in the log. */
 export interface LandedEvent {
   readonly event: StoredEvent
@@ -70,25 +46,6 @@ export interface LandedEvent {
 export interface FoundRow {
   readonly eventId: string
   readonly source: string
-}
-
-export interface EventQuery {
-  readonly type?: string
-  readonly source?: string
-  /** Received at this time or later, microseconds since 1970. */
-  readonly sinceMicros?: number
-  /** Received before this time. */
-  readonly untilMicros?: number
-  /** 1 .. 1000. */
-  readonly limit: number
-  /** From an earlier page's `nextCursor`. */
-  readonly cursor?: string
-}
-
-export interface EventPage {
-  readonly events: readonly StoredEvent[]
-  /** Null at the end. A filtered page may have fewer events than `limit`, even none, and still a cursor. */
-  readonly nextCursor: string | null
 }
 
 export interface StoreDescription {

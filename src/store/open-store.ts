@@ -1,7 +1,7 @@
 // Chooses the database. The only file that names a store driver.
 
 import { join } from 'node:path'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { EventStore } from './event-store.ts'
 import { migratePostgres, openPostgresStore } from './postgres/postgres-store.ts'
 import { openSqliteStore } from './sqlite/sqlite-store.ts'

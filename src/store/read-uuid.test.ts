@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { isUuid, uuidFromBytes, uuidToBytes } from '../event.ts'
+import { isUuid, uuidFromBytes, uuidToBytes } from '../event/event.ts'
 import { readUuid } from './read-uuid.ts'
 
 const target = new Uint8Array(16)

@@ -2,7 +2,7 @@
 //
 // The key is the field of Metrics. Labels have few values, known in advance: never ids, keys, event types or addresses.
 
-import { lanes } from '../event.ts'
+import { lanes } from '../event/event.ts'
 
 /** Values of a label that are known from the start: their series exist from the start too, with 0. */
 type KnownValues = { readonly [label: string]: readonly string[] }

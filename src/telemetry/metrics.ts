@@ -6,7 +6,7 @@
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { collectDefaultMetrics, type Counter as LibraryMetric, Registry } from '@prometheus-io/client'
-import { defaultTopic } from '../event.ts'
+import { defaultTopic } from '../event/event.ts'
 import {
   type Counter,
   counterFamily,

@@ -1,10 +1,8 @@
 // The form of a dead letter on its way through the log: an event like any other. Its data are the bytes of the event that
 // died, its attributes tell why.
 
-import { defaultSource, type Event, eventIdOf, uuidFromBytes, uuidOfParts } from '../event.ts'
-import { withReceivedAt } from '../event-edit.ts'
-import type { Delivery } from '../event-log/event-log.ts'
-import { formatPosition } from '../event-log/position-text.ts'
+import { defaultSource, type Event, eventIdOf, uuidFromBytes, uuidOfParts } from '../event/event.ts'
+import { withReceivedAt } from '../event/event-edit.ts'
 import {
   decodeOneEvent,
   type EventFields,
@@ -12,7 +10,9 @@ import {
   EventReader,
   readAttribute,
   textOf,
-} from '../record-batch.ts'
+} from '../event/record-batch.ts'
+import type { Delivery } from '../event-log/event-log.ts'
+import { formatPosition } from '../event-log/position-text.ts'
 import { type DeadLetter, damagedCode } from '../store/dead-letter.ts'
 
 /** The event type of a dead letter in its stream. */

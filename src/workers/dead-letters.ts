@@ -4,8 +4,8 @@
 // copy under the same id, which is one dead letter.
 // Not its job: what a dead letter looks like (dead-letter-event.ts), its table (landing/).
 
+import { encodeBatch } from '../event/record-batch.ts'
 import type { EventLog } from '../event-log/event-log.ts'
-import { encodeBatch } from '../record-batch.ts'
 import { type GivenUp, toDeadLetterEvent } from './dead-letter-event.ts'
 
 /** No declared topic can be called so: their names begin with a letter or a digit. */

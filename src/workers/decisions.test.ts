@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { MillraceError } from '../errors.ts'
-import { type Lane, lanes } from '../event.ts'
+import { type Lane, lanes } from '../event/event.ts'
 import { splitTurn } from './lane-shares.ts'
 import { alarmProbeMs, decideRetry, outageBackoff } from './retry-policy.ts'
 

@@ -1,6 +1,6 @@
 // How much of a turn each lane may fill: the urgent ones first, yet none is ever starved.
 
-import { type Lane, lanes } from '../event.ts'
+import { type Lane, lanes } from '../event/event.ts'
 
 /** What each lane is sure of when all of them have work, as parts of the turn. */
 const shareOfLane: Readonly<Record<Lane, number>> = { high: 0.85, normal: 0.1, low: 0.05 }

@@ -10,7 +10,7 @@
 // Not its job: what to do with an event (the handler), what to try again and when (retry-policy.ts).
 
 import { toMillraceError } from '../errors.ts'
-import { type Lane, lanes } from '../event.ts'
+import { type Lane, lanes } from '../event/event.ts'
 import type { Consumer, Delivery, EventLog, Outcome } from '../event-log/event-log.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { BatchTrigger } from '../lib/batch-trigger.ts'

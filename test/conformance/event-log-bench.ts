@@ -1,8 +1,8 @@
 // What a driver gives to be tested, and a log under test that can crash and be opened again.
 
-import type { Lane } from '../../src/event.ts'
+import type { Lane } from '../../src/event/event.ts'
+import type { RecordBatch } from '../../src/event/record-batch.ts'
 import type { Consumer, EventLog } from '../../src/event-log/event-log.ts'
-import type { RecordBatch } from '../../src/record-batch.ts'
 import { group, leaseMs, stream, topic } from './event-log-verbs.ts'
 
 /** A log of its own for one test. */

@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { type Lane, lanes } from '../../src/event.ts'
+import { type Lane, lanes } from '../../src/event/event.ts'
 import type { Consumer, Delivery, EventLog, Outcome } from '../../src/event-log/event-log.ts'
 import type { LogReset } from '../../src/event-log/redis/epochs.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'

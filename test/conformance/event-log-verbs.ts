@@ -1,7 +1,8 @@
 // Verbs for tests of a log: batches whose events are told apart by their ids, and what a consumer got of them.
 
-import type { Lane } from '../../src/event.ts'
-import { lanes } from '../../src/event.ts'
+import type { Lane } from '../../src/event/event.ts'
+import { lanes } from '../../src/event/event.ts'
+import { decodeBatch, encodeBatch, type RecordBatch } from '../../src/event/record-batch.ts'
 import type {
   Again,
   Consumer,
@@ -13,7 +14,6 @@ import type {
   SettledPage,
   StreamName,
 } from '../../src/event-log/event-log.ts'
-import { decodeBatch, encodeBatch, type RecordBatch } from '../../src/record-batch.ts'
 
 export const topic = 'orders'
 export const group = 'landing'

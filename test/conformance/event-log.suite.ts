@@ -8,7 +8,8 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MillraceError } from '../../src/errors.ts'
-import { lanes } from '../../src/event.ts'
+import { lanes } from '../../src/event/event.ts'
+import type { RecordBatch } from '../../src/event/record-batch.ts'
 import {
   type Backlog,
   maxProducers,
@@ -16,7 +17,6 @@ import {
   maxReopenedBytes,
   producerWindow,
 } from '../../src/event-log/event-log.ts'
-import type { RecordBatch } from '../../src/record-batch.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { within } from '../support/eventually.ts'
 import { Bench, type EventLogHarness } from './event-log-bench.ts'

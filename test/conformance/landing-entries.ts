@@ -1,8 +1,9 @@
 // What the store suites land and read back.
 
-import type { Lane } from '../../src/event.ts'
-import { type EventParts, encodeBatch } from '../../src/record-batch.ts'
-import type { EventQuery, EventStore, LandedCounts, LandingEntry, StoredEvent } from '../../src/store/event-store.ts'
+import type { Lane } from '../../src/event/event.ts'
+import { type EventParts, encodeBatch } from '../../src/event/record-batch.ts'
+import type { EventQuery, StoredEvent } from '../../src/pipeline/stored-event.ts'
+import type { EventStore, LandedCounts, LandingEntry } from '../../src/store/event-store.ts'
 
 /** A time to count from, in microseconds since 1970. */
 export const someMicros = Date.UTC(2026, 0, 1) * 1000

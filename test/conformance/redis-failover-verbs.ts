@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
-import type { DurabilityLevel } from '../../src/config-table.ts'
 import { MillraceError } from '../../src/errors.ts'
+import type { DurabilityLevel } from '../../src/event/durability.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { slotOf } from '../../src/event-log/redis/hash-slot.ts'
 import { type OpenRedisLogOptions, openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { Client } from 'pg'
-import { EventIdGenerator } from '../../src/event.ts'
+import { EventIdGenerator } from '../../src/event/event.ts'
 import { counts, entriesOf } from '../conformance/landing-entries.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { EventIdGenerator } from '../../src/event.ts'
+import { EventIdGenerator } from '../../src/event/event.ts'
 import { counts, entriesOf } from '../conformance/landing-entries.ts'
 import { eventually } from '../support/eventually.ts'
 import { PostgresServer } from '../support/postgres-server.ts'

@@ -4,8 +4,8 @@
 // As a program: node test/support/append-poison.ts DATA_DIR
 
 import { resolve } from 'node:path'
+import { encodeBatch } from '../../src/event/record-batch.ts'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
-import { encodeBatch } from '../../src/record-batch.ts'
 
 const depth = 20_000
 

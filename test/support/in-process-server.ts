@@ -4,10 +4,10 @@
 
 import { Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
-import { loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
-import { type RunningServer, type ServerOptions, startServer } from '../../src/server.ts'
+import { type RunningServer, type ServerOptions, startServer } from '../../src/server/server.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
 import type { LedgerLine } from './checker.ts'
 import { cleanup } from './cleanup.ts'

@@ -25,7 +25,7 @@ import {
   ResumeGroupResponseSchema,
   WatchStatusResponseSchema,
 } from '../../gen/millrace/v1/admin_pb.ts'
-import type { Pipeline } from '../../pipeline.ts'
+import type { Pipeline } from '../../pipeline/pipeline.ts'
 import {
   filterOfMessage,
   groupOfMessage,

@@ -5,11 +5,11 @@
 // Not its job: looking into the events (the pipeline scans them), the numbering of messages (produce.ts).
 
 import { MillraceError } from '../../errors.ts'
-import { defaultTopic, limits } from '../../event.ts'
+import { defaultTopic, limits } from '../../event/event.ts'
+import { textOf } from '../../event/record-batch.ts'
 import { bytesType, FieldWalker, varintType } from '../../lib/protobuf-walk.ts'
 import { textFault } from '../../lib/utf8.ts'
-import type { Overflow } from '../../pipeline.ts'
-import { textOf } from '../../record-batch.ts'
+import type { Overflow } from '../../pipeline/pipeline.ts'
 import { checkTopic } from '../topic.ts'
 import { toOverflow } from '../wire.ts'
 

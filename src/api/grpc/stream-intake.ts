@@ -9,7 +9,7 @@
 
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
-import type { Pipeline, PublishMessage, PublishVerdict } from '../../pipeline.ts'
+import type { Pipeline, PublishMessage, PublishVerdict } from '../../pipeline/pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
 import type { UnansweredBytes } from '../unanswered-bytes.ts'
 import { MessageFields } from './message-fields.ts'

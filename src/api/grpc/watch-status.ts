@@ -7,7 +7,7 @@ import type { ServerWritableStream } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
 import type { WatchStatusRequest, WatchStatusResponse } from '../../gen/millrace/v1/admin_pb.ts'
 import { sleep } from '../../lib/abort.ts'
-import { watchIntervalMs } from '../../observations.ts'
+import { watchIntervalMs } from '../../pipeline/observations.ts'
 import { richStatusOf } from './rich-status.ts'
 
 type WatchCall = ServerWritableStream<WatchStatusRequest, WatchStatusResponse>

@@ -1,12 +1,7 @@
 // Dead letters and journeys as JSON: what the routes answer, and the command line prints. Times are RFC 3339.
 
-import type {
-  DeadLetterCause,
-  DeadLetterDetail,
-  DeadLetterSummary,
-  Journey,
-  JourneyStep,
-} from '../../administration.ts'
+import type { DeadLetterDetail, Journey, JourneyStep } from '../../pipeline/administration.ts'
+import type { DeadLetterCause, DeadLetterSummary } from '../../pipeline/dead-letters.ts'
 import { eventJson } from './event-json.ts'
 import { formatRfc3339 } from './rfc3339.ts'
 

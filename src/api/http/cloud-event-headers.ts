@@ -3,7 +3,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import { MillraceError } from '../../errors.ts'
-import type { EventParts } from '../../record-batch.ts'
+import type { EventParts } from '../../event/record-batch.ts'
 import { isFault, partsOfCloudEvent, requiredAttributes } from './cloud-event.ts'
 
 const prefix = 'ce-'

@@ -1,8 +1,8 @@
 // A CloudEvent in the JSON format (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md):
 // the body of a structured request, or one element of a batch.
 
-import { isJsonContentType } from '../../event.ts'
-import type { EventParts } from '../../record-batch.ts'
+import { isJsonContentType } from '../../event/event.ts'
+import type { EventParts } from '../../event/record-batch.ts'
 import { isFault, partsOfCloudEvent } from './cloud-event.ts'
 import { type EventReader, payloadOf, readBase64 } from './event-reader.ts'
 import { isJsonString, type JsonMembers, jsonText } from './json-members.ts'

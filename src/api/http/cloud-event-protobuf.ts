@@ -2,13 +2,13 @@
 
 import { fromBinary } from '@bufbuild/protobuf'
 import { MillraceError } from '../../errors.ts'
+import type { EventParts } from '../../event/record-batch.ts'
 import {
   type CloudEvent,
   type CloudEvent_CloudEventAttributeValue,
   CloudEventBatchSchema,
   CloudEventSchema,
 } from '../../gen/io/cloudevents/v1/cloudevents_pb.ts'
-import type { EventParts } from '../../record-batch.ts'
 import { type AttributeFault, partsOfCloudEvent } from './cloud-event.ts'
 import { formatRfc3339, isKnownSecond } from './rfc3339.ts'
 

@@ -4,8 +4,8 @@
 // what a name and a value may be. Extensions are kept and given back unchanged as attributes.
 // Not its job: taking the forms apart (cloud-event-json.ts, -headers.ts, -protobuf.ts).
 
-import { type Lane, lanes } from '../../event.ts'
-import type { EventParts } from '../../record-batch.ts'
+import { type Lane, lanes } from '../../event/event.ts'
+import type { EventParts } from '../../event/record-batch.ts'
 import { parseRfc3339 } from './rfc3339.ts'
 
 export const requiredAttributes = ['specversion', 'id', 'source', 'type'] as const

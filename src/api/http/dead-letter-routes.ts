@@ -1,9 +1,10 @@
 // What groups have given up: to list, to look at, to send again, to delete.
 
 import type { FastifyInstance } from 'fastify'
-import type { Administration, DeadLetterFilter } from '../../administration.ts'
 import { MillraceError } from '../../errors.ts'
-import { limits } from '../../event.ts'
+import { limits } from '../../event/event.ts'
+import type { Administration } from '../../pipeline/administration.ts'
+import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
 import { causeJson, deadLetterDetailJson, deadLetterJson } from './administration-json.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'

@@ -3,8 +3,8 @@
 // Job: keep each event's place in what the caller sent, so that a rejection names that place wherever it was found.
 
 import type { ErrorCode } from '../../errors.ts'
-import type { PublishVerdict, Rejection } from '../../pipeline.ts'
-import { BatchBuilder, type EventParts } from '../../record-batch.ts'
+import { BatchBuilder, type EventParts } from '../../event/record-batch.ts'
+import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
 
 /** A message for the pipeline, and what is needed to read its verdict. */
 export interface Draft {

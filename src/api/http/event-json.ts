@@ -1,6 +1,6 @@
 // A landed event as JSON text. Its data is put in as the text that was sent: never parsed, so no digit is lost.
 
-import type { EventPage, StoredEvent } from '../../store/event-store.ts'
+import type { EventPage, StoredEvent } from '../../pipeline/stored-event.ts'
 import { formatRfc3339 } from './rfc3339.ts'
 
 /** `{"events": [...], "next_cursor": ...}`, as bytes: a page may be too long for one string. */

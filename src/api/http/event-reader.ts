@@ -3,7 +3,7 @@
 // A reader answers the event's parts, or null and says in `fault` what is wrong with it; it never throws, so that a bad
 // event costs its neighbours nothing.
 
-import type { EventParts } from '../../record-batch.ts'
+import type { EventParts } from '../../event/record-batch.ts'
 import { isJsonString, type JsonMembers, jsonText } from './json-members.ts'
 
 export interface EventReader {

@@ -1,7 +1,7 @@
 // GET /v1/events/{id}: one event, and what became of it.
 
 import type { FastifyInstance } from 'fastify'
-import type { Administration } from '../../administration.ts'
+import type { Administration } from '../../pipeline/administration.ts'
 import { journeyJson } from './administration-json.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { jsonContentType } from './json-content-type.ts'

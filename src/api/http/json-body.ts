@@ -3,7 +3,7 @@
 // A body that is not JSON is refused as a whole. An event that is, but may not be taken, is refused alone.
 
 import { MillraceError } from '../../errors.ts'
-import { limits } from '../../event.ts'
+import { limits } from '../../event/event.ts'
 import { describeJsonFault, type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import type { EventDrafts } from './event-drafts.ts'
 import type { EventReader } from './event-reader.ts'

@@ -1,8 +1,8 @@
 // GET /v1/events: the landed events, newest first.
 
 import type { FastifyInstance } from 'fastify'
-import type { Pipeline } from '../../pipeline.ts'
-import type { EventQuery } from '../../store/event-store.ts'
+import type { Pipeline } from '../../pipeline/pipeline.ts'
+import type { EventQuery } from '../../pipeline/stored-event.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { eventPageJson } from './event-json.ts'
 import { jsonContentType } from './json-content-type.ts'

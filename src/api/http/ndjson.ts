@@ -5,10 +5,10 @@
 // Not its job: reading an event (plain-event.ts), the bytes of the body (body-chunks.ts).
 
 import { type MillraceError, toMillraceError } from '../../errors.ts'
-import { limits } from '../../event.ts'
-import type { Durability } from '../../event-log/event-log.ts'
+import type { Durability } from '../../event/durability.ts'
+import { limits } from '../../event/event.ts'
 import { type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
-import type { PublishVerdict, Rejection } from '../../pipeline.ts'
+import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
 import type { BodyChunks } from './body-chunks.ts'
 import { type Draft, EventDrafts, verdictOnDraft } from './event-drafts.ts'
 import { JsonMembers } from './json-members.ts'

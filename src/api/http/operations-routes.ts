@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../../errors.ts'
-import type { Pipeline } from '../../pipeline.ts'
+import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { answerInTime } from './answer-in-time.ts'

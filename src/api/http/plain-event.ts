@@ -3,8 +3,8 @@
 // Unknown keys are refused by name, so that a misspelt one is not lost in silence. What is absent is filled in: id and
 // time by ingest, source with "/".
 
-import { isJsonContentType, type Lane, lanes } from '../../event.ts'
-import type { EventParts } from '../../record-batch.ts'
+import { isJsonContentType, type Lane, lanes } from '../../event/event.ts'
+import type { EventParts } from '../../event/record-batch.ts'
 import { type EventReader, payloadOf, readBase64 } from './event-reader.ts'
 import { isJsonString, JsonMembers, jsonText } from './json-members.ts'
 import { parseRfc3339 } from './rfc3339.ts'

@@ -2,7 +2,7 @@
 
 import type { FastifyReply } from 'fastify'
 import { type ErrorCode, errorCodes, MillraceError } from '../../errors.ts'
-import type { Rejection } from '../../pipeline.ts'
+import type { Rejection } from '../../pipeline/pipeline.ts'
 import { defaultRetryAfterMs } from '../call-verdict.ts'
 import { codeOfHttpStatus, httpStatusOf } from '../status.ts'
 

@@ -1,9 +1,9 @@
 // POST /v1/events: takes events in every form and answers with a verdict for each.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { defaultTopic, limits } from '../../event.ts'
+import { defaultTopic, limits } from '../../event/event.ts'
 import { JsonText } from '../../lib/json/json-text.ts'
-import type { Overflow, Pipeline, PublishOptions, PublishVerdict } from '../../pipeline.ts'
+import type { Overflow, Pipeline, PublishOptions, PublishVerdict } from '../../pipeline/pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
 import { failureOfVerdict } from '../call-verdict.ts'
 import { maxPublishWaitMs } from '../publish-wait.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { EventName } from '../../administration.ts'
 import { MillraceError } from '../../errors.ts'
+import type { EventName } from '../../pipeline/administration.ts'
 import { Health } from '../../telemetry/health.ts'
 import { ask, post, startTestServer } from './http-client.test-support.ts'
 

@@ -1,10 +1,10 @@
 // The body of POST /v1/dead-letters/redrive: a filter, and how to send what it finds. The data of an edited event is sliced
 // from the body: never parsed, so no digit is lost.
 
-import { type RedriveRequest, rateLimits } from '../../administration.ts'
 import { MillraceError } from '../../errors.ts'
-import { isJsonContentType } from '../../event.ts'
+import { isJsonContentType } from '../../event/event.ts'
 import { JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
+import { type RedriveRequest, rateLimits } from '../../pipeline/administration.ts'
 import { payloadOf, readBase64 } from './event-reader.ts'
 import { isJsonString, JsonMembers, jsonText } from './json-members.ts'
 import { timeParameter } from './query.ts'

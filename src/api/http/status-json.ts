@@ -1,6 +1,6 @@
 // The status as JSON: the keys of GET /v1/status. What is not known is null, never 0.
 
-import type { Status } from '../../pipeline.ts'
+import type { Status } from '../../pipeline/pipeline.ts'
 
 export function statusJson(status: Status): object {
   return {

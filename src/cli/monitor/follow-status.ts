@@ -4,7 +4,7 @@ import type { Client } from '../../client/connect.ts'
 import { type ErrorCode, toMillraceError } from '../../errors.ts'
 import { sleep } from '../../lib/abort.ts'
 import { backoffMs } from '../../lib/backoff.ts'
-import type { Observed } from '../../pipeline.ts'
+import type { Observed } from '../../pipeline/pipeline.ts'
 
 const reconnectPolicy = { baseMs: 200, maxMs: 2000 }
 

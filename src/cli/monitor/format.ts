@@ -1,6 +1,6 @@
 // How the monitor writes figures. What is not known is said so.
 
-import type { StoreObservation } from '../../observations.ts'
+import type { StoreObservation } from '../../pipeline/observations.ts'
 import { formatCount } from '../table.ts'
 
 /** Without an oldest event either nothing waits, or it is not known. */

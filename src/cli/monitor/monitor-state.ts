@@ -1,6 +1,6 @@
 // What the monitor knows at a moment: the latest look at the server, rates, their past, warnings, and whether it is away.
 
-import type { Observed } from '../../pipeline.ts'
+import type { Observed } from '../../pipeline/pipeline.ts'
 import { type Rates, ratesOf, unknownRates } from './rates.ts'
 import { type Warning, warningsOf } from './warnings.ts'
 

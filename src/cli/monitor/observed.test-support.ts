@@ -1,7 +1,7 @@
 // Looks at a server, made up: for what a real one shows only once in a while.
 
-import type { LogObservation, Observations, StoreObservation } from '../../observations.ts'
-import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline.ts'
+import type { LogObservation, Observations, StoreObservation } from '../../pipeline/observations.ts'
+import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline/pipeline.ts'
 
 export interface Look {
   readonly uptimeSeconds?: number

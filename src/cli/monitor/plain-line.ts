@@ -1,7 +1,7 @@
 // The monitor without a terminal: one line each time, for people or for programs.
 
 import { statusJson } from '../../api/http/status-json.ts'
-import type { Observations, StoreObservation } from '../../observations.ts'
+import type { Observations, StoreObservation } from '../../pipeline/observations.ts'
 import { formatSeconds } from '../duration.ts'
 import { formatTime, visibleText } from '../shown-text.ts'
 import { formatCount } from '../table.ts'

@@ -3,10 +3,10 @@
 // The ledger counts for all servers of a log, the other totals for the one that answers. What is not known, or not known
 // yet, is null.
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import { landingGroup } from '../../landing/landing.ts'
-import type { DurationBucket, LandingTotals, PublishedTotals } from '../../observations.ts'
-import type { LedgerRow, Observed } from '../../pipeline.ts'
+import type { DurationBucket, LandingTotals, PublishedTotals } from '../../pipeline/observations.ts'
+import type { LedgerRow, Observed } from '../../pipeline/pipeline.ts'
 import { deadLetterTopic } from '../../workers/dead-letters.ts'
 
 /** Events per second. */

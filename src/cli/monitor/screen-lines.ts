@@ -3,8 +3,8 @@
 // Not its job: drawing (screen.ts).
 
 import { stripVTControlCharacters } from 'node:util'
-import type { LandingStatements, LogObservation } from '../../observations.ts'
-import type { Observed } from '../../pipeline.ts'
+import type { LandingStatements, LogObservation } from '../../pipeline/observations.ts'
+import type { Observed } from '../../pipeline/pipeline.ts'
 import { formatBytes } from '../doctor-checks.ts'
 import { formatSeconds } from '../duration.ts'
 import { cutText, formatTime, visibleText } from '../shown-text.ts'

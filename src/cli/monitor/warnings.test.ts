@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { pausedText } from '../../paused-text.ts'
-import type { GroupStatus } from '../../pipeline.ts'
+import { pausedText } from '../../pipeline/paused-text.ts'
+import type { GroupStatus } from '../../pipeline/pipeline.ts'
 import { type Look, lookAt } from './observed.test-support.ts'
 import { warningsOf } from './warnings.ts'
 

@@ -1,8 +1,8 @@
 // What is wrong, and what to do about it: a function from two looks at a server to sentences.
 
-import { defaultTopic } from '../../event.ts'
-import { isPausedByPerson } from '../../paused-text.ts'
-import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline.ts'
+import { defaultTopic } from '../../event/event.ts'
+import { isPausedByPerson } from '../../pipeline/paused-text.ts'
+import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline/pipeline.ts'
 import { visibleText } from '../shown-text.ts'
 import { formatCount } from '../table.ts'
 import { formatRate } from './format.ts'

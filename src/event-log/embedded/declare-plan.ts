@@ -2,7 +2,7 @@
 // It is a transaction of its own.
 
 import { MillraceError } from '../../errors.ts'
-import { lanes } from '../../event.ts'
+import { lanes } from '../../event/event.ts'
 import type { TopicDeclaration } from '../event-log.ts'
 import { forEachLane } from './group-state.ts'
 import type { CursorRow, GroupRow, LedgerRow, StreamRow, TopicRow } from './log-rows.ts'

@@ -3,7 +3,7 @@
 // The group is gone from the state at once, for whatever is planned later is committed later. One statement removes what
 // should have come again: as much as may wait at most.
 
-import { lanes } from '../../event.ts'
+import { lanes } from '../../event/event.ts'
 import type { GroupState } from './group-state.ts'
 import type { LogState } from './log-state.ts'
 import { type CommitRequest, emptyRequest } from './thread-protocol.ts'

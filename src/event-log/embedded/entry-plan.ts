@@ -4,8 +4,8 @@
 // The bytes are copied once, into one buffer that moves to the thread, and moves back when they are durable: from then on
 // the entries in memory and the deliveries are views of it. Where there are none, the buffer serves again.
 
-import { limits } from '../../event.ts'
-import type { RecordBatch } from '../../record-batch.ts'
+import { limits } from '../../event/event.ts'
+import type { RecordBatch } from '../../event/record-batch.ts'
 import type { DueCursor } from './cursor.ts'
 import type { PackBuffer } from './pack-buffer.ts'
 import type { PendingAppend } from './pending-append.ts'

@@ -1,6 +1,6 @@
 // A consumer group as the main thread knows it: for each partition its ledger and its cursors.
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import type { DueCursor, UnreadCursor } from './cursor.ts'
 import type { GroupRow, LedgerRow } from './log-rows.ts'
 

@@ -3,7 +3,7 @@
 //
 // Not its job: making it durable (commit-plan.ts), bringing bytes from the file (page-reader.ts).
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import type { CommitPlan } from './commit-plan.ts'
 import type { DueCursor, UnreadCursor } from './cursor.ts'
 import type { GroupPartition, GroupState } from './group-state.ts'

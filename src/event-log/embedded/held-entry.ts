@@ -1,6 +1,6 @@
 // An entry in the hands of one consumer, or on the way there.
 
-import type { RecordBatch } from '../../record-batch.ts'
+import type { RecordBatch } from '../../event/record-batch.ts'
 import type { Delivery } from '../event-log.ts'
 import type { DueCursor, UnreadCursor } from './cursor.ts'
 import type { GroupPartition } from './group-state.ts'

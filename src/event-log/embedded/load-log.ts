@@ -2,7 +2,7 @@
 // whose page lost it would else be missed by nobody.
 
 import type { DatabaseSync } from 'node:sqlite'
-import { lanes } from '../../event.ts'
+import { lanes } from '../../event/event.ts'
 import { cursorKey, groupByCursor } from './cursor-rows.ts'
 import { unsettledStretches } from './durable-facts.ts'
 import type { EntryTable } from './entry-table.ts'

@@ -4,7 +4,7 @@
 // changed them without a word. Rows that could vanish unseen are counted in another row (`rangesAhead`, `groups` ...).
 
 import { crc32 } from 'node:zlib'
-import type { Lane } from '../../event.ts'
+import type { Lane } from '../../event/event.ts'
 
 /** The one row about the log as a whole. */
 export interface LogRow {

@@ -1,7 +1,7 @@
 // Everything that the main thread knows about the log: topics with their partitions and streams, groups with their
 // ledgers and cursors. Built from the rows of the books, when the log is opened and when something is declared.
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import type { StreamName } from '../event-log.ts'
 import { DueCursor, UnreadCursor } from './cursor.ts'
 import { cursorKey, groupByCursor } from './cursor-rows.ts'

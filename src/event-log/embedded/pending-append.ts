@@ -1,6 +1,6 @@
 // One call of `EventLog.append` between its admission and its outcome.
 
-import type { RecordBatch } from '../../record-batch.ts'
+import type { RecordBatch } from '../../event/record-batch.ts'
 import type { Appended, Position } from '../event-log.ts'
 import type { PartitionState } from './log-state.ts'
 import type { Producer, Undecided } from './producers.ts'

@@ -1,7 +1,7 @@
 // The books of a damaged log, as far as they can be made out: sound rows, rows whose one flipped bit could be given back,
 // and for a stream whose row is gone the place that nobody else has.
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import type { BookTable } from './book-table.ts'
 import type { Books } from './books.ts'
 import type {

@@ -1,6 +1,6 @@
 // A stored entry as the main thread knows it: its place in a stream, and its bytes while they are in memory.
 
-import type { RecordBatch } from '../../record-batch.ts'
+import type { RecordBatch } from '../../event/record-batch.ts'
 
 /** What an entry of a group's own stream has beyond the others. */
 export interface ComesAgain {

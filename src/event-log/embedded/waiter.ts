@@ -3,7 +3,7 @@
 // One is open until it is finished. Between, it may be `sealed`: deliveries for it are part of a group that is being
 // committed. A caller that gives up then gets its empty list at once, and the deliveries go back when they are durable.
 
-import type { Lane } from '../../event.ts'
+import type { Lane } from '../../event/event.ts'
 import type { Delivery, NextOptions } from '../event-log.ts'
 import type { GroupState } from './group-state.ts'
 import type { HeldEntry } from './held-entry.ts'

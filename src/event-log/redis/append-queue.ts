@@ -5,8 +5,8 @@
 // caller could know. When the answer of a script is lost, nobody knows what it did; what waits is then not sent either.
 
 import { MillraceError } from '../../errors.ts'
-import type { Lane } from '../../event.ts'
-import type { RecordBatch } from '../../record-batch.ts'
+import type { Lane } from '../../event/event.ts'
+import type { RecordBatch } from '../../event/record-batch.ts'
 import {
   type Appended,
   type Backlog,

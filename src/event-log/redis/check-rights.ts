@@ -1,8 +1,8 @@
 // Whether the user may run every command that the log needs. The server is asked what it would allow; nothing is run.
 
 import { readFileSync } from 'node:fs'
-import type { DurabilityLevel } from '../../config-table.ts'
-import type { RedisTarget } from '../../redis-url.ts'
+import type { RedisTarget } from '../../config/redis-url.ts'
+import type { DurabilityLevel } from '../../event/durability.ts'
 import { listOf, textOf } from './redis-connection.ts'
 import type { AskedServer } from './server-facts.ts'
 import { commandsOfLevels, commandsOfTopologies, usedCommands } from './used-commands.ts'

@@ -6,9 +6,9 @@
 // process. So only its single connections are used, each with the same rules as that of one server.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type NodeAccess, type NodeAddress, wrong } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
 import { backoffMs } from '../../lib/backoff.ts'
-import { type NodeAccess, type NodeAddress, wrong } from '../../redis-url.ts'
 import { slotCount, slotOf } from './hash-slot.ts'
 import {
   type DurableReply,

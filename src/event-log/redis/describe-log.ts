@@ -4,7 +4,7 @@
 // entries that were handed out and not settled, up to a bound. Beyond it, and what nobody had yet, is counted in pages, so
 // that the server does other work between. What passes meanwhile, be it counted or not, counts as what the books said.
 
-import { lanes } from '../../event.ts'
+import { lanes } from '../../event/event.ts'
 import type { GroupDescription, TopicDescription } from '../event-log.ts'
 import type { Epochs } from './epochs.ts'
 import { listOf, numberOf, type RedisNode, type Reply, textOf } from './redis-connection.ts'

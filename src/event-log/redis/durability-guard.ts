@@ -3,9 +3,9 @@
 // At the start what breaks the promise is an error. Later it stops appends, as `durability_lost`, until it is mended; what
 // is in the log is handed out and settled all the while.
 
-import type { DurabilityLevel } from '../../config-table.ts'
+import type { RedisTarget } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
-import type { RedisTarget } from '../../redis-url.ts'
+import type { DurabilityLevel } from '../../event/durability.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { LogHealth } from '../event-log.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'

@@ -8,7 +8,7 @@
 // begins it. Who comes later finds it done. What ended half-way is noticed again by whoever comes next.
 
 import { MillraceError } from '../../errors.ts'
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import {
   type DurableReply,

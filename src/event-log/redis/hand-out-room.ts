@@ -4,7 +4,7 @@
 // call, so it is for a script that has all that is left. Scripts that run side by side get shares that add up to no more
 // than the room, and none of them may go beyond its own.
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 
 /** One call of `next` hands out no more bytes than this, whatever it asks for, beyond the first entry. */
 const maxHandOutBytes = 8 * 1024 * 1024

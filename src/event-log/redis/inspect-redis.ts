@@ -1,7 +1,7 @@
 // Looks at a Redis without making anything there: whether it can keep what is promised. For `millrace doctor`.
 
-import type { DurabilityLevel } from '../../config-table.ts'
-import { readRedisUrl } from '../../redis-url.ts'
+import { readRedisUrl } from '../../config/redis-url.ts'
+import type { DurabilityLevel } from '../../event/durability.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { openRedisConnection } from './open-redis-connection.ts'
 import { RedisKeys } from './redis-keys.ts'

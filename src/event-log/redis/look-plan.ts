@@ -4,7 +4,7 @@
 // due, and now and then all the same, for a bell can be missed; often, while its bell is not heard. One that could not be
 // asked is asked again after a while; the others go on.
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import type { Bell } from './bell.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 

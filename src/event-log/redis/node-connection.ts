@@ -3,8 +3,8 @@
 // node-redis speaks the protocol. It keeps two rules here: what was written is never sent again, and while there is no
 // connection commands fail at once.
 
+import type { NodeAddress } from '../../config/redis-url.ts'
 import { backoffMs } from '../../lib/backoff.ts'
-import type { NodeAddress } from '../../redis-url.ts'
 import type { Reply } from './redis-connection.ts'
 
 const reconnectPolicy = { baseMs: 100, maxMs: 5_000 }

@@ -1,6 +1,6 @@
 // Connects to what the URL names.
 
-import { type NodeAddress, type RedisTarget, readRedisUrl } from '../../redis-url.ts'
+import { type NodeAddress, type RedisTarget, readRedisUrl } from '../../config/redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { ClusterConnection } from './cluster-connection.ts'
 import { loadClientFactory } from './node-connection.ts'

@@ -1,9 +1,10 @@
 // Opens the log on a Redis server.
 
-import type { DurabilityLevel } from '../../config-table.ts'
-import { type NodeAddress, readRedisUrl } from '../../redis-url.ts'
+import { type NodeAddress, readRedisUrl } from '../../config/redis-url.ts'
+import type { DurabilityLevel } from '../../event/durability.ts'
+import { durabilityOf } from '../../event/durability.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { type CommitStats, durabilityOf, type EventLog, type LogHealth } from '../event-log.ts'
+import type { CommitStats, EventLog, LogHealth } from '../event-log.ts'
 import { BellListener } from './bell-listener.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { Epochs, type LogReset } from './epochs.ts'

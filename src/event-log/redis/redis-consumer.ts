@@ -5,7 +5,7 @@
 // that nobody knows of: before the next look it is given back.
 
 import { MillraceError } from '../../errors.ts'
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
 import type { BellListener } from './bell-listener.ts'
 import { EpochOver, type Epochs } from './epochs.ts'

@@ -1,7 +1,7 @@
 // The names of all keys. Those of one partition share a hash tag, so that they live in one slot and one script may touch
 // them; docs/decisions/0007-redis-log.md describes what is in each.
 
-import { type Lane, lanes } from '../../event.ts'
+import { type Lane, lanes } from '../../event/event.ts'
 
 /** The lanes as the scripts number them, from 1. */
 export function laneNumber(lane: Lane): number {

@@ -3,15 +3,15 @@
 
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
-import { lanes } from '../../event.ts'
-import type { RecordBatch } from '../../record-batch.ts'
+import type { Durability } from '../../event/durability.ts'
+import { lanes } from '../../event/event.ts'
+import type { RecordBatch } from '../../event/record-batch.ts'
 import { checkReopened } from '../check-reopened.ts'
 import type {
   Appended,
   AppendOptions,
   CommitStats,
   Consumer,
-  Durability,
   EventLog,
   LogDescription,
   ReadSettledOptions,

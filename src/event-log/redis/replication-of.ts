@@ -1,6 +1,6 @@
 // What a level of durability means for an append on Redis.
 
-import type { DurabilityLevel } from '../../config-table.ts'
+import type { DurabilityLevel } from '../../event/durability.ts'
 import type { Replication } from './redis-connection.ts'
 
 /** What an append waits for; undefined: for the answer alone. */

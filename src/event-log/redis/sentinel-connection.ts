@@ -3,9 +3,9 @@
 // node-redis has a client for this that sends a command again when its connection is lost: here that must not happen.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type NodeAccess, type NodeAddress, wrong } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
 import { backoffMs } from '../../lib/backoff.ts'
-import { type NodeAccess, type NodeAddress, wrong } from '../../redis-url.ts'
 import {
   type DurableReply,
   isReply,

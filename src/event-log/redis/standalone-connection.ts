@@ -1,6 +1,6 @@
 // One server, always the same.
 
-import { type NodeAddress, wrong } from '../../redis-url.ts'
+import { type NodeAddress, wrong } from '../../config/redis-url.ts'
 import {
   type DurableReply,
   type RedisConnection,

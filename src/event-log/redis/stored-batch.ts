@@ -2,7 +2,7 @@
 // over the bytes and what stands beside them; one that does not fit is told as damaged and handed out as it is.
 
 import { crc32 } from 'node:zlib'
-import type { RecordBatch } from '../../record-batch.ts'
+import type { RecordBatch } from '../../event/record-batch.ts'
 import { listOf, type Reply } from './redis-connection.ts'
 
 /** Where an entry stands, as its id tells: `<first offset>-<event count>`. */

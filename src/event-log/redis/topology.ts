@@ -1,7 +1,7 @@
 // What the three ways to reach Redis have in common: their options, and what they say when they cannot begin.
 
+import type { NodeAddress } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
-import type { NodeAddress } from '../../redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { type ClientFactory, NodeConnection } from './node-connection.ts'
 import { isReply, type Replication, type Reply, textOf } from './redis-connection.ts'

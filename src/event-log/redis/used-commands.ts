@@ -2,8 +2,8 @@
 // keys and channels with the prefix may do everything that the log needs; conformance/redis-rights.test.ts compares the
 // tables with the code, and the tests of the log run as such a user.
 
-import type { DurabilityLevel } from '../../config-table.ts'
-import type { RedisTarget } from '../../redis-url.ts'
+import type { RedisTarget } from '../../config/redis-url.ts'
+import type { DurabilityLevel } from '../../event/durability.ts'
 
 /**
  * Each with arguments by which a server can be asked whether it would run it: KEY stands for a key, or a channel, under the

@@ -5,8 +5,14 @@
 // came as; nothing is decoded that PostgreSQL reads itself.
 // Not its job: the way to the server (land-events.ts).
 
-import { defaultContentType, defaultSource, isJsonContentType, uuidFromBytes, uuidOfSourceAndId } from '../../event.ts'
-import { type EventFields, EventReader, readAttribute, readTimestamp, textOf } from '../../record-batch.ts'
+import {
+  defaultContentType,
+  defaultSource,
+  isJsonContentType,
+  uuidFromBytes,
+  uuidOfSourceAndId,
+} from '../../event/event.ts'
+import { type EventFields, EventReader, readAttribute, readTimestamp, textOf } from '../../event/record-batch.ts'
 import type { LandingEntry, PoisonEvent } from '../event-store.ts'
 import { readUuid } from '../read-uuid.ts'
 import { TextCache } from '../text-cache.ts'

@@ -2,14 +2,12 @@
 
 import type { Pool } from 'pg'
 import {
-  type DeadLetter,
   type DeadLetterCause,
   type DeadLetterFilter,
   type DeadLetterSummary,
   maxDeadLetterCauses,
-  parseHistory,
-  type StoredDeadLetterQuery,
-} from '../dead-letter.ts'
+} from '../../pipeline/dead-letters.ts'
+import { type DeadLetter, parseHistory, type StoredDeadLetterQuery } from '../dead-letter.ts'
 import type { StorableDeadLetter } from '../dead-letter-page.ts'
 import type { PagePlace } from '../page-cursor.ts'
 import { placeParameters } from './place-parameters.ts'

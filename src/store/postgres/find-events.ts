@@ -1,7 +1,7 @@
 // Looks landed events up by their keys.
 
 import type { Pool } from 'pg'
-import type { Lane } from '../../event.ts'
+import type { Lane } from '../../event/event.ts'
 import type { FoundRow, LandedEvent } from '../event-store.ts'
 import { type EventRow, toStoredEvent } from './list-events.ts'
 import { readSql } from './sql-file.ts'

@@ -9,7 +9,7 @@
 // Not its job: what a failure means for the caller (sqlstate.ts), connections (postgres-store.ts).
 
 import type { PoolClient } from 'pg'
-import { priorityOfLane } from '../../event.ts'
+import { priorityOfLane } from '../../event/event.ts'
 import type { StreamName } from '../../event-log/event-log.ts'
 import type { LandedCounts, LandingEntry } from '../event-store.ts'
 import { CopyEncoder, type EncodedRow, type EntryColumns } from './copy-encoder.ts'

@@ -5,8 +5,8 @@
 // rows came in an hour, in a second or long ago. The suggestion decides how fast a page is, never what is on it.
 
 import type { Pool, PoolClient } from 'pg'
-import { type Lane, lanes, priorityOfLane } from '../../event.ts'
-import type { EventPage, EventQuery, StoredEvent } from '../event-store.ts'
+import { type Lane, lanes, priorityOfLane } from '../../event/event.ts'
+import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import { comparePlaces, formatCursor, type PagePlace, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { latestMicros, placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'

@@ -1,6 +1,6 @@
 // A place in the order of events or dead letters, as the parameters of a statement.
 
-import { uuidFromBytes } from '../../event.ts'
+import { uuidFromBytes } from '../../event/event.ts'
 import type { PagePlace } from '../page-cursor.ts'
 
 /** PostgreSQL's timestamps end in the year 294276. */

@@ -6,26 +6,13 @@
 
 import { Pool, type PoolClient, type PoolConfig } from 'pg'
 import { MillraceError } from '../../errors.ts'
-import type {
-  DeadLetter,
-  DeadLetterCause,
-  DeadLetterFilter,
-  DeadLetterPage,
-  StoredDeadLetterQuery,
-} from '../dead-letter.ts'
+import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
+import type { StoreObservation } from '../../pipeline/observations.ts'
+import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
+import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, placeBehind, storable } from '../dead-letter-page.ts'
-import type {
-  EventPage,
-  EventQuery,
-  EventStore,
-  FoundRow,
-  LandedCounts,
-  LandedEvent,
-  LandingEntry,
-  StoreDescription,
-} from '../event-store.ts'
+import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
-import type { StoreObservation } from '../store-observation.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'

@@ -12,7 +12,7 @@ import {
   maxRecentTypes,
   type RecentEvents,
   type StoreObservation,
-} from '../store-observation.ts'
+} from '../../pipeline/observations.ts'
 import { readSql } from './sql-file.ts'
 
 /** 2 MiB of the table's end; a page holds 5 to 40 rows mostly. */

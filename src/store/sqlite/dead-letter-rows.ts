@@ -1,7 +1,8 @@
 // Between dead letters and their rows in SQLite: ids are 16 bytes there, times integers.
 
-import { uuidFromBytes, uuidToBytes } from '../../event.ts'
-import { type DeadLetter, type DeadLetterCause, type DeadLetterSummary, parseHistory } from '../dead-letter.ts'
+import { uuidFromBytes, uuidToBytes } from '../../event/event.ts'
+import type { DeadLetterCause, DeadLetterSummary } from '../../pipeline/dead-letters.ts'
+import { type DeadLetter, parseHistory } from '../dead-letter.ts'
 import type { StorableDeadLetter } from '../dead-letter-page.ts'
 import type { CauseRow, DeadLetterRow, WholeDeadLetterRow } from './dead-letter-table.ts'
 

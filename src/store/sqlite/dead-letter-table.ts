@@ -2,7 +2,7 @@
 // inside the flush latch.
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { maxDeadLetterCauses } from '../dead-letter.ts'
+import { maxDeadLetterCauses } from '../../pipeline/dead-letters.ts'
 import { conditionOf, type Filter } from './dead-letter-filter.ts'
 import { hexArray } from './hex-array.ts'
 import { readSql } from './sql-file.ts'

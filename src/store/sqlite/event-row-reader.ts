@@ -6,10 +6,10 @@
 // This is the landing's hot path. Texts that repeat are kept as strings (TextCache), the payload is bound as bytes, and
 // nothing else is allocated for an event that has only what every event has.
 
-import { defaultContentType, defaultSource, isJsonContentType, uuidOfSourceAndId } from '../../event.ts'
+import { defaultContentType, defaultSource, isJsonContentType, uuidOfSourceAndId } from '../../event/event.ts'
+import type { EventFields } from '../../event/record-batch.ts'
 import { bytesType, FieldWalker, varintType } from '../../lib/protobuf-walk.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import type { EventFields } from '../../record-batch.ts'
 import { readUuid } from '../read-uuid.ts'
 import { TextCache } from '../text-cache.ts'
 import type { EntryColumns, EventRow } from './event-row.ts'

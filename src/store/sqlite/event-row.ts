@@ -1,6 +1,6 @@
 // One event as the columns of its row (wire.md, Tables).
 
-import { uuidFromBytes, uuidOfSourceAndId } from '../../event.ts'
+import { uuidFromBytes, uuidOfSourceAndId } from '../../event/event.ts'
 
 /** What the events of one entry share. */
 export interface EntryColumns {

@@ -1,7 +1,7 @@
 // Looks landed events up by their keys.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Lane } from '../../event.ts'
+import type { Lane } from '../../event/event.ts'
 import { hexArray } from './hex-array.ts'
 import type { ReadRow } from './list-events.ts'
 import { readSql } from './sql-file.ts'

@@ -5,9 +5,9 @@
 // Not its job: what a failure means for the caller (sqlite-store.ts), when the WAL is moved (store-thread.ts).
 
 import type { DatabaseSync } from 'node:sqlite'
-import { priorityOfLane } from '../../event.ts'
+import { priorityOfLane } from '../../event/event.ts'
+import { EventReader } from '../../event/record-batch.ts'
 import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
-import { EventReader } from '../../record-batch.ts'
 import type { LandedCounts, PoisonEvent } from '../event-store.ts'
 import { type EntryColumns, EventRow } from './event-row.ts'
 import { EventRowReader } from './event-row-reader.ts'

@@ -4,30 +4,16 @@
 // Not its job: the rows (land-events.ts, list-events.ts), which run in store-thread.ts.
 
 import { MillraceError } from '../../errors.ts'
-import { type Lane, lanes, priorityOfLane, uuidFromBytes, uuidToBytes } from '../../event.ts'
+import { type Lane, lanes, priorityOfLane, uuidFromBytes, uuidToBytes } from '../../event/event.ts'
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import type {
-  DeadLetter,
-  DeadLetterCause,
-  DeadLetterFilter,
-  DeadLetterPage,
-  StoredDeadLetterQuery,
-} from '../dead-letter.ts'
+import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
+import type { StoreObservation } from '../../pipeline/observations.ts'
+import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
+import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, placeBehind, storable } from '../dead-letter-page.ts'
-import type {
-  EventPage,
-  EventQuery,
-  EventStore,
-  FoundRow,
-  LandedCounts,
-  LandedEvent,
-  LandingEntry,
-  StoreDescription,
-  StoredEvent,
-} from '../event-store.ts'
+import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
-import type { StoreObservation } from '../store-observation.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
 import type { PlacedRow } from './find-events.ts'
 import { packLanding } from './landing-message.ts'

@@ -3,7 +3,12 @@
 
 import { statSync } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { maxCountedDeadLetters, maxRecentEvents, maxRecentTypes, type StoreObservation } from '../store-observation.ts'
+import {
+  maxCountedDeadLetters,
+  maxRecentEvents,
+  maxRecentTypes,
+  type StoreObservation,
+} from '../../pipeline/observations.ts'
 import { readSql } from './sql-file.ts'
 
 export class StoreObserver {

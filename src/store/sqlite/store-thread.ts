@@ -9,9 +9,9 @@ import { serve, Transferred } from '../../lib/sqlite/database-thread.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
-import type { DeadLetterFilter } from '../dead-letter.ts'
+import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
+import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { LandedCounts } from '../event-store.ts'
-import type { StoreObservation } from '../store-observation.ts'
 import {
   type CauseRow,
   type DeadLetterPageRequest,

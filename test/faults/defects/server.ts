@@ -2,10 +2,10 @@
 //
 // It is the real server in every other part. Its one argument names the defect, or is `none`.
 
-import { loadConfig } from '../../../src/config.ts'
+import { loadConfig } from '../../../src/config/config.ts'
 import type { EventLog } from '../../../src/event-log/event-log.ts'
 import { openEventLog } from '../../../src/event-log/open-event-log.ts'
-import { type ServerOptions, startServer } from '../../../src/server.ts'
+import { type ServerOptions, startServer } from '../../../src/server/server.ts'
 import type { EventStore, LandedCounts } from '../../../src/store/event-store.ts'
 import { openStore } from '../../../src/store/open-store.ts'
 import { StoreWithoutKey } from './store-without-key.ts'

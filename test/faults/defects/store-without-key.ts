@@ -3,8 +3,8 @@
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { MillraceError } from '../../../src/errors.ts'
-import { eventIdOf } from '../../../src/event.ts'
-import { decodeBatch } from '../../../src/record-batch.ts'
+import { eventIdOf } from '../../../src/event/event.ts'
+import { decodeBatch } from '../../../src/event/record-batch.ts'
 import type { EventStore, LandedCounts, LandingEntry, StoreDescription } from '../../../src/store/event-store.ts'
 
 export class StoreWithoutKey implements EventStore {

@@ -7,13 +7,13 @@
 // Runs for every event that comes in, on the thread that serves the sockets: it walks bytes and fills typed arrays that
 // are used again for the next message. A string is made only for an event that is refused.
 
-import type { ErrorCode } from './errors.ts'
-import { MillraceError } from './errors.ts'
+import type { ErrorCode } from '../errors.ts'
+import { MillraceError } from '../errors.ts'
+import { crc32c } from '../lib/crc32c.ts'
+import { describeJsonFault, JsonText } from '../lib/json/json-text.ts'
+import { bytesType, FieldWalker } from '../lib/protobuf-walk.ts'
+import { sameBytes, textFault } from '../lib/utf8.ts'
 import { isJsonContentType, limits } from './event.ts'
-import { crc32c } from './lib/crc32c.ts'
-import { describeJsonFault, JsonText } from './lib/json/json-text.ts'
-import { bytesType, FieldWalker } from './lib/protobuf-walk.ts'
-import { sameBytes, textFault } from './lib/utf8.ts'
 import { EventFields, readTimestamp, textOf } from './record-batch.ts'
 
 /** An event that may not be taken. */

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { cleanup } from '../test/support/cleanup.ts'
-import { tempDirectory } from '../test/support/temp-directory.ts'
+import { cleanup } from '../../test/support/cleanup.ts'
+import { tempDirectory } from '../../test/support/temp-directory.ts'
+import { openEventLog } from '../event-log/open-event-log.ts'
+import { openStore } from '../store/open-store.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
 import { Core } from './core.ts'
-import { openEventLog } from './event-log/open-event-log.ts'
-import { openStore } from './store/open-store.ts'
-import { createMetrics } from './telemetry/metrics.ts'
 
 test('a status that takes long is looked for once, however many ask meanwhile, and its age counts from its end', async (t) => {
   const files = { dataDir: tempDirectory(t), diskReserveBytes: 0 }

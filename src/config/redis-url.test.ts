@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MillraceError } from './errors.ts'
+import { MillraceError } from '../errors.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 test('a URL names one server, with user, password, database and TLS where they are given', () => {

@@ -1,6 +1,6 @@
 // Changes fields of an encoded event. All other bytes stay as they are, fields that we do not know among them.
 
-import { bytesType, FieldWalker, varintLength, writeVarint } from './lib/protobuf-walk.ts'
+import { bytesType, FieldWalker, varintLength, writeVarint } from '../lib/protobuf-walk.ts'
 import {
   attributesField,
   contentTypeField,

@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import fc from 'fast-check'
+import { RecordBatchSchema } from '../gen/millrace/v1/event_pb.ts'
 import { type Lane, lanes, priorityOfLane } from './event.ts'
-import { RecordBatchSchema } from './gen/millrace/v1/event_pb.ts'
 import { decodeBatch, type EventParts, EventReader, encodeBatch } from './record-batch.ts'
 
 const text = (maxLength: number) => fc.string({ unit: 'binary', maxLength }).map((value) => value.toWellFormed())

@@ -1,14 +1,14 @@
 // Carries what the status says into metrics and health, so that all of them tell the same.
 
 import { statfs } from 'node:fs/promises'
-import type { GroupName } from './administration.ts'
-import type { Config } from './config.ts'
-import { durabilityText } from './config-table.ts'
+import type { Config } from '../config/config.ts'
+import { durabilityText } from '../event/durability.ts'
+import type { LogHealth } from '../event-log/event-log.ts'
+import type { GroupName } from '../pipeline/administration.ts'
+import type { Health } from '../telemetry/health.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { WorkerPool } from '../workers/worker-pool.ts'
 import type { Core } from './core.ts'
-import type { LogHealth } from './event-log/event-log.ts'
-import type { Health } from './telemetry/health.ts'
-import type { Metrics } from './telemetry/metrics.ts'
-import type { WorkerPool } from './workers/worker-pool.ts'
 
 export interface ObservedParts {
   readonly core: Core

@@ -7,18 +7,8 @@ import type {
   DeadLetterPage,
   DeadLetterQuery,
   DeadLetterSummary,
-} from './store/dead-letter.ts'
-import type { StoredEvent } from './store/event-store.ts'
-
-export type {
-  DeadLetterCause,
-  DeadLetterFilter,
-  DeadLetterPage,
-  DeadLetterQuery,
-  DeadLetterSummary,
-  FailedAttempt,
-} from './store/dead-letter.ts'
-export type { StoredEvent } from './store/event-store.ts'
+} from './dead-letters.ts'
+import type { StoredEvent } from './stored-event.ts'
 
 /** Names an event: by the row key, or by what its producer called it. */
 export interface EventName {

@@ -4,8 +4,9 @@
 // configuration is config.ts.
 
 import { resolve } from 'node:path'
-import { MillraceError } from './errors.ts'
-import { defaultTopic, isTopicName } from './event.ts'
+import { MillraceError } from '../errors.ts'
+import type { DurabilityLevel } from '../event/durability.ts'
+import { defaultTopic, isTopicName } from '../event/event.ts'
 import {
   isHost,
   notAllowed,
@@ -14,7 +15,7 @@ import {
   parseHostAndPort,
   parseOneOf,
   parseWholeNumber,
-} from './lib/text-value.ts'
+} from '../lib/text-value.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 export const roles = ['ingest', 'worker'] as const
@@ -27,15 +28,6 @@ export interface TopicConfig {
   readonly name: string
   readonly partitions: number
 }
-
-/** What an accepted event must have reached. */
-export type DurabilityLevel =
-  /** Redis has it; what that is worth is its own affair. */
-  | { readonly level: 'broker' }
-  /** It was flushed before the answer. */
-  | { readonly level: 'disk' }
-  /** So many replicas have it too; with `replicated_disk` in their append-only files, as the master. */
-  | { readonly level: 'replicated' | 'replicated_disk'; readonly replicas: number }
 
 /** Every value is valid; units and meaning are in the table. */
 export interface Config {
@@ -358,11 +350,6 @@ function parseDurability(text: string): Parsed<DurabilityLevel> {
   const count = parseWholeNumber(replicas ?? '', 1, 16)
   if (!('value' in count)) return notAllowed
   return { value: { level: level as 'replicated' | 'replicated_disk', replicas: count.value } }
-}
-
-/** As it is written. */
-export function durabilityText(target: DurabilityLevel): string {
-  return 'replicas' in target ? `${target.level}(${target.replicas})` : target.level
 }
 
 function parseRoles(text: string): Parsed<readonly Role[]> {

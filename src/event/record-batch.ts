@@ -6,8 +6,8 @@
 //
 // Not its job: deciding whether an event may be taken (message-scan.ts).
 
+import { bytesType, FieldWalker, varintLength, varintType, writeVarint } from '../lib/protobuf-walk.ts'
 import { type Event, type Lane, priorityOfLane } from './event.ts'
-import { bytesType, FieldWalker, varintLength, varintType, writeVarint } from './lib/protobuf-walk.ts'
 
 export interface RecordBatch {
   /** The encoded events, one behind the other. */

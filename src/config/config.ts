@@ -5,17 +5,10 @@
 // Not its job: reading process.env or the disk (the caller hands in what it read). Every command loads this file first,
 // so it imports little.
 
-import {
-  type Config,
-  durabilityText,
-  prefix,
-  type Setting,
-  settings,
-  type WrittenConfig,
-  withoutPrefix,
-} from './config-table.ts'
-import { MillraceError } from './errors.ts'
-import { closestWord } from './lib/closest-word.ts'
+import { MillraceError } from '../errors.ts'
+import { durabilityText } from '../event/durability.ts'
+import { closestWord } from '../lib/closest-word.ts'
+import { type Config, prefix, type Setting, settings, type WrittenConfig, withoutPrefix } from './config-table.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 export type { Config } from './config-table.ts'

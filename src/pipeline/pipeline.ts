@@ -4,11 +4,11 @@
 // learns; today it takes events, lists those that landed, tells how it is, and lets people mend what went wrong
 // (administration.ts).
 
+import type { ErrorCode } from '../errors.ts'
+import type { Durability } from '../event/durability.ts'
 import type { Administration } from './administration.ts'
-import type { ErrorCode } from './errors.ts'
-import type { Durability } from './event-log/event-log.ts'
 import type { Observations } from './observations.ts'
-import type { EventPage, EventQuery } from './store/event-store.ts'
+import type { EventPage, EventQuery } from './stored-event.ts'
 
 /** What becomes of events for which there is no room. */
 export type Overflow = 'reject' | 'drop' | 'wait'

@@ -5,7 +5,7 @@
 //   redis+sentinel://[user:password@]host[:26379],host/name   the master of that name; rediss+sentinel:// by TLS, to both
 //     ?sentinelUser=...&sentinelPassword=...                  for the Sentinels themselves, when they ask for it
 
-import { MillraceError } from './errors.ts'
+import { MillraceError } from '../errors.ts'
 
 const defaultPort = 6379
 const defaultSentinelPort = 26_379

@@ -1,0 +1,41 @@
+// A landed event as it is read back, and how landed events are listed.
+
+import type { Lane } from '../event/event.ts'
+
+/** A landed event as it is read back. Times are microseconds since 1970-01-01 UTC. */
+export interface StoredEvent {
+  readonly eventId: string
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly subject: string
+  readonly timeMicros: number
+  readonly receivedAtMicros: number
+  readonly topic: string
+  readonly lane: Lane
+  readonly key: string
+  /** JSON text as it was sent; null when the data is not JSON or there is none. */
+  readonly dataJson: string | null
+  readonly dataBytes: Uint8Array | null
+  readonly dataContentType: string
+  readonly attributes: ReadonlyMap<string, string>
+}
+
+export interface EventQuery {
+  readonly type?: string
+  readonly source?: string
+  /** Received at this time or later, microseconds since 1970. */
+  readonly sinceMicros?: number
+  /** Received before this time. */
+  readonly untilMicros?: number
+  /** 1 .. 1000. */
+  readonly limit: number
+  /** From an earlier page's `nextCursor`. */
+  readonly cursor?: string
+}
+
+export interface EventPage {
+  readonly events: readonly StoredEvent[]
+  /** Null at the end. A filtered page may have fewer events than `limit`, even none, and still a cursor. */
+  readonly nextCursor: string | null
+}

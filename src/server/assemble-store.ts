@@ -1,0 +1,53 @@
+// The event store of a server, reporting to its metrics and health.
+
+import type { EventLog } from '../event-log/event-log.ts'
+import { landingGroup } from '../landing/landing.ts'
+import { withinMs } from '../lib/abort.ts'
+import type { EventStore } from '../store/event-store.ts'
+import type { openStore } from '../store/open-store.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { ServerContext } from './server-context.ts'
+
+export interface ServerStore {
+  readonly store: EventStore
+  readonly storeDriver: string
+}
+
+/** Opens the store; one that does not answer yet is opened too. Errors: those of openStore. */
+export async function assembleStore(
+  { config, logger, metrics, health }: ServerContext,
+  eventLog: EventLog,
+  open: typeof openStore,
+): Promise<ServerStore> {
+  // Where events have landed before, a store that is missing is lost, and a new one would hide that.
+  const mayCreate = !(await hasLanded(eventLog))
+  const store = await open(config, { mayCreate, onUnlistedSqlstate: alarmOnUnlistedSqlstate(metrics, logger) })
+  const { driver: storeDriver, up, problem } = await store.describe()
+  health.setComponent('store', up, problem)
+  if (!up) logger.warn({ store: storeDriver, problem }, `${problem}: events are accepted now and land once it is there`)
+  return { store, storeDriver }
+}
+
+async function hasLanded(eventLog: EventLog): Promise<boolean> {
+  const { topics } = await eventLog.describe().catch(async (error: unknown) => {
+    // Damage found while describing fails the log: then that reason is the one to give.
+    throw (await withinMs(eventLog.failed, 0, null)) ?? error
+  })
+  return topics.some(({ groups }) => groups.some(({ name, landed }) => name === landingGroup && landed > 0))
+}
+
+/** Counts every attempt; logs each code once. */
+function alarmOnUnlistedSqlstate(metrics: Metrics, logger: Logger): (sqlstate: string) => void {
+  const logged = new Set<string>()
+  return (sqlstate) => {
+    metrics.landingUnlistedSqlstate.add(1, { code: sqlstate })
+    if (logged.has(sqlstate)) return
+    logged.add(sqlstate)
+    const advice = 'if it is about single events, add it to MILLRACE_DEAD_SQLSTATES'
+    logger.error(
+      { sqlstate },
+      `landing_unlisted_sqlstate: PostgreSQL answers ${sqlstate}, which is retried without end; ${advice}`,
+    )
+  }
+}

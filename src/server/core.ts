@@ -1,0 +1,74 @@
+// The core: what Millrace can do (pipeline.ts), made of its parts.
+
+import { Administrator } from '../admin/administrator.ts'
+import { checkText } from '../admin/filter.ts'
+import { Observer } from '../admin/observer.ts'
+import { MillraceError } from '../errors.ts'
+import type { LogHealth } from '../event-log/event-log.ts'
+import type { Ingest } from '../ingest/ingest.ts'
+import type { Administration, GroupName } from '../pipeline/administration.ts'
+import type {
+  Observed,
+  Pipeline,
+  PublishMessage,
+  PublishOptions,
+  PublishVerdict,
+  Status,
+} from '../pipeline/pipeline.ts'
+import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { type StatusParts, StatusReader } from './status.ts'
+
+export interface CoreOptions extends StatusParts {
+  /** Null when this process does not take events. */
+  readonly ingest: Ingest | null
+  /** The groups that the server declares at each start. */
+  readonly ownGroups: readonly GroupName[]
+  readonly logHealth: () => LogHealth
+  readonly metrics: Metrics
+}
+
+export class Core implements Pipeline {
+  readonly administration: Administration
+  readonly #options: CoreOptions
+  readonly #observer: Observer
+  readonly #statusReader: StatusReader
+
+  constructor(options: CoreOptions) {
+    this.#options = options
+    this.administration = new Administrator(options)
+    this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
+    this.#statusReader = new StatusReader(options)
+  }
+
+  publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict> {
+    const { ingest } = this.#options
+    if (ingest === null) {
+      const text = 'this process takes no events: its MILLRACE_ROLES lacks "ingest"'
+      return Promise.reject(new MillraceError('failed_precondition', text, { field: 'MILLRACE_ROLES' }))
+    }
+    return ingest.publish(message, options)
+  }
+
+  async listEvents(query: EventQuery): Promise<EventPage> {
+    checkText('type', query.type)
+    checkText('source', query.source)
+    return await this.#options.store.listEvents(query)
+  }
+
+  persistence(): string {
+    return this.#options.logHealth().persistence
+  }
+
+  async status(): Promise<Status> {
+    return (await this.#statusReader.read()).status
+  }
+
+  async observe(): Promise<Observed> {
+    const { status, logSize } = await this.#statusReader.read()
+    const atSeconds = this.#statusReader.uptimeSeconds()
+    const { problem, persistence } = this.#options.logHealth()
+    const log = { ...logSize, problem, persistence }
+    return { status, observations: { atSeconds, log, ...this.#observer.read() } }
+  }
+}

@@ -1,0 +1,122 @@
+// The composition root: makes every part, in start order, and closes them in reverse.
+//
+// Job: know every concrete class, so that nothing else has to. It holds no rule of its own; each capability is put together
+// in an assemble- file beside this one.
+// Not its job: signals, exit codes and what is printed (cli/start.ts).
+
+import { startApi } from '../api/start-api.ts'
+import type { Config } from '../config/config.ts'
+import { durabilityOf } from '../event/durability.ts'
+import { openEventLog } from '../event-log/open-event-log.ts'
+import { Retention } from '../event-log/retention.ts'
+import { Ingest } from '../ingest/ingest.ts'
+import { landingGroup } from '../landing/landing.ts'
+import { withinMs } from '../lib/abort.ts'
+import { openStore } from '../store/open-store.ts'
+import { Health } from '../telemetry/health.ts'
+import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
+import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
+import { assembleLog } from './assemble-log.ts'
+import { assembleStore } from './assemble-store.ts'
+import { Closers } from './closers.ts'
+import { Core } from './core.ts'
+import { observeStatus } from './observe-status.ts'
+import type { ServerContext } from './server-context.ts'
+
+export interface ServerOptions {
+  readonly version: string
+  /** Default: JSON lines on stderr. */
+  readonly logger?: ServerLogger
+  /** Other ways to open the log and the store, for programs that embed the server with drivers of their own. */
+  readonly openEventLog?: typeof openEventLog
+  readonly openStore?: typeof openStore
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now?: () => number
+}
+
+export interface RunningServer {
+  readonly addresses: Addresses
+  /** Resolves with the reason when the server cannot go on: nothing is acknowledged any more, the process should end. */
+  readonly failed: Promise<Error>
+  /**
+   * Stops: not ready at once, nothing new is taken, what runs is finished within the drain time, the rest stays in the log.
+   * Idempotent.
+   */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a server and resolves once it takes calls.
+ * Errors: MillraceError whose message says what to do: `failed_precondition` (the data directory is in use or of a newer
+ * version, a port is taken), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
+ */
+export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
+  const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
+  const closers = new Closers()
+  try {
+    const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
+    closers.add(async () => metrics.close())
+    metrics.onScrape(() => metrics.logLinesLost.set(logger.linesLost))
+    const health = new Health(['log'])
+    const monotonicNow = () => performance.now()
+    const context: ServerContext = { config, version, logger, metrics, health, now, monotonicNow }
+
+    // The log first: where it is embedded, its lock is what makes the data directory ours.
+    const { eventLog, logHealth } = await assembleLog(context, options.openEventLog ?? openEventLog)
+    closers.add(() => eventLog.close())
+    const { store, storeDriver } = await assembleStore(context, eventLog, options.openStore ?? openStore)
+    closers.add(() => store.close())
+
+    const topics = landingTopics(config.topics)
+    for (const topic of topics) await declareLanding(eventLog, topic)
+    const pools = config.roles.includes('worker') ? assembleLanding(context, { eventLog, store, topics }) : []
+    for (const pool of pools) await pool.start()
+    closers.add(async (remainingMs) => {
+      await Promise.all(pools.map((pool) => pool.close(remainingMs())))
+    })
+    const retention = new Retention({ ...config, eventLog, topics: topics.map(({ topic }) => topic), logger, now })
+    closers.add(() => retention.close())
+
+    const ingest = config.roles.includes('ingest')
+      ? new Ingest({
+          ...context,
+          eventLog,
+          durability: durabilityOf(config.durability),
+          topics: config.topics,
+          maxWaiting: { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes },
+        })
+      : null
+    const parts = { ...context, eventLog, store, storeDriver, pools, logHealth }
+    const core = new Core({ ...parts, ingest, ownGroups: ownGroups(topics) })
+    observeStatus({ ...parts, core })
+    const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version })
+    closers.add(async (remainingMs) => {
+      await withinMs(Promise.all([ingest?.drain(), api.drain(remainingMs())]), remainingMs(), null)
+    })
+    const addresses = { http: api.http, grpc: api.grpc }
+    if (api.grpc !== null) {
+      await publishAddresses(config.dataDir, addresses)
+      closers.add(() => withdrawAddresses(config.dataDir, addresses))
+    }
+
+    const failed = Promise.race([eventLog.failed, store.failed])
+    // When nothing can be acknowledged any more there is nothing to wait for either.
+    let graceMs = config.drainMs
+    void failed.then((error) => {
+      graceMs = 0
+      health.setComponent('log', false, error.message)
+    })
+    let closed: Promise<void> | null = null
+    const close = () => {
+      health.startDraining()
+      closed ??= closers.run(logger, graceMs)
+      return closed
+    }
+    return { addresses, failed, close }
+  } catch (error) {
+    await closers.run(logger, config.drainMs)
+    throw error
+  }
+}

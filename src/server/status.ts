@@ -1,0 +1,126 @@
+// The status: what log, database and worker pools tell, put together for everybody who asks.
+
+import type { EventLog, LogDescription } from '../event-log/event-log.ts'
+import { withinMs } from '../lib/abort.ts'
+import type { LogObservation } from '../pipeline/observations.ts'
+import { pausedText } from '../pipeline/paused-text.ts'
+import type { LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
+import type { EventStore } from '../store/event-store.ts'
+import type { WorkerPool } from '../workers/worker-pool.ts'
+
+/** A status is reused this long after it was read: its audit walks everything that waits. */
+const statusMaxAgeMs = 500
+
+/** Longest wait for the database; then it counts as down. */
+const maxStoreAnswerMs = 2000
+
+export interface StatusParts {
+  readonly version: string
+  readonly eventLog: EventLog
+  readonly store: EventStore
+  readonly storeDriver: string
+  readonly pools: readonly WorkerPool[]
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  /** A clock that never goes back, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+export interface Described {
+  readonly status: Status
+  readonly logSize: Pick<LogObservation, 'usedBytes' | 'limitBytes'>
+}
+
+interface Reading {
+  readonly described: Promise<Described>
+  /** Null while it is being read. */
+  endedAtMs: number | null
+}
+
+export class StatusReader {
+  readonly #parts: StatusParts
+  readonly #startedAtMs: number
+  #latest: Reading | null = null
+
+  constructor(parts: StatusParts) {
+    this.#parts = parts
+    this.#startedAtMs = parts.monotonicNow()
+  }
+
+  /** Seconds since the server started, to the millisecond. */
+  uptimeSeconds(): number {
+    return Math.round(this.#parts.monotonicNow() - this.#startedAtMs) / 1000
+  }
+
+  /** The latest reading, or a new one. One at a time: where log or database are slow, more would make them slower. */
+  read(): Promise<Described> {
+    const { monotonicNow } = this.#parts
+    const endedAtMs = this.#latest?.endedAtMs ?? null
+    if (this.#latest === null || (endedAtMs !== null && monotonicNow() - endedAtMs > statusMaxAgeMs)) {
+      const reading: Reading = { described: this.#describe(), endedAtMs: null }
+      const end = () => {
+        reading.endedAtMs = monotonicNow()
+      }
+      reading.described.then(end, end)
+      this.#latest = reading
+    }
+    return this.#latest.described
+  }
+
+  async #describe(): Promise<Described> {
+    const { version, eventLog, pools, now } = this.#parts
+    const [log, store] = await Promise.all([eventLog.describe(), this.#describeStore()])
+    const status: Status = {
+      version,
+      uptimeSeconds: this.uptimeSeconds(),
+      durability: log.durability,
+      log: { driver: log.driver, epoch: log.epoch },
+      store,
+      topics: topicStatuses(log, pools, now()),
+      ledger: ledgerRows(log),
+      // Null until the live feed counts them.
+      subscribers: null,
+      workers: pools.length,
+    }
+    return { status, logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes } }
+  }
+
+  /** A database that hangs must not keep the ledger from people who look for the cause. */
+  async #describeStore(): Promise<Status['store']> {
+    const { store, storeDriver } = this.#parts
+    const { driver, up } = await withinMs(store.describe(), maxStoreAnswerMs, { driver: storeDriver, up: false })
+    return { driver, up }
+  }
+}
+
+function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs: number): TopicStatus[] {
+  return log.topics.map(({ name: topic, partitions, groups }) => ({
+    name: topic,
+    partitions,
+    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => ({
+      name,
+      types: [],
+      waiting,
+      inFlight,
+      skipped,
+      oldestWaitingSeconds: oldestWaitingMicros === null ? null : Math.max(0, nowMs / 1000 - oldestWaitingMicros / 1e6),
+      paused: pausedText(paused, pools.find((pool) => pool.topic === topic && pool.group === name)?.paused ?? null),
+    })),
+  }))
+}
+
+function ledgerRows(log: LogDescription): LedgerRow[] {
+  return log.topics.flatMap(({ name: topic, groups }) =>
+    groups.map(({ name, accepted, reopened, waiting, landed, dead, lost, auditedWaiting }) => ({
+      topic,
+      group: name,
+      accepted,
+      reopened,
+      waiting,
+      landed,
+      dead,
+      lost,
+      balanced: waiting === auditedWaiting && accepted + reopened === waiting + landed + dead + lost,
+    })),
+  )
+}
