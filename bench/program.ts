@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-/** The flags of every process that is measured (performance.md, technique 13). */
+/** The flags of every process that is measured. */
 export const nodeArguments = ['--max-semi-space-size=64']
 
 export interface RunningProgram {

@@ -14,7 +14,7 @@ export interface SqliteLogOptions {
   readonly seconds: number
 }
 
-/** About what is under way on one connection (performance.md, section 2: a commit of 64 batches). */
+/** About what is under way on one connection: a commit of 64 batches of 100. */
 const eventsPerGroup = 6400
 /** One is committed while the next is put together. */
 const groupsUnderWay = 2

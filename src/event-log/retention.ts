@@ -1,4 +1,4 @@
-// Forgets settled entries of the log once their replay margin is over (guarantees.md, G5).
+// Forgets settled entries of the log once their replay margin is over (docs/guarantees.md, G5).
 
 import type { Logger } from '../telemetry/logger.ts'
 import type { EventLog } from './event-log.ts'

@@ -250,7 +250,7 @@ export function decodeOneEvent(bytes: Uint8Array): Event {
   return decodeEvent(bytes, fields)
 }
 
-/** What an event is made of; what is left out takes its default (wire.md, Event). */
+/** What an event is made of; what is left out takes its default. */
 export interface EventParts {
   readonly id?: string
   readonly source?: string

@@ -1,7 +1,8 @@
 // Landing: the group whose handler writes events to the database, one row for each.
 //
 // Job: hand a turn to the store, put aside what can never land, and say what became of each delivery. It answers only after
-// the store has committed and the dead letters are durable, so nothing is settled that is not safe (guarantees.md, G9, G14).
+// the store has committed and the dead letters are durable, so nothing is settled that is not safe (docs/guarantees.md, G9 and
+// G14).
 // Not its job: when to try again (workers/), how rows are written (store/).
 
 import type { Delivery, Outcome } from '../event-log/event-log.ts'

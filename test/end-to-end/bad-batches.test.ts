@@ -1,4 +1,4 @@
-// The section "bad input" of wire.md's first version, case by case: a clear error that names field and limit, the
+// Bad input, case by case: a clear error that names field and limit, the
 // neighbours taken, the connection and the process alive.
 
 import assert from 'node:assert/strict'

@@ -1,4 +1,4 @@
-// The Produce call as wire.md has it: numbered messages, running acknowledgements, and what a resend means.
+// The Produce call: numbered messages, running acknowledgements, and what a resend means.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'

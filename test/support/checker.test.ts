@@ -36,7 +36,7 @@ function wrongCounts(input: Omit<CheckInput, 'ledger'> & { ledger?: LedgerLine[]
   return Object.fromEntries(Object.entries(wrong).filter(([, count]) => count))
 }
 
-test('the key of an event is what RFC 9562 and wire.md say, whatever the case of a UUID', () => {
+test('the key of an event is what RFC 9562 and docs/tables.md say, whatever the case of a UUID', () => {
   // Made with Python's uuid.uuid5(uuid.NAMESPACE_URL, '/shop\\0order-1').
   assert.equal(uuidV5('/shop', 'order-1'), '46afa06d2b6c58a794177c461061c6e7')
   assert.notEqual(uuidV5('a', 'bc'), uuidV5('ab', 'c'))

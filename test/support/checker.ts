@@ -1,4 +1,4 @@
-// Compares what the producers were told with what there is: journal, table, dead letters and ledger (guarantees.md 7).
+// Compares what the producers were told with what there is: journal, table, dead letters and ledger.
 //
 // It goes by the identity of every single event, never by counts alone: a lost event and a doubled one do not cancel out.
 

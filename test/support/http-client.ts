@@ -24,7 +24,7 @@ export interface PublishBody {
   readonly detail: string
 }
 
-/** `GET /v1/status`, as wire.md has it. */
+/** `GET /v1/status`, see docs/http.md. */
 export interface StatusBody {
   readonly version: string
   readonly uptime_seconds: number

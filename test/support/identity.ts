@@ -1,5 +1,5 @@
-// Which row an event must have, worked out apart from the product so that the two can contradict each other (wire.md,
-// Tables).
+// Which row an event must have, worked out apart from the product so that the two can contradict each other
+// (docs/tables.md).
 
 import { createHash } from 'node:crypto'
 

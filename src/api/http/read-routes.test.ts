@@ -99,7 +99,7 @@ test('while the store is away listing is 503', async (t) => {
   assert.deepEqual([answer.status, answer.json.code, answer.headers.get('retry-after')], [503, 'unavailable', '1'])
 })
 
-test('the status has the names of wire.md, and null for what is not known', async (t) => {
+test('the status has the names of docs/http.md, and null for what is not known', async (t) => {
   const { url } = await startTestServer(t)
 
   const { json } = await ask(`${url}/v1/status`)

@@ -1,5 +1,5 @@
 // Decides when the WAL is moved into the database file. SQLite's automatic checkpoint is off because it hides its errors:
-// with EIO on every write of the database file 40 of 40 commits succeeded (guarantees.md 5).
+// with EIO on every write of the database file 40 of 40 commits succeeded (docs/decisions/0002-embedded-log.md).
 
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'

@@ -1,7 +1,7 @@
 // Remembers the first failed flush or write of a database, for SQLite does not.
 //
 // After a COMMIT whose flush failed, the next COMMIT succeeds as if nothing had happened, though the rows of the first are
-// only in the page cache (guarantees.md 5). So nothing may be committed, answered or shown after the first failure.
+// only in the page cache (docs/guarantees.md, G7). So nothing may be committed, answered or shown after the first failure.
 
 import { type SqliteFailure, toSqliteFailure } from './failure.ts'
 

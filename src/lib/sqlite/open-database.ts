@@ -2,7 +2,7 @@
 // the remains of an old one.
 //
 // Only stat() is used on the files, never open(): closing any descriptor of a database file drops the lock that this
-// process holds on it (guarantees.md 5).
+// process holds on it (docs/decisions/0002-embedded-log.md).
 
 import { existsSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'

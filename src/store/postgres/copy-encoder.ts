@@ -1,7 +1,7 @@
 // Writes rows of `events` in the binary format of COPY, straight from the encoded events.
 // https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY, "Binary Format"
 //
-// Job: every rule of wire.md "Tables" that turns an event into a row. Texts and JSON are copied as the bytes that they
+// Job: every rule of docs/tables.md that turns an event into a row. Texts and JSON are copied as the bytes that they
 // came as; nothing is decoded that PostgreSQL reads itself.
 // Not its job: the way to the server (land-events.ts).
 

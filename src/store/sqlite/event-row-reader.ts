@@ -1,6 +1,6 @@
 // Reads the columns of rows out of the encoded bytes of a batch.
 //
-// Job: every rule of wire.md "Tables" that turns an event into a row.
+// Job: every rule of docs/tables.md that turns an event into a row.
 // Not its job: the statement that stores it (insert-event.ts).
 //
 // This is the landing's hot path. Texts that repeat are kept as strings (TextCache), the payload is bound as bytes, and

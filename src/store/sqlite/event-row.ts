@@ -1,4 +1,4 @@
-// One event as the columns of its row (wire.md, Tables).
+// One event as the columns of its row (docs/tables.md).
 
 import { uuidFromBytes, uuidOfSourceAndId } from '../../event/event.ts'
 

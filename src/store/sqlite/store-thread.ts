@@ -80,7 +80,7 @@ interface Opened {
 class StoreThread {
   readonly #path: string
   readonly #mayCreate: boolean
-  /** Landing leaves half of the reserve to the log, whose settling makes room again (guarantees.md 6). */
+  /** Landing leaves half of the reserve to the log, whose settling makes room again. */
   readonly #leaveFreeBytes: number
   readonly #latch = new FlushLatch()
   #opened: Opened | null = null

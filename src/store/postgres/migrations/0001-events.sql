@@ -1,4 +1,4 @@
--- The landed events, and the streams that they came from (wire.md, Tables).
+-- The landed events, and the streams that they came from (docs/tables.md).
 --
 -- The key and BRIN are the only indexes: every further one costs landing speed and is the user's choice.
 

@@ -1,4 +1,4 @@
--- What groups have given up (wire.md, Tables).
+-- What groups have given up (docs/tables.md).
 
 CREATE TABLE dead_letters (
   dead_letter_id  uuid PRIMARY KEY,
