@@ -1,7 +1,7 @@
 // The reference pages of docs/ and the tables in code, compared in both directions.
 
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -12,7 +12,8 @@ import { settings } from '../src/config/config-table.ts'
 import { type ErrorCode, errorCodes, MillraceError } from '../src/errors.ts'
 import { metricsTable } from '../src/telemetry/metrics-table.ts'
 
-const docs = fileURLToPath(new URL('../docs', import.meta.url))
+const root = fileURLToPath(new URL('..', import.meta.url))
+const docs = join(root, 'docs')
 const page = (name: string) => readFileSync(join(docs, name), 'utf8')
 
 /** The rows of the first table whose first cell is code. */
@@ -127,9 +128,44 @@ test('every link between pages leads to a page and a heading that exist', () => 
   }
 })
 
+test('every file and guarantee that code or pages name is part of the project', () => {
+  const files = projectFiles()
+  const guarantees = new Set([...page('guarantees.md').matchAll(/^\*\*(G\d+) /gm)].map(([, number]) => number))
+  const missing = files.filter(isText).flatMap((file) => {
+    const text = readFileSync(join(root, file), 'utf8')
+    // Strings of code are full of file names that exist only while a test runs.
+    const named = (file.endsWith('.md') ? codeSpansOf(text) : commentsOf(text)).replace(/https?:\S+/g, '')
+    const names = [...named.matchAll(/(?<![\w*<>{}.-])[\w./-]*\w\.(?:md|ts|lua|proto|sql|py)\b/g)].map(([name]) => name)
+    const unknown = names.filter((name) => !files.some((each) => each === name || each.endsWith(`/${name}`)))
+    const unpromised = [...named.matchAll(/\bG\d+\b/g)]
+      .map(([number]) => number)
+      .filter((each) => !guarantees.has(each))
+    return [...unknown, ...unpromised].map((what) => `${file}: ${what}`)
+  })
+  assert.deepEqual(missing, [])
+})
+
+/** Every file of the project, relative to its root. */
+function projectFiles(): string[] {
+  const folders = ['bench', 'docs', 'examples', 'proto', 'scripts', 'src', 'test']
+  return globSync([`{${folders.join(',')}}/**/*.*`, '*.*'], { cwd: root })
+}
+
+function isText(file: string): boolean {
+  return /\.(md|ts|mjs|lua|proto|sql|py|yaml)$/.test(file) && !file.startsWith('src/gen/')
+}
+
+/** The texts between backticks, outside of blocks of code. */
+function codeSpansOf(markdown: string): string {
+  return [...markdown.replace(/^```[\s\S]*?^```/gm, '').matchAll(/`[^`\n]+`/g)].map(([span]) => span).join('\n')
+}
+
+function commentsOf(code: string): string {
+  return [...code.matchAll(/\/\*\*[\s\S]*?\*\/|(?:^|\s)(?:\/\/|--|#) .*$/gm)].map(([comment]) => comment).join('\n')
+}
+
 /** The pages about how it is. Decisions and the change log tell of other times. */
 function pages(): string[] {
-  const root = join(docs, '..')
   const top = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'].map((name) => join(root, name)).filter(existsSync)
   const reference = readdirSync(docs).filter((name) => name.endsWith('.md'))
   return [...top, ...reference.map((name) => join(docs, name))]

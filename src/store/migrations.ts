@@ -15,7 +15,7 @@ export type AppliedMigration = Omit<Migration, 'sql'>
 
 const fileNamePattern = /^(\d{4})-([a-z0-9-]+)\.sql$/
 
-/** Migrations from files that are named and numbered 0001-name.sql, 0002-name.sql … without a gap. */
+/** Migrations from files that are named and numbered NNNN-name, from 0001 on without a gap. */
 export function parseMigrations(files: readonly { readonly file: string; readonly sql: string }[]): Migration[] {
   return files.map(({ file, sql }, index) => {
     const [, digits, name] = fileNamePattern.exec(file) ?? []

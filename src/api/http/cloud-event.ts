@@ -2,7 +2,7 @@
 //
 // Job: the table of attributes (conventions of CloudEvents 1.0.2, sections 2 and 3): which are required, what they map to,
 // what a name and a value may be. Extensions are kept and given back unchanged as attributes.
-// Not its job: taking the forms apart (cloud-event-json.ts, -headers.ts, -protobuf.ts).
+// Not its job: parsing the forms (cloud-event-json.ts, cloud-event-headers.ts, cloud-event-protobuf.ts).
 
 import { type Lane, lanes } from '../../event/event.ts'
 import type { EventParts } from '../../event/record-batch.ts'
