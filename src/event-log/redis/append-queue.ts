@@ -1,8 +1,8 @@
-// What is appended to one partition: one script is under way at a time, and what arrives meanwhile goes into the next. So
-// calls are taken in the order in which they are made, and a resend never overtakes what it repeats.
+// The appends to one partition. One script is in flight at a time; appends that arrive meanwhile go into the next. So
+// appends are stored in call order, and a resend never overtakes the original.
 //
-// A refusal is the answer, too, to the later calls for that stream that are waiting here: they were made before their
-// caller could know. When the answer of a script is lost, nobody knows what it did; what waits is then not sent either.
+// A refused append also refuses the later appends to its stream that wait here: their callers could not know of the
+// refusal. When the reply of a script is lost its outcome is unknown, and the waiting appends are not sent.
 
 import { MillraceError } from '../../errors.ts'
 import type { Lane } from '../../event/event.ts'
@@ -20,11 +20,11 @@ import { listOf, numberOf, type Reply, textOf } from './redis-connection.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import { checksumOf } from './stored-batch.ts'
 
-/** What one script takes: the server does nothing else while it runs. */
+/** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
 const maxBytesPerScript = 1024 * 1024
 
-/** What waits here at most, what is under way included: it is in this process's memory. */
+/** Limits of this queue, appends in flight included: it is in this process's memory. */
 const maxWaitingAppends = 16_384
 const maxWaitingBytes = 64 * 1024 * 1024
 
@@ -35,7 +35,7 @@ export interface AppendRequest {
   readonly bytes: number
   readonly maxWaiting: WaitingLimit | undefined
   readonly producer: { readonly id: string; readonly sequence: number } | undefined
-  /** Answers with the offset of the first event and its epoch, or null when this was a resend. */
+  /** Called with the offset of the first event and its epoch, or null when this was a resend. */
   resolve(first: { readonly offset: number; readonly epoch: number } | null): void
   reject(reason: unknown): void
 }
@@ -44,9 +44,9 @@ export interface AppendQueueOptions {
   readonly epochs: Epochs
   readonly topic: string
   readonly keys: PartitionKeys
-  /** Resolves when an append may be sent, else says why none may. */
+  /** Resolves when an append may be sent; rejects with the reason when none may. */
   readonly mayAppend: () => Promise<void>
-  /** Called when something was stored. */
+  /** Called after each script that stored something. */
   readonly onStored: (stats: CommitStats) => void
 }
 
@@ -55,7 +55,7 @@ export class AppendQueue {
   #waiting: AppendRequest[] = []
   readonly #refusals = new Map<Lane, MillraceError>()
   #sending: Promise<void> | null = null
-  /** What waits or is under way. */
+  /** Totals of what waits or is in flight. */
   readonly #kept = { appends: 0, events: 0, bytes: 0 }
   #doneEvents = 0
 
@@ -75,11 +75,11 @@ export class AppendQueue {
       return
     }
     this.#waiting.push(this.#keep(request))
-    // Not at once: what is appended in the same turn goes into the same script.
+    // Deferred, so that appends of the same turn share one script.
     this.#sending ??= Promise.resolve().then(() => this.#sendAll())
   }
 
-  /** Counts a request until it is answered, which happens once. */
+  /** Counts a request until it is answered, and makes sure that it is answered only once. */
   #keep(request: AppendRequest): AppendRequest {
     const { events, bytes } = request
     const count = (sign: 1 | -1) => {
@@ -107,7 +107,7 @@ export class AppendQueue {
     }
   }
 
-  /** Refuses the last call for its stream, for which there is no room here; what was taken before it goes on. */
+  /** Refuses a request because the queue is full; requests that are already queued are still sent. */
   #refuseLast(request: AppendRequest): void {
     const { lane } = request
     const { events, bytes } = this.#kept
@@ -119,7 +119,7 @@ export class AppendQueue {
     }
     const refusal = new MillraceError(
       'backlogged',
-      `${events} events of ${bytes} bytes wait to be stored in topic "${this.#options.topic}", more than are kept`,
+      `the append queue of topic "${this.#options.topic}" is full: ${events} events (${bytes} bytes) wait to be stored; retry later`,
       { cause },
     )
     this.#refusals.set(lane, refusal)
@@ -135,20 +135,20 @@ export class AppendQueue {
         await mayAppend()
         const startedAtMs = performance.now()
         const { args, checksums } = argumentsOf(some)
-        const stored = await epochs.goOn(async (epoch) => {
+        const stored = await epochs.withEpoch(async (epoch) => {
           const { reply, isReached } = await epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
           const answers = listOf(reply)
-          if (answers.length !== some.length) throw new Error('the script did not answer each append')
+          if (answers.length !== some.length) throw new Error('append.lua did not return one answer per append')
           this.#noteStored(some, answers, checksums, epoch)
           return { answers, epoch, isReached }
         })
-        // Nothing waits between this and a failure of it: what is appended upon an answer is not refused with the rest.
+        // No await may follow: an append that is made upon an answer must not be refused together with these.
         this.#answer(some, stored.answers, { ...stored, durationMs: performance.now() - startedAtMs })
       } catch (thrown) {
         this.#refuseAll(some, thrown)
       }
     }
-    // In this turn still: whoever appends when it has its answer begins anew.
+    // Without an await in between: an append that is made upon an answer must start a new run.
     this.#sending = null
   }
 
@@ -163,7 +163,7 @@ export class AppendQueue {
     return this.#waiting.splice(0, count)
   }
 
-  /** What was stored says later whether the server still knows it. */
+  /** Notes what was stored, so that a later check can tell whether the server still has it. */
   #noteStored(
     requests: readonly AppendRequest[],
     answers: readonly Reply[],
@@ -211,11 +211,11 @@ export class AppendQueue {
       }
     }
     if (stored.entries > 0) this.#options.onStored(stored)
-    // Those would wait as long, one after the other.
+    // The waiting appends would each run into the same timeout.
     if (!isReached) this.#refuseAll([], notReplicated())
   }
 
-  /** Refuses a call, and with it those for its stream that are made before its caller can know. */
+  /** Refuses a request, and the later ones to its stream that are made before its caller can know. */
   #refuse(request: AppendRequest, refusal: MillraceError): void {
     const { lane } = request
     if (this.#refusals.has(lane)) {
@@ -223,7 +223,7 @@ export class AppendQueue {
       return
     }
     this.#refusals.set(lane, refusal)
-    // Runs before anything that waits for the rejected promise, for it is in the queue first.
+    // Queued before the rejection, so it runs before any code that awaits the rejected promise.
     queueMicrotask(() => this.#refusals.delete(lane))
     request.reject(refusal)
     const isHere = (other: AppendRequest) => other.lane === lane
@@ -258,14 +258,17 @@ function argumentsOf(requests: readonly AppendRequest[]) {
 function tooOld({ producer }: AppendRequest): MillraceError {
   return new MillraceError(
     'out_of_range',
-    `sequence ${producer?.sequence} of producer "${producer?.id}" lies more than ${producerWindow} behind its latest: nobody knows whether it is stored`,
+    `sequence ${producer?.sequence} of producer "${producer?.id}" is ${producerWindow} or more behind its latest; whether it is stored is unknown`,
     { field: 'sequence' },
   )
 }
 
-/** It is in the log, but whoever takes over from this master may not have it. */
+/** The append is in the log, but a replica that takes over from this master may not have it. */
 function notReplicated(): MillraceError {
-  return new MillraceError('unavailable', 'too few replicas of Redis had the append in time; the outcome is unknown')
+  return new MillraceError(
+    'unavailable',
+    'too few Redis replicas acknowledged the append in time; the outcome is unknown',
+  )
 }
 
 function backlogged(topic: string, { maxWaiting }: AppendRequest, facts: readonly Reply[]): MillraceError {
@@ -278,12 +281,12 @@ function backlogged(topic: string, { maxWaiting }: AppendRequest, facts: readonl
   return new MillraceError(
     'backlogged',
     `${cause.waitingEvents} events of ${cause.waitingBytes} bytes wait for group "${cause.group}" of topic "${topic}"; ` +
-      `${maxWaiting?.maxEvents} events or ${maxWaiting?.maxBytes} bytes may`,
+      `the limit is ${maxWaiting?.maxEvents} events or ${maxWaiting?.maxBytes} bytes`,
     { cause },
   )
 }
 
-/** Where the batches of an append stand. */
+/** The offset of the first event of each batch. */
 export function offsetsOf(batches: readonly RecordBatch[], firstOffset: number): number[] {
   let offset = firstOffset
   return batches.map(({ count }) => {

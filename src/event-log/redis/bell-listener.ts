@@ -1,21 +1,21 @@
-// Hears the bells of other processes, and of this one: scripts that make work available ring on the partition's channel
-// when somebody has found nothing there.
+// Subscribes to the bell channels: a script that makes work available in a partition publishes on its channel when an
+// idle consumer has set `asleep` there.
 //
-// A bell is a hint and never more: one that is missed costs time, nothing else. So nobody waits until it is listened to,
-// and nothing fails when it cannot be.
+// A bell is only a hint: a missed one costs nothing but time, since consumers also poll. So no call waits for a
+// subscription or fails without one.
 
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Bell } from './bell.ts'
 import type { RedisConnection } from './redis-connection.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 
-/** How long after an attempt to listen that failed comes the next. */
-const listenAgainMs = 5_000
+/** Delay before a failed subscription is retried. */
+const retryAfterMs = 5_000
 
-interface Listening {
-  isHeard: boolean
-  /** By a clock that only goes forward. */
-  againAtMs: number
+interface SubscriptionState {
+  isSubscribed: boolean
+  /** By a monotonic clock. */
+  retryAtMs: number
 }
 
 export interface BellListenerOptions {
@@ -25,37 +25,37 @@ export interface BellListenerOptions {
 
 export class BellListener {
   readonly #options: BellListenerOptions
-  readonly #partitions = new Map<PartitionKeys, Listening>()
+  readonly #partitions = new Map<PartitionKeys, SubscriptionState>()
   #isWarned = false
 
   constructor(options: BellListenerOptions) {
     this.#options = options
   }
 
-  /** Rings the bell for the partition whenever there may be something new, from some time after this call on. */
-  listen(bell: Bell<PartitionKeys>, partition: PartitionKeys): void {
+  /** Subscribes to a partition: its channel then rings the bell. Does not wait for the subscription. */
+  subscribe(bell: Bell<PartitionKeys>, partition: PartitionKeys): void {
     const known = this.#partitions.get(partition)
-    if (known !== undefined && (known.isHeard || performance.now() < known.againAtMs)) return
-    const listening = { isHeard: false, againAtMs: Number.POSITIVE_INFINITY }
-    this.#partitions.set(partition, listening)
+    if (known !== undefined && (known.isSubscribed || performance.now() < known.retryAtMs)) return
+    const state = { isSubscribed: false, retryAtMs: Number.POSITIVE_INFINITY }
+    this.#partitions.set(partition, state)
     const ring = () => bell.ring(partition)
     this.#options.connection.subscribe(partition.bell, ring).then(
       () => {
-        listening.isHeard = true
-        // What came before is not heard any more.
+        state.isSubscribed = true
+        // Messages before the subscription were missed.
         ring()
       },
       (error) => {
-        listening.againAtMs = performance.now() + listenAgainMs
+        state.retryAtMs = performance.now() + retryAfterMs
         if (!this.#isWarned)
-          this.#options.logger.warn({ error }, 'no bell of Redis is heard: work is looked for instead')
+          this.#options.logger.warn({ error }, 'cannot subscribe to Redis channels: polling for new work instead')
         this.#isWarned = true
       },
     )
   }
 
-  /** Whether the bell is heard, as far as is known: after a lost connection it rings when there is a new one. */
-  hears(partition: PartitionKeys): boolean {
-    return this.#partitions.get(partition)?.isHeard === true
+  /** Whether the partition's channel is subscribed to, as far as is known. After a reconnect the bell rings once. */
+  isSubscribed(partition: PartitionKeys): boolean {
+    return this.#partitions.get(partition)?.isSubscribed === true
   }
 }

@@ -1,12 +1,12 @@
-// Rings when something new may be there, so that those who wait look at once. Each partition of a topic has a tone of its
-// own: who waits looks only where it rang.
+// A topic's bell rings when there may be new work, so that idle consumers poll at once. It counts per partition: an
+// idle consumer polls only the partitions whose bell rang.
 
 export class Bell<Place> {
   readonly #rungAt = new Map<Place, number>()
   readonly #listeners = new Set<() => void>()
   #rung = 0
 
-  /** How often it has rung: who looked before it rang looks again. */
+  /** How often it has rung. A poll that began at a lower count must be repeated. */
   get rung(): number {
     return this.#rung
   }
@@ -21,7 +21,7 @@ export class Bell<Place> {
     for (const listener of [...this.#listeners]) listener()
   }
 
-  /** Resolves when it rings, when the time is over or when the signal aborts; at once when it rang since `heard`. */
+  /** Resolves when it rings, after `ms`, or when the signal aborts; at once when `rung` has changed since `heard`. */
   async wait(heard: number, ms: number, signal: AbortSignal): Promise<void> {
     if (heard !== this.#rung || signal.aborted || ms <= 0) return
     await new Promise<void>((resolve) => {

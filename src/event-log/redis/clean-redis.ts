@@ -1,4 +1,4 @@
-// Counts and removes what is kept under a prefix. For `millrace clean`.
+// Counts and removes the keys of a prefix. For `millrace clean`.
 
 import { MillraceError } from '../../errors.ts'
 import { missingRightIn } from './check-rights.ts'
@@ -13,11 +13,11 @@ export interface RedisPlace {
 
 export interface KeptOnRedis {
   readonly keys: number
-  /** Consumers that have shown that they live, within their lease. */
+  /** Consumers whose heartbeat is younger than their lease. */
   readonly consumers: number
 }
 
-/** Counts what is there under the prefix. Errors: as openRedisLog. */
+/** Counts the keys and live consumers of the prefix. Errors: as openRedisLog. */
 export async function countOnRedis({ url, prefix }: RedisPlace): Promise<KeptOnRedis> {
   return await withConnection(url, async (connection) => {
     let keys = 0
@@ -27,12 +27,12 @@ export async function countOnRedis({ url, prefix }: RedisPlace): Promise<KeptOnR
   })
 }
 
-/** Removes all keys that begin with the prefix, and answers how many there were. Errors: as openRedisLog. */
+/** Removes all keys of the prefix, and returns how many there were. Errors: as openRedisLog. */
 export async function cleanRedis({ url, prefix }: RedisPlace): Promise<number> {
   return await withConnection(url, async (connection) => {
     let removed = 0
     for await (const page of pagesOfKeys(connection, prefix)) {
-      // One by one: on a Cluster they live in different slots.
+      // One command per key: on a Cluster they are in different slots.
       const replies = await Promise.all(page.map((key) => connection.command('UNLINK', key)))
       removed += replies.reduce((sum: number, reply) => sum + numberOf(reply), 0)
     }
@@ -52,7 +52,7 @@ async function withConnection<T>(url: string, work: (connection: RedisConnection
 const keysPerPage = 1000
 
 async function* pagesOfKeys(connection: RedisConnection, prefix: string): AsyncGenerator<string[]> {
-  // Nothing in a prefix is a pattern but a backslash, which it cannot have (RedisKeys).
+  // MILLRACE_REDIS_PREFIX allows no character that is special in a SCAN pattern.
   const pattern = `${prefix}:*`
   for (const master of connection.masters()) {
     let cursor = '0'

@@ -1,9 +1,9 @@
-// A Cluster: each command goes to the master that has the slot of its key. When a node says that the slot is elsewhere
-// the command goes there, for nothing has run; when a connection is lost the command is lost with it.
+// A Cluster: each command goes to the master that has the slot of its key. A redirection is followed, because the
+// command has not run; when a connection is lost, the outcome of its commands in flight is unknown.
 //
-// node-redis has a client for this too. With it one node that cannot be reached can hold up the commands of all, a WAIT
-// cannot be sent on the connection of the script that it is about, and a channel that cannot be listened to again ends the
-// process. So only its single connections are used, each with the same rules as that of one server.
+// The Cluster client of node-redis is not used: one unreachable node can block the commands to all others, WAIT cannot
+// be sent on the connection of the script that it follows, and a failed resubscription ends the process. So only its
+// single-server connections are used, with the same rules as for one server.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeAccess, type NodeAddress, wrong } from '../../config/redis-url.ts'
@@ -25,17 +25,17 @@ import {
 import { RedisMaster } from './redis-master.ts'
 import type { ScriptName } from './redis-scripts.ts'
 import { Subscriptions } from './subscriptions.ts'
-import { ask, cannotOpen, modeOf, nameOf, type TopologyOptions } from './topology.ts'
+import { cannotOpen, modeOf, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
 
 const maxRedirections = 5
 
-/** How soon the slots are read again while something is not as it should be. */
-const lookPolicy = { baseMs: 100, maxMs: 1_000 }
+/** Backoff of rereading the slots until all masters are connected and all channels subscribed. */
+const repairPolicy = { baseMs: 100, maxMs: 1_000 }
 
-/** How soon a command is tried again whose slot is being moved. */
-const tryAgainMs = 50
+/** Delay before a command is retried whose slot is being moved. */
+const retryAfterMs = 50
 
-type Work<T> = (master: RedisMaster, isAsked: boolean) => Promise<T>
+type Work<T> = (master: RedisMaster, needsAsking: boolean) => Promise<T>
 
 export class ClusterConnection implements RedisConnection {
   readonly #seeds: readonly NodeAddress[]
@@ -43,12 +43,12 @@ export class ClusterConnection implements RedisConnection {
   readonly #options: TopologyOptions
   readonly #subscriptions: Subscriptions
   readonly #changeListeners: (() => void)[] = []
-  /** Those that have slots, and those a command was sent to since; by the name that the Cluster gives them. */
+  /** Masters that have slots or were the target of a redirection since; by `host:port` as the Cluster announces it. */
   readonly #masters = new Map<string, RedisMaster>()
-  /** Those without slots now: what is under way there may still be answered. */
+  /** Masters without slots, kept open until the commands in flight have been answered. */
   readonly #retired = new Set<RedisMaster>()
   #slots: readonly (RedisMaster | undefined)[] = []
-  #isMending = false
+  #isRepairing = false
   #isClosed = false
 
   private constructor(seeds: readonly NodeAddress[], options: TopologyOptions) {
@@ -65,8 +65,9 @@ export class ClusterConnection implements RedisConnection {
   }
 
   /**
-   * Asks one of the nodes where the slots are and connects to all masters.
-   * Errors: `unavailable` when none can be reached, `failed_precondition` when they are no Cluster, or refuse.
+   * Reads the slots from one of the nodes and connects to all masters.
+   * Errors: `unavailable` when none is reachable, `failed_precondition` when they are no Cluster, or the login is
+   * refused.
    */
   static async open(seeds: readonly NodeAddress[], options: TopologyOptions): Promise<ClusterConnection> {
     const connection = new ClusterConnection(seeds, options)
@@ -81,16 +82,16 @@ export class ClusterConnection implements RedisConnection {
   }
 
   run(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<Reply> {
-    return this.#send(keys[0]!, (master, isAsked) => master.run(name, keys, args, isAsked))
+    return this.#send(keys[0]!, (master, needsAsking) => master.run(name, keys, args, needsAsking))
   }
 
   runDurably(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<DurableReply> {
-    return this.#send(keys[0]!, (master, isAsked) => master.runDurably(name, keys, args, isAsked))
+    return this.#send(keys[0]!, (master, needsAsking) => master.runDurably(name, keys, args, needsAsking))
   }
 
   command(...words: readonly (string | number)[]): Promise<Reply> {
     const all = words.map(String)
-    return this.#send(all[1]!, (master, isAsked) => master.send(all, isAsked))
+    return this.#send(all[1]!, (master, needsAsking) => master.send(all, needsAsking))
   }
 
   masters(): readonly RedisNode[] {
@@ -114,7 +115,7 @@ export class ClusterConnection implements RedisConnection {
     for (const master of [...this.#masters.values(), ...this.#retired]) master.close()
   }
 
-  /** Waits until each master is connected or has failed to be; one that is there is enough to begin. */
+  /** Waits until each master is connected or has failed to connect; one connected master is enough to start. */
   async #connectFirst(): Promise<void> {
     const masters = [...this.#masters.values()]
     const results = await Promise.allSettled(masters.map(({ connection }) => connection.opened))
@@ -131,52 +132,52 @@ export class ClusterConnection implements RedisConnection {
     }
   }
 
-  /** Follows the slot of a key. Rejects with what the server or the client said. */
+  /** Runs the work at the master of the key's slot and follows redirections. Rejects with the unmapped error. */
   async #route<T>(key: string, work: Work<T>): Promise<T> {
     const slot = slotOf(key)
     const endsAtMs = performance.now() + this.#options.maxReplyMs
-    let [master, isAsked] = [this.#slots[slot], false]
+    let [master, needsAsking] = [this.#slots[slot], false]
     for (let redirections = 0; ; ) {
       if (master === undefined) {
-        this.#mend()
-        throw new MillraceError('unavailable', `no node of the Cluster has slot ${slot} now`)
+        this.#repair()
+        throw new MillraceError('unavailable', `no node of the Cluster currently has slot ${slot}`)
       }
       try {
-        return await work(master, isAsked)
+        return await work(master, needsAsking)
       } catch (thrown) {
         if (isReply(thrown, 'TRYAGAIN') && performance.now() < endsAtMs) {
-          await sleep(tryAgainMs)
+          await sleep(retryAfterMs)
           master = this.#slots[slot]
-          isAsked = false
+          needsAsking = false
           continue
         }
-        if (isReply(thrown, 'CLUSTERDOWN') || isReply(thrown, 'READONLY')) this.#mend()
-        isAsked = isReply(thrown, 'ASK')
+        if (isReply(thrown, 'CLUSTERDOWN') || isReply(thrown, 'READONLY')) this.#repair()
+        needsAsking = isReply(thrown, 'ASK')
         const isMoved = isReply(thrown, 'MOVED')
-        if ((!isAsked && !isMoved) || ++redirections > maxRedirections) throw thrown
+        if ((!needsAsking && !isMoved) || ++redirections > maxRedirections) throw thrown
         master = this.#masterAt(addressIn((thrown as Error).message, master))
-        if (isMoved) this.#mend()
-        // Nothing has been sent there yet, so there is time to connect.
+        if (isMoved) this.#repair()
+        // Nothing has been sent there yet, so waiting for the connection is safe.
         await master.connection.tried
       }
     }
   }
 
-  /** Reads the slots, again and again until every master is there and every channel is listened to. */
-  #mend(): void {
-    if (this.#isMending || this.#isClosed) return
-    this.#isMending = true
+  /** Rereads the slots until every master is connected and every channel subscribed. */
+  #repair(): void {
+    if (this.#isRepairing || this.#isClosed) return
+    this.#isRepairing = true
     void (async () => {
       for (let attempt = 1; !this.#isClosed; attempt++) {
         const isRead = await this.#read().then(
           () => true,
           () => false,
         )
-        const isHeard = await this.#subscriptions.move((channel) => this.#slots[slotOf(channel)] ?? null)
-        if (isRead && isHeard && this.#isWhole()) break
-        await sleep(backoffMs(attempt, lookPolicy, 0.5 + Math.random() / 2), undefined, { ref: false })
+        const isSubscribed = await this.#subscriptions.move((channel) => this.#slots[slotOf(channel)] ?? null)
+        if (isRead && isSubscribed && this.#isWhole()) break
+        await sleep(backoffMs(attempt, repairPolicy, 0.5 + Math.random() / 2), undefined, { ref: false })
       }
-      this.#isMending = false
+      this.#isRepairing = false
     })()
   }
 
@@ -190,7 +191,7 @@ export class ClusterConnection implements RedisConnection {
       try {
         return this.#apply(await connection.send(['CLUSTER', 'SLOTS']), name)
       } catch {
-        // The next one may know.
+        // Try the next one.
       }
     }
     await this.#readFromSeeds()
@@ -201,10 +202,10 @@ export class ClusterConnection implements RedisConnection {
     for (const seed of this.#seeds) {
       const name = nameOf(seed)
       try {
-        await ask(seed, this.#options, async (connection) => {
+        await queryOnce(seed, this.#options, async (connection) => {
           const mode = await modeOf(connection)
           if (mode !== 'cluster') {
-            throw wrong(`${name} is no node of a Cluster, and a list names a Cluster: name one server, redis://${name}`)
+            throw wrong(`${name} is no node of a Cluster, but a list names a Cluster: name one server, redis://${name}`)
           }
           this.#apply(await connection.send(['CLUSTER', 'SLOTS']), name)
         })
@@ -214,16 +215,16 @@ export class ClusterConnection implements RedisConnection {
         if (failure.code === 'failed_precondition') break
       }
     }
-    throw failure ?? new MillraceError('unavailable', 'there are no nodes to ask')
+    throw failure ?? new MillraceError('unavailable', 'the URL names no nodes')
   }
 
-  /** @param asked who answered: a node that does not know its own address is reached as that. */
-  #apply(reply: Reply, asked: string): void {
+  /** @param source `host:port` of the node that replied, used when it does not know its own host. */
+  #apply(reply: Reply, source: string): void {
     const slots: (RedisMaster | undefined)[] = new Array(slotCount).fill(undefined)
     for (const range of listOf(reply)) {
       const [from, to, master] = listOf(range)
       const [host, port] = listOf(master)
-      const address = hostOr(host === null || host === undefined ? '' : textOf(host), asked)
+      const address = hostOr(host === null || host === undefined ? '' : textOf(host), source)
       slots.fill(this.#masterAt(`${address}:${numberOf(port)}`), numberOf(from), numberOf(to) + 1)
     }
     if (slots.every((master) => master === undefined)) throw new Error('no node of the Cluster has slots')
@@ -236,7 +237,7 @@ export class ClusterConnection implements RedisConnection {
       this.#retire(master)
       isFewer = true
     }
-    if (isFewer) this.#tellChange()
+    if (isFewer) this.#notifyChange()
   }
 
   #masterAt(name: string): RedisMaster {
@@ -247,20 +248,20 @@ export class ClusterConnection implements RedisConnection {
     const address = { ...this.#access, host: name.slice(0, colon), port: Number(name.slice(colon + 1)) }
     const master = new RedisMaster({ ...options, address: reach(address), name })
     const { connection } = master
-    connection.opened.catch(() => this.#mend())
+    connection.opened.catch(() => this.#repair())
     connection.onReady(() => {
-      if (connection.hasBeenReady) logger.info({ node: name }, 'the connection to a node of Redis is back')
-      this.#tellChange()
+      if (connection.hasBeenReady) logger.info({ node: name }, 'reconnected to a Redis node')
+      this.#notifyChange()
     })
     connection.onLost((error) => {
       if (this.#masters.get(name) !== master) return
-      logger.warn({ node: name, error }, 'the connection to a node of Redis is lost; it is tried again')
-      this.#mend()
-      this.#tellChange()
+      logger.warn({ node: name, error }, 'the connection to a Redis node is lost; reconnecting')
+      this.#repair()
+      this.#notifyChange()
     })
     master.onChannelMoved(() => {
       this.#subscriptions.forget(master)
-      this.#mend()
+      this.#repair()
     })
     this.#masters.set(name, master)
     if (this.#isClosed) master.close()
@@ -276,12 +277,12 @@ export class ClusterConnection implements RedisConnection {
     setTimeout(end, this.#options.maxReplyMs).unref()
   }
 
-  #tellChange(): void {
+  #notifyChange(): void {
     for (const listener of this.#changeListeners) listener()
   }
 }
 
-/** Where a redirection leads: `MOVED 3999 host:port`. Without a host it is the host that said so. */
+/** Target of a redirection: `MOVED 3999 host:port`. Without a host it is the host that sent it. */
 function addressIn(message: string, { name }: RedisMaster): string {
   const [, , target = ''] = message.split(' ')
   const colon = target.lastIndexOf(':')

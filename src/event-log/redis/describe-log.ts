@@ -1,8 +1,9 @@
-// Tells how the log is: what the books say, and an audit of them.
+// Describes the log: the counters of each group, and an audit that counts the unsettled entries.
 //
-// One script answers for a group in a partition, so its numbers belong together: the books, and what it counted of the
-// entries that were handed out and not settled, up to a bound. Beyond it, and what nobody had yet, is counted in pages, so
-// that the server does other work between. What passes meanwhile, be it counted or not, counts as what the books said.
+// One script reads a group in a partition, so its numbers are consistent: the counters, and its count of entries that
+// were handed out and not settled, up to a limit. Entries beyond the limit, and unread ones, are counted in pages, so
+// that the server can serve other commands in between. A difference that events settled, lost or reopened meanwhile can
+// explain is ignored: the audit then returns the counter.
 
 import { lanes } from '../../event/event.ts'
 import type { GroupDescription, TopicDescription } from '../event-log.ts'
@@ -12,13 +13,13 @@ import type { PartitionKeys } from './redis-keys.ts'
 import { countOfMember, placeOf, receivedAtOfMember } from './stored-batch.ts'
 import type { KnownTopic } from './topic-registry.ts'
 
-/** A page of the audit: the server copies so many entries, and does nothing else meanwhile. */
+/** Page size where the server copies entries, which blocks it. */
 const entriesPerPage = 100
 
-/** What it counts without copying: entries that were handed out, and members of the own stream. */
+/** Page size where it counts without copying: entries that were handed out, and members of the own stream. */
 const countedPerPage = 1000
 
-/** Runs a script of a partition in the epoch that is described. */
+/** Runs a script of a partition in the epoch of the description. */
 type Run = (...call: TailOf<Parameters<Epochs['run']>>) => Promise<Reply>
 type TailOf<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Tail] ? Tail : never
 
@@ -91,21 +92,21 @@ async function describeGroup(
   return { name, ...sum, skipped: 0, oldestWaitingMicros, paused: groupFacts.get(name)?.paused ?? null }
 }
 
-/** How many events have changed their place between two looks: settled, lost, reopened. */
+/** How many events were reopened, lost or settled between two describes (indexes 1, 5, 12). */
 function movedBetween(before: readonly Reply[], after: readonly Reply[]): number {
   let moved = 0
   for (const index of [1, 5, 12]) moved += numberOf(after[index]) - numberOf(before[index])
   return moved
 }
 
-/** Calls for each member of a group's own stream that is there all the time. */
+/** Calls back once for each member of a group's own stream that exists during the whole scan. */
 async function eachOnce(
   run: Run,
   partition: PartitionKeys,
   key: string,
   call: (member: string) => void,
 ): Promise<void> {
-  // The number of a member is its own.
+  // A member's number is unique in its own stream.
   const seen = new Set<string>()
   let cursor = '0'
   do {
@@ -121,7 +122,7 @@ async function eachOnce(
   } while (cursor !== '0')
 }
 
-/** Counts the events of a lane behind an entry and below an offset. */
+/** Counts the events of a lane after an entry and below an offset. */
 async function countUnread(
   run: Run,
   partition: PartitionKeys,
@@ -139,7 +140,7 @@ async function countUnread(
     const args = [lanes[index]!, from, end, entriesPerPage]
     const reply = await run('count-unread', partition, [books, streams[index]!], args)
     const [found, last, trimmed] = listOf(reply)
-    // What is not there any more was settled by this group too, since its books were read.
+    // Entries that were trimmed since were settled by this group after its counters were read: count them.
     if (from !== '0-0') events += Math.max(0, Math.min(numberOf(trimmed), end) - reached)
     events += numberOf(found)
     from = textOf(last)
@@ -153,8 +154,8 @@ interface Memory {
 }
 
 /**
- * What the masters take: all of them together, or, where they have limits, the one that is nearest to its own, for its
- * partitions fill up first. Null for what one of them does not tell.
+ * Memory use of the masters: the sum, or, where they have limits, that of the master nearest to its limit, because its
+ * partitions fill up first. Null when a master does not report it.
  */
 export async function readMemory(masters: readonly RedisNode[]): Promise<Memory> {
   const each = await Promise.all(masters.map(memoryOf))
@@ -167,7 +168,7 @@ export async function readMemory(masters: readonly RedisNode[]): Promise<Memory>
 }
 
 async function memoryOf(master: RedisNode): Promise<Memory> {
-  // Not every role may ask for it, and the rest of a description is worth more.
+  // INFO may be denied; that must not fail the whole description.
   const info = await master.command('INFO', 'memory').then(textOf, () => '')
   const figure = (name: string) => {
     const value = new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]

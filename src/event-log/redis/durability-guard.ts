@@ -1,7 +1,7 @@
-// Watches whether the servers still keep what is promised: at the start, whenever the masters change, and every few seconds.
+// Checks whether the servers keep the promised durability: at the start, whenever the masters change, and every 15 s.
 //
-// At the start what breaks the promise is an error. Later it stops appends, as `durability_lost`, until it is mended; what
-// is in the log is handed out and settled all the while.
+// At the start a violation is an error. Later it stops appends, with `durability_lost`, until it is fixed; entries in
+// the log are handed out and settled meanwhile.
 
 import type { RedisTarget } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
@@ -10,26 +10,26 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { LogHealth } from '../event-log.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
-import { type AskedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
+import { type InspectedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
 
 const defaultCheckEveryMs = 15_000
 
-/** While something is wrong, for it may be mended at any time. */
+/** Check interval while something is wrong: it may be fixed at any time. */
 const checkAgainMs = 1_000
 
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
-  readonly servers: () => readonly AskedServer[]
+  readonly servers: () => readonly InspectedServer[]
   readonly target: RedisTarget
   readonly durability: DurabilityLevel
-  /** Whether the operator vouches for what CONFIG would tell. */
+  /** Whether to trust the flush settings where CONFIG GET is denied. */
   readonly isDiskTrusted: boolean
-  /** One under the prefix, about which the rights are asked; nothing is made there. */
+  /** A key under the prefix, on which the user's rights are checked; it is never created. */
   readonly probeKey: string
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Default 15,000. */
   readonly checkEveryMs?: number | undefined
-  /** Called when something has changed. */
+  /** Called when the health has changed. */
   readonly onHealth: (health: LogHealth) => void
 }
 
@@ -39,15 +39,15 @@ export class DurabilityGuard {
   readonly #options: DurabilityGuardOptions
   readonly #promised: Promised
   readonly #rights: NeededRights
-  readonly #said = new Set<string>()
+  readonly #warned = new Set<string>()
   readonly #delayedFlushes = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined
   #checking: Promise<void> | null = null
-  #isAskedAgain = false
-  /** Whether there is a master that nobody has looked at since it came. */
+  #mustRepeat = false
+  /** Whether a master has not been checked since the masters changed. */
   #isUnchecked = false
-  #isAway = false
-  /** Why no append may be sent. One for which replicas are missing may: its answer tells that they are. */
+  #isUnreachable = false
+  /** Why no append may be sent; null when one may. Missing replicas are no reason: WAIT reports them per append. */
   #refusal: string | null = null
   #health: LogHealth = { problem: 'the server has not been checked yet', persistence: 'unknown', isUnverified: false }
   #isClosed = false
@@ -64,10 +64,10 @@ export class DurabilityGuard {
   }
 
   /**
-   * The check at the start; later checks follow by themselves. Errors: `failed_precondition` with every reason and its fix.
+   * The check at the start; it schedules the later ones. Errors: `failed_precondition` with every reason and its fix.
    */
   async start(): Promise<void> {
-    const { refusals, health } = await this.#look()
+    const { refusals, health } = await this.#inspectAll()
     if (refusals.length > 0) {
       throw new MillraceError(
         'failed_precondition',
@@ -78,16 +78,16 @@ export class DurabilityGuard {
     this.#checkLater()
   }
 
-  /** Looks again, for a master is new, has come back or is away: until it has been looked at, appends wait. */
+  /** Checks again after a master was connected, lost or replaced. Appends wait until the check has ended. */
   mastersChanged(): void {
     this.#isUnchecked = true
     void this.check()
   }
 
-  /** Resolves when what was to be seen at the call has been seen. */
+  /** Resolves when a check that began at or after the call has ended. */
   check(): Promise<void> {
     if (this.#isClosed) return Promise.resolve()
-    this.#isAskedAgain = this.#checking !== null
+    this.#mustRepeat = this.#checking !== null
     this.#checking ??= this.#checkAll()
     return this.#checking
   }
@@ -97,10 +97,10 @@ export class DurabilityGuard {
     if (this.#isUnchecked) await this.#checking
     if (this.#refusal === null) return
     const cause = new Error(this.#refusal)
-    if (this.#isAway) throw new MillraceError('unavailable', 'Redis cannot be reached', { cause })
+    if (this.#isUnreachable) throw new MillraceError('unavailable', 'Redis is unreachable', { cause })
     throw new MillraceError(
       'durability_lost',
-      'events cannot be kept as durably as the server promises, so none is taken; its log says why',
+      'no events are accepted: Redis cannot guarantee the configured durability; see the log of the server for the reason',
       { cause },
     )
   }
@@ -119,32 +119,32 @@ export class DurabilityGuard {
 
   async #checkAll(): Promise<void> {
     do {
-      this.#isAskedAgain = false
+      this.#mustRepeat = false
       try {
-        const { refusals, health } = await this.#look()
-        this.#isAway = false
+        const { refusals, health } = await this.#inspectAll()
+        this.#isUnreachable = false
         this.#refusal = refusals.length === 0 ? null : refusals.join('; ')
         this.#change(health)
       } catch (thrown) {
-        this.#isAway = true
+        this.#isUnreachable = true
         const reason = thrown instanceof Error ? thrown.message : String(thrown)
         this.#refusal = reason
         this.#change({ ...this.#health, problem: reason })
       }
-    } while (this.#isAskedAgain && !this.#isClosed)
+    } while (this.#mustRepeat && !this.#isClosed)
     this.#isUnchecked = false
     this.#checking = null
     if (!this.#isClosed) this.#checkLater()
   }
 
-  async #look(): Promise<{ readonly refusals: readonly string[]; readonly health: LogHealth }> {
+  async #inspectAll(): Promise<{ readonly refusals: readonly string[]; readonly health: LogHealth }> {
     const { servers } = this.#options
-    const asked = servers()
-    if (asked.length === 0) throw new MillraceError('unavailable', 'no server of Redis is connected')
-    const looks = await Promise.allSettled(asked.map((server) => this.#lookAt(server)))
-    // Who is away, or still loads what it has, takes no appends by itself.
-    const judgements = looks.flatMap((look) => (look.status === 'fulfilled' ? [look.value] : []))
-    if (judgements.length === 0) for (const look of looks) if (look.status === 'rejected') throw look.reason
+    const masters = servers()
+    if (masters.length === 0) throw new MillraceError('unavailable', 'no Redis server is connected')
+    const results = await Promise.allSettled(masters.map((server) => this.#inspect(server)))
+    // Servers that are unreachable or loading need no refusal: appends to them fail anyway.
+    const judgements = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    if (judgements.length === 0) for (const result of results) if (result.status === 'rejected') throw result.reason
     this.#warn(judgements)
     const named = (kind: 'refusals' | 'notReady') =>
       judgements.flatMap((judgement) => judgement[kind].map((text) => `${judgement.name}: ${text}`))
@@ -158,14 +158,14 @@ export class DurabilityGuard {
     return { refusals, health }
   }
 
-  /** Errors: when the server is away. One that denies an answer is refused. */
-  async #lookAt(server: AskedServer): Promise<NamedJudgement> {
+  /** Errors: when the server is unreachable. A server that denies a query of the check is refused. */
+  async #inspect(server: InspectedServer): Promise<NamedJudgement> {
     const { name } = server
     try {
       const facts = await readServerFacts(server)
       this.#warnOfDelays(facts)
       const judgement = judgeServer(facts, this.#promised)
-      // An older one does not know how to answer.
+      // Before 7.0 scripts cannot check the ACL.
       const missing = facts.hasShardedPublish ? await missingRights(server, this.#rights) : null
       return { ...judgement, name, refusals: [...judgement.refusals, ...(missing === null ? [] : [missing])] }
     } catch (thrown) {
@@ -175,12 +175,12 @@ export class DurabilityGuard {
     }
   }
 
-  /** Each once. */
+  /** Logs each warning once. */
   #warn(judgements: readonly NamedJudgement[]): void {
     for (const { name, warnings } of judgements) {
       for (const text of warnings) {
-        if (this.#said.has(text)) continue
-        this.#said.add(text)
+        if (this.#warned.has(text)) continue
+        this.#warned.add(text)
         this.#options.logger.warn({ redis: name }, text)
       }
     }
@@ -192,7 +192,7 @@ export class DurabilityGuard {
     if (before === undefined || delayedFlushes <= before) return
     this.#options.logger.warn(
       { redis: name, delayed_flushes: delayedFlushes - before },
-      'the disk of Redis is too slow for its flushes: a crash of its host loses more than usual',
+      'the disk of Redis is too slow for its flushes: a crash of the host loses more than usual; use a faster disk',
     )
   }
 
@@ -207,9 +207,9 @@ export class DurabilityGuard {
       return
     const { logger, onHealth } = this.#options
     if (health.problem !== null && before.problem === null) {
-      logger.warn({ problem: health.problem }, 'Redis cannot keep what is promised')
+      logger.warn({ problem: health.problem }, 'Redis cannot guarantee the configured durability')
     } else if (health.problem === null && before.problem !== null) {
-      logger.info({ persistence: health.persistence }, 'Redis keeps what is promised')
+      logger.info({ persistence: health.persistence }, 'Redis guarantees the configured durability')
     }
     onHealth(health)
   }

@@ -1,11 +1,12 @@
-// Notices that the server has forgotten what it had acknowledged, and begins a new epoch.
+// Detects that the server has lost acknowledged data, and begins a new epoch.
 //
-// What this process knows of a partition goes along with every script: the epoch, and how far each lane reached. A script
-// that finds something else writes nothing and says so. After a connection was lost, for then another server may answer,
-// the last entry that this process stored or read in each lane is compared too: after a failover its place may be another's.
+// Every script gets what this process knows of the partition: the epoch, and how far each lane has reached. A script
+// that finds a contradiction writes nothing and returns why. After a lost connection another server may reply, so the
+// last entry that this process stored or read in each lane is compared too: after a failover another entry may have its
+// offset.
 //
-// Several processes may notice at once: one step on the server decides which epoch holds, and in each partition one step
-// begins it. Who comes later finds it done. What ended half-way is noticed again by whoever comes next.
+// Several processes may detect this at once: one script decides the new epoch, and one script per partition begins it
+// there. Later callers change nothing. If the process dies in between, the next script of any process detects it again.
 
 import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes } from '../../event/event.ts'
@@ -21,24 +22,27 @@ import {
 import { laneNumber, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
 import type { ScriptName } from './redis-scripts.ts'
 
-/** So many times in a row a call goes on with a new epoch. */
+/** How many times in a row a call is retried in a new epoch. */
 const maxBeginnings = 5
 
-/** `gone`: the books are missing. `behind`: they end before what is known. `different`: a place has another entry. */
+/**
+ * `gone`: the partition's metadata is missing. `behind`: a lane ends before an offset that was known. `different`: an
+ * offset has another entry. `elsewhere`: another process has already begun a new epoch.
+ */
 export type ResetReason = 'gone' | 'behind' | 'different' | 'elsewhere'
 
-/** Why, and what the log is now. `elsewhere`: another process noticed first. */
+/** Why the epoch ended, and the new epoch. */
 export interface LogReset {
   readonly reason: ResetReason
   readonly epoch: number
 }
 
-/** The epoch is over: the script that said so has done nothing. */
+/** The epoch is over; the script that returned this has written nothing. */
 export class EpochOver extends Error {
   readonly reason: ResetReason
-  /** The epoch in which this was asked. */
+  /** The epoch in which the script was run. */
   readonly epoch: number
-  /** The epoch that was found; 0 when none was. */
+  /** The epoch found on the server; 0 when there was none. */
   readonly seen: number
 
   constructor(reason: ResetReason, epoch: number, seen: number) {
@@ -49,14 +53,18 @@ export class EpochOver extends Error {
   }
 }
 
-/** Throws EpochOver when that is the answer of a script. */
-export function refuseOver(reply: Reply, epoch: number): void {
+/** Throws EpochOver when a script returned that. */
+export function throwIfOver(reply: Reply, epoch: number): void {
   const [, reason, seen] = /^over (\S+) ?(\d*)$/.exec(wordOf(reply)) ?? []
   if (reason !== undefined) throw new EpochOver(reason as ResetReason, epoch, Number(seen))
 }
 
-function forgetful(cause: EpochOver): MillraceError {
-  return new MillraceError('unavailable', 'Redis forgets the log again and again', { cause })
+function tooManyResets(cause: EpochOver): MillraceError {
+  return new MillraceError(
+    'unavailable',
+    'Redis lost data of the log several times in a row; retry, and check its persistence and failovers',
+    { cause },
+  )
 }
 
 function wordOf(reply: Reply): string {
@@ -70,10 +78,10 @@ export interface KnownEntry {
 }
 
 interface KnownPartition {
-  /** By lane: the offset that it reached at least. */
+  /** By lane: the offset that the lane has reached at least. */
   readonly ends: number[]
   readonly entries: (KnownEntry | null)[]
-  /** The masters with which it was as it should be (#masters); null when that has to be looked at. */
+  /** Value of #masters at the last successful check; null when a check is due. */
   checkedOn: number | null
 }
 
@@ -82,9 +90,9 @@ export interface EpochsOptions {
   readonly keys: RedisKeys
   readonly epoch: number
   readonly logger: Pick<Logger, 'info' | 'warn'>
-  /** Makes a partition's groups that the server has forgotten. */
-  readonly makeAgain: (partition: PartitionKeys) => Promise<void>
-  /** Declares all that this process knows in a new epoch. */
+  /** Recreates a partition's groups that the server has lost. */
+  readonly recreateGroups: (partition: PartitionKeys) => Promise<void>
+  /** Declares all topics that this process knows in a new epoch. */
   readonly begin: (epoch: number) => Promise<void>
   readonly onReset: (reset: LogReset) => void
 }
@@ -94,7 +102,7 @@ export class Epochs {
   readonly #partitions = new Map<string, KnownPartition>()
   #epoch: number
   #beginning: Promise<void> | null = null
-  /** How often a master was connected or lost, or another has taken over. */
+  /** Counts connects, disconnects and failovers of masters. */
   #masters = 0
 
   constructor(options: EpochsOptions) {
@@ -109,14 +117,16 @@ export class Epochs {
     return this.#epoch
   }
 
-  /** Does something in the epoch that holds, and once more in the next when it is over. */
-  async goOn<T>(work: (epoch: number) => Promise<T>): Promise<T> {
+  /**
+   * Runs the work in the current epoch; retries it in the next one when the epoch is over, at most maxBeginnings times.
+   */
+  async withEpoch<T>(work: (epoch: number) => Promise<T>): Promise<T> {
     for (let beginnings = 0; ; beginnings++) {
       try {
         return await work(this.#epoch)
       } catch (thrown) {
         if (!(thrown instanceof EpochOver)) throw thrown
-        if (beginnings >= maxBeginnings) throw forgetful(thrown)
+        if (beginnings >= maxBeginnings) throw tooManyResets(thrown)
         await this.begin(thrown)
       }
     }
@@ -124,7 +134,7 @@ export class Epochs {
 
   /**
    * Runs a script of a partition in an epoch.
-   * Errors: EpochOver (nothing was done); NOGROUP (the group was dropped); as RedisConnection.run.
+   * Errors: EpochOver (nothing was written); NOGROUP (the group was dropped); as RedisConnection.run.
    */
   async run(
     epoch: number,
@@ -136,7 +146,7 @@ export class Epochs {
     return (await this.#runIn(epoch, name, partition, keys, args, false)).reply
   }
 
-  /** As `run`, and waits for the replicas (RedisConnection.runDurably). */
+  /** Like `run`, and waits for the replicas (RedisConnection.runDurably). */
   runDurably(
     epoch: number,
     name: ScriptName,
@@ -155,20 +165,20 @@ export class Epochs {
     args: readonly ScriptArgument[],
     isDurable: boolean,
   ): Promise<DurableReply> {
-    const { makeAgain } = this.#options
+    const { recreateGroups } = this.#options
     const known = this.#knownOf(partition)
     if (known.checkedOn !== this.#masters) await this.#check(epoch, partition, known)
     for (let isSecond = false; ; isSecond = true) {
       const reply = await this.#run(epoch, name, known, keys, args, isDurable)
       if (wordOf(reply.reply) !== 'nogroup') return reply
       if (isSecond) throw toFailure(new Error('NOGROUP there is no such group'))
-      await makeAgain(partition)
+      await recreateGroups(partition)
     }
   }
 
-  /** Remembers how far a lane reached, and an entry of it. */
+  /** Remembers how far a lane has reached, and its last known entry. */
   note(epoch: number, partition: PartitionKeys, lane: Lane, end: number, entry: KnownEntry | null): void {
-    // What was asked before it ended says nothing of the epoch that holds.
+    // A reply from an ended epoch says nothing about the current one.
     if (epoch !== this.#epoch) return
     const { ends, entries } = this.#knownOf(partition)
     const index = laneNumber(lane) - 1
@@ -176,7 +186,7 @@ export class Epochs {
     if (entry !== null) entries[index] = entry
   }
 
-  /** Goes over to the next epoch. Idempotent: for one that is over only once. */
+  /** Begins the next epoch. Idempotent: an epoch is ended only once. */
   async begin(over: EpochOver): Promise<void> {
     if (over.epoch !== this.#epoch) return
     this.#beginning ??= this.#begin(over).finally(() => {
@@ -194,16 +204,13 @@ export class Epochs {
         await begin(epoch)
       } catch (thrown) {
         if (!(thrown instanceof EpochOver)) throw thrown
-        if (beginnings >= maxBeginnings) throw forgetful(thrown)
+        if (beginnings >= maxBeginnings) throw tooManyResets(thrown)
         least = Math.max(least, thrown.seen, epoch)
         continue
       }
       this.#epoch = epoch
       this.#partitions.clear()
-      logger.warn(
-        { reason, epoch, before: over },
-        'Redis has lost what it had acknowledged: a new epoch of the log begins',
-      )
+      logger.warn({ reason, epoch, before: over }, 'Redis has lost acknowledged data: the log begins a new epoch')
       onReset({ reason, epoch })
       return
     }
@@ -234,11 +241,11 @@ export class Epochs {
         ? await connection.runDurably(name, keys, words)
         : { reply: await connection.run(name, keys, words), isReached: true }
     } catch (thrown) {
-      // Whoever answers next may be another server.
+      // The next reply may come from another server.
       if (thrown instanceof MillraceError && thrown.code === 'unavailable') known.checkedOn = null
       throw thrown
     }
-    refuseOver(answer.reply, epoch)
+    throwIfOver(answer.reply, epoch)
     return answer
   }
 

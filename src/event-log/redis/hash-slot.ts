@@ -1,4 +1,4 @@
-// Which slot of a Cluster a key lives in: CRC-16 (XMODEM) of its hash tag, as the Cluster specification has it.
+// The Cluster slot of a key: CRC-16 (XMODEM) of its hash tag, as in the Cluster specification.
 
 export const slotCount = 16_384
 
@@ -14,7 +14,7 @@ export function slotOf(key: string): number {
   return crc % slotCount
 }
 
-/** What is between the first opening brace and the next closing one, when there is something; else all of it. */
+/** The part between the first opening brace and the next closing one, unless it is empty; else the whole key. */
 export function hashTag(key: string): string {
   const start = key.indexOf('{')
   const end = key.indexOf('}', start + 1)

@@ -1,4 +1,4 @@
-// Looks at a Redis without making anything there: whether it can keep what is promised. For `millrace doctor`.
+// Checks, without writing anything, whether a Redis can keep the promised durability. For `millrace doctor`.
 
 import { readRedisUrl } from '../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
@@ -16,9 +16,9 @@ export interface InspectRedisOptions {
 export interface RedisInspection {
   /** `host:port` of each master. */
   readonly servers: readonly string[]
-  /** What an answer of theirs is worth. */
+  /** The weakest persistence among them. */
   readonly persistence: string
-  /** Why events could not be taken now; null when they could. */
+  /** Why events could not be accepted now; null when they could. */
   readonly problem: string | null
   readonly warnings: readonly string[]
 }

@@ -1,30 +1,30 @@
-// Decides from what a server says of itself whether it can keep what is promised: what refuses it, what keeps it from
-// being ready, and what people should know. Each sentence ends with the fix.
+// Decides from a server's settings and state whether it can keep the promised durability: what makes it unusable, what
+// makes it not ready, and what the operator should know. Each text ends with the fix.
 //
-// The rules as users know them: docs/redis.md.
+// The rules for users: docs/redis.md.
 
 import type { ServerFacts } from './server-facts.ts'
 
-/** What an answer of the server is worth by itself: the word for answers and metrics. */
+/** The server's own persistence, as reported in answers and metrics. */
 export type Persistence = 'none' | 'rdb' | 'aof-no' | 'aof-everysec' | 'aof-always' | 'unknown'
 
 export interface Promised {
   readonly level: 'broker' | 'disk' | 'replicated' | 'replicated_disk'
   readonly replicas?: number
-  /** Whether the operator vouches for what CONFIG would tell. */
+  /** Whether to trust the flush settings where CONFIG GET is denied. */
   readonly isDiskTrusted: boolean
-  /** Whether somebody else (a Sentinel, a Cluster) names the master, so that a replica is met only on the way to it. */
+  /** Whether Sentinels or a Cluster name the master; then a replica is only met during a failover and is no error. */
   readonly isMasterNamed: boolean
 }
 
 export interface Judgement {
-  /** It must not be used. */
+  /** Reasons not to use the server. */
   readonly refusals: readonly string[]
-  /** It can be used, but what is promised cannot be reached now. */
+  /** The server can be used, but the promised durability cannot be reached now. */
   readonly notReady: readonly string[]
   readonly warnings: readonly string[]
   readonly persistence: Persistence
-  /** True where the promise rests on the operator's word. */
+  /** True when the durability was not verified but trusted (isDiskTrusted). */
   readonly isUnverified: boolean
 }
 
@@ -38,7 +38,7 @@ export function judgeServer(facts: ServerFacts, promised: Promised): Judgement {
   const notReady =
     facts.connectedReplicas < replicas
       ? [
-          `${facts.connectedReplicas} replicas are connected, and ${replicas} must have each event: start more, or set MILLRACE_DURABILITY lower`,
+          `${facts.connectedReplicas} of ${replicas} needed replicas are connected: start more, or lower MILLRACE_DURABILITY`,
         ]
       : []
   return {
@@ -52,10 +52,10 @@ export function judgeServer(facts: ServerFacts, promised: Promised): Judgement {
 
 function refusalsOfServer(facts: ServerFacts, { level, isMasterNamed }: Promised): string[] {
   const found: string[] = []
-  if (!facts.hasShardedPublish) found.push(`it is version ${facts.version}: 7.0 or newer is needed`)
+  if (!facts.hasShardedPublish) found.push(`its version is ${facts.version}, but 7.0 or newer is needed: upgrade it`)
   if (level === 'replicated_disk' && !facts.hasWaitAof) {
     found.push(
-      `it is version ${facts.version} and has no WAITAOF: replicated_disk needs 7.2 or newer, or set MILLRACE_DURABILITY=replicated(n)`,
+      `its version is ${facts.version}, which has no WAITAOF: upgrade to 7.2 or newer for replicated_disk, or set MILLRACE_DURABILITY=replicated(n)`,
     )
   }
   if (facts.role !== 'master' && !isMasterNamed) {
@@ -63,7 +63,7 @@ function refusalsOfServer(facts: ServerFacts, { level, isMasterNamed }: Promised
   }
   if (facts.evictionPolicy !== 'noeviction') {
     found.push(
-      `its maxmemory-policy is ${facts.evictionPolicy}, which throws events away when memory is full: set it to noeviction`,
+      `its maxmemory-policy is ${facts.evictionPolicy}, which deletes events when memory is full: set it to noeviction`,
     )
   }
   return found
@@ -71,11 +71,14 @@ function refusalsOfServer(facts: ServerFacts, { level, isMasterNamed }: Promised
 
 const otherwise = 'or set MILLRACE_DURABILITY=broker'
 
-/** What is flushed is the append-only file. */
+/** Both disk levels need a working append-only file. */
 function refusalsOfFile(facts: ServerFacts, { level }: Promised): string[] {
-  if (!facts.hasAppendOnlyFile) return [`${level} is asked for, and appendonly is no: set it to yes, ${otherwise}`]
+  if (!facts.hasAppendOnlyFile)
+    return [`durability ${level} needs the append-only file, but appendonly is no: set it to yes, ${otherwise}`]
   if (facts.isAppendOnlyFileSound) return []
-  return [`${level} is asked for, and its last write to the append-only file failed: look at its log and its disk`]
+  return [
+    `durability ${level} needs the append-only file, but the last write to it failed: check the log and the disk of Redis`,
+  ]
 }
 
 function refusalsOfDisk(facts: ServerFacts, promised: Promised): string[] {
@@ -85,15 +88,17 @@ function refusalsOfDisk(facts: ServerFacts, promised: Promised): string[] {
   if (facts.flushes === null) {
     if (isDiskTrusted) return []
     return [
-      `disk is asked for, and CONFIG GET is denied, so nobody can see appendfsync: allow it (ACL SETUSER … +config|get), vouch for it with MILLRACE_REDIS_TRUST_DISK=true, ${otherwise}`,
+      `durability disk needs appendfsync always, but CONFIG GET is denied: allow it (ACL SETUSER … +config|get), confirm appendfsync with MILLRACE_REDIS_TRUST_DISK=true, ${otherwise}`,
     ]
   }
   if (facts.flushes !== 'always') {
-    return [`disk is asked for, and appendfsync is ${facts.flushes}: set it to always, ${otherwise}`]
+    return [
+      `durability disk needs a flush before each reply, but appendfsync is ${facts.flushes}: set it to always, ${otherwise}`,
+    ]
   }
   if (facts.flushesDuringRewrite === false) {
     return [
-      `disk is asked for, and no-appendfsync-on-rewrite is yes, so a rewrite goes without flushes: set it to no, ${otherwise}`,
+      `durability disk needs flushes during rewrites too, but no-appendfsync-on-rewrite is yes: set it to no, ${otherwise}`,
     ]
   }
   return []
@@ -102,18 +107,20 @@ function refusalsOfDisk(facts: ServerFacts, promised: Promised): string[] {
 function warningsOf(facts: ServerFacts, { level }: Promised): string[] {
   const found: string[] = []
   if (facts.maxMemoryBytes === 0) {
-    found.push('maxmemory is 0, so only the memory of the host is the limit: set it, and publishes are refused in time')
+    found.push(
+      'maxmemory is 0, so Redis can use all memory of the host: set it, so that publishes are refused before that',
+    )
   }
   if (level === 'disk') return found
   if (!facts.hasAppendOnlyFile) {
-    found.push('appendonly is no: a restart of Redis loses what the last snapshot lacks; set it to yes')
+    found.push('appendonly is no: a restart of Redis loses everything since the last snapshot; set it to yes')
   } else if (facts.flushes === null) {
     found.push(
-      'CONFIG GET is denied: how much a crash of the host loses is unknown; allow it (ACL SETUSER … +config|get)',
+      'CONFIG GET is denied, so it is unknown how much a crash of the host loses: allow it (ACL SETUSER … +config|get)',
     )
   } else if (facts.flushes !== 'always') {
     found.push(
-      `appendfsync is ${facts.flushes}: a crash of the host loses ${facts.flushes === 'everysec' ? 'about the last two seconds' : 'what was not flushed'}; set it to always and MILLRACE_DURABILITY=disk where that matters`,
+      `appendfsync is ${facts.flushes}: a crash of the host loses ${facts.flushes === 'everysec' ? 'about the last two seconds' : 'what was not flushed'}; to prevent that, set it to always and MILLRACE_DURABILITY=disk`,
     )
   }
   return found
@@ -128,7 +135,7 @@ function persistenceOf({ hasAppendOnlyFile, flushes, savesSnapshots }: ServerFac
 
 const byWorth: readonly Persistence[] = ['none', 'unknown', 'rdb', 'aof-no', 'aof-everysec', 'aof-always']
 
-/** What several servers are worth together: no more than the least of them. */
+/** The persistence of several servers together: that of the weakest. */
 export function leastOf(all: readonly Persistence[]): Persistence {
   return byWorth.find((persistence) => all.includes(persistence)) ?? 'unknown'
 }

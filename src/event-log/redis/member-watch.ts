@@ -1,36 +1,36 @@
-// Finds consumers that have ended without a word, and takes from them what they hold.
+// Detects dead consumers and releases the entries that they hold.
 //
-// A living consumer changes its beat on the server every third of its lease. Whoever waits for work of the group looks at
-// the beats of its members, and when one has not changed for a lease, by the observer's own clock that only goes forward,
-// it is dead. So no clock of one host is compared with that of another. All beats are read at once: a look costs one
-// command, however many partitions there are.
+// A live consumer updates its heartbeat on the server every third of its lease. Each consumer that waits for work reads
+// the heartbeats of its group; when one has not changed for a lease, by the observer's own monotonic clock, its
+// consumer is dead. So clocks of different hosts are never compared. All heartbeats are read with one command, however
+// many partitions there are.
 //
-// Who holds something is read from the partitions themselves: when somebody has died, and now and then all the same, so
-// that nobody is forgotten who is missing among the members.
+// Which consumer holds something is read from the partitions: when a consumer has died, and every 30 s anyway, so that
+// a holder without a heartbeat is found too.
 
 import type { Epochs } from './epochs.ts'
 import { listOf, type RedisConnection, textOf } from './redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from './redis-keys.ts'
 import type { KnownTopic } from './topic-registry.ts'
 
-/** Looks for each lease: so the dead are found at most a sixth of a lease late. */
-const looksPerLease = 6
+/** Checks per lease: a dead consumer is found at most a sixth of a lease late. */
+const checksPerLease = 6
 
 const defaultLeaseMs = 30_000
 
-/** How often the partitions are asked for holders whom nobody knows. */
-const lookForHoldersEveryMs = 30_000
+/** How often the partitions are searched for holders without a heartbeat. */
+const searchHoldersEveryMs = 30_000
 
-/** How much one script takes from a consumer; the server does nothing else while it runs. */
+/** Max entries that one script releases; it blocks the server while it runs. */
 const maxReleasedPerScript = 500
 
-/** How many scripts one look runs to free what the dead hold; the next look goes on. */
-const maxReleasesPerLook = 20
+/** Max release scripts per check; the next check continues. */
+const maxReleasesPerCheck = 20
 
-/** How many holders in the own stream one script tells. */
+/** How many members of again-held one script reads. */
 const heldPerScript = 1000
 
-/** A consumer that holds nothing and has not asked for so long is forgotten on the server. */
+/** A consumer that holds nothing and has been idle this long is deleted on the server. */
 const idleMs = 60_000
 
 interface Sighting {
@@ -39,17 +39,17 @@ interface Sighting {
 }
 
 interface GroupWatch {
-  lookedAtMs: number
-  /** When the partitions were last asked who holds something. */
-  askedAtMs: number
-  looking: Promise<void> | null
+  checkedAtMs: number
+  /** When the partitions were last searched for holders. */
+  searchedAtMs: number
+  checking: Promise<void> | null
   readonly sightings: Map<string, Sighting>
-  /** Holders without a beat. */
-  strangers: readonly string[]
+  /** Holders without a heartbeat. */
+  unknownHolders: readonly string[]
 }
 
 interface Member {
-  /** Unlike that of any other consumer. */
+  /** Unique among all consumers. */
   readonly name: string
   readonly topic: string
   readonly group: string
@@ -60,21 +60,21 @@ export interface MemberWatchOptions {
   readonly connection: RedisConnection
   readonly epochs: Epochs
   readonly keys: RedisKeys
-  /** A clock that only goes forward, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly elapsedMs: () => number
 }
 
 export class MemberWatch {
   readonly #options: MemberWatchOptions
   readonly #groups = new Map<string, GroupWatch>()
-  /** Consumers of this process: they live as long as it does. */
+  /** Consumers of this process: alive as long as it is. */
   readonly #own = new Set<string>()
 
   constructor(options: MemberWatchOptions) {
     this.#options = options
   }
 
-  /** The consumer lives until the answer is called. Its beat is on the server when this resolves. */
+  /** Starts the heartbeat, which is on the server when the promise resolves. The returned function stops it. */
   async join({ name, topic, group, leaseMs }: Member): Promise<() => Promise<void>> {
     const { connection, keys } = this.#options
     const member = [name, leaseMs, `${topic}\0${group}`]
@@ -86,7 +86,7 @@ export class MemberWatch {
       this.#own.delete(name)
       throw thrown
     }
-    // A beat that does not get through is followed by the next.
+    // A failed heartbeat is repeated by the next.
     const timer = setInterval(() => void beat().catch(() => {}), Math.max(1, leaseMs / 3))
     timer.unref()
     return async () => {
@@ -96,67 +96,67 @@ export class MemberWatch {
     }
   }
 
-  /** How long after a look the next is due. */
+  /** Interval of the checks, in milliseconds. */
   static everyMs(leaseMs: number): number {
-    return leaseMs / looksPerLease
+    return leaseMs / checksPerLease
   }
 
-  /** Looks for the dead when it is time, and frees what they hold. */
-  async look(topic: KnownTopic, group: string, leaseMs = defaultLeaseMs): Promise<void> {
+  /** Detects dead consumers when a check is due, and releases what they hold. */
+  async check(topic: KnownTopic, group: string, leaseMs = defaultLeaseMs): Promise<void> {
     const key = `${topic.name}\0${group}`
     let watch = this.#groups.get(key)
     if (watch === undefined) {
       const never = Number.NEGATIVE_INFINITY
-      watch = { lookedAtMs: never, askedAtMs: never, looking: null, sightings: new Map(), strangers: [] }
+      watch = { checkedAtMs: never, searchedAtMs: never, checking: null, sightings: new Map(), unknownHolders: [] }
       this.#groups.set(key, watch)
     }
     const { elapsedMs } = this.#options
-    if (watch.looking === null && elapsedMs() - watch.lookedAtMs < MemberWatch.everyMs(leaseMs)) return
+    if (watch.checking === null && elapsedMs() - watch.checkedAtMs < MemberWatch.everyMs(leaseMs)) return
     const seen = watch
-    watch.looking ??= this.#look(topic, group, watch).then(
+    watch.checking ??= this.#check(topic, group, watch).then(
       (isDone) => {
-        if (isDone) seen.lookedAtMs = elapsedMs()
-        seen.looking = null
+        if (isDone) seen.checkedAtMs = elapsedMs()
+        seen.checking = null
       },
       (thrown) => {
-        seen.lookedAtMs = elapsedMs()
-        seen.looking = null
+        seen.checkedAtMs = elapsedMs()
+        seen.checking = null
         throw thrown
       },
     )
-    await watch.looking
+    await watch.checking
   }
 
-  /** Answers whether it got to the end of what it found. */
-  async #look(topic: KnownTopic, group: string, watch: GroupWatch): Promise<boolean> {
+  /** Returns whether everything that dead consumers held was released. */
+  async #check(topic: KnownTopic, group: string, watch: GroupWatch): Promise<boolean> {
     const { connection, epochs, keys, elapsedMs } = this.#options
     const { sightings } = watch
-    const beats = await this.#beatsOf(topic.name, group)
-    const names = new Set([...beats.keys(), ...watch.strangers])
+    const beats = await this.#heartbeatsOf(topic.name, group)
+    const names = new Set([...beats.keys(), ...watch.unknownHolders])
     for (const name of sightings.keys()) if (!names.has(name)) sightings.delete(name)
     const silent = [...names].filter((name) => this.#isSilent(sightings, name, beats.get(name) ?? ''))
-    if (silent.length === 0 && elapsedMs() - watch.askedAtMs < lookForHoldersEveryMs) return true
+    if (silent.length === 0 && elapsedMs() - watch.searchedAtMs < searchHoldersEveryMs) return true
     const holders = await this.#holders(topic, group)
-    watch.askedAtMs = elapsedMs()
+    watch.searchedAtMs = elapsedMs()
     let releases = 0
     for (const name of silent) {
       for (const partition of holders.get(name) ?? []) {
-        const most = maxReleasesPerLook - releases
+        const most = maxReleasesPerCheck - releases
         if (most <= 0) return false
         releases += await release(epochs, partition, group, name, { isGivenBack: false, most })
       }
-      // There may be more.
-      if (releases >= maxReleasesPerLook) return false
+      // The last release may be incomplete.
+      if (releases >= maxReleasesPerCheck) return false
       sightings.delete(name)
       if (beats.has(name)) await connection.command('HDEL', keys.members, name)
     }
-    watch.strangers = [...holders.keys()].filter((name) => !beats.has(name) && !silent.includes(name))
-    // Their time begins now.
-    for (const name of watch.strangers) this.#isSilent(sightings, name, '')
+    watch.unknownHolders = [...holders.keys()].filter((name) => !beats.has(name) && !silent.includes(name))
+    // Start their lease timers.
+    for (const name of watch.unknownHolders) this.#isSilent(sightings, name, '')
     return true
   }
 
-  /** Whether the beat has not changed for a lease. */
+  /** Whether the heartbeat has not changed for a lease. */
   #isSilent(sightings: Map<string, Sighting>, name: string, beat: string): boolean {
     const nowMs = this.#options.elapsedMs()
     const seen = sightings.get(name)
@@ -165,8 +165,8 @@ export class MemberWatch {
     return false
   }
 
-  /** The beats of the other processes' members of a group. */
-  async #beatsOf(topic: string, group: string): Promise<Map<string, string>> {
+  /** The heartbeats of a group's consumers in other processes. */
+  async #heartbeatsOf(topic: string, group: string): Promise<Map<string, string>> {
     const { connection, keys } = this.#options
     const fields = listOf(await connection.command('HGETALL', keys.members)).map(textOf)
     const beats = new Map<string, string>()
@@ -178,7 +178,7 @@ export class MemberWatch {
     return beats
   }
 
-  /** The other processes' consumers that hold something, and where. */
+  /** The consumers of other processes that hold something, with the partitions in which they do. */
   async #holders(topic: KnownTopic, group: string): Promise<Map<string, PartitionKeys[]>> {
     const holders = new Map<string, PartitionKeys[]>()
     await Promise.all(
@@ -197,7 +197,7 @@ export class MemberWatch {
     const keys = partition.forGroup(group)
     for (let cursor = '0'; cursor !== ''; ) {
       const args = [group, idleMs, cursor, heldPerScript]
-      const reply = await epochs.goOn((epoch) => epochs.run(epoch, 'owners', partition, keys, args))
+      const reply = await epochs.withEpoch((epoch) => epochs.run(epoch, 'owners', partition, keys, args))
       const [next, ...found] = listOf(reply).map(textOf)
       for (const name of found) names.add(name)
       cursor = next!
@@ -207,15 +207,15 @@ export class MemberWatch {
 }
 
 export interface ReleaseOptions {
-  /** Whether the attempts do not count. */
+  /** True to give entries back: their current attempt does not count. */
   readonly isGivenBack: boolean
-  /** What it goes on to hold: `<lane number>:<entry id>`, or the member of the group's own stream. */
+  /** What the consumer keeps: `<lane number>:<entry id>`, or the member of the group's own stream. */
   readonly keep?: readonly string[]
-  /** How many scripts at most. Default: as many as it takes. */
+  /** Max scripts. Default: unlimited. */
   readonly most?: number
 }
 
-/** Takes from a consumer what it holds in a partition. Answers how many scripts it took. */
+/** Releases what a consumer holds in a partition. Returns the number of scripts that it ran. */
 export async function release(
   epochs: Epochs,
   partition: PartitionKeys,
@@ -227,7 +227,7 @@ export async function release(
   let scripts = 0
   for (let cursor = '0'; cursor !== '' && scripts < most; scripts++) {
     const args = [group, name, isGivenBack ? 1 : 0, maxReleasedPerScript, cursor, ...keep]
-    cursor = textOf(await epochs.goOn((epoch) => epochs.run(epoch, 'release', partition, keys, args)))
+    cursor = textOf(await epochs.withEpoch((epoch) => epochs.run(epoch, 'release', partition, keys, args)))
   }
   return scripts
 }

@@ -1,7 +1,7 @@
-// One connection to one server: sends commands, each with a deadline, and connects again when it is lost.
+// One connection to one server: sends commands, each with a deadline, and reconnects when it is lost.
 //
-// node-redis speaks the protocol. It keeps two rules here: what was written is never sent again, and while there is no
-// connection commands fail at once.
+// node-redis implements the protocol, configured so that a written command is never resent and that commands fail at
+// once while there is no connection.
 
 import type { NodeAddress } from '../../config/redis-url.ts'
 import { backoffMs } from '../../lib/backoff.ts'
@@ -9,23 +9,23 @@ import type { Reply } from './redis-connection.ts'
 
 const reconnectPolicy = { baseMs: 100, maxMs: 5_000 }
 
-/** What is used of a client of node-redis. */
+/** A node-redis client. */
 type Client = ReturnType<typeof import('redis')['createClient']>
 
-/** The one thing of it that is used for commands. */
+/** The only method used for commands. */
 interface Sender {
   sendCommand(words: readonly (string | Buffer)[]): Promise<unknown>
 }
 
 type ClientOptions = NonNullable<Parameters<Client['duplicate']>[0]>
 
-/** Makes clients whose strings are bytes. */
+/** Creates clients that return strings as Buffers. */
 export type ClientFactory = (options: ClientOptions) => { readonly client: Client; readonly sender: Sender }
 
-/** Takes 150 ms, so only those should pay for it who use Redis. */
+/** The import takes 150 ms, so it happens only when Redis is used. */
 export async function loadClientFactory(): Promise<ClientFactory> {
   const { createClient, RESP_TYPES } = await import('redis')
-  // A client is of a class that is built for its options, which takes 40 ms; copies of one client share its class.
+  // createClient builds a class for its options, which takes 40 ms; duplicates of a client share its class.
   const template = createClient({ RESP: 2, disableOfflineQueue: true })
   return (options) => {
     const client = template.duplicate(options as object)
@@ -38,24 +38,24 @@ export interface NodeConnectionOptions {
   readonly makeClient: ClientFactory
   readonly address: NodeAddress
   /**
-   * A command without an answer by then has an unknown outcome, and a server that says nothing for so long is given up: a
-   * new connection is tried.
+   * A command without a reply within this time has an unknown outcome; a connection without any reply for this long is
+   * closed and reopened.
    */
   readonly maxReplyMs: number
 }
 
 export class NodeConnection {
-  /** Resolves with the first connection; rejects when the first attempt fails, and goes on trying. */
+  /** Resolves when first connected; rejects when the first attempt fails, while later attempts continue. */
   readonly opened: Promise<void>
-  /** Resolves when the first attempt to connect has ended in either way. */
+  /** Resolves when the first attempt to connect has succeeded or failed. */
   readonly tried: Promise<void>
   readonly #client: Client
   readonly #sender: Sender
   readonly #maxReplyMs: number
   readonly #readyListeners: (() => void)[] = []
   readonly #lostListeners: ((error: unknown) => void)[] = []
-  /** When a command had its last answer, by the clock that only goes forward. */
-  #heardAtMs = 0
+  /** Time of the last reply, by a monotonic clock. */
+  #lastReplyAtMs = 0
   #isReady = false
   #hasBeenReady = false
   #isClosed = false
@@ -66,7 +66,7 @@ export class NodeConnection {
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(database === undefined ? {} : { database }),
-      // No command here waits for anything, and a PING comes between: so silence means that nobody is there.
+      // No command blocks and a PING is sent regularly, so silence means that the server hangs or is unreachable.
       pingInterval: maxReplyMs / 2,
       socket: {
         ...{ host, port, connectTimeout: maxReplyMs, socketTimeout: maxReplyMs },
@@ -90,7 +90,7 @@ export class NodeConnection {
       this.#hasBeenReady = true
     })
     client.on('error', (error) => this.#lose(error))
-    // Failures come as events.
+    // Failures are reported as events.
     client.connect().catch(() => {})
   }
 
@@ -98,7 +98,7 @@ export class NodeConnection {
     return this.#isReady
   }
 
-  /** False until the first connection has been made, and in the listeners that are told of it. */
+  /** False until the first connection has been made, and still false in the `onReady` listeners of that one. */
   get hasBeenReady(): boolean {
     return this.#hasBeenReady
   }
@@ -112,35 +112,35 @@ export class NodeConnection {
     this.#lostListeners.push(listener)
   }
 
-  /** Rejects with what the server or the client said. Commands that are sent in one turn go out without others between. */
+  /** Rejects with the unmapped error of the server or the client. Commands sent in one turn are sent consecutively. */
   send(words: readonly (string | Buffer)[]): Promise<Reply> {
-    const heard = () => {
-      this.#heardAtMs = performance.now()
+    const noteReply = () => {
+      this.#lastReplyAtMs = performance.now()
     }
     const reply = this.#sender.sendCommand(words)
-    reply.then(heard, heard)
-    return this.#byDeadline(reply, () => this.#giveUpIfSilent()) as Promise<Reply>
+    reply.then(noteReply, noteReply)
+    return this.#withDeadline(reply, () => this.#dropIfSilent()) as Promise<Reply>
   }
 
   /**
-   * Listens to a channel of this server, also after a reconnect; the same listener again changes nothing. No commands can
-   * be sent any more.
+   * Subscribes to a channel of this server, also after a reconnect; idempotent for the same listener. Afterwards no
+   * commands can be sent on this connection.
    */
   async subscribe(channel: string, onMessage: () => void): Promise<void> {
-    await this.#byDeadline(this.#client.sSubscribe(channel, onMessage))
+    await this.#withDeadline(this.#client.sSubscribe(channel, onMessage))
   }
 
   async unsubscribe(channel: string): Promise<void> {
-    await this.#byDeadline(this.#client.sUnsubscribe(channel))
+    await this.#withDeadline(this.#client.sUnsubscribe(channel))
   }
 
-  /** Called when the server says that a channel does not live there any more. */
+  /** The listener is called when the server reports that it no longer has the slot of a channel. */
   onChannelMoved(listener: () => void): void {
     this.#client.on('sharded-channel-moved', listener)
     this.#client.on('__MOVED', listener)
   }
 
-  /** Lets go of the connection at once. Idempotent. */
+  /** Closes the connection at once; commands in flight fail. Idempotent. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -154,21 +154,21 @@ export class NodeConnection {
     for (const listener of this.#lostListeners) listener(error)
   }
 
-  /** The client takes its own writes for a sign of life: with traffic it would never give up a server that stands still. */
-  #giveUpIfSilent(): void {
-    if (this.#isClosed || !this.#isReady || performance.now() - this.#heardAtMs < this.#maxReplyMs) return
+  /** node-redis counts its own writes as activity: with traffic it would never drop a server that hangs. */
+  #dropIfSilent(): void {
+    if (this.#isClosed || !this.#isReady || performance.now() - this.#lastReplyAtMs < this.#maxReplyMs) return
     this.#isReady = false
     this.#client.destroy()
-    const error = new Error(`nothing was heard for ${this.#maxReplyMs} ms`)
+    const error = new Error(`no reply for ${this.#maxReplyMs} ms`)
     for (const listener of this.#lostListeners) listener(error)
-    // Failures come as events.
+    // Failures are reported as events.
     this.#client.connect().catch(() => {})
   }
 
-  #byDeadline<T>(promise: Promise<T>, onLate = () => {}): Promise<T> {
+  #withDeadline<T>(promise: Promise<T>, onLate = () => {}): Promise<T> {
     return new Promise((resolve, reject) => {
       const late = () => {
-        reject(new Error(`no answer within ${this.#maxReplyMs} ms`))
+        reject(new Error(`no reply within ${this.#maxReplyMs} ms`))
         onLate()
       }
       const timer = setTimeout(late, this.#maxReplyMs)

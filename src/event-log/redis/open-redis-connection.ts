@@ -1,4 +1,4 @@
-// Connects to what the URL names.
+// Connects to the server, Sentinels or Cluster of the URL.
 
 import { type NodeAddress, type RedisTarget, readRedisUrl } from '../../config/redis-url.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -15,20 +15,20 @@ const defaultMaxReplyMs = 5_000
 export interface OpenRedisConnectionOptions {
   readonly url: string
   readonly logger: Pick<Logger, 'info' | 'warn'>
-  /** What `runDurably` waits for. Default: for the answer alone. */
+  /** What `runDurably` waits for. Default: only for the reply. */
   readonly replication?: Replication | undefined
   /**
-   * A command without an answer by then has an unknown outcome, and a server that says nothing for so long is given up: a
-   * new connection is tried. Replicas have half of it. Default 5,000.
+   * A command without a reply within this time has an unknown outcome; a connection without any reply for this long is
+   * closed and reopened. The timeout of replicas is half of it. Default 5,000.
    */
   readonly maxReplyMs?: number
-  /** Where a server is reached that the others call by this address. Default: there. */
+  /** Maps an address that a server announces to the one to connect to. Default: unchanged. */
   readonly reach?: (address: NodeAddress) => NodeAddress
 }
 
 /**
- * Errors: `unavailable` when nobody can be reached; `failed_precondition` when the URL is wrong, or the servers are not
- * what it says or refuse it. The message says what to do.
+ * Errors: `unavailable` when no server is reachable; `failed_precondition` when the URL is wrong, names another kind of
+ * server, or the login is refused. The message contains the fix.
  */
 export async function openRedisConnection(options: OpenRedisConnectionOptions): Promise<RedisConnection> {
   const { url, logger, replication, maxReplyMs = defaultMaxReplyMs, reach = (address) => address } = options

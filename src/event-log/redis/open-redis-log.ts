@@ -17,36 +17,37 @@ import { replicationOf } from './replication-of.ts'
 import { TopicRegistry } from './topic-registry.ts'
 
 export interface OpenRedisLogOptions {
-  /** One server, the master that Sentinels name, or a Cluster: redis-url.ts says how. */
+  /** One server, a master named by Sentinels, or a Cluster; for the syntax see redis-url.ts. */
   readonly url: string
-  /** Every key begins with it. */
+  /** Every key begins with this and a colon. */
   readonly prefix: string
   readonly logger: Pick<Logger, 'info' | 'warn'>
-  /** The wall clock, in milliseconds since 1970: what comes again is due by it. */
+  /** The wall clock, in milliseconds since 1970; decides when a redelivery is due. */
   readonly now: () => number
-  /** A clock that only goes forward, in milliseconds: other consumers' leases are judged by it. */
+  /** A monotonic clock, in milliseconds; decides when another consumer's lease has expired. */
   readonly elapsedMs: () => number
-  /** What an append waits for, and what the server is held to. Default `broker`. */
+  /** What an append waits for, and what the server's settings are checked against. Default `broker`. */
   readonly durability?: DurabilityLevel | undefined
-  /** Whether the operator vouches for how the server flushes, where it does not tell. Default false. */
+  /** Whether to trust the server's flush settings where CONFIG GET is denied. Default false. */
   readonly isDiskTrusted?: boolean
-  /** Called when the log is open, and then whenever something has changed. */
+  /** Called when the log is open, and then whenever its health changes. */
   readonly onHealth?: ((health: LogHealth) => void) | undefined
-  /** Called after each append that was stored. */
+  /** Called after each script that stored appends. */
   readonly onCommit?: ((stats: CommitStats) => void) | undefined
-  /** Called when the server has forgotten what it had acknowledged, and the log has gone over to a new epoch. */
+  /** Called when the server has lost acknowledged data and the log has begun a new epoch. */
   readonly onReset?: ((reset: LogReset) => void) | undefined
-  /** How often the servers are looked at, in milliseconds. Default 15,000. */
+  /** How often the servers are checked, in milliseconds. Default 15,000. */
   readonly checkEveryMs?: number
-  /** How long the server may say nothing, in milliseconds. Default 5,000. */
+  /** Reply timeout of the server, in milliseconds. Default 5,000. */
   readonly maxReplyMs?: number
-  /** Where a server is reached that the others call by this address. Default: there. */
+  /** Maps an address that a server announces to the one to connect to. Default: unchanged. */
   readonly reach?: (address: NodeAddress) => NodeAddress
 }
 
 /**
- * Errors: `unavailable` (the server cannot be reached), `failed_precondition` (it lets nobody in, cannot keep what is
- * promised, or denies a command that is needed); each with the fix.
+ * Opens the log; the servers have been checked and every declared topic is complete when the promise resolves.
+ * Errors: `unavailable` (the server is unreachable), `failed_precondition` (it refuses the login, cannot keep the
+ * promised durability, or denies a needed command); each message contains the fix.
  */
 export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventLog> {
   const { url, prefix, logger, now, elapsedMs, durability = { level: 'broker' }, isDiskTrusted = false } = options
@@ -66,22 +67,22 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     const { onReset = () => {} } = options
     const epochs: Epochs = new Epochs({
       ...{ connection, keys, epoch, logger, onReset },
-      makeAgain: (partition) => registry.makeAgain(partition, epochs.epoch),
+      recreateGroups: (partition) => registry.recreateGroups(partition, epochs.epoch),
       begin: (next) => registry.begin(next),
     })
     const watch = new MemberWatch({ connection, epochs, keys, elapsedMs })
-    await epochs.goOn(async (current) => {
+    await epochs.withEpoch(async (current) => {
       await registry.refresh()
-      // Whoever dropped a group may have ended half-way.
+      // Another process may have died in the middle of a drop,
       await registry.finishDrops()
       for (const topic of registry.topics.values()) {
-        // So may whoever declared it, or paused a group.
+        // or of a declaration or a pause.
         await registry.make(topic.name, current)
       }
     })
     for (const topic of registry.topics.values()) {
-      // The first look begins to count for those who hold something. One that fails is no reason not to start.
-      for (const group of topic.groups) await watch.look(topic, group).catch(() => {})
+      // This starts the lease timers of consumers that hold something. A failed check must not stop the start.
+      for (const group of topic.groups) await watch.check(topic, group).catch(() => {})
     }
     const { onCommit = () => {} } = options
     const bells = new BellListener({ connection, logger })
@@ -95,11 +96,11 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   }
 }
 
-/** It is only written where there is none: a server whose memory is full takes no writes, and a worker can still start on it. */
+/** Writes the epoch only when there is none, so that a worker can start on a server whose memory is full. */
 async function epochOf(connection: RedisConnection, keys: RedisKeys, now: () => number): Promise<number> {
   const known = await connection.command('HGET', keys.topics, epochField)
   if (known !== null) return numberOf(known)
-  // A first epoch that was none before, also when the server has forgotten that there were others.
+  // Seconds since 1970: differs from all earlier epochs even when the server has lost those.
   await connection.command('HSETNX', keys.topics, epochField, Math.floor(now() / 1000))
   return numberOf(await connection.command('HGET', keys.topics, epochField))
 }

@@ -1,23 +1,23 @@
-// One member of a group. What it holds is on record on the server under its name, with the attempt; here is kept only what
-// is needed to settle it.
+// One member of a group. The server records under its name what it holds, with the attempt; this process keeps only
+// what it needs to settle the deliveries.
 //
-// Waiting is looking again, where the plan says so (look-plan.ts). An answer that was lost may have handed out something
-// that nobody knows of: before the next look it is given back.
+// While it waits it polls the partitions that the plan names (poll-plan.ts). When a reply was lost, the server may have
+// handed out entries that this consumer does not know of: it gives those back before its next poll.
 
 import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes } from '../../event/event.ts'
 import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
 import type { BellListener } from './bell-listener.ts'
+import { DeliveryBudget, type Share } from './delivery-budget.ts'
 import { EpochOver, type Epochs } from './epochs.ts'
-import { HandOutRoom, type Part } from './hand-out-room.ts'
-import { LookPlan } from './look-plan.ts'
 import { MemberWatch, release } from './member-watch.ts'
+import { PollPlan } from './poll-plan.ts'
 import { listOf, numberOf, type Reply, textOf } from './redis-connection.ts'
 import { laneNumber, laneOfNumber, type PartitionKeys } from './redis-keys.ts'
 import { checksumIn, countOfMember, encodeAgain, placeOf, readAgain, readEntry } from './stored-batch.ts'
 import type { KnownTopic } from './topic-registry.ts'
 
-/** What one script settles; the server does nothing else while it runs. */
+/** Limits of one settle script, which blocks the server while it runs. */
 const maxSettledPerScript = 200
 const maxAgainBytesPerScript = 4 * 1024 * 1024
 
@@ -25,37 +25,37 @@ export interface RedisConsumerOptions {
   readonly epochs: Epochs
   readonly bells: BellListener
   readonly watch: MemberWatch
-  /** The topic as it is known now: partitions may be added. */
+  /** The topic as currently known: partitions may be added. */
   readonly topic: () => KnownTopic
   readonly group: string
-  /** Unlike that of any other consumer. */
+  /** Unique among all consumers. */
   readonly name: string
   readonly leaseMs: number
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
-  /** Throws `not_found` when what was thrown means that the group was dropped, else what was thrown. */
+  /** Throws `not_found` when the error means that the group was dropped, else the error itself. */
   readonly refuseDropped: (thrown: unknown) => Promise<never>
-  /** Ends the beat. */
+  /** Stops the heartbeat. */
   readonly leave: () => Promise<void>
   readonly onSettled: (partition: PartitionKeys) => void
   readonly onClosed: (consumer: RedisConsumer) => void
 }
 
-/** A delivery that is in this consumer's hands. */
+/** A delivery that this consumer holds. */
 interface Held {
   readonly delivery: Delivery
   readonly partition: PartitionKeys
   readonly kind: 'lane' | 'again'
   /** The entry's id, or its member in the group's own stream. */
   readonly id: string
-  /** What it takes on the server. */
+  /** Its size on the server. */
   readonly bytes: number
 }
 
-/** What a partition was found to have. */
-interface Look {
+/** Result of polling one partition. */
+interface PollResult {
   readonly got: readonly Held[]
-  /** The lanes whose next entry had no room. */
+  /** The lanes whose next entry did not fit. */
   readonly full: readonly Lane[]
   readonly hasMore: boolean
 }
@@ -65,19 +65,19 @@ const never = Number.POSITIVE_INFINITY
 export class RedisConsumer implements Consumer {
   readonly #options: RedisConsumerOptions
   readonly #held = new Map<string, Held>()
-  /** Settlements that are under way: their deliveries are not in `#held`, and not to be given back either. */
+  /** Settlements in flight: their deliveries are not in `#held`, and must not be given back either. */
   readonly #settling = new Set<Promise<unknown>>()
   readonly #touched = new Set<PartitionKeys>()
-  /** Partitions in which this consumer may hold what it does not know of. */
+  /** Partitions in which this consumer may hold entries that it does not know of. */
   readonly #uncertain = new Set<PartitionKeys>()
-  readonly #plan: LookPlan
+  readonly #plan: PollPlan
   readonly #stop = new AbortController()
-  /** What is held was handed out in it. */
+  /** The epoch in which the held deliveries were handed out. */
   #epoch: number
   #isWaiting = false
   #working: Promise<unknown> = Promise.resolve()
   #firstPartition = 0
-  /** Of the last look that failed. */
+  /** Error of the last failed poll. */
   #failure: unknown = null
   #deliveries = 0
   #closed: Promise<void> | null = null
@@ -86,8 +86,8 @@ export class RedisConsumer implements Consumer {
     this.#options = options
     this.#epoch = options.epochs.epoch
     const { bells, now } = options
-    const hears = (partition: PartitionKeys) => bells.hears(partition)
-    this.#plan = new LookPlan({ bell: options.topic().bell, hears, now })
+    const isSubscribed = (partition: PartitionKeys) => bells.isSubscribed(partition)
+    this.#plan = new PollPlan({ bell: options.topic().bell, isSubscribed, now })
   }
 
   async next(options: NextOptions): Promise<readonly Delivery[]> {
@@ -95,15 +95,15 @@ export class RedisConsumer implements Consumer {
     if (this.#isWaiting) throw new MillraceError('internal', 'next() was called while an earlier call was waiting')
     if (options.signal?.aborted === true) return []
     this.#isWaiting = true
-    const giveUp = AbortSignal.any([this.#stop.signal, ...(options.signal === undefined ? [] : [options.signal])])
+    const abortSignal = AbortSignal.any([this.#stop.signal, ...(options.signal === undefined ? [] : [options.signal])])
     const earlier = this.#working
     const working = (async () => {
       await earlier.catch(() => {})
-      return this.#wait(options, giveUp).catch(this.#options.refuseDropped)
+      return this.#wait(options, abortSignal).catch(this.#options.refuseDropped)
     })()
     this.#working = working
     try {
-      return await untilGivenUp(working, giveUp)
+      return await emptyOnAbort(working, abortSignal)
     } finally {
       this.#isWaiting = false
     }
@@ -147,94 +147,96 @@ export class RedisConsumer implements Consumer {
     await this.#working.catch(() => {})
     while (this.#settling.size > 0) await Promise.all(this.#settling)
     for (const partition of this.#touched) {
-      // What cannot be given back others take when the beat has been missing for a lease.
+      // What cannot be given back is released by other consumers once the heartbeat has been missing for a lease.
       await release(epochs, partition, group, name, { isGivenBack: true }).catch(() => {})
     }
     await leave().catch(() => {})
     onClosed(this)
   }
 
-  async #wait({ maxEvents, maxWaitMs }: NextOptions, giveUp: AbortSignal): Promise<readonly Delivery[]> {
+  async #wait({ maxEvents, maxWaitMs }: NextOptions, abortSignal: AbortSignal): Promise<readonly Delivery[]> {
     const { watch, topic, group, leaseMs } = this.#options
     const endsAtMs = performance.now() + maxWaitMs
     const open = new Set(lanes.filter((lane) => maxEvents[lane] > 0))
     for (let isFirst = true; ; isFirst = false) {
-      if (giveUp.aborted) return []
+      if (abortSignal.aborted) return []
       const known = topic()
-      this.#listen(known)
+      this.#subscribe(known)
       const heard = known.bell.rung
-      // What cannot be seen now is seen later; what can be had is had all the same.
-      await watch.look(known, group, leaseMs).catch(() => {})
-      // Who does not wait cannot be called by the bell; and what was away may be back.
-      const isTime = (each: PartitionKeys) => isFirst && (maxWaitMs <= 0 || this.#plan.isAway(each))
-      const partitions = this.#inTurn(known).filter((each) => isTime(each) || this.#plan.restMs(each, open) === 0)
-      const taken = await this.#take(known, partitions, maxEvents, giveUp)
+      // A failed check is repeated by the next poll and must not stop this one.
+      await watch.check(known, group, leaseMs).catch(() => {})
+      // A call that does not wait cannot be woken by the bell, so it polls all; an unreachable partition may be back.
+      const mustPoll = (each: PartitionKeys) => isFirst && (maxWaitMs <= 0 || this.#plan.isUnreachable(each))
+      const partitions = this.#inTurn(known).filter(
+        (each) => mustPoll(each) || this.#plan.pollDelayMs(each, open) === 0,
+      )
+      const taken = await this.#take(known, partitions, maxEvents, abortSignal)
       if (taken.length > 0) return taken
       const leftMs = endsAtMs - performance.now()
       if (leftMs <= 0) return []
-      const rests = open.size === 0 ? [] : known.partitions.map((each) => this.#plan.restMs(each, open))
-      await known.bell.wait(heard, Math.min(leftMs, MemberWatch.everyMs(leaseMs), ...rests), giveUp)
+      const delays = open.size === 0 ? [] : known.partitions.map((each) => this.#plan.pollDelayMs(each, open))
+      await known.bell.wait(heard, Math.min(leftMs, MemberWatch.everyMs(leaseMs), ...delays), abortSignal)
     }
   }
 
-  /** Hears the bells of the partitions from now on. */
-  #listen({ bell, partitions }: KnownTopic): void {
-    for (const partition of partitions) this.#options.bells.listen(bell, partition)
+  /** Subscribes to the bells of the partitions. */
+  #subscribe({ bell, partitions }: KnownTopic): void {
+    for (const partition of partitions) this.#options.bells.subscribe(bell, partition)
   }
 
-  /** The partitions, beginning with the one whose turn it is. */
+  /** The partitions in round-robin order. */
   #inTurn({ partitions }: KnownTopic): readonly PartitionKeys[] {
     const first = this.#firstPartition % partitions.length
     return [...partitions.slice(first), ...partitions.slice(0, first)]
   }
 
   /**
-   * Takes a share from each of the partitions at once, then what there is still room for from those that have more, one
-   * after the other.
+   * Takes an equal share from each of the partitions concurrently, then fills the rest of the budget from those that
+   * have more, one after the other.
    */
   async #take(
     topic: KnownTopic,
     partitions: readonly PartitionKeys[],
     maxEvents: Readonly<Record<Lane, number>>,
-    giveUp: AbortSignal,
+    abortSignal: AbortSignal,
   ): Promise<readonly Delivery[]> {
     const { epochs } = this.#options
     this.#forgetEpoch()
     const epoch = this.#epoch
-    const room = new HandOutRoom(maxEvents)
+    const budget = new DeliveryBudget(maxEvents)
     const got: Held[] = []
     let rest = partitions
-    const share = room.share(partitions.length)
-    if (partitions.length > 1 && !room.isOver && share.open.size === room.all().open.size) {
-      const looks = await Promise.all(partitions.map((partition) => this.#look(topic, partition, share, epoch)))
-      for (const look of looks) takeIn(look, room, got)
-      rest = partitions.filter((_, index) => looks[index]!.hasMore)
+    const share = budget.share(partitions.length)
+    if (partitions.length > 1 && !budget.isExhausted && share.open.size === budget.rest().open.size) {
+      const polls = await Promise.all(partitions.map((partition) => this.#poll(topic, partition, share, epoch)))
+      for (const poll of polls) collect(poll, budget, got)
+      rest = partitions.filter((_, index) => polls[index]!.hasMore)
     }
     for (const partition of rest) {
-      if (giveUp.aborted || room.isOver) break
-      const look = await this.#look(topic, partition, room.all(), epoch)
-      takeIn(look, room, got)
-      for (const lane of look.full) room.close(lane)
+      if (abortSignal.aborted || budget.isExhausted) break
+      const poll = await this.#poll(topic, partition, budget.rest(), epoch)
+      collect(poll, budget, got)
+      for (const lane of poll.full) budget.closeLane(lane)
     }
-    if (giveUp.aborted) {
+    if (abortSignal.aborted) {
       await this.#giveBack(got)
       return []
     }
-    // What was taken is of an epoch that is over.
-    if (epoch !== epochs.epoch) return this.#take(topic, partitions, maxEvents, giveUp)
-    if (got.length === 0 && topic.partitions.every((each) => this.#plan.isAway(each))) throw this.#failure
+    // The epoch ended meanwhile, so the taken entries are no longer valid.
+    if (epoch !== epochs.epoch) return this.#take(topic, partitions, maxEvents, abortSignal)
+    if (got.length === 0 && topic.partitions.every((each) => this.#plan.isUnreachable(each))) throw this.#failure
     if (got.length > 0) this.#firstPartition++
     for (const held of got) this.#held.set(held.delivery.id, held)
     return got.map(({ delivery }) => delivery)
   }
 
-  /** Takes from one partition what it has, as far as there is room; nothing when it cannot be asked. */
-  async #look(topic: KnownTopic, partition: PartitionKeys, part: Part, epoch: number): Promise<Look> {
+  /** Takes what fits from one partition; nothing when the partition is unreachable. */
+  async #poll(topic: KnownTopic, partition: PartitionKeys, share: Share, epoch: number): Promise<PollResult> {
     const heard = topic.bell.rungAt(partition)
     let reply: Reply
     try {
-      await this.#clear(partition)
-      reply = await this.#askFor(epoch, partition, part.limits)
+      await this.#giveBackUnknown(partition)
+      reply = await this.#runTake(epoch, partition, share.limits)
     } catch (thrown) {
       const failure = thrown instanceof EpochOver ? await this.#begin(thrown) : thrown
       if (failure === null) return { got: [], full: [], hasMore: false }
@@ -246,12 +248,12 @@ export class RedisConsumer implements Consumer {
     const got = listOf(deliveries).map((delivery) => this.#hold(topic, partition, epoch, listOf(delivery)))
     const full = lanes.filter((_, index) => listOf(isFull)[index] === 1)
     if (got.length > 0 || full.length > 0) this.#plan.foundSomething(partition)
-    else this.#plan.foundNothing(partition, heard, part.open, textOf(due) === '' ? never : Number(textOf(due)))
-    const hasMore = full.length > 0 || [...part.open].some((lane) => part.isUsedUp(lane, eventsOf(got, lane)))
+    else this.#plan.foundNothing(partition, heard, share.open, textOf(due) === '' ? never : Number(textOf(due)))
+    const hasMore = full.length > 0 || [...share.open].some((lane) => share.isUsedUp(lane, eventsOf(got, lane)))
     return { got, full, hasMore }
   }
 
-  /** Goes over to the next epoch; answers why it could not, or null. */
+  /** Begins the next epoch; returns the error, or null. */
   async #begin(over: EpochOver): Promise<unknown> {
     try {
       await this.#options.epochs.begin(over)
@@ -261,7 +263,7 @@ export class RedisConsumer implements Consumer {
     }
   }
 
-  /** What was handed out in an epoch that is over is not held any more; what the server still has of it is given back. */
+  /** Drops the deliveries of an ended epoch; what the server still records of them is given back before a poll. */
   #forgetEpoch(): void {
     const { epoch } = this.#options.epochs
     if (epoch === this.#epoch) return
@@ -270,7 +272,7 @@ export class RedisConsumer implements Consumer {
     for (const partition of this.#touched) this.#uncertain.add(partition)
   }
 
-  async #askFor(epoch: number, partition: PartitionKeys, limits: readonly number[]): Promise<Reply> {
+  async #runTake(epoch: number, partition: PartitionKeys, limits: readonly number[]): Promise<Reply> {
     const { epochs, group, name, now } = this.#options
     this.#touched.add(partition)
     this.#uncertain.add(partition)
@@ -323,12 +325,12 @@ export class RedisConsumer implements Consumer {
         for (const [index, { outcome }] of some.entries()) if (answers[index] !== 1) refused.add(outcome)
       } catch (thrown) {
         if (thrown instanceof EpochOver) {
-          // Nobody holds anything of it any more.
+          // Deliveries of an ended epoch are void.
           for (const { outcome } of all.slice(from)) refused.add(outcome)
           await epochs.begin(thrown)
           return
         }
-        // Whether it is settled is unknown: the caller may try again, and is refused when it was.
+        // The outcome is unknown: the caller may retry, and is refused if the deliveries were settled.
         if (this.#closed === null) {
           for (const { held } of all.slice(from)) this.#held.set(held.delivery.id, held)
         }
@@ -340,14 +342,14 @@ export class RedisConsumer implements Consumer {
     }
   }
 
-  /** Gives back what came too late for its caller. */
+  /** Gives back entries that arrived after their caller had aborted. */
   async #giveBack(got: readonly Held[]): Promise<void> {
     for (const { partition } of got) this.#uncertain.add(partition)
-    for (const partition of new Set(got.map((held) => held.partition))) await this.#clear(partition)
+    for (const partition of new Set(got.map((held) => held.partition))) await this.#giveBackUnknown(partition)
   }
 
-  /** Gives back what this consumer holds in a partition without knowing of it. */
-  async #clear(partition: PartitionKeys): Promise<void> {
+  /** Gives back the entries that this consumer holds in a partition without knowing of them. */
+  async #giveBackUnknown(partition: PartitionKeys): Promise<void> {
     if (!this.#uncertain.has(partition)) return
     while (this.#settling.size > 0) await Promise.all(this.#settling)
     const { epochs, group, name } = this.#options
@@ -360,9 +362,9 @@ export class RedisConsumer implements Consumer {
   }
 }
 
-function takeIn(look: Look, room: HandOutRoom, got: Held[]): void {
-  for (const held of look.got) room.took(held.delivery.position.stream.lane, held.delivery.batch.count, held.bytes)
-  got.push(...look.got)
+function collect(poll: PollResult, budget: DeliveryBudget, got: Held[]): void {
+  for (const held of poll.got) budget.spend(held.delivery.position.stream.lane, held.delivery.batch.count, held.bytes)
+  got.push(...poll.got)
 }
 
 function eventsOf(got: readonly Held[], wanted: Lane): number {
@@ -371,7 +373,7 @@ function eventsOf(got: readonly Held[], wanted: Lane): number {
   return events
 }
 
-/** How many settlements from here go into one script: those of one delivery always do. */
+/** How many outcomes from here go into one script: at least one, and each with all its redeliveries. */
 function settledByNextScript(all: readonly { readonly outcome: Outcome }[], from: number): number {
   let bytes = 0
   let count = 0
@@ -409,8 +411,8 @@ function checkSum({ delivery, landed, dead, again = [] }: Outcome, held: Held | 
   )
 }
 
-/** Settles as the work does, or with nothing when the signal aborts first. The work knows of the signal too. */
-function untilGivenUp(work: Promise<readonly Delivery[]>, signal: AbortSignal): Promise<readonly Delivery[]> {
+/** Settles as the work does, or with an empty list when the signal aborts first. The work must heed the signal too. */
+function emptyOnAbort(work: Promise<readonly Delivery[]>, signal: AbortSignal): Promise<readonly Delivery[]> {
   return new Promise((resolve, reject) => {
     const onAbort = () => resolve([])
     signal.addEventListener('abort', onAbort, { once: true })

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RedisKeys } from './redis-keys.ts'
 
-/** What Redis Cluster hashes: between the first opening brace and the next closing one, when there is something. */
+/** The part that Redis Cluster hashes: between the first opening brace and the next closing one, unless it is empty. */
 function hashTag(key: string): string {
   const start = key.indexOf('{')
   const end = key.indexOf('}', start + 1)
   return start >= 0 && end > start + 1 ? key.slice(start + 1, end) : key
 }
 
-test('all keys of a partition have one hash tag, whatever braces are in the names', () => {
+test('all keys of a partition share one hash tag, even when the names contain braces', () => {
   const keys = new RedisKeys('millrace')
   for (const topic of ['orders', '{', '}', '{}', 'a{b}c', '%7B', 'a/1', ' ']) {
     for (const group of ['landing', '{x}', '}{', ':']) {
@@ -29,6 +29,6 @@ test('no two partitions share a key', () => {
   assert.equal(new Set(books).size, books.length)
 })
 
-test('a prefix that would steer the slot is refused', () => {
+test('a prefix with braces or spaces, and an empty one, are refused', () => {
   for (const prefix of ['', '{x}', 'a}', 'a b']) assert.throws(() => new RedisKeys(prefix))
 })

@@ -1,9 +1,9 @@
-// The names of all keys. Those of one partition share a hash tag, so that they live in one slot and one script may touch
-// them; docs/decisions/0007-redis-log.md describes what is in each.
+// The names of all keys. The keys of one partition share a hash tag, so that they are in one slot and one script can
+// use them all; docs/decisions/0007-redis-log.md describes their contents.
 
 import { type Lane, lanes } from '../../event/event.ts'
 
-/** The lanes as the scripts number them, from 1. */
+/** Number of a lane in the scripts, from 1. */
 export function laneNumber(lane: Lane): number {
   return lanes.indexOf(lane) + 1
 }
@@ -14,31 +14,33 @@ export function laneOfNumber(number: number): Lane {
   return lane
 }
 
-/** In the hash of the topics: the number that begins anew when acknowledged entries were lost. */
+/** Field of the `topics` hash: the epoch, which is raised when acknowledged entries were lost. */
 export const epochField = '\0\0epoch'
 
-/** In the same hash: the last number that was given to a group, or a change of one. */
+/** Field of the `topics` hash: the last number that was assigned to a group or to a pause or resume. */
 export const lastNumberField = '\0\0last'
 
 export class RedisKeys {
   readonly #prefix: string
 
   constructor(prefix: string) {
-    if (!/^[^{}\s]+$/.test(prefix)) throw new Error(`the prefix "${prefix}" has a brace or a space, or is empty`)
+    if (!/^[^{}\s]+$/.test(prefix)) {
+      throw new Error(`prefix "${prefix}" is invalid: it must not be empty or contain braces or spaces`)
+    }
     this.#prefix = prefix
   }
 
-  /** The epoch, the topics, their partitions and groups: hash. Whoever loses one loses the others. */
+  /** The registry: epoch, topics, their partitions and groups. One hash, so they are lost together or not at all. */
   get topics(): string {
     return `${this.#prefix}:topics`
   }
 
-  /** Never made: the server is asked what the user may do with it. */
+  /** Never created: used to check which commands the user may run on a key of the prefix. */
   get probe(): string {
     return `${this.#prefix}:probe`
   }
 
-  /** The beats of all consumers: hash. */
+  /** Hash: the heartbeats of all consumers. */
   get members(): string {
     return `${this.#prefix}:members`
   }
@@ -48,12 +50,12 @@ export class RedisKeys {
   }
 }
 
-/** The keys of one partition. Names that callers choose stand at the end, behind the hash tag. */
+/** The keys of one partition. Names chosen by callers, other than the topic, come after the hash tag. */
 export class PartitionKeys {
   readonly #base: string
   readonly books: string
   readonly groups: string
-  /** The channel that is rung when something new is there. No key, but in the same slot. */
+  /** The channel on which scripts announce new work. Not a key, but in the same slot. */
   readonly bell: string
   /** The topic's streams: high, normal, low. */
   readonly streams: readonly string[]
@@ -70,31 +72,31 @@ export class PartitionKeys {
     return this.streams[laneNumber(lane) - 1]!
   }
 
-  /** As append.lua wants them. */
+  /** The KEYS of append.lua. */
   forAppend(): string[] {
     const base = this.#base
     const producers = [`${base}:producers`, `${base}:producer-last`, `${base}:producer:`]
     return [this.books, this.groups, ...this.streams, ...producers, this.bell]
   }
 
-  /** As make-partition.lua wants them. */
+  /** The KEYS of make-partition.lua. */
   forMake(): string[] {
     return [...this.forAppend(), `${this.#base}:`]
   }
 
-  /** As the scripts want them that are about one group. */
+  /** The KEYS of the scripts that work on one group. */
   forGroup(group: string): string[] {
     const due = lanes.map((lane) => this.due(group, lane))
     const own = [this.again(group), this.tries(group), this.held(group)]
     return [this.books, ...this.streams, ...due, ...own, this.bell]
   }
 
-  /** As drop-group.lua wants them. */
+  /** The KEYS of drop-group.lua. */
   forDrop(group: string): string[] {
     return [...this.forGroup(group), this.groups]
   }
 
-  /** As reopen.lua wants them. */
+  /** The KEYS of reopen.lua. */
   forReopen(group: string, lane: Lane): string[] {
     return [this.books, this.due(group, lane), this.again(group), this.tries(group), this.bell]
   }
@@ -116,7 +118,7 @@ export class PartitionKeys {
   }
 }
 
-/** A brace in a topic's name would end the hash tag, or begin an empty one. */
+/** Escapes braces, which would end the hash tag, or begin an empty one. */
 function withoutBraces(name: string): string {
   return name.replace(/[%{}]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
 }

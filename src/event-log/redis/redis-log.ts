@@ -1,5 +1,6 @@
-// The log on Redis. The server holds everything, each partition in one slot, and changes it by scripts, each one step; this
-// process keeps the order of its appends and the names of what its consumers hold (docs/decisions/0007-redis-log.md).
+// The log on Redis. All state is on the server, each partition in one slot, and only atomic scripts change it. This
+// process keeps the order of its appends and the ids of the deliveries that its consumers hold
+// (docs/decisions/0007-redis-log.md).
 
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
@@ -37,10 +38,10 @@ import { encodeAgain, placeOf, readEntry } from './stored-batch.ts'
 import { groupNotFound, type KnownTopic, type TopicRegistry } from './topic-registry.ts'
 import { TrimPlan } from './trim-plan.ts'
 
-/** More consumers than this at once are a leak. */
+/** Max open consumers: more are a leak. */
 const maxConsumers = 10_000
 
-/** What one script reads or removes; the server does nothing else while it runs. */
+/** Limits of one script, which blocks the server while it runs. */
 const maxPageBytes = 1024 * 1024
 const entriesPerPage = 200
 const trimmedPerScript = 50
@@ -52,7 +53,7 @@ export interface RedisLogOptions {
   readonly watch: MemberWatch
   readonly guard: DurabilityGuard
   readonly epochs: Epochs
-  /** What an append reaches. */
+  /** What an accepted append is guaranteed to have reached. */
   readonly durability: Durability
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -64,13 +65,13 @@ export class RedisLog implements EventLog {
   readonly #consumers = new Set<RedisConsumer>()
   readonly #queues = new Map<string, AppendQueue>()
   readonly #trims = new TrimPlan()
-  /** Calls that are under way: closing waits for them. */
+  /** Calls in flight: close() waits for them. */
   readonly #calls = new Set<Promise<unknown>>()
   readonly #consumerPrefix = randomBytes(9).toString('base64url')
   #lastConsumer = 0
   #closed: Promise<void> | null = null
 
-  /** Nothing fails for good here: a server that is away comes back. */
+  /** Never resolves: a server that is unreachable may come back. */
   readonly failed: Promise<Error> = new Promise(() => {})
 
   constructor(options: RedisLogOptions) {
@@ -79,7 +80,7 @@ export class RedisLog implements EventLog {
 
   declare(topic: string, declaration: TopicDeclaration): Promise<void> {
     const { registry, epochs } = this.#options
-    return this.#call(() => epochs.goOn((epoch) => registry.declare(topic, declaration, epoch)))
+    return this.#call(() => epochs.withEpoch((epoch) => registry.declare(topic, declaration, epoch)))
   }
 
   append(name: StreamName, batches: readonly RecordBatch[], options: AppendOptions = {}): Promise<Appended> {
@@ -87,7 +88,7 @@ export class RedisLog implements EventLog {
     const appended = this.#call(() => {
       if (signal?.aborted === true) throw new MillraceError('cancelled', 'the append was cancelled before it began')
       const { topics } = this.#options.registry
-      // At once where the partition is known, for calls are taken in the order in which they are made.
+      // Synchronous when the partition is known: appends must be queued in call order.
       const known = topics.get(name.topic)
       if (known?.partitions[name.partition] !== undefined) return this.#append(known, name, batches, options)
       return this.#partition(name).then(({ topic }) => this.#append(topic, name, batches, options))
@@ -107,7 +108,7 @@ export class RedisLog implements EventLog {
       const keys = partition.forReopen(group, name.lane)
       const { epochs } = this.#options
       const words = [group, laneNumber(name.lane), ...args]
-      const reopening = epochs.goOn((epoch) => epochs.run(epoch, 'reopen', partition, keys, words))
+      const reopening = epochs.withEpoch((epoch) => epochs.run(epoch, 'reopen', partition, keys, words))
       await this.#ofGroup(name.topic, group, reopening)
     })
   }
@@ -118,7 +119,7 @@ export class RedisLog implements EventLog {
       const { epochs } = this.#options
       const keys = [partition.books, partition.stream(name.lane)]
       const args = [group, fromOffset, Math.min(maxBytes, maxPageBytes), entriesPerPage]
-      const reading = epochs.goOn(async (epoch) => {
+      const reading = epochs.withEpoch(async (epoch) => {
         return { epoch, reply: await epochs.run(epoch, 'read-settled', partition, keys, args) }
       })
       const { epoch, reply } = await this.#ofGroup(name.topic, group, reading)
@@ -138,7 +139,7 @@ export class RedisLog implements EventLog {
   setPaused(topic: string, group: string, reason: string | null): Promise<void> {
     return this.#call(async () => {
       const { registry, epochs } = this.#options
-      if (!(await epochs.goOn(() => registry.setPaused(topic, group, reason)))) throw groupNotFound(topic, group)
+      if (!(await epochs.withEpoch(() => registry.setPaused(topic, group, reason)))) throw groupNotFound(topic, group)
       this.#ring(topic)
     })
   }
@@ -146,9 +147,9 @@ export class RedisLog implements EventLog {
   dropGroup(topic: string, group: string): Promise<number> {
     return this.#call(async () => {
       const { registry, epochs } = this.#options
-      const events = await epochs.goOn(() => registry.drop(topic, group))
+      const events = await epochs.withEpoch(() => registry.drop(topic, group))
       if (events === null) throw groupNotFound(topic, group)
-      // The others may have settled what only this group had not.
+      // Entries that only this group had not settled can be trimmed now.
       for (const partition of registry.topics.get(topic)?.partitions ?? []) this.#trims.touched(partition)
       this.#ring(topic)
       return events
@@ -160,7 +161,10 @@ export class RedisLog implements EventLog {
       const { epochs, bells, watch, now } = this.#options
       const known = await this.#topic(topic, group)
       if (this.#consumers.size >= maxConsumers) {
-        throw new MillraceError('failed_precondition', `${maxConsumers} consumers are open, which is the limit`)
+        throw new MillraceError(
+          'failed_precondition',
+          `${maxConsumers} consumers are open, which is the limit; close some`,
+        )
       }
       const name = `${this.#consumerPrefix}.${++this.#lastConsumer}`
       const consumer: RedisConsumer = new RedisConsumer({
@@ -179,7 +183,7 @@ export class RedisLog implements EventLog {
   describe(): Promise<LogDescription> {
     return this.#call(() => {
       const { connection, registry, epochs, durability } = this.#options
-      return epochs.goOn(async (epoch) => {
+      return epochs.withEpoch(async (epoch) => {
         await registry.refresh()
         const topics: TopicDescription[] = []
         for (const { name } of registry.topics.values()) topics.push(await this.#describe(name, epoch))
@@ -196,13 +200,13 @@ export class RedisLog implements EventLog {
       const total = { entries: 0, events: 0, bytes: 0 }
       const trimOne = async (partition: PartitionKeys) => {
         const { books, groups, streams } = partition
-        const looked = this.#trims.begin(partition, policy)
+        const finishScan = this.#trims.begin(partition, policy)
         let oldestKeptMicros = Number.POSITIVE_INFINITY
         for (const [index, lane] of lanes.entries()) {
           for (let more = true; more && this.#closed === null; ) {
             const keys = [books, groups, streams[index]!]
             const args = [lane, keepSinceMs * 1000, maxBytes, trimmedPerScript]
-            const reply = listOf(await epochs.goOn((epoch) => epochs.run(epoch, 'trim', partition, keys, args)))
+            const reply = listOf(await epochs.withEpoch((epoch) => epochs.run(epoch, 'trim', partition, keys, args)))
             total.entries += numberOf(reply[0])
             total.events += numberOf(reply[1])
             total.bytes += numberOf(reply[2])
@@ -211,12 +215,12 @@ export class RedisLog implements EventLog {
             if (kept !== '') oldestKeptMicros = Math.min(oldestKeptMicros, Number(kept))
           }
         }
-        looked(oldestKeptMicros)
+        finishScan(oldestKeptMicros)
       }
-      // One that fails keeps none of the others from it.
+      // A partition that fails does not keep the others from being trimmed.
       const failures: unknown[] = []
       for (const partition of partitions) {
-        if (this.#trims.isTime(partition, policy)) await trimOne(partition).catch((thrown) => failures.push(thrown))
+        if (this.#trims.isDue(partition, policy)) await trimOne(partition).catch((thrown) => failures.push(thrown))
       }
       if (failures.length > 0) throw failures[0]
       return total
@@ -233,13 +237,13 @@ export class RedisLog implements EventLog {
     for (;;) {
       const topic = registry.topics.get(name)!
       try {
-        // What the dead hold is in nobody's hands.
-        for (const group of topic.groups) await watch.look(topic, group)
+        // Entries held by dead consumers must not count as in flight.
+        for (const group of topic.groups) await watch.check(topic, group)
         return await describeTopic((...call) => epochs.run(epoch, ...call), topic)
       } catch (thrown) {
         if (!isNoGroup(thrown)) throw thrown
         await registry.refresh()
-        // Unless a group was dropped meanwhile.
+        // NOGROUP is expected only when a group was dropped meanwhile; then describe the topic again.
         const left = registry.topics.get(name)!.groups
         if ([...topic.groups].every((group) => left.has(group))) throw thrown
       }
@@ -249,7 +253,7 @@ export class RedisLog implements EventLog {
   async #close(): Promise<void> {
     await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
     await Promise.allSettled(this.#calls)
-    // One that was being made while the others were closed.
+    // Consumers that were being created while the others were closed.
     await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
     this.#options.guard.close()
     this.#options.connection.close()
@@ -263,7 +267,10 @@ export class RedisLog implements EventLog {
   ): Promise<Appended> {
     if (producer !== undefined && !(Number.isSafeInteger(producer.sequence) && producer.sequence >= 0)) {
       const { id, sequence } = producer
-      throw new MillraceError('internal', `the sequence of producer "${id}" is ${sequence}; it must be a whole number`)
+      throw new MillraceError(
+        'internal',
+        `the sequence of producer "${id}" is ${sequence}; it must be a whole number from 0 to 2^53 - 1`,
+      )
     }
     if (batches.length === 0) return Promise.resolve({ positions: [], duplicate: false })
     let events = 0
@@ -296,7 +303,7 @@ export class RedisLog implements EventLog {
     return queue
   }
 
-  /** Finds a topic; asks the server when this process does not know it, or the group. */
+  /** Finds a topic; reads the registry when this process does not know the topic or the group. */
   async #topic(name: string, group?: string): Promise<KnownTopic> {
     const { registry } = this.#options
     const find = () => {
@@ -312,13 +319,13 @@ export class RedisLog implements EventLog {
     throw groupNotFound(name, group)
   }
 
-  /** Not every process may hear what the server publishes. */
+  /** Wakes the consumers of this process, which may lack the right to subscribe to the bell channels. */
   #ring(topic: string): void {
     const known = this.#options.registry.topics.get(topic)
     for (const partition of known?.partitions ?? []) known!.bell.ring(partition)
   }
 
-  /** Runs what a script does for a group. When another process has dropped the group it is not found. */
+  /** Awaits a script that works on a group. Errors: `not_found` when another process has dropped the group. */
   async #ofGroup<T>(topic: string, group: string, work: Promise<T>): Promise<T> {
     try {
       return await work
@@ -327,7 +334,7 @@ export class RedisLog implements EventLog {
     }
   }
 
-  /** Throws `not_found` when what was thrown means that the group was dropped, else what was thrown. */
+  /** Throws `not_found` when the error means that the group was dropped, else the error itself. */
   async #refuseDropped(topic: string, group: string, thrown: unknown): Promise<never> {
     if (!isNoGroup(thrown)) throw thrown
     const { registry } = this.#options
@@ -338,7 +345,7 @@ export class RedisLog implements EventLog {
 
   async #refresh(): Promise<void> {
     const { registry, epochs } = this.#options
-    await epochs.goOn(() => registry.refresh())
+    await epochs.withEpoch(() => registry.refresh())
   }
 
   async #partition({ topic: name, partition: number }: StreamName, group?: string) {
@@ -352,7 +359,7 @@ export class RedisLog implements EventLog {
     throw new MillraceError('not_found', `there is no partition ${number} of a topic "${name}"`, { field: 'topic' })
   }
 
-  /** Runs a call that closing waits for. */
+  /** Runs a call that close() waits for. */
   #call<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed !== null) return Promise.reject(new MillraceError('unavailable', 'the log is closed'))
     let call: Promise<T>

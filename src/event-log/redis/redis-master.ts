@@ -1,5 +1,5 @@
-// One master: commands and scripts, on connections that are made when they are needed. What it throws is what the server or
-// the client said; who chooses the master makes sense of it.
+// One master: commands and scripts, on connections that are opened on demand. It throws the unmapped errors of the
+// server or the client; the caller, which chooses the master, maps them.
 
 import { NodeConnection, type NodeConnectionOptions } from './node-connection.ts'
 import {
@@ -17,13 +17,13 @@ import { ReplicatedWriter, sendScript } from './replicated-writer.ts'
 export interface RedisMasterOptions extends NodeConnectionOptions {
   readonly name: string
   readonly scripts: Scripts
-  /** What `runDurably` waits for; undefined: for the answer alone. */
+  /** What `runDurably` waits for; undefined: only for the reply. */
   readonly replication: Replication | undefined
 }
 
 export class RedisMaster implements RedisNode {
   readonly name: string
-  /** For all that waits for nothing. */
+  /** For all commands except WAIT, WAITAOF and subscriptions. */
   readonly connection: NodeConnection
   readonly #options: RedisMasterOptions
   #writer: ReplicatedWriter | null = null
@@ -36,7 +36,7 @@ export class RedisMaster implements RedisNode {
     this.name = options.name
     this.#options = options
     this.connection = new NodeConnection(options)
-    // Before anything else is sent: then no first call is answered with NOSCRIPT, which may be lost like any answer.
+    // Sent before anything else, so that no first call gets NOSCRIPT: that reply could be lost like any other.
     this.connection.onReady(() => {
       for (const { text } of Object.values(options.scripts))
         this.connection.send(['SCRIPT', 'LOAD', text]).catch(() => {})
@@ -51,8 +51,8 @@ export class RedisMaster implements RedisNode {
     }
   }
 
-  send(words: readonly string[], isAsked = false): Promise<Reply> {
-    if (isAsked) this.connection.send(['ASKING']).catch(() => {})
+  send(words: readonly string[], needsAsking = false): Promise<Reply> {
+    if (needsAsking) this.connection.send(['ASKING']).catch(() => {})
     return this.connection.send(words)
   }
 
@@ -60,13 +60,13 @@ export class RedisMaster implements RedisNode {
     name: ScriptName,
     keys: readonly string[],
     args: readonly ScriptArgument[],
-    isAsked = false,
+    needsAsking = false,
   ): Promise<Reply> {
-    const call = { script: this.#options.scripts[name], words: wordsOf(keys, args), isAsked }
+    const call = { script: this.#options.scripts[name], words: wordsOf(keys, args), needsAsking }
     try {
       return await sendScript(this.connection, { ...call, isNew: false })
     } catch (thrown) {
-      // The server has been started anew: nothing has run.
+      // The server was restarted and has lost its scripts; the script has not run.
       if (!isReply(thrown, 'NOSCRIPT')) throw thrown
       return sendScript(this.connection, { ...call, isNew: true })
     }
@@ -76,19 +76,19 @@ export class RedisMaster implements RedisNode {
     name: ScriptName,
     keys: readonly string[],
     args: readonly ScriptArgument[],
-    isAsked = false,
+    needsAsking = false,
   ): Promise<DurableReply> {
     const { scripts, replication, maxReplyMs } = this.#options
-    if (replication === undefined) return { reply: await this.run(name, keys, args, isAsked), isReached: true }
+    if (replication === undefined) return { reply: await this.run(name, keys, args, needsAsking), isReached: true }
     this.#writer ??= new ReplicatedWriter({
       connection: this.#connect(),
       replication,
       maxWaitMs: Math.floor(maxReplyMs / 2),
     })
-    return this.#writer.run({ script: scripts[name], words: wordsOf(keys, args), isAsked })
+    return this.#writer.run({ script: scripts[name], words: wordsOf(keys, args), needsAsking })
   }
 
-  /** Listens to a channel, also after a reconnect; the listener is called then too. */
+  /** Subscribes to a channel, also after a reconnect; the listener is called after each reconnect too. */
   async subscribe(channel: string, onMessage: () => void): Promise<void> {
     this.#subscriber ??= this.#makeSubscriber()
     await this.#subscriber.tried
@@ -96,13 +96,13 @@ export class RedisMaster implements RedisNode {
     this.#listeners.set(channel, (this.#listeners.get(channel) ?? new Set()).add(onMessage))
   }
 
-  /** Listens to a channel no more. What still comes of it is not told. */
+  /** Unsubscribes from a channel. Does not wait, and ignores errors. */
   unsubscribe(channel: string): void {
     this.#listeners.delete(channel)
     this.#subscriber?.unsubscribe(channel).catch(() => {})
   }
 
-  /** Called when a channel that is listened to does not live here any more. */
+  /** The listener is called when the slot of a subscribed channel has moved away. */
   onChannelMoved(listener: () => void): void {
     this.#movedListeners.push(listener)
   }

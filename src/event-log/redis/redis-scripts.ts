@@ -1,4 +1,4 @@
-// The Lua scripts of the folder scripts/, one operation each; each says in its head what it takes and answers.
+// The Lua scripts in scripts/, one operation each; the header of each describes its arguments and its reply.
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -33,13 +33,13 @@ export type ScriptName = (typeof names)[number]
 
 export interface Script {
   readonly text: string
-  /** Its name on the server. */
+  /** The script's id on the server (EVALSHA). */
   readonly sha1: string
 }
 
 export type Scripts = Readonly<Record<ScriptName, Script>>
 
-/** A script says in its head which part of parts/ it begins with: Redis gives scripts no way to share any. */
+/** A script names in its header the file of parts/ to insert, because Redis scripts cannot share code. */
 const include = /^-- include (\S+)$/m
 
 export function readScripts(): Scripts {

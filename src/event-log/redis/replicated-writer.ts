@@ -1,7 +1,7 @@
-// Runs scripts on one master and waits until what they wrote is on replicas.
+// Runs scripts on one master and waits until their writes are on the replicas.
 //
-// WAIT counts the replicas that have all that its own connection has written, and holds up whatever comes behind it there.
-// So this connection does nothing else, and the scripts that come while one WAIT is under way share the next.
+// WAIT counts the replicas that have all writes of its own connection, and blocks the commands behind it there. So this
+// connection is used for nothing else, and the scripts that arrive during one WAIT share the next.
 
 import type { NodeConnection } from './node-connection.ts'
 import { type DurableReply, isReply, listOf, numberOf, type Replication } from './redis-connection.ts'
@@ -9,14 +9,14 @@ import type { Script } from './redis-scripts.ts'
 
 export interface ScriptCall {
   readonly script: Script
-  /** How many keys, the keys, the arguments. */
+  /** Number of keys, the keys, the arguments. */
   readonly words: readonly (string | Buffer)[]
-  /** Whether to say that the server asked for this call, because the slot is being moved to it. */
-  readonly isAsked: boolean
+  /** Whether to send ASKING first, after an ASK redirection: the slot is being moved to this server. */
+  readonly needsAsking: boolean
 }
 
 interface Waiting extends ScriptCall {
-  /** Whether the server does not know the script yet. */
+  /** Whether to send the script's text, because the server does not have it yet. */
   readonly isNew: boolean
   resolve(reply: DurableReply): void
   reject(reason: unknown): void
@@ -25,24 +25,24 @@ interface Waiting extends ScriptCall {
 export interface ReplicatedWriterOptions {
   readonly connection: NodeConnection
   readonly replication: Replication
-  /** How long the replicas have: less than a server may say nothing. */
+  /** Timeout of the replicas; shorter than the reply timeout of a server. */
   readonly maxWaitMs: number
 }
 
 export class ReplicatedWriter {
   readonly #options: ReplicatedWriterOptions
   #waiting: Waiting[] = []
-  #isUnderWay = false
+  #isRunning = false
 
   constructor(options: ReplicatedWriterOptions) {
     this.#options = options
   }
 
-  /** Rejects with what the server or the client said. */
+  /** Rejects with the unmapped error of the server or the client. */
   run(call: ScriptCall): Promise<DurableReply> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...call, isNew: false, resolve, reject })
-      if (!this.#isUnderWay) void this.#runAll()
+      if (!this.#isRunning) void this.#runAll()
     })
   }
 
@@ -51,7 +51,7 @@ export class ReplicatedWriter {
   }
 
   async #runAll(): Promise<void> {
-    this.#isUnderWay = true
+    this.#isRunning = true
     while (this.#waiting.length > 0) {
       const some = this.#waiting
       this.#waiting = []
@@ -62,21 +62,21 @@ export class ReplicatedWriter {
         for (const { reject } of some) reject(thrown)
       }
     }
-    this.#isUnderWay = false
+    this.#isRunning = false
   }
 
   async #runTogether(calls: readonly Waiting[]): Promise<void> {
     const { connection } = this.#options
     const replies = calls.map((call) => sendScript(connection, call))
     const reached = this.#wait()
-    // Awaited below, each where it belongs.
+    // Each is awaited below; until then a rejection must not count as unhandled.
     for (const promise of [...replies, reached]) promise.catch(() => {})
     for (const [index, call] of calls.entries()) {
       try {
         const reply = await replies[index]!
         call.resolve({ reply, isReached: await reached })
       } catch (thrown) {
-        // Nothing has run. The second time its text goes with it.
+        // The script has not run. Send it again with its text.
         if (isReply(thrown, 'NOSCRIPT') && !call.isNew) this.#waiting.push({ ...call, isNew: true })
         else call.reject(thrown)
       }
@@ -92,12 +92,12 @@ export class ReplicatedWriter {
   }
 }
 
-/** Sends a script by its name, or with its text where the server does not know it yet. */
+/** Sends a script by its SHA-1, or with its text when the server does not have it yet. */
 export function sendScript(
   connection: NodeConnection,
-  { script, words, isAsked, isNew }: ScriptCall & { readonly isNew: boolean },
+  { script, words, needsAsking, isNew }: ScriptCall & { readonly isNew: boolean },
 ) {
-  // In the same turn, so that nothing comes between: it counts for the next command alone.
-  if (isAsked) connection.send(['ASKING']).catch(() => {})
+  // Sent in the same turn as the script: ASKING applies only to the next command.
+  if (needsAsking) connection.send(['ASKING']).catch(() => {})
   return connection.send(isNew ? ['EVAL', script.text, ...words] : ['EVALSHA', script.sha1, ...words])
 }

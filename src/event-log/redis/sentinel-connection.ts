@@ -1,6 +1,6 @@
-// The master that Sentinels name. Whenever it is lost, answers as a replica, or they name another one, they are asked again.
+// The master that Sentinels name. They are queried again when it is lost, replies as a replica, or is replaced.
 //
-// node-redis has a client for this that sends a command again when its connection is lost: here that must not happen.
+// The Sentinel client of node-redis is not used, because it resends a command when its connection is lost.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeAccess, type NodeAddress, wrong } from '../../config/redis-url.ts'
@@ -20,18 +20,18 @@ import {
 import { RedisMaster } from './redis-master.ts'
 import type { ScriptName } from './redis-scripts.ts'
 import { Subscriptions } from './subscriptions.ts'
-import { ask, cannotOpen, nameOf, type TopologyOptions } from './topology.ts'
+import { cannotOpen, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
 
-/** How soon they are asked again while nobody is known to be master. */
+/** Backoff of the queries while no master is known. */
 const searchPolicy = { baseMs: 100, maxMs: 1_000 }
 
-/** How often they are asked while all is well: the old master may not know that another has taken over. */
-const lookEveryMs = 1_000
+/** How often the Sentinels are queried while connected: a replaced master may not know that it was replaced. */
+const checkEveryMs = 1_000
 
 export interface SentinelTarget {
   readonly masterName: string
   readonly sentinels: readonly NodeAddress[]
-  /** What every master takes. */
+  /** Credentials and options for every master. */
   readonly access: NodeAccess
 }
 
@@ -40,7 +40,7 @@ export class SentinelConnection implements RedisConnection {
   readonly #options: TopologyOptions
   readonly #subscriptions: Subscriptions
   readonly #changeListeners: (() => void)[] = []
-  readonly #looking: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout
   #master: RedisMaster | null = null
   #searching: Promise<void> | null = null
   #isClosed = false
@@ -53,19 +53,19 @@ export class SentinelConnection implements RedisConnection {
       await master.subscribe(channel, onMessage)
       return master
     })
-    this.#looking = setInterval(() => void this.#look(), lookEveryMs)
-    this.#looking.unref()
+    this.#timer = setInterval(() => void this.#checkMaster(), checkEveryMs)
+    this.#timer.unref()
   }
 
   /**
-   * Asks for the master and connects to it.
-   * Errors: `unavailable` when no Sentinel answers or the master cannot be reached, `failed_precondition` when they do not
-   * know the name, or refuse.
+   * Queries the Sentinels for the master and connects to it.
+   * Errors: `unavailable` when no Sentinel replies or the master is unreachable, `failed_precondition` when the
+   * Sentinels do not know the name, or the login is refused.
    */
   static async open(target: SentinelTarget, options: TopologyOptions): Promise<SentinelConnection> {
     const connection = new SentinelConnection(target, options)
     try {
-      connection.#use(await connection.#connect(await connection.#askForMaster()))
+      connection.#use(await connection.#connect(await connection.#queryMaster()))
     } catch (thrown) {
       connection.close()
       throw thrown
@@ -103,7 +103,7 @@ export class SentinelConnection implements RedisConnection {
 
   close(): void {
     this.#isClosed = true
-    clearInterval(this.#looking)
+    clearInterval(this.#timer)
     this.#master?.close()
   }
 
@@ -111,7 +111,7 @@ export class SentinelConnection implements RedisConnection {
     try {
       return await work(this.#current())
     } catch (thrown) {
-      // It has become a replica: the Sentinels know who is master now.
+      // The server has become a replica: the Sentinels know the new master.
       if (isReply(thrown, 'READONLY')) this.#search('the master has become a replica')
       throw toFailure(thrown)
     }
@@ -119,31 +119,34 @@ export class SentinelConnection implements RedisConnection {
 
   #current(): RedisMaster {
     if (this.#master !== null) return this.#master
-    throw new MillraceError('unavailable', `no master "${this.#target.masterName}" is known now`)
+    throw new MillraceError(
+      'unavailable',
+      `the Sentinels currently name no reachable master "${this.#target.masterName}"`,
+    )
   }
 
-  /** Asks whether another is master while all seems well. */
-  async #look(): Promise<void> {
+  /** Checks while connected whether the Sentinels name another master. */
+  async #checkMaster(): Promise<void> {
     if (this.#searching !== null || this.#master === null) return
     const { name } = this.#master
-    const address = await this.#askForMaster().catch(() => null)
+    const address = await this.#queryMaster().catch(() => null)
     if (address !== null && nameOf(address) !== name && this.#master?.name === name) {
       this.#search('the Sentinels name another master')
     }
     await this.#subscriptions.move(() => this.#master)
   }
 
-  /** Lets go of the master and goes on until there is one. */
+  /** Closes the connection to the master and queries the Sentinels until there is a new one. */
   #search(reason: string): void {
     if (this.#searching !== null || this.#isClosed) return
     const { logger } = this.#options
-    logger.warn({ master: this.#master?.name }, `${reason}; the Sentinels are asked for the master`)
+    logger.warn({ master: this.#master?.name }, `${reason}; querying the Sentinels for the master`)
     this.#master?.close()
     this.#master = null
     this.#searching = (async () => {
       for (let attempt = 1; !this.#isClosed; attempt++) {
         try {
-          const master = await this.#connect(await this.#askForMaster())
+          const master = await this.#connect(await this.#queryMaster())
           this.#searching = null
           return this.#use(master)
         } catch {
@@ -170,7 +173,7 @@ export class SentinelConnection implements RedisConnection {
     void this.#subscriptions.move(() => this.#master)
   }
 
-  /** Connects to a server that must be master. */
+  /** Connects to a server and checks that it is a master. */
   async #connect(address: NodeAddress): Promise<RedisMaster> {
     const name = nameOf(address)
     const { logger: _, reach, ...options } = this.#options
@@ -178,7 +181,7 @@ export class SentinelConnection implements RedisConnection {
     try {
       await master.connection.opened
       const role = textOf(listOf(await master.send(['ROLE']))[0])
-      if (role !== 'master') throw new Error(`it is a ${role}, though the Sentinels name it as master`)
+      if (role !== 'master') throw new Error(`its role is ${role}, although the Sentinels name it as master`)
       return master
     } catch (thrown) {
       master.close()
@@ -186,21 +189,22 @@ export class SentinelConnection implements RedisConnection {
     }
   }
 
-  async #askForMaster(): Promise<NodeAddress> {
+  async #queryMaster(): Promise<NodeAddress> {
     const { masterName, sentinels, access } = this.#target
     const words = ['SENTINEL', 'GET-MASTER-ADDR-BY-NAME', masterName]
     let failure: MillraceError | undefined
     for (const sentinel of sentinels) {
       const name = nameOf(sentinel)
       try {
-        const reply = await ask(sentinel, this.#options, (connection) => connection.send(words))
+        const reply = await queryOnce(sentinel, this.#options, (connection) => connection.send(words))
         if (reply !== null) return { ...access, host: textOf(listOf(reply)[0]), port: Number(textOf(listOf(reply)[1])) }
-        failure = wrong(`the Sentinel ${name} knows no master "${masterName}"`)
+        failure = wrong(`the Sentinel ${name} knows no master "${masterName}"; correct the name after the slash`)
       } catch (thrown) {
-        if (isReply(thrown, 'ERR')) failure = wrong(`${name} is no Sentinel: ${thrown.message}`)
+        if (isReply(thrown, 'ERR'))
+          failure = wrong(`${name} is no Sentinel (for one server use redis://host:port): ${thrown.message}`)
         else failure ??= cannotOpen(name, thrown)
       }
     }
-    throw failure ?? new MillraceError('unavailable', 'there are no Sentinels to ask')
+    throw failure ?? new MillraceError('unavailable', 'the URL names no Sentinels')
   }
 }

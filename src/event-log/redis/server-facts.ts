@@ -1,23 +1,23 @@
-// What a Redis server says of itself: read at the start, after each reconnect and every few seconds.
+// Settings and state of a Redis server: read at the start, after each reconnect and every 15 s.
 
 import { MillraceError } from '../../errors.ts'
 import { listOf, type Reply, textOf } from './redis-connection.ts'
 
-/** A server that is asked: one that takes writes. */
-export interface AskedServer {
+/** A server to inspect: a master. */
+export interface InspectedServer {
   /** `host:port`, for people. */
   readonly name: string
   command(...words: readonly (string | number)[]): Promise<Reply>
 }
 
-/** Null is what the server does not tell. */
+/** A fact that the server does not report is null. */
 export interface ServerFacts {
   readonly name: string
   readonly version: string
   /** Commands that came with 7.0 and 7.2. */
   readonly hasShardedPublish: boolean
   readonly hasWaitAof: boolean
-  /** `master`, or of whom it is a replica. */
+  /** `master`, or the address of its master. */
   readonly role: 'master' | { readonly replicaOf: string }
   readonly connectedReplicas: number
   readonly evictionPolicy: string
@@ -32,18 +32,17 @@ export interface ServerFacts {
   readonly savesSnapshots: boolean | null
 }
 
-/** Errors: as `command`, for all but CONFIG. */
-export async function readServerFacts(server: AskedServer): Promise<ServerFacts> {
+/**
+ * Reads the facts; those of a denied CONFIG are null. Errors: as `command`; `unavailable` while the server is loading.
+ */
+export async function readServerFacts(server: InspectedServer): Promise<ServerFacts> {
   const [info, features, settings] = await Promise.all([
     server.command('INFO').then((reply) => readInfo(textOf(reply))),
     server.command('COMMAND', 'INFO', 'SPUBLISH', 'WAITAOF').then(listOf),
     readSettings(server),
   ])
   if (info.get('loading') === '1') {
-    throw new MillraceError(
-      'unavailable',
-      `Redis at ${server.name} is still loading what it has: wait until it is done`,
-    )
+    throw new MillraceError('unavailable', `Redis at ${server.name} is still loading its data: wait until it is done`)
   }
   return {
     name: server.name,
@@ -68,12 +67,12 @@ function readInfo(text: string): Map<string, string> {
   return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]))
 }
 
-/** A command that is not known is told as nothing, in one way or another. */
+/** COMMAND INFO replies null or an empty array for an unknown command. */
 function isKnown(reply: Reply | undefined): boolean {
   return Array.isArray(reply) && reply.length > 0
 }
 
-/** Not one that is still being filled. */
+/** Excludes replicas in their initial synchronization. */
 function isReplicaInStep([name, value]: readonly [string, string]): boolean {
   return /^slave\d+$/.test(name) && /(?:^|,)state=online(?:,|$)/.test(value)
 }
@@ -82,8 +81,8 @@ function masterIn(info: ReadonlyMap<string, string>): string {
   return `${info.get('master_host') ?? 'an unknown host'}:${info.get('master_port') ?? '?'}`
 }
 
-/** Null where the user may not ask, or the server has no such command. */
-async function readSettings(server: AskedServer): Promise<Map<string, string> | null> {
+/** Null when the user may not run CONFIG GET, or the server does not have the command. */
+async function readSettings(server: InspectedServer): Promise<Map<string, string> | null> {
   const names = ['appendfsync', 'no-appendfsync-on-rewrite', 'save']
   try {
     const words = listOf(await server.command('CONFIG', 'GET', ...names)).map(textOf)

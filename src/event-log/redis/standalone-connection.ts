@@ -1,4 +1,4 @@
-// One server, always the same.
+// One fixed server.
 
 import { type NodeAddress, wrong } from '../../config/redis-url.ts'
 import {
@@ -19,15 +19,16 @@ export class StandaloneConnection implements RedisConnection {
   private constructor(address: NodeAddress, { logger, reach, ...options }: TopologyOptions) {
     this.#master = new RedisMaster({ ...options, address: reach(address), name: nameOf(address) })
     const { connection } = this.#master
-    connection.onLost((error) => logger.warn({ error }, 'the connection to Redis is lost; it is tried again'))
+    connection.onLost((error) => logger.warn({ error }, 'the connection to Redis is lost; reconnecting'))
     connection.onReady(() => {
-      if (connection.hasBeenReady) logger.info({}, 'the connection to Redis is back')
+      if (connection.hasBeenReady) logger.info({}, 'reconnected to Redis')
     })
   }
 
   /**
    * Connects.
-   * Errors: `unavailable` when the server cannot be reached, `failed_precondition` when it is not what the URL says.
+   * Errors: `unavailable` when the server is unreachable, `failed_precondition` when it is not the kind of server that
+   * the URL names, or the login is refused.
    */
   static async open(address: NodeAddress, options: TopologyOptions): Promise<StandaloneConnection> {
     const standalone = new StandaloneConnection(address, options)
@@ -37,7 +38,7 @@ export class StandaloneConnection implements RedisConnection {
       const [name, mode] = [nameOf(address), await modeOf(connection)]
       if (mode === 'cluster') {
         throw wrong(
-          `${name} is a node of a Cluster: name the Cluster as a list, redis://host:port,host:port (one with a comma behind it is enough)`,
+          `${name} is a node of a Cluster: name the Cluster as a list, redis://host:port,host:port (one node and a trailing comma are enough)`,
         )
       }
       if (mode === 'sentinel') {

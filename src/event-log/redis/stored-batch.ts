@@ -1,11 +1,12 @@
-// A record batch as it is kept: the fields of a lane's entry, and the record of a group's own stream. Both carry a CRC-32
-// over the bytes and what stands beside them; one that does not fit is told as damaged and handed out as it is.
+// The stored forms of a record batch: the fields of a lane's entry, and the record in a group's own stream. Both carry
+// a CRC-32 over the bytes and their metadata; a batch whose checksum does not match is handed out unchanged, as
+// damaged.
 
 import { crc32 } from 'node:zlib'
 import type { RecordBatch } from '../../event/record-batch.ts'
 import { listOf, type Reply } from './redis-connection.ts'
 
-/** Where an entry stands, as its id tells: `<first offset>-<event count>`. */
+/** First offset and event count of an entry, from its id: `<first offset>-<event count>`. */
 export interface EntryPlace {
   readonly offset: number
   readonly count: number
@@ -16,7 +17,7 @@ export function placeOf(id: string): EntryPlace {
   return { offset: Number(offset), count: Number(count) }
 }
 
-/** What `member` of a group's own stream tells: `<number>-<event count>-<lane>-<received at>`. */
+/** A member of a group's own stream is `<number>-<event count>-<lane>-<received at>`. */
 export function countOfMember(member: string): number {
   return Number(member.split('-')[1])
 }
@@ -25,7 +26,7 @@ export function receivedAtOfMember(member: string): number {
   return Number(member.split('-')[3])
 }
 
-/** The checksum of an entry. Its offset is not in it: the place of an entry is given when it is stored. */
+/** The checksum of an entry. It does not cover the offset, which the server assigns. */
 export function checksumOf(batch: RecordBatch): number {
   return crc32(batch.bytes, crc32(`${batch.count} ${batch.receivedAtMicros}`))
 }
@@ -45,14 +46,14 @@ export function readEntry(count: number, reply: Reply | undefined): RecordBatch 
   return { ...batch, receivedAtMicros: Number.isSafeInteger(receivedAtMicros) ? receivedAtMicros : 0, damaged: true }
 }
 
-/** The checksum that stands in the fields of an entry. */
+/** The stored checksum of an entry. */
 export function checksumIn(reply: Reply | undefined): string {
   const fields = listOf(reply)
   for (let at = 0; at + 1 < fields.length; at += 2) if (String(fields[at]) === 'c') return String(fields[at + 1])
   return ''
 }
 
-/** What a group's own stream keeps of a batch: the place where it was first stored, and the batch. */
+/** What a group's own stream stores of a batch: the offset where it was first stored, and the batch. */
 export interface AgainRecord {
   readonly offset: number
   readonly batch: RecordBatch
@@ -60,7 +61,7 @@ export interface AgainRecord {
 
 const newLine = 0x0a
 
-/** A line `<offset> <received at> <checksum>`, then the bytes. What is damaged gets no checksum that fits. */
+/** A line `<offset> <received at> <checksum>`, then the bytes. A damaged batch keeps a checksum that never matches. */
 export function encodeAgain({ offset, batch }: AgainRecord): Buffer {
   const facts = `${offset} ${batch.receivedAtMicros}`
   const checksum = batch.damaged === true ? 'damaged' : againChecksum(facts, batch)

@@ -1,16 +1,16 @@
-// Channels that are listened to wherever they live. When their master changes they are moved, and their listeners called,
-// for nobody knows what was said meanwhile.
+// Channel subscriptions that follow their slot. When the master of a slot changes they are moved, and their listeners
+// called, because messages may have been missed.
 
 import type { RedisMaster } from './redis-master.ts'
 
 interface Subscription {
   readonly channel: string
   readonly onMessage: () => void
-  /** Where it listens; null: nowhere. */
+  /** Where it is subscribed; null: nowhere. */
   master: RedisMaster | null
 }
 
-/** Listens at the master where the channel lives, and answers which that was. */
+/** Subscribes at the master of the channel's slot, and returns that master. */
 export type Listen = (channel: string, onMessage: () => void) => Promise<RedisMaster>
 
 export class Subscriptions {
@@ -25,12 +25,12 @@ export class Subscriptions {
     this.#all.add({ channel, onMessage, master: await this.#listen(channel, onMessage) })
   }
 
-  /** The master does not have some of its channels any more. */
+  /** Marks the master's subscriptions as lost: it no longer has the slot of some of its channels. */
   forget(master: RedisMaster): void {
     for (const subscription of this.#all) if (subscription.master === master) subscription.master = null
   }
 
-  /** Moves what does not listen where it should. Answers whether all do now. */
+  /** Moves the subscriptions that are at the wrong master. Returns whether all are at the right one now. */
   async move(masterOf: (channel: string) => RedisMaster | null): Promise<boolean> {
     let areAllRight = true
     for (const subscription of this.#all) {

@@ -1,29 +1,29 @@
-// Which topics there are, with their partitions and groups: what the server says, and what this process knows of it.
+// The topics with their partitions and groups: the registry on the server, and this process's copy of it.
 
 import { MillraceError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { TopicDeclaration } from '../event-log.ts'
 import { Bell } from './bell.ts'
-import { EpochOver, refuseOver } from './epochs.ts'
+import { EpochOver, throwIfOver } from './epochs.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
 import { epochField, lastNumberField, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
 
 const maxPartitions = 1024
 const maxNameLength = 255
 
-/** More streams than this are a mistake: each costs a look whenever somebody waits for work. */
+/** Max streams: each costs a poll whenever a consumer waits. */
 const maxStreams = 100_000
 
-/** How many pending entries of a group one script lets go of; the server does nothing else while it runs. */
+/** Max pending entries of a group that one script acknowledges in each lane; it blocks the server while it runs. */
 const droppedPerScript = 1000
 
-/** What the server knows of a group besides its name. */
+/** What the registry stores of a group besides its name. */
 export interface KnownGroup {
-  /** Tells it from those that had its name before. */
+  /** Distinguishes the group from earlier groups of the same name. */
   readonly number: number
   /** Null while it is not paused. */
   readonly paused: string | null
-  /** Of the last pausing or going on; 0 when there was none. */
+  /** Number of the last pause or resume; 0 when there was none. */
   readonly pauseNumber: number
 }
 
@@ -45,24 +45,24 @@ export interface TopicRegistryOptions {
   readonly connection: RedisConnection
   readonly keys: RedisKeys
   readonly logger: Pick<Logger, 'warn'>
-  /** The epoch of this process: what the server says in another is not believed. */
+  /** The epoch of this process; a registry of another epoch is not used. */
   readonly epoch: () => number
 }
 
-/** What is remembered of a group when the registry may have been lost (restore-topic.lua). */
+/** What this process remembers of a group, for a registry that may have been lost (restore-topic.lua). */
 interface GroupMemory extends Partial<KnownGroup> {
   readonly group: string
   readonly number: number
   readonly state: 'group' | 'drop' | 'dropped'
 }
 
-/** What a partition, or all of a topic, knows better than the registry. */
-interface BetterKnown {
+/** Facts in a topic's partitions that are newer than the registry. */
+interface NewerFacts {
   readonly lastNumber: number
   readonly groups: readonly GroupMemory[]
 }
 
-/** How a partition is made: `made` must be there, `begin` takes its part in a new epoch as it is. */
+/** How a partition is made: `made` must exist already; `begin` enters a new epoch, whether it exists or not. */
 type Making = 'new' | 'made' | 'begin'
 
 export class TopicRegistry {
@@ -71,11 +71,11 @@ export class TopicRegistry {
   readonly #logger: Pick<Logger, 'warn'>
   readonly #epoch: () => number
   #topics: ReadonlyMap<string, KnownTopic> = new Map()
-  /** Groups of which some partitions may have something still. */
+  /** Groups that are being dropped: some partitions may still have them. */
   #dropping: readonly DroppedGroup[] = []
-  /** Of each name the last group of which nothing is left. */
+  /** For each name, the last group that was dropped completely. */
   #dropped: readonly DroppedGroup[] = []
-  /** The last number that was given. */
+  /** The last assigned number. */
   #lastNumber = 0
   /** How many partitions of each topic are known to have been made. */
   #made: ReadonlyMap<string, number> = new Map()
@@ -91,7 +91,7 @@ export class TopicRegistry {
     return this.#topics
   }
 
-  /** Reads what the server knows now. Throws EpochOver when it is of another epoch, or lacks what is known. */
+  /** Reads the registry. Throws EpochOver when it is of another epoch, or lacks something that this process knows. */
   async refresh(): Promise<void> {
     await this.#read(this.#epoch)
   }
@@ -124,7 +124,8 @@ export class TopicRegistry {
     const isDropped = (topic: string, group: string, number: number) =>
       [...dropping, ...dropped].some((each) => each.topic === topic && each.group === group && each.number >= number)
     for (const { name, partitions: known, groupFacts } of this.#topics.values()) {
-      // Nobody takes topics or partitions away, and of groups a number is left: a master that was behind has taken over.
+      // Topics and partitions are never removed, and a dropped group leaves its number. So if something is missing, a
+      // replica that was behind has become master.
       const lacks = ([group, { number }]: [string, KnownGroup]) =>
         numbers.get(name)?.has(group) !== true && !isDropped(name, group, number)
       if ((partitions.get(name) ?? 0) < known.length || [...groupFacts].some(lacks)) {
@@ -138,7 +139,7 @@ export class TopicRegistry {
     this.#topics = new Map(
       Array.from(partitions, ([name, count]) => {
         const known = this.#topics.get(name)
-        // The same objects as before: whoever remembers a partition goes by them.
+        // Keep the existing objects: PartitionKeys objects are used as map keys.
         const makeKeys = (_: unknown, number: number) => known?.partitions[number] ?? this.#keys.partition(name, number)
         const keys = Array.from({ length: count }, makeKeys)
         const bell = known?.bell ?? new Bell<PartitionKeys>()
@@ -151,7 +152,7 @@ export class TopicRegistry {
     )
   }
 
-  /** Remembers a declaration, then makes what is missing of the topic: also what another declared and did not finish. */
+  /** Stores a declaration, then creates what the topic lacks, also what another process declared and did not finish. */
   async declare(topic: string, declaration: TopicDeclaration, epoch: number): Promise<void> {
     checkDeclaration(topic, declaration)
     const { partitions, groups } = declaration
@@ -163,15 +164,15 @@ export class TopicRegistry {
       if (known > 0) {
         throw new MillraceError(
           'failed_precondition',
-          `topic "${topic}" has ${known} partitions; it was declared with ${partitions}, and partitions cannot be taken away`,
+          `topic "${topic}" has ${known} partitions and was declared with ${partitions}; partitions cannot be removed, declare at least ${known}`,
           { field: 'partitions' },
         )
       }
-      // A group whose name was dropped under a higher number is given a new one.
+      // Again for a group whose name was dropped under a higher number: it gets a new number.
     } while (await this.make(topic, epoch))
   }
 
-  /** Answers 0, or how many partitions the topic has when it has more. */
+  /** Returns 0, or the topic's partition count when that is larger. */
   async #register(topic: string, partitions: number, groups: readonly string[]): Promise<number> {
     for (;;) {
       await this.finishDrops()
@@ -183,20 +184,21 @@ export class TopicRegistry {
   }
 
   /**
-   * Makes what is missing in the partitions of a topic, and tells them which groups are paused. Throws EpochOver when one
-   * is of another epoch, or was lost. Answers whether partitions knew better than the registry which groups there are.
+   * Creates what is missing in the partitions of a topic, and applies the pauses of its groups. Throws EpochOver when a
+   * partition is of another epoch, or was lost. Returns whether partitions had newer facts about groups than the
+   * registry.
    */
   make(topic: string, epoch: number): Promise<boolean> {
     const made = this.#made.get(topic) ?? 0
     return this.#makeAll(topic, epoch, (number) => (number < made ? 'made' : 'new'))
   }
 
-  /** Makes the groups of a partition again that the server has forgotten. */
-  async makeAgain(partition: PartitionKeys, epoch: number): Promise<void> {
+  /** Recreates the groups of a partition that the server has lost. */
+  async recreateGroups(partition: PartitionKeys, epoch: number): Promise<void> {
     await this.#make(partition, epoch, 'made', [])
   }
 
-  /** Declares everything that is known in a new epoch. Throws EpochOver when there is a later one already. */
+  /** Declares every known topic in a new epoch. Throws EpochOver when there is a later epoch already. */
   async begin(epoch: number): Promise<void> {
     for (const topic of this.#topics.values()) {
       const groups: GroupMemory[] = Array.from(topic.groupFacts, ([group, facts]) => ({
@@ -212,11 +214,11 @@ export class TopicRegistry {
     }
     await this.#read(() => epoch)
     for (const topic of this.#topics.keys()) await this.#makeAll(topic, epoch, () => 'begin')
-    // Others may have brought back what this process knows to be dropped.
+    // Another process may have restored a group that this process knows to be dropped.
     await this.finishDrops()
   }
 
-  async #restore({ name, partitions }: KnownTopic, { lastNumber, groups }: BetterKnown): Promise<void> {
+  async #restore({ name, partitions }: KnownTopic, { lastNumber, groups }: NewerFacts): Promise<void> {
     const words = groups.map(({ group, state, number, pauseNumber = 0, paused = null }) => {
       return [group, state, number, pauseNumber, paused === null ? '-' : `+${paused}`]
     })
@@ -227,27 +229,27 @@ export class TopicRegistry {
   async #makeAll(topic: string, epoch: number, how: (number: number) => Making): Promise<boolean> {
     const { partitions, groupFacts } = this.#topics.get(topic)!
     const groups = Array.from(groupFacts, ([group, { number }]) => [group, number]).flat()
-    const known: BetterKnown[] = []
+    const known: NewerFacts[] = []
     for (const [number, partition] of partitions.entries()) {
       known.push(await this.#make(partition, epoch, how(number), groups))
     }
     if (this.#made.get(topic) !== partitions.length) {
-      // One that is missing later was lost.
+      // From now on a missing partition means that it was lost.
       await this.#connection.command('HSET', this.#keys.topics, `\0${topic}`, partitions.length)
     }
-    const better = {
+    const newer = {
       lastNumber: Math.max(...known.map(({ lastNumber }) => lastNumber)),
       groups: known.flatMap((each) => each.groups),
     }
-    if (better.groups.length > 0 || better.lastNumber > this.#lastNumber) {
-      await this.#restore(this.#topics.get(topic)!, better)
+    if (newer.groups.length > 0 || newer.lastNumber > this.#lastNumber) {
+      await this.#restore(this.#topics.get(topic)!, newer)
       await this.#read(() => epoch)
       await this.finishDrops()
     }
     for (const [group, { pauseNumber }] of this.#topics.get(topic)!.groupFacts) {
-      if (pauseNumber > 0) await this.#tellPause(topic, group)
+      if (pauseNumber > 0) await this.#applyPause(topic, group)
     }
-    return better.groups.length > 0
+    return newer.groups.length > 0
   }
 
   async #make(
@@ -255,56 +257,58 @@ export class TopicRegistry {
     epoch: number,
     how: Making,
     groups: readonly (string | number)[],
-  ): Promise<BetterKnown> {
+  ): Promise<NewerFacts> {
     const reply = await this.#connection.run('make-partition', partition.forMake(), [epoch, how, ...groups])
-    refuseOver(reply, epoch)
-    const [, forgotten = 0, again = 0, lost = 0, lastNumber = 0] = listOf(reply).slice(0, 5).map(numberOf)
-    if (forgotten > 0) {
-      const facts = { partition: partition.books, streams: forgotten, eventsAgain: again, eventsLost: lost }
-      this.#logger.warn(facts, 'Redis had forgotten groups: they are made again where everything before was settled')
+    throwIfOver(reply, epoch)
+    const [, recreated = 0, again = 0, lost = 0, lastNumber = 0] = listOf(reply).slice(0, 5).map(numberOf)
+    if (recreated > 0) {
+      const facts = { partition: partition.books, streams: recreated, eventsAgain: again, eventsLost: lost }
+      this.#logger.warn(facts, 'Redis had lost consumer groups: recreated at their last fully settled offset')
     }
     const names = listOf(reply).slice(5).map(textOf)
-    const better: GroupMemory[] = []
+    const newer: GroupMemory[] = []
     for (let at = 0; at + 2 < names.length; at += 3) {
       const state = names[at + 1] === 'dropped' ? 'dropped' : 'group'
-      better.push({ group: names[at]!, state, number: Number(names[at + 2]) })
+      newer.push({ group: names[at]!, state, number: Number(names[at + 2]) })
     }
-    return { lastNumber, groups: better }
+    return { lastNumber, groups: newer }
   }
 
-  /** Pauses a group, or lets it go on. Answers false when there is no such group. */
+  /** Pauses a group, or resumes it (null). Returns false when there is no such group. */
   async setPaused(topic: string, group: string, reason: string | null): Promise<boolean> {
     const state = reason === null ? ['0', ''] : ['1', reason]
     const known = await this.#remember('pause-group', [topic, group, ...state])
     await this.refresh()
     if (known === 0) return false
-    await this.#tellPause(topic, group)
+    await this.#applyPause(topic, group)
     return true
   }
 
-  /** Drops a group and answers how many events waited for it; null when there is no such group. */
+  /** Drops a group and returns how many events waited for it; null when there is no such group. */
   async drop(topic: string, group: string): Promise<number | null> {
     const number = numberOf(await this.#remember('unregister-group', [topic, group, '']))
     await this.refresh()
-    return number === 0 ? null : this.#freePartitions({ topic, group, number })
+    return number === 0 ? null : this.#removeFromPartitions({ topic, group, number })
   }
 
-  /** Goes on where others have ended before a group was wholly dropped. */
+  /** Finishes drops that another process has begun. */
   async finishDrops(): Promise<void> {
-    for (const dropped of this.#dropping) await this.#freePartitions(dropped)
+    for (const dropped of this.#dropping) await this.#removeFromPartitions(dropped)
   }
 
-  /** Changes the registry, so that no master that takes over knows less of it than the partitions do. */
+  /** Changes the registry and waits for the replicas, so that it is not behind the partitions after a failover. */
   async #remember(script: 'pause-group' | 'unregister-group', args: readonly string[]): Promise<Reply> {
     const { reply, isReached } = await this.#connection.runDurably(script, [this.#keys.topics], args)
-    if (!isReached) throw new MillraceError('unavailable', 'the replicas did not answer in time: call again')
+    if (!isReached) {
+      throw new MillraceError('unavailable', 'too few Redis replicas acknowledged the change in time; retry the call')
+    }
     return reply
   }
 
-  async #tellPause(topic: string, group: string): Promise<void> {
+  async #applyPause(topic: string, group: string): Promise<void> {
     const { partitions, groupFacts } = this.#topics.get(topic)!
     const facts = groupFacts.get(group)
-    // Dropped meanwhile.
+    // The group was dropped meanwhile.
     if (facts === undefined) return
     const { number, paused, pauseNumber } = facts
     const state = paused === null ? ['0', ''] : ['1', paused]
@@ -313,7 +317,7 @@ export class TopicRegistry {
     }
   }
 
-  async #freePartitions({ topic, group, number }: DroppedGroup): Promise<number> {
+  async #removeFromPartitions({ topic, group, number }: DroppedGroup): Promise<number> {
     let events = 0
     for (const partition of this.#topics.get(topic)?.partitions ?? []) {
       for (let more = true; more; ) {
@@ -337,13 +341,14 @@ export class TopicRegistry {
     if (streams <= maxStreams) return
     throw new MillraceError(
       'failed_precondition',
-      `topic "${topic}" with ${partitions} partitions would make ${streams} streams; ${maxStreams} is the limit`,
+      `topic "${topic}" with ${partitions} partitions would need ${streams} streams; ` +
+        `the limit is ${maxStreams}, declare fewer partitions or groups`,
       { field: 'partitions' },
     )
   }
 }
 
-/** Reads what pause-group.lua has written. */
+/** Parses the value that pause-group.lua writes. */
 function readPause(value: string | undefined): Pick<KnownGroup, 'paused' | 'pauseNumber'> {
   if (value === undefined) return { paused: null, pauseNumber: 0 }
   const [, number, state, reason = ''] = /^(\d+) ([+-])(.*)$/s.exec(value) ?? []
@@ -354,12 +359,12 @@ export function groupNotFound(topic: string, group: string): MillraceError {
   return new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
 }
 
-/** Throws `failed_precondition` when a declaration makes no sense. */
+/** Throws `failed_precondition` when a declaration is invalid. */
 function checkDeclaration(topic: string, { partitions, groups }: TopicDeclaration): void {
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > maxPartitions) {
     throw new MillraceError(
       'failed_precondition',
-      `topic "${topic}" was declared with ${partitions} partitions; 1 to ${maxPartitions} are possible`,
+      `topic "${topic}" was declared with ${partitions} partitions; declare 1 to ${maxPartitions}`,
       { field: 'partitions' },
     )
   }
@@ -367,7 +372,7 @@ function checkDeclaration(topic: string, { partitions, groups }: TopicDeclaratio
     if (name !== '' && name.length <= maxNameLength && !name.includes('\0')) continue
     throw new MillraceError(
       'failed_precondition',
-      `"${name}" is no name: 1 to ${maxNameLength} characters, none of them NUL`,
+      `"${name}" is not a valid name: use 1 to ${maxNameLength} characters, none of them NUL`,
       { field: 'name' },
     )
   }

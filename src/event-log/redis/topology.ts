@@ -1,4 +1,4 @@
-// What the three ways to reach Redis have in common: their options, and what they say when they cannot begin.
+// What the three topologies have in common: their options, and their errors when they cannot connect.
 
 import type { NodeAddress } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
@@ -13,7 +13,7 @@ export interface TopologyOptions {
   readonly replication: Replication | undefined
   readonly maxReplyMs: number
   readonly logger: Pick<Logger, 'info' | 'warn'>
-  /** Where a server is reached that the others call by this `host:port`. */
+  /** Maps an address that a server announces to the one to connect to. */
   readonly reach: (address: NodeAddress) => NodeAddress
 }
 
@@ -21,30 +21,32 @@ export function nameOf({ host, port }: Pick<NodeAddress, 'host' | 'port'>): stri
   return `${host}:${port}`
 }
 
-/** Sends something on a connection of its own. Rejects as `cannotOpen` says, or with what the server says. */
-export async function ask<T>(
+/** Sends commands on a temporary connection. Rejects as `cannotOpen`, or with the unmapped error of the server. */
+export async function queryOnce<T>(
   address: NodeAddress,
   { makeClient, maxReplyMs, reach }: Pick<TopologyOptions, 'makeClient' | 'maxReplyMs' | 'reach'>,
-  questions: (connection: NodeConnection) => Promise<T>,
+  work: (connection: NodeConnection) => Promise<T>,
 ): Promise<T> {
   const connection = new NodeConnection({ makeClient, maxReplyMs, address: reach(address) })
   try {
     await connection.opened.catch((thrown) => {
       throw cannotOpen(nameOf(address), thrown)
     })
-    return await questions(connection)
+    return await work(connection)
   } finally {
     connection.close()
   }
 }
 
-/** What kind of server this is: `standalone`, `cluster` or `sentinel`. */
+/** The kind of server: `standalone`, `cluster` or `sentinel`. */
 export async function modeOf(connection: { send(words: readonly string[]): Promise<Reply> }): Promise<string> {
   const info = textOf(await connection.send(['INFO', 'server']))
   return /^redis_mode:(\w+)/m.exec(info)?.[1] ?? 'standalone'
 }
 
-/** `unavailable` when the server is away, `failed_precondition` when it refuses what the URL says. */
+/**
+ * `unavailable` when the server is unreachable, `failed_precondition` when it refuses the login or the TLS connection.
+ */
 export function cannotOpen(name: string, thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown
   const reason = reasonOf(thrown)
@@ -52,7 +54,7 @@ export function cannotOpen(name: string, thrown: unknown): MillraceError {
   if (isReply(thrown, 'WRONGPASS') || isReply(thrown, 'NOAUTH') || /AUTH/.test(reason)) {
     return new MillraceError(
       'failed_precondition',
-      `Redis at ${name} refuses user or password: ${reason} Correct it in MILLRACE_REDIS_URL, or in the file of MILLRACE_REDIS_URL_FILE`,
+      `Redis at ${name} refuses user or password: ${reason} Correct them in MILLRACE_REDIS_URL, or in the file that MILLRACE_REDIS_URL_FILE names`,
       {
         field,
         cause: thrown,
@@ -63,7 +65,7 @@ export function cannotOpen(name: string, thrown: unknown): MillraceError {
     const reasonOnly = reason.replace(/^NOPERM\s*/, '')
     return new MillraceError(
       'failed_precondition',
-      `the user of MILLRACE_REDIS_URL lacks a right on ${name}: ${reasonOnly}`,
+      `the user of MILLRACE_REDIS_URL lacks a right on ${name}: ${reasonOnly}; grant it with ACL SETUSER`,
       {
         field,
         cause: thrown,
@@ -73,7 +75,7 @@ export function cannotOpen(name: string, thrown: unknown): MillraceError {
   if (isCertificateError(thrown)) {
     return new MillraceError(
       'failed_precondition',
-      `the certificate of Redis at ${name} is not trusted: ${reason}; name the file of its CA in NODE_EXTRA_CA_CERTS`,
+      `the certificate of Redis at ${name} is not trusted: ${reason}; set NODE_EXTRA_CA_CERTS to the file of its CA`,
       { field, cause: thrown },
     )
   }

@@ -6,23 +6,27 @@ import { TrimPlan } from './trim-plan.ts'
 const partition = new RedisKeys('millrace').partition('orders', 0)
 const policy = { keepSinceMs: 1_000, maxBytes: 500 }
 
-test('a partition is looked at again when the policy lets go of something, or something was done there', () => {
+test('a partition is scanned again when the policy keeps less, or when it was touched', () => {
   const plan = new TrimPlan()
-  assert.equal(plan.isTime(partition, policy), true, 'nobody has looked')
+  assert.equal(plan.isDue(partition, policy), true, 'no scan yet')
   plan.begin(partition, policy)(2_000_000)
-  assert.equal(plan.isTime(partition, policy), false)
-  assert.equal(plan.isTime(partition, { ...policy, keepSinceMs: 2_000 }), false, 'what is kept is not older')
-  assert.equal(plan.isTime(partition, { ...policy, keepSinceMs: 2_001 }), true)
-  assert.equal(plan.isTime(partition, { ...policy, maxBytes: 499 }), true)
+  assert.equal(plan.isDue(partition, policy), false)
+  assert.equal(
+    plan.isDue(partition, { ...policy, keepSinceMs: 2_000 }),
+    false,
+    'the oldest kept entry is not older than that',
+  )
+  assert.equal(plan.isDue(partition, { ...policy, keepSinceMs: 2_001 }), true)
+  assert.equal(plan.isDue(partition, { ...policy, maxBytes: 499 }), true)
   plan.touched(partition)
-  assert.equal(plan.isTime(partition, policy), true)
+  assert.equal(plan.isDue(partition, policy), true)
 })
 
-test('what is settled during a look, and a look that failed, are not passed over', () => {
+test('a partition that is touched during a scan, or whose scan failed, is scanned again', () => {
   const plan = new TrimPlan()
-  const looked = plan.begin(partition, policy)
-  assert.equal(plan.isTime(partition, policy), true, 'it has not ended')
+  const finishScan = plan.begin(partition, policy)
+  assert.equal(plan.isDue(partition, policy), true, 'the scan has not ended')
   plan.touched(partition)
-  looked(Number.POSITIVE_INFINITY)
-  assert.equal(plan.isTime(partition, policy), true)
+  finishScan(Number.POSITIVE_INFINITY)
+  assert.equal(plan.isDue(partition, policy), true)
 })

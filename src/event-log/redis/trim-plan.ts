@@ -1,42 +1,46 @@
-// In which partitions trimming may find something, so that an idle log costs nothing.
+// Decides which partitions trimming scans, so that trimming an idle log costs nothing.
 //
-// A partition is looked at again when this process has appended or settled something there, when the policy lets go of what
-// it kept, and now and then all the same: others, too, trim where they append and settle.
+// A partition is scanned again when this process has appended or settled something there, when the policy no longer
+// keeps the oldest settled entry, and every 5 minutes anyway: what other processes append and settle, they trim
+// themselves.
 
 import type { RetentionPolicy } from '../event-log.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 
-const lookEveryMs = 5 * 60_000
+const scanEveryMs = 5 * 60_000
 
-interface Look {
-  /** By a clock that only goes forward. */
+interface Scan {
+  /** By a monotonic clock. */
   readonly atMs: number
   readonly maxBytes: number
-  /** Of what only its time keeps, when the oldest was received; in microseconds since 1970. */
+  /** When the oldest settled entry that is kept for its age was received, in microseconds since 1970. */
   readonly oldestKeptMicros: number
 }
 
 export class TrimPlan {
-  readonly #looks = new Map<PartitionKeys, Look>()
+  readonly #scans = new Map<PartitionKeys, Scan>()
 
-  /** Something there may be forgotten from now on. */
+  /** Something there may have become trimmable. */
   touched(partition: PartitionKeys): void {
-    this.#looks.delete(partition)
+    this.#scans.delete(partition)
   }
 
-  isTime(partition: PartitionKeys, { keepSinceMs, maxBytes }: RetentionPolicy): boolean {
-    const look = this.#looks.get(partition)
-    if (look === undefined || performance.now() - look.atMs >= lookEveryMs) return true
-    return maxBytes < look.maxBytes || keepSinceMs * 1000 > look.oldestKeptMicros
+  isDue(partition: PartitionKeys, { keepSinceMs, maxBytes }: RetentionPolicy): boolean {
+    const scan = this.#scans.get(partition)
+    if (scan === undefined || performance.now() - scan.atMs >= scanEveryMs) return true
+    return maxBytes < scan.maxBytes || keepSinceMs * 1000 > scan.oldestKeptMicros
   }
 
-  /** Called before a look, so that what is touched meanwhile is not passed over. */
+  /**
+   * Called before a scan; the scan calls the result at its end. A partition that is touched in between is scanned
+   * again.
+   */
   begin(partition: PartitionKeys, { maxBytes }: RetentionPolicy): (oldestKeptMicros: number) => void {
     const placeholder = { atMs: Number.NEGATIVE_INFINITY, maxBytes, oldestKeptMicros: 0 }
-    this.#looks.set(partition, placeholder)
+    this.#scans.set(partition, placeholder)
     return (oldestKeptMicros) => {
-      if (this.#looks.get(partition) !== placeholder) return
-      this.#looks.set(partition, { atMs: performance.now(), maxBytes, oldestKeptMicros })
+      if (this.#scans.get(partition) !== placeholder) return
+      this.#scans.set(partition, { atMs: performance.now(), maxBytes, oldestKeptMicros })
     }
   }
 }

@@ -1,13 +1,13 @@
-// The commands that the log sends, those inside its scripts included, as ACL rules name them. A user that may run these on
-// keys and channels with the prefix may do everything that the log needs; conformance/redis-rights.test.ts compares the
-// tables with the code, and the tests of the log run as such a user.
+// The commands that the log sends, including those inside its scripts, by their names in ACL rules. A user that may run
+// them on keys and channels with the prefix has all rights that the log needs; conformance/redis-rights.test.ts
+// compares the tables with the code, and the tests of the log run as such a user.
 
 import type { RedisTarget } from '../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
 
 /**
- * Each with arguments by which a server can be asked whether it would run it: KEY stands for a key, or a channel, under the
- * prefix. Null: the log can do without it.
+ * Command → sample arguments for the ACL check, with KEY in place of a key or channel under the prefix. Null: optional,
+ * the log works without it.
  */
 type Commands = Readonly<Record<string, string | null>>
 
@@ -65,7 +65,7 @@ export const usedCommands: Commands = {
   zrem: 'KEY 1',
 }
 
-/** What appends wait by. */
+/** How appends wait for replicas. */
 export const commandsOfLevels: Readonly<Record<DurabilityLevel['level'], Commands>> = {
   broker: {},
   disk: {},
@@ -73,7 +73,7 @@ export const commandsOfLevels: Readonly<Record<DurabilityLevel['level'], Command
   replicated_disk: { waitaof: '0 0 0' },
 }
 
-/** How masters are found and followed. Sentinels themselves are asked for `sentinel|get-master-addr-by-name`. */
+/** How masters are found and followed. On Sentinels only `sentinel|get-master-addr-by-name` is sent. */
 export const commandsOfTopologies: Readonly<Record<RedisTarget['topology'], Commands>> = {
   standalone: {},
   sentinel: { role: '' },

@@ -1,14 +1,13 @@
 #!lua
--- Appends to the lanes of one partition, one append after the other; each is stored whole or not at all. Counts what is
--- stored as waiting for every group in the same step. Without the flag allow-oom: refused whole when memory is full.
+-- Appends to the lanes of one partition, in order; each append is stored whole or not at all. Also counts the stored
+-- events as waiting for every group. Without the flag allow-oom: Redis refuses the whole script when memory is full.
 --
 -- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the
 --          window of a producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
--- ARGV     the most producers to remember, their window; then for each append
---          lane (1..3), batches, events, bytes, most waiting events and bytes ('' without limit), producer id and
---          sequence ('' without), and for each batch: count, received at, checksum, bytes; at the end what the caller
---          knows
--- Answer   for each append: {'stored', first offset} | {'duplicate'} | {'old'}
+-- ARGV     max producers to remember, window size; then for each append: lane (1..3), batches, events, bytes, max
+--          waiting events and bytes ('' without limit), producer id and sequence ('' without), and for each batch:
+--          count, received at, checksum, bytes; last, the caller's known state (parts/checks.lua)
+-- Returns  for each append: {'stored', first offset} | {'duplicate'} | {'old'}
 --          | {'backlogged', group, waiting events, waiting bytes, settled events}
 -- include checks
 
@@ -18,12 +17,12 @@ local books, groups, producers, lasts, windows = KEYS[1], KEYS[2], KEYS[6], KEYS
 local lanes = { 'high', 'normal', 'low' }
 local maxProducers, window = whole(ARGV[1]), whole(ARGV[2])
 
--- Everything is checked before anything is written.
+-- Check everything before writing anything.
 local isUsed, isNumbered = {}, false
 local at = 3
 while at <= #ARGV do
   local lane, batches, sum, length = laneOf(ARGV[at]), whole(ARGV[at + 1]), 0, 0
-  if (ARGV[at + 4] == '') ~= (ARGV[at + 5] == '') then error('half a limit') end
+  if (ARGV[at + 4] == '') ~= (ARGV[at + 5] == '') then error('an append has only one of its two limits') end
   for _, place in ipairs({ 4, 5, 7 }) do
     if ARGV[at + place] ~= '' then whole(ARGV[at + place]) end
   end
@@ -42,7 +41,7 @@ while at <= #ARGV do
   isUsed[lane] = true
   at = at + 8 + 4 * batches
 end
--- What the books say is read at one go, and written at one go at the end.
+-- The counters are read with one command here and written with one at the end.
 local names = redis.call('SMEMBERS', groups)
 table.sort(names)
 local fields = {}
@@ -58,7 +57,8 @@ local found, known = numbers(books, fields), {}
 for index, field in ipairs(fields) do known[field] = found[index] end
 for lane in pairs(isUsed) do
   local reached, reachedByte = known['next:' .. lanes[lane]], known['nextByte:' .. lanes[lane]]
-  -- Somebody else has written here: an id would be refused after others had been stored. An entry of no events takes no place.
+  -- An entry beyond the lane's end was written by another program: XADD would refuse an id after others had been
+  -- stored. An entry of no events takes no offset.
   local beyond = redis.call('XRANGE', KEYS[2 + lane], text(reached) .. '-1', '+', 'COUNT', 1)[1]
   if beyond or reachedByte < 0 then return 'over different' end
 end
@@ -171,6 +171,6 @@ for field, number in pairs(known) do
   changed[#changed + 1] = text(number)
 end
 redis.call('HSET', books, unpack(changed))
--- Who found nothing said so in the books. Without the right to ring nothing fails: they look by themselves.
+-- Wake idle consumers, which have set `asleep`. pcall: without the right to publish they find the entries by polling.
 if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[9], '') end
 return answers

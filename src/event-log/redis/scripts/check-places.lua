@@ -1,10 +1,10 @@
 #!lua flags=no-writes
--- Looks whether entries that the caller has stored or read are still what they were. After a failover their offsets may
--- have been given to others.
+-- Checks that entries that the caller has stored or read are unchanged. After a failover other entries may have their
+-- offsets.
 --
 -- KEYS     books, the lanes' streams (high, normal, low)
--- ARGV     for each lane an id and its checksum ('' without); at the end what the caller knows
--- Answer   1, or why the epoch is over
+-- ARGV     for each lane an id and its checksum ('' without); last, the caller's known state (parts/checks.lua)
+-- Returns  1, or why the epoch is over
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -13,7 +13,7 @@ for index = 1, 3 do
   local id, checksum = ARGV[2 * index - 1], ARGV[2 * index]
   local offset = tonumber(string.match(id, '^(%d+)') or '')
   if offset ~= nil then
-    -- One that is not there was removed, unless another has its place.
+    -- A missing entry was trimmed, unless another entry covers its offset.
     local entry = redis.call('XREVRANGE', KEYS[1 + index], text(offset) .. '-18446744073709551615', '-', 'COUNT', 1)[1]
     if entry ~= nil then
       local first, count = string.match(entry[1], '^(%d+)%-(%d+)$')

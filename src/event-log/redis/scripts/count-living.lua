@@ -1,8 +1,8 @@
 #!lua flags=no-writes
--- Counts the consumers that have shown within their lease that they live.
+-- Counts the consumers whose heartbeat is younger than their lease.
 --
 -- KEYS[1]  members (beat.lua)
--- Answer   how many
+-- Returns  the count
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000

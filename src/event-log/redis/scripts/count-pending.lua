@@ -1,9 +1,10 @@
 #!lua flags=no-writes
--- Counts some of the entries of a lane that were handed out and not settled. A page of the audit.
+-- Counts one page of a lane's entries that were handed out and not settled, for the audit.
 --
 -- KEYS     books, the lane's stream
--- ARGV     group, the id behind which to go on, the last id, how many entries at most; at the end what the caller knows
--- Answer   {events, those of them in consumers' hands, the id behind which to go on ('' at the end)}
+-- ARGV     group, the id after which to continue, the last id, max entries; last, the caller's known state
+--          (parts/checks.lua)
+-- Returns  {events, those of them that a consumer holds, the id after which to continue ('' at the end)}
 -- include checks
 
 local over = isOver(KEYS[1])

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- Counts the events of some entries that follow an id, up to an offset. A page of the audit.
+-- Counts the events of one page of entries that follow an id, up to an offset, for the audit.
 --
 -- KEYS     books, the lane's stream
--- ARGV     lane, the id, the offset, how many entries at most; at the end what the caller knows
--- Answer   {events, the last id that was counted ('' at the end), the offset below which the stream was trimmed}
+-- ARGV     lane, the id, the offset, max entries; last, the caller's known state (parts/checks.lua)
+-- Returns  {events, the last counted id ('' at the end), the offset below which the stream was trimmed}
 -- include checks
 
 local over = isOver(KEYS[1])

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- Tells which commands the user may not run. Nothing is run: the server is asked what it would allow.
+-- Lists the commands that the user may not run. Checks the ACL only; runs none of them.
 --
--- ARGV     a key under the prefix (which may live elsewhere: it is not touched); then the commands, words between spaces: a
---          command with its arguments, KEY where the key stands
--- Answer   those that are denied or not known, as they were given
+-- ARGV     a key under the prefix (not accessed, so it may be in another slot); then the commands: each a command with
+--          its arguments, separated by spaces, with KEY in place of the key
+-- Returns  the commands that are denied or unknown, as given
 
 local denied = {}
 for at = 2, #ARGV do

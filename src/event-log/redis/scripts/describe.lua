@@ -1,13 +1,14 @@
 #!lua flags=no-writes
--- Tells what the books say of one group in one partition, and counts what is unsettled but for what nobody had yet. Where
--- there is more than one script counts it says where to go on.
+-- Reads the counters of one group in one partition, and counts the unsettled events that were handed out at least once.
+-- Where there are more than one script counts, it returns where to continue.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
--- ARGV     group, how many to count in each place; at the end what the caller knows
--- Answer   {accepted, reopened, waiting, landed, dead, lost, in flight, counted, oldest received at ('' when none waits),
---          for each lane {the id up to which was read, the offset at which it ends, the id behind which to go on ('' at
---          the end)}, 1 when again-tries has to be counted, 1 when again-held has to be, how many events have passed}
+-- ARGV     group, how many to count in each key; last, the caller's known state (parts/checks.lua)
+-- Returns  {accepted, reopened, waiting, landed, dead, lost, in flight, counted, oldest received at ('' when none
+--          waits), for each lane {last delivered id, the lane's end offset, the id after which to continue ('' at the
+--          end)}, 1 when again-tries is still to be counted, 1 when again-held is, the events of all settled deliveries
+--          (`passed`)}
 -- include checks
 
 local over = isOver(KEYS[1])

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Frees a partition of a group. The first step takes the group out of admission and trimming and forgets its books and its
--- own stream; later ones let go of its pending entries, so many at a time. Which group was dropped last stays in the books:
--- whoever would still make it comes too late.
+-- Removes a group from a partition, in steps. The first removes the group from admission and trimming and deletes its
+-- counters and its own stream; later ones acknowledge its pending entries, at most N per call. The number of the last
+-- dropped group stays in `books`, so that a process that still knows the group cannot recreate it.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel, groups
--- ARGV     group, its number, how many pending entries at most
--- Answer   {1 when another step is needed, how many events waited}
+-- ARGV     group, its number, max pending entries to acknowledge
+-- Returns  {1 when another step is needed, how many events waited}
 
 local books, groups = KEYS[1], KEYS[12]
 local lanes = { 'high', 'normal', 'low' }
@@ -25,7 +25,7 @@ if redis.call('HGET', books, 'made:' .. group) == number then
     for _, term in ipairs({ 'start:', 'handed:', 'floor:', 'pending:' }) do redis.call('HDEL', books, term .. lane .. ':' .. group) end
   end
   redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10])
-  -- Who waits is told.
+  -- Wake waiting consumers: they get NOGROUP.
   redis.pcall('SPUBLISH', KEYS[11], '')
 end
 
@@ -33,7 +33,7 @@ local waiting = redis.call('HGET', books, dropping)
 if not waiting then return { 0, 0 } end
 for index = 1, 3 do
   local page = redis.pcall('XPENDING', KEYS[1 + index], group, '-', '+', most)
-  -- An error: the group is not there any more.
+  -- An error means that the stream no longer has the group.
   if page.err == nil then
     local ids = {}
     for at, pending in ipairs(page) do ids[at] = pending[1] end

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- Names some members of a group's own stream: a page of the audit. One may be named twice.
+-- Lists one page of the members of a group's own stream, for the audit. A member may be listed twice.
 --
 -- KEYS     books, a hash whose fields are members
--- ARGV     where to go on ('0' to begin), about how many; at the end what the caller knows
--- Answer   {where to go on ('0' at the end), member ...}
+-- ARGV     cursor ('0' to begin), about how many; last, the caller's known state (parts/checks.lua)
+-- Returns  {next cursor ('0' at the end), member ...}
 -- include checks
 
 local over = isOver(KEYS[1])

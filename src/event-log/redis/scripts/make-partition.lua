@@ -1,17 +1,17 @@
 #!lua flags=allow-oom
--- Makes what a partition lacks: itself, its part of a new epoch, its groups. One step, so that of several processes one
--- does it and the others find it done.
+-- Creates what is missing of a partition: its metadata, the new epoch, its groups. When several processes call it at
+-- once, the first creates everything and the others change nothing.
 --
--- A new group starts at the oldest kept entry of each lane. One that the server has forgotten in a stream starts there at
--- its floor: what lies above it and was settled comes again, and is counted as reopened.
+-- A new group starts at the oldest kept entry of each lane. A group that a stream has lost restarts there at its floor:
+-- settled entries above the floor are redelivered and counted as reopened.
 --
 -- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix), the
---          bell's channel, the beginning of all keys
--- ARGV     the epoch; 'new', 'made' when it is known to have been here, 'begin' when an epoch begins; group
---          and its number ...; one that was dropped is not made again
--- Answer   {how many groups were new, how many were forgotten, events that come again, events that are lost, the highest
---          number known here of those groups; then for each of them that has too low a number: its name, "group" or
---          "dropped", the number known here} | why the epoch is over
+--          bell's channel, the common beginning of the partition's keys
+-- ARGV     the epoch; 'new', 'made' when the partition is known to have existed, 'begin' when an epoch begins; then
+--          group and its number ...; a dropped group is not recreated
+-- Returns  {new groups, lost groups that were recreated, events redelivered, events lost, the highest number that this
+--          partition has of the given groups; then for each group whose given number is too low: its name, "group" or
+--          "dropped", the number that this partition has} | why the epoch is over
 
 local books, groups, producers, lasts, windows, base = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8], KEYS[10]
 local streams = { KEYS[3], KEYS[4], KEYS[5] }
@@ -22,7 +22,7 @@ if epoch == nil then error('the epoch is missing') end
 local function text(number) return string.format('%.0f', number) end
 local function number(field)
   local value = tonumber(redis.call('HGET', books, field) or '0')
-  if value == nil then error('the books have no number as ' .. field) end
+  if value == nil then error('field ' .. field .. ' of books is not a number') end
   return value
 end
 local function endOf(id)
@@ -35,12 +35,12 @@ local function fieldOf(entry, name)
   end
   return nil
 end
--- The byte at which an entry starts, or where its bytes end.
+-- The byte offset at which an entry starts, or ends.
 local function byteOf(entry, isEnd)
   return (tonumber(fieldOf(entry, 's')) or 0) + (isEnd and #(fieldOf(entry, 'b') or '') or 0)
 end
 
--- What is there. A key of another kind ends this before anything is written.
+-- Read what exists. A key of the wrong type fails here, before anything is written.
 local known = {}
 for index, stream in ipairs(streams) do
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
@@ -72,7 +72,7 @@ local hasEntries = known[1].last or known[2].last or known[3].last
 if stored and tonumber(stored) > epoch then return 'over elsewhere ' .. stored end
 if how ~= 'begin' and not stored and (how == 'made' or hasEntries) then return 'over gone' end
 
--- Its part of a new epoch. What was numbered may be lost, so it is taken again when it is sent again.
+-- Enter the new epoch. Numbered appends may have been lost, so the producers' windows are deleted: a resend is stored.
 if not stored or tonumber(stored) < epoch then
   local from = 0
   local some = redis.call('ZRANGEBYSCORE', producers, '-inf', '+inf', 'LIMIT', 0, 1000)
@@ -87,7 +87,7 @@ if not stored or tonumber(stored) < epoch then
     local last, first = known[index].last, known[index].first
     local reached, reachedByte = number('next:' .. lane), number('nextByte:' .. lane)
     if last and endOf(last[1]) > reached then
-      -- What somebody else has put there may say nothing of bytes.
+      -- An entry that another program added may have no byte offset.
       local more, endByte = endOf(last[1]) - reached, math.max(reachedByte, byteOf(last, true))
       redis.call('HSET', books, 'next:' .. lane, text(reached + more), 'nextByte:' .. lane, text(endByte))
       for _, group in ipairs(names) do
@@ -105,7 +105,7 @@ if not stored or tonumber(stored) < epoch then
   redis.call('HSET', books, 'epoch', text(epoch))
 end
 
--- What is in the own stream of a group of which the books know nothing.
+-- Counts the own stream of a group that has no counters.
 local function countAgain(group)
   local events, bytes, last = 0, 0, 0
   local again = base .. 'again:' .. group
@@ -119,7 +119,7 @@ local function countAgain(group)
   return events, bytes, last
 end
 
-local made, forgotten, reopened, lost = 0, 0, 0, 0
+local made, recreated, reopened, lost = 0, 0, 0, 0
 local function makeGroup(group)
   made = made + 1
   local events, bytes, lastAgain = countAgain(group)
@@ -146,7 +146,7 @@ local function makeGroup(group)
 end
 
 local function makeAgain(group, index)
-  forgotten = forgotten + 1
+  recreated = recreated + 1
   local lane, stream = lanes[index], streams[index]
   local of = lane .. ':' .. group
   local reached, trimmed = number('next:' .. lane), number('trimmed:' .. lane)
@@ -154,7 +154,7 @@ local function makeAgain(group, index)
   local from = math.max(number('floor:' .. of), trimmed)
   local more, moreBytes = handed - from - pending, 0
   if known[index].last == nil then
-    -- The entries are gone too: all that waited among them is lost.
+    -- The entries are gone too: count the waiting ones as lost.
     from, more = reached, 0 - pending - (reached - handed)
     lost = lost - more
     redis.call('HSET', books, 'trimmed:' .. lane, text(reached), 'trimmedByte:' .. lane, text(number('nextByte:' .. lane)))
@@ -178,7 +178,7 @@ end
 for _, group in ipairs(names) do
   local isMade, wanted = redis.call('HGET', books, 'made:' .. group), numberOf[group]
   if not isMade then
-    -- One that is being dropped, or was, is not made by who still knows it.
+    -- A dropped group has an equal or higher number here: do not recreate it.
     if wanted and wanted > droppedAs[group] then
       redis.call('SADD', groups, group)
       makeGroup(group)
@@ -187,7 +187,7 @@ for _, group in ipairs(names) do
     end
   else
     redis.call('SADD', groups, group)
-    -- The registry was lost, and has given other numbers since.
+    -- The registry was lost and has assigned new numbers since.
     if wanted and wanted > madeAs[group] then redis.call('HSET', books, 'made:' .. group, text(wanted)) end
     if wanted and wanted < madeAs[group] then lower[#lower + 1] = { group, 'group', text(madeAs[group]) } end
     for index = 1, 3 do
@@ -195,9 +195,9 @@ for _, group in ipairs(names) do
     end
   end
 end
--- As append.lua.
-if redis.call('HDEL', books, 'asleep') == 1 or forgotten > 0 then redis.pcall('SPUBLISH', KEYS[9], '') end
-local answer = { made, forgotten, text(reopened), text(lost), text(highest) }
+-- Wake idle consumers, as append.lua does.
+if redis.call('HDEL', books, 'asleep') == 1 or recreated > 0 then redis.pcall('SPUBLISH', KEYS[9], '') end
+local answer = { made, recreated, text(reopened), text(lost), text(highest) }
 for _, facts in ipairs(lower) do
   for _, word in ipairs(facts) do answer[#answer + 1] = word end
 end

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Tells who holds entries of one partition, and forgets consumers that hold nothing and have not asked for long: one that
--- asks again is made again.
+-- Lists the consumers that hold entries of one partition, and deletes consumers that hold nothing and have been idle
+-- for long: their next `take` recreates them.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
--- ARGV     group, how long a consumer has not asked (ms), where to go on in again-held ('0' to begin), about how many
---          holders in again-held to look at; at the end what the caller knows
--- Answer   {where to go on ('' at the end), name ...}
+-- ARGV     group, idle time after which a consumer is deleted (ms), cursor in again-held ('0' to begin), about how many
+--          members of again-held to read; last, the caller's known state (parts/checks.lua)
+-- Returns  {next cursor ('' at the end), name ...}
 -- include checks
 
 local over = isOver(KEYS[1])

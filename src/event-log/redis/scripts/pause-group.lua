@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Remembers that a group is paused, or that it goes on, for its partitions to be told (set-paused.lua).
+-- Stores in the registry that a group is paused or resumed; set-paused.lua then applies it to each partition.
 --
 -- KEYS[1]  topics: hash; field "<topic>\0<group>\0pause" is the number of the change and "+<reason>" or "-"
 -- ARGV     topic, group, '1' to pause, the reason
--- Answer   1; 0 when there is no such group
+-- Returns  1; 0 when there is no such group
 
 local topics = KEYS[1]
 local field = ARGV[1] .. '\0' .. ARGV[2]

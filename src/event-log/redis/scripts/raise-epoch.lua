@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Ends an epoch, once: whoever comes second is told what the first has begun.
+-- Ends an epoch, once: a second caller gets the epoch that the first has begun.
 --
 -- KEYS     topics (register-topic.lua)
--- ARGV     the epoch that is over, an epoch that was seen somewhere (0 when none was)
--- Answer   the epoch that holds now
+-- ARGV     the epoch that is over, an epoch that was found in a partition or the registry (0 when none was)
+-- Returns  the current epoch
 
 local over, seen = tonumber(ARGV[1]), tonumber(ARGV[2])
 if over == nil or seen == nil then error('a number is missing') end

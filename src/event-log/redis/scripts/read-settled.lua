@@ -2,8 +2,9 @@
 -- Reads kept entries of one lane that a group has settled, beginning with the one that holds or follows an offset.
 --
 -- KEYS     books, the lane's stream
--- ARGV     group, the offset, about how many bytes, how many entries to look at; at the end what the caller knows
--- Answer   {where to go on (-1 at the end), {id, fields} ...}
+-- ARGV     group, the offset, about how many bytes, how many entries to examine; last, the caller's known state
+--          (parts/checks.lua)
+-- Returns  {next offset (-1 at the end), {id, fields} ...}
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -35,18 +36,18 @@ if holder ~= nil then
 end
 
 local answer = { '-1' }
-local bytes, looked = 0, 0
+local bytes, examined = 0, 0
 while true do
   local page = redis.call('XRANGE', stream, from, read, 'COUNT', pageSize)
   if #page == 0 then return answer end
   for _, entry in ipairs(page) do
     local id = entry[1]
-    if looked >= most then
+    if examined >= most then
       answer[1] = string.format('%.0f', offsetOf(id))
       return answer
     end
-    looked = looked + 1
-    -- One of no events is not one of ours.
+    examined = examined + 1
+    -- An entry of no events was added by another program.
     if not string.find(id, '%-0$') and redis.call('XPENDING', stream, group, id, id, 1)[1] == nil then
       if bytes >= maxBytes and #answer > 1 then
         answer[1] = string.format('%.0f', offsetOf(id))

@@ -1,12 +1,11 @@
 #!lua flags=allow-oom
--- Remembers a topic, how many partitions it has, and its groups. Partitions are never taken away. Nothing is remembered while
+-- Stores a topic, its partition count and its groups in the registry. Never removes partitions. Stores nothing while
 -- one of the groups is still being dropped.
 --
--- KEYS[1]  topics: hash; field "<topic>" is the number of partitions, field "<topic>\0<group>" the number of the group, field
---          "\0\0last" the last number that was given, "\0\0epoch" the epoch; see also pause-group.lua and unregister-group.lua
+-- KEYS[1]  topics: hash; field "<topic>" is the partition count, "<topic>\0<group>" the group's number, "\0\0last" the
+--          last assigned number, "\0\0epoch" the epoch; see also pause-group.lua and unregister-group.lua
 -- ARGV     topic, partitions, group ...
--- Answer   0 when it is remembered; the number of partitions it has when that is more than were asked for; -1 when a group
---          is being dropped
+-- Returns  0 when stored; the stored partition count when it exceeds the given one; -1 when a group is being dropped
 
 local topics = KEYS[1]
 local topic, partitions = ARGV[1], tonumber(ARGV[2])

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Takes from a consumer what it holds in one partition, so that others get it: some of it, and says whether there is more.
+-- Releases entries that a consumer holds in one partition, so that other consumers get them; at most N per call.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
--- ARGV     group, consumer, '1' when its attempts do not count, how many at most, where to go on in again-held ('0' to
---          begin); then the ids and members to keep; at the end what the caller knows
--- Answer   where to go on, or '' at the end; the consumer is forgotten where it holds nothing any more
+-- ARGV     group, consumer, '1' when its attempts do not count, max entries, cursor in again-held ('0' to begin); then
+--          the ids and members to keep; last, the caller's known state (parts/checks.lua)
+-- Returns  the next cursor, '' at the end; the consumer is deleted from each stream in which it holds nothing any more
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -45,7 +45,7 @@ for index = 1, 3 do
         if isGivenBack then count = math.max(0, count - 1) end
         local claimed = redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', count, 'JUSTID')
         if #claimed == 0 then
-          -- Somebody removed it while it was held: claiming takes it out of what is pending.
+          -- The entry was removed while it was held: XCLAIM has removed it from the pending entries.
           local events = tonumber(string.match(id, '%-(%d+)$'))
           redis.call('HINCRBY', books, 'pending:' .. lanes[index] .. ':' .. group, -events)
           lose(books, group, events)
@@ -58,7 +58,7 @@ for index = 1, 3 do
   if released < most and kept == 0 then redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer) end
 end
 local function ring()
-  -- As append.lua.
+  -- Wake idle consumers, as append.lua does.
   if isFreed and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
 end
 if released >= most then

@@ -1,11 +1,11 @@
 #!lua
--- Puts batches into the own stream of one group, due at once, and counts them as reopened and waiting. Without the flag
--- allow-oom: refused whole when memory is full.
+-- Adds batches to the own stream of one group, due at once, and counts them as reopened and waiting. Without the flag
+-- allow-oom: Redis refuses the whole script when memory is full.
 --
 -- KEYS     books, the due set of the lane, again, again-tries, the bell's channel
--- ARGV     group, lane (1..3); then for each batch: count, attempt, received at, bytes, record; at the end what the
---          caller knows
--- Answer   how many events
+-- ARGV     group, lane (1..3); then for each batch: count, attempt, received at, bytes, record; last, the caller's
+--          known state (parts/checks.lua)
+-- Returns  the number of events
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -37,6 +37,6 @@ end
 redis.call(
   'HSET', books, fields[1], text(lastAgain), fields[2], text(reopened + events), fields[3], text(waiting + events),
   fields[4], text(waitingBytes + bytes))
--- As append.lua.
+-- Wake idle consumers, as append.lua does.
 if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[5], '') end
 return events

@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
--- Remembers a topic as a process knew it, when the registry may have been lost. What is there stays, but for what is older:
--- numbers tell, for each is given once and a later one is greater. So nobody brings a group back that was dropped.
+-- Restores a topic in the registry from a process's memory, when the registry may have been lost. Overwrites only what
+-- has a lower number: each number is assigned once, and later ones are greater. So a dropped group is not recreated.
 --
 -- KEYS[1]  topics (register-topic.lua)
--- ARGV     topic, partitions, a number that was given; then for each group: its name, "group", "drop" when it is being dropped
---          or "dropped", its number, the number of its pause (0 when there was none), its state ("+<reason>" or "-")
--- Answer   nothing
+-- ARGV     topic, partitions, an assigned number; then for each group: its name, "group", "drop" (being dropped) or
+--          "dropped", its number, the number of its last pause change (0 when there was none), its state ("+<reason>"
+--          or "-")
+-- Returns  nothing
 
 local topics = KEYS[1]
 local topic, partitions, last = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -26,13 +27,14 @@ for at = 4, #ARGV, 5 do
       redis.call('HSET', topics, field, ARGV[at + 2])
       known = number
     end
-    -- Another may have brought the group back without it. One of an earlier group of this name has a lower number.
+    -- Another process may have restored the group without its pause. A pause of an earlier group of this name has a
+    -- lower number than the group.
     local pause = tonumber(string.match(redis.call('HGET', topics, field .. '\0pause') or '', '^%d+') or '0')
     if known > 0 and pauseNumber > math.max(known, pause) then
       redis.call('HSET', topics, field .. '\0pause', ARGV[at + 3] .. ' ' .. ARGV[at + 4])
     end
   elseif known > 0 and known <= number then
-    -- Somebody who did not know of it has brought it back: partitions may have it again.
+    -- A process that did not know of the drop has restored the group, so partitions may have it again: drop it again.
     redis.call('HDEL', topics, field, field .. '\0pause')
     redis.call('HSET', topics, field .. '\0drop', ARGV[at + 2])
   elseif number > dropped then

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Tells a partition whether a group is paused, unless it knows a later change.
+-- Applies a pause or a resume of a group to a partition, unless the partition has a later change.
 --
 -- KEYS     books, the bell's channel
 -- ARGV     group, its number, the number of the change, '1' when it is paused, the reason
--- Answer   1; 0 when the partition has no group of this number
+-- Returns  1; 0 when the partition has no group of this number
 
 local books = KEYS[1]
 local group, number = ARGV[1], tonumber(ARGV[3])

@@ -1,13 +1,14 @@
 #!lua flags=allow-oom
--- Finishes deliveries of one partition: acknowledges each, counts its events and puts what must come again into the
+-- Settles deliveries of one partition: acknowledges each, counts its events and adds what must be redelivered to the
 -- group's own stream. A delivery that the consumer does not hold with this attempt is refused and changes nothing.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
 -- ARGV     group, consumer; then for each delivery
---          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many come again, and for each
---          of those: count, attempt, due at (ms), received at, bytes, record; at the end what the caller knows
--- Answer   for each delivery 1, or 0 when it was refused
+--          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many batches to redeliver,
+--          and for each of those: count, attempt, due at (ms), received at, bytes, record; last, the caller's known
+--          state (parts/checks.lua)
+-- Returns  for each delivery 1, or 0 when it was refused
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -20,7 +21,7 @@ if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_r
 local missing = lacks(group, streams)
 if missing then return missing end
 
--- First everything is read and checked.
+-- Read and check everything first.
 
 for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
 for at = 8, 10 do redis.call('HLEN', KEYS[at]) end
@@ -67,7 +68,7 @@ while at <= #ARGV do
   at = delivery.from + 6 * delivery.again
 end
 
--- Then it is written.
+-- Then write.
 
 local acknowledged = {}
 local isMore = false
@@ -106,7 +107,7 @@ if #finished > 0 then
     words[#words + 1] = text(value)
   end
   for lane in pairs(acknowledged) do
-    -- Below its floor the group has settled everything: should the server forget the group, it begins there anew.
+    -- The group has settled everything below its floor. If Redis loses the group, it restarts there.
     local oldest = redis.call('XPENDING', streams[lane], group, '-', '+', 1)[1]
     local floor = oldest and string.match(oldest[1], '^(%d+)') or text(handed[lane])
     words[#words + 1] = 'floor:' .. lanes[lane] .. ':' .. group
@@ -116,6 +117,6 @@ if #finished > 0 then
   end
   redis.call('HSET', books, unpack(words))
 end
--- As append.lua; what is due later changes how long others may sleep.
+-- Wake idle consumers, as append.lua does: a new due time can shorten their sleep.
 if isMore and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
 return answers

@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
--- Hands out entries of one partition to a consumer, in each lane first what is due in the group's own stream, then what
--- was given back, then what nobody had yet; nothing while the group is paused. The attempt is on record when this answers.
+-- Hands out entries of one partition to a consumer: in each lane first what is due in the group's own stream, then
+-- entries that were given back, then unread entries; nothing while the group is paused. Stores the attempt.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
--- ARGV     group, consumer, now (ms), the most bytes, '1' when the consumer has got nothing yet; then for each lane the
---          most events and how many of them were taken in other partitions; at the end what the caller knows
--- Answer   {deliveries, for each lane 1 when its next entry had no room or there was too much to look at, when something
---          becomes due in one of the lanes that have room (ms, '' when nothing does)}; when nothing was handed out the
---          books say that somebody sleeps
+-- ARGV     group, consumer, now (ms), max bytes, '1' when the consumer has got nothing yet; then for each lane max
+--          events and how many of them were taken in other partitions; last, the caller's known state
+--          (parts/checks.lua)
+-- Returns  {deliveries, for each lane 1 when its next entry did not fit or the script reached its limit of entries, the
+--          next due time in the lanes that have room (ms, '' when there is none)}; when nothing was handed out,
+--          `asleep` is set
 --          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
 -- include checks
 
@@ -22,7 +23,7 @@ local nobody = '-'
 local deliveries = {}
 local full = { 0, 0, 0 }
 local pageSize = 64
--- The server does nothing else while this runs.
+-- Limits how long the script blocks the server.
 local roomEntries = 1000
 
 local function lengthOf(fields)
@@ -36,12 +37,12 @@ local waiting = redis.call(
   'HMGET', books, 'asleep', 'waiting:' .. group, 'next:high', 'handed:high:' .. group, 'next:normal',
   'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'made:' .. group, 'paused:' .. group)
 if not waiting[9] then return redis.error_reply('NOGROUP there is no group ' .. group) end
--- Nobody sleeps here for appends to wake: going on rings.
+-- `asleep` stays unset: an append need not wake anyone, and resuming the group rings the bell.
 if waiting[10] then return { {}, full, '' } end
 local function sleep()
   if not waiting[1] then redis.call('HSET', books, 'asleep', '1') end
 end
--- Most looks end here. What was given back and what comes again is waiting too.
+-- Most calls end here. Entries given back and redeliveries count as waiting too.
 if waiting[2] == '0' then
   local isRead = true
   for at = 3, 7, 2 do isRead = isRead and tonumber(waiting[at + 1] or '0') >= tonumber(waiting[at] or '0') end
@@ -85,7 +86,7 @@ for index, lane in ipairs(lanes) do
     open = false
     full[index] = 1
   end
-  -- What is not handed out takes time too.
+  -- Entries that are skipped count towards the limit too.
   local function pass()
     roomEntries = roomEntries - 1
     if roomEntries <= 0 then stop() end
@@ -100,7 +101,7 @@ for index, lane in ipairs(lanes) do
       local count = tonumber(string.match(member, '^%d+%-(%d+)'))
       local record = redis.call('HGET', again, member)
       if count == nil then
-        -- Not one of ours.
+        -- Added by another program.
         redis.call('ZREM', due, member)
         pass()
       elseif not record then
@@ -132,7 +133,7 @@ for index, lane in ipairs(lanes) do
         lose(books, group, count)
         pass()
       elseif count == 0 then
-        -- Not one of ours.
+        -- Added by another program.
         redis.call('XACK', stream, group, id)
         pass()
       elseif fits(count, lengthOf(found[2])) then
@@ -161,7 +162,7 @@ for index, lane in ipairs(lanes) do
     elseif fits(tonumber(count), lengthOf(fields)) then
       put('lane', id, tonumber(count), 1, fields, lengthOf(fields))
     else
-      -- As if nobody had read it: it is the first that comes next.
+      -- Leave it as unread, for the next call.
       redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', 0, 'JUSTID')
       stop()
     end

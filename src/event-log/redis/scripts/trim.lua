@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
--- Forgets entries at the front of one lane that every group has settled and that are not kept.
+-- Deletes entries at the front of one lane that every group has settled and that the retention policy does not keep.
 --
 -- KEYS     books, groups, the lane's stream
--- ARGV     lane, keep what was received at this time or later (µs), how many settled bytes to keep, how many entries
---          at most; at the end what the caller knows
--- Answer   {entries, events, bytes, 1 when there may be more, when what only its time keeps was received ('' when nothing)}
+-- ARGV     lane, keep what was received at this time or later (µs), how many settled bytes to keep, max entries; last,
+--          the caller's known state (parts/checks.lua)
+-- Returns  {entries, events, bytes, 1 when there may be more, the receive time (µs) of the oldest settled entry that
+--          was kept ('' when there is none)}
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -20,14 +21,14 @@ local function fieldOf(entry, name)
   return nil
 end
 
--- Below this offset everything is settled by all.
+-- Every group has settled everything below this offset.
 local settled
 local isGroup = {}
 local names = redis.call('SMEMBERS', groups)
 if #names == 0 then return { 0, 0, 0, 0, '' } end
 for _, group in ipairs(names) do
   isGroup[group] = true
-  -- Without the slowest group more would look settled than is.
+  -- If the slowest group were missing, unsettled entries would count as settled.
   local missing = lacks(group, { stream })
   if missing then return missing end
 end
@@ -51,7 +52,7 @@ for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
   local offset, count = string.match(entry[1], '^(%d+)%-(%d+)$')
   if tonumber(offset) >= settled then break end
   local received, startByte = tonumber(fieldOf(entry, 'r')), tonumber(fieldOf(entry, 's'))
-  -- What somebody else has put there says neither.
+  -- An entry that another program added has neither.
   if received and startByte and received >= keepSince and endByte - startByte <= maxBytes then
     kept = text(received)
     break

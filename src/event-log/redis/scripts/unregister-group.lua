@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Begins or ends the dropping of a group: it is not among the topic's groups any more, so nobody makes it, and until the end
--- its name cannot be declared again. Between, its partitions are freed of it (drop-group.lua). Its number stays, so that no
--- process that still knows it brings it back (restore-topic.lua).
+-- Begins or ends the drop of a group. The beginning removes the group from the registry, so that no process creates it,
+-- and its name cannot be declared until the end. In between, drop-group.lua removes it from the partitions. Its number
+-- stays, so that a process that still knows the group cannot restore it (restore-topic.lua).
 --
 -- KEYS[1]  topics: hash; field "<topic>\0<group>\0drop" is the number of a group that is being dropped,
---          "<topic>\0<group>\0dropped" that of the last of this name that was
--- ARGV     topic, group; then '' to begin, or the number of the group of which nothing is left
--- Answer   the number of the group, also when another has begun; 0 when there is no such group
+--          "<topic>\0<group>\0dropped" the number of the last dropped group of this name
+-- ARGV     topic, group; then '' to begin, or the number of the group that was removed from all partitions
+-- Returns  the number of the group, also when another process has begun; 0 when there is no such group
 
 local topics = KEYS[1]
 local field = ARGV[1] .. '\0' .. ARGV[2]

@@ -1,8 +1,8 @@
--- A part of every script that relies on the books of a partition. What a script has written is not undone when it fails,
--- so it checks first, with these.
+-- Included in every script that reads or changes the `books` hash of a partition. A script that fails is not rolled
+-- back, so it uses these functions to check before it writes.
 
--- Whether the partition has forgotten what the caller knows of it: its epoch, and how far each lane reached. The caller's
--- last argument says that. Answers nil, or why a new epoch has to begin.
+-- Whether the partition has lost data that the caller knows of. The caller's last argument is its known state: the
+-- epoch and the offset that each lane has reached at least. Returns nil, or why a new epoch must begin ('over ...').
 local function isOver(books)
   local epoch, high, normal, low = string.match(table.remove(ARGV), '^(%d+) (%d+) (%d+) (%d+)$')
   local facts = redis.call('HMGET', books, 'epoch', 'next:high', 'next:normal', 'next:low')
@@ -14,7 +14,7 @@ local function isOver(books)
   return nil
 end
 
--- Whether a stream lacks the group: then 'nogroup', or what else is wrong with it.
+-- Returns 'nogroup' when a stream lacks the group, the error when it cannot be read, else nil.
 local function lacks(group, streams)
   for _, stream in ipairs(streams) do
     local pending = redis.pcall('XPENDING', stream, group, '-', '+', 1)
@@ -23,7 +23,7 @@ local function lacks(group, streams)
   return nil
 end
 
--- A whole number that is not negative; what fails here has written nothing.
+-- Parses a non-negative integer. Fails before the script has written anything.
 local function whole(text)
   local number = tonumber(text)
   if number == nil or number < 0 or number % 1 ~= 0 or number > 9007199254740991 then
@@ -40,21 +40,21 @@ end
 
 local function text(number) return string.format('%.0f', number) end
 
--- The numbers in some fields of the books, 0 where there is none.
+-- The numbers in these fields of `books`, 0 for a missing field.
 local function numbers(books, fields)
   local found = redis.call('HMGET', books, unpack(fields))
   for index = 1, #fields do
     local number = tonumber(found[index] or '0')
-    if number == nil then error('the books have "' .. found[index] .. '" as ' .. fields[index]) end
+    if number == nil then error('field ' .. fields[index] .. ' of books is "' .. found[index] .. '", not a number') end
     found[index] = number
   end
   return found
 end
 
--- Counts events that waited as lost.
+-- Counts waiting events as lost.
 local function lose(books, group, events)
   redis.call('HINCRBY', books, 'lost:' .. group, events)
   local left = redis.call('HINCRBY', books, 'waiting:' .. group, -events)
-  -- Nobody knows how many bytes went with them: the count is right again when nothing waits.
+  -- The size of lost events is unknown: waitingBytes is corrected when nothing waits any more.
   if left == 0 then redis.call('HSET', books, 'waitingBytes:' .. group, '0') end
 end

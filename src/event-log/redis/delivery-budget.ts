@@ -1,25 +1,25 @@
-// How much one call of `next` may hand out, over its partitions together, and what part of it one script may take.
+// How much one call of `next` may hand out over all partitions, and how much of that one script may take.
 //
-// Entries are whole, and the first of a lane is handed out even when it has more than was asked for: that holds for the
-// call, so it is for a script that has all that is left. Scripts that run side by side get shares that add up to no more
-// than the room, and none of them may go beyond its own.
+// Entries are never split, and the first entry of a lane is handed out even when it has more events than the limit.
+// That exception is per call, so only a script that gets the whole rest may use it. Scripts that run concurrently get
+// shares whose sum is within the budget, and none may exceed its share.
 
 import { type Lane, lanes } from '../../event/event.ts'
 
-/** One call of `next` hands out no more bytes than this, whatever it asks for, beyond the first entry. */
+/** Max bytes that one call of `next` hands out; the first entry may be larger. */
 const maxHandOutBytes = 8 * 1024 * 1024
 
 /** What one script may take. */
-export interface Part {
-  /** The lanes that have room. */
+export interface Share {
+  /** The lanes with budget left. */
   readonly open: ReadonlySet<Lane>
-  /** As take.lua wants them. */
+  /** The limit arguments of take.lua. */
   readonly limits: readonly number[]
-  /** Whether a script that took so many events of a lane may have left some for want of room. */
+  /** Whether a script that took this many events of a lane may have left some because its share was used up. */
   isUsedUp(lane: Lane, events: number): boolean
 }
 
-export class HandOutRoom {
+export class DeliveryBudget {
   readonly #maxEvents: Readonly<Record<Lane, number>>
   readonly #taken: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
   #bytes = 0
@@ -29,12 +29,12 @@ export class HandOutRoom {
     this.#maxEvents = maxEvents
   }
 
-  get isOver(): boolean {
+  get isExhausted(): boolean {
     return lanes.every((lane) => this.#left(lane) <= 0)
   }
 
-  /** All that is left, for one script. */
-  all(): Part {
+  /** The whole rest, for one script. */
+  rest(): Share {
     const events = lanes.flatMap((lane) => [this.#maxEvents[lane], this.#taken[lane]])
     return {
       open: new Set(lanes.filter((lane) => this.#left(lane) > 0)),
@@ -43,10 +43,10 @@ export class HandOutRoom {
     }
   }
 
-  /** One of so many equal parts, for scripts that run side by side. */
-  share(parts: number): Part {
+  /** One of this many equal shares, for scripts that run concurrently. */
+  share(parts: number): Share {
     const of = (lane: Lane) => Math.max(0, Math.floor(this.#left(lane) / parts))
-    // One event counts as taken, so that the first entry has to fit too.
+    // One event counts as already taken, so that the exception for the first entry does not apply.
     const events = lanes.flatMap((lane) => (of(lane) === 0 ? [0, 0] : [of(lane) + 1, 1]))
     return {
       open: new Set(lanes.filter((lane) => of(lane) > 0)),
@@ -55,14 +55,14 @@ export class HandOutRoom {
     }
   }
 
-  took(lane: Lane, events: number, bytes: number): void {
+  spend(lane: Lane, events: number, bytes: number): void {
     this.#taken[lane] += events
     this.#bytes += bytes
     this.#isEmpty = false
   }
 
-  /** No more of a lane: its next entry does not fit. */
-  close(lane: Lane): void {
+  /** Takes no more of a lane, because its next entry does not fit. */
+  closeLane(lane: Lane): void {
     this.#taken[lane] = Math.max(this.#taken[lane], this.#maxEvents[lane])
   }
 
