@@ -1,30 +1,33 @@
-// The contract of the log: what every driver promises, in words that the conformance suite uses as its titles.
+// The contract of the log: what every driver guarantees. test/conformance/event-log.suite.ts tests each guarantee on
+// every driver, including a log that is reopened, consumers that die, and time that passes.
 //
-// A driver stores, hands out, remembers and forgets. Retry counts, backoff, dead letters, batch sizes and admission
-// shares are the core's: nothing here decides them. test/conformance/event-log.suite.ts proves each sentence on every
-// driver, on a log that is reopened, whose consumers die, whose time passes.
+// Job of a driver: store record batches, hand them out to consumer groups, record what each group has settled, and
+// remove what retention no longer keeps.
+// Not its job: retry counts, backoff, dead letters, batch sizes and admission shares. The core decides them.
 //
-// The words: a topic is split in partitions, each with one stream per lane. An entry is a place in a stream that holds
-// one record batch. Offsets count events: an entry of 100 events at offset 500 is followed by one at offset 600.
+// Terms: a topic is split into partitions, and each partition has one stream per lane. An entry is a place in a stream
+// that holds one record batch. Offsets count events: an entry of 100 events at offset 500 is followed by one at offset
+// 600. A group also has a stream of its own in each partition and lane, for redelivered events that no other group
+// gets.
 
 import type { Durability } from '../event/durability.ts'
 import type { Lane } from '../event/event.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 
-/** What was made durable at one go for producers, and how long that took. */
+/** What one commit made durable for producers, and how long it took. */
 export interface CommitStats {
   readonly durationMs: number
   readonly entries: number
   readonly bytes: number
 }
 
-/** Whether events can be taken, and what an answer is worth. */
+/** Whether the log accepts events, and how durable an acknowledged event is. */
 export interface LogHealth {
-  /** Why none can be taken now, for the operator; null when they can. */
+  /** Why no event can be accepted now, as text for the operator; null when events are accepted. */
   readonly problem: string | null
-  /** What was detected of the log's own persistence. */
+  /** The persistence that was detected for the log's storage. */
   readonly persistence: string
-  /** True where the durability rests on the operator's word. */
+  /** True when the log could not verify the durability and relies on the operator's statement. */
   readonly isUnverified: boolean
 }
 
@@ -35,10 +38,10 @@ export interface StreamName {
   readonly lane: Lane
 }
 
-/** Where an event stands. Comparable inside one stream and epoch. */
+/** The place of a record batch in the log. Positions are comparable within one stream and epoch only. */
 export interface Position {
   readonly stream: StreamName
-  /** Begins anew when the log lost entries that it had acknowledged; offsets of two epochs are not comparable. */
+  /** A new epoch begins when the log has lost acknowledged entries. Offsets of different epochs are not comparable. */
   readonly epoch: number
   /** The offset of the batch's first event. */
   readonly offset: number
@@ -54,7 +57,7 @@ export interface TopicDeclaration {
   readonly groups: readonly GroupDeclaration[]
 }
 
-/** How much may wait in a partition, over its lanes together, when something is appended to one of them. */
+/** How much may wait in a partition, all its lanes together, when something is appended to one of them. */
 export interface WaitingLimit {
   readonly maxEvents: number
   readonly maxBytes: number
@@ -62,42 +65,43 @@ export interface WaitingLimit {
 
 export interface AppendOptions {
   /**
-   * Refuses the append when a group's waiting events or bytes in the partition, these included, would be more than that;
-   * where nothing waits any append is taken. Without it everything is admitted.
+   * Refuses the append as `backlogged` when it would raise any group's waiting events or bytes in the partition above
+   * this limit. Where nothing waits, an append of any size is admitted. Without a limit every append is admitted.
    */
   readonly maxWaiting?: WaitingLimit
   /**
-   * The numbered message these batches come from. The log remembers for each producer and stream which of the last
-   * `producerWindow` sequences it has stored. Of at least `maxProducers` that is remembered; the longest unused is forgotten
-   * first.
-   * What was refused is not remembered: sent again, it is appended.
+   * The numbered message that these batches come from. For each producer and stream the log remembers which of the last
+   * `producerWindow` sequences it has stored, so that it recognises a resend. It remembers at least `maxProducers`
+   * pairs of producer and stream, and forgets the least recently used first. A refused append is not remembered: when
+   * it is sent again, it is appended.
    */
   readonly producer?: { readonly id: string; readonly sequence: number }
   readonly signal?: AbortSignal
 }
 
 /**
- * How many of a producer's latest sequences the log can recognise; an older one is refused as `out_of_range`. Twice what a
- * server reads ahead of its answers (api/), so that all that a cut leaves unanswered can be sent again.
+ * How many of a producer's latest sequences the log can recognise; an older one is refused as `out_of_range`. Twice the
+ * number of messages that a server reads ahead of its answers (api/), so that every message left unanswered by a broken
+ * connection can be sent again.
  */
 export const producerWindow = 8192
 
 /**
- * How many pairs of producer and stream the log remembers at least. The bound is over all streams in a driver that has one
- * place for them, and of each partition in one that has not.
+ * The minimum number of pairs of producer and stream that the log remembers. The bound applies to all streams together
+ * in a driver that keeps the pairs in one place, and to each partition in a driver that does not.
  */
 export const maxProducers = 10_000
 
 export interface Appended {
-  /** One for each batch, in the same order; empty when this was a resend. */
+  /** One for each batch, in the same order; empty for a duplicate. */
   readonly positions: readonly Position[]
-  /** True when the stream had this producer's sequence already and nothing was stored. */
+  /** True when the stream already had this producer's sequence: nothing was stored by this call. */
   readonly duplicate: boolean
 }
 
 /**
- * Thrown as the `cause` of a `backlogged` error, so that the core can compute when to try again.
- * `settledEvents` counts all that the group has settled since the log was opened; two samples give its speed.
+ * The `cause` of a `backlogged` error, from which the core computes when to retry.
+ * `settledEvents` counts the events that the group has settled since the log was opened; two samples give its rate.
  */
 export interface Backlog {
   readonly group: string
@@ -106,84 +110,88 @@ export interface Backlog {
   readonly settledEvents: number
 }
 
-/** An entry handed out to one consumer. */
+/** An entry that is leased to one consumer. */
 export interface Delivery {
-  /** Names this handing out. Settling goes by it. */
+  /** Identifies this delivery when it is settled. */
   readonly id: string
   readonly position: Position
   readonly batch: RecordBatch
-  /** How often the entry has been handed out, this time included: 1 for the first. */
+  /** How many times the entry has been handed out, this time included: 1 for the first. */
   readonly attempt: number
 }
 
-/** What became of a delivery. `landed + dead + the events of again` is the number of events in the delivery. */
+/** The outcome of a delivery. `landed + dead +` the events in `again` must equal the delivery's number of events. */
 export interface Outcome {
   readonly delivery: Delivery
   readonly landed: number
   readonly dead: number
-  /** What must come again to this group. */
+  /** What must be redelivered to this group. */
   readonly again?: readonly Again[]
 }
 
+/** Events to redeliver. */
 export interface Again {
   readonly batch: RecordBatch
-  /** How often these events have been tried; they come back with one more. */
+  /** How many times these events have been tried; they are redelivered with one more. */
   readonly attempt: number
-  /** Not before this time, in milliseconds since 1970. */
+  /** The earliest time of the redelivery, in milliseconds since 1970. */
   readonly dueAtMs: number
 }
 
-/** What one call may reopen: one batch of any size, or so many of so many bytes together. */
+/** Limits of one `reopen` call: one batch of any size, or at most this many batches of this many bytes in total. */
 export const maxReopenedBatches = 1000
 export const maxReopenedBytes = 4 * 1024 * 1024
 
-/** A batch that is given to one group again: redriven or replayed. */
+/** A batch that is delivered to one group once more: redriven or replayed. */
 export interface Reopened {
   readonly batch: RecordBatch
-  /** How often these events have been tried; they come back with one more. */
+  /** How many times these events have been tried; they are redelivered with one more. */
   readonly attempt: number
-  /** The offset, in the topic's stream, where the batch's first event once stood; its delivery's position names it. */
+  /** The offset in the topic's stream where the batch's first event was stored; the delivery's position has it. */
   readonly offset: number
 }
 
 export interface NextOptions {
   /**
-   * The most events of each lane that this call hands out. A lane with 0 is left alone. Entries are whole: the first of
-   * a lane is handed out even when it has more.
+   * Max events of each lane that this call hands out; 0 excludes the lane. Entries are not split: the first entry of a
+   * lane is handed out even when it has more events.
    */
   readonly maxEvents: Readonly<Record<Lane, number>>
-  /** How long to wait for the first entry, in milliseconds. 0 answers at once. */
+  /** How long to wait for the first entry, in milliseconds; 0 returns at once. */
   readonly maxWaitMs: number
   readonly signal?: AbortSignal
 }
 
-/** One member of a group. Members compete: an entry is in the hands of at most one of them. */
+/** One member of a group. Members compete: an entry is leased to at most one of them at a time. */
 export interface Consumer {
   /**
-   * Hands out what the group has not settled and nobody holds, as soon as there is something, oldest first in each lane;
-   * an empty list when nothing came within `maxWaitMs`. What must come again is handed out when it is due, in its lane.
+   * Hands out entries that the group has not settled and that no member holds, as soon as there are any, oldest first
+   * in each lane. Resolves with an empty list when none arrived within `maxWaitMs`. Redeliveries are handed out in
+   * their lane when they are due.
    *
-   * Durable: the attempt is on record before the delivery is handed out, so a holder that dies has used it.
-   * Concurrent: one call at a time for each consumer.
+   * Durable: the attempt is recorded before the delivery is handed out, so a holder that dies has used it up.
+   * Concurrent: one call at a time for each consumer (`internal` otherwise).
    * Abort: resolves with an empty list; nothing is handed out.
-   * Errors: `corrupt` never: a damaged entry is handed out with `batch.damaged` set, and its bytes as they are.
+   * Errors: `failed_precondition` (the consumer is closed); `not_found` (the group was dropped). Never `corrupt`: a
+   * damaged entry is handed out with `batch.damaged` set and its bytes as they are.
    */
   next(options: NextOptions): Promise<readonly Delivery[]>
   /**
-   * Finishes deliveries: acknowledges each for its group, counts each event's outcome and puts what must come again into
-   * the group's own stream.
+   * Finishes deliveries: acknowledges each one for its group, counts the outcome of each event, and stores what must be
+   * redelivered in the group's own stream. Resolves with the deliveries that were refused.
    *
-   * Atomic: for each delivery all of it happens or nothing.
-   * Durable: when the promise resolves it survives a restart.
-   * Fenced: a delivery that this consumer does not hold (any more) is refused and changes nothing; the answer lists those.
-   * Errors: `internal` when an outcome does not add up to its delivery's events; nothing is settled then.
+   * Atomic: each delivery is settled completely or not at all.
+   * Durable: when the promise resolves, the settlement survives a restart.
+   * Fenced: a delivery that this consumer does not hold, or no longer holds, is refused and changes nothing.
+   * Errors: `internal` (an outcome does not add up to its delivery's events; nothing is settled); `not_found` (the
+   * group was dropped).
    */
   settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]>
-  /** Gives back what is unfinished, at once, with its attempt number as it was before. Idempotent. */
+  /** Returns unfinished deliveries to the group at once, with the attempt count they had before. Idempotent. */
   close(): Promise<void>
 }
 
-/** How much of a topic one group has done. `accepted + reopened = waiting + landed + dead + lost`. In events. */
+/** One group's progress in a topic, in events: `accepted + reopened = waiting + landed + dead + lost`. */
 export interface GroupDescription {
   readonly name: string
   readonly accepted: number
@@ -193,13 +201,13 @@ export interface GroupDescription {
   readonly dead: number
   readonly lost: number
   readonly skipped: number
-  /** How many are in consumers' hands now. They are waiting too. */
+  /** Events that are leased to consumers now. They count as waiting too. */
   readonly inFlight: number
   /** When the oldest waiting event was received, in microseconds since 1970; null when nothing waits. */
   readonly oldestWaitingMicros: number | null
-  /** Why it was paused, '' when nobody said; null while it is not. */
+  /** The reason why the group is paused, '' when none was given; null when it is not paused. */
   readonly paused: string | null
-  /** What an audit counted that walked the group's unsettled entries; equal to `waiting` when all is well. */
+  /** Waiting events as counted by an audit that walks the group's unsettled entries; must equal `waiting`. */
   readonly auditedWaiting: number
 }
 
@@ -213,14 +221,14 @@ export interface LogDescription {
   readonly driver: string
   readonly epoch: number
   readonly durability: Durability
-  /** What the log takes, in bytes: the memory of its server, or its files; null when it is not known. */
+  /** Bytes that the log occupies: memory of its server, or size of its files; null when unknown. */
   readonly usedBytes: number | null
-  /** How much it may take; null when nothing bounds it, or it is not known. */
+  /** Max bytes that it may occupy; null when there is no limit, or it is unknown. */
   readonly limitBytes: number | null
   readonly topics: readonly TopicDescription[]
 }
 
-/** Which settled entries a stream may forget: those beyond either bound. */
+/** Which settled entries may be removed from a stream: those outside either bound. */
 export interface RetentionPolicy {
   /** Keep settled entries that were received at this time or later, in milliseconds since 1970. */
   readonly keepSinceMs: number
@@ -228,13 +236,14 @@ export interface RetentionPolicy {
   readonly maxBytes: number
 }
 
+/** What a trim removed. */
 export interface Trimmed {
   readonly entries: number
   readonly events: number
   readonly bytes: number
 }
 
-/** A kept entry, with the place of its first event. */
+/** An entry that the log still keeps, with the position of its first event. */
 export interface KeptEntry {
   readonly position: Position
   readonly batch: RecordBatch
@@ -247,14 +256,17 @@ export interface ReadSettledOptions {
 
 export interface SettledPage {
   readonly entries: readonly KeptEntry[]
-  /** Where to go on; null at the end of the stream. */
+  /** The offset to continue at; null at the end of the stream. */
   readonly nextOffset: number | null
 }
 
 export interface EventLog {
   /**
-   * Makes the topic and its groups where they are missing, and remembers both. Idempotent. A new group starts at the
-   * oldest kept entry. Partitions may be added, never taken away (`failed_precondition`).
+   * Creates the topic and its groups where they are missing; both survive a restart. Idempotent. A new group starts at
+   * the oldest kept entry. Partitions may be added, never removed.
+   *
+   * Errors: `failed_precondition` (fewer partitions than the topic has, or a number of partitions or a name outside the
+   * limits).
    */
   declare(topic: string, declaration: TopicDeclaration): Promise<void>
 
@@ -263,81 +275,92 @@ export interface EventLog {
    *
    * Durable: when the promise resolves, the batches survive a crash of the process and of the host.
    * Atomic: either all the batches are in the log or none is.
-   * Ordered: calls are taken in the order in which they are made; entries of one stream are read in that order.
-   * Refused in order: with a call that is refused as `backlogged` or `disk_full`, the later calls for that stream are
-   * refused too that were made before its caller could know; so a caller that sends the refused ones again, in order, keeps
-   * the order of its events.
-   * Concurrent: calls may overlap; a driver makes those of several callers durable together.
+   * Ordered: calls take effect in the order in which they are made; entries of one stream are read in that order.
+   * Refused in order: when a call is refused as `backlogged` or `disk_full`, later calls for the same stream are
+   * refused too if they were made before its caller could know of the refusal. So a caller that sends the refused calls
+   * again, in order, keeps the order of its events.
+   * Concurrent: calls may overlap; a driver makes the appends of several callers durable together.
    * Abort: rejects with `cancelled`. The batches may still be in the log, so their outcome is unknown, not rejected: a
-   * caller that tries again must send the same event ids.
-   * Errors: `not_found` (undeclared topic or partition); `backlogged` (over `maxWaiting`, or more waits to be stored than
-   * the driver keeps; its cause is a Backlog), `disk_full`: nothing was written and nothing will be, both retryable; `out_of_range` (a sequence older than
-   * `producerWindow`; nothing was written); `unavailable`: the outcome is unknown.
+   * caller that retries must send the same event ids.
+   * Errors: `not_found` (undeclared topic or partition); `backlogged` (over `maxWaiting`, or the driver's queue of
+   * appends to be stored is full; the cause is a Backlog) and `disk_full`: nothing was written and nothing will be,
+   * both retryable; `out_of_range` (the sequence is older than `producerWindow`; nothing was written); `unavailable`:
+   * the outcome is unknown.
    */
   append(stream: StreamName, batches: readonly RecordBatch[], options?: AppendOptions): Promise<Appended>
 
   /**
-   * Gives batches to one group again, through its own stream, so that no other group sees them. Counts their events as
-   * reopened (and waiting) in the same step. Outside admission.
+   * Delivers batches to one group once more, through the group's own stream, so that no other group sees them. Counts
+   * their events as reopened and as waiting in the same step. Not subject to admission.
    *
    * Durable, Atomic (all or nothing): as append.
-   * Errors: `not_found` (topic, partition, group); `disk_full` (nothing was written; retryable); `internal` (a batch is
-   * damaged, or there are more than one call may reopen; nothing was written); `unavailable`: the outcome is unknown.
+   * Errors: `not_found` (topic, partition or group); `disk_full` (nothing was written; retryable); `internal` (a batch
+   * is damaged, or the call exceeds `maxReopenedBatches` or `maxReopenedBytes`; nothing was written); `unavailable`:
+   * the outcome is unknown.
    */
   reopen(stream: StreamName, group: string, batches: readonly Reopened[]): Promise<void>
 
   /**
-   * Reads kept entries of a stream that the group has settled wholly, oldest first, beginning with the entry that holds
-   * or follows `fromOffset`. Entries the group has not settled are passed over: they will reach it anyway. What it put
-   * into its own stream to come again is settled here.
+   * Reads kept entries of a stream that the group has settled completely, oldest first, starting with the entry that
+   * contains or follows `fromOffset`. Entries that the group has not settled are skipped, because they will be
+   * delivered to it anyway. An entry counts as settled here when its events were moved to the group's own stream for
+   * redelivery.
    *
-   * One call reads at most about `maxBytes`, and one entry at least (a bound of the driver's own applies too). It may
-   * answer with no entries and still a `nextOffset`. A damaged entry has `batch.damaged` set.
-   * Trimming: when it removes entries between two calls, the second goes on at the oldest kept.
-   * Errors: `not_found` (topic, partition, group).
+   * One call reads about `maxBytes` at most and one entry at least; a driver may have a smaller bound of its own. A
+   * page may have no entries and still a `nextOffset`. A damaged entry has `batch.damaged` set.
+   * Trimming: when it removes entries between two calls, the second call continues at the oldest kept entry.
+   * Errors: `not_found` (topic, partition or group).
    */
   readSettled(stream: StreamName, group: string, options: ReadSettledOptions): Promise<SettledPage>
 
   /**
-   * Pauses a group for a reason ('' when nobody gave one), or lets it go on (null). A paused group is handed out nothing, in
-   * any process that uses the log; calls of `next` that wait go on waiting, and get what there is as soon as it goes on.
-   * What is in consumers' hands can be settled and given back, appends are admitted up to their limit. Pausing again changes
-   * the reason. Idempotent.
+   * Pauses a group with a reason ('' when none is given), or resumes it (null). Nothing is handed out to a paused
+   * group, in any process that uses the log. Pending calls of `next` keep waiting and get entries as soon as the group
+   * is resumed. Deliveries that are already leased can be settled and returned, and appends are admitted up to their
+   * limit. Pausing again changes the reason. Idempotent.
    *
-   * Durable: when the promise resolves it survives a restart. What was being handed out while it was called may still
-   * reach its consumer.
+   * Durable: when the promise resolves, the change survives a restart. A delivery that was being handed out during the
+   * call may still reach its consumer.
    * Errors: `not_found` (topic or group); `unavailable`: the outcome is unknown.
    */
   setPaused(topic: string, group: string, reason: string | null): Promise<void>
 
   /**
-   * Forgets a group with its books and all that should have come again to it, and resolves with the number of its waiting
-   * events: they will never reach it. Admission and trimming do not heed it any more; the other groups notice nothing.
-   * Declared again, the name is a new group.
+   * Deletes a group with its counters, cursors and pending redeliveries, and resolves with the number of its waiting
+   * events, which will never be delivered to it. Admission and trimming no longer consider the group; other groups are
+   * not affected. When the name is declared again, it is a new group.
    *
-   * Its consumers are of no use any more: until the name is declared again `next`, also one that waits, and `settle` reject
-   * with `not_found`, and what they hold can never be settled.
-   * Durable: when the promise resolves it survives a restart.
-   * Errors: `not_found` (topic or group); `unavailable`: the outcome is unknown, and whoever tries again and finds no such
-   * group has the answer.
+   * Consumers of the dropped group are useless: until the name is declared again, `next` (including a pending call) and
+   * `settle` reject with `not_found`. Their deliveries can never be settled.
+   * Durable: when the promise resolves, the deletion survives a restart.
+   * Errors: `not_found` (topic or group); `unavailable`: the outcome is unknown, and a retry that finds no such group
+   * shows that the first call succeeded.
    */
   dropGroup(topic: string, group: string): Promise<number>
 
-  /** Joins a group of a declared topic. `not_found` when either is missing. */
+  /**
+   * Joins a group of a declared topic. In a driver that several processes share, a consumer that shows no sign of life
+   * for `leaseMs` loses its deliveries to the group.
+   *
+   * Errors: `not_found` (topic or group); `failed_precondition` (too many consumers are open).
+   */
   consume(topic: string, group: string, options: { readonly leaseMs: number }): Promise<Consumer>
 
-  /** Tells what is in the log, group by group, from what is durable. */
+  /** Describes what is in the log, group by group, from durable state. */
   describe(): Promise<LogDescription>
 
-  /** Forgets entries that every group of the topic has settled and the policy does not keep. Never anything else. */
+  /**
+   * Removes entries that every group of the topic has settled and that the policy does not keep, and no others. A topic
+   * without groups is not trimmed. Errors: `not_found` (topic).
+   */
   trim(topic: string, policy: RetentionPolicy): Promise<Trimmed>
 
   /**
-   * Resolves with the reason when the log has failed for good: a failed flush or write, or damage. From then on nothing
-   * is acknowledged; the process should end. Never resolves while all is well.
+   * Resolves with the reason when the log has failed permanently: a failed flush or write, or damage. From then on
+   * nothing is acknowledged, and the process should exit. Stays pending while the log works.
    */
   readonly failed: Promise<Error>
 
-  /** Finishes what was begun, gives back all that is in consumers' hands, and lets go of the files. Idempotent. */
+  /** Finishes the calls in progress, returns all leased deliveries to their groups and closes the files. Idempotent. */
   close(): Promise<void>
 }

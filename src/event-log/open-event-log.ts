@@ -1,4 +1,4 @@
-// Opens the log that the configuration asks for. The only file that names a driver.
+// Opens the log that the configuration selects. The only file that names a driver.
 
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -24,17 +24,17 @@ export interface OpenEventLogOptions {
   readonly now: () => number
   /** Called after each commit, with what it stored for producers. */
   readonly onCommit?: (stats: CommitStats) => void
-  /** Called when the log is open, and then whenever something has changed. */
+  /** Called when the log is open, and then on every change. */
   readonly onHealth?: (health: LogHealth) => void
-  /** Called when the log has lost what it had acknowledged, and a new epoch has begun; only on Redis while it runs. */
+  /** Called when a running log has lost acknowledged entries and a new epoch has begun; happens on Redis only. */
   readonly onReset?: () => void
 }
 
 /**
  * Opens the log: on the Redis that the configuration names, or else in the data directory.
- * Errors: `failed_precondition` (the data directory is in use, or of another version; Redis cannot keep what is promised, or
- * lets nobody in), `corrupt` (damaged), `disk_full`, `unavailable` (it cannot be reached, read or written). The message
- * says what to do.
+ * Errors: `failed_precondition` (the data directory is in use or has the format of another version; Redis cannot
+ * provide the configured durability or refuses access), `corrupt` (damaged), `disk_full`, `unavailable` (cannot be
+ * reached, read or written). The message says what to do.
  */
 export async function openEventLog(config: EventLogConfig, options: OpenEventLogOptions): Promise<EventLog> {
   const {
@@ -54,8 +54,8 @@ export async function openEventLog(config: EventLogConfig, options: OpenEventLog
     dataDir,
     diskReserveBytes,
     onDiskFull: (isFull) => {
-      if (isFull) logger.warn({ data_dir: dataDir }, 'the disk is full: publishes are refused until there is room')
-      else logger.info({ data_dir: dataDir }, 'the disk has room again: publishes are taken')
+      if (isFull) logger.warn({ data_dir: dataDir }, 'disk full: publishes are refused until space is free')
+      else logger.info({ data_dir: dataDir }, 'disk has free space again: publishes are accepted')
     },
   })
   onHealth?.({ problem: null, persistence: 'sqlite-wal', isUnverified: false })
@@ -63,17 +63,18 @@ export async function openEventLog(config: EventLogConfig, options: OpenEventLog
 }
 
 /**
- * Looks a log over that nobody has open: what keeps it from starting, and what is in it. Reads every entry.
- * Errors: `failed_precondition` for a log of another version.
+ * Inspects a log that no process has open: reports what keeps it from starting, and what is in it. Reads every entry.
+ * Errors: `failed_precondition` when the log has the format of another version.
  */
 export function inspectEventLog({ dataDir }: Pick<EventLogConfig, 'dataDir'>): LogInspection {
   return inspectLog(dataDir)
 }
 
 /**
- * Copies what can be read of a damaged log into a new file and keeps the old one. Answers null when there is nothing to
+ * Copies what is readable in a damaged log into a new file and keeps the old one. Returns null when there is nothing to
  * repair.
- * Errors: `failed_precondition` when the log is in use, or of another version; `disk_full` when the copy finds no room.
+ * Errors: `failed_precondition` (the log is in use or has the format of another version), `disk_full` (no space for the
+ * copy).
  */
 export function repairEventLog({ dataDir }: Pick<EventLogConfig, 'dataDir'>): LogRepair | null {
   return repairLog(dataDir)
@@ -84,7 +85,7 @@ export type SharedLogConfig = Pick<Config, 'redisPrefix' | 'redisTrustDisk' | 'd
 }
 
 /**
- * Looks whether the Redis of a log can keep what is promised; makes nothing there.
+ * Checks whether the Redis of a log can provide the configured durability. Writes nothing there.
  * Errors: as openEventLog, when a server would not start.
  */
 export function inspectSharedLog(config: SharedLogConfig): Promise<RedisInspection> {
@@ -92,12 +93,12 @@ export function inspectSharedLog(config: SharedLogConfig): Promise<RedisInspecti
   return inspectRedis({ url, prefix, isDiskTrusted, durability })
 }
 
-/** Counts what is kept under the prefix. Errors: as openEventLog. */
+/** Counts what Redis holds under the prefix. Errors: as openEventLog. */
 export function countSharedLog(config: Pick<SharedLogConfig, 'redisUrl' | 'redisPrefix'>): Promise<KeptOnRedis> {
   return countOnRedis({ url: config.redisUrl, prefix: config.redisPrefix })
 }
 
-/** Removes everything under the prefix and answers how many keys that were. Errors: as openEventLog. */
+/** Removes everything under the prefix and returns the number of removed keys. Errors: as openEventLog. */
 export function cleanSharedLog(config: Pick<SharedLogConfig, 'redisUrl' | 'redisPrefix'>): Promise<number> {
   return cleanRedis({ url: config.redisUrl, prefix: config.redisPrefix })
 }

@@ -1,4 +1,4 @@
-// The text of a position, as people see it and pass it back: `<topic>/<partition>/<lane>@<epoch>:<offset>`.
+// The text form of a position, for output and input: `<topic>/<partition>/<lane>@<epoch>:<offset>`.
 
 import { lanes } from '../event/event.ts'
 import type { Position } from './event-log.ts'
@@ -9,7 +9,7 @@ export function formatPosition({ stream, epoch, offset }: Position): string {
 
 const pattern = /^([^/]+)\/(\d{1,9})\/([a-z]+)@(\d{1,15}):(\d{1,15})$/
 
-/** Null when the text is no position. */
+/** Null when the text is not a position. */
 export function parsePosition(text: string): Position | null {
   const [, topic, partition, laneName, epoch, offset] = pattern.exec(text) ?? []
   const lane = lanes.find((name) => name === laneName)

@@ -1,17 +1,18 @@
-// Forgets settled entries of the log once their replay margin is over (docs/guarantees.md, G5).
+// Removes settled entries from the log once their retention is over (docs/guarantees.md, G5). Until then they can be
+// replayed.
 
 import type { Logger } from '../telemetry/logger.ts'
 import type { EventLog } from './event-log.ts'
 
-/** How often the log is looked through for entries to forget. */
+/** How often the log is trimmed. */
 const trimEveryMs = 5_000
 
 export interface RetentionOptions {
   readonly eventLog: EventLog
   readonly topics: readonly string[]
-  /** Settled entries are kept this long ... */
+  /** Settled entries are removed when they are older than this. */
   readonly retentionMs: number
-  /** ... but at most this many bytes of them in each stream. */
+  /** Max bytes of settled entries that each stream keeps; older ones are removed earlier. */
   readonly retentionBytes: number
   readonly logger: Logger
   /** The wall clock, in milliseconds since 1970. */
@@ -33,7 +34,7 @@ export class Retention {
     this.#timer.unref()
   }
 
-  /** Begins no more work; resolves when what was begun is done. */
+  /** Starts no more trims; resolves when a running one is done. */
   async close(): Promise<void> {
     clearInterval(this.#timer)
     await this.#trimming
@@ -45,7 +46,7 @@ export class Retention {
       try {
         await eventLog.trim(topic, { keepSinceMs: now() - retentionMs, maxBytes: retentionBytes })
       } catch (error) {
-        logger.warn({ topic, error }, 'settled entries could not be removed from the log; tried again later')
+        logger.warn({ topic, error }, 'could not remove settled entries from the log; will retry')
       }
     }
   }

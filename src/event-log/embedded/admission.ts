@@ -1,18 +1,18 @@
-// Whether an append is taken. All of it is counters in memory, so it costs nothing per event.
+// Decides whether an append is admitted. It uses only counters in memory, so it costs nothing per event.
 
 import { MillraceError } from '../../errors.ts'
 import type { Backlog, WaitingLimit } from '../event-log.ts'
 import type { PartitionState } from './log-state.ts'
 
-/** What an append adds to what waits. */
+/** What an append adds to the waiting events. */
 export interface Load {
   readonly events: number
   readonly bytes: number
 }
 
 /**
- * The refusal when a group would have more waiting in the partition than the limit, or null. What was admitted and is not
- * durable yet counts as waiting. Where nothing waits, any load is taken.
+ * Returns the refusal when a group would have more waiting in the partition than the limit allows, else null. Appends
+ * that are admitted but not durable yet count as waiting. Where nothing waits, a load of any size is admitted.
  */
 export function overLimit(partition: PartitionState, load: Load, limit: WaitingLimit): MillraceError | null {
   for (const group of partition.topic.groups.values()) {
@@ -25,7 +25,7 @@ export function overLimit(partition: PartitionState, load: Load, limit: WaitingL
     return new MillraceError(
       'backlogged',
       `${waitingEvents} events of ${waitingBytes} bytes wait for group "${group.name}" of topic "${partition.topic.name}"; ` +
-        `${limit.maxEvents} events or ${limit.maxBytes} bytes may`,
+        `the limit is ${limit.maxEvents} events or ${limit.maxBytes} bytes`,
       { cause },
     )
   }

@@ -1,4 +1,4 @@
-// What one group of the group commit changes in the books of the groups: their cursors and ledgers.
+// What one transaction of the group commit changes in the cursors and ledgers of the consumer groups.
 
 import { type DueCursor, UnreadCursor } from './cursor.ts'
 import type { GroupPartition, LedgerChange } from './group-state.ts'
@@ -8,7 +8,7 @@ import type { OffsetRange } from './settled-ranges.ts'
 import type { StoredEntry } from './stored-entry.ts'
 import type { CommitRequest } from './thread-protocol.ts'
 
-/** What was taken into a partition and waits for each of these: appended for all groups, or reopened for one. */
+/** Events added to a partition that now wait in each of `parts`: appended for all groups, or reopened for one. */
 export interface Taken {
   readonly parts: readonly GroupPartition[]
   readonly isReopened: boolean
@@ -35,12 +35,12 @@ export class BookPlan {
     return this.#cursors.size === 0
   }
 
-  /** Notes that a cursor has changed, but for what is handed out. */
+  /** Marks a cursor as changed. Cursors of handed-out entries are added by `rows`. */
   touch(part: GroupPartition, cursor: UnreadCursor | DueCursor): void {
     this.#cursors.set(cursor, part)
   }
 
-  /** Settles an entry; the ledger is the caller's to change. */
+  /** Settles an entry. Returns its ledger change, to which the caller adds the outcomes. */
   settle(part: GroupPartition, cursor: UnreadCursor | DueCursor, entry: StoredEntry): LedgerChange {
     cursor.settle(entry.firstOffset, entry.endOffset)
     if (!(cursor instanceof UnreadCursor)) this.#removedEntries.push(cursor.stream.number, entry.firstOffset)
@@ -50,7 +50,7 @@ export class BookPlan {
     return change
   }
 
-  /** Counts a stretch that the file does not have as lost. */
+  /** Counts a range that is missing from the file as lost. */
   lose(part: GroupPartition, cursor: UnreadCursor | DueCursor, range: OffsetRange): void {
     cursor.lose(range)
     const change = this.#change(part, cursor)
@@ -58,7 +58,7 @@ export class BookPlan {
     change.waitingEvents -= range.end - range.start
   }
 
-  /** The rows, with what is taken and handed out by the same group. May be called again with less of both. */
+  /** The rows, including what the same transaction adds and hands out. May be called again with less of both. */
   rows(taken: readonly Taken[], handedOut: readonly HeldEntry[]): BookRows {
     const cursors = new Map(this.#cursors)
     for (const { cursor, part } of handedOut) cursors.set(cursor, part)
@@ -74,13 +74,13 @@ export class BookPlan {
     }
   }
 
-  /** The rows of the last call are durable. */
+  /** To be called when the rows of the last call are durable. */
   committed(): void {
     for (const [part, row] of this.#ledgers) part.ledger.committed(row)
     for (const [part, change] of this.#changes) part.group.settledEvents += change.landed + change.dead + change.lost
   }
 
-  /** The cursors that have settled something. */
+  /** The cursors that have changed. */
   get cursors(): Iterable<UnreadCursor | DueCursor> {
     return this.#cursors.keys()
   }
@@ -95,7 +95,7 @@ export class BookPlan {
     return change
   }
 
-  /** Takes the changes over from the cursors, which have forgotten them then. */
+  /** Moves the pending changes from the cursors into this plan. */
   #drain(cursors: ReadonlyMap<UnreadCursor | DueCursor, GroupPartition>): void {
     for (const [cursor, { group }] of cursors) {
       const key = { groupNumber: group.number, stream: cursor.stream.number }

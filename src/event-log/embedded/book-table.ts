@@ -1,4 +1,4 @@
-// One table of the log's books, read and written row by row with the checksum of log-rows.ts.
+// One table of the log's books (books.ts), read and written row by row with the checksum of log-rows.ts.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { LogDamage } from './log-damage.ts'
@@ -8,10 +8,10 @@ import { sqlFile } from './sql-file.ts'
 
 export interface BookTableOptions<Row> {
   readonly database: DatabaseSync
-  /** The file, for messages. */
+  /** The database file, for messages. */
   readonly path: string
   readonly name: string
-  /** The statement files: one that takes the columns and the checksum, one that gives them under these names. */
+  /** The statement files: `save` takes the columns and the checksum, `load` returns them under the same names. */
   readonly save: string
   readonly load: string
   readonly columns: readonly (keyof Row & string)[]
@@ -41,22 +41,22 @@ export class BookTable<Row extends { readonly [K in keyof Row]: ColumnValue }> {
     this.#save.run(...values, rowChecksum(this.#options.name, values))
   }
 
-  /** All rows, in the order of the statement. Throws LogDamage when one does not match its checksum. */
+  /** All rows, in the order of the statement. Throws LogDamage when a row does not match its checksum. */
   load(): Row[] {
     return this.#rows().map((row) => {
       if (!this.#isSound(row)) {
         const key = String(row[this.#options.columns[0]!])
         throw new LogDamage(
           this.#options.path,
-          `every row of the table ${this.#options.name} to match its checksum`,
-          `one that does not (its ${this.#options.columns[0]} reads ${key})`,
+          `every row of table ${this.#options.name} to match its checksum`,
+          `a row that does not match (its ${this.#options.columns[0]} is ${key})`,
         )
       }
       return row
     })
   }
 
-  /** The rows that match their checksum, or do so with one bit given back. */
+  /** The rows that match their checksum, as stored or after one flipped bit is corrected. */
   salvage(): Row[] {
     const { name, columns } = this.#options
     return this.#rows().flatMap((row) => {
@@ -74,9 +74,9 @@ export class BookTable<Row extends { readonly [K in keyof Row]: ColumnValue }> {
     try {
       return this.#load.all() as unknown as (Row & { crc: number })[]
     } catch (thrown) {
-      // A flipped high bit makes an integer beyond 2^53, which node:sqlite does not read.
+      // A flipped high bit gives an integer above 2^53, which node:sqlite refuses to read.
       if ((thrown as { code?: unknown }).code !== 'ERR_OUT_OF_RANGE') throw thrown
-      throw new LogDamage(this.#options.path, `numbers below 2^53 in the table ${this.#options.name}`, 'a larger one')
+      throw new LogDamage(this.#options.path, `numbers below 2^53 in table ${this.#options.name}`, 'a larger number')
     }
   }
 

@@ -1,4 +1,4 @@
-// All the books of one log.db (log-rows.ts says what each holds).
+// The books of one log.db: all its tables except `entries`. log-rows.ts describes the rows of each.
 
 import type { DatabaseSync } from 'node:sqlite'
 import { BookTable, type BookTableOptions } from './book-table.ts'

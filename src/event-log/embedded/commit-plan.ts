@@ -1,9 +1,9 @@
-// One group of the group commit: appends, settlements, reopenings, give-backs, hand-outs and a step of trimming that
-// become durable in one transaction.
+// One transaction of the group commit: appends, settlements, reopenings, give-backs, hand-outs and a step of trimming
+// that become durable together.
 //
-// What it settles and hands out is in the cursors as soon as it is planned, and certain to be committed, or the log has
-// failed. What it appends or reopens is only planned until the commit, because a full disk may refuse it: then that is
-// taken out, with the deliveries of its entries, and the rest is committed without it.
+// Settlements and hand-outs change the cursors as soon as they are planned: they are certain to be committed, unless
+// the log fails. Appends and reopenings stay planned until the commit, because a full disk may refuse them. A refusal
+// removes them and the deliveries of their entries from the plan, and the rest is committed.
 
 import type { Outcome, Reopened, Trimmed } from '../event-log.ts'
 import { BookPlan, type Taken } from './book-plan.ts'
@@ -19,16 +19,16 @@ import type { StreamState } from './stream-state.ts'
 import { type CommitReply, type CommitRequest, emptyRequest } from './thread-protocol.ts'
 import type { Waiter } from './waiter.ts'
 
-/** What a consumer finishes with one call. */
+/** One call of `Consumer.settle`. */
 export interface Settlement {
   readonly held: readonly HeldEntry[]
-  /** For each held entry. */
+  /** One for each held entry. */
   readonly outcomes: readonly Outcome[]
   resolve(): void
   reject(reason: unknown): void
 }
 
-/** What is given to one group again with one call. */
+/** One call of `EventLog.reopen`. */
 export interface Reopening {
   readonly part: GroupPartition
   /** The cursor in the group's own stream. */
@@ -40,24 +40,25 @@ export interface Reopening {
   reject(reason: unknown): void
 }
 
+/** Held entries that a consumer returns to its group unsettled. */
 export interface GiveBack {
   readonly held: readonly HeldEntry[]
   resolve(): void
   reject(reason: unknown): void
 }
 
-/** What one waiter gets. */
+/** The entries that one waiter gets. */
 export interface HandOut {
   readonly waiter: Waiter
   held: readonly HeldEntry[]
-  /** Called when nothing is left of it: the waiter waits on. */
+  /** Called when no entry is left, because the appends were refused: the waiter keeps waiting. */
   release(): void
 }
 
 /** A step of trimming. */
 export interface TrimRequest {
   readonly stream: StreamState
-  /** All groups have settled everything below. */
+  /** All groups have settled every offset below this one. */
   readonly settledBelow: number
   readonly keepSinceMicros: number
   readonly maxBytes: number
@@ -65,7 +66,7 @@ export interface TrimRequest {
   reject(reason: unknown): void
 }
 
-/** What a commit has stored for producers. */
+/** What a commit stored for producers. */
 export interface Appends {
   readonly appends: number
   readonly entries: number
@@ -116,7 +117,7 @@ export class CommitPlan {
       change.dead += dead
       for (const { batch, attempt, dueAtMs } of again) {
         const originOffset = entry.again?.originOffset ?? entry.firstOffset
-        this.#entries.appendAgain(part.own[cursor.stream.name.lane], batch, {
+        this.#entries.appendRedelivery(part.own[cursor.stream.name.lane], batch, {
           attempt,
           dueAtMs: Math.ceil(dueAtMs),
           originOffset,
@@ -127,7 +128,7 @@ export class CommitPlan {
     })
   }
 
-  /** To be called when all is settled: EntryPlan wants what is reopened behind what must come again. */
+  /** To be called after all `settle` calls: EntryPlan needs reopened entries behind redeliveries. */
   reopen(reopening: Reopening): void {
     this.#reopenings.push(reopening)
     for (const { batch, attempt, offset } of reopening.batches) {
@@ -147,12 +148,12 @@ export class CommitPlan {
     this.#handOuts.push(handOut)
   }
 
-  /** Counts what is missing from groups' own streams as lost. */
+  /** Counts ranges that are missing from groups' own streams as lost. */
   loseMissing(missing: readonly MissingStretch[]): void {
     for (const { part, cursor, range } of missing) this.lose(part, cursor, range)
   }
 
-  /** Counts a stretch that the file does not have as lost for the group. */
+  /** Counts a range that is missing from the file as lost for the group. */
   lose(part: GroupPartition, cursor: UnreadCursor | DueCursor, range: OffsetRange): void {
     this.#books.lose(part, cursor, range)
   }
@@ -161,7 +162,7 @@ export class CommitPlan {
     this.#trim = request
   }
 
-  /** The transaction, as it stands now. Its `bytes` are to be transferred. */
+  /** The transaction as planned so far. Its `bytes` are to be transferred to the thread. */
   encode(): CommitRequest {
     const lastAppendNumber = this.#state.lastAppendNumber + this.#entries.size
     const { producers, removedProducers, count } = this.#producers.rows(lastAppendNumber)
@@ -190,7 +191,7 @@ export class CommitPlan {
     }
   }
 
-  /** Takes out what the disk has no room for. */
+  /** Removes and rejects what the disk has no space for: appends and reopenings. */
   refuse(reason: unknown): void {
     const appends = this.#entries.dropRefusable()
     this.#producers.drop()
@@ -210,7 +211,7 @@ export class CommitPlan {
     }
   }
 
-  /** Makes everything count and tells everybody, because it is durable. */
+  /** Applies the plan to the state and resolves the requests. To be called when the transaction is durable. */
   committed(reply: CommitReply): void {
     this.#state.lastAppendNumber += this.#entries.size
     const isViewed =
@@ -218,7 +219,7 @@ export class CommitPlan {
     this.#entries.committed(reply.bytes)
     this.#books.committed()
     this.#producers.committed()
-    // Before anything is forgotten for lack of memory: the deliveries hold their bytes now.
+    // Before old entries are evicted from memory: the deliveries must take their bytes first.
     for (const handOut of this.#handOuts) this.#deliver(handOut)
     this.#entries.remember(this.#state.recent)
     if (!isViewed) this.#state.packBuffer.giveBack(reply.bytes.buffer)
@@ -237,7 +238,7 @@ export class CommitPlan {
     }
   }
 
-  /** Tells everybody that the outcome is unknown. */
+  /** Rejects all requests: their outcome is unknown. */
   failed(reason: unknown): void {
     for (const append of this.#entries.appends) append.refuse(reason)
     for (const request of [...this.#settlements, ...this.#reopenings, ...this.#giveBacks]) request.reject(reason)
@@ -277,7 +278,7 @@ export class CommitPlan {
     return [...appended, ...reopened]
   }
 
-  /** Lets go of the memory of entries that every group has settled. */
+  /** Frees the memory of entries that every group has settled. */
   #forgetSettled(): void {
     for (const cursor of this.#books.cursors) {
       if (!(cursor instanceof UnreadCursor)) continue

@@ -1,4 +1,4 @@
-// One transaction of the log: everything in a CommitRequest, or nothing of it.
+// Executes one transaction of the log: everything in a CommitRequest, or nothing.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Books } from './books.ts'
@@ -7,7 +7,7 @@ import { sqlFile } from './sql-file.ts'
 import type { CommitRequest, TrimStepReply } from './thread-protocol.ts'
 import { EntryTrimmer } from './trim-entries.ts'
 
-/** All that is kept of a group, its entries before the streams that lead to them. */
+/** Everything stored for a group. Entries come before the streams, which are needed to find them. */
 const partsOfGroup = [
   'own-entries',
   'own-streams',
@@ -42,7 +42,7 @@ export class CommitTransaction {
     this.#dropGroup = partsOfGroup.map((part) => database.prepare(sqlFile(`drop-${part}`)))
   }
 
-  /** Resolves the request; when it throws, nothing of it has happened. */
+  /** Commits the request. When it throws, nothing was written. */
   run(request: CommitRequest): TrimStepReply | null {
     this.#database.exec('BEGIN IMMEDIATE')
     try {
@@ -52,7 +52,7 @@ export class CommitTransaction {
       this.#database.exec('COMMIT')
       return trimmed
     } catch (thrown) {
-      // After "disk full" and I/O errors SQLite has rolled back by itself, and ROLLBACK would throw.
+      // After "disk full" and I/O errors SQLite has already rolled back, and ROLLBACK would throw.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       throw thrown
     }
@@ -66,7 +66,7 @@ export class CommitTransaction {
     for (const row of request.streams) books.streams.save(row)
     for (const row of request.cursors) books.cursors.save(row)
     for (const row of request.ledgers) books.ledgers.save(row)
-    // Removed before saved: a range may begin again where another one was.
+    // Removals first: a new range may start where a removed one started.
     for (const key of triples(request.removedRanges)) this.#removeRange.run(...key)
     for (const row of request.settledRanges) books.settledRanges.save(row)
     for (const key of triples(request.removedAttempts)) this.#removeAttempt.run(...key)

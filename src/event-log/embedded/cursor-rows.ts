@@ -1,16 +1,16 @@
-// Rows that belong to a cursor, brought together.
+// Groups rows by the cursor to which they belong.
 
 export interface CursorKey {
   readonly groupNumber: number
   readonly stream: number
 }
 
-/** A text that names a cursor. */
+/** A string that identifies a cursor, for use as a map key. */
 export function cursorKey({ groupNumber, stream }: CursorKey): string {
   return `${groupNumber}/${stream}`
 }
 
-/** Rows by their cursor, each list in the order of the rows. */
+/** The rows of each cursor, in their original order. */
 export function groupByCursor<Row extends CursorKey>(rows: readonly Row[]): Map<string, Row[]> {
   const byCursor = new Map<string, Row[]>()
   for (const row of rows) {

@@ -1,8 +1,8 @@
-// Where a group stands in one stream: what it has settled, and how often it has tried what it has not.
+// A group's progress in one stream: what it has settled, and how many times it has tried the rest.
 //
-// Two kinds: an UnreadCursor goes through a stream of the topic from front to end; a DueCursor goes by due times through
-// a stream of the group's own. Everything here is the state that the next commit makes durable. It is changed when a
-// group is made, and nobody sees it before that group is durable.
+// There are two kinds: an UnreadCursor reads a stream of the topic from start to end; a DueCursor reads a stream of the
+// group's own by due time. Both hold the state that the next commit makes durable: they change when a transaction is
+// planned, and no caller sees the change before that transaction is durable.
 
 import { DueHeap } from './due-heap.ts'
 import type { CursorRow } from './log-rows.ts'
@@ -23,10 +23,10 @@ abstract class Cursor {
   #settledBelow: number
   protected handedOutBelow: number
   readonly #ranges = new SettledRanges()
-  /** How often an entry was tried, where `usualAttempts` does not tell. */
+  /** Attempts by first offset, where they differ from `usualAttempts`. */
   readonly #attempts = new Map<number, number>()
   readonly #changedAttempts = new Set<number>()
-  /** Unsettled entries in memory that nobody holds, the first to be handed out in front. */
+  /** Unsettled entries in memory that no consumer holds, in the order in which they are to be handed out. */
   readonly ready: StoredEntry[] = []
 
   constructor(stream: StreamState, row: CursorRow) {
@@ -37,7 +37,7 @@ abstract class Cursor {
     this.handedOutBelow = row.handedOutBelow
   }
 
-  /** How often an entry was tried when no row says so. */
+  /** How many times an entry was tried when no attempt is stored for it. */
   protected abstract usualAttempts(entry: StoredEntry): number
 
   get settledBelow(): number {
@@ -48,21 +48,21 @@ abstract class Cursor {
     return this.#ranges
   }
 
-  /** The first settled stretch that ends behind an offset, without what lies before it. */
+  /** The first settled range that ends after an offset, without the part before that offset. */
   settledFrom(offset: number): OffsetRange | undefined {
     if (offset < this.#settledBelow) return { start: offset, end: this.#settledBelow }
     const range = this.#ranges.firstEndingAfter(offset)
     return range === undefined ? undefined : { start: Math.max(range.start, offset), end: range.end }
   }
 
-  /** Takes up what was stored beside the row. */
+  /** Restores the ranges and attempts that were stored beside the row. */
   restore(ranges: readonly OffsetRange[], attempts: readonly { firstOffset: number; attempt: number }[]): void {
     for (const { start, end } of ranges) this.#ranges.add(start, end)
     this.#ranges.takeChanges()
     for (const { firstOffset, attempt } of attempts) this.#attempts.set(firstOffset, attempt)
   }
 
-  /** How often the entry has been handed out and not given back. */
+  /** How many times the entry has been handed out and not given back. */
   attemptsOf(entry: StoredEntry): number {
     return this.#attempts.get(entry.firstOffset) ?? this.usualAttempts(entry)
   }
@@ -77,7 +77,7 @@ abstract class Cursor {
     this.#changedAttempts.add(firstOffset)
   }
 
-  /** Settles what nobody has settled yet. */
+  /** Settles a range that is not settled yet. */
   settle(start: number, end: number): void {
     if (this.#attempts.delete(start)) this.#changedAttempts.add(start)
     const range = this.#ranges.add(start, end)
@@ -88,7 +88,7 @@ abstract class Cursor {
     this.settled(range)
   }
 
-  /** Settles a stretch of which the file has nothing. */
+  /** Settles a range of which the file has nothing. */
   lose({ start, end }: OffsetRange): void {
     for (const firstOffset of this.#attempts.keys()) {
       if (firstOffset <= start || firstOffset >= end) continue
@@ -98,10 +98,10 @@ abstract class Cursor {
     this.settle(start, end)
   }
 
-  /** Told of the range that what was settled is now part of. */
+  /** Called after a settlement with the merged range that now contains it. */
   protected settled(_range: OffsetRange): void {}
 
-  /** Puts an entry back among those that can be handed out, with its attempts as they were before it was. */
+  /** Makes an entry available again, with the attempts it had before it was handed out. */
   giveBack(entry: StoredEntry): void {
     this.setAttempts(entry, this.attemptsOf(entry) - 1)
     this.makeReady(entry)
@@ -147,7 +147,7 @@ function comesBefore(a: StoredEntry, b: StoredEntry): boolean {
   return difference < 0 || (difference === 0 && a.firstOffset < b.firstOffset)
 }
 
-/** What comes next in a stream of the topic: an entry, a stretch that is missing, bytes to be read first, or nothing. */
+/** What comes next in a stream of the topic: an entry, a missing range, bytes that must be read first, or nothing. */
 export type Unread =
   | { readonly kind: 'entry'; readonly entry: StoredEntry }
   | { readonly kind: 'hole'; readonly range: OffsetRange }
@@ -157,9 +157,9 @@ export type Unread =
 const end: Unread = { kind: 'end' }
 
 export class UnreadCursor extends Cursor {
-  /** Where to go on; everything between `settledBelow` and here is settled, held by a consumer, or ready. */
+  /** The offset to continue at. Everything between `settledBelow` and here is settled, held by a consumer, or ready. */
   #nextUnread: number
-  /** What was read from the file and not handed out yet, in order. */
+  /** Pages read from the file and not handed out yet, in order. */
   readonly pages: Page[] = []
   isReading = false
 
@@ -172,7 +172,7 @@ export class UnreadCursor extends Cursor {
     return this.#nextUnread
   }
 
-  /** Whether there is something durable that was not handed out since the log was opened, or given back. */
+  /** Whether there is a durable entry that was not handed out since the log was opened, or that was given back. */
   get hasUnread(): boolean {
     if (this.ready.length > 0) return true
     this.#skipSettled()
@@ -194,7 +194,7 @@ export class UnreadCursor extends Cursor {
     return this.#peekPages(at)
   }
 
-  /** Hands out what `peek` found, and answers which attempt this is. */
+  /** Hands out the entry that `peek` found. Returns the number of this attempt. */
   take(entry: StoredEntry): number {
     const attempt = this.attemptsOf(entry) + 1
     if (this.ready[0] === entry) this.ready.shift()
@@ -204,7 +204,7 @@ export class UnreadCursor extends Cursor {
     return attempt
   }
 
-  /** Goes back to where the stream really ends, because what was planned for it will not be stored. */
+  /** Moves back to the durable end of the stream, because the planned entries will not be stored. */
   forgetPlanned(): void {
     this.#nextUnread = Math.min(this.#nextUnread, this.stream.nextOffset)
     this.handedOutBelow = Math.min(this.handedOutBelow, this.stream.nextOffset)
@@ -214,7 +214,7 @@ export class UnreadCursor extends Cursor {
     return entry.firstOffset < this.handedOutBelow ? 1 : 0
   }
 
-  /** A range that was settled earlier may have grown together with one that reaches to where we stand. */
+  /** Skips ahead when the settled range, merged with an earlier one, now contains the next unread offset. */
   protected override settled({ start, end }: OffsetRange): void {
     if (start <= this.#nextUnread && end > this.#nextUnread) this.#nextUnread = end
   }
@@ -236,7 +236,7 @@ export class UnreadCursor extends Cursor {
 }
 
 export class DueCursor extends Cursor {
-  /** Entries that are neither in memory nor in somebody's hands. */
+  /** Entries that are neither in memory nor held by a consumer. */
   readonly due = new DueHeap()
   isReading = false
 
@@ -245,12 +245,12 @@ export class DueCursor extends Cursor {
     return this.ready.length > 0 ? 0 : this.due.nextDueAtMs
   }
 
-  /** Puts an entry that was read in the row of those to be handed out. */
+  /** Adds an entry that was read from the file to `ready`. */
   addReady(entry: StoredEntry): void {
     this.makeReady(entry)
   }
 
-  /** Hands out the first of `ready`, and answers which attempt this is. */
+  /** Hands out the first entry of `ready`. Returns the number of this attempt. */
   take(entry: StoredEntry): number {
     const attempt = this.attemptsOf(entry) + 1
     this.ready.shift()

@@ -1,10 +1,12 @@
-// The data directory: made when it is missing, and marked with who has it. The mark is for people; what keeps a second
-// process out is the lock on log.db.
+// Creates the data directory and records which process holds it. The record is for people; the lock on log.db is what
+// keeps a second process out.
 
 import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { MillraceError } from '../../errors.ts'
 
-/** Makes the directory. Throws a MillraceError that names it when it cannot be made or written. */
+/**
+ * Creates the directory if missing. Throws `unavailable`, naming the directory, when it cannot be created or written.
+ */
 export function prepareDataDirectory(dataDir: string): void {
   try {
     mkdirSync(dataDir, { recursive: true })
@@ -12,19 +14,20 @@ export function prepareDataDirectory(dataDir: string): void {
   } catch (thrown) {
     throw new MillraceError(
       'unavailable',
-      `the data directory ${dataDir} cannot be written: ${(thrown as Error).message}; set MILLRACE_DATA_DIR to one that can`,
+      `the data directory ${dataDir} cannot be written: ${(thrown as Error).message}; ` +
+        'set MILLRACE_DATA_DIR to a writable directory',
       { cause: thrown },
     )
   }
 }
 
-/** Says who has the directory, in words, as far as it is known. */
+/** Describes the process that holds the directory, as text for messages. */
 export function describeHolder(path: string): string {
   try {
     const { pid, since } = JSON.parse(readFileSync(path, 'utf8'))
     if (Number.isInteger(pid) && typeof since === 'string') return `process ${pid} (since ${since})`
   } catch {
-    // Missing or half written: the lock alone says that somebody is there.
+    // The file is missing or half written: only the lock shows that a process holds the directory.
   }
   return 'another process'
 }

@@ -1,5 +1,5 @@
-// What a declaration adds to the log: a topic, partitions, groups, and the streams, cursors and ledgers that go with them.
-// It is a transaction of its own.
+// Plans what a declaration adds to the log: a topic, partitions, groups, and their streams, cursors and ledgers. A
+// declaration is a transaction of its own.
 
 import { MillraceError } from '../../errors.ts'
 import { lanes } from '../../event/event.ts'
@@ -9,27 +9,24 @@ import type { CursorRow, GroupRow, LedgerRow, StreamRow, TopicRow } from './log-
 import type { LogState, StructureRows, TopicState } from './log-state.ts'
 import { type CommitRequest, emptyRequest } from './thread-protocol.ts'
 
-/** More streams than this are a mistake: each takes memory, and a look whenever somebody waits for work. */
+/** More streams than this are a mistake: each takes memory and is checked whenever a consumer waits. */
 export const maxStreams = 100_000
 
 const maxPartitions = 1024
 
 const maxNameLength = 255
 
-/** Throws `failed_precondition` when a declaration makes no sense. */
+/** Throws `failed_precondition` when the number of partitions or a name is outside the limits. */
 export function checkDeclaration(topic: string, { partitions, groups }: TopicDeclaration): void {
   const refuse = (field: string, message: string): never => {
     throw new MillraceError('failed_precondition', message, { field })
   }
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > maxPartitions) {
-    refuse(
-      'partitions',
-      `topic "${topic}" was declared with ${partitions} partitions; 1 to ${maxPartitions} are possible`,
-    )
+    refuse('partitions', `topic "${topic}" was declared with ${partitions} partitions; declare 1 to ${maxPartitions}`)
   }
   for (const name of [topic, ...groups.map((group) => group.name)]) {
     if (name === '' || name.length > maxNameLength || name.includes('\0')) {
-      refuse('name', `"${name}" is no name: 1 to ${maxNameLength} characters, none of them NUL`)
+      refuse('name', `"${name}" is not a valid name: use 1 to ${maxNameLength} characters, none of them NUL`)
     }
   }
 }
@@ -54,7 +51,7 @@ export class DeclarePlan {
   #lastGroupNumber: number
   #lastStreamNumber: number
 
-  /** Throws `failed_precondition` when the log cannot be made so. */
+  /** Throws `failed_precondition` when the declaration would remove partitions or exceed `maxStreams`. */
   constructor(state: LogState, request: DeclareRequest) {
     this.#state = state
     this.#request = request
@@ -65,7 +62,7 @@ export class DeclarePlan {
     this.#plan()
   }
 
-  /** Whether everything is there already. */
+  /** Whether everything exists already. */
   get isEmpty(): boolean {
     return this.#topics.length + this.#groups.length === 0
   }
@@ -82,7 +79,7 @@ export class DeclarePlan {
     return { ...emptyRequest(), ...this.#rows(), log }
   }
 
-  /** Nothing of it could be refused. */
+  /** A declaration has nothing that a full disk refuses. */
   refuse(): void {}
 
   committed(): void {
@@ -111,7 +108,8 @@ export class DeclarePlan {
     if (partitions < before) {
       throw new MillraceError(
         'failed_precondition',
-        `topic "${topic}" has ${before} partitions; it was declared with ${partitions}, and partitions cannot be taken away`,
+        `topic "${topic}" has ${before} partitions and was declared with ${partitions}; partitions cannot be removed, ` +
+          `declare at least ${before}`,
         { field: 'partitions' },
       )
     }
@@ -124,19 +122,20 @@ export class DeclarePlan {
     if (this.#lastStreamNumber > maxStreams) {
       throw new MillraceError(
         'failed_precondition',
-        `topic "${topic}" with ${partitions} partitions would make ${this.#lastStreamNumber} streams; ${maxStreams} is the limit`,
+        `topic "${topic}" with ${partitions} partitions would need ${this.#lastStreamNumber} streams; ` +
+          `the limit is ${maxStreams}, declare fewer partitions or groups`,
         { field: 'partitions' },
       )
     }
   }
 
-  /** A new partition, for the groups that the topic has. */
+  /** Adds a partition, with a part for each of the topic's existing groups. */
   #addPartition(partition: number): void {
     const streams = forEachLane((lane) => this.#addStream(partition, lane, 0))
     for (const { number } of this.#known?.groups.values() ?? []) this.#addPart(number, partition, streams)
   }
 
-  /** A new group, in the partitions that the topic will have. */
+  /** Adds a group, with a part in each partition that the topic will have. */
   #addGroup(name: string, partitions: number): void {
     const groupNumber = ++this.#lastGroupNumber
     this.#groups.push({ groupNumber, topicNumber: this.#topicNumber, name })
@@ -151,7 +150,7 @@ export class DeclarePlan {
     }
   }
 
-  /** The group's ledger and cursors in a partition; it starts at the oldest kept entry of each stream. */
+  /** Adds a group's ledger and cursors in a partition. It starts at the oldest kept entry of each stream. */
   #addPart(groupNumber: number, partition: number, streams: Readonly<Record<(typeof lanes)[number], StreamRow>>): void {
     let waitingEvents = 0
     let waitingBytes = 0

@@ -1,17 +1,17 @@
-// Tells how the log is: the durable facts, an audit of them, and what is in consumers' hands.
+// Describes the log: the durable facts, an audit of them, and what is leased to consumers.
 //
-// The audit walks the unsettled entries some at a time, so that commits go on between; what is settled meanwhile stays in
-// the file until the walk is over (trimming and walking take turns), so it counts what the facts say.
+// The audit walks the unsettled entries in steps, so that commits can run in between. Entries settled meanwhile stay in
+// the file until the walk is over, because trimming waits for it. So the audit counts the same state as the facts.
 
 import type { GroupDescription, LogDescription, TopicDescription } from '../event-log.ts'
 import type { GroupState } from './group-state.ts'
 import type { LogState, TopicState } from './log-state.ts'
 import type { DurableFacts, LogThread } from './thread-protocol.ts'
 
-/** How many entries one step of the audit looks at: some milliseconds of the thread that commits. */
+/** How many entries one step of the audit examines. A step blocks the committing thread for a few milliseconds. */
 const entriesPerStep = 20_000
 
-/** @param usedBytes tells what the files take. */
+/** @param usedBytes returns the size of the files, in bytes. */
 export async function describeLog(
   thread: LogThread,
   state: LogState,
@@ -39,7 +39,7 @@ export async function describeLog(
     epoch: facts.log.epoch,
     durability: 'disk',
     usedBytes: usedBytes(),
-    // The disk is the limit, less its reserve; others write to it too.
+    // The limit would be the free disk space less the reserve, but other programs use the same disk.
     limitBytes: null,
     topics: Array.from(state.topics.values(), describeTopic),
   }
@@ -64,7 +64,7 @@ function countTerms({ streams, cursors, ledgers }: DurableFacts, groupNumber: nu
   )
   let accepted = 0
   for (const cursor of cursors) {
-    // What a group's own stream holds was accepted before.
+    // Entries of a group's own stream are not counted: they were accepted in the topic's stream.
     if (cursor.groupNumber === groupNumber) {
       accepted += (nextOffsetOf.get(cursor.stream) ?? cursor.startOffset) - cursor.startOffset
     }

@@ -1,7 +1,7 @@
-// How much may still be written before the reserve is touched.
+// Decides how much may still be written before the disk reserve is used.
 //
-// Room is what the file system has free plus the free pages inside log.db, less what the database file will grow by when
-// the WAL is copied into it: that has been promised already.
+// Usable space is the free space of the file system plus the free pages inside log.db, less the growth of the database
+// file when the WAL is copied into it, which is already committed data.
 
 import { statfsSync, statSync } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
@@ -9,10 +9,10 @@ import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import { pragma } from './log-database.ts'
 import type { LogFiles } from './log-files.ts'
 
-/** Bytes go into the WAL first and into the database file later, so each needs room twice until the WAL is used again. */
+/** Bytes go into the WAL first and into the database file later, so each takes space twice until the WAL is reused. */
 const copiesOfEachByte = 2
 
-/** A WAL larger than this is emptied when room is short, before anybody is refused. */
+/** A WAL larger than this is emptied when space is short, before appends are refused. */
 const walWorthTruncatingBytes = 1024 * 1024
 
 export class DiskRoom {
@@ -35,12 +35,12 @@ export class DiskRoom {
     this.#freePages = database.prepare('PRAGMA freelist_count')
   }
 
-  /** Whether room was short at the last look. The WAL is kept small then, for it is room too. */
+  /** Whether space was short at the last check. The WAL is then kept small, because it takes space too. */
   get isTight(): boolean {
     return this.#isTight
   }
 
-  /** Whether so many new bytes can be written and the reserve stays whole. */
+  /** Whether this many new bytes can be written without using the reserve. */
   has(newBytes: number): boolean {
     const needed = newBytes * copiesOfEachByte + this.#reserveBytes
     const enough = this.#room() >= needed

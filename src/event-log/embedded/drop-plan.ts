@@ -1,7 +1,8 @@
-// Forgets a group. It is a transaction of its own, so all that is known of the group when it is planned is durable.
+// Plans the deletion of a group. It is a transaction of its own, so the group's whole state is durable when it is
+// planned.
 //
-// The group is gone from the state at once, for whatever is planned later is committed later. One statement removes what
-// should have come again: as much as may wait at most.
+// The group leaves the state at once, because whatever is planned later is also committed later. One statement removes
+// all its pending redeliveries, at most as many as the waiting limit allows.
 
 import { lanes } from '../../event/event.ts'
 import type { GroupState } from './group-state.ts'
@@ -10,7 +11,7 @@ import { type CommitRequest, emptyRequest } from './thread-protocol.ts'
 
 export interface DropRequest {
   readonly group: GroupState
-  /** Answers how many events were waiting. */
+  /** Resolves with the number of events that were waiting. */
   resolve(waitingEvents: number): void
   reject(reason: unknown): void
 }
@@ -35,7 +36,7 @@ export class DropPlan {
     return { ...emptyRequest(), log, droppedGroup: this.#request.group.number }
   }
 
-  /** Nothing of it could be refused. */
+  /** A deletion has nothing that a full disk refuses. */
   refuse(): void {}
 
   committed(): void {
@@ -48,7 +49,7 @@ export class DropPlan {
     this.#request.reject(reason)
   }
 
-  /** Lets go of the memory of entries that only this group had not settled. */
+  /** Frees the memory of entries that only this group had not settled. */
   #forgetSettled({ topic }: GroupState): void {
     for (const { streams } of this.#state.topics.get(topic)!.partitions) {
       for (const lane of lanes) {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { DueHeap } from './due-heap.ts'
 
-test('entries come out by due time, and by offset where the time is the same', () => {
+test('entries are popped by due time, and by offset where the times are equal', () => {
   const entry = fc.record({ dueAtMs: fc.nat(20), count: fc.integer({ min: 1, max: 9 }) })
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 200 }), (drawn) => {
@@ -21,7 +21,7 @@ test('entries come out by due time, and by offset where the time is the same', (
   )
 })
 
-test('what is put back comes out again in its place', () => {
+test('an entry that is pushed back is popped in its order', () => {
   const heap = new DueHeap()
   heap.push({ dueAtMs: 5, offset: 1, count: 1 })
   heap.push({ dueAtMs: 3, offset: 2, count: 1 })

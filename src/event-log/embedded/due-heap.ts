@@ -1,5 +1,5 @@
-// Which entries of a group's own stream come next: a binary heap of due times and offsets. Arrays of numbers, because a
-// group whose every event fails can have a million of them.
+// The entries of a group's own stream, ordered by due time and offset in a binary heap. The heap is arrays of numbers,
+// because a group in which every event fails can have a million entries.
 
 export interface DueEntry {
   readonly dueAtMs: number
@@ -16,7 +16,7 @@ export class DueHeap {
     return this.#offsets.length
   }
 
-  /** When the first is due; undefined when there is none. */
+  /** When the first entry is due, in milliseconds since 1970; undefined when the heap is empty. */
   get nextDueAtMs(): number | undefined {
     return this.#dueAtMs[0]
   }
@@ -34,7 +34,7 @@ export class DueHeap {
     }
   }
 
-  /** Takes out the entry that is due first; of equal times the lower offset. The heap must not be empty. */
+  /** Removes and returns the entry that is due first, the lower offset at equal times. The heap must not be empty. */
   pop(): DueEntry {
     const last = this.#offsets.length - 1
     this.#swap(0, last)

@@ -1,4 +1,4 @@
-// Tells what is durable, and audits it: counts the unsettled events entry by entry, which no counter can talk round.
+// Reads the durable state and audits it: counts the unsettled events entry by entry, independently of the counters.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Books } from './books.ts'
@@ -24,7 +24,7 @@ export class FactFinder {
     this.#oldest = database.prepare(sqlFile('oldest-waiting'))
   }
 
-  /** Reads the books, and checks their checksums once more. */
+  /** Reads the books and verifies their checksums again. */
   describe(): DurableFacts {
     const streams = this.#books.streams.load()
     const cursors = this.#books.cursors.load()
@@ -42,7 +42,7 @@ export class FactFinder {
         for (const stretch of stretches) toAudit.push(stretch)
         continue
       }
-      // Walked at once, because entries of a group's own stream go away as soon as they are settled.
+      // Walked now, because entries of a group's own stream are removed as soon as they are settled.
       const { events } = this.audit({ stretches, maxEntries: Number.MAX_SAFE_INTEGER })
       for (const [group, found] of events) add(auditedOwnEvents, group, found)
     }
@@ -58,7 +58,7 @@ export class FactFinder {
     }
   }
 
-  /** Walks stretches until so many entries were looked at. */
+  /** Walks ranges until `maxEntries` entries were examined. */
   audit({ stretches, maxEntries }: AuditRequest): AuditReply {
     const events = new Map<number, number>()
     let left = maxEntries
@@ -70,7 +70,7 @@ export class FactFinder {
         const rest = [{ ...stretch, from: counted.lastOffset + 1 }, ...stretches.slice(index + 1)]
         return { events, rest }
       }
-      // A stretch without entries is looked at, too.
+      // An empty range counts as one entry, because looking it up takes time too.
       left = Math.max(1, left - Math.max(1, counted.entries))
     }
     return { events, rest: [] }
@@ -84,7 +84,7 @@ export class FactFinder {
   }
 }
 
-/** What lies between the ranges that a group has settled beyond its cursor. */
+/** The ranges that a group has not settled: those between and after its settled ranges. */
 export function unsettledStretches(
   cursor: CursorRow,
   stream: StreamRow,

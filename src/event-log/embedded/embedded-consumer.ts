@@ -1,5 +1,5 @@
-// One member of a group, in this process. Its lease is its life: it needs no beat, for when it ends without a word the
-// process has ended, and opening the log ends all earlier leases.
+// One member of a group, in this process. It needs no heartbeat: it can only die together with the process, and opening
+// the log ends all earlier leases.
 
 import { MillraceError } from '../../errors.ts'
 import type { Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
@@ -14,7 +14,7 @@ export interface EmbeddedConsumerOptions {
   readonly groupCommit: GroupCommit
   readonly group: GroupState
   readonly epoch: number
-  /** Makes the id of a delivery. */
+  /** Creates the id of a delivery. */
   readonly nextDeliveryId: () => string
   readonly onClosed: (consumer: EmbeddedConsumer) => void
 }
@@ -23,8 +23,8 @@ export class EmbeddedConsumer implements Consumer {
   readonly #options: EmbeddedConsumerOptions
   readonly #held = new Map<string, HeldEntry>()
   #waiter: Waiter | null = null
-  /** Waiters that were given up while deliveries were on their way to them: resolved when those have gone back. */
-  readonly #goingBack = new Map<Waiter, PromiseWithResolvers<void>>()
+  /** Waiters that were given up with deliveries in flight to them; each resolves when those have been given back. */
+  readonly #returning = new Map<Waiter, PromiseWithResolvers<void>>()
   #closed: Promise<void> | null = null
 
   constructor(options: EmbeddedConsumerOptions) {
@@ -91,11 +91,11 @@ export class EmbeddedConsumer implements Consumer {
     this.#waiter?.giveUp()
     const held = [...this.#held.values()]
     this.#held.clear()
-    const goingBack = Array.from(this.#goingBack.values(), ({ promise }) => promise)
-    const goneBack = Promise.all([held.length > 0 ? groupCommit.giveBack(held) : null, ...goingBack])
+    const returning = Array.from(this.#returning.values(), ({ promise }) => promise)
+    const returned = Promise.all([held.length > 0 ? groupCommit.giveBack(held) : null, ...returning])
     try {
-      // When the log has failed there is nothing to give back: its next opening ends the lease.
-      await Promise.race([goneBack, groupCommit.failed])
+      // When the log has failed, nothing can be given back: the next opening ends the lease.
+      await Promise.race([returned, groupCommit.failed])
     } catch (thrown) {
       if (groupCommit.failure === null) throw thrown
     }
@@ -115,23 +115,23 @@ export class EmbeddedConsumer implements Consumer {
     waiter.finish(deliveries)
   }
 
-  /** Gives back what came for a waiter that was given up. */
+  /** Gives back entries that arrive for a waiter that was given up. */
   #return(waiter: Waiter, held: readonly HeldEntry[]): void {
     const done = () => {
-      this.#goingBack.get(waiter)?.resolve()
-      this.#goingBack.delete(waiter)
+      this.#returning.get(waiter)?.resolve()
+      this.#returning.delete(waiter)
     }
     if (held.length === 0) done()
     else this.#options.groupCommit.giveBack(held).then(done, done)
   }
 
   #givenUp(waiter: Waiter): void {
-    if (waiter.isSealed) this.#goingBack.set(waiter, Promise.withResolvers())
+    if (waiter.isSealed) this.#returning.set(waiter, Promise.withResolvers())
     else this.#options.groupCommit.givenUp(this.#options.group, waiter)
   }
 }
 
-/** Every event of a delivery has one outcome. */
+/** Throws `internal` unless the outcome counts every event of the delivery exactly once. */
 function checkSum({ delivery, landed, dead, again = [] }: Outcome, held: HeldEntry | undefined): void {
   if (held === undefined) return
   const counts = [landed, dead, ...again.map(({ batch }) => batch.count)]

@@ -1,5 +1,5 @@
-// The embedded log: two threads and one file. This thread holds what is known about streams and groups, and decides; the
-// other owns log.db and executes one transaction after the other (docs/decisions/0002-embedded-log.md).
+// The embedded log: two threads and one file. This thread holds the state of streams and groups and makes the
+// decisions; the other thread owns log.db and executes one transaction at a time (docs/decisions/0002-embedded-log.md).
 
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
@@ -36,7 +36,7 @@ import type { StreamState } from './stream-state.ts'
 import type { LogThread } from './thread-protocol.ts'
 import { Turns } from './turns.ts'
 
-/** More consumers than this at once are a leak. */
+/** More open consumers than this are a leak. */
 const maxConsumers = 10_000
 
 const resend: Appended = Object.freeze({ positions: [], duplicate: true })
@@ -45,18 +45,18 @@ export interface EmbeddedLogOptions {
   readonly thread: LogThread
   readonly state: LogState
   readonly groupCommit: GroupCommit
-  /** What the files take now. */
+  /** The present size of the files, in bytes; null when unknown. */
   readonly usedBytes: () => number | null
-  /** Lets go of what was taken besides the files of the log. */
+  /** Called after closing, to release what is not part of the log files. */
   readonly onClosed: () => void
 }
 
 export class EmbeddedLog implements EventLog {
   readonly #options: EmbeddedLogOptions
   readonly #consumers = new Set<EmbeddedConsumer>()
-  /** A step of trimming excludes audits and the reading of what is settled. */
+  /** Serialises trimming steps, audits, reads of settled entries and group drops. */
   readonly #turns = new Turns()
-  /** Tells the deliveries of this opening from those of an earlier one. */
+  /** Distinguishes the delivery ids of this opening from those of an earlier one. */
   readonly #deliveryPrefix = randomBytes(6).toString('base64url')
   #deliveries = 0
   #nextDescription: Promise<LogDescription> | null = null
@@ -124,7 +124,7 @@ export class EmbeddedLog implements EventLog {
 
   async dropGroup(topic: string, group: string): Promise<number> {
     this.#checkUsable()
-    // Not between the steps of an audit, nor of reading what the group has settled.
+    // Not between the steps of an audit, and not while the group's settled entries are read.
     return this.#turns.take(() => {
       this.#checkUsable()
       const { state, groupCommit } = this.#options
@@ -138,7 +138,10 @@ export class EmbeddedLog implements EventLog {
     const { state, groupCommit } = this.#options
     const groupState = findGroup(state, topic, group)
     if (this.#consumers.size >= maxConsumers) {
-      throw new MillraceError('failed_precondition', `${maxConsumers} consumers are open, which is the limit`)
+      throw new MillraceError(
+        'failed_precondition',
+        `${maxConsumers} consumers are open, which is the limit; close some`,
+      )
     }
     const consumer = new EmbeddedConsumer({
       groupCommit,
@@ -153,7 +156,7 @@ export class EmbeddedLog implements EventLog {
 
   async describe(): Promise<LogDescription> {
     this.#checkUsable()
-    // Those who ask while an earlier description is made share the next one.
+    // Calls made while an earlier description is in progress share the next one.
     this.#nextDescription ??= this.#turns.take(() => {
       this.#nextDescription = null
       const { thread, state, usedBytes } = this.#options
@@ -228,12 +231,15 @@ export class EmbeddedLog implements EventLog {
 
   #number(stream: StreamState, { id, sequence }: { readonly id: string; readonly sequence: number }): NumberedMessage {
     if (!Number.isSafeInteger(sequence) || sequence < 0) {
-      throw new MillraceError('internal', `the sequence of producer "${id}" is ${sequence}; it must be a whole number`)
+      throw new MillraceError(
+        'internal',
+        `the sequence of producer "${id}" is ${sequence}; it must be a whole number from 0 to 2^53 - 1`,
+      )
     }
     return { producer: this.#options.state.producers.use(stream, id), sequence }
   }
 
-  /** Runs what reads from the file. When that fails the log has failed. */
+  /** Runs a read from the file. When it fails, the log has failed. */
   async #reading<T>(read: () => Promise<T>): Promise<T> {
     this.#checkNotFailed()
     try {
@@ -279,11 +285,11 @@ export class EmbeddedLog implements EventLog {
   }
 }
 
-/** Refuses the appends to the stream, too, that are made before the caller of this one can know. */
+/** Makes the stream also refuse the appends that are made before the caller of this one can know of the refusal. */
 function refuseInOrder(stream: StreamState, refusal: MillraceError): MillraceError {
   if (stream.refusal === null) {
     stream.refusal = refusal
-    // Runs before anything that waits for the rejected promise, for it is in the queue first.
+    // Runs before any reaction to the rejected promise, because it is queued first.
     queueMicrotask(() => {
       stream.refusal = null
     })
@@ -294,7 +300,7 @@ function refuseInOrder(stream: StreamState, refusal: MillraceError): MillraceErr
 function tooOld(id: string, sequence: number): MillraceError {
   return new MillraceError(
     'out_of_range',
-    `sequence ${sequence} of producer "${id}" lies more than ${producerWindow} behind its latest: nobody knows whether it is stored`,
+    `sequence ${sequence} of producer "${id}" is ${producerWindow} or more behind its latest; whether it is stored is unknown`,
     { field: 'sequence' },
   )
 }

@@ -1,8 +1,8 @@
-// The entries that one group of the group commit stores: how appends are joined into entries, where they stand, and how
-// their bytes go to the thread and come back.
+// The entries that one transaction of the group commit stores: joins appends into entries, assigns their offsets, and
+// packs their bytes for the database thread.
 //
-// The bytes are copied once, into one buffer that moves to the thread, and moves back when they are durable: from then on
-// the entries in memory and the deliveries are views of it. Where there are none, the buffer serves again.
+// The bytes are copied once, into one buffer that is transferred to the thread and back. When they are durable, the
+// entries in memory and the deliveries are views of that buffer. If there are no such views, the buffer is reused.
 
 import { limits } from '../../event/event.ts'
 import type { RecordBatch } from '../../event/record-batch.ts'
@@ -10,18 +10,18 @@ import type { DueCursor } from './cursor.ts'
 import type { PackBuffer } from './pack-buffer.ts'
 import type { PendingAppend } from './pending-append.ts'
 import type { RecentEntries } from './recent-entries.ts'
-import { type ComesAgain, StoredEntry } from './stored-entry.ts'
+import { type Redelivery, StoredEntry } from './stored-entry.ts'
 import type { StreamState } from './stream-state.ts'
 import { entryFields } from './thread-protocol.ts'
 
 interface PlannedEntry {
   readonly stream: StreamState
   readonly entry: StoredEntry
-  /** In a group's own stream: its cursor. */
+  /** The cursor, for an entry in a group's own stream; else null. */
   readonly own: DueCursor | null
-  /** Whether some group may read it soon. */
+  /** Whether a group may read it soon, so that it should stay in memory. */
   readonly isWanted: boolean
-  /** Whether it is left out when the disk has no room for it. */
+  /** Whether it is refused when the disk has no space for it. */
   readonly isRefusable: boolean
 }
 
@@ -30,7 +30,7 @@ export class EntryPlan {
   #entries: PlannedEntry[] = []
   readonly #maxRecentBytes: number
 
-  /** @param maxRecentBytes how many bytes of the newest entries stay in memory. */
+  /** @param maxRecentBytes max bytes of the newest entries that stay in memory. */
   constructor(maxRecentBytes: number) {
     this.#maxRecentBytes = maxRecentBytes
   }
@@ -39,27 +39,27 @@ export class EntryPlan {
     return this.#appends
   }
 
-  /** How many entries. */
+  /** The number of entries. */
   get size(): number {
     return this.#entries.length
   }
 
-  /** Whether some group may read any of the entries soon. */
+  /** Whether a group may read any of the entries soon. */
   get isWanted(): boolean {
     return this.#entries.some(({ isWanted }) => isWanted)
   }
 
-  /** How many bytes the appends have. */
+  /** The bytes of all appends. */
   get appendedBytes(): number {
     return this.#appends.reduce((sum, append) => sum + append.bytes, 0)
   }
 
-  /** How many bytes are left out when the disk has no room for them: all but what must come again. */
+  /** The bytes that are refused when the disk has no space for them: all except redeliveries. */
   get refusableBytes(): number {
     return this.#entries.reduce((sum, { entry, isRefusable }) => sum + (isRefusable ? entry.byteLength : 0), 0)
   }
 
-  /** Adds an append; its batches are joined to what the group has for the stream already, up to an entry's limits. */
+  /** Adds an append. Its batches are joined to the stream's last planned entry, up to the limits of an entry. */
   append(append: PendingAppend): void {
     this.#appends.push(append)
     const { stream } = append
@@ -78,13 +78,13 @@ export class EntryPlan {
     }
   }
 
-  /** Adds what must come again to a group's own stream. */
-  appendAgain(own: DueCursor, batch: RecordBatch, again: ComesAgain): void {
+  /** Adds a redelivery to a group's own stream. */
+  appendRedelivery(own: DueCursor, batch: RecordBatch, again: Redelivery): void {
     this.#add({ stream: own.stream, own, isWanted: false, isRefusable: false }, batch, again)
   }
 
-  /** Adds what is reopened to a group's own stream, behind all that must come again: so it can be taken out again. */
-  reopen(own: DueCursor, batch: RecordBatch, again: ComesAgain): void {
+  /** Adds a reopened batch to a group's own stream, behind all redeliveries, so that it can be removed on a refusal. */
+  reopen(own: DueCursor, batch: RecordBatch, again: Redelivery): void {
     this.#add({ stream: own.stream, own, isWanted: false, isRefusable: true }, batch, again)
   }
 
@@ -93,7 +93,7 @@ export class EntryPlan {
     return new Set(this.#entries.map(({ stream }) => stream))
   }
 
-  /** Everything as the thread needs it. */
+  /** The entries in the form of a CommitRequest. */
   pack(firstAppendNumber: number, buffer: PackBuffer): { bytes: Uint8Array<ArrayBuffer>; entries: Float64Array } {
     const byteLength = this.#entries.reduce((sum, { entry }) => sum + entry.byteLength, 0)
     const bytes = this.isWanted ? buffer.fresh(byteLength) : buffer.take(byteLength)
@@ -121,7 +121,7 @@ export class EntryPlan {
     return { bytes, entries: numbers }
   }
 
-  /** Takes the appends and what is reopened out again, and answers the appends. */
+  /** Removes the appends and the reopened batches, and returns the appends. */
   dropRefusable(): readonly PendingAppend[] {
     for (const { stream, entry, isRefusable } of this.#entries.toReversed()) {
       if (isRefusable) stream.dropPlanned(entry)
@@ -133,7 +133,7 @@ export class EntryPlan {
     return dropped
   }
 
-  /** The entries are durable: the streams have grown, and the bytes can be handed out. */
+  /** To be called when the entries are durable: extends the streams and makes the bytes available. */
   committed(bytes: Uint8Array): void {
     let at = 0
     for (const { entry } of this.#entries) {
@@ -148,7 +148,7 @@ export class EntryPlan {
     }
   }
 
-  /** Keeps what was committed in memory, as long as there is room. */
+  /** Keeps the committed entries in memory that a group may read soon; drops the bytes of the others. */
   remember(recent: RecentEntries): void {
     for (const { stream, entry, own, isWanted } of this.#entries) {
       if (isWanted) {
@@ -160,7 +160,7 @@ export class EntryPlan {
     }
   }
 
-  #add(place: Omit<PlannedEntry, 'entry'>, batch: RecordBatch, again: ComesAgain | null): void {
+  #add(place: Omit<PlannedEntry, 'entry'>, batch: RecordBatch, again: Redelivery | null): void {
     const plan = place.stream.ensurePlan()
     const entry = new StoredEntry(plan.nextOffset, plan.nextByte, again)
     entry.join(batch)
@@ -172,8 +172,8 @@ export class EntryPlan {
 }
 
 /**
- * Whether some group is so near to the end of the stream that it may read a new entry before that is forgotten again. How
- * many bytes lie between is reckoned from the events.
+ * Whether a group is near enough to the end of the stream to read a new entry before it is evicted from memory. The
+ * bytes in between are estimated from the number of events.
  */
 function mayBeReadSoon({ partition, stream }: PendingAppend, maxRecentBytes: number): boolean {
   const bytesPerEvent = stream.nextByte / Math.max(1, stream.nextOffset)

@@ -1,4 +1,4 @@
-// Reads the entries of a damaged log.db: everything that can still be reached, past the pages that cannot be read.
+// Reads the entries of a damaged log.db that can still be reached, skipping pages that cannot be read.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { EntryChecksum } from './entry-checksum.ts'
@@ -11,7 +11,7 @@ export interface ScannedEntry {
   readonly count: number
   readonly startByte: number
   readonly receivedAtMicros: number
-  /** -1, as the next two, where there is none. */
+  /** -1 where there is none, as for the next two. */
   readonly attempt: number
   readonly dueAtMs: number
   readonly originOffset: number
@@ -44,7 +44,7 @@ export function* scanEntries(database: DatabaseSync, lastAppendNumber: number): 
   }
 }
 
-/** Null when the database has no such table, or the page that tells of it cannot be read. */
+/** Null when the database has no such table, or its schema page cannot be read. */
 function prepareScan(database: DatabaseSync): StatementSync | null {
   try {
     const statement = database.prepare(sqlFile('scan-entries'))
@@ -55,11 +55,11 @@ function prepareScan(database: DatabaseSync): StatementSync | null {
   }
 }
 
-/** Null when there are rows that cannot be read. What kind of damage it is makes no difference here. */
+/** Null when there are rows that cannot be read, whatever the kind of damage. */
 function tryRead(statement: StatementSync, behind: number, limit: number): ScannedColumns[] | null {
   try {
     const found = statement.all(behind, limit) as unknown as ScannedColumns[]
-    // A page that is zeroed in part answers with rows of number 0, whatever was asked for.
+    // A partly zeroed page returns rows with append number 0 for any query.
     const rows = found.filter(([appendNumber]) => appendNumber > behind)
     return rows.length === 0 && found.length > 0 ? null : rows
   } catch {
@@ -67,7 +67,7 @@ function tryRead(statement: StatementSync, behind: number, limit: number): Scann
   }
 }
 
-/** How far to go on behind an entry that cannot be read: leaps that double until something can be, and back by halves. */
+/** Where to continue after unreadable entries: doubles the step until an entry is readable, then bisects back. */
 function skipUnreadable(statement: StatementSync, behind: number, last: number): number {
   let leap = 1
   while (behind + leap < last && tryRead(statement, behind + leap, 1) === null) leap *= 2

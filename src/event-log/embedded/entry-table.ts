@@ -1,8 +1,8 @@
-// Entries in log.db: stored with a CRC-32 over their fields and bytes, and checked with it whenever they are read.
+// Entries in log.db: stored with a CRC-32 over their fields and bytes, which is verified at every read.
 //
-// The index leads to them, and one flipped bit in it can hide many that are sound in the table. So before an entry is
-// taken for damaged, or a stretch for missing, the table itself is looked at: when it has what the index has not, the file
-// is damaged, and a repair brings everything back.
+// Entries are found through the index, and one flipped bit in it can hide many entries that are sound in the table. So
+// before an entry is treated as damaged, or a range as missing, the table itself is checked. If the table has what the
+// index lacks, the file is damaged, and a repair restores everything.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { EntryChecksum } from './entry-checksum.ts'
@@ -30,7 +30,7 @@ export class EntryTable {
   readonly #entryBefore: StatementSync
   readonly #checksum = new EntryChecksum()
 
-  /** @param path the file, for messages. */
+  /** @param path the database file, for messages. */
   constructor(database: DatabaseSync, path: string) {
     this.#path = path
     this.#insert = database.prepare(sqlFile('insert-entry'))
@@ -44,7 +44,7 @@ export class EntryTable {
     this.#entryBefore = database.prepare(sqlFile('entry-before'))
   }
 
-  /** Stores entries: their numbers as in CommitRequest, their bytes one behind the other. */
+  /** Stores entries: their numbers as in CommitRequest, their bytes concatenated. */
   insert(entries: Float64Array, allBytes: Uint8Array): void {
     let at = 0
     for (let row = 0; row < entries.length; row += entryFields) {
@@ -74,8 +74,8 @@ export class EntryTable {
   }
 
   /**
-   * Reads a stream from an offset on until about `maxBytes` are read, at least one entry. Entries come in order and do not
-   * overlap; what is missing between them is missing in the file.
+   * Reads a stream from an offset on until about `maxBytes` are read, at least one entry. The entries are in order and
+   * do not overlap; a gap between them is missing in the file.
    */
   readPage(stream: number, from: number, to: number, maxBytes: number): EntriesRead {
     const found = new FoundEntries()
@@ -96,7 +96,7 @@ export class EntryTable {
     return found.reply(to)
   }
 
-  /** Where the entry begins that holds an offset; the offset itself when none does. */
+  /** The first offset of the entry that contains an offset; the offset itself when none does. */
   startOf(stream: number, offset: number): number {
     const found = this.#entryBefore.get(stream, offset) as unknown as EntryPlace | undefined
     return found !== undefined && found.firstOffset + found.count > offset ? found.firstOffset : offset
@@ -119,7 +119,7 @@ export class EntryTable {
     return found.reply(looked)
   }
 
-  /** Every entry of a stream, each read and checked, without its bytes. */
+  /** Reads and verifies every entry of a range, without returning the bytes. */
   *walk(stream: number, from: number, to: number): Generator<{ count: number; byteLength: number; isSound: boolean }> {
     for (const row of this.#rows(stream, from, to)) {
       yield { count: row[2], byteLength: row[9]?.length ?? 0, isSound: this.#isSound(stream, row) }
@@ -127,9 +127,9 @@ export class EntryTable {
   }
 
   /**
-   * Throws LogDamage when the table has an entry of the stream in a stretch where the index leads to none.
-   * @param after the append number of the entry before the stretch, where it is known.
-   * @param before the append number of the entry behind it, where there is one.
+   * Throws LogDamage when the table has an entry of the stream in a range where the index has none.
+   * @param after the append number of the entry before the range, if known.
+   * @param before the append number of the entry after the range, if there is one.
    */
   confirmHole(
     stream: number,
@@ -140,16 +140,16 @@ export class EntryTable {
     const from = after ?? (this.#before.get(stream, start) as { appendNumber: number } | undefined)?.appendNumber ?? 0
     const hidden = this.#find.get(from, before, stream, start, end)
     if (hidden === undefined) return
-    throw this.#indexDamage(`an index of every entry`, `entry ${hidden.appendNumber} missing from it`)
+    throw this.#indexDamage(`an index with every entry`, `an index without entry ${hidden.appendNumber}`)
   }
 
-  /** Throws LogDamage when an entry does not lie between two offsets. */
+  /** Throws LogDamage unless an entry lies between two offsets. */
   checkPlace(stream: number, { firstOffset, count }: EntryPlace, from: number, to: number): void {
     const isPlace = Number.isSafeInteger(firstOffset) && Number.isSafeInteger(count) && count >= 1
     if (isPlace && firstOffset >= from && firstOffset + count <= to) return
     throw this.#indexDamage(
-      `entries of stream ${stream} one behind the other, from ${from} to ${to}`,
-      `one of ${count} events at ${firstOffset}`,
+      `consecutive entries of stream ${stream} from offset ${from} to ${to}`,
+      `an entry of ${count} events at offset ${firstOffset}`,
     )
   }
 
@@ -157,7 +157,9 @@ export class EntryTable {
     return this.#read.iterate(stream, from, to) as unknown as Iterable<EntryColumns>
   }
 
-  /** Whether the entry matches its checksum. Throws LogDamage when only what the index says of it does not. */
+  /**
+   * Whether the entry matches its checksum. Throws LogDamage when the table row is sound and only the index is wrong.
+   */
   #isSound(stream: number, row: EntryColumns): boolean {
     const [appendNumber, firstOffset, count, startByte, receivedAt, attempt, dueAt, origin, crc, bytes] = row
     const fields = [appendNumber, stream, firstOffset, count, startByte, receivedAt, attempt, dueAt, origin]
@@ -169,7 +171,10 @@ export class EntryTable {
       tableBytes instanceof Uint8Array &&
       this.#checksum.of(inTable.slice(0, 9) as number[], tableBytes) === tableCrc
     ) {
-      throw this.#indexDamage(`entry ${appendNumber} in its place in the index`, `${count} events at ${firstOffset}`)
+      throw this.#indexDamage(
+        `an index that agrees with entry ${appendNumber}`,
+        `${count} events at offset ${firstOffset}`,
+      )
     }
     return false
   }
@@ -179,7 +184,7 @@ export class EntryTable {
   }
 }
 
-/** Collects what a read finds, and packs it for the main thread. */
+/** Collects the entries of a read and packs them for the main thread. */
 class FoundEntries {
   readonly #numbers: number[] = []
   readonly #blobs: Uint8Array[] = []

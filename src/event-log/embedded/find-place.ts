@@ -1,4 +1,4 @@
-// Finds what a caller names in the log, or says that it is not there.
+// Finds the partition or group that a caller names, or throws `not_found`.
 
 import { MillraceError } from '../../errors.ts'
 import type { StreamName } from '../event-log.ts'
@@ -21,7 +21,7 @@ export function groupNotFound(topic: string, group: string): MillraceError {
   return new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
 }
 
-/** A group's part in the partition of a stream. */
+/** A group's state in the partition of a stream. */
 export function findPart(state: LogState, name: StreamName, group: string): GroupPartition {
   const { number } = findPartition(state, name)
   return findGroup(state, name.topic, group).partitions[number]!

@@ -1,9 +1,10 @@
-// The group commit: while one transaction is made durable, everything that arrives collects into the next one. There is
-// no timer: a group forms while the last one is flushed.
+// The group commit: while one transaction is being made durable, all arriving requests collect into the next one. There
+// is no timer: the next transaction forms while the last one is flushed.
 //
-// Job: take requests, make one group of them, have it committed, and only then let it count. A full disk is waited out
-// here; any other failure ends the log.
-// Not its job: what is in a group (commit-plan.ts, declare-plan.ts, pause-plan.ts, drop-plan.ts), who gets which entry (hand-out.ts).
+// Job: queue requests, combine them into one transaction, have it committed, and only then apply it to the state. A
+// full disk is waited out here; any other failure ends the log.
+// Not its job: the contents of a transaction (commit-plan.ts, declare-plan.ts, pause-plan.ts, drop-plan.ts), which
+// consumer gets which entry (hand-out.ts).
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
@@ -31,33 +32,33 @@ import type { PendingAppend } from './pending-append.ts'
 import type { CommitReply, CommitRequest, LogThread } from './thread-protocol.ts'
 import { type Waiter, WaitingRoom } from './waiter.ts'
 
-/** A group takes no more appends, and no more reopenings, once it has so many bytes of them. */
+/** Max bytes of appends, and of reopenings, after which a transaction takes no more of them. */
 const maxGroupBytes = 8 * 1024 * 1024
 
-/** While the disk is full, what must be written is tried again after pauses of this length, growing. */
+/** While the disk is full, the commit is retried after a pause that doubles from the first to the longest. */
 const firstPauseMs = 10
 const longestPauseMs = 500
 
-/** How long closing waits for room on a full disk. */
+/** How many pauses closing waits for space on a full disk. */
 const maxPausesWhileClosing = 10
 
-/** Timers that are longer run at once. */
+/** The longest delay that setTimeout takes: a longer one would fire at once. */
 const longestTimerMs = 2 ** 31 - 1
 
-/** What one group does. */
+/** One transaction of the group commit. */
 interface Transaction {
   readonly isEmpty: boolean
   readonly appends: Appends
   encode(): CommitRequest
-  /** Takes out what the disk has no room for. */
+  /** Removes and rejects what the disk has no space for. */
   refuse(reason: unknown): void
   committed(reply: CommitReply): void
   failed(reason: unknown): void
 }
 
-/** Something that changes which groups there are or what they do, in a transaction of its own. */
+/** A change to topics or consumer groups, in a transaction of its own. */
 interface StructureChange {
-  /** Null when there is nothing to do, and that is told. May throw. */
+  /** Null when there is nothing to do; the request is then already resolved. May throw. */
   plan(): Transaction | null
   reject(reason: unknown): void
 }
@@ -68,7 +69,7 @@ export interface GroupCommitOptions {
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   readonly onCommit: (stats: CommitStats) => void
-  /** Told when the disk is found to be full, and when there is room again. */
+  /** Called when the disk is found to be full, and when it has space again. */
   readonly onDiskFull: (isFull: boolean) => void
 }
 
@@ -82,7 +83,7 @@ export class GroupCommit {
   #giveBacks: GiveBack[] = []
   #changes: StructureChange[] = []
   #trims: TrimRequest[] = []
-  #underWay: Transaction | null = null
+  #current: Transaction | null = null
   #isScheduled = false
   #isDiskFull = false
   #isWaitingForRoom = false
@@ -106,17 +107,17 @@ export class GroupCommit {
     void thread.failed.then((failure) => this.fail(failure))
   }
 
-  /** Resolves with the reason when nothing can be committed any more. */
+  /** Resolves with the reason when nothing more can be committed. */
   get failed(): Promise<MillraceError> {
     return this.#failed.promise
   }
 
-  /** The reason why nothing can be committed any more, or null. */
+  /** The reason why nothing more can be committed, or null. */
   get failure(): MillraceError | null {
     return this.#failure
   }
 
-  /** Whether appends are refused because what is under way finds no room. */
+  /** Whether appends are refused because the transaction in flight waits for disk space. */
   get isWaitingForRoom(): boolean {
     return this.#isWaitingForRoom
   }
@@ -137,7 +138,7 @@ export class GroupCommit {
   }
 
   giveBack(held: readonly HeldEntry[]): Promise<void> {
-    // All that a consumer holds is of one group.
+    // All entries of one call belong to one group.
     if (held[0]?.part.group.isDropped === true) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#giveBacks.push({ held, resolve, reject })
@@ -178,37 +179,37 @@ export class GroupCommit {
     this.schedule()
   }
 
-  /** Lets a consumer wait. */
+  /** Adds a waiting call of `Consumer.next`. */
   wait(group: GroupState, waiter: Waiter): void {
     this.#room.enter(group, waiter)
     this.schedule()
   }
 
-  /** Lets a waiter whose time is over go, unless there is something for it. */
+  /** Ends a waiter whose time is over with an empty list, unless there are entries for it. */
   expired(group: GroupState, waiter: Waiter): void {
     if (waiter.isSealed || hasWork(group, waiter.maxEvents, this.#options.now())) return
     this.#room.leave(group, waiter)
     waiter.finish([])
   }
 
-  /** Forgets a waiter that was given up. */
+  /** Removes a waiter that was given up. */
   givenUp(group: GroupState, waiter: Waiter): void {
     this.#room.leave(group, waiter)
   }
 
-  /** Unless one is under way, makes a group as soon as this turn of the event loop is over, so that it holds all of it. */
+  /** Unless a commit is in flight, starts one at the end of this event loop turn, so that it has all its requests. */
   schedule(): void {
-    if (this.#isScheduled || this.#underWay !== null || this.#failure !== null || this.#isClosed) return
+    if (this.#isScheduled || this.#current !== null || this.#failure !== null || this.#isClosed) return
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
-      if (this.#failure === null && this.#underWay === null) this.#commitNext()
+      if (this.#failure === null && this.#current === null) this.#commitNext()
     })
   }
 
   /**
-   * Resolves when nothing is under way and nothing waits to be committed; nothing may be asked for after that. A full disk
-   * is not waited out any more.
+   * Resolves when nothing is in flight and nothing waits to be committed. No request may be made after that. From this
+   * call on, the wait for space on a full disk is limited.
    */
   drained(): Promise<void> {
     this.#isClosing = true
@@ -218,14 +219,14 @@ export class GroupCommit {
     return this.#idle.promise
   }
 
-  /** Ends the log: the outcome of everything that is not durable is unknown, and nothing more is handed out. */
+  /** Ends the log: rejects every pending request, whose outcome is unknown, and hands out nothing more. */
   fail(thrown: unknown): void {
     if (this.#failure !== null || this.#isClosed) return
     this.#failure = thrown instanceof SqliteFailure ? finalError(thrown) : toMillraceError(thrown)
     const reason = unknownOutcome(this.#failure)
     this.#failed.resolve(this.#failure)
-    this.#underWay?.failed(reason)
-    this.#underWay = null
+    this.#current?.failed(reason)
+    this.#current = null
     this.#refuseQueued(reason)
     for (const request of [...this.#settlements, ...this.#giveBacks, ...this.#changes, ...this.#trims]) {
       request.reject(reason)
@@ -238,15 +239,15 @@ export class GroupCommit {
   #commitNext(): void {
     const transaction = this.#makeTransaction()
     if (transaction === null) {
-      this.#rest()
+      this.#becomeIdle()
       return
     }
-    this.#underWay = transaction
+    this.#current = transaction
     this.#commit(transaction).then(
       () => {
         if (this.#failure !== null) return
-        this.#underWay = null
-        // What has come meanwhile goes to the thread before those who are answered now bring more: it would wait for that.
+        this.#current = null
+        // Appends that arrived meanwhile are committed at once, before the callers just resolved can append more.
         if (this.#appends.length > 0) this.#commitNext()
         else this.schedule()
       },
@@ -254,8 +255,8 @@ export class GroupCommit {
     )
   }
 
-  /** There is nothing to commit. */
-  #rest(): void {
+  /** Called when there is nothing to commit. */
+  #becomeIdle(): void {
     if (this.#idle === null) {
       this.#armTimer()
     } else {
@@ -301,7 +302,7 @@ export class GroupCommit {
     if (group.isDropped) throw groupNotFound(group.topic, group.name)
   }
 
-  /** Takes out of the queues what is about a group of which nothing is to be written any more. */
+  /** Removes the queued requests of a dropped group: nothing more is to be written for it. */
   #refuseDropped(group: GroupState): void {
     const reason = groupNotFound(group.topic, group.name)
     const isOf = ({ held }: { readonly held: readonly HeldEntry[] }) => held[0]?.part.group === group
@@ -327,7 +328,7 @@ export class GroupCommit {
     }
   }
 
-  /** Nothing is left of what a waiter would have got: it waits on, in front of the others. */
+  /** All entries planned for a waiter were refused: it keeps waiting, first in the queue. */
   #release(group: GroupState, waiter: Waiter): void {
     waiter.isSealed = false
     if (waiter.isFinished) {
@@ -346,7 +347,7 @@ export class GroupCommit {
       const reply = await this.#tryCommit(thread, request)
       if (this.#failure !== null) return
       if (reply?.committed === true) {
-        // A commit without any of it says nothing about the room for what may be refused.
+        // A commit without refusable bytes says nothing about the space for them.
         if (request.refusableBytes > 0) this.#setDiskFull(false)
         this.#isWaitingForRoom = false
         const { appends } = transaction
@@ -355,7 +356,7 @@ export class GroupCommit {
         return
       }
       this.#setDiskFull(true)
-      this.#refuseForLackOfRoom(transaction)
+      this.#refuseForLackOfSpace(transaction)
       if (transaction.isEmpty) return
       if (reply !== null) continue
       await this.#pause(pauses)
@@ -363,7 +364,7 @@ export class GroupCommit {
     }
   }
 
-  /** The reply, or null when the disk was found to be full in the middle of it: then nothing was written. */
+  /** The reply, or null when the disk filled up during the transaction: then nothing was written. */
   async #tryCommit(thread: LogThread, request: CommitRequest): Promise<CommitReply | null> {
     try {
       return await thread.call('commit', request, [request.bytes.buffer])
@@ -373,8 +374,8 @@ export class GroupCommit {
     }
   }
 
-  /** Refuses the group's appends and reopenings, and those that came after them: they must not overtake. */
-  #refuseForLackOfRoom(transaction: Transaction): void {
+  /** Refuses the transaction's appends and reopenings and the queued ones behind them, which must not overtake. */
+  #refuseForLackOfSpace(transaction: Transaction): void {
     const reason = diskFull()
     transaction.refuse(reason)
     this.#refuseQueued(reason)
@@ -400,7 +401,7 @@ export class GroupCommit {
     this.#options.onDiskFull(isFull)
   }
 
-  /** Wakes waiting consumers when something comes again. */
+  /** Sets a timer that wakes waiting consumers at the next redelivery. */
   #armTimer(): void {
     this.#stopTimer()
     let next = Number.POSITIVE_INFINITY
@@ -417,7 +418,7 @@ export class GroupCommit {
   }
 }
 
-/** Takes requests from the front of a queue until they have so many bytes. */
+/** Takes requests from the front of a queue until they have `maxBytes` bytes. */
 function takeBytes<Request extends { readonly bytes: number }>(queue: Request[], maxBytes: number): Request[] {
   let bytes = 0
   let taken = 0

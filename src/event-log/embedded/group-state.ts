@@ -1,10 +1,10 @@
-// A consumer group as the main thread knows it: for each partition its ledger and its cursors.
+// The main thread's state of a consumer group: for each partition its ledger and its cursors.
 
 import { type Lane, lanes } from '../../event/event.ts'
 import type { DueCursor, UnreadCursor } from './cursor.ts'
 import type { GroupRow, LedgerRow } from './log-rows.ts'
 
-/** What one group of the group commit changes in a ledger. */
+/** What one transaction changes in a ledger. */
 export interface LedgerChange {
   reopened: number
   landed: number
@@ -14,7 +14,7 @@ export interface LedgerChange {
   waitingBytes: number
 }
 
-/** The ledger of a group in one partition. Its numbers are those of the last commit. */
+/** The ledger of a group in one partition, as of the last commit. */
 export class Ledger {
   #row: LedgerRow
 
@@ -30,7 +30,7 @@ export class Ledger {
     return this.#row.waitingBytes
   }
 
-  /** The row as it will be with these changes. */
+  /** The row with these changes applied. */
   rowWith({ reopened, landed, dead, lost, waitingEvents, waitingBytes }: LedgerChange): LedgerRow {
     const row = this.#row
     const events = row.waitingEvents + waitingEvents
@@ -41,7 +41,7 @@ export class Ledger {
       dead: row.dead + dead,
       lost: row.lost + lost,
       waitingEvents: events,
-      // How many bytes a missing entry had is not known: where nothing waits, the count begins anew.
+      // The size of a missing entry is unknown, so the count of bytes may drift: it is reset when nothing waits.
       waitingBytes: events === 0 ? 0 : row.waitingBytes + waitingBytes,
     }
   }
@@ -51,14 +51,14 @@ export class Ledger {
   }
 }
 
-/** A group's part in one partition. */
+/** A group's state in one partition. */
 export interface GroupPartition {
   readonly group: GroupState
   readonly partition: number
   readonly ledger: Ledger
-  /** In the streams of the topic. */
+  /** The cursors in the streams of the topic. */
   readonly unread: Readonly<Record<Lane, UnreadCursor>>
-  /** In the group's own streams. */
+  /** The cursors in the group's own streams. */
   readonly own: Readonly<Record<Lane, DueCursor>>
 }
 
@@ -68,15 +68,15 @@ export class GroupState {
   readonly topic: string
   readonly topicNumber: number
   readonly partitions: GroupPartition[] = []
-  /** Why nothing is handed out, '' when nobody said; null while it is. */
+  /** The reason why the group is paused, '' when none was given; null when it is not paused. */
   paused: string | null = null
-  /** Nothing of it is to be written any more. */
+  /** True when the group was dropped: nothing more is to be written for it. */
   isDropped = false
   /** Events settled since the log was opened. */
   settledEvents = 0
-  /** Events in consumers' hands. */
+  /** Events leased to consumers. */
   inFlightEvents = 0
-  /** The partition to look at first: another one each time, so that none is always last. */
+  /** The partition to check first. It changes with each hand-out, so that no partition is always last. */
   firstPartition = 0
 
   constructor(topic: string, row: GroupRow) {
@@ -87,7 +87,7 @@ export class GroupState {
   }
 }
 
-/** Something for each lane. */
+/** Creates one value per lane. */
 export function forEachLane<T>(make: (lane: Lane) => T): Record<Lane, T> {
   const [high, normal, low] = lanes
   return { high: make(high), normal: make(normal), low: make(low) }

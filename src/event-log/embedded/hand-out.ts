@@ -1,7 +1,7 @@
-// Decides what a waiting consumer gets: what is due in the group's own streams and given back first, then what nobody had
-// yet, oldest first in each lane.
+// Selects the entries for a waiting consumer: in each lane first due redeliveries and entries that were given back,
+// then entries not handed out yet, oldest first.
 //
-// Not its job: making it durable (commit-plan.ts), bringing bytes from the file (page-reader.ts).
+// Not its job: making the hand-out durable (commit-plan.ts), reading bytes from the file (page-reader.ts).
 
 import { type Lane, lanes } from '../../event/event.ts'
 import type { CommitPlan } from './commit-plan.ts'
@@ -11,22 +11,23 @@ import { HeldEntry } from './held-entry.ts'
 import type { PageReader } from './page-reader.ts'
 import type { StoredEntry } from './stored-entry.ts'
 
-/** One call of `next` hands out no more bytes than this, whatever it asks for, beyond the first entry. */
+/** Max bytes that one call of `next` hands out; only its first entry may be larger. */
 const maxHandOutBytes = 8 * 1024 * 1024
 
-export interface Desk {
+/** What a hand-out uses. */
+export interface HandOutContext {
   readonly plan: CommitPlan
   readonly reader: PageReader
   /** Milliseconds since 1970. */
   readonly nowMs: number
 }
 
-/** What one waiter takes with it. */
-class Basket {
+/** The entries selected for one waiter. */
+class Selection {
   readonly held: HeldEntry[] = []
   #roomBytes = maxHandOutBytes
 
-  /** Whether the entry still fits, when the lane has room for so many events and `taken` of it were taken. */
+  /** Whether the entry still fits, in a lane with room for `roomEvents` events of which `taken` are selected. */
   fits(entry: StoredEntry, roomEvents: number, taken: number): boolean {
     if (taken > 0 && taken + entry.count > roomEvents) return false
     return this.held.length === 0 || entry.byteLength <= this.#roomBytes
@@ -38,24 +39,30 @@ class Basket {
   }
 }
 
-/** Takes as much as the lanes have room for. Empty when there is nothing, or when its bytes must be read first. */
-export function handOut(group: GroupState, maxEvents: Readonly<Record<Lane, number>>, desk: Desk): HeldEntry[] {
+/**
+ * Selects up to `maxEvents` per lane. Empty when there is nothing, or when the bytes must be read from the file first.
+ */
+export function handOut(
+  group: GroupState,
+  maxEvents: Readonly<Record<Lane, number>>,
+  context: HandOutContext,
+): HeldEntry[] {
   if (group.paused !== null) return []
-  const basket = new Basket()
+  const selection = new Selection()
   const { partitions } = group
   for (const lane of lanes) {
     let taken = 0
     for (let step = 0; step < partitions.length && taken < maxEvents[lane]; step++) {
       const part = partitions[(group.firstPartition + step) % partitions.length]!
-      taken = takeDue(part, lane, maxEvents[lane], taken, basket, desk)
-      taken = takeUnread(part, lane, maxEvents[lane], taken, basket, desk)
+      taken = takeDue(part, lane, maxEvents[lane], taken, selection, context)
+      taken = takeUnread(part, lane, maxEvents[lane], taken, selection, context)
     }
   }
-  if (basket.held.length > 0) group.firstPartition = (group.firstPartition + 1) % partitions.length
-  return basket.held
+  if (selection.held.length > 0) group.firstPartition = (group.firstPartition + 1) % partitions.length
+  return selection.held
 }
 
-/** Whether there is something durable for such a call, even when its bytes are still in the file. */
+/** Whether there is a durable entry for such a call, even when its bytes must still be read from the file. */
 export function hasWork(group: GroupState, maxEvents: Readonly<Record<Lane, number>>, nowMs: number): boolean {
   if (group.paused !== null) return false
   return group.partitions.some((part) =>
@@ -63,7 +70,7 @@ export function hasWork(group: GroupState, maxEvents: Readonly<Record<Lane, numb
   )
 }
 
-/** When something comes again that is not due yet, at the earliest; undefined when nothing does, or the group is paused. */
+/** When the next redelivery is due, in milliseconds since 1970; undefined when there is none or the group is paused. */
 export function nextDueAtMs(group: GroupState): number | undefined {
   if (group.paused !== null) return undefined
   let next: number | undefined
@@ -85,13 +92,13 @@ function takeDue(
   lane: Lane,
   roomEvents: number,
   taken: number,
-  basket: Basket,
-  { reader, nowMs }: Desk,
+  selection: Selection,
+  { reader, nowMs }: HandOutContext,
 ): number {
   const cursor = part.own[lane]
   for (let entry = cursor.ready[0]; entry !== undefined; entry = cursor.ready[0]) {
-    if (!basket.fits(entry, roomEvents, taken)) return roomEvents
-    basket.put(new HeldEntry(part, cursor, entry, cursor.take(entry)))
+    if (!selection.fits(entry, roomEvents, taken)) return roomEvents
+    selection.put(new HeldEntry(part, cursor, entry, cursor.take(entry)))
     taken += entry.count
   }
   reader.fetchDue(part, cursor, nowMs)
@@ -103,8 +110,8 @@ function takeUnread(
   lane: Lane,
   roomEvents: number,
   taken: number,
-  basket: Basket,
-  { plan, reader }: Desk,
+  selection: Selection,
+  { plan, reader }: HandOutContext,
 ): number {
   const cursor = part.unread[lane]
   while (taken < roomEvents) {
@@ -114,14 +121,14 @@ function takeUnread(
       continue
     }
     if (next.kind !== 'entry') break
-    if (!basket.fits(next.entry, roomEvents, taken)) {
+    if (!selection.fits(next.entry, roomEvents, taken)) {
       taken = roomEvents
       break
     }
-    basket.put(new HeldEntry(part, cursor, next.entry, cursor.take(next.entry)))
+    selection.put(new HeldEntry(part, cursor, next.entry, cursor.take(next.entry)))
     taken += next.entry.count
   }
-  // Also after the last page was begun: the next one comes while this one is worked on.
+  // Also when the last page in memory is being handed out: the next one is read meanwhile.
   if (hasFileToRead(cursor)) reader.readOn(cursor)
   return taken
 }

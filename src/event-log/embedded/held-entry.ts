@@ -1,4 +1,4 @@
-// An entry in the hands of one consumer, or on the way there.
+// An entry that is held by one consumer or is in flight to it.
 
 import type { RecordBatch } from '../../event/record-batch.ts'
 import type { Delivery } from '../event-log.ts'
@@ -18,28 +18,28 @@ export class HeldEntry {
     this.cursor = cursor
     this.entry = entry
     this.attempt = attempt
-    // Taken now, for the memory of recent entries may forget the bytes before this is delivered.
+    // Taken now, because RecentEntries may evict the bytes before this is delivered.
     this.#batch = this.isPlanned ? null : entry.batch()
   }
 
-  /** Whether the entry itself is only about to become durable. */
+  /** Whether the entry itself is not durable yet. */
   get isPlanned(): boolean {
     return this.entry.pieces !== null
   }
 
-  /** The entry is durable now. */
+  /** To be called when the entry is durable. */
   takeBytes(): void {
     this.#batch ??= this.entry.batch()
   }
 
   delivery(id: string, epoch: number): Delivery {
     const { cursor, entry, attempt } = this
-    // What comes again keeps the place where it was first: its own stream's offsets mean nothing to anybody else.
+    // A redelivery keeps its original offset: offsets of the group's own stream have no meaning outside the log.
     const offset = entry.again?.originOffset ?? entry.firstOffset
     return { id, position: { stream: cursor.stream.name, epoch, offset }, batch: this.#bytes(), attempt }
   }
 
-  /** Makes it available to the group again. */
+  /** Makes the entry available to the group again. */
   giveBack(): void {
     this.cursor.giveBack(this.entry.copy(this.#bytes().bytes))
   }

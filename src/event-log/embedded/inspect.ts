@@ -1,6 +1,6 @@
-// Looks a log over that nobody has open: what keeps it from starting, and what a start would find on its way.
+// Inspects a log that no process has open: what keeps it from starting, and which damage a running log would meet.
 //
-// It opens the log as a start does, so a WAL that was left behind is moved into the database file; nothing else is changed.
+// It opens the log as a start does, so a leftover WAL is copied into the database file; nothing else is changed.
 
 import { existsSync, statSync } from 'node:fs'
 import { type SqliteFailure, toSqliteFailure } from '../../lib/sqlite/failure.ts'
@@ -19,9 +19,9 @@ export interface LogFinding {
   readonly file: string
   readonly expected: string
   readonly found: string
-  /** What to do about it, in words. */
+  /** What to do about it, as text for the operator. */
   readonly fix: string
-  /** Whether the log cannot be used before it was repaired. */
+  /** Whether the log cannot be used before a repair. */
   readonly needsRepair: boolean
 }
 
@@ -34,20 +34,20 @@ export interface LogCounts {
 }
 
 export interface LogInspection {
-  /** Who has the log open, in words. It was not looked at then. */
+  /** The process that has the log open, as text; the log was then not inspected. Null when no process has it open. */
   readonly inUseBy: string | null
   readonly findings: readonly LogFinding[]
-  /** What is in the log; null when there is none, or it could not be read. */
+  /** What is in the log; null when there is no log, or it could not be read. */
   readonly counts: LogCounts | null
 }
 
 const repairFix = 'run "millrace doctor --repair"; it copies what can be read into a new file and keeps the old one'
 const startFix = 'start the server: damaged entries become dead letters, missing events are counted as lost'
 
-/** Problems that SQLite's own check names at most. */
+/** Max problems reported by SQLite's integrity check. */
 const maxProblems = 10
 
-/** Errors: `failed_precondition` for a log of another version. */
+/** Errors: `failed_precondition` when the log has the format of another version. */
 export function inspectLog(dataDir: string): LogInspection {
   const files = logFiles(dataDir)
   if (!isThere(files)) return { inUseBy: null, findings: [], counts: null }
@@ -67,7 +67,9 @@ export function inspectLog(dataDir: string): LogInspection {
   }
 }
 
-/** A log, or what is left of one. An empty database file alone is what SQLite leaves when it is killed at its first write. */
+/**
+ * Whether there is a log or part of one. A killed process can leave an empty database file: that alone is not a log.
+ */
 function isThere({ database, mark }: LogFiles): boolean {
   return (
     existsSync(mark) || existsSync(`${database}-wal`) || (statSync(database, { throwIfNoEntry: false })?.size ?? 0) > 0
@@ -125,12 +127,12 @@ class Inspection {
       }
     }
     if (counts.damagedEntries > 0) {
-      this.#note('every entry to match its checksum', `${counts.damagedEntries} that do not`, false)
+      this.#note('every entry to match its checksum', `${counts.damagedEntries} that do not match`, false)
     }
     return counts
   }
 
-  /** Compares what each group has waiting with what is there. */
+  /** Compares each group's waiting events with the entries in its streams. */
   #checkWaiting({ groups, streams, cursors, ledgers, settledRanges }: LogSnapshot): void {
     const facts = new FactFinder(this.#opened.database, this.#opened.books)
     const rangesOf = groupByCursor(settledRanges)
@@ -143,15 +145,15 @@ class Inspection {
       const { events } = facts.audit({ stretches, maxEntries: Number.MAX_SAFE_INTEGER })
       const there = events.get(groupNumber) ?? 0
       if (there < unsettled) {
-        this.#note(`${unsettled} events waiting for group ${name}`, `${there}; the others are missing`, false)
+        this.#note(`${unsettled} events waiting for group ${name}`, `${there}; ${unsettled - there} are missing`, false)
       }
       const waiting = ledgers
         .filter((row) => row.groupNumber === groupNumber)
         .reduce((sum, row) => sum + row.waitingEvents, 0)
       if (waiting !== unsettled || there > unsettled) {
         this.#note(
-          `${unsettled} events in the ledger of group ${name}`,
-          `${waiting}, and ${there} in the streams`,
+          `${unsettled} events waiting for group ${name}`,
+          `${waiting} in the ledger and ${there} in the streams`,
           true,
         )
       }

@@ -1,5 +1,5 @@
-// Reads what the main thread must know about a log that was opened, and refuses books that do not fit together: a row
-// whose page lost it would else be missed by nobody.
+// Reads the state that the main thread needs when a log is opened, and refuses inconsistent books: without this check,
+// a row that a damaged page has lost would go unnoticed.
 
 import type { DatabaseSync } from 'node:sqlite'
 import { lanes } from '../../event/event.ts'
@@ -39,7 +39,7 @@ interface Mismatch {
   readonly found: string
 }
 
-/** The first place where the books contradict one another, or null. */
+/** The first inconsistency of the books, or null. */
 export function findMismatch(snapshot: LogSnapshot): Mismatch | null {
   const { log, topics, groups, streams, cursors, ledgers, producers } = snapshot
   return (
@@ -68,7 +68,7 @@ function expectedStreams(snapshot: LogSnapshot): number {
   return lanes.length * (partitions + partitionsOfGroups(snapshot))
 }
 
-/** Each group has a cursor in each of the topic's streams, and one in each of its own. */
+/** Each group has a cursor in each stream of the topic and in each of its own streams. */
 function expectedCursors(snapshot: LogSnapshot): number {
   return 2 * lanes.length * partitionsOfGroups(snapshot)
 }
@@ -112,7 +112,7 @@ function cursorMismatch({ cursors, settledRanges, attempts }: LogSnapshot): Mism
   return countMismatch('settled ranges and attempts without a cursor', 0, rangesOf.size + attemptsOf.size)
 }
 
-/** What the groups' own streams hold, for their due times are kept in memory. */
+/** The unsettled entries of the groups' own streams: their due times are kept in memory. */
 function loadOwnEntries(
   database: DatabaseSync,
   table: EntryTable,

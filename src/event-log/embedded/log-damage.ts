@@ -1,4 +1,4 @@
-// Damage that was found in the files of the log, with what a person needs to judge it.
+// Damage found in a file of the log: which file, what was expected and what was found.
 
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 

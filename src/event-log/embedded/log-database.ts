@@ -1,7 +1,7 @@
-// Opens log.db and decides whether it is the log that was there before: ours, of a format that we know, and not behind
-// its mark. Makes a new one only where there is neither a mark nor a WAL.
+// Opens log.db and verifies that it is the log that was there before: a log of Millrace, in a known format, and not
+// behind its mark. Creates a new one only where there is neither a mark nor a WAL.
 //
-// Not its job: what the rows say (load-log.ts).
+// Not its job: the contents of the rows (load-log.ts).
 
 import {
   closeSync,
@@ -25,10 +25,10 @@ import { readLogMark } from './log-mark.ts'
 import type { LogRow } from './log-rows.ts'
 import { sqlFile } from './sql-file.ts'
 
-/** SQLITE_ERROR, here: a table or column that is not there. https://www.sqlite.org/rescode.html#error */
+/** SQLITE_ERROR; here it means a missing table or column. https://www.sqlite.org/rescode.html#error */
 const sqliteError = 1
 
-/** A log of another version was found. Nothing in it was touched, and it is closed. */
+/** A log with the format of another version was found. It was closed unchanged. */
 export interface OtherFormat {
   readonly otherFormat: number
 }
@@ -40,9 +40,9 @@ export interface OpenLogDatabase {
 }
 
 /**
- * Opens the log's database exclusively; nothing else in the directory is touched before that. Throws a SqliteFailure:
- * `locked` when somebody else has it, `damaged` (a LogDamage where more is known) when it is not to be trusted: the WAL
- * that was found is kept then, as `refusedWal`.
+ * Opens the log's database exclusively; nothing else in the directory is changed before that. Throws a SqliteFailure:
+ * `locked` when another process has it open, `damaged` (a LogDamage where details are known) when the log is refused.
+ * The WAL of a refused log is kept as `refusedWal`.
  */
 export function openLogDatabase(files: LogFiles): OpenLogDatabase | OtherFormat {
   const hadMark = existsSync(files.mark)
@@ -69,8 +69,9 @@ export function openLogDatabase(files: LogFiles): OpenLogDatabase | OtherFormat 
 }
 
 /**
- * Closing moves what SQLite can read of the WAL into the file and removes the rest, which is what a refusal is about. The
- * first copy stays until a repair puts it beside the old database.
+ * Keeps a copy of the WAL of a refused log. Closing copies what SQLite can read of the WAL into the database and
+ * removes the rest, which may be the reason for the refusal. The first copy stays until a repair moves it beside the
+ * old database.
  */
 function keepRefusedWal(files: LogFiles): void {
   const wal = `${files.database}-wal`
@@ -83,7 +84,7 @@ function keepRefusedWal(files: LogFiles): void {
     closeSync(descriptor)
     renameSync(part, files.refusedWal)
   } catch {
-    // There is no room for it, say. What counts is why the log was refused; half a copy would only mislead.
+    // No disk space, for example. The reason of the refusal matters more, and half a copy would mislead.
     rmSync(part, { force: true })
   }
 }
@@ -96,7 +97,7 @@ function openFile(path: string, mayCreate: boolean): DatabaseSync {
   }
 }
 
-/** Makes the tables of a new log. */
+/** Creates the tables of a new log. */
 export function createLogSchema(database: DatabaseSync, path: string, first: LogRow): void {
   database.exec('BEGIN IMMEDIATE')
   database.exec(sqlFile('schema'))
@@ -106,13 +107,16 @@ export function createLogSchema(database: DatabaseSync, path: string, first: Log
   database.exec('COMMIT')
 }
 
-/** Answers the format of another version's log, or null when all is well; throws when the file is no log of ours. */
+/**
+ * Returns the format version of another version's log, or null when the format is ours. Throws when the file is not a
+ * log.
+ */
 function identify(database: DatabaseSync, files: LogFiles, hadMark: boolean): number | null {
   const applicationId = pragma(database, 'application_id')
   const version = pragma(database, 'user_version')
   const objects = Number(database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n)
   if (applicationId === 0 && version === 0 && objects === 0) {
-    if (hadMark) throw new LogDamage(files.database, `the log that ${files.mark} belongs to`, 'an empty database')
+    if (hadMark) throw new LogDamage(files.database, `the log to which ${files.mark} belongs`, 'an empty database')
     createLogSchema(database, files.database, { epoch: 1, lastAppendNumber: 0, topics: 0, groups: 0, producers: 0 })
     return null
   }
@@ -129,19 +133,19 @@ function identify(database: DatabaseSync, files: LogFiles, hadMark: boolean): nu
   return version === logFormatVersion ? null : version
 }
 
-/** Refuses a log that ends before its mark: a WAL that was cut or damaged, or an old copy that was put back. */
+/** Refuses a log that ends before its mark: its WAL was cut or damaged, or an old copy was restored. */
 function compareWithMark(log: LogRow, files: LogFiles): void {
   const mark = readLogMark(files.mark)
   if (mark === 'absent' || mark === 'unwritten') return
-  if (mark === 'damaged') throw new LogDamage(files.mark, '16 bytes that match their checksum', 'bytes that do not')
+  if (mark === 'damaged') throw new LogDamage(files.mark, '16 bytes with a matching checksum', 'other bytes')
   if (mark.epoch > log.epoch) {
-    throw new LogDamage(files.database, `epoch ${mark.epoch}, which ${files.mark} has seen`, `epoch ${log.epoch}`)
+    throw new LogDamage(files.database, `epoch ${mark.epoch}, as recorded in ${files.mark}`, `epoch ${log.epoch}`)
   }
   if (mark.appendNumber > log.lastAppendNumber) {
     throw new LogDamage(
       files.database,
-      `append number ${mark.appendNumber}, which ${files.mark} has seen`,
-      `${log.lastAppendNumber} as the last one`,
+      `append number ${mark.appendNumber}, as recorded in ${files.mark}`,
+      `${log.lastAppendNumber} as the last append number`,
     )
   }
 }
@@ -151,11 +155,11 @@ export function pragma(database: DatabaseSync, name: string): number {
   return Number(Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0])
 }
 
-/** Says which file is meant when SQLite finds it damaged, or finds no tables where the page that names them is damaged. */
+/** Adds the path when SQLite finds the file damaged, or finds no tables because the schema page is damaged. */
 export function namedDamage(thrown: unknown, path: string): unknown {
   if (thrown instanceof LogDamage) return thrown
   const { kind, errcode, message } = toSqliteFailure(thrown)
-  // Without a code of SQLite the message is lib/sqlite's own, which names the file.
+  // Without an SQLite code the message comes from lib/sqlite and already names the file.
   if (kind === 'damaged' && errcode !== 0) return new LogDamage(path, 'a sound database', message)
   return errcode === sqliteError ? new LogDamage(path, 'the tables of a log', message) : thrown
 }

@@ -1,13 +1,13 @@
-// What a failure of the database means to the one who called the log.
+// The errors that callers of the log get for failures of the database.
 
 import { MillraceError } from '../../errors.ts'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { logFiles } from './log-files.ts'
 import { logFormatVersion } from './log-format.ts'
 
-const repairAdvice = 'Run "millrace doctor --repair": it copies what can be read and keeps the old file'
+const repairAdvice = 'Run "millrace doctor --repair": it copies the readable data into a new file and keeps the old one'
 
-/** The error that opening a log ends with. `holder` says who has the data directory, when it is in use. */
+/** The error of a log that could not be opened. `holder` describes the process that uses the data directory, if any. */
 export function openingError(failure: SqliteFailure, dataDir: string, holder: string): MillraceError {
   const options = { cause: failure }
   switch (failure.kind) {
@@ -22,7 +22,7 @@ export function openingError(failure: SqliteFailure, dataDir: string, holder: st
     case 'full':
       return new MillraceError(
         'disk_full',
-        `the disk of the data directory ${dataDir} is full; make room on it`,
+        `the disk of the data directory ${dataDir} (MILLRACE_DATA_DIR) is full; free space on it`,
         options,
       )
     default:
@@ -34,7 +34,7 @@ export function openingError(failure: SqliteFailure, dataDir: string, holder: st
   }
 }
 
-/** The error of a log that another version has written. */
+/** The error of a log in the format of another version. */
 export function otherFormatError(formatVersion: number, dataDir: string): MillraceError {
   return new MillraceError(
     'failed_precondition',
@@ -43,24 +43,28 @@ export function otherFormatError(formatVersion: number, dataDir: string): Millra
   )
 }
 
-/** The reason why a running log has ended. */
+/** The permanent error of a running log. */
 export function finalError(failure: SqliteFailure): MillraceError {
-  // What it writes comes from it alone: a row that its own table refuses was read from a damaged one.
+  // The log writes only its own rows, so a row that its table refuses was derived from damaged data.
   if (failure.kind === 'damaged' || failure.kind === 'row') {
     return new MillraceError('corrupt', `${failure.message}. ${repairAdvice}`, { cause: failure })
   }
   return new MillraceError('unavailable', `the log has failed: ${failure.message}`, { cause: failure })
 }
 
-/** What every call answers once the log has ended. */
+/** The error of every call after the log has failed. */
 export function unknownOutcome(cause: unknown): MillraceError {
-  return new MillraceError('unavailable', 'the log has failed; what was under way has an unknown outcome', { cause })
+  return new MillraceError('unavailable', 'the log has failed; calls in flight have an unknown outcome', { cause })
 }
 
 export function diskFull(): MillraceError {
-  return new MillraceError('disk_full', 'the disk is full: the log keeps its reserve for what it has accepted', {
-    retryAfterMs: 1000,
-  })
+  return new MillraceError(
+    'disk_full',
+    'the disk is full: the remaining reserve is kept for events that are already accepted; free disk space',
+    {
+      retryAfterMs: 1000,
+    },
+  )
 }
 
 export function closed(): MillraceError {

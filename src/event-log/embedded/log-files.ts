@@ -1,4 +1,4 @@
-// Where the files of the log are.
+// The paths of the log files.
 
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,9 +6,9 @@ import { join } from 'node:path'
 export interface LogFiles {
   readonly database: string
   readonly mark: string
-  /** A copy of the WAL with which the log was first refused. A repair puts it beside the old database. */
+  /** A copy of the WAL with which the log was first refused. A repair moves it beside the old database. */
   readonly refusedWal: string
-  /** Who has the data directory: {pid, since}. */
+  /** The process that holds the data directory, as JSON: {pid, since}. */
   readonly holder: string
 }
 
@@ -21,7 +21,7 @@ export function logFiles(dataDir: string): LogFiles {
   }
 }
 
-/** What the database takes, with what is still in its WAL; null when the system does not say, which is no failure. */
+/** The size of the database and its WAL, in bytes; null when it cannot be read, which is not treated as a failure. */
 export function logBytes({ database }: LogFiles): number | null {
   try {
     const sizes = [database, `${database}-wal`].map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0)

@@ -11,7 +11,7 @@ function temporaryPath(t: TestContext): string {
   return join(directory, 'log.mark')
 }
 
-test('a mark is read back as it was written, also beyond 32 bits', (t) => {
+test('a mark is read back as it was written, including numbers over 32 bits', (t) => {
   const path = temporaryPath(t)
   assert.equal(readLogMark(path), 'absent')
   const mark = new LogMark(path)
@@ -23,7 +23,7 @@ test('a mark is read back as it was written, also beyond 32 bits', (t) => {
   assert.equal(readFileSync(path).length, 16)
 })
 
-test('what a power loss leaves of a new mark is no damage', (t) => {
+test('the state of a new mark after a power loss is not damage', (t) => {
   const path = temporaryPath(t)
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(16)]) {
     writeFileSync(path, bytes)
@@ -31,7 +31,7 @@ test('what a power loss leaves of a new mark is no damage', (t) => {
   }
 })
 
-test('every flipped bit and every other length of a mark is damage', (t) => {
+test('every flipped bit and every wrong length of a mark is damage', (t) => {
   const path = temporaryPath(t)
   const mark = new LogMark(path)
   mark.write({ appendNumber: 1234, epoch: 1 })

@@ -1,8 +1,8 @@
-// log.mark, the witness of how far the log was durable. SQLite takes a damaged or missing WAL for a shorter one without
-// a word; the mark then stands ahead of the log, and the log is refused.
+// log.mark records how far the log was durable. SQLite silently treats a damaged or missing WAL as a shorter one; the
+// mark is then ahead of the log, and the log is refused.
 //
-// 16 bytes, little-endian: append number (8), epoch (4), CRC-32 of those 12 (4). Written in place after each COMMIT that
-// appended, and not flushed: after a power loss it may be behind the log, never ahead.
+// 16 bytes, little-endian: append number (8), epoch (4), CRC-32 of those 12 (4). It is written in place after each
+// COMMIT with appends and not flushed: after a power loss it may be behind the log, never ahead.
 
 import { closeSync, constants, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
@@ -16,8 +16,8 @@ export interface Mark {
 }
 
 /**
- * Reads the mark. `unwritten` is what a power loss may leave of a new one: no bytes, or zeros. `damaged` is what no
- * crash leaves.
+ * Reads the mark. `unwritten`: no bytes or only zeros, which a power loss may leave of a new mark. `damaged`: a content
+ * that no crash can leave.
  */
 export function readLogMark(path: string): Mark | 'absent' | 'unwritten' | 'damaged' {
   let bytes: Buffer

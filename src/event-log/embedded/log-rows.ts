@@ -1,7 +1,8 @@
-// The rows in which the log keeps its books: where each stream ends, what each group has settled, how its ledger stands.
+// The rows of the log's books (books.ts): the end of each stream, what each group has settled, and the groups' ledgers.
 //
-// Each row carries a CRC-32 of its values, because a database page has none: of 300 flipped bits in such rows 223
-// changed them without a word. Rows that could vanish unseen are counted in another row (`rangesAhead`, `groups` ...).
+// Each row has a CRC-32 of its values, because a database page has no checksum: 223 of 300 flipped bits in such rows
+// changed values without an error. Rows whose loss would go unnoticed are counted in another row (`rangesAhead`,
+// `groups`).
 
 import { crc32 } from 'node:zlib'
 import type { Lane } from '../../event/event.ts'
@@ -9,7 +10,7 @@ import type { Lane } from '../../event/event.ts'
 /** The one row about the log as a whole. */
 export interface LogRow {
   readonly epoch: number
-  /** Entries are numbered in the order in which they are stored; a number is never used again. */
+  /** Entries are numbered in the order in which they are stored; a number is never reused. */
   readonly lastAppendNumber: number
   readonly topics: number
   readonly groups: number
@@ -28,7 +29,7 @@ export interface GroupRow {
   readonly name: string
 }
 
-/** A group that hands out nothing. A row that is lost lets the group go on, which loses nothing. */
+/** A paused group. If the row is lost, the group resumes, which loses no events. */
 export interface PauseRow {
   readonly groupNumber: number
   readonly reason: string
@@ -42,26 +43,26 @@ export interface StreamRow {
   /** The group whose own stream this is; 0 for a stream of the topic. */
   readonly groupNumber: number
   readonly nextOffset: number
-  /** How many bytes were ever stored in it. */
+  /** The number of bytes ever stored in it. */
   readonly nextByte: number
   readonly trimmedBelow: number
-  /** How many bytes were stored in it before `trimmedBelow`. */
+  /** The number of bytes stored in it before `trimmedBelow`. */
   readonly trimmedByte: number
 }
 
-/** Where a group stands in a stream. */
+/** A group's progress in a stream. */
 export interface CursorRow {
   readonly groupNumber: number
   readonly stream: number
-  /** Where the stream's oldest kept entry was when the group was made: what it accepted is counted from here. */
+  /** The offset of the oldest kept entry when the group was created. The group's accepted events count from here. */
   readonly startOffset: number
-  /** Everything below is settled. */
+  /** Every offset below is settled. */
   readonly settledBelow: number
-  /** Everything below has been handed out at least once. */
+  /** Every offset below has been handed out at least once. */
   readonly handedOutBelow: number
-  /** How many rows it has in `settled_ahead`. */
+  /** The number of its rows in `settled_ahead`. */
   readonly rangesAhead: number
-  /** How many rows it has in `attempts`. */
+  /** The number of its rows in `attempts`. */
   readonly attemptsKept: number
 }
 
@@ -77,7 +78,7 @@ export interface LedgerRow {
   readonly waitingBytes: number
 }
 
-/** What a group has settled beyond `settledBelow`. */
+/** A range that a group has settled out of order, above `settledBelow`. */
 export interface SettledRangeRow {
   readonly groupNumber: number
   readonly stream: number
@@ -85,7 +86,7 @@ export interface SettledRangeRow {
   readonly endOffset: number
 }
 
-/** How often an unsettled entry has been tried, where that does not follow from the cursor and the entry. */
+/** How many times an unsettled entry has been tried, where that does not follow from the cursor and the entry. */
 export interface AttemptRow {
   readonly groupNumber: number
   readonly stream: number
@@ -107,7 +108,7 @@ export interface ProducerRow {
 
 export type ColumnValue = number | string | Uint8Array
 
-/** The CRC-32 that a row of this table with these values carries. */
+/** The CRC-32 of a row of this table with these values. */
 export function rowChecksum(table: string, values: readonly ColumnValue[]): number {
   let text = table
   for (const value of values) text += `\0${value instanceof Uint8Array ? crc32(value) : value}`

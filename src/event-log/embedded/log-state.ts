@@ -1,5 +1,5 @@
-// Everything that the main thread knows about the log: topics with their partitions and streams, groups with their
-// ledgers and cursors. Built from the rows of the books, when the log is opened and when something is declared.
+// The main thread's state of the log: topics with their partitions and streams, groups with their ledgers and cursors.
+// It is built from the rows of the books when the log is opened, and extended when something is declared.
 
 import { type Lane, lanes } from '../../event/event.ts'
 import type { StreamName } from '../event-log.ts'
@@ -19,7 +19,9 @@ export interface PartitionState {
   readonly number: number
   readonly topic: TopicState
   readonly streams: Readonly<Record<Lane, StreamState>>
-  /** What was admitted and is not decided yet. It counts as waiting for every group of the topic. */
+  /**
+   * Events of admitted appends whose outcome is not decided yet. They count as waiting for every group of the topic.
+   */
   reservedEvents: number
   reservedBytes: number
 }
@@ -31,7 +33,7 @@ export interface TopicState {
   readonly groups: Map<string, GroupState>
 }
 
-/** Rows that make topics, partitions or groups. */
+/** Rows that create topics, partitions or groups. */
 export interface StructureRows {
   readonly topics: readonly TopicRow[]
   readonly groups: readonly GroupRow[]
@@ -40,7 +42,7 @@ export interface StructureRows {
   readonly ledgers: readonly LedgerRow[]
 }
 
-/** A stretch of a group's own stream that the file does not have. */
+/** A range of a group's own stream that is missing from the file. */
 export interface MissingStretch {
   readonly part: GroupPartition
   readonly cursor: DueCursor
@@ -54,7 +56,7 @@ export class LogState {
   readonly producers = new Producers()
   readonly recent: RecentEntries
   readonly packBuffer = new PackBuffer()
-  /** To be counted as lost with the next commit. */
+  /** Ranges to be counted as lost with the next commit. */
   missing: MissingStretch[] = []
   lastAppendNumber: number
   lastTopicNumber = 0
@@ -93,13 +95,13 @@ export class LogState {
     return below ?? 0
   }
 
-  /** The row about the log as a whole, as it will be after so many more appends and with this many producers. */
+  /** The row about the log as a whole, with this last append number and number of producers. */
   row(lastAppendNumber: number, producers: number): LogRow {
     const { epoch, topics, groups } = this
     return { epoch, lastAppendNumber, topics: topics.size, groups: groups.length, producers }
   }
 
-  /** Makes what the rows say, and answers the streams among it by their number. */
+  /** Adds what the rows describe, and returns the added streams by their number. */
   add({ topics, groups, streams, cursors, ledgers }: StructureRows): Map<number, StreamState> {
     for (const row of topics) this.#addTopic(row)
     const byNumber = new Map([...this.topics.values()].map((topic) => [topic.number, topic]))
@@ -144,7 +146,7 @@ export class LogState {
     return added
   }
 
-  /** Forgets a group, and what is missing from its own streams. */
+  /** Removes a group, and the ranges missing from its own streams. */
   remove(group: GroupState): void {
     group.isDropped = true
     this.groups.splice(this.groups.indexOf(group), 1)

@@ -1,5 +1,5 @@
-// The thread that owns log.db. It executes one transaction at a time and reads between them; it decides nothing but
-// whether there is room on the disk.
+// The thread that owns log.db. It executes one transaction at a time and reads between transactions. Its only decision
+// is whether there is enough disk space.
 
 import { closeSync, fsyncSync, openSync } from 'node:fs'
 import { Checkpointer } from '../../lib/sqlite/checkpointer.ts'
@@ -27,10 +27,10 @@ import type {
   ReadPageRequest,
 } from './thread-protocol.ts'
 
-/** What the books of one commit write besides its entries, about: a page for each table and index. */
+/** About how many bytes one commit writes besides its entries: a page for each table and index. */
 const bookBytesPerCommit = 32 * 1024
 
-/** When room is short the WAL is emptied this often, for what it takes cannot be used otherwise. */
+/** When disk space is short, the WAL is emptied after this many bytes, to free the space that it takes. */
 const tightCheckpointBytes = 256 * 1024
 
 class LogThread {
@@ -126,7 +126,7 @@ class LogThread {
     return has
   }
 
-  /** The group is durable when this runs. An error here ends the log all the same: the next flush would hide it. */
+  /** Runs when the transaction is durable. An error here still ends the log, because the next flush would hide it. */
   #afterCommit(request: CommitRequest): void {
     const { log } = request
     ignoreFull(() => {
@@ -145,7 +145,7 @@ class LogThread {
   }
 }
 
-/** A full disk stops a checkpoint, but nothing that was committed: it is tried again after a later commit. */
+/** A full disk stops a checkpoint but affects no committed data: the checkpoint is retried after a later commit. */
 function ignoreFull(work: () => void): void {
   try {
     work()

@@ -1,4 +1,4 @@
-// Opens the embedded log: the data directory, the thread that owns log.db, and the state that this thread keeps.
+// Opens the embedded log: the data directory, the thread that owns log.db, and the state of the main thread.
 
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
@@ -13,25 +13,24 @@ import { defaultMaxRecentBytes } from './recent-entries.ts'
 import type { LogSnapshot, LogThread, LogThreadData, LogThreadMethods } from './thread-protocol.ts'
 
 export interface EmbeddedLogConfig {
-  /** Made when it is missing. One log, in one process, has it at a time. */
+  /** Created when missing. One log in one process uses it at a time. */
   readonly dataDir: string
-  /** Producers' appends are refused before the free space of the disk falls below this; all else may use it. */
+  /** Appends and reopenings are refused before the free disk space falls below this; other writes may use it. */
   readonly diskReserveBytes: number
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** Called after each commit, with what it stored for producers. */
   readonly onCommit?: (stats: CommitStats) => void
-  /** Called when the disk is found to be full, and when appends find room again. */
+  /** Called when the disk is found to be full, and when appends fit again. */
   readonly onDiskFull?: (isFull: boolean) => void
-  /** How much the newest entries may take in memory; 64 MiB unless given. */
+  /** Max bytes of the newest entries kept in memory; 64 MiB by default. */
   readonly maxRecentBytes?: number
 }
 
 /**
- * Opens the log, or makes a new one. All leases of an earlier opening are over: what was handed out and not settled comes
- * again.
- * Errors: `failed_precondition` (the directory is in use, or of another version), `corrupt` (damaged: nothing is opened
- * before it was repaired), `disk_full`, `unavailable` (it cannot be written).
+ * Opens the log, or creates a new one. Leases of an earlier opening have ended: unsettled deliveries are redelivered.
+ * Errors: `failed_precondition` (the directory is in use or has the format of another version), `corrupt` (the log is
+ * damaged and must be repaired first), `disk_full`, `unavailable` (the directory cannot be written).
  */
 export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventLog> {
   const { dataDir, diskReserveBytes, now } = config

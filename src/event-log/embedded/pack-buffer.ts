@@ -1,26 +1,26 @@
-// The memory in which the entries of a commit go to the log's thread.
+// The buffer in which the entries of a commit are transferred to the log's thread and back.
 //
-// It moves there and back. When nobody looks at the entries afterwards, because every group is far behind, it serves the
-// next commit: megabytes of fresh memory for each would cost more than all else that is done with them.
+// When the entries are not needed in memory afterwards, because every group is far behind, the next commit reuses the
+// buffer: allocating megabytes for each commit would cost more than all other work on them.
 
-/** Not more than this is kept for the next commit. */
+/** A larger buffer is not kept for the next commit. */
 const maxKeptBytes = 16 * 1024 * 1024
 
-/** Buffers that serve again are made in steps of this, so that the next commit fits too. Small ones cost nothing anyway. */
+/** Reusable buffers are rounded up to this, so that the next commit fits too. Small ones are not worth reusing. */
 const stepBytes = 1024 * 1024
 const smallBytes = 64 * 1024
 
 export class PackBuffer {
   #kept: ArrayBuffer | null = null
 
-  /** So many bytes that the entries may stay in. */
+  /** A new buffer of this size, in which the entries may stay. */
   fresh(byteLength: number): Uint8Array<ArrayBuffer> {
     if (byteLength >= smallBytes) this.#kept = null
     // Not from Node's pool: it is transferred.
     return Buffer.allocUnsafeSlow(byteLength)
   }
 
-  /** So many bytes, to be given back after the commit. */
+  /** A buffer of this size, to be given back after the commit. */
   take(byteLength: number): Uint8Array<ArrayBuffer> {
     if (byteLength < smallBytes) return Buffer.allocUnsafeSlow(byteLength)
     const kept = this.#kept
@@ -30,7 +30,7 @@ export class PackBuffer {
     return Buffer.allocUnsafeSlow(roomyBytes).subarray(0, byteLength) as Uint8Array<ArrayBuffer>
   }
 
-  /** Nobody looks at these bytes any more. */
+  /** Returns a buffer that is no longer used. */
   giveBack(buffer: ArrayBuffer): void {
     const { byteLength } = buffer
     if (byteLength >= smallBytes && byteLength <= maxKeptBytes) this.#kept = buffer

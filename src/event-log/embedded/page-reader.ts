@@ -1,7 +1,7 @@
-// Brings entries from the file into memory for the groups that need them, some at a time.
+// Reads entries from the file into memory, page by page, for the groups that need them.
 //
-// A read stands in the same thread as the commits, so it is kept short; and it is begun while what was read before is
-// handed out, so that a group that works off a backlog seldom waits for it.
+// Reads run in the same thread as commits, so each is kept short. A read starts while the previous page is handed out,
+// so that a group that works off a backlog seldom waits for it.
 
 import type { DueCursor, UnreadCursor } from './cursor.ts'
 import type { DueEntry } from './due-heap.ts'
@@ -10,19 +10,19 @@ import type { LogState } from './log-state.ts'
 import { Page, readEntries } from './page.ts'
 import type { LogThread } from './thread-protocol.ts'
 
-/** How much one read brings, and a bit more. */
+/** About how many bytes one read returns; the last entry may exceed it. */
 const pageBytes = 1024 * 1024
 
-/** How many pages a cursor has at most: one to hand out, one ahead. */
+/** Max pages of a cursor: one to hand out, one read ahead. */
 const maxPagesPerCursor = 2
 
-/** How many reads are under way at once, over all groups. */
+/** Max reads in flight, over all groups. */
 const maxReads = 8
 
-/** How many pages are in memory at once, over all groups. Beyond that the oldest are forgotten and read again. */
+/** Max pages in memory, over all groups. Beyond that the oldest are dropped and read again when needed. */
 const maxPages = 32
 
-/** How many entries that are due are fetched at once from a group's own stream. */
+/** Max due entries that one read fetches from a group's own stream. */
 const maxDueEntries = 64
 
 export class PageReader {
@@ -40,7 +40,7 @@ export class PageReader {
     this.#onFailure = onFailure
   }
 
-  /** Reads on for a cursor, unless that is under way or it has enough. */
+  /** Reads the next page for a cursor, unless a read is in flight or it has enough pages. */
   readOn(cursor: UnreadCursor): void {
     const { stream, pages, nextUnread } = cursor
     if (pages[0] !== undefined && pages[0].from > nextUnread) pages.length = 0
@@ -58,7 +58,7 @@ export class PageReader {
     })
   }
 
-  /** Fetches entries that are due from a group's own stream, unless that is under way. */
+  /** Fetches due entries from a group's own stream, unless a read is in flight. */
   fetchDue(part: GroupPartition, cursor: DueCursor, nowMs: number): void {
     if (cursor.isReading || this.#reads >= maxReads) return
     const wanted: DueEntry[] = []
@@ -76,7 +76,7 @@ export class PageReader {
       wanted.forEach(({ dueAtMs, offset, count }, index) => {
         const entry = found.get(offset)
         if (index >= read.through) {
-          // Enough for now: those that were not looked up stay due.
+          // Not read, because `maxBytes` was reached: the entry stays due.
           cursor.due.push({ dueAtMs, offset, count })
         } else if (entry === undefined) {
           if (!part.group.isDropped)

@@ -1,11 +1,11 @@
-// A stretch of a stream that was read from the file.
+// A range of a stream that was read from the file.
 
 import { StoredEntry } from './stored-entry.ts'
 import { type EntriesRead, readFields } from './thread-protocol.ts'
 
 export class Page {
   readonly from: number
-  /** Everything that the file has before this offset is in the page. */
+  /** The page has everything that the file has from `from` up to this offset (excluded). */
   readonly through: number
   readonly byteLength: number
   readonly #entries: readonly StoredEntry[]
@@ -18,14 +18,14 @@ export class Page {
     this.#entries = readEntries(read)
   }
 
-  /** The first entry at or behind an offset. Offsets must not go down from call to call. */
+  /** The first entry at or after an offset. Offsets must not decrease from call to call. */
   firstFrom(offset: number): StoredEntry | undefined {
     while (this.#at < this.#entries.length && this.#entries[this.#at]!.firstOffset < offset) this.#at++
     return this.#entries[this.#at]
   }
 }
 
-/** Unpacks what the thread has read. */
+/** Unpacks the reply of a read. */
 export function readEntries({ entries, bytes }: EntriesRead): StoredEntry[] {
   const unpacked: StoredEntry[] = []
   let at = 0

@@ -1,11 +1,11 @@
-// Pauses a group, or lets it go on. It is a transaction of its own.
+// Plans the pause or the resumption of a group, which is a transaction of its own.
 
 import type { GroupState } from './group-state.ts'
 import { type CommitRequest, emptyRequest } from './thread-protocol.ts'
 
 export interface PauseRequest {
   readonly group: GroupState
-  /** Null: it goes on. */
+  /** Null resumes the group. */
   readonly reason: string | null
   resolve(): void
   reject(reason: unknown): void
@@ -29,7 +29,7 @@ export class PausePlan {
     return { ...emptyRequest(), ...change }
   }
 
-  /** Nothing of it could be refused. */
+  /** A pause has nothing that a full disk refuses. */
   refuse(): void {}
 
   committed(): void {

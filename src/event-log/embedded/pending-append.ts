@@ -1,4 +1,4 @@
-// One call of `EventLog.append` between its admission and its outcome.
+// One call of `EventLog.append` from its admission to its outcome.
 
 import type { RecordBatch } from '../../event/record-batch.ts'
 import type { Appended, Position } from '../event-log.ts'
@@ -29,13 +29,13 @@ export class PendingAppend implements Undecided {
   readonly events: number
   readonly bytes: number
   readonly message: NumberedMessage | null
-  /** Where each batch will stand. */
+  /** The offset that each batch will have. */
   readonly offsets: number[] = []
   readonly #resolve: (appended: Appended) => void
   readonly #reject: (reason: unknown) => void
   #followers: { resolve: () => void; reject: (reason: unknown) => void }[] | null = null
 
-  /** Counts as waiting from now on. */
+  /** From here on the append counts as waiting. */
   constructor(options: PendingAppendOptions) {
     this.partition = options.partition
     this.stream = options.stream
@@ -54,13 +54,13 @@ export class PendingAppend implements Undecided {
     }
   }
 
-  /** Tells a resend of the same message the outcome, too. */
+  /** Adds a resend of the same message, which gets the same outcome. */
   follow(resolve: () => void, reject: (reason: unknown) => void): void {
     this.#followers ??= []
     this.#followers.push({ resolve, reject })
   }
 
-  /** It is durable. */
+  /** Resolves the append: it is durable. */
   accept(epoch: number): void {
     this.#decide()
     const { name } = this.stream

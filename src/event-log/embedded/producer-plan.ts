@@ -1,4 +1,4 @@
-// What one group of the group commit remembers of producers whose messages are numbered.
+// Plans the changes that one transaction makes to the sequence windows of producers.
 
 import type { ProducerRow } from './log-rows.ts'
 import type { ProducerWindow } from './producer-window.ts'
@@ -18,7 +18,7 @@ export class ProducerPlan {
     this.#producers = producers
   }
 
-  /** Adds a sequence to what will be remembered. */
+  /** Plans to remember a sequence. */
   note(producer: Producer, sequence: number, stream: number): void {
     let planned = this.#windows.get(producer)
     if (planned === undefined) {
@@ -28,12 +28,12 @@ export class ProducerPlan {
     planned.window.add(sequence)
   }
 
-  /** Forgets what was noted, because it will not be stored. */
+  /** Discards the plan, because the messages will not be stored. */
   drop(): void {
     this.#windows.clear()
   }
 
-  /** The rows, those that must go, and how many there are then. */
+  /** The rows to save, the numbers of those to remove, and the resulting number of rows. */
   rows(usedAt: number): { producers: ProducerRow[]; removedProducers: number[]; count: number } {
     const added = this.#added().length
     this.#surplus = this.#producers.surplus(added)

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { producerWindow } from '../event-log.ts'
 import { ProducerWindow } from './producer-window.ts'
 
-test('a window knows exactly which of the latest sequences it was given', () => {
+test('a window knows exactly which of the latest sequences were added', () => {
   const jump = fc.oneof(fc.integer({ min: -1100, max: 1100 }), fc.integer({ min: -3, max: 3 }))
   fc.assert(
     fc.property(fc.array(jump, { maxLength: 80 }), fc.boolean(), (jumps, isStored) => {
@@ -28,7 +28,7 @@ test('a window knows exactly which of the latest sequences it was given', () => 
   )
 })
 
-test('a copy is not changed with its original', () => {
+test('changing a window does not change its copy', () => {
   const window = new ProducerWindow()
   window.add(1)
   const copy = window.copy()

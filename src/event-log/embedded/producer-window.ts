@@ -1,4 +1,5 @@
-// Which of a producer's latest sequences are stored: the highest one and a bit for each of the window behind it.
+// Which of a producer's latest sequences are stored: the highest one, and one bit for each sequence of the window below
+// it.
 
 import { producerWindow } from '../event-log.ts'
 
@@ -8,16 +9,17 @@ export class ProducerWindow {
   #last: number
   readonly #bits: Uint32Array
 
-  /** @param stored the bits as `toBytes` gave them. */
+  /** @param stored the bits as returned by `toBytes`. */
   constructor(last = 0, stored: Uint8Array = new Uint8Array(words * 4)) {
-    if (stored.length !== words * 4) throw new Error(`a producer's window has ${words * 4} bytes, not ${stored.length}`)
+    if (stored.length !== words * 4)
+      throw new Error(`a producer's window must have ${words * 4} bytes; it has ${stored.length}`)
     this.#last = last
     const bits = new Uint32Array(words)
     new Uint8Array(bits.buffer).set(stored)
     this.#bits = bits
   }
 
-  /** The highest sequence that is stored; 0 when none is. */
+  /** The highest stored sequence; 0 when none is stored. */
   get last(): number {
     return this.#last
   }
@@ -28,7 +30,7 @@ export class ProducerWindow {
     return ((this.#bits[slot >>> 5]! >>> (slot & 31)) & 1) === 1
   }
 
-  /** Remembers a sequence that does not lie before the window. */
+  /** Adds a sequence, which must not be below the window. */
   add(sequence: number): void {
     if (sequence > this.#last) {
       const from = Math.max(this.#last + 1, sequence - producerWindow + 1)

@@ -6,8 +6,8 @@ import { Producer, Producers } from './producers.ts'
 
 const stream = () => ({ producers: new Map<string, Producer>() })
 
-/** As many stored producers as there may be, named p1 and up, the first the longest unused. */
-function fullHouse() {
+/** The maximum number of stored producers, named p1, p2 and so on, least recently used first. */
+function maximumOfProducers() {
   const home = stream()
   const producers = new Producers()
   for (let number = 1; number <= maxProducers; number++) {
@@ -16,8 +16,8 @@ function fullHouse() {
   return { home, producers }
 }
 
-test('when there are too many, the longest unused is forgotten', () => {
-  const { home, producers } = fullHouse()
+test('when there are too many, the least recently used is removed', () => {
+  const { home, producers } = maximumOfProducers()
   producers.use(home, 'p1')
   const added = producers.use(home, 'new')
   const surplus = producers.surplus(1)
@@ -31,8 +31,8 @@ test('when there are too many, the longest unused is forgotten', () => {
   assert.equal(home.producers.has('p1'), true)
 })
 
-test('one that has something under way is not forgotten', () => {
-  const { home, producers } = fullHouse()
+test('a producer with an undecided append is not removed', () => {
+  const { home, producers } = maximumOfProducers()
   home.producers.get('p1')!.undecided.set(7, { follow() {} })
   assert.deepEqual(
     producers.surplus(2).map(({ id }) => id),
@@ -40,7 +40,7 @@ test('one that has something under way is not forgotten', () => {
   )
 })
 
-test('one of which nothing was stored leaves no trace', () => {
+test('a producer of which nothing was stored leaves no trace', () => {
   const home = stream()
   const producers = new Producers()
   const producer = producers.use(home, 'a')
@@ -50,7 +50,7 @@ test('one of which nothing was stored leaves no trace', () => {
   assert.deepEqual(producers.surplus(1), [])
 })
 
-test('the same id in two streams is two producers', () => {
+test('the same id in two streams gives two producers', () => {
   const producers = new Producers()
   assert.notEqual(producers.use(stream(), 'a').number, producers.use(stream(), 'a').number)
 })

@@ -1,4 +1,4 @@
-// The producers whose messages are numbered, each in one stream, and which of them is forgotten when there are too many.
+// The producers of numbered messages, one per id and stream, and which of them are removed when there are too many.
 
 import { maxProducers, producerWindow } from '../event-log.ts'
 import { ProducerWindow } from './producer-window.ts'
@@ -12,11 +12,11 @@ export class Producer {
   readonly number: number
   readonly id: string
   window: ProducerWindow
-  /** Whether it has a row: not before its first append is durable. */
+  /** Whether it has a row, which it gets when its first append is durable. */
   isStored: boolean
-  /** The highest sequence that was ever admitted. */
+  /** The highest sequence ever admitted. */
   lastAdmitted: number
-  /** By their sequence. */
+  /** Undecided appends by sequence. */
   readonly undecided = new Map<number, Undecided>()
 
   constructor(number: number, id: string, window: ProducerWindow, isStored: boolean) {
@@ -27,29 +27,29 @@ export class Producer {
     this.lastAdmitted = window.last
   }
 
-  /** Whether the sequence lies so far back that nobody knows whether it is stored. */
+  /** Whether the sequence is too old for the log to know whether it is stored. */
   isTooOld(sequence: number): boolean {
     return sequence <= this.lastAdmitted - producerWindow
   }
 }
 
-/** Where the producers of one stream are. */
+/** The producers of one stream, by id. */
 export interface ProducersOfStream {
   readonly producers: Map<string, Producer>
 }
 
 export class Producers {
-  /** The longest unused first. */
+  /** Least recently used first. */
   readonly #home = new Map<Producer, ProducersOfStream>()
   #lastNumber = 0
   #stored = 0
 
-  /** How many have a row. */
+  /** The number of producers that have a row. */
   get stored(): number {
     return this.#stored
   }
 
-  /** Takes up one that was stored before; to be called from the longest unused to the latest used. */
+  /** Adds a producer that was stored before. To be called in the order from least to most recently used. */
   restore(stream: ProducersOfStream, producer: Producer): void {
     stream.producers.set(producer.id, producer)
     this.#home.set(producer, stream)
@@ -57,7 +57,7 @@ export class Producers {
     this.#stored++
   }
 
-  /** Finds or makes one, which is the latest used now. */
+  /** Finds or creates a producer and marks it as most recently used. */
   use(stream: ProducersOfStream, id: string): Producer {
     let producer = stream.producers.get(id)
     if (producer === undefined) {
@@ -69,13 +69,13 @@ export class Producers {
     return producer
   }
 
-  /** Forgets one of which nothing is stored and nothing is under way. */
+  /** Removes a producer that has no row and no undecided append. */
   releaseUnused(producer: Producer): void {
     if (producer.isStored || producer.undecided.size > 0) return
     this.#forget(producer)
   }
 
-  /** Which rows must go so that `added` new ones find room. They are the longest unused that have nothing under way. */
+  /** The producers to remove so that `added` new ones fit: the least recently used without undecided appends. */
   surplus(added: number): Producer[] {
     const surplus: Producer[] = []
     let excess = this.#stored + added - maxProducers

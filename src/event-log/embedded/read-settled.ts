@@ -1,14 +1,16 @@
-// Reads back what a group has settled and the log still keeps, a page at a time, for those who give it to the group again.
+// Reads entries that a group has settled and the log still keeps, page by page, for replay.
 //
-// Only settled stretches are read: what is not settled costs nothing, and what is settled is durable. Trimming must not run
-// meanwhile, for the stretch that is read begins where the stream was trimmed.
+// Only settled ranges are read, so an unsettled backlog costs nothing; settled entries are durable. Trimming must not
+// run at the same time, because a page may start at the offset up to which the stream was trimmed.
 
 import type { ReadSettledOptions, SettledPage } from '../event-log.ts'
 import type { UnreadCursor } from './cursor.ts'
 import { readEntries } from './page.ts'
 import type { LogThread } from './thread-protocol.ts'
 
-/** How much one call reads at most, and a bit more: the thread that commits stands still for it. */
+/**
+ * About the max bytes that one call reads; the last entry may exceed it. The committing thread is blocked meanwhile.
+ */
 const maxPageBytes = 1024 * 1024
 
 export async function readSettled(

@@ -1,8 +1,8 @@
 // Builds a new log.db from what could be read of a damaged one.
 //
-// Entries keep their numbers and offsets. What is missing is counted as lost for each group, and where the ledger cannot
-// be told any more it is made to add up: events that were handed out before and come again count as `reopened`, settled
-// ones of which no ledger tells as `landed`.
+// Entries keep their append numbers and offsets. Missing events are counted as lost for each group. A ledger that cannot
+// be recovered is made to balance: events that will be handed out again after they were already counted are added to
+// `reopened`, settled events that no ledger counts are added to `landed`.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { Checkpointer } from '../../lib/sqlite/checkpointer.ts'
@@ -20,16 +20,16 @@ import { sqlFile } from './sql-file.ts'
 export interface RebuiltLog {
   readonly entries: number
   readonly events: number
-  /** Of the entries: those whose bytes are damaged. They are handed out as such. */
+  /** How many of the entries have damaged bytes. They are handed out with `batch.damaged` set. */
   readonly damagedEntries: number
-  /** Events known to be missing, for the group that misses the most. */
+  /** Events known to be missing, for the group with the most missing events. */
   readonly lostEvents: number
 }
 
-/** A damaged count is believed up to this. */
+/** The largest event count of a damaged entry that is accepted as plausible. */
 const maxPlausibleCount = 1_000_000
 
-/** How much one transaction writes, about. */
+/** About how many bytes one transaction writes. */
 const bytesPerTransaction = 8 * 1024 * 1024
 
 interface WalkedEntry extends KeptEntry {
@@ -37,7 +37,7 @@ interface WalkedEntry extends KeptEntry {
   readonly startByte: number
 }
 
-/** Writes the new database to `path`, where nothing is yet, flushed and closed. */
+/** Writes the new database to `path`, where no file may exist, then flushes and closes it. */
 export function rebuildLog(
   path: string,
   books: SalvagedBooks,
@@ -112,7 +112,7 @@ class Rebuilding {
       keptOf.set(row.stream, kept)
       streams.push(streamAround(row, kept))
     }
-    this.#removeHomeless(streams)
+    this.#removeOrphaned(streams)
     for (const row of topics) this.#books.topics.save(row)
     for (const row of groups) this.#books.groups.save(row)
     for (const row of pauses) this.#books.pauses.save(row)
@@ -137,7 +137,7 @@ class Rebuilding {
     }
   }
 
-  /** Removes what two entries of a stream both claim, and what lies behind its end, and answers the rest. */
+  /** Removes damaged entries that overlap others or lie beyond the end of the stream, and returns the rest. */
   #keepFitting(row: StreamRow): readonly WalkedEntry[] {
     const remove = this.#database.prepare(sqlFile('remove-numbered-entry'))
     const walked = this.#walk.all(row.stream) as unknown as WalkedEntry[]
@@ -153,7 +153,7 @@ class Rebuilding {
         continue
       }
       if (overlaps) {
-        // The one before it is the damaged one, for sound entries never overlap.
+        // The previous entry is the damaged one, because sound entries never overlap.
         remove.run(last.appendNumber)
         kept.pop()
       }
@@ -162,11 +162,11 @@ class Rebuilding {
     return kept
   }
 
-  #removeHomeless(streams: readonly StreamRow[]): void {
-    this.#database.prepare(sqlFile('remove-homeless-entries')).run(JSON.stringify(streams.map((row) => row.stream)))
+  #removeOrphaned(streams: readonly StreamRow[]): void {
+    this.#database.prepare(sqlFile('remove-orphaned-entries')).run(JSON.stringify(streams.map((row) => row.stream)))
   }
 
-  /** Writes a group's cursors and ledgers, and answers how many events are missing for it. */
+  /** Writes a group's cursors and ledgers, and returns the number of events that it lost. */
   #writeGroup(
     groupNumber: number,
     streams: readonly StreamRow[],
@@ -188,7 +188,8 @@ class Rebuilding {
           const row = withinStream(old ?? newCursor(groupNumber, stream), stream)
           const remains = { row, ranges: rangesOf.get(key) ?? [], attempts: attemptsOf.get(key) ?? [] }
           const cursor = salvageCursor(remains, keptOf.get(stream.stream)!, stream.nextOffset)
-          // What is settled leaves a group's own stream at once: without its cursor nobody knows what is missing there.
+          // Settled entries leave a group's own stream at once, so without its cursor the number of lost events is
+          // unknown.
           const isUnknown = old === undefined && stream.groupNumber !== 0
           return { stream, cursor: isUnknown ? { ...cursor, lost: 0 } : cursor }
         })
@@ -212,7 +213,7 @@ function isPlausible({ firstOffset, count }: ScannedEntry): boolean {
   return isCount && Number.isSafeInteger(firstOffset) && firstOffset >= 0
 }
 
-/** With the checksum that it had, so that a damaged entry stays one. */
+/** Inserts an entry with its original checksum, so that a damaged entry stays recognisable. */
 function insertAsItIs(insert: StatementSync, entry: ScannedEntry): void {
   const { appendNumber, stream, firstOffset, count, startByte, receivedAtMicros, attempt, dueAtMs, originOffset } =
     entry
@@ -232,7 +233,7 @@ function insertAsItIs(insert: StatementSync, entry: ScannedEntry): void {
   )
 }
 
-/** The stream's row as it must be, so that all its entries lie inside. */
+/** The row of the stream, extended so that it contains all kept entries. */
 function streamAround(row: StreamRow, kept: readonly WalkedEntry[]): StreamRow {
   const first = kept[0]
   const last = kept[kept.length - 1]
@@ -250,7 +251,7 @@ function streamAround(row: StreamRow, kept: readonly WalkedEntry[]): StreamRow {
   }
 }
 
-/** The cursor of a group that must be made anew for a stream: at the oldest kept entry, having accepted nothing by itself. */
+/** A new cursor where the old one is lost: it starts at the oldest kept entry and counts no event as accepted. */
 function newCursor(groupNumber: number, { stream, trimmedBelow, nextOffset }: StreamRow): CursorRow {
   const place = { startOffset: nextOffset, settledBelow: trimmedBelow, handedOutBelow: trimmedBelow }
   return { groupNumber, stream, ...place, rangesAhead: 0, attemptsKept: 0 }

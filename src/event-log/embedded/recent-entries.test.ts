@@ -12,7 +12,7 @@ function entry(firstOffset: number, byteLength: number): StoredEntry {
   return made
 }
 
-test('the oldest entries of all streams go first when there are too many bytes', () => {
+test('the oldest entries of all streams are evicted first when there are too many bytes', () => {
   const recent = new RecentEntries(100)
   const [a, b] = [new StreamTail(), new StreamTail()]
   recent.add(a, entry(0, 40))
@@ -24,7 +24,7 @@ test('the oldest entries of all streams go first when there are too many bytes',
   assert.equal(recent.bytes, 80)
 })
 
-test('a forgotten entry lets go of its bytes', () => {
+test('an evicted entry releases its bytes', () => {
   const recent = new RecentEntries(10)
   const tail = new StreamTail()
   const first = entry(0, 8)
@@ -33,7 +33,7 @@ test('a forgotten entry lets go of its bytes', () => {
   assert.equal(first.bytes, null)
 })
 
-test('the bytes in memory are those of the newest entries that nobody has settled, and never more than the bound', () => {
+test('the newest entries that were not dropped stay in memory, and never more bytes than the bound', () => {
   const step = fc.record({
     stream: fc.nat(2),
     bytes: fc.integer({ min: 1, max: 60 }),
@@ -55,7 +55,7 @@ test('the bytes in memory are those of the newest entries that nobody has settle
         let total = 0
         tails.forEach((tail, index) => {
           const first = tail.first?.firstOffset ?? ends[index]!
-          assert.ok(first >= dropped[index]!, 'what was dropped is gone')
+          assert.ok(first >= dropped[index]!, 'dropped entries are gone')
           for (let offset = first; offset < ends[index]!; offset += 10) total += tail.find(offset)!.byteLength
           assert.equal(tail.find(first - 10), undefined)
           assert.equal(tail.size, (ends[index]! - first) / 10)

@@ -1,17 +1,17 @@
-// The newest entries of all streams, kept in memory up to a bound in bytes, so that a consumer that keeps up never reads
-// back from the file. The oldest go first; what every group has settled goes at once.
+// The newest entries of all streams, kept in memory up to a max number of bytes, so that a consumer that keeps up never
+// reads from the file. The oldest are evicted first; entries that every group has settled are removed at once.
 
 import { findEntry, type StoredEntry } from './stored-entry.ts'
 
-/** How many bytes of recent entries a log keeps in memory unless told otherwise. */
+/** The default for the max bytes of recent entries that a log keeps in memory. */
 export const defaultMaxRecentBytes = 64 * 1024 * 1024
 
-/** The end of one stream: of its newest entries those that somebody may read soon, in their order. */
+/** The tail of one stream: its newest entries that a group may read soon, in order. */
 export class StreamTail {
   #entries: StoredEntry[] = []
   #head = 0
-  /** How many of its places in the queue of RecentEntries stand for entries that are gone already. */
-  goneBeforeTheirTurn = 0
+  /** How many of its slots in the queue of RecentEntries belong to entries that were already removed. */
+  staleSlots = 0
 
   get size(): number {
     return this.#entries.length - this.#head
@@ -26,7 +26,7 @@ export class StreamTail {
     this.#entries.push(entry)
   }
 
-  /** Forgets the oldest entry; the tail must not be empty. */
+  /** Removes the oldest entry; the tail must not be empty. */
   shift(): StoredEntry {
     const entry = this.#entries[this.#head]!
     this.#entries[this.#head] = undefined as never
@@ -48,7 +48,7 @@ export class RecentEntries {
   readonly maxBytes: number
   #bytes = 0
   #count = 0
-  /** One place for each entry, in the order in which they were stored. */
+  /** One slot for each entry, in the order in which they were stored. */
   #queue: StreamTail[] = []
   #head = 0
 
@@ -65,40 +65,40 @@ export class RecentEntries {
     this.#queue.push(tail)
     this.#bytes += entry.byteLength
     this.#count++
-    while (this.#bytes > this.maxBytes) this.#forgetOldest()
+    while (this.#bytes > this.maxBytes) this.#evictOldest()
   }
 
-  /** Forgets what lies below the offset. */
+  /** Removes the entries below the offset. */
   dropBelow(tail: StreamTail, offset: number): void {
     while (tail.first !== undefined && tail.first.endOffset <= offset) {
-      tail.goneBeforeTheirTurn++
-      this.#forgetFirstOf(tail)
+      tail.staleSlots++
+      this.#removeFirstOf(tail)
     }
     this.#compact()
   }
 
-  #forgetOldest(): void {
+  #evictOldest(): void {
     const tail = this.#queue[this.#head]!
     this.#head++
-    if (tail.goneBeforeTheirTurn > 0) tail.goneBeforeTheirTurn--
-    else this.#forgetFirstOf(tail)
+    if (tail.staleSlots > 0) tail.staleSlots--
+    else this.#removeFirstOf(tail)
     this.#compact()
   }
 
-  #forgetFirstOf(tail: StreamTail): void {
+  #removeFirstOf(tail: StreamTail): void {
     const entry = tail.shift()
     entry.bytes = null
     this.#bytes -= entry.byteLength
     this.#count--
   }
 
-  /** Keeps the queue at about the number of entries: one that stays for long would pin the places of all behind it. */
+  /** Removes stale slots, which would otherwise accumulate behind an entry that stays for long. */
   #compact(): void {
     if (this.#queue.length < 1024 || this.#queue.length < this.#count * 2) return
     const kept: StreamTail[] = []
     for (let at = this.#head; at < this.#queue.length; at++) {
       const tail = this.#queue[at]!
-      if (tail.goneBeforeTheirTurn > 0) tail.goneBeforeTheirTurn--
+      if (tail.staleSlots > 0) tail.staleSlots--
       else kept.push(tail)
     }
     this.#queue = kept

@@ -1,5 +1,5 @@
-// Mends a damaged log: copies what can be read into a new file, keeps the old one under another name, and begins a new
-// epoch, because offsets that were acknowledged may be missing.
+// Repairs a damaged log: copies what can be read into a new file, keeps the old file under another name, and begins a
+// new epoch, because acknowledged offsets may be missing.
 
 import {
   closeSync,
@@ -29,25 +29,25 @@ import { LogMark, readLogMark } from './log-mark.ts'
 import { type RebuiltLog, rebuildLog } from './rebuild-log.ts'
 import { noBooks, type SalvagedBooks, salvageBooks } from './salvage-books.ts'
 
-/** With what every database file of SQLite begins. */
+/** The first bytes of every SQLite database file. */
 const magic = 'SQLite format 3\0'
 
 export interface LogRepair extends RebuiltLog {
-  /** Where the old database file is now; null when there was none. */
+  /** The new path of the old database file; null when there was none. */
   readonly keptAs: string | null
   /**
-   * Entries that the log had acknowledged and that are not in it; how many events they had is not known. Null when neither
-   * the books nor the mark could be read: then nobody knows how far the log had come.
+   * Acknowledged entries that are missing at the end of the log; their number of events is unknown. Null when neither
+   * the books nor the mark could be read, so that the former length of the log is unknown.
    */
   readonly lostEntries: number | null
-  /** The epoch that begins. */
+  /** The new epoch. */
   readonly epoch: number
 }
 
 /**
- * Repairs a log that nobody has open. Answers null when there is nothing to repair.
- * Errors: `failed_precondition` when the log is in use, or of another version; `disk_full` when there is no room for the
- * copy. The log is as it was then.
+ * Repairs a log that no process has open. Returns null when there is nothing to repair.
+ * Errors: `failed_precondition` (the log is in use or has the format of another version), `disk_full` (no space for the
+ * copy). The log is then unchanged.
  */
 export function repairLog(dataDir: string): LogRepair | null {
   const files = logFiles(dataDir)
@@ -72,9 +72,13 @@ export function repairLog(dataDir: string): LogRepair | null {
       throw inUse(dataDir, describeHolder(files.holder))
     }
     if (thrown instanceof SqliteFailure && thrown.kind === 'full') {
-      throw new MillraceError('disk_full', `the disk of ${dataDir} has no room for a copy of the log`, {
-        cause: thrown,
-      })
+      throw new MillraceError(
+        'disk_full',
+        `the disk of ${dataDir} has no space for a copy of the log; free space on it`,
+        {
+          cause: thrown,
+        },
+      )
     }
     throw thrown
   } finally {
@@ -86,7 +90,7 @@ function inUse(dataDir: string, holder: string): MillraceError {
   return new MillraceError('failed_precondition', `the data directory ${dataDir} is in use by ${holder}; stop it first`)
 }
 
-/** The damaged database, or a copy of it that was made readable; null when nothing in it can be read. */
+/** Opens the damaged database, or a copy that was made readable. Returns null when nothing in it can be read. */
 function openSource(files: LogFiles, scratchPath: string): DatabaseSync | null {
   if (!existsSync(files.database)) return null
   const open = (path: string) =>
@@ -105,7 +109,7 @@ function openSource(files: LogFiles, scratchPath: string): DatabaseSync | null {
   }
 }
 
-/** Copies a file that was cut, and fills it up with zeros to the size that its header tells. */
+/** Copies a truncated file and pads the copy with zeros to the size given in its header. */
 function copyWholePages(files: LogFiles, scratchPath: string): void {
   removeDatabase(scratchPath)
   copyFileSync(files.database, scratchPath)
@@ -116,7 +120,7 @@ function copyWholePages(files: LogFiles, scratchPath: string): void {
   closeSync(descriptor)
   if (header.toString('latin1', 0, magic.length) !== magic || header.readUInt16BE(16) !== logPageBytes) return
   const { size } = statSync(scratchPath)
-  // Offset 28 of the header: how many pages there are. https://www.sqlite.org/fileformat.html#the_database_header
+  // Offset 28 of the header: the number of pages. https://www.sqlite.org/fileformat.html#the_database_header
   const pages = Math.max(Math.ceil(size / logPageBytes), header.readUInt32BE(28))
   truncateSync(scratchPath, pages * logPageBytes)
 }
@@ -129,13 +133,13 @@ interface Rebuilt {
 function rebuild(source: DatabaseSync | null, files: LogFiles, newPath: string): Rebuilt {
   removeDatabase(newPath)
   const mark = readLogMark(files.mark)
-  const markSays = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
+  const markOrZero = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
   const books = source === null ? noBooks : readBooks(source, files.database)
   const lastReadable = source === null ? 0 : lastAppendNumberIn(source)
   const lastInLog = Math.max(books.log?.lastAppendNumber ?? 0, lastReadable)
-  const lastAppendNumber = Math.max(lastInLog, markSays.appendNumber)
+  const lastAppendNumber = Math.max(lastInLog, markOrZero.appendNumber)
   const isLengthKnown = books.log !== null || typeof mark !== 'string'
-  const epoch = Math.max(books.log?.epoch ?? 0, markSays.epoch) + 1
+  const epoch = Math.max(books.log?.epoch ?? 0, markOrZero.epoch) + 1
   const entries: Iterable<ScannedEntry> = source === null ? [] : scanEntries(source, lastAppendNumber)
   const rebuilt = rebuildLog(newPath, books, entries, { epoch, lastAppendNumber })
   return {
@@ -144,7 +148,7 @@ function rebuild(source: DatabaseSync | null, files: LogFiles, newPath: string):
   }
 }
 
-/** The books; none when the database has no such tables, or none that can be read. */
+/** Reads the books; returns `noBooks` when the tables are missing or cannot be read. */
 function readBooks(source: DatabaseSync, path: string): SalvagedBooks {
   try {
     return salvageBooks(new Books(source, path))
@@ -153,7 +157,7 @@ function readBooks(source: DatabaseSync, path: string): SalvagedBooks {
   }
 }
 
-/** The number of the last entry that can be reached from the end; 0 when none can. */
+/** The append number of the last entry that can be reached from the end; 0 when none can be. */
 function lastAppendNumberIn(source: DatabaseSync): number {
   try {
     return Number(source.prepare('SELECT coalesce(max(append_number), 0) AS last FROM entries').get()?.last)
@@ -162,13 +166,15 @@ function lastAppendNumberIn(source: DatabaseSync): number {
   }
 }
 
-/** Keeps the old files under a free name and gives the new one theirs. Answers the name of the old database file. */
+/**
+ * Moves the old files to an unused name and the new file into their place. Returns the path of the old database file.
+ */
 function putInPlace(newPath: string, { database, refusedWal }: LogFiles): string | null {
   const keptAs = freeName(dirname(database))
   const wal = `${database}-wal`
   const hadDatabase = existsSync(database)
   if (hadDatabase) linkSync(database, keptAs)
-  // Beside the new database the old WAL would be taken for its own.
+  // SQLite would apply an old WAL beside the new database to it.
   if (existsSync(wal)) renameSync(wal, `${keptAs}-wal`)
   if (existsSync(refusedWal)) renameSync(refusedWal, keptAs.replace(/\.db$/, '.refused-wal'))
   renameSync(newPath, database)

@@ -9,7 +9,7 @@ const row: fc.Arbitrary<ColumnValue[]> = fc.array(
   { minLength: 1, maxLength: 9 },
 )
 
-test('a row with one flipped bit is given back as it was', () => {
+test('a row with one flipped bit is restored', () => {
   fc.assert(
     fc.property(row, fc.nat(), fc.nat(), (values, atColumn, atBit) => {
       const crc = rowChecksum('t', values)
@@ -21,7 +21,7 @@ test('a row with one flipped bit is given back as it was', () => {
         wrong = Math.floor(value / weight) % 2 === 1 ? value - weight : value + weight
       } else {
         const bytes = Buffer.from(value as string)
-        // The highest bit would make it no text; SQLite gives that back otherwise than it was stored.
+        // The highest bit would make it invalid UTF-8, which SQLite does not return as it was stored.
         bytes[atBit % bytes.length]! ^= 1 << (atBit % 7)
         wrong = bytes.toString()
       }
@@ -37,7 +37,7 @@ test('a flipped bit of the checksum itself leaves the values as they are', () =>
   }
 })
 
-test('a row with two flipped bits is given up', () => {
+test('a row with two flipped bits is not corrected', () => {
   const values = [1, 'events', 3]
   const crc = rowChecksum('t', values)
   assert.equal(correctRow('t', [0, 'events', 2], crc), null)

@@ -1,12 +1,12 @@
-// Gives a row of the books back its one flipped bit: the checksum tells which of the few hundred rows that differ from it
-// in one bit is the right one. (A few hundred candidates, against 2^32 checksums.)
+// Corrects one flipped bit in a row of the books: of the few hundred rows that differ in one bit, the original is the
+// one that matches the checksum. (A few hundred candidates against 2^32 checksums make a false match unlikely.)
 
 import { type ColumnValue, rowChecksum } from './log-rows.ts'
 
-/** Numbers in the books are whole and below 2^53. */
+/** Numbers in the books are integers below 2^53. */
 const numberBits = 53
 
-/** The values as they were when the checksum was made, or null when more than one bit is wrong. */
+/** The values to which the checksum belongs, or null when more than one bit is wrong. */
 export function correctRow(table: string, values: readonly ColumnValue[], crc: number): readonly ColumnValue[] | null {
   if (bitsSet((rowChecksum(table, values) ^ crc) >>> 0) <= 1) return values
   for (let column = 0; column < values.length; column++) {

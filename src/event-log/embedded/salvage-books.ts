@@ -1,5 +1,5 @@
-// The books of a damaged log, as far as they can be made out: sound rows, rows whose one flipped bit could be given back,
-// and for a stream whose row is gone the place that nobody else has.
+// Recovers the books of a damaged log: sound rows, rows in which one flipped bit could be corrected, and new rows for
+// streams whose row is lost.
 
 import { type Lane, lanes } from '../../event/event.ts'
 import type { BookTable } from './book-table.ts'
@@ -67,12 +67,12 @@ function readable<Row extends { readonly [K in keyof Row]: ColumnValue }>(table:
   try {
     return table.salvage()
   } catch {
-    // A page of the table cannot be read at all.
+    // A page of the table cannot be read.
     return []
   }
 }
 
-/** Where a stream belongs. */
+/** What identifies a stream besides its number. */
 interface Place {
   readonly topicNumber: number
   readonly partition: number
@@ -81,8 +81,8 @@ interface Place {
 }
 
 /**
- * A row for every stream that the topics and groups need. One whose row is gone gets the number of the one stream that has
- * entries and no row, when there is only one of both; else a new number, and is empty.
+ * A row for every stream that the topics and groups need. When exactly one row is missing and exactly one stream has
+ * entries but no row, they are matched. Otherwise a missing row gets a new number, and its stream is empty.
  * @param numbersInUse the streams that have entries.
  */
 export function completeStreams(books: SalvagedBooks, numbersInUse: ReadonlySet<number>): StreamRow[] {
@@ -90,12 +90,12 @@ export function completeStreams(books: SalvagedBooks, numbersInUse: ReadonlySet<
   const missing = neededPlaces(books).filter((place) => !known.has(placeKey(place)))
   const needed = new Set(neededPlaces(books).map(placeKey))
   const numbers = new Set(books.streams.map((row) => row.stream))
-  const homeless = [...numbersInUse].filter((number) => !numbers.has(number))
-  let last = Math.max(0, ...numbers, ...homeless)
+  const orphaned = [...numbersInUse].filter((number) => !numbers.has(number))
+  let last = Math.max(0, ...numbers, ...orphaned)
   const empty = { nextOffset: 0, nextByte: 0, trimmedBelow: 0, trimmedByte: 0 }
   const found = missing.map((place) => {
-    const isTheOne = missing.length === 1 && homeless.length === 1
-    return { stream: isTheOne ? homeless[0]! : ++last, ...place, ...empty }
+    const isUniqueMatch = missing.length === 1 && orphaned.length === 1
+    return { stream: isUniqueMatch ? orphaned[0]! : ++last, ...place, ...empty }
   })
   return [...books.streams.filter((row) => needed.has(placeKey(row))), ...found]
 }

@@ -8,7 +8,7 @@ const entry = (firstOffset: number, count: number) => ({ firstOffset, count, byt
 const settled = (firstOffset: number, endOffset: number) => ({ ...key, firstOffset, endOffset })
 const tried = (firstOffset: number) => ({ ...key, firstOffset, attempt: 3 })
 
-test('what is there and not settled waits, and what is missing is lost', () => {
+test('unsettled entries that exist are waiting, and missing ones are lost', () => {
   const entries = [entry(0, 100), entry(120, 30), entry(150, 50), entry(250, 50)]
   const salvaged = salvageCursor(
     { row: cursor, ranges: [settled(150, 200)], attempts: [tried(120), tried(220)] },
@@ -23,14 +23,14 @@ test('what is there and not settled waits, and what is missing is lost', () => {
   assert.deepEqual(salvaged.attempts, [tried(120)])
 })
 
-test('when all is there, nothing changes', () => {
+test('when no entry is missing, nothing changes', () => {
   const ranges = [settled(150, 200)]
   const entries = [entry(0, 100), entry(100, 50), entry(150, 50), entry(200, 100)]
   const salvaged = salvageCursor({ row: { ...cursor, rangesAhead: 1 }, ranges, attempts: [] }, entries, 300)
   assert.deepEqual([salvaged.row, salvaged.ranges, salvaged.lost], [{ ...cursor, rangesAhead: 1 }, ranges, 0])
 })
 
-test('when nothing is left, everything unsettled is lost and the cursor is at the end', () => {
+test('when no entry is left, everything unsettled is lost and the cursor is at the end', () => {
   const salvaged = salvageCursor({ row: cursor, ranges: [settled(150, 200)], attempts: [] }, [], 400)
   assert.equal(salvaged.lost, 250)
   assert.equal(salvaged.row.settledBelow, 400)

@@ -1,10 +1,10 @@
-// Where a group stands in a stream of a repaired log: what is missing from the stream is counted as lost and settled, so
-// that the ledger adds up from the first moment.
+// A group's progress in a stream of a repaired log: missing offsets are settled and counted as lost, so that the ledger
+// balances from the start.
 
 import type { AttemptRow, CursorRow, SettledRangeRow } from './log-rows.ts'
 import { type OffsetRange, SettledRanges } from './settled-ranges.ts'
 
-/** An entry of the stream, in the order of their offsets. */
+/** An entry of the stream. Lists of them are in offset order. */
 export interface KeptEntry {
   readonly firstOffset: number
   readonly count: number
@@ -17,7 +17,7 @@ export interface SalvagedCursor {
   readonly attempts: readonly AttemptRow[]
   readonly waitingEvents: number
   readonly waitingBytes: number
-  /** Events that were not settled and are not there. */
+  /** Unsettled events that are missing from the stream. */
   readonly lost: number
 }
 
@@ -69,7 +69,7 @@ export function salvageCursor(
   }
 }
 
-/** What none of the ranges covers. */
+/** The parts of `from` to `to` that no range covers. */
 function holesBetween(from: number, to: number, ranges: readonly OffsetRange[]): OffsetRange[] {
   const holes: OffsetRange[] = []
   let at = from

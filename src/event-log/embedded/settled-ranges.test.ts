@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { type OffsetRange, SettledRanges } from './settled-ranges.ts'
 
-/** The ranges of a set of offsets, as they should be. */
+/** The expected ranges of a set of offsets. */
 function rangesOf(offsets: ReadonlySet<number>): { start: number; end: number }[] {
   const ranges: { start: number; end: number }[] = []
   for (const offset of [...offsets].sort((a, b) => a - b)) {
@@ -16,7 +16,7 @@ function rangesOf(offsets: ReadonlySet<number>): { start: number; end: number }[
 
 const byStart = (a: { start: number }, b: { start: number }) => a.start - b.start
 
-test('ranges that touch become one, whatever the order in which they are settled', () => {
+test('adjacent ranges are merged, in whatever order they are settled', () => {
   fc.assert(
     fc.property(fc.shuffledSubarray(Array.from({ length: 40 }, (_, index) => index)), (offsets) => {
       const ranges = new SettledRanges()
@@ -38,20 +38,20 @@ test('ranges that touch become one, whatever the order in which they are settled
   )
 })
 
-test('the changes since the last look bring the stored rows to the state of the ranges', () => {
-  const step = fc.oneof(fc.constant('look' as const), fc.constant('remove' as const), fc.nat(30))
+test('applying the changes since the last call brings the stored rows to the state of the ranges', () => {
+  const step = fc.oneof(fc.constant('take' as const), fc.constant('remove' as const), fc.nat(30))
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const ranges = new SettledRanges()
       const rows = new Map<number, number>()
       const taken = new Set<number>()
-      const look = () => {
+      const take = () => {
         const { saved, removed } = ranges.takeChanges()
         for (const start of removed) rows.delete(start)
         for (const { start, end } of saved) rows.set(start, end)
       }
       for (const one of steps) {
-        if (one === 'look') look()
+        if (one === 'take') take()
         else if (one === 'remove') {
           const [first] = ranges.all().sort(byStart)
           if (first !== undefined) ranges.remove(first)
@@ -60,13 +60,13 @@ test('the changes since the last look bring the stored rows to the state of the 
           ranges.add(one, one + 1)
         }
       }
-      look()
+      take()
       assert.deepEqual(Array.from(rows, ([start, end]) => ({ start, end })).sort(byStart), ranges.all().sort(byStart))
     }),
   )
 })
 
-test('the next range behind an offset is the nearest one', () => {
+test('firstStartAfter returns the nearest range after an offset', () => {
   const ranges = new SettledRanges()
   ranges.add(30, 40)
   ranges.add(10, 12)

@@ -1,7 +1,7 @@
-// The offsets of a stream that a group has settled out of order, as ranges that do not touch: what is settled side by
-// side is one range, so their number stays near the number of entries in consumers' hands.
+// The offsets of a stream that a group has settled out of order. Adjacent ranges are merged, so the number of ranges
+// stays near the number of entries that consumers hold.
 //
-// Each range is a row of the table `settled_ahead`. `takeChanges` tells which rows must be written or removed.
+// Each range is a row of the table `settled_ahead`. `takeChanges` returns the rows to write and to remove.
 
 /** From `start` (included) to `end` (excluded). */
 export interface OffsetRange {
@@ -11,7 +11,7 @@ export interface OffsetRange {
 
 export interface RangeChanges {
   readonly saved: readonly OffsetRange[]
-  /** The starts of ranges that are no more. */
+  /** The starts of ranges that no longer exist. */
   readonly removed: readonly number[]
 }
 
@@ -24,12 +24,12 @@ export class SettledRanges {
     return this.#endOfStart.size
   }
 
-  /** Where the range that begins here ends. */
+  /** The end of the range that begins at `start`. */
   endOf(start: number): number | undefined {
     return this.#endOfStart.get(start)
   }
 
-  /** Adds a range that overlaps none, and answers with the range it has become part of. */
+  /** Adds a range that overlaps no other, and returns the merged range that contains it. */
   add(start: number, end: number): OffsetRange {
     const before = this.#startOfEnd.get(start)
     if (before !== undefined) {
@@ -47,12 +47,12 @@ export class SettledRanges {
     return { start, end }
   }
 
-  /** Removes a range that is there, because everything up to its end is settled now. */
+  /** Removes an existing range, because everything below its end is now settled. */
   remove({ start, end }: OffsetRange): void {
     this.#remove(start, end)
   }
 
-  /** The nearest range that begins behind the offset; slow, for the rare hole. */
+  /** The start of the first range that begins after the offset. Linear: used only for rare holes. */
   firstStartAfter(offset: number): number | undefined {
     let nearest: number | undefined
     for (const start of this.#endOfStart.keys()) {
@@ -61,7 +61,7 @@ export class SettledRanges {
     return nearest
   }
 
-  /** The nearest range that ends behind the offset; slow, for reading back what is settled. */
+  /** The first range that ends after the offset. Linear: used only to read settled entries. */
   firstEndingAfter(offset: number): OffsetRange | undefined {
     let nearest: OffsetRange | undefined
     for (const [start, end] of this.#endOfStart) {
@@ -70,12 +70,12 @@ export class SettledRanges {
     return nearest
   }
 
-  /** All of them, in no order. */
+  /** All ranges, in no particular order. */
   all(): OffsetRange[] {
     return Array.from(this.#endOfStart, ([start, end]) => ({ start, end }))
   }
 
-  /** What has changed since the last call. */
+  /** The changes since the last call. */
   takeChanges(): RangeChanges {
     const saved: OffsetRange[] = []
     const removed: number[] = []

@@ -1,4 +1,4 @@
-// Reads the statements of the folder sql/.
+// Reads SQL statements from the folder sql/.
 
 import { readFileSync } from 'node:fs'
 

@@ -1,18 +1,18 @@
-// A stored entry as the main thread knows it: its place in a stream, and its bytes while they are in memory.
+// The main thread's representation of an entry: its place in a stream, and its bytes while they are in memory.
 
 import type { RecordBatch } from '../../event/record-batch.ts'
 
-/** What an entry of a group's own stream has beyond the others. */
-export interface ComesAgain {
-  /** How often its events had been tried when it was stored. */
+/** The additional fields of an entry in a group's own stream. */
+export interface Redelivery {
+  /** How many times its events had been tried when it was stored. */
   readonly attempt: number
-  /** Not to be handed out before this time, in milliseconds since 1970. */
+  /** The earliest time to hand it out, in milliseconds since 1970. */
   readonly dueAtMs: number
-  /** The offset, in the topic's stream, of the entry that its events were first stored in. */
+  /** The offset in the topic's stream of the entry in which its events were first stored. */
   readonly originOffset: number
 }
 
-/** The entry that begins at this offset, among entries in their order from `head` on. */
+/** Finds the entry that begins at this offset, among `entries` in offset order from index `head` on. */
 export function findEntry(entries: readonly StoredEntry[], head: number, offset: number): StoredEntry | undefined {
   let low = head
   let high = entries.length
@@ -27,19 +27,19 @@ export function findEntry(entries: readonly StoredEntry[], head: number, offset:
 
 export class StoredEntry {
   readonly firstOffset: number
-  /** How many bytes were stored in its stream before it. */
+  /** The number of bytes stored in its stream before it. */
   readonly startByte: number
-  readonly again: ComesAgain | null
+  readonly again: Redelivery | null
   count = 0
   byteLength = 0
   receivedAtMicros = 0
   damaged = false
-  /** Null until they are durable, and again when they are only in the file. */
+  /** Null until the entry is durable, and after its bytes were evicted from memory. */
   bytes: Uint8Array | null = null
-  /** What its bytes are put together from, until they are durable. */
+  /** The parts of its bytes until it is durable; then null. */
   pieces: Uint8Array[] | null = null
 
-  constructor(firstOffset: number, startByte: number, again: ComesAgain | null) {
+  constructor(firstOffset: number, startByte: number, again: Redelivery | null) {
     this.firstOffset = firstOffset
     this.startByte = startByte
     this.again = again
@@ -49,17 +49,17 @@ export class StoredEntry {
     return this.firstOffset + this.count
   }
 
-  /** Puts a batch behind those that are in it. Only for an entry that is not stored yet. */
+  /** Appends a batch to an entry that is not stored yet. */
   join(batch: RecordBatch): void {
     this.pieces ??= []
     this.pieces.push(batch.bytes)
     this.count += batch.count
     this.byteLength += batch.bytes.length
-    // The latest: for each event this lies between its receipt and its acknowledgement.
+    // The latest time of receipt: for each event it lies between its receipt and its acknowledgement.
     this.receivedAtMicros = Math.max(this.receivedAtMicros, batch.receivedAtMicros)
   }
 
-  /** The same entry, with bytes of its own: those of the first may be forgotten while somebody needs the second. */
+  /** A copy with its own bytes, which stay in memory when the bytes of the original are evicted. */
   copy(bytes: Uint8Array): StoredEntry {
     const copy = new StoredEntry(this.firstOffset, this.startByte, this.again)
     copy.count = this.count

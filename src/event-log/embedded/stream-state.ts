@@ -1,5 +1,5 @@
-// One stream as the main thread knows it. Its numbers are those of the last commit; what the group that is being made
-// would add is in `plan`, and counts only when that group is durable.
+// The main thread's state of one stream, as of the last commit. Additions of the transaction that is being planned are
+// in `plan` and take effect when that transaction is durable.
 
 import type { MillraceError } from '../../errors.ts'
 import type { StreamName } from '../event-log.ts'
@@ -8,7 +8,7 @@ import type { Producer } from './producers.ts'
 import { StreamTail } from './recent-entries.ts'
 import type { StoredEntry } from './stored-entry.ts'
 
-/** What a group of the group commit adds to a stream. */
+/** What the planned transaction adds to a stream. */
 export interface StreamPlan {
   nextOffset: number
   nextByte: number
@@ -26,9 +26,9 @@ export class StreamState {
   trimmedByte: number
   plan: StreamPlan | null = null
   readonly tail = new StreamTail()
-  /** Why appends are refused that come before the caller of a refused one can know. */
+  /** Set while appends are refused because the caller of an earlier refused append cannot know of its refusal yet. */
   refusal: MillraceError | null = null
-  /** By their id. */
+  /** Producers by id. */
   readonly producers = new Map<string, Producer>()
 
   constructor(topic: string, row: StreamRow) {
@@ -42,13 +42,13 @@ export class StreamState {
     this.trimmedByte = row.trimmedByte
   }
 
-  /** The plan, begun where the stream ends now. */
+  /** Returns the plan; a new one starts at the end of the stream. */
   ensurePlan(): StreamPlan {
     this.plan ??= { nextOffset: this.nextOffset, nextByte: this.nextByte, entries: [] }
     return this.plan
   }
 
-  /** Takes the last entry of the plan out of it again. */
+  /** Removes the last entry of the plan. */
   dropPlanned(last: StoredEntry): void {
     const plan = this.ensurePlan()
     plan.entries.pop()
@@ -57,7 +57,7 @@ export class StreamState {
     if (plan.entries.length === 0) this.plan = null
   }
 
-  /** The row as it is, or will be when the plan is durable. */
+  /** The row, with the plan applied if there is one. */
   row(): StreamRow {
     return {
       stream: this.number,

@@ -1,4 +1,5 @@
-// What the main thread asks of the database thread. Everything is plain data: numbers in flat arrays where there are many.
+// The requests of the main thread to the database thread, and the replies. All are plain data, with flat arrays of
+// numbers where there are many.
 
 import type { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
 import type {
@@ -14,13 +15,13 @@ import type {
   TopicRow,
 } from './log-rows.ts'
 
-/** What the thread gets to start with. */
+/** The start data of the thread. */
 export interface LogThreadData {
   readonly dataDir: string
   readonly diskReserveBytes: number
 }
 
-/** An entry of a group's own stream that is not settled. */
+/** An unsettled entry of a group's own stream. */
 export interface OwnEntry {
   readonly stream: number
   readonly firstOffset: number
@@ -28,7 +29,7 @@ export interface OwnEntry {
   readonly dueAtMs: number
 }
 
-/** All that the main thread must know about a log when it is opened. */
+/** The state that the main thread needs when a log is opened. */
 export interface LogSnapshot {
   readonly log: LogRow
   readonly topics: readonly TopicRow[]
@@ -39,17 +40,17 @@ export interface LogSnapshot {
   readonly ledgers: readonly LedgerRow[]
   readonly settledRanges: readonly SettledRangeRow[]
   readonly attempts: readonly AttemptRow[]
-  /** The longest unused first. */
+  /** Least recently used first. */
   readonly producers: readonly ProducerRow[]
   readonly ownEntries: readonly OwnEntry[]
-  /** What is missing from the groups' own streams. */
+  /** Ranges that are missing from the groups' own streams. */
   readonly missing: readonly UnsettledStretch[]
 }
 
-/** Either the snapshot, or the format of a log that another version has written. */
+/** The snapshot, or the format version of another version's log. */
 export type OpenReply = { readonly snapshot: LogSnapshot } | { readonly otherFormat: number }
 
-/** How many numbers an entry takes in `CommitRequest.entries`. */
+/** The number of numbers per entry in `CommitRequest.entries`. */
 export const entryFields = 10
 
 /**
@@ -58,10 +59,10 @@ export const entryFields = 10
  */
 export type EntryNumbers = Float64Array
 
-/** Forgets entries from the front of one stream, a bounded number of them. */
+/** Removes a bounded number of entries from the front of one stream. */
 export interface TrimStep {
   readonly stream: StreamRow
-  /** Everything below is settled by all groups. */
+  /** Every offset below is settled by all groups. */
   readonly settledBelow: number
   readonly keepSinceMicros: number
   readonly maxBytes: number
@@ -79,10 +80,10 @@ export interface TrimStepReply {
 
 /** One transaction. */
 export interface CommitRequest {
-  /** The bytes of the entries, one behind the other. Their buffer moves to the thread and back. */
+  /** The concatenated bytes of the entries. The buffer is transferred to the thread and back. */
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly entries: EntryNumbers
-  /** How many of the bytes are producers': what may be refused when the disk is full. */
+  /** How many of the bytes may be refused when the disk is full: those of appends and reopenings. */
   readonly refusableBytes: number
   readonly log: LogRow | null
   readonly topics: readonly TopicRow[]
@@ -96,14 +97,14 @@ export interface CommitRequest {
   readonly attempts: readonly AttemptRow[]
   /** Group number, stream and first offset of each. */
   readonly removedAttempts: readonly number[]
-  /** Stream and first offset of each: settled entries of groups' own streams. */
+  /** Stream and first offset of each settled entry of a group's own stream. */
   readonly removedEntries: readonly number[]
   readonly producers: readonly ProducerRow[]
   readonly removedProducers: readonly number[]
   readonly pauses: readonly PauseRow[]
   /** Group numbers. */
   readonly endedPauses: readonly number[]
-  /** The number of a group of which nothing is to be left; its rows are in none of the lists. */
+  /** The number of a group of which everything is removed; its rows are in none of the lists. */
   readonly droppedGroup: number | null
   readonly trim: TrimStep | null
 }
@@ -135,7 +136,7 @@ export function emptyRequest(): CommitRequest {
 }
 
 export interface CommitReply {
-  /** False when there is no room for the producers' entries: nothing was written at all. */
+  /** False when there is no disk space for the refusable bytes: nothing was written at all. */
   readonly committed: boolean
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly trimmed: TrimStepReply | null
@@ -149,7 +150,7 @@ export interface EntryStartRequest {
 export interface ReadPageRequest {
   readonly stream: number
   readonly from: number
-  /** The offset before which to stop. */
+  /** The end of the range (excluded). */
   readonly to: number
   readonly maxBytes: number
 }
@@ -160,21 +161,24 @@ export interface ReadEntriesRequest {
   readonly maxBytes: number
 }
 
-/** How many numbers an entry takes in `EntriesRead.entries`. */
+/** The number of numbers per entry in `EntriesRead.entries`. */
 export const readFields = 9
 
 export interface EntriesRead {
   /**
-   * For each entry: first offset, event count, start byte, received at, attempt, due at, origin offset (the last three -1
-   * in a stream of the topic), length of its bytes, and 1 when it is damaged.
+   * For each entry: first offset, event count, start byte, received at, attempt, due at, origin offset (the last three
+   * -1 in a stream of the topic), length of its bytes, and 1 when it is damaged.
    */
   readonly entries: Float64Array
   readonly bytes: ArrayBuffer
-  /** Page: everything that the file has before this offset is in the answer. Entries: how many offsets were looked up. */
+  /**
+   * readPage: the reply has everything in the file up to this offset (excluded). readEntries: the number of offsets
+   * read.
+   */
   readonly through: number
 }
 
-/** A stretch of a stream that a group has not settled. */
+/** A range of a stream that a group has not settled. */
 export interface UnsettledStretch {
   readonly groupNumber: number
   readonly stream: number
@@ -182,30 +186,30 @@ export interface UnsettledStretch {
   readonly to: number
 }
 
-/** What is durable, read in one go. */
+/** The durable state, read in one step. */
 export interface DurableFacts {
   readonly log: LogRow
   readonly streams: readonly StreamRow[]
   readonly cursors: readonly CursorRow[]
   readonly ledgers: readonly LedgerRow[]
-  /** Group number → microseconds; no entry when nothing waits. */
+  /** Group number → microseconds since 1970; no entry when nothing waits. */
   readonly oldestWaitingMicros: ReadonlyMap<number, number>
   /** Group number → events found by walking its own streams. */
   readonly auditedOwnEvents: ReadonlyMap<number, number>
-  /** What is left to walk, in the streams of the topics. */
+  /** Ranges still to be walked, in the streams of the topics. */
   readonly toAudit: readonly UnsettledStretch[]
 }
 
 export interface AuditRequest {
   readonly stretches: readonly UnsettledStretch[]
-  /** How many entries to look at in this call. */
+  /** Max entries to examine in this call. */
   readonly maxEntries: number
 }
 
 export interface AuditReply {
   /** Group number → events found. */
   readonly events: ReadonlyMap<number, number>
-  /** What is left to walk. */
+  /** Ranges still to be walked. */
   readonly rest: readonly UnsettledStretch[]
 }
 
@@ -213,7 +217,7 @@ export interface AuditReply {
 export type LogThreadMethods = {
   open(argument: null): OpenReply
   commit(request: CommitRequest): CommitReply
-  /** Where the entry begins that holds the offset; the offset itself when none does. */
+  /** The first offset of the entry that contains the offset; the offset itself when none does. */
   entryStart(request: EntryStartRequest): number
   readPage(request: ReadPageRequest): EntriesRead
   readEntries(request: ReadEntriesRequest): EntriesRead
@@ -222,5 +226,5 @@ export type LogThreadMethods = {
   close(argument: null): null
 }
 
-/** The main thread's end of it. */
+/** The main thread's handle of the database thread. */
 export type LogThread = DatabaseThread<LogThreadMethods>

@@ -1,18 +1,18 @@
-// Forgets settled entries from the front of a stream, a bounded number in one transaction, and gives the file's free
-// space back when there is much of it.
+// Removes settled entries from the front of a stream, a bounded number per transaction, and returns free pages of the
+// file to the file system when there are many.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { pragma } from './log-database.ts'
 import { sqlFile } from './sql-file.ts'
 import type { TrimStep, TrimStepReply } from './thread-protocol.ts'
 
-/** How many entries one transaction forgets at most. */
+/** Max entries removed per transaction. */
 const maxEntriesPerStep = 1000
 
-/** How many bytes one transaction forgets at most, beyond the first entry. */
+/** Max bytes removed per transaction, except that the first entry may be larger. */
 const maxBytesPerStep = 32 * 1024 * 1024
 
-/** Free pages are used again by the next appends. They are given back only when they are so many, and part of the file. */
+/** Free pages are reused by later appends. They are returned only when they reach this number and share of the file. */
 const freePagesWorthGiving = 4096
 const freeShareWorthGiving = 0.25
 const pagesGivenPerStep = 512
@@ -38,7 +38,7 @@ export class EntryTrimmer {
     this.#trim = database.prepare(sqlFile('trim-entries'))
   }
 
-  /** Runs inside the caller's transaction. */
+  /** Trims one step. Runs inside the caller's transaction. */
   trim(step: TrimStep): TrimStepReply {
     const { stream, settledBelow, keepSinceMicros, maxBytes } = step
     const first = this.#startByteFrom.get(stream.stream, settledBelow) as { startByte: number } | undefined
@@ -53,7 +53,7 @@ export class EntryTrimmer {
     for (const row of rows as unknown as Candidate[]) {
       const endOffset = row.firstOffset + row.count
       const isKept = row.receivedAtMicros >= keepSinceMicros && settledByte - row.startByte <= maxBytes
-      // An entry whose damaged count reaches over the cursor is kept: nobody knows what is settled of it.
+      // An entry whose damaged count reaches beyond the cursor is kept: how much of it is settled is unknown.
       if (isKept || endOffset > settledBelow) break
       if (entries === maxEntriesPerStep || (entries > 0 && bytes + row.byteLength > maxBytesPerStep)) {
         more = true
@@ -73,7 +73,7 @@ export class EntryTrimmer {
   #giveBackSpace(): void {
     const free = pragma(this.#database, 'freelist_count')
     if (free < freePagesWorthGiving || free < pragma(this.#database, 'page_count') * freeShareWorthGiving) return
-    // By exec: prepared and run, the pragma frees one page only.
+    // Uses exec, because as a prepared statement the pragma frees one page only.
     this.#database.exec(`PRAGMA incremental_vacuum(${pagesGivenPerStep})`)
   }
 }

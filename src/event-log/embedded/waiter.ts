@@ -1,7 +1,8 @@
-// Calls of `Consumer.next` that are waiting.
+// Pending calls of `Consumer.next`.
 //
-// One is open until it is finished. Between, it may be `sealed`: deliveries for it are part of a group that is being
-// committed. A caller that gives up then gets its empty list at once, and the deliveries go back when they are durable.
+// A waiter is open until it is finished. Meanwhile it may be sealed: deliveries for it are part of a transaction that
+// is being committed. A caller that gives up then gets its empty list at once, and the deliveries are given back to the
+// group when they are durable.
 
 import type { Lane } from '../../event/event.ts'
 import type { Delivery, NextOptions } from '../event-log.ts'
@@ -12,11 +13,11 @@ export interface WaiterOptions {
   readonly next: NextOptions
   readonly resolve: (deliveries: readonly Delivery[]) => void
   readonly reject: (reason: unknown) => void
-  /** Takes what is durable; the waiter may have been given up meanwhile. */
+  /** Called with the durable entries; the waiter may have been given up meanwhile. */
   readonly receive: (held: readonly HeldEntry[]) => void
-  /** Called when the time is over; the waiter is `expired` then. */
+  /** Called when `maxWaitMs` is over; the waiter is then expired. */
   readonly onExpired: () => void
-  /** Called when the caller has given up; the waiter is finished then. */
+  /** Called when the caller has given up; the waiter is then finished. */
   readonly onGivenUp: () => void
 }
 
@@ -41,7 +42,7 @@ export class Waiter {
     this.#options.receive(held)
   }
 
-  /** Ends the call with what there is. */
+  /** Resolves the call with these deliveries. */
   finish(deliveries: readonly Delivery[]): void {
     if (!this.#end()) return
     this.#options.resolve(deliveries)
@@ -52,7 +53,7 @@ export class Waiter {
     this.#options.reject(reason)
   }
 
-  /** Ends the call with nothing, because nobody wants deliveries any more. */
+  /** Resolves the call with an empty list, because the caller has given up. */
   readonly giveUp = (): void => {
     if (this.isFinished) return
     this.finish([])
@@ -73,11 +74,11 @@ export class Waiter {
   }
 }
 
-/** Who waits, group by group. */
+/** The waiters of each group. */
 export class WaitingRoom {
   readonly #waiters = new Map<GroupState, Waiter[]>()
 
-  /** The groups of which somebody waits. */
+  /** The groups that have waiters. */
   groups(): GroupState[] {
     return [...this.#waiters.keys()]
   }
@@ -103,14 +104,14 @@ export class WaitingRoom {
     else this.#waiters.set(group, rest)
   }
 
-  /** Lets those of a group out, and answers who they were. */
+  /** Removes and returns the waiters of a group. */
   clear(group: GroupState): readonly Waiter[] {
     const all = this.of(group)
     this.#waiters.delete(group)
     return all
   }
 
-  /** Lets all of them out, and answers who they were. */
+  /** Removes and returns all waiters. */
   empty(): Waiter[] {
     const all = [...this.#waiters.values()].flat()
     this.#waiters.clear()

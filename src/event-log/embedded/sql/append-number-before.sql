@@ -1,4 +1,4 @@
--- The append number of the entry before an offset. Parameters: stream, offset.
+-- The append number of the last entry before an offset. Parameters: stream, offset.
 SELECT CAST(append_number AS REAL) AS appendNumber
 FROM entries INDEXED BY entries_by_offset
 WHERE stream = ? AND first_offset < ?

@@ -1,5 +1,5 @@
 -- Counts the events of one stream entry by entry, from the covering index alone.
--- Parameters: stream, first offset (included), last offset (excluded), how many entries at most.
+-- Parameters: stream, first offset (included), last offset (excluded), max entries.
 SELECT count(*) AS entries, coalesce(sum(event_count), 0.0) AS events, coalesce(max(first_offset), -1) AS lastOffset
 FROM (
   SELECT CAST(event_count AS REAL) AS event_count, CAST(first_offset AS REAL) AS first_offset

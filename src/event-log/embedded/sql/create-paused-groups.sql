@@ -1,5 +1,5 @@
--- Groups that hand out nothing, and why. Not in a log that was made before groups could be paused: opening it makes the table,
--- and a version that does not know it passes it over.
+-- Paused groups, with the reason. Logs created before groups could be paused lack the table: opening them creates it.
+-- Versions that do not know the table ignore it.
 CREATE TABLE IF NOT EXISTS paused_groups (
   group_number INTEGER PRIMARY KEY,
   reason TEXT NOT NULL,

@@ -1,2 +1,2 @@
--- Forgets how often a group has tried what it has not settled. Parameters: group number.
+-- Removes the attempts of a group. Parameters: group number.
 DELETE FROM attempts WHERE group_number = ?

@@ -1,2 +1,2 @@
--- Forgets where a group stands. Parameters: group number.
+-- Removes the cursors of a group. Parameters: group number.
 DELETE FROM cursors WHERE group_number = ?

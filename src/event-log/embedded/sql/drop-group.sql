@@ -1,2 +1,2 @@
--- Forgets a group. Parameters: group number.
+-- Removes a group. Parameters: group number.
 DELETE FROM consumer_groups WHERE group_number = ?

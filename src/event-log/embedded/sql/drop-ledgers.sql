@@ -1,2 +1,2 @@
--- Forgets what a group has done. Parameters: group number.
+-- Removes the ledgers of a group. Parameters: group number.
 DELETE FROM ledgers WHERE group_number = ?

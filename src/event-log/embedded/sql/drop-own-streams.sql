@@ -1,2 +1,2 @@
--- Forgets the own streams of a group. Parameters: group number.
+-- Removes a group's own streams. Parameters: group number.
 DELETE FROM streams WHERE group_number = ?

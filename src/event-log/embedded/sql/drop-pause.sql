@@ -1,2 +1,2 @@
--- Lets a group go on. Parameters: group number.
+-- Resumes a group. Parameters: group number.
 DELETE FROM paused_groups WHERE group_number = ?

@@ -1,2 +1,2 @@
--- Forgets what a group has settled beyond its cursors. Parameters: group number.
+-- Removes the ranges that a group has settled out of order. Parameters: group number.
 DELETE FROM settled_ahead WHERE group_number = ?

@@ -1,4 +1,4 @@
--- One entry with the fields as the table has them, not the index. Parameters: append number.
+-- One entry, read from the table and not from the index. Parameters: append number.
 SELECT
   CAST(append_number AS REAL), CAST(stream AS REAL), CAST(first_offset AS REAL), CAST(event_count AS REAL),
   CAST(start_byte AS REAL), CAST(received_at AS REAL), CAST(coalesce(attempt, -1) AS REAL),

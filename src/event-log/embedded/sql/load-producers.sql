@@ -1,4 +1,4 @@
--- The longest unused first.
+-- Least recently used first.
 SELECT
   producer_number AS producerNumber, stream, name, last_sequence AS lastSequence, stored, used_at AS usedAt, crc
 FROM producers

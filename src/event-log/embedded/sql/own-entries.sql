@@ -1,4 +1,4 @@
--- What a group's own stream holds in a stretch, without the bytes.
+-- The entries of a group's own stream in a range, without the bytes.
 -- Parameters: stream, first offset (included), last offset (excluded).
 SELECT
   CAST(first_offset AS REAL) AS firstOffset, CAST(event_count AS REAL) AS count,

@@ -1,5 +1,5 @@
 -- Entries in the order of their append numbers, without the index, which may be damaged.
--- Parameters: append number behind which to begin, how many at most.
+-- Parameters: append number (excluded), max entries.
 SELECT
   CAST(append_number AS REAL), CAST(stream AS REAL), CAST(first_offset AS REAL), CAST(event_count AS REAL),
   CAST(start_byte AS REAL), CAST(received_at AS REAL), CAST(coalesce(attempt, -1) AS REAL),

@@ -1,6 +1,6 @@
--- The tables of log.db, format version 1 (user_version). All times of entries are microseconds since 1970.
--- Every `crc` is a CRC-32: of an entry over its fields and bytes (entry-table.ts), of another row over its values
--- (log-rows.ts).
+-- The tables of log.db. The format version is in log-format.ts. received_at is in microseconds, due_at in milliseconds
+-- since 1970. Every `crc` is a CRC-32: for an entry over its fields and bytes (entry-checksum.ts), for any other row
+-- over its values (log-rows.ts).
 
 -- One row about the log as a whole.
 CREATE TABLE log (
@@ -27,7 +27,7 @@ CREATE TABLE consumer_groups (
   crc INTEGER NOT NULL
 ) STRICT;
 
--- group_number is 0 for a stream of the topic, else the group whose own stream it is.
+-- group_number is 0 for a stream of the topic, else the number of the group that owns the stream.
 CREATE TABLE streams (
   stream INTEGER PRIMARY KEY,
   topic_number INTEGER NOT NULL,
@@ -41,8 +41,8 @@ CREATE TABLE streams (
   crc INTEGER NOT NULL
 ) STRICT;
 
--- Keyed by the append number, so that new entries go to the right edge of the table whatever their stream.
--- attempt, due_at and origin_offset are null in the streams of a topic (see ComesAgain in stored-entry.ts).
+-- Keyed by the append number, so that new entries of any stream go to the right edge of the table.
+-- attempt, due_at and origin_offset are null in the streams of a topic (see Redelivery in stored-entry.ts).
 CREATE TABLE entries (
   append_number INTEGER PRIMARY KEY,
   stream INTEGER NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE entries (
   batch BLOB NOT NULL
 ) STRICT;
 
--- Covers what the audit, the trimming and the readers look for.
+-- Covers the columns that the audit, the trimming and the readers need.
 CREATE INDEX entries_by_offset ON entries (stream, first_offset, event_count, start_byte);
 
 CREATE TABLE cursors (
@@ -104,7 +104,7 @@ CREATE TABLE attempts (
   PRIMARY KEY (group_number, stream, first_offset)
 ) STRICT, WITHOUT ROWID;
 
--- A producer in one stream. stored: one bit for each of its latest sequences (producer-window.ts).
+-- A producer in one stream. stored has one bit for each of its latest sequences (producer-window.ts).
 CREATE TABLE producers (
   producer_number INTEGER PRIMARY KEY,
   stream INTEGER NOT NULL,

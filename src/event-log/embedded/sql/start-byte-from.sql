@@ -1,4 +1,4 @@
--- How many bytes stand before the first entry at or behind an offset. Parameters: stream, offset.
+-- The number of stream bytes before the first entry at or after an offset. Parameters: stream, offset.
 SELECT CAST(start_byte AS REAL) AS startByte
 FROM entries INDEXED BY entries_by_offset
 WHERE stream = ? AND first_offset >= ?
