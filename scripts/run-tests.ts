@@ -9,7 +9,7 @@
 
 import { globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { run } from 'node:test'
 import { spec, type TestEvent } from 'node:test/reporters'
@@ -20,9 +20,15 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const maxFileMs = 150_000
 const filesAtOnce = 2
 const endingGraceMs = 2000
+const shownSlowestFiles = 20
 
 /** What the runner counts, under the names that it prints. */
 type Tally = Record<'tests' | 'pass' | 'fail' | 'cancelled' | 'skipped', number>
+
+interface FileDuration {
+  readonly file: string
+  readonly seconds: number
+}
 
 const files = chooseFiles(process.argv.slice(2))
 if (files.length === 0) {
@@ -52,18 +58,21 @@ async function runAll(): Promise<number> {
   const began = performance.now()
   const total: Tally = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 }
   const faults: string[] = []
+  const durations: FileDuration[] = []
 
-  await runFiles(files.filter(isControl), total, filesAtOnce)
+  await runFiles(files.filter(isControl), filesAtOnce, total, durations)
   if (total.fail + total.cancelled > 0) faults.push('a negative control was not found: this run is void')
   else {
     const others = files.filter((file) => !isControl(file))
     await Promise.all([
-      runFiles(inOrder(others.filter((file) => !waits(file))), total, filesAtOnce),
-      runFiles(others.filter(waits), total, 1),
+      runFiles(inOrder(others.filter((file) => !waits(file))), filesAtOnce, total, durations),
+      runFiles(others.filter(waits), 1, total, durations),
     ])
   }
 
   faults.push(...(await cleanUp(endingGraceMs)))
+  console.log('\nslowest files, in seconds:')
+  for (const { file, seconds } of slowest(durations)) console.log(`${seconds.toFixed(1).padStart(7)}  ${file}`)
   for (const [name, count] of Object.entries(total)) console.log(`ℹ ${name} ${count}`)
   console.log(`ℹ duration_s ${Math.round((performance.now() - began) / 1000)}`)
   for (const fault of faults) console.log(`✖ ${fault}`)
@@ -95,11 +104,19 @@ function inOrder(chosen: readonly string[]): string[] {
 }
 
 /** Runs these files and prints what they report, but not their sums: those are added up. */
-async function runFiles(chosen: readonly string[], total: Tally, concurrency: number): Promise<void> {
+async function runFiles(
+  chosen: readonly string[],
+  concurrency: number,
+  total: Tally,
+  durations: FileDuration[],
+): Promise<void> {
   if (chosen.length === 0) return
   const events = run({ files: chosen.map((file) => join(root, file)), concurrency, timeout: maxFileMs })
-  events.on('test:summary', ({ file, counts }) => {
-    if (file !== undefined) return
+  events.on('test:summary', ({ file, counts, duration_ms }) => {
+    if (file !== undefined) {
+      durations.push({ file: relative(root, file), seconds: duration_ms / 1000 })
+      return
+    }
     total.tests += counts.tests
     total.pass += counts.passed
     total.fail += counts.tests - counts.passed - counts.cancelled - counts.skipped - counts.todo
@@ -108,6 +125,10 @@ async function runFiles(chosen: readonly string[], total: Tally, concurrency: nu
   })
   const shown = events.filter((event: TestEvent) => !isSum(event))
   await pipeline(shown, new spec(), process.stdout, { end: false })
+}
+
+function slowest(durations: readonly FileDuration[]): FileDuration[] {
+  return durations.toSorted((a, b) => b.seconds - a.seconds).slice(0, shownSlowestFiles)
 }
 
 function isSum(event: TestEvent): boolean {

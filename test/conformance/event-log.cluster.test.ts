@@ -1,25 +1,19 @@
 // The log on a Redis Cluster: the suite of every log, over three real masters.
 
-import { after } from 'node:test'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
-import { RedisCluster } from '../support/redis-cluster.ts'
+import { redisPrefix, sharedCluster } from '../support/shared-services.ts'
 import { startTcpRelay, type TcpRelay } from '../support/tcp-relay.ts'
 import { eventLogSuite } from './event-log.suite.ts'
 import type { EventLogHarness } from './event-log-bench.ts'
 
 const silent = { info() {}, warn() {} }
 
-let cluster: Promise<RedisCluster> | null = null
-let logs = 0
-after(async () => (await cluster)?.destroy())
-
 const harness: EventLogHarness = {
   driver: 'redis cluster',
   async create() {
-    cluster ??= RedisCluster.create()
-    const { url, masters } = await cluster
-    const prefix = `test${++logs}`
+    const { url, masters } = await sharedCluster()
+    const prefix = redisPrefix()
     const relaysOf = new Map<EventLog, TcpRelay[]>()
     const abandoned: EventLog[] = []
     let skewMs = 0

@@ -1,37 +1,23 @@
 // The log on Redis: the suite of every log, over a real server.
 
-import { after } from 'node:test'
+import { before, test } from 'node:test'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
-import { RedisServer } from '../support/redis-server.ts'
 import { asLimitedUser, makeLimitedUser, refuseDenials } from '../support/redis-user.ts'
+import { redisPrefix, sharedRedis } from '../support/shared-services.ts'
 import { startTcpRelay, type TcpRelay } from '../support/tcp-relay.ts'
 import { eventLogSuite } from './event-log.suite.ts'
 import type { EventLogHarness } from './event-log-bench.ts'
 
 const silent = { info() {}, warn() {} }
 
-let server: Promise<RedisServer> | null = null
-let logs = 0
-after(async () => {
-  const started = await server
-  if (started === null) return
-  await refuseDenials(started)
-  await started.destroy()
-})
-
-async function startServer(): Promise<RedisServer> {
-  const started = await RedisServer.create()
-  await makeLimitedUser(started, 'test')
-  return started
-}
+before(async () => makeLimitedUser(await sharedRedis(), 'test'))
 
 const harness: EventLogHarness = {
   driver: 'redis',
   async create() {
-    server ??= startServer()
-    const { port } = await server
-    const prefix = `test${++logs}`
+    const { port } = await sharedRedis()
+    const prefix = redisPrefix()
     const relays = new Map<EventLog, TcpRelay>()
     const abandoned: EventLog[] = []
     let skewMs = 0
@@ -63,3 +49,7 @@ const harness: EventLogHarness = {
 }
 
 eventLogSuite(harness)
+
+test('the log uses only the commands and keys that its user is granted', async () => {
+  await refuseDenials(await sharedRedis())
+})

@@ -1,21 +1,21 @@
 // PostgreSQL as the store: the suite of every store, and what only PostgreSQL promises.
 
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { Client } from 'pg'
 import { openStore } from '../../src/store/open-store.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { within } from '../support/eventually.ts'
-import { PostgresServer } from '../support/postgres-server.ts'
+import { type Postgres, PostgresServer } from '../support/postgres-server.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 import { type EventStoreHarness, type EventTableRow, eventStoreSuite } from './event-store.suite.ts'
 import { counts, entriesOf } from './landing-entries.ts'
 import { startStoreProcess } from './store-process.ts'
 
-let server: PostgresServer
+let server: Postgres
 before(async () => {
-  server = await PostgresServer.create()
+  server = await sharedPostgres()
 })
-after(() => server.destroy())
 
 const harness: EventStoreHarness = {
   driver: 'postgres',
@@ -32,9 +32,7 @@ const harness: EventStoreHarness = {
       refuseType: async (type) => {
         await query(`ALTER TABLE events ADD CONSTRAINT refuse CHECK (type <> '${type}')`)
       },
-      destroy: async () => {
-        await server.query(`DROP DATABASE ${new URL(postgresUrl).pathname.slice(1)} WITH (FORCE)`)
-      },
+      destroy: () => server.dropDatabase(postgresUrl),
     }
   },
 }

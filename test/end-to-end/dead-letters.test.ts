@@ -5,19 +5,20 @@ import { type TestContext, test } from 'node:test'
 import { Client } from 'pg'
 import type { EventInput } from '../../src/client/event-input.ts'
 import { EventIdGenerator } from '../../src/event/event.ts'
-import { type Backend, backends, type Home, sharedPostgres } from '../support/backend.ts'
+import { type Backend, backends, type Home } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { getStatus } from '../support/http-client.ts'
+import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { runCommand } from '../support/run-command.ts'
-import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 import { drained } from '../support/tally.ts'
 
 const ids = new EventIdGenerator()
 
 /** A server whose table refuses events of type `poison` while their data has no "ok". */
 interface Pickiest {
-  readonly server: ServerProcess
+  readonly server: InProcessServer
   readonly home: Home
   /** Takes every event from now on. */
   forgive(): Promise<void>
@@ -26,7 +27,7 @@ interface Pickiest {
 async function pickiest(t: TestContext, backend: Backend): Promise<Pickiest> {
   const home = await backend.home(t)
   // Positions are looked at, so there is one partition, also on a Cluster.
-  const server = await startServer(t, { ...home, env: { ...home.env, MILLRACE_TOPICS: 'events:1' } })
+  const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_TOPICS: 'events:1' } })
   if (home.postgresUrl === null) {
     await home.execute(`CREATE TRIGGER picky BEFORE INSERT ON events WHEN NEW.type = 'poison' AND NEW.data NOT LIKE '%ok%'
       BEGIN SELECT RAISE(ABORT, 'this table takes no poison'); END`)
@@ -36,7 +37,7 @@ async function pickiest(t: TestContext, backend: Backend): Promise<Pickiest> {
   return { home, server, forgive: () => home.execute('ALTER TABLE events DROP CONSTRAINT picky') }
 }
 
-async function publish(t: TestContext, server: ServerProcess, events: readonly EventInput[]): Promise<void> {
+async function publish(t: TestContext, server: InProcessServer, events: readonly EventInput[]): Promise<void> {
   const verdict = await clientOf(t, server).publishEvents(events)
   assert.equal(verdict.accepted, events.length)
 }
@@ -50,13 +51,13 @@ interface LetterJson {
   readonly redrives: number
 }
 
-async function lettersOf(server: ServerProcess, query = ''): Promise<LetterJson[]> {
+async function lettersOf(server: InProcessServer, query = ''): Promise<LetterJson[]> {
   const answer = await fetch(`http://${server.http}/v1/dead-letters?${query}`)
   assert.equal(answer.status, 200)
   return ((await answer.json()) as { dead_letters: LetterJson[] }).dead_letters
 }
 
-async function waitForLetters(server: ServerProcess, count: number): Promise<LetterJson[]> {
+async function waitForLetters(server: InProcessServer, count: number): Promise<LetterJson[]> {
   await eventually(async () => assert.equal((await lettersOf(server)).length, count))
   return lettersOf(server)
 }
@@ -146,7 +147,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       assert.ok(performance.now() - startedAt > 900, 'faster than its rate')
       assert.equal(await picky.home.countRows(`type = 'poison'`), 30)
       assert.deepEqual(await lettersOf(server, 'redriven=false'), [])
-      await server.kill()
+      await server.stop()
       await server.start()
       assert.equal((await lettersOf(server)).length, 30)
       const [ledger] = await drained(server, 10_000)
@@ -177,7 +178,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
 
 test('a redrive while PostgreSQL is away says what it has done, and that the rest is not known', async (t) => {
   const url = await (await sharedPostgres()).createDatabase()
-  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   const poison = { type: 'evil\u001b[31m', data: Buffer.from('{"n": 1e400000}') }
   await publish(
     t,
@@ -205,7 +206,7 @@ test('a redrive while PostgreSQL is away says what it has done, and that the res
 })
 
 test('what cannot be done is said, by name', async (t) => {
-  const server = await startServer(t)
+  const server = await startInProcess(t)
   const command = (...words: string[]) => runCommand(t, words, { dataDir: server.dataDir })
   const expect = async (words: string[], code: number, stderr: RegExp) => {
     const ended = await command(...words)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
-import { backends, postgresHome, redisEnvironment } from '../support/backend.ts'
+import { postgresHome, redisEnvironment } from '../support/backend.ts'
 import { isBalanced } from '../support/checker.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { order, orders } from '../support/events.ts'
@@ -15,12 +15,8 @@ import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
 import { RedisServer } from '../support/redis-server.ts'
 import { runCommand } from '../support/run-command.ts'
-import { startServer } from '../support/server-process.ts'
 import { drained, tally } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
-
-// Ends the PostgreSQL of this file.
-backends()
 
 /** What the status says of a group. */
 async function statusOf(server: { readonly http: string }, topic = 'events') {
@@ -43,7 +39,7 @@ for (const [log, settingsOf] of Object.entries(logs)) {
   test(`while landing is paused nothing lands and the status says why; when it goes on all lands (${log})`, async (t) => {
     const dataDir = tempDirectory(t)
     const env = await settingsOf(t)
-    const before = await startServer(t, { dataDir, env })
+    const before = await startInProcess(t, { dataDir, env })
     const paused = await runCommand(t, ['groups', 'pause', 'landing', '--reason', 'the table is being moved'], {
       dataDir,
     })
@@ -59,7 +55,7 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     assert.deepEqual(await tally(before), { waiting: 50, landed: 0, dead: 0 })
     await before.stop()
 
-    const server = await startServer(t, { dataDir, env })
+    const server = await startInProcess(t, { dataDir, env })
     await publish(server, 'events', orders(10))
     await eventually(async () => assert.equal((await statusOf(server))?.waiting, 60))
     const listed = await runCommand(t, ['groups', 'list', '--topic', 'events'], { dataDir })
@@ -82,7 +78,7 @@ for (const [log, settingsOf] of Object.entries(logs)) {
 test('an abandoned group that refuses events is deleted, and its topic takes events again', async (t) => {
   const dataDir = tempDirectory(t)
   const env = { MILLRACE_MAX_WAITING_EVENTS: '5' }
-  const first = await startServer(t, { dataDir, env, topics: ['returns'] })
+  const first = await startInProcess(t, { dataDir, env, topics: ['returns'] })
   await runCommand(t, ['groups', 'pause', 'landing', '--topic', 'returns'], { dataDir })
   await publish(first, 'returns', orders(5))
   await assert.rejects(publish(first, 'returns', [order(9)]), { code: 'backlogged' })
@@ -91,7 +87,7 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   assert.match(own.stderr, /the server's own.*pause it instead.*MILLRACE_TOPICS/)
   await first.stop()
 
-  const second = await startServer(t, { dataDir, env })
+  const second = await startInProcess(t, { dataDir, env })
   const list = async () => {
     const { stdout } = await runCommand(t, ['groups', 'list', '--output', 'json'], { dataDir })
     return (JSON.parse(stdout) as { groups: { topic: string; group: string; waiting: number; paused: string }[] })
@@ -117,7 +113,7 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   assert.match(again.stderr, /there is no group "landing" of a topic "returns"/)
   await second.stop()
 
-  const third = await startServer(t, { dataDir, env, topics: ['returns'] })
+  const third = await startInProcess(t, { dataDir, env, topics: ['returns'] })
   // The new group begins at the oldest event that the log still has.
   await drained(third)
   assert.equal((await publish(third, 'returns', [order(9)])).accepted, 1)
@@ -171,8 +167,8 @@ test('a group that a server needs is made again when somebody deletes it elsewhe
   const redis = await RedisServer.create()
   cleanup(t, () => redis.destroy())
   const home = await postgresHome(t, redisEnvironment(redis.url))
-  const other = await startServer(t, home)
-  const server = await startServer(t, { ...home, topics: ['orders'] })
+  const other = await startInProcess(t, home)
+  const server = await startInProcess(t, { ...home, topics: ['orders'] })
 
   const name = { topic: 'orders', group: 'landing' }
   await clientOf(t, other).administration.deleteGroup(name)

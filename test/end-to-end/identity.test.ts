@@ -5,13 +5,13 @@ import { newId, order, type TestEvent } from '../support/events.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { request } from '../support/http-client.ts'
 import { uuidV5 } from '../support/identity.ts'
-import { startServer } from '../support/server-process.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { drained, landingLedger } from '../support/tally.ts'
 
 for (const backend of backends('embedded', 'redis'))
   test(`which events are one, and which are two (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const server = await startServer(t, home)
+    const server = await startInProcess(t, home)
     const grpc = grpcClient(t, server)
     const publish = async (...events: TestEvent[]): Promise<void> => {
       const { accepted } = await grpc.publish({ events })

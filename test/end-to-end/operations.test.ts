@@ -8,11 +8,11 @@ import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus, listEvents, postJson, request } from '../support/http-client.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { assertTidy } from '../support/leaks.ts'
 import { spawnLockHolder } from '../support/lock-holder.ts'
 import { publish } from '../support/publish.ts'
 import { runCommand } from '../support/run-command.ts'
-import { startServer } from '../support/server-process.ts'
 import { skip } from '../support/skip.ts'
 import { drained } from '../support/tally.ts'
 
@@ -22,7 +22,7 @@ for (const backend of both)
   test(`a running server tells how it is and what it has (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const isEmbedded = backend.name === 'embedded'
-    const server = await startServer(t, { ...home, topics: ['orders:2'] })
+    const server = await startInProcess(t, { ...home, topics: ['orders:2'] })
     const grpc = grpcClient(t, server)
     await publish(server, 'orders', orders(30))
     await publish(server, 'events', orders(12))
@@ -166,11 +166,11 @@ for (const backend of both)
 for (const backend of both)
   test(`a server that is told to stop finishes, exits 0, and leaves what is unfinished for the next one (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const server = await startServer(t, { ...home, env: { ...home.env, MILLRACE_ROLES: 'ingest' } })
+    const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_ROLES: 'ingest' } })
     await publish(server, 'events', orders(500))
-    assert.deepEqual(await server.stop(), { code: 0, signal: null })
+    await server.stop()
     if (backend.name === 'embedded') assertTidy(server.dataDir)
-    const second = await startServer(t, home)
+    const second = await startInProcess(t, home)
     const [line] = await drained(second)
     assert.deepEqual([line?.accepted, line?.landed, line?.balanced], [500, 500, true])
     const { events } = await listEvents(second.http, 'limit=1000')
@@ -178,7 +178,7 @@ for (const backend of both)
   })
 
 test('a store that is locked by somebody else delays landing and loses nothing', async (t) => {
-  const server = await startServer(t)
+  const server = await startInProcess(t)
   await publish(server, 'events', orders(5))
   await drained(server)
   const holder = spawnLockHolder(t, join(server.dataDir, 'store.db'))

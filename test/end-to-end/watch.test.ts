@@ -87,7 +87,7 @@ test('a watch ends without an error when it is aborted, and with one when the se
   const watch = client.watchStatus({ intervalMs: 60_000 })
   await watch.next()
   const next = watch.next()
-  const closing = server.close()
+  const closing = server.stop()
   await assert.rejects(within(5000, 'the end of the watch', next), { code: 'draining' })
   await within(5000, 'the stop of the server', closing)
   await assert.rejects(client.watchStatus().next(), { code: 'unavailable' })

@@ -8,8 +8,8 @@ import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { type EventBody, type PublishBody, postEvents, request } from '../support/http-client.ts'
 import { rowKeys } from '../support/identity.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf, eventInput } from '../support/publish.ts'
-import { startServer } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
 
 const both = backends('embedded', 'redis')
@@ -64,7 +64,7 @@ for (const backend of both)
     const isText = home.postgresUrl === null
     const { durability: reached } = backend
     const reachedCode = reached === 'disk' ? Durability.DISK : Durability.BROKER
-    const server = await startServer(t, home)
+    const server = await startInProcess(t, home)
     const grpc = grpcClient(t, server)
     const client = clientOf(t, server)
 
@@ -191,7 +191,7 @@ for (const backend of both)
 for (const backend of both)
   test(`what a producer leaves out is filled in as documented, and data that is not JSON stays bytes (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const server = await startServer(t, { ...home, topics: ['metrics.cpu:4'] })
+    const server = await startInProcess(t, { ...home, topics: ['metrics.cpu:4'] })
     const grpc = grpcClient(t, server)
     const bytes = Buffer.from([0, 255, 0xc3, 0x28, 10, 13])
 
@@ -241,7 +241,7 @@ for (const backend of both)
 for (const backend of both)
   test(`CloudEvents headers are decoded once, and binary data stays binary in every mode (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const server = await startServer(t, home)
+    const server = await startInProcess(t, home)
     const send = async (headers: Record<string, string>, body: string | Buffer = 'x'): Promise<number> => {
       const required = { 'ce-specversion': '1.0', 'ce-id': newId(), 'ce-source': '/ce', 'ce-type': 'ce.test' }
       return (await postEvents(server.http, body, { contentType: 'text/plain', headers: { ...required, ...headers } }))

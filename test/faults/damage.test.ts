@@ -74,7 +74,7 @@ async function startOn(t: TestContext, dataDir: string, journal: Journal): Promi
       wrong: result.balanced ? wrong : `${wrong} NOT BALANCED ${JSON.stringify(line)}`,
     }
   } finally {
-    await within(10_000, 'closing', server.close())
+    await within(10_000, 'closing', server.stop())
   }
 }
 
@@ -168,7 +168,7 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
       const server = await startInProcess(s, { dataDir })
       await publish(server, 'events', orders(10))
       await drained(server)
-      await server.close()
+      await server.stop()
       for (const change of [
         () => truncateSync(join(dataDir, 'store.db'), 0),
         () => rmSync(join(dataDir, 'store.db')),

@@ -6,11 +6,11 @@ import { order } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus } from '../support/http-client.ts'
-import { startServer } from '../support/server-process.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { drained } from '../support/tally.ts'
 
 test('fault P11: a table that is gone stops landing with an alarm and kills no event', async (t) => {
-  const server = await startServer(t)
+  const server = await startInProcess(t)
   const grpc = grpcClient(t, server)
   await grpc.publish({ events: [order(1)] })
   await drained(server)

@@ -5,15 +5,15 @@ import { cleanup } from '../support/cleanup.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { eventInput } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
-import { startServer } from '../support/server-process.ts'
 import { countRows, queryStore } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 
 test('fault N3: a Produce stream that is reset again and again goes on behind the last acknowledgement', async (t) => {
   const random = seededRandom(t)
-  const server = await startServer(t)
+  const server = await startInProcess(t)
   const proxy = await startFaultProxy(t, () => server.grpc)
   const client = connect({ addresses: [proxy.address] })
   cleanup(t, () => client.close())
@@ -44,7 +44,7 @@ test('fault N3: a Produce stream that is reset again and again goes on behind th
 })
 
 test('fault N8: a unary call whose answer is cut off is sent again under the same ids and is one row', async (t) => {
-  const server = await startServer(t)
+  const server = await startInProcess(t)
   const proxy = await startFaultProxy(t, () => server.grpc)
   const client = connect({ addresses: [proxy.address] })
   cleanup(t, () => client.close())
@@ -62,7 +62,7 @@ test('fault N8: a unary call whose answer is cut off is sent again under the sam
 })
 
 test('a slow and distant client is served as well as it can be', async (t) => {
-  const server = await startServer(t)
+  const server = await startInProcess(t)
   const proxy = await startFaultProxy(t, () => server.grpc)
   proxy.up.delayMs = 60
   proxy.down.delayMs = 60

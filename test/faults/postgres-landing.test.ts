@@ -1,21 +1,21 @@
 // Failures of PostgreSQL that are about no event: what the store makes of them, call by call.
 
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { Client } from 'pg'
 import { EventIdGenerator } from '../../src/event/event.ts'
 import { counts, entriesOf } from '../conformance/landing-entries.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
-import { PostgresServer } from '../support/postgres-server.ts'
+import type { Postgres } from '../support/postgres-server.ts'
 import { listenToStatements, openPostgres } from '../support/postgres-store.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 
-let postgres: PostgresServer
+let postgres: Postgres
 before(async () => {
-  postgres = await PostgresServer.create()
+  postgres = await sharedPostgres()
 })
-after(() => postgres.destroy())
 
 const ids = new EventIdGenerator()
 const events = (count: number, type = 'a') => Array.from({ length: count }, () => ({ id: ids.next(), type }))

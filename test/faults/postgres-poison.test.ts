@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { appendPoisonBatch } from '../support/append-poison.ts'
 import { eventually } from '../support/eventually.ts'
-import { PostgresServer } from '../support/postgres-server.ts'
+import { startInProcess } from '../support/in-process-server.ts'
+import type { Postgres } from '../support/postgres-server.ts'
 import { runCommand } from '../support/run-command.ts'
-import { startServer } from '../support/server-process.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 import { drained } from '../support/tally.ts'
 
-let postgres: PostgresServer
+let postgres: Postgres
 before(async () => {
-  postgres = await PostgresServer.create()
+  postgres = await sharedPostgres()
 })
-after(() => postgres.destroy())
 
 test('fault P1: of 1,000 events three are poison: 997 land, three die by their SQLSTATE, and a mended one lands too', async (t) => {
   const url = await postgres.createDatabase()
-  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   await server.stop()
   await appendPoisonBatch(server.dataDir)
   await server.start()

@@ -1,20 +1,20 @@
 // Failures that a person has to mend: an alarm that is probed every 10 s, and no event to blame.
 
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus } from '../support/http-client.ts'
-import { PostgresServer } from '../support/postgres-server.ts'
-import { startServer } from '../support/server-process.ts'
+import { startInProcess } from '../support/in-process-server.ts'
+import type { Postgres } from '../support/postgres-server.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 import { drained } from '../support/tally.ts'
 
-let postgres: PostgresServer
+let postgres: Postgres
 before(async () => {
-  postgres = await PostgresServer.create()
+  postgres = await sharedPostgres()
 })
-after(() => postgres.destroy())
 
 const probeMs = 10_000
 
@@ -51,9 +51,9 @@ test('fault P11', { concurrency: true }, async (t) => {
         await run('GRANT ALL ON SCHEMA public TO revoked')
         await run('ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO revoked')
         await run('ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO revoked')
-        const migrating = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+        const migrating = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
         await migrating.stop()
-        const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: postgres.url(database, 'revoked') } })
+        const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: postgres.url(database, 'revoked') } })
         const grpc = grpcClient(t, server)
         await grpc.publish({ events: orders(10) })
         await drained(server)

@@ -1,18 +1,18 @@
 // What PostgreSQL refuses or has already, row by row.
 
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { before, test } from 'node:test'
 import { EventIdGenerator } from '../../src/event/event.ts'
 import { counts, entriesOf } from '../conformance/landing-entries.ts'
 import { eventually } from '../support/eventually.ts'
-import { PostgresServer } from '../support/postgres-server.ts'
+import type { Postgres } from '../support/postgres-server.ts'
 import { listenToStatements, openPostgres } from '../support/postgres-store.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 
-let postgres: PostgresServer
+let postgres: Postgres
 before(async () => {
-  postgres = await PostgresServer.create()
+  postgres = await sharedPostgres()
 })
-after(() => postgres.destroy())
 
 const ids = new EventIdGenerator()
 

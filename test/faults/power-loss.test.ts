@@ -50,7 +50,7 @@ async function judgeImage(
     const server = await startInProcess(t, { dataDir: directory })
     const ledger = await drained(server)
     const result = compare({ journal: journalAt(journal, atMs), rows: readRows(directory), ledger })
-    await server.close()
+    await server.stop()
     return result
   } catch (failure) {
     t.diagnostic(`image of ${options.calls} calls was refused: ${(failure as Error).message}`)

@@ -4,7 +4,7 @@ import { backends } from '../support/backend.ts'
 import { newId } from '../support/events.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { request } from '../support/http-client.ts'
-import { startServer } from '../support/server-process.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { drained } from '../support/tally.ts'
 
 const connections = 20
@@ -13,9 +13,9 @@ const copiesOfEach = 50
 for (const backend of backends('embedded', 'redis')) {
   test(`fault B24: one id, a thousand times over 20 connections, is always taken and is one row (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const first = await startServer(t, home)
+    const first = await startInProcess(t, home)
     // On a shared log two processes land at the same time.
-    const servers = backend.name === 'embedded' ? [first] : [first, await startServer(t, home)]
+    const servers = backend.name === 'embedded' ? [first] : [first, await startInProcess(t, home)]
     const event = { id: newId(), source: '/one', type: 'copied' }
 
     await Promise.all(

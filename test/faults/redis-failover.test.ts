@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { backends, postgresHome, redisEnvironment } from '../support/backend.ts'
+import { postgresHome, redisEnvironment } from '../support/backend.ts'
 import { assertSound, compare } from '../support/checker.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
@@ -11,8 +11,6 @@ import { seededRandom } from '../support/random.ts'
 import { RedisCluster } from '../support/redis-cluster.ts'
 import { startServer } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
-
-backends()
 
 test('a master of the Cluster dies under load and its replica takes over: what was accepted at replicated(1) is there', async (t) => {
   const random = seededRandom(t)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ServiceError } from '@grpc/grpc-js'
-import { backends, postgresHome, redisEnvironment } from '../support/backend.ts'
+import { postgresHome, redisEnvironment } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
@@ -16,8 +16,6 @@ import { drained, tally } from '../support/tally.ts'
 const resourceExhausted = 8
 const deadEvents = 3
 const data = Buffer.from(JSON.stringify('x'.repeat(20_000)))
-
-backends()
 
 /** Publishes until it is refused; answers how many events were taken, and the refusal. */
 async function fill(grpc: RawGrpcClient): Promise<[number, ServiceError]> {

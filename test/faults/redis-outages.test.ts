@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServiceError } from '@grpc/grpc-js'
-import { backends, type Home, postgresHome, redisEnvironment, sharedPostgres } from '../support/backend.ts'
+import { type Home, postgresHome, redisEnvironment } from '../support/backend.ts'
 import { assertSound, compare } from '../support/checker.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
@@ -13,17 +13,16 @@ import { grpcClient, type RawGrpcClient } from '../support/grpc-client.ts'
 import { postJson, request } from '../support/http-client.ts'
 import { Journal } from '../support/journal.ts'
 import { loadHttp, loadProduce, loadUnary } from '../support/load.ts'
+import { PostgresServer } from '../support/postgres-server.ts'
 import { seededRandom } from '../support/random.ts'
 import { type RedisOptions, RedisServer } from '../support/redis-server.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 import { drained } from '../support/tally.ts'
 
 const mebibyte = 1024 * 1024
 const unavailable = 14
 const deadlineExceeded = 4
-
-// PostgreSQL is shared; each test has a Redis of its own, for it is what fails.
-backends()
 
 interface Started {
   readonly redis: RedisServer
@@ -31,10 +30,16 @@ interface Started {
   readonly server: ServerProcess
 }
 
-async function start(t: TestContext, options: RedisOptions = {}, env: Record<string, string> = {}): Promise<Started> {
+/** Each test has a Redis of its own, for it is what fails. */
+async function start(
+  t: TestContext,
+  options: RedisOptions = {},
+  env: Record<string, string> = {},
+  postgres = sharedPostgres(),
+): Promise<Started> {
   const redis = await RedisServer.create(options)
   cleanup(t, () => redis.destroy())
-  const home = await postgresHome(t, redisEnvironment(redis.url))
+  const home = await postgresHome(t, redisEnvironment(redis.url), postgres)
   const server = await startServer(t, { ...home, env: { ...home.env, ...env } })
   return { redis, home, server }
 }
@@ -53,7 +58,10 @@ async function refusalOf(grpc: RawGrpcClient, deadlineMs: number): Promise<{ cod
 
 test('fault B1: kill -9 of Redis under load leaves only unknowns, and all that was accepted lands; PostgreSQL restarts with it', async (t) => {
   const random = seededRandom(t)
-  const { redis, home, server } = await start(t, { flushes: true }, { MILLRACE_DURABILITY: 'disk' })
+  const postgres = await PostgresServer.create()
+  cleanup(t, () => postgres.destroy())
+  const environment = { MILLRACE_DURABILITY: 'disk' }
+  const { redis, home, server } = await start(t, { flushes: true }, environment, Promise.resolve(postgres))
   const journal = new Journal()
   const stopping = new AbortController()
   const { signal } = stopping
@@ -78,7 +86,6 @@ test('fault B1: kill -9 of Redis under load leaves only unknowns, and all that w
   t.diagnostic(`the first row ${Math.round(performance.now() - restartedAt)} ms after the restart`)
 
   await sleep(random.between(100, 400))
-  const postgres = await sharedPostgres()
   await Promise.all([redis.stop('SIGKILL'), postgres.stop('SIGQUIT')])
   await Promise.all([redis.start(), postgres.start()])
   await sleep(random.between(200, 500))

@@ -34,7 +34,7 @@ for (const [file, change] of Object.entries(newer)) {
     const server = await startInProcess(t, { dataDir })
     await publish(server, 'events', orders(3))
     await drained(server)
-    await server.close()
+    await server.stop()
     const database = new DatabaseSync(join(dataDir, file))
     database.exec(change)
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
@@ -60,7 +60,7 @@ test('fault U9: fields that this version does not know stay in the stored bytes'
   assert.ok(event.length < 128 && known[1] === known.length - 2)
   assert.equal((await grpc.publishBytes(message)).accepted, 1n)
   await drained(server)
-  await server.close()
+  await server.stop()
   assert.deepEqual(
     readRows(server.dataDir).map((row) => row.id),
     ['from-the-future'],

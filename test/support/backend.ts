@@ -1,13 +1,13 @@
 // What the end-to-end tests run on: the embedded log and store; PostgreSQL with the log on one Redis, or on a Cluster.
 //
 // Job: a home for the servers of a test (a directory; a database and a prefix that nobody else uses), and one way to look at
-// the rows, whichever store has them. The services are started when the first test of a file wants them, and shared by all.
+// the rows, whichever store has them. All tests share the services (shared-services.ts).
 
-import { after, type TestContext } from 'node:test'
+import type { TestContext } from 'node:test'
 import { Client, types } from 'pg'
-import { PostgresServer } from './postgres-server.ts'
-import { RedisCluster } from './redis-cluster.ts'
-import { RedisServer } from './redis-server.ts'
+import { cleanup } from './cleanup.ts'
+import type { Postgres } from './postgres-server.ts'
+import { redisPrefix, sharedCluster, sharedPostgres, sharedRedis } from './shared-services.ts'
 import { changeStore, queryStore, type StoredRow, storedRow } from './store-file.ts'
 import { tempDirectory } from './temp-directory.ts'
 
@@ -41,16 +41,7 @@ export interface Backend {
   home(t: TestContext): Promise<Home>
 }
 
-let postgres: Promise<PostgresServer> | null = null
-let redis: Promise<RedisServer> | null = null
-let cluster: Promise<RedisCluster> | null = null
-let prefixes = 0
-
-/** Those with these names; what they have started is stopped when the file ends. */
 export function backends(...names: readonly BackendName[]): Backend[] {
-  after(async () => {
-    for (const service of [cluster, redis, postgres]) await (await service)?.destroy()
-  })
   return names.map((name) => ({
     name,
     durability: name === 'redis' || name === 'cluster' ? 'broker' : 'disk',
@@ -62,9 +53,11 @@ export function backends(...names: readonly BackendName[]): Backend[] {
 export async function postgresHome(
   t: TestContext,
   logEnv: Readonly<Record<string, string>>,
-  server = sharedPostgres(),
+  server: Promise<Postgres> = sharedPostgres(),
 ): Promise<Home> {
-  const url = await (await server).createDatabase()
+  const postgres = await server
+  const url = await postgres.createDatabase()
+  cleanup(t, () => postgres.dropDatabase(url))
   const query = (sql: string) => queryPostgres(url, `WITH landed AS (${landedInPostgres}) ${sql}`)
   return {
     dataDir: tempDirectory(t),
@@ -78,7 +71,7 @@ export async function postgresHome(
 
 /** A log on this Redis that nobody has used. */
 export function redisEnvironment(url: string): Record<string, string> {
-  return { MILLRACE_REDIS_URL: url, MILLRACE_REDIS_PREFIX: `test${++prefixes}` }
+  return { MILLRACE_REDIS_URL: url, MILLRACE_REDIS_PREFIX: redisPrefix() }
 }
 
 function embeddedHome(t: TestContext): Home {
@@ -94,20 +87,9 @@ function embeddedHome(t: TestContext): Home {
   }
 }
 
-/** The shared PostgreSQL of this file. */
-export function sharedPostgres(): Promise<PostgresServer> {
-  postgres ??= PostgresServer.create()
-  return postgres
-}
-
 async function logEnvironment(name: Exclude<BackendName, 'embedded'>): Promise<Record<string, string>> {
   if (name === 'embedded log, PostgreSQL') return {}
-  if (name === 'redis') {
-    redis ??= RedisServer.create()
-    return redisEnvironment((await redis).url)
-  }
-  cluster ??= RedisCluster.create()
-  return redisEnvironment((await cluster).url)
+  return redisEnvironment((await (name === 'redis' ? sharedRedis() : sharedCluster())).url)
 }
 
 function looksBy(query: Home['query']): Pick<Home, 'countRows' | 'rows'> {

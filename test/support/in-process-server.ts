@@ -1,4 +1,4 @@
-// The real server inside the test's own process: quicker to start, for cases in which nobody is killed.
+// The real server inside the test's own process: it starts in a tenth of the time, for stories in which nobody is killed.
 //
 // The test must not open the database files with `fs` while it runs: that would drop the server's lock on them.
 
@@ -7,72 +7,98 @@ import type { TestContext } from 'node:test'
 import { loadConfig } from '../../src/config/config.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
-import { type RunningServer, type ServerOptions, startServer } from '../../src/server/server.ts'
+import { type ServerOptions as Parts, type RunningServer, startServer } from '../../src/server/server.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
 import type { LedgerLine } from './checker.ts'
 import { cleanup } from './cleanup.ts'
 import { type ServerOptions as ProcessOptions, serverEnvironment } from './server-process.ts'
 import { tempDirectory } from './temp-directory.ts'
 
-export interface InProcessServer {
-  readonly dataDir: string
-  readonly http: string
-  readonly grpc: string
-  /** What it has logged. */
-  readonly logged: string
-  readonly failed: Promise<Error>
-  /** The ledger as the log itself tells it now; the one of the status may be half a second old. */
-  ledger(): Promise<LedgerLine[]>
-  close(): Promise<void>
-}
+export type InProcessOptions = Pick<ProcessOptions, 'dataDir' | 'env' | 'topics'> & Partial<Parts>
 
 /** Starts a server in this process and closes it when the test ends. Rejects as the product's own startServer does. */
-export async function startInProcess(
-  t: TestContext,
-  options: Pick<ProcessOptions, 'dataDir' | 'env' | 'topics'> & Partial<ServerOptions> = {},
-): Promise<InProcessServer> {
-  const { dataDir = tempDirectory(t), env = {}, topics = [], ...parts } = options
-  const config = loadConfig({ env: serverEnvironment(dataDir, { env, topics }), cwd: dataDir })
-  const lines: string[] = []
-  const destination = new Writable({
-    write: (line, _encoding, done) => {
-      lines.push(String(line))
-      done()
-    },
-  })
-  const logger = createLogger({ level: 'info', version: '0.0.0', destination, pretty: false })
-  let eventLog: EventLog | undefined
-  const server: RunningServer = await startServer(config, {
-    version: '0.0.0',
-    logger,
-    openEventLog: async (...given) => {
-      eventLog = await openEventLog(...given)
-      return eventLog
-    },
-    ...parts,
-  })
-  cleanup(t, () => server.close())
-  return {
-    dataDir,
-    http: server.addresses.http,
-    grpc: server.addresses.grpc ?? '',
-    get logged() {
-      return lines.join('')
-    },
-    failed: server.failed,
-    ledger: async () => ledgerOf(eventLog as EventLog),
-    close: () => server.close(),
-  }
+export async function startInProcess(t: TestContext, options: InProcessOptions = {}): Promise<InProcessServer> {
+  const server = new InProcessServer(options.dataDir ?? tempDirectory(t), options)
+  cleanup(t, () => server.stop())
+  await server.start()
+  return server
 }
 
-async function ledgerOf(eventLog: EventLog): Promise<LedgerLine[]> {
-  const { topics } = await eventLog.describe()
-  return topics.flatMap(({ name: topic, groups }) =>
-    groups.map(({ name: group, auditedWaiting, ...terms }) => ({
-      ...terms,
-      topic,
-      group,
-      balanced: terms.waiting === auditedWaiting,
-    })),
-  )
+export class InProcessServer {
+  readonly dataDir: string
+  readonly #options: InProcessOptions
+  readonly #lines: string[] = []
+  #running: RunningServer | null = null
+  #eventLog: EventLog | null = null
+
+  constructor(dataDir: string, options: InProcessOptions) {
+    this.dataDir = dataDir
+    this.#options = options
+  }
+
+  /** Where it answers, `127.0.0.1:port`. Changes with every start. Empty while it is stopped; a worker has no gRPC. */
+  get http(): string {
+    return this.#running?.addresses.http ?? ''
+  }
+
+  get grpc(): string {
+    return this.#running?.addresses.grpc ?? ''
+  }
+
+  /** What it has logged, over all its starts. */
+  get stderr(): string {
+    return this.#lines.join('')
+  }
+
+  /** The lines of its log, parsed. */
+  logLines(): Record<string, unknown>[] {
+    return this.#lines.map((line) => JSON.parse(line))
+  }
+
+  get failed(): Promise<Error> {
+    if (this.#running === null) throw new Error('the server is not running')
+    return this.#running.failed
+  }
+
+  /** Starts it, perhaps again, on its data directory. */
+  async start(): Promise<void> {
+    const { env = {}, topics = [], dataDir: _, ...parts } = this.#options
+    const config = loadConfig({ env: serverEnvironment(this.dataDir, { env, topics }), cwd: this.dataDir })
+    const destination = new Writable({
+      write: (line, _encoding, done) => {
+        this.#lines.push(String(line))
+        done()
+      },
+    })
+    this.#running = await startServer(config, {
+      version: '0.0.0',
+      logger: createLogger({ level: 'info', version: '0.0.0', destination, pretty: false }),
+      openEventLog: async (...given) => {
+        this.#eventLog = await openEventLog(...given)
+        return this.#eventLog
+      },
+      ...parts,
+    })
+  }
+
+  /** Drains and closes it. Idempotent. */
+  async stop(): Promise<void> {
+    const running = this.#running
+    await running?.close()
+    this.#running = null
+  }
+
+  /** The ledger as the log reports it now; the one of the status may be half a second old. */
+  async ledger(): Promise<LedgerLine[]> {
+    if (this.#eventLog === null) throw new Error('the server has not been started')
+    const { topics } = await this.#eventLog.describe()
+    return topics.flatMap(({ name: topic, groups }) =>
+      groups.map(({ name: group, auditedWaiting, ...terms }) => ({
+        ...terms,
+        topic,
+        group,
+        balanced: terms.waiting === auditedWaiting,
+      })),
+    )
+  }
 }

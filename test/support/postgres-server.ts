@@ -1,4 +1,4 @@
-// A PostgreSQL server of a test's own, on a free port and in a temporary directory.
+// PostgreSQL servers of tests: one that runs already, or one of a test's own in a temporary directory.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -23,17 +23,56 @@ interface User {
   readonly gid?: number
 }
 
-export class PostgresServer {
-  readonly directory: string
+/** A server that runs, whoever started it. */
+export class Postgres {
   readonly port: number
+  #databases = 0
+
+  constructor(port: number) {
+    this.port = port
+  }
+
+  url(database = 'postgres', user = 'postgres'): string {
+    return `postgres://${user}@127.0.0.1:${this.port}/${database}`
+  }
+
+  /** An empty database, under a name that no other process uses, and its URL. */
+  async createDatabase(): Promise<string> {
+    const name = `test_${process.pid}_${++this.#databases}`
+    await this.query(`CREATE DATABASE ${name}`)
+    return this.url(name)
+  }
+
+  async dropDatabase(url: string): Promise<void> {
+    await this.query(`DROP DATABASE ${new URL(url).pathname.slice(1)} WITH (FORCE)`)
+  }
+
+  /** Runs one statement as the superuser. */
+  async query(
+    statement: string,
+    parameters: readonly unknown[] = [],
+    url = this.url(),
+  ): Promise<Record<string, unknown>[]> {
+    const client = new Client({ connectionString: url })
+    await client.connect()
+    try {
+      return (await client.query(statement, [...parameters])).rows as Record<string, unknown>[]
+    } finally {
+      await client.end()
+    }
+  }
+}
+
+/** A server of a test's own, on a free port. */
+export class PostgresServer extends Postgres {
+  readonly directory: string
   readonly #options: PostgresOptions
   readonly #user: User
   #child: ChildProcess | null = null
-  #databases = 0
 
   private constructor(directory: string, port: number, user: User, options: PostgresOptions) {
+    super(port)
     this.directory = directory
-    this.port = port
     this.#user = user
     this.#options = options
   }
@@ -54,10 +93,6 @@ export class PostgresServer {
     return server
   }
 
-  url(database = 'postgres', user = 'postgres'): string {
-    return `postgres://${user}@127.0.0.1:${this.port}/${database}`
-  }
-
   /** Resolves when it answers. */
   async start(): Promise<void> {
     const { fsync = false, settings = [] } = this.#options
@@ -76,34 +111,12 @@ export class PostgresServer {
     }
   }
 
-  /** An empty database, and its URL. */
-  async createDatabase(): Promise<string> {
-    const name = `test${++this.#databases}`
-    await this.query(`CREATE DATABASE ${name}`)
-    return this.url(name)
-  }
-
   /** The processes of the server. */
   get pids(): number[] {
     const parent = this.#child?.pid
     if (parent === undefined) return []
     const numbers = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
     return [parent, ...numbers.map(Number).filter((pid) => parentOf(pid) === parent)]
-  }
-
-  /** Runs one statement as the superuser. */
-  async query(
-    statement: string,
-    parameters: readonly unknown[] = [],
-    url = this.url(),
-  ): Promise<Record<string, unknown>[]> {
-    const client = new Client({ connectionString: url })
-    await client.connect()
-    try {
-      return (await client.query(statement, [...parameters])).rows as Record<string, unknown>[]
-    } finally {
-      await client.end()
-    }
   }
 
   /** SIGINT: sessions are ended, what is committed is flushed. SIGQUIT: as after a crash. */

@@ -1,4 +1,4 @@
-// A Redis server of a test's own, on a free port and in a temporary directory.
+// Redis servers of tests: one that runs already, or one of a test's own in a temporary directory.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -17,18 +17,43 @@ export interface RedisOptions {
   /** Further settings: `['maxmemory', '10mb']`. */
   readonly settings?: readonly (readonly [name: string, value: string])[]
   /** The server whose replica it is. */
-  readonly replicaOf?: Pick<RedisServer, 'port'>
+  readonly replicaOf?: Pick<Redis, 'port'>
 }
 
-export class RedisServer {
-  readonly directory: string
+/** A server that runs, whoever started it. */
+export class Redis {
   readonly port: number
+
+  constructor(port: number) {
+    this.port = port
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  /** Sends one command of plain words; the first answer as it came over the wire. */
+  async command(...words: readonly string[]): Promise<string> {
+    const socket = connect(this.port, '127.0.0.1')
+    try {
+      socket.write(`${words.join(' ')}\r\n`)
+      const [data] = (await once(socket, 'data')) as [Buffer]
+      return data.toString()
+    } finally {
+      socket.destroy()
+    }
+  }
+}
+
+/** A server of a test's own, on a free port. */
+export class RedisServer extends Redis {
+  readonly directory: string
   readonly #options: RedisOptions
   #child: ChildProcess | null = null
 
   private constructor(directory: string, port: number, options: RedisOptions) {
+    super(port)
     this.directory = directory
-    this.port = port
     this.#options = options
   }
 
@@ -42,10 +67,6 @@ export class RedisServer {
       throw thrown
     }
     return server
-  }
-
-  get url(): string {
-    return `redis://127.0.0.1:${this.port}`
   }
 
   get pid(): number | undefined {
@@ -79,18 +100,6 @@ export class RedisServer {
       if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`)
       if ((await this.command('PING').catch(() => '')).startsWith('+PONG')) return
       await sleep(10)
-    }
-  }
-
-  /** Sends one command of plain words; the first answer as it came over the wire. */
-  async command(...words: readonly string[]): Promise<string> {
-    const socket = connect(this.port, '127.0.0.1')
-    try {
-      socket.write(`${words.join(' ')}\r\n`)
-      const [data] = (await once(socket, 'data')) as [Buffer]
-      return data.toString()
-    } finally {
-      socket.destroy()
     }
   }
 

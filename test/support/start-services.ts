@@ -1,0 +1,26 @@
+// Starts the services that the test files of a run share, and names them in the environment (shared-services.ts reads it).
+
+import { PostgresServer } from './postgres-server.ts'
+import { RedisCluster } from './redis-cluster.ts'
+import { RedisServer } from './redis-server.ts'
+
+export const serviceVariables = {
+  postgres: 'TEST_POSTGRES_PORT',
+  redis: 'TEST_REDIS_PORT',
+  cluster: 'TEST_REDIS_CLUSTER_PORTS',
+} as const
+
+export function createPostgres(): Promise<PostgresServer> {
+  return PostgresServer.create({ settings: ['max_connections=200'] })
+}
+
+/** Resolves once all three answer, with what stops them. */
+export async function startServices(): Promise<() => Promise<void>> {
+  const [postgres, redis, cluster] = await Promise.all([createPostgres(), RedisServer.create(), RedisCluster.create()])
+  process.env[serviceVariables.postgres] = String(postgres.port)
+  process.env[serviceVariables.redis] = String(redis.port)
+  process.env[serviceVariables.cluster] = cluster.masters.map(({ port }) => port).join(',')
+  return async () => {
+    await Promise.all([postgres.destroy(), redis.destroy(), cluster.destroy()])
+  }
+}
