@@ -42,7 +42,7 @@ export class MessageScanner {
   message: Uint8Array = new Uint8Array(0)
   /** Number of events in the message, rejected ones included. */
   count = 0
-  /** Where each event's field begins, with its tag: `starts[i]` to `ends[i]` is a record batch of one event. */
+  /** Start of each event's field, with its tag: `starts[i]` to `ends[i]` is a record batch of one event. */
   starts = new Int32Array(1024)
   ends = new Int32Array(1024)
   /** For each event, the index of its lane in `lanes`, or `refusedLaneIndex`. */

@@ -106,7 +106,7 @@ test('lines that exceed the buffer are counted, not kept in memory', async () =>
 test('when the reader of stderr closes, the process continues and counts the lost lines', async () => {
   const child = runScript(
     `await new Promise((resolve) => process.stdin.once('end', resolve).resume())
-     for (let line = 0; line < 10; line++) { logger.info('nobody reads this'); await new Promise(setImmediate) }
+     for (let line = 0; line < 10; line++) { logger.info('unread line'); await new Promise(setImmediate) }
      console.log(logger.linesLost)`,
     ({ stdin, stderr }) => stderr?.once('close', () => stdin?.end()).destroy(),
   )
