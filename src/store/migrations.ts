@@ -40,8 +40,8 @@ export function refuseUnknown(
   if (last !== undefined && last.number > known.length) {
     throw new MillraceError(
       'failed_precondition',
-      `${database} is at schema version ${last.number} (${last.name}); this version of Millrace knows ${known.length}: ` +
-        'start the newer version that migrated it',
+      `${database} is at schema version ${last.number} (${last.name}); this version of Millrace knows ` +
+        `${known.length}: start the newer version that migrated it`,
     )
   }
   for (const { number, name, checksum } of applied) {

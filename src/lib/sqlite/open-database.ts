@@ -1,5 +1,5 @@
-// Opens a database file as Millrace needs it: flushed at every commit, without automatic checkpoints, and never as a new
-// database next to files of an old one.
+// Opens a database file as Millrace needs it: flushed at every commit, without automatic checkpoints. It never creates a
+// new database next to the remaining files of an old one.
 //
 // It calls only stat() on the files, never open(): closing any descriptor of a database file drops the locks that this
 // process holds on it (docs/decisions/0002-embedded-log.md).

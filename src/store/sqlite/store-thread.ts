@@ -189,7 +189,7 @@ class StoreThread {
     if (freeBytes - bytes >= this.#leaveFreeBytes) return
     throw new SqliteFailure(
       'full',
-      `the disk of ${this.#path} has ${freeBytes} bytes free; landing must leave ${this.#leaveFreeBytes} free (half of ` +
+      `the disk of ${this.#path} has ${freeBytes} bytes free; landing must leave ${this.#leaveFreeBytes} (half of ` +
         'MILLRACE_DISK_RESERVE_BYTES): free some space',
     )
   }
