@@ -1,16 +1,20 @@
 // The one error class of Millrace and the closed list of its codes.
 //
-// Job: give every failure that a caller can see one code, a message for people and the field it is about.
+// Job: give every failure that a caller can see one code, a readable message and the name of the wrong field.
 // Not its job: turning a code into a gRPC or HTTP status (api/status.ts).
 
 /**
- * Why something failed, and so what follows. `data`: what was given, or the state that it met, does not allow it; the same
- * again fails again until somebody changes something. `outage`: a part is away and comes back. `overload`: there is no room
- * now. `bug`: Millrace is wrong. Outages and overload are tried again.
+ * Why something failed, and whether a retry can help.
+ * - `data`: the input is not valid or the current state does not allow it; a retry fails until one of them is changed.
+ * - `outage`: a component is unreachable for a while.
+ * - `overload`: there is no room at the moment.
+ * - `bug`: a defect in Millrace.
+ *
+ * Only `outage` and `overload` are retried.
  */
 export type ErrorClass = 'data' | 'outage' | 'overload' | 'bug'
 
-/** Every code that Millrace answers with. The list is closed: other programs rely on it (docs/errors.md). */
+/** Every error code that Millrace returns. The list is closed: other programs rely on it (docs/errors.md). */
 export const errorCodes = {
   invalid_event: { class: 'data', title: 'The event or request is not valid' },
   event_too_large: { class: 'data', title: 'The event is too large' },
@@ -19,8 +23,8 @@ export const errorCodes = {
   unsupported_media_type: { class: 'data', title: 'The content type is not supported' },
   unauthenticated: { class: 'data', title: 'No valid key was given' },
   permission_denied: { class: 'data', title: 'The key does not allow this' },
-  not_found: { class: 'data', title: 'There is no such thing' },
-  already_exists: { class: 'data', title: 'It exists already' },
+  not_found: { class: 'data', title: 'Not found' },
+  already_exists: { class: 'data', title: 'Already exists' },
   backlogged: { class: 'overload', title: 'Too many events are waiting' },
   disk_full: { class: 'overload', title: 'The disk is full' },
   draining: { class: 'outage', title: 'The server is stopping' },
@@ -29,25 +33,25 @@ export const errorCodes = {
   deadline_exceeded: { class: 'outage', title: 'The deadline has passed' },
   cancelled: { class: 'outage', title: 'The call was cancelled' },
   out_of_range: { class: 'data', title: 'The position is out of range' },
-  failed_precondition: { class: 'data', title: 'The state does not allow this' },
+  failed_precondition: { class: 'data', title: 'The current state does not allow this' },
   refused_by_store: { class: 'data', title: 'The database refused the event' },
   corrupt: { class: 'data', title: 'Stored data is damaged' },
-  unimplemented: { class: 'bug', title: 'This is not built' },
-  internal: { class: 'bug', title: 'Something failed inside the server' },
+  unimplemented: { class: 'bug', title: 'Not implemented' },
+  internal: { class: 'bug', title: 'An internal error occurred' },
 } as const satisfies Record<string, { readonly class: ErrorClass; readonly title: string }>
 
 export type ErrorCode = keyof typeof errorCodes
 
 export interface MillraceErrorOptions {
-  /** Path of the field that is wrong: `type`, `events[3].data`, `MILLRACE_HTTP_PORT`. */
+  /** Path of the wrong field or setting, for example `type`, `events[3].data`, `MILLRACE_HTTP_PORT`. */
   readonly field?: string
-  /** When to try again, in milliseconds. */
+  /** How many milliseconds to wait before a retry. */
   readonly retryAfterMs?: number
-  /** What went wrong beneath, for the log; never shown to a caller. */
+  /** The underlying error. It is logged and never sent to a caller. */
   readonly cause?: unknown
 }
 
-/** The error that everything in Millrace throws. Its message is written for the caller. */
+/** The error that all of Millrace throws. Its message is sent to the caller. */
 export class MillraceError extends Error {
   override readonly name = 'MillraceError'
   readonly code: ErrorCode
@@ -68,21 +72,21 @@ export class MillraceError extends Error {
     return errorCodes[this.code].class
   }
 
-  /** Whether the same call may succeed later. Safe for events because they keep their ids. */
+  /** Whether a retry of the same call may succeed. Retrying a publish is safe because events keep their ids. */
   get retryable(): boolean {
     return this.class === 'outage' || this.class === 'overload'
   }
 }
 
 /**
- * These are made for every message while there is no room, and kept by what waits. V8 keeps the arguments of every frame
- * of a stack that nobody has read yet: with a stack each refusal would keep the events of those before it in memory.
+ * While there is no room, one of these errors is created per message and held by the waiting calls. V8 retains the
+ * arguments of every frame of a stack trace until `stack` is read, so each error would keep earlier events in memory.
  */
 function isRefusalForRoom(code: ErrorCode): boolean {
   return code === 'backlogged' || code === 'disk_full'
 }
 
-/** Makes a MillraceError of anything thrown: foreign errors become `internal`, aborts `cancelled`. */
+/** Converts any thrown value: aborts become `cancelled`, timeouts `deadline_exceeded`, unknown errors `internal`. */
 export function toMillraceError(thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown
   if (thrown instanceof Error && thrown.name === 'AbortError') {

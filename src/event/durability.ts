@@ -1,18 +1,18 @@
-// How safe an accepted event is: what the configuration asks for, and what an answer names.
+// The durability of an accepted event: the configured level, and the value in an answer.
 
-/** What an accepted or settled event has reached. */
+/** The durability that an accepted or settled event has reached. */
 export type Durability = 'memory' | 'broker' | 'disk' | 'replicated'
 
-/** What an accepted event must have reached before it is answered. */
+/** The durability that an event must reach before it is answered as accepted. */
 export type DurabilityLevel =
-  /** Redis replied; what that is worth depends on its own persistence. */
+  /** Redis replied; the durability depends on the persistence of Redis itself. */
   | { readonly level: 'broker' }
   /** Flushed to disk. */
   | { readonly level: 'disk' }
-  /** This many replicas confirmed it; with `replicated_disk` in their append-only files, as the master did. */
+  /** Confirmed by this many replicas; `replicated_disk`: flushed to the append-only files of master and replicas. */
   | { readonly level: 'replicated' | 'replicated_disk'; readonly replicas: number }
 
-/** The durability that answers name at this level. */
+/** The durability that answers contain at this level. */
 export function durabilityOf({ level }: DurabilityLevel): Durability {
   return level === 'replicated_disk' ? 'replicated' : level
 }

@@ -1,11 +1,11 @@
-// The data of an event as it is shown.
+// The data of an event in the form in which it is shown.
 
 import { isJsonContentType } from './event.ts'
 
 export interface ShownData {
-  /** JSON text as it was sent; null when the data are not JSON, whatever their type says, or there are none. */
+  /** JSON text as it was sent; null if there is no data, or if it is not JSON, whatever its content type. */
   readonly dataJson: string | null
-  /** Data that are not JSON; null when there are none. */
+  /** Data that is not JSON; null if there is none. */
   readonly dataBytes: Uint8Array | null
 }
 

@@ -18,12 +18,12 @@ const whole = {
     ['b', '2'],
   ],
 } as const
-/** With a field that this version does not know. */
+/** Contains a field that this version does not know. */
 const event = Buffer.concat([encodeBatch([whole]).subarray(2), Buffer.from([0xf8, 0x01, 0x07])])
 const decoded = (bytes: Uint8Array) => decodeBatch(batchOfOne(bytes))[0]!
 const before = decoded(event)
 
-test('other data replaces the old, and nothing else changes', () => {
+test('withData replaces the data and changes nothing else', () => {
   const edited = withData(event, Buffer.from('[]'))
   assert.deepEqual(decoded(edited), { ...before, data: Buffer.from('[]') })
   const bytes = Buffer.from(edited)
@@ -32,7 +32,7 @@ test('other data replaces the old, and nothing else changes', () => {
   assert.equal(decoded(withData(event, new Uint8Array(0))).data.length, 0)
 })
 
-test('an attribute replaces the one of its name', () => {
+test('withAttribute replaces the attribute of the same name', () => {
   assert.deepEqual(
     [...decoded(withAttribute(event, 'a', '3')).attributes],
     [
@@ -43,7 +43,7 @@ test('an attribute replaces the one of its name', () => {
   assert.deepEqual([...decoded(withAttribute(event, 'c', '3')).attributes].at(-1), ['c', '3'])
 })
 
-test('the time of receipt is put in, read and taken out again', () => {
+test('the time of receipt can be set, read and removed', () => {
   assert.equal(receivedAtOf(event), null)
   const micros = Date.UTC(2026, 0, 1) * 1000 + 7
   const received = withReceivedAt(withReceivedAt(event, 1), micros)
@@ -52,6 +52,6 @@ test('the time of receipt is put in, read and taken out again', () => {
   assert.deepEqual(withoutReceivedAt(received), event)
 })
 
-test('bytes that are no event are refused', () => {
-  assert.throws(() => withoutReceivedAt(Buffer.from([0x0a, 5, 1])), /broken/)
+test('bytes that are not an event are rejected', () => {
+  assert.throws(() => withoutReceivedAt(Buffer.from([0x0a, 5, 1])), /not a valid protobuf/)
 })

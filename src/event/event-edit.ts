@@ -1,4 +1,4 @@
-// Changes fields of an encoded event. All other bytes stay as they are, fields that we do not know among them.
+// Changes fields of an encoded event. All other bytes stay the same, including unknown fields.
 
 import { bytesType, FieldWalker, varintLength, writeVarint } from '../lib/protobuf-walk.ts'
 import {
@@ -13,7 +13,7 @@ import {
   receivedAtField,
 } from './record-batch.ts'
 
-/** The event with other data. @param contentType as it was when left out. */
+/** Returns the event with other data. @param contentType default: unchanged. */
 export function withData(event: Uint8Array, data: Uint8Array, contentType?: string): Uint8Array {
   const replaced = (number: number) =>
     number === dataField || (contentType !== undefined && number === contentTypeField)
@@ -21,7 +21,7 @@ export function withData(event: Uint8Array, data: Uint8Array, contentType?: stri
   return Buffer.concat([without(event, replaced), fieldsOf(parts)])
 }
 
-/** The event with this attribute, which replaces the one of that name. */
+/** Returns the event with this attribute; replaces an attribute of the same name. */
 export function withAttribute(event: Uint8Array, name: string, value: string): Uint8Array {
   const kept = without(
     event,
@@ -31,10 +31,10 @@ export function withAttribute(event: Uint8Array, name: string, value: string): U
   return Buffer.concat([kept, fieldsOf({ type: '', attributes: [[name, value]] })])
 }
 
-/** The event with the time of its receipt, in microseconds since 1970, in the field that producers leave empty. */
+/** Returns the event with this time of receipt (microseconds since 1970) in the field that producers leave empty. */
 export function withReceivedAt(event: Uint8Array, micros: number): Uint8Array {
   const time = fieldsOf({ type: '', timeMicros: micros })
-  // Both are timestamps: only the number of the field differs.
+  // `time` and `received_at` have the same encoding; only the field number differs.
   time[0] = (receivedAtField << 3) | bytesType
   return Buffer.concat([withoutReceivedAt(event), time])
 }
@@ -43,7 +43,7 @@ export function withoutReceivedAt(event: Uint8Array): Uint8Array {
   return without(event, (number) => number === receivedAtField)
 }
 
-/** What `withReceivedAt` has put in; null when there is none. */
+/** The time set by `withReceivedAt`, in microseconds since 1970; null if there is none. */
 export function receivedAtOf(event: Uint8Array): number | null {
   const walker = new FieldWalker().reset(event, 0, event.length)
   while (walker.next()) {
@@ -54,7 +54,7 @@ export function receivedAtOf(event: Uint8Array): number | null {
   return null
 }
 
-/** The bytes of a batch with this one event. */
+/** The bytes of a record batch with this one event. */
 export function batchOfOne(event: Uint8Array): Uint8Array {
   const batch = Buffer.alloc(1 + varintLength(event.length) + event.length)
   batch[0] = eventsTag
@@ -68,11 +68,11 @@ function without(event: Uint8Array, isLeftOut: (number: number, walker: FieldWal
   while (walker.next()) {
     if (!isLeftOut(walker.number, walker)) kept.push(event.subarray(walker.fieldStart, walker.valueEnd))
   }
-  if (walker.broken) throw new Error('the event is broken')
+  if (walker.broken) throw new Error('the event is not a valid protobuf message')
   return Buffer.concat(kept)
 }
 
-/** Encoded fields alone, without what makes a batch of them. */
+/** The encoded fields alone, without the tag and length of a batch. */
 function fieldsOf(parts: EventParts): Buffer {
   const batch = encodeBatch([parts])
   const walker = new FieldWalker().reset(batch, 0, batch.length)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { EventIdGenerator, eventIdOf, isJsonContentType, isTopicName, isUuid, uuidFromBytes } from './event.ts'
 
-test('ids made by us are UUIDv7 and grow, within a millisecond and when the clock steps back', () => {
+test('generated ids are UUIDv7 and ascending, within a millisecond and when the clock steps back', () => {
   let now = 1_700_000_000_000
   const generator = new EventIdGenerator(() => now)
   let last = ''
@@ -15,7 +15,7 @@ test('ids made by us are UUIDv7 and grow, within a millisecond and when the cloc
   }
 })
 
-test('the row key is the id itself when it is a UUID in any case, else the UUIDv5 of source and id', () => {
+test('the row key is the id itself if that is a UUID in any case, else the UUIDv5 of source and id', () => {
   const uuid = '0191D2A0-7B3C-7DEF-8ABC-0123456789AB'
   assert.equal(uuidFromBytes(eventIdOf('/a', uuid)), uuid.toLowerCase())
   // Computed with Python's uuid.uuid5 over '/a\0order-1'.
@@ -23,7 +23,7 @@ test('the row key is the id itself when it is a UUID in any case, else the UUIDv
   assert.notDeepEqual(eventIdOf('/a', 'order-1'), eventIdOf('/b', 'order-1'))
 })
 
-test('a UUID has its 36-character form and nothing else', () => {
+test('only the 36-character form is a UUID', () => {
   assert.ok(isUuid('00000000-0000-0000-0000-000000000000'))
   for (const no of ['', '{0191d2a0-7b3c-7def-8abc-0123456789ab}', '0191d2a07b3c7def8abc0123456789ab', 'x'.repeat(36)]) {
     assert.ok(!isUuid(no), no)

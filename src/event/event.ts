@@ -1,6 +1,6 @@
-// What an event is: its fields, its limits, its lanes, and the key under which it is one row.
+// An event: its fields, limits, lanes and row key.
 //
-// Not its job: how events are encoded and checked (record-batch.ts).
+// Not its job: encoding (record-batch.ts), validation (message-scan.ts).
 
 import { hash, randomFillSync } from 'node:crypto'
 
@@ -17,7 +17,7 @@ export interface Event {
   readonly source: string
   readonly type: string
   readonly subject: string
-  /** When it happened; null when the producer did not say, then the time of receipt stands for it. */
+  /** When it happened; null if the producer did not set it, then the time of receipt is used. */
   readonly timeMicros: number | null
   readonly data: Uint8Array
   readonly dataContentType: string
@@ -30,7 +30,7 @@ export const defaultSource = '/'
 export const defaultTopic = 'events'
 export const defaultContentType = 'application/json'
 
-/** What a producer may send. Every refusal names the field and the limit. */
+/** The limits for producers. Every rejection names the field and the limit. */
 export const limits = {
   maxEventBytes: 1024 * 1024,
   maxMessageBytes: 4 * 1024 * 1024,
@@ -40,19 +40,19 @@ export const limits = {
   maxAttributes: 64,
   maxAttributeBytes: 1024,
   maxJsonDepth: 64,
-  /** A log entry is cut at these; a larger event stands alone. */
+  /** A batch is split into log entries of at most these sizes; a larger event is an entry of its own. */
   maxEntryEvents: 1000,
   maxEntryBytes: 256 * 1024,
 } as const
 
 const topicPattern = /^[a-z0-9][a-z0-9._-]{0,63}$/
 
-/** Whether a topic may be called so: `[a-z0-9][a-z0-9._-]{0,63}`. */
+/** Whether the name is a valid topic name: `[a-z0-9][a-z0-9._-]{0,63}`. */
 export function isTopicName(name: string): boolean {
   return topicPattern.test(name)
 }
 
-/** Whether data of this media type must be JSON: `application/json` or `+json`, parameters ignored; empty counts as JSON. */
+/** Whether data of this media type must be JSON: `application/json`, `+json` or empty; parameters are ignored. */
 export function isJsonContentType(contentType: string): boolean {
   if (contentType === '' || contentType === defaultContentType) return true
   const semicolon = contentType.indexOf(';')
@@ -80,7 +80,7 @@ export function uuidFromBytes(bytes: Uint8Array): string {
 
 const identityNamespace = uuidToBytes('6ba7b811-9dad-11d1-80b4-00c04fd430c8')
 
-/** UUIDv5 (RFC 9562, section 5.5) of parts with a zero byte between them, in Millrace's namespace. 16 bytes. */
+/** UUIDv5 (RFC 9562, section 5.5) of the parts, joined by zero bytes, in Millrace's namespace. 16 bytes. */
 export function uuidOfParts(...parts: readonly string[]): Uint8Array {
   const named = Buffer.concat([identityNamespace, Buffer.from(parts.join('\0'), 'utf8')])
   const uuid = hash('sha1', named, 'buffer').subarray(0, 16)
@@ -89,32 +89,32 @@ export function uuidOfParts(...parts: readonly string[]): Uint8Array {
   return uuid
 }
 
-/** The row key of an event whose id is no UUID, or whose UUID another source has used. 16 bytes. */
+/** The row key of an event whose id is not a UUID, or whose UUID belongs to an event of another source. 16 bytes. */
 export function uuidOfSourceAndId(source: string, id: string): Uint8Array {
   return uuidOfParts(source, id)
 }
 
-/** The row key of an event: its id when that is a UUID, else the UUIDv5 of source and id. 16 bytes. */
+/** The row key of an event: its id if that is a UUID, else the UUIDv5 of source and id. 16 bytes. */
 export function eventIdOf(source: string, id: string): Uint8Array {
   return isUuid(id) ? uuidToBytes(id) : uuidOfSourceAndId(source, id)
 }
 
 const hexDigits = '0123456789abcdef'
-/** The two characters of each byte in hex, the first in the low half. */
+/** The two hex characters of each byte, the first one in the low 8 bits. */
 const hexOfByte = Uint16Array.from({ length: 256 }, (_, byte) => {
   return hexDigits.charCodeAt(byte >> 4) | (hexDigits.charCodeAt(byte & 15) << 8)
 })
 
 /**
- * Makes ids: UUIDv7 (RFC 9562, section 5.7), each greater than the one before even within a millisecond.
+ * Generates ids: UUIDv7 (RFC 9562, section 5.7), each greater than the previous one even within a millisecond.
  *
- * A producer makes one for each event, so the text is written digit by digit into one buffer: 0.19 µs, against 0.68 µs for
- * numbers to text and pieces put together (whose result is also slower to encode: it is a rope of strings).
+ * A producer generates one for each event, so the text is written digit by digit into one buffer: 0.19 µs, against 0.68
+ * µs for formatting and concatenating strings (whose result, a rope, is also slower to encode).
  */
 export class EventIdGenerator {
   readonly #now: () => number
   readonly #random = Buffer.alloc(8 * 512)
-  /** The id's text; only what differs from the one before is written anew. */
+  /** The text of the last id; only the bytes that change are rewritten. */
   readonly #text = Buffer.from('00000000-0000-7000-8000-000000000000')
   #randomUsed = this.#random.length
   #lastMs = 0
@@ -136,7 +136,7 @@ export class EventIdGenerator {
     const now = this.#now()
     if (now > this.#lastMs) {
       this.#setTime(now)
-      // Begins low, so that there is room for the ids of this millisecond.
+      // Starts low, to leave room for the other ids of this millisecond.
       this.#counter = random[at]! & 0x7f
     } else if (++this.#counter > 0xfff) {
       this.#setTime(this.#lastMs + 1)

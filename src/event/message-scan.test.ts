@@ -10,7 +10,7 @@ import { type EventParts, encodeBatch } from './record-batch.ts'
 
 const json = (text: string) => new TextEncoder().encode(text)
 
-/** The one refusal of a message with this event between two good ones. */
+/** The only rejection of a message with this event between two valid ones. */
 function refusalOf(event: EventParts): string {
   const good = { type: 'good', id: 'a' }
   const scan = new MessageScanner().scan(encodeBatch([good, event, good]))
@@ -24,7 +24,7 @@ function accepts(event: EventParts): void {
   assert.deepEqual(new MessageScanner().scan(encodeBatch([event])).refusals, [])
 }
 
-test('an event that breaks a rule is refused by name, and its neighbours are not', () => {
+test('an invalid event is rejected with its field and rule; the other events of its message are not', () => {
   assert.match(refusalOf({ type: '' }), /^invalid_event: type is empty/)
   assert.match(refusalOf({ type: 'x'.repeat(256) }), /type has 256 bytes; the limit is 255/)
   assert.match(refusalOf({ type: 'é'.repeat(128) }), /type has 256 bytes/)
@@ -43,7 +43,7 @@ test('an event that breaks a rule is refused by name, and its neighbours are not
   assert.match(refusalOf({ type: 't', attributes: [['', 'v']] }), /an entry without a name/)
 })
 
-test('what stands just inside the limits is taken', () => {
+test('events exactly at the limits are accepted', () => {
   accepts({ type: 'x'.repeat(255), id: 'x'.repeat(255), source: '€'.repeat(85), key: 'k'.repeat(1024) })
   accepts({ type: 't', attributes: Array.from({ length: 64 }, (_, index) => [`n${index}`, 'v'.repeat(1024)] as const) })
   accepts({ type: 't', data: json('['.repeat(64) + ']'.repeat(64)) })
@@ -52,14 +52,14 @@ test('what stands just inside the limits is taken', () => {
   accepts({ type: '__proto__', key: '{a}{b}', attributes: [['__proto__', 'constructor']] })
 })
 
-test('JSON is checked by its content type, whatever the case and the parameters', () => {
+test('data is checked as JSON according to its content type, whatever the case and the parameters', () => {
   const broken = json('{')
   assert.match(refusalOf({ type: 't', data: broken, dataContentType: 'Application/JSON; charset=utf-8' }), /JSON/)
   assert.match(refusalOf({ type: 't', data: broken, dataContentType: 'application/vnd.a+json' }), /JSON/)
   accepts({ type: 't', data: broken, dataContentType: 'text/plain' })
 })
 
-test('bytes that are not UTF-8 and priorities that nobody knows are refused', () => {
+test('bytes that are not UTF-8 and unknown priorities are rejected', () => {
   const badType = Uint8Array.from([0x0a, 0x04, 0x1a, 0x02, 0xc0, 0xa0])
   assert.match(new MessageScanner().scan(badType).refusals[0]!.message, /type is not valid UTF-8/)
   const event = toBinary(EventSchema, create(EventSchema, { type: 't', priority: 7 as never }))
@@ -67,7 +67,7 @@ test('bytes that are not UTF-8 and priorities that nobody knows are refused', ()
   assert.match(new MessageScanner().scan(message).refusals[0]!.message, /priority is unknown/)
 })
 
-test('a broken event is refused alone; a broken message as a whole', () => {
+test('a malformed event is rejected alone; a malformed message as a whole', () => {
   const good = encodeBatch([{ type: 't', id: 'a' }])
   const brokenEvent = Uint8Array.from([0x0a, 0x02, 0x1a, 0x05])
   const scan = new MessageScanner().scan(Uint8Array.from([...good, ...brokenEvent, ...good]))
@@ -80,7 +80,7 @@ test('a broken event is refused alone; a broken message as a whole', () => {
   }
 })
 
-test('too many events and too many bytes are refused as a whole, with the limit', () => {
+test('a message with too many events or too many bytes is rejected as a whole, with the limit', () => {
   const one = encodeBatch([{ type: 't' }])
   const tooMany = Buffer.concat(Array.from({ length: 100_001 }, () => one))
   assert.throws(() => new MessageScanner().scan(tooMany), { code: 'too_many_events', message: /more than 100000/ })
@@ -88,7 +88,7 @@ test('too many events and too many bytes are refused as a whole, with the limit'
   assert.throws(() => new MessageScanner().scan(new Uint8Array(4 * 1024 * 1024 + 1)), { code: 'message_too_large' })
 })
 
-test('other fields of the request are passed over, wherever they stand', () => {
+test('other fields of the request are skipped, wherever they stand', () => {
   const request = create(PublishRequestSchema, { events: [{ type: 'a', id: '1' }], topic: 'orders', overflow: 3 })
   const bytes = toBinary(PublishRequestSchema, request)
   const scan = new MessageScanner().scan(bytes)
@@ -99,7 +99,7 @@ test('other fields of the request are passed over, wherever they stand', () => {
   assert.equal(twice.contiguous, false)
 })
 
-test('no bytes whatever end the scanner in anything but an answer', () => {
+test('any bytes give a result or a MillraceError, and the scanner stays usable', () => {
   const scanner = new MessageScanner()
   const seed = encodeBatch([{ type: 'a', id: 'b', timeMicros: 5, data: json('{"a":[1]}'), attributes: [['n', 'v']] }])
   fc.assert(

@@ -1,11 +1,11 @@
-// Looks through a producer's message once: where its events are, which may be taken, and what is wrong with the others.
+// Scans a producer's message in one pass: where its events are, which are valid, and what is wrong with the others.
 //
-// Job: every check of an event that needs nothing but the event (names, sizes, text, JSON, time). One bad event never
-// decides over its neighbours.
+// Job: every check that needs only the event itself (names, sizes, text, JSON, time). An invalid event does not affect
+// the other events of its message.
 // Not its job: topics, room, partitions (ingest/), encoding (record-batch.ts).
 //
-// Runs for every event that comes in, on the thread that serves the sockets: it walks bytes and fills typed arrays that
-// are used again for the next message. A string is made only for an event that is refused.
+// It runs for every incoming event, on the thread that serves the sockets, so it reads bytes and fills typed arrays
+// that are reused for the next message. It creates strings only for rejected events.
 
 import type { ErrorCode } from '../errors.ts'
 import { MillraceError } from '../errors.ts'
@@ -16,7 +16,7 @@ import { sameBytes, textFault } from '../lib/utf8.ts'
 import { isJsonContentType, limits } from './event.ts'
 import { EventFields, readTimestamp, textOf } from './record-batch.ts'
 
-/** An event that may not be taken. */
+/** An event that is rejected. */
 export interface Refusal {
   readonly index: number
   readonly id: string
@@ -30,35 +30,36 @@ const latestSeconds = 253_402_300_799
 
 const maxSubjectBytes = 1024
 
-/** Stands in `laneIndexes` for an event that is refused. */
+/** The value in `laneIndexes` of a rejected event. */
 export const refusedLaneIndex = 255
 
 const laneIndexOfPriority = [1, 2, 1, 0] as const
 
 const jsonContentType = new TextEncoder().encode('application/json')
 
-/** What a scan found. Valid until the next `scan()` of the same scanner, which uses the arrays again. */
+/** Scans messages. The result in its fields is valid until the next `scan()`, which reuses the arrays. */
 export class MessageScanner {
   message: Uint8Array = new Uint8Array(0)
-  /** How many events the message has, refused ones included. */
+  /** Number of events in the message, rejected ones included. */
   count = 0
-  /** Where each event's field begins, with its tag: `starts[i]` to `ends[i]` is a record batch of one event. */
+  /** Start of each event's field, with its tag: `starts[i]` to `ends[i]` is a record batch of one event. */
   starts = new Int32Array(1024)
   ends = new Int32Array(1024)
-  /** Index into `lanes` of each event, or `refusedLaneIndex`. */
+  /** For each event, the index of its lane in `lanes`, or `refusedLaneIndex`. */
   laneIndexes = new Uint8Array(1024)
-  /** CRC-32C of each event's key. Only valid where `hasKey` is 1. */
+  /** CRC-32C of each event's key; valid only where `hasKey` is 1. */
   keyHashes = new Uint32Array(1024)
   /** 1 for each event that has a key. */
   hasKey = new Uint8Array(1024)
   /** 1 for each event without an id. */
   lacksId = new Uint8Array(1024)
-  /** Whether any event that may be taken has a key, or lacks an id. */
+  /** Whether any valid event has a key. */
   keyed = false
+  /** Whether any valid event lacks an id. */
   idsLacking = false
-  /** The lane of all events when they share one and none is refused, else -1. */
+  /** The lane of all events if they share one and none is rejected, else -1. */
   commonLaneIndex = -1
-  /** Whether the events stand one behind the other with nothing between. */
+  /** Whether the events are adjacent, with no other fields between them. */
   contiguous = true
   refusals: Refusal[] = []
 
@@ -68,15 +69,14 @@ export class MessageScanner {
   readonly #fields = new EventFields()
 
   /**
-   * Scans a message whose field 1 is the events; other fields are passed over.
-   * Throws a MillraceError for the message as a whole: `message_too_large`, `too_many_events`, and `invalid_event` when it
-   * is no protobuf message.
+   * Scans a message whose field 1 is the events; other fields are skipped. Throws a MillraceError for the message as a
+   * whole: `message_too_large`, `too_many_events`, and `invalid_event` if it is not a protobuf message.
    */
   scan(message: Uint8Array): this {
     if (message.length > limits.maxMessageBytes) {
       throw new MillraceError(
         'message_too_large',
-        `the message has ${message.length} bytes; the limit is ${limits.maxMessageBytes}: send fewer events in each`,
+        `the message has ${message.length} bytes; the limit is ${limits.maxMessageBytes}: send fewer events at once`,
       )
     }
     this.message = message
@@ -105,7 +105,7 @@ export class MessageScanner {
     if (index === limits.maxEventsPerMessage) {
       throw new MillraceError(
         'too_many_events',
-        `the message has more than ${limits.maxEventsPerMessage} events: send several messages`,
+        `the message has more than ${limits.maxEventsPerMessage} events: split it into several messages`,
       )
     }
     this.starts[index] = fieldStart

@@ -24,7 +24,7 @@ const eventParts: fc.Arbitrary<EventParts> = fc.record({
   }),
 })
 
-test('what the builder encodes, protobuf-es and our reader decode alike', () => {
+test('protobuf-es and our reader decode the bytes of the builder to the same events', () => {
   fc.assert(
     fc.property(fc.array(eventParts, { maxLength: 5 }), (events) => {
       const bytes = encodeBatch(events)
@@ -55,7 +55,7 @@ test('what the builder encodes, protobuf-es and our reader decode alike', () => 
   )
 })
 
-test('batches are joined by putting their bytes together and cut by slicing them', () => {
+test('batches are joined by concatenating their bytes and split by slicing them', () => {
   fc.assert(
     fc.property(fc.array(eventParts, { minLength: 1, maxLength: 6 }), fc.nat(), (events, place) => {
       const cut = place % (events.length + 1)
@@ -71,7 +71,7 @@ test('batches are joined by putting their bytes together and cut by slicing them
   )
 })
 
-test('fields that we do not know are passed over, wherever they stand', () => {
+test('unknown fields are skipped, wherever they stand', () => {
   const event = encodeBatch([{ type: 'a', id: 'b' }])
   const unknown = [
     0x98, 0x06, 0x01, 0xa2, 0x06, 0x02, 0x08, 0x01, 0xad, 0x06, 1, 2, 3, 4, 0xb1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8,
@@ -81,7 +81,7 @@ test('fields that we do not know are passed over, wherever they stand', () => {
   assert.equal(decodeBatch(Uint8Array.from([...unknown, ...event]))[0]?.id, 'b')
 })
 
-test('a batch that protobuf-es encodes is read', () => {
+test('a batch encoded by protobuf-es is read', () => {
   const time = timestampFromMs(1_700_000_000_123)
   const bytes = toBinary(RecordBatchSchema, create(RecordBatchSchema, { events: [{ type: 't', time, key: 'k' }] }))
   assert.equal(decodeBatch(bytes)[0]?.timeMicros, 1_700_000_000_123_000)

@@ -1,26 +1,26 @@
 // The record batch: the events of one producer message, still encoded.
 //
-// Its bytes are an encoded millrace.v1.RecordBatch, that is one field 1 behind the other, so batches are joined by
-// putting bytes together and cut by slicing them. Nothing here decodes an event to find its way: EventReader walks the
-// bytes and leaves offsets. (protobuf-es needs 0.55 µs to decode an event, the walk about a tenth of that.)
+// Its bytes are an encoded millrace.v1.RecordBatch, a sequence of fields with number 1, so batches are joined by
+// concatenating bytes and split by slicing them. EventReader walks the bytes and records offsets instead of decoding
+// events. (protobuf-es needs 0.55 µs to decode an event, the walk about a tenth of that.)
 //
-// Not its job: deciding whether an event may be taken (message-scan.ts).
+// Not its job: validating events (message-scan.ts).
 
 import { bytesType, FieldWalker, varintLength, varintType, writeVarint } from '../lib/protobuf-walk.ts'
 import { type Event, type Lane, priorityOfLane } from './event.ts'
 
 export interface RecordBatch {
-  /** The encoded events, one behind the other. */
+  /** The encoded events, one after the other. */
   readonly bytes: Uint8Array
-  /** How many events; 1 or more. */
+  /** Number of events; 1 or more. */
   readonly count: number
-  /** When the server took them, in microseconds since 1970. */
+  /** When the server received them, in microseconds since 1970. */
   readonly receivedAtMicros: number
-  /** Set when the bytes did not match their checksum: they are not events, whatever `count` says. */
+  /** True if the bytes did not match their checksum: they must not be read as events, whatever `count` is. */
   readonly damaged?: boolean
 }
 
-/** Tag of `RecordBatch.events`, the one field that a batch is made of. */
+/** Tag of `RecordBatch.events`, the only field of a batch. */
 export const eventsTag = 0x0a
 const eventsField = 1
 
@@ -36,7 +36,7 @@ const keyField = 9
 export const attributesField = 10
 export const receivedAtField = 11
 
-/** Where the fields of one encoded event stand: offsets into the bytes it was read from. An absent field is empty. */
+/** Start and end of each field of one encoded event, as offsets into its bytes. An absent field is empty. */
 export class EventFields {
   /** The event's own bytes, without tag and length. */
   start = 0
@@ -56,17 +56,17 @@ export class EventFields {
   dataEnd = 0
   contentTypeStart = 0
   contentTypeEnd = 0
-  /** The number on the wire; 0 when absent, and perhaps none that we know. */
+  /** The number on the wire; 0 if absent. It may be unknown to this version. */
   priority = 0
   keyStart = 0
   keyEnd = 0
   attributeCount = 0
-  /** Start and end of each attribute's map entry, `attributeCount` pairs of them. */
+  /** Start and end of each attribute's map entry: `attributeCount` pairs. */
   readonly attributes: number[] = []
 
   readonly #walker = new FieldWalker()
 
-  /** Reads the event in the bytes from `start` to `end`; false when they are no protobuf message. */
+  /** Reads the event in the bytes from `start` to `end`; false if they are not a protobuf message. */
   read(bytes: Uint8Array, start: number, end: number): boolean {
     this.start = start
     this.end = end
@@ -83,7 +83,7 @@ export class EventFields {
         continue
       }
       if (walker.wireType !== bytesType) continue
-      // As in any protobuf decoder, the last of a repeated singular field counts, and unknown fields are passed over.
+      // As in any protobuf decoder, the last value of a singular field wins, and unknown fields are skipped.
       const from = walker.valueStart
       const to = walker.valueEnd
       switch (walker.number) {
@@ -138,8 +138,8 @@ export interface TimestampParts {
 }
 
 /**
- * Reads an encoded google.protobuf.Timestamp; null when the bytes are none.
- * @param walker one to use again, for those who read many.
+ * Reads an encoded google.protobuf.Timestamp; null if the bytes are not one.
+ * @param walker a walker to reuse; avoids an allocation per call.
  */
 export function readTimestamp(
   bytes: Uint8Array,
@@ -164,7 +164,7 @@ export function textOf(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8', start, end)
 }
 
-/** A key and a value of an attribute's map entry. */
+/** The key and the value of an attribute's map entry. */
 export function readAttribute(bytes: Uint8Array, start: number, end: number): { name: string; value: string } {
   const walker = new FieldWalker().reset(bytes, start, end)
   let name = ''
@@ -177,7 +177,7 @@ export function readAttribute(bytes: Uint8Array, start: number, end: number): { 
   return { name, value }
 }
 
-/** Steps through the events of a batch. `fields` holds the offsets of the event that `next()` came to. */
+/** Iterates over the events of a batch. `fields` holds the offsets of the current event. */
 export class EventReader {
   readonly fields = new EventFields()
   bytes: Uint8Array = new Uint8Array(0)
@@ -189,30 +189,30 @@ export class EventReader {
     return this
   }
 
-  /** Comes to the next event; false at the end. Throws when the bytes are no batch: those of the log always are one. */
+  /** Moves to the next event; false at the end. Throws if the bytes are not a batch; bytes from the log always are. */
   next(): boolean {
     const walker = this.#walker
     while (walker.next()) {
       if (walker.number !== eventsField || walker.wireType !== bytesType) continue
       if (this.fields.read(this.bytes, walker.valueStart, walker.valueEnd)) return true
-      throw new Error('an event of the record batch is broken')
+      throw new Error('an event of the record batch is not a valid protobuf message')
     }
-    if (walker.broken) throw new Error('the record batch is broken')
+    if (walker.broken) throw new Error('the record batch is not a valid protobuf message')
     return false
   }
 
-  /** Where the event that `next()` came to begins with its tag: the bytes from here to `fields.end` are a batch of one. */
+  /** Start of the current event with its tag: the bytes from here to `fields.end` are a batch of one event. */
   get fieldStart(): number {
     return this.#walker.fieldStart
   }
 }
 
-/** The lane of a priority on the wire; normal for those that name none. */
+/** The lane of a priority on the wire; `normal` if it is absent or unknown. */
 export function laneOfPriority(priority: number): Lane {
   return priority === priorityOfLane.high ? 'high' : priority === priorityOfLane.low ? 'low' : 'normal'
 }
 
-/** Decodes every event of a batch. For places that show or hand out events one by one, not for the way through. */
+/** Decodes every event of a batch. For code that shows or delivers single events, not for the hot path. */
 export function decodeBatch(bytes: Uint8Array): Event[] {
   const events: Event[] = []
   const reader = new EventReader().reset(bytes)
@@ -220,7 +220,7 @@ export function decodeBatch(bytes: Uint8Array): Event[] {
   return events
 }
 
-/** Decodes the event whose fields were read. */
+/** Decodes the event with these fields. `bytes` are the ones that the fields were read from. */
 export function decodeEvent(bytes: Uint8Array, fields: EventFields): Event {
   const attributes = new Map<string, string>()
   for (let index = 0; index < fields.attributeCount; index++) {
@@ -243,14 +243,14 @@ export function decodeEvent(bytes: Uint8Array, fields: EventFields): Event {
   }
 }
 
-/** Decodes the bytes of one event. Throws when they are none. */
+/** Decodes the bytes of one event. Throws if they are not an event. */
 export function decodeOneEvent(bytes: Uint8Array): Event {
   const fields = new EventFields()
-  if (!fields.read(bytes, 0, bytes.length)) throw new Error('the event is broken')
+  if (!fields.read(bytes, 0, bytes.length)) throw new Error('the event is not a valid protobuf message')
   return decodeEvent(bytes, fields)
 }
 
-/** What an event is made of; what is left out takes its default. */
+/** The fields of an event to encode; omitted fields get their defaults. */
 export interface EventParts {
   readonly id?: string
   readonly source?: string
@@ -267,7 +267,7 @@ export interface EventParts {
 
 const maxLengthBytes = 5
 
-/** Encodes events one behind the other into one growing buffer. */
+/** Encodes events one after the other into one growing buffer. */
 export class BatchBuilder {
   #buffer = Buffer.allocUnsafeSlow(16 * 1024)
   #length = 0
@@ -278,7 +278,7 @@ export class BatchBuilder {
     return this.#count
   }
 
-  /** How many bytes they take. */
+  /** Their encoded size in bytes. */
   get byteLength(): number {
     return this.#length
   }
@@ -316,7 +316,7 @@ export class BatchBuilder {
     at = this.#text(keyField, event.key, at)
     for (const [name, value] of attributes) at = this.#attribute(name, value, at)
 
-    // The length was not known before the body: close the gap that was left for it.
+    // Writes the length, unknown before the body, and closes the gap that was reserved for it.
     const bodyLength = at - bodyStart
     const lengthEnd = writeVarint(this.#buffer, start + 1, bodyLength)
     this.#buffer.copyWithin(lengthEnd, bodyStart, at)
@@ -324,7 +324,7 @@ export class BatchBuilder {
     this.#count++
   }
 
-  /** The encoded events, and begins anew. The bytes are the caller's own. */
+  /** Returns the encoded events and resets the builder. The caller owns the bytes. */
   take(): Uint8Array {
     const bytes = Buffer.allocUnsafeSlow(this.#length)
     this.#buffer.copy(bytes, 0, 0, this.#length)
@@ -346,7 +346,7 @@ export class BatchBuilder {
     const buffer = this.#buffer
     buffer[at] = (field << 3) | bytesType
     if (text.length < 42) {
-      // At most 126 bytes in UTF-8: its length takes one byte, so the text can be written before it is known.
+      // At most 126 bytes in UTF-8: the length takes one byte, so the text can be written before its length is known.
       const length = buffer.write(text, at + 2, 'utf8')
       buffer[at + 1] = length
       return at + 2 + length

@@ -1,6 +1,6 @@
-// Waiting that can be cut short.
+// Waits that can end early.
 
-/** Resolves after the time, or at once when the signal aborts. Never rejects; the timer does not outlive it. */
+/** Resolves after `ms` milliseconds, or at once if the signal aborts. Never rejects; leaves no timer running. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve()
   return new Promise((resolve) => {
@@ -14,7 +14,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
-/** What the work resolves with, or `late` when it takes longer than `ms`. The work goes on; the timer does not outlive it. */
+/** Returns the result of the work, or `late` after `ms` milliseconds (the work continues). Leaves no timer running. */
 export async function withinMs<T, L>(work: Promise<T>, ms: number, late: L): Promise<T | L> {
   const finished = new AbortController()
   try {

@@ -1,4 +1,4 @@
-// How long to wait before the next try.
+// How long to wait before the next attempt.
 
 export interface BackoffPolicy {
   readonly baseMs: number
@@ -6,9 +6,9 @@ export interface BackoffPolicy {
 }
 
 /**
- * Exponential backoff with full jitter: a random time up to `baseMs * 2^(attempt - 1)`, at most `maxMs`, so that those who
- * failed together do not come back together.
- * @param attempt how many tries have failed, 1 or more.
+ * Exponential backoff with full jitter: a random time up to `baseMs * 2^(attempt - 1)`, at most `maxMs`, so that
+ * callers that failed together do not retry together.
+ * @param attempt how many attempts have failed, 1 or more.
  * @param random 0 <= random < 1.
  */
 export function backoffMs(attempt: number, policy: BackoffPolicy, random: number): number {

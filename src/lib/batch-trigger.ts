@@ -1,6 +1,7 @@
-// Decides when a batch is full enough to go: at once after a quiet time, else when it is full or its time is over.
+// Decides when a batch is flushed: at once after an idle time, else when it is full or `maxWaitMs` after the last
+// flush. So a single event does not wait, and a steady flow is flushed in few, large batches.
 //
-// Pure: it is told the time. So a lone event waits for nothing, and a steady flow goes in few, large batches.
+// Pure: the caller passes the time.
 
 export class BatchTrigger {
   readonly #maxEvents: number
@@ -8,21 +9,21 @@ export class BatchTrigger {
   #lastFlushAtMs = Number.NEGATIVE_INFINITY
 
   /**
-   * @param maxEvents a batch of this size goes at once.
-   * @param maxWaitMs a batch goes this long after the one before, whatever its size.
+   * @param maxEvents a batch of this size is flushed at once.
+   * @param maxWaitMs a batch is flushed this long after the previous one, whatever its size.
    */
   constructor(maxEvents: number, maxWaitMs: number) {
     this.#maxEvents = maxEvents
     this.#maxWaitMs = maxWaitMs
   }
 
-  /** For how many milliseconds a batch of this size may still collect; 0 when it must go now. */
+  /** For how many more milliseconds a batch of this size may collect events; 0 if it must be flushed now. */
   remainingMs(events: number, nowMs: number): number {
     if (events >= this.#maxEvents) return 0
     return Math.max(0, this.#lastFlushAtMs + this.#maxWaitMs - nowMs)
   }
 
-  /** To be called when a batch goes. */
+  /** Call it when a batch is flushed. */
   flushed(nowMs: number): void {
     this.#lastFlushAtMs = nowMs
   }

@@ -1,6 +1,6 @@
-// Finds what somebody probably meant when a name is not known.
+// Suggests the intended name for an unknown one.
 
-/** The candidate that takes the fewest changed letters to reach, or null when none is near (a third of the letters). */
+/** The candidate with the smallest edit distance, or null if it is more than a third of the word's length. */
 export function closestWord(word: string, candidates: Iterable<string>): string | null {
   let closest: string | null = null
   let fewest = Math.floor(word.length / 3) + 1
@@ -14,7 +14,7 @@ export function closestWord(word: string, candidates: Iterable<string>): string 
   return closest
 }
 
-/** How many letters must be added, removed or replaced (Levenshtein); `limit` when that many or more. */
+/** The Levenshtein distance; `limit` if it is that or more. */
 function editDistance(from: string, to: string, limit: number): number {
   if (Math.abs(from.length - to.length) >= limit) return limit
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { crc32c } from './crc32c.ts'
 
-test('it is CRC-32C: the check value and the examples of RFC 3720', () => {
+test('crc32c gives the CRC-32C check value and the examples of RFC 3720', () => {
   assert.equal(crc32c(new TextEncoder().encode('123456789')), 0xe3069283)
   assert.equal(crc32c(new Uint8Array(32)), 0x8a9136aa)
   assert.equal(crc32c(new Uint8Array(32).fill(0xff)), 0x62a8ab43)
@@ -11,7 +11,7 @@ test('it is CRC-32C: the check value and the examples of RFC 3720', () => {
   assert.equal(crc32c(new Uint8Array(0)), 0)
 })
 
-test('any stretch of any length has the CRC that one bit at a time would give', () => {
+test('the CRC of any range equals that of a bit-by-bit calculation', () => {
   const bitByBit = (bytes: Uint8Array) => {
     let crc = -1
     for (const byte of bytes) {

@@ -1,8 +1,8 @@
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4). Node's zlib.crc32 is another polynomial.
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4). Node's zlib.crc32 uses another polynomial.
 //
-// Eight tables, eight bytes a turn, and in long input two stretches at once: each step waits for the one before it, so
-// two independent ones take hardly longer than one. 1,600 MB/s, against 640 MB/s byte by byte into eight tables
-// (2-core Xeon at 2.5 GHz, Node 24).
+// Slicing-by-8: eight tables, eight bytes per step. Long input is processed in two blocks in parallel: each step
+// depends on the previous one, so two independent chains take hardly longer than one. 1,600 MB/s, against 640 MB/s byte
+// by byte into eight tables (2-core Xeon at 2.5 GHz, Node 24).
 
 const reversedPolynomial = 0x82f63b78
 
@@ -29,14 +29,14 @@ for (let byte = 0; byte < 256; byte++) {
   }
 }
 
-/** Two stretches of this length are worked through at once. */
-const stretchBytes = 512
+/** Size of the two blocks that are processed in parallel. */
+const blockBytes = 512
 
-/** What a CRC becomes when a stretch of zeros follows, for each of its four bytes: this joins two stretches. */
+/** The CRC after a further block of zeros, for each of its four bytes: used to combine the CRCs of two blocks. */
 const [shift0, shift1, shift2, shift3] = Array.from({ length: 4 }, (_, byte) =>
   Int32Array.from({ length: 256 }, (_, value) => {
     let crc = value << (8 * byte)
-    for (let zero = 0; zero < stretchBytes; zero++) crc = table0[crc & 255]! ^ (crc >>> 8)
+    for (let zero = 0; zero < blockBytes; zero++) crc = table0[crc & 255]! ^ (crc >>> 8)
     return crc
   }),
 ) as [Int32Array, Int32Array, Int32Array, Int32Array]
@@ -45,18 +45,18 @@ const [shift0, shift1, shift2, shift3] = Array.from({ length: 4 }, (_, byte) =>
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number {
   let crc = -1
   let at = start
-  if (end - at >= 2 * stretchBytes) {
-    // Reads four bytes at once, but takes as long to make as a hundred bytes to work through.
+  if (end - at >= 2 * blockBytes) {
+    // Reads four bytes at once, but creating it takes as long as processing a hundred bytes.
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    while (end - at >= 2 * stretchBytes) {
+    while (end - at >= 2 * blockBytes) {
       let second = 0
-      for (const stop = at + stretchBytes; at < stop; at += 8) {
+      for (const stop = at + blockBytes; at < stop; at += 8) {
         crc = step(crc, view.getInt32(at, true), view.getInt32(at + 4, true))
-        const ahead = at + stretchBytes
+        const ahead = at + blockBytes
         second = step(second, view.getInt32(ahead, true), view.getInt32(ahead + 4, true))
       }
       crc = shift0[crc & 255]! ^ shift1[(crc >>> 8) & 255]! ^ shift2[(crc >>> 16) & 255]! ^ shift3[crc >>> 24]! ^ second
-      at += stretchBytes
+      at += blockBytes
     }
   }
   for (const lastWhole = end - 7; at < lastWhole; at += 8) {
@@ -68,7 +68,7 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number
   return ~crc >>> 0
 }
 
-/** Eight bytes, as two little-endian words. */
+/** Adds eight bytes, given as two little-endian words. */
 function step(crc: number, low: number, high: number): number {
   const mixed = crc ^ low
   return (

@@ -1,7 +1,8 @@
-// Walking encoded protobuf messages without decoding them (https://protobuf.dev/programming-guides/encoding).
+// Walks over the fields of encoded protobuf messages without decoding them
+// (https://protobuf.dev/programming-guides/encoding).
 //
-// Job: read varints and step over fields, telling broken bytes from good ones. Groups (wire types 3 and 4) were given up
-// by proto3 and count as broken, so that nothing here ever recurses.
+// Job: read varints, skip fields, detect malformed bytes. Groups (wire types 3 and 4), which proto3 does not have,
+// count as malformed, so the walk never recurses.
 
 export const varintType = 0
 export const fixed64Type = 1
@@ -9,22 +10,22 @@ export const bytesType = 2
 export const fixed32Type = 5
 
 /**
- * A cursor over the fields of one message. `next()` steps to the next field and fills `number`, `wireType` and, for
- * length-delimited fields, `valueStart` and `valueEnd`; for varints `value` (its low 32 bits, and `valueHigh`).
- * Reused for message after message: nothing is allocated.
+ * A cursor over the fields of one message. `next()` moves to the next field and sets `number`, `wireType`,
+ * `fieldStart`, `valueStart` and `valueEnd`, and for varints `valueLow` and `valueHigh`. Reused for many messages:
+ * nothing is allocated.
  */
 export class FieldWalker {
   number = 0
   wireType = 0
-  /** Where the field begins, with its tag. */
+  /** Start of the field, with its tag. */
   fieldStart = 0
-  /** Of a length-delimited field. Of any other field: where its value begins and ends. */
+  /** Start and end of the value, without tag and length. */
   valueStart = 0
   valueEnd = 0
   /** The low and the high 32 bits of a varint, unsigned. */
   valueLow = 0
   valueHigh = 0
-  /** Set once `next()` has met bytes that are no protobuf message. */
+  /** Set when `next()` has found bytes that are not a protobuf message. */
   broken = false
 
   #bytes: Uint8Array = new Uint8Array(0)
@@ -39,7 +40,7 @@ export class FieldWalker {
     return this
   }
 
-  /** Steps to the next field; false at the end and at broken bytes (then `broken` is set). */
+  /** Moves to the next field; false at the end and at malformed bytes (then `broken` is set). */
   next(): boolean {
     const bytes = this.#bytes
     const end = this.#end
@@ -95,7 +96,7 @@ export class FieldWalker {
     return false
   }
 
-  /** Reads a varint of at most 10 bytes into valueLow and valueHigh; the offset behind it, or -1. */
+  /** Reads a varint of at most 10 bytes into valueLow and valueHigh; returns the offset after it, or -1. */
   #readVarint(at: number): number {
     const bytes = this.#bytes
     const end = this.#end
@@ -127,7 +128,7 @@ export function varintLength(value: number): number {
   return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5
 }
 
-/** Writes the varint of a number from 0 to 2^53 - 1 and returns the offset behind it. */
+/** Writes the varint of a number from 0 to 2^53 - 1 and returns the offset after it. */
 export function writeVarint(bytes: Uint8Array, at: number, value: number): number {
   while (value >= 0x80) {
     bytes[at++] = (value & 0x7f) | 0x80

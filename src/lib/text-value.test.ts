@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { isHost, parseCommaList, parseHostAndPort, parseOneOf, parseWholeNumber } from './text-value.ts'
 
-test('a whole number within its range is read, whatever it is', () => {
+test('any whole number within the range is parsed', () => {
   fc.assert(
     fc.property(fc.maxSafeNat(), (value) => {
       assert.deepEqual(parseWholeNumber(String(value), 0, Number.MAX_SAFE_INTEGER), { value })
@@ -12,25 +12,25 @@ test('a whole number within its range is read, whatever it is', () => {
   )
 })
 
-test('what is not plainly a whole number is refused', () => {
+test('signs, separators, spaces, exponents and leading zeros are rejected', () => {
   for (const text of ['', ' 1', '1 ', '+1', '-1', '1.0', '1e3', '0x10', '01', '1_000', '1,000', '256MiB', 'NaN']) {
     assert.deepEqual(parseWholeNumber(text, -10, 1e9), { refused: null }, text)
   }
 })
 
-test('a whole number outside its range is refused', () => {
+test('a whole number outside the range is rejected', () => {
   assert.deepEqual(parseWholeNumber('9', 10, 20), { refused: null })
   assert.deepEqual(parseWholeNumber('21', 10, 20), { refused: null })
   assert.deepEqual(parseWholeNumber('10', 10, 20), { value: 10 })
   assert.deepEqual(parseWholeNumber('20', 10, 20), { value: 20 })
 })
 
-test('a word must be one of the words, in their case', () => {
+test('a word must be one of the allowed words, in the same case', () => {
   assert.deepEqual(parseOneOf('info', ['info', 'warn']), { value: 'info' })
   assert.deepEqual(parseOneOf('INFO', ['info', 'warn']), { refused: null })
 })
 
-test('a comma list names its first bad part', () => {
+test('a rejected comma list names its first invalid part', () => {
   const parse = (part: string) => parseOneOf(part, ['a', 'b'])
   assert.deepEqual(parseCommaList('a, b', parse), { value: ['a', 'b'] })
   assert.deepEqual(parseCommaList('a,c,d', parse), { refused: '"c" is not one' })
@@ -50,7 +50,7 @@ test('every IP address is a host', () => {
   fc.assert(fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (address) => assert.ok(isHost(address), address)))
 })
 
-test('digits and dots that are no IP address are no host', () => {
+test('digits and dots that are not an IP address are not a host', () => {
   fc.assert(
     fc.property(fc.stringMatching(/^[0-9.]{1,16}$/), (text) => {
       assert.equal(isHost(text), isIP(text) === 4, text)

@@ -1,6 +1,6 @@
-// Reading values that people type: strict, and able to say what would have been right.
+// Strict parsers for values that people type, for example settings.
 
-/** A value, or why there is none. Without a reason the text is simply not what the reader allows. */
+/** A value, or the reason why the text is rejected; null if the text is simply not an allowed value. */
 export type Parsed<Value> = { readonly value: Value } | { readonly refused: string | null }
 
 export const notAllowed = { refused: null } as const
@@ -16,7 +16,7 @@ export function parseOneOf<Word extends string>(text: string, words: readonly Wo
   return value === undefined ? notAllowed : { value }
 }
 
-/** Parts between commas, spaces around them ignored; the first part that is refused refuses the list. */
+/** Parts between commas, surrounding spaces ignored; the first invalid part rejects the list. */
 export function parseCommaList<Value>(
   text: string,
   parsePart: (part: string) => Parsed<Value>,
@@ -38,7 +38,7 @@ export function parseHostAndPort(text: string): Parsed<string> {
   return 'value' in parseWholeNumber(match?.[3] ?? '', 1, 65_535) ? { value: text } : notAllowed
 }
 
-/** Whether the text can be a host: an IPv4 or IPv6 address, or a name. Nothing is looked up. */
+/** Whether the text has the form of a host: an IPv4 or IPv6 address, or a name. There is no DNS lookup. */
 export function isHost(text: string): boolean {
   if (/^[\d.]+$/.test(text)) return /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(text)
   if (text.includes(':')) return /^[0-9a-fA-F:.]+$/.test(text) && text.indexOf(':') !== text.lastIndexOf(':')

@@ -1,4 +1,4 @@
-// Between microseconds since 1970 and the parts of a google.protobuf.Timestamp.
+// Converts between microseconds since 1970 and the parts of a google.protobuf.Timestamp.
 
 export interface Timestamp {
   readonly seconds: bigint
@@ -10,7 +10,7 @@ export function timestampOf(micros: number): Timestamp {
   return { seconds: BigInt(seconds), nanos: Math.round(micros - seconds * 1e6) * 1000 }
 }
 
-/** Whole microseconds; perhaps not exact beyond 2^53. */
+/** Whole microseconds; may be inexact beyond 2^53. */
 export function microsOf({ seconds, nanos }: Timestamp): number {
   return Number(seconds) * 1e6 + Math.floor(nanos / 1000)
 }

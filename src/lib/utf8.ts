@@ -1,11 +1,11 @@
-// Checks of text that has not been decoded.
+// Checks on text that has not been decoded.
 
 import { isUtf8 } from 'node:buffer'
 
-/** Why bytes are not text that can be stored everywhere: PostgreSQL's text and jsonb refuse both. */
+/** Why bytes are not text that every database accepts: PostgreSQL's text and jsonb reject both. */
 export type TextFault = 'nul' | 'utf8'
 
-/** Finds what keeps the bytes from `start` to `end` from being plain UTF-8 text; null when nothing does. */
+/** Checks the bytes from `start` to `end`; null if they are UTF-8 text without NUL. */
 export function textFault(bytes: Uint8Array, start: number, end: number): TextFault | null {
   let bits = 0
   for (let at = start; at < end; at++) {

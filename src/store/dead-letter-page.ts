@@ -1,11 +1,11 @@
-// What both stores do with dead letters on their way in and out.
+// Conversions of dead letters and their pages, shared by both store drivers.
 
 import { uuidToBytes } from '../event/event.ts'
 import type { DeadLetterPage, DeadLetterSummary } from '../pipeline/dead-letters.ts'
 import { type DeadLetter, formatHistory, storableText } from './dead-letter.ts'
 import { bottomPlace, formatCursor, type PagePlace, parseCursor, topPlace } from './page-cursor.ts'
 
-/** A dead letter whose texts every database takes, with the text of its history. */
+/** A dead letter whose texts every database accepts, with its history as JSON text. */
 export interface StorableDeadLetter extends DeadLetter {
   readonly historyJson: string
 }
@@ -22,13 +22,13 @@ export function storable(letter: DeadLetter): StorableDeadLetter {
   }
 }
 
-/** What a page follows, in the order that is asked for. Throws `invalid_event` for a cursor that is not ours. */
-export function placeBehind(cursor: string | undefined, isOldestFirst: boolean): PagePlace {
+/** The place after which a page starts, in the requested order. Throws `invalid_event` for an invalid cursor. */
+export function pageStart(cursor: string | undefined, isOldestFirst: boolean): PagePlace {
   if (cursor !== undefined) return parseCursor(cursor)
   return isOldestFirst ? bottomPlace : topPlace
 }
 
-/** @param found one more than the page holds, when there are so many. */
+/** @param found up to `limit + 1` letters; the last one only shows that there is a next page. */
 export function pageOfDeadLetters(found: readonly DeadLetterSummary[], limit: number): DeadLetterPage {
   const deadLetters = found.slice(0, limit)
   const last = deadLetters.at(-1)

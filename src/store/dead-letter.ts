@@ -1,32 +1,32 @@
-// A dead letter as the database keeps it: the summary that people see, and the event itself.
+// A dead letter as it is stored in the database: the summary that is shown, and the event itself.
 
 import type { DeadLetterQuery, DeadLetterSummary, FailedAttempt } from '../pipeline/dead-letters.ts'
 
 export interface DeadLetter extends DeadLetterSummary {
-  /** The encoded millrace.v1.Event as it was in the log, or the bytes of the damaged entry. */
+  /** The encoded millrace.v1.Event from the log, or the bytes of the damaged entry. */
   readonly event: Uint8Array
 }
 
-/** The code of a dead letter whose bytes are damaged: there is no event that could be sent again. */
+/** The code of a dead letter whose bytes are damaged: it has no event that could be redriven. */
 export const damagedCode = 'corrupt'
 
-/** What a database is asked. */
+/** A query for dead letters in the database. */
 export interface StoredDeadLetterQuery extends DeadLetterQuery {
   /** Only the dead letters of these events. */
   readonly eventIds?: readonly string[] | undefined
-  /** Default: the newest first. */
+  /** Default: newest first. */
   readonly isOldestFirst?: boolean
 }
 
 /**
- * The text in a form that every database takes: NUL as `\u0000`, half a surrogate pair as U+FFFD. A dead letter must never
- * become a dead letter.
+ * Converts a text to a form that every database accepts: NUL becomes `\u0000`, a lone surrogate U+FFFD. So a dead
+ * letter is never rejected itself.
  */
 export function storableText(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\\u0000')
 }
 
-/** The `history` column: a JSON array, as people read it. */
+/** The JSON array of the `history` column. */
 export function formatHistory(history: readonly FailedAttempt[]): string {
   return JSON.stringify(
     history.map(({ attempt, atMicros, code, message, position }) => ({

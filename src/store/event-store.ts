@@ -1,5 +1,5 @@
-// The contract of the database where events land: what every driver promises, in words that the conformance suite uses
-// as its titles (test/conformance/event-store.suite.ts).
+// The contract of the database where events land: what every driver guarantees. The conformance suite tests these
+// sentences (test/conformance/event-store.suite.ts).
 
 import type { RecordBatch } from '../event/record-batch.ts'
 import type { Position } from '../event-log/event-log.ts'
@@ -8,17 +8,17 @@ import type { StoreObservation } from '../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from './dead-letter.ts'
 
-/** A record batch to land, and where its first event stands in the log. */
+/** A record batch to land, and the position of its first event in the log. */
 export interface LandingEntry {
   readonly position: Position
   readonly batch: RecordBatch
 }
 
-/** An event that the database refuses for itself alone. */
+/** An event that the database rejects even when it is inserted alone. */
 export interface PoisonEvent {
-  /** Which of the entries. */
+  /** Index into the entries of the call. */
   readonly entry: number
-  /** Which event of its batch. */
+  /** Index of the event in its batch. */
   readonly index: number
   /** The database's own code: an SQLSTATE, or SQLite's result code. */
   readonly databaseCode: string
@@ -27,16 +27,16 @@ export interface PoisonEvent {
 
 /** `landed + duplicates + poison.length` is the number of events given. */
 export interface LandedCounts {
-  /** Rows made. */
+  /** Rows inserted. */
   readonly landed: number
-  /** Events whose row was there already. */
+  /** Events whose row already existed. */
   readonly duplicates: number
-  /** How many of the duplicates had other content than the row that is there. */
+  /** How many of the duplicates differ in content from the existing row. */
   readonly conflicts: number
   readonly poison: readonly PoisonEvent[]
 }
 
-/** A landed event, and where it stood in the log. */
+/** A landed event, and its position in the log. */
 export interface LandedEvent {
   readonly event: StoredEvent
   readonly position: Position
@@ -50,81 +50,81 @@ export interface FoundRow {
 
 export interface StoreDescription {
   readonly driver: string
-  /** Whether it answers now. */
+  /** Whether the database responds now. */
   readonly up: boolean
-  /** Why it does not; null when it does. */
+  /** Why it does not; null if it does. */
   readonly problem: string | null
 }
 
 export interface EventStore {
   /**
-   * Makes one row for each event that has none yet.
+   * Inserts one row for each event that has none yet.
    *
-   * Durable: when the promise resolves, the rows are committed and flushed, and a reader sees them.
-   * Idempotent: an event that has its row already is counted as a duplicate; the first content wins.
-   * Two sources may use one UUID: the second one's row gets the UUIDv5 of source and id for its key.
-   * A poison event neither holds up nor drops its neighbours; it has no row.
-   * Damaged batches must not be given.
-   * Errors: `disk_full` and `unavailable` (retryable; nothing of this call has landed, or it is not known to have);
-   * `corrupt` and `internal` (the store has failed, see `failed`).
+   * Durable: when the promise resolves, the rows are committed and flushed, and readers see them.
+   * Idempotent: an event whose row already exists is counted as a duplicate; the first content wins.
+   * Two sources may use the same UUID: the key of the second row is the UUIDv5 of source and id.
+   * A poison event neither delays nor drops the other events of the call; it gets no row.
+   * The caller must not pass damaged batches.
+   * Errors: `disk_full` and `unavailable` (retryable; nothing of this call has landed, or the outcome is unknown);
+   * `failed_precondition` (an operator has to act); `corrupt` and `internal` (the store has failed, see `failed`).
    */
   landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts>
 
   /**
-   * Lists landed events, newest first by (receivedAt, eventId). A page shows no event twice and, following its cursor,
-   * skips none that had landed before the first page. Errors: `invalid_event` for a cursor that is not ours.
+   * Lists landed events, newest first by (receivedAt, eventId). Pages that follow each other's cursor repeat no event
+   * and skip none that had landed before the first page. Errors: `invalid_event` for an invalid cursor.
    */
   listEvents(query: EventQuery): Promise<EventPage>
 
   /**
-   * The landed events with these keys, 1000 at most, in no order; those without a row are missing.
+   * Returns the landed events with these keys (at most 1000), in no particular order; keys without a row are left out.
    * Errors: `unavailable`.
    */
   findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]>
 
-  /** Which of these keys have a row, and whose event it is. */
+  /** Returns which of these keys have a row, with the source of its event. */
   findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]>
 
   /**
-   * Makes one row for each dead letter that has none yet. Durable and idempotent as landEvents. Where there is one under
-   * this id, the later death counts: the letter is open again, as one that was not redriven.
-   * It refuses no letter: text that the database does not take is escaped. Errors: those of landEvents.
+   * Inserts one row for each dead letter that has none yet. Durable and idempotent as landEvents. If the id already has
+   * a row, a letter with a later `deadAt` replaces its content and is open again, that is, not redriven. No letter is
+   * rejected: text that the database does not accept is escaped. Errors: those of landEvents.
    */
   landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void>
 
   /**
-   * Lists dead letters, newest first by (deadAt, deadLetterId) unless asked otherwise. Errors: `invalid_event` for a cursor
-   * that is not ours.
+   * Lists dead letters, newest first by (deadAt, deadLetterId), or oldest first. Errors: `invalid_event` for an invalid
+   * cursor.
    */
   listDeadLetters(query: StoredDeadLetterQuery): Promise<DeadLetterPage>
 
-  /** One dead letter, with its event; null when there is none with this id. */
+  /** Returns one dead letter with its event; null if the id is unknown. */
   readDeadLetter(deadLetterId: string): Promise<DeadLetter | null>
 
-  /** How many dead letters the filter finds. */
+  /** Counts the dead letters that match the filter. */
   countDeadLetters(filter: DeadLetterFilter): Promise<number>
 
-  /** What the dead letters died of, the most frequent cause first. */
+  /** Groups the matching dead letters by cause, the most frequent cause first. */
   groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]>
 
-  /** Notes that these were sent again, at this time: one redrive more for each. Unknown ids are passed over. */
+  /** Records that these were redriven at this time and increments their `redrives`. Unknown ids are ignored. */
   noteRedriven(deadLetterIds: readonly string[], atMicros: number): Promise<void>
 
-  /** Deletes these for good, and answers how many of them there were. */
+  /** Deletes these permanently and returns how many existed. */
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number>
 
-  /** Tells which driver it is and whether it answers now, or why not. Never throws. */
+  /** Returns the driver's name, whether the database responds now, and if not, why. Never rejects. */
   describe(): Promise<StoreDescription>
 
   /**
-   * Looks at the tables for those who watch. Cheap, and bounded whatever the tables have become; it holds up no other call
-   * for more than some milliseconds. Errors: `unavailable`.
+   * Reads figures about the tables for monitoring. Its cost is bounded, whatever the size of the tables, and it delays
+   * other calls by no more than some milliseconds. Errors: `unavailable`.
    */
   observe(): Promise<StoreObservation>
 
-  /** Resolves with the reason when the store has failed for good, so that the process should end. */
+  /** Resolves with the reason when the store has failed permanently; the process should then exit. */
   readonly failed: Promise<Error>
 
-  /** Finishes what was begun and lets go of the files. Idempotent. */
+  /** Finishes the running calls and closes the files and connections. Idempotent. */
   close(): Promise<void>
 }

@@ -1,4 +1,4 @@
-// Chooses the database. The only file that names a store driver.
+// Opens the configured store. The only file that names a store driver.
 
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
@@ -10,15 +10,16 @@ export type StoreConfig = Pick<Config, 'dataDir' | 'diskReserveBytes'> &
   Partial<Pick<Config, 'postgresUrl' | 'deadSqlstates'>>
 
 export interface OpenStoreOptions {
-  /** Whether a new database may be made. Not where events have landed before: then the old one is missing. Default true. */
+  /** Whether a new database may be created; false if events have landed before, so one must exist. Default true. */
   readonly mayCreate?: boolean
-  /** Hears of an error code of PostgreSQL of which nobody knows whether it passes by itself. */
+  /** Called with a PostgreSQL SQLSTATE that is not in the closed list (sqlstate.ts). */
   readonly onUnlistedSqlstate?: (sqlState: string) => void
 }
 
 /**
- * Opens the store that the configuration asks for: a PostgreSQL server, or else `store.db` in the data directory, which
- * must be there and be owned by this process (log.db has its lock). Errors: as openPostgresStore and openSqliteStore.
+ * Opens the configured store: the PostgreSQL server of `postgresUrl`, or else `store.db` in the data directory. That
+ * directory must exist and belong to this process (log.db holds its lock). Errors: those of openPostgresStore and
+ * openSqliteStore.
  */
 export function openStore(
   { dataDir, diskReserveBytes, postgresUrl = null, deadSqlstates = [] }: StoreConfig,
@@ -28,7 +29,7 @@ export function openStore(
   return openSqliteStore({ path: join(dataDir, 'store.db'), diskReserveBytes, mayCreate })
 }
 
-/** Brings the tables of a PostgreSQL database to this version; answers the numbers of the migrations that were missing. */
+/** Brings the tables of a PostgreSQL database to this version; returns the numbers of the applied migrations. */
 export function migrateStore(postgresUrl: string): Promise<number[]> {
   return migratePostgres(postgresUrl)
 }

@@ -8,11 +8,11 @@ const anyPlace = fc.record({
   eventId: fc.oneof(fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.constant(new Uint8Array(0))),
 }) satisfies fc.Arbitrary<PagePlace>
 
-test('a cursor that was given out is read as the place it stands for', () => {
+test('parseCursor returns the place that formatCursor was given', () => {
   fc.assert(fc.property(anyPlace, (place) => assert.deepEqual(parseCursor(formatCursor(place)), { ...place })))
 })
 
-test('every text is refused as invalid_event unless it is a cursor letter for letter', () => {
+test('every text that is not exactly a cursor is rejected as invalid_event', () => {
   const cursor = fc.tuple(anyPlace, fc.nat(40), fc.constantFrom('', 'A', '=', ' ', '%', '€'))
   const nearCursor = cursor.map(
     ([place, at, text]) => formatCursor(place).slice(0, at) + text + formatCursor(place).slice(at + 1),
@@ -29,7 +29,7 @@ test('every text is refused as invalid_event unless it is a cursor letter for le
   )
 })
 
-test('places stand newest first, and the place before a time is below all that was received at that time', () => {
+test('places are ordered newest first, and placeBefore(time) is below every event received at that time', () => {
   const at = (receivedAtMicros: number, byte: number): PagePlace => ({
     receivedAtMicros,
     eventId: new Uint8Array(16).fill(byte),

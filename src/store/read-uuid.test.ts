@@ -6,13 +6,13 @@ import { readUuid } from './read-uuid.ts'
 
 const target = new Uint8Array(16)
 
-/** Reads the text where it stands between other bytes. */
+/** Reads the text between other bytes. */
 function read(text: string): string {
   const bytes = Buffer.from(`-a${text}f-`)
   return readUuid(bytes, 2, bytes.length - 2, target)
 }
 
-test('a UUID is read as the bytes that its text says, in lower, upper and mixed case', () => {
+test('a UUID is read as its 16 bytes, in lower, upper and mixed case', () => {
   const flips = fc.array(fc.boolean(), { minLength: 36, maxLength: 36 })
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), flips, (bytes, upper) => {
@@ -24,7 +24,7 @@ test('a UUID is read as the bytes that its text says, in lower, upper and mixed 
   )
 })
 
-test('what is read as a UUID is exactly what isUuid calls one', () => {
+test('readUuid and isUuid accept the same texts', () => {
   const letter = fc.constantFrom('0', '9', 'a', 'f', 'A', 'F', '-', 'g', 'G', '/', ':', '@', '`', '\0', 'ü', '{')
   const near = fc
     .tuple(fc.uuid(), fc.nat(35), letter)

@@ -1,6 +1,6 @@
-// Reads a UUID's 36-character form out of encoded bytes, without a string between.
+// Reads the 36-character form of a UUID from bytes, without creating a string.
 
-/** What the text is: a UUID in the form that `uuidFromBytes` writes, one with upper-case digits, or none. */
+/** The form of the text: a UUID as `uuidFromBytes` writes it, a UUID with upper-case digits, or not a UUID. */
 export type UuidForm = 'lower case' | 'other case' | 'none'
 
 const notHex = 0xff
@@ -14,10 +14,10 @@ for (let digit = 0; digit < 16; digit++) {
 }
 
 const dash = 0x2d
-/** Where the 16 pairs of digits stand in the text. */
+/** Offsets of the 16 pairs of digits in the text. */
 const pairOffsets = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const
 
-/** Writes the UUID in `start` to `end` to the 16 bytes of `target`. When it answers `none` the target is undefined. */
+/** Writes the UUID in `start` to `end` to the 16 bytes of `target`; their content is undefined if it returns `none`. */
 export function readUuid(bytes: Uint8Array, start: number, end: number, target: Uint8Array): UuidForm {
   if (end - start !== 36) return 'none'
   if (bytes[start + 8] !== dash || bytes[start + 13] !== dash) return 'none'

@@ -1,12 +1,12 @@
-// Reads a driver's statements, one file each, from beside the running code: `src` or what the build copied. Only while a
-// store is opened.
+// Reads the SQL files of a driver, one statement each, from the folder of the running code (`src` or the build output).
+// It reads only while a store is opened.
 
 import { readdirSync, readFileSync } from 'node:fs'
 
 export class SqlFiles {
   readonly #folder: string
 
-  /** @param importerUrl of a file in the driver's folder. */
+  /** @param importerUrl the URL of a file in the driver's folder. */
   constructor(importerUrl: string) {
     this.#folder = importerUrl
   }

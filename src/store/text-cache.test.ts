@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { TextCache } from './text-cache.ts'
 
-test('a text is what its bytes say, however many others have been seen before it', () => {
+test('textOf returns the decoded bytes, however many other texts were cached before', () => {
   const cache = new TextCache()
   const text = fc.oneof(fc.string({ maxLength: 3, unit: 'binary' }), fc.string({ maxLength: 80, unit: 'grapheme' }))
   fc.assert(
@@ -17,7 +17,7 @@ test('a text is what its bytes say, however many others have been seen before it
   )
 })
 
-test('a text that comes again is the same string, not a new one', () => {
+test('a repeated text returns the cached string, not a new one', () => {
   const cache = new TextCache()
   const bytes = Buffer.from('order.paid order.paid')
   let decoded = 0

@@ -1,7 +1,7 @@
-// Keeps the strings of texts that come again and again (types, sources, content types), found by their bytes.
+// Caches the strings of texts that repeat often (types, sources, content types), keyed by their bytes.
 //
-// Making a string and having it turned into UTF-8 again for SQLite costs more than comparing a dozen bytes. Bounded: one
-// text for each slot, the newest wins, so a flood of different types costs no memory.
+// Decoding a string and encoding it again for SQLite costs more than comparing a dozen bytes. The size is bounded: one
+// text per slot, the newest wins, so a flood of different types uses no more memory.
 
 import { sameBytes } from '../lib/utf8.ts'
 
@@ -14,7 +14,7 @@ export class TextCache {
   /** The bytes of each slot's text, `maxCachedBytes` apart. */
   readonly #bytes = new Uint8Array(slotCount * maxCachedBytes)
 
-  /** The text in `start` to `end`. */
+  /** Decodes the bytes from `start` to `end`. */
   textOf(bytes: Buffer, start: number, end: number): string {
     const length = end - start
     if (length > maxCachedBytes || length === 0) return bytes.toString('utf8', start, end)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Health, type Readiness } from './health.ts'
 
-test('a server is ready when every required part has said that it is up', () => {
+test('a server is ready when every required component has reported that it is up', () => {
   const health = new Health(['log', 'api'])
   assert.equal(health.readiness().ready, false)
   health.setComponent('log', true)
@@ -13,7 +13,7 @@ test('a server is ready when every required part has said that it is up', () => 
   assert.equal(health.readiness().ready, false)
 })
 
-test('an outage of a part that is not required is shown and leaves the server ready', () => {
+test('an outage of a component that is not required is shown and leaves the server ready', () => {
   const health = new Health(['log'])
   health.setComponent('log', true)
   health.setComponent('store', false, 'locked')
@@ -27,7 +27,7 @@ test('an outage of a part that is not required is shown and leaves the server re
   })
 })
 
-test('a server that drains is not ready, whatever its parts say', () => {
+test('a server that drains is not ready, whatever its components report', () => {
   const health = new Health(['log'])
   health.setComponent('log', true)
   health.startDraining()
@@ -38,16 +38,16 @@ test('a server that drains is not ready, whatever its parts say', () => {
   assert.equal(health.readiness().ready, false)
 })
 
-test('listeners hear every change once, at once, and nothing that is no change', () => {
+test('listeners are called once for every change, synchronously, and not without a change', () => {
   const health = new Health(['log'])
-  const heard: Readiness[] = []
-  const stop = health.onChange((readiness) => heard.push(readiness))
+  const changes: Readiness[] = []
+  const stop = health.onChange((readiness) => changes.push(readiness))
   health.setComponent('log', true)
   health.setComponent('log', true)
   health.startDraining()
   health.startDraining()
   assert.deepEqual(
-    heard.map(({ ready, draining }) => [ready, draining]),
+    changes.map(({ ready, draining }) => [ready, draining]),
     [
       [true, false],
       [false, true],
@@ -55,5 +55,5 @@ test('listeners hear every change once, at once, and nothing that is no change',
   )
   stop()
   health.setComponent('log', false)
-  assert.equal(heard.length, 2)
+  assert.equal(changes.length, 2)
 })

@@ -1,8 +1,8 @@
-// Whether the server can do its work: what /readyz, gRPC health and millrace_component_up say.
+// The readiness of the server, as shown by /readyz, gRPC health and millrace_component_up.
 //
-// Job: keep what each part reports, and decide from the required ones. A part that is not required is shown, but its
-// failure does not make the server unready: while the store is away events wait in the log.
-// Not its job: asking the parts (they report), whether the process turns (/livez).
+// Job: keep the last report of each component. The server is ready when all required components are up. The failure of
+// another one is shown but does not make the server unready: while the store is down, events wait in the log.
+// Not its job: polling the components (they report), whether the process is alive (/livez).
 
 export interface ComponentHealth {
   readonly name: string
@@ -12,10 +12,10 @@ export interface ComponentHealth {
 }
 
 export interface Readiness {
-  /** Every required part is up and the server does not drain. */
+  /** Every required component is up and the server is not draining. */
   readonly ready: boolean
   readonly draining: boolean
-  /** Required parts first. */
+  /** Required components first. */
   readonly components: readonly ComponentHealth[]
 }
 
@@ -24,7 +24,7 @@ export class Health {
   readonly #listeners = new Set<(readiness: Readiness) => void>()
   #draining = false
 
-  /** @param required parts without which the server is not ready; down until they report. */
+  /** @param required components without which the server is not ready; down until they report. */
   constructor(required: readonly string[]) {
     for (const name of required) {
       this.#components.set(name, { name, up: false, detail: 'starting', required: true })
@@ -35,7 +35,7 @@ export class Health {
     return this.#draining
   }
 
-  /** Listeners hear of it only when something has changed. */
+  /** Listeners are called only if the state or the detail has changed. */
   setComponent(name: string, up: boolean, detail: string | null = null): void {
     const before = this.#components.get(name)
     if (before?.up === up && before.detail === detail) return
@@ -43,7 +43,7 @@ export class Health {
     this.#announce()
   }
 
-  /** The first act of stopping: not ready from here on, for good. Idempotent. */
+  /** The first step of a shutdown: the server is never ready again. Idempotent. */
   startDraining(): void {
     if (this.#draining) return
     this.#draining = true
@@ -56,7 +56,7 @@ export class Health {
     return { ready, draining: this.#draining, components }
   }
 
-  /** Calls the listener after every change, within the call that made it. Answers a function that ends this. */
+  /** Calls the listener synchronously after every change. Returns a function that unsubscribes it. */
   onChange(listener: (readiness: Readiness) => void): () => void {
     this.#listeners.add(listener)
     return () => {

@@ -1,8 +1,8 @@
-// Where log lines go: a stream that may be slow, full or closed.
+// Writes log lines to a stream that may be slow, full or closed.
 //
-// Job: never hold up the process and never end it; count what could not be written. Streams of Node write what the
-// pipe takes at once and keep the rest in memory, so the bound is on what they keep. (An fs.write on a full pipe would
-// wait in a thread, and process.exit would then wait for that thread for ever.)
+// Job: never block or end the process; count lines that could not be written. A Node stream buffers in memory what the
+// pipe does not accept, so the buffered bytes are bounded here. (An fs.write on a full pipe would block a thread, and
+// process.exit would wait for that thread for ever.)
 
 import type { Writable } from 'node:stream'
 
@@ -20,7 +20,7 @@ export class LogDestination {
     this.#written = (error) => {
       if (error) this.#linesLost++
     }
-    // A stream without a listener ends the process when its reader goes away (EPIPE). The loss is counted per line.
+    // Without an error listener, EPIPE would end the process when the reader closes. `#written` counts the lost lines.
     if (!stream.listeners('error').includes(ignoreError)) stream.on('error', ignoreError)
   }
 

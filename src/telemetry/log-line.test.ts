@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { maxFieldBytes, safeLine } from './log-line.ts'
 
-test('a line of JSON stays one line of the same JSON', () => {
+test('a line of JSON stays one line with the same JSON value', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 4, stringUnit: 'binary' }), (value) => {
       fc.pre(!JSON.stringify(value).includes('://'))
@@ -15,7 +15,7 @@ test('a line of JSON stays one line of the same JSON', () => {
   )
 })
 
-test('no control character gets through, whatever the texts are', () => {
+test('control characters are escaped in any text', () => {
   const text = fc.string({ unit: fc.constantFrom('a', '\x1b', '\x9b', '\x7f', '\x85', '\u2028', '\r', '\n', '\0') })
   fc.assert(
     fc.property(text, (message) => {
@@ -26,7 +26,7 @@ test('no control character gets through, whatever the texts are', () => {
   )
 })
 
-test('a text of more than 8 KB is cut between two characters and says how much is gone', () => {
+test('a text of more than 8 KB is cut between two characters and ends with the number of characters left out', () => {
   for (const character of ['a', 'é', '€', '😀']) {
     const message = character.repeat(maxFieldBytes + 1)
     const cut = JSON.parse(safeLine(`${JSON.stringify({ deep: [{ message }], short: character })}\n`))
@@ -34,12 +34,12 @@ test('a text of more than 8 KB is cut between two characters and says how much i
     const kept = shown.slice(0, shown.indexOf(' … ('))
     assert.ok(message.startsWith(kept))
     assert.ok(Buffer.byteLength(kept) <= maxFieldBytes && Buffer.byteLength(kept) > maxFieldBytes - 4)
-    assert.ok(shown.endsWith(`(${message.length - kept.length} characters more)`))
+    assert.ok(shown.endsWith(`(${message.length - kept.length} more characters)`))
     assert.equal(cut.short, character)
   }
 })
 
-test('a text of exactly 8 KB is whole', () => {
+test('a text of exactly 8 KB is not cut', () => {
   const message = 'é'.repeat(maxFieldBytes / 2)
   assert.equal(JSON.parse(safeLine(`${JSON.stringify({ message })}\n`)).message, message)
 })

@@ -1,24 +1,24 @@
-// The last look at a log line before it is written.
+// Sanitizes a log line before it is written.
 //
-// Job: whatever a stranger managed to get into a message (a file name, a header, an error text of a database) cannot
-// fill the disk, steer a terminal or show a password.
-// Not its job: JSON (pino), keeping named secrets out (the redact list in logger.ts).
+// Job: untrusted text in a message (a file name, a header, an error text of a database) cannot fill the disk, send
+// control sequences to a terminal or reveal a password.
+// Not its job: JSON (pino), redacting secret fields by name (the redact list in logger.ts).
 
-/** The most bytes of one text in a line. */
+/** Max bytes of one string in a line. */
 export const maxFieldBytes = 8192
 
 const encoder = new TextEncoder()
-/** Only to measure; what stands in it is never read. */
+/** Used only to measure UTF-8 lengths; its content is never read. */
 const scratch = new Uint8Array(maxFieldBytes)
 
-/** The line with long texts cut, control characters escaped and passwords in URLs hidden. One line of JSON stays one. */
+/** Cuts long texts, escapes control characters and hides passwords in URLs. One line of JSON stays one line of JSON. */
 export function safeLine(line: string): string {
   const cut = line.length > maxFieldBytes / 3 && Buffer.byteLength(line) > maxFieldBytes ? cutFields(line) : line
   const hidden = cut.includes('://') ? cut.replace(urlPassword, '://$1:[redacted]@') : cut
   return hidden.replace(controls, escapeControl)
 }
 
-/** For a terminal: control characters stay escaped when the JSON is undone, so nobody can draw lines of their own. */
+/** For a terminal: keeps control characters escaped after the JSON is decoded, so that a text cannot forge lines. */
 export function visibleControls(text: string, key: string): string {
   return key === 'stack' ? text.split('\n').map(escapeControls).join('\n') : escapeControls(text)
 }
@@ -27,7 +27,7 @@ function escapeControls(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029]/gu, escapeControl)
 }
 
-/** JSON escapes what is below a space; DEL, the upper controls and two line separators it does not. */
+/** JSON escapes characters below U+0020, but not DEL, the C1 controls, U+2028 and U+2029. */
 const controls = /(?!\n)[\p{Cc}\u2028\u2029]/gu
 const urlPassword = /:\/\/([^\s:/@"\\]*):[^\s/@"\\]+@/g
 
@@ -43,7 +43,7 @@ function cutFields(line: string): string {
   }
 }
 
-/** A value of JSON with every text in it replaced. */
+/** Returns the JSON value with every string in it replaced. */
 export function mapTexts(value: unknown, replace: (text: string, key: string) => string, key = ''): unknown {
   if (typeof value === 'string') return replace(value, key)
   if (Array.isArray(value)) return value.map((element) => mapTexts(element, replace, key))
@@ -53,5 +53,5 @@ export function mapTexts(value: unknown, replace: (text: string, key: string) =>
 
 function cutText(text: string): string {
   const { read } = encoder.encodeInto(text, scratch)
-  return read === text.length ? text : `${text.slice(0, read)} … (${text.length - read} characters more)`
+  return read === text.length ? text : `${text.slice(0, read)} … (${text.length - read} more characters)`
 }

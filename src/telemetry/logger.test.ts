@@ -19,7 +19,7 @@ function capture(options: Partial<LoggerOptions> = {}) {
   return { logger, text, lines }
 }
 
-/** Runs a script that has `logger` on stderr; `stdout` is for what it finds out. */
+/** Runs a script with a `logger` that writes to stderr; the script prints its result to stdout. */
 function runScript(script: string, onStart: (child: ReturnType<typeof spawn>) => void) {
   const logger = JSON.stringify(fileURLToPath(new URL('./logger.ts', import.meta.url)))
   const source = `
@@ -49,7 +49,7 @@ test('lines below the level are not written', () => {
   )
 })
 
-test('an error is written with its code, its field and what lies beneath', () => {
+test('an error is written with its code, its field and its cause', () => {
   const { logger, lines } = capture()
   const cause = new Error('SQLITE_FULL')
   logger.error({ error: new MillraceError('unavailable', 'no disk', { field: 'data_dir', cause }) }, 'append failed')
@@ -62,7 +62,7 @@ test('an error is written with its code, its field and what lies beneath', () =>
   assert.match(error.stack, /logger\.test\.ts/)
 })
 
-test('an error that is its own cause ends, and so does a circle of fields', () => {
+test('logging ends for an error that is its own cause and for circular fields', () => {
   const { logger, lines } = capture()
   const error = new Error('round')
   error.cause = error
@@ -72,7 +72,7 @@ test('an error that is its own cause ends, and so does a circle of fields', () =
   assert.equal(lines()[0].message, 'circle')
 })
 
-test('secrets are not written, wherever they stand', () => {
+test('secrets are redacted in fields, in headers and in URLs', () => {
   const { logger, text } = capture()
   const secret = 'hunter2'
   logger.child({ token: secret }).info({ password: secret, headers: { authorization: secret } }, 'a')
@@ -83,7 +83,7 @@ test('secrets are not written, wherever they stand', () => {
   assert.equal(written.match(/\[redacted\]/g)?.length, 7)
 })
 
-test('on a terminal lines are for people, and still nobody can steer the terminal or forge a line', () => {
+test('on a terminal lines are readable text, and a message cannot send control sequences or forge a line', () => {
   const { logger, text } = capture({ pretty: true })
   logger.info({ file_name: '\x1b[2J\x9b' }, 'one\nFATAL: forged')
   logger.error({ error: new Error('first\nsecond') }, 'failed')
@@ -93,7 +93,7 @@ test('on a terminal lines are for people, and still nobody can steer the termina
   assert.match(written, /\n\s+at .*logger\.test\.ts/)
 })
 
-test('lines that find no room are counted, not kept in memory', async () => {
+test('lines that exceed the buffer are counted, not kept in memory', async () => {
   const release: (() => void)[] = []
   const stuck = new Writable({ write: (_chunk, _encoding, done) => release.push(done) })
   const logger = createLogger({ level: 'info', version: 'x', destination: stuck })
@@ -103,10 +103,10 @@ test('lines that find no room are counted, not kept in memory', async () => {
   assert.ok(logger.linesLost > 3500 && logger.linesLost < 4500, String(logger.linesLost))
 })
 
-test('a reader of stderr that goes away neither ends the process nor goes unnoticed', async () => {
+test('when the reader of stderr closes, the process continues and counts the lost lines', async () => {
   const child = runScript(
     `await new Promise((resolve) => process.stdin.once('end', resolve).resume())
-     for (let line = 0; line < 10; line++) { logger.info('nobody reads this'); await new Promise(setImmediate) }
+     for (let line = 0; line < 10; line++) { logger.info('unread line'); await new Promise(setImmediate) }
      console.log(logger.linesLost)`,
     ({ stdin, stderr }) => stderr?.once('close', () => stdin?.end()).destroy(),
   )
@@ -119,7 +119,7 @@ test('a reader of stderr that goes away neither ends the process nor goes unnoti
   assert.equal(lost.trim(), '10')
 })
 
-test('a reader of stderr that does not read holds up neither the work nor the exit', async () => {
+test('a stderr pipe that is not read blocks neither the work nor the exit', async () => {
   const child = runScript(
     `for (let line = 0; line < 3000; line++) logger.info({ field: 'x'.repeat(1000) }, 'fill')
      console.log(logger.linesLost > 0 ? 'lines lost' : 'all kept')
@@ -136,7 +136,7 @@ test('a reader of stderr that does not read holds up neither the work nor the ex
   assert.equal(said.trim(), 'lines lost')
 })
 
-test('a line that was logged right before the end is written', async () => {
+test('a line logged right before process.exit is written', async () => {
   const child = runScript(`logger.fatal('the last words'); process.exit(1)`, () => {})
   let written = ''
   child.stderr?.on('data', (chunk) => {

@@ -1,7 +1,7 @@
-// The log of the server: one JSON line per thing that happened, on stderr.
+// The server's logger: one JSON line per log entry, on stderr.
 //
-// Job: levels, fields, times, errors with their causes, and what must not get into a log.
-// Not its job: deciding what is worth a line. Nothing logs per event; the hot path counts (metrics.ts).
+// Job: levels, fields, times, errors with their causes, redaction of secrets.
+// Not its job: deciding what is logged. Nothing logs per event; the hot path uses metrics (metrics.ts).
 
 import { createRequire } from 'node:module'
 import type { Writable } from 'node:stream'
@@ -29,21 +29,21 @@ export interface Logger {
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'
 
 export interface ServerLogger extends Logger {
-  /** Lines that could not be written since the start. */
+  /** Number of lines that could not be written since the start. */
   readonly linesLost: number
 }
 
 export interface LoggerOptions {
   readonly level: LogLevel
-  /** In each line. */
+  /** Written in each line. */
   readonly version: string
   /** Default: stderr. */
   readonly destination?: Writable
-  /** Lines for people instead of JSON. Default: when the destination is a terminal and pino-pretty is installed. */
+  /** Readable text instead of JSON. Default: true if the destination is a terminal; JSON if pino-pretty is missing. */
   readonly pretty?: boolean
 }
 
-/** Fields whose value nobody should read in a log, at any of the first three levels. */
+/** Fields that are redacted, at any of the first three nesting levels. */
 const secretFields = ['authorization', 'cookie', 'set-cookie', 'password', 'secret', 'token', 'api_key', 'apiKey']
 const censor = '[redacted]'
 
@@ -74,7 +74,7 @@ function isTerminal(stream: Writable): boolean {
   return 'isTTY' in stream && stream.isTTY === true
 }
 
-/** pino-pretty comes with a checkout, not with the installed package; without it the lines are JSON. */
+/** Null if pino-pretty is missing: it is a development dependency, not part of the installed package. */
 function loadPrettifier(colorize: boolean): ((line: string) => string) | null {
   try {
     const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
@@ -88,7 +88,7 @@ function loadPrettifier(colorize: boolean): ((line: string) => string) | null {
 
 const maxCauses = 5
 
-/** An error as fields: what it is, what it says, where it came from and what lies beneath. */
+/** An error as fields: type, code, field, message, stack and its causes, at most `maxCauses` deep. */
 function describeError(thrown: unknown, depth = 0): unknown {
   if (!(thrown instanceof Error)) return thrown
   const { code, field, cause } = thrown as Error & { code?: unknown; field?: unknown }

@@ -1,8 +1,8 @@
-// The numbers behind the metrics: one family per metric, one series per set of label values.
+// The values of the metrics: one family per metric, one series per set of label values.
 //
-// Job: count without allocating. A series is found through nested maps, one step per label, so that no key is built;
-// whoever counts often keeps the series that `with` gives. The metrics library reads the numbers at scrape time only.
-// (Its own counters build a key string for each call.)
+// Job: count without allocating. A series is found through nested maps, one per label, so no key string is built; hot
+// code keeps the series that `with` returns. The metrics library reads the values at scrape time only. (Its own
+// counters build a key string for each call.)
 
 import type { CounterRow, GaugeRow, HistogramRow, MetricRow } from './metrics-table.ts'
 
@@ -13,7 +13,7 @@ type LabelArguments<Label extends string> = [Label] extends [never] ? [] : [labe
 
 export interface CounterSeries {
   add(count: number): void
-  /** For totals that are counted elsewhere and read at scrape time. Must not fall. */
+  /** For totals that are counted elsewhere and read at scrape time. The total must not decrease. */
   set(total: number): void
 }
 
@@ -29,47 +29,47 @@ export interface Counter<Label extends string = never> {
   add(count: number, ...labels: LabelArguments<Label>): void
   set(total: number, ...labels: LabelArguments<Label>): void
   with(labels: Labels<Label>): CounterSeries
-  /** Lets go of the series with these values, and of their totals. Who keeps one of `with` counts in vain from then on. */
+  /** Removes the series with these values, and their totals. A series kept from `with` no longer counts anywhere. */
   forget(labels: Partial<Labels<Label>>): void
-  /** The sum of all its series, or of those with these values. */
+  /** The sum over all series, or over those with these values. */
   total(labels?: Partial<Labels<Label>>): number
 }
 
-/** A series of a gauge exists from the first `set` on: what is not known is not shown as 0. */
+/** A series of a gauge exists from the first `set` on: an unknown value is absent, not 0. */
 export interface Gauge<Label extends string = never> {
   set(value: number, ...labels: LabelArguments<Label>): void
   with(labels: Labels<Label>): GaugeSeries
-  /** Lets go of the series with these values: what they told of is no more. */
+  /** Removes the series with these values, because what they measured no longer exists. */
   forget(labels: Partial<Labels<Label>>): void
 }
 
 export interface Histogram<Label extends string = never> {
   observe(value: number, ...labels: LabelArguments<Label>): void
   with(labels: Labels<Label>): HistogramSeries
-  /** All its series together. */
+  /** The sum over all series. */
   totals(): HistogramTotals
 }
 
 export interface HistogramTotals {
   readonly count: number
   readonly sum: number
-  /** How many values were above the bucket before and at most `upTo`; null: without a bound. */
+  /** `count` values were above the previous bucket and at most `upTo`; null: no upper bound. */
   readonly buckets: readonly { readonly upTo: number | null; readonly count: number }[]
 }
 
-/** One line of the exposition. */
+/** One sample line of the exposition format. */
 export interface Sample {
   readonly metricName: string
   readonly labels: Readonly<Record<string, string>>
   readonly value: number
 }
 
-/** How many more series there may be. Shared by all families. */
+/** How many more series may be created. Shared by all families. */
 export interface SeriesBudget {
   left: number
 }
 
-/** Stands for every label value that came after the bound. */
+/** Replaces every label value that came after the bound was reached. */
 export const overflowValue = 'other'
 
 interface Series {
@@ -79,7 +79,7 @@ interface Series {
 
 type SeriesNode<Kind> = Kind | Map<string, SeriesNode<Kind>>
 
-/** Finds and makes the series of one metric, within the budget. */
+/** Finds and creates the series of one metric, within the budget. */
 class SeriesIndex<Kind extends Series> {
   readonly #row: MetricRow
   readonly #budget: SeriesBudget
@@ -87,7 +87,7 @@ class SeriesIndex<Kind extends Series> {
   readonly #make: (labels: Readonly<Record<string, string>>, overflow: boolean) => Kind
   #root: Map<string, SeriesNode<Kind>> = new Map()
   #all: Kind[] = []
-  /** Those of `all` that stand for what came after the bound, and cost nothing. */
+  /** The series with `overflowValue`. They do not count against the budget. */
   readonly #overflowing = new Set<Kind>()
 
   constructor(
@@ -105,7 +105,7 @@ class SeriesIndex<Kind extends Series> {
     return this.#lookUp(labels) ?? this.#add(labels)
   }
 
-  /** Makes the series whatever the budget says: these were known from the start. */
+  /** Creates the series even if the budget is used up: its label values were known at start. */
   prepare(labels: Readonly<Record<string, string>>): void {
     if (this.#lookUp(labels) === undefined) this.#insert(labels, false)
   }
@@ -119,7 +119,7 @@ class SeriesIndex<Kind extends Series> {
     return this.#all.filter((series) => chosen.every(([name, value]) => series.labels[name] === value))
   }
 
-  /** The series that stand for many stay: they are of others, too. */
+  /** Overflow series stay: they also count for other label values. */
   remove(labels: Readonly<Record<string, string>>): void {
     const removed = new Set(this.matching(labels)).difference(this.#overflowing)
     if (removed.size === 0) return
@@ -154,7 +154,7 @@ class SeriesIndex<Kind extends Series> {
   }
 
   #insert(labels: Readonly<Record<string, string>>, overflow: boolean): Kind {
-    // A copy in the table's order: the caller's object may have more in it, and may change.
+    // A copy in the table's order: the caller's object may have more fields, and may change.
     const values = Object.fromEntries(this.#row.labels.map((label) => [label, String(labels[label])]))
     const series = this.#make(values, overflow)
     this.#all.push(series)
@@ -214,7 +214,7 @@ class GaugeValue implements GaugeSeries, Series {
     this.#overflow = overflow
   }
 
-  /** Many values share the overflow series; none of them would be true for all, so it stays NaN. */
+  /** Many label values share the overflow series, and no single value is right for all, so it stays NaN. */
   set(value: number): void {
     if (!this.#overflow) this.#value = value
   }
@@ -227,7 +227,7 @@ class GaugeValue implements GaugeSeries, Series {
 class HistogramValue implements HistogramSeries, Series {
   readonly labels: Readonly<Record<string, string>>
   readonly #buckets: readonly number[]
-  /** One more than there are buckets: what is above them all. */
+  /** One per bucket, and a last one for values above all buckets. */
   readonly #counts: Float64Array
   #sum = 0
 
@@ -266,10 +266,10 @@ class HistogramValue implements HistogramSeries, Series {
   }
 }
 
-/** What a metric without labels is found under. */
+/** The label values of a metric without labels. */
 const noLabels = {}
 
-/** A metric: what others count with, and what the scrape reads. */
+/** A metric: the handle for counting, and what a scrape reads. */
 export type Family<Handle> = Handle & {
   readonly row: MetricRow
   prepare(labels: Readonly<Record<string, string>>): void

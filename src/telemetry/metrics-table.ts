@@ -1,10 +1,10 @@
-// Every metric of Millrace, in one table. docs/metrics.md is this table as a page; test/reference.test.ts compares them.
+// Every metric of Millrace. docs/metrics.md shows this table; test/reference.test.ts compares the two.
 //
-// The key is the field of Metrics. Labels have few values, known in advance: never ids, keys, event types or addresses.
+// The key is the field of Metrics. Labels have few values: never ids, keys, event types or addresses.
 
 import { lanes } from '../event/event.ts'
 
-/** Values of a label that are known from the start: their series exist from the start too, with 0. */
+/** Label values that are known at start. Their series exist from the start, with the value 0. */
 type KnownValues = { readonly [label: string]: readonly string[] }
 
 export interface CounterRow<Label extends string = string> {
@@ -28,7 +28,7 @@ export interface HistogramRow<Label extends string = string> {
   readonly help: string
   readonly labels: readonly Label[]
   readonly known: KnownValues
-  /** Upper bounds, rising. */
+  /** Upper bounds, in ascending order. */
   readonly buckets: readonly number[]
 }
 
@@ -38,22 +38,23 @@ const secondsBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 const transport = ['grpc', 'http']
 
 export const metricsTable = {
-  eventsReceived: counter('millrace_events_received_total', 'Events that producers sent, before any check.', ['topic']),
-  eventsAccepted: counter(
-    'millrace_events_accepted_total',
-    'Events answered as accepted, by lane.',
-    ['topic', 'lane'],
-    {
-      lane: lanes,
-    },
-  ),
-  eventsRejected: counter('millrace_events_rejected_total', 'Events refused, by error code.', ['topic', 'code'], {
+  eventsReceived: counter('millrace_events_received_total', 'Events received from producers, before any check.', [
+    'topic',
+  ]),
+  eventsAccepted: counter('millrace_events_accepted_total', 'Events accepted, by lane.', ['topic', 'lane'], {
+    lane: lanes,
+  }),
+  eventsRejected: counter('millrace_events_rejected_total', 'Events rejected, by error code.', ['topic', 'code'], {
     code: ['invalid_event', 'event_too_large', 'backlogged', 'disk_full'],
   }),
-  eventsDropped: counter('millrace_events_dropped_total', 'Events dropped for want of room, as asked.', ['topic']),
+  eventsDropped: counter(
+    'millrace_events_dropped_total',
+    'Events dropped because there was no room and the producer set overflow to drop.',
+    ['topic'],
+  ),
   publishDuration: histogram(
     'millrace_publish_duration_seconds',
-    'Time from a message read to its verdict.',
+    'Time from reading a message to its answer.',
     ['transport'],
     secondsBuckets,
     { transport },
@@ -62,14 +63,14 @@ export const metricsTable = {
   logCommits: counter('millrace_log_commits_total', 'Transactions that the log has made durable.', []),
   logCommitDuration: histogram(
     'millrace_log_commit_duration_seconds',
-    'Time that one transaction of the log took, with its flush.',
+    'Duration of one transaction of the log, including its flush.',
     [],
     secondsBuckets,
   ),
   logAppendedEntries: counter('millrace_log_appended_entries_total', 'Entries appended to the log.', []),
-  logAppendedBytes: counter('millrace_log_appended_bytes_total', 'Bytes of events appended to the log.', []),
+  logAppendedBytes: counter('millrace_log_appended_bytes_total', 'Event bytes appended to the log.', []),
   logWaiting: gauge('millrace_log_waiting_events', 'Events that the group has not settled.', ['topic', 'group']),
-  logInFlight: gauge('millrace_log_in_flight_events', 'Waiting events that are in the hands of a consumer.', [
+  logInFlight: gauge('millrace_log_in_flight_events', 'Waiting events that are leased to a consumer.', [
     'topic',
     'group',
   ]),
@@ -79,38 +80,37 @@ export const metricsTable = {
     ['topic', 'group', 'term'],
     { term: ['accepted', 'reopened', 'landed', 'dead', 'lost', 'skipped'] },
   ),
-  ledgerBalanced: gauge('millrace_ledger_balanced', '1 when an audit of the log counts what the ledger says, else 0.', [
+  ledgerBalanced: gauge('millrace_ledger_balanced', '1 if the last audit of the log matches the ledger, else 0.', [
     'topic',
     'group',
   ]),
-  logReset: counter(
-    'millrace_log_reset_total',
-    'New epochs of the log that began because Redis had lost what it had acknowledged.',
-    [],
+  logReset: counter('millrace_log_reset_total', 'Log epochs started because Redis had lost acknowledged data.', []),
+  logDurability: gauge(
+    'millrace_log_durability',
+    '1 for the durability level and persistence that accepted events reach.',
+    ['level', 'persistence'],
   ),
-  logDurability: gauge('millrace_log_durability', '1 for what an accepted event has reached.', [
-    'level',
-    'persistence',
-  ]),
   durabilityUnverified: gauge(
     'millrace_durability_unverified',
-    "1 while the durability rests on the operator's word (MILLRACE_REDIS_TRUST_DISK), else 0.",
+    '1 while the durability is assumed, not verified (MILLRACE_REDIS_TRUST_DISK), else 0.',
     [],
   ),
 
-  landingRows: counter('millrace_landing_rows_total', 'Rows made.', []),
-  landingDuplicates: counter('millrace_landing_duplicates_total', 'Events whose row was there already.', []),
+  landingRows: counter('millrace_landing_rows_total', 'Rows inserted.', []),
+  landingDuplicates: counter('millrace_landing_duplicates_total', 'Events whose row already existed.', []),
   landingConflicts: counter(
     'millrace_landing_conflicts_total',
-    'Duplicates with other content than the row that is there.',
+    'Duplicates whose content differs from the existing row.',
     [],
   ),
-  landingPoison: counter('millrace_landing_poison_total', "Events that the database refused, by the database's code.", [
-    'code',
-  ]),
+  landingPoison: counter(
+    'millrace_landing_poison_total',
+    "Events that the database rejected, by the database's code.",
+    ['code'],
+  ),
   landingUnlistedSqlstate: counter(
     'millrace_landing_unlisted_sqlstate_total',
-    'Tries to land that ended with an SQLSTATE of which it is not known what it means.',
+    'Landing attempts that failed with an SQLSTATE outside the closed list.',
     ['code'],
   ),
   landingDuration: histogram('millrace_landing_duration_seconds', 'Time to land one batch.', [], secondsBuckets),
@@ -125,35 +125,35 @@ export const metricsTable = {
     code: ['refused_by_store', 'corrupt'],
   }),
 
-  grpcCalls: counter('millrace_grpc_calls_total', 'gRPC calls that have ended, by status code.', ['method', 'code']),
+  grpcCalls: counter('millrace_grpc_calls_total', 'Finished gRPC calls, by status code.', ['method', 'code']),
   rpcServerDuration: histogram(
     'millrace_rpc_server_duration_seconds',
-    'Time of a gRPC call, from its first byte to its status.',
+    'Duration of a gRPC call, from its first byte to its status.',
     ['method', 'code'],
     secondsBuckets,
   ),
   httpRequestDuration: histogram(
     'millrace_http_request_duration_seconds',
-    "Time of an HTTP request, by the route's template.",
+    'Duration of an HTTP request, by route template.',
     ['method', 'route', 'status'],
     secondsBuckets,
   ),
-  openConnections: gauge('millrace_open_connections', 'Connections of clients.', ['transport']),
+  openConnections: gauge('millrace_open_connections', 'Open client connections.', ['transport']),
 
-  componentUp: gauge('millrace_component_up', '1 while the part works, else 0.', ['component']),
-  diskFreeBytes: gauge('millrace_disk_free_bytes', 'Free space where the data directory is.', []),
+  componentUp: gauge('millrace_component_up', '1 while the component is up, else 0.', ['component']),
+  diskFreeBytes: gauge('millrace_disk_free_bytes', 'Free space on the disk of the data directory.', []),
   eventLoopDelay: gauge(
     'millrace_event_loop_delay_seconds',
-    'How late the event loop was, 99th percentile since the scrape before.',
+    'Event loop delay, 99th percentile since the previous scrape.',
     [],
   ),
   logLinesLost: counter('millrace_log_lines_lost_total', 'Log lines that could not be written.', []),
   scrapeFailures: counter(
     'millrace_scrape_failures_total',
-    'How often a value could not be read for a scrape, so that the one before was shown.',
+    'Failed reads of a value for a scrape; the scrape shows the previous value.',
     [],
   ),
-  buildInfo: gauge('millrace_build_info', 'Always 1; the labels say what runs.', ['version', 'node']),
+  buildInfo: gauge('millrace_build_info', 'Always 1; the labels are the running versions.', ['version', 'node']),
 }
 
 function counter<Label extends string>(

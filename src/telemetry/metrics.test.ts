@@ -11,19 +11,19 @@ function open(t: TestContext, options?: MetricsOptions) {
   return metrics
 }
 
-/** The samples of one exposition, as `name{labels}` → value. */
+/** The samples of one scrape, as `name{labels}` → value. */
 function samplesOf(body: string): Map<string, number> {
   const samples = new Map<string, number>()
   for (const line of body.split('\n').filter((each) => each !== '' && !each.startsWith('#'))) {
     const match = /^([a-z_0-9]+(?:\{.*\})?) (\S+)$/.exec(line)
     assert.ok(match, `no sample: ${line}`)
-    assert.ok(!samples.has(match[1]!), `twice: ${line}`)
+    assert.ok(!samples.has(match[1]!), `repeated: ${line}`)
     samples.set(match[1]!, match[2] === '+Inf' ? Number.POSITIVE_INFINITY : Number(match[2]))
   }
   return samples
 }
 
-test('what is counted is what the scrape shows', async (t) => {
+test('a scrape shows the counted values', async (t) => {
   const metrics = open(t)
   metrics.eventsAccepted.add(2, { topic: 'events', lane: 'high' })
   metrics.eventsAccepted.with({ lane: 'high', topic: 'events' }).add(3)
@@ -38,7 +38,7 @@ test('what is counted is what the scrape shows', async (t) => {
   assert.equal(samples.get('millrace_disk_free_bytes'), 1e12)
 })
 
-test('totals are told as they are counted, over all series or those with a label', (t) => {
+test('totals are sums over all series or over those with the given labels', (t) => {
   const metrics = open(t)
   metrics.eventsAccepted.add(2, { topic: 'events', lane: 'high' })
   metrics.eventsAccepted.add(3, { topic: 'orders', lane: 'high' })
@@ -85,7 +85,7 @@ test('a histogram counts each value once, in the first bucket that holds it', as
   )
 })
 
-test('a counter whose labels are known is there from the start with 0, a gauge only when it is known', async (t) => {
+test('a counter with known label values exists from the start with 0, a gauge only once it is set', async (t) => {
   const metrics = open(t, { topics: ['events', 'orders'] })
   const samples = samplesOf((await metrics.render()).body)
   for (const topic of ['events', 'orders']) {
@@ -98,7 +98,7 @@ test('a counter whose labels are known is there from the start with 0, a gauge o
   assert.equal(samples.has('millrace_disk_free_bytes'), false)
 })
 
-test('label values from outside are bounded; what comes after the bound is counted as other', async (t) => {
+test('label values from outside are bounded; values after the bound are counted as other', async (t) => {
   const metrics = open(t, { maxSeries: 2000 })
   for (let number = 0; number < 10_000; number++) {
     metrics.grpcCalls.add(1, { method: `/made.up/${number}`, code: 'UNIMPLEMENTED' })
@@ -122,7 +122,7 @@ test('label values from outside are bounded; what comes after the bound is count
   assert.ok(Number.isNaN(samples.get('millrace_log_waiting_events{topic="other",group="other"}')), 'no made-up number')
 })
 
-test('what is forgotten is shown no more, makes room, and may come again', async (t) => {
+test('a removed series is no longer shown, frees its budget, and can be created again', async (t) => {
   const metrics = open(t, { maxSeries: 300 })
   const room = async () => (await metrics.render()).body.match(/^millrace_log_waiting_events\{/gm)?.length ?? 0
   const fill = () => {
@@ -154,7 +154,7 @@ test('what is forgotten is shown no more, makes room, and may come again', async
   assert.equal(metrics.logLedger.total(), 4)
 })
 
-test('what is read at scrape time is fresh in that scrape', async (t) => {
+test('a value that is read at scrape time is current in that scrape', async (t) => {
   const metrics = open(t)
   let free = 0
   metrics.onScrape(async () => metrics.diskFreeBytes.set(++free))
@@ -162,10 +162,10 @@ test('what is read at scrape time is fresh in that scrape', async (t) => {
   assert.equal(samplesOf((await metrics.render()).body).get('millrace_disk_free_bytes'), 2)
 })
 
-test('a reader that fails or hangs costs its own value, not the scrape, and is counted', async (t) => {
+test('a reader that fails or hangs loses its own value, not the scrape, and is counted', async (t) => {
   const metrics = open(t, { maxScrapeWaitMs: 20 })
   let hung = 0
-  metrics.onScrape(() => Promise.reject(new Error('the log is away')))
+  metrics.onScrape(() => Promise.reject(new Error('the log is down')))
   metrics.onScrape(() => {
     hung++
     return new Promise<void>(() => {})
@@ -190,7 +190,7 @@ test('every metric of the table has a field of its name, a prefix, a unit and a 
   }
 })
 
-test('the text says its version, and process and runtime metrics are in it', async (t) => {
+test('the content type has the format version, and the text includes process and runtime metrics', async (t) => {
   const { contentType, body } = await open(t).render('text/plain')
   assert.equal(contentType, 'text/plain; version=0.0.4; charset=utf-8')
   for (const { name, type, help } of Object.values(metricsTable)) {
@@ -202,7 +202,7 @@ test('the text says its version, and process and runtime metrics are in it', asy
   assert.ok(names.includes('nodejs_eventloop_lag_seconds'))
 })
 
-test('OpenMetrics is given on request, with the same samples, and leaves the other text as it was', async (t) => {
+test('OpenMetrics is returned on request, with the same samples, and does not change the text format', async (t) => {
   const metrics = open(t)
   metrics.landingRows.add(3)
   metrics.logCommitDuration.observe(0.002)
@@ -215,7 +215,7 @@ test('OpenMetrics is given on request, with the same samples, and leaves the oth
   assert.deepEqual([...samplesOf(open1.body).keys()].sort(), [...text.keys()].sort())
 })
 
-test('the delay of the event loop is measured: how long it was held up, and nothing while it was not', async (t) => {
+test('the event loop delay is the time for which the loop was blocked, and near 0 when it was not', async (t) => {
   const metrics = open(t)
   const delayAfter = async (waitMs: number) => {
     await sleep(waitMs)
@@ -224,9 +224,9 @@ test('the delay of the event loop is measured: how long it was held up, and noth
   const idle = [await delayAfter(60), await delayAfter(60), await delayAfter(60), await delayAfter(60)]
   assert.ok(Math.min(...idle) < 0.015, String(idle))
 
-  await sleep(60) // the first look after a scrape only begins the measuring
+  await sleep(60) // the first sample after a scrape only starts the measurement
   const until = performance.now() + 150
-  while (performance.now() < until); // holds the loop up
+  while (performance.now() < until); // blocks the loop
   const held = await delayAfter(60)
   assert.ok(held > 0.1 && held < 5, String(held))
 })

@@ -1,7 +1,7 @@
 // The metrics of one server.
 //
-// Job: hand out typed counters, gauges and histograms, one field for each row of the table, and write them out for
-// Prometheus. The library is used for that text and for the process_* and nodejs_* metrics, and only here.
+// Job: provide typed counters, gauges and histograms, one field for each row of the table, and render them for
+// Prometheus. The metrics library is used only here, for rendering and for the process_* and nodejs_* metrics.
 // Not its job: serving /metrics (api/http).
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -31,11 +31,11 @@ type Handle<Row> =
 type Handles = { readonly [Field in keyof typeof metricsTable]: Handle<(typeof metricsTable)[Field]> }
 
 export interface Metrics extends Handles {
-  /** Runs before each scrape, to set what is read rather than counted. A failure is counted, and the old value shown. */
+  /** Runs `read` before each scrape, to set values that are not counted. A failure is counted; the old value stays. */
   onScrape(read: () => Promise<void> | void): void
-  /** The text for Prometheus; as OpenMetrics when the Accept header asks for it. */
+  /** Renders the Prometheus text format, or OpenMetrics if the Accept header asks for it. */
   render(accept?: string): Promise<{ readonly contentType: string; readonly body: string }>
-  /** Stops measuring the event loop. */
+  /** Stops the measurement of the event loop delay. */
   close(): void
 }
 
@@ -44,14 +44,14 @@ export interface MetricsOptions {
   readonly topics?: readonly string[]
   /** Groups that every topic has. Default: `landing`. */
   readonly groups?: readonly string[]
-  /** Bound of label values from outside; see `overflowValue`. Default 2,000. */
+  /** Max series with label values that are not known at start; see `overflowValue`. Default 2,000. */
   readonly maxSeries?: number
-  /** How long a scrape waits for its readers. Default 2,000. */
+  /** How many milliseconds a scrape waits for its readers. Default 2,000. */
   readonly maxScrapeWaitMs?: number
 }
 
 const nanosecondsPerSecond = 1e9
-/** How often the event loop is looked at. */
+/** How often the event loop delay is sampled. */
 const loopIntervalMs = 20
 
 export function createMetrics(options: MetricsOptions = {}): Metrics {
@@ -67,13 +67,13 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   loopDelay.enable()
   readers.push(() => {
     if (loopDelay.count === 0) return
-    // What it measures is from one look to the next, so the interval is in it.
+    // The histogram records the time between two samples, so the interval is subtracted.
     const seconds = loopDelay.percentile(99) / nanosecondsPerSecond - loopIntervalMs / 1000
     handles.eventLoopDelay.set(Math.max(0, seconds))
     loopDelay.reset()
   })
 
-  // One round of reading at a time: a reader that hangs must not pile up with every scrape.
+  // One round of reads at a time: calls of a hanging reader must not pile up with every scrape.
   let reading: Promise<void> | null = null
   const readAll = () => {
     reading ??= Promise.all(readers.map((read) => attempt(read, () => handles.scrapeFailures.add(1)))).then(() => {
@@ -107,7 +107,7 @@ function makeFamily(row: MetricRow, budget: SeriesBudget): Family<unknown> {
   return row.type === 'gauge' ? gaugeFamily(row, budget) : histogramFamily(row, budget)
 }
 
-/** Makes every series whose label values are all known. Not for gauges: theirs are not known to be 0. */
+/** Creates every series whose label values are all known. Not for gauges: their first value is unknown, not 0. */
 function prepareKnown(family: Family<unknown>, everywhere: Readonly<Record<string, readonly string[]>>): void {
   const { row } = family
   if (row.type === 'gauge') return
@@ -119,7 +119,9 @@ function prepareKnown(family: Family<unknown>, everywhere: Readonly<Record<strin
   for (const labels of sets) family.prepare(labels)
 }
 
-/** The library asks a metric for its samples by `get`. One object per registry: it renames counters for OpenMetrics. */
+/**
+ * The library calls `get` for the samples of a metric. One object per registry: counter names differ in OpenMetrics.
+ */
 function makeRegistries(families: readonly Family<unknown>[]): { text: Registry; openMetrics: Registry } {
   const text = new Registry(Registry.PROMETHEUS_CONTENT_TYPE)
   const openMetrics = new Registry(Registry.OPENMETRICS_CONTENT_TYPE)

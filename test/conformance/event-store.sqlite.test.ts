@@ -206,7 +206,7 @@ test('a store of a newer version, or of another text of a migration, is refused 
   execute(path, "DELETE FROM migrations WHERE number = 7; UPDATE migrations SET checksum = 'abc'")
   await assert.rejects(reopen(), {
     code: 'failed_precondition',
-    message: /another migration 1: applied was events \(abc\)/,
+    message: /another migration 1: applied is events \(abc\)/,
   })
   assert.deepEqual(query(path, "SELECT number FROM migrations WHERE checksum <> 'abc'"), [])
 })

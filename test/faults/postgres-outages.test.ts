@@ -160,7 +160,7 @@ test('fault P10: a server that has become read-only is asked again over a new co
   await postgres.query(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
   await endBackends(url)
   await grpc.publish({ events: orders(300) })
-  await pauseOf(server, /^postgres cannot do it now since \S+Z: 25006: /)
+  await pauseOf(server, /^postgres fails temporarily since \S+Z: 25006: /)
   await postgres.query(`ALTER DATABASE ${database} RESET default_transaction_read_only`)
 
   await assertAllLanded(server, url, 300)
@@ -174,7 +174,7 @@ test('an SQLSTATE that nobody has listed raises an alarm, until the operator say
   const grpc = grpcClient(t, server)
   await grpc.publish({ events: [...orders(2), ...orders(1, { subject: 'refused' })] })
 
-  await pauseOf(server, /^postgres fails as nobody expected since \S+Z: P0001: /)
+  await pauseOf(server, /^postgres fails with an unlisted SQLSTATE since \S+Z: P0001: /)
   await eventually(async () => {
     const { text } = await request(server.http, '/metrics')
     const [, tries] = /^millrace_landing_unlisted_sqlstate_total\{code="P0001"\} (\d+)$/m.exec(text) ?? []

@@ -102,7 +102,7 @@ test('where TLS is asked for, a server without it or with the certificate of som
   const url = await postgres.createDatabase()
   await assert.rejects(open(`${url}?sslmode=verify-full`), {
     code: 'failed_precondition',
-    message: /MILLRACE_POSTGRES_URL: there is no secure connection to postgres: .*does not support SSL/,
+    message: /MILLRACE_POSTGRES_URL: cannot connect securely to postgres: .*does not support SSL/,
   })
   const directory = tempDirectory(t)
   const made = [makeCertificate(directory, 'ours', '127.0.0.1'), makeCertificate(directory, 'other', '127.0.0.1')]
@@ -162,7 +162,7 @@ test('a server that is read-only, and one whose commits are not flushed, are sai
   const store = await openPostgres(t, url)
   const { up, problem } = await store.describe()
   assert.equal(up, false)
-  assert.match(problem ?? '', /^postgres cannot do it now: 25006: /)
+  assert.match(problem ?? '', /^postgres fails temporarily: 25006: /)
   await postgres.query(`ALTER DATABASE ${database} RESET default_transaction_read_only`)
   assert.equal((await store.describe()).up, true)
 

@@ -25,7 +25,7 @@ test('every JSON text that JSON.stringify writes is valid', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 8 }), fc.nat(3), (value, indent) => {
       const text = JSON.stringify(value, null, indent)
-      // The one thing stringify writes that we refuse on purpose.
+      // JSON.stringify writes these, but the check rejects them on purpose.
       fc.pre(!text.includes('\\u0000') && !/\\ud[89a-f]/i.test(text))
       assert.equal(check(text), 'valid')
     }),
@@ -47,7 +47,7 @@ test('it agrees with JSON.parse on texts with one byte changed', () => {
   )
 })
 
-test('faults say what and where', () => {
+test('a fault describes the problem and its position', () => {
   assert.match(check('{"a":'), /not valid JSON \(at byte 5\)/)
   assert.match(check('{"a":"\\u0000"}'), /\\u0000.*\(at byte 6\)/)
   assert.match(check('"\\ud800"'), /surrogate/)
@@ -68,14 +68,14 @@ test('64 levels pass, 65 do not, and brackets are matched by kind at every depth
   assert.match(check(`${mixed}1${'}]'.repeat(31)}]}`), /not valid JSON/)
 })
 
-test('bytes that are not UTF-8 are named, in names and in strings', () => {
+test('bytes that are not UTF-8 are reported', () => {
   for (const bad of [[0xc0, 0xa0], [0xed, 0xa0, 0x80], [0xff], [0xe2, 0x82]]) {
     const bytes = Uint8Array.from([0x22, ...bad, 0x22])
     assert.match(describeJsonFault(checkJson(bytes), 0), /UTF-8/)
   }
 })
 
-test('inside strings exactly the sequences of bytes that are UTF-8 pass', () => {
+test('inside strings exactly the byte sequences that are UTF-8 pass', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 5 }), fc.boolean(), (random, high) => {
       const inside = random
@@ -92,12 +92,12 @@ test('inside strings exactly the sequences of bytes that are UTF-8 pass', () => 
   assert.equal(check(JSON.stringify(everyCharacter.join(''))), 'valid')
 })
 
-test('a value inside other bytes ends where it ends', () => {
+test('endOfValue finds the end of a value between other bytes', () => {
   const bytes = encode('xx {"a":[1]} ,rest')
   assert.equal(json.load(bytes).endOfValue(2, bytes.length), 12)
 })
 
-test('a string is read right wherever in it something stands that does not stand for itself', () => {
+test('a string is checked correctly wherever a special character or escape stands in it', () => {
   const pieces = ['"', '\\n', '\\u00e9', '\n', '\u00e9', '\u{1f600}', '\\x', '\\']
   for (let length = 0; length <= 48; length++) {
     for (let place = 0; place <= length; place++) {
@@ -109,7 +109,7 @@ test('a string is read right wherever in it something stands that does not stand
   }
 })
 
-test('nothing behind the end is read, though bytes of a longer text still lie there', () => {
+test('bytes after the end are ignored, even if a longer text has left some there', () => {
   const text = encode(`["${'x'.repeat(40)}",12]`)
   for (let end = 0; end < text.length; end++) {
     json.load(text)

@@ -1,9 +1,10 @@
-// JSON texts (RFC 8259) among some bytes: where a value ends, or what is wrong with it, without building anything from it.
+// Checks JSON texts (RFC 8259) in bytes without building objects: finds the end of a value, or what is wrong with it.
 //
-// Stricter than JSON.parse where a database or a reader would stumble later: depth is bounded, and neither the NUL escape
-// nor a lone surrogate passes, for PostgreSQL's jsonb takes neither. Numbers keep their text: 1e400000 is JSON.
+// Stricter than JSON.parse where a database or a reader would fail later: the depth is bounded, and the NUL escape and
+// lone surrogates are rejected because PostgreSQL's jsonb rejects both. The range of numbers is not checked: 1e400000
+// is JSON.
 //
-// The scan itself is json-scan.wat; here is what is around it.
+// The scan itself is json-scan.wat; this file loads and calls it.
 
 import { readFileSync } from 'node:fs'
 
@@ -19,13 +20,13 @@ const faultMessages = [
   'is not valid UTF-8',
 ] as const
 
-/** What a negative result means: continues "the data ..." and says at which byte, counted from `start`. */
+/** Describes a negative result, as a continuation of "the data ...", with the byte offset counted from `start`. */
 export function describeJsonFault(result: number, start: number): string {
   const encoded = -1 - result
   return `${faultMessages[encoded % 8] ?? faultMessages[0]} (at byte ${Math.floor(encoded / 8) - start})`
 }
 
-/** What is used of it here: TypeScript has its types only together with those of a browser. */
+/** The part that is used here: TypeScript has these types only in its DOM library. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: unknown }
@@ -42,26 +43,27 @@ const module = new WebAssembly.Module(readFileSync(new URL('json-scan.wasm', imp
 
 const memoryPageBytes = 64 * 1024
 
-/** The scan reads so many bytes at once. */
+/** How many bytes the scan reads at once. */
 const blockBytes = 16
 
-/** A fault's place takes 28 bits. */
+/** The position in a fault has 28 bits. */
 const maxTextBytes = 2 ** 28 - 1
 
-/** Scans a copy of the bytes that were loaded last. Its memory grows to the longest of them and stays so. */
+/** Scans a copy of the bytes that were loaded last. Its memory grows to the longest text so far and does not shrink. */
 export class JsonText {
   readonly #scan = new WebAssembly.Instance(module).exports as JsonScan
   #memory = new Uint8Array(this.#scan.memory.buffer)
   #bytes: Uint8Array = new Uint8Array(0)
 
-  /** What was loaded. */
+  /** The bytes that were loaded last. */
   get bytes(): Uint8Array {
     return this.#bytes
   }
 
-  /** Takes up to `maxTextBytes` bytes. Positions are offsets into them from now on. */
+  /** Loads at most `maxTextBytes` bytes. From now on positions are offsets into them. */
   load(bytes: Uint8Array): this {
-    if (bytes.length > maxTextBytes) throw new RangeError(`a text of ${bytes.length} bytes is too long to be scanned`)
+    if (bytes.length > maxTextBytes)
+      throw new RangeError(`text has ${bytes.length} bytes; the limit is ${maxTextBytes}`)
     const lacking = bytes.length + blockBytes - this.#memory.length
     if (lacking > 0) {
       this.#scan.memory.grow(Math.ceil(lacking / memoryPageBytes))
@@ -72,17 +74,17 @@ export class JsonText {
     return this
   }
 
-  /** Checks that `start` to `end` is exactly one JSON value, white space around it allowed. 0 when it is, else a fault. */
+  /** Returns 0 if `start` to `end` is exactly one JSON value, white space around it allowed; else a fault below 0. */
   check(start: number, end: number): number {
     return this.#scan.check(start, end)
   }
 
-  /** The end of the JSON value that begins at or after `start` (white space is skipped), or a fault below zero. */
+  /** Returns the end of the JSON value at `start` (leading white space is skipped), or a fault below 0. */
   endOfValue(start: number, end: number): number {
     return this.#scan.value(start, end)
   }
 
-  /** Whether the bytes from `start` to `end` are ASCII and none of them is 0: then every database takes them as text. */
+  /** Whether the bytes from `start` to `end` are ASCII without NUL: every database accepts them as text. */
   isPlain(start: number, end: number): boolean {
     return this.#scan.plain(start, end) === 1
   }
@@ -91,7 +93,7 @@ export class JsonText {
 const isSpace = new Uint8Array(256)
 for (const byte of [0x20, 0x09, 0x0a, 0x0d]) isSpace[byte] = 1
 
-/** First byte after the white space from `at` on. */
+/** The position of the first byte from `at` on that is not white space. */
 export function skipJsonSpace(bytes: Uint8Array, at: number, end: number): number {
   while (at < end && isSpace[bytes[at]!] === 1) at++
   return at

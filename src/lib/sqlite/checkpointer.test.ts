@@ -12,7 +12,7 @@ const commitBytes = 4 * 1024 * 1024
 interface Opened {
   readonly database: DatabaseSync
   readonly walBytes: () => number
-  /** Commits about `commitBytes` and tells the checkpointer. */
+  /** Commits about `commitBytes` and calls the checkpointer. */
   readonly commit: () => void
 }
 
@@ -34,13 +34,13 @@ function open(t: TestContext, busyTimeoutMs: number): Opened {
   }
 }
 
-test('the write-ahead log is written over again and again, not made longer', (t) => {
+test('the write-ahead log is overwritten after checkpoints and does not grow', (t) => {
   const { walBytes, commit } = open(t, 0)
   for (let commits = 0; commits < 12; commits++) commit()
   assert.ok(walBytes() < walCheckpointBytes + 2 * commitBytes, `${walBytes()} bytes`)
 })
 
-test("somebody's long read makes the write-ahead log grow but holds up no commit, and it is emptied later", {
+test('a long read by another connection makes the WAL grow but delays no commit, and the WAL is truncated later', {
   timeout: 30_000,
 }, (t) => {
   const { database, walBytes, commit } = open(t, 600_000)

@@ -1,17 +1,18 @@
-// Decides when the WAL is moved into the database file. SQLite's automatic checkpoint is off because it hides its errors:
-// with EIO on every write of the database file 40 of 40 commits succeeded (docs/decisions/0002-embedded-log.md).
+// Decides when the WAL is checkpointed into the database file. SQLite's automatic checkpoint is off because it hides
+// its errors: with EIO on every write to the database file, 40 of 40 commits succeeded
+// (docs/decisions/0002-embedded-log.md).
 
 import { statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { truncateWal } from './open-database.ts'
 
-/** From this size on the WAL is copied into the database file after a commit. */
+/** After about this many bytes of commits the WAL is copied into the database file. */
 export const walCheckpointBytes = 16 * 1024 * 1024
 
-/** From this size on it is emptied too, unless a reader is in the way. */
+/** From this WAL size on it is also truncated, unless a reader prevents that. */
 export const walTruncateBytes = 64 * 1024 * 1024
 
-/** Keeps the WAL of one database small. Its errors are those of a commit: they go through the flush latch. */
+/** Keeps the WAL of one database small. Its errors are as serious as those of a commit: run it in the flush latch. */
 export class Checkpointer {
   readonly #database: DatabaseSync
   readonly #walPath: string
@@ -22,7 +23,7 @@ export class Checkpointer {
     this.#walPath = `${databasePath}-wal`
   }
 
-  /** To be called after each commit with about how many bytes it wrote, so that the file is not asked each time. */
+  /** Call it after each commit. @param writtenBytes about how many bytes it wrote; saves a stat() per commit. */
   afterCommit(writtenBytes: number): void {
     this.#bytesSinceCheckpoint += writtenBytes
     if (this.#bytesSinceCheckpoint < walCheckpointBytes) return
@@ -31,7 +32,7 @@ export class Checkpointer {
     else this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)')
   }
 
-  /** Somebody's long read would otherwise hold up the commits for the whole busy timeout, at every checkpoint. */
+  /** Without this, a long read would delay the commits by the whole busy timeout, at every checkpoint. */
   #truncateWithoutWaiting(): void {
     const { timeout } = this.#database.prepare('PRAGMA busy_timeout').get() as { timeout: number }
     this.#database.exec('PRAGMA busy_timeout = 0')

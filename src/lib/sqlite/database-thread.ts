@@ -1,13 +1,13 @@
-// A database file and the worker thread that owns it: the two ends of the line between them.
+// Calls from the main thread to the worker thread that owns a database file: both ends of the message channel.
 //
-// node:sqlite has no asynchronous calls, so every call stands in a thread of its own, one per file. Requests are answered
-// in the order in which they are sent. One request carries a whole group of batches: a message costs about 20 µs.
+// node:sqlite has no asynchronous calls, so each database file has a worker thread for its calls. Requests are answered
+// in the order in which they are sent. A message costs about 20 µs, so one request carries a whole group of batches.
 
 import { isMainThread, type MessagePort, parentPort, type Transferable, Worker, workerData } from 'node:worker_threads'
 import { SqliteFailure, type SqliteFailureKind, toSqliteFailure } from './failure.ts'
 import { isFinal } from './flush-latch.ts'
 
-/** What a thread can be asked: method name → argument and result, all of them plain data. */
+/** The methods of a thread: name → argument and result, all of them plain data. */
 export type Methods = Record<string, (argument: never) => unknown>
 
 interface Request {
@@ -20,7 +20,7 @@ type Response =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly kind: SqliteFailureKind; readonly message: string; readonly errcode: number }
 
-interface Waiting {
+interface PendingCall {
   readonly resolve: (value: never) => void
   readonly reject: (failure: SqliteFailure) => void
 }
@@ -28,33 +28,33 @@ interface Waiting {
 /** The main thread's end. `M` is the type of the methods object that the thread serves. */
 export class DatabaseThread<M extends Methods> {
   readonly #worker: Worker
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #pending = new Map<number, PendingCall>()
   #lastId = 0
   #closed: Promise<void> | null = null
   #failure: SqliteFailure | null = null
   #announceFailure: (failure: SqliteFailure) => void = () => {}
 
-  /** Resolves when the database can not be used any more (see FlushLatch), or its thread has ended by itself. */
+  /** Resolves when the database can no longer be used (see FlushLatch) or its thread has ended unexpectedly. */
   readonly failed: Promise<SqliteFailure> = new Promise((resolve) => {
     this.#announceFailure = resolve
   })
 
   /**
-   * @param script the file that calls `serve`; a `.ts` of this tree or the `.js` made of it.
-   * @param data what the script finds in its `workerData`.
+   * @param script the file that calls `serve`: a `.ts` source file or its built `.js`.
+   * @param data the `workerData` of the script.
    */
   constructor(script: URL, data: unknown) {
     this.#worker = new Worker(script, { workerData: data, resourceLimits: { maxYoungGenerationSizeMb: 64 } })
     this.#worker.on('message', (response: Response) => this.#settle(response))
-    // For us both are a failed write: nobody knows what the thread had done.
+    // Both count as a failed write: it is unknown what the thread has done.
     this.#worker.on('error', (error) => this.#fail(new SqliteFailure('io', error.message, 0, error)))
     this.#worker.on('exit', () => this.#fail(new SqliteFailure('io', 'the database thread has ended')))
-    // The line alone must not keep the process alive; the servers do that.
+    // An idle thread must not keep the process alive; only pending calls do.
     this.#worker.unref()
   }
 
   /**
-   * Asks the thread. Rejects with a SqliteFailure.
+   * Calls a method of the thread. Rejects with a SqliteFailure.
    * @param transfer buffers that move to the thread instead of being copied.
    */
   call<K extends keyof M & string>(
@@ -65,13 +65,13 @@ export class DatabaseThread<M extends Methods> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
+      this.#pending.set(id, { resolve, reject })
       this.#worker.ref()
       this.#worker.postMessage({ id, method, argument } satisfies Request, transfer)
     })
   }
 
-  /** Ends the thread, after the answers that are under way. Call the thread's own closing method first. Idempotent. */
+  /** Ends the thread; pending calls reject. Call the thread's own close method first and await it. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#end()
     return this.#closed
@@ -80,38 +80,38 @@ export class DatabaseThread<M extends Methods> {
   async #end(): Promise<void> {
     this.#worker.removeAllListeners('exit')
     await this.#worker.terminate()
-    this.#rejectWaiting(new SqliteFailure('other', 'the database is closed'))
+    this.#rejectPending(new SqliteFailure('other', 'the database is closed'))
     this.#failure ??= new SqliteFailure('other', 'the database is closed')
   }
 
   #settle(response: Response): void {
-    const waiting = this.#waiting.get(response.id)
-    if (waiting === undefined) return
-    this.#waiting.delete(response.id)
-    if (this.#waiting.size === 0) this.#worker.unref()
+    const call = this.#pending.get(response.id)
+    if (call === undefined) return
+    this.#pending.delete(response.id)
+    if (this.#pending.size === 0) this.#worker.unref()
     if ('value' in response) {
-      waiting.resolve(response.value as never)
+      call.resolve(response.value as never)
       return
     }
     const failure = new SqliteFailure(response.kind, response.message, response.errcode)
     if (isFinal(failure)) this.#fail(failure)
-    waiting.reject(failure)
+    call.reject(failure)
   }
 
   #fail(failure: SqliteFailure): void {
     if (this.#failure !== null) return
     this.#failure = failure
     this.#announceFailure(failure)
-    this.#rejectWaiting(failure)
+    this.#rejectPending(failure)
   }
 
-  #rejectWaiting(failure: SqliteFailure): void {
-    for (const waiting of this.#waiting.values()) waiting.reject(failure)
-    this.#waiting.clear()
+  #rejectPending(failure: SqliteFailure): void {
+    for (const call of this.#pending.values()) call.reject(failure)
+    this.#pending.clear()
   }
 }
 
-/** An answer whose buffers move to the main thread instead of being copied. */
+/** A result whose buffers move to the main thread instead of being copied. */
 export class Transferred<T> {
   readonly value: T
   readonly transfer: readonly Transferable[]
@@ -122,18 +122,18 @@ export class Transferred<T> {
   }
 }
 
-/** Where a thread script of the same folder is: beside the running code, whether that is `.ts` or built `.js`. */
+/** The URL of a thread script in the importer's folder, with the importer's extension (`.ts` or built `.js`). */
 export function threadScript(name: string, importerUrl: string): URL {
   return new URL(`./${name}${importerUrl.endsWith('.ts') ? '.ts' : '.js'}`, importerUrl)
 }
 
 /**
- * The thread's end: answers requests with the methods, one after the other. A method that throws answers with the
- * failure; the thread lives on, and it is the flush latch's work that nothing is committed after a final one.
- * @param start makes the methods from the thread's `workerData`; when it throws, every request is answered with that.
+ * The worker's end: runs the requested methods one after the other. If a method throws, the caller gets the failure and
+ * the thread continues; the flush latch ensures that nothing is committed after a final failure.
+ * @param start creates the methods from the thread's `workerData`; if it throws, every request fails with that error.
  */
 export function serve<D>(start: (data: D) => Methods): void {
-  if (isMainThread || parentPort === null) throw new Error('serve() belongs into a worker thread')
+  if (isMainThread || parentPort === null) throw new Error('serve() must be called in a worker thread')
   const port: MessagePort = parentPort
   let methods: Methods | null = null
   let startFailure: SqliteFailure | null = null

@@ -1,15 +1,15 @@
-// What an error of SQLite means for the one who has to act on it.
+// Classifies SQLite errors by what the caller has to do.
 //
 // Result codes: https://www.sqlite.org/rescode.html. The primary code is the low byte of `errcode`.
 
 /**
- * - `locked`: somebody else has the database (5, 6). Try again, or refuse a second owner.
- * - `full`: no room on the disk (13, and 778 with ENOSPC or EDQUOT beneath). Rolled back; try again when there is room.
- * - `io`: a read, write or flush failed (10). Nothing may be acknowledged any more.
- * - `damaged`: the file is no sound database (11, 26), or not the one it was.
- * - `row`: the row itself is refused (18 too big, 19 constraint, 20 mismatch).
- * - `memory`: out of memory (7). Try again.
- * - `other`: a bug of ours or a state nobody thought of.
+ * - `locked`: another connection has locked the database (5, 6). Retry, or refuse a second owner.
+ * - `full`: no room on the disk (13, or a system error ENOSPC or EDQUOT). Rolled back; retry when there is room.
+ * - `io`: a read, write or flush failed (10). Nothing may be acknowledged from now on.
+ * - `damaged`: the file is not an intact database (11, 26), or not the expected one.
+ * - `row`: the row itself is rejected (18 too big, 19 constraint, 20 mismatch).
+ * - `memory`: out of memory (7). Retry.
+ * - `other`: a bug in Millrace or an unforeseen state.
  */
 export type SqliteFailureKind = 'locked' | 'full' | 'io' | 'damaged' | 'row' | 'memory' | 'other'
 
@@ -26,7 +26,7 @@ const kindOfPrimaryCode: Readonly<Record<number, SqliteFailureKind>> = {
   26: 'damaged',
 }
 
-/** A failure with its meaning. Crosses threads as the plain object of `toPlain`. */
+/** A classified failure. It crosses threads as a plain object (database-thread.ts). */
 export class SqliteFailure extends Error {
   override readonly name = 'SqliteFailure'
   readonly kind: SqliteFailureKind
@@ -40,7 +40,7 @@ export class SqliteFailure extends Error {
   }
 }
 
-/** Names what was thrown by node:sqlite, by `fs` or by us. */
+/** Classifies an error of node:sqlite, of `fs` or of Millrace itself. */
 export function toSqliteFailure(thrown: unknown): SqliteFailure {
   if (thrown instanceof SqliteFailure) return thrown
   const error = thrown instanceof Error ? thrown : new Error(String(thrown))

@@ -15,7 +15,7 @@ function temporaryPath(t: TestContext): string {
 const owner = (path: string): OpenDatabaseOptions => ({ path, exclusive: true, busyTimeoutMs: 0, mayCreate: true })
 const isKind = (kind: string) => (error: unknown) => error instanceof SqliteFailure && error.kind === kind
 
-test('a database is made where there is none and opened again where there is one', (t) => {
+test('a database is created if there is none, and opened again if there is one', (t) => {
   const path = temporaryPath(t)
   const first = openDatabase(owner(path))
   assert.equal(first.created, true)
@@ -30,7 +30,7 @@ test('a database is made where there is none and opened again where there is one
   second.database.close()
 })
 
-test('a second owner is refused at once as locked, and the first keeps the database', (t) => {
+test('a second owner fails at once as locked, and the first keeps the database', (t) => {
   const path = temporaryPath(t)
   const first = openDatabase(owner(path))
   assert.throws(() => openDatabase(owner(path)), isKind('locked'))
@@ -39,7 +39,7 @@ test('a second owner is refused at once as locked, and the first keeps the datab
   first.database.close()
 })
 
-test('cut, foreign, empty and missing files are damaged, never replaced by a new database', (t) => {
+test('truncated, foreign, empty and missing files count as damaged and are never replaced by a new database', (t) => {
   const path = temporaryPath(t)
   openDatabase(owner(path)).database.close()
   writeFileSync(path, Buffer.alloc(pageBytes, 'x'))

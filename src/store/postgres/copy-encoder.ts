@@ -1,9 +1,9 @@
-// Writes rows of `events` in the binary format of COPY, straight from the encoded events.
+// Writes rows of `events` in the binary format of COPY, directly from the encoded events.
 // https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY, "Binary Format"
 //
-// Job: every rule of docs/tables.md that turns an event into a row. Texts and JSON are copied as the bytes that they
-// came as; nothing is decoded that PostgreSQL reads itself.
-// Not its job: the way to the server (land-events.ts).
+// Job: every rule of docs/tables.md that maps an event to a row. Texts and JSON are copied as the received bytes;
+// nothing is decoded that PostgreSQL parses itself.
+// Not its job: sending the rows to the server (land-events.ts).
 
 import {
   defaultContentType,
@@ -17,10 +17,10 @@ import type { LandingEntry, PoisonEvent } from '../event-store.ts'
 import { readUuid } from '../read-uuid.ts'
 import { TextCache } from '../text-cache.ts'
 
-/** What a COPY begins with: signature, flags, length of the header's extension. */
+/** The header of a COPY: signature, flags, length of the header extension. */
 export const copyHeader = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)])
 
-/** What it ends with. */
+/** The trailer of a COPY. */
 export const copyTrailer = Buffer.from([0xff, 0xff])
 
 /** The columns of a row, in the order in which they are written. */
@@ -43,16 +43,16 @@ export const eventColumns = [
   'log_offset',
 ] as const
 
-/** 2000-01-01, from which PostgreSQL counts its microseconds, in those of 1970. */
+/** PostgreSQL's epoch, 2000-01-01, in microseconds since 1970. */
 const epochMicros = 946_684_800_000_000
 
-/** What a lower half of an INT64 counts up to. */
+/** Number of values of the lower half of an INT64. */
 const int32Values = 2 ** 32
 
-/** Farther from 1970 than this, microseconds are no 64-bit number. */
+/** Farther from 1970 than this, microseconds do not fit into 64 bits. */
 const maxSeconds = 9e12
 
-/** "datetime field overflow" */
+/** SQLSTATE of "datetime field overflow". */
 const outOfRange = '22008'
 
 const jsonbVersion = 1
@@ -61,52 +61,52 @@ const noBytes = new Uint8Array(0)
 const defaultSourceBytes = Buffer.from(defaultSource)
 const defaultContentTypeBytes = Buffer.from(defaultContentType)
 
-/** Of a row beyond the bytes of its event: lengths, numbers, keys, defaults, the names that it shares with its entry. */
+/** Max bytes of a row beyond those of its event: lengths, numbers, keys, defaults, values shared with its entry. */
 const maxFixedBytes = 512
 
-/** What the events of an entry share. */
+/** The column values that the events of an entry share. */
 export interface EntryColumns {
   readonly entry: LandingEntry
   readonly priority: number
-  /** The row of `streams`. */
+  /** Its number in the table `streams`. */
   readonly stream: number
 }
 
 /** One encoded row. */
 export interface EncodedRow {
-  /** Which of the call's entries, and which event of it. */
+  /** Index of the entry in the call, and of the event in the entry. */
   readonly entry: number
   readonly index: number
-  /** Where its columns stand in the encoder's bytes. */
+  /** Range of its columns in the encoder's bytes. */
   readonly start: number
   readonly end: number
   readonly hasTime: boolean
 }
 
-/** The rows of one call. Its memory grows as they need it. */
+/** Encodes the rows of one call. Its memory grows as needed. */
 export class CopyEncoder {
   readonly rows: EncodedRow[] = []
   readonly poison: PoisonEvent[] = []
   #bytes: Buffer
-  /** Of the same memory: it writes numbers faster than a Buffer does. */
+  /** A view of the same memory: it writes numbers faster than a Buffer. */
   #numbers: DataView
   #at = 0
   readonly #reader = new EventReader()
   readonly #contentTypes = new TextCache()
   readonly #key = new Uint8Array(16)
 
-  /** @param memory where the rows are written as long as there is room. */
+  /** @param memory the rows are written here as long as there is room. */
   constructor(memory: Buffer = Buffer.allocUnsafeSlow(64 * 1024)) {
     this.#bytes = memory
     this.#numbers = viewOf(memory)
   }
 
-  /** What the rows are written in; for another encoder, when nobody reads these any more. */
+  /** The memory that holds the rows. Another encoder may reuse it when the rows are no longer read. */
   get memory(): Buffer {
     return this.#bytes
   }
 
-  /** The columns of all rows, each behind the number of its columns: as a COPY of `events` wants them. */
+  /** All rows in the format of COPY: for each row the number of its columns, then the columns. */
   get bytes(): Buffer {
     return this.#bytes.subarray(0, this.#at)
   }
@@ -122,8 +122,8 @@ export class CopyEncoder {
   }
 
   /**
-   * Adds an event once more, under the key that it gets because another source has a row under the UUID that is its id.
-   * False when its id is no UUID: then it has only one key.
+   * Adds an event once more with its second key, because an event of another source has a row under its UUID.
+   * Returns false if its id is not a UUID: then it has only one key.
    */
   addUnderSecondKey(entryNumber: number, index: number, columns: EntryColumns): boolean {
     const { bytes } = columns.entry.batch
@@ -198,7 +198,7 @@ export class CopyEncoder {
     else this.#copied(bytes, idStart, idEnd, noBytes)
   }
 
-  /** False when PostgreSQL has no such number. */
+  /** Writes the time; returns false if PostgreSQL cannot represent it. */
   #time(bytes: Uint8Array, { hasTime, timeStart, timeEnd }: EventFields, received: number): boolean {
     const time = hasTime ? readTimestamp(bytes, timeStart, timeEnd) : null
     if (time === null) {
@@ -282,7 +282,7 @@ export class CopyEncoder {
     if (end - start > 64) {
       this.#bytes.set(bytes.subarray(start, end), this.#at)
     } else {
-      // A view costs more than a few bytes.
+      // Creating a subarray costs more than copying a few bytes.
       for (let at = start; at < end; at++) this.#bytes[this.#at + at - start] = bytes[at]!
     }
     this.#at += end - start
@@ -297,7 +297,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** As a JSON object, in UTF-8; the last of a repeated name counts. */
+/** The attributes as a JSON object in UTF-8; the last value of a repeated name wins. */
 function attributesJson(bytes: Uint8Array, { attributes, attributeCount }: EventFields): Buffer {
   const valueOfName = new Map<string, string>()
   for (let index = 0; index < attributeCount; index++) {

@@ -13,7 +13,7 @@ import type { PagePlace } from '../page-cursor.ts'
 import { placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
 
-/** What node-postgres makes of a row: bigint columns are texts. */
+/** A row as node-postgres returns it: bigint columns are strings. */
 type SummaryRow = Omit<DeadLetterSummary, 'firstFailedAtMicros' | 'deadAtMicros' | 'redrivenAtMicros' | 'history'> & {
   readonly firstFailedAtMicros: string
   readonly deadAtMicros: string
@@ -44,14 +44,14 @@ export class DeadLetterTable {
     this.#reading = reading
   }
 
-  /** Each is a transaction of its own: those that are there when one fails are passed over the next time. */
+  /** Each letter is a transaction of its own; a retry after a failure skips the ones that were stored. */
   async land(letters: readonly StorableDeadLetter[]): Promise<void> {
     for (const letter of letters) await this.#landing.query(this.#insert, columnsOf(letter))
   }
 
-  /** @param behind what is listed follows this place, in the order that is asked for. */
-  async list(query: StoredDeadLetterQuery, behind: PagePlace, limit: number): Promise<DeadLetterSummary[]> {
-    const parameters = [...conditionsOf(query), ...placeParameters(behind), limit]
+  /** @param start the letters after this place are listed, in the requested order. */
+  async list(query: StoredDeadLetterQuery, start: PagePlace, limit: number): Promise<DeadLetterSummary[]> {
+    const parameters = [...conditionsOf(query), ...placeParameters(start), limit]
     const statement = query.isOldestFirst === true ? this.#listOldest : this.#list
     return (await this.#reading.query<SummaryRow>(statement, parameters)).rows.map(toSummary)
   }

@@ -1,4 +1,4 @@
-// Looks landed events up by their keys.
+// Finds landed events by their keys.
 
 import type { Pool } from 'pg'
 import type { Lane } from '../../event/event.ts'

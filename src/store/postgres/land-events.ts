@@ -1,11 +1,10 @@
-// Lands one call's entries: one row for each event that has none, all of them or nothing.
+// Lands the entries of one call: one row for each event that has none, all or nothing.
 //
-// Nearly always it is one COPY into `events`, which is a transaction of its own. Where events may have their rows already,
-// the server is asked first which ones do; those few take the way through a staging table (landing-transaction.ts), and
-// the others the COPY.
-// Rows are sent in the order of their keys, so two calls with the same events wait for each other and do not deadlock.
-// After a time-out a call lands in smaller parts, each whole or not at all. When a later part fails the caller comes again
-// with all of them, and those that have landed are duplicates then.
+// Nearly always this is one COPY into `events`, which is a transaction of its own. If rows may already exist, a query
+// first finds which; those few go through a staging table (landing-transaction.ts), the others through COPY. Rows are
+// sent in the order of their keys, so two calls with the same events wait for each other and do not deadlock. After a
+// timeout a call lands in smaller parts, each all or nothing. If a later part fails, the caller retries the whole call,
+// and the landed events count as duplicates.
 // Not its job: what a failure means for the caller (sqlstate.ts), connections (postgres-store.ts).
 
 import type { PoolClient } from 'pg'
@@ -22,11 +21,11 @@ import type { FailureKinds } from './sqlstate.ts'
 interface Call {
   readonly client: PoolClient
   readonly encoder: CopyEncoder
-  /** Of each entry. */
+  /** One element per entry. */
   readonly columns: readonly EntryColumns[]
 }
 
-/** What has no row yet as far as is known, each key once, and the rest. */
+/** `fresh`: no row is known to exist, each key once. `known`: a row exists, or the key is repeated in the call. */
 interface SplitRows {
   readonly fresh: readonly EncodedRow[]
   readonly known: readonly EncodedRow[]
@@ -42,11 +41,11 @@ export class EventLander {
   }
   readonly #failures: FailureKinds
   readonly #numberOfStream = new Map<string, number>()
-  /** Whether a COPY is worth a try without a look: what came twice comes again in many calls. */
+  /** Whether to try COPY without querying the keys first. False after duplicates: they usually come in many calls. */
   #expectFresh = true
-  /** Of one transaction. A call that got through doubles it again. */
+  /** Max rows per transaction; halved on timeout, doubled on success. */
   #maxRows = Number.POSITIVE_INFINITY
-  /** That of the last call, so that megabytes need not be found and cleared away many times a second. */
+  /** The memory of the last call, reused to avoid allocating megabytes many times a second. */
   #spareMemory: Buffer | null = null
 
   /** @param failures what the server's errors mean. */
@@ -54,7 +53,7 @@ export class EventLander {
     this.#failures = failures
   }
 
-  /** Lands the entries over a connection that nobody else uses meanwhile. Rejects with the driver's error. */
+  /** Lands the entries. `client` must not be used for anything else meanwhile. Rejects with the driver's error. */
   async land(client: PoolClient, entries: readonly LandingEntry[]): Promise<LandedCounts> {
     const encoder = new CopyEncoder(this.#takeMemory(expectedBytes(entries)))
     const columns: EntryColumns[] = []
@@ -65,7 +64,7 @@ export class EventLander {
       encoder.add(index, columns[index]!)
     }
     const { bytes } = encoder
-    // Sorting is stable: of equal keys the first event given stays the first.
+    // Sorting is stable: among equal keys the first event stays first.
     const rows = encoder.rows.toSorted((a, b) => compareKeys(a, b, bytes))
     let counts: LandedCounts = { landed: 0, duplicates: 0, conflicts: 0, poison: encoder.poison }
     for (let at = 0; at < rows.length; ) {
@@ -74,7 +73,7 @@ export class EventLander {
       at += part.length
     }
     this.#maxRows *= 2
-    // Not after a failure: a connection that is lost may still hold some of it.
+    // Not after a failure: a broken connection may still reference this memory.
     if (encoder.memory.length <= maxSpareBytes) this.#spareMemory = encoder.memory
     return { ...counts, poison: counts.poison.toSorted((a, b) => a.entry - b.entry || a.index - b.index) }
   }
@@ -85,12 +84,12 @@ export class EventLander {
     return spare !== null && spare.length >= bytes ? spare : Buffer.allocUnsafeSlow(bytes)
   }
 
-  /** After a COMMIT whose answer was lost: whether the rows are there is found out by the next call. */
+  /** For a lost COMMIT response: makes the next call query which rows exist. */
   expectDuplicates(): void {
     this.#expectFresh = false
   }
 
-  /** After a time-out half as many rows go into a transaction. */
+  /** Lands one part; on timeout it halves `#maxRows` and rethrows. */
   async #landInTime(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts> {
     try {
       return await this.#landPart(call, rows)
@@ -112,13 +111,13 @@ export class EventLander {
       return allLanded
     }
     const transaction = new LandingTransaction({ ...call, staging: this.#staging, failures: this.#failures })
-    // Without known rows it is these that have just been refused.
+    // If no rows are known, the server has just rejected exactly these rows.
     const counts = await transaction.land(fresh, known, { isRefused: known.length === 0 })
     this.#expectFresh = counts.duplicates === 0
     return counts
   }
 
-  /** False when a row is refused: then no row is there. */
+  /** Returns false if the server rejects a row: then none is inserted. */
   async #copyAll({ client, encoder }: Call, rows: readonly EncodedRow[]): Promise<boolean> {
     try {
       await copyToEvents(client, rows, encoder.bytes)
@@ -146,10 +145,10 @@ export class EventLander {
   }
 }
 
-/** A call with more to land gets memory of its own. */
+/** Larger memory is not kept for the next call. */
 const maxSpareBytes = 16 * 1024 * 1024
 
-/** What rows take beyond the bytes of their events, about: memory that is asked for at once is not copied to grow. */
+/** About how many bytes a row has beyond its event. A good estimate avoids growing, that is copying, the memory. */
 const usualBytesOfRow = 160
 
 function expectedBytes(entries: readonly LandingEntry[]): number {

@@ -1,8 +1,8 @@
-// Lands rows of which some have their row already, or are poison, in one transaction.
+// Lands rows in one transaction if some of them already exist or are poison.
 //
-// Rows that are new go into `events` by COPY. The others go through a staging table, where what has its row is left out
-// and compared. Each try stands behind a savepoint; one that is refused is cut in halves until the poison row stands
-// alone, so k of them among N take 2k log2 N further tries.
+// New rows go into `events` by COPY. The others go through a staging table: those that exist are skipped and compared
+// with the stored row. Each attempt has a savepoint; a rejected one is split in halves until the poison row is alone,
+// so k poison rows among N take 2k log2 N further attempts.
 
 import type { ClientBase } from 'pg'
 import type { LandedCounts, PoisonEvent } from '../event-store.ts'
@@ -15,26 +15,28 @@ interface Comparison {
   readonly isSameSource: boolean
 }
 
-/** The texts of `sql/`. */
+/** The SQL texts for the staging table. */
 export interface StagingStatements {
   readonly create: string
   readonly insert: string
   readonly compare: string
 }
 
-/** One way to land rows. */
-interface Way {
-  tryToLand(rows: readonly EncodedRow[]): Promise<void>
-  /** Takes the rows of which one has its row already. Left out: the way finds that out itself, and then a key that is taken
-   * is one of the owner's own unique indexes, which refuses the row as any other constraint does. */
+/** A method to land rows: COPY into `events`, or the staging table. */
+interface LandingMethod {
+  land(rows: readonly EncodedRow[]): Promise<void>
+  /**
+   * Called with the rows if a key among them is taken (23505). Without it, `land` handles taken keys itself; a 23505
+   * then comes from a unique index that the owner has added, and rejects the row like any other constraint.
+   */
   landTaken?(rows: readonly EncodedRow[]): Promise<void>
 }
 
 export interface LandingParts {
   readonly client: ClientBase
-  /** Has the rows. */
+  /** Holds the rows. */
   readonly encoder: CopyEncoder
-  /** Of each entry of the call. */
+  /** One element per entry of the call. */
   readonly columns: readonly EntryColumns[]
   readonly staging: StagingStatements
   readonly failures: FailureKinds
@@ -55,14 +57,16 @@ export class LandingTransaction {
 
   /**
    * Lands all rows or none. Rejects with the driver's error.
-   * @param fresh have no row as far as is known, each key once. `isRefused`: together they have been tried in vain.
+   * @param fresh rows that are not known to exist, each key once.
+   * @param known rows that exist, or whose key is repeated.
+   * @param options `isRefused`: the server has already rejected the fresh rows as a whole.
    */
   async land(
     fresh: readonly EncodedRow[],
     known: readonly EncodedRow[],
     { isRefused }: { readonly isRefused: boolean },
   ): Promise<LandedCounts> {
-    const copying: Way = { tryToLand: (rows) => this.#copy(rows), landTaken: (rows) => this.#stage(rows) }
+    const copying: LandingMethod = { land: (rows) => this.#copy(rows), landTaken: (rows) => this.#stage(rows) }
     const { client } = this.#parts
     await client.query('BEGIN')
     try {
@@ -77,28 +81,28 @@ export class LandingTransaction {
     return { landed: this.#landed, duplicates: this.#duplicates, conflicts: this.#conflicts, poison: this.#poison }
   }
 
-  /** Makes the try with these rows, or with halves of them until the ones that are refused stand alone. */
-  async #attempt(rows: readonly EncodedRow[], way: Way): Promise<void> {
+  /** Lands these rows; if they are rejected, lands halves of them until each rejected row is alone. */
+  async #attempt(rows: readonly EncodedRow[], method: LandingMethod): Promise<void> {
     if (rows.length === 0) return
     const { client, failures } = this.#parts
     await client.query('SAVEPOINT millrace')
     try {
-      await way.tryToLand(rows)
+      await method.land(rows)
       await client.query('RELEASE SAVEPOINT millrace')
     } catch (thrown) {
       const kind = failures.kindOf(thrown)
       if (kind !== 'row' && kind !== 'taken') throw thrown
       await client.query('ROLLBACK TO SAVEPOINT millrace; RELEASE SAVEPOINT millrace')
-      if (kind === 'taken' && way.landTaken !== undefined) await way.landTaken(rows)
-      else if (rows.length > 1) await this.#halve(rows, way)
+      if (kind === 'taken' && method.landTaken !== undefined) await method.landTaken(rows)
+      else if (rows.length > 1) await this.#halve(rows, method)
       else this.#addPoison(rows[0]!, sqlStateOf(thrown)!, (thrown as Error).message)
     }
   }
 
-  async #halve(rows: readonly EncodedRow[], way: Way): Promise<void> {
+  async #halve(rows: readonly EncodedRow[], method: LandingMethod): Promise<void> {
     const middle = rows.length >>> 1
-    await this.#attempt(rows.slice(0, middle), way)
-    await this.#attempt(rows.slice(middle), way)
+    await this.#attempt(rows.slice(0, middle), method)
+    await this.#attempt(rows.slice(middle), method)
   }
 
   async #copy(rows: readonly EncodedRow[]): Promise<void> {
@@ -107,7 +111,7 @@ export class LandingTransaction {
     this.#landed += rows.length
   }
 
-  /** Lands those of the rows that have none yet. What has another source's row under its key gets its second key. */
+  /** Inserts the rows that do not exist yet. A row whose key belongs to another source's event gets its second key. */
   async #stage(rows: readonly EncodedRow[], isSecondKey = false): Promise<void> {
     if (rows.length === 0) return
     const { client, encoder, columns, staging } = this.#parts
@@ -115,23 +119,23 @@ export class LandingTransaction {
     this.#hasStaging = true
     const others: EncodedRow[] = []
     await this.#attempt(rows, {
-      tryToLand: async (tried) => {
-        others.push(...(await this.#insertStaged(tried)))
+      land: async (part) => {
+        others.push(...(await this.#insertStaged(part)))
       },
     })
     const first = encoder.rows.length
     for (const row of others) {
       const { entry, index } = row
       if (isSecondKey || !encoder.addUnderSecondKey(entry, index, columns[entry]!)) {
-        // Only an id made on purpose gets here: another source uses this event's UUIDv5 as its id. It must not count as a
-        // duplicate, for it has no row.
-        this.#addPoison(row, '23505', 'the keys of the event are taken by other sources')
+        // Only with a deliberately chosen id: another source uses this event's UUIDv5 as its id. The event must not
+        // count as a duplicate, because it has no row.
+        this.#addPoison(row, '23505', 'the row keys of the event belong to events of other sources')
       }
     }
     await this.#stage(encoder.rows.slice(first), true)
   }
 
-  /** Answers the rows whose key belongs to another source's event. */
+  /** Returns the rows whose key belongs to another source's event. */
   async #insertStaged(rows: readonly EncodedRow[]): Promise<EncodedRow[]> {
     const { client, encoder, staging } = this.#parts
     if (this.#hasStaged) await client.query('TRUNCATE pg_temp.millrace_staging')

@@ -1,8 +1,8 @@
-// Reads landed events, newest first, with no other index on received_at than BRIN: stretch by stretch of time, each longer
-// than the one before, until the page is full. Stretches without rows cost next to nothing.
+// Reads landed events, newest first, with only a BRIN index on received_at: one time window after the other, each
+// longer than the previous one, until the page is full. Windows without rows cost next to nothing.
 //
-// The first stretch is as long as the last rows of the table suggest, so that it holds about one page whether a million
-// rows came in an hour, in a second or long ago. The suggestion decides how fast a page is, never what is on it.
+// The length of the first window is estimated from the last rows of the table, so that it holds about one page, whether
+// a million rows came in an hour, in a second or long ago. The estimate affects how fast a page is, never its content.
 
 import type { Pool, PoolClient } from 'pg'
 import { type Lane, lanes, priorityOfLane } from '../../event/event.ts'
@@ -11,19 +11,19 @@ import { comparePlaces, formatCursor, type PagePlace, parseCursor, placeBefore, 
 import { latestMicros, placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
 
-/** The first stretch of a page that begins where nothing is known of how close together the rows are. */
-const firstStretchMicros = 1_000_000
-const stretchGrowth = 16
-/** Before 1970 nothing was received. */
+/** Length of the first window if the density of the rows is unknown. */
+const firstWindowMicros = 1_000_000
+const windowGrowth = 16
+/** No event was received before 1970. */
 const earliestMicros = 0
 
-/** Payload of one page, in characters and bytes; the event that passes it is still shown. */
+/** Max payload of one page, in characters and bytes; the event that exceeds it is still on the page. */
 const maxPageBytes = 8 * 1024 * 1024
 
-/** How many of the table's last pages are looked at for each page of so many events; a page holds 5 to 40 rows mostly. */
+/** How many table pages at the end are read for a page of `limit` events; a table page usually holds 5 to 40 rows. */
 const lastPagesFor = (limit: number): number => 8 + Math.ceil(limit / 8)
 
-/** BRIN knows nothing of the newest rows until VACUUM or somebody else has told it: all of them are read. */
+/** BRIN does not cover the newest rows until VACUUM or a summarize call: until then every query reads all of them. */
 const slowReadMs = 50
 const summarizeEveryMs = 5000
 
@@ -44,13 +44,13 @@ export interface EventRow {
   readonly attributes: Readonly<Record<string, string>> | null
 }
 
-/** Null where the table's end has no rows. */
+/** Both are null if the end of the table has no rows. */
 interface RecentTimes {
   readonly oldestMicros: string | null
   readonly newestMicros: string | null
 }
 
-interface Stretch {
+interface TimeWindow {
   readonly from: number
   readonly micros: number
 }
@@ -64,17 +64,17 @@ export class EventLister {
   readonly #monotonicNow: () => number
   #summarizedAtMs = Number.NEGATIVE_INFINITY
 
-  /** @param monotonicNow a clock that only goes forward, in milliseconds. */
+  /** @param monotonicNow a monotonic clock, in milliseconds. */
   constructor(pool: Pool, monotonicNow: () => number) {
     this.#pool = pool
     this.#monotonicNow = monotonicNow
   }
 
-  /** Rejects with the driver's error, or `invalid_event` for a cursor that is not ours. */
+  /** Rejects with the driver's error, or `invalid_event` for an invalid cursor. */
   async list(query: EventQuery): Promise<EventPage> {
     const top = topOf(query)
     const startedAtMs = this.#monotonicNow()
-    const rows = await this.#inOneSnapshot((client) => this.#readStretches(client, query, top))
+    const rows = await this.#inOneSnapshot((client) => this.#readWindows(client, query, top))
     if (this.#monotonicNow() - startedAtMs > slowReadMs) void this.#summarize()
     return pageOf(rows, query.limit)
   }
@@ -93,34 +93,34 @@ export class EventLister {
     }
   }
 
-  async #readStretches(client: PoolClient, query: EventQuery, top: PagePlace): Promise<EventRow[]> {
+  async #readWindows(client: PoolClient, query: EventQuery, top: PagePlace): Promise<EventRow[]> {
     const since = Math.max(query.sinceMicros ?? earliestMicros, earliestMicros)
     const rows: EventRow[] = []
     let below = Math.min(top.receivedAtMicros + 1, latestMicros)
-    let { from, micros } = await this.#firstStretch(client, below, query.limit)
-    // One more than the page holds: whether it exists tells whether there is a next page.
+    let { from, micros } = await this.#firstWindow(client, below, query.limit)
+    // Reads one row more than the page holds: if it exists, there is a next page.
     while (rows.length <= query.limit && below > since) {
       from = Math.max(since, from)
       rows.push(...(await this.#read(client, query, top, from, below, query.limit + 1 - rows.length)))
       below = from
-      micros *= stretchGrowth
+      micros *= windowGrowth
       from = below - micros
     }
     return rows
   }
 
-  async #firstStretch(client: PoolClient, below: number, limit: number): Promise<Stretch> {
+  async #firstWindow(client: PoolClient, below: number, limit: number): Promise<TimeWindow> {
     const { rows } = await client.query<RecentTimes>(this.#recentTimes, [limit + 1, lastPagesFor(limit)])
     const { oldestMicros, newestMicros } = rows[0]!
     if (oldestMicros === null || newestMicros === null)
-      return { from: below - firstStretchMicros, micros: firstStretchMicros }
+      return { from: below - firstWindowMicros, micros: firstWindowMicros }
     const micros = Number(newestMicros) - Number(oldestMicros) + 1
     if (below > Number(newestMicros)) return { from: Number(oldestMicros), micros }
-    const shorter = Math.min(micros, firstStretchMicros)
+    const shorter = Math.min(micros, firstWindowMicros)
     return { from: below - shorter, micros: shorter }
   }
 
-  /** So that the next page need not read all the newest rows. Whether it works out or not, this page is right. */
+  /** Spares the next page from reading all the newest rows. A failure does not matter: pages are correct without it. */
   async #summarize(): Promise<void> {
     const nowMs = this.#monotonicNow()
     if (nowMs - this.#summarizedAtMs < summarizeEveryMs) return
@@ -130,7 +130,7 @@ export class EventLister {
       () => true,
       () => false,
     )
-    // A role that does not own the table may not: its connection stands in a failed transaction.
+    // Fails for a role that does not own the table; its connection is then in a failed transaction.
     client?.release(succeeded !== true)
   }
 
@@ -154,7 +154,7 @@ export class EventLister {
   }
 }
 
-/** Where the page begins: below the cursor and below `untilMicros`. */
+/** The start of the page: below the cursor and below `untilMicros`. */
 function topOf({ cursor, untilMicros }: EventQuery): PagePlace {
   const below = cursor === undefined ? topPlace : parseCursor(cursor)
   const until = untilMicros === undefined ? topPlace : placeBefore(untilMicros)

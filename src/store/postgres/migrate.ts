@@ -1,7 +1,7 @@
-// Brings a database to this version's tables by numbered files, each applied once.
+// Applies the migrations that a database is missing.
 //
-// All that is missing is one transaction, under a lock that every process of Millrace takes: killed half-way, nothing has
-// happened; run twice at once, the second finds nothing to do.
+// All missing migrations are one transaction under an advisory lock that every Millrace process takes: if it is killed,
+// nothing is applied; if two processes run it at once, the second finds nothing to do.
 
 import type { ClientBase } from 'pg'
 import { MillraceError } from '../../errors.ts'
@@ -16,9 +16,9 @@ const undefinedTable = '42P01'
 const insufficientPrivilege = '42501'
 
 /**
- * Applies what is missing, and answers the numbers of the migrations that were. Throws `failed_precondition`, with nothing
- * changed, when a newer version has been at this database, when one of its migrations was another text than ours, or when
- * the role may not make tables.
+ * Applies the missing migrations and returns their numbers. Throws `failed_precondition`, with nothing changed, if a
+ * newer version has migrated the database, if an applied migration differs from the one of this version, or if the role
+ * may not create tables.
  */
 export async function migrate(
   client: ClientBase,
@@ -38,7 +38,7 @@ export async function migrate(
     return missing.map(({ number }) => number)
   } catch (thrown) {
     await client.query('ROLLBACK').catch(() => {})
-    throw sqlStateOf(thrown) === insufficientPrivilege ? mayNotMigrate(thrown as Error) : thrown
+    throw sqlStateOf(thrown) === insufficientPrivilege ? missingPrivilege(thrown as Error) : thrown
   }
 }
 
@@ -56,10 +56,10 @@ async function appliedMigrations(client: ClientBase): Promise<AppliedMigration[]
   }
 }
 
-function mayNotMigrate(cause: Error): MillraceError {
+function missingPrivilege(cause: Error): MillraceError {
   return new MillraceError(
     'failed_precondition',
-    `the role may not make the tables of Millrace (${cause.message}): run "millrace migrate" with a role that may, or grant it CREATE on the schema`,
+    `the role may not create Millrace's tables (${cause.message}): run "millrace migrate" with a role that may, or grant it CREATE on the schema`,
     { cause },
   )
 }

@@ -1,12 +1,12 @@
-// A place in the order of events or dead letters, as the parameters of a statement.
+// Converts a place in a listing of events or dead letters to the parameters of a statement.
 
 import { uuidFromBytes } from '../../event/event.ts'
 import type { PagePlace } from '../page-cursor.ts'
 
-/** PostgreSQL's timestamps end in the year 294276. */
+/** A time within PostgreSQL's range, which ends in the year 294276. */
 export const latestMicros = 9_000_000_000_000_000
 
-/** Before any of ours, and after the earliest that PostgreSQL knows. */
+/** Before any time of an event, and within PostgreSQL's range. */
 const earliestMicros = -60_000_000_000_000_000
 
 const lowestId = '00000000-0000-0000-0000-000000000000'

@@ -1,8 +1,8 @@
-// The database of landed events on a PostgreSQL server.
+// The event store on a PostgreSQL server.
 //
-// Job: the contract of EventStore: connections, and what their failures mean. Nothing of a server that is away is remembered:
-// each call asks for a connection, and the next one may find the server again.
-// Not its job: the rows (land-events.ts, list-events.ts), when to try again (workers/).
+// Job: the contract of EventStore: connections and the meaning of their failures. An unreachable server leaves no
+// state: each call requests a connection, so the next one works as soon as the server is back.
+// Not its job: the rows (land-events.ts, list-events.ts), when to retry (workers/).
 
 import { Pool, type PoolClient, type PoolConfig } from 'pg'
 import { MillraceError } from '../../errors.ts'
@@ -10,7 +10,7 @@ import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pi
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
-import { pageOfDeadLetters, placeBehind, storable } from '../dead-letter-page.ts'
+import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
@@ -24,37 +24,37 @@ import { StoreObserver } from './store-observer.ts'
 export interface PostgresStoreOptions {
   /** `postgres://user:password@host:port/database?sslmode=…` */
   readonly url: string
-  /** SQLSTATEs that make a dead letter beside those that are known to be about one row. */
+  /** Additional SQLSTATEs that reject a single row, which then becomes a dead letter. */
   readonly deadSqlstates?: readonly string[]
-  /** Hears of a code of which nobody knows whether it passes by itself. */
+  /** Called with an SQLSTATE that is not in the closed list (sqlstate.ts). */
   readonly onUnlistedSqlstate?: (sqlState: string) => void
 }
 
-/** One COPY fills while the other commits; a third would only wait for the disk, too. */
+/** One COPY sends rows while the other commits; a third one would only wait for the disk too. */
 const maxLandingConnections = 2
 const maxReadingConnections = 2
 
 const connectTimeoutMs = 5000
 
-/** What the server may take for a statement, and wait for a lock, in milliseconds. The URL may say otherwise. */
+/** Timeouts of a statement and of waiting for a lock, in milliseconds. The URL overrides them. */
 interface Timeouts {
   readonly statementMs: number
   readonly lockMs: number
 }
 
-/** Longer than any COPY of a landing takes, shorter than a person waits. */
+/** Longer than any COPY takes, shorter than a user would wait. */
 const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
-/** Who watches wants no old news, and must not be in anybody's way. */
+/** Monitoring needs current figures and must not delay other queries. */
 const observingTimeouts: Timeouts = { statementMs: 2000, lockMs: 500 }
-/** A migration may have a large table to change, or another process to wait for that does. */
+/** A migration may change a large table, or wait for another process that does. */
 const migrationTimeouts: Timeouts = { statementMs: 600_000, lockMs: 600_000 }
-/** A transaction of which nothing is heard for so long is ended, so that it holds no lock. */
+/** The server ends a transaction that is idle for this long, so that it holds no locks. */
 const idleTransactionMs = 60_000
 
 /**
- * Connects and brings the tables to this version. Where no server answers it opens all the same: each call then begins with
- * another try, and is `unavailable` until one succeeds. Throws `failed_precondition` (another version's tables, a role
- * without the rights, a wrong database or password); nothing stays open then.
+ * Connects and brings the tables to this version. If no server is reachable, it returns a store whose calls each try
+ * that again first and fail with `unavailable` until one succeeds. Throws `failed_precondition` (tables of another
+ * version, a role without the privileges, a wrong database or password) and then leaves no connection open.
  */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<EventStore> {
   const store = new PostgresStore(options)
@@ -76,7 +76,10 @@ async function prepare(url: string): Promise<void> {
   })
 }
 
-/** Brings the tables to this version, and nothing else. Errors: as openPostgresStore, and `unavailable`. */
+/**
+ * Brings the tables to this version and returns the numbers of the applied migrations.
+ * Errors: those of openPostgresStore, and `unavailable`.
+ */
 export async function migratePostgres(url: string): Promise<number[]> {
   try {
     return await withMigrations(url, (client) => migrate(client))
@@ -108,38 +111,38 @@ function openPool(url: string, max: number, { statementMs, lockMs }: Timeouts = 
     max,
     application_name: 'millrace',
     connectionTimeoutMillis: connectTimeoutMs,
-    // What the URL says wins over all of these.
+    // Parameters in the URL override all of these.
     statement_timeout: statementMs,
     lock_timeout: lockMs,
     idle_in_transaction_session_timeout: idleTransactionMs,
-    // For a server that has gone silent. 0 is no limit, for both.
+    // For a server that no longer responds. 0 means no limit, for this and for the statement timeout.
     query_timeout: longestMs === 0 ? 0 : longestMs + connectTimeoutMs,
     keepAlive: true,
   }
   const pool = new Pool(config)
-  // A connection that breaks while nobody uses it is made anew when somebody does.
+  // An idle connection that breaks is replaced on next use; without these listeners its error would end the process.
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
   return pool
 }
 
-/** What has landed is settled, and may be gone from the log: a COMMIT that is not flushed would lose it in a crash. */
+/** Landed events are settled and may be gone from the log: a crash before the flush of a COMMIT would lose them. */
 async function refuseWeakerCommits(client: PoolClient): Promise<void> {
   const { rows } = await client.query<{ synchronous_commit: string }>('SHOW synchronous_commit')
   if (rows[0]?.synchronous_commit !== 'off') return
   throw new MillraceError(
     'failed_precondition',
-    'synchronous_commit is off for this role or database, so a crash of postgres loses rows that were acknowledged: set it to on',
+    'synchronous_commit is off for this role or database, so a crash of postgres would lose landed rows: set it to on',
   )
 }
 
 class PostgresStore implements EventStore {
-  /** A server that is away comes back: nothing ends this store for good. */
+  /** Never resolves: an unreachable server may come back, so no failure is permanent. */
   readonly failed: Promise<Error> = new Promise(() => {})
   readonly #url: string
   readonly #landing: Pool
   readonly #reading: Pool
-  /** Of one connection, which is closed again when nobody watches. */
+  /** One connection, closed when it is idle. */
   readonly #observing: Pool
   readonly #failures: FailureKinds
   readonly #lander: EventLander
@@ -149,7 +152,7 @@ class PostgresStore implements EventStore {
   readonly #observer: StoreObserver
   readonly #onUnlistedSqlstate: (sqlState: string) => void
   readonly #running = new Set<Promise<unknown>>()
-  /** Null while it is not known that the tables are ours. */
+  /** Null until a migration has started; rejected attempts reset it. */
   #prepared: Promise<void> | null = null
   #closing: Promise<void> | null = null
 
@@ -167,7 +170,7 @@ class PostgresStore implements EventStore {
     this.#observer = new StoreObserver(this.#observing)
   }
 
-  /** Once for each store: calls that come meanwhile wait for the same. Rejects as withMigrations. */
+  /** Migrates the tables once per store; concurrent calls share the attempt. Rejects as withMigrations does. */
   prepare(): Promise<void> {
     this.#prepared ??= prepare(this.#url).catch((thrown) => {
       this.#prepared = null
@@ -206,7 +209,7 @@ class PostgresStore implements EventStore {
     return this.#run(async () => {
       const { limit, cursor, isOldestFirst = false } = query
       checkLimit(limit)
-      const found = await this.#deadLetters.list(query, placeBehind(cursor, isOldestFirst), limit + 1)
+      const found = await this.#deadLetters.list(query, pageStart(cursor, isOldestFirst), limit + 1)
       return pageOfDeadLetters(found, limit)
     })
   }
@@ -240,11 +243,11 @@ class PostgresStore implements EventStore {
       return counts
     } catch (thrown) {
       const sqlState = sqlStateOf(thrown)
-      // Of a connection that broke nobody knows what the server has done.
+      // If the connection broke, it is unknown whether the server has committed.
       if (sqlState === null) this.#lander.expectDuplicates()
       else if (this.#failures.kindOf(thrown) === 'unlisted') this.#onUnlistedSqlstate(sqlState)
-      // The next try asks for a new connection: to a server that is read-only now, or a role whose settings have changed,
-      // the old one would stay as it is.
+      // The next attempt must use a new connection: the old one would stay on a server that is now read-only, and would
+      // keep the old settings of the role.
       client?.release(true)
       throw toStoreError(thrown)
     }
@@ -288,8 +291,8 @@ class PostgresStore implements EventStore {
   }
 }
 
-/** Whoever starts the server has to know which setting is meant. */
+/** Names the setting, for the operator who starts the server. */
 function toOpeningError(thrown: unknown): MillraceError {
   const { code, message } = toStoreError(thrown)
-  return new MillraceError(code, `cannot open the database of MILLRACE_POSTGRES_URL: ${message}`, { cause: thrown })
+  return new MillraceError(code, `cannot open the database at MILLRACE_POSTGRES_URL: ${message}`, { cause: thrown })
 }

@@ -1,4 +1,4 @@
-// The statements of this driver.
+// The SQL files of this driver.
 
 import { SqlFiles } from '../sql-files.ts'
 

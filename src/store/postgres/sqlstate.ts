@@ -1,25 +1,29 @@
-// What PostgreSQL's error codes mean for a landing: the closed list of docs/decisions/0005-postgres-store.md.
+// Classifies PostgreSQL's SQLSTATEs for landing: the closed list of docs/decisions/0005-postgres-store.md.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 import { DatabaseError } from 'pg'
 import { MillraceError, toMillraceError } from '../../errors.ts'
 
 /**
- * `row`: about one row's data, when that row alone fails too. `taken`: a key is there already. `timeout`: it took too long
- * or waited too long for a lock; less at once may get through. `outage`: passes by itself. `full`: the server has no room.
- * `stopped`: a person has to act; no event is to blame. `unlisted`: nobody knows, so it is tried for ever and said aloud.
+ * - `row`: caused by the data of one row, provided that this row also fails alone.
+ * - `taken`: a key already exists.
+ * - `timeout`: a statement or lock timeout; fewer rows at once may succeed.
+ * - `outage`: temporary, ends without intervention.
+ * - `full`: the server has no disk space.
+ * - `stopped`: an operator has to act; not caused by an event.
+ * - `unlisted`: not in the list, so it is retried for ever, counted and logged.
  */
 export type FailureKind = 'row' | 'taken' | 'timeout' | 'outage' | 'full' | 'stopped' | 'unlisted'
 
 const kindOfCode: Readonly<Record<string, FailureKind>> = {
   '23505': 'taken',
-  // A row or an index entry that is too large; JSON that nests too deep.
+  // A row or an index entry is too large; JSON nests too deeply.
   '54000': 'row',
   '54001': 'row',
   '57014': 'timeout',
   '55P03': 'timeout',
   '53100': 'full',
-  // Another host may be the primary now.
+  // Read-only: another host may be the primary now.
   '25006': 'outage',
   '25P02': 'outage',
   '26000': 'outage',
@@ -32,7 +36,7 @@ const kindOfCode: Readonly<Record<string, FailureKind>> = {
   '57P04': 'stopped',
   XX001: 'stopped',
   XX002: 'stopped',
-  // Our own mistakes: equal keys in one statement, the COPY format.
+  // Bugs in Millrace: equal keys in one statement, an invalid COPY format.
   '21000': 'stopped',
   '22P04': 'stopped',
 }
@@ -50,16 +54,16 @@ const kindOfClass: Readonly<Record<string, FailureKind>> = {
   '42': 'stopped',
 }
 
-/** Says what an error of the driver means. */
+/** Classifies the driver's errors. */
 export class FailureKinds {
   readonly #deadSqlstates: readonly string[]
 
-  /** @param deadSqlstates codes that are about one row, too: the operator knows the triggers that raise them. */
+  /** @param deadSqlstates further codes of kind `row`, set by the operator, for example those that triggers raise. */
   constructor(deadSqlstates: readonly string[] = []) {
     this.#deadSqlstates = deadSqlstates
   }
 
-  /** An error without a code comes from the connection. */
+  /** An error without an SQLSTATE comes from the connection. */
   kindOf(error: unknown): FailureKind {
     const code = sqlStateOf(error)
     if (code === null) return isInsecure(error) ? 'stopped' : 'outage'
@@ -70,53 +74,53 @@ export class FailureKinds {
 
 const listed = new FailureKinds()
 
-/** The five characters, or null when the error does not come from the server. */
+/** The SQLSTATE, or null if the error does not come from the server. */
 export function sqlStateOf(error: unknown): string | null {
   return error instanceof DatabaseError && error.code?.length === 5 ? error.code : null
 }
 
-/** As the contract of EventStore says it. Callers of the API may see the message. */
+/** Converts a driver error to the errors of the EventStore contract. API callers may see the message. */
 export function toStoreError(error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
-  // A mistake of ours, not an answer of the connection: no waiting cures it.
+  // A bug in Millrace, not a connection error: retrying does not help.
   if (error instanceof TypeError || error instanceof RangeError) return toMillraceError(error)
   const text = error instanceof Error ? describe(error) : String(error)
   switch (listed.kindOf(error)) {
     case 'full':
-      return new MillraceError('disk_full', `postgres has no room: ${text}`, { cause: error })
+      return new MillraceError('disk_full', `postgres has no disk space: ${text}`, { cause: error })
     case 'timeout':
-      return new MillraceError('unavailable', `postgres is too slow: ${text}`, { cause: error })
+      return new MillraceError('unavailable', `postgres timed out: ${text}`, { cause: error })
     case 'outage': {
-      const failure = isAway(error) ? 'is unreachable' : 'cannot do it now'
+      const failure = isUnreachable(error) ? 'is unreachable' : 'fails temporarily'
       return new MillraceError('unavailable', `postgres ${failure}: ${text}`, { cause: error })
     }
     case 'unlisted':
-      return new MillraceError('unavailable', `postgres fails as nobody expected: ${text}`, { cause: error })
+      return new MillraceError('unavailable', `postgres fails with an unlisted SQLSTATE: ${text}`, { cause: error })
     case 'row':
     case 'taken':
     case 'stopped': {
-      const failure = isInsecure(error) ? 'there is no secure connection to postgres' : 'postgres refuses'
+      const failure = isInsecure(error) ? 'cannot connect securely to postgres' : 'postgres refuses'
       return new MillraceError('failed_precondition', `${failure}: ${text}`, { cause: error })
     }
   }
 }
 
-/** What Node says of a certificate that it does not trust (https://nodejs.org/api/tls.html#x509-certificate-error-codes). */
+/** Node's error codes for an untrusted certificate (https://nodejs.org/api/tls.html#x509-certificate-error-codes). */
 const certificateFailure = /^(ERR_TLS_CERT|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|HOSTNAME_MISMATCH)/
 
-/** Whether the URL asks for TLS that this server does not offer, or that proves somebody else. */
+/** Whether the URL requires TLS and the server does not offer it or has an untrusted certificate. */
 function isInsecure(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code = '', message } = error as Error & { readonly code?: unknown }
   return certificateFailure.test(String(code)) || message === 'The server does not support SSL connections'
 }
 
-/** Connection broken or refused, or a server that starts, stops or has no room for one more. */
-function isAway(error: unknown): boolean {
+/** The connection broke or was refused, or the server is starting, stopping or out of connections. */
+function isUnreachable(error: unknown): boolean {
   return ['08', '53', '57'].includes(sqlStateOf(error)?.slice(0, 2) ?? '08')
 }
 
-/** Of a system call that failed only its code, for the message has the address, and callers read it. */
+/** For a failed system call only its code: the message contains the address, which callers must not see. */
 function describe(error: Error & { readonly code?: unknown }): string {
   const { code, message } = error
   if (error instanceof DatabaseError) return `${code}: ${message}`

@@ -1,7 +1,7 @@
-// Looks at the tables for those who watch.
+// Reads figures about the tables for monitoring.
 //
-// Everything it reads is at the end of a table or an index, or is a figure that the server keeps anyway: how many rows
-// there are makes no difference. Every method rejects with the driver's error.
+// It reads only the end of a table or an index, or statistics that the server keeps anyway, so the cost does not depend
+// on the number of rows. Every method rejects with the driver's error.
 
 import type { Pool, PoolClient } from 'pg'
 import {
@@ -15,7 +15,7 @@ import {
 } from '../../pipeline/observations.ts'
 import { readSql } from './sql-file.ts'
 
-/** 2 MiB of the table's end; a page holds 5 to 40 rows mostly. */
+/** 2 MiB at the end of the table; a page usually holds 5 to 40 rows. */
 const recentPages = 256
 
 export class StoreObserver {
@@ -34,7 +34,7 @@ export class StoreObserver {
   async observe(): Promise<StoreObservation> {
     const client = await this.#pool.connect()
     try {
-      // With the settings of a listing, for the same reasons.
+      // The settings of a listing are needed here for the same reasons.
       await client.query(this.#begin)
       const [size] = (await client.query<{ bytes: string }>(this.#eventsBytes)).rows
       const deadLetters = await this.#countLetters(client)
@@ -59,11 +59,14 @@ export class StoreObserver {
 
   async #readTypes(client: PoolClient): Promise<RecentEvents> {
     const parameters = [maxRecentEvents, recentPages, maxRecentTypes]
-    const { rows } = await client.query<{ type: string; events: number; looked: number }>(this.#recentTypes, parameters)
-    return { events: rows[0]?.looked ?? 0, types: rows.map(({ type, events }) => ({ type, events })) }
+    const { rows } = await client.query<{ type: string; events: number; examined: number }>(
+      this.#recentTypes,
+      parameters,
+    )
+    return { events: rows[0]?.examined ?? 0, types: rows.map(({ type, events }) => ({ type, events })) }
   }
 
-  /** Null where the extension is not installed, not loaded, or not for this role. */
+  /** Null if the extension is not installed, not loaded, or not accessible to this role. */
   async #readStatements(client: PoolClient): Promise<LandingStatements | null> {
     try {
       const [found] = (await client.query<{ schema: string }>(this.#findStatistics)).rows

@@ -1,6 +1,6 @@
-// The condition of the statements that look for dead letters.
+// The WHERE condition of the statements that search dead letters.
 //
-// It is made of what is asked for alone: `? IS NULL OR …` for every column would keep SQLite from its indexes.
+// It contains only the given conditions: `? IS NULL OR …` for every column would prevent SQLite from using its indexes.
 
 import type { SQLInputValue } from 'node:sqlite'
 import type { StoredDeadLetterQuery } from '../dead-letter.ts'

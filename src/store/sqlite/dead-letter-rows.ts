@@ -1,4 +1,4 @@
-// Between dead letters and their rows in SQLite: ids are 16 bytes there, times integers.
+// Converts between dead letters and their rows in SQLite, where ids are 16 bytes and times are integers.
 
 import { uuidFromBytes, uuidToBytes } from '../../event/event.ts'
 import type { DeadLetterCause, DeadLetterSummary } from '../../pipeline/dead-letters.ts'

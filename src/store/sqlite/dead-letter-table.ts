@@ -1,5 +1,5 @@
-// The table of dead letters, in the thread that owns the file. Every method is one statement or one transaction, to be run
-// inside the flush latch.
+// The table of dead letters, in the thread that owns the file. Every method is one statement or one transaction and
+// must run inside the flush latch.
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { maxDeadLetterCauses } from '../../pipeline/dead-letters.ts'
@@ -7,7 +7,7 @@ import { conditionOf, type Filter } from './dead-letter-filter.ts'
 import { hexArray } from './hex-array.ts'
 import { readSql } from './sql-file.ts'
 
-/** A row of `dead_letters` without its event, as it is handed to the main thread. */
+/** A row of `dead_letters` without its event, as it is sent to the main thread. */
 export interface DeadLetterRow {
   readonly dead_letter_id: Uint8Array
   readonly event_id: Uint8Array | null
@@ -43,8 +43,8 @@ export interface CauseRow {
 export interface DeadLetterPageRequest {
   readonly filter: Filter
   readonly isOldestFirst: boolean
-  /** What is listed stands behind this place, in the order that is asked for: time and id. */
-  readonly behind: { readonly micros: number; readonly id: Uint8Array }
+  /** The letters after this place (time and id) are listed, in the requested order. */
+  readonly start: { readonly micros: number; readonly id: Uint8Array }
   readonly limit: number
 }
 
@@ -67,21 +67,21 @@ export class DeadLetterTable {
     this.#delete = database.prepare(readSql('delete-dead-letters'))
   }
 
-  /** All of them or, when it throws, none. */
+  /** Stores all of them or, if it throws, none. */
   land(rows: readonly WholeDeadLetterRow[]): void {
     this.#database.exec('BEGIN IMMEDIATE')
     try {
       for (const row of rows) this.#insert.run(...columnsOf(row))
       this.#database.exec('COMMIT')
     } catch (thrown) {
-      // After a full disk or a failed write SQLite has rolled back by itself.
+      // After a full disk or a failed write SQLite has already rolled back.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       throw thrown
     }
   }
 
-  list({ filter, isOldestFirst, behind, limit }: DeadLetterPageRequest): DeadLetterRow[] {
-    const place = { placeMicros: behind.micros, placeId: behind.id, limit }
+  list({ filter, isOldestFirst, start, limit }: DeadLetterPageRequest): DeadLetterRow[] {
+    const place = { placeMicros: start.micros, placeId: start.id, limit }
     return this.#find(isOldestFirst ? this.#listOldest : this.#list, filter, place) as DeadLetterRow[]
   }
 
@@ -105,7 +105,7 @@ export class DeadLetterTable {
     return Number(this.#delete.run(hexArray(deadLetterIds)).changes)
   }
 
-  /** Prepared for each call: people ask, and there are many sets of conditions. */
+  /** Prepares the statement on each call: calls are rare, and there are many combinations of conditions. */
   #find(statement: string, filter: Filter, parameters: Record<string, SQLInputValue> = {}): unknown[] {
     const condition = conditionOf(filter)
     const prepared = this.#database.prepare(statement.replaceAll('{filter}', () => condition.sql))

@@ -1,10 +1,10 @@
-// Reads the columns of rows out of the encoded bytes of a batch.
+// Reads the columns of rows from the encoded bytes of a batch.
 //
-// Job: every rule of docs/tables.md that turns an event into a row.
+// Job: every rule of docs/tables.md that maps an event to a row.
 // Not its job: the statement that stores it (insert-event.ts).
 //
-// This is the landing's hot path. Texts that repeat are kept as strings (TextCache), the payload is bound as bytes, and
-// nothing else is allocated for an event that has only what every event has.
+// This is the hot path of landing. Repeated texts are cached as strings (TextCache) and the payload is bound as bytes;
+// nothing else is allocated for an event without optional fields.
 
 import { defaultContentType, defaultSource, isJsonContentType, uuidOfSourceAndId } from '../../event/event.ts'
 import type { EventFields } from '../../event/record-batch.ts'
@@ -14,19 +14,19 @@ import { readUuid } from '../read-uuid.ts'
 import { TextCache } from '../text-cache.ts'
 import type { EntryColumns, EventRow } from './event-row.ts'
 
-/** SQLITE_MISMATCH: what the database says to a value that is not of a column's kind. */
+/** SQLITE_MISMATCH: the code for a value that does not fit the type of its column. */
 const mismatchCode = 20
 
-/** Farther from 1970 than this, microseconds are no 64-bit number. */
+/** Farther from 1970 than this, microseconds do not fit into 64 bits. */
 const maxSeconds = 9e12
 
-/** Reads rows out of the bytes of a batch. */
+/** Reads rows from the bytes of a batch. */
 export class EventRowReader {
   readonly #texts = new TextCache()
   readonly #walker = new FieldWalker()
   #bytes: Buffer = Buffer.alloc(0)
 
-  /** Throws a SqliteFailure of kind `row` when a value has no place in its column. */
+  /** Throws a SqliteFailure of kind `row` if a value does not fit into its column. */
   read(row: EventRow, bytes: Buffer, fields: EventFields, shared: EntryColumns, index: number): void {
     this.#bytes = bytes
     row.entry = shared.entry
@@ -75,7 +75,7 @@ export class EventRowReader {
   }
 
   #attributesJson({ attributes, attributeCount }: EventFields): string {
-    // A Map, so that the last of a repeated name counts and __proto__ is a name like any other.
+    // A Map, so that the last value of a repeated name wins and __proto__ is an ordinary name.
     const valueOfName = new Map<string, string>()
     for (let index = 0; index < attributeCount; index++) {
       const walker = this.#walker.reset(this.#bytes, attributes[index * 2]!, attributes[index * 2 + 1]!)
@@ -94,7 +94,7 @@ export class EventRowReader {
     return `${json}}`
   }
 
-  /** As readTimestamp of record-batch.ts, but without an object for each event. */
+  /** Like readTimestamp of record-batch.ts, but without allocating an object per event. */
   #timeMicros(start: number, end: number): number | bigint {
     const walker = this.#walker.reset(this.#bytes, start, end)
     let seconds = 0

@@ -2,32 +2,32 @@
 
 import { uuidFromBytes, uuidOfSourceAndId } from '../../event/event.ts'
 
-/** What the events of one entry share. */
+/** The column values that the events of one entry share. */
 export interface EntryColumns {
-  /** Which of the call's entries. */
+  /** Index of the entry in the call. */
   readonly entry: number
   readonly receivedAtMicros: number
   readonly topic: string
   readonly priority: number
   readonly stream: number
-  /** Of the first event. */
+  /** Offset of the first event. */
   readonly logOffset: number
 }
 
-/** The columns of a row, and where its event stands in the call. Used again for another event. */
+/** The columns of a row, and the place of its event in the call. Reused for other events. */
 export class EventRow {
   entry = 0
-  /** Which event of the entry. */
+  /** Index of the event in the entry. */
   index = 0
 
   readonly eventId = new Uint8Array(16)
-  /** Null when it is the lower-case text of `eventId`. */
+  /** Null if it is the lower-case text of `eventId`. */
   id: string | null = null
   idIsUuid = false
   source = ''
   type = ''
   subject: string | null = null
-  /** Null when the producer gave none. A BigInt where a number would lose microseconds (before 1684, after 2255). */
+  /** Null if the producer set none. A BigInt where a number would lose microseconds (before 1684, after 2255). */
   time: number | bigint | null = null
   receivedAtMicros = 0
   topic = ''
@@ -41,9 +41,9 @@ export class EventRow {
   logOffset = 0
 
   /**
-   * Takes the second key, because another source has a row under the UUID that is this event's id. False when the id is
-   * no UUID: then the event has only one key. The key is made of the UUID in lower case, for the same UUID in any case is
-   * the same event.
+   * Switches to the second key, because an event of another source has a row under this event's UUID. Returns false if
+   * the id is not a UUID: then the event has only one key. The key is derived from the lower-case UUID, because the
+   * same UUID in any case is the same event.
    */
   takeSecondKey(): boolean {
     if (!this.idIsUuid) return false

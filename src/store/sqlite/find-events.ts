@@ -1,4 +1,4 @@
-// Looks landed events up by their keys.
+// Finds landed events by their keys.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Lane } from '../../event/event.ts'
@@ -6,13 +6,13 @@ import { hexArray } from './hex-array.ts'
 import type { ReadRow } from './list-events.ts'
 import { readSql } from './sql-file.ts'
 
-/** What tells whose event a row is. */
+/** The key of a row and the source of its event. */
 export interface RowName {
   readonly event_id: Uint8Array
   readonly source: string
 }
 
-/** A row of `events` with its place in the log. */
+/** A row of `events` with its position in the log. */
 export interface PlacedRow extends ReadRow {
   readonly log_offset: number
   readonly stream_topic: string

@@ -1,4 +1,4 @@
-/** UUIDs as a JSON array of hex digits, which SQLite's `unhex` turns into their bytes. */
+/** UUIDs as a JSON array of hex strings, which SQLite's `unhex` converts to bytes. */
 export function hexArray(uuids: readonly string[]): string {
   return JSON.stringify(uuids.map((uuid) => uuid.replaceAll('-', '')))
 }

@@ -1,23 +1,23 @@
-// Stores the rows of events, or finds out what is there instead.
+// Inserts the rows of events, or compares an event with the row that already exists.
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { SqliteFailure, toSqliteFailure } from '../../lib/sqlite/failure.ts'
 import type { EventRow } from './event-row.ts'
 import { readSql } from './sql-file.ts'
 
-/** How many rows insert-event-group.sql takes. */
+/** Number of rows of insert-event-group.sql. */
 export const groupRows = 16
 const columnCount = 16
 
-/** `conflict` is a duplicate with other content than the row that is there. */
+/** `conflict`: a duplicate whose content differs from the existing row. */
 export type Inserted = 'landed' | 'duplicate' | 'conflict'
 
-/** SQLITE_CONSTRAINT and, of its kinds, SQLITE_CONSTRAINT_PRIMARYKEY. */
+/** SQLITE_CONSTRAINT and its extended code SQLITE_CONSTRAINT_PRIMARYKEY. */
 const refusedCode = 19
 const keyTakenCode = 1555
 
 export class EventInserter {
-  /** Of the row that landed last. */
+  /** Rowid of the row that landed last. */
   lastRowid = 0
   readonly #database: DatabaseSync
   readonly #insert: StatementSync
@@ -33,19 +33,19 @@ export class EventInserter {
     this.#compare = database.prepare(readSql('compare-event'))
   }
 
-  /** Stores `groupRows` rows; false when SQLite refused one of them, and then it has stored none. */
+  /** Inserts `groupRows` rows. Returns false if SQLite rejects one of them; then none is inserted. */
   insertGroup(rows: readonly EventRow[]): boolean {
     for (let index = 0; index < groupRows; index++) writeColumns(rows[index]!, this.#group, index * columnCount)
     try {
       this.lastRowid = this.#insertGroup.run(...this.#group).lastInsertRowid as number
       return true
     } catch (thrown) {
-      this.#throwUnlessOfRow(thrown)
+      this.#rowFailureOf(thrown)
       return false
     }
   }
 
-  /** Stores one row. Throws a SqliteFailure of kind `row` when SQLite refuses it for itself; nothing else is undone. */
+  /** Inserts one row. Throws a SqliteFailure of kind `row` if SQLite rejects it; the transaction stays open. */
   insert(row: EventRow): Inserted {
     try {
       const outcome = this.#tryInsert(row)
@@ -53,11 +53,11 @@ export class EventInserter {
       const secondOutcome = row.takeSecondKey() ? this.#tryInsert(row) : outcome
       if (secondOutcome !== 'other source') return secondOutcome
     } catch (thrown) {
-      throw this.#throwUnlessOfRow(thrown)
+      throw this.#rowFailureOf(thrown)
     }
-    // Only an id made on purpose gets here: another source uses this event's UUIDv5 as its id. It must not count as a
-    // duplicate, for it has no row.
-    throw new SqliteFailure('row', `the keys of the event ${row.id} are taken by other sources`, keyTakenCode)
+    // Only with a deliberately chosen id: another source uses this event's UUIDv5 as its id. The event must not count
+    // as a duplicate, because it has no row.
+    throw new SqliteFailure('row', `the row keys of event ${row.id} belong to events of other sources`, keyTakenCode)
   }
 
   #tryInsert(row: EventRow): Inserted | 'other source' {
@@ -71,16 +71,16 @@ export class EventInserter {
   #compareWithStored(row: EventRow): Inserted | 'other source' {
     const { eventId, source, type, subject, time, key, data, dataBytes, dataContentType } = row
     const found = this.#compare.get(eventId, source, type, subject, time, key, data, dataBytes, dataContentType)
-    if (found === undefined) throw new SqliteFailure('row', 'a trigger of the table passed over the row', refusedCode)
+    if (found === undefined) throw new SqliteFailure('row', 'a trigger on the table skipped the row', refusedCode)
     if (found.same_source !== 1) return 'other source'
     return found.same_content === 1 ? 'duplicate' : 'conflict'
   }
 
-  /** The failure, when it is about a row alone. */
-  #throwUnlessOfRow(thrown: unknown): SqliteFailure {
+  /** Returns the failure if it is about one row alone; throws any other. */
+  #rowFailureOf(thrown: unknown): SqliteFailure {
     const failure = toSqliteFailure(thrown)
     if (failure.kind !== 'row') throw failure
-    // A trigger may end the whole transaction; to go on would commit every later row by itself.
+    // A trigger may roll back the whole transaction; if landing continued, each later row would be committed by itself.
     if (!this.#database.isTransaction) throw new SqliteFailure('other', failure.message, failure.errcode, thrown)
     return failure
   }

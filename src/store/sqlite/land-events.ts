@@ -1,8 +1,8 @@
-// Lands one call's entries: one transaction, one row for each event that has none.
+// Lands the entries of one call: one transaction, one row for each event that has none.
 //
-// Fresh events go in groups, one statement for each. A group that SQLite refuses goes again row by row: then it shows
-// which of its events have their row already and which are poison.
-// Not its job: what a failure means for the caller (sqlite-store.ts), when the WAL is moved (store-thread.ts).
+// New events are inserted in groups, one statement per group. If SQLite rejects a group, its rows are inserted one by
+// one, which shows the events that already have a row and the poison events.
+// Not its job: what a failure means for the caller (sqlite-store.ts), when the WAL is checkpointed (store-thread.ts).
 
 import type { DatabaseSync } from 'node:sqlite'
 import { priorityOfLane } from '../../event/event.ts'
@@ -26,7 +26,7 @@ export class EventLander {
   readonly #rows = Array.from({ length: groupRows }, () => new EventRow())
   /** How many of `#rows` are read and not yet stored. */
   #waitingRows = 0
-  /** Whether a group is worth a try. Duplicates come by whole entries: among them every try would be for nothing. */
+  /** Whether to try a group insert. Duplicates come as whole entries, and among them every group insert would fail. */
   #expectFresh = true
   #landed = 0
   #duplicates = 0
@@ -40,7 +40,7 @@ export class EventLander {
     this.#blocks = new LandingBlocks(database)
   }
 
-  /** Commits all of it, or throws and nothing has landed. To be run inside the flush latch. */
+  /** Commits the whole message, or throws and lands nothing. Must run inside the flush latch. */
   land(message: LandingMessage): LandedCounts {
     this.#waitingRows = 0
     this.#landed = this.#duplicates = this.#conflicts = 0
@@ -52,7 +52,7 @@ export class EventLander {
     } catch (thrown) {
       this.#streams.forget()
       this.#blocks.forget()
-      // After a full disk or a failed write SQLite has rolled back by itself.
+      // After a full disk or a failed write SQLite has already rolled back.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       throw thrown
     }
@@ -87,7 +87,7 @@ export class EventLander {
     this.#blocks.save()
   }
 
-  /** The number of events in the batch. */
+  /** Returns the number of events in the batch. */
   #landBatch(bytes: Buffer, shared: EntryColumns): number {
     const reader = this.#reader.reset(bytes)
     let index = 0
@@ -136,7 +136,7 @@ export class EventLander {
     this.#blocks.add(rowid, row.receivedAtMicros)
   }
 
-  /** Counts the row as poison when the failure is about it alone; throws it on when it is not. */
+  /** Counts the row as poison if the failure is about it alone; rethrows any other failure. */
   #addPoison({ entry, index }: EventRow, thrown: unknown): void {
     const failure = toSqliteFailure(thrown)
     if (failure.kind !== 'row') throw failure

@@ -1,4 +1,4 @@
-// The streams whose events land here: their numbers, and how far each has come.
+// The streams whose events land here: the number of each, and how far it has landed.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { LandingStream } from './landing-message.ts'
@@ -16,7 +16,7 @@ export class LandedStreams {
     this.#advance = database.prepare(readSql('advance-stream'))
   }
 
-  /** The number that stands for the stream in the `events` table; a new stream gets one in the open transaction. */
+  /** The number of the stream in the `events` table; a new stream gets one in the open transaction. */
   numberOf({ topic, partition, lane, epoch }: LandingStream): number {
     const name = `${topic}/${partition}/${lane}/${epoch}`
     let number = this.#numbers.get(name)
@@ -28,12 +28,12 @@ export class LandedStreams {
     return number
   }
 
-  /** Remembers the offset behind the last event of a stream that a landing brought. */
+  /** Stores the offset after the last landed event of a stream. */
   advance(stream: number, nextOffset: number): void {
     this.#advance.run(stream, nextOffset)
   }
 
-  /** To be called when the open transaction was rolled back: the numbers given in it are nobody's. */
+  /** Call it after a rollback: the numbers assigned in that transaction are not valid. */
   forget(): void {
     this.#numbers.clear()
   }

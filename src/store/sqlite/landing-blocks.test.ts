@@ -23,7 +23,7 @@ function blocksOf(database: DatabaseSync): BlockRow[] {
   return database.prepare('SELECT * FROM landing_blocks ORDER BY first_rowid').all() as unknown as BlockRow[]
 }
 
-test('blocks cover every landed row once, with its time of receipt inside, whatever the order of the times', () => {
+test('blocks cover every landed row once and contain its time of receipt, whatever the order of the times', () => {
   const run = fc.record({ rows: fc.integer({ min: 1, max: 700 }), at: fc.integer({ min: 0, max: 400_000 }) })
   const landing = fc.record({ runs: fc.array(run, { minLength: 1, maxLength: 6 }), reopened: fc.boolean() })
   fc.assert(
@@ -51,7 +51,7 @@ test('blocks cover every landed row once, with its time of receipt inside, whate
   )
 })
 
-test('single events share a block, and lanes that wait for different times do not', () => {
+test('single events share a block; lanes with different waiting times do not', () => {
   const database = openMemory()
   const blocks = new LandingBlocks(database)
   let rowid = 0
@@ -73,7 +73,7 @@ test('single events share a block, and lanes that wait for different times do no
   database.close()
 })
 
-test('what a rolled back transaction added is forgotten', () => {
+test('rows of a rolled back transaction are removed from the blocks', () => {
   const database = openMemory()
   const blocks = new LandingBlocks(database)
   blocks.add(1, 10)

@@ -1,19 +1,19 @@
-// Which rows hold which times of receipt: a table of one line for some thousand rows, like PostgreSQL's BRIN index.
+// The range of received_at per block of rows: a table with one row per some thousand events, like a BRIN index.
 //
-// An index on received_at would cost every landed row; this costs every landing a line. Rows land nearly in the order in
-// which they were received, so a block is a narrow span of time, and whoever looks for the newest events reads only the
-// blocks that can hold them (list-events.ts).
-// Relies on rowids that grow with each landed row and that nobody changes: VACUUM keeps them, since the table has a key.
+// An index on received_at would cost time per landed row; this table costs some rows per landing call. Events land
+// nearly in the order of receipt, so a block is a narrow time range, and a query for the newest events reads only the
+// blocks that can contain them (list-events.ts). Relies on rowids that increase with each landed row and never change:
+// VACUUM keeps them because the table has a key.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { readSql } from './sql-file.ts'
 
-/** Reading a page costs about a block or two: 4,096 rows are 1.5 ms. */
+/** Reading a page scans about one or two blocks: 4,096 rows take 1.5 ms. */
 export const maxBlockRows = 4096
 
 /**
- * From this many rows on, a block takes only rows received near those it has. Lanes wait for different times; if blocks
- * held the rows of all of them, each would span the whole wait, and a page would have to look into every one.
+ * From this many rows on, a block accepts only rows received within `nearMicros` of its range. The lanes' waiting times
+ * differ; if blocks mixed all lanes, each block would span that difference, and a page would have to scan all blocks.
  */
 const minBlockRows = 256
 const nearMicros = 100_000
@@ -25,7 +25,7 @@ interface Block {
   maxReceivedAt: number
 }
 
-/** Keeps the blocks while rows land. Everything happens in the open transaction. */
+/** Updates the blocks while rows land, within the open transaction. */
 export class LandingBlocks {
   readonly #last: StatementSync
   readonly #put: StatementSync
@@ -39,7 +39,7 @@ export class LandingBlocks {
     this.#drop = database.prepare(readSql('drop-blocks'))
   }
 
-  /** Adds a row that has just landed, behind all that were there. */
+  /** Adds a row that has just landed after all existing ones. */
   add(rowid: number, receivedAtMicros: number): void {
     if (!this.#loaded) this.#load()
     if (this.#open !== null && rowid <= this.#open.last) this.#cutTo(rowid)
@@ -54,14 +54,14 @@ export class LandingBlocks {
     else if (receivedAtMicros > block.maxReceivedAt) block.maxReceivedAt = receivedAtMicros
   }
 
-  /** Writes the open block; to be called before the commit. */
+  /** Writes the open block. Call it before the commit. */
   save(): void {
     if (this.#open === null) return
     const { first, last, minReceivedAt, maxReceivedAt } = this.#open
     this.#put.run(first, last, minReceivedAt, maxReceivedAt)
   }
 
-  /** To be called when the open transaction was rolled back: what is kept here is not what is in the table. */
+  /** Call it after a rollback: the state in memory no longer matches the table. */
   forget(): void {
     this.#open = null
     this.#loaded = false
@@ -81,7 +81,7 @@ export class LandingBlocks {
     this.#loaded = true
   }
 
-  /** The newest rows were deleted by somebody, so SQLite gives their numbers again: no block may hold them any more. */
+  /** After the newest rows were deleted, SQLite reuses their rowids: removes these from the blocks. */
   #cutTo(first: number): void {
     this.#drop.run(first)
     this.#load()

@@ -1,7 +1,6 @@
-// A call of landEvents on its way into the store's thread: all batches in one buffer that moves there instead of being
-// copied again, and their places in plain arrays. The batches themselves stay with the log, which may hand them out again.
-// The buffer comes back with the answer and serves the next call: memory touched for the first time costs 1 µs for each
-// KiB, more than everything else here.
+// The message of a landEvents call to the store's thread: all batches in one buffer that is transferred, not copied
+// again, and their metadata in plain arrays. The batches themselves stay with the log, which may redeliver them. The
+// answer returns the buffer for the next call: touching new memory costs 1 µs per KiB, more than everything else here.
 
 import type { StreamName } from '../../event-log/event-log.ts'
 import type { LandingEntry } from '../event-store.ts'
@@ -10,12 +9,12 @@ export interface LandingStream extends StreamName {
   readonly epoch: number
 }
 
-/** One element for each entry in every array but `streams`. */
+/** Every array but `streams` has one element per entry. */
 export interface LandingMessage {
-  /** The batches one behind the other; perhaps longer than they are. */
+  /** The batches one after the other; may be longer than `byteLength`. */
   readonly buffer: ArrayBuffer
   readonly byteLength: number
-  /** How many events there are in all. */
+  /** Total number of events. */
   readonly rows: number
   readonly lengths: Uint32Array
   readonly counts: Uint32Array
@@ -26,7 +25,7 @@ export interface LandingMessage {
   readonly streams: readonly LandingStream[]
 }
 
-/** @param spare a buffer of an earlier call, used when it is large enough. */
+/** @param spare a buffer of an earlier call, used if it is large enough. */
 export function packLanding(entries: readonly LandingEntry[], spare?: ArrayBuffer): LandingMessage {
   let byteLength = 0
   let rows = 0
@@ -67,12 +66,12 @@ export function packLanding(entries: readonly LandingEntry[], spare?: ArrayBuffe
   }
 }
 
-/** A little more than asked, so that the next call of about the same size finds room. */
+/** A little more than needed, so that the buffer also fits the next call of about the same size. */
 function roomyLength(byteLength: number): number {
   return Math.ceil((byteLength * 1.25) / 65_536) * 65_536
 }
 
-/** The streams of one call. Entries of one stream come in rows, so the last one is looked at first. */
+/** The streams of one call. Entries of the same stream are usually adjacent, so the last stream is compared first. */
 class StreamList {
   readonly all: LandingStream[] = []
   readonly #indexes = new Map<string, number>()

@@ -1,7 +1,8 @@
-// Reads landed events, newest first, without an index on received_at: block by block (landing-blocks.ts), those with the
-// newest rows first, until no block that is left can hold a row that belongs on the page.
+// Reads landed events, newest first, without an index on received_at: block by block (landing-blocks.ts), blocks with
+// the newest rows first, until no remaining block can contain a row of the page.
 //
-// It runs in the thread that lands, so what one page may read is bounded: a filter that matches little ends its page early.
+// It runs in the thread that lands, so the work per page is bounded: with a filter that matches few rows a page ends
+// early, with a cursor.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { comparePlaces, type PagePlace, placeBefore } from '../page-cursor.ts'
@@ -15,7 +16,7 @@ export interface PageRequest {
   readonly limit: number
 }
 
-/** A row of `events` as it is handed to the main thread. */
+/** A row of `events` as it is sent to the main thread. */
 export interface ReadRow {
   readonly event_id: Uint8Array
   readonly id: string | null
@@ -35,14 +36,14 @@ export interface ReadRow {
 
 export interface PageAnswer {
   readonly rows: readonly ReadRow[]
-  /** Where the next page begins; null at the end. */
+  /** The start of the next page; null at the end. */
   readonly next: PagePlace | null
 }
 
-/** Rows looked at for one page of a filter, about 25 ms; the block in which it is reached is finished. */
-const maxRowsLookedAt = 65_536
+/** Max rows examined for one filtered page, about 25 ms; the block that reaches it is still read to its end. */
+const maxExaminedRows = 65_536
 
-/** Payload of one page, in characters and bytes; the event that passes it is still shown. */
+/** Max payload of one page, in characters and bytes; the event that exceeds it is still on the page. */
 const maxPageBytes = 8 * 1024 * 1024
 
 interface FoundRow extends PagePlace {
@@ -69,7 +70,7 @@ export class EventLister {
     let bytes = 0
     for (const place of found) {
       const row = this.#readEvent.get(place.rowid) as unknown as ReadRow | undefined
-      // Somebody has just deleted it.
+      // It has just been deleted.
       if (row === undefined) continue
       rows.push(row)
       bytes += (row.data?.length ?? 0) + (row.data_bytes?.length ?? 0)
@@ -78,24 +79,24 @@ export class EventLister {
     return { rows, next }
   }
 
-  /** The page's rows, newest first, and where the next page begins. */
+  /** The rows of the page, newest first, and the start of the next page. */
   #find({ below, sinceMicros, type, source, limit }: PageRequest): { found: FoundRow[]; next: PagePlace | null } {
-    // One more than the page holds: whether it exists tells whether there is a next page.
+    // Finds one row more than the page holds: if it exists, there is a next page.
     let found: FoundRow[] = []
     const isFiltered = type !== null || source !== null
-    let lookedAt = 0
+    let examined = 0
     const blocks = this.#listBlocks.iterate(sinceMicros, below.receivedAtMicros) as Iterable<unknown>
     for (const { first_rowid, last_rowid, max_received_at } of blocks as Iterable<BlockColumns>) {
       const last = found[limit]
       if (last !== undefined && last.receivedAtMicros > max_received_at) break
-      if (isFiltered && lookedAt >= maxRowsLookedAt) {
-        // Every row above this place has been seen, and no other.
+      if (isFiltered && examined >= maxExaminedRows) {
+        // Exactly the rows above this place have been examined.
         const next = placeBefore(max_received_at + 1)
         if (comparePlaces(below, next) < 0) {
           return { found: found.filter((row) => comparePlaces(row, next) < 0), next }
         }
       }
-      lookedAt += last_rowid - first_rowid + 1
+      examined += last_rowid - first_rowid + 1
       const since = Math.max(sinceMicros, last?.receivedAtMicros ?? sinceMicros)
       const rows = this.#findInBlock.all(
         first_rowid,

@@ -33,7 +33,7 @@ function tablesOf(database: DatabaseSync): unknown[] {
     .map(({ name }) => name)
 }
 
-test('migrations are applied in order, once each, and remembered', (t) => {
+test('migrations are applied in order, once each, and recorded', (t) => {
   const database = open(temporaryPath(t))
   const all = parseMigrations(files(makeA, makeB))
 
@@ -56,7 +56,7 @@ test('migrations are applied in order, once each, and remembered', (t) => {
   database.close()
 })
 
-test('a migration that fails leaves nothing behind, and the ones before it stay', (t) => {
+test('a failed migration is rolled back, and the ones before it stay applied', (t) => {
   const database = open(temporaryPath(t))
 
   assert.throws(() =>
@@ -69,7 +69,7 @@ test('a migration that fails leaves nothing behind, and the ones before it stay'
   database.close()
 })
 
-test('a start that is killed in the middle of a migration does no harm: the next one runs it again', async (t) => {
+test('if a start is killed in the middle of a migration, the next start runs it again', async (t) => {
   const path = temporaryPath(t)
   const endless = `${makeB} INSERT INTO b WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT hex(zeroblob(500)) FROM n;`
   const script = `
@@ -80,7 +80,7 @@ test('a start that is killed in the middle of a migration does no harm: the next
     migrate(database, parseMigrations(${JSON.stringify(files(makeA, endless))}), 'store.db', Date.now)`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' })
   const exited = once(child, 'exit')
-  // So much is written only in the middle of the endless statement, long after the first migration.
+  // The WAL reaches this size only in the middle of the endless statement, long after the first migration.
   while ((statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) < 4_000_000) {
     assert.equal(child.exitCode, null)
     await sleep(5)
@@ -102,6 +102,9 @@ test('the migrations of this version are named and numbered without a gap', () =
     migrations.map(({ number }) => number),
     Array.from(migrations, (_, index) => index + 1),
   )
-  assert.throws(() => parseMigrations([{ file: '0002-late.sql', sql: '' }]), /migration 1 is missing: 0002-late\.sql/)
+  assert.throws(
+    () => parseMigrations([{ file: '0002-late.sql', sql: '' }]),
+    /migration 1 is missing: found 0002-late\.sql/,
+  )
   assert.throws(() => parseMigrations([{ file: '1-short.sql', sql: '' }]), /migration 1 is missing/)
 })

@@ -1,16 +1,16 @@
-// Brings a database to this version's tables by numbered files, each applied once.
+// Applies the migrations that a database is missing.
 //
-// A migration and its record are one transaction: killed half-way, it has not happened, and the next start runs it again.
-// Not its job: locking out a second server (log.db does that before this file is touched).
+// A migration and its record are one transaction: if it is killed, nothing is applied and the next start runs it again.
+// Not its job: locking out a second server (the lock on log.db does that before this file is opened).
 
 import type { DatabaseSync } from 'node:sqlite'
 import { type AppliedMigration, type Migration, refuseUnknown } from '../migrations.ts'
 import { readSql } from './sql-file.ts'
 
 /**
- * Applies what is missing. Throws `failed_precondition`, with nothing changed, when a newer version has been at this
- * database, or when one of its migrations was another text than ours.
- * @param path the file, for the message.
+ * Applies the missing migrations. Throws `failed_precondition`, with nothing changed, if a newer version has migrated
+ * the database, or if an applied migration differs from the one of this version.
+ * @param path the file, for the error message.
  */
 export function migrate(
   database: DatabaseSync,

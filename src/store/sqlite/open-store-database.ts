@@ -1,4 +1,4 @@
-// Opens store.db, and refuses every file that is not one of ours.
+// Opens store.db, and refuses a file that is not an event store of Millrace.
 
 import type { DatabaseSync } from 'node:sqlite'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
@@ -7,22 +7,22 @@ import { parseMigrations } from '../migrations.ts'
 import { migrate } from './migrate.ts'
 import { readMigrationFiles } from './sql-file.ts'
 
-/** In the header of each of our files, set by the first migration. */
+/** The application_id in the header of an event store, set by the first migration. */
 const applicationId = 0x6d6c7273
 
-/** Others may read the file while we run, or even write to it. */
+/** Other programs may read the file while the server runs, or even write to it. */
 const busyTimeoutMs = 5000
 
-/** Against SQLite's 4096: rows in ascending order of their ids land with 5 % less CPU, random ones as fast. */
+/** Compared with SQLite's default 4096: rows in ascending order of ids land with 5 % less CPU, random ones as fast. */
 const pageBytes = 8192
 
 /**
- * Of pages, 16 MiB. With SQLite's 2 MiB, random ids land at 0.65 of the speed (their index pages are read again and
- * again), and a landing's own pages would be written twice.
+ * Page cache, 16 MiB. With SQLite's default of 2 MiB, random ids land at 0.65 of the speed because their index pages
+ * are reread again and again, and pages of one landing would be written twice.
  */
 const cacheKibibytes = 16 * 1024
 
-/** Throws a SqliteFailure, or `failed_precondition` when a version of Millrace made the file that we are not. */
+/** Throws a SqliteFailure, or `failed_precondition` if another version of Millrace has migrated the file. */
 export function openStoreDatabase(path: string, mayCreate: boolean, now: () => number): DatabaseSync {
   const { database } = openDatabase({ path, exclusive: false, busyTimeoutMs, mayCreate, pageBytes })
   try {
@@ -40,7 +40,7 @@ export function openStoreDatabase(path: string, mayCreate: boolean, now: () => n
 function refuseForeign(database: DatabaseSync, path: string): void {
   const found = database.prepare('PRAGMA application_id').get()!.application_id
   if (found === applicationId) return
-  // A start that was killed before its first migration leaves a database without a table.
+  // A start that is killed before its first migration leaves a database without tables.
   const tables = database.prepare('SELECT count(*) AS count FROM sqlite_schema').get()!.count as number
   if (tables === 0 && found === 0) return
   throw new SqliteFailure(

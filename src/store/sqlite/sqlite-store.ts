@@ -1,7 +1,7 @@
-// The embedded database of landed events: SQLite in a thread of its own, one file, nothing to install.
+// The embedded event store: SQLite in a worker thread, one file, nothing to install.
 //
-// Job: the contract of EventStore on the main thread: what goes to the thread, what its failures mean.
-// Not its job: the rows (land-events.ts, list-events.ts), which run in store-thread.ts.
+// Job: the contract of EventStore on the main thread: calls to the thread and the meaning of its failures.
+// Not its job: the rows (land-events.ts, list-events.ts), which are processed in store-thread.ts.
 
 import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes, priorityOfLane, uuidFromBytes, uuidToBytes } from '../../event/event.ts'
@@ -11,7 +11,7 @@ import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pi
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
-import { pageOfDeadLetters, placeBehind, storable } from '../dead-letter-page.ts'
+import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
@@ -21,26 +21,26 @@ import type { ReadRow } from './list-events.ts'
 import type { StoreThreadData, StoreThreadMethods } from './store-thread.ts'
 
 export interface SqliteStoreOptions {
-  /** The database file. Its directory must be there. */
+  /** The database file. Its directory must exist. */
   readonly path: string
-  /** Landing stops while less than half of this is free on the disk. 0: never. */
+  /** Landing fails with `disk_full` while less than half of this is free on the disk. 0: never. */
   readonly diskReserveBytes: number
-  /** Whether a new file may be made. */
+  /** Whether a new file may be created. */
   readonly mayCreate: boolean
 }
 
-/** One call lands while the next is made ready. */
+/** One call lands while the next one is prepared. */
 const maxSpareBuffers = 2
 const maxSpareBufferBytes = 8 * 1024 * 1024
 
 /**
- * Opens the store, brings its tables to this version and flushes what an earlier process left in its WAL.
- * Throws `corrupt` (the file is damaged, foreign, or missing beside its WAL), `failed_precondition` (another version's
- * file), `unavailable` (locked by another program), `disk_full`, `internal`. Nothing stays open then.
+ * Opens the store, flushes what an earlier process left in its WAL and brings its tables to this version. Throws and
+ * closes the file: `corrupt` (the file is damaged, foreign, or missing although its WAL exists), `failed_precondition`
+ * (a file of another version), `unavailable` (locked by another program), `disk_full`, `internal`.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<EventStore> {
   const data: StoreThreadData = options
-  const thread: StoreLine = new DatabaseThread(threadScript('store-thread', import.meta.url), data)
+  const thread: StoreDatabaseThread = new DatabaseThread(threadScript('store-thread', import.meta.url), data)
   try {
     const refusal = await thread.call('open', null)
     if (refusal !== null) throw new MillraceError('failed_precondition', refusal)
@@ -51,16 +51,16 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Even
   return new SqliteStore(thread)
 }
 
-type StoreLine = DatabaseThread<StoreThreadMethods>
+type StoreDatabaseThread = DatabaseThread<StoreThreadMethods>
 
 class SqliteStore implements EventStore {
   readonly failed: Promise<Error>
-  readonly #thread: StoreLine
-  /** Of calls that are done, for the next ones. */
+  readonly #thread: StoreDatabaseThread
+  /** Buffers of finished calls, for the next ones. */
   readonly #spareBuffers: ArrayBuffer[] = []
   #closing: Promise<void> | null = null
 
-  constructor(thread: StoreLine) {
+  constructor(thread: StoreDatabaseThread) {
     this.#thread = thread
     this.failed = thread.failed.then(toStoreError)
   }
@@ -91,16 +91,16 @@ class SqliteStore implements EventStore {
   }
 
   async findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]> {
-    return (await this.#ask('findEvents', eventIds)).map(toLandedEvent)
+    return (await this.#call('findEvents', eventIds)).map(toLandedEvent)
   }
 
   async findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]> {
-    const rows = await this.#ask('findRows', eventIds)
+    const rows = await this.#call('findRows', eventIds)
     return rows.map(({ event_id, source }) => ({ eventId: uuidFromBytes(event_id), source }))
   }
 
   async landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
-    await this.#ask(
+    await this.#call(
       'landDeadLetters',
       deadLetters.map((letter) => toRow(storable(letter))),
     )
@@ -109,31 +109,31 @@ class SqliteStore implements EventStore {
   async listDeadLetters(query: StoredDeadLetterQuery): Promise<DeadLetterPage> {
     const { limit, cursor, isOldestFirst = false, ...filter } = query
     checkLimit(limit)
-    const { receivedAtMicros: micros, eventId: id } = placeBehind(cursor, isOldestFirst)
-    const request = { filter, isOldestFirst, behind: { micros, id }, limit: limit + 1 }
-    const rows = await this.#ask('listDeadLetters', request)
+    const { receivedAtMicros: micros, eventId: id } = pageStart(cursor, isOldestFirst)
+    const request = { filter, isOldestFirst, start: { micros, id }, limit: limit + 1 }
+    const rows = await this.#call('listDeadLetters', request)
     return pageOfDeadLetters(rows.map(toSummary), limit)
   }
 
   async readDeadLetter(deadLetterId: string): Promise<DeadLetter | null> {
-    const row = await this.#ask('readDeadLetter', uuidToBytes(deadLetterId))
+    const row = await this.#call('readDeadLetter', uuidToBytes(deadLetterId))
     return row === null ? null : toDeadLetter(row)
   }
 
   countDeadLetters(filter: DeadLetterFilter): Promise<number> {
-    return this.#ask('countDeadLetters', filter)
+    return this.#call('countDeadLetters', filter)
   }
 
   async groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]> {
-    return (await this.#ask('groupDeadLetters', filter)).map(toCause)
+    return (await this.#call('groupDeadLetters', filter)).map(toCause)
   }
 
   async noteRedriven(deadLetterIds: readonly string[], atMicros: number): Promise<void> {
-    await this.#ask('noteRedriven', { deadLetterIds, atMicros })
+    await this.#call('noteRedriven', { deadLetterIds, atMicros })
   }
 
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
-    return this.#ask('deleteDeadLetters', deadLetterIds)
+    return this.#call('deleteDeadLetters', deadLetterIds)
   }
 
   async describe(): Promise<StoreDescription> {
@@ -146,7 +146,7 @@ class SqliteStore implements EventStore {
   }
 
   observe(): Promise<StoreObservation> {
-    return this.#ask('observe', null)
+    return this.#call('observe', null)
   }
 
   close(): Promise<void> {
@@ -155,13 +155,13 @@ class SqliteStore implements EventStore {
   }
 
   async #close(): Promise<void> {
-    // The thread answers in order: what was begun is finished first. A checkpoint that fails here costs nothing, for the
-    // rows are flushed in the WAL and the next start repeats it; a failed flush has also resolved `failed`.
+    // The thread answers in order, so running calls finish first. A checkpoint that fails here loses nothing: the rows
+    // are flushed in the WAL, and the next start repeats the checkpoint. A failed flush has also resolved `failed`.
     await this.#thread.call('close', null).catch(() => {})
     await this.#thread.close()
   }
 
-  async #ask<K extends keyof StoreThreadMethods>(
+  async #call<K extends keyof StoreThreadMethods>(
     method: K,
     argument: Parameters<StoreThreadMethods[K]>[0],
   ): Promise<ReturnType<StoreThreadMethods[K]>> {
@@ -174,7 +174,7 @@ class SqliteStore implements EventStore {
   }
 }
 
-/** Where the page begins: below the cursor and below `untilMicros`. */
+/** The start of the page: below the cursor and below `untilMicros`. */
 function topOf({ cursor, untilMicros }: EventQuery): ReturnType<typeof parseCursor> {
   const below = cursor === undefined ? topPlace : parseCursor(cursor)
   const until = untilMicros === undefined ? topPlace : placeBefore(untilMicros)
@@ -199,7 +199,7 @@ function toStoredEvent(row: ReadRow): StoredEvent {
     dataJson: row.data,
     dataBytes: row.data_bytes,
     dataContentType: row.data_content_type,
-    // JSON.parse makes an own property of any name, __proto__ too.
+    // JSON.parse creates an own property for any name, including __proto__.
     attributes: new Map(Object.entries(row.attributes === null ? {} : (JSON.parse(row.attributes) as object))),
   }
 }
@@ -213,14 +213,14 @@ function rethrow(failure: SqliteFailure): never {
   throw toStoreError(failure)
 }
 
-/** Whoever starts the server has to know which file it is, and what SQLite says. */
+/** Names the file and includes SQLite's message, for the operator who starts the server. */
 function toOpeningError(failure: SqliteFailure, path: string): MillraceError {
   const { code } = toStoreError(failure)
-  const fix = code === 'corrupt' ? '. Restore it from a backup, or begin anew with `millrace clean`' : ''
+  const fix = code === 'corrupt' ? '. Restore it from a backup, or start with empty data: `millrace clean`' : ''
   return new MillraceError(code, `cannot open the event store ${path}: ${failure.message}${fix}`, { cause: failure })
 }
 
-/** Callers of the API may see these messages: SQLite's own words about tables and statements stay in the cause. */
+/** API callers may see these messages, so SQLite's own messages about tables and statements stay in the cause. */
 function toStoreError(failure: SqliteFailure): MillraceError {
   switch (failure.kind) {
     case 'locked':
@@ -228,7 +228,7 @@ function toStoreError(failure: SqliteFailure): MillraceError {
     case 'memory':
       return new MillraceError('unavailable', 'the event store is out of memory', { cause: failure })
     case 'full':
-      return new MillraceError('disk_full', 'the event store has no room on its disk', { cause: failure })
+      return new MillraceError('disk_full', 'the disk of the event store is full', { cause: failure })
     case 'damaged':
       return new MillraceError('corrupt', 'the event store is damaged', { cause: failure })
     case 'io':

@@ -1,5 +1,5 @@
-// Looks at the tables for those who watch. It runs in the thread that lands, so what it reads is bounded: some
-// milliseconds, whatever the tables have become.
+// Reads figures about the tables for monitoring. It runs in the thread that lands, so its cost is bounded: some
+// milliseconds, whatever the size of the tables.
 
 import { statSync } from 'node:fs'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
@@ -27,12 +27,12 @@ export class StoreObserver {
     const rows = this.#recentTypes.all(maxRecentEvents, maxRecentTypes) as {
       type: string
       events: number
-      looked: number
+      examined: number
     }[]
     return {
       eventsBytes: fileBytes(this.#path) + fileBytes(`${this.#path}-wal`),
       deadLetters: { open: open!, redriven: redriven!, more: open! + redriven! > maxCountedDeadLetters },
-      recent: { events: rows[0]?.looked ?? 0, types: rows.map(({ type, events }) => ({ type, events })) },
+      recent: { events: rows[0]?.examined ?? 0, types: rows.map(({ type, events }) => ({ type, events })) },
       statements: null,
     }
   }

@@ -1,4 +1,4 @@
-// The thread that owns store.db: one call after the other, every write inside the flush latch.
+// The thread that owns store.db. It runs one call after the other, all of them inside the flush latch.
 
 import { statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -34,7 +34,7 @@ export interface StoreThreadData {
 
 export interface LandAnswer {
   readonly counts: LandedCounts
-  /** That of the message, given back. */
+  /** The buffer of the message, returned for reuse. */
   readonly buffer: ArrayBuffer
 }
 
@@ -43,9 +43,9 @@ export interface RedrivenChange {
   readonly atMicros: number
 }
 
-/** What the main thread can ask. A type, not an interface: DatabaseThread wants an index signature. */
+/** The methods that the main thread can call. A type, not an interface: DatabaseThread requires an index signature. */
 export type StoreThreadMethods = {
-  /** Must come first. Answers why a file of another version is refused, or null. */
+  /** Must be called first. Returns why a file of another version is refused, or null. */
   open: (argument: null) => string | null
   land: (message: LandingMessage) => LandAnswer
   list: (request: PageRequest) => PageAnswer
@@ -59,12 +59,12 @@ export type StoreThreadMethods = {
   noteRedriven: (change: RedrivenChange) => void
   deleteDeadLetters: (deadLetterIds: readonly string[]) => number
   observe: (argument: null) => StoreObservation
-  /** Throws when nothing can be read. */
+  /** Throws if the database cannot be read. */
   probe: (argument: null) => void
   close: (argument: null) => void
 }
 
-/** Of a row beyond its event's bytes: the other columns, its place in the key's index and in the pages. */
+/** Bytes of a row beyond its event: the other columns, its entry in the key's index, page overhead. */
 const rowOverheadBytes = 100
 
 interface Opened {
@@ -80,7 +80,7 @@ interface Opened {
 class StoreThread {
   readonly #path: string
   readonly #mayCreate: boolean
-  /** Landing leaves half of the reserve to the log, whose settling makes room again. */
+  /** Landing leaves half of the reserve to the log: the log needs space to settle, and settling frees space. */
   readonly #leaveFreeBytes: number
   readonly #latch = new FlushLatch()
   #opened: Opened | null = null
@@ -128,7 +128,7 @@ class StoreThread {
     this.#write(deadLetterIds.length * rowOverheadBytes, () => deadLetters.noteRedriven(deadLetterIds, atMicros))
   }
 
-  /** Without a look at the room: it makes some. */
+  /** Does not check the free space, because deleting frees some. */
   deleteDeadLetters(deadLetterIds: readonly string[]): number {
     const { deadLetters } = this.#get()
     const deleted = this.#latch.run(() => deadLetters.delete(deadLetterIds))
@@ -136,7 +136,7 @@ class StoreThread {
     return deleted
   }
 
-  /** Runs what only reads. */
+  /** Runs a read-only operation. */
   read<T>(work: (opened: Opened) => T): T {
     return this.#latch.run(() => work(this.#get()))
   }
@@ -150,7 +150,7 @@ class StoreThread {
     const { database } = this.#opened
     this.#opened = null
     try {
-      // Without waiting for somebody's long read: what stays in the WAL is flushed and comes in at the next start.
+      // Does not wait for another program's long read: the WAL is flushed, and the next start checkpoints the rest.
       database.exec('PRAGMA busy_timeout = 0')
       this.#latch.run(() => truncateWal(database))
     } finally {
@@ -163,7 +163,7 @@ class StoreThread {
     return this.#opened
   }
 
-  /** Runs what writes about so many bytes, where there is room for them. */
+  /** Runs an operation that writes about `bytes`, if the disk has room for them. */
   #write<T>(bytes: number, work: () => T): T {
     const answer = this.#latch.run(() => {
       this.#checkRoom(bytes)
@@ -173,7 +173,7 @@ class StoreThread {
     return answer
   }
 
-  /** The rows are committed. A checkpoint that finds no room is tried again after a later commit. */
+  /** The rows are already committed. A checkpoint that fails for lack of space is retried after a later commit. */
   #checkpoint(writtenBytes: number): void {
     try {
       this.#latch.run(() => this.#get().checkpointer.afterCommit(writtenBytes))
@@ -189,13 +189,13 @@ class StoreThread {
     if (freeBytes - bytes >= this.#leaveFreeBytes) return
     throw new SqliteFailure(
       'full',
-      `${freeBytes} bytes are free on the disk of ${this.#path}; landing stops at ${this.#leaveFreeBytes}, half of ` +
-        'MILLRACE_DISK_RESERVE_BYTES',
+      `the disk of ${this.#path} has ${freeBytes} bytes free; landing must leave ${this.#leaveFreeBytes} (half of ` +
+        'MILLRACE_DISK_RESERVE_BYTES): free some space',
     )
   }
 }
 
-/** What the thread serves: any answer may move its buffers. */
+/** The methods as the thread implements them: any result may be Transferred. */
 type Served<M> = {
   [K in keyof M]: M[K] extends (argument: infer A) => infer R ? (argument: A) => R | Transferred<R> : never
 }

@@ -1,5 +1,5 @@
--- One page is read from one snapshot. Without statistics, which a table has not got before its first ANALYZE, the planner
--- takes a third of the table for each stretch and reads all of it; and starting a parallel worker takes longer than a page.
+-- One page is read from one snapshot. Before its first ANALYZE a table has no statistics: the planner then expects a
+-- third of the table in each time window and scans all of it. Reading a page is faster than starting a parallel worker.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL enable_seqscan = off;
 SET LOCAL max_parallel_workers_per_gather = 0

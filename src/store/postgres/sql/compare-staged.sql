@@ -1,8 +1,8 @@
--- Which staged events have a row that is another event's, or has other content. Not the attributes: the server may add to
--- those. The time only where the producer gave one.
+-- Staged events whose key belongs to another source's event, or whose stored row has other content. Attributes are not
+-- compared, because the server may add some; the time is compared only if the producer set one.
 --
--- OFFSET 0 keeps the planner from joining in another way than key by key: it knows nothing of the staging table's size, and
--- would read the whole of `events`.
+-- OFFSET 0 forces the planner to look up key by key: it does not know the size of the staging table and would otherwise
+-- scan all of `events`.
 SELECT staged.place, stored.source = staged.source AS "isSameSource"
 FROM pg_temp.millrace_staging AS staged
 CROSS JOIN LATERAL (SELECT * FROM events WHERE event_id = staged.event_id OFFSET 0) AS stored

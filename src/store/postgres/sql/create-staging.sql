@@ -1,4 +1,4 @@
--- Where rows wait that may have their row already. One for each connection, empty after each transaction.
+-- Staging table for events whose row may already exist. One per connection, emptied after each transaction.
 CREATE TEMPORARY TABLE IF NOT EXISTS millrace_staging (
   place             integer NOT NULL,
   has_time          boolean NOT NULL,

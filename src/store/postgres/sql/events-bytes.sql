@@ -1,2 +1,2 @@
--- What the table of events takes with its indexes and what is kept out of its rows. The server asks the file system.
+-- Size of the table `events` with its indexes and TOAST data. The server reads it from the file system.
 SELECT pg_total_relation_size('events') AS bytes

@@ -1,4 +1,4 @@
--- The schema of the extension that counts statements, ready to be put into a statement; no row where it is not installed.
+-- The schema of the extension pg_stat_statements, quoted as an identifier; no row if it is not installed.
 SELECT quote_ident(nspname) AS schema
 FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
 WHERE extname = 'pg_stat_statements'

@@ -1,5 +1,5 @@
--- A letter that is there already came twice (a crash between writing it to the log and settling what it is about), or its
--- event has died once more: then the later death counts, and nobody has redriven it.
+-- If the id exists, the letter was redelivered (a crash between appending it and settling its event), or the event has
+-- died again: then the later death replaces the content, and the letter is open (not redriven).
 INSERT INTO dead_letters (dead_letter_id, event_id, topic, "group", type, source, code, message, attempts, first_failed_at,
   dead_at, event, history, redriven_at, redrives)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, timestamptz 'epoch' + $10::bigint * interval '1 microsecond',

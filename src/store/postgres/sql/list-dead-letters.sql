@@ -1,5 +1,5 @@
 -- Dead letters below a place in the order (dead_at, dead_letter_id), newest first.
--- Further parameters: the place (microseconds, id), how many.
+-- Further parameters: the place (microseconds, id), limit.
 SELECT dead_letter_id AS "deadLetterId", event_id AS "eventId", topic, "group", type, source, code, message, attempts,
   (extract(epoch FROM first_failed_at) * 1000000)::bigint AS "firstFailedAtMicros",
   (extract(epoch FROM dead_at) * 1000000)::bigint AS "deadAtMicros", history::text AS history,

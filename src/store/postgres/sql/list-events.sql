@@ -1,8 +1,8 @@
--- The newest events of one stretch of time. Parameters: from and below (microseconds since 1970; the first may be null),
--- the place of the last event that was shown (microseconds, key), type, source, how many.
+-- The newest events of one time window. Parameters: from (inclusive, may be null) and to (exclusive) in microseconds
+-- since 1970, the place of the last shown event (microseconds, key), type, source, limit.
 --
--- The inner query sorts; only what is left of it is turned into text. In one query JSON would be written out for every row
--- of the stretch, which takes five times as long.
+-- The inner query sorts and limits; only its result is converted to text. A single query would serialize the JSON of
+-- every row of the window, which takes five times as long.
 SELECT event_id AS "eventId", id, source, type, subject, (extract(epoch FROM time) * 1000000)::bigint AS "timeMicros",
   (extract(epoch FROM received_at) * 1000000)::bigint AS "receivedAtMicros", topic, priority, key, data::text AS data,
   data_bytes AS "dataBytes", data_content_type AS "dataContentType", attributes

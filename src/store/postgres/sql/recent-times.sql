@@ -1,7 +1,7 @@
--- When the newest rows near the table's end were received: the first and the last of them, microseconds since 1970, both
--- null when there are none. Parameters: how many rows, how many pages at the end to look at.
+-- The earliest and the latest time of receipt of the newest rows near the end of the table, in microseconds since 1970;
+-- both null if there are no rows. Parameters: max rows, number of table pages at the end to read.
 --
--- A hint only: rows come in about the order in which they were received, but a later page may hold an earlier row.
+-- An estimate only: rows are inserted roughly in the order of receipt, but a later page may hold an earlier row.
 SELECT (extract(epoch FROM min(received_at)) * 1000000)::bigint AS "oldestMicros",
   (extract(epoch FROM max(received_at)) * 1000000)::bigint AS "newestMicros"
 FROM (

@@ -1,8 +1,8 @@
--- How many of the newest rows near the table's end have which type, the most frequent first.
--- Parameters: how many rows, how many pages at the end to look at, how many types.
+-- Counts the newest rows near the end of the table by type, the most frequent first.
+-- Parameters: max rows, number of table pages at the end to read, max types.
 --
--- "looked" is how many rows were looked at, in each line the same.
-SELECT type, count(*)::integer AS events, (sum(count(*)) OVER ())::integer AS looked
+-- "examined" is the total number of rows examined, the same in each result row.
+SELECT type, count(*)::integer AS events, (sum(count(*)) OVER ())::integer AS examined
 FROM (
   SELECT type FROM events
   WHERE ctid >= (

@@ -1,7 +1,7 @@
--- Compares an event with the row that its key has already.
--- ?1 event_id, ?2 source, ?3 type, ?4 subject, ?5 time or NULL when the producer gave none, ?6 key, ?7 data, ?8 data_bytes,
--- ?9 data_content_type
--- Without the attributes: the server may have added to them, so two copies of one event need not have the same.
+-- Compares an event with the existing row of its key.
+-- ?1 event_id, ?2 source, ?3 type, ?4 subject, ?5 time or NULL if the producer set none, ?6 key, ?7 data,
+-- ?8 data_bytes, ?9 data_content_type
+-- Attributes are not compared: the server may add some, so two copies of one event may differ in them.
 SELECT
   source = ?2 AS same_source,
   type = ?3 AND subject IS ?4 AND (?5 IS NULL OR time = ?5) AND key IS ?6

@@ -1,3 +1,3 @@
--- How many of the newest dead letters were sent again, and how many were not. Parameter: how many to count at most.
+-- How many of the newest dead letters were redriven and how many are open. Parameter: max letters to count.
 SELECT count(*) - count(redriven_at) AS open, count(redriven_at) AS redriven
 FROM (SELECT redriven_at FROM dead_letters ORDER BY dead_at DESC, dead_letter_id DESC LIMIT ?1)

@@ -1,4 +1,4 @@
--- The record of what has been applied. Part of the first migration's transaction.
+-- The record of applied migrations. Created in the transaction of the first migration.
 CREATE TABLE IF NOT EXISTS migrations (
   number     INTEGER PRIMARY KEY,
   name       TEXT NOT NULL,

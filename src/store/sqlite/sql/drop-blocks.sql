@@ -1,3 +1,3 @@
--- Forgets the blocks that begin at a row or behind it.
--- ?1 the row
+-- Deletes the blocks that begin at or after a row.
+-- ?1 the rowid
 DELETE FROM landing_blocks WHERE first_rowid >= ?1

@@ -1,6 +1,6 @@
--- The newest rows of a block that stand below a place in the order (received_at, event_id).
+-- The newest rows of a block below a place in the order (received_at, event_id).
 -- ?1 first rowid, ?2 last rowid, ?3 received at this time or later, ?4 and ?5 the place: received_at and event_id,
--- ?6 type or NULL for all, ?7 source or NULL for all, ?8 how many
+-- ?6 type or NULL for all, ?7 source or NULL for all, ?8 limit
 SELECT rowid, received_at, event_id FROM events
 WHERE rowid BETWEEN ?1 AND ?2 AND received_at >= ?3 AND (received_at, event_id) < (?4, ?5)
   AND (?6 IS NULL OR type = ?6) AND (?7 IS NULL OR source = ?7)

@@ -1,2 +1,2 @@
--- What has been applied, lowest number first.
+-- The applied migrations, lowest number first.
 SELECT number, name, checksum FROM migrations ORDER BY number

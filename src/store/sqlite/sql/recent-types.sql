@@ -1,6 +1,6 @@
--- How many of the newest rows have which type, the most frequent first; "looked" is how many rows were looked at, in each
--- line the same. Parameters: how many rows, how many types.
-SELECT type, count(*) AS events, sum(count(*)) OVER () AS looked
+-- Counts the newest rows by type, the most frequent first. "examined" is the total number of rows examined, the same in
+-- each result row. Parameters: max rows, max types.
+SELECT type, count(*) AS events, sum(count(*)) OVER () AS examined
 FROM (SELECT type FROM events ORDER BY rowid DESC LIMIT ?1)
 GROUP BY type
 ORDER BY events DESC, type
