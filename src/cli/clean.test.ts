@@ -33,14 +33,14 @@ test('clean removes exactly the files of Millrace, and only with --yes or a conf
 
   const asked = await runMillrace(t, ['clean'], { cwd })
   const afterAsking = readdirSync(join(cwd, 'data'))
-  const told = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd })
+  const confirmed = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd })
   const again = await runMillrace(t, ['clean', '--yes'], { cwd })
 
   assert.deepEqual([asked.code, asked.stdout], [1, ''])
   assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
   assert.deepEqual(afterAsking, before)
-  assert.equal(told.code, 0)
-  const { removed } = JSON.parse(told.stdout)
+  assert.equal(confirmed.code, 0)
+  const { removed } = JSON.parse(confirmed.stdout)
   for (const name of ['log.db', 'log.mark', 'store.db', 'holder.json', 'addresses.json', 'log.damaged-1.db']) {
     assert.ok(removed.includes(name), name)
   }
@@ -92,12 +92,12 @@ test('clean removes exactly the keys of its prefix from Redis, and none while a 
   child.kill('SIGTERM')
   await ended
   const asked = await runMillrace(t, ['clean'], { cwd, env: settings })
-  const told = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd, env: settings })
+  const confirmed = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd, env: settings })
   const again = await runMillrace(t, ['clean', '--yes'], { cwd, env: settings })
 
   assert.match(inUse.stderr, /in use by \d+ consumers: stop all processes first/)
   assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
-  assert.ok(JSON.parse(told.stdout).removed_keys > 3, told.stdout)
+  assert.ok(JSON.parse(confirmed.stdout).removed_keys > 3, confirmed.stdout)
   assert.match(again.stdout, /Nothing to remove: Redis has no keys that begin with "millrace:"/)
   assert.match(await redis.command('DBSIZE'), /^:4\r\n/, 'what is not ours stays')
 })

@@ -22,15 +22,18 @@ const ours = [
 
 export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
   const { dataDir, redisUrl, redisPrefix } = loadConfig({ ...configInput, isForClient: true })
-  const isTold = options.yes === true
-  if (redisUrl !== null) return await cleanShared({ redisUrl, redisPrefix }, isTold, terminal)
+  const isConfirmed = options.yes === true
+  if (redisUrl !== null) return await cleanShared({ redisUrl, redisPrefix }, isConfirmed, terminal)
   let files = filesIn(dataDir)
   if (files.length > 0) {
-    if (!isTold) refuseWithoutTerminal('clean')
+    if (!isConfirmed) refuseWithoutTerminal('clean')
     refuseWhileInUse(dataDir)
     // The check may have cleaned up after a killed server, or copied the WAL of a damaged log, so list again.
     files = filesIn(dataDir)
-    if (!isTold && !(await confirm(`Remove ${files.join(', ')} from ${dataDir}? This deletes all events in it.`))) {
+    if (
+      !isConfirmed &&
+      !(await confirm(`Remove ${files.join(', ')} from ${dataDir}? This deletes all events in it.`))
+    ) {
       terminal.note('nothing was removed')
       return exitCodes.failed
     }
@@ -45,13 +48,13 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
 /** Rows that have landed in PostgreSQL are not touched. */
 async function cleanShared(
   config: { readonly redisUrl: string; readonly redisPrefix: string },
-  isTold: boolean,
+  isConfirmed: boolean,
   terminal: Terminal,
 ): Promise<number> {
   const { redisPrefix } = config
   const { keys, consumers } = await countSharedLog(config)
   if (keys > 0) {
-    if (!isTold) refuseWithoutTerminal('clean')
+    if (!isConfirmed) refuseWithoutTerminal('clean')
     if (consumers > 0) {
       const advice = 'stop all processes first; the consumers of a killed process disappear when their leases expire'
       throw new MillraceError(
@@ -60,7 +63,7 @@ async function cleanShared(
       )
     }
     const question = `Remove all ${keys} keys that begin with "${redisPrefix}:" from Redis? This deletes all events that have not landed; landed rows stay in PostgreSQL.`
-    if (!isTold && !(await confirm(question))) {
+    if (!isConfirmed && !(await confirm(question))) {
       terminal.note('nothing was removed')
       return exitCodes.failed
     }

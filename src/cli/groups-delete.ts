@@ -18,7 +18,7 @@ export async function run(input: CommandInput): Promise<number> {
       if (found === undefined) {
         throw new MillraceError(
           'not_found',
-          `topic "${topic}" has no group "${group}"; millrace groups list shows all groups`,
+          `there is no group "${group}" of a topic "${topic}"; millrace groups list shows all groups`,
           { field: 'group' },
         )
       }
