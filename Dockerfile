@@ -1,6 +1,6 @@
-# The image of Millrace. What it is for and how it was checked: docs/deploy.md.
+# The image of Millrace. Its use and how it was tested: docs/deploy.md.
 #
-# It is laid out as `npm install -g` would: the launcher then runs what was built, for Node runs no TypeScript there.
+# The layout is that of `npm install -g`. The launcher then runs dist/, because Node runs no TypeScript in node_modules.
 
 FROM node:24-slim AS build
 WORKDIR /build
@@ -31,7 +31,7 @@ USER node
 VOLUME /data
 EXPOSE 8080 50051
 STOPSIGNAL SIGTERM
-# A process that only lands has no gRPC: compose.yaml asks it over HTTP.
+# A worker has no gRPC, so `millrace status` fails on it; compose.yaml checks workers over HTTP.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["millrace", "status"]
 ENTRYPOINT ["millrace"]
 CMD ["start"]

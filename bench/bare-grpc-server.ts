@@ -1,6 +1,6 @@
-// A grpc-js server that takes the messages of PublishStream and Produce and drops them: what the transport costs alone.
+// A grpc-js server that receives the messages of PublishStream and Produce and drops them: the cost of the transport alone.
 //
-// It prints its address and answers like the real one, so that the same generator drives it.
+// It prints its address and answers like Millrace, so that the same generator can drive it.
 
 import { create, toBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'

@@ -14,7 +14,7 @@ const run = (...words: string[]) => promisify(execFile)(process.execPath, [progr
 const all = contests(sizesByName.tiny, 200)
 const wholeWorkload = all.filter(({ id }) => id === 'W2')
 
-/** The first block of each program that the run of a whole workload does not show. */
+/** One block of each program that the test of a whole workload does not run. */
 const blockOfProgram = new Map<string, Block>()
 const isShown = (block: Block) =>
   wholeWorkload.some(({ blocks }) => blocks.some(({ program }) => program === block.program))
@@ -25,7 +25,7 @@ for (const { blocks } of all) {
 }
 
 for (const [name, block] of blockOfProgram) {
-  test(`the benchmark's ${name} runs, has a figure and passes its gate`, { timeout: 120_000 }, async () => {
+  test(`the benchmark's ${name} runs, has a result and passes its gate`, { timeout: 120_000 }, async () => {
     const { result } = await runBlockProgram(block, 1)
     assert.deepEqual(result?.problems, [])
     assert.ok(result.events > 0 && result.seconds > 0, JSON.stringify(result))
@@ -44,7 +44,7 @@ test('the benchmark prints a row for each ratio and bound of a workload, and eac
   )
   assert.equal(runs.length, wholeWorkload.flatMap(({ blocks }) => blocks).length)
   for (const { name, result, absent } of runs) {
-    // A peer may not be on this machine, and then the reason is told; nothing else may be missing.
+    // A peer may be missing on this machine, and then the reason is printed; nothing else may be missing.
     if (name === 'Python loop' && findPython() === null) assert.match(absent, /apt-get install/)
     else assert.deepEqual(result?.problems, [], name)
     if (result !== null) assert.ok(durabilityLabels[result.durability])
@@ -56,7 +56,10 @@ test('the benchmark prints a row for each ratio and bound of a workload, and eac
   assert.equal(machine.node, process.version)
 })
 
-test('an option that the benchmark does not know is refused with its usage', async () => {
-  await assert.rejects(run('W3'), ({ code, stderr }) => code === 2 && /W3 is no workload; there are W1/.test(stderr))
+test('the benchmark refuses wrong arguments and prints its usage', async () => {
+  await assert.rejects(
+    run('W3'),
+    ({ code, stderr }) => code === 2 && /W3 is not a workload; choose from W1/.test(stderr),
+  )
   await assert.rejects(run('--payload', '99'), ({ code, stderr }) => code === 2 && /100 to 10240/.test(stderr))
 })

@@ -1,28 +1,28 @@
-// A block: one run of one workload or floor, a program of its own, which prints one JSON line.
+// A block: one run of one workload or floor, as a separate program that prints one JSON line.
 
 /** What had happened when an event counted as done (docs/benchmark.md). */
 export type DurabilityLabel = 'none' | 'everysec' | 'disk'
 
 export interface BlockResult {
-  /** Events done in the measured time. */
+  /** Events completed in the measured time. */
   readonly events: number
   readonly seconds: number
-  /** User and system time of the measured service, all its threads and processes; the generator is not in it. */
+  /** User and system time of the measured service, all its threads and processes, without the generator. */
   readonly serviceCpuSeconds: number
   readonly durability: DurabilityLabel
-  /** What the validity gate found wrong; a figure counts only when this is empty. */
+  /** Problems found by the validity gate; a result counts only when there are none. */
   readonly problems: readonly string[]
-  /** Further figures of this workload. */
+  /** Further results of this workload. */
   readonly details: Readonly<Record<string, number | string>>
 }
 
-/** Instead of a result: what the block measures is not on this machine. */
+/** Instead of a result, when what the block measures is not installed. */
 export interface Absence {
-  /** Why, and what helps. */
+  /** Why, and what to install. */
   readonly absent: string
 }
 
-/** Runs the block that a program is, with the options that the runner passed as one JSON argument. */
+/** Main function of a block's program: parses the options, one JSON argument, measures and prints the result. */
 export async function runBlock<Options>(measure: (options: Options) => Promise<BlockResult | Absence>): Promise<void> {
   const options: Options = JSON.parse(process.argv[2] ?? '{}')
   const result = await measure(options)

@@ -1,6 +1,6 @@
-// What is measured: for each contest the blocks that run in turn, the ratios that are drawn from them, and the targets.
+// The measurements: for each contest its blocks, the ratios between them, and the targets.
 //
-// All blocks of a contest run once in every round, so that whatever slows the machine for a while slows them all.
+// All blocks of a contest run once per round, so that a temporary slowdown of the machine affects all of them.
 
 import type { DurabilityLabel } from './block.ts'
 import type { Sizes } from './sizes.ts'
@@ -8,22 +8,22 @@ import type { Sizes } from './sizes.ts'
 /** One program with one set of options. */
 export interface Block {
   readonly name: string
-  /** Inside `bench/`, without `.ts`. */
+  /** Path in `bench/`, without `.ts`. */
   readonly program: string
   readonly options: Readonly<Record<string, unknown>>
 }
 
-/** Rates of one block divided by those of another. The target holds for events per second. */
+/** The rate of one block divided by that of another. The target refers to events per second. */
 export interface Comparison {
   readonly id: string
   readonly measure: string
   readonly product: string
   readonly floor: string
-  /** Null: reported, nothing asked. */
+  /** Null: reported without a target. */
   readonly atLeast: number | null
 }
 
-/** One figure of a block that must stay under a bound. */
+/** A detail of a block that must stay under a bound. */
 export interface Bound {
   readonly id: string
   readonly measure: string
@@ -46,7 +46,7 @@ export const workloadIds = ['W1', 'W2', 'W8', 'W9'] as const
 export type WorkloadId = (typeof workloadIds)[number]
 
 export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
-  none: 'nothing is kept',
+  none: 'nothing is stored',
   everysec: 'in Redis, whose append-only file is flushed about once a second',
   disk: 'flushed; one flush serves many events',
 }
@@ -55,7 +55,7 @@ const roundTripMs = 50
 const overloadFactor = 10
 const awayEventsPerSecond = 3000
 const daySeconds = 86_400
-/** Where the rows of a full table stand in time: how long they took to come, and how long ago the newest one came. */
+/** Distribution of a full table's rows over time: over how long they arrived, and the age of the newest one. */
 const spreads = [
   { name: 'over an hour', spreadSeconds: 3600, ageSeconds: 0 },
   { name: 'over a second', spreadSeconds: 1, ageSeconds: 0 },
@@ -161,7 +161,7 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
           options: { batches: sizes.costBatches, eventsPerMessage: 100, payloadBytes },
         },
         {
-          name: 'nothing to do',
+          name: 'idle',
           program: 'workloads/redis-idle',
           options: { seconds: sizes.idleSeconds, payloadBytes },
         },
@@ -169,11 +169,11 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       comparisons: [],
       bounds: [
         bound('', "Redis's CPU of an append / XADD", 'append to Redis', 'cpuPerXaddAlone', 3, ''),
-        bound('', 'the same, 64 under way', 'append to Redis', 'cpuPerXaddTogether', 3, ''),
-        bound('', 'commands to Redis when idle', 'nothing to do', 'idleCommandsPerSecond', 5, '/s'),
-        bound('', 'CPU when idle', 'nothing to do', 'idleCpuPercent', 2, '%'),
-        bound('', 'CPU while Redis is away', 'nothing to do', 'redisAwayCpuPercent', 2, '%'),
-        bound('', 'CPU while PostgreSQL is away', 'nothing to do', 'postgresAwayCpuPercent', 2, '%'),
+        bound('', 'the same, 64 in flight', 'append to Redis', 'cpuPerXaddTogether', 3, ''),
+        bound('', 'commands to Redis when idle', 'idle', 'idleCommandsPerSecond', 5, '/s'),
+        bound('', 'CPU when idle', 'idle', 'idleCpuPercent', 2, '%'),
+        bound('', 'CPU while Redis is down', 'idle', 'redisAwayCpuPercent', 2, '%'),
+        bound('', 'CPU while PostgreSQL is down', 'idle', 'postgresAwayCpuPercent', 2, '%'),
       ],
     },
     {
@@ -230,7 +230,7 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       rounds: 1,
       blocks: [
         {
-          name: 'PostgreSQL away',
+          name: 'PostgreSQL outage',
           program: 'workloads/postgres-away',
           options: {
             eventsPerSecond: awayEventsPerSecond,
@@ -243,8 +243,8 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       ],
       comparisons: [],
       bounds: [
-        bound('', 'RSS growth while PostgreSQL is away', 'PostgreSQL away', 'rssGrowthMiB', 128, 'MiB'),
-        bound('', 'intake / rate of catching up', 'PostgreSQL away', 'intakePerCatchUp', 0.1, ''),
+        bound('', 'RSS growth while PostgreSQL is down', 'PostgreSQL outage', 'rssGrowthMiB', 128, 'MiB'),
+        bound('', 'intake / catch-up rate', 'PostgreSQL outage', 'intakePerCatchUp', 0.1, ''),
       ],
     },
     {

@@ -1,6 +1,6 @@
-// A TCP proxy that passes every byte on a fixed time later: a long link between client and server.
+// A TCP proxy that forwards every byte after a fixed delay: it simulates a long link between client and server.
 //
-// What it holds is bounded by the HTTP/2 windows of the connection that runs through it.
+// Its buffers are bounded by the HTTP/2 windows of the connection that runs through it.
 // Arguments: the target's `host:port`, the delay of each direction in milliseconds. Prints its address.
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'

@@ -41,7 +41,7 @@ test('a target is judged by the lower end of the interval, not by the median', (
   assert.equal(evaluate(strict, goodRuns)[0]?.verdict, 'missed')
 })
 
-test('one run that failed or did not pass the gate leaves no figure', () => {
+test('one run that failed or did not pass the gate makes the result invalid', () => {
   const problems = ['49 rows, expected 50']
   for (const runs of [changed(3, { result: null }), changed(3, { result: { ...goodRuns[3]!.result!, problems } })]) {
     const [ratio, bound] = evaluate(contest, runs)
@@ -50,14 +50,14 @@ test('one run that failed or did not pass the gate leaves no figure', () => {
   }
 })
 
-test('what is compared with a peer that is not here is absent, with the reason', () => {
+test('a comparison with a peer that is not installed is absent, with the reason', () => {
   const absent = 'it is not installed'
   const row = ratioRow(goodRuns.map((run) => (run.name === 'floor' ? { ...run, result: null, absent } : run)))
   assert.deepEqual([row.verdict, row.ratio, row.absent], ['absent', null, absent])
   assert.match(formatTable([row]), /product \/ floor .* absent: it is not installed$/)
 })
 
-test('a disturbed round is thrown out, and more than three in ten void the figure', () => {
+test('a disturbed round is discarded, and more than three in ten make the result noisy', () => {
   const once = ratioRow(changed(1, { stolen: 0.03 }))
   assert.deepEqual([once.verdict, once.disturbedRounds, once.ratio?.median], ['reached', 1, 0.8])
   const twice = changed(1, { stolen: 0.03 }).map((run, at) => (at === 2 ? { ...run, foreign: 0.2 } : run))

@@ -1,4 +1,4 @@
-// What the runs of a contest say: one row for each ratio and each bound, with its verdict.
+// Evaluates the runs of a contest: one row for each ratio and each bound, with its verdict.
 
 import type { BlockResult } from './block.ts'
 import type { Bound, Comparison, Contest } from './contests.ts'
@@ -6,11 +6,11 @@ import { type BlockRun, isDisturbed, isValid } from './run-block.ts'
 import { type Estimate, estimate, median } from './statistics.ts'
 
 /**
- * - `reached`, `missed`: the lower end of the interval against the target; of a bound, the worst run.
- * - `reported`: nothing is asked.
- * - `absent`: what it is compared with is not on this machine.
- * - `invalid`: a run of it did not pass the gate, so there is no figure.
- * - `noisy`: too many rounds were disturbed, so there is none either.
+ * - `reached`, `missed`: the lower end of the interval against the target; for a bound, the worst run.
+ * - `reported`: there is no target.
+ * - `absent`: the peer to compare with is not installed.
+ * - `invalid`: a run did not pass the gate, so there is no result.
+ * - `noisy`: too many rounds were disturbed, so there is no result.
  */
 export type Verdict = 'reached' | 'missed' | 'reported' | 'absent' | 'invalid' | 'noisy'
 
@@ -20,11 +20,11 @@ export interface RatioRow extends Comparison {
   /** Medians of events per second. */
   readonly productPerSecond: number | null
   readonly floorPerSecond: number | null
-  /** Of events per second, and of events per CPU-second of the service. */
+  /** Ratio of events per second, and of events per CPU-second of the service. */
   readonly ratio: Estimate | null
   readonly cpuRatio: Estimate | null
   readonly disturbedRounds: number
-  /** Why there is nothing to compare, and what helps; null when there is. */
+  /** Why the peer is absent, and what to install; null when it is there. */
   readonly absent: string | null
 }
 
@@ -37,7 +37,7 @@ export interface BoundRow extends Bound {
 
 export type ResultRow = RatioRow | BoundRow
 
-/** Of the rounds, so many may be disturbed. */
+/** Share of the rounds that may be disturbed. */
 const maxDisturbedShare = 0.3
 
 export function evaluate(contest: Contest, runs: readonly BlockRun[]): ResultRow[] {
@@ -65,7 +65,7 @@ function evaluateRatio(comparison: Comparison, rounds: number, runs: readonly Bl
   const quiet = sound.filter(({ product, floor }) => !isDisturbed(product) && !isDisturbed(floor))
   const hasNoFigure = sound.length < pairs.length
   const isNoisy = sound.length - quiet.length > maxDisturbedShare * rounds
-  // A disturbed figure is shown, as one that does not count.
+  // A disturbed result is shown, but does not count.
   const shown = (isNoisy ? sound : quiet).map(({ product, floor }) => ({
     product: product.result!,
     floor: floor.result!,

@@ -1,10 +1,10 @@
-// Fills a data directory's log with messages that wait to be landed.
+// Fills a data directory's log with messages that wait to land.
 
 import { MessageFactory, type MessageShape } from './messages.ts'
 import { Generator } from './send-messages.ts'
 import { ingestOnly, type Service, startService } from './service.ts'
 
-/** Starts a server that lands nothing, publishes at least so many events, and resolves with their number and the server. */
+/** Starts a server without landing and publishes at least this many events; resolves with their number and the server. */
 export async function fillLog(
   dataDir: string,
   events: number,

@@ -9,7 +9,7 @@ import { withTempDirectory } from './temp-directory.ts'
 
 const rows = 50
 
-/** A store with the rows of `rows` events, changed by some SQL, and what the gate says of it. */
+/** The gate's problems for a store with the rows of `rows` events after the SQL `change`. */
 function problemsAfter(
   change: string,
   gate = (directory: string) => storedNumbersProblems(directory, expectedRows(rows)),
@@ -27,29 +27,29 @@ function problemsAfter(
 
 const putAgain = (number: number) => `INSERT INTO events (data) SELECT data FROM events WHERE event_id = ${number}`
 
-test('the gate passes a store in which every event is once', async () => {
+test('the gate passes a store in which every event occurs once', async () => {
   assert.deepEqual(await problemsAfter(''), [])
 })
 
-test('the gate stops a store that lacks one row', async () => {
+test('the gate rejects a store that lacks one row', async () => {
   const problems = await problemsAfter('DELETE FROM events WHERE event_id = 17')
   assert.deepEqual(problems, ['49 rows, expected 50', "the rows' numbers add up to 1258, expected 1275"])
 })
 
-test('the gate stops a store that has one event twice', async () => {
+test('the gate rejects a store that has one event twice', async () => {
   const problems = await problemsAfter(putAgain(17))
   assert.equal(problems.length, 3)
-  assert.equal(problems[2], '1 rows have a number that another one has')
+  assert.equal(problems[2], '1 rows repeat a number')
 })
 
-test('the gate stops a store where a duplicate hides a missing row, also when only the count is known', async () => {
+test('the gate rejects a store where a duplicate hides a missing row, also when only the count is known', async () => {
   const change = `${putAgain(17)}; DELETE FROM events WHERE event_id = 18`
-  assert.deepEqual((await problemsAfter(change)).slice(1), ['1 rows have a number that another one has'])
+  assert.deepEqual((await problemsAfter(change)).slice(1), ['1 rows repeat a number'])
   const problems = await problemsAfter(change, (directory) => storedRowsProblems(directory, rows))
-  assert.deepEqual(problems, ['1 rows have a number that another one has'])
+  assert.deepEqual(problems, ['1 rows repeat a number'])
 })
 
-test('the gate stops a log that lacks one entry or has one twice', async () => {
+test('the gate rejects a log that lacks one entry or has one twice', async () => {
   const problemsOfLog = (change: string) =>
     withTempDirectory(async (directory) => {
       const database = new DatabaseSync(`${directory}/log.db`)
@@ -64,10 +64,10 @@ test('the gate stops a log that lacks one entry or has one twice', async () => {
   assert.deepEqual(await problemsOfLog(''), [])
   assert.equal((await problemsOfLog('DELETE FROM entries WHERE append_number = 3'))[0], '40 events, expected 50')
   const twice = 'INSERT INTO entries (batch) SELECT batch FROM entries WHERE append_number = 3'
-  assert.equal((await problemsOfLog(twice))[2], '10 events have a number that another one has')
+  assert.equal((await problemsOfLog(twice))[2], '10 events repeat a number')
 })
 
-test('the gate expects exactly the rows that the messages make, duplicates or not', () => {
+test('the gate expects exactly the rows of the messages, with or without duplicates', () => {
   const shapes = fc.record({
     messages: fc.integer({ min: 1, max: 20 }),
     eventsPerMessage: fc.integer({ min: 1, max: 30 }),

@@ -1,7 +1,7 @@
-// The validity gate: no figure counts unless every event is there, exactly once.
+// The validity gate: a result counts only when every event is stored exactly once.
 //
-// Events are numbered from 1 on in their payload. The gate reads the numbers back: how many there are, what they add up
-// to, and that none comes twice.
+// Events are numbered from 1 in their payload. The gate reads the numbers back and checks their count, their sum, and that
+// none is repeated.
 
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -13,7 +13,7 @@ export interface ExpectedNumbers {
   readonly sum: number
 }
 
-/** What is wrong with the rows of store.db in the directory; empty when all is well. */
+/** The problems of the rows of store.db in the directory; empty when there are none. */
 export function storedNumbersProblems(directory: string, expected: ExpectedNumbers): string[] {
   return storedNumbers(directory).problems(expected)
 }
@@ -38,7 +38,7 @@ function storedNumbers(directory: string): SeenNumbers {
   }
 }
 
-/** What is wrong with the events in the entries of log.db in the directory; empty when all is well. */
+/** The problems of the events in the entries of log.db in the directory; empty when there are none. */
 export function loggedNumbersProblems(directory: string, expected: ExpectedNumbers): string[] {
   const database = new DatabaseSync(join(directory, 'log.db'), { readOnly: true })
   try {
@@ -61,7 +61,7 @@ function numberAt(bytes: Uint8Array, start: number): number {
   return number
 }
 
-/** Counts numbers and notices one that comes again. */
+/** Counts numbers and detects repeated ones. */
 export class SeenNumbers {
   readonly #what: string
   #seen = new Uint8Array(1 << 20)
@@ -69,7 +69,7 @@ export class SeenNumbers {
   #sum = 0
   #repeated = 0
 
-  /** @param what the word for one of the things that are numbered. */
+  /** @param what the name of a numbered item, for messages: `row` or `event`. */
   constructor(what: string) {
     this.#what = what
   }
@@ -97,19 +97,19 @@ export class SeenNumbers {
 }
 
 export interface FoundNumbers {
-  /** The word for one of the things that are numbered. */
+  /** The name of a numbered item, for messages: `row` or `event`. */
   readonly what: string
   readonly count: number
-  /** How many have a number that another one has. */
+  /** How many items have a number that occurred before. */
   readonly repeated: number
   readonly sum: number
 }
 
-/** What is wrong with the numbers that were found; empty when all is well. */
+/** The problems of the numbers that were found; empty when there are none. */
 export function numbersProblems({ what, count, repeated, sum }: FoundNumbers, expected: ExpectedNumbers): string[] {
   const problems: string[] = []
   if (count !== expected.rows) problems.push(`${count} ${what}s, expected ${expected.rows}`)
   if (sum !== expected.sum) problems.push(`the ${what}s' numbers add up to ${sum}, expected ${expected.sum}`)
-  if (repeated > 0) problems.push(`${repeated} ${what}s have a number that another one has`)
+  if (repeated > 0) problems.push(`${repeated} ${what}s repeat a number`)
   return problems
 }

@@ -1,12 +1,12 @@
-// Watches the server's own counter of rows while it lands them. What it says is held against the database afterwards.
+// Watches the server's counter of landed rows. The gate compares the rows with the database afterwards.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Service } from './service.ts'
 
-const lookMs = 50
+const pollMs = 50
 const giveUpAfterMs = 60_000
 
-/** Resolves when so many rows have landed, with their number. Rejects when none has come for a minute. */
+/** Resolves with the number of landed rows when it reaches `rows`. Rejects after a minute without progress. */
 export async function reachLanded(service: Service, rows: number): Promise<number> {
   let last = -1
   let lastChangeMs = performance.now()
@@ -18,8 +18,8 @@ export async function reachLanded(service: Service, rows: number): Promise<numbe
       last = landed
       lastChangeMs = nowMs
     } else if (nowMs - lastChangeMs > giveUpAfterMs) {
-      throw new Error(`landing stands still at ${landed} of ${rows} rows`)
+      throw new Error(`landing made no progress for a minute, at ${landed} of ${rows} rows`)
     }
-    await sleep(lookMs)
+    await sleep(pollMs)
   }
 }

@@ -5,19 +5,19 @@ import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const lookMs = 5
+const pollMs = 5
 const giveUpAfterMs = 30_000
 
 export class LandedRows {
   readonly #database: DatabaseSync
   readonly #highest: StatementSync
 
-  /** The server must have made the database. */
+  /** The server must have created the database. */
   constructor(dataDir: string) {
     const path = join(dataDir, 'store.db')
     if (!existsSync(path)) throw new Error(`${path} is missing`)
     this.#database = new DatabaseSync(path, { readOnly: true, timeout: 5000 })
-    // Rows are never deleted, so their highest number is their count; counting would read the whole table.
+    // Rows are never deleted, so the highest rowid is their count. count(*) would read the whole table.
     this.#highest = this.#database.prepare('SELECT coalesce(max(rowid), 0) AS rows FROM events')
   }
 
@@ -25,7 +25,7 @@ export class LandedRows {
     return Number(this.#highest.get()?.rows)
   }
 
-  /** Resolves when there are so many, with their count. Rejects when none has come for half a minute. */
+  /** Resolves with the count of rows when it reaches `rows`. Rejects after 30 s without progress. */
   async reach(rows: number): Promise<number> {
     let last = -1
     let lastChangeMs = performance.now()
@@ -37,9 +37,9 @@ export class LandedRows {
         last = count
         lastChangeMs = nowMs
       } else if (nowMs - lastChangeMs > giveUpAfterMs) {
-        throw new Error(`landing stands still at ${count} of ${rows} rows`)
+        throw new Error(`landing made no progress for 30 s, at ${count} of ${rows} rows`)
       }
-      await sleep(lookMs)
+      await sleep(pollMs)
     }
   }
 

@@ -1,4 +1,4 @@
-// The facts of the machine and the versions that a figure belongs to.
+// The machine and the versions that a result belongs to.
 
 import { execFileSync } from 'node:child_process'
 import { statfsSync } from 'node:fs'
@@ -24,7 +24,7 @@ export function machineFacts() {
   }
 }
 
-/** A flush on tmpfs is none; this says so. */
+/** The type of the file system, because a flush on tmpfs has no effect. */
 function filesystemOf(directory: string): string {
   const names: Readonly<Record<number, string>> = {
     61267: 'ext4',
@@ -47,7 +47,7 @@ function commit(): string {
   }
 }
 
-/** One line of the facts that matter most. */
+/** The most important facts in one line. */
 export function machineLine(facts: ReturnType<typeof machineFacts>): string {
   const { cores, cpu, kernel, filesystem, node, sqlite, grpcJs } = facts
   return `${cores} cores of ${cpu}, Linux ${kernel}, ${filesystem}, Node ${node}, SQLite ${sqlite}, grpc-js ${grpcJs}`

@@ -14,12 +14,12 @@ export interface StreamOptions {
   readonly payloadBytes: number
   readonly warmSeconds: number
   readonly seconds: number
-  /** Puts a proxy between that delays each way by half of this; left out, there is no proxy. */
+  /** Adds a proxy that delays each direction by half of this; undefined: no proxy. */
   readonly roundTripMs?: number
 }
 
 export interface MeasuredStream extends Pick<BlockResult, 'events' | 'seconds' | 'serviceCpuSeconds'> {
-  /** Sent in all, warming up included. */
+  /** All events sent, including the warm-up. */
   readonly eventsInAll: number
   readonly problems: string[]
   readonly details: Record<string, number>
@@ -27,9 +27,9 @@ export interface MeasuredStream extends Pick<BlockResult, 'events' | 'seconds' |
 
 export interface MeasureOptions {
   readonly shape?: Partial<MessageShape>
-  /** Resolves when all the events that were sent so far are done; left out, they are when they are answered. */
+  /** Resolves when all events sent so far are done; undefined: they are done when answered. */
   readonly untilDone?: (eventsInAll: number) => Promise<unknown>
-  /** What the service and its stores have used so far; left out, that of the service's own process. */
+  /** CPU seconds used so far by the service and its stores; undefined: of the service's process only. */
   readonly cpuSeconds?: () => number
 }
 
@@ -72,5 +72,5 @@ export async function measureStream(
 
 function unansweredProblems({ sent, accepted, dropped, rejected }: SendResult): string[] {
   if (accepted === sent) return []
-  return [`of ${sent} events sent ${accepted} were accepted, ${rejected} rejected, ${dropped} dropped`]
+  return [`${sent} events were sent: ${accepted} accepted, ${rejected} rejected, ${dropped} dropped`]
 }

@@ -1,9 +1,9 @@
-// The producer messages that every workload and every floor moves: encoded once, then only their ids and numbers change.
+// The producer messages of all workloads and floors: encoded once, then only their ids and numbers change.
 //
-// Job: hand out message after message of the same bytes, each event with a fresh id and the next number `n` in its
-// payload, so that a gate can find out afterwards whether each event is there once.
+// Job: produce messages with the same bytes, each event with a new id and the next number `n` in its payload, so that the
+// gate can check afterwards that each event is stored once.
 //
-// Encoding with a library would cost the generator more than the transport costs the server, and both share the cores.
+// Encoding each message would cost the generator more CPU than the transport costs the server, and both share the cores.
 
 import { EventReader, encodeBatch } from '../src/event/record-batch.ts'
 
@@ -12,11 +12,11 @@ export interface MessageShape {
   /** Length of each event's JSON. */
   readonly payloadBytes: number
   readonly overflow?: 'reject' | 'drop' | 'wait'
-  /** Every so many events the one before it is sent again instead of a new one. 0: never. */
+  /** Every nth event repeats the one before it instead of being new. 0: never. */
   readonly duplicateEvery?: number
   /** The number of the event before the first; 0 when left out. */
   readonly startAfter?: number
-  /** Numbers the messages, as Produce wants it. */
+  /** Adds this producer id and a sequence number to each message, for Produce. */
   readonly producerId?: string
 }
 
@@ -57,7 +57,7 @@ export class MessageFactory {
     this.#duplicateEvery = shape.duplicateEvery ?? 0
   }
 
-  /** How many events have been handed out, duplicates included. */
+  /** How many events were produced so far, including duplicates. */
   get events(): number {
     return this.#events
   }
@@ -70,7 +70,7 @@ export class MessageFactory {
     return this.#template.length
   }
 
-  /** The next message. Its bytes are the caller's own: the transport still reads them after it was told to send. */
+  /** The next message, in a buffer of its own, because the transport still reads it after the call to write. */
   next(): Buffer {
     const message = Buffer.from(this.#template)
     for (let index = 0; index < this.#numberStarts.length; index++) {
@@ -85,7 +85,7 @@ export class MessageFactory {
   }
 }
 
-/** How many rows `events` events make, and what their numbers add up to. */
+/** The number of rows that `events` events produce, and the sum of their numbers. */
 export function expectedRows(events: number, duplicateEvery = 0): { rows: number; sum: number } {
   const repeats = duplicateEvery > 0 ? Math.floor(events / duplicateEvery) : 0
   const sumOfReplaced = (duplicateEvery * repeats * (repeats + 1)) / 2
@@ -107,7 +107,7 @@ function sampleEvent(payloadBytes: number) {
   }
 }
 
-/** All of a UUIDv7 but its last 12 digits, which hold the number: ids rise, as those of a producer do. */
+/** A UUIDv7 without its last 12 digits, which hold the number. The ids ascend, as those of a producer do. */
 export function idPrefix(): string {
   const time = Date.now().toString(16).padStart(12, '0')
   const random = Math.floor(Math.random() * 0x1000)
@@ -133,7 +133,7 @@ export function writeDecimal(bytes: Uint8Array, start: number, number: number): 
   }
 }
 
-/** Longer than it need be, so that every message has the same length. */
+/** Padded to five bytes, so that every message has the same length. */
 function writeFiveByteVarint(bytes: Buffer, start: number, number: number): void {
   let rest = number
   for (let index = 0; index < sequenceBytes; index++) {

@@ -1,11 +1,11 @@
-// A PostgreSQL server of a block's own, with the settings that it comes with: it flushes at every commit.
+// A PostgreSQL server for one block, with default settings: it flushes at every commit.
 
 import { PostgresServer } from '../test/support/postgres-server.ts'
 import { type ExpectedNumbers, numbersProblems } from './gate.ts'
 import { payload } from './messages.ts'
 import { cpuSecondsOf } from './process-usage.ts'
 
-/** Runs the work with a server in the directory, and the URL of an empty database on it. */
+/** Runs the work with a server in the directory and the URL of an empty database on it. */
 export async function withPostgres<T>(
   directory: string,
   work: (server: PostgresServer, url: string) => Promise<T>,
@@ -18,12 +18,12 @@ export async function withPostgres<T>(
   }
 }
 
-/** User and system time of the server's processes that run now, in seconds. */
+/** User and system time of the server's current processes, in seconds. */
 export function postgresCpuSeconds(server: PostgresServer): number {
   return server.pids.reduce((sum, pid) => sum + cpuSecondsOf(pid), 0)
 }
 
-/** What is wrong with the rows of `events`; empty when all is well. */
+/** The problems of the rows of `events`; empty when there are none. */
 export async function postgresNumbersProblems(
   server: PostgresServer,
   url: string,
@@ -36,6 +36,6 @@ export async function postgresNumbersProblems(
   const [found] = await server.query(statement, [payload(0, payloadBytes).toString()], url)
   const { rows, distinct, sum, other } = found as Record<'rows' | 'distinct' | 'sum' | 'other', number>
   const problems = numbersProblems({ what: 'row', count: rows, repeated: rows - distinct, sum }, expected)
-  if (other > 0) problems.push(`${other} rows hold another payload`)
+  if (other > 0) problems.push(`${other} rows have a wrong payload`)
   return problems
 }

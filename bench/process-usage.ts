@@ -1,29 +1,29 @@
-// What a process has used so far, as Linux counts it.
+// CPU time and memory used by processes, from /proc.
 
 import { readFileSync } from 'node:fs'
 
 /** The unit of the times in /proc: USER_HZ, 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100
 
-/** User and system time of a process, all its threads, in seconds. */
+/** User and system time of a process, including all its threads, in seconds. */
 export function cpuSecondsOf(pid: number): number {
   const [user, system] = statFields(pid, 14, 15)
   return (user! + system!) / ticksPerSecond
 }
 
-/** The same for all the children of a process, and theirs, that have ended and been waited for. */
+/** User and system time of the process's descendants that have ended and been waited for, in seconds. */
 export function cpuSecondsOfEndedChildren(pid: number = process.pid): number {
   const [user, system] = statFields(pid, 16, 17)
   return (user! + system!) / ticksPerSecond
 }
 
-/** Memory that a process has in use, in bytes. */
+/** Resident memory of a process, in bytes. */
 export function rssBytesOf(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024
 }
 
-/** Seconds that all cores together have been busy and stolen since boot. */
+/** Busy, stolen and total seconds of all cores together since boot. */
 export function machineSeconds(): { readonly busy: number; readonly stolen: number; readonly total: number } {
   const line = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!
   const [user, nice, system, idle, ioWait, interrupts, softInterrupts, stolen] = line

@@ -1,10 +1,10 @@
-// Starts a helper program of the benchmark that prints its address and runs until it is told to stop.
+// Starts a helper program of the benchmark that prints its address and runs until SIGTERM.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-/** The flags of every process that is measured. */
+/** Node's flags for every measured process. */
 export const nodeArguments = ['--max-semi-space-size=64']
 
 export interface RunningProgram {

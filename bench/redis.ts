@@ -1,4 +1,4 @@
-// A Redis server of a block's own, with the settings that it comes with and an append-only file.
+// A Redis server for one block, with default settings and an append-only file.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -7,13 +7,13 @@ import { RedisServer } from '../test/support/redis-server.ts'
 import type { DurabilityLabel } from './block.ts'
 import { cpuSecondsOf, cpuSecondsOfEndedChildren } from './process-usage.ts'
 
-/** When Redis flushes its append-only file: about once a second, or before each answer. */
+/** Redis's appendfsync: flush about once a second, or before each answer. */
 export type RedisFlush = 'everysec' | 'always'
 
-/** What an event has reached when Redis, and so Millrace, has answered. */
+/** Durability of an event when Redis, and so Millrace, has answered. */
 export const labelOfFlush: Readonly<Record<RedisFlush, DurabilityLabel>> = { everysec: 'everysec', always: 'disk' }
 
-/** The settings that put the log there, and promise what the flushes allow. */
+/** Millrace's settings for a log on this server, with the durability that its flushes allow. */
 export function onRedis(server: RedisServer, flush: RedisFlush): Record<string, string> {
   return { MILLRACE_REDIS_URL: server.url, MILLRACE_DURABILITY: flush === 'always' ? 'disk' : 'broker' }
 }
@@ -37,12 +37,12 @@ export async function withRedis<T>(
   }
 }
 
-/** User and system time of the server so far, in seconds, with that of the processes that rewrote its file. */
+/** User and system time of the server so far, in seconds, including the child processes that rewrote its file. */
 export function redisCpuSeconds({ pid }: RedisServer): number {
   return pid === undefined ? 0 : cpuSecondsOf(pid) + cpuSecondsOfEndedChildren(pid)
 }
 
-/** Counts the commands that clients send, without those that scripts call. `close` ends it. */
+/** Counts the commands that clients send, without those called by scripts, until `close`. */
 export async function countCommands(server: RedisServer): Promise<{ readonly count: number; close(): void }> {
   const socket = connect(server.port, '127.0.0.1')
   socket.write('MONITOR\r\n')
@@ -59,7 +59,7 @@ export async function countCommands(server: RedisServer): Promise<{ readonly cou
   }
 }
 
-/** One section of INFO: each line's name and value. */
+/** The names and values of one section of INFO. */
 export async function redisInfo(server: RedisServer, section: string): Promise<ReadonlyMap<string, string>> {
   const text = await server.command('INFO', section)
   const [, length, body] = /^\$(\d+)\r\n(.*)\r\n$/s.exec(text) ?? []

@@ -1,8 +1,8 @@
-// Looks at a process's memory ten times a second.
+// Samples a process's memory ten times a second.
 
 import { rssBytesOf } from './process-usage.ts'
 
-const lookMs = 100
+const pollMs = 100
 
 export interface RssSeen {
   readonly highestBytes: number
@@ -16,12 +16,12 @@ export class RssWatch {
 
   constructor(pid: number) {
     this.#pid = pid
-    this.#timer = setInterval(() => this.#look(), lookMs)
+    this.#timer = setInterval(() => this.#sample(), pollMs)
   }
 
-  /** What was seen since the last call. */
+  /** The highest and the latest value since the last call. */
   take(): RssSeen {
-    const lastBytes = this.#look()
+    const lastBytes = this.#sample()
     const seen = { highestBytes: this.#highestBytes, lastBytes }
     this.#highestBytes = 0
     return seen
@@ -31,7 +31,7 @@ export class RssWatch {
     clearInterval(this.#timer)
   }
 
-  #look(): number {
+  #sample(): number {
     const bytes = rssBytesOf(this.#pid)
     this.#highestBytes = Math.max(this.#highestBytes, bytes)
     return bytes

@@ -1,4 +1,4 @@
-// Runs one block as a process of its own and notices what else the machine did meanwhile.
+// Runs one block as a separate process, and measures what else the machine did meanwhile.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,11 +11,11 @@ import { nodeArguments } from './program.ts'
 export interface BlockRun {
   readonly name: string
   readonly round: number
-  /** Null when the program failed, or had nothing to measure. */
+  /** Null when the program failed, or what it measures is not installed. */
   readonly result: BlockResult | null
-  /** Why it had nothing to measure, and what helps; null when it had. */
+  /** Why there was nothing to measure, and what to install; else null. */
   readonly absent: string | null
-  /** Shares of all cores' time, 0 to 1: what the hypervisor took, and what other processes used. */
+  /** Shares of all cores' time, 0 to 1: taken by the hypervisor, and used by other processes. */
   readonly stolen: number
   readonly foreign: number
 }
@@ -23,7 +23,7 @@ export interface BlockRun {
 const maxStolen = 0.02
 const maxForeign = 0.1
 
-/** Whether a run had the machine so little to itself that its figures do not count. */
+/** Whether other load on the machine makes the run's results unusable. */
 export function isDisturbed({ stolen, foreign }: BlockRun): boolean {
   return stolen > maxStolen || foreign > maxForeign
 }

@@ -1,4 +1,4 @@
-// Runs the blocks of a contest in alternating order: A B, B A, A B ... (ABBA), so that a drift of the machine evens out.
+// Runs the blocks of a contest in alternating order: A B, B A, A B ... (ABBA), so that a drift of the machine averages out.
 
 import type { Contest } from './contests.ts'
 import { type BlockRun, runBlockProgram } from './run-block.ts'

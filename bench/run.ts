@@ -1,6 +1,6 @@
-// npm run bench: measures the product against its floors in the same run and prints one table of ratios.
+// npm run bench: measures Millrace against its floors in the same run and prints one table of ratios.
 //
-// docs/benchmark.md explains the figures.
+// docs/benchmark.md explains the results.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -18,12 +18,12 @@ import { formatRun, formatTable } from './table.ts'
 const usage = `npm run bench -- [${workloadIds.join('] [')}] [--quick | --full] [--payload 200] [--output table|json] [--record] [--install]
 
   --quick    short blocks, two rounds: about three minutes
-  --full     long blocks, eight rounds, for a claim
-  --tiny     shows only that everything runs
-  --payload  bytes of JSON in each event, ${smallestPayloadBytes} to 10240
-  --output   json prints everything that was measured
-  --record   writes the same into bench/results/
-  --install  installs peers that are missing, on Debian as root; npm run bench does so`
+  --full     long blocks, eight rounds, for a published claim
+  --tiny     only checks that everything runs
+  --payload  bytes of JSON in each event, ${smallestPayloadBytes} to 10240 (default 200)
+  --output   table (default), or json with all measurements
+  --record   also writes the JSON into bench/results/
+  --install  installs missing peers, on Debian as root; npm run bench sets it`
 
 interface Options {
   readonly workloads: readonly WorkloadId[]
@@ -40,15 +40,15 @@ function readOptions(): Options {
   const { values, positionals } = parse()
   const workloads = positionals.map((word) => {
     const id = workloadIds.find((known) => known === word.toUpperCase())
-    if (id === undefined) throw new UsageError(`${word} is no workload; there are ${workloadIds.join(', ')}`)
+    if (id === undefined) throw new UsageError(`${word} is not a workload; choose from ${workloadIds.join(', ')}`)
     return id
   })
   const payloadBytes = Number(values.payload)
   if (!Number.isInteger(payloadBytes) || payloadBytes < smallestPayloadBytes || payloadBytes > 10_240) {
-    throw new UsageError(`--payload is ${values.payload}; it takes ${smallestPayloadBytes} to 10240 bytes`)
+    throw new UsageError(`--payload is ${values.payload}; it must be from ${smallestPayloadBytes} to 10240 bytes`)
   }
   if (values.output !== 'table' && values.output !== 'json') {
-    throw new UsageError(`--output is ${values.output}; it is table or json`)
+    throw new UsageError(`--output is ${values.output}; it must be table or json`)
   }
   return {
     workloads: workloads.length === 0 ? workloadIds : workloads,

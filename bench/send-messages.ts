@@ -1,8 +1,8 @@
-// The load generator: grpc-js client streams that write ready messages, the same for the product and for its floor.
+// The load generator: grpc-js client streams that write pre-encoded messages, the same for Millrace and for its floor.
 //
-// Two ways to send. Without a rate each producer writes as fast as flow control lets it (a closed loop: it finds the
-// highest rate, and its latencies mean nothing). With a rate the times are fixed before the run (an open loop): a
-// generator that is late catches up at once, and `offered` beside `sent` tells whether it could.
+// It has two modes. Without a rate each producer writes as fast as flow control allows (a closed loop: it finds the highest
+// rate, and its latencies mean nothing). With a rate the due times are fixed before the run (an open loop): a generator that
+// is late catches up at once, and comparing `offered` with `sent` shows whether it could.
 
 import { fromBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
@@ -18,17 +18,17 @@ export type StreamMethod = 'PublishStream' | 'Produce'
 
 export interface SendPlan {
   readonly method: StreamMethod
-  /** How long to send. */
+  /** Sending time. */
   readonly seconds: number
-  /** Not more events than this. */
+  /** Max events to send. */
   readonly maxEvents?: number
-  /** All producers together; left out, as fast as it goes. */
+  /** Rate of all producers together; undefined: as fast as possible. */
   readonly eventsPerSecond?: number
 }
 
 /** In events. */
 export interface SendResult {
-  /** What was due by the clock; `sent` when there was no rate. */
+  /** Events due by the rate; equal to `sent` without a rate. */
   readonly offered: number
   readonly sent: number
   readonly accepted: number
@@ -43,12 +43,12 @@ type Call = grpc.ClientWritableStream<Buffer> | grpc.ClientDuplexStream<Buffer, 
 const tickMs = 1
 const asIs = (bytes: Buffer): Buffer => bytes
 
-/** The producers' connections to one server, opened once and used for call after call. */
+/** The producers' connections to one server, opened once and reused for all calls. */
 export class Generator {
   readonly #clients: grpc.Client[]
   readonly #messages: MessageFactory
 
-  /** @param producers streams at a time, each on a connection of its own. */
+  /** @param producers number of concurrent streams, each on its own connection. */
   constructor(address: string, producers: number, messages: MessageFactory) {
     this.#messages = messages
     this.#clients = Array.from({ length: producers }, () => {
@@ -61,7 +61,7 @@ export class Generator {
     for (const client of this.#clients) client.close()
   }
 
-  /** Sends for the time of the plan and resolves when every message has its answer. Rejects when a call fails. */
+  /** Sends according to the plan; resolves when every message is answered. Rejects when a call fails. */
   async send(plan: SendPlan): Promise<SendResult> {
     const tally = { offered: 0, sent: 0, accepted: 0, dropped: 0, rejected: 0 }
     const startMs = performance.now()
@@ -75,7 +75,7 @@ export class Generator {
     const isOver = (nowMs: number): boolean => nowMs >= endMs || tally.sent >= maxEvents
     const streams = this.#clients.map((client) => openStream(client, plan.method, tally))
 
-    /** Writes what is due until the transport has enough; the call's `drain` comes here again. */
+    /** Writes what is due until the transport's buffer is full; the call's `drain` event calls it again. */
     const pump = (stream: OpenStream): void => {
       stream.blocked = false
       for (;;) {
@@ -162,7 +162,7 @@ function publishStream(client: grpc.Client, tally: Tally, answered: PromiseWithR
   )
 }
 
-/** Produce tells what was refused; all the rest up to `acked_through` is accepted. */
+/** Produce reports refused events only; all others up to `acked_through` are accepted. */
 function produce(client: grpc.Client, tally: Tally, answered: PromiseWithResolvers<void>, events: () => number): Call {
   let refused = 0
   const call = client.makeBidiStreamRequest(
@@ -179,7 +179,7 @@ function produce(client: grpc.Client, tally: Tally, answered: PromiseWithResolve
   })
   call.on('error', answered.reject)
   call.on('end', () => {
-    // The call ends well only when every message has been answered.
+    // The call ends without an error only when every message has been answered.
     tally.accepted += events() - refused
     answered.resolve()
   })

@@ -1,28 +1,28 @@
-// The product as it is measured: a process of its own on a fresh data directory.
+// The measured Millrace server: a separate process on a fresh data directory.
 
 import { connect } from '../src/client/connect.ts'
 import type { Status } from '../src/pipeline/pipeline.ts'
 import { ServerProcess } from '../test/support/server-process.ts'
 import { nodeArguments } from './program.ts'
 
-/** Never refuses an event for want of room. */
+/** Limits so high that no event is refused for lack of room. */
 export const roomForAll = {
   MILLRACE_MAX_WAITING_EVENTS: '1000000000',
   MILLRACE_MAX_WAITING_BYTES: String(2 ** 40),
 }
 
-/** Takes events, with room for all of them, and lands none. */
+/** Accepts all events and lands none. */
 export const ingestOnly = { MILLRACE_ROLES: 'ingest', ...roomForAll }
 
 export interface Service {
   readonly address: string
-  /** Where it answers HTTP, `127.0.0.1:port`. */
+  /** HTTP address, `127.0.0.1:port`. */
   readonly http: string
   readonly pid: number
   readonly startedInSeconds: number
   readonly rssBytes: number
   status(): Promise<Status>
-  /** Value of one of its counters now, all series together. */
+  /** Current value of one of its counters, summed over all series. */
   counter(name: string): Promise<number>
   stop(): Promise<void>
   /** kill -9 */
@@ -56,7 +56,7 @@ export async function startService(dataDir: string, env: Readonly<Record<string,
     stop: async () => {
       client.close()
       const { code, signal } = await server.stop(60_000)
-      if (code !== 0) throw new Error(`the server ended with ${code ?? signal}:\n${server.stderr}`)
+      if (code !== 0) throw new Error(`the server exited with ${code ?? signal}:\n${server.stderr}`)
     },
     crash: () => {
       client.close()

@@ -1,25 +1,25 @@
-// How long and how often everything runs.
+// Durations, sizes and repetitions of the blocks.
 
 export interface Sizes {
   /** How often each block runs. */
   readonly rounds: number
-  /** Thrown away at the start of each process. */
+  /** Discarded at the start of each process. */
   readonly warmSeconds: number
   readonly blockSeconds: number
-  /** What one process does in memory settles sooner. */
+  /** Shorter, because work in memory stabilizes sooner. */
   readonly inMemorySeconds: number
   readonly backlogEvents: number
-  /** What a peer lands that has a tenth of the speed. */
+  /** Events for a peer that has a tenth of the speed. */
   readonly peerEvents: number
   readonly storedRows: number
-  /** How long PostgreSQL is away. */
+  /** Duration of the PostgreSQL outage. */
   readonly awaySeconds: number
   readonly logBytes: number
-  /** How many batches are appended to Redis to see what one costs. */
+  /** Batches appended to Redis to measure the cost of one. */
   readonly costBatches: number
-  /** How long a server is watched that has nothing to do, or lacks a service. */
+  /** Measuring time of an idle server, and of a server whose Redis or PostgreSQL is down. */
   readonly idleSeconds: number
-  /** To find the landing rate, and again to warm up under the load. */
+  /** Time to measure the landing rate, and again to warm up under load. */
   readonly overloadWarmSeconds: number
   readonly overloadSeconds: number
   readonly maxWaitingEvents: number
@@ -29,7 +29,7 @@ export interface Sizes {
 const mebibyte = 1024 * 1024
 
 export const sizesByName = {
-  /** Shows that everything runs; its figures mean nothing. */
+  /** Only checks that everything runs; its results mean nothing. */
   tiny: {
     rounds: 1,
     warmSeconds: 0.1,

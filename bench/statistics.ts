@@ -1,4 +1,4 @@
-// The result of several rounds: the median of the rounds' ratios, and how sure one can be of it.
+// The result of several rounds: the median of the rounds' ratios and its confidence interval.
 
 const resamples = 2000
 
@@ -16,9 +16,9 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * The median with its bootstrap interval: the same values are drawn again, with repetition, and the middle 95 % of the
- * medians of those draws are the interval. With one value it is that value; null without any.
- * @param random from 0 to 1, without 1.
+ * The median with its bootstrap interval: the values are resampled with replacement, and the interval is the middle 95 %
+ * of the medians of the samples. With one value the interval is that value; null without values.
+ * @param random returns numbers from 0 to 1, excluding 1.
  */
 export function estimate(values: readonly number[], random: () => number = seededRandom(1)): Estimate | null {
   if (values.length === 0) return null
@@ -32,7 +32,7 @@ export function estimate(values: readonly number[], random: () => number = seede
   }
 }
 
-/** Mulberry32: the same draws in every run, so that the same figures give the same interval. */
+/** Mulberry32: deterministic, so that the same values give the same interval. */
 function seededRandom(seed: number): () => number {
   let state = seed
   return () => {

@@ -1,4 +1,4 @@
-// The results as text for people.
+// Formats the results as text.
 
 import type { BlockResult } from './block.ts'
 import { eventsPerCpuSecond, eventsPerSecond, type RatioRow, type ResultRow } from './evaluate.ts'
@@ -44,7 +44,7 @@ function verdictCell({ verdict, disturbedRounds, absent }: RatioRow): string {
   return disturbedRounds > 0 ? `${verdict} (${disturbedRounds} rounds disturbed)` : verdict
 }
 
-/** One line about a block that has run. */
+/** One line for a block that has run. */
 export function formatRun(run: BlockRun): string {
   const { result } = run
   const name = `round ${run.round}  ${run.name.padEnd(26)}`

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Runs the work with a directory that is gone afterwards. `BENCH_DIR` says on which disk; else the system's. */
+/** Runs the work with a directory in BENCH_DIR (default: the system's), which is removed afterwards. */
 export async function withTempDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
   const directory = await mkdtemp(join(benchDirectory(), 'millrace-bench-'))
   try {

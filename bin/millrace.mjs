@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// The launcher of `millrace`: finds a Node that is new enough and the program, and runs one with the other.
+// The launcher of `millrace`: finds a Node that is new enough, and runs the program with it.
 //
-// It may itself be run by an old Node (the machine's own), so it is plain JavaScript and imports nothing but Node.
+// The launcher itself may run on an old Node, so it is plain JavaScript and imports only Node's own modules.
 
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -18,14 +18,14 @@ if (isNewEnough(process.versions.node)) {
   runWith(findOtherNode(), program)
 }
 
-/** A checkout runs its sources, the installed package what was built of them: Node runs no TypeScript in node_modules. */
+/** A checkout runs its sources; an installed package runs dist/, because Node runs no TypeScript in node_modules. */
 function findProgram() {
   if (root.split(sep).includes('node_modules')) {
     const built = join(root, 'dist', 'cli', 'main.js')
-    if (!existsSync(built)) fail(`the installation is incomplete: ${built} is missing; install millrace again`)
+    if (!existsSync(built)) fail(`the installation is incomplete: ${built} is missing; reinstall millrace`)
     return built
   }
-  if (!existsSync(join(root, 'node_modules'))) fail(`run "npm install" in ${root} first (npm start does it by itself)`)
+  if (!existsSync(join(root, 'node_modules'))) fail(`run "npm install" in ${root} first (npm start does so by itself)`)
   return join(root, 'src', 'cli', 'main.ts')
 }
 
@@ -34,14 +34,16 @@ function isNewEnough(version) {
   return major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])
 }
 
-/** The one that `npm install` puts beside the dependencies of a checkout. */
+/** The Node that `npm install` installs in node_modules of a checkout. */
 function findOtherNode() {
   const other = join(root, 'node_modules', '.bin', 'node')
   if (existsSync(other)) return other
-  return fail(`Node ${oldestNode.join('.')} or newer is needed; this is ${process.versions.node}`)
+  return fail(
+    `Node ${oldestNode.join('.')} or newer is required, and this is ${process.versions.node}; install a newer Node`,
+  )
 }
 
-/** Stands aside: the other process has the terminal, gets the signals, and its end is ours. */
+/** Runs the program as a child that inherits the terminal; forwards signals, and exits as the child does. */
 function runWith(node, script) {
   const child = spawn(node, [...process.execArgv, script, ...process.argv.slice(2)], { stdio: 'inherit' })
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2']

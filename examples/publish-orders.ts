@@ -1,4 +1,4 @@
-// Publishes orders to a running server and says what became of them.
+// Publishes orders to a running server and prints how many were accepted.
 //
 //   npm start                                  (in another terminal)
 //   node examples/publish-orders.ts [N] [address]
@@ -10,17 +10,17 @@ const address = process.argv[3] ?? '127.0.0.1:50051'
 
 const client = connect({ addresses: [address] })
 
-// One call for a few events: the verdict says which were taken.
+// One call for a few events: the verdict counts the accepted ones and lists rejections.
 const verdict = await client.publishEvents([
   { type: 'shop.opened', source: '/examples/shop', data: { at: new Date().toISOString() } },
 ])
 console.log(`shop.opened: accepted ${verdict.accepted}, durability ${verdict.durability}`)
 
-// A flow of events: encoded into large messages, sent again after a cut, never more in memory than the publisher's bound.
+// A publisher for many events: it packs them into large messages, resends after a lost connection, and bounds its memory.
 const publisher = client.publisher({
   overflow: 'wait',
   onRejections: (rejections) => {
-    for (const { id, code, message } of rejections) console.error(`${id} was not taken: ${code}, ${message}`)
+    for (const { id, code, message } of rejections) console.error(`${id} was rejected: ${code}, ${message}`)
   },
 })
 for (let number = 1; number <= count; number++) {
@@ -28,7 +28,7 @@ for (let number = 1; number <= count; number++) {
   const hasRoom = publisher.add({
     type: 'order.placed',
     source: '/examples/shop',
-    // Events with one key keep their order.
+    // Events with the same key keep their order.
     key: order.customer,
     data: order,
   })

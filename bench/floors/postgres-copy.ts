@@ -16,9 +16,9 @@ export interface PostgresCopyOptions {
   readonly payloadBytes: number
 }
 
-/** As many as a landing brings at most. */
+/** Max rows of one landing transaction. */
 const rowsPerCopy = 8000
-/** The first rows warm the server up and do not count. */
+/** Share of the rows that warm up the server and do not count. */
 const warmUpShare = 0.25
 
 const tables = new URL('../../src/store/postgres/migrations/0001-events.sql', import.meta.url)
@@ -50,7 +50,7 @@ await runBlock(({ events, payloadBytes }: PostgresCopyOptions) =>
   ),
 )
 
-/** Writes rows to a file that the server can read; its path. */
+/** Writes rows to a file that the server can read; returns its path. */
 function writeRows(directory: string, first: number, count: number, payloadBytes: number): string {
   const encoder = new CopyEncoder()
   const prefix = idPrefix()

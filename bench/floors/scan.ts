@@ -1,4 +1,4 @@
-// F9: looking through messages in one process, no I/O: our scan with all its checks, or JSON.parse of every payload.
+// F9: scanning messages in one process, without I/O: our scan with all its checks, or JSON.parse of every payload.
 
 import { MessageScanner } from '../../src/event/message-scan.ts'
 import { EventReader, textOf } from '../../src/event/record-batch.ts'
@@ -14,13 +14,13 @@ export interface ScanOptions {
   readonly seconds: number
 }
 
-/** More than stay in the processor's caches, as messages from a socket would. */
+/** More messages than fit in the CPU caches, as with messages from a socket. */
 const messagesInMemory = 500
 
 const scanner = new MessageScanner()
 const reader = new EventReader()
 
-/** Each of them answers how many events it found sound. */
+/** Each function returns how many valid events it found. */
 const checks = {
   scan: (message: Uint8Array): number => {
     scanner.scan(message)
@@ -58,7 +58,7 @@ await runBlock(async ({ check, eventsPerMessage, payloadBytes, warmSeconds, seco
     seconds: (performance.now() - startMs) / 1000,
     serviceCpuSeconds: cpuSecondsOf(process.pid) - cpuBefore,
     durability: 'none',
-    problems: sound === events ? [] : [`${sound} of ${events} events were found sound`],
+    problems: sound === events ? [] : [`${sound} of ${events} events were valid`],
     details: {},
   }
 })

@@ -11,7 +11,7 @@ import { withTempDirectory } from '../temp-directory.ts'
 
 export interface SqliteInsertsOptions {
   readonly payloadBytes: number
-  /** 1, or as many as divide a transaction. */
+  /** Must divide the number of rows per transaction. */
   readonly rowsPerStatement: number
   readonly warmSeconds: number
   readonly seconds: number
@@ -19,11 +19,11 @@ export interface SqliteInsertsOptions {
 
 const rowsPerTransaction = 8000
 const columnCount = 16
-/** The payload comes as the bytes of its text. */
+/** The payload is bound as the bytes of its text. */
 const rowPlaces = '(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?)'
 const tables = new URL('../../src/store/sqlite/migrations/0001-events.sql', import.meta.url)
 
-/** The table as the store makes it, in a database with SQLite's own settings but for the two that durability asks for. */
+/** The table as the store creates it, in a database with default settings except the two that durability needs. */
 function openTable(path: string): DatabaseSync {
   const database = new DatabaseSync(path)
   database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL')
@@ -40,7 +40,7 @@ function insertFor(seconds: number, database: DatabaseSync, rows: Rows): void {
   }
 }
 
-/** Binds rows out of buffers that are written over. */
+/** Binds rows from buffers that are reused. */
 class Rows {
   count = 0
   readonly #insert: StatementSync
@@ -61,7 +61,7 @@ class Rows {
     ])
   }
 
-  /** Makes the rows of one statement. */
+  /** Builds the rows of one statement. */
   insertNext(): void {
     for (let index = 0; index < this.#eventIds.length; index++) {
       const number = ++this.count

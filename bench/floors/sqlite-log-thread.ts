@@ -1,4 +1,4 @@
-// The thread of F5: stores each group of batches in one durable transaction, then says so.
+// The thread of F5: stores each group of batches in one durable transaction, then replies.
 
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'

@@ -14,16 +14,16 @@ export interface SqliteLogOptions {
   readonly seconds: number
 }
 
-/** About what is under way on one connection: a commit of 64 batches of 100. */
+/** About the amount in flight on one connection: a commit of 64 batches of 100. */
 const eventsPerGroup = 6400
-/** One is committed while the next is put together. */
+/** One group is committed while the next is assembled. */
 const groupsUnderWay = 2
 
 class Log {
   readonly #worker: Worker
   readonly #messages: MessageFactory
   readonly #batchesPerGroup: number
-  #underWay = 0
+  #inFlight = 0
 
   constructor(path: string, { eventsPerMessage, payloadBytes }: SqliteLogOptions) {
     this.#messages = new MessageFactory({ eventsPerMessage, payloadBytes })
@@ -38,17 +38,17 @@ class Log {
     return this.#messages.events
   }
 
-  /** Appends groups for so long and resolves when all are committed. */
+  /** Appends groups for this time; resolves when all are committed. */
   appendFor(seconds: number): Promise<void> {
     const endMs = performance.now() + seconds * 1000
     const done = Promise.withResolvers<void>()
     const fill = (): void => {
-      while (this.#underWay < groupsUnderWay && performance.now() < endMs) this.#appendGroup()
-      if (this.#underWay === 0) done.resolve()
+      while (this.#inFlight < groupsUnderWay && performance.now() < endMs) this.#appendGroup()
+      if (this.#inFlight === 0) done.resolve()
     }
     this.#worker.removeAllListeners('message')
     this.#worker.on('message', () => {
-      this.#underWay--
+      this.#inFlight--
       fill()
     })
     this.#worker.on('error', done.reject)
@@ -64,9 +64,9 @@ class Log {
     const batches = Array.from({ length: this.#batchesPerGroup }, () => this.#messages.next())
     const bytes = Buffer.concat(batches)
     const lengths = batches.map((batch) => batch.length)
-    // A small one is a slice of Node's pool, which must not move to another thread.
+    // A small buffer is a slice of Node's pool, which cannot be transferred to another thread.
     const own = bytes.length === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes)
-    this.#underWay++
+    this.#inFlight++
     this.#worker.postMessage({ bytes: own.buffer, lengths }, [own.buffer as ArrayBuffer])
   }
 }

@@ -1,5 +1,5 @@
-// W2 with services: the full path, from the producer's message through Redis to the row that PostgreSQL has committed,
-// until every row is.
+// W2 with Redis and PostgreSQL: the full path, from the producer's message through Redis to the row in PostgreSQL, until
+// every row is committed.
 
 import { runBlock } from '../block.ts'
 import { reachLanded } from '../landed-counter.ts'
@@ -28,7 +28,7 @@ await runBlock(({ flush, ...options }: FullPathRedisOptions) =>
         let before = used()
         let after = before
         const measured = await measureStream(service, options, {
-          // The backlog grows to the server's limit at most, and then the producer goes as fast as rows land.
+          // The backlog grows to the server's limit; then the producer sends as fast as rows land.
           shape: { overflow: 'wait' },
           untilDone: (eventsInAll) => reachLanded(service, eventsInAll),
           cpuSeconds: () => {

@@ -12,7 +12,7 @@ await runBlock((options: StreamOptions) =>
   withTempDirectory(async (directory) => {
     const service = await startService(directory)
     const landed = new LandedRows(directory)
-    // With `wait` the backlog grows to the server's limit at most, and then the producer goes as fast as rows land.
+    // With `wait` the backlog grows to the server's limit; then the producer sends as fast as rows land.
     const measured = await measureStream(service, options, {
       shape: { overflow: 'wait' },
       untilDone: (eventsInAll) => landed.reach(eventsInAll),

@@ -1,5 +1,5 @@
-// W9 with PostgreSQL: landing alone. The batches are ready in the log; then a server starts that lands them, and
-// nobody sends anything new.
+// W9 with PostgreSQL: landing alone. The batches are already in the log; a server starts and lands them, without new
+// events.
 
 import { runBlock } from '../block.ts'
 import { fillLog } from '../fill-log.ts'
@@ -11,7 +11,7 @@ import { startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
 import type { LandingOptions } from './landing.ts'
 
-/** The first events warm the process up and do not count. */
+/** Share of the events that warm up the process and do not count. */
 const warmUpShare = 0.25
 
 await runBlock(({ events: wanted, eventsPerMessage, payloadBytes, duplicateEvery }: LandingOptions) =>

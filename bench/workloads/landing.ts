@@ -1,5 +1,4 @@
-// W9: landing alone. The batches are ready in the log; then a server starts that lands them, and nobody sends
-// anything new.
+// W9: landing alone. The batches are already in the log; a server starts and lands them, without new events.
 
 import { runBlock } from '../block.ts'
 import { fillLog } from '../fill-log.ts'
@@ -14,11 +13,11 @@ export interface LandingOptions {
   readonly events: number
   readonly eventsPerMessage: number
   readonly payloadBytes: number
-  /** Every so many events one comes twice; 0: none does. */
+  /** Every nth event is sent twice; 0: none is. */
   readonly duplicateEvery: number
 }
 
-/** The first rows warm the process up and do not count. */
+/** Share of the rows that warm up the process and do not count. */
 const warmUpShare = 0.25
 
 await runBlock(({ events: wanted, eventsPerMessage, payloadBytes, duplicateEvery }: LandingOptions) =>

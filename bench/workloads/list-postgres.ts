@@ -1,4 +1,4 @@
-// W9 with PostgreSQL: how long the newest page takes, GET /v1/events without a filter, when a million rows are there.
+// W9 with PostgreSQL: the time of the newest page, GET /v1/events without a filter, in a table of a million rows.
 
 import { runBlock } from '../block.ts'
 import { withPostgres } from '../postgres.ts'
@@ -9,13 +9,13 @@ import { withTempDirectory } from '../temp-directory.ts'
 export interface ListOptions {
   readonly rows: number
   readonly payloadBytes: number
-  /** Over how long the rows were received, and how long ago that ended. */
+  /** Over how many seconds the rows were received, and the age of the newest one. */
   readonly spreadSeconds: number
   readonly ageSeconds: number
 }
 
 const limit = 100
-/** The first pages warm the server up; they also have PostgreSQL bring its index up to date. */
+/** The first pages warm up the server and bring PostgreSQL's index up to date. */
 const warmUpPages = 5
 const slowPageMs = 100
 const measuredPages = 50
@@ -54,11 +54,11 @@ await runBlock(({ rows, payloadBytes, spreadSeconds, ageSeconds }: ListOptions) 
   ),
 )
 
-/** How long one page takes. Throws when it is not full. */
+/** Requests one page and returns its time in milliseconds. Throws when it is not full. */
 async function pageMs(http: string): Promise<number> {
   const startMs = performance.now()
   const response = await fetch(`http://${http}/v1/events?limit=${limit}`)
   const { events } = (await response.json()) as { events: unknown[] }
-  if (events.length !== limit) throw new Error(`a page of ${events.length} events`)
+  if (events.length !== limit) throw new Error(`the page has ${events.length} events, expected ${limit}`)
   return performance.now() - startMs
 }

@@ -1,7 +1,7 @@
-// W8: ten times more is offered than can land, under each overflow policy, then the load ends and the backlog drains.
+// W8: ten times the landing rate is offered, under each overflow policy; then the load ends and the backlog drains.
 //
-// Landing would keep up with anything that one generator can offer, so it is made slow: few events per transaction. Its
-// rate is measured while the backlog is full; then so many times that rate is offered, first to warm up, then to measure.
+// Landing would keep up with any load of one generator, so it is slowed down by few events per transaction. The landing
+// rate is measured while the backlog is full; then a multiple of it is offered, first to warm up, then to measure.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runBlock } from '../block.ts'
@@ -20,9 +20,9 @@ export interface OverloadOptions {
   readonly payloadBytes: number
   readonly warmSeconds: number
   readonly seconds: number
-  /** How many times the landing rate is offered. */
+  /** Offered load as a multiple of the landing rate. */
   readonly factor: number
-  /** The server's limit of what may wait. */
+  /** The server's backlog limit. */
   readonly maxWaitingEvents: number
 }
 
@@ -30,7 +30,7 @@ const producers = 4
 const landingMaxEvents = 100
 const mebibyte = 1024 * 1024
 
-/** Asks until nothing waits any more, and answers with the ledger of the topic. */
+/** Polls until the backlog is empty; resolves with the ledger of the topic. */
 async function drained(service: Service) {
   for (;;) {
     const { ledger } = await service.status()
@@ -82,7 +82,7 @@ await runBlock((options: OverloadOptions) =>
     const { waiting, landed: settled, dead, balanced } = ledger
     if (ledger.accepted !== accepted || settled !== accepted || dead !== 0 || balanced !== true) {
       const terms = `accepted ${ledger.accepted} = waiting ${waiting} + landed ${settled} + dead ${dead}`
-      problems.push(`the ledger says ${terms}, balanced ${balanced}; the producers were told ${accepted}`)
+      problems.push(`the ledger has ${terms}, balanced ${balanced}; the answers to the producers have ${accepted}`)
     }
     return {
       events: load.accepted,

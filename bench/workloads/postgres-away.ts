@@ -1,5 +1,5 @@
-// W9 with PostgreSQL: it is away for a while under a steady intake, which goes on when it is back. How much memory the
-// server needs meanwhile, and how fast it lands what has gathered.
+// W9 with PostgreSQL: an outage of PostgreSQL under a steady intake, which continues after the outage. Measures the memory
+// of the server during the outage, and how fast the backlog lands afterwards.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runBlock } from '../block.ts'
@@ -19,7 +19,7 @@ export interface PostgresAwayOptions {
   readonly awaySeconds: number
 }
 
-const lookMs = 20
+const pollMs = 20
 const mebibyte = 1024 * 1024
 
 await runBlock((options: PostgresAwayOptions) =>
@@ -34,12 +34,12 @@ await runBlock((options: PostgresAwayOptions) =>
         accepted += (await generator.send({ method: 'PublishStream', seconds, eventsPerSecond })).accepted
       }
       const landed = () => service.counter('millrace_landing_rows_total')
-      /** Resolves when so many have landed, with their number. */
+      /** Resolves with the number of landed rows when it reaches `rows`. */
       const reach = async (rows: number): Promise<number> => {
         for (;;) {
           const count = await landed()
           if (count >= rows) return count
-          await sleep(lookMs)
+          await sleep(pollMs)
         }
       }
 
@@ -77,7 +77,7 @@ await runBlock((options: PostgresAwayOptions) =>
         secondsUntilFirst: (startMs - backMs) / 1000,
         rssBaseMiB: Math.round(base.lastBytes / mebibyte),
         rssGrowthMiB: Math.round((away.highestBytes - base.lastBytes) / mebibyte),
-        // Landing at full speed takes its memory, as at any other time.
+        // Not part of the growth: landing at full speed needs this memory at any time.
         rssCatchingUpMiB: Math.round(catchingUp.highestBytes / mebibyte),
         catchUpPerIntake: rowsPerSecond / eventsPerSecond,
         intakePerCatchUp: eventsPerSecond / rowsPerSecond,

@@ -1,4 +1,4 @@
-// W1 through our own client: events are added one by one, the publisher encodes them and cuts the messages.
+// W1 through the TypeScript client: events are added one by one; the publisher encodes them and builds the messages.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/client/connect.ts'
@@ -16,15 +16,15 @@ export interface PublisherOptions {
   readonly seconds: number
 }
 
-/** How many events are added between two looks at the clock. */
-const eventsPerLook = 100
+/** Events added between two reads of the clock. */
+const eventsPerClockRead = 100
 
-/** Adds events for so long, and resolves when all are acknowledged, with the number of the last one. */
+/** Adds events for this time; resolves with the number of the last one when all are acknowledged. */
 async function publishFor(seconds: number, publisher: Publisher, data: Buffer, lastNumber: number): Promise<number> {
   const endMs = performance.now() + seconds * 1000
   let number = lastNumber
   while (performance.now() < endMs) {
-    for (let added = 0; added < eventsPerLook; added++) {
+    for (let added = 0; added < eventsPerClockRead; added++) {
       writeDecimal(data, numberStart, ++number)
       if (!publisher.add({ source: '/bench', type: 'bench.reading', data })) await publisher.ready()
     }
@@ -50,7 +50,7 @@ await runBlock(({ payloadBytes, warmSeconds, seconds }: PublisherOptions) =>
     client.close()
     await service.stop()
     const problems = loggedNumbersProblems(directory, expectedRows(published))
-    if (accepted !== published) problems.push(`of ${published} events ${accepted} were accepted`)
+    if (accepted !== published) problems.push(`${accepted} of ${published} events were accepted`)
     const events = published - warmedUp
     return { events, seconds: measuredSeconds, serviceCpuSeconds, durability: 'disk', problems, details: {} }
   }),

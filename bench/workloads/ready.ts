@@ -1,4 +1,4 @@
-// How long a server needs until it takes calls, on a data directory that has a large log.
+// The time until a server accepts calls, on a data directory with a large log.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runBlock } from '../block.ts'
@@ -12,7 +12,7 @@ export interface ReadyOptions {
   readonly payloadBytes: number
 }
 
-/** Bytes of an event around its payload, about. */
+/** Approximate bytes of an event besides its payload. */
 const envelopeBytes = 67
 
 await runBlock(({ logBytes, eventsPerMessage, payloadBytes }: ReadyOptions) =>

@@ -1,4 +1,4 @@
-// What an append costs Redis: CPU time of the append script, as the driver calls it, beside a bare XADD of the same batch.
+// The cost of an append to Redis: CPU time of the driver's append script, against a bare XADD of the same batch.
 
 import { createClient } from 'redis'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
@@ -17,7 +17,7 @@ interface Appender {
   close(): Promise<unknown>
 }
 
-const manyUnderWay = 64
+const manyInFlight = 64
 const warmUpShare = 0.25
 const topic = 'events'
 const group = 'landing'
@@ -26,14 +26,14 @@ await runBlock(({ batches, ...shape }: RedisAppendOptions) =>
   withTempDirectory((directory) => {
     const measure = async (redis: RedisServer) => {
       const problems: string[] = []
-      /** Microseconds of Redis's main thread for each batch. */
-      const micros = async (open: typeof openLog, streamKey: string, underWay: number): Promise<number> => {
+      /** CPU time of Redis's main thread per batch, in microseconds. */
+      const micros = async (open: typeof openLog, streamKey: string, inFlight: number): Promise<number> => {
         await redis.command('FLUSHALL')
         const { append, close } = await open(redis, directory, shape)
         const messages = new MessageFactory(shape)
         const run = async (count: number) => {
-          for (let done = 0; done < count; done += underWay) {
-            await Promise.all(Array.from({ length: Math.min(underWay, count - done) }, () => append(messages.next())))
+          for (let done = 0; done < count; done += inFlight) {
+            await Promise.all(Array.from({ length: Math.min(inFlight, count - done) }, () => append(messages.next())))
           }
         }
         const warmUp = Math.ceil(batches * warmUpShare)
@@ -48,16 +48,16 @@ await runBlock(({ batches, ...shape }: RedisAppendOptions) =>
         }
         return used / batches
       }
-      const both = async (underWay: number) => {
-        const log = () => micros(openLog, `millrace:{${topic}/0}:lane:normal`, underWay)
-        const bare = () => micros(openBare, topic, underWay)
+      const both = async (inFlight: number) => {
+        const log = () => micros(openLog, `millrace:{${topic}/0}:lane:normal`, inFlight)
+        const bare = () => micros(openBare, topic, inFlight)
         const first = [await bare(), await log()] as const
         const second = [await log(), await bare()] as const
         return { xadd: (first[0] + second[1]) / 2, append: (first[1] + second[0]) / 2 }
       }
       const startMs = performance.now()
       const alone = await both(1)
-      const together = await both(manyUnderWay)
+      const together = await both(manyInFlight)
       return {
         events: 8 * batches * shape.eventsPerMessage,
         seconds: (performance.now() - startMs) / 1000,
@@ -74,7 +74,7 @@ await runBlock(({ batches, ...shape }: RedisAppendOptions) =>
         },
       }
     }
-    // A rewrite in the middle of a phase would slow that one down.
+    // No rewrite of the append-only file, which would slow down one of the phases.
     return withRedis(directory, 'everysec', measure, [['auto-aof-rewrite-percentage', '0']])
   }),
 )

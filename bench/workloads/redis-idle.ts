@@ -1,5 +1,5 @@
-// What a server costs that has nothing to do, and one that waits for a service which is away: CPU time, and commands that
-// it sends to Redis.
+// The cost of an idle server, and of a server whose Redis or PostgreSQL is down: its CPU time, and the commands that it
+// sends to Redis.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runBlock } from '../block.ts'
@@ -34,7 +34,7 @@ await runBlock((options: RedisIdleOptions) =>
           const { accepted } = await generator.send(plan)
           if (accepted !== eventsAtATime) throw new Error(`only ${accepted} events were accepted`)
         }
-        /** In percent of one core, of the server's process alone. */
+        /** CPU time of the server process, in percent of one core. */
         const cpuPercent = async (): Promise<number> => {
           const before = cpuSecondsOf(service.pid)
           const startMs = performance.now()
@@ -51,7 +51,7 @@ await runBlock((options: RedisIdleOptions) =>
         commands.close()
 
         await postgres.stop()
-        // Something waits for it, so that landing has a reason to try again.
+        // Events wait, so that landing retries.
         await send()
         const postgresAwayCpuPercent = await cpuPercent()
         await postgres.start()

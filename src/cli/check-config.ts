@@ -1,4 +1,4 @@
-// `millrace check-config`: what the settings are, or what is wrong with them.
+// `millrace check-config`: prints the settings in effect, or every invalid setting.
 
 import { ConfigError, describeConfig, loadConfig, warnings } from '../config/config.ts'
 import type { CommandInput } from './command.ts'

@@ -11,7 +11,7 @@ import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.t
 const env = { MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }
 const others = ['log.db.backup', 'my-log.db', 'notes.txt', 'store.dbx']
 
-/** A directory whose `data` a killed server has left, with files of somebody else in it. */
+/** A directory whose `data` was left by a killed server and also has files of other programs. */
 async function leftByServer(t: TestContext): Promise<string> {
   const cwd = temporaryDirectory(t)
   const { child, ended } = startMillrace(t, ['start'], { cwd, env })
@@ -27,29 +27,29 @@ async function leftByServer(t: TestContext): Promise<string> {
   return cwd
 }
 
-test('clean removes exactly what Millrace has put there, and only when it is told to', async (t) => {
+test('clean removes exactly the files of Millrace, and only with --yes or a confirmation', async (t) => {
   const cwd = await leftByServer(t)
   const before = readdirSync(join(cwd, 'data'))
 
   const asked = await runMillrace(t, ['clean'], { cwd })
   const afterAsking = readdirSync(join(cwd, 'data'))
-  const told = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd })
+  const confirmed = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd })
   const again = await runMillrace(t, ['clean', '--yes'], { cwd })
 
   assert.deepEqual([asked.code, asked.stdout], [1, ''])
-  assert.match(asked.stderr, /nobody to ask; add --yes/)
+  assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
   assert.deepEqual(afterAsking, before)
-  assert.equal(told.code, 0)
-  const { removed } = JSON.parse(told.stdout)
+  assert.equal(confirmed.code, 0)
+  const { removed } = JSON.parse(confirmed.stdout)
   for (const name of ['log.db', 'log.mark', 'store.db', 'holder.json', 'addresses.json', 'log.damaged-1.db']) {
     assert.ok(removed.includes(name), name)
   }
   assert.deepEqual(readdirSync(join(cwd, 'data')).toSorted(), [...others, 'mine'].toSorted())
-  assert.match(again.stdout, /^There is nothing of Millrace in /)
+  assert.match(again.stdout, /^Nothing to remove: .* has no files of Millrace/)
   assert.equal(again.code, 0)
 })
 
-test('on a terminal clean asks, and takes only yes for yes', async (t) => {
+test('on a terminal clean asks, and only yes confirms', async (t) => {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url))
   const cwd = temporaryDirectory(t)
   mkdirSync(join(cwd, 'data'))
@@ -64,22 +64,22 @@ test('on a terminal clean asks, and takes only yes for yes', async (t) => {
 
   const no = answer('no')
   assert.equal(no.status, 1)
-  assert.match(no.stdout, /Remove log\.mark from .*\? All events in it are gone then\. \(yes\/no\)/)
+  assert.match(no.stdout, /Remove log\.mark from .*\? This deletes all events in it\. \(yes\/no\)/)
   assert.ok(existsSync(join(cwd, 'data/log.mark')))
   const yes = answer('yes')
   assert.equal(yes.status, 0)
   assert.deepEqual(readdirSync(join(cwd, 'data')), [])
 })
 
-test('where nothing is there is nothing to clean', async (t) => {
+test('clean of a directory that does not exist removes nothing and creates nothing', async (t) => {
   const cwd = temporaryDirectory(t)
   const { code, stdout } = await runMillrace(t, ['clean'], { cwd })
   assert.equal(code, 0)
-  assert.match(stdout, /^There is nothing of Millrace in /)
+  assert.match(stdout, /^Nothing to remove: /)
   assert.deepEqual(readdirSync(cwd), [])
 })
 
-test('clean removes exactly the keys of its prefix from Redis, and none while a worker beats there', async (t) => {
+test('clean removes exactly the keys of its prefix from Redis, and none while a worker is alive there', async (t) => {
   const redis = await RedisServer.create()
   t.after(() => redis.destroy())
   const cwd = temporaryDirectory(t)
@@ -92,12 +92,12 @@ test('clean removes exactly the keys of its prefix from Redis, and none while a 
   child.kill('SIGTERM')
   await ended
   const asked = await runMillrace(t, ['clean'], { cwd, env: settings })
-  const told = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd, env: settings })
+  const confirmed = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd, env: settings })
   const again = await runMillrace(t, ['clean', '--yes'], { cwd, env: settings })
 
   assert.match(inUse.stderr, /in use by \d+ consumers: stop all processes first/)
-  assert.match(asked.stderr, /nobody to ask; add --yes/)
-  assert.ok(JSON.parse(told.stdout).removed_keys > 3, told.stdout)
-  assert.match(again.stdout, /There is nothing of Millrace under "millrace:" on Redis/)
+  assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
+  assert.ok(JSON.parse(confirmed.stdout).removed_keys > 3, confirmed.stdout)
+  assert.match(again.stdout, /Nothing to remove: Redis has no keys that begin with "millrace:"/)
   assert.match(await redis.command('DBSIZE'), /^:4\r\n/, 'what is not ours stays')
 })

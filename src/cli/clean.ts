@@ -1,4 +1,4 @@
-// `millrace clean`: removes what Millrace has put into the data directory, and nothing else.
+// `millrace clean`: removes Millrace's files from the data directory, or its keys from Redis, and nothing else.
 
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ import { confirm, refuseWithoutTerminal } from './confirm.ts'
 import { exitCodes } from './exit-codes.ts'
 import type { Terminal } from './terminal.ts'
 
-/** Databases with what SQLite keeps beside them, what a repair leaves, the mark of the log, and who has the directory. */
+/** The databases with SQLite's side files, files left by a repair, the log's mark, and the files that name the server. */
 const ours = [
   /^(?:log|store)\.db(?:-wal|-shm|-journal)?$/,
   /^log\.(?:damaged-\d+|refused|repairing|scratch)\.db(?:-wal|-shm|-journal)?$/,
@@ -22,55 +22,58 @@ const ours = [
 
 export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
   const { dataDir, redisUrl, redisPrefix } = loadConfig({ ...configInput, isForClient: true })
-  const isTold = options.yes === true
-  if (redisUrl !== null) return await cleanShared({ redisUrl, redisPrefix }, isTold, terminal)
+  const isConfirmed = options.yes === true
+  if (redisUrl !== null) return await cleanShared({ redisUrl, redisPrefix }, isConfirmed, terminal)
   let files = filesIn(dataDir)
   if (files.length > 0) {
-    if (!isTold) refuseWithoutTerminal('clean')
+    if (!isConfirmed) refuseWithoutTerminal('clean')
     refuseWhileInUse(dataDir)
-    // Looking whether it is in use may have tidied up after a killed server, or kept the WAL of a damaged log.
+    // The check may have cleaned up after a killed server, or copied the WAL of a damaged log, so list again.
     files = filesIn(dataDir)
-    if (!isTold && !(await confirm(`Remove ${files.join(', ')} from ${dataDir}? All events in it are gone then.`))) {
+    if (
+      !isConfirmed &&
+      !(await confirm(`Remove ${files.join(', ')} from ${dataDir}? This deletes all events in it.`))
+    ) {
       terminal.note('nothing was removed')
       return exitCodes.failed
     }
   }
   for (const name of files) rmSync(join(dataDir, name), { force: true })
   if (terminal.json) terminal.printJson({ data_dir: dataDir, removed: files })
-  else if (files.length === 0) terminal.print(`There is nothing of Millrace in ${dataDir}.`)
+  else if (files.length === 0) terminal.print(`Nothing to remove: ${dataDir} has no files of Millrace.`)
   else terminal.print(`Removed ${files.join(', ')} from ${dataDir}.`)
   return exitCodes.done
 }
 
-/** Rows that have landed are not touched: they are what all this was for. */
+/** Rows that have landed in PostgreSQL are not touched. */
 async function cleanShared(
   config: { readonly redisUrl: string; readonly redisPrefix: string },
-  isTold: boolean,
+  isConfirmed: boolean,
   terminal: Terminal,
 ): Promise<number> {
   const { redisPrefix } = config
   const { keys, consumers } = await countSharedLog(config)
   if (keys > 0) {
-    if (!isTold) refuseWithoutTerminal('clean')
+    if (!isConfirmed) refuseWithoutTerminal('clean')
     if (consumers > 0) {
-      const advice = 'stop all processes first; of one that was killed this is over after its lease'
+      const advice = 'stop all processes first; the consumers of a killed process disappear when their leases expire'
       throw new MillraceError(
         'failed_precondition',
         `the log "${redisPrefix}" on Redis is in use by ${consumers} consumers: ${advice}`,
       )
     }
-    const question = `Remove all ${keys} keys that begin with "${redisPrefix}:" from Redis? All events that have not landed are gone then; what has landed stays in PostgreSQL.`
-    if (!isTold && !(await confirm(question))) {
+    const question = `Remove all ${keys} keys that begin with "${redisPrefix}:" from Redis? This deletes all events that have not landed; landed rows stay in PostgreSQL.`
+    if (!isConfirmed && !(await confirm(question))) {
       terminal.note('nothing was removed')
       return exitCodes.failed
     }
   }
   const removed = keys === 0 ? 0 : await cleanSharedLog(config)
   if (terminal.json) terminal.printJson({ redis_prefix: redisPrefix, removed_keys: removed })
-  else if (removed === 0) terminal.print(`There is nothing of Millrace under "${redisPrefix}:" on Redis.`)
+  else if (removed === 0) terminal.print(`Nothing to remove: Redis has no keys that begin with "${redisPrefix}:".`)
   else
     terminal.print(
-      `Removed ${removed} keys that began with "${redisPrefix}:" from Redis. Rows that have landed are still in PostgreSQL.`,
+      `Removed ${removed} keys that began with "${redisPrefix}:" from Redis. Landed rows stay in PostgreSQL.`,
     )
   return exitCodes.done
 }
@@ -80,13 +83,13 @@ function filesIn(dataDir: string): string[] {
   return readdirSync(dataDir).filter((name) => ours.some((each) => each.test(name)))
 }
 
-/** The lock on the log tells, not the file that names its holder: that may be left from a process that was killed. */
+/** Checks the lock on the log, not holder.json, which a killed process leaves behind. */
 function refuseWhileInUse(dataDir: string): void {
   let inUseBy: string | null
   try {
     inUseBy = inspectEventLog({ dataDir }).inUseBy
   } catch (error) {
-    // A log of a newer version, or one that cannot be read: nobody has it open, or its lock would have been met first.
+    // The log has a newer format or is unreadable. It is not in use, because the lock is checked before that.
     if (error instanceof MillraceError || error instanceof SqliteFailure) return
     throw error
   }

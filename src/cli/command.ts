@@ -1,32 +1,32 @@
-// What a command gets and gives.
+// The input and the interface of a command.
 
 import type { ConfigInput } from '../config/config.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface CommandInput {
-  /** The words behind the command's name. */
+  /** The arguments after the command's name. */
   readonly arguments: readonly string[]
-  /** The command's own options, by the name that commander gives them: `--dry-run` is `dryRun`. */
+  /** The command's own options, by commander's attribute name: `--dry-run` is `dryRun`. */
   readonly options: Readonly<Record<string, string | boolean | undefined>>
-  /** For loadConfig: environment, and the flags that stand for settings. */
+  /** For loadConfig: the environment and the flags of settings. */
   readonly configInput: ConfigInput
   readonly terminal: Terminal
 }
 
 export interface CommandModule {
-  /** Does it and resolves with the exit code. What it throws is printed, and the exit code is that of the error. */
+  /** Resolves with the exit code. An error that it throws is printed and decides the exit code. */
   run(input: CommandInput): Promise<number>
 }
 
-/** The text of an option that was given with a value. Throws UsageError when the value is empty. */
+/** The value of an option; undefined when it was not given. Throws UsageError when the value is empty. */
 export function textOption({ options }: CommandInput, name: string): string | undefined {
   const value = options[name]
   if (value === '') {
     const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-    throw new UsageError(`--${flag} is empty: leave it out, or give a value`)
+    throw new UsageError(`--${flag} is empty; give it a value or leave it out`)
   }
   return typeof value === 'string' ? value : undefined
 }
 
-/** The command was called in a way that makes no sense; exit code 2. */
+/** Wrong arguments or options: exit code 2. */
 export class UsageError extends Error {}

@@ -1,18 +1,18 @@
-// Asks before something cannot be undone.
+// Asks for confirmation before something that cannot be undone.
 
 import { createInterface } from 'node:readline/promises'
 import { MillraceError } from '../errors.ts'
 
-/** Throws `failed_precondition` where there is nobody to ask. @param command for that message. */
+/** Throws `failed_precondition` when stdin is not a terminal. @param command its name, for the message. */
 export function refuseWithoutTerminal(command: string): void {
   if (process.stdin.isTTY) return
   throw new MillraceError(
     'failed_precondition',
-    `${command} asks before it removes anything, and there is nobody to ask; add --yes`,
+    `${command} asks for confirmation, and stdin is not a terminal; add --yes to confirm`,
   )
 }
 
-/** Whether the answer is yes. */
+/** Asks on stderr; resolves with whether the answer is yes. */
 export async function confirm(question: string): Promise<boolean> {
   const dialogue = createInterface({ input: process.stdin, output: process.stderr })
   try {

@@ -1,4 +1,4 @@
-// The options that say which dead letters a command is about.
+// The options that select dead letters.
 
 import type { DeadLetterFilter } from '../pipeline/dead-letters.ts'
 import { type CommandInput, textOption, UsageError } from './command.ts'
@@ -20,14 +20,14 @@ export function deadLetterFilterOf(input: CommandInput): DeadLetterFilter {
   }
 }
 
-/** As `deadLetterFilterOf`. Throws UsageError unless either something says which, or --all is given. */
+/** As `deadLetterFilterOf`. Throws UsageError unless either ids or a filter, or --all is given. */
 export function chosenDeadLettersOf(input: CommandInput): DeadLetterFilter {
   const filter = deadLetterFilterOf(input)
   const isNarrow = Object.values(filter).some((condition) => condition !== undefined)
   const isAll = input.options.all === true
-  if (isNarrow && isAll) throw new UsageError('--all is given beside ids or a filter: leave out one of them')
+  if (isNarrow && isAll) throw new UsageError('--all cannot be combined with ids or a filter; leave out one of them')
   if (!isNarrow && !isAll) {
-    throw new UsageError('name dead letters by their ids, give a filter such as --code or --since, or say --all')
+    throw new UsageError('no dead letters are selected; give ids, a filter such as --code or --since, or --all')
   }
   return filter
 }

@@ -10,14 +10,14 @@ import { withClient } from './with-client.ts'
 export async function run(input: CommandInput): Promise<number> {
   const { terminal, options } = input
   const chosen = chosenDeadLettersOf(input)
-  // What dies from now on is not among those that somebody agrees to.
+  // Events that die after the question are not part of what the user confirms.
   const filter = { ...chosen, untilMicros: Math.min(chosen.untilMicros ?? Number.POSITIVE_INFINITY, Date.now() * 1000) }
   return await withClient(input, async ({ administration }) => {
     const { matched } = await administration.deleteDeadLetters(filter, true)
     if (options.dryRun === true || matched === 0) {
       if (terminal.json) terminal.printJson({ matched, deleted: 0 })
       else if (options.dryRun === true) terminal.print(`${formatCount(matched)} dead letters would be deleted`)
-      else terminal.print('There are no such dead letters.')
+      else terminal.print('No dead letters match.')
       return exitCodes.done
     }
     if (options.yes !== true) {

@@ -1,4 +1,4 @@
-// `millrace dead-letters list`: what groups have given up.
+// `millrace dead-letters list`: lists dead letters, or counts them by cause.
 
 import { causeJson, deadLetterJson } from '../api/http/administration-json.ts'
 import type { Client } from '../client/connect.ts'
@@ -53,7 +53,7 @@ function printLetters({ letters, hasMore }: Listed, terminal: Terminal): void {
     return
   }
   if (letters.length === 0) {
-    terminal.print('There are no dead letters.')
+    terminal.print('No dead letters match.')
     return
   }
   const rows = letters.map((letter) => [
@@ -69,7 +69,7 @@ function printLetters({ letters, hasMore }: Listed, terminal: Terminal): void {
   terminal.print(
     formatTable(['DEAD AT', 'ID', 'TOPIC', 'GROUP', 'TYPE', 'CODE', 'MESSAGE', 'REDRIVEN'], rows, terminal),
   )
-  if (hasMore) terminal.note(`there are more: --limit shows them, a filter finds those that matter`)
+  if (hasMore) terminal.note(`there are more; raise --limit, or narrow the list with a filter`)
 }
 
 function printCauses(causes: readonly DeadLetterCause[], terminal: Terminal): void {
@@ -78,7 +78,7 @@ function printCauses(causes: readonly DeadLetterCause[], terminal: Terminal): vo
     return
   }
   if (causes.length === 0) {
-    terminal.print('There are no dead letters.')
+    terminal.print('No dead letters match.')
     return
   }
   const rows = causes.map((cause) => [

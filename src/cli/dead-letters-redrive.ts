@@ -24,7 +24,7 @@ export async function run(input: CommandInput): Promise<number> {
   return await withClient(input, async (client) => {
     const edit = await editOf(input, client)
     if (edit === null) {
-      input.terminal.note('the data was not changed, so nothing was sent')
+      input.terminal.note('the data was not changed; nothing was sent')
       return exitCodes.failed
     }
     return await redriveAll(input, client, { filter, rate, isDryRun, edit })
@@ -41,7 +41,7 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
   }))
   const { signal, failure, isCutOff } = await repeatCalls(async (cursor, cutOff) => {
     const answer = await client.administration.redriveDeadLetters({ ...request, cursor }, { signal: cutOff })
-    // Later calls find fewer: what was redriven is not among them.
+    // Later calls match fewer, because redriven dead letters no longer match.
     total.matched = Math.max(total.matched, answer.matched)
     total.redriven += answer.redriven
     total.skipped += answer.skipped
@@ -50,7 +50,7 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
     return answer
   }).finally(() => bar.close())
   const { matched, redriven, skipped, failedAgain } = total
-  // A call that was refused has done nothing that could be told.
+  // After a refused call there is nothing to report.
   if (failure !== null && !isCutOff) throw failure
   if (terminal.json) terminal.printJson({ matched, redriven, skipped, failed_again: failedAgain, stopped })
   else if (request.isDryRun) terminal.print(`${formatCount(matched)} dead letters would be redriven`)
@@ -59,7 +59,7 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
       `redriven ${formatCount(redriven)} of ${formatCount(matched)}, failed again ${failedAgain}, skipped ${skipped}`,
     )
   if (stopped !== null) terminal.note(`stopped: ${visibleText(stopped)}`)
-  if (isCutOff) terminal.note('the last call was cut off: what it redrove is not counted')
+  if (isCutOff) terminal.note('the last call was interrupted; dead letters that it redrove are not counted')
   if (failure !== null) throw failure
   if (signal !== null) return exitCodeOfSignal(signal)
   return stopped === null ? exitCodes.done : exitCodes.failed
@@ -68,16 +68,17 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
 function checkEditing(input: CommandInput): void {
   const isEdited = input.options.edit === true
   const file = textOption(input, 'data')
-  if (isEdited && file !== undefined) throw new UsageError('--edit and --data are both given; give one of them')
+  if (isEdited && file !== undefined)
+    throw new UsageError('--edit cannot be combined with --data; leave out one of them')
   if ((isEdited || file !== undefined) && input.arguments.length !== 1) {
-    throw new UsageError('only one dead letter can be edited: name it by its id')
+    throw new UsageError('--edit and --data take exactly one dead letter; name it by its id')
   }
   if (textOption(input, 'contentType') !== undefined && !isEdited && file === undefined) {
-    throw new UsageError('--content-type is given without --data or --edit')
+    throw new UsageError('--content-type needs --data or --edit')
   }
 }
 
-/** Undefined when the event goes as it was; null when somebody looked at it and changed nothing. */
+/** Undefined without --edit and --data: the event is sent unchanged. Null when the user left the data unchanged. */
 async function editOf(input: CommandInput, client: Client): Promise<RedriveRequest['edit'] | null> {
   const contentType = textOption(input, 'contentType')
   const file = textOption(input, 'data')
@@ -85,13 +86,13 @@ async function editOf(input: CommandInput, client: Client): Promise<RedriveReque
   if (input.options.edit !== true) return undefined
   const { event } = await client.administration.getDeadLetter(input.arguments[0] ?? '')
   if (event === null)
-    throw new MillraceError('failed_precondition', 'the dead letter is damaged: there is no event in it')
+    throw new MillraceError('failed_precondition', 'the dead letter is damaged and has no event to edit')
   const before = event.dataJson === null ? Buffer.from(event.dataBytes ?? []) : Buffer.from(event.dataJson)
   const data = editInEditor(before, input.configInput.env)
   return data.equals(before) ? null : { data, contentType }
 }
 
-/** Editors end a file with a line break, which is none of the data's. */
+/** Removes the line break that editors add at the end of a file. */
 function withoutAddedLineBreak(data: Buffer, before: Buffer): Buffer {
   const lineBreak = 0x0a
   return data.at(-1) === lineBreak && before.at(-1) !== lineBreak ? data.subarray(0, -1) : data
@@ -103,12 +104,16 @@ function editInEditor(data: Buffer, env: Readonly<Record<string, string | undefi
   const file = join(directory, 'data.json')
   try {
     writeFileSync(file, data)
-    // Through the shell, for the variable may hold options too.
+    // Through the shell, because $EDITOR may contain options.
     const { status, error } = spawnSync('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' })
     if (error !== undefined || status !== 0) {
-      throw new MillraceError('failed_precondition', `the editor "${editor}" failed; nothing was sent`, {
-        cause: error,
-      })
+      throw new MillraceError(
+        'failed_precondition',
+        `the editor "${editor}" failed and nothing was sent; set $VISUAL or $EDITOR to another one`,
+        {
+          cause: error,
+        },
+      )
     }
     return withoutAddedLineBreak(readFileSync(file), data)
   } finally {

@@ -1,4 +1,4 @@
-// `millrace dead-letters show`: one dead letter, with its event.
+// `millrace dead-letters show`: prints one dead letter with its event.
 
 import { deadLetterDetailJson } from '../api/http/administration-json.ts'
 import type { DeadLetterDetail } from '../pipeline/administration.ts'
@@ -8,7 +8,7 @@ import { exitCodes } from './exit-codes.ts'
 import { cutText, formatTime, visibleText } from './shown-text.ts'
 import { withClient } from './with-client.ts'
 
-/** More of an event's data is for --output json. */
+/** Longer data is cut; --output json prints all of it. */
 const maxDataLength = 4000
 
 export async function run(input: CommandInput): Promise<number> {
@@ -23,16 +23,16 @@ function describe({ letter, event, damagedBytes }: DeadLetterDetail): string {
   const { topic, group, redrivenAtMicros, redrives } = letter
   const facts: [string, string][] = [
     ['dead letter', letter.deadLetterId],
-    ['event', letter.eventId ?? 'none: the entry of the log is damaged'],
+    ['event', letter.eventId ?? 'none: the log entry is damaged'],
     ['given up by', `group ${group} of topic ${topic}`],
     ['code', letter.code],
     ['message', visibleText(letter.message)],
     ['attempts', String(letter.attempts)],
     ['died', formatTime(letter.deadAtMicros)],
-    ['redriven', redrivenAtMicros === null ? 'no' : `${formatTime(redrivenAtMicros)} (${redrives} times in all)`],
+    ['redriven', redrivenAtMicros === null ? 'no' : `${formatTime(redrivenAtMicros)} (${redrives} times in total)`],
   ]
   const tries = letter.history.map(({ attempt, atMicros, code, message, position }): [string, string] => [
-    `try ${attempt}`,
+    `attempt ${attempt}`,
     `${formatTime(atMicros)}  ${code}: ${visibleText(message)}  at ${position}`,
   ])
   const content = event === null ? damaged(damagedBytes) : factsOf(event)

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { loadConfig } from '../config/config.ts'
 import { checkDisk, checkPorts, checkVersions, compareVersions, formatBytes } from './doctor-checks.ts'
 
-test('the versions that Millrace runs on are above their floors', () => {
+test('the installed versions are not older than their minimum', () => {
   assert.deepEqual(
     checkVersions().map(({ subject, state }) => [subject, state]),
     [
@@ -18,14 +18,14 @@ test('the versions that Millrace runs on are above their floors', () => {
   )
 })
 
-test('versions compare by number, part by part', () => {
+test('versions are compared numerically, part by part', () => {
   assert.ok(compareVersions('3.9.0', '3.51.3') < 0)
   assert.ok(compareVersions('24.15.0', '24.15.0') === 0)
   assert.ok(compareVersions('25.0.0-rc.1', '24.99.99') > 0)
   assert.ok(compareVersions('7.6', '7.6.1') < 0)
 })
 
-test('free space is held against the reserve, for a directory that is not there yet too', () => {
+test('free space is compared with the reserve, also for a directory that does not exist yet', () => {
   const dataDir = join(tmpdir(), 'not', 'there', 'yet')
   assert.equal(checkDisk({ dataDir, diskReserveBytes: 1 }).state, 'ok')
   const { state, message } = checkDisk({ dataDir, diskReserveBytes: 2 ** 60 })
@@ -33,7 +33,7 @@ test('free space is held against the reserve, for a directory that is not there 
   assert.match(message, /publishes are refused/)
 })
 
-test('a port that is taken is named with its variable', async (t) => {
+test('a port in use is reported with its variable', async (t) => {
   const other = createServer()
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
   t.after(() => other.close())

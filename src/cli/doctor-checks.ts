@@ -1,4 +1,4 @@
-// What `millrace doctor` looks at beside the data files: versions, the disk, the ports.
+// What `millrace doctor` checks besides the data files: versions, disk space, ports.
 
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -8,17 +8,17 @@ import type { Config } from '../config/config.ts'
 
 export interface Finding {
   readonly subject: string
-  /** `damaged` is what exit code 3 stands for; a warning keeps nothing from running. */
+  /** `damaged` sets exit code 3, `problem` 1; a `warning` does not keep a server from running. */
   readonly state: 'ok' | 'warning' | 'problem' | 'damaged'
   readonly message: string
 }
 
-/** Below these, faults are known that Millrace does not guard against. */
+/** Oldest versions without a known fault that Millrace does not guard against. */
 const floors = [
   { name: 'Node', floor: '24.15.0', version: () => process.versions.node },
-  // Before it, two connections that write or checkpoint at once could damage a WAL.
+  // Older versions could damage a WAL when two connections write or checkpoint at once.
   { name: 'SQLite', floor: '3.51.3', version: () => process.versions.sqlite },
-  // Before it, one malformed request ended the server.
+  // In older versions one malformed request ended the server.
   { name: '@grpc/grpc-js', floor: '1.14.4', version: () => installedVersion('@grpc/grpc-js') },
   { name: 'protobufjs', floor: '7.6.1', version: () => installedVersion('protobufjs') },
 ]
@@ -27,7 +27,7 @@ export function checkVersions(): Finding[] {
   return floors.map(({ name, floor, version }) => {
     const found = version()
     if (found === undefined)
-      return { subject: name, state: 'warning', message: `its version is unknown; ${floor} is needed` }
+      return { subject: name, state: 'warning', message: `version unknown; ${floor} or newer is needed` }
     const isOld = compareVersions(found, floor) < 0
     return {
       subject: name,
@@ -46,7 +46,7 @@ function installedVersion(library: string): string | undefined {
   }
 }
 
-/** Below 0 when the first is older. Both are numbers between dots; what follows them does not count. */
+/** Compares the first three numbers; below 0 when the first version is older. Suffixes are ignored. */
 export function compareVersions(first: string, second: string): number {
   const [a, b] = [first, second].map((version) => version.split(/[.-]/).map(Number))
   for (let part = 0; part < 3; part++) {
@@ -56,18 +56,18 @@ export function compareVersions(first: string, second: string): number {
   return 0
 }
 
-/** Publishes are refused before the reserve is touched. */
+/** Compares free space with the reserve: publishes are refused before it is touched. */
 export function checkDisk({ dataDir, diskReserveBytes }: Pick<Config, 'dataDir' | 'diskReserveBytes'>): Finding {
   const subject = 'disk'
-  // The directory may not have been made yet: it will be on the disk of the one above.
+  // The directory may not exist yet: it will be created on the disk of its parent.
   let directory = dataDir
   while (!existsSync(directory) && directory !== dirname(directory)) directory = dirname(directory)
   const { bavail, bsize } = statfsSync(directory)
   const freeBytes = bavail * bsize
-  const message = `${formatBytes(freeBytes)} free for ${dataDir}, of which ${formatBytes(diskReserveBytes)} are kept as a reserve`
+  const message = `${formatBytes(freeBytes)} free for ${dataDir}, of which ${formatBytes(diskReserveBytes)} are reserved`
   if (freeBytes > 2 * diskReserveBytes) return { subject, state: 'ok', message }
-  if (freeBytes > diskReserveBytes) return { subject, state: 'warning', message: `${message}: make room soon` }
-  return { subject, state: 'problem', message: `${message}: publishes are refused until there is room` }
+  if (freeBytes > diskReserveBytes) return { subject, state: 'warning', message: `${message}; free some space soon` }
+  return { subject, state: 'problem', message: `${message}; publishes are refused until space is freed` }
 }
 
 export function formatBytes(bytes: number): string {
@@ -80,7 +80,7 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 || Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`
 }
 
-/** Whether a server could listen where it is told to. Only for when none runs, for it has its own ports. */
+/** Whether the configured ports are free. Only while no server runs: a running one occupies them itself. */
 export function checkPorts({ host, httpPort, grpcPort }: Config): Promise<Finding[]> {
   const ports = [
     { variable: 'MILLRACE_HTTP_PORT', port: httpPort },
@@ -91,7 +91,7 @@ export function checkPorts({ host, httpPort, grpcPort }: Config): Promise<Findin
       if (port === 0) return { subject: variable, state: 'ok', message: 'any free port' }
       const error = await listenError(host, port)
       if (error === null) return { subject: variable, state: 'ok', message: `${host}:${port} is free` }
-      const message = `cannot listen on ${host}:${port} (${error.code}); stop what has it, or set another port`
+      const message = `cannot listen on ${host}:${port} (${error.code}); stop the program that uses it, or set another port`
       return { subject: variable, state: 'problem', message }
     }),
   )

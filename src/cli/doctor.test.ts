@@ -30,11 +30,11 @@ async function startServer(t: TestContext, cwd: string): Promise<Running> {
   return running
 }
 
-/** Holds 300 landed events; its server has stopped. The tests work on copies. */
+/** A data directory with 300 landed events, left by a stopped server. The tests work on copies. */
 const original = mkdtempSync(join(tmpdir(), 'millrace-cli-'))
 after(() => rmSync(original, { recursive: true, force: true }))
 
-test('a server that stopped in good order leaves a directory to look at', async (t) => {
+test('setup: a server lands 300 events and stops cleanly', async (t) => {
   const { child, ended } = await startServer(t, original)
   const words = ['produce', '300', '--batch', '10', '--payload', '1000']
   const { code } = await runMillrace(t, words, { cwd: original, env })
@@ -60,11 +60,11 @@ async function doctor(t: TestContext, cwd: string, ...words: string[]) {
   return { code, stderr, of, repair, findings: findings as Finding[] }
 }
 
-test('where all is well doctor says so, and changes nothing', async (t) => {
+test('doctor reports a healthy directory and changes nothing', async (t) => {
   const empty = temporaryDirectory(t)
   const fresh = await doctor(t, empty)
   assert.equal(fresh.code, 0)
-  assert.deepEqual(fresh.of('log'), { subject: 'log', state: 'ok', message: 'there is none yet' })
+  assert.deepEqual(fresh.of('log'), { subject: 'log', state: 'ok', message: 'does not exist yet' })
   assert.deepEqual(readdirSync(empty), [])
 
   const cwd = withEvents(t)
@@ -78,14 +78,14 @@ test('where all is well doctor says so, and changes nothing', async (t) => {
     findings.filter(({ state }) => state !== 'ok'),
     [],
   )
-  assert.match(of('log')?.message ?? '', /^300 events in \d+ entries .*all sound$/)
+  assert.match(of('log')?.message ?? '', /^300 events in \d+ entries .*no damage$/)
   assert.match(table.stdout, /^ok +log +300 events/m)
   assert.deepEqual([repaired.code, repaired.repair], [0, null])
   assert.match(repaired.stderr, /nothing to repair/)
   assert.deepEqual(readdirSync(join(cwd, 'data')), before)
 })
 
-test('doctor leaves the files of a running server alone, and names it', async (t) => {
+test('doctor does not touch the files of a running server, and names it', async (t) => {
   const cwd = temporaryDirectory(t)
   await startServer(t, cwd)
   const { pid } = JSON.parse(readFileSync(join(cwd, 'data/holder.json'), 'utf8'))
@@ -100,7 +100,7 @@ test('doctor leaves the files of a running server alone, and names it', async (t
   assert.match(repair.stderr, new RegExp(`in use by process ${pid}`))
 })
 
-test('damage is named with file, expected, found and fix; the repair keeps what can be read, and the server starts again', async (t) => {
+test('damage is reported with file, expected, found and fix; the repair keeps what can be read, and the server starts again', async (t) => {
   const cwd = withEvents(t)
   const log = join(cwd, 'data/log.db')
   const size = statSync(log).size
@@ -127,7 +127,7 @@ test('damage is named with file, expected, found and fix; the repair keeps what 
   assert.equal((await ended).code, 0)
 })
 
-test('a store that is damaged, or missing although events have landed, is named', async (t) => {
+test('a store that is damaged, or missing although events have landed, is reported', async (t) => {
   const cwd = withEvents(t)
   const store = join(cwd, 'data/store.db')
   const copy = temporaryDirectory(t)
@@ -144,7 +144,7 @@ test('a store that is damaged, or missing although events have landed, is named'
   assert.deepEqual([foreign.code, foreign.of('store')?.state], [3, 'damaged'])
 })
 
-test('what else would keep a server from running is a problem: exit code 1', async (t) => {
+test('anything else that would keep a server from running is a problem: exit code 1', async (t) => {
   const cwd = temporaryDirectory(t)
   const full = await doctor(t, cwd, '--disk-reserve-bytes', String(2 ** 49))
   assert.equal(full.code, 1)

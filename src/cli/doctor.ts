@@ -1,6 +1,6 @@
-// `millrace doctor`: what could keep a server from running, and the repair of a damaged log. Redis and PostgreSQL are asked.
+// `millrace doctor`: checks what could keep a server from running, including Redis and PostgreSQL, and repairs a damaged log.
 //
-// It looks at the data files only when no server has them: a running one checks them itself, at every read.
+// It reads the data files only while no server has them open: a running server checks them itself, at every read.
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -34,13 +34,17 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
   const repair = options.repair === true ? repairEventLog(config) : null
   const findings = [...checkVersions(), checkDisk(config), ...(await checkData(config))]
   print(findings, repair, terminal)
-  if (options.repair === true && repair === null) terminal.note('there was nothing to repair in the log')
+  if (options.repair === true && repair === null) terminal.note('nothing to repair in the log')
   return exitCodeOf(findings)
 }
 
-/** Where the log is on Redis there are no files to look at. */
+/** With the log on Redis there are no data files to check. */
 async function runShared(config: SharedConfig, isRepair: boolean, terminal: Terminal): Promise<number> {
-  if (isRepair) throw new MillraceError('failed_precondition', '--repair mends the embedded log; this one is on Redis')
+  if (isRepair)
+    throw new MillraceError(
+      'failed_precondition',
+      '--repair works on the embedded log only, and MILLRACE_REDIS_URL puts the log on Redis; leave out --repair',
+    )
   const services = await Promise.all([checkRedis(config), checkPostgres(config)])
   const findings = [...checkVersions(), ...services.flat(), ...(await checkPorts(config))]
   print(findings, null, terminal)
@@ -56,7 +60,7 @@ async function checkRedis(config: SharedConfig): Promise<Finding[]> {
   const subject = 'redis'
   try {
     const { servers, persistence, problem, warnings } = await inspectSharedLog(config)
-    const promised = `accepted means ${durabilityText(config.durability)}`
+    const promised = `durability of accepted events: ${durabilityText(config.durability)}`
     const found: Finding =
       problem === null
         ? { subject, state: 'ok', message: `${servers.join(', ')}: ${persistence}, ${promised}` }
@@ -75,20 +79,20 @@ async function checkData(config: Config): Promise<Finding[]> {
     return [findingOfError('log', error)]
   }
   if (inspection.inUseBy !== null) {
-    const message = `${inspection.inUseBy} runs on ${config.dataDir}; stop it to have its files looked at`
+    const message = `${inspection.inUseBy} runs on ${config.dataDir}; stop it to check its data files`
     return [{ subject: 'server', state: 'ok', message }]
   }
   const log = describeLog(inspection)
-  // A damaged log must not be opened; whether the store is missing something can only be told from the log.
+  // The store is compared with the log, and a damaged log must not be opened.
   const store = log.some(({ state }) => state === 'damaged') ? [] : [await checkStore(config, inspection)]
   return [...log, ...store, ...(await checkPorts(config))]
 }
 
 function describeLog({ findings, counts }: LogInspection): Finding[] {
   if (findings.length > 0) return findings.map(describeLogFinding)
-  if (counts === null) return [{ subject: 'log', state: 'ok', message: 'there is none yet' }]
+  if (counts === null) return [{ subject: 'log', state: 'ok', message: 'does not exist yet' }]
   const { entries, events, bytes } = counts
-  const message = `${formatCount(events)} events in ${formatCount(entries)} entries (${formatBytes(bytes)}), all sound`
+  const message = `${formatCount(events)} events in ${formatCount(entries)} entries (${formatBytes(bytes)}), no damage`
   return [{ subject: 'log', state: 'ok', message }]
 }
 
@@ -97,20 +101,20 @@ function describeLogFinding({ file, expected, found, fix, needsRepair }: LogFind
   return { subject: 'log', state: needsRepair ? 'damaged' : 'problem', message }
 }
 
-/** Opens the store as a start does, which is what finds damage. */
+/** Opens the store as `millrace start` does; that detects damage. */
 async function checkStore(config: Config, { counts }: LogInspection): Promise<Finding> {
   if (config.postgresUrl !== null) return checkPostgres(config)
   const path = join(config.dataDir, 'store.db')
   try {
     if (!existsSync(path) && !existsSync(`${path}-wal`)) {
       const landed = counts === null ? 0 : await landedEvents(config)
-      if (landed === 0) return { subject: 'store', state: 'ok', message: 'there is none yet' }
-      const message = `${path} is missing, and ${formatCount(landed)} events have landed in it; restore it from a backup, or begin anew with "millrace clean"`
+      if (landed === 0) return { subject: 'store', state: 'ok', message: 'does not exist yet' }
+      const message = `${path} is missing, and ${formatCount(landed)} events have landed in it; restore it from a backup, or start empty with "millrace clean"`
       return { subject: 'store', state: 'damaged', message }
     }
     const store = await openStore(config, { mayCreate: false })
     await store.close()
-    return { subject: 'store', state: 'ok', message: `${path} opens` }
+    return { subject: 'store', state: 'ok', message: `${path} opens without errors` }
   } catch (error) {
     return findingOfError('store', error)
   }
@@ -121,8 +125,13 @@ async function checkPostgres(config: Config): Promise<Finding> {
     const store = await openStore(config)
     const { up, problem } = await store.describe()
     await store.close()
-    if (up) return { subject: 'store', state: 'ok', message: 'postgres answers, and its tables are of this version' }
-    return { subject: 'store', state: 'problem', message: `${problem}: start it, or correct MILLRACE_POSTGRES_URL` }
+    if (up)
+      return { subject: 'store', state: 'ok', message: 'postgres answers, and its tables have the current version' }
+    return {
+      subject: 'store',
+      state: 'problem',
+      message: `${problem}; start PostgreSQL, or correct MILLRACE_POSTGRES_URL`,
+    }
   } catch (error) {
     return findingOfError('store', error)
   }
@@ -171,8 +180,8 @@ function repairJson(repair: LogRepair): object {
 
 function describeLoss(events: number, entries: number | null): string {
   if (entries === null)
-    return 'how much is not known, for neither the books nor log.mark could be read: look at the old file'
-  const atTheEnd = `, and ${formatCount(entries)} entries at the end, how many events is not known`
+    return 'unknown, because neither the counters of the log nor log.mark could be read; examine the old file'
+  const atTheEnd = `, and ${formatCount(entries)} entries at the end with an unknown number of events`
   return `${formatCount(events)} events${entries === 0 ? '' : atTheEnd}`
 }
 
@@ -189,6 +198,6 @@ function describeRepair({
     `The log was repaired; epoch ${epoch} begins.`,
     `  kept: ${formatCount(events)} events in ${formatCount(entries)} entries, ${formatCount(damagedEntries)} of them damaged`,
     `  lost: ${describeLoss(lostEvents, lostEntries)}`,
-    `  old file: ${keptAs ?? 'there was none'}`,
+    `  old file: ${keptAs ?? 'none'}`,
   ].join('\n')
 }

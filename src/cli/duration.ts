@@ -1,4 +1,4 @@
-// Lengths of time for people.
+// Durations as readable text.
 
 import type { GroupStatus } from '../pipeline/pipeline.ts'
 
@@ -8,7 +8,7 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(seconds / 3600)} h`
 }
 
-/** How long the oldest event has waited. Without one either nothing waits, or it is not known. */
+/** Age of the oldest waiting event: `–` when nothing waits, `unknown` when it is not known. */
 export function formatOldest({
   waiting,
   oldestWaitingSeconds,

@@ -5,7 +5,7 @@ import type { EventInput } from '../client/event-input.ts'
 import { MillraceError } from '../errors.ts'
 import { EventLines } from './event-lines.ts'
 
-/** Everything that a file gives: events, and the messages of lines that are none. */
+/** The events of a file, and the error messages of its invalid lines. */
 async function readAll(
   chunks: readonly Buffer[],
   maxEvents = Number.POSITIVE_INFINITY,
@@ -31,7 +31,7 @@ async function readAll(
 const types = (found: readonly (EventInput | string)[]) =>
   found.map((each) => (typeof each === 'string' ? each : each.type))
 
-test('each line is one event, with its data byte for byte; blank lines and a missing last line feed do no harm', async () => {
+test('each line is one event, with its data byte for byte; blank lines and a missing final line feed are accepted', async () => {
   const text = `{"type":"a","id":"x","time":"2026-01-02T03:04:05Z","data": 12345678901234567890 ,"priority":"high"}\r\n\n  \n{"type":"b"}`
   const [first, second, ...rest] = await readAll([Buffer.from(text)])
 
@@ -42,7 +42,7 @@ test('each line is one event, with its data byte for byte; blank lines and a mis
   assert.deepEqual(rest, [])
 })
 
-test('a line that is no event is named by its number, and those around it are read', async () => {
+test('an invalid line is reported with its number, and the lines around it are read', async () => {
   const lines = [
     '{"type":"good"}',
     '{"type":"bad",}',
@@ -57,14 +57,14 @@ test('a line that is no event is named by its number, and those around it are re
 
   assert.deepEqual([found[0], found[6]], ['good', 'good'])
   assert.match(found[1]!, /^line 2: is not valid JSON/)
-  assert.match(found[2]!, /^line 4: is no JSON object/)
+  assert.match(found[2]!, /^line 4: is not a JSON object/)
   assert.match(found[3]!, /^line 5: .*"colour" is unknown/)
-  assert.match(found[4]!, /^line 6: goes on behind its event/)
+  assert.match(found[4]!, /^line 6: has more text after its event/)
   assert.match(found[5]!, /^line 7: is not valid JSON/)
   assert.equal(found.length, 7)
 })
 
-test('a line above 2 MiB is refused without being kept, and the next one is read', async () => {
+test('a line above 2 MiB is refused without being buffered, and the next one is read', async () => {
   const long = Buffer.from(`{"type":"long","data":"${'x'.repeat(5 * 1024 * 1024)}"}\n{"type":"next"}\n`)
   const chunks = Array.from({ length: 100 }, (_, index) => {
     const size = Math.ceil(long.length / 100)
@@ -74,12 +74,12 @@ test('a line above 2 MiB is refused without being kept, and the next one is read
   assert.deepEqual(types(await readAll(chunks)), ['line 1: is longer than 2097152 bytes', 'next'])
 })
 
-test('no more events are taken than asked for', async () => {
+test('at most maxEvents events are read', async () => {
   const text = '{"type":"a"}\n{"type":"b"}\n{"type":"c"}\n'
   assert.deepEqual(types(await readAll([Buffer.from(text)], 2)), ['a', 'b'])
 })
 
-test('how the file is cut into chunks never changes what is read', async () => {
+test('chunk boundaries do not change what is read', async () => {
   const line = fc.constantFrom('{"type":"a"}', '{"type":"b","data":[1,{"c":"\\n"}]}', '', '  ', 'x', '{"type":')
   await fc.assert(
     fc.asyncProperty(fc.array(line), fc.boolean(), fc.array(fc.nat(200)), async (lines, ends, cuts) => {
@@ -92,7 +92,7 @@ test('how the file is cut into chunks never changes what is read', async () => {
   )
 })
 
-test('a file that cannot be read is named', async () => {
+test('the error for an unreadable file names it', async () => {
   const lines = EventLines.open('/no/such/file.ndjson', 1)
   await assert.rejects(lines.fill(), /cannot read \/no\/such\/file\.ndjson/)
 })

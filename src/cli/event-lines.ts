@@ -1,4 +1,4 @@
-// The events of an NDJSON file: one plain JSON event in each line, read as they are needed.
+// Reads the events of an NDJSON file as a stream: one plain JSON event per line.
 
 import { createReadStream } from 'node:fs'
 import { JsonMembers } from '../api/http/json-members.ts'
@@ -9,7 +9,7 @@ import { MillraceError } from '../errors.ts'
 import { JsonText, skipJsonSpace } from '../lib/json/json-text.ts'
 import type { EventSource } from './event-source.ts'
 
-/** As over HTTP: a line that is longer is no event. */
+/** A longer line is rejected, as over HTTP. */
 const maxLineBytes = 2 * 1024 * 1024
 const chunkBytes = 256 * 1024
 const openObject = 0x7b
@@ -21,13 +21,13 @@ export class EventLines implements EventSource {
   readonly #reader = new PlainEventReader()
   readonly #text = new JsonText()
   readonly #members = new JsonMembers(this.#text)
-  /** Lines of the last chunk, the next one last; null stands for one that was too long. */
+  /** Lines of the last chunk in reverse order; null stands for a line that is too long. */
   #lines: { readonly number: number; readonly bytes: Buffer | null }[] = []
   #lineCount = 0
   #isAtEnd = false
   #taken = 0
 
-  /** @param chunks the file's bytes. @param maxEvents stops after so many. */
+  /** @param chunks the file's bytes. @param maxEvents reading stops after this many events. */
   constructor(chunks: AsyncIterable<Buffer>, maxEvents: number) {
     this.#chunks = chunks[Symbol.asyncIterator]()
     this.#maxEvents = maxEvents
@@ -38,7 +38,7 @@ export class EventLines implements EventSource {
     return new EventLines(path === '-' ? process.stdin : readFile(path), maxEvents)
   }
 
-  /** Throws `invalid_event`, naming the line, for one that is no event. */
+  /** Throws `invalid_event` with the line number when the line is not a valid event. */
   take(): EventInput | null {
     const line = this.#taken === this.#maxEvents ? undefined : this.#lines.pop()
     if (line === undefined) return null
@@ -54,7 +54,7 @@ export class EventLines implements EventSource {
   }
 
   close(): void {
-    // A pipe that nobody closes would keep the process alive. What it still has to say is of no interest.
+    // An open pipe would keep the process alive. Errors are ignored, because nothing more is read.
     this.#chunks.return?.().catch(() => {})
   }
 
@@ -75,13 +75,13 @@ export class EventLines implements EventSource {
   #parse(bytes: Buffer, lineNumber: number): EventInput {
     const end = bytes.length
     const start = skipJsonSpace(bytes, 0, end)
-    if (bytes[start] !== openObject) throw lineError(lineNumber, 'is no JSON object')
+    if (bytes[start] !== openObject) throw lineError(lineNumber, 'is not a JSON object')
     this.#text.load(bytes)
     const members = this.#members.reset(start, end)
     const event = this.#reader.read(members)
     if (members.brokenAt >= 0) throw lineError(lineNumber, `is not valid JSON (at byte ${members.brokenAt})`)
     if (event === null) throw lineError(lineNumber, this.#reader.fault)
-    if (skipJsonSpace(bytes, members.end, end) < end) throw lineError(lineNumber, 'goes on behind its event')
+    if (skipJsonSpace(bytes, members.end, end) < end) throw lineError(lineNumber, 'has more text after its event')
     return event
   }
 }

@@ -1,15 +1,15 @@
-// Where `millrace produce` takes its events from.
+// The source of the events that `millrace produce` publishes.
 
 import type { EventInput } from '../client/event-input.ts'
 
 export interface EventSource {
   /**
-   * The next event, good until the next call; null when there is none at hand: then `fill()` says whether more come. An
-   * event for which there is no place in a record batch throws, and the next call goes on behind it.
+   * The next event, valid until the next call; null when none is buffered, then call `fill()`. Throws for an event that
+   * does not fit in a record batch or is invalid; the next call continues after it.
    */
   take(): EventInput | null
-  /** Resolves with whether `take()` has more to give. */
+  /** Buffers more events; resolves with false at the end of the source. */
   fill(): Promise<boolean>
-  /** Lets go of what it reads from. */
+  /** Closes the file or stream. */
   close(): void
 }

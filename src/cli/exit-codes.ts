@@ -1,4 +1,4 @@
-// What the exit code of a command says.
+// The exit codes of the commands.
 
 import { MillraceError } from '../errors.ts'
 
@@ -6,11 +6,11 @@ export const exitCodes = {
   done: 0,
   failed: 1,
   usage: 2,
-  /** The data directory is damaged; `millrace doctor` says how. */
+  /** The data directory is damaged; `millrace doctor` reports how. */
   damaged: 3,
-  /** SIGINT cut the command short. */
+  /** SIGINT interrupted the command. */
   interrupted: 130,
-  /** SIGTERM did, or a second one ended a server that was still stopping. */
+  /** SIGTERM ended the command, or a second SIGTERM ended a server that was still stopping. */
   terminated: 143,
 } as const
 

@@ -1,4 +1,4 @@
-// The options that say which group a command is about.
+// The argument and option that name a group.
 
 import { defaultTopic } from '../event/event.ts'
 import type { GroupName } from '../pipeline/administration.ts'

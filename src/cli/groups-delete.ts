@@ -1,4 +1,4 @@
-// `millrace groups delete`: deletes a group and gives up what waits for it.
+// `millrace groups delete`: deletes a group and abandons the events that wait for it.
 
 import { MillraceError } from '../errors.ts'
 import type { CommandInput } from './command.ts'
@@ -16,10 +16,14 @@ export async function run(input: CommandInput): Promise<number> {
       const { topics } = await client.status()
       const found = topics.find(({ name }) => name === topic)?.groups.find(({ name }) => name === group)
       if (found === undefined) {
-        throw new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
+        throw new MillraceError(
+          'not_found',
+          `there is no group "${group}" of a topic "${topic}"; millrace groups list shows all groups`,
+          { field: 'group' },
+        )
       }
       refuseWithoutTerminal('delete')
-      const waiting = `${formatCount(found.waiting)} events wait for it and do not reach it any more`
+      const waiting = `The ${formatCount(found.waiting)} events that wait for it will not be delivered to it`
       if (!(await confirm(`Delete group ${group} of topic ${topic} for good? ${waiting}.`))) {
         terminal.note('nothing was deleted')
         return exitCodes.failed

@@ -1,4 +1,4 @@
-// `millrace groups list`: the consumer groups of the topics, and what waits for each.
+// `millrace groups list`: lists the consumer groups of the topics with their backlogs.
 
 import { type CommandInput, textOption } from './command.ts'
 import { formatOldest } from './duration.ts'
@@ -25,7 +25,7 @@ export async function run(input: CommandInput): Promise<number> {
       })),
     })
   } else if (groups.length === 0) {
-    terminal.print('There are no such groups.')
+    terminal.print('No groups match.')
   } else {
     const rows = groups.map((group) => [
       visibleText(group.topic),

@@ -1,4 +1,4 @@
-// `millrace groups pause`: a group is handed out nothing until it goes on.
+// `millrace groups pause`: pauses a group until `millrace groups resume`.
 
 import { type CommandInput, textOption } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -11,6 +11,6 @@ export async function run(input: CommandInput): Promise<number> {
   const reason = textOption(input, 'reason') ?? ''
   await withClient(input, ({ administration }) => administration.pauseGroup({ topic, group }, reason))
   if (terminal.json) terminal.printJson({ topic, group, reason })
-  else terminal.print(`group ${group} of topic ${topic} is paused; millrace groups resume lets it go on`)
+  else terminal.print(`group ${group} of topic ${topic} is paused; millrace groups resume ends the pause`)
   return exitCodes.done
 }

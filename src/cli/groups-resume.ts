@@ -1,4 +1,4 @@
-// `millrace groups resume`: a group that somebody paused goes on.
+// `millrace groups resume`: resumes a group that an operator paused.
 
 import type { CommandInput } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -10,6 +10,6 @@ export async function run(input: CommandInput): Promise<number> {
   const { topic, group } = groupOf(input)
   await withClient(input, ({ administration }) => administration.resumeGroup({ topic, group }))
   if (terminal.json) terminal.printJson({ topic, group })
-  else terminal.print(`group ${group} of topic ${topic} goes on`)
+  else terminal.print(`group ${group} of topic ${topic} is resumed`)
   return exitCodes.done
 }

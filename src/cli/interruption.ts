@@ -1,8 +1,8 @@
-// SIGINT and SIGTERM for a command that has something to finish first.
+// SIGINT and SIGTERM for commands that finish work in flight first.
 
 const finishWithinMs = 2000
 
-/** Listens until it is closed: the first signal ends the work, what is under way may finish, a second one ends that too. */
+/** Listens until `close()`. The first signal stops new work; work in flight has 2 s, or until a second signal. */
 export class Interruption {
   readonly #stop = new AbortController()
   readonly #deadline = new AbortController()

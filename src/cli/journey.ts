@@ -1,4 +1,4 @@
-// `millrace journey`: what became of one event.
+// `millrace journey`: shows what happened to one event.
 
 import { journeyJson } from '../api/http/administration-json.ts'
 import type { Journey, JourneyStep } from '../pipeline/administration.ts'
@@ -24,21 +24,24 @@ function describe({ event, state, steps }: Journey, terminal: Terminal): string 
   const rows = steps.map((step) => [
     step.atMicros === null ? '–' : formatTime(step.atMicros),
     step.kind,
-    visibleText(tell(step, source)),
+    visibleText(describeStep(step, source)),
   ])
   return `${head}\n\n${formatTable(['AT', 'STEP', 'WHAT'], rows, terminal)}`
 }
 
-function tell({ kind, group, attempt, code, message, position, deadLetterId }: JourneyStep, source: string): string {
+function describeStep(
+  { kind, group, attempt, code, message, position, deadLetterId }: JourneyStep,
+  source: string,
+): string {
   switch (kind) {
     case 'accepted':
       return position === null ? `from ${source}` : `from ${source}, at ${position}`
     case 'failed':
-      return `group ${group}, try ${attempt}: ${code}: ${message}`
+      return `group ${group}, attempt ${attempt}: ${code}: ${message}`
     case 'dead':
-      return `group ${group} gave it up, dead letter ${deadLetterId}`
+      return `group ${group} gave up, dead letter ${deadLetterId}`
     case 'redriven':
-      return `dead letter ${deadLetterId} was sent again to group ${group}`
+      return `dead letter ${deadLetterId} was redriven to group ${group}`
     case 'landed':
       return 'its row is in the events table'
   }

@@ -1,4 +1,4 @@
-// bin/millrace.mjs, which has to run where the rest of Millrace cannot.
+// Tests of bin/millrace.mjs, which must also run on a Node that is too old for the rest of Millrace.
 
 import assert from 'node:assert/strict'
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.t
 
 const launcher = fileURLToPath(new URL('../../bin/millrace.mjs', import.meta.url))
 
-/** A launcher to which this Node is too old, so that it must find another one. */
+/** A launcher that considers this Node too old, so that it must find another one. */
 function strictLauncher(t: TestContext): string {
   const script = join(temporaryDirectory(t), 'strict.mjs')
   const text = readFileSync(launcher, 'utf8').replace('[24, 15]', '[99, 0]')
@@ -18,13 +18,13 @@ function strictLauncher(t: TestContext): string {
   return script
 }
 
-test('on a Node that is new enough the launcher runs the program itself', async (t) => {
+test('on a Node that is new enough the launcher runs the program in its own process', async (t) => {
   const { code, stdout, stderr } = await runMillrace(t, ['version'], { cwd: temporaryDirectory(t), script: launcher })
   assert.deepEqual([code, stderr], [0, ''])
   assert.match(stdout, /^millrace \d/)
 })
 
-test('on an older Node it runs the one beside the dependencies, and passes on words, output and exit code', async (t) => {
+test('on an older Node it runs the Node of node_modules, and passes on arguments, output and exit code', async (t) => {
   const cwd = temporaryDirectory(t)
   const script = strictLauncher(t)
   const direct = await runMillrace(t, ['version'], { cwd, script: launcher })
@@ -32,7 +32,7 @@ test('on an older Node it runs the one beside the dependencies, and passes on wo
   assert.equal((await runMillrace(t, ['nonsense'], { cwd, script })).code, 2)
 })
 
-test('it passes signals on, and ends as the program does', async (t) => {
+test('it forwards signals, and exits as the program does', async (t) => {
   const cwd = temporaryDirectory(t)
   const words = ['start', '--http-port', '0', '--grpc-port', '0']
   const { child, ended } = startMillrace(t, words, { cwd, script: strictLauncher(t) })
@@ -42,10 +42,10 @@ test('it passes signals on, and ends as the program does', async (t) => {
   const { code, signal } = await ended
 
   assert.deepEqual([code, signal], [0, null])
-  assert.equal(existsSync(join(cwd, 'data/holder.json')), false, 'the server has stopped, not only its launcher')
+  assert.equal(existsSync(join(cwd, 'data/holder.json')), false, 'the server must have stopped, not only its launcher')
 })
 
-test('it says what is missing: the dependencies of a checkout, or the built program of a package', async (t) => {
+test('it reports what is missing: the dependencies of a checkout, or the built program of a package', async (t) => {
   const checkout = temporaryDirectory(t)
   const installed = join(checkout, 'node_modules/millrace')
   for (const directory of [join(checkout, 'copy'), installed]) {
@@ -59,7 +59,7 @@ test('it says what is missing: the dependencies of a checkout, or the built prog
   assert.match(broken.stderr, /^millrace: the installation is incomplete: .*dist\/cli\/main\.js is missing/)
 })
 
-test('an installed package runs what was built of it', async (t) => {
+test('an installed package runs its built program', async (t) => {
   const root = temporaryDirectory(t)
   const installed = join(root, 'node_modules/millrace')
   mkdirSync(join(installed, 'bin'), { recursive: true })

@@ -7,7 +7,7 @@ import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.t
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
-test('help and version are data, and no failure', async (t) => {
+test('help and version are printed to stdout with exit code 0', async (t) => {
   const cwd = temporaryDirectory(t)
   const help = await runMillrace(t, ['--help'], { cwd })
   assert.deepEqual([help.code, help.stderr], [0, ''])
@@ -22,7 +22,7 @@ test('help and version are data, and no failure', async (t) => {
   assert.deepEqual(JSON.parse(said.stdout), { version, node: process.version, sqlite: process.versions.sqlite })
 })
 
-test('a mistake in the use is named on stderr, with exit code 2', async (t) => {
+test('wrong usage is reported on stderr, with exit code 2', async (t) => {
   const cwd = temporaryDirectory(t)
   for (const words of [[], ['strat'], ['status', '--colour'], ['status', 'extra'], ['status', '--output', 'xml']]) {
     const { code, stdout, stderr } = await runMillrace(t, words, { cwd })
@@ -32,7 +32,7 @@ test('a mistake in the use is named on stderr, with exit code 2', async (t) => {
   assert.match((await runMillrace(t, ['strat'], { cwd })).stderr, /Did you mean start\?/)
 })
 
-test('check-config shows each setting and where it came from: a flag before its variable before the default', async (t) => {
+test('check-config prints each setting with its source: a flag precedes its variable, which precedes the default', async (t) => {
   const cwd = temporaryDirectory(t)
   const env = { MILLRACE_HTTP_PORT: '9000', MILLRACE_GRPC_PORT: '9001' }
   const words = ['check-config', '--grpc-port', '9002', '--data-dir', 'here']
@@ -54,7 +54,7 @@ test('check-config shows each setting and where it came from: a flag before its 
   assert.match(table.stdout, /^MILLRACE_GRPC_PORT +9002 +flag$/m)
 })
 
-test('check-config names everything that is wrong, with exit code 1', async (t) => {
+test('check-config reports every invalid setting, with exit code 1', async (t) => {
   const cwd = temporaryDirectory(t)
   const env = { MILLRACE_HTTP_PORT: 'many', MILLRACE_TOPICS: 'A', MILLRACE_COLOUR: 'red' }
 
@@ -72,7 +72,7 @@ test('check-config names everything that is wrong, with exit code 1', async (t) 
   )
 })
 
-test('a wrong setting stops any command before it does something', async (t) => {
+test('an invalid setting stops every command before it takes effect', async (t) => {
   const cwd = temporaryDirectory(t)
   for (const command of ['start', 'status', 'doctor', 'clean']) {
     const { code, stdout, stderr } = await runMillrace(t, [command], { cwd, env: { MILLRACE_LOG_LEVEL: 'loud' } })
@@ -81,14 +81,14 @@ test('a wrong setting stops any command before it does something', async (t) => 
   }
 })
 
-test('status without a server says where it looked', async (t) => {
+test('status without a server reports the address that it tried', async (t) => {
   const cwd = temporaryDirectory(t)
   const { code, stdout, stderr } = await runMillrace(t, ['status', '--address', '127.0.0.1:1'], { cwd })
   assert.deepEqual([code, stdout], [1, ''])
   assert.equal(stderr, 'millrace: no Millrace server answers at 127.0.0.1:1\n')
 })
 
-test('a reader that goes away ends a command quietly', async (t) => {
+test('a command ends without an error when the reader of its stdout closes the pipe', async (t) => {
   const cwd = temporaryDirectory(t)
   const { child, ended } = startMillrace(t, ['check-config'], { cwd })
   child.stdout?.destroy()
@@ -96,7 +96,7 @@ test('a reader that goes away ends a command quietly', async (t) => {
   assert.deepEqual([code, stderr], [0, ''])
 })
 
-test('there are no colours where nobody sees them, unless asked for', async (t) => {
+test('there are no colours without a terminal, unless FORCE_COLOR is set', async (t) => {
   const cwd = temporaryDirectory(t)
   const colored = async (env: Record<string, string>, ...words: string[]) =>
     (await runMillrace(t, ['check-config', ...words], { cwd, env })).stdout.includes('\x1b')

@@ -1,4 +1,4 @@
-// The command line: parse, do, say what went wrong, set the exit code.
+// The entry point of the command line: parses arguments, runs the command, reports errors, sets the exit code.
 
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
@@ -8,15 +8,15 @@ import { UsageError } from './command.ts'
 import { exitCodeOfError, exitCodes } from './exit-codes.ts'
 import { buildProgram } from './program.ts'
 
-// What Node makes of the sources (types stripped, code compiled) is kept for the next start: the server's modules then load
-// in a fifth of the time. In the package's own folder, for in a shared one others could put code there.
+// Caches what Node compiles from the sources: the server's modules then load in a fifth of the time. The cache is in the
+// package's own folder, because other users could put code into a shared one.
 enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/millrace', import.meta.url)))
 
-// Whoever reads the output may stop reading (`millrace status | head -1`): that is no failure.
+// The reader of stdout may stop early (`millrace status | head -1`): EPIPE is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') process.exitCode = exitCodes.failed
 })
-// Remarks that cannot be written are lost; without a listener a server would end for its log.
+// Without a listener an error on stderr would end the server. What cannot be written is lost.
 process.stderr.on('error', () => {})
 
 const program = buildProgram((code) => {
@@ -28,12 +28,12 @@ try {
   await program.parseAsync()
 } catch (error) {
   process.exitCode = codeAfter(error)
-  // What a failed command leaves open must not hold the process.
+  // Handles that a failed command leaves open must not keep the process alive.
   setTimeout(() => process.exit(), 1000).unref()
 }
 
 function codeAfter(error: unknown): number {
-  // Commander has said what is wrong; help and version come as errors too, with exit code 0.
+  // Commander has printed the message. It also throws for --help and --version, with exit code 0.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
   if (error instanceof UsageError) {
     process.stderr.write(`millrace: ${error.message}\n`)
@@ -44,11 +44,11 @@ function codeAfter(error: unknown): number {
   return exitCodeOfError(error)
 }
 
-/** An error that nobody foresaw is shown with all that helps to find it. */
+/** An unexpected error is printed with its stack. */
 function describeBug(error: unknown): string {
   const { cause } = error instanceof MillraceError ? error : { cause: error }
   const shown = cause ?? error
-  // What the system refused (no such file, not permitted) says all in its message.
+  // For an error of a system call (no such file, not permitted) the message is enough.
   if (shown instanceof Error && 'syscall' in shown) return shown.message
   return shown instanceof Error ? (shown.stack ?? shown.message) : String(shown)
 }

@@ -1,4 +1,4 @@
-// `millrace migrate`: makes the tables, so that the server's own role needs no right to.
+// `millrace migrate`: creates the tables in PostgreSQL, so that the server's role needs no right to create them.
 
 import { loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
@@ -9,7 +9,8 @@ import { exitCodes } from './exit-codes.ts'
 export async function run({ configInput, terminal }: CommandInput): Promise<number> {
   const { postgresUrl } = loadConfig(configInput)
   if (postgresUrl === null) {
-    const problem = 'MILLRACE_POSTGRES_URL is not set; the embedded store needs no migrating, a start does it'
+    const problem =
+      'MILLRACE_POSTGRES_URL is not set; set it to the database to migrate (the embedded store is migrated by millrace start)'
     throw new MillraceError('failed_precondition', problem, { field: 'postgres_url' })
   }
   const applied = await migrateStore(postgresUrl)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { UsageError } from './command.ts'
 import { momentOf } from './moment.ts'
 
-test('a moment is an RFC 3339 time, or how long ago it was', () => {
+test('a time is RFC 3339 or an age', () => {
   const nowMs = Date.UTC(2026, 0, 2)
   assert.equal(momentOf('--since', undefined, nowMs), undefined)
   assert.equal(momentOf('--since', '2026-01-01T00:00:00Z', nowMs), Date.UTC(2026, 0, 1) * 1000)

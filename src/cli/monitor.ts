@@ -1,6 +1,6 @@
-// `millrace monitor`: what a running server does, as it does it. On a terminal a screen, else a line each time.
+// `millrace monitor`: shows live figures of a running server: a screen on a terminal, else one line per update.
 //
-// All it shows comes over gRPC from one server: it needs neither the data directory nor the services behind it.
+// All figures come over gRPC from one server: it needs no access to the data directory, Redis or the database.
 
 import { connect } from '../client/connect.ts'
 import { loadConfig } from '../config/config.ts'
@@ -37,11 +37,11 @@ export async function run(input: CommandInput): Promise<number> {
       intervalMs,
       signal,
       onObserved: (observed) => {
-        state.hear(observed, Date.now())
+        state.update(observed, Date.now())
         view.onChange()
       },
-      onAway: (reason) => {
-        state.lose(reason)
+      onUnreachable: (reason) => {
+        state.markUnreachable(reason)
         view.onChange()
       },
     })
@@ -53,7 +53,7 @@ export async function run(input: CommandInput): Promise<number> {
   }
   if (interruption.received !== null) return exitCodeOfSignal(interruption.received)
   if (state.observed === null && seconds !== undefined) {
-    throw new MillraceError('unavailable', state.away?.reason ?? 'no server has answered')
+    throw new MillraceError('unavailable', state.outage?.reason ?? 'no server answered')
   }
   return exitCodes.done
 }
@@ -64,16 +64,16 @@ interface View {
 }
 
 async function openTerminalView({ terminal }: CommandInput, state: MonitorState, onQuit: () => void): Promise<View> {
-  // React keeps a record of every drawing otherwise, for its developer tools.
+  // React's development build would keep a record of every render.
   process.env.NODE_ENV ??= 'production'
-  // Takes 0.4 s, so only a screen waits for it.
+  // Loading ink takes 0.4 s, so only the screen does it.
   const { openScreen } = await import('./monitor/screen.ts')
   const paint: Terminal['paint'] = (style, text) => terminal.paint(style, text)
   const screen = openScreen({ state, paint, stdout: process.stdout, stdin: process.stdin, onQuit })
   return { onChange: () => screen.draw(), close: () => screen.close() }
 }
 
-/** A line for each look; while the server is away one each interval. */
+/** One line per update; while the server is unreachable one per interval. */
 function openLineView({ terminal }: CommandInput, state: MonitorState, intervalMs: number): View {
   let timer: NodeJS.Timeout | undefined
   const print = () => {
@@ -86,9 +86,9 @@ function openLineView({ terminal }: CommandInput, state: MonitorState, intervalM
   }
   return {
     onChange: () => {
-      if (state.away !== null && timer !== undefined) return
+      if (state.outage !== null && timer !== undefined) return
       print()
-      if (state.away === null) stop()
+      if (state.outage === null) stop()
       else timer = setInterval(print, intervalMs)
     },
     close: async () => stop(),

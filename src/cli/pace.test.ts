@@ -5,7 +5,7 @@ import { dueAtMs, eventsDue, keptRate } from './pace.ts'
 
 const rates = fc.double({ min: 0.01, max: 1e6, noNaN: true })
 
-test('an event is due when its time has come, and not before', () => {
+test('an event is due at its time, and not before', () => {
   fc.assert(
     fc.property(rates, fc.nat(1_000_000), (rate, index) => {
       const dueMs = dueAtMs(index, rate)
@@ -15,7 +15,7 @@ test('an event is due when its time has come, and not before', () => {
   )
 })
 
-test('the flow neither runs ahead of its rate nor forgets what it missed', () => {
+test('events are never due early, and missed ones stay due', () => {
   assert.equal(eventsDue(0, 1000), 1)
   assert.equal(eventsDue(999.5, 1000), 1000)
   assert.equal(eventsDue(60_000, 20_000), 1_200_001)

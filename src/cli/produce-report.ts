@@ -1,4 +1,4 @@
-// What `millrace produce` says at its end.
+// The summary that `millrace produce` prints at its end.
 
 import type { PublisherRejection, PublisherTotals } from '../client/publish-tally.ts'
 import type { ErrorCode, MillraceError } from '../errors.ts'
@@ -7,7 +7,7 @@ import type { Terminal } from './terminal.ts'
 export interface ProduceResult {
   readonly accepted: number
   readonly dropped: number
-  /** By the server and by the client. */
+  /** Rejected by the server or by the client. */
   readonly rejected: number
   /** Sent and not acknowledged. */
   readonly unknown: number
@@ -30,7 +30,7 @@ export function resultOf(totals: PublisherTotals, refusedByClient: number, elaps
   }
 }
 
-/** The one line that always comes last on stdout. */
+/** Prints the summary, always the last line on stdout. */
 export function printResult(result: ProduceResult, terminal: Terminal): void {
   const { accepted, dropped, rejected, unknown, unsent, seconds, eventsPerSecond } = result
   if (terminal.json) {
@@ -41,9 +41,9 @@ export function printResult(result: ProduceResult, terminal: Terminal): void {
   terminal.print(`${counts} in ${seconds.toFixed(2)} s (${eventsPerSecond} events/s)`)
 }
 
-/** Counts what was not taken by its code, and keeps the first of each to show. */
+/** Counts rejected events by code, and keeps the first message of each code. */
 export class RejectionSummary {
-  /** Events that the client would not even send. */
+  /** Events that the client refused and did not send. */
   refusedByClient = 0
   readonly #byCode = new Map<ErrorCode, { count: number; readonly first: string }>()
 

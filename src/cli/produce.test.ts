@@ -16,7 +16,7 @@ function produce(t: TestContext, server: IngestServer, ...words: string[]) {
   })
 }
 
-test('produce publishes numbered sample events and says in one line what became of them', async (t) => {
+test('produce publishes numbered sample events and prints a one-line summary', async (t) => {
   const server = await IngestServer.start(t)
 
   const { code, stdout, stderr } = await produce(t, server, '3000', '--type', 'sensor.read', '--topic', 'sensors')
@@ -35,7 +35,7 @@ test('produce publishes numbered sample events and says in one line what became 
   assert.equal(server.received[0]!.request.overflow, 3)
 })
 
-test('produce prints one JSON document when asked to', async (t) => {
+test('produce prints one JSON document with --output json', async (t) => {
   const server = await IngestServer.start(t)
 
   const { code, stdout } = await produce(t, server, '10', '--payload', '8', '--batch', '3', '--output', 'json')
@@ -51,7 +51,7 @@ test('produce prints one JSON document when asked to', async (t) => {
   assert.equal(Buffer.from(server.received[0]!.request.events[0]!.data).toString(), '{"n":1}')
 })
 
-test('produce fails when not every event was accepted, and says why', async (t) => {
+test('produce fails when an event was not accepted, and prints why', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = ({ sequence }) => {
     const rejection = { sequence: BigInt(sequence), code: 'disk_full', message: 'no room on the disk' }
@@ -66,7 +66,7 @@ test('produce fails when not every event was accepted, and says why', async (t) 
   assert.equal(code, 1)
 })
 
-test('produce fails with a closing line when the server refuses the call', async (t) => {
+test('produce fails and still prints its summary when the server refuses the call', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = () => ({ kind: 'end', status: { code: status.NOT_FOUND, details: 'there is no topic "nope"' } })
 
@@ -77,7 +77,7 @@ test('produce fails with a closing line when the server refuses the call', async
   assert.equal(code, 1)
 })
 
-test('produce is never ahead of its rate, and says when it could not keep it', async (t) => {
+test('produce never exceeds its rate, and reports when it could not reach it', async (t) => {
   const server = await IngestServer.start(t)
 
   const kept = await produce(t, server, '500', '--rate', '1000', '--output', 'json')
@@ -86,7 +86,7 @@ test('produce is never ahead of its rate, and says when it could not keep it', a
   const { seconds } = JSON.parse(kept.stdout)
   assert.ok(seconds >= 0.499, `500 events at 1000/s took only ${seconds} s`)
   assert.equal(kept.code, 0)
-  assert.match(missed.stderr, /^the rate was not kept: \d+ events\/s were sent, not 1000000000\n$/)
+  assert.match(missed.stderr, /^the rate was not reached: \d+ events\/s were sent instead of 1000000000\n$/)
   assert.equal(missed.code, 0)
 })
 
@@ -104,14 +104,14 @@ test('produce publishes the events of a file and counts a bad line as rejected',
 
   assert.deepEqual([closingLine.exec(good.stdout)?.slice(1), good.code], [['2', '0', '0'], 0])
   assert.deepEqual([closingLine.exec(bad.stdout)?.slice(1), bad.code], [['2', '0', '1'], 1])
-  assert.match(bad.stderr, /^rejected as invalid_event: line 2: is no JSON object\n$/)
+  assert.match(bad.stderr, /^rejected as invalid_event: line 2: is not a JSON object\n$/)
   assert.deepEqual([closingLine.exec(some.stdout)?.slice(1), some.code], [['1', '0', '0'], 0])
   assert.match(missing.stderr, /^millrace: cannot read missing\.ndjson/)
   assert.equal(missing.code, 1)
   assert.deepEqual(server.keptIds, ['one', 'two', 'three', 'four', 'one'])
 })
 
-test('produce follows a server that comes back on another port', async (t) => {
+test('produce follows a server that restarts on another port', async (t) => {
   const [first, second] = [await IngestServer.start(t), await IngestServer.start(t)]
   const cwd = temporaryDirectory(t)
   mkdirSync(join(cwd, 'data'))
@@ -129,7 +129,7 @@ test('produce follows a server that comes back on another port', async (t) => {
 
   assert.deepEqual(closingLine.exec(stdout)?.slice(1), ['1000', '0', '0'])
   assert.equal(code, 0)
-  assert.match(stderr, /^no connection .*looking for the server for up to 60 s\n/)
+  assert.match(stderr, /^no connection .*reconnecting for up to 60 s\n/)
   assert.equal(new Set([...first.keptIds, ...second.keptIds]).size, 1000)
   assert.ok(second.keptIds.length > 0)
 })
@@ -138,7 +138,7 @@ for (const [signal, expected] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
-  test(`produce that is cut short by ${signal} still says what became of its events`, async (t) => {
+  test(`produce interrupted by ${signal} still prints its summary`, async (t) => {
     const server = await IngestServer.start(t)
     const cwd = temporaryDirectory(t)
     const env = { MILLRACE_ADDRESS: server.address }
@@ -153,7 +153,7 @@ for (const [signal, expected] of [
   })
 }
 
-test('produce without a number or a file is a mistake in its use', async (t) => {
+test('produce refuses wrong arguments with exit code 2', async (t) => {
   const cwd = temporaryDirectory(t)
   const mistakes = [
     ['produce'],

@@ -1,7 +1,7 @@
-// `millrace produce`: publishes events and says what became of each.
+// `millrace produce`: publishes events and prints how many were accepted, dropped and rejected.
 //
-// Overflow is `wait`: a full server slows it down. When the connection is lost it looks for the server for 60 s and sends
-// again what was not acknowledged; the log recognises what it has, so that nothing is stored twice.
+// Overflow is `wait`: a full server slows it down. When the connection is lost it tries to reconnect for 60 s and resends
+// what was not acknowledged; the log deduplicates the resends.
 
 import { connect } from '../client/connect.ts'
 import type { Publisher } from '../client/publisher.ts'
@@ -23,8 +23,8 @@ import type { Terminal } from './terminal.ts'
 
 const defaultType = 'sample.order'
 const defaultPayloadBytes = 200
-/** An outage is told at most so often. */
-const tellAgainMs = 10_000
+/** Shortest time between two messages about a lost connection. */
+const outageMessageIntervalMs = 10_000
 
 export async function run(input: CommandInput): Promise<number> {
   const { terminal, configInput } = input
@@ -39,16 +39,16 @@ export async function run(input: CommandInput): Promise<number> {
     overflow: 'wait',
     ...publisherOptions(input),
     onRejections: (rejections) => summary.addRejections(rejections),
-    onCut: tellOfCuts(terminal),
+    onCut: reportOutages(terminal),
   })
   const interruption = new Interruption()
   const bar = new ProgressBar(terminal, describeProgress(publisher, count))
   const startMs = performance.now()
   const { signal, deadline } = interruption
   const onRefused = (error: MillraceError): void => summary.addRefusal(error)
-  const sent = await tellOfFailure(sendEvents(source, publisher, { ratePerSecond, signal, onRefused }), terminal)
-  // What was added before a failure may still be acknowledged. The publisher's own has been told.
-  if (publisher.failure === null) await tellOfFailure(publisher.close({ signal: deadline }), terminal)
+  const sent = await reportFailure(sendEvents(source, publisher, { ratePerSecond, signal, onRefused }), terminal)
+  // Events added before the failure may still be acknowledged. The publisher's own failure is already reported.
+  if (publisher.failure === null) await reportFailure(publisher.close({ signal: deadline }), terminal)
   bar.close()
   source.close()
   client.close()
@@ -58,15 +58,15 @@ export async function run(input: CommandInput): Promise<number> {
   for (const line of summary.lines()) terminal.note(line)
   if (sent !== null && ratePerSecond !== null && !keptRate(sent.events, sent.elapsedMs, ratePerSecond)) {
     const reached = Math.round((sent.events * 1000) / sent.elapsedMs)
-    terminal.note(`the rate was not kept: ${reached} events/s were sent, not ${ratePerSecond}`)
+    terminal.note(`the rate was not reached: ${reached} events/s were sent instead of ${ratePerSecond}`)
   }
   printResult(result, terminal)
   if (interruption.received !== null) return exitCodeOfSignal(interruption.received)
   return sent !== null && result.accepted === (count ?? sent.events) ? exitCodes.done : exitCodes.failed
 }
 
-/** The outcome, or null after a failure that a caller can understand; the closing line comes in any case. */
-async function tellOfFailure<Outcome>(work: Promise<Outcome>, terminal: Terminal): Promise<Outcome | null> {
+/** Resolves with the outcome; after a MillraceError prints it and resolves with null, so that the summary still follows. */
+async function reportFailure<Outcome>(work: Promise<Outcome>, terminal: Terminal): Promise<Outcome | null> {
   try {
     return await work
   } catch (error) {
@@ -81,7 +81,8 @@ function openSource(input: CommandInput, count: number | null): EventSource {
   const type = textOption(input, 'type')
   const payload = textOption(input, 'payload')
   if (file === undefined) {
-    if (count === null) throw new UsageError('produce needs to know how many: millrace produce 1000, or --file F')
+    if (count === null)
+      throw new UsageError('the number of events is missing; give it, as in millrace produce 1000, or use --file F')
     return new SampleEvents({
       count,
       type: type ?? defaultType,
@@ -89,7 +90,9 @@ function openSource(input: CommandInput, count: number | null): EventSource {
     })
   }
   if (type !== undefined || payload !== undefined) {
-    throw new UsageError('--type and --payload are for sample events; the events of --file have their own')
+    throw new UsageError(
+      '--type and --payload apply to sample events only and cannot be combined with --file; leave them out',
+    )
   }
   return EventLines.open(file, count ?? Number.POSITIVE_INFINITY)
 }
@@ -103,16 +106,16 @@ function publisherOptions(input: CommandInput): { topic?: string; maxMessageEven
   }
 }
 
-function tellOfCuts(terminal: Terminal): (error: MillraceError) => void {
-  let toldAtMs = Number.NEGATIVE_INFINITY
+function reportOutages(terminal: Terminal): (error: MillraceError) => void {
+  let reportedAtMs = Number.NEGATIVE_INFINITY
   return ({ message }) => {
-    if (performance.now() - toldAtMs < tellAgainMs) return
-    toldAtMs = performance.now()
-    terminal.note(`no connection (${message}); looking for the server for up to 60 s`)
+    if (performance.now() - reportedAtMs < outageMessageIntervalMs) return
+    reportedAtMs = performance.now()
+    terminal.note(`no connection (${message}); reconnecting for up to 60 s`)
   }
 }
 
-/** How fast events are accepted is measured from one drawing to the next, smoothed over about a second. */
+/** The rate is measured between two redraws and smoothed over about a second. */
 function describeProgress(publisher: Publisher, count: number | null) {
   let [lastAccepted, lastMs, eventsPerSecond] = [0, performance.now(), 0]
   return () => {

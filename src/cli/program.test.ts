@@ -5,13 +5,13 @@ import { settings } from '../config/config-table.ts'
 import { exitCodes } from './exit-codes.ts'
 import { buildProgram } from './program.ts'
 
-test('docs/cli.md tells of every exit code', () => {
+test('docs/cli.md lists every exit code', () => {
   const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
   const codes = [...page.matchAll(/^\| (\d+) \|/gm)].map(([, code]) => Number(code))
   assert.deepEqual(codes, Object.values(exitCodes))
 })
 
-test('a command has a flag for each setting that it reads, under the name by which the configuration knows it', () => {
+test('a command has a flag for each setting that it reads, with the attribute name of the configuration', () => {
   const checkConfig = buildProgram().commands.find((command) => command.name() === 'check-config')
   assert.deepEqual(
     checkConfig?.options.map((option) => [option.long, option.attributeName()]),

@@ -1,285 +1,361 @@
 // The commands of `millrace`: one table.
 //
-// Job: names, arguments, options and help; docs/cli.md is this table as a page. Each command's own file is loaded only
-// when it runs, so that `millrace --help` and `millrace status` do not wait for the server's libraries.
+// Job: names, descriptions, arguments and options; docs/cli.md is this table as a page. Each command's own file is loaded
+// only when it runs, so that `millrace --help` and `millrace status` do not load the server's libraries.
+// Not its job: what --help prints below the options (help-texts.ts).
 
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Config } from '../config/config.ts'
-import { settings } from '../config/config-table.ts'
+import { type Setting, settings } from '../config/config-table.ts'
 import { parseWholeNumber } from '../lib/text-value.ts'
 import type { CommandModule } from './command.ts'
+import { helpTextOf, programHelp } from './help-texts.ts'
 import { Terminal } from './terminal.ts'
 import { readVersion } from './version.ts'
 
 interface OptionEntry {
   readonly flags: string
   readonly description: string
-  /** Refuses a value by throwing InvalidArgumentError. The option keeps its text. */
+  /** Returns the text unchanged; throws InvalidArgumentError when it is not allowed. */
   readonly check?: (text: string) => string
 }
 
+type SettingDescriptions = Readonly<Partial<Record<keyof Config, string>>>
+
 interface CommandEntry {
-  /** Two words where the first names a group of commands. */
+  /** One word, or two where the first names a group of commands. */
   readonly name: string
   readonly description: string
   readonly argument?: { readonly flags: string; readonly description: string; readonly check: (text: string) => string }
   readonly options: readonly OptionEntry[]
-  /** Settings that this command reads; each is a flag of its own. */
+  /** Settings that this command reads; each becomes a flag. */
   readonly settings: readonly (keyof Config)[]
+  /** Replaces the description of a setting in the help of this command. */
+  readonly settingDescriptions?: SettingDescriptions
   readonly load: () => Promise<CommandModule>
 }
 
 const clientSettings = ['dataDir', 'address'] as const
 const serverSettings = settings.map(({ key }) => key).filter((key) => key !== 'address')
 
-/** What the commands about dead letters have in common. */
+/** Descriptions of settings for commands that use them in another way than the server. */
+const clientDescriptions: SettingDescriptions = {
+  dataDir:
+    'Data directory of a server on this machine; the command reads the server address from `addresses.json` there.',
+}
+
+const timeForms = 'RFC 3339, or an age such as 90s, 10m, 2h, 3d'
+
+/** The filter that the commands about dead letters share. */
 const deadLetterFilter: readonly OptionEntry[] = [
-  { flags: '--topic <NAME>', description: 'only those of this topic' },
-  { flags: '--group <NAME>', description: 'only those that this group gave up' },
-  { flags: '--type <T>', description: 'only events of this type' },
-  { flags: '--code <CODE>', description: 'only those that died with this code' },
-  {
-    flags: '--since <TIME>',
-    description: 'died at this time or later: an RFC 3339 time, or how long ago, as 90s, 10m, 2h, 3d',
-  },
-  { flags: '--until <TIME>', description: 'died before this time' },
+  { flags: '--topic <NAME>', description: 'only dead letters of this topic, for example events' },
+  { flags: '--group <NAME>', description: 'only dead letters of this group, for example landing' },
+  { flags: '--type <T>', description: 'only events of this type, for example order.paid' },
+  { flags: '--code <CODE>', description: 'only dead letters with this error code, for example refused_by_store' },
+  { flags: '--since <TIME>', description: `died at this time or later: ${timeForms}` },
+  { flags: '--until <TIME>', description: `died before this time: ${timeForms}` },
   {
     flags: '--redriven <WHICH>',
-    description: 'yes: only those that were sent again; no: only the others',
+    description: 'yes: only those that were redriven (sent to their group again); no: only the others',
     check: yesOrNo,
   },
 ]
 const deadLetterIds = {
   flags: '[ID...]',
-  description: 'dead letters by their ids; else all that the filter finds',
+  description: 'ids of dead letters, at most 1000 (default: all that match the filter)',
   check: (text: string) => text,
 }
-const anyDeadLetter = { flags: '--all', description: 'really all of them, where neither ids nor a filter are given' }
-const dryRun = { flags: '--dry-run', description: 'only say how many it would be' }
+const anyDeadLetter = {
+  flags: '--all',
+  description: 'all dead letters; required when neither ids nor a filter are given',
+}
+const dryRun = { flags: '--dry-run', description: 'print how many events it would affect, and change nothing' }
+const yes = { flags: '--yes', description: 'do not ask for confirmation' }
 const eventRate = {
   flags: '--rate <R>',
-  description: 'events per second, 1 to 100000 (default 1000)',
+  description: 'max events per second, 1 to 100000 (default 1000)',
   check: wholeNumber(1, 100_000),
 }
 
-const groupName = { flags: '<GROUP>', description: 'the name of the group', check: (text: string) => text }
-const topicOfGroup = { flags: '--topic <NAME>', description: 'the topic of the group (default "events")' }
+const groupName = {
+  flags: '<GROUP>',
+  description: 'name of the group, for example landing',
+  check: (text: string) => text,
+}
+const topicOfGroup = { flags: '--topic <NAME>', description: 'topic of the group (default "events")' }
 
-/** Of the commands whose name has two words. */
+/** Descriptions of the groups of commands. */
 const groupDescriptions: Readonly<Record<string, string>> = {
-  'dead-letters': 'Lists, shows, sends again and deletes what groups have given up.',
-  groups: 'Lists, pauses, lets go on and deletes the consumer groups of the topics.',
+  'dead-letters': 'Lists, shows, redrives and deletes dead letters: events that a consumer group gave up.',
+  groups: 'Lists, pauses, resumes and deletes the consumer groups of the topics.',
 }
 
 const commands: readonly CommandEntry[] = [
   {
     name: 'start',
-    description: 'Starts the server and runs until it is told to stop (SIGTERM or Ctrl-C).',
+    description: 'Starts the server and runs until SIGTERM or Ctrl-C.',
     options: [],
     settings: serverSettings,
     load: () => import('./start.ts'),
   },
   {
     name: 'produce',
-    description: 'Publishes sample events, or those of a file, and says what became of them.',
-    argument: { flags: '[N]', description: 'how many; without it all events of --file', check: wholeNumber(1, 1e12) },
+    description: 'Publishes sample events, or the events of a file, and prints how many were accepted.',
+    argument: {
+      flags: '[N]',
+      description: 'number of events; required without --file, else the default is the whole file',
+      check: wholeNumber(1, 1e12),
+    },
     options: [
-      { flags: '--rate <R>', description: 'events per second; without it as fast as they are taken', check: rate },
+      {
+        flags: '--rate <R>',
+        description: 'events per second, 0.001 to 1000000000 (default: as fast as the server accepts)',
+        check: rate,
+      },
       { flags: '--type <T>', description: 'type of the sample events (default "sample.order")' },
-      { flags: '--file <F>', description: 'publish the events of this NDJSON file instead; - is stdin' },
-      { flags: '--topic <NAME>', description: 'a declared topic (default "events")' },
+      { flags: '--file <F>', description: 'publish this NDJSON file, one JSON event per line; - is stdin' },
+      { flags: '--topic <NAME>', description: 'topic to publish to (default "events")' },
       {
         flags: '--batch <EVENTS>',
-        description: 'most events in one message (default 1000)',
+        description: 'max events in one message, 1 to 100000 (default 1000)',
         check: wholeNumber(1, 1e5),
       },
       {
         flags: '--payload <BYTES>',
-        description: 'size of a sample event’s data (default 200)',
+        description: 'size of the data of a sample event, 8 to 1000000 bytes (default 200)',
         check: wholeNumber(8, 1e6),
       },
     ],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./produce.ts'),
   },
   {
     name: 'status',
-    description: 'Shows how a running server is and where its events are.',
+    description: 'Shows the state of a running server: groups, waiting events and the ledger.',
     options: [],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./status.ts'),
   },
   {
     name: 'monitor',
-    description: 'Shows what a running server does, as it does it; q ends it.',
-    argument: { flags: '[SECONDS]', description: 'how long; without it until it is ended', check: wholeNumber(1, 1e6) },
+    description: 'Shows live rates, backlogs and warnings of a running server; q quits.',
+    argument: {
+      flags: '[SECONDS]',
+      description: 'how long to run, 1 to 1000000 (default: until q or Ctrl-C)',
+      check: wholeNumber(1, 1e6),
+    },
     options: [
       {
         flags: '--interval <SECONDS>',
-        description: 'from one look to the next, 0.2 to 60 (default 1)',
+        description: 'time between two updates, 0.2 to 60 seconds (default 1)',
         check: watchInterval,
       },
     ],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./monitor.ts'),
   },
   {
     name: 'dead-letters list',
-    description: 'Lists dead letters, newest first, or what they died of.',
+    description: 'Lists dead letters, newest first, or counts them by cause.',
     options: [
       ...deadLetterFilter,
-      { flags: '--by-cause', description: 'count them by what they died of' },
-      { flags: '--limit <N>', description: 'most dead letters to list (default 100)', check: wholeNumber(1, 1e6) },
+      { flags: '--by-cause', description: 'count by topic, group, type, error code and message instead of listing' },
+      {
+        flags: '--limit <N>',
+        description: 'max dead letters to list, 1 to 1000000 (default 100)',
+        check: wholeNumber(1, 1e6),
+      },
     ],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./dead-letters-list.ts'),
   },
   {
     name: 'dead-letters show',
-    description: 'Shows one dead letter: why it died, every try, and its event.',
-    argument: { flags: '<ID>', description: 'the id of the dead letter', check: (text) => text },
+    description: 'Shows one dead letter: its error, each attempt, and its event.',
+    argument: {
+      flags: '<ID>',
+      description: 'id of the dead letter, as printed by "dead-letters list"',
+      check: (text) => text,
+    },
     options: [],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./dead-letters-show.ts'),
   },
   {
     name: 'dead-letters redrive',
-    description: 'Sends the events of dead letters to their groups again, and stops when one fails again.',
+    description: 'Sends the events of dead letters to their groups again; stops when one dies again.',
     argument: deadLetterIds,
     options: [
       ...deadLetterFilter,
       anyDeadLetter,
       dryRun,
       eventRate,
-      { flags: '--edit', description: 'change the event’s data in $VISUAL or $EDITOR first; for one id' },
-      { flags: '--data <F>', description: 'send this file’s content as the event’s data; - is stdin; for one id' },
-      { flags: '--content-type <T>', description: 'media type of the new data, when it is another one' },
+      {
+        flags: '--edit',
+        description: 'edit the event’s data in $VISUAL or $EDITOR (default vi) first; for a single ID',
+      },
+      { flags: '--data <F>', description: 'replace the event’s data with this file; - is stdin; for a single ID' },
+      {
+        flags: '--content-type <T>',
+        description: 'media type of the new data, for example application/json (default: unchanged)',
+      },
     ],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./dead-letters-redrive.ts'),
   },
   {
     name: 'dead-letters delete',
-    description: 'Deletes dead letters for good. Asks first.',
+    description: 'Deletes dead letters for good. Asks for confirmation.',
     argument: deadLetterIds,
-    options: [...deadLetterFilter, anyDeadLetter, dryRun, { flags: '--yes', description: 'do not ask' }],
+    options: [...deadLetterFilter, anyDeadLetter, dryRun, yes],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./dead-letters-delete.ts'),
   },
   {
     name: 'groups list',
-    description: 'Lists the consumer groups: what waits for each, what is in flight, who is paused and why.',
-    options: [{ flags: '--topic <NAME>', description: 'only those of this topic' }],
+    description: 'Lists the consumer groups: events waiting, events in flight, and why a group is paused.',
+    options: [{ flags: '--topic <NAME>', description: 'only groups of this topic, for example events' }],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./groups-list.ts'),
   },
   {
     name: 'groups pause',
-    description: 'Pauses a group: nothing is handed out to it until it goes on, also after a restart.',
+    description: 'Pauses a group: it gets no events until it is resumed, even after a restart.',
     argument: groupName,
-    options: [topicOfGroup, { flags: '--reason <TEXT>', description: 'one line that the status shows' }],
+    options: [
+      topicOfGroup,
+      {
+        flags: '--reason <TEXT>',
+        description: 'shown by "status" and "groups list": one line, at most 200 characters',
+      },
+    ],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./groups-pause.ts'),
   },
   {
     name: 'groups resume',
-    description: 'Lets a group go on that was paused.',
+    description: 'Resumes a group that was paused with "groups pause".',
     argument: groupName,
     options: [topicOfGroup],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./groups-resume.ts'),
   },
   {
     name: 'groups delete',
-    description: 'Deletes a group for good, with all that waits for it. Asks first.',
+    description: 'Deletes a group for good and abandons the events waiting for it. Asks for confirmation.',
     argument: groupName,
-    options: [topicOfGroup, { flags: '--yes', description: 'do not ask' }],
+    options: [topicOfGroup, yes],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./groups-delete.ts'),
   },
   {
     name: 'journey',
-    description: 'Tells what became of one event: accepted, each try, landed or dead.',
+    description: 'Shows what happened to one event: accepted, each failed attempt, landed or dead.',
     argument: {
       flags: '<ID>',
-      description: 'the id that its producer gave it, or its event_id',
+      description: 'id that the producer gave the event, or its event_id',
       check: (text) => text,
     },
-    options: [{ flags: '--source <S>', description: 'its source; "/" for an id that is no UUID, when left out' }],
+    options: [
+      { flags: '--source <S>', description: 'source of the event (default "/"); not needed when ID is a UUID' },
+    ],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./journey.ts'),
   },
   {
     name: 'replay',
-    description: 'Feeds what a group has settled, as far as the log still has it, to the group again.',
+    description: 'Delivers events that a group has settled to that group again, as far as the log still has them.',
     options: [
+      { flags: '--since <TIME>', description: `received at this time or later: ${timeForms}` },
       {
-        flags: '--since <TIME>',
-        description: 'received at this time or later: an RFC 3339 time, or how long ago, as 90s, 10m, 2h, 3d',
+        flags: '--from <POSITION>',
+        description: 'only the stream of this position, from there on, for example "events/0/normal@1:5000"',
       },
-      { flags: '--from <POSITION>', description: 'only this stream from there on, as "events/0/normal@1:5000"' },
-      { flags: '--type <T>', description: 'only events of this type' },
-      { flags: '--topic <NAME>', description: 'a declared topic (default "events")' },
+      { flags: '--type <T>', description: 'only events of this type, for example order.paid' },
+      { flags: '--topic <NAME>', description: 'topic of the group (default "events")' },
       { flags: '--into <GROUP>', description: 'the group (default "landing")' },
       eventRate,
       dryRun,
     ],
     settings: clientSettings,
+    settingDescriptions: clientDescriptions,
     load: () => import('./replay.ts'),
   },
   {
     name: 'check-config',
-    description: 'Shows every setting with its value and where that came from, or everything that is wrong.',
+    description: 'Prints every setting with its value and where that came from, or every invalid setting.',
     options: [],
     settings: settings.map(({ key }) => key),
     load: () => import('./check-config.ts'),
   },
   {
     name: 'doctor',
-    description: 'Looks for what could keep a server from running: damage, services, versions, disk, ports.',
+    description: 'Checks what could keep a server from running: data files, services, versions, disk space, ports.',
     options: [
-      { flags: '--repair', description: 'mend a damaged log: keep what can be read, and the old file beside it' },
+      {
+        flags: '--repair',
+        description: 'repair a damaged log: copy what can be read into a new file, keep the old file',
+      },
     ],
     settings: serverSettings,
     load: () => import('./doctor.ts'),
   },
   {
     name: 'migrate',
-    description: 'Brings the tables of the PostgreSQL database to this version, with a role that may make tables.',
+    description: 'Creates or updates the tables in PostgreSQL; needs a role that may create tables.',
     options: [],
     settings: ['postgresUrl'],
+    settingDescriptions: { postgresUrl: 'The PostgreSQL database to migrate. Required.' },
     load: () => import('./migrate.ts'),
   },
   {
     name: 'clean',
     description:
-      'Removes all events and everything else of Millrace from the data directory, or from Redis. Asks first.',
-    options: [{ flags: '--yes', description: 'do not ask' }],
+      'Deletes all events and other data of Millrace in the data directory, or on Redis. Asks for confirmation.',
+    options: [yes],
     settings: ['dataDir', 'redisUrl', 'redisPrefix'],
+    settingDescriptions: {
+      dataDir: 'The directory to clean.',
+      redisUrl: 'The Redis to clean instead of the data directory.',
+      redisPrefix: 'Keys that begin with this prefix and a colon are deleted.',
+    },
     load: () => import('./clean.ts'),
   },
   {
     name: 'version',
-    description: 'Says which Millrace, Node and SQLite these are.',
+    description: 'Prints the versions of Millrace, Node and SQLite.',
     options: [],
     settings: [],
     load: () => import('./version.ts'),
   },
 ]
 
-/** @param setExitCode called with the exit code of the command that ran. */
+/** @param setExitCode is called with the exit code of the command that ran. */
 export function buildProgram(setExitCode: (code: number) => void = () => {}): Command {
   const program = new Command('millrace')
     .description(
       'Takes events over gRPC and HTTP, keeps them in a durable log and lands each in a database exactly once.',
     )
     .version(readVersion(), '--version', 'print the version')
-    .addOption(new Option('--output <FORM>', 'how data is printed').choices(['table', 'json']).default('table'))
-    .option('--no-color', 'print without colours, as NO_COLOR does')
+    .addOption(new Option('--output <FORM>', 'output format').choices(['table', 'json']).default('table'))
+    .option('--no-color', 'print without colours, as with NO_COLOR=1')
     .helpCommand(false)
     .showSuggestionAfterError()
     .showHelpAfterError('(millrace --help lists the commands, millrace COMMAND --help their options)')
+    .addHelpText('after', programHelp)
   for (const entry of commands) {
     const [first = '', second] = entry.name.split(' ')
     if (second === undefined) program.addCommand(buildCommand(first, entry, setExitCode))
@@ -291,7 +367,10 @@ export function buildProgram(setExitCode: (code: number) => void = () => {}): Co
 function groupOf(program: Command, name: string): Command {
   const known = program.commands.find((command) => command.name() === name)
   if (known !== undefined) return known
-  const group = new Command(name).description(groupDescriptions[name] ?? '').helpCommand(false)
+  const group = new Command(name)
+    .description(groupDescriptions[name] ?? '')
+    .helpCommand(false)
+    .addHelpText('after', helpTextOf(name))
   program.addCommand(
     group.showSuggestionAfterError().showHelpAfterError(`(millrace ${name} --help lists the commands)`),
   )
@@ -299,7 +378,11 @@ function groupOf(program: Command, name: string): Command {
 }
 
 function buildCommand(name: string, entry: CommandEntry, setExitCode: (code: number) => void): Command {
-  const command = new Command(name).description(entry.description).allowExcessArguments(false)
+  const command = new Command(name)
+    .description(entry.description)
+    .allowExcessArguments(false)
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', helpTextOf(entry.name))
   if (entry.argument !== undefined) {
     const { flags, description, check } = entry.argument
     command.argument(flags, description, (text: string, previous: unknown) => {
@@ -312,9 +395,7 @@ function buildCommand(name: string, entry: CommandEntry, setExitCode: (code: num
     command.addOption(check === undefined ? option : option.argParser(check))
   }
   for (const setting of settings.filter(({ key }) => entry.settings.includes(key))) {
-    const fallback = setting.default === null ? '' : `, default ${setting.default}`
-    const option = new Option(`${setting.flag} <value>`, `${setting.description} [${setting.variable}${fallback}]`)
-    command.addOption(option)
+    command.addOption(settingOption(setting, entry.settingDescriptions?.[setting.key] ?? setting.description))
   }
   command.action(async () => {
     const { output, color, ...options } = command.optsWithGlobals()
@@ -333,6 +414,19 @@ function buildCommand(name: string, entry: CommandEntry, setExitCode: (code: num
     setExitCode(code)
   })
   return command
+}
+
+const unitNames = { bytes: 'BYTES', events: 'EVENTS', milliseconds: 'MS' } as const
+
+function settingOption(setting: Setting, description: string): Option {
+  const { flag, variable, unit, allowed, example, isSecret } = setting
+  const names = isSecret === true ? `${variable}, or ${variable}_FILE for a file that holds it` : variable
+  const value = setting.default === null ? `for example ${example}` : `default ${setting.default}`
+  const option = new Option(
+    `${flag} <${unit === null ? 'VALUE' : unitNames[unit]}>`,
+    `${description} Value: ${allowed}. [${names}; ${value}]`,
+  )
+  return option.helpGroup('Settings (flag or environment variable):')
 }
 
 function wholeNumber(min: number, max: number): (text: string) => string {

@@ -1,17 +1,17 @@
-// A line on a terminal that shows how far something is.
+// A progress line on a terminal.
 
 import type { Terminal } from './terminal.ts'
 
 const barWidth = 24
 const redrawMs = 100
 
-/** Draws on stderr, below all remarks; does nothing when stderr is no terminal. */
+/** Draws on stderr, below all notes; does nothing when stderr is not a terminal. */
 export class ProgressBar {
   readonly #terminal: Terminal
   readonly #describe: () => { readonly share: number | null; readonly text: string }
   readonly #timer: NodeJS.Timeout | undefined
 
-  /** @param describe the share that is done, from 0 to 1 (null: not known), and the text behind the bar. */
+  /** @param describe returns the share that is done, 0 to 1 (null: unknown), and the text after the bar. */
   constructor(terminal: Terminal, describe: () => { readonly share: number | null; readonly text: string }) {
     this.#terminal = terminal
     this.#describe = describe
@@ -21,7 +21,7 @@ export class ProgressBar {
     this.#timer.unref()
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   close(): void {
     clearInterval(this.#timer)
     this.#terminal.footer = null
@@ -30,7 +30,7 @@ export class ProgressBar {
   #draw(): void {
     const { share, text } = this.#describe()
     const bar = share === null ? '' : `${formatBar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  `
-    // A line that wraps could not be taken away again.
+    // Cut to the terminal's width, because a wrapped line could not be removed.
     const line = `${bar}${text}`.slice(0, (process.stderr.columns || 80) - 1)
     process.stderr.write(`\r${this.#terminal.paint('cyan', line, process.stderr)}\x1b[K`)
   }

@@ -1,20 +1,20 @@
-// Long work of the server, asked for call by call.
+// Drives long work of the server by repeated calls.
 
 import { toMillraceError } from '../errors.ts'
 import { Interruption } from './interruption.ts'
 
 export interface RepeatedCalls {
-  /** What ended it before the end, or null. */
+  /** The signal that interrupted the work, or null. */
   readonly signal: NodeJS.Signals | null
-  /** Why a call failed, or null. Earlier ones count all the same. */
+  /** The error of the last call, or null. Earlier calls took effect. */
   readonly failure: unknown
-  /** Whether nobody knows what the last call has done. */
+  /** Whether the outcome of the last call is unknown. */
   readonly isCutOff: boolean
 }
 
 /**
- * Calls until an answer says that nothing is left, each for some seconds. Ctrl-C and SIGTERM let the one that is under way
- * finish within 2 s.
+ * Calls until an answer has no next cursor; each call works for some seconds. After SIGINT or SIGTERM the call in flight
+ * has 2 s to finish.
  */
 export async function repeatCalls(
   call: (cursor: string | undefined, signal: AbortSignal) => Promise<{ readonly nextCursor: string | null }>,

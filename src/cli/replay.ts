@@ -1,4 +1,4 @@
-// `millrace replay`: feeds settled events to a group again.
+// `millrace replay`: delivers settled events to a group again.
 
 import { defaultTopic } from '../event/event.ts'
 import { rateLimits } from '../pipeline/administration.ts'
@@ -31,12 +31,12 @@ export async function run(input: CommandInput): Promise<number> {
       return answer
     }),
   ).finally(() => bar.close())
-  // A call that was refused has done nothing that could be told.
+  // After a refused call there is nothing to report.
   if (failure !== null && !isCutOff) throw failure
   if (terminal.json) terminal.printJson({ replayed, dry_run: isDryRun })
   else if (isDryRun) terminal.print(`${formatCount(replayed)} events would be replayed into ${request.group}`)
   else terminal.print(`replayed ${formatCount(replayed)} events into ${request.group}`)
-  if (isCutOff && !isDryRun) terminal.note('the last call was cut off: what it replayed is not counted')
+  if (isCutOff && !isDryRun) terminal.note('the last call was interrupted; events that it replayed are not counted')
   if (failure !== null) throw failure
   return signal === null ? exitCodes.done : exitCodeOfSignal(signal)
 }

@@ -1,4 +1,4 @@
-// Runs `millrace` as a process of its own, for the tests of the command line.
+// Runs `millrace` as a child process, for the tests of the command line.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -21,7 +21,7 @@ export interface Running {
   readonly ended: Promise<Ended>
 }
 
-/** Starts `millrace <words>` in the directory, with nothing of this process's environment but the path. */
+/** Starts `millrace <words>` in the directory. Of this process's environment it gets only PATH. */
 export function startMillrace(
   t: TestContext,
   words: readonly string[],

@@ -8,14 +8,14 @@ const products = ['notebook', 'pencil', 'lamp', 'chair', 'teapot', 'bicycle bell
 export interface SampleOptions {
   readonly count: number
   readonly type: string
-  /** How many bytes the data shall have; fewer fields when they do not fit. */
+  /** Size of the data in bytes; fields that do not fit are left out. */
   readonly payloadBytes: number
 }
 
 /** Events whose data is a JSON object with `n`, their number from 1. */
 export class SampleEvents implements EventSource {
   readonly #options: SampleOptions
-  /** One for all events: they are encoded as they are handed over, and a new one for each would cost as much. */
+  /** Reused for all events, which are encoded as soon as they are taken: allocating one per event would double the cost. */
   readonly #buffer: Buffer
   #made = 0
 

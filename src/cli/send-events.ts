@@ -1,4 +1,4 @@
-// Hands events to a publisher: as fast as they are taken, or at a steady rate.
+// Passes events to a publisher, as fast as it accepts them or at a steady rate.
 
 import type { Publisher } from '../client/publisher.ts'
 import { MillraceError } from '../errors.ts'
@@ -7,9 +7,9 @@ import type { EventSource } from './event-source.ts'
 import { dueAtMs, eventsDue } from './pace.ts'
 
 export interface SendOptions {
-  /** Events per second; null: as fast as they are taken. */
+  /** Events per second; null: as fast as the publisher accepts them. */
   readonly ratePerSecond: number | null
-  /** Ends the sending after the event that is being added. */
+  /** Ends sending after the current event. */
   readonly signal: AbortSignal
   /** Called for an event that the client itself refuses. */
   readonly onRefused: (error: MillraceError) => void
@@ -22,10 +22,10 @@ export interface Sent {
   readonly elapsedMs: number
 }
 
-/** After so many events the event loop gets its turn: what was added goes out, and acknowledgements come in. */
+/** Max events added before yielding to the event loop, so that messages are sent and acknowledgements received. */
 const eventsPerTurn = 256
 
-/** Resolves when the source is at its end or the signal aborts. Throws what makes the publisher give up. */
+/** Resolves when the source is at its end or the signal aborts. Throws the error that made the publisher fail. */
 export async function sendEvents(
   source: EventSource,
   publisher: Publisher,
@@ -59,7 +59,7 @@ export async function sendEvents(
   return { events, elapsedMs }
 }
 
-/** An error about one event, not about the publisher. */
+/** Whether the error is about one event, not about the publisher. */
 function isRefusal(error: unknown): error is MillraceError {
   return error instanceof MillraceError && (error.code === 'invalid_event' || error.code === 'event_too_large')
 }

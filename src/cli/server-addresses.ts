@@ -8,7 +8,7 @@ const defaultAddress = '127.0.0.1:50051'
 
 /**
  * The gRPC addresses to try: those of MILLRACE_ADDRESS, else the one that a server wrote into the data directory, else the
- * default. Read anew at each call, for a server may come back on another port.
+ * default. The file is reread at each call, because a server may restart on another port.
  */
 export function serverAddresses({ address, dataDir }: Pick<Config, 'address' | 'dataDir'>): readonly string[] {
   if (address.length > 0) return address
@@ -21,7 +21,7 @@ function writtenAddress(dataDir: string): string | null {
     const grpc = (addresses as { readonly grpc?: unknown } | null)?.grpc
     return typeof grpc === 'string' && grpc !== '' ? grpc : null
   } catch {
-    // There is none, or it is being written: then the default is as good a guess as any.
+    // The file is missing or incomplete: use the default.
     return null
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cutText, visibleText } from './shown-text.ts'
 
-test('nothing in a foreign text steers the terminal, and all else stays as it is', () => {
+test('control characters are escaped, and all other text is unchanged', () => {
   assert.equal(
     visibleText('\u001b[31mred\u001b]0;title\u0007\r\n\u009b\u202eabc'),
     '\\u001b[31mred\\u001b]0;title\\u0007\\u000d\\u000a\\u009b\\u202eabc',

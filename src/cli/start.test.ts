@@ -15,7 +15,7 @@ interface Greeting {
   readonly data_dir: string
 }
 
-/** `millrace start`, once it has said that it is ready. */
+/** Runs `millrace start`; resolves when it has printed that it is ready. */
 async function startServer(t: TestContext, cwd: string): Promise<Running & { readonly greeting: Greeting }> {
   const running = startMillrace(t, ['start', '--output', 'json'], { cwd, env: anyPorts })
   const line = await new Promise<string>((resolve, reject) => {
@@ -25,7 +25,7 @@ async function startServer(t: TestContext, cwd: string): Promise<Running & { rea
   return { ...running, greeting: JSON.parse(line) }
 }
 
-test('start says where it listens and gives a line to try, which works', async (t) => {
+test('start prints its addresses and a curl command that works', async (t) => {
   const cwd = temporaryDirectory(t)
   const { child, ended } = startMillrace(t, ['start'], { cwd, env: anyPorts })
   let text = ''
@@ -45,7 +45,7 @@ test('start says where it listens and gives a line to try, which works', async (
   assert.deepEqual([code, signal], [0, null])
 })
 
-test('produce and status find the server of the data directory, and status prints the document of GET /v1/status', async (t) => {
+test('produce and status find the server through the data directory, and status prints the document of GET /v1/status', async (t) => {
   const cwd = temporaryDirectory(t)
   const { greeting } = await startServer(t, cwd)
 
@@ -63,7 +63,7 @@ test('produce and status find the server of the data directory, and status print
   assert.match(table.stdout, /^millrace \d.*\nlog embedded .*durability disk\nstore sqlite, up\n/)
 })
 
-/** The status once everything has landed. */
+/** Resolves with the status when everything has landed. */
 async function settledStatus(t: TestContext, cwd: string): Promise<object> {
   for (;;) {
     const { stdout } = await runMillrace(t, ['status', '--output', 'json'], { cwd })
@@ -73,7 +73,7 @@ async function settledStatus(t: TestContext, cwd: string): Promise<object> {
 }
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  test(`a second ${signal} ends a server that is still stopping, unless it comes within a second`, async (t) => {
+  test(`a second ${signal} ends a server that is still stopping, unless it arrives within a second`, async (t) => {
     const { child, ended, greeting } = await startServer(t, temporaryDirectory(t))
     await keepBusy(t, greeting.http)
     const since = performance.now()
@@ -82,17 +82,17 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     await sleep(200)
     child.kill(signal)
     await sleep(1000)
-    assert.equal(child.exitCode, null, 'the second signal came too soon to count')
+    assert.equal(child.exitCode, null, 'a second signal within a second must be ignored')
     child.kill(signal)
     const end = await ended
 
-    // By the signal itself, which a shell shows as 143 or 130.
+    // Ended by the signal itself, which a shell reports as 143 or 130.
     assert.deepEqual([end.code, end.signal], [null, signal])
     assert.ok(performance.now() - since < 3000)
   })
 }
 
-/** Leaves a request unfinished, for which a server that stops waits. */
+/** Leaves a request unfinished, so that a stopping server waits for it. */
 async function keepBusy(t: TestContext, http: string): Promise<void> {
   const headers = { 'content-type': 'application/x-ndjson' }
   const upload = request(`http://${http}/v1/events`, { method: 'POST', headers })
@@ -106,7 +106,7 @@ async function keepBusy(t: TestContext, http: string): Promise<void> {
   while (!(await lands())) await sleep(10)
 }
 
-test('a server whose stdout and stderr nobody reads any more runs on', async (t) => {
+test('a server keeps running when its stdout and stderr are closed', async (t) => {
   const cwd = temporaryDirectory(t)
   const { child, ended } = startMillrace(t, ['start', '--log-level', 'trace'], { cwd, env: anyPorts })
   child.stdout?.destroy()
@@ -121,7 +121,7 @@ test('a server whose stdout and stderr nobody reads any more runs on', async (t)
   assert.equal(code, 0)
 })
 
-test('a signal while the server starts ends it in good order', async (t) => {
+test('a signal during start stops the server cleanly', async (t) => {
   const cwd = temporaryDirectory(t)
   const { child, ended } = startMillrace(t, ['start'], { cwd, env: anyPorts })
   while (!existsSync(join(cwd, 'data/log.db'))) await sleep(1)

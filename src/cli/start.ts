@@ -1,7 +1,7 @@
-// `millrace start`: runs the server until it is told to stop, or cannot go on.
+// `millrace start`: runs the server until a signal stops it or it fails.
 //
-// Job: signals, errors that nobody caught, exit codes, and the lines that greet.
-// Not its job: what the server is made of (server.ts).
+// Job: signals, uncaught errors, exit codes, and the lines printed when the server is ready.
+// Not its job: assembling the server (server.ts).
 
 import { flushCompileCache } from 'node:module'
 import { type Config, loadConfig, warnings } from '../config/config.ts'
@@ -14,11 +14,11 @@ import { exitCodeOfError, exitCodes } from './exit-codes.ts'
 import type { Terminal } from './terminal.ts'
 import { readVersion } from './version.ts'
 
-/** A terminal may deliver one Ctrl-C twice: a second signal counts from this time after the first. */
+/** A terminal may deliver one Ctrl-C twice, so a second signal within this time is ignored. */
 const secondSignalAfterMs = 1000
-/** What the server may take beyond its drain time before it is ended by force. */
+/** How long closing may exceed the drain time before the process exits anyway. */
 const drainGraceMs = 2000
-/** A server that cannot go on must be gone within a second. */
+/** After a failure the process must be gone within a second. */
 const failedCloseMs = 700
 
 export async function run({ configInput, terminal }: CommandInput): Promise<number> {
@@ -28,29 +28,29 @@ export async function run({ configInput, terminal }: CommandInput): Promise<numb
   const stop = listenForStop()
   for (const warning of warnings(config)) logger.warn(warning)
   const starting = startServer(config, { version, logger })
-  // A start that waits for something may be told to stop too; it has until the end of the drain time to come to its end.
+  // A signal may arrive while the server is still starting; the start then has the drain time to finish.
   const gaveUp = stop.requested.then(() => sleep(config.drainMs)).then(() => null)
   const server = await Promise.race([starting, gaveUp])
   if (server === null) {
-    logger.error('the server was told to stop while it started, and did not come to an end')
+    logger.error('received a signal to stop during start; start did not finish within the drain time')
     process.exit(exitCodes.failed)
   }
-  greet(server, config, version, terminal)
-  // Kept now, for a server may be killed.
+  printGreeting(server, config, version, terminal)
+  // Written now, because a killed server cannot write it at exit.
   flushCompileCache()
-  // Not one after the other: a server that is stopping can still fail.
+  // A race, because a server that is stopping can still fail.
   const code = await Promise.race([
     stop.requested.then(() => endStopped(server, config, logger)),
     stop.bug.then((error) => endAfterBug(server, error, logger)),
     server.failed.then((error) => endFailed(server, error, logger)),
   ])
-  // Whatever still holds the event loop (a connection that nobody closes) must not hold the process.
+  // Open handles, such as an unclosed connection, must not keep the process alive.
   process.exit(code)
 }
 
 interface Stop {
   readonly requested: Promise<void>
-  /** Resolves with an error that nobody caught. */
+  /** Resolves with the first uncaught error. */
   readonly bug: Promise<Error>
 }
 
@@ -65,7 +65,7 @@ function listenForStop(): Stop {
         firstSignalAtMs = nowMs
         requested.resolve()
       } else if (nowMs - firstSignalAtMs >= secondSignalAfterMs) {
-        // Not process.exit: it would wait for a thread that stands in a call to a stuck disk.
+        // Not process.exit, which would wait for a thread that is blocked in a call to a stuck disk.
         process.removeAllListeners(signal)
         process.kill(process.pid, signal)
       }
@@ -73,29 +73,33 @@ function listenForStop(): Stop {
   }
   process.on('uncaughtException', bug.resolve)
   process.on('unhandledRejection', (thrown) => {
-    bug.resolve(thrown instanceof Error ? thrown : new Error(`a promise was rejected with ${String(thrown)}`))
+    bug.resolve(
+      thrown instanceof Error
+        ? thrown
+        : new Error(`a promise was rejected with a value that is no Error: ${String(thrown)}`),
+    )
   })
-  // Settings are not read anew while it runs; without a listener the signal would end the process.
+  // Settings are not reloaded at run time. Without a listener SIGHUP would end the process.
   process.on('SIGHUP', () => {})
   return { requested: requested.promise, bug: bug.promise }
 }
 
 async function endStopped(server: RunningServer, config: Config, logger: Logger): Promise<number> {
   if (await closesWithin(server, config.drainMs + drainGraceMs)) return exitCodes.done
-  logger.error('the drain time is over and something still runs; what is unfinished stays in the log')
+  logger.error('work is still in flight after the drain time; unfinished events stay in the log')
   return exitCodes.failed
 }
 
-/** What is in memory is not to be trusted any more; what is durable is. */
+/** State in memory can no longer be trusted; durable state can. */
 async function endAfterBug(server: RunningServer, error: Error, logger: Logger): Promise<number> {
-  logger.fatal({ error }, 'an error in the server was not caught')
+  logger.fatal({ error }, 'uncaught error; the server exits')
   await closesWithin(server, failedCloseMs)
   return exitCodes.failed
 }
 
 async function endFailed(server: RunningServer, error: Error, logger: Logger): Promise<number> {
-  logger.fatal({ error }, 'the server cannot go on')
-  // process.exit would wait for a thread that stands in a call to a sick disk, for as long as that takes.
+  logger.fatal({ error }, 'the server failed and exits')
+  // Not process.exit, which would wait for a thread that is blocked in a call to a failing disk.
   if (!(await closesWithin(server, failedCloseMs))) process.kill(process.pid, 'SIGKILL')
   return exitCodeOfError(error)
 }
@@ -108,7 +112,7 @@ async function closesWithin(server: RunningServer, milliseconds: number): Promis
   return closed
 }
 
-function greet({ addresses }: RunningServer, config: Config, version: string, terminal: Terminal): void {
+function printGreeting({ addresses }: RunningServer, config: Config, version: string, terminal: Terminal): void {
   const { dataDir, redisUrl, durability } = config
   const { http, grpc } = addresses
   if (terminal.json) {
@@ -122,7 +126,7 @@ function greet({ addresses }: RunningServer, config: Config, version: string, te
       `  HTTP  http://${http}`,
       ...(grpc === null ? [] : [`  gRPC  ${grpc}`]),
       ...(redisUrl === null ? [`  data  ${dataDir}`] : []),
-      `  an accepted event has reached: ${durabilityText(durability)}`,
+      `  durability of accepted events: ${durabilityText(durability)}`,
       ...(grpc === null
         ? []
         : ['Try:', `  curl -H 'content-type: application/json' -d '${event}' http://${http}/v1/events`]),

@@ -1,4 +1,4 @@
-// `millrace status`: how a running server is and where its events are.
+// `millrace status`: prints the state of a running server, its groups and the ledger.
 
 import { statusJson } from '../api/http/status-json.ts'
 import { connect } from '../client/connect.ts'

@@ -5,7 +5,7 @@ import { formatCount, formatTable } from './table.ts'
 
 const plain = { paint: (_style: unknown, text: string) => text }
 
-test('columns are as wide as they need to be and numbers stand to the right', () => {
+test('columns are as wide as their content and numbers are right-aligned', () => {
   const rows = [
     ['events', '7', 'yes'],
     ['a', '1,234', '\x1b[31mNO\x1b[39m'],
@@ -20,11 +20,11 @@ test('columns are as wide as they need to be and numbers stand to the right', ()
   assert.equal(formatTable(['TOPIC', 'WAITING'], [], plain), 'TOPIC  WAITING')
 })
 
-test('counts are grouped, and one that is not known is never 0', () => {
+test('counts have thousands separators, and an unknown count is never 0', () => {
   assert.deepEqual([0, 999, 1000, 1234567, null].map(formatCount), ['0', '999', '1,000', '1,234,567', 'unknown'])
 })
 
-test('a progress bar is never shorter or longer than its frame', () => {
+test('a progress bar always has the same length', () => {
   for (const share of [-1, 0, 0.5, 1, 2]) assert.equal(formatBar(share).length, 26)
   assert.equal(formatBar(0.5), `[${'#'.repeat(12)}${'-'.repeat(12)}]`)
 })

@@ -1,11 +1,11 @@
-// Tables for people: columns as wide as they need to be, numbers to the right.
+// Text tables: columns as wide as their content, numbers right-aligned.
 
 import { stripVTControlCharacters } from 'node:util'
 import type { Terminal } from './terminal.ts'
 
 const gap = '  '
 
-/** Lines of a table without borders. A column in which every cell is a number, or `–`, stands to the right. */
+/** A table without borders. A column in which every cell is a number, `–` or `unknown` is right-aligned. */
 export function formatTable(
   heads: readonly string[],
   rows: readonly (readonly string[])[],
@@ -30,7 +30,7 @@ export function formatTable(
   return [terminal.paint('bold', line(heads)), ...rows.map(line)].join('\n')
 }
 
-/** 1234567 as 1,234,567. What is not known is said so, never shown as 0. */
+/** 1234567 as 1,234,567; null as `unknown`, never as 0. */
 export function formatCount(count: number | null): string {
   return count === null ? 'unknown' : String(count).replace(/\B(?=(\d{3})+(?!\d))/g, ',')
 }

@@ -1,11 +1,11 @@
-// Where a command prints: data on stdout, everything else on stderr.
+// Output of a command: data to stdout, everything else to stderr.
 
 import { styleText } from 'node:util'
 
 export interface TerminalOptions {
-  /** One JSON document instead of text for people. */
+  /** JSON instead of text for people. */
   readonly json: boolean
-  /** False: never. True: where the stream is a terminal, as NO_COLOR and FORCE_COLOR say. */
+  /** False: no colours. True: colours on a terminal, subject to NO_COLOR and FORCE_COLOR. */
   readonly color: boolean
 }
 
@@ -21,7 +21,7 @@ export class Terminal {
     this.#color = color
   }
 
-  /** Data, for people or for programs. */
+  /** Prints data to stdout. */
   print(text: string): void {
     process.stdout.write(`${text}\n`)
   }
@@ -30,14 +30,14 @@ export class Terminal {
     this.print(JSON.stringify(value))
   }
 
-  /** A remark, a warning, a question: not data. */
+  /** Prints a note or warning, which is not data, to stderr. */
   note(text: string): void {
     this.#footer?.clear()
     process.stderr.write(`${text}\n`)
     this.#footer?.draw()
   }
 
-  /** A line that stays below all remarks, such as a progress bar; null takes it away. */
+  /** A line that stays below all notes, such as a progress bar; null removes it. */
   set footer(footer: { clear(): void; draw(): void } | null) {
     this.#footer?.clear()
     this.#footer = footer

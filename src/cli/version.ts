@@ -1,10 +1,10 @@
-// Which Millrace this is.
+// `millrace version`: prints the versions of Millrace, Node and SQLite.
 
 import { readFileSync } from 'node:fs'
 import type { CommandInput } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 
-/** From package.json, which lies two folders up from src/cli and from dist/cli alike. */
+/** Reads package.json, which is two folders above both src/cli and dist/cli. */
 export function readVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { readonly version: string }).version

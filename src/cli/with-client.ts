@@ -1,14 +1,14 @@
-// A command that asks a running server.
+// Runs a command's calls to a running server.
 
 import { type Client, connect } from '../client/connect.ts'
 import { loadConfig } from '../config/config.ts'
 import type { CommandInput } from './command.ts'
 import { serverAddresses } from './server-addresses.ts'
 
-/** Longer than a call of redrive or replay works. */
+/** Longer than one call of redrive or replay takes. */
 const deadlineMs = 40_000
 
-/** Runs the work with a client of the server that the settings name, and lets go of the connection. */
+/** Runs the work with a client of the configured server, and closes the client afterwards. */
 export async function withClient<T>({ configInput }: CommandInput, work: (client: Client) => Promise<T>): Promise<T> {
   const config = loadConfig({ ...configInput, isForClient: true })
   const client = connect({ addresses: () => serverAddresses(config), deadlineMs })

@@ -103,7 +103,7 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   )
   const asked = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
   assert.equal(asked.code, 1)
-  assert.match(asked.stderr, /there is nobody to ask; add --yes/)
+  assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
   const deleted = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
   assert.equal(deleted.stdout, 'deleted group landing of topic returns, 5 events abandoned\n', deleted.stderr)
   await eventually(async () => assert.ok((await list()).every(({ topic }) => topic !== 'returns')))

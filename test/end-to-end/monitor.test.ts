@@ -97,7 +97,7 @@ test('monitor says in plain lines that nobody answers, goes on trying, and fails
   const lines = result.stdout.trimEnd().split('\n')
   assert.ok(lines.length >= 2 && lines.length <= 6, result.stdout)
   for (const line of lines) {
-    assert.match(line, /no answer since [\d:.TZ-]+: no Millrace server answers at 127\.0\.0\.1:1; trying again$/)
+    assert.match(line, /no answer since [\d:.TZ-]+: no Millrace server answers at 127\.0\.0\.1:1; retrying$/)
   }
   assert.equal(result.stderr, 'millrace: no Millrace server answers at 127.0.0.1:1\n')
 })
@@ -128,10 +128,10 @@ test('the screen shows what a real server does', async (t) => {
     intervalMs: 200,
     signal: stop.signal,
     onObserved: (observed) => {
-      state.hear(observed, Date.now())
+      state.update(observed, Date.now())
       screen.draw()
     },
-    onAway: (reason) => assert.fail(reason),
+    onUnreachable: (reason) => assert.fail(reason),
   })
   cleanup(t, async () => {
     stop.abort()

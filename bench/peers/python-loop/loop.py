@@ -1,10 +1,10 @@
-"""The landing loop that a small team writes by hand: Redis Streams in, PostgreSQL out.
+"""A typical hand-written landing loop: Redis Streams in, PostgreSQL out.
 
-Five workers in one event loop read up to 100 entries at a time, each gathers 500 of them or waits 2 s, inserts them with
-executemany and acknowledges them. It lands what is in the stream already and prints two JSON lines: when the first rows,
-which warm it up, have landed, and when all have. The time ends with the last full batch, so the 2 s are not in it.
+Five workers in one event loop read up to 100 entries at a time. Each collects 500 entries, or those of 2 s, inserts them
+with executemany and acknowledges them. The program lands what is already in the stream and prints two JSON lines: after the
+warm-up rows and after all rows. The time ends with the last full batch, so it does not include the wait of 2 s.
 
-Deliberately cheap: the payload is passed on as the text that it is, and what is the same in all rows stands in the SQL.
+Deliberately cheap: the payload is passed on as text, and values common to all rows are constants in the SQL.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ def cpu_seconds():
 
 
 class Progress:
-    """How much has landed, and when."""
+    """Counts landed rows and records when they landed."""
 
     def __init__(self, events, warm_up_events):
         self.events = events
@@ -92,7 +92,7 @@ async def main(options):
         asyncio.create_task(work(f"worker-{number}", options["stream"], options["group"], client, pool, progress))
         for number in range(WORKERS)
     ]
-    # A worker ends only when it fails, and then so does the run.
+    # A worker ends only when it fails, and then the run fails.
     done = asyncio.create_task(progress.done.wait())
     ended, _ = await asyncio.wait([done, *workers], return_when=asyncio.FIRST_COMPLETED)
     if done not in ended:
@@ -101,7 +101,7 @@ async def main(options):
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
     print(json.dumps(progress.result()), flush=True)
-    # The connections stay open until their processes have been looked at.
+    # Keep the connections open until the parent has read the CPU time of the servers' processes.
     sys.stdin.read()
     await pool.close()
     await client.close()

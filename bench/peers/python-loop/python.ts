@@ -1,4 +1,4 @@
-// The Python that can run the loop: Debian's own, with its packages of both clients.
+// Finds a Python that can run the loop: usually Debian's own, with its packages of both clients.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -15,7 +15,7 @@ export interface FoundPython {
   readonly versions: string
 }
 
-/** Null when none has both. */
+/** Null when no Python has both packages. */
 export function findPython(): FoundPython | null {
   for (const program of candidates) {
     const { status, stdout } = spawnSync(program, ['-c', versionsOf], { encoding: 'utf8' })
@@ -24,16 +24,16 @@ export function findPython(): FoundPython | null {
   return null
 }
 
-/** Why there is none, and what helps. */
-export const whyAbsent = `no Python here has redis and asyncpg: on Debian, apt-get install ${packages.join(' ')}`
+/** Why there is none, and what to install. */
+export const whyAbsent = `no Python with redis and asyncpg was found; on Debian, run apt-get install ${packages.join(' ')}`
 
-/** Installs them where that may be done: on Debian, as root. Elsewhere, and when it fails, nothing happens. */
+/** Installs the packages on Debian as root. Does nothing elsewhere; a failure is ignored. */
 export function installPython(): void {
   if (findPython() !== null || process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return
   console.error(`installing ${packages.join(', ')} with apt-get ...`)
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const run = (...words: string[]) => spawnSync('apt-get', words, { stdio: ['ignore', 2, 2], env })
-  // A stale list may still do, so a failed update is no reason to stop.
+  // The install may succeed with stale package lists, so a failed update is ignored.
   run('update', '-qq')
   run('install', '-y', '-qq', '--no-install-recommends', ...packages)
 }

@@ -1,5 +1,5 @@
-// The Python loop: what is in a Redis stream, one entry for each event, lands in the same table by a loop as one writes it
-// by hand (loop.py). The stream is full before it begins and nothing else runs, which favours it.
+// The Python loop: a typical hand-written loop (loop.py) lands a Redis stream, one entry per event, in the same table. The
+// stream is full before it begins and nothing else runs, which favours the loop.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,7 +21,7 @@ export interface PythonLoopOptions {
   readonly flush: RedisFlush
 }
 
-/** What loop.py prints in the end. */
+/** The last line that loop.py prints. */
 interface LoopResult {
   readonly events: number
   readonly seconds: number
@@ -31,7 +31,7 @@ interface LoopResult {
 const stream = 'events'
 const group = 'landing'
 const entriesPerPipeline = 500
-/** The first rows warm everything up and do not count. */
+/** Share of the rows that warm everything up and do not count. */
 const warmUpShare = 0.25
 
 const loop = fileURLToPath(new URL('./loop.py', import.meta.url))
@@ -58,16 +58,16 @@ await runBlock(async (options: PythonLoopOptions) => {
         let storesSeconds = 0
         let result: LoopResult | undefined
         for await (const line of createInterface(child.stdout)) {
-          const told = JSON.parse(line)
-          if ('warm' in told) cpuBefore = storesCpuSeconds()
+          const report = JSON.parse(line)
+          if ('warm' in report) cpuBefore = storesCpuSeconds()
           else {
-            result = told
+            result = report
             storesSeconds = storesCpuSeconds() - cpuBefore
             child.stdin.end()
           }
         }
         const [code] = await ended
-        if (result === undefined) throw new Error(`loop.py ended with ${code} before it was done`)
+        if (result === undefined) throw new Error(`loop.py exited with ${code} before it was done`)
 
         const pending = await redis.command('XPENDING', stream, group)
         const unacknowledged = Number(/^\*4\r\n:(\d+)/.exec(pending)?.[1])
@@ -86,7 +86,7 @@ await runBlock(async (options: PythonLoopOptions) => {
   )
 })
 
-/** Adds one entry for each event, as producers would, only faster. */
+/** Adds one entry per event, pipelined. */
 async function fillStream(redis: RedisServer, events: number, payloadBytes: number): Promise<void> {
   const client = createClient({ url: redis.url })
   await client.connect()

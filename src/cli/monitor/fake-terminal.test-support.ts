@@ -1,17 +1,17 @@
-// A terminal that shows what was written to it: as much of one as ink needs.
+// An emulated terminal that keeps what is shown; it supports the sequences that ink uses.
 
 import { EventEmitter } from 'node:events'
 import { PassThrough } from 'node:stream'
 
-/** The sequences that ink writes: CSI, then perhaps a mark, numbers, and what to do. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: that is how such a sequence begins.
+/** The escape sequences that ink writes: CSI, an optional prefix, parameters and the command. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with it.
 const sequence = /^\u001b\[([?>=<]?)([\d;]*)([a-zA-Z])/
 
 export class FakeTerminal extends EventEmitter {
   readonly isTTY = true
   readonly columns: number
   readonly rows: number
-  /** What the keyboard sends. */
+  /** Keyboard input. */
   readonly stdin = Object.assign(new PassThrough(), {
     isTTY: true,
     isRaw: false,
@@ -22,7 +22,7 @@ export class FakeTerminal extends EventEmitter {
     ref() {},
     unref() {},
   })
-  /** Whether the second screen is shown. */
+  /** Whether the alternate screen is shown. */
   isAlternate = false
   written = ''
   #cells: string[][]
@@ -38,7 +38,7 @@ export class FakeTerminal extends EventEmitter {
     this.#cells = Array.from({ length: rows }, () => [])
   }
 
-  /** What stands there now. */
+  /** The lines shown now. */
   get lines(): string[] {
     return this.#cells.map((cells) =>
       Array.from(cells, (cell) => cell ?? ' ')
@@ -62,7 +62,7 @@ export class FakeTerminal extends EventEmitter {
 
   end(): void {}
 
-  /** Does what stands at the beginning and answers how long that was. */
+  /** Executes the sequence or character at the beginning and returns its length. */
   #take(text: string): number {
     const found = sequence.exec(text)
     if (found !== null) {
@@ -116,7 +116,7 @@ export class FakeTerminal extends EventEmitter {
         for (let row = first === 2 ? 0 : this.#row + 1; row < this.rows; row++) this.#cells[row] = []
         if (first !== 2 && this.#row < this.rows) this.#cells[this.#row]!.length = this.#column
         break
-      // Colours are no matter here.
+      // Colours are ignored.
       default:
     }
   }

@@ -1,4 +1,4 @@
-// Watches a server for as long as somebody looks: connects again whenever the watch ends.
+// Watches a server until aborted: reconnects, with backoff, whenever the watch ends.
 
 import type { Client } from '../../client/connect.ts'
 import { type ErrorCode, toMillraceError } from '../../errors.ts'
@@ -8,20 +8,20 @@ import type { Observed } from '../../pipeline/pipeline.ts'
 
 const reconnectPolicy = { baseMs: 200, maxMs: 2000 }
 
-/** Trying again changes nothing about these. */
+/** Errors that a retry does not fix. */
 const finalCodes: readonly ErrorCode[] = ['invalid_event', 'unauthenticated', 'permission_denied', 'unimplemented']
 
 export interface FollowOptions {
   readonly intervalMs: number
   readonly signal: AbortSignal
   onObserved(observed: Observed): void
-  /** The server is away; it is tried again. Called after each try. */
-  onAway(reason: string): void
+  /** Called after each failed attempt; another one follows. */
+  onUnreachable(reason: string): void
 }
 
-/** Resolves when the signal aborts. Errors: those that no other try would mend. */
+/** Resolves when the signal aborts. Errors: `finalCodes`. */
 export async function followStatus(client: Client, options: FollowOptions): Promise<void> {
-  const { signal, onObserved, onAway } = options
+  const { signal, onObserved, onUnreachable } = options
   for (let failures = 1; !signal.aborted; failures++) {
     const reason = await watchOnce(client, {
       ...options,
@@ -31,16 +31,16 @@ export async function followStatus(client: Client, options: FollowOptions): Prom
       },
     })
     if (signal.aborted) return
-    onAway(reason)
+    onUnreachable(reason)
     await sleep(backoffMs(failures + 1, reconnectPolicy, 0.5 + Math.random() / 2), signal)
   }
 }
 
-/** Resolves with the reason why the watch has ended. */
+/** Resolves with the reason why the watch ended. */
 async function watchOnce(client: Client, { intervalMs, signal, onObserved }: FollowOptions): Promise<string> {
   try {
     for await (const observed of client.watchStatus({ intervalMs, signal })) onObserved(observed)
-    return 'the watch has ended'
+    return 'the server ended the watch'
   } catch (thrown) {
     const error = toMillraceError(thrown)
     if (finalCodes.includes(error.code) && !signal.aborted) throw error

@@ -1,19 +1,19 @@
-// How the monitor writes figures. What is not known is said so.
+// Formats the monitor's figures. A value that is not known is `unknown`.
 
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import { formatCount } from '../table.ts'
 
-/** Without an oldest event either nothing waits, or it is not known. */
+/** The age of the oldest event when there is none: `–` when nothing waits, else `unknown`. */
 export function noneOr(waiting: number | null): string {
   return waiting === 0 ? '–' : 'unknown'
 }
 
-/** `1,200/s`; what is slower than ten in a second with its tenths. */
+/** `1,200/s`; with one decimal below 10/s. */
 export function formatRate(rate: number | null): string {
   return rate === null ? 'unknown' : `${formatNumber(rate)}/s`
 }
 
-/** As formatRate, where the unit is said elsewhere. */
+/** As formatRate, without the unit. */
 export function formatNumber(rate: number | null): string {
   if (rate === null) return 'unknown'
   return rate > 0 && rate < 9.95 ? rate.toFixed(1) : formatCount(Math.round(rate))

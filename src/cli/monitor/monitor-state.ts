@@ -1,43 +1,43 @@
-// What the monitor knows at a moment: the latest look at the server, rates, their past, warnings, and whether it is away.
+// State of the monitor: the latest observation of the server, rates and their history, warnings, and any outage.
 
 import type { Observed } from '../../pipeline/pipeline.ts'
 import { type Rates, ratesOf, unknownRates } from './rates.ts'
 import { type Warning, warningsOf } from './warnings.ts'
 
-/** How many looks back the sparklines reach. */
+/** Length of the history behind the sparklines, in observations. */
 const maxPast = 200
 
 const shownRates = ['accepted', 'landed', 'rejected', 'dead'] as const
 export type ShownRate = (typeof shownRates)[number]
 
-export interface Away {
-  /** When the server was last heard, or the monitor began, in milliseconds since 1970. */
+export interface Outage {
+  /** When the server last answered, else when the monitor began, in milliseconds since 1970. */
   readonly sinceMs: number
   readonly reason: string
 }
 
 export class MonitorState {
-  /** The latest look, however old; null before the first. */
+  /** The latest observation, however old; null before the first. */
   observed: Observed | null = null
   rates: Rates = unknownRates
   warnings: readonly Warning[] = []
-  away: Away | null = null
+  outage: Outage | null = null
   readonly past: Readonly<Record<ShownRate, (number | null)[]>> = { accepted: [], landed: [], rejected: [], dead: [] }
-  /** An earlier look at the same run of the same server, from which rates are reckoned. */
+  /** An earlier observation of the same run of the same server, the base of the rates. */
   #base: Observed | null = null
-  #heardAtMs: number
+  #answeredAtMs: number
 
   constructor(nowMs: number) {
-    this.#heardAtMs = nowMs
+    this.#answeredAtMs = nowMs
   }
 
-  hear(observed: Observed, nowMs: number): void {
-    const isBack = this.away !== null
-    this.#heardAtMs = nowMs
-    this.away = null
+  update(observed: Observed, nowMs: number): void {
+    const isBack = this.outage !== null
+    this.#answeredAtMs = nowMs
+    this.outage = null
     const { uptimeSeconds } = observed.status
     const last = isBack ? null : this.observed
-    // Several looks may be at one status, for it is kept for half a second: then the rates stay as they are.
+    // The server caches its status for half a second. The same status again leaves the rates unchanged.
     const isNew = last === null || last.status.uptimeSeconds !== uptimeSeconds
     if (isNew) this.#base = last !== null && last.status.uptimeSeconds < uptimeSeconds ? last : null
     this.observed = observed
@@ -50,8 +50,8 @@ export class MonitorState {
     }
   }
 
-  lose(reason: string): void {
-    this.away = { sinceMs: this.#heardAtMs, reason }
+  markUnreachable(reason: string): void {
+    this.outage = { sinceMs: this.#answeredAtMs, reason }
     this.rates = unknownRates
     this.warnings = []
   }

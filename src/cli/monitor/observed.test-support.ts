@@ -1,9 +1,9 @@
-// Looks at a server, made up: for what a real one shows only once in a while.
+// Made-up observations of a server, for states that a real one rarely shows.
 
 import type { LogObservation, Observations, StoreObservation } from '../../pipeline/observations.ts'
 import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline/pipeline.ts'
 
-export interface Look {
+export interface ObservedParts {
   readonly uptimeSeconds?: number
   readonly status?: Partial<Status>
   readonly group?: Partial<GroupStatus>
@@ -13,8 +13,16 @@ export interface Look {
   readonly store?: Partial<StoreObservation>
 }
 
-/** All is well in it, but for what is given. */
-export function lookAt({ uptimeSeconds = 10, status, group, ledger, observations, log, store }: Look = {}): Observed {
+/** An observation of a healthy server, changed by what is given. */
+export function observedWith({
+  uptimeSeconds = 10,
+  status,
+  group,
+  ledger,
+  observations,
+  log,
+  store,
+}: ObservedParts = {}): Observed {
   const counted = { waiting: 0, inFlight: 0, skipped: 0, oldestWaitingSeconds: null, paused: null }
   const terms = { accepted: 0, reopened: 0, waiting: group?.waiting ?? 0, landed: 0, dead: 0, lost: 0, balanced: true }
   const byLane = { high: 0, normal: 0, low: 0 }

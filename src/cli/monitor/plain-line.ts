@@ -1,4 +1,4 @@
-// The monitor without a terminal: one line each time, for people or for programs.
+// The monitor without a terminal: one line per update, as text or JSON.
 
 import { statusJson } from '../../api/http/status-json.ts'
 import type { Observations, StoreObservation } from '../../pipeline/observations.ts'
@@ -9,12 +9,12 @@ import { formatDuration, formatOpenLetters, formatRate, noneOr } from './format.
 import type { MonitorState } from './monitor-state.ts'
 import type { Rates } from './rates.ts'
 
-/** One line; `unknown` is what nobody knows, or not yet. */
-export function plainLine({ observed, rates, warnings, away }: MonitorState, nowMs: number): string {
+/** One line of text; a value that is not known, or not yet, is `unknown`. */
+export function plainLine({ observed, rates, warnings, outage }: MonitorState, nowMs: number): string {
   const at = formatTime(nowMs * 1000)
-  if (away !== null) {
-    const since = formatTime(away.sinceMs * 1000)
-    return `${at} no answer since ${since}: ${visibleText(away.reason)}; trying again`
+  if (outage !== null) {
+    const since = formatTime(outage.sinceMs * 1000)
+    return `${at} no answer since ${since}: ${visibleText(outage.reason)}; retrying`
   }
   if (observed === null) return `${at} connecting`
   const groups = observed.status.topics.flatMap(({ groups }) => groups)
@@ -37,10 +37,10 @@ export function plainLine({ observed, rates, warnings, away }: MonitorState, now
   return [`${at} ${facts.join(', ')}`, ...warnings.map(({ message }) => `! ${message}`)].join(' ')
 }
 
-/** The names are an interface. Rates are events per second; null is what is not known. */
-export function jsonLine({ observed, rates, warnings, away }: MonitorState, nowMs: number): object {
+/** The names are a public interface. Rates are events per second; null is unknown. */
+export function jsonLine({ observed, rates, warnings, outage }: MonitorState, nowMs: number): object {
   const at = formatTime(nowMs * 1000)
-  if (away !== null) return { at, away: { since: formatTime(away.sinceMs * 1000), reason: away.reason } }
+  if (outage !== null) return { at, away: { since: formatTime(outage.sinceMs * 1000), reason: outage.reason } }
   if (observed === null) return { at }
   return {
     at,
@@ -109,7 +109,7 @@ function ratesJson({ accepted, landed, rejected, dead, landing }: Rates): object
   }
 }
 
-/** Null when one of them is not known. */
+/** Null when one of the counts is unknown. */
 function total(counts: readonly (number | null)[]): number | null {
   return counts.reduce<number | null>((sum, count) => (sum === null || count === null ? null : sum + count), 0)
 }

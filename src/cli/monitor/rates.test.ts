@@ -1,14 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { lookAt } from './observed.test-support.ts'
+import { observedWith } from './observed.test-support.ts'
 import { groupKey, quantile, ratesOf, unknownRates } from './rates.ts'
 
 const noTotals = { received: 0, dropped: 0, acceptedByLane: { high: 0, normal: 0, low: 0 } }
 
-test('a rate is what happened between two looks, in a second', () => {
-  const before = lookAt({ uptimeSeconds: 10, ledger: { accepted: 100, landed: 90, dead: 1 }, group: { waiting: 9 } })
-  const now = lookAt({ uptimeSeconds: 12, ledger: { accepted: 700, landed: 500, dead: 2 }, group: { waiting: 198 } })
+test('a rate is the change between two observations per second', () => {
+  const before = observedWith({
+    uptimeSeconds: 10,
+    ledger: { accepted: 100, landed: 90, dead: 1 },
+    group: { waiting: 9 },
+  })
+  const now = observedWith({
+    uptimeSeconds: 12,
+    ledger: { accepted: 700, landed: 500, dead: 2 },
+    group: { waiting: 198 },
+  })
 
   const { accepted, landed, dead, groups } = ratesOf(before, now)
 
@@ -16,7 +24,7 @@ test('a rate is what happened between two looks, in a second', () => {
   assert.deepEqual(groups.get(groupKey('events', 'landing')), { landed: 205, growth: 94.5 })
 })
 
-test('a topic accepts an event once, however many groups it has; the dead letters’ own topic is no traffic', () => {
+test('a topic accepts an event once, however many groups it has; the topic of the dead letters does not count', () => {
   const row = (topic: string, group: string, accepted: number, landed: number) => {
     return { topic, group, accepted, reopened: 0, waiting: 0, landed, dead: 0, lost: 0, balanced: true }
   }
@@ -26,8 +34,8 @@ test('a topic accepts an event once, however many groups it has; the dead letter
     row('orders', 'landing', count * 2, count),
     row('_dead', 'dead', count * 5, count * 5),
   ]
-  const before = lookAt({ uptimeSeconds: 1, status: { ledger: rows(0) } })
-  const now = lookAt({ uptimeSeconds: 2, status: { ledger: rows(100) } })
+  const before = observedWith({ uptimeSeconds: 1, status: { ledger: rows(0) } })
+  const now = observedWith({ uptimeSeconds: 2, status: { ledger: rows(100) } })
 
   const { accepted, landed, groups } = ratesOf(before, now)
 
@@ -36,18 +44,18 @@ test('a topic accepts an event once, however many groups it has; the dead letter
   assert.equal(groups.get(groupKey('_dead', 'dead'))?.landed, 500)
 })
 
-test('without an earlier look, or with one that counted more, nothing is known', () => {
-  assert.deepEqual(ratesOf(null, lookAt()), unknownRates)
-  const before = lookAt({ uptimeSeconds: 1, ledger: { accepted: 5, landed: 5 } })
-  const anew = lookAt({ uptimeSeconds: 2, ledger: { accepted: 1, landed: 5, dead: null } })
+test('without an earlier observation, or when a total has fallen, the rate is unknown', () => {
+  assert.deepEqual(ratesOf(null, observedWith()), unknownRates)
+  const before = observedWith({ uptimeSeconds: 1, ledger: { accepted: 5, landed: 5 } })
+  const reset = observedWith({ uptimeSeconds: 2, ledger: { accepted: 1, landed: 5, dead: null } })
 
-  const { accepted, landed, dead } = ratesOf(before, anew)
+  const { accepted, landed, dead } = ratesOf(before, reset)
 
   assert.deepEqual([accepted, landed, dead], [null, 0, null])
-  assert.equal(ratesOf(before, lookAt({ uptimeSeconds: 1, ledger: { accepted: 9 } })).accepted, null)
+  assert.equal(ratesOf(before, observedWith({ uptimeSeconds: 1, ledger: { accepted: 9 } })).accepted, null)
 })
 
-test('what this server published and landed is reckoned by its own clock', () => {
+test('rates of what this server published and landed use the time of its observations', () => {
   const totals = (rejected: number, low: number) => {
     return { ...noTotals, accepted: low, rejected, acceptedByLane: { high: 0, normal: 0, low } }
   }
@@ -55,8 +63,8 @@ test('what this server published and landed is reckoned by its own clock', () =>
     [1, 3, null].map((upToSeconds, index) => ({ upToSeconds, batches: counts[index]! }))
   const landing = { rows: 100, duplicates: 2, conflicts: 0, batches: 5, seconds: 1, durations: durations([5, 0, 0]) }
   const more = { rows: 900, duplicates: 5, conflicts: 1, batches: 15, seconds: 2, durations: durations([5, 10, 0]) }
-  const before = lookAt({ observations: { atSeconds: 10, published: totals(1, 10), landing } })
-  const now = lookAt({ observations: { atSeconds: 15, published: totals(11, 60), landing: more } })
+  const before = observedWith({ observations: { atSeconds: 10, published: totals(1, 10), landing } })
+  const now = observedWith({ observations: { atSeconds: 15, published: totals(11, 60), landing: more } })
 
   const rates = ratesOf(before, now)
 
@@ -66,16 +74,16 @@ test('what this server published and landed is reckoned by its own clock', () =>
     { ...rates.landing, p99Seconds: null },
     { batchesPerSecond: 2, rowsPerBatch: 80, p50Seconds: 2, p99Seconds: null, duplicates: 3, conflicts: 1 },
   )
-  const elsewhere = lookAt({ observations: { atSeconds: 15, published: null, landing: null } })
+  const elsewhere = observedWith({ observations: { atSeconds: 15, published: null, landing: null } })
   assert.deepEqual([ratesOf(before, elsewhere).rejected, ratesOf(before, elsewhere).landing], [null, null])
 })
 
-test('a server that landed nothing in between has no rows per batch and no latency', () => {
-  const { landing } = ratesOf(lookAt({ uptimeSeconds: 1 }), lookAt({ uptimeSeconds: 2 }))
+test('without landed batches there are no rows per batch and no latency', () => {
+  const { landing } = ratesOf(observedWith({ uptimeSeconds: 1 }), observedWith({ uptimeSeconds: 2 }))
   assert.deepEqual([landing?.batchesPerSecond, landing?.rowsPerBatch, landing?.p99Seconds], [0, null, null])
 })
 
-test('a quantile lies in the bucket that holds it', () => {
+test('a quantile lies in its bucket', () => {
   const bounds = [0.001, 0.01, 0.1, 1]
   const seconds = fc.array(fc.double({ min: 0, max: 3, noNaN: true }), { minLength: 1, maxLength: 40 })
   fc.assert(

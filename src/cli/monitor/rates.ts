@@ -1,7 +1,7 @@
-// From totals to rates: what happened between two looks at one server.
+// Computes rates from the totals of two observations of one server.
 //
-// The ledger counts for all servers of a log, the other totals for the one that answers. What is not known, or not known
-// yet, is null.
+// The ledger counts for all servers of a log, the other totals for the observed server only. A rate that is not known, or
+// not known yet, is null.
 
 import { type Lane, lanes } from '../../event/event.ts'
 import { landingGroup } from '../../landing/landing.ts'
@@ -23,11 +23,11 @@ export interface Rates {
 
 export interface GroupRates {
   readonly landed: number | null
-  /** By how much more wait each second; negative when the group catches up. */
+  /** Growth of the backlog in events per second; negative when the group catches up. */
   readonly growth: number | null
 }
 
-/** What landing did in between. Null where it landed nothing. */
+/** Landing between the two observations. Rows and durations are null when it landed nothing. */
 export interface LandingRates {
   readonly batchesPerSecond: number
   readonly rowsPerBatch: number | null
@@ -51,7 +51,7 @@ export function groupKey(topic: string, group: string): string {
   return `${topic}/${group}`
 }
 
-/** @param before an earlier look at the same server, or null. */
+/** @param before an earlier observation of the same server, or null. */
 export function ratesOf(before: Observed | null, now: Observed): Rates {
   if (before === null) return unknownRates
   const rowsBefore = new Map(before.status.ledger.map((row) => [groupKey(row.topic, row.group), row]))
@@ -63,7 +63,7 @@ export function ratesOf(before: Observed | null, now: Observed): Rates {
       return earlier === undefined ? null : perSecond(earlier[term], row[term], seconds)
     },
   }))
-  // The dead letters' own way is no traffic of producers.
+  // Dead letters in their own topic are not traffic of producers.
   const others = changes.filter(({ row }) => row.topic !== deadLetterTopic)
   const published = publishedRates(before, now)
   return {
@@ -88,7 +88,7 @@ function topicsOf<T extends { readonly row: LedgerRow }>(changes: readonly T[]):
   return [...Map.groupBy(changes, ({ row }) => row.topic).values()]
 }
 
-/** Null also for a total that has fallen: then it was begun anew. */
+/** Null also when the total has fallen, because then it was reset. */
 function perSecond(before: number | null, now: number | null, seconds: number): number | null {
   if (before === null || now === null || seconds <= 0 || now < before) return null
   return (now - before) / seconds
@@ -99,7 +99,7 @@ function change(before: LedgerRow | undefined, now: LedgerRow, seconds: number):
   return (now.waiting - before.waiting) / seconds
 }
 
-/** Each event of a topic is accepted once, for all its groups; a group that is new has counted less. */
+/** Each event of a topic is accepted once for all its groups; a newer group has counted fewer. */
 function most(rates: readonly (number | null)[]): number | null {
   const known = rates.filter((rate) => rate !== null)
   return known.length === 0 ? null : Math.max(...known)
@@ -148,8 +148,8 @@ function totalsOf<T extends PublishedTotals | LandingTotals>(
 }
 
 /**
- * The duration below which this share of the batches was, as exactly as the buckets tell: inside one they count as evenly
- * spread. Beyond the last bound it is that bound. Null without batches.
+ * The quantile of the batch durations, in seconds, interpolated linearly inside its bucket. Beyond the last bound it is
+ * that bound. Null without batches.
  */
 export function quantile(durations: readonly DurationBucket[], share: number): number | null {
   const all = durations.reduce((total, { batches }) => total + batches, 0)

@@ -1,4 +1,4 @@
-// The monitor's screen as lines: what stands where, and what gives way when the terminal is small.
+// The monitor's screen as lines: the layout, and what is dropped when the terminal is small.
 //
 // Not its job: drawing (screen.ts).
 
@@ -22,14 +22,14 @@ export interface ScreenSize {
 
 type Paint = (style: Style, text: string) => string
 
-/** Narrower ones have no room for two blocks side by side. */
+/** Narrower terminals have no room for two blocks side by side. */
 const minColumnsForTwo = 60
 
-/** Width of `accepted   1,234,567  `, before its sparkline. */
+/** Width of `accepted   1,234,567  `, the part before the sparkline. */
 const rateWidth = 22
 const maxNameLength = 20
 
-/** At most `rows - 1` lines, none wider than the terminal: a frame as high as the terminal would flicker. */
+/** At most `rows - 1` lines, none wider than the terminal. A frame as high as the terminal would flicker. */
 export function screenLines(state: MonitorState, size: ScreenSize, nowMs: number, paint: Paint): string[] {
   const { observed } = state
   const { columns } = size
@@ -47,7 +47,7 @@ export function screenLines(state: MonitorState, size: ScreenSize, nowMs: number
 
 type SectionName = 'title' | 'traffic' | 'groups' | 'facts' | 'warnings'
 
-/** What gives way, in this order: a section is cut down to so many lines, from its end. */
+/** What is dropped, in this order: a section is cut from its end, down to this many lines. */
 const sacrifices: readonly (readonly [SectionName | 'blank lines', number])[] = [
   ['traffic', 6],
   ['facts', 2],
@@ -62,7 +62,7 @@ const sacrifices: readonly (readonly [SectionName | 'blank lines', number])[] = 
   ['groups', 0],
 ]
 
-/** Puts the sections one below the other, and takes away what there is no room for. */
+/** Stacks the sections and drops lines until they fit. */
 function fit(sections: Record<SectionName, readonly string[]>, maxLines: number): string[] {
   const left = { ...sections }
   const present = () => Object.values(left).filter((lines) => lines.length > 0)
@@ -77,17 +77,17 @@ function fit(sections: Record<SectionName, readonly string[]>, maxLines: number)
   return all.slice(0, maxLines)
 }
 
-function titleLines({ observed, away }: MonitorState, columns: number, nowMs: number, paint: Paint): string[] {
-  const keys = 'q ends'
+function titleLines({ observed, outage }: MonitorState, columns: number, nowMs: number, paint: Paint): string[] {
+  const keys = 'q quits'
   const first =
     observed === null
       ? 'millrace'
       : `millrace ${visibleText(observed.status.version)}, up ${formatSeconds(observed.status.uptimeSeconds)}`
   const head = paint('bold', first) + ' '.repeat(Math.max(1, columns - first.length - keys.length)) + paint('dim', keys)
-  if (away !== null) {
-    const seconds = Math.max(0, Math.floor((nowMs - away.sinceMs) / 1000))
-    const since = formatTime(away.sinceMs * 1000).slice(11, 19)
-    const lost = `no answer since ${since} (${seconds} s), trying again: ${visibleText(away.reason)}`
+  if (outage !== null) {
+    const seconds = Math.max(0, Math.floor((nowMs - outage.sinceMs) / 1000))
+    const since = formatTime(outage.sinceMs * 1000).slice(11, 19)
+    const lost = `no answer since ${since} (${seconds} s), retrying: ${visibleText(outage.reason)}`
     return [head, paint('red', cutText(lost, columns))]
   }
   if (observed === null) return [head, 'connecting ...']
@@ -138,7 +138,7 @@ function typeLines({ observations }: Observed, paint: Paint): (width: number) =>
   }
 }
 
-/** Two blocks side by side, each of half the width; one below the other where there is no room. */
+/** Two blocks side by side, each half the width; stacked when the terminal is too narrow. */
 function besides(left: (width: number) => string[], right: (width: number) => string[], columns: number): string[] {
   if (columns < minColumnsForTwo) return [...left(columns), ...right(columns)]
   const leftWidth = Math.ceil(columns / 2)
@@ -168,12 +168,12 @@ function groupLines({ rates }: MonitorState, { status }: Observed, paint: Paint)
 function factLines({ rates: { landing } }: MonitorState, { status, observations }: Observed): string[] {
   const { log, store } = observations
   const letters = store?.deadLetters ?? null
-  const sentAgain = letters === null || letters.redriven === 0 ? '' : `, ${formatCount(letters.redriven)} sent again`
+  const redriven = letters === null || letters.redriven === 0 ? '' : `, ${formatCount(letters.redriven)} redriven`
   const size = store === null || store.eventsBytes === null ? 'unknown' : formatBytes(store.eventsBytes)
   const statements = store?.statements ?? null
   return [
     fact('landing', landingFacts(landing, observations.landing === null, status.store.driver)),
-    fact('dead', [`dead letters ${formatOpenLetters(store)}${sentAgain}`]),
+    fact('dead', [`dead letters ${formatOpenLetters(store)}${redriven}`]),
     fact('size', [
       `events table ${size}`,
       `${status.log.driver === 'redis' ? 'Redis memory' : 'log files'} ${used(log)}`,
@@ -195,8 +195,8 @@ function landingFacts(landing: LandingRates | null, isElsewhere: boolean, driver
     `${formatCount(Math.round(rowsPerBatch))} rows per ${driver === 'postgres' ? 'COPY' : 'batch'}`,
     formatRate(batchesPerSecond),
     `p50 ${formatDuration(p50Seconds)}, p99 ${formatDuration(p99Seconds)}`,
-    // Most of the time there are none, and the line is full.
-    ...(duplicates === 0 ? [] : [`${formatCount(duplicates)} twice, ${formatCount(conflicts)} in conflict`]),
+    // Shown only when there are any, because the line is long.
+    ...(duplicates === 0 ? [] : [`${formatCount(duplicates)} duplicates, ${formatCount(conflicts)} conflicts`]),
   ]
 }
 
@@ -211,7 +211,7 @@ function used({ usedBytes, limitBytes }: LogObservation): string {
   return `${formatBytes(usedBytes)} of ${formatBytes(limitBytes)} (${Math.floor((usedBytes / limitBytes) * 100)} %)`
 }
 
-/** Wrapped between words, with the later lines behind the mark. */
+/** Wraps the message between words; continuation lines are indented. */
 function warningLines(message: string, columns: number, paint: Paint): string[] {
   const width = Math.max(10, columns - 2)
   const lines: string[] = []
@@ -227,7 +227,7 @@ function widthOf(line: string): number {
   return stripVTControlCharacters(line).length
 }
 
-/** A line that is too wide loses its colours with its end. */
+/** Cuts a line that is too wide; it loses its colours. */
 function cutLine(line: string, width: number): string {
   if (widthOf(line) <= width) return line
   return `${stripVTControlCharacters(line).slice(0, Math.max(0, width - 1))}…`

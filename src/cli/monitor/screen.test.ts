@@ -3,21 +3,21 @@ import { type TestContext, test } from 'node:test'
 import { styleText } from 'node:util'
 import { FakeTerminal } from './fake-terminal.test-support.ts'
 import { MonitorState } from './monitor-state.ts'
-import { type Look, lookAt } from './observed.test-support.ts'
+import { type ObservedParts, observedWith } from './observed.test-support.ts'
 import { openScreen } from './screen.ts'
 
 const startMs = Date.UTC(2026, 10, 21, 9, 10, 5)
 
-/** A state that has seen these, a second apart. */
-function stateOf(...looks: readonly Look[]): MonitorState {
+/** A state after these observations, one second apart. */
+function stateOf(...observations: readonly ObservedParts[]): MonitorState {
   const state = new MonitorState(startMs)
-  for (const [index, look] of looks.entries()) {
-    state.hear(lookAt({ uptimeSeconds: 100 + index, ...look }), startMs + index * 1000)
+  for (const [index, parts] of observations.entries()) {
+    state.update(observedWith({ uptimeSeconds: 100 + index, ...parts }), startMs + index * 1000)
   }
   return state
 }
 
-/** Shows it, waits until it stands there, and lets the test look at it. */
+/** Opens the screen and waits until it is drawn. */
 async function shown(t: TestContext, state: MonitorState, columns: number, rows: number, isColored = false) {
   const screen = new FakeTerminal(columns, rows)
   let quits = 0
@@ -39,7 +39,7 @@ async function shown(t: TestContext, state: MonitorState, columns: number, rows:
   return { screen, opened, close, quits: () => quits }
 }
 
-const busy: Look[] = [
+const busy: ObservedParts[] = [
   { ledger: { accepted: 100, landed: 100 } },
   {
     ledger: { accepted: 12_500, landed: 12_200, dead: 3 },
@@ -60,13 +60,13 @@ const busy: Look[] = [
   },
 ]
 
-test('the screen of 80 columns and 24 rows has everything, and nothing beyond its edges', async (t) => {
+test('a screen of 80 columns and 24 rows shows everything, and nothing beyond its edges', async (t) => {
   const { screen } = await shown(t, stateOf(...busy), 80, 24)
 
   assert.equal(screen.overflowed, false)
-  assert.equal(screen.lines.at(-1), '', 'the last row stays free, or the terminal scrolls')
+  assert.equal(screen.lines.at(-1), '', 'the last row must stay free, or the terminal scrolls')
   for (const words of [
-    /^millrace 1\.2\.3, up 101\.0 s +q ends$/m,
+    /^millrace 1\.2\.3, up 101\.0 s +q quits$/m,
     /^durability disk \(aof-always\) · log redis, epoch 1 · store postgres, up$/m,
     /^accepted +12,400 +▁?█/m,
     /^landed +12,100 /m,
@@ -79,16 +79,16 @@ test('the screen of 80 columns and 24 rows has everything, and nothing beyond it
     /^TOPIC +GROUP +WAITING +OLDEST +IN FLIGHT +LANDED\/S +PAUSED$/m,
     /^events +landing +12,400 +95\.0 s +4,000 +12,100 +no$/m,
     /^landing +–$/m,
-    /^dead +dead letters 3, 2 sent again$/m,
+    /^dead +dead letters 3, 2 redriven$/m,
     /^size +events table 1 GiB · Redis memory 910 MiB of 1000 MiB \(91 %\)$/m,
     /^postgres 1,204 statements · 2,300,100 rows · mean 38 ms · by pg_stat_statements$/m,
-    /^! landing is behind by 12,400 events and grows by 12,400\/s: /m,
+    /^! landing is behind by 12,400 events, growing by 12,400\/s: /m,
   ]) {
     assert.match(screen.text, words)
   }
 })
 
-test('a small terminal loses the least, a large one shows more', async (t) => {
+test('a small terminal keeps the most important lines, a large one shows more', async (t) => {
   const state = stateOf(...busy)
   const small = (await shown(t, state, 40, 10)).screen
   const large = (await shown(t, state, 160, 50)).screen
@@ -103,29 +103,29 @@ test('a small terminal loses the least, a large one shows more', async (t) => {
   }
 })
 
-test('colours are where the painter makes them, and nowhere else', async (t) => {
+test('only the painter adds colours', async (t) => {
   const plain = (await shown(t, stateOf(...busy), 80, 24)).screen
   const colored = (await shown(t, stateOf(...busy), 80, 24, true)).screen
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is how a colour begins.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with it.
   const colors = /\u001b\[\d+m/
   assert.doesNotMatch(plain.written, colors)
   assert.match(colored.written, colors)
   assert.equal(colored.text, plain.text)
 })
 
-test('before the first answer, and while the server is away, the screen says so', async (t) => {
+test('the screen shows that it is connecting, and that the server is unreachable', async (t) => {
   const state = new MonitorState(Date.now() - 12_000)
   const { screen, opened } = await shown(t, state, 80, 24)
   assert.match(screen.text, /connecting/)
 
-  state.lose('no Millrace server answers at 127.0.0.1:50051')
+  state.markUnreachable('no Millrace server answers at 127.0.0.1:50051')
   opened.draw()
   await opened.drawn()
 
-  assert.match(screen.text, /^no answer since \d\d:\d\d:\d\d \(1\d s\), trying again: no Millrace server answers at/m)
+  assert.match(screen.text, /^no answer since \d\d:\d\d:\d\d \(1\d s\), retrying: no Millrace server answers at/m)
 })
 
-test('q and Ctrl-C end it, other keys do nothing, and the terminal is as it was before', async (t) => {
+test('q and Ctrl-C quit, other keys do nothing, and the terminal is restored', async (t) => {
   const { screen, close, quits } = await shown(t, stateOf(...busy), 80, 24)
   assert.deepEqual([screen.isAlternate, screen.stdin.isRaw], [true, true])
 

@@ -1,4 +1,4 @@
-// The monitor on a terminal, drawn by ink in the terminal's second screen: what stood there before comes back at the end.
+// The monitor on a terminal, drawn by ink on the alternate screen; closing restores the previous content.
 
 import { Box, render, Text, useInput, useWindowSize } from 'ink'
 import { createElement } from 'react'
@@ -16,15 +16,15 @@ export interface ScreenOptions {
 }
 
 export interface Screen {
-  /** Draws what the state is now. */
+  /** Draws the current state. */
   draw(): void
-  /** Resolves when it stands there. */
+  /** Resolves when the drawing is written to the terminal. */
   drawn(): Promise<void>
-  /** Gives the terminal back. */
+  /** Restores the terminal. */
   close(): Promise<void>
 }
 
-/** How long the server has been away is told each second. */
+/** The duration of an outage is updated each second. */
 const redrawMs = 1000
 
 export function openScreen(options: ScreenOptions): Screen {
@@ -37,7 +37,7 @@ export function openScreen(options: ScreenOptions): Screen {
     patchConsole: false,
     alternateScreen: true,
     incrementalRendering: true,
-    // A terminal is one, whatever a variable named CI says.
+    // Interactive even when the environment variable CI is set.
     interactive: true,
   })
   const draw = () => ink.rerender(view())
@@ -60,14 +60,14 @@ function Monitor({ options, nowMs }: { readonly options: ScreenOptions; readonly
     (input, key) => {
       if (input === 'q' || (key.ctrl && input === 'c')) onQuit()
     },
-    // Without a keyboard Ctrl-C comes as a signal.
+    // When stdin is not a terminal, Ctrl-C arrives as a signal.
     { isActive: stdin.isTTY === true },
   )
   const lines = screenLines(state, size, nowMs, paint)
   return createElement(
     Box,
     { flexDirection: 'column' },
-    // An empty text has no height.
+    // An empty text would have no height.
     lines.map((line, index) => createElement(Text, { key: index, wrap: 'truncate-end' }, line === '' ? ' ' : line)),
   )
 }

@@ -1,4 +1,4 @@
-// What is wrong, and what to do about it: a function from two looks at a server to sentences.
+// Warnings: what is wrong and what to do about it, computed from two observations of a server.
 
 import { defaultTopic } from '../../event/event.ts'
 import { isPausedByPerson } from '../../pipeline/paused-text.ts'
@@ -23,21 +23,21 @@ export type WarningCode =
 
 export interface Warning {
   readonly code: WarningCode
-  /** What is the matter, and behind a colon what to do. */
+  /** What is wrong and, after a colon, what to do. */
   readonly message: string
 }
 
-/** Less than this is the ordinary traffic between a publish and its row. */
+/** A smaller backlog is normal traffic between a publish and its row. */
 const minBehindEvents = 1000
 const minBehindSeconds = 2
 
-/** Long enough for every turn that goes through at once. */
+/** Longer than a batch takes that lands at its first attempt. */
 const maxWaitSeconds = 30
 
-/** Of its limit; from here on there is time left to do something. */
+/** Share of the limit at which the warning begins, early enough to act. */
 const logFillingShare = 0.8
 
-/** @param before an earlier look at the same server, or null. */
+/** @param before an earlier observation of the same server, or null. */
 export function warningsOf(before: Observed | null, now: Observed): readonly Warning[] {
   const rates = ratesOf(before, now)
   const { status } = now
@@ -58,7 +58,7 @@ export function warningsOf(before: Observed | null, now: Observed): readonly War
 function takesNothing({ observations }: Observed): Warning[] {
   const { problem } = observations.log
   if (problem === null) return []
-  const message = `no event is answered as accepted: ${visibleText(problem)}. What is in the log goes on landing`
+  const message = `the server accepts no events: ${visibleText(problem)} (events in the log still land)`
   return [{ code: 'takes_nothing', message }]
 }
 
@@ -70,8 +70,8 @@ function ledgerWarnings({ topic, group, balanced, lost }: LedgerRow): Warning[] 
   }
   if (lost !== null && lost > 0) {
     const message =
-      `${events(lost)} of ${topic}/${group} lost with damaged or removed entries of the log: ` +
-      "the server's log says which; producers that still have them can send them again"
+      `${events(lost)} of ${topic}/${group} lost with damaged or removed log entries: ` +
+      'find them in the log output of the server; producers that still have them can send them again'
     found.push({ code: 'events_lost', message })
   }
   return found
@@ -82,20 +82,20 @@ function pausedWarnings(topic: string, { name, paused }: GroupStatus, { store }:
   const group = `${name} of ${topic}`
   if (isPausedByPerson(paused)) {
     const which = topic === defaultTopic ? name : `${name} --topic ${topic}`
-    const fix = `millrace groups resume ${which} lets it go on, nothing is lost`
+    const fix = `millrace groups resume ${which} ends the pause, nothing is lost`
     return [{ code: 'paused', message: `${group} is ${visibleText(paused)}: ${fix}` }]
   }
-  const fix = store.up ? 'mend that' : 'start it'
+  const fix = store.up ? 'fix the cause' : 'start the database'
   return [{ code: 'paused', message: `${group} is paused: ${visibleText(paused)}: ${fix}, nothing is lost` }]
 }
 
-/** Where a group holds still because of it, that says more. */
+/** Not repeated when a group is paused because of the outage: that warning says more. */
 function storeDown({ store, topics }: Status): Warning[] {
-  const isNoticed = topics.some(({ groups }) =>
+  const isReported = topics.some(({ groups }) =>
     groups.some(({ paused }) => paused !== null && !isPausedByPerson(paused)),
   )
-  if (store.up || isNoticed) return []
-  const message = `${store.driver} does not answer: start it; events wait in the log, nothing is lost`
+  if (store.up || isReported) return []
+  const message = `${store.driver} does not answer: start the database; events wait in the log, nothing is lost`
   return [{ code: 'store_down', message }]
 }
 
@@ -103,20 +103,21 @@ function behindWarnings(topic: string, group: GroupStatus, { log }: Status, rate
   const { name, waiting, oldestWaitingSeconds, paused } = group
   if (paused !== null) return []
   const { growth = null, landed = null } = rates.groups.get(groupKey(topic, name)) ?? {}
-  const nobody = landed === 0 ? 'nobody takes them: is a process with MILLRACE_ROLES=worker running?' : null
+  const noConsumer =
+    landed === 0 ? 'none of them land: check that a process with MILLRACE_ROLES=worker is running' : null
   const isBehind = (waiting ?? 0) >= minBehindEvents && (oldestWaitingSeconds ?? Infinity) >= minBehindSeconds
   if (isBehind && growth !== null && growth >= 1) {
     const help = log.driver === 'redis' ? 'start another worker process, or ' : ''
-    const fix = nobody ?? `${help}see what slows the database, or slow the producers`
-    const message = `${name} is behind by ${formatCount(waiting)} events and grows by ${formatRate(growth)}: ${fix}`
+    const fix = noConsumer ?? `${help}find out what slows the database, or slow the producers`
+    const message = `${name} is behind by ${formatCount(waiting)} events, growing by ${formatRate(growth)}: ${fix}`
     return [{ code: 'behind', message: topic === defaultTopic ? message : `${topic}: ${message}` }]
   }
   if (oldestWaitingSeconds !== null && oldestWaitingSeconds >= maxWaitSeconds) {
     const catchesUp = growth !== null && growth < 0 && waiting !== null
     const fix = catchesUp
-      ? `it catches up, ${Math.ceil(waiting / -growth)} s to go`
-      : (nobody ?? "the server's log says what it is tried for")
-    const message = `the oldest event of ${topic}/${name} waits for ${Math.floor(oldestWaitingSeconds)} s: ${fix}`
+      ? `the group is catching up, about ${Math.ceil(waiting / -growth)} s left`
+      : (noConsumer ?? 'read the log output of the server for the error that it is retried for')
+    const message = `the oldest event of ${topic}/${name} has waited for ${Math.floor(oldestWaitingSeconds)} s: ${fix}`
     return [{ code: 'oldest_waits', message }]
   }
   return []
@@ -128,8 +129,8 @@ function logFilling({ status, observations }: Observed): Warning[] {
   const what = status.log.driver === 'redis' ? 'Redis memory' : 'the log'
   const limit = status.log.driver === 'redis' ? 'maxmemory' : 'its limit'
   const message =
-    `${what} at ${Math.floor((usedBytes / limitBytes) * 100)} % of ${limit}: raise it, or keep less of what is settled ` +
-    '(MILLRACE_RETENTION_BYTES); full, it refuses producers'
+    `${what} at ${Math.floor((usedBytes / limitBytes) * 100)} % of ${limit}: raise it, or keep fewer settled events ` +
+    '(MILLRACE_RETENTION_BYTES); when it is full, publishes are refused'
   return [{ code: 'log_filling', message }]
 }
 
@@ -144,14 +145,14 @@ function deadLetters({ observations }: Observed, { dead }: Rates): Warning[] {
 function conflicts({ landing }: Rates): Warning[] {
   if (landing === null || landing.conflicts === 0) return []
   const message =
-    `${events(landing.conflicts)} came again with other content under the same id: the first one is kept; ` +
-    'see which producer uses ids twice'
+    `${events(landing.conflicts)} had the id of an earlier event but other content: the earlier one is kept; ` +
+    'find the producer that reuses ids'
   return [{ code: 'conflicts', message }]
 }
 
 function rejecting({ rejected }: Rates): Warning[] {
   if (rejected === null || rejected === 0) return []
-  const message = `${formatRate(rejected)} rejected: millrace_events_rejected_total of /metrics says for what`
+  const message = `${formatRate(rejected)} rejected: millrace_events_rejected_total at /metrics has the reasons`
   return [{ code: 'rejecting', message }]
 }
 
