@@ -3,19 +3,11 @@
 // docs/config.md is this table as a page; test/reference.test.ts compares the two. What puts values together into a
 // configuration is config.ts.
 
-import { resolve } from 'node:path'
+import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import type { DurabilityLevel } from '../event/durability.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
-import {
-  isHost,
-  notAllowed,
-  type Parsed,
-  parseCommaList,
-  parseHostAndPort,
-  parseOneOf,
-  parseWholeNumber,
-} from '../lib/text-value.ts'
+import { commaList, host, hostAndPort, type TextSchema, wholeNumber } from '../lib/text-value.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 export const roles = ['ingest', 'worker'] as const
@@ -82,7 +74,7 @@ interface Row<Value> {
   readonly description: string
   /** May hold a password: it is never shown whole, and `<variable>_FILE` may name a file that has it. */
   readonly isSecret?: true
-  readonly parse: (text: string, cwd: string) => Parsed<Value>
+  readonly schema: TextSchema<Value>
 }
 
 export const prefix = 'MILLRACE_'
@@ -94,6 +86,36 @@ const hourMs = 3_600_000
 /** Of SQLSTATEs that are never about one event: connections, rights, resources, the server itself. */
 const outageClasses: readonly string[] = ['08', '25', '28', '40', '53', '57', '58', 'XX']
 
+const deadSqlstate = v.pipe(v.string(), v.regex(new RegExp(`^(?!${outageClasses.join('|')})[0-9A-Z]{5}$`)))
+
+const role = v.pipe(v.string(), v.notValue('gateway', '`gateway` is not supported by this version'), v.picklist(roles))
+
+const topic = v.pipe(
+  v.string(),
+  v.transform((text): unknown => text.split(':')),
+  v.strictTuple([v.pipe(v.string(), v.check(isTopicName)), v.optional(wholeNumber(1, 1024))]),
+  v.transform(([name, partitions = null]) => ({ name, partitions })),
+)
+
+const topics = v.pipe(
+  commaList(topic),
+  v.transform((listed) => {
+    const hasDefault = listed.some(({ name }) => name === defaultTopic)
+    return hasDefault ? listed : [{ name: defaultTopic, partitions: null }, ...listed]
+  }),
+  withoutRepeats(({ name }) => name),
+)
+
+const durability = v.pipe(
+  v.string(),
+  v.notValue('memory', 'no log of Millrace is content with that'),
+  v.regex(/^(?:disk|broker|replicated(?:_disk)?\((?:[1-9]|1[0-6])\))$/),
+  v.transform((text) => {
+    const [level, replicas] = text.split(/[()]/)
+    return (replicas === undefined ? { level } : { level, replicas: Number(replicas) }) as DurabilityLevel
+  }),
+)
+
 const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
   dataDir: {
     variable: 'MILLRACE_DATA_DIR',
@@ -103,7 +125,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: '/var/lib/millrace',
     description:
       'Where the log and the store are kept; made when missing. One server per directory, on a disk of this machine.',
-    parse: (text, cwd) => (text.includes('\0') ? notAllowed : { value: resolve(cwd, text) }),
+    schema: v.pipe(v.string(), v.excludes('\0')),
   },
   host: {
     variable: 'MILLRACE_HOST',
@@ -112,21 +134,21 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: 'an IP address or a host name',
     example: '127.0.0.1',
     description: 'The address to listen on. One that other machines can reach needs `MILLRACE_AUTH=off`.',
-    parse: (text) => (isHost(text) ? { value: text } : notAllowed),
+    schema: host,
   },
   httpPort: {
     variable: 'MILLRACE_HTTP_PORT',
     default: '8080',
     example: '8080',
     description: 'The port for HTTP. 0 takes any free one; `addresses.json` in the data directory names it.',
-    ...wholeNumber(null, 0, 65_535),
+    ...numberOf(null, 0, 65_535),
   },
   grpcPort: {
     variable: 'MILLRACE_GRPC_PORT',
     default: '50051',
     example: '50051',
     description: 'The port for gRPC. 0 takes any free one; `addresses.json` in the data directory names it.',
-    ...wholeNumber(null, 0, 65_535),
+    ...numberOf(null, 0, 65_535),
   },
   address: {
     variable: 'MILLRACE_ADDRESS',
@@ -137,7 +159,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: '127.0.0.1:50051',
     description:
       'Where client commands connect (gRPC), tried in turn. Unset: what `addresses.json` in the data directory says, else `127.0.0.1:50051`.',
-    parse: (text) => parseCommaList(text, parseHostAndPort),
+    schema: commaList(hostAndPort),
   },
   auth: {
     variable: 'MILLRACE_AUTH',
@@ -147,7 +169,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: '`off`',
     example: 'off',
     description: '`off` lets whoever reaches the server use it. Needed for any address but loopback.',
-    parse: (text) => parseOneOf<'off'>(text, ['off']),
+    schema: v.literal('off'),
   },
   redisUrl: {
     variable: 'MILLRACE_REDIS_URL',
@@ -160,7 +182,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description:
       'The Redis that keeps the log, so that several processes can share it. Left out: the embedded log in the data directory.',
     isSecret: true,
-    parse: parseRedisUrl,
+    schema: v.pipe(v.string(), v.rawCheck(checkRedisUrl)),
   },
   redisPrefix: {
     variable: 'MILLRACE_REDIS_PREFIX',
@@ -169,7 +191,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: '1 to 64 of the characters `a-z A-Z 0-9 . _ -`',
     example: 'millrace',
     description: 'What every key begins with. Processes with one prefix share one log.',
-    parse: (text) => (/^[\w.-]{1,64}$/.test(text) ? { value: text } : notAllowed),
+    schema: v.pipe(v.string(), v.regex(/^[\w.-]{1,64}$/)),
   },
   redisTrustDisk: {
     variable: 'MILLRACE_REDIS_TRUST_DISK',
@@ -179,10 +201,10 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: 'true',
     description:
       'Where Redis denies CONFIG, so that nobody can see how it flushes: `true` vouches for it, and `disk` starts.',
-    parse: (text) => {
-      const parsed = parseOneOf(text, ['true', 'false'])
-      return 'value' in parsed ? { value: parsed.value === 'true' } : parsed
-    },
+    schema: v.pipe(
+      v.picklist(['true', 'false']),
+      v.transform((text) => text === 'true'),
+    ),
   },
   postgresUrl: {
     variable: 'MILLRACE_POSTGRES_URL',
@@ -193,7 +215,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: 'postgres://millrace@localhost:5432/millrace',
     description: 'The PostgreSQL database in which events land. Left out: the embedded store in the data directory.',
     isSecret: true,
-    parse: (text) => (isPostgresUrl(text) ? { value: text } : notAllowed),
+    schema: v.pipe(v.string(), v.regex(/^postgres(?:ql)?:\/\//), v.url()),
   },
   deadSqlstates: {
     variable: 'MILLRACE_DEAD_SQLSTATES',
@@ -204,7 +226,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: 'P0001,U0042',
     description:
       'Further error codes of PostgreSQL that mean that one event can not land, for example what triggers raise. Such an event becomes a dead letter.',
-    parse: (text) => parseCommaList(text, parseDeadSqlState),
+    schema: commaList(deadSqlstate),
   },
   topics: {
     variable: 'MILLRACE_TOPICS',
@@ -214,7 +236,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: 'events,orders:4',
     description:
       'The topics that may be published to. `events` always is one. Partitions can be added, not taken away; without a number there is 1, on a Redis Cluster 8.',
-    parse: parseTopics,
+    schema: topics,
   },
   roles: {
     variable: 'MILLRACE_ROLES',
@@ -223,7 +245,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: `a comma list of ${roles.map((role) => `\`${role}\``).join(', ')}`,
     example: 'ingest',
     description: 'What this process does: `ingest` takes events, `worker` lands them.',
-    parse: parseRoles,
+    schema: v.pipe(commaList(role), withoutRepeats(String)),
   },
   maxWaitingEvents: {
     variable: 'MILLRACE_MAX_WAITING_EVENTS',
@@ -231,56 +253,56 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: '1000000',
     description:
       'The most events that wait in one partition. Low priority is taken up to 80 % of it, normal 90 %, high 100 %; beyond, publishes are refused.',
-    ...wholeNumber('events', 1, 1_000_000_000),
+    ...numberOf('events', 1, 1_000_000_000),
   },
   maxWaitingBytes: {
     variable: 'MILLRACE_MAX_WAITING_BYTES',
     default: String(gibibyte),
     example: String(gibibyte),
     description: 'The same in bytes; whichever limit is reached first counts.',
-    ...wholeNumber('bytes', 1, pebibyte),
+    ...numberOf('bytes', 1, pebibyte),
   },
   landingMaxEvents: {
     variable: 'MILLRACE_LANDING_MAX_EVENTS',
     default: '8000',
     example: '8000',
     description: 'The most events that land in one transaction.',
-    ...wholeNumber('events', 1, 100_000),
+    ...numberOf('events', 1, 100_000),
   },
   landingMaxWaitMs: {
     variable: 'MILLRACE_LANDING_MAX_WAIT_MS',
     default: '100',
     example: '100',
     description: 'The longest that an event waits for others to land with.',
-    ...wholeNumber('milliseconds', 0, 60_000),
+    ...numberOf('milliseconds', 0, 60_000),
   },
   leaseMs: {
     variable: 'MILLRACE_LEASE_MS',
     default: '30000',
     example: '30000',
     description: 'How long a worker that has gone silent keeps what it holds.',
-    ...wholeNumber('milliseconds', 100, hourMs),
+    ...numberOf('milliseconds', 100, hourMs),
   },
   retentionMs: {
     variable: 'MILLRACE_RETENTION_MS',
     default: String(hourMs),
     example: String(hourMs),
     description: 'How long settled events stay in the log. What is waiting is never removed.',
-    ...wholeNumber('milliseconds', 0, 365 * 24 * hourMs),
+    ...numberOf('milliseconds', 0, 365 * 24 * hourMs),
   },
   retentionBytes: {
     variable: 'MILLRACE_RETENTION_BYTES',
     default: String(256 * mebibyte),
     example: String(256 * mebibyte),
     description: 'How much of them each stream keeps; the limit that is passed first counts.',
-    ...wholeNumber('bytes', 0, pebibyte),
+    ...numberOf('bytes', 0, pebibyte),
   },
   drainMs: {
     variable: 'MILLRACE_DRAIN_MS',
     default: '25000',
     example: '25000',
     description: 'How long a server that was told to stop may finish what it has begun.',
-    ...wholeNumber('milliseconds', 0, hourMs),
+    ...numberOf('milliseconds', 0, hourMs),
   },
   durability: {
     variable: 'MILLRACE_DURABILITY',
@@ -291,14 +313,14 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: 'disk',
     description:
       'What an event has reached when it is answered as accepted. `disk`: written and flushed. `broker`: Redis has it. `replicated(n)`: n replicas have it too. Left out: `disk`, with Redis `broker`.',
-    parse: parseDurability,
+    schema: durability,
   },
   diskReserveBytes: {
     variable: 'MILLRACE_DISK_RESERVE_BYTES',
     default: String(256 * mebibyte),
     example: String(256 * mebibyte),
     description: 'Free space that publishes leave alone, so that landing and cleaning up go on when the disk is full.',
-    ...wholeNumber('bytes', 0, pebibyte),
+    ...numberOf('bytes', 0, pebibyte),
   },
   logLevel: {
     variable: 'MILLRACE_LOG_LEVEL',
@@ -307,12 +329,8 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: `one of ${logLevels.map((level) => `\`${level}\``).join(', ')}`,
     example: 'info',
     description: 'The least urgent lines that the server logs.',
-    parse: (text) => parseOneOf(text, logLevels),
+    schema: v.picklist(logLevels),
   },
-}
-
-function isPostgresUrl(text: string): boolean {
-  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text)
 }
 
 /** A setting of the table; `key` is its field of Config and the name that commander gives its flag. */
@@ -333,62 +351,27 @@ export function withoutPrefix(variable: string): string {
   return variable.slice(prefix.length)
 }
 
-function parseRedisUrl(text: string): Parsed<string> {
+function checkRedisUrl({ dataset, addIssue }: v.RawCheckContext<string>): void {
+  if (!dataset.typed) return
   try {
-    readRedisUrl(text)
-    return { value: text }
+    readRedisUrl(dataset.value)
   } catch (thrown) {
-    if (thrown instanceof MillraceError) return { refused: thrown.message }
-    throw thrown
+    if (!(thrown instanceof MillraceError)) throw thrown
+    addIssue({ message: thrown.message })
   }
 }
 
-function parseDurability(text: string): Parsed<DurabilityLevel> {
-  if (text === 'disk' || text === 'broker') return { value: { level: text } }
-  if (text === 'memory') return { refused: 'no log of Millrace is content with that' }
-  const [, level, replicas] = /^(replicated|replicated_disk)\((\d+)\)$/.exec(text) ?? []
-  const count = parseWholeNumber(replicas ?? '', 1, 16)
-  if (!('value' in count)) return notAllowed
-  return { value: { level: level as 'replicated' | 'replicated_disk', replicas: count.value } }
+function withoutRepeats<Value>(nameOf: (value: Value) => string) {
+  return v.checkItems<Value[], (issue: v.CheckItemsIssue<Value[]>) => string>(
+    (value, index, all) => all.findIndex((other) => nameOf(other) === nameOf(value)) === index,
+    ({ input }) => `${JSON.stringify(nameOf(input))} is there twice`,
+  )
 }
 
-function parseRoles(text: string): Parsed<readonly Role[]> {
-  const parsed = parseCommaList(text, (part) => {
-    return part === 'gateway' ? { refused: '`gateway` is not supported by this version' } : parseOneOf(part, roles)
-  })
-  return 'value' in parsed ? withoutRepeats(parsed.value, (role) => role) : parsed
-}
-
-function parseDeadSqlState(text: string): Parsed<string> {
-  return /^[0-9A-Z]{5}$/.test(text) && !outageClasses.includes(text.slice(0, 2)) ? { value: text } : notAllowed
-}
-
-function parseTopics(text: string): Parsed<WrittenConfig['topics']> {
-  const parsed = parseCommaList(text, parseTopic)
-  if (!('value' in parsed)) return parsed
-  const hasDefault = parsed.value.some(({ name }) => name === defaultTopic)
-  const topics = hasDefault ? parsed.value : [{ name: defaultTopic, partitions: null }, ...parsed.value]
-  return withoutRepeats(topics, ({ name }) => name)
-}
-
-function parseTopic(text: string): Parsed<WrittenConfig['topics'][number]> {
-  const [name = '', partitions, ...rest] = text.split(':')
-  if (rest.length > 0 || !isTopicName(name)) return notAllowed
-  if (partitions === undefined) return { value: { name, partitions: null } }
-  const count = parseWholeNumber(partitions, 1, 1024)
-  return 'value' in count ? { value: { name, partitions: count.value } } : notAllowed
-}
-
-function withoutRepeats<Value>(values: readonly Value[], nameOf: (value: Value) => string): Parsed<readonly Value[]> {
-  const names = values.map(nameOf)
-  const repeated = names.find((name, index) => names.indexOf(name) !== index)
-  return repeated === undefined ? { value: values } : { refused: `${JSON.stringify(repeated)} is there twice` }
-}
-
-function wholeNumber(unit: 'bytes' | 'events' | 'milliseconds' | null, min: number, max: number) {
+function numberOf(unit: 'bytes' | 'events' | 'milliseconds' | null, min: number, max: number) {
   return {
     unit,
     allowed: unit === null ? `a whole number from ${min} to ${max}` : `a whole number of ${unit} from ${min} to ${max}`,
-    parse: (text: string) => parseWholeNumber(text, min, max),
+    schema: wholeNumber(min, max),
   }
 }

@@ -5,9 +5,12 @@
 // Not its job: reading process.env or the disk (the caller hands in what it read). Every command loads this file first,
 // so it imports little.
 
+import { BlockList, isIPv6 } from 'node:net'
+import { resolve } from 'node:path'
+import { closestMatch } from 'leven'
+import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
-import { closestWord } from '../lib/closest-word.ts'
 import { type Config, prefix, type Setting, settings, type WrittenConfig, withoutPrefix } from './config-table.ts'
 import { readRedisUrl } from './redis-url.ts'
 
@@ -61,25 +64,27 @@ export function loadConfig(input: ConfigInput): Config {
       values[setting.key] = setting.unset
       continue
     }
-    const parsed = text === '' ? { refused: 'it is empty' } : setting.parse(text, input.cwd)
-    if ('value' in parsed) values[setting.key] = parsed.value
-    else problems.push({ variable: setting.variable, message: refusal(setting, text, parsed.refused, input) })
+    const schema = v.pipe(v.string(), v.nonEmpty('it is empty'), setting.schema)
+    const parsed = v.safeParse(schema, text, { abortEarly: true, message: '' })
+    if (parsed.success) values[setting.key] = parsed.output
+    else problems.push({ variable: setting.variable, message: refusal(setting, text, parsed.issues[0], input) })
   }
   const written = values as Partial<WrittenConfig>
   problems.push(...contradictionsOfAddress(written), ...unknownVariables(input.env))
   if (input.isForClient !== true) problems.push(...contradictionsOfServices(written))
   if (problems.length > 0) throw new ConfigError(problems)
-  return Object.freeze(completed(written as WrittenConfig))
+  return Object.freeze(completed(written as WrittenConfig, input.cwd))
 }
 
 /** On a Cluster a topic in one partition would keep one node busy. */
 const partitionsOnCluster = 8
 
-function completed(written: WrittenConfig): Config {
+function completed(written: WrittenConfig, cwd: string): Config {
   const { redisUrl } = written
   const partitions = redisUrl !== null && readRedisUrl(redisUrl).topology === 'cluster' ? partitionsOnCluster : 1
   return {
     ...written,
+    dataDir: resolve(cwd, written.dataDir),
     topics: written.topics.map((topic) => ({ name: topic.name, partitions: topic.partitions ?? partitions })),
     durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },
   }
@@ -110,9 +115,13 @@ export function warnings(config: Config): readonly string[] {
   return [`MILLRACE_AUTH=off: whoever can reach ${config.host} can publish and read events`]
 }
 
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8)
+loopback.addAddress('::1', 'ipv6')
+
 /** Whether only this machine can reach the address. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
+  return host === 'localhost' || loopback.check(host, isIPv6(host) ? 'ipv6' : 'ipv4')
 }
 
 function sourceOf(setting: Setting, { env, flags }: ConfigInput): EffectiveSetting['source'] {
@@ -150,13 +159,15 @@ function shown({ isSecret }: Setting, text: string | null): string | null {
   return parts.join(',').replace(/(password=)[^&]*/gi, '$1[redacted]')
 }
 
-function refusal(setting: Setting, text: string, reason: string | null, input: ConfigInput): string {
+function refusal(setting: Setting, text: string, issue: v.BaseIssue<unknown>, input: ConfigInput): string {
   const byFlag = sourceOf(setting, input) === 'flag'
   const name = byFlag ? `${setting.flag} (${setting.variable})` : setting.variable
   const example = byFlag ? `${setting.flag} ${setting.example}` : `${setting.variable}=${setting.example}`
   const visible = shown(setting, text) ?? ''
   const quoted = JSON.stringify(visible.length > 100 ? `${visible.slice(0, 100)}…` : visible)
-  const because = reason === null ? '' : `${reason}; `
+  const [part] = issue.path ?? []
+  const reason = issue.message === '' && part ? `${JSON.stringify(part.value)} is not one` : issue.message
+  const because = reason === '' ? '' : `${reason}; `
   return `${name} is ${quoted}: ${because}it must be ${setting.allowed}, for example ${example}`
 }
 
@@ -199,8 +210,8 @@ function unknownVariables(env: ConfigInput['env']): ConfigProblem[] {
       if (laterVariables.includes(variable)) {
         return { variable, message: `${variable} is not supported by this version; unset it` }
       }
-      const closest = closestWord(withoutPrefix(variable), known.map(withoutPrefix))
-      const advice = closest === null ? 'docs/config.md lists all that are' : `did you mean ${prefix}${closest}?`
+      const closest = closestMatch(variable, known, { maxDistance: Math.floor(withoutPrefix(variable).length / 3) })
+      const advice = closest === undefined ? 'docs/config.md lists all that are' : `did you mean ${closest}?`
       return { variable, message: `${variable} is not known; ${advice}` }
     })
 }
