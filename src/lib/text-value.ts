@@ -1,9 +1,9 @@
-// Schemas for values that people type: strict, so that a slip is noticed.
+// Schemas for values that people type: strict, so that typos are detected.
 
 import { isIP, isIPv6 } from 'node:net'
 import * as v from 'valibot'
 
-/** Reads a text as a Value. An issue without a message means: simply not what the schema allows. */
+/** Turns a text into a Value. */
 export type TextSchema<Value> = v.GenericSchema<string, Value>
 
 /** Digits only: no sign, no separators, no leading zeros. */
@@ -11,7 +11,7 @@ export function wholeNumber(min: number, max: number) {
   return v.pipe(v.string(), v.regex(/^(0|[1-9]\d{0,15})$/), v.transform(Number), v.minValue(min), v.maxValue(max))
 }
 
-/** Parts between commas, spaces around them ignored. */
+/** Comma-separated parts; spaces around a part are ignored. */
 export function commaList<Value>(part: TextSchema<Value>) {
   return v.pipe(
     v.string(),
@@ -20,7 +20,7 @@ export function commaList<Value>(part: TextSchema<Value>) {
   )
 }
 
-/** An IPv4 or IPv6 address, or a name. Nothing is looked up. */
+/** An IPv4 or IPv6 address, or a host name. Does not resolve names. */
 export const host: TextSchema<string> = v.pipe(v.string(), v.check(isHost))
 
 /** `name:port`, `1.2.3.4:port` or `[::1]:port`, with a port from 1 to 65535. */

@@ -4,7 +4,7 @@ import { readRedriveBody } from './redrive-body.ts'
 
 const read = (body: string) => readRedriveBody(Buffer.from(body))
 
-test('an empty object means all dead letters, at the default rate', () => {
+test('an empty object selects all dead letters, at the default rate', () => {
   const { filter, ...others } = read(' {} ')
   assert.ok(Object.values(filter).every((value) => value === undefined))
   assert.deepEqual(others, { rate: 1000, isDryRun: false, edit: undefined, cursor: undefined })
@@ -31,7 +31,7 @@ test('data is taken byte for byte from the body, so that no digit is lost', () =
   assert.equal(textOf('{"data_base64":"YQo="}'), 'a\n')
 })
 
-test('a member that is wrong, unknown or repeated is refused by its name', () => {
+test('an invalid, unknown or repeated member is rejected by name', () => {
   const refused: Readonly<Record<string, readonly [field: string, message: RegExp]>> = {
     '[]': ['body', /must be a JSON object/],
     '{"topic":"t"} x': ['body', /is not valid JSON/],
@@ -45,8 +45,8 @@ test('a member that is wrong, unknown or repeated is refused by its name', () =>
     '{"tpoic":"t"}': ['tpoic', /is unknown; a redrive has dead_letter_ids, topic/],
     '{"__proto__":{}}': ['__proto__', /is unknown/],
     '{"toString":{}}': ['toString', /is unknown/],
-    '{"topic":"t","topic":"t"}': ['topic', /twice/],
-    '{"data":1,"data_base64":"YQo="}': ['data', /both/],
+    '{"topic":"t","topic":"t"}': ['topic', /is given twice/],
+    '{"data":1,"data_base64":"YQo="}': ['data', /are both given/],
     '{"data_base64":"YQo"}': ['data_base64', /base64/],
     '{"data_base64":1}': ['data_base64', /base64/],
     '{"data_content_type":"text/plain"}': ['data_content_type', /without data/],

@@ -1,5 +1,5 @@
-// The body of POST /v1/dead-letters/redrive: a filter, and how to send what it finds. The data of an edited event is sliced
-// from the body: never parsed, so no digit is lost.
+// The body of POST /v1/dead-letters/redrive: a filter, and options of the redrive. The data of an edited event is a slice of
+// the body's bytes and never parsed, so no digit of a number is lost.
 
 import * as v from 'valibot'
 import { MillraceError } from '../../errors.ts'
@@ -28,12 +28,12 @@ const schema = v.object({
   data: v.optional(v.instance(Uint8Array)),
   data_base64: v.optional(v.instance(Buffer, 'must be a string of base64 with its padding')),
   data_content_type: v.optional(
-    v.pipe(v.string('must be a string'), v.nonEmpty('is empty: leave it out, or say which')),
+    v.pipe(v.string('must be a string'), v.nonEmpty('is empty: omit it, or give a media type')),
   ),
   cursor: text,
 })
 
-/** Throws `invalid_event` naming the member that is wrong. */
+/** Throws `invalid_event`, with the bad member as its field. */
 export function readRedriveBody(body: Uint8Array): RedriveRequest {
   const parsed = v.safeParse(schema, membersOf(body), { abortEarly: true })
   if (!parsed.success) throw wrong(v.getDotPath(parsed.issues[0])?.split('.')[0] ?? 'body', parsed.issues[0].message)
@@ -56,7 +56,7 @@ export function readRedriveBody(body: Uint8Array): RedriveRequest {
 function membersOf(body: Uint8Array): Record<string, unknown> {
   const start = skipJsonSpace(body, 0, body.length)
   const members = new JsonMembers(new JsonText().load(body))
-  if (body[start] !== 0x7b) throw wrong('body', 'must be a JSON object; {} means all dead letters')
+  if (body[start] !== 0x7b) throw wrong('body', 'must be a JSON object; {} selects all dead letters')
   const found: Record<string, unknown> = {}
   members.reset(start, body.length)
   while (members.next()) {
