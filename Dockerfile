@@ -11,7 +11,7 @@ COPY scripts scripts
 COPY bin bin
 COPY proto proto
 COPY src src
-RUN npm run build && npm prune --omit=dev --loglevel=error
+RUN npm run build && npm prune --omit=dev --omit=optional --loglevel=error
 
 FROM node:24-slim
 LABEL org.opencontainers.image.title="Millrace" org.opencontainers.image.licenses="MIT"

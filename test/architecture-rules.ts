@@ -88,6 +88,8 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['telemetry/'],
   '@prometheus-io/client': ['telemetry/'],
   commander: ['cli/'],
+  leven: ['config/'],
+  valibot: ['lib/text-value.ts', 'config/', 'api/http/', 'cli/'],
   ink: ['cli/monitor/'],
   react: ['cli/monitor/'],
   pg: ['store/postgres/'],

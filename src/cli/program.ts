@@ -6,9 +6,10 @@
 
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import * as v from 'valibot'
 import type { Config } from '../config/config.ts'
 import { type Setting, settings } from '../config/config-table.ts'
-import { parseWholeNumber } from '../lib/text-value.ts'
+import { wholeNumber as wholeNumberSchema } from '../lib/text-value.ts'
 import type { CommandModule } from './command.ts'
 import { helpTextOf, programHelp } from './help-texts.ts'
 import { Terminal } from './terminal.ts'
@@ -430,8 +431,9 @@ function settingOption(setting: Setting, description: string): Option {
 }
 
 function wholeNumber(min: number, max: number): (text: string) => string {
+  const schema = wholeNumberSchema(min, max)
   return (text) => {
-    if ('value' in parseWholeNumber(text, min, max)) return text
+    if (v.is(schema, text)) return text
     throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
   }
 }

@@ -1,21 +1,13 @@
-// The table of settings: each with its variable, default, unit, what is allowed, and how its text is read.
+// The table of settings: variable, default, unit, allowed values and schema of each.
 //
-// docs/config.md is this table as a page; test/reference.test.ts compares the two. What puts values together into a
-// configuration is config.ts.
+// docs/config.md is this table as a page; test/reference.test.ts compares the two. config.ts builds the configuration
+// from it.
 
-import { resolve } from 'node:path'
+import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import type { DurabilityLevel } from '../event/durability.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
-import {
-  isHost,
-  notAllowed,
-  type Parsed,
-  parseCommaList,
-  parseHostAndPort,
-  parseOneOf,
-  parseWholeNumber,
-} from '../lib/text-value.ts'
+import { commaList, host, hostAndPort, type TextSchema, wholeNumber } from '../lib/text-value.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 export const roles = ['ingest', 'worker'] as const
@@ -29,14 +21,14 @@ export interface TopicConfig {
   readonly partitions: number
 }
 
-/** Every value is valid; units and meaning are in the table. */
+/** All values are valid. Units and meaning: see the table. */
 export interface Config {
-  /** Absolute. */
+  /** An absolute path. */
   readonly dataDir: string
   readonly host: string
   readonly httpPort: number
   readonly grpcPort: number
-  /** `host:port`, tried in turn. Empty: from addresses.json, else 127.0.0.1:50051. */
+  /** `host:port`, tried in order. Empty: from addresses.json, else 127.0.0.1:50051. */
   readonly address: readonly string[]
   readonly auth: 'off' | null
   /** Null: the embedded log. */
@@ -46,7 +38,7 @@ export interface Config {
   /** Null: the embedded store. */
   readonly postgresUrl: string | null
   readonly deadSqlstates: readonly string[]
-  /** The topic `events` is always among them. */
+  /** Always includes the topic `events`. */
   readonly topics: readonly TopicConfig[]
   readonly roles: readonly Role[]
   readonly maxWaitingEvents: number
@@ -62,7 +54,7 @@ export interface Config {
   readonly logLevel: LogLevel
 }
 
-/** What was written, before it is completed with defaults that depend on other settings. */
+/** The values as configured, without the defaults that depend on other settings. `dataDir` may be relative. */
 export interface WrittenConfig extends Omit<Config, 'topics' | 'durability'> {
   readonly topics: readonly { readonly name: string; readonly partitions: number | null }[]
   readonly durability: DurabilityLevel | null
@@ -71,18 +63,18 @@ export interface WrittenConfig extends Omit<Config, 'topics' | 'durability'> {
 /** One row of the table. */
 interface Row<Value> {
   readonly variable: string
-  /** As it would be written; null when it has none, then `unset` is the value. */
+  /** The default as text; null when there is none, then `unset` is the value. */
   readonly default: string | null
   readonly unset?: Value
-  /** What a bare number counts. */
+  /** The unit of a number. */
   readonly unit: 'bytes' | 'events' | 'milliseconds' | null
   /** Completes the sentence "it must be …". */
   readonly allowed: string
   readonly example: string
   readonly description: string
-  /** May hold a password: it is never shown whole, and `<variable>_FILE` may name a file that has it. */
+  /** May hold a password: output always masks it, and `<variable>_FILE` may name a file that holds the value. */
   readonly isSecret?: true
-  readonly parse: (text: string, cwd: string) => Parsed<Value>
+  readonly schema: TextSchema<Value>
 }
 
 export const prefix = 'MILLRACE_'
@@ -91,8 +83,38 @@ const gibibyte = 1024 ** 3
 const pebibyte = 1024 ** 5
 const hourMs = 3_600_000
 
-/** Of SQLSTATEs that are never about one event: connections, rights, resources, the server itself. */
+/** Classes of SQLSTATEs that never concern a single event: connections, rights, resources, the server itself. */
 const outageClasses: readonly string[] = ['08', '25', '28', '40', '53', '57', '58', 'XX']
+
+const deadSqlstate = v.pipe(v.string(), v.regex(new RegExp(`^(?!${outageClasses.join('|')})[0-9A-Z]{5}$`)))
+
+const role = v.pipe(v.string(), v.notValue('gateway', '`gateway` is not supported by this version'), v.picklist(roles))
+
+const topic = v.pipe(
+  v.string(),
+  v.transform((text): unknown => text.split(':')),
+  v.strictTuple([v.pipe(v.string(), v.check(isTopicName)), v.optional(wholeNumber(1, 1024))]),
+  v.transform(([name, partitions = null]) => ({ name, partitions })),
+)
+
+const topics = v.pipe(
+  commaList(topic),
+  v.transform((listed) => {
+    const hasDefault = listed.some(({ name }) => name === defaultTopic)
+    return hasDefault ? listed : [{ name: defaultTopic, partitions: null }, ...listed]
+  }),
+  withoutRepeats(({ name }) => name),
+)
+
+const durability = v.pipe(
+  v.string(),
+  v.notValue('memory', 'the logs of Millrace do not offer it'),
+  v.regex(/^(?:disk|broker|replicated(?:_disk)?\((?:[1-9]|1[0-6])\))$/),
+  v.transform((text) => {
+    const [level, replicas] = text.split(/[()]/)
+    return (replicas === undefined ? { level } : { level, replicas: Number(replicas) }) as DurabilityLevel
+  }),
+)
 
 const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
   dataDir: {
@@ -101,9 +123,8 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: 'the path of a directory',
     example: '/var/lib/millrace',
-    description:
-      'Where the log and the store are kept; made when missing. One server per directory, on a disk of this machine.',
-    parse: (text, cwd) => (text.includes('\0') ? notAllowed : { value: resolve(cwd, text) }),
+    description: 'Directory of the log and the store; created when missing. One server per directory, on a local disk.',
+    schema: v.pipe(v.string(), v.excludes('\0')),
   },
   host: {
     variable: 'MILLRACE_HOST',
@@ -111,33 +132,33 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: 'an IP address or a host name',
     example: '127.0.0.1',
-    description: 'The address to listen on. One that other machines can reach needs `MILLRACE_AUTH=off`.',
-    parse: (text) => (isHost(text) ? { value: text } : notAllowed),
+    description: 'The address to listen on. Any address but loopback requires `MILLRACE_AUTH=off`.',
+    schema: host,
   },
   httpPort: {
     variable: 'MILLRACE_HTTP_PORT',
     default: '8080',
     example: '8080',
-    description: 'The port for HTTP. 0 takes any free one; `addresses.json` in the data directory names it.',
-    ...wholeNumber(null, 0, 65_535),
+    description: 'The port for HTTP. 0 takes any free port, which `addresses.json` in the data directory then names.',
+    ...numberOf(null, 0, 65_535),
   },
   grpcPort: {
     variable: 'MILLRACE_GRPC_PORT',
     default: '50051',
     example: '50051',
-    description: 'The port for gRPC. 0 takes any free one; `addresses.json` in the data directory names it.',
-    ...wholeNumber(null, 0, 65_535),
+    description: 'The port for gRPC. 0 takes any free port, which `addresses.json` in the data directory then names.',
+    ...numberOf(null, 0, 65_535),
   },
   address: {
     variable: 'MILLRACE_ADDRESS',
     default: null,
     unset: [],
     unit: null,
-    allowed: 'a comma list of `host:port`',
+    allowed: 'a comma-separated list of `host:port`',
     example: '127.0.0.1:50051',
     description:
-      'Where client commands connect (gRPC), tried in turn. Unset: what `addresses.json` in the data directory says, else `127.0.0.1:50051`.',
-    parse: (text) => parseCommaList(text, parseHostAndPort),
+      'gRPC addresses that client commands connect to, tried in order. Unset: the address in `addresses.json` of the data directory, else `127.0.0.1:50051`.',
+    schema: commaList(hostAndPort),
   },
   auth: {
     variable: 'MILLRACE_AUTH',
@@ -146,8 +167,9 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: '`off`',
     example: 'off',
-    description: '`off` lets whoever reaches the server use it. Needed for any address but loopback.',
-    parse: (text) => parseOneOf<'off'>(text, ['off']),
+    description:
+      '`off`: no authentication, so every client that reaches the server can use it. Required for any address but loopback.',
+    schema: v.literal('off'),
   },
   redisUrl: {
     variable: 'MILLRACE_REDIS_URL',
@@ -155,12 +177,12 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unset: null,
     unit: null,
     allowed:
-      '`redis://user:password@host:port`, `rediss://…` with TLS, a comma list of them for a Cluster, or `redis+sentinel://host:port,host:port/master-name`',
+      '`redis://user:password@host:port`, `rediss://…` with TLS, a comma-separated list of them for a Cluster, or `redis+sentinel://host:port,host:port/master-name`',
     example: 'redis://localhost:6379',
     description:
-      'The Redis that keeps the log, so that several processes can share it. Left out: the embedded log in the data directory.',
+      'The Redis that keeps the log, so that several processes can share it. Unset: the embedded log in the data directory.',
     isSecret: true,
-    parse: parseRedisUrl,
+    schema: v.pipe(v.string(), v.rawCheck(checkRedisUrl)),
   },
   redisPrefix: {
     variable: 'MILLRACE_REDIS_PREFIX',
@@ -168,8 +190,8 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: '1 to 64 of the characters `a-z A-Z 0-9 . _ -`',
     example: 'millrace',
-    description: 'What every key begins with. Processes with one prefix share one log.',
-    parse: (text) => (/^[\w.-]{1,64}$/.test(text) ? { value: text } : notAllowed),
+    description: 'Prefix of every Redis key. Processes with the same prefix share one log.',
+    schema: v.pipe(v.string(), v.regex(/^[\w.-]{1,64}$/)),
   },
   redisTrustDisk: {
     variable: 'MILLRACE_REDIS_TRUST_DISK',
@@ -178,11 +200,11 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: '`true` or `false`',
     example: 'true',
     description:
-      'Where Redis denies CONFIG, so that nobody can see how it flushes: `true` vouches for it, and `disk` starts.',
-    parse: (text) => {
-      const parsed = parseOneOf(text, ['true', 'false'])
-      return 'value' in parsed ? { value: parsed.value === 'true' } : parsed
-    },
+      'For a Redis that denies `CONFIG`, so that its flush settings cannot be checked: `true` asserts that Redis flushes to disk, so that a server with durability `disk` may start.',
+    schema: v.pipe(
+      v.picklist(['true', 'false']),
+      v.transform((text) => text === 'true'),
+    ),
   },
   postgresUrl: {
     variable: 'MILLRACE_POSTGRES_URL',
@@ -191,96 +213,97 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: 'a URL `postgres://user:password@host:port/database`',
     example: 'postgres://millrace@localhost:5432/millrace',
-    description: 'The PostgreSQL database in which events land. Left out: the embedded store in the data directory.',
+    description: 'The PostgreSQL database in which events land. Unset: the embedded store in the data directory.',
     isSecret: true,
-    parse: (text) => (isPostgresUrl(text) ? { value: text } : notAllowed),
+    schema: v.pipe(v.string(), v.regex(/^postgres(?:ql)?:\/\//), v.url()),
   },
   deadSqlstates: {
     variable: 'MILLRACE_DEAD_SQLSTATES',
     default: null,
     unset: [],
     unit: null,
-    allowed: `a comma list of SQLSTATEs, none of the classes ${outageClasses.join(', ')}`,
+    allowed: `a comma-separated list of SQLSTATEs, except the classes ${outageClasses.join(', ')}`,
     example: 'P0001,U0042',
     description:
-      'Further error codes of PostgreSQL that mean that one event can not land, for example what triggers raise. Such an event becomes a dead letter.',
-    parse: (text) => parseCommaList(text, parseDeadSqlState),
+      'Additional PostgreSQL error codes that mean that this one event can never land, for example those that triggers raise. Such an event becomes a dead letter.',
+    schema: commaList(deadSqlstate),
   },
   topics: {
     variable: 'MILLRACE_TOPICS',
     default: defaultTopic,
     unit: null,
-    allowed: 'a comma list of `name` or `name:partitions` (1 to 1024), names as in `[a-z0-9][a-z0-9._-]{0,63}`',
+    allowed:
+      'a comma-separated list of `name` or `name:partitions` (1 to 1024), names as in `[a-z0-9][a-z0-9._-]{0,63}`',
     example: 'events,orders:4',
     description:
-      'The topics that may be published to. `events` always is one. Partitions can be added, not taken away; without a number there is 1, on a Redis Cluster 8.',
-    parse: parseTopics,
+      'The topics that accept events. `events` is always one of them. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8.',
+    schema: topics,
   },
   roles: {
     variable: 'MILLRACE_ROLES',
     default: roles.join(','),
     unit: null,
-    allowed: `a comma list of ${roles.map((role) => `\`${role}\``).join(', ')}`,
+    allowed: `a comma-separated list of ${roles.map((role) => `\`${role}\``).join(', ')}`,
     example: 'ingest',
-    description: 'What this process does: `ingest` takes events, `worker` lands them.',
-    parse: parseRoles,
+    description: 'What this process does: `ingest` accepts events, `worker` lands them.',
+    schema: v.pipe(commaList(role), withoutRepeats(String)),
   },
   maxWaitingEvents: {
     variable: 'MILLRACE_MAX_WAITING_EVENTS',
     default: '1000000',
     example: '1000000',
     description:
-      'The most events that wait in one partition. Low priority is taken up to 80 % of it, normal 90 %, high 100 %; beyond, publishes are refused.',
-    ...wholeNumber('events', 1, 1_000_000_000),
+      'Max waiting events per partition. Low priority is accepted up to 80 % of it, normal up to 90 %, high up to 100 %; beyond that, publishes are rejected.',
+    ...numberOf('events', 1, 1_000_000_000),
   },
   maxWaitingBytes: {
     variable: 'MILLRACE_MAX_WAITING_BYTES',
     default: String(gibibyte),
     example: String(gibibyte),
-    description: 'The same in bytes; whichever limit is reached first counts.',
-    ...wholeNumber('bytes', 1, pebibyte),
+    description: 'The same limit in bytes; the limit that is reached first applies.',
+    ...numberOf('bytes', 1, pebibyte),
   },
   landingMaxEvents: {
     variable: 'MILLRACE_LANDING_MAX_EVENTS',
     default: '8000',
     example: '8000',
-    description: 'The most events that land in one transaction.',
-    ...wholeNumber('events', 1, 100_000),
+    description: 'Max events per landing transaction.',
+    ...numberOf('events', 1, 100_000),
   },
   landingMaxWaitMs: {
     variable: 'MILLRACE_LANDING_MAX_WAIT_MS',
     default: '100',
     example: '100',
-    description: 'The longest that an event waits for others to land with.',
-    ...wholeNumber('milliseconds', 0, 60_000),
+    description: 'Max time that an event waits for its landing batch to fill.',
+    ...numberOf('milliseconds', 0, 60_000),
   },
   leaseMs: {
     variable: 'MILLRACE_LEASE_MS',
     default: '30000',
     example: '30000',
-    description: 'How long a worker that has gone silent keeps what it holds.',
-    ...wholeNumber('milliseconds', 100, hourMs),
+    description: 'How long the events held by an unresponsive worker stay leased to it.',
+    ...numberOf('milliseconds', 100, hourMs),
   },
   retentionMs: {
     variable: 'MILLRACE_RETENTION_MS',
     default: String(hourMs),
     example: String(hourMs),
-    description: 'How long settled events stay in the log. What is waiting is never removed.',
-    ...wholeNumber('milliseconds', 0, 365 * 24 * hourMs),
+    description: 'How long settled events stay in the log. Waiting events are never removed.',
+    ...numberOf('milliseconds', 0, 365 * 24 * hourMs),
   },
   retentionBytes: {
     variable: 'MILLRACE_RETENTION_BYTES',
     default: String(256 * mebibyte),
     example: String(256 * mebibyte),
-    description: 'How much of them each stream keeps; the limit that is passed first counts.',
-    ...wholeNumber('bytes', 0, pebibyte),
+    description: 'Max bytes of settled events per stream; the limit that is reached first applies.',
+    ...numberOf('bytes', 0, pebibyte),
   },
   drainMs: {
     variable: 'MILLRACE_DRAIN_MS',
     default: '25000',
     example: '25000',
-    description: 'How long a server that was told to stop may finish what it has begun.',
-    ...wholeNumber('milliseconds', 0, hourMs),
+    description: 'How long a stopping server may take to finish the work in flight.',
+    ...numberOf('milliseconds', 0, hourMs),
   },
   durability: {
     variable: 'MILLRACE_DURABILITY',
@@ -290,15 +313,16 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: '`disk`, and with Redis also `broker`, `replicated(n)` or `replicated_disk(n)` (n from 1 to 16)',
     example: 'disk',
     description:
-      'What an event has reached when it is answered as accepted. `disk`: written and flushed. `broker`: Redis has it. `replicated(n)`: n replicas have it too. Left out: `disk`, with Redis `broker`.',
-    parse: parseDurability,
+      'What is guaranteed when an event is reported as accepted. `disk`: written and flushed to disk. `broker`: Redis holds it. `replicated(n)`: n replicas hold it too. Unset: `disk`, with Redis `broker`.',
+    schema: durability,
   },
   diskReserveBytes: {
     variable: 'MILLRACE_DISK_RESERVE_BYTES',
     default: String(256 * mebibyte),
     example: String(256 * mebibyte),
-    description: 'Free space that publishes leave alone, so that landing and cleaning up go on when the disk is full.',
-    ...wholeNumber('bytes', 0, pebibyte),
+    description:
+      'Disk space that publishes must leave free, so that landing and cleanup still work when the disk is full.',
+    ...numberOf('bytes', 0, pebibyte),
   },
   logLevel: {
     variable: 'MILLRACE_LOG_LEVEL',
@@ -306,89 +330,49 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: `one of ${logLevels.map((level) => `\`${level}\``).join(', ')}`,
     example: 'info',
-    description: 'The least urgent lines that the server logs.',
-    parse: (text) => parseOneOf(text, logLevels),
+    description: 'The lowest level that the server logs.',
+    schema: v.picklist(logLevels),
   },
 }
 
-function isPostgresUrl(text: string): boolean {
-  return /^postgres(?:ql)?:\/\//.test(text) && URL.canParse(text)
-}
-
-/** A setting of the table; `key` is its field of Config and the name that commander gives its flag. */
+/** A setting of the table. `key` is its field in Config, and also the name that commander derives from its flag. */
 export interface Setting extends Row<unknown> {
   readonly key: keyof Config
   readonly flag: string
 }
 
-/** The table, in the order in which people read it. */
+/** The table, in the order of docs/config.md. */
 export const settings: readonly Setting[] = Object.entries(table).map(([key, row]) => ({
   ...row,
   key: key as keyof Config,
   flag: `--${withoutPrefix(row.variable).toLowerCase().replaceAll('_', '-')}`,
 }))
 
-/** As people say it where only ours are meant. */
 export function withoutPrefix(variable: string): string {
   return variable.slice(prefix.length)
 }
 
-function parseRedisUrl(text: string): Parsed<string> {
+function checkRedisUrl({ dataset, addIssue }: v.RawCheckContext<string>): void {
+  if (!dataset.typed) return
   try {
-    readRedisUrl(text)
-    return { value: text }
+    readRedisUrl(dataset.value)
   } catch (thrown) {
-    if (thrown instanceof MillraceError) return { refused: thrown.message }
-    throw thrown
+    if (!(thrown instanceof MillraceError)) throw thrown
+    addIssue({ message: thrown.message })
   }
 }
 
-function parseDurability(text: string): Parsed<DurabilityLevel> {
-  if (text === 'disk' || text === 'broker') return { value: { level: text } }
-  if (text === 'memory') return { refused: 'no log of Millrace is content with that' }
-  const [, level, replicas] = /^(replicated|replicated_disk)\((\d+)\)$/.exec(text) ?? []
-  const count = parseWholeNumber(replicas ?? '', 1, 16)
-  if (!('value' in count)) return notAllowed
-  return { value: { level: level as 'replicated' | 'replicated_disk', replicas: count.value } }
+function withoutRepeats<Value>(nameOf: (value: Value) => string) {
+  return v.checkItems<Value[], (issue: v.CheckItemsIssue<Value[]>) => string>(
+    (value, index, all) => all.findIndex((other) => nameOf(other) === nameOf(value)) === index,
+    ({ input }) => `${JSON.stringify(nameOf(input))} is repeated`,
+  )
 }
 
-function parseRoles(text: string): Parsed<readonly Role[]> {
-  const parsed = parseCommaList(text, (part) => {
-    return part === 'gateway' ? { refused: '`gateway` is not supported by this version' } : parseOneOf(part, roles)
-  })
-  return 'value' in parsed ? withoutRepeats(parsed.value, (role) => role) : parsed
-}
-
-function parseDeadSqlState(text: string): Parsed<string> {
-  return /^[0-9A-Z]{5}$/.test(text) && !outageClasses.includes(text.slice(0, 2)) ? { value: text } : notAllowed
-}
-
-function parseTopics(text: string): Parsed<WrittenConfig['topics']> {
-  const parsed = parseCommaList(text, parseTopic)
-  if (!('value' in parsed)) return parsed
-  const hasDefault = parsed.value.some(({ name }) => name === defaultTopic)
-  const topics = hasDefault ? parsed.value : [{ name: defaultTopic, partitions: null }, ...parsed.value]
-  return withoutRepeats(topics, ({ name }) => name)
-}
-
-function parseTopic(text: string): Parsed<WrittenConfig['topics'][number]> {
-  const [name = '', partitions, ...rest] = text.split(':')
-  if (rest.length > 0 || !isTopicName(name)) return notAllowed
-  if (partitions === undefined) return { value: { name, partitions: null } }
-  const count = parseWholeNumber(partitions, 1, 1024)
-  return 'value' in count ? { value: { name, partitions: count.value } } : notAllowed
-}
-
-function withoutRepeats<Value>(values: readonly Value[], nameOf: (value: Value) => string): Parsed<readonly Value[]> {
-  const names = values.map(nameOf)
-  const repeated = names.find((name, index) => names.indexOf(name) !== index)
-  return repeated === undefined ? { value: values } : { refused: `${JSON.stringify(repeated)} is there twice` }
-}
-
-function wholeNumber(unit: 'bytes' | 'events' | 'milliseconds' | null, min: number, max: number) {
+function numberOf(unit: 'bytes' | 'events' | 'milliseconds' | null, min: number, max: number) {
   return {
     unit,
     allowed: unit === null ? `a whole number from ${min} to ${max}` : `a whole number of ${unit} from ${min} to ${max}`,
-    parse: (text: string) => parseWholeNumber(text, min, max),
+    schema: wholeNumber(min, max),
   }
 }

@@ -1,19 +1,22 @@
-// The configuration: what the settings come to, or every problem at once.
+// The configuration: the values of all settings, or all problems at once.
 //
-// Job: turn environment and flags into a frozen Config, or into a list of problems that say what is wrong, what is
-// allowed and how it would look. The settings themselves are in config-table.ts.
-// Not its job: reading process.env or the disk (the caller hands in what it read). Every command loads this file first,
-// so it imports little.
+// Job: turn environment and flags into a frozen Config, or into a list of problems, each with the bad value, the allowed
+// values and an example. The settings themselves are in config-table.ts.
+// Not its job: reading process.env or the disk (the caller passes both in). Every command loads this file first, so it
+// imports little.
 
+import { BlockList, isIPv6 } from 'node:net'
+import { resolve } from 'node:path'
+import { closestMatch } from 'leven'
+import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
-import { closestWord } from '../lib/closest-word.ts'
 import { type Config, prefix, type Setting, settings, type WrittenConfig, withoutPrefix } from './config-table.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 export type { Config } from './config-table.ts'
 
-/** Variables of the wire contract that later versions will know. Passing over them would hide that they do nothing. */
+/** Variables reserved for later versions. Ignoring them would hide that they have no effect. */
 const laterVariables: readonly string[] = [
   'MILLRACE_UPSTREAM',
   'MILLRACE_WORKER_CONCURRENCY',
@@ -24,13 +27,13 @@ const laterVariables: readonly string[] = [
 
 export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** By key of Config; other keys are a command's own and passed over. A flag wins over its variable. */
+  /** By key of Config; other keys are options of the command and ignored. A flag overrides its variable. */
   readonly flags?: Readonly<Record<string, string | undefined>>
-  /** What a relative data directory is relative to. */
+  /** Base of a relative data directory. */
   readonly cwd: string
-  /** For commands that only ask a server, or clean up: what a server needs beside is not their business. */
+  /** For commands that only query a server, or clean up: skips the checks of settings that only a server needs. */
   readonly isForClient?: true
-  /** The text of a file; throws when it cannot be read. */
+  /** Returns the text of a file; throws when it cannot be read. */
   readonly readFile?: (path: string) => string
 }
 
@@ -40,7 +43,7 @@ export interface ConfigProblem {
   readonly message: string
 }
 
-/** Thrown by loadConfig. Its message lists all problems. */
+/** Thrown by loadConfig. The message lists all problems. */
 export class ConfigError extends MillraceError {
   readonly problems: readonly ConfigProblem[]
 
@@ -51,7 +54,7 @@ export class ConfigError extends MillraceError {
   }
 }
 
-/** The configuration that the input describes, frozen. Throws ConfigError with every problem. */
+/** The configuration, frozen. Throws ConfigError with all problems. */
 export function loadConfig(input: ConfigInput): Config {
   const problems: ConfigProblem[] = []
   const values: Partial<Record<keyof Config, unknown>> = {}
@@ -61,25 +64,28 @@ export function loadConfig(input: ConfigInput): Config {
       values[setting.key] = setting.unset
       continue
     }
-    const parsed = text === '' ? { refused: 'it is empty' } : setting.parse(text, input.cwd)
-    if ('value' in parsed) values[setting.key] = parsed.value
-    else problems.push({ variable: setting.variable, message: refusal(setting, text, parsed.refused, input) })
+    const schema = v.pipe(v.string(), v.nonEmpty('it is empty'), setting.schema)
+    // Issues without a message of their own get none: the allowed values explain them.
+    const parsed = v.safeParse(schema, text, { abortEarly: true, message: '' })
+    if (parsed.success) values[setting.key] = parsed.output
+    else problems.push({ variable: setting.variable, message: refusal(setting, text, parsed.issues[0], input) })
   }
   const written = values as Partial<WrittenConfig>
   problems.push(...contradictionsOfAddress(written), ...unknownVariables(input.env))
   if (input.isForClient !== true) problems.push(...contradictionsOfServices(written))
   if (problems.length > 0) throw new ConfigError(problems)
-  return Object.freeze(completed(written as WrittenConfig))
+  return Object.freeze(completed(written as WrittenConfig, input.cwd))
 }
 
-/** On a Cluster a topic in one partition would keep one node busy. */
+/** On a Cluster, a topic with a single partition would load only one node. */
 const partitionsOnCluster = 8
 
-function completed(written: WrittenConfig): Config {
+function completed(written: WrittenConfig, cwd: string): Config {
   const { redisUrl } = written
   const partitions = redisUrl !== null && readRedisUrl(redisUrl).topology === 'cluster' ? partitionsOnCluster : 1
   return {
     ...written,
+    dataDir: resolve(cwd, written.dataDir),
     topics: written.topics.map((topic) => ({ name: topic.name, partitions: topic.partitions ?? partitions })),
     durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },
   }
@@ -88,12 +94,12 @@ function completed(written: WrittenConfig): Config {
 export interface EffectiveSetting {
   readonly variable: string
   readonly flag: string
-  /** As it would be written; null when it is unset. */
+  /** The value as text; null when unset. */
   readonly value: string | null
   readonly source: 'default' | 'environment' | 'flag'
 }
 
-/** Each setting with its value and where that came from, for people. Throws as loadConfig does. */
+/** Each setting with its value, secrets masked, and the source of the value. Throws as loadConfig does. */
 export function describeConfig(input: ConfigInput): readonly EffectiveSetting[] {
   const config = loadConfig(input)
   return settings.map((setting) => ({
@@ -104,15 +110,19 @@ export function describeConfig(input: ConfigInput): readonly EffectiveSetting[] 
   }))
 }
 
-/** What is allowed, but should be known to whoever runs it; the server logs it at start. */
+/** Settings that are allowed but risky; the server logs them at start. */
 export function warnings(config: Config): readonly string[] {
   if (isLoopback(config.host)) return []
-  return [`MILLRACE_AUTH=off: whoever can reach ${config.host} can publish and read events`]
+  return [`MILLRACE_AUTH=off: every client that can reach ${config.host} can publish and read events`]
 }
 
-/** Whether only this machine can reach the address. */
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8)
+loopback.addAddress('::1', 'ipv6')
+
+/** Whether the address is reachable from this machine only. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
+  return host === 'localhost' || loopback.check(host, isIPv6(host) ? 'ipv6' : 'ipv4')
 }
 
 function sourceOf(setting: Setting, { env, flags }: ConfigInput): EffectiveSetting['source'] {
@@ -125,7 +135,7 @@ function chosenText(setting: Setting, input: ConfigInput, problems: ConfigProble
   return flags?.[setting.key] ?? env[setting.variable] ?? textOfFile(setting, input, problems) ?? setting.default
 }
 
-/** The variable that names a file with the value of a secret. */
+/** The variable that names a file that holds a secret. */
 function fileVariable({ variable }: Setting): string {
   return `${variable}_FILE`
 }
@@ -142,33 +152,35 @@ function textOfFile(setting: Setting, { env, readFile }: ConfigInput, problems: 
   }
 }
 
-/** Without the password of a URL. */
+/** The text with the passwords of its URLs masked. */
 function shown({ isSecret }: Setting, text: string | null): string | null {
   if (isSecret !== true || text === null) return text
-  // From the first colon behind the slashes to the last @, for nobody knows which of them was meant.
+  // Mask from the first colon after the slashes to the last @: with unencoded characters the password is ambiguous.
   const parts = text.split(/,(?=\s*\w+:\/\/)/).map((url) => url.replace(/(:\/\/[^:@]*):.*@/s, '$1:[redacted]@'))
   return parts.join(',').replace(/(password=)[^&]*/gi, '$1[redacted]')
 }
 
-function refusal(setting: Setting, text: string, reason: string | null, input: ConfigInput): string {
+function refusal(setting: Setting, text: string, issue: v.BaseIssue<unknown>, input: ConfigInput): string {
   const byFlag = sourceOf(setting, input) === 'flag'
   const name = byFlag ? `${setting.flag} (${setting.variable})` : setting.variable
   const example = byFlag ? `${setting.flag} ${setting.example}` : `${setting.variable}=${setting.example}`
   const visible = shown(setting, text) ?? ''
   const quoted = JSON.stringify(visible.length > 100 ? `${visible.slice(0, 100)}…` : visible)
-  const because = reason === null ? '' : `${reason}; `
+  const [part] = issue.path ?? []
+  const reason = issue.message === '' && part ? `${JSON.stringify(part.value)} is not valid` : issue.message
+  const because = reason === '' ? '' : `${reason}; `
   return `${name} is ${quoted}: ${because}it must be ${setting.allowed}, for example ${example}`
 }
 
-/** Values that are right each for itself but not together. A value that was refused is not there. */
+/** Values that are each valid but contradict one another. A rejected value is undefined. */
 function contradictionsOfAddress({ host, auth, httpPort, grpcPort }: Partial<WrittenConfig>): ConfigProblem[] {
   const problems: ConfigProblem[] = []
   if (host !== undefined && !isLoopback(host) && auth === null) {
-    const message = `MILLRACE_HOST is ${JSON.stringify(host)}: other machines can reach it and there are no keys; it must be a loopback address, for example MILLRACE_HOST=127.0.0.1, or say MILLRACE_AUTH=off to let everybody in`
+    const message = `MILLRACE_HOST is ${JSON.stringify(host)}: other machines can reach it and there is no authentication; it must be a loopback address, for example MILLRACE_HOST=127.0.0.1, or set MILLRACE_AUTH=off to admit every client`
     problems.push({ variable: 'MILLRACE_HOST', message })
   }
   if (httpPort !== undefined && httpPort === grpcPort && httpPort !== 0) {
-    const message = `MILLRACE_GRPC_PORT is "${grpcPort}": MILLRACE_HTTP_PORT has that port; it must be another one, for example MILLRACE_GRPC_PORT=${httpPort === 50_051 ? 50_052 : 50_051}`
+    const message = `MILLRACE_GRPC_PORT is "${grpcPort}": MILLRACE_HTTP_PORT has the same port; it must be a different one, for example MILLRACE_GRPC_PORT=${httpPort === 50_051 ? 50_052 : 50_051}`
     problems.push({ variable: 'MILLRACE_GRPC_PORT', message })
   }
   return problems
@@ -178,17 +190,17 @@ function contradictionsOfServices({ redisUrl, postgresUrl, durability }: Partial
   const problems: ConfigProblem[] = []
   if (redisUrl === null && durability !== undefined && durability !== null && durability.level !== 'disk') {
     const text = durabilityText(durability)
-    const message = `MILLRACE_DURABILITY is "${text}": the embedded log knows only \`disk\`; it must be left out, or MILLRACE_REDIS_URL must name a Redis, for example MILLRACE_REDIS_URL=redis://localhost:6379`
+    const message = `MILLRACE_DURABILITY is "${text}": the embedded log supports only \`disk\`; unset it, or set MILLRACE_REDIS_URL, for example MILLRACE_REDIS_URL=redis://localhost:6379`
     problems.push({ variable: 'MILLRACE_DURABILITY', message })
   }
   if (typeof redisUrl === 'string' && postgresUrl === null) {
-    const message = `MILLRACE_POSTGRES_URL is not set: processes that share a log on Redis must share one database too, for each lands a part of the events; it must be a URL, for example MILLRACE_POSTGRES_URL=postgres://millrace@localhost:5432/millrace`
+    const message = `MILLRACE_POSTGRES_URL is not set: processes that share a log on Redis must share one database too, because each lands a part of the events; it must be a URL, for example MILLRACE_POSTGRES_URL=postgres://millrace@localhost:5432/millrace`
     problems.push({ variable: 'MILLRACE_POSTGRES_URL', message })
   }
   return problems
 }
 
-/** A variable that is not in the table is a slip of the finger or meant for another version: both should be seen. */
+/** A MILLRACE_ variable that is not in the table is a typo, or meant for another version. */
 function unknownVariables(env: ConfigInput['env']): ConfigProblem[] {
   const known = settings.flatMap((setting) =>
     setting.isSecret === true ? [setting.variable, fileVariable(setting)] : [setting.variable],
@@ -199,9 +211,9 @@ function unknownVariables(env: ConfigInput['env']): ConfigProblem[] {
       if (laterVariables.includes(variable)) {
         return { variable, message: `${variable} is not supported by this version; unset it` }
       }
-      const closest = closestWord(withoutPrefix(variable), known.map(withoutPrefix))
-      const advice = closest === null ? 'docs/config.md lists all that are' : `did you mean ${prefix}${closest}?`
-      return { variable, message: `${variable} is not known; ${advice}` }
+      const closest = closestMatch(variable, known, { maxDistance: Math.floor(withoutPrefix(variable).length / 3) })
+      const advice = closest === undefined ? 'docs/config.md lists all settings' : `did you mean ${closest}?`
+      return { variable, message: `${variable} is unknown; ${advice}` }
     })
 }
 

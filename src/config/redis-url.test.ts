@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { MillraceError } from '../errors.ts'
 import { readRedisUrl } from './redis-url.ts'
 
-test('a URL names one server, with user, password, database and TLS where they are given', () => {
+test('a single URL names one server, optionally with user, password, database and TLS', () => {
   assert.deepEqual(readRedisUrl('redis://localhost'), {
     topology: 'standalone',
     address: { host: 'localhost', port: 6379, isTls: false },
@@ -30,7 +30,7 @@ test('a list names a Cluster, whose nodes share user, password and TLS', () => {
   assert.deepEqual(readRedisUrl('redis://u:p@a:7000,'), { topology: 'cluster', seeds: [a] })
 })
 
-test('Sentinels are named with the name of their master, and may have a password of their own', () => {
+test('a Sentinel URL names the master, and may hold separate credentials for the Sentinels', () => {
   assert.deepEqual(readRedisUrl('redis+sentinel://a,b:26380/main'), {
     topology: 'sentinel',
     masterName: 'main',
@@ -48,7 +48,7 @@ test('Sentinels are named with the name of their master, and may have a password
   })
 })
 
-test('a wrong URL is refused, and the message shows no password', () => {
+test('an invalid URL is rejected, and the message shows no password', () => {
   const wrong = [
     '',
     'localhost:6379',

@@ -1,16 +1,16 @@
-// What the URL names: one server, the master that Sentinels name, or a Cluster.
+// Parses MILLRACE_REDIS_URL: one server, a Cluster, or a master behind Sentinels.
 //
-//   redis://[user:password@]host[:6379][/database]            one server; rediss:// by TLS
-//   redis://[user:password@]host:port,host:port, ...          a Cluster: some of its nodes; one with a comma behind it is enough
-//   redis+sentinel://[user:password@]host[:26379],host/name   the master of that name; rediss+sentinel:// by TLS, to both
-//     ?sentinelUser=...&sentinelPassword=...                  for the Sentinels themselves, when they ask for it
+//   redis://[user:password@]host[:6379][/database]            one server; rediss:// uses TLS
+//   redis://[user:password@]host:port,host:port, ...          a Cluster: some of its nodes; one followed by a comma is enough
+//   redis+sentinel://[user:password@]host[:26379],host/name   the master of that name; rediss+sentinel:// uses TLS to both
+//     ?sentinelUser=...&sentinelPassword=...                  credentials of the Sentinels themselves
 
 import { MillraceError } from '../errors.ts'
 
 const defaultPort = 6379
 const defaultSentinelPort = 26_379
 
-/** How a server is reached. */
+/** Address and credentials of one server. */
 export interface NodeAddress {
   readonly host: string
   readonly port: number
@@ -22,19 +22,19 @@ export interface NodeAddress {
 
 export type RedisTarget =
   | { readonly topology: 'standalone'; readonly address: NodeAddress }
-  /** Addresses of some nodes; all nodes take the same password, all by TLS or none. */
+  /** Addresses of some nodes. All nodes have the same credentials, and all or none use TLS. */
   | { readonly topology: 'cluster'; readonly seeds: readonly NodeAddress[] }
   | {
       readonly topology: 'sentinel'
       readonly masterName: string
       readonly sentinels: readonly NodeAddress[]
-      /** What every master takes. */
+      /** Credentials of the master. */
       readonly access: NodeAccess
     }
 
 export type NodeAccess = Omit<NodeAddress, 'host' | 'port'>
 
-/** Errors: `failed_precondition`; the message never shows a password. */
+/** Throws `failed_precondition`; the message never shows a password. */
 export function readRedisUrl(text: string): RedisTarget {
   const scheme = /^(rediss?)(\+sentinel)?:\/\//.exec(text.trim())
   if (scheme === null) throw wrong('it must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://')
@@ -44,26 +44,26 @@ export function readRedisUrl(text: string): RedisTarget {
   const address = readAddress(first!)
   if (parts.length === 1) return { topology: 'standalone', address }
   const { host: _, port: __, ...access } = address
-  if ((address.database ?? 0) !== 0) throw wrong('a Cluster has no databases but 0')
+  if ((address.database ?? 0) !== 0) throw wrong('a Cluster has only database 0')
   const seeds = others.filter((part) => part !== '').map((part) => readSeed(part, access))
   return { topology: 'cluster', seeds: [address, ...seeds] }
 }
 
-/** A further node: a URL of its own, or only its host and port. */
+/** A further node: a URL, or only host and port. */
 function readSeed(text: string, access: NodeAccess): NodeAddress {
   if (!text.includes('://')) return { ...readHost(text, defaultPort), ...access }
   const { host, port, ...other } = readAddress(text)
   const isPlain = other.username === undefined && other.password === undefined
   const isSame = isPlain || (other.username === access.username && other.password === access.password)
-  if (!isSame) throw wrong('all nodes of a Cluster take the same user and password')
-  if (other.isTls !== access.isTls) throw wrong('all nodes of a Cluster are reached by TLS, or none')
+  if (!isSame) throw wrong('all nodes of a Cluster must have the same user and password')
+  if (other.isTls !== access.isTls) throw wrong('either all nodes of a Cluster use TLS, or none')
   return { host, port, ...access }
 }
 
 function readAddress(text: string): NodeAddress {
   const url = parse(text)
   if (url.protocol !== 'redis:' && url.protocol !== 'rediss:')
-    throw wrong('a part of the list begins with neither redis:// nor rediss://')
+    throw wrong('every URL of the list must begin with redis:// or rediss://')
   if (url.hostname === '') throw wrong('the host is missing')
   refuseParameters(url)
   return {
@@ -103,19 +103,19 @@ function readSentinelUrl(text: string, isTls: boolean): RedisTarget {
 function readHost(text: string, portWhenMissing: number): { host: string; port: number } {
   const url = parse(`redis://${text}`)
   if (url.hostname === '' || url.username !== '' || url.password !== '' || url.pathname.length > 1) {
-    throw wrong('a part of the list is no host and port')
+    throw wrong('a part of the list is not host:port')
   }
   refuseParameters(url)
   return hostOf(url, portWhenMissing)
 }
 
 /**
- * Somebody who writes `?tls=true` must not get a plain connection. What is there is not shown: behind a ? that is not encoded
- * it may be the end of a password.
+ * A URL with `?tls=true` must not lead to a plain connection. The message does not show the parameters: after a ? that is not
+ * encoded they may be the end of a password.
  */
 function refuseParameters({ search, hash }: URL): void {
   if (search === '' && hash === '') return
-  throw wrong('it has no parameters: TLS is chosen by rediss://, and a ? or # of a password must be percent-encoded')
+  throw wrong('parameters are not supported: use rediss:// for TLS, and percent-encode a ? or # in a password')
 }
 
 function hostOf({ hostname, port }: URL, portWhenMissing: number) {
@@ -132,7 +132,7 @@ function credentialsOf(username: string, password: string) {
 function databaseOf(text: string): { database?: number } {
   if (text === '') return {}
   if (!/^\d{1,9}$/.test(text))
-    throw wrong('what follows the slash must be the number of a database; a / in a password is %2F')
+    throw wrong('the slash must be followed by a database number; write a / in a password as %2F')
   return { database: Number(text) }
 }
 
@@ -140,7 +140,7 @@ function parse(text: string): URL {
   try {
     return new URL(text)
   } catch {
-    throw wrong('it is no URL; characters of a password such as @ : / , must be percent-encoded')
+    throw wrong('it is not a URL; characters such as @ : / , in a password must be percent-encoded')
   }
 }
 
@@ -148,10 +148,10 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw wrong('a % in it is not followed by two hexadecimal digits')
+    throw wrong('a % must be followed by two hexadecimal digits')
   }
 }
 
 export function wrong(what: string): MillraceError {
-  return new MillraceError('failed_precondition', `the URL of Redis is wrong: ${what}`, { field: 'MILLRACE_REDIS_URL' })
+  return new MillraceError('failed_precondition', `the Redis URL is invalid: ${what}`, { field: 'MILLRACE_REDIS_URL' })
 }

@@ -1,46 +1,37 @@
-// Strict parsers for values that people type, for example settings.
+// Schemas for values that people type: strict, so that typos are detected.
 
-/** A value, or the reason why the text is rejected; null if the text is simply not an allowed value. */
-export type Parsed<Value> = { readonly value: Value } | { readonly refused: string | null }
+import { isIP, isIPv6 } from 'node:net'
+import * as v from 'valibot'
 
-export const notAllowed = { refused: null } as const
+/** Turns a text into a Value. */
+export type TextSchema<Value> = v.GenericSchema<string, Value>
 
 /** Digits only: no sign, no separators, no leading zeros. */
-export function parseWholeNumber(text: string, min: number, max: number): Parsed<number> {
-  const value = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN
-  return value >= min && value <= max ? { value } : notAllowed
+export function wholeNumber(min: number, max: number) {
+  return v.pipe(v.string(), v.regex(/^(0|[1-9]\d{0,15})$/), v.transform(Number), v.minValue(min), v.maxValue(max))
 }
 
-export function parseOneOf<Word extends string>(text: string, words: readonly Word[]): Parsed<Word> {
-  const value = words.find((word) => word === text)
-  return value === undefined ? notAllowed : { value }
+/** Comma-separated parts; spaces around a part are ignored. */
+export function commaList<Value>(part: TextSchema<Value>) {
+  return v.pipe(
+    v.string(),
+    v.transform((text) => text.split(',').map((each) => each.trim())),
+    v.array(part),
+  )
 }
 
-/** Parts between commas, surrounding spaces ignored; the first invalid part rejects the list. */
-export function parseCommaList<Value>(
-  text: string,
-  parsePart: (part: string) => Parsed<Value>,
-): Parsed<readonly Value[]> {
-  const values: Value[] = []
-  for (const part of text.split(',').map((each) => each.trim())) {
-    const parsed = parsePart(part)
-    if ('refused' in parsed) return { refused: parsed.refused ?? `${JSON.stringify(part)} is not one` }
-    values.push(parsed.value)
-  }
-  return { value: values }
-}
+/** An IPv4 or IPv6 address, or a host name. Does not resolve names. */
+export const host: TextSchema<string> = v.pipe(v.string(), v.check(isHost))
 
 /** `name:port`, `1.2.3.4:port` or `[::1]:port`, with a port from 1 to 65535. */
-export function parseHostAndPort(text: string): Parsed<string> {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):(\d+)$/.exec(text)
-  const host = match?.[1] ?? match?.[2]
-  if (host === undefined || !isHost(host)) return notAllowed
-  return 'value' in parseWholeNumber(match?.[3] ?? '', 1, 65_535) ? { value: text } : notAllowed
-}
+export const hostAndPort: TextSchema<string> = v.pipe(
+  v.string(),
+  v.check((text) => {
+    const [, ipv6, name = '', port = ''] = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(text) ?? []
+    return (ipv6 === undefined ? isHost(name) : isIPv6(ipv6)) && v.is(wholeNumber(1, 65_535), port)
+  }),
+)
 
-/** Whether the text has the form of a host: an IPv4 or IPv6 address, or a name. There is no DNS lookup. */
-export function isHost(text: string): boolean {
-  if (/^[\d.]+$/.test(text)) return /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(text)
-  if (text.includes(':')) return /^[0-9a-fA-F:.]+$/.test(text) && text.indexOf(':') !== text.lastIndexOf(':')
-  return text.length <= 253 && /^(?!-)[\w-]+(?:\.[\w-]+)*$/.test(text)
+function isHost(text: string): boolean {
+  return isIP(text) !== 0 || /^(?=.{1,253}$)(?![\d.]+$)(?!-)[\w-]+(?:\.[\w-]+)*$/.test(text)
 }

@@ -15,7 +15,7 @@ export type AppliedMigration = Omit<Migration, 'sql'>
 
 const fileNamePattern = /^(\d{4})-([a-z0-9-]+)\.sql$/
 
-/** Parses files that are numbered without a gap: NNNN-name … Throws `internal` for a gap. */
+/** Parses files that are named NNNN-name and numbered from 0001 without a gap. Throws `internal` for a gap. */
 export function parseMigrations(files: readonly { readonly file: string; readonly sql: string }[]): Migration[] {
   return files.map(({ file, sql }, index) => {
     const [, digits, name] = fileNamePattern.exec(file) ?? []
