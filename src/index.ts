@@ -1,4 +1,4 @@
-// The package's one door: everything that a program may import from `millrace`.
+// The package's only entry point: everything that a program can import from `millrace`.
 
 export {
   type CallOptions,

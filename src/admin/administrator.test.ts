@@ -1,4 +1,4 @@
-// Against the real embedded log and database, without anything that lands: what is sent again stays where it was sent.
+// Uses the real embedded log and database, without landing: redriven events stay in the log.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -24,7 +24,7 @@ interface Parts {
   readonly eventLog: EventLog
   readonly store: EventStore
   readonly consumer: Consumer
-  /** How far the clock jumps each time that somebody looks at it. */
+  /** How far the clock advances each time it is read. */
   readonly clock: { stepMs: number }
 }
 
@@ -60,7 +60,7 @@ async function makeParts(t: TestContext): Promise<Parts> {
 
 const everything = { high: 10_000, normal: 10_000, low: 10_000 }
 
-/** Takes all that the group has to do, settles it and answers the numbers in the events' data. */
+/** Settles everything that waits for the group and returns the numbers in the events' data. */
 async function settleAll(consumer: Consumer): Promise<number[]> {
   const numbers: number[] = []
   for (;;) {
@@ -103,7 +103,7 @@ async function replayAll({ administrator }: Parts, request: Partial<ReplayReques
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index)
 
-test('a replay brings each settled event once, also over many calls, and no other group sees it', async (t) => {
+test('a replay delivers each settled event once, also over many calls, and to no other group', async (t) => {
   const parts = await makeParts(t)
   const { eventLog, consumer, clock } = parts
   for (let at = 0; at < 100; at += 10) await append(eventLog, range(at, at + 10))
@@ -111,20 +111,20 @@ test('a replay brings each settled event once, also over many calls, and no othe
   await settleAll(consumer)
   await append(eventLog, range(200, 210))
 
-  // The time of a call is over after a few looks at the clock.
+  // A call reaches its time limit after a few reads of the clock.
   clock.stepMs = 3000
   const { replayed, calls } = await replayAll(parts, { rate: 7 })
   clock.stepMs = 0
 
   assert.equal(replayed, 110)
   assert.ok(calls > 5, `${calls} calls`)
-  const came = (await settleAll(consumer)).sort((a, b) => a - b)
-  assert.deepEqual(came, [...range(0, 110), ...range(200, 210)])
+  const delivered = (await settleAll(consumer)).sort((a, b) => a - b)
+  assert.deepEqual(delivered, [...range(0, 110), ...range(200, 210)])
   const other = await eventLog.consume('events', 'other', { leaseMs: 30_000 })
   assert.equal((await settleAll(other)).length, 120)
 })
 
-test('a replay takes what the filters say: type, time, position', async (t) => {
+test('a replay obeys its filters: type, time, position', async (t) => {
   const parts = await makeParts(t)
   const { eventLog, consumer } = parts
   await append(eventLog, range(0, 10))
@@ -150,7 +150,7 @@ test('a replay takes what the filters say: type, time, position', async (t) => {
   await expectReplay({ from: 'events/1/normal@1:0', type: 'even' }, [20, 22, 24, 26, 28])
 })
 
-/** An event as it stands in a batch, without tag and length. */
+/** An encoded event as in a batch, without tag and length. */
 function eventBytes(parts: EventParts): Uint8Array {
   const bytes = encodeBatch([parts])
   const reader = new EventReader().reset(bytes)
@@ -179,18 +179,18 @@ function letterOf(n: number, position = 'events/1/low@1:9'): DeadLetter {
   }
 }
 
-test('a redrive whose outcome nobody can tell stops after the first few, and says so', async (t) => {
+test('a redrive whose outcome stays unknown stops after the first step and reports it', async (t) => {
   const { administrator, store, consumer, clock } = await makeParts(t)
   const letters = range(0, 30).map((n) => letterOf(n))
   const damaged = { ...letterOf(-1), eventId: null, code: 'corrupt', event: Buffer.from([1]) }
-  const homeless = letterOf(-2, 'events/7/low@1:9')
-  await store.landDeadLetters([...letters, damaged, homeless])
+  const withoutPartition = letterOf(-2, 'events/7/low@1:9')
+  await store.landDeadLetters([...letters, damaged, withoutPartition])
   clock.stepMs = 1000
 
   const answer = await administrator.redriveDeadLetters({ filter: {}, rate: 1000, isDryRun: false })
 
   assert.partialDeepStrictEqual(answer, { matched: 32, redriven: 8, skipped: 2, failedAgain: 0, nextCursor: null })
-  assert.match(answer.stopped ?? '', /what became of 8 of 8 events is not known yet/)
+  assert.match(answer.stopped ?? '', /the outcome of 8 of 8 events is not known yet/)
   assert.equal(await store.countDeadLetters({ isRedriven: true }), 8)
   const deliveries = await consumer.next({ maxEvents: everything, maxWaitMs: 0 })
   assert.equal(deliveries.length, 8)
@@ -201,7 +201,7 @@ test('a redrive whose outcome nobody can tell stops after the first few, and say
   assert.equal(first?.batch.receivedAtMicros, letters[0]!.deadAtMicros)
 })
 
-test('an edit must be one that a producer could send, and of one event', async (t) => {
+test('edited data must pass the checks for published events, and one redrive edits one event', async (t) => {
   const { administrator, store } = await makeParts(t)
   const [letter, other] = [letterOf(1), letterOf(2)]
   await store.landDeadLetters([letter, other])
@@ -222,7 +222,7 @@ test('an edit must be one that a producer could send, and of one event', async (
   assert.equal(await store.countDeadLetters({ isRedriven: true }), 0)
 })
 
-test('an event with as many attributes as it may have can be edited', async (t) => {
+test('an event with the maximum number of attributes can be edited', async (t) => {
   const { administrator, store, consumer, clock } = await makeParts(t)
   const attributes = Array.from({ length: 64 }, (_, n) => [`a${n}`, ''] as const)
   const letter = letterOf(1)
@@ -240,7 +240,7 @@ test('an event with as many attributes as it may have can be edited', async (t) 
   assert.deepEqual([Buffer.from(sent!.data).toString(), sent!.attributes.size], ['[1]', 65])
 })
 
-test('an entry that was stamped ahead of its time does not end a replay before the others', async (t) => {
+test('an entry whose receive time is in the future does not end a replay early', async (t) => {
   const parts = await makeParts(t)
   const { eventLog, consumer } = parts
   await append(eventLog, range(0, 10))
@@ -256,7 +256,7 @@ test('an entry that was stamped ahead of its time does not end a replay before t
   })
 })
 
-test('filters that say nothing, or what no event can have, are refused by name', async (t) => {
+test('empty and impossible filter values are refused, naming the field', async (t) => {
   const { administrator, store } = await makeParts(t)
   await store.landDeadLetters([letterOf(1)])
   for (const [filter, field] of [
@@ -273,13 +273,13 @@ test('filters that say nothing, or what no event can have, are refused by name',
     await assert.rejects(administrator.deleteDeadLetters(filter, false), refused)
     await assert.rejects(administrator.redriveDeadLetters({ filter, rate: 1, isDryRun: true }), refused)
   }
-  const everybody = { sinceMicros: Number.NEGATIVE_INFINITY, untilMicros: 2.5e17 }
-  assert.equal((await administrator.listDeadLetters({ ...everybody, limit: 9 })).deadLetters.length, 1)
+  const anyTime = { sinceMicros: Number.NEGATIVE_INFINITY, untilMicros: 2.5e17 }
+  assert.equal((await administrator.listDeadLetters({ ...anyTime, limit: 9 })).deadLetters.length, 1)
   await assert.rejects(administrator.deleteDeadLetters({ deadLetterIds: [ids.next()] }, false), { code: 'not_found' })
   await assert.rejects(administrator.journey({ id: '' }), { code: 'invalid_event', field: 'id' })
 })
 
-test('what died after a delete began stays, and many are deleted in one go', async (t) => {
+test('one call deletes many dead letters, but none newer than the call', async (t) => {
   const { administrator, store } = await makeParts(t)
   const old = range(0, 2500).map((n) => letterOf(n))
   await store.landDeadLetters([...old, { ...letterOf(1), deadAtMicros: (Date.now() + 60_000) * 1000 }])
@@ -298,7 +298,7 @@ test('dead letters are not deleted without a condition', async (t) => {
   assert.equal(await store.countDeadLetters({}), 1)
 })
 
-test('a group can be paused, let go on and deleted; the server\u2019s own cannot be deleted', async (t) => {
+test('a group can be paused, resumed and deleted; a group that the server declares cannot be deleted', async (t) => {
   const { administrator, eventLog, consumer } = await makeParts(t)
   await append(eventLog, range(0, 10))
   await administrator.pauseGroup({ topic: 'events', group: 'landing' }, 'maintenance')

@@ -1,4 +1,4 @@
-// What people can do with events that were accepted (administration.ts), over the log and the database.
+// Implements Administration (administration.ts) with the log and the database.
 
 import { MillraceError } from '../errors.ts'
 import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
@@ -35,8 +35,8 @@ import { journeyOf } from './journey.ts'
 import { Redriver } from './redrive.ts'
 import { Replayer } from './replay.ts'
 
-/** Deaths of one event that its journey shows. */
-const maxDeathsShown = 100
+/** Maximum number of dead letters of one event that its journey shows. */
+const maxLettersShown = 100
 
 export class Administrator implements Administration {
   readonly #parts: AdminParts
@@ -59,9 +59,9 @@ export class Administrator implements Administration {
     const found = (await store.findEvents(eventIds)).filter(
       ({ event }) => source === undefined || event.source === source,
     )
-    // Of two sources that use one UUID, the row under the UUID itself is meant.
+    // When two sources have used one UUID, the row whose key is the UUID itself is meant.
     const landed = found.find(({ event }) => event.eventId === eventIds[0]) ?? found[0] ?? null
-    const { deadLetters } = await store.listDeadLetters({ eventIds, limit: maxDeathsShown })
+    const { deadLetters } = await store.listDeadLetters({ eventIds, limit: maxLettersShown })
     const ofSource = source ?? landed?.event.source ?? deadLetters[0]?.source
     const letters = deadLetters.filter((letter) => letter.source === ofSource)
     const event = landed?.event ?? (await this.#eventIn(letters[0]))
@@ -96,10 +96,10 @@ export class Administrator implements Administration {
   ): Promise<DeleteAnswer> {
     const { store, now, monotonicNow } = this.#parts
     if (Object.values(given).every((condition) => condition === undefined)) {
-      const problem = 'filter has no condition: name at least one, so that nobody deletes all dead letters by mistake'
+      const problem = 'filter has no condition: set at least one, because an empty filter would delete all dead letters'
       throw new MillraceError('invalid_event', problem, { field: 'filter' })
     }
-    // What dies from now on nobody has seen.
+    // The caller cannot have seen letters that are newer than the call.
     const filter = checkedFilter({ ...given, untilMicros: Math.min(given.untilMicros ?? Infinity, now() * 1000) })
     await refuseMissing(store, filter)
     const matched = await store.countDeadLetters(filter)
@@ -134,7 +134,7 @@ export class Administrator implements Administration {
     return whole === null ? null : eventOf(whole)
   }
 
-  /** Nothing finds an event in the log by its id: whether it is among those that wait is not known. */
+  /** The log cannot be searched by event id, so the error reports how many events wait. */
   async #notFound(id: string): Promise<never> {
     const { topics } = await this.#parts.eventLog.describe()
     const waitingIn = topics
@@ -142,13 +142,15 @@ export class Administrator implements Administration {
       .map(({ groups }) => Math.max(0, ...groups.map((group) => group.waiting)))
     const waiting = waitingIn.reduce((sum, events) => sum + events, 0)
     const perhaps =
-      waiting === 0 ? 'and none is waiting' : `but ${waiting} events are waiting, and it may be one of them: ask again`
+      waiting === 0
+        ? 'and no events are waiting'
+        : `but ${waiting} events are waiting, and it may be one of them: try again later`
     const shown = JSON.stringify(id.slice(0, 80))
-    throw new MillraceError('not_found', `no event ${shown} has landed or died, ${perhaps}`, { field: 'id' })
+    throw new MillraceError('not_found', `event ${shown} has neither landed nor died, ${perhaps}`, { field: 'id' })
   }
 }
 
-/** The keys under which an event of this name has its row or its dead letters, the likelier one first. */
+/** The keys under which this event can have its row or its dead letters, the most likely first. */
 function keysOfName(id: string, source: string | undefined): string[] {
   const first = uuidFromBytes(eventIdOf(source ?? defaultSource, id))
   return isUuid(id) && source !== undefined ? [first, uuidFromBytes(uuidOfSourceAndId(source, first))] : [first]

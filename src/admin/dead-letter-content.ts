@@ -8,7 +8,7 @@ import type { DeadLetterSummary } from '../pipeline/dead-letters.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 import { type DeadLetter, damagedCode } from '../store/dead-letter.ts'
 
-/** The event in the form in which landed ones are shown; null when its bytes are damaged. */
+/** The event in the form of a landed event; null when its bytes are damaged. */
 export function eventOf(letter: DeadLetter): StoredEvent | null {
   const { eventId, topic, deadAtMicros, event: bytes } = letter
   if (isDamaged(letter) || eventId === null) return null
@@ -25,7 +25,7 @@ export function eventOf(letter: DeadLetter): StoredEvent | null {
     topic,
     lane,
     key,
-    // What made it die may be that its data are no JSON, whatever they say.
+    // Invalid JSON under a JSON media type may be why the event died.
     ...shownData(data, dataContentType),
     dataContentType: dataContentType || defaultContentType,
     attributes,
@@ -36,9 +36,9 @@ export function isDamaged({ code }: DeadLetterSummary): boolean {
   return code === damagedCode
 }
 
-/** The keys under which the letter's event may have a row. */
+/** The keys under which the letter's event can have its row. */
 export function rowKeysOf({ eventId, source }: DeadLetterSummary): string[] {
   if (eventId === null) return []
-  // The second one where another source has used the same UUID.
+  // The second key is used when another source has used the same UUID.
   return [eventId, uuidFromBytes(uuidOfSourceAndId(source, eventId))]
 }

@@ -1,4 +1,4 @@
-// Groups that somebody pauses, lets go on or deletes.
+// Pauses, resumes and deletes groups.
 
 import { MillraceError } from '../errors.ts'
 import { type DeleteGroupAnswer, type GroupName, maxPauseReasonLength } from '../pipeline/administration.ts'
@@ -29,8 +29,8 @@ export class Groups {
     if (ownGroups.some((own) => own.topic === topic && own.group === group)) {
       throw new MillraceError(
         'failed_precondition',
-        `group "${group}" of topic "${topic}" is the server's own, which it declares at each start: pause it instead; ` +
-          'to be rid of a topic, take it out of MILLRACE_TOPICS and restart first',
+        `group "${group}" of topic "${topic}" cannot be deleted, because the server declares it at each start: ` +
+          'pause it instead; to remove a topic, take it out of MILLRACE_TOPICS and restart first',
         { field: 'group' },
       )
     }

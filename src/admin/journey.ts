@@ -1,4 +1,4 @@
-// What became of one event, put together from its row and its dead letters.
+// Builds the journey of one event from its row and its dead letters.
 
 import type { Position } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
@@ -7,8 +7,8 @@ import type { DeadLetterSummary } from '../pipeline/dead-letters.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 
 /**
- * @param event as it landed, or as it last died.
- * @param landedAt where its row says that it stood; null when it has none.
+ * @param event the event as it landed, or as in its newest dead letter.
+ * @param landedAt the position that its row records; null when it has no row.
  */
 export function journeyOf(
   event: StoredEvent,

@@ -1,8 +1,8 @@
-// What a watcher wants to know beside the status (observations.ts).
+// Collects the observations that a watch reports in addition to the status (observations.ts).
 //
-// Job: read this server's totals from its metrics, and ask the database now and then, however many watch. Nobody waits for
-// the database here: who asks gets what it said last, and whoever is late has said nothing.
-// Not its job: the status, and what the log takes (core.ts).
+// Job: read this server's totals from its metrics, and query the database now and then, however many callers watch. A
+// caller never waits for the database: it gets the latest result, and a query that takes too long has none.
+// Not its job: the status, and the size of the log (core.ts).
 
 import { lanes } from '../event/event.ts'
 import { withinMs } from '../lib/abort.ts'
@@ -10,36 +10,36 @@ import type { LandingTotals, Observations, PublishedTotals, StoreObservation } f
 import type { EventStore } from '../store/event-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 
-/** The database is asked at most so often. */
+/** Minimum time between two queries of the database. */
 const storeEveryMs = 5000
 
-/** An answer that comes later than that is not waited for. */
+/** The result of a query that takes longer is null. */
 const maxStoreAnswerMs = 3000
 
 export interface ObserverParts {
   readonly store: EventStore
   readonly metrics: Metrics
-  /** Whether this process takes events, and whether it lands them: of what it does not do there are no totals. */
+  /** Whether this process accepts events, and whether it lands them; without that, the totals are null. */
   readonly takes: boolean
   readonly lands: boolean
-  /** A clock that only goes forward, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
 }
 
 export class Observer {
   readonly #parts: ObserverParts
   #store: StoreObservation | null = null
-  #askedAtMs = Number.NEGATIVE_INFINITY
-  #isAsking = false
+  #queriedAtMs = Number.NEGATIVE_INFINITY
+  #isQuerying = false
 
   constructor(parts: ObserverParts) {
     this.#parts = parts
   }
 
-  /** What is known at once. Asks the database for the next time, when its last answer is old. */
+  /** Returns what is known now. When the last query of the database is old, starts the next one. */
   read(): Pick<Observations, 'published' | 'landing' | 'store'> {
     const { takes, lands, metrics } = this.#parts
-    this.#askStore()
+    this.#queryStore()
     return {
       published: takes ? publishedTotals(metrics) : null,
       landing: lands ? landingTotals(metrics) : null,
@@ -47,15 +47,15 @@ export class Observer {
     }
   }
 
-  #askStore(): void {
+  #queryStore(): void {
     const { store, monotonicNow } = this.#parts
-    // One question at a time: a database that stands still must not gather them.
-    if (this.#isAsking || monotonicNow() - this.#askedAtMs < storeEveryMs) return
-    this.#askedAtMs = monotonicNow()
-    this.#isAsking = true
+    // One query at a time, so that they do not pile up at a hanging database.
+    if (this.#isQuerying || monotonicNow() - this.#queriedAtMs < storeEveryMs) return
+    this.#queriedAtMs = monotonicNow()
+    this.#isQuerying = true
     const answer = store.observe().catch(() => null)
     void answer.then(() => {
-      this.#isAsking = false
+      this.#isQuerying = false
     })
     void withinMs(answer, maxStoreAnswerMs, null).then((observation) => {
       this.#store = observation

@@ -1,4 +1,4 @@
-// The time and the speed of one call that sends many events: it ends after a while, and keeps to a rate.
+// Limits one call that sends many events: how long it runs, and how many events it sends per second.
 
 import { MillraceError } from '../errors.ts'
 import { sleep } from '../lib/abort.ts'
@@ -7,7 +7,7 @@ import { maxWorkMs, rateLimits } from '../pipeline/administration.ts'
 export interface PacedWorkOptions {
   /** Events per second. */
   readonly rate: number
-  /** A clock that only goes forward, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
   readonly signal: AbortSignal | undefined
 }
@@ -17,30 +17,30 @@ export class PacedWork {
   readonly #startedAtMs: number
   #events = 0
 
-  /** Throws `invalid_event` about a rate that is out of its limits. */
+  /** Throws `invalid_event` when the rate is out of range. */
   constructor(options: PacedWorkOptions) {
     const { min, max } = rateLimits
     const { rate } = options
     if (!Number.isInteger(rate) || rate < min || rate > max) {
-      const problem = `rate is ${rate}; it takes ${min} to ${max} events per second`
+      const problem = `rate is ${rate}; it must be a whole number from ${min} to ${max}, in events per second`
       throw new MillraceError('invalid_event', problem, { field: 'rate' })
     }
     this.#options = options
     this.#startedAtMs = options.monotonicNow()
   }
 
-  /** How many events may go at once without running far ahead of the rate. */
+  /** How many events may be sent together without running far ahead of the rate. */
   get maxStep(): number {
     return this.#options.rate
   }
 
-  /** Whether the call has to answer: its time is over, or nobody waits for it any more. */
+  /** Whether the call must return: its time is up, or the caller has aborted it. */
   get isOver(): boolean {
     const { monotonicNow, signal } = this.#options
     return signal?.aborted === true || monotonicNow() - this.#startedAtMs >= maxWorkMs
   }
 
-  /** Notes that so many events were sent, and waits until the next ones are due. */
+  /** Counts this many events as sent and waits until the next ones are due. */
   async sent(events: number): Promise<void> {
     const { rate, monotonicNow, signal } = this.#options
     this.#events += events
@@ -48,7 +48,7 @@ export class PacedWork {
     if (waitMs > 0) await sleep(waitMs, signal)
   }
 
-  /** Waits without counting it as work. */
+  /** Waits without counting any events as sent. */
   async pause(ms: number): Promise<void> {
     await sleep(ms, this.#options.signal)
   }

@@ -1,9 +1,9 @@
-// Sends the events of dead letters to their groups again.
+// Redrives dead letters: sends their events to their groups again.
 //
-// A few at a time, oldest first, and each few are watched: when one of them fails again, or nobody can tell what became of
-// them, it stops. What has failed again is the newest then, so the next redrive does not meet it before all the others.
-// The order is reopen, then note: a crash between the two leaves a letter that can be redriven once more, under the same
-// number, and the event has its row all the same at most once.
+// It works in small steps, oldest letters first, and waits for the outcome of each step. It stops when an event fails
+// again or an outcome stays unknown. An event that failed again has the newest letter, so the next redrive reaches it
+// last. A letter is marked as redriven after its event is reopened: a crash between the two leaves a letter that can be
+// redriven once more, under the same number of redrives, and the event still has at most one row.
 
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { batchOfOne, receivedAtOf, withAttribute, withData, withoutReceivedAt } from '../event/event-edit.ts'
@@ -20,19 +20,19 @@ import { isDamaged, rowKeysOf } from './dead-letter-content.ts'
 import { refuseMissing } from './filter.ts'
 import { PacedWork } from './paced-work.ts'
 
-/** What is risked before anything is known, and after the first have gone well. */
+/** Letters in the first step, before any outcome is known, and in each later step. */
 const firstStep = 10
 const maxStep = 100
 
-/** How long what was sent may take to land or to fail again. */
+/** How long a redriven event may take to land or to fail again. */
 const maxOutcomeMs = 5000
-const firstLookMs = 10
-const longestLookMs = 250
+const firstPollMs = 10
+const longestPollMs = 250
 
-/** What became of the letters of one step. */
+/** The result of sending the letters of one step. */
 interface Step {
   readonly sent: readonly DeadLetterSummary[]
-  /** Those that cannot be sent. */
+  /** Letters that cannot be redriven. */
   readonly skipped: number
   /** Why nothing more can be sent now; null when it can. */
   readonly stopped: string | null
@@ -81,7 +81,7 @@ export class Redriver {
     for (const summary of letters) {
       try {
         const letter = await store.readDeadLetter(summary.deadLetterId)
-        // Somebody has just deleted it.
+        // It was deleted meanwhile.
         if (letter === null) continue
         const { stream, reopened } = toReopened(letter, edit)
         await eventLog.reopen(stream, letter.group, [reopened])
@@ -90,16 +90,16 @@ export class Redriver {
       } catch (thrown) {
         const error = toMillraceError(thrown)
         if (error.retryable) return { sent, skipped, stopped: error.message }
-        // Who names letters is told what is wrong with them; a filter passes over those that cannot be sent.
-        const canBePassedOver = error.code === 'not_found' || error.code === 'failed_precondition'
-        if (filter.deadLetterIds !== undefined || !canBePassedOver) throw error
+        // A letter that is named by id has its error reported; other filters skip letters that cannot be redriven.
+        const canBeSkipped = error.code === 'not_found' || error.code === 'failed_precondition'
+        if (filter.deadLetterIds !== undefined || !canBeSkipped) throw error
         skipped++
       }
     }
     return { sent, skipped, stopped: null }
   }
 
-  /** Waits until the letters' events have landed or died again, and says why that is a reason to stop. */
+  /** Waits until the letters' events have landed or failed again, and returns the reason to stop, if there is one. */
   async #watch(
     letters: readonly DeadLetterSummary[],
     sentAtMicros: number,
@@ -109,17 +109,17 @@ export class Redriver {
     const failures = new Map<string, string>()
     let open = letters
     for (
-      let lookMs = firstLookMs;
+      let pollMs = firstPollMs;
       open.length > 0 && monotonicNow() < untilMs;
-      lookMs = Math.min(2 * lookMs, longestLookMs)
+      pollMs = Math.min(2 * pollMs, longestPollMs)
     ) {
-      await sleep(lookMs)
+      await sleep(pollMs)
       try {
         for (const [id, message] of await this.#failedAgain(open, sentAtMicros)) failures.set(id, message)
         const landed = await this.#landed(open)
         open = open.filter(({ deadLetterId }) => !landed.has(deadLetterId) && !failures.has(deadLetterId))
       } catch (thrown) {
-        // A database that is away tells nothing; that is said below.
+        // While the database is unreachable the outcome stays unknown, which is reported below.
         if (!toMillraceError(thrown).retryable) throw thrown
       }
     }
@@ -128,12 +128,12 @@ export class Redriver {
       message === undefined ? '' : `${failures.size} of ${letters.length} events failed again: ${message}`,
       open.length === 0
         ? ''
-        : `what became of ${open.length} of ${letters.length} events is not known yet: see the status, then redrive the rest`,
+        : `the outcome of ${open.length} of ${letters.length} events is not known yet: check the status, then redrive the rest`,
     ].filter((reason) => reason !== '')
     return { stopped: reasons.length === 0 ? null : reasons.join('; '), failedAgain: failures.size }
   }
 
-  /** The letters whose events have died since, with the message of that death. */
+  /** The letters whose events have become dead letters again, with the new message. */
   async #failedAgain(letters: readonly DeadLetterSummary[], sentAtMicros: number): Promise<Map<string, string>> {
     const eventIds = letters.flatMap(({ eventId }) => eventId ?? [])
     const query = { eventIds, sinceMicros: sentAtMicros, isRedriven: false, limit: 1000 }
@@ -147,7 +147,7 @@ export class Redriver {
     )
   }
 
-  /** The letters whose events have their row. */
+  /** The letters whose events have a row. */
   async #landed(letters: readonly DeadLetterSummary[]): Promise<ReadonlySet<string>> {
     const rows = await this.#parts.store.findRows(letters.flatMap(rowKeysOf))
     const names = new Set(rows.map(({ eventId, source }) => `${eventId} ${source}`))
@@ -156,11 +156,13 @@ export class Redriver {
   }
 }
 
-/** What died before the redrive began, and was not sent again unless somebody asks for those. */
+/**
+ * Limits the filter to letters that are older than the redrive and, unless it sets `isRedriven`, were not redriven yet.
+ */
 function filterOf({ filter, edit }: RedriveRequest, nowMicros: number): DeadLetterFilter {
   const { deadLetterIds, untilMicros, isRedriven } = filter
   if (edit !== undefined && deadLetterIds?.length !== 1) {
-    const problem = 'only one dead letter can be edited: name it by its id'
+    const problem = 'data can replace that of one dead letter only: give exactly one id in dead_letter_ids'
     throw new MillraceError('invalid_event', problem, { field: 'data' })
   }
   if (deadLetterIds !== undefined) return filter
@@ -168,19 +170,19 @@ function filterOf({ filter, edit }: RedriveRequest, nowMicros: number): DeadLett
   return { ...filter, untilMicros: until, isRedriven: isRedriven ?? false }
 }
 
-/** The event as its group gets it once more: with its id and time, and how often it was sent again. */
+/** The event as it is sent to its group again: with its id and time, and the number of redrives as an attribute. */
 function toReopened(
   letter: DeadLetter,
   edit: RedriveRequest['edit'],
 ): { readonly stream: StreamName; readonly reopened: Reopened } {
   const { deadLetterId, redrives } = letter
   if (isDamaged(letter)) {
-    const problem = `dead letter ${deadLetterId} is damaged: there is no event in it that could be sent`
+    const problem = `dead letter ${deadLetterId} is damaged: it has no event that could be redriven`
     throw new MillraceError('failed_precondition', problem)
   }
   const position = parsePosition(letter.history.at(-1)?.position ?? '')
   if (position === null) {
-    throw new MillraceError('failed_precondition', `dead letter ${deadLetterId} does not tell where it stood`)
+    throw new MillraceError('failed_precondition', `dead letter ${deadLetterId} has no valid position in its history`)
   }
   const receivedAtMicros = receivedAtOf(letter.event) ?? letter.deadAtMicros
   const bare = withoutReceivedAt(letter.event)
@@ -190,7 +192,7 @@ function toReopened(
   return { stream: position.stream, reopened: { batch, attempt: 0, offset: position.offset } }
 }
 
-/** Throws what a producer of the edited event would be told. */
+/** Throws the error that a producer would get for the edited event. */
 function edited(event: Uint8Array, { data, contentType }: NonNullable<RedriveRequest['edit']>): Uint8Array {
   const changed = withData(event, data, contentType)
   const [refusal] = new MessageScanner().scan(batchOfOne(changed)).refusals

@@ -1,4 +1,5 @@
-// Feeds what a group has settled to the group again: for a database that went back in time, or a handler that was wrong.
+// Replays to a group the events it has settled: for a database that was restored to an earlier state, or after a
+// handler had a bug.
 
 import { MillraceError } from '../errors.ts'
 import { lanes } from '../event/event.ts'
@@ -10,20 +11,20 @@ import type { AdminParts } from './admin-parts.ts'
 import { checkText } from './filter.ts'
 import { PacedWork } from './paced-work.ts'
 
-/** One look into the log. */
+/** Maximum size of one read from the log. */
 const maxPageBytes = 1024 * 1024
 
-/** Replay waits while the group has more than this to do: what it reopens is outside admission. */
+/** Replay waits while more events than this wait for the group: reopened events bypass admission. */
 const maxGroupWaitingEvents = 100_000
-const lookEveryMs = 1000
+const checkEveryMs = 1000
 const waitForGroupMs = 250
 
-/** Events of one entry that go at once. */
+/** Maximum number of events of one entry that are reopened together. */
 const maxRunEvents = 1000
 
-/** Where a replay stands. */
+/** How far a replay has come. */
 interface Place {
-  /** Entries received at this time or later are not replayed: they came in after it began. */
+  /** Entries received at this time or later are not replayed: they arrived after the replay began. */
   readonly untilMicros: number
   /** Index into the streams of the topic. */
   readonly stream: number
@@ -48,7 +49,7 @@ export class Replayer {
     let { untilMicros, stream, offset } = placeOf(request, now() * 1000)
     if (stream >= streams.length) throw otherCursor()
     let replayed = 0
-    // Every call gets on, however long it took to begin.
+    // Every call makes progress, however long it took to start.
     do {
       if (!request.isDryRun && !(await room.has())) {
         await work.pause(waitForGroupMs)
@@ -75,10 +76,10 @@ export class Replayer {
   }
 }
 
-/** What a replay has to know of its group. */
+/** What a replay needs to know about its group. */
 interface GroupFacts {
   readonly partitions: number
-  /** Of the log. */
+  /** The log's epoch. */
   readonly epoch: number
   readonly waiting: number
 }
@@ -93,11 +94,11 @@ async function describeGroup(eventLog: EventLog, request: ReplayRequest): Promis
   return { partitions: topic.partitions, epoch, waiting: group.waiting }
 }
 
-/** Whether the group can take more; looked at once in a while. */
+/** Whether the group has room for more events. Checked once per `checkEveryMs`, or on each call while it has none. */
 class GroupRoom {
   readonly #describe: () => Promise<GroupFacts>
   readonly #monotonicNow: () => number
-  #lookedAtMs = Number.NEGATIVE_INFINITY
+  #checkedAtMs = Number.NEGATIVE_INFINITY
   #has = true
 
   constructor(describe: () => Promise<GroupFacts>, monotonicNow: () => number) {
@@ -107,8 +108,8 @@ class GroupRoom {
 
   async has(): Promise<boolean> {
     const nowMs = this.#monotonicNow()
-    if (nowMs - this.#lookedAtMs < lookEveryMs && this.#has) return true
-    this.#lookedAtMs = nowMs
+    if (nowMs - this.#checkedAtMs < checkEveryMs && this.#has) return true
+    this.#checkedAtMs = nowMs
     this.#has = (await this.#describe()).waiting <= maxGroupWaitingEvents
     return this.#has
   }
@@ -126,7 +127,7 @@ function streamsOf({ topic, from }: ReplayRequest, { partitions, epoch }: GroupF
   }
   const position = positionOf(topic, from)
   if (position.epoch !== epoch) {
-    const problem = `from is a position of epoch ${position.epoch}, and the log is in epoch ${epoch}: its offsets are others now; say --since instead`
+    const problem = `from is a position of epoch ${position.epoch}, but the log is in epoch ${epoch}, which has other offsets: use since instead`
     throw new MillraceError('failed_precondition', problem, { field: 'from' })
   }
   return [position.stream]
@@ -135,7 +136,7 @@ function streamsOf({ topic, from }: ReplayRequest, { partitions, epoch }: GroupF
 function positionOf(topic: string, from: string): NonNullable<ReturnType<typeof parsePosition>> {
   const position = parsePosition(from)
   if (position?.stream.topic === topic) return position
-  const problem = `from is ${JSON.stringify(from)}; it takes a position of topic ${topic}, as "${topic}/0/normal@1:5000"`
+  const problem = `from is ${JSON.stringify(from)}; it must be a position of topic ${topic}, such as "${topic}/0/normal@1:5000"`
   throw new MillraceError('invalid_event', problem, { field: 'from' })
 }
 
@@ -152,7 +153,7 @@ function placeOf({ topic, from, cursor }: ReplayRequest, nowMicros: number): Pla
 }
 
 function otherCursor(): MillraceError {
-  const problem = 'cursor is not one of ours; pass next_cursor of an earlier answer unchanged, or leave it out'
+  const problem = 'cursor is not valid; pass next_cursor of an earlier answer unchanged, or leave it out'
   return new MillraceError('invalid_event', problem, { field: 'cursor' })
 }
 
@@ -164,12 +165,12 @@ interface Wanted {
   readonly fromOffset: number
 }
 
-/** The wanted events as stretches that stand one behind the other in an entry. */
+/** Yields the wanted events as runs of consecutive events within one entry. */
 function* runsOf(entries: readonly KeptEntry[], wanted: Wanted, maxStep: number): Generator<Reopened> {
   const maxEvents = Math.min(maxRunEvents, maxStep)
   for (const { position, batch } of entries) {
     const { receivedAtMicros, bytes } = batch
-    // There are no events in it that could be sent.
+    // A damaged entry has no events that could be sent.
     if (batch.damaged === true) continue
     if (receivedAtMicros >= wanted.untilMicros || receivedAtMicros < (wanted.sinceMicros ?? 0)) continue
     const reader = new EventReader().reset(bytes)

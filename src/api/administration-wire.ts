@@ -1,4 +1,4 @@
-// Between administration.ts and millrace.v1.AdminService.
+// Converts between the types of administration.ts and the messages of millrace.v1.AdminService.
 
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { MillraceError } from '../errors.ts'
@@ -27,7 +27,7 @@ import {
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-letters.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 
-/** The group that a replay feeds when none is named. */
+/** The group of a replay when the request names none. */
 const defaultReplayGroup = 'landing'
 
 export function filterOfMessage(message: DeadLetterFilterMessage | undefined): DeadLetterFilter {

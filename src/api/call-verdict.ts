@@ -1,18 +1,18 @@
-// The verdict of a call as a whole, drawn from the verdicts of its events (the same for gRPC and HTTP).
+// The verdict of a whole call, derived from the verdicts of its events (the same for gRPC and HTTP).
 //
-// Job: say when a call fails although every event has its own verdict, with which code, and when to try again.
+// Job: decide when a call fails although every event has its own verdict, with which code and which retry hint.
 // Not its job: verdicts of events (the pipeline), statuses (status.ts).
 
 import { type ErrorCode, MillraceError } from '../errors.ts'
 import type { PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
 import { isRefusedForRoom } from './status.ts'
 
-/** Told to a caller when nobody knows better. Every refusal for room carries a time, or a client may not retry it. */
+/** The default retry hint. Every refusal for lack of room needs a hint, because without one a client must not retry. */
 export const defaultRetryAfterMs = 1000
 
 /**
- * Null when the call succeeds: an event was accepted or dropped, or there was none at all. Else the error to answer with:
- * that events were refused for room wins over the other reasons, for then trying again helps.
+ * Null when the call succeeds: an event was accepted or dropped, or there were no events. Otherwise the error to answer
+ * with. A refusal for lack of room takes precedence over other reasons, because a retry can succeed.
  *
  * @param rejected how many rejections there are, where not all are listed.
  */
@@ -32,7 +32,7 @@ export function failureOfVerdict(
   })
 }
 
-/** All of a message's events, refused with one code: a failure of the message as a whole, told as verdicts. */
+/** Whether a failure of a whole message counts as a rejection of each of its events with this code. */
 export function isVerdictOnEvents(code: ErrorCode): boolean {
   return code === 'not_found' || code === 'too_many_events' || code === 'message_too_large'
 }
@@ -40,10 +40,10 @@ export function isVerdictOnEvents(code: ErrorCode): boolean {
 function describe(reason: Rejection, count: number): string {
   return count === 1
     ? reason.message
-    : `none of the ${count} events was taken; event ${reason.index}: ${reason.message}`
+    : `none of the ${count} events was accepted; event ${reason.index}: ${reason.message}`
 }
 
-/** After that time there may be room for all of them. */
+/** The longest hint: after that time there may be room for all events. */
 function longestRetryAfterMs(rejections: readonly Rejection[]): number {
   let longest = 0
   for (const { retryAfterMs } of rejections) {

@@ -1,6 +1,6 @@
-// How many connections there may be, in all and from one address; gRPC and HTTP together.
+// Limits the number of connections, in total and per client address; gRPC and HTTP together.
 //
-// What is over the bound is closed at once: an answer would cost more than the connection.
+// A connection above a limit is closed at once: an answer would cost more than the connection.
 
 import type { Socket } from 'node:net'
 
@@ -15,7 +15,7 @@ export class ConnectionLimits {
     this.#maxPerAddress = maxPerAddress
   }
 
-  /** Counts a connection until it closes; false when it has been closed because there are too many. */
+  /** Counts a connection until it closes; returns false, and closes it, when there are too many. */
   admit(socket: Socket): boolean {
     const address = socket.remoteAddress
     const fromAddress = address === undefined ? this.#maxPerAddress : (this.#perAddress.get(address) ?? 0)

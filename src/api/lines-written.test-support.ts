@@ -1,4 +1,4 @@
-// Where a test's server logs to: keeps the lines, parsed.
+// The log destination of a test's server: keeps the lines, parsed.
 
 import { Writable } from 'node:stream'
 

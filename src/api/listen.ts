@@ -1,4 +1,4 @@
-// Opens a listening socket, or says what to do about it.
+// Opens a listening socket. Its errors say how to fix the configuration.
 
 import type { AddressInfo, Server } from 'node:net'
 import { MillraceError } from '../errors.ts'
@@ -9,15 +9,15 @@ const backlog = 1024
 
 export interface ListenOptions {
   readonly host: string
-  /** 0 for any free one. */
+  /** 0 for any free port. */
   readonly port: number
-  /** The setting that the port comes from, for the message. */
+  /** The setting of the port, for error messages. */
   readonly variable: string
   readonly logger: Logger
 }
 
 /**
- * Listens and answers the real address as `127.0.0.1:8080`.
+ * Listens and returns the bound address, for example `127.0.0.1:8080`.
  *
  * @throws MillraceError `failed_precondition` naming the setting, the address and the fix.
  */
@@ -32,7 +32,7 @@ export async function listen(server: Server, { host, port, variable, logger }: L
   } finally {
     server.off('error', reject)
   }
-  // Without a listener, an error while a connection is accepted (no file descriptors left) would end the process.
+  // Without a listener, an error when accepting a connection (no file descriptors left) would end the process.
   server.on('error', (error) => logger.warn({ error }, 'a connection could not be accepted'))
   const address = server.address() as AddressInfo
   return hostAndPort(address.address, address.port)
@@ -49,15 +49,18 @@ function listenError(error: NodeJS.ErrnoException, address: string, variable: st
     case 'EADDRINUSE':
       return fail(
         variable,
-        `${address} is in use by another program: stop it, or set another port (0 for any free one)`,
+        `${address} is in use by another program: stop that program, or set another port (0 for any free one)`,
       )
     case 'EACCES':
-      return fail(variable, `this user may not open ${address}: set a port of 1024 or more`)
+      return fail(variable, `this user is not permitted to listen on ${address}: set a port of 1024 or more`)
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return fail('MILLRACE_HOST', `${address} is not an address of this machine: set 127.0.0.1, or one that it has`)
+      return fail(
+        'MILLRACE_HOST',
+        `${address} is not an address of this machine: set 127.0.0.1 or another address of it`,
+      )
     default:
-      return fail(variable, `${address} cannot be opened: ${error.message}`)
+      return fail(variable, `cannot listen on ${address}: ${error.message}`)
   }
 }

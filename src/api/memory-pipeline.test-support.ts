@@ -1,7 +1,7 @@
-// A pipeline that keeps its events in an array: what the servers of api/ are tested in front of.
+// A pipeline that keeps its events in an array, for the tests of api/.
 //
-// It scans as the real one does and gives honest verdicts; what is durable, or landed, is not its business. A test can
-// bound its room, hold back its answers, and let it fail.
+// It validates events as the real one does; it neither stores nor lands them. A test can limit its room, delay its
+// answers and make it fail.
 
 import { MillraceError } from '../errors.ts'
 import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event/event.ts'
@@ -26,14 +26,14 @@ export interface KeptEvent extends Event {
 
 export class MemoryPipeline implements Pipeline {
   readonly events: KeptEvent[] = []
-  /** Every message that came, with its options. */
+  /** Every published message, with its options. */
   readonly calls: { readonly message: PublishMessage; readonly options: PublishOptions | undefined }[] = []
   topics = ['events', 'orders']
   /** How many events there is room for. */
   maxEvents = Number.POSITIVE_INFINITY
   retryAfterMs = 1500
   draining = false
-  /** Thrown by each publish while it is set. */
+  /** While set, every publish throws it. */
   failure: MillraceError | null = null
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
@@ -43,12 +43,12 @@ export class MemoryPipeline implements Pipeline {
   #gate: PromiseWithResolvers<void> | null = null
   #roomMade = Promise.withResolvers<void>()
 
-  /** From here on no publish is answered, until `letGo()`. */
+  /** From now on no publish is answered, until `release()`. */
   hold(): void {
     this.#gate ??= Promise.withResolvers()
   }
 
-  letGo(): void {
+  release(): void {
     this.#gate?.resolve()
     this.#gate = null
   }
@@ -69,11 +69,11 @@ export class MemoryPipeline implements Pipeline {
     const scan = new MessageScanner().scan(message.message)
     const refusals: Rejection[] = [...scan.refusals]
     const taken: Uint8Array[] = []
-    const places: number[] = []
+    const indexes: number[] = []
     for (let index = 0; index < scan.count; index++) {
       if (scan.laneIndexes[index] === 255) continue
       taken.push(message.message.slice(scan.starts[index], scan.ends[index]))
-      places.push(index)
+      indexes.push(index)
     }
     await this.#gate?.promise
     const events = taken.flatMap((bytes) => decodeBatch(bytes))
@@ -89,7 +89,7 @@ export class MemoryPipeline implements Pipeline {
       } else {
         const reason = 'too many events are waiting for group landing'
         const { retryAfterMs } = this
-        refusals.push({ index: places[at]!, id: event.id, code: 'backlogged', message: reason, retryAfterMs })
+        refusals.push({ index: indexes[at]!, id: event.id, code: 'backlogged', message: reason, retryAfterMs })
       }
     }
     return { accepted, dropped, rejections: refusals.sort((a, b) => a.index - b.index), durability: 'disk' }
@@ -99,7 +99,7 @@ export class MemoryPipeline implements Pipeline {
     if (this.storeFailure !== null) throw this.storeFailure
     const from = query.cursor === undefined ? 0 : Number(query.cursor)
     if (!Number.isSafeInteger(from))
-      throw new MillraceError('invalid_event', 'cursor is not one of ours', { field: 'cursor' })
+      throw new MillraceError('invalid_event', 'cursor is not valid', { field: 'cursor' })
     const found = this.events.filter(
       (event) =>
         (query.type === undefined || event.type === query.type) &&
@@ -154,7 +154,7 @@ export class MemoryPipeline implements Pipeline {
   }
 }
 
-const refuse = () => Promise.reject(new MillraceError('unimplemented', 'this pipeline only takes events'))
+const refuse = () => Promise.reject(new MillraceError('unimplemented', 'this pipeline only accepts events'))
 
 const refusing: Administration = {
   journey: refuse,

@@ -1,4 +1,4 @@
-// Between observations.ts and millrace.v1.Observations. What is null, that is not known, stays absent.
+// Converts the types of observations.ts to millrace.v1.Observations. A null value, which is unknown, is left absent.
 
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type {

@@ -1,2 +1,2 @@
-/** How long a publish with overflow `wait` may wait where the caller waits for one answer (docs/http.md). */
+/** Longest wait of a single publish with overflow `wait`, in unary gRPC and HTTP (docs/http.md). */
 export const maxPublishWaitMs = 10_000

@@ -5,14 +5,14 @@ import { requestIdOf, traceContextOf } from './request-context.ts'
 const traceId = '0af7651916cd43dd8448eb211c80319c'
 const spanId = 'b7ad6b7169203331'
 
-test('a plain request id is kept, any other is replaced by a new one', () => {
+test('a plain request id is kept, any other is replaced', () => {
   assert.equal(requestIdOf('order-7/a.b_c:1'), 'order-7/a.b_c:1')
   for (const unsafe of [undefined, '', 'a b', 'a\nb', 'é', 'x'.repeat(129), '<script>']) {
     assert.match(requestIdOf(unsafe), /^[0-9a-f-]{36}$/)
   }
 })
 
-test('a traceparent is read, also one of a later version with more fields', () => {
+test('a traceparent is parsed, also one of a later version with more fields', () => {
   assert.deepEqual(traceContextOf(`00-${traceId}-${spanId}-01`), { traceId, spanId })
   assert.deepEqual(traceContextOf(`42-${traceId}-${spanId}-01-more`), { traceId, spanId })
 })

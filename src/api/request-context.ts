@@ -1,12 +1,12 @@
-// Who asks: the request id and the trace that a caller sends along, for the log.
+// The request id and the trace context that a caller sends, for the log.
 //
-// Job: take what is safe to print, make what is missing. Not its job: keeping either with the events.
+// Job: accept values that are safe to log, and generate a missing request id. Not its job: storing them with events.
 
 import { randomUUID } from 'node:crypto'
 
 const requestIdPattern = /^[A-Za-z0-9._~:/+=@-]{1,128}$/
 
-/** The caller's own id when it is short and plain, else a new one. */
+/** The caller's request id when it is short and plain, otherwise a new one. */
 export function requestIdOf(given: string | undefined): string {
   return given !== undefined && requestIdPattern.test(given) ? given : randomUUID()
 }
@@ -19,8 +19,8 @@ export interface TraceContext {
 const traceparentPattern = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/
 
 /**
- * Reads a `traceparent` header (https://www.w3.org/TR/trace-context); null when it is none. A version that we do not
- * know is read by its first four fields, as the standard asks.
+ * Parses a `traceparent` header (https://www.w3.org/TR/trace-context); null when it is malformed. Of an unknown version
+ * the first four fields are used, as the standard requires.
  */
 export function traceContextOf(traceparent: string | undefined): TraceContext | null {
   const match = traceparent === undefined ? null : traceparentPattern.exec(traceparent)

@@ -1,7 +1,10 @@
-/** One of the two servers, while it runs. */
+/** A running gRPC or HTTP server. */
 export interface RunningServer {
-  /** As `127.0.0.1:50051`. */
+  /** The bound address, for example `127.0.0.1:50051`. */
   readonly address: string
-  /** Stops: takes nothing new, finishes what runs, and closes by force what is still open at the deadline. */
+  /**
+   * Stops the server: accepts nothing new, finishes running calls, and force-closes connections still open at the
+   * deadline.
+   */
   drain(deadlineMs: number): Promise<void>
 }

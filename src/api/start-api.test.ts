@@ -35,7 +35,7 @@ async function startTestApi(t: TestContext, options: Partial<ApiOptions> = {}) {
   const client = rawClient(api.grpc ?? '')
   t.after(async () => {
     client.close()
-    pipeline.letGo()
+    pipeline.release()
     await api.drain(0)
   })
   return { api, client, pipeline, health, url: `http://${api.http}` }
@@ -43,7 +43,7 @@ async function startTestApi(t: TestContext, options: Partial<ApiOptions> = {}) {
 
 const good = publishMessage({ events: [{ type: 'order.created' }] })
 
-test('both transports serve one pipeline', async (t) => {
+test('gRPC and HTTP serve the same pipeline', async (t) => {
   const { client, pipeline, url } = await startTestApi(t)
 
   await publish(client, good)
@@ -56,7 +56,7 @@ test('both transports serve one pipeline', async (t) => {
   assert.equal((await ask(`${url}/v1/events`)).json.events.length, 2)
 })
 
-test('a server that stops says so everywhere, finishes what runs and closes within the deadline', async (t) => {
+test('a stopping server reports it everywhere, finishes running calls and closes within the deadline', async (t) => {
   const { api, client, pipeline, health, url } = await startTestApi(t)
   const idle = openPublishStream(client)
   pipeline.hold()
@@ -70,7 +70,7 @@ test('a server that stops says so everywhere, finishes what runs and closes with
   const startedAt = performance.now()
   const drained = api.drain(10_000)
   assert.equal((await failureOf(idle.summary)).code, grpcStatus.UNAVAILABLE)
-  pipeline.letGo()
+  pipeline.release()
 
   assert.equal((await overGrpc).accepted, 1n)
   assert.equal((await overHttp).json.accepted, 1)
@@ -79,7 +79,7 @@ test('a server that stops says so everywhere, finishes what runs and closes with
   assert.ok(performance.now() - startedAt < 5000)
 })
 
-test('when one port cannot be opened the other is given back', async (t) => {
+test('when one port cannot be opened the other is closed again', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   t.after(() => taken.close())
   await once(taken, 'listening')

@@ -1,4 +1,4 @@
-// Starts both servers in front of one pipeline, and stops them together.
+// Starts the gRPC and HTTP servers for one pipeline, and stops them together.
 
 import type { Role } from '../config/config-table.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
@@ -18,19 +18,19 @@ export interface ApiOptions {
   /** 0 for any free port. */
   readonly httpPort: number
   readonly grpcPort: number
-  /** Without `ingest` there is no gRPC, and HTTP tells only how the server is. */
+  /** Without `ingest` there is no gRPC server, and HTTP has only status, health, metrics and version. */
   readonly roles: readonly Role[]
   readonly version: string
 }
 
 export interface Api {
-  /** The real address, as `127.0.0.1:8080`. */
+  /** The bound address, for example `127.0.0.1:8080`. */
   readonly http: string
-  /** Null where there is none. */
+  /** Null when there is no gRPC server. */
   readonly grpc: string | null
   /**
-   * Stops both: takes nothing new, answers what was received, tells streams to go elsewhere, and closes by force what is
-   * still open at the deadline. The caller has said before that it drains (`Health.startDraining`). Idempotent.
+   * Stops both: accepts nothing new, answers what was received, ends streams with `draining`, and force-closes
+   * connections still open at the deadline. Call `Health.startDraining` before. Idempotent.
    */
   drain(deadlineMs: number): Promise<void>
 }

@@ -43,7 +43,7 @@ test('every code has one gRPC status and one HTTP status', () => {
   }
 })
 
-test('a gRPC status that came without a code gets one that is answered with that status', () => {
+test('a gRPC status without a code maps to a code that maps back to that status', () => {
   const foreign = new Set(['UNKNOWN', 'ABORTED'])
   for (const [name, number] of Object.entries(grpcStatus)) {
     const code = codeOfGrpcStatus(number)
@@ -55,7 +55,7 @@ test('a gRPC status that came without a code gets one that is answered with that
   assert.equal(codeOfGrpcStatus(99), 'internal')
 })
 
-test('an HTTP status that the library gave by itself gets a code that is answered with that status or its class', () => {
+test('an HTTP status set by the library maps to a code that maps back to that status or its class', () => {
   for (const [, , http] of expected) assert.equal(httpStatusOf(codeOfHttpStatus(http)), http)
   assert.equal(codeOfHttpStatus(431), 'invalid_event')
   assert.equal(codeOfHttpStatus(505), 'internal')

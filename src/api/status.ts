@@ -1,11 +1,11 @@
-// The one map between Millrace's codes and the statuses of gRPC and HTTP, in both directions.
+// Maps Millrace's error codes to the statuses of gRPC and HTTP, and back.
 //
-// Job: say which status a code is answered with, and which code stands for a status that a library gave by itself.
-// Not its job: how the answer looks (grpc/rich-status.ts, http/problem.ts).
+// Job: the status of each code, and the code for a status that a library set by itself.
+// Not its job: the form of the answer (grpc/rich-status.ts, http/problem.ts).
 
 import type { ErrorCode } from '../errors.ts'
 
-/** The numbers of https://grpc.io/docs/guides/status-codes that are used here. */
+/** Status numbers of https://grpc.io/docs/guides/status-codes. */
 export const grpcStatus = {
   OK: 0,
   CANCELLED: 1,
@@ -29,13 +29,13 @@ export const grpcStatus = {
 export type GrpcStatusName = keyof typeof grpcStatus
 
 /**
- * Where a row is not the obvious one:
- * - An event or a message that is too large is bad input to gRPC, but HTTP has a status of its own for it, 413.
- * - `message_too_large` is RESOURCE_EXHAUSTED because gRPC libraries refuse such a message by themselves with that status,
- *   and one fault should not have two. It carries no RetryInfo, so nobody sends the message again.
- * - `draining`, `unavailable` and `durability_lost` are one thing to a client: try again, perhaps elsewhere.
- * - `refused_by_store` is the verdict of a database on an event that had been accepted: nothing that a caller could mend.
- * - 499 is never sent, for nobody is there to read it; it is the status in logs and metrics.
+ * Rows that are not obvious:
+ * - An event or a message that is too large is bad input for gRPC; HTTP has its own status for it, 413.
+ * - `message_too_large` is RESOURCE_EXHAUSTED because gRPC libraries refuse such a message by themselves with that
+ *   status, and one error should not have two. It carries no RetryInfo, so clients do not resend the message.
+ * - `draining`, `unavailable` and `durability_lost` mean the same to a client: retry, perhaps at another server.
+ * - `refused_by_store` is the database's verdict on an event that was accepted before: a caller cannot fix it.
+ * - 499 is never sent, because the client is gone; it appears in logs and metrics.
  */
 const statuses = {
   invalid_event: { grpc: 'INVALID_ARGUMENT', http: 400 },
@@ -70,7 +70,7 @@ export function httpStatusOf(code: ErrorCode): number {
   return statuses[code].http
 }
 
-/** Whether events were refused only because there is no room for them now. */
+/** Whether events were refused only because there is no room now. */
 export function isRefusedForRoom(code: ErrorCode): boolean {
   return code === 'backlogged' || code === 'disk_full'
 }
@@ -79,12 +79,12 @@ const namesOfGrpcStatuses = new Map<number, GrpcStatusName>(
   (Object.keys(grpcStatus) as GrpcStatusName[]).map((name) => [grpcStatus[name], name]),
 )
 
-/** `INVALID_ARGUMENT`: the name that logs and metrics use for a gRPC status. */
+/** The name of a gRPC status in logs and metrics, for example `INVALID_ARGUMENT`. */
 export function grpcStatusNameOf(status: number): GrpcStatusName {
   return namesOfGrpcStatuses.get(status) ?? 'UNKNOWN'
 }
 
-/** The code for a gRPC status that came without one; the least specific where several share the status. */
+/** The code for a gRPC status without one; the least specific code when several share the status. */
 const codesOfGrpcStatuses: Readonly<Record<Exclude<GrpcStatusName, 'OK'>, ErrorCode>> = {
   CANCELLED: 'cancelled',
   UNKNOWN: 'internal',
@@ -104,13 +104,13 @@ const codesOfGrpcStatuses: Readonly<Record<Exclude<GrpcStatusName, 'OK'>, ErrorC
   UNAUTHENTICATED: 'unauthenticated',
 }
 
-/** The code that stands for a status which grpc-js gave by itself; null for OK. */
+/** The code for a status that grpc-js set by itself; null for OK. */
 export function codeOfGrpcStatus(status: number): ErrorCode | null {
   const name = grpcStatusNameOf(status)
   return name === 'OK' ? null : codesOfGrpcStatuses[name]
 }
 
-/** Of the HTTP statuses that the HTTP library gives by itself; what is not listed goes by its class. */
+/** The codes for statuses that the HTTP library sets by itself; any other status is mapped by its class. */
 const codesOfHttpStatuses: Readonly<Record<number, ErrorCode>> = {
   400: 'invalid_event',
   401: 'unauthenticated',
@@ -129,7 +129,7 @@ const codesOfHttpStatuses: Readonly<Record<number, ErrorCode>> = {
   504: 'deadline_exceeded',
 }
 
-/** The code that stands for a status which the HTTP library gave by itself. */
+/** The code for a status that the HTTP library set by itself. */
 export function codeOfHttpStatus(status: number): ErrorCode {
   return codesOfHttpStatuses[status] ?? (status >= 400 && status < 500 ? 'invalid_event' : 'internal')
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Reader, UnansweredBytes } from './unanswered-bytes.ts'
 
-/** A reader that takes `bytes` whenever it may. */
+/** A reader that takes `bytes` whenever there is room. */
 function reader(budget: UnansweredBytes, bytes: number, taken: string[], name: string): Reader {
   const self: Reader = {
     readMore: () => {
@@ -14,7 +14,7 @@ function reader(budget: UnansweredBytes, bytes: number, taken: string[], name: s
   return self
 }
 
-test('readers wait once the bytes are used up, and are called in turn when there is room again', () => {
+test('readers wait when the budget is used up, and are called in turn when there is room again', () => {
   const budget = new UnansweredBytes(100)
   const taken: string[] = []
   const [first, second, third] = ['first', 'second', 'third'].map((name) => reader(budget, 60, taken, name))
@@ -31,7 +31,7 @@ test('readers wait once the bytes are used up, and are called in turn when there
   assert.deepEqual(taken, ['first', 'second', 'third', 'first'])
 })
 
-test('a reader that is gone is not called', () => {
+test('a forgotten reader is not called', () => {
   const budget = new UnansweredBytes(10)
   const taken: string[] = []
   const gone = reader(budget, 10, taken, 'gone')

@@ -1,6 +1,6 @@
-// How many bytes of messages the whole server has read and not yet answered.
+// Limits the bytes of messages that the whole server has read and not yet answered.
 //
-// Job: keep a thousand busy streams from holding a thousand times what one may hold. A stream always may have one
+// Job: keep a thousand busy streams from holding a thousand times the limit of one stream. A stream may always have one
 // message, so none starves behind others that wait for room in another topic or lane.
 
 export interface Reader {
@@ -17,7 +17,7 @@ export class UnansweredBytes {
     this.#maxBytes = maxBytes
   }
 
-  /** Whether a reader may read on. One that may not is called when that changes. */
+  /** Whether a reader may read more. If not, its `readMore` is called when there is room. */
   hasRoomFor(reader: Reader): boolean {
     if (this.#bytes < this.#maxBytes) return true
     this.#waiting.add(reader)

@@ -1,5 +1,4 @@
-// Between the domain and millrace.v1: what travels inward is the producer's bytes and a few plain fields, what travels
-// outward are verdicts and the status.
+// Converts between the domain's types and millrace.v1: overflow policies of requests, verdicts and status of answers.
 //
 // Not its job: reading requests (grpc/message-fields.ts), the JSON of HTTP (http/), errors (status.ts).
 
@@ -21,7 +20,7 @@ export function toDurability(name: DurabilityName): Durability {
   return durabilityNumbers[name]
 }
 
-/** The policy that a number on the wire stands for; null for one that we do not know. */
+/** The overflow policy of a number on the wire; null for an unknown number. */
 export function toOverflow(number: number): Overflow | null {
   switch (number) {
     case OverflowNumber.UNSPECIFIED:
@@ -36,7 +35,7 @@ export function toOverflow(number: number): Overflow | null {
   }
 }
 
-/** @param firstIndex what the message's first event is in the call; @param sequence of the message, `Produce` only. */
+/** @param firstIndex index of the message's first event in the call; @param sequence of the message, `Produce` only. */
 export function toRejection(
   rejection: Rejection,
   firstIndex: number,
@@ -55,7 +54,7 @@ export function toDuration(milliseconds: number): Duration {
   return create(DurationSchema, { seconds: BigInt(seconds), nanos })
 }
 
-/** What is null, that is not known, stays absent. */
+/** A null value, which is unknown, is left absent. */
 export function toStatusMessage(status: Status): StatusMessage {
   return create(StatusSchema, {
     version: status.version,

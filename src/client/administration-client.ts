@@ -1,4 +1,4 @@
-// What people can do with events that were accepted, over gRPC: AdminService.
+// Implements Administration over gRPC: AdminService.
 
 import {
   create,
@@ -56,7 +56,7 @@ export type MakeCall = <Response>(
   options: WorkOptions,
 ) => Promise<Response>
 
-/** Errors are those of Administration, and `unavailable` and `deadline_exceeded` where no server answers. */
+/** Errors: those of Administration, and `unavailable` and `deadline_exceeded` when no server answers. */
 export class AdministrationClient implements Administration {
   readonly #makeCall: MakeCall
 
@@ -188,13 +188,13 @@ export class AdministrationClient implements Administration {
   }
 }
 
-/** Throws `invalid_event` for what the wire cannot tell from a condition that is not there. */
+/** Throws `invalid_event` for an empty condition, which the wire cannot distinguish from an absent one. */
 function filterOnWire(filter: DeadLetterFilter): MessageInitShape<typeof DeadLetterFilterSchema> {
   const { deadLetterIds, topic, group, type, code, sinceMicros, untilMicros, isRedriven } = filter
   const given = { dead_letter_ids: deadLetterIds, topic, group, type, code }
   for (const [field, value] of Object.entries(given)) {
     if (value !== undefined && value.length === 0) {
-      throw new MillraceError('invalid_event', `${field} is empty: leave it out, or say which`, { field })
+      throw new MillraceError('invalid_event', `${field} is empty: leave it out, or give a value`, { field })
     }
   }
   return {

@@ -1,4 +1,4 @@
-// The messages of AdminService in the form of administration.ts.
+// Converts messages of AdminService to the types of administration.ts.
 
 import { MillraceError } from '../errors.ts'
 import { defaultContentType } from '../event/event.ts'

@@ -8,7 +8,7 @@ import { Overflow } from '../gen/millrace/v1/ingest_pb.ts'
 import { connect } from './connect.ts'
 import { IngestServer } from './ingest-server.test-support.ts'
 
-test('publishing answers with a verdict for each event', async (t) => {
+test('publishing returns a verdict for each event', async (t) => {
   const server = await IngestServer.start(t)
   server.answerPublish = () => ({
     accepted: 1n,
@@ -46,7 +46,7 @@ test('publishing answers with a verdict for each event', async (t) => {
   assert.equal(Buffer.from(request.events[0]!.data).toString(), '[1]')
 })
 
-test('events that are encoded already are published as they are', async (t) => {
+test('events that are already encoded are published unchanged', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   const message = encodeBatch([{ id: 'a', type: 'test' }])
@@ -64,7 +64,7 @@ test('events that are encoded already are published as they are', async (t) => {
   client.close()
 })
 
-test('a call that the server refuses rejects with its code, and the next one is made', async (t) => {
+test('a call that the server refuses rejects with its code, and the next call is made', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   server.answerPublish = () => ({ code: status.NOT_FOUND, details: 'there is no topic "nope"' })
@@ -84,7 +84,7 @@ test('without a server the error names the addresses', async () => {
   client.close()
 })
 
-test('a server that says nothing is waited for until the deadline, also while connecting', async (t) => {
+test('a call to a silent server ends at its deadline, also while connecting', async (t) => {
   const sockets: Socket[] = []
   const silent = createServer((socket) => sockets.push(socket.on('error', () => {})))
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
@@ -104,7 +104,7 @@ test('a server that says nothing is waited for until the deadline, also while co
   client.close()
 })
 
-test('a client whose server was restarted connects again', async (t) => {
+test('a client reconnects after its server was restarted', async (t) => {
   const server = await IngestServer.start(t)
   server.answerPublish = () => ({ accepted: 1n })
   const client = connect({ addresses: () => [server.address] })
@@ -119,13 +119,13 @@ test('a client whose server was restarted connects again', async (t) => {
   await assert.rejects(client.publishEvents([{ type: 'test' }]), hasCode('failed_precondition'))
 })
 
-test('a server lost between two calls is followed by the next address without a failed call', async (t) => {
+test('when a server is lost between two calls, the client uses the next address and no call fails', async (t) => {
   const [first, second] = [await IngestServer.start(t), await IngestServer.start(t)]
   for (const server of [first, second]) server.answerPublish = () => ({ accepted: 1n })
   const client = connect({ addresses: [first.address, second.address] })
   await client.publishEvents([{ type: 'test' }])
   await first.stop()
-  // The client's end of the connection learns of it in one of the next turns of the event loop.
+  // The client notices the closed connection in one of the next turns of the event loop.
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
 
   await client.publishEvents([{ type: 'test' }])

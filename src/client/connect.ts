@@ -1,7 +1,7 @@
-// A client of Millrace: what a pipeline can do, over gRPC.
+// A client of Millrace: Pipeline over gRPC.
 //
-// Not its job: a flow of events with resends (publisher.ts). A call here is made once, unless a server that is stopping has
-// turned it away unread; whether to make it again after anything else is the caller's to decide, from the error.
+// Not its job: a flow of events with resends (publisher.ts). A call here is made once; it is retried only when a
+// stopping server has refused it unread. After any other error the caller decides whether to retry.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
@@ -25,32 +25,32 @@ import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
 
-/** Servers that are stopping may follow upon each other; more than so many for one call are no coincidence. */
+/** How often one call is retried after a refusal by a stopping server. */
 const maxRefusals = 3
 
 export interface ConnectOptions {
   /**
-   * Where servers listen for gRPC, `host:port`, tried in turn; or a function that says so anew at each attempt. Default
-   * `127.0.0.1:50051`.
+   * gRPC addresses of the servers, `host:port`, tried in turn; or a function that returns them before each attempt.
+   * Default `127.0.0.1:50051`.
    */
   readonly addresses?: readonly string[] | (() => readonly string[])
-  /** Longest wait of one call for its answer, connecting included, in milliseconds. Default 30,000. */
+  /** Timeout of one call, connecting included, in milliseconds. Default 30,000. */
   readonly deadlineMs?: number
-  /** Longest wait for one address to answer, in milliseconds. Default 5,000. */
+  /** Timeout of one connection attempt to one address, in milliseconds. Default 5,000. */
   readonly connectTimeoutMs?: number
 }
 
 export interface CallOptions {
-  /** Longest wait for the answer, in milliseconds. Default: that of the client. */
+  /** Timeout of the call, in milliseconds. Default: that of the client. */
   readonly deadlineMs?: number
-  /** Ends the wait; the outcome of the call is then unknown. */
+  /** Cancels the call; its outcome is then unknown. */
   readonly signal?: AbortSignal
 }
 
 export interface WatchOptions {
-  /** From one answer to the next, in milliseconds: 200 to 60,000. Default 1,000. */
+  /** Interval between two answers, in milliseconds: 200 to 60,000. Default 1,000. */
   readonly intervalMs?: number
-  /** A server that says nothing for so long, beyond the interval, is given up, in milliseconds. Default 10,000. */
+  /** How late an answer may be, beyond the interval, before the watch fails, in milliseconds. Default 10,000. */
   readonly maxSilenceMs?: number
   /** Ends the watch without an error. */
   readonly signal?: AbortSignal
@@ -59,12 +59,12 @@ export interface WatchOptions {
 export interface PublishEventsOptions extends CallOptions {
   /** A declared topic. Default `events`. */
   readonly topic?: string
-  /** What becomes of events for which there is no room. Default `reject`; `wait` waits up to 10 s, then as `reject`. */
+  /** What happens to events when there is no room. Default `reject`; `wait` waits up to 10 s, then as `reject`. */
   readonly overflow?: Overflow
 }
 
 /**
- * Connects to a Millrace server when the first call is made, and again when the connection was lost.
+ * Creates a client. It connects when the first call is made, and reconnects after the connection was lost.
  *
  * ```ts
  * const client = connect({ addresses: ['127.0.0.1:50051'] })
@@ -76,9 +76,9 @@ export function connect(options: ConnectOptions = {}): Client {
   return new Client(options)
 }
 
-/** What `connect` gives: the parts of the pipeline that are on gRPC. Listing events is on HTTP only, GET /v1/events. */
+/** The parts of Pipeline that gRPC offers; created by `connect`. Events are listed over HTTP only, GET /v1/events. */
 export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administration'> {
-  /** Journeys of events, dead letters, redrive and replay. */
+  /** Journeys of events, dead letters, redrive, replay, and groups. */
   readonly administration: Administration
   readonly #connection: ServerConnection
   readonly #deadlineMs: number
@@ -99,13 +99,13 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   /**
    * Publishes events as one record batch and waits for the server's verdict.
    *
-   * @param events 1 to 100,000 events of one topic, 4 MiB together. One without an id gets a UUIDv7, one without a time
-   *   that of now. To be able to publish them again without making new events of them, give them ids.
+   * @param events 1 to 100,000 events of one topic, 4 MiB together. An event without an id gets a UUIDv7, one without a
+   *   time gets the current time. Only events with ids of their own can be published again without becoming new events.
    * @returns Accepted and dropped counts, the durability reached, and one rejection (index, id, code, message, retry
-   *   hint) for each event that was not taken.
+   *   hint) for each rejected event.
    * @throws MillraceError When no event was accepted or dropped: `backlogged` or `disk_full` (retry after
-   *   `retryAfterMs`), else the code of the first rejection. Nothing was taken then. `unavailable`, `deadline_exceeded`,
-   *   `cancelled`, `internal`: the outcome is unknown; publish again with the same ids.
+   *   `retryAfterMs`), else the code of the first rejection. `unavailable`, `deadline_exceeded`, `cancelled`,
+   *   `internal`: the outcome is unknown; publish again with the same ids.
    */
   publishEvents(events: Iterable<EventInput>, options: PublishEventsOptions = {}): Promise<PublishVerdict> {
     const builder = new BatchBuilder()
@@ -115,15 +115,14 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   }
 
   /**
-   * Publishes one encoded message, see Pipeline. As `publishEvents`, for events that are encoded already (`encodeBatch`).
-   * How long overflow `wait` waits is the server's to say: at most 10 s.
+   * Publishes one encoded message, see Pipeline. As `publishEvents`, for events that are already encoded
+   * (`encodeBatch`). With overflow `wait` the server waits at most 10 s.
    *
-   * @throws MillraceError as publishEvents. `unimplemented` for a message with a producer's sequence: that is what
-   *   `publisher()` is for.
+   * @throws MillraceError as publishEvents. `unimplemented` for a numbered message: use `publisher()`.
    */
   async publish(message: PublishMessage, options: CallOptions = {}): Promise<PublishVerdict> {
     if (message.producer !== undefined) {
-      throw new MillraceError('unimplemented', 'Publish takes no numbered messages; use client.publisher()', {
+      throw new MillraceError('unimplemented', 'publish() does not support numbered messages: use client.publisher()', {
         field: 'producer',
       })
     }
@@ -143,9 +142,10 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   }
 
   /**
-   * Tells how the server is and where the events are. A value that is not known is null, never 0.
+   * Returns the state of the server, its topics and groups, and the ledger of events. An unknown value is null, never
+   * 0.
    *
-   * @throws MillraceError `unavailable`, `deadline_exceeded`: safe to ask again.
+   * @throws MillraceError `unavailable`, `deadline_exceeded`: safe to retry.
    */
   async status(options: CallOptions = {}): Promise<Status> {
     const decode = (bytes: Buffer) => fromBinary(GetStatusResponseSchema, bytes)
@@ -153,11 +153,11 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   }
 
   /**
-   * Tells the status again and again, with totals from which a watcher computes rates (`Observations`), until the loop over
-   * it ends or the signal aborts. One call to one server: it does not connect again by itself.
+   * Yields the status at each interval, with totals from which a caller can compute rates (`Observations`), until the
+   * loop over it ends or the signal aborts. It is one call to one server and does not reconnect.
    *
-   * @throws MillraceError `invalid_event` (the interval), `unavailable`, `draining` (the server is gone or silent, or its log is):
-   *   safe to watch again.
+   * @throws MillraceError `invalid_event` (the interval); `unavailable`, `draining` (the server or its log does not
+   *   answer, or the server is stopping): safe to watch again.
    */
   async *watchStatus({
     intervalMs = watchIntervalMs.default,
@@ -187,7 +187,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     })
   }
 
-  /** Lets go of the connection. Calls that run may still end; new ones are refused as `failed_precondition`. Idempotent. */
+  /** Closes the connection. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
   close(): void {
     this.#connection.close()
   }
@@ -210,7 +210,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     }
   }
 
-  /** Perhaps the next address has a server that answers. */
+  /** Drops the connection after an error that another address may not have. */
   #dropAfter(client: GrpcClient, error: unknown): void {
     if (error instanceof MillraceError && (error.code === 'unavailable' || error.code === 'draining')) {
       this.#connection.drop(client)

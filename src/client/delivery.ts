@@ -1,15 +1,15 @@
-// Brings numbered messages to the server, across cuts.
+// Sends numbered messages to the server, across lost connections.
 //
-// Job: one Produce call at a time; write what may be written; after a cut connect again and write from the last
-// acknowledgement on the very same bytes; give up after a bounded time without a server.
+// Job: one Produce call at a time; write what the window allows; after a cut, reconnect and resend the same bytes from
+// the last acknowledgement; give up after a bounded time without a server.
 // Not its job: making messages (publisher.ts), counting verdicts (publish-tally.ts).
 //
-// It is in one of five states, and #enter is the only way from one to another:
-//   idle        nothing to bring, no call
+// It is in one of five states; only #enter changes the state:
+//   idle        nothing to send, no call
 //   connecting  waits for a connection
 //   open        has a call
-//   pausing     waits before it connects again
-//   ended       closed or failed; for good
+//   pausing     waits before it reconnects
+//   ended       closed or failed; final
 
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
@@ -23,24 +23,24 @@ export interface DeliveryOptions {
   readonly producerId: string
   /** How many messages may be written and not acknowledged. */
   readonly maxUnackedMessages: number
-  /** How long to go on without a server, counted from the last acknowledgement and only while there is no call. */
+  /** How long to retry without a server: the total time without a call since the last acknowledgement. */
   readonly giveUpAfterMs: number
-  /** How long a call may be without any acknowledgement before it counts as cut; null: for ever. */
+  /** How long a call may be without any acknowledgement before it counts as cut; null for no limit. */
   readonly stallAfterMs: number | null
-  /** Milliseconds of a clock that never goes back. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
   /** From 0 to below 1. */
   readonly random: () => number
 }
 
 export interface DeliveryListener {
-  /** The server has answered; `ackedEvents` is how many events it has acknowledged by this. */
+  /** The server has answered; the answer acknowledges `ackedEvents` events. */
   onResponse(ackedEvents: number, response: ProduceResponse): void
-  /** More may be handed over, or written. */
+  /** More messages may be passed to send(), or can be written. */
   onRoom(): void
-  /** The call was cut, or no server answers; it is tried again. */
+  /** The call was cut, or no server answers; it is retried. */
   onCut(error: MillraceError): void
-  /** Given up for good. */
+  /** It has given up; final. */
   onFailed(error: MillraceError): void
 }
 
@@ -59,9 +59,9 @@ export class Delivery {
   readonly #listener: DeliveryListener
   #state: State = { name: 'idle' }
   #attempt = 0
-  /** How long there was no call since the last acknowledgement, the present spell not counted. */
-  #awayMs = 0
-  #awaySince: number | null = null
+  /** Time without a call since the last acknowledgement, without the current period. */
+  #disconnectedMs = 0
+  #disconnectedSince: number | null = null
   #giveUpTimer: NodeJS.Timeout | undefined
   #stallTimer: NodeJS.Timeout | undefined
   #lastError: MillraceError | null = null
@@ -80,7 +80,7 @@ export class Delivery {
     else this.#pump()
   }
 
-  /** Ends the call in good order. Everything must be acknowledged by then. */
+  /** Half-closes the call and waits for its end. Everything must be acknowledged before. */
   async finish(): Promise<void> {
     if (this.#state.name !== 'open') return this.abort()
     this.#isFinishing = true
@@ -90,7 +90,7 @@ export class Delivery {
     clearTimeout(timer)
   }
 
-  /** Lets go of everything at once. What is not acknowledged stays so. */
+  /** Ends at once and cancels the call. Unacknowledged messages are not sent again. */
   abort(): void {
     const state = this.#state
     this.#enter({ name: 'ended' })
@@ -126,7 +126,7 @@ export class Delivery {
     this.#pump()
   }
 
-  /** A call that was given up may still have something to say: nobody listens to it any more. */
+  /** An abandoned call can still emit events, which are ignored. */
   #isCurrent(call: ProduceCall): boolean {
     return this.#state.name === 'open' && this.#state.call === call
   }
@@ -153,7 +153,7 @@ export class Delivery {
     }
     if (ackedEvents > 0) {
       this.#attempt = 0
-      this.#awayMs = 0
+      this.#disconnectedMs = 0
       if (this.window.writtenCount > 0) this.#stallTimer?.refresh()
       else this.#disarmStallTimer()
     }
@@ -202,7 +202,7 @@ export class Delivery {
     this.#stallTimer = setTimeout(() => {
       const state = this.#state
       if (state.name !== 'open') return
-      this.#awayMs += stallAfterMs
+      this.#disconnectedMs += stallAfterMs
       this.#onEnd(
         state.client,
         new MillraceError('unavailable', `the server acknowledged nothing for ${stallAfterMs / 1000} s`),
@@ -224,26 +224,26 @@ export class Delivery {
     if (this.#state.name === 'pausing') clearTimeout(this.#state.timer)
     if (this.#state.name === 'open') this.#disarmStallTimer()
     this.#state = state
-    this.#countAway(state.name === 'connecting' || state.name === 'pausing')
+    this.#countDisconnected(state.name === 'connecting' || state.name === 'pausing')
     if (state.name === 'ended') this.#whenEnded.resolve()
   }
 
-  /** Counts the time without a call, and gives up when it is too long. */
-  #countAway(isAway: boolean): void {
+  /** Measures the time without a call, and gives up when it is too long. */
+  #countDisconnected(isDisconnected: boolean): void {
     const now = this.#options.monotonicNow()
-    if (isAway && this.#awaySince === null) {
-      this.#awaySince = now
-      const remainingMs = Math.max(0, this.#options.giveUpAfterMs - this.#awayMs)
+    if (isDisconnected && this.#disconnectedSince === null) {
+      this.#disconnectedSince = now
+      const remainingMs = Math.max(0, this.#options.giveUpAfterMs - this.#disconnectedMs)
       this.#giveUpTimer = setTimeout(() => this.#giveUp(), remainingMs)
-    } else if (!isAway && this.#awaySince !== null) {
-      this.#awayMs += now - this.#awaySince
-      this.#awaySince = null
+    } else if (!isDisconnected && this.#disconnectedSince !== null) {
+      this.#disconnectedMs += now - this.#disconnectedSince
+      this.#disconnectedSince = null
       clearTimeout(this.#giveUpTimer)
     }
   }
 }
 
-/** Messages are numbered, so sending them again is safe after anything but a refusal of the call itself. */
+/** Messages are numbered, so resending is safe after any error that does not refuse the call itself. */
 function mayTryAgain(error: MillraceError): boolean {
   return error.retryable || error.code === 'internal'
 }

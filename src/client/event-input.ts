@@ -1,20 +1,23 @@
-// What a producer hands over for one event, and what the client adds to it.
+// One event as a program passes it to the client, and what the client adds to it.
 
 import { MillraceError } from '../errors.ts'
 import { EventIdGenerator, limits } from '../event/event.ts'
 import type { EventParts } from '../event/record-batch.ts'
 
-/** One event to publish. Only `type` is required; fields and limits are those of CloudEvents 1.0 and proto/millrace/v1/event.proto. */
+/**
+ * One event to publish. Only `type` is required; fields and limits are those of CloudEvents 1.0 and
+ * proto/millrace/v1/event.proto.
+ */
 export interface EventInput extends Omit<EventParts, 'data'> {
-  /** Bytes are sent as they are; any other value as its JSON text; left out, the event has no data. */
+  /** Bytes are sent unchanged, any other value as JSON text; without it the event has no data. */
   readonly data?: unknown
 }
 
-/** Gives events an id and a time where they have none. */
+/** Gives an id and a time to events that have none. */
 export class EventStamper {
   readonly #ids: EventIdGenerator
   readonly #now: () => number
-  /** One object for all events: it is read at once, and a producer may make hundreds of thousands in a second. */
+  /** Reused for all events to save allocations: a producer may make hundreds of thousands per second. */
   readonly #parts: { -readonly [Field in keyof EventParts]: EventParts[Field] } = { type: '' }
 
   /** @param now the clock, in milliseconds since 1970. */
@@ -24,7 +27,7 @@ export class EventStamper {
   }
 
   /**
-   * The event as it will be encoded: with a UUIDv7 and the time of now where it has none. Good until the next call.
+   * The event as it will be encoded, with a UUIDv7 and the current time where it has none. Valid until the next call.
    * Errors: `event_too_large`, `invalid_event` (data without a JSON form).
    */
   stamp(event: EventInput): EventParts {
@@ -60,13 +63,16 @@ function jsonBytes(value: unknown): Uint8Array {
   return Buffer.from(text)
 }
 
-/** The server judges events; but one that no message can carry would end the whole stream, so it is refused here. */
+/**
+ * The server validates events. But one that is too large for any message would end the whole stream, so it is refused
+ * here.
+ */
 function refuseTooLarge(event: EventParts): void {
   let size = (event.data?.length ?? 0) + event.type.length + (event.id?.length ?? 0) + (event.source?.length ?? 0)
   size += (event.subject?.length ?? 0) + (event.key?.length ?? 0) + (event.dataContentType?.length ?? 0)
   if (event.attributes !== undefined) for (const [name, value] of event.attributes) size += name.length + value.length
   if (size <= limits.maxEventBytes) return
-  throw new MillraceError('event_too_large', `the event has ${size} bytes; at most ${limits.maxEventBytes} are taken`, {
+  throw new MillraceError('event_too_large', `the event has ${size} bytes; the limit is ${limits.maxEventBytes}`, {
     field: (event.data?.length ?? 0) > limits.maxEventBytes ? 'data' : 'event',
   })
 }

@@ -35,7 +35,7 @@ test('code, field and retry hint come from the details of a failed call', () => 
   assert.equal(error.retryable, true)
 })
 
-test('without details the status decides, and one that the transport made too', () => {
+test('without details the status decides, also for a status that the transport made', () => {
   const codes = Object.fromEntries(
     Object.entries(status)
       .filter(([, code]) => typeof code === 'number' && code !== status.OK)
@@ -75,7 +75,7 @@ test('details that are broken or unknown do not hide the status', () => {
   assert.equal(errorOfCall({ code: status.UNAVAILABLE, details: 'no', metadata: unknown }).code, 'unavailable')
 })
 
-test('only what has certainly not begun was turned away', () => {
+test('wasTurnedAway is true only for calls that certainly did not start', () => {
   const unavailable = (details: string, ...more: ReturnType<typeof detail>[]) =>
     wasTurnedAway(errorOfCall({ code: status.UNAVAILABLE, details, metadata: withDetails(...more) }))
   assert.ok(unavailable('Stream refused by server'))

@@ -1,7 +1,7 @@
-// From a gRPC status to a MillraceError.
+// Converts a gRPC status to a MillraceError.
 //
-// The server puts its own code into the details (google.rpc.Status with ErrorInfo); where they are missing the status
-// came from the transport, from grpc-js or from something in between, and the plain status code decides.
+// The server puts its own code into the details (google.rpc.Status with ErrorInfo). A status without details came from
+// the transport, from grpc-js or from a proxy; then the plain status code decides.
 
 import { fromBinary } from '@bufbuild/protobuf'
 import { anyUnpack } from '@bufbuild/protobuf/wkt'
@@ -11,7 +11,7 @@ import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../gen/googl
 import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts'
 import { isErrorCode, millisecondsOf } from './wire-values.ts'
 
-/** What grpc-js tells about a call that failed: a ServiceError or a StatusObject. */
+/** A failed call as grpc-js reports it: a ServiceError or a StatusObject. */
 export interface FailedCall {
   readonly code: number
   readonly details: string
@@ -37,7 +37,7 @@ const codeOfStatus: Readonly<Record<number, ErrorCode>> = {
   [grpcStatus.UNAUTHENTICATED]: 'unauthenticated',
 }
 
-/** What a failed call says, in Millrace's own codes. */
+/** The error of a failed call, with Millrace's own code. */
 export function errorOfCall(call: FailedCall): MillraceError {
   const options: { -readonly [Name in keyof MillraceErrorOptions]: MillraceErrorOptions[Name] } = { cause: call }
   let code = codeWithoutDetails(call)
@@ -53,20 +53,20 @@ export function errorOfCall(call: FailedCall): MillraceError {
 }
 
 /**
- * Whether the call has certainly not begun: the server was stopping, or went away before the call was sent. It can be made
- * again elsewhere, also where a second call would be a second deed.
+ * Whether the call certainly did not start: the server was stopping, or became unreachable before the call was sent. It
+ * can be retried at another address, even when it is not idempotent.
  */
 export function wasTurnedAway(error: unknown): boolean {
   if (!(error instanceof MillraceError)) return false
   const { code, cause } = error
   if (code === 'draining') return true
   const details = (cause as Partial<FailedCall> | undefined)?.details ?? ''
-  // As grpc-js says it: the one is HTTP/2's REFUSED_STREAM, the other that there was no connection to send on.
+  // The messages of grpc-js: the first stands for HTTP/2's REFUSED_STREAM, the second for no connection to send on.
   return code === 'unavailable' && /^Stream refused by server|^No connection established/.test(details)
 }
 
 function codeWithoutDetails({ code, details }: FailedCall): ErrorCode {
-  // grpc-js answers so for a message above its limit, which must not be sent again as it is.
+  // The status of grpc-js for a message above its limit, which must not be resent unchanged.
   if (code === grpcStatus.RESOURCE_EXHAUSTED && /larger than max/i.test(details)) return 'message_too_large'
   return codeOfStatus[code] ?? 'internal'
 }

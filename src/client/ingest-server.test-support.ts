@@ -1,6 +1,6 @@
 // A server for the client's tests: IngestService on grpc-js behind a proxy, with faults on command.
 //
-// It keeps what it was sent as a log would: in the order of acceptance, and a producer's sequence at most once.
+// It keeps events as a log would: in the order of acceptance, and each sequence of a producer at most once.
 
 import { connect as connectSocket, createServer, type Socket, type Server as SocketServer } from 'node:net'
 import type { TestContext } from 'node:test'
@@ -28,17 +28,17 @@ export interface Status {
   readonly metadata?: Metadata
 }
 
-/** What the server does with a Produce message: the first three keep its events, the others do not. */
-export type Deed =
+/** What the server does with a Produce message. The first three keep its events, `hold` keeps them later. */
+export type Reaction =
   | { readonly kind: 'accept' }
-  /** Keeps the events and says nothing. */
+  /** Keeps the events and sends no answer. */
   | { readonly kind: 'keep silent' }
   | { readonly kind: 'accept then cut' }
   | { readonly kind: 'cut' }
   | { readonly kind: 'end'; readonly status: Status | null }
   /** Answers with this response, with `ackedThrough` set; the events are not kept. */
   | { readonly kind: 'answer'; readonly response: MessageInitShape<typeof ProduceResponseSchema> }
-  /** Neither reads on nor answers, as a server does that waits for room. */
+  /** Neither reads nor answers until then, like a server that waits for room. */
   | { readonly kind: 'hold'; readonly until: Promise<void> }
 
 export interface ReceivedMessage {
@@ -52,14 +52,14 @@ export interface ReceivedMessage {
 type ProduceCall = ServerDuplexStream<Buffer, Buffer>
 
 export class IngestServer {
-  /** Every message that came, resends included. */
+  /** Every message received, resends included. */
   readonly received: ReceivedMessage[] = []
-  /** The ids of the events that are kept, in order. */
+  /** The ids of the kept events, in order. */
   readonly keptIds: string[] = []
   readonly published: PublishRequest[] = []
-  /** How many Produce calls have been begun. */
+  /** How many Produce calls were started. */
   callCount = 0
-  decide: (message: ReceivedMessage) => Deed = () => ({ kind: 'accept' })
+  decide: (message: ReceivedMessage) => Reaction = () => ({ kind: 'accept' })
   answerPublish: (request: PublishRequest) => MessageInitShape<typeof PublishResponseSchema> | Status = () => ({})
   readonly #keptSequences = new Set<string>()
   readonly #sockets = new Set<Socket>()
@@ -68,7 +68,7 @@ export class IngestServer {
   #proxy: SocketServer | null = null
   #port = 0
 
-  /** Starts one that is stopped when the test ends. */
+  /** Starts a server that is stopped when the test ends. */
   static async start(t: TestContext): Promise<IngestServer> {
     const server = new IngestServer()
     await server.listen()
@@ -80,7 +80,7 @@ export class IngestServer {
     return `127.0.0.1:${this.#port}`
   }
 
-  /** Listens, on the port it had before when it was stopped; what it kept is still there. */
+  /** Listens; after stop() on the same port and with the kept events. */
   async listen(): Promise<void> {
     const grpc = new Server()
     grpc.addService(definition, {
@@ -101,7 +101,7 @@ export class IngestServer {
     if (address !== null && typeof address === 'object') this.#port = address.port
   }
 
-  /** Goes as a killed process does: every connection is reset, the port is closed. */
+  /** Stops like a killed process: every connection is reset, the port is closed. */
   async stop(): Promise<void> {
     const proxy = this.#proxy
     this.#proxy = null
@@ -145,18 +145,19 @@ export class IngestServer {
         bytes,
         request,
       }
-      // As in a server: once a message was not kept, no later one of its call may be, or a resend would come behind it.
+      // As in the real server: after a message that was not kept, no later message of the call is, or it would overtake
+      // the resend.
       if (isOver) return
       this.received.push(message)
-      const deed = this.decide(message)
-      isOver = deed.kind === 'cut' || deed.kind === 'accept then cut' || deed.kind === 'end'
-      this.#do(deed, message, call)
+      const reaction = this.decide(message)
+      isOver = reaction.kind === 'cut' || reaction.kind === 'accept then cut' || reaction.kind === 'end'
+      this.#react(reaction, message, call)
     })
     call.on('end', () => call.end())
   }
 
-  #do(deed: Deed, message: ReceivedMessage, call: ProduceCall): void {
-    switch (deed.kind) {
+  #react(reaction: Reaction, message: ReceivedMessage, call: ProduceCall): void {
+    switch (reaction.kind) {
       case 'accept':
         this.#keep(message)
         acknowledge(call, message)
@@ -172,15 +173,15 @@ export class IngestServer {
         this.cutConnections()
         break
       case 'end':
-        if (deed.status === null) call.end()
-        else call.emit('error', deed.status)
+        if (reaction.status === null) call.end()
+        else call.emit('error', reaction.status)
         break
       case 'answer':
-        acknowledge(call, message, deed.response)
+        acknowledge(call, message, reaction.response)
         break
       case 'hold':
         call.pause()
-        deed.until.then(() => {
+        reaction.until.then(() => {
           this.#keep(message)
           acknowledge(call, message)
           call.resume()

@@ -1,4 +1,4 @@
-// What AdminService.WatchStatus answers, in the pipeline's form. A field that is absent is not known: null, never 0.
+// Converts an answer of AdminService.WatchStatus to the pipeline's types. An absent field is unknown: null, never 0.
 
 import { MillraceError } from '../errors.ts'
 import { lanes } from '../event/event.ts'

@@ -1,6 +1,6 @@
-// One Produce call: numbered messages out, running acknowledgements back.
+// One Produce call: sends numbered messages, receives cumulative acknowledgements.
 //
-// Not its job: what is sent again when it ends (delivery.ts).
+// Not its job: resending after the call has ended (delivery.ts).
 
 import { fromBinary } from '@bufbuild/protobuf'
 import { type ClientDuplexStream, type Client as GrpcClient, status as grpcStatus, Metadata } from '@grpc/grpc-js'
@@ -14,9 +14,9 @@ const path = '/millrace.v1.IngestService/Produce'
 
 export interface ProduceCallListener {
   onResponse(response: ProduceResponse): void
-  /** There is room again after `isFull`. */
+  /** Called when there is room again after `isFull`. */
   onRoom(): void
-  /** Called once, after the last response. A server that ends the call in good order gives `unavailable` too. */
+  /** Called once, after the last response. The error is `unavailable` also when the server ends the call with OK. */
   onEnd(error: MillraceError): void
 }
 
@@ -28,8 +28,8 @@ export class ProduceCall {
 
   constructor(client: GrpcClient, producerId: string, listener: ProduceCallListener) {
     this.#producerId = encodeProducerId(producerId)
-    // No deadline: the call lives as long as its producer. A dead link is found by keepalive (server-connection.ts), a
-    // silent server by delivery.ts.
+    // No deadline: the call lasts as long as its producer. Keepalive detects a dead link (server-connection.ts),
+    // delivery.ts a silent server.
     const call = client.makeBidiStreamRequest<Buffer, ProduceResponse>(
       path,
       (bytes) => bytes,
@@ -42,7 +42,8 @@ export class ProduceCall {
       this.#isFull = false
       listener.onRoom()
     })
-    // The status says the same, and comes in every case; without a listener the error would end the process.
+    // The status event carries the same error and is always emitted. Without a listener the error would end the
+    // process.
     call.on('error', () => {})
     call.on('status', (status) => {
       const error = status.code === grpcStatus.OK ? endedByServer() : errorOfCall(status)
@@ -51,7 +52,7 @@ export class ProduceCall {
     })
   }
 
-  /** Set when the transport has enough for now: write nothing more until `onRoom`. */
+  /** True when the transport's buffer is full: write nothing more until `onRoom`. */
   get isFull(): boolean {
     return this.#isFull
   }
@@ -62,7 +63,7 @@ export class ProduceCall {
     this.#isFull = !this.#call.write(bytes)
   }
 
-  /** Says that nothing more will come; the server answers what it has and ends the call. */
+  /** Half-closes the call: the server answers what it has received and ends the call. */
   finish(): void {
     this.#call.end()
   }

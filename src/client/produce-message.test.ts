@@ -6,7 +6,7 @@ import { encodeBatch } from '../event/record-batch.ts'
 import { Overflow, ProduceRequestSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import { encodeProducerId, ProduceMessageEncoder } from './produce-message.ts'
 
-test('a message reads back as what it was made of, with and without the producer id behind it', () => {
+test('a message decodes to what was encoded, with and without an appended producer id', () => {
   fc.assert(
     fc.property(
       fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,63}$/),

@@ -1,4 +1,4 @@
-// The encoding of a ProduceRequest around events that are encoded already.
+// Encodes a ProduceRequest around events that are already encoded.
 
 import { MillraceError } from '../errors.ts'
 import { limits } from '../event/event.ts'
@@ -12,12 +12,12 @@ const producerIdField = 4
 const sequenceField = 5
 const maxSequenceBytes = 8
 
-/** Room in a message for all but the events: a topic has at most 64 bytes, a producer id of ours 36. */
+/** Room in a message for all other fields: a topic has at most 64 bytes, a producer id of this client 36. */
 const maxEnvelopeBytes = 256
 
-/** Puts the fields of a message behind its events; encodings of fields may stand in any order. */
+/** Appends the fields of a message to its encoded events; protobuf allows fields in any order. */
 export class ProduceMessageEncoder {
-  /** The fields that are the same in each message of a publisher. */
+  /** The fields that are the same in every message of a publisher. */
   readonly #tail: Uint8Array
 
   constructor(topic: string, overflow: Overflow) {
@@ -27,7 +27,7 @@ export class ProduceMessageEncoder {
     ])
   }
 
-  /** A message without `producer_id`, which only the first one of a call needs. */
+  /** A message without `producer_id`, which only the first message of a call needs. */
   encode(events: Uint8Array, sequence: number): Buffer {
     const tail = this.#tail
     const message = Buffer.allocUnsafe(events.length + tail.length + 1 + maxSequenceBytes)
@@ -40,22 +40,22 @@ export class ProduceMessageEncoder {
   }
 }
 
-/** The field `producer_id`, to stand behind a message. */
+/** The field `producer_id`, to be appended to a message. */
 export function encodeProducerId(producerId: string): Buffer {
   return encodeText(producerIdField, producerId)
 }
 
-/** A message that the server must refuse would end the whole call, so it is refused before it is sent. */
+/** Refuses a batch that the server would refuse, because the server's refusal would end the whole call. */
 export function refuseBadBatch(bytes: Uint8Array, count: number): void {
   if (count < 1 || count > limits.maxEventsPerMessage) {
     throw new MillraceError(
       'too_many_events',
-      `a record batch has 1 to ${limits.maxEventsPerMessage} events, not ${count}`,
+      `the record batch has ${count} events; it must have 1 to ${limits.maxEventsPerMessage}`,
     )
   }
   if (bytes.length > limits.maxMessageBytes - maxEnvelopeBytes) {
     const limit = limits.maxMessageBytes - maxEnvelopeBytes
-    throw new MillraceError('message_too_large', `the record batch has ${bytes.length} bytes; a message takes ${limit}`)
+    throw new MillraceError('message_too_large', `the record batch has ${bytes.length} bytes; the limit is ${limit}`)
   }
 }
 

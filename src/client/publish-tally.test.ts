@@ -7,7 +7,7 @@ import { PublishTally } from './publish-tally.ts'
 const response = (init: MessageInitShape<typeof ProduceResponseSchema>) => create(ProduceResponseSchema, init)
 const rejection = (sequence: bigint, index: bigint) => ({ sequence, index, code: 'backlogged', message: 'full' })
 
-test('what is told ahead of its acknowledgement counts with it, and not at all when the call is cut before', () => {
+test('rejections sent before their acknowledgement count with it, and are discarded when the call is cut before', () => {
   const tally = new PublishTally()
 
   assert.deepEqual(tally.add(0, response({ rejections: [rejection(1n, 0n)], dropped: 2n })), [])

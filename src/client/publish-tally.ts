@@ -1,19 +1,19 @@
-// What became of a publisher's events, counted from the server's answers.
+// Counts the outcomes of a publisher's events, from the server's answers.
 
 import type { ErrorCode } from '../errors.ts'
 import type { ProduceResponse } from '../gen/millrace/v1/ingest_pb.ts'
 import { type Durability, durabilityOfNumber, rejectionOfWire } from './wire-values.ts'
 
-/** An event that was not taken: it is not in the log and never will be, unless it is published again. */
+/** A rejected event: it is not in the log and never will be, unless it is published again. */
 export interface PublisherRejection {
-  /** The message it was in, counted from 1, and its place inside. */
+  /** The number of its message, counted from 1, and its index in that message. */
   readonly sequence: number
   readonly index: number
   readonly id: string
   readonly code: ErrorCode
-  /** Names the field and what would be right. */
+  /** Names the field and what it must be. */
   readonly message: string
-  /** When to publish it again, in milliseconds; only where that makes sense (`backlogged`, `disk_full`). */
+  /** When to publish the event again, in milliseconds; only for `backlogged` and `disk_full`. */
   readonly retryAfterMs?: number
 }
 
@@ -22,13 +22,13 @@ export interface PublisherTotals {
   readonly accepted: number
   readonly dropped: number
   readonly rejected: number
-  /** Sent and not acknowledged: perhaps in the log, perhaps not. 0 once close() has resolved. */
+  /** Events sent and not acknowledged: they may or may not be in the log. 0 once close() has resolved. */
   readonly unknown: number
-  /** Never sent, so certainly not in the log. 0 once close() has resolved. */
+  /** Events never sent, so certainly not in the log. 0 once close() has resolved. */
   readonly unsent: number
-  /** The first 1,000. */
+  /** The first 1,000 rejections. */
   readonly rejections: readonly PublisherRejection[]
-  /** What the accepted events have reached; null before the first answer. */
+  /** The durability that the accepted events have reached; null before the first answer. */
   readonly durability: Durability | null
 }
 
@@ -41,7 +41,7 @@ export class PublishTally {
   #rejected = 0
   #durability: Durability | null = null
   readonly #rejections: PublisherRejection[] = []
-  /** Told ahead of the acknowledgement that they belong to: a server may need several responses for one. */
+  /** Received before the acknowledgement that they belong to: a server may need several responses for one. */
   #early: { readonly dropped: number; readonly rejections: readonly PublisherRejection[] } = nothing
 
   /**
@@ -70,7 +70,7 @@ export class PublishTally {
     return rejections
   }
 
-  /** After a cut, messages that were not acknowledged are judged anew. */
+  /** Call after a cut: messages that were not acknowledged are resent and get new verdicts. */
   forgetEarly(): void {
     this.#early = nothing
   }

@@ -1,4 +1,4 @@
-// How a publisher may be set up, within which bounds.
+// The options of a publisher, with their defaults and ranges.
 
 import { MillraceError } from '../errors.ts'
 import { defaultTopic, limits } from '../event/event.ts'
@@ -9,31 +9,35 @@ export interface PublisherOptions {
   /** A declared topic. Default `events`. */
   readonly topic?: string
   /**
-   * What becomes of events for which there is no room: `reject` (default; they come back as rejections with a hint when
-   * to publish them again), `drop` (they are counted) or `wait` (the server stops reading, and add() asks to wait).
+   * What happens to events when there is no room: `reject` (default; they are reported as rejections with a retry
+   * hint), `drop` (they are counted) or `wait` (the server stops reading, and add() returns false when the publisher is
+   * full).
    */
   readonly overflow?: Overflow
   /** A message is cut when it has this many bytes, 1 to 524,288. Default 65,536. An event is never split. */
   readonly maxMessageBytes?: number
   /** A message is cut when it has this many events, 1 to 100,000. Default 1,000. */
   readonly maxMessageEvents?: number
-  /** How long an event may wait for others to travel with, in milliseconds. Default 2. */
+  /** How long an event may wait for others in its message, in milliseconds. Default 2. */
   readonly lingerMs?: number
-  /** How many messages may be unacknowledged, 1 to 1,000 (the server recognises the last 8,192). Default 256. */
+  /** Max messages in flight, 1 to 1,000 (the server recognises resends of the last 8,192). Default 256. */
   readonly maxUnackedMessages?: number
-  /** How many bytes of events may be held, sent or not, before add() asks to wait. Default 8 MiB. */
+  /** Max bytes of events held, sent or not, before add() returns false. Default 8 MiB. */
   readonly maxUnackedBytes?: number
-  /** How long to look for a server after a cut, in milliseconds, before giving up for good. Default 60,000. */
+  /** How long to retry without a server, in milliseconds, before the publisher fails for good. Default 60,000. */
   readonly giveUpAfterMs?: number
-  /** How long a connected server may acknowledge nothing before it counts as gone, in milliseconds. Default 30,000. Not with `wait`. */
+  /**
+   * How long a connected server may acknowledge nothing before it counts as lost, in milliseconds. Default 30,000. Not
+   * with `wait`.
+   */
   readonly stallAfterMs?: number
-  /** Called with events that were not taken, as the server names them. They are not sent again. */
+  /** Called with the events that the server rejected. They are not sent again. */
   readonly onRejections?: (rejections: readonly PublisherRejection[]) => void
-  /** Called when the connection was lost or cannot be made. The publisher goes on trying by itself. */
+  /** Called when the connection was lost or could not be made. The publisher retries by itself. */
   readonly onCut?: (error: MillraceError) => void
 }
 
-/** Fills in the defaults. Throws `invalid_event`, naming the option, when one is out of its range. */
+/** Fills in the defaults. Throws `invalid_event`, naming the option, when one is out of range. */
 export function withDefaults(options: PublisherOptions): Required<PublisherOptions> {
   return {
     topic: options.topic ?? defaultTopic,

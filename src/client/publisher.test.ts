@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { MillraceError } from '../errors.ts'
 import { encodeBatch } from '../event/record-batch.ts'
 import { connect } from './connect.ts'
-import { type Deed, IngestServer } from './ingest-server.test-support.ts'
+import { IngestServer, type Reaction } from './ingest-server.test-support.ts'
 import { Publisher } from './publisher.ts'
 import { ServerConnection } from './server-connection.ts'
 
@@ -41,7 +41,7 @@ test('every event is accepted once and in order', async (t) => {
   assert.equal(server.callCount, 1)
 })
 
-test('an event without an id gets a UUIDv7, one without a time that of now, and what is given is kept', async (t) => {
+test('an event without an id gets a UUIDv7, one without a time the current time; given values are kept', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   const publisher = client.publisher({ topic: 'orders' })
@@ -70,7 +70,7 @@ test('an event without an id gets a UUIDv7, one without a time that of now, and 
   assert.deepEqual(given!.attributes, { k: 'v' })
 })
 
-test('a lone event does not wait for others, and events added in one turn travel together', async (t) => {
+test('a lone event does not wait for others, and events added in one turn share a message', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   const publisher = client.publisher({ lingerMs: 60_000 })
@@ -118,7 +118,7 @@ test('while something is unacknowledged, events collect until the message is ful
   assert.deepEqual(server.keptIds, idsUpTo(11))
 })
 
-test('while something is unacknowledged, an event waits for the linger time and not longer', async (t) => {
+test('while something is unacknowledged, an event waits for the linger time and no longer', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = ({ sequence }) => (sequence === 1 ? { kind: 'keep silent' } : { kind: 'accept' })
   const client = connect({ addresses: [server.address] })
@@ -135,7 +135,7 @@ test('while something is unacknowledged, an event waits for the linger time and 
   client.close()
 })
 
-test('no more messages than the window holds are unacknowledged, and add() says when to wait', async (t) => {
+test('unacknowledged messages never exceed the window, and add() returns false when it is full', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = () => ({ kind: 'keep silent' })
   const client = connect({ addresses: [server.address] })
@@ -178,10 +178,10 @@ test('ready() resolves as soon as an acknowledgement has made room', async (t) =
   client.close()
 })
 
-test('after a cut the very same messages are sent again from the last acknowledgement on', async (t) => {
+test('after a cut the same messages are resent from the last acknowledgement on', async (t) => {
   const server = await IngestServer.start(t)
   let cuts = 0
-  server.decide = ({ sequence }): Deed => {
+  server.decide = ({ sequence }): Reaction => {
     if (sequence === 2 && cuts++ === 0) return { kind: 'accept then cut' }
     return { kind: 'accept' }
   }
@@ -201,10 +201,10 @@ test('after a cut the very same messages are sent again from the last acknowledg
   const [first, second] = server.received.filter(({ sequence }) => sequence === 2)
   assert.deepEqual(second!.request.events, first!.request.events)
   assert.equal(second!.producerId, publisher.producerId)
-  assert.ok(!server.received.slice(2).some(({ sequence }) => sequence === 1), 'what is acknowledged is not sent again')
+  assert.ok(!server.received.slice(2).some(({ sequence }) => sequence === 1), 'acknowledged messages are not resent')
 })
 
-test('a server that comes back is found again, and nothing is lost or stored twice', async (t) => {
+test('after a restart of the server nothing is lost and nothing is stored twice', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   const publisher = client.publisher({ maxMessageEvents: 10 })
@@ -222,7 +222,7 @@ test('a server that comes back is found again, and nothing is lost or stored twi
   assert.deepEqual(server.keptIds, idsUpTo(1000))
 })
 
-test('without a server the publisher gives up after its time and says what is unknown and what was never sent', async (t) => {
+test('without a server the publisher gives up in time and reports unknown and unsent events', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = () => ({ kind: 'keep silent' })
   const client = connect({ addresses: [server.address] })
@@ -249,7 +249,7 @@ test('without a server the publisher gives up after its time and says what is un
   client.close()
 })
 
-test('a server that cuts every call is given up too', async (t) => {
+test('the publisher also gives up on a server that cuts every call', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = () => ({ kind: 'cut' })
   const connection = new ServerConnection({ addresses: () => [server.address], connectTimeoutMs: 1000 })
@@ -263,7 +263,7 @@ test('a server that cuts every call is given up too', async (t) => {
   connection.close()
 })
 
-test('a refusal of the call itself is not tried again', async (t) => {
+test('a refusal of the call itself is not retried', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = () => ({ kind: 'end', status: { code: status.NOT_FOUND, details: 'there is no topic "nope"' } })
   const client = connect({ addresses: [server.address] })
@@ -276,7 +276,7 @@ test('a refusal of the call itself is not tried again', async (t) => {
   client.close()
 })
 
-test('rejections come back with their reason and retry hint and are not sent again', async (t) => {
+test('rejections are reported with reason and retry hint, and are not resent', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = ({ sequence, eventIds }) => ({
     kind: 'answer',
@@ -295,14 +295,14 @@ test('rejections come back with their reason and retry hint and are not sent aga
     },
   })
   const client = connect({ addresses: [server.address] })
-  const told: string[] = []
-  const publisher = client.publisher({ onRejections: (rejections) => told.push(...rejections.map(({ id }) => id)) })
+  const reported: string[] = []
+  const publisher = client.publisher({ onRejections: (rejections) => reported.push(...rejections.map(({ id }) => id)) })
 
   await addEvents(publisher, 1, 4)
   const totals = await publisher.close()
   client.close()
 
-  assert.deepEqual(told, ['e2'])
+  assert.deepEqual(reported, ['e2'])
   assert.deepEqual(totals.rejections, [
     { sequence: 1, index: 1, id: 'e2', code: 'backlogged', message: 'too many events wait', retryAfterMs: 1500 },
   ])
@@ -310,7 +310,7 @@ test('rejections come back with their reason and retry hint and are not sent aga
   assert.equal(server.received.length, 1)
 })
 
-test('a server that acknowledges nothing for too long counts as gone', async (t) => {
+test('a server that acknowledges nothing for too long counts as lost', async (t) => {
   const server = await IngestServer.start(t)
   server.decide = () => ({ kind: server.callCount === 1 ? 'keep silent' : 'accept' })
   const client = connect({ addresses: [server.address] })
@@ -325,7 +325,7 @@ test('a server that acknowledges nothing for too long counts as gone', async (t)
   assert.equal(server.callCount, 2)
 })
 
-test('with overflow wait a server may take as long as it likes', async (t) => {
+test('with overflow wait the server has no time limit', async (t) => {
   const server = await IngestServer.start(t)
   const released = Promise.withResolvers<void>()
   server.decide = () => ({ kind: 'hold', until: released.promise })
@@ -342,7 +342,7 @@ test('with overflow wait a server may take as long as it likes', async (t) => {
   assert.equal(server.callCount, 1)
 })
 
-test('addresses are tried in turn, and a lost server is followed by the next', async (t) => {
+test('addresses are tried in turn, and after a lost server the next one is used', async (t) => {
   const [first, second] = [await IngestServer.start(t), await IngestServer.start(t)]
   const client = connect({ addresses: ['127.0.0.1:1', first.address, second.address] })
   const publisher = client.publisher()
@@ -358,7 +358,7 @@ test('addresses are tried in turn, and a lost server is followed by the next', a
   assert.deepEqual(second.keptIds, ['two'])
 })
 
-test('encoded record batches are sent as they are, in order with single events', async (t) => {
+test('encoded record batches are sent unchanged, in order with single events', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   const publisher = client.publisher()
@@ -380,7 +380,7 @@ test('encoded record batches are sent as they are, in order with single events',
   assert.throws(() => publisher.addBatch(new Uint8Array(1), 1), hasCode('failed_precondition'))
 })
 
-test('what no message can carry is refused before it is sent, and the next event is taken', async (t) => {
+test('an event or batch too large for any message is refused locally, and the next event is accepted', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   const publisher = client.publisher()
@@ -396,7 +396,7 @@ test('what no message can carry is refused before it is sent, and the next event
   assert.deepEqual(server.keptIds, ['good'])
 })
 
-test('an option out of its range is refused by name', () => {
+test('an option out of range is refused by name', () => {
   const client = connect()
   assert.throws(
     () => client.publisher({ maxUnackedMessages: 1001 }),
@@ -405,7 +405,7 @@ test('an option out of its range is refused by name', () => {
   client.close()
 })
 
-test('a publisher whose client was closed fails at once', async (t) => {
+test('a publisher fails at once after its client was closed', async (t) => {
   const server = await IngestServer.start(t)
   const client = connect({ addresses: [server.address] })
   const publisher = client.publisher()
@@ -416,7 +416,7 @@ test('a publisher whose client was closed fails at once', async (t) => {
   await assert.rejects(publisher.close(), hasCode('failed_precondition', /the client is closed/))
 })
 
-const faults = fc.constantFrom<Deed>(
+const faults = fc.constantFrom<Reaction>(
   { kind: 'cut' },
   { kind: 'accept then cut' },
   { kind: 'keep silent' },
@@ -425,7 +425,7 @@ const faults = fc.constantFrom<Deed>(
   { kind: 'end', status: { code: status.INTERNAL, details: 'broken' } },
 )
 
-test('whatever is cut, every event is kept exactly once and in order', async (t) => {
+test('whatever faults occur, every event is kept exactly once and in order', async (t) => {
   const server = await IngestServer.start(t)
   await fc.assert(
     fc.asyncProperty(
@@ -433,13 +433,13 @@ test('whatever is cut, every event is kept exactly once and in order', async (t)
       fc.integer({ min: 1, max: 7 }),
       fc.integer({ min: 1, max: 5 }),
       async (schedule, maxMessageEvents, maxUnackedMessages) => {
-        const waiting = schedule.map(([after, deed]) => ({ after, deed }))
+        const waiting = schedule.map(([after, reaction]) => ({ after, reaction }))
         server.keptIds.length = 0
         server.decide = () => {
           const next = waiting[0]
           if (next === undefined || next.after-- > 0) return { kind: 'accept' }
           waiting.shift()
-          return next.deed
+          return next.reaction
         }
         const client = connect({ addresses: [server.address] })
         const publisher = client.publisher({ maxMessageEvents, maxUnackedMessages, stallAfterMs: 30 })
@@ -460,11 +460,11 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Resolves when the server has been sent so many messages. */
+/** Resolves when the server has received this many messages. */
 async function received(server: IngestServer, count: number): Promise<void> {
   const untilMs = performance.now() + 20_000
   while (server.received.length < count) {
-    assert.ok(performance.now() < untilMs, `the server was sent ${server.received.length} messages, not ${count}`)
+    assert.ok(performance.now() < untilMs, `the server received ${server.received.length} messages, not ${count}`)
     await turn()
   }
 }

@@ -1,11 +1,11 @@
 // Publishes a flow of events over one Produce call at a time.
 //
-// Job: encode events as they are added, cut them into messages, bound what is not acknowledged, tell the caller when to
-// wait, and count what became of every event.
-// Not its job: bringing the messages to a server and bringing them again (delivery.ts).
+// Job: encode events as they are added, cut them into messages, bound what is unacknowledged, apply backpressure to the
+// caller, and count the outcome of every event.
+// Not its job: sending messages to a server and resending them (delivery.ts).
 //
-// When a message is cut: at once (when the caller's present turn ends) as long as nothing is unacknowledged, so that a
-// lone event does not wait; else when it is full or `lingerMs` old, so that a flow of events travels in large messages.
+// When a message is cut: while nothing is unacknowledged, at the end of the caller's current turn, so that a lone event
+// does not wait; otherwise when it is full or `lingerMs` old, so that a flow of events is sent in large messages.
 
 import { randomUUID } from 'node:crypto'
 import { type ErrorCode, MillraceError } from '../errors.ts'
@@ -20,14 +20,14 @@ import type { ServerConnection } from './server-connection.ts'
 export interface PublisherClocks {
   /** Milliseconds since 1970. */
   readonly now: () => number
-  /** Milliseconds of a clock that never goes back. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
   readonly random: () => number
 }
 
 /**
- * Publishes a flow of events with bounded memory and without loss: what is not acknowledged when a connection is cut is
- * sent again with the same ids and sequence numbers, which the log recognises, so that nothing is stored twice.
+ * Publishes a flow of events with bounded memory and without loss: after a lost connection, unacknowledged events are
+ * resent with the same ids and sequence numbers. The log recognises those, so nothing is stored twice.
  *
  * ```ts
  * const publisher = client.publisher({ overflow: 'wait' })
@@ -38,7 +38,7 @@ export interface PublisherClocks {
  * ```
  */
 export class Publisher {
-  /** Names this publisher to the server; made anew for each. */
+  /** Identifies this publisher to the server; every publisher has its own. */
   readonly producerId = randomUUID()
   readonly #builder = new BatchBuilder()
   readonly #stamper: EventStamper
@@ -86,11 +86,12 @@ export class Publisher {
   }
 
   /**
-   * Takes one event; it is on its way when this returns. Without an id it gets a UUIDv7, without a time that of now.
+   * Adds one event to be sent. Without an id it gets a UUIDv7, without a time the current time. The event is durable
+   * only when it is acknowledged: see `flush()`, `close()` and `totals`.
    *
-   * @returns false when the publisher is full: the event was taken, but wait for `ready()` before the next.
-   * @throws MillraceError `event_too_large`, `invalid_event` (data without a JSON form): this event was not taken, the
-   *   next one may be. `backlogged`: twice the bound is held because `ready()` was not waited for.
+   * @returns false when the publisher is full: the event was added, but await `ready()` before adding the next.
+   * @throws MillraceError `event_too_large`, `invalid_event` (data without a JSON form): this event was not added, the
+   *   next one can be. `backlogged`: twice the limit is held because `ready()` was not awaited.
    *   `failed_precondition` after close(). Anything else: the publisher has given up, see `totals`.
    */
   add(event: EventInput): boolean {
@@ -101,14 +102,14 @@ export class Publisher {
     else if (this.#builder.count >= this.#options.maxMessageEvents) this.#cut()
     else if (this.#builder.count === 1) this.#startLinger()
     const isFull = this.#isFull
-    // The caller will wait now: for room that only an acknowledgement of these can make.
+    // The caller will wait now, for room that only an acknowledgement of these events can make.
     if (isFull) this.#cut()
     return !isFull
   }
 
   /**
-   * Takes a record batch that is already encoded (`encodeBatch`) and sends it as one message. The caller must not write
-   * to its bytes any more. Returns and throws as `add`.
+   * Adds a record batch that is already encoded (`encodeBatch`) and sends it as one message. The caller must not write
+   * to its bytes afterwards. Returns and throws as `add`.
    *
    * @param count how many events it holds, 1 to 100,000.
    */
@@ -120,7 +121,7 @@ export class Publisher {
     return !this.#isFull
   }
 
-  /** Resolves when there is room for more. Rejects when the publisher has given up. */
+  /** Resolves when there is room for more events. Rejects when the publisher has given up. */
   ready(): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     if (!this.#isFull) return Promise.resolve()
@@ -143,19 +144,21 @@ export class Publisher {
     return this.#failure
   }
 
-  /** What has become of the events so far. */
+  /** The outcomes of the events so far. */
   get totals(): PublisherTotals {
     const { unknownEvents, unsentEvents } = this.#delivery.window
     return this.#tally.totals(unknownEvents, unsentEvents + this.#builder.count)
   }
 
   /**
-   * Sends what is held, waits for its acknowledgement and ends the call. A second call answers the same promise.
+   * Sends what is held, waits for its acknowledgement and ends the call. A second call returns the same promise.
    *
-   * @param options.signal Ends the wait, for example `AbortSignal.timeout(5000)`; without it this waits until all is
-   *   acknowledged or given up.
-   * @throws MillraceError `cancelled` when the signal ended the wait, else what made the publisher give up. `totals` says
-   *   how many events are unknown; publishing those again under the same ids is safe.
+   * @param options.signal Ends the wait, for example `AbortSignal.timeout(5000)`; without it this waits until
+   * everything is
+   *   acknowledged or the publisher gives up.
+   * @throws MillraceError `cancelled` when the signal ended the wait, else the reason why the publisher gave up.
+   * `totals`
+   *   has the number of unknown events; publishing those again with the same ids is safe.
    */
   close(options: { readonly signal?: AbortSignal } = {}): Promise<PublisherTotals> {
     this.#closing ??= this.#close(options.signal)
@@ -163,7 +166,7 @@ export class Publisher {
   }
 
   async #close(signal: AbortSignal | undefined): Promise<PublisherTotals> {
-    const giveUp = (): void => this.#fail('cancelled', 'the publisher was closed before all was acknowledged')
+    const giveUp = (): void => this.#fail('cancelled', 'the publisher was closed before all events were acknowledged')
     if (signal?.aborted === true) giveUp()
     signal?.addEventListener('abort', giveUp, { once: true })
     try {
@@ -183,14 +186,17 @@ export class Publisher {
     return window.messageCount >= this.#options.maxUnackedMessages || heldBytes >= this.#options.maxUnackedBytes
   }
 
-  /** Twice the bound is for callers that share a publisher; who never waits is stopped before memory is. */
+  /**
+   * Callers that share a publisher may exceed the limit up to twice; beyond that memory is at risk and events are
+   * refused.
+   */
   #refuseWhenOver(): void {
     if (this.#failure !== null) throw this.#failure
     if (this.#closing !== null) throw new MillraceError('failed_precondition', 'the publisher is closed')
     const { window } = this.#delivery
     const { maxUnackedMessages, maxUnackedBytes } = this.#options
     if (window.messageCount < 2 * maxUnackedMessages && window.byteLength < 2 * maxUnackedBytes) return
-    throw new MillraceError('backlogged', 'the publisher is full: wait for ready() after add() has returned false')
+    throw new MillraceError('backlogged', 'the publisher is full: await ready() after add() has returned false')
   }
 
   #startLinger(): void {
@@ -208,7 +214,7 @@ export class Publisher {
     }
   }
 
-  /** Behind messages that cannot be written yet, events may as well go on collecting. */
+  /** While earlier messages cannot be written yet, events keep collecting. */
   #cutWhenUseful(): void {
     if (this.#builder.count === 0) return
     const { window } = this.#delivery

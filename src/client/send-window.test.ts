@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { SendWindow } from './send-window.ts'
 
-test('each message is written in order, again after a cut, until it is acknowledged', () => {
+test('each message is written in order, and again after a cut, until it is acknowledged', () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant('push' as const), count: fc.integer({ min: 1, max: 9 }) }),
     fc.record({ do: fc.constant('write' as const) }),
@@ -47,17 +47,17 @@ test('each message is written in order, again after a cut, until it is acknowled
   )
 })
 
-test('an acknowledgement of what was not written is a fault, an old one says nothing new', () => {
+test('acknowledging an unwritten message is an error; an old acknowledgement has no effect', () => {
   const window = new SendWindow()
   window.push({ sequence: 1, bytes: Buffer.alloc(1), count: 1 })
   window.push({ sequence: 2, bytes: Buffer.alloc(1), count: 1 })
   window.nextToWrite()
 
-  assert.throws(() => window.acknowledge(2), /sequence 2 is acknowledged and was not sent/)
+  assert.throws(() => window.acknowledge(2), /the server acknowledged sequence 2, which was not sent/)
   assert.equal(window.acknowledge(1), 1)
   assert.equal(window.acknowledge(1), 0)
   assert.equal(window.acknowledge(0), 0)
-  assert.throws(() => window.push({ sequence: 4, bytes: Buffer.alloc(1), count: 1 }), /numbered in turn/)
+  assert.throws(() => window.push({ sequence: 4, bytes: Buffer.alloc(1), count: 1 }), /numbered consecutively/)
 })
 
 function sum(numbers: readonly number[]): number {

@@ -1,7 +1,7 @@
 // The messages of a producer that the server has not acknowledged, in order.
 //
-// Job: know which of them are to be written on the present call, which must be written again on the next one, and how
-// many events they hold.
+// Job: track which of them are still to be written on the current call, which must be rewritten on the next one, and
+// how many events they hold.
 // Not its job: writing, and deciding when (delivery.ts).
 
 export interface OutgoingMessage {
@@ -14,11 +14,11 @@ export interface OutgoingMessage {
 
 export class SendWindow {
   #messages: OutgoingMessage[] = []
-  /** How many, from the front, have been written on the present call. */
+  /** How many, from the front, have been written on the current call. */
   #written = 0
   #bytes = 0
   #lastSequence = 0
-  /** The highest sequence that was ever written: of those up to it the outcome is unknown until acknowledged. */
+  /** The highest sequence ever written. Messages up to it have an unknown outcome until they are acknowledged. */
   #lastWritten = 0
 
   get messageCount(): number {
@@ -52,7 +52,7 @@ export class SendWindow {
     return this.#lastSequence - this.#messages.length
   }
 
-  /** Events that were written and not acknowledged: perhaps in the log, perhaps not. */
+  /** Events that were written and not acknowledged: they may or may not be in the log. */
   get unknownEvents(): number {
     return countEvents(this.#messages.filter((message) => message.sequence <= this.#lastWritten))
   }
@@ -62,15 +62,16 @@ export class SendWindow {
     return countEvents(this.#messages.filter((message) => message.sequence > this.#lastWritten))
   }
 
-  /** Takes in the next message; its sequence is one more than that of the one before. */
+  /** Adds the next message; its sequence must be one more than the last one's. */
   push(message: OutgoingMessage): void {
-    if (message.sequence !== this.#lastSequence + 1) throw new Error('the messages of a producer are numbered in turn')
+    if (message.sequence !== this.#lastSequence + 1)
+      throw new Error('the messages of a producer must be numbered consecutively')
     this.#messages.push(message)
     this.#bytes += message.bytes.length
     this.#lastSequence = message.sequence
   }
 
-  /** The next message to write, from now on counted as written; null when all are. */
+  /** Returns the next message to write and counts it as written; null when all are written. */
   nextToWrite(): OutgoingMessage | null {
     const message = this.#messages[this.#written]
     if (message === undefined) return null
@@ -79,16 +80,17 @@ export class SendWindow {
     return message
   }
 
-  /** After a cut: all that is not acknowledged is to be written again. */
+  /** Call after a cut: everything unacknowledged will be written again. */
   rewind(): void {
     this.#written = 0
   }
 
-  /** Lets go of the messages up to this sequence and answers how many events they held. */
+  /** Removes the messages up to this sequence and returns how many events they held. */
   acknowledge(throughSequence: number): number {
     const count = throughSequence - this.ackedThrough
     if (count <= 0) return 0
-    if (count > this.#written) throw new Error(`sequence ${throughSequence} is acknowledged and was not sent`)
+    if (count > this.#written)
+      throw new Error(`the server acknowledged sequence ${throughSequence}, which was not sent`)
     const acknowledged = this.#messages.splice(0, count)
     this.#written -= count
     for (const message of acknowledged) this.#bytes -= message.bytes.length

@@ -1,31 +1,31 @@
 // One connection to one of several servers.
 //
-// Job: try the addresses in turn until one answers, share that connection, and move on to the next address when it is
-// given up.
-// Not its job: calls, their deadlines and what is sent again (connect.ts, delivery.ts).
+// Job: try the addresses in turn until one answers, share that connection, and use the next address after it was
+// dropped.
+// Not its job: calls, their deadlines and resends (connect.ts, delivery.ts).
 
 import { connectivityState, credentials, Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
 
 export interface ServerConnectionOptions {
-  /** Asked anew before each attempt, for a server may come back on another port. */
+  /** Called before each attempt, because a restarted server may listen on another port. */
   readonly addresses: () => readonly string[]
   /** Longest wait for one address, in milliseconds. */
   readonly connectTimeoutMs: number
 }
 
 const channelOptions = {
-  // A connection of its own: channels of one process would otherwise share one, and its pause after a failed attempt.
+  // Otherwise the channels of one process share a connection, and its backoff after a failed attempt.
   'grpc.use_local_subchannel_pool': 1,
-  // Without it a peer that is gone without a word is never noticed.
+  // Without keepalive, a peer that vanishes without closing the connection is never detected.
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 10_000,
-  // What is sent again is decided here; grpc-js would keep a copy of each message for its own retries.
+  // Retries are decided here; grpc-js would keep a copy of each message for its own retries.
   'grpc.enable_retries': 0,
-  // 100,000 rejections with their messages are larger than the 4 MiB that stand here otherwise.
+  // 100,000 rejections with their messages exceed the default of 4 MiB.
   'grpc.max_receive_message_length': 64 * 1024 * 1024,
   'grpc.max_send_message_length': -1,
-  // A proxy named in the environment is not for the way to one's own server.
+  // The proxy named in the environment must not be used for the connection to the server.
   'grpc.enable_http_proxy': 0,
 } as const
 
@@ -42,7 +42,7 @@ export class ServerConnection {
   }
 
   /**
-   * The connection in use, or a new one to the first address that answers, each tried once.
+   * Returns the current connection, or a new one to the first address that answers; each address is tried once.
    * Errors: `unavailable`, naming the addresses; `failed_precondition` once closed.
    */
   open(): Promise<GrpcClient> {
@@ -51,7 +51,7 @@ export class ServerConnection {
       if (this.#current.getChannel().getConnectivityState(false) === connectivityState.READY) {
         return Promise.resolve(this.#current)
       }
-      // The server went away while nothing ran; a call on this channel would only try the one address again.
+      // The connection was lost while idle; a call on this channel would only retry the same address.
       this.drop(this.#current)
     }
     this.#opening ??= this.#connect().finally(() => {
@@ -60,7 +60,7 @@ export class ServerConnection {
     return this.#opening
   }
 
-  /** Gives up a connection; calls that run on it may still end. The next open() begins with the next address. */
+  /** Drops a connection; running calls on it can still finish. The next open() starts with the next address. */
   drop(client: GrpcClient): void {
     if (client !== this.#current) return
     this.#current = null
@@ -87,7 +87,8 @@ export class ServerConnection {
         this.#current = client
         return client
       }
-      // Towards a peer that took the connection and stays silent grpc-js keeps the socket (unreferenced) until it speaks.
+      // When a peer accepts the connection and stays silent, grpc-js keeps the socket (unreferenced) until it sends
+      // data.
       client.close()
       if (this.#closed) throw closedError()
       this.#turn++
@@ -100,17 +101,17 @@ function closedError(): MillraceError {
   return new MillraceError('failed_precondition', 'the client is closed')
 }
 
-/** Whether the channel connects; false as soon as the attempt has failed, when time is up and when it is closed. */
+/** Whether the channel connects; false as soon as the attempt fails, the time is up or the channel is closed. */
 function becomesReady(client: GrpcClient, timeoutMs: number): Promise<boolean> {
   const channel = client.getChannel()
   const deadline = Date.now() + timeoutMs
   return new Promise((resolve) => {
-    const look = (): void => {
+    const check = (): void => {
       const state = channel.getConnectivityState(true)
       if (state === connectivityState.READY) resolve(true)
       else if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN) resolve(false)
-      else channel.watchConnectivityState(state, deadline, (error) => (error === undefined ? look() : resolve(false)))
+      else channel.watchConnectivityState(state, deadline, (error) => (error === undefined ? check() : resolve(false)))
     }
-    look()
+    check()
   })
 }

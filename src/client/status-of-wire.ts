@@ -1,11 +1,11 @@
-// The status as AdminService.GetStatus and WatchStatus answer it, in the pipeline's form.
+// Converts the status of AdminService.GetStatus and WatchStatus to the pipeline's type.
 
 import { MillraceError } from '../errors.ts'
 import type { GetStatusResponse } from '../gen/millrace/v1/admin_pb.ts'
 import type { Status } from '../pipeline/pipeline.ts'
 import { durabilityOfText } from './wire-values.ts'
 
-/** A field that is absent on the wire is not known; it becomes null, never 0. */
+/** A field that is absent on the wire is unknown: it becomes null, never 0. */
 export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Status {
   if (status === undefined) throw new MillraceError('internal', 'the server answered without a status')
   return {

@@ -1,4 +1,4 @@
-// One question, one answer, one deadline.
+// One unary call: one request, one response, one deadline.
 
 import { type Client as GrpcClient, Metadata } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
@@ -37,13 +37,13 @@ export function unaryCall<Response>(
   })
 }
 
-/** The promise's outcome, unless the deadline passes or the signal aborts before. */
+/** The promise's outcome, unless the deadline passes or the signal aborts first. */
 export async function inTime<Value>(promise: Promise<Value>, { deadline, signal }: UnaryOptions): Promise<Value> {
   if (signal?.aborted === true) throw cancelled()
   const cut = Promise.withResolvers<never>()
   const onAbort = (): void => cut.reject(cancelled())
   const timer = setTimeout(
-    () => cut.reject(new MillraceError('deadline_exceeded', 'the deadline has passed before a server answered')),
+    () => cut.reject(new MillraceError('deadline_exceeded', 'the deadline passed before a server answered')),
     Math.max(0, deadline - Date.now()),
   )
   signal?.addEventListener('abort', onAbort, { once: true })

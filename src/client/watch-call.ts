@@ -1,4 +1,4 @@
-// One WatchStatus call: answers as they come, until the caller stops or the call ends.
+// One WatchStatus call: yields answers as they arrive, until the caller stops or the call ends.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { type Client as GrpcClient, Metadata } from '@grpc/grpc-js'
@@ -26,7 +26,7 @@ export async function* watchCall(
   { intervalMs, maxSilenceMs, signal }: WatchCallOptions,
 ): AsyncGenerator<WatchStatusResponse, void, undefined> {
   const request = create(WatchStatusRequestSchema, { interval: durationOf(intervalMs) })
-  // No deadline: it lasts as long as somebody watches. A server that stands still is found by its silence.
+  // No deadline: the call lasts as long as the caller watches. A hanging server is detected by its silence.
   const call = client.makeServerStreamRequest<Buffer, WatchStatusResponse>(
     path,
     (bytes) => bytes,
@@ -34,27 +34,27 @@ export async function* watchCall(
     Buffer.from(toBinary(WatchStatusRequestSchema, request)),
     new Metadata(),
   )
-  // After the reading has ended nobody else listens, and the cancelling is told as an error.
+  // After the loop has ended nothing else listens, and cancelling emits an error.
   call.on('error', () => {})
   const cancel = (): void => call.cancel()
   signal?.addEventListener('abort', cancel, { once: true })
   let isSilent = false
-  const listen = (): NodeJS.Timeout =>
+  const startTimer = (): NodeJS.Timeout =>
     setTimeout(() => {
       isSilent = true
       call.cancel()
     }, maxSilenceMs)
-  let silence = listen()
+  let silence = startTimer()
   try {
     for await (const response of call) {
-      // What the reader does meanwhile is not the server's silence.
+      // The time that the caller takes is not the server's silence.
       clearTimeout(silence)
       yield response as WatchStatusResponse
-      silence = listen()
+      silence = startTimer()
     }
   } catch (thrown) {
     if (signal?.aborted === true) return
-    if (isSilent) throw new MillraceError('unavailable', `the server has said nothing for ${maxSilenceMs / 1000} s`)
+    if (isSilent) throw new MillraceError('unavailable', `the server sent nothing for ${maxSilenceMs / 1000} s`)
     throw errorOfCall(thrown as FailedCall)
   } finally {
     clearTimeout(silence)

@@ -1,4 +1,4 @@
-// Single values between the wire's form and the domain's.
+// Converts single values between the wire's form and the domain's.
 
 import { create } from '@bufbuild/protobuf'
 import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
@@ -16,7 +16,7 @@ export const overflowOnWire: Readonly<Record<Overflow, OverflowOnWire>> = {
 
 const durabilities: readonly Durability[] = ['memory', 'broker', 'disk', 'replicated']
 
-/** Unspecified and unknown numbers become the weakest level: nothing stronger has been said. */
+/** Unspecified and unknown numbers become the weakest level: nothing stronger is promised. */
 export function durabilityOfNumber(value: number): Durability {
   return durabilities[value - 1] ?? 'memory'
 }

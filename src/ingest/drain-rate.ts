@@ -1,14 +1,15 @@
-// Works out when it makes sense to try again: how much must go before there is room, and how fast it goes.
+// Computes the retry hint of a refused append: the excess of waiting events divided by the rate at which they are
+// settled.
 
 import type { Backlog } from '../event-log/event-log.ts'
 
-/** What a caller is told while nothing is known about the speed yet. */
+/** The hint while the rate is unknown. */
 const unknownRateHintMs = 1000
 const minHintMs = 100
 const maxHintMs = 30_000
-/** Samples closer together than this say little about the speed. */
+/** Samples closer together than this are too inaccurate. */
 const minSampleMs = 200
-/** After this long without a sample the old speed says nothing any more. */
+/** The rate is discarded after this long without a sample. */
 const maxSampleAgeMs = 10_000
 
 interface Sample {
@@ -16,7 +17,7 @@ interface Sample {
   readonly settledEvents: number
 }
 
-/** Watches how fast one group settles, from the backlogs that refused appends report. */
+/** Measures how fast one group settles, from the backlogs that refused appends report. */
 export class DrainRate {
   #last: Sample | null = null
   #eventsPerMs: number | null = null
@@ -24,8 +25,8 @@ export class DrainRate {
   /**
    * @param backlog what the refused append reported.
    * @param excessEvents how many events must be settled before the append finds room.
-   * @param nowMs a clock that only goes forward.
-   * @returns after how many milliseconds to try again, 100 to 30,000.
+   * @param nowMs the time of a monotonic clock.
+   * @returns after how many milliseconds to retry, 100 to 30,000.
    */
   hintMs(backlog: Backlog, excessEvents: number, nowMs: number): number {
     this.#observe({ atMs: nowMs, settledEvents: backlog.settledEvents })

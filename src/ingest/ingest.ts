@@ -1,7 +1,8 @@
-// Takes producers' messages: checks every event, gives each its place, and answers with a verdict for each.
+// Publishes producers' messages: checks every event, assigns it to a stream, appends it, and returns a verdict for
+// each.
 //
-// Job: scan, slice, admit, append; the overflow policies; the hint when to try again. An event is answered as accepted only
-// after the log has made it durable.
+// Job: scan, slice, admit, append; the overflow policies; the retry hint. An event is answered as accepted only after
+// the log has made it durable.
 // Not its job: the wire (api/), what happens to an event afterwards (workers/).
 
 import { randomInt } from 'node:crypto'
@@ -18,22 +19,22 @@ import { DrainRate } from './drain-rate.ts'
 import { type MessageSlice, sliceMessage } from './slice-message.ts'
 import { isRefusal, StreamGate } from './stream-gate.ts'
 
-/** How much of the limit each lane may fill: what is urgent finds room when what can wait does not any more. */
+/** The share of the limit that each lane may fill: urgent events still find room when the other lanes are refused. */
 export const laneShares: Readonly<Record<Lane, number>> = { high: 1, normal: 0.9, low: 0.8 }
 
-/** After how long to try again when the disk is full. */
+/** The retry hint when the disk is full. */
 const diskFullHintMs = 1000
 
 export interface IngestOptions {
   readonly eventLog: EventLog
   readonly durability: Durability
   readonly topics: readonly { readonly name: string; readonly partitions: number }[]
-  /** What may wait in one partition before appends are refused, at the share of the lane. */
+  /** The limit of what may wait in one partition; each lane may fill its share of it. */
   readonly maxWaiting: WaitingLimit
   readonly metrics: Metrics
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
-  /** A clock that only goes forward, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
 }
 
@@ -46,7 +47,7 @@ interface Topic {
   readonly received: CounterSeries
   /** One for each lane. */
   readonly accepted: readonly CounterSeries[]
-  /** Where the next message's events without a key go: messages take turns. */
+  /** The partition of the last message's events without a key: messages rotate through the partitions. */
   nextPartition: number
 }
 
@@ -86,7 +87,7 @@ export class Ingest {
     }
   }
 
-  /** See Pipeline.publish. The scan and the appends happen before it first waits, so calls keep their order. */
+  /** See Pipeline.publish. The scan and the appends happen before the first await, so calls keep their order. */
   async publish(message: PublishMessage, options: PublishOptions = {}): Promise<PublishVerdict> {
     if (this.#draining) throw drainingError()
     const topic = this.#topics.get(message.topic)
@@ -120,7 +121,7 @@ export class Ingest {
     }
   }
 
-  /** Refuses new messages and those that wait for room; resolves when all that was taken has its answer. Idempotent. */
+  /** Refuses new messages and those that wait for room; resolves when every running call has its answer. Idempotent. */
   async drain(): Promise<void> {
     this.#draining = true
     for (const { gates } of this.#topics.values()) for (const gate of gates) gate.rejectWaiting(drainingError())
@@ -131,8 +132,8 @@ export class Ingest {
   }
 
   /**
-   * A numbered message must come to the same partition when it is sent again, so that it is recognised there; others take
-   * turns.
+   * A numbered message must go to the same partition when it is resent, so that it is recognised there; other messages
+   * rotate through the partitions.
    */
   #keylessPartition(topic: Topic, message: PublishMessage): number {
     if (topic.partitions === 1) return 0
@@ -141,7 +142,7 @@ export class Ingest {
     return topic.nextPartition
   }
 
-  /** Appends every slice; adds to the rejections and answers how many events were dropped. */
+  /** Appends every slice; adds to the rejections and returns how many events were dropped. */
   #appendAll(
     topic: Topic,
     slices: readonly MessageSlice[],
@@ -149,12 +150,12 @@ export class Ingest {
     options: PublishOptions,
     rejections: Rejection[],
   ): Promise<number> {
-    // Nearly every message has one slice: no promise but its own.
+    // Nearly every message has one slice, which needs no further promise.
     if (slices.length === 1) return this.#appendOne(topic, slices[0]!, message, options, rejections)
     return this.#appendSeveral(topic, slices, message, options, rejections)
   }
 
-  /** Waits for all of them, so that none is under way any more when one has failed. */
+  /** Waits for all slices, even when one has failed, so that none is still in flight afterwards. */
   async #appendSeveral(
     topic: Topic,
     slices: readonly MessageSlice[],
@@ -213,18 +214,18 @@ export class Ingest {
 /** Adds a rejection for each event of a slice for which there was no room. */
 function rejectSlice(slice: MessageSlice, refusal: MillraceError, retryAfterMs: number, rejections: Rejection[]): void {
   const reader = new EventReader()
-  let place = 0
+  let indexInSlice = 0
   for (const batch of slice.batches) {
     reader.reset(batch.bytes)
     while (reader.next()) {
-      const index = slice.indexes === null ? place : slice.indexes[place]!
+      const index = slice.indexes === null ? indexInSlice : slice.indexes[indexInSlice]!
       const id = textOf(batch.bytes, reader.fields.idStart, reader.fields.idEnd)
       rejections.push({ index, id, code: refusal.code, message: refusal.message, retryAfterMs })
-      place++
+      indexInSlice++
     }
   }
 }
 
 function drainingError(): MillraceError {
-  return new MillraceError('draining', 'the server is stopping: try another, or later')
+  return new MillraceError('draining', 'the server is stopping: publish to another server, or retry later')
 }

@@ -9,7 +9,7 @@ import { sliceMessage } from './slice-message.ts'
 
 const options = { partitions: 1, keylessPartition: 0, receivedAtMicros: 7, newId: () => 'x'.repeat(36) }
 
-test('a message of one lane goes to one stream as it stands', () => {
+test('a message of one lane goes to one stream without being copied', () => {
   const bytes = encodeBatch([
     { type: 'a', id: '1' },
     { type: 'b', id: '2' },
@@ -20,7 +20,7 @@ test('a message of one lane goes to one stream as it stands', () => {
   assert.equal(slices[0]?.batches[0]?.bytes.buffer, bytes.buffer)
 })
 
-test('batches are cut at 1,000 events and at 256 KiB; a larger event stands alone', () => {
+test('batches are cut at 1,000 events and at 256 KiB; a larger event has a batch of its own', () => {
   const many = encodeBatch(Array.from({ length: 2500 }, () => ({ type: 'a', id: '1' })))
   const [slice] = sliceMessage(new MessageScanner().scan(many), options)
   assert.deepEqual(
@@ -39,7 +39,7 @@ test('batches are cut at 1,000 events and at 256 KiB; a larger event stands alon
   assert.deepEqual(Buffer.concat(cut!.batches.map(({ bytes }) => bytes)), Buffer.from(mixed))
 })
 
-test('every event that was not refused comes out once, in its lane, in its order, by its key, with an id', () => {
+test('every event that was not refused is in exactly one slice, in its lane, in order, by its key, with an id', () => {
   const anyEvent = fc.record({
     id: fc.constantFrom('', 'given'),
     type: fc.constantFrom('t', ''),
@@ -87,7 +87,7 @@ test('every event that was not refused comes out once, in its lane, in its order
   )
 })
 
-test('an id is added to events of every length, also where the length needs one more byte for it', () => {
+test('an id is added to events of every length, also when the length prefix grows by one byte', () => {
   for (let length = 0; length < 300; length++) {
     const event = { type: 't', data: new Uint8Array(length).fill(0x20), dataContentType: 'text/plain' }
     const scan = new MessageScanner().scan(encodeBatch([event, event]))

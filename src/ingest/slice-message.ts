@@ -1,21 +1,21 @@
-// Cuts a scanned message into what each stream gets: record batches that share the message's bytes.
+// Splits a scanned message into one slice per stream: record batches that share the message's bytes.
 //
-// Nearly every message is valid, without keys and of one lane: it goes to one stream as it stands, only cut where a log
-// entry would become too large. Only a message that is mixed, or has events without an id, is copied in parts.
+// Nearly every message is valid, without keys and of one lane: it goes to one stream without a copy, cut only where a
+// log entry would become too large. Events are copied only when a message is mixed or has events without an id.
 
 import { lanes, limits } from '../event/event.ts'
 import { type MessageScanner, refusedLaneIndex } from '../event/message-scan.ts'
 import { eventsTag, type RecordBatch } from '../event/record-batch.ts'
 import { writeVarint } from '../lib/protobuf-walk.ts'
 
-/** What one stream gets of a message. */
+/** The events of a message that go to one stream. */
 export interface MessageSlice {
   readonly partition: number
   /** Index into `lanes`. */
   readonly laneIndex: number
   readonly batches: readonly RecordBatch[]
   readonly count: number
-  /** Where its events stand in the message, ascending; null when they are all of the message's events. */
+  /** The indexes of its events in the message, ascending; null when the slice is the whole message. */
   readonly indexes: readonly number[] | null
 }
 
@@ -24,11 +24,11 @@ export interface SliceOptions {
   /** The partition of this message's events that have no key. */
   readonly keylessPartition: number
   readonly receivedAtMicros: number
-  /** Names the events that came without an id. */
+  /** Makes the id of an event that has none. */
   readonly newId: () => string
 }
 
-/** Cuts all events that were not refused: a slice for each stream that gets any. */
+/** Returns a slice for each stream that gets events of the message. Refused events are left out. */
 export function sliceMessage(scan: MessageScanner, options: SliceOptions): MessageSlice[] {
   const { partitions, receivedAtMicros } = options
   const keysMatter = scan.keyed && partitions > 1
@@ -45,7 +45,7 @@ export function sliceMessage(scan: MessageScanner, options: SliceOptions): Messa
   })
 }
 
-/** Sorts the events that were not refused: partition * 3 + lane index → indexes in the message, ascending. */
+/** Assigns the events that were not refused: partition * 3 + lane index → indexes in the message, ascending. */
 function indexesByStream(scan: MessageScanner, options: SliceOptions): Map<number, number[]> {
   const indexesOfStream = new Map<number, number[]>()
   for (let index = 0; index < scan.count; index++) {
@@ -63,7 +63,9 @@ function indexesByStream(scan: MessageScanner, options: SliceOptions): Map<numbe
   return indexesOfStream
 }
 
-/** Cuts events that stand one behind the other into batches that are no larger than a log entry may be. */
+/**
+ * Cuts adjacent events into batches within the limits of a log entry. An event above the byte limit gets its own batch.
+ */
 function cutBatches(
   bytes: Uint8Array,
   starts: Int32Array,
@@ -82,11 +84,11 @@ function cutBatches(
   return batches
 }
 
-/** The length of an id that is made here: a UUID in its text form. */
+/** The length of a generated id: a UUID as text. */
 const idBytes = 36
 const idField = 0x0a
 
-/** Copies the events of these indexes one behind the other, and gives an id to each that has none. */
+/** Copies the events of these indexes into one buffer and gives an id to each event that has none. */
 function copyEvents(scan: MessageScanner, indexes: readonly number[], newId: () => string) {
   const { message } = scan
   let room = 0
@@ -112,7 +114,10 @@ function copyEvents(scan: MessageScanner, indexes: readonly number[], newId: () 
   return { bytes: bytes.subarray(0, at), starts, ends }
 }
 
-/** Puts the id behind the event's own fields: in protobuf the last one counts, so an empty id before it does no harm. */
+/**
+ * Appends the id after the event's own fields: in protobuf the last value of a field counts, so it replaces an empty
+ * id.
+ */
 function copyWithId(message: Uint8Array, start: number, end: number, into: Buffer, at: number, id: string): number {
   let bodyStart = start + 1
   while (message[bodyStart]! >= 0x80) bodyStart++

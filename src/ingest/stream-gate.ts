@@ -1,22 +1,22 @@
-// The way of one stream's slices into the log, and the waiting room of those that may wait for room.
+// Appends the slices of one stream to the log, and queues slices that wait for room.
 //
-// Job: keep the order of slices that wait. While there is room every slice is appended at once, many under way at a time.
-// Once one that may wait is refused, it and all that come after it queue up and are tried again in order; the log refuses
-// in order too (its contract), so nothing overtakes. A slice that may not wait is refused while others queue: else it
-// would take the room for which those wait.
-// Not its job: what becomes of a slice that is refused (ingest.ts). It has no bound of its own: each caller holds a
-// bounded number of slices (api/ stops reading a stream, a unary call waits for its one).
+// Job: keep the order of slices that wait. While there is room, every slice is appended at once, with many in flight.
+// When a slice that may wait is refused, it and all later ones are queued and retried in order; the log refuses in
+// order too (its contract), so nothing overtakes. A slice that may not wait is refused while others are queued:
+// otherwise it would take the room for which they wait.
+// Not its job: what happens to a refused slice (ingest.ts). The queue has no limit of its own, because each caller
+// holds a bounded number of slices (api/ stops reading a stream, a unary call has one).
 
 import { MillraceError } from '../errors.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import type { Appended, AppendOptions, EventLog, StreamName } from '../event-log/event-log.ts'
 import { sleep } from '../lib/abort.ts'
 
-/** While the log refuses, the first in the queue tries this often. */
+/** While the log refuses, the head of the queue is retried at this interval. */
 const retryMs = 20
 
 export interface RoomWait {
-  /** How long a slice may wait for room; 0 when it may not, Infinity without a bound. */
+  /** How long a slice may wait for room; 0 when it may not wait, Infinity for no limit. */
   readonly maxWaitMs: number
   /** Ends the wait. */
   readonly signal: AbortSignal | undefined
@@ -29,9 +29,9 @@ interface WaitingSlice {
   readonly options: AppendOptions
   readonly resolve: (appended: Appended) => void
   readonly reject: (error: unknown) => void
-  /** The log's last refusal, which is the answer when the time is up. */
+  /** The log's last refusal: the slice is rejected with it when its time is up. */
   refusal: MillraceError
-  /** Set when its wait ended while it was being tried: the answer, should it be refused again. */
+  /** Set when the wait ended during a retry: the error if that retry is refused. */
   endedWith: MillraceError | null
 }
 
@@ -39,7 +39,7 @@ export class StreamGate {
   readonly #eventLog: EventLog
   readonly #stream: StreamName
   #queue: WaitingSlice[] = []
-  /** Those of the queue that are with the log at this moment. */
+  /** The slices of the queue that are being appended now. */
   #trying: readonly WaitingSlice[] = []
   /** The last refusal, while slices wait. */
   #refusal: MillraceError | null = null
@@ -49,7 +49,7 @@ export class StreamGate {
     this.#stream = stream
   }
 
-  /** Appends the slice, after a wait for room when it may. Errors are those of EventLog.append. */
+  /** Appends the slice; if it may wait, waits for room first. Errors: those of EventLog.append. */
   append(batches: readonly RecordBatch[], options: AppendOptions, wait: RoomWait): Promise<Appended> {
     if (this.#refusal !== null) {
       if (wait.maxWaitMs === 0) return Promise.reject(this.#refusal)
@@ -100,7 +100,7 @@ export class StreamGate {
     })
   }
 
-  /** Answers all that wait with this error. */
+  /** Rejects every waiting slice with this error. */
   rejectWaiting(error: MillraceError): void {
     for (const slice of [...this.#queue, ...this.#trying]) this.#leave(slice, error)
   }
@@ -108,7 +108,7 @@ export class StreamGate {
   #leave(slice: WaitingSlice, answer: MillraceError): void {
     const place = this.#queue.indexOf(slice)
     if (place < 0) {
-      // It is with the log at this moment, whose answer counts.
+      // It is being appended now: the log's answer decides.
       slice.endedWith = answer
       return
     }
@@ -116,7 +116,7 @@ export class StreamGate {
     slice.reject(answer)
   }
 
-  /** Appends what waits, in bursts: one slice after a refusal, twice as many after each burst that went through whole. */
+  /** Appends the queued slices in bursts: one slice after a refusal, doubled after each burst without a refusal. */
   async #pump(refusal: MillraceError): Promise<void> {
     this.#refusal = refusal
     let burst = 1
@@ -137,7 +137,7 @@ export class StreamGate {
     this.#refusal = null
   }
 
-  /** Appends slices without waiting for one before the next; answers with those that were refused again, in order. */
+  /** Appends slices without waiting for one before the next; returns those that were refused again, in order. */
   async #tryInOrder(slices: readonly WaitingSlice[]): Promise<WaitingSlice[]> {
     const outcomes = slices.map((slice) => {
       const appended = this.#eventLog.append(this.#stream, slice.batches, slice.options)
@@ -152,7 +152,7 @@ export class StreamGate {
   }
 }
 
-/** Whether the log refused an append for want of room: nothing was written. */
+/** Whether the log refused an append because there is no room: nothing was written. */
 export function isRefusal(error: unknown): error is MillraceError {
   return error instanceof MillraceError && (error.code === 'backlogged' || error.code === 'disk_full')
 }

@@ -1,7 +1,7 @@
 // The group that lands dead letters in their table.
 //
-// It gives nothing up: what the database does not take now is tried again until it does, and a letter whose own entry is
-// damaged is kept with its bytes.
+// It never gives up a letter: what the database refuses is retried until it succeeds, and a letter whose own entry is
+// damaged is stored with its bytes.
 
 import { uuidFromBytes, uuidOfParts } from '../event/event.ts'
 import { decodeBatch } from '../event/record-batch.ts'
@@ -12,7 +12,7 @@ import type { EventStore } from '../store/event-store.ts'
 import { readDeadLetterEvent } from '../workers/dead-letter-event.ts'
 import type { Handler } from '../workers/handler.ts'
 
-/** Makes the handler that lands dead letters. It throws when the database is away. */
+/** Creates the handler that lands dead letters. It throws when the database is unreachable. */
 export function createDeadLetterLanding(store: EventStore): Handler {
   return async (deliveries, { topic, group }) => {
     const letters = deliveries.flatMap((delivery) =>
@@ -25,7 +25,7 @@ export function createDeadLetterLanding(store: EventStore): Handler {
   }
 }
 
-/** What is left of a dead letter whose entry in the log is damaged. */
+/** The row of a dead letter whose own entry in the log is damaged. */
 function damagedLetter({ position, batch, attempt }: Delivery, topic: string, group: string): DeadLetter {
   const place = formatPosition(position)
   const atMicros = batch.receivedAtMicros

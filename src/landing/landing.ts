@@ -1,9 +1,9 @@
 // Landing: the group whose handler writes events to the database, one row for each.
 //
-// Job: hand a turn to the store, put aside what can never land, and say what became of each delivery. It answers only after
-// the store has committed and the dead letters are durable, so nothing is settled that is not safe (docs/guarantees.md, G9 and
-// G14).
-// Not its job: when to try again (workers/), how rows are written (store/).
+// Job: pass a turn to the store, dead-letter what can never land, and return the outcome of each delivery. It returns
+// only after the store has committed and the dead letters are durable, so nothing is settled that is not safe
+// (docs/guarantees.md, G9 and G14).
+// Not its job: when to retry (workers/), how rows are written (store/).
 
 import type { Delivery, Outcome } from '../event-log/event-log.ts'
 import type { EventStore, LandedCounts } from '../store/event-store.ts'
@@ -19,11 +19,13 @@ export interface LandingOptions {
   readonly store: EventStore
   readonly deadLetters: DeadLetters
   readonly metrics: Metrics
-  /** A clock that only goes forward, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
 }
 
-/** Makes the handler that lands events. It throws when the database is away; then nothing was put aside. */
+/**
+ * Creates the handler that lands events. It throws when the database is unreachable; then nothing was dead-lettered.
+ */
 export function createLanding({ store, deadLetters, metrics, monotonicNow }: LandingOptions): Handler {
   return async (deliveries, { topic, group }) => {
     const sound = deliveries.filter((delivery) => delivery.batch.damaged !== true)

@@ -1,5 +1,5 @@
-// What people can do with events that were accepted: see what became of one, look through the dead letters, send them
-// again, feed settled events to a group once more, pause and delete groups. A part of what Millrace can do (pipeline.ts).
+// Operations on accepted events: trace one event, list, redrive and delete dead letters, replay settled events to a
+// group, pause, resume and delete groups. Part of the Pipeline contract (pipeline.ts).
 
 import type {
   DeadLetterCause,
@@ -10,14 +10,14 @@ import type {
 } from './dead-letters.ts'
 import type { StoredEvent } from './stored-event.ts'
 
-/** Names an event: by the row key, or by what its producer called it. */
+/** Identifies an event, by its row key or by the id that its producer gave it. */
 export interface EventName {
   readonly id: string
-  /** Not needed for an id that is a UUID; `/` when left out. */
+  /** Optional when `id` is a UUID. For any other id the default is `/`. */
   readonly source?: string | undefined
 }
 
-/** Something that happened to an event. What does not belong to its kind, or was not noted, is null. */
+/** One step in an event's history. A field that does not apply to the step's kind, or was not recorded, is null. */
 export interface JourneyStep {
   readonly kind: 'accepted' | 'failed' | 'dead' | 'redriven' | 'landed'
   readonly atMicros: number | null
@@ -25,16 +25,16 @@ export interface JourneyStep {
   readonly attempt: number | null
   readonly code: string | null
   readonly message: string | null
-  /** Where it stood in the log, see position-text.ts. */
+  /** The event's position in the log, in the form of position-text.ts. */
   readonly position: string | null
   readonly deadLetterId: string | null
 }
 
 export interface Journey {
   readonly event: StoredEvent
-  /** `waiting`: it died, was sent again, and nobody knows yet what became of it. */
+  /** `waiting`: the event was dead, has been redriven, and its new outcome is not known yet. */
   readonly state: 'landed' | 'dead' | 'waiting'
-  /** In their order. */
+  /** In the order in which they happened. */
   readonly steps: readonly JourneyStep[]
 }
 
@@ -42,49 +42,55 @@ export interface DeadLetterDetail {
   readonly letter: DeadLetterSummary
   /** Null when its bytes are damaged. */
   readonly event: StoredEvent | null
-  /** The bytes of a damaged entry. */
+  /** The bytes of a damaged entry; null when `event` is set. */
   readonly damagedBytes: Uint8Array | null
 }
 
-/** One call of redrive, replay or delete works about this long; then its answer says where to go on. */
+/**
+ * Approximate time limit of one redrive, replay or delete call, in milliseconds. Redrive and replay then return a
+ * cursor to continue from; delete is called again until `deleted` is 0.
+ */
 export const maxWorkMs = 5000
 
-/** Events per second of a redrive or replay. */
+/** The rate of a redrive or replay, in events per second. */
 export const rateLimits = { min: 1, max: 100_000, default: 1000 } as const
 
 export interface WorkOptions {
-  /** Ends the work between two steps; what was done is done. */
+  /** Stops the work between two steps. Completed steps are not undone. */
   readonly signal?: AbortSignal | undefined
 }
 
 export interface RedriveRequest {
-  /** Those that were sent again already are left out, unless they are named by their ids or asked for. */
+  /** Letters that were redriven already are excluded, unless the filter has `deadLetterIds` or sets `isRedriven`. */
   readonly filter: DeadLetterFilter
   /** Events per second, see `rateLimits`. */
   readonly rate: number
-  /** Only counts. */
+  /** Counts the matching letters, redrives none. */
   readonly isDryRun: boolean
-  /** Other data for the event, when the filter is one id. The media type stays when none is given. */
+  /**
+   * Replaces the event's data; allowed only when the filter has exactly one id. Without `contentType` the event keeps
+   * its media type.
+   */
   readonly edit?: { readonly data: Uint8Array; readonly contentType?: string | undefined } | undefined
   /** From an earlier answer's `nextCursor`. */
   readonly cursor?: string | undefined
 }
 
 export interface RedriveAnswer {
-  /** How many the filter found when the call began. */
+  /** How many letters matched the filter when the call began. */
   readonly matched: number
   readonly redriven: number
-  /** Those that cannot be sent: damaged, or of a topic or group that is gone. */
+  /** Letters that cannot be redriven: damaged, or their topic or group no longer exists. */
   readonly skipped: number
   readonly failedAgain: number
-  /** Why it stopped before the end; null when it did not. */
+  /** Why the redrive stopped before the end; null when it did not. */
   readonly stopped: string | null
-  /** Where to go on; null at the end, and when it stopped. */
+  /** Where to continue; null at the end, and when the redrive stopped. */
   readonly nextCursor: string | null
 }
 
 export interface DeleteAnswer {
-  /** How many the filter found when the call began. */
+  /** How many letters matched the filter when the call began. */
   readonly matched: number
   readonly deleted: number
 }
@@ -92,14 +98,14 @@ export interface DeleteAnswer {
 export interface ReplayRequest {
   readonly topic: string
   readonly group: string
-  /** Received at this time or later, microseconds since 1970. */
+  /** Only events received at this time or later, in microseconds since 1970. */
   readonly sinceMicros?: number | undefined
-  /** A position: only its stream, from there on. */
+  /** A position: only events of its stream, starting there. */
   readonly from?: string | undefined
   readonly type?: string | undefined
   /** Events per second, see `rateLimits`. */
   readonly rate: number
-  /** Only counts. */
+  /** Counts the events, replays none. */
   readonly isDryRun: boolean
   /** From an earlier answer's `nextCursor`. */
   readonly cursor?: string | undefined
@@ -107,7 +113,7 @@ export interface ReplayRequest {
 
 export interface ReplayAnswer {
   readonly replayed: number
-  /** Where to go on; null at the end. */
+  /** Where to continue; null at the end. */
   readonly nextCursor: string | null
 }
 
@@ -116,65 +122,74 @@ export interface GroupName {
   readonly group: string
 }
 
-/** In UTF-16 code units. */
+/** Maximum length of a pause's reason, in UTF-16 code units. */
 export const maxPauseReasonLength = 200
 
 export interface DeleteGroupAnswer {
-  /** How many events were waiting for the group. They will never reach it. */
+  /** How many events were waiting for the group. They are never delivered to it. */
   readonly abandoned: number
 }
 
+/**
+ * Every call can fail with `invalid_event` (the message names the field) and with `unavailable` (the log or the
+ * database is unreachable). Each call lists its other errors.
+ */
 export interface Administration {
   /**
-   * Tells what became of an event. Errors: `not_found` when it has neither landed nor died (it may still wait in the log),
-   * `unavailable` (the database is away).
+   * Returns an event and what happened to it. Errors: `not_found` when it has neither landed nor become a dead letter;
+   * it may still be waiting in the log.
    */
   journey(name: EventName): Promise<Journey>
 
-  /** Lists what groups have given up, newest first. Errors: `invalid_event`, `unavailable`; so with the others. */
+  /** Lists dead letters, newest first. */
   listDeadLetters(query: DeadLetterQuery): Promise<DeadLetterPage>
 
-  /** What they died of, the most frequent cause first. */
+  /** Groups dead letters by cause, most frequent cause first. */
   groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]>
 
-  /** Errors: `not_found`. */
+  /** Returns one dead letter with its event. Errors: `not_found`. */
   getDeadLetter(deadLetterId: string): Promise<DeadLetterDetail>
 
   /**
-   * Sends events of dead letters to their groups again, oldest first, with their ids and times: none lands twice.
-   * It waits to see what becomes of each few, and stops by itself when one of them fails again, or nobody can tell.
-   * Errors: `invalid_event` (filter, rate or edit), `not_found` (an id of the filter, or its group is gone).
+   * Sends the events of dead letters to their groups again, oldest first, with the same ids and times: none lands
+   * twice. It works in small steps and waits for the outcome of each. It stops when an event fails again, or when an
+   * outcome stays unknown.
+   * Errors: `invalid_event` (filter, rate or edit), `not_found` (an id of the filter, or the group no longer exists),
+   * `failed_precondition` (a letter named by id is damaged).
    */
   redriveDeadLetters(request: RedriveRequest, options?: WorkOptions): Promise<RedriveAnswer>
 
   /**
-   * Deletes dead letters for good, none of them younger than the call. Errors: `invalid_event` for a filter without a
-   * condition, `not_found` (an id of the filter).
+   * Deletes dead letters permanently, but none that is newer than the call. Errors: `invalid_event` for a filter
+   * without a condition, `not_found` (an id of the filter).
    */
   deleteDeadLetters(filter: DeadLetterFilter, isDryRun: boolean, options?: WorkOptions): Promise<DeleteAnswer>
 
   /**
-   * Feeds what a group has settled, as far as the log still has it, to the group again. What comes in meanwhile is not
-   * among it. It waits while the group is far behind.
-   * Errors: `invalid_event` (a field), `not_found` (topic or group).
+   * Delivers the events that a group has settled to the group again, as far as the log still keeps them. Events
+   * received after the replay began are not included. It pauses while the group has a large backlog.
+   * Errors: `not_found` (topic or group), `failed_precondition` (`from` is a position of another epoch).
    */
   replay(request: ReplayRequest, options?: WorkOptions): Promise<ReplayAnswer>
 
   /**
-   * Pauses a group: nothing is handed out to it, in any process, until it goes on, also after a restart. What is in hand is
-   * finished, and events are taken for it until as many wait as may. Pausing again changes the reason. Idempotent.
-   * @param reason one line that the status shows; '' for none.
-   * Errors: `invalid_event` (a field), `not_found` (topic or group), `unavailable`; so with the others.
+   * Pauses a group: no process gets deliveries for it until it is resumed, also after a restart. Deliveries in flight
+   * are finished. Events are still accepted, up to the group's limit of waiting events. Calling it again replaces the
+   * reason. Idempotent.
+   * @param reason one line, shown in the status; '' for none.
+   * Errors: `not_found` (topic or group).
    */
   pauseGroup(name: GroupName, reason: string): Promise<void>
 
-  /** Lets a group go on that somebody has paused. Idempotent. */
+  /** Resumes a group that a person has paused. Idempotent. Errors: `not_found` (topic or group). */
   resumeGroup(name: GroupName): Promise<void>
 
   /**
-   * Deletes a group and gives up what waits for it, so that it refuses no events and keeps none in the log any more. Who
-   * declares a group of that name again begins at the oldest kept event.
-   * Errors: also `failed_precondition` for a group that the server itself declares: it can be paused.
+   * Deletes a group and abandons the events that wait for it: they no longer count against the limit of waiting events
+   * and are no longer kept in the log. A group that is declared again with this name starts at the oldest event in the
+   * log.
+   * Errors: `not_found` (topic or group), `failed_precondition` for a group that the server itself declares (pause it
+   * instead).
    */
   deleteGroup(name: GroupName): Promise<DeleteGroupAnswer>
 }

@@ -1,22 +1,22 @@
-// Dead letters as people see, search and page through them: events that a group has given up, with the reason.
+// Dead letters: events that a group has given up, each with the reason; how they are filtered and paged.
 
-/** One try that failed. Times are microseconds since 1970-01-01 UTC. */
+/** One failed attempt. Times are microseconds since 1970-01-01 UTC. */
 export interface FailedAttempt {
   /** 1 for the first. */
   readonly attempt: number
   readonly atMicros: number
-  /** Of the closed list of codes. */
+  /** One of the closed list of codes. */
   readonly code: string
   readonly message: string
-  /** Where the event stood: `<topic>/<partition>/<lane>@<epoch>:<offset>`. */
+  /** The event's position: `<topic>/<partition>/<lane>@<epoch>:<offset>`. */
   readonly position: string
 }
 
 /** A dead letter without its event. */
 export interface DeadLetterSummary {
-  /** UUIDv5 of topic, group, source, id and how often the event had been redriven: the same death is the same letter. */
+  /** UUIDv5 of topic, group, source, id and number of redrives, so a dead letter that is appended twice stays one. */
   readonly deadLetterId: string
-  /** The row key that the event would have; null when a whole entry is damaged and has no events that could be named. */
+  /** The row key that the event would have; null for a whole damaged entry, whose events cannot be identified. */
   readonly eventId: string | null
   readonly topic: string
   /** The group that gave it up. */
@@ -28,30 +28,30 @@ export interface DeadLetterSummary {
   readonly attempts: number
   readonly firstFailedAtMicros: number
   readonly deadAtMicros: number
-  /** Every try since it was accepted or redriven, in order. */
+  /** Every attempt since the event was accepted or last redriven, in order. */
   readonly history: readonly FailedAttempt[]
-  /** When it was last sent again; null when never. */
+  /** When the letter was last redriven; null when never. */
   readonly redrivenAtMicros: number | null
-  /** How often its event has been redriven, before and after it died. */
+  /** How often the event has been redriven, before and after it became this dead letter. */
   readonly redrives: number
 }
 
-/** Which dead letters; all conditions must hold, and an absent one always does. */
+/** Selects dead letters. All conditions must hold; an absent condition always holds. */
 export interface DeadLetterFilter {
   readonly deadLetterIds?: readonly string[] | undefined
   readonly topic?: string | undefined
   readonly group?: string | undefined
   readonly type?: string | undefined
   readonly code?: string | undefined
-  /** Died at this time or later. */
+  /** Dead at this time or later. */
   readonly sinceMicros?: number | undefined
-  /** Died before this time. */
+  /** Dead before this time. */
   readonly untilMicros?: number | undefined
-  /** Whether it has been sent again. */
+  /** Whether the letter has been redriven. */
   readonly isRedriven?: boolean | undefined
 }
 
-/** Ids in one filter or call. */
+/** Maximum number of ids in one filter or call. */
 export const maxDeadLetterIds = 1000
 
 export interface DeadLetterQuery extends DeadLetterFilter {
@@ -67,18 +67,21 @@ export interface DeadLetterPage {
   readonly nextCursor: string | null
 }
 
-/** Dead letters that died of the same: of one topic, group and type, with one code, and one message but for what it quotes. */
+/**
+ * Dead letters with one cause: the same topic, group, type and code, and the same message up to its first quotation
+ * mark.
+ */
 export interface DeadLetterCause {
   readonly topic: string
   readonly group: string
   readonly type: string
   readonly code: string
-  /** Up to its first quotation mark: what follows differs from event to event. */
+  /** The message up to its first quotation mark; the rest differs from event to event. */
   readonly message: string
   readonly deadLetters: number
   readonly firstDeadAtMicros: number
   readonly lastDeadAtMicros: number
 }
 
-/** The most causes that one answer lists, those with the most letters first. */
+/** Maximum number of causes in one answer; those with the most letters come first. */
 export const maxDeadLetterCauses = 100

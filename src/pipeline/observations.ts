@@ -1,30 +1,30 @@
-// What a watcher wants to know beside the status. A part of what Millrace can tell (pipeline.ts).
+// Observations: what a watch reports in addition to the status. Part of the Pipeline contract (pipeline.ts).
 //
-// Totals count from the start of the server that tells them, and only what it has done itself: two of them give a rate.
-// Null is what is not known, or not this server's work; it is never 0 instead.
+// Totals count the work of the answering server alone, since it started; two readings give a rate. Null means unknown,
+// or not this server's work; never 0.
 
 import type { Lane } from '../event/event.ts'
 
 export interface Observations {
-  /** When the totals were read, in seconds since that start. */
+  /** When the totals were read, in seconds since the server started. */
   readonly atSeconds: number
-  /** Null when this server takes no events. */
+  /** Null when this server accepts no events. */
   readonly published: PublishedTotals | null
-  /** Null when this server lands none. */
+  /** Null when this server lands no events. */
   readonly landing: LandingTotals | null
   readonly log: LogObservation
-  /** A few seconds old at most; null when the database did not answer in time. */
+  /** At most a few seconds old; null when the database did not answer in time. */
   readonly store: StoreObservation | null
 }
 
 export interface LogObservation {
-  /** What it takes: the memory of Redis, or the bytes of its files. */
+  /** Memory used by Redis, or size of the log's files. */
   readonly usedBytes: number | null
-  /** How much it may take; null when nothing bounds it, too. */
+  /** Limit of `usedBytes`; null also when there is none. */
   readonly limitBytes: number | null
-  /** Why no events can be taken now; null when they can. */
+  /** Why no events can be accepted now; null when they can. */
   readonly problem: string | null
-  /** What was detected of its own persistence: `aof-always`. */
+  /** The log's own persistence as detected, for example `aof-always`. */
   readonly persistence: string
 }
 
@@ -38,58 +38,58 @@ export interface PublishedTotals {
 
 export interface LandingTotals {
   readonly rows: number
-  /** Events whose row was there already. */
+  /** Events whose row existed already. */
   readonly duplicates: number
-  /** Those of them that had other content. */
+  /** Duplicates whose content differs from the row. */
   readonly conflicts: number
-  /** How many batches were landed, and how long that took together. */
+  /** Number of landed batches, and their total duration. */
   readonly batches: number
   readonly seconds: number
-  /** How many batches took how long, shortest first. */
+  /** Histogram of batch durations, shortest first. */
   readonly durations: readonly DurationBucket[]
 }
 
 export interface DurationBucket {
-  /** Longer than the bucket before, and at most this; null: without a bound. */
+  /** Longer than the previous bucket's bound and at most this; null for no upper bound. */
   readonly upToSeconds: number | null
   readonly batches: number
 }
 
-/** From one answer of a watch to the next, in milliseconds. */
+/** Interval between two answers of a watch, in milliseconds. */
 export const watchIntervalMs = { min: 200, max: 60_000, default: 1000 } as const
 
-/** Of the newest events so many are looked at. */
+/** How many of the newest events are examined. */
 export const maxRecentEvents = 1000
 
-/** The most frequent types among them. */
+/** How many of their most frequent types are listed. */
 export const maxRecentTypes = 10
 
-/** Of the newest dead letters so many are counted. */
+/** How many of the newest dead letters are counted. */
 export const maxCountedDeadLetters = 10_000
 
 export interface StoreObservation {
-  /** The table of events with its indexes; the files of an embedded store. */
+  /** Size of the events table with its indexes; of the files for an embedded store. */
   readonly eventsBytes: number | null
   readonly deadLetters: DeadLetterCount | null
-  /** Rows near the table's end count as the newest. */
+  /** Rows near the end of the table count as the newest. */
   readonly recent: RecentEvents | null
-  /** What the database itself has counted of landing; null where it does not count. */
+  /** The database's own statistics of the landing statements; null where it keeps none. */
   readonly statements: LandingStatements | null
 }
 
-/** Of the newest `maxCountedDeadLetters`. */
+/** Counts the newest `maxCountedDeadLetters` dead letters. */
 export interface DeadLetterCount {
-  /** Those that wait for a person: never sent again since they died. */
+  /** Dead letters that were never redriven: they wait for an operator. */
   readonly open: number
   readonly redriven: number
-  /** Whether there are older ones, which were not counted. */
+  /** Whether there are older dead letters, which were not counted. */
   readonly more: boolean
 }
 
 export interface RecentEvents {
-  /** How many were looked at, `maxRecentEvents` at most. */
+  /** How many events were examined, at most `maxRecentEvents`. */
   readonly events: number
-  /** The most frequent first, `maxRecentTypes` at most. */
+  /** Most frequent first, at most `maxRecentTypes`. */
   readonly types: readonly TypeCount[]
 }
 

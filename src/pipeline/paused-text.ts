@@ -1,10 +1,10 @@
-// Why a group is paused, in words: what the status says, and how those who read it tell a person from an outage.
+// The text of a group's `paused` status, and how to tell a pause by a person from an outage.
 
 const byPerson = 'paused by a person'
 
 /**
- * @param reason what the person gave who paused the group, perhaps nothing; null when nobody has.
- * @param outage why its consumer holds still by itself, or null. Both may be so at once.
+ * @param reason the reason given for a pause by a person, perhaps ''; null when no person has paused the group.
+ * @param outage why the group's consumer has paused itself, or null. Both can be set at once.
  */
 export function pausedText(reason: string | null, outage: string | null): string | null {
   if (reason === null) return outage
@@ -12,7 +12,7 @@ export function pausedText(reason: string | null, outage: string | null): string
   return outage === null ? text : `${text}; ${outage}`
 }
 
-/** Whether somebody must let the group go on; what else the text says is of no account, for a person may give any reason. */
+/** Whether a person must resume the group. Only the prefix decides: a given reason may be any text. */
 export function isPausedByPerson(paused: string): boolean {
   return paused.startsWith(byPerson)
 }

@@ -1,8 +1,7 @@
-// What Millrace can do, in one page.
+// What Millrace can do, on one page: publish events, list landed events, report its status, and administer accepted
+// events (administration.ts).
 //
-// The core implements it, client/ speaks it over gRPC, the HTTP gateway calls it. It grows with each thing Millrace
-// learns; today it takes events, lists those that landed, tells how it is, and lets people mend what went wrong
-// (administration.ts).
+// The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
 import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
@@ -10,7 +9,7 @@ import type { Administration } from './administration.ts'
 import type { Observations } from './observations.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
 
-/** What becomes of events for which there is no room. */
+/** What happens to events when there is no room for them in the log. */
 export type Overflow = 'reject' | 'drop' | 'wait'
 
 export interface PublishMessage {
@@ -18,27 +17,27 @@ export interface PublishMessage {
   readonly topic: string
   readonly overflow: Overflow
   /**
-   * The producer's message as it came: an encoded millrace.v1.RecordBatch, or any message whose field 1 is the events.
-   * Other fields are passed over. It is kept: the caller must not write to it any more.
+   * The producer's encoded message: a millrace.v1.RecordBatch, or any message whose field 1 is the events; other fields
+   * are ignored. The buffer is kept: the caller must not write to it afterwards.
    */
   readonly message: Uint8Array
-  /** For messages that are numbered: what is already in the log is answered as accepted, not stored again. */
+  /** For numbered messages: events that are already in the log are answered as accepted, not stored again. */
   readonly producer?: { readonly id: string; readonly sequence: number }
 }
 
 export interface PublishOptions {
-  /** Overflow `wait` only: how long, in milliseconds; after that as `reject`. Without it there is no bound. */
+  /** Overflow `wait` only: longest wait in milliseconds, then as `reject`. Default: no limit. */
   readonly maxWaitMs?: number
   readonly signal?: AbortSignal
-  /** Called each time when events of the message begin to wait, so that the caller may read less ahead. */
+  /** Called each time events of the message begin to wait for room, so that the caller can read less ahead. */
   readonly onWait?: () => void
 }
 
-/** An event that was not taken. It is not in the log and never will be. */
+/** An event that was rejected. It is not in the log and never will be. */
 export interface Rejection {
-  /** Its place in the message. */
+  /** The event's index in the message. */
   readonly index: number
-  /** Its id, or '' when it could not be read. */
+  /** The event's id, or '' when it could not be read. */
   readonly id: string
   readonly code: ErrorCode
   readonly message: string
@@ -49,13 +48,13 @@ export interface Rejection {
 export interface PublishVerdict {
   readonly accepted: number
   readonly dropped: number
-  /** In the order of their index. */
+  /** Ordered by index. */
   readonly rejections: readonly Rejection[]
-  /** What the accepted events have reached. */
+  /** The durability that the accepted events have reached. */
   readonly durability: Durability
 }
 
-/** Names and meaning as in GET /v1/status. Null is what is not known; it is never 0 instead. */
+/** Names and meaning as in GET /v1/status. Null means unknown, never 0. */
 export interface Status {
   readonly version: string
   readonly uptimeSeconds: number
@@ -81,7 +80,7 @@ export interface GroupStatus {
   readonly waiting: number | null
   readonly inFlight: number | null
   readonly skipped: number | null
-  /** Null when nothing waits, too. */
+  /** Null also when nothing waits. */
   readonly oldestWaitingSeconds: number | null
   readonly paused: string | null
 }
@@ -98,7 +97,7 @@ export interface LedgerRow {
   readonly balanced: boolean | null
 }
 
-/** What a watcher sees at one moment. */
+/** One answer of a watch. */
 export interface Observed {
   readonly status: Status
   readonly observations: Observations
@@ -108,26 +107,33 @@ export interface Pipeline {
   /**
    * Publishes one message of events and resolves with a verdict for each of them.
    *
-   * Accepted: the event has reached the durability named. Rejected or dropped: it is not in the log and never will be.
-   * Ordered: messages are taken in the order of the calls, so events with one key and priority keep their order.
-   * Errors, for the message as a whole: `invalid_event` (unreadable), `message_too_large`, `too_many_events`, `not_found`
-   * (no such topic), `draining`, `out_of_range` (a sequence too old to be recognised): nothing was taken.
-   * `unavailable`, `cancelled`: unknown; send it again with the same ids.
+   * Accepted: the event has reached the durability named in the verdict. Rejected or dropped: the event is not in the
+   * log and never will be.
+   * Order: messages are appended in the order of the calls, so events with the same key and priority keep their order.
+   * Errors, for the message as a whole: `invalid_event` (unreadable), `message_too_large`, `too_many_events`,
+   * `not_found` (no such topic), `draining`, `out_of_range` (a sequence too old to be recognised): no event was
+   * accepted. `unavailable`, `cancelled`: the outcome is unknown; publish again with the same ids.
    */
   publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict>
 
-  /** Lists landed events, newest first. Errors: `invalid_event` (a bad cursor), `unavailable` (the database is away). */
+  /**
+   * Lists landed events, newest first. Errors: `invalid_event` (a bad cursor), `unavailable` (the database is
+   * unreachable).
+   */
   listEvents(query: EventQuery): Promise<EventPage>
 
-  /** What was detected of the log's own persistence: `sqlite-wal`, `aof-always`, `aof-everysec`, `aof-no`, `rdb`, `none`, `unknown`. */
+  /**
+   * The log's own persistence as detected: `sqlite-wal`, `aof-always`, `aof-everysec`, `aof-no`, `rdb`, `none`,
+   * `unknown`.
+   */
   persistence(): string
 
-  /** Tells how the server is and where the events are. */
+  /** Returns the state of the server, its topics and groups, and the ledger of events. */
   status(): Promise<Status>
 
-  /** Tells the status, and what a watcher wants to know besides. It never waits for the latter. */
+  /** Returns the status and the observations. It waits for the status only, never for the observations. */
   observe(): Promise<Observed>
 
-  /** What people can do with events that were accepted. */
+  /** Operations on accepted events. */
   readonly administration: Administration
 }

@@ -11,15 +11,16 @@ export interface Addresses {
 }
 
 /**
- * Writes the file, replacing that of an earlier process. It is renamed into place, so a reader never sees half of it.
- * Errors: `unavailable` when the data directory cannot be made.
+ * Writes the file, replacing one of an earlier process. It is renamed into place, so a reader never sees a partial
+ * file.
+ * Errors: `unavailable` when the data directory cannot be created.
  */
 export async function publishAddresses(dataDir: string, addresses: Addresses): Promise<void> {
   try {
     await mkdir(dataDir, { recursive: true })
   } catch (thrown) {
     const reason = (thrown as Error).message
-    const message = `the data directory ${dataDir} cannot be made: ${reason}; set MILLRACE_DATA_DIR to one that can`
+    const message = `the data directory ${dataDir} cannot be created: ${reason}; set MILLRACE_DATA_DIR to a path that this user can create`
     throw new MillraceError('unavailable', message, { cause: thrown, field: 'MILLRACE_DATA_DIR' })
   }
   const unfinished = `${pathIn(dataDir)}.new`

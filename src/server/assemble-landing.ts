@@ -10,10 +10,10 @@ import { DeadLetters, deadLetterGroup, deadLetterTopic } from '../workers/dead-l
 import { WorkerPool } from '../workers/worker-pool.ts'
 import type { ServerContext } from './server-context.ts'
 
-/** One turn is in the database, one on its way back to the log, one being gathered. */
+/** One turn is being written to the database, one is being settled, one is being gathered. */
 const landingTurns = 3
 
-/** Each may be an event of 1 MiB, and they are stored one by one. */
+/** Small: each dead letter may hold an event of 1 MiB, and they are inserted one by one. */
 const deadLetterTurnEvents = 100
 
 export interface LandingTopic {
@@ -22,18 +22,18 @@ export interface LandingTopic {
   readonly partitions: number
 }
 
-/** Every topic that lands, with its landing group: the configured ones, and that of the dead letters. */
+/** Every topic that lands, with its landing group: the configured topics and the topic of the dead letters. */
 export function landingTopics(topics: readonly TopicConfig[]): LandingTopic[] {
   const configured = topics.map(({ name, partitions }) => ({ topic: name, group: landingGroup, partitions }))
   return [...configured, { topic: deadLetterTopic, group: deadLetterGroup, partitions: 1 }]
 }
 
-/** Makes the topic and its group in the log where they are missing. Errors: those of EventLog.declare. */
+/** Creates the topic and its group in the log if they do not exist. Errors: those of EventLog.declare. */
 export async function declareLanding(eventLog: EventLog, { topic, group, partitions }: LandingTopic): Promise<void> {
   await eventLog.declare(topic, { partitions, groups: [{ name: group }] })
 }
 
-/** The groups that each start declares: they can be paused, not deleted. */
+/** The groups that the server declares at each start: they can be paused, not deleted. */
 export function ownGroups(topics: readonly LandingTopic[]): GroupName[] {
   return topics.map(({ topic, group }) => ({ topic, group }))
 }

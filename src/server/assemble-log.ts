@@ -15,7 +15,7 @@ export async function assembleLog(
   { config, logger, metrics, health, now }: ServerContext,
   open: typeof openEventLog,
 ): Promise<ServerLog> {
-  let logHealth: LogHealth = { problem: 'it is being opened', persistence: 'unknown', isUnverified: false }
+  let logHealth: LogHealth = { problem: 'the log is being opened', persistence: 'unknown', isUnverified: false }
   const eventLog = await open(config, {
     logger,
     now,

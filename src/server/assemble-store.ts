@@ -14,24 +14,28 @@ export interface ServerStore {
   readonly storeDriver: string
 }
 
-/** Opens the store; one that does not answer yet is opened too. Errors: those of openStore. */
+/** Opens the store, even if its database does not answer yet. Errors: those of openStore. */
 export async function assembleStore(
   { config, logger, metrics, health }: ServerContext,
   eventLog: EventLog,
   open: typeof openStore,
 ): Promise<ServerStore> {
-  // Where events have landed before, a store that is missing is lost, and a new one would hide that.
+  // When events have landed before, a missing store is a loss of data, and creating a new one would hide it.
   const mayCreate = !(await hasLanded(eventLog))
   const store = await open(config, { mayCreate, onUnlistedSqlstate: alarmOnUnlistedSqlstate(metrics, logger) })
   const { driver: storeDriver, up, problem } = await store.describe()
   health.setComponent('store', up, problem)
-  if (!up) logger.warn({ store: storeDriver, problem }, `${problem}: events are accepted now and land once it is there`)
+  if (!up)
+    logger.warn(
+      { store: storeDriver, problem },
+      `${problem}: events are accepted now and land once the database answers`,
+    )
   return { store, storeDriver }
 }
 
 async function hasLanded(eventLog: EventLog): Promise<boolean> {
   const { topics } = await eventLog.describe().catch(async (error: unknown) => {
-    // Damage found while describing fails the log: then that reason is the one to give.
+    // Damage found by describe() fails the log: report that reason then.
     throw (await withinMs(eventLog.failed, 0, null)) ?? error
   })
   return topics.some(({ groups }) => groups.some(({ name, landed }) => name === landingGroup && landed > 0))
@@ -44,10 +48,10 @@ function alarmOnUnlistedSqlstate(metrics: Metrics, logger: Logger): (sqlstate: s
     metrics.landingUnlistedSqlstate.add(1, { code: sqlstate })
     if (logged.has(sqlstate)) return
     logged.add(sqlstate)
-    const advice = 'if it is about single events, add it to MILLRACE_DEAD_SQLSTATES'
+    const advice = 'if single events cause it, add it to MILLRACE_DEAD_SQLSTATES'
     logger.error(
       { sqlstate },
-      `landing_unlisted_sqlstate: PostgreSQL answers ${sqlstate}, which is retried without end; ${advice}`,
+      `landing_unlisted_sqlstate: PostgreSQL returned the unlisted SQLSTATE ${sqlstate}, which is retried forever; ${advice}`,
     )
   }
 }

@@ -7,7 +7,7 @@ import { openStore } from '../store/open-store.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Core } from './core.ts'
 
-test('a status that takes long is looked for once, however many ask meanwhile, and its age counts from its end', async (t) => {
+test('concurrent calls share one slow reading of the status, and its age counts from its end', async (t) => {
   const files = { dataDir: tempDirectory(t), diskReserveBytes: 0 }
   const eventLog = await openEventLog(files, { logger: { info() {}, warn() {} }, now: Date.now })
   cleanup(t, () => eventLog.close())
@@ -16,11 +16,11 @@ test('a status that takes long is looked for once, however many ask meanwhile, a
   const metrics = createMetrics()
   cleanup(t, async () => metrics.close())
   let nowMs = 0
-  let looks = 0
+  let reads = 0
   let gate = Promise.withResolvers<void>()
   const describe = eventLog.describe.bind(eventLog)
   eventLog.describe = async () => {
-    looks++
+    reads++
     await gate.promise
     return await describe()
   }
@@ -40,17 +40,17 @@ test('a status that takes long is looked for once, however many ask meanwhile, a
 
   const asked = [core.status()]
   for (nowMs = 400; nowMs <= 2000; nowMs += 400) asked.push(core.status())
-  assert.equal(looks, 1)
+  assert.equal(reads, 1)
   gate.resolve()
   assert.equal(new Set(await Promise.all(asked)).size, 1)
   nowMs += 400
   await core.status()
-  assert.equal(looks, 1)
+  assert.equal(reads, 1)
   nowMs += 200
   await core.status()
-  assert.equal(looks, 2)
+  assert.equal(reads, 2)
 
-  // One that failed is told as long as one that did not, and no longer.
+  // A failed reading is reused exactly as long as a successful one.
   nowMs += 600
   gate = Promise.withResolvers()
   const failing = core.status()
@@ -61,5 +61,5 @@ test('a status that takes long is looked for once, however many ask meanwhile, a
   gate = Promise.withResolvers()
   gate.resolve()
   await core.status()
-  assert.equal(looks, 4)
+  assert.equal(reads, 4)
 })

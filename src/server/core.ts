@@ -1,4 +1,4 @@
-// The core: what Millrace can do (pipeline.ts), made of its parts.
+// The core: implements Pipeline (pipeline.ts) with the server's parts.
 
 import { Administrator } from '../admin/administrator.ts'
 import { checkText } from '../admin/filter.ts'
@@ -20,7 +20,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { type StatusParts, StatusReader } from './status.ts'
 
 export interface CoreOptions extends StatusParts {
-  /** Null when this process does not take events. */
+  /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
   /** The groups that the server declares at each start. */
   readonly ownGroups: readonly GroupName[]
@@ -44,7 +44,7 @@ export class Core implements Pipeline {
   publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict> {
     const { ingest } = this.#options
     if (ingest === null) {
-      const text = 'this process takes no events: its MILLRACE_ROLES lacks "ingest"'
+      const text = 'this process accepts no events: its MILLRACE_ROLES lacks "ingest"'
       return Promise.reject(new MillraceError('failed_precondition', text, { field: 'MILLRACE_ROLES' }))
     }
     return ingest.publish(message, options)

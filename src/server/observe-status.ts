@@ -1,4 +1,4 @@
-// Carries what the status says into metrics and health, so that all of them tell the same.
+// Copies the status into metrics and health, so that all three agree.
 
 import { statfs } from 'node:fs/promises'
 import type { Config } from '../config/config.ts'
@@ -20,7 +20,7 @@ export interface ObservedParts {
   readonly logHealth: () => LogHealth
 }
 
-/** Registers what is read at each scrape. */
+/** Registers the callbacks that update the metrics at each scrape. */
 export function observeStatus({ core, pools, metrics, health, config, version, logHealth }: ObservedParts): void {
   metrics.buildInfo.set(1, { version, node: process.version })
   const level = durabilityText(config.durability)
@@ -64,7 +64,7 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
   })
 }
 
-/** Of a group that was deleted: an alarm on what waited in it would never end. */
+/** Removes the series of a deleted group: an alarm on its waiting events would never end. */
 function forgetGroup(
   { logWaiting, logInFlight, logLedger, ledgerBalanced }: Metrics,
   { topic, group }: GroupName,

@@ -1,4 +1,4 @@
-// What every part of a server is given: the configuration, the clocks, and where it reports to.
+// What every part of a server gets: the configuration, the clocks, logger, metrics and health.
 
 import type { Config } from '../config/config.ts'
 import type { Health } from '../telemetry/health.ts'
@@ -13,6 +13,6 @@ export interface ServerContext {
   readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
-  /** A clock that never goes back, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
 }

@@ -1,6 +1,6 @@
-// The composition root: makes every part, in start order, and closes them in reverse.
+// The composition root: creates every part, in start order, and closes them in reverse order.
 //
-// Job: know every concrete class, so that nothing else has to. It holds no rule of its own; each capability is put together
+// Job: know every concrete class, so that nothing else has to. It has no logic of its own; each capability is assembled
 // in an assemble- file beside this one.
 // Not its job: signals, exit codes and what is printed (cli/start.ts).
 
@@ -29,7 +29,7 @@ export interface ServerOptions {
   readonly version: string
   /** Default: JSON lines on stderr. */
   readonly logger?: ServerLogger
-  /** Other ways to open the log and the store, for programs that embed the server with drivers of their own. */
+  /** Replacements that open the log and the store, for programs that embed the server with their own drivers. */
   readonly openEventLog?: typeof openEventLog
   readonly openStore?: typeof openStore
   /** The wall clock, in milliseconds since 1970. */
@@ -38,19 +38,21 @@ export interface ServerOptions {
 
 export interface RunningServer {
   readonly addresses: Addresses
-  /** Resolves with the reason when the server cannot go on: nothing is acknowledged any more, the process should end. */
+  /**
+   * Resolves with the reason when the server has failed: it acknowledges nothing any more, and the process should exit.
+   */
   readonly failed: Promise<Error>
   /**
-   * Stops: not ready at once, nothing new is taken, what runs is finished within the drain time, the rest stays in the log.
-   * Idempotent.
+   * Stops the server: it reports not ready at once, accepts nothing new, and finishes what is in flight within the
+   * drain time. The rest stays in the log. Idempotent.
    */
   close(): Promise<void>
 }
 
 /**
- * Starts a server and resolves once it takes calls.
- * Errors: MillraceError whose message says what to do: `failed_precondition` (the data directory is in use or of a newer
- * version, a port is taken), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
+ * Starts a server and resolves once it accepts calls.
+ * Errors: MillraceError whose message says what to do: `failed_precondition` (the data directory is in use or of a
+ * newer version, or a port is in use), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
@@ -63,7 +65,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const monotonicNow = () => performance.now()
     const context: ServerContext = { config, version, logger, metrics, health, now, monotonicNow }
 
-    // The log first: where it is embedded, its lock is what makes the data directory ours.
+    // The log is opened first: the lock of an embedded log reserves the data directory for this process.
     const { eventLog, logHealth } = await assembleLog(context, options.openEventLog ?? openEventLog)
     closers.add(() => eventLog.close())
     const { store, storeDriver } = await assembleStore(context, eventLog, options.openStore ?? openStore)
@@ -102,7 +104,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     }
 
     const failed = Promise.race([eventLog.failed, store.failed])
-    // When nothing can be acknowledged any more there is nothing to wait for either.
+    // After a failure nothing can be acknowledged any more, so closing does not wait.
     let graceMs = config.drainMs
     void failed.then((error) => {
       graceMs = 0

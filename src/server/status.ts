@@ -1,4 +1,4 @@
-// The status: what log, database and worker pools tell, put together for everybody who asks.
+// Builds the status from the log, the database and the worker pools, and shares it among callers.
 
 import type { EventLog, LogDescription } from '../event-log/event-log.ts'
 import { withinMs } from '../lib/abort.ts'
@@ -8,10 +8,10 @@ import type { LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { EventStore } from '../store/event-store.ts'
 import type { WorkerPool } from '../workers/worker-pool.ts'
 
-/** A status is reused this long after it was read: its audit walks everything that waits. */
+/** How long a status is reused after it was read: its audit walks everything that waits. */
 const statusMaxAgeMs = 500
 
-/** Longest wait for the database; then it counts as down. */
+/** Longest wait for the database; after that it counts as down. */
 const maxStoreAnswerMs = 2000
 
 export interface StatusParts {
@@ -22,7 +22,7 @@ export interface StatusParts {
   readonly pools: readonly WorkerPool[]
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
-  /** A clock that never goes back, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
 }
 
@@ -52,7 +52,10 @@ export class StatusReader {
     return Math.round(this.#parts.monotonicNow() - this.#startedAtMs) / 1000
   }
 
-  /** The latest reading, or a new one. One at a time: where log or database are slow, more would make them slower. */
+  /**
+   * Returns the latest reading or starts a new one. Only one runs at a time: more would slow down a slow log or
+   * database.
+   */
   read(): Promise<Described> {
     const { monotonicNow } = this.#parts
     const endedAtMs = this.#latest?.endedAtMs ?? null
@@ -85,7 +88,7 @@ export class StatusReader {
     return { status, logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes } }
   }
 
-  /** A database that hangs must not keep the ledger from people who look for the cause. */
+  /** Bounded in time, so that a hanging database does not hide the ledger from those who look for the cause. */
   async #describeStore(): Promise<Status['store']> {
     const { store, storeDriver } = this.#parts
     const { driver, up } = await withinMs(store.describe(), maxStoreAnswerMs, { driver: storeDriver, up: false })

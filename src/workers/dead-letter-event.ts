@@ -1,5 +1,5 @@
-// The form of a dead letter on its way through the log: an event like any other. Its data are the bytes of the event that
-// died, its attributes tell why.
+// The encoding of a dead letter in the log: an event like any other. Its data is the encoded event that died, its
+// attributes hold the reason.
 
 import { defaultSource, type Event, eventIdOf, uuidFromBytes, uuidOfParts } from '../event/event.ts'
 import { withReceivedAt } from '../event/event-edit.ts'
@@ -18,22 +18,24 @@ import { type DeadLetter, damagedCode } from '../store/dead-letter.ts'
 /** The event type of a dead letter in its stream. */
 export const deadLetterType = 'millrace.dead_letter'
 
-/** The attribute of an event that was sent again: how often. It tells its next death from the one before. */
+/**
+ * The attribute that counts an event's redrives. It gives the event's next dead letter another id than the last one's.
+ */
 export const redriveAttribute = 'millraceredrive'
 
-/** It counts no further. */
+/** The counter stops here. */
 export const maxRedrives = 999_999_999
 
 /** An event that its group gives up, or a whole damaged batch. */
 export interface GivenUp {
   readonly delivery: Delivery
-  /** Which event of the delivery's batch; null when the batch as a whole is damaged. */
+  /** The event's index in the delivery's batch; null when the whole batch is damaged. */
   readonly index: number | null
   readonly code: 'refused_by_store' | 'corrupt'
   readonly message: string
 }
 
-/** A reason longer than this is cut: it is an attribute, and those are bounded. */
+/** A longer reason is cut: attributes have a maximum length. */
 const maxMessageLength = 300
 
 const eventContentType = 'application/protobuf'
@@ -43,7 +45,7 @@ export function toDeadLetterEvent(topic: string, group: string, givenUp: GivenUp
   const { position, batch, attempt } = delivery
   const place = formatPosition({ ...position, offset: position.offset + (index ?? 0) })
   const event = index === null ? null : cutEvent(batch.bytes, index)
-  // A damaged batch has no events that could be named; it dies once, under the name of its place.
+  // The events of a damaged batch cannot be identified: the batch becomes one dead letter, identified by its position.
   const identity = event === null ? [place] : [event.source, event.id]
   const redrives = event?.redrives ?? 0
   return {
@@ -66,7 +68,7 @@ export function toDeadLetterEvent(topic: string, group: string, givenUp: GivenUp
   }
 }
 
-/** Reads what `toDeadLetterEvent` made. */
+/** Decodes the result of `toDeadLetterEvent`. */
 export function readDeadLetterEvent({ id, timeMicros, data, dataContentType, attributes }: Event): DeadLetter {
   const text = (name: string) => attributes.get(name) ?? ''
   const deadAtMicros = timeMicros ?? 0
@@ -103,11 +105,11 @@ interface CutEvent {
   readonly redrives: number
 }
 
-/** The encoded event at this place of a batch, with what names it. */
+/** The encoded event at this index of a batch, with its source, id and number of redrives. */
 function cutEvent(batchBytes: Uint8Array, index: number): CutEvent {
   const reader = new EventReader().reset(batchBytes)
-  for (let place = 0; reader.next(); place++) {
-    if (place < index) continue
+  for (let current = 0; reader.next(); current++) {
+    if (current < index) continue
     const { fields } = reader
     const { start, end, sourceStart, sourceEnd, idStart, idEnd } = fields
     return {
@@ -120,7 +122,7 @@ function cutEvent(batchBytes: Uint8Array, index: number): CutEvent {
   throw new Error(`the batch has no event ${index}`)
 }
 
-/** How often the event was sent again: 0 unless an attribute of ours says otherwise. */
+/** The event's number of redrives, from its attribute; 0 without one. */
 function redrivesOf(bytes: Uint8Array, { attributes, attributeCount }: EventFields): number {
   for (let index = 0; index < attributeCount; index++) {
     const { name, value } = readAttribute(bytes, attributes[index * 2]!, attributes[index * 2 + 1]!)

@@ -1,14 +1,14 @@
-// The dead letters: events that will never land, each with the reason, in a log stream of their own.
+// Appends dead letters, events that can never land with the reason, to their own stream of the log.
 //
-// A dead letter is appended before the event's own entry is settled, past admission: a crash between the two makes a second
-// copy under the same id, which is one dead letter.
+// A dead letter is appended before the event's own entry is settled, and bypasses admission. A crash between the two
+// makes a second copy with the same id, which still lands as one dead letter.
 // Not its job: what a dead letter looks like (dead-letter-event.ts), its table (landing/).
 
 import { encodeBatch } from '../event/record-batch.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { type GivenUp, toDeadLetterEvent } from './dead-letter-event.ts'
 
-/** No declared topic can be called so: their names begin with a letter or a digit. */
+/** Cannot collide with a declared topic: their names begin with a letter or a digit. */
 export const deadLetterTopic = '_dead'
 
 /** The group that lands dead letters in their table. */

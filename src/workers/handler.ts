@@ -1,18 +1,18 @@
-// What runs on the events of a group: one function of a batch, and whatever is wrapped around it.
+// The function that a worker pool runs on the deliveries of a group.
 
 import type { Delivery, Outcome } from '../event-log/event-log.ts'
 
 export interface HandlerContext {
   readonly topic: string
   readonly group: string
-  /** Aborts when the process stops and the drain time is over. */
+  /** Aborts when the process is stopping and the drain time is over. */
   readonly signal: AbortSignal
 }
 
 /**
- * Works on deliveries and answers with an outcome for each of them.
+ * Processes deliveries and returns an outcome for each of them.
  *
- * When it throws, nothing of the batch counts as done: an outage (a retryable MillraceError) pauses the group and the same
- * deliveries are handled again, with no attempt burned. What is wrong with single events belongs into their outcomes.
+ * When it throws, none of the deliveries is settled: an outage (a retryable MillraceError) pauses the group, and the
+ * same deliveries are handled again without counting an attempt. Failures of single events belong in their outcomes.
  */
 export type Handler = (deliveries: readonly Delivery[], context: HandlerContext) => Promise<readonly Outcome[]>

@@ -1,13 +1,13 @@
-// How much of a turn each lane may fill: the urgent ones first, yet none is ever starved.
+// How much of a turn each lane may fill: most for urgent lanes, but some for every lane, so that none is starved.
 
 import { type Lane, lanes } from '../event/event.ts'
 
-/** What each lane is sure of when all of them have work, as parts of the turn. */
+/** The guaranteed share of each lane when all of them have work. */
 const shareOfLane: Readonly<Record<Lane, number>> = { high: 0.85, normal: 0.1, low: 0.05 }
 
 /**
- * Splits a turn among the lanes. A lane that had work in the last turn gets its share of what the idle ones leave; an idle
- * one is still offered its own share, so that its first events need not wait. The sum may pass `maxEvents` by that.
+ * Splits a turn among the lanes. The lanes that had work in the last turn share all of it in proportion. An idle lane
+ * is still offered its own share, so that its first events need not wait; therefore the sum can exceed `maxEvents`.
  * @param hadWork which lanes had work in the last turn.
  */
 export function splitTurn(maxEvents: number, hadWork: ReadonlySet<Lane>): Record<Lane, number> {

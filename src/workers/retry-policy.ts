@@ -1,24 +1,24 @@
-// Decides what follows when a handler has thrown. Pure: clock and randomness are arguments.
+// Decides how a turn is retried after its handler has thrown. Pure: randomness is an argument.
 
 import type { MillraceError } from '../errors.ts'
 import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts'
 
-/** An outage is tried again after at most this long, so that the group goes on soon after it has ended. */
+/** Backoff during an outage; short enough that the group resumes soon after its end. */
 export const outageBackoff: BackoffPolicy = { baseMs: 100, maxMs: 5000 }
 
-/** How often a failure is probed that no waiting will cure: somebody has to act. */
+/** Retry interval of a failure that does not pass by itself: an operator must act. */
 export const alarmProbeMs = 10_000
 
 export interface RetryDecision {
-  /** `backoff`: it passes by itself. `alarm`: it needs a person. */
+  /** `backoff`: the failure passes by itself. `alarm`: an operator must act. */
   readonly kind: 'backoff' | 'alarm'
   readonly retryInMs: number
 }
 
 /**
- * By the error's class: outages and overload are waited out. A bug is not cured by waiting, and neither is a handler that
- * throws what is wrong with data: single events belong into its outcomes, so it is the whole batch that meets a state that
- * somebody must change.
+ * Decides by the error's class. Outages and overload are waited out. Bugs and data errors are an alarm: failures of
+ * single events are returned as outcomes, so a data error that is thrown concerns the whole batch, and an operator must
+ * fix the cause.
  * @param failures how many times in a row the handler has failed, 1 or more.
  * @param random 0 <= random < 1.
  */

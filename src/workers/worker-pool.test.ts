@@ -8,7 +8,7 @@ import { createLogger } from '../telemetry/logger.ts'
 import type { Handler } from './handler.ts'
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts'
 
-/** A log that hands out so many deliveries, one at a time, and then nothing until the pool stops. */
+/** A log with this many deliveries, one per call of `next`, and then none until the pool stops. */
 function logOf(count: number): { eventLog: EventLog; settled: Promise<void> } {
   const settled = Promise.withResolvers<void>()
   const position = { stream: { topic: 'events', partition: 0, lane: 'normal' }, epoch: 1, offset: 0 }
@@ -48,7 +48,7 @@ function poolOf(eventLog: EventLog, handler: Handler, more: Partial<WorkerPoolOp
   })
 }
 
-test('a pause says what has failed, since when it has, and what the last try said', async () => {
+test('the text of a pause has the failure, its start time and the error of the last attempt', async () => {
   const { eventLog, settled } = logOf(1)
   const seen: (string | null)[] = []
   const failures = ['postgres is unreachable: 57P01: it stops', 'postgres is unreachable: ECONNREFUSED', 'it is full']
@@ -74,7 +74,7 @@ test('a pause says what has failed, since when it has, and what the last try sai
   await pool.close(1000)
 })
 
-test('when one turn gets through after a pause, the others that have failed are tried again at once', async () => {
+test('when one turn succeeds after a pause, the other failed turns are retried at once', async () => {
   const { eventLog, settled } = logOf(3)
   const allBegun = Promise.withResolvers<void>()
   let calls = 0
@@ -82,7 +82,7 @@ test('when one turn gets through after a pause, the others that have failed are 
     const call = ++calls
     if (call === 3) allBegun.resolve()
     await allBegun.promise
-    // Nobody would try these again for 10 s.
+    // Without the success of the third, these would be retried after 10 s.
     if (call <= 2) throw new MillraceError('failed_precondition', 'the table is gone')
     if (call === 3) await setImmediate()
     return []
@@ -95,7 +95,7 @@ test('when one turn gets through after a pause, the others that have failed are 
   await pool.close(1000)
 })
 
-test('a turn of a group that was deleted is not settled for ever', async () => {
+test('settling a turn of a deleted group is not retried', async () => {
   const { eventLog } = logOf(1)
   const consumer = await eventLog.consume('events', 'landing', { leaseMs: 30_000 })
   const asked = Promise.withResolvers<void>()

@@ -1,13 +1,13 @@
 // Runs next → handle → settle for one group of one topic.
 //
-// Job: gather deliveries into turns (by size or time), keep a few turns under way at once, settle each after its handler
-// has returned, and hold everything still while what the handler needs is away. The states of the pool:
+// Job: gather deliveries into turns (by size or time), keep a few turns in flight, settle each after its handler has
+// returned, and pause while a service that the handler needs is unreachable. The states of the pool:
 //
-//   running   turns start as deliveries come
-//   paused    a handler has thrown: no turn starts, and the failed one is handled again until it gets through
-//   closing   no turn starts any more; those under way finish, the rest goes back to the log
+//   running   turns start as deliveries arrive
+//   paused    a handler has thrown: no turn starts, and the failed turn is retried until it succeeds
+//   closing   no turn starts any more; turns in flight finish, other deliveries go back to the log
 //
-// Not its job: what to do with an event (the handler), what to try again and when (retry-policy.ts).
+// Not its job: what to do with an event (the handler), what to retry and when (retry-policy.ts).
 
 import { toMillraceError } from '../errors.ts'
 import { type Lane, lanes } from '../event/event.ts'
@@ -19,27 +19,27 @@ import type { Handler } from './handler.ts'
 import { splitTurn } from './lane-shares.ts'
 import { decideRetry } from './retry-policy.ts'
 
-/** How long one look into the log waits for a first delivery. */
-const lookMs = 10_000
+/** How long one read of the log waits for a first delivery. */
+const maxReadMs = 10_000
 
 export interface WorkerPoolOptions {
   readonly eventLog: EventLog
   readonly topic: string
   readonly group: string
-  /** Makes topic and group again, when somebody has deleted what this server cannot be without. */
+  /** Recreates the topic and the group when they were deleted. */
   readonly declare: () => Promise<void>
   readonly handler: Handler
-  /** A turn has about this many events at most; entries stay whole, so it may be a few more. */
+  /** Max events per turn; entries are not split, so a turn can have a few more. */
   readonly maxTurnEvents: number
-  /** Under a steady flow a turn collects for this long at most. */
+  /** Under a steady flow a turn is gathered for at most this long. */
   readonly maxTurnWaitMs: number
-  /** How many turns may be under way: one is worked on while the next is got ready. */
+  /** Max turns in flight: one is handled while the next is gathered. */
   readonly maxTurns: number
   readonly leaseMs: number
   readonly logger: Logger
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
-  /** A clock that only goes forward, in milliseconds. */
+  /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
   readonly random: () => number
 }
@@ -49,14 +49,14 @@ export class WorkerPool {
   readonly #trigger: BatchTrigger
   readonly #stopGathering = new AbortController()
   readonly #giveUp = new AbortController()
-  /** Ends the waiting of all turns that have failed, as soon as one gets through. */
-  #goOn = new AbortController()
+  /** Ends the backoff of all failed turns as soon as one turn succeeds. */
+  #retryNow = new AbortController()
   readonly #turns = new Set<Promise<void>>()
   #hadWork = new Set<Lane>(lanes)
   #paused: { readonly reason: string; readonly sinceMs: number } | null = null
   #pauseEnded: Promise<void> = Promise.resolve()
-  /** How often in a row the log could not be read. */
-  #failedLooks = 0
+  /** How many reads of the log have failed in a row. */
+  #failedReads = 0
   #consumer: Consumer | null = null
   #running: Promise<void> | null = null
   #closed: Promise<void> | null = null
@@ -74,16 +74,16 @@ export class WorkerPool {
     return this.#options.group
   }
 
-  /** Why the pool holds still and since when, in words for people; null while it runs. */
+  /** Why the pool is paused and since when, as a text; null while it runs. */
   get paused(): string | null {
     if (this.#paused === null) return null
     const { reason, sinceMs } = this.#paused
-    // What has failed, then since when, then its cause: "postgres is unreachable since …: ECONNREFUSED".
+    // The failure, its start time, then its cause: "postgres is unreachable since …: ECONNREFUSED".
     const [failure, ...cause] = reason.split(': ')
     return [`${failure} since ${new Date(sinceMs).toISOString()}`, ...cause].join(': ')
   }
 
-  /** Joins the group and begins. Errors: those of EventLog.consume. */
+  /** Joins the group and starts. Errors: those of EventLog.consume. */
   async start(): Promise<void> {
     const { eventLog, topic, group, leaseMs } = this.#options
     this.#consumer = await eventLog.consume(topic, group, { leaseMs })
@@ -91,8 +91,9 @@ export class WorkerPool {
   }
 
   /**
-   * Starts no more turns, lets those under way finish until the deadline, and gives the rest back. Idempotent.
-   * @param graceMs how long turns may still take.
+   * Starts no more turns, lets turns in flight finish until the deadline, and returns other deliveries to the log.
+   * Idempotent.
+   * @param graceMs how long turns in flight may still take.
    */
   close(graceMs: number): Promise<void> {
     this.#closed ??= this.#close(graceMs)
@@ -103,7 +104,7 @@ export class WorkerPool {
     this.#stopGathering.abort()
     await withinMs(Promise.all([this.#running, ...this.#turns]), graceMs, null)
     this.#giveUp.abort()
-    this.#goOn.abort()
+    this.#retryNow.abort()
     await this.#consumer?.close()
   }
 
@@ -120,12 +121,12 @@ export class WorkerPool {
     }
   }
 
-  /** Collects deliveries until there are enough for a turn or its time is over. */
+  /** Collects deliveries until there are enough for a turn or its time is up. */
   async #gather(consumer: Consumer): Promise<readonly Delivery[]> {
     const { maxTurnEvents, monotonicNow } = this.#options
     const { signal } = this.#stopGathering
     const maxEvents = splitTurn(maxTurnEvents, this.#hadWork)
-    let gathered = await this.#next(consumer, maxEvents, lookMs)
+    let gathered = await this.#next(consumer, maxEvents, maxReadMs)
     if (gathered.length === 0) return gathered
     let events = countEvents(gathered)
     for (;;) {
@@ -141,7 +142,7 @@ export class WorkerPool {
     return gathered
   }
 
-  /** Nothing while the log is away. When it has failed for good, the process is about to end. */
+  /** Returns nothing while the log is unreachable. When the log has failed for good, the process is about to exit. */
   async #next(
     consumer: Consumer,
     maxEvents: Readonly<Record<Lane, number>>,
@@ -151,21 +152,24 @@ export class WorkerPool {
     const { signal } = this.#stopGathering
     try {
       const deliveries = await consumer.next({ maxEvents, maxWaitMs, signal })
-      if (this.#failedLooks > 0) logger.info({ topic, group }, `${group} can read the log again`)
-      this.#failedLooks = 0
+      if (this.#failedReads > 0) logger.info({ topic, group }, `${group} can read the log again`)
+      this.#failedReads = 0
       return deliveries
     } catch (thrown) {
       const error = toMillraceError(thrown)
-      if (++this.#failedLooks === 1) {
-        logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; it is tried again`)
+      if (++this.#failedReads === 1) {
+        logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; retrying`)
       }
       if (error.code === 'not_found' && (await this.#joinAgain(consumer))) return []
-      await sleep(decideRetry(error, this.#failedLooks, random()).retryInMs, signal)
+      await sleep(decideRetry(error, this.#failedReads, random()).retryInMs, signal)
       return []
     }
   }
 
-  /** Answers whether the group is there again. What its last consumer still has in its hands cannot be settled by it. */
+  /**
+   * Recreates a deleted group and joins it; returns whether it succeeded. Deliveries of the old consumer cannot be
+   * settled.
+   */
   async #joinAgain(consumer: Consumer): Promise<boolean> {
     const { eventLog, topic, group, declare, leaseMs, logger } = this.#options
     try {
@@ -173,21 +177,23 @@ export class WorkerPool {
       const next = await eventLog.consume(topic, group, { leaseMs })
       this.#consumer = next
       await consumer.close()
-      logger.warn({ topic, group }, `${group} was deleted, and this server needs it: it was made again`)
+      logger.warn({ topic, group }, `${group} was deleted, but this server needs it: the group was recreated`)
       return true
     } catch {
-      // The next look says why.
+      // The next read reports the reason.
       return false
     }
   }
 
-  /** Handles one turn until it gets through, then settles it. */
+  /** Handles one turn until it succeeds, then settles it. */
   async #turn(consumer: Consumer, deliveries: readonly Delivery[]): Promise<void> {
     const outcomes = await this.#handle(deliveries)
     if (outcomes !== null) await this.#settle(consumer, outcomes)
   }
 
-  /** Settles until the log takes it: a full disk may refuse it for a while, and what is not settled stays in our hands. */
+  /**
+   * Retries settling until the log accepts it, for example after a full disk; until then the deliveries stay leased.
+   */
   async #settle(consumer: Consumer, outcomes: readonly Outcome[]): Promise<void> {
     const { topic, group, logger, random } = this.#options
     const { signal } = this.#giveUp
@@ -195,21 +201,25 @@ export class WorkerPool {
       try {
         const refused = await consumer.settle(outcomes)
         if (refused.length === 0) return
-        logger.warn({ topic, group, refused: refused.length }, 'deliveries were settled too late and come again')
+        logger.warn(
+          { topic, group, refused: refused.length },
+          'deliveries were settled too late and will be redelivered',
+        )
         return
       } catch (thrown) {
         const error = toMillraceError(thrown)
         if (error.code === 'not_found') {
-          logger.warn({ topic, group }, 'the group was deleted: what this turn has done is not counted')
+          logger.warn({ topic, group }, 'the group was deleted: the outcomes of this turn are not recorded')
           return
         }
-        if (failures === 1) logger.error({ topic, group, code: error.code, error }, 'a turn could not be settled yet')
+        if (failures === 1)
+          logger.error({ topic, group, code: error.code, error }, 'a turn cannot be settled; retrying')
         await sleep(decideRetry(error, failures, random()).retryInMs, signal)
       }
     }
   }
 
-  /** The handler's outcomes, after as many tries as it takes; null when the drain time is over before that. */
+  /** Retries the handler until it returns outcomes; null when the drain time is over before that. */
   async #handle(deliveries: readonly Delivery[]): Promise<readonly Outcome[] | null> {
     const { handler, topic, group } = this.#options
     const { signal } = this.#giveUp
@@ -234,7 +244,7 @@ export class WorkerPool {
       logger[level]({ topic, group, code: error.code, error }, `${group} is paused: ${error.message}`)
     }
     this.#paused = { reason: error.message, sinceMs: this.#paused?.sinceMs ?? now() }
-    const { signal } = this.#giveUp.signal.aborted ? this.#giveUp : this.#goOn
+    const { signal } = this.#giveUp.signal.aborted ? this.#giveUp : this.#retryNow
     const wait = sleep(retryInMs, signal)
     this.#pauseEnded = wait
     await wait
@@ -244,9 +254,9 @@ export class WorkerPool {
     if (this.#paused === null) return
     const { topic, group, logger } = this.#options
     this.#paused = null
-    this.#goOn.abort()
-    this.#goOn = new AbortController()
-    logger.info({ topic, group }, `${group} goes on`)
+    this.#retryNow.abort()
+    this.#retryNow = new AbortController()
+    logger.info({ topic, group }, `${group} is resumed`)
   }
 }
 

@@ -202,7 +202,7 @@ test('a redrive while PostgreSQL is away says what it has done, and that the res
   assert.equal(redriven.code, 1)
   const { stopped, ...counts } = JSON.parse(redriven.stdout)
   assert.deepEqual(counts, { matched: 3, redriven: 3, skipped: 0, failed_again: 0 })
-  assert.match(stopped, /what became of 3 of 3 events is not known yet/)
+  assert.match(stopped, /the outcome of 3 of 3 events is not known yet/)
 })
 
 test('what cannot be done is said, by name', async (t) => {
@@ -216,14 +216,14 @@ test('what cannot be done is said, by name', async (t) => {
   }
   await expect(['dead-letters', 'redrive'], 2, /--all/)
   await expect(['dead-letters', 'redrive', '--all', '--edit'], 2, /only one/)
-  await expect(['dead-letters', 'show', 'x'], 1, /"x" is no id of a dead letter/)
+  await expect(['dead-letters', 'show', 'x'], 1, /"x" is not the id of a dead letter/)
   await expect(['dead-letters', 'show', ids.next()], 1, /there is no dead letter/)
   await expect(['dead-letters', 'redrive', ids.next()], 1, /there is no dead letter/)
   await expect(['dead-letters', 'list', '--since', 'yesterday'], 2, /--since "yesterday".*10m/)
   await expect(['dead-letters', 'redrive', '--all', '--type', 'a'], 2, /--all is given beside/)
   await expect(['dead-letters', 'list', '--type', ''], 2, /--type is empty/)
   await expect(['dead-letters', 'delete', ids.next(), '--yes'], 1, /there is no dead letter/)
-  await expect(['journey', 'nobody'], 1, /no event "nobody" has landed or died, and none is waiting/)
+  await expect(['journey', 'nobody'], 1, /event "nobody" has neither landed nor died, and no events are waiting/)
   await expect(['replay', '--topic', 'orders'], 1, /there is no topic "orders"/)
   await expect(['replay', '--into', 'nobody'], 1, /there is no group "nobody"/)
   await expect(['replay', '--from', 'x'], 1, /from is "x".*events\/0\/normal@1:5000/)

@@ -84,7 +84,7 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   await assert.rejects(publish(first, 'returns', [order(9)]), { code: 'backlogged' })
   const own = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
   assert.equal(own.code, 1)
-  assert.match(own.stderr, /the server's own.*pause it instead.*MILLRACE_TOPICS/)
+  assert.match(own.stderr, /declares it at each start.*pause it instead.*MILLRACE_TOPICS/)
   await first.stop()
 
   const second = await startInProcess(t, { dataDir, env })

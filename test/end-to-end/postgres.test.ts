@@ -110,7 +110,7 @@ test('a server that starts while PostgreSQL is away takes events and says so; th
     assert.match(topics[0]?.groups[0]?.paused ?? '', /^postgres is unreachable since 20.*Z: ECONNREFUSED/)
   })
   await assert.rejects(client.administration.listDeadLetters({ limit: 1 }), { code: 'unavailable' })
-  assert.match(server.stderr, /postgres is unreachable.*: events are accepted now and land once it is there/)
+  assert.match(server.stderr, /postgres is unreachable.*: events are accepted now and land once the database answers/)
 
   await own.start()
   const [line] = await drained(server, 40_000)

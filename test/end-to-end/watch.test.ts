@@ -109,7 +109,7 @@ test('a server that stands still is given up after its silence, and the next wat
   }
   await assert.rejects(within(10_000, 'the end of the watch', untilSilent()), {
     code: 'unavailable',
-    message: 'the server has said nothing for 2 s',
+    message: 'the server sent nothing for 2 s',
   })
   const next = await within(10_000, 'the other server', client.watchStatus(options).next())
   assert.equal(next.value?.status.version, '0.0.0')

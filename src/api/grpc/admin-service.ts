@@ -1,4 +1,4 @@
-// AdminService: each method is one question to the pipeline, and its answer in the wire's form.
+// AdminService: each method calls the pipeline once and converts its result to a wire message.
 
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf'
 import type { ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js'
@@ -105,7 +105,7 @@ export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation 
   }
 }
 
-/** @param answer gets the request, and a signal that aborts when the caller does not wait any more. */
+/** @param answer gets the request, and a signal that aborts when the caller cancels the call. */
 function unary<Request, Response extends DescMessage>(
   schema: Response,
   answer: (request: Request, signal: AbortSignal) => Promise<MessageInitShape<Response>>,

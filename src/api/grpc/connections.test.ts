@@ -27,7 +27,7 @@ function openSocket(t: TestContext, port: number, localAddress = '127.0.0.1'): S
   return socket
 }
 
-/** Unlike `once`, it does not mind an error on the way. */
+/** Unlike `once`, it does not reject when an error is emitted first. */
 function closed(connection: EventEmitter): Promise<void> {
   return new Promise((resolve) => connection.once('close', () => resolve()))
 }
@@ -40,7 +40,7 @@ function frame(message: Buffer, flag = 0): Buffer {
   return Buffer.concat([head, message])
 }
 
-/** Makes a request by hand; resolves with headers and trailers in one. */
+/** Makes a raw request; resolves with headers and trailers in one object. */
 async function request(
   session: ClientHttp2Session,
   body: Buffer | null,
@@ -64,7 +64,7 @@ async function request(
   return answer
 }
 
-test('both HTTP/2 windows are raised, each connection for itself', async (t) => {
+test('both HTTP/2 windows are raised on each connection', async (t) => {
   const { address } = await startTestServer(t)
   const session = openSession(t, address)
   const windows: (number | undefined)[] = []
@@ -77,7 +77,7 @@ test('both HTTP/2 windows are raised, each connection for itself', async (t) => 
   assert.ok(remoteWindowSize > 22 * 1024 * 1024, `the connection's window is ${remoteWindowSize}`)
 })
 
-test('a connection above the limit of its address, or of all, is closed at once and the others live', async (t) => {
+test('a connection above the limit per address, or the total limit, is closed at once; others stay open', async (t) => {
   const { address, port, client } = await startTestServer(t, {
     connectionLimits: new ConnectionLimits({ maxTotal: 3, maxPerAddress: 2 }),
   })
@@ -140,7 +140,7 @@ test('fault S4: a flood of SETTINGS ends the connection', async (t) => {
   assert.equal((await goaway)[0], constants.NGHTTP2_ENHANCE_YOUR_CALM)
 })
 
-test('a client that pings while it is answered may do so often', async (t) => {
+test('a client that pings while it receives answers may ping often', async (t) => {
   const { address } = await startTestServer(t)
   const session = openSession(t, address)
   await once(session, 'connect')
@@ -175,7 +175,7 @@ test('fault I5: a length prefix of 100 MB is RESOURCE_EXHAUSTED at once', async 
   assert.equal((await request(session, frame(good)))['grpc-status'], '0')
 })
 
-test('fault I6: a truncated frame, two messages or none in a unary call are errors, never taken as valid', async (t) => {
+test('fault I6: a truncated frame, two messages or none in a unary call are errors, never accepted', async (t) => {
   const { address, pipeline } = await startTestServer(t)
   const session = openSession(t, address)
 
@@ -199,7 +199,7 @@ test('fault I7: a wrong content type is 415, an unknown path UNIMPLEMENTED, an u
   assert.equal((await request(session, frame(good)))['grpc-status'], '0')
 })
 
-test('fault I8: a header of 70 kB costs the request or the connection, not the server', async (t) => {
+test('fault I8: a header of 70 kB fails the request or the connection, not the server', async (t) => {
   const { address, client } = await startTestServer(t)
   const session = openSession(t, address)
 
@@ -274,7 +274,7 @@ const floods: readonly (readonly [string, Buffer])[] = [
 ]
 
 for (const [what, bytes] of floods) {
-  test(`fault ${what} ends its connection, and no other`, async (t) => {
+  test(`fault ${what} ends its own connection only`, async (t) => {
     const { port, client, metrics } = await startTestServer(t)
     const socket = openSocket(t, port)
 
@@ -286,7 +286,7 @@ for (const [what, bytes] of floods) {
   })
 }
 
-test('more than 100 streams are not open on one connection at once', async (t) => {
+test('at most 100 streams are open on one connection', async (t) => {
   const { address, pipeline } = await startTestServer(t)
   pipeline.hold()
   const session = openSession(t, address)
@@ -295,7 +295,7 @@ test('more than 100 streams are not open on one connection at once', async (t) =
   const all = Array.from({ length: 150 }, () => request(session, frame(good)))
 
   await eventually(() => pipeline.calls.length === 100)
-  pipeline.letGo()
+  pipeline.release()
 
   const answers = await Promise.all(all)
   assert.ok(answers.every((answer) => answer['grpc-status'] === '0'))

@@ -1,7 +1,7 @@
-// The connections of the gRPC server, and what each of them may do.
+// The connections of the gRPC server, and their limits.
 //
-// Job: accept sockets ourselves and hand them to grpc-js, which has no limits of its own: how many connections, how long
-// one may be silent before its first request, how often it may ping. Raise the HTTP/2 windows. Mark compressed requests.
+// Job: accept sockets and pass them to grpc-js, with limits that grpc-js lacks: the number of connections, the silence
+// before the first request, the rate of pings. Raise the HTTP/2 windows. Mark compressed requests.
 // Not its job: keepalive, idle time and streams per connection (options of grpc-js, grpc-server.ts).
 
 import {
@@ -18,15 +18,16 @@ import type { ConnectionLimits } from '../connection-limits.ts'
 import { PingAllowance } from './ping-allowance.ts'
 
 /**
- * grpc-js leaves both windows at 64 KB, which caps a producer at 64 KB for each round trip. A stream gets half of what its
- * connection gets. (At 50 ms and 100 events in a message: 3.8k events/s with 64 KB, 38k with 1 MiB a stream, 208k with
- * 6 MiB, 365k with 12 MiB.) They are also what an unread connection can hold in memory, so where there are many each gets less.
+ * grpc-js leaves both windows at 64 KB, which limits a producer to 64 KB per round trip. A stream's window is half of
+ * its connection's. (At 50 ms and 100 events per message: 3.8k events/s with 64 KB, 38k with 1 MiB per stream, 208k
+ * with 6 MiB, 365k with 12 MiB.) An unread connection can hold a full window in memory, so many connections get less
+ * each.
  */
 const maxConnectionWindowBytes = 24 * 1024 * 1024
 const minConnectionWindowBytes = 1024 * 1024
 const windowBudgetBytes = 256 * 1024 * 1024
 
-/** Carries the name of an encoding from here to the call guard: grpc-js keeps the header to itself. */
+/** Passes the name of the encoding to the call guard, because grpc-js does not pass on the header. */
 export const refusedEncodingHeader = 'millrace-refused-encoding'
 
 export interface GrpcConnectionOptions {
@@ -51,17 +52,17 @@ export class GrpcConnections {
     this.listener = createServer((socket) => this.#accept(socket))
   }
 
-  /** Told that a call has sent something to a peer: a peer that is answered may ping as often as it likes. */
+  /** Resets the ping count of a peer to which a call has sent something. */
   noteAnswer(peer: string): void {
     this.#pings.get(peer)?.reset()
   }
 
-  /** Accepts no more connections; resolves when the last of those that are open has closed. */
+  /** Accepts no more connections; resolves when the last open connection has closed. */
   stopListening(): Promise<void> {
     return new Promise((resolve) => this.listener.close(() => resolve()))
   }
 
-  /** Closes what is still open, without waiting. */
+  /** Closes all open connections at once. */
   destroyAll(): void {
     for (const socket of this.#sockets) socket.destroy()
   }
@@ -77,12 +78,12 @@ export class GrpcConnections {
     this.#pings.set(peer, pings)
     const countFrame = () => {
       if (pings.take(performance.now()) || session.destroyed) return
-      // Without an error Node takes the code for NO_ERROR.
+      // Without an error argument Node sends NO_ERROR instead of the code.
       session.destroy(new Error('too many pings'), constants.NGHTTP2_ENHANCE_YOUR_CALM)
     }
     session.once('connect', () => raiseWindows(session, this.#sockets.size))
     session.once('stream', () => clearTimeout(silence))
-    // Ahead of the listener that hands the stream to grpc-js.
+    // Runs before the listener that passes the stream to grpc-js.
     session.prependListener('stream', markCompressed)
     session.on('ping', countFrame)
     session.on('remoteSettings', countFrame)
@@ -100,16 +101,16 @@ export class GrpcConnections {
       session = made
     })
     this.#injector.injectConnection(socket)
-    if (session === undefined) throw new Error('grpc-js has not made a session of the connection')
+    if (session === undefined) throw new Error('grpc-js did not create a session for the connection')
     return session
   }
 }
 
-/** There is no public way to it. The version of grpc-js is pinned, and a server that lacks it fails at its start. */
+/** Reads a private field of grpc-js. Its version is pinned, and without the field the server fails at its start. */
 function http2ServerOf(server: GrpcServer): Http2Server {
   const servers = Reflect.get(server, 'http2Servers') as Map<Http2Server, unknown> | undefined
   const [http2Server] = servers?.keys() ?? []
-  if (http2Server === undefined) throw new Error('grpc-js does not show its HTTP/2 server any more')
+  if (http2Server === undefined) throw new Error('grpc-js no longer exposes its HTTP/2 server')
   return http2Server
 }
 
@@ -118,12 +119,12 @@ function raiseWindows(session: ServerHttp2Session, connections: number): void {
   const share = Math.floor(windowBudgetBytes / connections)
   const windowBytes = Math.max(minConnectionWindowBytes, Math.min(maxConnectionWindowBytes, share))
   session.setLocalWindowSize(windowBytes)
-  // This one key only: with all of localSettings the peer ends the connection with a protocol error.
+  // Only this key: with all of localSettings the peer ends the connection with a protocol error.
   session.settings({ initialWindowSize: windowBytes >>> 1 })
 }
 
 /**
- * Takes the encoding away from grpc-js, which would inflate whatever it is given before anyone could refuse it.
+ * Hides the encoding from grpc-js, which would decompress a message before it could be refused.
  */
 function markCompressed(_stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
   const encoding = headers['grpc-encoding']

@@ -1,4 +1,4 @@
-// A real server on a free port in front of a MemoryPipeline, and a stock grpc-js client that sends bytes as they are.
+// A real server on a free port with a MemoryPipeline, and a stock grpc-js client that sends raw bytes.
 
 import type { TestContext } from 'node:test'
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
@@ -36,7 +36,7 @@ import { serviceDefinitionOf } from './service-definition.ts'
 
 type Answer<Response> = (error: ServiceError | null, response?: Response) => void
 
-/** What the tests call; every request is given as bytes. */
+/** The methods that the tests call; every request is given as bytes. */
 export interface RawClient {
   publish(message: Buffer, metadata: Metadata, options: CallOptions, answer: Answer<PublishResponse>): void
   publishStream(
@@ -92,7 +92,7 @@ export async function startTestServer(t: TestContext, options: Partial<GrpcServe
   const client = rawClient(server.address)
   t.after(async () => {
     client.close()
-    pipeline.letGo()
+    pipeline.release()
     await server.drain(0)
     metrics.close()
   })
@@ -126,7 +126,7 @@ export function openPublishStream(client: RawClient, options: CallOptions = {}) 
   return { call, summary: promise }
 }
 
-/** The details that travel in the trailers of a failed call. */
+/** The decoded details in the trailers of a failed call. */
 export function detailsOf(error: ServiceError) {
   const [bytes] = error.metadata.get('grpc-status-details-bin')
   const status = fromBinary(StatusSchema, bytes as Buffer)

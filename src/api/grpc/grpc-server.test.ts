@@ -42,7 +42,7 @@ function check(client: HealthClient, service: string): Promise<string> {
   return promise
 }
 
-test('GetStatus tells what the pipeline tells; what is not known is absent, not 0', async (t) => {
+test('GetStatus returns the status of the pipeline; an unknown value is absent, not 0', async (t) => {
   const { address } = await startTestServer(t)
   const Admin = makeGenericClientConstructor(serviceDefinitionOf(AdminService), 'Admin')
   const client = new Admin(address, credentials.createInsecure())
@@ -134,7 +134,7 @@ test('reflection is off where other machines can reach the server', async (t) =>
   assert.equal(headers['grpc-status'], String(grpcStatus.UNIMPLEMENTED))
 })
 
-test('a port that is in use is named, with the setting and what to do', async (t) => {
+test('the error for a port in use names the port and the setting', async (t) => {
   const { port } = await startTestServer(t)
 
   await assert.rejects(startTestServer(t, { port }), (error: MillraceError) => {
@@ -145,7 +145,7 @@ test('a port that is in use is named, with the setting and what to do', async (t
   })
 })
 
-test('calls are counted by method and status, and a failed one is one line in the log', async (t) => {
+test('calls are counted by method and status, and a failed call writes one log line', async (t) => {
   const { client, metrics, log } = await startTestServer(t)
 
   await publish(client, good)
@@ -166,13 +166,13 @@ test('calls are counted by method and status, and a failed one is one line in th
   )
 })
 
-test('a call whose deadline passes is answered and counted so', async (t) => {
+test('a call whose deadline passes is answered and counted as DEADLINE_EXCEEDED', async (t) => {
   const { address, pipeline, metrics } = await startTestServer(t)
   pipeline.hold()
   const session = connect(`http://${address}`)
   t.after(() => session.destroy())
 
-  // A client by hand: a stock one cancels the call itself a moment before the server's own timer.
+  // A raw client, because a stock one cancels the call just before the server's own timer fires.
   const stream = session.request({
     ':method': 'POST',
     ':path': '/millrace.v1.IngestService/Publish',
@@ -191,7 +191,7 @@ test('a call whose deadline passes is answered and counted so', async (t) => {
   assert.match((await metrics.render()).body, counted)
 })
 
-test('a unary call without a deadline gets one from the server', async (t) => {
+test('a unary call without a deadline gets the default deadline', async (t) => {
   const { client, pipeline } = await startTestServer(t, { defaultDeadlineMs: 100 })
   pipeline.hold()
 
@@ -201,7 +201,7 @@ test('a unary call without a deadline gets one from the server', async (t) => {
   assert.match(error.details, /the outcome is unknown/)
 })
 
-test('a server that stops finishes the calls that run and takes no new connection', async (t) => {
+test('a stopping server finishes running calls and accepts no new connection', async (t) => {
   const { client, pipeline, address, drain } = await startTestServer(t)
   pipeline.hold()
   const running = publish(client, good)
@@ -216,13 +216,13 @@ test('a server that stops finishes the calls that run and takes no new connectio
   const refused = connect(`http://${address}`)
   const [error] = await once(refused, 'error')
   assert.equal(error.code, 'ECONNREFUSED')
-  pipeline.letGo()
+  pipeline.release()
 
   assert.equal((await running).accepted, 1n)
   await drained
 })
 
-test('watching clients do not hold up a server that stops', async (t) => {
+test('watching clients do not delay a stopping server', async (t) => {
   const { address, health, drain } = await startTestServer(t)
   const client = healthClient(address)
   t.after(() => client.close())
@@ -241,7 +241,7 @@ test('watching clients do not hold up a server that stops', async (t) => {
   assert.deepEqual(watched, ['SERVING', 'NOT_SERVING'])
 })
 
-test('what is still open at the deadline is closed by force', async (t) => {
+test('calls still open at the deadline are force-closed', async (t) => {
   const { client, pipeline, drain } = await startTestServer(t)
   pipeline.hold()
   const stuck = failureOf(publish(client, good))
@@ -259,7 +259,7 @@ test('what is still open at the deadline is closed by force', async (t) => {
   assert.equal((await streamEnds).code, grpcStatus.UNAVAILABLE)
 })
 
-test('two servers in one process do not touch each other', async (t) => {
+test('two servers in one process are independent', async (t) => {
   const first = await startTestServer(t)
   const second = await startTestServer(t)
 

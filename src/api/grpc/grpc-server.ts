@@ -1,4 +1,4 @@
-// The gRPC server: which services it has, the limits of its connections, and how it stops.
+// The gRPC server: its services, the limits of its connections, and its shutdown.
 
 import { Server, type ServerInterceptor, type UntypedServiceImplementation } from '@grpc/grpc-js'
 import { HealthImplementation } from 'grpc-health-check'
@@ -37,7 +37,7 @@ export interface GrpcServerOptions {
   readonly connectionLimits: ConnectionLimits
   /** How long a connection may be open without a request; 10,000 by default. */
   readonly maxSilentMs?: number
-  /** Of unary calls whose client set none; 30,000 by default. */
+  /** Deadline of unary calls whose client set none; 30,000 by default. */
   readonly defaultDeadlineMs?: number
 }
 
@@ -47,13 +47,13 @@ const grpcOptions = {
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 10_000,
   'grpc.max_connection_idle_ms': 300_000,
-  // In megabytes. grpc-js lifts Node's own limit where this is not set.
+  // In megabytes. Without it grpc-js removes Node's own limit.
   'grpc-node.max_session_memory': 64,
-  // Its bookkeeping of every call has no reader here.
+  // Nothing reads channelz, and it records every call.
   'grpc.enable_channelz': 0,
 }
 
-/** Of all streams together, read and not answered. */
+/** Limit for all streams together. */
 const maxUnansweredBytes = 64 * 1024 * 1024
 
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
@@ -98,7 +98,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     drain: async (deadlineMs) => {
       const allClosed = connections.stopListening()
       openCalls.drain()
-      // GOAWAY to every connection. Its callback is of no use: it never comes when a session is just being destroyed.
+      // Sends GOAWAY to every connection. The callback is not used: it is never called when a session is being
+      // destroyed.
       server.tryShutdown(() => {})
       const forced = setTimeout(() => connections.destroyAll(), deadlineMs)
       await allClosed
@@ -109,7 +110,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   }
 }
 
-/** The two streams that are taken over from grpc-js. */
+/** The two streams that are read without grpc-js's stream objects (intake-call.ts). */
 const streamAnswers = new Map<string, MakeAnswers>([
   [pathOf(IngestService, 'PublishStream'), (call) => new PublishStreamAnswers(call)],
   [pathOf(IngestService, 'Produce'), (call, readMore) => new ProduceAnswers(call, readMore)],

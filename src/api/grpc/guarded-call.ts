@@ -1,8 +1,8 @@
-// What holds for every gRPC call, whatever it does: one guard around each.
+// A guard around every gRPC call.
 //
-// Job: refuse compressed requests, give unary calls a deadline, count and log how calls end, let a server that stops end
-// those that would last for ever. Authentication will stand here too, at metadata time: before a message is read.
-// Not its job: what a call means (publish.ts and its neighbours).
+// Job: refuse compressed requests, give unary calls a deadline, count calls and log failed ones, and end long-lived
+// streams when the server stops. Authentication will be added here, when metadata arrives and before a message is read.
+// Not its job: what a call does (publish.ts and its neighbours).
 
 import {
   Metadata,
@@ -19,7 +19,7 @@ import { refusedEncodingHeader } from './connections.ts'
 import type { OpenCall, OpenCalls } from './open-calls.ts'
 import { FailureMetadata, richStatusOf } from './rich-status.ts'
 
-/** Timers count by another clock than Date.now() and may be before it by a millisecond. */
+/** Timers use another clock than Date.now() and can fire a millisecond early by it. */
 const timerLeadMs = 2
 
 const ingestMethods = 'millrace.v1.IngestService/'
@@ -31,11 +31,11 @@ export interface CallGuardParts {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly openCalls: OpenCalls
-  /** Told when a call answers its peer. */
+  /** Called when a call sends an answer to its peer. */
   readonly noteAnswer: (peer: string) => void
-  /** What answers to producers say in their metadata of the log's own persistence. */
+  /** The log's own persistence, sent to producers in the metadata of answers. */
   readonly persistence: () => string
-  /** For unary calls whose client set no deadline. */
+  /** Deadline of unary calls whose client set none. */
   readonly defaultDeadlineMs: number
 }
 
@@ -53,7 +53,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #ended = false
   #hasSentMetadata = false
 
-  /** @param endsByItself a stream that is asked elsewhere to end when the server stops. */
+  /** @param endsByItself whether another object ends this stream when the server stops. */
   constructor(
     call: ServerInterceptingCallInterface,
     definition: ServerMethodDefinition<unknown, unknown>,
@@ -77,7 +77,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       },
       onReceiveMessage: (message) => listener.onReceiveMessage(message),
       onReceiveHalfClose: () => listener.onReceiveHalfClose(),
-      // grpc-js calls it at every end of a call, the good one too.
+      // grpc-js calls this at every end of a call, also after success.
       onCancel: () => {
         this.#end(this.#endedByItself(), null)
         listener.onCancel()
@@ -109,13 +109,13 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   }
 
   drain(): void {
-    this.sendStatus(richStatusOf(new MillraceError('draining', 'the server is stopping: connect again')))
+    this.sendStatus(richStatusOf(new MillraceError('draining', 'the server is stopping: reconnect')))
   }
 
   #setDeadline(): void {
     const { defaultDeadlineMs } = this.#parts
     this.#deadlineTimer = setTimeout(() => {
-      const problem = `no answer within ${defaultDeadlineMs} ms; the outcome is unknown: send it again with the same ids`
+      const problem = `no answer within ${defaultDeadlineMs} ms; the outcome is unknown: send the request again with the same ids`
       this.sendStatus(richStatusOf(new MillraceError('deadline_exceeded', problem)))
     }, defaultDeadlineMs)
   }
@@ -123,20 +123,23 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #refuseCompression(): boolean {
     const [encoding] = this.#metadata.get(refusedEncodingHeader)
     if (encoding === undefined) return false
-    const problem = `grpc-encoding ${JSON.stringify(encoding)} is not enabled: send messages uncompressed`
+    const problem = `grpc-encoding ${JSON.stringify(encoding)} is not supported: send messages uncompressed`
     const status = richStatusOf(new MillraceError('unimplemented', problem, { field: 'grpc-encoding' }))
     status.metadata.set('grpc-accept-encoding', 'identity')
     this.sendStatus(status)
     return true
   }
 
-  /** How the call has ended without us: grpc-js does not say, so a message over its limit counts as cancelled too. */
+  /**
+   * The status of a call that did not end here. grpc-js does not report it, so a message over its limit counts as
+   * cancelled.
+   */
   #endedByItself(): Status {
     const deadline = this.#call.getDeadline()
     const passed = Date.now() + timerLeadMs >= (deadline instanceof Date ? deadline.getTime() : deadline)
     return passed
-      ? { code: grpcStatus.DEADLINE_EXCEEDED, details: 'the deadline has passed' }
-      : { code: grpcStatus.CANCELLED, details: 'the client has ended the call, or gRPC has refused a message' }
+      ? { code: grpcStatus.DEADLINE_EXCEEDED, details: 'the deadline passed' }
+      : { code: grpcStatus.CANCELLED, details: 'the client ended the call, or gRPC refused a message' }
   }
 
   #end(status: Status, failure: MillraceError | null): void {
@@ -167,7 +170,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       reason: status.details,
     }
     if (failure?.code === 'internal') this.#parts.logger.error({ ...fields, error: failure.cause }, 'call failed')
-    // Whoever opens calls and resets them must not fill the log; the metrics count those too.
+    // Cancelled calls are logged at debug level: a client that opens and resets calls must not fill the log.
     else this.#parts.logger[fields.status === 'CANCELLED' ? 'debug' : 'warn'](fields, 'call failed')
   }
 }

@@ -1,17 +1,17 @@
-// grpc.health.v1: the whole server under "", then each service, all as /readyz says it.
+// grpc.health.v1: the whole server under "" and each service by name, all with the state of /readyz.
 
 import type { HealthImplementation } from 'grpc-health-check'
 import type { Health } from '../../telemetry/health.ts'
 
-/** Answers a function that ends following the health. */
+/** Returns a function that stops following the health. */
 export function followHealth(
   service: HealthImplementation,
   health: Health,
   serviceNames: readonly string[],
 ): () => void {
-  const tell = (ready: boolean) => {
+  const setStatus = (ready: boolean) => {
     for (const name of ['', ...serviceNames]) service.setStatus(name, ready ? 'SERVING' : 'NOT_SERVING')
   }
-  tell(health.readiness().ready)
-  return health.onChange(({ ready }) => tell(ready))
+  setStatus(health.readiness().ready)
+  return health.onChange(({ ready }) => setStatus(ready))
 }

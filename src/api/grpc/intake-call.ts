@@ -1,10 +1,10 @@
-// A publish stream, taken over from grpc-js: its messages go to a StreamIntake, and no stream object is made for it.
+// A publish stream whose messages go directly to a StreamIntake, without a stream object of grpc-js.
 
 import { ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import type { OpenCall, OpenCalls } from './open-calls.ts'
 import { type IntakeParts, type StreamAnswers, StreamIntake } from './stream-intake.ts'
 
-/** @param readMore called by answers that had no room, once they have. */
+/** @param readMore called by the answers when they have room again. */
 export type MakeAnswers = (call: ServerInterceptingCallInterface, readMore: () => void) => StreamAnswers
 
 export class IntakeCall extends ServerInterceptingCall implements OpenCall {
@@ -34,7 +34,7 @@ export class IntakeCall extends ServerInterceptingCall implements OpenCall {
       },
       onReceiveMessage: (message: Buffer) => intake.receive(message),
       onReceiveHalfClose: () => intake.receiveEnd(),
-      // Called at every end of a call, the good one too.
+      // Called at every end of a call, also after success.
       onCancel: () => {
         this.#openCalls.delete(this)
         intake.close()

@@ -16,7 +16,7 @@ const requests = fc.record({
   events: fc.array(fc.record({ type: fc.string(), data: fc.uint8Array() }), { maxLength: 5 }),
 })
 
-test('the fields of any messages, one after the other, are those that were encoded', () => {
+test('the fields read from consecutive messages are those that were encoded', () => {
   fc.assert(
     fc.property(fc.array(requests, { maxLength: 6 }), (messages) => {
       const fields = new MessageFields()
@@ -37,7 +37,7 @@ test('the fields of any messages, one after the other, are those that were encod
   )
 })
 
-test('fields may come in any order and twice, the last counts; unknown ones are passed over', () => {
+test('fields may come in any order and repeatedly, the last one counts; unknown fields are ignored', () => {
   const message = Buffer.from([
     ...[0x28, 0x07], // sequence 7
     ...[0x12, 0x01, 0x61], // topic "a"
@@ -45,7 +45,7 @@ test('fields may come in any order and twice, the last counts; unknown ones are 
     ...[0x0a, 0x00], // an event
     ...[0x12, 0x01, 0x62], // topic "b"
     ...[0x0a, 0x00], // an event
-    ...[0x1d, 0, 0, 0, 0], // overflow with a wire type that it does not have
+    ...[0x1d, 0, 0, 0, 0], // overflow with a wrong wire type
   ])
 
   const { topic, overflow, sequence, events } = new MessageFields().read(message)
@@ -53,7 +53,7 @@ test('fields may come in any order and twice, the last counts; unknown ones are 
   assert.deepEqual([topic, overflow, sequence, events], ['b', 'reject', 7, 2])
 })
 
-test('bytes that are no message are refused', () => {
+test('bytes that are not a message are refused', () => {
   for (const bytes of [[0x0a], [0x0a, 5, 1], [0x0b], [0xff, 0xff, 0xff, 0xff, 0xff, 0xff], [0x00, 0x01]]) {
     assert.throws(() => new MessageFields().read(Buffer.from(bytes)), MillraceError)
   }

@@ -1,8 +1,8 @@
-// The few fields beside `events` of a publish message, read without decoding it.
+// Reads the fields of a publish message other than `events`, without decoding the message.
 //
-// Job: one walk over the top level of the message: topic, overflow, producer and sequence, and how many events there are.
-// The three requests share their field numbers, so one reader serves all.
-// Not its job: looking into the events (the pipeline scans them), the numbering of messages (produce.ts).
+// Job: one pass over the top level of the message: topic, overflow, producer, sequence, and the number of events. The
+// three requests share their field numbers, so one reader serves all.
+// Not its job: reading the events (the pipeline scans them), checking the numbering of messages (produce.ts).
 
 import { MillraceError } from '../../errors.ts'
 import { defaultTopic, limits } from '../../event/event.ts'
@@ -19,21 +19,21 @@ const overflowField = 3
 const producerIdField = 4
 const sequenceField = 5
 
-/** Used again for message after message: a topic or a producer that stays the same is not made into a new string. */
+/** Reused for every message: while the topic or producer stays the same, no new string is made. */
 export class MessageFields {
   topic: string = defaultTopic
   overflow: Overflow = 'reject'
   /** '' when the message names no producer. */
   producerId = ''
   sequence = 0
-  /** How many events the message has. */
+  /** The number of events in the message. */
   events = 0
 
   readonly #walker = new FieldWalker()
   #topicText = ''
   #producerText = ''
 
-  /** Reads a message. Throws `invalid_event` when it is unreadable, or one of these fields is wrong. */
+  /** Reads a message. Throws `invalid_event` when it is unreadable or one of these fields is not valid. */
   read(message: Uint8Array): this {
     this.events = 0
     this.sequence = 0
@@ -82,7 +82,9 @@ export class MessageFields {
       throw new MillraceError('invalid_event', problem, { field: 'producer_id' })
     }
     if (textFault(message, start, end) !== null) {
-      throw new MillraceError('invalid_event', 'producer_id is not plain UTF-8 text', { field: 'producer_id' })
+      throw new MillraceError('invalid_event', 'producer_id is not valid UTF-8 text, or has a NUL character', {
+        field: 'producer_id',
+      })
     }
     this.#producerText = textOf(message, start, end)
     return this.#producerText
@@ -92,7 +94,7 @@ export class MessageFields {
 function overflowOf(number: number): Overflow {
   const overflow = toOverflow(number)
   if (overflow !== null) return overflow
-  const problem = `overflow ${number} is unknown: it is REJECT (1), DROP (2) or WAIT (3)`
+  const problem = `overflow ${number} is unknown: it must be REJECT (1), DROP (2) or WAIT (3)`
   throw new MillraceError('invalid_event', problem, { field: 'overflow' })
 }
 

@@ -1,7 +1,7 @@
-// The streams that are open, so that a server that stops can ask each to finish.
+// The open streams, so that a stopping server can end each of them.
 
 export interface OpenCall {
-  /** The server stops: finish what was begun, then end. */
+  /** The server is stopping: finish messages in flight, then end. */
   drain(): void
 }
 

@@ -1,10 +1,10 @@
-// How often a connection may send frames that only ask for an answer: HTTP/2 pings and settings.
+// Limits how often a connection may send frames that only require an answer: HTTP/2 pings and settings.
 //
-// Job: find a flood (30,000 pings in 4 s) without hurting an honest client. Those ping while they are being answered, to
-// measure the line, and may do so very often on a fast one; hence an answer of ours begins the count anew, as in the
-// other gRPC servers.
+// Job: detect a flood (30,000 pings in 4 s) without affecting well-behaved clients. Those ping while they receive
+// answers, to measure bandwidth, very often on a fast network. Therefore each answer of the server resets the count, as
+// in other gRPC servers.
 
-/** Ten in a second; the first SETTINGS frames of a connection are counted too. */
+/** Ten per second; the first SETTINGS frames of a connection count too. */
 const maxFramesPerWindow = 10
 const windowMs = 1000
 
@@ -12,7 +12,7 @@ export class PingAllowance {
   #windowStartMs = Number.NEGATIVE_INFINITY
   #frames = 0
 
-  /** Counts a frame; false when it is one too many. */
+  /** Counts a frame; returns false when there are too many. */
   take(nowMs: number): boolean {
     if (nowMs - this.#windowStartMs >= windowMs) {
       this.#windowStartMs = nowMs
@@ -21,7 +21,7 @@ export class PingAllowance {
     return ++this.#frames <= maxFramesPerWindow
   }
 
-  /** The peer was sent an answer. */
+  /** Call when an answer was sent to the peer. */
   reset(): void {
     this.#frames = 0
   }

@@ -12,7 +12,7 @@ import { detailsOf, produceMessage, startTestServer } from './grpc-client.test-s
 const good = { type: 'order.created', data: Buffer.from('{"total":1}') }
 const bad = { type: '' }
 
-/** A call whose answers are kept. */
+/** Collects the answers of a call. */
 function listen(call: ClientDuplexStream<Buffer, ProduceResponse>) {
   const answers: ProduceResponse[] = []
   const ended = Promise.withResolvers<ServiceError | null>()
@@ -26,7 +26,7 @@ function listen(call: ClientDuplexStream<Buffer, ProduceResponse>) {
 const message = (sequence: number, more: object = {}) =>
   produceMessage({ producerId: 'producer-1', sequence: BigInt(sequence), events: [good], ...more })
 
-test('numbered messages are acknowledged cumulatively while they come', async (t) => {
+test('numbered messages are acknowledged cumulatively while they arrive', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   const stream = listen(client.produce())
 
@@ -49,7 +49,7 @@ test('messages that are answered together get one acknowledgement', async (t) =>
 
   for (let sequence = 1; sequence <= 500; sequence++) stream.call.write(message(sequence))
   await eventually(() => pipeline.calls.length === 500)
-  pipeline.letGo()
+  pipeline.release()
   await eventually(() => stream.ackedThrough() === 500)
 
   assert.ok(stream.answers.length <= 3, `${stream.answers.length} answers`)
@@ -57,7 +57,7 @@ test('messages that are answered together get one acknowledgement', async (t) =>
   await stream.ended
 })
 
-test('an acknowledgement never runs ahead of a message that is still undecided', async (t) => {
+test('no acknowledgement covers a message that is still undecided', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.makeRoom(0)
   const stream = listen(client.produce())
@@ -95,7 +95,7 @@ const misnumbered = [
 ] as const
 
 for (const [what, messages, field] of misnumbered) {
-  test(`${what} ends the call with INVALID_ARGUMENT naming ${field}, after what came before is acknowledged`, async (t) => {
+  test(`${what} ends the call with INVALID_ARGUMENT naming ${field}, after earlier messages are acknowledged`, async (t) => {
     const { client, pipeline } = await startTestServer(t)
     const stream = listen(client.produce())
 
@@ -111,7 +111,7 @@ for (const [what, messages, field] of misnumbered) {
   })
 }
 
-test('a message that may not be taken as a whole ends the call, after what came before is acknowledged', async (t) => {
+test('a message that is refused as a whole ends the call, after earlier messages are acknowledged', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.hold()
   const stream = listen(client.produce())
@@ -120,7 +120,7 @@ test('a message that may not be taken as a whole ends the call, after what came 
   stream.call.write(message(2, { topic: 'nowhere' }))
   stream.call.write(message(3))
   await eventually(() => pipeline.calls.length === 3)
-  pipeline.letGo()
+  pipeline.release()
   const error = await stream.ended
 
   assert.equal(error?.code, grpcStatus.NOT_FOUND)
@@ -133,7 +133,7 @@ test('an unknown outcome ends the call with its status and is not acknowledged',
 
   stream.call.write(message(1))
   await eventually(() => stream.ackedThrough() === 1)
-  pipeline.failure = new MillraceError('unavailable', 'the log is away')
+  pipeline.failure = new MillraceError('unavailable', 'the log is unreachable')
   stream.call.write(message(2))
   const error = await stream.ended
 
@@ -141,7 +141,7 @@ test('an unknown outcome ends the call with its status and is not acknowledged',
   assert.equal(stream.ackedThrough(), 1)
 })
 
-test('what is dropped is told once', async (t) => {
+test('dropped events are reported once', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.makeRoom(0)
   const stream = listen(client.produce())
@@ -159,7 +159,7 @@ test('what is dropped is told once', async (t) => {
   await stream.ended
 })
 
-test('many rejections come in several answers, and the acknowledgement with the last of them', async (t) => {
+test('many rejections are sent in several answers, the acknowledgement with the last', async (t) => {
   const { client } = await startTestServer(t)
   const stream = listen(client.produce())
 
@@ -179,9 +179,9 @@ test('many rejections come in several answers, and the acknowledgement with the 
   await stream.ended
 })
 
-test('a producer that does not read its answers is not read either', async (t) => {
+test('the server does not read from a producer that does not read its answers', async (t) => {
   const { address, pipeline } = await startTestServer(t)
-  // A client by hand: a stock one goes on reading whatever its caller does.
+  // A raw client, because a stock one reads on whatever its caller does.
   const session = connect(`http://${address}`)
   t.after(() => session.destroy())
   const stream = session.request({
@@ -206,7 +206,7 @@ test('a producer that does not read its answers is not read either', async (t) =
   await eventually(() => pipeline.calls.length === 100)
 })
 
-test('a server that stops acknowledges what it has read, then ends the call with UNAVAILABLE draining', async (t) => {
+test('a stopping server acknowledges what it has read, then ends the call with UNAVAILABLE draining', async (t) => {
   const { client, pipeline, drain } = await startTestServer(t)
   const busy = listen(client.produce())
   const idle = listen(client.produce())
@@ -219,7 +219,7 @@ test('a server that stops acknowledges what it has read, then ends the call with
   const startedAt = performance.now()
   const drained = drain(10_000)
   assert.equal((await idle.ended)?.code, grpcStatus.UNAVAILABLE)
-  pipeline.letGo()
+  pipeline.release()
   const error = await busy.ended
 
   assert.equal(error?.code, grpcStatus.UNAVAILABLE)
@@ -230,7 +230,7 @@ test('a server that stops acknowledges what it has read, then ends the call with
   assert.ok(performance.now() - startedAt < 5000)
 })
 
-test('whatever is sent and however it is answered: everything acknowledged is accepted, dropped or rejected', async (t) => {
+test('for any messages and room: every acknowledged event is accepted, dropped or rejected', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   const kinds = fc.array(fc.record({ goods: fc.nat(4), bads: fc.nat(3), wait: fc.boolean() }), { maxLength: 30 })
   await fc.assert(

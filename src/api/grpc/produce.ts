@@ -1,8 +1,8 @@
-// IngestService.Produce: numbered messages, acknowledged cumulatively while they come.
+// IngestService.Produce: numbered messages, acknowledged cumulatively while they arrive.
 //
-// Job: check the numbering; say through which message everything is answered, at most one answer on its way at a time, so
-// that a slow reader gets fewer and larger ones.
-// Not its job: recognising what was sent twice (the log does).
+// Job: check the numbering; send acknowledgements, with at most one answer in flight, so that a slow reader gets fewer
+// and larger ones.
+// Not its job: recognising resends (the log does).
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
@@ -15,7 +15,7 @@ import type { MessageFields } from './message-fields.ts'
 import { richStatusOf } from './rich-status.ts'
 import type { ReadMessage, StreamAnswers } from './stream-intake.ts'
 
-/** An answer with more would pass what clients take for one message. */
+/** An answer with more rejections could exceed the maximum message size of clients. */
 const maxRejectionsPerResponse = 1000
 
 export class ProduceAnswers implements StreamAnswers {
@@ -31,7 +31,7 @@ export class ProduceAnswers implements StreamAnswers {
   #durability: Durability = Durability.UNSPECIFIED
   #rejections: MessageInitShape<typeof RejectionSchema>[] = []
   #writeIsPending = false
-  /** Set once the stream is over: undefined until then, null for a good end. */
+  /** Undefined until the stream is over; then its error, or null after success. */
   #ended: MillraceError | null | undefined
 
   /** @param readMore called when there is room for more rejections again. */
@@ -40,7 +40,7 @@ export class ProduceAnswers implements StreamAnswers {
     this.#readMore = readMore
   }
 
-  /** A producer that does not read its answers is not read either. */
+  /** False stops reading from a producer that does not read its answers. */
   get hasRoom(): boolean {
     return this.#rejections.length < maxRejectionsPerResponse
   }
@@ -48,19 +48,19 @@ export class ProduceAnswers implements StreamAnswers {
   identify({ producerId, sequence }: MessageFields): PublishMessage['producer'] {
     if (producerId !== '') {
       if (this.#producerId !== '' && producerId !== this.#producerId) {
-        throw wrongField('producer_id', 'producer_id has changed: a call is made by one producer')
+        throw wrongField('producer_id', 'producer_id has changed: all messages of a call must have the same one')
       }
       this.#producerId = producerId
     }
     if (this.#producerId === '') {
-      throw wrongField('producer_id', 'producer_id is empty; the first message of a call names the producer')
+      throw wrongField('producer_id', 'producer_id is empty: set it in the first message of a call')
     }
-    if (sequence < 1) throw wrongField('sequence', 'sequence is missing; it counts the messages from 1 on')
+    if (sequence < 1) throw wrongField('sequence', 'sequence is missing: number the messages from 1')
     if (sequence > Number.MAX_SAFE_INTEGER) {
       throw wrongField('sequence', `sequence is too large; the limit is ${Number.MAX_SAFE_INTEGER}`)
     }
     if (this.#lastSequence !== 0 && sequence !== this.#lastSequence + 1) {
-      const problem = `sequence is ${sequence} behind ${this.#lastSequence}; each message is one more than the one before`
+      const problem = `sequence is ${sequence} after ${this.#lastSequence}: each message must be one higher than the last`
       throw wrongField('sequence', problem)
     }
     if (this.#lastSequence === 0) this.#sentAckedThrough = this.#ackedThrough = sequence - 1
@@ -98,7 +98,7 @@ export class ProduceAnswers implements StreamAnswers {
     this.flush()
   }
 
-  /** Rejections go ahead of the acknowledgement that they belong to, or with it. */
+  /** Rejections are sent before or with the acknowledgement that they belong to. */
   #nextResponse(): MessageInitShape<typeof ProduceResponseSchema> {
     const rejections = this.#rejections.splice(0, maxRejectionsPerResponse)
     if (this.#rejections.length === 0) this.#sentAckedThrough = this.#ackedThrough

@@ -11,7 +11,7 @@ import { detailsOf, failureOf, openPublishStream, publishMessage, startTestServe
 const good = { type: 'order.created', data: Buffer.from('{"total":1}') }
 const bad = { type: '' }
 
-test('one event or many in a message: the summary counts events and names rejections by their place in the call', async (t) => {
+test('the summary counts events, and rejections have their index in the call', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   const { call, summary } = openPublishStream(client)
 
@@ -35,7 +35,7 @@ test('one event or many in a message: the summary counts events and names reject
   )
 })
 
-test('the status says when all was accepted, and when nothing was', async (t) => {
+test('the status tells whether all events were accepted, or none', async (t) => {
   const { client } = await startTestServer(t)
   const finish = async (events: object[]) => {
     const { call, summary } = openPublishStream(client)
@@ -69,7 +69,7 @@ test('received = accepted + dropped + rejected, with more rejections than are li
   assert.equal(response.rejections[0]?.retryAfter?.seconds, 1n)
 })
 
-test('a message that may not be taken as a whole counts as rejected, and those around it are taken', async (t) => {
+test('a message that is refused as a whole counts as rejected, and its neighbours are accepted', async (t) => {
   const { client } = await startTestServer(t)
   const { call, summary } = openPublishStream(client)
 
@@ -105,7 +105,7 @@ test('an unreadable message ends the stream with INVALID_ARGUMENT', async (t) =>
 test('an unknown outcome ends the stream with its status', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   const { call, summary } = openPublishStream(client)
-  pipeline.failure = new MillraceError('unavailable', 'the log is away')
+  pipeline.failure = new MillraceError('unavailable', 'the log is unreachable')
 
   call.write(publishMessage({ events: [good] }))
   call.end()
@@ -113,7 +113,7 @@ test('an unknown outcome ends the stream with its status', async (t) => {
   assert.equal((await failureOf(summary)).code, grpcStatus.UNAVAILABLE)
 })
 
-/** Writes until a while passes in which nothing was taken; the bytes that were. */
+/** Writes until the server stops reading; returns the number of bytes written. */
 async function writeUntilStalled(
   call: ClientWritableStream<Buffer>,
   message: Buffer,
@@ -131,7 +131,7 @@ async function writeUntilStalled(
   return settled(() => taken)
 }
 
-test('a producer is slowed by flow control while its messages wait for room, and goes on when there is', async (t) => {
+test('flow control slows a producer while its messages wait for room, and it continues when there is room', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.makeRoom(0)
   const { call, summary } = openPublishStream(client)
@@ -141,7 +141,7 @@ test('a producer is slowed by flow control while its messages wait for room, and
 
   const taken = await writeUntilStalled(call, message, maxBytes)
 
-  // 4 MiB that are read and wait, one message more, and the window of 12 MiB that nobody reads.
+  // 4 MiB that are read and wait, one more message, and the unread window of 12 MiB.
   assert.ok(taken < 17 * 1024 * 1024, `${taken} bytes were taken`)
   const readBytes = pipeline.calls.length * message.length
   assert.ok(readBytes <= 4 * 1024 * 1024 + message.length, `${readBytes} bytes were read`)
@@ -153,7 +153,7 @@ test('a producer is slowed by flow control while its messages wait for room, and
   await failureOf(summary)
 })
 
-test('many small messages are not read ahead without bound either', async (t) => {
+test('reading ahead is also limited for many small messages', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.hold()
   const { call, summary } = openPublishStream(client)
@@ -164,11 +164,11 @@ test('many small messages are not read ahead without bound either', async (t) =>
 
   await eventually(() => pipeline.calls.length >= 4096)
   assert.equal(await settled(() => pipeline.calls.length), 4096)
-  pipeline.letGo()
+  pipeline.release()
   assert.equal((await summary).accepted, 6000n)
 })
 
-test('a client that goes away ends the waiting of its messages', async (t) => {
+test('messages stop waiting for room when their client disconnects', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.makeRoom(0)
   const { call, summary } = openPublishStream(client)
@@ -183,7 +183,7 @@ test('a client that goes away ends the waiting of its messages', async (t) => {
   assert.equal(pipeline.events.length, 0)
 })
 
-test('a server that stops answers what it has read, then ends the stream with UNAVAILABLE draining', async (t) => {
+test('a stopping server answers what it has read, then ends the stream with UNAVAILABLE draining', async (t) => {
   const { client, pipeline, drain } = await startTestServer(t)
   pipeline.hold()
   const { call, summary } = openPublishStream(client)
@@ -194,7 +194,7 @@ test('a server that stops answers what it has read, then ends the stream with UN
   const error = failureOf(summary)
   await sleep(50)
   assert.equal(pipeline.events.length, 0)
-  pipeline.letGo()
+  pipeline.release()
 
   assert.equal((await error).code, grpcStatus.UNAVAILABLE)
   assert.equal(detailsOf(await error).errorInfo?.reason, 'DRAINING')
@@ -203,7 +203,7 @@ test('a server that stops answers what it has read, then ends the stream with UN
   await drained
 })
 
-test('a stream whose producer has finished gets its summary from a server that stops', async (t) => {
+test('a stopping server sends the summary of a stream whose producer has finished', async (t) => {
   const { client, pipeline, drain } = await startTestServer(t)
   pipeline.hold()
   const { call, summary } = openPublishStream(client)
@@ -213,7 +213,7 @@ test('a stream whose producer has finished gets its summary from a server that s
   await sleep(50)
 
   const drained = drain(10_000)
-  pipeline.letGo()
+  pipeline.release()
 
   assert.equal((await summary).accepted, 1n)
   client.close()

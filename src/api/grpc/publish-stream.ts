@@ -1,6 +1,7 @@
 // IngestService.PublishStream: any number of messages, one summary at the end.
 //
-// The stream ends OK whatever became of its events, unless a message is unreadable or the outcome of one is unknown.
+// The stream ends with OK whatever the verdicts on its events, unless a message is unreadable or has an unknown
+// outcome.
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
@@ -20,7 +21,7 @@ import type { ReadMessage, StreamAnswers } from './stream-intake.ts'
 
 const maxListedRejections = 1000
 
-/** Counts what became of the events of a call. */
+/** Counts the verdicts on the events of a call. */
 class StreamSummary {
   #accepted = 0
   #dropped = 0
@@ -88,7 +89,7 @@ export class PublishStreamAnswers implements StreamAnswers {
   }
 
   flush(): void {
-    // The one answer comes at the end.
+    // The only answer is sent at the end.
   }
 
   end(failure: MillraceError | null): void {

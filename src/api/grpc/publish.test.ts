@@ -36,7 +36,7 @@ test('a bad event is rejected by its index and its neighbours are accepted', asy
   assert.match(rejection?.message ?? '', /^type /)
 })
 
-test('a call of which nothing was taken fails with the status of its first rejection and names the fields', async (t) => {
+test('a call without an accepted event fails with the status of its first rejection and names the fields', async (t) => {
   const { client } = await startTestServer(t)
 
   const error = await failureOf(publish(client, publishMessage({ events: [bad, { ...good, data: Buffer.from('{') }] })))
@@ -54,7 +54,7 @@ test('a call of which nothing was taken fails with the status of its first rejec
   assert.equal(status.message, error.details)
 })
 
-test('a call refused for want of room says when to try again, even if another event of it was bad', async (t) => {
+test('a call refused for lack of room has a retry hint, even if another event of it is invalid', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.makeRoom(0)
 
@@ -67,7 +67,7 @@ test('a call refused for want of room says when to try again, even if another ev
   assert.equal(pushback, '1500')
 })
 
-test('with overflow DROP what finds no room is counted and the call succeeds', async (t) => {
+test('with overflow DROP events without room are counted and the call succeeds', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.makeRoom(1)
 
@@ -92,7 +92,7 @@ test('with overflow WAIT the call waits for room, but not beyond its deadline', 
   assert.ok(bounded !== undefined && bounded <= 250, `waits ${bounded} ms`)
 })
 
-test('a message without events is fine and accepts nothing', async (t) => {
+test('a message without events succeeds and accepts nothing', async (t) => {
   const { client } = await startTestServer(t)
 
   const response = await publish(client, Buffer.alloc(0))
@@ -109,7 +109,7 @@ const wholeMessageFaults: readonly (readonly [
 ])[] = [
   ['a topic that is not declared', { topic: 'nowhere', events: [good] }, 'NOT_FOUND', 'NOT_FOUND', null],
   [
-    'topic characters that cannot be',
+    'a topic with invalid characters',
     { topic: 'Straße', events: [good] },
     'INVALID_ARGUMENT',
     'INVALID_EVENT',
@@ -131,7 +131,7 @@ for (const [what, init, status, reason, field] of wholeMessageFaults) {
   })
 }
 
-test('100,001 events in one message are refused and the connection lives on', async (t) => {
+test('100,001 events in one message are refused and the connection stays open', async (t) => {
   const { client } = await startTestServer(t)
 
   const error = await failureOf(publish(client, Buffer.alloc(2 * 100_001).fill(Buffer.from([0x0a, 0]))))
@@ -142,7 +142,7 @@ test('100,001 events in one message are refused and the connection lives on', as
   assert.equal((await publish(client, publishMessage({ events: [good] }))).accepted, 1n)
 })
 
-test('an event of 2 MiB is refused by name and limit, a message over 4 MiB as a whole and without a hint to retry', async (t) => {
+test('an event of 2 MiB is refused, naming the limit; a message over 4 MiB is refused without a retry hint', async (t) => {
   const { client } = await startTestServer(t)
   const large = (bytes: number) => ({ ...good, data: Buffer.from(`"${'x'.repeat(bytes)}"`) })
 
@@ -157,7 +157,7 @@ test('an event of 2 MiB is refused by name and limit, a message over 4 MiB as a 
   assert.equal((await publish(client, publishMessage({ events: [good] }))).accepted, 1n)
 })
 
-test('fault I9: broken and deeply nested protobuf is refused and the connection lives on', async (t) => {
+test('fault I9: broken and deeply nested protobuf is refused and the connection stays open', async (t) => {
   const { client } = await startTestServer(t)
   const nested = (depth: number) => {
     let inner = Buffer.alloc(0)
@@ -176,7 +176,7 @@ test('fault I9: broken and deeply nested protobuf is refused and the connection 
   for (const bytes of [Buffer.from([0x0a, 0x05, 1]), Buffer.from('not protobuf at all'), nested(101), nested(1000)]) {
     assert.equal((await failureOf(publish(client, bytes))).code, grpcStatus.INVALID_ARGUMENT)
   }
-  // Groups are the one construct that could recurse without end: 100,000 of them open.
+  // Only groups could recurse without limit: 100,000 open groups.
   const groups = await failureOf(publish(client, Buffer.alloc(100_000, 0x0b)))
   assert.equal(groups.code, grpcStatus.INVALID_ARGUMENT)
   assert.equal((await publish(client, publishMessage({ events: [good] }))).accepted, 1n)
@@ -193,9 +193,9 @@ test('fault I11: a map key __proto__ is kept as an attribute and changes no obje
   assert.equal(({} as { admin?: unknown }).admin, undefined)
 })
 
-test('an outcome that is unknown is UNAVAILABLE', async (t) => {
+test('an unknown outcome is UNAVAILABLE', async (t) => {
   const { client, pipeline } = await startTestServer(t)
-  pipeline.failure = new MillraceError('unavailable', 'the log is away', { retryAfterMs: 250 })
+  pipeline.failure = new MillraceError('unavailable', 'the log is unreachable', { retryAfterMs: 250 })
 
   const error = await failureOf(publish(client, publishMessage({ events: [good] })))
 
@@ -203,7 +203,7 @@ test('an outcome that is unknown is UNAVAILABLE', async (t) => {
   assert.equal(detailsOf(error).pushback, '250')
 })
 
-test('an internal failure tells the caller nothing and the log everything', async (t) => {
+test('the details of an internal error are logged but not sent to the caller', async (t) => {
   const { client, pipeline, log } = await startTestServer(t)
   pipeline.failure = new TypeError('secret detail') as unknown as MillraceError
   const metadata = new Metadata()
@@ -221,7 +221,7 @@ test('an internal failure tells the caller nothing and the log everything', asyn
   assert.match(JSON.stringify(line?.error), /secret detail/)
 })
 
-test('error details stay small and well formed whatever the message says', async (t) => {
+test('error details stay small and well formed for any message', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   pipeline.failure = new MillraceError('invalid_event', `\ud800${'ü'.repeat(20_000)}`, { field: 'ü'.repeat(20_000) })
 
@@ -232,7 +232,7 @@ test('error details stay small and well formed whatever the message says', async
   assert.equal(detailsOf(error).errorInfo?.reason, 'INVALID_EVENT')
 })
 
-test('100,000 rejections fit in one answer that a stock client takes', async (t) => {
+test('100,000 rejections fit in one answer that a stock client accepts', async (t) => {
   const { client } = await startTestServer(t)
   const events = [good, ...Array.from({ length: 99_999 }, () => bad)]
 

@@ -12,10 +12,10 @@ import { toDurability, toRejection } from '../wire.ts'
 import { MessageFields } from './message-fields.ts'
 import { richStatusOf } from './rich-status.ts'
 
-/** Left of the caller's deadline for the answer itself. */
+/** Part of the caller's deadline that is reserved for the answer itself. */
 const deadlineMarginMs = 50
 
-/** Clients take 4 MiB for one message unless they are told otherwise. */
+/** Clients accept 4 MiB per message by default. */
 const maxResponseBytes = 4_000_000
 
 export function publishHandler(pipeline: Pipeline, publishDuration: HistogramSeries) {
@@ -56,7 +56,7 @@ function answer(verdict: PublishVerdict, callback: sendUnaryData<PublishResponse
   callback(richStatusOf(failure, violations))
 }
 
-/** Every rejection is listed. Where that would pass what a client takes, the texts go first, then the ids. */
+/** Lists every rejection. If the answer would be too large, messages are left out first, then ids. */
 function toPublishResponse(verdict: PublishVerdict): PublishResponse {
   let rejections = verdict.rejections.map((rejection) => toRejection(rejection, 0, 0))
   if (estimatedBytes(rejections) > maxResponseBytes) {
@@ -73,7 +73,7 @@ function toPublishResponse(verdict: PublishVerdict): PublishResponse {
   })
 }
 
-/** At most: what a rejection has beside its texts takes less than 40 bytes. */
+/** An upper bound: the other fields of a rejection take less than 40 bytes. */
 function estimatedBytes(rejections: readonly MessageInitShape<typeof RejectionSchema>[]): number {
   let bytes = 0
   for (const { id = '', code = '', message = '' } of rejections) {

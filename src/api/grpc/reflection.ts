@@ -1,6 +1,6 @@
-// gRPC reflection, v1 and v1alpha: lets grpcurl and its like find out what the server can do.
+// gRPC reflection, v1 and v1alpha: lets grpcurl and similar tools discover the server's services.
 //
-// The descriptors are those of the generated code, so they cannot differ from what is served.
+// The descriptors are those of the generated code, so they always match what is served.
 
 import { create, type DescFile, toBinary } from '@bufbuild/protobuf'
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt'

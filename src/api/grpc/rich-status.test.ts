@@ -18,7 +18,7 @@ test('every error has its code as the reason, in the domain of Millrace', () => 
   }
 })
 
-test('RetryInfo stands where a time is known, always with a refusal for room, and never with a message that is too large', () => {
+test('RetryInfo is set when a time is known, always for a refusal for room, and never for a too large message', () => {
   const retryOf = (error: MillraceError) => {
     const { retryInfo, pushback } = details(error)
     return [retryInfo?.retryDelay?.seconds, retryInfo?.retryDelay?.nanos, pushback]
@@ -29,14 +29,14 @@ test('RetryInfo stands where a time is known, always with a refusal for room, an
   assert.deepEqual(retryOf(new MillraceError('draining', '')), [undefined, undefined, undefined])
 })
 
-test('bad input names its field', () => {
+test('an error for invalid input names its field', () => {
   const { badRequest } = details(new MillraceError('invalid_event', 'sequence is missing', { field: 'sequence' }))
 
   const [violation] = badRequest?.fieldViolations ?? []
   assert.deepEqual([violation?.field, violation?.description], ['sequence', 'sequence is missing'])
 })
 
-test('the details stay under 4 KiB: the fields give way, the reason and the time stay', () => {
+test('the details stay under 4 KiB: the fields are left out, the reason and the retry time are kept', () => {
   const error = new MillraceError('invalid_event', '€'.repeat(5000), { retryAfterMs: 10 })
   const violations = Array.from({ length: 20 }, (_, index) => ({
     field: `events[${index}].${'€'.repeat(300)}`,

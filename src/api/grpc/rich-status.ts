@@ -1,7 +1,7 @@
-// Errors as gRPC tells them: a status, and beside it the details of google.rpc in the trailer grpc-status-details-bin.
+// Converts errors to gRPC: a status, and google.rpc details in the trailer grpc-status-details-bin.
 //
-// Every error has ErrorInfo (reason = our code); bad input a BadRequest that names the field; RetryInfo stands wherever a
-// time to try again is known, and only there: without it RESOURCE_EXHAUSTED must not be sent again.
+// Every error has ErrorInfo (reason = Millrace's code); invalid input has a BadRequest that names the field. RetryInfo
+// is set only when a retry time is known: without it a client must not retry RESOURCE_EXHAUSTED.
 
 import { create, toBinary } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
@@ -13,19 +13,19 @@ import { defaultRetryAfterMs } from '../call-verdict.ts'
 import { grpcStatus, grpcStatusOf, isRefusedForRoom } from '../status.ts'
 import { toDuration } from '../wire.ts'
 
-/** Clients refuse trailers that are too long, some from 8 KiB on, and these bytes travel as base64. */
+/** Some clients refuse trailers of 8 KiB or more, and these bytes are sent as base64. */
 const maxDetailsBytes = 4096
 const maxMessageLength = 500
 const maxViolations = 8
 const maxViolationLength = 200
 
-/** A field that is wrong, by its path: `events[3].type`. */
+/** An invalid field, by its path, for example `events[3].type`. */
 export interface FieldViolation {
   readonly field: string
   readonly description: string
 }
 
-/** The trailers of a failed call, with the error they tell of, for the log. */
+/** The trailers of a failed call, with their error for the log. */
 export class FailureMetadata extends Metadata {
   readonly failure: MillraceError
 
@@ -35,7 +35,7 @@ export class FailureMetadata extends Metadata {
   }
 }
 
-/** @param violations beside the error's own field; the first eight are told. */
+/** @param violations replace the error's own field; only the first eight are sent. */
 export function richStatusOf(error: MillraceError, violations: readonly FieldViolation[] = []): StatusObject {
   const code = grpcStatusOf(error.code)
   const message = cut(error.message, maxMessageLength)
@@ -70,7 +70,7 @@ function badRequestOf(error: MillraceError, violations: readonly FieldViolation[
   return fieldViolations.length === 0 ? [] : [anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations }))]
 }
 
-/** Well formed, because grpc-js gives the message to encodeURI, which throws at half a surrogate pair. */
+/** Made well formed, because grpc-js passes the message to encodeURI, which throws on a lone surrogate. */
 function cut(text: string, maxLength: number): string {
   return (text.length <= maxLength ? text : `${text.slice(0, maxLength - 1)}…`).toWellFormed()
 }

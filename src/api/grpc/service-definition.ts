@@ -1,16 +1,16 @@
-// What grpc-js wants to know of a service, taken from its protobuf descriptor: nothing is generated for it.
+// Builds the service definition of grpc-js from the protobuf descriptor, so no code is generated for it.
 
 import { type DescMethod, type DescService, fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 
-/** `/millrace.v1.IngestService/Publish`: how a method is called on the wire. */
+/** The path of a method on the wire, for example `/millrace.v1.IngestService/Publish`. */
 export function pathOf(service: DescService, methodName: string): string {
   return `/${service.typeName}/${methodName}`
 }
 
 /**
- * @param rawMethods names of the methods whose requests the handler takes as the bytes that came: decoding them would
- *   cost as much as receiving them.
+ * @param rawMethods names of the methods whose handlers get requests as undecoded bytes: decoding would cost as much as
+ *   receiving.
  */
 export function serviceDefinitionOf(service: DescService, rawMethods: readonly string[] = []): ServiceDefinition {
   return Object.fromEntries(

@@ -1,11 +1,11 @@
-// Takes the messages of one publish stream: reads ahead within bounds and answers in the order of the stream.
+// Reads the messages of one publish stream ahead, within limits, and answers them in the order of the stream.
 //
-// Job: keep a bounded number of messages unanswered, and read nothing more until some are; then HTTP/2 flow control slows
-// the producer, and that is what overflow WAIT is made of.
+// Job: keep the number of unanswered messages bounded, and stop reading at the limit. Then HTTP/2 flow control slows
+// the producer; this is how overflow WAIT works.
 // Not its job: how the stream is answered (publish-stream.ts, produce.ts).
 //
-// It sits on the call itself, below grpc-js's stream objects: those read 16 messages of up to 4 MiB ahead, whatever they
-// are told. One promise per message, nothing per event.
+// It reads from the call itself, not from grpc-js's stream objects: those always read 16 messages of up to 4 MiB ahead.
+// It makes one promise per message, none per event.
 
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
@@ -15,35 +15,37 @@ import type { UnansweredBytes } from '../unanswered-bytes.ts'
 import { MessageFields } from './message-fields.ts'
 
 export const intakeLimits = {
-  /** One commit of the log may take 10 ms, in which a busy producer sends about a thousand messages. */
+  /** One commit of the log can take 10 ms, in which a busy producer sends about a thousand messages. */
   maxUnansweredMessages: 4096,
-  /** What one commit takes and as much again, so that the next is scanned meanwhile: 8 MiB took 0.95 of the rate. */
+  /** Twice the size of one commit, so that the next is scanned meanwhile. With 8 MiB the rate was 0.95 of this. */
   maxUnansweredBytes: 16 * 1024 * 1024,
-  /** While messages wait for room nothing is gained by reading ahead. */
+  /** Lower, because reading ahead gains nothing while messages wait for room. */
   maxUnansweredBytesWhileWaiting: 4 * 1024 * 1024,
 } as const
 
-/** A message that was read. `verdict` or `failure` is set once it is answered; its bytes are not kept here. */
+/** A message that was read. `verdict` or `failure` is set once it is decided; its bytes are not kept here. */
 export interface ReadMessage {
   readonly sequence: number
-  /** Its first event's place in the call. */
+  /** The index of its first event in the call. */
   readonly firstIndex: number
   readonly events: number
   verdict: PublishVerdict | null
   failure: MillraceError | null
 }
 
-/** What one kind of stream makes of its messages. */
+/** How one kind of stream answers its messages. */
 export interface StreamAnswers {
-  /** False while what waits to be written to the caller is too much: then nothing more is read. */
+  /** False while too many answers wait to be written to the caller: then nothing more is read. */
   readonly hasRoom: boolean
-  /** The number of a message, where messages are numbered. What it throws ends the stream, behind everything before it. */
+  /**
+   * The number of a message, for numbered messages. An error that it throws ends the stream after all earlier messages.
+   */
   identify(fields: MessageFields): PublishMessage['producer']
-  /** Takes the answer to the next message in order. The failure that it returns ends the stream. */
+  /** Called with each decided message, in order. An error that it returns ends the stream. */
   answer(message: ReadMessage): MillraceError | null
-  /** Called once for each turn of the event loop in which messages were answered. */
+  /** Called once per turn of the event loop in which messages were answered. */
   flush(): void
-  /** The stream is over and nothing is called any more. Null: the producer has finished and all is answered. */
+  /** The stream is over; nothing is called afterwards. Null: the producer has finished and everything is answered. */
   end(failure: MillraceError | null): void
 }
 
@@ -60,14 +62,14 @@ export class StreamIntake {
   readonly #fields = new MessageFields()
   readonly #closed = new AbortController()
 
-  /** What was read and is not answered begins at `#head`; before it is null. */
+  /** The unanswered messages begin at `#head`; everything before is null. */
   readonly #messages: (ReadMessage | null)[] = []
   #head = 0
   #unansweredBytes = 0
-  /** How many messages have begun to wait for room and are not answered. */
+  /** How many unanswered messages wait for room. */
   #waiting = 0
   #nextIndex = 0
-  /** Stands behind all messages: why nothing more is read. */
+  /** Ends the stream after all messages were answered: why nothing more is read. */
   #lastFailure: MillraceError | null = null
   #readIsPending = false
   #readIsRunning = false
@@ -81,9 +83,9 @@ export class StreamIntake {
     this.#answers = answers
   }
 
-  /** Begins to read, and goes on when there is room again. */
+  /** Starts reading, or resumes it when there is room again. */
   readMore(): void {
-    // The next message may come while startRead() runs: the loop asks for the one after it instead of going deeper.
+    // The next message can arrive while startRead() runs: then this loop reads on, without recursion.
     if (this.#readIsRunning) return
     this.#readIsRunning = true
     while (this.#mayRead()) {
@@ -110,15 +112,13 @@ export class StreamIntake {
     this.#answerInOrder()
   }
 
-  /** The server stops: what was read is answered, then the stream ends. */
+  /** The server is stopping: answers what was read, then ends the stream. */
   drain(): void {
     if (this.#producerHasEnded) return
-    this.#stopReading(
-      new MillraceError('draining', 'the server is stopping: connect again and send what is not answered'),
-    )
+    this.#stopReading(new MillraceError('draining', 'the server is stopping: reconnect and resend what is unanswered'))
   }
 
-  /** The call is gone: nobody hears an answer any more, and nothing waits for room any more. */
+  /** The call has ended: no answer is sent any more, and its messages stop waiting for room. */
   close(): void {
     this.#over = true
     this.#parts.unansweredBytes.forget(this)
@@ -182,7 +182,9 @@ export class StreamIntake {
     else this.#flushSoon()
   }
 
-  /** Answers what is decided, in order. The failure that ends the stream, null for a good end, undefined to go on. */
+  /**
+   * Answers decided messages in order. Returns the error that ends the stream, null for success, undefined to continue.
+   */
   #answerDecided(): MillraceError | null | undefined {
     for (let message = this.#messages[this.#head]; message; message = this.#messages[this.#head]) {
       if (message.verdict === null && message.failure === null) break
@@ -202,7 +204,7 @@ export class StreamIntake {
     return undefined
   }
 
-  /** The verdicts of one commit arrive in one turn: they make one answer. */
+  /** The verdicts of one commit arrive in one turn of the event loop and are flushed together. */
   #flushSoon(): void {
     if (this.#flushIsDue) return
     this.#flushIsDue = true

@@ -1,6 +1,7 @@
-// WatchStatus: one answer after the other, until the caller ends the call or the server stops.
+// WatchStatus: sends the status at each interval, until the caller ends the call or the server stops.
 //
-// A caller that reads slowly gets fewer answers, not older ones: the next is asked for when there is room for it.
+// A caller that reads slowly gets fewer answers, not older ones: the next status is read only when there is room for
+// it.
 
 import { once } from 'node:events'
 import type { ServerWritableStream } from '@grpc/grpc-js'
@@ -33,7 +34,7 @@ async function watch(call: WatchCall, answer: () => Promise<WatchStatusResponse>
   }
 }
 
-/** Throws `invalid_event` for one that is out of range. */
+/** Throws `invalid_event` when the interval is out of range. */
 function intervalOf({ interval }: WatchStatusRequest): number {
   if (interval === undefined) return watchIntervalMs.default
   const { min, max } = watchIntervalMs

@@ -1,4 +1,4 @@
-// Dead letters and journeys as JSON: what the routes answer, and the command line prints. Times are RFC 3339.
+// Dead letters and journeys as JSON, for the HTTP routes and the command line. Times are RFC 3339.
 
 import type { DeadLetterDetail, Journey, JourneyStep } from '../../pipeline/administration.ts'
 import type { DeadLetterCause, DeadLetterSummary } from '../../pipeline/dead-letters.ts'
@@ -30,7 +30,7 @@ export function deadLetterJson(letter: DeadLetterSummary): object {
   }
 }
 
-/** JSON text, for the event's data is put in as it was sent. */
+/** JSON text, because the event's data is inserted as it was sent. */
 export function deadLetterDetailJson({ letter, event, damagedBytes }: DeadLetterDetail): string {
   const damaged = damagedBytes === null ? null : Buffer.from(damagedBytes).toString('base64')
   const members = JSON.stringify({ ...deadLetterJson(letter), damaged_base64: damaged })

@@ -1,7 +1,6 @@
-// Reads a request's body piece by piece, as the reader asks for it: what is not asked for is not read, so TCP slows the
-// client.
+// Reads a request's body chunk by chunk, on demand: while nothing is read, TCP flow control slows the client.
 //
-// Bodies are counted and timed here because the libraries do neither for a body that is streamed.
+// Size and time of bodies are limited here because the libraries do neither for a streamed body.
 
 import type { IncomingMessage } from 'node:http'
 import { MillraceError } from '../../errors.ts'
@@ -16,10 +15,11 @@ export class BodyChunks {
   }
 
   /**
-   * The next piece, or null at the end, and after `stop()`.
+   * The next chunk; null at the end, and after `stop()`.
    *
-   * @throws MillraceError `deadline_exceeded` about `body` when nothing comes for that long, `cancelled` when the client is
-   *   gone.
+   * @throws MillraceError `deadline_exceeded` (field `body`) when nothing arrives within `maxWaitMs`, `cancelled` when
+   * the
+   *   client has disconnected.
    */
   async next(maxWaitMs: number): Promise<Buffer | null> {
     const request = this.#request
@@ -29,23 +29,23 @@ export class BodyChunks {
       const chunk: Buffer | null = request.read()
       if (chunk !== null) return chunk
       if (request.readableEnded) return null
-      if (request.destroyed) throw new MillraceError('cancelled', 'the client has gone in the middle of the body')
+      if (request.destroyed) throw new MillraceError('cancelled', 'the client disconnected in the middle of the body')
       const leftMs = until - performance.now()
       if (leftMs <= 0) {
-        const problem = `no more of the body came within ${Math.round(maxWaitMs / 1000)} s`
+        const problem = `the rest of the body did not arrive within ${Math.round(maxWaitMs / 1000)} s`
         throw new MillraceError('deadline_exceeded', problem, { field: 'body' })
       }
-      await this.#somethingHappens(leftMs)
+      await this.#anyEvent(leftMs)
     }
   }
 
-  /** Nothing more of the body is wanted: ends a `next()` that waits, too. */
+  /** Stops reading the body; a waiting `next()` returns null. */
   stop(): void {
     this.#stopped = true
     this.#wake()
   }
 
-  #somethingHappens(maxWaitMs: number): Promise<void> {
+  #anyEvent(maxWaitMs: number): Promise<void> {
     const request = this.#request
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, maxWaitMs)
@@ -62,15 +62,19 @@ export class BodyChunks {
 }
 
 /**
- * A whole body of at most `maxBytes`, all of it within `maxMs`.
+ * Reads a whole body of at most `maxBytes` within `maxMs`.
  *
- * @throws MillraceError `message_too_large` about `body`, and what `next` throws.
+ * @throws MillraceError `message_too_large` (field `body`), and the errors of `next`.
  */
 export async function readBody(request: IncomingMessage, maxBytes: number, maxMs: number): Promise<Buffer> {
   const tooLarge = () =>
-    new MillraceError('message_too_large', `the body is larger than ${maxBytes} bytes: send less in each, or NDJSON`, {
-      field: 'body',
-    })
+    new MillraceError(
+      'message_too_large',
+      `the body is larger than ${maxBytes} bytes: send several requests, or NDJSON`,
+      {
+        field: 'body',
+      },
+    )
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge()
   const chunks = new BodyChunks(request)
   const until = performance.now() + maxMs

@@ -1,4 +1,4 @@
-// In which form a request to POST /v1/events has its events, told by its headers (CloudEvents 1.0, HTTP binding).
+// Determines the form of the events in a request to POST /v1/events from its headers (CloudEvents 1.0, HTTP binding).
 
 import type { IncomingMessage } from 'node:http'
 import { MillraceError } from '../../errors.ts'
@@ -22,12 +22,15 @@ const forms: Readonly<Record<string, BodyForm>> = {
   'application/cloudevents-batch+protobuf': 'batch-protobuf',
 }
 
-/** Throws `unsupported_media_type` for any other form, and `invalid_event` for half a binary one. */
+/**
+ * Throws `unsupported_media_type` for any other form, `invalid_event` when only some required `ce-` headers are
+ * present.
+ */
 export function bodyFormOf({ headers, rawHeaders }: IncomingMessage): BodyForm {
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw unsupported(
-      `content-encoding ${JSON.stringify(encoding)} is not enabled: send the body as it is`,
+      `content-encoding ${JSON.stringify(encoding)} is not supported: send the body uncompressed`,
       'content-encoding',
     )
   }
@@ -38,12 +41,12 @@ export function bodyFormOf({ headers, rawHeaders }: IncomingMessage): BodyForm {
   if (!mediaType.startsWith('application/cloudevents') && isBinaryMode(rawHeaders)) return 'binary'
   const form = Object.hasOwn(forms, mediaType) ? forms[mediaType] : undefined
   if (form === undefined) {
-    const shown = headers['content-type'] === undefined ? 'is missing' : `${JSON.stringify(mediaType)} is not known`
-    throw unsupported(`content-type ${shown}; it is one of ${Object.keys(forms).join(', ')}`, 'content-type')
+    const shown = headers['content-type'] === undefined ? 'is missing' : `${JSON.stringify(mediaType)} is not supported`
+    throw unsupported(`content-type ${shown}; use one of ${Object.keys(forms).join(', ')}`, 'content-type')
   }
   const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length)
   if (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8') {
-    throw unsupported(`charset ${charset} is not known; JSON is utf-8`, 'content-type')
+    throw unsupported(`charset ${charset} is not supported: use utf-8`, 'content-type')
   }
   return form
 }

@@ -1,4 +1,4 @@
-// A CloudEvent in binary mode: attributes in `ce-` headers, the data in the body as it is
+// Reads a CloudEvent in binary mode: attributes in `ce-` headers, the data as the body
 // (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md, section 3.1).
 
 import { isUtf8 } from 'node:buffer'
@@ -8,12 +8,12 @@ import { isFault, partsOfCloudEvent, requiredAttributes } from './cloud-event.ts
 
 const prefix = 'ce-'
 
-/** Name and value of each header, one behind the other, as Node has them in `rawHeaders`. */
+/** Alternating names and values of the headers, as in Node's `rawHeaders`. */
 type RawHeaders = readonly string[]
 
 /**
- * Whether the headers make a request binary. Throws `invalid_event` when there are `ce-` headers but not all that are
- * required: taken as plain JSON, such a request would lose them.
+ * Whether a request is in binary mode. Throws `invalid_event` when it has `ce-` headers but not all required ones: read
+ * as plain JSON, the request would lose those headers.
  */
 export function isBinaryMode(rawHeaders: RawHeaders): boolean {
   const names = new Set<string>()
@@ -24,25 +24,25 @@ export function isBinaryMode(rawHeaders: RawHeaders): boolean {
   if (names.size === 0) return false
   const missing = requiredAttributes.map((name) => `${prefix}${name}`).filter((name) => !names.has(name))
   if (missing.length === 0) return true
-  throw new MillraceError('invalid_event', `of the CloudEvents headers ${missing.join(', ')} is missing`, {
+  throw new MillraceError('invalid_event', `required CloudEvents headers are missing: ${missing.join(', ')}`, {
     field: missing[0] as string,
   })
 }
 
-/** The event of a request in binary mode. Throws `invalid_event` naming the header that is wrong. */
+/** The event of a request in binary mode. Throws `invalid_event`, naming the invalid header. */
 export function readBinaryEvent(rawHeaders: RawHeaders, contentType: string | undefined, body: Uint8Array): EventParts {
   const attributes = new Map<string, string>()
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const header = rawHeaders[at]!.toLowerCase()
     if (!header.startsWith(prefix)) continue
     const name = header.slice(prefix.length)
-    if (name === 'datacontenttype') throw wrong(header, 'is not a CloudEvents header: content-type says it')
+    if (name === 'datacontenttype') throw wrong(header, 'is not a CloudEvents header: use content-type instead')
     if (attributes.has(name)) throw wrong(header, 'is given twice')
     const value = decodeHeaderValue(rawHeaders[at + 1]!)
     if (value === null) throw wrong(header, 'is not percent-encoded UTF-8')
     attributes.set(name, value)
   }
-  // Without a type the bytes are just bytes (RFC 9110, section 8.3).
+  // Without a content type the body counts as application/octet-stream (RFC 9110, section 8.3).
   if (contentType !== undefined) attributes.set('datacontenttype', contentType)
   else if (body.length > 0) attributes.set('datacontenttype', 'application/octet-stream')
   const parts = partsOfCloudEvent(attributes, body)
@@ -51,8 +51,8 @@ export function readBinaryEvent(rawHeaders: RawHeaders, contentType: string | un
 }
 
 /**
- * The text that a header's value stands for: double quotes and their escapes are taken off first, then percent escapes
- * are decoded once. Null when the bytes are no UTF-8 or an escape is broken.
+ * Decodes a header's value: removes double quotes and their escapes, then decodes percent escapes once. Null when the
+ * result is not UTF-8 or an escape is broken.
  */
 export function decodeHeaderValue(value: string): string | null {
   const text = value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? unquote(value) : value

@@ -1,5 +1,6 @@
-// A CloudEvent in the JSON format (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md):
-// the body of a structured request, or one element of a batch.
+// Reads a CloudEvent in the JSON format
+// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md): the body of a structured
+// request, or one element of a batch.
 
 import { isJsonContentType } from '../../event/event.ts'
 import type { EventParts } from '../../event/record-batch.ts'
@@ -41,12 +42,12 @@ export class CloudEventReader implements EventReader {
       return
     }
     const isNull = bytes[valueStart] === 0x6e
-    // The format lets a null stand for an attribute that is not there.
+    // In this format null means that the attribute is absent.
     if (isNull) return
     if (name === 'data_base64') {
       if (this.#decodedData !== undefined) this.fault = 'data_base64 is given twice'
       this.#decodedData = readBase64(members) ?? undefined
-      if (this.#decodedData === undefined) this.fault = 'data_base64 must be a string of base64 with its padding'
+      if (this.#decodedData === undefined) this.fault = 'data_base64 must be a string of padded base64'
       return
     }
     const text = attributeText(bytes, valueStart, valueEnd)
@@ -71,7 +72,7 @@ export class CloudEventReader implements EventReader {
 
 const integer = /^-?\d{1,10}$/
 
-/** An attribute's value as text; null for a type that CloudEvents does not have. */
+/** An attribute's value as text; null for a type that CloudEvents does not allow. */
 function attributeText(bytes: Uint8Array, start: number, end: number): string | null {
   if (isJsonString(bytes, start)) return jsonText(bytes, start, end)
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')

@@ -1,4 +1,5 @@
-// CloudEvents in the protobuf format (io.cloudevents.v1), structured and batch. Over HTTP only: our gRPC has its own Event.
+// Reads CloudEvents in the protobuf format (io.cloudevents.v1), structured and batch. HTTP only: Millrace's gRPC has
+// its own Event.
 
 import { fromBinary } from '@bufbuild/protobuf'
 import { MillraceError } from '../../errors.ts'
@@ -12,7 +13,7 @@ import {
 import { type AttributeFault, partsOfCloudEvent } from './cloud-event.ts'
 import { formatRfc3339, isKnownSecond } from './rfc3339.ts'
 
-/** The events of a body. Throws `invalid_event` when it is not that message. */
+/** The events of a body. Throws `invalid_event` when the body is not such a message. */
 export function decodeCloudEvents(body: Uint8Array, isBatch: boolean): CloudEvent[] {
   try {
     return isBatch ? fromBinary(CloudEventBatchSchema, body).events : [fromBinary(CloudEventSchema, body)]
@@ -32,13 +33,13 @@ export function partsOfProtobufEvent(event: CloudEvent): EventParts | AttributeF
     if (text === null) return { attribute: name, problem: 'has no value' }
     attributes.set(name, text)
   }
-  // The four required ones have fields of their own, where '' means absent.
+  // The four required attributes have their own fields, where '' means absent.
   const required = { specversion: event.specVersion, id: event.id, source: event.source, type: event.type }
   for (const [name, value] of Object.entries(required)) if (value !== '') attributes.set(name, value)
   return partsOfCloudEvent(attributes, dataOf(event, attributes))
 }
 
-/** A nested protobuf message names its type in `dataschema`, as the format asks. */
+/** The type of a nested protobuf message goes to `dataschema`, as the format requires. */
 function dataOf({ data }: CloudEvent, attributes: Map<string, string>): Uint8Array | undefined {
   switch (data.case) {
     case 'binaryData':

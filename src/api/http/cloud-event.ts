@@ -1,7 +1,7 @@
-// CloudEvents 1.0 to our event, whatever the form it came in: headers, JSON or protobuf.
+// Converts the attributes of a CloudEvent 1.0 to Millrace's event, for all forms: headers, JSON and protobuf.
 //
-// Job: the table of attributes (conventions of CloudEvents 1.0.2, sections 2 and 3): which are required, what they map to,
-// what a name and a value may be. Extensions are kept and given back unchanged as attributes.
+// Job: the rules for attributes (CloudEvents 1.0.2, sections 2 and 3): which are required, what they map to, and which
+// names and values are valid. Extensions are kept unchanged as attributes.
 // Not its job: parsing the forms (cloud-event-json.ts, cloud-event-headers.ts, cloud-event-protobuf.ts).
 
 import { type Lane, lanes } from '../../event/event.ts'
@@ -14,10 +14,12 @@ const attributeName = /^[a-z0-9]+$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a CloudEvents String must not have.
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/
 
-/** What a producer may not set: our clock does. It is passed over, so that an event read from us can be sent on. */
+/**
+ * Set only by the server's clock. It is ignored in input, so that an event read from Millrace can be published again.
+ */
 const outputAttribute = 'receivedat'
 
-/** What is wrong with an attribute: `problem` continues its name. */
+/** An invalid attribute: `problem` continues its name. */
 export interface AttributeFault {
   readonly attribute: string
   readonly problem: string
@@ -65,14 +67,17 @@ function faultOf(attributes: ReadonlyMap<string, string>): AttributeFault | null
   }
   for (const [name, value] of attributes) {
     if (!attributeName.test(name) || name === 'data') {
-      return { attribute: JSON.stringify(name.slice(0, 80)), problem: 'cannot be an attribute: they are a-z and 0-9' }
+      return {
+        attribute: JSON.stringify(name.slice(0, 80)),
+        problem: 'cannot be an attribute: names have only a-z and 0-9',
+      }
     }
-    if (controlCharacter.test(value)) return { attribute: name, problem: 'has a control character' }
+    if (controlCharacter.test(value)) return { attribute: name, problem: 'has a control character: remove it' }
   }
   return null
 }
 
-/** Fields of the event itself; everything else is an extension. */
+/** Attributes that map to fields of the event; all others are extensions. */
 const eventAttributes = new Set([
   ...requiredAttributes,
   'subject',
@@ -82,7 +87,7 @@ const eventAttributes = new Set([
   outputAttribute,
 ])
 
-/** A priority that is none of ours stays what it was: an extension. */
+/** An unknown priority is kept as an extension. */
 function extensionsOf(attributes: ReadonlyMap<string, string>, lane: Lane | undefined): [string, string][] {
   return [...attributes].filter(([name]) => !eventAttributes.has(name) && (name !== 'priority' || lane === undefined))
 }

@@ -1,4 +1,4 @@
-// What groups have given up: to list, to look at, to send again, to delete.
+// The routes of dead letters: list, get, redrive and delete.
 
 import type { FastifyInstance } from 'fastify'
 import { MillraceError } from '../../errors.ts'
@@ -13,13 +13,13 @@ import { jsonContentType } from './json-content-type.ts'
 import { limitParameter, readQuery, timeParameter, wrongParameter } from './query.ts'
 import { readRedriveBody } from './redrive-body.ts'
 
-/** Room for an event of the largest kind in base64. */
+/** Enough for the largest event in base64. */
 const maxBodyBytes = limits.maxMessageBytes
 
 const filterNames = ['topic', 'group', 'type', 'code', 'since', 'until', 'redriven'] as const
 type FilterText = Partial<Record<(typeof filterNames)[number], string>>
 
-interface OfOne {
+interface IdRoute {
   readonly Params: { readonly id: string }
 }
 
@@ -30,7 +30,7 @@ export function addDeadLetterRoutes(app: FastifyInstance, administration: Admini
     if (by !== undefined && by !== 'cause') throw wrongParameter('by', 'by must be "cause", or be left out')
     if (by === 'cause') {
       if (limit !== undefined || cursor !== undefined)
-        throw wrongParameter('by', 'causes have neither limit nor cursor')
+        throw wrongParameter('by', 'by=cause does not support limit and cursor: leave them out')
       const causes = await answerInTime(administration.groupDeadLetters(filterOf(filter)), maxAnswerMs)
       return { causes: causes.map(causeJson) }
     }
@@ -39,7 +39,7 @@ export function addDeadLetterRoutes(app: FastifyInstance, administration: Admini
     return { dead_letters: deadLetters.map(deadLetterJson), next_cursor: nextCursor }
   })
 
-  app.get<OfOne>('/v1/dead-letters/:id', async (request, reply) => {
+  app.get<IdRoute>('/v1/dead-letters/:id', async (request, reply) => {
     readQuery(request.query, [])
     const detail = await answerInTime(administration.getDeadLetter(request.params.id), maxAnswerMs)
     return reply.header('content-type', jsonContentType).send(deadLetterDetailJson(detail))
@@ -57,7 +57,7 @@ export function addDeadLetterRoutes(app: FastifyInstance, administration: Admini
     return { matched, redriven, skipped, failed_again: failedAgain, stopped, next_cursor: nextCursor }
   })
 
-  app.delete<OfOne>('/v1/dead-letters/:id', async (request) => {
+  app.delete<IdRoute>('/v1/dead-letters/:id', async (request) => {
     readQuery(request.query, [])
     const { id } = request.params
     const { deleted } = await answerInTime(
@@ -81,7 +81,7 @@ function filterOf({ since, until, redriven, ...names }: FilterText): DeadLetterF
   }
 }
 
-/** A page of another origin cannot send this type without asking first, and is told no then. */
+/** Protects against other origins: a browser sends this type only after a CORS preflight, which is refused. */
 function refuseOtherThanJson(contentType: string | undefined): void {
   const [mediaType = ''] = (contentType ?? '').toLowerCase().split(';')
   if (mediaType.trim() === 'application/json') return

@@ -1,28 +1,28 @@
-// The events of one message while a body is read: those that may go to the pipeline, encoded, and those that may not.
+// Collects the events of one message while a body is read: encoded events for the pipeline, and rejections.
 //
-// Job: keep each event's place in what the caller sent, so that a rejection names that place wherever it was found.
+// Job: keep each event's index in the caller's request, so that every rejection has that index, wherever it was made.
 
 import type { ErrorCode } from '../../errors.ts'
 import { BatchBuilder, type EventParts } from '../../event/record-batch.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
 
-/** A message for the pipeline, and what is needed to read its verdict. */
+/** A message for the pipeline, and what is needed to convert its verdict. */
 export interface Draft {
   readonly message: Uint8Array
-  /** For each event of the message its place in what the caller sent. */
-  readonly places: readonly number[]
-  /** Events that are not in the message. */
+  /** For each event of the message its index in the caller's request. */
+  readonly indexes: readonly number[]
+  /** Rejections of events that are not in the message. */
   readonly rejections: readonly Rejection[]
 }
 
 export class EventDrafts {
   readonly #builder = new BatchBuilder()
-  #places: number[] = []
+  #indexes: number[] = []
   #rejections: Rejection[] = []
 
-  /** How many events will be in the message. */
+  /** The number of events in the message. */
   get count(): number {
-    return this.#places.length
+    return this.#indexes.length
   }
 
   get byteLength(): number {
@@ -30,30 +30,30 @@ export class EventDrafts {
   }
 
   get isEmpty(): boolean {
-    return this.#places.length === 0 && this.#rejections.length === 0
+    return this.#indexes.length === 0 && this.#rejections.length === 0
   }
 
-  add(place: number, event: EventParts): void {
+  add(index: number, event: EventParts): void {
     this.#builder.add(event)
-    this.#places.push(place)
+    this.#indexes.push(index)
   }
 
-  refuse(place: number, id: string, message: string, code: ErrorCode = 'invalid_event'): void {
-    this.#rejections.push({ index: place, id, code, message })
+  refuse(index: number, id: string, message: string, code: ErrorCode = 'invalid_event'): void {
+    this.#rejections.push({ index, id, code, message })
   }
 
-  /** Everything so far; begins anew. */
+  /** Returns everything so far and resets. */
   take(): Draft {
-    const draft = { message: this.#builder.take(), places: this.#places, rejections: this.#rejections }
-    this.#places = []
+    const draft = { message: this.#builder.take(), indexes: this.#indexes, rejections: this.#rejections }
+    this.#indexes = []
     this.#rejections = []
     return draft
   }
 }
 
-/** The verdict on everything that the caller sent: the pipeline's own, and what was refused before it. */
+/** The verdict on the caller's request: the pipeline's verdict together with the earlier rejections. */
 export function verdictOnDraft(draft: Draft, verdict: PublishVerdict): PublishVerdict {
-  const theirs = verdict.rejections.map((rejection) => ({ ...rejection, index: draft.places[rejection.index]! }))
+  const theirs = verdict.rejections.map((rejection) => ({ ...rejection, index: draft.indexes[rejection.index]! }))
   const rejections = [...draft.rejections, ...theirs].sort((a, b) => a.index - b.index)
   return { ...verdict, rejections }
 }

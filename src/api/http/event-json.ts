@@ -1,9 +1,9 @@
-// A landed event as JSON text. Its data is put in as the text that was sent: never parsed, so no digit is lost.
+// A landed event as JSON text. Its data is inserted as the text that was sent, never parsed, so that no digit is lost.
 
 import type { EventPage, StoredEvent } from '../../pipeline/stored-event.ts'
 import { formatRfc3339 } from './rfc3339.ts'
 
-/** `{"events": [...], "next_cursor": ...}`, as bytes: a page may be too long for one string. */
+/** `{"events": [...], "next_cursor": ...}`, as bytes, because a page can be too long for one string. */
 export function eventPageJson({ events, nextCursor }: EventPage): Buffer {
   const parts: Buffer[] = []
   for (const event of events) parts.push(Buffer.from(`${parts.length === 0 ? '{"events":[' : ','}${eventJson(event)}`))

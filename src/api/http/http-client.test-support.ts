@@ -1,4 +1,4 @@
-// A real HTTP server on a free port in front of a MemoryPipeline, asked with fetch or over a bare socket.
+// A real HTTP server on a free port with a MemoryPipeline; clients that use fetch or a raw socket.
 
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
@@ -42,7 +42,7 @@ export async function startTestServer(
     ...options,
   })
   t.after(async () => {
-    pipeline.letGo()
+    pipeline.release()
     await drain(0)
     metrics.close()
   })
@@ -50,7 +50,7 @@ export async function startTestServer(
   return { url: `http://${address}`, address, port, pipeline, health, metrics, log, drain }
 }
 
-/** The members of any answer; which of them are there depends on the route. */
+/** The members of all answers; which of them are present depends on the route. */
 export interface AnswerJson {
   readonly accepted: number
   readonly dropped: number
@@ -96,18 +96,18 @@ export function post(url: string, body: unknown, query = '', headers: Record<str
   })
 }
 
-/** Writes bytes to a connection and gives back everything that comes until it is closed. */
+/** Writes bytes to a connection and returns everything received until it is closed. */
 export function speak(port: number, ...bytes: (string | Buffer)[]): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
-  let heard = ''
+  let received = ''
   const socket = connect(port, '127.0.0.1', () => {
     for (const part of bytes) socket.write(part)
   })
   socket.setEncoding('latin1')
   socket.on('data', (part) => {
-    heard += part
+    received += part
   })
   socket.on('error', () => {})
-  socket.on('close', () => resolve(heard))
+  socket.on('close', () => resolve(received))
   return promise
 }

@@ -12,10 +12,10 @@ import { ask, post, speak, startTestServer } from './http-client.test-support.ts
 const request = (headers: string, body = '') => `POST /v1/events HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n${body}`
 const json = 'content-type: application/json'
 
-/** The problem in an answer that was heard on a bare socket. */
-function problemIn(heard: string) {
-  assert.match(heard, /content-type: application\/problem\+json/)
-  return JSON.parse(heard.slice(heard.indexOf('\r\n\r\n') + 4))
+/** The problem in a raw answer. */
+function problemIn(received: string) {
+  assert.match(received, /content-type: application\/problem\+json/)
+  return JSON.parse(received.slice(received.indexOf('\r\n\r\n') + 4))
 }
 
 const malformed: readonly (readonly [string, string, number])[] = [
@@ -38,13 +38,13 @@ const malformed: readonly (readonly [string, string, number])[] = [
 ]
 
 for (const [what, bytes, status] of malformed) {
-  test(`fault I14: ${what} is ${status}, the connection is closed and the server lives`, async (t) => {
+  test(`fault I14: ${what} is ${status}, the connection is closed and the server keeps working`, async (t) => {
     const { url, port, pipeline } = await startTestServer(t)
 
-    const heard = await speak(port, bytes)
+    const received = await speak(port, bytes)
 
-    assert.match(heard, new RegExp(`^HTTP/1\\.1 ${status} `))
-    const problem = problemIn(heard)
+    assert.match(received, new RegExp(`^HTTP/1\\.1 ${status} `))
+    const problem = problemIn(received)
     assert.equal(problem.status, status)
     assert.equal(pipeline.calls.length, 0)
     assert.equal((await post(url, { type: 'a' })).status, 202)
@@ -54,12 +54,12 @@ for (const [what, bytes, status] of malformed) {
 test('a request without a host is 400', async (t) => {
   const { port } = await startTestServer(t)
 
-  const heard = await speak(port, 'GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n')
+  const received = await speak(port, 'GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n')
 
-  assert.equal(problemIn(heard).field, 'host')
+  assert.equal(problemIn(received).field, 'host')
 })
 
-test('fault S5: a connection without a request, and headers that dribble in, are cut off', async (t) => {
+test('fault S5: a connection without a request, or with slowly arriving headers, is closed', async (t) => {
   const { port } = await startTestServer(t, { times: { maxHeadersMs: 200, checkEveryMs: 50 } })
   const slow = connect(port, '127.0.0.1')
   t.after(() => slow.destroy())
@@ -67,9 +67,9 @@ test('fault S5: a connection without a request, and headers that dribble in, are
   slow.write('GET /livez HTTP/1.1\r\nhost: x\r\n')
   const dribble = setInterval(() => slow.write('x-a: 1\r\n'), 50)
   t.after(() => clearInterval(dribble))
-  let heard = ''
+  let received = ''
   slow.on('data', (part) => {
-    heard += part
+    received += part
   })
 
   const slowCloses = once(slow, 'close')
@@ -77,24 +77,24 @@ test('fault S5: a connection without a request, and headers that dribble in, are
   await slowCloses
 
   assert.match(silent, /^$|^HTTP\/1\.1 408 /)
-  assert.match(heard, /^HTTP\/1\.1 408 /)
+  assert.match(received, /^HTTP\/1\.1 408 /)
 })
 
 test('a body that does not arrive in time is 408 and its connection is closed', async (t) => {
   const { port } = await startTestServer(t, { times: { maxBodyMs: 150, maxLingerMs: 50 } })
 
-  const heard = await speak(port, request(`${json}\r\ncontent-length: 100`, '{"type":'))
+  const received = await speak(port, request(`${json}\r\ncontent-length: 100`, '{"type":'))
 
-  assert.match(heard, /^HTTP\/1\.1 408 /)
-  assert.equal(problemIn(heard).code, 'deadline_exceeded')
+  assert.match(received, /^HTTP\/1\.1 408 /)
+  assert.equal(problemIn(received).code, 'deadline_exceeded')
 })
 
-test('a body that nobody reads does not keep its connection', async (t) => {
+test('a connection with an unread body is closed', async (t) => {
   const { port } = await startTestServer(t, { times: { maxLingerMs: 100 } })
 
-  const heard = await speak(port, `POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`)
+  const received = await speak(port, `POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`)
 
-  assert.match(heard, /^HTTP\/1\.1 405 /)
+  assert.match(received, /^HTTP\/1\.1 405 /)
 })
 
 test('connections above the limit of an address are closed at once', async (t) => {
@@ -133,7 +133,7 @@ test('an unknown route is 404, a wrong method 405 with Allow, a bad URL 400', as
   assert.equal(problemIn(badUrl).status, 400)
 })
 
-test('a browser of another origin is told nothing', async (t) => {
+test('a CORS preflight is refused', async (t) => {
   const { url } = await startTestServer(t)
 
   const preflight = await ask(`${url}/v1/events`, {
@@ -145,7 +145,7 @@ test('a browser of another origin is told nothing', async (t) => {
   assert.equal(preflight.headers.get('access-control-allow-origin'), null)
 })
 
-test('a request id that is plain is given back, any other is replaced', async (t) => {
+test('a plain request id is returned, any other is replaced', async (t) => {
   const { url } = await startTestServer(t)
 
   const kept = await ask(`${url}/livez`, { headers: { 'x-request-id': 'order-7' } })
@@ -155,7 +155,7 @@ test('a request id that is plain is given back, any other is replaced', async (t
   assert.match(made.headers.get('x-request-id') ?? '', /^[0-9a-f-]{36}$/)
 })
 
-test('requests are counted by route and status, and a failed one is one line in the log', async (t) => {
+test('requests are counted by route and status, and a failed request writes one log line', async (t) => {
   const { url, metrics, log } = await startTestServer(t)
 
   await post(url, { type: 'a' })
@@ -176,7 +176,7 @@ test('requests are counted by route and status, and a failed one is one line in 
   )
 })
 
-test('a port that is in use is named, with the setting and what to do', async (t) => {
+test('the error for a port in use names the port and the setting', async (t) => {
   const { port } = await startTestServer(t)
 
   await assert.rejects(startTestServer(t, { port }), (error: MillraceError) => {
@@ -187,11 +187,11 @@ test('a port that is in use is named, with the setting and what to do', async (t
   })
 })
 
-test('an address that this machine has not is named', async (t) => {
+test('the error for a foreign address names the address', async (t) => {
   await assert.rejects(startTestServer(t, { host: '192.0.2.1' }), /^MillraceError: MILLRACE_HOST: 192\.0\.2\.1/)
 })
 
-test('a server that stops finishes what runs, says connection: close, and closes what is idle', async (t) => {
+test('a stopping server finishes running requests and closes idle connections', async (t) => {
   const health = new Health([])
   const { url, port, pipeline, drain } = await startTestServer(t, { health })
   const agent = new Agent({ keepAlive: true })
@@ -204,13 +204,13 @@ test('a server that stops finishes what runs, says connection: close, and closes
   health.startDraining()
   const drained = drain(10_000)
   await assert.rejects(ask(`${url}/livez`))
-  pipeline.letGo()
+  pipeline.release()
 
   assert.equal((await running).json.accepted, 1)
   await drained
 })
 
-test('a connection that has asked for nothing does not hold up a server that stops', async (t) => {
+test('a connection without a request does not delay a stopping server', async (t) => {
   const { port, drain } = await startTestServer(t)
   const silent = connect(port, '127.0.0.1')
   await once(silent, 'connect')
@@ -223,7 +223,7 @@ test('a connection that has asked for nothing does not hold up a server that sto
   assert.ok(performance.now() - startedAt < 2000)
 })
 
-test('an answer that is given while the server drains says connection: close', async (t) => {
+test('an answer sent while the server drains has connection: close', async (t) => {
   const health = new Health([])
   const { url } = await startTestServer(t, { health })
   health.startDraining()
@@ -231,7 +231,7 @@ test('an answer that is given while the server drains says connection: close', a
   assert.equal((await ask(`${url}/livez`)).headers.get('connection'), 'close')
 })
 
-test('what still runs at the deadline is closed by force', async (t) => {
+test('requests still running at the deadline are force-closed', async (t) => {
   const { url, pipeline, drain } = await startTestServer(t)
   pipeline.hold()
   const stuck = assert.rejects(post(url, { type: 'a' }))

@@ -1,4 +1,4 @@
-// The HTTP server: its limits, what it says when a request fails, and how it stops. The routes are in their own files.
+// The HTTP server: its limits, the answers to failed requests, and its shutdown. The routes are in their own files.
 
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
@@ -32,13 +32,13 @@ export interface HttpServerOptions {
   readonly version: string
   readonly connectionLimits: ConnectionLimits
   readonly times?: Partial<HttpTimes>
-  /** False: only the routes that tell how the server is. Default true. */
+  /** False: only status, health, metrics and version. Default true. */
   readonly takesCalls?: boolean
 }
 
 const maxHeaderBytes = 16 * 1024
 
-/** Of an id in a path: each of its bytes may be three characters there. */
+/** Longest id in a path: percent-encoded, each of its bytes can take three characters. */
 const maxParamLength = 3 * limits.maxNameBytes
 
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningServer> {
@@ -62,9 +62,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     address,
     drain: async (deadlineMs) => {
       const forced = setTimeout(() => server.closeAllConnections(), deadlineMs)
-      // Closes idle connections too; those that are answered from now on are told `connection: close`.
+      // Closes idle connections too; answers sent from now on have `connection: close`.
       const closed = app.close()
-      // One that has never asked for anything counts as busy there, and nothing times it any more.
+      // A connection without a request counts as busy for close(), and no timeout applies to it any more.
       for (const socket of silent) socket.destroy()
       await closed
       clearTimeout(forced)
@@ -78,10 +78,10 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
     http: {
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: times.maxHeadersMs,
-      // Bodies are timed where they are read: NDJSON may take as long as it likes.
+      // Bodies have their timeouts where they are read: NDJSON has no total limit.
       requestTimeout: 0,
       connectionsCheckingInterval: times.checkEveryMs,
-      // Checked below, so that it too is answered with a problem.
+      // Checked below, so that its absence is answered with a problem.
       requireHostHeader: false,
     },
     routerOptions: { maxParamLength },
@@ -104,7 +104,7 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
       throw new MillraceError('invalid_event', 'the header host is missing', { field: 'host' })
     }
   })
-  // At the moment of answering: the request may have come before the server began to stop.
+  // Checked when answering: the request may have arrived before the server began to stop.
   app.addHook('onSend', async (_request, reply) => {
     if (health.draining || !app.server.listening) reply.header('connection', 'close')
   })
@@ -117,7 +117,7 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
   return app
 }
 
-/** An answer may come before the end of the body. Its rest is thrown away, but nobody may send on for ever. */
+/** The answer can be sent before the body ends. The rest of the body is discarded, for at most `maxLingerMs`. */
 function endUnreadBody({ raw }: FastifyRequest, maxLingerMs: number): void {
   if (raw.complete) return
   raw.resume()
@@ -131,7 +131,7 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
   const status = reply.statusCode
   metrics.httpRequestDuration.observe(reply.elapsedTime / 1000, { method, route, status: String(status) })
   const { failure } = reply
-  // Not being ready is a state, not a failed request.
+  // Not being ready is a state, not a failure of the request.
   if (failure === null || route === '/readyz' || route === '/healthz') return
   const trace = traceContextOf(request.headers.traceparent?.toString())
   const fields = {
@@ -156,11 +156,11 @@ function answerUnknownRoute(app: FastifyInstance, request: FastifyRequest, reply
     return sendProblem(reply, problemOf(new MillraceError('not_found', `there is no route ${path.slice(0, 200)}`)))
   }
   const allow = allowed.join(', ')
-  const error = new MillraceError('unimplemented', `${request.method} is not possible here; ${allow} is`)
+  const error = new MillraceError('unimplemented', `${request.method} is not allowed for this route; use ${allow}`)
   return sendProblem(reply, { status: 405, error, headers: { allow } })
 }
 
-/** Answers the connections that have not made a request yet, kept up to date. */
+/** Returns the set of connections that have not made a request yet; it is kept up to date. */
 function limitConnections(server: Server, { connectionLimits, metrics }: HttpServerOptions): ReadonlySet<Socket> {
   const open = metrics.openConnections.with({ transport: 'http' })
   const silent = new Set<Socket>()

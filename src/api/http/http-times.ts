@@ -1,15 +1,16 @@
-/** How long a part of a request may take, in milliseconds. */
+/** Timeouts of the parts of a request, in milliseconds. */
 export interface HttpTimes {
-  /** For the headers of a request, counted from the connection for the first one. */
+  /** For the headers of a request; for the first request, counted from the start of the connection. */
   readonly maxHeadersMs: number
-  /** For a whole body, where bodies have a bound. */
+  /** For a whole body that has a size limit. */
   readonly maxBodyMs: number
-  /** Between two pieces of a body without a bound. */
+  /** Between two chunks of a body without a size limit. */
   readonly maxIdleMs: number
-  /** For the pipeline to answer. */
+  /** For the answer of the pipeline. */
   readonly maxAnswerMs: number
-  /** To finish sending a body that has been answered already. */
+  /** For the rest of a body that has been answered already. */
   readonly maxLingerMs: number
+  /** Interval at which the timeout of headers is checked. */
   readonly checkEveryMs: number
 }
 

@@ -1,4 +1,4 @@
-// GET /v1/events/{id}: one event, and what became of it.
+// GET /v1/events/{id}: one event and its journey.
 
 import type { FastifyInstance } from 'fastify'
 import type { Administration } from '../../pipeline/administration.ts'

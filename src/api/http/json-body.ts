@@ -1,6 +1,6 @@
-// A JSON body of one event or an array of them.
+// Reads a JSON body of one event or an array of events.
 //
-// A body that is not JSON is refused as a whole. An event that is, but may not be taken, is refused alone.
+// A body that is not JSON is refused as a whole. An invalid event in valid JSON is refused alone.
 
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
@@ -14,7 +14,7 @@ const openArray = 0x5b
 const closeArray = 0x5d
 const openObject = 0x7b
 
-/** What a body may hold: an event, a list of events, or either. */
+/** What a body must hold: an event, an array of events, or either. */
 export type JsonBodyShape = 'one' | 'many' | 'any'
 
 /** Reads every event of the body. Throws `invalid_event` when the body is not JSON or has another shape. */
@@ -43,35 +43,35 @@ function readMany(
 ): number {
   let at = skipJsonSpace(body, start + 1, body.length)
   if (body[at] === closeArray) return at + 1
-  for (let place = 0; ; place++) {
-    if (place === limits.maxEventsPerMessage) {
-      const problem = `the body has more than ${limits.maxEventsPerMessage} events: send several, or NDJSON`
+  for (let index = 0; ; index++) {
+    if (index === limits.maxEventsPerMessage) {
+      const problem = `the body has more than ${limits.maxEventsPerMessage} events: send several requests, or NDJSON`
       throw new MillraceError('too_many_events', problem, { field: 'body' })
     }
-    at = skipJsonSpace(body, readOne(body, at, place, members, reader, drafts), body.length)
+    at = skipJsonSpace(body, readOne(body, at, index, members, reader, drafts), body.length)
     if (body[at] === closeArray) return at + 1
     if (body[at] !== comma) throw notJson(at)
     at = skipJsonSpace(body, at + 1, body.length)
   }
 }
 
-/** Reads the event that begins at `start`; answers where it ends. */
+/** Reads the event that begins at `start`; returns where it ends. */
 function readOne(
   body: Uint8Array,
   start: number,
-  place: number,
+  index: number,
   members: JsonMembers,
   reader: EventReader,
   drafts: EventDrafts,
 ): number {
   if (body[start] !== openObject) {
-    drafts.refuse(place, '', 'an event must be a JSON object')
+    drafts.refuse(index, '', 'an event must be a JSON object')
     return endOfValue(members.text, start)
   }
   const event = reader.read(members.reset(start, body.length))
   if (members.brokenAt >= 0) throw notJson(members.brokenAt)
-  if (event === null) drafts.refuse(place, reader.id, reader.fault)
-  else drafts.add(place, event)
+  if (event === null) drafts.refuse(index, reader.id, reader.fault)
+  else drafts.add(index, event)
   return members.end
 }
 

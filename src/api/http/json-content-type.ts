@@ -1,2 +1,2 @@
-/** For answers that are JSON text already. */
+/** The content type of answers that are sent as JSON text. */
 export const jsonContentType = 'application/json; charset=utf-8'

@@ -40,7 +40,7 @@ test('the members of any object are found, each with the text of its value', () 
   )
 })
 
-test('an object that breaks off anywhere is broken', () => {
+test('an object that is cut off anywhere is broken', () => {
   const text = '{"a":{"b":[1,"x\\n"]}, "c" : -1.5e3, "ü":null}'
   assert.equal(walk(text).members.length, 3)
   for (let length = 1; length < text.length; length++) {
@@ -48,7 +48,7 @@ test('an object that breaks off anywhere is broken', () => {
   }
 })
 
-test('a value that may not be taken is stepped over, and the members behind it are found', () => {
+test('an invalid value is skipped, and the members after it are found', () => {
   const deep = `${'['.repeat(80)}"]"${']'.repeat(80)}`
   const { members, brokenAt } = walk(`{"a":${deep},"b":"\\u0000 \\" }","c":{"x":"\\ud800"},"d":1}`)
 
@@ -64,7 +64,7 @@ test('a value that may not be taken is stepped over, and the members behind it a
   )
 })
 
-test('a value is skipped to its end however deep it is, and not when it has none', () => {
+test('a value of any depth is skipped to its end; without an end the result is -1', () => {
   const million = 1_000_000
   const deep = Buffer.from(`${'['.repeat(million)}${']'.repeat(million)},`)
   assert.equal(skipJsonValue(deep, 0, deep.length), 2 * million)

@@ -1,7 +1,7 @@
-// Walks the members of one JSON object in a body, without building anything from their values.
+// Iterates over the members of one JSON object in a body, without parsing their values.
 //
-// Job: tell where each value stands, so that data can be sliced from the body; and tell text that is no JSON, which
-// condemns the whole body, from a value that only its own event must pay for (too deep, a NUL escape).
+// Job: find where each value starts and ends, so that data can be sliced from the body. Distinguish text that is not
+// JSON, for which the whole body is refused, from a value for which only its event is refused (too deep, a NUL escape).
 // Not its job: what the members mean (plain-event.ts, cloud-event-json.ts).
 
 import { describeJsonFault, type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
@@ -15,24 +15,24 @@ const closeArray = 0x5d
 const openObject = 0x7b
 const closeObject = 0x7d
 
-/** A cursor over the members of an object; used again for object after object. */
+/** A cursor over the members of an object; reused for many objects. */
 export class JsonMembers {
   readonly text: JsonText
   name = ''
   valueStart = 0
   valueEnd = 0
-  /** Why the value may not be taken though the text around it is sound: continues "data ...". Else ''. */
+  /** Why the value is invalid although the text is JSON; continues "data ...". Otherwise ''. */
   fault = ''
-  /** Behind the object, once `next()` was false. */
+  /** The end of the object, once `next()` has returned false. */
   end = 0
-  /** At which byte the text stops being JSON; -1 while it is sound. */
+  /** The byte at which the text stops being JSON; -1 while it is valid. */
   brokenAt = -1
 
   #at = 0
   #limit = 0
   #isFirst = true
 
-  /** @param text must hold the same bytes until the last member. */
+  /** @param text must keep its bytes until the last member was read. */
   constructor(text: JsonText) {
     this.text = text
   }
@@ -41,7 +41,7 @@ export class JsonMembers {
     return this.text.bytes
   }
 
-  /** Begins at the object whose brace stands at `start`. */
+  /** Begins with the object whose opening brace is at `start`. */
   reset(start: number, limit: number): this {
     this.#at = start + 1
     this.#limit = limit
@@ -50,7 +50,7 @@ export class JsonMembers {
     return this
   }
 
-  /** Comes to the next member; false at the end of the object, and where the text is broken. */
+  /** Moves to the next member; false at the end of the object and where the text is broken. */
   next(): boolean {
     const { bytes } = this
     const limit = this.#limit
@@ -66,7 +66,7 @@ export class JsonMembers {
     this.#isFirst = false
     if (at >= limit || bytes[at] !== quote) return this.#break(at)
     let nameEnd = this.text.endOfValue(at, limit)
-    // A name with a NUL escape or half a surrogate pair is JSON all the same; no key is called so.
+    // A name with a NUL escape or a lone surrogate is valid JSON, but matches no known key.
     if (nameEnd < 0 && !isSyntaxFault(describeJsonFault(nameEnd, at))) nameEnd = closingQuote(bytes, at + 1, limit) + 1
     if (nameEnd <= 0) return this.#break(at)
     this.name = jsonText(bytes, at, nameEnd)
@@ -94,14 +94,14 @@ export class JsonMembers {
   }
 }
 
-/** Whether a fault that `describeJsonFault` tells of means that the text is no JSON at all. */
+/** Whether a result of `describeJsonFault` means that the text is not JSON at all. */
 export function isSyntaxFault(description: string): boolean {
   return description.startsWith('is not valid JSON')
 }
 
 /**
- * The end of a value whose strings and brackets are balanced, however deep, or -1. It looks at nothing else: for a value
- * that is refused anyway, to find the events behind it.
+ * The end of a value with balanced strings and brackets, at any depth, or -1. It checks nothing else: it only skips a
+ * value that is refused anyway, to reach the events after it.
  */
 export function skipJsonValue(bytes: Uint8Array, start: number, limit: number): number {
   let depth = 0

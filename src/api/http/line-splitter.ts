@@ -1,11 +1,11 @@
-// Cuts a stream of bytes into lines, none of them longer than a bound.
+// Splits a stream of bytes into lines of limited length.
 
 const newline = 0x0a
 
 export class LineSplitter {
   readonly #maxLineBytes: number
   #rest: Buffer = Buffer.alloc(0)
-  /** In a line that is too long: its bytes are thrown away up to its end. */
+  /** Set within a line that is too long: its bytes are discarded up to its end. */
   #discards = false
 
   constructor(maxLineBytes: number) {
@@ -15,7 +15,7 @@ export class LineSplitter {
   /** Calls `onLine` for each line that ends in the chunk; null stands for a line that was too long. */
   push(chunk: Buffer, onLine: (line: Buffer | null) => void): void {
     let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
-    // What was looked through before has no end of line in it.
+    // The rest of the last chunk has no line end in it.
     let from = this.#rest.length
     for (let end = bytes.indexOf(newline, from); end >= 0; end = bytes.indexOf(newline, from)) {
       const line = bytes.subarray(0, end)
@@ -25,11 +25,11 @@ export class LineSplitter {
       from = 0
     }
     if (bytes.length > this.#maxLineBytes) this.#discards = true
-    // A copy: a view would keep the whole chunk in memory.
+    // Copied, because a view would keep the whole chunk in memory.
     this.#rest = this.#discards ? Buffer.alloc(0) : Buffer.from(bytes)
   }
 
-  /** What stands behind the last end of line; empty when the last line was ended, null when it was too long. */
+  /** The text after the last line end; empty when there is none, null when it was too long. */
   finish(): Buffer | null {
     return this.#discards ? null : this.#rest
   }

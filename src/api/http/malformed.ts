@@ -1,4 +1,5 @@
-// Requests that are not HTTP, or too slow with their headers: answered by hand, for no request exists.
+// Answers connections whose data is not HTTP or whose headers are too slow: written to the socket, because no request
+// exists.
 
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
@@ -7,7 +8,7 @@ import type { Logger } from '../../telemetry/logger.ts'
 import { codeOfHttpStatus } from '../status.ts'
 import { problemContentType, problemMembers } from './problem.ts'
 
-/** Answers and closes the connection: where the next request would begin is not known. */
+/** Answers and closes the connection, because the start of a next request is unknown. */
 export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket, logger: Logger): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
@@ -25,7 +26,7 @@ export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket, lo
   const peer = `${socket.remoteAddress}:${socket.remotePort}`
   logger.warn({ status, code: failure.code, peer, reason, parser: error.code }, 'request failed')
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-  // `end` waits for the client to close its side; one that does not is not waited for.
+  // `end` alone would wait for the client to close its side.
   socket.destroySoon()
 }
 

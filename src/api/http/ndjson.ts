@@ -1,7 +1,7 @@
-// NDJSON of any length: one event per line, published while the rest is still on its way.
+// NDJSON bodies of any length: one event per line, published while the rest is still being received.
 //
-// Job: gather lines into messages (one at once while none is unanswered, full ones under load), stop reading while too
-// many are unanswered, and add up what became of the lines.
+// Job: gather lines into messages (sent at once while none is unanswered, full ones under load), stop reading while too
+// many are unanswered, and add up the verdicts on the lines.
 // Not its job: reading an event (plain-event.ts), the bytes of the body (body-chunks.ts).
 
 import { type MillraceError, toMillraceError } from '../../errors.ts'
@@ -28,7 +28,7 @@ export interface LineParts {
   readonly text: JsonText
 }
 
-/** What became of the lines. A rejection's index is the number of its line, from 0. */
+/** The verdicts on all lines. A rejection's index is the number of its line, counted from 0. */
 export interface LinesVerdict {
   readonly accepted: number
   readonly dropped: number
@@ -36,11 +36,11 @@ export interface LinesVerdict {
   /** At most 1,000. */
   readonly rejections: readonly Rejection[]
   readonly durability: Durability | null
-  /** Why the rest was not taken: lines that are in none of the counts are unknown. */
+  /** Why publishing stopped: the outcome of lines that are in none of the counts is unknown. */
   readonly failure: MillraceError | null
 }
 
-/** @param maxIdleMs how long nothing of the body may come. */
+/** @param maxIdleMs longest pause in the body, in milliseconds. */
 export async function publishLines(chunks: BodyChunks, maxIdleMs: number, parts: LineParts): Promise<LinesVerdict> {
   const lines = new LinePublisher(parts, () => chunks.stop())
   const splitter = new LineSplitter(maxLineBytes)
@@ -87,30 +87,30 @@ class LinePublisher {
     this.#onFailure = onFailure
   }
 
-  /** Null: a line that was too long. An empty line has a number too, but no event. */
+  /** Null stands for a line that was too long. An empty line is counted too, but has no event. */
   add(line: Buffer | null): void {
-    const place = this.#line++
+    const number = this.#line++
     if (line === null) {
-      this.#drafts.refuse(place, '', `line ${place} is longer than ${maxLineBytes} bytes`, 'event_too_large')
+      this.#drafts.refuse(number, '', `line ${number} is longer than ${maxLineBytes} bytes`, 'event_too_large')
     } else {
-      this.#read(line, place, '')
+      this.#read(line, number, '')
     }
     if (this.#drafts.count >= limits.maxEntryEvents || this.#drafts.byteLength >= limits.maxEntryBytes) this.#send()
   }
 
-  /** What stands behind the last line end: a whole event, or half of one. */
+  /** Adds the text after the last line end: a whole event, or a truncated one. */
   addUnended(rest: Buffer | null): void {
     if (rest === null) this.add(null)
-    else this.#read(rest, this.#line, ', and no line end follows: the body breaks off in the middle of it')
+    else this.#read(rest, this.#line, ' and has no line end: the body was cut off')
   }
 
-  /** Sends what was gathered, if it would wait for nothing. Resolves when there is room for more. */
+  /** Sends what was gathered when no message is unanswered. Resolves when there is room for more. */
   async room(): Promise<void> {
     if (this.#unanswered === 0 && !this.#drafts.isEmpty) this.#send()
     while (this.#unanswered >= maxUnansweredMessages && this.#failure === null) await this.#answered.promise
   }
 
-  /** Nothing more is sent. */
+  /** Stops publishing: nothing more is sent. */
   fail(failure: MillraceError): void {
     this.#failure ??= failure
     this.#onFailure()
@@ -118,7 +118,7 @@ class LinePublisher {
 
   /** Sends what is left, and resolves when everything is answered. */
   async finish(): Promise<LinesVerdict> {
-    // Even a body without lines is asked about: whether the topic is there, and what is durable.
+    // Published even without lines: the pipeline checks the topic and returns the durability.
     if (!this.#drafts.isEmpty || !this.#hasSent) this.#send()
     while (this.#unanswered > 0) await this.#answered.promise
     const rejections = this.#rejections.sort((a, b) => a.index - b.index)
@@ -132,11 +132,11 @@ class LinePublisher {
     }
   }
 
-  #read(line: Buffer, place: number, whereBroken: string): void {
+  #read(line: Buffer, number: number, whereBroken: string): void {
     const start = skipJsonSpace(line, 0, line.length)
     if (start === line.length) return
     if (line[start] !== openObject) {
-      this.#drafts.refuse(place, '', `line ${place} must be one JSON object${whereBroken}`)
+      this.#drafts.refuse(number, '', `line ${number} must be one JSON object${whereBroken}`)
       return
     }
     this.#text.load(line)
@@ -145,11 +145,11 @@ class LinePublisher {
     const restAt = brokenAt >= 0 ? brokenAt : skipJsonSpace(line, end, line.length)
     if (restAt < line.length || brokenAt >= 0) {
       const { id } = this.#reader
-      this.#drafts.refuse(place, id, `line ${place} is not one JSON object (at byte ${restAt})${whereBroken}`)
+      this.#drafts.refuse(number, id, `line ${number} is not one JSON object (at byte ${restAt})${whereBroken}`)
     } else if (event === null) {
-      this.#drafts.refuse(place, this.#reader.id, this.#reader.fault)
+      this.#drafts.refuse(number, this.#reader.id, this.#reader.fault)
     } else {
-      this.#drafts.add(place, event)
+      this.#drafts.add(number, event)
     }
   }
 
@@ -165,7 +165,7 @@ class LinePublisher {
         this.#noteAnswer()
       },
       (error: unknown) => {
-        this.#count(nothingBut(draft))
+        this.#count(earlierRejections(draft))
         this.fail(toMillraceError(error))
         this.#noteAnswer()
       },
@@ -183,14 +183,14 @@ class LinePublisher {
 
   #noteAnswer(): void {
     this.#unanswered--
-    // What was gathered meanwhile goes now, full or not.
+    // Send what was gathered meanwhile, full or not.
     if (this.#unanswered === 0 && !this.#drafts.isEmpty) this.#send()
     this.#answered.resolve()
     this.#answered = Promise.withResolvers()
   }
 }
 
-/** Of a message whose outcome is unknown only this is known: what had been refused before it was sent. */
-function nothingBut({ rejections }: Draft): Pick<PublishVerdict, 'accepted' | 'dropped' | 'rejections'> {
+/** The counts for a message with an unknown outcome: only the rejections made before it was sent. */
+function earlierRejections({ rejections }: Draft): Pick<PublishVerdict, 'accepted' | 'dropped' | 'rejections'> {
   return { accepted: 0, dropped: 0, rejections }
 }

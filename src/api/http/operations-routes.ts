@@ -1,4 +1,4 @@
-// The routes for those who run the server: status, health, metrics, version, and a page that says what this is.
+// The routes for operators: status, health, metrics, version, and a welcome page.
 
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../../errors.ts'
@@ -16,14 +16,14 @@ export interface OperationsParts {
   readonly metrics: Metrics
   readonly version: string
   readonly maxAnswerMs: number
-  /** Where this server listens, as `127.0.0.1:8080`; known once it does. */
+  /** The bound address, for example `127.0.0.1:8080`; known once the server listens. */
   readonly address: () => string
 }
 
 export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
   const { pipeline, health, metrics, version, maxAnswerMs, address } = parts
   app.get('/v1/status', async () => statusJson(await answerInTime(pipeline.status(), maxAnswerMs)))
-  // It asks nobody: a broken store must not make an orchestrator restart the process.
+  // Checks no other part: a broken store must not make an orchestrator restart the process.
   app.get('/livez', async () => ({ live: true }))
   for (const path of ['/readyz', '/healthz']) {
     app.get(path, async (request, reply) => {
@@ -53,14 +53,14 @@ function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean):
 }
 
 function welcome(address: string, version: string): string {
-  return `Millrace ${version} takes events and lands each of them in a database exactly once.
+  return `Millrace ${version} accepts events and lands each of them in a database exactly once.
 
-Publish one:
+Publish an event:
   curl -i http://${address}/v1/events -H 'content-type: application/json' -d '{"type":"hello","data":{"n":1}}'
 
-See what has landed:
+List landed events:
   curl http://${address}/v1/events
 
-How it is: /v1/status  /readyz  /metrics  /version
+State of the server: /v1/status  /readyz  /metrics  /version
 `
 }

@@ -1,7 +1,7 @@
-// Our plain JSON event: the keys of millrace.v1.Event in snake_case.
+// Reads Millrace's plain JSON event: the keys of millrace.v1.Event in snake_case.
 //
-// Unknown keys are refused by name, so that a misspelt one is not lost in silence. What is absent is filled in: id and
-// time by ingest, source with "/".
+// Unknown keys are refused by name, so that a misspelt key is not silently lost. Absent values get defaults: id and
+// time from ingest, source "/".
 
 import { isJsonContentType, type Lane, lanes } from '../../event/event.ts'
 import type { EventParts } from '../../event/record-batch.ts'
@@ -78,7 +78,7 @@ export class PlainEventReader implements EventReader {
         return
       case 'data_base64':
         this.#decodedData = readBase64(members) ?? undefined
-        if (this.#decodedData === undefined) this.fault = 'data_base64 must be a string of base64 with its padding'
+        if (this.#decodedData === undefined) this.fault = 'data_base64 must be a string of padded base64'
         return
       case 'attributes':
         this.#readAttributes(members)

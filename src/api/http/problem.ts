@@ -1,4 +1,4 @@
-// Errors as HTTP tells them: application/problem+json (RFC 9457), with our code and the rejections.
+// Errors over HTTP: application/problem+json (RFC 9457), with Millrace's error code and the rejections.
 
 import type { FastifyReply } from 'fastify'
 import { type ErrorCode, errorCodes, MillraceError } from '../../errors.ts'
@@ -18,19 +18,19 @@ export const problemContentType = 'application/problem+json'
 export interface Problem {
   readonly status: number
   readonly error: MillraceError
-  /** Headers beside the usual ones. */
+  /** Additional headers. */
   readonly headers?: Readonly<Record<string, string>>
-  /** Members beside the usual ones, in snake_case. */
+  /** Additional members, in snake_case. */
   readonly members?: Readonly<Record<string, unknown>>
 }
 
 export function problemOf(error: MillraceError): Problem {
-  // A body that is late is the caller's doing, and 408 says so; 504 is for what we were late with.
+  // A slow body is the caller's fault: 408. A slow answer is the server's: 504.
   const status = error.code === 'deadline_exceeded' && error.field === 'body' ? 408 : httpStatusOf(error.code)
   return { status, error }
 }
 
-/** What a library has thrown: its own errors carry an HTTP status, anything else is a failure inside. */
+/** The problem for a thrown value: errors of the library have an HTTP status, anything else is an internal error. */
 export function problemOfThrown(thrown: unknown): Problem {
   if (thrown instanceof MillraceError) return problemOf(thrown)
   const { statusCode, message } = thrown as { statusCode?: unknown; message?: unknown }
@@ -46,7 +46,7 @@ export function sendProblem(reply: FastifyReply, { status, error, headers = {}, 
   if (status === 429 || status === 503) {
     reply.header('retry-after', String(Math.ceil((error.retryAfterMs ?? defaultRetryAfterMs) / 1000)))
   }
-  // As bytes: to a string fastify would add a charset, which this media type does not have.
+  // Sent as bytes: for a string fastify would add a charset, which this media type does not have.
   return reply.send(Buffer.from(JSON.stringify({ ...problemMembers(status, error), ...members })))
 }
 

@@ -4,7 +4,7 @@ import { MillraceError } from '../../errors.ts'
 import { eventually } from '../eventually.test-support.ts'
 import { ask, post, startTestServer } from './http-client.test-support.ts'
 
-test('one event of plain JSON is accepted and fills what was left out', async (t) => {
+test('one event of plain JSON is accepted, with defaults for absent values', async (t) => {
   const { url, pipeline } = await startTestServer(t)
 
   const answer = await post(url, '{"type":"order.created","data":{"total":12.50}}')
@@ -79,7 +79,7 @@ test('data is kept byte for byte: digits, exponents, duplicate keys, spaces and 
   assert.equal(Buffer.from(pipeline.events[0]!.data).toString(), data)
 })
 
-/** Each in the middle of two good events. */
+/** Each is sent between two valid events. */
 const badEvents: readonly (readonly [string, string, RegExp])[] = [
   ['an empty type', '{"type":""}', /^type is empty/],
   ['a missing type', '{"data":1}', /^type is empty/],
@@ -87,7 +87,7 @@ const badEvents: readonly (readonly [string, string, RegExp])[] = [
   ['__proto__ as a key', '{"type":"a","__proto__":{"admin":true}}', /^key "__proto__" is unknown/],
   ['a key that only the server sets', '{"type":"a","received_at":"x"}', /^"received_at" is output only/],
   ['a key given twice', '{"type":"a","id":"1","id":"2"}', /^id is given twice/],
-  ['a key that is no string', '{"type":7}', /^type must be a string/],
+  ['a key that is not a string', '{"type":7}', /^type must be a string/],
   ['null for a string', '{"type":"a","subject":null}', /^subject must be a string/],
   ['data and data_base64', '{"type":"a","data":1,"data_base64":""}', /^data and data_base64 are both given/],
   ['broken base64', '{"type":"a","data_base64":"####"}', /^data_base64 must be/],
@@ -95,8 +95,8 @@ const badEvents: readonly (readonly [string, string, RegExp])[] = [
   ['an unknown priority', '{"type":"a","priority":"urgent"}', /^priority must be "low", "normal" or "high"/],
   ['a time without offset', '{"type":"a","time":"2026-11-21T10:30:00"}', /^time is not an RFC 3339 time/],
   ['a leap second', '{"type":"a","time":"2016-12-31T23:59:60Z"}', /^time has second 60: leap seconds/],
-  ['attributes that are no object', '{"type":"a","attributes":[]}', /^attributes must be an object of strings/],
-  ['an attribute that is no string', '{"type":"a","attributes":{"n":1}}', /^attributes\.n must be a string/],
+  ['attributes that are not an object', '{"type":"a","attributes":[]}', /^attributes must be an object of strings/],
+  ['an attribute that is not a string', '{"type":"a","attributes":{"n":1}}', /^attributes\.n must be a string/],
   ['an attribute given twice', '{"type":"a","attributes":{"n":"1","n":"2"}}', /^attributes\.n is given twice/],
   ['a NUL escape in data', '{"type":"a","data":["\\u0000"]}', /^data has the escape \\u0000/],
   ['a NUL escape in a name', '{"type":"a","x\\u0000":1}', /^key "x\\u0000" is unknown/],
@@ -106,8 +106,8 @@ const badEvents: readonly (readonly [string, string, RegExp])[] = [
   ['half a surrogate pair in a text', '{"type":"a","id":"\\udfff"}', /^id has half a surrogate pair/],
   ['half a surrogate pair in an attribute', '{"type":"a","attributes":{"x":"\\ud800"}}', /^attributes has half a surr/],
   ['depth 65', `{"type":"a","data":${'['.repeat(65)}${']'.repeat(65)}}`, /^data nests deeper than 64 levels/],
-  ['a value that is no object', '"type"', /^an event must be a JSON object/],
-  ['a deep value that is no object', `${'['.repeat(70)}${']'.repeat(70)}`, /^an event must be a JSON object/],
+  ['a value that is not an object', '"type"', /^an event must be a JSON object/],
+  ['a deep value that is not an object', `${'['.repeat(70)}${']'.repeat(70)}`, /^an event must be a JSON object/],
   ['an id of 256 bytes', `{"type":"a","id":"${'x'.repeat(256)}"}`, /^id has 256 bytes; the limit is 255/],
   ['a key of more than 1 KiB', `{"type":"a","key":"${'k'.repeat(1025)}"}`, /^key has 1025 bytes; the limit is 1024/],
   ['binary data under a JSON type', '{"type":"a","data_base64":"/9j/4A=="}', /^data is not valid/],
@@ -144,7 +144,7 @@ test('bad UTF-8 rejects the event that has it', async (t) => {
   assert.equal(pipeline.events.length, 1)
 })
 
-test('text that JSON allows is taken: braces in a key, an empty key, characters outside the first plane', async (t) => {
+test('text that JSON allows is accepted: braces in a key, an empty key, characters outside the BMP', async (t) => {
   const { url, pipeline } = await startTestServer(t)
 
   await post(url, '[{"type":"a","key":"{x}"},{"type":"a","key":""},{"type":"😀","subject":"\\ud83d\\ude00"}]')
@@ -162,13 +162,13 @@ test('text that JSON allows is taken: braces in a key, an empty key, characters 
 const badBodies: readonly (readonly [string, string, RegExp])[] = [
   ['nothing', '', /^the body is empty/],
   ['a number', '7', /^the body must be a JSON object, or an array of them/],
-  ['no JSON', 'type=a', /^the body is not valid JSON \(at byte 0\)/],
+  ['text that is not JSON', 'type=a', /^the body is not valid JSON \(at byte 0\)/],
   ['a byte order mark', '\ufeff{"type":"a"}', /^the body begins with a byte order mark/],
-  ['an object that breaks off', '{"type":"a"', /^the body is not valid JSON \(at byte 11\)/],
-  ['an array that breaks off', '[{"type":"a"},', /^the body is not valid JSON/],
-  ['something behind it', '{"type":"a"} {"type":"b"}', /^the body is not valid JSON \(at byte 13\)/],
-  ['a comma too many', '[{"type":"a"},]', /^the body is not valid JSON/],
-  ['a value that is no JSON', '[{"type":"a"},{"type":"b","data":tru}]', /^the body is not valid JSON/],
+  ['a truncated object', '{"type":"a"', /^the body is not valid JSON \(at byte 11\)/],
+  ['a truncated array', '[{"type":"a"},', /^the body is not valid JSON/],
+  ['text after it', '{"type":"a"} {"type":"b"}', /^the body is not valid JSON \(at byte 13\)/],
+  ['a trailing comma', '[{"type":"a"},]', /^the body is not valid JSON/],
+  ['a value that is not JSON', '[{"type":"a"},{"type":"b","data":tru}]', /^the body is not valid JSON/],
   ['single quotes', "{'type':'a'}", /^the body is not valid JSON \(at byte 1\)/],
 ]
 
@@ -202,7 +202,7 @@ test('when nothing is accepted the problem has the status of the first rejection
   )
 })
 
-test('when nothing finds room the answer is 429 with Retry-After in whole seconds, rounded up', async (t) => {
+test('when there is no room the answer is 429 with Retry-After in whole seconds, rounded up', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   pipeline.makeRoom(0)
 
@@ -214,7 +214,7 @@ test('when nothing finds room the answer is 429 with Retry-After in whole second
   assert.equal(answer.json.rejections[1]!.retry_after, 1.5)
 })
 
-test('with overflow=drop what finds no room is counted; with overflow=wait the request waits for room', async (t) => {
+test('with overflow=drop events without room are counted; with overflow=wait the request waits for room', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   pipeline.makeRoom(1)
 
@@ -228,7 +228,7 @@ test('with overflow=drop what finds no room is counted; with overflow=wait the r
   assert.equal(pipeline.calls[1]?.options?.maxWaitMs, 10_000)
 })
 
-test('a client that goes away ends the waiting of its events', async (t) => {
+test('events stop waiting for room when their client disconnects', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   pipeline.makeRoom(0)
   const gone = new AbortController()
@@ -246,7 +246,7 @@ test('a client that goes away ends the waiting of its events', async (t) => {
   await eventually(() => pipeline.calls[0]?.options?.signal?.aborted)
 })
 
-test('an empty array is fine and accepts nothing', async (t) => {
+test('an empty array succeeds and accepts nothing', async (t) => {
   const { url } = await startTestServer(t)
 
   const answer = await post(url, ' [ ] ')
@@ -340,22 +340,22 @@ test('a content type may have parameters, and any case', async (t) => {
   assert.equal(answer.status, 202)
 })
 
-test('while the server drains or the log is away the answer is 503 with Retry-After', async (t) => {
+test('while the server drains or the log is unreachable the answer is 503 with Retry-After', async (t) => {
   const { url, pipeline } = await startTestServer(t)
 
   pipeline.draining = true
   const draining = await post(url, { type: 'a' })
   pipeline.draining = false
-  pipeline.failure = new MillraceError('unavailable', 'the log is away', { retryAfterMs: 2100 })
-  const away = await post(url, { type: 'a' })
+  pipeline.failure = new MillraceError('unavailable', 'the log is unreachable', { retryAfterMs: 2100 })
+  const unreachable = await post(url, { type: 'a' })
 
   assert.deepEqual([draining.status, draining.json.code], [503, 'draining'])
   assert.equal(draining.headers.get('retry-after'), '1')
-  assert.deepEqual([away.status, away.json.code], [503, 'unavailable'])
-  assert.equal(away.headers.get('retry-after'), '3')
+  assert.deepEqual([unreachable.status, unreachable.json.code], [503, 'unavailable'])
+  assert.equal(unreachable.headers.get('retry-after'), '3')
 })
 
-test('a log that hangs is answered with 504, and the outcome is said to be unknown', async (t) => {
+test('when the log hangs the answer is 504 and says that the outcome is unknown', async (t) => {
   const { url, pipeline } = await startTestServer(t, { times: { maxAnswerMs: 100 } })
   pipeline.hold()
 
@@ -365,7 +365,7 @@ test('a log that hangs is answered with 504, and the outcome is said to be unkno
   assert.match(answer.json.detail, /the outcome is unknown/)
 })
 
-test('an internal failure tells the caller nothing and the log everything', async (t) => {
+test('the details of an internal error are logged but not sent to the caller', async (t) => {
   const { url, pipeline, log } = await startTestServer(t)
   pipeline.failure = new TypeError('secret detail') as unknown as MillraceError
 

@@ -10,7 +10,7 @@ import { LineSplitter } from './line-splitter.ts'
 const post = (url: string, body: string | Uint8Array, query = '') =>
   postBody(url, body, query, { 'content-type': 'application/x-ndjson' })
 
-/** A request whose body is written piece by piece. */
+/** A request whose body is written in chunks. */
 function openRequest(port: number, query = '') {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; json: Record<string, unknown> }>()
   const request = httpRequest({
@@ -32,7 +32,7 @@ function openRequest(port: number, query = '') {
   return { request, answer: promise }
 }
 
-test('every line is an event; empty lines and the last line end do not matter', async (t) => {
+test('every line is an event; empty lines are skipped, and the last line end is optional', async (t) => {
   const { url, pipeline } = await startTestServer(t)
 
   const answer = await post(url, '{"type":"a"}\r\n\n{"type":"b","data":{"x":[1]}}\n  \n{"type":"c"}')
@@ -45,7 +45,7 @@ test('every line is an event; empty lines and the last line end do not matter', 
   )
 })
 
-test('a bad line is rejected by its number, counted from 0, and its neighbours are taken', async (t) => {
+test('an invalid line is rejected by its number, counted from 0, and its neighbours are accepted', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   const lines = [
     '{"type":"a"}',
@@ -77,7 +77,7 @@ test('a bad line is rejected by its number, counted from 0, and its neighbours a
   )
 })
 
-test('half a line at the end is an error that names the line; the lines before it are taken', async (t) => {
+test('a truncated last line is rejected by its number; the lines before it are accepted', async (t) => {
   const { url, pipeline } = await startTestServer(t)
 
   const answer = await post(url, '{"type":"a"}\n{"type":"b","da')
@@ -85,13 +85,13 @@ test('half a line at the end is an error that names the line; the lines before i
   assert.equal(answer.status, 202)
   assert.deepEqual([answer.json.accepted, answer.json.rejected], [1, 1])
   assert.equal(answer.json.rejections[0]!.index, 1)
-  assert.match(answer.json.rejections[0]!.message, /^line 1 .*the body breaks off in the middle of it/)
+  assert.match(answer.json.rejections[0]!.message, /^line 1 .*the body was cut off/)
   assert.equal(pipeline.events.length, 1)
   const only = await post(url, '{"type":"b","da')
   assert.deepEqual([only.status, only.json.code], [400, 'invalid_event'])
 })
 
-test('a line over 2 MiB is rejected by its number and the lines behind it are read', async (t) => {
+test('a line over 2 MiB is rejected by its number and the lines after it are read', async (t) => {
   const { url, pipeline } = await startTestServer(t)
 
   const answer = await post(url, `{"type":"a"}\n{"type":"b","data":"${'x'.repeat(5 * 1024 * 1024)}"}\n{"type":"c"}\n`)
@@ -106,7 +106,7 @@ test('a line over 2 MiB is rejected by its number and the lines behind it are re
   )
 })
 
-test('a body far over 4 MiB is taken in messages of bounded size', async (t) => {
+test('a body far over 4 MiB is published in messages of limited size', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   const line = `${JSON.stringify({ type: 'reading', data: 'x'.repeat(500) })}\n`
   const count = 20_000
@@ -169,13 +169,13 @@ test('1,000 rejections are listed and all are counted', async (t) => {
   assert.equal(answer.json.rejections[0]!.index, 1)
 })
 
-test('when the log fails in the middle the answer says so, and what was accepted before', async (t) => {
+test('when the log fails in the middle, the answer has the error and the events accepted before', async (t) => {
   const { port, pipeline } = await startTestServer(t)
   const { request, answer } = openRequest(port)
 
   request.write('{"type":"a"}\n')
   await eventually(() => pipeline.events.length === 1)
-  pipeline.failure = new MillraceError('unavailable', 'the log is away')
+  pipeline.failure = new MillraceError('unavailable', 'the log is unreachable')
   request.write('{"type":"b"}\n')
   const startedAt = performance.now()
   const { status, json } = await answer
@@ -194,20 +194,20 @@ test('an unknown topic is 404, also for a body without lines', async (t) => {
   assert.deepEqual((await post(url, '')).json.accepted, 0)
 })
 
-test('a body that falls silent is answered with 408 and its connection is closed', async (t) => {
+test('a body that stalls is answered with 408 and its connection is closed', async (t) => {
   const { port, pipeline } = await startTestServer(t, { times: { maxIdleMs: 200, maxLingerMs: 100 } })
 
-  const heard = await speak(
+  const received = await speak(
     port,
     'POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: 1000\r\n\r\n{"type":"a"}\n',
   )
 
-  assert.match(heard, /^HTTP\/1\.1 408 /)
-  assert.match(heard, /"accepted":1/)
+  assert.match(received, /^HTTP\/1\.1 408 /)
+  assert.match(received, /"accepted":1/)
   assert.equal(pipeline.events.length, 1)
 })
 
-test('however the bytes are cut on the way, the lines are the same', () => {
+test('the lines do not depend on how the bytes are chunked', () => {
   const text = fc.array(fc.stringMatching(/^[ab\n]{0,12}$/), { maxLength: 12 })
   fc.assert(
     fc.property(text, fc.integer({ min: 1, max: 9 }), (pieces, maxLineBytes) => {

@@ -1,4 +1,4 @@
-// POST /v1/events: takes events in every form and answers with a verdict for each.
+// POST /v1/events: accepts events in every form and answers with a verdict for each.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { defaultTopic, limits } from '../../event/event.ts'
@@ -31,7 +31,7 @@ export function addPublishRoute(
   publishDuration: HistogramSeries,
   times: HttpTimes,
 ): void {
-  // Each body, and each line of NDJSON, is read at one go: they can share it.
+  // Each body and each NDJSON line is read synchronously, so all of them can share it.
   const text = new JsonText()
   app.post('/v1/events', async (request, reply) => {
     reply.header('millrace-persistence', pipeline.persistence())
@@ -63,7 +63,7 @@ function targetOf(request: FastifyRequest): { topic: string; overflow: Overflow 
   return { topic, overflow }
 }
 
-/** Waiting ends when the client goes away. */
+/** Events stop waiting for room when the client disconnects. */
 function waitOptionsOf(reply: FastifyReply): PublishOptions {
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort())
@@ -89,10 +89,10 @@ function readEvents(
       return
     case 'structured-protobuf':
     case 'batch-protobuf':
-      for (const [place, event] of decodeCloudEvents(body, form === 'batch-protobuf').entries()) {
+      for (const [index, event] of decodeCloudEvents(body, form === 'batch-protobuf').entries()) {
         const parts = partsOfProtobufEvent(event)
-        if (isFault(parts)) drafts.refuse(place, event.id, `${parts.attribute} ${parts.problem}`)
-        else drafts.add(place, parts)
+        if (isFault(parts)) drafts.refuse(index, event.id, `${parts.attribute} ${parts.problem}`)
+        else drafts.add(index, parts)
       }
       return
     case 'binary':
@@ -108,7 +108,7 @@ function answer(reply: FastifyReply, verdict: PublishVerdict): FastifyReply {
   return sendJson(reply.code(202), { accepted, dropped, rejections, durability })
 }
 
-/** As any verdict, and how many lines were rejected, for only the first of them are listed. */
+/** Like `answer`, with the number of rejected lines, because only the first rejections are listed. */
 function answerLines(reply: FastifyReply, verdict: LinesVerdict): FastifyReply {
   const { accepted, dropped, rejected, durability } = verdict
   const rejections = verdict.rejections.map(rejectionJson)

@@ -1,9 +1,9 @@
-// Query parameters: each at most once, and none that a route does not know, so that a misspelt one is not passed over.
+// Query parameters: each at most once, and no unknown ones, so that a misspelt parameter is not ignored.
 
 import { MillraceError } from '../../errors.ts'
 import { parseRfc3339 } from './rfc3339.ts'
 
-/** The parameters by name. Throws `invalid_event` naming the one that is wrong. */
+/** The parameters by name. Throws `invalid_event`, naming the invalid parameter. */
 export function readQuery<Name extends string>(query: unknown, names: readonly Name[]): Partial<Record<Name, string>> {
   const given = query as Record<string, string | string[]>
   const values: Partial<Record<Name, string>> = {}
@@ -27,7 +27,7 @@ export function wrongParameter(name: string, problem: string): MillraceError {
 const defaultLimit = 100
 const maxLimit = 1000
 
-/** How many elements a page may have: 1 to 1000, 100 when it is not given. */
+/** The maximum number of elements in a page: 1 to 1000, default 100. */
 export function limitParameter(text: string | undefined): number {
   if (text === undefined) return defaultLimit
   const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0
@@ -35,7 +35,7 @@ export function limitParameter(text: string | undefined): number {
   return limit
 }
 
-/** Microseconds since 1970 of a parameter that is a time. */
+/** A time parameter in microseconds since 1970. */
 export function timeParameter(name: string, text: string): number {
   const time = parseRfc3339(text)
   if (typeof time === 'string') throw wrongParameter(name, `${name} ${time}`)

@@ -5,7 +5,7 @@ import type { EventName } from '../../pipeline/administration.ts'
 import { Health } from '../../telemetry/health.ts'
 import { ask, post, startTestServer } from './http-client.test-support.ts'
 
-test('landed events are given back with their data byte for byte, newest first', async (t) => {
+test('landed events are listed newest first, with their data byte for byte', async (t) => {
   const { url } = await startTestServer(t)
   const data = '{"n":12345678901234567890,"e":1e400000, "s":"\\u00e9"}'
   await post(url, `{"type":"first","id":"0193-x","time":"2026-11-21T09:30:00.5Z","data":${data}}`)
@@ -52,7 +52,7 @@ test('landed events are given back with their data byte for byte, newest first',
   assert.match(String(first?.event_id), /^[0-9a-f]{8}-[0-9a-f]{4}-5/)
 })
 
-test('events are filtered, and pages followed by their cursor', async (t) => {
+test('events can be filtered, and paged with a cursor', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   await post(
     url,
@@ -90,16 +90,16 @@ for (const [query, field] of [
   })
 }
 
-test('while the store is away listing is 503', async (t) => {
+test('while the store is unreachable listing is 503', async (t) => {
   const { url, pipeline } = await startTestServer(t)
-  pipeline.storeFailure = new MillraceError('unavailable', 'the database is away')
+  pipeline.storeFailure = new MillraceError('unavailable', 'the database is unreachable')
 
   const answer = await ask(`${url}/v1/events`)
 
   assert.deepEqual([answer.status, answer.json.code, answer.headers.get('retry-after')], [503, 'unavailable', '1'])
 })
 
-test('the status has the names of docs/http.md, and null for what is not known', async (t) => {
+test('the status has the names of docs/http.md, and null for unknown values', async (t) => {
   const { url } = await startTestServer(t)
 
   const { json } = await ask(`${url}/v1/status`)
@@ -186,7 +186,7 @@ test('metrics, version and the welcome page are served', async (t) => {
   assert.match(welcome.text, new RegExp(`curl -i http://${address}/v1/events`))
 })
 
-test('every route that is read can be asked with HEAD', async (t) => {
+test('every GET route supports HEAD', async (t) => {
   const { url } = await startTestServer(t)
 
   for (const path of ['/v1/events', '/v1/status', '/livez', '/readyz', '/healthz', '/metrics', '/version', '/']) {
@@ -195,7 +195,7 @@ test('every route that is read can be asked with HEAD', async (t) => {
   }
 })
 
-test('an event is asked for by any id that it may have', async (t) => {
+test('an event can be read by any possible id', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   const asked: EventName[] = []
   pipeline.administration.journey = (name) => {

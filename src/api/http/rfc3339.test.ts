@@ -19,7 +19,7 @@ test('times with any offset and up to microseconds are read exactly', () => {
   for (const [text, micros] of cases) assert.equal(parseRfc3339(text), micros, text)
 })
 
-test('what is no time is refused, and the part that is wrong is named', () => {
+test('an invalid time is refused, naming the invalid part', () => {
   const cases = [
     ['2026-11-21T23:59:60Z', /leap second/],
     ['2026-02-29T00:00:00Z', /day 29/],
@@ -44,7 +44,7 @@ test('what is no time is refused, and the part that is wrong is named', () => {
   for (const [text, problem] of cases) assert.match(String(parseRfc3339(text)), problem, text)
 })
 
-test('a time that is written reads back the same', () => {
+test('a formatted time parses to the same value', () => {
   const micros = fc.integer({ min: -62135596800 * 1e6, max: 9e15 })
   fc.assert(fc.property(micros, (value) => assert.equal(parseRfc3339(formatRfc3339(value)), value)))
 })

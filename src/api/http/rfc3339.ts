@@ -1,6 +1,6 @@
-// Times as text: RFC 3339 to microseconds since 1970 and back.
+// Converts RFC 3339 times to microseconds since 1970 and back.
 //
-// By hand because Date.parse takes much that is not RFC 3339, and knows milliseconds only.
+// Not with Date.parse, which accepts more than RFC 3339 and has only milliseconds.
 
 const pattern = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d)$/
 
@@ -8,14 +8,14 @@ const microsPerSecond = 1_000_000
 const earliestSeconds = -62_135_596_800
 const latestSeconds = 253_402_300_799
 
-/** Whether a second since 1970 is from 0001-01-01 to 9999-12-31: what google.protobuf.Timestamp can hold. */
+/** Whether a time in seconds since 1970 is from 0001-01-01 to 9999-12-31, the range of google.protobuf.Timestamp. */
 export function isKnownSecond(seconds: number): boolean {
   return seconds >= earliestSeconds && seconds <= latestSeconds
 }
 
 /**
- * The time in microseconds since 1970 (digits behind the sixth are cut off), or what is wrong with the text: continues
- * "time ...".
+ * The time in microseconds since 1970 (digits after the sixth are cut off), or a text that says what is wrong and
+ * continues "time ...".
  */
 export function parseRfc3339(text: string): number | string {
   const match = pattern.exec(text)
@@ -29,19 +29,19 @@ export function parseRfc3339(text: string): number | string {
     number,
   ]
   if (month < 1 || month > 12) return `has month ${month}`
-  if (day < 1 || day > daysOf(year, month)) return `has day ${day}, which that month has not`
+  if (day < 1 || day > daysOf(year, month)) return `has day ${day}, which that month does not have`
   if (hour > 23) return `has hour ${hour}`
   if (minute > 59) return `has minute ${minute}`
   if (second === 60) return 'has second 60: leap seconds cannot be stored'
   if (second > 60) return `has second ${second}`
   const offsetSeconds = offsetOf(match[8] as string)
-  if (offsetSeconds === null) return `has offset ${match[8]}, which is no time of day`
+  if (offsetSeconds === null) return `has offset ${match[8]}, which is out of range`
   const seconds = secondsOf(year, month, day) + hour * 3600 + minute * 60 + second - offsetSeconds
   if (!isKnownSecond(seconds)) return 'is not in the years 1 to 9999'
   return seconds * microsPerSecond + Number((match[7] ?? '').slice(0, 6).padEnd(6, '0'))
 }
 
-/** As `2026-11-21T09:30:00.123456Z`. */
+/** Formats a time as `2026-11-21T09:30:00.123456Z`. */
 export function formatRfc3339(micros: number): string {
   const seconds = Math.floor(micros / microsPerSecond)
   const fraction = String(micros - seconds * microsPerSecond).padStart(6, '0')
@@ -49,7 +49,7 @@ export function formatRfc3339(micros: number): string {
 }
 
 function secondsOf(year: number, month: number, day: number): number {
-  // Not Date.UTC: it takes the years 0 to 99 for 1900 to 1999.
+  // Not Date.UTC, which reads the years 0 to 99 as 1900 to 1999.
   return new Date(0).setUTCFullYear(year, month - 1, day) / 1000
 }
 

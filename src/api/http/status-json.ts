@@ -1,4 +1,4 @@
-// The status as JSON: the keys of GET /v1/status. What is not known is null, never 0.
+// The status as JSON, with the keys of GET /v1/status. An unknown value is null, never 0.
 
 import type { Status } from '../../pipeline/pipeline.ts'
 

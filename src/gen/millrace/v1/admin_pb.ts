@@ -21,14 +21,14 @@ export const file_millrace_v1_admin: GenFile = /*@__PURE__*/
  */
 export type GetEventRequest = Message<"millrace.v1.GetEventRequest"> & {
   /**
-   * The event's id, as its producer gave it, or its event_id.
+   * The event's id, as given by its producer, or its event_id.
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * Its source. Not needed for an id that is a UUID; "/" when empty.
+   * The event's source. Optional when the id is a UUID; for any other id the default is "/".
    *
    * @generated from field: string source = 2;
    */
@@ -52,7 +52,7 @@ export type GetEventResponse = Message<"millrace.v1.GetEventResponse"> & {
   event?: StoredEvent | undefined;
 
   /**
-   * "landed", "dead", or "waiting" for one that was sent again.
+   * "landed", "dead", or "waiting" for an event that was redriven and whose outcome is not known yet.
    *
    * @generated from field: string state = 2;
    */
@@ -72,7 +72,7 @@ export const GetEventResponseSchema: GenMessage<GetEventResponse> = /*@__PURE__*
   messageDesc(file_millrace_v1_admin, 1);
 
 /**
- * An event that has landed or died.
+ * An event that has landed, or that is in a dead letter.
  *
  * @generated from message millrace.v1.StoredEvent
  */
@@ -90,7 +90,7 @@ export type StoredEvent = Message<"millrace.v1.StoredEvent"> & {
   topic: string;
 
   /**
-   * With received_at, and every default filled in.
+   * The event with received_at and with every default filled in.
    *
    * @generated from field: millrace.v1.Event event = 3;
    */
@@ -105,7 +105,7 @@ export const StoredEventSchema: GenMessage<StoredEvent> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 2);
 
 /**
- * Something that happened to an event.
+ * One step in an event's history.
  *
  * @generated from message millrace.v1.JourneyStep
  */
@@ -118,7 +118,7 @@ export type JourneyStep = Message<"millrace.v1.JourneyStep"> & {
   kind: string;
 
   /**
-   * Absent when nobody noted it.
+   * Absent when the time was not recorded.
    *
    * @generated from field: google.protobuf.Timestamp at = 2;
    */
@@ -145,7 +145,7 @@ export type JourneyStep = Message<"millrace.v1.JourneyStep"> & {
   message: string;
 
   /**
-   * Where it stood in the log: "<topic>/<partition>/<lane>@<epoch>:<offset>".
+   * The event's position in the log: "<topic>/<partition>/<lane>@<epoch>:<offset>".
    *
    * @generated from field: string position = 7;
    */
@@ -165,7 +165,7 @@ export const JourneyStepSchema: GenMessage<JourneyStep> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 3);
 
 /**
- * Which dead letters. All conditions must hold; an empty one always does.
+ * Selects dead letters. All conditions must hold; an empty condition always holds.
  *
  * @generated from message millrace.v1.DeadLetterFilter
  */
@@ -198,21 +198,21 @@ export type DeadLetterFilter = Message<"millrace.v1.DeadLetterFilter"> & {
   code: string;
 
   /**
-   * Died at this time or later.
+   * Dead at this time or later.
    *
    * @generated from field: google.protobuf.Timestamp since = 6;
    */
   since?: Timestamp | undefined;
 
   /**
-   * Died before this time.
+   * Dead before this time.
    *
    * @generated from field: google.protobuf.Timestamp until = 7;
    */
   until?: Timestamp | undefined;
 
   /**
-   * Whether it was sent again.
+   * Whether the letter was redriven.
    *
    * @generated from field: optional bool redriven = 8;
    */
@@ -250,7 +250,7 @@ export type ListDeadLettersRequest = Message<"millrace.v1.ListDeadLettersRequest
   cursor: string;
 
   /**
-   * Answers causes instead of dead letters.
+   * Returns causes instead of dead letters.
    *
    * @generated from field: bool by_cause = 4;
    */
@@ -281,7 +281,7 @@ export type ListDeadLettersResponse = Message<"millrace.v1.ListDeadLettersRespon
   nextCursor: string;
 
   /**
-   * The most frequent first, 100 at most.
+   * Most frequent first, at most 100.
    *
    * @generated from field: repeated millrace.v1.DeadLetterCause causes = 3;
    */
@@ -364,7 +364,7 @@ export type DeadLetter = Message<"millrace.v1.DeadLetter"> & {
   history: FailedAttempt[];
 
   /**
-   * Absent when it never was.
+   * Absent when the letter was never redriven.
    *
    * @generated from field: google.protobuf.Timestamp redriven_at = 13;
    */
@@ -421,7 +421,7 @@ export const FailedAttemptSchema: GenMessage<FailedAttempt> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 8);
 
 /**
- * Dead letters that died of the same.
+ * Dead letters with one cause.
  *
  * @generated from message millrace.v1.DeadLetterCause
  */
@@ -447,7 +447,7 @@ export type DeadLetterCause = Message<"millrace.v1.DeadLetterCause"> & {
   code: string;
 
   /**
-   * Up to its first quotation mark: what follows differs from event to event.
+   * The message up to its first quotation mark; the rest differs from event to event.
    *
    * @generated from field: string message = 5;
    */
@@ -510,7 +510,7 @@ export type GetDeadLetterResponse = Message<"millrace.v1.GetDeadLetterResponse">
   event?: StoredEvent | undefined;
 
   /**
-   * Of a damaged entry.
+   * The bytes of a damaged entry.
    *
    * @generated from field: bytes damaged_bytes = 3;
    */
@@ -529,7 +529,7 @@ export const GetDeadLetterResponseSchema: GenMessage<GetDeadLetterResponse> = /*
  */
 export type RedriveDeadLettersRequest = Message<"millrace.v1.RedriveDeadLettersRequest"> & {
   /**
-   * Those that were sent again already are left out, unless they are named by their ids or asked for.
+   * Letters that were redriven already are excluded, unless the filter has dead_letter_ids or sets redriven.
    *
    * @generated from field: millrace.v1.DeadLetterFilter filter = 1;
    */
@@ -543,21 +543,21 @@ export type RedriveDeadLettersRequest = Message<"millrace.v1.RedriveDeadLettersR
   rate: number;
 
   /**
-   * Only counts.
+   * Counts the matching letters, redrives none.
    *
    * @generated from field: bool dry_run = 3;
    */
   dryRun: boolean;
 
   /**
-   * Other data for the event, when the filter is one id.
+   * Replaces the event's data; allowed only when the filter has exactly one id.
    *
    * @generated from field: optional bytes data = 4;
    */
   data?: Uint8Array | undefined;
 
   /**
-   * The media type of that data, when it is another one.
+   * The media type of the new data; when empty the event keeps its media type.
    *
    * @generated from field: string data_content_type = 5;
    */
@@ -583,7 +583,7 @@ export const RedriveDeadLettersRequestSchema: GenMessage<RedriveDeadLettersReque
  */
 export type RedriveDeadLettersResponse = Message<"millrace.v1.RedriveDeadLettersResponse"> & {
   /**
-   * How many the filter found when the call began.
+   * How many letters matched the filter when the call began.
    *
    * @generated from field: uint64 matched = 1;
    */
@@ -595,7 +595,7 @@ export type RedriveDeadLettersResponse = Message<"millrace.v1.RedriveDeadLetters
   redriven: bigint;
 
   /**
-   * Those that cannot be sent: damaged, or of a topic or group that is gone.
+   * Letters that cannot be redriven: damaged, or their topic or group no longer exists.
    *
    * @generated from field: uint64 skipped = 3;
    */
@@ -607,14 +607,14 @@ export type RedriveDeadLettersResponse = Message<"millrace.v1.RedriveDeadLetters
   failedAgain: bigint;
 
   /**
-   * Why it stopped before the end; empty when it did not.
+   * Why the redrive stopped before the end; empty when it did not.
    *
    * @generated from field: string stopped = 5;
    */
   stopped: string;
 
   /**
-   * Where to go on; empty at the end, and when it stopped.
+   * Where to continue; empty at the end, and when the redrive stopped.
    *
    * @generated from field: string next_cursor = 6;
    */
@@ -633,14 +633,14 @@ export const RedriveDeadLettersResponseSchema: GenMessage<RedriveDeadLettersResp
  */
 export type DeleteDeadLettersRequest = Message<"millrace.v1.DeleteDeadLettersRequest"> & {
   /**
-   * Must have a condition.
+   * Must have at least one condition.
    *
    * @generated from field: millrace.v1.DeadLetterFilter filter = 1;
    */
   filter?: DeadLetterFilter | undefined;
 
   /**
-   * Only counts.
+   * Counts the matching letters, deletes none.
    *
    * @generated from field: bool dry_run = 2;
    */
@@ -659,7 +659,7 @@ export const DeleteDeadLettersRequestSchema: GenMessage<DeleteDeadLettersRequest
  */
 export type DeleteDeadLettersResponse = Message<"millrace.v1.DeleteDeadLettersResponse"> & {
   /**
-   * How many the filter found when the call began.
+   * How many letters matched the filter when the call began.
    *
    * @generated from field: uint64 matched = 1;
    */
@@ -697,21 +697,21 @@ export type ReplayRequest = Message<"millrace.v1.ReplayRequest"> & {
   group: string;
 
   /**
-   * Received at this time or later.
+   * Only events received at this time or later.
    *
    * @generated from field: google.protobuf.Timestamp since = 3;
    */
   since?: Timestamp | undefined;
 
   /**
-   * Only the stream of this position, from there on: "<topic>/<partition>/<lane>@<epoch>:<offset>".
+   * A position: only events of its stream, starting there: "<topic>/<partition>/<lane>@<epoch>:<offset>".
    *
    * @generated from field: string from = 4;
    */
   from: string;
 
   /**
-   * Only this type.
+   * Only events of this type.
    *
    * @generated from field: string type = 5;
    */
@@ -725,7 +725,7 @@ export type ReplayRequest = Message<"millrace.v1.ReplayRequest"> & {
   rate: number;
 
   /**
-   * Only counts.
+   * Counts the events, replays none.
    *
    * @generated from field: bool dry_run = 7;
    */
@@ -756,7 +756,7 @@ export type ReplayResponse = Message<"millrace.v1.ReplayResponse"> & {
   replayed: bigint;
 
   /**
-   * Where to go on; empty at the end.
+   * Where to continue; empty at the end.
    *
    * @generated from field: string next_cursor = 2;
    */
@@ -787,7 +787,7 @@ export type PauseGroupRequest = Message<"millrace.v1.PauseGroupRequest"> & {
   group: string;
 
   /**
-   * One line that the status shows, at most 200 characters; may be empty.
+   * One line of at most 200 characters, shown in the status; may be empty.
    *
    * @generated from field: string reason = 3;
    */
@@ -880,7 +880,7 @@ export const DeleteGroupRequestSchema: GenMessage<DeleteGroupRequest> = /*@__PUR
  */
 export type DeleteGroupResponse = Message<"millrace.v1.DeleteGroupResponse"> & {
   /**
-   * How many events were waiting for the group. They will never reach it.
+   * How many events were waiting for the group. They are never delivered to it.
    *
    * @generated from field: uint64 abandoned = 1;
    */
@@ -929,7 +929,7 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
  */
 export type WatchStatusRequest = Message<"millrace.v1.WatchStatusRequest"> & {
   /**
-   * From one answer to the next: 0.2 s to 60 s, 1 s when absent.
+   * Interval between two answers: 0.2 s to 60 s, 1 s when absent.
    *
    * @generated from field: google.protobuf.Duration interval = 1;
    */
@@ -966,63 +966,63 @@ export const WatchStatusResponseSchema: GenMessage<WatchStatusResponse> = /*@__P
   messageDesc(file_millrace_v1_admin, 27);
 
 /**
- * What a watcher wants to know beside the status. A field that is absent is not known; it is never 0 instead.
- * Totals count from the start of the server that answers, and only what it has done: two answers give a rate.
+ * Reported by a watch in addition to the status. An absent field means unknown, never 0.
+ * Totals count the work of the answering server alone, since it started; two answers give a rate.
  *
  * @generated from message millrace.v1.Observations
  */
 export type Observations = Message<"millrace.v1.Observations"> & {
   /**
-   * When the totals were read, in seconds since that start.
+   * When the totals were read, in seconds since the server started.
    *
    * @generated from field: double at_seconds = 1;
    */
   atSeconds: number;
 
   /**
-   * Absent when this server takes no events.
+   * Absent when this server accepts no events.
    *
    * @generated from field: millrace.v1.PublishedTotals published = 2;
    */
   published?: PublishedTotals | undefined;
 
   /**
-   * Absent when this server lands none.
+   * Absent when this server lands no events.
    *
    * @generated from field: millrace.v1.LandingTotals landing = 3;
    */
   landing?: LandingTotals | undefined;
 
   /**
-   * What the log takes: the memory of Redis, or the bytes of its files.
+   * Memory used by Redis, or size of the log's files.
    *
    * @generated from field: optional uint64 log_used_bytes = 4;
    */
   logUsedBytes?: bigint | undefined;
 
   /**
-   * How much it may take; absent when nothing bounds it, too.
+   * Limit of log_used_bytes; absent also when there is none.
    *
    * @generated from field: optional uint64 log_limit_bytes = 5;
    */
   logLimitBytes?: bigint | undefined;
 
   /**
-   * Read every 5 s at most. Absent when the database did not answer in time.
+   * Read at most every 5 s. Absent when the database did not answer in time.
    *
    * @generated from field: millrace.v1.StoreObservation store = 6;
    */
   store?: StoreObservation | undefined;
 
   /**
-   * Why no events can be taken now; absent when they can.
+   * Why no events can be accepted now; absent when they can.
    *
    * @generated from field: optional string log_problem = 7;
    */
   logProblem?: string | undefined;
 
   /**
-   * What was detected of the log's own persistence: "aof-always".
+   * The log's own persistence as detected, for example "aof-always".
    *
    * @generated from field: string log_persistence = 8;
    */
@@ -1061,7 +1061,7 @@ export type PublishedTotals = Message<"millrace.v1.PublishedTotals"> & {
   dropped: bigint;
 
   /**
-   * Accepted, by lane: "high", "normal", "low".
+   * Accepted events by lane: "high", "normal", "low".
    *
    * @generated from field: map<string, uint64> accepted_by_lane = 5;
    */
@@ -1085,21 +1085,21 @@ export type LandingTotals = Message<"millrace.v1.LandingTotals"> & {
   rows: bigint;
 
   /**
-   * Events whose row was there already.
+   * Events whose row existed already.
    *
    * @generated from field: uint64 duplicates = 2;
    */
   duplicates: bigint;
 
   /**
-   * Those of them that had other content.
+   * Duplicates whose content differs from the row.
    *
    * @generated from field: uint64 conflicts = 3;
    */
   conflicts: bigint;
 
   /**
-   * How many batches were landed, and how long that took together.
+   * Number of landed batches, and their total duration.
    *
    * @generated from field: uint64 batches = 4;
    */
@@ -1111,7 +1111,7 @@ export type LandingTotals = Message<"millrace.v1.LandingTotals"> & {
   seconds: number;
 
   /**
-   * How many batches took how long, shortest first.
+   * Histogram of batch durations, shortest first.
    *
    * @generated from field: repeated millrace.v1.DurationBucket durations = 6;
    */
@@ -1130,7 +1130,7 @@ export const LandingTotalsSchema: GenMessage<LandingTotals> = /*@__PURE__*/
  */
 export type DurationBucket = Message<"millrace.v1.DurationBucket"> & {
   /**
-   * Longer than the bucket before, and at most this; absent for the last one, which has no bound.
+   * Longer than the previous bucket's bound and at most this; absent for the last bucket, which has no upper bound.
    *
    * @generated from field: optional double up_to_seconds = 1;
    */
@@ -1154,7 +1154,7 @@ export const DurationBucketSchema: GenMessage<DurationBucket> = /*@__PURE__*/
  */
 export type StoreObservation = Message<"millrace.v1.StoreObservation"> & {
   /**
-   * The table of events with its indexes; the files of an embedded store.
+   * Size of the events table with its indexes; of the files for an embedded store.
    *
    * @generated from field: optional uint64 events_bytes = 1;
    */
@@ -1171,7 +1171,7 @@ export type StoreObservation = Message<"millrace.v1.StoreObservation"> & {
   recent?: RecentEvents | undefined;
 
   /**
-   * What pg_stat_statements says about landing; absent where it is not installed or may not be read.
+   * Statistics of the landing statements from pg_stat_statements; absent where it is not installed or cannot be read.
    *
    * @generated from field: millrace.v1.LandingStatements statements = 4;
    */
@@ -1186,20 +1186,20 @@ export const StoreObservationSchema: GenMessage<StoreObservation> = /*@__PURE__*
   messageDesc(file_millrace_v1_admin, 32);
 
 /**
- * The newest 1,000 events; rows near the table's end count as the newest.
+ * The newest events, at most 1,000; rows near the end of the table count as the newest.
  *
  * @generated from message millrace.v1.RecentEvents
  */
 export type RecentEvents = Message<"millrace.v1.RecentEvents"> & {
   /**
-   * How many there are.
+   * How many events were examined.
    *
    * @generated from field: uint64 events = 1;
    */
   events: bigint;
 
   /**
-   * The ten most frequent types among them.
+   * Their ten most frequent types.
    *
    * @generated from field: repeated millrace.v1.TypeCount types = 2;
    */
@@ -1214,13 +1214,13 @@ export const RecentEventsSchema: GenMessage<RecentEvents> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 33);
 
 /**
- * Of the newest 10,000 dead letters.
+ * Counts the newest 10,000 dead letters.
  *
  * @generated from message millrace.v1.DeadLetterCount
  */
 export type DeadLetterCount = Message<"millrace.v1.DeadLetterCount"> & {
   /**
-   * Those that wait for a person: never sent again since they died.
+   * Dead letters that were never redriven: they wait for an operator.
    *
    * @generated from field: uint64 open = 1;
    */
@@ -1232,7 +1232,7 @@ export type DeadLetterCount = Message<"millrace.v1.DeadLetterCount"> & {
   redriven: bigint;
 
   /**
-   * Whether there are older ones, which were not counted.
+   * Whether there are older dead letters, which were not counted.
    *
    * @generated from field: bool more = 3;
    */
@@ -1296,7 +1296,7 @@ export const LandingStatementsSchema: GenMessage<LandingStatements> = /*@__PURE_
   messageDesc(file_millrace_v1_admin, 36);
 
 /**
- * The same as the JSON of GET /v1/status. A field that is absent is not known; it is never 0 instead.
+ * The same as the JSON of GET /v1/status. An absent field means unknown, never 0.
  *
  * @generated from message millrace.v1.Status
  */
@@ -1437,7 +1437,7 @@ export type GroupStatus = Message<"millrace.v1.GroupStatus"> & {
   name: string;
 
   /**
-   * The event types it takes; empty means all.
+   * The event types that the group receives; empty means all.
    *
    * @generated from field: repeated string types = 2;
    */
@@ -1459,7 +1459,7 @@ export type GroupStatus = Message<"millrace.v1.GroupStatus"> & {
   skipped?: bigint | undefined;
 
   /**
-   * Absent when nothing waits, too.
+   * Absent also when nothing waits.
    *
    * @generated from field: optional double oldest_waiting_seconds = 6;
    */
@@ -1527,7 +1527,7 @@ export type LedgerRow = Message<"millrace.v1.LedgerRow"> & {
   lost?: bigint | undefined;
 
   /**
-   * Whether waiting equals what an audit found that walked the group's unsettled entries.
+   * Whether the equation holds, and an audit of the group's unsettled entries found the same number of waiting events.
    *
    * @generated from field: optional bool balanced = 9;
    */
@@ -1542,13 +1542,13 @@ export const LedgerRowSchema: GenMessage<LedgerRow> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 42);
 
 /**
- * Shows what the server does, and lets people mend what went wrong.
+ * Reports the server's status and administers accepted events.
  *
  * @generated from service millrace.v1.AdminService
  */
 export const AdminService: GenService<{
   /**
-   * Tells how the server is and where the events are.
+   * Returns the state of the server, its topics and groups, and the ledger of events.
    *
    * @generated from rpc millrace.v1.AdminService.GetStatus
    */
@@ -1558,7 +1558,7 @@ export const AdminService: GenService<{
     output: typeof GetStatusResponseSchema;
   },
   /**
-   * Tells the same again and again, and what a watcher wants to know besides, until the caller ends the call.
+   * Sends the status and the observations at each interval, until the caller ends the call.
    *
    * @generated from rpc millrace.v1.AdminService.WatchStatus
    */
@@ -1568,7 +1568,8 @@ export const AdminService: GenService<{
     output: typeof WatchStatusResponseSchema;
   },
   /**
-   * Tells what became of one event. NOT_FOUND when it has neither landed nor died: it may still wait in the log.
+   * Returns one event and what happened to it. NOT_FOUND when it has neither landed nor become a dead letter; it may
+   * still be waiting in the log.
    *
    * @generated from rpc millrace.v1.AdminService.GetEvent
    */
@@ -1578,7 +1579,7 @@ export const AdminService: GenService<{
     output: typeof GetEventResponseSchema;
   },
   /**
-   * Lists what groups have given up, newest first, or what it died of.
+   * Lists dead letters, newest first, or their causes.
    *
    * @generated from rpc millrace.v1.AdminService.ListDeadLetters
    */
@@ -1588,7 +1589,7 @@ export const AdminService: GenService<{
     output: typeof ListDeadLettersResponseSchema;
   },
   /**
-   * One dead letter, with its event.
+   * Returns one dead letter with its event.
    *
    * @generated from rpc millrace.v1.AdminService.GetDeadLetter
    */
@@ -1598,8 +1599,9 @@ export const AdminService: GenService<{
     output: typeof GetDeadLetterResponseSchema;
   },
   /**
-   * Sends events of dead letters to their groups again, with their ids and times, so that none lands twice. Works for
-   * about 5 s; then next_cursor says where to go on. Stops by itself when what it has sent fails again.
+   * Sends the events of dead letters to their groups again, with the same ids and times, so that none lands twice. Runs
+   * for about 5 s; next_cursor then says where to continue. Stops when an event fails again or its outcome stays
+   * unknown.
    *
    * @generated from rpc millrace.v1.AdminService.RedriveDeadLetters
    */
@@ -1609,7 +1611,7 @@ export const AdminService: GenService<{
     output: typeof RedriveDeadLettersResponseSchema;
   },
   /**
-   * Deletes dead letters for good, none younger than the call. Works for about 5 s: call again until deleted is 0.
+   * Deletes dead letters permanently, none newer than the call. Runs for about 5 s: call again until deleted is 0.
    *
    * @generated from rpc millrace.v1.AdminService.DeleteDeadLetters
    */
@@ -1619,8 +1621,8 @@ export const AdminService: GenService<{
     output: typeof DeleteDeadLettersResponseSchema;
   },
   /**
-   * Feeds what a group has settled, as far as the log still has it, to the group again. Harmless for landing: an event that
-   * has its row makes no second one. Works for about 5 s, see RedriveDeadLetters.
+   * Delivers the events that a group has settled to the group again, as far as the log still keeps them. Safe for
+   * landing: an event that has a row gets no second one. Runs for about 5 s, see RedriveDeadLetters.
    *
    * @generated from rpc millrace.v1.AdminService.Replay
    */
@@ -1630,8 +1632,8 @@ export const AdminService: GenService<{
     output: typeof ReplayResponseSchema;
   },
   /**
-   * Pauses a group: nothing is handed out to it until it goes on, also after a restart. Events are still taken for it, until
-   * as many wait as may. Pausing again changes the reason.
+   * Pauses a group: it gets no deliveries until it is resumed, also after a restart. Events are still accepted, up to
+   * the group's limit of waiting events. Calling it again replaces the reason.
    *
    * @generated from rpc millrace.v1.AdminService.PauseGroup
    */
@@ -1641,7 +1643,7 @@ export const AdminService: GenService<{
     output: typeof PauseGroupResponseSchema;
   },
   /**
-   * Lets a group go on that somebody has paused.
+   * Resumes a group that a person has paused.
    *
    * @generated from rpc millrace.v1.AdminService.ResumeGroup
    */
@@ -1651,9 +1653,9 @@ export const AdminService: GenService<{
     output: typeof ResumeGroupResponseSchema;
   },
   /**
-   * Deletes a group and gives up what waits for it, so that it refuses no events and keeps none in the log any more. Who
-   * declares a group of that name again begins at the oldest kept event.
-   * FAILED_PRECONDITION for a group that the server itself declares: pause it instead.
+   * Deletes a group and abandons the events that wait for it: they no longer count against the limit of waiting events
+   * and are no longer kept in the log. A group that is declared again with this name starts at the oldest event in the
+   * log. FAILED_PRECONDITION for a group that the server itself declares: pause it instead.
    *
    * @generated from rpc millrace.v1.AdminService.DeleteGroup
    */

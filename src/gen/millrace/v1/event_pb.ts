@@ -21,36 +21,36 @@ export const file_millrace_v1_event: GenFile = /*@__PURE__*/
  */
 export type Event = Message<"millrace.v1.Event"> & {
   /**
-   * Names the event together with its source, 1 to 255 bytes. A UUIDv7 is best: it becomes the row's key as it is.
-   * Assigned by the server when empty; then a resend is a new event.
+   * Identifies the event together with its source, 1 to 255 bytes. A UUIDv7 is best: it becomes the row's key
+   * unchanged. Assigned by the server when empty; then a resend is a new event.
    *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
-   * Where it comes from, 1 to 255 bytes. "/" when empty.
+   * The origin of the event, 1 to 255 bytes. "/" when empty.
    *
    * @generated from field: string source = 2;
    */
   source: string;
 
   /**
-   * What kind of event it is, 1 to 255 bytes. Required.
+   * The kind of event, 1 to 255 bytes. Required.
    *
    * @generated from field: string type = 3;
    */
   type: string;
 
   /**
-   * What it is about inside the source.
+   * The subject of the event within its source.
    *
    * @generated from field: string subject = 4;
    */
   subject: string;
 
   /**
-   * When it happened, by the producer's clock. The time of receipt when absent.
+   * When the event happened, by the producer's clock. The time of receipt when absent.
    *
    * @generated from field: google.protobuf.Timestamp time = 5;
    */
@@ -71,7 +71,7 @@ export type Event = Message<"millrace.v1.Event"> & {
   dataContentType: string;
 
   /**
-   * Which lane it takes. PRIORITY_UNSPECIFIED means normal.
+   * Selects the lane. PRIORITY_UNSPECIFIED means normal.
    *
    * @generated from field: millrace.v1.Priority priority = 8;
    */
@@ -92,7 +92,7 @@ export type Event = Message<"millrace.v1.Event"> & {
   attributes: { [key: string]: string };
 
   /**
-   * When the server took it, by its own clock. Output only: ignored in what a producer sends.
+   * When the server received the event, by its own clock. Output only: ignored in input.
    *
    * @generated from field: google.protobuf.Timestamp received_at = 11;
    */
@@ -107,8 +107,8 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_millrace_v1_event, 0);
 
 /**
- * The events of one producer message, the unit that is appended, stored, read and settled. Its encoding is the
- * encodings of its events one behind the other, so batches are joined and cut by slicing bytes.
+ * The events of one producer message: the unit that is appended, stored, read and settled. Its encoding is the
+ * concatenation of its encoded events, so batches are joined and split by slicing bytes.
  *
  * @generated from message millrace.v1.RecordBatch
  */
@@ -127,7 +127,7 @@ export const RecordBatchSchema: GenMessage<RecordBatch> = /*@__PURE__*/
   messageDesc(file_millrace_v1_event, 1);
 
 /**
- * How urgent an event is. Each priority is a lane of its own through the log.
+ * How urgent an event is. Each priority has its own lane in the log.
  *
  * @generated from enum millrace.v1.Priority
  */
@@ -154,7 +154,7 @@ export const Priority = {
 } as const;
 
 /**
- * How urgent an event is. Each priority is a lane of its own through the log.
+ * How urgent an event is. Each priority has its own lane in the log.
  *
  * @generated from enum millrace.v1.Priority
  */

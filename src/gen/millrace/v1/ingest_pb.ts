@@ -37,7 +37,7 @@ export type PublishRequest = Message<"millrace.v1.PublishRequest"> & {
   topic: string;
 
   /**
-   * What becomes of events for which there is no room.
+   * What happens to events when there is no room.
    *
    * @generated from field: millrace.v1.Overflow overflow = 3;
    */
@@ -142,7 +142,7 @@ export type PublishStreamResponse = Message<"millrace.v1.PublishStreamResponse">
   status: PublishStreamStatus;
 
   /**
-   * The first 1,000.
+   * The first 1,000 rejections.
    *
    * @generated from field: repeated millrace.v1.Rejection rejections = 6;
    */
@@ -181,15 +181,15 @@ export type ProduceRequest = Message<"millrace.v1.ProduceRequest"> & {
   overflow: Overflow;
 
   /**
-   * Names this run of the producer, 1 to 255 bytes; best a UUID made at its start. Required in the first message of a
-   * call, and the same in all that give it.
+   * Identifies this run of the producer, 1 to 255 bytes; best a UUID made at its start. Required in the first message
+   * of a call, and the same in every message that has it.
    *
    * @generated from field: string producer_id = 4;
    */
   producerId: string;
 
   /**
-   * Numbers the producer's messages. A call may begin anywhere from 1 on, then each message is one more.
+   * The message's number. A call may begin with any number from 1 on; each further message is one higher.
    *
    * @generated from field: uint64 sequence = 5;
    */
@@ -240,27 +240,27 @@ export const ProduceResponseSchema: GenMessage<ProduceResponse> = /*@__PURE__*/
   messageDesc(file_millrace_v1_ingest, 5);
 
 /**
- * An event that was not taken: it is not in the log and never will be.
+ * A rejected event: it is not in the log and never will be.
  *
  * @generated from message millrace.v1.Rejection
  */
 export type Rejection = Message<"millrace.v1.Rejection"> & {
   /**
-   * The message it was in. Produce only.
+   * The sequence of the event's message. Produce only.
    *
    * @generated from field: uint64 sequence = 1;
    */
   sequence: bigint;
 
   /**
-   * Its place inside that message; in PublishStream and NDJSON its place inside the call.
+   * The event's index in its message; in PublishStream and NDJSON its index in the call.
    *
    * @generated from field: uint64 index = 2;
    */
   index: bigint;
 
   /**
-   * Its id, when it could be read.
+   * The event's id, if it could be read.
    *
    * @generated from field: string id = 3;
    */
@@ -274,14 +274,14 @@ export type Rejection = Message<"millrace.v1.Rejection"> & {
   code: string;
 
   /**
-   * Names the field and what would be right.
+   * Names the field and what it must be.
    *
    * @generated from field: string message = 5;
    */
   message: string;
 
   /**
-   * When to try again, where that makes sense.
+   * When to retry; absent when a retry cannot help.
    *
    * @generated from field: google.protobuf.Duration retry_after = 6;
    */
@@ -296,7 +296,7 @@ export const RejectionSchema: GenMessage<Rejection> = /*@__PURE__*/
   messageDesc(file_millrace_v1_ingest, 6);
 
 /**
- * What becomes of events for which there is no room.
+ * What happens to events when there is no room.
  *
  * @generated from enum millrace.v1.Overflow
  */
@@ -309,21 +309,22 @@ export const Overflow = {
   UNSPECIFIED: 0,
 
   /**
-   * They are rejected, with a hint when to try again.
+   * They are rejected, with a retry hint.
    *
    * @generated from enum value: OVERFLOW_REJECT = 1;
    */
   REJECT: 1,
 
   /**
-   * They are dropped and counted. Nothing that was accepted is ever removed.
+   * They are dropped and counted. Accepted events are never removed.
    *
    * @generated from enum value: OVERFLOW_DROP = 2;
    */
   DROP: 2,
 
   /**
-   * The stream is not read until there is room, which slows the producer; a unary call waits up to 10 s, then as reject.
+   * The stream is not read until there is room, which slows the producer; a unary call waits up to 10 s, then as
+   * reject.
    *
    * @generated from enum value: OVERFLOW_WAIT = 3;
    */
@@ -331,7 +332,7 @@ export const Overflow = {
 } as const;
 
 /**
- * What becomes of events for which there is no room.
+ * What happens to events when there is no room.
  *
  * @generated from enum millrace.v1.Overflow
  */
@@ -344,7 +345,7 @@ export const OverflowSchema: GenEnum<Overflow> = /*@__PURE__*/
   enumDesc(file_millrace_v1_ingest, 0);
 
 /**
- * What had happened when the answer was given.
+ * Where the accepted events were stored when the answer was sent.
  *
  * @generated from enum millrace.v1.Durability
  */
@@ -355,14 +356,14 @@ export const Durability = {
   UNSPECIFIED: 0,
 
   /**
-   * In a process or in the page cache.
+   * In the memory of a process or in the page cache.
    *
    * @generated from enum value: DURABILITY_MEMORY = 1;
    */
   MEMORY: 1,
 
   /**
-   * In the broker, as safe as its own persistence.
+   * In the broker, as durable as its own persistence.
    *
    * @generated from enum value: DURABILITY_BROKER = 2;
    */
@@ -376,7 +377,7 @@ export const Durability = {
   DISK: 3,
 
   /**
-   * On other servers too.
+   * Also on other servers.
    *
    * @generated from enum value: DURABILITY_REPLICATED = 4;
    */
@@ -384,7 +385,7 @@ export const Durability = {
 } as const;
 
 /**
- * What had happened when the answer was given.
+ * Where the accepted events were stored when the answer was sent.
  *
  * @generated from enum millrace.v1.Durability
  */
@@ -433,7 +434,7 @@ export const PublishStreamStatusSchema: GenEnum<PublishStreamStatus> = /*@__PURE
   enumDesc(file_millrace_v1_ingest, 2);
 
 /**
- * Takes events from producers. An event that is answered as accepted has reached the durability named in the answer.
+ * Accepts events from producers. An accepted event has reached the durability named in the answer.
  *
  * @generated from service millrace.v1.IngestService
  */
@@ -449,7 +450,7 @@ export const IngestService: GenService<{
     output: typeof PublishResponseSchema;
   },
   /**
-   * Publishes any number of messages and answers once, when the producer has finished.
+   * Publishes any number of messages and answers once, after the producer has finished.
    *
    * @generated from rpc millrace.v1.IngestService.PublishStream
    */
@@ -459,8 +460,9 @@ export const IngestService: GenService<{
     output: typeof PublishStreamResponseSchema;
   },
   /**
-   * Publishes numbered messages and answers with cumulative acknowledgements while they come. After a cut the producer
-   * resends from acked_through + 1; what is already in the log is answered, not stored again.
+   * Publishes numbered messages and answers with cumulative acknowledgements while they arrive. After a lost connection
+   * the producer resends from acked_through + 1; messages that are already in the log are acknowledged, not stored
+   * again.
    *
    * @generated from rpc millrace.v1.IngestService.Produce
    */
