@@ -18,7 +18,8 @@ const reason = missing()
 if (reason !== null) {
   say(`installing the dependencies (${reason}); this takes a minute, once ...`)
   const began = Date.now()
-  npm('install', '--loglevel=error')
+  // `npm install` may rewrite package-lock.json, so it runs only where the two files disagree.
+  npm(isLockCurrent() ? 'ci' : 'install', '--loglevel=error')
   say(`installed in ${Math.round((Date.now() - began) / 1000)} s`)
 }
 ensureNode()
@@ -29,7 +30,7 @@ function missing() {
   const installed = readJson('node_modules/.package-lock.json')
   if (lock === null) return 'there is no package-lock.json'
   if (installed === null) return 'nothing is installed yet'
-  if (!sameDependencies(readJson('package.json'), lock.packages[''])) return 'package.json has changed'
+  if (!isLockCurrent()) return 'package.json has changed'
   const productionOnly = process.env.NODE_ENV === 'production' || (process.env.npm_config_omit ?? '').includes('dev')
   for (const [path, wanted] of Object.entries(lock.packages)) {
     // Optional packages are builds for other systems, or the one for this system: npm decides, not we.
@@ -41,8 +42,9 @@ function missing() {
   return null
 }
 
-/** A lock file that was not written after the last change of package.json says nothing about that change. */
-function sameDependencies(manifest, locked) {
+/** Whether package-lock.json was written after the last change of the dependencies in package.json. */
+function isLockCurrent() {
+  const [manifest, locked] = [readJson('package.json'), readJson('package-lock.json')?.packages['']]
   const kinds = ['dependencies', 'devDependencies', 'optionalDependencies', 'peerDependencies']
   return kinds.every((kind) => {
     const [wanted, known] = [manifest?.[kind] ?? {}, locked?.[kind] ?? {}]

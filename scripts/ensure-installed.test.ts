@@ -65,23 +65,47 @@ test('when everything is installed npm is not called and nothing is printed', (t
 })
 
 test('npm installs once, quietly, when something is missing or differs', (t) => {
-  const faults: Record<string, (made: ReturnType<typeof project>) => void> = {
-    'nothing is installed': ({ root }) => rmSync(join(root, 'node_modules'), { recursive: true }),
-    'a package is missing': ({ root }) => rmSync(join(root, 'node_modules/left'), { recursive: true }),
-    'another version is installed': ({ write }) => {
-      const packages = { ...installedPackages, 'node_modules/right': { version: '1.9.9' } }
-      write('node_modules/.package-lock.json', { packages })
+  const faults: Record<string, { make: (made: ReturnType<typeof project>) => void; command: string }> = {
+    'nothing is installed': {
+      make: ({ root }) => rmSync(join(root, 'node_modules'), { recursive: true }),
+      command: 'ci',
     },
-    'package.json wants more': ({ write }) => write('package.json', { ...manifest, dependencies: { left: '1.0.1' } }),
-    'the lock file is broken': ({ write }) => write('package-lock.json', '{'),
+    'a package is missing': {
+      make: ({ root }) => rmSync(join(root, 'node_modules/left'), { recursive: true }),
+      command: 'ci',
+    },
+    'another version is installed': {
+      make: ({ write }) => {
+        const packages = { ...installedPackages, 'node_modules/right': { version: '1.9.9' } }
+        write('node_modules/.package-lock.json', { packages })
+      },
+      command: 'ci',
+    },
+    'package.json wants more': {
+      make: ({ write }) => write('package.json', { ...manifest, dependencies: { left: '1.0.1' } }),
+      command: 'install',
+    },
+    'the lock file is broken': { make: ({ write }) => write('package-lock.json', '{'), command: 'install' },
   }
-  for (const [name, make] of Object.entries(faults)) {
+  for (const [name, { make, command }] of Object.entries(faults)) {
     const made = project(t)
     make(made)
     const { status, calls, stdout, stderr } = made.run()
-    assert.deepEqual([status, calls, stdout], [0, 'install --loglevel=error', ''], name)
+    assert.deepEqual([status, calls, stdout], [0, `${command} --loglevel=error`, ''], name)
     assert.match(stderr, /installing the dependencies \(.+\).*\n.*added 1 package/, name)
   }
+})
+
+test('the lock file has every build for other systems, so that npm completes it on no machine', () => {
+  const { packages } = JSON.parse(readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8')) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>
+  }
+  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter((name) => {
+      return packages[`${path}/node_modules/${name}`] === undefined && packages[`node_modules/${name}`] === undefined
+    }),
+  )
+  assert.deepEqual(missing, [])
 })
 
 test('development packages are not asked for where npm leaves them out', (t) => {
@@ -89,7 +113,7 @@ test('development packages are not asked for where npm leaves them out', (t) => 
   rmSync(join(root, 'node_modules/right'), { recursive: true })
   assert.equal(run({ NODE_ENV: 'production' }).calls, '')
   assert.equal(run({ npm_config_omit: 'dev' }).calls, '')
-  assert.equal(run().calls, 'install --loglevel=error')
+  assert.equal(run().calls, 'ci --loglevel=error')
 })
 
 test('a failed install ends with exit code 1 and says so', (t) => {
@@ -97,7 +121,7 @@ test('a failed install ends with exit code 1 and says so', (t) => {
   rmSync(join(root, 'node_modules'), { recursive: true })
   const { status, stderr } = run({ STAND_IN_EXIT: '7' })
   assert.equal(status, 1)
-  assert.match(stderr, /npm install failed; see above/)
+  assert.match(stderr, /npm ci failed; see above/)
 })
 
 test('without the bundled Node the one of the machine is taken when it is new enough', (t) => {
