@@ -16,7 +16,7 @@ async function leftByServer(t: TestContext): Promise<string> {
   const cwd = temporaryDirectory(t)
   const { child, ended } = startMillrace(t, ['start'], { cwd, env })
   while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(20)
-  const { code, stderr } = await runMillrace(t, ['clean', '--yes'], { cwd })
+  const { code, stderr } = await runMillrace(['clean', '--yes'], { cwd })
   assert.equal(code, 1)
   assert.match(stderr, new RegExp(`in use by process ${child.pid} `), 'never while a server runs')
   child.kill('SIGKILL')
@@ -31,10 +31,10 @@ test('clean removes exactly the files of Millrace, and only with --yes or a conf
   const cwd = await leftByServer(t)
   const before = readdirSync(join(cwd, 'data'))
 
-  const asked = await runMillrace(t, ['clean'], { cwd })
+  const asked = await runMillrace(['clean'], { cwd })
   const afterAsking = readdirSync(join(cwd, 'data'))
-  const confirmed = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd })
-  const again = await runMillrace(t, ['clean', '--yes'], { cwd })
+  const confirmed = await runMillrace(['clean', '--yes', '--output', 'json'], { cwd })
+  const again = await runMillrace(['clean', '--yes'], { cwd })
 
   assert.deepEqual([asked.code, asked.stdout], [1, ''])
   assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
@@ -73,7 +73,7 @@ test('on a terminal clean asks, and only yes confirms', async (t) => {
 
 test('clean of a directory that does not exist removes nothing and creates nothing', async (t) => {
   const cwd = temporaryDirectory(t)
-  const { code, stdout } = await runMillrace(t, ['clean'], { cwd })
+  const { code, stdout } = await runMillrace(['clean'], { cwd })
   assert.equal(code, 0)
   assert.match(stdout, /^Nothing to remove: /)
   assert.deepEqual(readdirSync(cwd), [])
@@ -88,12 +88,12 @@ test('clean removes exactly the keys of its prefix from Redis, and none while a 
   const { child, ended } = startMillrace(t, ['start'], { cwd, env: { ...env, ...settings } })
   while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(20)
 
-  const inUse = await runMillrace(t, ['clean', '--yes'], { cwd, env: settings })
+  const inUse = await runMillrace(['clean', '--yes'], { cwd, env: settings })
   child.kill('SIGTERM')
   await ended
-  const asked = await runMillrace(t, ['clean'], { cwd, env: settings })
-  const confirmed = await runMillrace(t, ['clean', '--yes', '--output', 'json'], { cwd, env: settings })
-  const again = await runMillrace(t, ['clean', '--yes'], { cwd, env: settings })
+  const asked = await runMillrace(['clean'], { cwd, env: settings })
+  const confirmed = await runMillrace(['clean', '--yes', '--output', 'json'], { cwd, env: settings })
+  const again = await runMillrace(['clean', '--yes'], { cwd, env: settings })
 
   assert.match(inUse.stderr, /in use by \d+ consumers: stop all processes first/)
   assert.match(asked.stderr, /stdin is not a terminal; add --yes/)

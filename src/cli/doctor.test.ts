@@ -14,7 +14,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Running, runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
+import {
+  type Running,
+  runMillrace,
+  runMillraceProcess,
+  startMillrace,
+  temporaryDirectory,
+} from './run-millrace.test-support.ts'
 
 const env = { MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0', MILLRACE_DISK_RESERVE_BYTES: '0' }
 
@@ -37,10 +43,10 @@ after(() => rmSync(original, { recursive: true, force: true }))
 test('setup: a server lands 300 events and stops cleanly', async (t) => {
   const { child, ended } = await startServer(t, original)
   const words = ['produce', '300', '--batch', '10', '--payload', '1000']
-  const { code } = await runMillrace(t, words, { cwd: original, env })
+  const { code } = await runMillrace(words, { cwd: original, env })
   assert.equal(code, 0)
   for (;;) {
-    const { stdout } = await runMillrace(t, ['status', '--output', 'json'], { cwd: original, env })
+    const { stdout } = await runMillrace(['status', '--output', 'json'], { cwd: original, env })
     if (JSON.parse(stdout).ledger.some(({ landed }: { landed: number }) => landed === 300)) break
   }
   child.kill('SIGTERM')
@@ -53,8 +59,8 @@ function withEvents(t: TestContext): string {
   return cwd
 }
 
-async function doctor(t: TestContext, cwd: string, ...words: string[]) {
-  const { code, stdout, stderr } = await runMillrace(t, ['doctor', ...words, '--output', 'json'], { cwd, env })
+async function doctor(cwd: string, ...words: string[]) {
+  const { code, stdout, stderr } = await runMillrace(['doctor', ...words, '--output', 'json'], { cwd, env })
   const { findings, repair } = stdout === '' ? { findings: [], repair: null } : JSON.parse(stdout)
   const of = (subject: string) => (findings as Finding[]).find((finding) => finding.subject === subject)
   return { code, stderr, of, repair, findings: findings as Finding[] }
@@ -62,16 +68,16 @@ async function doctor(t: TestContext, cwd: string, ...words: string[]) {
 
 test('doctor reports a healthy directory and changes nothing', async (t) => {
   const empty = temporaryDirectory(t)
-  const fresh = await doctor(t, empty)
+  const fresh = await doctor(empty)
   assert.equal(fresh.code, 0)
   assert.deepEqual(fresh.of('log'), { subject: 'log', state: 'ok', message: 'does not exist yet' })
   assert.deepEqual(readdirSync(empty), [])
 
   const cwd = withEvents(t)
   const before = readdirSync(join(cwd, 'data'))
-  const { code, findings, of } = await doctor(t, cwd)
-  const table = await runMillrace(t, ['doctor'], { cwd, env })
-  const repaired = await doctor(t, cwd, '--repair')
+  const { code, findings, of } = await doctor(cwd)
+  const table = await runMillrace(['doctor'], { cwd, env })
+  const repaired = await doctor(cwd, '--repair')
 
   assert.equal(code, 0)
   assert.deepEqual(
@@ -90,8 +96,8 @@ test('doctor does not touch the files of a running server, and names it', async 
   await startServer(t, cwd)
   const { pid } = JSON.parse(readFileSync(join(cwd, 'data/holder.json'), 'utf8'))
 
-  const { code, of } = await doctor(t, cwd)
-  const repair = await doctor(t, cwd, '--repair')
+  const { code, of } = await doctor(cwd)
+  const repair = await doctor(cwd, '--repair')
 
   assert.equal(code, 0)
   assert.match(of('server')?.message ?? '', new RegExp(`process ${pid} `))
@@ -107,10 +113,10 @@ test('damage is reported with file, expected, found and fix; the repair keeps wh
   truncateSync(log, Math.floor((size * 0.6) / 4096) * 4096)
   const damaged = readFileSync(log)
 
-  const start = await runMillrace(t, ['start'], { cwd, env })
-  const found = await doctor(t, cwd)
-  const repaired = await runMillrace(t, ['doctor', '--repair'], { cwd, env })
-  const after = await doctor(t, cwd)
+  const start = await runMillraceProcess(t, ['start'], { cwd, env })
+  const found = await doctor(cwd)
+  const repaired = await runMillrace(['doctor', '--repair'], { cwd, env })
+  const after = await doctor(cwd)
 
   assert.equal(start.code, 3)
   assert.equal(found.code, 3)
@@ -135,8 +141,8 @@ test('a store that is damaged, or missing although events have landed, is report
   rmSync(store)
   writeFileSync(join(copy, 'data/store.db'), Buffer.alloc(8192, 'no database '))
 
-  const missing = await doctor(t, cwd)
-  const foreign = await doctor(t, copy)
+  const missing = await doctor(cwd)
+  const foreign = await doctor(copy)
 
   assert.deepEqual([missing.code, missing.of('store')?.state], [3, 'damaged'])
   assert.match(missing.of('store')?.message ?? '', /store\.db is missing, and 300 events have landed in it/)
@@ -146,7 +152,7 @@ test('a store that is damaged, or missing although events have landed, is report
 
 test('anything else that would keep a server from running is a problem: exit code 1', async (t) => {
   const cwd = temporaryDirectory(t)
-  const full = await doctor(t, cwd, '--disk-reserve-bytes', String(2 ** 49))
+  const full = await doctor(cwd, '--disk-reserve-bytes', String(2 ** 49))
   assert.equal(full.code, 1)
   assert.equal(full.of('disk')?.state, 'problem')
 })

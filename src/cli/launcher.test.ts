@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
+import { runMillraceProcess, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
 
 const launcher = fileURLToPath(new URL('../../bin/millrace.mjs', import.meta.url))
 
@@ -19,7 +19,10 @@ function strictLauncher(t: TestContext): string {
 }
 
 test('on a Node that is new enough the launcher runs the program in its own process', async (t) => {
-  const { code, stdout, stderr } = await runMillrace(t, ['version'], { cwd: temporaryDirectory(t), script: launcher })
+  const { code, stdout, stderr } = await runMillraceProcess(t, ['version'], {
+    cwd: temporaryDirectory(t),
+    script: launcher,
+  })
   assert.deepEqual([code, stderr], [0, ''])
   assert.match(stdout, /^millrace \d/)
 })
@@ -27,9 +30,9 @@ test('on a Node that is new enough the launcher runs the program in its own proc
 test('on an older Node it runs the Node of node_modules, and passes on arguments, output and exit code', async (t) => {
   const cwd = temporaryDirectory(t)
   const script = strictLauncher(t)
-  const direct = await runMillrace(t, ['version'], { cwd, script: launcher })
-  assert.deepEqual(await runMillrace(t, ['version'], { cwd, script }), direct)
-  assert.equal((await runMillrace(t, ['nonsense'], { cwd, script })).code, 2)
+  const direct = await runMillraceProcess(t, ['version'], { cwd, script: launcher })
+  assert.deepEqual(await runMillraceProcess(t, ['version'], { cwd, script }), direct)
+  assert.equal((await runMillraceProcess(t, ['nonsense'], { cwd, script })).code, 2)
 })
 
 test('it forwards signals, and exits as the program does', async (t) => {
@@ -52,8 +55,14 @@ test('it reports what is missing: the dependencies of a checkout, or the built p
     mkdirSync(join(directory, 'bin'), { recursive: true })
     cpSync(launcher, join(directory, 'bin/millrace.mjs'))
   }
-  const fresh = await runMillrace(t, ['version'], { cwd: checkout, script: join(checkout, 'copy/bin/millrace.mjs') })
-  const broken = await runMillrace(t, ['version'], { cwd: checkout, script: join(installed, 'bin/millrace.mjs') })
+  const fresh = await runMillraceProcess(t, ['version'], {
+    cwd: checkout,
+    script: join(checkout, 'copy/bin/millrace.mjs'),
+  })
+  const broken = await runMillraceProcess(t, ['version'], {
+    cwd: checkout,
+    script: join(installed, 'bin/millrace.mjs'),
+  })
   assert.deepEqual([fresh.code, broken.code], [1, 1])
   assert.match(fresh.stderr, /^millrace: run "npm install" in .*copy first/)
   assert.match(broken.stderr, /^millrace: the installation is incomplete: .*dist\/cli\/main\.js is missing/)
@@ -67,6 +76,6 @@ test('an installed package runs its built program', async (t) => {
   cpSync(launcher, join(installed, 'bin/millrace.mjs'))
   writeFileSync(join(installed, 'package.json'), '{"type":"module"}')
   writeFileSync(join(installed, 'dist/cli/main.js'), 'console.log("built", process.argv[2])')
-  const { stdout } = await runMillrace(t, ['hello'], { cwd: root, script: join(installed, 'bin/millrace.mjs') })
+  const { stdout } = await runMillraceProcess(t, ['hello'], { cwd: root, script: join(installed, 'bin/millrace.mjs') })
   assert.equal(stdout, 'built hello\n')
 })

@@ -3,33 +3,32 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { settings } from '../config/config-table.ts'
-import { runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
+import { runMillrace, runMillraceProcess, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
 
 test('help and version are printed to stdout with exit code 0', async (t) => {
   const cwd = temporaryDirectory(t)
-  const help = await runMillrace(t, ['--help'], { cwd })
+  const help = await runMillrace(['--help'], { cwd })
   assert.deepEqual([help.code, help.stderr], [0, ''])
   assert.match(help.stdout, /Usage: millrace .*start.*produce.*status.*check-config.*doctor.*clean/s)
-  assert.deepEqual(await runMillrace(t, ['--version'], { cwd }), {
+  assert.deepEqual(await runMillrace(['--version'], { cwd }), {
     code: 0,
-    signal: null,
     stdout: `${version}\n`,
     stderr: '',
   })
-  const said = await runMillrace(t, ['version', '--output', 'json'], { cwd })
+  const said = await runMillrace(['version', '--output', 'json'], { cwd })
   assert.deepEqual(JSON.parse(said.stdout), { version, node: process.version, sqlite: process.versions.sqlite })
 })
 
 test('wrong usage is reported on stderr, with exit code 2', async (t) => {
   const cwd = temporaryDirectory(t)
   for (const words of [[], ['strat'], ['status', '--colour'], ['status', 'extra'], ['status', '--output', 'xml']]) {
-    const { code, stdout, stderr } = await runMillrace(t, words, { cwd })
+    const { code, stdout, stderr } = await runMillrace(words, { cwd })
     assert.deepEqual([code, stdout], [2, ''], words.join(' '))
     assert.ok(stderr.length > 0)
   }
-  assert.match((await runMillrace(t, ['strat'], { cwd })).stderr, /Did you mean start\?/)
+  assert.match((await runMillrace(['strat'], { cwd })).stderr, /Did you mean start\?/)
 })
 
 test('check-config prints each setting with its source: a flag precedes its variable, which precedes the default', async (t) => {
@@ -37,8 +36,8 @@ test('check-config prints each setting with its source: a flag precedes its vari
   const env = { MILLRACE_HTTP_PORT: '9000', MILLRACE_GRPC_PORT: '9001' }
   const words = ['check-config', '--grpc-port', '9002', '--data-dir', 'here']
 
-  const { code, stdout } = await runMillrace(t, [...words, '--output', 'json'], { cwd, env })
-  const table = await runMillrace(t, words, { cwd, env })
+  const { code, stdout } = await runMillrace([...words, '--output', 'json'], { cwd, env })
+  const table = await runMillrace(words, { cwd, env })
 
   assert.equal(code, 0)
   const shown: { variable: string; value: string; source: string }[] = JSON.parse(stdout).settings
@@ -58,8 +57,8 @@ test('check-config reports every invalid setting, with exit code 1', async (t) =
   const cwd = temporaryDirectory(t)
   const env = { MILLRACE_HTTP_PORT: 'many', MILLRACE_TOPICS: 'A', MILLRACE_COLOUR: 'red' }
 
-  const { code, stdout, stderr } = await runMillrace(t, ['check-config', '--grpc-port', '70000'], { cwd, env })
-  const json = await runMillrace(t, ['check-config', '--output', 'json'], { cwd, env })
+  const { code, stdout, stderr } = await runMillrace(['check-config', '--grpc-port', '70000'], { cwd, env })
+  const json = await runMillrace(['check-config', '--output', 'json'], { cwd, env })
 
   assert.deepEqual([code, stdout], [1, ''])
   for (const name of ['MILLRACE_HTTP_PORT', '--grpc-port', 'MILLRACE_TOPICS', 'MILLRACE_COLOUR']) {
@@ -75,7 +74,10 @@ test('check-config reports every invalid setting, with exit code 1', async (t) =
 test('an invalid setting stops every command before it takes effect', async (t) => {
   const cwd = temporaryDirectory(t)
   for (const command of ['start', 'status', 'doctor', 'clean']) {
-    const { code, stdout, stderr } = await runMillrace(t, [command], { cwd, env: { MILLRACE_LOG_LEVEL: 'loud' } })
+    const { code, stdout, stderr } = await runMillraceProcess(t, [command], {
+      cwd,
+      env: { MILLRACE_LOG_LEVEL: 'loud' },
+    })
     assert.deepEqual([code, stdout], [1, ''], command)
     assert.match(stderr, /^millrace: a setting is wrong:\n {2}MILLRACE_LOG_LEVEL is "loud"/, command)
   }
@@ -83,7 +85,7 @@ test('an invalid setting stops every command before it takes effect', async (t) 
 
 test('status without a server reports the address that it tried', async (t) => {
   const cwd = temporaryDirectory(t)
-  const { code, stdout, stderr } = await runMillrace(t, ['status', '--address', '127.0.0.1:1'], { cwd })
+  const { code, stdout, stderr } = await runMillrace(['status', '--address', '127.0.0.1:1'], { cwd })
   assert.deepEqual([code, stdout], [1, ''])
   assert.equal(stderr, 'millrace: no Millrace server answers at 127.0.0.1:1\n')
 })
@@ -99,7 +101,7 @@ test('a command ends without an error when the reader of its stdout closes the p
 test('there are no colours without a terminal, unless FORCE_COLOR is set', async (t) => {
   const cwd = temporaryDirectory(t)
   const colored = async (env: Record<string, string>, ...words: string[]) =>
-    (await runMillrace(t, ['check-config', ...words], { cwd, env })).stdout.includes('\x1b')
+    (await runMillraceProcess(t, ['check-config', ...words], { cwd, env })).stdout.includes('\x1b')
   assert.equal(await colored({}), false)
   assert.equal(await colored({ FORCE_COLOR: '1' }), true)
   assert.equal(await colored({ FORCE_COLOR: '1' }, '--no-color'), false)

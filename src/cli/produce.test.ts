@@ -10,7 +10,7 @@ const closingLine = /^accepted (\d+), dropped (\d+), rejected (\d+) in \d+\.\d\d
 
 /** `millrace produce` against this server. */
 function produce(t: TestContext, server: IngestServer, ...words: string[]) {
-  return runMillrace(t, ['produce', ...words], {
+  return runMillrace(['produce', ...words], {
     cwd: temporaryDirectory(t),
     env: { MILLRACE_ADDRESS: server.address },
   })
@@ -97,16 +97,16 @@ test('produce publishes the events of a file and counts a bad line as rejected',
   writeFileSync(join(cwd, 'bad.ndjson'), '{"type":"a","id":"three"}\nhello\n{"type":"c","id":"four"}\n')
   const env = { MILLRACE_ADDRESS: server.address }
 
-  const good = await runMillrace(t, ['produce', '--file', 'good.ndjson'], { cwd, env })
-  const bad = await runMillrace(t, ['produce', '--file', 'bad.ndjson'], { cwd, env })
-  const some = await runMillrace(t, ['produce', '1', '--file', 'good.ndjson'], { cwd, env })
-  const missing = await runMillrace(t, ['produce', '--file', 'missing.ndjson'], { cwd, env })
+  const good = await runMillrace(['produce', '--file', 'good.ndjson'], { cwd, env })
+  const bad = await runMillrace(['produce', '--file', 'bad.ndjson'], { cwd, env })
+  const some = await runMillrace(['produce', '1', '--file', 'good.ndjson'], { cwd, env })
+  const missing = await runMillrace(['produce', '--file', 'missing.ndjson'], { cwd, env })
 
   assert.deepEqual([closingLine.exec(good.stdout)?.slice(1), good.code], [['2', '0', '0'], 0])
   assert.deepEqual([closingLine.exec(bad.stdout)?.slice(1), bad.code], [['2', '0', '1'], 1])
   assert.match(bad.stderr, /^rejected as invalid_event: line 2: is not a JSON object\n$/)
   assert.deepEqual([closingLine.exec(some.stdout)?.slice(1), some.code], [['1', '0', '0'], 0])
-  assert.match(missing.stderr, /^millrace: cannot read missing\.ndjson/)
+  assert.match(missing.stderr, /^millrace: cannot read .*missing\.ndjson: ENOENT/)
   assert.equal(missing.code, 1)
   assert.deepEqual(server.keptIds, ['one', 'two', 'three', 'four', 'one'])
 })
@@ -165,7 +165,7 @@ test('produce refuses wrong arguments with exit code 2', async (t) => {
     ['produce', '--file', 'x', '--type', 'y'],
   ]
   for (const words of mistakes) {
-    const { code, stdout, stderr } = await runMillrace(t, words, { cwd })
+    const { code, stdout, stderr } = await runMillrace(words, { cwd })
     assert.deepEqual([code, stdout], [2, ''], words.join(' '))
     assert.match(stderr, /^(error|millrace): /, words.join(' '))
   }

@@ -3,6 +3,7 @@
 // Overflow is `wait`: a full server slows it down. When the connection is lost it tries to reconnect for 60 s and resends
 // what was not acknowledged; the log deduplicates the resends.
 
+import { resolve } from 'node:path'
 import { connect } from '../client/connect.ts'
 import type { Publisher } from '../client/publisher.ts'
 import { loadConfig } from '../config/config.ts'
@@ -94,7 +95,8 @@ function openSource(input: CommandInput, count: number | null): EventSource {
       '--type and --payload apply to sample events only and cannot be combined with --file; leave them out',
     )
   }
-  return EventLines.open(file, count ?? Number.POSITIVE_INFINITY)
+  const path = file === '-' ? file : resolve(input.configInput.cwd, file)
+  return EventLines.open(path, count ?? Number.POSITIVE_INFINITY)
 }
 
 function publisherOptions(input: CommandInput): { topic?: string; maxMessageEvents?: number } {

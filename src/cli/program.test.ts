@@ -12,7 +12,9 @@ test('docs/cli.md lists every exit code', () => {
 })
 
 test('a command has a flag for each setting that it reads, with the attribute name of the configuration', () => {
-  const checkConfig = buildProgram().commands.find((command) => command.name() === 'check-config')
+  const checkConfig = buildProgram({ ...process, cwd: process.cwd() }, () => {}).commands.find(
+    (command) => command.name() === 'check-config',
+  )
   assert.deepEqual(
     checkConfig?.options.map((option) => [option.long, option.attributeName()]),
     settings.map(({ flag, key }) => [flag, key]),

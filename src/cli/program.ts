@@ -12,6 +12,7 @@ import { type Setting, settings } from '../config/config-table.ts'
 import { wholeNumber as wholeNumberSchema } from '../lib/text-value.ts'
 import type { CommandModule } from './command.ts'
 import { helpTextOf, programHelp } from './help-texts.ts'
+import type { Surroundings } from './surroundings.ts'
 import { Terminal } from './terminal.ts'
 import { readVersion } from './version.ts'
 
@@ -344,9 +345,17 @@ const commands: readonly CommandEntry[] = [
   },
 ]
 
-/** @param setExitCode is called with the exit code of the command that ran. */
-export function buildProgram(setExitCode: (code: number) => void = () => {}): Command {
-  const program = new Command('millrace')
+/**
+ * Parsing throws a CommanderError instead of ending the process.
+ * @param setExitCode is called with the exit code of the command that ran.
+ */
+export function buildProgram(surroundings: Surroundings, setExitCode: (code: number) => void): Command {
+  const newCommand = (name: string) =>
+    new Command(name).exitOverride().configureOutput({
+      writeOut: (text) => surroundings.stdout.write(text),
+      writeErr: (text) => surroundings.stderr.write(text),
+    })
+  const program = newCommand('millrace')
     .description(
       'Takes events over gRPC and HTTP, keeps them in a durable log and lands each in a database exactly once.',
     )
@@ -359,16 +368,18 @@ export function buildProgram(setExitCode: (code: number) => void = () => {}): Co
     .addHelpText('after', programHelp)
   for (const entry of commands) {
     const [first = '', second] = entry.name.split(' ')
-    if (second === undefined) program.addCommand(buildCommand(first, entry, setExitCode))
-    else groupOf(program, first).addCommand(buildCommand(second, entry, setExitCode))
+    const command = newCommand(second ?? first)
+    addEntry(command, entry, surroundings, setExitCode)
+    const parent = second === undefined ? program : groupOf(program, first, newCommand)
+    parent.addCommand(command)
   }
   return program
 }
 
-function groupOf(program: Command, name: string): Command {
+function groupOf(program: Command, name: string, newCommand: (name: string) => Command): Command {
   const known = program.commands.find((command) => command.name() === name)
   if (known !== undefined) return known
-  const group = new Command(name)
+  const group = newCommand(name)
     .description(groupDescriptions[name] ?? '')
     .helpCommand(false)
     .addHelpText('after', helpTextOf(name))
@@ -378,8 +389,13 @@ function groupOf(program: Command, name: string): Command {
   return group
 }
 
-function buildCommand(name: string, entry: CommandEntry, setExitCode: (code: number) => void): Command {
-  const command = new Command(name)
+function addEntry(
+  command: Command,
+  entry: CommandEntry,
+  { env, cwd, stdout, stderr }: Surroundings,
+  setExitCode: (code: number) => void,
+): void {
+  command
     .description(entry.description)
     .allowExcessArguments(false)
     .configureHelp({ showGlobalOptions: true })
@@ -405,16 +421,15 @@ function buildCommand(name: string, entry: CommandEntry, setExitCode: (code: num
       arguments: command.args,
       options,
       configInput: {
-        env: process.env,
+        env,
         flags: options,
-        cwd: process.cwd(),
+        cwd,
         readFile: (path) => readFileSync(path, 'utf8'),
       },
-      terminal: new Terminal({ json: output === 'json', color: color !== false }),
+      terminal: new Terminal({ json: output === 'json', color: color !== false, stdout, stderr }),
     })
     setExitCode(code)
   })
-  return command
 }
 
 const unitNames = { bytes: 'BYTES', events: 'EVENTS', milliseconds: 'MS' } as const

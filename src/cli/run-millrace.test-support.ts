@@ -1,19 +1,24 @@
-// Runs `millrace` as a child process, for the tests of the command line.
+// Runs `millrace` for the tests of the command line: in this process, or as one of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { runCommandLine } from './command-line.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
 
-export interface Ended {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
+export interface Printed {
   readonly stdout: string
   readonly stderr: string
+}
+
+export interface Ended extends Printed {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
 }
 
 export interface Running {
@@ -21,11 +26,39 @@ export interface Running {
   readonly ended: Promise<Ended>
 }
 
-/** Starts `millrace <words>` in the directory. Of this process's environment it gets only PATH. */
+interface Place {
+  readonly cwd: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/**
+ * Runs `millrace <words>` to its end in this process, with nothing of its environment but the path: 20 times quicker than as
+ * one of its own. Not for `start`, which ends its process, and not where signals, stdin or the terminal matter.
+ */
+export async function runMillrace(
+  words: readonly string[],
+  { cwd, env = {} }: Place,
+): Promise<Printed & { code: number }> {
+  const [stdout, stderr] = [new Collector(), new Collector()]
+  const path = { PATH: process.env.PATH ?? '' }
+  const code = await runCommandLine(words, { env: { ...path, ...env }, cwd, stdout, stderr })
+  return { code, stdout: stdout.text, stderr: stderr.text }
+}
+
+class Collector extends Writable {
+  text = ''
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.text += chunk
+    done()
+  }
+}
+
+/** Starts `millrace <words>` as a process of its own. */
 export function startMillrace(
   t: TestContext,
   words: readonly string[],
-  { cwd, env = {}, script = main }: { cwd: string; env?: Record<string, string>; script?: string },
+  { cwd, env = {}, script = main }: Place & { readonly script?: string },
 ): Running {
   const child = spawn(process.execPath, [script, ...words], { cwd, env: { PATH: process.env.PATH ?? '', ...env } })
   const printed = { stdout: '', stderr: '' }
@@ -45,10 +78,11 @@ export function startMillrace(
   return { child, ended }
 }
 
-export function runMillrace(
+/** Runs `millrace <words>` to its end as a process of its own. */
+export function runMillraceProcess(
   t: TestContext,
   words: readonly string[],
-  options: { cwd: string; env?: Record<string, string>; script?: string },
+  options: Place & { readonly script?: string },
 ): Promise<Ended> {
   return startMillrace(t, words, options).ended
 }

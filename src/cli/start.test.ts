@@ -49,11 +49,11 @@ test('produce and status find the server through the data directory, and status 
   const cwd = temporaryDirectory(t)
   const { greeting } = await startServer(t, cwd)
 
-  const produced = await runMillrace(t, ['produce', '2000'], { cwd })
+  const produced = await runMillrace(['produce', '2000'], { cwd })
   assert.match(produced.stdout, /^accepted 2000, dropped 0, rejected 0 in /)
-  const status = await settledStatus(t, cwd)
+  const status = await settledStatus(cwd)
   const overHttp = await (await fetch(`http://${greeting.http}/v1/status`)).json()
-  const table = await runMillrace(t, ['status'], { cwd })
+  const table = await runMillrace(['status'], { cwd })
 
   const { uptime_seconds: uptime, ...rest } = status as Record<string, unknown>
   const { uptime_seconds: uptimeOverHttp, ...restOverHttp } = overHttp as Record<string, unknown>
@@ -64,9 +64,9 @@ test('produce and status find the server through the data directory, and status 
 })
 
 /** Resolves with the status when everything has landed. */
-async function settledStatus(t: TestContext, cwd: string): Promise<object> {
+async function settledStatus(cwd: string): Promise<object> {
   for (;;) {
-    const { stdout } = await runMillrace(t, ['status', '--output', 'json'], { cwd })
+    const { stdout } = await runMillrace(['status', '--output', 'json'], { cwd })
     const status = JSON.parse(stdout)
     if (status.ledger.every(({ waiting }: { waiting: number }) => waiting === 0)) return status
   }
@@ -113,7 +113,7 @@ test('a server keeps running when its stdout and stderr are closed', async (t) =
   child.stderr?.destroy()
   while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(10)
 
-  const produced = await runMillrace(t, ['produce', '10'], { cwd })
+  const produced = await runMillrace(['produce', '10'], { cwd })
   child.kill('SIGTERM')
   const { code } = await ended
 

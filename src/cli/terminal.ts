@@ -1,5 +1,6 @@
 // Output of a command: data to stdout, everything else to stderr.
 
+import type { Writable } from 'node:stream'
 import { styleText } from 'node:util'
 
 export interface TerminalOptions {
@@ -7,6 +8,8 @@ export interface TerminalOptions {
   readonly json: boolean
   /** False: no colours. True: colours on a terminal, subject to NO_COLOR and FORCE_COLOR. */
   readonly color: boolean
+  readonly stdout: Writable
+  readonly stderr: Writable
 }
 
 export type Style = Parameters<typeof styleText>[0]
@@ -14,16 +17,20 @@ export type Style = Parameters<typeof styleText>[0]
 export class Terminal {
   readonly json: boolean
   readonly #color: boolean
+  readonly #stdout: Writable
+  readonly #stderr: Writable
   #footer: { clear(): void; draw(): void } | null = null
 
-  constructor({ json, color }: TerminalOptions) {
+  constructor({ json, color, stdout, stderr }: TerminalOptions) {
     this.json = json
     this.#color = color
+    this.#stdout = stdout
+    this.#stderr = stderr
   }
 
   /** Prints data to stdout. */
   print(text: string): void {
-    process.stdout.write(`${text}\n`)
+    this.#stdout.write(`${text}\n`)
   }
 
   printJson(value: unknown): void {
@@ -33,7 +40,7 @@ export class Terminal {
   /** Prints a note or warning, which is not data, to stderr. */
   note(text: string): void {
     this.#footer?.clear()
-    process.stderr.write(`${text}\n`)
+    this.#stderr.write(`${text}\n`)
     this.#footer?.draw()
   }
 
@@ -43,7 +50,7 @@ export class Terminal {
     this.#footer = footer
   }
 
-  paint(style: Style, text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  paint(style: Style, text: string, stream: Writable = this.#stdout): string {
     return this.#color ? styleText(style, text, { stream }) : text
   }
 }
