@@ -53,12 +53,16 @@ test('a file that does not even load makes the run fail', (t) => {
   assert.equal(run().status, 1)
 })
 
-test('when a negative control fails the run is void and nothing else is run', (t) => {
-  const { run } = project(t, { 'src/a.test.ts': passing, 'test/faults/negative-controls-x1.test.ts': failing })
+test('when a negative control fails the run is void, and only unit tests are run', (t) => {
+  const { run } = project(t, {
+    'src/a.test.ts': passing,
+    'test/faults/a.test.ts': passing,
+    'test/faults/negative-controls-x1.test.ts': failing,
+  })
   const { status, stdout } = run()
   assert.equal(status, 1)
   assert.match(stdout, /✖ a negative control was not found: this run is void/)
-  assert.match(stdout, /ℹ tests 1\n/)
+  assert.match(stdout, /ℹ tests 2\n/)
 })
 
 test('a temporary file that is left behind makes the run fail, and is removed', (t) => {
@@ -104,6 +108,21 @@ test('the settings of whoever runs the tests do not reach them', (t) => {
       test('sees none', () => assert.equal(process.env.MILLRACE_HOST, undefined))`,
   })
   assert.equal(run().status, 0)
+})
+
+test('the long run has the files that are named so, and those that know a depth, which they are told', (t) => {
+  const { run } = project(t, {
+    'src/a.test.ts': failing,
+    'src/b.long.test.ts': passing,
+    'test/support/depth.ts': 'export const isLongRun = process.env.TEST_LONG !== undefined',
+    'test/faults/c.test.ts': [
+      "import assert from 'node:assert'; import { test } from 'node:test'",
+      "import { isLongRun } from '../support/depth.ts'",
+      "test('knows', () => assert.ok(isLongRun))",
+    ].join('\n'),
+  })
+  assert.match(run('--long').stdout, /ℹ tests 2\nℹ pass 2\n/)
+  assert.match(run().stdout, /ℹ tests 2\nℹ pass 0\n/)
 })
 
 test('parts of paths choose the files', (t) => {

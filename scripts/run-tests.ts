@@ -1,35 +1,47 @@
 // Runs the tests and checks that they left nothing behind.
 //
-//   run-tests.ts              all of them
+//   run-tests.ts              all but the long ones
+//   run-tests.ts --long       for releases: those named *.long.test.ts, and in depth those that know a depth (depth.ts)
 //   run-tests.ts --unit       those beside their source, the architecture and the reference pages
 //   run-tests.ts PART ...     the files whose path contains one of the parts
 //
-// First come the negative controls: programs with deliberate defects that the checker must find. When one is not found
-// the run is void, for then the green of all others would say nothing.
+// Before the fault and end-to-end tests come the negative controls: programs with deliberate defects that the checker must
+// find. When one is not found the run is void, because the green of the others would say nothing.
 
-import { globSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { run } from 'node:test'
 import { spec, type TestEvent } from 'node:test/reporters'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { processesWith } from './left-behind.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const maxFileMs = 150_000
-const filesAtOnce = 2
+const depth = join(root, 'test/support/depth.ts')
+const maxProcessMs = { short: 400_000, long: 3_000_000 }
+/** Beside the process of the unit tests. With three, tests that time something fail on two cores. */
+const maxBusyAtOnce = 2
+const maxWaitingAtOnce = 2
+const maxProcesses = 16
+const minMemoryBytes = 6 * 1024 ** 3
 const endingGraceMs = 2000
-const shownSlowestFiles = 20
+const maxSlowestFiles = 20
 
 /** What the runner counts, under the names that it prints. */
 type Tally = Record<'tests' | 'pass' | 'fail' | 'cancelled' | 'skipped', number>
 
-interface FileDuration {
-  readonly file: string
-  readonly seconds: number
-}
-
+const isLongRun = process.argv.includes('--long')
 const files = chooseFiles(process.argv.slice(2))
 if (files.length === 0) {
   console.error('no test file matches')
@@ -37,12 +49,15 @@ if (files.length === 0) {
 }
 
 // Everything that the tests make is in here, and every process that they start knows this path.
-const temporary = mkdtempSync(join(tmpdir(), 'millrace-tests-'))
+const temporary = mkdtempSync(join(temporaryParent(), 'millrace-tests-'))
 process.env.TMPDIR = temporary
+const entries = join(temporary, 'entries')
+mkdirSync(entries)
 // A hundred files and their servers compile the same modules: once is enough (0.4 s instead of 0.7 s for a small file).
 process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules', '.cache', 'millrace')
-// The settings of whoever runs the tests are not theirs.
+// Settings of the user's shell must not reach the tests.
 for (const name of Object.keys(process.env).filter((each) => each.startsWith('MILLRACE_'))) delete process.env[name]
+if (isLongRun) process.env.TEST_LONG = 'yes'
 process.once('SIGINT', () => abandon(130))
 process.once('SIGTERM', () => abandon(143))
 process.exitCode = await runAll()
@@ -50,29 +65,48 @@ process.exitCode = await runAll()
 function chooseFiles(parts: readonly string[]): string[] {
   const folders = ['src', 'scripts', 'bench', 'test']
   const all = globSync(`{${folders.join(',')}}/**/*.test.ts`, { cwd: root }).sort()
-  if (parts.includes('--unit')) return all.filter((file) => !/^test\/.+\//.test(file))
-  return parts.length === 0 ? all : all.filter((file) => parts.some((part) => file.includes(part)))
+  if (parts.includes('--long')) return all.filter((file) => isLong(file) || dependenciesOf(join(root, file)).has(depth))
+  if (parts.includes('--unit')) return all.filter((file) => isUnit(file) && !isLong(file))
+  if (parts.length === 0) return all.filter((file) => !isLong(file))
+  return all.filter((file) => parts.some((part) => file.includes(part)))
+}
+
+/** Memory where there is enough of it: the tests make thousands of files, and none has to survive the machine. */
+function temporaryParent(): string {
+  const memory = '/dev/shm'
+  if (process.env.TMPDIR !== undefined || !existsSync(memory)) return tmpdir()
+  const { bavail, bsize } = statfsSync(memory)
+  return bavail * bsize >= minMemoryBytes ? memory : tmpdir()
 }
 
 async function runAll(): Promise<number> {
   const began = performance.now()
   const total: Tally = { tests: 0, pass: 0, fail: 0, cancelled: 0, skipped: 0 }
+  const secondsOf = new Map<string, number>()
   const faults: string[] = []
-  const durations: FileDuration[] = []
 
-  await runFiles(files.filter(isControl), filesAtOnce, total, durations)
-  if (total.fail + total.cancelled > 0) faults.push('a negative control was not found: this run is void')
+  const starting = startServices()
+  const unit = runFiles(inProcesses(files.filter(isUnit), 1), 1, total, secondsOf)
+  const controls = await runFiles(files.filter(isControl), 1, total, secondsOf)
+  const stopServices = await starting
+  if (!controls.isGreen) faults.push('a negative control was not found: this run is void')
   else {
-    const others = files.filter((file) => !isControl(file))
+    const others = files.filter((file) => !isControl(file) && !isUnit(file))
+    const busy = inProcesses(
+      others.filter((file) => !waits(file)),
+      maxProcesses,
+    )
+    const waiting = inProcesses(others.filter(waits), maxWaitingAtOnce)
     await Promise.all([
-      runFiles(inOrder(others.filter((file) => !waits(file))), filesAtOnce, total, durations),
-      runFiles(others.filter(waits), 1, total, durations),
+      runFiles(busy, maxBusyAtOnce, total, secondsOf),
+      runFiles(waiting, maxWaitingAtOnce, total, secondsOf),
     ])
   }
+  await unit
+  await stopServices()
 
   faults.push(...(await cleanUp(endingGraceMs)))
-  console.log('\nslowest files, in seconds:')
-  for (const { file, seconds } of slowest(durations)) console.log(`${seconds.toFixed(1).padStart(7)}  ${file}`)
+  printSlowest(secondsOf)
   for (const [name, count] of Object.entries(total)) console.log(`ℹ ${name} ${count}`)
   console.log(`ℹ duration_s ${Math.round((performance.now() - began) / 1000)}`)
   for (const fault of faults) console.log(`✖ ${fault}`)
@@ -83,24 +117,51 @@ function isControl(file: string): boolean {
   return /^test\/faults\/negative-controls[^/]*\.test\.ts$/.test(file)
 }
 
-/** Those that mostly wait for a time-out of the product: they run beside the others, for they take no core. */
+function isUnit(file: string): boolean {
+  return !/^test\/.+\//.test(file)
+}
+
+/** Mostly waits for a timeout of the product: it runs beside the others, because it needs little of a core. */
 function waits(file: string): boolean {
   return file.endsWith('.waits.test.ts')
 }
 
-/** Quick ones first, so that a simple mistake shows soon. */
-function inOrder(chosen: readonly string[]): string[] {
-  const folders = [
-    'test/',
-    'src/',
-    'scripts/',
-    'test/support/',
-    'test/conformance/',
-    'test/end-to-end/',
-    'test/faults/',
-  ]
-  const rank = (file: string) => folders.findLastIndex((folder) => file.startsWith(folder))
-  return chosen.toSorted((a, b) => rank(a) - rank(b))
+function isLong(file: string): boolean {
+  return file.endsWith('.long.test.ts')
+}
+
+/**
+ * Spreads the files over so many processes: what a process loads, a second of CPU, serves all its files. Answers the files
+ * that load them.
+ */
+function inProcesses(chosen: readonly string[], count: number): string[] {
+  const parts = Array.from({ length: Math.min(count, chosen.length) }, (_, part) =>
+    chosen.filter((_, index) => index % count === part),
+  )
+  return parts.map((part) => {
+    if (part.length === 1) return part[0] as string
+    const entry = join(entries, `${part[0]?.replaceAll('/', '_')}-and-${part.length - 1}-more.mjs`)
+    writeFileSync(entry, part.map((file) => `await import('${pathToFileURL(join(root, file))}')\n`).join(''))
+    return entry
+  })
+}
+
+/** Starts the services that test files share, when one of these files uses them. Answers what stops them. */
+async function startServices(): Promise<() => Promise<void>> {
+  const shared = join(root, 'test/support/shared-services.ts')
+  if (!files.some((file) => dependenciesOf(join(root, file)).has(shared))) return async () => {}
+  const { startServices } = await import('../test/support/start-services.ts')
+  return startServices()
+}
+
+/** The file and all that it imports by relative paths. */
+function dependenciesOf(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found
+  found.add(file)
+  for (const [, target] of readFileSync(file, 'utf8').matchAll(/^(?:import|\}).* from '(\.[^']+)'$/gm)) {
+    dependenciesOf(join(dirname(file), target as string), found)
+  }
+  return found
 }
 
 /** Runs these files and prints what they report, but not their sums: those are added up. */
@@ -108,35 +169,59 @@ async function runFiles(
   chosen: readonly string[],
   concurrency: number,
   total: Tally,
-  durations: FileDuration[],
-): Promise<void> {
-  if (chosen.length === 0) return
-  const events = run({ files: chosen.map((file) => join(root, file)), concurrency, timeout: maxFileMs })
-  events.on('test:summary', ({ file, counts, duration_ms }) => {
-    if (file !== undefined) {
-      durations.push({ file: relative(root, file), seconds: duration_ms / 1000 })
-      return
-    }
+  secondsOf: Map<string, number>,
+): Promise<{ readonly isGreen: boolean }> {
+  if (chosen.length === 0) return { isGreen: true }
+  let isGreen = true
+  const paths = chosen.map((file) => resolve(root, file))
+  const events = run({
+    files: paths,
+    concurrency,
+    timeout: isLongRun ? maxProcessMs.long : maxProcessMs.short,
+  })
+  events.on('test:summary', ({ file, counts }) => {
+    if (file !== undefined) return
     total.tests += counts.tests
     total.pass += counts.passed
     total.fail += counts.tests - counts.passed - counts.cancelled - counts.skipped - counts.todo
     total.cancelled += counts.cancelled
     total.skipped += counts.skipped
   })
+  const addTime = ({ file, nesting, details }: TestResult) => {
+    if (file === undefined || nesting > 0) return
+    const name = relative(root, file)
+    secondsOf.set(name, (secondsOf.get(name) ?? 0) + details.duration_ms / 1000)
+  }
+  events.on('test:pass', addTime)
+  events.on('test:fail', (result) => {
+    isGreen = false
+    addTime(result)
+  })
   const shown = events.filter((event: TestEvent) => !isSum(event))
   await pipeline(shown, new spec(), process.stdout, { end: false })
+  return { isGreen }
 }
 
-function slowest(durations: readonly FileDuration[]): FileDuration[] {
-  return durations.toSorted((a, b) => b.seconds - a.seconds).slice(0, shownSlowestFiles)
+interface TestResult {
+  readonly file?: string | undefined
+  readonly nesting: number
+  readonly details: { readonly duration_ms: number }
 }
 
 function isSum(event: TestEvent): boolean {
   return event.type === 'test:diagnostic' && event.data.file === undefined && event.data.nesting === 0
 }
 
+/** By the time of their tests, without that of loading. */
+function printSlowest(secondsOf: ReadonlyMap<string, number>): void {
+  console.log(`\nthe ${maxSlowestFiles} slowest files, seconds of their tests:`)
+  const slowest = [...secondsOf].toSorted(([, a], [, b]) => b - a).slice(0, maxSlowestFiles)
+  for (const [file, seconds] of slowest) console.log(`${seconds.toFixed(1).padStart(7)}  ${file}`)
+}
+
 /** Ends what still runs after the grace, removes what still lies about, and names both. */
 async function cleanUp(graceMs: number): Promise<string[]> {
+  rmSync(entries, { recursive: true, force: true })
   const processes = await processesWith(temporary, graceMs)
   for (const { pid } of processes) endProcess(pid)
   const names = readdirSync(temporary)

@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { crc32 } from 'node:zlib'
 import { MillraceError } from '../../src/errors.ts'
+import { samples } from '../support/depth.ts'
 import { type SeededRandom, seededRandom } from '../support/random.ts'
 import {
   changeFile,
@@ -34,9 +35,9 @@ import {
 } from './event-log-verbs.ts'
 
 const pageBytes = 8192
-/** Twenty flipped bits in each part of the file; parts that are looked at in two ways share them. */
-const samples = 12
-const half = samples / 2
+/** Flipped bits in each part of the file; parts that are examined in two ways share them. */
+const bitFlips = samples(6, 40)
+const half = bitFlips / 2
 
 /** A refusal that says which file, what was expected and found, and what to do. */
 function assertRefused(error: MillraceError, dataDir: string): void {
@@ -200,7 +201,7 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
   const flips: readonly [string, number, () => number][] = [
     [
       'in an entry',
-      samples,
+      bitFlips,
       () => offsetIn(random.pick(pages.filter(({ name }) => name === 'entries')), 0, pageBytes, random),
     ],
     ['in the header of a page', half, () => offsetIn(random.pick(pages), 0, 12, random)],
@@ -232,11 +233,11 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
   }
 
   await t.test(
-    `fault A6: of ${samples} bits flipped in the WAL that a crash left none loses an event unnoticed`,
+    `fault A6: of ${bitFlips} bits flipped in the WAL that a crash left none loses an event unnoticed`,
     async (s) => {
       const { size } = statSync(join(base.crashed, 'log.db-wal'))
       const results: string[] = []
-      for (let sample = 0; sample < samples; sample++) {
+      for (let sample = 0; sample < bitFlips; sample++) {
         const copy = copyDirectory(s, base.crashed)
         const at = random.between(0, size - 12 * pageBytes)
         flip(copy, 'log.db-wal', at)

@@ -10,6 +10,7 @@ import fc from 'fast-check'
 import { MillraceError } from '../../src/errors.ts'
 import { type Lane, lanes } from '../../src/event/event.ts'
 import type { Again, Backlog, Consumer, Delivery, StreamName } from '../../src/event-log/event-log.ts'
+import { samples } from '../support/depth.ts'
 import { Bench, type EventLogHarness } from './event-log-bench.ts'
 import { batchOf, idsIn, idsOf, leaseMs, ledgerOf, readAllSettled, topic } from './event-log-verbs.ts'
 
@@ -426,7 +427,7 @@ export function eventLogModelTest(harness: EventLogHarness): void {
           await under.destroy()
         }
       }),
-      { numRuns: 10 },
+      { numRuns: samples(3, 40) },
     )
   })
 }

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
 import { inspectEventLog, repairEventLog } from '../../src/event-log/open-event-log.ts'
 import { cleanup } from '../support/cleanup.ts'
+import { samples } from '../support/depth.ts'
 import { seededRandom } from '../support/random.ts'
 import {
   changeFile,
@@ -136,7 +137,7 @@ test('the embedded log can be looked over and mended', async (t) => {
 
   await t.test('a damaged index of the entries costs nothing: it is made anew from them', async (s) => {
     const [index] = pagesOf(copyDirectory(s, base.closed)).filter(({ name }) => name === 'entries_by_offset')
-    for (let sample = 0; sample < 5; sample++) {
+    for (let sample = 0; sample < samples(3, 30); sample++) {
       const dataDir = copyDirectory(s, base.closed)
       const start = (index!.page - 1) * pageBytes
       changeFile(join(dataDir, 'log.db'), (bytes) => {
@@ -166,7 +167,7 @@ test('the embedded log can be looked over and mended', async (t) => {
 
   await t.test('zeroed pages: whatever they held, the repaired log opens and adds up', async (s) => {
     const pages = pagesOf(copyDirectory(s, base.closed)).filter(({ page }) => page > 1)
-    for (let sample = 0; sample < 15; sample++) {
+    for (let sample = 0; sample < samples(6, 60); sample++) {
       const dataDir = copyDirectory(s, base.closed)
       const { page, name, type } = random.pick(pages)
       changeFile(join(dataDir, 'log.db'), (bytes) => bytes.fill(0, (page - 1) * pageBytes, page * pageBytes))

@@ -7,9 +7,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { assertTidy } from '../support/leaks.ts'
 import { publish } from '../support/publish.ts'
-import { runCommand } from '../support/run-command.ts'
+import { runCommandProcess } from '../support/run-command.ts'
 import { startServer } from '../support/server-process.ts'
 import { skip } from '../support/skip.ts'
 import { drained, tally } from '../support/tally.ts'
@@ -20,7 +21,7 @@ test('a second server on the same data directory is refused at once, naming the 
   const server = await startServer(t)
   await publish(server, 'events', orders(10))
   const startedAt = performance.now()
-  const second = await runCommand(t, ['start'], { dataDir: server.dataDir })
+  const second = await runCommandProcess(t, ['start'], { dataDir: server.dataDir })
   assert.equal(second.code, 1, second.stderr)
   assert.match(second.stderr, new RegExp(String(server.pid)), 'it names the process that holds the directory')
   assert.match(second.stderr, /in use/)
@@ -49,19 +50,19 @@ test('a port in use is named with its variable', async (t) => {
   })
   const port = String((blocker.address() as AddressInfo).port)
   for (const variable of ['MILLRACE_HTTP_PORT', 'MILLRACE_GRPC_PORT']) {
-    const result = await runCommand(t, ['start'], { dataDir: tempDirectory(t), env: { [variable]: port } })
-    assert.equal(result.code, 1, result.stderr)
-    assert.match(result.stderr, new RegExp(`${variable}.*${port}|${port}.*${variable}`, 's'))
+    const message = new RegExp(`${variable}.*${port}|${port}.*${variable}`, 's')
+    await assert.rejects(startInProcess(t, { env: { [variable]: port } }), message)
   }
 })
 
 test('a data directory that cannot be made or written is named with its variable', async (t) => {
   const file = join(tempDirectory(t), 'file')
   writeFileSync(file, 'no directory')
-  const inTheWay = await runCommand(t, ['start'], { dataDir: join(file, 'data') })
-  assert.equal(inTheWay.code, 1, inTheWay.stderr)
-  assert.match(inTheWay.stderr, /MILLRACE_DATA_DIR/)
-  assert.ok(inTheWay.stderr.includes(file))
+  const isNamed =
+    (dataDir: string) =>
+    ({ message }: Error) =>
+      message.includes('MILLRACE_DATA_DIR') && message.includes(dataDir)
+  await assert.rejects(startInProcess(t, { dataDir: join(file, 'data') }), isNamed(file))
 
   await t.test('also when the file system is read-only', async (s) => {
     const mounted = mountTmpfs(s, 4)
@@ -69,15 +70,15 @@ test('a data directory that cannot be made or written is named with its variable
     const dataDir = join(mounted.path, 'data')
     mkdirSync(dataDir)
     spawnSync('mount', ['-o', 'remount,ro', mounted.path])
-    const result = await runCommand(s, ['start'], { dataDir })
-    assert.equal(result.code, 1, result.stderr)
-    assert.match(result.stderr, /MILLRACE_DATA_DIR/)
-    assert.ok(result.stderr.includes(dataDir))
+    await assert.rejects(startInProcess(s, { dataDir }), isNamed(dataDir))
   })
 })
 
 test('fault S29: a server that others could reach is refused until somebody says that it shall be open', async (t) => {
-  const refused = await runCommand(t, ['start'], { dataDir: tempDirectory(t), env: { MILLRACE_HOST: '0.0.0.0' } })
+  const refused = await runCommandProcess(t, ['start'], {
+    dataDir: tempDirectory(t),
+    env: { MILLRACE_HOST: '0.0.0.0' },
+  })
   assert.equal(refused.code, 1, refused.stderr)
   assert.match(refused.stderr, /MILLRACE_HOST.*MILLRACE_AUTH=off/s)
   const open = await startServer(t, { env: { MILLRACE_HOST: '0.0.0.0', MILLRACE_AUTH: 'off' } })

@@ -68,7 +68,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
 
   story('a dead letter is listed, edited, sent again and lands, and its journey tells all of it', async (t, picky) => {
     const { server } = picky
-    const command = (...words: string[]) => runCommand(t, words, { dataDir: server.dataDir })
+    const command = (...words: string[]) => runCommand(words, { dataDir: server.dataDir })
     const poison = { id: ids.next(), source: '/shop', type: 'poison', key: 'k', data: Buffer.from('{"n": 1.50}') }
     const fine = Array.from({ length: 100 }, () => ({ type: 'fine' }))
     await publish(t, server, [...fine, poison, ...fine])
@@ -90,7 +90,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
     assert.notEqual(first?.redriven_at, null)
     assert.equal(second?.redriven_at, null)
 
-    const edit = runCommand(t, ['dead-letters', 'redrive', second!.dead_letter_id, '--edit'], {
+    const edit = runCommand(['dead-letters', 'redrive', second!.dead_letter_id, '--edit'], {
       dataDir: server.dataDir,
       env: { EDITOR: 'sed -i s/1.50/1.50,\\"ok\\":true/' },
     })
@@ -158,21 +158,21 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
   story('what the database has lost comes back by a replay, and what it has makes no second row', async (t, picky) => {
     const { server } = picky
     await picky.forgive()
-    const events = Array.from({ length: 5000 }, (_, n) => ({ type: n % 2 === 0 ? 'even' : 'odd', data: { n } }))
+    const events = Array.from({ length: 1500 }, (_, n) => ({ type: n % 2 === 0 ? 'even' : 'odd', data: { n } }))
     for (let at = 0; at < events.length; at += 500) await publish(t, server, events.slice(at, at + 500))
     await drained(server, 10_000)
     const replay = async (...words: string[]) => {
-      const { stdout } = await runCommand(t, ['replay', '--rate', '100000', '--output', 'json', ...words], server)
+      const { stdout } = await runCommand(['replay', '--rate', '100000', '--output', 'json', ...words], server)
       return (JSON.parse(stdout) as { replayed: number }).replayed
     }
-    assert.equal(await replay('--since', '1h', '--dry-run'), 5000)
-    assert.equal(await replay('--type', 'even'), 2500)
+    assert.equal(await replay('--since', '1h', '--dry-run'), 1500)
+    assert.equal(await replay('--type', 'even'), 750)
     const { epoch } = (await getStatus(server.http)).log
-    assert.equal(await replay('--from', `events/0/normal@${epoch}:4321`), 679)
+    assert.equal(await replay('--from', `events/0/normal@${epoch}:1321`), 179)
     await drained(server, 10_000)
-    assert.equal(await picky.home.countRows(), 5000)
+    assert.equal(await picky.home.countRows(), 1500)
     const [ledger] = await drained(server, 10_000)
-    assert.partialDeepStrictEqual(ledger, { accepted: 5000, reopened: 3179, landed: 8179, balanced: true })
+    assert.partialDeepStrictEqual(ledger, { accepted: 1500, reopened: 929, landed: 2429, balanced: true })
   })
 }
 
@@ -186,7 +186,7 @@ test('a redrive while PostgreSQL is away says what it has done, and that the res
     Array.from({ length: 3 }, () => poison),
   )
   await waitForLetters(server, 3)
-  const listed = await runCommand(t, ['dead-letters', 'list'], { dataDir: server.dataDir })
+  const listed = await runCommand(['dead-letters', 'list'], { dataDir: server.dataDir })
   assert.match(listed.stdout, /evil\\u001b\[31m/)
   assert.ok(!listed.stdout.includes('\u001b'))
 
@@ -194,7 +194,7 @@ test('a redrive while PostgreSQL is away says what it has done, and that the res
   const holder = new Client({ connectionString: url })
   await holder.connect()
   await holder.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE')
-  const redriven = await runCommand(t, ['dead-letters', 'redrive', '--all', '--output', 'json'], {
+  const redriven = await runCommand(['dead-letters', 'redrive', '--all', '--output', 'json'], {
     dataDir: server.dataDir,
   })
   await holder.end()
@@ -207,7 +207,7 @@ test('a redrive while PostgreSQL is away says what it has done, and that the res
 
 test('what cannot be done is said, by name', async (t) => {
   const server = await startInProcess(t)
-  const command = (...words: string[]) => runCommand(t, words, { dataDir: server.dataDir })
+  const command = (...words: string[]) => runCommand(words, { dataDir: server.dataDir })
   const expect = async (words: string[], code: number, stderr: RegExp) => {
     const ended = await command(...words)
     assert.equal(ended.code, code, words.join(' '))
@@ -215,12 +215,12 @@ test('what cannot be done is said, by name', async (t) => {
     assert.equal(ended.stdout, '', words.join(' '))
   }
   await expect(['dead-letters', 'redrive'], 2, /--all/)
-  await expect(['dead-letters', 'redrive', '--all', '--edit'], 2, /only one/)
+  await expect(['dead-letters', 'redrive', '--all', '--edit'], 2, /exactly one/)
   await expect(['dead-letters', 'show', 'x'], 1, /"x" is not the id of a dead letter/)
   await expect(['dead-letters', 'show', ids.next()], 1, /there is no dead letter/)
   await expect(['dead-letters', 'redrive', ids.next()], 1, /there is no dead letter/)
   await expect(['dead-letters', 'list', '--since', 'yesterday'], 2, /--since "yesterday".*10m/)
-  await expect(['dead-letters', 'redrive', '--all', '--type', 'a'], 2, /--all is given beside/)
+  await expect(['dead-letters', 'redrive', '--all', '--type', 'a'], 2, /--all cannot be combined/)
   await expect(['dead-letters', 'list', '--type', ''], 2, /--type is empty/)
   await expect(['dead-letters', 'delete', ids.next(), '--yes'], 1, /there is no dead letter/)
   await expect(['journey', 'nobody'], 1, /event "nobody" has neither landed nor died, and no events are waiting/)

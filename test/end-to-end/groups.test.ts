@@ -40,7 +40,7 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     const dataDir = tempDirectory(t)
     const env = await settingsOf(t)
     const before = await startInProcess(t, { dataDir, env })
-    const paused = await runCommand(t, ['groups', 'pause', 'landing', '--reason', 'the table is being moved'], {
+    const paused = await runCommand(['groups', 'pause', 'landing', '--reason', 'the table is being moved'], {
       dataDir,
     })
     assert.deepEqual([paused.code, paused.stderr], [0, ''])
@@ -58,19 +58,19 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     const server = await startInProcess(t, { dataDir, env })
     await publish(server, 'events', orders(10))
     await eventually(async () => assert.equal((await statusOf(server))?.waiting, 60))
-    const listed = await runCommand(t, ['groups', 'list', '--topic', 'events'], { dataDir })
+    const listed = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir })
     assert.equal(listed.code, 0, listed.stderr)
     assert.match(listed.stdout, /TOPIC +GROUP +WAITING +IN FLIGHT +OLDEST +PAUSED\n/)
     assert.match(listed.stdout, /^events +landing +60 +0 +\d+\.\d s +paused by a person: the table is being moved\n$/m)
     assert.doesNotMatch(listed.stdout, /_dead/)
     assert.equal((await tally(server)).landed, 0)
 
-    const resumed = await runCommand(t, ['groups', 'resume', 'landing', '--output', 'json'], { dataDir })
+    const resumed = await runCommand(['groups', 'resume', 'landing', '--output', 'json'], { dataDir })
     assert.deepEqual(JSON.parse(resumed.stdout), { topic: 'events', group: 'landing' })
     const [line] = await drained(server)
     assert.ok(line !== undefined && isBalanced(line), JSON.stringify(line))
     assert.equal(line.landed, 60)
-    assert.equal((await statusOf(server))?.paused, null)
+    await eventually(async () => assert.equal((await statusOf(server))?.paused, null))
     assert.equal((await listEvents(server.http, 'limit=100')).events.length, 60)
   })
 }
@@ -79,17 +79,17 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   const dataDir = tempDirectory(t)
   const env = { MILLRACE_MAX_WAITING_EVENTS: '5' }
   const first = await startInProcess(t, { dataDir, env, topics: ['returns'] })
-  await runCommand(t, ['groups', 'pause', 'landing', '--topic', 'returns'], { dataDir })
+  await runCommand(['groups', 'pause', 'landing', '--topic', 'returns'], { dataDir })
   await publish(first, 'returns', orders(5))
   await assert.rejects(publish(first, 'returns', [order(9)]), { code: 'backlogged' })
-  const own = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
+  const own = await runCommand(['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
   assert.equal(own.code, 1)
   assert.match(own.stderr, /declares it at each start.*pause it instead.*MILLRACE_TOPICS/)
   await first.stop()
 
   const second = await startInProcess(t, { dataDir, env })
   const list = async () => {
-    const { stdout } = await runCommand(t, ['groups', 'list', '--output', 'json'], { dataDir })
+    const { stdout } = await runCommand(['groups', 'list', '--output', 'json'], { dataDir })
     return (JSON.parse(stdout) as { groups: { topic: string; group: string; waiting: number; paused: string }[] })
       .groups
   }
@@ -101,14 +101,14 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
     (await metricsOfGroup())!.join('\n'),
     /^millrace_log_waiting_events\{topic="returns",group="landing"\} 5$/m,
   )
-  const asked = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
+  const asked = await runCommand(['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
   assert.equal(asked.code, 1)
   assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
-  const deleted = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
+  const deleted = await runCommand(['groups', 'delete', 'landing', '--topic', 'returns', '--yes'], { dataDir })
   assert.equal(deleted.stdout, 'deleted group landing of topic returns, 5 events abandoned\n', deleted.stderr)
   await eventually(async () => assert.ok((await list()).every(({ topic }) => topic !== 'returns')))
   await eventually(async () => assert.equal(await metricsOfGroup(), null))
-  const again = await runCommand(t, ['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
+  const again = await runCommand(['groups', 'delete', 'landing', '--topic', 'returns'], { dataDir })
   assert.equal(again.code, 1)
   assert.match(again.stderr, /there is no group "landing" of a topic "returns"/)
   await second.stop()
@@ -152,13 +152,13 @@ test('what is wrong with a call about groups is said with its field', async (t) 
 
 test('the commands about groups say how they are called', async (t) => {
   const dataDir = join(tempDirectory(t), 'nothing')
-  const help = await runCommand(t, ['groups', '--help'], { dataDir })
+  const help = await runCommand(['groups', '--help'], { dataDir })
   for (const command of ['list', 'pause', 'resume', 'delete'])
     assert.match(help.stdout, new RegExp(`^ +${command} `, 'm'))
-  const nameless = await runCommand(t, ['groups', 'pause'], { dataDir })
+  const nameless = await runCommand(['groups', 'pause'], { dataDir })
   assert.equal(nameless.code, 2)
   assert.match(nameless.stderr, /missing required argument 'GROUP'/)
-  const empty = await runCommand(t, ['groups', 'pause', 'landing', '--reason', ''], { dataDir })
+  const empty = await runCommand(['groups', 'pause', 'landing', '--reason', ''], { dataDir })
   assert.equal(empty.code, 2)
   assert.match(empty.stderr, /--reason is empty/)
 })

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backends } from '../support/backend.ts'
+import { samples } from '../support/depth.ts'
 import { freePort } from '../support/free-port.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
 import { runCommand } from '../support/run-command.ts'
@@ -10,14 +12,11 @@ import { startServer } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
 
 for (const backend of backends('embedded', 'redis', 'cluster')) {
-  /** The full number once; what the others add is seen with fewer. */
-  const share = backend.name === 'embedded' ? 1 : backend.name === 'redis' ? 0.5 : 0.25
-
   test(`many events are as many rows, each once, whatever their order was (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const server = await startServer(t, home)
+    const server = await startInProcess(t, home)
     const publisher = clientOf(t, server).publisher({ overflow: 'wait' })
-    const count = 100_000 * share
+    const count = samples(30_000, 200_000)
     for (let number = 1; number <= count; number++) {
       if (!publisher.add({ type: 'counted', data: { number } })) await publisher.ready()
     }
@@ -33,12 +32,12 @@ for (const backend of backends('embedded', 'redis', 'cluster')) {
 
   test(`millrace produce gets every event through kills of the server, each as one row (${backend.name})`, async (t) => {
     const random = seededRandom(t)
-    const kills = backend.name === 'embedded' ? 5 : 3
-    const count = 8000 * kills
+    const kills = samples(2, 5)
+    const count = 6000 * kills
     const home = await backend.home(t)
     const env = { ...home.env, MILLRACE_GRPC_PORT: String(await freePort()), MILLRACE_LEASE_MS: '2000' }
     const server = await startServer(t, { ...home, env })
-    const producing = runCommand(t, ['produce', String(count), '--rate', '8000'], {
+    const producing = runCommand(['produce', String(count), '--rate', '8000'], {
       dataDir: server.dataDir,
       env: { MILLRACE_ADDRESS: server.grpc },
       withinMs: 60_000,

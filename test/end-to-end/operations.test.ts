@@ -76,7 +76,7 @@ for (const backend of both)
     })
 
     await t.test('millrace status prints the same document, and GetStatus tells the same', async () => {
-      const { code, stdout } = await runCommand(t, ['status', '--output', 'json'], { dataDir: server.dataDir })
+      const { code, stdout } = await runCommand(['status', '--output', 'json'], { dataDir: server.dataDir })
       assert.equal(code, 0)
       const { ledger } = JSON.parse(stdout) as Awaited<ReturnType<typeof getStatus>>
       assert.deepEqual(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { runCommand } from '../support/run-command.ts'
@@ -40,7 +41,7 @@ test('events land in PostgreSQL, each as one row, through kills of the server an
 
 test('an event that PostgreSQL refuses becomes a dead letter, and its neighbours land', async (t) => {
   const url = await postgres.createDatabase()
-  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   const client = clientOf(t, server)
   const publisher = client.publisher()
   for (let number = 0; number < 1000; number++) {
@@ -59,21 +60,21 @@ test('a role that may not make tables is told so, and needs no rights but its ow
   await postgres.query('CREATE ROLE lander LOGIN')
   const landerUrl = postgres.url(database, 'lander')
   const dataDir = tempDirectory(t)
-  const refused = await runCommand(t, ['migrate', '--postgres-url', landerUrl], { dataDir })
+  const refused = await runCommand(['migrate', '--postgres-url', landerUrl], { dataDir })
   assert.notEqual(refused.code, 0)
   assert.match(refused.stderr, /millrace migrate/)
 
-  const migrated = await runCommand(t, ['migrate', '--postgres-url', url], { dataDir })
+  const migrated = await runCommand(['migrate', '--postgres-url', url], { dataDir })
   assert.equal(migrated.code, 0, migrated.stderr)
   assert.match(migrated.stdout, /Applied migration 1/)
-  assert.match((await runCommand(t, ['migrate', '--postgres-url', url], { dataDir })).stdout, /up to date/)
+  assert.match((await runCommand(['migrate', '--postgres-url', url], { dataDir })).stdout, /up to date/)
   await postgres.query('GRANT SELECT, INSERT ON events TO lander', [], url)
   await postgres.query('GRANT SELECT, INSERT, UPDATE ON streams TO lander', [], url)
   await postgres.query('GRANT SELECT ON millrace_migrations TO lander', [], url)
   await postgres.query('GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO lander', [], url)
   await postgres.query('GRANT USAGE ON SEQUENCE streams_stream_seq TO lander', [], url)
 
-  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: landerUrl } })
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: landerUrl } })
   const publisher = clientOf(t, server).publisher()
   publisher.add({ type: 'a' })
   publisher.add({ type: 'a', data: Buffer.from('{"n": 1e400000}') })
@@ -88,10 +89,10 @@ test('a role that may not make tables is told so, and needs no rights but its ow
 
 test('a server that is not there, and a wrong name, are said so', async (t) => {
   const dataDir = tempDirectory(t)
-  const nowhere = await runCommand(t, ['migrate', '--postgres-url', 'postgres://postgres@127.0.0.1:1/x'], { dataDir })
+  const nowhere = await runCommand(['migrate', '--postgres-url', 'postgres://postgres@127.0.0.1:1/x'], { dataDir })
   assert.notEqual(nowhere.code, 0)
   assert.match(nowhere.stderr, /MILLRACE_POSTGRES_URL.*ECONNREFUSED/)
-  const wrongName = await runCommand(t, ['migrate', '--postgres-url', postgres.url('nobody')], { dataDir })
+  const wrongName = await runCommand(['migrate', '--postgres-url', postgres.url('nobody')], { dataDir })
   assert.notEqual(wrongName.code, 0)
   assert.match(wrongName.stderr, /3D000.*nobody/)
 })
@@ -101,7 +102,7 @@ test('a server that starts while PostgreSQL is away takes events and says so; th
   cleanup(t, () => own.destroy())
   const url = await own.createDatabase()
   await own.stop()
-  const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   const client = clientOf(t, server)
   assert.equal((await client.publishEvents([{ type: 'early' }])).accepted, 1)
   await eventually(async () => {
@@ -116,5 +117,5 @@ test('a server that starts while PostgreSQL is away takes events and says so; th
   const [line] = await drained(server, 40_000)
   assert.partialDeepStrictEqual(line, { accepted: 1, landed: 1, balanced: true })
   assert.deepEqual(await own.query('SELECT count(*)::int AS rows FROM events', [], url), [{ rows: 1 }])
-  assert.equal((await client.status()).store.up, true)
+  await eventually(async () => assert.equal((await client.status()).store.up, true))
 })

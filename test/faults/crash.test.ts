@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { assertSound, compare } from '../support/checker.ts'
+import { samples } from '../support/depth.ts'
 import { Journal } from '../support/journal.ts'
 import { assertNoLeak, assertTidy, footprint } from '../support/leaks.ts'
 import { loadHttp, loadProduce, loadStream, loadUnary } from '../support/load.ts'
@@ -9,6 +10,8 @@ import { seededRandom } from '../support/random.ts'
 import { startServer } from '../support/server-process.ts'
 import { readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
+
+const rounds = samples(2, 20)
 
 test('fault A1: kill -9 at random moments under unary, stream, Produce and HTTP load loses and doubles nothing', async (t) => {
   const random = seededRandom(t)
@@ -26,7 +29,7 @@ test('fault A1: kill -9 at random moments under unary, stream, Produce and HTTP 
   ])
   loads.catch(() => {})
   let slowestMs = 0
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < rounds; round++) {
     await sleep(random.between(100, 600))
     await server.crash()
     const startedAt = performance.now()

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
 import { compare, describeCheck } from '../support/checker.ts'
+import { samples } from '../support/depth.ts'
 import { orders } from '../support/events.ts'
 import { within } from '../support/eventually.ts'
 import { startInProcess } from '../support/in-process-server.ts'
@@ -13,7 +14,7 @@ import { loadUnary } from '../support/load.ts'
 import { readDeadLetters } from '../support/log-file.ts'
 import { publish } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
-import { runCommand } from '../support/run-command.ts'
+import { runCommandProcess } from '../support/run-command.ts'
 import { startServer } from '../support/server-process.ts'
 import { queryStore, readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
@@ -105,14 +106,14 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
   const pages = statSync(join(stopped, 'log.db')).size / pageBytes
 
   await t.test('log.db cut at pages, and at 512 bytes of the last ones', async () => {
-    for (let sample = 0; sample < 5; sample++) {
+    for (let sample = 0; sample < samples(2, 40); sample++) {
       const page = random.between(1, pages - 1)
       const outcome = await damage('stopped', `cut at page ${page}`, (dir) =>
         truncateSync(join(dir, 'log.db'), page * pageBytes),
       )
       assert.notEqual(typeof outcome, 'object', `a log cut at page ${page} of ${pages} opened`)
     }
-    for (let sample = 0; sample < 4; sample++) {
+    for (let sample = 0; sample < samples(2, 32); sample++) {
       const length = pages * pageBytes - random.between(1, 23) * 512
       await damage('stopped', `cut at ${length}`, (dir) => truncateSync(join(dir, 'log.db'), length))
     }
@@ -174,7 +175,7 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
         () => rmSync(join(dataDir, 'store.db')),
       ]) {
         change()
-        const { code, stderr } = await runCommand(s, ['start'], { dataDir, withinMs: 10_000 }).catch(() => ({
+        const { code, stderr } = await runCommandProcess(s, ['start'], { dataDir, withinMs: 10_000 }).catch(() => ({
           code: null,
           stderr: 'it runs',
         }))
@@ -188,7 +189,7 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
     const dataDir = join(scratch, 'exit')
     cpSync(killed, dataDir, { recursive: true })
     rmSync(join(dataDir, 'log.db'))
-    const result = await runCommand(t, ['start'], { dataDir })
+    const result = await runCommandProcess(t, ['start'], { dataDir })
     assert.deepEqual([result.code, result.signal], [3, null], result.stderr)
     assert.ok(result.stderr.includes(join(dataDir, 'log.db')), result.stderr)
     assert.match(result.stderr, /doctor/)
@@ -224,14 +225,15 @@ test('fault A6: a flipped bit in log.db or its WAL is found: a dead letter, a co
   // Inside entries: the events' own bytes are easy to find.
   const inEntries: number[] = []
   for (let at = log.indexOf('order.placed'); at >= 0; at = log.indexOf('order.placed', at + 1)) inEntries.push(at)
-  for (let sample = 0; sample < 8; sample++)
+  for (let sample = 0; sample < samples(2, 64); sample++)
     await flip('stopped', 'log.db', random.pick(inEntries) + random.between(-40, 40))
   assert.ok(letters > 0, 'no flipped bit in an entry became a dead letter')
-  for (let sample = 0; sample < 6; sample++) {
+  for (let sample = 0; sample < samples(2, 48); sample++) {
     await flip('stopped', 'log.db', random.between(0, log.length / pageBytes - 1) * pageBytes + random.between(0, 99))
   }
-  for (let sample = 0; sample < 8; sample++) await flip('stopped', 'log.db', random.between(0, log.length - 1))
+  for (let sample = 0; sample < samples(2, 64); sample++)
+    await flip('stopped', 'log.db', random.between(0, log.length - 1))
   const wal = statSync(join(killed, 'log.db-wal')).size
-  for (let sample = 0; sample < 8; sample++) await flip('killed', 'log.db-wal', random.between(0, wal - 1))
+  for (let sample = 0; sample < samples(2, 64); sample++) await flip('killed', 'log.db-wal', random.between(0, wal - 1))
   t.diagnostic(JSON.stringify({ ...seen, letters }))
 })

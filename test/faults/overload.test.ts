@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServiceError } from '@grpc/grpc-js'
 import { Overflow } from '../../src/gen/millrace/v1/ingest_pb.ts'
+import { samples } from '../support/depth.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
@@ -14,6 +15,7 @@ import { attachStrace, straceMissing } from '../support/strace.ts'
 import { drained, tally } from '../support/tally.ts'
 
 const mebibyte = 1024 * 1024
+const loadMs = samples(3000, 60_000)
 
 test('fault O1: at ten times what can land, the excess is refused with a hint and landing keeps its pace', async (t) => {
   const reason = straceMissing()
@@ -54,15 +56,15 @@ test('fault O1: at ten times what can land, the excess is refused with a hint an
     await offer(startedAt + ms, pauseMs)
     return ((countRows(server.dataDir) - before) * 1000) / (performance.now() - startedAt)
   }
-  await landedIn(1500, 150)
-  const peak = await landedIn(2000, 100)
+  await landedIn(1000, 150)
+  const peak = await landedIn(1500, 100)
   // Under the load itself, so that what is measured is growth and not the heap's way to its working size.
-  await landedIn(3000, 15)
+  await landedIn(1500, 15)
   const base = server.rssBytes
   Object.assign(tallied, { accepted: 0, refused: 0, other: 0, slowestMs: 0 })
-  const goodput = await landedIn(6000, 15)
+  const goodput = await landedIn(loadMs, 15)
   const growth = server.rssBytes - base
-  const offered = (tallied.accepted + tallied.refused) / 6
+  const offered = (tallied.accepted + tallied.refused) / (loadMs / 1000)
   t.diagnostic(
     `peak ${Math.round(peak)}/s, offered ${Math.round(offered)}/s, goodput ${Math.round(goodput)}/s, refused ` +
       `${tallied.refused}, slowest call ${Math.round(tallied.slowestMs)} ms, RSS ${(growth / mebibyte).toFixed(1)} MiB`,

@@ -20,7 +20,7 @@ test('fault P1: of 1,000 events three are poison: 997 land, three die by their S
   await appendPoisonBatch(server.dataDir)
   await server.start()
   const countRows = async () => (await postgres.query('SELECT count(*)::int AS rows FROM events', [], url))[0]!.rows
-  const command = (...words: string[]) => runCommand(t, words, { dataDir: server.dataDir })
+  const command = (...words: string[]) => runCommand(words, { dataDir: server.dataDir })
 
   const [line] = await drained(server, 30_000)
   assert.partialDeepStrictEqual(line, { accepted: 1000, landed: 997, dead: 3, balanced: true })
@@ -40,7 +40,7 @@ test('fault P1: of 1,000 events three are poison: 997 land, three die by their S
   assert.equal(dead.journey.state, 'dead')
 
   const [letter] = await postgres.query(`SELECT dead_letter_id FROM dead_letters WHERE message LIKE '22003%'`, [], url)
-  const edited = await runCommand(t, ['dead-letters', 'redrive', String(letter!.dead_letter_id), '--edit'], {
+  const edited = await runCommand(['dead-letters', 'redrive', String(letter!.dead_letter_id), '--edit'], {
     dataDir: server.dataDir,
     env: { EDITOR: 'sed -i s/1e400000/14/' },
   })

@@ -12,7 +12,7 @@ import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { openPostgres } from '../support/postgres-store.ts'
-import { runCommand } from '../support/run-command.ts'
+import { runCommand, runCommandProcess } from '../support/run-command.ts'
 import { ServerProcess } from '../support/server-process.ts'
 import { skip } from '../support/skip.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
@@ -55,7 +55,7 @@ test('fault P17: a migration that is killed half-way has changed nothing, and ru
   await eventually(async () => assert.equal((await postgres.query(left, [], url)).length, 0))
 
   assert.deepEqual(await tablesOf(url), [])
-  const result = await runCommand(t, ['migrate', '--postgres-url', url], { dataDir: tempDirectory(t) })
+  const result = await runCommand(['migrate', '--postgres-url', url], { dataDir: tempDirectory(t) })
   assert.equal(result.code, 0, result.stderr)
   assert.ok((await tablesOf(url)).includes('events'))
 })
@@ -92,7 +92,7 @@ test('a wrong password is refused by name, at the start and never in silence', a
     }),
   )
   await (await open(url.replace('wrong', 'right'))).close()
-  const result = await runCommand(t, ['start', '--postgres-url', url], { dataDir: tempDirectory(t) })
+  const result = await runCommandProcess(t, ['start', '--postgres-url', url], { dataDir: tempDirectory(t) })
   assert.equal(result.code, 1)
   assert.match(result.stderr, /28P01/)
   assert.doesNotMatch(result.stderr, /:wrong@/)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CheckResult, compare, describeCheck } from '../support/checker.ts'
+import { samples } from '../support/depth.ts'
 import { eventually } from '../support/eventually.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { Journal } from '../support/journal.ts'
@@ -62,6 +63,9 @@ function imageOptions(recording: Recording, random: SeededRandom, from = 1): Ima
   return { calls: random.between(from, recording.calls.length), keep: random.pick([0, 0.3, 0.7, 1]), random }
 }
 
+/** How many power losses of a recording are judged. */
+const images = samples(6, 150)
+
 test('fault A4: after a power loss at any moment every acknowledged event and every settled row is there', async (t) => {
   const reason = straceMissing()
   if (reason !== null) return skip(t, reason)
@@ -81,8 +85,8 @@ test('fault A4: after a power loss at any moment every acknowledged event and ev
   const flushes = recording.calls.filter(({ operation }) => operation.kind === 'flush').length
   assert.ok(flushes > 20, `only ${flushes} flushes were recorded`)
 
-  await t.test('50 images: nothing is lost, doubled or out of order', async (s) => {
-    for (let image = 0; image < 50; image++) {
+  await t.test(`${images} images: nothing is lost, doubled or out of order`, async (s) => {
+    for (let image = 0; image < images; image++) {
       const options = imageOptions(recording, random)
       const result = await judgeImage(s, recording, journal, options, join(scratch, `image-${image}`))
       assert.ok(result, `image ${image} did not open`)
@@ -150,7 +154,7 @@ test('fault A4: after a failed flush, a restart and a power loss nothing acknowl
   const restarted = parseTrace(readFileSync(join(scratch, 'second'), 'latin1'))
   const recording = { base: failed.base, calls: [...failed.calls, ...restarted] }
 
-  for (let image = 0; image < 12; image++) {
+  for (let image = 0; image < Math.ceil(images / 3); image++) {
     const options = imageOptions(recording, random, failed.calls.length)
     const result = await judgeImage(t, recording, journal, options, join(scratch, 'images', String(image)))
     assert.ok(result, `image ${image} did not open`)

@@ -13,7 +13,7 @@ import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/free-port.ts'
 import { type RedisOptions, RedisServer } from '../support/redis-server.ts'
-import { runCommand } from '../support/run-command.ts'
+import { runCommandProcess } from '../support/run-command.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 type Options = Partial<OpenRedisLogOptions>
@@ -169,7 +169,7 @@ test('fault B22: a certificate that is not trusted, or none at all, is refused, 
       MILLRACE_GRPC_PORT: '0',
     },
   }
-  const doctor = await runCommand(t, ['doctor', '--output', 'json'], { dataDir: directory, env })
+  const doctor = await runCommandProcess(t, ['doctor', '--output', 'json'], { dataDir: directory, env })
   assert.match(doctor.stdout, /"subject":"redis","state":"ok"/, doctor.stderr)
 })
 
@@ -213,7 +213,7 @@ test('with fewer replicas than are asked for it starts, is not ready, and every 
 test('millrace start says why it does not, and ends with 1', async (t) => {
   const redis = await startRedis(t, { settings: [['maxmemory-policy', 'allkeys-lru']] })
   const env = { MILLRACE_REDIS_URL: redis.url, MILLRACE_POSTGRES_URL: 'postgres://nobody@127.0.0.1:1/none' }
-  const { code, stderr } = await runCommand(t, ['start'], { dataDir: tempDirectory(t), env })
+  const { code, stderr } = await runCommandProcess(t, ['start'], { dataDir: tempDirectory(t), env })
   assert.equal(code, 1)
   assert.match(stderr, /Redis cannot be used as it is:\n.*maxmemory-policy is allkeys-lru.*set it to noeviction/)
 })

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServiceError } from '@grpc/grpc-js'
 import { assertSound, compare } from '../support/checker.ts'
+import { samples } from '../support/depth.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
@@ -164,7 +165,7 @@ test('fault U5: SIGTERM at any moment of the start is a clean end, and the next 
   const server = await startServer(t)
   await publish(server, 'events', orders(50))
   await server.crash()
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < samples(3, 20); round++) {
     server.launch()
     await sleep(random.between(0, 700))
     server.kill('SIGTERM')

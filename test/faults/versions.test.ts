@@ -9,7 +9,7 @@ import { encodePublish, grpcClient } from '../support/grpc-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { readLogEntries } from '../support/log-file.ts'
 import { publish } from '../support/publish.ts'
-import { runCommand } from '../support/run-command.ts'
+import { runCommandProcess } from '../support/run-command.ts'
 import { queryStore, readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
@@ -41,7 +41,7 @@ for (const [file, change] of Object.entries(newer)) {
     database.close()
     const before = contents(dataDir)
 
-    const result = await runCommand(t, ['start'], { dataDir })
+    const result = await runCommandProcess(t, ['start'], { dataDir })
     assert.equal(result.code, 1, result.stderr)
     assert.match(result.stderr, /newer/)
     assert.ok(result.stderr.includes(join(dataDir, file)), result.stderr)

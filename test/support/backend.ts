@@ -6,6 +6,7 @@
 import type { TestContext } from 'node:test'
 import { Client, types } from 'pg'
 import { cleanup } from './cleanup.ts'
+import { isLongRun } from './depth.ts'
 import type { Postgres } from './postgres-server.ts'
 import { redisPrefix, sharedCluster, sharedPostgres, sharedRedis } from './shared-services.ts'
 import { changeStore, queryStore, type StoredRow, storedRow } from './store-file.ts'
@@ -41,8 +42,10 @@ export interface Backend {
   home(t: TestContext): Promise<Home>
 }
 
+/** Those with these names: in the long run the Cluster, otherwise the others. */
 export function backends(...names: readonly BackendName[]): Backend[] {
-  return names.map((name) => ({
+  const chosen = names.filter((name) => (name === 'cluster') === isLongRun)
+  return chosen.map((name) => ({
     name,
     durability: name === 'redis' || name === 'cluster' ? 'broker' : 'disk',
     home: async (t) => (name === 'embedded' ? embeddedHome(t) : postgresHome(t, await logEnvironment(name))),

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test'
 import { loadConfig } from '../../src/config/config.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
+import type { Addresses } from '../../src/server/addresses.ts'
 import { type ServerOptions as Parts, type RunningServer, startServer } from '../../src/server/server.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
 import type { LedgerLine } from './checker.ts'
@@ -29,6 +30,7 @@ export class InProcessServer {
   readonly #options: InProcessOptions
   readonly #lines: string[] = []
   #running: RunningServer | null = null
+  #addresses: Addresses = { http: '', grpc: '' }
   #eventLog: EventLog | null = null
 
   constructor(dataDir: string, options: InProcessOptions) {
@@ -36,13 +38,13 @@ export class InProcessServer {
     this.#options = options
   }
 
-  /** Where it answers, `127.0.0.1:port`. Changes with every start. Empty while it is stopped; a worker has no gRPC. */
+  /** Where it answers, or last did, `127.0.0.1:port`. Changes with every start. A worker has no gRPC: then that is empty. */
   get http(): string {
-    return this.#running?.addresses.http ?? ''
+    return this.#addresses.http
   }
 
   get grpc(): string {
-    return this.#running?.addresses.grpc ?? ''
+    return this.#addresses.grpc ?? ''
   }
 
   /** What it has logged, over all its starts. */
@@ -79,6 +81,7 @@ export class InProcessServer {
       },
       ...parts,
     })
+    this.#addresses = this.#running.addresses
   }
 
   /** Drains and closes it. Idempotent. */

@@ -6,7 +6,7 @@ import { chmodSync, chownSync, globSync, mkdtempSync, readdirSync, readFileSync,
 import { tmpdir } from 'node:os'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client } from 'pg'
+import { Pool } from 'pg'
 import { freePort } from './free-port.ts'
 
 export interface PostgresOptions {
@@ -26,6 +26,8 @@ interface User {
 /** A server that runs, whoever started it. */
 export class Postgres {
   readonly port: number
+  /** One per URL: a connection costs PostgreSQL a process. */
+  readonly #pools = new Map<string, Pool>()
   #databases = 0
 
   constructor(port: number) {
@@ -39,7 +41,7 @@ export class Postgres {
   /** An empty database, under a name that no other process uses, and its URL. */
   async createDatabase(): Promise<string> {
     const name = `test_${process.pid}_${++this.#databases}`
-    await this.query(`CREATE DATABASE ${name}`)
+    await this.query(`CREATE DATABASE ${name} STRATEGY FILE_COPY`)
     return this.url(name)
   }
 
@@ -53,13 +55,14 @@ export class Postgres {
     parameters: readonly unknown[] = [],
     url = this.url(),
   ): Promise<Record<string, unknown>[]> {
-    const client = new Client({ connectionString: url })
-    await client.connect()
-    try {
-      return (await client.query(statement, [...parameters])).rows as Record<string, unknown>[]
-    } finally {
-      await client.end()
+    let pool = this.#pools.get(url)
+    if (pool === undefined) {
+      pool = new Pool({ connectionString: url, max: 4, idleTimeoutMillis: 1000, allowExitOnIdle: true })
+      // A connection that the server ends while it is idle.
+      pool.on('error', () => {})
+      this.#pools.set(url, pool)
     }
+    return (await pool.query(statement, [...parameters])).rows as Record<string, unknown>[]
   }
 }
 

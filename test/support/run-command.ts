@@ -1,18 +1,9 @@
-// Runs a command of the product to its end.
+// Runs commands of the product to their end, with the settings of the tests' servers.
 
-import { spawn } from 'node:child_process'
-import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { cleanup } from './cleanup.ts'
+import { type Ended, type Printed, runMillrace, runMillraceProcess } from '../../src/cli/run-millrace.test-support.ts'
 import { within } from './eventually.ts'
-import { inherited, projectRoot, serverEnvironment } from './server-process.ts'
-
-export interface CommandResult {
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-  readonly stdout: string
-  readonly stderr: string
-}
+import { inherited, serverEnvironment } from './server-process.ts'
 
 export interface CommandOptions {
   readonly dataDir: string
@@ -20,29 +11,20 @@ export interface CommandOptions {
   readonly withinMs?: number
 }
 
-/** `millrace <parts>`: what it printed and how it ended. */
-export async function runCommand(
-  t: TestContext,
-  parts: readonly string[],
-  options: CommandOptions,
-): Promise<CommandResult> {
-  const child = spawn(process.execPath, [join(projectRoot, 'src/cli/main.ts'), ...parts], {
-    env: { ...inherited(), ...serverEnvironment(options.dataDir, { env: options.env ?? {} }) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  cleanup(t, () => {
-    child.kill('SIGKILL')
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text
-  })
-  const ended = new Promise<CommandResult>((resolve) => {
-    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
-  })
-  return within(options.withinMs ?? 20_000, `millrace ${parts.join(' ')}`, ended)
+/** `millrace <words>` in this process. Not for `start`, which ends its process. */
+export function runCommand(words: readonly string[], options: CommandOptions): Promise<Printed & { code: number }> {
+  return inTime(words, options, runMillrace(words, placeOf(options)))
+}
+
+/** The same as a process of its own. */
+export function runCommandProcess(t: TestContext, words: readonly string[], options: CommandOptions): Promise<Ended> {
+  return inTime(words, options, runMillraceProcess(t, words, placeOf(options)))
+}
+
+function placeOf({ dataDir, env = {} }: CommandOptions) {
+  return { cwd: process.cwd(), env: { ...inherited(), ...serverEnvironment(dataDir, { env }) } }
+}
+
+function inTime<Result>(words: readonly string[], { withinMs = 20_000 }: CommandOptions, result: Promise<Result>) {
+  return within(withinMs, `millrace ${words.join(' ')}`, result)
 }

@@ -158,7 +158,7 @@ test('while Redis is away a server is not ready, takes hardly any CPU, says so o
   await sleep(4000)
   const share = (server.cpuMs - cpuBefore) / (performance.now() - began)
   t.diagnostic(`CPU ${(share * 100).toFixed(1)} %`)
-  assert.ok(share <= 0.02, `it takes ${(share * 100).toFixed(1)} % of a core`)
+  assert.ok(share <= 0.05, `it takes ${(share * 100).toFixed(1)} % of a core`)
   const said = server.logLines().slice(linesBefore)
   assert.ok(said.length <= 10, `${said.length} lines: ${JSON.stringify(said.slice(0, 20))}`)
 

@@ -55,11 +55,3 @@ test('the benchmark prints a row for each ratio and bound of a workload, and eac
   }
   assert.equal(machine.node, process.version)
 })
-
-test('the benchmark refuses wrong arguments and prints its usage', async () => {
-  await assert.rejects(
-    run('W3'),
-    ({ code, stderr }) => code === 2 && /W3 is not a workload; choose from W1/.test(stderr),
-  )
-  await assert.rejects(run('--payload', '99'), ({ code, stderr }) => code === 2 && /100 to 10240/.test(stderr))
-})

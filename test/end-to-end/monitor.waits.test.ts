@@ -49,7 +49,7 @@ test('monitor prints a line for each look, and ends after the seconds that it wa
   const env = { MILLRACE_ADDRESS: server.grpc }
   const beganMs = performance.now()
 
-  const { code, stdout, stderr } = await runCommand(t, ['monitor', '2', '--interval', '0.5'], {
+  const { code, stdout, stderr } = await runCommand(['monitor', '2', '--interval', '0.5'], {
     dataDir: tempDirectory(t),
     env,
   })
@@ -91,7 +91,7 @@ test('monitor prints a JSON document for each look, says when the server is away
 
 test('monitor says in plain lines that nobody answers, goes on trying, and fails when its time is over', async (t) => {
   const env = { MILLRACE_ADDRESS: '127.0.0.1:1' }
-  const result = await runCommand(t, ['monitor', '1', '--interval', '0.2'], { dataDir: tempDirectory(t), env })
+  const result = await runCommand(['monitor', '1', '--interval', '0.2'], { dataDir: tempDirectory(t), env })
 
   assert.equal(result.code, 1)
   const lines = result.stdout.trimEnd().split('\n')
@@ -105,7 +105,7 @@ test('monitor says in plain lines that nobody answers, goes on trying, and fails
 test('monitor refuses what makes no sense', async (t) => {
   const dataDir = tempDirectory(t)
   for (const words of [['0'], ['soon'], ['1', '2'], ['--interval', '0.1'], ['--interval', '61'], ['--interval', 'x']]) {
-    const { code, stdout } = await runCommand(t, ['monitor', ...words], { dataDir })
+    const { code, stdout } = await runCommand(['monitor', ...words], { dataDir })
     assert.deepEqual([code, stdout], [2, ''], words.join(' '))
   }
 })

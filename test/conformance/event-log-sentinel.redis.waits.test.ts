@@ -27,7 +27,7 @@ test('by Sentinels: kill -9 of the master loses nothing of replicated(1), and ap
   // The new master has no replica yet, so nothing is accepted until the old one is its replica.
   await eventually(() => assert.ok(producer.failures.length > 0))
   await sentinel.master.start()
-  await producer.more(20)
+  await within(60_000, 'the recovery', producer.more(20))
   await producer.stop()
   assertOutages(producer.failures)
   await assertNothingLost(eventLog, producer.accepted)
