@@ -61,7 +61,7 @@ test('docs/errors.md has a section for each code, with its title, its statuses a
 })
 
 test('docs/cli.md has a section for each command: what it does, its options and its settings', () => {
-  const program = buildProgram()
+  const program = buildProgram({ ...process, cwd: process.cwd() }, () => {})
   const [introduction = '', ...sections] = page('cli.md').split(/^## /m)
   assert.deepEqual(
     tableRows(introduction).map((row) => /`(--[a-z-]+)/.exec(row)?.[1]),
@@ -161,7 +161,7 @@ function codeSpansOf(markdown: string): string {
 }
 
 function commentsOf(code: string): string {
-  return [...code.matchAll(/\/\*\*[\s\S]*?\*\/|(?:^|\s)(?:\/\/|--|#) .*$/gm)].map(([comment]) => comment).join('\n')
+  return [...code.matchAll(/^ *\/\*\*[\s\S]*?\*\/|(?:^|\s)(?:\/\/|--|#) .*$/gm)].map(([comment]) => comment).join('\n')
 }
 
 /** The pages about how it is. Decisions and the change log tell of other times. */
