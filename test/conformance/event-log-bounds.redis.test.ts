@@ -150,7 +150,7 @@ test('a dead consumer without deliveries is removed too, and one that is alive i
   assert.deepEqual(await holder.settle([landed(held!)]), [])
 })
 
-for (const kind of ['given back', 'in the own stream'] as const) {
+for (const kind of ['returned', "in the group's own stream"] as const) {
   test(`of thousands of removed entries that were ${kind}, one poll counts a bounded number, and the next continues at once`, async (t) => {
     const count = 5_000
     const server = await startServer(t)
@@ -159,7 +159,7 @@ for (const kind of ['given back', 'in the own stream'] as const) {
     const first = await eventLog.consume(topic, group, { leaseMs: 60_000 })
     await appendMany(eventLog, count)
     const all = await takeAll(first)
-    if (kind === 'in the own stream') await first.settle(all.map((delivery) => again(delivery, 0)))
+    if (kind === "in the group's own stream") await first.settle(all.map((delivery) => again(delivery, 0)))
     await first.close()
     await server.command('XTRIM', laneKey, 'MAXLEN', '0')
     await server.command('DEL', `${prefix}:{${topic}/0}:again:${group}`)
@@ -217,7 +217,7 @@ test('the audit counts in pages what exceeds one script, and agrees with the cou
   )
 })
 
-test("a consumer that closes returns all its deliveries of the group\'s own stream, among many held by others", async (t) => {
+test("a consumer that closes returns all its deliveries of the group's own stream, among many held by others", async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const [one, other] = [

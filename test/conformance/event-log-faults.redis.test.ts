@@ -171,14 +171,14 @@ test('a living consumer keeps its deliveries beyond the lease; when its process 
   assert.deepEqual(await ledgerOf(two), ledger({ accepted: 1, landed: 1 }))
 })
 
-for (const kind of ['an entry', 'what came again'] as const) {
+for (const kind of ['an entry', 'a redelivery'] as const) {
   test(`${kind} that was taken from a consumer cannot be settled by it, not even when it is leased to it again`, async (t) => {
     const server = await startServer(t)
     const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
     const [one, two] = [await openFirst(t, `redis://${proxy.address}`), await openLog(t, server.url)]
     const [cut, other] = [await one.consume(topic, group, { leaseMs }), await two.consume(topic, group, { leaseMs })]
     await two.append(stream(), [batchOf(['a'])])
-    if (kind === 'what came again') {
+    if (kind === 'a redelivery') {
       const [first] = await other.next(takeNow)
       const again = [{ batch: batchOf(['a']), attempt: 0, dueAtMs: 0 }]
       await other.settle([{ delivery: first!, landed: 0, dead: 0, again }])
@@ -321,7 +321,7 @@ test('an entry that another program removed while it was leased is counted as lo
   assert.deepEqual(values.map(String), ['0', '0', '0'])
 })
 
-for (const where of ['behind the last', 'by the clock'] as const) {
+for (const where of ['after the last entry', 'with an id from the clock'] as const) {
   test(`an entry that another program added to a lane, ${where}, blocks nothing, and one new epoch skips it`, async (t) => {
     const server = await startServer(t)
     const resets: LogReset[] = []
@@ -332,7 +332,7 @@ for (const where of ['behind the last', 'by the clock'] as const) {
     await eventLog.append(stream(), [batchOf(['a'])])
     await eventLog.append(stream('normal', 1), [batchOf(['b'])])
     const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
-    await server.command('XADD', laneKey, where === 'by the clock' ? '*' : '1-3', 'f', 'v')
+    await server.command('XADD', laneKey, where === 'with an id from the clock' ? '*' : '1-3', 'f', 'v')
     for (const id of ['c', 'd']) await eventLog.append(stream(), [batchOf([id])])
     assert.equal(resets.length, 1)
     const all = await takeAll(consumer)
@@ -340,7 +340,7 @@ for (const where of ['behind the last', 'by the clock'] as const) {
     // The offset in its id is what counts.
     assert.deepEqual(
       foreign.map(({ batch }) => batch.count),
-      where === 'by the clock' ? [] : [3],
+      where === 'with an id from the clock' ? [] : [3],
     )
     assert.deepEqual(idsOf(all.filter(({ batch }) => !batch.damaged)).sort(), ['a', 'b', 'c', 'd'])
     const dead = foreign.map((delivery) => ({ delivery, landed: 0, dead: delivery.batch.count }))
@@ -349,7 +349,7 @@ for (const where of ['behind the last', 'by the clock'] as const) {
     const expected = { waiting: 0, landed: 4, dead: 3 * foreign.length, reopened: 0, inFlight: 0, auditedWaiting: 0 }
     assert.deepEqual(terms, expected)
     assert.equal(accepted, 4 + expected.dead + lost, 'the skipped offsets are counted as lost')
-    assert.equal(lost > 0, where === 'by the clock')
+    assert.equal(lost > 0, where === 'with an id from the clock')
     const { entries } = await eventLog.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1e6 })
     assert.equal(entries.length, 3 + foreign.length)
     await eventLog.trim(topic, { keepSinceMs: 9e12, maxBytes: 0 })

@@ -210,17 +210,17 @@ test('an old copy is recognised by its missing entries: the rest is handed out, 
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 2, landed: 2 }))
 })
 
-for (const who of ['stored', 'read'] as const) {
+for (const who of ['appends', 'reads'] as const) {
   test(`offsets that were reassigned after a failover are noticed by the process that ${who} there`, async (t) => {
     const server = await startServer(t)
     const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
     const one = await openFirst(t, `redis://${proxy.address}`)
     const other = await openFirst(t, server.url)
-    const writer = who === 'stored' ? one : other
+    const writer = who === 'appends' ? one : other
     const restore = await copyServer(t, server)
     await eventually(() => writer.eventLog.append(stream(), [batchOf(['lost'])]))
     const consumer = await eventually(() => one.eventLog.consume(topic, group, { leaseMs }))
-    if (who === 'read') assert.deepEqual(idsOf(await takeAll(consumer)), ['lost'])
+    if (who === 'reads') assert.deepEqual(idsOf(await takeAll(consumer)), ['lost'])
     proxy.refuse = true
     proxy.cut()
     await other.eventLog.close()

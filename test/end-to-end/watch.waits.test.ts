@@ -127,7 +127,7 @@ test('what a reader does between two answers is not the silence of the server', 
 
 for (const [how, answers] of [
   ['answers at once', true],
-  ['stands still', false],
+  ['hangs', false],
 ] as const) {
   test(`a database that ${how} is asked every 5 s at most, however many watch, and nobody waits for it`, async (t) => {
     let asked = 0
