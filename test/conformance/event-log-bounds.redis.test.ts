@@ -200,7 +200,11 @@ test('the audit counts in pages what exceeds one script, and agrees with the cou
   assert.equal((await describeGroup(eventLog)).oldestWaitingMicros, 1_700_000_000_000_000)
 
   await server.command('HINCRBY', booksKey, `waiting:${group}`, '7')
-  assert.deepEqual(await ledgerOf(eventLog), { ...ledger(terms), waiting: 6_507 }, 'the audit counts the entries that exist')
+  assert.deepEqual(
+    await ledgerOf(eventLog),
+    { ...ledger(terms), waiting: 6_507 },
+    'the audit counts the entries that exist',
+  )
   await server.command('HINCRBY', booksKey, `waiting:${group}`, '-7')
 
   const working = (async () => {

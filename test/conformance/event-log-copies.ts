@@ -56,7 +56,7 @@ export interface DamageBase {
   readonly crashed: string
 }
 
-/** A log with every kind of content: long and short entries, settled ranges, attempts, redeliveries and reopened batches. */
+/** A log with every kind of content: long and short entries, settled ranges, attempts, redeliveries and reopens. */
 export async function makeDamageBase(t: TestContext): Promise<DamageBase> {
   const closed = directoryFor(t)
   const eventLog = await openEmbedded(closed)

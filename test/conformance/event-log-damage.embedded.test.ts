@@ -111,27 +111,30 @@ test('every kind of damage of the embedded log is detected', async (t) => {
     }
   })
 
-  await t.test('fault A5: a WAL that was truncated, zeroed or removed after kill -9 is detected by log.mark', async (s) => {
-    const { size } = statSync(join(base.crashed, 'log.db-wal'))
-    const wal = (copy: string) => join(copy, 'log.db-wal')
-    const harms: readonly [string, (path: string) => void][] = [
-      ['removed', (path) => rmSync(path)],
-      ['emptied', (path) => truncateSync(path, 0)],
-      ['zeroed', (path) => writeFileSync(path, Buffer.alloc(size))],
-      ...Array.from({ length: half }, (): [string, (path: string) => void] => {
-        // The last commits only recorded attempts, so losing them loses no event: the cut goes before the last append.
-        const at = random.between(0, size - 12 * pageBytes)
-        return [`cut at ${at} of ${size}`, (path) => truncateSync(path, at)]
-      }),
-    ]
-    for (const [what, harm] of harms) {
-      const copy = copyDirectory(s, base.crashed)
-      harm(wal(copy))
-      const found = existsSync(wal(copy)) ? readFileSync(wal(copy)) : Buffer.alloc(0)
-      assert.equal(await check(copy, wholeAfterCrash, what), 'refused', what)
-      if (found.length > 0) assert.deepEqual(readFileSync(join(copy, 'log.refused.db-wal')), found, what)
-    }
-  })
+  await t.test(
+    'fault A5: a WAL that was truncated, zeroed or removed after kill -9 is detected by log.mark',
+    async (s) => {
+      const { size } = statSync(join(base.crashed, 'log.db-wal'))
+      const wal = (copy: string) => join(copy, 'log.db-wal')
+      const harms: readonly [string, (path: string) => void][] = [
+        ['removed', (path) => rmSync(path)],
+        ['emptied', (path) => truncateSync(path, 0)],
+        ['zeroed', (path) => writeFileSync(path, Buffer.alloc(size))],
+        ...Array.from({ length: half }, (): [string, (path: string) => void] => {
+          // The last commits only recorded attempts, so losing them loses no event: the cut goes before the last append.
+          const at = random.between(0, size - 12 * pageBytes)
+          return [`cut at ${at} of ${size}`, (path) => truncateSync(path, at)]
+        }),
+      ]
+      for (const [what, harm] of harms) {
+        const copy = copyDirectory(s, base.crashed)
+        harm(wal(copy))
+        const found = existsSync(wal(copy)) ? readFileSync(wal(copy)) : Buffer.alloc(0)
+        assert.equal(await check(copy, wholeAfterCrash, what), 'refused', what)
+        if (found.length > 0) assert.deepEqual(readFileSync(join(copy, 'log.refused.db-wal')), found, what)
+      }
+    },
+  )
 
   await t.test(
     'fault A5: an empty, zeroed, foreign or missing database is refused, and no new one is created',

@@ -197,7 +197,8 @@ function next(index: number, maxEvents: Readonly<Record<Lane, number>>): Command
     if (isPaused) return assert.deepEqual(deliveries, [], 'the group was paused')
     const isFree = ({ holder, dueAtMs, stream }: EventInGroup) =>
       holder === null && (dueAtMs ?? 0) <= nowMs && maxEvents[stream.lane] > 0
-    if ([...waiting.values()].some(isFree)) assert.ok(deliveries.length > 0, 'nothing was handed out, although entries were available')
+    if ([...waiting.values()].some(isFree))
+      assert.ok(deliveries.length > 0, 'nothing was handed out, although entries were available')
     for (const lane of lanes) checkLane(deliveries, lane, maxEvents[lane], [...waiting.values()])
     for (const delivery of deliveries) {
       for (const id of idsIn(delivery)) {

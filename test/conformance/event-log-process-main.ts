@@ -1,9 +1,9 @@
-// A process that works with an embedded log until it is killed, or the log fails. It prints the results to stdout, one
-// a line: `accepted <first> <last>` (numbers of events), `reopened <id>`, `settled <id> <id> ...`, `failed <code>
-// <message>`.
+// A process that works with an embedded log until it is killed, or the log fails. It prints the results to stdout, line
+// by line: `accepted <first> <last>` (numbers of events), `reopened <id>`, `settled <id> <id> ...`,
+// `failed <code> <message>`.
 //
-// Arguments: the data directory, the number of the first event, and the mode: `append`, `consume too`, or `reopen too`
-// (all).
+// Arguments: the data directory, the number of the first event, and the mode: `append`, `consume too` (appends and
+// consumes) or `reopen too` (appends, consumes and reopens).
 
 import { writeSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'

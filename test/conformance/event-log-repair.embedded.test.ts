@@ -94,29 +94,32 @@ test('the embedded log can be inspected and repaired', async (t) => {
     assert.equal(repairEventLog({ dataDir }), null)
   })
 
-  await t.test('a truncated WAL: the readable entries are kept, and the number of lost entries is reported', async (s) => {
-    const dataDir = copyDirectory(s, base.crashed)
-    const oldBytes = readFileSync(join(dataDir, 'log.db'))
-    const { size } = statSync(join(dataDir, 'log.db-wal'))
-    truncateSync(join(dataDir, 'log.db-wal'), Math.floor(size * 0.6))
-    const [finding] = inspectEventLog({ dataDir }).findings
-    assert.equal(finding?.file, join(dataDir, 'log.db'))
-    assert.match(
-      `${finding?.expected} ${finding?.found} ${finding?.fix}`,
-      /append number \d+.*\d+ as the last.*doctor --repair/,
-    )
-    const { repair, read } = await repairAndRead(dataDir)
-    assert.ok(repair.lostEntries! > 0 && repair.entries > 0 && repair.events > 0)
-    assert.equal(repair.epoch, 2)
-    assert.ok(read.events.size > 0 && read.events.size < wholeAfterCrash.events.size)
-    assert.ok(repair.keptAs !== null && statSync(repair.keptAs).size >= oldBytes.length)
+  await t.test(
+    'a truncated WAL: the readable entries are kept, and the number of lost entries is reported',
+    async (s) => {
+      const dataDir = copyDirectory(s, base.crashed)
+      const oldBytes = readFileSync(join(dataDir, 'log.db'))
+      const { size } = statSync(join(dataDir, 'log.db-wal'))
+      truncateSync(join(dataDir, 'log.db-wal'), Math.floor(size * 0.6))
+      const [finding] = inspectEventLog({ dataDir }).findings
+      assert.equal(finding?.file, join(dataDir, 'log.db'))
+      assert.match(
+        `${finding?.expected} ${finding?.found} ${finding?.fix}`,
+        /append number \d+.*\d+ as the last.*doctor --repair/,
+      )
+      const { repair, read } = await repairAndRead(dataDir)
+      assert.ok(repair.lostEntries! > 0 && repair.entries > 0 && repair.events > 0)
+      assert.equal(repair.epoch, 2)
+      assert.ok(read.events.size > 0 && read.events.size < wholeAfterCrash.events.size)
+      assert.ok(repair.keptAs !== null && statSync(repair.keptAs).size >= oldBytes.length)
 
-    const eventLog = await openEmbedded(dataDir)
-    const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
-    assert.equal(positions[0]?.epoch, 2)
-    assert.equal((await eventLog.describe()).epoch, 2)
-    await eventLog.close()
-  })
+      const eventLog = await openEmbedded(dataDir)
+      const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
+      assert.equal(positions[0]?.epoch, 2)
+      assert.equal((await eventLog.describe()).epoch, 2)
+      await eventLog.close()
+    },
+  )
 
   await t.test('a bit flipped in the counters is repaired: no event and no attempt is lost', async (s) => {
     const names = ['log', 'topics', 'consumer_groups', 'streams', 'cursors', 'ledgers', 'settled_ahead', 'attempts']
@@ -234,12 +237,15 @@ test('the embedded log can be inspected and repaired', async (t) => {
     assert.deepEqual(readdirSync(dataDir).sort(), ['log.damaged-1.db', 'log.db', 'log.mark'])
   })
 
-  await t.test('when neither the counters nor the mark can be read, the loss is reported as unknown, not 0', async (s) => {
-    const dataDir = copyDirectory(s, base.closed)
-    makeForeignDatabase(join(dataDir, 'log.db'))
-    writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
-    assert.equal(repairEventLog({ dataDir })?.lostEntries, null)
-  })
+  await t.test(
+    'when neither the counters nor the mark can be read, the loss is reported as unknown, not 0',
+    async (s) => {
+      const dataDir = copyDirectory(s, base.closed)
+      makeForeignDatabase(join(dataDir, 'log.db'))
+      writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
+      assert.equal(repairEventLog({ dataDir })?.lostEntries, null)
+    },
+  )
 
   await t.test('a repair keeps the WAL with which the log was refused beside the old database', async (s) => {
     const dataDir = copyDirectory(s, base.crashed)

@@ -74,18 +74,21 @@ export function eventLogSuite(harness: EventLogHarness): void {
 }
 
 function declaring(story: Story): void {
-  story('declare creates the topic and its groups where they are missing, and both survive a restart', async (bench) => {
-    await bench.log.declare('audit', { partitions: 3, groups: [{ name: 'a' }, { name: 'b' }] })
-    await bench.crash()
-    const { topics } = await bench.log.describe()
-    assert.deepEqual(
-      topics.map(({ name, partitions, groups }) => [name, partitions, groups.map((one) => one.name).sort()]).sort(),
-      [
-        ['audit', 3, ['a', 'b']],
-        [topic, 2, [group]],
-      ],
-    )
-  })
+  story(
+    'declare creates the topic and its groups where they are missing, and both survive a restart',
+    async (bench) => {
+      await bench.log.declare('audit', { partitions: 3, groups: [{ name: 'a' }, { name: 'b' }] })
+      await bench.crash()
+      const { topics } = await bench.log.describe()
+      assert.deepEqual(
+        topics.map(({ name, partitions, groups }) => [name, partitions, groups.map((one) => one.name).sort()]).sort(),
+        [
+          ['audit', 3, ['a', 'b']],
+          [topic, 2, [group]],
+        ],
+      )
+    },
+  )
 
   story('declaring again changes nothing', async (bench) => {
     await bench.append('normal', batchOf(['a']))
@@ -151,19 +154,22 @@ function appending(story: Story): void {
     assert.equal(positions[0]?.offset, 5, 'offsets continue where they were')
   })
 
-  story('the bytes, the time of receipt and the position of an appended batch are read back unchanged', async (bench) => {
-    const batch = batchOf(named('a', 3), 1_700_000_123_456_789)
-    const { positions } = await bench.append('low', batch)
-    for (const round of ['from memory', 'after a crash']) {
-      const [delivery] = await take(await bench.consume())
-      assert.deepEqual(Buffer.from(delivery!.batch.bytes), Buffer.from(batch.bytes), round)
-      assert.equal(delivery!.batch.count, 3)
-      assert.equal(delivery!.batch.receivedAtMicros, 1_700_000_123_456_789)
-      assert.equal(delivery!.batch.damaged ?? false, false)
-      assert.deepEqual(delivery!.position, positions[0])
-      await bench.crash()
-    }
-  })
+  story(
+    'the bytes, the time of receipt and the position of an appended batch are read back unchanged',
+    async (bench) => {
+      const batch = batchOf(named('a', 3), 1_700_000_123_456_789)
+      const { positions } = await bench.append('low', batch)
+      for (const round of ['from memory', 'after a crash']) {
+        const [delivery] = await take(await bench.consume())
+        assert.deepEqual(Buffer.from(delivery!.batch.bytes), Buffer.from(batch.bytes), round)
+        assert.equal(delivery!.batch.count, 3)
+        assert.equal(delivery!.batch.receivedAtMicros, 1_700_000_123_456_789)
+        assert.equal(delivery!.batch.damaged ?? false, false)
+        assert.deepEqual(delivery!.position, positions[0])
+        await bench.crash()
+      }
+    },
+  )
 
   story('appends take effect in the order of the calls, and are read in that order', async (bench) => {
     const calls = Array.from({ length: 200 }, (_, index) =>
@@ -213,23 +219,26 @@ function appending(story: Story): void {
     assert.deepEqual(idsIn(deliveries[1]!), ['small'])
   })
 
-  story('an aborted append rejects with cancelled, and either all its batches are in the log or none is', async (bench) => {
-    const before = new AbortController()
-    before.abort()
-    await assert.rejects(
-      bench.log.append(stream(), [batchOf(['never'])], { signal: before.signal }),
-      isCode('cancelled'),
-    )
-    const during = new AbortController()
-    const append = bench.log.append(stream(), [batchOf(named('a', 2)), batchOf(named('b', 2))], {
-      signal: during.signal,
-    })
-    during.abort()
-    await assert.rejects(append, isCode('cancelled'))
-    await bench.append('normal', batchOf(['c']))
-    const ids = idsOf(await takeAll(await bench.consume()))
-    assert.ok(['c', 'a0,a1,b0,b1,c'].includes(ids.join(',')), ids.join(','))
-  })
+  story(
+    'an aborted append rejects with cancelled, and either all its batches are in the log or none is',
+    async (bench) => {
+      const before = new AbortController()
+      before.abort()
+      await assert.rejects(
+        bench.log.append(stream(), [batchOf(['never'])], { signal: before.signal }),
+        isCode('cancelled'),
+      )
+      const during = new AbortController()
+      const append = bench.log.append(stream(), [batchOf(named('a', 2)), batchOf(named('b', 2))], {
+        signal: during.signal,
+      })
+      during.abort()
+      await assert.rejects(append, isCode('cancelled'))
+      await bench.append('normal', batchOf(['c']))
+      const ids = idsOf(await takeAll(await bench.consume()))
+      assert.ok(['c', 'a0,a1,b0,b1,c'].includes(ids.join(',')), ids.join(','))
+    },
+  )
 
   story('an append to an undeclared topic or partition rejects with not_found', async (bench) => {
     const batches = [batchOf(['a'])]
@@ -243,31 +252,31 @@ function appending(story: Story): void {
 function refusing(story: Story): void {
   const maxWaiting = { maxEvents: 5, maxBytes: 1e9 }
 
+  story('an append over the limit is refused as backlogged, names the group, and writes nothing', async (bench) => {
+    await bench.append('normal', batchOf(named('a', 3)))
+    const refused = await bench.log
+      .append(stream(), [batchOf(named('b', 1)), batchOf(named('c', 2))], { maxWaiting })
+      .catch((error: unknown) => error)
+    assert.ok(refused instanceof MillraceError)
+    assert.equal(refused.code, 'backlogged')
+    assert.equal(refused.retryable, true)
+    const { waitingBytes, ...backlog } = refused.cause as Backlog
+    assert.deepEqual(backlog, { group, waitingEvents: 3, settledEvents: 0 })
+    assert.equal(waitingBytes, batchOf(named('a', 3)).bytes.length)
+    await bench.crash()
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), named('a', 3))
+  })
+
   story(
-    'an append over the limit is refused as backlogged, names the group, and writes nothing',
+    'the limit counts the waiting events of all lanes of a partition together, and of no other partition',
     async (bench) => {
-      await bench.append('normal', batchOf(named('a', 3)))
-      const refused = await bench.log
-        .append(stream(), [batchOf(named('b', 1)), batchOf(named('c', 2))], { maxWaiting })
-        .catch((error: unknown) => error)
-      assert.ok(refused instanceof MillraceError)
-      assert.equal(refused.code, 'backlogged')
-      assert.equal(refused.retryable, true)
-      const { waitingBytes, ...backlog } = refused.cause as Backlog
-      assert.deepEqual(backlog, { group, waitingEvents: 3, settledEvents: 0 })
-      assert.equal(waitingBytes, batchOf(named('a', 3)).bytes.length)
-      await bench.crash()
-      assert.deepEqual(idsOf(await takeAll(await bench.consume())), named('a', 3))
+      await bench.append('low', batchOf(named('a', 2)))
+      await bench.append('high', batchOf(named('b', 2)))
+      await assert.rejects(bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting }), isCode('backlogged'))
+      await bench.log.append(stream('normal', 1), [batchOf(named('c', 5))], { maxWaiting })
+      await bench.log.append(stream(), [batchOf(['d'])], { maxWaiting })
     },
   )
-
-  story('the limit counts the waiting events of all lanes of a partition together, and of no other partition', async (bench) => {
-    await bench.append('low', batchOf(named('a', 2)))
-    await bench.append('high', batchOf(named('b', 2)))
-    await assert.rejects(bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting }), isCode('backlogged'))
-    await bench.log.append(stream('normal', 1), [batchOf(named('c', 5))], { maxWaiting })
-    await bench.log.append(stream(), [batchOf(['d'])], { maxWaiting })
-  })
 
   story('the limit on bytes works like the limit on events', async (bench) => {
     const batch = batchOf(named('a', 2))
@@ -507,15 +516,18 @@ function handingOut(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log, 'second'), ledger({ accepted: 3, waiting: 3, inFlight: 3 }))
   })
 
-  story('the attempt is recorded before the delivery is handed out: a holder that dies has used it up', async (bench) => {
-    await bench.append('normal', batchOf(['a']))
-    for (const attempt of [1, 2, 3]) {
-      const [delivery, ...more] = await take(await bench.consume())
-      assert.equal(delivery?.attempt, attempt)
-      assert.deepEqual(more, [])
-      await bench.crash()
-    }
-  })
+  story(
+    'the attempt is recorded before the delivery is handed out: a holder that dies has used it up',
+    async (bench) => {
+      await bench.append('normal', batchOf(['a']))
+      for (const attempt of [1, 2, 3]) {
+        const [delivery, ...more] = await take(await bench.consume())
+        assert.equal(delivery?.attempt, attempt)
+        assert.deepEqual(more, [])
+        await bench.crash()
+      }
+    },
+  )
 
   story('an aborted next resolves with an empty list, and nothing is handed out', async (bench) => {
     const consumer = await bench.consume()
@@ -687,23 +699,26 @@ function settling(story: Story): void {
 }
 
 function givingBack(story: Story): void {
-  story('close returns unfinished deliveries to the group at once, with the attempt count they had before', async (bench) => {
-    const first = await bench.consume()
-    await bench.append('normal', batchOf(['a']))
-    await bench.append('low', batchOf(['b']))
-    const [a] = await take(first)
-    await first.settle([again(a!, 0)])
-    await takeAll(first)
-    const other = await bench.consume()
-    assert.deepEqual(await take(other), [])
-    await first.close()
-    await first.close()
-    const deliveries = await takeAll(other)
-    assert.deepEqual(deliveries.map((one) => [idsIn(one)[0], one.attempt]).sort(), [
-      ['a', 2],
-      ['b', 1],
-    ])
-  })
+  story(
+    'close returns unfinished deliveries to the group at once, with the attempt count they had before',
+    async (bench) => {
+      const first = await bench.consume()
+      await bench.append('normal', batchOf(['a']))
+      await bench.append('low', batchOf(['b']))
+      const [a] = await take(first)
+      await first.settle([again(a!, 0)])
+      await takeAll(first)
+      const other = await bench.consume()
+      assert.deepEqual(await take(other), [])
+      await first.close()
+      await first.close()
+      const deliveries = await takeAll(other)
+      assert.deepEqual(deliveries.map((one) => [idsIn(one)[0], one.attempt]).sort(), [
+        ['a', 2],
+        ['b', 1],
+      ])
+    },
+  )
 
   story('a returned entry keeps its attempt count after a crash', async (bench) => {
     const consumer = await bench.consume()
@@ -847,33 +862,39 @@ function reopening(story: Story): void {
     assert.equal(((refused as MillraceError).cause as Backlog).waitingEvents, 8)
   })
 
-  story('all reopened batches are delivered, even when settlements write to the same stream at the same time', async (bench) => {
-    const consumer = await bench.consume()
-    const ids = named('a', 20)
-    for (const id of ids) await bench.append('normal', batchOf([id]))
-    const deliveries = await takeAll(consumer)
-    await Promise.all(
-      deliveries.flatMap((delivery, index) => [
-        bench.log.reopen(stream(), group, [{ batch: batchOf([`r${index}`]), attempt: 1, offset: index }]),
-        consumer.settle([again(delivery, 0)]),
-      ]),
-    )
-    await bench.crash()
-    const events = { accepted: ids.length, reopened: ids.length }
-    assert.deepEqual(await ledgerOf(bench.log), ledger({ ...events, waiting: ids.length * 2 }))
-    const all = await takeAll(await bench.consume())
-    assert.deepEqual(idsOf(all).sort(), [...ids, ...named('r', 20)].sort())
-  })
+  story(
+    'all reopened batches are delivered, even when settlements write to the same stream at the same time',
+    async (bench) => {
+      const consumer = await bench.consume()
+      const ids = named('a', 20)
+      for (const id of ids) await bench.append('normal', batchOf([id]))
+      const deliveries = await takeAll(consumer)
+      await Promise.all(
+        deliveries.flatMap((delivery, index) => [
+          bench.log.reopen(stream(), group, [{ batch: batchOf([`r${index}`]), attempt: 1, offset: index }]),
+          consumer.settle([again(delivery, 0)]),
+        ]),
+      )
+      await bench.crash()
+      const events = { accepted: ids.length, reopened: ids.length }
+      assert.deepEqual(await ledgerOf(bench.log), ledger({ ...events, waiting: ids.length * 2 }))
+      const all = await takeAll(await bench.consume())
+      assert.deepEqual(idsOf(all).sort(), [...ids, ...named('r', 20)].sort())
+    },
+  )
 
-  story('reopening in an undeclared topic or partition, or for an undeclared group, rejects with not_found', async (bench) => {
-    const batches = [{ batch: batchOf(['a']), attempt: 1, offset: 0 }]
-    for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }]) {
-      await assert.rejects(bench.log.reopen(name, group, batches), isCode('not_found'))
-    }
-    await assert.rejects(bench.log.reopen(stream(), 'unknown', batches), isCode('not_found'))
-    await bench.log.reopen(stream(), group, [])
-    assert.deepEqual(await ledgerOf(bench.log), ledger({}))
-  })
+  story(
+    'reopening in an undeclared topic or partition, or for an undeclared group, rejects with not_found',
+    async (bench) => {
+      const batches = [{ batch: batchOf(['a']), attempt: 1, offset: 0 }]
+      for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }]) {
+        await assert.rejects(bench.log.reopen(name, group, batches), isCode('not_found'))
+      }
+      await assert.rejects(bench.log.reopen(stream(), 'unknown', batches), isCode('not_found'))
+      await bench.log.reopen(stream(), group, [])
+      assert.deepEqual(await ledgerOf(bench.log), ledger({}))
+    },
+  )
 
   story(
     'a reopen over the limits of one call is refused and reopens nothing; a single large batch is admitted',
@@ -922,22 +943,25 @@ function readingSettled(story: Story): void {
   }
   const entriesOf = (...names: readonly string[]) => names.flatMap((name) => named(name, 600))
 
-  story('readSettled returns the entries that a group has settled, oldest first, each with its position', async (bench) => {
-    const deliveries = await fill(bench, ['a', 'b', 'c'])
-    const expected = deliveries.map(({ position, batch }) => ({
-      position,
-      batch: { ...batch, bytes: Buffer.from(batch.bytes) },
-    }))
-    for (const round of ['at once', 'after a crash']) {
-      const entries = await readAllSettled(bench.log)
-      assert.deepEqual(
-        entries.map(({ position, batch }) => ({ position, batch: { ...batch, bytes: Buffer.from(batch.bytes) } })),
-        expected,
-        round,
-      )
-      await bench.crash()
-    }
-  })
+  story(
+    'readSettled returns the entries that a group has settled, oldest first, each with its position',
+    async (bench) => {
+      const deliveries = await fill(bench, ['a', 'b', 'c'])
+      const expected = deliveries.map(({ position, batch }) => ({
+        position,
+        batch: { ...batch, bytes: Buffer.from(batch.bytes) },
+      }))
+      for (const round of ['at once', 'after a crash']) {
+        const entries = await readAllSettled(bench.log)
+        assert.deepEqual(
+          entries.map(({ position, batch }) => ({ position, batch: { ...batch, bytes: Buffer.from(batch.bytes) } })),
+          expected,
+          round,
+        )
+        await bench.crash()
+      }
+    },
+  )
 
   story('readSettled skips entries that the group has not settled', async (bench) => {
     await fill(bench, ['a', 'b', 'c', 'd', 'e', 'f'], ['b', 'c', 'f'])
@@ -967,23 +991,26 @@ function readingSettled(story: Story): void {
     assert.deepEqual(await readAllSettled(bench.log, { of: stream('normal', 1) }), [])
   })
 
-  story('readSettled starts with the entry that contains or follows fromOffset, and continues at nextOffset', async (bench) => {
-    await fill(bench, ['a', 'b', 'c'])
-    const read = (fromOffset: number) => bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 1 })
-    for (const [fromOffset, name, nextOffset] of [
-      [0, 'a', 600],
-      [599, 'a', 600],
-      [600, 'b', 1200],
-      [601, 'b', 1200],
-      [1200, 'c', null],
-      [1799, 'c', null],
-    ] as const) {
-      const page = await read(fromOffset)
-      assert.deepEqual([idsOf(page.entries), page.nextOffset], [named(name, 600), nextOffset], `from ${fromOffset}`)
-    }
-    assert.deepEqual(await read(1800), { entries: [], nextOffset: null })
-    assert.deepEqual(await read(9999), { entries: [], nextOffset: null })
-  })
+  story(
+    'readSettled starts with the entry that contains or follows fromOffset, and continues at nextOffset',
+    async (bench) => {
+      await fill(bench, ['a', 'b', 'c'])
+      const read = (fromOffset: number) => bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 1 })
+      for (const [fromOffset, name, nextOffset] of [
+        [0, 'a', 600],
+        [599, 'a', 600],
+        [600, 'b', 1200],
+        [601, 'b', 1200],
+        [1200, 'c', null],
+        [1799, 'c', null],
+      ] as const) {
+        const page = await read(fromOffset)
+        assert.deepEqual([idsOf(page.entries), page.nextOffset], [named(name, 600), nextOffset], `from ${fromOffset}`)
+      }
+      assert.deepEqual(await read(1800), { entries: [], nextOffset: null })
+      assert.deepEqual(await read(9999), { entries: [], nextOffset: null })
+    },
+  )
 
   story('one call of readSettled reads about maxBytes', async (bench) => {
     const names = Array.from({ length: 12 }, (_, index) => `${index}.`)
@@ -994,17 +1021,20 @@ function readingSettled(story: Story): void {
     assert.deepEqual(idsOf(await readAllSettled(bench.log, { maxBytes: entryBytes * 3.5 })), entriesOf(...names))
   })
 
-  story('when trimming removes entries between two calls, the second call continues at the oldest kept entry', async (bench) => {
-    await fill(bench, ['a', 'b', 'c', 'd', 'e'])
-    const options = { fromOffset: 0, maxBytes: 1 }
-    const { nextOffset } = await bench.log.readSettled(stream(), group, options)
-    const { length } = batchOf(named('a', 600)).bytes
-    await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: length * 2.5 })
-    assert.deepEqual(idsOf(await readAllSettled(bench.log, { from: nextOffset! })), entriesOf('d', 'e'))
-    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
-    await bench.crash()
-    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
-  })
+  story(
+    'when trimming removes entries between two calls, the second call continues at the oldest kept entry',
+    async (bench) => {
+      await fill(bench, ['a', 'b', 'c', 'd', 'e'])
+      const options = { fromOffset: 0, maxBytes: 1 }
+      const { nextOffset } = await bench.log.readSettled(stream(), group, options)
+      const { length } = batchOf(named('a', 600)).bytes
+      await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: length * 2.5 })
+      assert.deepEqual(idsOf(await readAllSettled(bench.log, { from: nextOffset! })), entriesOf('d', 'e'))
+      assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
+      await bench.crash()
+      assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
+    },
+  )
 
   story('reopened batches do not occur in the stream a second time', async (bench) => {
     const [a] = await fill(bench, ['a'])
@@ -1014,37 +1044,40 @@ function readingSettled(story: Story): void {
     assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a'))
   })
 
-  story('during appends, settlements and trimming, readSettled returns only settled entries, in order and once each', async (bench) => {
-    const consumer = await bench.consume()
-    const settled = new Set<string>()
-    const expected = named('e', 300)
-    let isWorking = true
-    const consuming = (async () => {
-      while (settled.size < expected.length) {
-        const deliveries = await consumer.next({ maxEvents: perLane(20), maxWaitMs: 5_000 })
-        for (const id of idsOf(deliveries)) settled.add(id)
-        await consumer.settle(deliveries.map(landed))
-        await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 2000 })
-      }
-    })()
-    const reading = (async () => {
-      let last = -1
-      for (let fromOffset = 0; isWorking; ) {
-        const { entries, nextOffset } = await bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 500 })
-        for (const { position, batch } of entries) {
-          assert.ok(position.offset > last, `${position.offset} after ${last}`)
-          last = position.offset + batch.count - 1
+  story(
+    'during appends, settlements and trimming, readSettled returns only settled entries, in order and once each',
+    async (bench) => {
+      const consumer = await bench.consume()
+      const settled = new Set<string>()
+      const expected = named('e', 300)
+      let isWorking = true
+      const consuming = (async () => {
+        while (settled.size < expected.length) {
+          const deliveries = await consumer.next({ maxEvents: perLane(20), maxWaitMs: 5_000 })
+          for (const id of idsOf(deliveries)) settled.add(id)
+          await consumer.settle(deliveries.map(landed))
+          await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 2000 })
         }
-        for (const id of idsOf(entries)) assert.ok(settled.has(id), `${id} was read before it was settled`)
-        fromOffset = nextOffset ?? last + 1
-        if (nextOffset === null) await sleep(1)
-      }
-    })()
-    for (const id of expected) await bench.append('normal', batchOf([id]))
-    await consuming
-    isWorking = false
-    await reading
-  })
+      })()
+      const reading = (async () => {
+        let last = -1
+        for (let fromOffset = 0; isWorking; ) {
+          const { entries, nextOffset } = await bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 500 })
+          for (const { position, batch } of entries) {
+            assert.ok(position.offset > last, `${position.offset} after ${last}`)
+            last = position.offset + batch.count - 1
+          }
+          for (const id of idsOf(entries)) assert.ok(settled.has(id), `${id} was read before it was settled`)
+          fromOffset = nextOffset ?? last + 1
+          if (nextOffset === null) await sleep(1)
+        }
+      })()
+      for (const id of expected) await bench.append('normal', batchOf([id]))
+      await consuming
+      isWorking = false
+      await reading
+    },
+  )
 
   story('reading an undeclared topic, partition or group rejects with not_found', async (bench) => {
     const options = { fromOffset: 0, maxBytes: 1000 }
@@ -1460,18 +1493,21 @@ function dropping(story: Story): void {
     },
   )
 
-  story('when several callers drop one group at the same time, the drop is complete for all when one call resolves', async (bench) => {
-    await bench.append('normal', batchOf(['a']))
-    const results = await Promise.allSettled([1, 2, 3].map(() => bench.log.dropGroup(topic, group)))
-    const answers = results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason.code))
-    assert.ok(answers.includes(1), answers.join())
-    assert.ok(
-      answers.every((answer) => [0, 1, 'not_found'].includes(answer)),
-      answers.join(),
-    )
-    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
-    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
-  })
+  story(
+    'when several callers drop one group at the same time, the drop is complete for all when one call resolves',
+    async (bench) => {
+      await bench.append('normal', batchOf(['a']))
+      const results = await Promise.allSettled([1, 2, 3].map(() => bench.log.dropGroup(topic, group)))
+      const answers = results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason.code))
+      assert.ok(answers.includes(1), answers.join())
+      assert.ok(
+        answers.every((answer) => [0, 1, 'not_found'].includes(answer)),
+        answers.join(),
+      )
+      await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+      assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
+    },
+  )
 
   story('dropping an undeclared group, or a group of an undeclared topic, rejects with not_found', async (bench) => {
     await assert.rejects(bench.log.dropGroup(topic, 'unknown'), isCode('not_found'))

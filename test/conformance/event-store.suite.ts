@@ -116,28 +116,31 @@ function landing(story: Story): void {
     assert.equal(await database.countRows(), 100)
   })
 
-  story('the first content wins, and different content under the same id is counted as a conflict', async (_, store) => {
-    const id = ids.next()
-    const first = { id, type: 'a', data: json(1), subject: 's', timeMicros: someMicros }
-    await store.landEvents([entryOf([first])])
+  story(
+    'the first content wins, and different content under the same id is counted as a conflict',
+    async (_, store) => {
+      const id = ids.next()
+      const first = { id, type: 'a', data: json(1), subject: 's', timeMicros: someMicros }
+      await store.landEvents([entryOf([first])])
 
-    for (const other of [
-      { ...first, data: json(2) },
-      { ...first, type: 'b' },
-      { ...first, subject: 't' },
-      { ...first, key: 'k' },
-      { ...first, timeMicros: someMicros + 1 },
-      { ...first, dataContentType: 'text/plain' },
-    ]) {
-      assert.deepEqual(await store.landEvents([entryOf([other])]), counts(0, 1, 1))
-    }
-    assert.deepEqual(await store.landEvents([entryOf([first])]), counts(0, 1))
+      for (const other of [
+        { ...first, data: json(2) },
+        { ...first, type: 'b' },
+        { ...first, subject: 't' },
+        { ...first, key: 'k' },
+        { ...first, timeMicros: someMicros + 1 },
+        { ...first, dataContentType: 'text/plain' },
+      ]) {
+        assert.deepEqual(await store.landEvents([entryOf([other])]), counts(0, 1, 1))
+      }
+      assert.deepEqual(await store.landEvents([entryOf([first])]), counts(0, 1))
 
-    assert.deepEqual(
-      (await listAll(store)).map(({ dataJson, type }) => [dataJson, type]),
-      [['1', 'a']],
-    )
-  })
+      assert.deepEqual(
+        (await listAll(store)).map(({ dataJson, type }) => [dataJson, type]),
+        [['1', 'a']],
+      )
+    },
+  )
 
   story('an event without a time that is resent later is a duplicate, not a conflict', async (_, store) => {
     const event = { id: 'invoice-7', type: 'a' }
@@ -149,30 +152,33 @@ function landing(story: Story): void {
     assert.deepEqual([stored?.timeMicros, stored?.receivedAtMicros], [someMicros, someMicros])
   })
 
-  story('a poison event neither delays nor drops the other events of the call, and gets no row', async (database, store) => {
-    await database.refuseType('poison')
-    const poisonAt = [3, 500, 501]
-    const events = Array.from({ length: 1000 }, (_, index) => ({
-      id: ids.next(),
-      type: poisonAt.includes(index) ? 'poison' : 'a',
-    }))
+  story(
+    'a poison event neither delays nor drops the other events of the call, and gets no row',
+    async (database, store) => {
+      await database.refuseType('poison')
+      const poisonAt = [3, 500, 501]
+      const events = Array.from({ length: 1000 }, (_, index) => ({
+        id: ids.next(),
+        type: poisonAt.includes(index) ? 'poison' : 'a',
+      }))
 
-    for (const [landed, duplicates] of [[997, 0] as const, [0, 997] as const]) {
-      const answer = await store.landEvents(entriesOf(events, 100))
-      assert.deepEqual({ ...answer, poison: [] }, counts(landed, duplicates))
-      assert.deepEqual(
-        answer.poison.map(({ entry, index }) => entry * 100 + index),
-        poisonAt,
-      )
-      for (const { databaseCode, message } of answer.poison) {
-        assert.match(databaseCode, /^\w+$/)
-        assert.notEqual(message, '')
+      for (const [landed, duplicates] of [[997, 0] as const, [0, 997] as const]) {
+        const answer = await store.landEvents(entriesOf(events, 100))
+        assert.deepEqual({ ...answer, poison: [] }, counts(landed, duplicates))
+        assert.deepEqual(
+          answer.poison.map(({ entry, index }) => entry * 100 + index),
+          poisonAt,
+        )
+        for (const { databaseCode, message } of answer.poison) {
+          assert.match(databaseCode, /^\w+$/)
+          assert.notEqual(message, '')
+        }
       }
-    }
 
-    assert.equal(await database.countRows(), 997)
-    assert.deepEqual(await listAll(store, { type: 'poison' }), [])
-  })
+      assert.equal(await database.countRows(), 997)
+      assert.deepEqual(await listAll(store, { type: 'poison' }), [])
+    },
+  )
 
   story('a call with only poison events lands nothing, and the next call lands', async (database, store) => {
     await database.refuseType('poison')
@@ -239,7 +245,7 @@ function identity(story: Story): void {
   })
 
   story(
-    "when two sources use the same UUID, the key of the second row is the UUIDv5 of source and id",
+    'when two sources use the same UUID, the key of the second row is the UUIDv5 of source and id',
     async (database, store) => {
       const id = ids.next()
       const first = entryOf([{ id, source: '/first', type: 'a' }])
@@ -256,21 +262,24 @@ function identity(story: Story): void {
     },
   )
 
-  story('an event whose possible keys all belong to other sources is poison, never counted as a duplicate', async (_, store) => {
-    const id = ids.next()
-    await store.landEvents([
-      entryOf([
-        { id, source: '/other', type: 'a' },
-        { id: keysOf('/victim', id)[1]!, source: '/thief', type: 'a' },
-        { id: keysOf('/victim', 'order 7')[0]!, source: '/thief', type: 'a' },
-      ]),
-    ])
+  story(
+    'an event whose possible keys all belong to other sources is poison, never counted as a duplicate',
+    async (_, store) => {
+      const id = ids.next()
+      await store.landEvents([
+        entryOf([
+          { id, source: '/other', type: 'a' },
+          { id: keysOf('/victim', id)[1]!, source: '/thief', type: 'a' },
+          { id: keysOf('/victim', 'order 7')[0]!, source: '/thief', type: 'a' },
+        ]),
+      ])
 
-    for (const victim of [id, 'order 7']) {
-      const answer = await store.landEvents([entryOf([{ id: victim, source: '/victim', type: 'a' }])])
-      assert.deepEqual({ ...answer, poison: answer.poison.length }, { ...counts(0), poison: 1 })
-    }
-  })
+      for (const victim of [id, 'order 7']) {
+        const answer = await store.landEvents([entryOf([{ id: victim, source: '/victim', type: 'a' }])])
+        assert.deepEqual({ ...answer, poison: answer.poison.length }, { ...counts(0), poison: 1 })
+      }
+    },
+  )
 
   story('a UUID in upper case is the same event as in lower case, and its text is kept', async (database, store) => {
     const id = ids.next()
@@ -282,28 +291,31 @@ function identity(story: Story): void {
     assert.equal((await listAll(store))[0]?.id, id.toUpperCase())
   })
 
-  story('an id that is not a UUID is kept as it is; its key is the UUIDv5 of source and id', async (database, store) => {
-    const texts = [
-      '7',
-      '__proto__',
-      'constructor',
-      'Bestellung Nr. 7 ☃',
-      '😀'.repeat(60),
-      `{${ids.next()}}`,
-      `${ids.next()}0`,
-    ]
+  story(
+    'an id that is not a UUID is kept as it is; its key is the UUIDv5 of source and id',
+    async (database, store) => {
+      const texts = [
+        '7',
+        '__proto__',
+        'constructor',
+        'Bestellung Nr. 7 ☃',
+        '😀'.repeat(60),
+        `{${ids.next()}}`,
+        `${ids.next()}0`,
+      ]
 
-    assert.deepEqual(
-      await store.landEvents([entryOf(texts.map((id) => ({ id, source: '/shop', type: 'a' })))]),
-      counts(7),
-    )
+      assert.deepEqual(
+        await store.landEvents([entryOf(texts.map((id) => ({ id, source: '/shop', type: 'a' })))]),
+        counts(7),
+      )
 
-    for (const id of texts) {
-      const row = await database.readRow(keysOf('/shop', id)[0]!)
-      assert.equal(row?.id, id)
-    }
-    assert.deepEqual(new Set((await listAll(store)).map(({ id }) => id)), new Set(texts))
-  })
+      for (const id of texts) {
+        const row = await database.readRow(keysOf('/shop', id)[0]!)
+        assert.equal(row?.id, id)
+      }
+      assert.deepEqual(new Set((await listAll(store)).map(({ id }) => id)), new Set(texts))
+    },
+  )
 }
 
 function columns(story: Story): void {
@@ -643,39 +655,36 @@ function listing(harness: EventStoreHarness, story: Story): void {
     )
   })
 
-  story(
-    'a cursor from elsewhere and a limit outside 1 to 1000 are refused as invalid_event',
-    async (_, store) => {
-      await store.landEvents(
-        entriesOf(
-          [
-            { id: ids.next(), type: 'a' },
-            { id: ids.next(), type: 'a' },
-          ],
-          1,
-        ),
-      )
-      const { nextCursor } = await store.listEvents({ limit: 1 })
-      assert.ok(nextCursor)
+  story('a cursor from elsewhere and a limit outside 1 to 1000 are refused as invalid_event', async (_, store) => {
+    await store.landEvents(
+      entriesOf(
+        [
+          { id: ids.next(), type: 'a' },
+          { id: ids.next(), type: 'a' },
+        ],
+        1,
+      ),
+    )
+    const { nextCursor } = await store.listEvents({ limit: 1 })
+    assert.ok(nextCursor)
 
-      for (const cursor of [
-        '',
-        'x',
-        'null',
-        `${nextCursor}A`,
-        nextCursor.slice(1),
-        `${nextCursor}=`,
-        '😀',
-        'A'.repeat(5000),
-      ]) {
-        await assert.rejects(store.listEvents({ limit: 1, cursor }), { code: 'invalid_event', field: 'cursor' })
-      }
-      for (const limit of [0, -1, 1001, 1.5, Number.NaN]) {
-        await assert.rejects(store.listEvents({ limit }), { code: 'invalid_event', field: 'limit' })
-      }
-      assert.equal((await store.listEvents({ limit: 1, cursor: nextCursor })).events.length, 1)
-    },
-  )
+    for (const cursor of [
+      '',
+      'x',
+      'null',
+      `${nextCursor}A`,
+      nextCursor.slice(1),
+      `${nextCursor}=`,
+      '😀',
+      'A'.repeat(5000),
+    ]) {
+      await assert.rejects(store.listEvents({ limit: 1, cursor }), { code: 'invalid_event', field: 'cursor' })
+    }
+    for (const limit of [0, -1, 1001, 1.5, Number.NaN]) {
+      await assert.rejects(store.listEvents({ limit }), { code: 'invalid_event', field: 'limit' })
+    }
+    assert.equal((await store.listEvents({ limit: 1, cursor: nextCursor })).events.length, 1)
+  })
 }
 
 function finding(story: Story): void {
@@ -905,16 +914,13 @@ function observing(story: Story): void {
     },
   )
 
-  story(
-    'observe counts open dead letters apart from redriven ones',
-    async (_, store) => {
-      const letters = Array.from({ length: 5 }, (_unused, number) => letterOf(number))
-      await store.landDeadLetters(letters)
-      await store.noteRedriven([letters[0]!.deadLetterId, letters[3]!.deadLetterId], someMicros + 10)
+  story('observe counts open dead letters apart from redriven ones', async (_, store) => {
+    const letters = Array.from({ length: 5 }, (_unused, number) => letterOf(number))
+    await store.landDeadLetters(letters)
+    await store.noteRedriven([letters[0]!.deadLetterId, letters[3]!.deadLetterId], someMicros + 10)
 
-      assert.deepEqual((await store.observe()).deadLetters, { open: 3, redriven: 2, more: false })
-    },
-  )
+    assert.deepEqual((await store.observe()).deadLetters, { open: 3, redriven: 2, more: false })
+  })
 }
 
 function lifetime(story: Story): void {
@@ -932,66 +938,69 @@ function lifetime(story: Story): void {
     }
   })
 
-  story('acknowledged rows survive a crash; of the other calls, either all rows exist or none', async (database, store, t) => {
-    await store.close()
-    const crashing = await database.openInProcess()
-    cleanup(t, () => crashing.kill())
-    const calls = Array.from({ length: 60 }, (_, call) =>
-      Array.from({ length: 50 }, () => ({ id: ids.next(), type: `call-${call}`, data: json('x'.repeat(300)) })),
-    )
-    const acknowledged = new Set<number>()
-    const fifth = Promise.withResolvers<void>()
-    const answers = calls.map((events, call) =>
-      crashing.store.landEvents(entriesOf(events, 7)).then(
-        () => {
-          acknowledged.add(call)
-          if (acknowledged.size === 5) fifth.resolve()
-        },
-        () => {},
-      ),
-    )
-    await fifth.promise
-    await crashing.kill()
-    await Promise.all(answers)
-
-    const again = await database.open()
-    try {
-      const rowsOfCall = new Map<string, number>()
-      for (const { type } of await listAll(again)) rowsOfCall.set(type, (rowsOfCall.get(type) ?? 0) + 1)
-      for (const call of calls.keys()) {
-        const rows = rowsOfCall.get(`call-${call}`) ?? 0
-        if (acknowledged.has(call)) assert.equal(rows, 50)
-        else assert.ok(rows === 0 || rows === 50, `call ${call} has ${rows} of its 50 rows`)
-      }
-      for (const events of calls) await again.landEvents(entriesOf(events, 11))
-      assert.equal(await database.countRows(), 3000)
-      assert.equal((await listAll(again)).length, 3000)
-    } finally {
-      await again.close()
-    }
-  })
-
   story(
-    'close finishes the running calls, is idempotent, and later calls are refused',
-    async (database, store) => {
-      const landing = store.landEvents(entriesOf([{ id: ids.next(), type: 'a' }], 1))
-      const closing = store.close()
-      assert.equal(store.close(), closing)
-      await closing
+    'acknowledged rows survive a crash; of the other calls, either all rows exist or none',
+    async (database, store, t) => {
+      await store.close()
+      const crashing = await database.openInProcess()
+      cleanup(t, () => crashing.kill())
+      const calls = Array.from({ length: 60 }, (_, call) =>
+        Array.from({ length: 50 }, () => ({ id: ids.next(), type: `call-${call}`, data: json('x'.repeat(300)) })),
+      )
+      const acknowledged = new Set<number>()
+      const fifth = Promise.withResolvers<void>()
+      const answers = calls.map((events, call) =>
+        crashing.store.landEvents(entriesOf(events, 7)).then(
+          () => {
+            acknowledged.add(call)
+            if (acknowledged.size === 5) fifth.resolve()
+          },
+          () => {},
+        ),
+      )
+      await fifth.promise
+      await crashing.kill()
+      await Promise.all(answers)
 
-      assert.deepEqual(await landing, counts(1))
-      await assert.rejects(store.landEvents([entryOf([{ id: ids.next(), type: 'a' }])]), { code: 'unavailable' })
-      await assert.rejects(store.listEvents({ limit: 1 }), { code: 'unavailable' })
-      assert.equal(await database.countRows(), 1)
+      const again = await database.open()
+      try {
+        const rowsOfCall = new Map<string, number>()
+        for (const { type } of await listAll(again)) rowsOfCall.set(type, (rowsOfCall.get(type) ?? 0) + 1)
+        for (const call of calls.keys()) {
+          const rows = rowsOfCall.get(`call-${call}`) ?? 0
+          if (acknowledged.has(call)) assert.equal(rows, 50)
+          else assert.ok(rows === 0 || rows === 50, `call ${call} has ${rows} of its 50 rows`)
+        }
+        for (const events of calls) await again.landEvents(entriesOf(events, 11))
+        assert.equal(await database.countRows(), 3000)
+        assert.equal((await listAll(again)).length, 3000)
+      } finally {
+        await again.close()
+      }
     },
   )
 
-  story("describe returns the driver's name, whether the database responds, and if not, why; it never rejects", async (_, store) => {
-    const { driver, up } = await store.describe()
-    assert.deepEqual([typeof driver, up], ['string', true])
-    await store.close()
-    assert.deepEqual(await store.describe(), { driver, up: false, problem: 'the event store is closed' })
+  story('close finishes the running calls, is idempotent, and later calls are refused', async (database, store) => {
+    const landing = store.landEvents(entriesOf([{ id: ids.next(), type: 'a' }], 1))
+    const closing = store.close()
+    assert.equal(store.close(), closing)
+    await closing
+
+    assert.deepEqual(await landing, counts(1))
+    await assert.rejects(store.landEvents([entryOf([{ id: ids.next(), type: 'a' }])]), { code: 'unavailable' })
+    await assert.rejects(store.listEvents({ limit: 1 }), { code: 'unavailable' })
+    assert.equal(await database.countRows(), 1)
   })
+
+  story(
+    "describe returns the driver's name, whether the database responds, and if not, why; it never rejects",
+    async (_, store) => {
+      const { driver, up } = await store.describe()
+      assert.deepEqual([typeof driver, up], ['string', true])
+      await store.close()
+      assert.deepEqual(await store.describe(), { driver, up: false, problem: 'the event store is closed' })
+    },
+  )
 
   story('failed stays pending while the store works', async (_, store) => {
     let failed = false

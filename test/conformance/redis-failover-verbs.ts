@@ -93,7 +93,7 @@ export function produce(eventLog: EventLog, partitions = 1) {
   }
 }
 
-/** While the durability cannot be guaranteed, errors must say that the outcome is unknown, or that nothing was written. */
+/** While durability cannot be guaranteed, errors must say that the outcome is unknown, or that nothing was written. */
 export function assertOutages(failures: readonly unknown[]): void {
   for (const failure of failures) {
     assert.ok(isCode('unavailable')(failure) || isCode('durability_lost')(failure), String(failure))

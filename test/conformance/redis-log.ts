@@ -22,7 +22,7 @@ export async function startServer(t: TestContext, options: RedisOptions = {}): P
   return server
 }
 
-/** A log with its own connections, which the server cannot tell from another process; with its log lines and counters. */
+/** A log with its own connections, as if it were another process; with its log lines and counters. */
 export interface OpenLog {
   readonly eventLog: EventLog
   readonly resets: LogReset[]
