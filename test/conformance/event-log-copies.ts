@@ -40,8 +40,8 @@ export function directoryFor(t: TestContext): string {
 }
 
 /**
- * Copies a data directory. Another process does it: closing a descriptor of log.db in the process that has it open would
- * drop its lock.
+ * Copies a data directory. Another process does it: closing a descriptor of log.db in the process that has it open
+ * would drop its lock.
  */
 export function copyDirectory(t: TestContext, from: string): string {
   const copy = directoryFor(t)

@@ -121,7 +121,7 @@ test('every kind of damage of the embedded log is detected', async (t) => {
         ['emptied', (path) => truncateSync(path, 0)],
         ['zeroed', (path) => writeFileSync(path, Buffer.alloc(size))],
         ...Array.from({ length: half }, (): [string, (path: string) => void] => {
-          // The last commits only recorded attempts, so losing them loses no event: the cut goes before the last append.
+          // The last commits only recorded attempts, so they lose no event: the cut goes before the last append.
           const at = random.between(0, size - 12 * pageBytes)
           return [`cut at ${at} of ${size}`, (path) => truncateSync(path, at)]
         }),

@@ -1,8 +1,8 @@
 // Tests of what every log guarantees: the sentences of src/event-log/event-log.ts. A driver's test file consists of its
 // harness and one call of `eventLogSuite`. There are no flags to skip a test.
 //
-// The suite uses only the contract and the verbs of the harness. After a crash, a driver may redeliver leased entries at
-// once, or only when the lease has expired: so the suite lets the lease expire before it reads.
+// The suite uses only the contract and the verbs of the harness. After a crash, a driver may redeliver leased entries
+// at once, or only when the lease has expired: so the suite lets the lease expire before it reads.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'

@@ -14,7 +14,7 @@ import { drained } from '../support/tally.ts'
 
 const both = backends('embedded', 'redis')
 
-/** Unusual on purpose: spaces, a number over 2^53, an exponent, duplicate keys, four-byte characters. None may change. */
+/** Odd on purpose: spaces, numbers over 2^53, exponents, duplicate keys, four-byte characters. None may change. */
 const dataText = '{ "n" : 12345678901234567890, "x":1e-7,"x":2, "text": "€😀\\ud83d\\ude00" }'
 const data = Buffer.from(dataText)
 /** PostgreSQL keeps the value, not its spelling (jsonb); of duplicate keys, the last one. */
