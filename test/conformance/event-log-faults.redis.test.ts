@@ -337,7 +337,7 @@ for (const where of ['after the last entry', 'with an id from the clock'] as con
     assert.equal(resets.length, 1)
     const all = await takeAll(consumer)
     const foreign = all.filter(({ batch }) => batch.damaged)
-    // The offset in its id is what counts.
+    // The id of the entry gives the number of its events.
     assert.deepEqual(
       foreign.map(({ batch }) => batch.count),
       where === 'with an id from the clock' ? [] : [3],

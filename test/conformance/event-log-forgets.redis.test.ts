@@ -154,7 +154,7 @@ test('a sequence that was stored before a loss is appended again in the new epoc
   assert.equal((await eventLog.append(stream(), [batchOf(['a'])], { producer })).duplicate, false)
 })
 
-test('when only the counters are lost, the kept entries are redelivered, and no offset is assigned twice', async (t) => {
+test('when only the books are lost, the kept entries are redelivered, and no offset is assigned twice', async (t) => {
   const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
   const again = [{ batch: batchOf(['c']), attempt: 1, dueAtMs: 0 }]
   await consumer.settle([{ delivery: held[0]!, landed: 0, dead: 0, again }])
@@ -210,17 +210,17 @@ test('an old copy is recognised by its missing entries: the rest is handed out, 
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 2, landed: 2 }))
 })
 
-for (const who of ['appends', 'reads'] as const) {
-  test(`offsets that were reassigned after a failover are noticed by the process that ${who} there`, async (t) => {
+for (const who of ['appended', 'read'] as const) {
+  test(`offsets that were reassigned after a failover are noticed by a process that had ${who} there`, async (t) => {
     const server = await startServer(t)
     const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
     const one = await openFirst(t, `redis://${proxy.address}`)
     const other = await openFirst(t, server.url)
-    const writer = who === 'appends' ? one : other
+    const writer = who === 'appended' ? one : other
     const restore = await copyServer(t, server)
     await eventually(() => writer.eventLog.append(stream(), [batchOf(['lost'])]))
     const consumer = await eventually(() => one.eventLog.consume(topic, group, { leaseMs }))
-    if (who === 'reads') assert.deepEqual(idsOf(await takeAll(consumer)), ['lost'])
+    if (who === 'read') assert.deepEqual(idsOf(await takeAll(consumer)), ['lost'])
     proxy.refuse = true
     proxy.cut()
     await other.eventLog.close()
@@ -269,7 +269,7 @@ test('a new epoch that was started and interrupted is completed by the next proc
   assert.deepEqual(idsOf(await takeAll(consumer)), ['c', 'e', 'f', 'g'])
 })
 
-test('a partition without its counters is not a new one: the process that opens the log starts a new epoch', async (t) => {
+test('a partition without its books is not a new one: the process that opens the log starts a new epoch', async (t) => {
   const { server, eventLog } = await openHalfDone(t)
   const { epoch } = await eventLog.describe()
   await eventLog.close()
@@ -349,7 +349,7 @@ test('next rejects with the error that prevents the new epoch', async (t) => {
   assert.deepEqual(await takeAll(consumer), [])
 })
 
-test('a partition that cannot return its deliveries does not prevent the others from it', async (t) => {
+test('a partition whose deliveries cannot be returned does not affect those of the other partitions', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openLog(t, server.url)
   await eventLog.declare(topic, { partitions: 3, groups: [{ name: group }] })

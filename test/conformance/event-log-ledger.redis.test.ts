@@ -178,7 +178,7 @@ class Story {
     }
   }
 
-  /** The counters are lost, or everything: no member holds anything any more. */
+  /** The books are lost, or everything: no member holds anything any more. */
   async forget(what: 'books' | 'all'): Promise<void> {
     const { epoch } = await this.eventLog.describe()
     await this.server.command(...(what === 'books' ? ['DEL', booksKey] : ['FLUSHALL']))

@@ -121,7 +121,7 @@ test('the embedded log can be inspected and repaired', async (t) => {
     },
   )
 
-  await t.test('a bit flipped in the counters is repaired: no event and no attempt is lost', async (s) => {
+  await t.test('a bit flipped in the books is repaired: no event and no attempt is lost', async (s) => {
     const names = ['log', 'topics', 'consumer_groups', 'streams', 'cursors', 'ledgers', 'settled_ahead', 'attempts']
     for (const name of names) {
       const dataDir = copyDirectory(s, base.closed)
@@ -237,15 +237,12 @@ test('the embedded log can be inspected and repaired', async (t) => {
     assert.deepEqual(readdirSync(dataDir).sort(), ['log.damaged-1.db', 'log.db', 'log.mark'])
   })
 
-  await t.test(
-    'when neither the counters nor the mark can be read, the loss is reported as unknown, not 0',
-    async (s) => {
-      const dataDir = copyDirectory(s, base.closed)
-      makeForeignDatabase(join(dataDir, 'log.db'))
-      writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
-      assert.equal(repairEventLog({ dataDir })?.lostEntries, null)
-    },
-  )
+  await t.test('when neither the books nor the mark can be read, the loss is reported as unknown, not 0', async (s) => {
+    const dataDir = copyDirectory(s, base.closed)
+    makeForeignDatabase(join(dataDir, 'log.db'))
+    writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
+    assert.equal(repairEventLog({ dataDir })?.lostEntries, null)
+  })
 
   await t.test('a repair keeps the WAL with which the log was refused beside the old database', async (s) => {
     const dataDir = copyDirectory(s, base.crashed)

@@ -914,7 +914,7 @@ function observing(story: Story): void {
     },
   )
 
-  story('observe counts open dead letters apart from redriven ones', async (_, store) => {
+  story('observe counts open and redriven dead letters separately', async (_, store) => {
     const letters = Array.from({ length: 5 }, (_unused, number) => letterOf(number))
     await store.landDeadLetters(letters)
     await store.noteRedriven([letters[0]!.deadLetterId, letters[3]!.deadLetterId], someMicros + 10)
