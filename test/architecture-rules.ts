@@ -1,7 +1,7 @@
-// The rules of the house, as a function from source files to violations.
+// The architecture rules, as a function from source files to violations.
 //
-// It reads text, not syntax trees: the code is formatted by one tool, so imports and top-level statements look alike.
-// architecture.test.ts runs it over src/ and over small made-up files that break each rule.
+// It matches text, not syntax trees: one tool formats the code, so imports and top-level statements have one form.
+// architecture.test.ts runs it over src/ and over small invented files that break each rule.
 
 import { posix } from 'node:path'
 
@@ -11,13 +11,13 @@ export interface SourceFile {
   readonly text: string
 }
 
-/** A file or folder of src/. A file imports places of lower levels and its own. */
+/** A file or folder of src/. A file may import from places of lower levels and from its own. */
 interface Place {
   readonly path: string
   readonly level: number
   /** Places of the same level that it may import. */
   readonly also?: readonly string[]
-  /** Instead of all lower levels: those up to this one. */
+  /** The highest level that it may import; by default every lower one. */
   readonly upTo?: number
 }
 
@@ -64,10 +64,10 @@ const places: readonly Place[] = [
   { path: 'index.ts', level: 6 },
 ]
 
-/** From this level on a file may read the environment, listen to signals and read the clock; below, all that is handed in. */
+/** From this level on a file may read the environment, signals and the clock; files below get them as arguments. */
 const processLevel = 6
 
-/** Drivers are known by one file each. */
+/** The only file that may import each driver. */
 const drivers: Readonly<Record<string, string>> = {
   'event-log/embedded/': 'event-log/open-event-log.ts',
   'event-log/redis/': 'event-log/open-event-log.ts',
@@ -98,7 +98,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   'node:sqlite': ['lib/sqlite/', 'event-log/embedded/', 'store/sqlite/'],
 }
 
-/** Everything that is wrong, as sentences that begin with the file. */
+/** All violations, as sentences that begin with the file. */
 export function violations(files: readonly SourceFile[]): string[] {
   const product = files.filter(({ path }) => !isTest(path))
   return [...product.flatMap(fileViolations), ...cycles(product)].sort()
@@ -142,7 +142,7 @@ function libraryViolation(from: string, imported: string): string | null {
   return library.startsWith('node:') ? null : `imports ${library}, which has no home in the table`
 }
 
-/** Reading the surroundings, and state that two servers in one process would share. */
+/** Access to the environment, and state that two servers in one process would share. */
 function stateViolations({ text }: SourceFile, place: Place): string[] {
   const code = withoutComments(text)
   const found = /^(?:export )?(?:let|var) (\w+)/gm
@@ -169,7 +169,7 @@ function topLevelExpressions(code: string): string[] {
     .map((statement) => statement.split(/=>|\bfunction\b|\)(?:: [^={]+)? \{/)[0] ?? '')
 }
 
-/** Imports and exports from, dynamic imports, type imports, and files named by URL or as a thread's script. */
+/** Imports, re-exports, dynamic imports, type imports, and files given by URL or as the script of a thread. */
 function importsOf({ text }: SourceFile): string[] {
   const code = withoutComments(text)
   const patterns = [
@@ -188,7 +188,7 @@ function withoutComments(text: string): string {
   return text.replace(/^\s*\/\*[\s\S]*?\*\//gm, '').replace(/(^|\s)\/\/.*$/gm, '$1')
 }
 
-/** Each circle of files once. */
+/** Each cycle of files, once. */
 function cycles(files: readonly SourceFile[]): string[] {
   const targets = new Map(
     files.map((file) => {
@@ -209,13 +209,13 @@ function cycles(files: readonly SourceFile[]): string[] {
   return found
 }
 
-/** The most exact place: `event-log/embedded/` before `event-log/`. */
+/** The most specific place: `event-log/embedded/` before `event-log/`. */
 function placeOf(path: string): Place | null {
   const fitting = places.filter((place) => isIn(path, [place.path]))
   return fitting.toSorted((a, b) => b.path.length - a.path.length)[0] ?? null
 }
 
-/** Tests, and what only they use, may import anything. */
+/** Tests, and files that only tests use, may import anything. */
 function isTest(path: string): boolean {
   return path.endsWith('.test.ts') || path.endsWith('.test-support.ts')
 }

@@ -7,7 +7,7 @@ import { type SourceFile, violations } from './architecture-rules.ts'
 
 const source = fileURLToPath(new URL('../src', import.meta.url))
 
-test('the source keeps to the levels, the homes of the libraries and the rules about state', () => {
+test('the source obeys the levels, the homes of the libraries and the rules about state', () => {
   const files = globSync('**/*.ts', { cwd: source }).map((path) => ({
     path,
     text: readFileSync(join(source, path), 'utf8'),
@@ -16,7 +16,7 @@ test('the source keeps to the levels, the homes of the libraries and the rules a
   assert.deepEqual(violations(files), [])
 })
 
-/** What the rules say to these files: path and text in turn. */
+/** The violations in these files: path and text in turn. */
 const judge = (files: Record<string, string>) =>
   violations(Object.entries(files).map(([path, text]): SourceFile => ({ path, text })))
 
@@ -31,7 +31,7 @@ test('a file may import lower levels and its own folder', () => {
   assert.deepEqual(judge(files), [])
 })
 
-test('an import of a higher level is found, in whatever form it is written', () => {
+test('an import of a higher level is found in every form', () => {
   const forms = [
     "import { Core } from '../server/core.ts'",
     "import type { Core } from '../server/core.ts'",
@@ -50,7 +50,7 @@ test('an import of a higher level is found, in whatever form it is written', () 
   }
 })
 
-test('folders of one level do not import one another', () => {
+test('folders of the same level do not import one another', () => {
   assert.deepEqual(judge({ 'ingest/a.ts': "import '../workers/b.ts'" }), [
     'ingest/a.ts (level 3) imports workers/b.ts (level 3)',
   ])
@@ -62,7 +62,7 @@ test('folders of one level do not import one another', () => {
   ])
 })
 
-test('the client knows the pipeline and nothing behind it', () => {
+test('the client imports the pipeline and nothing below it', () => {
   assert.deepEqual(judge({ 'client/connect.ts': "import '../pipeline/pipeline.ts'\nimport '../event/event.ts'\n" }), [])
   assert.deepEqual(
     judge({ 'client/connect.ts': "import '../event-log/event-log.ts'\nimport '../ingest/ingest.ts'\n" }),
@@ -73,7 +73,7 @@ test('the client knows the pipeline and nothing behind it', () => {
   )
 })
 
-test('only the file that opens a driver names it', () => {
+test('only the file that opens a driver imports it', () => {
   assert.deepEqual(judge({ 'event-log/open-event-log.ts': "import './embedded/embedded-event-log.ts'" }), [])
   assert.deepEqual(judge({ 'server/server.ts': "import '../store/sqlite/sqlite-store.ts'" }), [
     'server/server.ts imports store/sqlite/sqlite-store.ts: only store/open-store.ts names this driver',
@@ -89,7 +89,7 @@ test('generated code stays in api/ and client/', () => {
   )
 })
 
-test('a library stays in its home, and each has one', () => {
+test('every library has a home and is imported only there', () => {
   assert.deepEqual(
     judge({ 'api/http/a.ts': "import fastify from 'fastify'", 'lib/sqlite/a.ts': "import 'node:sqlite'" }),
     [],
@@ -114,7 +114,7 @@ test('a cycle of files is found and shown', () => {
   assert.deepEqual(judge(files), ['lib/a.ts -> lib/b.ts -> lib/c.ts -> lib/a.ts is a cycle'])
 })
 
-test('a file outside the table, or an import of a test, is found', () => {
+test('a file outside the table and an import of a test are found', () => {
   assert.deepEqual(judge({ 'utils/a.ts': '' }), ['utils/a.ts has no place in the table of levels'])
   assert.equal(judge({ 'lib/a.ts': "import './b.test.ts'" }).length, 1)
   assert.equal(judge({ 'lib/a.ts': "import './b.test-support.ts'" }).length, 1)
@@ -129,7 +129,7 @@ test('state that two servers would share is found', () => {
   assert.deepEqual(judge({ 'lib/a.ts': 'export function f() {\n  let count = 0\n}\n' }), [])
 })
 
-test('below the composition root nothing reads the environment or listens to the process', () => {
+test('below the composition root no file reads the environment or listens to the process', () => {
   const text = "const home = process.env.HOME\nprocess.once('SIGTERM', stop)\n"
   assert.deepEqual(judge({ 'server/core.ts': text }), [
     'server/core.ts listens to the process',
@@ -139,7 +139,7 @@ test('below the composition root nothing reads the environment or listens to the
   assert.deepEqual(judge({ 'server/core.ts': '// process.env is read by the caller\n/** process.on( */\n' }), [])
 })
 
-test('the clock may be read in a function, not at import', () => {
+test('the clock may be read in a function, but not at import', () => {
   const reading = [
     'const started = Date.now()',
     'export const started = new Date()',

@@ -1,4 +1,4 @@
-// The reference pages of docs/ and the tables in code, compared in both directions.
+// Compares the reference pages of docs/ with the tables in the code, in both directions.
 
 import assert from 'node:assert/strict'
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
@@ -23,21 +23,21 @@ function tableRows(markdown: string): string[] {
 
 const orDash = (words: readonly string[]) => (words.length === 0 ? '–' : words.map((word) => `\`${word}\``).join(', '))
 
-test('docs/config.md is the table of settings', () => {
+test('docs/config.md equals the table of settings', () => {
   const rows = settings.map(({ variable, default: text, allowed, description }) => {
     return `| \`${variable}\` | ${orDash(text === null ? [] : [text])} | ${allowed} | ${description} |`
   })
   assert.deepEqual(tableRows(page('config.md')), rows)
 })
 
-test('docs/metrics.md is the table of metrics', () => {
+test('docs/metrics.md equals the table of metrics', () => {
   const rows = Object.values(metricsTable).map(({ name, type, labels, help }) => {
     return `| \`${name}\` | ${type} | ${orDash(labels)} | ${help} |`
   })
   assert.deepEqual(tableRows(page('metrics.md')), rows)
 })
 
-test('docs/errors.md has a section for each code, with its title, its statuses and what to do', () => {
+test('docs/errors.md has a section for each code, with its title, its statuses and the fix', () => {
   const sections = page('errors.md')
     .split(/^## /m)
     .slice(1)
@@ -56,11 +56,11 @@ test('docs/errors.md has a section for each code, with its title, its statuses a
       `Class: ${errorClass} · Retry: ${retryable ? 'yes' : 'no'} · gRPC: ${grpc} · HTTP: ${httpStatusOf(known)}`,
       code,
     )
-    assert.ok(advice.join(' ').length > 40, `${code}: what should a reader do?`)
+    assert.ok(advice.join(' ').length > 40, `${code}: the section must say what to do`)
   }
 })
 
-test('docs/cli.md has a section for each command: what it does, its options and its settings', () => {
+test('docs/cli.md has a section for each command: its purpose, its options and its settings', () => {
   const program = buildProgram({ ...process, cwd: process.cwd() }, () => {})
   const [introduction = '', ...sections] = page('cli.md').split(/^## /m)
   assert.deepEqual(
@@ -128,12 +128,12 @@ test('every link between pages leads to a page and a heading that exist', () => 
   }
 })
 
-test('every file and guarantee that code or pages name is part of the project', () => {
+test('every file and guarantee that code or pages name exists in the project', () => {
   const files = projectFiles()
   const guarantees = new Set([...page('guarantees.md').matchAll(/^\*\*(G\d+) /gm)].map(([, number]) => number))
   const missing = files.filter(isText).flatMap((file) => {
     const text = readFileSync(join(root, file), 'utf8')
-    // Strings of code are full of file names that exist only while a test runs.
+    // Strings in code contain many file names that exist only while a test runs.
     const named = (file.endsWith('.md') ? codeSpansOf(text) : commentsOf(text)).replace(/https?:\S+/g, '')
     const names = [...named.matchAll(/(?<![\w*<>{}.-])[\w./-]*\w\.(?:md|ts|lua|proto|sql|py)\b/g)].map(([name]) => name)
     const unknown = names.filter((name) => !files.some((each) => each === name || each.endsWith(`/${name}`)))
@@ -155,7 +155,7 @@ function isText(file: string): boolean {
   return /\.(md|ts|mjs|lua|proto|sql|py|yaml)$/.test(file) && !file.startsWith('src/gen/')
 }
 
-/** The texts between backticks, outside of blocks of code. */
+/** The texts between backticks, outside code blocks. */
 function codeSpansOf(markdown: string): string {
   return [...markdown.replace(/^```[\s\S]*?^```/gm, '').matchAll(/`[^`\n]+`/g)].map(([span]) => span).join('\n')
 }
@@ -164,7 +164,7 @@ function commentsOf(code: string): string {
   return [...code.matchAll(/^ *\/\*\*[\s\S]*?\*\/|(?:^|\s)(?:\/\/|--|#) .*$/gm)].map(([comment]) => comment).join('\n')
 }
 
-/** The pages about how it is. Decisions and the change log tell of other times. */
+/** The pages about the current state. Decisions and the change log describe other times. */
 function pages(): string[] {
   const top = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md'].map((name) => join(root, name)).filter(existsSync)
   const reference = readdirSync(docs).filter((name) => name.endsWith('.md'))

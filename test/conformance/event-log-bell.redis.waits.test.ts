@@ -1,5 +1,5 @@
-// How a consumer of the log on Redis waits: it is called when there is something, sleeps until something is due, and costs
-// next to nothing meanwhile.
+// How a consumer of the log on Redis waits: a bell wakes it when there is an entry, it sleeps until a redelivery is
+// due, and it costs next to nothing meanwhile.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -17,7 +17,7 @@ const logger = { info() {}, warn() {} }
 const prefix = 'test'
 const leaseMs = 30_000
 const takeNow = { maxEvents: perLane(1000), maxWaitMs: 0 }
-/** Shorter than the look that comes without a bell. */
+/** Shorter than the interval of polls without a bell. */
 const takeCalled = { maxEvents: perLane(1000), maxWaitMs: 10_000 }
 
 async function startServer(t: TestContext): Promise<RedisServer> {
@@ -26,7 +26,7 @@ async function startServer(t: TestContext): Promise<RedisServer> {
   return server
 }
 
-/** A log of its own process, as far as the server can tell. */
+/** A log with its own connections, which the server cannot tell from another process. */
 async function openLog(t: TestContext, url: string, partitions = 1): Promise<EventLog> {
   const clocks = { now: Date.now, elapsedMs: () => performance.now() }
   const eventLog = await openRedisLog({ url, prefix, logger, ...clocks })
@@ -35,7 +35,7 @@ async function openLog(t: TestContext, url: string, partitions = 1): Promise<Eve
   return eventLog
 }
 
-/** What the server has done so far, the commands inside scripts too. */
+/** The number of commands that the server has executed, including those inside scripts. */
 async function commandsOf(server: RedisServer): Promise<number> {
   return Number(/total_commands_processed:(\d+)/.exec(await server.command('INFO', 'stats'))?.[1])
 }
@@ -47,13 +47,13 @@ async function isHeard(server: RedisServer, partition: number, listeners: number
   assert.match(reply, new RegExp(`:${listeners}\r\n$`))
 }
 
-/** The consumer waits where the bell is its only hope: all its looks have found nothing. */
+/** Resolves when the consumer waits and only a bell can wake it: all its polls have found nothing. */
 async function waitsIn(server: RedisServer, partition = 0, listeners = 1): Promise<void> {
   await eventually(async () => {
     await isHeard(server, partition, listeners)
     assert.equal(await server.command('HGET', `${prefix}:{${topic}/${partition}}:books`, 'asleep'), '$1\r\n1\r\n')
   })
-  // What the bell that began with listening called for has been answered.
+  // The poll that was triggered when the consumer subscribed to the bell has finished.
   let before = -1
   await eventually(async () => {
     const calls = await scriptsOf(server)
@@ -71,7 +71,7 @@ function again(delivery: Delivery, dueAtMs: number): Outcome {
   return { delivery, landed: 0, dead: 0, again: [{ batch: delivery.batch, attempt: 1, dueAtMs }] }
 }
 
-test('who waits costs less than 5 commands a second, with 8 partitions and what is trimmed', async (t) => {
+test('a waiting consumer costs less than 5 commands a second, with 8 partitions, trimming included', async (t) => {
   const server = await startServer(t)
   const eventLog = await openLog(t, server.url, 8)
   await eventLog.declare('_dead', { partitions: 1, groups: [{ name: 'redrive' }] })
@@ -79,7 +79,7 @@ test('who waits costs less than 5 commands a second, with 8 partitions and what 
     await eventLog.consume(topic, group, { leaseMs }),
     await eventLog.consume(topic, group, { leaseMs }),
   ]
-  // Something is kept, as it is for an hour after it has landed.
+  // An entry is kept, as it is for an hour after it has landed.
   for (let partition = 0; partition < 8; partition++) {
     await eventLog.append(stream('normal', partition), [batchOf(['a'], Date.now() * 1000)])
   }
@@ -102,7 +102,7 @@ test('who waits costs less than 5 commands a second, with 8 partitions and what 
   for (const deliveries of await Promise.all(waiting)) assert.deepEqual(deliveries, [])
 })
 
-test('who waits is called at once when another process appends, puts back, reopens or gives back', async (t) => {
+test('a waiting consumer is woken at once when another process appends, settles with redeliveries, reopens or returns entries', async (t) => {
   const server = await startServer(t)
   const [one, two] = [await openLog(t, server.url, 2), await openLog(t, server.url, 2)]
   const consumer = await two.consume(topic, group, { leaseMs })
@@ -127,7 +127,7 @@ test('who waits is called at once when another process appends, puts back, reope
   assert.deepEqual(idsOf(givenBack), ['d'])
 })
 
-test('what is due comes on time, without a look before', async (t) => {
+test('a redelivery is handed out when it is due, without an earlier poll', async (t) => {
   const server = await startServer(t)
   const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
   const consumer = await two.consume(topic, group, { leaseMs })
@@ -140,15 +140,15 @@ test('what is due comes on time, without a look before', async (t) => {
   const dueAtMs = Date.now() + 1_500
   const before = await scriptsOf(server)
   await other.settle([again(sooner!, dueAtMs)])
-  const deliveries = await within(5_000, 'what is due', waiting)
+  const deliveries = await within(5_000, 'the due redelivery', waiting)
   assert.deepEqual(idsOf(deliveries), ['sooner'])
   assert.ok(Date.now() >= dueAtMs)
-  // The settlement, the look that it rang for, and the one when it was due; timers may be a moment early.
+  // The settlement, the poll that its bell triggers, and the poll at the due time; timers may fire a moment early.
   const scripts = (await scriptsOf(server)) - before
   assert.ok(scripts <= 6, `${scripts} scripts`)
 })
 
-test('without the connection that the bell is heard on work comes late, and none is lost', async (t) => {
+test('without the bell connection entries are handed out late, and none is lost', async (t) => {
   const server = await startServer(t)
   const one = await openLog(t, server.url)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
@@ -156,7 +156,7 @@ test('without the connection that the bell is heard on work comes late, and none
   const consumer = await two.consume(topic, group, { leaseMs })
   const waiting = consumer.next({ ...takeCalled, maxWaitMs: 25_000 })
   await waitsIn(server)
-  // The other connection lives on.
+  // The other connection stays open.
   proxy.refuse = true
   await server.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
   await one.append(stream(), [batchOf(['a'])])
@@ -166,16 +166,16 @@ test('without the connection that the bell is heard on work comes late, and none
   proxy.refuse = false
   const deliveries = await within(12_000, 'the call', waiting)
   assert.deepEqual(idsOf(deliveries), ['a', 'b'])
-  assert.ok(proxy.total > total, 'it was called when the bell could be heard again')
+  assert.ok(proxy.total > total, 'it was woken when the bell connection was back')
   assert.deepEqual(await consumer.settle(deliveries.map(landed)), [])
   const last = consumer.next(takeCalled)
   await waitsIn(server)
   await one.append(stream(), [batchOf(['c'])])
-  assert.deepEqual(idsOf(await within(5_000, 'the call', last)), ['c'])
+  assert.deepEqual(idsOf(await within(5_000, 'the call', last)), ['the wake-up'])
   assert.deepEqual(await ledgerOf(one), ledger({ accepted: 3, landed: 2, waiting: 1, inFlight: 1 }))
 })
 
-test('a channel that has fallen silent is listened to anew, and who listens is told', async (t) => {
+test('a bell connection that has fallen silent is replaced, and its subscribers are notified', async (t) => {
   const server = await startServer(t)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
   const connection = await openRedisConnection({ url: `redis://${proxy.address}`, logger, maxReplyMs: 200 })
@@ -195,20 +195,20 @@ test('a channel that has fallen silent is listened to anew, and who listens is t
   await eventually(() => assert.equal(news, 3))
 })
 
-test('while the server is away it is asked for less and less often', async (t) => {
+test('while the server is unreachable, reconnection attempts become less and less frequent', async (t) => {
   const server = await startServer(t)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
   const eventLog = await openLog(t, `redis://${proxy.address}`)
   const consumer: Consumer = await eventLog.consume(topic, group, { leaseMs })
   const waiting = consumer.next(takeCalled)
-  // It may hear of the loss at once, or when it looks.
+  // The loss is noticed at once, or at the next poll.
   waiting.catch(() => {})
   await waitsIn(server)
   const { total } = proxy
   proxy.refuse = true
   proxy.cut()
   await sleep(3_000)
-  // From 100 ms on each wait is twice as long, at most halved by chance: no more than 6 each.
+  // From 100 ms on each wait is twice as long, randomly reduced to half at most: no more than 6 each.
   const tries = proxy.total - total
   assert.ok(tries >= 2 && tries <= 12, `${tries} tries`)
   proxy.heal()

@@ -1,5 +1,5 @@
-// Much at once on the log on Redis: what thousands have left behind is taken over and counted piece by piece, so that
-// neither the server nor the process stands still.
+// Large amounts on Redis: the leftovers of thousands of consumers are taken over and counted piece by piece, so that
+// neither the server nor the process hangs.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -27,13 +27,13 @@ import {
 } from './event-log-verbs.ts'
 import { booksKey, laneKey, openFirst, openLog, prefix, rawClient, startServer } from './redis-log.ts'
 
-/** Of the processor's time: on a machine that does other things too the clock says nothing. */
+/** Measured in CPU time: on a machine with other load, wall-clock time proves nothing. */
 const maxStallMs = 100
 
 const leaseMs = 300
 const takeSoon = { maxEvents: perLane(1000), maxWaitMs: 5_000 }
 
-/** What it answers fails when the process has worked for too long without looking at anything else. */
+/** The returned check fails when the process has blocked its event loop for too long. */
 function watchStalls(t: TestContext): () => void {
   let longestMs = 0
   let last = process.threadCpuUsage()
@@ -44,7 +44,7 @@ function watchStalls(t: TestContext): () => void {
   }, 1)
   cleanup(t, () => clearInterval(timer))
   return () => {
-    assert.ok(longestMs < maxStallMs, `the process worked for ${longestMs} ms in one piece`)
+    assert.ok(longestMs < maxStallMs, `the process blocked for ${longestMs} ms`)
   }
 }
 
@@ -58,7 +58,7 @@ async function appendMany(eventLog: EventLog, count: number): Promise<void> {
   }
 }
 
-test('what a dead consumer held, be it 30,000 entries, is taken over in pages, each once', async (t) => {
+test('30,000 entries that a dead consumer held are taken over in pages, each entry once', async (t) => {
   const count = 30_000
   const server = await startServer(t)
   const relay = await startTcpRelay(server.port)
@@ -77,7 +77,7 @@ test('what a dead consumer held, be it 30,000 entries, is taken over in pages, e
     assert.ok(deliveries.length > 0, `${seen.size} came`)
     for (const delivery of deliveries) {
       const [id] = idsIn(delivery)
-      assert.ok(!seen.has(id!), `${id} came twice`)
+      assert.ok(!seen.has(id!), `${id} was delivered twice`)
       seen.set(id!, delivery.attempt)
     }
   }
@@ -86,7 +86,7 @@ test('what a dead consumer held, be it 30,000 entries, is taken over in pages, e
   refuseStalls()
 })
 
-test('hundreds of consumers that died are emptied, then forgotten', async (t) => {
+test('the deliveries of hundreds of dead consumers are taken over, and then the consumers are removed', async (t) => {
   const server = await startServer(t)
   const relay = await startTcpRelay(server.port)
   cleanup(t, () => relay.close())
@@ -110,7 +110,7 @@ test('hundreds of consumers that died are emptied, then forgotten', async (t) =>
   assert.ok(left.length <= 2, `${left.length} consumers`)
 })
 
-test('a consumer that died with nothing in its hands is forgotten too, and one that lives is made again', async (t) => {
+test('a dead consumer without deliveries is removed too, and one that is alive is recreated', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const client = await rawClient(t, server)
@@ -130,7 +130,7 @@ test('a consumer that died with nothing in its hands is forgotten too, and one t
   assert.equal((await names()).length, 2)
   const { epoch } = await eventLog.describe()
   const { text } = scripts.readScripts().owners
-  // As if nobody had asked for long.
+  // As if the consumer had not polled for a long time.
   const answer = await client.sendCommand([
     'EVAL',
     text,
@@ -150,8 +150,8 @@ test('a consumer that died with nothing in its hands is forgotten too, and one t
   assert.deepEqual(await holder.settle([landed(held!)]), [])
 })
 
-for (const kind of ['given back', 'in the own stream'] as const) {
-  test(`of thousands of removed entries that were ${kind} one look counts a bounded number, and the next goes on at once`, async (t) => {
+for (const kind of ['returned', "in the group's own stream"] as const) {
+  test(`of thousands of removed entries that were ${kind}, one poll counts a bounded number, and the next continues at once`, async (t) => {
     const count = 5_000
     const server = await startServer(t)
     const { eventLog } = await openFirst(t, server.url)
@@ -159,7 +159,7 @@ for (const kind of ['given back', 'in the own stream'] as const) {
     const first = await eventLog.consume(topic, group, { leaseMs: 60_000 })
     await appendMany(eventLog, count)
     const all = await takeAll(first)
-    if (kind === 'in the own stream') await first.settle(all.map((delivery) => again(delivery, 0)))
+    if (kind === "in the group's own stream") await first.settle(all.map((delivery) => again(delivery, 0)))
     await first.close()
     await server.command('XTRIM', laneKey, 'MAXLEN', '0')
     await server.command('DEL', `${prefix}:{${topic}/0}:again:${group}`)
@@ -181,7 +181,7 @@ for (const kind of ['given back', 'in the own stream'] as const) {
   })
 }
 
-test('the audit counts in pages what one script does not, and agrees with the books while work goes on', async (t) => {
+test('the audit counts in pages what exceeds one script, and agrees with the counters while the log is in use', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
@@ -200,7 +200,11 @@ test('the audit counts in pages what one script does not, and agrees with the bo
   assert.equal((await describeGroup(eventLog)).oldestWaitingMicros, 1_700_000_000_000_000)
 
   await server.command('HINCRBY', booksKey, `waiting:${group}`, '7')
-  assert.deepEqual(await ledgerOf(eventLog), { ...ledger(terms), waiting: 6_507 }, 'the audit goes by what is there')
+  assert.deepEqual(
+    await ledgerOf(eventLog),
+    { ...ledger(terms), waiting: 6_507 },
+    'the audit counts the entries that exist',
+  )
   await server.command('HINCRBY', booksKey, `waiting:${group}`, '-7')
 
   const working = (async () => {
@@ -217,7 +221,7 @@ test('the audit counts in pages what one script does not, and agrees with the bo
   )
 })
 
-test('a consumer that closes gives back all it holds of the own stream, among much that others hold', async (t) => {
+test("a consumer that closes returns all its deliveries of the group's own stream, among many held by others", async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const [one, other] = [

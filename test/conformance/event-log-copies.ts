@@ -32,7 +32,7 @@ export function openEmbedded(dataDir: string, more: { readonly diskReserveBytes?
   return openEventLog({ dataDir, diskReserveBytes: 0, ...more }, { logger: silent, now: Date.now })
 }
 
-/** An empty directory for the time of a test. */
+/** An empty directory that is removed after the test. */
 export function directoryFor(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-log-'))
   cleanup(t, () => rmSync(directory, { recursive: true, force: true }))
@@ -40,8 +40,8 @@ export function directoryFor(t: TestContext): string {
 }
 
 /**
- * Copies a data directory. Another process does it: closing a descriptor of log.db in the process that has it open would
- * drop its lock.
+ * Copies a data directory. Another process does it: closing a descriptor of log.db in the process that has it open
+ * would drop its lock.
  */
 export function copyDirectory(t: TestContext, from: string): string {
   const copy = directoryFor(t)
@@ -50,13 +50,13 @@ export function copyDirectory(t: TestContext, from: string): string {
 }
 
 export interface DamageBase {
-  /** Closed in an orderly way. */
+  /** After an orderly close. */
   readonly closed: string
-  /** As kill -9 leaves it: with a WAL that holds the latest commits. */
+  /** After kill -9: with a WAL that holds the latest commits. */
   readonly crashed: string
 }
 
-/** A log that holds some of everything: long and short entries, settled ranges, attempts, what comes again or is reopened. */
+/** A log with every kind of content: long and short entries, settled ranges, attempts, redeliveries and reopens. */
 export async function makeDamageBase(t: TestContext): Promise<DamageBase> {
   const closed = directoryFor(t)
   const eventLog = await openEmbedded(closed)
@@ -83,10 +83,10 @@ export async function makeDamageBase(t: TestContext): Promise<DamageBase> {
   return { closed, crashed }
 }
 
-/** What opening a copy and reading all of it has brought. */
+/** The result of opening a copy and reading all of it. */
 export type Judged =
   | { readonly refused: MillraceError }
-  /** The log ended by itself while it was read. */
+  /** The log failed while it was read. */
   | { readonly ended: Error }
   | { readonly read: Reading }
 
@@ -96,11 +96,11 @@ export interface Reading {
   readonly damagedEvents: number
   /** Whether ledger and audit agree at the end. */
   readonly balanced: boolean
-  /** `group:id` → attempt, of all events that were handed out whole. */
+  /** `group:id` → attempt, of all undamaged events that were handed out. */
   readonly events: ReadonlyMap<string, number>
 }
 
-/** Opens the log, takes and settles everything, and closes it again. */
+/** Opens the log, takes and settles everything, and closes it. */
 export async function judge(dataDir: string): Promise<Judged> {
   let eventLog: EventLog
   try {
@@ -124,7 +124,7 @@ export async function judge(dataDir: string): Promise<Judged> {
 }
 
 async function readAll(eventLog: EventLog): Promise<Reading> {
-  // As a server does at its start. Where a repair could not save topics or groups, this makes them anew.
+  // As a server does when it starts. Where a repair could not save topics or groups, this recreates them.
   await eventLog.declare(topic, { partitions: 1, groups })
   const events = new Map<string, number>()
   let damagedEvents = 0

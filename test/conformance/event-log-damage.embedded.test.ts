@@ -1,4 +1,4 @@
-// What the embedded log does with damaged files: it notices, says so, and can be mended.
+// How the embedded log handles damaged files: it detects the damage, reports it, and can be repaired.
 
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
@@ -39,7 +39,7 @@ const pageBytes = 8192
 const bitFlips = samples(6, 40)
 const half = bitFlips / 2
 
-/** A refusal that says which file, what was expected and found, and what to do. */
+/** The refusal must name the file, what was expected and found, and the fix. */
 function assertRefused(error: MillraceError, dataDir: string): void {
   assert.equal(error.code, 'corrupt', error.message)
   assert.ok(error.message.includes(dataDir), error.message)
@@ -47,22 +47,22 @@ function assertRefused(error: MillraceError, dataDir: string): void {
   assert.match(error.message, /millrace doctor --repair/)
 }
 
-/** Everything that was there is there, or the difference is counted. */
+/** Everything that the whole log has is read, or the difference is counted. */
 function assertAccounted(read: Reading, whole: Reading, what: string): void {
-  assert.equal(read.accepted, whole.accepted, `${what}: events were forgotten`)
+  assert.equal(read.accepted, whole.accepted, `${what}: accepted events are missing`)
   assert.ok(read.balanced, `${what}: the ledger does not add up`)
   for (const [id, attempt] of read.events) {
-    assert.ok(whole.events.has(id), `${what}: ${id} was handed out, and was never there or settled`)
+    assert.ok(whole.events.has(id), `${what}: ${id} was handed out, but never appended, or settled already`)
     assert.equal(attempt, whole.events.get(id), `${what}: the attempt of ${id}`)
   }
   assert.equal(
     read.events.size + read.damagedEvents + read.lost,
     whole.events.size,
-    `${what}: ${whole.events.size - read.events.size} events are missing, ${read.damagedEvents} came damaged, ${read.lost} are counted as lost`,
+    `${what}: ${whole.events.size - read.events.size} events are missing, ${read.damagedEvents} were delivered as damaged, ${read.lost} are counted as lost`,
   )
 }
 
-/** Opens a damaged copy: it is refused, ends by itself, or accounts for everything. Answers which. */
+/** Opens a damaged copy: it is refused, fails while it is read, or accounts for everything. Returns which. */
 async function check(
   dataDir: string,
   whole: Reading,
@@ -87,7 +87,7 @@ function tally(t: TestContext, results: readonly string[]): void {
   t.diagnostic(Array.from(counts, ([result, count]) => `${count} ${result}`).join(', '))
 }
 
-test('damage of the embedded log is found, whatever it is', async (t) => {
+test('every kind of damage of the embedded log is detected', async (t) => {
   const base = await makeDamageBase(t)
   const random = seededRandom(t)
   const judged = await judge(copyDirectory(t, base.closed))
@@ -98,7 +98,7 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
   const wholeAfterCrash = afterCrash.read
   assert.ok(statSync(join(base.crashed, 'log.db-wal')).size > 200_000, 'the crashed log has a WAL')
 
-  await t.test('fault A5: a database that was cut is refused', async (s) => {
+  await t.test('fault A5: a truncated database is refused', async (s) => {
     const { size } = statSync(join(base.closed, 'log.db'))
     const pages = size / pageBytes
     const cuts = Array.from({ length: half }, () => random.between(1, pages - 1) * pageBytes)
@@ -111,30 +111,33 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
     }
   })
 
-  await t.test('fault A5: a WAL that was cut, zeroed or removed after kill -9 is noticed by log.mark', async (s) => {
-    const { size } = statSync(join(base.crashed, 'log.db-wal'))
-    const wal = (copy: string) => join(copy, 'log.db-wal')
-    const harms: readonly [string, (path: string) => void][] = [
-      ['removed', (path) => rmSync(path)],
-      ['emptied', (path) => truncateSync(path, 0)],
-      ['zeroed', (path) => writeFileSync(path, Buffer.alloc(size))],
-      ...Array.from({ length: half }, (): [string, (path: string) => void] => {
-        // The last commits only recorded a hand-out; what they lose is an attempt. So the cut goes before the last append.
-        const at = random.between(0, size - 12 * pageBytes)
-        return [`cut at ${at} of ${size}`, (path) => truncateSync(path, at)]
-      }),
-    ]
-    for (const [what, harm] of harms) {
-      const copy = copyDirectory(s, base.crashed)
-      harm(wal(copy))
-      const found = existsSync(wal(copy)) ? readFileSync(wal(copy)) : Buffer.alloc(0)
-      assert.equal(await check(copy, wholeAfterCrash, what), 'refused', what)
-      if (found.length > 0) assert.deepEqual(readFileSync(join(copy, 'log.refused.db-wal')), found, what)
-    }
-  })
+  await t.test(
+    'fault A5: a WAL that was truncated, zeroed or removed after kill -9 is detected by log.mark',
+    async (s) => {
+      const { size } = statSync(join(base.crashed, 'log.db-wal'))
+      const wal = (copy: string) => join(copy, 'log.db-wal')
+      const harms: readonly [string, (path: string) => void][] = [
+        ['removed', (path) => rmSync(path)],
+        ['emptied', (path) => truncateSync(path, 0)],
+        ['zeroed', (path) => writeFileSync(path, Buffer.alloc(size))],
+        ...Array.from({ length: half }, (): [string, (path: string) => void] => {
+          // The last commits only recorded attempts, so they lose no event: the cut goes before the last append.
+          const at = random.between(0, size - 12 * pageBytes)
+          return [`cut at ${at} of ${size}`, (path) => truncateSync(path, at)]
+        }),
+      ]
+      for (const [what, harm] of harms) {
+        const copy = copyDirectory(s, base.crashed)
+        harm(wal(copy))
+        const found = existsSync(wal(copy)) ? readFileSync(wal(copy)) : Buffer.alloc(0)
+        assert.equal(await check(copy, wholeAfterCrash, what), 'refused', what)
+        if (found.length > 0) assert.deepEqual(readFileSync(join(copy, 'log.refused.db-wal')), found, what)
+      }
+    },
+  )
 
   await t.test(
-    'fault A5: an empty, zeroed, foreign or missing database is refused, and no new one is made',
+    'fault A5: an empty, zeroed, foreign or missing database is refused, and no new one is created',
     async (s) => {
       const harms: readonly [string, (path: string) => void][] = [
         ['empty', (path) => truncateSync(path, 0)],
@@ -151,7 +154,7 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
           harm(join(copy, 'log.db'))
           const before = describeFile(join(copy, 'log.db'))
           assert.equal(await check(copy, whole, what), 'refused', what)
-          assert.equal(describeFile(join(copy, 'log.db')), before, `${what}: the file was left as it is`)
+          assert.equal(describeFile(join(copy, 'log.db')), before, `${what}: the file must be unchanged`)
         }
       }
     },
@@ -165,7 +168,7 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
     assert.equal(existsSync(join(copy, 'log.db')), false)
   })
 
-  await t.test('an old copy of the log is refused beside a newer mark', async (s) => {
+  await t.test('an old copy of the log with a newer mark is refused', async (s) => {
     const copy = copyDirectory(s, base.closed)
     const eventLog = await openEmbedded(copy)
     await eventLog.append(stream(), [batchOf(['newer'])])
@@ -174,7 +177,7 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
     assert.equal(await check(copy, whole, 'an old copy'), 'refused')
   })
 
-  await t.test('a crash between a commit and its mark does no harm, and neither does a missing mark', async (s) => {
+  await t.test('a crash between a commit and its mark is harmless, and so is a missing mark', async (s) => {
     for (const mark of [Buffer.alloc(0), Buffer.alloc(16), markOf(1), null]) {
       const copy = copyDirectory(s, base.crashed)
       if (mark === null) rmSync(join(copy, 'log.mark'))
@@ -213,13 +216,13 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
     ],
     ['in the rows of a cursor', half, () => rowOffset(base.closed, random.pick(byName(pages, ...books)).page, random)],
     [
-      'in the rows of what is settled ahead',
+      'in the rows of the settled ranges and attempts',
       half,
       () => rowOffset(base.closed, random.pick(byName(pages, 'settled_ahead', 'attempts')).page, random),
     ],
   ]
   for (const [what, times, offset] of flips) {
-    await t.test(`fault A6: of ${times} bits flipped ${what} none stays unnoticed`, async (s) => {
+    await t.test(`fault A6: each of ${times} bits flipped ${what} is detected or harmless`, async (s) => {
       const results: string[] = []
       for (let sample = 0; sample < times; sample++) {
         const copy = copyDirectory(s, base.closed)
@@ -233,7 +236,7 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
   }
 
   await t.test(
-    `fault A6: of ${bitFlips} bits flipped in the WAL that a crash left none loses an event unnoticed`,
+    `fault A6: none of ${bitFlips} bits flipped in the WAL of a crashed log loses an event undetected`,
     async (s) => {
       const { size } = statSync(join(base.crashed, 'log.db-wal'))
       const results: string[] = []
@@ -248,7 +251,7 @@ test('damage of the embedded log is found, whatever it is', async (t) => {
   )
 })
 
-test('an entry that is really gone is counted as lost for each group, and everything else comes', async (t) => {
+test('an entry that is gone is counted as lost for each group, and all others are delivered', async (t) => {
   const dataDir = directoryFor(t)
   const groups = [{ name: group }, { name: 'second' }]
   const eventLog = await openEmbedded(dataDir)
@@ -267,7 +270,7 @@ test('an entry that is really gone is counted as lost for each group, and everyt
   ])
   assert.equal(others.length, 3)
   await eventLog.close()
-  // Entries 2 and 4 are b and d, the last one; 5 is what must come again.
+  // Entries 2 and 4 are b and d, the last one; 5 holds the redelivery.
   const database = new DatabaseSync(join(dataDir, 'log.db'))
   database.exec('DELETE FROM entries WHERE append_number IN (2, 4, 5)')
   database.close()
@@ -289,11 +292,11 @@ test('an entry that is really gone is counted as lost for each group, and everyt
   assert.deepEqual(idsOf(await takeAll(first)), ['e'])
   await reopened.close()
   const again = await openEmbedded(dataDir)
-  assert.deepEqual(await ledgerOf(again), ledger({ ...terms, accepted: 2401, waiting: 1 }), 'it is counted once')
+  assert.deepEqual(await ledgerOf(again), ledger({ ...terms, accepted: 2401, waiting: 1 }), 'the loss is counted once')
   await again.close()
 })
 
-test('a damaged entry is read back as such, one that is gone is passed over, and the others come whole', async (t) => {
+test('readSettled returns a damaged entry as damaged, skips one that is gone, and returns the others whole', async (t) => {
   const dataDir = directoryFor(t)
   const eventLog = await openEmbedded(dataDir)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
@@ -320,7 +323,7 @@ test('a damaged entry is read back as such, one that is gone is passed over, and
   await reopened.close()
 })
 
-/** The tables that hold one or few rows for each cursor and stream. */
+/** The tables with one or few rows for each cursor and stream. */
 const books = ['log', 'topics', 'consumer_groups', 'streams', 'cursors', 'ledgers', 'producers']
 
 interface Page {
@@ -336,7 +339,7 @@ function offsetIn({ page }: Page, from: number, to: number, random: SeededRandom
   return (page - 1) * pageBytes + from + random.between(0, to - from - 1)
 }
 
-/** A place in the rows of a page: they stand at its end, behind what is not used. */
+/** An offset in the rows of a page: they are at its end, after the unused space. */
 function rowOffset(dataDir: string, page: number, random: SeededRandom): number {
   const bytes = readFileSync(join(dataDir, 'log.db')).subarray((page - 1) * pageBytes, page * pageBytes)
   const header = page === 1 ? 100 : 0
@@ -358,7 +361,7 @@ function describeFile(path: string): string {
   return existsSync(path) ? `${statSync(path).size} bytes` : 'none'
 }
 
-/** log.mark as it stands after this append. */
+/** The content of log.mark after this append. */
 function markOf(appendNumber: number): Buffer {
   const bytes = Buffer.alloc(16)
   bytes.writeBigUInt64LE(BigInt(appendNumber), 0)

@@ -1,4 +1,4 @@
-// The log on a Cluster whose masters are lost, whose slots move, whose answers do not come.
+// The log on a Cluster when masters die, slots move and replies are lost.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -22,7 +22,7 @@ import {
   takeSoon,
 } from './redis-failover-verbs.ts'
 
-test('in a Cluster: kill -9 of a master loses nothing of replicated(1), and appends go on at its replica', async (t) => {
+test('in a Cluster: kill -9 of a master loses nothing at replicated(1), and appends continue on its replica', async (t) => {
   const cluster = await startCluster(t, { hasReplicas: true, nodeTimeoutMs: 1_000 })
   const partitions = 6
   const eventLog = await openLog(t, cluster.url, { durability: replicated, maxReplyMs: 2_000, partitions })
@@ -33,7 +33,7 @@ test('in a Cluster: kill -9 of a master loses nothing of replicated(1), and appe
   await dead.stop('SIGKILL')
   const heir = cluster.replicas[cluster.masters.indexOf(dead)]!
   await eventually(async () => assert.match(await heir.command('ROLE'), /master/), { withinMs: 15_000 })
-  // It has a replica again when the old master is back.
+  // It has a replica again when the old master has returned.
   await dead.start()
   await producer.more(10)
   await producer.stop()
@@ -42,7 +42,7 @@ test('in a Cluster: kill -9 of a master loses nothing of replicated(1), and appe
   await assertNothingLost(eventLog, producer.accepted)
 })
 
-test('in a Cluster: a channel is heard again where it lives now, after its connection is lost and its master killed', async (t) => {
+test('in a Cluster: a channel is resubscribed on its current node after its connection is lost and its master killed', async (t) => {
   const cluster = await startCluster(t, { hasReplicas: true, nodeTimeoutMs: 1_000 })
   const connection = await openRedisConnection({ url: cluster.url, logger: silent, maxReplyMs: 500 })
   cleanup(t, () => connection.close())
@@ -61,12 +61,12 @@ test('in a Cluster: a channel is heard again where it lives now, after its conne
   }
   const first = masterOf(cluster, 'bell')
   await ringUntilHeard(first)
-  // Longer than the server may be silent: the connection is kept by its PING.
+  // Longer than the allowed silence of the server: PING keeps the connection open.
   await new Promise((resolve) => setTimeout(resolve, 1_200))
   assert.match(await first.command('PUBSUB', 'SHARDNUMSUB', channel), /:1/)
   const told = heard
   await first.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
-  await eventually(() => assert.ok(heard > told, 'nobody knows what was said meanwhile'))
+  await eventually(() => assert.ok(heard > told, 'subscribers must be notified that messages may have been missed'))
   await ringUntilHeard(first)
   await first.stop('SIGKILL')
   const heir = cluster.replicas[cluster.masters.indexOf(first)]!
@@ -74,7 +74,7 @@ test('in a Cluster: a channel is heard again where it lives now, after its conne
   await ringUntilHeard(heir)
 })
 
-test('in a Cluster: while a master is away its partitions fail at once, and go on when it is back', async (t) => {
+test('in a Cluster: while a master is down, calls for its partitions fail at once; they succeed when it is back', async (t) => {
   const cluster = await startCluster(t, { settings: [['cluster-require-full-coverage', 'no']] })
   const eventLog = await openLog(t, cluster.url, { partitions: 6 })
   const dead = masterOf(cluster, `${topic}/0`)
@@ -111,7 +111,7 @@ test('in a Cluster: an append whose connection is lost is unavailable and in the
   assert.deepEqual(idsOf(await (await eventLog.consume(topic, group, { leaseMs: 30_000 })).next(takeSoon)), ['a', 'b'])
 })
 
-test('in a Cluster: a partition moves to another node under load, in order and with nothing lost', async (t) => {
+test('in a Cluster: a partition moves to another node under load, in order and without loss', async (t) => {
   const cluster = await startCluster(t)
   const eventLog = await openLog(t, cluster.url, { partitions: 2 })
   const producer = produce(eventLog, 2)
@@ -131,7 +131,7 @@ test('in a Cluster: a partition moves to another node under load, in order and w
     if (keys.length === 0) break
     assert.match(await from.command('MIGRATE', '127.0.0.1', String(to.port), keys[0]!, '0', '5000'), /OK/)
   }
-  // Some of the keys that a script names are never there, so the nodes put it off until the move has ended.
+  // Some of the keys that a script names never exist, so the nodes reply TRYAGAIN until the move has ended.
   await to.command('CLUSTER', 'SETSLOT', slot, 'NODE', toId)
   await from.command('CLUSTER', 'SETSLOT', slot, 'NODE', toId)
   await producer.more(20)

@@ -1,5 +1,5 @@
-// What only the log on Redis can meet: answers that are lost, other processes, a server that dies, is full, or was
-// changed by somebody else.
+// Failures that only the log on Redis can meet: lost replies, other processes, a server that dies, is full, or whose
+// keys another program has changed.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -45,7 +45,7 @@ async function startServer(t: TestContext, options: RedisOptions = {}): Promise<
   return server
 }
 
-/** A log of its own process, as far as the server can tell. */
+/** A log with its own connections, which the server cannot tell from another process. */
 async function openLog(t: TestContext, url: string, maxReplyMs = 5_000): Promise<EventLog> {
   const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks, maxReplyMs })
   cleanup(t, () => eventLog.close())
@@ -58,13 +58,13 @@ async function openFirst(t: TestContext, url: string): Promise<EventLog> {
   return eventLog
 }
 
-/** A log behind a network that can fail, and one beside it that sees the truth. */
+/** A log behind a network that can fail, and one beside it with a direct connection. */
 async function openBehindProxy(t: TestContext) {
   const server = await startServer(t)
   const beside = await openFirst(t, server.url)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
   const eventLog = await openLog(t, `redis://${proxy.address}`)
-  /** Begins a call, lets the server do it, and loses the answer. */
+  /** Starts a call, lets the server execute it, and drops the reply. */
   const loseAnswer = async (call: () => Promise<unknown>, isDone: () => Promise<void>): Promise<void> => {
     proxy.down.blocked = true
     const promise = call()
@@ -78,7 +78,7 @@ async function openBehindProxy(t: TestContext) {
   return { beside, eventLog, loseAnswer }
 }
 
-/** A client that reads and writes what the driver keeps. */
+/** A client that reads and writes the keys of the driver. */
 async function rawClient(t: TestContext, server: RedisServer) {
   const client = createClient({ url: server.url, RESP: 2 })
   await client.connect()
@@ -89,7 +89,7 @@ async function rawClient(t: TestContext, server: RedisServer) {
 const takeNow = { maxEvents: perLane(1000), maxWaitMs: 0 }
 const takeSoon = { maxEvents: perLane(1000), maxWaitMs: 5_000 }
 
-test('an append whose answer is lost is unavailable and in the log once; what waits behind it is not sent', async (t) => {
+test('an append whose reply is lost is unavailable and in the log once; the appends queued behind it are not sent', async (t) => {
   const { beside, eventLog, loseAnswer } = await openBehindProxy(t)
   let behind: Promise<unknown> = Promise.resolve()
   await loseAnswer(
@@ -105,7 +105,7 @@ test('an append whose answer is lost is unavailable and in the log once; what wa
   assert.deepEqual(idsOf(await (await eventLog.consume(topic, group, { leaseMs })).next(takeNow)), ['a', 'c'])
 })
 
-test('what a lost answer handed out is given back, with its attempt as it was; what is held stays held', async (t) => {
+test('entries that a lost reply handed out are returned, with the attempt count they had before; held ones stay held', async (t) => {
   const { beside, eventLog, loseAnswer } = await openBehindProxy(t)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
   await beside.append(stream(), [batchOf(['held'])])
@@ -122,7 +122,7 @@ test('what a lost answer handed out is given back, with its attempt as it was; w
   assert.deepEqual(await ledgerOf(beside), ledger({ accepted: 2, landed: 2 }))
 })
 
-test('a settlement whose answer is lost can be made again, and is refused when it had happened', async (t) => {
+test('a settlement whose reply is lost can be retried, and is refused when it had taken effect', async (t) => {
   const { beside, eventLog, loseAnswer } = await openBehindProxy(t)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
   await beside.append(stream(), [batchOf(['a'])])
@@ -135,7 +135,7 @@ test('a settlement whose answer is lost can be made again, and is refused when i
   assert.deepEqual(await ledgerOf(beside), ledger({ accepted: 1, landed: 1 }))
 })
 
-test('a waiting consumer gets what another process declares, appends, gives back or reopens', async (t) => {
+test('a waiting consumer gets what another process declares, appends, returns or reopens', async (t) => {
   const server = await startServer(t)
   const [one, two] = [await openFirst(t, server.url), await openLog(t, server.url)]
   await one.declare('later', { partitions: 2, groups: [{ name: group }] })
@@ -154,7 +154,7 @@ test('a waiting consumer gets what another process declares, appends, gives back
   assert.deepEqual([idsOf(reopened), reopened[0]?.attempt], [['c'], 5])
 })
 
-test('a living consumer keeps what it holds beyond its lease; when its process dies, another gets it', async (t) => {
+test('a living consumer keeps its deliveries beyond the lease; when its process dies, another gets them', async (t) => {
   const server = await startServer(t)
   const relay = await startTcpRelay(server.port)
   cleanup(t, () => relay.close())
@@ -171,20 +171,20 @@ test('a living consumer keeps what it holds beyond its lease; when its process d
   assert.deepEqual(await ledgerOf(two), ledger({ accepted: 1, landed: 1 }))
 })
 
-for (const kind of ['an entry', 'what came again'] as const) {
-  test(`${kind} that was taken from a consumer cannot be settled by it, not even when it got it anew`, async (t) => {
+for (const kind of ['an entry', 'a redelivery'] as const) {
+  test(`${kind} that was taken from a consumer cannot be settled by it, not even when it is leased to it again`, async (t) => {
     const server = await startServer(t)
     const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
     const [one, two] = [await openFirst(t, `redis://${proxy.address}`), await openLog(t, server.url)]
     const [cut, other] = [await one.consume(topic, group, { leaseMs }), await two.consume(topic, group, { leaseMs })]
     await two.append(stream(), [batchOf(['a'])])
-    if (kind === 'what came again') {
+    if (kind === 'a redelivery') {
       const [first] = await other.next(takeNow)
       const again = [{ batch: batchOf(['a']), attempt: 0, dueAtMs: 0 }]
       await other.settle([{ delivery: first!, landed: 0, dead: 0, again }])
     }
     const takeNothing = { maxEvents: perLane(0), maxWaitMs: 0 }
-    /** Its beat does not get through, until others may have what it holds. */
+    /** Its heartbeat fails until others may take its deliveries. */
     const cutOff = async () => {
       proxy.up.blocked = true
       await eventually(async () => {
@@ -199,7 +199,7 @@ for (const kind of ['an entry', 'what came again'] as const) {
     assert.deepEqual([first?.attempt, second?.attempt], [1, 2])
     assert.deepEqual(await cut.settle([landed(first!)]), [first])
     await cutOff()
-    assert.deepEqual(await cut.settle([landed(second!)]), [second], 'nobody has it')
+    assert.deepEqual(await cut.settle([landed(second!)]), [second], 'no member holds it')
     const [third] = await other.next(takeSoon)
     assert.equal(third?.attempt, 3)
     assert.deepEqual(await ledgerOf(two), ledger({ accepted: 1, waiting: 1, inFlight: 1 }))
@@ -208,7 +208,7 @@ for (const kind of ['an entry', 'what came again'] as const) {
   })
 }
 
-test('consumers of the own process live, however long their beat is held up', async (t) => {
+test('consumers of the same process stay alive, however long their heartbeat is delayed', async (t) => {
   const server = await startServer(t)
   let skewMs = 0
   const elapsedMs = () => performance.now() + skewMs
@@ -228,10 +228,10 @@ test('consumers of the own process live, however long their beat is held up', as
   assert.deepEqual(await one.settle(deliveries.map(landed)), [])
 })
 
-test('what waits behind an append of unknown outcome is not sent', async (t) => {
+test('appends queued behind an append of unknown outcome are not sent', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
-  // The server refuses it for a reason that nobody foresaw.
+  // The server refuses it with an unexpected error.
   const odd = eventLog.append(stream(), [{ ...batchOf(['odd']), count: 1.5 }])
   odd.catch(() => {})
   await Promise.resolve().then(() => {})
@@ -242,7 +242,7 @@ test('what waits behind an append of unknown outcome is not sent', async (t) => 
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 1, waiting: 1 }))
 })
 
-test('whichever group is the slowest holds back trimming', async (t) => {
+test('the slowest group holds back trimming', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
   for (const slow of ['aaa', 'zzz']) {
@@ -254,7 +254,7 @@ test('whichever group is the slowest holds back trimming', async (t) => {
   }
 })
 
-test('what was acknowledged survives kill -9 of a server that flushes, and the same log goes on', async (t) => {
+test('acknowledged appends survive kill -9 of a server that flushes, and the same log continues', async (t) => {
   const server = await startServer(t, { flushes: true })
   const eventLog = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
@@ -270,7 +270,7 @@ test('what was acknowledged survives kill -9 of a server that flushes, and the s
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 3, landed: 2, waiting: 1, inFlight: 1 }))
 })
 
-test('when the memory of the server is full appends are refused, and settling goes on', async (t) => {
+test('when the memory of the server is full, appends are refused and settling continues', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
@@ -288,7 +288,7 @@ test('when the memory of the server is full appends are refused, and settling go
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 3, landed: 1, waiting: 2, inFlight: 1 }))
 })
 
-test('entries that somebody removed are counted as lost, handed out before or not', async (t) => {
+test('entries that another program removed are counted as lost, whether they had been handed out or not', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
@@ -303,7 +303,7 @@ test('entries that somebody removed are counted as lost, handed out before or no
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 9, landed: 3, lost: 6 }))
 })
 
-test('an entry that somebody removed while it was held is counted as lost when it is given back', async (t) => {
+test('an entry that another program removed while it was leased is counted as lost when it is returned', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
@@ -321,8 +321,8 @@ test('an entry that somebody removed while it was held is counted as lost when i
   assert.deepEqual(values.map(String), ['0', '0', '0'])
 })
 
-for (const where of ['behind the last', 'by the clock'] as const) {
-  test(`what somebody else has put into a lane, ${where}, stops nothing, and one new epoch passes over it`, async (t) => {
+for (const where of ['after the last entry', 'with an id from the clock'] as const) {
+  test(`an entry that another program added to a lane, ${where}, blocks nothing, and one new epoch skips it`, async (t) => {
     const server = await startServer(t)
     const resets: LogReset[] = []
     const onReset = (reset: LogReset) => resets.push(reset)
@@ -332,15 +332,15 @@ for (const where of ['behind the last', 'by the clock'] as const) {
     await eventLog.append(stream(), [batchOf(['a'])])
     await eventLog.append(stream('normal', 1), [batchOf(['b'])])
     const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
-    await server.command('XADD', laneKey, where === 'by the clock' ? '*' : '1-3', 'f', 'v')
+    await server.command('XADD', laneKey, where === 'with an id from the clock' ? '*' : '1-3', 'f', 'v')
     for (const id of ['c', 'd']) await eventLog.append(stream(), [batchOf([id])])
     assert.equal(resets.length, 1)
     const all = await takeAll(consumer)
     const foreign = all.filter(({ batch }) => batch.damaged)
-    // What its id says is what it counts.
+    // The id of the entry gives the number of its events.
     assert.deepEqual(
       foreign.map(({ batch }) => batch.count),
-      where === 'by the clock' ? [] : [3],
+      where === 'with an id from the clock' ? [] : [3],
     )
     assert.deepEqual(idsOf(all.filter(({ batch }) => !batch.damaged)).sort(), ['a', 'b', 'c', 'd'])
     const dead = foreign.map((delivery) => ({ delivery, landed: 0, dead: delivery.batch.count }))
@@ -348,8 +348,8 @@ for (const where of ['behind the last', 'by the clock'] as const) {
     const { accepted, lost, ...terms } = await ledgerOf(eventLog)
     const expected = { waiting: 0, landed: 4, dead: 3 * foreign.length, reopened: 0, inFlight: 0, auditedWaiting: 0 }
     assert.deepEqual(terms, expected)
-    assert.equal(accepted, 4 + expected.dead + lost, 'the places that were passed over are lost')
-    assert.equal(lost > 0, where === 'by the clock')
+    assert.equal(accepted, 4 + expected.dead + lost, 'the skipped offsets are counted as lost')
+    assert.equal(lost > 0, where === 'with an id from the clock')
     const { entries } = await eventLog.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1e6 })
     assert.equal(entries.length, 3 + foreign.length)
     await eventLog.trim(topic, { keepSinceMs: 9e12, maxBytes: 0 })
@@ -359,7 +359,7 @@ for (const where of ['behind the last', 'by the clock'] as const) {
   })
 }
 
-test('a partition that cannot be trimmed keeps none of the others from it', async (t) => {
+test('a partition that cannot be trimmed does not prevent trimming of the others', async (t) => {
   const server = await startServer(t)
   const eventLog = await openLog(t, server.url)
   await eventLog.declare(topic, { partitions: 2, groups: [{ name: group }] })
@@ -409,7 +409,7 @@ test('a flipped bit is found at every read: the batch is handed out as damaged, 
   )
 })
 
-test('what comes again although it is damaged stays damaged', async (t) => {
+test('a damaged batch stays damaged when it is redelivered', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
@@ -421,7 +421,7 @@ test('what comes again although it is damaged stays damaged', async (t) => {
   assert.equal(second?.batch.damaged, true)
 })
 
-test('a settlement of many large batches goes in several steps', async (t) => {
+test('a settlement of many large batches is split into several steps', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs: 60_000 })
@@ -441,7 +441,7 @@ test('a settlement of many large batches goes in several steps', async (t) => {
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 1507, waiting: 1507 }))
 })
 
-test('a declaration that ended half-way is finished by whoever opens the log', async (t) => {
+test('a declaration that was interrupted is completed by the next process that opens the log', async (t) => {
   const server = await startServer(t)
   await server.command('HSET', `${prefix}:topics`, 'half', '2')
   const client = await rawClient(t, server)
@@ -453,7 +453,7 @@ test('a declaration that ended half-way is finished by whoever opens the log', a
   assert.deepEqual(idsOf(await consumer.next(takeNow)), ['a'])
 })
 
-test('a server that has forgotten the scripts is given them again', async (t) => {
+test('a server that has lost the scripts gets them again', async (t) => {
   const server = await startServer(t)
   const eventLog = await openFirst(t, server.url)
   await server.command('SCRIPT', 'FLUSH')
@@ -461,7 +461,7 @@ test('a server that has forgotten the scripts is given them again', async (t) =>
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 1, waiting: 1 }))
 })
 
-test('names with braces, spaces and colons are names like any other', async (t) => {
+test('names with braces, spaces and colons work like any others', async (t) => {
   const server = await startServer(t)
   const eventLog = await openLog(t, server.url)
   for (const name of ['{', 'a}{b', ' x:y ', '%7B', 'é/1']) {
@@ -477,12 +477,12 @@ test('names with braces, spaces and colons are names like any other', async (t) 
   }
 })
 
-test('a server that cannot be reached is unavailable at once, and nothing is left open', async () => {
+test('an unreachable server is unavailable at once, and no connection stays open', async () => {
   const opening = openRedisLog({ url: 'redis://127.0.0.1:1', prefix, logger: silent, ...clocks })
   await assert.rejects(within(5_000, 'the refusal', opening), isCode('unavailable'))
 })
 
-test('a server that falls silent leaves nobody waiting: calls are unavailable, and a new connection is made', async (t) => {
+test('when the server falls silent, calls reject with unavailable, and a new connection is made', async (t) => {
   const server = await startServer(t)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
   const eventLog = await openFirst(t, server.url)
@@ -508,7 +508,7 @@ test('a server that falls silent leaves nobody waiting: calls are unavailable, a
   assert.equal((await ledgerOf(eventLog)).accepted, 1)
 })
 
-test('a quiet connection stays open', async (t) => {
+test('an idle connection stays open', async (t) => {
   const server = await startServer(t)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
   const eventLog = await openLog(t, `redis://${proxy.address}`, 200)
@@ -517,7 +517,7 @@ test('a quiet connection stays open', async (t) => {
   await eventLog.describe()
 })
 
-test('what waits to be stored while the server is slow is bounded: more is refused, in order', async (t) => {
+test('the queue of appends for a slow server is bounded: further ones are refused, in order', async (t) => {
   const server = await startServer(t)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
   const eventLog = await openFirst(t, `redis://${proxy.address}`)
@@ -543,7 +543,7 @@ test('what waits to be stored while the server is slow is bounded: more is refus
   assert.deepEqual([first, new Set(codes.slice(first)).size], [16_384, 1])
 })
 
-test('a server that stands still while commands come is given up all the same, and appends go on when it goes on', async (t) => {
+test('a server that hangs while commands are sent is given up, and appends continue when it responds again', async (t) => {
   const server = await startServer(t)
   const lost: string[] = []
   const logger = { info() {}, warn: (_fields: unknown, text?: string) => void lost.push(text ?? '') }
@@ -551,7 +551,7 @@ test('a server that stands still while commands come is given up all the same, a
   cleanup(t, () => eventLog.close())
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
   process.kill(server.pid as number, 'SIGSTOP')
-  // Each writes to the connection, long before the one before has its deadline.
+  // Each writes to the connection, long before the deadline of the previous one.
   const asking = setInterval(() => eventLog.describe().catch(() => {}), 50)
   try {
     const isLost = () => assert.ok(lost.some((text) => text.includes('connection to Redis is lost')))
@@ -563,7 +563,7 @@ test('a server that stands still while commands come is given up all the same, a
   await eventually(() => eventLog.append(stream(), [batchOf(['after'])]))
 })
 
-test('an append is answered and counted once, also when what counts commits fails', async (t) => {
+test('an append is acknowledged and counted once, even when the commit counter throws', async (t) => {
   const server = await startServer(t)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
   let isBroken = true

@@ -1,5 +1,5 @@
-// What Redis forgets: groups, keys, everything, what it had acknowledged last. Nothing of it goes by in silence, nothing
-// that is left is lost, and whoever was at work goes on.
+// Data loss in Redis: of groups, keys, everything, or the latest acknowledged writes. Every loss is reported, the
+// remaining entries are all delivered, and consumers and producers resume.
 
 import assert from 'node:assert/strict'
 import { cpSync, rmSync } from 'node:fs'
@@ -32,7 +32,7 @@ const takeNow = { maxEvents: perLane(1000), maxWaitMs: 0 }
 const takeSoon = { maxEvents: perLane(1000), maxWaitMs: 5_000 }
 const isCode = (code: string) => (error: unknown) => error instanceof MillraceError && error.code === code
 
-/** A log in which a and b are settled, c and e in hands, d settled between them, f and g untouched. */
+/** A log in which a and b are settled, c and e are leased, d between them is settled, f and g are untouched. */
 async function openHalfDone(t: TestContext) {
   const server = await startServer(t)
   const open = await openFirst(t, server.url)
@@ -44,10 +44,10 @@ async function openHalfDone(t: TestContext) {
   return { ...open, server, consumer, held: [c!, e!] }
 }
 
-test('a group that Redis forgot is made again above what was settled: nothing is lost, the rest is counted', async (t) => {
+test('a group that Redis lost is recreated after its settled entries: nothing else is lost, and the rest is counted', async (t) => {
   const { server, eventLog, consumer, held, warnings, resets } = await openHalfDone(t)
   await server.command('XGROUP', 'DESTROY', laneKey, group)
-  assert.deepEqual(await consumer.settle(held.map(landed)), held, 'nobody holds it any more')
+  assert.deepEqual(await consumer.settle(held.map(landed)), held, 'no member holds them any more')
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 7, reopened: 1, landed: 3, waiting: 5 }))
   const deliveries = await takeAll(consumer)
   assert.deepEqual(idsOf(deliveries), ['c', 'd', 'e', 'f', 'g'])
@@ -56,7 +56,7 @@ test('a group that Redis forgot is made again above what was settled: nothing is
   assert.deepEqual([warnings.length, resets.length], [1, 0])
 })
 
-test('a group that had settled everything begins where it was', async (t) => {
+test('a group that had settled everything starts where it was', async (t) => {
   const { server, eventLog, consumer, held } = await openHalfDone(t)
   await consumer.settle(held.map(landed))
   await consumer.settle((await takeAll(consumer)).map(landed))
@@ -66,7 +66,7 @@ test('a group that had settled everything begins where it was', async (t) => {
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 8, landed: 7, waiting: 1, inFlight: 1 }))
 })
 
-test('those who wait go on when their group is forgotten, in every process, and one of them says so', async (t) => {
+test('waiting consumers resume when their group is lost, in every process, and one process reports it', async (t) => {
   const server = await startServer(t)
   const logs = [await openFirst(t, server.url), await openFirst(t, server.url)]
   const consumers = await Promise.all(logs.map(({ eventLog }) => eventLog.consume(topic, group, { leaseMs })))
@@ -83,7 +83,7 @@ test('those who wait go on when their group is forgotten, in every process, and 
   assert.equal(logs.flatMap(({ warnings }) => warnings).length, 1)
 })
 
-test('a stream that somebody deleted is counted as lost, and its offsets are not given again', async (t) => {
+test('a deleted stream is counted as lost, and its offsets are not reused', async (t) => {
   const { server, eventLog, consumer, resets } = await openHalfDone(t)
   await server.command('DEL', laneKey)
   assert.deepEqual(await takeAll(consumer), [])
@@ -96,7 +96,7 @@ test('a stream that somebody deleted is counted as lost, and its offsets are not
 })
 
 for (const noticedBy of ['append', 'next', 'settle', 'describe', 'reopen', 'trim', 'readSettled', 'declare'] as const) {
-  test(`FLUSHALL is noticed by the next ${noticedBy}: a new epoch begins, and the work goes on`, async (t) => {
+  test(`FLUSHALL is noticed by the next ${noticedBy}: a new epoch begins, and the log continues`, async (t) => {
     const { server, eventLog, consumer, held, resets, warnings } = await openHalfDone(t)
     const { epoch } = await eventLog.describe()
     await server.command('FLUSHALL')
@@ -113,7 +113,7 @@ for (const noticedBy of ['append', 'next', 'settle', 'describe', 'reopen', 'trim
     await calls[noticedBy]()
     assert.deepEqual(resets, [{ reason: 'gone', epoch: epoch + 1 }])
     assert.equal((await eventLog.describe()).epoch, epoch + 1)
-    assert.deepEqual(await consumer.settle(held.map(landed)), held, 'nobody holds it any more')
+    assert.deepEqual(await consumer.settle(held.map(landed)), held, 'no member holds them any more')
     await consumer.settle((await takeAll(consumer)).map(landed))
     const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
     assert.deepEqual(positions[0], { stream: stream(), epoch: epoch + 1, offset: 0 })
@@ -126,7 +126,7 @@ for (const noticedBy of ['append', 'next', 'settle', 'describe', 'reopen', 'trim
   })
 }
 
-test('of several processes that notice at once one decides, and all go on in the same epoch', async (t) => {
+test('when several processes notice a loss at once, one starts the new epoch, and all continue in it', async (t) => {
   const server = await startServer(t)
   const logs = []
   for (let count = 0; count < 4; count++) logs.push(await openFirst(t, server.url))
@@ -144,7 +144,7 @@ test('of several processes that notice at once one decides, and all go on in the
   assert.deepEqual(await ledgerOf(logs[0]!.eventLog), ledger({ accepted: 20, waiting: 20 }))
 })
 
-test('what was numbered before is taken again in a new epoch', async (t) => {
+test('a sequence that was stored before a loss is appended again in the new epoch', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const producer = { id: 'p', sequence: 7 }
@@ -154,7 +154,7 @@ test('what was numbered before is taken again in a new epoch', async (t) => {
   assert.equal((await eventLog.append(stream(), [batchOf(['a'])], { producer })).duplicate, false)
 })
 
-test('when only the books are gone, what is kept comes again, and no offset is given twice', async (t) => {
+test('when only the books are lost, the kept entries are redelivered, and no offset is assigned twice', async (t) => {
   const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
   const again = [{ batch: batchOf(['c']), attempt: 1, dueAtMs: 0 }]
   await consumer.settle([{ delivery: held[0]!, landed: 0, dead: 0, again }])
@@ -175,7 +175,7 @@ test('when only the books are gone, what is kept comes again, and no offset is g
   )
 })
 
-/** Takes the files of a server away, and puts them back later: as an old copy, or a replica that was behind. */
+/** Saves a server's files and restores them later: as an old copy, or a replica that was behind. */
 async function copyServer(t: TestContext, server: RedisServer) {
   const copy = join(tempDirectory(t), 'copy')
   await server.stop('SIGTERM')
@@ -191,7 +191,7 @@ async function copyServer(t: TestContext, server: RedisServer) {
   }
 }
 
-test('an old copy is noticed by what it lacks: what is in it is handed out, in a new epoch', async (t) => {
+test('an old copy is recognised by its missing entries: the rest is handed out, in a new epoch', async (t) => {
   const server = await startServer(t)
   const { eventLog, resets } = await openFirst(t, server.url)
   const consumer = await eventLog.consume(topic, group, { leaseMs })
@@ -210,13 +210,13 @@ test('an old copy is noticed by what it lacks: what is in it is handed out, in a
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 2, landed: 2 }))
 })
 
-for (const who of ['stored', 'read'] as const) {
-  test(`places that others got after a failover are noticed by whoever ${who} there`, async (t) => {
+for (const who of ['appended', 'read'] as const) {
+  test(`offsets that were reassigned after a failover are noticed by a process that had ${who} there`, async (t) => {
     const server = await startServer(t)
     const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
     const one = await openFirst(t, `redis://${proxy.address}`)
     const other = await openFirst(t, server.url)
-    const writer = who === 'stored' ? one : other
+    const writer = who === 'appended' ? one : other
     const restore = await copyServer(t, server)
     await eventually(() => writer.eventLog.append(stream(), [batchOf(['lost'])]))
     const consumer = await eventually(() => one.eventLog.consume(topic, group, { leaseMs }))
@@ -242,7 +242,7 @@ for (const who of ['stored', 'read'] as const) {
   })
 }
 
-test('a log that is opened after everything was forgotten has an epoch that none had before', async (t) => {
+test('a log that is opened after everything was lost starts an epoch that was never used before', async (t) => {
   const server = await startServer(t)
   const one = await openFirst(t, server.url)
   await one.eventLog.append(stream(), [batchOf(['a'])])
@@ -250,14 +250,14 @@ test('a log that is opened after everything was forgotten has an epoch that none
   const later = await openLog(t, server.url, { now: () => Date.now() + 1_000 })
   await later.eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
   const { epoch } = (await later.eventLog.append(stream(), [batchOf(['b']), batchOf(['c'])])).positions[0]!
-  // It would look as if its own entry were there, and another behind it.
+  // It would look as if its own entry were there, with another one after it.
   const { positions } = await one.eventLog.append(stream(), [batchOf(['d'])])
   assert.ok(positions[0]!.epoch >= epoch)
   assert.equal(one.resets.length, 1)
   assert.equal((await ledgerOf(later.eventLog)).accepted, 3)
 })
 
-test('a new epoch that was begun half-way is ended by whoever comes next', async (t) => {
+test('a new epoch that was started and interrupted is completed by the next process', async (t) => {
   const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
   const { epoch } = await eventLog.describe()
   const client = await rawClient(t, server)
@@ -269,7 +269,7 @@ test('a new epoch that was begun half-way is ended by whoever comes next', async
   assert.deepEqual(idsOf(await takeAll(consumer)), ['c', 'e', 'f', 'g'])
 })
 
-test('a partition whose books are gone is no new one: whoever opens the log begins a new epoch', async (t) => {
+test('a partition without its books is not a new one: the process that opens the log starts a new epoch', async (t) => {
   const { server, eventLog } = await openHalfDone(t)
   const { epoch } = await eventLog.describe()
   await eventLog.close()
@@ -280,7 +280,7 @@ test('a partition whose books are gone is no new one: whoever opens the log begi
   assert.deepEqual(await ledgerOf(later), ledger({}))
 })
 
-test('a server that keeps forgetting makes calls unavailable, and does not keep them', async (t) => {
+test('a server that keeps losing data makes calls unavailable, and does not block them', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const flushing = new AbortController()
@@ -298,7 +298,7 @@ test('a server that keeps forgetting makes calls unavailable, and does not keep 
 })
 
 for (const noticedBy of ['describe', 'declare', 'pause'] as const) {
-  test(`the registry alone is lost, which ${noticedBy} notices: the topics are known on, and who waits is called`, async (t) => {
+  test(`when only the registry is lost, which ${noticedBy} notices, the topics stay known and waiting consumers are woken`, async (t) => {
     const { server, eventLog, consumer, held, resets } = await openHalfDone(t)
     const { epoch } = await eventLog.describe()
     await server.command('DEL', `${prefix}:topics`)
@@ -320,13 +320,13 @@ for (const noticedBy of ['describe', 'declare', 'pause'] as const) {
     await eventLog.append(stream(), [batchOf(['h'])])
     assert.deepEqual(idsOf(await waiting), ['h'])
     const tookMs = performance.now() - beganAtMs
-    assert.ok(tookMs < 5_000, `it was called after ${tookMs} ms`)
+    assert.ok(tookMs < 5_000, `it was woken after ${tookMs} ms`)
     const scripts = (await scriptsOf(server)) - before
     assert.ok(scripts < 50, `${scripts} scripts`)
   })
 }
 
-test('a registry that went back to before a topic was declared is told of it', async (t) => {
+test('a registry that went back to before a topic was declared gets the topic again', async (t) => {
   const { server, eventLog, resets } = await openHalfDone(t)
   const { epoch } = await eventLog.describe()
   await server.command('HDEL', `${prefix}:topics`, topic)
@@ -340,7 +340,7 @@ async function scriptsOf(server: RedisServer): Promise<number> {
   return Number(/evalsha:calls=(\d+)/.exec(await server.command('INFO', 'commandstats'))?.[1])
 }
 
-test('who wants work is told what hinders the new epoch', async (t) => {
+test('next rejects with the error that prevents the new epoch', async (t) => {
   const { server, consumer } = await openHalfDone(t)
   await server.command('FLUSHALL')
   await server.command('SET', `${prefix}:topics`, 'x')
@@ -349,7 +349,7 @@ test('who wants work is told what hinders the new epoch', async (t) => {
   assert.deepEqual(await takeAll(consumer), [])
 })
 
-test('a partition that gives nothing back does not keep the others from it', async (t) => {
+test('a partition whose deliveries cannot be returned does not affect those of the other partitions', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openLog(t, server.url)
   await eventLog.declare(topic, { partitions: 3, groups: [{ name: group }] })

@@ -1,5 +1,5 @@
-// Pausing and dropping groups where several processes use one Redis: what one does holds for all, and what one has begun
-// and not finished the next finishes.
+// Pausing and dropping groups where several processes use one Redis: a change by one process applies to all, and a
+// change that was interrupted is completed by the next process.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -43,14 +43,14 @@ async function startServer(t: TestContext): Promise<RedisServer> {
   return server
 }
 
-/** A log of its own process, as far as the server can tell. */
+/** A log with its own connections, which the server cannot tell from another process. */
 async function openLog(t: TestContext, url: string): Promise<EventLog> {
   const eventLog = await openRedisLog({ url, prefix, logger: silent, ...clocks })
   cleanup(t, () => eventLog.close())
   return eventLog
 }
 
-/** A log of another process, and one whose first answer to a call is lost, so that the call ends half-way. */
+/** A log of another process, and one whose first reply to a call is lost, so that the call stays incomplete. */
 async function openToFail(t: TestContext) {
   const server = await startServer(t)
   const beside = await openLog(t, server.url)
@@ -72,7 +72,7 @@ async function namesOf(eventLog: EventLog): Promise<readonly string[]> {
   return topics.flatMap(({ groups }) => groups.map(({ name }) => name)).sort()
 }
 
-test('a group that one process pauses is handed out nothing in another, until it goes on', async (t) => {
+test('nothing is handed out in any process to a group that one process has paused, until it is resumed', async (t) => {
   const server = await startServer(t)
   const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
   await one.declare(topic, both)
@@ -86,7 +86,7 @@ test('a group that one process pauses is handed out nothing in another, until it
   assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
 })
 
-test('consumers of a group that another process has dropped are told so, and nothing can be reopened for it', async (t) => {
+test('consumers of a group that another process has dropped get not_found, and nothing can be reopened for it', async (t) => {
   const server = await startServer(t)
   const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
   await one.declare(topic, both)
@@ -105,7 +105,7 @@ test('consumers of a group that another process has dropped are told so, and not
   assert.deepEqual(await namesOf(two), ['other'])
 })
 
-test('a drop that ended half-way is finished by the next who opens the log', async (t) => {
+test('a drop that was interrupted is completed by the next process that opens the log', async (t) => {
   const { server, beside, endHalfWay } = await openToFail(t)
   const maxWaiting = { maxEvents: 3, maxBytes: 1e9 }
   await beside.append(stream(), [batchOf(named('a', 3))])
@@ -120,7 +120,7 @@ test('a drop that ended half-way is finished by the next who opens the log', asy
   await beside.append(stream(), [batchOf(['b'])], { maxWaiting })
 })
 
-test('a drop that ended half-way is finished by the next who declares the group, which is new then', async (t) => {
+test('a drop that was interrupted is completed by the next process that declares the group, which is then a new one', async (t) => {
   const { beside, endHalfWay } = await openToFail(t)
   await beside.append(stream(), [batchOf(['a'])])
   const consumer = await beside.consume(topic, group, { leaseMs })
@@ -134,7 +134,7 @@ test('a drop that ended half-way is finished by the next who declares the group,
   assert.deepEqual(idsOf(await take(await beside.consume(topic, group, { leaseMs }))), ['a'])
 })
 
-test('a drop that ended half-way can be called again, and answers what waited', async (t) => {
+test('a drop that was interrupted can be retried, and resolves with the number of waiting events', async (t) => {
   const { beside, endHalfWay } = await openToFail(t)
   await beside.append(stream(), [batchOf(named('a', 3))])
   await endHalfWay(
@@ -145,7 +145,7 @@ test('a drop that ended half-way can be called again, and answers what waited', 
   await assert.rejects(beside.dropGroup(topic, group), isCode('not_found'))
 })
 
-test('a pause that ended half-way holds for all partitions when the next opens the log', async (t) => {
+test('a pause that was interrupted applies to all partitions when the next process opens the log', async (t) => {
   const { server, beside, endHalfWay } = await openToFail(t)
   await beside.append(stream(), [batchOf(['a'])])
   await endHalfWay(
@@ -160,13 +160,13 @@ test('a pause that ended half-way holds for all partitions when the next opens t
   assert.deepEqual(idsOf(await take(consumer)), ['a'])
 })
 
-test('a group that was dropped is not made again by a process that still knew it', async (t) => {
+test('a dropped group is not recreated by a process that still knew it', async (t) => {
   const server = await startServer(t)
   const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
   await one.declare(topic, both)
   await one.append(stream(), [batchOf(['a'])])
   await one.dropGroup(topic, group)
-  // What a process does that read the registry before the drop and makes what is missing after it.
+  // What a process does that read the registry before the drop and creates what is missing after it.
   const raw = createClient({ url: server.url, RESP: 2 })
   await raw.connect()
   cleanup(t, () => raw.destroy())
@@ -186,7 +186,7 @@ test('a group that was dropped is not made again by a process that still knew it
   assert.deepEqual(await ledgerOf(two), ledger({ accepted: 2, waiting: 2 }))
 })
 
-test('nothing but numbers is left of a dropped group', async (t) => {
+test('only numbers remain of a dropped group', async (t) => {
   const server = await startServer(t)
   const eventLog = await openLog(t, server.url)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }, { name: 'other' }] })
@@ -230,7 +230,7 @@ const losses = {
 for (const [what, command] of Object.entries(losses)) {
   for (const first of ['old', 'new'] as const) {
     const lost = `${what} ${what.includes('and') ? 'are' : 'is'} lost`
-    test(`a dropped group stays away when ${lost} and the process with ${first} knowledge notices first`, async (t) => {
+    test(`a dropped group is not recreated when ${lost} and the process with ${first} knowledge notices first`, async (t) => {
       const server = await startServer(t)
       const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
       await one.declare(topic, both)
@@ -256,7 +256,7 @@ for (const [what, command] of Object.entries(losses)) {
   }
 }
 
-test('a group is new under its name when the registry was lost that knew the numbers of those dropped', async (t) => {
+test('a group is a new one under its name when the registry with the numbers of dropped groups was lost', async (t) => {
   const server = await startServer(t)
   const one = await openLog(t, server.url)
   await one.declare(topic, both)
@@ -276,7 +276,7 @@ test('a group is new under its name when the registry was lost that knew the num
   assert.deepEqual(await namesOf(await openLog(t, server.url)), [group])
 })
 
-test('a pause is kept when everything is lost and a process that did not know of it notices first', async (t) => {
+test('a pause is kept when everything is lost and a process that did not know of the pause notices first', async (t) => {
   const server = await startServer(t)
   const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
   await one.declare(topic, both)

@@ -1,8 +1,9 @@
-// The ledger on Redis held against a model, while somebody destroys groups, deletes keys and empties the server, and
-// processes die. Every choice comes from one seed, which is printed: MODEL_SEED=… makes them again.
+// The ledger on Redis compared with a model, while groups are destroyed, keys deleted, the server emptied and processes
+// killed. Every choice derives from one seed, which is printed: MODEL_SEED=… repeats them.
 //
-// After each step the books add up and the audit agrees. What was accepted and not settled comes, unless its entry was
-// destroyed; what was settled comes again only after something was forgotten. At the end all is settled and nothing waits.
+// After each step the ledger adds up and the audit agrees. Events that were accepted and not settled are delivered,
+// unless their entry was destroyed; settled ones are redelivered only after a loss. At the end all is settled and
+// nothing waits.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -23,9 +24,9 @@ const groups = ['first', 'second'] as const
 const leaseMs = 10_000
 const silent = { info() {}, warn() {} }
 
-/** What one group must still get, and what it may get although it has settled it. */
+/** What must still be delivered to one group, and what may be redelivered although it is settled. */
 interface GroupModel {
-  /** By id: the lane, and whether it waits in the group's own stream. */
+  /** By id: the lane, and whether the event waits in the group's own stream. */
   readonly open: Map<string, { readonly lane: Lane; isAgain: boolean }>
   readonly settled: Map<string, Lane>
   readonly mayRepeat: Set<string>
@@ -98,13 +99,13 @@ class Story {
     const deliveries = await member.consumer.next({ maxEvents, maxWaitMs: 0 })
     const { open, settled, mayRepeat } = this.models.get(member.group)!
     for (const id of deliveries.flatMap(idsIn)) {
-      assert.ok(open.has(id) || (settled.has(id) && mayRepeat.has(id)), `${id} came to ${member.group}`)
+      assert.ok(open.has(id) || (settled.has(id) && mayRepeat.has(id)), `${id} was delivered to ${member.group}`)
     }
     member.held.push(...deliveries)
     return deliveries.length
   }
 
-  /** Settles some of what a member holds; answers what was refused. */
+  /** Settles some of what a member holds; returns what was refused. */
   async settle(member: Member, deliveries: readonly Delivery[], canComeAgain = true): Promise<readonly Delivery[]> {
     member.held = member.held.filter((delivery) => !deliveries.includes(delivery))
     const outcomes: Outcome[] = deliveries.map((delivery) => {
@@ -133,7 +134,7 @@ class Story {
   async settleSome(): Promise<void> {
     const member = this.random.pick(this.members)
     const some = member.held.slice(0, this.random.between(1, 6))
-    assert.deepEqual(await this.settle(member, some), [], 'nothing was forgotten since')
+    assert.deepEqual(await this.settle(member, some), [], 'nothing was lost since')
   }
 
   async leave(): Promise<void> {
@@ -177,7 +178,7 @@ class Story {
     }
   }
 
-  /** The books are gone, or everything: nobody holds anything any more. */
+  /** The books are lost, or everything: no member holds anything any more. */
   async forget(what: 'books' | 'all'): Promise<void> {
     const { epoch } = await this.eventLog.describe()
     await this.server.command(...(what === 'books' ? ['DEL', booksKey] : ['FLUSHALL']))
@@ -201,7 +202,7 @@ class Story {
       assert.equal(accepted + reopened, waiting + landed + dead + lost, name)
       assert.equal(auditedWaiting, waiting, name)
       const { open } = this.models.get(name)!
-      assert.ok(waiting >= open.size, `${waiting} wait for ${name}, ${open.size} must come`)
+      assert.ok(waiting >= open.size, `${waiting} wait for ${name}, ${open.size} must be delivered`)
     }
   }
 
@@ -212,19 +213,19 @@ class Story {
         got += await this.take(member)
         assert.deepEqual(await this.settle(member, [...member.held], false), [])
       }
-      // The dead are found after a lease.
+      // Dead members are detected after a lease.
       this.skewMs += leaseMs
       idle = got === 0 ? idle + 1 : 0
     }
     for (const name of groups) {
-      assert.deepEqual([...this.models.get(name)!.open.keys()], [], `never came to ${name}`)
+      assert.deepEqual([...this.models.get(name)!.open.keys()], [], `never delivered to ${name}`)
       const { waiting, auditedWaiting, inFlight } = await ledgerOf(this.eventLog, name)
       assert.deepEqual([waiting, auditedWaiting, inFlight], [0, 0, 0], name)
     }
   }
 }
 
-test('whatever is forgotten, the ledger adds up and nothing that is left is lost', async (t) => {
+test('whatever Redis loses, the ledger adds up and no remaining entry is lost', async (t) => {
   const seed = Number(process.env.MODEL_SEED ?? Math.floor(Math.random() * 2 ** 31))
   t.diagnostic(`MODEL_SEED=${seed}`)
   const story = new Story(new SeededRandom(seed), await startServer(t))

@@ -1,8 +1,8 @@
-// A log held against a simple model of it, through random calls: appends with resends and limits, hand-outs, settlements,
-// reopening and reading back what is settled, pauses, consumers that close, crashes, time that passes, trimming.
+// A log compared with a simple model of it, through random calls: appends with resends and limits, hand-outs,
+// settlements, reopens, reading of settled entries, pauses, consumers that close, crashes, time that passes, trimming.
 //
-// After each step: the ledger adds up and equals the model's, the audit agrees, no event is in two hands, what is fresh
-// comes in the order of its stream, what is reopened comes from its old place, and nothing is missing.
+// After each step: the ledger adds up and equals the model's, the audit agrees, no event is leased twice, new events
+// are in the order of their stream, reopened events have their old offset, and nothing is missing.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -21,11 +21,11 @@ const partitions = 2
 interface EventInGroup {
   readonly id: string
   readonly stream: StreamName
-  /** How often it was handed out and not given back. */
+  /** How many times it was handed out and not returned. */
   attempts: number
   /** Null while it was never put into the group's own stream. */
   dueAtMs: number | null
-  /** The place under which it was reopened; null when it never was. */
+  /** The offset under which it was reopened; null when it never was. */
   reopenedAt: number | null
   holder: number | null
 }
@@ -35,18 +35,18 @@ interface GroupModel {
   readonly waiting: Map<string, EventInGroup>
   /** What has landed or is dead, and can be reopened. */
   readonly settled: Map<string, EventInGroup>
-  /** What it has settled in the topic's streams, be it that it comes again. */
+  /** What the group has settled in the topic's streams, including events that are to be redelivered. */
   readonly passed: Set<string>
   reopened: number
   landed: number
   dead: number
 }
 
-/** What the log should be. */
+/** The expected state of the log. */
 class Model {
   accepted = 0
   readonly groups: Record<string, GroupModel> = {}
-  /** In the order of their streams, each with where it stands. */
+  /** In the order of their streams, each with its offset. */
   readonly stored = new Map<string, { readonly stream: StreamName; readonly offset: number }>()
   isTrimmed = false
   /** Producer messages that are in the log: stream and sequence. */
@@ -87,7 +87,7 @@ class Model {
 /** The log, its consumers, and what they hold. */
 class Real {
   readonly bench: Bench
-  /** By number; a consumer that has closed leaves its place empty. */
+  /** By number; a closed consumer leaves its slot empty. */
   readonly consumers = new Map<number, { consumer: Consumer; group: string; held: Delivery[] }>()
   #lastConsumer = 0
   lastId = 0
@@ -107,7 +107,7 @@ class Real {
     return { number, ...found }
   }
 
-  /** A consumer that holds something, when there is one. */
+  /** A consumer that holds something, if there is one. */
   pickHolder(index: number) {
     const holders = [...this.consumers.values()].filter(({ held }) => held.length > 0)
     return holders[index % holders.length] ?? this.pick(index)
@@ -116,7 +116,7 @@ class Real {
 
 type Command = fc.AsyncCommand<Model, Real>
 
-/** A command that is always possible and followed by a look at the ledger. */
+/** A command that is always possible and is followed by a check of the ledger. */
 function command(name: string, run: (model: Model, real: Real) => Promise<void>): Command {
   return {
     check: () => true,
@@ -194,30 +194,31 @@ function next(index: number, maxEvents: Readonly<Record<Lane, number>>): Command
     const nowMs = real.bench.under.now()
     const { waiting, isPaused } = model.groups[group]!
     const deliveries = await consumer.next({ maxEvents, maxWaitMs: 0 })
-    if (isPaused) return assert.deepEqual(deliveries, [], 'it was paused')
+    if (isPaused) return assert.deepEqual(deliveries, [], 'the group was paused')
     const isFree = ({ holder, dueAtMs, stream }: EventInGroup) =>
       holder === null && (dueAtMs ?? 0) <= nowMs && maxEvents[stream.lane] > 0
-    if ([...waiting.values()].some(isFree)) assert.ok(deliveries.length > 0, 'nothing, though something was there')
+    if ([...waiting.values()].some(isFree))
+      assert.ok(deliveries.length > 0, 'nothing was handed out, although entries were available')
     for (const lane of lanes) checkLane(deliveries, lane, maxEvents[lane], [...waiting.values()])
     for (const delivery of deliveries) {
       for (const id of idsIn(delivery)) {
         const event = waiting.get(id)
         assert.ok(event, `${id} was handed out, and is not waiting`)
-        assert.equal(event.holder, null, `${id} is in two hands`)
-        assert.ok(event.dueAtMs === null || event.dueAtMs <= nowMs, `${id} came before it was due`)
+        assert.equal(event.holder, null, `${id} is leased twice`)
+        assert.ok(event.dueAtMs === null || event.dueAtMs <= nowMs, `${id} was handed out before it was due`)
         assert.deepEqual(delivery.position.stream, event.stream)
         event.holder = number
         event.attempts++
         assert.equal(delivery.attempt, event.attempts, `the attempt of ${id}`)
         const offset = event.reopenedAt
-        if (offset !== null) assert.equal(delivery.position.offset, offset, `the place of ${id}`)
+        if (offset !== null) assert.equal(delivery.position.offset, offset, `the offset of ${id}`)
       }
     }
     held.push(...deliveries)
   })
 }
 
-/** What was handed out of a lane is what could be, in the order of its streams, and not more than was asked for. */
+/** Events handed out of a lane must be available ones, in the order of their streams, and no more than requested. */
 function checkLane(all: readonly Delivery[], lane: Lane, max: number, waiting: readonly EventInGroup[]) {
   const deliveries = all.filter(({ position }) => position.stream.lane === lane)
   const free = waiting.filter((event) => event.stream.lane === lane && event.holder === null)
@@ -225,7 +226,7 @@ function checkLane(all: readonly Delivery[], lane: Lane, max: number, waiting: r
   assert.equal(new Set(ids).size, ids.length)
   if (max === 0) assert.deepEqual(ids, [])
   const first = deliveries[0]?.batch.count ?? 0
-  assert.ok(ids.length <= Math.max(max, first), `${lane}: ${ids.length} events, ${max} were asked for`)
+  assert.ok(ids.length <= Math.max(max, first), `${lane}: ${ids.length} events, ${max} were requested`)
   for (let partition = 0; partition < partitions; partition++) {
     const fresh = free.filter((event) => event.dueAtMs === null && event.stream.partition === partition)
     const order = fresh.map(({ id }) => id)
@@ -271,7 +272,7 @@ function settle(index: number, howMany: number, fates: readonly Fate[]): Command
   })
 }
 
-/** Reopens some of what a group has settled, of one stream: each event a batch of its own. */
+/** Reopens some of what a group has settled, of one stream: each event is a batch of its own. */
 function reopen(name: (typeof groups)[number], pick: number, howMany: number, attempt: number): Command {
   return command(`reopen ${howMany} from the ${pick}th for ${name}`, async (model, real) => {
     const { waiting, settled } = model.groups[name]!
@@ -293,7 +294,7 @@ function reopen(name: (typeof groups)[number], pick: number, howMany: number, at
   })
 }
 
-/** What a group has settled in a stream can be read in its order, but for what was trimmed from the front of it. */
+/** All settled events of a group in a stream can be read in order, except those trimmed from its front. */
 function readBack(name: (typeof groups)[number], pick: number, maxBytes: number): Command {
   return command(`read back the stream of the ${pick}th for ${name}, by ${maxBytes}`, async (model, real) => {
     const stream = [...model.stored.values()][pick % model.stored.size]?.stream
@@ -332,7 +333,7 @@ function leave(index: number): Command {
   })
 }
 
-/** All holders end: with kill -9 they have used the attempt, by closing not. */
+/** All holders end: kill -9 uses up the attempt, close does not. */
 function open(how: 'crash' | 'restart'): Command {
   return command(how, async (model, real) => {
     await real.bench[how]()
@@ -353,7 +354,7 @@ function passTime(ms: number): Command {
 }
 
 function pause(name: (typeof groups)[number], isPaused: boolean): Command {
-  return command(`${isPaused ? 'pause' : 'let go on'} ${name}`, async (model, real) => {
+  return command(`${isPaused ? 'pause' : 'resume'} ${name}`, async (model, real) => {
     await real.bench.log.setPaused(topic, name, isPaused ? 'for a test' : null)
     model.groups[name]!.isPaused = isPaused
   })
@@ -395,14 +396,14 @@ const readBackDraw = fc
   .tuple(groupDraw, fc.nat(), fc.constantFrom(1, 300, 1e6))
   .map(([name, pick, maxBytes]) => readBack(name, pick, maxBytes))
 const commands = [
-  // What brings events on their way is drawn more often, or the others find nothing to do.
+  // Commands that add events are drawn more often, or the others find nothing to do.
   ...[appendDraw, appendDraw, appendDraw],
   ...[nextDraw, nextDraw, nextDraw],
   ...[settleDraw, settleDraw, settleDraw],
   ...[reopenDraw, reopenDraw],
   ...[readBackDraw, readBackDraw],
   consumerIndex.map(leave),
-  // Going on is drawn more often, or little happens.
+  // Resuming is drawn more often, or little happens.
   fc.tuple(groupDraw, fc.constantFrom(true, false, false)).map(([name, isPaused]) => pause(name, isPaused)),
   fc.constantFrom<'crash' | 'restart'>('crash', 'restart').map(open),
   fc.constantFrom(1, leaseMs / 2, leaseMs).map(passTime),
@@ -410,7 +411,7 @@ const commands = [
 ]
 
 export function eventLogModelTest(harness: EventLogHarness): void {
-  test(`whatever is called, nothing is lost, doubled or out of order, and the ledger adds up (${harness.driver})`, async () => {
+  test(`whatever is called, nothing is lost, repeated or out of order, and the ledger adds up (${harness.driver})`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.commands(commands, { maxCommands: 60, size: 'max' }), async (drawn) => {
         const under = await harness.create()
@@ -432,13 +433,13 @@ export function eventLogModelTest(harness: EventLogHarness): void {
   })
 }
 
-/** At the end everything that waits can be had, and when it is settled nothing waits. */
+/** At the end everything that waits is delivered, and when it is settled nothing waits. */
 async function drain(model: Model, real: Real): Promise<void> {
   await open('crash').run(model, real)
   for (const name of groups) await pause(name, false).run(model, real)
   const everything = { high: 1000, normal: 1000, low: 1000 }
   for (let round = 0; model.groups.first!.waiting.size + model.groups.second!.waiting.size > 0; round++) {
-    assert.ok(round < 50, 'something never comes')
+    assert.ok(round < 50, 'an event is never delivered')
     for (let index = 0; index < real.consumers.size; index++) {
       await next(index, everything).run(model, real)
       await settle(index, 1000, ['landed']).run(model, real)

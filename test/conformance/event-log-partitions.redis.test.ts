@@ -1,4 +1,4 @@
-// How a consumer of the log on Redis takes from many partitions: side by side, and never more than was asked for.
+// How a consumer of the log on Redis reads many partitions: in parallel, and never more than was requested.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -34,7 +34,7 @@ async function start(t: TestContext) {
   return { server, eventLog, consumer: await eventLog.consume(topic, group, { leaseMs }) }
 }
 
-/** Entries of so many events each, in one partition. */
+/** Entries of this many events each, in one partition. */
 async function fill(eventLog: EventLog, partition: number, entries: number, events: number): Promise<void> {
   const batches = Array.from({ length: entries }, (_, entry) => batchOf(named(`${partition}-${entry}-`, events)))
   await eventLog.append(stream('normal', partition), batches)
@@ -44,10 +44,10 @@ async function scriptsOf(server: RedisServer): Promise<number> {
   return Number(/evalsha:calls=(\d+)/.exec(await server.command('INFO', 'commandstats'))?.[1])
 }
 
-test('all partitions are asked once, each for its share', async (t) => {
+test('every partition is read once, each for its share', async (t) => {
   const { server, eventLog, consumer } = await start(t)
   for (let partition = 0; partition < partitions; partition++) await fill(eventLog, partition, 2, 5)
-  // The look for dead members comes first.
+  // The poll for dead members comes first.
   await take(consumer, 0)
   const before = await scriptsOf(server)
   const deliveries = await take(consumer, 88)
@@ -56,7 +56,7 @@ test('all partitions are asked once, each for its share', async (t) => {
   assert.deepEqual(await consumer.settle(deliveries.map(landed)), [])
 })
 
-test('no more is handed out than was asked for, however the entries lie', async (t) => {
+test('no more is handed out than was requested, however the entries are distributed', async (t) => {
   const { eventLog, consumer } = await start(t)
   for (let partition = 0; partition < partitions; partition++) await fill(eventLog, partition, 4, 30)
   const sizes: number[] = []
@@ -66,18 +66,18 @@ test('no more is handed out than was asked for, however the entries lie', async 
     sizes.push(idsOf(deliveries).length)
     assert.deepEqual(await consumer.settle(deliveries.map(landed)), [])
   }
-  // Three entries fit each time; a share of one partition has none.
+  // Three entries fit each time; none fits into the share of one partition.
   assert.deepEqual(sizes, [...Array(10).fill(90), 60])
 })
 
-test('what one partition has is handed out up to the whole room', async (t) => {
+test('one partition can use the whole limit of a call', async (t) => {
   const { eventLog, consumer } = await start(t)
   await fill(eventLog, 5, 100, 2)
   const deliveries = await take(consumer, 160)
   assert.deepEqual(idsOf(deliveries), Array.from({ length: 80 }, (_, entry) => named(`5-${entry}-`, 2)).flat())
 })
 
-test('an entry with more than was asked for is handed out alone, wherever it lies', async (t) => {
+test('an entry with more events than requested is handed out alone, in whichever partition it is', async (t) => {
   const { eventLog, consumer } = await start(t)
   for (let partition = 0; partition < partitions; partition++) await fill(eventLog, partition, 1, 200)
   for (let number = 0; number < partitions; number++) {
@@ -87,7 +87,7 @@ test('an entry with more than was asked for is handed out alone, wherever it lie
   assert.deepEqual(await take(consumer, 100), [])
 })
 
-test('where one partition cannot be asked what the others have is handed out', async (t) => {
+test('when one partition cannot be read, the entries of the others are handed out', async (t) => {
   const { server, eventLog, consumer } = await start(t)
   for (const partition of [2, 3, 4]) await fill(eventLog, partition, 1, 1)
   const waiting = await eventLog.consume(topic, group, { leaseMs })

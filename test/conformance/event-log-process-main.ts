@@ -1,8 +1,9 @@
-// A process that works with an embedded log until it is killed, or the log fails. It says on stdout, line by line, what it
-// was told: `accepted <first> <last>` (numbers of events), `reopened <id>`, `settled <id> <id> ...`,
+// A process that works with an embedded log until it is killed, or the log fails. It prints the results to stdout, line
+// by line: `accepted <first> <last>` (numbers of events), `reopened <id>`, `settled <id> <id> ...`,
 // `failed <code> <message>`.
 //
-// Arguments: the data directory, the number of the first event, and `append`, `consume too` or `reopen too`, which does all.
+// Arguments: the data directory, the number of the first event, and the mode: `append`, `consume too` (appends and
+// consumes) or `reopen too` (appends, consumes and reopens).
 
 import { writeSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -36,7 +37,7 @@ async function redrive(): Promise<void> {
     say(`reopened ${id}`)
   }
   for (let number = Number(first); ; number++) {
-    // The second is asked for while the first is committed.
+    // The second call is made while the first is being committed.
     const later = nextTurn().then(() => reopen(`late${number}`))
     const [soon] = await Promise.allSettled([reopen(`soon${number}`), later])
     if (soon.status === 'rejected') throw soon.reason

@@ -1,4 +1,5 @@
-// The embedded log and its process: kill -9, a second process, a full disk, a failed write, and what it costs.
+// The embedded log and its process: kill -9, a second process, a full disk, a failed write, and its use of memory and
+// disk.
 
 import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
@@ -44,12 +45,12 @@ const processMain = fileURLToPath(new URL('./event-log-process-main.ts', import.
 
 interface LogProcess {
   readonly child: ChildProcessByStdio<null, Readable, Readable>
-  /** Complete lines that it has said. */
+  /** Complete lines that it has printed. */
   lines(): string[]
   said(beginning: string): Promise<void>
 }
 
-/** @param limitBytes no file of the process can grow beyond this: a write that would is an I/O error. */
+/** @param limitBytes maximum size of a file of the process: a write beyond it is an I/O error. */
 function startProcess(t: TestContext, args: readonly string[], limitBytes?: number): LogProcess {
   const limit = `trap '' XFSZ; ulimit -f ${Math.floor((limitBytes ?? 0) / 512)}; exec "$0" "$@"`
   const command = [process.execPath, processMain, ...args]
@@ -90,7 +91,7 @@ async function openWithTopic(dataDir: string, more: Parameters<typeof openEmbedd
   return eventLog
 }
 
-test('kill -9 in the middle of appending, reopening and settling: all that was taken is there, and what was settled stays so', async (t) => {
+test('kill -9 during appends, reopens and settlements: everything acknowledged is there, and settled events stay settled', async (t) => {
   const random = seededRandom(t)
   const dataDir = directoryFor(t)
   const accepted = new Set<string>()
@@ -115,20 +116,21 @@ test('kill -9 in the middle of appending, reopening and settling: all that was t
   const eventLog = await openWithTopic(dataDir)
   const ids = idsOf(await takeAll(await eventLog.consume(topic, group, { leaseMs })))
   const found = new Set(ids)
-  assert.equal(found.size, ids.length, 'nothing comes twice')
-  for (const id of settled) assert.ok(!found.has(id), `${id} was settled and comes again`)
+  assert.equal(found.size, ids.length, 'an event was delivered twice')
+  for (const id of settled) assert.ok(!found.has(id), `${id} was settled and is redelivered`)
   const terms = await describeGroup(eventLog)
   const { waiting, landed: done, auditedWaiting, lost } = terms
   assert.deepEqual([waiting, auditedWaiting, lost], [ids.length, ids.length, 0])
   assert.equal(terms.accepted + terms.reopened, waiting + done)
   assert.ok(terms.reopened >= reopened.size, `${terms.reopened} of ${reopened.size} reopened events are counted`)
-  // What a kill left unanswered may be there or not; a settlement of which nobody heard took what is missing here.
+  // Calls without a reply may or may not have taken effect: events missing here were settled without an
+  // acknowledgement.
   const missing = [...accepted, ...reopened].filter((id) => !found.has(id) && !settled.has(id))
   assert.ok(missing.length <= done - settled.size, `${missing.length} of the events are neither waiting nor landed`)
   await eventLog.close()
 })
 
-test('a second process is refused at once and told who has the data directory; the first is not disturbed', async (t) => {
+test('a second process is refused at once with the process that holds the data directory, which is not disturbed', async (t) => {
   const dataDir = directoryFor(t)
   const process = startProcess(t, [dataDir, '0', 'append'])
   await process.said('accepted')
@@ -154,10 +156,10 @@ test('a second log in the same process is refused too', async (t) => {
   await eventLog.close()
   const next = await openEmbedded(dataDir)
   await next.close()
-  assert.equal(existsSync(join(dataDir, 'holder.json')), false, 'nobody holds it any more')
+  assert.equal(existsSync(join(dataDir, 'holder.json')), false, 'the data directory is not held any more')
 })
 
-test('the data directory is made when it is missing, and named with its variable when it cannot be', async (t) => {
+test('the data directory is created when it is missing; when that fails, the error names it and its variable', async (t) => {
   const parent = directoryFor(t)
   const eventLog = await openEmbedded(join(parent, 'a', 'b'))
   assert.deepEqual(JSON.parse(readFileSync(join(parent, 'a', 'b', 'holder.json'), 'utf8')).pid, process.pid)
@@ -170,7 +172,7 @@ test('the data directory is made when it is missing, and named with its variable
   })
 })
 
-test('a failed write ends the log: nothing more is accepted or handed out, and what was accepted is there afterwards', async (t) => {
+test('a failed write ends the log: nothing more is accepted or handed out, and accepted events are there after a restart', async (t) => {
   const dataDir = directoryFor(t)
   const limited = startProcess(t, [dataDir, '0', 'reopen too'], 400_000)
   await once(limited.child, 'exit')
@@ -192,7 +194,7 @@ test('a failed write ends the log: nothing more is accepted or handed out, and w
   await eventLog.close()
 })
 
-test('fault A8: on a full disk new events are refused before the reserve is touched, everything else goes on, and room is found again', async (t) => {
+test('fault A8: on a full disk appends are refused before the reserve is used, all else continues, and freed space is noticed', async (t) => {
   const mounted = mountTmpfs(t, 16)
   if ('reason' in mounted) return skip(t, mounted.reason)
   const dataDir = join(mounted.path, 'data')
@@ -227,7 +229,7 @@ test('fault A8: on a full disk new events are refused before the reserve is touc
   const reopened = [{ batch: { bytes, count: 600, receivedAtMicros: 1 }, attempt: 1, offset: 0 }]
   await assert.rejects(eventLog.reopen(stream(), group, reopened), isCode('disk_full'))
 
-  // The reserve is for handing out, settling and trimming: all of it goes on, again and again.
+  // The reserve is for handing out, settling and trimming: all of them continue, again and again.
   for (let round = 0; round < 200; round++) {
     const [delivery] = await take(consumer, 1)
     await consumer.settle([
@@ -239,7 +241,7 @@ test('fault A8: on a full disk new events are refused before the reserve is touc
   await consumer.settle((await takeAll(consumer)).map(landed))
   await eventLog.trim(topic, { keepSinceMs: Number.MAX_SAFE_INTEGER / 1e6, maxBytes: 0 })
 
-  // Room again: it goes on by itself.
+  // When there is space again, appends are admitted without a restart.
   await eventually(append, { withinMs: 5000 })
   assert.equal(seen.at(-1), 'room')
   const again = await eventLog.describe()
@@ -247,7 +249,7 @@ test('fault A8: on a full disk new events are refused before the reserve is touc
   await eventLog.close()
 })
 
-test('fault A8: on a full disk a reopen is refused whole, and what is settled with it comes again as it should', async (t) => {
+test('fault A8: on a full disk a reopen is refused completely, and redeliveries settled in the same commit are kept', async (t) => {
   const dataDir = directoryFor(t)
   const roomy = await openWithTopic(dataDir)
   for (const id of ['a', 'b', 'c']) await roomy.append(stream(), [batchOf([id])])
@@ -257,7 +259,7 @@ test('fault A8: on a full disk a reopen is refused whole, and what is settled wi
   const consumer = await tight.consume(topic, group, { leaseMs })
   const [a, b, c] = await takeAll(consumer)
   const reopened = ['x', 'y'].map((id) => ({ batch: batchOf([id]), attempt: 1, offset: 0 }))
-  // All of it is in one group of the commit.
+  // All of it is in one group commit.
   const results = await Promise.allSettled([
     consumer.settle([again(a!, 0)]),
     tight.reopen(stream(), group, reopened),
@@ -290,7 +292,7 @@ test('fault A8: on a full disk a reopen is refused whole, and what is settled wi
   await reopenedLog.close()
 })
 
-test('fault A8: a disk that others fill to the last byte costs nothing that was accepted', async (t) => {
+test('fault A8: a disk that other programs fill to the last byte loses no accepted event', async (t) => {
   const mounted = mountTmpfs(t, 16)
   if ('reason' in mounted) return skip(t, mounted.reason)
   const dataDir = join(mounted.path, 'data')
@@ -316,7 +318,7 @@ test('fault A8: a disk that others fill to the last byte costs nothing that was 
   rmSync(ballast)
   await settling
   await eventually(() => eventLog.append(stream(), [batchOf(named('new', 600))]), { withinMs: 5000 })
-  t.diagnostic(`the settlement ${before ? 'found' : 'waited for'} room`)
+  t.diagnostic(`the settlement ${before ? 'found' : 'waited for'} space`)
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 21 * 600, waiting: 20 * 600, landed: 600 }))
   const ids = idsOf(await takeAll(consumer))
   assert.deepEqual(ids, [
@@ -331,7 +333,7 @@ test('fault A8: a disk that others fill to the last byte costs nothing that was 
   await reopened.close()
 })
 
-test('fault A8: a commit that finds the disk full is taken back: a waiting consumer waits on, and nothing of it is counted', async (t) => {
+test('fault A8: a commit that fails on a full disk is rolled back: a waiting consumer keeps waiting, and nothing is counted', async (t) => {
   const mounted = mountTmpfs(t, 16)
   if ('reason' in mounted) return skip(t, mounted.reason)
   const dataDir = join(mounted.path, 'data')
@@ -341,7 +343,7 @@ test('fault A8: a commit that finds the disk full is taken back: a waiting consu
   const consumer = await eventLog.consume(topic, group, { leaseMs })
   await consumer.settle((await take(consumer)).map(landed))
   const ballast = join(mounted.path, 'ballast')
-  // Less is left than the pages of one commit, but more than the append seems to need.
+  // The free space is less than the pages of one commit, but more than the append seems to need.
   const { bavail, bsize } = statfsSync(dataDir)
   writeFileSync(ballast, Buffer.alloc((bavail - 4) * bsize))
 
@@ -370,7 +372,7 @@ test('fault A8: a commit that finds the disk full is taken back: a waiting consu
   await reopened.close()
 })
 
-test('small appends of one turn become one entry, and each caller gets the place of its own events', async (t) => {
+test('small appends of one event-loop turn become one entry, and each caller gets the position of its own events', async (t) => {
   const commits: number[] = []
   const eventLog = await openEventLog(
     { dataDir: directoryFor(t), diskReserveBytes: 0 },
@@ -398,7 +400,7 @@ test('small appends of one turn become one entry, and each caller gets the place
   await eventLog.close()
 })
 
-test('what is read from the file is what was in memory, in the same order', async (t) => {
+test('entries that are read from the file equal those in memory, in the same order', async (t) => {
   const dataDir = directoryFor(t)
   const fill = async (eventLog: EventLog) => {
     await eventLog.declare(topic, { partitions: 1, groups: [{ name: 'early' }, { name: 'late' }] })
@@ -427,7 +429,7 @@ test('what is read from the file is what was in memory, in the same order', asyn
   await second.close()
 })
 
-test('however much is asked for, one call reads back a bounded piece of what is settled', async (t) => {
+test('one call of readSettled reads a bounded amount, however much is requested', async (t) => {
   const eventLog = await openWithTopic(directoryFor(t))
   const consumer = await eventLog.consume(topic, group, { leaseMs })
   const batch = { bytes: Buffer.alloc(200_000, 1), count: 600, receivedAtMicros: 1 }
@@ -441,7 +443,7 @@ test('however much is asked for, one call reads back a bounded piece of what is 
   await eventLog.close()
 })
 
-test('entries larger than the memory for recent ones are handed out whole, at once and later', async (t) => {
+test('entries larger than the cache of recent entries are handed out whole, at once and later', async (t) => {
   const options = { dataDir: directoryFor(t), diskReserveBytes: 0, now: Date.now, maxRecentBytes: 10_000 }
   const eventLog = await openEmbeddedLog(options)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }, { name: 'late' }] })
@@ -460,7 +462,7 @@ test('entries larger than the memory for recent ones are handed out whole, at on
   await eventLog.close()
 })
 
-test('what is stored while every group is far behind comes from the file, each event once and in order', async (t) => {
+test('when every group is far behind, entries are read from the file, each event once and in order', async (t) => {
   const options = { dataDir: directoryFor(t), diskReserveBytes: 0, now: Date.now, maxRecentBytes: 10_000 }
   const eventLog = await openEmbeddedLog(options)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
@@ -471,7 +473,7 @@ test('what is stored while every group is far behind comes from the file, each e
   await eventLog.close()
 })
 
-test('trimming gives room back: new entries use it, and a file that is mostly empty shrinks', async (t) => {
+test('trimming frees space: new entries reuse it, and a file that is mostly empty shrinks', async (t) => {
   const dataDir = directoryFor(t)
   const eventLog = await openWithTopic(dataDir)
   const consumer = await eventLog.consume(topic, group, { leaseMs })

@@ -1,4 +1,4 @@
-// Looking a log over and mending it: what can be read is kept, what cannot is counted, and the old file stays.
+// Inspecting and repairing a log: readable entries are kept, unreadable ones are counted, and the old file is kept.
 
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -33,7 +33,7 @@ async function readingOf(dataDir: string): Promise<Reading> {
   throw 'refused' in judged ? judged.refused : judged.ended
 }
 
-/** Repairs, and opens the result: it adds up. */
+/** Repairs the log and opens the result, whose ledger must add up. */
 async function repairAndRead(dataDir: string) {
   const repair = repairEventLog({ dataDir })
   assert.ok(repair !== null, 'there was something to repair')
@@ -46,13 +46,13 @@ async function repairAndRead(dataDir: string) {
   return { repair, read }
 }
 
-test('the embedded log can be looked over and mended', async (t) => {
+test('the embedded log can be inspected and repaired', async (t) => {
   const base = await makeDamageBase(t)
   const random = seededRandom(t)
   const whole = await readingOf(copyDirectory(t, base.closed))
   const wholeAfterCrash = await readingOf(copyDirectory(t, base.crashed))
 
-  await t.test('a sound log has no findings, its counts are told, and there is nothing to repair', (s) => {
+  await t.test('a sound log has no findings, its counts are reported, and there is nothing to repair', (s) => {
     for (const from of [base.closed, base.crashed]) {
       const dataDir = copyDirectory(s, from)
       const { inUseBy, findings, counts } = inspectEventLog({ dataDir })
@@ -62,14 +62,14 @@ test('the embedded log can be looked over and mended', async (t) => {
     }
   })
 
-  await t.test('where no log is none is made', (s) => {
+  await t.test('where there is no log, none is created', (s) => {
     const dataDir = directoryFor(s)
     assert.deepEqual(inspectEventLog({ dataDir }), { inUseBy: null, findings: [], counts: null })
     assert.equal(repairEventLog({ dataDir }), null)
     assert.deepEqual(readdirSync(dataDir), [])
   })
 
-  await t.test('a log that is in use is left alone, and its holder named', async (s) => {
+  await t.test('a log that is in use is not touched, and its holder is named', async (s) => {
     const dataDir = copyDirectory(s, base.closed)
     const eventLog = await openEmbedded(dataDir)
     assert.match(inspectEventLog({ dataDir }).inUseBy ?? '', new RegExp(`process ${process.pid} `))
@@ -78,7 +78,7 @@ test('the embedded log can be looked over and mended', async (t) => {
     await eventLog.close()
   })
 
-  await t.test('a damaged entry is told, and needs no repair', (s) => {
+  await t.test('a damaged entry is reported, and needs no repair', (s) => {
     const dataDir = copyDirectory(s, base.closed)
     const page = pagesOf(dataDir).find(({ name, type }) => name === 'entries' && type === 'overflow')!
     changeFile(join(dataDir, 'log.db'), (bytes) => {
@@ -94,31 +94,34 @@ test('the embedded log can be looked over and mended', async (t) => {
     assert.equal(repairEventLog({ dataDir }), null)
   })
 
-  await t.test('a WAL that was cut: what is left is kept, and how many entries are gone is told', async (s) => {
-    const dataDir = copyDirectory(s, base.crashed)
-    const oldBytes = readFileSync(join(dataDir, 'log.db'))
-    const { size } = statSync(join(dataDir, 'log.db-wal'))
-    truncateSync(join(dataDir, 'log.db-wal'), Math.floor(size * 0.6))
-    const [finding] = inspectEventLog({ dataDir }).findings
-    assert.equal(finding?.file, join(dataDir, 'log.db'))
-    assert.match(
-      `${finding?.expected} ${finding?.found} ${finding?.fix}`,
-      /append number \d+.*\d+ as the last.*doctor --repair/,
-    )
-    const { repair, read } = await repairAndRead(dataDir)
-    assert.ok(repair.lostEntries! > 0 && repair.entries > 0 && repair.events > 0)
-    assert.equal(repair.epoch, 2)
-    assert.ok(read.events.size > 0 && read.events.size < wholeAfterCrash.events.size)
-    assert.ok(repair.keptAs !== null && statSync(repair.keptAs).size >= oldBytes.length)
+  await t.test(
+    'a truncated WAL: the readable entries are kept, and the number of lost entries is reported',
+    async (s) => {
+      const dataDir = copyDirectory(s, base.crashed)
+      const oldBytes = readFileSync(join(dataDir, 'log.db'))
+      const { size } = statSync(join(dataDir, 'log.db-wal'))
+      truncateSync(join(dataDir, 'log.db-wal'), Math.floor(size * 0.6))
+      const [finding] = inspectEventLog({ dataDir }).findings
+      assert.equal(finding?.file, join(dataDir, 'log.db'))
+      assert.match(
+        `${finding?.expected} ${finding?.found} ${finding?.fix}`,
+        /append number \d+.*\d+ as the last.*doctor --repair/,
+      )
+      const { repair, read } = await repairAndRead(dataDir)
+      assert.ok(repair.lostEntries! > 0 && repair.entries > 0 && repair.events > 0)
+      assert.equal(repair.epoch, 2)
+      assert.ok(read.events.size > 0 && read.events.size < wholeAfterCrash.events.size)
+      assert.ok(repair.keptAs !== null && statSync(repair.keptAs).size >= oldBytes.length)
 
-    const eventLog = await openEmbedded(dataDir)
-    const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
-    assert.equal(positions[0]?.epoch, 2)
-    assert.equal((await eventLog.describe()).epoch, 2)
-    await eventLog.close()
-  })
+      const eventLog = await openEmbedded(dataDir)
+      const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
+      assert.equal(positions[0]?.epoch, 2)
+      assert.equal((await eventLog.describe()).epoch, 2)
+      await eventLog.close()
+    },
+  )
 
-  await t.test('a bit flipped in the books is given back: nothing is lost, no attempt forgotten', async (s) => {
+  await t.test('a bit flipped in the books is repaired: no event and no attempt is lost', async (s) => {
     const names = ['log', 'topics', 'consumer_groups', 'streams', 'cursors', 'ledgers', 'settled_ahead', 'attempts']
     for (const name of names) {
       const dataDir = copyDirectory(s, base.closed)
@@ -135,7 +138,7 @@ test('the embedded log can be looked over and mended', async (t) => {
     }
   })
 
-  await t.test('a damaged index of the entries costs nothing: it is made anew from them', async (s) => {
+  await t.test('a damaged index of the entries loses nothing: it is rebuilt from them', async (s) => {
     const [index] = pagesOf(copyDirectory(s, base.closed)).filter(({ name }) => name === 'entries_by_offset')
     for (let sample = 0; sample < samples(3, 30); sample++) {
       const dataDir = copyDirectory(s, base.closed)
@@ -151,7 +154,7 @@ test('the embedded log can be looked over and mended', async (t) => {
     }
   })
 
-  await t.test('a database that was cut: the pages that are left are read', async (s) => {
+  await t.test('a truncated database: the remaining pages are read', async (s) => {
     for (const share of [0.3, 0.6, 0.9]) {
       const dataDir = copyDirectory(s, base.closed)
       const path = join(dataDir, 'log.db')
@@ -161,7 +164,7 @@ test('the embedded log can be looked over and mended', async (t) => {
         `${share}: ${repair.entries} entries kept, ${repair.lostEntries} gone, ${repair.lostEvents} events lost`,
       )
       assert.equal(statSync(repair.keptAs!).size, Math.floor(statSync(join(base.closed, 'log.db')).size * share))
-      for (const id of read.events.keys()) assert.ok(whole.events.has(id), `${id} was settled, or never there`)
+      for (const id of read.events.keys()) assert.ok(whole.events.has(id), `${id} was settled, or never appended`)
     }
   })
 
@@ -173,13 +176,13 @@ test('the embedded log can be looked over and mended', async (t) => {
       changeFile(join(dataDir, 'log.db'), (bytes) => bytes.fill(0, (page - 1) * pageBytes, page * pageBytes))
       if (!inspectEventLog({ dataDir }).findings.some(({ needsRepair }) => needsRepair)) continue
       const { repair } = await repairAndRead(dataDir)
-      // Without the page at the root of the table nothing in it can be reached.
+      // Without the root page of a table, nothing in it can be reached.
       if (name === 'entries' && type !== 'internal')
         assert.ok(repair.entries > 20, `page ${page} of ${name}: ${repair.entries} entries`)
     }
   })
 
-  await t.test('pages zeroed in part: what they still hold is kept, and everything behind them', (s) => {
+  await t.test('partly zeroed pages: their readable entries are kept, and so is everything after them', (s) => {
     const leaves = pagesOf(copyDirectory(s, base.closed)).filter(
       ({ name, type }) => name === 'entries' && type === 'leaf',
     )
@@ -193,7 +196,7 @@ test('the embedded log can be looked over and mended', async (t) => {
     }
   })
 
-  await t.test('nothing to be read: an empty log begins, and what was there is kept beside it', async (s) => {
+  await t.test('nothing is readable: an empty log is created, and the old files are kept beside it', async (s) => {
     const harms: readonly [string, (path: string) => void][] = [
       ['zeroed', (path) => changeFile(path, (bytes) => Buffer.alloc(bytes.length))],
       ['foreign', (path) => writeFileSync(path, Buffer.alloc(pageBytes, 'x'))],
@@ -216,7 +219,7 @@ test('the embedded log can be looked over and mended', async (t) => {
     }
   })
 
-  await t.test('a damaged mark is written anew, and everything is kept', async (s) => {
+  await t.test('a damaged mark is rewritten, and everything is kept', async (s) => {
     const dataDir = copyDirectory(s, base.closed)
     writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
     const { repair, read } = await repairAndRead(dataDir)
@@ -224,7 +227,7 @@ test('the embedded log can be looked over and mended', async (t) => {
     assert.deepEqual(read.events, whole.events)
   })
 
-  await t.test('a repair that was interrupted leaves the log as it was and can be made again', async (s) => {
+  await t.test('an interrupted repair leaves the log as it was and can be repeated', async (s) => {
     const dataDir = copyDirectory(s, base.closed)
     writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
     writeFileSync(join(dataDir, 'log.repairing.db'), 'half of it')
@@ -234,14 +237,14 @@ test('the embedded log can be looked over and mended', async (t) => {
     assert.deepEqual(readdirSync(dataDir).sort(), ['log.damaged-1.db', 'log.db', 'log.mark'])
   })
 
-  await t.test('where neither the books nor the mark can be read, the loss is unknown and not 0', async (s) => {
+  await t.test('when neither the books nor the mark can be read, the loss is reported as unknown, not 0', async (s) => {
     const dataDir = copyDirectory(s, base.closed)
     makeForeignDatabase(join(dataDir, 'log.db'))
     writeFileSync(join(dataDir, 'log.mark'), 'no mark of ours.')
     assert.equal(repairEventLog({ dataDir })?.lostEntries, null)
   })
 
-  await t.test('a repair puts the WAL with which the log was refused beside the old database', async (s) => {
+  await t.test('a repair keeps the WAL with which the log was refused beside the old database', async (s) => {
     const dataDir = copyDirectory(s, base.crashed)
     truncateSync(join(dataDir, 'log.db-wal'), 3 * pageBytes)
     const wal = readFileSync(join(dataDir, 'log.db-wal'))
@@ -274,7 +277,7 @@ test('the embedded log can be looked over and mended', async (t) => {
   }
 })
 
-test('what was reopened outlives a repair, with its attempt, its place and its count', async (t) => {
+test('a repair keeps reopened batches, with their attempt, offset and count', async (t) => {
   const dataDir = directoryFor(t)
   const eventLog = await openEmbedded(dataDir)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
@@ -283,7 +286,7 @@ test('what was reopened outlives a repair, with its attempt, its place and its c
   await consumer.settle((await takeAll(consumer)).map(landed))
   await eventLog.reopen(stream(), group, [{ batch: batchOf(['b']), attempt: 6, offset: positions[1]!.offset }])
   await eventLog.close()
-  // The group's ledger cannot be read any more, and neither can the rows of its own streams.
+  // The group's ledger is unreadable, and so are the rows of its own streams.
   const database = new DatabaseSync(join(dataDir, 'log.db'))
   database.exec('UPDATE ledgers SET crc = crc + 12345')
   database.exec("UPDATE streams SET crc = crc + 12345 WHERE group_number <> 0 AND lane = 'normal'")
@@ -303,7 +306,7 @@ test('what was reopened outlives a repair, with its attempt, its place and its c
   await repaired.close()
 })
 
-/** Changes one number in a row of a table as a flipped bit would: its checksum does not fit any more. */
+/** Changes one number in a row of a table as a flipped bit would: its checksum no longer matches. */
 function flipLastColumnButOne(dataDir: string, table: string): void {
   const database = new DatabaseSync(join(dataDir, 'log.db'))
   const columns = database
@@ -313,7 +316,7 @@ function flipLastColumnButOne(dataDir: string, table: string): void {
   const column = columns[columns.length - 2]
   const key = columns[0]
   const isText = database.prepare(`SELECT typeof(${column}) AS type FROM ${table}`).get()?.type === 'text'
-  // A letter becomes the one beside it.
+  // A letter becomes the next one.
   const changed = isText ? `replace(${column}, 'd', 'e')` : `${column} + CASE ${column} % 2 WHEN 0 THEN 1 ELSE -1 END`
   database.exec(`UPDATE ${table} SET ${column} = ${changed} WHERE ${key} = (SELECT max(${key}) FROM ${table})`)
   database.close()
@@ -333,7 +336,7 @@ function hashes(dataDir: string): string[] {
   })
 }
 
-test('a log that was made before groups could be paused opens, and is repaired with its groups', async (t) => {
+test('a log that was created before groups could be paused opens, and a repair keeps its groups', async (t) => {
   const dataDir = directoryFor(t)
   const eventLog = await openEmbedded(dataDir)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })

@@ -1,4 +1,4 @@
-// The log on one Redis server that has replicas: appends that wait for them, and a master that becomes a replica.
+// The log on one Redis server with replicas: appends that wait for them, and a master that becomes a replica.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -13,7 +13,7 @@ async function startReplicated(t: TestContext) {
   const master = await startServer(t)
   const proxy = await startFaultProxy(t, () => `127.0.0.1:${master.port}`)
   const replica = await startServer(t, { replicaOf: { port: Number(proxy.address.split(':')[1]) } })
-  // Before the replica is killed: a connection that is ended and reset at once keeps the process of the test from ending.
+  // Before the replica is killed: a connection that is closed and reset at once keeps the test's process from exiting.
   cleanup(t, () => {
     proxy.refuse = true
     proxy.cut()
@@ -24,7 +24,7 @@ async function startReplicated(t: TestContext) {
   return { master, replica, proxy, waitForReplica }
 }
 
-test('an append at replicated(1) is accepted when a replica has it, and unknown when none has it in time', async (t) => {
+test('an append at replicated(1) is accepted when a replica has it, and unknown when none confirms it in time', async (t) => {
   const { master, replica, proxy, waitForReplica } = await startReplicated(t)
   const eventLog = await openLog(t, master.url, {
     durability: replicated,
@@ -47,7 +47,7 @@ test('an append at replicated(1) is accepted when a replica has it, and unknown 
   ]
   for (const append of unknown) await assert.rejects(append, isCode('unavailable'))
   assert.ok(performance.now() - startedAtMs < 2_000)
-  // It is in the log, but whoever answers OK to it now would promise what nobody can keep.
+  // It is in the log, but acknowledging it now would be a promise that cannot be kept.
   await assert.rejects(eventLog.append(stream(), [batchOf(['b'])], numbered), isCode('unavailable'))
 
   proxy.cut()
@@ -59,7 +59,7 @@ test('an append at replicated(1) is accepted when a replica has it, and unknown 
   assert.equal((await ledgerOf(eventLog)).accepted, 5)
 })
 
-test('appends that wait for replicas share the wait, and go on when the server has forgotten the scripts', async (t) => {
+test('appends that wait for replicas share the wait, and continue when the server has lost the scripts', async (t) => {
   const { master } = await startReplicated(t)
   const eventLog = await openLog(t, master.url, { durability: replicated, partitions: 8 })
   await master.command('SCRIPT', 'FLUSH')
@@ -73,7 +73,7 @@ test('appends that wait for replicas share the wait, and go on when the server h
   assert.ok(Number(waits) < 40, `${waits} calls of WAIT`)
 })
 
-test('replicated_disk is refused by name where the server has no WAITAOF', async (t) => {
+test('replicated_disk is refused when the server has no WAITAOF, and the error names the command', async (t) => {
   const server = await startServer(t)
   const durability = { level: 'replicated_disk', replicas: 1 } as const
   await assert.rejects(
@@ -82,7 +82,7 @@ test('replicated_disk is refused by name where the server has no WAITAOF', async
   )
 })
 
-test('a server that has become a replica takes no appends, and goes on when it is master again', async (t) => {
+test('a server that has become a replica refuses appends, and accepts them when it is master again', async (t) => {
   const [server, other] = [await startServer(t), await startServer(t)]
   const eventLog = await openLog(t, server.url)
   const producer = produce(eventLog)

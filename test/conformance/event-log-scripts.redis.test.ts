@@ -1,5 +1,5 @@
-// The scripts of the log on Redis, one by one: what a script has written is not undone when it fails, so one that fails
-// has written nothing.
+// The scripts of the log on Redis, one by one. The writes of a script that fails are not undone, so a script must fail
+// before its first write.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -11,13 +11,13 @@ import { openFirst, prefix, type RawClient, rawClient, startServer } from './red
 
 type Words = readonly (string | Buffer)[]
 
-/** Everything that is on the server, byte by byte. */
+/** The whole content of the server, byte by byte. */
 async function contentOf(client: RawClient): Promise<string> {
   const keys = ((await client.sendCommand(['KEYS', '*'])) as unknown as Buffer[]).map(String).sort()
   const values: string[] = []
   for (const key of keys) {
     const type = await client.sendCommand(['TYPE', key])
-    // A hash or set may be kept in another order.
+    // A hash or set may be returned in another order.
     const value = (await client.sendCommand(readingOf(String(type), key))) as unknown
     values.push(`${key} ${String(type)} ${Buffer.from(JSON.stringify(value, toLatin1)).toString()}`)
     if (String(type) === 'stream') values.push(JSON.stringify(await groupsOf(client, key), toLatin1))
@@ -48,7 +48,7 @@ function readingOf(type: string, key: string): string[] {
 async function groupsOf(client: RawClient, key: string): Promise<unknown> {
   const exists = (await client.sendCommand(['XINFO', 'GROUPS', key])) as unknown as readonly unknown[]
   const pending = exists.length === 0 ? [] : await client.sendCommand(['XPENDING', key, group, '-', '+', '1000'])
-  // But for how long ago it was.
+  // Without the idle time.
   const facts = (pending as unknown as unknown[][]).map(([id, consumer, , count]) => [id, consumer, count])
   return [exists, facts]
 }
@@ -59,13 +59,13 @@ function refuseChange(after: string, before: string, what: string): void {
   if (after !== before) assert.fail(`${what}\nand wrote ${changed.join('\n')}`)
 }
 
-test('a script that is given something wrong, or finds a key of another kind, has written nothing', async (t) => {
+test('a script that gets a wrong argument, or a key of another type, writes nothing', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const client = await rawClient(t, server)
   const { epoch } = await eventLog.describe()
-  // Something of everything: handed out, given back, in the own stream, held there, untouched; of numbered messages.
-  // No beat comes in between.
+  // Every kind of content: leased, returned, in the group's own stream, leased from there, new; from numbered messages.
+  // No heartbeat runs in between.
   const consumer = await eventLog.consume(topic, group, { leaseMs: 3_600_000 })
   for (const lane of ['high', 'normal', 'low'] as const) {
     for (const id of ['a', 'b', 'c']) {
@@ -174,6 +174,6 @@ test('a script that is given something wrong, or finds a key of another kind, ha
       }
       await restore()
     }
-    assert.ok(failures >= 3, `${script}: nothing failed`)
+    assert.ok(failures >= 3, `${script}: no call failed`)
   }
 })

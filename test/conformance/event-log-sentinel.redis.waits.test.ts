@@ -1,4 +1,4 @@
-// The log on the master that Sentinels name: it is lost, and another takes over.
+// The log on a master that Sentinels name, when the master dies and another one takes over.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -16,7 +16,7 @@ import {
   takeSoon,
 } from './redis-failover-verbs.ts'
 
-test('by Sentinels: kill -9 of the master loses nothing of replicated(1), and appends go on at the next', async (t) => {
+test('by Sentinels: kill -9 of the master loses nothing at replicated(1), and appends continue on the next master', async (t) => {
   const sentinel = await startSentinel(t)
   const eventLog = await openLog(t, sentinel.url, { durability: replicated, maxReplyMs: 2_000 })
   const producer = produce(eventLog)
@@ -24,7 +24,7 @@ test('by Sentinels: kill -9 of the master loses nothing of replicated(1), and ap
   await producer.more(20)
   await sentinel.master.stop('SIGKILL')
   await eventually(async () => assert.match(await sentinel.replica.command('ROLE'), /master/), { withinMs: 15_000 })
-  // The new master has no replica yet, so nothing is accepted until the old one is its replica.
+  // The new master has no replica yet, so no append is accepted until the old one has become its replica.
   await eventually(() => assert.ok(producer.failures.length > 0))
   await sentinel.master.start()
   await within(60_000, 'the recovery', producer.more(20))
@@ -33,7 +33,7 @@ test('by Sentinels: kill -9 of the master loses nothing of replicated(1), and ap
   await assertNothingLost(eventLog, producer.accepted)
 })
 
-test('by Sentinels: when the master is made a replica the next is found within 10 s', async (t) => {
+test('by Sentinels: when the master becomes a replica, the next master is found within 10 s', async (t) => {
   const sentinel = await startSentinel(t)
   const eventLog = await openLog(t, sentinel.url)
   const producer = produce(eventLog)

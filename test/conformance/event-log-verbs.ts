@@ -1,4 +1,4 @@
-// Verbs for tests of a log: batches whose events are told apart by their ids, and what a consumer got of them.
+// Verbs for tests of a log: batches whose events are identified by their ids, and readers of what a consumer got.
 
 import type { Lane } from '../../src/event/event.ts'
 import { lanes } from '../../src/event/event.ts'
@@ -48,12 +48,12 @@ export function perLane<T>(value: T): Record<Lane, T> {
   return Object.fromEntries(lanes.map((lane) => [lane, value])) as Record<Lane, T>
 }
 
-/** What there is now, at most so many events of each lane. */
+/** What is available now, at most this many events of each lane. */
 export function take(consumer: Consumer, maxEvents = 1000): Promise<readonly Delivery[]> {
   return consumer.next({ maxEvents: perLane(maxEvents), maxWaitMs: 0 })
 }
 
-/** Everything there is, in as many calls as it takes. */
+/** Everything that is available, in as many calls as it takes. */
 export async function takeAll(consumer: Consumer): Promise<Delivery[]> {
   const all: Delivery[] = []
   for (let some = await take(consumer); some.length > 0; some = await take(consumer)) all.push(...some)
@@ -87,23 +87,23 @@ export function landed(delivery: Delivery): Outcome {
   return { delivery, landed: delivery.batch.count, dead: 0 }
 }
 
-/** The outcome of a delivery whose every event comes again. */
+/** The outcome of a delivery whose every event is to be redelivered. */
 export function again(delivery: Delivery, dueAtMs: number, more: Partial<Again> = {}): Outcome {
   const { batch, attempt } = delivery
   return { delivery, landed: 0, dead: 0, again: [{ batch, attempt, dueAtMs, ...more }] }
 }
 
-/** What the log says of a group. */
+/** The log's description of a group. */
 export async function describeGroup(eventLog: EventLog, name = group, of = topic): Promise<GroupDescription> {
   const description = await eventLog.describe()
   const found = description.topics
     .find((candidate) => candidate.name === of)
     ?.groups.find((candidate) => candidate.name === name)
-  if (found === undefined) throw new Error(`the log knows no group ${name} of topic ${of}`)
+  if (found === undefined) throw new Error(`the log has no group ${name} of topic ${of}`)
   return found
 }
 
-/** The terms of the ledger, and what an audit says of them. */
+/** The terms of the ledger, and the count of the audit. */
 export async function ledgerOf(eventLog: EventLog, name = group) {
   const { accepted, reopened, waiting, landed, dead, lost, inFlight, auditedWaiting } = await describeGroup(
     eventLog,
@@ -112,7 +112,7 @@ export async function ledgerOf(eventLog: EventLog, name = group) {
   return { accepted, reopened, waiting, landed, dead, lost, inFlight, auditedWaiting }
 }
 
-/** A ledger with these terms, the others 0; what waits is what an audit finds unless it is said otherwise. */
+/** A ledger with these terms, the others 0; the audited count equals `waiting` unless it is given. */
 export function ledger(terms: Partial<Awaited<ReturnType<typeof ledgerOf>>>) {
   const none = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0 }
   return { ...none, auditedWaiting: terms.waiting ?? 0, ...terms }

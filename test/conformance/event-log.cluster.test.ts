@@ -1,4 +1,4 @@
-// The log on a Redis Cluster: the suite of every log, over three real masters.
+// The log on a Redis Cluster: the suite of every log, on three real masters.
 
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
@@ -31,7 +31,7 @@ const harness: EventLogHarness = {
         return eventLog
       },
       async crash(eventLog) {
-        // The nodes see what they would see of kill -9: the connections end, and nothing comes any more.
+        // The nodes see what they would see after kill -9: the connections end, and no more commands arrive.
         for (const relay of relaysOf.get(eventLog) ?? []) await relay.close()
         abandoned.push(eventLog)
       },

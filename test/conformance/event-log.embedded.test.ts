@@ -1,4 +1,4 @@
-// The embedded log: the suite of every log, and what only this driver promises.
+// The embedded log: the suite of every log.
 
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -22,8 +22,8 @@ const harness: EventLogHarness = {
     return {
       open: () => openEventLog({ dataDir, diskReserveBytes: 0 }, { logger: silent, now }),
       async crash(eventLog) {
-        // Nothing is under way in the thread that owns the file once this has answered, and nothing new can begin before
-        // the copy is made: it is what kill -9 would leave. Another process copies, for closing a descriptor of log.db in
+        // When describe has resolved, the thread that owns the file is idle, and no work can begin before the copy is
+        // made: the copy is what kill -9 would leave. Another process copies, because closing a descriptor of log.db in
         // this one would drop its lock.
         await eventLog.describe()
         const copy = mkdtempSync(join(tmpdir(), 'millrace-log-'))

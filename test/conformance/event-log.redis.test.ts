@@ -1,4 +1,4 @@
-// The log on Redis: the suite of every log, over a real server.
+// The log on Redis: the suite of every log, on a real server.
 
 import { before, test } from 'node:test'
 import type { EventLog } from '../../src/event-log/event-log.ts'
@@ -32,7 +32,7 @@ const harness: EventLogHarness = {
         return eventLog
       },
       async crash(eventLog) {
-        // The server sees what it would see of kill -9: the connection ends, and nothing comes any more.
+        // The server sees what it would see after kill -9: the connection ends, and no more commands arrive.
         await relays.get(eventLog)?.close()
         abandoned.push(eventLog)
       },

@@ -1,8 +1,8 @@
-// What every log must do: the sentences of src/event-log/event-log.ts, as tests. A driver's test file is its harness and
-// one call of `eventLogSuite`. There are no flags to skip anything.
+// Tests of what every log guarantees: the sentences of src/event-log/event-log.ts. A driver's test file consists of its
+// harness and one call of `eventLogSuite`. There are no flags to skip a test.
 //
-// Only the contract is used, and the verbs of the harness. A driver may hand out again at once what a crash took from its
-// holder, or only when the lease is over: the suite passes the time of the lease before it looks.
+// The suite uses only the contract and the verbs of the harness. After a crash, a driver may redeliver leased entries
+// at once, or only when the lease has expired: so the suite lets the lease expire before it reads.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -74,18 +74,21 @@ export function eventLogSuite(harness: EventLogHarness): void {
 }
 
 function declaring(story: Story): void {
-  story('declaring makes topics and groups where they are missing, and remembers both', async (bench) => {
-    await bench.log.declare('audit', { partitions: 3, groups: [{ name: 'a' }, { name: 'b' }] })
-    await bench.crash()
-    const { topics } = await bench.log.describe()
-    assert.deepEqual(
-      topics.map(({ name, partitions, groups }) => [name, partitions, groups.map((one) => one.name).sort()]).sort(),
-      [
-        ['audit', 3, ['a', 'b']],
-        [topic, 2, [group]],
-      ],
-    )
-  })
+  story(
+    'declare creates the topic and its groups where they are missing, and both survive a restart',
+    async (bench) => {
+      await bench.log.declare('audit', { partitions: 3, groups: [{ name: 'a' }, { name: 'b' }] })
+      await bench.crash()
+      const { topics } = await bench.log.describe()
+      assert.deepEqual(
+        topics.map(({ name, partitions, groups }) => [name, partitions, groups.map((one) => one.name).sort()]).sort(),
+        [
+          ['audit', 3, ['a', 'b']],
+          [topic, 2, [group]],
+        ],
+      )
+    },
+  )
 
   story('declaring again changes nothing', async (bench) => {
     await bench.append('normal', batchOf(['a']))
@@ -95,14 +98,14 @@ function declaring(story: Story): void {
     assert.deepEqual(idsOf(await take(await bench.consume())), ['a'])
   })
 
-  story('partitions may be added, and every group reads them', async (bench) => {
+  story('partitions may be added, and every group reads the new ones', async (bench) => {
     await bench.log.declare(topic, { partitions: 4, groups: [] })
     await bench.log.append({ topic, partition: 3, lane: 'low' }, [batchOf(['a'])])
     await bench.crash()
     assert.deepEqual(idsOf(await take(await bench.consume())), ['a'])
   })
 
-  story('partitions are never taken away', async (bench) => {
+  story('partitions are never removed', async (bench) => {
     await assert.rejects(bench.log.declare(topic, { partitions: 1, groups: [] }), isCode('failed_precondition'))
     await bench.log.append(stream('normal', 1), [batchOf(['a'])])
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
@@ -148,24 +151,27 @@ function appending(story: Story): void {
     const ids = idsOf(await takeAll(await bench.consume()))
     assert.deepEqual(ids.sort(), ['a0', 'a1', 'a2', 'b0', 'b1', 'c0'])
     const { positions } = await bench.append('normal', batchOf(['d']))
-    assert.equal(positions[0]?.offset, 5, 'offsets go on where they were')
+    assert.equal(positions[0]?.offset, 5, 'offsets continue where they were')
   })
 
-  story('the bytes, the time of receipt and the place of what was appended come out as they went in', async (bench) => {
-    const batch = batchOf(named('a', 3), 1_700_000_123_456_789)
-    const { positions } = await bench.append('low', batch)
-    for (const round of ['from memory', 'after a crash']) {
-      const [delivery] = await take(await bench.consume())
-      assert.deepEqual(Buffer.from(delivery!.batch.bytes), Buffer.from(batch.bytes), round)
-      assert.equal(delivery!.batch.count, 3)
-      assert.equal(delivery!.batch.receivedAtMicros, 1_700_000_123_456_789)
-      assert.equal(delivery!.batch.damaged ?? false, false)
-      assert.deepEqual(delivery!.position, positions[0])
-      await bench.crash()
-    }
-  })
+  story(
+    'the bytes, the time of receipt and the position of an appended batch are read back unchanged',
+    async (bench) => {
+      const batch = batchOf(named('a', 3), 1_700_000_123_456_789)
+      const { positions } = await bench.append('low', batch)
+      for (const round of ['from memory', 'after a crash']) {
+        const [delivery] = await take(await bench.consume())
+        assert.deepEqual(Buffer.from(delivery!.batch.bytes), Buffer.from(batch.bytes), round)
+        assert.equal(delivery!.batch.count, 3)
+        assert.equal(delivery!.batch.receivedAtMicros, 1_700_000_123_456_789)
+        assert.equal(delivery!.batch.damaged ?? false, false)
+        assert.deepEqual(delivery!.position, positions[0])
+        await bench.crash()
+      }
+    },
+  )
 
-  story('calls are taken in the order in which they are made, and read in that order', async (bench) => {
+  story('appends take effect in the order of the calls, and are read in that order', async (bench) => {
     const calls = Array.from({ length: 200 }, (_, index) =>
       bench.append('normal', batchOf(named(`${index}.`, 1 + (index % 3)))),
     )
@@ -180,7 +186,7 @@ function appending(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(await bench.consume())), expected)
   })
 
-  story('calls may overlap, in one stream and in many', async (bench) => {
+  story('appends may overlap, in one stream and in several', async (bench) => {
     const sent = await Promise.all(
       Array.from({ length: 120 }, async (_, index) => {
         const name = stream(lanes[index % 3]!, index % 2)
@@ -200,7 +206,7 @@ function appending(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 120, waiting: 120 }))
   })
 
-  story('a batch as large as a batch can be is stored whole', async (bench) => {
+  story('a batch of the maximum size is stored whole', async (bench) => {
     const bytes = new Uint8Array(1024 * 1024).fill(7)
     await bench.append('normal', { bytes, count: 1, receivedAtMicros: 1 }, batchOf(['small']))
     await bench.crash()
@@ -213,25 +219,28 @@ function appending(story: Story): void {
     assert.deepEqual(idsIn(deliveries[1]!), ['small'])
   })
 
-  story('an aborted append rejects with cancelled, and its batches are all in the log or none', async (bench) => {
-    const before = new AbortController()
-    before.abort()
-    await assert.rejects(
-      bench.log.append(stream(), [batchOf(['never'])], { signal: before.signal }),
-      isCode('cancelled'),
-    )
-    const during = new AbortController()
-    const append = bench.log.append(stream(), [batchOf(named('a', 2)), batchOf(named('b', 2))], {
-      signal: during.signal,
-    })
-    during.abort()
-    await assert.rejects(append, isCode('cancelled'))
-    await bench.append('normal', batchOf(['c']))
-    const ids = idsOf(await takeAll(await bench.consume()))
-    assert.ok(['c', 'a0,a1,b0,b1,c'].includes(ids.join(',')), ids.join(','))
-  })
+  story(
+    'an aborted append rejects with cancelled, and either all its batches are in the log or none is',
+    async (bench) => {
+      const before = new AbortController()
+      before.abort()
+      await assert.rejects(
+        bench.log.append(stream(), [batchOf(['never'])], { signal: before.signal }),
+        isCode('cancelled'),
+      )
+      const during = new AbortController()
+      const append = bench.log.append(stream(), [batchOf(named('a', 2)), batchOf(named('b', 2))], {
+        signal: during.signal,
+      })
+      during.abort()
+      await assert.rejects(append, isCode('cancelled'))
+      await bench.append('normal', batchOf(['c']))
+      const ids = idsOf(await takeAll(await bench.consume()))
+      assert.ok(['c', 'a0,a1,b0,b1,c'].includes(ids.join(',')), ids.join(','))
+    },
+  )
 
-  story('a topic or partition that was not declared is not found', async (bench) => {
+  story('an append to an undeclared topic or partition rejects with not_found', async (bench) => {
     const batches = [batchOf(['a'])]
     for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }, stream('normal', -1)]) {
       await assert.rejects(bench.log.append(name, batches), isCode('not_found'))
@@ -243,33 +252,33 @@ function appending(story: Story): void {
 function refusing(story: Story): void {
   const maxWaiting = { maxEvents: 5, maxBytes: 1e9 }
 
+  story('an append over the limit is refused as backlogged, names the group, and writes nothing', async (bench) => {
+    await bench.append('normal', batchOf(named('a', 3)))
+    const refused = await bench.log
+      .append(stream(), [batchOf(named('b', 1)), batchOf(named('c', 2))], { maxWaiting })
+      .catch((error: unknown) => error)
+    assert.ok(refused instanceof MillraceError)
+    assert.equal(refused.code, 'backlogged')
+    assert.equal(refused.retryable, true)
+    const { waitingBytes, ...backlog } = refused.cause as Backlog
+    assert.deepEqual(backlog, { group, waitingEvents: 3, settledEvents: 0 })
+    assert.equal(waitingBytes, batchOf(named('a', 3)).bytes.length)
+    await bench.crash()
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), named('a', 3))
+  })
+
   story(
-    'an append over the limit is refused as backlogged, names the group, and nothing of it is written',
+    'the limit counts the waiting events of all lanes of a partition together, and of no other partition',
     async (bench) => {
-      await bench.append('normal', batchOf(named('a', 3)))
-      const refused = await bench.log
-        .append(stream(), [batchOf(named('b', 1)), batchOf(named('c', 2))], { maxWaiting })
-        .catch((error: unknown) => error)
-      assert.ok(refused instanceof MillraceError)
-      assert.equal(refused.code, 'backlogged')
-      assert.equal(refused.retryable, true)
-      const { waitingBytes, ...backlog } = refused.cause as Backlog
-      assert.deepEqual(backlog, { group, waitingEvents: 3, settledEvents: 0 })
-      assert.equal(waitingBytes, batchOf(named('a', 3)).bytes.length)
-      await bench.crash()
-      assert.deepEqual(idsOf(await takeAll(await bench.consume())), named('a', 3))
+      await bench.append('low', batchOf(named('a', 2)))
+      await bench.append('high', batchOf(named('b', 2)))
+      await assert.rejects(bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting }), isCode('backlogged'))
+      await bench.log.append(stream('normal', 1), [batchOf(named('c', 5))], { maxWaiting })
+      await bench.log.append(stream(), [batchOf(['d'])], { maxWaiting })
     },
   )
 
-  story('what waits counts over the lanes of a partition together, and not in the others', async (bench) => {
-    await bench.append('low', batchOf(named('a', 2)))
-    await bench.append('high', batchOf(named('b', 2)))
-    await assert.rejects(bench.log.append(stream(), [batchOf(named('c', 2))], { maxWaiting }), isCode('backlogged'))
-    await bench.log.append(stream('normal', 1), [batchOf(named('c', 5))], { maxWaiting })
-    await bench.log.append(stream(), [batchOf(['d'])], { maxWaiting })
-  })
-
-  story('bytes are limited like events', async (bench) => {
+  story('the limit on bytes works like the limit on events', async (bench) => {
     const batch = batchOf(named('a', 2))
     const limit = { maxEvents: 100, maxBytes: batch.bytes.length * 2 }
     await bench.log.append(stream(), [batch], { maxWaiting: limit })
@@ -277,19 +286,19 @@ function refusing(story: Story): void {
     await assert.rejects(bench.log.append(stream(), [batch], { maxWaiting: limit }), isCode('backlogged'))
   })
 
-  story('where nothing waits any append is taken', async (bench) => {
+  story('where nothing waits, an append of any size is admitted', async (bench) => {
     await bench.log.append(stream(), [batchOf(named('a', 9))], { maxWaiting })
     await assert.rejects(bench.log.append(stream(), [batchOf(['b'])], { maxWaiting }), isCode('backlogged'))
   })
 
-  story('appends that overlap are counted together', async (bench) => {
+  story('overlapping appends are counted together', async (bench) => {
     const calls = named('a', 12).map((id) => bench.log.append(stream(), [batchOf([id])], { maxWaiting }))
     const results = await Promise.allSettled(calls)
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 5)
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 5, waiting: 5 }))
   })
 
-  story('what consumers hold still waits, and what is settled does not', async (bench) => {
+  story('leased events count as waiting, settled events do not', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(named('a', 5)))
     const deliveries = await take(consumer)
@@ -300,7 +309,7 @@ function refusing(story: Story): void {
     assert.equal(((refused as MillraceError).cause as Backlog).settledEvents, 5)
   })
 
-  story('the group with too much waiting refuses for all', async (bench) => {
+  story('one group over the limit is enough to refuse an append', async (bench) => {
     await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'slow' }] })
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(named('a', 5)))
@@ -321,7 +330,7 @@ function refusing(story: Story): void {
   })
 
   story(
-    'with a refused append the later ones of its stream are refused that came before its caller could know',
+    'after a refused append, later appends to its stream are refused if its caller could not yet know of the refusal',
     async (bench) => {
       await bench.append('normal', batchOf(named('a', 4)))
       const large = bench.log.append(stream(), [batchOf(named('b', 2))], { maxWaiting })
@@ -333,7 +342,7 @@ function refusing(story: Story): void {
         ['rejected', 'rejected', 'fulfilled'],
       )
       assert.ok(isCode('backlogged')((results[1] as PromiseRejectedResult).reason))
-      // Who knows of the refusal is heard again at once.
+      // Once the caller knows of the refusal, its appends are admitted again.
       await bench.log.append(stream(), [batchOf(['b0'])])
       await bench.log.append(stream(), [batchOf(['c'])])
       assert.deepEqual(
@@ -348,7 +357,7 @@ function numberedMessages(story: Story): void {
   const from = (sequence: number, id = 'producer') => ({ producer: { id, sequence } })
 
   story(
-    'a message whose sequence is in the log is answered and not stored again, also after a crash',
+    'a resend of a stored sequence resolves as a duplicate and is not stored again, also after a crash',
     async (bench) => {
       await bench.log.append(stream(), [batchOf(named('a', 2))], from(1))
       const duplicate = { positions: [], duplicate: true }
@@ -360,7 +369,7 @@ function numberedMessages(story: Story): void {
     },
   )
 
-  story('a resend that overtakes the answer to its first copy is not stored either', async (bench) => {
+  story('a resend that is made before its first copy is acknowledged is not stored either', async (bench) => {
     const sends = await Promise.all(
       [1, 1, 2, 1, 2].map((one) => bench.log.append(stream(), [batchOf([`${one}`])], from(one))),
     )
@@ -371,7 +380,7 @@ function numberedMessages(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['1', '2'])
   })
 
-  story('sequences are remembered for each producer and stream, in any order', async (bench) => {
+  story('sequences are remembered for each pair of producer and stream, in any order', async (bench) => {
     for (const sequence of [5, 3, 4]) {
       assert.equal((await bench.log.append(stream(), [batchOf([`${sequence}`])], from(sequence))).duplicate, false)
     }
@@ -381,14 +390,14 @@ function numberedMessages(story: Story): void {
     assert.equal((await bench.log.append(stream('normal', 1), [batchOf(['x'])], from(4))).duplicate, false)
   })
 
-  story('a sequence that is too old to be recognised is refused as out_of_range and not written', async (bench) => {
+  story('a sequence older than the producer window is refused as out_of_range and not written', async (bench) => {
     await bench.log.append(stream(), [batchOf(['new'])], from(producerWindow + 1))
     await assert.rejects(bench.log.append(stream(), [batchOf(['old'])], from(1)), isCode('out_of_range'))
     assert.equal((await bench.log.append(stream(), [batchOf(['edge'])], from(2))).duplicate, false)
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 2, waiting: 2 }))
   })
 
-  story('what was refused is not remembered: sent again, it is appended', async (bench) => {
+  story('a refused append is not remembered: when it is sent again, it is appended', async (bench) => {
     const options = { ...from(1), maxWaiting: { maxEvents: 1, maxBytes: 1e9 } }
     await bench.append('normal', batchOf(['a']))
     await assert.rejects(bench.log.append(stream(), [batchOf(['b'])], options), isCode('backlogged'))
@@ -396,7 +405,7 @@ function numberedMessages(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['a', 'b'])
   })
 
-  story('of too many producers the longest unused is forgotten', async (bench) => {
+  story('when there are too many producers, the least recently used is forgotten', async (bench) => {
     const send = (id: string, sequence = 1) => bench.log.append(stream(), [batchOf(['x'])], from(sequence, id))
     await send('first')
     await send('second')
@@ -405,7 +414,7 @@ function numberedMessages(story: Story): void {
     await send('one too many')
     assert.equal((await send('first', 2)).duplicate, true)
     assert.equal((await send('one too many')).duplicate, true)
-    assert.equal((await send('second')).duplicate, false, 'it was the longest unused')
+    assert.equal((await send('second')).duplicate, false, 'it was the least recently used')
     await bench.crash()
     assert.equal((await send('first', 2)).duplicate, true)
     assert.equal((await send('second')).duplicate, true)
@@ -413,12 +422,12 @@ function numberedMessages(story: Story): void {
 }
 
 function handingOut(story: Story): void {
-  story('a group or topic that was not declared cannot be joined', async (bench) => {
+  story('joining an undeclared topic or group rejects with not_found', async (bench) => {
     await assert.rejects(bench.log.consume(topic, 'unknown', { leaseMs }), isCode('not_found'))
     await assert.rejects(bench.log.consume('unknown', group, { leaseMs }), isCode('not_found'))
   })
 
-  story('next hands out what nobody has, oldest first in each lane', async (bench) => {
+  story('next hands out entries that no member holds, oldest first in each lane', async (bench) => {
     for (const id of ['a', 'b', 'c']) {
       await bench.append('normal', batchOf([`n${id}`]))
       await bench.append('low', batchOf([`l${id}`]))
@@ -435,7 +444,7 @@ function handingOut(story: Story): void {
     assert.equal(new Set(deliveries.map(({ id }) => id)).size, deliveries.length)
   })
 
-  story('next answers with nothing when nothing came within its time', async (bench) => {
+  story('next resolves with an empty list when no entry arrived within maxWaitMs', async (bench) => {
     const consumer = await bench.consume()
     assert.deepEqual(await take(consumer), [])
     const startedAt = performance.now()
@@ -450,7 +459,7 @@ function handingOut(story: Story): void {
     assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
   })
 
-  story('a lane with 0 is left alone', async (bench) => {
+  story('maxEvents of 0 excludes a lane', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('low', batchOf(['low']))
     await bench.append('high', batchOf(['high']))
@@ -461,7 +470,7 @@ function handingOut(story: Story): void {
   })
 
   story(
-    'entries stay whole: the first of a lane is handed out even when it has more than was asked for',
+    'entries are not split: the first entry of a lane is handed out even when it has more than maxEvents',
     async (bench) => {
       const consumer = await bench.consume()
       await bench.append('normal', batchOf(named('a', 1000)))
@@ -480,14 +489,14 @@ function handingOut(story: Story): void {
     },
   )
 
-  story('no more is handed out than was asked for, beyond the first entry', async (bench) => {
+  story('beyond the first entry of a lane, no more than maxEvents are handed out', async (bench) => {
     const consumer = await bench.consume()
     for (const name of ['a', 'b', 'c', 'd']) await bench.append('normal', batchOf(named(name, 600)))
     assert.equal(idsOf(await take(consumer, 1300)).length, 1200)
     assert.equal(idsOf(await take(consumer, 1200)).length, 1200)
   })
 
-  story('members of a group compete: an entry is in the hands of one of them', async (bench) => {
+  story('members of a group compete: an entry is leased to at most one of them', async (bench) => {
     const consumers = await Promise.all([bench.consume(), bench.consume(), bench.consume()])
     const expected = named('e', 300)
     const waiting = consumers.map((consumer) => consumer.next({ maxEvents: perLane(40), maxWaitMs: 300 }))
@@ -497,7 +506,7 @@ function handingOut(story: Story): void {
     assert.deepEqual(got.sort(), expected.sort())
   })
 
-  story('groups do not take anything from one another', async (bench) => {
+  story('groups do not take entries from one another', async (bench) => {
     await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
     await bench.append('normal', batchOf(named('a', 3)))
     const first = await bench.consume()
@@ -507,23 +516,26 @@ function handingOut(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log, 'second'), ledger({ accepted: 3, waiting: 3, inFlight: 3 }))
   })
 
-  story('the attempt is on record before the delivery: a holder that dies has used it', async (bench) => {
-    await bench.append('normal', batchOf(['a']))
-    for (const attempt of [1, 2, 3]) {
-      const [delivery, ...more] = await take(await bench.consume())
-      assert.equal(delivery?.attempt, attempt)
-      assert.deepEqual(more, [])
-      await bench.crash()
-    }
-  })
+  story(
+    'the attempt is recorded before the delivery is handed out: a holder that dies has used it up',
+    async (bench) => {
+      await bench.append('normal', batchOf(['a']))
+      for (const attempt of [1, 2, 3]) {
+        const [delivery, ...more] = await take(await bench.consume())
+        assert.equal(delivery?.attempt, attempt)
+        assert.deepEqual(more, [])
+        await bench.crash()
+      }
+    },
+  )
 
-  story('an aborted next resolves with nothing, and nothing is handed out', async (bench) => {
+  story('an aborted next resolves with an empty list, and nothing is handed out', async (bench) => {
     const consumer = await bench.consume()
     const stop = new AbortController()
     const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000, signal: stop.signal })
     stop.abort()
     assert.deepEqual(await within(5_000, 'the answer', waiting), [])
-    // Also when the abort comes while something is on its way to it: at different moments of that way.
+    // Also when the abort comes while an entry is being handed out: at different moments of that call.
     for (let round = 0; round < 20; round++) {
       const stopThis = new AbortController()
       const late = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000, signal: stopThis.signal })
@@ -540,7 +552,7 @@ function handingOut(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 20, landed: 20 }))
   })
 
-  story('what is handed out after a crash is every unsettled event and no settled one, in order', async (bench) => {
+  story('after a crash every unsettled event is handed out, and no settled one, in order', async (bench) => {
     const consumer = await bench.consume()
     for (let index = 0; index < 30; index++) await bench.append('normal', batchOf(named(`${index}.`, 40)))
     const deliveries = await takeAll(consumer)
@@ -553,7 +565,7 @@ function handingOut(story: Story): void {
 }
 
 function settling(story: Story): void {
-  story('what is settled never comes again, and each event is counted with its outcome', async (bench) => {
+  story('settled events are never redelivered, and each one is counted with its outcome', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(named('a', 5)))
     const [delivery] = await take(consumer)
@@ -564,7 +576,7 @@ function settling(story: Story): void {
     assert.deepEqual(await take(await bench.consume()), [])
   })
 
-  story('what must come again comes when it is due, in its lane, with one attempt more', async (bench) => {
+  story('events in `again` are redelivered when they are due, in their lane, with one more attempt', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('low', batchOf(named('a', 3)))
     const [delivery] = await take(consumer)
@@ -583,7 +595,7 @@ function settling(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, landed: 3 }))
   })
 
-  story('a waiting consumer gets what is due without asking again', async (bench) => {
+  story('a waiting consumer gets a redelivery when it is due, without a new call', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(['a']))
     const [delivery] = await take(consumer)
@@ -593,7 +605,7 @@ function settling(story: Story): void {
     assert.equal(deliveries[0]?.attempt, 2)
   })
 
-  story('what must come again survives a crash, with its attempt and its time', async (bench) => {
+  story('a pending redelivery survives a crash, with its attempt and its due time', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(['soon']))
     await bench.append('high', batchOf(['late']))
@@ -617,7 +629,7 @@ function settling(story: Story): void {
     )
   })
 
-  story('what comes again goes to its group alone', async (bench) => {
+  story('events in `again` are redelivered to their group only', async (bench) => {
     await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(['a']))
@@ -629,7 +641,7 @@ function settling(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(consumer)), ['a'])
   })
 
-  story('a settlement is durable when it has resolved, all of it', async (bench) => {
+  story('a settlement is durable, and complete, when its promise has resolved', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(named('a', 4)))
     const [delivery] = await take(consumer)
@@ -640,13 +652,13 @@ function settling(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['a3'])
   })
 
-  story('a delivery that is not held is refused and changes nothing', async (bench) => {
+  story('a delivery that the consumer does not hold is refused, and changes nothing', async (bench) => {
     const [first, second] = [await bench.consume(), await bench.consume()]
     await bench.append('normal', batchOf(named('a', 1000)))
     await bench.append('normal', batchOf(named('b', 1000)))
     const [a] = await take(first, 1000)
     const [b] = await take(second, 1000)
-    assert.deepEqual(await first.settle([landed(b!)]), [b], 'held by another')
+    assert.deepEqual(await first.settle([landed(b!)]), [b], 'held by another member')
     assert.deepEqual(await first.settle([landed(a!), landed(a!)]), [a], 'named twice')
     assert.deepEqual(await first.settle([landed(a!)]), [a], 'settled before')
     assert.deepEqual(await first.settle([landed(b!)]), [b])
@@ -654,7 +666,7 @@ function settling(story: Story): void {
     assert.deepEqual(await second.settle([landed(b!)]), [])
   })
 
-  story('a settlement that comes after the entry has gone to another is refused', async (bench) => {
+  story('a settlement is refused when the entry has been handed out to another member', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(['a']))
     const [old] = await take(consumer)
@@ -667,7 +679,7 @@ function settling(story: Story): void {
     assert.deepEqual(await next.settle([landed(delivery!)]), [])
   })
 
-  story('an outcome that does not add up is an internal error, and nothing of the call is settled', async (bench) => {
+  story('an outcome that does not add up rejects with internal, and nothing of the call is settled', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(named('a', 900)))
     await bench.append('normal', batchOf(named('b', 900)))
@@ -687,25 +699,28 @@ function settling(story: Story): void {
 }
 
 function givingBack(story: Story): void {
-  story('a consumer that closes gives back what is unfinished at once, with its attempt as it was', async (bench) => {
-    const first = await bench.consume()
-    await bench.append('normal', batchOf(['a']))
-    await bench.append('low', batchOf(['b']))
-    const [a] = await take(first)
-    await first.settle([again(a!, 0)])
-    await takeAll(first)
-    const other = await bench.consume()
-    assert.deepEqual(await take(other), [])
-    await first.close()
-    await first.close()
-    const deliveries = await takeAll(other)
-    assert.deepEqual(deliveries.map((one) => [idsIn(one)[0], one.attempt]).sort(), [
-      ['a', 2],
-      ['b', 1],
-    ])
-  })
+  story(
+    'close returns unfinished deliveries to the group at once, with the attempt count they had before',
+    async (bench) => {
+      const first = await bench.consume()
+      await bench.append('normal', batchOf(['a']))
+      await bench.append('low', batchOf(['b']))
+      const [a] = await take(first)
+      await first.settle([again(a!, 0)])
+      await takeAll(first)
+      const other = await bench.consume()
+      assert.deepEqual(await take(other), [])
+      await first.close()
+      await first.close()
+      const deliveries = await takeAll(other)
+      assert.deepEqual(deliveries.map((one) => [idsIn(one)[0], one.attempt]).sort(), [
+        ['a', 2],
+        ['b', 1],
+      ])
+    },
+  )
 
-  story('what was given back keeps its attempt over a crash', async (bench) => {
+  story('a returned entry keeps its attempt count after a crash', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(['a']))
     await take(consumer)
@@ -718,7 +733,7 @@ function givingBack(story: Story): void {
     assert.equal(second?.attempt, 2)
   })
 
-  story('what was given back comes before what is newer', async (bench) => {
+  story('a returned entry is handed out before newer ones', async (bench) => {
     const [first, second] = [await bench.consume(), await bench.consume()]
     for (const name of ['a', 'b', 'c']) await bench.append('normal', batchOf(named(name, 1000)))
     assert.deepEqual(idsOf(await take(first, 1)), named('a', 1000))
@@ -727,7 +742,7 @@ function givingBack(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(second)), [...named('a', 1000), ...named('c', 1000)])
   })
 
-  story('a waiting consumer gets what another gives back', async (bench) => {
+  story('a waiting consumer gets an entry that another member returns', async (bench) => {
     const [first, second] = [await bench.consume(), await bench.consume()]
     await bench.append('normal', batchOf(['a']))
     await take(first)
@@ -736,7 +751,7 @@ function givingBack(story: Story): void {
     assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
   })
 
-  story('a consumer that closes while it waits answers with nothing, and settles nothing any more', async (bench) => {
+  story('a consumer that is closed while it waits gets an empty list, and cannot settle any more', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('high', batchOf(['a']))
     const [delivery] = await take(consumer)
@@ -759,7 +774,7 @@ function givingBack(story: Story): void {
 
 function reopening(story: Story): void {
   story(
-    'what is reopened comes to its group alone, in its lane, with one attempt more and its old place',
+    'reopened batches are delivered to their group only, in their lane, with one more attempt and their old offset',
     async (bench) => {
       await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
       const [first, second] = [await bench.consume(), await bench.consume('second')]
@@ -804,7 +819,7 @@ function reopening(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger({ ...twice, waiting: 2 }))
   })
 
-  story('when a reopen has resolved, its batches survive a crash, with their attempts and places', async (bench) => {
+  story('when a reopen has resolved, its batches survive a crash, with their attempts and offsets', async (bench) => {
     const consumer = await bench.consume()
     const { positions } = await bench.append('high', batchOf(named('a', 2)), batchOf(named('b', 2)))
     await consumer.settle((await takeAll(consumer)).map(landed))
@@ -831,14 +846,14 @@ function reopening(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 4, reopened: 4, landed: 8 }))
   })
 
-  story('a waiting consumer gets what is reopened', async (bench) => {
+  story('a waiting consumer gets a reopened batch', async (bench) => {
     const consumer = await bench.consume()
     const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000 })
     await bench.log.reopen(stream('low', 1), group, [{ batch: batchOf(['a']), attempt: 1, offset: 0 }])
     assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
   })
 
-  story('reopening is outside admission, and what it brings waits like all else', async (bench) => {
+  story('reopen is not subject to admission, and reopened events count as waiting', async (bench) => {
     const maxWaiting = { maxEvents: 3, maxBytes: 1e9 }
     await bench.append('normal', batchOf(named('a', 3)))
     await bench.log.reopen(stream(), group, [{ batch: batchOf(named('b', 5)), attempt: 1, offset: 0 }])
@@ -847,36 +862,42 @@ function reopening(story: Story): void {
     assert.equal(((refused as MillraceError).cause as Backlog).waitingEvents, 8)
   })
 
-  story('beside settlements that put events into the same stream, all that is reopened comes', async (bench) => {
-    const consumer = await bench.consume()
-    const ids = named('a', 20)
-    for (const id of ids) await bench.append('normal', batchOf([id]))
-    const deliveries = await takeAll(consumer)
-    await Promise.all(
-      deliveries.flatMap((delivery, index) => [
-        bench.log.reopen(stream(), group, [{ batch: batchOf([`r${index}`]), attempt: 1, offset: index }]),
-        consumer.settle([again(delivery, 0)]),
-      ]),
-    )
-    await bench.crash()
-    const events = { accepted: ids.length, reopened: ids.length }
-    assert.deepEqual(await ledgerOf(bench.log), ledger({ ...events, waiting: ids.length * 2 }))
-    const all = await takeAll(await bench.consume())
-    assert.deepEqual(idsOf(all).sort(), [...ids, ...named('r', 20)].sort())
-  })
-
-  story('a topic, partition or group that was not declared cannot be reopened for', async (bench) => {
-    const batches = [{ batch: batchOf(['a']), attempt: 1, offset: 0 }]
-    for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }]) {
-      await assert.rejects(bench.log.reopen(name, group, batches), isCode('not_found'))
-    }
-    await assert.rejects(bench.log.reopen(stream(), 'unknown', batches), isCode('not_found'))
-    await bench.log.reopen(stream(), group, [])
-    assert.deepEqual(await ledgerOf(bench.log), ledger({}))
-  })
+  story(
+    'all reopened batches are delivered, even when settlements write to the same stream at the same time',
+    async (bench) => {
+      const consumer = await bench.consume()
+      const ids = named('a', 20)
+      for (const id of ids) await bench.append('normal', batchOf([id]))
+      const deliveries = await takeAll(consumer)
+      await Promise.all(
+        deliveries.flatMap((delivery, index) => [
+          bench.log.reopen(stream(), group, [{ batch: batchOf([`r${index}`]), attempt: 1, offset: index }]),
+          consumer.settle([again(delivery, 0)]),
+        ]),
+      )
+      await bench.crash()
+      const events = { accepted: ids.length, reopened: ids.length }
+      assert.deepEqual(await ledgerOf(bench.log), ledger({ ...events, waiting: ids.length * 2 }))
+      const all = await takeAll(await bench.consume())
+      assert.deepEqual(idsOf(all).sort(), [...ids, ...named('r', 20)].sort())
+    },
+  )
 
   story(
-    'more than one call may reopen is refused, and nothing of it is reopened; one large batch is not',
+    'reopening in an undeclared topic or partition, or for an undeclared group, rejects with not_found',
+    async (bench) => {
+      const batches = [{ batch: batchOf(['a']), attempt: 1, offset: 0 }]
+      for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }]) {
+        await assert.rejects(bench.log.reopen(name, group, batches), isCode('not_found'))
+      }
+      await assert.rejects(bench.log.reopen(stream(), 'unknown', batches), isCode('not_found'))
+      await bench.log.reopen(stream(), group, [])
+      assert.deepEqual(await ledgerOf(bench.log), ledger({}))
+    },
+  )
+
+  story(
+    'a reopen over the limits of one call is refused and reopens nothing; a single large batch is admitted',
     async (bench) => {
       const batch = batchOf(['a'])
       const half = { ...batch, bytes: new Uint8Array(maxReopenedBytes / 2 + 1) }
@@ -896,7 +917,7 @@ function reopening(story: Story): void {
     },
   )
 
-  story('a damaged batch is an internal error, and nothing of the call is reopened', async (bench) => {
+  story('reopening a damaged batch rejects with internal, and nothing of the call is reopened', async (bench) => {
     const batches = [batchOf(['a']), { ...batchOf(['b']), damaged: true }]
     await assert.rejects(
       bench.log.reopen(
@@ -911,7 +932,7 @@ function reopening(story: Story): void {
 }
 
 function readingSettled(story: Story): void {
-  /** Appends an entry of 600 events for each name, so that they are not joined, and settles all but some. */
+  /** Appends an entry of 600 events for each name, too large to be joined, and settles all but some. */
   const fill = async (bench: Bench, names: readonly string[], unsettled: readonly string[] = []) => {
     const consumer = await bench.consume()
     for (const name of names) await bench.append('normal', batchOf(named(name, 600)))
@@ -922,24 +943,27 @@ function readingSettled(story: Story): void {
   }
   const entriesOf = (...names: readonly string[]) => names.flatMap((name) => named(name, 600))
 
-  story('what a group has settled can be read, oldest first, each entry with its place', async (bench) => {
-    const deliveries = await fill(bench, ['a', 'b', 'c'])
-    const expected = deliveries.map(({ position, batch }) => ({
-      position,
-      batch: { ...batch, bytes: Buffer.from(batch.bytes) },
-    }))
-    for (const round of ['at once', 'after a crash']) {
-      const entries = await readAllSettled(bench.log)
-      assert.deepEqual(
-        entries.map(({ position, batch }) => ({ position, batch: { ...batch, bytes: Buffer.from(batch.bytes) } })),
-        expected,
-        round,
-      )
-      await bench.crash()
-    }
-  })
+  story(
+    'readSettled returns the entries that a group has settled, oldest first, each with its position',
+    async (bench) => {
+      const deliveries = await fill(bench, ['a', 'b', 'c'])
+      const expected = deliveries.map(({ position, batch }) => ({
+        position,
+        batch: { ...batch, bytes: Buffer.from(batch.bytes) },
+      }))
+      for (const round of ['at once', 'after a crash']) {
+        const entries = await readAllSettled(bench.log)
+        assert.deepEqual(
+          entries.map(({ position, batch }) => ({ position, batch: { ...batch, bytes: Buffer.from(batch.bytes) } })),
+          expected,
+          round,
+        )
+        await bench.crash()
+      }
+    },
+  )
 
-  story('entries that the group has not settled are passed over', async (bench) => {
+  story('readSettled skips entries that the group has not settled', async (bench) => {
     await fill(bench, ['a', 'b', 'c', 'd', 'e', 'f'], ['b', 'c', 'f'])
     await bench.append('normal', batchOf(named('g', 600)))
     assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a', 'd', 'e'))
@@ -955,7 +979,7 @@ function readingSettled(story: Story): void {
     assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a', 'd', 'e'))
   })
 
-  story('each group and each stream is read for itself', async (bench) => {
+  story('readSettled reads one group and one stream', async (bench) => {
     await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'second' }] })
     await fill(bench, ['a', 'b'])
     const second = await bench.consume('second')
@@ -967,25 +991,28 @@ function readingSettled(story: Story): void {
     assert.deepEqual(await readAllSettled(bench.log, { of: stream('normal', 1) }), [])
   })
 
-  story('reading begins with the entry that holds or follows the offset, and goes on at nextOffset', async (bench) => {
-    await fill(bench, ['a', 'b', 'c'])
-    const read = (fromOffset: number) => bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 1 })
-    for (const [fromOffset, name, nextOffset] of [
-      [0, 'a', 600],
-      [599, 'a', 600],
-      [600, 'b', 1200],
-      [601, 'b', 1200],
-      [1200, 'c', null],
-      [1799, 'c', null],
-    ] as const) {
-      const page = await read(fromOffset)
-      assert.deepEqual([idsOf(page.entries), page.nextOffset], [named(name, 600), nextOffset], `from ${fromOffset}`)
-    }
-    assert.deepEqual(await read(1800), { entries: [], nextOffset: null })
-    assert.deepEqual(await read(9999), { entries: [], nextOffset: null })
-  })
+  story(
+    'readSettled starts with the entry that contains or follows fromOffset, and continues at nextOffset',
+    async (bench) => {
+      await fill(bench, ['a', 'b', 'c'])
+      const read = (fromOffset: number) => bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 1 })
+      for (const [fromOffset, name, nextOffset] of [
+        [0, 'a', 600],
+        [599, 'a', 600],
+        [600, 'b', 1200],
+        [601, 'b', 1200],
+        [1200, 'c', null],
+        [1799, 'c', null],
+      ] as const) {
+        const page = await read(fromOffset)
+        assert.deepEqual([idsOf(page.entries), page.nextOffset], [named(name, 600), nextOffset], `from ${fromOffset}`)
+      }
+      assert.deepEqual(await read(1800), { entries: [], nextOffset: null })
+      assert.deepEqual(await read(9999), { entries: [], nextOffset: null })
+    },
+  )
 
-  story('one call reads about maxBytes', async (bench) => {
+  story('one call of readSettled reads about maxBytes', async (bench) => {
     const names = Array.from({ length: 12 }, (_, index) => `${index}.`)
     await fill(bench, names)
     const entryBytes = batchOf(named('0.', 600)).bytes.length
@@ -994,19 +1021,22 @@ function readingSettled(story: Story): void {
     assert.deepEqual(idsOf(await readAllSettled(bench.log, { maxBytes: entryBytes * 3.5 })), entriesOf(...names))
   })
 
-  story('when trimming removes entries between two calls, the second goes on at the oldest kept', async (bench) => {
-    await fill(bench, ['a', 'b', 'c', 'd', 'e'])
-    const options = { fromOffset: 0, maxBytes: 1 }
-    const { nextOffset } = await bench.log.readSettled(stream(), group, options)
-    const { length } = batchOf(named('a', 600)).bytes
-    await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: length * 2.5 })
-    assert.deepEqual(idsOf(await readAllSettled(bench.log, { from: nextOffset! })), entriesOf('d', 'e'))
-    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
-    await bench.crash()
-    assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
-  })
+  story(
+    'when trimming removes entries between two calls, the second call continues at the oldest kept entry',
+    async (bench) => {
+      await fill(bench, ['a', 'b', 'c', 'd', 'e'])
+      const options = { fromOffset: 0, maxBytes: 1 }
+      const { nextOffset } = await bench.log.readSettled(stream(), group, options)
+      const { length } = batchOf(named('a', 600)).bytes
+      await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: length * 2.5 })
+      assert.deepEqual(idsOf(await readAllSettled(bench.log, { from: nextOffset! })), entriesOf('d', 'e'))
+      assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
+      await bench.crash()
+      assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('d', 'e'))
+    },
+  )
 
-  story('what is reopened is not in the stream a second time', async (bench) => {
+  story('reopened batches do not occur in the stream a second time', async (bench) => {
     const [a] = await fill(bench, ['a'])
     await bench.log.reopen(stream(), group, [{ batch: a!.batch, attempt: 1, offset: 0 }])
     const consumer = await bench.consume()
@@ -1014,39 +1044,42 @@ function readingSettled(story: Story): void {
     assert.deepEqual(idsOf(await readAllSettled(bench.log)), entriesOf('a'))
   })
 
-  story('beside appending, settling and trimming, what is read was settled, in order and once', async (bench) => {
-    const consumer = await bench.consume()
-    const settled = new Set<string>()
-    const expected = named('e', 300)
-    let isWorking = true
-    const consuming = (async () => {
-      while (settled.size < expected.length) {
-        const deliveries = await consumer.next({ maxEvents: perLane(20), maxWaitMs: 5_000 })
-        for (const id of idsOf(deliveries)) settled.add(id)
-        await consumer.settle(deliveries.map(landed))
-        await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 2000 })
-      }
-    })()
-    const reading = (async () => {
-      let last = -1
-      for (let fromOffset = 0; isWorking; ) {
-        const { entries, nextOffset } = await bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 500 })
-        for (const { position, batch } of entries) {
-          assert.ok(position.offset > last, `${position.offset} after ${last}`)
-          last = position.offset + batch.count - 1
+  story(
+    'during appends, settlements and trimming, readSettled returns only settled entries, in order and once each',
+    async (bench) => {
+      const consumer = await bench.consume()
+      const settled = new Set<string>()
+      const expected = named('e', 300)
+      let isWorking = true
+      const consuming = (async () => {
+        while (settled.size < expected.length) {
+          const deliveries = await consumer.next({ maxEvents: perLane(20), maxWaitMs: 5_000 })
+          for (const id of idsOf(deliveries)) settled.add(id)
+          await consumer.settle(deliveries.map(landed))
+          await bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 2000 })
         }
-        for (const id of idsOf(entries)) assert.ok(settled.has(id), `${id} was read before it was settled`)
-        fromOffset = nextOffset ?? last + 1
-        if (nextOffset === null) await sleep(1)
-      }
-    })()
-    for (const id of expected) await bench.append('normal', batchOf([id]))
-    await consuming
-    isWorking = false
-    await reading
-  })
+      })()
+      const reading = (async () => {
+        let last = -1
+        for (let fromOffset = 0; isWorking; ) {
+          const { entries, nextOffset } = await bench.log.readSettled(stream(), group, { fromOffset, maxBytes: 500 })
+          for (const { position, batch } of entries) {
+            assert.ok(position.offset > last, `${position.offset} after ${last}`)
+            last = position.offset + batch.count - 1
+          }
+          for (const id of idsOf(entries)) assert.ok(settled.has(id), `${id} was read before it was settled`)
+          fromOffset = nextOffset ?? last + 1
+          if (nextOffset === null) await sleep(1)
+        }
+      })()
+      for (const id of expected) await bench.append('normal', batchOf([id]))
+      await consuming
+      isWorking = false
+      await reading
+    },
+  )
 
-  story('a topic, partition or group that was not declared cannot be read', async (bench) => {
+  story('reading an undeclared topic, partition or group rejects with not_found', async (bench) => {
     const options = { fromOffset: 0, maxBytes: 1000 }
     for (const name of [stream('normal', 2), { ...stream(), topic: 'unknown' }]) {
       await assert.rejects(bench.log.readSettled(name, group, options), isCode('not_found'))
@@ -1074,7 +1107,7 @@ function describing(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger(terms))
   })
 
-  story('the oldest waiting event is told by its time of receipt', async (bench) => {
+  story('a description has the time when the oldest waiting event was received', async (bench) => {
     const consumer = await bench.consume()
     assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, null)
     await bench.append('normal', batchOf(['a'], 1_700_000_000_000_000))
@@ -1088,7 +1121,7 @@ function describing(story: Story): void {
     assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, null)
   })
 
-  story('a description tells how much the log takes, and what limits it', async (bench) => {
+  story('a description has the bytes that the log occupies, and their limit', async (bench) => {
     const before = await bench.log.describe()
     await bench.append('normal', batchOf(named('x'.repeat(1000), 2000)))
     const { usedBytes, limitBytes } = await bench.log.describe()
@@ -1098,7 +1131,7 @@ function describing(story: Story): void {
     assert.equal(limitBytes, null)
   })
 
-  story('a description is made of what is durable: an append is in it once it has resolved', async (bench) => {
+  story('a description is read from durable state: it includes an append that has resolved', async (bench) => {
     const append = bench.append('normal', batchOf(named('a', 10)))
     const during = await ledgerOf(bench.log)
     await append
@@ -1111,7 +1144,7 @@ function describing(story: Story): void {
 function trimming(story: Story): void {
   const everything = { keepSinceMs: Number.MAX_SAFE_INTEGER / 1e6, maxBytes: 0 }
 
-  story('trimming forgets what every group has settled, and never anything else', async (bench) => {
+  story('trim removes entries that every group has settled, and no others', async (bench) => {
     await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'slow' }] })
     const [fast, slow] = [await bench.consume(), await bench.consume('slow')]
     for (const name of ['a', 'b', 'c']) await bench.append('normal', batchOf(named(name, 1000)))
@@ -1119,7 +1152,7 @@ function trimming(story: Story): void {
     assert.deepEqual(await bench.log.trim(topic, everything), { entries: 0, events: 0, bytes: 0 })
     const [, b] = await takeAll(slow)
     await slow.settle([landed(b!)])
-    assert.equal((await bench.log.trim(topic, everything)).events, 0, 'what is older is not settled')
+    assert.equal((await bench.log.trim(topic, everything)).events, 0, 'an older entry is not settled')
     await bench.crash()
     const again = await bench.consume('slow')
     const deliveries = await takeAll(again)
@@ -1134,7 +1167,7 @@ function trimming(story: Story): void {
     )
   })
 
-  story('settled entries are kept that were received at the time or later', async (bench) => {
+  story('trim keeps settled entries that were received at keepSinceMs or later', async (bench) => {
     const consumer = await bench.consume()
     const receivedAtMs = 1_700_000_000_000
     for (let index = 0; index < 4; index++) {
@@ -1146,7 +1179,7 @@ function trimming(story: Story): void {
     assert.deepEqual((await bench.log.trim(topic, policy)).events, 0)
   })
 
-  story('settled entries are kept up to so many bytes in each stream', async (bench) => {
+  story('trim keeps at most maxBytes of settled entries in each stream', async (bench) => {
     const consumer = await bench.consume()
     for (const lane of ['high', 'low'] as const) {
       for (let index = 0; index < 4; index++) await bench.append(lane, batchOf(named('e', 900)))
@@ -1157,7 +1190,7 @@ function trimming(story: Story): void {
     assert.deepEqual([trimmed.events, trimmed.bytes], [4 * 900, 4 * length])
   })
 
-  story('a topic without a group is not trimmed', async (bench) => {
+  story('a topic without groups is not trimmed', async (bench) => {
     await bench.log.declare('archive', { partitions: 1, groups: [] })
     await bench.log.append({ topic: 'archive', partition: 0, lane: 'normal' }, [batchOf(['a'])])
     assert.deepEqual(await bench.log.trim('archive', everything), { entries: 0, events: 0, bytes: 0 })
@@ -1166,11 +1199,11 @@ function trimming(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(consumer)), ['a'])
   })
 
-  story('a topic that was not declared cannot be trimmed', async (bench) => {
+  story('trimming an undeclared topic rejects with not_found', async (bench) => {
     await assert.rejects(bench.log.trim('unknown', everything), isCode('not_found'))
   })
 
-  story('appending, handing out and settling go on beside trimming', async (bench) => {
+  story('appending, handing out and settling continue during trimming', async (bench) => {
     const consumer = await bench.consume()
     const expected = named('e', 400)
     const got: string[] = []
@@ -1200,7 +1233,7 @@ function trimming(story: Story): void {
 function pausing(story: Story): void {
   const reason = 'the table is being moved'
 
-  story('a paused group is handed out nothing, and goes on where it was', async (bench) => {
+  story('nothing is handed out to a paused group, and it resumes where it was', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(['a']))
     const [held] = await take(consumer)
@@ -1209,7 +1242,7 @@ function pausing(story: Story): void {
     await bench.log.append(stream('low', 1), [batchOf(['c'])])
     await bench.log.setPaused(topic, group, reason)
     assert.deepEqual(await takeAll(consumer), [])
-    assert.deepEqual(await takeAll(await bench.consume()), [], 'who joins later gets nothing either')
+    assert.deepEqual(await takeAll(await bench.consume()), [], 'a member that joins later gets nothing either')
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, waiting: 3 }))
     await bench.log.setPaused(topic, group, null)
     const deliveries = await takeAll(consumer)
@@ -1217,7 +1250,7 @@ function pausing(story: Story): void {
     assert.equal(deliveries.find((delivery) => idsIn(delivery)[0] === 'a')?.attempt, 2)
   })
 
-  story('a waiting consumer of a paused group gets what there is as soon as it goes on', async (bench) => {
+  story('a pending next of a paused group gets entries as soon as the group is resumed', async (bench) => {
     const consumer = await bench.consume()
     await bench.log.setPaused(topic, group, reason)
     const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 60_000 })
@@ -1226,21 +1259,21 @@ function pausing(story: Story): void {
     void waiting.then(() => {
       isAnswered = true
     })
-    // Long enough for several looks.
+    // Long enough for several polls.
     await sleep(150)
     assert.equal(isAnswered, false, 'it was handed out while the group was paused')
     await bench.log.setPaused(topic, group, null)
     assert.deepEqual(idsOf(await within(5000, 'the first delivery', waiting)), ['a'])
   })
 
-  story('next of a paused group answers with nothing when its time is over', async (bench) => {
+  story('next of a paused group resolves with an empty list after maxWaitMs', async (bench) => {
     await bench.append('normal', batchOf(['a']))
     await bench.log.setPaused(topic, group, reason)
     const consumer = await bench.consume()
     assert.deepEqual(await within(5000, 'the answer', consumer.next({ maxEvents: perLane(10), maxWaitMs: 30 })), [])
   })
 
-  story('what is in hand can be settled and given back while the group is paused', async (bench) => {
+  story('leased deliveries can be settled and returned while the group is paused', async (bench) => {
     const [first, second] = [await bench.consume(), await bench.consume()]
     for (const id of ['a', 'b']) await bench.append('normal', batchOf([id]))
     const [a] = await take(first, 1)
@@ -1255,7 +1288,7 @@ function pausing(story: Story): void {
     assert.deepEqual([idsIn(back!), back!.attempt], [idsIn(b!), 1])
   })
 
-  story('a pause survives a crash, with its reason, and so does its end', async (bench) => {
+  story('a pause survives a crash, with its reason, and so does a resumption', async (bench) => {
     await bench.append('normal', batchOf(['a']))
     assert.equal((await describeGroup(bench.log)).paused, null)
     await bench.log.setPaused(topic, group, 'first')
@@ -1282,7 +1315,7 @@ function pausing(story: Story): void {
     assert.equal((await describeGroup(bench.log)).paused, reason)
   })
 
-  story('the other groups of the topic notice nothing of a pause', async (bench) => {
+  story('a pause does not affect the other groups of the topic', async (bench) => {
     await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'other' }] })
     await bench.log.setPaused(topic, group, reason)
     await bench.append('normal', batchOf(['a']))
@@ -1290,14 +1323,14 @@ function pausing(story: Story): void {
     assert.equal((await describeGroup(bench.log, 'other')).paused, null)
   })
 
-  story('a paused group takes appends up to the limit', async (bench) => {
+  story('appends are admitted up to the limit while the group is paused', async (bench) => {
     const maxWaiting = { maxEvents: 2, maxBytes: 1e9 }
     await bench.log.setPaused(topic, group, reason)
     await bench.log.append(stream(), [batchOf(named('a', 2))], { maxWaiting })
     await assert.rejects(bench.log.append(stream(), [batchOf(['b'])], { maxWaiting }), isCode('backlogged'))
   })
 
-  story('a group or topic that was not declared cannot be paused', async (bench) => {
+  story('pausing a group of an undeclared topic, or an undeclared group, rejects with not_found', async (bench) => {
     await assert.rejects(bench.log.setPaused(topic, 'unknown', reason), isCode('not_found'))
     await assert.rejects(bench.log.setPaused('unknown', group, null), isCode('not_found'))
   })
@@ -1308,7 +1341,7 @@ function dropping(story: Story): void {
   const declareOther = (bench: Bench) => bench.log.declare(topic, { partitions: 2, groups: [{ name: 'other' }] })
 
   story(
-    'a dropped group refuses no append any more, and the answer says how many events were waiting',
+    'a dropped group no longer limits appends, and dropGroup resolves with the number of its waiting events',
     async (bench) => {
       await declareOther(bench)
       const other = await bench.consume('other')
@@ -1327,7 +1360,7 @@ function dropping(story: Story): void {
     },
   )
 
-  story('a group stays dropped after a crash, and what it had in its own stream is gone', async (bench) => {
+  story('a group stays dropped after a crash, and its own stream is gone', async (bench) => {
     await declareOther(bench)
     const consumer = await bench.consume()
     for (const id of ['a', 'b', 'c']) await bench.append('normal', batchOf([id]))
@@ -1346,7 +1379,7 @@ function dropping(story: Story): void {
     assert.deepEqual(idsOf(await takeAll(await bench.consume('other'))), ['a', 'b', 'c'])
   })
 
-  story('declared again, the name of a dropped group is a new one at the oldest kept entry', async (bench) => {
+  story('a dropped group that is declared again is a new group and starts at the oldest kept entry', async (bench) => {
     const consumer = await bench.consume()
     for (const id of ['a', 'b']) await bench.append('normal', batchOf([id]))
     const [a, b] = await take(consumer)
@@ -1369,7 +1402,7 @@ function dropping(story: Story): void {
     assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 3, landed: 3 }))
   })
 
-  story('a group that is declared after a drop and a crash has nothing of the one before', async (bench) => {
+  story('a group that is declared again after a drop and a crash has no state of the dropped one', async (bench) => {
     const consumer = await bench.consume()
     for (const id of ['a', 'b', 'c', 'd']) await bench.append('normal', batchOf([id]))
     const [, b, c] = await take(consumer, 3)
@@ -1402,7 +1435,7 @@ function dropping(story: Story): void {
     assert.deepEqual(await takeAll(await bench.consume()), [])
   })
 
-  story('consumers of a dropped group are told so, also one that waits, and settle nothing', async (bench) => {
+  story('next (also a pending call) and settle of a dropped group reject with not_found', async (bench) => {
     await declareOther(bench)
     const [holder, waiter] = [await bench.consume(), await bench.consume()]
     await bench.append('normal', batchOf(['a']))
@@ -1432,7 +1465,7 @@ function dropping(story: Story): void {
   })
 
   story(
-    'a group with much in flight and much to come again can be dropped beside appending and settling',
+    'a group with many leased and many pending entries can be dropped during appends and settlements',
     async (bench) => {
       await declareOther(bench)
       const [consumer, other] = [await bench.consume(), await bench.consume('other')]
@@ -1460,27 +1493,30 @@ function dropping(story: Story): void {
     },
   )
 
-  story('of those who drop one group at the same time all are done when one is', async (bench) => {
-    await bench.append('normal', batchOf(['a']))
-    const results = await Promise.allSettled([1, 2, 3].map(() => bench.log.dropGroup(topic, group)))
-    const answers = results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason.code))
-    assert.ok(answers.includes(1), answers.join())
-    assert.ok(
-      answers.every((answer) => [0, 1, 'not_found'].includes(answer)),
-      answers.join(),
-    )
-    await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
-    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
-  })
+  story(
+    'when several callers drop one group at the same time, the drop is complete for all when one call resolves',
+    async (bench) => {
+      await bench.append('normal', batchOf(['a']))
+      const results = await Promise.allSettled([1, 2, 3].map(() => bench.log.dropGroup(topic, group)))
+      const answers = results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason.code))
+      assert.ok(answers.includes(1), answers.join())
+      assert.ok(
+        answers.every((answer) => [0, 1, 'not_found'].includes(answer)),
+        answers.join(),
+      )
+      await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+      assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 1, waiting: 1 }))
+    },
+  )
 
-  story('a group or topic that was not declared cannot be dropped', async (bench) => {
+  story('dropping an undeclared group, or a group of an undeclared topic, rejects with not_found', async (bench) => {
     await assert.rejects(bench.log.dropGroup(topic, 'unknown'), isCode('not_found'))
     await assert.rejects(bench.log.dropGroup('unknown', group), isCode('not_found'))
   })
 }
 
 function closing(story: Story): void {
-  story('closing finishes what was begun and gives back what is in consumers\u2019 hands', async (bench) => {
+  story('close finishes the calls in progress and returns leased deliveries to their groups', async (bench) => {
     const consumer = await bench.consume()
     await bench.append('normal', batchOf(['held']))
     await take(consumer)
@@ -1494,14 +1530,14 @@ function closing(story: Story): void {
     assert.ok(deliveries.every(({ attempt }) => attempt === 1))
   })
 
-  story('closing waits for what is being reopened', async (bench) => {
+  story('close waits for reopens in progress', async (bench) => {
     const reopened = bench.log.reopen(stream(), group, [{ batch: batchOf(['a']), attempt: 0, offset: 0 }])
     await bench.restart()
     await within(5_000, 'the answer', reopened)
     assert.deepEqual(idsOf(await takeAll(await bench.consume())), ['a'])
   })
 
-  story('a closed log takes nothing any more', async (bench) => {
+  story('a closed log refuses every call', async (bench) => {
     const consumer = await bench.consume()
     const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 20_000 })
     await bench.log.close()
@@ -1516,7 +1552,7 @@ function closing(story: Story): void {
     await assert.rejects(bench.log.declare('x', { partitions: 1, groups: [] }), isCode('unavailable'))
   })
 
-  story('failed stays open while all is well, also when the log is closed', async (bench) => {
+  story('failed stays pending while the log works, also when it is closed', async (bench) => {
     let failure: Error | null = null
     void bench.log.failed.then((error) => {
       failure = error

@@ -1,4 +1,4 @@
-// PostgreSQL as the store: the suite of every store, and what only PostgreSQL promises.
+// PostgreSQL as the store: the suite of every store, and guarantees of the PostgreSQL driver only.
 
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
@@ -71,7 +71,7 @@ function readRow([row]: readonly Record<string, unknown>[]): EventTableRow | nul
 
 eventStoreSuite(harness)
 
-test('observe tells what pg_stat_statements says about landing, where it is installed, and null where it is not', async (t) => {
+test('observe returns the figures of pg_stat_statements about landing where it is installed, and null where it is not', async (t) => {
   const counting = await PostgresServer.create({ settings: ['shared_preload_libraries=pg_stat_statements'] })
   cleanup(t, () => counting.destroy())
   const postgresUrl = await counting.createDatabase()
@@ -93,7 +93,7 @@ test('observe tells what pg_stat_statements says about landing, where it is inst
   assert.ok(statements!.meanSeconds > 0 && statements!.meanSeconds < 1, `${statements!.meanSeconds} s`)
 })
 
-test('a table that somebody has locked does not hold up observing for long', async (t) => {
+test('observe rejects soon when another session has locked a table', async (t) => {
   const postgresUrl = await server.createDatabase()
   const store = await openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl })
   cleanup(t, () => store.close())

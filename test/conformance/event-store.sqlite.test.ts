@@ -1,4 +1,4 @@
-// The embedded store: the suite of every store, and what only SQLite promises.
+// The embedded store: the suite of every store, and guarantees of the SQLite driver only.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -56,7 +56,7 @@ const harness: EventStoreHarness = {
 
 eventStoreSuite(harness)
 
-test('store.db can be read with the sqlite3 program while the store runs, before the first row and after', async (t) => {
+test('store.db can be read with the sqlite3 program while the store runs, before the first row and after it', async (t) => {
   const { path, store } = await openNew(t)
   const sqlite3 = (sql: string) => execFileSync('sqlite3', ['-readonly', path, sql], { encoding: 'utf8' }).trim()
 
@@ -89,7 +89,7 @@ test('JSON is kept byte for byte as it was sent', async (t) => {
   )
 })
 
-test('a row that breaks a rule somebody added is poison with the code of SQLite', async (t) => {
+test("a row that violates a constraint added by the operator is poison with SQLite's code", async (t) => {
   const { path, store } = await openNew(t)
   execute(path, 'CREATE UNIQUE INDEX one_for_each_key ON events (key)')
   execute(
@@ -114,7 +114,7 @@ test('a row that breaks a rule somebody added is poison with the code of SQLite'
   )
 })
 
-test('a trigger that ends the transaction ends the call, nothing of it has landed, and the store goes on', async (t) => {
+test('when a trigger rolls back the transaction, the call fails, nothing of it has landed, and the store continues', async (t) => {
   const { path, store } = await openNew(t)
   execute(
     path,
@@ -134,7 +134,7 @@ test('a trigger that ends the transaction ends the call, nothing of it has lande
   assert.equal(query(path, 'SELECT count(*) AS count FROM events JOIN streams USING (stream)')[0]?.count, 3)
 })
 
-test('files that are cut, foreign, or missing beside their WAL are refused as corrupt, by name, and left as they are', async (t) => {
+test('files that are truncated, foreign, or missing beside their WAL are refused as corrupt, by name, and left unchanged', async (t) => {
   const makeFile: Record<string, (path: string) => void> = {
     'cut inside a page': (path) => truncateSync(path, statSync(path).size - 100),
     'cut at a page': (path) => truncateSync(path, 8192),
@@ -164,13 +164,13 @@ test('files that are cut, foreign, or missing beside their WAL are refused as co
   }
 })
 
-test('where events have landed before, a store.db that is gone is corrupt, and no new one is made', async (t) => {
+test('where events have landed before, a missing store.db is corrupt, and no new one is created', async (t) => {
   const dataDir = temporaryDataDir(t)
   await assert.rejects(openStore({ dataDir, diskReserveBytes: 0 }, { mayCreate: false }), { code: 'corrupt' })
   assert.deepEqual(readdirSync(dataDir), [])
 })
 
-test('damage that is found while reading ends the store', async (t) => {
+test('the store fails when a read finds damage', async (t) => {
   const dataDir = temporaryDataDir(t)
   const path = join(dataDir, 'store.db')
   const first = await openStore({ dataDir, diskReserveBytes: 0 })
@@ -189,7 +189,7 @@ test('damage that is found while reading ends the store', async (t) => {
   assert.equal((await store.describe()).up, false)
 })
 
-test('a store of a newer version, or of another text of a migration, is refused and left as it is', async (t) => {
+test('a store of a newer version, or with a different migration text, is refused and left unchanged', async (t) => {
   const dataDir = temporaryDataDir(t)
   const path = join(dataDir, 'store.db')
   const reopen = () => openStore({ dataDir, diskReserveBytes: 0 })
@@ -211,7 +211,7 @@ test('a store of a newer version, or of another text of a migration, is refused 
   assert.deepEqual(query(path, "SELECT number FROM migrations WHERE checksum <> 'abc'"), [])
 })
 
-test('landing stops before the second half of the disk reserve, and reading goes on', async (t) => {
+test('landing stops before the second half of the disk reserve is used, and reading continues', async (t) => {
   const dataDir = temporaryDataDir(t)
   const { bavail, bsize } = statfsSync(dataDir)
   const open = (diskReserveBytes: number) => openStore({ dataDir, diskReserveBytes })
@@ -227,7 +227,7 @@ test('landing stops before the second half of the disk reserve, and reading goes
   await roomy.close()
 })
 
-test('after a refused write nothing is acknowledged or shown, and what was acknowledged is there after a restart', async (t) => {
+test('after a failed write nothing is acknowledged or returned, and acknowledged rows are there after a restart', async (t) => {
   const dataDir = temporaryDataDir(t)
   const config = { dataDir, diskReserveBytes: 0 }
   const { store, kill } = await startStoreProcess(config, { maxFileBytes: 1024 * 1024 })
@@ -258,7 +258,7 @@ test('after a refused write nothing is acknowledged or shown, and what was ackno
   assert.ok(landed === 0 || landed === 100)
 })
 
-test("another program's write lock costs a retryable error, not rows", { timeout: 30_000 }, async (t) => {
+test("another program's write lock causes a retryable error and loses no rows", { timeout: 30_000 }, async (t) => {
   const { path, store } = await openNew(t)
   const other = new DatabaseSync(path)
   cleanup(t, () => other.close())
@@ -271,7 +271,7 @@ test("another program's write lock costs a retryable error, not rows", { timeout
   assert.deepEqual(await store.landEvents(entries), counts(3))
 })
 
-test('rows that somebody deletes are gone from the pages, and those that get their numbers are shown once', async (t) => {
+test('deleted rows are missing from the pages, and rows that reuse their numbers are listed once', async (t) => {
   const { path, store } = await openNew(t)
   const land = (count: number, receivedAtMicros: number) =>
     store.landEvents(entriesOf(manyEvents(count), 200, { receivedAtMicros }))
@@ -291,7 +291,7 @@ test('rows that somebody deletes are gone from the pages, and those that get the
   }
 })
 
-test('more events of one moment than a block holds fill the pages, in the order of their ids', async (t) => {
+test('when more events have the same time than a block holds, they fill the pages in the order of their ids', async (t) => {
   const { store } = await openNew(t)
   const made = Array.from({ length: 70_000 }, () => ({ id: randomUUID(), type: 'a' }))
   await store.landEvents(entriesOf(made, 1000))
@@ -310,7 +310,7 @@ test('more events of one moment than a block holds fill the pages, in the order 
   )
 })
 
-test('a filter that matches little ends its pages early, and following them finds everything', async (t) => {
+test('a filter with few matches ends its pages early, and following the cursors finds every match', async (t) => {
   const { store } = await openNew(t)
   const needles: string[] = []
   for (let call = 0; call < 10; call++) {
@@ -331,7 +331,7 @@ test('a filter that matches little ends its pages early, and following them find
   )
 })
 
-test('a page of large events ends early rather than fill the memory', async (t) => {
+test('a page of large events ends early to limit its memory', async (t) => {
   const { store } = await openNew(t)
   const data = Buffer.from(JSON.stringify('x'.repeat(1_000_000)))
   await store.landEvents(
@@ -347,7 +347,7 @@ test('a page of large events ends early rather than fill the memory', async (t) 
   assert.equal(new Set((await listAll(store)).map(({ id }) => id)).size, 20)
 })
 
-test('the store remembers how far each stream has come, whatever became of its events', async (t) => {
+test('the store remembers the next offset of each stream, whatever the outcome of its events', async (t) => {
   const { path, store } = await openNew(t)
   execute(
     path,
@@ -394,7 +394,7 @@ function manyEvents(count: number, parts: () => Partial<EventParts> = () => ({ d
   return Array.from({ length: count }, () => ({ id: ids.next(), type: 'a', ...parts() }))
 }
 
-/** Runs SQL beside the running store, as anybody may. */
+/** Runs SQL while the store is running, as another program may. */
 function query(path: string, sql: string, ...values: (string | Uint8Array)[]): Record<string, unknown>[] {
   const database = new DatabaseSync(path, { readOnly: true })
   try {

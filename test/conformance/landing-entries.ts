@@ -5,7 +5,7 @@ import { type EventParts, encodeBatch } from '../../src/event/record-batch.ts'
 import type { EventQuery, StoredEvent } from '../../src/pipeline/stored-event.ts'
 import type { EventStore, LandedCounts, LandingEntry } from '../../src/store/event-store.ts'
 
-/** A time to count from, in microseconds since 1970. */
+/** A base time for tests, in microseconds since 1970. */
 export const someMicros = Date.UTC(2026, 0, 1) * 1000
 
 export interface EntryPlace {
@@ -33,7 +33,7 @@ export function entryOf(events: readonly EventParts[], place: EntryPlace = {}): 
   }
 }
 
-/** Entries of at most so many events each, one behind the other in one stream. */
+/** Consecutive entries of one stream, with at most this many events each. */
 export function entriesOf(events: readonly EventParts[], size: number, place: EntryPlace = {}): LandingEntry[] {
   const entries: LandingEntry[] = []
   for (let at = 0; at < events.length; at += size) {
@@ -42,12 +42,12 @@ export function entriesOf(events: readonly EventParts[], size: number, place: En
   return entries
 }
 
-/** What landEvents answers when nothing is special. */
+/** The result of landEvents; what is not given is 0. */
 export function counts(landed: number, duplicates = 0, conflicts = 0): LandedCounts {
   return { landed, duplicates, conflicts, poison: [] }
 }
 
-/** Everything the query matches, page after page, and how the pages were. */
+/** Everything that matches the query, from all pages. */
 export async function listAll(store: EventStore, query: Partial<EventQuery> = {}): Promise<StoredEvent[]> {
   const events: StoredEvent[] = []
   let cursor: string | undefined
@@ -59,7 +59,7 @@ export async function listAll(store: EventStore, query: Partial<EventQuery> = {}
   return events
 }
 
-/** Newest first by (receivedAt, eventId), worked out without the store. */
+/** Newest first by (receivedAt, eventId), computed without the store. */
 export function newestFirst<T extends { readonly receivedAtMicros: number; readonly eventId: string }>(
   events: readonly T[],
 ): T[] {

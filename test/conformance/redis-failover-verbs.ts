@@ -1,4 +1,4 @@
-// Verbs for tests in which masters are lost and others take over.
+// Verbs for tests in which masters die and others take over.
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -51,7 +51,7 @@ export async function openLog(
   return eventLog
 }
 
-/** Appends one event after the other, in turn to each partition, until it is told to stop. */
+/** Appends events one after the other, to each partition in turn, until it is stopped. */
 export function produce(eventLog: EventLog, partitions = 1) {
   const accepted: string[] = []
   const failures: unknown[] = []
@@ -70,7 +70,7 @@ export function produce(eventLog: EventLog, partitions = 1) {
   return {
     accepted,
     failures,
-    /** Resolves when so many more have been accepted in each partition. */
+    /** Resolves when this many more have been accepted in each partition. */
     more: (count: number) => {
       const before = Array.from(
         { length: partitions },
@@ -93,14 +93,14 @@ export function produce(eventLog: EventLog, partitions = 1) {
   }
 }
 
-/** While nobody can keep the promise it is said that the outcome is unknown, or that nothing was written. */
+/** While durability cannot be guaranteed, errors must say that the outcome is unknown, or that nothing was written. */
 export function assertOutages(failures: readonly unknown[]): void {
   for (const failure of failures) {
     assert.ok(isCode('unavailable')(failure) || isCode('durability_lost')(failure), String(failure))
   }
 }
 
-/** Each accepted event is in the log, and those of each partition are in their order. */
+/** Each accepted event is in the log, and each partition is in order. */
 export async function assertNothingLost(eventLog: EventLog, accepted: readonly string[]): Promise<void> {
   const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
   const deliveries = await takeAll(consumer)

@@ -1,4 +1,4 @@
-// A Cluster refuses a script whose keys are in two slots. The server itself is asked where each key lives.
+// A Cluster refuses a script whose keys are in different slots. The test asks a real server for the slot of each key.
 
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -14,7 +14,7 @@ const scripts = new URL('../../src/event-log/redis/scripts/', import.meta.url)
 
 const names = ['orders', '', ' ', '{', '}', '{}', '}{', 'a{b}c', '%7B', 'a/1', 'ü🙂', 'x'.repeat(255)]
 
-test('all keys of a script are in one slot, whatever callers call their topics, groups and producers', async (t) => {
+test('all keys of a script are in one slot, whatever the names of topics, groups and producers', async (t) => {
   const server = await RedisServer.create({ settings: [['cluster-enabled', 'yes']] })
   cleanup(t, () => server.destroy())
   const client = await createClient({ url: server.url }).connect()
@@ -32,7 +32,7 @@ test('all keys of a script are in one slot, whatever callers call their topics, 
         partition.forReopen(group, 'low'),
         partition.forMake(),
       ]
-      // append.lua makes the name of a producer's window from this one of its keys.
+      // append.lua derives the name of a producer's window from this key.
       const windows = lanes.map((lane) => `${partition.forAppend()[7]}${lane}/${group}`)
       assert.match(windows[0]!, /:producer:high\//)
       const all = [...new Set([...sets.flat(), partition.groups, ...partition.streams, ...windows])]
@@ -45,7 +45,7 @@ test('all keys of a script are in one slot, whatever callers call their topics, 
   assert.deepEqual(single.map(slotOf), await slotsOf(single))
 })
 
-test('no script makes the name of a key but from one that it was given', () => {
+test('scripts derive key names only from keys that they were given', () => {
   const files = readdirSync(scripts, { recursive: true }).map(String)
   for (const name of files.filter((file) => file.endsWith('.lua'))) {
     const text = readFileSync(new URL(name, scripts), 'utf8')

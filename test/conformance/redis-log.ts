@@ -1,4 +1,4 @@
-// Verbs for tests of what only the log on Redis can meet.
+// Verbs for tests of failures that only the log on Redis can meet.
 
 import type { TestContext } from 'node:test'
 import { createClient, RESP_TYPES } from 'redis'
@@ -22,11 +22,11 @@ export async function startServer(t: TestContext, options: RedisOptions = {}): P
   return server
 }
 
-/** A log of its own process, as far as the server can tell, with what it says and counts. */
+/** A log with its own connections, as if it were another process; with its log lines and counters. */
 export interface OpenLog {
   readonly eventLog: EventLog
   readonly resets: LogReset[]
-  /** Those about what was forgotten. */
+  /** The warnings about lost data. */
   readonly warnings: string[]
 }
 
@@ -52,7 +52,7 @@ export async function openLog(
   return { eventLog, resets, warnings }
 }
 
-/** One that has declared the topic with one partition and one group. */
+/** A log that has declared the topic with one partition and one group. */
 export async function openFirst(t: TestContext, url: string): Promise<OpenLog> {
   const open = await openLog(t, url)
   await open.eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
@@ -61,7 +61,7 @@ export async function openFirst(t: TestContext, url: string): Promise<OpenLog> {
 
 export type RawClient = Awaited<ReturnType<typeof rawClient>>
 
-/** A client that reads and writes what the driver keeps. */
+/** A client that reads and writes the keys of the driver. */
 export async function rawClient(t: TestContext, { url }: Pick<RedisServer, 'url'>) {
   const client = createClient({ url, RESP: 2 })
   client.on('error', () => {})

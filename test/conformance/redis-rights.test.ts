@@ -1,5 +1,5 @@
-// What the log on Redis may do is listed: the list is compared with the code. That it is enough is shown by the tests of
-// the log, which run as a user that may do no more.
+// The list of commands that the log on Redis may use is compared with the code. That the list is sufficient is shown by
+// the tests of the log, which run as a user with these rights only.
 
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
@@ -10,14 +10,14 @@ import { commandsOfLevels, commandsOfTopologies, usedCommands } from '../../src/
 const folder = fileURLToPath(new URL('../../src/event-log/redis', import.meta.url))
 const withSubcommand = ['XGROUP', 'XINFO', 'SCRIPT', 'ACL', 'CONFIG', 'COMMAND', 'CLUSTER']
 
-/** Commands stand in capitals where they are sent: `redis.call('GET', …)`, `command('GET', …)`, `['EVAL', …]`. */
+/** Commands are written in capitals where they are sent: `redis.call('GET', …)`, `command('GET', …)`, `['EVAL', …]`. */
 const sent = /(?:redis\.p?call|command)\(\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?|\[\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?/g
 
-test('the commands that are used are listed, those inside scripts too, and no others', () => {
-  // What a connection of its own sends.
+test('the list has exactly the commands that are used, including those inside scripts', () => {
+  // Commands of the subscriber connection, which the pattern does not match.
   const found = new Set(['ping', 'ssubscribe', 'sunsubscribe'])
   for (const file of globSync('**/*.{lua,ts}', { cwd: folder })) {
-    // Clean and doctor look with the rights of whoever runs them.
+    // The commands `clean` and `doctor` run with the rights of the operator.
     if (file === 'clean-redis.ts') continue
     for (const [, called, sub, listed, listedSub] of readFileSync(`${folder}/${file}`, 'utf8').matchAll(sent)) {
       const [name, subcommand] = [called ?? listed ?? '', sub ?? listedSub]
@@ -25,7 +25,7 @@ test('the commands that are used are listed, those inside scripts too, and no ot
       found.add(words.join('|').toLowerCase())
     }
   }
-  // Those are asked who have no log.
+  // This one is sent to Sentinels, which hold no log.
   found.delete('sentinel')
   const tables = [usedCommands, ...Object.values(commandsOfLevels), ...Object.values(commandsOfTopologies)]
   assert.deepEqual([...found].sort(), tables.flatMap(Object.keys).sort())

@@ -1,4 +1,4 @@
-// A URL that names something else than what is there: refused when the log is opened, with what to write instead.
+// A URL that does not match the topology of its servers is refused when the log is opened, with the URL to use instead.
 
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -32,7 +32,7 @@ async function refused(url: string, message: RegExp, code = 'failed_precondition
   })
 }
 
-test('one server that is a node of a Cluster, and a list of servers that are none', async (t) => {
+test('a single server that is a node of a Cluster, and a list of servers that are not', async (t) => {
   const cluster = await RedisCluster.create()
   cleanup(t, () => cluster.destroy())
   const server = await startServer(t)
@@ -43,7 +43,7 @@ test('one server that is a node of a Cluster, and a list of servers that are non
   connection.close()
 })
 
-test('a Sentinel that is named as a server, a server named as a Sentinel, and a master that it does not know', async (t) => {
+test('a Sentinel given as a server, a server given as a Sentinel, and a master name that the Sentinel does not know', async (t) => {
   const sentinel = await RedisSentinel.create()
   cleanup(t, () => sentinel.destroy())
   await refused(`redis://127.0.0.1:${sentinel.port}`, /is a Sentinel: name the master it watches/)
@@ -51,7 +51,7 @@ test('a Sentinel that is named as a server, a server named as a Sentinel, and a 
   await refused(`redis+sentinel://127.0.0.1:${sentinel.port}/other`, /knows no master "other"/)
 })
 
-test('nobody there, a wrong password, and none where one is needed', async (t) => {
+test('an unreachable server, a wrong password, and a missing one', async (t) => {
   const port = await freePort()
   await refused(`redis://127.0.0.1:${port}`, /cannot be reached/, 'unavailable')
   await refused(`redis://127.0.0.1:${port},`, /cannot be reached/, 'unavailable')
@@ -65,7 +65,7 @@ test('nobody there, a wrong password, and none where one is needed', async (t) =
   connection.close()
 })
 
-test('by TLS: a certificate of an unknown CA is refused, one of a known CA is taken, and it is never plain text', async (t) => {
+test('TLS: a certificate of an unknown CA is refused, one of a known CA is accepted, and plain text is never used', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-tls-'))
   cleanup(t, () => rmSync(directory, { recursive: true, force: true }))
   const [key, certificate] = ['key.pem', 'certificate.pem'].map((name) => join(directory, name)) as [string, string]

@@ -1,4 +1,4 @@
-// The process behind store-process.ts: opens the store and answers its parent's calls. Ends with its parent.
+// The process behind store-process.ts: opens the store and answers its parent's calls. Exits with its parent.
 
 import { toMillraceError } from '../../src/errors.ts'
 import { openStore } from '../../src/store/open-store.ts'

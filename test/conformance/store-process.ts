@@ -1,4 +1,4 @@
-// A store in a process of its own, which a test can kill: what is acknowledged must not depend on a tidy end.
+// A store in a separate process, which a test can kill: acknowledged rows must not depend on an orderly end.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import type { openStore } from '../../src/store/open-store.ts'
 
 export type StoreConfig = Parameters<typeof openStore>[0]
 
-/** What can be asked of the store in the other process. */
+/** The calls to the store in the other process. */
 export type StoreMethod = Exclude<keyof EventStore, 'failed'>
 
 export interface StoreCall {
@@ -26,17 +26,17 @@ export type StoreAnswer =
 
 export interface StoreProcess {
   readonly store: EventStore
-  /** Ends the process without a word, and waits until it is gone. */
+  /** Kills the process, and resolves when it has exited. */
   kill(): Promise<void>
 }
 
-/** @param options.maxFileBytes no file of the process can grow beyond this: a write that would is refused. */
+/** @param options.maxFileBytes maximum size of a file of the process: a write beyond it fails. */
 export async function startStoreProcess(
   config: StoreConfig,
   options: { readonly maxFileBytes?: number } = {},
 ): Promise<StoreProcess> {
   const main = fileURLToPath(new URL('./store-process-main.ts', import.meta.url))
-  // The limit is inherited, in blocks of 512 bytes. So is the signal's being ignored, which would end the process.
+  // The limit is inherited, in blocks of 512 bytes. So is the ignored SIGXFSZ, which would otherwise end the process.
   const limit = `trap '' XFSZ; ulimit -f ${Math.floor((options.maxFileBytes ?? 0) / 512)}; exec "$0" "$@"`
   const child = fork(main, [JSON.stringify(config)], {
     serialization: 'advanced',

@@ -1,5 +1,5 @@
-// Bad input, case by case: a clear error that names field and limit, the
-// neighbours taken, the connection and the process alive.
+// Bad input, case by case: the error names field and limit, the other
+// events are accepted, and the connection and the process survive.
 
 import assert from 'node:assert/strict'
 import { connect as connectTcp } from 'node:net'
@@ -17,7 +17,7 @@ const mebibyte = 1024 * 1024
 const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
 const json = (text: string): Partial<TestEvent> => ({ data: Buffer.from(text) })
 
-/** What is wrong with one event, under which code it comes back, and what its message must name. */
+/** What is wrong with one event, the code of its rejection, and what the message must name. */
 const badEvents: readonly { what: string; bad: Partial<TestEvent>; code: string; names: RegExp }[] = [
   { what: 'an empty type', bad: { type: '' }, code: 'invalid_event', names: /type.*255/ },
   { what: 'a type of 256 bytes', bad: { type: 't'.repeat(256) }, code: 'invalid_event', names: /type.*255/ },
@@ -45,7 +45,7 @@ const badEvents: readonly { what: string; bad: Partial<TestEvent>; code: string;
 ]
 
 for (const backend of backends('embedded', 'redis'))
-  test(`one bad event of a batch is rejected with field and limit, and its neighbours land (${backend.name})`, async (t) => {
+  test(`one bad event of a batch is rejected with field and limit, and the others land (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const server = await startInProcess(t, home)
     const grpc = grpcClient(t, server)
@@ -61,11 +61,11 @@ for (const backend of backends('embedded', 'redis'))
         assert.deepEqual([rejection?.index, rejection?.code], [1n, code])
         assert.match(rejection?.message ?? '', names)
         if (bad.id === undefined && code !== 'event_too_large') assert.equal(rejection?.id, events[1]?.id)
-        assert.equal(rejection?.retryAfter, undefined, 'what can never be taken has no time to try again')
+        assert.equal(rejection?.retryAfter, undefined, 'an event that can never be accepted has no retry time')
       })
     }
 
-    await t.test('the same in a stream: the index counts through the call', async () => {
+    await t.test('the same in a stream: the index counts through the whole call', async () => {
       const stream = grpc.publishStream()
       await stream.send({ events: [order(1), { type: '' }] })
       await stream.send({ events: [{ type: '' }] })
@@ -119,7 +119,7 @@ for (const backend of backends('embedded', 'redis'))
       })
     }
 
-    await t.test('everything that was accepted has landed, and nothing else', async () => {
+    await t.test('exactly the accepted events have landed', async () => {
       await drained(server)
       assert.deepEqual(await tally(server), { waiting: 0, landed: good, dead: 0 })
       const types = await home.query('SELECT type, count(*) AS n FROM landed GROUP BY type')
@@ -130,7 +130,7 @@ for (const backend of backends('embedded', 'redis'))
     })
   })
 
-test('a message that is bad as a whole is refused with its reason, and the server goes on', async (t) => {
+test('a message that is bad as a whole is refused with the reason, and the server continues', async (t) => {
   const server = await startInProcess(t)
   const grpc = grpcClient(t, server)
   const refusal = async (sending: Promise<unknown>): Promise<ServiceError> => {
@@ -138,7 +138,7 @@ test('a message that is bad as a whole is refused with its reason, and the serve
       () => null,
       (error: ServiceError) => error,
     )
-    assert.ok(failure, 'it was taken')
+    assert.ok(failure, 'it was accepted')
     return failure
   }
   const status = { invalidArgument: 3, notFound: 5, resourceExhausted: 8 }
@@ -157,18 +157,18 @@ test('a message that is bad as a whole is refused with its reason, and the serve
     const data = Buffer.from(`"${'x'.repeat(mebibyte - 100)}"`)
     const failure = await refusal(grpc.publish({ events: Array.from({ length: 5 }, () => ({ type: 't', data })) }))
     assert.equal(failure.code, status.resourceExhausted)
-    assert.deepEqual(failure.metadata.get('grpc-retry-pushback-ms'), [], 'it must not be sent again')
+    assert.deepEqual(failure.metadata.get('grpc-retry-pushback-ms'), [], 'the client must not retry')
     const answer = await postEvents(server.http, Buffer.alloc(4 * mebibyte + 1, ' '))
     assert.equal(answer.status, 413)
     assert.match(answer.text, /4194304/)
   })
 
-  await t.test('bytes that are no protobuf', async () => {
+  await t.test('bytes that are not protobuf', async () => {
     const failure = await refusal(grpc.publishBytes(Buffer.from([0x0a, 0xff, 0xff, 0xff])))
     assert.equal(failure.code, status.invalidArgument)
   })
 
-  await t.test('a topic nobody declared, and one with characters that no topic has', async () => {
+  await t.test('an undeclared topic, and a topic name with invalid characters', async () => {
     const unknown = await refusal(grpc.publish({ topic: 'nobody', events: [order(1)] }))
     assert.deepEqual([unknown.code, /nobody/.test(unknown.details)], [status.notFound, true])
     for (const topic of ['Bad Topic!', '../etc', 'x'.repeat(65), '_dead']) {
@@ -181,7 +181,7 @@ test('a message that is bad as a whole is refused with its reason, and the serve
     }
   })
 
-  await t.test('a wrong content type, a wrong overflow, bytes that are no JSON', async () => {
+  await t.test('a wrong content type, a wrong overflow, bytes that are not JSON', async () => {
     for (const [body, options, expected] of [
       ['<event/>', { contentType: 'application/xml' }, [415, 'unsupported_media_type']],
       ['{"type":"t"}', { query: 'overflow=maybe' }, [400, 'invalid_event']],
@@ -203,20 +203,23 @@ test('a message that is bad as a whole is refused with its reason, and the serve
     }
   })
 
-  await t.test('a call whose events are all refused fails with the first one, and HTTP lists them all', async () => {
-    const failure = await refusal(grpc.publish({ events: [{ type: '' }, { type: 't', data: Buffer.from('{') }] }))
-    assert.equal(failure.code, status.invalidArgument)
-    assert.match(failure.details, /type/)
-    assert.ok(failure.metadata.get('grpc-status-details-bin').length > 0, 'the rich error is there')
-    const answer = await postJson(server.http, [{ type: '' }, { type: 't', time: 'never' }])
-    assert.deepEqual([answer.status, answer.body.code], [400, 'invalid_event'])
-    assert.deepEqual(
-      answer.body.rejections.map(({ index }) => index),
-      [0, 1],
-    )
-  })
+  await t.test(
+    'a call whose events are all rejected fails with the first rejection, and HTTP lists them all',
+    async () => {
+      const failure = await refusal(grpc.publish({ events: [{ type: '' }, { type: 't', data: Buffer.from('{') }] }))
+      assert.equal(failure.code, status.invalidArgument)
+      assert.match(failure.details, /type/)
+      assert.ok(failure.metadata.get('grpc-status-details-bin').length > 0, 'the rich error is there')
+      const answer = await postJson(server.http, [{ type: '' }, { type: 't', time: 'never' }])
+      assert.deepEqual([answer.status, answer.body.code], [400, 'invalid_event'])
+      assert.deepEqual(
+        answer.body.rejections.map(({ index }) => index),
+        [0, 1],
+      )
+    },
+  )
 
-  await t.test('half a line of NDJSON: the whole lines before it are taken', async () => {
+  await t.test('half a line of NDJSON: the complete lines before it are accepted', async () => {
     const id = newId()
     const answer = await postEvents(server.http, `{"type":"half","id":"${id}"}\n{"type":"ha`, {
       contentType: 'application/x-ndjson',
@@ -226,7 +229,7 @@ test('a message that is bad as a whole is refused with its reason, and the serve
     assert.deepEqual([body.rejections[0]?.index, body.rejections[0]?.code], [1, 'invalid_event'])
   })
 
-  await t.test('a connection that breaks in the middle of a line takes nothing else with it', async () => {
+  await t.test('a connection that breaks in the middle of a line affects nothing else', async () => {
     const socket = connectTcp(Number(server.http.split(':')[1]), '127.0.0.1')
     socket.on('error', () => {})
     const head =
@@ -239,14 +242,14 @@ test('a message that is bad as a whole is refused with its reason, and the serve
     assert.equal((await postEvents(server.http, '{"type":"alive"}')).status, 202)
   })
 
-  await t.test('the server still takes events', async () => {
+  await t.test('the server still accepts events', async () => {
     assert.equal((await grpc.publish({ events: [order(1)] })).accepted, 1n)
     await drained(server)
     assert.doesNotMatch(server.stderr, /Unhandled|uncaught/i)
   })
 })
 
-test('a line of NDJSON beyond 2 MiB is refused by name while the lines around it land', async (t) => {
+test('a line of NDJSON over 2 MiB is rejected with its limit, and the lines around it land', async (t) => {
   const server = await startInProcess(t)
   const lines = ['{"type":"before"}', `{"type":"t","data":"${'x'.repeat(2 * mebibyte)}"}`, '{"type":"after"}']
   const sending = postEvents(server.http, lines.join('\n'), { contentType: 'application/x-ndjson' })

@@ -17,7 +17,7 @@ import { drained, tally } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { mountTmpfs } from '../support/tmpfs.ts'
 
-test('a second server on the same data directory is refused at once, naming the holder, and changes nothing', async (t) => {
+test('a second server on the same data directory is refused at once, names the holder, and changes nothing', async (t) => {
   const server = await startServer(t)
   await publish(server, 'events', orders(10))
   const startedAt = performance.now()
@@ -31,7 +31,7 @@ test('a second server on the same data directory is refused at once, naming the 
   assert.deepEqual(await tally(server), { waiting: 0, landed: 20, dead: 0 })
 })
 
-test('a killed server is no obstacle to the next one', async (t) => {
+test('a server starts on the data directory of a killed one', async (t) => {
   const server = await startServer(t)
   await publish(server, 'events', orders(10))
   await server.crash()
@@ -42,7 +42,7 @@ test('a killed server is no obstacle to the next one', async (t) => {
   assertTidy(server.dataDir)
 })
 
-test('a port in use is named with its variable', async (t) => {
+test('the error for a port in use names the port and its variable', async (t) => {
   const blocker = createServer()
   await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve))
   cleanup(t, async () => {
@@ -55,7 +55,7 @@ test('a port in use is named with its variable', async (t) => {
   }
 })
 
-test('a data directory that cannot be made or written is named with its variable', async (t) => {
+test('the error for a data directory that cannot be created or written names it and its variable', async (t) => {
   const file = join(tempDirectory(t), 'file')
   writeFileSync(file, 'no directory')
   const isNamed =
@@ -74,7 +74,7 @@ test('a data directory that cannot be made or written is named with its variable
   })
 })
 
-test('fault S29: a server that others could reach is refused until somebody says that it shall be open', async (t) => {
+test('fault S29: a server that other machines could reach refuses to start until open access is configured explicitly', async (t) => {
   const refused = await runCommandProcess(t, ['start'], {
     dataDir: tempDirectory(t),
     env: { MILLRACE_HOST: '0.0.0.0' },

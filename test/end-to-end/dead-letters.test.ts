@@ -1,4 +1,4 @@
-// Dead letters and journeys through the whole product, wherever log and rows are kept.
+// Dead letters and journeys in a whole server, with every log and database.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -16,17 +16,17 @@ import { drained } from '../support/tally.ts'
 
 const ids = new EventIdGenerator()
 
-/** A server whose table refuses events of type `poison` while their data has no "ok". */
+/** A server whose table refuses events of type `poison` while their data does not contain "ok". */
 interface Pickiest {
   readonly server: InProcessServer
   readonly home: Home
-  /** Takes every event from now on. */
+  /** Accepts every event from now on. */
   forgive(): Promise<void>
 }
 
 async function pickiest(t: TestContext, backend: Backend): Promise<Pickiest> {
   const home = await backend.home(t)
-  // Positions are looked at, so there is one partition, also on a Cluster.
+  // The tests check positions, so there is one partition, also on a Cluster.
   const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_TOPICS: 'events:1' } })
   if (home.postgresUrl === null) {
     await home.execute(`CREATE TRIGGER picky BEFORE INSERT ON events WHEN NEW.type = 'poison' AND NEW.data NOT LIKE '%ok%'
@@ -66,7 +66,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
   const story = (title: string, body: (t: TestContext, picky: Pickiest) => Promise<void>) =>
     test(`${title} (${backend.name})`, async (t) => body(t, await pickiest(t, backend)))
 
-  story('a dead letter is listed, edited, sent again and lands, and its journey tells all of it', async (t, picky) => {
+  story('a dead letter is listed, edited, redriven and lands, and its journey shows every step', async (t, picky) => {
     const { server } = picky
     const command = (...words: string[]) => runCommand(words, { dataDir: server.dataDir })
     const poison = { id: ids.next(), source: '/shop', type: 'poison', key: 'k', data: Buffer.from('{"n": 1.50}') }
@@ -116,7 +116,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
   })
 
   story(
-    'many dead letters are sent again at a rate once their cause is gone, and a dead one is found by its id',
+    'many dead letters are redriven at a given rate once the cause is fixed, and a dead event is found by its id',
     async (t, picky) => {
       const { server } = picky
       const poison = Array.from({ length: 30 }, (_, n) => ({ id: `p-${n}`, type: 'poison', data: { n } }))
@@ -155,28 +155,31 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
     },
   )
 
-  story('what the database has lost comes back by a replay, and what it has makes no second row', async (t, picky) => {
-    const { server } = picky
-    await picky.forgive()
-    const events = Array.from({ length: 1500 }, (_, n) => ({ type: n % 2 === 0 ? 'even' : 'odd', data: { n } }))
-    for (let at = 0; at < events.length; at += 500) await publish(t, server, events.slice(at, at + 500))
-    await drained(server, 10_000)
-    const replay = async (...words: string[]) => {
-      const { stdout } = await runCommand(['replay', '--rate', '100000', '--output', 'json', ...words], server)
-      return (JSON.parse(stdout) as { replayed: number }).replayed
-    }
-    assert.equal(await replay('--since', '1h', '--dry-run'), 1500)
-    assert.equal(await replay('--type', 'even'), 750)
-    const { epoch } = (await getStatus(server.http)).log
-    assert.equal(await replay('--from', `events/0/normal@${epoch}:1321`), 179)
-    await drained(server, 10_000)
-    assert.equal(await picky.home.countRows(), 1500)
-    const [ledger] = await drained(server, 10_000)
-    assert.partialDeepStrictEqual(ledger, { accepted: 1500, reopened: 929, landed: 2429, balanced: true })
-  })
+  story(
+    'a replay restores rows that the database has lost, and adds no second row for those it has',
+    async (t, picky) => {
+      const { server } = picky
+      await picky.forgive()
+      const events = Array.from({ length: 1500 }, (_, n) => ({ type: n % 2 === 0 ? 'even' : 'odd', data: { n } }))
+      for (let at = 0; at < events.length; at += 500) await publish(t, server, events.slice(at, at + 500))
+      await drained(server, 10_000)
+      const replay = async (...words: string[]) => {
+        const { stdout } = await runCommand(['replay', '--rate', '100000', '--output', 'json', ...words], server)
+        return (JSON.parse(stdout) as { replayed: number }).replayed
+      }
+      assert.equal(await replay('--since', '1h', '--dry-run'), 1500)
+      assert.equal(await replay('--type', 'even'), 750)
+      const { epoch } = (await getStatus(server.http)).log
+      assert.equal(await replay('--from', `events/0/normal@${epoch}:1321`), 179)
+      await drained(server, 10_000)
+      assert.equal(await picky.home.countRows(), 1500)
+      const [ledger] = await drained(server, 10_000)
+      assert.partialDeepStrictEqual(ledger, { accepted: 1500, reopened: 929, landed: 2429, balanced: true })
+    },
+  )
 }
 
-test('a redrive while PostgreSQL is away says what it has done, and that the rest is not known', async (t) => {
+test('a redrive while PostgreSQL is unreachable reports what it has done, and that the rest is unknown', async (t) => {
   const url = await (await sharedPostgres()).createDatabase()
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   const poison = { type: 'evil\u001b[31m', data: Buffer.from('{"n": 1e400000}') }
@@ -190,7 +193,7 @@ test('a redrive while PostgreSQL is away says what it has done, and that the res
   assert.match(listed.stdout, /evil\\u001b\[31m/)
   assert.ok(!listed.stdout.includes('\u001b'))
 
-  // The letters can be read and noted, but nothing can land, or be seen to have landed.
+  // The letters can be read and updated, but no event can land, and landed ones cannot be read.
   const holder = new Client({ connectionString: url })
   await holder.connect()
   await holder.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE')
@@ -205,7 +208,7 @@ test('a redrive while PostgreSQL is away says what it has done, and that the res
   assert.match(stopped, /the outcome of 3 of 3 events is not known yet/)
 })
 
-test('what cannot be done is said, by name', async (t) => {
+test('a command that cannot be executed fails with an error that names the argument', async (t) => {
   const server = await startInProcess(t)
   const command = (...words: string[]) => runCommand(words, { dataDir: server.dataDir })
   const expect = async (words: string[], code: number, stderr: RegExp) => {

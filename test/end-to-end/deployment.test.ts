@@ -1,4 +1,4 @@
-// compose.yaml and Dockerfile, as far as that can be checked without a container engine (docs/deploy.md says what can not).
+// Checks compose.yaml and Dockerfile without a container engine (docs/deploy.md lists what this cannot check).
 
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ import { drained } from '../support/tally.ts'
 const fileOf = (name: string): string => readFileSync(join(projectRoot, name), 'utf8')
 const compose = fileOf('compose.yaml')
 
-/** `NAME: value` of our variables in a part of the file, with what the engine would put in. */
+/** The product's variables (`NAME: value`) in a part of the file, with the substitutions of the engine. */
 function variablesIn(text: string): Record<string, string> {
   const found = [...text.matchAll(/^ +(MILLRACE_[A-Z_]+): "?(.*?)"?$/gm)]
   return Object.fromEntries(
@@ -26,7 +26,7 @@ function variablesIn(text: string): Record<string, string> {
   )
 }
 
-/** The part of a service, up to the next one. */
+/** The part of a service, up to the next service. */
 function serviceNamed(name: string): string {
   const [, part] = compose.split(new RegExp(`^  ${name}:$`, 'm'))
   assert.ok(part !== undefined, `compose.yaml has no service ${name}`)
@@ -35,7 +35,7 @@ function serviceNamed(name: string): string {
 
 const common = variablesIn(compose.split('\nservices:')[0]!)
 
-test('every variable of compose.yaml is a setting, and all of them together are a configuration', () => {
+test('every variable of compose.yaml is a setting, and together they are a valid configuration', () => {
   const known = new Set(settings.map(({ variable }) => variable))
   for (const name of Object.keys(variablesIn(compose))) assert.ok(known.has(name), name)
   for (const [service, roles] of [
@@ -55,12 +55,12 @@ test('every variable of compose.yaml is a setting, and all of them together are 
   }
 })
 
-test('ports are bound to this machine, and the services behind have none', () => {
+test('ports are published on localhost only, and the backing services publish none', () => {
   for (const [, port] of compose.matchAll(/^ +- "([\d.:]+)"$/gm)) assert.match(port!, /^127\.0\.0\.1:\d+:\d+$/)
   for (const name of ['redis', 'postgres', 'worker']) assert.doesNotMatch(serviceNamed(name), /ports:/)
 })
 
-test('a Redis with the arguments of compose.yaml keeps what MILLRACE_DURABILITY=disk promises', async (t) => {
+test('a Redis with the arguments of compose.yaml provides the durability of MILLRACE_DURABILITY=disk', async (t) => {
   const [, given] = /command: redis-server (.*)$/m.exec(compose)!
   const words = given!.split(' ')
   const pairs = Array.from(
@@ -87,7 +87,7 @@ test('a Redis with the arguments of compose.yaml keeps what MILLRACE_DURABILITY=
   assert.deepEqual([value?.observations.log.persistence, value?.observations.landing], ['aof-always', null])
 })
 
-test('what the Dockerfile copies is there, and reaches the engine', () => {
+test('the files that the Dockerfile copies exist, and .dockerignore does not exclude them', () => {
   const copied = [...fileOf('Dockerfile').matchAll(/^COPY (?!--from)(.+)$/gm)].flatMap(([, words]) =>
     words!.split(' ').slice(0, -1),
   )
@@ -95,7 +95,7 @@ test('what the Dockerfile copies is there, and reaches the engine', () => {
   assert.ok(copied.length > 5 && sent.includes('*'))
   for (const path of copied) {
     assert.ok(existsSync(join(projectRoot, path)), path)
-    assert.ok(sent.includes(`!${path}`), `.dockerignore keeps ${path} back`)
+    assert.ok(sent.includes(`!${path}`), `.dockerignore excludes ${path}`)
   }
   const { bin } = JSON.parse(fileOf('package.json')) as { bin: { millrace: string } }
   assert.match(fileOf('Dockerfile'), new RegExp(`ln -s /usr/local/lib/node_modules/millrace/${bin.millrace} `))

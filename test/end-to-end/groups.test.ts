@@ -1,4 +1,4 @@
-// Groups through the whole product: listed, paused, let go on and deleted, over gRPC and on the command line.
+// Groups in a whole server: listed, paused, resumed and deleted, over gRPC and on the command line.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import { runCommand } from '../support/run-command.ts'
 import { drained, tally } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
-/** What the status says of a group. */
+/** The group's entry in the status. */
 async function statusOf(server: { readonly http: string }, topic = 'events') {
   const { topics } = await getStatus(server.http)
   return topics.find(({ name }) => name === topic)?.groups.find(({ name }) => name === 'landing')
@@ -36,7 +36,7 @@ const logs: Readonly<Record<string, (t: TestContext) => Promise<Record<string, s
 }
 
 for (const [log, settingsOf] of Object.entries(logs)) {
-  test(`while landing is paused nothing lands and the status says why; when it goes on all lands (${log})`, async (t) => {
+  test(`while landing is paused nothing lands and the status has the reason; after resuming everything lands (${log})`, async (t) => {
     const dataDir = tempDirectory(t)
     const env = await settingsOf(t)
     const before = await startInProcess(t, { dataDir, env })
@@ -114,14 +114,14 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   await second.stop()
 
   const third = await startInProcess(t, { dataDir, env, topics: ['returns'] })
-  // The new group begins at the oldest event that the log still has.
+  // The new group starts at the oldest event that the log still has.
   await drained(third)
   assert.equal((await publish(third, 'returns', [order(9)])).accepted, 1)
   const ledger = await drained(third)
   assert.equal(ledger.find(({ topic }) => topic === 'returns')?.landed, 6)
 })
 
-test('what is wrong with a call about groups is said with its field', async (t) => {
+test('an error of a call about groups names the field', async (t) => {
   const server = await startInProcess(t)
   const { administration } = clientOf(t, server)
   const refusals: readonly [call: Promise<unknown>, code: string, field: string | undefined][] = [
@@ -137,7 +137,7 @@ test('what is wrong with a call about groups is said with its field', async (t) 
     [administration.deleteGroup({ topic: 'events', group: 'landing' }), 'failed_precondition', undefined],
     [administration.deleteGroup({ topic: '_dead', group: 'dead' }), 'failed_precondition', undefined],
   ]
-  // The wire has a place for the field where the argument itself is wrong.
+  // The protocol has a place for the field where the argument itself is invalid.
   for (const [call, code, field] of refusals) {
     await assert.rejects(call, (error: unknown) => {
       assert.ok(error instanceof MillraceError)
@@ -145,12 +145,12 @@ test('what is wrong with a call about groups is said with its field', async (t) 
       return true
     })
   }
-  // An empty topic is that of the events.
+  // An empty topic means the default topic for events.
   await administration.pauseGroup({ topic: '', group: 'landing' }, 'x'.repeat(200))
   assert.equal((await statusOf(server))?.paused, `paused by a person: ${'x'.repeat(200)}`)
 })
 
-test('the commands about groups say how they are called', async (t) => {
+test('the help texts of the group commands show their usage', async (t) => {
   const dataDir = join(tempDirectory(t), 'nothing')
   const help = await runCommand(['groups', '--help'], { dataDir })
   for (const command of ['list', 'pause', 'resume', 'delete'])
@@ -163,7 +163,7 @@ test('the commands about groups say how they are called', async (t) => {
   assert.match(empty.stderr, /--reason is empty/)
 })
 
-test('a group that a server needs is made again when somebody deletes it elsewhere, and what is published then lands', async (t) => {
+test('a group that a server needs is recreated when it is deleted elsewhere, and events published later land', async (t) => {
   const redis = await RedisServer.create()
   cleanup(t, () => redis.destroy())
   const home = await postgresHome(t, redisEnvironment(redis.url))

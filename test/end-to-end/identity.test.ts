@@ -9,7 +9,7 @@ import { startInProcess } from '../support/in-process-server.ts'
 import { drained, landingLedger } from '../support/tally.ts'
 
 for (const backend of backends('embedded', 'redis'))
-  test(`which events are one, and which are two (${backend.name})`, async (t) => {
+  test(`which events are the same, and which are different (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const server = await startInProcess(t, home)
     const grpc = grpcClient(t, server)
@@ -18,7 +18,7 @@ for (const backend of backends('embedded', 'redis'))
       assert.equal(accepted, BigInt(events.length))
     }
 
-    await t.test('an event that is sent again, in the same call and in later ones, is one row', async () => {
+    await t.test('an event that is resent, in the same call and in later ones, has one row', async () => {
       const event = order(1)
       await publish(event, event)
       await publish(event)
@@ -27,22 +27,25 @@ for (const backend of backends('embedded', 'redis'))
       assert.deepEqual([ledger[0]?.accepted, ledger[0]?.landed, ledger[0]?.balanced], [3, 3, true])
     })
 
-    await t.test('other content under the same source and id: the first stays, and it is counted', async () => {
-      const id = newId()
-      await publish(order(1, { id, type: 'first', data: Buffer.from('1') }))
-      await drained(server)
-      await publish(order(2, { id, type: 'second', data: Buffer.from('2') }))
-      await drained(server)
-      const rows = await home.query(`SELECT type, data FROM landed WHERE type IN ('first', 'second')`)
-      assert.deepEqual(
-        rows.map((row) => [row.type, row.data]),
-        [['first', '1']],
-      )
-      const metrics = (await request(server.http, '/metrics')).text
-      assert.match(metrics, /^millrace_landing_conflicts_total 1$/m)
-    })
+    await t.test(
+      'different content under the same source and id: the first stays, and a conflict is counted',
+      async () => {
+        const id = newId()
+        await publish(order(1, { id, type: 'first', data: Buffer.from('1') }))
+        await drained(server)
+        await publish(order(2, { id, type: 'second', data: Buffer.from('2') }))
+        await drained(server)
+        const rows = await home.query(`SELECT type, data FROM landed WHERE type IN ('first', 'second')`)
+        assert.deepEqual(
+          rows.map((row) => [row.type, row.data]),
+          [['first', '1']],
+        )
+        const metrics = (await request(server.http, '/metrics')).text
+        assert.match(metrics, /^millrace_landing_conflicts_total 1$/m)
+      },
+    )
 
-    await t.test('the case of a UUID means nothing, the case of any other id does', async () => {
+    await t.test('UUIDs are compared without case, all other ids with case', async () => {
       const id = newId()
       await publish(order(1, { id, source: '/case' }), order(2, { id: id.toUpperCase(), source: '/case' }))
       await publish(order(1, { id: 'Seven', source: '/case' }), order(2, { id: 'seven', source: '/case' }))
@@ -61,7 +64,7 @@ for (const backend of backends('embedded', 'redis'))
     })
 
     await t.test(
-      'two sources may use one UUID: the second one has the UUIDv5 of source and id for its key',
+      'when two sources use the same UUID, the key of the second row is the UUIDv5 of source and id',
       async () => {
         const id = newId()
         await publish(order(1, { id, source: '/one' }))
@@ -86,7 +89,7 @@ for (const backend of backends('embedded', 'redis'))
       },
     )
 
-    await t.test('the ledger counts every copy that was stored, and nothing is dead', async () => {
+    await t.test('the ledger counts every copy that was stored, and none is dead', async () => {
       const [line] = await landingLedger(server)
       assert.deepEqual([line?.waiting, line?.dead, line?.lost, line?.reopened], [0, 0, 0, 0])
       assert.equal(line?.accepted, line?.landed)

@@ -12,7 +12,7 @@ import { startServer } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
 
 for (const backend of backends('embedded', 'redis', 'cluster')) {
-  test(`many events are as many rows, each once, whatever their order was (${backend.name})`, async (t) => {
+  test(`each of many events has one row, in whatever order they arrived (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const server = await startInProcess(t, home)
     const publisher = clientOf(t, server).publisher({ overflow: 'wait' })
@@ -30,7 +30,7 @@ for (const backend of backends('embedded', 'redis', 'cluster')) {
     assert.deepEqual({ ...sums }, { rows: count, ids: count, sum: (count * (count + 1)) / 2 })
   })
 
-  test(`millrace produce gets every event through kills of the server, each as one row (${backend.name})`, async (t) => {
+  test(`millrace produce delivers every event while the server is killed repeatedly, each as one row (${backend.name})`, async (t) => {
     const random = seededRandom(t)
     const kills = samples(2, 5)
     const count = 6000 * kills

@@ -1,4 +1,4 @@
-// `millrace monitor` against a real server: lines for people, lines for programs, and the screen.
+// `millrace monitor` with a real server: text lines, JSON lines, and the screen.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -27,7 +27,7 @@ interface MonitorLine {
   readonly warnings?: readonly { readonly code: string; readonly message: string }[]
 }
 
-/** Starts the command; its lines are read as they come. */
+/** Starts the command; its lines are read as they arrive. */
 function startMonitor(t: TestContext, dataDir: string, ...words: string[]) {
   const child = spawn(process.execPath, [join(projectRoot, 'src/cli/main.ts'), 'monitor', ...words], {
     env: { ...inherited(), MILLRACE_DATA_DIR: dataDir },
@@ -43,7 +43,7 @@ function startMonitor(t: TestContext, dataDir: string, ...words: string[]) {
   return { child, lines, ended }
 }
 
-test('monitor prints a line for each look, and ends after the seconds that it was given', async (t) => {
+test('monitor prints a line for each interval, and ends after the given number of seconds', async (t) => {
   const server = await startInProcess(t)
   await publish(server, 'events', orders(40))
   const env = { MILLRACE_ADDRESS: server.grpc }
@@ -65,19 +65,19 @@ test('monitor prints a line for each look, and ends after the seconds that it wa
   )
 })
 
-test('monitor prints a JSON document for each look, says when the server is away, and finds it again', async (t) => {
+test('monitor prints a JSON document for each interval, reports when the server is unreachable, and reconnects', async (t) => {
   const server = await startServer(t)
   const { lines, child, ended } = startMonitor(t, server.dataDir, '--output', 'json', '--interval', '0.2')
   const parsed = () => lines.map((line) => JSON.parse(line) as MonitorLine)
   const seen = (what: string, isIt: (line: MonitorLine) => boolean, from = 0) =>
     eventually(() => assert.ok(parsed().slice(from).some(isIt)), { what })
 
-  await seen('a first look', ({ status }) => status !== undefined)
+  await seen('a first status', ({ status }) => status !== undefined)
   await publish(server, 'events', orders(500))
   await seen('the events', ({ rates }) => (rates?.accepted ?? 0) > 0 && (rates?.landed ?? 0) > 0)
   await seen('their rows', ({ observations }) => observations?.landing.rows === 500 && observations.store !== null)
   await server.kill()
-  await seen('that it is away', ({ away }) => away !== undefined)
+  await seen('the server as unreachable', ({ away }) => away !== undefined)
   await server.start()
   const restarted = lines.length
   await seen('it again', ({ status }) => status?.ledger.some(({ landed }) => landed === 500) === true, restarted)
@@ -89,7 +89,7 @@ test('monitor prints a JSON document for each look, says when the server is away
   assert.notEqual(away.away!.reason, '')
 })
 
-test('monitor says in plain lines that nobody answers, goes on trying, and fails when its time is over', async (t) => {
+test('monitor prints text lines while no server answers, keeps retrying, and fails when its time is over', async (t) => {
   const env = { MILLRACE_ADDRESS: '127.0.0.1:1' }
   const result = await runCommand(['monitor', '1', '--interval', '0.2'], { dataDir: tempDirectory(t), env })
 
@@ -102,7 +102,7 @@ test('monitor says in plain lines that nobody answers, goes on trying, and fails
   assert.equal(result.stderr, 'millrace: no Millrace server answers at 127.0.0.1:1\n')
 })
 
-test('monitor refuses what makes no sense', async (t) => {
+test('monitor refuses invalid arguments', async (t) => {
   const dataDir = tempDirectory(t)
   for (const words of [['0'], ['soon'], ['1', '2'], ['--interval', '0.1'], ['--interval', '61'], ['--interval', 'x']]) {
     const { code, stdout } = await runCommand(['monitor', ...words], { dataDir })
@@ -110,7 +110,7 @@ test('monitor refuses what makes no sense', async (t) => {
   }
 })
 
-test('the screen shows what a real server does', async (t) => {
+test('the screen shows the state of a real server', async (t) => {
   const server = await startInProcess(t)
   const client = clientOf(t, server)
   const terminal = new FakeTerminal(80, 24)

@@ -19,7 +19,7 @@ import { drained } from '../support/tally.ts'
 const both = backends('embedded', 'redis')
 
 for (const backend of both)
-  test(`a running server tells how it is and what it has (${backend.name})`, async (t) => {
+  test(`a running server reports its state and its events (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const isEmbedded = backend.name === 'embedded'
     const server = await startInProcess(t, { ...home, topics: ['orders:2'] })
@@ -75,7 +75,7 @@ for (const backend of both)
       for (const count of [subscribers, workers]) assert.ok(count === null || Number.isInteger(count))
     })
 
-    await t.test('millrace status prints the same document, and GetStatus tells the same', async () => {
+    await t.test('millrace status prints the same document, and GetStatus returns the same', async () => {
       const { code, stdout } = await runCommand(['status', '--output', 'json'], { dataDir: server.dataDir })
       assert.equal(code, 0)
       const { ledger } = JSON.parse(stdout) as Awaited<ReturnType<typeof getStatus>>
@@ -89,7 +89,7 @@ for (const backend of both)
     })
 
     if (isEmbedded)
-      await t.test('sqlite3 -readonly reads the rows while it runs', (s) => {
+      await t.test('sqlite3 -readonly reads the rows while the server runs', (s) => {
         const result = spawnSync('sqlite3', [
           '-readonly',
           join(server.dataDir, 'store.db'),
@@ -99,7 +99,7 @@ for (const backend of both)
         assert.deepEqual([result.status, String(result.stdout).trim(), String(result.stderr)], [0, '42', ''])
       })
 
-    await t.test('it is alive, ready, healthy and says its version, over HTTP and gRPC', async () => {
+    await t.test('the server is alive, ready, healthy and reports its version, over HTTP and gRPC', async () => {
       for (const path of ['/livez', '/readyz', '/healthz']) assert.equal((await request(server.http, path)).status, 200)
       const version = JSON.parse((await request(server.http, '/version')).text)
       assert.deepEqual(Object.keys(version).toSorted(), ['commit', 'node', 'version'])
@@ -111,7 +111,7 @@ for (const backend of both)
       assert.match(verbose.text, /log/)
     })
 
-    await t.test('/metrics follows the ledger', async () => {
+    await t.test('the counters of /metrics equal the ledger', async () => {
       const { text, headers } = await request(server.http, '/metrics')
       assert.match(headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
       assert.match(text, /^millrace_log_ledger_events_total\{topic="orders",group="landing",term="accepted"\} 30$/m)
@@ -119,18 +119,21 @@ for (const backend of both)
       assert.match(text, /^millrace_log_waiting_events\{topic="orders",group="landing"\} 0$/m)
     })
 
-    await t.test('fault O10: metrics do not grow with the types, sources and keys that producers choose', async () => {
-      const series = (text: string): number => text.split('\n').filter((line) => /^[a-z]/.test(line)).length
-      const before = series((await request(server.http, '/metrics')).text)
-      const events = Array.from({ length: 5000 }, (_, n) => ({ type: `t${n}`, source: `/s${n}`, key: `k${n}` }))
-      await publish(server, 'events', events)
-      await drained(server)
-      const { text } = await request(server.http, '/metrics')
-      assert.ok(series(text) <= before + 20, `${before} series became ${series(text)}`)
-      assert.ok(text.length < 1_000_000)
-    })
+    await t.test(
+      'fault O10: the number of metrics does not grow with the types, sources and keys that producers choose',
+      async () => {
+        const series = (text: string): number => text.split('\n').filter((line) => /^[a-z]/.test(line)).length
+        const before = series((await request(server.http, '/metrics')).text)
+        const events = Array.from({ length: 5000 }, (_, n) => ({ type: `t${n}`, source: `/s${n}`, key: `k${n}` }))
+        await publish(server, 'events', events)
+        await drained(server)
+        const { text } = await request(server.http, '/metrics')
+        assert.ok(series(text) <= before + 20, `${before} series became ${series(text)}`)
+        assert.ok(text.length < 1_000_000)
+      },
+    )
 
-    await t.test('GET /v1/events lists what has landed, newest first, page by page, each once', async () => {
+    await t.test('GET /v1/events lists landed events, newest first, page by page, each once', async () => {
       await sleep(5)
       await publish(server, 'events', [order(1, { type: 'last', source: '/pages' })])
       await drained(server)
@@ -153,7 +156,7 @@ for (const backend of both)
       }
     })
 
-    await t.test('what is not there is a problem with the right status', async () => {
+    await t.test('unknown paths and methods return a problem document with the right status', async () => {
       const missing = await request(server.http, '/v2/nothing')
       assert.equal(missing.status, 404)
       assert.match(missing.headers.get('content-type') ?? '', /^application\/problem\+json/)
@@ -164,7 +167,7 @@ for (const backend of both)
   })
 
 for (const backend of both)
-  test(`a server that is told to stop finishes, exits 0, and leaves what is unfinished for the next one (${backend.name})`, async (t) => {
+  test(`a server that is stopped finishes its calls, exits 0, and leaves unfinished work for the next server (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_ROLES: 'ingest' } })
     await publish(server, 'events', orders(500))
@@ -177,7 +180,7 @@ for (const backend of both)
     assert.equal(events.length, 500)
   })
 
-test('a store that is locked by somebody else delays landing and loses nothing', async (t) => {
+test('a store that another process has locked delays landing and loses nothing', async (t) => {
   const server = await startInProcess(t)
   await publish(server, 'events', orders(5))
   await drained(server)
@@ -187,7 +190,7 @@ test('a store that is locked by somebody else delays landing and loses nothing',
     server.http,
     orders(20).map(({ id, source, type }) => ({ id, source, type: type ?? 't' })),
   )
-  assert.equal(answer.status, 202, 'ingest goes on')
+  assert.equal(answer.status, 202, 'ingest continues')
   await sleep(300)
   assert.equal((await request(server.http, '/readyz')).status, 200, 'a store outage alone does not make ingest unready')
   holder.release()

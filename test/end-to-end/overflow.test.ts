@@ -1,5 +1,5 @@
-// What becomes of events for which there is no room. Landing is off in these servers (MILLRACE_ROLES=ingest), so what is
-// taken stays waiting until a server with the role `worker` is started at the same place.
+// What happens to events that exceed the limit. Landing is off in these servers (MILLRACE_ROLES=ingest), so accepted
+// events wait until a server with the role `worker` is started on the same log and database.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -19,7 +19,7 @@ const limit = 1000
 const resourceExhausted = 8
 const deadlineExceeded = 4
 
-/** A server that takes events and lands none. What has settled is forgotten at once: nothing has. */
+/** A server that accepts events and lands none. Settled entries are removed at once: there are none. */
 function fillable(t: TestContext, home: Home, env: Record<string, string> = {}): Promise<InProcessServer> {
   return startInProcess(t, {
     dataDir: home.dataDir,
@@ -35,7 +35,7 @@ function fillable(t: TestContext, home: Home, env: Record<string, string> = {}):
   })
 }
 
-/** Publishes ten events at a time until they are refused; answers how many were taken and the refusal. */
+/** Publishes ten events at a time until they are refused; returns how many were accepted, and the refusal. */
 async function fill(grpc: RawGrpcClient, topic: string, priority: Priority): Promise<[number, ServiceError]> {
   for (let taken = 0; ; ) {
     try {
@@ -49,7 +49,7 @@ async function fill(grpc: RawGrpcClient, topic: string, priority: Priority): Pro
 }
 
 for (const backend of backends('embedded', 'redis', 'cluster'))
-  test(`a full topic refuses, drops or waits as the producer asks, and loses nothing that it took (${backend.name})`, async (t) => {
+  test(`a full topic refuses, drops or waits as the producer requests, and loses no accepted event (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const server = await fillable(t, home)
     const grpc = grpcClient(t, server)
@@ -63,7 +63,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
       assert.deepEqual((await tally(await freshStatus(server), 'lanes')).waiting, limit)
     })
 
-    await t.test('64 producers at once never pass the limit', async () => {
+    await t.test('64 concurrent producers never exceed the limit', async () => {
       const clients = Array.from({ length: 8 }, () => grpcClient(t, server))
       const taken = await Promise.all(
         Array.from({ length: 64 }, (_, index) =>
@@ -71,15 +71,15 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
         ),
       )
       const accepted = taken.reduce((sum, [count]) => sum + count, 0)
-      assert.ok(accepted <= limit * 0.9, `${accepted} events were taken`)
-      assert.ok(accepted > limit * 0.9 - 10, `only ${accepted} events were taken`)
+      assert.ok(accepted <= limit * 0.9, `${accepted} events were accepted`)
+      assert.ok(accepted > limit * 0.9 - 10, `only ${accepted} events were accepted`)
       assert.equal((await tally(await freshStatus(server), 'parallel')).waiting, accepted)
     })
 
-    await t.test('reject: RESOURCE_EXHAUSTED with a time to try again, 429 with Retry-After', async () => {
+    await t.test('reject: RESOURCE_EXHAUSTED with a retry time, 429 with Retry-After', async () => {
       const [, refusal] = await fill(grpc, 'policies', Priority.NORMAL)
       assert.equal(refusal.code, resourceExhausted)
-      assert.match(refusal.details, /landing/, 'it names the group that is behind')
+      assert.match(refusal.details, /landing/, 'it names the slow group')
       const details = refusal.metadata.get('grpc-status-details-bin')[0]?.toString('latin1') ?? ''
       assert.match(details, /google\.rpc\.RetryInfo/)
       assert.match(details, /BACKLOGGED/)
@@ -99,7 +99,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
     })
 
     await t.test(
-      'drop: what finds no room is counted in the answer and in the metrics, and the call succeeds',
+      'drop: events over the limit are counted in the answer and in the metrics, and the call succeeds',
       async () => {
         const events = orders(7)
         const unary = await grpc.publish({ topic: 'policies', overflow: Overflow.DROP, events })
@@ -118,7 +118,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
       },
     )
 
-    await t.test('wait: a unary call waits for room, and is refused in time for its deadline', async () => {
+    await t.test('wait: a unary call waits for space, and is refused before its deadline', async () => {
       const startedAt = performance.now()
       const sending = grpc.publish(
         { topic: 'policies', overflow: Overflow.WAIT, events: orders(1) },
@@ -133,17 +133,17 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
       assert.ok(tookMs >= 300, `it waited only ${tookMs} ms`)
     })
 
-    await t.test('wait: a stream is not read any more, so the producer stands still', async () => {
+    await t.test('wait: the server stops reading the stream, so the producer blocks', async () => {
       for (const event of orders(3000)) waitingPublisher.add(eventInput(event))
       await eventually(async () => assert.equal((await tally(server, 'waiting')).waiting, limit * 0.9))
     })
 
-    await t.test('retention forgets nothing that waits, however short it is', async () => {
+    await t.test('retention removes no waiting event, however short it is', async () => {
       await eventually(async () => assert.ok((await getStatus(server.http)).uptime_seconds > 5.5), { withinMs: 8000 })
       assert.equal((await tally(server, 'lanes')).waiting, limit)
     })
 
-    await t.test('a server that lands makes room: all that was taken and all that waited becomes rows', async () => {
+    await t.test('a server that lands frees space: all accepted and all waiting events become rows', async () => {
       await server.stop()
       const landing = await fillable(t, home, {
         MILLRACE_ROLES: 'ingest,worker',
@@ -159,7 +159,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
     })
   })
 
-/** Waits until the server's status was made after this call. */
+/** Waits for a status that was created after this call. */
 async function freshStatus(server: InProcessServer): Promise<InProcessServer> {
   const old = (await getStatus(server.http)).uptime_seconds
   await eventually(async () => assert.notEqual((await getStatus(server.http)).uptime_seconds, old))

@@ -16,7 +16,7 @@ before(async () => {
 })
 after(() => postgres.destroy())
 
-test('events land in PostgreSQL, each as one row, through kills of the server and of PostgreSQL', async (t) => {
+test('events land in PostgreSQL, each as one row, while the server and PostgreSQL are killed', async (t) => {
   const url = await postgres.createDatabase()
   const count = 20_000
   const server = await startServer(t, { env: { MILLRACE_POSTGRES_URL: url } })
@@ -39,7 +39,7 @@ test('events land in PostgreSQL, each as one row, through kills of the server an
   assert.equal((page as { events: unknown[] }).events.length, 3)
 })
 
-test('an event that PostgreSQL refuses becomes a dead letter, and its neighbours land', async (t) => {
+test('an event that PostgreSQL rejects becomes a dead letter, and the others land', async (t) => {
   const url = await postgres.createDatabase()
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   const client = clientOf(t, server)
@@ -54,7 +54,7 @@ test('an event that PostgreSQL refuses becomes a dead letter, and its neighbours
   assert.deepEqual(await postgres.query('SELECT count(*)::int AS rows FROM events', [], url), [{ rows: 997 }])
 })
 
-test('a role that may not make tables is told so, and needs no rights but its own after millrace migrate', async (t) => {
+test('a role without the right to create tables gets an error that says so; after millrace migrate it needs only its own rights', async (t) => {
   const url = await postgres.createDatabase()
   const database = new URL(url).pathname.slice(1)
   await postgres.query('CREATE ROLE lander LOGIN')
@@ -87,7 +87,7 @@ test('a role that may not make tables is told so, and needs no rights but its ow
   })
 })
 
-test('a server that is not there, and a wrong name, are said so', async (t) => {
+test('the errors for an unreachable server and a wrong name say so', async (t) => {
   const dataDir = tempDirectory(t)
   const nowhere = await runCommand(['migrate', '--postgres-url', 'postgres://postgres@127.0.0.1:1/x'], { dataDir })
   assert.notEqual(nowhere.code, 0)
@@ -97,7 +97,7 @@ test('a server that is not there, and a wrong name, are said so', async (t) => {
   assert.match(wrongName.stderr, /3D000.*nobody/)
 })
 
-test('a server that starts while PostgreSQL is away takes events and says so; they land when it is there', async (t) => {
+test('a server that starts while PostgreSQL is unreachable accepts events and reports it; they land when it is back', async (t) => {
   const own = await PostgresServer.create()
   cleanup(t, () => own.destroy())
   const url = await own.createDatabase()

@@ -1,4 +1,4 @@
-// The Produce call: numbered messages, running acknowledgements, and what a resend means.
+// The Produce call: numbered messages, cumulative acknowledgements, and resends.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -11,7 +11,7 @@ import { drained } from '../support/tally.ts'
 
 const invalidArgument = 3
 
-/** Sends the messages on a call of their own and waits until all are acknowledged. */
+/** Sends the messages in one call and waits until all are acknowledged. */
 async function produceAll(grpc: RawGrpcClient, messages: readonly ProduceFields[]): Promise<OpenProduce> {
   const produce = grpc.produce()
   for (const message of messages) await produce.send(message)
@@ -33,7 +33,7 @@ function rejectionsOf({ responses }: OpenProduce): [number, number, string][] {
 }
 
 for (const backend of backends('embedded', 'redis', 'cluster'))
-  test(`a Produce call acknowledges in order, and what is sent again is answered, not stored again (${backend.name})`, async (t: TestContext) => {
+  test(`a Produce call acknowledges in order, and a resend is acknowledged without being stored again (${backend.name})`, async (t: TestContext) => {
     const home = await backend.home(t)
     const server = await startServer(t, { ...home, topics: ['wide:4'] })
     const grpc = grpcClient(t, server)
@@ -41,7 +41,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
     const messages = [1, 2, 3, 4, 5].map((sequence) => ({ producerId, sequence, events: orders(10) }))
     const bad = { producerId, sequence: 6, events: [order(1), { type: '' }, order(2)] }
 
-    await t.test('acknowledgements only grow, and rejections name message and place', async () => {
+    await t.test('acknowledgements only increase, and rejections name message and index', async () => {
       const produce = await produceAll(grpc, [...messages, bad])
       const acks = produce.responses.map(({ ackedThrough }) => Number(ackedThrough))
       assert.deepEqual(
@@ -53,7 +53,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
     })
 
     await t.test(
-      'a second call that begins anywhere in what was sent adds nothing, and rejects the same again',
+      'a second call that starts at any earlier message adds nothing, and repeats the same rejections',
       async () => {
         const produce = await produceAll(grpc, [...messages.slice(2), bad])
         assert.deepEqual(rejectionsOf(produce), [[6, 1, 'invalid_event']])
@@ -61,7 +61,7 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
       },
     )
 
-    await t.test('also after the server was killed, and then it goes on with the next number', async () => {
+    await t.test('also after the server was killed, and then the call continues with the next number', async () => {
       await server.crash()
       await server.start()
       const again = grpcClient(t, server)
@@ -71,13 +71,13 @@ for (const backend of backends('embedded', 'redis', 'cluster'))
       assert.equal(await home.countRows(), 55)
     })
 
-    await t.test('another producer with the same numbers is another producer', async () => {
+    await t.test('another producer with the same numbers is independent', async () => {
       const other = newId()
       await produceAll(grpcClient(t, server), [{ producerId: other, sequence: 1, events: orders(5) }])
       assert.equal(await accepted(server), 60)
     })
 
-    await t.test('a message that spreads over partitions and lanes is recognised as a whole', async () => {
+    await t.test('a message that is split over partitions and lanes is recognised as a whole', async () => {
       const client = grpcClient(t, server)
       const events = orders(40).map((event, index) => ({ ...event, key: `k${index}`, priority: (index % 3) + 1 }))
       const spread = { producerId: newId(), sequence: 1, topic: 'wide', events: events as never }

@@ -1,4 +1,5 @@
-// Several processes with one log and one database: who takes events, who lands them, and what is left when one of them dies.
+// Several processes with one log and one database: which accept events, which land them, and what is left when one
+// dies.
 
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
@@ -21,13 +22,13 @@ import { type ServerOptions, startServer } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
-/** Soon over, so that what a killed worker held is soon given to another. */
+/** Short, so that the deliveries of a killed worker soon go to another one. */
 const leaseMs = 2000
 
 type Role = 'ingest' | 'worker'
 type Start<Server> = (t: TestContext, options: ServerOptions) => Promise<Server>
 
-/** One more server of this home, with a directory of its own and, for `ingest`, a port that it comes back to. */
+/** One more server of this home, with its own directory and, for `ingest`, a port that it keeps over restarts. */
 async function startRole<Server>(t: TestContext, home: Home, role: Role, start: Start<Server>): Promise<Server> {
   const port = role === 'ingest' ? await freePort() : 0
   const env = {
@@ -52,7 +53,7 @@ async function startRoles<Server>(
 }
 
 for (const backend of backends('redis', 'cluster')) {
-  test(`three processes take events and two land them: one of each is killed, and each event is one row (${backend.name})`, async (t) => {
+  test(`three processes accept events and two land them: one of each is killed, and each event has one row (${backend.name})`, async (t) => {
     const random = seededRandom(t)
     const count = samples(15_000, 40_000)
     const home = await backend.home(t)
@@ -79,7 +80,7 @@ for (const backend of backends('redis', 'cluster')) {
     assert.deepEqual(rows, { n: count, ids: count })
   })
 
-  test(`what one process took, another one tells, before it has landed and after (${backend.name})`, async (t) => {
+  test(`an event that one process accepted is shown by another, before it has landed and after (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const { ingests } = await startRoles(t, home, 2, 0, startInProcess)
     const [first, second] = ingests as [InProcessServer, InProcessServer]
@@ -102,11 +103,11 @@ for (const backend of backends('redis', 'cluster')) {
     )
   })
 
-  test(`a worker says how it is and what it counts, and answers no other call (${backend.name})`, async (t) => {
+  test(`a worker serves its health, version, status and metrics, and no other call (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const { ingests, workers } = await startRoles(t, home, 1, 1, startInProcess)
     const [worker, ingest] = [workers[0]!, ingests[0]!]
-    assert.equal(worker.grpc, '', 'it has no gRPC')
+    assert.equal(worker.grpc, '', 'it has no gRPC port')
     await publish(ingest, 'events', orders(20))
     await drained(ingest)
 
@@ -124,7 +125,7 @@ for (const backend of backends('redis', 'cluster')) {
     assert.equal(posted.status, 404)
   })
 
-  test(`a process that is told to stop under load loses nothing, and no call of the client fails (${backend.name})`, async (t) => {
+  test(`a process that is stopped under load loses nothing, and no call of the client fails (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const { ingests, workers } = await startRoles(t, home, 2, 2, startInProcess)
     const client = connect({ addresses: ingests.map(({ grpc }) => grpc) })
@@ -161,7 +162,7 @@ for (const backend of backends('redis', 'cluster')) {
     assert.equal(await home.countRows(`type = 'called'`), called)
   })
 
-  test(`of processes that share a data directory none takes away the addresses of another (${backend.name})`, async (t) => {
+  test(`processes that share a data directory keep each other's published addresses (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const first = await startInProcess(t, home)
     const second = await startInProcess(t, home)

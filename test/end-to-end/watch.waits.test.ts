@@ -1,4 +1,4 @@
-// WatchStatus: what a watcher is told, by a real server.
+// WatchStatus: what a real server sends to a watcher.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -15,16 +15,16 @@ import { clientOf, publish } from '../support/publish.ts'
 import { RedisServer } from '../support/redis-server.ts'
 import { startServer } from '../support/server-process.ts'
 
-/** Watches until what is seen is as it should be, and answers that. */
+/** Watches until the status is as expected, and returns it. */
 async function seen(client: Client, isIt: (observed: Observed) => boolean, intervalMs = 200): Promise<Observed> {
   const watch = async () => {
     for await (const observed of client.watchStatus({ intervalMs })) if (isIt(observed)) return observed
     throw new Error('the watch ended')
   }
-  return await within(20_000, 'what is waited for', watch())
+  return await within(20_000, 'the expected status', watch())
 }
 
-test('a watcher is told the status with totals, the sizes of log and store, and what lands, type by type', async (t) => {
+test('a watcher gets the status with totals, the sizes of log and store, and the landed events by type', async (t) => {
   const server = await startInProcess(t)
   const client = clientOf(t, server)
   await publish(server, 'events', [...orders(30), ...orders(12, { type: 'order.paid' })])
@@ -51,7 +51,7 @@ test('a watcher is told the status with totals, the sizes of log and store, and 
   assert.deepEqual([store!.deadLetters, store!.statements], [{ open: 0, redriven: 0, more: false }, null])
 })
 
-test('answers come at the interval that was asked for, 1 s when none is', async (t) => {
+test('answers arrive at the requested interval, by default 1 s', async (t) => {
   const server = await startInProcess(t)
   const client = clientOf(t, server)
   for (const [intervalMs, answers] of [
@@ -93,7 +93,7 @@ test('a watch ends without an error when it is aborted, and with one when the se
   await assert.rejects(client.watchStatus().next(), { code: 'unavailable' })
 })
 
-test('a server that stands still is given up after its silence, and the next watch goes to another one', async (t) => {
+test('a server that hangs is given up after maxSilenceMs, and the next watch goes to another server', async (t) => {
   const [still, other] = [await startServer(t), await startInProcess(t)]
   const client = connect({ addresses: [still.grpc, other.grpc] })
   cleanup(t, () => client.close())
@@ -115,21 +115,21 @@ test('a server that stands still is given up after its silence, and the next wat
   assert.equal(next.value?.status.version, '0.0.0')
 })
 
-test('what a reader does between two answers is not the silence of the server', async (t) => {
+test('time that the reader spends between two answers does not count as silence of the server', async (t) => {
   const server = await startInProcess(t)
   const watch = clientOf(t, server).watchStatus({ intervalMs: 200, maxSilenceMs: 800 })
   await watch.next()
   await sleep(1500)
-  // More than came meanwhile, which is told even after the end of a call.
+  // More than arrived meanwhile: these are returned even after the end of a call.
   for (let answers = 0; answers < 12; answers++) assert.equal((await watch.next()).done, false)
   await watch.return()
 })
 
 for (const [how, answers] of [
   ['answers at once', true],
-  ['stands still', false],
+  ['hangs', false],
 ] as const) {
-  test(`a database that ${how} is asked every 5 s at most, however many watch, and nobody waits for it`, async (t) => {
+  test(`a database that ${how} is queried every 5 s at most, however many watchers there are, and no watcher waits for it`, async (t) => {
     let asked = 0
     const server = await startInProcess(t, {
       openStore: async (...given) => {
@@ -164,14 +164,14 @@ for (const [how, answers] of [
   })
 }
 
-test('a server that does not take events, or lands none, tells no totals of that', async (t) => {
+test('a server that accepts no events, or lands none, sends no totals of that', async (t) => {
   const taking = await startInProcess(t, { env: { MILLRACE_ROLES: 'ingest' } })
   const { observations } = await seen(clientOf(t, taking), () => true)
   assert.equal(observations.landing, null)
   assert.equal(observations.published?.accepted, 0)
 })
 
-test('of a log on Redis the memory is told, its limit, and why it takes nothing when it cannot keep its promise', async (t) => {
+test('the status of a log on Redis has the memory, its limit, and why no event is accepted when durability is not guaranteed', async (t) => {
   const redis = await RedisServer.create({ settings: [['maxmemory', '64mb']] })
   cleanup(t, () => redis.destroy())
   const server = await startInProcess(t, {

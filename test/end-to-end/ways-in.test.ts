@@ -14,15 +14,15 @@ import { drained } from '../support/tally.ts'
 
 const both = backends('embedded', 'redis')
 
-/** Odd on purpose: spaces, a number beyond 2^53, an exponent, equal keys, four-byte characters. None of it may change. */
+/** Odd on purpose: spaces, numbers over 2^53, exponents, duplicate keys, four-byte characters. None may change. */
 const dataText = '{ "n" : 12345678901234567890, "x":1e-7,"x":2, "text": "€😀\\ud83d\\ude00" }'
 const data = Buffer.from(dataText)
-/** PostgreSQL keeps what the data says, not how it was written (jsonb); an equal key counts once, the last time. */
+/** PostgreSQL keeps the value, not its spelling (jsonb); of duplicate keys, the last one. */
 const normalizedText = '{"n": 12345678901234567890, "x": 2, "text": "€😀😀"}'
 const time = '2024-02-29T23:59:59.123456Z'
 const timeMicros = Date.parse('2024-02-29T23:59:59.123Z') * 1000 + 456
 
-/** One event with every field set, and what must be found of it in its row. */
+/** One event with every field set, and the expected content of its row. */
 const full = {
   source: '/shop/€',
   type: 'order.placed',
@@ -59,7 +59,7 @@ const cloudEventHeaders = (id: string): Record<string, string> => ({
 })
 
 for (const backend of both)
-  test(`an event is one row with every field as it was sent, whichever way it came in (${backend.name})`, async (t) => {
+  test(`an event becomes one row with every field as it was sent, through every protocol and format (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const isText = home.postgresUrl === null
     const { durability: reached } = backend
@@ -154,7 +154,7 @@ for (const backend of both)
       })
     }
 
-    await t.test('reading them back over HTTP gives the same', async () => {
+    await t.test('reading the events over HTTP returns the same', async () => {
       const { status, text } = await request(server.http, '/v1/events?limit=1000')
       assert.equal(status, 200)
       const { events, next_cursor: nextCursor } = JSON.parse(text) as { events: EventBody[]; next_cursor: null }
@@ -163,7 +163,7 @@ for (const backend of both)
       assert.equal(
         text.split(isText ? dataText : normalizedText).length - 1,
         ids.size,
-        'the data is there as it is in the row',
+        'the data is the same as in the row',
       )
       for (const { event_id: eventId, id, received_at: receivedAt, data: _, ...event } of events) {
         assert.equal(id, eventId)
@@ -189,7 +189,7 @@ for (const backend of both)
   })
 
 for (const backend of both)
-  test(`what a producer leaves out is filled in as documented, and data that is not JSON stays bytes (${backend.name})`, async (t) => {
+  test(`omitted fields are filled in as documented, and data that is not JSON stays bytes (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const server = await startInProcess(t, { ...home, topics: ['metrics.cpu:4'] })
     const grpc = grpcClient(t, server)
@@ -221,8 +221,8 @@ for (const backend of both)
         [row.id, row.source, row.topic, row.priority, row.data_content_type, row.data_bytes],
         [null, '/', 'metrics.cpu', 2, 'application/json', null],
       )
-      assert.match(String(row.key_hex), /^.{12}7/, 'an id that the server gives is a UUIDv7')
-      assert.equal(row.time, row.received_at, 'without a time of its own it is the time of receipt')
+      assert.match(String(row.key_hex), /^.{12}7/, 'an id that the server assigns is a UUIDv7')
+      assert.equal(row.time, row.received_at, 'an omitted time is the time of receipt')
     }
     assert.equal(rowOf('bare').data, null)
     assert.equal(rowOf('bare.http').data, 'null')
@@ -233,7 +233,7 @@ for (const backend of both)
       assert.equal(
         row.key_hex,
         rowKeys('/', id)[0],
-        'an id that is no UUID: its row key is the UUIDv5 of source and id',
+        'an id that is not a UUID: its row key is the UUIDv5 of source and id',
       )
     }
   })
@@ -251,7 +251,7 @@ for (const backend of both)
     assert.equal(await send({ 'ce-subject': '%2520' }), 202)
     assert.equal(await send({ 'ce-subject': '"a\\"b"' }), 202)
     assert.equal(await send({ 'ce-subject': 'a%22b%e2%82%ac' }), 202)
-    assert.equal(await send({ 'ce-subject': '%C0%A0' }), 400, 'an escape that is no UTF-8 is refused')
+    assert.equal(await send({ 'ce-subject': '%C0%A0' }), 400, 'an escape that is not UTF-8 is refused')
     assert.equal(await send({ 'ce-specversion': '0.3' }), 400)
     assert.equal(await send({ 'ce-priority': 'urgent' }), 202)
     const partly = await postEvents(server.http, '{}', { headers: { 'ce-id': 'x', 'ce-specversion': '1.0' } })
