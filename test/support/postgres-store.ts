@@ -21,7 +21,7 @@ export async function openPostgres(
   return store
 }
 
-/** Listens to what goes to the server until the test ends; answers the first words of each statement since. */
+/** Records the statements sent to the server until the test ends; returns the first words of each. */
 export function listenToStatements(t: TestContext): () => string[] {
   const query = mock.method(Client.prototype, 'query')
   cleanup(t, () => query.mock.restore())
