@@ -124,7 +124,7 @@ test('a failed install prints an error and exits 1', (t) => {
   assert.match(stderr, /npm ci failed; see above/)
 })
 
-test('without the bundled Node the machine's Node is used if it is new enough', (t) => {
+test('without the bundled Node the system Node is used if it is new enough', (t) => {
   const { root, run } = project(t)
   rmSync(join(root, 'node_modules/.bin/node'))
   const { status, calls } = run()

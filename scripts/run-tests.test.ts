@@ -102,7 +102,7 @@ test('an interrupted run stops its tests and cleans up', async (t) => {
   assert.deepEqual(readdirSync(join(root, 'tmp')), ['.keep'])
 })
 
-test('the settings of the user's shell do not reach the tests', (t) => {
+test('environment settings of the user do not reach the tests', (t) => {
   const { run } = project(t, {
     'src/a.test.ts': `import assert from 'node:assert'; import { test } from 'node:test'
       test('sees none', () => assert.equal(process.env.MILLRACE_HOST, undefined))`,

@@ -121,7 +121,7 @@ function isUnit(file: string): boolean {
   return !/^test\/.+\//.test(file)
 }
 
-/** Files that mostly wait for timeouts of the product: they run beside the others, because they use little CPU. */
+/** Whether a file mostly waits for timeouts of the product: such files run beside the others, as they use little CPU. */
 function waits(file: string): boolean {
   return file.endsWith('.waits.test.ts')
 }
@@ -131,7 +131,7 @@ function isLong(file: string): boolean {
 }
 
 /**
-* Spreads the files over this many processes, so that the loading time, a second of CPU, is paid once per process.
+ * Spreads the files over this many processes, so that the loading time, a second of CPU, is paid once per process.
  * Returns the entry files that import them.
  */
 function inProcesses(chosen: readonly string[], count: number): string[] {
@@ -212,14 +212,14 @@ function isSum(event: TestEvent): boolean {
   return event.type === 'test:diagnostic' && event.data.file === undefined && event.data.nesting === 0
 }
 
-/** Sorted by the time of their tests, without loading. */
+/** Prints the slowest files by the time of their tests, without loading. */
 function printSlowest(secondsOf: ReadonlyMap<string, number>): void {
   console.log(`\nthe ${maxSlowestFiles} slowest files, in seconds of test time:`)
   const slowest = [...secondsOf].toSorted(([, a], [, b]) => b - a).slice(0, maxSlowestFiles)
   for (const [file, seconds] of slowest) console.log(`${seconds.toFixed(1).padStart(7)}  ${file}`)
 }
 
-/** Kills processes that still run after the grace period, removes leftover files, and returns the names of both. */
+/** Kills processes that still run after the grace period, removes leftover files, and returns one message for each. */
 async function cleanUp(graceMs: number): Promise<string[]> {
   rmSync(entries, { recursive: true, force: true })
   const processes = await processesWith(temporary, graceMs)

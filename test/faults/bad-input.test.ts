@@ -70,7 +70,7 @@ test('malformed gRPC and HTTP gets an error, and the server keeps running', asyn
     }
   })
 
-  await t.test('fault I6: a unary call with a truncated frame, no message or two messages is never accepted', async () => {
+  await t.test('fault I6: a unary call with a truncated frame, no message or two is never accepted', async () => {
     const whole = grpcMessage(goodMessage('never'))
     for (const body of [whole.subarray(0, -3), whole.subarray(0, 3), Buffer.alloc(0), Buffer.concat([whole, whole])]) {
       const answer = await bareCall(server.grpc, { path: publishPath, body })
@@ -139,7 +139,11 @@ test('malformed gRPC and HTTP gets an error, and the server keeps running', asyn
         `${head}Content-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n${smuggled}\r\n0\r\n\r\n`,
         /^HTTP\/1\.1 400/,
       ],
-      ['two Content-Length headers', `${head}Content-Length: 16\r\nContent-Length: 15\r\n\r\n${smuggled}`, /^HTTP\/1\.1 400/],
+      [
+        'two Content-Length headers',
+        `${head}Content-Length: 16\r\nContent-Length: 15\r\n\r\n${smuggled}`,
+        /^HTTP\/1\.1 400/,
+      ],
       ['a folded header', `${head}X-Folded: a\r\n b\r\nContent-Length: 16\r\n\r\n${smuggled}`, /^HTTP\/1\.1 400/],
       [
         '17 KiB of headers',

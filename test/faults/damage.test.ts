@@ -162,30 +162,24 @@ test('fault A5: truncated, emptied, foreign or missing files are refused or open
     assert.equal(await damage('stopped', 'log.db missing', (dir) => rmSync(join(dir, 'log.db'))), 'refused')
   })
 
-  await t.test(
-    'a missing or empty store.db is never silently recreated when events have landed',
-    async (s) => {
-      const dataDir = join(scratch, 'landed')
-      const server = await startInProcess(s, { dataDir })
-      await publish(server, 'events', orders(10))
-      await drained(server)
-      await server.stop()
-      for (const change of [
-        () => truncateSync(join(dataDir, 'store.db'), 0),
-        () => rmSync(join(dataDir, 'store.db')),
-      ]) {
-        change()
-        const { code, stderr } = await runCommandProcess(s, ['start'], { dataDir, withinMs: 10_000 }).catch(() => ({
-          code: null,
-          stderr: 'it runs',
-        }))
-        assert.equal(code, 3, stderr)
-        assert.ok(stderr.includes(join(dataDir, 'store.db')), stderr)
-      }
-    },
-  )
+  await t.test('a missing or empty store.db is never silently recreated when events have landed', async (s) => {
+    const dataDir = join(scratch, 'landed')
+    const server = await startInProcess(s, { dataDir })
+    await publish(server, 'events', orders(10))
+    await drained(server)
+    await server.stop()
+    for (const change of [() => truncateSync(join(dataDir, 'store.db'), 0), () => rmSync(join(dataDir, 'store.db'))]) {
+      change()
+      const { code, stderr } = await runCommandProcess(s, ['start'], { dataDir, withinMs: 10_000 }).catch(() => ({
+        code: null,
+        stderr: 'it runs',
+      }))
+      assert.equal(code, 3, stderr)
+      assert.ok(stderr.includes(join(dataDir, 'store.db')), stderr)
+    }
+  })
 
-  await t.test('the program exits 3 and reports the file, the expected and the found value; it creates no new file', async () => {
+  await t.test('the program exits 3, reports file, expected and found, and creates no new file', async () => {
     const dataDir = join(scratch, 'exit')
     cpSync(killed, dataDir, { recursive: true })
     rmSync(join(dataDir, 'log.db'))

@@ -98,7 +98,7 @@ test('a wrong password is reported as such at the start', async (t) => {
   assert.doesNotMatch(result.stderr, /:wrong@/)
 })
 
-test('when TLS is required, a server without TLS or with another host's certificate is refused', async (t) => {
+test('when TLS is required, a server without TLS or with the certificate of another host is refused', async (t) => {
   const url = await postgres.createDatabase()
   await assert.rejects(open(`${url}?sslmode=verify-full`), {
     code: 'failed_precondition',

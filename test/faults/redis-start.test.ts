@@ -79,7 +79,7 @@ test('fault B2: durability disk is refused when Redis does not flush before it r
   }
 })
 
-test('fault B2: when CONFIG is denied durability disk is refused unless the operator asserts it, and that is logged', async (t) => {
+test('fault B2: when CONFIG is denied disk is refused, unless the operator vouches for it: then it is reported as unverified', async (t) => {
   const redis = await startRedis(t, { flushes: true, settings: [['user', 'app on >word ~* &* +@all -config']] })
   const url = redis.url.replace('//', '//app:word@')
 

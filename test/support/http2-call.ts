@@ -11,7 +11,7 @@ export interface BareCall {
   readonly body: Uint8Array
   /** Whether the request ends after the body; default true. */
   readonly end?: boolean
-  /** For a request that does not end: how long to collect its answer, in milliseconds. */
+  /** Longest wait for the answer in milliseconds; default 5,000. */
   readonly withinMs?: number
 }
 

@@ -10,7 +10,7 @@ export interface PostgresStoreSettings extends OpenStoreOptions {
   readonly deadSqlstates?: readonly string[]
 }
 
-/** Opens it, and closes it when the test ends. */
+/** Opens the store; closed when the test ends. */
 export async function openPostgres(
   t: TestContext,
   postgresUrl: string,

@@ -82,7 +82,7 @@ export class RedisCluster {
     return this.masters.map(({ url }) => url).join(',')
   }
 
-  /** Resolves when every replica is in sync with its master and every node knows which master it replicates. */
+  /** Resolves when every replica is in sync with its master and every node knows all replicas. */
   async waitForReplicas(): Promise<void> {
     if (this.replicas.length === 0) return
     await eventually(

@@ -121,7 +121,9 @@ export class ServerProcess {
         break
       }
       if (child.exitCode !== null || child.signalCode !== null) {
-        throw new Error(`the server exited (${child.exitCode ?? child.signalCode}) before it was ready:\n${this.stderr}`)
+        throw new Error(
+          `the server exited (${child.exitCode ?? child.signalCode}) before it was ready:\n${this.stderr}`,
+        )
       }
       if (performance.now() > deadline) throw new Error(`the server did not become ready:\n${this.stderr}`)
       await sleep(10)
