@@ -21,7 +21,7 @@ export async function eventually<T>(check: () => T | Promise<T>, options: Eventu
     } catch (failure) {
       if (performance.now() >= deadline) {
         const reason = failure instanceof Error ? failure.message : String(failure)
-        throw new Error(`${what} did not happen within ${withinMs} ms; last seen: ${reason}`, { cause: failure })
+        throw new Error(`waited ${withinMs} ms for ${what}; last failure: ${reason}`, { cause: failure })
       }
     }
     await sleep(everyMs)
