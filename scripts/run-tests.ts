@@ -5,8 +5,8 @@
 //   run-tests.ts --unit       the tests beside their source, the architecture and the reference pages
 //   run-tests.ts PART ...     the files whose path contains one of the parts
 //
-// The negative controls run before the fault and end-to-end tests: programs with deliberate defects that the checker must
-// find. If one is not found the run is void, because the other results would prove nothing.
+// The negative controls run before the fault and end-to-end tests: programs with deliberate defects that the checker
+// must find. If one is not found the run is void, because the other results would prove nothing.
 
 import {
   existsSync,
@@ -121,7 +121,7 @@ function isUnit(file: string): boolean {
   return !/^test\/.+\//.test(file)
 }
 
-/** Whether a file mostly waits for timeouts of the product: such files run beside the others, as they use little CPU. */
+/** Whether a file mostly waits for timeouts of the product: they run beside the others, as they use little CPU. */
 function waits(file: string): boolean {
   return file.endsWith('.waits.test.ts')
 }

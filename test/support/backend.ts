@@ -23,7 +23,7 @@ export interface Home {
   /** URL of the database; null if it is a file in the directory. */
   readonly postgresUrl: string | null
   /**
-   * Queries the store, also while servers run, in SQL that both databases understand. The table `landed` is `events` with
+   * Queries the store, also while servers run, in SQL that both databases know. The table `landed` is `events` with
    * `event_id` as 32 hexadecimal digits, `time` and `received_at` in microseconds, `data` and `attributes` as text, the
    * topic and the lane of its stream, and `number`: the field `number` of the data.
    */
@@ -119,7 +119,7 @@ const landedInPostgres = `SELECT replace(event_id::text, '-', '') AS event_id,
   data::text AS data, attributes::text AS attributes, (data->>'number')::bigint AS number, ${sameColumns}
   FROM events e JOIN streams s USING (stream)`
 
-/** Type ids of bigint and numeric. Their values may exceed a JavaScript number in general; those in the tests do not. */
+/** Type ids of bigint and numeric. In general their values may exceed a JavaScript number; in the tests they do not. */
 const numberTypes: readonly number[] = [types.builtins.INT8, types.builtins.NUMERIC]
 
 async function queryPostgres(connectionString: string, sql: string): Promise<Rows> {

@@ -159,7 +159,7 @@ export function describeCheck(result: CheckResult): string {
   )
 }
 
-/** Prints the counts; fails if an event is lost, duplicated, unexpected or out of order, or the ledger is not balanced. */
+/** Prints the counts; fails if an event is lost, duplicated, unexpected or out of order or the ledger is unbalanced. */
 export function assertSound(t: TestContext, result: CheckResult): void {
   t.diagnostic(describeCheck(result))
   const { waiting, lost, dupRows, both, unexpected, orderViolations, balanced } = result

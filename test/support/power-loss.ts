@@ -1,8 +1,8 @@
 // Simulated power losses: records what a running server writes and flushes, and builds from the recording the data
 // directory as it could be on the disk after a power loss at a given moment.
 //
-// The disk is the worst one that honours flushes: flushed data is present; every other write is present, absent, or torn
-// at 512 bytes, regardless of order.
+// The disk is the worst one that honours flushes: flushed data is present; every other write is present, absent, or
+// torn at 512 bytes, regardless of order.
 
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'

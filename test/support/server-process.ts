@@ -215,7 +215,7 @@ export class ServerProcess {
     return this.stderr.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : []))
   }
 
-  /** The line that the product prints once it is ready; null while incomplete. A worker prints it too, but writes no file. */
+  /** The line that the product prints once ready; null while incomplete. A worker prints it too, but writes no file. */
   #readGreeting(from: number): { http: string; grpc: string | null } | null {
     const end = this.stdout.indexOf('\n', from)
     return end === -1 ? null : JSON.parse(this.stdout.slice(from, end))

@@ -1,5 +1,5 @@
-// Loaded with `node --import`: while the file `commits-are-stuck` is in the working directory, a COMMIT blocks its thread
-// for three seconds, as on a disk that hangs.
+// Loaded with `node --import`: while the file `commits-are-stuck` is in the working directory, a COMMIT blocks its
+// thread for three seconds, as on a disk that hangs.
 //
 // It does not use strace, because a process that strace delays cannot be killed.
 
