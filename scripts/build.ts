@@ -1,4 +1,4 @@
-// Makes dist/, which is what the npm package ships: Node runs no TypeScript under node_modules.
+// Builds dist/, which the npm package ships, because Node does not run TypeScript under node_modules.
 
 import { spawnSync } from 'node:child_process'
 import { cpSync, globSync, rmSync } from 'node:fs'

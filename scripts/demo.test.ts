@@ -14,7 +14,7 @@ function startDemo(t: TestContext, env: Record<string, string>) {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   t.after(async () => {
-    // Not SIGKILL: the demo has to end its server.
+    // Not SIGKILL: the demo has to stop its server.
     if (demo.exitCode === null && demo.kill('SIGTERM')) await once(demo, 'exit')
     rmSync(dataDir, { recursive: true, force: true })
   })
@@ -38,7 +38,7 @@ test('the demo starts the server, and every sample event of its five types becom
   assert.deepEqual(await once(demo, 'exit'), [0, null])
 })
 
-test('the demo says what is wrong with a setting, as the server does', async (t) => {
+test('the demo reports an invalid setting like the server', async (t) => {
   const demo = startDemo(t, { MILLRACE_HTTP_PORT: 'eighty' })
   let said = ''
   demo.stderr.setEncoding('utf8').on('data', (chunk: string) => {

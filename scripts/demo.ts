@@ -1,5 +1,5 @@
 // `npm run demo`: starts the server as `npm start` does, sends it sample events of five types for ten seconds and shows
-// the rows that land, by type. The server goes on running until it is stopped. `npm run demo -- 60` sends for a minute.
+// the rows that land, by type. The server keeps running until it is stopped. `npm run demo -- 60` sends for a minute.
 
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ const batchesPerSecond = 10
 const eventsPerBatch = 50
 const landingWaitMs = 10_000
 
-/** What happens in a small shop, and how often: of each batch the types get a share of their weight. */
+/** Sample events of a small shop. Each type's share of a batch is proportional to its weight. */
 const samples = [
   { type: 'sensor.reading', weight: 20, data: (n: number) => ({ sensor: `s-${n % 7}`, celsius: 18 + (n % 50) / 10 }) },
   { type: 'page.viewed', weight: 15, data: (n: number) => ({ path: `/products/${n % 40}` }) },
@@ -50,7 +50,7 @@ function readConfig(): Config {
   }
 }
 
-/** Waits until the server that we started is ready. A file that an earlier one left does not count. */
+/** Waits until the server that we started is ready. A file left by an earlier server does not count. */
 async function addressesOf(pid: number): Promise<{ readonly http: string; readonly grpc: string }> {
   while (true) {
     const addresses = readJson('holder.json')?.pid === pid ? readJson('addresses.json') : null
@@ -59,7 +59,7 @@ async function addressesOf(pid: number): Promise<{ readonly http: string; readon
   }
 }
 
-/** Null when there is no such file, or only half of it yet. */
+/** Null if the file is missing or incomplete. */
 function readJson(name: string) {
   try {
     return JSON.parse(readFileSync(join(config.dataDir, name), 'utf8'))
@@ -76,7 +76,7 @@ async function isReady(address: string): Promise<boolean> {
   }
 }
 
-/** Answers how many were accepted. */
+/** Returns the number of accepted events. */
 async function sendSamples(to: Client, everySecond: () => void): Promise<number> {
   let accepted = 0
   for (let batch = 0; batch < sampleSeconds * batchesPerSecond; batch++) {
@@ -100,7 +100,7 @@ async function untilLanded(count: number, sinceMicros: number): Promise<void> {
   showRows(sinceMicros)
 }
 
-/** Read from the table itself, as anybody may while the server runs. */
+/** Reads the table directly, which any program may do while the server runs. */
 function rowsByType(sinceMicros: number): Map<string, number> {
   const store = new DatabaseSync(join(config.dataDir, 'store.db'), { readOnly: true, timeout: 5000 })
   try {
@@ -117,7 +117,7 @@ function sumOf(rows: ReadonlyMap<string, number>): number {
   return [...rows.values()].reduce((sum, count) => sum + count, 0)
 }
 
-/** On a terminal each table is drawn over the one before. */
+/** On a terminal each table overwrites the previous one. */
 function showRows(sinceMicros: number): void {
   const rows = rowsByType(sinceMicros)
   const lines = samples.map(({ type }) => `  ${type.padEnd(20)}${String(rows.get(type) ?? 0).padStart(8)}`)

@@ -1,14 +1,14 @@
-// Installs the dependencies when something is missing, and only then. Runs before `npm start` and `npm test`.
+// Installs the dependencies only if something is missing. Runs before `npm start` and `npm test`.
 //
-// It runs on the machine's own Node, perhaps an old one: plain JavaScript, no dependency. What comes after it in the
-// npm script runs on the Node that the dependency `node` puts first in the PATH.
+// It runs on the machine's own Node, which may be old: plain JavaScript, no dependencies. The rest of the npm script
+// runs on the Node that the dependency `node` puts first in the PATH.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** From here on node:sqlite and running TypeScript do without flags and warnings. */
+/** The oldest Node that supports node:sqlite and TypeScript without flags or warnings. */
 const oldestNode = [24, 15]
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -24,7 +24,7 @@ if (reason !== null) {
 }
 ensureNode()
 
-/** What is not as package-lock.json says, or null. */
+/** The first difference from package-lock.json, or null. */
 function missing() {
   const lock = readJson('package-lock.json')
   const installed = readJson('node_modules/.package-lock.json')
@@ -33,7 +33,7 @@ function missing() {
   if (!isLockCurrent()) return 'package.json has changed'
   const productionOnly = process.env.NODE_ENV === 'production' || (process.env.npm_config_omit ?? '').includes('dev')
   for (const [path, wanted] of Object.entries(lock.packages)) {
-    // Optional packages are builds for other systems, or the one for this system: npm decides, not we.
+    // Optional packages are builds for other systems or for this one; npm decides which to install.
     if (path === '' || wanted.optional || wanted.devOptional || (wanted.dev && productionOnly)) continue
     const name = path.replace(/^.*node_modules\//, '')
     if (installed.packages[path]?.version !== wanted.version) return `${name} ${wanted.version} is missing`
@@ -61,7 +61,7 @@ function readJson(/** @type {string} */ path) {
   }
 }
 
-/** The dependency `node` is put in its place by its install script, and those may be switched off. */
+/** The install script of the dependency `node` puts it in place, and install scripts may be switched off. */
 function ensureNode() {
   const bundled = join(root, 'node_modules/.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
   if (existsSync(bundled) || isNewEnough(process.versions.node)) return
@@ -79,7 +79,7 @@ function isNewEnough(/** @type {string} */ version) {
   return major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])
 }
 
-/** Runs npm; what it prints goes to stderr, for stdout belongs to the command that follows. */
+/** Runs npm; its output goes to stderr, because stdout belongs to the command that follows. */
 function npm(/** @type {string[]} */ ...args) {
   const own = process.env.npm_execpath
   const [command, before] = own === undefined ? ['npm', []] : [process.execPath, [own]]

@@ -21,8 +21,8 @@ const lockedPackages: Packages = {
 }
 
 /**
- * A project with the script, in which everything is installed. npm is a stand-in that notes how it was called: the real
- * one would need the network, and what it does is not the question here.
+ * A project with the script, in which everything is installed. npm is a fake that records its calls: the real one would
+ * need the network, and its work is not under test.
  */
 function project(t: TestContext) {
   const root = mkdtempSync(join(tmpdir(), 'millrace-install-'))
@@ -96,7 +96,7 @@ test('npm installs once, quietly, when something is missing or differs', (t) => 
   }
 })
 
-test('the lock file has every build for other systems, so that npm completes it on no machine', () => {
+test('the lock file lists the builds for all systems, so that npm never has to complete it', () => {
   const { packages } = JSON.parse(readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8')) as {
     packages: Record<string, { optionalDependencies?: Record<string, string> }>
   }
@@ -108,7 +108,7 @@ test('the lock file has every build for other systems, so that npm completes it 
   assert.deepEqual(missing, [])
 })
 
-test('development packages are not asked for where npm leaves them out', (t) => {
+test('development packages are not required when npm omits them', (t) => {
   const { root, run } = project(t)
   rmSync(join(root, 'node_modules/right'), { recursive: true })
   assert.equal(run({ NODE_ENV: 'production' }).calls, '')
@@ -116,7 +116,7 @@ test('development packages are not asked for where npm leaves them out', (t) => 
   assert.equal(run().calls, 'ci --loglevel=error')
 })
 
-test('a failed install ends with exit code 1 and says so', (t) => {
+test('a failed install prints an error and exits 1', (t) => {
   const { root, run } = project(t)
   rmSync(join(root, 'node_modules'), { recursive: true })
   const { status, stderr } = run({ STAND_IN_EXIT: '7' })
@@ -124,7 +124,7 @@ test('a failed install ends with exit code 1 and says so', (t) => {
   assert.match(stderr, /npm ci failed; see above/)
 })
 
-test('without the bundled Node the one of the machine is taken when it is new enough', (t) => {
+test('without the bundled Node the system Node is used if it is new enough', (t) => {
   const { root, run } = project(t)
   rmSync(join(root, 'node_modules/.bin/node'))
   const { status, calls } = run()

@@ -1,13 +1,13 @@
-// Makes sure that the programs which the tests use are there. Runs before `npm test`.
+// Checks that the programs used by the tests are installed. Runs before `npm test`.
 //
-// On Debian and as root what is missing is installed; elsewhere one message says what to install. A test is never
-// left out because a program is missing.
+// On Debian as root it installs missing programs; elsewhere it prints what to install. A test is never skipped because
+// a program is missing.
 
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** A row for each program: its name on the PATH, where it may be else, the Debian package that brings it, and why. */
+/** One row per program: its name on the PATH, where else it may be, its Debian package, and what it is used for. */
 const programs = [
   { name: 'sqlite3', debianPackage: 'sqlite3', usedFor: 'reading the store while the server runs' },
   {
@@ -39,7 +39,7 @@ function isThere({ name, elsewhere }) {
   return directories.some((directory) => isExecutable(join(directory, name)))
 }
 
-/** Debian has a directory for each version. */
+/** Debian has a directory per version. */
 function postgresDirectories() {
   const all = '/usr/lib/postgresql'
   return existsSync(all) ? readdirSync(all).map((version) => join(all, version, 'bin')) : []
@@ -63,7 +63,7 @@ function install(wanted) {
   say(`installing ${packages.join(', ')} with apt-get ...`)
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const run = (/** @type {string[]} */ ...args) => spawnSync('apt-get', args, { stdio: ['ignore', 2, 2], env })
-  // A stale list may still do, so a failed update is no reason to stop.
+  // A stale package list may still work, so a failed update is not fatal.
   run('update', '-qq')
   run('install', '-y', '-qq', '--no-install-recommends', ...packages)
 }

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const script = fileURLToPath(new URL('./ensure-services.mjs', import.meta.url))
 const programs = [...readFileSync(script, 'utf8').matchAll(/name: '([\w-]+)', debianPackage/g)].map(([, name]) => name!)
 
-/** A PATH with these programs only, so that nothing real can be called. */
+/** A PATH with only these programs, so that no real program is called. */
 function run(t: TestContext, present: readonly string[]) {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-services-'))
   t.after(() => rmSync(directory, { recursive: true, force: true }))
@@ -18,12 +18,12 @@ function run(t: TestContext, present: readonly string[]) {
   return spawnSync(process.execPath, [script], { encoding: 'utf8', env: { PATH: path } })
 }
 
-test('when every program is there nothing happens', (t) => {
+test('when every program is installed nothing happens', (t) => {
   const { status, stdout, stderr } = run(t, programs)
   assert.deepEqual([status, stdout, stderr], [0, '', ''])
 })
 
-test('a program that is missing and cannot be installed is named, with what it is for and how to get it', (t) => {
+test('a program that is missing and cannot be installed is named with its purpose and how to install it', (t) => {
   const { status, stdout, stderr } = run(t, programs.slice(1))
   assert.deepEqual([status, stdout], [1, ''])
   assert.match(stderr, new RegExp(`${programs[0]} \\(.+\\)`))

@@ -1,4 +1,4 @@
-// Makes src/gen from proto/, and the .wasm beside each .wat; with --check only says whether they are as they should be.
+// Generates src/gen from proto/, and the .wasm beside each .wat; with --check only reports whether they are up to date.
 // Needs no network.
 
 import { spawnSync } from 'node:child_process'
@@ -22,7 +22,7 @@ try {
   process.exitCode = 1
 }
 
-/** Assembles every WebAssembly text (https://webassembly.github.io/spec/core/text/) of the sources. */
+/** Assembles every WebAssembly text file (https://webassembly.github.io/spec/core/text/) of the sources. */
 async function assembleAll(isCheck: boolean): Promise<void> {
   const { parseWat } = await wabt()
   for (const file of globSync('src/**/*.wat', { cwd: root })) {
@@ -33,14 +33,14 @@ async function assembleAll(isCheck: boolean): Promise<void> {
     assembled.destroy()
     if (!isCheck) writeFileSync(target, buffer)
     else if (!readFileSync(target).equals(buffer))
-      throw new Error(`${target} is not what ${file} says; run: npm run generate`)
+      throw new Error(`${target} does not match ${file}; run: npm run generate`)
   }
 }
 
 function checkGenerated(): void {
   const differing = compareWithFresh()
   if (differing.length === 0) return
-  throw new Error([`${generated} is not what proto/ says; run: npm run generate`, ...differing].join('\n'))
+  throw new Error([`${generated} does not match proto/; run: npm run generate`, ...differing].join('\n'))
 }
 
 /** Generates into an empty directory and compares, file by file. */
@@ -60,7 +60,7 @@ function compareWithFresh(): string[] {
 
 function reasonFor(file: string, wanted: Map<string, string>, present: Map<string, string>): string {
   if (!present.has(file)) return 'is missing'
-  return wanted.has(file) ? 'differs' : 'is not generated any more'
+  return wanted.has(file) ? 'differs' : 'is no longer generated'
 }
 
 function filesOf(directory: string): Map<string, string> {
@@ -73,7 +73,7 @@ function filesOf(directory: string): Map<string, string> {
   )
 }
 
-/** buf finds its plugin on the PATH; npm puts it there, a direct call does not. */
+/** buf needs its plugin on the PATH; npm puts it there, a direct call does not. */
 function buf(...args: string[]): void {
   const binaries = join(root, 'node_modules/.bin')
   const env = { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH ?? ''}` }

@@ -9,8 +9,8 @@ export interface LeftProcess {
 }
 
 /**
- * The processes that have this path in their environment or arguments, or stand in it, and have not ended after the grace.
- * Only where there is a /proc; elsewhere none is found.
+ * The processes that have this path in their environment, arguments or working directory and still run after the grace
+ * period. Needs /proc; elsewhere it finds none.
  */
 export async function processesWith(path: string, graceMs: number): Promise<LeftProcess[]> {
   const deadline = performance.now() + graceMs
@@ -42,7 +42,7 @@ function mentions(pid: number, path: string): boolean {
   )
 }
 
-/** Empty for a process that has ended or belongs to somebody else. */
+/** Empty for a process that has exited or belongs to another user. */
 function readProc(pid: number, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8')

@@ -9,7 +9,7 @@ import { type TestContext, test } from 'node:test'
 const passing = `import { test } from 'node:test'; test('passes', () => {})`
 const failing = `import { test } from 'node:test'; test('fails', () => { throw new Error('as it should') })`
 
-/** A project with the script and these test files. Its temporary directory is looked at afterwards. */
+/** A project with the script and these test files. Its temporary directory is checked afterwards. */
 function project(t: TestContext, testFiles: Record<string, string>) {
   const root = mkdtempSync(join(tmpdir(), 'millrace-runner-'))
   t.after(() => rmSync(root, { recursive: true, force: true }))
@@ -21,7 +21,7 @@ function project(t: TestContext, testFiles: Record<string, string>) {
   for (const script of ['run-tests.ts', 'left-behind.ts']) {
     cpSync(new URL(`./${script}`, import.meta.url), join(root, 'scripts', script))
   }
-  // Without the variable that tells Node that this is a test: a runner inside a test would run nothing.
+  // Without the variable that marks a process as a test: a runner inside a test would run nothing.
   const env = { PATH: process.env.PATH ?? '', TMPDIR: join(root, 'tmp'), MILLRACE_HOST: '0.0.0.0' }
   const command = [join(root, 'scripts/run-tests.ts')]
   const run = (...parts: string[]) => {
@@ -31,7 +31,7 @@ function project(t: TestContext, testFiles: Record<string, string>) {
   return { root, run, start: () => spawn(process.execPath, command, { env, stdio: ['ignore', 'pipe', 'inherit'] }) }
 }
 
-test('a run in which all pass ends with the sums of all files and exit code 0', (t) => {
+test('a run in which all tests pass prints the totals of all files and exits 0', (t) => {
   const { run } = project(t, { 'src/a.test.ts': passing, 'test/faults/negative-controls.test.ts': passing })
   const { status, stdout, left } = run()
   assert.equal(status, 0, stdout)
@@ -40,7 +40,7 @@ test('a run in which all pass ends with the sums of all files and exit code 0', 
   assert.deepEqual(left, [])
 })
 
-test('one failing test makes the run fail, and is shown', (t) => {
+test('one failing test makes the run fail and is printed', (t) => {
   const { run } = project(t, { 'src/a.test.ts': passing, 'src/b.test.ts': failing })
   const { status, stdout } = run()
   assert.equal(status, 1)
@@ -48,12 +48,12 @@ test('one failing test makes the run fail, and is shown', (t) => {
   assert.match(stdout, /as it should/)
 })
 
-test('a file that does not even load makes the run fail', (t) => {
+test('a file that does not load makes the run fail', (t) => {
   const { run } = project(t, { 'src/a.test.ts': 'this is no program' })
   assert.equal(run().status, 1)
 })
 
-test('when a negative control fails the run is void, and only unit tests are run', (t) => {
+test('when a negative control fails the run is void, and only unit tests run', (t) => {
   const { run } = project(t, {
     'src/a.test.ts': passing,
     'test/faults/a.test.ts': passing,
@@ -75,7 +75,7 @@ test('a temporary file that is left behind makes the run fail, and is removed', 
   assert.deepEqual(left, [])
 })
 
-test('a process that is left behind makes the run fail, and is ended', (t) => {
+test('a process that is left behind makes the run fail, and is killed', (t) => {
   const leaving = `import { spawn } from 'node:child_process'; import { writeFileSync } from 'node:fs'
     ${passing}
     const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' })
@@ -89,7 +89,7 @@ test('a process that is left behind makes the run fail, and is ended', (t) => {
   assert.equal(existsSync(`/proc/${pid}/environ`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '', false)
 })
 
-test('a run that is interrupted ends its tests and cleans up', async (t) => {
+test('an interrupted run stops its tests and cleans up', async (t) => {
   const { root, start } = project(t, {
     'src/a.test.ts': `import { test } from 'node:test'
       test('hangs', () => new Promise(() => { console.log('hanging'); setInterval(() => {}, 1000) }))`,
@@ -102,7 +102,7 @@ test('a run that is interrupted ends its tests and cleans up', async (t) => {
   assert.deepEqual(readdirSync(join(root, 'tmp')), ['.keep'])
 })
 
-test('the settings of whoever runs the tests do not reach them', (t) => {
+test('environment settings of the user do not reach the tests', (t) => {
   const { run } = project(t, {
     'src/a.test.ts': `import assert from 'node:assert'; import { test } from 'node:test'
       test('sees none', () => assert.equal(process.env.MILLRACE_HOST, undefined))`,
@@ -110,7 +110,7 @@ test('the settings of whoever runs the tests do not reach them', (t) => {
   assert.equal(run().status, 0)
 })
 
-test('the long run has the files that are named so, and those that know a depth, which they are told', (t) => {
+test('the long run includes the *.long.test.ts files and those that use depth.ts, with TEST_LONG set', (t) => {
   const { run } = project(t, {
     'src/a.test.ts': failing,
     'src/b.long.test.ts': passing,
@@ -125,7 +125,7 @@ test('the long run has the files that are named so, and those that know a depth,
   assert.match(run().stdout, /ℹ tests 2\nℹ pass 0\n/)
 })
 
-test('parts of paths choose the files', (t) => {
+test('parts of paths select the files', (t) => {
   const { run } = project(t, {
     'src/a.test.ts': passing,
     'src/b.test.ts': failing,

@@ -1,12 +1,12 @@
 // Runs the tests and checks that they left nothing behind.
 //
 //   run-tests.ts              all but the long ones
-//   run-tests.ts --long       for releases: those named *.long.test.ts, and in depth those that know a depth (depth.ts)
-//   run-tests.ts --unit       those beside their source, the architecture and the reference pages
+//   run-tests.ts --long       for releases: *.long.test.ts, and the tests that use depth.ts, at full depth
+//   run-tests.ts --unit       the tests beside their source, the architecture and the reference pages
 //   run-tests.ts PART ...     the files whose path contains one of the parts
 //
-// Before the fault and end-to-end tests come the negative controls: programs with deliberate defects that the checker must
-// find. When one is not found the run is void, because the green of the others would say nothing.
+// The negative controls run before the fault and end-to-end tests: programs with deliberate defects that the checker
+// must find. If one is not found the run is void, because the other results would prove nothing.
 
 import {
   existsSync,
@@ -30,7 +30,7 @@ import { processesWith } from './left-behind.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const depth = join(root, 'test/support/depth.ts')
 const maxProcessMs = { short: 400_000, long: 3_000_000 }
-/** Beside the process of the unit tests. With three, tests that time something fail on two cores. */
+/** Processes besides that of the unit tests. With three, timing tests fail on two cores. */
 const maxBusyAtOnce = 2
 const maxWaitingAtOnce = 2
 const maxProcesses = 16
@@ -38,7 +38,7 @@ const minMemoryBytes = 6 * 1024 ** 3
 const endingGraceMs = 2000
 const maxSlowestFiles = 20
 
-/** What the runner counts, under the names that it prints. */
+/** The runner's counts, under the names that it prints. */
 type Tally = Record<'tests' | 'pass' | 'fail' | 'cancelled' | 'skipped', number>
 
 const isLongRun = process.argv.includes('--long')
@@ -48,7 +48,7 @@ if (files.length === 0) {
   process.exit(2)
 }
 
-// Everything that the tests make is in here, and every process that they start knows this path.
+// All files that the tests create are in here, and every process that they start has this path in its environment.
 const temporary = mkdtempSync(join(temporaryParent(), 'millrace-tests-'))
 process.env.TMPDIR = temporary
 const entries = join(temporary, 'entries')
@@ -71,7 +71,7 @@ function chooseFiles(parts: readonly string[]): string[] {
   return all.filter((file) => parts.some((part) => file.includes(part)))
 }
 
-/** Memory where there is enough of it: the tests make thousands of files, and none has to survive the machine. */
+/** A directory in memory if there is enough: the tests create thousands of files, and none has to survive a reboot. */
 function temporaryParent(): string {
   const memory = '/dev/shm'
   if (process.env.TMPDIR !== undefined || !existsSync(memory)) return tmpdir()
@@ -121,7 +121,7 @@ function isUnit(file: string): boolean {
   return !/^test\/.+\//.test(file)
 }
 
-/** Mostly waits for a timeout of the product: it runs beside the others, because it needs little of a core. */
+/** Whether a file mostly waits for timeouts of the product: they run beside the others, as they use little CPU. */
 function waits(file: string): boolean {
   return file.endsWith('.waits.test.ts')
 }
@@ -131,8 +131,8 @@ function isLong(file: string): boolean {
 }
 
 /**
- * Spreads the files over so many processes: what a process loads, a second of CPU, serves all its files. Answers the files
- * that load them.
+ * Spreads the files over this many processes, so that the loading time, a second of CPU, is paid once per process.
+ * Returns the entry files that import them.
  */
 function inProcesses(chosen: readonly string[], count: number): string[] {
   const parts = Array.from({ length: Math.min(count, chosen.length) }, (_, part) =>
@@ -146,7 +146,7 @@ function inProcesses(chosen: readonly string[], count: number): string[] {
   })
 }
 
-/** Starts the services that test files share, when one of these files uses them. Answers what stops them. */
+/** Starts the services that test files share, if one of these files uses them. Returns a function that stops them. */
 async function startServices(): Promise<() => Promise<void>> {
   const shared = join(root, 'test/support/shared-services.ts')
   if (!files.some((file) => dependenciesOf(join(root, file)).has(shared))) return async () => {}
@@ -154,7 +154,7 @@ async function startServices(): Promise<() => Promise<void>> {
   return startServices()
 }
 
-/** The file and all that it imports by relative paths. */
+/** The file and all files that it imports by relative paths. */
 function dependenciesOf(file: string, found = new Set<string>()): Set<string> {
   if (found.has(file)) return found
   found.add(file)
@@ -164,7 +164,7 @@ function dependenciesOf(file: string, found = new Set<string>()): Set<string> {
   return found
 }
 
-/** Runs these files and prints what they report, but not their sums: those are added up. */
+/** Runs these files and prints their output, but not their totals: those are added up. */
 async function runFiles(
   chosen: readonly string[],
   concurrency: number,
@@ -212,14 +212,14 @@ function isSum(event: TestEvent): boolean {
   return event.type === 'test:diagnostic' && event.data.file === undefined && event.data.nesting === 0
 }
 
-/** By the time of their tests, without that of loading. */
+/** Prints the slowest files by the time of their tests, without loading. */
 function printSlowest(secondsOf: ReadonlyMap<string, number>): void {
-  console.log(`\nthe ${maxSlowestFiles} slowest files, seconds of their tests:`)
+  console.log(`\nthe ${maxSlowestFiles} slowest files, in seconds of test time:`)
   const slowest = [...secondsOf].toSorted(([, a], [, b]) => b - a).slice(0, maxSlowestFiles)
   for (const [file, seconds] of slowest) console.log(`${seconds.toFixed(1).padStart(7)}  ${file}`)
 }
 
-/** Ends what still runs after the grace, removes what still lies about, and names both. */
+/** Kills processes that still run after the grace period, removes leftover files, and returns one message for each. */
 async function cleanUp(graceMs: number): Promise<string[]> {
   rmSync(entries, { recursive: true, force: true })
   const processes = await processesWith(temporary, graceMs)
@@ -236,7 +236,7 @@ function endProcess(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended by itself.
+    // The process has already exited.
   }
 }
 

@@ -1,5 +1,5 @@
-// Class I of the fault tests: what no sound client sends. The server must answer with an error or end the connection, and
-// live, and never take the garbage for an event.
+// Class I of the fault tests: malformed input. The server must return an error or close the connection, keep running,
+// and never store the garbage as an event.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -34,19 +34,19 @@ const status = { invalidArgument: 3, resourceExhausted: 8, unimplemented: 12, in
 
 const goodMessage = (type = 'good'): Buffer => encodePublish({ events: [{ type, id: newId() }] })
 
-/** Fails unless the server answers a sound call quickly, as the process that it was. */
+/** Fails unless the same process is still running and answers a valid request within 2 s. */
 async function assertAlive(server: ServerProcess): Promise<void> {
-  assert.ok(server.running, `the server has ended:\n${server.stderr.slice(-4000)}`)
+  assert.ok(server.running, `the server exited:\n${server.stderr.slice(-4000)}`)
   const answer = await postEvents(server.http, '{"type":"alive"}', { deadlineMs: 2000 })
   assert.equal(answer.status, 202)
 }
 
-test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
+test('malformed gRPC and HTTP gets an error, and the server keeps running', async (t) => {
   const server = await startServer(t)
   await assertAlive(server)
   const before = footprint(server)
 
-  await t.test('fault I1: a message flagged as compressed that is none', async () => {
+  await t.test('fault I1: a message flagged as compressed that is not', async () => {
     for (const path of [publishPath, publishStreamPath]) {
       const body = grpcMessage(Buffer.from('garbage'), true)
       const gzip = await bareCall(server.grpc, { path, body, headers: { 'grpc-encoding': 'gzip' } })
@@ -56,13 +56,13 @@ test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
     }
   })
 
-  await t.test('fault I4: an encoding that nobody speaks', async () => {
+  await t.test('fault I4: an unknown encoding', async () => {
     const body = grpcMessage(goodMessage('never'))
     const answer = await bareCall(server.grpc, { path: publishPath, body, headers: { 'grpc-encoding': 'br' } })
     assert.equal(answer.grpcStatus, status.unimplemented)
   })
 
-  await t.test('fault I5: a length prefix of 100 MB and nothing behind it is refused at once', async () => {
+  await t.test('fault I5: a length prefix of 100 MB without a body is refused at once', async () => {
     for (const path of [publishPath, publishStreamPath]) {
       const body = grpcMessage(Buffer.alloc(0), false, 100_000_000)
       const answer = await bareCall(server.grpc, { path, body, end: false, withinMs: 2000 })
@@ -70,7 +70,7 @@ test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
     }
   })
 
-  await t.test('fault I6: a truncated frame, no message, or two in a unary call are never taken', async () => {
+  await t.test('fault I6: a unary call with a truncated frame, no message or two is never accepted', async () => {
     const whole = grpcMessage(goodMessage('never'))
     for (const body of [whole.subarray(0, -3), whole.subarray(0, 3), Buffer.alloc(0), Buffer.concat([whole, whole])]) {
       const answer = await bareCall(server.grpc, { path: publishPath, body })
@@ -107,10 +107,10 @@ test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
       if (raw.isClosed || raw.frames().some(({ type }) => refusals.includes(type))) return
       await sleep(20)
     }
-    // An answer of HTTP is as good: 431 comes as a HEADERS frame that ends the stream.
+    // An HTTP answer is also correct: 431 arrives as a HEADERS frame that ends the stream.
     assert.ok(
       raw.frames().some(({ type, flags, stream }) => type === frameType.headers && stream === 1 && flags & endStream),
-      'the header was neither refused nor the connection closed',
+      'the server neither refused the header nor closed the connection',
     )
   })
 
@@ -135,11 +135,15 @@ test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
     const smuggled = '{"type":"never"}'
     const requests: [string, string, RegExp][] = [
       [
-        'length and chunks',
+        'both Content-Length and chunked',
         `${head}Content-Length: 16\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n${smuggled}\r\n0\r\n\r\n`,
         /^HTTP\/1\.1 400/,
       ],
-      ['two lengths', `${head}Content-Length: 16\r\nContent-Length: 15\r\n\r\n${smuggled}`, /^HTTP\/1\.1 400/],
+      [
+        'two Content-Length headers',
+        `${head}Content-Length: 16\r\nContent-Length: 15\r\n\r\n${smuggled}`,
+        /^HTTP\/1\.1 400/,
+      ],
       ['a folded header', `${head}X-Folded: a\r\n b\r\nContent-Length: 16\r\n\r\n${smuggled}`, /^HTTP\/1\.1 400/],
       [
         '17 KiB of headers',
@@ -151,7 +155,7 @@ test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
         `${head}Transfer-Encoding: chunked\r\n\r\n1;${'a'.repeat(20 * 1024)}\r\n{\r\n`,
         /^HTTP\/1\.1 4\d\d/,
       ],
-      ['no HTTP at all', '\x16\x03\x01\x02\x00\x01\x00\r\n\r\n', /^HTTP\/1\.1 400/],
+      ['bytes that are not HTTP', '\x16\x03\x01\x02\x00\x01\x00\r\n\r\n', /^HTTP\/1\.1 400/],
     ]
     for (const [what, text, expected] of requests) {
       const raw = await rawConnection(s, server.http)
@@ -161,7 +165,7 @@ test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
     }
   })
 
-  await t.test('nothing of it was taken, and nothing is left over', async () => {
+  await t.test('none of it was accepted, and no resources leaked', async () => {
     await assertAlive(server)
     await drained(server)
     const types = queryStore(server.dataDir, 'SELECT DISTINCT type FROM events')
@@ -173,7 +177,7 @@ test('bad gRPC and HTTP gets an error, and the server lives', async (t) => {
   })
 })
 
-test('fault I16: mutated frames of HTTP/2, gRPC and HTTP/1 neither crash nor hang the server', async (t) => {
+test('fault I16: mutated HTTP/2, gRPC and HTTP/1 frames neither crash nor hang the server', async (t) => {
   const server = await startServer(t, { env: { MILLRACE_LOG_LEVEL: 'error' } })
   const random = seededRandom(t)
   const grpc = grpcClient(t, server)
@@ -187,7 +191,7 @@ test('fault I16: mutated frames of HTTP/2, gRPC and HTTP/1 neither crash nor han
   )
   const rounds = { connections: samples(300, 15_000), http: samples(300, 15_000), messages: samples(1500, 70_000) }
 
-  /** Writes the bytes to a connection of their own and gives the server a moment for them. */
+  /** Writes the bytes to a new connection and gives the server a moment to process them. */
   const throwAt = async (address: string, bytes: Buffer): Promise<void> => {
     const raw = await rawConnection(t, address)
     raw.socket.end(bytes)
@@ -222,16 +226,16 @@ test('fault I16: mutated frames of HTTP/2, gRPC and HTTP/1 neither crash nor han
   watching.abort()
   await watch
   await assertAlive(server)
-  t.diagnostic(`slowest sound call ${Math.round(slowestMs)} ms`)
-  assert.ok(slowestMs < 2000, `a sound call took ${slowestMs} ms`)
+  t.diagnostic(`slowest valid call ${Math.round(slowestMs)} ms`)
+  assert.ok(slowestMs < 2000, `a valid call took ${slowestMs} ms`)
   const ledger = await drained(server)
   assert.ok(
     ledger.every((line) => line.balanced && line.dead === 0),
-    'whatever was taken has landed',
+    'every accepted event has landed',
   )
 })
 
-test('fault I11: names of object prototypes are plain names', async (t) => {
+test('fault I11: names of Object.prototype properties are ordinary names', async (t) => {
   const server = await startInProcess(t)
   const grpc = grpcClient(t, server)
   const evil = '{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}'
@@ -266,7 +270,7 @@ test('fault I11: names of object prototypes are plain names', async (t) => {
   assert.equal(({} as { admin?: unknown }).admin, undefined)
 })
 
-test('fault I12: odd texts are kept as they are or refused by the name of their field', async (t) => {
+test('fault I12: unusual strings are stored unchanged, or rejected with the name of the field', async (t) => {
   const server = await startInProcess(t, { topics: ['keyed:8'] })
   const grpc = grpcClient(t, server)
   const odd = ['\ufeffbom', 'a\u0001b', '\u200e', 'é', 'e\u0301', '{}', '{"a":1}', ' ', "'; DROP TABLE events; --"]
@@ -286,7 +290,7 @@ test('fault I12: odd texts are kept as they are or refused by the name of their 
     )
   }
 
-  // Bytes that are no UTF-8 cannot be written as a string, so the message is patched after encoding.
+  // A string cannot hold invalid UTF-8, so the message is patched after encoding.
   const bytes = encodePublish({ events: [{ type: 'tttt', id: 'iiii', key: 'kkkk', subject: 'ssss' }] })
   for (const [field, letter] of [
     ['type', 't'],
@@ -312,6 +316,6 @@ test('fault I12: odd texts are kept as they are or refused by the name of their 
     server.dataDir,
     `SELECT DISTINCT s.partition FROM events e JOIN streams s USING (stream) WHERE e.topic = 'keyed'`,
   )
-  assert.ok(partitions.length > 4, `keys with equal braces went to ${partitions.length} of 8 partitions`)
+  assert.ok(partitions.length > 4, `keys with equal braces were spread over ${partitions.length} of 8 partitions`)
   assert.deepEqual(await tally(server, 'keyed'), { waiting: 0, landed: 64, dead: 0 })
 })

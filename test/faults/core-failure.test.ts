@@ -10,10 +10,10 @@ import { readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 
 for (const [what, signal, reason] of [
-  ['an error that nobody catches', 'SIGUSR2', /a bug in the core/],
-  ['a rejection that nobody handles', 'SIGPWR', /a forgotten promise of the core/],
+  ['an uncaught error', 'SIGUSR2', /a bug in the core/],
+  ['an unhandled rejection', 'SIGPWR', /a forgotten promise of the core/],
 ] as const) {
-  test(`fault A15: ${what} in the core is logged, what runs is finished, and the server exits 1`, async (t) => {
+  test(`fault A15: ${what} in the core is logged, calls in flight are finished, and the server exits 1`, async (t) => {
     const journal = new Journal()
     const server = await startServer(t, {
       nodeArguments: ['--import', join(projectRoot, 'test/support/throw-on-signal.ts')],
@@ -27,13 +27,13 @@ for (const [what, signal, reason] of [
     await eventually(() => assert.ok(journal.accepted > 100))
     const startedAt = performance.now()
     server.kill(signal)
-    const exit = await within(5000, 'the end of the server', server.exited)
+    const exit = await within(5000, 'exit of the server', server.exited)
     const tookMs = performance.now() - startedAt
     assert.deepEqual(exit, { code: 1, signal: null })
     assert.ok(tookMs <= 1000 + 150, `it took ${tookMs} ms`)
     assert.match(server.stderr, reason)
     const fatal = server.logLines().filter((line) => line.level === 'fatal' || line.level === 'error')
-    assert.ok(fatal.length > 0, 'it is in the log as an error')
+    assert.ok(fatal.length > 0, 'the failure is not logged as error or fatal')
 
     await server.start()
     stopping.abort()

@@ -13,7 +13,7 @@ import { drained } from '../support/tally.ts'
 
 const rounds = samples(2, 20)
 
-test('fault A1: kill -9 at random moments under unary, stream, Produce and HTTP load loses and doubles nothing', async (t) => {
+test('fault A1: kill -9 at random moments under unary, stream, Produce and HTTP load loses and duplicates nothing', async (t) => {
   const random = seededRandom(t)
   const journal = new Journal()
   const server = await startServer(t, { topics: ['keyed:3'] })

@@ -22,7 +22,7 @@ import { tempDirectory } from '../support/temp-directory.ts'
 
 const pageBytes = 4096
 
-/** Data directories to damage: one of a server that was stopped, one of a server that was killed with a full WAL. */
+/** Data directories to damage: one left by a clean stop, one left by a kill with a full WAL. */
 interface Originals {
   readonly stopped: string
   readonly killed: string
@@ -31,7 +31,7 @@ interface Originals {
 
 const waitingEvents = 300
 
-/** Everything in them waits: nothing has landed, so what is lost from the log is lost. */
+/** Every event in them is waiting: none has landed, so an event lost from the log is lost. */
 async function originals(t: TestContext): Promise<Originals> {
   const make = async (end: 'stop' | 'crash'): Promise<[string, Journal]> => {
     const journal = new Journal()
@@ -45,7 +45,7 @@ async function originals(t: TestContext): Promise<Originals> {
   return { stopped, killed, journals: { stopped: stoppedJournal, killed: killedJournal } }
 }
 
-/** What came of starting on damaged files: refused, ended by itself, or how much of everything is there. */
+/** Result of starting on damaged files: refused, failed after the start, or counts of missing and reported events. */
 type Outcome = 'refused' | 'failed' | { readonly missing: number; readonly counted: number; readonly wrong: string }
 
 async function startOn(t: TestContext, dataDir: string, journal: Journal): Promise<Outcome> {
@@ -53,9 +53,9 @@ async function startOn(t: TestContext, dataDir: string, journal: Journal): Promi
   try {
     server = await startInProcess(t, { dataDir })
   } catch (error) {
-    assert.ok(error instanceof MillraceError, `not one of our errors: ${error}`)
+    assert.ok(error instanceof MillraceError, `not a MillraceError: ${error}`)
     assert.equal(error.code, 'corrupt', error.message)
-    assert.ok(error.message.includes(dataDir), `it names no file: ${error.message}`)
+    assert.ok(error.message.includes(dataDir), `the error names no file: ${error.message}`)
     return 'refused'
   }
   try {
@@ -79,17 +79,17 @@ async function startOn(t: TestContext, dataDir: string, journal: Journal): Promi
   }
 }
 
-/** Nothing may be gone without a word. */
+/** Fails if an event is missing and the server does not count it as lost. */
 function assertNoticed(outcome: Outcome, what: string): void {
   if (typeof outcome === 'string') return
   assert.equal(outcome.wrong, '', what)
   assert.ok(
     outcome.missing <= outcome.counted,
-    `${what}: ${outcome.missing} events are gone, ${outcome.counted} are counted`,
+    `${what}: ${outcome.missing} events are missing, ${outcome.counted} are counted as lost`,
   )
 }
 
-test('fault A5: files that are cut, emptied, foreign or missing are refused, or open complete', async (t) => {
+test('fault A5: truncated, emptied, foreign or missing files are refused or open without loss', async (t) => {
   const random = seededRandom(t)
   const { stopped, killed, journals } = await originals(t)
   const scratch = tempDirectory(t)
@@ -105,7 +105,7 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
   }
   const pages = statSync(join(stopped, 'log.db')).size / pageBytes
 
-  await t.test('log.db cut at pages, and at 512 bytes of the last ones', async () => {
+  await t.test('log.db truncated at page boundaries, and at 512-byte steps in the last pages', async () => {
     for (let sample = 0; sample < samples(2, 40); sample++) {
       const page = random.between(1, pages - 1)
       const outcome = await damage('stopped', `cut at page ${page}`, (dir) =>
@@ -119,7 +119,7 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
     }
   })
 
-  await t.test('store.db cut: never opened short, never replaced', async () => {
+  await t.test('truncated store.db: never opened incomplete, never replaced', async () => {
     for (const bytes of [pageBytes, 2 * pageBytes - 512, 3 * pageBytes]) {
       const outcome = await damage('stopped', `store.db cut at ${bytes}`, (dir) =>
         truncateSync(join(dir, 'store.db'), bytes),
@@ -128,7 +128,7 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
     }
   })
 
-  await t.test('the WAL cut, zeroed or removed after a kill', async () => {
+  await t.test('the WAL truncated, zeroed or removed after a kill', async () => {
     const wal = statSync(join(killed, 'log.db-wal')).size
     assert.ok(wal > 100_000, `the WAL has only ${wal} bytes`)
     const outcomes = [
@@ -155,37 +155,31 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
           other.close()
         }),
       ]
-      // Nothing had landed in it, so an empty store.db has lost nothing: it may open complete.
+      // No event had landed, so emptying store.db lost nothing and the server may open it.
       if (file === 'store.db') outcomes.shift()
       assert.deepEqual(new Set(outcomes), new Set(['refused']), file)
     }
     assert.equal(await damage('stopped', 'log.db missing', (dir) => rmSync(join(dir, 'log.db'))), 'refused')
   })
 
-  await t.test(
-    'a store.db that is gone or empty although events have landed is never made anew in silence',
-    async (s) => {
-      const dataDir = join(scratch, 'landed')
-      const server = await startInProcess(s, { dataDir })
-      await publish(server, 'events', orders(10))
-      await drained(server)
-      await server.stop()
-      for (const change of [
-        () => truncateSync(join(dataDir, 'store.db'), 0),
-        () => rmSync(join(dataDir, 'store.db')),
-      ]) {
-        change()
-        const { code, stderr } = await runCommandProcess(s, ['start'], { dataDir, withinMs: 10_000 }).catch(() => ({
-          code: null,
-          stderr: 'it runs',
-        }))
-        assert.equal(code, 3, stderr)
-        assert.ok(stderr.includes(join(dataDir, 'store.db')), stderr)
-      }
-    },
-  )
+  await t.test('a missing or empty store.db is never silently recreated when events have landed', async (s) => {
+    const dataDir = join(scratch, 'landed')
+    const server = await startInProcess(s, { dataDir })
+    await publish(server, 'events', orders(10))
+    await drained(server)
+    await server.stop()
+    for (const change of [() => truncateSync(join(dataDir, 'store.db'), 0), () => rmSync(join(dataDir, 'store.db'))]) {
+      change()
+      const { code, stderr } = await runCommandProcess(s, ['start'], { dataDir, withinMs: 10_000 }).catch(() => ({
+        code: null,
+        stderr: 'it runs',
+      }))
+      assert.equal(code, 3, stderr)
+      assert.ok(stderr.includes(join(dataDir, 'store.db')), stderr)
+    }
+  })
 
-  await t.test('the program exits 3 and says file, expected and found; nothing new is made beside it', async () => {
+  await t.test('the program exits 3, reports file, expected and found, and creates no new file', async () => {
     const dataDir = join(scratch, 'exit')
     cpSync(killed, dataDir, { recursive: true })
     rmSync(join(dataDir, 'log.db'))
@@ -197,7 +191,7 @@ test('fault A5: files that are cut, emptied, foreign or missing are refused, or 
   })
 })
 
-test('fault A6: a flipped bit in log.db or its WAL is found: a dead letter, a counted hole, or a refusal', async (t) => {
+test('fault A6: a flipped bit in log.db or its WAL is detected: a dead letter, a counted gap, or a refused start', async (t) => {
   const random = seededRandom(t)
   const { stopped, killed, journals } = await originals(t)
   const scratch = tempDirectory(t)
@@ -222,7 +216,7 @@ test('fault A6: a flipped bit in log.db or its WAL is found: a dead letter, a co
   }
 
   const log = readFileSync(join(stopped, 'log.db'))
-  // Inside entries: the events' own bytes are easy to find.
+  // Positions inside entries, found by searching for the events' bytes.
   const inEntries: number[] = []
   for (let at = log.indexOf('order.placed'); at >= 0; at = log.indexOf('order.placed', at + 1)) inEntries.push(at)
   for (let sample = 0; sample < samples(2, 64); sample++)

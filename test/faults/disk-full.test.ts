@@ -19,7 +19,7 @@ const mebibyte = 1024 * 1024
 const resourceExhausted = 8
 const data = Buffer.from(`"${'x'.repeat(20_000)}"`)
 
-/** Publishes until it is refused for want of room; every answer goes into the journal. */
+/** Publishes until the server refuses because the disk is full; every answer goes into the journal. */
 async function fill(grpc: RawGrpcClient, journal: Journal): Promise<ServiceError> {
   for (let message = 0; message < 2000; message++) {
     const events = orders(10, { data })
@@ -38,7 +38,7 @@ async function fill(grpc: RawGrpcClient, journal: Journal): Promise<ServiceError
       throw failure
     }
   }
-  throw new Error('the disk did not get full')
+  throw new Error('the disk did not fill up')
 }
 
 async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
@@ -61,7 +61,7 @@ async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
   const refusal = await fill(grpc, journal)
   assert.match(refusal.metadata.get('grpc-status-details-bin')[0]?.toString('latin1') ?? '', /DISK_FULL/)
   assert.ok(Number(refusal.metadata.get('grpc-retry-pushback-ms')[0]) > 0)
-  // Landing and trimming make room all the time, so a single event may be taken before one is refused.
+  // Landing and trimming keep freeing space, so an event may be accepted before one is refused.
   await eventually(
     async () => {
       const event = order(0)
@@ -76,7 +76,7 @@ async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
   ).catch((failure: Error) => {
     if (!/202/.test(failure.message)) throw failure
   })
-  assert.ok((await listEvents(server.http, 'limit=1')).events.length <= 1, 'reading goes on')
+  assert.ok((await listEvents(server.http, 'limit=1')).events.length <= 1, 'reading still works')
   const [line] = await landingLedger(server)
   assert.ok(Number(line?.accepted) > 0)
   if (reserveBytes > 0) {
@@ -99,17 +99,17 @@ async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
       await grpc.publish({ events: [event] })
       attempt.answer = 'accepted'
     },
-    { withinMs: 5000, everyMs: 100, what: 'taking events again' },
+    { withinMs: 5000, everyMs: 100, what: 'accepting events again' },
   )
-  t.diagnostic(`accepts ${Math.round(performance.now() - freedAt)} ms after there was room`)
+  t.diagnostic(`accepts ${Math.round(performance.now() - freedAt)} ms after space was freed`)
   const ledger = await drained(server, 30_000)
   assertSound(t, compare({ journal, rows: readRows(dataDir), ledger }))
   assert.doesNotMatch(server.stderr, /[Uu]nhandled/)
   assert.deepEqual(await server.stop(), { code: 0, signal: null })
 }
 
-test('fault A8: a full disk refuses events before the reserve is touched, lands, and goes on when there is room', (t) =>
+test('fault A8: on a full disk events are refused before the reserve is used, landing continues, and ingest resumes when space is freed', (t) =>
   fillDisk(t, 2 * mebibyte))
 
-test('fault A8: without a reserve a full disk refuses events and everything goes on when there is room', (t) =>
+test('fault A8: on a full disk without a reserve events are refused, and everything resumes when space is freed', (t) =>
   fillDisk(t, 0))

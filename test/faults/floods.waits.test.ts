@@ -1,5 +1,5 @@
-// Class S of the fault tests: frames in numbers that only an attacker sends. The flooding connection is ended; those of
-// others notice nothing.
+// Class S of the fault tests: floods of frames, as an attacker would send. The server closes the flooding connection;
+// other connections are not affected.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -29,7 +29,7 @@ interface FloodLimits {
   readonly growthBytes: number
 }
 
-/** Floods a connection of its own while somebody else keeps publishing; answers the flooder's end. */
+/** Floods a new connection while another client keeps publishing; returns the flooding connection once it is closed. */
 async function flood(
   t: TestContext,
   server: ServerProcess,
@@ -50,13 +50,13 @@ async function flood(
   })()
   const raw = await rawConnection(t, server.grpc)
   raw.socket.write(bytes)
-  await within(limits.closedWithinMs, 'ending the flooding connection', raw.closed)
+  await within(limits.closedWithinMs, 'closing the flooding connection', raw.closed)
   for (const soFar = sent; sent < soFar + 3; ) await sleep(5)
   flooding.abort()
   await others
   const growth = server.rssBytes - before
-  t.diagnostic(`${sent} calls of others, RSS ${(growth / mebibyte).toFixed(1)} MiB`)
-  assert.equal(failed, 0, 'calls of others failed')
+  t.diagnostic(`${sent} calls of the other client, RSS ${(growth / mebibyte).toFixed(1)} MiB`)
+  assert.equal(failed, 0, 'calls of the other client failed')
   assert.ok(growth <= limits.growthBytes, `RSS grew by ${growth} bytes`)
   assert.ok(server.running)
   return raw
@@ -75,9 +75,9 @@ const u32 = (value: number): Buffer => {
   return bytes
 }
 
-test('floods of frames end the connection that sends them, and nobody else notices', async (t) => {
+test('floods of frames close the connection that sends them and affect no other client', async (t) => {
   const server = await startServer(t)
-  // The process comes to its working size first, or its growth would be counted as the flood's.
+  // Warm up first; otherwise the process's normal growth would be attributed to the flood.
   const warm = grpcClient(t, server)
   for (let call = 0; call < 400; call++) await warm.publish({ events: orders(20) })
   const before = footprint(server)
@@ -91,20 +91,20 @@ test('floods of frames end the connection that sends them, and nobody else notic
       const open = frame(frameType.headers, endHeaders, stream, headers)
       return Buffer.concat([open, frame(frameType.rstStream, 0, stream, u32(8))])
     })
-    // The first ones bring the heap to the size that a thousand calls at once take; what counts is that it stays there.
+    // The first rounds grow the heap to the size of a thousand concurrent calls; it must not grow beyond that.
     for (const growthBytes of [64 * mebibyte, 64 * mebibyte, 16 * mebibyte]) {
       const limits = { closedWithinMs: 5000, growthBytes }
       const raw = await flood(s, server, Buffer.concat([preface, emptySettings, calls]), limits)
-      assert.notEqual(goawayCode(raw), undefined, 'it was told GOAWAY')
+      assert.notEqual(goawayCode(raw), undefined, 'no GOAWAY was received')
     }
   })
 
-  await t.test('fault S2: a header that never ends', async (s) => {
+  await t.test('fault S2: an endless header', async (s) => {
     const open = frame(frameType.headers, 0, 1, headers)
     const more = repeat(20_000, () => frame(frameType.continuation, 0, 1, Buffer.from([0, 1, 0x78, 1, 0x79])))
     const limits = { closedWithinMs: 5000, growthBytes: 8 * mebibyte }
     const raw = await flood(s, server, Buffer.concat([preface, emptySettings, open, more]), limits)
-    assert.notEqual(goawayCode(raw), undefined, 'it was told GOAWAY')
+    assert.notEqual(goawayCode(raw), undefined, 'no GOAWAY was received')
   })
 
   await t.test('fault S3: 30,000 pings end in ENHANCE_YOUR_CALM within a second', async (s) => {
@@ -127,10 +127,10 @@ test('floods of frames end the connection that sends them, and nobody else notic
     })
   }
 
-  await t.test('their connections are all gone', () => eventually(() => assertNoLeak(server, before)))
+  await t.test('all flooding connections are closed', () => eventually(() => assertNoLeak(server, before)))
 })
 
-test('fault O7: with descriptors for 128, new connections are refused, old ones work, and nothing spins', async (t) => {
+test('fault O7: with 128 file descriptors, new connections are refused, old ones work, and no loop spins', async (t) => {
   const server = await startServer(t, { wrapper: ['prlimit', '--nofile=128'] })
   const old = grpcClient(t, server)
   await old.publish({ events: [order(0)] })
@@ -143,7 +143,7 @@ test('fault O7: with descriptors for 128, new connections are refused, old ones 
   }
   const share = (server.cpuMs - cpuBefore) / (performance.now() - startedAt)
   t.diagnostic(`CPU ${Math.round(share * 100)} %`)
-  assert.ok(share <= 0.5, `it spins: ${share} of a core`)
+  assert.ok(share <= 0.5, `the server busy-loops: ${share} of a core`)
   for (const { socket } of crowd) socket.destroy()
   await eventually(async () => assert.equal((await grpcClient(t, server).publish({ events: [order(2)] })).accepted, 1n))
   assert.ok(server.running)

@@ -16,10 +16,10 @@ import { countRows, readRows } from '../support/store-file.ts'
 import { attachStrace, straceMissing } from '../support/strace.ts'
 import { drained } from '../support/tally.ts'
 
-/** Large enough that a few messages bring the WAL over the size at which it is checkpointed. */
+/** Large enough that a few messages push the WAL over its checkpoint size. */
 const largeText = Buffer.from(`"${'x'.repeat(400_000)}"`)
 
-/** Brings both WALs near the size at which they are checkpointed, before strace slows everything down. */
+/** Fills both WALs close to their checkpoint size before strace slows everything down. */
 async function fillWals(server: ServerProcess, journal: Journal): Promise<void> {
   const walBytes = (file: string): number => statSync(join(server.dataDir, file)).size
   for (let part = 0; walBytes('log.db-wal') < 11_000_000 && part < 20; part++) {
@@ -29,28 +29,28 @@ async function fillWals(server: ServerProcess, journal: Journal): Promise<void> 
 }
 
 const failures: readonly { what: string; file: string; call: string; large: boolean }[] = [
-  { what: 'the flush of a COMMIT of log.db', file: 'log.db-wal', call: 'fsync,fdatasync', large: false },
-  { what: 'a write of a COMMIT of log.db', file: 'log.db-wal', call: 'pwrite64', large: false },
-  { what: 'the flush of a checkpoint of log.db', file: 'log.db', call: 'fsync,fdatasync', large: true },
-  { what: 'a write of a checkpoint of log.db', file: 'log.db', call: 'pwrite64', large: true },
-  { what: 'the flush of a COMMIT of store.db', file: 'store.db-wal', call: 'fsync,fdatasync', large: false },
-  { what: 'a write of a COMMIT of store.db', file: 'store.db-wal', call: 'pwrite64', large: false },
-  { what: 'the flush of a checkpoint of store.db', file: 'store.db', call: 'fsync,fdatasync', large: true },
-  { what: 'a write of a checkpoint of store.db', file: 'store.db', call: 'pwrite64', large: true },
+  { what: 'flushing a COMMIT of log.db', file: 'log.db-wal', call: 'fsync,fdatasync', large: false },
+  { what: 'a write in a COMMIT of log.db', file: 'log.db-wal', call: 'pwrite64', large: false },
+  { what: 'flushing a checkpoint of log.db', file: 'log.db', call: 'fsync,fdatasync', large: true },
+  { what: 'a write in a checkpoint of log.db', file: 'log.db', call: 'pwrite64', large: true },
+  { what: 'flushing a COMMIT of store.db', file: 'store.db-wal', call: 'fsync,fdatasync', large: false },
+  { what: 'a write in a COMMIT of store.db', file: 'store.db-wal', call: 'pwrite64', large: false },
+  { what: 'flushing a checkpoint of store.db', file: 'store.db', call: 'fsync,fdatasync', large: true },
+  { what: 'a write in a checkpoint of store.db', file: 'store.db', call: 'pwrite64', large: true },
 ]
 
-/** To the server a failed write is what a failed flush is: the error of one COMMIT or checkpoint. */
+/** The server sees a failed write and a failed flush alike: as the error of one COMMIT or checkpoint. */
 const tried = failures.filter(({ call }) => isLongRun || call !== 'pwrite64')
 
 for (const { what, file, call, large } of tried) {
-  test(`fault A7: when ${what} fails with EIO nothing more is acknowledged and the server ends`, async (t) => {
+  test(`fault A7: when ${what} fails with EIO the server acknowledges nothing more and exits`, async (t) => {
     const reason = straceMissing()
     if (reason !== null) return skip(t, reason)
     const journal = new Journal()
     const server = await startServer(t)
     await loadUnary(server, journal, { name: 'before', events: 30, batchEvents: 3 })
     if (large) await fillWals(server, journal)
-    // One failure only: SQLite forgets it, and the next COMMIT would succeed as if nothing had happened.
+    // Inject one failure only: SQLite does not remember it, so the next COMMIT would succeed.
     const strace = await attachStrace(t, server.pid, [
       ...['-ttt', '-e', `trace=${call}`, '-e', `inject=${call}:error=EIO:when=1`],
       ...['-P', join(server.dataDir, file)],
@@ -64,20 +64,20 @@ for (const { what, file, call, large } of tried) {
     })
     load.catch(() => {})
     await eventually(() => assert.match(strace.output, /INJECTED/), { withinMs: 20_000, everyMs: 5 })
-    // strace's own line about the failed call says when it was. It slows the server, so it lets go of it now.
+    // strace's line for the failed call has its time. strace slows the server, so it detaches now.
     const failedAtMs = Number(/(\d+\.\d+) \w+\(.*INJECTED/.exec(strace.output)?.[1]) * 1000
     void strace.detach()
-    const exit = await within(5000, 'the end of the server', server.exited)
+    const exit = await within(5000, 'exit of the server', server.exited)
     const exitMs = Date.now() - failedAtMs
-    t.diagnostic(`ended ${Math.round(exitMs)} ms after the failure: ${exit.code ?? exit.signal}`)
-    // SIGKILL is how it ends itself when closing takes too long, as it may beside a sick disk.
+    t.diagnostic(`exited ${Math.round(exitMs)} ms after the failure: ${exit.code ?? exit.signal}`)
+    // The server sends itself SIGKILL when closing takes too long, which a failing disk may cause.
     assert.ok(exit.code === 1 || exit.signal === 'SIGKILL', JSON.stringify(exit))
-    assert.ok(exitMs <= 1000 + 300, `it ended ${exitMs} ms after the failure`)
+    assert.ok(exitMs <= 1000 + 300, `the server exited ${exitMs} ms after the failure`)
     for (const [identity, entry] of journal.entries()) {
       const late = entry.acceptedAtMs !== null && entry.acceptedAtMs > failedAtMs + 1
       if (file.startsWith('log')) assert.ok(!late, `${identity} was accepted after the failure`)
     }
-    assert.match(server.stderr, /EIO|I\/O error/i, 'the reason is in the log')
+    assert.match(server.stderr, /EIO|I\/O error/i, 'the reason is not in the log')
 
     await server.start()
     stopping.abort()
@@ -87,7 +87,7 @@ for (const { what, file, call, large } of tried) {
   })
 }
 
-test('fault A16: while a COMMIT is held back in its flush, its event is neither acknowledged, shown nor delivered', async (t) => {
+test('fault A16: while the flush of a COMMIT is delayed, its event is not acknowledged, listed or delivered', async (t) => {
   const reason = straceMissing()
   if (reason !== null) return skip(t, reason)
   const server = await startServer(t)
@@ -106,8 +106,8 @@ test('fault A16: while a COMMIT is held back in its flush, its event is neither 
     return response
   })
   while (performance.now() - startedAt < heldMs - 300) {
-    assert.equal(answered, false, 'it was acknowledged before its flush had returned')
-    assert.equal(countRows(server.dataDir), 1, 'it was delivered before its flush had returned')
+    assert.equal(answered, false, 'the event was acknowledged before its flush had returned')
+    assert.equal(countRows(server.dataDir), 1, 'the event was delivered before its flush had returned')
     await sleep(50)
   }
   const answer = await sending

@@ -1,6 +1,6 @@
-// The controls: deliberate defects that the checker must find. While one of these comes out green, no other result of the
-// fault tests is worth anything, so they run first. They have honest twins, which show that it is the defect that turns the
-// checker red, and not the test.
+// Negative controls: deliberate defects that the checker must find. If the checker misses one, no other result of the
+// fault tests can be trusted, so these run first. Each crash is repeated without the defect, to show that the checker
+// reports the defect and not the test.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -21,13 +21,13 @@ interface Crash {
   readonly defect: string
   /** When to kill the server with the defect. */
   readonly moment: (server: ServerProcess) => Promise<unknown>
-  /** Who looks afterwards what is left; a server without a defect when left out. */
+  /** Defect of the server that is started after the kill; none by default. */
   readonly successor?: string
-  /** All entries wait in the log before the server with the defect is started, so that they land in one turn. */
+  /** Whether all entries are in the log before the server with the defect starts, so that they land in one batch. */
   readonly beforehand?: boolean
 }
 
-/** Publishes 100 entries to a server with a defect, kills it at its moment, and looks with another one what is left. */
+/** Publishes 100 entries to a server with a defect, kills it at `moment`, and checks the result with another server. */
 async function crashWith(t: TestContext, crash: Crash): Promise<CheckResult> {
   const { defect, moment, successor = 'none', beforehand = false } = crash
   const dataDir = tempDirectory(t)
@@ -74,7 +74,7 @@ test('the same crashes without a defect lose nothing', async (t) => {
   assert.deepEqual([honest.lost, honest.landed], [0, entries])
 })
 
-test('fault X3: the checker finds rows that are there twice when the table has no primary key', async (t) => {
+test('fault X3: the checker finds duplicate rows when the table has no primary key', async (t) => {
   const again = { moment: allLanded, beforehand: true }
   const found = await crashWith(t, { ...again, defect: 'without-key-withhold-landing', successor: 'without-key' })
   const honest = await crashWith(t, { ...again, defect: 'withhold-landing' })

@@ -11,7 +11,7 @@ import { seededRandom } from '../support/random.ts'
 import { countRows, queryStore } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 
-test('fault N3: a Produce stream that is reset again and again goes on behind the last acknowledgement', async (t) => {
+test('fault N3: a Produce stream that is reset repeatedly resumes after the last acknowledgement', async (t) => {
   const random = seededRandom(t)
   const server = await startInProcess(t)
   const proxy = await startFaultProxy(t, () => server.grpc)
@@ -24,7 +24,7 @@ test('fault N3: a Produce stream that is reset again and again goes on behind th
     if (index % 700 === 0) {
       const connections = proxy.total
       proxy.cutAfterBytesUp(random.between(1, 20_000))
-      if (index > 0) await eventually(() => assert.ok(proxy.total > connections, 'not connected again'))
+      if (index > 0) await eventually(() => assert.ok(proxy.total > connections, 'not reconnected'))
     }
     if (!publisher.add(eventInput(event))) await publisher.ready()
   }
@@ -33,7 +33,7 @@ test('fault N3: a Produce stream that is reset again and again goes on behind th
   assert.ok(cuts >= 4, `only ${cuts} cuts`)
   t.diagnostic(`${cuts} cuts, ${proxy.total} connections`)
   const [line] = await drained(server)
-  assert.equal(line?.accepted, count, 'what was in the log already is answered, not stored again')
+  assert.equal(line?.accepted, count, 'entries already in the log are acknowledged, not stored again')
   assert.equal(countRows(server.dataDir), count)
   const rows = queryStore(server.dataDir, `SELECT json_extract(data, '$.number') AS n FROM events ORDER BY log_offset`)
   assert.deepEqual(
@@ -43,7 +43,7 @@ test('fault N3: a Produce stream that is reset again and again goes on behind th
   )
 })
 
-test('fault N8: a unary call whose answer is cut off is sent again under the same ids and is one row', async (t) => {
+test('fault N8: a unary call whose answer is lost is resent with the same ids and makes one row', async (t) => {
   const server = await startInProcess(t)
   const proxy = await startFaultProxy(t, () => server.grpc)
   const client = connect({ addresses: [proxy.address] })
@@ -58,10 +58,10 @@ test('fault N8: a unary call whose answer is cut off is sent again under the sam
   await eventually(async () => assert.equal((await client.publishEvents(events)).accepted, 10))
   const [line] = await drained(server)
   assert.equal(countRows(server.dataDir), 11)
-  assert.equal(line?.accepted, 21, 'both copies are in the log: only Produce is recognised there')
+  assert.equal(line?.accepted, 21, 'both copies are in the log: only Produce is deduplicated there')
 })
 
-test('a slow and distant client is served as well as it can be', async (t) => {
+test('a client on a slow, high-latency connection is served', async (t) => {
   const server = await startInProcess(t)
   const proxy = await startFaultProxy(t, () => server.grpc)
   proxy.up.delayMs = 60

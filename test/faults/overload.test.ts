@@ -17,7 +17,7 @@ import { drained, tally } from '../support/tally.ts'
 const mebibyte = 1024 * 1024
 const loadMs = samples(3000, 60_000)
 
-test('fault O1: at ten times what can land, the excess is refused with a hint and landing keeps its pace', async (t) => {
+test('fault O1: at ten times the landing rate, the excess is refused with a retry hint and landing keeps its rate', async (t) => {
   const reason = straceMissing()
   if (reason !== null) return skip(t, reason)
   const server = await startServer(t, {
@@ -58,7 +58,7 @@ test('fault O1: at ten times what can land, the excess is refused with a hint an
   }
   await landedIn(1000, 150)
   const peak = await landedIn(1500, 100)
-  // Under the load itself, so that what is measured is growth and not the heap's way to its working size.
+  // Measured under load, so that the growth excludes the warm-up of the heap.
   await landedIn(1500, 15)
   const base = server.rssBytes
   Object.assign(tallied, { accepted: 0, refused: 0, other: 0, slowestMs: 0 })
@@ -69,21 +69,21 @@ test('fault O1: at ten times what can land, the excess is refused with a hint an
     `peak ${Math.round(peak)}/s, offered ${Math.round(offered)}/s, goodput ${Math.round(goodput)}/s, refused ` +
       `${tallied.refused}, slowest call ${Math.round(tallied.slowestMs)} ms, RSS ${(growth / mebibyte).toFixed(1)} MiB`,
   )
-  assert.ok(offered > 5 * peak, 'the load was no overload')
-  assert.equal(tallied.other, 0, 'calls failed in another way than by a refusal with a hint')
-  // 0.8 on a quiet machine (bench/, W8); where tests share the cores the peak itself swings by a third.
+  assert.ok(offered > 5 * peak, 'the load did not exceed capacity')
+  assert.equal(tallied.other, 0, 'calls failed other than by a refusal with a retry hint')
+  // 0.8 on a quiet machine (bench/, W8); where tests share the cores the peak itself varies by a third.
   assert.ok(goodput >= 0.5 * peak, `goodput ${goodput} of ${peak}`)
   assert.ok(growth <= 64 * mebibyte, `RSS grew by ${growth}`)
 })
 
-test('seed A8: with overflow WAIT a producer of far more than can land is slowed down and memory stays flat', async (t) => {
+test('seed A8: with overflow WAIT a producer that exceeds the landing rate is slowed down and memory stays flat', async (t) => {
   const server = await startServer(t, {
     topics: ['full'],
     env: { MILLRACE_ROLES: 'ingest', MILLRACE_MAX_WAITING_EVENTS: '2000' },
   })
   const client = grpcClient(t, server)
   const data = Buffer.from(`"${'x'.repeat(10_000)}"`)
-  // First the process comes to its working size: the limit is full.
+  // Warm up the process first, by filling it up to the limit.
   await assert.rejects(async () => {
     for (;;) await client.publish({ events: orders(100, { data }) })
   })
@@ -93,7 +93,7 @@ test('seed A8: with overflow WAIT a producer of far more than can land is slowed
   const produce = client.produce()
   let sentBytes = 0
   let stalled = 0
-  // About 1 MB a message; each writer goes on only when the transport has room, as long as it has.
+  // About 1 MB a message; each writer waits until the transport has room before it sends the next.
   const writeUntilStill = async (send: () => Promise<void>): Promise<void> => {
     for (let count = 0; count < 200; count++) {
       const room = await Promise.race([send().then(() => true), sleep(1500).then(() => false)])
@@ -113,10 +113,10 @@ test('seed A8: with overflow WAIT a producer of far more than can land is slowed
   ])
   const growth = server.rssBytes - base
   t.diagnostic(
-    `${sentBytes / 1e6} MB left the producers before they stood still, RSS ${(growth / mebibyte).toFixed(1)} MiB`,
+    `${sentBytes / 1e6} MB left the producers before they stalled, RSS ${(growth / mebibyte).toFixed(1)} MiB`,
   )
-  assert.equal(stalled, 2, 'a producer was never slowed down')
-  assert.ok(sentBytes < 40e6, `${sentBytes} bytes were taken in though nothing lands`)
+  assert.equal(stalled, 2, 'not every producer was slowed down')
+  assert.ok(sentBytes < 40e6, `${sentBytes} bytes were read although nothing lands`)
   assert.ok(growth <= 64 * mebibyte, `RSS grew by ${growth}`)
   assert.equal((await tally(server)).waiting, 1800)
   stream.call.cancel()

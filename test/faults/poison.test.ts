@@ -12,7 +12,7 @@ import { readDeadLetters } from '../support/log-file.ts'
 import { readRows } from '../support/store-file.ts'
 import { drained, tally } from '../support/tally.ts'
 
-/** A database that refuses some rows for themselves, as a check or a trigger of its owner would. */
+/** A database that rejects individual rows, as a check or a trigger of its owner would. */
 function refusePoison(dataDir: string): void {
   const database = new DatabaseSync(join(dataDir, 'store.db'))
   database.exec(`CREATE TRIGGER no_poison BEFORE INSERT ON events WHEN NEW.type = 'poison'

@@ -1,4 +1,4 @@
-// Failures of PostgreSQL that are about no event: what the store makes of them, call by call.
+// PostgreSQL failures that no event caused: how the store handles each of them.
 
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
@@ -31,7 +31,7 @@ async function raise(url: string, type: string, sqlState: string): Promise<void>
   await postgres.query(statement, [], url)
 }
 
-test('an SQLSTATE that nobody has listed is tried again and told by its name, and kills no event', async (t) => {
+test('an unlisted SQLSTATE is retried and reported by name, and makes no dead letter', async (t) => {
   const url = await postgres.createDatabase()
   const heard: string[] = []
   const store = await openPostgres(t, url, { onUnlistedSqlstate: (sqlState) => heard.push(sqlState) })
@@ -47,7 +47,7 @@ test('an SQLSTATE that nobody has listed is tried again and told by its name, an
   assert.deepEqual(await store.landEvents(entries), counts(4))
 })
 
-test('an SQLSTATE that the operator has called dead makes a dead letter of that event alone', async (t) => {
+test('an SQLSTATE that the operator configured as dead makes a dead letter of only that event', async (t) => {
   const url = await postgres.createDatabase()
   const store = await openPostgres(t, url, { deadSqlstates: ['U0042', 'P0001'] })
   await raise(url, 'odd', 'P0001')
@@ -61,7 +61,7 @@ test('an SQLSTATE that the operator has called dead makes a dead letter of that 
   )
 })
 
-test('fault P7: what waits for a lock too long is tried with half as many rows, until the lock is gone', async (t) => {
+test('fault P7: a landing that times out on a lock is retried with half as many rows until the lock is released', async (t) => {
   const url = await postgres.createDatabase()
   const store = await openPostgres(t, `${url}?lock_timeout=100`)
   const holder = new Client({ connectionString: url })
@@ -85,7 +85,7 @@ test('fault P7: what waits for a lock too long is tried with half as many rows, 
   assert.equal(copies(), 4 + 2 + 1)
 })
 
-test('fault P7: a statement that takes too long is tried with half as many rows', async (t) => {
+test('fault P7: a statement that times out is retried with half as many rows', async (t) => {
   const url = await postgres.createDatabase()
   const store = await openPostgres(t, `${url}?statement_timeout=500`)
   const slow = `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
@@ -97,7 +97,7 @@ test('fault P7: a statement that takes too long is tried with half as many rows'
   assert.deepEqual(await store.landEvents(entries), counts(12))
 })
 
-/** What ends a landing: the end of a COPY, or the COMMIT of a transaction. */
+/** The last step of a landing: the end of a COPY, or the COMMIT of a transaction. */
 const endings = {
   COPY: (bytes: Buffer) => bytes.subarray(-5).equals(Buffer.from('c\0\0\0\x04', 'latin1')),
   COMMIT: (bytes: Buffer) => bytes.includes('COMMIT\0'),
@@ -107,14 +107,14 @@ for (const ending of ['COPY', 'COMMIT'] as const) {
   for (const fault of ['cut', 'silence'] as const) {
     const title =
       fault === 'cut'
-        ? `fault P3: a connection that is cut before its ${ending} reaches the server: the events come again, each as one row`
-        : `fault P3: the answer to a ${ending} is lost: the next try finds the rows and makes none`
+        ? `fault P3: the connection is cut before the ${ending} reaches the server: the events are redelivered and make one row each`
+        : `fault P3: the answer to a ${ending} is lost: the retry finds the rows and inserts none`
     test(title, async (t) => {
       const url = await postgres.createDatabase()
       const proxy = await startFaultProxy(t, () => `127.0.0.1:${postgres.port}`)
       const store = await openPostgres(t, url.replace(/@[^/]+/, `@${proxy.address}`))
       const made = events(1000)
-      // One that is there already sends the others through a transaction.
+      // An event that already has its row makes the store land the others in a transaction.
       const before = ending === 'COMMIT' ? 1 : 0
       if (before === 1) await store.landEvents(entriesOf(made.slice(0, 1), 1))
       const entries = entriesOf(made, 100)

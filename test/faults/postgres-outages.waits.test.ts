@@ -1,4 +1,4 @@
-// What a server does while PostgreSQL does not: everything waits, nothing is lost, nothing becomes a dead letter.
+// PostgreSQL is down or refuses work: events wait, none is lost, none becomes a dead letter.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ import { type InProcessServer, startInProcess } from '../support/in-process-serv
 import { PostgresServer } from '../support/postgres-server.ts'
 import { drained } from '../support/tally.ts'
 
-/** Few, so that they are soon used up. */
+/** Small, so that the tests exhaust it quickly. */
 const maxConnections = 16
 
 let postgres: PostgresServer
@@ -22,7 +22,7 @@ before(async () => {
 })
 after(() => postgres.destroy())
 
-/** A server whose role is not the superuser, for whom PostgreSQL keeps connections free. */
+/** A server whose role is not the superuser, because PostgreSQL reserves connections for superusers. */
 async function startOnPostgres(t: TestContext): Promise<{ server: InProcessServer; url: string }> {
   const url = await postgres.createDatabase()
   const database = new URL(url).pathname.slice(1)
@@ -36,7 +36,7 @@ async function paused(server: InProcessServer): Promise<string | null | undefine
   return topics.find(({ name }) => name === 'events')?.groups[0]?.paused
 }
 
-/** Waits for the pause, and answers what it says. */
+/** Waits until landing is paused; returns the reason. */
 async function pauseOf(server: InProcessServer, reason: RegExp): Promise<string> {
   return eventually(async () => {
     const text = await paused(server)
@@ -45,7 +45,7 @@ async function pauseOf(server: InProcessServer, reason: RegExp): Promise<string>
   })
 }
 
-/** Every event has one row, none is a dead letter, and the process ends well. */
+/** Checks that every event has one row, none is a dead letter, and the process exits cleanly. */
 async function assertAllLanded(server: InProcessServer, url: string, count: number): Promise<void> {
   const [line] = await drained(server, 30_000)
   assert.deepEqual([line?.accepted, line?.landed, line?.dead, line?.balanced], [count, count, 0, true])
@@ -61,7 +61,7 @@ async function endBackends(url: string): Promise<number> {
   return Number((await postgres.query(statement, [], url))[0]?.ended)
 }
 
-test('fault P4: while PostgreSQL is away the status says since when, and all lands once it is back', async (t) => {
+test('fault P4: while PostgreSQL is unreachable the status reports since when, and everything lands once it is back', async (t) => {
   const { server, url } = await startOnPostgres(t)
   const grpc = grpcClient(t, server)
   await grpc.publish({ events: orders(100) })
@@ -88,7 +88,7 @@ test('fault P4: while PostgreSQL is away the status says since when, and all lan
   await assertAllLanded(server, url, 200)
 })
 
-test('fault P5: connections that PostgreSQL ends again and again lose nothing', async (t) => {
+test('fault P5: repeatedly terminated connections lose nothing', async (t) => {
   const { server, url } = await startOnPostgres(t)
   const grpc = grpcClient(t, server)
   let ended = 0
@@ -101,9 +101,9 @@ test('fault P5: connections that PostgreSQL ends again and again lose nothing', 
   await assertAllLanded(server, url, 12 * 500)
 })
 
-test('fault P6: a serialization failure and a deadlock are tried again, and no event is to blame', async (t) => {
+test('fault P6: serialization failures and deadlocks are retried, and no event becomes a dead letter', async (t) => {
   const { server, url } = await startOnPostgres(t)
-  // A sequence counts on through transactions that fail.
+  // A sequence is not rolled back when a transaction fails.
   const failing = `CREATE SEQUENCE tries; GRANT USAGE ON tries TO app;
     CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE try bigint := nextval('tries');
@@ -113,7 +113,7 @@ test('fault P6: a serialization failure and a deadlock are tried again, and no e
     END $$;
     CREATE TRIGGER fail BEFORE INSERT ON events EXECUTE FUNCTION fail()`
   await postgres.query(failing, [], url)
-  // So few that cutting them in halves would come to single events before the failures end.
+  // Few enough that repeated halving would reach single events before the failures end.
   await grpcClient(t, server).publish({ events: orders(4) })
 
   await assertAllLanded(server, url, 4)
@@ -121,7 +121,7 @@ test('fault P6: a serialization failure and a deadlock are tried again, and no e
   assert.ok(Number(tries?.tries) > 4)
 })
 
-test('fault P9: when all connections are used up landing waits, and takes no more than its own', async (t) => {
+test('fault P9: when all connections are in use landing waits and opens no more than its own', async (t) => {
   const { server, url } = await startOnPostgres(t)
   const grpc = grpcClient(t, server)
   const others: Client[] = []
@@ -154,7 +154,7 @@ test('fault P9: when all connections are used up landing waits, and takes no mor
   await assertAllLanded(server, url, 300)
 })
 
-test('fault P10: a server that has become read-only is asked again over a new connection', async (t) => {
+test('fault P10: a server that became read-only is retried over a new connection', async (t) => {
   const { server, url } = await startOnPostgres(t)
   const grpc = grpcClient(t, server)
   const database = new URL(url).pathname.slice(1)
@@ -167,7 +167,7 @@ test('fault P10: a server that has become read-only is asked again over a new co
   await assertAllLanded(server, url, 300)
 })
 
-test('an SQLSTATE that nobody has listed raises an alarm, until the operator says what it means', async (t) => {
+test('an unlisted SQLSTATE raises an alarm until the operator classifies it', async (t) => {
   const { server, url } = await startOnPostgres(t)
   const raising = `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not here'; END $$;
     CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.subject = 'refused') EXECUTE FUNCTION refuse()`
@@ -179,7 +179,7 @@ test('an SQLSTATE that nobody has listed raises an alarm, until the operator say
   await eventually(async () => {
     const { text } = await request(server.http, '/metrics')
     const [, tries] = /^millrace_landing_unlisted_sqlstate_total\{code="P0001"\} (\d+)$/m.exec(text) ?? []
-    assert.ok(Number(tries) >= 2, 'it is tried again')
+    assert.ok(Number(tries) >= 2, 'it is not retried')
   })
   const alarms = server.logLines().filter(({ message }) => String(message).startsWith('landing_unlisted_sqlstate'))
   assert.deepEqual(

@@ -13,7 +13,7 @@ before(async () => {
   postgres = await sharedPostgres()
 })
 
-test('fault P1: of 1,000 events three are poison: 997 land, three die by their SQLSTATE, and a mended one lands too', async (t) => {
+test('fault P1: three of 1,000 events are poison: 997 land, three become dead letters by SQLSTATE, and an edited one lands', async (t) => {
   const url = await postgres.createDatabase()
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   await server.stop()

@@ -1,4 +1,4 @@
-// Failures that a person has to mend: an alarm that is probed every 10 s, and no event to blame.
+// Failures that an operator has to repair: an alarm, a probe every 10 s, and no dead letter.
 
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
@@ -20,31 +20,31 @@ const probeMs = 10_000
 
 const damages = [
   {
-    what: 'a table that is gone',
+    what: 'a missing table',
     damage: 'ALTER TABLE events RENAME TO events_elsewhere',
     repair: 'ALTER TABLE events_elsewhere RENAME TO events',
     reason: /^postgres refuses since \S+Z: 42P01: /,
   },
   {
-    what: 'a column that is missing',
+    what: 'a missing column',
     damage: 'ALTER TABLE events RENAME COLUMN subject TO topic_of_talk',
     repair: 'ALTER TABLE events RENAME COLUMN topic_of_talk TO subject',
     reason: /^postgres refuses since \S+Z: 42703: /,
   },
   {
-    what: 'a right that was revoked',
+    what: 'a revoked privilege',
     damage: 'REVOKE INSERT ON events FROM revoked',
     repair: 'GRANT INSERT ON events TO revoked',
     reason: /^postgres refuses since \S+Z: 42501: /,
   },
 ] as const
 
-// They wait beside each other: each takes one probe.
+// The cases run concurrently: each takes one probe.
 test('fault P11', { concurrency: true }, async (t) => {
   await postgres.query('CREATE ROLE revoked LOGIN')
   await Promise.all(
     damages.map(({ what, damage, repair, reason }) =>
-      t.test(`fault P11: ${what} stops landing with an alarm, and landing goes on after the repair`, async (t) => {
+      t.test(`fault P11: ${what} pauses landing with an alarm, and landing resumes after the repair`, async (t) => {
         const url = await postgres.createDatabase()
         const database = new URL(url).pathname.slice(1)
         const run = (statement: string) => postgres.query(statement, [], url)
@@ -62,7 +62,7 @@ test('fault P11', { concurrency: true }, async (t) => {
         const paused = async () => (await getStatus(server.http)).topics[0]?.groups[0]?.paused
 
         await eventually(async () => assert.match((await paused()) ?? '', reason))
-        assert.equal((await grpc.publish({ events: orders(10) })).accepted, 10n, 'ingest goes on')
+        assert.equal((await grpc.publish({ events: orders(10) })).accepted, 10n, 'ingest continues')
         assert.ok(server.logLines().some(({ level, code }) => level === 'error' && code === 'failed_precondition'))
         await run(repair)
 

@@ -1,4 +1,4 @@
-// What PostgreSQL refuses or has already, row by row.
+// Rows that PostgreSQL rejects or already has.
 
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
@@ -19,7 +19,7 @@ const ids = new EventIdGenerator()
 const countRows = async (url: string) =>
   (await postgres.query('SELECT count(*)::int AS rows FROM events', [], url))[0]?.rows
 
-test('fault P1: three kinds of poison among 1,000 events cost at most 61 tries, and 997 rows land', async (t) => {
+test('fault P1: three kinds of poison among 1,000 events cost at most 61 attempts, and 997 rows land', async (t) => {
   const url = await postgres.createDatabase()
   const store = await openPostgres(t, url)
   const poisonAt: Readonly<Record<number, string>> = {
@@ -50,7 +50,7 @@ test('fault P1: three kinds of poison among 1,000 events cost at most 61 tries, 
   assert.equal(await countRows(url), 997)
 })
 
-test('events that come twice cost one look and one COPY of the others', async (t) => {
+test('redelivered events cost one query and one COPY of the others', async (t) => {
   const url = await postgres.createDatabase()
   const store = await openPostgres(t, url)
   const events = Array.from({ length: 3000 }, () => ({ id: ids.next(), type: 'a' }))
@@ -106,7 +106,7 @@ test("an event that breaks a unique index of the table's owner is poison, not a 
   )
 })
 
-test('the newest page of a table reads few of its pages, however long ago the rows came', async (t) => {
+test('the newest page of a table reads few of its pages, however old the rows are', async (t) => {
   const url = await postgres.createDatabase()
   await (await openPostgres(t, url)).close()
   const insert = `INSERT INTO events SELECT gen_random_uuid(), NULL, '/', 'a', NULL, at, at, 'events', 2, NULL,
@@ -123,7 +123,7 @@ test('the newest page of a table reads few of its pages, however long ago the ro
 
   const store = await openPostgres(t, url)
   const page = await store.listEvents({ limit: 100 })
-  // Its sessions tell what they have read when they end.
+  // Sessions report their read statistics when they end.
   await store.close()
 
   assert.deepEqual(
@@ -138,7 +138,7 @@ test('the newest page of a table reads few of its pages, however long ago the ro
   assert.ok(after.read - before.read < after.all / 5, `${after.read - before.read} of ${after.all} pages`)
 })
 
-test('fault P16: data keeps every digit as jsonb, and what is no JSON every byte', async (t) => {
+test('fault P16: JSON data keeps every digit in jsonb, and other data keeps every byte', async (t) => {
   const url = await postgres.createDatabase()
   const store = await openPostgres(t, url)
   const json = {

@@ -1,4 +1,4 @@
-// Starting on a PostgreSQL that is not as it should be: a clear refusal, or tables that are right.
+// Starting on a misconfigured PostgreSQL: the start is refused with a clear error, or the tables are correct.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -36,9 +36,9 @@ const tablesOf = async (url: string) =>
     .map(({ relname }) => relname)
     .sort()
 
-test('fault P17: a migration that is killed half-way has changed nothing, and runs again', async (t) => {
+test('fault P17: a migration that is killed half-way changes nothing and can be run again', async (t) => {
   const url = await postgres.createDatabase()
-  // The tables before this one are made, then the migration waits for whoever makes this one.
+  // The migration creates the tables before this one, then blocks on the transaction that creates this one.
   const holder = new Client({ connectionString: url })
   await holder.connect()
   cleanup(t, () => holder.end())
@@ -60,7 +60,7 @@ test('fault P17: a migration that is killed half-way has changed nothing, and ru
   assert.ok((await tablesOf(url)).includes('events'))
 })
 
-test('fault P17: of many that migrate at once one does it, and all start', async (t) => {
+test('fault P17: when several servers migrate at once one does it, and all start', async (t) => {
   const url = await postgres.createDatabase()
   const [first, ...others] = (await Promise.all(Array.from({ length: 6 }, () => migrateStore(url)))).toSorted(
     (a, b) => b.length - a.length,
@@ -73,7 +73,7 @@ test('fault P17: of many that migrate at once one does it, and all start', async
   for (const store of stores) assert.equal((await store.describe()).up, true)
 })
 
-test('a wrong password is refused by name, at the start and never in silence', async (t) => {
+test('a wrong password is reported as such at the start', async (t) => {
   const rules = join(postgres.directory, 'data', 'pg_hba.conf')
   const before = readFileSync(rules, 'utf8')
   cleanup(t, async () => {
@@ -98,7 +98,7 @@ test('a wrong password is refused by name, at the start and never in silence', a
   assert.doesNotMatch(result.stderr, /:wrong@/)
 })
 
-test('where TLS is asked for, a server without it or with the certificate of somebody else is refused', async (t) => {
+test('when TLS is required, a server without TLS or with the certificate of another host is refused', async (t) => {
   const url = await postgres.createDatabase()
   await assert.rejects(open(`${url}?sslmode=verify-full`), {
     code: 'failed_precondition',
@@ -122,7 +122,7 @@ test('where TLS is asked for, a server without it or with the certificate of som
   })
 })
 
-/** A certificate that signs itself, and its key. False where the machine cannot make one. */
+/** Makes a self-signed certificate and its key. False when openssl is not installed. */
 function makeCertificate(directory: string, name: string, address: string): boolean {
   const file = join(directory, name)
   const subject = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=IP:${address}`]
@@ -155,7 +155,7 @@ async function useCertificate(t: TestContext, directory: string, name: string): 
   cleanup(t, () => set('off'))
 }
 
-test('a server that is read-only, and one whose commits are not flushed, are said so at the start', async (t) => {
+test('a read-only server and one that does not flush commits are reported at the start', async (t) => {
   const url = await postgres.createDatabase()
   const database = new URL(url).pathname.slice(1)
   await postgres.query(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
@@ -170,7 +170,7 @@ test('a server that is read-only, and one whose commits are not flushed, are sai
   await assert.rejects(open(url), { code: 'failed_precondition', message: /synchronous_commit is off/ })
 })
 
-test('a table that was changed by hand before the start stops landing, and makes no dead letter', async (t) => {
+test('a table that was altered before the start pauses landing and makes no dead letter', async (t) => {
   const url = await postgres.createDatabase()
   await migrateStore(url)
   await postgres.query('ALTER TABLE events DROP COLUMN key', [], url)

@@ -25,7 +25,7 @@ import { straceMissing } from '../support/strace.ts'
 import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
-/** What the journal knew when the power went: an answer that came later does not count. */
+/** The journal as of the power loss: later answers do not count. */
 function journalAt(journal: Journal, atMs: number): Journal {
   const then = new Journal()
   for (const [, entry] of journal.entries()) {
@@ -37,7 +37,7 @@ function journalAt(journal: Journal, atMs: number): Journal {
   return then
 }
 
-/** Builds an image, opens it with a server, lets everything land, and compares. A refused start is `null`. */
+/** Builds an image, starts a server on it, waits until all has landed, and compares. `null` if the start is refused. */
 async function judgeImage(
   t: TestContext,
   recording: Recording,
@@ -63,10 +63,10 @@ function imageOptions(recording: Recording, random: SeededRandom, from = 1): Ima
   return { calls: random.between(from, recording.calls.length), keep: random.pick([0, 0.3, 0.7, 1]), random }
 }
 
-/** How many power losses of a recording are judged. */
+/** How many power losses are tested per recording. */
 const images = samples(6, 150)
 
-test('fault A4: after a power loss at any moment every acknowledged event and every settled row is there', async (t) => {
+test('fault A4: after a power loss at any moment every acknowledged event and every settled row exists', async (t) => {
   const reason = straceMissing()
   if (reason !== null) return skip(t, reason)
   const random = seededRandom(t)
@@ -85,7 +85,7 @@ test('fault A4: after a power loss at any moment every acknowledged event and ev
   const flushes = recording.calls.filter(({ operation }) => operation.kind === 'flush').length
   assert.ok(flushes > 20, `only ${flushes} flushes were recorded`)
 
-  await t.test(`${images} images: nothing is lost, doubled or out of order`, async (s) => {
+  await t.test(`${images} images: nothing is lost, duplicated or out of order`, async (s) => {
     for (let image = 0; image < images; image++) {
       const options = imageOptions(recording, random)
       const result = await judgeImage(s, recording, journal, options, join(scratch, `image-${image}`))
@@ -110,11 +110,11 @@ test('fault A4: after a power loss at any moment every acknowledged event and ev
       const result = await judgeImage(s, recording, journal, options, join(scratch, `control-${image}`))
       if (result === null || result.lost > 0) bad++
     }
-    assert.ok(bad >= 3, `only ${bad} of 6 images without flushes were found to be bad`)
+    assert.ok(bad >= 3, `only ${bad} of 6 images without flushes were found to lose events`)
   })
 })
 
-test('fault A4: after a failed flush, a restart and a power loss nothing acknowledged is missing', async (t) => {
+test('fault A4: after a failed flush, a restart and a power loss no acknowledged event is missing', async (t) => {
   const reason = straceMissing()
   if (reason !== null) return skip(t, reason)
   const random = seededRandom(t)
@@ -124,7 +124,7 @@ test('fault A4: after a failed flush, a restart and a power loss nothing acknowl
   await loadUnary(server, journal, { name: 'before', events: 20 })
   await drained(server)
 
-  // The flush of the log fails once. The frames stay in the page cache, clean in the eyes of the kernel.
+  // The flush of the log fails once. The frames stay in the page cache, and the kernel considers them clean.
   const fail = ['-e', 'inject=fsync,fdatasync:error=EIO:when=12']
   const first = await recordWrites(t, server.pid, server.dataDir, join(scratch, 'first'), fail)
   const stopping = new AbortController()
@@ -133,7 +133,7 @@ test('fault A4: after a failed flush, a restart and a power loss nothing acknowl
   const failed = await first.finish()
   assert.ok(failed.calls.some(({ operation }) => operation.kind === 'flush' && operation.failed))
 
-  // The restart is recorded from its first call on, and so are the acknowledgements that follow it.
+  // The recording covers the restart from its first call, and the acknowledgements after it.
   mkdirSync(join(scratch, 'images'))
   const wrapper = ['strace', '-f', '-y', '-xx', '-ttt', '-s', '4194304', '-o', join(scratch, 'second')]
   const calls = ['-e', 'trace=write,pwrite64,pwritev,ftruncate,fsync,fdatasync', '-e', 'signal=none']

@@ -11,10 +11,10 @@ const connections = 20
 const copiesOfEach = 50
 
 for (const backend of backends('embedded', 'redis')) {
-  test(`fault B24: one id, a thousand times over 20 connections, is always taken and is one row (${backend.name})`, async (t) => {
+  test(`fault B24: one id, sent a thousand times over 20 connections, is always accepted and makes one row (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const first = await startInProcess(t, home)
-    // On a shared log two processes land at the same time.
+    // On a shared log two processes land concurrently.
     const servers = backend.name === 'embedded' ? [first] : [first, await startInProcess(t, home)]
     const event = { id: newId(), source: '/one', type: 'copied' }
 

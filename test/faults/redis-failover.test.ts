@@ -12,7 +12,7 @@ import { RedisCluster } from '../support/redis-cluster.ts'
 import { startServer } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
 
-test('a master of the Cluster dies under load and its replica takes over: what was accepted at replicated(1) is there', async (t) => {
+test('a master of the Cluster dies under load and its replica takes over: no event accepted at replicated(1) is lost', async (t) => {
   const random = seededRandom(t)
   const cluster = await RedisCluster.create({ hasReplicas: true, nodeTimeoutMs: 2000 })
   cleanup(t, () => cluster.destroy())
@@ -34,7 +34,7 @@ test('a master of the Cluster dies under load and its replica takes over: what w
     withinMs: 20_000,
     what: 'the replica as master',
   })
-  // The new master has nobody who copies it until the old one is back: replicated(1) takes nothing there before.
+  // The new master has no replica until the old master is back, so replicated(1) accepts nothing there until then.
   const acceptedBefore = journal.accepted
   await master.start()
   await eventually(() => assert.ok(journal.accepted > acceptedBefore + 200), { withinMs: 20_000, what: 'more events' })

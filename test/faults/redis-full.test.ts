@@ -1,4 +1,4 @@
-// Redis has no memory left: nothing new is taken, and what was taken is brought to its end.
+// Redis is out of memory: new events are refused, and accepted events are still landed.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -17,7 +17,7 @@ const resourceExhausted = 8
 const deadEvents = 3
 const data = Buffer.from(JSON.stringify('x'.repeat(20_000)))
 
-/** Publishes until it is refused; answers how many events were taken, and the refusal. */
+/** Publishes until Redis is full; returns the number of accepted events and the error. */
 async function fill(grpc: RawGrpcClient): Promise<[number, ServiceError]> {
   for (let taken = 0; taken < 20_000; ) {
     try {
@@ -26,10 +26,10 @@ async function fill(grpc: RawGrpcClient): Promise<[number, ServiceError]> {
       return [taken, error as ServiceError]
     }
   }
-  throw new Error('Redis did not get full')
+  throw new Error('Redis did not fill up')
 }
 
-test('fault B13: a full Redis refuses events, landing and retries go on, dead letters wait, and it goes on with memory', async (t) => {
+test('fault B13: with Redis full, events are refused, landing and retries continue, dead letters wait; ingest resumes with free memory', async (t) => {
   const redis = await RedisServer.create({ settings: [['maxmemory', '24mb']] })
   cleanup(t, () => redis.destroy())
   const home = await postgresHome(t, redisEnvironment(redis.url))
@@ -42,7 +42,7 @@ test('fault B13: a full Redis refuses events, landing and retries go on, dead le
   assert.equal(refusal.code, resourceExhausted, refusal.details)
   assert.match(refusal.metadata.get('grpc-status-details-bin')[0]?.toString('latin1') ?? '', /DISK_FULL/)
   assert.ok(Number(refusal.metadata.get('grpc-retry-pushback-ms')[0]) > 0)
-  // What was refused was ten events; there may be room for one, or two.
+  // The refused batch had ten events; one or two may still fit.
   await eventually(async () => {
     const answer = await postJson(ingest.http, [{ type: 'order.placed', data: String(data) }])
     if (answer.status === 202) taken++
@@ -50,10 +50,10 @@ test('fault B13: a full Redis refuses events, landing and retries go on, dead le
   })
 
   const worker = await startServer(t, { ...home, env: { ...home.env, MILLRACE_ROLES: 'worker' } })
-  // What cannot be put aside keeps those waiting that came with it: they have their rows, and are settled later.
+  // An event that cannot be dead-lettered keeps its whole batch unsettled: the others have rows and are settled later.
   await eventually(async () => assert.equal(await home.countRows(), taken), { withinMs: 20_000, what: 'the rows' })
   const { landed, dead } = await tally(ingest)
-  assert.ok(Number(landed) > 0, 'nothing is settled')
+  assert.ok(Number(landed) > 0, 'no event is settled')
   assert.equal(dead, 0)
   const [more, stillRefused] = await fill(grpc)
   assert.equal(stillRefused.code, resourceExhausted)
@@ -61,8 +61,8 @@ test('fault B13: a full Redis refuses events, landing and retries go on, dead le
 
   await redis.command('CONFIG', 'SET', 'maxmemory', '100mb')
   const freedAt = performance.now()
-  await eventually(() => grpc.publish({ events: orders(1) }), { withinMs: 5000, what: 'taking events again' })
-  t.diagnostic(`accepts ${Math.round(performance.now() - freedAt)} ms after there was memory`)
+  await eventually(() => grpc.publish({ events: orders(1) }), { withinMs: 5000, what: 'accepting events again' })
+  t.diagnostic(`accepts ${Math.round(performance.now() - freedAt)} ms after memory was freed`)
   const ledger = await drained(ingest, 30_000)
   const [line] = ledger
   assert.partialDeepStrictEqual(line, { dead: deadEvents, lost: 0, balanced: true })

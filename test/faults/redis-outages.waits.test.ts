@@ -1,4 +1,4 @@
-// What a server does while Redis is dead or silent: it says what it does not know, waits without burning, and goes on.
+// Redis is down or hangs: calls are answered as unknown, the server waits without using CPU, and it resumes.
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -30,7 +30,7 @@ interface Started {
   readonly server: ServerProcess
 }
 
-/** Each test has a Redis of its own, for it is what fails. */
+/** Each test starts its own Redis, because the test makes it fail. */
 async function start(
   t: TestContext,
   options: RedisOptions = {},
@@ -48,7 +48,7 @@ async function readiness(server: ServerProcess): Promise<number> {
   return (await request(server.http, '/readyz')).status
 }
 
-/** Publishes one message; answers the code of the refusal and what it says, or 0. */
+/** Publishes one message; returns the status code and the message of the error; the code is 0 on success. */
 async function refusalOf(grpc: RawGrpcClient, deadlineMs: number): Promise<{ code: number; details: string }> {
   return grpc.publish({ events: orders(1) }, { deadlineMs }).then(
     () => ({ code: 0, details: '' }),
@@ -56,7 +56,7 @@ async function refusalOf(grpc: RawGrpcClient, deadlineMs: number): Promise<{ cod
   )
 }
 
-test('fault B1: kill -9 of Redis under load leaves only unknowns, and all that was accepted lands; PostgreSQL restarts with it', async (t) => {
+test('fault B1: kill -9 of Redis under load leaves only unknown outcomes, and every accepted event lands; PostgreSQL restarts too', async (t) => {
   const random = seededRandom(t)
   const postgres = await PostgresServer.create()
   cleanup(t, () => postgres.destroy())
@@ -97,9 +97,9 @@ test('fault B1: kill -9 of Redis under load leaves only unknowns, and all that w
   assert.deepEqual(await server.stop(), { code: 0, signal: null })
 })
 
-test('fault B4: while Redis stands still every call is answered, memory stays, and it goes on afterwards', async (t) => {
+test('fault B4: while Redis hangs every call is answered, memory stays flat, and publishing resumes afterwards', async (t) => {
   const { redis, home, server } = await start(t)
-  // A connection carries a hundred calls.
+  // One connection carries a hundred concurrent calls.
   const clients = Array.from({ length: 4 }, () => grpcClient(t, server))
   const grpc = clients[0]!
   await grpc.publish({ events: orders(100) })
@@ -115,7 +115,7 @@ test('fault B4: while Redis stands still every call is answered, memory stays, a
     const refusal = await refusalOf(clients[index % clients.length]!, 1500)
     return { ...refusal, tookMs: performance.now() - sentAt }
   })
-  // Without a deadline of its own a call has the server's.
+  // A call without a deadline gets the server's.
   const http = Array.from({ length: 200 }, async () => {
     const { status } = await postJson(server.http, [{ type: 'big', data }], { deadlineMs: 30_000 })
     return { status, tookMs: performance.now() - stoppedAt }
@@ -135,7 +135,7 @@ test('fault B4: while Redis stands still every call is answered, memory stays, a
   t.diagnostic(`the last answer after ${Math.round(Math.max(...answers.map(({ tookMs }) => tookMs)))} ms`)
 
   redis.signal('SIGCONT')
-  await eventually(async () => assert.equal((await refusalOf(grpc, 2000)).code, 0), { what: 'taking events again' })
+  await eventually(async () => assert.equal((await refusalOf(grpc, 2000)).code, 0), { what: 'accepting events again' })
   await eventually(async () => assert.equal(await readiness(server), 200))
   const [line] = await drained(server, 20_000)
   assert.partialDeepStrictEqual(line, { dead: 0, lost: 0, balanced: true })
@@ -143,7 +143,7 @@ test('fault B4: while Redis stands still every call is answered, memory stays, a
   assert.doesNotMatch(server.stderr, /[Uu]nhandled/)
 })
 
-test('while Redis is away a server is not ready, takes hardly any CPU, says so once, and is back by itself', async (t) => {
+test('while Redis is down the server is not ready, uses little CPU, logs it once, and recovers by itself', async (t) => {
   const { redis, home, server } = await start(t)
   const grpc = grpcClient(t, server)
   await grpc.publish({ events: orders(100) })
@@ -152,13 +152,13 @@ test('while Redis is away a server is not ready, takes hardly any CPU, says so o
 
   await redis.stop('SIGKILL')
   await eventually(async () => assert.equal(await readiness(server), 503))
-  // What fails at once has failed by now.
+  // Calls that fail immediately have failed by now.
   await sleep(1000)
   const [cpuBefore, began] = [server.cpuMs, performance.now()]
   await sleep(4000)
   const share = (server.cpuMs - cpuBefore) / (performance.now() - began)
   t.diagnostic(`CPU ${(share * 100).toFixed(1)} %`)
-  assert.ok(share <= 0.05, `it takes ${(share * 100).toFixed(1)} % of a core`)
+  assert.ok(share <= 0.05, `the server takes ${(share * 100).toFixed(1)} % of a core`)
   const said = server.logLines().slice(linesBefore)
   assert.ok(said.length <= 10, `${said.length} lines: ${JSON.stringify(said.slice(0, 20))}`)
 

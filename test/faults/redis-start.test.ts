@@ -1,4 +1,5 @@
-// A Redis that cannot keep what is promised, or lets nobody in: a clear refusal at the start, and no more events later.
+// A Redis that cannot give the promised durability or rejects the login: the start is refused with a clear error; if it
+// changes while the server runs, no more events are accepted.
 
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -47,20 +48,20 @@ async function open(t: TestContext, url: string, options: Options = {}): Promise
   return { eventLog, health: () => said.at(-1)!, warnings }
 }
 
-/** What a start says that is refused. */
+/** The error message of a refused start. */
 async function refusal(t: TestContext, url: string, options: Options = {}): Promise<string> {
   const failure = await open(t, url, options).then(
     () => null,
     (thrown: unknown) => thrown,
   )
-  assert.ok(failure instanceof MillraceError, 'it was opened')
+  assert.ok(failure instanceof MillraceError, 'the log was opened')
   assert.equal(failure.code, 'failed_precondition', failure.message)
   return failure.message
 }
 
 const disk = { durability: { level: 'disk' } } as const
 
-test('fault B2: disk is refused where Redis does not flush before it answers, with the reason and the fix', async (t) => {
+test('fault B2: durability disk is refused when Redis does not flush before it replies, with the reason and the fix', async (t) => {
   const redis = await startRedis(t, { flushes: true })
   const { health } = await open(t, redis.url, disk)
   assert.deepEqual(health(), { problem: null, persistence: 'aof-always', isUnverified: false })
@@ -78,7 +79,7 @@ test('fault B2: disk is refused where Redis does not flush before it answers, wi
   }
 })
 
-test('fault B2: where CONFIG is denied disk is refused, unless the operator vouches for it, and then says so', async (t) => {
+test('fault B2: when CONFIG is denied disk is refused, unless the operator vouches for it: then it is reported as unverified', async (t) => {
   const redis = await startRedis(t, { flushes: true, settings: [['user', 'app on >word ~* &* +@all -config']] })
   const url = redis.url.replace('//', '//app:word@')
 
@@ -87,7 +88,7 @@ test('fault B2: where CONFIG is denied disk is refused, unless the operator vouc
   assert.deepEqual(health(), { problem: null, persistence: 'unknown', isUnverified: true })
 })
 
-test('what broker may lose is said at the start', async (t) => {
+test('the loss that durability broker allows is logged at the start', async (t) => {
   const redis = await startRedis(t)
   const losses: [name: string, value: string, persistence: string, says: RegExp][] = [
     ['appendfsync', 'everysec', 'aof-everysec', /about the last two seconds/],
@@ -103,7 +104,7 @@ test('what broker may lose is said at the start', async (t) => {
   }
 })
 
-test('fault B3: a policy that throws events away is refused at the start, and stops publishes when it is set later', async (t) => {
+test('fault B3: an eviction policy is refused at the start, and stops publishing when it is set later', async (t) => {
   const redis = await startRedis(t)
   const { eventLog, health } = await open(t, redis.url)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
@@ -128,7 +129,7 @@ test('fault B3: a policy that throws events away is refused at the start, and st
   )
 })
 
-test('fault B22: each command that is missing is named, and a wrong password says which setting is wrong', async (t) => {
+test('fault B22: each denied command is named, and a wrong password is reported with its setting', async (t) => {
   const redis = await startRedis(t, { settings: [['user', 'app on >word ~* &* +@all']] })
   const url = redis.url.replace('//', '//app:word@')
   await open(t, url)
@@ -143,7 +144,7 @@ test('fault B22: each command that is missing is named, and a wrong password say
   assert.match(await refusal(t, redis.url.replace('//', '//app:wrong@')), /password.*MILLRACE_REDIS_URL/)
 })
 
-test('fault B22: a certificate that is not trusted, or none at all, is refused, and nothing is said in plain text', async (t) => {
+test('fault B22: an untrusted or missing certificate is refused, and nothing is sent in plain text', async (t) => {
   const directory = tempDirectory(t)
   const [key, certificate] = [join(directory, 'key.pem'), join(directory, 'certificate.pem')]
   const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
@@ -173,7 +174,7 @@ test('fault B22: a certificate that is not trusted, or none at all, is refused, 
   assert.match(doctor.stdout, /"subject":"redis","state":"ok"/, doctor.stderr)
 })
 
-test('fault B23: replicated_disk is refused by name where Redis has no WAITAOF', async (t) => {
+test('fault B23: replicated_disk is refused with its name when Redis has no WAITAOF', async (t) => {
   const any = await startRedis(t)
   const isMissing = (await any.command('COMMAND', 'INFO', 'WAITAOF')).includes('-1')
   const redis = isMissing ? any : await startRedis(t, { settings: [['rename-command', 'WAITAOF ']] })
@@ -189,12 +190,12 @@ test('a replica, and a server older than 7.0, are refused', async (t) => {
   const replica = await startRedis(t, { settings: [['replicaof', `127.0.0.1 ${master.port}`]] })
   assert.match(await refusal(t, replica.url), /is a replica of 127\.0\.0\.1:\d+: name the master/)
 
-  // What came with 7.0 is not there.
+  // Without the commands that Redis 7.0 added.
   const old = await startRedis(t, { settings: [['rename-command', 'SPUBLISH ']] })
   assert.match(await refusal(t, old.url), /7\.0 or newer is needed/)
 })
 
-test('with fewer replicas than are asked for it starts, is not ready, and every answer is unknown', async (t) => {
+test('with fewer replicas than required the server starts, is not ready, and every append is unknown', async (t) => {
   const master = await startRedis(t)
   const { eventLog, health } = await open(t, master.url, {
     durability: { level: 'replicated', replicas: 1 },
@@ -210,7 +211,7 @@ test('with fewer replicas than are asked for it starts, is not ready, and every 
   await replica.stop('SIGKILL')
 })
 
-test('millrace start says why it does not, and ends with 1', async (t) => {
+test('millrace start reports why it fails and exits 1', async (t) => {
   const redis = await startRedis(t, { settings: [['maxmemory-policy', 'allkeys-lru']] })
   const env = { MILLRACE_REDIS_URL: redis.url, MILLRACE_POSTGRES_URL: 'postgres://nobody@127.0.0.1:1/none' }
   const { code, stderr } = await runCommandProcess(t, ['start'], { dataDir: tempDirectory(t), env })

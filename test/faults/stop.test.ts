@@ -20,7 +20,7 @@ import { projectRoot, startServer } from '../support/server-process.ts'
 import { readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 
-test('fault U1: SIGTERM under load: not ready at once, what runs is finished, exit 0, and nothing is lost', async (t) => {
+test('fault U1: SIGTERM under load: not ready at once, calls in flight are finished, exit 0, and nothing is lost', async (t) => {
   const journal = new Journal()
   const server = await startServer(t, { env: { MILLRACE_DRAIN_MS: '3000' } })
   const grpc = grpcClient(t, server)
@@ -34,7 +34,7 @@ test('fault U1: SIGTERM under load: not ready at once, what runs is finished, ex
   loads.catch(() => {})
   await eventually(() => assert.ok(journal.accepted > 200))
 
-  // A Produce that has sent and been answered, and then stays open without a word.
+  // A Produce whose messages are all acknowledged and that stays open idle.
   const produce = grpc.produce()
   const produced = order(1)
   const producedAttempt = journal.attempt('quiet', produced)
@@ -55,9 +55,9 @@ test('fault U1: SIGTERM under load: not ready at once, what runs is finished, ex
   const exit = await within(6000, 'the exit', server.exited)
   const tookMs = performance.now() - startedAt
   assert.deepEqual(exit, { code: 0, signal: null })
-  assert.ok(tookMs < 3000 + 1000, `it took ${tookMs} ms`)
+  assert.ok(tookMs < 3000 + 1000, `stopping took ${tookMs} ms`)
   const lastReadyMs = await readiness
-  assert.ok(lastReadyMs <= 100, `it was ready ${lastReadyMs} ms after SIGTERM`)
+  assert.ok(lastReadyMs <= 100, `the server was ready ${lastReadyMs} ms after SIGTERM`)
   t.diagnostic(`stopped after ${Math.round(tookMs)} ms, last ready after ${Math.round(lastReadyMs)} ms`)
   assertTidy(server.dataDir)
 
@@ -87,12 +87,12 @@ test('fault U1: every call that has sent its events when SIGTERM comes is answer
   const posted = postJson(server.http, [{ type: 'posted' }])
   await sleep(500)
   server.kill('SIGTERM')
-  // Only the COMMIT that is under way is slow.
+  // Only the COMMIT in flight is slow.
   rmSync(stuck)
   assert.equal((await unary).accepted, 3n)
   assert.equal((await stream.summary).accepted, 3n)
   assert.equal((await posted).body.accepted, 1)
-  await within(5000, 'the end of Produce', produce.ended)
+  await within(5000, 'end of Produce', produce.ended)
   assert.equal(produce.responses.at(-1)?.ackedThrough, 1n)
   assert.deepEqual(await within(15_000, 'the exit', server.exited), { code: 0, signal: null })
   await server.start()
@@ -108,11 +108,11 @@ test('fault U1: an idle server stops quickly, also with clients that hold connec
   const silent = [await rawConnection(t, server.http), await rawConnection(t, server.grpc)]
   const startedAt = performance.now()
   assert.deepEqual(await server.stop(), { code: 0, signal: null })
-  assert.ok(performance.now() - startedAt < 2000, `it took ${performance.now() - startedAt} ms`)
+  assert.ok(performance.now() - startedAt < 2000, `stopping took ${performance.now() - startedAt} ms`)
   await Promise.all(silent.map((connection) => within(1000, 'the close', connection.closed)))
 })
 
-test('fault U1: a call that never ends is cut at the deadline of the drain', async (t) => {
+test('fault U1: a call that never ends is cut at the drain deadline', async (t) => {
   const server = await startServer(t, { env: { MILLRACE_DRAIN_MS: '700' } })
   const grpc = grpcClient(t, server)
   const stream = grpc.publishStream()
@@ -123,12 +123,12 @@ test('fault U1: a call that never ends is cut at the deadline of the drain', asy
   const startedAt = performance.now()
   assert.equal((await server.stop()).code, 0)
   const tookMs = performance.now() - startedAt
-  assert.ok(tookMs < 700 + 1000, `it took ${tookMs} ms`)
+  assert.ok(tookMs < 700 + 1000, `stopping took ${tookMs} ms`)
   const failure = await stream.summary.then(
     () => null,
     (error: ServiceError) => error,
   )
-  assert.ok(failure === null || failure.code === 14, `the outcome is open, not decided: ${failure}`)
+  assert.ok(failure === null || failure.code === 14, `the outcome must be unknown: ${failure}`)
 })
 
 test('a second SIGTERM ends the server at once, even while its disk is stuck, and loses nothing accepted', async (t) => {
@@ -144,15 +144,16 @@ test('a second SIGTERM ends the server at once, even while its disk is stuck, an
   call.catch(() => {})
   await sleep(200)
   server.kill('SIGTERM')
-  // The second counts from 1 s after the server has heard the first: from then on it answers 503, or takes no connection.
+  // A second signal counts only 1 s after the server received the first. Once it has, it answers 503 or refuses
+  // connections.
   await eventually(async () => assert.notEqual((await request(server.http, '/readyz').catch(() => null))?.status, 200))
   await sleep(1100)
-  assert.ok(server.running, 'the call that waits for the disk holds the drain')
+  assert.ok(server.running, 'the call that waits for the disk does not delay the drain')
   const startedAt = performance.now()
   server.kill('SIGTERM')
   const exit = await within(5000, 'the exit', server.exited)
   const tookMs = performance.now() - startedAt
-  assert.ok(tookMs < 1000, `it took ${tookMs} ms`)
+  assert.ok(tookMs < 1000, `stopping took ${tookMs} ms`)
   assert.ok(exit.code === 143 || exit.signal === 'SIGTERM', JSON.stringify(exit))
   rmSync(stuck)
   await server.start()
@@ -160,7 +161,7 @@ test('a second SIGTERM ends the server at once, even while its disk is stuck, an
   assert.ok(Number(line?.landed) >= 100)
 })
 
-test('fault U5: SIGTERM at any moment of the start is a clean end, and the next start works', async (t) => {
+test('fault U5: SIGTERM at any moment of the start ends the process cleanly, and the next start works', async (t) => {
   const random = seededRandom(t)
   const server = await startServer(t)
   await publish(server, 'events', orders(50))
@@ -170,7 +171,7 @@ test('fault U5: SIGTERM at any moment of the start is a clean end, and the next 
     await sleep(random.between(0, 700))
     server.kill('SIGTERM')
     const exit = await within(8000, 'the end', server.exited)
-    // Before the program has its handlers the signal ends it as it ends any program.
+    // Until the program installs its handlers, the signal's default action ends it.
     assert.ok(
       exit.code === 0 || exit.code === 143 || exit.signal === 'SIGTERM',
       `${JSON.stringify(exit)} ${server.stderr}`,

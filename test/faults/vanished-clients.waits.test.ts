@@ -9,13 +9,13 @@ import { request } from '../support/http-client.ts'
 import { rawConnection } from '../support/raw-http2.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 
-/** How many connections the server itself believes to have. */
+/** How many connections the server reports. */
 async function openConnections(server: ServerProcess, transport: string): Promise<number> {
   const { text } = await request(server.http, '/metrics')
   return Number(new RegExp(`^millrace_open_connections\\{transport="${transport}"\\} (\\d+)$`, 'm').exec(text)?.[1])
 }
 
-test('faults N1 and S5: clients that vanish without a word, or never say one, are let go', async (t) => {
+test('faults N1 and S5: connections of clients that vanish or never send anything are closed', async (t) => {
   const server = await startServer(t)
   const proxy = await startFaultProxy(t, () => server.grpc)
   const httpProxy = await startFaultProxy(t, () => server.http)
@@ -39,7 +39,7 @@ test('faults N1 and S5: clients that vanish without a word, or never say one, ar
   ndjson.socket.write(
     'POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"type":"a"}\n{"t\r\n',
   )
-  // And those that never say anything.
+  // And connections that never send a byte.
   const silent = [
     ...(await Promise.all(Array.from({ length: 50 }, () => rawConnection(t, server.grpc)))),
     ...(await Promise.all(Array.from({ length: 50 }, () => rawConnection(t, server.http)))),
@@ -52,7 +52,7 @@ test('faults N1 and S5: clients that vanish without a word, or never say one, ar
   await eventually(() => assert.ok(silent.every(({ isClosed }) => isClosed)), {
     withinMs: 15_000,
     everyMs: 200,
-    what: 'closing the silent ones',
+    what: 'closing the silent connections',
   })
   t.diagnostic(`silent connections closed after ${Math.round(performance.now() - blockedAt)} ms`)
   await eventually(async () => assert.equal(await openConnections(server, 'grpc'), 0), {
@@ -60,10 +60,10 @@ test('faults N1 and S5: clients that vanish without a word, or never say one, ar
     everyMs: 250,
     what: 'closing the connections of vanished gRPC clients',
   })
-  t.diagnostic(`vanished gRPC clients let go after ${Math.round(performance.now() - blockedAt)} ms`)
+  t.diagnostic(`connections of vanished gRPC clients closed after ${Math.round(performance.now() - blockedAt)} ms`)
   await eventually(async () => assert.ok((await openConnections(server, 'http')) <= 2), {
     withinMs: 10_000,
-    what: 'closing the half requests of HTTP',
+    what: 'closing the incomplete HTTP requests',
   })
   assert.ok(server.running)
 })

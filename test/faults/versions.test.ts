@@ -14,7 +14,7 @@ import { queryStore, readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
-/** The SHA-256 of every file of a data directory that no server has. */
+/** The SHA-256 of every file of a data directory that no server is using. */
 function contents(dataDir: string): Record<string, string> {
   const hashOf = (file: string) =>
     createHash('sha256')
@@ -29,7 +29,7 @@ const newer = {
 }
 
 for (const [file, change] of Object.entries(newer)) {
-  test(`fault U8: a ${file} of a newer version is refused with a text, and no file is changed`, async (t) => {
+  test(`fault U8: a ${file} of a newer version is refused with a clear error, and no file is changed`, async (t) => {
     const dataDir = tempDirectory(t)
     const server = await startInProcess(t, { dataDir })
     await publish(server, 'events', orders(3))
@@ -49,7 +49,7 @@ for (const [file, change] of Object.entries(newer)) {
   })
 }
 
-test('fault U9: fields that this version does not know stay in the stored bytes', async (t) => {
+test('fault U9: fields unknown to this version stay in the stored bytes', async (t) => {
   const server = await startInProcess(t)
   const grpc = grpcClient(t, server)
   const known = encodePublish({ events: [order(1, { id: 'from-the-future', key: 'k' })] })
@@ -69,7 +69,7 @@ test('fault U9: fields that this version does not know stay in the stored bytes'
   assert.deepEqual(Buffer.from(entry?.batch ?? []), Buffer.concat([Buffer.of(0x0a, event.length), event]))
 })
 
-test('fault P16: data keeps every byte: large numbers, exponents, equal keys, emoji, nothing, and bytes that are no text', async (t) => {
+test('fault P16: data keeps every byte: large numbers, exponents, repeated keys, emoji, empty data, and bytes that are not text', async (t) => {
   const server = await startInProcess(t)
   const grpc = grpcClient(t, server)
   const texts = [

@@ -1,5 +1,5 @@
-// Puts a batch of 1,000 events into the log of a server that is stopped, past every check of ingest. Three of them are JSON
-// that no jsonb takes: a NUL escape, 20,000 levels of arrays, a number out of its range.
+// Appends a batch of 1,000 events to the log of a stopped server, bypassing ingest validation. Three of them are JSON
+// that jsonb rejects: a NUL escape, 20,000 levels of arrays, a number out of range.
 //
 // As a program: node test/support/append-poison.ts DATA_DIR
 
@@ -9,7 +9,7 @@ import { openEventLog } from '../../src/event-log/open-event-log.ts'
 
 const depth = 20_000
 
-/** The data of the poison events by their ids, and where in the batch they stand. */
+/** The poison events: id, index in the batch, data. */
 export const poisonEvents = [
   { id: 'poison-nul', at: 0, data: '{"name":"a\\u0000b"}' },
   { id: 'poison-deep', at: 500, data: `${'['.repeat(depth)}${']'.repeat(depth)}` },

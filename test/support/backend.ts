@@ -1,7 +1,7 @@
-// What the end-to-end tests run on: the embedded log and store; PostgreSQL with the log on one Redis, or on a Cluster.
+// Backends of the end-to-end tests: embedded log and store; PostgreSQL with the log on one Redis or on a Cluster.
 //
-// Job: a home for the servers of a test (a directory; a database and a prefix that nobody else uses), and one way to look at
-// the rows, whichever store has them. All tests share the services (shared-services.ts).
+// Job: give the servers of a test their own directory, database and key prefix, and one way to query the rows,
+// whichever store holds them. All tests share the services (shared-services.ts).
 
 import type { TestContext } from 'node:test'
 import { Client, types } from 'pg'
@@ -16,33 +16,33 @@ export type BackendName = 'embedded' | 'embedded log, PostgreSQL' | 'redis' | 'c
 
 type Rows = Record<string, unknown>[]
 
-/** Where the servers of one test keep what they have. Given to `startServer` or `runCommand` as it is. */
+/** Storage of the servers of one test. Pass it unchanged to `startServer` or `runCommand`. */
 export interface Home {
   readonly dataDir: string
   readonly env: Readonly<Record<string, string>>
-  /** Of its database; null where that is a file in the directory. */
+  /** URL of the database; null if it is a file in the directory. */
   readonly postgresUrl: string | null
   /**
-   * Asks the store, beside running servers, in SQL that both databases understand. The table `landed` is `events` with
-   * `event_id` as 32 digits, `time` and `received_at` in microseconds, `data` and `attributes` as text, the topic and the
-   * lane of its stream, and `number`: what stands under that name in the data.
+   * Queries the store, also while servers run, in SQL that both databases know. The table `landed` is `events` with
+   * `event_id` as 32 hexadecimal digits, `time` and `received_at` in microseconds, `data` and `attributes` as text, the
+   * topic and the lane of its stream, and `number`: the field `number` of the data.
    */
   query(sql: string): Promise<Rows>
   countRows(condition?: string): Promise<number>
   /** Every row, for the checker. */
   rows(): Promise<StoredRow[]>
-  /** Changes the tables, as their owner might. */
+  /** Changes the tables, as their owner could. */
   execute(sql: string): Promise<void>
 }
 
 export interface Backend {
   readonly name: BackendName
-  /** What an accepted event has reached without further settings. */
+  /** The durability of accepted events with default settings. */
   readonly durability: 'disk' | 'broker'
   home(t: TestContext): Promise<Home>
 }
 
-/** Those with these names: in the long run the Cluster, otherwise the others. */
+/** The backends with these names: only the Cluster in the long run, all others otherwise. */
 export function backends(...names: readonly BackendName[]): Backend[] {
   const chosen = names.filter((name) => (name === 'cluster') === isLongRun)
   return chosen.map((name) => ({
@@ -52,7 +52,7 @@ export function backends(...names: readonly BackendName[]): Backend[] {
   }))
 }
 
-/** A home in a database of its own; the log is where these settings say. */
+/** A home with its own database; the settings choose the log. */
 export async function postgresHome(
   t: TestContext,
   logEnv: Readonly<Record<string, string>>,
@@ -72,7 +72,7 @@ export async function postgresHome(
   }
 }
 
-/** A log on this Redis that nobody has used. */
+/** Settings for a new, empty log on this Redis. */
 export function redisEnvironment(url: string): Record<string, string> {
   return { MILLRACE_REDIS_URL: url, MILLRACE_REDIS_PREFIX: redisPrefix() }
 }
@@ -106,7 +106,7 @@ function looksBy(query: Home['query']): Pick<Home, 'countRows' | 'rows'> {
   }
 }
 
-/** What both selections have as it is. */
+/** Columns that both selections return unchanged. */
 const sameColumns = `e.id, source, type, subject, e.topic AS topic, priority, key, data_bytes, data_content_type, e.stream,
   log_offset, s.topic AS stream_topic, s.lane AS lane`
 
@@ -119,7 +119,7 @@ const landedInPostgres = `SELECT replace(event_id::text, '-', '') AS event_id,
   data::text AS data, attributes::text AS attributes, (data->>'number')::bigint AS number, ${sameColumns}
   FROM events e JOIN streams s USING (stream)`
 
-/** The types of whole and of decimal numbers, which may be too large for a number in general; those of tests are not. */
+/** Type ids of bigint and numeric. In general their values may exceed a JavaScript number; in the tests they do not. */
 const numberTypes: readonly number[] = [types.builtins.INT8, types.builtins.NUMERIC]
 
 async function queryPostgres(connectionString: string, sql: string): Promise<Rows> {

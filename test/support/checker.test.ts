@@ -36,7 +36,7 @@ function wrongCounts(input: Omit<CheckInput, 'ledger'> & { ledger?: LedgerLine[]
   return Object.fromEntries(Object.entries(wrong).filter(([, count]) => count))
 }
 
-test('the key of an event is what RFC 9562 and docs/tables.md say, whatever the case of a UUID', () => {
+test('the key of an event follows RFC 9562 and docs/tables.md, whatever the case of a UUID', () => {
   // Made with Python's uuid.uuid5(uuid.NAMESPACE_URL, '/shop\\0order-1').
   assert.equal(uuidV5('/shop', 'order-1'), '46afa06d2b6c58a794177c461061c6e7')
   assert.notEqual(uuidV5('a', 'bc'), uuidV5('ab', 'c'))
@@ -45,7 +45,7 @@ test('the key of an event is what RFC 9562 and docs/tables.md say, whatever the 
   assert.notEqual(identityOf('/shop', 'Order-1'), identityOf('/shop', 'order-1'))
 })
 
-test('the checker is content when every accepted event is one row, and an unknown one is a row or not', () => {
+test('the checker passes when every accepted event has one row and an unknown event has one or none', () => {
   const journal = journalOf([
     ['a', 'accepted'],
     [uuid, 'accepted'],
@@ -57,7 +57,7 @@ test('the checker is content when every accepted event is one row, and an unknow
   assert.deepEqual(wrongCounts({ journal, rows }), {})
 })
 
-test('the checker finds an accepted event that is nowhere, but not while it may be waiting', () => {
+test('the checker finds a missing accepted event, but not while it may be waiting', () => {
   const journal = journalOf([
     ['a', 'accepted'],
     ['b', 'accepted'],
@@ -70,7 +70,7 @@ test('the checker finds an accepted event that is nowhere, but not while it may 
   assert.deepEqual(wrongCounts({ journal, rows: [rowOf('a')], dead: [{ source: '/shop', id: 'b' }] }), {})
 })
 
-test('a lost event and a doubled one do not cancel out', () => {
+test('a lost event and a duplicate row do not cancel out', () => {
   const journal = journalOf([
     ['a', 'accepted'],
     ['b', 'accepted'],
@@ -78,7 +78,7 @@ test('a lost event and a doubled one do not cancel out', () => {
   assert.deepEqual(wrongCounts({ journal, rows: [rowOf('a'), rowOf('a')] }), { lost: 1, dupRows: 1 })
 })
 
-test('ids are exact: another case of a plain id is another event, another case of a UUID is the same', () => {
+test('plain ids are case-sensitive, UUIDs are not', () => {
   const journal = journalOf([['Order-1', 'accepted']])
   assert.deepEqual(wrongCounts({ journal, rows: [rowOf('order-1')] }), { lost: 1, unexpected: 1 })
   const both = journalOf([
@@ -88,7 +88,7 @@ test('ids are exact: another case of a plain id is another event, another case o
   assert.deepEqual(wrongCounts({ journal: both, rows: [rowOf(uuid.toLowerCase())] }), {})
 })
 
-test('two sources may use one UUID, and each has its row', () => {
+test('two sources may use the same UUID, and each has its row', () => {
   const journal = journalOf([[uuid, 'accepted']], '/one')
   journal.attempt('q', { source: '/two', id: uuid }).answer = 'accepted'
   const second = { ...rowOf(uuid, 1, '/two'), eventId: uuidV5('/two', uuid) }
@@ -96,7 +96,7 @@ test('two sources may use one UUID, and each has its row', () => {
   assert.deepEqual(wrongCounts({ journal, rows: [rowOf(uuid, 0, '/one'), rowOf(uuid, 1, '/two')] }), { dupRows: 1 })
 })
 
-test('the checker finds rows that nobody sent, that were only rejected, or that stand under a foreign key', () => {
+test('the checker finds rows of events never sent, of rejected events, and rows with the wrong key', () => {
   const journal = journalOf([
     ['a', 'accepted'],
     ['b', 'rejected'],
@@ -107,7 +107,7 @@ test('the checker finds rows that nobody sent, that were only rejected, or that 
   assert.deepEqual(wrongCounts({ journal, rows: [astray] }), { unexpected: 1 })
 })
 
-test('an event that is landed and dead is found, and so is a dead letter of an event never sent', () => {
+test('the checker finds an event that is landed and dead, and a dead letter of an event never sent', () => {
   const journal = journalOf([['a', 'accepted']])
   assert.deepEqual(wrongCounts({ journal, rows: [rowOf('a')], dead: [{ source: '/shop', id: 'a' }] }), { both: 1 })
   assert.deepEqual(wrongCounts({ journal, rows: [rowOf('a')], dead: [{ source: '/shop', id: 'z' }] }), {
@@ -115,7 +115,7 @@ test('an event that is landed and dead is found, and so is a dead letter of an e
   })
 })
 
-test('events of one producer that stand in a stream the other way round are found', () => {
+test('the checker finds events of one producer that are out of order in a stream', () => {
   const journal = journalOf([
     ['a', 'accepted'],
     ['b', 'accepted'],
@@ -126,7 +126,7 @@ test('events of one producer that stand in a stream the other way round are foun
   })
 })
 
-test('a ledger that does not add up, that the audit contradicts, or that is not known does not balance', () => {
+test('a ledger does not balance if it does not add up, the audit contradicts it, or it has unknown values', () => {
   const journal = new Journal()
   const ledgers = [
     [line({ accepted: 1 })],

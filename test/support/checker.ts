@@ -1,6 +1,6 @@
-// Compares what the producers were told with what there is: journal, table, dead letters and ledger.
+// Compares the answers that the producers received (journal) with the table, the dead letters and the ledger.
 //
-// It goes by the identity of every single event, never by counts alone: a lost event and a doubled one do not cancel out.
+// It compares the identity of every event, never counts alone, so a lost event and a duplicate do not cancel out.
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -26,36 +26,36 @@ export interface CheckInput {
   readonly rows: readonly StoredRow[]
   /** The events among the dead letters. */
   readonly dead?: readonly { readonly source: string; readonly id: string }[]
-  /** The lines of the landing group of each topic. */
+  /** The ledger line of the landing group of each topic. */
   readonly ledger: readonly LedgerLine[]
 }
 
-/** Counts of event identities, but for the last two. */
+/** Counts of event identities, except for the last two fields. */
 export interface CheckResult {
   readonly accepted: number
   readonly landed: number
   readonly dead: number
-  /** What the ledger says is waiting. */
+  /** Events waiting according to the ledger. */
   readonly waiting: number
-  /** Accepted, and neither landed nor dead nor among what waits. */
+  /** Accepted, but neither landed nor dead nor waiting. */
   readonly lost: number
   /** Rows beyond the first of one event. */
   readonly dupRows: number
   /** Landed and dead. */
   readonly both: number
-  /** Rows or dead letters of events that were never sent, only rejected, or stand under a key that is not theirs. */
+  /** Rows or dead letters of events that were never sent or only rejected, and rows with the wrong key. */
   readonly unexpected: number
-  /** Neighbours in a stream whose producer sent them the other way round. */
+  /** Pairs of adjacent events in a stream that their producer sent in the opposite order. */
   readonly orderViolations: number
   /** Whether `accepted + reopened = waiting + landed + dead + lost` on every line, and the audit agrees. */
   readonly balanced: boolean
-  /** A few examples of what is wrong, for people. */
+  /** A few examples of the violations, for the test output. */
   readonly examples: readonly string[]
 }
 
 const maxExamples = 5
 
-/** Compares; decides nothing. */
+/** Compares and returns the counts; does not throw on a mismatch. */
 export function compare(input: CheckInput): CheckResult {
   const { journal, rows, dead = [], ledger } = input
   const examples: string[] = []
@@ -127,7 +127,7 @@ export function compare(input: CheckInput): CheckResult {
   }
 }
 
-/** The conservation law, on one line of the ledger. A value that is not known does not balance. */
+/** Whether the ledger line satisfies the equation of `balanced`. A line with an unknown value does not balance. */
 export function isBalanced(line: LedgerLine): boolean {
   const { accepted, reopened, waiting, landed, dead, lost } = line
   if (accepted === null || reopened === null || waiting === null) return false
@@ -150,7 +150,7 @@ function countOrderViolations(journal: Journal, rows: readonly StoredRow[]): num
   return violations
 }
 
-/** The counts on one line, as every case prints them. */
+/** The counts on one line, as the tests print them. */
 export function describeCheck(result: CheckResult): string {
   const { accepted, landed, dead, waiting, lost, dupRows, both, unexpected, orderViolations, balanced } = result
   return (
@@ -159,7 +159,7 @@ export function describeCheck(result: CheckResult): string {
   )
 }
 
-/** Prints the line and fails unless nothing is lost, doubled, foreign or out of order and the ledger balances. */
+/** Prints the counts; fails if an event is lost, duplicated, unexpected or out of order or the ledger is unbalanced. */
 export function assertSound(t: TestContext, result: CheckResult): void {
   t.diagnostic(describeCheck(result))
   const { waiting, lost, dupRows, both, unexpected, orderViolations, balanced } = result

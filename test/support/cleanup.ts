@@ -1,4 +1,4 @@
-// Undoes what the verbs of a test made, last made first.
+// Runs the cleanup of a test in reverse order of registration.
 //
 // node:test runs its `after` hooks in the order in which they were registered, which would remove a directory before
 // the server in it has stopped.
@@ -9,7 +9,7 @@ type Undo = () => void | Promise<void>
 
 const undosOf = new WeakMap<TestContext, Undo[]>()
 
-/** Runs `undo` when the test ends, before everything that was registered earlier. One that fails stops no other. */
+/** Runs `undo` when the test ends, before cleanups registered earlier. A failing cleanup does not stop the others. */
 export function cleanup(t: TestContext, undo: Undo): void {
   const known = undosOf.get(t)
   if (known !== undefined) {

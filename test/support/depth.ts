@@ -1,5 +1,5 @@
-// How deep the tests go. `npm test` takes a few samples of what is random; `npm run test:long` takes many, and runs the
-// stories on a Redis Cluster.
+// How thorough the tests are. `npm test` takes a few random samples; `npm run test:long` takes many, and runs the
+// end-to-end tests on a Redis Cluster.
 
 export const longRunVariable = 'TEST_LONG'
 

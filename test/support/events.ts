@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Priority } from '../../src/gen/millrace/v1/event_pb.ts'
 
-/** An event as a test writes it down. What is left out is not sent. */
+/** An event as a test specifies it. Omitted fields are not sent. */
 export interface TestEvent {
   readonly id?: string
   readonly source?: string
@@ -17,12 +17,12 @@ export interface TestEvent {
   readonly attributes?: Readonly<Record<string, string>>
 }
 
-/** A new id: a UUID, so that it is the row's key as it stands. */
+/** A new id: a UUID, so the row's key equals it. */
 export function newId(): string {
   return randomUUID()
 }
 
-/** An event with an id of its own and a small JSON payload. */
+/** An event with a new id and a small JSON payload. */
 export function order(
   number: number,
   more: TestEvent = {},
@@ -36,7 +36,7 @@ export function order(
   }
 }
 
-/** So many of them. */
+/** `count` such events. */
 export function orders(
   count: number,
   more: TestEvent = {},
@@ -44,7 +44,7 @@ export function orders(
   return Array.from({ length: count }, (_, number) => order(number, more))
 }
 
-/** A topic name that no other test has. It must be declared: give it to `startServer` in `topics`. */
+/** A topic name that no other test uses. It must be declared: pass it to `startServer` in `topics`. */
 export function uniqueTopic(name: string): string {
   return `${name}-${randomUUID().slice(0, 8)}`
 }

@@ -1,13 +1,13 @@
-// Waiting for something to become true, with a deadline.
+// Waits for a condition, with a deadline.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface EventuallyOptions {
   /** Longest wait in milliseconds. */
   readonly withinMs?: number
-  /** Pause between two looks, in milliseconds. */
+  /** Pause between two checks, in milliseconds. */
   readonly everyMs?: number
-  /** What is waited for, named when it does not come. */
+  /** What is awaited, named in the error on timeout. */
   readonly what?: string
 }
 
@@ -21,14 +21,14 @@ export async function eventually<T>(check: () => T | Promise<T>, options: Eventu
     } catch (failure) {
       if (performance.now() >= deadline) {
         const reason = failure instanceof Error ? failure.message : String(failure)
-        throw new Error(`${what} did not come within ${withinMs} ms; last seen: ${reason}`, { cause: failure })
+        throw new Error(`waited ${withinMs} ms for ${what}; last failure: ${reason}`, { cause: failure })
       }
     }
     await sleep(everyMs)
   }
 }
 
-/** Resolves as the promise does, or rejects when it takes longer than `ms`. */
+/** Settles like the promise, or rejects after `ms`. */
 export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {

@@ -7,7 +7,7 @@ import { cleanup } from './cleanup.ts'
 import { eventually, within } from './eventually.ts'
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
 
-/** A server that sends back what it gets, behind a proxy. */
+/** An echo server behind a proxy. */
 async function echo(t: TestContext): Promise<{ proxy: FaultProxy; sockets: Set<Socket> }> {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -26,7 +26,7 @@ async function echo(t: TestContext): Promise<{ proxy: FaultProxy; sockets: Set<S
 
 interface Dialled {
   readonly socket: Socket
-  /** Resolves when the connection is gone: with the error's code, or null when it ended well. */
+  /** Resolves when the connection is closed: with the error's code, or null if it closed without an error. */
   readonly gone: Promise<string | null>
 }
 
@@ -58,7 +58,7 @@ async function read(socket: Socket, length: number): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-test('without faults every byte comes back in order, and the end of the stream too', async (t) => {
+test('without faults every byte comes back in order, followed by the end of the stream', async (t) => {
   const { proxy } = await echo(t)
   const { socket } = await dial(t, proxy)
   const sent = Buffer.alloc(3_000_000, 'abcdefg')
@@ -71,7 +71,7 @@ test('without faults every byte comes back in order, and the end of the stream t
   assert.equal(proxy.bytesDown, sent.length)
 })
 
-test('a delay holds bytes back by its time without slowing the stream', async (t) => {
+test('a delay adds latency without reducing throughput', async (t) => {
   const { proxy } = await echo(t)
   const { socket } = await dial(t, proxy)
   proxy.up.delayMs = 120
@@ -83,10 +83,10 @@ test('a delay holds bytes back by its time without slowing the stream', async (t
   }
   await within(2000, 'the echo', echoed)
   const tookMs = performance.now() - startedAt
-  assert.ok(tookMs >= 119 && tookMs < 700, `20 writes one behind the other took ${tookMs} ms, not 20 times the delay`)
+  assert.ok(tookMs >= 119 && tookMs < 700, `20 consecutive writes took ${tookMs} ms, not 20 times the delay`)
 })
 
-test('a throttle lets through no more bytes than it says', async (t) => {
+test('a throttle limits the bytes per second', async (t) => {
   const { proxy } = await echo(t)
   const { socket } = await dial(t, proxy)
   proxy.down.bytesPerSecond = 100_000
@@ -97,7 +97,7 @@ test('a throttle lets through no more bytes than it says', async (t) => {
     await sleep(1)
   }
   await within(5000, 'the echo', echoed)
-  assert.ok(performance.now() - startedAt > 300, 'it came too fast')
+  assert.ok(performance.now() - startedAt > 300, 'the bytes arrived too fast')
 })
 
 test('a cut resets both ends', async (t) => {
@@ -111,7 +111,7 @@ test('a cut resets both ends', async (t) => {
   assert.equal(proxy.open, 0)
 })
 
-test('a cut after so many bytes lets that many through and then resets', async (t) => {
+test('a cut after n bytes passes n bytes and then resets', async (t) => {
   const { proxy } = await echo(t)
   const { socket, gone } = await dial(t, proxy)
   proxy.cutAfterBytesUp(10)
@@ -121,7 +121,7 @@ test('a cut after so many bytes lets that many through and then resets', async (
   assert.equal(await within(1000, 'the reset', gone), 'ECONNRESET')
 })
 
-test('a blocked direction carries nothing while the other one works, and both live on afterwards', async (t) => {
+test('a blocked direction carries nothing while the other one works, and both work afterwards', async (t) => {
   const { proxy, sockets } = await echo(t)
   const { socket } = await dial(t, proxy)
   socket.write('a')
@@ -136,7 +136,7 @@ test('a blocked direction carries nothing while the other one works, and both li
   assert.equal((await within(1000, 'the echo', late)).toString(), 'b')
 })
 
-test('an end that vanishes behind a blocked line is not told to the other one', async (t) => {
+test('while a direction is blocked, the other end does not learn of a closed connection', async (t) => {
   const { proxy, sockets } = await echo(t)
   const { socket } = await dial(t, proxy)
   socket.write('a')
@@ -145,7 +145,7 @@ test('an end that vanishes behind a blocked line is not told to the other one', 
   proxy.down.blocked = true
   socket.resetAndDestroy()
   await sleep(100)
-  assert.equal(sockets.size, 1, 'the server still believes in its client')
+  assert.equal(sockets.size, 1, 'the server noticed that its client is gone')
   proxy.heal()
   await eventually(() => assert.equal(sockets.size, 0))
 })

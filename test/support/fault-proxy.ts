@@ -1,6 +1,6 @@
-// A TCP proxy that is a bad network: it delays, throttles, cuts, refuses, or falls silent in one direction or both.
+// A TCP proxy that simulates a bad network: it delays, throttles, resets, refuses, or blocks one direction or both.
 //
-// Job: do to a connection what a network can do to it, whatever is spoken on it.
+// Job: simulate network faults on a connection, whatever its protocol.
 // Not its job: faults of one protocol (raw-http2.ts).
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -8,22 +8,22 @@ import { performance } from 'node:perf_hooks'
 import type { TestContext } from 'node:test'
 import { cleanup } from './cleanup.ts'
 
-/** What happens to the bytes of one direction. */
+/** Faults of one direction. */
 export interface DirectionFaults {
   /** Each byte arrives this much later, in milliseconds. */
   delayMs: number
-  /** At most so many bytes a second; null is no limit. */
+  /** Maximum bytes per second; null is no limit. */
   bytesPerSecond: number | null
-  /** Nothing passes, neither bytes nor the end of the connection: the cable is out. */
+  /** Nothing passes, neither bytes nor the end of the connection, as with an unplugged cable. */
   blocked: boolean
 }
 
 const noFaults: DirectionFaults = { delayMs: 0, bytesPerSecond: null, blocked: false }
 
-/** What one direction holds before it stops reading from its sender. */
+/** Bytes that one direction buffers before it stops reading from its sender. */
 const maxHeldBytes = 8 * 1024 * 1024
 
-/** A running proxy. Faults count for connections that are open and for those to come. */
+/** A running proxy. Faults apply to open and to future connections. */
 export interface FaultProxy {
   /** `127.0.0.1:port`: connect here instead of to the target. */
   readonly address: string
@@ -31,21 +31,21 @@ export interface FaultProxy {
   readonly up: DirectionFaults
   /** From the target to the client. */
   readonly down: DirectionFaults
-  /** Whether new connections are reset at once. */
+  /** Whether new connections are reset immediately. */
   refuse: boolean
   /** How many connections are open now, and how many there have been. */
   readonly open: number
   readonly total: number
-  /** Bytes that have gone to the target and come back from it. */
+  /** Bytes sent to the target and received from it. */
   readonly bytesUp: number
   readonly bytesDown: number
   /** Resets every open connection, on both sides. */
   cut(): void
-  /** Resets every connection as soon as so many more bytes have gone up. */
+  /** Resets every connection after this many more bytes to the target. */
   cutAfterBytesUp(bytes: number): void
   /**
-   * Looks at bytes that are about to go up, in the pieces in which they came. `cut`: they do not arrive, and every
-   * connection is reset. `silence`: they arrive, and nothing comes back any more. The first piece that is not passed ends it.
+   * Calls `decide` with each chunk before it goes to the target. `cut`: the chunk is dropped and every connection is
+   * reset. `silence`: the chunk arrives, and nothing comes back any more. Ends with the first chunk that does not pass.
    */
   interceptUp(decide: (bytes: Buffer) => 'pass' | 'cut' | 'silence'): void
   /** Ends all faults. */
@@ -149,7 +149,7 @@ interface LinkOptions {
   readonly closed: () => void
 }
 
-/** One client's connection and the one to the target that belongs to it. */
+/** A client's connection and the matching connection to the target. */
 class Link {
   readonly #client: Socket
   readonly #target: Socket
@@ -170,7 +170,7 @@ class Link {
     this.#join(this.#target, options.down)
   }
 
-  /** An end that breaks breaks the other one too, unless the direction is blocked: then nobody hears of it. */
+  /** A reset of one end resets the other, unless the direction is blocked: then the other end does not notice. */
   #join(from: Socket, faults: DirectionFaults): void {
     from.on('error', () => {
       if (!faults.blocked) this.cut()
@@ -187,7 +187,7 @@ class Link {
     this.#options.closed()
   }
 
-  /** Goes on after faults have ended; what broke in the meantime is told now. */
+  /** Resumes after faults have ended; connections reset in the meantime are now reset on the other side. */
   wake(): void {
     if (this.#client.destroyed || this.#target.destroyed) this.cut()
     else for (const direction of this.#directions) direction.wake()
@@ -204,7 +204,7 @@ class Direction {
   /** Null is the end of the stream. */
   readonly #held: { readonly bytes: Buffer | null; readonly arrivedAtMs: number }[] = []
   #heldBytes = 0
-  /** When the last bytes had passed. */
+  /** When the last bytes passed. */
   #freeAtMs = 0
   #timer: NodeJS.Timeout | undefined
   #stopped = false
@@ -238,7 +238,7 @@ class Direction {
     this.wake()
   }
 
-  /** Passes on what is due, and sets a timer for what is not. */
+  /** Forwards the bytes that are due, and sets a timer for the rest. */
   wake(): void {
     clearTimeout(this.#timer)
     while (!this.#stopped && !this.#to.writableNeedDrain) {
@@ -246,7 +246,7 @@ class Direction {
       if (head === undefined) return
       const now = performance.now()
       const dueAtMs = Math.max(head.arrivedAtMs + this.#faults.delayMs, this.#freeAtMs) + this.#sendMs(head.bytes)
-      // A blocked direction looks again by itself, so that a fault that is ended field by field ends.
+      // A blocked direction polls, so that it notices a fault that is cleared by setting its fields.
       if (this.#faults.blocked || dueAtMs > now) {
         this.#timer = setTimeout(() => this.wake(), this.#faults.blocked ? 20 : Math.max(1, dueAtMs - now))
         return
@@ -256,7 +256,7 @@ class Direction {
     }
   }
 
-  /** How long the bytes take on the line: the last of them arrives after that. */
+  /** Transmission time of the bytes: the last one arrives after it. */
   #sendMs(bytes: Buffer | null): number {
     const { bytesPerSecond } = this.#faults
     return bytes === null || bytesPerSecond === null ? 0 : (bytes.length * 1000) / bytesPerSecond

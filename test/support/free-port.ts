@@ -1,6 +1,6 @@
 // A port of this host that no process listens on.
 //
-// Below the range from which the system gives ports to connections: one of those could be taken before it is used.
+// The port is below the ephemeral range: a port in that range could be assigned to a connection before it is used.
 
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'

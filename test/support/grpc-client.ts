@@ -1,7 +1,7 @@
-// The services of Millrace spoken plainly: generated messages over grpc-js, nothing between.
+// A raw gRPC client: generated messages over grpc-js.
 //
-// Beside the product's own client on purpose. It sends what a test tells it to, also what no sound client would send, and
-// it knows nothing of resending. What the server says comes back as it is.
+// Deliberately independent of the product's own client. It sends whatever a test gives it, also invalid requests, and
+// never resends. It returns the server's answers unchanged.
 
 import type { TestContext } from 'node:test'
 import {
@@ -30,7 +30,7 @@ import {
 import { cleanup } from './cleanup.ts'
 import type { TestEvent } from './events.ts'
 
-/** The fields that all three ways of publishing share. */
+/** The fields common to all three publishing calls. */
 export interface PublishFields {
   readonly events?: readonly TestEvent[]
   readonly topic?: string
@@ -43,7 +43,7 @@ export interface ProduceFields extends PublishFields {
 }
 
 export interface CallOptions {
-  /** Longest wait for the answer in milliseconds; 10,000 when left out. */
+  /** Longest wait for the answer in milliseconds; default 10,000. */
   readonly deadlineMs?: number
   readonly metadata?: grpc.Metadata
 }
@@ -53,7 +53,7 @@ export const publishStreamPath = '/millrace.v1.IngestService/PublishStream'
 export const producePath = '/millrace.v1.IngestService/Produce'
 const statusPath = '/millrace.v1.AdminService/GetStatus'
 
-/** A client stream that is open, and the summary that will end it. */
+/** An open client stream, and the summary that ends it. */
 export interface OpenPublishStream {
   readonly call: grpc.ClientWritableStream<Buffer>
   readonly summary: Promise<PublishStreamResponse>
@@ -63,7 +63,7 @@ export interface OpenPublishStream {
 
 export interface OpenProduce {
   readonly call: grpc.ClientDuplexStream<Buffer, ProduceResponse>
-  /** What has come back so far. */
+  /** The answers received so far. */
   readonly responses: ProduceResponse[]
   /** Resolves with the status that ended the call, OK included. */
   readonly ended: Promise<grpc.StatusObject>
@@ -77,7 +77,7 @@ export class RawGrpcClient {
 
   constructor(address: string, options: grpc.ChannelOptions = {}) {
     this.#client = new grpc.Client(address, grpc.credentials.createInsecure(), {
-      // A connection of its own: a test that breaks it breaks nobody else's.
+      // A separate connection, so that a test that breaks it affects no other client.
       'grpc.use_local_subchannel_pool': 1,
       'grpc.max_send_message_length': -1,
       'grpc.max_receive_message_length': -1,
@@ -90,7 +90,7 @@ export class RawGrpcClient {
     return this.publishBytes(encodePublish(fields), options)
   }
 
-  /** Publishes bytes that need not be a message at all. */
+  /** Publishes bytes that need not be a valid message. */
   publishBytes(message: Buffer, options?: CallOptions): Promise<PublishResponse> {
     return this.#unary(publishPath, message, decoder(PublishResponseSchema), options)
   }
@@ -197,7 +197,7 @@ function deadlineOf(options: CallOptions, usualMs: number): number {
   return Date.now() + (options.deadlineMs ?? usualMs)
 }
 
-/** Writes and waits until the transport takes more, as a well-behaved producer does; ends waiting when the call ends. */
+/** Writes and waits until the transport accepts more, as a well-behaved producer does, or until the call ends. */
 function write(
   call: grpc.ClientWritableStream<Buffer> | grpc.ClientDuplexStream<Buffer, unknown>,
   message: Buffer,

@@ -1,4 +1,4 @@
-// The HTTP interface, spoken plainly.
+// A raw client of the HTTP API.
 
 import type { LedgerLine } from './checker.ts'
 
@@ -8,7 +8,7 @@ export interface HttpAnswer {
   readonly text: string
 }
 
-/** Body of `POST /v1/events` when at least one event was taken, and the parts of a problem that tests look at. */
+/** Answer body of `POST /v1/events` if at least one event was accepted, and the problem fields that tests check. */
 export interface PublishBody {
   readonly accepted: number
   readonly dropped: number
@@ -70,12 +70,12 @@ export interface EventBody {
 export interface PostOptions {
   readonly contentType?: string
   readonly headers?: Readonly<Record<string, string>>
-  /** Written behind the path, without the question mark: `topic=orders&overflow=drop`. */
+  /** Query string without the question mark: `topic=orders&overflow=drop`. */
   readonly query?: string
   readonly deadlineMs?: number
 }
 
-/** Sends a request and reads the whole answer. Rejects when there is none. */
+/** Sends a request and reads the whole answer. Rejects if there is no answer. */
 export async function request(address: string, path: string, init: RequestInit = {}): Promise<HttpAnswer> {
   const response = await fetch(`http://${address}${path}`, { signal: AbortSignal.timeout(10_000), ...init })
   return { status: response.status, headers: response.headers, text: await response.text() }
@@ -96,7 +96,7 @@ export function postEvents(
   })
 }
 
-/** Posts a value as JSON and reads the verdict. */
+/** Posts a value as JSON and returns the parsed answer. */
 export async function postJson(
   address: string,
   value: unknown,

@@ -1,30 +1,30 @@
-// A gRPC call by way of a bare HTTP/2 client, for requests that are good HTTP/2 and bad gRPC.
+// A gRPC call through a plain HTTP/2 client, for requests that are valid HTTP/2 but invalid gRPC.
 
 import { connect, constants } from 'node:http2'
 import { within } from './eventually.ts'
 
 export interface BareCall {
   readonly path: string
-  /** Beside or instead of those of a plain gRPC call. */
+  /** Headers added to, or replacing, those of a normal gRPC call. */
   readonly headers?: Readonly<Record<string, string>>
-  /** What goes into the DATA frames. */
+  /** Content of the DATA frames. */
   readonly body: Uint8Array
-  /** Whether the request ends after the body; true when left out. */
+  /** Whether the request ends after the body; default true. */
   readonly end?: boolean
-  /** What has come until then is the answer to an unended call. */
+  /** Longest wait for the answer in milliseconds; default 5,000. */
   readonly withinMs?: number
 }
 
 export interface BareAnswer {
   readonly httpStatus: number
-  /** From trailers, or from the headers of an answer without a body; null when there is none. */
+  /** From the trailers, or from the headers of an answer without a body; null if absent. */
   readonly grpcStatus: number | null
   readonly grpcMessage: string
-  /** How the stream was reset; null when it was not. */
+  /** The code of the stream reset; null if it was not reset. */
   readonly resetCode: number | null
 }
 
-/** Makes the call on a connection of its own and waits until it is answered or reset. */
+/** Makes the call on a new connection and waits until it is answered or reset. */
 export async function bareCall(address: string, call: BareCall): Promise<BareAnswer> {
   const session = connect(`http://${address}`)
   session.on('error', () => {})
@@ -54,7 +54,7 @@ export async function bareCall(address: string, call: BareCall): Promise<BareAns
     stream.resume()
     stream.write(call.body)
     if (call.end !== false) stream.end()
-    // The answer may be whole while the request is still open.
+    // The answer may be complete while the request is still open.
     const answered = new Promise((resolve) => stream.on('end', resolve).on('close', resolve))
     await within(call.withinMs ?? 5000, `the answer of ${call.path}`, answered)
     const resetCode = stream.rstCode === constants.NGHTTP2_NO_ERROR ? null : (stream.rstCode ?? null)

@@ -1,5 +1,4 @@
-// Which row an event must have, worked out apart from the product so that the two can contradict each other
-// (docs/tables.md).
+// Computes the row key of an event (docs/tables.md) independently of the product, so that a difference is noticed.
 
 import { createHash } from 'node:crypto'
 
@@ -15,13 +14,13 @@ export function uuidV5(source: string, id: string): string {
   return `${hash.slice(0, 12)}5${hash.slice(13, 16)}${variant}${hash.slice(17, 32)}`
 }
 
-/** The row keys that an event may have, the usual one first: the second is for a UUID that another source has used. */
+/** The possible row keys of an event, the usual one first; the second is for a UUID that another source has used. */
 export function rowKeys(source: string, id: string): readonly string[] {
   const own = uuidV5(source, id)
   return uuidForm.test(id) ? [id.replaceAll('-', '').toLowerCase(), own] : [own]
 }
 
-/** The same for two spellings of one event: source and id, with a UUID's letters in lower case. */
+/** Source and id, with a UUID in lower case, so that all spellings of one event have the same identity. */
 export function identityOf(source: string, id: string): string {
   return `${source}\0${uuidForm.test(id) ? id.toLowerCase() : id}`
 }

@@ -1,4 +1,4 @@
-// The real server inside the test's own process: it starts in a tenth of the time, for stories in which nobody is killed.
+// The real server inside the test's own process: it starts in a tenth of the time, for tests that do not kill it.
 //
 // The test must not open the database files with `fs` while it runs: that would drop the server's lock on them.
 
@@ -17,7 +17,7 @@ import { tempDirectory } from './temp-directory.ts'
 
 export type InProcessOptions = Pick<ProcessOptions, 'dataDir' | 'env' | 'topics'> & Partial<Parts>
 
-/** Starts a server in this process and closes it when the test ends. Rejects as the product's own startServer does. */
+/** Starts a server in this process and closes it when the test ends. Rejects like the product's own startServer. */
 export async function startInProcess(t: TestContext, options: InProcessOptions = {}): Promise<InProcessServer> {
   const server = new InProcessServer(options.dataDir ?? tempDirectory(t), options)
   cleanup(t, () => server.stop())
@@ -38,7 +38,7 @@ export class InProcessServer {
     this.#options = options
   }
 
-  /** Where it answers, or last did, `127.0.0.1:port`. Changes with every start. A worker has no gRPC: then that is empty. */
+  /** Current or last addresses, `127.0.0.1:port`. They change with every start. `grpc` is empty for a worker. */
   get http(): string {
     return this.#addresses.http
   }
@@ -47,7 +47,7 @@ export class InProcessServer {
     return this.#addresses.grpc ?? ''
   }
 
-  /** What it has logged, over all its starts. */
+  /** Its log output over all its starts. */
   get stderr(): string {
     return this.#lines.join('')
   }
@@ -62,7 +62,7 @@ export class InProcessServer {
     return this.#running.failed
   }
 
-  /** Starts it, perhaps again, on its data directory. */
+  /** Starts or restarts it on its data directory. */
   async start(): Promise<void> {
     const { env = {}, topics = [], dataDir: _, ...parts } = this.#options
     const config = loadConfig({ env: serverEnvironment(this.dataDir, { env, topics }), cwd: this.dataDir })
@@ -91,7 +91,7 @@ export class InProcessServer {
     this.#running = null
   }
 
-  /** The ledger as the log reports it now; the one of the status may be half a second old. */
+  /** The ledger as the log reports it now; that of the status may be half a second old. */
   async ledger(): Promise<LedgerLine[]> {
     if (this.#eventLog === null) throw new Error('the server has not been started')
     const { topics } = await this.#eventLog.describe()

@@ -1,18 +1,18 @@
-// The producers' own record of what they tried and what they were told. It lives in the test, so it survives every crash
-// of the server, and the checker holds the server to it.
+// The producers' record of their attempts and the answers. It lives in the test process, so it survives every crash of
+// the server, and the checker compares the server's data with it.
 
 import { identityOf } from './identity.ts'
 
-/** `unknown`: no answer, or one that leaves it open. Also the state of an attempt that is still under way. */
+/** `unknown`: no answer, or one that does not decide the outcome. Also the state of an attempt in flight. */
 export type Answer = 'accepted' | 'rejected' | 'unknown'
 
-/** What the producers know about one event. */
+/** The producers' knowledge of one event. */
 export interface JournalEntry {
   readonly source: string
   /** Every spelling of the id that was sent. */
   readonly ids: Set<string>
   readonly producer: string
-  /** Its place in what its producer sent, counted at the first attempt. */
+  /** Its index in its producer's send order, counted at the first attempt. */
   readonly number: number
   accepted: number
   rejected: number
@@ -21,7 +21,7 @@ export interface JournalEntry {
   acceptedAtMs: number | null
 }
 
-/** One sending of one event. It counts as unknown until it is answered. */
+/** One attempt to send one event. It is unknown until answered. */
 export class Attempt {
   readonly entry: JournalEntry
   #answer: Answer = 'unknown'
@@ -47,7 +47,7 @@ export class Journal {
   readonly #entries = new Map<string, JournalEntry>()
   readonly #numbers = new Map<string, number>()
 
-  /** Notes that an event is being sent. To be called before it leaves. */
+  /** Records an attempt. Call it before the event is sent. */
   attempt(producer: string, event: { readonly source: string; readonly id: string }): Attempt {
     const identity = identityOf(event.source, event.id)
     let entry = this.#entries.get(identity)

@@ -1,7 +1,7 @@
-// Loaded with `node --import`: a wall clock that can be made to jump from outside. The file `clock-offset-ms` in the
-// working directory says by how much it is off; the monotonic clock stays as it is, as with a real jump.
+// Loaded with `node --import`: a wall clock that another process can make jump. The file `clock-offset-ms` in the
+// working directory holds its offset; the monotonic clock is unchanged, as with a real jump.
 //
-// It reaches the threads of the databases too: node passes `--import` on to its workers.
+// It applies to the database threads too: node passes `--import` on to its workers.
 
 import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'

@@ -1,10 +1,10 @@
-// What a server must not leave behind.
+// Checks that a server leaks no resources.
 
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import type { ServerProcess } from './server-process.ts'
 
-/** What a data directory may hold after a clean stop. */
+/** Files that a data directory may contain after a clean stop. */
 const expectedFiles = new Set([
   'log.db',
   'log.db-wal',
@@ -17,7 +17,7 @@ const expectedFiles = new Set([
   'files',
 ])
 
-/** Counts to compare later: descriptors that are no sockets, sockets, and child processes. */
+/** Counts to compare later: non-socket descriptors, sockets, and child processes. */
 export interface Footprint {
   readonly files: number
   readonly sockets: number
@@ -33,7 +33,7 @@ export function footprint(server: ServerProcess): Footprint {
 /** Connections that the test's own `fetch` may keep open between its requests. */
 const pooledSockets = 2
 
-/** Fails when the server holds more of anything than it did before. */
+/** Fails if any count is higher than before. */
 export function assertNoLeak(server: ServerProcess, before: Footprint): void {
   const now = footprint(server)
   assert.ok(
@@ -42,10 +42,10 @@ export function assertNoLeak(server: ServerProcess, before: Footprint): void {
   )
 }
 
-/** Fails when there are files in the data directory that do not belong there, left over from something. */
+/** Fails if the data directory contains unexpected files. */
 export function assertTidy(dataDir: string, allowed: readonly string[] = []): void {
   const strange = readdirSync(dataDir).filter((file) => !expectedFiles.has(file) && !allowed.includes(file))
-  assert.deepEqual(strange, [], 'files were left over in the data directory')
+  assert.deepEqual(strange, [], 'unexpected files in the data directory')
 }
 
 function childrenOf(pid: number): number[] {

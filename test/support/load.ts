@@ -1,5 +1,5 @@
-// Producers that keep a journal and do not give up: what is not answered is sent again under the same ids, to wherever
-// the server is by then.
+// Producers that keep a journal and retry: unanswered events are resent with the same ids to the server's current
+// address.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { orders, type TestEvent } from './events.ts'
@@ -7,27 +7,27 @@ import { RawGrpcClient } from './grpc-client.ts'
 import { postEvents } from './http-client.ts'
 import type { Answer, Attempt, Journal } from './journal.ts'
 
-/** Where to send; read anew for each connection, for a server that was started again has other ports. */
+/** The server's addresses; reread for each connection, because a restarted server has other ports. */
 export interface Target {
   readonly grpc: string
   readonly http: string
 }
 
 export interface LoadOptions {
-  /** Names the producer in the journal: its events are to keep their order. */
+  /** Names the producer in the journal: its events must keep their order. */
   readonly name: string
-  /** How many events to get answered; without it until `signal` says stop. */
+  /** How many events to send; without it, until `signal` aborts. */
   readonly events?: number
   /** Events in one message. */
   readonly batchEvents?: number
   readonly topic?: string
-  /** A rest between two messages, in milliseconds. */
+  /** Pause between two messages, in milliseconds. */
   readonly pauseMs?: number
-  /** What all the events have besides id and number. */
+  /** Fields of all events besides id and number. */
   readonly event?: TestEvent
-  /** Stop making new events; those under way are still brought to an answer. */
+  /** Stops new events; those in flight are still retried until answered. */
   readonly signal?: AbortSignal
-  /** When to give up on what is not answered, in milliseconds after the start. */
+  /** When to give up on unanswered events, in milliseconds after the start. */
   readonly withinMs?: number
 }
 
@@ -35,7 +35,7 @@ type Sendable = TestEvent & { readonly id: string; readonly source: string }
 
 const callDeadlineMs = 5000
 
-/** One unary Publish after the other. */
+/** Consecutive unary Publish calls. */
 export async function loadUnary(target: Target, journal: Journal, options: LoadOptions): Promise<void> {
   const connection = new Reconnecting(() => new RawGrpcClient(target.grpc))
   try {
@@ -49,7 +49,7 @@ export async function loadUnary(target: Target, journal: Journal, options: LoadO
   }
 }
 
-/** One PublishStream after the other, each of four messages. */
+/** Consecutive PublishStream calls of four messages each. */
 export async function loadStream(target: Target, journal: Journal, options: LoadOptions): Promise<void> {
   const connection = new Reconnecting(() => new RawGrpcClient(target.grpc))
   try {
@@ -70,7 +70,7 @@ export async function loadStream(target: Target, journal: Journal, options: Load
   }
 }
 
-/** One JSON array after the other over HTTP. */
+/** Consecutive HTTP requests with a JSON array each. */
 export async function loadHttp(target: Target, journal: Journal, options: LoadOptions): Promise<void> {
   await sendAll(journal, options, async (events) => {
     const body = JSON.stringify(
@@ -84,7 +84,7 @@ export async function loadHttp(target: Target, journal: Journal, options: LoadOp
   })
 }
 
-/** Sends message after message and each of them until it is answered. */
+/** Sends messages one at a time, each until it is answered. */
 async function sendAll(
   journal: Journal,
   options: LoadOptions,
@@ -121,7 +121,7 @@ function answersOf(count: number, rejections: readonly { readonly index: bigint 
   return answers
 }
 
-/** A client that is thrown away with the first error. */
+/** A client that is replaced after an error. */
 class Reconnecting {
   readonly #connect: () => RawGrpcClient
   #client: RawGrpcClient | null = null

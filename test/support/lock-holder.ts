@@ -1,4 +1,4 @@
-// Another program that has a database open for writing.
+// A separate process that holds the write lock of a database.
 
 import { spawn } from 'node:child_process'
 import type { TestContext } from 'node:test'
@@ -13,12 +13,12 @@ const program = `
 `
 
 export interface LockHolder {
-  /** What it has printed: `locked` once it holds the lock. */
+  /** Its output: `locked` once it holds the lock. */
   printed(): string
   release(): void
 }
 
-/** Starts a process that holds the write lock of a database until it is told to let go, or the test ends. */
+/** Starts a process that holds the write lock of a database until it is released or the test ends. */
 export function spawnLockHolder(t: TestContext, path: string): LockHolder {
   const child = spawn(process.execPath, ['-e', program, path], { stdio: ['pipe', 'pipe', 'inherit'] })
   let printed = ''

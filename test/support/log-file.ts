@@ -1,4 +1,4 @@
-// Reads log.db as it lies on the disk. Only while no server has it: the log keeps everybody else out.
+// Reads log.db directly. Only works while no server runs, because the log locks the file exclusively.
 
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -13,7 +13,7 @@ export interface StoredLogEntry {
   readonly batch: Uint8Array
 }
 
-/** What is kept of a topic's own streams, oldest first. */
+/** The retained entries of a topic's own streams, oldest first. */
 export function readLogEntries(dataDir: string, topic: string): StoredLogEntry[] {
   const database = new DatabaseSync(join(dataDir, 'log.db'))
   try {
@@ -29,7 +29,7 @@ export function readLogEntries(dataDir: string, topic: string): StoredLogEntry[]
   }
 }
 
-/** A dead letter: why, and the event in it; null when its entry was damaged. */
+/** A dead letter: its reason and its event; the event is null if its entry was damaged. */
 export interface StoredDeadLetter {
   readonly code: string
   readonly message: string

@@ -1,8 +1,8 @@
-// Small damages to bytes, as a fuzzer makes them.
+// Small random mutations of bytes, as in a fuzzer.
 
 import type { SeededRandom } from './random.ts'
 
-/** A copy of the bytes with one to four random damages. */
+/** A copy of the bytes with one to four random mutations. */
 export function mutate(bytes: Buffer, random: SeededRandom): Buffer {
   let mutant = Buffer.from(bytes)
   for (let damages = random.between(1, 4); damages > 0; damages--) {

@@ -1,4 +1,4 @@
-// PostgreSQL servers of tests: one that runs already, or one of a test's own in a temporary directory.
+// PostgreSQL servers for tests: one that already runs, or a test's own in a temporary directory.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,9 +10,9 @@ import { Pool } from 'pg'
 import { freePort } from './free-port.ts'
 
 export interface PostgresOptions {
-  /** Whether it really flushes. Only where that is what a test is about: it takes its time. Default false. */
+  /** Whether fsync is on. Only for tests of durability, because it is slow. Default false. */
   readonly fsync?: boolean
-  /** Where its directory is made. Default: that for temporary files. */
+  /** Parent of its data directory. Default: the directory for temporary files. */
   readonly parent?: string
   /** Further settings, `name=value`. */
   readonly settings?: readonly string[]
@@ -23,10 +23,10 @@ interface User {
   readonly gid?: number
 }
 
-/** A server that runs, whoever started it. */
+/** A running server, shared or the test's own. */
 export class Postgres {
   readonly port: number
-  /** One per URL: a connection costs PostgreSQL a process. */
+  /** One client per URL, because each connection costs PostgreSQL a process. */
   readonly #pools = new Map<string, Pool>()
   #databases = 0
 
@@ -58,7 +58,7 @@ export class Postgres {
     let pool = this.#pools.get(url)
     if (pool === undefined) {
       pool = new Pool({ connectionString: url, max: 4, idleTimeoutMillis: 1000, allowExitOnIdle: true })
-      // A connection that the server ends while it is idle.
+      // The server may close a connection while it is idle.
       pool.on('error', () => {})
       this.#pools.set(url, pool)
     }
@@ -66,7 +66,7 @@ export class Postgres {
   }
 }
 
-/** A server of a test's own, on a free port. */
+/** A test's own server, on a free port. */
 export class PostgresServer extends Postgres {
   readonly directory: string
   readonly #options: PostgresOptions
@@ -80,7 +80,7 @@ export class PostgresServer extends Postgres {
     this.#options = options
   }
 
-  /** Makes the cluster and starts it. */
+  /** Creates the database cluster and starts the server. */
   static async create(options: PostgresOptions = {}): Promise<PostgresServer> {
     const user = serverUser()
     const parent = options.parent ?? tmpdir()
@@ -96,7 +96,7 @@ export class PostgresServer extends Postgres {
     return server
   }
 
-  /** Resolves when it answers. */
+  /** Resolves when the server accepts connections. */
   async start(): Promise<void> {
     const { fsync = false, settings = [] } = this.#options
     const all = [`fsync=${fsync ? 'on' : 'off'}`, 'listen_addresses=127.0.0.1', 'max_connections=50', ...settings]
@@ -122,7 +122,7 @@ export class PostgresServer extends Postgres {
     return [parent, ...numbers.map(Number).filter((pid) => parentOf(pid) === parent)]
   }
 
-  /** SIGINT: sessions are ended, what is committed is flushed. SIGQUIT: as after a crash. */
+  /** SIGINT: sessions are closed and committed data is flushed. SIGQUIT: as after a crash. */
   async stop(signal: 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
     const child = this.#child
     this.#child = null
@@ -145,7 +145,7 @@ export class PostgresServer extends Postgres {
   }
 }
 
-/** The server's user must get to its directory, through those that the test run has made for itself. */
+/** The server's user must be able to reach its directory through the parent directories that the test run created. */
 function openWayTo(directory: string): void {
   for (let path = directory; basename(path).startsWith('millrace-'); path = dirname(path)) {
     chmodSync(path, statSync(path).mode | 0o011)
@@ -154,14 +154,14 @@ function openWayTo(directory: string): void {
 
 function parentOf(pid: number): number | null {
   try {
-    // Behind the name, which may hold anything, stand the state and the parent.
+    // The state and the parent follow the name, which may contain any character.
     return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[1])
   } catch {
     return null
   }
 }
 
-/** PostgreSQL does not run as root. */
+/** PostgreSQL refuses to run as root. */
 function serverUser(): User {
   if (process.getuid?.() !== 0) return {}
   const idOf = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
@@ -172,6 +172,6 @@ function serverUser(): User {
 function binaries(): string {
   const onPath = (process.env.PATH ?? '').split(delimiter).map((directory) => join(directory, 'initdb'))
   const found = [...globSync(onPath), ...globSync('/usr/lib/postgresql/*/bin/initdb').sort().reverse()]
-  if (found[0] === undefined) throw new Error('PostgreSQL is not installed: npm test says how')
+  if (found[0] === undefined) throw new Error('PostgreSQL is not installed; npm test prints how to install it')
   return dirname(found[0])
 }

@@ -10,7 +10,7 @@ export interface PostgresStoreSettings extends OpenStoreOptions {
   readonly deadSqlstates?: readonly string[]
 }
 
-/** Opens it, and closes it when the test ends. */
+/** Opens the store; closed when the test ends. */
 export async function openPostgres(
   t: TestContext,
   postgresUrl: string,
@@ -21,7 +21,7 @@ export async function openPostgres(
   return store
 }
 
-/** Listens to what goes to the server until the test ends; answers the first words of each statement since. */
+/** Records the statements sent to the server until the test ends; returns the first words of each. */
 export function listenToStatements(t: TestContext): () => string[] {
   const query = mock.method(Client.prototype, 'query')
   cleanup(t, () => query.mock.restore())

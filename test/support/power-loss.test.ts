@@ -25,7 +25,7 @@ const committer = `
   }, 2))
 `
 
-test('what was flushed is in every image, and without the flushes it is not', async (t) => {
+test('flushed data is in every image; without the flushes some is missing', async (t) => {
   const reason = straceMissing()
   if (reason !== null) return skip(t, reason)
   const random = seededRandom(t)
@@ -67,7 +67,7 @@ test('what was flushed is in every image, and without the flushes it is not', as
   assert.ok(Math.max(...lying) > 0, `a disk that flushes nothing lost nothing: ${lying}`)
 })
 
-test('a trace is read with calls in two halves, failed flushes and short writes', () => {
+test('the trace parser handles split calls, failed flushes and short writes', () => {
   const hex = (text: string): string =>
     [...Buffer.from(text)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
   const wal = `17<${hex('/d/log.db-wal')}>`
@@ -86,7 +86,7 @@ test('a trace is read with calls in two halves, failed flushes and short writes'
   ])
 })
 
-test('a write whose flush failed is never brought to the disk by a later flush', () => {
+test('a write whose flush failed is not written by a later flush', () => {
   const write = (text: string) =>
     ({ file: 'log.db', atMs: 0, operation: { kind: 'write', offset: 0, bytes: Buffer.from(text) } }) as const
   const flush = (failed: boolean) => ({ file: 'log.db', atMs: 0, operation: { kind: 'flush', failed } }) as const

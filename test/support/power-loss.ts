@@ -1,8 +1,8 @@
-// Power losses that never happened: records what a running server writes and flushes, and builds from that record the
-// data directory as a disk might hold it had the power gone at some moment.
+// Simulated power losses: records what a running server writes and flushes, and builds from the recording the data
+// directory as it could be on the disk after a power loss at a given moment.
 //
-// The disk is the worst that an honest one may be. What was flushed is there. Of everything else each write is there or
-// not or torn at 512 bytes, whatever their order was.
+// The disk is the worst one that honours flushes: flushed data is present; every other write is present, absent, or
+// torn at 512 bytes, regardless of order.
 
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -13,7 +13,7 @@ import { attachStrace } from './strace.ts'
 
 const sectorBytes = 512
 
-/** The files that a power loss is about. The shared-memory file of `store.db` is memory: it is gone. */
+/** The recorded files. The shared-memory file of `store.db` is memory and is lost. */
 const recordedFiles = ['log.db', 'log.db-wal', 'log.mark', 'store.db', 'store.db-wal']
 
 type Operation =
@@ -25,25 +25,25 @@ type Operation =
 export interface RecordedCall {
   readonly file: string
   readonly operation: Operation
-  /** When it was entered, in milliseconds since 1970. */
+  /** When the call was entered, in milliseconds since 1970. */
   readonly atMs: number
 }
 
-/** What the files were when the record began, and every call since. */
+/** The contents of the files when the recording began, and every call since. */
 export interface Recording {
   readonly base: ReadonlyMap<string, Buffer>
   readonly calls: readonly RecordedCall[]
 }
 
-/** A recording that is being made. */
+/** A recording in progress. */
 export interface Recorder {
-  /** Stops recording and answers what there is. The process may be alive or dead. */
+  /** Stops and returns the recording. The process may be alive or dead. */
   finish(): Promise<Recording>
 }
 
 /**
- * Records the files of a data directory from now on. The server must be idle, so that all it has written is flushed.
- * @param inject what strace shall do besides, for example `['-e', 'inject=fsync:error=EIO:when=5']`.
+ * Records the files of a data directory from now on. The server must be idle, so that all its writes are flushed.
+ * @param inject further arguments of strace, for example `['-e', 'inject=fsync:error=EIO:when=5']`.
  */
 export async function recordWrites(
   t: TestContext,
@@ -81,7 +81,7 @@ export function readFiles(dataDir: string): Map<string, Buffer> {
 const callPattern = /^(\d+) +(\d+\.\d+) (\w+)\((\d+)<((?:\\x[0-9a-f]{2})+)>(.*)$/
 const resumedPattern = /^(\d+) +\d+\.\d+ <\.\.\. (\w+) resumed>(.*)$/
 
-/** Reads strace's text: calls of several threads, some of them in two halves. */
+/** Parses strace's output: calls of several threads, some of them split in two lines. */
 export function parseTrace(text: string): RecordedCall[] {
   const calls: RecordedCall[] = []
   const unfinished = new Map<
@@ -131,8 +131,8 @@ function add(calls: RecordedCall[], name: string, file: string, rest: string, at
     const bytes = bytesOfEscapes(data).subarray(0, result)
     calls.push({ file, atMs, operation: { kind: 'write', offset: Number(offset), bytes } })
   } else {
-    // A write without an offset would need the file's own position; nothing does that to these files.
-    throw new Error(`${name} on ${file} is not understood`)
+    // A write without an offset would need the file's own position; no code makes such a write to these files.
+    throw new Error(`${name} on ${file} is not supported by the trace parser`)
   }
 }
 
@@ -141,12 +141,12 @@ function bytesOfEscapes(text: string): Buffer {
 }
 
 export interface ImageOptions {
-  /** How many of the calls had returned when the power went. */
+  /** How many of the calls had returned at the power loss. */
   readonly calls: number
-  /** How likely each unflushed write is to be on the disk; the rest of them is torn or absent. */
+  /** The probability that an unflushed write is on the disk; the others are torn or absent. */
   readonly keep: number
   readonly random: SeededRandom
-  /** Takes a flush of this file for none. For controls: it is what `synchronous=NORMAL` does to a WAL. */
+  /** Ignores flushes of this file. For controls: `synchronous=NORMAL` has this effect on a WAL. */
   readonly ignoreFlush?: (file: string) => boolean
 }
 
@@ -175,7 +175,7 @@ export function buildImage(recording: Recording, options: ImageOptions): Map<str
         continue
       }
       pending.splice(at, 1)
-      // After a failed flush the page cache holds the pages for clean: no later flush will write them.
+      // After a failed flush the page cache considers the pages clean: no later flush writes them.
       if (!call.operation.failed) fileOf(waiting.file).apply(waiting.operation, 1, random)
     }
   }
@@ -210,7 +210,7 @@ class GrowingFile {
     return this.#buffer.subarray(0, this.#length)
   }
 
-  /** Applies a write or a cut with the likelihood `keep`; below 1 a write is decided sector by sector. */
+  /** Applies a write or a truncation with probability `keep`; below 1 a write may be torn at sectors. */
   apply(operation: Operation, keep: number, random: SeededRandom): void {
     if (operation.kind === 'truncate') {
       if (keep < 1 && random.next() >= keep) return
@@ -219,7 +219,7 @@ class GrowingFile {
       this.#length = operation.length
     } else if (operation.kind === 'write') {
       const { offset, bytes } = operation
-      // Whole, absent, or in between: then each sector is decided for itself.
+      // Present, absent, or torn: then each sector is decided separately.
       const whole = keep >= 1 ? 0 : random.next()
       if (whole < keep / 2) this.#write(offset, bytes)
       else if (whole < (1 + keep) / 2) this.#writeTorn(offset, bytes, keep, random)
@@ -228,7 +228,7 @@ class GrowingFile {
 
   #writeTorn(offset: number, bytes: Buffer, keep: number, random: SeededRandom): void {
     for (let at = 0; at < bytes.length; ) {
-      // Sectors of the disk, not of the write.
+      // Sectors are aligned to the disk, not to the write.
       const end = Math.min(bytes.length, at + sectorBytes - ((offset + at) % sectorBytes))
       if (random.next() < keep) this.#write(offset + at, bytes.subarray(at, end))
       at = end

@@ -8,14 +8,14 @@ import type { PublishVerdict } from '../../src/pipeline/pipeline.ts'
 import { cleanup } from './cleanup.ts'
 import type { TestEvent } from './events.ts'
 
-/** A client that finds the server again after it was started anew; closed when the test ends. */
+/** A client that finds the server again after a restart; closed when the test ends. */
 export function clientOf(t: TestContext, server: { readonly grpc: string }): Client {
   const client = connect({ addresses: () => [server.grpc] })
   cleanup(t, () => client.close())
   return client
 }
 
-/** Publishes events to a topic and answers the verdict; throws a MillraceError when none was taken. */
+/** Publishes events to a topic and returns the result; throws a MillraceError if none was accepted. */
 export async function publish(
   server: { readonly grpc: string },
   topic: string,
@@ -32,7 +32,7 @@ export async function publish(
 
 const laneOf = { [Priority.LOW]: 'low', [Priority.NORMAL]: 'normal', [Priority.HIGH]: 'high' } as const
 
-/** A test's event in the words of the client. */
+/** Converts a test's event to the client's event type. */
 export function eventInput(event: TestEvent): EventInput {
   const { type = '', time, priority, attributes = {}, ...same } = event
   return {

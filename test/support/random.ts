@@ -1,8 +1,8 @@
-// Random choices that can be made again: every schedule of faults comes from one printed seed.
+// Reproducible random choices: every schedule of faults comes from one printed seed.
 
 import type { TestContext } from 'node:test'
 
-/** A generator of random numbers (mulberry32) that gives the same ones for the same seed. */
+/** A random number generator (mulberry32) that returns the same sequence for the same seed. */
 export class SeededRandom {
   readonly seed: number
   #state: number
@@ -12,7 +12,7 @@ export class SeededRandom {
     this.#state = seed >>> 0
   }
 
-  /** From 0 to below 1. */
+  /** From 0 (inclusive) to 1 (exclusive). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0
     let mixed = this.#state
@@ -21,7 +21,7 @@ export class SeededRandom {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000
   }
 
-  /** A whole number from `low` to `high`, both included. */
+  /** An integer from `low` to `high`, both inclusive. */
   between(low: number, high: number): number {
     return low + Math.floor(this.next() * (high - low + 1))
   }
@@ -37,7 +37,7 @@ export class SeededRandom {
   }
 }
 
-/** A generator for this test. Its seed is printed; `TEST_SEED` sets it, to run a schedule again. */
+/** A generator for this test. Its seed is printed; `TEST_SEED` sets it, to repeat a schedule. */
 export function seededRandom(t: TestContext): SeededRandom {
   const given = process.env.TEST_SEED
   const seed = given === undefined ? Math.floor(Math.random() * 0x1_0000_0000) : Number(given)

@@ -1,4 +1,4 @@
-// HTTP/2 frames by hand (RFC 9113), for what no client library would send.
+// Hand-made HTTP/2 frames (RFC 9113), for input that no client library would send.
 
 import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
@@ -18,10 +18,10 @@ export const frameType = {
 export const endStream = 0x1
 export const endHeaders = 0x4
 
-/** What opens every connection. */
+/** The connection preface. */
 export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
-/** A frame: nine bytes of head, then the payload. `length` lies about the payload's length when it is given. */
+/** A frame: nine header bytes, then the payload. `length` overrides the payload's true length. */
 export function frame(
   type: number,
   flags: number,
@@ -74,7 +74,7 @@ export function callHeaders(path: string, more: readonly (readonly [string, stri
   ])
 }
 
-/** A gRPC message with its five bytes of head. `length` lies about the message's length when it is given. */
+/** A gRPC message with its five header bytes. `length` overrides the message's true length. */
 export function grpcMessage(message: Uint8Array, compressed = false, length = message.length): Buffer {
   const head = Buffer.alloc(5)
   head[0] = compressed ? 1 : 0
@@ -82,7 +82,7 @@ export function grpcMessage(message: Uint8Array, compressed = false, length = me
   return Buffer.concat([head, message])
 }
 
-/** A frame that came back. */
+/** A received frame. */
 export interface ReceivedFrame {
   readonly type: number
   readonly flags: number
@@ -90,10 +90,10 @@ export interface ReceivedFrame {
   readonly payload: Buffer
 }
 
-/** A plain TCP connection on which a test writes what it likes. */
+/** A plain TCP connection on which a test writes arbitrary bytes. */
 export interface RawConnection {
   readonly socket: Socket
-  /** All that has come back. */
+  /** All received bytes. */
   received(): Buffer
   /** The same, as frames; an unfinished one at the end is left out. */
   frames(): ReceivedFrame[]
@@ -146,7 +146,7 @@ function parseFrames(bytes: Buffer): ReceivedFrame[] {
   return frames
 }
 
-/** One whole call on a fresh connection: preface, settings, headers, and then whatever `body` is. */
+/** One complete call on a new connection: preface, settings, headers, then `body`. */
 export function openingBytes(path: string, more: readonly (readonly [string, string])[] = []): Buffer {
   const headers = frame(frameType.headers, endHeaders, 1, callHeaders(path, more))
   return Buffer.concat([preface, emptySettings, headers])

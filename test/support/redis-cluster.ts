@@ -1,4 +1,4 @@
-// A Redis Cluster of a test's own: three masters, each with a replica where a test asks for them.
+// A test's own Redis Cluster: three masters, with one replica each on request.
 
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
@@ -10,7 +10,7 @@ const slots = 16_384
 export interface RedisClusterOptions {
   /** Whether each master has a replica. Default false. */
   readonly hasReplicas?: boolean
-  /** After so long a silence a master has failed, in milliseconds. Default 15,000. */
+  /** `cluster-node-timeout`: silence after which a master counts as failed, in milliseconds. Default 15,000. */
   readonly nodeTimeoutMs?: number
   /** Further settings of every node. */
   readonly settings?: readonly (readonly [name: string, value: string])[]
@@ -18,7 +18,7 @@ export interface RedisClusterOptions {
 
 export class RedisCluster {
   readonly masters: readonly RedisServer[]
-  /** That of the first master, of the second and of the third. */
+  /** The replicas of the first, second and third master. */
   readonly replicas: readonly RedisServer[]
 
   private constructor(masters: readonly RedisServer[], replicas: readonly RedisServer[]) {
@@ -26,12 +26,12 @@ export class RedisCluster {
     this.replicas = replicas
   }
 
-  /** Resolves when it serves all slots, and each replica has what its master has. */
+  /** Resolves when all slots are served and each replica is in sync with its master. */
   static async create(options: RedisClusterOptions = {}): Promise<RedisCluster> {
     const { hasReplicas = false, nodeTimeoutMs = 15_000, settings = [] } = options
     const started = await Promise.allSettled(
       Array.from({ length: hasReplicas ? 2 * masterCount : masterCount }, async () => {
-        // The usual port of the bus, 10,000 higher, may be none.
+        // The default bus port, 10,000 higher, may not be a valid port.
         const busPort = await freePort()
         const cluster = [
           ['cluster-enabled', 'yes'],
@@ -53,7 +53,7 @@ export class RedisCluster {
         const [from, to] = [index, index + 1].map((share) => Math.floor((share * slots) / masterCount))
         await told(server, 'CLUSTER', 'ADDSLOTSRANGE', String(from), String(to! - 1))
       }
-      // Each meets each: what they hear of one another by hearsay comes late on a busy machine.
+      // Every node meets every other: on a busy machine gossip alone is slow.
       for (const [index, { server, busPort }] of nodes.entries()) {
         for (const earlier of servers.slice(0, index)) {
           await told(earlier, 'CLUSTER', 'MEET', '127.0.0.1', String(server.port), String(busPort))
@@ -77,12 +77,12 @@ export class RedisCluster {
     }
   }
 
-  /** A list of all masters. */
+  /** A comma-separated list of all masters. */
   get url(): string {
     return this.masters.map(({ url }) => url).join(',')
   }
 
-  /** Every replica has what its master has, and every node knows whose it is. */
+  /** Resolves when every replica is in sync with its master and every node knows all replicas. */
   async waitForReplicas(): Promise<void> {
     if (this.replicas.length === 0) return
     await eventually(

@@ -1,4 +1,4 @@
-// A master of a test's own with a replica, and a Sentinel that watches them.
+// A test's own master with a replica, and a Sentinel that monitors them.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -37,7 +37,7 @@ export class RedisSentinel {
     this.#child = spawn(redisBinary(), [file, '--sentinel'], { cwd: '/', stdio: 'ignore' })
   }
 
-  /** Resolves when the replica has what the master has, and the Sentinel knows both. */
+  /** Resolves when the replica is in sync with the master and the Sentinel knows both. */
   static async create(): Promise<RedisSentinel> {
     const master = await RedisServer.create()
     const replica = await RedisServer.create({ replicaOf: master }).catch(async (thrown) => {
@@ -46,7 +46,7 @@ export class RedisSentinel {
     })
     const sentinel = new RedisSentinel(master, replica, await freePort())
     try {
-      // Else it looks every 10 s who is whose replica, and a test would wait as long for each step.
+      // By default it checks the roles every 10 s, and a test would wait that long for each step.
       await eventually(async () => {
         const answer = await sentinel.command('SENTINEL', 'DEBUG', 'INFO-PERIOD', '200', 'PUBLISH-PERIOD', '200')
         if (!answer.startsWith('+OK')) throw new Error(answer)
@@ -57,7 +57,7 @@ export class RedisSentinel {
           if (!/master_link_status:up/.test(link) || /slave_repl_offset:0\r/.test(link))
             throw new Error('no replica yet')
           const known = await sentinel.command('SENTINEL', 'REPLICAS', masterName)
-          // Before that it would promote nobody.
+          // Before that it would promote no replica.
           if (!/slave-repl-offset\r\n\$\d+\r\n[1-9]/.test(known)) throw new Error('the Sentinel knows no replica yet')
         },
         { withinMs: 20_000, what: 'the Sentinel' },

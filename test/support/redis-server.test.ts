@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { cleanup } from './cleanup.ts'
 import { RedisServer } from './redis-server.ts'
 
-test('a killed server comes back with what it had acknowledged, and leaves nothing behind in the end', async (t) => {
+test('a killed server restarts with all acknowledged data, and leaves nothing behind when the test ends', async (t) => {
   const server = await RedisServer.create({ flushes: true })
   cleanup(t, () => server.destroy())
   assert.equal(await server.command('SET', 'a', '1'), '+OK\r\n')

@@ -1,4 +1,4 @@
-// Redis servers of tests: one that runs already, or one of a test's own in a temporary directory.
+// Redis servers for tests: one that already runs, or a test's own in a temporary directory.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -10,17 +10,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './free-port.ts'
 
 export interface RedisOptions {
-  /** Whether each write is flushed before it is answered. Only where that is what a test is about. Default false. */
+  /** Whether each write is flushed before the reply. Only for tests of durability. Default false. */
   readonly flushes?: boolean
-  /** Where its directory is made. Default: that for temporary files. */
+  /** Parent of its data directory. Default: the directory for temporary files. */
   readonly parent?: string
   /** Further settings: `['maxmemory', '10mb']`. */
   readonly settings?: readonly (readonly [name: string, value: string])[]
-  /** The server whose replica it is. */
+  /** The master that it replicates. */
   readonly replicaOf?: Pick<Redis, 'port'>
 }
 
-/** A server that runs, whoever started it. */
+/** A running server, shared or the test's own. */
 export class Redis {
   readonly port: number
 
@@ -32,7 +32,7 @@ export class Redis {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  /** Sends one command of plain words; the first answer as it came over the wire. */
+  /** Sends one command of words without spaces; returns the first reply as raw bytes from the wire. */
   async command(...words: readonly string[]): Promise<string> {
     const socket = connect(this.port, '127.0.0.1')
     try {
@@ -45,7 +45,7 @@ export class Redis {
   }
 }
 
-/** A server of a test's own, on a free port. */
+/** A test's own server, on a free port. */
 export class RedisServer extends Redis {
   readonly directory: string
   readonly #options: RedisOptions
@@ -73,7 +73,7 @@ export class RedisServer extends Redis {
     return this.#child?.pid
   }
 
-  /** Resolves when it answers, with all that its append-only file had. */
+  /** Resolves when the server answers, after it has loaded its append-only file. */
   async start(): Promise<void> {
     const { flushes = false, settings = [], replicaOf } = this.#options
     const all = [
@@ -84,15 +84,15 @@ export class RedisServer extends Redis {
       ['appendonly', 'yes'],
       ['appendfsync', flushes ? 'always' : 'no'],
       ...(replicaOf === undefined ? [] : [['replicaof', `127.0.0.1 ${replicaOf.port}`]]),
-      // A replica begins to copy at once, not after others may have come.
+      // A replica starts its copy immediately, without waiting for other replicas.
       ['repl-diskless-sync-delay', '0'],
       ...settings,
     ]
     const child = spawn(
       redisBinary(),
-      // A value of several words is several arguments.
+      // A value with several words becomes several arguments.
       all.flatMap(([name, value]) => [`--${name}`, ...value!.split(' ')]),
-      // A group of its own: the processes that it forks to write its files are killed with it.
+      // In its own process group, so that the processes it forks to write its files are killed with it.
       { cwd: '/', stdio: 'ignore', detached: true },
     )
     this.#child = child
@@ -103,12 +103,12 @@ export class RedisServer extends Redis {
     }
   }
 
-  /** Stops it where it is, as a machine that hangs; `SIGCONT` lets it go on. */
+  /** `SIGSTOP` suspends it, like a machine that hangs; `SIGCONT` resumes it. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#child?.kill(signal)
   }
 
-  /** SIGTERM: what it holds is written. SIGKILL: as after a crash. */
+  /** SIGTERM: its data is written. SIGKILL: as after a crash. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const child = this.#child
     this.#child = null
@@ -130,7 +130,7 @@ export function redisBinary(): string {
     .split(delimiter)
     .map((directory) => join(directory, 'redis-server'))
     .find(isExecutable)
-  if (found === undefined) throw new Error('Redis is not installed: npm test says how')
+  if (found === undefined) throw new Error('Redis is not installed; npm test prints how to install it')
   return found
 }
 

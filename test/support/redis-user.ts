@@ -1,4 +1,4 @@
-// A Redis user that may do what the log needs and nothing else.
+// A Redis user with only the permissions that the log needs.
 
 import { usedCommands } from '../../src/event-log/redis/used-commands.ts'
 import type { Redis } from './redis-server.ts'
@@ -6,7 +6,7 @@ import type { Redis } from './redis-server.ts'
 const name = 'limited'
 const password = 'secret'
 
-/** Makes the user: only the commands that are used, only keys that begin so. */
+/** Creates the user: only the commands that the log uses, only keys with this prefix. */
 export async function makeLimitedUser(server: Redis, prefix: string): Promise<void> {
   const commands = Object.keys(usedCommands).map((command) => `+${command}`)
   const rules = ['reset', 'on', `>${password}`, `~${prefix}*`, `&${prefix}*`, ...commands]
@@ -14,7 +14,7 @@ export async function makeLimitedUser(server: Redis, prefix: string): Promise<vo
   if (!reply.startsWith('+OK')) throw new Error(reply)
 }
 
-/** The address, as that user. */
+/** The URL with that user's credentials. */
 export function asLimitedUser(url: string): string {
   const address = new URL(url)
   address.username = name
@@ -22,10 +22,10 @@ export function asLimitedUser(url: string): string {
   return address.href
 }
 
-/** Throws when the user tried what it may not. */
+/** Throws if the user was denied a command or key. */
 export async function refuseDenials(server: Redis): Promise<void> {
   const reply = await server.command('ACL', 'LOG')
-  // An attempt to log in before the user was there is no denial.
+  // A failed login from before the user existed does not count.
   const denial = /reason\r\n\$\d+\r\n(command|key|channel)\r\n[\s\S]*?object\r\n\$\d+\r\n(.*)\r\n/.exec(reply)
   if (denial !== null) throw new Error(`the log was denied the ${denial[1]} ${denial[2]}`)
 }

@@ -1,4 +1,4 @@
-// Runs commands of the product to their end, with the settings of the tests' servers.
+// Runs commands of the product to completion, with the settings of the tests' servers.
 
 import type { TestContext } from 'node:test'
 import { type Ended, type Printed, runMillrace, runMillraceProcess } from '../../src/cli/run-millrace.test-support.ts'
@@ -11,12 +11,12 @@ export interface CommandOptions {
   readonly withinMs?: number
 }
 
-/** `millrace <words>` in this process. Not for `start`, which ends its process. */
+/** `millrace <words>` in this process. Not for `start`, which exits its process. */
 export function runCommand(words: readonly string[], options: CommandOptions): Promise<Printed & { code: number }> {
   return inTime(words, options, runMillrace(words, placeOf(options)))
 }
 
-/** The same as a process of its own. */
+/** The same in a separate process. */
 export function runCommandProcess(t: TestContext, words: readonly string[], options: CommandOptions): Promise<Ended> {
   return inTime(words, options, runMillraceProcess(t, words, placeOf(options)))
 }

@@ -1,4 +1,4 @@
-// The real server as a process of its own, which can be killed.
+// The real server as a separate process, which can be killed.
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
@@ -15,29 +15,29 @@ export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 const mainProgram = join(projectRoot, 'src/cli/main.ts')
 
 export interface ServerOptions {
-  /** Kept when the test ends, unless the server made it. */
+  /** Kept when the test ends; without it, a temporary directory is created. */
   readonly dataDir?: string
-  /** Settings beside the usual ones of a test (any port, any topic below, the temporary directory). */
+  /** Settings added to the defaults of a test (any port, the topics below, the temporary directory). */
   readonly env?: Readonly<Record<string, string>>
-  /** Declared beside `events`: names, or `name:partitions`. */
+  /** Topics declared besides `events`: names, or `name:partitions`. */
   readonly topics?: readonly string[]
-  /** Another program than the product's, with its arguments: the ones with deliberate defects. */
+  /** A program to run instead of the product's, with its arguments: a server with a deliberate defect. */
   readonly program?: readonly string[]
   /** Arguments for node itself. */
   readonly nodeArguments?: readonly string[]
-  /** What runs the whole command: `['strace', ...]`. */
+  /** A command that wraps the server: `['strace', ...]`. */
   readonly wrapper?: readonly string[]
   /** Longest wait for the server to be ready, in milliseconds. */
   readonly readyWithinMs?: number
 }
 
-/** How a process ended: one of the two is null. */
+/** How a process exited: one of the two is null. */
 export interface Exit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
 }
 
-/** What a program needs of the environment of the tests: where programs are, and the cache that makes it start quickly. */
+/** The environment variables that a program needs: the PATH, and the compile cache that makes it start quickly. */
 export function inherited(): Record<string, string> {
   const { PATH = '', NODE_COMPILE_CACHE } = process.env
   return NODE_COMPILE_CACHE === undefined ? { PATH } : { PATH, NODE_COMPILE_CACHE }
@@ -78,7 +78,7 @@ export class ServerProcess {
   #exit: Promise<Exit> = Promise.resolve({ code: 0, signal: null })
   #addresses = { http: '', grpc: '' }
   #pid = 0
-  /** Everything that the server wrote to stderr, over all its starts. */
+  /** All stderr output of the server, over all its starts. */
   stderr = ''
   stdout = ''
 
@@ -87,7 +87,7 @@ export class ServerProcess {
     this.#options = options
   }
 
-  /** Where it answers, `127.0.0.1:port`. Changes with every start. A worker answers no gRPC: then that one is empty. */
+  /** Its addresses, `127.0.0.1:port`. They change with every start. `grpc` is empty for a worker. */
   get http(): string {
     return this.#addresses.http
   }
@@ -104,12 +104,12 @@ export class ServerProcess {
     return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null
   }
 
-  /** Resolves when the process has ended, however it did. */
+  /** Resolves when the process has exited, for any reason. */
   get exited(): Promise<Exit> {
     return this.#exit
   }
 
-  /** Starts it on its data directory and waits until it is ready. Throws with its stderr when it ends instead. */
+  /** Starts it on its data directory and waits until it is ready. Throws with its stderr if it exits instead. */
   async start(): Promise<void> {
     const printedBefore = this.stdout.length
     const child = this.launch()
@@ -121,9 +121,11 @@ export class ServerProcess {
         break
       }
       if (child.exitCode !== null || child.signalCode !== null) {
-        throw new Error(`the server ended (${child.exitCode ?? child.signalCode}) before it was ready:\n${this.stderr}`)
+        throw new Error(
+          `the server exited (${child.exitCode ?? child.signalCode}) before it was ready:\n${this.stderr}`,
+        )
       }
-      if (performance.now() > deadline) throw new Error(`the server did not get ready:\n${this.stderr}`)
+      if (performance.now() > deadline) throw new Error(`the server did not become ready:\n${this.stderr}`)
       await sleep(10)
     }
     this.#pid = this.#findPid()
@@ -133,7 +135,7 @@ export class ServerProcess {
   launch(): Child {
     const { program = [mainProgram, 'start', '--output', 'json'], nodeArguments = [], wrapper = [] } = this.#options
     mkdirSync(this.dataDir, { recursive: true })
-    // The one that a killed server left would be taken for that of the new one.
+    // Otherwise the file left by a killed server would be mistaken for that of the new one.
     if (this.#options.program !== undefined) rmSync(join(this.dataDir, 'addresses.json'), { force: true })
     const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, ...program] as [string, ...string[]]
     const child = spawn(command, rest, {
@@ -161,21 +163,21 @@ export class ServerProcess {
   /** kill -9, and waits until the process is gone. */
   async crash(): Promise<void> {
     this.kill('SIGKILL')
-    await within(5000, 'the end of the killed server', this.#exit)
+    await within(5000, 'exit of the killed server', this.#exit)
   }
 
-  /** SIGTERM, and waits for the end. */
+  /** SIGTERM, and waits for the exit. */
   async stop(withinMs = 15_000): Promise<Exit> {
     this.kill('SIGTERM')
-    return within(withinMs, 'the stop of the server', this.#exit)
+    return within(withinMs, 'stopping the server', this.#exit)
   }
 
-  /** Ends it by any means; for the end of a test. */
+  /** Stops the server by any means; for the end of a test. */
   async end(): Promise<void> {
     if (!this.running) return
     this.kill('SIGTERM')
     try {
-      await within(6000, 'the stop of the server', this.#exit)
+      await within(6000, 'stopping the server', this.#exit)
     } catch (failure) {
       this.kill('SIGKILL')
       await this.#exit
@@ -196,7 +198,7 @@ export class ServerProcess {
     return (Number(fields[11]) + Number(fields[12])) * 10
   }
 
-  /** What each open file descriptor is. */
+  /** The target of each open file descriptor. */
   openFiles(): string[] {
     const directory = `/proc/${this.#pid}/fd`
     return readdirSync(directory).flatMap((descriptor) => {
@@ -208,18 +210,18 @@ export class ServerProcess {
     })
   }
 
-  /** The lines of its log, parsed; lines that are no JSON are left out. */
+  /** The lines of its log, parsed; lines that are not JSON are skipped. */
   logLines(): Record<string, unknown>[] {
     return this.stderr.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : []))
   }
 
-  /** What the product prints once it is ready; null while the line is not whole. Also a worker, that writes no file, does. */
+  /** The line that the product prints once ready; null while incomplete. A worker prints it too, but writes no file. */
   #readGreeting(from: number): { http: string; grpc: string | null } | null {
     const end = this.stdout.indexOf('\n', from)
     return end === -1 ? null : JSON.parse(this.stdout.slice(from, end))
   }
 
-  /** Null while the file is not there, or not whole. */
+  /** Null while the file is missing or incomplete. */
   #readAddresses(): { http: string; grpc: string } | null {
     try {
       return JSON.parse(readFileSync(join(this.dataDir, 'addresses.json'), 'utf8'))
@@ -228,7 +230,7 @@ export class ServerProcess {
     }
   }
 
-  /** Under a wrapper the server is the wrapper's child. */
+  /** With a wrapper, the server is the wrapper's child. */
   #findPid(): number {
     const holder = join(this.dataDir, 'holder.json')
     return existsSync(holder) ? JSON.parse(readFileSync(holder, 'utf8')).pid : (this.#child?.pid as number)

@@ -1,7 +1,7 @@
 // The services that all test files of a run share: a PostgreSQL, a Redis and a Redis Cluster.
 //
 // The runner starts them once and names them in the environment; a file that runs alone starts its own at first use and
-// stops them when it ends. A test gets a database or a key prefix that no other uses. A test that kills, stalls, fills or
+// stops them at the end. A test gets its own database or key prefix. A test that kills, stalls, fills or
 // reconfigures a service starts one of its own instead.
 
 import { after } from 'node:test'

@@ -1,4 +1,4 @@
-// How a case says that it can not run here.
+// Skips a test that cannot run on this machine.
 
 import type { TestContext } from 'node:test'
 

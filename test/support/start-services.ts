@@ -10,13 +10,13 @@ export const serviceVariables = {
   cluster: 'TEST_REDIS_CLUSTER_PORTS',
 } as const
 
-/** Tuned for many short-lived databases: one is made in 100 ms instead of 370, and nothing has to survive. */
+/** Tuned for many short-lived databases: creating one takes 100 ms instead of 370, and no data has to survive. */
 export function createPostgres(): Promise<PostgresServer> {
   const settings = ['max_connections=200', 'wal_level=minimal', 'max_wal_senders=0', 'full_page_writes=off']
   return PostgresServer.create({ settings: [...settings, 'autovacuum_naptime=1h'] })
 }
 
-/** Resolves once all three answer, with what stops them. */
+/** Resolves once all three answer, with a function that stops them. */
 export async function startServices(): Promise<() => Promise<void>> {
   const [postgres, redis, cluster] = await Promise.all([createPostgres(), RedisServer.create(), RedisCluster.create()])
   process.env[serviceVariables.postgres] = String(postgres.port)

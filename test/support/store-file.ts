@@ -1,9 +1,9 @@
-// Reads store.db as anybody else would: by SQL, read-only, beside the running server.
+// Reads store.db like any other reader: with SQL, read-only, while the server runs.
 
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
-/** What of a row the checker looks at. */
+/** The columns of a row that the checker uses. */
 export interface StoredRow {
   /** 32 hexadecimal digits, lower case. */
   readonly eventId: string
@@ -24,7 +24,7 @@ export function queryStore(dataDir: string, sql: string): Record<string, unknown
   }
 }
 
-/** Changes the store of a data directory, as somebody with write access might. */
+/** Changes the store of a data directory, as a user with write access could. */
 export function changeStore(dataDir: string, sql: string): void {
   const database = new DatabaseSync(join(dataDir, 'store.db'), { timeout: 5000 })
   try {
@@ -42,7 +42,7 @@ export function readRows(dataDir: string): StoredRow[] {
   ).map(storedRow)
 }
 
-/** `key` is the one in hexadecimal digits. */
+/** `key` is the row key in hexadecimal digits. */
 export function storedRow(row: Record<string, unknown>): StoredRow {
   return {
     eventId: String(row.key),
@@ -54,12 +54,12 @@ export function storedRow(row: Record<string, unknown>): StoredRow {
   }
 }
 
-/** How many rows there are. */
+/** The number of rows. */
 export function countRows(dataDir: string): number {
   return Number(queryStore(dataDir, 'SELECT count(*) AS n FROM events')[0]?.n)
 }
 
-/** 32 digits in the usual form of a UUID. */
+/** Formats 32 hexadecimal digits as a UUID. */
 export function dashed(hex: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

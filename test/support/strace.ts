@@ -1,4 +1,4 @@
-// Faults at the system calls of a running process, made by strace: errors, delays, records of what was written.
+// Injects faults into the system calls of a running process with strace: errors and delays. Also records its writes.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -6,24 +6,24 @@ import type { TestContext } from 'node:test'
 import { cleanup } from './cleanup.ts'
 import { within } from './eventually.ts'
 
-/** Why strace can not be used here, or null when it can. */
+/** Why strace cannot be used here, or null if it can. */
 export function straceMissing(): string | null {
   const probe = spawnSync('strace', ['-f', '-e', 'trace=none', 'true'], { encoding: 'utf8' })
   if (probe.error !== undefined) return 'strace is not installed'
-  if (probe.status !== 0) return `strace may not trace here: ${probe.stderr.trim().split('\n')[0]}`
+  if (probe.status !== 0) return `strace is not permitted to trace here: ${probe.stderr.trim().split('\n')[0]}`
   return null
 }
 
-/** strace at work on a process. */
+/** A strace attached to a process. */
 export interface Strace {
-  /** Lets go of the process, which runs on without the fault. Idempotent. */
+  /** Detaches from the process, which continues without the fault. Idempotent. */
   detach(): Promise<void>
-  /** What strace has printed so far. */
+  /** The output of strace so far. */
   readonly output: string
 }
 
 /**
- * Attaches to every thread of a process and resolves when it holds all of them.
+ * Attaches to every thread of a process and resolves when it traces all of them.
  * @param options arguments of strace, for example `['-e', 'inject=fsync:error=EIO', '-P', '/data/log.db-wal']`.
  */
 export async function attachStrace(t: TestContext, pid: number, options: readonly string[]): Promise<Strace> {
@@ -53,5 +53,5 @@ export async function attachStrace(t: TestContext, pid: number, options: readonl
 async function end(child: ChildProcess, exited: Promise<unknown>): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGINT')
-  await within(5000, 'the end of strace', exited)
+  await within(5000, 'exit of strace', exited)
 }

@@ -1,7 +1,7 @@
-// Loaded with `node --import`: while the file `commits-are-stuck` is in the working directory, a COMMIT stands still for
-// three seconds in the thread that calls it, as it does on a disk that does not answer.
+// Loaded with `node --import`: while the file `commits-are-stuck` is in the working directory, a COMMIT blocks its
+// thread for three seconds, as on a disk that hangs.
 //
-// Not by strace: a process that it holds back cannot be killed either.
+// It does not use strace, because a process that strace delays cannot be killed.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'

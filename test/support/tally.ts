@@ -1,16 +1,16 @@
-// Where the events of a topic are, as the server tells it.
+// The counts of a topic's events (waiting, landed, dead), as the server reports them.
 
 import type { LedgerLine } from './checker.ts'
 import { eventually } from './eventually.ts'
 import { getStatus } from './http-client.ts'
 
-/** A server that can be asked over HTTP, or the one in this process, whose log can be asked itself. */
+/** A server that is queried over HTTP, or one in this process, whose log is queried directly. */
 export interface LedgerSource {
   readonly http: string
   ledger?(): Promise<LedgerLine[]>
 }
 
-/** The landing group's line for each topic. */
+/** The landing group's ledger line for each topic. */
 export async function landingLedger(server: LedgerSource): Promise<LedgerLine[]> {
   const ledger = server.ledger === undefined ? (await getStatus(server.http)).ledger : await server.ledger()
   return ledger.filter((line) => line.group === 'landing')
@@ -27,8 +27,8 @@ export async function tally(
 }
 
 /**
- * Waits until nothing waits any more in any topic; answers the ledger then. A status may be half a second old: only one
- * that was made after this call counts, so that events published just before it are in it.
+ * Waits until no topic has waiting events; returns the ledger. A status may be half a second old: only one that was
+ * created after this call counts, so that it includes events published just before.
  */
 export async function drained(server: LedgerSource, withinMs = 15_000): Promise<LedgerLine[]> {
   const isDirect = server.ledger !== undefined
@@ -36,7 +36,7 @@ export async function drained(server: LedgerSource, withinMs = 15_000): Promise<
   return eventually(
     async () => {
       if (!isDirect && (await getStatus(server.http)).uptime_seconds === old) {
-        throw new Error('the status has not been made anew')
+        throw new Error('the status has not been refreshed yet')
       }
       const landing = await landingLedger(server)
       const waiting = landing.filter((line) => line.waiting !== 0)

@@ -1,4 +1,5 @@
-// Stands between a client and a server of this host until it is closed: then the client is cut off for good, as by its end.
+// Relays between a client and a server on this host until it is closed; then the client is cut off for good, as if it
+// had exited.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -6,7 +7,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 export interface TcpRelay {
   readonly url: string
   readonly port: number
-  /** Resets every connection and takes no new ones. Idempotent. */
+  /** Resets every connection and accepts no new ones. Idempotent. */
   close(): Promise<void>
 }
 

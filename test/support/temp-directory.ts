@@ -1,4 +1,4 @@
-// A directory of its own for a test.
+// A temporary directory per test.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { cleanup } from './cleanup.ts'
 
-/** Makes an empty directory that is gone when the test ends. */
+/** Creates an empty directory that is removed when the test ends. */
 export function tempDirectory(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-test-'))
   cleanup(t, () => rmSync(directory, { recursive: true, force: true }))

@@ -1,5 +1,5 @@
-// Loaded with `node --import`: makes the process fail from outside as a bug in the core would. SIGUSR2 throws where
-// nobody catches; SIGPWR leaves a rejected promise to itself.
+// Loaded with `node --import`: lets a signal make the process fail like a bug in the core. SIGUSR2 throws an uncaught
+// error; SIGPWR leaves a rejection unhandled.
 
 import { isMainThread } from 'node:worker_threads'
 

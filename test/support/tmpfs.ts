@@ -1,11 +1,11 @@
-// A small file system of its own, to be filled up.
+// A small separate file system for tests to fill up.
 
 import { spawnSync } from 'node:child_process'
 import type { TestContext } from 'node:test'
 import { cleanup } from './cleanup.ts'
 import { tempDirectory } from './temp-directory.ts'
 
-/** Mounts a tmpfs of so many MiB until the test ends; answers its path, or why it can not. */
+/** Mounts a tmpfs of `sizeMiB` MiB until the test ends; returns its path, or the reason why it cannot. */
 export function mountTmpfs(t: TestContext, sizeMiB: number): { readonly path: string } | { readonly reason: string } {
   if (process.getuid?.() !== 0) return { reason: 'mounting a tmpfs needs root' }
   const path = tempDirectory(t)

@@ -1,6 +1,6 @@
-// The server with one deliberate defect, for the negative controls: a checker that stays green on it sees nothing.
+// The server with one deliberate defect, for the negative controls: the checker must report each defect.
 //
-// It is the real server in every other part. Its one argument names the defect, or is `none`.
+// Everything else is the real server. The one argument names the defect, or is `none`.
 
 import { loadConfig } from '../../../src/config/config.ts'
 import type { EventLog } from '../../../src/event-log/event-log.ts'
@@ -12,7 +12,7 @@ import { StoreWithoutKey } from './store-without-key.ts'
 
 const never = new Promise<never>(() => {})
 
-/** Answers an append as durable that has not even been given to the log. The kill comes before the log gets it. */
+/** Reports an append as durable before passing it to the log. The test kills the server before the log gets it. */
 function acknowledgeBeforeFlush(eventLog: EventLog): EventLog {
   return overriding(eventLog, {
     append: async (stream, batches) => {
@@ -27,7 +27,7 @@ function acknowledgeBeforeFlush(eventLog: EventLog): EventLog {
   })
 }
 
-/** Answers a landing as committed that has not begun. The kill comes between the settling and the commit. */
+/** Reports a landing as committed before it begins. The test kills the server between settling and COMMIT. */
 function settleBeforeCommit(store: EventStore): EventStore {
   return overriding(store, {
     landEvents: async (entries): Promise<LandedCounts> => {
@@ -37,7 +37,7 @@ function settleBeforeCommit(store: EventStore): EventStore {
   })
 }
 
-/** Commits a landing and never says so. No defect: the kill then comes between the commit and the settling. */
+/** Commits a landing and never reports it. Not a defect: the test kills the server between COMMIT and settling. */
 function withholdLanding(store: EventStore): EventStore {
   return overriding(store, {
     landEvents: async (entries) => {
@@ -47,7 +47,7 @@ function withholdLanding(store: EventStore): EventStore {
   })
 }
 
-/** The same object, but for some methods. */
+/** A proxy of the object with some methods replaced. */
 function overriding<T extends object>(original: T, methods: Partial<T>): T {
   return new Proxy(original, {
     get: (target, name) => {

@@ -1,4 +1,4 @@
-// A store whose table has no primary key: whatever is handed to it twice is there twice.
+// A store whose table has no primary key: a redelivered event makes a second row.
 
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
@@ -14,7 +14,7 @@ export class StoreWithoutKey implements EventStore {
 
   constructor(dataDir: string) {
     this.#database = new DatabaseSync(join(dataDir, 'store.db'))
-    // The sound server that filled the log before has made its own table, with its key.
+    // The server without a defect that filled the log created its own table, with the key.
     const [key] = this.#database.prepare(`SELECT name FROM pragma_table_info('events') WHERE pk = 1`).all()
     if (key !== undefined) this.#database.exec('DROP TABLE events')
     this.#database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS events
@@ -46,7 +46,7 @@ export class StoreWithoutKey implements EventStore {
   readonly deleteDeadLetters = onlyTakes
   readonly observe = onlyTakes
 
-  /** They are lost, as all that this store does not do. */
+  /** Drops dead letters; this store does not implement them. */
   async landDeadLetters(): Promise<void> {}
 
   async describe(): Promise<StoreDescription> {
