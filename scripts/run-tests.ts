@@ -31,8 +31,6 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const depth = join(root, 'test/support/depth.ts')
 const maxProcessMs = { short: 400_000, long: 3_000_000 }
 /** Processes besides that of the unit tests. With three, timing tests fail on two cores. */
-const maxBusyAtOnce = 2
-const maxWaitingAtOnce = 2
 const maxProcesses = 16
 const minMemoryBytes = 6 * 1024 ** 3
 const endingGraceMs = 2000
@@ -86,23 +84,21 @@ async function runAll(): Promise<number> {
   const faults: string[] = []
 
   const starting = startServices()
-  const unit = runFiles(inProcesses(files.filter(isUnit), 1), 1, total, secondsOf)
-  const controls = await runFiles(files.filter(isControl), 1, total, secondsOf)
+  const unit = runFiles(inProcesses(files.filter(isUnit), 1), total, secondsOf)
+  const controls = await runFiles(files.filter(isControl), total, secondsOf)
   const stopServices = await starting
   if (!controls.isGreen) faults.push('a negative control was not found: this run is void')
-  else {
-    const others = files.filter((file) => !isControl(file) && !isUnit(file))
-    const busy = inProcesses(
-      others.filter((file) => !waits(file)),
-      maxProcesses,
-    )
-    const waiting = inProcesses(others.filter(waits), maxWaitingAtOnce)
-    await Promise.all([
-      runFiles(busy, maxBusyAtOnce, total, secondsOf),
-      runFiles(waiting, maxWaitingAtOnce, total, secondsOf),
-    ])
+  const others = controls.isGreen ? files.filter((file) => !isControl(file) && !isUnit(file)) : []
+  const queue = inProcesses(
+    others.filter((file) => !waits(file)),
+    maxProcesses,
+  )
+  const runQueue = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await runFiles([next], total, secondsOf)
   }
-  await unit
+  // Two at a time for the two cores, and one that mostly waits. With more, tests that time something fail.
+  const waiting = runFiles(inProcesses(others.filter(waits), 1), total, secondsOf)
+  await Promise.all([unit.then(runQueue), runQueue(), waiting])
   await stopServices()
 
   faults.push(...(await cleanUp(endingGraceMs)))
@@ -167,7 +163,6 @@ function dependenciesOf(file: string, found = new Set<string>()): Set<string> {
 /** Runs these files and prints their output, but not their totals: those are added up. */
 async function runFiles(
   chosen: readonly string[],
-  concurrency: number,
   total: Tally,
   secondsOf: Map<string, number>,
 ): Promise<{ readonly isGreen: boolean }> {
@@ -176,7 +171,7 @@ async function runFiles(
   const paths = chosen.map((file) => resolve(root, file))
   const events = run({
     files: paths,
-    concurrency,
+    concurrency: 1,
     timeout: isLongRun ? maxProcessMs.long : maxProcessMs.short,
   })
   events.on('test:summary', ({ file, counts }) => {
