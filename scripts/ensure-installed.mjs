@@ -18,8 +18,9 @@ const reason = missing()
 if (reason !== null) {
   say(`installing the dependencies (${reason}); this takes a minute, once ...`)
   const began = Date.now()
-  // `npm install` may rewrite package-lock.json, so it runs only where the two files disagree.
-  npm(isLockCurrent() ? 'ci' : 'install', '--loglevel=error')
+  // `npm install` may rewrite package-lock.json; `npm ci` removes what is installed, perhaps under a running server.
+  const isNew = !existsSync(join(root, 'node_modules/.package-lock.json'))
+  npm(isNew && isLockCurrent() ? 'ci' : 'install', '--loglevel=error')
   say(`installed in ${Math.round((Date.now() - began) / 1000)} s`)
 }
 ensureNode()

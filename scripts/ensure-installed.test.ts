@@ -72,14 +72,14 @@ test('npm installs once, quietly, when something is missing or differs', (t) => 
     },
     'a package is missing': {
       make: ({ root }) => rmSync(join(root, 'node_modules/left'), { recursive: true }),
-      command: 'ci',
+      command: 'install',
     },
     'another version is installed': {
       make: ({ write }) => {
         const packages = { ...installedPackages, 'node_modules/right': { version: '1.9.9' } }
         write('node_modules/.package-lock.json', { packages })
       },
-      command: 'ci',
+      command: 'install',
     },
     'package.json wants more': {
       make: ({ write }) => write('package.json', { ...manifest, dependencies: { left: '1.0.1' } }),
@@ -113,7 +113,7 @@ test('development packages are not required when npm omits them', (t) => {
   rmSync(join(root, 'node_modules/right'), { recursive: true })
   assert.equal(run({ NODE_ENV: 'production' }).calls, '')
   assert.equal(run({ npm_config_omit: 'dev' }).calls, '')
-  assert.equal(run().calls, 'ci --loglevel=error')
+  assert.equal(run().calls, 'install --loglevel=error')
 })
 
 test('a failed install prints an error and exits 1', (t) => {

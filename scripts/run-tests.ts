@@ -30,7 +30,7 @@ import { processesWith } from './left-behind.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const depth = join(root, 'test/support/depth.ts')
 const maxProcessMs = { short: 400_000, long: 3_000_000 }
-/** Processes besides that of the unit tests. With three, timing tests fail on two cores. */
+/** How many processes the files are spread over, besides that of the unit tests. */
 const maxProcesses = 16
 const minMemoryBytes = 6 * 1024 ** 3
 const endingGraceMs = 2000
@@ -38,6 +38,9 @@ const maxSlowestFiles = 20
 
 /** The runner's counts, under the names that it prints. */
 type Tally = Record<'tests' | 'pass' | 'fail' | 'cancelled' | 'skipped', number>
+
+/** Tests that failed, for the end of the output: each process prints its own in the middle. */
+const failed: string[] = []
 
 const isLongRun = process.argv.includes('--long')
 const files = chooseFiles(process.argv.slice(2))
@@ -54,16 +57,22 @@ mkdirSync(entries)
 // A hundred files and their servers compile the same modules: once is enough (0.4 s instead of 0.7 s for a small file).
 process.env.NODE_COMPILE_CACHE ??= join(root, 'node_modules', '.cache', 'millrace')
 // Settings of the user's shell must not reach the tests.
-for (const name of Object.keys(process.env).filter((each) => each.startsWith('MILLRACE_'))) delete process.env[name]
+for (const name of Object.keys(process.env).filter((each) => /^(MILLRACE|TEST)_/.test(each))) delete process.env[name]
 if (isLongRun) process.env.TEST_LONG = 'yes'
 process.once('SIGINT', () => abandon(130))
 process.once('SIGTERM', () => abandon(143))
-process.exitCode = await runAll()
+process.exitCode = await runAll().catch(async (failure: unknown) => {
+  console.error(failure)
+  await cleanUp(0)
+  return 1
+})
 
 function chooseFiles(parts: readonly string[]): string[] {
   const folders = ['src', 'scripts', 'bench', 'test']
   const all = globSync(`{${folders.join(',')}}/**/*.test.ts`, { cwd: root }).sort()
-  if (parts.includes('--long')) return all.filter((file) => isLong(file) || dependenciesOf(join(root, file)).has(depth))
+  if (parts.includes('--long')) {
+    return all.filter((file) => isControl(file) || isLong(file) || dependenciesOf(join(root, file)).has(depth))
+  }
   if (parts.includes('--unit')) return all.filter((file) => isUnit(file) && !isLong(file))
   if (parts.length === 0) return all.filter((file) => !isLong(file))
   return all.filter((file) => parts.some((part) => file.includes(part)))
@@ -84,6 +93,8 @@ async function runAll(): Promise<number> {
   const faults: string[] = []
 
   const starting = startServices()
+  // Awaited after the controls; until then a failure must not end the process.
+  starting.catch(() => {})
   const unit = runFiles(inProcesses(files.filter(isUnit), 1), total, secondsOf)
   const controls = await runFiles(files.filter(isControl), total, secondsOf)
   const stopServices = await starting
@@ -103,6 +114,7 @@ async function runAll(): Promise<number> {
 
   faults.push(...(await cleanUp(endingGraceMs)))
   printSlowest(secondsOf)
+  for (const test of failed) console.log(`✖ failed: ${test}`)
   for (const [name, count] of Object.entries(total)) console.log(`ℹ ${name} ${count}`)
   console.log(`ℹ duration_s ${Math.round((performance.now() - began) / 1000)}`)
   for (const fault of faults) console.log(`✖ ${fault}`)
@@ -190,6 +202,7 @@ async function runFiles(
   events.on('test:pass', addTime)
   events.on('test:fail', (result) => {
     isGreen = false
+    failed.push(`${result.name} (${relative(root, result.file ?? '')})`)
     addTime(result)
   })
   const shown = events.filter((event: TestEvent) => !isSum(event))

@@ -61,7 +61,7 @@ test('docs/errors.md has a section for each code, with its title, its statuses a
 })
 
 test('docs/cli.md has a section for each command: its purpose, its options and its settings', () => {
-  const program = buildProgram({ ...process, cwd: process.cwd() }, () => {})
+  const program = buildProgram({ env: {}, cwd: '.', stdout: process.stdout, stderr: process.stderr }, () => {})
   const [introduction = '', ...sections] = page('cli.md').split(/^## /m)
   assert.deepEqual(
     tableRows(introduction).map((row) => /`(--[a-z-]+)/.exec(row)?.[1]),

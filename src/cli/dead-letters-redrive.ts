@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Client } from '../client/connect.ts'
 import { MillraceError } from '../errors.ts'
 import { type RedriveRequest, rateLimits } from '../pipeline/administration.ts'
@@ -82,7 +82,8 @@ function checkEditing(input: CommandInput): void {
 async function editOf(input: CommandInput, client: Client): Promise<RedriveRequest['edit'] | null> {
   const contentType = textOption(input, 'contentType')
   const file = textOption(input, 'data')
-  if (file !== undefined) return { data: readFileSync(file === '-' ? 0 : file), contentType }
+  if (file !== undefined)
+    return { data: readFileSync(file === '-' ? 0 : resolve(input.configInput.cwd, file)), contentType }
   if (input.options.edit !== true) return undefined
   const { event } = await client.administration.getDeadLetter(input.arguments[0] ?? '')
   if (event === null)

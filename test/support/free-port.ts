@@ -15,8 +15,9 @@ export async function freePort(): Promise<number> {
     const server = createServer().listen(port, '127.0.0.1')
     try {
       await once(server, 'listening')
-    } catch {
-      continue
+    } catch (failure) {
+      if ((failure as NodeJS.ErrnoException).code === 'EADDRINUSE') continue
+      throw failure
     }
     server.close()
     await once(server, 'close')

@@ -18,11 +18,16 @@ export function createPostgres(): Promise<PostgresServer> {
 
 /** Resolves once all three answer, with a function that stops them. */
 export async function startServices(): Promise<() => Promise<void>> {
-  const [postgres, redis, cluster] = await Promise.all([createPostgres(), RedisServer.create(), RedisCluster.create()])
+  const starting = [createPostgres(), RedisServer.create(), RedisCluster.create()] as const
+  const stop = async () => {
+    for (const one of await Promise.allSettled(starting)) if (one.status === 'fulfilled') await one.value.destroy()
+  }
+  const [postgres, redis, cluster] = await Promise.all(starting).catch(async (failure) => {
+    await stop()
+    throw failure
+  })
   process.env[serviceVariables.postgres] = String(postgres.port)
   process.env[serviceVariables.redis] = String(redis.port)
   process.env[serviceVariables.cluster] = cluster.masters.map(({ port }) => port).join(',')
-  return async () => {
-    await Promise.all([postgres.destroy(), redis.destroy(), cluster.destroy()])
-  }
+  return stop
 }
