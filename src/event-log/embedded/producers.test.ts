@@ -40,7 +40,7 @@ test('a producer with an undecided append is not removed', () => {
   )
 })
 
-test('a producer of which nothing was stored leaves no trace', () => {
+test('a producer that stored nothing leaves no trace', () => {
   const home = stream()
   const producers = new Producers()
   const producer = producers.use(home, 'a')
