@@ -9,8 +9,9 @@ import { fileURLToPath } from 'node:url'
 
 function startDemo(t: TestContext, env: Record<string, string>) {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-demo-'))
+  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
   const demo = spawn(process.execPath, [fileURLToPath(new URL('./demo.ts', import.meta.url)), '1'], {
-    env: { PATH: process.env.PATH ?? '', MILLRACE_DATA_DIR: dataDir, ...env },
+    env: { PATH, NODE_COMPILE_CACHE, MILLRACE_DATA_DIR: dataDir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   t.after(async () => {

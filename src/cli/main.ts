@@ -2,12 +2,15 @@
 
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { runCommandLine } from './command-line.ts'
 import { exitCodes } from './exit-codes.ts'
 
 // Caches what Node compiles from the sources: the server's modules then load in a fifth of the time. The cache is in the
-// package's own folder, because other users could put code into a shared one.
-enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/millrace', import.meta.url)))
+// package's own folder, because other users could put code into a shared one. Threads find it through the environment. Only modules
+// that are imported afterwards use it.
+const cache = fileURLToPath(new URL('../../node_modules/.cache/millrace', import.meta.url))
+enableCompileCache(cache)
+process.env.NODE_COMPILE_CACHE ||= cache
+const { runCommandLine } = await import('./command-line.ts')
 
 const { stdout, stderr, env } = process
 // The reader of stdout may stop early (`millrace status | head -1`): EPIPE is not a failure.

@@ -60,7 +60,8 @@ export function startMillrace(
   words: readonly string[],
   { cwd, env = {}, script = main }: Place & { readonly script?: string },
 ): Running {
-  const child = spawn(process.execPath, [script, ...words], { cwd, env: { PATH: process.env.PATH ?? '', ...env } })
+  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
+  const child = spawn(process.execPath, [script, ...words], { cwd, env: { PATH, NODE_COMPILE_CACHE, ...env } })
   const printed = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {
