@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { assertSound, compare } from '../support/checker.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { continueInProcess } from '../support/in-process-server.ts'
 import { Journal } from '../support/journal.ts'
 import { loadProduce, loadUnary } from '../support/load.ts'
 import { projectRoot, startServer } from '../support/server-process.ts'
@@ -35,10 +36,10 @@ for (const [what, signal, reason] of [
     const fatal = server.logLines().filter((line) => line.level === 'fatal' || line.level === 'error')
     assert.ok(fatal.length > 0, 'the failure is not logged as error or fatal')
 
-    await server.start()
+    const next = await continueInProcess(t, server)
     stopping.abort()
     await loads
-    const ledger = await drained(server)
+    const ledger = await drained(next)
     assertSound(t, compare({ journal, rows: readRows(server.dataDir), ledger }))
   })
 }

@@ -10,7 +10,7 @@ import { orders } from '../support/events.ts'
 import { within } from '../support/eventually.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { Journal } from '../support/journal.ts'
-import { loadUnary } from '../support/load.ts'
+import { loadUnary, type Target } from '../support/load.ts'
 import { readDeadLetters } from '../support/log-file.ts'
 import { publish } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
@@ -33,16 +33,18 @@ const waitingEvents = 300
 
 /** Every event in them is waiting: none has landed, so an event lost from the log is lost. */
 async function originals(t: TestContext): Promise<Originals> {
-  const make = async (end: 'stop' | 'crash'): Promise<[string, Journal]> => {
+  const ingest = { env: { MILLRACE_ROLES: 'ingest' } }
+  const fill = async (server: Target): Promise<Journal> => {
     const journal = new Journal()
-    const server = await startServer(t, { env: { MILLRACE_ROLES: 'ingest' } })
     await loadUnary(server, journal, { name: 'p', events: waitingEvents, batchEvents: 2 })
-    await server[end]()
-    return [server.dataDir, journal]
+    return journal
   }
-  const [stopped, stoppedJournal] = await make('stop')
-  const [killed, killedJournal] = await make('crash')
-  return { stopped, killed, journals: { stopped: stoppedJournal, killed: killedJournal } }
+  const stopping = await startInProcess(t, ingest)
+  const killing = await startServer(t, ingest)
+  const journals = { stopped: await fill(stopping), killed: await fill(killing) }
+  await stopping.stop()
+  await killing.crash()
+  return { stopped: stopping.dataDir, killed: killing.dataDir, journals }
 }
 
 /** Result of starting on damaged files: refused, failed after the start, or counts of missing and reported events. */

@@ -8,6 +8,7 @@ import { isLongRun } from '../support/depth.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
+import { continueInProcess } from '../support/in-process-server.ts'
 import { Journal } from '../support/journal.ts'
 import { loadUnary } from '../support/load.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
@@ -79,10 +80,10 @@ for (const { what, file, call, large } of tried) {
     }
     assert.match(server.stderr, /EIO|I\/O error/i, 'the reason is not in the log')
 
-    await server.start()
+    const next = await continueInProcess(t, server)
     stopping.abort()
     await load
-    const ledger = await drained(server)
+    const ledger = await drained(next)
     assertSound(t, compare({ journal, rows: readRows(server.dataDir), ledger }))
   })
 }

@@ -7,8 +7,9 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type CheckResult, compare, describeCheck } from '../support/checker.ts'
 import { eventually } from '../support/eventually.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { Journal } from '../support/journal.ts'
-import { loadUnary } from '../support/load.ts'
+import { loadUnary, type Target } from '../support/load.ts'
 import { type ServerProcess, startServer } from '../support/server-process.ts'
 import { countRows, readRows } from '../support/store-file.ts'
 import { drained, landingLedger } from '../support/tally.ts'
@@ -21,7 +22,7 @@ interface Crash {
   readonly defect: string
   /** When to kill the server with the defect. */
   readonly moment: (server: ServerProcess) => Promise<unknown>
-  /** Defect of the server that is started after the kill; none by default. */
+  /** Defect of the server that is started after the kill; without it, the product's own server starts in this process. */
   readonly successor?: string
   /** Whether all entries are in the log before the server with the defect starts, so that they land in one batch. */
   readonly beforehand?: boolean
@@ -29,12 +30,12 @@ interface Crash {
 
 /** Publishes 100 entries to a server with a defect, kills it at `moment`, and checks the result with another server. */
 async function crashWith(t: TestContext, crash: Crash): Promise<CheckResult> {
-  const { defect, moment, successor = 'none', beforehand = false } = crash
+  const { defect, moment, successor, beforehand = false } = crash
   const dataDir = tempDirectory(t)
   const journal = new Journal()
-  const publish = (server: ServerProcess) => loadUnary(server, journal, { name: 'p', events: entries, batchEvents: 1 })
+  const publish = (server: Target) => loadUnary(server, journal, { name: 'p', events: entries, batchEvents: 1 })
   if (beforehand) {
-    const ingest = await startServer(t, { dataDir, env: { MILLRACE_ROLES: 'ingest' } })
+    const ingest = await startInProcess(t, { dataDir, env: { MILLRACE_ROLES: 'ingest' } })
     await publish(ingest)
     await ingest.stop()
   }
@@ -42,7 +43,10 @@ async function crashWith(t: TestContext, crash: Crash): Promise<CheckResult> {
   if (!beforehand) await publish(server)
   await moment(server)
   await server.crash()
-  const second = await startServer(t, { dataDir, program: [program, successor] })
+  const second =
+    successor === undefined
+      ? await startInProcess(t, { dataDir })
+      : await startServer(t, { dataDir, program: [program, successor] })
   const ledger = await drained(second)
   const result = compare({ journal, rows: readRows(dataDir), ledger })
   await second.stop()

@@ -10,6 +10,7 @@ import { order, orders } from '../support/events.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { postJson, request } from '../support/http-client.ts'
+import { continueInProcess } from '../support/in-process-server.ts'
 import { Journal } from '../support/journal.ts'
 import { assertTidy } from '../support/leaks.ts'
 import { loadHttp, loadProduce, loadUnary } from '../support/load.ts'
@@ -61,10 +62,10 @@ test('fault U1: SIGTERM under load: not ready at once, calls in flight are finis
   t.diagnostic(`stopped after ${Math.round(tookMs)} ms, last ready after ${Math.round(lastReadyMs)} ms`)
   assertTidy(server.dataDir)
 
-  await server.start()
+  const next = await continueInProcess(t, server)
   stopping.abort()
   await loads
-  const ledger = await drained(server)
+  const ledger = await drained(next)
   assertSound(t, compare({ journal, rows: readRows(server.dataDir), ledger }))
 })
 
@@ -95,8 +96,8 @@ test('fault U1: every call that has sent its events when SIGTERM comes is answer
   await within(5000, 'end of Produce', produce.ended)
   assert.equal(produce.responses.at(-1)?.ackedThrough, 1n)
   assert.deepEqual(await within(15_000, 'the exit', server.exited), { code: 0, signal: null })
-  await server.start()
-  const [line] = await drained(server)
+  const next = await continueInProcess(t, server)
+  const [line] = await drained(next)
   assert.deepEqual([line?.accepted, line?.landed, line?.balanced], [11, 11, true])
 })
 
@@ -156,8 +157,8 @@ test('a second SIGTERM ends the server at once, even while its disk is stuck, an
   assert.ok(tookMs < 1000, `stopping took ${tookMs} ms`)
   assert.ok(exit.code === 143 || exit.signal === 'SIGTERM', JSON.stringify(exit))
   rmSync(stuck)
-  await server.start()
-  const [line] = await drained(server)
+  const next = await continueInProcess(t, server)
+  const [line] = await drained(next)
   assert.ok(Number(line?.landed) >= 100)
 })
 
@@ -177,7 +178,7 @@ test('fault U5: SIGTERM at any moment of the start ends the process cleanly, and
       `${JSON.stringify(exit)} ${server.stderr}`,
     )
   }
-  await server.start()
-  const [line] = await drained(server)
+  const next = await continueInProcess(t, server)
+  const [line] = await drained(next)
   assert.deepEqual([line?.landed, line?.balanced], [50, true])
 })

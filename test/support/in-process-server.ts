@@ -12,7 +12,7 @@ import { type ServerOptions as Parts, type RunningServer, startServer } from '..
 import { createLogger } from '../../src/telemetry/logger.ts'
 import type { LedgerLine } from './checker.ts'
 import { cleanup } from './cleanup.ts'
-import { type ServerOptions as ProcessOptions, serverEnvironment } from './server-process.ts'
+import { type ServerOptions as ProcessOptions, type ServerProcess, serverEnvironment } from './server-process.ts'
 import { tempDirectory } from './temp-directory.ts'
 
 export type InProcessOptions = Pick<ProcessOptions, 'dataDir' | 'env' | 'topics'> & Partial<Parts>
@@ -22,6 +22,13 @@ export async function startInProcess(t: TestContext, options: InProcessOptions =
   const server = new InProcessServer(options.dataDir ?? tempDirectory(t), options)
   cleanup(t, () => server.stop())
   await server.start()
+  return server
+}
+
+/** Starts a server in this process on the data directory of a server process that has ended, and redirects its clients. */
+export async function continueInProcess(t: TestContext, ended: ServerProcess): Promise<InProcessServer> {
+  const server = await startInProcess(t, { dataDir: ended.dataDir })
+  ended.moveTo(server)
   return server
 }
 

@@ -96,6 +96,11 @@ export class ServerProcess {
     return this.#addresses.grpc
   }
 
+  /** Called when another server continues on its data directory. Clients that reread the addresses follow. */
+  moveTo(addresses: { readonly http: string; readonly grpc: string }): void {
+    this.#addresses = addresses
+  }
+
   get pid(): number {
     return this.#pid
   }
