@@ -38,6 +38,7 @@ export class EventLander {
     create: readSql('create-staging'),
     insert: readSql('insert-staged'),
     compare: readSql('compare-staged'),
+    createMark: readSql('create-mark'),
   }
   readonly #failures: FailureKinds
   readonly #numberOfStream = new Map<string, number>()
@@ -110,11 +111,26 @@ export class EventLander {
       this.#expectFresh = true
       return allLanded
     }
-    const transaction = new LandingTransaction({ ...call, staging: this.#staging, failures: this.#failures })
-    // If no rows are known, the server has just rejected exactly these rows.
-    const counts = await transaction.land(fresh, known, { isRefused: known.length === 0 })
+    const counts = await this.#landInTransaction(call, fresh, known)
     this.#expectFresh = counts.duplicates === 0
     return counts
+  }
+
+  async #landInTransaction(
+    call: Call,
+    fresh: readonly EncodedRow[],
+    known: readonly EncodedRow[],
+  ): Promise<LandedCounts> {
+    const parts = { ...call, staging: this.#staging, failures: this.#failures }
+    // If no rows are known, the server has just rejected exactly these rows.
+    const isRefused = known.length === 0
+    try {
+      return await new LandingTransaction({ ...parts, checksDeferred: false }).land(fresh, known, { isRefused })
+    } catch (thrown) {
+      // Any other failure says nothing about a row.
+      if (!this.#failures.isRowFailure(thrown)) throw thrown
+      return await new LandingTransaction({ ...parts, checksDeferred: true }).land(fresh, known, { isRefused })
+    }
   }
 
   /** Returns false if the server rejects a row: then none is inserted. */
@@ -123,8 +139,7 @@ export class EventLander {
       await copyToEvents(client, rows, encoder.bytes)
       return true
     } catch (thrown) {
-      const kind = this.#failures.kindOf(thrown)
-      if (kind === 'row' || kind === 'taken') return false
+      if (this.#failures.isRowFailure(thrown)) return false
       throw thrown
     }
   }
