@@ -12,10 +12,11 @@ import type { ClientBase, DatabaseError } from 'pg'
 import type { LandedCounts, PoisonEvent } from '../event-store.ts'
 import type { CopyEncoder, EncodedRow, EntryColumns } from './copy-encoder.ts'
 import { copyToEvents, copyToStaging } from './copy-rows.ts'
-import { type FailureKinds, sqlStateOf } from './sqlstate.ts'
+import type { FailureKinds } from './sqlstate.ts'
 
 interface Comparison {
   readonly place: number
+  readonly isStored: boolean
   readonly isSameSource: boolean
 }
 
@@ -26,6 +27,16 @@ export interface StagingStatements {
   readonly compare: string
   readonly createMark: string
 }
+
+/** A row was not inserted, and the server reports no error: a BEFORE trigger returned NULL. */
+class RowSkipped extends Error {
+  /** The SQL standard's SQLSTATE of an INSERT without rows; PostgreSQL does not report it. */
+  readonly code = '02000'
+  override readonly message = 'a trigger on the table skipped the row'
+}
+
+/** Why an attempt has failed. */
+type Rejection = DatabaseError | RowSkipped
 
 /** What an attempt has done with its rows. */
 interface Landed {
@@ -124,14 +135,16 @@ export class LandingTransaction {
     if (rows.length === 0) return
     const failure = await this.#try(() => method.land(rows))
     if (failure === null) return
-    const isTaken = this.#parts.failures.kindOf(failure) === 'taken'
-    if (isTaken && method.landTaken !== undefined) await method.landTaken(rows)
+    // A trigger may skip a row because it exists.
+    const mayExist =
+      failure instanceof RowSkipped ? rows.length === 1 : this.#parts.failures.kindOf(failure) === 'taken'
+    if (mayExist && method.landTaken !== undefined) await method.landTaken(rows)
     else if (rows.length > 1) await this.#halve(rows, method)
-    else this.#refused.push({ row: rows[0]!, databaseCode: sqlStateOf(failure)!, message: failure.message })
+    else this.#refused.push({ row: rows[0]!, databaseCode: failure.code!, message: failure.message })
   }
 
-  /** Returns why the server rejects a row of this attempt, which then has landed nothing; null if it rejects none. */
-  async #try(land: () => Promise<Landed>): Promise<DatabaseError | null> {
+  /** Returns why a row of this attempt was rejected, which then has landed nothing; null if all have landed. */
+  async #try(land: () => Promise<Landed>): Promise<Rejection | null> {
     const { client, failures, checksDeferred } = this.#parts
     await client.query('SAVEPOINT millrace')
     try {
@@ -143,7 +156,7 @@ export class LandingTransaction {
       this.#others.push(...others)
       return null
     } catch (thrown) {
-      if (!failures.isRowFailure(thrown)) throw thrown
+      if (!(thrown instanceof RowSkipped || failures.isRowFailure(thrown))) throw thrown
       await client.query('ROLLBACK TO SAVEPOINT millrace; RELEASE SAVEPOINT millrace')
       return thrown
     }
@@ -179,14 +192,14 @@ export class LandingTransaction {
     while (low < high) {
       const middle = (low + high) >>> 1
       const failure = await this.#tryTogether(rows, middle + 1)
-      if (failure?.constraint === markReached) low = middle + 1
+      if (failure !== null && 'constraint' in failure && failure.constraint === markReached) low = middle + 1
       else high = middle
     }
     return low
   }
 
   /** @param markAfter after this many rows comes a mark, whose check always fails: it shows that theirs did not. */
-  #tryTogether(rows: readonly EncodedRow[], markAfter = rows.length): Promise<DatabaseError | null> {
+  #tryTogether(rows: readonly EncodedRow[], markAfter = rows.length): Promise<Rejection | null> {
     const { client, staging } = this.#parts
     this.#searchedRows += rows.length
     return this.#try(async () => {
@@ -200,7 +213,7 @@ export class LandingTransaction {
 
   async #copy(rows: readonly EncodedRow[]): Promise<Landed> {
     const { client, encoder } = this.#parts
-    await copyToEvents(client, rows, encoder.bytes)
+    if ((await copyToEvents(client, rows, encoder.bytes)) < rows.length) throw new RowSkipped()
     return { landed: rows.length, duplicates: 0, conflicts: 0, others: [] }
   }
 
@@ -244,6 +257,7 @@ export class LandingTransaction {
     await copyToStaging(client, rows, encoder.bytes)
     const landed = (await client.query(staging.insert)).rowCount ?? 0
     const differing = landed === rows.length ? [] : (await client.query<Comparison>(staging.compare)).rows
+    if (differing.some(({ isStored }) => !isStored)) throw new RowSkipped()
     const others = differing.filter(({ isSameSource }) => !isSameSource).map(({ place }) => rows[place]!)
     const duplicates = rows.length - landed - others.length
     return { landed, duplicates, conflicts: differing.length - others.length, others }
