@@ -1,4 +1,4 @@
-// Reads the SQL files of a driver, one statement each, from the folder of the running code (`src` or the build output).
+// Reads the SQL files of a driver, one operation each, from the folder of the running code (`src` or the build output).
 // It reads only while a store is opened.
 
 import { readdirSync, readFileSync } from 'node:fs'

@@ -32,6 +32,10 @@ const harness: EventStoreHarness = {
       refuseType: async (type) => {
         await query(`ALTER TABLE events ADD CONSTRAINT refuse CHECK (type <> '${type}')`)
       },
+      skipType: async (type) => {
+        await query(`CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+          CREATE TRIGGER skip BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.type = '${type}') EXECUTE FUNCTION skip()`)
+      },
       destroy: () => server.dropDatabase(postgresUrl),
     }
   },

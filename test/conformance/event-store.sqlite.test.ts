@@ -49,6 +49,11 @@ const harness: EventStoreHarness = {
           `CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.type = '${type}'
            BEGIN SELECT RAISE(ABORT, 'refused by the test'); END`,
         ),
+      skipType: async (type) =>
+        execute(
+          path,
+          `CREATE TRIGGER skip BEFORE INSERT ON events WHEN NEW.type = '${type}' BEGIN SELECT RAISE(IGNORE); END`,
+        ),
       destroy: async () => rmSync(dataDir, { recursive: true }),
     }
   },

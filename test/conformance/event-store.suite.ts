@@ -46,6 +46,8 @@ export interface StoreUnderTest {
   readRow(eventId: string): Promise<EventTableRow | null>
   /** From now on the table rejects every event of this type, even when it is inserted alone. */
   refuseType(type: string): Promise<void>
+  /** From now on a trigger on the table skips every event of this type without an error. */
+  skipType(type: string): Promise<void>
   destroy(): Promise<void>
 }
 
@@ -188,6 +190,36 @@ function landing(story: Story): void {
     assert.deepEqual({ ...answer, poison: answer.poison.length }, { ...counts(0), poison: 40 })
     assert.deepEqual(await store.landEvents([entryOf([{ id: ids.next(), type: 'a' }])]), counts(1))
   })
+
+  story(
+    'an event that a trigger skips is poison, never counted as landed or as a duplicate',
+    async (database, store) => {
+      await database.skipType('skipped')
+      const skippedAt = [3, 500, 501]
+      const events = Array.from({ length: 1000 }, (_, index) => ({
+        id: ids.next(),
+        type: skippedAt.includes(index) ? 'skipped' : 'a',
+      }))
+
+      // At first every event is new, then some are duplicates, then all that can be.
+      for (const [given, landed, duplicates] of [
+        [510, 507, 0],
+        [1000, 490, 507],
+        [1000, 0, 997],
+      ] as const) {
+        const answer = await store.landEvents(entriesOf(events.slice(0, given), 100))
+        assert.deepEqual({ ...answer, poison: [] }, counts(landed, duplicates))
+        assert.deepEqual(
+          answer.poison.map(({ entry, index }) => entry * 100 + index),
+          skippedAt,
+        )
+        for (const { message } of answer.poison) assert.equal(message, 'a trigger on the table skipped the row')
+      }
+
+      assert.equal(await database.countRows(), 997)
+      assert.equal((await listAll(store)).length, 997)
+    },
+  )
 
   story('overlapping calls together insert one row for each event', async (database, store) => {
     const entries = entriesOf(

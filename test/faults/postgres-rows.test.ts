@@ -106,6 +106,39 @@ test("an event that breaks a unique index of the table's owner is poison, not a 
   )
 })
 
+/** A trigger on `events` that runs before each row is inserted. */
+const beforeInsert = (
+  body: string,
+) => `CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${body} END $$;
+  CREATE TRIGGER change BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION change()`
+
+test('a row that a trigger skips is tried once more alone, and lands if the trigger keeps it then', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  await postgres.query('CREATE SEQUENCE calls', [], url)
+  await postgres.query(beforeInsert("IF nextval('calls') <= 30 THEN RETURN NULL; END IF; RETURN NEW;"), [], url)
+  const events = Array.from({ length: 100 }, () => ({ id: ids.next(), type: 'a' }))
+
+  assert.deepEqual(await store.landEvents(entriesOf(events, 10)), counts(100))
+  assert.equal(await countRows(url), 100)
+})
+
+test('a trigger that skips rows that exist makes duplicates of them, compared with the stored rows', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  const exists = 'IF EXISTS (SELECT FROM events WHERE event_id = NEW.event_id) THEN RETURN NULL; END IF; RETURN NEW;'
+  await postgres.query(beforeInsert(exists), [], url)
+  const events = Array.from({ length: 100 }, () => ({ id: ids.next(), type: 'a' }))
+  await store.landEvents(entriesOf(events.slice(0, 40), 10))
+  const changed = { ...events[7]!, type: 'changed' }
+  const foreign = { ...events[8]!, source: '/elsewhere' }
+
+  const answer = await store.landEvents(entriesOf([...events.slice(10), changed, foreign], 10))
+
+  assert.deepEqual(answer, counts(60 + 1, 30 + 1, 1))
+  assert.equal(await countRows(url), 101)
+})
+
 test('the newest page of a table reads few of its pages, however old the rows are', async (t) => {
   const url = await postgres.createDatabase()
   await (await openPostgres(t, url)).close()

@@ -170,6 +170,25 @@ test('a read-only server and one that does not flush commits are reported at the
   await assert.rejects(open(url), { code: 'failed_precondition', message: /synchronous_commit is off/ })
 })
 
+test('a rule on a table that Millrace inserts into is refused at the start and reported by doctor, with its name', async (t) => {
+  for (const [table, event] of [
+    ['events', 'INSERT'],
+    ['dead_letters', 'UPDATE'],
+  ] as const) {
+    const url = await postgres.createDatabase()
+    await migrateStore(url)
+    await postgres.query(`CREATE RULE "no Rows" AS ON ${event} TO ${table} DO INSTEAD NOTHING`, [], url)
+    const expected = new RegExp(`the table ${table} has the rule "no Rows".*DROP RULE "no Rows" ON ${table}`)
+
+    await assert.rejects(open(url), { code: 'failed_precondition', message: expected })
+    const doctor = await runCommand(['doctor', '--postgres-url', url], { dataDir: tempDirectory(t) })
+    assert.equal(doctor.code, 1)
+    assert.match(doctor.stdout.replaceAll(/\s+/g, ' '), expected)
+    await postgres.query(`DROP RULE "no Rows" ON ${table}`, [], url)
+    await (await open(url)).close()
+  }
+})
+
 test('a table that was altered before the start pauses landing and makes no dead letter', async (t) => {
   const url = await postgres.createDatabase()
   await migrateStore(url)

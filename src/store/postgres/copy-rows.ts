@@ -22,9 +22,12 @@ const keyBytes = 16
 /** PostgreSQL's OID of the type `uuid`. */
 const uuidType = 2950
 
-/** Copies rows to `events`. @param bytes those of the encoder. */
-export async function copyToEvents(client: ClientBase, rows: readonly EncodedRow[], bytes: Buffer): Promise<void> {
-  await copy(client, copyEvents, spansOf(rows, bytes))
+/**
+ * Copies rows to `events` and returns how many were inserted: a BEFORE trigger may skip some. @param bytes those of the
+ * encoder.
+ */
+export function copyToEvents(client: ClientBase, rows: readonly EncodedRow[], bytes: Buffer): Promise<number> {
+  return copy(client, copyEvents, spansOf(rows, bytes))
 }
 
 /** Copies rows to the staging table; the `place` of each is its index in `rows`. */
@@ -79,9 +82,11 @@ function* stagedParts(rows: readonly EncodedRow[], bytes: Buffer): Generator<Buf
   }
 }
 
-/** Sends the rows with COPY and waits until it ends. */
-async function copy(client: ClientBase, statement: string, parts: Iterable<Buffer>): Promise<void> {
-  await pipeline(chunksOf(parts), client.query(copyFrom(statement)))
+/** Sends the rows with COPY, waits until it ends and returns how many rows the server has inserted. */
+async function copy(client: ClientBase, statement: string, parts: Iterable<Buffer>): Promise<number> {
+  const copying = client.query(copyFrom(statement))
+  await pipeline(chunksOf(parts), copying)
+  return copying.rowCount
 }
 
 /** The whole stream of a COPY, in chunks of about `chunkBytes`. */

@@ -38,6 +38,7 @@ export class EventLander {
     create: readSql('create-staging'),
     insert: readSql('insert-staged'),
     compare: readSql('compare-staged'),
+    createMark: readSql('create-mark'),
   }
   readonly #failures: FailureKinds
   readonly #numberOfStream = new Map<string, number>()
@@ -101,32 +102,57 @@ export class EventLander {
 
   /** @param rows in the order of their keys. */
   async #landPart(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts> {
-    const allLanded: LandedCounts = { landed: rows.length, duplicates: 0, conflicts: 0, poison: [] }
     let { fresh, known } = splitRows(rows, call, new Set())
     const wasTried = this.#expectFresh && known.length === 0
-    if (wasTried && (await this.#copyAll(call, fresh))) return allLanded
-    ;({ fresh, known } = splitRows(rows, call, await this.#rowsWithKey(call, rows)))
-    if (!wasTried && known.length === 0 && (await this.#copyAll(call, fresh))) {
-      this.#expectFresh = true
-      return allLanded
+    let counts = wasTried ? await this.#copyAll(call, fresh) : null
+    if (counts === null) {
+      ;({ fresh, known } = splitRows(rows, call, await this.#rowsWithKey(call, rows)))
+      if (!wasTried && known.length === 0) counts = await this.#copyAll(call, fresh)
+      // If no rows are known, the server has just rejected exactly these rows.
+      counts ??= await this.#landInTransaction(call, fresh, known, { isRefused: known.length === 0 })
     }
-    const transaction = new LandingTransaction({ ...call, staging: this.#staging, failures: this.#failures })
-    // If no rows are known, the server has just rejected exactly these rows.
-    const counts = await transaction.land(fresh, known, { isRefused: known.length === 0 })
     this.#expectFresh = counts.duplicates === 0
     return counts
   }
 
-  /** Returns false if the server rejects a row: then none is inserted. */
-  async #copyAll({ client, encoder }: Call, rows: readonly EncodedRow[]): Promise<boolean> {
+  /** @param options `isRefused`: see LandingTransaction.land. */
+  async #landInTransaction(
+    call: Call,
+    fresh: readonly EncodedRow[],
+    known: readonly EncodedRow[],
+    { isRefused }: { readonly isRefused: boolean },
+  ): Promise<LandedCounts> {
+    const parts = { ...call, staging: this.#staging, failures: this.#failures }
     try {
-      await copyToEvents(client, rows, encoder.bytes)
-      return true
+      return await new LandingTransaction({ ...parts, checksDeferred: false }).land(fresh, known, { isRefused })
     } catch (thrown) {
-      const kind = this.#failures.kindOf(thrown)
-      if (kind === 'row' || kind === 'taken') return false
-      throw thrown
+      // Any other failure says nothing about a row.
+      if (!this.#failures.isRowFailure(thrown)) throw thrown
+      return await new LandingTransaction({ ...parts, checksDeferred: true }).land(fresh, known, { isRefused })
     }
+  }
+
+  /** Lands the rows with one COPY. Returns null if the server rejects a row: then none is inserted. */
+  async #copyAll(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts | null> {
+    const copied = await copyToEvents(call.client, rows, call.encoder.bytes).catch((thrown: unknown) => {
+      if (this.#failures.isRowFailure(thrown)) return null
+      throw thrown
+    })
+    if (copied === null) return null
+    if (copied < rows.length) return await this.#landSkipped(call, rows, copied)
+    return { landed: copied, duplicates: 0, conflicts: 0, poison: [] }
+  }
+
+  /** After a COPY of which a trigger on the table has skipped rows: tries those that are missing once more. */
+  async #landSkipped(call: Call, rows: readonly EncodedRow[], copied: number): Promise<LandedCounts> {
+    const stored = await this.#rowsWithKey(call, rows)
+    const missing = rows.filter((row) => !stored.has(row))
+    // If more are stored than were copied, the trigger has skipped some that existed. It is unknown which, so all are
+    // compared, and the copied ones are counted as duplicates once more.
+    const known = stored.size > copied ? rows.filter((row) => stored.has(row)) : []
+    const counts = await this.#landInTransaction(call, missing, known, { isRefused: true })
+    const countedTwice = known.length === 0 ? 0 : copied
+    return { ...counts, landed: counts.landed + copied, duplicates: counts.duplicates - countedTwice }
   }
 
   async #rowsWithKey({ client, encoder }: Call, rows: readonly EncodedRow[]): Promise<Set<EncodedRow>> {

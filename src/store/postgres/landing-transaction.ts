@@ -3,33 +3,65 @@
 // New rows go into `events` by COPY. The others go through a staging table: those that exist are skipped and compared
 // with the stored row. Each attempt has a savepoint; a rejected one is split in halves until the poison row is alone,
 // so k poison rows among N take 2k log2 N further attempts.
+//
+// A constraint that the table's owner has deferred rejects only the COMMIT. The transaction is then repeated with these
+// constraints checked by each attempt, and rows that fail alone are tried once more together, because such constraints
+// exist for rows that need each other.
 
-import type { ClientBase } from 'pg'
+import type { ClientBase, DatabaseError } from 'pg'
 import type { LandedCounts, PoisonEvent } from '../event-store.ts'
 import type { CopyEncoder, EncodedRow, EntryColumns } from './copy-encoder.ts'
 import { copyToEvents, copyToStaging } from './copy-rows.ts'
-import { type FailureKinds, sqlStateOf } from './sqlstate.ts'
+import type { FailureKinds } from './sqlstate.ts'
 
 interface Comparison {
   readonly place: number
+  readonly isStored: boolean
   readonly isSameSource: boolean
 }
 
-/** The SQL texts for the staging table. */
+/** The SQL texts for the staging table, and for the mark (create-mark.sql). */
 export interface StagingStatements {
   readonly create: string
   readonly insert: string
   readonly compare: string
+  readonly createMark: string
+}
+
+/** A row was not inserted, and the server reports no error: a BEFORE trigger returned NULL. */
+class RowSkipped extends Error {
+  /** The SQL standard's SQLSTATE of an INSERT without rows; PostgreSQL does not report it. */
+  readonly code = '02000'
+  override readonly message = 'a trigger on the table skipped the row'
+}
+
+/** Why an attempt has failed. */
+type Rejection = DatabaseError | RowSkipped
+
+/** What an attempt has done with its rows. */
+interface Landed {
+  readonly landed: number
+  readonly duplicates: number
+  readonly conflicts: number
+  /** The rows whose key belongs to another source's event. */
+  readonly others: readonly EncodedRow[]
 }
 
 /** A method to land rows: COPY into `events`, or the staging table. */
 interface LandingMethod {
-  land(rows: readonly EncodedRow[]): Promise<void>
+  land(rows: readonly EncodedRow[]): Promise<Landed>
   /**
    * Called with the rows if a key among them is taken (23505). Without it, `land` handles taken keys itself; a 23505
    * then comes from a unique index that the owner has added, and rejects the row like any other constraint.
    */
   landTaken?(rows: readonly EncodedRow[]): Promise<void>
+}
+
+/** A row that the server rejects alone. */
+interface RefusedRow {
+  readonly row: EncodedRow
+  readonly databaseCode: string
+  readonly message: string
 }
 
 export interface LandingParts {
@@ -40,7 +72,18 @@ export interface LandingParts {
   readonly columns: readonly EntryColumns[]
   readonly staging: StagingStatements
   readonly failures: FailureKinds
+  /** Whether each attempt also checks the deferred constraints, which otherwise reject the COMMIT. */
+  readonly checksDeferred: boolean
 }
+
+/** Checks what is deferred, and defers it again for the next attempt. */
+const checkDeferred = 'SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED'
+
+/** Its constraint's name, in the error (create-mark.sql). */
+const markReached = 'millrace_mark_once'
+
+/** Rows that may be sent in search of those that prevent the others from landing together; about a second of work. */
+const maxSearchedRows = 200_000
 
 export class LandingTransaction {
   readonly #parts: LandingParts
@@ -48,6 +91,9 @@ export class LandingTransaction {
   #landed = 0
   #duplicates = 0
   #conflicts = 0
+  #others: EncodedRow[] = []
+  #refused: RefusedRow[] = []
+  #searchedRows = 0
   #hasStaging = false
   #hasStaged = false
 
@@ -56,7 +102,8 @@ export class LandingTransaction {
   }
 
   /**
-   * Lands all rows or none. Rejects with the driver's error.
+   * Lands all rows or none. Rejects with the driver's error. If that is about a row, a deferred constraint has rejected
+   * the COMMIT.
    * @param fresh rows that are not known to exist, each key once.
    * @param known rows that exist, or whose key is repeated.
    * @param options `isRefused`: the server has already rejected the fresh rows as a whole.
@@ -67,35 +114,51 @@ export class LandingTransaction {
     { isRefused }: { readonly isRefused: boolean },
   ): Promise<LandedCounts> {
     const copying: LandingMethod = { land: (rows) => this.#copy(rows), landTaken: (rows) => this.#stage(rows) }
-    const { client } = this.#parts
+    const { client, checksDeferred } = this.#parts
     await client.query('BEGIN')
     try {
       if (isRefused && fresh.length > 1) await this.#halve(fresh, copying)
       else await this.#attempt(fresh, copying)
       await this.#stage(known)
+      if (checksDeferred) await this.#landTogether()
       await client.query('COMMIT')
     } catch (thrown) {
       await client.query('ROLLBACK').catch(() => {})
       throw thrown
     }
+    for (const refused of this.#refused) this.#addPoison(refused)
     return { landed: this.#landed, duplicates: this.#duplicates, conflicts: this.#conflicts, poison: this.#poison }
   }
 
   /** Lands these rows; if they are rejected, lands halves of them until each rejected row is alone. */
   async #attempt(rows: readonly EncodedRow[], method: LandingMethod): Promise<void> {
     if (rows.length === 0) return
-    const { client, failures } = this.#parts
+    const failure = await this.#try(() => method.land(rows))
+    if (failure === null) return
+    // A trigger may skip a row because it exists.
+    const mayExist =
+      failure instanceof RowSkipped ? rows.length === 1 : this.#parts.failures.kindOf(failure) === 'taken'
+    if (mayExist && method.landTaken !== undefined) await method.landTaken(rows)
+    else if (rows.length > 1) await this.#halve(rows, method)
+    else this.#refused.push({ row: rows[0]!, databaseCode: failure.code!, message: failure.message })
+  }
+
+  /** Returns why a row of this attempt was rejected, which then has landed nothing; null if all have landed. */
+  async #try(land: () => Promise<Landed>): Promise<Rejection | null> {
+    const { client, failures, checksDeferred } = this.#parts
     await client.query('SAVEPOINT millrace')
     try {
-      await method.land(rows)
-      await client.query('RELEASE SAVEPOINT millrace')
+      const { landed, duplicates, conflicts, others } = await land()
+      await client.query(`${checksDeferred ? `${checkDeferred}; ` : ''}RELEASE SAVEPOINT millrace`)
+      this.#landed += landed
+      this.#duplicates += duplicates
+      this.#conflicts += conflicts
+      this.#others.push(...others)
+      return null
     } catch (thrown) {
-      const kind = failures.kindOf(thrown)
-      if (kind !== 'row' && kind !== 'taken') throw thrown
+      if (!(thrown instanceof RowSkipped || failures.isRowFailure(thrown))) throw thrown
       await client.query('ROLLBACK TO SAVEPOINT millrace; RELEASE SAVEPOINT millrace')
-      if (kind === 'taken' && method.landTaken !== undefined) await method.landTaken(rows)
-      else if (rows.length > 1) await this.#halve(rows, method)
-      else this.#addPoison(rows[0]!, sqlStateOf(thrown)!, (thrown as Error).message)
+      return thrown
     }
   }
 
@@ -105,52 +168,103 @@ export class LandingTransaction {
     await this.#attempt(rows.slice(middle), method)
   }
 
-  async #copy(rows: readonly EncodedRow[]): Promise<void> {
+  /**
+   * Lands the rows that were rejected alone and are not when all of them are there. The first row whose check fails
+   * even then is poison; the others are tried again without it.
+   */
+  async #landTogether(): Promise<void> {
+    const refused = this.#refused.splice(0)
+    if (refused.length > 0) await this.#createStaging()
+    while (refused.length > 0 && this.#searchedRows < maxSearchedRows) {
+      const rows = refused.map(({ row }) => row)
+      if ((await this.#tryTogether(rows)) === null) {
+        await this.#stageOthers(false)
+        return
+      }
+      this.#addPoison(...refused.splice(await this.#firstFailing(rows), 1))
+    }
+    this.#addPoison(...refused)
+  }
+
+  /** The index of the first row whose check fails although all of these rows are there. */
+  async #firstFailing(rows: readonly EncodedRow[]): Promise<number> {
+    let [low, high] = [0, rows.length - 1]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const failure = await this.#tryTogether(rows, middle + 1)
+      if (failure !== null && 'constraint' in failure && failure.constraint === markReached) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  /** @param markAfter after this many rows comes a mark, whose check always fails: it shows that theirs did not. */
+  #tryTogether(rows: readonly EncodedRow[], markAfter = rows.length): Promise<Rejection | null> {
+    const { client, staging } = this.#parts
+    this.#searchedRows += rows.length
+    return this.#try(async () => {
+      const first = await this.#insertStaged(rows.slice(0, markAfter))
+      if (markAfter === rows.length) return first
+      // Deferred constraints are checked in the order in which their rows were inserted.
+      await client.query(staging.createMark)
+      return this.#insertStaged(rows.slice(markAfter))
+    })
+  }
+
+  async #copy(rows: readonly EncodedRow[]): Promise<Landed> {
     const { client, encoder } = this.#parts
-    await copyToEvents(client, rows, encoder.bytes)
-    this.#landed += rows.length
+    if ((await copyToEvents(client, rows, encoder.bytes)) < rows.length) throw new RowSkipped()
+    return { landed: rows.length, duplicates: 0, conflicts: 0, others: [] }
   }
 
   /** Inserts the rows that do not exist yet. A row whose key belongs to another source's event gets its second key. */
   async #stage(rows: readonly EncodedRow[], isSecondKey = false): Promise<void> {
     if (rows.length === 0) return
-    const { client, encoder, columns, staging } = this.#parts
-    if (!this.#hasStaging) await client.query(staging.create)
-    this.#hasStaging = true
-    const others: EncodedRow[] = []
-    await this.#attempt(rows, {
-      land: async (part) => {
-        others.push(...(await this.#insertStaged(part)))
-      },
-    })
+    await this.#createStaging()
+    await this.#attempt(rows, { land: (part) => this.#insertStaged(part) })
+    await this.#stageOthers(isSecondKey)
+  }
+
+  /** Stages the rows whose key belongs to another source's event under their second key. */
+  async #stageOthers(isSecondKey: boolean): Promise<void> {
+    const { encoder, columns } = this.#parts
+    const others = this.#others.splice(0)
+    if (others.length === 0) return
     const first = encoder.rows.length
     for (const row of others) {
       const { entry, index } = row
       if (isSecondKey || !encoder.addUnderSecondKey(entry, index, columns[entry]!)) {
         // Only with a deliberately chosen id: another source uses this event's UUIDv5 as its id. The event must not
         // count as a duplicate, because it has no row.
-        this.#addPoison(row, '23505', 'the row keys of the event belong to events of other sources')
+        const message = 'the row keys of the event belong to events of other sources'
+        this.#addPoison({ row, databaseCode: '23505', message })
       }
     }
     await this.#stage(encoder.rows.slice(first), true)
   }
 
-  /** Returns the rows whose key belongs to another source's event. */
-  async #insertStaged(rows: readonly EncodedRow[]): Promise<EncodedRow[]> {
+  /** Outside of an attempt, which may be undone. */
+  async #createStaging(): Promise<void> {
+    const { client, staging } = this.#parts
+    if (!this.#hasStaging) await client.query(staging.create)
+    this.#hasStaging = true
+  }
+
+  async #insertStaged(rows: readonly EncodedRow[]): Promise<Landed> {
     const { client, encoder, staging } = this.#parts
     if (this.#hasStaged) await client.query('TRUNCATE pg_temp.millrace_staging')
     this.#hasStaged = true
     await copyToStaging(client, rows, encoder.bytes)
     const landed = (await client.query(staging.insert)).rowCount ?? 0
     const differing = landed === rows.length ? [] : (await client.query<Comparison>(staging.compare)).rows
-    const others = differing.filter(({ isSameSource }) => !isSameSource)
-    this.#landed += landed
-    this.#duplicates += rows.length - landed - others.length
-    this.#conflicts += differing.length - others.length
-    return others.map(({ place }) => rows[place]!)
+    if (differing.some(({ isStored }) => !isStored)) throw new RowSkipped()
+    const others = differing.filter(({ isSameSource }) => !isSameSource).map(({ place }) => rows[place]!)
+    const duplicates = rows.length - landed - others.length
+    return { landed, duplicates, conflicts: differing.length - others.length, others }
   }
 
-  #addPoison({ entry, index }: EncodedRow, databaseCode: string, message: string): void {
-    this.#poison.push({ entry, index, databaseCode, message })
+  #addPoison(...refused: readonly RefusedRow[]): void {
+    for (const { row, databaseCode, message } of refused)
+      this.#poison.push({ entry: row.entry, index: row.index, databaseCode, message })
   }
 }

@@ -13,6 +13,7 @@ import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
+import { refuseRules } from './check-database.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
@@ -73,6 +74,7 @@ async function prepare(url: string): Promise<void> {
   await withMigrations(url, async (client) => {
     await migrate(client)
     await refuseWeakerCommits(client)
+    await refuseRules(client)
   })
 }
 

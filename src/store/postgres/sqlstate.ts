@@ -70,6 +70,11 @@ export class FailureKinds {
     if (this.#deadSqlstates.includes(code)) return 'row'
     return kindOfCode[code] ?? kindOfClass[code.slice(0, 2)] ?? 'unlisted'
   }
+
+  /** Whether a row caused the error: its data, or its key, which another row has. */
+  isRowFailure(error: unknown): error is DatabaseError {
+    return ['row', 'taken'].includes(this.kindOf(error))
+  }
 }
 
 const listed = new FailureKinds()

@@ -12,6 +12,9 @@ const columnCount = 16
 /** `conflict`: a duplicate whose content differs from the existing row. */
 export type Inserted = 'landed' | 'duplicate' | 'conflict'
 
+/** A trigger has skipped rows of a group, and it is unknown which: the transaction must be repeated without groups. */
+export class GroupSkipped extends Error {}
+
 /** SQLITE_CONSTRAINT and its extended code SQLITE_CONSTRAINT_PRIMARYKEY. */
 const refusedCode = 19
 const keyTakenCode = 1555
@@ -33,16 +36,23 @@ export class EventInserter {
     this.#compare = database.prepare(readSql('compare-event'))
   }
 
-  /** Inserts `groupRows` rows. Returns false if SQLite rejects one of them; then none is inserted. */
+  /**
+   * Inserts `groupRows` rows. Returns false if SQLite rejects one of them; then none is inserted. Throws GroupSkipped if
+   * a trigger skips one of them.
+   */
   insertGroup(rows: readonly EventRow[]): boolean {
     for (let index = 0; index < groupRows; index++) writeColumns(rows[index]!, this.#group, index * columnCount)
+    let changes: number | bigint
     try {
-      this.lastRowid = this.#insertGroup.run(...this.#group).lastInsertRowid as number
-      return true
+      const result = this.#insertGroup.run(...this.#group)
+      this.lastRowid = result.lastInsertRowid as number
+      changes = result.changes
     } catch (thrown) {
       this.#rowFailureOf(thrown)
       return false
     }
+    if (changes !== groupRows) throw new GroupSkipped()
+    return true
   }
 
   /** Inserts one row. Throws a SqliteFailure of kind `row` if SQLite rejects it; the transaction stays open. */

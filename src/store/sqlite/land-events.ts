@@ -11,7 +11,7 @@ import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
 import type { LandedCounts, PoisonEvent } from '../event-store.ts'
 import { type EntryColumns, EventRow } from './event-row.ts'
 import { EventRowReader } from './event-row-reader.ts'
-import { EventInserter, groupRows } from './insert-event.ts'
+import { EventInserter, GroupSkipped, groupRows } from './insert-event.ts'
 import { LandedStreams } from './landed-streams.ts'
 import { LandingBlocks } from './landing-blocks.ts'
 import type { LandingMessage } from './landing-message.ts'
@@ -28,6 +28,8 @@ export class EventLander {
   #waitingRows = 0
   /** Whether to try a group insert. Duplicates come as whole entries, and among them every group insert would fail. */
   #expectFresh = true
+  /** False once a trigger has skipped a row of a group. */
+  #usesGroups = true
   #landed = 0
   #duplicates = 0
   #conflicts = 0
@@ -42,6 +44,16 @@ export class EventLander {
 
   /** Commits the whole message, or throws and lands nothing. Must run inside the flush latch. */
   land(message: LandingMessage): LandedCounts {
+    try {
+      return this.#landOnce(message)
+    } catch (thrown) {
+      if (!(thrown instanceof GroupSkipped)) throw thrown
+      this.#usesGroups = false
+      return this.#landOnce(message)
+    }
+  }
+
+  #landOnce(message: LandingMessage): LandedCounts {
     this.#waitingRows = 0
     this.#landed = this.#duplicates = this.#conflicts = 0
     this.#poison = []
@@ -107,7 +119,8 @@ export class EventLander {
   #storeWaitingRows(): void {
     const count = this.#waitingRows
     this.#waitingRows = 0
-    if (count === groupRows && this.#expectFresh && this.#inserter.insertGroup(this.#rows)) {
+    const asGroup = count === groupRows && this.#expectFresh && this.#usesGroups
+    if (asGroup && this.#inserter.insertGroup(this.#rows)) {
       const firstRowid = this.#inserter.lastRowid - (count - 1)
       for (let index = 0; index < count; index++) this.#countLanded(this.#rows[index]!, firstRowid + index)
       return

@@ -1,12 +1,13 @@
--- Staged events whose key belongs to another source's event, or whose stored row has other content. Attributes are not
--- compared, because the server may add some; the time is compared only if the producer set one.
+-- Staged events that have no row, whose key belongs to another source's event, or whose stored row has other content.
+-- Attributes are not compared, because the server may add some; the time is compared only if the producer set one.
 --
 -- OFFSET 0 forces the planner to look up key by key: it does not know the size of the staging table and would otherwise
 -- scan all of `events`.
-SELECT staged.place, stored.source = staged.source AS "isSameSource"
+SELECT staged.place, stored.event_id IS NOT NULL AS "isStored", stored.source = staged.source AS "isSameSource"
 FROM pg_temp.millrace_staging AS staged
-CROSS JOIN LATERAL (SELECT * FROM events WHERE event_id = staged.event_id OFFSET 0) AS stored
-WHERE stored.source <> staged.source
+LEFT JOIN LATERAL (SELECT * FROM events WHERE event_id = staged.event_id OFFSET 0) AS stored ON true
+WHERE stored.event_id IS NULL
+  OR stored.source <> staged.source
   OR stored.type <> staged.type
   OR stored.subject IS DISTINCT FROM staged.subject
   OR (staged.has_time AND stored.time <> staged.time)
