@@ -1,4 +1,5 @@
 import type { EventLog } from '../event-log/event-log.ts'
+import type { Slots } from '../lib/slots.ts'
 import type { GroupName } from '../pipeline/administration.ts'
 import type { EventStore } from '../store/event-store.ts'
 
@@ -6,6 +7,8 @@ import type { EventStore } from '../store/event-store.ts'
 export interface AdminParts {
   readonly eventLog: EventLog
   readonly store: EventStore
+  /** Limits how many events and pages are read for callers at once. */
+  readonly reads: Slots
   /** The groups that the server declares at each start. */
   readonly ownGroups: readonly GroupName[]
   /** The wall clock, in milliseconds since 1970. */

@@ -9,6 +9,7 @@ import { EventIdGenerator } from '../event/event.ts'
 import { decodeBatch, type EventParts, EventReader, encodeBatch } from '../event/record-batch.ts'
 import type { Consumer, EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
+import { Slots } from '../lib/slots.ts'
 import type { ReplayRequest } from '../pipeline/administration.ts'
 import type { DeadLetter } from '../store/dead-letter.ts'
 import type { EventStore } from '../store/event-store.ts'
@@ -48,7 +49,7 @@ async function makeParts(t: TestContext): Promise<Parts> {
   }
   return {
     administrator: new Administrator({
-      ...{ eventLog, store, now: Date.now, monotonicNow },
+      ...{ eventLog, store, reads: new Slots(1), now: Date.now, monotonicNow },
       ownGroups: [{ topic: 'events', group: 'landing' }],
     }),
     eventLog,

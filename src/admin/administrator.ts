@@ -51,7 +51,11 @@ export class Administrator implements Administration {
     this.#groups = new Groups(parts)
   }
 
-  async journey({ id, source }: EventName): Promise<Journey> {
+  journey(name: EventName): Promise<Journey> {
+    return this.#parts.reads.run(() => this.#journey(name))
+  }
+
+  async #journey({ id, source }: EventName): Promise<Journey> {
     const { store } = this.#parts
     checkText('id', id)
     checkText('source', source)
@@ -69,16 +73,21 @@ export class Administrator implements Administration {
   }
 
   async listDeadLetters({ limit, cursor, ...filter }: DeadLetterQuery): Promise<DeadLetterPage> {
-    return await this.#parts.store.listDeadLetters({ ...checkedFilter(filter), limit, cursor })
+    const { store, reads } = this.#parts
+    const checked = checkedFilter(filter)
+    return await reads.run(() => store.listDeadLetters({ ...checked, limit, cursor }))
   }
 
   async groupDeadLetters(filter: DeadLetterFilter): Promise<readonly DeadLetterCause[]> {
-    return await this.#parts.store.groupDeadLetters(checkedFilter(filter))
+    const { store, reads } = this.#parts
+    const checked = checkedFilter(filter)
+    return await reads.run(() => store.groupDeadLetters(checked))
   }
 
   async getDeadLetter(deadLetterId: string): Promise<DeadLetterDetail> {
     checkId(deadLetterId)
-    const found = await this.#parts.store.readDeadLetter(deadLetterId)
+    const { store, reads } = this.#parts
+    const found = await reads.run(() => store.readDeadLetter(deadLetterId))
     if (found === null) throw new MillraceError('not_found', `there is no dead letter ${deadLetterId}`)
     const { event: bytes, ...letter } = found
     const event = eventOf(found)

@@ -27,6 +27,7 @@ export function eventOf(letter: DeadLetter): StoredEvent | null {
     key,
     // Invalid JSON under a JSON media type may be why the event died.
     ...shownData(data, dataContentType),
+    dataOmitted: null,
     dataContentType: dataContentType || defaultContentType,
     attributes,
   }

@@ -130,6 +130,7 @@ function toStoredEventMessage(stored: StoredEvent): MessageInitShape<typeof Stor
   return {
     eventId,
     topic,
+    dataOmitted: stored.dataOmitted ?? '',
     event: {
       id,
       source,

@@ -177,6 +177,7 @@ function toStored(event: KeptEvent): StoredEvent {
     timeMicros: event.timeMicros ?? event.receivedAtMicros,
     dataJson: isJson && event.data.length > 0 ? Buffer.from(event.data).toString() : null,
     dataBytes: isJson || event.data.length === 0 ? null : event.data,
+    dataOmitted: null,
   }
 }
 

@@ -99,6 +99,7 @@ function storedEventOfWire(stored: StoredEventMessage | undefined): StoredEvent 
     lane: laneOfPriority(event.priority),
     key: event.key,
     ...shownData(data, dataContentType),
+    dataOmitted: stored.dataOmitted || null,
     dataContentType: dataContentType || defaultContentType,
     attributes: new Map(Object.entries(event.attributes)),
   }

@@ -36,6 +36,14 @@ test('an invalid event is rejected with its field and rule; the other events of 
   assert.match(refusalOf({ type: 't', data: json('{"a":') }), /data is not valid JSON \(at byte 5\)/)
   assert.match(refusalOf({ type: 't', data: json('"\\u0000"') }), /data has the escape \\u0000/)
   assert.match(refusalOf({ type: 't', data: json('['.repeat(65) + ']'.repeat(65)) }), /deeper than 64 levels/)
+  for (const long of ['1e400', '-1e131000', '1E-400', '0.1e-400', `1${'0'.repeat(400)}`, `[1, 1e${'9'.repeat(40)}]`]) {
+    const problem = /^invalid_event: data has a number that takes more than 400 digits written out \(at byte \d+\)/
+    assert.match(refusalOf({ type: 't', data: json(long) }), problem, long)
+  }
+  assert.match(
+    refusalOf({ type: 't', data: json(`[${'1e399,'.repeat(2700)}0]`) }),
+    /numbers that, written out, take more than 1048576 bytes beyond what was sent \(at byte 159\d\d\)/,
+  )
   assert.match(refusalOf({ type: 't', data: new Uint8Array(1024 * 1024) }), /^event_too_large: .*limit is 1048576/)
   const many = Array.from({ length: 65 }, (_, index) => [`name${index}`, 'v'] as const)
   assert.match(refusalOf({ type: 't', attributes: many }), /attributes has 65 entries; the limit is 64/)
@@ -47,7 +55,9 @@ test('events exactly at the limits are accepted', () => {
   accepts({ type: 'x'.repeat(255), id: 'x'.repeat(255), source: '€'.repeat(85), key: 'k'.repeat(1024) })
   accepts({ type: 't', attributes: Array.from({ length: 64 }, (_, index) => [`n${index}`, 'v'.repeat(1024)] as const) })
   accepts({ type: 't', data: json('['.repeat(64) + ']'.repeat(64)) })
-  accepts({ type: 't', data: json('1e400000') })
+  accepts({ type: 't', data: json('[1e399,-1.5e-398,1.7976931348623157e308,5e-324]') })
+  accepts({ type: 't', data: json(`[${'1e399,'.repeat(2600)}0]`) })
+  accepts({ type: 't', data: json('1e400'), dataContentType: 'text/plain' })
   accepts({ type: 't', data: Uint8Array.from([0, 255, 0xc0]), dataContentType: 'application/octet-stream' })
   accepts({ type: '__proto__', key: '{a}{b}', attributes: [['__proto__', 'constructor']] })
 })

@@ -17,6 +17,8 @@ export interface StoredEvent {
   /** The JSON text as it was sent; null when the data is not JSON or there is none. */
   readonly dataJson: string | null
   readonly dataBytes: Uint8Array | null
+  /** Why the event is shown without its data; null when it is not. */
+  readonly dataOmitted: string | null
   readonly dataContentType: string
   readonly attributes: ReadonlyMap<string, string>
 }

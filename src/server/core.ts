@@ -6,6 +6,7 @@ import { Observer } from '../admin/observer.ts'
 import { MillraceError } from '../errors.ts'
 import type { LogHealth } from '../event-log/event-log.ts'
 import type { Ingest } from '../ingest/ingest.ts'
+import { Slots } from '../lib/slots.ts'
 import type { Administration, GroupName } from '../pipeline/administration.ts'
 import type {
   Observed,
@@ -28,15 +29,19 @@ export interface CoreOptions extends StatusParts {
   readonly metrics: Metrics
 }
 
+/** So that landing, the status and the serving of publishes never wait for more than this many pages. */
+const maxReadsAtOnce = 2
+
 export class Core implements Pipeline {
   readonly administration: Administration
   readonly #options: CoreOptions
+  readonly #reads = new Slots(maxReadsAtOnce)
   readonly #observer: Observer
   readonly #statusReader: StatusReader
 
   constructor(options: CoreOptions) {
     this.#options = options
-    this.administration = new Administrator(options)
+    this.administration = new Administrator({ ...options, reads: this.#reads })
     this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
     this.#statusReader = new StatusReader(options)
   }
@@ -53,7 +58,7 @@ export class Core implements Pipeline {
   async listEvents(query: EventQuery): Promise<EventPage> {
     checkText('type', query.type)
     checkText('source', query.source)
-    return await this.#options.store.listEvents(query)
+    return await this.#reads.run(() => this.#options.store.listEvents(query))
   }
 
   persistence(): string {

@@ -42,6 +42,21 @@ export interface LandedEvent {
   readonly position: Position
 }
 
+/** A page ends at the event whose data reaches this many bytes. */
+export const maxPageBytes = 1024 * 1024
+
+/**
+ * Data that a database returns with more bytes is left out. Data that ingest accepts has fewer: 1 MiB as sent, 1 MiB for
+ * numbers written out, half a MiB for the spaces of jsonb.
+ */
+export const maxDataBytes = 3 * 1024 * 1024
+
+/** Why data of this length is left out; null if it is not. */
+export function dataTooLong(bytes: number): string | null {
+  if (bytes <= maxDataBytes) return null
+  return `the data has ${bytes} bytes; at most ${maxDataBytes} are shown: read it from the database`
+}
+
 /** The key of a row, and the source of its event. */
 export interface FoundRow {
   readonly eventId: string
@@ -72,13 +87,15 @@ export interface EventStore {
 
   /**
    * Lists landed events, newest first by (receivedAt, eventId). Pages that follow each other's cursor repeat no event
-   * and skip none that had landed before the first page. Errors: `invalid_event` for an invalid cursor.
+   * and skip none that had landed before the first page. A page ends before its limit at the event whose data reaches
+   * `maxPageBytes`; no more is read from the database. Data that has more than `maxDataBytes`, or that the database
+   * cannot return, is left out, and `dataOmitted` has the reason. Errors: `invalid_event` for an invalid cursor.
    */
   listEvents(query: EventQuery): Promise<EventPage>
 
   /**
-   * Returns the landed events with these keys (at most 1000), in no particular order; keys without a row are left out.
-   * Errors: `unavailable`.
+   * Returns the landed events with these keys (at most 10), in no particular order; keys without a row are left out.
+   * Data is left out as in listEvents. Errors: `unavailable`.
    */
   findEvents(eventIds: readonly string[]): Promise<readonly LandedEvent[]>
 

@@ -5,11 +5,11 @@ import { before, test } from 'node:test'
 import { Client } from 'pg'
 import { openStore } from '../../src/store/open-store.ts'
 import { cleanup } from '../support/cleanup.ts'
-import { within } from '../support/eventually.ts'
+import { eventually, within } from '../support/eventually.ts'
 import { type Postgres, PostgresServer } from '../support/postgres-server.ts'
 import { sharedPostgres } from '../support/shared-services.ts'
 import { type EventStoreHarness, type EventTableRow, eventStoreSuite } from './event-store.suite.ts'
-import { counts, entriesOf } from './landing-entries.ts'
+import { counts, entriesOf, listAll } from './landing-entries.ts'
 import { startStoreProcess } from './store-process.ts'
 
 let server: Postgres
@@ -74,6 +74,66 @@ function readRow([row]: readonly Record<string, unknown>[]): EventTableRow | nul
 }
 
 eventStoreSuite(harness)
+
+test('data that explodes as text, and data whose text fails, is left out; the page goes on', async (t) => {
+  const postgresUrl = await server.createDatabase()
+  const store = await openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl })
+  cleanup(t, () => store.close())
+  const texts = ['[1]', `[${'1e131000,'.repeat(4100)}1e-16000]`, '{"fails":1}', `[${'1e131000,'.repeat(20)}1]`, '[2]']
+  const made = texts.map((text, index) => ({
+    id: `0193000${index}-0000-7000-8000-000000000000`,
+    type: 'a',
+    data: Buffer.from(text),
+  }))
+  assert.deepEqual(await store.landEvents(entriesOf(made, 1)), counts(5))
+  await server.query(
+    `CREATE FUNCTION text_of(jsonb) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+      IF $1 ? 'fails' THEN RAISE 'string buffer exceeds maximum allowed length' USING ERRCODE = '54000'; END IF;
+      RETURN format('%s', $1);
+    END $$`,
+    [],
+    postgresUrl,
+  )
+  await server.query('CREATE CAST (jsonb AS text) WITH FUNCTION text_of(jsonb)', [], postgresUrl)
+
+  const listed = await listAll(store, { limit: 4 })
+
+  assert.deepEqual(
+    listed.map(({ dataJson, dataOmitted }) => dataOmitted ?? dataJson!.replace(/0{400,}/g, '0…')),
+    [
+      '[2]',
+      `[${'10…, '.repeat(20)}1]`,
+      'the database cannot return the data: 54000: string buffer exceeds maximum allowed length',
+      'the data has 4101 numbers of more than 400 digits written out: read it from the database',
+      '[1]',
+    ],
+  )
+  for (const { id } of made) {
+    const [found] = await store.findEvents([id])
+    assert.deepEqual(
+      found?.event,
+      listed.find((event) => event.id === id),
+    )
+  }
+})
+
+test('an answer of more than 64 MiB ends its connection and its query, nothing else', async (t) => {
+  const postgresUrl = await server.createDatabase()
+  const store = await openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl })
+  cleanup(t, () => store.close())
+  const id = '01930001-0000-7000-8000-000000000000'
+  await store.landEvents(entriesOf([{ id, type: 'a' }], 1))
+  const huge = `UPDATE events SET attributes =
+    jsonb_build_object('a', (SELECT jsonb_agg(1e131000::numeric) FROM generate_series(1, 520)))`
+  await server.query(huge, [], postgresUrl)
+
+  await assert.rejects(store.listEvents({ limit: 1 }), { code: 'failed_precondition', message: /has 68\d+ bytes/ })
+
+  assert.deepEqual(await store.findRows([id]), [{ eventId: id, source: '/' }])
+  const sessions = `SELECT count(*)::int AS busy FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'millrace' AND state = 'active'`
+  await eventually(async () => assert.deepEqual(await server.query(sessions, [], postgresUrl), [{ busy: 0 }]))
+})
 
 test('observe returns the figures of pg_stat_statements about landing where it is installed, and null where it is not', async (t) => {
   const counting = await PostgresServer.create({ settings: ['shared_preload_libraries=pg_stat_statements'] })

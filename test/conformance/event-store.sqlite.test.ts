@@ -336,22 +336,6 @@ test('a filter with few matches ends its pages early, and following the cursors 
   )
 })
 
-test('a page of large events ends early to limit its memory', async (t) => {
-  const { store } = await openNew(t)
-  const data = Buffer.from(JSON.stringify('x'.repeat(1_000_000)))
-  await store.landEvents(
-    entriesOf(
-      manyEvents(20, () => ({ data })),
-      1,
-    ),
-  )
-
-  const { events } = await store.listEvents({ limit: 1000 })
-
-  assert.ok(events.length >= 8 && events.length < 12, `${events.length} events`)
-  assert.equal(new Set((await listAll(store)).map(({ id }) => id)).size, 20)
-})
-
 test('the store remembers the next offset of each stream, whatever the outcome of its events', async (t) => {
   const { path, store } = await openNew(t)
   execute(

@@ -10,7 +10,7 @@ import type { EventParts } from '../../src/event/record-batch.ts'
 import type { DeadLetterSummary } from '../../src/pipeline/dead-letters.ts'
 import type { EventQuery, StoredEvent } from '../../src/pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../../src/store/dead-letter.ts'
-import type { EventStore } from '../../src/store/event-store.ts'
+import { type EventStore, maxDataBytes, maxPageBytes } from '../../src/store/event-store.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { identityOf, rowKeys } from '../support/identity.ts'
 import { dashed } from '../support/store-file.ts'
@@ -418,6 +418,7 @@ function columns(story: Story): void {
       key: 'customer {7}',
       dataJson: '[1, 2]',
       dataBytes: null,
+      dataOmitted: null,
       dataContentType: 'application/vnd.shop+json; charset=utf-8',
       attributes: new Map(attributes),
     } satisfies StoredEvent)
@@ -685,6 +686,42 @@ function listing(harness: EventStoreHarness, story: Story): void {
       }),
       { numRuns: 60 },
     )
+  })
+
+  story('a page ends at the event whose data reaches the limit of a page', async (_, store) => {
+    const made = Array.from({ length: 5 }, () => ({ id: ids.next(), type: 'a', data: json('x'.repeat(400_000)) }))
+    await store.landEvents(entriesOf(made, 1))
+
+    assert.deepEqual((await store.listEvents({ limit: 2 })).events.length, 2)
+    const { events } = await store.listEvents({ limit: 10 })
+
+    const bytes = events.reduce((sum, { dataJson }) => sum + dataJson!.length, 0)
+    assert.ok(bytes < maxPageBytes + 400_002, `${bytes} bytes`)
+    assert.equal((await listAll(store, { limit: 10 })).length, 5)
+  })
+
+  story('data that is too long to be shown is left out with the reason, and the page goes on', async (_, store) => {
+    const text = json('x'.repeat(maxDataBytes))
+    const made = [
+      { id: ids.next(), type: 'a', data: json(1) },
+      { id: ids.next(), type: 'a', data: text },
+      { id: ids.next(), type: 'a', data: text, dataContentType: 'text/plain' },
+      { id: ids.next(), type: 'a', data: json(2) },
+    ]
+    await store.landEvents(entriesOf(made, 1))
+
+    const expected = [
+      ['1', null],
+      [null, `the data has ${text.length} bytes; at most ${maxDataBytes} are shown: read it from the database`],
+      [null, `the data has ${text.length} bytes; at most ${maxDataBytes} are shown: read it from the database`],
+      ['2', null],
+    ]
+    const shown = (events: readonly StoredEvent[]) =>
+      made
+        .map(({ id }) => events.find((event) => event.id === id))
+        .map((event) => [event?.dataJson, event?.dataOmitted])
+    assert.deepEqual(shown(await listAll(store)), expected)
+    assert.deepEqual(shown((await store.findEvents(made.map(({ id }) => id))).map(({ event }) => event)), expected)
   })
 
   story('a cursor from elsewhere and a limit outside 1 to 1000 are refused as invalid_event', async (_, store) => {

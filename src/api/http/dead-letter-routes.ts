@@ -10,6 +10,7 @@ import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
 import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
+import type { PageSender } from './page-sender.ts'
 import { limitParameter, readQuery, timeParameter, wrongParameter } from './query.ts'
 import { readRedriveBody } from './redrive-body.ts'
 
@@ -23,9 +24,14 @@ interface IdRoute {
   readonly Params: { readonly id: string }
 }
 
-export function addDeadLetterRoutes(app: FastifyInstance, administration: Administration, times: HttpTimes): void {
+export function addDeadLetterRoutes(
+  app: FastifyInstance,
+  administration: Administration,
+  pages: PageSender,
+  times: HttpTimes,
+): void {
   const { maxAnswerMs, maxBodyMs } = times
-  app.get('/v1/dead-letters', async (request) => {
+  app.get('/v1/dead-letters', async (request, reply) => {
     const { by, limit, cursor, ...filter } = readQuery(request.query, [...filterNames, 'by', 'limit', 'cursor'])
     if (by !== undefined && by !== 'cause') throw wrongParameter('by', 'by must be "cause", or be left out')
     if (by === 'cause') {
@@ -34,9 +40,13 @@ export function addDeadLetterRoutes(app: FastifyInstance, administration: Admini
       const causes = await answerInTime(administration.groupDeadLetters(filterOf(filter)), maxAnswerMs)
       return { causes: causes.map(causeJson) }
     }
-    const query = { ...filterOf(filter), limit: limitParameter(limit), cursor }
-    const { deadLetters, nextCursor } = await answerInTime(administration.listDeadLetters(query), maxAnswerMs)
-    return { dead_letters: deadLetters.map(deadLetterJson), next_cursor: nextCursor }
+    const conditions = filterOf(filter)
+    const read = async (stepLimit: number, from: string | undefined) => {
+      const query = { ...conditions, limit: stepLimit, cursor: from }
+      const { deadLetters, nextCursor } = await administration.listDeadLetters(query)
+      return { elements: deadLetters.map((letter) => JSON.stringify(deadLetterJson(letter))), nextCursor }
+    }
+    return await pages.send(reply, { name: 'dead_letters', limit: limitParameter(limit), cursor, read })
   })
 
   app.get<IdRoute>('/v1/dead-letters/:id', async (request, reply) => {

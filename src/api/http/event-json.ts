@@ -1,16 +1,7 @@
 // A landed event as JSON text. Its data is inserted as the text that was sent, never parsed, so that no digit is lost.
 
-import type { EventPage, StoredEvent } from '../../pipeline/stored-event.ts'
+import type { StoredEvent } from '../../pipeline/stored-event.ts'
 import { formatRfc3339 } from './rfc3339.ts'
-
-/** `{"events": [...], "next_cursor": ...}`, as bytes, because a page can be too long for one string. */
-export function eventPageJson({ events, nextCursor }: EventPage): Buffer {
-  const parts: Buffer[] = []
-  for (const event of events) parts.push(Buffer.from(`${parts.length === 0 ? '{"events":[' : ','}${eventJson(event)}`))
-  if (parts.length === 0) parts.push(Buffer.from('{"events":['))
-  parts.push(Buffer.from(`],"next_cursor":${JSON.stringify(nextCursor)}}`))
-  return Buffer.concat(parts)
-}
 
 /** One event as JSON text. */
 export function eventJson(event: StoredEvent): string {
@@ -31,7 +22,8 @@ export function eventJson(event: StoredEvent): string {
   return `${fields.slice(0, -1)}${dataMember(event)}}`
 }
 
-function dataMember({ dataJson, dataBytes }: StoredEvent): string {
+function dataMember({ dataJson, dataBytes, dataOmitted }: StoredEvent): string {
+  if (dataOmitted !== null) return `,"data_omitted":${JSON.stringify(dataOmitted)}`
   if (dataJson !== null) return `,"data":${dataJson}`
   if (dataBytes === null) return ''
   const base64 = Buffer.from(dataBytes.buffer, dataBytes.byteOffset, dataBytes.byteLength).toString('base64')

@@ -19,6 +19,7 @@ import { addJourneyRoute } from './journey-route.ts'
 import { addListRoute } from './list-route.ts'
 import { answerMalformed } from './malformed.ts'
 import { addOperationsRoutes } from './operations-routes.ts'
+import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
 
@@ -49,9 +50,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const { maxAnswerMs } = times
   if (options.takesCalls ?? true) {
     addPublishRoute(app, pipeline, metrics.publishDuration.with({ transport: 'http' }), times)
-    addListRoute(app, pipeline, maxAnswerMs)
+    const pages = new PageSender(times)
+    addListRoute(app, pipeline, pages)
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
-    addDeadLetterRoutes(app, pipeline.administration, times)
+    addDeadLetterRoutes(app, pipeline.administration, pages, times)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()

@@ -4,7 +4,7 @@ export interface HttpTimes {
   readonly maxHeadersMs: number
   /** For a whole body that has a size limit. */
   readonly maxBodyMs: number
-  /** Between two chunks of a body without a size limit. */
+  /** Between two chunks of a body without a size limit, and of a page that is sent. */
   readonly maxIdleMs: number
   /** For the answer of the pipeline. */
   readonly maxAnswerMs: number

@@ -3,15 +3,19 @@
 import type { FastifyInstance } from 'fastify'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { EventQuery } from '../../pipeline/stored-event.ts'
-import { answerInTime } from './answer-in-time.ts'
-import { eventPageJson } from './event-json.ts'
-import { jsonContentType } from './json-content-type.ts'
+import { eventJson } from './event-json.ts'
+import type { PageSender } from './page-sender.ts'
 import { limitParameter, readQuery, timeParameter } from './query.ts'
 
-export function addListRoute(app: FastifyInstance, pipeline: Pipeline, maxAnswerMs: number): void {
+export function addListRoute(app: FastifyInstance, pipeline: Pipeline, pages: PageSender): void {
   app.get('/v1/events', async (request, reply) => {
-    const page = await answerInTime(pipeline.listEvents(eventQueryOf(request.query)), maxAnswerMs)
-    return reply.header('content-type', jsonContentType).send(eventPageJson(page))
+    const { limit, cursor, ...filter } = eventQueryOf(request.query)
+    const read = async (stepLimit: number, from: string | undefined) => {
+      const query = { ...filter, limit: stepLimit, ...(from === undefined ? {} : { cursor: from }) }
+      const { events, nextCursor } = await pipeline.listEvents(query)
+      return { elements: events.map(eventJson), nextCursor }
+    }
+    return await pages.send(reply, { name: 'events', limit, cursor, read })
   })
 }
 

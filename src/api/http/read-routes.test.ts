@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../errors.ts'
 import type { EventName } from '../../pipeline/administration.ts'
 import { Health } from '../../telemetry/health.ts'
+import { eventually } from '../eventually.test-support.ts'
 import { ask, post, startTestServer } from './http-client.test-support.ts'
 
 test('landed events are listed newest first, with their data byte for byte', async (t) => {
   const { url } = await startTestServer(t)
-  const data = '{"n":12345678901234567890,"e":1e400000, "s":"\\u00e9"}'
+  const data = '{"n":12345678901234567890,"e":1e399, "s":"\\u00e9"}'
   await post(url, `{"type":"first","id":"0193-x","time":"2026-11-21T09:30:00.5Z","data":${data}}`)
   await post(url, {
     type: 'second',
@@ -68,6 +69,74 @@ test('events can be filtered, and paged with a cursor', async (t) => {
   assert.deepEqual(dataOf(await ask(`${url}/v1/events?source=/s3`)), [3])
   assert.deepEqual(dataOf(await ask(`${url}/v1/events?since=${between}`)), [])
   assert.equal(dataOf(await ask(`${url}/v1/events?until=${between}`)).length, 5)
+})
+
+/** Landed events of 500 KB, of which one read returns two at most. */
+async function withLargeEvents(t: TestContext, count: number) {
+  const server = await startTestServer(t)
+  const data = 'x'.repeat(500_000)
+  for (let n = 0; n < count; n++) await post(server.url, { type: 'large', id: `${n}`, data })
+  const { pipeline } = server
+  const list = pipeline.listEvents.bind(pipeline)
+  const limits: number[] = []
+  pipeline.listEvents = (query) => {
+    limits.push(query.limit)
+    return list({ ...query, limit: Math.min(query.limit, 2) })
+  }
+  return { ...server, limits }
+}
+
+const idsOf = ({ json }: Awaited<ReturnType<typeof ask>>) => json.events.map(({ id }) => Number(id))
+const descending = (from: number, to: number) => Array.from({ length: from - to + 1 }, (_, n) => from - n)
+
+test('a page of large events is read in small steps and ends at 8 MiB, with a cursor', async (t) => {
+  const { url, limits } = await withLargeEvents(t, 20)
+
+  const page = await ask(`${url}/v1/events?limit=1000`)
+  const rest = await ask(`${url}/v1/events?limit=1000&cursor=${page.json.next_cursor}`)
+
+  assert.deepEqual(idsOf(page), descending(19, 2))
+  assert.deepEqual(limits, [100, 4, 4, 4, 4, 4, 4, 4, 4, 100])
+  assert.deepEqual([idsOf(rest), rest.json.next_cursor], [[1, 0], null])
+  assert.deepEqual(idsOf(await ask(`${url}/v1/events?limit=5`)), descending(19, 15))
+})
+
+test('a page whose later read fails ends there, with a cursor to continue', async (t) => {
+  const { url, pipeline, limits } = await withLargeEvents(t, 6)
+  const list = pipeline.listEvents
+  pipeline.listEvents = (query) =>
+    limits.length < 2 ? list(query) : Promise.reject(new MillraceError('unavailable', 'the database is unreachable'))
+
+  const page = await ask(`${url}/v1/events`)
+  pipeline.listEvents = list
+  const rest = await ask(`${url}/v1/events?cursor=${page.json.next_cursor}`)
+
+  assert.deepEqual([page.status, idsOf(page), idsOf(rest)], [200, descending(5, 2), [1, 0]])
+})
+
+test('16 pages are open at once; others wait for one to end, and all are answered', async (t) => {
+  const { url, pipeline } = await startTestServer(t)
+  const gate = Promise.withResolvers<void>()
+  let reads = 0
+  const list = pipeline.listEvents.bind(pipeline)
+  pipeline.listEvents = async (query) => {
+    reads++
+    await gate.promise
+    return await list(query)
+  }
+
+  const vanishing = new AbortController()
+  const gone = ask(`${url}/v1/events`, { signal: vanishing.signal })
+  const pages = Array.from({ length: 20 }, () => ask(`${url}/v1/events`))
+  await eventually(() => reads === 16)
+  assert.equal((await ask(`${url}/livez`)).status, 200)
+  assert.equal(reads, 16)
+  vanishing.abort()
+  await assert.rejects(gone)
+  await eventually(() => reads === 17)
+  gate.resolve()
+
+  for (const page of await Promise.all(pages)) assert.equal(page.status, 200)
 })
 
 for (const [query, field] of [

@@ -17,8 +17,16 @@
   (global $nul_escape i32 (i32.const 2))
   (global $lone_surrogate i32 (i32.const 3))
   (global $bad_utf8 i32 (i32.const 4))
+  (global $long_number i32 (i32.const 5))
+  (global $long_numbers i32 (i32.const 6))
 
   (global $max_depth i32 (i32.const 64))
+  (global $max_number_digits i32 (i32.const 400))
+  (global $max_number_growth_bytes i32 (i32.const 1048576))
+
+  ;; Whether the numbers are checked, and how many more bytes they may take, written out, than were sent.
+  (global $checks_numbers (mut i32) (i32.const 0))
+  (global $growth_left (mut i32) (i32.const 0))
 
   ;; Encodes a kind and a position as one number below zero: -1 - (at * 8 + kind).
   (func $fault (param $kind i32) (param $at i32) (result i32)
@@ -199,7 +207,8 @@
       (else (i32.const 0))))
 
   (func $number (param $at i32) (param $end i32) (result i32)
-    (local $past i32) (local $byte i32)
+    (local $start i32) (local $past i32) (local $byte i32)
+    (local.set $start (local.get $at))
     (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x2d)) ;; -
       (then (local.set $at (i32.add (local.get $at) (i32.const 1)))))
     (if (i32.eq (call $byte (local.get $at) (local.get $end)) (i32.const 0x30)) ;; 0
@@ -225,8 +234,63 @@
         (local.set $past (call $digits (local.get $at) (local.get $end)))
         (if (i32.eq (local.get $past) (local.get $at))
           (then (return (call $fault (global.get $syntax) (local.get $at)))))
-        (local.set $at (local.get $past))))
-    (local.get $at))
+        (return (call $written (local.get $start) (local.get $past)))))
+    ;; A short number without an exponent is written out as it was sent.
+    (if (i32.le_u (i32.sub (local.get $at) (local.get $start)) (global.get $max_number_digits))
+      (then (return (local.get $at))))
+    (call $written (local.get $start) (local.get $at)))
+
+  ;; `end` if the number from `start` to `end` may be as long as it is when it is written out.
+  (func $written (param $start i32) (param $end i32) (result i32)
+    (local $at i32) (local $past i32) (local $whole i32) (local $fraction i32) (local $exponent i32) (local $digits i32)
+    (if (i32.eqz (global.get $checks_numbers)) (then (return (local.get $end))))
+    (local.set $at
+      (i32.add (local.get $start) (i32.eq (i32.load8_u (local.get $start)) (i32.const 0x2d)))) ;; -
+    (local.set $past (call $digits (local.get $at) (local.get $end)))
+    (local.set $whole (i32.sub (local.get $past) (local.get $at)))
+    (if (i32.eq (call $byte (local.get $past) (local.get $end)) (i32.const 0x2e)) ;; .
+      (then
+        (local.set $at (i32.add (local.get $past) (i32.const 1)))
+        (local.set $past (call $digits (local.get $at) (local.get $end)))
+        (local.set $fraction (i32.sub (local.get $past) (local.get $at)))))
+    (local.set $exponent (call $exponent (local.get $past) (local.get $end)))
+    (local.set $digits
+      (i32.add
+        (call $at_least (i32.const 1) (i32.add (local.get $whole) (local.get $exponent)))
+        (call $at_least (i32.const 0) (i32.sub (local.get $fraction) (local.get $exponent)))))
+    (if (i32.gt_u (local.get $digits) (global.get $max_number_digits))
+      (then (return (call $fault (global.get $long_number) (local.get $start)))))
+    (global.set $growth_left
+      (i32.sub
+        (global.get $growth_left)
+        (call $at_least (i32.const 0)
+          (i32.sub (local.get $digits) (i32.sub (local.get $end) (local.get $start))))))
+    (if (i32.lt_s (global.get $growth_left) (i32.const 0))
+      (then (return (call $fault (global.get $long_numbers) (local.get $start)))))
+    (local.get $end))
+
+  ;; The exponent that begins with e or E at `at`, or 0 at `end`. A large one is cut: it is too large in any case.
+  (func $exponent (param $at i32) (param $end i32) (result i32)
+    (local $sign i32) (local $exponent i32) (local $digit i32)
+    (block $done
+      (loop $next
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $done (i32.ge_u (local.get $at) (local.get $end)))
+        (br_if $done (i32.gt_u (local.get $exponent) (i32.const 10000000)))
+        (local.set $digit (i32.sub (i32.load8_u (local.get $at)) (i32.const 0x30)))
+        (if (i32.le_u (local.get $digit) (i32.const 9))
+          (then
+            (local.set $exponent
+              (i32.add (i32.mul (local.get $exponent) (i32.const 10)) (local.get $digit))))
+          (else (local.set $sign (i32.eq (local.get $digit) (i32.const -3))))) ;; -
+        (br $next)))
+    (select
+      (i32.sub (i32.const 0) (local.get $exponent))
+      (local.get $exponent)
+      (local.get $sign)))
+
+  (func $at_least (param $least i32) (param $number i32) (result i32)
+    (select (local.get $number) (local.get $least) (i32.gt_s (local.get $number) (local.get $least))))
 
   ;; true, false or null.
   (func $word (param $at i32) (param $end i32) (result i32)
@@ -253,8 +317,12 @@
       (then (return (call $fault (global.get $syntax) (local.get $at)))))
     (i32.add (local.get $at) (i32.const 1)))
 
-  ;; The value that begins at or after `at`; white space before it is skipped.
-  (func $value (export "value") (param $at i32) (param $end i32) (result i32)
+  ;; The value that begins at or after `at`, whatever its numbers; white space before it is skipped.
+  (func (export "value") (param $at i32) (param $end i32) (result i32)
+    (global.set $checks_numbers (i32.const 0))
+    (call $value (local.get $at) (local.get $end)))
+
+  (func $value (param $at i32) (param $end i32) (result i32)
     (local $byte i32) (local $depth i32)
     ;; One bit for each open container, the innermost lowest: 1 for an object.
     (local $open i64)
@@ -345,7 +413,9 @@
     (i32.const 1))
 
   ;; 0 if `at` to `end` is exactly one value, white space around it allowed, else a fault.
-  (func $check (export "check") (param $at i32) (param $end i32) (result i32)
+  (func (export "check") (param $at i32) (param $end i32) (result i32)
+    (global.set $checks_numbers (i32.const 1))
+    (global.set $growth_left (global.get $max_number_growth_bytes))
     (local.set $at (call $value (local.get $at) (local.get $end)))
     (if (i32.lt_s (local.get $at) (i32.const 0)) (then (return (local.get $at))))
     (local.set $at (call $skip_space (local.get $at) (local.get $end)))

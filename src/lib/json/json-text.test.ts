@@ -56,7 +56,22 @@ test('a fault describes the problem and its position', () => {
   assert.match(check(''), /not valid JSON/)
   assert.match(check('1 2'), /not valid JSON/)
   assert.match(check('\ufeff1'), /not valid JSON/)
-  assert.equal(check('1e400000'), 'valid')
+  assert.match(check('[1e399, 1e400]'), /more than 400 digits written out \(at byte 8\)/)
+})
+
+test('the digits that a number takes written out are those of its decimal notation', () => {
+  const digitsOf = (whole: string, fraction: string, exponent: number) =>
+    Math.max(1, whole.length + exponent) + Math.max(0, fraction.length - exponent)
+  const digits = fc.stringMatching(/^[1-9][0-9]{0,20}$/)
+  fc.assert(
+    fc.property(digits, digits, fc.integer({ min: -420, max: 420 }), fc.constantFrom('', '-'), (...parts) => {
+      const [whole, fraction, exponent, sign] = parts
+      for (const part of ['', fraction]) {
+        const text = `${sign}${whole}${part === '' ? '' : `.${part}`}e${exponent}`
+        assert.equal(check(`[${text}]`) === 'valid', digitsOf(whole, part, exponent) <= 400, text)
+      }
+    }),
+  )
 })
 
 test('64 levels pass, 65 do not, and brackets are matched by kind at every depth', () => {
@@ -95,6 +110,7 @@ test('inside strings exactly the byte sequences that are UTF-8 pass', () => {
 test('endOfValue finds the end of a value between other bytes', () => {
   const bytes = encode('xx {"a":[1]} ,rest')
   assert.equal(json.load(bytes).endOfValue(2, bytes.length), 12)
+  assert.equal(json.load(encode('1e400000,')).endOfValue(0, 9), 8)
 })
 
 test('a string is checked correctly wherever a special character or escape stands in it', () => {

@@ -1,8 +1,8 @@
 // Checks JSON texts (RFC 8259) in bytes without building objects: finds the end of a value, or what is wrong with it.
 //
 // Stricter than JSON.parse where a database or a reader would fail later: the depth is bounded, and the NUL escape and
-// lone surrogates are rejected because PostgreSQL's jsonb rejects both. The range of numbers is not checked: 1e400000
-// is JSON.
+// lone surrogates are rejected because PostgreSQL's jsonb rejects both, and numbers are bounded by their digits because it
+// writes them out: 8 bytes, 1e131000, are read back as 131,001.
 //
 // The scan itself is json-scan.wat; this file loads and calls it.
 
@@ -11,6 +11,12 @@ import { readFileSync } from 'node:fs'
 /** Containers may nest this deep. */
 export const maxJsonDepth = 64
 
+/** Digits of one number written out, such as 4 of 1e3 and of 0.001: more than any double takes. */
+export const maxNumberDigits = 400
+
+/** How many more bytes the numbers of one text may take, written out, than were sent. */
+export const maxNumberGrowthBytes = 1024 * 1024
+
 /** In the order of the kinds in json-scan.wat. */
 const faultMessages = [
   'is not valid JSON',
@@ -18,6 +24,8 @@ const faultMessages = [
   'has the escape \\u0000, which no database text can hold',
   'has half a surrogate pair as a \\u escape',
   'is not valid UTF-8',
+  `has a number that takes more than ${maxNumberDigits} digits written out`,
+  `has numbers that, written out, take more than ${maxNumberGrowthBytes} bytes beyond what was sent`,
 ] as const
 
 /** Describes a negative result, as a continuation of "the data ...", with the byte offset counted from `start`. */
@@ -74,12 +82,18 @@ export class JsonText {
     return this
   }
 
-  /** Returns 0 if `start` to `end` is exactly one JSON value, white space around it allowed; else a fault below 0. */
+  /**
+   * Returns 0 if `start` to `end` is exactly one JSON value that a database can return, white space around it allowed;
+   * else a fault below 0.
+   */
   check(start: number, end: number): number {
     return this.#scan.check(start, end)
   }
 
-  /** Returns the end of the JSON value at `start` (leading white space is skipped), or a fault below 0. */
+  /**
+   * Returns the end of the JSON value at `start` (leading white space is skipped), whatever its numbers, or a fault
+   * below 0.
+   */
   endOfValue(start: number, end: number): number {
     return this.#scan.value(start, end)
   }

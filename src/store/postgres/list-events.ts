@@ -1,14 +1,15 @@
-// Reads landed events, newest first, with only a BRIN index on received_at: one time window after the other, each
+// Lists landed events, newest first, with only a BRIN index on received_at: one time window after the other, each
 // longer than the previous one, until the page is full. Windows without rows cost next to nothing.
 //
 // The length of the first window is estimated from the last rows of the table, so that it holds about one page, whether
 // a million rows came in an hour, in a second or long ago. The estimate affects how fast a page is, never its content.
 
 import type { Pool, PoolClient } from 'pg'
-import { type Lane, lanes, priorityOfLane } from '../../event/event.ts'
-import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
+import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
+import { maxPageBytes } from '../event-store.ts'
 import { comparePlaces, formatCursor, type PagePlace, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { latestMicros, placeParameters } from './place-parameters.ts'
+import { dataFailureOf, type EventReader, type EventRow, toStoredEvent } from './read-events.ts'
 import { readSql } from './sql-file.ts'
 
 /** Length of the first window if the density of the rows is unknown. */
@@ -17,8 +18,8 @@ const windowGrowth = 16
 /** No event was received before 1970. */
 const earliestMicros = 0
 
-/** Max payload of one page, in characters and bytes; the event that exceeds it is still on the page. */
-const maxPageBytes = 8 * 1024 * 1024
+/** A page is read up to the event that reaches this size in the table: compressed data is several times as long as text. */
+const maxStoredBytes = maxPageBytes / 4
 
 /** How many table pages at the end are read for a page of `limit` events; a table page usually holds 5 to 40 rows. */
 const lastPagesFor = (limit: number): number => 8 + Math.ceil(limit / 8)
@@ -27,21 +28,11 @@ const lastPagesFor = (limit: number): number => 8 + Math.ceil(limit / 8)
 const slowReadMs = 50
 const summarizeEveryMs = 5000
 
-export interface EventRow {
+/** Where a row of the page is, and how large. Bigint columns are strings. */
+interface FoundRow {
   readonly eventId: string
-  readonly id: string | null
-  readonly source: string
-  readonly type: string
-  readonly subject: string | null
-  readonly timeMicros: string
   readonly receivedAtMicros: string
-  readonly topic: string
-  readonly priority: number
-  readonly key: string | null
-  readonly data: string | null
-  readonly dataBytes: Buffer | null
-  readonly dataContentType: string
-  readonly attributes: Readonly<Record<string, string>> | null
+  readonly storedBytes: number
 }
 
 /** Both are null if the end of the table has no rows. */
@@ -61,22 +52,40 @@ export class EventLister {
   readonly #recentTimes = readSql('recent-times')
   readonly #summarizeNewRows = readSql('summarize-new-rows')
   readonly #pool: Pool
+  readonly #reader: EventReader
   readonly #monotonicNow: () => number
   #summarizedAtMs = Number.NEGATIVE_INFINITY
 
   /** @param monotonicNow a monotonic clock, in milliseconds. */
-  constructor(pool: Pool, monotonicNow: () => number) {
+  constructor(pool: Pool, reader: EventReader, monotonicNow: () => number) {
     this.#pool = pool
+    this.#reader = reader
     this.#monotonicNow = monotonicNow
   }
 
   /** Rejects with the driver's error, or `invalid_event` for an invalid cursor. */
   async list(query: EventQuery): Promise<EventPage> {
+    try {
+      return await this.#list(query, null)
+    } catch (thrown) {
+      const failure = dataFailureOf(thrown)
+      if (failure === null) throw thrown
+      // One row is to blame. The first one alone makes a short page; the next page begins behind it.
+      return query.limit > 1 ? await this.list({ ...query, limit: 1 }) : await this.#list(query, failure)
+    }
+  }
+
+  async #list(query: EventQuery, dataFailure: string | null): Promise<EventPage> {
     const top = topOf(query)
     const startedAtMs = this.#monotonicNow()
-    const rows = await this.#inOneSnapshot((client) => this.#readWindows(client, query, top))
-    if (this.#monotonicNow() - startedAtMs > slowReadMs) void this.#summarize()
-    return pageOf(rows, query.limit)
+    const { found, rows } = await this.#inOneSnapshot(async (client) => {
+      const found = await this.#readWindows(client, query, top)
+      if (this.#monotonicNow() - startedAtMs > slowReadMs) void this.#summarize()
+      return { found, rows: await this.#reader.read(client, keysOfPage(found.slice(0, query.limit)), dataFailure) }
+    })
+    const last = rows.at(-1)
+    const hasMore = found.length > rows.length && last !== undefined
+    return { events: rows.map(toStoredEvent), nextCursor: hasMore ? formatCursor(placeOf(last)) : null }
   }
 
   async #inOneSnapshot<T>(read: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -93,9 +102,9 @@ export class EventLister {
     }
   }
 
-  async #readWindows(client: PoolClient, query: EventQuery, top: PagePlace): Promise<EventRow[]> {
+  async #readWindows(client: PoolClient, query: EventQuery, top: PagePlace): Promise<FoundRow[]> {
     const since = Math.max(query.sinceMicros ?? earliestMicros, earliestMicros)
-    const rows: EventRow[] = []
+    const rows: FoundRow[] = []
     let below = Math.min(top.receivedAtMicros + 1, latestMicros)
     let { from, micros } = await this.#firstWindow(client, below, query.limit)
     // Reads one row more than the page holds: if it exists, there is a next page.
@@ -141,8 +150,8 @@ export class EventLister {
     from: number,
     below: number,
     limit: number,
-  ): Promise<EventRow[]> {
-    const { rows } = await client.query<EventRow>(this.#listEvents, [
+  ): Promise<FoundRow[]> {
+    const { rows } = await client.query<FoundRow>(this.#listEvents, [
       from === earliestMicros ? null : from,
       below,
       ...placeParameters(top),
@@ -161,39 +170,18 @@ function topOf({ cursor, untilMicros }: EventQuery): PagePlace {
   return comparePlaces(below, until) > 0 ? below : until
 }
 
-function pageOf(rows: readonly EventRow[], limit: number): EventPage {
-  const events: StoredEvent[] = []
+/** The rows to read at once. The first one is read in any case. */
+function keysOfPage(found: readonly FoundRow[]): string[] {
+  const keys: string[] = []
   let bytes = 0
-  for (const row of rows.slice(0, limit)) {
-    events.push(toStoredEvent(row))
-    bytes += (row.data?.length ?? 0) + (row.dataBytes?.length ?? 0)
-    if (bytes >= maxPageBytes) break
+  for (const { eventId, storedBytes } of found) {
+    if (bytes >= maxStoredBytes) break
+    keys.push(eventId)
+    bytes += storedBytes
   }
-  const last = rows[events.length - 1]
-  return { events, nextCursor: rows.length > events.length && last !== undefined ? formatCursor(placeOf(last)) : null }
+  return keys
 }
 
 function placeOf({ receivedAtMicros, eventId }: EventRow): PagePlace {
   return { receivedAtMicros: Number(receivedAtMicros), eventId: Buffer.from(eventId.replaceAll('-', ''), 'hex') }
-}
-
-const laneOfNumber = new Map<number, Lane>(lanes.map((lane) => [priorityOfLane[lane], lane]))
-
-export function toStoredEvent(row: EventRow): StoredEvent {
-  return {
-    eventId: row.eventId,
-    id: row.id ?? row.eventId,
-    source: row.source,
-    type: row.type,
-    subject: row.subject ?? '',
-    timeMicros: Number(row.timeMicros),
-    receivedAtMicros: Number(row.receivedAtMicros),
-    topic: row.topic,
-    lane: laneOfNumber.get(row.priority) ?? 'normal',
-    key: row.key ?? '',
-    dataJson: row.data,
-    dataBytes: row.dataBytes,
-    dataContentType: row.dataContentType,
-    attributes: new Map(Object.entries(row.attributes ?? {})),
-  }
 }

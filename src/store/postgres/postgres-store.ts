@@ -13,12 +13,14 @@ import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
+import { BoundedClient } from './bounded-client.ts'
 import { refuseRules } from './check-database.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
 import { migrate } from './migrate.ts'
+import { EventReader } from './read-events.ts'
 import { FailureKinds, sqlStateOf, toStoreError } from './sqlstate.ts'
 import { StoreObserver } from './store-observer.ts'
 
@@ -33,7 +35,8 @@ export interface PostgresStoreOptions {
 
 /** One COPY sends rows while the other commits; a third one would only wait for the disk too. */
 const maxLandingConnections = 2
-const maxReadingConnections = 2
+/** Two for pages, so that the status and the end of a redrive never wait for one. */
+const maxReadingConnections = 3
 
 const connectTimeoutMs = 5000
 
@@ -111,6 +114,7 @@ function openPool(url: string, max: number, { statementMs, lockMs }: Timeouts = 
   const config: PoolConfig = {
     connectionString: url,
     max,
+    Client: BoundedClient,
     application_name: 'millrace',
     connectionTimeoutMillis: connectTimeoutMs,
     // Parameters in the URL override all of these.
@@ -166,8 +170,9 @@ class PostgresStore implements EventStore {
     this.#failures = new FailureKinds(deadSqlstates)
     this.#onUnlistedSqlstate = onUnlistedSqlstate
     this.#lander = new EventLander(this.#failures)
-    this.#lister = new EventLister(this.#reading, () => performance.now())
-    this.#finder = new EventFinder(this.#reading)
+    const reader = new EventReader()
+    this.#lister = new EventLister(this.#reading, reader, () => performance.now())
+    this.#finder = new EventFinder(this.#reading, reader)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading)
     this.#observer = new StoreObserver(this.#observing)
   }

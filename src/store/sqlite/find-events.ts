@@ -2,6 +2,7 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Lane } from '../../event/event.ts'
+import { maxDataBytes } from '../event-store.ts'
 import { hexArray } from './hex-array.ts'
 import type { ReadRow } from './list-events.ts'
 import { readSql } from './sql-file.ts'
@@ -31,7 +32,7 @@ export class EventFinder {
   }
 
   findEvents(eventIds: readonly string[]): PlacedRow[] {
-    return this.#findEvents.all(hexArray(eventIds)) as unknown as PlacedRow[]
+    return this.#findEvents.all(hexArray(eventIds), maxDataBytes) as unknown as PlacedRow[]
   }
 
   findRows(eventIds: readonly string[]): RowName[] {

@@ -5,6 +5,7 @@
 // early, with a cursor.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { maxDataBytes, maxPageBytes } from '../event-store.ts'
 import { comparePlaces, type PagePlace, placeBefore } from '../page-cursor.ts'
 import { readSql } from './sql-file.ts'
 
@@ -30,6 +31,8 @@ export interface ReadRow {
   readonly key: string | null
   readonly data: string | null
   readonly data_bytes: Uint8Array | null
+  /** In bytes, also when the data is left out because it is too long. */
+  readonly data_length: number
   readonly data_content_type: string
   readonly attributes: string | null
 }
@@ -42,9 +45,6 @@ export interface PageAnswer {
 
 /** Max rows examined for one filtered page, about 25 ms; the block that reaches it is still read to its end. */
 const maxExaminedRows = 65_536
-
-/** Max payload of one page, in characters and bytes; the event that exceeds it is still on the page. */
-const maxPageBytes = 8 * 1024 * 1024
 
 interface FoundRow extends PagePlace {
   readonly rowid: number
@@ -69,11 +69,11 @@ export class EventLister {
     const rows: ReadRow[] = []
     let bytes = 0
     for (const place of found) {
-      const row = this.#readEvent.get(place.rowid) as unknown as ReadRow | undefined
+      const row = this.#readEvent.get(place.rowid, maxDataBytes) as unknown as ReadRow | undefined
       // It has just been deleted.
       if (row === undefined) continue
       rows.push(row)
-      bytes += (row.data?.length ?? 0) + (row.data_bytes?.length ?? 0)
+      if (row.data_length <= maxDataBytes) bytes += row.data_length
       if (bytes >= maxPageBytes) return { rows, next: place }
     }
     return { rows, next }

@@ -12,7 +12,15 @@ import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
-import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
+import {
+  dataTooLong,
+  type EventStore,
+  type FoundRow,
+  type LandedCounts,
+  type LandedEvent,
+  type LandingEntry,
+  type StoreDescription,
+} from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
 import type { PlacedRow } from './find-events.ts'
@@ -198,6 +206,7 @@ function toStoredEvent(row: ReadRow): StoredEvent {
     key: row.key ?? '',
     dataJson: row.data,
     dataBytes: row.data_bytes,
+    dataOmitted: dataTooLong(row.data_length),
     dataContentType: row.data_content_type,
     // JSON.parse creates an own property for any name, including __proto__.
     attributes: new Map(Object.entries(row.attributes === null ? {} : (JSON.parse(row.attributes) as object))),

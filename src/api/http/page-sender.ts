@@ -1,0 +1,85 @@
+// Answers with a page of a listing in pieces: a piece is read when the client has taken the one before the last. So an
+// answer takes little memory and holds up nothing else, however large its page is.
+
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import { Slots } from '../../lib/slots.ts'
+import { answerInTime } from './answer-in-time.ts'
+import type { HttpTimes } from './http-times.ts'
+import { jsonContentType } from './json-content-type.ts'
+
+export interface PageStep {
+  /** The elements as JSON texts. */
+  readonly elements: readonly string[]
+  readonly nextCursor: string | null
+}
+
+export interface PageRequest {
+  /** The member of the answer that holds the elements. */
+  readonly name: string
+  readonly limit: number
+  readonly cursor: string | undefined
+  /** Reads up to `limit` elements. */
+  readonly read: (limit: number, cursor: string | undefined) => Promise<PageStep>
+}
+
+/** The default page in one step. A later step is at most twice as large as the one before, so that little is read twice. */
+const firstStep = 100
+
+/** A page ends at the step that reaches this size. */
+const maxPageBytes = 8 * 1024 * 1024
+
+/** A page whose reads have taken this long ends: with a filter that matches little they are long and bring little. */
+const maxReadMs = 1000
+
+/** Each takes memory for two pieces until its client has taken the last one. */
+const maxOpenPages = 16
+
+export class PageSender {
+  readonly #times: HttpTimes
+  readonly #open = new Slots(maxOpenPages)
+
+  constructor(times: HttpTimes) {
+    this.#times = times
+  }
+
+  /** Waits while too many pages are open. Rejects with the error of the first read, or `deadline_exceeded`. */
+  async send(reply: FastifyReply, request: PageRequest): Promise<FastifyReply> {
+    const { maxAnswerMs, maxIdleMs } = this.#times
+    const slot = this.#open.take()
+    const close = await answerInTime(slot, maxAnswerMs).catch((thrown) => {
+      void slot.then((release) => release())
+      throw thrown
+    })
+    if (reply.raw.closed) close()
+    else reply.raw.once('close', close)
+    reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
+    const first = await answerInTime(request.read(Math.min(request.limit, firstStep), request.cursor), maxAnswerMs)
+    reply.header('content-type', jsonContentType)
+    const pieces = piecesOf(first, request)
+    // One piece has a content-length.
+    if (first.nextCursor === null) return reply.send(Buffer.from((await pieces.next()).value ?? ''))
+    return reply.send(Readable.from(pieces, { objectMode: false }))
+  }
+}
+
+/** If a later read fails, the page ends there: its cursor is where to continue. */
+async function* piecesOf(first: PageStep, { name, limit, read }: PageRequest): AsyncGenerator<string, void> {
+  let head = `{"${name}":[`
+  let [count, length, readMs] = [0, 0, 0]
+  for (let step: PageStep | null = first; step !== null; ) {
+    const { elements, nextCursor }: PageStep = step
+    const piece = `${head}${elements.join(',')}`
+    count += elements.length
+    length += piece.length
+    const end = `],"next_cursor":${JSON.stringify(nextCursor)}}`
+    if (nextCursor === null || count === limit || length >= maxPageBytes || readMs >= maxReadMs)
+      return yield piece + end
+    yield piece
+    const startMs = performance.now()
+    step = await read(Math.min(limit - count, Math.max(1, 2 * elements.length)), nextCursor).catch(() => null)
+    readMs += performance.now() - startMs
+    if (step === null) return yield end
+    head = count === 0 || step.elements.length === 0 ? '' : ','
+  }
+}

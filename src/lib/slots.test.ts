@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Slots } from './slots.ts'
+
+test('two run at once, the others in the order in which they came, also after one that fails', async () => {
+  const slots = new Slots(2)
+  const started: number[] = []
+  const gates = Array.from({ length: 4 }, () => Promise.withResolvers<void>())
+  const works = gates.map((gate, index) =>
+    slots.run(async () => {
+      started.push(index)
+      await gate.promise
+      return index
+    }),
+  )
+  await new Promise(setImmediate)
+  assert.deepEqual(started, [0, 1])
+
+  gates[1]!.reject(new Error('no'))
+  await assert.rejects(works[1]!, /no/)
+  await new Promise(setImmediate)
+  assert.deepEqual(started, [0, 1, 2])
+
+  for (const gate of gates) gate.resolve()
+  assert.deepEqual(await Promise.all([works[0], works[2], works[3]]), [0, 2, 3])
+  assert.equal(await slots.run(async () => 'free'), 'free')
+})
