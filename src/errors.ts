@@ -47,8 +47,17 @@ export interface MillraceErrorOptions {
   readonly field?: string
   /** How many milliseconds to wait before a retry. */
   readonly retryAfterMs?: number
+  /** What a publish call took before it failed. */
+  readonly taken?: Taken
   /** The underlying error. It is logged and never sent to a caller. */
   readonly cause?: unknown
+}
+
+/** How many events a failed publish call took. The outcome of events that are in none of the counts is unknown. */
+export interface Taken {
+  readonly accepted: number
+  readonly dropped: number
+  readonly rejected: number
 }
 
 /** The error that all of Millrace throws. Its message is sent to the caller. */
@@ -57,6 +66,8 @@ export class MillraceError extends Error {
   readonly code: ErrorCode
   readonly field: string | undefined
   readonly retryAfterMs: number | undefined
+  /** Undefined: the code alone says what happened to the events (`outcomeUnknown`). */
+  readonly taken: Taken | undefined
 
   constructor(code: ErrorCode, message: string, options: MillraceErrorOptions = {}) {
     const { stackTraceLimit } = Error
@@ -66,6 +77,13 @@ export class MillraceError extends Error {
     this.code = code
     this.field = options.field
     this.retryAfterMs = options.retryAfterMs
+    this.taken = options.taken
+  }
+
+  /** The same error of a publish call that took these events. */
+  withTaken(taken: Taken): MillraceError {
+    const { code, message, field, retryAfterMs, cause } = this
+    return new MillraceError(code, message, { field, retryAfterMs, cause, taken })
   }
 
   get class(): ErrorClass {
@@ -76,7 +94,17 @@ export class MillraceError extends Error {
   get retryable(): boolean {
     return this.class === 'outage' || this.class === 'overload'
   }
+
+  /**
+   * Whether events of the failed publish may have been accepted all the same: publish them again with the same ids. With
+   * every other code they were not accepted, except those that `taken` counts.
+   */
+  get outcomeUnknown(): boolean {
+    return unknownOutcomes.has(this.code)
+  }
 }
+
+const unknownOutcomes: ReadonlySet<ErrorCode> = new Set(['unavailable', 'deadline_exceeded', 'cancelled', 'internal'])
 
 /**
  * While there is no room, one of these errors is created per message and held by the waiting calls. V8 retains the

@@ -6,7 +6,7 @@
 // Not its job: the wire (api/), what happens to an event afterwards (workers/).
 
 import { randomInt } from 'node:crypto'
-import { MillraceError } from '../errors.ts'
+import { MillraceError, toMillraceError } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import { EventIdGenerator, type Lane, lanes } from '../event/event.ts'
 import { MessageScanner } from '../event/message-scan.ts'
@@ -60,7 +60,8 @@ export class Ingest {
   readonly #limitOfLane: readonly WaitingLimit[]
   #draining = false
   #running = 0
-  #whenIdle: (() => void) | null = null
+  /** Resolved once it drains and nothing runs any more. */
+  readonly #idle = Promise.withResolvers<void>()
 
   constructor(options: IngestOptions) {
     this.#options = options
@@ -117,18 +118,16 @@ export class Ingest {
       const accepted = received - dropped - rejections.length
       return { accepted, dropped, rejections, durability: this.#options.durability }
     } finally {
-      if (--this.#running === 0) this.#whenIdle?.()
+      if (--this.#running === 0 && this.#draining) this.#idle.resolve()
     }
   }
 
   /** Refuses new messages and those that wait for room; resolves when every running call has its answer. Idempotent. */
-  async drain(): Promise<void> {
+  drain(): Promise<void> {
     this.#draining = true
-    for (const { gates } of this.#topics.values()) for (const gate of gates) gate.rejectWaiting(drainingError())
-    if (this.#running === 0) return
-    await new Promise<void>((resolve) => {
-      this.#whenIdle = resolve
-    })
+    for (const { gates } of this.#topics.values()) for (const gate of gates) gate.endWaits(drainingError())
+    if (this.#running === 0) this.#idle.resolve()
+    return this.#idle.promise
   }
 
   /**
@@ -155,7 +154,11 @@ export class Ingest {
     return this.#appendSeveral(topic, slices, message, options, rejections)
   }
 
-  /** Waits for all slices, even when one has failed, so that none is still in flight afterwards. */
+  /**
+   * Waits for all slices, even when one has failed, so that none is still in flight afterwards. When some are accepted
+   * and others certainly are not, the events of those are rejected; but a numbered message fails as a whole, because its
+   * resend must be able to append them.
+   */
   async #appendSeveral(
     topic: Topic,
     slices: readonly MessageSlice[],
@@ -167,10 +170,17 @@ export class Ingest {
       slices.map((slice) => this.#appendOne(topic, slice, message, options, rejections)),
     )
     let dropped = 0
-    for (const outcome of outcomes) {
-      if (outcome.status === 'rejected') throw outcome.reason
-      dropped += outcome.value
+    const failed: { readonly slice: MessageSlice; readonly error: MillraceError }[] = []
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.status === 'fulfilled') dropped += outcome.value
+      else failed.push({ slice: slices[index]!, error: toMillraceError(outcome.reason) })
     }
+    const first = failed.find(({ error }) => error.outcomeUnknown) ?? failed[0]
+    if (first === undefined) return dropped
+    if (first.error.outcomeUnknown || failed.length === slices.length || message.producer !== undefined) {
+      throw first.error
+    }
+    for (const { slice, error } of failed) this.#reject(topic, slice, error, error.retryAfterMs, rejections)
     return dropped
   }
 
@@ -197,9 +207,31 @@ export class Ingest {
         metrics.eventsDropped.add(slice.count, { topic: topic.name })
         return slice.count
       }
-      metrics.eventsRejected.add(slice.count, { topic: topic.name, code: error.code })
-      rejectSlice(slice, error, this.#hintMs(topic, slice, limit, error), rejections)
+      this.#reject(topic, slice, error, this.#hintMs(topic, slice, limit, error), rejections)
       return 0
+    }
+  }
+
+  /** Adds a rejection for each event of the slice. */
+  #reject(
+    topic: Topic,
+    slice: MessageSlice,
+    error: MillraceError,
+    retryAfterMs: number | undefined,
+    rejections: Rejection[],
+  ): void {
+    const { code, message } = error
+    this.#options.metrics.eventsRejected.add(slice.count, { topic: topic.name, code })
+    const reader = new EventReader()
+    let indexInSlice = 0
+    for (const batch of slice.batches) {
+      reader.reset(batch.bytes)
+      while (reader.next()) {
+        const index = slice.indexes === null ? indexInSlice : slice.indexes[indexInSlice]!
+        const id = textOf(batch.bytes, reader.fields.idStart, reader.fields.idEnd)
+        rejections.push({ index, id, code, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+        indexInSlice++
+      }
     }
   }
 
@@ -208,21 +240,6 @@ export class Ingest {
     const backlog = refusal.cause as Backlog
     const excessEvents = backlog.waitingEvents + slice.count - limit.maxEvents
     return topic.drainRate.hintMs(backlog, Math.max(excessEvents, slice.count), this.#options.monotonicNow())
-  }
-}
-
-/** Adds a rejection for each event of a slice for which there was no room. */
-function rejectSlice(slice: MessageSlice, refusal: MillraceError, retryAfterMs: number, rejections: Rejection[]): void {
-  const reader = new EventReader()
-  let indexInSlice = 0
-  for (const batch of slice.batches) {
-    reader.reset(batch.bytes)
-    while (reader.next()) {
-      const index = slice.indexes === null ? indexInSlice : slice.indexes[indexInSlice]!
-      const id = textOf(batch.bytes, reader.fields.idStart, reader.fields.idEnd)
-      rejections.push({ index, id, code: refusal.code, message: refusal.message, retryAfterMs })
-      indexInSlice++
-    }
   }
 }
 

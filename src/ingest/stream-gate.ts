@@ -43,6 +43,8 @@ export class StreamGate {
   #trying: readonly WaitingSlice[] = []
   /** The last refusal, while slices wait. */
   #refusal: MillraceError | null = null
+  /** Set for good by `endWaits`: the error of every slice that would wait. */
+  #noWaits: MillraceError | null = null
 
   constructor(eventLog: EventLog, stream: StreamName) {
     this.#eventLog = eventLog
@@ -69,6 +71,7 @@ export class StreamGate {
     { maxWaitMs, signal, onWait }: RoomWait,
     refusal: MillraceError,
   ): Promise<Appended> {
+    if (this.#noWaits !== null) return Promise.reject(this.#noWaits)
     onWait?.()
     return new Promise((resolve, reject) => {
       const finish = () => {
@@ -100,8 +103,9 @@ export class StreamGate {
     })
   }
 
-  /** Rejects every waiting slice with this error. */
-  rejectWaiting(error: MillraceError): void {
+  /** Rejects every waiting slice, and from now on every slice that would wait, with this error. */
+  endWaits(error: MillraceError): void {
+    this.#noWaits = error
     for (const slice of [...this.#queue, ...this.#trying]) this.#leave(slice, error)
   }
 

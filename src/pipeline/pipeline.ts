@@ -112,7 +112,8 @@ export interface Pipeline {
    * Order: messages are appended in the order of the calls, so events with the same key and priority keep their order.
    * Errors, for the message as a whole: `invalid_event` (unreadable), `message_too_large`, `too_many_events`,
    * `not_found` (no such topic), `draining`, `out_of_range` (a sequence too old to be recognised): no event was
-   * accepted. `unavailable`, `cancelled`: the outcome is unknown; publish again with the same ids.
+   * accepted; of a numbered message some may have been, so resend it. `unavailable`, `cancelled`: the outcome is
+   * unknown; publish again with the same ids.
    */
   publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict>
 
