@@ -6,6 +6,7 @@
 
 import type { Pool, PoolClient } from 'pg'
 import { type Lane, lanes, priorityOfLane } from '../../event/event.ts'
+import { parseMicros } from '../../lib/timestamp.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import { comparePlaces, formatCursor, type PagePlace, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { latestMicros, placeParameters } from './place-parameters.ts'
@@ -186,7 +187,7 @@ export function toStoredEvent(row: EventRow): StoredEvent {
     source: row.source,
     type: row.type,
     subject: row.subject ?? '',
-    timeMicros: Number(row.timeMicros),
+    timeMicros: parseMicros(row.timeMicros),
     receivedAtMicros: Number(row.receivedAtMicros),
     topic: row.topic,
     lane: laneOfNumber.get(row.priority) ?? 'normal',

@@ -1,7 +1,7 @@
 -- The events with these keys, and their positions in the log.
 -- ?1 a JSON array of UUIDs in hex
--- The time is cast to REAL: node:sqlite refuses to read an integer beyond 2^53.
-SELECT event_id, id, source, type, subject, CAST(time AS REAL) AS time, received_at, events.topic, priority, key,
+-- The time is cast to TEXT: node:sqlite refuses to read an integer beyond 2^53.
+SELECT event_id, id, source, type, subject, CAST(time AS TEXT) AS time, received_at, events.topic, priority, key,
   data, data_bytes, data_content_type, attributes, log_offset, streams.topic AS stream_topic, partition, lane, epoch
 FROM events JOIN streams USING (stream)
 WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))
