@@ -22,7 +22,7 @@ export const errorCodes = {
   too_many_events: { class: 'data', title: 'The message has too many events' },
   unsupported_media_type: { class: 'data', title: 'The content type is not supported' },
   unauthenticated: { class: 'data', title: 'No valid key was given' },
-  permission_denied: { class: 'data', title: 'The key does not allow this' },
+  permission_denied: { class: 'data', title: 'The caller is not allowed to do this' },
   not_found: { class: 'data', title: 'Not found' },
   already_exists: { class: 'data', title: 'Already exists' },
   backlogged: { class: 'overload', title: 'Too many events are waiting' },

@@ -39,8 +39,8 @@ export function filterOfMessage(message: DeadLetterFilterMessage | undefined): D
     group: group || undefined,
     type: type || undefined,
     code: code || undefined,
-    sinceMicros: since === undefined ? undefined : microsOf(since),
-    untilMicros: until === undefined ? undefined : microsOf(until),
+    sinceMicros: since === undefined ? undefined : Number(microsOf(since)),
+    untilMicros: until === undefined ? undefined : Number(microsOf(until)),
     isRedriven: redriven,
   }
 }
@@ -64,7 +64,7 @@ export function replayOfMessage(message: ReplayRequestMessage): ReplayRequest {
   return {
     topic: topic || defaultTopic,
     group: group || defaultReplayGroup,
-    sinceMicros: since === undefined ? undefined : microsOf(since),
+    sinceMicros: since === undefined ? undefined : Number(microsOf(since)),
     from: from || undefined,
     type: type || undefined,
     rate: rate || rateLimits.default,

@@ -15,6 +15,7 @@ export interface ApiOptions {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly host: string
+  readonly allowedHosts?: readonly string[]
   /** 0 for any free port. */
   readonly httpPort: number
   readonly grpcPort: number

@@ -14,6 +14,6 @@ export function momentOf(option: string, text: string | undefined, nowMs: number
   const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
   if (count !== undefined && unit !== undefined) return (nowMs - Number(count) * secondsOfUnit[unit]! * 1000) * 1000
   const micros = parseRfc3339(text)
-  if (typeof micros === 'number') return micros
+  if (typeof micros !== 'string') return Number(micros)
   throw new UsageError(`${option} "${text}" ${micros}; an age such as 90s, 10m, 2h or 3d is allowed too`)
 }

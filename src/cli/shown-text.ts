@@ -1,6 +1,7 @@
 // Untrusted text and times for a terminal.
 
 import { formatRfc3339 } from '../api/http/rfc3339.ts'
+import type { Micros } from '../lib/timestamp.ts'
 
 /** One line of at most `maxLength` characters, escaped as in `visibleText`. */
 export function cutText(text: string, maxLength: number): string {
@@ -17,6 +18,6 @@ export function visibleText(text: string): string {
 }
 
 /** RFC 3339 with milliseconds, in UTC. */
-export function formatTime(micros: number): string {
+export function formatTime(micros: Micros): string {
   return `${formatRfc3339(micros).slice(0, 23)}Z`
 }

@@ -93,7 +93,7 @@ function storedEventOfWire(stored: StoredEventMessage | undefined): StoredEvent 
     source: event.source,
     type: event.type,
     subject: event.subject,
-    timeMicros: timeOrNull(event.time) ?? 0,
+    timeMicros: event.time === undefined ? 0 : microsOf(event.time),
     receivedAtMicros: timeOrNull(event.receivedAt) ?? 0,
     topic: stored.topic,
     lane: laneOfPriority(event.priority),
@@ -106,5 +106,5 @@ function storedEventOfWire(stored: StoredEventMessage | undefined): StoredEvent 
 }
 
 function timeOrNull(time: Timestamp | undefined): number | null {
-  return time === undefined ? null : microsOf(time)
+  return time === undefined ? null : Number(microsOf(time))
 }

@@ -31,6 +31,7 @@ export interface Config {
   /** `host:port`, tried in order. Empty: from addresses.json, else 127.0.0.1:50051. */
   readonly address: readonly string[]
   readonly auth: 'off' | null
+  readonly allowedHosts: readonly string[]
   /** Null: the embedded log. */
   readonly redisUrl: string | null
   readonly redisPrefix: string
@@ -170,6 +171,17 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description:
       '`off`: no authentication, so every client that reaches the server can use it. Required for any address but loopback.',
     schema: v.literal('off'),
+  },
+  allowedHosts: {
+    variable: 'MILLRACE_ALLOWED_HOSTS',
+    default: null,
+    unset: [],
+    unit: null,
+    allowed: 'a comma-separated list of host names',
+    example: 'events.example.com',
+    description:
+      'Further names by which HTTP requests may call this server, against DNS rebinding. IP addresses, `localhost`, `MILLRACE_HOST` and the name of the machine are always allowed.',
+    schema: commaList(host),
   },
   redisUrl: {
     variable: 'MILLRACE_REDIS_URL',

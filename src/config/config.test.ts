@@ -53,6 +53,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     grpcPort: 'x',
     address: 'localhost',
     auth: 'on',
+    allowedHosts: 'https://events.example',
     redisUrl: 'http://localhost',
     redisPrefix: 'a{b}',
     redisTrustDisk: 'yes',

@@ -3,6 +3,7 @@
 // Not its job: encoding (record-batch.ts), validation (message-scan.ts).
 
 import { hash, randomFillSync } from 'node:crypto'
+import type { Micros } from '../lib/timestamp.ts'
 
 /** The lanes of a partition, most urgent first. */
 export const lanes = ['high', 'normal', 'low'] as const
@@ -18,7 +19,7 @@ export interface Event {
   readonly type: string
   readonly subject: string
   /** When it happened; null if the producer did not set it, then the time of receipt is used. */
-  readonly timeMicros: number | null
+  readonly timeMicros: Micros | null
   readonly data: Uint8Array
   readonly dataContentType: string
   readonly lane: Lane

@@ -14,7 +14,11 @@ const eventParts: fc.Arbitrary<EventParts> = fc.record({
   source: text(60),
   type: text(300),
   subject: text(60),
-  timeMicros: fc.option(fc.integer({ min: -62_135_596_800_000_000, max: 253_402_300_799_000_000 })),
+  timeMicros: fc.option(
+    fc.bigInt({ min: -62_135_596_800_000_000n, max: 253_402_300_799_999_999n }).map((micros) => {
+      return Number.isSafeInteger(Number(micros)) ? Number(micros) : micros
+    }),
+  ),
   data: fc.uint8Array({ maxLength: 400 }),
   dataContentType: text(60),
   lane: fc.constantFrom<Lane>(...lanes),
@@ -47,8 +51,8 @@ test('protobuf-es and our reader decode the bytes of the builder to the same eve
         assert.deepEqual(read.attributes, new Map(event.attributes))
         assert.equal(read.timeMicros, event.timeMicros)
         const time = reference.time
-        const referenceMicros = time === undefined ? null : Number(time.seconds) * 1e6 + time.nanos / 1000
-        assert.equal(referenceMicros, event.timeMicros)
+        const referenceMicros = time === undefined ? null : time.seconds * 1_000_000n + BigInt(time.nanos / 1000)
+        assert.equal(referenceMicros, event.timeMicros === null ? null : BigInt(event.timeMicros!))
       }
     }),
     { numRuns: 300 },

@@ -7,6 +7,7 @@
 // Not its job: validating events (message-scan.ts).
 
 import { bytesType, FieldWalker, varintLength, varintType, writeVarint } from '../lib/protobuf-walk.ts'
+import { joinMicros, type Micros, microsAfter, secondsOf } from '../lib/timestamp.ts'
 import { type Event, type Lane, priorityOfLane } from './event.ts'
 
 export interface RecordBatch {
@@ -234,7 +235,7 @@ export function decodeEvent(bytes: Uint8Array, fields: EventFields): Event {
     source: textOf(bytes, fields.sourceStart, fields.sourceEnd),
     type: textOf(bytes, fields.typeStart, fields.typeEnd),
     subject: textOf(bytes, fields.subjectStart, fields.subjectEnd),
-    timeMicros: time === null ? null : time.seconds * 1e6 + Math.floor(time.nanos / 1000),
+    timeMicros: time === null ? null : joinMicros(time.seconds, Math.floor(time.nanos / 1000)),
     data: bytes.slice(fields.dataStart, fields.dataEnd),
     dataContentType: textOf(bytes, fields.contentTypeStart, fields.contentTypeEnd),
     lane: laneOfPriority(fields.priority),
@@ -256,8 +257,8 @@ export interface EventParts {
   readonly source?: string
   readonly type: string
   readonly subject?: string
-  /** When it happened, in microseconds since 1970. */
-  readonly timeMicros?: number | null
+  /** When it happened, in microseconds since 1970; a bigint keeps each of them before 1684 and after 2255 too. */
+  readonly timeMicros?: Micros | null
   readonly data?: Uint8Array
   readonly dataContentType?: string
   readonly lane?: Lane
@@ -357,9 +358,9 @@ export class BatchBuilder {
     return at + length
   }
 
-  #timestamp(micros: number, at: number): number {
-    const seconds = Math.floor(micros / 1e6)
-    const nanos = Math.round(micros - seconds * 1e6) * 1000
+  #timestamp(micros: Micros, at: number): number {
+    const seconds = secondsOf(micros)
+    const nanos = microsAfter(seconds, micros) * 1000
     const buffer = this.#buffer
     buffer[at++] = (timeField << 3) | bytesType
     const lengthAt = at++

@@ -1,6 +1,7 @@
 // A landed event as it is read back, and how landed events are listed.
 
 import type { Lane } from '../event/event.ts'
+import type { Micros } from '../lib/timestamp.ts'
 
 /** A landed event as it is read back. Times are microseconds since 1970-01-01 UTC. */
 export interface StoredEvent {
@@ -9,7 +10,7 @@ export interface StoredEvent {
   readonly source: string
   readonly type: string
   readonly subject: string
-  readonly timeMicros: number
+  readonly timeMicros: Micros
   readonly receivedAtMicros: number
   readonly topic: string
   readonly lane: Lane

@@ -71,7 +71,7 @@ export function toDeadLetterEvent(topic: string, group: string, givenUp: GivenUp
 /** Decodes the result of `toDeadLetterEvent`. */
 export function readDeadLetterEvent({ id, timeMicros, data, dataContentType, attributes }: Event): DeadLetter {
   const text = (name: string) => attributes.get(name) ?? ''
-  const deadAtMicros = timeMicros ?? 0
+  const deadAtMicros = Number(timeMicros ?? 0)
   const attempts = Number(text('attempts'))
   const code = text('code')
   const message = text('message')

@@ -443,6 +443,7 @@ function columns(story: Story): void {
   story('times keep every microsecond from the year 1 to 9999', async (database, store) => {
     const times = [
       ['0001-01-01T00:00:00Z', -62_135_596_800_000_000n],
+      ['1699-12-31T23:59:59.999999Z', -8_520_336_000_000_001n],
       ['1969-12-31T23:59:59.999999Z', -1n],
       ['1970-01-01T00:00:00Z', 0n],
       ['2026-02-28T23:59:59.000001Z', BigInt(Date.UTC(2026, 1, 28, 23, 59, 59)) * 1000n + 1n],
@@ -460,7 +461,7 @@ function columns(story: Story): void {
     for (const { id, micros } of made) {
       assert.equal((await database.readRow(id))?.timeMicros, micros)
       const [stored] = (await listAll(store)).filter((event) => event.id === id)
-      assert.equal(stored?.timeMicros, Number(micros))
+      assert.equal(BigInt(stored?.timeMicros ?? 0), micros)
     }
   })
 

@@ -233,7 +233,7 @@ test('a message that is bad as a whole is refused with the reason, and the serve
     const socket = connectTcp(Number(server.http.split(':')[1]), '127.0.0.1')
     socket.on('error', () => {})
     const head =
-      'POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n'
+      'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n'
     const line = '{"type":"torn"}\n{"type":"to'
     await new Promise<void>((resolve) =>
       socket.write(`${head}${line.length.toString(16)}\r\n${line}\r\n`, () => resolve()),

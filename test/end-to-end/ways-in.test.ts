@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { create, toBinary } from '@bufbuild/protobuf'
+import { formatRfc3339 } from '../../src/api/http/rfc3339.ts'
+import { CloudEventSchema } from '../../src/gen/io/cloudevents/v1/cloudevents_pb.ts'
 import { Priority } from '../../src/gen/millrace/v1/event_pb.ts'
 import { Durability, PublishStreamStatus } from '../../src/gen/millrace/v1/ingest_pb.ts'
 import { backends } from '../support/backend.ts'
 import { newId, type TestEvent } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { type EventBody, type PublishBody, postEvents, request } from '../support/http-client.ts'
+import { type EventBody, listEvents, type PublishBody, postEvents, request } from '../support/http-client.ts'
 import { rowKeys } from '../support/identity.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf, eventInput } from '../support/publish.ts'
@@ -186,6 +189,60 @@ for (const backend of both)
         )
       }
     })
+  })
+
+const outerTimes = [
+  ['0001-01-01T00:00:00.000001Z', -62_135_596_800n, 1],
+  ['1683-11-21T06:30:00.654321Z', -9_028_776_600n, 654_321],
+  ['1699-12-31T23:59:59.999999Z', -8_520_336_001n, 999_999],
+  ['2255-06-06T12:00:00.000001Z', 9_007_243_200n, 1],
+  ['9999-12-31T23:59:59.999999Z', 253_402_300_799n, 999_999],
+] as const
+
+for (const backend of both)
+  test(`times far from now keep every microsecond on every way in and out (${backend.name})`, async (t) => {
+    const home = await backend.home(t)
+    const server = await startInProcess(t, home)
+    const grpc = grpcClient(t, server)
+    const client = clientOf(t, server)
+    const timeOfId = new Map<string, string>()
+    const idFor = (text: string): string => {
+      const id = newId()
+      timeOfId.set(id, text)
+      return id
+    }
+
+    for (const [text, seconds, micros] of outerTimes) {
+      const event = (): TestEvent => ({ id: idFor(text), type: 'far', time: { seconds, nanos: micros * 1000 } })
+      assert.equal((await grpc.publish({ events: [event()] })).accepted, 1n)
+      await client.publishEvents([eventInput(event())])
+      const plain = JSON.stringify({ id: idFor(text), type: 'far', time: text })
+      assert.equal((await postEvents(server.http, plain)).status, 202, text)
+      const required = { 'ce-specversion': '1.0', 'ce-source': '/', 'ce-type': 'far', 'ce-time': text }
+      const binary = await postEvents(server.http, '1', { headers: { ...required, 'ce-id': idFor(text) } })
+      assert.equal(binary.status, 202, binary.text)
+      const extension = { attr: { case: 'ceTimestamp', value: { seconds, nanos: micros * 1000 } } } as const
+      const cloudEvent = create(CloudEventSchema, {
+        id: idFor(text),
+        source: '/',
+        specVersion: '1.0',
+        type: 'far',
+        attributes: { time: extension },
+      })
+      const contentType = 'application/cloudevents+protobuf'
+      const structured = await postEvents(server.http, toBinary(CloudEventSchema, cloudEvent), { contentType })
+      assert.equal(structured.status, 202, structured.text)
+    }
+    const past = await postEvents(server.http, '{"type":"far","time":"9999-12-31T23:59:59.999999-00:01"}')
+    assert.match(past.text, /years 1 to 9999/)
+    await drained(server)
+
+    const { events } = await listEvents(server.http, 'limit=1000')
+    assert.deepEqual(new Map(events.map(({ id, time: read }) => [id, read])), timeOfId)
+    for (const [id, text] of timeOfId) {
+      const { event } = await client.administration.journey({ id })
+      assert.equal(formatRfc3339(event.timeMicros), text, 'the journey over gRPC')
+    }
   })
 
 for (const backend of both)

@@ -131,7 +131,7 @@ test('malformed gRPC and HTTP gets an error, and the server keeps running', asyn
   })
 
   await t.test('fault I14: HTTP that is ambiguous or oversized is refused and its connection closed', async (s) => {
-    const head = 'POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+    const head = 'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
     const smuggled = '{"type":"never"}'
     const requests: [string, string, RegExp][] = [
       [
@@ -187,7 +187,7 @@ test('fault I16: mutated HTTP/2, gRPC and HTTP/1 frames neither crash nor hang t
   ])
   const body = JSON.stringify([{ type: 'mutant', id: newId(), data: { a: [1, 'x'] } }])
   const http = Buffer.from(
-    `POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   )
   const rounds = { connections: samples(300, 15_000), http: samples(300, 15_000), messages: samples(1500, 70_000) }
 

@@ -34,10 +34,10 @@ test('faults N1 and S5: connections of clients that vanish or never send anythin
   // Half a request over HTTP, and NDJSON that stops in the middle.
 
   const half = await rawConnection(t, httpProxy.address)
-  half.socket.write('POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Le')
+  half.socket.write('POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Le')
   const ndjson = await rawConnection(t, httpProxy.address)
   ndjson.socket.write(
-    'POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"type":"a"}\n{"t\r\n',
+    'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"type":"a"}\n{"t\r\n',
   )
   // And connections that never send a byte.
   const silent = [

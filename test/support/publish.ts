@@ -39,7 +39,7 @@ export function eventInput(event: TestEvent): EventInput {
     ...same,
     type,
     ...(priority === undefined || priority === 0 ? {} : { lane: laneOf[priority as keyof typeof laneOf] }),
-    ...(time === undefined ? {} : { timeMicros: Number(time.seconds) * 1e6 + time.nanos / 1000 }),
+    ...(time === undefined ? {} : { timeMicros: time.seconds * 1_000_000n + BigInt(time.nanos / 1000) }),
     attributes: Object.entries(attributes),
   }
 }

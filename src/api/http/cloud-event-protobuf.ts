@@ -10,6 +10,7 @@ import {
   CloudEventBatchSchema,
   CloudEventSchema,
 } from '../../gen/io/cloudevents/v1/cloudevents_pb.ts'
+import { microsOf } from '../../lib/timestamp.ts'
 import { type AttributeFault, partsOfCloudEvent } from './cloud-event.ts'
 import { formatRfc3339, isKnownSecond } from './rfc3339.ts'
 
@@ -66,10 +67,8 @@ function textOf({ attr }: CloudEvent_CloudEventAttributeValue): string | null {
       return attr.value
     case 'ceBytes':
       return Buffer.from(attr.value).toString('base64')
-    case 'ceTimestamp': {
-      const seconds = Number(attr.value.seconds)
-      return isKnownSecond(seconds) ? formatRfc3339(seconds * 1e6 + Math.floor(attr.value.nanos / 1000)) : null
-    }
+    case 'ceTimestamp':
+      return isKnownSecond(Number(attr.value.seconds)) ? formatRfc3339(microsOf(attr.value)) : null
     default:
       return null
   }

@@ -9,7 +9,8 @@ import { ConnectionLimits } from '../connection-limits.ts'
 import { eventually } from '../eventually.test-support.ts'
 import { ask, post, speak, startTestServer } from './http-client.test-support.ts'
 
-const request = (headers: string, body = '') => `POST /v1/events HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n${body}`
+const request = (headers: string, body = '') =>
+  `POST /v1/events HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n\r\n${body}`
 const json = 'content-type: application/json'
 
 /** The problem in a raw answer. */

@@ -2,6 +2,7 @@
 
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { hostname } from 'node:os'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
@@ -14,6 +15,7 @@ import { listen } from '../listen.ts'
 import { requestIdOf, traceContextOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
+import { refuseForeignSite } from './foreign-site.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
 import { addJourneyRoute } from './journey-route.ts'
 import { addListRoute } from './list-route.ts'
@@ -29,6 +31,8 @@ export interface HttpServerOptions {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly host: string
+  /** Further host names by which requests may call this server. Default none. */
+  readonly allowedHosts?: readonly string[]
   readonly port: number
   readonly version: string
   readonly connectionLimits: ConnectionLimits
@@ -75,7 +79,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 }
 
 function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstance {
-  const { health, logger } = options
+  const { health, logger, host, allowedHosts = [] } = options
+  const ownNames = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
   const app = fastify({
     http: {
       maxHeaderSize: maxHeaderBytes,
@@ -105,6 +110,8 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
     if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) {
       throw new MillraceError('invalid_event', 'the header host is missing', { field: 'host' })
     }
+    // By the route, not by the path, which may be percent-encoded. Probes may call the other routes by any name.
+    if (request.routeOptions.url?.startsWith('/v1/')) refuseForeignSite(request.headers, ownNames)
   })
   // Checked when answering: the request may have arrived before the server began to stop.
   app.addHook('onSend', async (_request, reply) => {

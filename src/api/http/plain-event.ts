@@ -5,6 +5,7 @@
 
 import { isJsonContentType, type Lane, lanes } from '../../event/event.ts'
 import type { EventParts } from '../../event/record-batch.ts'
+import type { Micros } from '../../lib/timestamp.ts'
 import { type EventReader, payloadOf, readBase64 } from './event-reader.ts'
 import { isJsonString, JsonMembers, jsonText } from './json-members.ts'
 import { parseRfc3339 } from './rfc3339.ts'
@@ -35,7 +36,7 @@ export class PlainEventReader implements EventReader {
   #subject: string | undefined
   #contentType: string | undefined
   #key: string | undefined
-  #timeMicros: number | undefined
+  #timeMicros: Micros | undefined
   #lane: Lane | undefined
   #attributes: Map<string, string> | undefined
   #dataStart = -1
@@ -120,8 +121,8 @@ export class PlainEventReader implements EventReader {
         return
       case 'time': {
         const time = parseRfc3339(text)
-        if (typeof time === 'number') this.#timeMicros = time
-        else this.fault = `time ${time}`
+        if (typeof time === 'string') this.fault = `time ${time}`
+        else this.#timeMicros = time
       }
     }
   }

@@ -199,7 +199,7 @@ test('a body that stalls is answered with 408 and its connection is closed', asy
 
   const received = await speak(
     port,
-    'POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ncontent-length: 1000\r\n\r\n{"type":"a"}\n',
+    'POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ncontent-length: 1000\r\n\r\n{"type":"a"}\n',
   )
 
   assert.match(received, /^HTTP\/1\.1 408 /)

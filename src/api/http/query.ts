@@ -39,5 +39,5 @@ export function limitParameter(text: string | undefined): number {
 export function timeParameter(name: string, text: string): number {
   const time = parseRfc3339(text)
   if (typeof time === 'string') throw wrongParameter(name, `${name} ${time}`)
-  return time
+  return Number(time)
 }

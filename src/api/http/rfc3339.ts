@@ -2,9 +2,10 @@
 //
 // Not with Date.parse, which accepts more than RFC 3339 and has only milliseconds.
 
+import { joinMicros, type Micros, microsAfter, secondsOf } from '../../lib/timestamp.ts'
+
 const pattern = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d)$/
 
-const microsPerSecond = 1_000_000
 const earliestSeconds = -62_135_596_800
 const latestSeconds = 253_402_300_799
 
@@ -17,7 +18,7 @@ export function isKnownSecond(seconds: number): boolean {
  * The time in microseconds since 1970 (digits after the sixth are cut off), or a text that says what is wrong and
  * continues "time ...".
  */
-export function parseRfc3339(text: string): number | string {
+export function parseRfc3339(text: string): Micros | string {
   const match = pattern.exec(text)
   if (match === null) return 'is not an RFC 3339 time such as 2026-11-21T09:30:00.123456Z'
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
@@ -36,19 +37,19 @@ export function parseRfc3339(text: string): number | string {
   if (second > 60) return `has second ${second}`
   const offsetSeconds = offsetOf(match[8] as string)
   if (offsetSeconds === null) return `has offset ${match[8]}, which is out of range`
-  const seconds = secondsOf(year, month, day) + hour * 3600 + minute * 60 + second - offsetSeconds
+  const seconds = secondsOfDay(year, month, day) + hour * 3600 + minute * 60 + second - offsetSeconds
   if (!isKnownSecond(seconds)) return 'is not in the years 1 to 9999'
-  return seconds * microsPerSecond + Number((match[7] ?? '').slice(0, 6).padEnd(6, '0'))
+  return joinMicros(seconds, Number((match[7] ?? '').slice(0, 6).padEnd(6, '0')))
 }
 
 /** Formats a time as `2026-11-21T09:30:00.123456Z`. */
-export function formatRfc3339(micros: number): string {
-  const seconds = Math.floor(micros / microsPerSecond)
-  const fraction = String(micros - seconds * microsPerSecond).padStart(6, '0')
+export function formatRfc3339(micros: Micros): string {
+  const seconds = secondsOf(micros)
+  const fraction = String(microsAfter(seconds, micros)).padStart(6, '0')
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}.${fraction}Z`
 }
 
-function secondsOf(year: number, month: number, day: number): number {
+function secondsOfDay(year: number, month: number, day: number): number {
   // Not Date.UTC, which reads the years 0 to 99 as 1900 to 1999.
   return new Date(0).setUTCFullYear(year, month - 1, day) / 1000
 }

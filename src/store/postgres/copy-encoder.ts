@@ -13,6 +13,7 @@ import {
   uuidOfSourceAndId,
 } from '../../event/event.ts'
 import { type EventFields, EventReader, readAttribute, readTimestamp, textOf } from '../../event/record-batch.ts'
+import { joinMicros } from '../../lib/timestamp.ts'
 import type { LandingEntry, PoisonEvent } from '../event-store.ts'
 import { readUuid } from '../read-uuid.ts'
 import { TextCache } from '../text-cache.ts'
@@ -43,8 +44,8 @@ export const eventColumns = [
   'log_offset',
 ] as const
 
-/** PostgreSQL's epoch, 2000-01-01, in microseconds since 1970. */
-const epochMicros = 946_684_800_000_000
+/** PostgreSQL's epoch, 2000-01-01, in seconds since 1970. */
+const epochSeconds = 946_684_800
 
 /** Number of values of the lower half of an INT64. */
 const int32Values = 2 ** 32
@@ -206,14 +207,10 @@ export class CopyEncoder {
       return true
     }
     if (Math.abs(time.seconds) > maxSeconds) return false
-    const micros = time.seconds * 1e6 + Math.floor(time.nanos / 1000)
-    if (Number.isSafeInteger(micros)) {
-      this.#micros(micros)
-    } else {
-      const exact = BigInt(time.seconds) * 1_000_000n + BigInt(Math.floor(time.nanos / 1000)) - BigInt(epochMicros)
-      this.#length(8)
-      this.#at = this.#bytes.writeBigInt64BE(exact, this.#at)
-    }
+    const micros = joinMicros(time.seconds - epochSeconds, Math.floor(time.nanos / 1000))
+    this.#length(8)
+    if (typeof micros === 'number') this.#int64(micros)
+    else this.#at = this.#bytes.writeBigInt64BE(micros, this.#at)
     return true
   }
 
@@ -230,7 +227,7 @@ export class CopyEncoder {
 
   #micros(micros: number): void {
     this.#length(8)
-    this.#int64(micros - epochMicros)
+    this.#int64(micros - epochSeconds * 1e6)
   }
 
   #int64(value: number): void {

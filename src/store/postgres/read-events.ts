@@ -2,6 +2,7 @@
 
 import type { Pool } from 'pg'
 import { type Lane, lanes, priorityOfLane } from '../../event/event.ts'
+import { parseMicros } from '../../lib/timestamp.ts'
 import type { StoredEvent } from '../../pipeline/stored-event.ts'
 import { dataTooLong, maxDataBytes, maxPageBytes } from '../event-store.ts'
 import { readSql } from './sql-file.ts'
@@ -81,7 +82,7 @@ export function toStoredEvent(row: EventRow): StoredEvent {
     source: row.source,
     type: row.type,
     subject: row.subject ?? '',
-    timeMicros: Number(row.timeMicros),
+    timeMicros: parseMicros(row.timeMicros),
     receivedAtMicros: Number(row.receivedAtMicros),
     topic: row.topic,
     lane: laneOfNumber.get(row.priority) ?? 'normal',

@@ -10,6 +10,7 @@ import { defaultContentType, defaultSource, isJsonContentType, uuidOfSourceAndId
 import type { EventFields } from '../../event/record-batch.ts'
 import { bytesType, FieldWalker, varintType } from '../../lib/protobuf-walk.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import { joinMicros, type Micros } from '../../lib/timestamp.ts'
 import { readUuid } from '../read-uuid.ts'
 import { TextCache } from '../text-cache.ts'
 import type { EntryColumns, EventRow } from './event-row.ts'
@@ -95,7 +96,7 @@ export class EventRowReader {
   }
 
   /** Like readTimestamp of record-batch.ts, but without allocating an object per event. */
-  #timeMicros(start: number, end: number): number | bigint {
+  #timeMicros(start: number, end: number): Micros {
     const walker = this.#walker.reset(this.#bytes, start, end)
     let seconds = 0
     let nanos = 0
@@ -104,10 +105,8 @@ export class EventRowReader {
       if (walker.number === 1) seconds = (walker.valueHigh | 0) * 0x1_0000_0000 + walker.valueLow
       if (walker.number === 2) nanos = walker.valueLow | 0
     }
-    const micros = seconds * 1e6 + Math.floor(nanos / 1000)
-    if (Number.isSafeInteger(micros)) return micros
     if (Math.abs(seconds) > maxSeconds)
       throw new SqliteFailure('row', `time is out of range: ${seconds} seconds`, mismatchCode)
-    return BigInt(seconds) * 1_000_000n + BigInt(Math.floor(nanos / 1000))
+    return joinMicros(seconds, Math.floor(nanos / 1000))
   }
 }

@@ -1,6 +1,7 @@
 // One event as the columns of its row (docs/tables.md).
 
 import { uuidFromBytes, uuidOfSourceAndId } from '../../event/event.ts'
+import type { Micros } from '../../lib/timestamp.ts'
 
 /** The column values that the events of one entry share. */
 export interface EntryColumns {
@@ -27,8 +28,8 @@ export class EventRow {
   source = ''
   type = ''
   subject: string | null = null
-  /** Null if the producer set none. A BigInt where a number would lose microseconds (before 1684, after 2255). */
-  time: number | bigint | null = null
+  /** Null if the producer set none. */
+  time: Micros | null = null
   receivedAtMicros = 0
   topic = ''
   priority = 0

@@ -24,7 +24,7 @@ export interface ReadRow {
   readonly source: string
   readonly type: string
   readonly subject: string | null
-  readonly time: number
+  readonly time: string
   readonly received_at: number
   readonly topic: string
   readonly priority: number

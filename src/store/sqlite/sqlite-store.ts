@@ -7,6 +7,7 @@ import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes, priorityOfLane, uuidFromBytes, uuidToBytes } from '../../event/event.ts'
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import { parseMicros } from '../../lib/timestamp.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
@@ -199,7 +200,7 @@ function toStoredEvent(row: ReadRow): StoredEvent {
     source: row.source,
     type: row.type,
     subject: row.subject ?? '',
-    timeMicros: row.time,
+    timeMicros: parseMicros(row.time),
     receivedAtMicros: row.received_at,
     topic: row.topic,
     lane: laneOfNumber.get(row.priority) ?? 'normal',
