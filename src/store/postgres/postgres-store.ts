@@ -11,9 +11,17 @@ import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
-import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
+import type {
+  EventStore,
+  FoundRow,
+  LandedCounts,
+  LandedEvent,
+  LandingEntry,
+  RefusedDeadLetter,
+  StoreDescription,
+} from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
-import { refuseRules } from './check-database.ts'
+import { refuseOtherEncodings, refuseRules } from './check-database.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
@@ -96,6 +104,7 @@ async function withMigrations<T>(url: string, work: (client: PoolClient) => Prom
   try {
     const client = await pool.connect()
     try {
+      await refuseOtherEncodings(client)
       return await work(client)
     } finally {
       client.release()
@@ -168,7 +177,7 @@ class PostgresStore implements EventStore {
     this.#lander = new EventLander(this.#failures)
     this.#lister = new EventLister(this.#reading, () => performance.now())
     this.#finder = new EventFinder(this.#reading)
-    this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading)
+    this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
     this.#observer = new StoreObserver(this.#observing)
   }
 
@@ -203,7 +212,7 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#finder.findRows(eventIds))
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
     return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)))
   }
 

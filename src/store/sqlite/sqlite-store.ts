@@ -12,7 +12,15 @@ import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
-import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
+import type {
+  EventStore,
+  FoundRow,
+  LandedCounts,
+  LandedEvent,
+  LandingEntry,
+  RefusedDeadLetter,
+  StoreDescription,
+} from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
 import type { PlacedRow } from './find-events.ts'
@@ -99,8 +107,8 @@ class SqliteStore implements EventStore {
     return rows.map(({ event_id, source }) => ({ eventId: uuidFromBytes(event_id), source }))
   }
 
-  async landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
-    await this.#call(
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+    return this.#call(
       'landDeadLetters',
       deadLetters.map((letter) => toRow(storable(letter))),
     )
