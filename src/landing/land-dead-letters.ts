@@ -1,50 +1,62 @@
 // The group that lands dead letters in their table.
 //
-// It never gives up a letter: what the database refuses is retried until it succeeds, and a letter whose own entry is
-// damaged is stored with its bytes.
+// It never gives up a letter: one that the database rejects goes into the group's own stream and is retried until it
+// lands, while those behind it go on. A letter whose own entry is damaged is stored with its bytes.
 
-import { uuidFromBytes, uuidOfParts } from '../event/event.ts'
-import { decodeBatch } from '../event/record-batch.ts'
-import type { Delivery } from '../event-log/event-log.ts'
-import { formatPosition } from '../event-log/position-text.ts'
-import { type DeadLetter, damagedCode } from '../store/dead-letter.ts'
+import { decodeBatch, encodeBatch, type RecordBatch } from '../event/record-batch.ts'
+import type { Delivery, Outcome } from '../event-log/event-log.ts'
+import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts'
+import { refusedLetterText } from '../pipeline/paused-text.ts'
+import { damagedCode } from '../store/dead-letter.ts'
 import type { EventStore } from '../store/event-store.ts'
-import { readDeadLetterEvent } from '../workers/dead-letter-event.ts'
+import { readDeadLetterEvent, toDeadLetterEvent } from '../workers/dead-letter-event.ts'
 import type { Handler } from '../workers/handler.ts'
 
+/** A rejected letter lands at most this long after an operator has removed the cause. */
+const refusalBackoff: BackoffPolicy = { baseMs: 1000, maxMs: 60_000 }
+
+export interface DeadLetterLandingOptions {
+  readonly store: EventStore
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  readonly random: () => number
+}
+
 /** Creates the handler that lands dead letters. It throws when the database is unreachable. */
-export function createDeadLetterLanding(store: EventStore): Handler {
-  return async (deliveries, { topic, group }) => {
-    const letters = deliveries.flatMap((delivery) =>
-      delivery.batch.damaged === true
-        ? [damagedLetter(delivery, topic, group)]
-        : decodeBatch(delivery.batch.bytes).map(readDeadLetterEvent),
+export function createDeadLetterLanding({ store, now, random }: DeadLetterLandingOptions): Handler {
+  const dueAtMs = (attempt: number) => now() + backoffMs(attempt, refusalBackoff, random())
+  return async (deliveries, { topic, group, reportRetry }) => {
+    const opened = deliveries.map((delivery) => ({ delivery, batch: soundBatch(delivery, topic, group) }))
+    const letters = opened.flatMap(({ delivery, batch }) =>
+      decodeBatch(batch.bytes).map((event) => ({ delivery, letter: readDeadLetterEvent(event) })),
     )
-    await store.landDeadLetters(letters)
-    return deliveries.map((delivery) => ({ delivery, landed: delivery.batch.count, dead: 0 }))
+    const refused = await store.landDeadLetters(letters.map(({ letter }) => letter))
+    const refusedDeliveries = new Set(refused.map(({ index }) => letters[index]!.delivery))
+    const outcomes = opened.map(({ delivery, batch }): Outcome => {
+      const { count } = delivery.batch
+      if (!refusedDeliveries.has(delivery)) return { delivery, landed: count, dead: 0 }
+      const again = { batch, attempt: delivery.attempt, dueAtMs: dueAtMs(delivery.attempt) }
+      return { delivery, landed: count - batch.count, dead: 0, again: [again] }
+    })
+    const [first] = refused
+    if (first !== undefined) {
+      const { letter } = letters[first.index]!
+      reportRetry({
+        reason: `${refusedLetterText(letter.deadLetterId, refused.length - 1)}: ${first.databaseCode}: ${first.message}`,
+        dueAtMs: Math.max(...outcomes.flatMap(({ again = [] }) => again.map((each) => each.dueAtMs))),
+        isNew: [...refusedDeliveries].some(({ attempt }) => attempt === 1),
+      })
+    }
+    return outcomes
   }
 }
 
-/** The row of a dead letter whose own entry in the log is damaged. */
-function damagedLetter({ position, batch, attempt }: Delivery, topic: string, group: string): DeadLetter {
-  const place = formatPosition(position)
-  const atMicros = batch.receivedAtMicros
+/** The batch of a delivery. If it is damaged, a dead letter with its bytes: a damaged batch cannot be redelivered. */
+function soundBatch(delivery: Delivery, topic: string, group: string): RecordBatch {
+  if (delivery.batch.damaged !== true) return delivery.batch
+  const { receivedAtMicros } = delivery.batch
   const message = 'the entry of a dead letter does not match its checksum'
-  return {
-    deadLetterId: uuidFromBytes(uuidOfParts(topic, group, place, '0')),
-    eventId: null,
-    topic,
-    group,
-    type: '',
-    source: '',
-    code: damagedCode,
-    message,
-    attempts: attempt,
-    firstFailedAtMicros: atMicros,
-    deadAtMicros: atMicros,
-    event: batch.bytes,
-    history: [{ attempt, atMicros, code: damagedCode, message, position: place }],
-    redrivenAtMicros: null,
-    redrives: 0,
-  }
+  const givenUp = { delivery, index: null, code: damagedCode, message } as const
+  const letter = toDeadLetterEvent(topic, group, givenUp, receivedAtMicros)
+  return { bytes: encodeBatch([letter]), count: 1, receivedAtMicros }
 }

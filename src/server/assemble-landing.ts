@@ -59,7 +59,7 @@ export function assembleLanding(context: ServerContext, { eventLog, store, topic
     maxTurns: landingTurns,
   }
   const landDeadLetters = {
-    handler: createDeadLetterLanding(store),
+    handler: createDeadLetterLanding({ store, now, random: Math.random }),
     maxTurnEvents: deadLetterTurnEvents,
     maxTurns: 1,
   }

@@ -107,9 +107,13 @@ function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs:
       inFlight,
       skipped,
       oldestWaitingSeconds: oldestWaitingMicros === null ? null : Math.max(0, nowMs / 1000 - oldestWaitingMicros / 1e6),
-      paused: pausedText(paused, pools.find((pool) => pool.topic === topic && pool.group === name)?.paused ?? null),
+      paused: pausedText(paused, outageOf(pools.find((pool) => pool.topic === topic && pool.group === name))),
     })),
   }))
+}
+
+function outageOf(pool: WorkerPool | undefined): string | null {
+  return pool?.paused ?? pool?.retrying ?? null
 }
 
 function ledgerRows(log: LogDescription): LedgerRow[] {

@@ -25,6 +25,15 @@ export interface PoisonEvent {
   readonly message: string
 }
 
+/** A dead letter that the database rejects. */
+export interface RefusedDeadLetter {
+  /** Index into the letters of the call. */
+  readonly index: number
+  /** The database's own code: an SQLSTATE, or SQLite's result code. */
+  readonly databaseCode: string
+  readonly message: string
+}
+
 /** `landed + duplicates + poison.length` is the number of events given. */
 export interface LandedCounts {
   /** Rows inserted. */
@@ -104,10 +113,11 @@ export interface EventStore {
 
   /**
    * Inserts one row for each dead letter that has none yet. Durable and idempotent as landEvents. If the id already has
-   * a row, a letter with a later `deadAt` replaces its content and is open again, that is, not redriven. No letter is
-   * rejected: text that the database does not accept is escaped. Errors: those of landEvents.
+   * a row, a letter with a later `deadAt` replaces its content and is open again, that is, not redriven. Text that the
+   * database does not accept is escaped. Returns the letters that it rejects all the same, for example by a constraint
+   * of the owner: they have no row, and neither delay nor drop the others. Errors: those of landEvents.
    */
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void>
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]>
 
   /**
    * Lists dead letters, newest first by (deadAt, deadLetterId), or oldest first. Errors: `invalid_event` for an invalid

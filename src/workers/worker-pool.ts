@@ -15,9 +15,12 @@ import type { Consumer, Delivery, EventLog, Outcome } from '../event-log/event-l
 import { sleep, withinMs } from '../lib/abort.ts'
 import { BatchTrigger } from '../lib/batch-trigger.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Handler } from './handler.ts'
+import type { Handler, RetryReport } from './handler.ts'
 import { splitTurn } from './lane-shares.ts'
 import { decideRetry } from './retry-policy.ts'
+
+/** A retry has ended at this time after it was due, if the database answers. */
+const maxRetryMs = 5000
 
 /** How long one read of the log waits for a first delivery. */
 const maxReadMs = 10_000
@@ -54,6 +57,7 @@ export class WorkerPool {
   readonly #turns = new Set<Promise<void>>()
   #hadWork = new Set<Lane>(lanes)
   #paused: { readonly reason: string; readonly sinceMs: number } | null = null
+  #retrying: { readonly reason: string; readonly sinceMs: number; readonly untilMs: number } | null = null
   #pauseEnded: Promise<void> = Promise.resolve()
   /** How many reads of the log have failed in a row. */
   #failedReads = 0
@@ -76,11 +80,13 @@ export class WorkerPool {
 
   /** Why the pool is paused and since when, as a text; null while it runs. */
   get paused(): string | null {
-    if (this.#paused === null) return null
-    const { reason, sinceMs } = this.#paused
-    // The failure, its start time, then its cause: "postgres is unreachable since …: ECONNREFUSED".
-    const [failure, ...cause] = reason.split(': ')
-    return [`${failure} since ${new Date(sinceMs).toISOString()}`, ...cause].join(': ')
+    return this.#paused === null ? null : sinceText(this.#paused)
+  }
+
+  /** Why some deliveries are retried although the pool runs, and since when, as a text; null when none is. */
+  get retrying(): string | null {
+    const retrying = this.#retrying
+    return retrying === null || this.#options.now() > retrying.untilMs ? null : sinceText(retrying)
   }
 
   /** Joins the group and starts. Errors: those of EventLog.consume. */
@@ -225,7 +231,8 @@ export class WorkerPool {
     const { signal } = this.#giveUp
     for (let failures = 1; !signal.aborted; failures++) {
       try {
-        const outcomes = await handler(deliveries, { topic, group, signal })
+        const reportRetry = (report: RetryReport) => this.#reportRetry(report)
+        const outcomes = await handler(deliveries, { topic, group, signal, reportRetry })
         this.#resume()
         return outcomes
       } catch (thrown) {
@@ -233,6 +240,14 @@ export class WorkerPool {
       }
     }
     return null
+  }
+
+  #reportRetry({ reason, dueAtMs, isNew }: RetryReport): void {
+    const { topic, group, logger, now } = this.#options
+    const isFirst = this.retrying === null
+    if (isNew || isFirst) logger.error({ topic, group }, `${reason}; retrying, the others go on`)
+    const untilMs = Math.max(dueAtMs + maxRetryMs, this.#retrying?.untilMs ?? 0)
+    this.#retrying = { reason, sinceMs: isFirst ? now() : this.#retrying!.sinceMs, untilMs }
   }
 
   async #pause(thrown: unknown, failures: number): Promise<void> {
@@ -258,6 +273,12 @@ export class WorkerPool {
     this.#retryNow = new AbortController()
     logger.info({ topic, group }, `${group} is resumed`)
   }
+}
+
+/** The failure, its start time, then its cause: "postgres is unreachable since …: ECONNREFUSED". */
+function sinceText({ reason, sinceMs }: { readonly reason: string; readonly sinceMs: number }): string {
+  const [failure, ...cause] = reason.split(': ')
+  return [`${failure} since ${new Date(sinceMs).toISOString()}`, ...cause].join(': ')
 }
 
 function countEvents(deliveries: readonly Delivery[]): number {

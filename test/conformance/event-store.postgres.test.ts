@@ -36,6 +36,17 @@ const harness: EventStoreHarness = {
         await query(`CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
           CREATE TRIGGER skip BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.type = '${type}') EXECUTE FUNCTION skip()`)
       },
+      // The SQLSTATE of a plain RAISE EXCEPTION, P0001, is not in the closed list.
+      refuseLetters: async () => {
+        await query(`CREATE FUNCTION pick() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.type = 'skipped' THEN RETURN NULL; END IF;
+            IF NEW.type = 'refused' THEN RAISE EXCEPTION 'no such letter'; END IF;
+            RETURN NEW; END $$;
+          CREATE TRIGGER pick BEFORE INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION pick()`)
+      },
+      acceptLetters: async () => {
+        await query('DROP FUNCTION pick CASCADE')
+      },
       destroy: () => server.dropDatabase(postgresUrl),
     }
   },

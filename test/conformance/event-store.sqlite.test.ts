@@ -54,6 +54,15 @@ const harness: EventStoreHarness = {
           path,
           `CREATE TRIGGER skip BEFORE INSERT ON events WHEN NEW.type = '${type}' BEGIN SELECT RAISE(IGNORE); END`,
         ),
+      refuseLetters: async () =>
+        execute(
+          path,
+          `CREATE TRIGGER refuse_letter BEFORE INSERT ON dead_letters WHEN NEW.type = 'refused'
+           BEGIN SELECT RAISE(ABORT, 'no such letter'); END;
+           CREATE TRIGGER skip_letter BEFORE INSERT ON dead_letters WHEN NEW.type = 'skipped'
+           BEGIN SELECT RAISE(IGNORE); END`,
+        ),
+      acceptLetters: async () => execute(path, 'DROP TRIGGER refuse_letter; DROP TRIGGER skip_letter'),
       destroy: async () => rmSync(dataDir, { recursive: true }),
     }
   },

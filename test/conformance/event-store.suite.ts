@@ -48,6 +48,9 @@ export interface StoreUnderTest {
   refuseType(type: string): Promise<void>
   /** From now on a trigger on the table skips every event of this type without an error. */
   skipType(type: string): Promise<void>
+  /** From now on triggers on the table of dead letters reject or skip every letter of the type `refused` or `skipped`. */
+  refuseLetters(): Promise<void>
+  acceptLetters(): Promise<void>
   destroy(): Promise<void>
 }
 
@@ -843,18 +846,41 @@ function deadLetters(story: Story): void {
     },
   )
 
-  story('no dead letter is rejected: text that the database does not accept is escaped', async (_, store) => {
+  story('text of a dead letter that the database does not accept is escaped', async (_, store) => {
     const history = [{ attempt: 1, atMicros: 0, code: 'corrupt', message: '\0 \ud800', position: '\0' }]
     const texts = { type: 'a\0b', source: '\ud800', message: "\0'); DROP TABLE dead_letters; --" }
     const letter = letterOf(1, { ...texts, history, event: new Uint8Array(0) })
 
-    await store.landDeadLetters([letter])
+    assert.deepEqual(await store.landDeadLetters([letter]), [])
 
     const read = await store.readDeadLetter(letter.deadLetterId)
     assert.deepEqual([read?.type, read?.source], ['a\\u0000b', '\ufffd'])
     assert.equal(read?.message, "\\u0000'); DROP TABLE dead_letters; --")
     assert.deepEqual(read?.history[0]?.message, '\\u0000 \ufffd')
   })
+
+  story(
+    'a dead letter that the database rejects or skips is returned, and the others land; it lands when it is accepted',
+    async (database, store) => {
+      await database.refuseLetters()
+      const letters = ['fine', 'refused', 'fine', 'skipped', 'fine'].map((type, number) => letterOf(number, { type }))
+
+      const refused = await store.landDeadLetters(letters)
+
+      assert.deepEqual(
+        refused.map(({ index }) => index),
+        [1, 3],
+      )
+      for (const { databaseCode } of refused) assert.match(databaseCode, /^\w+$/)
+      assert.match(refused[0]!.message, /no such letter/)
+      assert.equal(refused[1]!.message, 'a trigger on the table skipped the row')
+      assert.equal(await store.countDeadLetters({}), 3)
+      await database.acceptLetters()
+      assert.deepEqual(await store.landDeadLetters(letters), [])
+      assert.deepEqual(await store.landDeadLetters(letters), [])
+      assert.equal(await store.countDeadLetters({}), 5)
+    },
+  )
 
   story(
     'dead letters are listed newest first by (deadAt, deadLetterId), each once, and filters return exactly the matches',

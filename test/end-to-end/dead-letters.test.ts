@@ -116,6 +116,49 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
   })
 
   story(
+    'a dead letter that its table refuses waits, named in log and status, while those behind it land',
+    async (t, { server, home }) => {
+      const refuse =
+        home.postgresUrl === null
+          ? `CREATE TRIGGER curse BEFORE INSERT ON dead_letters WHEN NEW.source = '/cursed'
+             BEGIN SELECT RAISE(ABORT, 'violates curse'); END`
+          : `ALTER TABLE dead_letters ADD CONSTRAINT curse CHECK (source <> '/cursed')`
+      await home.execute(refuse)
+      const poison = { type: 'poison', data: Buffer.from('{}') }
+      const cursed = { ...poison, id: ids.next(), source: '/cursed' }
+      await publish(t, server, [cursed])
+      const dead = async () => {
+        const { topics, ledger } = await getStatus(server.http)
+        const ofTopic = ({ topic }: { topic: string }) => topic === '_dead'
+        return { ...ledger.find(ofTopic), paused: topics.find(({ name }) => name === '_dead')?.groups[0]?.paused }
+      }
+      await eventually(async () => assert.match((await dead()).paused ?? '', /^the database refuses dead letter /))
+      await publish(t, server, [poison, poison])
+      await waitForLetters(server, 2)
+
+      // A status may be half a second old.
+      const { paused } = await eventually(async () => {
+        const now = await dead()
+        assert.partialDeepStrictEqual(now, { waiting: 1, landed: 2, balanced: true })
+        return now
+      })
+      const [, id] = /dead letter (\S+) since 2\S+Z: \w+: .*curse/.exec(paused ?? '') ?? []
+      const lines = server.logLines().filter(({ level, message }) => level === 'error' && String(message).includes(id!))
+      assert.equal(lines.length, 1)
+
+      await home.execute(
+        home.postgresUrl === null ? 'DROP TRIGGER curse' : 'ALTER TABLE dead_letters DROP CONSTRAINT curse',
+      )
+      await eventually(async () => assert.equal((await lettersOf(server, 'type=poison')).length, 3))
+      const letter = (await lettersOf(server)).find(({ dead_letter_id }) => dead_letter_id === id)
+      assert.equal(letter?.event_id, cursed.id)
+      await eventually(async () =>
+        assert.partialDeepStrictEqual(await dead(), { waiting: 0, landed: 3, balanced: true }),
+      )
+    },
+  )
+
+  story(
     'many dead letters are redriven at a given rate once the cause is fixed, and a dead event is found by its id',
     async (t, picky) => {
       const { server } = picky

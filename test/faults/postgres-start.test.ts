@@ -170,6 +170,23 @@ test('a read-only server and one that does not flush commits are reported at the
   await assert.rejects(open(url), { code: 'failed_precondition', message: /synchronous_commit is off/ })
 })
 
+test('a database that is not UTF8 is refused at the start, by migrate and by doctor, and stays empty', async (t) => {
+  for (const encoding of ['LATIN1', 'SQL_ASCII']) {
+    const name = `encoded_${encoding.toLowerCase()}`
+    await postgres.query(`CREATE DATABASE ${name} ENCODING '${encoding}' LOCALE 'C' TEMPLATE template0`)
+    const url = postgres.url(name)
+    const expected = new RegExp(`the database has the encoding ${encoding}.* ENCODING 'UTF8'`)
+
+    await assert.rejects(open(url), { code: 'failed_precondition', message: expected })
+    for (const command of ['migrate', 'doctor']) {
+      const { code, stdout, stderr } = await runCommand([command, '--postgres-url', url], { dataDir: tempDirectory(t) })
+      assert.equal(code, 1)
+      assert.match((stdout + stderr).replaceAll(/\s+/g, ' '), expected)
+    }
+    assert.deepEqual(await tablesOf(url), [])
+  }
+})
+
 test('a rule on a table that Millrace inserts into is refused at the start and reported by doctor, with its name', async (t) => {
   for (const [table, event] of [
     ['events', 'INSERT'],

@@ -87,6 +87,14 @@ test('a group that is paused by an outage', () => {
   )
 })
 
+test('a dead letter that the database refuses does not count as a pause, and hides no outage', () => {
+  const refusal = 'the database refuses dead letter 7 and 2 more since 2026-11-21T09:10:05.000Z: 23514: no'
+  assert.deepEqual(warningsFor({}, pausedParts(true, [null, refusal])), [
+    `paused: landing of events: ${refusal}: fix the cause, nothing is lost`,
+  ])
+  assert.equal(warningsFor({}, pausedParts(false, [null, refusal])).at(-1), storeIsDown)
+})
+
 test('a group that an operator paused, for any reason text and during an outage too', () => {
   const resume = 'millrace groups resume landing ends the pause, nothing is lost'
   for (const reason of ['the table is being moved', 'since 2026-01-01T, see the wiki']) {

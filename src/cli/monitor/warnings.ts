@@ -1,7 +1,7 @@
 // Warnings: what is wrong and what to do about it, computed from two observations of a server.
 
 import { defaultTopic } from '../../event/event.ts'
-import { isPausedByPerson } from '../../pipeline/paused-text.ts'
+import { isAboutDeadLetters, isPausedByPerson } from '../../pipeline/paused-text.ts'
 import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline/pipeline.ts'
 import { visibleText } from '../shown-text.ts'
 import { formatCount } from '../table.ts'
@@ -86,13 +86,14 @@ function pausedWarnings(topic: string, { name, paused }: GroupStatus, { store }:
     return [{ code: 'paused', message: `${group} is ${visibleText(paused)}: ${fix}` }]
   }
   const fix = store.up ? 'fix the cause' : 'start the database'
-  return [{ code: 'paused', message: `${group} is paused: ${visibleText(paused)}: ${fix}, nothing is lost` }]
+  const state = isAboutDeadLetters(paused) ? group : `${group} is paused`
+  return [{ code: 'paused', message: `${state}: ${visibleText(paused)}: ${fix}, nothing is lost` }]
 }
 
 /** Not repeated when a group is paused because of the outage: that warning says more. */
 function storeDown({ store, topics }: Status): Warning[] {
   const isReported = topics.some(({ groups }) =>
-    groups.some(({ paused }) => paused !== null && !isPausedByPerson(paused)),
+    groups.some(({ paused }) => paused !== null && !isPausedByPerson(paused) && !isAboutDeadLetters(paused)),
   )
   if (store.up || isReported) return []
   const message = `${store.driver} does not answer: start the database; events wait in the log, nothing is lost`

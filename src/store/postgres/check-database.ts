@@ -9,6 +9,17 @@ interface FoundRule {
   readonly rule: string
 }
 
+/** Any text of an event is UTF-8: another encoding cannot hold all of it, and SQL_ASCII does not know what it holds. */
+export async function refuseOtherEncodings(client: ClientBase): Promise<void> {
+  const [found] = (await client.query<{ server_encoding: string }>('SHOW server_encoding')).rows
+  const encoding = found?.server_encoding
+  if (encoding === 'UTF8') return
+  throw new MillraceError(
+    'failed_precondition',
+    `the database has the encoding ${encoding}, and events are UTF-8: create one with ENCODING 'UTF8' TEMPLATE template0`,
+  )
+}
+
 /** COPY ignores rules, and they change what an INSERT does, so an event could count as landed without a row. */
 export async function refuseRules(client: ClientBase): Promise<void> {
   const [found] = (await client.query<FoundRule>(readSql('find-rules'))).rows

@@ -9,9 +9,11 @@ import {
 } from '../../pipeline/dead-letters.ts'
 import { type DeadLetter, parseHistory, type StoredDeadLetterQuery } from '../dead-letter.ts'
 import type { StorableDeadLetter } from '../dead-letter-page.ts'
+import type { RefusedDeadLetter } from '../event-store.ts'
 import type { PagePlace } from '../page-cursor.ts'
 import { placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
+import { type FailureKinds, rowSkipped, sqlStateOf } from './sqlstate.ts'
 
 /** A row as node-postgres returns it: bigint columns are strings. */
 type SummaryRow = Omit<DeadLetterSummary, 'firstFailedAtMicros' | 'deadAtMicros' | 'redrivenAtMicros' | 'history'> & {
@@ -29,6 +31,7 @@ type CauseRow = Omit<DeadLetterCause, 'firstDeadAtMicros' | 'lastDeadAtMicros'> 
 export class DeadLetterTable {
   readonly #landing: Pool
   readonly #reading: Pool
+  readonly #failures: FailureKinds
   readonly #filter = readSql('dead-letter-filter')
   readonly #insert = readSql('insert-dead-letter')
   readonly #list = this.#filtered('list-dead-letters')
@@ -39,14 +42,37 @@ export class DeadLetterTable {
   readonly #noteRedriven = readSql('note-redriven')
   readonly #delete = readSql('delete-dead-letters')
 
-  constructor(landing: Pool, reading: Pool) {
+  /** @param failures what the server's errors mean. */
+  constructor(landing: Pool, reading: Pool, failures: FailureKinds) {
     this.#landing = landing
     this.#reading = reading
+    this.#failures = failures
   }
 
-  /** Each letter is a transaction of its own; a retry after a failure skips the ones that were stored. */
-  async land(letters: readonly StorableDeadLetter[]): Promise<void> {
-    for (const letter of letters) await this.#landing.query(this.#insert, columnsOf(letter))
+  /**
+   * Each letter is a transaction of its own; a retry after a failure skips the ones that were stored. Returns those that
+   * the server rejects.
+   */
+  async land(letters: readonly StorableDeadLetter[]): Promise<RefusedDeadLetter[]> {
+    const refused: RefusedDeadLetter[] = []
+    for (const [index, letter] of letters.entries()) {
+      const refusal = await this.#landOne(letter)
+      if (refusal !== null) refused.push({ index, ...refusal })
+    }
+    return refused
+  }
+
+  /** Returns why the server rejects the letter. That it is retried alone loses nothing, so unlisted codes count too. */
+  async #landOne(letter: StorableDeadLetter): Promise<Omit<RefusedDeadLetter, 'index'> | null> {
+    try {
+      const { rowCount } = await this.#landing.query(this.#insert, columnsOf(letter))
+      if (rowCount === 1) return null
+    } catch (thrown) {
+      if (!['row', 'taken', 'unlisted'].includes(this.#failures.kindOf(thrown))) throw thrown
+      return { databaseCode: sqlStateOf(thrown)!, message: (thrown as Error).message }
+    }
+    const stored = await this.read(letter.deadLetterId)
+    return stored !== null && stored.deadAtMicros >= letter.deadAtMicros ? null : rowSkipped
   }
 
   /** @param start the letters after this place are listed, in the requested order. */

@@ -12,7 +12,7 @@ import type { ClientBase, DatabaseError } from 'pg'
 import type { LandedCounts, PoisonEvent } from '../event-store.ts'
 import type { CopyEncoder, EncodedRow, EntryColumns } from './copy-encoder.ts'
 import { copyToEvents, copyToStaging } from './copy-rows.ts'
-import type { FailureKinds } from './sqlstate.ts'
+import { type FailureKinds, rowSkipped } from './sqlstate.ts'
 
 interface Comparison {
   readonly place: number
@@ -28,11 +28,10 @@ export interface StagingStatements {
   readonly createMark: string
 }
 
-/** A row was not inserted, and the server reports no error: a BEFORE trigger returned NULL. */
+/** A trigger skipped a row. */
 class RowSkipped extends Error {
-  /** The SQL standard's SQLSTATE of an INSERT without rows; PostgreSQL does not report it. */
-  readonly code = '02000'
-  override readonly message = 'a trigger on the table skipped the row'
+  readonly code = rowSkipped.databaseCode
+  override readonly message = rowSkipped.message
 }
 
 /** Why an attempt has failed. */

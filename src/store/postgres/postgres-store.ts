@@ -11,10 +11,18 @@ import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
-import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
+import type {
+  EventStore,
+  FoundRow,
+  LandedCounts,
+  LandedEvent,
+  LandingEntry,
+  RefusedDeadLetter,
+  StoreDescription,
+} from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
 import { BoundedClient } from './bounded-client.ts'
-import { refuseRules } from './check-database.ts'
+import { refuseOtherEncodings, refuseRules } from './check-database.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
@@ -99,6 +107,7 @@ async function withMigrations<T>(url: string, work: (client: PoolClient) => Prom
   try {
     const client = await pool.connect()
     try {
+      await refuseOtherEncodings(client)
       return await work(client)
     } finally {
       client.release()
@@ -173,7 +182,7 @@ class PostgresStore implements EventStore {
     const reader = new EventReader()
     this.#lister = new EventLister(this.#reading, reader, () => performance.now())
     this.#finder = new EventFinder(this.#reading, reader)
-    this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading)
+    this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
     this.#observer = new StoreObserver(this.#observing)
   }
 
@@ -208,7 +217,7 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#finder.findRows(eventIds))
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
     return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)))
   }
 

@@ -15,6 +15,13 @@ import { MillraceError, toMillraceError } from '../../errors.ts'
  */
 export type FailureKind = 'row' | 'taken' | 'timeout' | 'outage' | 'full' | 'stopped' | 'unlisted'
 
+/** A row was not inserted, and the server reports no error: a BEFORE trigger returned NULL. */
+export const rowSkipped = {
+  /** The SQL standard's SQLSTATE of an INSERT without rows; PostgreSQL does not report it. */
+  databaseCode: '02000',
+  message: 'a trigger on the table skipped the row',
+} as const
+
 const kindOfCode: Readonly<Record<string, FailureKind>> = {
   '23505': 'taken',
   // A row or an index entry is too large; JSON nests too deeply.

@@ -2,9 +2,12 @@
 // must run inside the flush latch.
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { maxDeadLetterCauses } from '../../pipeline/dead-letters.ts'
+import type { RefusedDeadLetter } from '../event-store.ts'
 import { conditionOf, type Filter } from './dead-letter-filter.ts'
 import { hexArray } from './hex-array.ts'
+import { rowFailureOf, rowSkipped } from './row-failure.ts'
 import { readSql } from './sql-file.ts'
 
 /** A row of `dead_letters` without its event, as it is sent to the main thread. */
@@ -67,17 +70,33 @@ export class DeadLetterTable {
     this.#delete = database.prepare(readSql('delete-dead-letters'))
   }
 
-  /** Stores all of them or, if it throws, none. */
-  land(rows: readonly WholeDeadLetterRow[]): void {
+  /** Stores all of them except those that SQLite rejects, which it returns; or, if it throws, none. */
+  land(rows: readonly WholeDeadLetterRow[]): RefusedDeadLetter[] {
+    const refused: RefusedDeadLetter[] = []
     this.#database.exec('BEGIN IMMEDIATE')
     try {
-      for (const row of rows) this.#insert.run(...columnsOf(row))
+      for (const [index, row] of rows.entries()) {
+        const refusal = this.#landOne(row)
+        if (refusal !== null) refused.push({ index, databaseCode: String(refusal.errcode), message: refusal.message })
+      }
       this.#database.exec('COMMIT')
+      return refused
     } catch (thrown) {
       // After a full disk or a failed write SQLite has already rolled back.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       throw thrown
     }
+  }
+
+  /** Returns why SQLite rejects the row. */
+  #landOne(row: WholeDeadLetterRow): SqliteFailure | null {
+    try {
+      if (this.#insert.run(...columnsOf(row)).changes === 1) return null
+    } catch (thrown) {
+      return rowFailureOf(this.#database, thrown)
+    }
+    const stored = this.read(row.dead_letter_id)
+    return stored !== null && stored.dead_at >= row.dead_at ? null : rowSkipped()
   }
 
   list({ filter, isOldestFirst, start, limit }: DeadLetterPageRequest): DeadLetterRow[] {

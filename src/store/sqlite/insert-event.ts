@@ -1,8 +1,9 @@
 // Inserts the rows of events, or compares an event with the row that already exists.
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { SqliteFailure, toSqliteFailure } from '../../lib/sqlite/failure.ts'
+import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import type { EventRow } from './event-row.ts'
+import { rowFailureOf, rowSkipped } from './row-failure.ts'
 import { readSql } from './sql-file.ts'
 
 /** Number of rows of insert-event-group.sql. */
@@ -15,8 +16,7 @@ export type Inserted = 'landed' | 'duplicate' | 'conflict'
 /** A trigger has skipped rows of a group, and it is unknown which: the transaction must be repeated without groups. */
 export class GroupSkipped extends Error {}
 
-/** SQLITE_CONSTRAINT and its extended code SQLITE_CONSTRAINT_PRIMARYKEY. */
-const refusedCode = 19
+/** SQLITE_CONSTRAINT_PRIMARYKEY. */
 const keyTakenCode = 1555
 
 export class EventInserter {
@@ -48,7 +48,7 @@ export class EventInserter {
       this.lastRowid = result.lastInsertRowid as number
       changes = result.changes
     } catch (thrown) {
-      this.#rowFailureOf(thrown)
+      rowFailureOf(this.#database, thrown)
       return false
     }
     if (changes !== groupRows) throw new GroupSkipped()
@@ -63,7 +63,7 @@ export class EventInserter {
       const secondOutcome = row.takeSecondKey() ? this.#tryInsert(row) : outcome
       if (secondOutcome !== 'other source') return secondOutcome
     } catch (thrown) {
-      throw this.#rowFailureOf(thrown)
+      throw rowFailureOf(this.#database, thrown)
     }
     // Only with a deliberately chosen id: another source uses this event's UUIDv5 as its id. The event must not count
     // as a duplicate, because it has no row.
@@ -81,18 +81,9 @@ export class EventInserter {
   #compareWithStored(row: EventRow): Inserted | 'other source' {
     const { eventId, source, type, subject, time, key, data, dataBytes, dataContentType } = row
     const found = this.#compare.get(eventId, source, type, subject, time, key, data, dataBytes, dataContentType)
-    if (found === undefined) throw new SqliteFailure('row', 'a trigger on the table skipped the row', refusedCode)
+    if (found === undefined) throw rowSkipped()
     if (found.same_source !== 1) return 'other source'
     return found.same_content === 1 ? 'duplicate' : 'conflict'
-  }
-
-  /** Returns the failure if it is about one row alone; throws any other. */
-  #rowFailureOf(thrown: unknown): SqliteFailure {
-    const failure = toSqliteFailure(thrown)
-    if (failure.kind !== 'row') throw failure
-    // A trigger may roll back the whole transaction; if landing continued, each later row would be committed by itself.
-    if (!this.#database.isTransaction) throw new SqliteFailure('other', failure.message, failure.errcode, thrown)
-    return failure
   }
 }
 

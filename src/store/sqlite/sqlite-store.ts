@@ -20,6 +20,7 @@ import {
   type LandedCounts,
   type LandedEvent,
   type LandingEntry,
+  type RefusedDeadLetter,
   type StoreDescription,
 } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
@@ -108,8 +109,8 @@ class SqliteStore implements EventStore {
     return rows.map(({ event_id, source }) => ({ eventId: uuidFromBytes(event_id), source }))
   }
 
-  async landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
-    await this.#call(
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+    return this.#call(
       'landDeadLetters',
       deadLetters.map((letter) => toRow(storable(letter))),
     )

@@ -11,7 +11,7 @@ import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
-import type { LandedCounts } from '../event-store.ts'
+import type { LandedCounts, RefusedDeadLetter } from '../event-store.ts'
 import {
   type CauseRow,
   type DeadLetterPageRequest,
@@ -51,7 +51,7 @@ export type StoreThreadMethods = {
   list: (request: PageRequest) => PageAnswer
   findEvents: (eventIds: readonly string[]) => PlacedRow[]
   findRows: (eventIds: readonly string[]) => RowName[]
-  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => void
+  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedDeadLetter[]
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
   readDeadLetter: (deadLetterId: Uint8Array) => WholeDeadLetterRow | null
   countDeadLetters: (filter: DeadLetterFilter) => number
@@ -117,10 +117,10 @@ class StoreThread {
     return new Transferred({ counts, buffer: message.buffer }, [message.buffer])
   }
 
-  landDeadLetters(rows: readonly WholeDeadLetterRow[]): void {
+  landDeadLetters(rows: readonly WholeDeadLetterRow[]): RefusedDeadLetter[] {
     const { deadLetters } = this.#get()
     const bytes = rows.reduce((sum, { event, history }) => sum + event.length + history.length + rowOverheadBytes, 0)
-    this.#write(bytes, () => deadLetters.land(rows))
+    return this.#write(bytes, () => deadLetters.land(rows))
   }
 
   noteRedriven({ deadLetterIds, atMicros }: RedrivenChange): void {

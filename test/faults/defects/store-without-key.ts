@@ -47,7 +47,9 @@ export class StoreWithoutKey implements EventStore {
   readonly observe = onlyTakes
 
   /** Drops dead letters; this store does not implement them. */
-  async landDeadLetters(): Promise<void> {}
+  async landDeadLetters(): Promise<[]> {
+    return []
+  }
 
   async describe(): Promise<StoreDescription> {
     return { driver: 'without key', up: true, problem: null }
