@@ -28,8 +28,14 @@ export function failureOfVerdict(
   const options = refusedForRoom === undefined ? {} : { retryAfterMs: longestRetryAfterMs(rejections) }
   return new MillraceError(reason.code, describe(reason, rejected), {
     field: `events[${reason.index}]`,
+    taken: { accepted: 0, dropped: 0, rejected },
     ...options,
   })
+}
+
+/** The failure to answer with: one that leaves an outcome unknown goes before any other, else the first. */
+export function graverOf(first: MillraceError | null, next: MillraceError): MillraceError {
+  return first === null || (next.outcomeUnknown && !first.outcomeUnknown) ? next : first
 }
 
 /** Whether a failure of a whole message counts as a rejection of each of its events with this code. */

@@ -4,9 +4,17 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
+import type { Taken } from '../errors.ts'
 import type { Durability as DurabilityName } from '../event/durability.ts'
 import { type GroupStatusSchema, type Status as StatusMessage, StatusSchema } from '../gen/millrace/v1/admin_pb.ts'
-import { Durability, Overflow as OverflowNumber, type RejectionSchema } from '../gen/millrace/v1/ingest_pb.ts'
+import {
+  Durability,
+  Overflow as OverflowNumber,
+  type PublishStreamResponse,
+  PublishStreamResponseSchema,
+  PublishStreamStatus,
+  type RejectionSchema,
+} from '../gen/millrace/v1/ingest_pb.ts'
 import type { GroupStatus, Overflow, Rejection, Status } from '../pipeline/pipeline.ts'
 
 const durabilityNumbers = {
@@ -46,6 +54,25 @@ export function toRejection(
   return retryAfterMs === undefined
     ? { sequence: BigInt(sequence), index, id, code, message }
     : { sequence: BigInt(sequence), index, id, code, message, retryAfter: toDuration(retryAfterMs) }
+}
+
+/** What a call took: the answer to PublishStream, and a detail of the status of a call that failed. */
+export function toSummary(
+  { accepted, dropped, rejected }: Taken,
+  rejections: MessageInitShape<typeof RejectionSchema>[],
+  durability: Durability,
+): PublishStreamResponse {
+  const refused = dropped + rejected
+  const some = accepted > 0 ? PublishStreamStatus.SOME_REFUSED : PublishStreamStatus.NONE_ACCEPTED
+  return create(PublishStreamResponseSchema, {
+    received: BigInt(accepted + refused),
+    accepted: BigInt(accepted),
+    dropped: BigInt(dropped),
+    rejected: BigInt(rejected),
+    status: refused === 0 ? PublishStreamStatus.ALL_ACCEPTED : some,
+    rejections,
+    durability,
+  })
 }
 
 export function toDuration(milliseconds: number): Duration {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
@@ -92,18 +93,14 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
-/** Leaves a request unfinished, so that a stopping server waits for it. */
+/** Leaves the body of a request unfinished, so that a stopping server waits for it. */
 async function keepBusy(t: TestContext, http: string): Promise<void> {
-  const headers = { 'content-type': 'application/x-ndjson' }
+  const headers = { 'content-type': 'application/json', expect: '100-continue' }
   const upload = request(`http://${http}/v1/events`, { method: 'POST', headers })
   upload.on('error', () => {})
   t.after(() => upload.destroy())
-  upload.write('{"type":"a"}\n')
-  const lands = async (): Promise<boolean> => {
-    const { events } = (await (await fetch(`http://${http}/v1/events`)).json()) as { events: unknown[] }
-    return events.length > 0
-  }
-  while (!(await lands())) await sleep(10)
+  upload.flushHeaders()
+  await once(upload, 'continue')
 }
 
 test('a server keeps running when its stdout and stderr are closed', async (t) => {

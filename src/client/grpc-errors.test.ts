@@ -5,6 +5,7 @@ import { anyPack } from '@bufbuild/protobuf/wkt'
 import { Metadata, status } from '@grpc/grpc-js'
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../gen/google/rpc/error_details_pb.ts'
 import { StatusSchema } from '../gen/google/rpc/status_pb.ts'
+import { PublishStreamResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import { errorOfCall, wasTurnedAway } from './grpc-errors.ts'
 
 function detail<Schema extends DescMessage>(schema: Schema, init: MessageInitShape<Schema>) {
@@ -33,6 +34,18 @@ test('code, field and retry hint come from the details of a failed call', () => 
   assert.equal(error.retryAfterMs, 2001)
   assert.equal(error.field, 'events[3].type')
   assert.equal(error.retryable, true)
+})
+
+test('what a failed publish took comes from its summary; without one it is not known', () => {
+  const call = { code: status.UNAVAILABLE, details: 'the server is stopping' }
+  const summary = detail(PublishStreamResponseSchema, { received: 23n, accepted: 20n, dropped: 1n, rejected: 2n })
+
+  assert.deepEqual(errorOfCall({ ...call, metadata: withDetails(summary) }).taken, {
+    accepted: 20,
+    dropped: 1,
+    rejected: 2,
+  })
+  assert.equal(errorOfCall(call).taken, undefined)
 })
 
 test('without details the status decides, also for a status that the transport made', () => {

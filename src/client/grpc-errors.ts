@@ -6,9 +6,10 @@
 import { fromBinary } from '@bufbuild/protobuf'
 import { anyUnpack } from '@bufbuild/protobuf/wkt'
 import { status as grpcStatus, type Metadata } from '@grpc/grpc-js'
-import { type ErrorCode, errorCodes, MillraceError, type MillraceErrorOptions } from '../errors.ts'
+import { type ErrorCode, errorCodes, MillraceError, type MillraceErrorOptions, type Taken } from '../errors.ts'
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../gen/google/rpc/error_details_pb.ts'
 import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts'
+import { type PublishStreamResponse, PublishStreamResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import { isErrorCode, millisecondsOf } from './wire-values.ts'
 
 /** A failed call as grpc-js reports it: a ServiceError or a StatusObject. */
@@ -46,10 +47,16 @@ export function errorOfCall(call: FailedCall): MillraceError {
     if (reason !== undefined && isErrorCode(reason)) code = reason
     const delay = anyUnpack(detail, RetryInfoSchema)?.retryDelay
     if (delay !== undefined) options.retryAfterMs = millisecondsOf(delay)
+    const summary = anyUnpack(detail, PublishStreamResponseSchema)
+    if (summary !== undefined) options.taken = takenOf(summary)
     const field = anyUnpack(detail, BadRequestSchema)?.fieldViolations[0]?.field
     if (field !== undefined) options.field ??= field
   }
   return new MillraceError(code, call.details === '' ? errorCodes[code].title : call.details, options)
+}
+
+function takenOf({ accepted, dropped, rejected }: PublishStreamResponse): Taken {
+  return { accepted: Number(accepted), dropped: Number(dropped), rejected: Number(rejected) }
 }
 
 /**

@@ -24,6 +24,7 @@ import {
   type PublishRequestSchema,
   type PublishResponse,
   type PublishStreamResponse,
+  PublishStreamResponseSchema,
 } from '../../gen/millrace/v1/ingest_pb.ts'
 import { Health } from '../../telemetry/health.ts'
 import { createLogger } from '../../telemetry/logger.ts'
@@ -139,6 +140,7 @@ export function detailsOf(error: ServiceError) {
     errorInfo: unpack(ErrorInfoSchema),
     badRequest: unpack(BadRequestSchema),
     retryInfo: unpack(RetryInfoSchema),
+    summary: unpack(PublishStreamResponseSchema),
     pushback: pushback?.toString(),
   }
 }

@@ -11,12 +11,13 @@ import {
   type ServerMethodDefinition,
 } from '@grpc/grpc-js'
 import { MillraceError } from '../../errors.ts'
+import { limits } from '../../event/event.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { requestIdOf, traceContextOf } from '../request-context.ts'
 import { codeOfGrpcStatus, grpcStatus, grpcStatusNameOf } from '../status.ts'
 import { refusedEncodingHeader } from './connections.ts'
-import type { OpenCall, OpenCalls } from './open-calls.ts'
 import { FailureMetadata, richStatusOf } from './rich-status.ts'
 
 /** Timers use another clock than Date.now() and can fire a millisecond early by it. */
@@ -52,6 +53,9 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #deadlineTimer: NodeJS.Timeout | undefined
   #ended = false
   #hasSentMetadata = false
+  readonly #sendStatus: (status: Status) => void
+  /** Called when grpc-js has refused a message over its limit. It must end the call. */
+  onRefusedMessage = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
 
   /** @param endsByItself whether another object ends this stream when the server stops. */
   constructor(
@@ -67,6 +71,9 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     this.#isStream = definition.requestStream || definition.responseStream
     this.#endsByItself = endsByItself
     this.#peer = call.getPeer()
+    this.#sendStatus = call.sendStatus.bind(call)
+    // grpc-js ends calls by itself through this method of its own object.
+    call.sendStatus = (status) => this.#onOwnStatus(status)
   }
 
   override start(listener: Listener): void {
@@ -105,7 +112,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   override sendStatus(status: Status): void {
     this.#parts.noteAnswer(this.#peer)
     this.#end(status, status.metadata instanceof FailureMetadata ? status.metadata.failure : null)
-    this.#call.sendStatus(status)
+    this.#sendStatus(status)
   }
 
   drain(): void {
@@ -130,16 +137,28 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     return true
   }
 
-  /**
-   * The status of a call that did not end here. grpc-js does not report it, so a message over its limit counts as
-   * cancelled.
-   */
+  /** grpc-js ends the call: it could not read a message, or the deadline has passed. */
+  #onOwnStatus(status: Status): void {
+    if (status.code === grpcStatus.RESOURCE_EXHAUSTED && /^Received message larger/.test(status.details ?? '')) {
+      this.onRefusedMessage(
+        new MillraceError(
+          'message_too_large',
+          `the message is larger than ${limits.maxMessageBytes} bytes: send fewer events in one message`,
+        ),
+      )
+    } else {
+      this.#end(status, null)
+      this.#sendStatus(status)
+    }
+  }
+
+  /** The status of a call that its client has ended. */
   #endedByItself(): Status {
     const deadline = this.#call.getDeadline()
     const passed = Date.now() + timerLeadMs >= (deadline instanceof Date ? deadline.getTime() : deadline)
     return passed
       ? { code: grpcStatus.DEADLINE_EXCEEDED, details: 'the deadline passed' }
-      : { code: grpcStatus.CANCELLED, details: 'the client ended the call, or gRPC refused a message' }
+      : { code: grpcStatus.CANCELLED, details: 'the client ended the call' }
   }
 
   #end(status: Status, failure: MillraceError | null): void {

@@ -1,7 +1,8 @@
 // A publish stream whose messages go directly to a StreamIntake, without a stream object of grpc-js.
 
 import { ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
-import type { OpenCall, OpenCalls } from './open-calls.ts'
+import type { OpenCall, OpenCalls } from '../open-calls.ts'
+import type { GuardedCall } from './guarded-call.ts'
 import { type IntakeParts, type StreamAnswers, StreamIntake } from './stream-intake.ts'
 
 /** @param readMore called by the answers when they have room again. */
@@ -12,17 +13,13 @@ export class IntakeCall extends ServerInterceptingCall implements OpenCall {
   readonly #openCalls: OpenCalls
   readonly #intake: StreamIntake
 
-  constructor(
-    call: ServerInterceptingCallInterface,
-    openCalls: OpenCalls,
-    parts: IntakeParts,
-    makeAnswers: MakeAnswers,
-  ) {
+  constructor(call: GuardedCall, openCalls: OpenCalls, parts: IntakeParts, makeAnswers: MakeAnswers) {
     super(call)
     this.#call = call
     this.#openCalls = openCalls
     const answers = makeAnswers(call, () => this.#intake.readMore())
     this.#intake = new StreamIntake(call, parts, answers)
+    call.onRefusedMessage = (failure) => this.#intake.refuse(failure)
   }
 
   override start(): void {

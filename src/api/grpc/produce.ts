@@ -19,6 +19,8 @@ import type { ReadMessage, StreamAnswers } from './stream-intake.ts'
 const maxRejectionsPerResponse = 1000
 
 export class ProduceAnswers implements StreamAnswers {
+  /** Acknowledgements are cumulative: none may be sent after a message that failed. */
+  readonly answersAll = false
   readonly #call: ServerInterceptingCallInterface
   readonly #readMore: () => void
   #producerId = ''

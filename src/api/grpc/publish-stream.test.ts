@@ -102,13 +102,46 @@ test('an unreadable message ends the stream with INVALID_ARGUMENT', async (t) =>
   assert.equal(pipeline.events.length, 1)
 })
 
-test('an unknown outcome ends the stream with its status', async (t) => {
+test('an unknown outcome ends the stream with its status, and the summary counts what was taken beside it', async (t) => {
   const { client, pipeline } = await startTestServer(t)
   const { call, summary } = openPublishStream(client)
+  pipeline.hold()
+
+  call.write(publishMessage({ events: [good, bad] }))
+  await eventually(() => pipeline.calls.length === 1)
   pipeline.failure = new MillraceError('unavailable', 'the log is unreachable')
+  call.write(publishMessage({ events: [good] }))
+  await eventually(() => pipeline.calls.length === 2)
+  pipeline.failure = null
+  call.write(publishMessage({ events: [good, good] }))
+  await eventually(() => pipeline.calls.length === 3)
+  pipeline.release()
+  const error = await failureOf(summary)
+
+  assert.equal(error.code, grpcStatus.UNAVAILABLE)
+  const taken = detailsOf(error).summary
+  assert.deepEqual([taken?.received, taken?.accepted, taken?.dropped, taken?.rejected], [4n, 3n, 0n, 1n])
+  assert.deepEqual(
+    taken?.rejections.map(({ index, code }) => [index, code]),
+    [[1n, 'invalid_event']],
+  )
+})
+
+test('a stream that ends with an unknown outcome does not wait for room', async (t) => {
+  const { client, pipeline } = await startTestServer(t)
+  const { call, summary } = openPublishStream(client)
+  const first = Promise.withResolvers<never>()
+  const publish = pipeline.publish.bind(pipeline)
+  pipeline.publish = () => {
+    pipeline.publish = publish
+    return first.promise
+  }
+  pipeline.makeRoom(0)
 
   call.write(publishMessage({ events: [good] }))
-  call.end()
+  call.write(publishMessage({ events: [good], overflow: Overflow.WAIT }))
+  await eventually(() => pipeline.calls.length === 1)
+  first.reject(new MillraceError('unavailable', 'the log is unreachable'))
 
   assert.equal((await failureOf(summary)).code, grpcStatus.UNAVAILABLE)
 })

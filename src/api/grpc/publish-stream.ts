@@ -1,21 +1,15 @@
 // IngestService.PublishStream: any number of messages, one summary at the end.
 //
 // The stream ends with OK whatever the verdicts on its events, unless a message is unreadable or has an unknown
-// outcome.
+// outcome, or the server stops. Then the status has the summary in its details.
 
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
-import type { MillraceError } from '../../errors.ts'
-import {
-  Durability,
-  type PublishStreamResponse,
-  PublishStreamResponseSchema,
-  PublishStreamStatus,
-  type RejectionSchema,
-} from '../../gen/millrace/v1/ingest_pb.ts'
+import type { MillraceError, Taken } from '../../errors.ts'
+import { Durability, type RejectionSchema } from '../../gen/millrace/v1/ingest_pb.ts'
 import { isVerdictOnEvents } from '../call-verdict.ts'
 import { grpcStatus } from '../status.ts'
-import { toDurability, toRejection } from '../wire.ts'
+import { toDurability, toRejection, toSummary } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
 import type { ReadMessage, StreamAnswers } from './stream-intake.ts'
 
@@ -26,8 +20,13 @@ class StreamSummary {
   #accepted = 0
   #dropped = 0
   #rejected = 0
-  #durability: Durability = Durability.UNSPECIFIED
-  readonly #rejections: MessageInitShape<typeof RejectionSchema>[] = []
+  durability: Durability = Durability.UNSPECIFIED
+  /** The first 1,000. */
+  readonly rejections: MessageInitShape<typeof RejectionSchema>[] = []
+
+  get taken(): Taken {
+    return { accepted: this.#accepted, dropped: this.#dropped, rejected: this.#rejected }
+  }
 
   add(message: ReadMessage): void {
     const { verdict, failure, firstIndex } = message
@@ -35,42 +34,25 @@ class StreamSummary {
       this.#accepted += verdict.accepted
       this.#dropped += verdict.dropped
       this.#rejected += verdict.rejections.length
-      this.#durability = toDurability(verdict.durability)
-      const room = maxListedRejections - this.#rejections.length
+      this.durability = toDurability(verdict.durability)
+      const room = maxListedRejections - this.rejections.length
       for (const rejection of verdict.rejections.slice(0, room)) {
-        this.#rejections.push(toRejection(rejection, firstIndex, 0))
+        this.rejections.push(toRejection(rejection, firstIndex, 0))
       }
     } else if (failure !== null) {
       this.#rejected += message.events
-      const room = Math.min(maxListedRejections - this.#rejections.length, message.events)
+      const room = Math.min(maxListedRejections - this.rejections.length, message.events)
       for (let index = 0; index < room; index++) {
         const { code, message: reason } = failure
-        this.#rejections.push(toRejection({ index, id: '', code, message: reason }, firstIndex, 0))
+        this.rejections.push(toRejection({ index, id: '', code, message: reason }, firstIndex, 0))
       }
     }
-  }
-
-  toResponse(): PublishStreamResponse {
-    const refused = this.#dropped + this.#rejected
-    return create(PublishStreamResponseSchema, {
-      received: BigInt(this.#accepted + refused),
-      accepted: BigInt(this.#accepted),
-      dropped: BigInt(this.#dropped),
-      rejected: BigInt(this.#rejected),
-      status:
-        refused === 0
-          ? PublishStreamStatus.ALL_ACCEPTED
-          : this.#accepted > 0
-            ? PublishStreamStatus.SOME_REFUSED
-            : PublishStreamStatus.NONE_ACCEPTED,
-      rejections: this.#rejections,
-      durability: this.#durability,
-    })
   }
 }
 
 export class PublishStreamAnswers implements StreamAnswers {
   readonly hasRoom = true
+  readonly answersAll = true
   readonly #call: ServerInterceptingCallInterface
   readonly #summary = new StreamSummary()
 
@@ -83,9 +65,10 @@ export class PublishStreamAnswers implements StreamAnswers {
   }
 
   answer(message: ReadMessage): MillraceError | null {
-    if (message.failure !== null && !isVerdictOnEvents(message.failure.code)) return message.failure
+    const { failure } = message
+    if (failure?.outcomeUnknown) return failure
     this.#summary.add(message)
-    return null
+    return failure === null || isVerdictOnEvents(failure.code) ? null : failure
   }
 
   flush(): void {
@@ -93,11 +76,12 @@ export class PublishStreamAnswers implements StreamAnswers {
   }
 
   end(failure: MillraceError | null): void {
+    const { taken, rejections, durability } = this.#summary
     if (failure !== null) {
-      this.#call.sendStatus(richStatusOf(failure))
+      this.#call.sendStatus(richStatusOf(failure.withTaken(taken), [], rejections))
       return
     }
-    this.#call.sendMessage(this.#summary.toResponse(), () => {
+    this.#call.sendMessage(toSummary(taken, rejections, durability), () => {
       this.#call.sendStatus({ code: grpcStatus.OK, details: 'OK', metadata: null })
     })
   }

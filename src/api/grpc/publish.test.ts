@@ -42,7 +42,8 @@ test('a call without an accepted event fails with the status of its first reject
   const error = await failureOf(publish(client, publishMessage({ events: [bad, { ...good, data: Buffer.from('{') }] })))
 
   assert.equal(error.code, grpcStatus.INVALID_ARGUMENT)
-  const { errorInfo, badRequest, retryInfo, status } = detailsOf(error)
+  const { errorInfo, badRequest, retryInfo, status, summary } = detailsOf(error)
+  assert.deepEqual([summary?.accepted, summary?.rejected], [0n, 2n])
   assert.equal(errorInfo?.reason, 'INVALID_EVENT')
   assert.equal(errorInfo?.domain, 'millrace')
   assert.deepEqual(

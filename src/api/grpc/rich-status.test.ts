@@ -36,20 +36,26 @@ test('an error for invalid input names its field', () => {
   assert.deepEqual([violation?.field, violation?.description], ['sequence', 'sequence is missing'])
 })
 
-test('the details stay under 4 KiB: the fields are left out, the reason and the retry time are kept', () => {
-  const error = new MillraceError('invalid_event', '€'.repeat(5000), { retryAfterMs: 10 })
+test('the details stay under 4 KiB: fields and rejections are left out, the reason and the counts are kept', () => {
+  const taken = { accepted: 20, dropped: 1, rejected: 300 }
+  const error = new MillraceError('invalid_event', '€'.repeat(5000), { retryAfterMs: 10, taken })
+  const rejections = Array.from({ length: 300 }, (_, index) => ({ index: BigInt(index), id: 'i'.repeat(20) }))
   const violations = Array.from({ length: 20 }, (_, index) => ({
     field: `events[${index}].${'€'.repeat(300)}`,
     description: '€'.repeat(300),
   }))
 
-  const short = details(error, [{ field: 'events[0].type', description: 'x' }])
-  const long = details(error, violations)
+  const short = details(error, [{ field: 'events[0].type', description: 'x' }], rejections)
+  const long = details(error, violations, rejections)
 
   assert.ok(short.byteLength < 4096)
   assert.equal(short.badRequest?.fieldViolations.length, 1)
   assert.ok(long.byteLength < 4096, `${long.byteLength} bytes`)
   assert.equal(long.badRequest, undefined)
+  for (const { summary } of [short, long]) {
+    assert.deepEqual([summary?.accepted, summary?.dropped, summary?.rejected], [20n, 1n, 300n])
+  }
+  assert.deepEqual([short.summary?.rejections.length, long.summary?.rejections.length], [8, 0])
   assert.equal(long.errorInfo?.reason, 'INVALID_EVENT')
   assert.equal(long.pushback, '10')
   assert.equal(long.status.code, grpcStatus.INVALID_ARGUMENT)

@@ -1,22 +1,25 @@
 // Converts errors to gRPC: a status, and google.rpc details in the trailer grpc-status-details-bin.
 //
 // Every error has ErrorInfo (reason = Millrace's code); invalid input has a BadRequest that names the field. RetryInfo
-// is set only when a retry time is known: without it a client must not retry RESOURCE_EXHAUSTED.
+// is set only when a retry time is known: without it a client must not retry RESOURCE_EXHAUSTED. A failed publish has
+// the summary of what it took (PublishStreamResponse), when that is known.
 
-import { create, toBinary } from '@bufbuild/protobuf'
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { type Any, anyPack } from '@bufbuild/protobuf/wkt'
 import { Metadata, type StatusObject } from '@grpc/grpc-js'
 import type { MillraceError } from '../../errors.ts'
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts'
 import { StatusSchema } from '../../gen/google/rpc/status_pb.ts'
+import { Durability, PublishStreamResponseSchema, type RejectionSchema } from '../../gen/millrace/v1/ingest_pb.ts'
 import { defaultRetryAfterMs } from '../call-verdict.ts'
 import { grpcStatus, grpcStatusOf, isRefusedForRoom } from '../status.ts'
-import { toDuration } from '../wire.ts'
+import { toDuration, toSummary } from '../wire.ts'
 
 /** Some clients refuse trailers of 8 KiB or more, and these bytes are sent as base64. */
 const maxDetailsBytes = 4096
 const maxMessageLength = 500
 const maxViolations = 8
+const maxRejections = 8
 const maxViolationLength = 200
 
 /** An invalid field, by its path, for example `events[3].type`. */
@@ -35,8 +38,15 @@ export class FailureMetadata extends Metadata {
   }
 }
 
-/** @param violations replace the error's own field; only the first eight are sent. */
-export function richStatusOf(error: MillraceError, violations: readonly FieldViolation[] = []): StatusObject {
+/**
+ * @param violations replace the error's own field; only the first eight are sent.
+ * @param rejections of a call that has `taken` events; only the first eight are sent.
+ */
+export function richStatusOf(
+  error: MillraceError,
+  violations: readonly FieldViolation[] = [],
+  rejections: readonly MessageInitShape<typeof RejectionSchema>[] = [],
+): StatusObject {
   const code = grpcStatusOf(error.code)
   const message = cut(error.message, maxMessageLength)
   const metadata = new FailureMetadata(error)
@@ -49,16 +59,22 @@ export function richStatusOf(error: MillraceError, violations: readonly FieldVio
     metadata.set('grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs)))
   }
   const badRequest = code === grpcStatus.INVALID_ARGUMENT ? badRequestOf(error, violations) : []
-  const whole = encodeStatus(code, message, [...details, ...badRequest])
+  const whole = encodeStatus(code, message, [...details, ...summaryOf(error, rejections), ...badRequest])
   metadata.set(
     'grpc-status-details-bin',
-    whole.length <= maxDetailsBytes ? whole : encodeStatus(code, message, details),
+    whole.length <= maxDetailsBytes ? whole : encodeStatus(code, message, [...details, ...summaryOf(error, [])]),
   )
   return { code, details: message, metadata }
 }
 
 function encodeStatus(code: number, message: string, details: Any[]): Buffer {
   return Buffer.from(toBinary(StatusSchema, create(StatusSchema, { code, message, details })))
+}
+
+function summaryOf({ taken }: MillraceError, rejections: readonly MessageInitShape<typeof RejectionSchema>[]): Any[] {
+  if (taken === undefined) return []
+  const summary = toSummary(taken, rejections.slice(0, maxRejections), Durability.UNSPECIFIED)
+  return [anyPack(PublishStreamResponseSchema, summary)]
 }
 
 function badRequestOf(error: MillraceError, violations: readonly FieldViolation[]): Any[] {

@@ -11,6 +11,7 @@ import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
 import type { Pipeline, PublishMessage, PublishVerdict } from '../../pipeline/pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
+import { graverOf } from '../call-verdict.ts'
 import type { UnansweredBytes } from '../unanswered-bytes.ts'
 import { MessageFields } from './message-fields.ts'
 
@@ -37,11 +38,13 @@ export interface ReadMessage {
 export interface StreamAnswers {
   /** False while too many answers wait to be written to the caller: then nothing more is read. */
   readonly hasRoom: boolean
+  /** Whether the messages that were read after one that ends the stream are answered too. */
+  readonly answersAll: boolean
   /**
    * The number of a message, for numbered messages. An error that it throws ends the stream after all earlier messages.
    */
   identify(fields: MessageFields): PublishMessage['producer']
-  /** Called with each decided message, in order. An error that it returns ends the stream. */
+  /** Called with each decided message, in order. An error that it returns ends the stream: nothing more is read. */
   answer(message: ReadMessage): MillraceError | null
   /** Called once per turn of the event loop in which messages were answered. */
   flush(): void
@@ -110,6 +113,11 @@ export class StreamIntake {
     this.#readIsPending = false
     this.#producerHasEnded = true
     this.#answerInOrder()
+  }
+
+  /** A message cannot be read: answers those before it, then ends the stream. */
+  refuse(failure: MillraceError): void {
+    this.#stopReading(failure)
   }
 
   /** The server is stopping: answers what was read, then ends the stream. */
@@ -189,7 +197,8 @@ export class StreamIntake {
     for (let message = this.#messages[this.#head]; message; message = this.#messages[this.#head]) {
       if (message.verdict === null && message.failure === null) break
       const failure = this.#answers.answer(message)
-      if (failure !== null) return failure
+      if (failure !== null && !this.#answers.answersAll) return failure
+      if (failure !== null) this.#endAfterAll(failure)
       this.#messages[this.#head++] = null
     }
     if (this.#head === this.#messages.length) {
@@ -212,6 +221,12 @@ export class StreamIntake {
       this.#flushIsDue = false
       if (!this.#over) this.#answers.flush()
     })
+  }
+
+  /** Also ends the waits for room: nothing may be left for which the stream would wait without a limit. */
+  #endAfterAll(failure: MillraceError): void {
+    this.#lastFailure = graverOf(this.#lastFailure, failure)
+    if (failure.outcomeUnknown) this.#closed.abort()
   }
 
   #stopReading(failure: MillraceError): void {

@@ -4,9 +4,10 @@
 
 import type { IncomingMessage } from 'node:http'
 import { MillraceError } from '../../errors.ts'
+import { bodyBroken, type Request } from './open-requests.ts'
 
 export class BodyChunks {
-  readonly #request: IncomingMessage
+  readonly #request: Request
   #stopped = false
   #wake: () => void = () => {}
 
@@ -17,9 +18,8 @@ export class BodyChunks {
   /**
    * The next chunk; null at the end, and after `stop()`.
    *
-   * @throws MillraceError `deadline_exceeded` (field `body`) when nothing arrives within `maxWaitMs`, `cancelled` when
-   * the
-   *   client has disconnected.
+   * @throws MillraceError `deadline_exceeded` (field `body`) when nothing arrives within `maxWaitMs`, `invalid_event`
+   *   when the body broke off, `cancelled` when the client has disconnected.
    */
   async next(maxWaitMs: number): Promise<Buffer | null> {
     const request = this.#request
@@ -29,6 +29,7 @@ export class BodyChunks {
       const chunk: Buffer | null = request.read()
       if (chunk !== null) return chunk
       if (request.readableEnded) return null
+      if (request[bodyBroken] !== undefined) throw request[bodyBroken]
       if (request.destroyed) throw new MillraceError('cancelled', 'the client disconnected in the middle of the body')
       const leftMs = until - performance.now()
       if (leftMs <= 0) {
@@ -49,7 +50,7 @@ export class BodyChunks {
     const request = this.#request
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, maxWaitMs)
-    const events = ['readable', 'end', 'error', 'close']
+    const events = ['readable', 'end', 'error', 'close', bodyBroken]
     const wake = () => {
       clearTimeout(timer)
       for (const event of events) request.off(event, wake)

@@ -12,6 +12,7 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { listen } from '../listen.ts'
+import { OpenCalls } from '../open-calls.ts'
 import { requestIdOf, traceContextOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
@@ -20,6 +21,7 @@ import { defaultTimes, type HttpTimes } from './http-times.ts'
 import { addJourneyRoute } from './journey-route.ts'
 import { addListRoute } from './list-route.ts'
 import { answerMalformed } from './malformed.ts'
+import { OpenRequests } from './open-requests.ts'
 import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
@@ -52,8 +54,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   let address = ''
   const app = createApp(options, times)
   const { maxAnswerMs } = times
+  const openCalls = new OpenCalls()
   if (options.takesCalls ?? true) {
-    addPublishRoute(app, pipeline, metrics.publishDuration.with({ transport: 'http' }), times)
+    addPublishRoute(app, {
+      pipeline,
+      publishDuration: metrics.publishDuration.with({ transport: 'http' }),
+      openCalls,
+      times,
+    })
     const pages = new PageSender(times)
     addListRoute(app, pipeline, pages)
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
@@ -68,6 +76,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     address,
     drain: async (deadlineMs) => {
       const forced = setTimeout(() => server.closeAllConnections(), deadlineMs)
+      openCalls.drain()
       // Closes idle connections too; answers sent from now on have `connection: close`.
       const closed = app.close()
       // A connection without a request counts as busy for close(), and no timeout applies to it any more.
@@ -96,11 +105,14 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
     requestIdHeader: false,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']?.toString()),
     return503OnClosing: false,
-    clientErrorHandler: (error, socket) => answerMalformed(error, socket, logger),
+    clientErrorHandler: (error, socket) => answerMalformed(error, socket, openRequests, logger),
     frameworkErrors: (error, _request, reply) => {
       sendProblem(reply as unknown as FastifyReply, problemOfThrown(error))
     },
   })
+  const openRequests = new OpenRequests(app.server)
+  // A client may end its side of the connection behind its request, as `nc -N` does, and read the answer.
+  Object.assign(app.server, { httpAllowHalfOpen: true })
   app.decorateReply('failure', null)
   // Every body is a stream until a route reads it; fastify reads none.
   app.removeAllContentTypeParsers()

@@ -1,4 +1,4 @@
-// Answers connections whose data is not HTTP or whose headers are too slow: written to the socket, because no request
+// Answers connections whose data is not HTTP or whose headers are too slow: written to the socket where no request
 // exists.
 
 import { STATUS_CODES } from 'node:http'
@@ -6,14 +6,21 @@ import type { Socket } from 'node:net'
 import { MillraceError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { codeOfHttpStatus } from '../status.ts'
+import type { OpenRequests } from './open-requests.ts'
 import { problemContentType, problemMembers } from './problem.ts'
 
-/** Answers and closes the connection, because the start of a next request is unknown. */
-export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket, logger: Logger): void {
+/** Answers and closes the connection, because the start of a next request is unknown. Open requests answer first. */
+export function answerMalformed(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+  openRequests: OpenRequests,
+  logger: Logger,
+): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
+  if (openRequests.breakOff(socket, brokenBody(error))) return
   const [status, reason] = statusOf(error.code ?? '')
   const failure = new MillraceError(codeOfHttpStatus(status), reason)
   const body = JSON.stringify(problemMembers(status, failure))
@@ -28,6 +35,14 @@ export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket, lo
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
   // `end` alone would wait for the client to close its side.
   socket.destroySoon()
+}
+
+function brokenBody({ code }: NodeJS.ErrnoException): MillraceError {
+  const problem =
+    code === 'HPE_INVALID_EOF_STATE'
+      ? 'the body broke off: the client ended the connection before the end of the body'
+      : 'the body broke off: what followed is not valid HTTP/1.1'
+  return new MillraceError('invalid_event', problem, { field: 'body', cause: code })
 }
 
 function statusOf(code: string): [number, string] {

@@ -4,11 +4,13 @@
 // many are unanswered, and add up the verdicts on the lines.
 // Not its job: reading an event (plain-event.ts), the bytes of the body (body-chunks.ts).
 
-import { type MillraceError, toMillraceError } from '../../errors.ts'
+import { MillraceError, toMillraceError } from '../../errors.ts'
 import type { Durability } from '../../event/durability.ts'
 import { limits } from '../../event/event.ts'
 import { type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
+import { graverOf } from '../call-verdict.ts'
+import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import type { BodyChunks } from './body-chunks.ts'
 import { type Draft, EventDrafts, verdictOnDraft } from './event-drafts.ts'
 import { JsonMembers } from './json-members.ts'
@@ -26,6 +28,7 @@ export interface LineParts {
   readonly publish: Publish
   /** Used for one line at a time. */
   readonly text: JsonText
+  readonly openCalls: OpenCalls
 }
 
 /** The verdicts on all lines. A rejection's index is the number of its line, counted from 0. */
@@ -36,7 +39,7 @@ export interface LinesVerdict {
   /** At most 1,000. */
   readonly rejections: readonly Rejection[]
   readonly durability: Durability | null
-  /** Why publishing stopped: the outcome of lines that are in none of the counts is unknown. */
+  /** Why the body was not read to its end: the outcome of lines that are in none of the counts is unknown. */
   readonly failure: MillraceError | null
 }
 
@@ -45,6 +48,7 @@ export async function publishLines(chunks: BodyChunks, maxIdleMs: number, parts:
   const lines = new LinePublisher(parts, () => chunks.stop())
   const splitter = new LineSplitter(maxLineBytes)
   const onLine = (line: Buffer | null) => lines.add(line)
+  parts.openCalls.add(lines)
   try {
     for (;;) {
       const chunk = await chunks.next(maxIdleMs)
@@ -52,14 +56,16 @@ export async function publishLines(chunks: BodyChunks, maxIdleMs: number, parts:
       splitter.push(chunk, onLine)
       await lines.room()
     }
-    lines.addUnended(splitter.finish())
+    if (!lines.hasFailed) lines.addUnended(splitter.finish())
   } catch (error) {
     lines.fail(toMillraceError(error))
+  } finally {
+    parts.openCalls.delete(lines)
   }
   return lines.finish()
 }
 
-class LinePublisher {
+class LinePublisher implements OpenCall {
   readonly #publish: Publish
   readonly #onFailure: () => void
   readonly #drafts = new EventDrafts()
@@ -87,6 +93,10 @@ class LinePublisher {
     this.#onFailure = onFailure
   }
 
+  get hasFailed(): boolean {
+    return this.#failure !== null
+  }
+
   /** Null stands for a line that was too long. An empty line is counted too, but has no event. */
   add(line: Buffer | null): void {
     const number = this.#line++
@@ -110,10 +120,14 @@ class LinePublisher {
     while (this.#unanswered >= maxUnansweredMessages && this.#failure === null) await this.#answered.promise
   }
 
-  /** Stops publishing: nothing more is sent. */
+  /** Stops reading. Lines that were read are still published, unless the failure left an outcome unknown. */
   fail(failure: MillraceError): void {
-    this.#failure ??= failure
+    this.#failure = graverOf(this.#failure, failure)
     this.#onFailure()
+  }
+
+  drain(): void {
+    this.fail(new MillraceError('draining', 'the server is stopping: send the rest to another server, or retry later'))
   }
 
   /** Sends what is left, and resolves when everything is answered. */
@@ -154,7 +168,7 @@ class LinePublisher {
   }
 
   #send(): void {
-    if (this.#failure !== null) return
+    if (this.#failure?.outcomeUnknown) return
     const draft = this.#drafts.take()
     this.#hasSent = true
     this.#unanswered++
@@ -165,14 +179,15 @@ class LinePublisher {
         this.#noteAnswer()
       },
       (error: unknown) => {
-        this.#count(earlierRejections(draft))
-        this.fail(toMillraceError(error))
+        const failure = toMillraceError(error)
+        this.#count(verdictOnFailed(draft, failure))
+        this.fail(failure)
         this.#noteAnswer()
       },
     )
   }
 
-  #count({ accepted, dropped, rejections }: Pick<PublishVerdict, 'accepted' | 'dropped' | 'rejections'>): void {
+  #count({ accepted, dropped, rejections }: Counted): void {
     this.#accepted += accepted
     this.#dropped += dropped
     this.#rejected += rejections.length
@@ -190,7 +205,10 @@ class LinePublisher {
   }
 }
 
-/** The counts for a message with an unknown outcome: only the rejections made before it was sent. */
-function earlierRejections({ rejections }: Draft): Pick<PublishVerdict, 'accepted' | 'dropped' | 'rejections'> {
-  return { accepted: 0, dropped: 0, rejections }
+type Counted = Pick<PublishVerdict, 'accepted' | 'dropped' | 'rejections'>
+
+/** When the outcome is unknown, only the rejections made before the message was sent count. */
+function verdictOnFailed({ rejections, indexes }: Draft, { outcomeUnknown, code, message }: MillraceError): Counted {
+  const theirs = outcomeUnknown ? [] : indexes.map((index) => ({ index, id: '', code, message }))
+  return { accepted: 0, dropped: 0, rejections: [...rejections, ...theirs] }
 }

@@ -52,7 +52,7 @@ export function sendProblem(reply: FastifyReply, { status, error, headers = {}, 
 
 /** The members that every problem has. */
 export function problemMembers(status: number, error: MillraceError): Record<string, unknown> {
-  const { code, message, field } = error
+  const { code, message, field, taken } = error
   return {
     type: `urn:millrace:error:${code}`,
     title: errorCodes[code].title,
@@ -60,6 +60,7 @@ export function problemMembers(status: number, error: MillraceError): Record<str
     detail: message,
     code,
     ...(field === undefined ? {} : { field }),
+    ...taken,
   }
 }
 

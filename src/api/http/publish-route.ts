@@ -6,6 +6,7 @@ import { JsonText } from '../../lib/json/json-text.ts'
 import type { Overflow, Pipeline, PublishOptions, PublishVerdict } from '../../pipeline/pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
 import { failureOfVerdict } from '../call-verdict.ts'
+import type { OpenCalls } from '../open-calls.ts'
 import { maxPublishWaitMs } from '../publish-wait.ts'
 import { checkTopic } from '../topic.ts'
 import { answerInTime } from './answer-in-time.ts'
@@ -25,12 +26,16 @@ import { readQuery, wrongParameter } from './query.ts'
 
 const overflows: readonly Overflow[] = ['reject', 'drop', 'wait']
 
-export function addPublishRoute(
-  app: FastifyInstance,
-  pipeline: Pipeline,
-  publishDuration: HistogramSeries,
-  times: HttpTimes,
-): void {
+export interface PublishRouteParts {
+  readonly pipeline: Pipeline
+  readonly publishDuration: HistogramSeries
+  /** NDJSON bodies that are being read; a stopping server ends them. */
+  readonly openCalls: OpenCalls
+  readonly times: HttpTimes
+}
+
+export function addPublishRoute(app: FastifyInstance, parts: PublishRouteParts): void {
+  const { pipeline, publishDuration, openCalls, times } = parts
   // Each body and each NDJSON line is read synchronously, so all of them can share it.
   const text = new JsonText()
   app.post('/v1/events', async (request, reply) => {
@@ -45,7 +50,10 @@ export function addPublishRoute(
       return verdict
     }
     if (form === 'ndjson') {
-      return answerLines(reply, await publishLines(new BodyChunks(request.raw), times.maxIdleMs, { publish, text }))
+      return answerLines(
+        reply,
+        await publishLines(new BodyChunks(request.raw), times.maxIdleMs, { publish, text, openCalls }),
+      )
     }
     const body = await readBody(request.raw, limits.maxMessageBytes, times.maxBodyMs)
     const drafts = new EventDrafts()
@@ -112,10 +120,10 @@ function answer(reply: FastifyReply, verdict: PublishVerdict): FastifyReply {
 function answerLines(reply: FastifyReply, verdict: LinesVerdict): FastifyReply {
   const { accepted, dropped, rejected, durability } = verdict
   const rejections = verdict.rejections.map(rejectionJson)
-  const counts = { accepted, dropped, rejected, rejections }
-  const failure = verdict.failure ?? failureOfVerdict(verdict, rejected)
-  if (failure !== null) return sendProblem(reply, { ...problemOf(failure), members: counts })
-  return sendJson(reply.code(202), { ...counts, durability })
+  const taken = { accepted, dropped, rejected }
+  const failure = verdict.failure?.withTaken(taken) ?? failureOfVerdict(verdict, rejected)
+  if (failure !== null) return sendProblem(reply, { ...problemOf(failure), members: { rejections } })
+  return sendJson(reply.code(202), { ...taken, rejections, durability })
 }
 
 function sendJson(reply: FastifyReply, body: object): FastifyReply {

@@ -111,6 +111,8 @@ export const PublishStreamRequestSchema: GenMessage<PublishStreamRequest> = /*@_
   messageDesc(file_millrace_v1_ingest, 2);
 
 /**
+ * Also a detail of the status of a failed call. Events that it does not count have an unknown outcome.
+ *
  * @generated from message millrace.v1.PublishStreamResponse
  */
 export type PublishStreamResponse = Message<"millrace.v1.PublishStreamResponse"> & {
@@ -450,7 +452,8 @@ export const IngestService: GenService<{
     output: typeof PublishResponseSchema;
   },
   /**
-   * Publishes any number of messages and answers once, after the producer has finished.
+   * Publishes any number of messages and answers once, after the producer has finished. When the call ends early for any
+   * reason, the details of its status have the PublishStreamResponse of what it took until then.
    *
    * @generated from rpc millrace.v1.IngestService.PublishStream
    */
@@ -462,7 +465,7 @@ export const IngestService: GenService<{
   /**
    * Publishes numbered messages and answers with cumulative acknowledgements while they arrive. After a lost connection
    * the producer resends from acked_through + 1; messages that are already in the log are acknowledged, not stored
-   * again.
+   * again. When the server ends the call early, it acknowledges what it took before that.
    *
    * @generated from rpc millrace.v1.IngestService.Produce
    */
