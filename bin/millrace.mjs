@@ -12,7 +12,10 @@ const oldestNode = [24, 15]
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const program = findProgram()
 
+// Without a listener Node opens its inspector on SIGUSR1, and that runs any code for anyone who can connect.
+process.on('SIGUSR1', () => {})
 if (isNewEnough(process.versions.node)) {
+  whenShellOfNpxIsGone(() => process.kill(process.pid, 'SIGTERM'))
   await import(pathToFileURL(program).href)
 } else {
   runWith(findOtherNode(), program)
@@ -48,12 +51,29 @@ function runWith(node, script) {
   const child = spawn(node, [...process.execArgv, script, ...process.argv.slice(2)], { stdio: 'inherit' })
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2']
   for (const signal of signals) process.on(signal, () => child.kill(signal))
+  whenShellOfNpxIsGone(() => child.kill('SIGTERM'))
   child.on('error', (error) => fail(`${node} cannot be run: ${error.message}`))
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code ?? 1)
     for (const each of signals) process.removeAllListeners(each)
     process.kill(process.pid, signal)
   })
+}
+
+/**
+ * npx runs the program in a shell, and passes SIGTERM to that shell alone. Where the shell is dash, it dies of it and the
+ * program is left behind. SIGINT cannot be noticed: dash keeps it until the program ends.
+ */
+function whenShellOfNpxIsGone(stop) {
+  const { npm_lifecycle_event: event, npm_lifecycle_script: script } = process.env
+  if (event !== 'npx' || script?.replaceAll("'", '') !== 'millrace') return
+  const shell = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === shell) return
+    clearInterval(timer)
+    stop()
+  }, 250)
+  timer.unref()
 }
 
 function fail(message) {

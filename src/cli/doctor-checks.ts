@@ -1,10 +1,11 @@
-// What `millrace doctor` checks besides the data files: versions, disk space, ports.
+// What `millrace doctor` checks besides the data files: versions, open files, disk space, ports.
 
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import type { Config } from '../config/config.ts'
+import { openFileProblem } from './open-files.ts'
 
 export interface Finding {
   readonly subject: string
@@ -54,6 +55,13 @@ export function compareVersions(first: string, second: string): number {
     if (difference !== 0) return difference
   }
   return 0
+}
+
+export function checkOpenFiles(): Finding {
+  const problem = openFileProblem()
+  const subject = 'open files'
+  if (problem === null) return { subject, state: 'ok', message: 'the limit is high enough for a server' }
+  return { subject, state: 'problem', message: problem }
 }
 
 /** Compares free space with the reserve: publishes are refused before it is touched. */

@@ -20,7 +20,7 @@ import { landingGroup } from '../landing/landing.ts'
 import { SqliteFailure } from '../lib/sqlite/failure.ts'
 import { openStore } from '../store/open-store.ts'
 import type { CommandInput } from './command.ts'
-import { checkDisk, checkPorts, checkVersions, type Finding, formatBytes } from './doctor-checks.ts'
+import { checkDisk, checkOpenFiles, checkPorts, checkVersions, type Finding, formatBytes } from './doctor-checks.ts'
 import { exitCodes } from './exit-codes.ts'
 import { formatCount, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
@@ -32,7 +32,7 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
   const { redisUrl } = config
   if (redisUrl !== null) return await runShared({ ...config, redisUrl }, options.repair === true, terminal)
   const repair = options.repair === true ? repairEventLog(config) : null
-  const findings = [...checkVersions(), checkDisk(config), ...(await checkData(config))]
+  const findings = [...checkVersions(), checkOpenFiles(), checkDisk(config), ...(await checkData(config))]
   print(findings, repair, terminal)
   if (options.repair === true && repair === null) terminal.note('nothing to repair in the log')
   return exitCodeOf(findings)
@@ -46,7 +46,7 @@ async function runShared(config: SharedConfig, isRepair: boolean, terminal: Term
       '--repair works on the embedded log only, and MILLRACE_REDIS_URL puts the log on Redis; leave out --repair',
     )
   const services = await Promise.all([checkRedis(config), checkPostgres(config)])
-  const findings = [...checkVersions(), ...services.flat(), ...(await checkPorts(config))]
+  const findings = [...checkVersions(), checkOpenFiles(), ...services.flat(), ...(await checkPorts(config))]
   print(findings, null, terminal)
   return exitCodeOf(findings)
 }

@@ -48,6 +48,35 @@ test('it forwards signals, and exits as the program does', async (t) => {
   assert.equal(existsSync(join(cwd, 'data/holder.json')), false, 'the server must have stopped, not only its launcher')
 })
 
+test('under npx, SIGTERM to its shell alone stops the server', async (t) => {
+  // Like the shell that npx starts: dash waits for the program instead of becoming it.
+  const env = {
+    npm_lifecycle_event: 'npx',
+    npm_lifecycle_script: "'millrace'",
+    MILLRACE_HTTP_PORT: '0',
+    MILLRACE_GRPC_PORT: '0',
+  }
+  await Promise.all(
+    [launcher, strictLauncher(t)].map(async (script) => {
+      const cwd = temporaryDirectory(t)
+      const wrapper = ['sh', '-c', '"$@"; exit', 'npx']
+      const { child, ended } = startMillrace(t, ['start'], { cwd, env, script, wrapper })
+      while (!existsSync(join(cwd, 'data/addresses.json'))) await sleep(20)
+      const { pid } = JSON.parse(readFileSync(join(cwd, 'data/holder.json'), 'utf8'))
+      t.after(() => {
+        if (existsSync(join(cwd, 'data/holder.json'))) process.kill(pid, 'SIGKILL')
+      })
+      assert.notEqual(pid, child.pid)
+
+      child.kill('SIGTERM')
+
+      // It ends when the server, which has the same output, has ended.
+      assert.equal((await ended).signal, 'SIGTERM')
+      assert.equal(existsSync(join(cwd, 'data/holder.json')), false)
+    }),
+  )
+})
+
 test('it reports what is missing: the dependencies of a checkout, or the built program of a package', async (t) => {
   const checkout = temporaryDirectory(t)
   const installed = join(checkout, 'node_modules/millrace')

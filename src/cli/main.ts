@@ -13,6 +13,8 @@ process.env.NODE_COMPILE_CACHE ||= cache
 const { runCommandLine } = await import('./command-line.ts')
 
 const { stdout, stderr, env } = process
+// Without a listener Node opens its inspector on SIGUSR1, and that runs any code for anyone who can connect.
+process.on('SIGUSR1', () => {})
 // The reader of stdout may stop early (`millrace status | head -1`): EPIPE is not a failure.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') process.exitCode = exitCodes.failed

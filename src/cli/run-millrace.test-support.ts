@@ -31,6 +31,12 @@ interface Place {
   readonly env?: Readonly<Record<string, string>>
 }
 
+interface Program {
+  readonly script?: string
+  /** A command that runs the program: `['sh', '-c', ...]`. */
+  readonly wrapper?: readonly string[]
+}
+
 /**
  * Runs `millrace <words>` to its end in this process, with nothing of its environment but the path: 20 times quicker than as
  * one of its own. Not for `start`, which ends its process, and not where signals, stdin or the terminal matter.
@@ -58,10 +64,11 @@ class Collector extends Writable {
 export function startMillrace(
   t: TestContext,
   words: readonly string[],
-  { cwd, env = {}, script = main }: Place & { readonly script?: string },
+  { cwd, env = {}, script = main, wrapper = [] }: Place & Program,
 ): Running {
   const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
-  const child = spawn(process.execPath, [script, ...words], { cwd, env: { PATH, NODE_COMPILE_CACHE, ...env } })
+  const [command, ...rest] = [...wrapper, process.execPath, script, ...words] as [string, ...string[]]
+  const child = spawn(command, rest, { cwd, env: { PATH, NODE_COMPILE_CACHE, ...env } })
   const printed = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -80,11 +87,7 @@ export function startMillrace(
 }
 
 /** Runs `millrace <words>` to its end as a process of its own. */
-export function runMillraceProcess(
-  t: TestContext,
-  words: readonly string[],
-  options: Place & { readonly script?: string },
-): Promise<Ended> {
+export function runMillraceProcess(t: TestContext, words: readonly string[], options: Place & Program): Promise<Ended> {
   return startMillrace(t, words, options).ended
 }
 

@@ -118,6 +118,30 @@ test('a server keeps running when its stdout and stderr are closed', async (t) =
   assert.equal(code, 0)
 })
 
+test('a limit of open files that is too low is refused with the fix, by start and by doctor', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const wrapper = ['sh', '-c', 'ulimit -n 32; exec "$@"', 'sh']
+  const [start, doctor] = await Promise.all([
+    startMillrace(t, ['start'], { cwd, env: anyPorts, wrapper }).ended,
+    startMillrace(t, ['doctor'], { cwd, env: anyPorts, wrapper }).ended,
+  ])
+  const problem = /the process may have 32 files open, and a server needs 256 .*ulimit -n/
+  assert.deepEqual([start.code, doctor.code], [1, 1])
+  assert.match(start.stderr, problem)
+  assert.equal(start.stderr.split('\n').length, 2, 'one line, no stack trace')
+  assert.match(doctor.stdout, problem)
+})
+
+test('SIGUSR1 does not open the inspector', async (t) => {
+  const { child, ended, greeting } = await startServer(t, temporaryDirectory(t))
+  child.kill('SIGUSR1')
+  assert.equal((await fetch(`http://${greeting.http}/livez`)).status, 200)
+  child.kill('SIGTERM')
+  const { code, stderr } = await ended
+  assert.equal(code, 0)
+  assert.doesNotMatch(stderr, /Debugger listening/)
+})
+
 test('a signal during start stops the server cleanly', async (t) => {
   const cwd = temporaryDirectory(t)
   const { child, ended } = startMillrace(t, ['start'], { cwd, env: anyPorts })

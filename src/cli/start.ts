@@ -5,12 +5,14 @@
 
 import { flushCompileCache } from 'node:module'
 import { type Config, loadConfig, warnings } from '../config/config.ts'
+import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
 import { sleep } from '../lib/abort.ts'
 import { type RunningServer, startServer } from '../server/server.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import type { CommandInput } from './command.ts'
 import { exitCodeOfError, exitCodes } from './exit-codes.ts'
+import { openFileProblem } from './open-files.ts'
 import type { Terminal } from './terminal.ts'
 import { readVersion } from './version.ts'
 
@@ -23,6 +25,8 @@ const failedCloseMs = 700
 
 export async function run({ configInput, terminal }: CommandInput): Promise<number> {
   const config = loadConfig(configInput)
+  const tooFewFiles = openFileProblem()
+  if (tooFewFiles !== null) throw new MillraceError('failed_precondition', tooFewFiles)
   const version = readVersion()
   const logger = createLogger({ level: config.logLevel, version })
   const stop = listenForStop()

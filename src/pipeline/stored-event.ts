@@ -15,7 +15,7 @@ export interface StoredEvent {
   readonly topic: string
   readonly lane: Lane
   readonly key: string
-  /** The JSON text as it was sent; null when the data is not JSON or there is none. */
+  /** The JSON text as the store keeps it (docs/tables.md); null when the data is not JSON or there is none. */
   readonly dataJson: string | null
   readonly dataBytes: Uint8Array | null
   /** Why the event is shown without its data; null when it is not. */

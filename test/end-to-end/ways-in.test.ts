@@ -18,10 +18,12 @@ import { drained } from '../support/tally.ts'
 const both = backends('embedded', 'redis')
 
 /** Odd on purpose: spaces, numbers over 2^53, exponents, duplicate keys, four-byte characters. None may change. */
-const dataText = '{ "n" : 12345678901234567890, "x":1e-7,"x":2, "text": "€😀\\ud83d\\ude00" }'
+const dataText =
+  '{ "n" : 12345678901234567890, "x":1e-7,"x":2, "text": "€😀\\ud83d\\ude00\\/", "numbers":[1.50,1.50E3,-0,1e-7], "b": [ ] }'
 const data = Buffer.from(dataText)
-/** PostgreSQL keeps the value, not its spelling (jsonb); of duplicate keys, the last one. */
-const normalizedText = '{"n": 12345678901234567890, "x": 2, "text": "€😀😀"}'
+/** PostgreSQL keeps the value, not its spelling (docs/tables.md). */
+const normalizedText =
+  '{"b": [], "n": 12345678901234567890, "x": 2, "text": "€😀😀/", "numbers": [1.50, 1500, 0, 0.0000001]}'
 const time = '2024-02-29T23:59:59.123456Z'
 const timeMicros = Date.parse('2024-02-29T23:59:59.123Z') * 1000 + 456
 

@@ -57,7 +57,8 @@ export type Event = Message<"millrace.v1.Event"> & {
   time?: Timestamp | undefined;
 
   /**
-   * The payload, kept byte for byte. Empty means none. Checked to be JSON when the content type says so.
+   * The payload, kept byte for byte; in a row of PostgreSQL, JSON keeps its value only. Empty means none. Checked to be
+   * JSON when the content type says so.
    *
    * @generated from field: bytes data = 6;
    */
