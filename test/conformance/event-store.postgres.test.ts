@@ -8,68 +8,16 @@ import { cleanup } from '../support/cleanup.ts'
 import { within } from '../support/eventually.ts'
 import { type Postgres, PostgresServer } from '../support/postgres-server.ts'
 import { sharedPostgres } from '../support/shared-services.ts'
-import { type EventStoreHarness, type EventTableRow, eventStoreSuite } from './event-store.suite.ts'
+import { eventStoreSuite } from './event-store.suite.ts'
 import { counts, entriesOf } from './landing-entries.ts'
-import { startStoreProcess } from './store-process.ts'
+import { postgresHarness } from './postgres-harness.ts'
 
 let server: Postgres
 before(async () => {
   server = await sharedPostgres()
 })
 
-const harness: EventStoreHarness = {
-  driver: 'postgres',
-  async create() {
-    const postgresUrl = await server.createDatabase()
-    const config = { dataDir: '', diskReserveBytes: 0, postgresUrl }
-    const query = (statement: string, parameters?: readonly unknown[]) =>
-      server.query(statement, parameters, postgresUrl)
-    return {
-      open: () => openStore(config),
-      openInProcess: () => startStoreProcess(config),
-      countRows: async () => Number((await query('SELECT count(*) AS count FROM events'))[0]!.count),
-      readRow: async (eventId) => readRow(await query(readRowStatement, [eventId])),
-      refuseType: async (type) => {
-        await query(`ALTER TABLE events ADD CONSTRAINT refuse CHECK (type <> '${type}')`)
-      },
-      destroy: () => server.dropDatabase(postgresUrl),
-    }
-  },
-}
-
-const readRowStatement = `SELECT event_id, id, source, type, subject, (extract(epoch FROM time) * 1000000)::bigint AS time,
-  (extract(epoch FROM received_at) * 1000000)::bigint AS received_at, events.topic, priority, key, data::text AS data,
-  data_bytes, data_content_type, attributes, log_offset, streams.topic AS stream_topic, partition, lane, epoch
-  FROM events JOIN streams USING (stream) WHERE event_id = $1`
-
-function readRow([row]: readonly Record<string, unknown>[]): EventTableRow | null {
-  if (row === undefined) return null
-  return {
-    eventId: row.event_id as string,
-    id: row.id as string | null,
-    source: row.source as string,
-    type: row.type as string,
-    subject: row.subject as string | null,
-    timeMicros: BigInt(row.time as string),
-    receivedAtMicros: BigInt(row.received_at as string),
-    topic: row.topic as string,
-    priority: row.priority as number,
-    key: row.key as string | null,
-    data: row.data as string | null,
-    dataBytes: row.data_bytes as Uint8Array | null,
-    dataContentType: row.data_content_type as string,
-    attributes: row.attributes as Record<string, string> | null,
-    stream: {
-      topic: row.stream_topic as string,
-      partition: row.partition as number,
-      lane: row.lane as string,
-      epoch: row.epoch as number,
-    },
-    logOffset: Number(row.log_offset),
-  }
-}
-
-eventStoreSuite(harness)
+eventStoreSuite(postgresHarness('postgres', { server: () => server }))
 
 test('observe returns the figures of pg_stat_statements about landing where it is installed, and null where it is not', async (t) => {
   const counting = await PostgresServer.create({ settings: ['shared_preload_libraries=pg_stat_statements'] })

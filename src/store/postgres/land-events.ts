@@ -39,7 +39,10 @@ export class EventLander {
     insert: readSql('insert-staged'),
     compare: readSql('compare-staged'),
   }
+  /** For a session that other programs use afterwards. */
+  readonly #createForTransaction = this.#staging.create.replace('ON COMMIT DELETE ROWS', 'ON COMMIT DROP')
   readonly #failures: FailureKinds
+  readonly #isPooled: () => boolean
   readonly #numberOfStream = new Map<string, number>()
   /** Whether to try COPY without querying the keys first. False after duplicates: they usually come in many calls. */
   #expectFresh = true
@@ -48,9 +51,13 @@ export class EventLander {
   /** The memory of the last call, reused to avoid allocating megabytes many times a second. */
   #spareMemory: Buffer | null = null
 
-  /** @param failures what the server's errors mean. */
-  constructor(failures: FailureKinds) {
+  /**
+   * @param failures what the server's errors mean.
+   * @param isPooled whether each transaction may get another session.
+   */
+  constructor(failures: FailureKinds, isPooled: () => boolean) {
     this.#failures = failures
+    this.#isPooled = isPooled
   }
 
   /** Lands the entries. `client` must not be used for anything else meanwhile. Rejects with the driver's error. */
@@ -110,7 +117,8 @@ export class EventLander {
       this.#expectFresh = true
       return allLanded
     }
-    const transaction = new LandingTransaction({ ...call, staging: this.#staging, failures: this.#failures })
+    const staging = this.#isPooled() ? { ...this.#staging, create: this.#createForTransaction } : this.#staging
+    const transaction = new LandingTransaction({ ...call, staging, failures: this.#failures })
     // If no rows are known, the server has just rejected exactly these rows.
     const counts = await transaction.land(fresh, known, { isRefused: known.length === 0 })
     this.#expectFresh = counts.duplicates === 0
@@ -120,9 +128,12 @@ export class EventLander {
   /** Returns false if the server rejects a row: then none is inserted. */
   async #copyAll({ client, encoder }: Call, rows: readonly EncodedRow[]): Promise<boolean> {
     try {
+      if (this.#isPooled()) await client.query('BEGIN')
       await copyToEvents(client, rows, encoder.bytes)
+      if (this.#isPooled()) await client.query('COMMIT')
       return true
     } catch (thrown) {
+      if (this.#isPooled()) await client.query('ROLLBACK').catch(() => {})
       const kind = this.#failures.kindOf(thrown)
       if (kind === 'row' || kind === 'taken') return false
       throw thrown
