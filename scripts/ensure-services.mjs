@@ -16,6 +16,12 @@ const programs = [
     debianPackage: 'postgresql',
     usedFor: 'the PostgreSQL store',
   },
+  {
+    name: 'pgbouncer',
+    elsewhere: () => ['/usr/sbin'],
+    debianPackage: 'pgbouncer',
+    usedFor: 'PostgreSQL behind a connection pooler',
+  },
   { name: 'redis-server', debianPackage: 'redis-server', usedFor: 'the log on Redis' },
   { name: 'strace', debianPackage: 'strace', usedFor: 'disk faults: failed flushes, full disks, power loss' },
 ]

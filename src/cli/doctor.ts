@@ -84,7 +84,7 @@ async function checkData(config: Config): Promise<Finding[]> {
   }
   const log = describeLog(inspection)
   // The store is compared with the log, and a damaged log must not be opened.
-  const store = log.some(({ state }) => state === 'damaged') ? [] : [await checkStore(config, inspection)]
+  const store = log.some(({ state }) => state === 'damaged') ? [] : await checkStore(config, inspection)
   return [...log, ...store, ...(await checkPorts(config))]
 }
 
@@ -102,38 +102,38 @@ function describeLogFinding({ file, expected, found, fix, needsRepair }: LogFind
 }
 
 /** Opens the store as `millrace start` does; that detects damage. */
-async function checkStore(config: Config, { counts }: LogInspection): Promise<Finding> {
+async function checkStore(config: Config, { counts }: LogInspection): Promise<Finding[]> {
   if (config.postgresUrl !== null) return checkPostgres(config)
   const path = join(config.dataDir, 'store.db')
   try {
     if (!existsSync(path) && !existsSync(`${path}-wal`)) {
       const landed = counts === null ? 0 : await landedEvents(config)
-      if (landed === 0) return { subject: 'store', state: 'ok', message: 'does not exist yet' }
+      if (landed === 0) return [{ subject: 'store', state: 'ok', message: 'does not exist yet' }]
       const message = `${path} is missing, and ${formatCount(landed)} events have landed in it; restore it from a backup, or start empty with "millrace clean"`
-      return { subject: 'store', state: 'damaged', message }
+      return [{ subject: 'store', state: 'damaged', message }]
     }
     const store = await openStore(config, { mayCreate: false })
     await store.close()
-    return { subject: 'store', state: 'ok', message: `${path} opens without errors` }
+    return [{ subject: 'store', state: 'ok', message: `${path} opens without errors` }]
   } catch (error) {
-    return findingOfError('store', error)
+    return [findingOfError('store', error)]
   }
 }
 
-async function checkPostgres(config: Config): Promise<Finding> {
+async function checkPostgres(config: Config): Promise<Finding[]> {
+  const subject = 'store'
   try {
     const store = await openStore(config)
-    const { up, problem } = await store.describe()
+    const { up, problem, warnings } = await store.describe()
     await store.close()
-    if (up)
-      return { subject: 'store', state: 'ok', message: 'postgres answers, and its tables have the current version' }
-    return {
-      subject: 'store',
-      state: 'problem',
-      message: `${problem}; start PostgreSQL, or correct MILLRACE_POSTGRES_URL`,
-    }
+    const advice = up ? '' : '; start PostgreSQL, or correct MILLRACE_POSTGRES_URL'
+    const found: Finding =
+      problem === null
+        ? { subject, state: 'ok', message: 'postgres answers, and its tables have the current version' }
+        : { subject, state: 'problem', message: `${problem}${advice}` }
+    return [found, ...warnings.map((message): Finding => ({ subject, state: 'warning', message }))]
   } catch (error) {
-    return findingOfError('store', error)
+    return [findingOfError(subject, error)]
   }
 }
 

@@ -8,6 +8,7 @@ import { MillraceError } from '../errors.ts'
 import type { DurabilityLevel } from '../event/durability.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
 import { commaList, host, hostAndPort, type TextSchema, wholeNumber } from '../lib/text-value.ts'
+import { readPostgresUrl } from './postgres-url.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 export const roles = ['ingest', 'worker'] as const
@@ -194,7 +195,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description:
       'The Redis that keeps the log, so that several processes can share it. Unset: the embedded log in the data directory.',
     isSecret: true,
-    schema: v.pipe(v.string(), v.rawCheck(checkRedisUrl)),
+    schema: v.pipe(v.string(), v.rawCheck(checkUrl(readRedisUrl))),
   },
   redisPrefix: {
     variable: 'MILLRACE_REDIS_PREFIX',
@@ -223,11 +224,12 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     default: null,
     unset: null,
     unit: null,
-    allowed: 'a URL `postgres://user:password@host:port/database`',
+    allowed:
+      'a URL `postgres://user:password@host:port/database`, or `postgres://user@/database?host=/run/postgresql` for a Unix socket',
     example: 'postgres://millrace@localhost:5432/millrace',
     description: 'The PostgreSQL database in which events land. Unset: the embedded store in the data directory.',
     isSecret: true,
-    schema: v.pipe(v.string(), v.regex(/^postgres(?:ql)?:\/\//), v.url()),
+    schema: v.pipe(v.string(), v.rawCheck(checkUrl(readPostgresUrl))),
   },
   deadSqlstates: {
     variable: 'MILLRACE_DEAD_SQLSTATES',
@@ -364,13 +366,15 @@ export function withoutPrefix(variable: string): string {
   return variable.slice(prefix.length)
 }
 
-function checkRedisUrl({ dataset, addIssue }: v.RawCheckContext<string>): void {
-  if (!dataset.typed) return
-  try {
-    readRedisUrl(dataset.value)
-  } catch (thrown) {
-    if (!(thrown instanceof MillraceError)) throw thrown
-    addIssue({ message: thrown.message })
+function checkUrl(read: (text: string) => unknown) {
+  return ({ dataset, addIssue }: v.RawCheckContext<string>): void => {
+    if (!dataset.typed) return
+    try {
+      read(dataset.value)
+    } catch (thrown) {
+      if (!(thrown instanceof MillraceError)) throw thrown
+      addIssue({ message: thrown.message })
+    }
   }
 }
 

@@ -23,13 +23,13 @@ export async function assembleStore(
   // When events have landed before, a missing store is a loss of data, and creating a new one would hide it.
   const mayCreate = !(await hasLanded(eventLog))
   const store = await open(config, { mayCreate, onUnlistedSqlstate: alarmOnUnlistedSqlstate(metrics, logger) })
-  const { driver: storeDriver, up, problem } = await store.describe()
-  health.setComponent('store', up, problem)
-  if (!up)
-    logger.warn(
-      { store: storeDriver, problem },
-      `${problem}: events are accepted now and land once the database answers`,
-    )
+  const { driver: storeDriver, up, problem, warnings } = await store.describe()
+  health.setComponent('store', problem === null, problem)
+  if (problem !== null) {
+    const end = up ? 'this is repaired' : 'the database answers'
+    logger.warn({ store: storeDriver, problem }, `${problem}: events are accepted now and land once ${end}`)
+  }
+  for (const warning of warnings) logger.warn({ store: storeDriver }, warning)
   return { store, storeDriver }
 }
 

@@ -76,8 +76,10 @@ export interface StoreDescription {
   readonly driver: string
   /** Whether the database responds now. */
   readonly up: boolean
-  /** Why it does not; null if it does. */
+  /** Why no event can land now; null if events can. */
   readonly problem: string | null
+  /** What the operator should know, although events can land. */
+  readonly warnings: readonly string[]
 }
 
 export interface EventStore {

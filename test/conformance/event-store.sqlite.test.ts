@@ -16,7 +16,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
@@ -126,6 +126,25 @@ test("a row that violates a constraint added by the operator is poison with SQLi
       ],
     },
   )
+})
+
+test('a table without the key is refused when the store is opened, and accepted with a unique index', async (t) => {
+  const { path, store } = await openNew(t)
+  await store.close()
+  execute(path, 'CREATE TABLE copied AS SELECT * FROM events; DROP TABLE events; ALTER TABLE copied RENAME TO events')
+  execute(path, "CREATE UNIQUE INDEX partly ON events (event_id) WHERE topic = 'events'")
+  execute(path, 'CREATE UNIQUE INDEX wider ON events (event_id, topic)')
+  const config = { dataDir: dirname(path), diskReserveBytes: 0 }
+
+  await assert.rejects(openStore(config), {
+    code: 'failed_precondition',
+    message: /events has no primary key event_id/,
+  })
+  execute(path, 'CREATE UNIQUE INDEX events_key ON events (event_id)')
+  const again = await openStore(config)
+  cleanup(t, () => again.close())
+  const entry = entryOf([{ id: ids.next(), type: 'a' }])
+  assert.deepEqual([await again.landEvents([entry]), await again.landEvents([entry])], [counts(1), counts(0, 1)])
 })
 
 test('when a trigger rolls back the transaction, the call fails, nothing of it has landed, and the store continues', async (t) => {

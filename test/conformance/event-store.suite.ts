@@ -1094,7 +1094,8 @@ function lifetime(story: Story): void {
       const { driver, up } = await store.describe()
       assert.deepEqual([typeof driver, up], ['string', true])
       await store.close()
-      assert.deepEqual(await store.describe(), { driver, up: false, problem: 'the event store is closed' })
+      const closed = { driver, up: false, problem: 'the event store is closed', warnings: [] }
+      assert.deepEqual(await store.describe(), closed)
     },
   )
 

@@ -6,15 +6,21 @@ import { chownSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { Client } from 'pg'
+import type { MillraceError } from '../../src/errors.ts'
 import { migrateStore, openStore } from '../../src/store/open-store.ts'
 import { entriesOf } from '../conformance/landing-entries.ts'
 import { cleanup } from '../support/cleanup.ts'
+import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
+import { grpcClient } from '../support/grpc-client.ts'
+import { getStatus } from '../support/http-client.ts'
+import { startInProcess } from '../support/in-process-server.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { openPostgres } from '../support/postgres-store.ts'
 import { runCommand, runCommandProcess } from '../support/run-command.ts'
 import { ServerProcess } from '../support/server-process.ts'
 import { skip } from '../support/skip.ts'
+import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 let postgres: PostgresServer
@@ -116,6 +122,13 @@ test('when TLS is required, a server without TLS or with the certificate of anot
     code: 'failed_precondition',
     message: /MILLRACE_POSTGRES_URL: .*self-signed certificate/,
   })
+  // Without a required TLS mode the certificate is not checked.
+  const isEncrypted = `SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+    WHERE application_name = 'millrace' AND datname = current_database()`
+  const preferring = await openPostgres(t, `${url}?sslmode=prefer`)
+  await preferring.describe()
+  const sessions = await postgres.query(isEncrypted, [], url)
+  assert.ok(sessions.length > 0 && sessions.every(({ ssl }) => ssl === true))
   await assert.rejects(open(trusting('ours', 'localhost')), {
     code: 'failed_precondition',
     message: /MILLRACE_POSTGRES_URL: .*altnames/,
@@ -223,3 +236,148 @@ test('a table that was altered before the start pauses landing and makes no dead
   await postgres.query('ALTER TABLE events ADD COLUMN key text', [], url)
   assert.equal((await store.landEvents(entries)).landed, 2)
 })
+
+/** Ways to lose the guarantee of one row for each event, with the cure that is named. */
+const withoutKey = [
+  ['without a primary key', 'ALTER TABLE events DROP CONSTRAINT events_pkey', /ADD PRIMARY KEY/],
+  [
+    'with a deferrable key',
+    'ALTER TABLE events DROP CONSTRAINT events_pkey, ADD PRIMARY KEY (event_id) DEFERRABLE',
+    /ADD PRIMARY KEY/,
+  ],
+  [
+    'with a key over more columns',
+    'ALTER TABLE events DROP CONSTRAINT events_pkey, ADD PRIMARY KEY (event_id, received_at)',
+    /ADD PRIMARY KEY/,
+  ],
+  [
+    'with a key over some rows',
+    "ALTER TABLE events DROP CONSTRAINT events_pkey; CREATE UNIQUE INDEX ON events (event_id) WHERE topic <> 'events'",
+    /ADD PRIMARY KEY/,
+  ],
+  [
+    'partitioned by time',
+    `ALTER TABLE events RENAME TO events_before;
+     CREATE TABLE events (LIKE events_before) PARTITION BY RANGE (received_at);
+     CREATE TABLE events_all PARTITION OF events DEFAULT`,
+    /is partitioned/,
+  ],
+] as const
+
+const noKey = /^postgres refuses: events has no primary key event_id, so an event could get two rows; /
+
+test('no event lands in a table that could hold two rows for it', async (t) => {
+  for (const [how, change, cure] of withoutKey) {
+    const url = await postgres.createDatabase()
+    await migrateStore(url)
+    await postgres.query(change, [], url)
+    const store = await openPostgres(t, url)
+    await assert.rejects(
+      store.landEvents(entriesOf([{ id: '1', type: 'a' }], 1)),
+      ({ code, message }: MillraceError) => code === 'failed_precondition' && noKey.test(message) && cure.test(message),
+      how,
+    )
+    const { up, problem } = await store.describe()
+    assert.equal(up, true)
+    assert.match(problem ?? '', noKey, how)
+    assert.deepEqual(await postgres.query('SELECT count(*)::int AS rows FROM events', [], url), [{ rows: 0 }])
+  }
+})
+
+test('without a primary key the server starts and takes events; its log, the status and doctor say why none lands', async (t) => {
+  const url = await postgres.createDatabase()
+  await migrateStore(url)
+  await postgres.query('ALTER TABLE events DROP CONSTRAINT events_pkey', [], url)
+  // A paused turn would be retried until the drain time is over.
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url, MILLRACE_DRAIN_MS: '0' } })
+  assert.equal((await grpcClient(t, server).publish({ events: orders(10) })).accepted, 10n)
+  await eventually(async () => {
+    const paused = (await getStatus(server.http)).topics.find(({ name }) => name === 'events')?.groups[0]?.paused
+    assert.match(paused ?? '', /^postgres refuses since \S+Z: events has no primary key/)
+  })
+  assert.ok(server.logLines().some(({ level, message }) => level === 'warn' && noKey.test(String(message))))
+  await server.stop()
+  const doctor = await runCommand(['doctor', '--postgres-url', url], { dataDir: tempDirectory(t) })
+  assert.equal(doctor.code, 1)
+  assert.match(doctor.stdout, /problem +store +postgres refuses: events has no primary key/)
+})
+
+test('a key that is removed while events land stops landing until it is back', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  const entries = entriesOf([{ id: '1', type: 'a' }], 1)
+  assert.equal((await store.landEvents(entries)).landed, 1)
+  const rows = () => postgres.query('SELECT count(*)::int AS rows FROM events', [], url)
+
+  await postgres.query('ALTER TABLE events DROP CONSTRAINT events_pkey', [], url)
+  await eventually(() => assert.rejects(store.landEvents(entries), { code: 'failed_precondition' }))
+  const [before] = await rows()
+  await assert.rejects(store.landEvents(entries), { message: /no primary key event_id/ })
+  assert.deepEqual(await rows(), [before])
+
+  await postgres.query('DELETE FROM events', [], url)
+  await postgres.query('ALTER TABLE events ADD PRIMARY KEY (event_id)', [], url)
+  assert.equal((await store.landEvents(entries)).landed, 1)
+  assert.equal((await store.landEvents(entries)).duplicates, 1)
+})
+
+test('a server that does not flush and a partitioned table with a key are warnings of the start and of doctor', async (t) => {
+  const url = await postgres.createDatabase()
+  await migrateStore(url)
+  const partition = `ALTER TABLE events RENAME TO events_before;
+    CREATE TABLE events (LIKE events_before, PRIMARY KEY (event_id)) PARTITION BY HASH (event_id);
+    CREATE TABLE events_all PARTITION OF events FOR VALUES WITH (MODULUS 1, REMAINDER 0)`
+  await postgres.query(partition, [], url)
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  await grpcClient(t, server).publish({ events: orders(10) })
+  await drained(server)
+  const doctor = await runCommand(['doctor', '--postgres-url', url], { dataDir: tempDirectory(t) })
+
+  assert.equal(doctor.code, 0)
+  for (const warning of [/fsync is off/, /the table events is partitioned/]) {
+    assert.ok(server.logLines().some(({ level, message }) => level === 'warn' && warning.test(String(message))))
+    assert.match(doctor.stdout, warning)
+  }
+})
+
+test('a Unix socket in the URL, and TLS that is only preferred, reach a server without TLS', async () => {
+  const { directory, port } = postgres
+  for (const url of [
+    `postgres:///postgres?host=${directory}&port=${port}&user=postgres`,
+    `postgres://postgres@/postgres?host=${directory}&port=${port}`,
+    `postgres://postgres@${encodeURIComponent(directory)}:${port}/postgres`,
+    `${postgres.url()}?sslmode=prefer`,
+  ]) {
+    const store = await open(url)
+    const { up, problem } = await store.describe()
+    await store.close()
+    assert.deepEqual([up, problem], [true, null], url)
+  }
+})
+
+test('the server probes a direct connection that is silent for 10 s, so that a vanished client holds no locks', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  assert.equal((await store.landEvents(entriesOf([{ id: '1', type: 'a' }], 1))).landed, 1)
+  const statement = `SELECT client_port AS port FROM pg_stat_activity
+    WHERE application_name = 'millrace' AND datname = current_database()`
+  const ports = (await postgres.query(statement, [], url)).map(({ port }) => Number(port))
+  assert.ok(ports.length > 0)
+  for (const port of ports) {
+    const dueInMs = keepaliveInMs({ localPort: postgres.port, remotePort: port })
+    assert.ok(dueInMs !== null && dueInMs <= 10_000, `the next probe is due in ${dueInMs} ms`)
+  }
+})
+
+/** When the kernel sends the next keepalive probe on a connection of 127.0.0.1; null if it sends none. */
+function keepaliveInMs({ localPort, remotePort }: { localPort: number; remotePort: number }): number | null {
+  const [local, remote] = [localPort, remotePort].map((port) => `:${port.toString(16).toUpperCase().padStart(4, '0')}`)
+  // Addresses, state, queues, then the timer: its kind (02: keepalive) and the hundredths of a second until it ends.
+  // https://www.kernel.org/doc/Documentation/networking/proc_net_tcp.txt
+  const rows = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+  const row = rows.find(([, from, to]) => from?.endsWith(local!) && to?.endsWith(remote!))
+  const [kind, due] = row?.[5]?.split(':') ?? []
+  return kind === '02' ? Number.parseInt(due!, 16) * 10 : null
+}

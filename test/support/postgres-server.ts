@@ -18,7 +18,7 @@ export interface PostgresOptions {
   readonly settings?: readonly string[]
 }
 
-interface User {
+export interface User {
   readonly uid?: number
   readonly gid?: number
 }
@@ -146,7 +146,7 @@ export class PostgresServer extends Postgres {
 }
 
 /** The server's user must be able to reach its directory through the parent directories that the test run created. */
-function openWayTo(directory: string): void {
+export function openWayTo(directory: string): void {
   for (let path = directory; basename(path).startsWith('millrace-'); path = dirname(path)) {
     chmodSync(path, statSync(path).mode | 0o011)
   }
@@ -162,7 +162,7 @@ function parentOf(pid: number): number | null {
 }
 
 /** PostgreSQL refuses to run as root. */
-function serverUser(): User {
+export function serverUser(): User {
   if (process.getuid?.() !== 0) return {}
   const idOf = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
   return { uid: idOf('-u'), gid: idOf('-g') }

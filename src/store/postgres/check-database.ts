@@ -1,8 +1,60 @@
-// What would make events vanish or be refused later, checked at the start. Each check throws `failed_precondition`.
+// Checks what the database must be like, so that no landed event is lost and none has two rows.
 
-import type { ClientBase } from 'pg'
+import type { ClientBase, Pool } from 'pg'
 import { MillraceError } from '../../errors.ts'
 import { readSql } from './sql-file.ts'
+
+export interface DatabaseFacts {
+  readonly synchronousCommit: string
+  readonly fsync: string
+  /** Null if there is no table `events`. */
+  readonly isPartitioned: boolean | null
+  /** Whether each event_id can have only one row. */
+  readonly hasKey: boolean
+}
+
+export class DatabaseCheck {
+  readonly #statement = readSql('check-database')
+
+  /** Rejects with the driver's error. */
+  async read(connection: ClientBase | Pool): Promise<DatabaseFacts> {
+    return (await connection.query<DatabaseFacts>(this.#statement)).rows[0]!
+  }
+}
+
+/** Landed events are settled and may be gone from the log: a crash before the flush of a COMMIT would lose them. */
+export function refuseWeakerCommits({ synchronousCommit }: DatabaseFacts): void {
+  if (synchronousCommit !== 'off') return
+  throw new MillraceError(
+    'failed_precondition',
+    'synchronous_commit is off for this role or database, so a crash of postgres would lose landed rows: set it to on',
+  )
+}
+
+/** Why no event may land in the table; null if the table is sound. */
+export function keyProblemOf({ hasKey, isPartitioned }: DatabaseFacts): string | null {
+  if (hasKey) return null
+  if (isPartitioned === null) return 'postgres refuses: 42P01: there is no table events; restore it from a backup'
+  const cure = isPartitioned
+    ? 'it is partitioned by another column; use a table that is not, or is partitioned by event_id'
+    : 'delete the rows that are there twice, then run "ALTER TABLE events ADD PRIMARY KEY (event_id)"'
+  return `postgres refuses: events has no primary key event_id, so an event could get two rows; ${cure}`
+}
+
+/** What an operator should know about a database in which events land. */
+export function warningsOf({ fsync, isPartitioned, hasKey }: DatabaseFacts, isPooled: boolean): string[] {
+  return [
+    ...(fsync === 'off'
+      ? ['fsync is off: a power loss or a crash of its host can lose landed rows; set it to on']
+      : []),
+    ...(isPartitioned === true && hasKey
+      ? ['the table events is partitioned: listing events reads more of it than its end']
+      : []),
+    ...(isPooled
+      ? ['a connection pooler is in between: each transaction sets its timeouts, and no keepalive is set']
+      : []),
+  ]
+}
 
 interface FoundRule {
   readonly table: string

@@ -40,7 +40,10 @@ export class EventLander {
     compare: readSql('compare-staged'),
     createMark: readSql('create-mark'),
   }
+  /** For a session that other programs use afterwards. */
+  readonly #createForTransaction = this.#staging.create.replace('ON COMMIT DELETE ROWS', 'ON COMMIT DROP')
   readonly #failures: FailureKinds
+  readonly #isPooled: () => boolean
   readonly #numberOfStream = new Map<string, number>()
   /** Whether to try COPY without querying the keys first. False after duplicates: they usually come in many calls. */
   #expectFresh = true
@@ -49,9 +52,13 @@ export class EventLander {
   /** The memory of the last call, reused to avoid allocating megabytes many times a second. */
   #spareMemory: Buffer | null = null
 
-  /** @param failures what the server's errors mean. */
-  constructor(failures: FailureKinds) {
+  /**
+   * @param failures what the server's errors mean.
+   * @param isPooled whether each transaction may get another session.
+   */
+  constructor(failures: FailureKinds, isPooled: () => boolean) {
     this.#failures = failures
+    this.#isPooled = isPooled
   }
 
   /** Lands the entries. `client` must not be used for anything else meanwhile. Rejects with the driver's error. */
@@ -122,7 +129,8 @@ export class EventLander {
     known: readonly EncodedRow[],
     { isRefused }: { readonly isRefused: boolean },
   ): Promise<LandedCounts> {
-    const parts = { ...call, staging: this.#staging, failures: this.#failures }
+    const staging = this.#isPooled() ? { ...this.#staging, create: this.#createForTransaction } : this.#staging
+    const parts = { ...call, staging, failures: this.#failures }
     try {
       return await new LandingTransaction({ ...parts, checksDeferred: false }).land(fresh, known, { isRefused })
     } catch (thrown) {
@@ -134,13 +142,27 @@ export class EventLander {
 
   /** Lands the rows with one COPY. Returns null if the server rejects a row: then none is inserted. */
   async #copyAll(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts | null> {
-    const copied = await copyToEvents(call.client, rows, call.encoder.bytes).catch((thrown: unknown) => {
+    const copied = await this.#copy(call, rows).catch((thrown: unknown) => {
       if (this.#failures.isRowFailure(thrown)) return null
       throw thrown
     })
     if (copied === null) return null
     if (copied < rows.length) return await this.#landSkipped(call, rows, copied)
     return { landed: copied, duplicates: 0, conflicts: 0, poison: [] }
+  }
+
+  /** Returns how many rows were inserted. Behind a pooler only a transaction has timeouts, so the COPY gets one. */
+  async #copy({ client, encoder }: Call, rows: readonly EncodedRow[]): Promise<number> {
+    if (!this.#isPooled()) return await copyToEvents(client, rows, encoder.bytes)
+    await client.query('BEGIN')
+    try {
+      const copied = await copyToEvents(client, rows, encoder.bytes)
+      await client.query('COMMIT')
+      return copied
+    } catch (thrown) {
+      await client.query('ROLLBACK').catch(() => {})
+      throw thrown
+    }
   }
 
   /** After a COPY of which a trigger on the table has skipped rows: tries those that are missing once more. */

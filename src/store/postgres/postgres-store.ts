@@ -4,7 +4,7 @@
 // state: each call requests a connection, so the next one works as soon as the server is back.
 // Not its job: the rows (land-events.ts, list-events.ts), when to retry (workers/).
 
-import { Pool, type PoolClient, type PoolConfig } from 'pg'
+import type { Pool, PoolClient } from 'pg'
 import { MillraceError } from '../../errors.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
@@ -21,8 +21,15 @@ import type {
   StoreDescription,
 } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
-import { BoundedClient } from './bounded-client.ts'
-import { refuseOtherEncodings, refuseRules } from './check-database.ts'
+import {
+  DatabaseCheck,
+  keyProblemOf,
+  refuseOtherEncodings,
+  refuseRules,
+  refuseWeakerCommits,
+  warningsOf,
+} from './check-database.ts'
+import { Connections, type Timeouts } from './connections.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
@@ -46,22 +53,15 @@ const maxLandingConnections = 2
 /** Two for pages, so that the status and the end of a redrive never wait for one. */
 const maxReadingConnections = 3
 
-const connectTimeoutMs = 5000
-
-/** Timeouts of a statement and of waiting for a lock, in milliseconds. The URL overrides them. */
-interface Timeouts {
-  readonly statementMs: number
-  readonly lockMs: number
-}
-
 /** Longer than any COPY takes, shorter than a user would wait. */
 const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
 /** Monitoring needs current figures and must not delay other queries. */
 const observingTimeouts: Timeouts = { statementMs: 2000, lockMs: 500 }
 /** A migration may change a large table, or wait for another process that does. */
 const migrationTimeouts: Timeouts = { statementMs: 600_000, lockMs: 600_000 }
-/** The server ends a transaction that is idle for this long, so that it holds no locks. */
-const idleTransactionMs = 60_000
+
+/** How long a missing key may stay unnoticed while events land. */
+const keyCheckEveryMs = 1000
 
 /**
  * Connects and brings the tables to this version. If no server is reachable, it returns a store whose calls each try
@@ -81,80 +81,41 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   return store
 }
 
-async function prepare(url: string): Promise<void> {
-  await withMigrations(url, async (client) => {
-    await migrate(client)
-    await refuseWeakerCommits(client)
-    await refuseRules(client)
-  })
-}
-
 /**
  * Brings the tables to this version and returns the numbers of the applied migrations.
  * Errors: those of openPostgresStore, and `unavailable`.
  */
 export async function migratePostgres(url: string): Promise<number[]> {
+  const connections = new Connections(url)
   try {
-    return await withMigrations(url, (client) => migrate(client))
+    return await withMigrations(connections, (client) => migrate(client))
   } catch (thrown) {
     throw toOpeningError(thrown)
   }
 }
 
 /** Rejects with the driver's error, or a MillraceError. */
-async function withMigrations<T>(url: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const pool = openPool(url, 1, migrationTimeouts)
-  try {
-    const client = await pool.connect()
+async function withMigrations<T>(connections: Connections, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  return await connections.attempt(async () => {
+    const pool = connections.openPool({ max: 1, timeouts: migrationTimeouts })
     try {
-      await refuseOtherEncodings(client)
-      return await work(client)
+      const client = await pool.connect()
+      try {
+        await refuseOtherEncodings(client)
+        return await work(client)
+      } finally {
+        client.release()
+      }
     } finally {
-      client.release()
+      await pool.end()
     }
-  } finally {
-    await pool.end()
-  }
-}
-
-function openPool(url: string, max: number, { statementMs, lockMs }: Timeouts = usualTimeouts): Pool {
-  const asked = Number.parseInt(new URL(url).searchParams.get('statement_timeout') ?? '', 10)
-  const longestMs = Number.isNaN(asked) ? statementMs : asked
-  const config: PoolConfig = {
-    connectionString: url,
-    max,
-    Client: BoundedClient,
-    application_name: 'millrace',
-    connectionTimeoutMillis: connectTimeoutMs,
-    // Parameters in the URL override all of these.
-    statement_timeout: statementMs,
-    lock_timeout: lockMs,
-    idle_in_transaction_session_timeout: idleTransactionMs,
-    // For a server that no longer responds. 0 means no limit, for this and for the statement timeout.
-    query_timeout: longestMs === 0 ? 0 : longestMs + connectTimeoutMs,
-    keepAlive: true,
-  }
-  const pool = new Pool(config)
-  // An idle connection that breaks is replaced on next use; without these listeners its error would end the process.
-  pool.on('error', () => {})
-  pool.on('connect', (client) => client.on('error', () => {}))
-  return pool
-}
-
-/** Landed events are settled and may be gone from the log: a crash before the flush of a COMMIT would lose them. */
-async function refuseWeakerCommits(client: PoolClient): Promise<void> {
-  const { rows } = await client.query<{ synchronous_commit: string }>('SHOW synchronous_commit')
-  if (rows[0]?.synchronous_commit !== 'off') return
-  throw new MillraceError(
-    'failed_precondition',
-    'synchronous_commit is off for this role or database, so a crash of postgres would lose landed rows: set it to on',
-  )
+  })
 }
 
 class PostgresStore implements EventStore {
   /** Never resolves: an unreachable server may come back, so no failure is permanent. */
   readonly failed: Promise<Error> = new Promise(() => {})
-  readonly #url: string
+  readonly #connections: Connections
   readonly #landing: Pool
   readonly #reading: Pool
   /** One connection, closed when it is idle. */
@@ -166,19 +127,21 @@ class PostgresStore implements EventStore {
   readonly #deadLetters: DeadLetterTable
   readonly #observer: StoreObserver
   readonly #onUnlistedSqlstate: (sqlState: string) => void
+  readonly #check = new DatabaseCheck()
+  #keyCheckedAtMs = Number.NEGATIVE_INFINITY
   readonly #running = new Set<Promise<unknown>>()
   /** Null until a migration has started; rejected attempts reset it. */
   #prepared: Promise<void> | null = null
   #closing: Promise<void> | null = null
 
   constructor({ url, deadSqlstates, onUnlistedSqlstate = () => {} }: PostgresStoreOptions) {
-    this.#url = url
-    this.#landing = openPool(url, maxLandingConnections)
-    this.#reading = openPool(url, maxReadingConnections)
-    this.#observing = openPool(url, 1, observingTimeouts)
+    this.#connections = new Connections(url)
+    this.#landing = this.#connections.openPool({ max: maxLandingConnections, timeouts: usualTimeouts })
+    this.#reading = this.#connections.openPool({ max: maxReadingConnections, timeouts: usualTimeouts })
+    this.#observing = this.#connections.openPool({ max: 1, timeouts: observingTimeouts })
     this.#failures = new FailureKinds(deadSqlstates)
     this.#onUnlistedSqlstate = onUnlistedSqlstate
-    this.#lander = new EventLander(this.#failures)
+    this.#lander = new EventLander(this.#failures, () => this.#connections.isPooled)
     const reader = new EventReader()
     this.#lister = new EventLister(this.#reading, reader, () => performance.now())
     this.#finder = new EventFinder(this.#reading, reader)
@@ -188,7 +151,11 @@ class PostgresStore implements EventStore {
 
   /** Migrates the tables once per store; concurrent calls share the attempt. Rejects as withMigrations does. */
   prepare(): Promise<void> {
-    this.#prepared ??= prepare(this.#url).catch((thrown) => {
+    this.#prepared ??= withMigrations(this.#connections, async (client) => {
+      await migrate(client)
+      refuseWeakerCommits(await this.#check.read(client))
+      await refuseRules(client)
+    }).catch((thrown) => {
       this.#prepared = null
       throw thrown
     })
@@ -254,6 +221,7 @@ class PostgresStore implements EventStore {
     let client: PoolClient | undefined
     try {
       client = await this.#landing.connect()
+      await this.#requireKey(client)
       const counts = await this.#lander.land(client, entries)
       client.release()
       return counts
@@ -265,17 +233,28 @@ class PostgresStore implements EventStore {
       // The next attempt must use a new connection: the old one would stay on a server that is now read-only, and would
       // keep the old settings of the role.
       client?.release(true)
+      this.#keyCheckedAtMs = Number.NEGATIVE_INFINITY
       throw toStoreError(thrown)
     }
+  }
+
+  /** COPY would insert the rows of a redelivery once more. */
+  async #requireKey(client: PoolClient): Promise<void> {
+    const nowMs = performance.now()
+    if (nowMs - this.#keyCheckedAtMs < keyCheckEveryMs) return
+    const problem = keyProblemOf(await this.#check.read(client))
+    if (problem !== null) throw new MillraceError('failed_precondition', problem)
+    this.#keyCheckedAtMs = nowMs
   }
 
   async describe(): Promise<StoreDescription> {
     const driver = 'postgres'
     try {
-      await this.#run(() => this.#reading.query('SELECT 1'))
-      return { driver, up: true, problem: null }
+      const facts = await this.#run(() => this.#check.read(this.#reading))
+      const { isPooled } = this.#connections
+      return { driver, up: true, problem: keyProblemOf(facts), warnings: warningsOf(facts, isPooled) }
     } catch (thrown) {
-      return { driver, up: false, problem: (thrown as MillraceError).message }
+      return { driver, up: false, problem: (thrown as MillraceError).message, warnings: [] }
     }
   }
 
@@ -295,7 +274,7 @@ class PostgresStore implements EventStore {
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closing !== null) throw new MillraceError('unavailable', 'the event store is closed')
-    const running = this.prepare().then(work)
+    const running = this.#connections.attempt(() => this.prepare().then(work))
     this.#running.add(running)
     try {
       return await running

@@ -27,12 +27,14 @@ const kindOfCode: Readonly<Record<string, FailureKind>> = {
   // A row or an index entry is too large; JSON nests too deeply.
   '54000': 'row',
   '54001': 'row',
+  '25P04': 'timeout',
   '57014': 'timeout',
   '55P03': 'timeout',
   '53100': 'full',
   // Read-only: another host may be the primary now.
   '25006': 'outage',
   '25P02': 'outage',
+  '25P03': 'outage',
   '26000': 'outage',
   '55006': 'outage',
   '57P01': 'outage',
@@ -74,6 +76,7 @@ export class FailureKinds {
   kindOf(error: unknown): FailureKind {
     const code = sqlStateOf(error)
     if (code === null) return isInsecure(error) ? 'stopped' : 'outage'
+    if (isRefusedParameter(error)) return 'stopped'
     if (this.#deadSqlstates.includes(code)) return 'row'
     return kindOfCode[code] ?? kindOfClass[code.slice(0, 2)] ?? 'unlisted'
   }
@@ -89,6 +92,13 @@ const listed = new FailureKinds()
 /** The SQLSTATE, or null if the error does not come from the server. */
 export function sqlStateOf(error: unknown): string | null {
   return error instanceof DatabaseError && error.code?.length === 5 ? error.code : null
+}
+
+/** Whether a pooler refuses a parameter of the connection: one of these, or any. */
+export function isRefusedParameter(error: unknown, names: readonly string[] = ['']): boolean {
+  if (sqlStateOf(error) !== '08P01') return false
+  const { message } = error as DatabaseError
+  return names.some((name) => /^unsupported startup parameter\b/.test(message) && message.includes(name))
 }
 
 /** Converts a driver error to the errors of the EventStore contract. API callers may see the message. */

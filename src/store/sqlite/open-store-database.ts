@@ -1,11 +1,12 @@
 // Opens store.db, and refuses a file that is not an event store of Millrace.
 
 import type { DatabaseSync } from 'node:sqlite'
+import { MillraceError } from '../../errors.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { openDatabase, truncateWal } from '../../lib/sqlite/open-database.ts'
 import { parseMigrations } from '../migrations.ts'
 import { migrate } from './migrate.ts'
-import { readMigrationFiles } from './sql-file.ts'
+import { readMigrationFiles, readSql } from './sql-file.ts'
 
 /** The application_id in the header of an event store, set by the first migration. */
 const applicationId = 0x6d6c7273
@@ -22,13 +23,17 @@ const pageBytes = 8192
  */
 const cacheKibibytes = 16 * 1024
 
-/** Throws a SqliteFailure, or `failed_precondition` if another version of Millrace has migrated the file. */
+/**
+ * Throws a SqliteFailure, or `failed_precondition` if another version of Millrace has migrated the file or `events` has
+ * lost its key.
+ */
 export function openStoreDatabase(path: string, mayCreate: boolean, now: () => number): DatabaseSync {
   const { database } = openDatabase({ path, exclusive: false, busyTimeoutMs, mayCreate, pageBytes })
   try {
     refuseForeign(database, path)
     truncateWal(database)
     migrate(database, parseMigrations(readMigrationFiles()), path, now)
+    requireKey(database, path)
     database.exec(`PRAGMA cache_size = -${cacheKibibytes}`)
     return database
   } catch (thrown) {
@@ -46,5 +51,15 @@ function refuseForeign(database: DatabaseSync, path: string): void {
   throw new SqliteFailure(
     'damaged',
     `${path} is not an event store of Millrace: its application_id is ${found}, expected ${applicationId}`,
+  )
+}
+
+/** A table that was made anew, for example by a copy, has no key; a redelivery would then make a second row. */
+function requireKey(database: DatabaseSync, path: string): void {
+  if (database.prepare(readSql('find-key')).get() !== undefined) return
+  throw new MillraceError(
+    'failed_precondition',
+    `${path}: the table events has no primary key event_id, so an event could get two rows; delete the rows that are ` +
+      'there twice, then run "CREATE UNIQUE INDEX events_key ON events (event_id)"',
   )
 }

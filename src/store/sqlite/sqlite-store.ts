@@ -148,10 +148,10 @@ class SqliteStore implements EventStore {
 
   async describe(): Promise<StoreDescription> {
     const driver = 'sqlite'
-    if (this.#closing !== null) return { driver, up: false, problem: 'the event store is closed' }
+    if (this.#closing !== null) return { driver, up: false, problem: 'the event store is closed', warnings: [] }
     return await this.#thread.call('probe', null).then(
-      () => ({ driver, up: true, problem: null }),
-      (failure: SqliteFailure) => ({ driver, up: false, problem: toStoreError(failure).message }),
+      () => ({ driver, up: true, problem: null, warnings: [] }),
+      (failure: SqliteFailure) => ({ driver, up: false, problem: toStoreError(failure).message, warnings: [] }),
     )
   }
 

@@ -52,7 +52,7 @@ export class StoreWithoutKey implements EventStore {
   }
 
   async describe(): Promise<StoreDescription> {
-    return { driver: 'without key', up: true, problem: null }
+    return { driver: 'without key', up: true, problem: null, warnings: [] }
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,183 @@
+// Opens connection pools, and learns from failures how connections must be made.
+//
+// A direct connection gets its timeouts as start parameters. A pooler such as PgBouncer in transaction mode refuses
+// those, and hands each transaction to another session: then every transaction sets its timeouts itself, and nothing
+// relies on the session.
+
+import { type ClientBase, type ClientConfig, Pool } from 'pg'
+import { type PostgresTarget, readPostgresUrl, timeoutParameters } from '../../config/postgres-url.ts'
+import { BoundedClient } from './bounded-client.ts'
+import { readSql } from './sql-file.ts'
+import { isRefusedParameter } from './sqlstate.ts'
+
+/** Timeouts of a statement and of waiting for a lock, in milliseconds. The URL overrides them. */
+export interface Timeouts {
+  readonly statementMs: number
+  readonly lockMs: number
+}
+
+export interface PoolOptions {
+  readonly max: number
+  readonly timeouts: Timeouts
+}
+
+const connectTimeoutMs = 5000
+/** The server ends a transaction that is idle for this long, so that it holds no locks. */
+const idleTransactionMs = 60_000
+
+export class Connections {
+  readonly #target: PostgresTarget
+  readonly #showTimeout = readSql('show-timeout')
+  readonly #sessionSettings = readSql('session-settings')
+  readonly #open = new Set<ClientBase>()
+  /** `pooled`: start parameters are refused or have no effect, so each transaction sets its timeouts. */
+  #way: 'unknown' | 'direct' | 'pooled' = 'unknown'
+  #isPlain = false
+
+  /** @param url Throws `failed_precondition` if it is invalid. */
+  constructor(url: string) {
+    this.#target = readPostgresUrl(url)
+  }
+
+  /** Whether a pooler is in between. False until the first connection. */
+  get isPooled(): boolean {
+    return this.#way === 'pooled'
+  }
+
+  openPool({ max, timeouts }: PoolOptions): Pool {
+    const { statementMs, lockMs } = timeouts
+    const usual = [statementMs, lockMs, idleTransactionMs]
+    const wanted = Object.fromEntries(
+      timeoutParameters.map((name, index) => [name, this.#target.timeouts[name] ?? usual[index]!]),
+    )
+    const longestMs = wanted.statement_timeout!
+    const connections = this
+    class Connection extends TransactionClient {
+      constructor(config: ClientConfig) {
+        super(connections.#configure(config, wanted), connections.isPooled ? setTimeouts(wanted) : null)
+      }
+    }
+    const pool = new Pool({
+      Client: Connection as unknown as new () => ClientBase,
+      max,
+      application_name: 'millrace',
+      connectionTimeoutMillis: connectTimeoutMs,
+      // For a server that no longer responds. 0 means no limit, for this and for the statement timeout.
+      query_timeout: longestMs === 0 ? 0 : longestMs + connectTimeoutMs,
+      keepAlive: true,
+      onConnect: (client) => this.#prepareSession(client, longestMs),
+    })
+    // An idle connection that breaks is replaced on next use; without these listeners its error would end the process.
+    pool.on('error', () => {})
+    pool.on('connect', (client) => {
+      client.on('error', () => {})
+      this.#open.add(client)
+    })
+    pool.on('remove', (client) => this.#open.delete(client))
+    return pool
+  }
+
+  /** Does the work, and again if its failure shows how connections must be made. */
+  async attempt<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (thrown) {
+      // Connecting has failed, so nothing was done.
+      if (!this.#learnFrom(thrown)) throw thrown
+      return await this.attempt(work)
+    }
+  }
+
+  /** Returns whether connections are made differently from now on. */
+  #learnFrom(error: unknown): boolean {
+    if (!this.isPooled && isRefusedParameter(error, timeoutParameters)) {
+      this.#way = 'pooled'
+      return true
+    }
+    const hasNoTls = error instanceof Error && error.message === 'The server does not support SSL connections'
+    if (!hasNoTls || !this.#target.isTlsOptional || this.#isPlain) return false
+    this.#isPlain = true
+    return true
+  }
+
+  /** Cuts the connections in use: their queries fail. */
+  destroy(): void {
+    for (const client of this.#open) (client as unknown as WithSocket).connection.stream.destroy()
+  }
+
+  async #prepareSession(client: ClientBase, statementMs: number): Promise<void> {
+    if (this.#way === 'unknown') {
+      const { rows } = await client.query<{ statementMs: number }>(this.#showTimeout)
+      // A pooler can be configured to ignore start parameters.
+      this.#way = rows[0]!.statementMs === statementMs ? 'direct' : 'pooled'
+    }
+    // Settings of a session behind a pooler would reach other programs.
+    if (this.#way === 'direct') await client.query(this.#sessionSettings, [String(statementMs * 2)])
+  }
+
+  #configure(config: ClientConfig, timeouts: Readonly<Record<string, number>>): ClientConfig {
+    const { url, isTlsOptional } = this.#target
+    return {
+      ...config,
+      connectionString: url,
+      ...(this.isPooled ? {} : timeouts),
+      // Without a required TLS mode there is no certificate to trust, so none is checked.
+      ...(isTlsOptional && !this.#isPlain ? { ssl: { rejectUnauthorized: false } } : {}),
+    }
+  }
+}
+
+interface WithSocket {
+  readonly connection: { readonly stream: { destroy(): void } }
+}
+
+function setTimeouts(timeouts: Readonly<Record<string, number>>): string {
+  return Object.entries(timeouts)
+    .map(([name, ms]) => `SET LOCAL ${name} = ${ms};`)
+    .join(' ')
+}
+
+/** BEGIN as the first statement of a text, behind comments. */
+const begin = /^((?:\s|--.*\n)*BEGIN\b[^;]*)(?:;|$)/
+
+/** A connection whose transactions can set their own timeouts. */
+class TransactionClient extends BoundedClient {
+  readonly #setTimeouts: string | null
+
+  /** @param setTimeouts statements that begin each transaction; null where the session has the settings. */
+  constructor(config: ClientConfig, setTimeouts: string | null) {
+    super(config)
+    this.#setTimeouts = setTimeouts
+  }
+
+  /** As the driver's. A statement outside a transaction gets one; a COPY must be inside one already. */
+  // biome-ignore lint/suspicious/noExplicitAny: the driver declares nine overloads.
+  override query(...given: any[]): any {
+    const [text, ...rest] = given
+    if (this.#setTimeouts === null || typeof text !== 'string' || this.getTransactionStatus() !== 'I') {
+      return super.query(...(given as [string]))
+    }
+    if (begin.test(text)) {
+      return super.query(text.replace(begin, `$1; ${this.#setTimeouts}`), ...(rest as []))
+    }
+    const callback = typeof rest.at(-1) === 'function' ? rest.pop() : null
+    const result = this.#inTransaction(text, rest)
+    if (callback === null) return result
+    result.then(
+      (rows) => callback(null, rows),
+      (error) => callback(error),
+    )
+  }
+
+  async #inTransaction(text: string, parameters: unknown[]): Promise<unknown> {
+    await super.query(`BEGIN; ${this.#setTimeouts}`)
+    try {
+      const result = await super.query(text, ...(parameters as []))
+      await super.query('COMMIT')
+      return result
+    } catch (thrown) {
+      await super.query('ROLLBACK').catch(() => {})
+      throw thrown
+    }
+  }
+}

@@ -1,0 +1,8 @@
+-- What the server and its table `events` must be like. `hasKey`: each event_id can have only one row.
+SELECT current_setting('synchronous_commit') AS "synchronousCommit", current_setting('fsync') AS fsync,
+  (SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('events')) AS "isPartitioned",
+  EXISTS (
+    SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+    WHERE indrelid = to_regclass('events') AND attname = 'event_id' AND indnkeyatts = 1
+      AND indisunique AND indimmediate AND indisvalid AND indisready AND indpred IS NULL
+  ) AS "hasKey"
