@@ -11,7 +11,15 @@ import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
-import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
+import type {
+  EventStore,
+  FoundRow,
+  LandedCounts,
+  LandedEvent,
+  LandedStreams,
+  LandingEntry,
+  StoreDescription,
+} from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
 import { DatabaseCheck, keyProblemOf, refuseWeakerCommits, warningsOf } from './check-database.ts'
 import { Connections, type Timeouts } from './connections.ts'
@@ -162,6 +170,10 @@ class PostgresStore implements EventStore {
 
   findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]> {
     return this.#run(() => this.#finder.findRows(eventIds))
+  }
+
+  landedStreams(): Promise<LandedStreams> {
+    return this.#run(() => this.#finder.landedStreams())
   }
 
   landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {

@@ -12,7 +12,15 @@ import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
-import type { EventStore, FoundRow, LandedCounts, LandedEvent, LandingEntry, StoreDescription } from '../event-store.ts'
+import type {
+  EventStore,
+  FoundRow,
+  LandedCounts,
+  LandedEvent,
+  LandedStreams,
+  LandingEntry,
+  StoreDescription,
+} from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
 import type { PlacedRow } from './find-events.ts'
@@ -97,6 +105,12 @@ class SqliteStore implements EventStore {
   async findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]> {
     const rows = await this.#call('findRows', eventIds)
     return rows.map(({ event_id, source }) => ({ eventId: uuidFromBytes(event_id), source }))
+  }
+
+  async landedStreams(): Promise<LandedStreams> {
+    const rows = await this.#call('landedStreams', null)
+    const streams = rows.map(({ epoch, next_offset: nextOffset, ...stream }) => ({ stream, epoch, nextOffset }))
+    return { isComplete: true, streams }
   }
 
   async landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<void> {
