@@ -4,9 +4,11 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { compareLog } from '../admin/compare-log.ts'
 import { type Config, loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
+import type { EventLog } from '../event-log/event-log.ts'
 import {
   inspectEventLog,
   inspectSharedLog,
@@ -18,6 +20,7 @@ import {
 } from '../event-log/open-event-log.ts'
 import { landingGroup } from '../landing/landing.ts'
 import { SqliteFailure } from '../lib/sqlite/failure.ts'
+import type { EventStore } from '../store/event-store.ts'
 import { openStore } from '../store/open-store.ts'
 import type { CommandInput } from './command.ts'
 import { checkDisk, checkOpenFiles, checkPorts, checkVersions, type Finding, formatBytes } from './doctor-checks.ts'
@@ -103,7 +106,7 @@ function describeLogFinding({ file, expected, found, fix, needsRepair }: LogFind
 
 /** Opens the store as `millrace start` does; that detects damage. */
 async function checkStore(config: Config, { counts }: LogInspection): Promise<Finding[]> {
-  if (config.postgresUrl !== null) return checkPostgres(config)
+  if (config.postgresUrl !== null) return checkPostgres(config, counts !== null)
   const path = join(config.dataDir, 'store.db')
   try {
     if (!existsSync(path) && !existsSync(`${path}-wal`)) {
@@ -113,36 +116,49 @@ async function checkStore(config: Config, { counts }: LogInspection): Promise<Fi
       return [{ subject: 'store', state: 'damaged', message }]
     }
     const store = await openStore(config, { mayCreate: false })
+    const differences = counts === null ? [] : await compareWithLog(config, store)
     await store.close()
-    return [{ subject: 'store', state: 'ok', message: `${path} opens without errors` }]
+    return [{ subject: 'store', state: 'ok', message: `${path} opens without errors` }, ...differences]
   } catch (error) {
     return [findingOfError('store', error)]
   }
 }
 
-async function checkPostgres(config: Config): Promise<Finding[]> {
+async function checkPostgres(config: Config, hasLog = false): Promise<Finding[]> {
   const subject = 'store'
   try {
     const store = await openStore(config)
     const { up, problem, warnings } = await store.describe()
+    const differences = up && hasLog ? await compareWithLog(config, store) : []
     await store.close()
     const advice = up ? '' : '; start PostgreSQL, or correct MILLRACE_POSTGRES_URL'
     const found: Finding =
       problem === null
         ? { subject, state: 'ok', message: 'postgres answers, and its tables have the current version' }
         : { subject, state: 'problem', message: `${problem}${advice}` }
-    return [found, ...warnings.map((message): Finding => ({ subject, state: 'warning', message }))]
+    return [found, ...warnings.map((message): Finding => ({ subject, state: 'warning', message })), ...differences]
   } catch (error) {
     return [findingOfError(subject, error)]
   }
 }
 
-async function landedEvents(config: Config): Promise<number> {
-  const eventLog = await openEventLog(config, { logger: { info: () => {}, warn: () => {} }, now: Date.now })
-  try {
+async function compareWithLog(config: Config, store: EventStore): Promise<Finding[]> {
+  const warnings = await withLog(config, (eventLog) => compareLog({ eventLog, store, group: landingGroup }))
+  return warnings.map((message) => ({ subject: 'store', state: 'warning', message }))
+}
+
+function landedEvents(config: Config): Promise<number> {
+  return withLog(config, async (eventLog) => {
     const { topics } = await eventLog.describe()
     const landings = topics.flatMap(({ groups }) => groups.filter(({ name }) => name === landingGroup))
     return landings.reduce((sum, { landed }) => sum + landed, 0)
+  })
+}
+
+async function withLog<T>(config: Config, work: (eventLog: EventLog) => Promise<T>): Promise<T> {
+  const eventLog = await openEventLog(config, { logger: { info: () => {}, warn: () => {} }, now: Date.now })
+  try {
+    return await work(eventLog)
   } finally {
     await eventLog.close()
   }

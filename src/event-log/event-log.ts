@@ -215,6 +215,15 @@ export interface TopicDescription {
   readonly name: string
   readonly partitions: number
   readonly groups: readonly GroupDescription[]
+  /** Each partition's streams; empty for a topic without groups. */
+  readonly streams: readonly StreamEnd[]
+}
+
+/** Where a stream of a topic ends: the offset that the next event gets. */
+export interface StreamEnd {
+  readonly partition: number
+  readonly lane: Lane
+  readonly nextOffset: number
 }
 
 export interface LogDescription {

@@ -1,5 +1,7 @@
 // The event store of a server, reporting to its metrics and health.
 
+import { compareLog } from '../admin/compare-log.ts'
+import { toMillraceError } from '../errors.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { landingGroup } from '../landing/landing.ts'
 import { withinMs } from '../lib/abort.ts'
@@ -29,8 +31,13 @@ export async function assembleStore(
     const end = up ? 'this is repaired' : 'the database answers'
     logger.warn({ store: storeDriver, problem }, `${problem}: events are accepted now and land once ${end}`)
   }
-  for (const warning of warnings) logger.warn({ store: storeDriver }, warning)
+  const differences = up ? await compareLog({ eventLog, store, group: landingGroup }).catch(notCompared) : []
+  for (const warning of [...warnings, ...differences]) logger.warn({ store: storeDriver }, warning)
   return { store, storeDriver }
+}
+
+function notCompared(error: unknown): string[] {
+  return [`the database could not be compared with the log: ${toMillraceError(error).message}`]
 }
 
 async function hasLanded(eventLog: EventLog): Promise<boolean> {

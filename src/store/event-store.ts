@@ -2,7 +2,7 @@
 // sentences (test/conformance/event-store.suite.ts).
 
 import type { RecordBatch } from '../event/record-batch.ts'
-import type { Position } from '../event-log/event-log.ts'
+import type { Position, StreamName } from '../event-log/event-log.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
@@ -72,6 +72,23 @@ export interface FoundRow {
   readonly source: string
 }
 
+/** How far the streams of the log have come into the database. */
+export interface LandedStreams {
+  /**
+   * Whether it was counted with every landing: then a stream that is missing here has not landed. Otherwise the
+   * newest rows of the table show it: what they show has landed, and later events may have.
+   */
+  readonly isComplete: boolean
+  readonly streams: readonly LandedStream[]
+}
+
+export interface LandedStream {
+  readonly stream: StreamName
+  readonly epoch: number
+  /** The offset behind the last event. */
+  readonly nextOffset: number
+}
+
 export interface StoreDescription {
   readonly driver: string
   /** Whether the database responds now. */
@@ -112,6 +129,9 @@ export interface EventStore {
 
   /** Returns which of these keys have a row, with the source of its event. */
   findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]>
+
+  /** Returns how far each stream has landed. Its cost is bounded, as that of observe. Errors: `unavailable`. */
+  landedStreams(): Promise<LandedStreams>
 
   /**
    * Inserts one row for each dead letter that has none yet. Durable and idempotent as landEvents. If the id already has

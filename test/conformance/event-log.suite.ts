@@ -1121,6 +1121,26 @@ function describing(story: Story): void {
     assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, null)
   })
 
+  story("a description has the end of each partition's streams", async (bench) => {
+    await bench.append('normal', batchOf(named('a', 3)))
+    await bench.log.append(stream('high', 1), [batchOf(named('b', 2))])
+    await bench.crash()
+    const { topics } = await bench.log.describe()
+    assert.deepEqual(
+      topics[0]!.streams.map(({ partition, lane, nextOffset }) => [partition, lane, nextOffset]).toSorted(),
+      [
+        [0, 'high', 0],
+        [0, 'low', 0],
+        [0, 'normal', 3],
+        [1, 'high', 2],
+        [1, 'low', 0],
+        [1, 'normal', 0],
+      ],
+    )
+    await bench.log.declare('idle', { partitions: 2, groups: [] })
+    assert.deepEqual((await bench.log.describe()).topics.find(({ name }) => name === 'idle')?.streams, [])
+  })
+
   story('a description has the bytes that the log occupies, and their limit', async (bench) => {
     const before = await bench.log.describe()
     await bench.append('normal', batchOf(named('x'.repeat(1000), 2000)))

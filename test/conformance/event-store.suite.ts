@@ -786,6 +786,32 @@ function finding(story: Story): void {
         )
     },
   )
+
+  story(
+    'landedStreams returns how far each stream has landed, also after the store is reopened',
+    async (database, store) => {
+      assert.deepEqual((await store.landedStreams()).streams, [])
+      const made = (count: number) => Array.from({ length: count }, () => ({ id: ids.next(), type: 'a' }))
+      await store.landEvents([
+        entryOf(made(5), { offset: 40 }),
+        entryOf(made(2), { lane: 'high', partition: 3, offset: 7 }),
+        entryOf(made(1), { epoch: 2, offset: 50 }),
+      ])
+      await store.landEvents([entryOf(made(3), { offset: 10 })])
+      const known = async (from: EventStore) =>
+        (await from.landedStreams()).streams
+          .map(({ stream: { topic, partition, lane }, epoch, nextOffset }) =>
+            [topic, partition, lane, epoch, nextOffset].join(' '),
+          )
+          .toSorted()
+      const landed = ['events 0 normal 1 45', 'events 0 normal 2 51', 'events 3 high 1 9']
+      assert.deepEqual(await known(store), landed)
+      await store.close()
+      const again = await database.open()
+      assert.deepEqual(await known(again), landed)
+      await again.close()
+    },
+  )
 }
 
 /** @param number makes the letter's texts distinct. */

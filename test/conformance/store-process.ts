@@ -65,6 +65,7 @@ class RemoteStore implements EventStore {
   readonly listEvents = this.#remote('listEvents')
   readonly findEvents = this.#remote('findEvents')
   readonly findRows = this.#remote('findRows')
+  readonly landedStreams = this.#remote('landedStreams')
   readonly landDeadLetters = this.#remote('landDeadLetters')
   readonly listDeadLetters = this.#remote('listDeadLetters')
   readonly readDeadLetter = this.#remote('readDeadLetter')

@@ -3,9 +3,11 @@
 // The audit walks the unsettled entries in steps, so that commits can run in between. Entries settled meanwhile stay in
 // the file until the walk is over, because trimming waits for it. So the audit counts the same state as the facts.
 
-import type { GroupDescription, LogDescription, TopicDescription } from '../event-log.ts'
+import { lanes } from '../../event/event.ts'
+import type { GroupDescription, LogDescription, StreamEnd, TopicDescription } from '../event-log.ts'
 import type { GroupState } from './group-state.ts'
 import type { LogState, TopicState } from './log-state.ts'
+import type { StreamState } from './stream-state.ts'
 import type { DurableFacts, LogThread } from './thread-protocol.ts'
 
 /** How many entries one step of the audit examines. A step blocks the committing thread for a few milliseconds. */
@@ -20,6 +22,11 @@ export async function describeLog(
   const facts = await thread.call('describe', null)
   const paused = new Map(state.groups.map((group) => [group.number, group.paused]))
   const inFlight = new Map(state.groups.map((group) => [group.number, group.inFlightEvents]))
+  const nextOffsetOf = new Map(facts.streams.map(({ stream, nextOffset }) => [stream, nextOffset]))
+  const endOf = ({ number, name: { partition, lane } }: StreamState): StreamEnd => ({
+    ...{ partition, lane },
+    nextOffset: nextOffsetOf.get(number) ?? 0,
+  })
   const audited = await audit(thread, facts)
   const describeGroup = (group: GroupState): GroupDescription => ({
     name: group.name,
@@ -33,6 +40,10 @@ export async function describeLog(
     name: topic.name,
     partitions: topic.partitions.length,
     groups: Array.from(topic.groups.values(), describeGroup),
+    streams:
+      topic.groups.size === 0
+        ? []
+        : topic.partitions.flatMap(({ streams }) => lanes.map((lane) => endOf(streams[lane]))),
   })
   return {
     driver: 'embedded',

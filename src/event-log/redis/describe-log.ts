@@ -6,7 +6,7 @@
 // explain is ignored: the audit then returns the counter.
 
 import { lanes } from '../../event/event.ts'
-import type { GroupDescription, TopicDescription } from '../event-log.ts'
+import type { GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
 import type { Epochs } from './epochs.ts'
 import { listOf, numberOf, type RedisNode, type Reply, textOf } from './redis-connection.ts'
 import type { PartitionKeys } from './redis-keys.ts'
@@ -26,18 +26,24 @@ type TailOf<T extends readonly unknown[]> = T extends readonly [unknown, ...infe
 export async function describeTopic(run: Run, topic: KnownTopic): Promise<TopicDescription> {
   const { name, groups, partitions } = topic
   const described: GroupDescription[] = []
-  for (const group of groups) described.push(await describeGroup(run, topic, group))
-  return { name, partitions: partitions.length, groups: described }
+  let streams: readonly StreamEnd[] = []
+  for (const group of groups) {
+    const { ends, ...description } = await describeGroup(run, topic, group)
+    described.push(description)
+    streams = ends
+  }
+  return { name, partitions: partitions.length, groups: described, streams }
 }
 
 async function describeGroup(
   run: Run,
   { partitions, groupFacts }: KnownTopic,
   name: string,
-): Promise<GroupDescription> {
+): Promise<GroupDescription & { readonly ends: readonly StreamEnd[] }> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, auditedWaiting: 0 }
+  const ends: StreamEnd[] = []
   let oldestWaitingMicros: number | null = null
-  for (const partition of partitions) {
+  for (const [number, partition] of partitions.entries()) {
     const describe = async (most: number) =>
       listOf(await run('describe', partition, partition.forGroup(name), [name, most]))
     const facts = await describe(countedPerPage)
@@ -57,6 +63,7 @@ async function describeGroup(
     if (received !== '') see(Number(received))
     for (const [index, stretch] of listOf(facts[9]).entries()) {
       const [read, end, from] = listOf(stretch)
+      ends.push({ partition: number, lane: lanes[index]!, nextOffset: numberOf(end) })
       counted += await countUnread(run, partition, index, textOf(read), numberOf(end))
       for (let at = textOf(from); at !== ''; ) {
         isPaged = true
@@ -89,7 +96,8 @@ async function describeGroup(
     }
     sum.auditedWaiting += counted
   }
-  return { name, ...sum, skipped: 0, oldestWaitingMicros, paused: groupFacts.get(name)?.paused ?? null }
+  const paused = groupFacts.get(name)?.paused ?? null
+  return { name, ...sum, skipped: 0, oldestWaitingMicros, paused, ends }
 }
 
 /** How many events were reopened, lost or settled between two describes (indexes 1, 5, 12). */

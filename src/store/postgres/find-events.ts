@@ -1,11 +1,24 @@
 // Finds landed events by their keys.
 
 import type { Pool } from 'pg'
-import type { FoundRow, LandedEvent } from '../event-store.ts'
+import type { Lane } from '../../event/event.ts'
+import type { FoundRow, LandedEvent, LandedStreams } from '../event-store.ts'
 import { dataFailureOf, type EventReader, type EventRow, toStoredEvent } from './read-events.ts'
 import { readSql } from './sql-file.ts'
 
+/** 16 MiB at the end of the table. */
+const recentPages = 2048
+
+interface LandedRow {
+  readonly topic: string
+  readonly partition: number
+  readonly lane: Lane
+  readonly epoch: number
+  readonly nextOffset: string
+}
+
 export class EventFinder {
+  readonly #listLandedStreams = readSql('list-landed-streams')
   readonly #findRows = readSql('find-rows')
   readonly #pool: Pool
   readonly #reader: EventReader
@@ -40,5 +53,12 @@ export class EventFinder {
   /** Rejects with the driver's error. */
   async findRows(eventIds: readonly string[]): Promise<FoundRow[]> {
     return (await this.#pool.query<FoundRow>(this.#findRows, [eventIds])).rows
+  }
+
+  /** Rejects with the driver's error. */
+  async landedStreams(): Promise<LandedStreams> {
+    const { rows } = await this.#pool.query<LandedRow>(this.#listLandedStreams, [recentPages])
+    const streams = rows.map(({ epoch, nextOffset, ...stream }) => ({ stream, epoch, nextOffset: Number(nextOffset) }))
+    return { isComplete: false, streams }
   }
 }

@@ -16,6 +16,7 @@ import type {
   FoundRow,
   LandedCounts,
   LandedEvent,
+  LandedStreams,
   LandingEntry,
   RefusedDeadLetter,
   StoreDescription,
@@ -182,6 +183,10 @@ class PostgresStore implements EventStore {
 
   findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]> {
     return this.#run(() => this.#finder.findRows(eventIds))
+  }
+
+  landedStreams(): Promise<LandedStreams> {
+    return this.#run(() => this.#finder.landedStreams())
   }
 
   landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {

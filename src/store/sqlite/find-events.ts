@@ -22,17 +22,32 @@ export interface PlacedRow extends ReadRow {
   readonly epoch: number
 }
 
+/** How far a stream has landed. */
+export interface LandedRow {
+  readonly topic: string
+  readonly partition: number
+  readonly lane: Lane
+  readonly epoch: number
+  readonly next_offset: number
+}
+
 export class EventFinder {
+  readonly #listLandedStreams: StatementSync
   readonly #findEvents: StatementSync
   readonly #findRows: StatementSync
 
   constructor(database: DatabaseSync) {
+    this.#listLandedStreams = database.prepare(readSql('list-landed-streams'))
     this.#findEvents = database.prepare(readSql('find-events'))
     this.#findRows = database.prepare(readSql('find-rows'))
   }
 
   findEvents(eventIds: readonly string[]): PlacedRow[] {
     return this.#findEvents.all(hexArray(eventIds), maxDataBytes) as unknown as PlacedRow[]
+  }
+
+  landedStreams(): LandedRow[] {
+    return this.#listLandedStreams.all() as unknown as LandedRow[]
   }
 
   findRows(eventIds: readonly string[]): RowName[] {

@@ -19,6 +19,7 @@ import {
   type FoundRow,
   type LandedCounts,
   type LandedEvent,
+  type LandedStreams,
   type LandingEntry,
   type RefusedDeadLetter,
   type StoreDescription,
@@ -107,6 +108,12 @@ class SqliteStore implements EventStore {
   async findRows(eventIds: readonly string[]): Promise<readonly FoundRow[]> {
     const rows = await this.#call('findRows', eventIds)
     return rows.map(({ event_id, source }) => ({ eventId: uuidFromBytes(event_id), source }))
+  }
+
+  async landedStreams(): Promise<LandedStreams> {
+    const rows = await this.#call('landedStreams', null)
+    const streams = rows.map(({ epoch, next_offset: nextOffset, ...stream }) => ({ stream, epoch, nextOffset }))
+    return { isComplete: true, streams }
   }
 
   landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {

@@ -19,7 +19,7 @@ import {
   DeadLetterTable,
   type WholeDeadLetterRow,
 } from './dead-letter-table.ts'
-import { EventFinder, type PlacedRow, type RowName } from './find-events.ts'
+import { EventFinder, type LandedRow, type PlacedRow, type RowName } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import type { LandingMessage } from './landing-message.ts'
 import { EventLister, type PageAnswer, type PageRequest } from './list-events.ts'
@@ -51,6 +51,7 @@ export type StoreThreadMethods = {
   list: (request: PageRequest) => PageAnswer
   findEvents: (eventIds: readonly string[]) => PlacedRow[]
   findRows: (eventIds: readonly string[]) => RowName[]
+  landedStreams: (argument: null) => LandedRow[]
   landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedDeadLetter[]
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
   readDeadLetter: (deadLetterId: Uint8Array) => WholeDeadLetterRow | null
@@ -208,6 +209,7 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     list: (request) => store.read(({ lister }) => lister.list(request)),
     findEvents: (eventIds) => store.read(({ finder }) => finder.findEvents(eventIds)),
     findRows: (eventIds) => store.read(({ finder }) => finder.findRows(eventIds)),
+    landedStreams: () => store.read(({ finder }) => finder.landedStreams()),
     landDeadLetters: (rows) => store.landDeadLetters(rows),
     listDeadLetters: (request) => store.read(({ deadLetters }) => deadLetters.list(request)),
     readDeadLetter: (deadLetterId) => store.read(({ deadLetters }) => deadLetters.read(deadLetterId)),

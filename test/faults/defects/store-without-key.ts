@@ -38,6 +38,7 @@ export class StoreWithoutKey implements EventStore {
   readonly listEvents = onlyTakes
   readonly findEvents = onlyTakes
   readonly findRows = onlyTakes
+  readonly landedStreams = async () => ({ isComplete: false, streams: [] })
   readonly listDeadLetters = onlyTakes
   readonly readDeadLetter = onlyTakes
   readonly countDeadLetters = onlyTakes
