@@ -6,7 +6,7 @@
 // Not its job: the wire (api/), what happens to an event afterwards (workers/).
 
 import { randomInt } from 'node:crypto'
-import { MillraceError } from '../errors.ts'
+import { type ErrorCode, MillraceError } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import { EventIdGenerator, type Lane, lanes } from '../event/event.ts'
 import { MessageScanner } from '../event/message-scan.ts'
@@ -16,6 +16,7 @@ import type { PublishMessage, PublishOptions, PublishVerdict, Rejection } from '
 import type { CounterSeries } from '../telemetry/metric-family.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { DrainRate } from './drain-rate.ts'
+import { FailingStreams } from './failing-streams.ts'
 import { type MessageSlice, sliceMessage } from './slice-message.ts'
 import { isRefusal, StreamGate } from './stream-gate.ts'
 
@@ -58,6 +59,7 @@ export class Ingest {
   readonly #ids: EventIdGenerator
   readonly #newId: () => string
   readonly #limitOfLane: readonly WaitingLimit[]
+  readonly #failing = new FailingStreams()
   #draining = false
   #running = 0
   #whenIdle: (() => void) | null = null
@@ -121,6 +123,11 @@ export class Ingest {
     }
   }
 
+  /** What fails for producers now, with an error code as its reason; null when nothing does. */
+  get problem(): { readonly reason: ErrorCode; readonly message: string } | null {
+    return this.#failing.problem(this.#options.monotonicNow())
+  }
+
   /** Refuses new messages and those that wait for room; resolves when every running call has its answer. Idempotent. */
   async drain(): Promise<void> {
     this.#draining = true
@@ -166,12 +173,9 @@ export class Ingest {
     const outcomes = await Promise.allSettled(
       slices.map((slice) => this.#appendOne(topic, slice, message, options, rejections)),
     )
-    let dropped = 0
-    for (const outcome of outcomes) {
-      if (outcome.status === 'rejected') throw outcome.reason
-      dropped += outcome.value
-    }
-    return dropped
+    const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []))
+    if (failures.length > 0) throw failureOfMessage(failures, failures.length < outcomes.length)
+    return outcomes.reduce((dropped, outcome) => dropped + (outcome.status === 'fulfilled' ? outcome.value : 0), 0)
   }
 
   async #appendOne(
@@ -190,8 +194,10 @@ export class Ingest {
     try {
       await gate.append(slice.batches, appendOptions, { maxWaitMs, signal: options.signal, onWait: options.onWait })
       topic.accepted[slice.laneIndex]!.add(slice.count)
+      this.#failing.worked(gate.name)
       return 0
     } catch (error) {
+      this.#failing.failed(gate.name, error, this.#options.monotonicNow())
       if (!isRefusal(error)) throw error
       if (message.overflow === 'drop') {
         metrics.eventsDropped.add(slice.count, { topic: topic.name })
@@ -224,6 +230,21 @@ function rejectSlice(slice: MessageSlice, refusal: MillraceError, retryAfterMs: 
       indexInSlice++
     }
   }
+}
+
+/**
+ * The error of a message of which some slices failed. An error that says "nothing was accepted" must not stand for
+ * slices that were accepted, or whose outcome is unknown: the outcome of the message is unknown then.
+ */
+function failureOfMessage(failures: readonly unknown[], isPartOnly: boolean): unknown {
+  const unknown = failures.find((failure) => !isDefinite(failure))
+  if (unknown !== undefined || !isPartOnly) return unknown ?? failures[0]
+  const text = `a part of the message was not accepted: ${(failures[0] as MillraceError).message}; the outcome of the others is unknown`
+  return new MillraceError('unavailable', text, { cause: failures[0] })
+}
+
+function isDefinite(failure: unknown): boolean {
+  return failure instanceof MillraceError && (failure.code === 'durability_lost' || failure.code === 'draining')
 }
 
 function drainingError(): MillraceError {

@@ -6,6 +6,7 @@
 
 import { Pool, type PoolClient, type PoolConfig } from 'pg'
 import { MillraceError } from '../../errors.ts'
+import { withinMs } from '../../lib/abort.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
@@ -33,6 +34,8 @@ export interface PostgresStoreOptions {
 /** One COPY sends rows while the other commits; a third one would only wait for the disk too. */
 const maxLandingConnections = 2
 const maxReadingConnections = 2
+/** The stop does not wait longer for a query of monitoring: nothing depends on its answer. */
+const maxObservingCloseMs = 500
 
 const connectTimeoutMs = 5000
 
@@ -142,7 +145,6 @@ class PostgresStore implements EventStore {
   readonly #url: string
   readonly #landing: Pool
   readonly #reading: Pool
-  /** One connection, closed when it is idle. */
   readonly #observing: Pool
   readonly #failures: FailureKinds
   readonly #lander: EventLander
@@ -256,10 +258,13 @@ class PostgresStore implements EventStore {
   async describe(): Promise<StoreDescription> {
     const driver = 'postgres'
     try {
-      await this.#run(() => this.#reading.query('SELECT 1'))
+      if (this.#closing !== null) throw new MillraceError('unavailable', 'the event store is closed')
+      // With the short timeouts of monitoring, and not awaited by close(): a server may hang.
+      await this.prepare()
+      await this.#observing.query('SELECT 1')
       return { driver, up: true, problem: null }
     } catch (thrown) {
-      return { driver, up: false, problem: (thrown as MillraceError).message }
+      return { driver, up: false, problem: toStoreError(thrown).message }
     }
   }
 
@@ -274,7 +279,8 @@ class PostgresStore implements EventStore {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#running)
-    await Promise.all([this.#landing.end(), this.#reading.end(), this.#observing.end()])
+    const observing = withinMs(this.#observing.end(), maxObservingCloseMs, undefined)
+    await Promise.all([this.#landing.end(), this.#reading.end(), observing])
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
