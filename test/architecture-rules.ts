@@ -28,7 +28,7 @@ const places: readonly Place[] = [
 
   { path: 'event/', level: 1 },
   { path: 'config/', level: 1, also: ['event/'] },
-  { path: 'telemetry/', level: 1, also: ['event/'] },
+  { path: 'telemetry/', level: 1, also: ['event/', 'pipeline/'] },
   { path: 'pipeline/', level: 1, also: ['event/'] },
 
   { path: 'event-log/event-log.ts', level: 2 },

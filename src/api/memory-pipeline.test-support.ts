@@ -187,6 +187,8 @@ export const exampleStatus: Status = {
   durability: 'disk',
   log: { driver: 'embedded', epoch: 1 },
   store: { driver: 'sqlite', up: true },
+  state: 'degraded',
+  causes: [{ component: 'log', reason: 'disk_full', message: 'the disk is full' }],
   topics: [
     {
       name: 'events',

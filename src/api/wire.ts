@@ -89,6 +89,8 @@ export function toStatusMessage(status: Status): StatusMessage {
     durability: status.durability,
     log: { driver: status.log.driver, epoch: toCount(status.log.epoch) },
     store: status.store,
+    state: status.state,
+    causes: [...status.causes],
     topics: status.topics.map((topic) => ({ ...topic, groups: topic.groups.map(toGroup) })),
     ledger: status.ledger.map((row) => ({
       topic: row.topic,

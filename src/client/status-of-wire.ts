@@ -14,6 +14,8 @@ export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Sta
     durability: durabilityOfText(status.durability),
     log: { driver: status.log?.driver ?? '', epoch: numberOrNull(status.log?.epoch) },
     store: { driver: status.store?.driver ?? '', up: status.store?.up ?? false },
+    state: status.state === 'degraded' || status.state === 'unready' ? status.state : 'ready',
+    causes: status.causes.map(({ component, reason, message }) => ({ component, reason, message })),
     topics: status.topics.map(({ name, partitions, groups }) => ({
       name,
       partitions,

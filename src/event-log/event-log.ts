@@ -21,10 +21,22 @@ export interface CommitStats {
   readonly bytes: number
 }
 
-/** Whether the log accepts events, and how durable an acknowledged event is. */
+/** What keeps the log from working as it should. */
+export interface LogProblem {
+  /** In one word: the code with which Redis refuses writes, such as `MISCONF`, or an error code. */
+  readonly reason: string
+  /** For the operator, with the fix. */
+  readonly message: string
+  /** Whether appends are still accepted by a part of the log, or refused with a hint when to retry. */
+  readonly answersAppends: boolean
+  /** Whether consumers still get entries and can settle them, at least in a part of the log. */
+  readonly delivers: boolean
+}
+
+/** Whether the log works, and how durable an acknowledged event is. */
 export interface LogHealth {
-  /** Why no event can be accepted now, as text for the operator; null when events are accepted. */
-  readonly problem: string | null
+  /** Null when nothing is wrong. */
+  readonly problem: LogProblem | null
   /** The persistence that was detected for the log's storage. */
   readonly persistence: string
   /** True when the log could not verify the durability and relies on the operator's statement. */
@@ -293,8 +305,9 @@ export interface EventLog {
    * caller that retries must send the same event ids.
    * Errors: `not_found` (undeclared topic or partition); `backlogged` (over `maxWaiting`, or the driver's queue of
    * appends to be stored is full; the cause is a Backlog) and `disk_full`: nothing was written and nothing will be,
-   * both retryable; `out_of_range` (the sequence is older than `producerWindow`; nothing was written); `unavailable`:
-   * the outcome is unknown.
+   * both retryable; `durability_lost` (the configured durability cannot be reached now; nothing was written);
+   * `out_of_range` (the sequence is older than `producerWindow`; nothing was written); `unavailable`: the outcome is
+   * unknown.
    */
   append(stream: StreamName, batches: readonly RecordBatch[], options?: AppendOptions): Promise<Appended>
 

@@ -5,7 +5,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { inspectLog, type LogInspection } from './embedded/inspect.ts'
 import { openEmbeddedLog } from './embedded/open-embedded-log.ts'
 import { type LogRepair, repairLog } from './embedded/repair.ts'
-import type { CommitStats, EventLog, LogHealth } from './event-log.ts'
+import type { CommitStats, EventLog, LogHealth, LogProblem } from './event-log.ts'
 import { cleanRedis, countOnRedis, type KeptOnRedis } from './redis/clean-redis.ts'
 import { inspectRedis, type RedisInspection } from './redis/inspect-redis.ts'
 import { openRedisLog } from './redis/open-redis-log.ts'
@@ -24,7 +24,7 @@ export interface OpenEventLogOptions {
   readonly now: () => number
   /** Called after each commit, with what it stored for producers. */
   readonly onCommit?: (stats: CommitStats) => void
-  /** Called when the log is open, and then on every change. */
+  /** Called when the log is open, then after each check of its storage. */
   readonly onHealth?: (health: LogHealth) => void
   /** Called when a running log has lost acknowledged entries and a new epoch has begun; happens on Redis only. */
   readonly onReset?: () => void
@@ -47,19 +47,29 @@ export async function openEventLog(config: EventLogConfig, options: OpenEventLog
     const elapsedMs = () => performance.now()
     return await openRedisLog({ ...options, url: redisUrl, prefix, isDiskTrusted, durability, elapsedMs })
   }
-  const { logger, onHealth, onReset: _, ...rest } = options
+  const { logger, onHealth = () => {}, onReset: _, ...rest } = options
   const { dataDir, diskReserveBytes } = config
   const eventLog = await openEmbeddedLog({
     ...rest,
     dataDir,
     diskReserveBytes,
     onDiskFull: (isFull) => {
+      onHealth(embeddedHealth(isFull ? fullDisk(dataDir) : null))
       if (isFull) logger.warn({ data_dir: dataDir }, 'disk full: publishes are refused until space is free')
       else logger.info({ data_dir: dataDir }, 'disk has free space again: publishes are accepted')
     },
   })
-  onHealth?.({ problem: null, persistence: 'sqlite-wal', isUnverified: false })
+  onHealth(embeddedHealth(null))
   return eventLog
+}
+
+function embeddedHealth(problem: LogProblem | null): LogHealth {
+  return { problem, persistence: 'sqlite-wal', isUnverified: false }
+}
+
+function fullDisk(dataDir: string): LogProblem {
+  const message = `the disk of the data directory ${dataDir} is full: publishes are refused until space is free`
+  return { reason: 'disk_full', message, answersAppends: true, delivers: true }
 }
 
 /**

@@ -6,7 +6,7 @@
 // Not its job: the wire (api/), what happens to an event afterwards (workers/).
 
 import { randomInt } from 'node:crypto'
-import { MillraceError, toMillraceError } from '../errors.ts'
+import { type ErrorCode, MillraceError, toMillraceError } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import { EventIdGenerator, type Lane, lanes } from '../event/event.ts'
 import { MessageScanner } from '../event/message-scan.ts'
@@ -16,6 +16,7 @@ import type { PublishMessage, PublishOptions, PublishVerdict, Rejection } from '
 import type { CounterSeries } from '../telemetry/metric-family.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { DrainRate } from './drain-rate.ts'
+import { FailingStreams } from './failing-streams.ts'
 import { type MessageSlice, sliceMessage } from './slice-message.ts'
 import { isRefusal, StreamGate } from './stream-gate.ts'
 
@@ -58,6 +59,7 @@ export class Ingest {
   readonly #ids: EventIdGenerator
   readonly #newId: () => string
   readonly #limitOfLane: readonly WaitingLimit[]
+  readonly #failing = new FailingStreams()
   #draining = false
   #running = 0
   /** Resolved once it drains and nothing runs any more. */
@@ -122,6 +124,11 @@ export class Ingest {
     }
   }
 
+  /** What fails for producers now, with an error code as its reason; null when nothing does. */
+  get problem(): { readonly reason: ErrorCode; readonly message: string } | null {
+    return this.#failing.problem(this.#options.monotonicNow())
+  }
+
   /** Refuses new messages and those that wait for room; resolves when every running call has its answer. Idempotent. */
   drain(): Promise<void> {
     this.#draining = true
@@ -177,8 +184,10 @@ export class Ingest {
     }
     const first = failed.find(({ error }) => error.outcomeUnknown) ?? failed[0]
     if (first === undefined) return dropped
-    if (first.error.outcomeUnknown || failed.length === slices.length || message.producer !== undefined) {
-      throw first.error
+    if (first.error.outcomeUnknown || failed.length === slices.length) throw first.error
+    if (message.producer !== undefined) {
+      const text = `a part of the message was not accepted: ${first.error.message}; send the message again`
+      throw new MillraceError('unavailable', text, { cause: first.error })
     }
     for (const { slice, error } of failed) this.#reject(topic, slice, error, error.retryAfterMs, rejections)
     return dropped
@@ -200,8 +209,10 @@ export class Ingest {
     try {
       await gate.append(slice.batches, appendOptions, { maxWaitMs, signal: options.signal, onWait: options.onWait })
       topic.accepted[slice.laneIndex]!.add(slice.count)
+      this.#failing.worked(gate.name)
       return 0
     } catch (error) {
+      this.#failing.failed(gate.name, error, this.#options.monotonicNow())
       if (!isRefusal(error)) throw error
       if (message.overflow === 'drop') {
         metrics.eventsDropped.add(slice.count, { topic: topic.name })

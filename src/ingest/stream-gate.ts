@@ -36,6 +36,8 @@ interface WaitingSlice {
 }
 
 export class StreamGate {
+  /** The stream, as `topic/partition/lane`. */
+  readonly name: string
   readonly #eventLog: EventLog
   readonly #stream: StreamName
   #queue: WaitingSlice[] = []
@@ -49,6 +51,7 @@ export class StreamGate {
   constructor(eventLog: EventLog, stream: StreamName) {
     this.#eventLog = eventLog
     this.#stream = stream
+    this.name = `${stream.topic}/${stream.partition}/${stream.lane}`
   }
 
   /** Appends the slice; if it may wait, waits for room first. Errors: those of EventLog.append. */

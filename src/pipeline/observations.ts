@@ -22,7 +22,7 @@ export interface LogObservation {
   readonly usedBytes: number | null
   /** Limit of `usedBytes`; null also when there is none. */
   readonly limitBytes: number | null
-  /** Why no events can be accepted now; null when they can. */
+  /** What keeps the log from working as it should; null when nothing does. */
   readonly problem: string | null
   /** The log's own persistence as detected, for example `aof-always`. */
   readonly persistence: string

@@ -7,6 +7,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import type { Administration } from './administration.ts'
 import type { Observations } from './observations.ts'
+import type { Cause, ReadinessState } from './readiness.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
 
 /** What happens to events when there is no room for them in the log. */
@@ -60,7 +61,12 @@ export interface Status {
   readonly uptimeSeconds: number
   readonly durability: Durability
   readonly log: { readonly driver: string; readonly epoch: number | null }
+  /** `up`: the database answered within the last 5 s. */
   readonly store: { readonly driver: string; readonly up: boolean }
+  /** Whether the answering process can do what its roles are for, as in GET /readyz. */
+  readonly state: ReadinessState
+  /** What fails in the answering process now; empty when it is ready. */
+  readonly causes: readonly Cause[]
   readonly topics: readonly TopicStatus[]
   readonly ledger: readonly LedgerRow[]
   readonly subscribers: number | null

@@ -10,30 +10,28 @@ import type { openStore } from '../store/open-store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { ServerContext } from './server-context.ts'
+import { StoreWatch } from './store-watch.ts'
 
 export interface ServerStore {
   readonly store: EventStore
   readonly storeDriver: string
+  readonly storeWatch: StoreWatch
 }
 
 /** Opens the store, even if its database does not answer yet. Errors: those of openStore. */
 export async function assembleStore(
-  { config, logger, metrics, health }: ServerContext,
+  { config, logger, metrics, health, monotonicNow }: ServerContext,
   eventLog: EventLog,
   open: typeof openStore,
 ): Promise<ServerStore> {
   // When events have landed before, a missing store is a loss of data, and creating a new one would hide it.
   const mayCreate = !(await hasLanded(eventLog))
   const store = await open(config, { mayCreate, onUnlistedSqlstate: alarmOnUnlistedSqlstate(metrics, logger) })
-  const { driver: storeDriver, up, problem, warnings } = await store.describe()
-  health.setComponent('store', problem === null, problem)
-  if (problem !== null) {
-    const end = up ? 'this is repaired' : 'the database answers'
-    logger.warn({ store: storeDriver, problem }, `${problem}: events are accepted now and land once ${end}`)
-  }
+  const storeWatch = new StoreWatch({ store, health, logger, monotonicNow })
+  const { driver: storeDriver, up, warnings } = await storeWatch.start()
   const differences = up ? await compareLog({ eventLog, store, group: landingGroup }).catch(notCompared) : []
   for (const warning of [...warnings, ...differences]) logger.warn({ store: storeDriver }, warning)
-  return { store, storeDriver }
+  return { store, storeDriver, storeWatch }
 }
 
 function notCompared(error: unknown): string[] {

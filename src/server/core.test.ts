@@ -4,6 +4,7 @@ import { cleanup } from '../../test/support/cleanup.ts'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { openStore } from '../store/open-store.ts'
+import { Health } from '../telemetry/health.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Core } from './core.ts'
 
@@ -34,6 +35,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     ownGroups: [],
     logHealth: () => ({ persistence: 'fsync', isUnverified: false, problem: null }),
     metrics,
+    health: new Health([]),
     now: Date.now,
     monotonicNow: () => nowMs,
   })

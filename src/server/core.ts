@@ -17,10 +17,12 @@ import type {
   Status,
 } from '../pipeline/pipeline.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
+import type { EventStore } from '../store/event-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { type StatusParts, StatusReader } from './status.ts'
 
 export interface CoreOptions extends StatusParts {
+  readonly store: EventStore
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
   /** The groups that the server declares at each start. */
@@ -73,7 +75,7 @@ export class Core implements Pipeline {
     const { status, logSize } = await this.#statusReader.read()
     const atSeconds = this.#statusReader.uptimeSeconds()
     const { problem, persistence } = this.#options.logHealth()
-    const log = { ...logSize, problem, persistence }
+    const log = { ...logSize, problem: problem?.message ?? null, persistence }
     return { status, observations: { atSeconds, log, ...this.#observer.read() } }
   }
 }

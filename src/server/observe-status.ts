@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts'
 import { durabilityText } from '../event/durability.ts'
 import type { LogHealth } from '../event-log/event-log.ts'
 import type { GroupName } from '../pipeline/administration.ts'
+import type { Cause } from '../pipeline/readiness.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { WorkerPool } from '../workers/worker-pool.ts'
@@ -25,12 +26,18 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
   metrics.buildInfo.set(1, { version, node: process.version })
   const level = durabilityText(config.durability)
   const seen = new Set<string>()
+  /** The causes at the last scrape. */
+  const ended: Cause[] = []
   metrics.onScrape(() => {
     const { persistence, isUnverified } = logHealth()
     seen.add(persistence)
     for (const each of seen) metrics.logDurability.set(each === persistence ? 1 : 0, { level, persistence: each })
     metrics.durabilityUnverified.set(isUnverified ? 1 : 0)
-    for (const { name, up } of health.readiness().components) metrics.componentUp.set(up ? 1 : 0, { component: name })
+    const { components, causes } = health.readiness()
+    for (const { name, state } of components) metrics.componentUp.set(state === 'up' ? 1 : 0, { component: name })
+    for (const { component, reason } of ended.splice(0)) metrics.degraded.set(0, { component, reason })
+    for (const { component, reason } of causes) metrics.degraded.set(1, { component, reason })
+    ended.push(...causes)
     metrics.landingPaused.set(pools.some((pool) => pool.paused !== null) ? 1 : 0)
   })
   if (config.redisUrl === null) {
@@ -41,8 +48,7 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
   }
   let shown = new Map<string, GroupName>()
   metrics.onScrape(async () => {
-    const { topics, ledger, store } = await core.status()
-    health.setComponent('store', store.up, store.up ? null : 'does not answer')
+    const { topics, ledger } = await core.status()
     const found = topics.flatMap(({ name: topic, groups }) => groups.map(({ name: group }) => ({ topic, group })))
     const present = new Map(found.map((group) => [JSON.stringify(group), group]))
     for (const [key, group] of shown) if (!present.has(key)) forgetGroup(metrics, group)

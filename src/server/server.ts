@@ -6,6 +6,7 @@
 
 import { startApi } from '../api/start-api.ts'
 import type { Config } from '../config/config.ts'
+import { toMillraceError } from '../errors.ts'
 import { durabilityOf } from '../event/durability.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Retention } from '../event-log/retention.ts'
@@ -24,6 +25,7 @@ import { Closers } from './closers.ts'
 import { Core } from './core.ts'
 import { observeStatus } from './observe-status.ts'
 import type { ServerContext } from './server-context.ts'
+import { watchWork } from './work-watch.ts'
 
 export interface ServerOptions {
   readonly version: string
@@ -68,8 +70,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     // The log is opened first: the lock of an embedded log reserves the data directory for this process.
     const { eventLog, logHealth } = await assembleLog(context, options.openEventLog ?? openEventLog)
     closers.add(() => eventLog.close())
-    const { store, storeDriver } = await assembleStore(context, eventLog, options.openStore ?? openStore)
+    const { store, storeDriver, storeWatch } = await assembleStore(context, eventLog, options.openStore ?? openStore)
     closers.add(() => store.close())
+    closers.add(() => storeWatch.close())
 
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
@@ -92,6 +95,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       : null
     const parts = { ...context, eventLog, store, storeDriver, pools, logHealth }
     const core = new Core({ ...parts, ingest, ownGroups: ownGroups(topics) })
+    const stopWatching = watchWork({ ...parts, ingest })
+    closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version })
     closers.add(async (remainingMs) => {
@@ -108,7 +113,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     let graceMs = config.drainMs
     void failed.then((error) => {
       graceMs = 0
-      health.setComponent('log', false, error.message)
+      health.report('log', { reason: toMillraceError(error).code, message: error.message }, true)
     })
     let closed: Promise<void> | null = null
     const close = () => {

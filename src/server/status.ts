@@ -1,25 +1,21 @@
 // Builds the status from the log, the database and the worker pools, and shares it among callers.
 
 import type { EventLog, LogDescription } from '../event-log/event-log.ts'
-import { withinMs } from '../lib/abort.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
 import { pausedText } from '../pipeline/paused-text.ts'
 import type { LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
-import type { EventStore } from '../store/event-store.ts'
+import type { Health } from '../telemetry/health.ts'
 import type { WorkerPool } from '../workers/worker-pool.ts'
 
 /** How long a status is reused after it was read: its audit walks everything that waits. */
 const statusMaxAgeMs = 500
 
-/** Longest wait for the database; after that it counts as down. */
-const maxStoreAnswerMs = 2000
-
 export interface StatusParts {
   readonly version: string
   readonly eventLog: EventLog
-  readonly store: EventStore
   readonly storeDriver: string
   readonly pools: readonly WorkerPool[]
+  readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** A monotonic clock, in milliseconds. */
@@ -71,14 +67,17 @@ export class StatusReader {
   }
 
   async #describe(): Promise<Described> {
-    const { version, eventLog, pools, now } = this.#parts
-    const [log, store] = await Promise.all([eventLog.describe(), this.#describeStore()])
+    const { version, eventLog, storeDriver, pools, health, now } = this.#parts
+    const log = await eventLog.describe()
+    const { state, causes, components } = health.readiness()
     const status: Status = {
       version,
       uptimeSeconds: this.uptimeSeconds(),
       durability: log.durability,
       log: { driver: log.driver, epoch: log.epoch },
-      store,
+      store: { driver: storeDriver, up: components.some(({ name, state: of }) => name === 'store' && of === 'up') },
+      state,
+      causes,
       topics: topicStatuses(log, pools, now()),
       ledger: ledgerRows(log),
       // Null until the live feed counts them.
@@ -86,13 +85,6 @@ export class StatusReader {
       workers: pools.length,
     }
     return { status, logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes } }
-  }
-
-  /** Bounded in time, so that a hanging database does not hide the ledger from those who look for the cause. */
-  async #describeStore(): Promise<Status['store']> {
-    const { store, storeDriver } = this.#parts
-    const { driver, up } = await withinMs(store.describe(), maxStoreAnswerMs, { driver: storeDriver, up: false })
-    return { driver, up }
   }
 }
 

@@ -2,58 +2,68 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Health, type Readiness } from './health.ts'
 
-test('a server is ready when every required component has reported that it is up', () => {
+const broken = { reason: 'unavailable', message: 'the flush failed' }
+
+test('a process is ready when every required component has reported that it works', () => {
   const health = new Health(['log', 'api'])
-  assert.equal(health.readiness().ready, false)
-  health.setComponent('log', true)
-  assert.equal(health.readiness().ready, false)
-  health.setComponent('api', true)
-  assert.equal(health.readiness().ready, true)
-  health.setComponent('log', false, 'flush failed')
-  assert.equal(health.readiness().ready, false)
+  assert.equal(health.readiness().state, 'unready')
+  health.report('log', null)
+  assert.equal(health.readiness().state, 'unready')
+  health.report('api', null)
+  assert.equal(health.readiness().state, 'ready')
+  health.report('log', broken, true)
+  assert.equal(health.readiness().state, 'unready')
 })
 
-test('an outage of a component that is not required is shown and leaves the server ready', () => {
+test('a degraded component is shown with its cause and leaves the process ready to work', () => {
   const health = new Health(['log'])
-  health.setComponent('log', true)
-  health.setComponent('store', false, 'locked')
+  health.report('log', null)
+  health.report('store', broken)
   assert.deepEqual(health.readiness(), {
-    ready: true,
+    state: 'degraded',
     draining: false,
     components: [
-      { name: 'log', up: true, detail: null, required: true },
-      { name: 'store', up: false, detail: 'locked', required: false },
+      { name: 'log', state: 'up', problem: null },
+      { name: 'store', state: 'degraded', problem: broken },
     ],
+    causes: [{ component: 'store', ...broken }],
   })
+  health.report('store', null)
+  assert.deepEqual([health.readiness().state, health.readiness().causes], ['ready', []])
 })
 
-test('a server that drains is not ready, whatever its components report', () => {
+test('a process that drains is not ready, whatever its components report', () => {
   const health = new Health(['log'])
-  health.setComponent('log', true)
+  health.report('log', null)
   health.startDraining()
   assert.equal(health.draining, true)
-  assert.equal(health.readiness().ready, false)
-  health.setComponent('log', false)
-  health.setComponent('log', true)
-  assert.equal(health.readiness().ready, false)
+  assert.equal(health.readiness().state, 'unready')
+  health.report('log', broken)
+  health.report('log', null)
+  assert.equal(health.readiness().state, 'unready')
 })
 
 test('listeners are called once for every change, synchronously, and not without a change', () => {
   const health = new Health(['log'])
   const changes: Readiness[] = []
   const stop = health.onChange((readiness) => changes.push(readiness))
-  health.setComponent('log', true)
-  health.setComponent('log', true)
+  health.report('log', null)
+  health.report('log', null)
+  health.report('log', broken)
+  health.report('log', { ...broken })
+  health.report('log', { ...broken, message: 'the disk is gone' })
   health.startDraining()
   health.startDraining()
   assert.deepEqual(
-    changes.map(({ ready, draining }) => [ready, draining]),
+    changes.map(({ state, draining }) => [state, draining]),
     [
-      [true, false],
-      [false, true],
+      ['ready', false],
+      ['degraded', false],
+      ['degraded', false],
+      ['unready', true],
     ],
   )
   stop()
-  health.setComponent('log', false)
-  assert.equal(changes.length, 2)
+  health.report('log', null)
+  assert.equal(changes.length, 4)
 })

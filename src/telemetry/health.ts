@@ -1,22 +1,29 @@
-// The readiness of the server, as shown by /readyz, gRPC health and millrace_component_up.
+// The readiness of this process, as shown by /readyz, gRPC health, the status and the metrics.
 //
-// Job: keep the last report of each component. The server is ready when all required components are up. The failure of
-// another one is shown but does not make the server unready: while the store is down, events wait in the log.
-// Not its job: polling the components (they report), whether the process is alive (/livez).
+// Job: keep the last report of each component. A component that is down makes the process unready; one that is degraded
+// is shown with its cause and leaves it ready.
+// Not its job: polling the components (they report) and what a failure means for the roles of the process (server/);
+// whether the process is alive (/livez).
+
+import type { Cause, ReadinessState } from '../pipeline/readiness.ts'
+
+export type ComponentState = 'up' | 'degraded' | 'down'
+
+export type Problem = Pick<Cause, 'reason' | 'message'>
 
 export interface ComponentHealth {
   readonly name: string
-  readonly up: boolean
-  readonly detail: string | null
-  readonly required: boolean
+  readonly state: ComponentState
+  /** Null when it is up. */
+  readonly problem: Problem | null
 }
 
 export interface Readiness {
-  /** Every required component is up and the server is not draining. */
-  readonly ready: boolean
+  readonly state: ReadinessState
   readonly draining: boolean
-  /** Required components first. */
   readonly components: readonly ComponentHealth[]
+  /** The problems of the components that are not up. */
+  readonly causes: readonly Cause[]
 }
 
 export class Health {
@@ -24,22 +31,23 @@ export class Health {
   readonly #listeners = new Set<(readiness: Readiness) => void>()
   #draining = false
 
-  /** @param required components without which the server is not ready; down until they report. */
+  /** @param required components that are down until they report. */
   constructor(required: readonly string[]) {
-    for (const name of required) {
-      this.#components.set(name, { name, up: false, detail: 'starting', required: true })
-    }
+    const problem = { reason: 'unavailable', message: 'it is starting' }
+    for (const name of required) this.#components.set(name, { name, state: 'down', problem })
   }
 
   get draining(): boolean {
     return this.#draining
   }
 
-  /** Listeners are called only if the state or the detail has changed. */
-  setComponent(name: string, up: boolean, detail: string | null = null): void {
+  /** Reports that a component works (without a problem), is degraded, or is down. Listeners are called on a change. */
+  report(name: string, problem: Problem | null, isDown = false): void {
+    const state = problem === null ? 'up' : isDown ? 'down' : 'degraded'
     const before = this.#components.get(name)
-    if (before?.up === up && before.detail === detail) return
-    this.#components.set(name, { name, up, detail, required: before?.required ?? false })
+    const isSameProblem = before?.problem?.reason === problem?.reason && before?.problem?.message === problem?.message
+    if (before?.state === state && isSameProblem) return
+    this.#components.set(name, { name, state, problem })
     this.#announce()
   }
 
@@ -52,8 +60,12 @@ export class Health {
 
   readiness(): Readiness {
     const components = [...this.#components.values()]
-    const ready = !this.#draining && components.every(({ up, required }) => up || !required)
-    return { ready, draining: this.#draining, components }
+    const causes = components.flatMap(({ name, problem }) =>
+      problem === null ? [] : [{ component: name, ...problem }],
+    )
+    const isUnready = this.#draining || components.some(({ state }) => state === 'down')
+    const state = isUnready ? 'unready' : causes.length > 0 ? 'degraded' : 'ready'
+    return { state, draining: this.#draining, components, causes }
   }
 
   /** Calls the listener synchronously after every change. Returns a function that unsubscribes it. */

@@ -140,7 +140,11 @@ export const metricsTable = {
   ),
   openConnections: gauge('millrace_open_connections', 'Open client connections.', ['transport']),
 
-  componentUp: gauge('millrace_component_up', '1 while the component is up, else 0.', ['component']),
+  componentUp: gauge('millrace_component_up', '1 while nothing is wrong with the component, else 0.', ['component']),
+  degraded: gauge('millrace_degraded', '1 while the component is degraded or down for this reason, 0 after its end.', [
+    'component',
+    'reason',
+  ]),
   diskFreeBytes: gauge('millrace_disk_free_bytes', 'Free space on the disk of the data directory.', []),
   eventLoopDelay: gauge(
     'millrace_event_loop_delay_seconds',

@@ -9,7 +9,7 @@
 //
 // Not its job: what to do with an event (the handler), what to retry and when (retry-policy.ts).
 
-import { toMillraceError } from '../errors.ts'
+import { type ErrorCode, type MillraceError, toMillraceError } from '../errors.ts'
 import { type Lane, lanes } from '../event/event.ts'
 import type { Consumer, Delivery, EventLog, Outcome } from '../event-log/event-log.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
@@ -56,11 +56,12 @@ export class WorkerPool {
   #retryNow = new AbortController()
   readonly #turns = new Set<Promise<void>>()
   #hadWork = new Set<Lane>(lanes)
-  #paused: { readonly reason: string; readonly sinceMs: number } | null = null
+  #paused: { readonly code: ErrorCode; readonly reason: string; readonly sinceMs: number } | null = null
   #retrying: { readonly reason: string; readonly sinceMs: number; readonly untilMs: number } | null = null
   #pauseEnded: Promise<void> = Promise.resolve()
   /** How many reads of the log have failed in a row. */
   #failedReads = 0
+  #readFailure: MillraceError | null = null
   #consumer: Consumer | null = null
   #running: Promise<void> | null = null
   #closed: Promise<void> | null = null
@@ -87,6 +88,21 @@ export class WorkerPool {
   get retrying(): string | null {
     const retrying = this.#retrying
     return retrying === null || this.#options.now() > retrying.untilMs ? null : sinceText(retrying)
+  }
+
+  /** False while the log cannot be read: two reads in a row have failed. */
+  get takesWork(): boolean {
+    return this.#failedReads < 2
+  }
+
+  /** Why no events are handled now, with an error code as its reason; null while the pool runs. */
+  get problem(): { readonly reason: ErrorCode; readonly message: string } | null {
+    const name = `${this.group} of ${this.topic}`
+    if (this.#paused !== null) return { reason: this.#paused.code, message: `${name} is paused: ${this.paused}` }
+    if (this.takesWork || this.#readFailure === null) return null
+    const { code, message, cause } = this.#readFailure
+    const text = cause instanceof Error ? `${message} (${cause.message})` : message
+    return { reason: code, message: `${name} cannot read the log: ${text}` }
   }
 
   /** Joins the group and starts. Errors: those of EventLog.consume. */
@@ -163,6 +179,7 @@ export class WorkerPool {
       return deliveries
     } catch (thrown) {
       const error = toMillraceError(thrown)
+      this.#readFailure = error
       if (++this.#failedReads === 1) {
         logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; retrying`)
       }
@@ -258,7 +275,7 @@ export class WorkerPool {
       const level = kind === 'alarm' ? 'error' : 'warn'
       logger[level]({ topic, group, code: error.code, error }, `${group} is paused: ${error.message}`)
     }
-    this.#paused = { reason: error.message, sinceMs: this.#paused?.sinceMs ?? now() }
+    this.#paused = { code: error.code, reason: error.message, sinceMs: this.#paused?.sinceMs ?? now() }
     const { signal } = this.#giveUp.signal.aborted ? this.#giveUp : this.#retryNow
     const wait = sleep(retryInMs, signal)
     this.#pauseEnded = wait

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { masterName } from '../support/redis-sentinel.ts'
-import { group, topic } from './event-log-verbs.ts'
+import { batchOf, group, idsOf, stream, topic } from './event-log-verbs.ts'
 import {
   assertNothingLost,
   assertOutages,
@@ -45,4 +45,20 @@ test('by Sentinels: when the master becomes a replica, the next master is found 
   await producer.stop()
   const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
   assert.ok((await consumer.next(takeSoon)).length > 0)
+})
+
+test('by Sentinels: an append that the master refuses, because it is a replica now, is sent to the next master', async (t) => {
+  const sentinel = await startSentinel(t)
+  const eventLog = await openLog(t, sentinel.url)
+  await eventLog.append(stream(), [batchOf(['before'])])
+  // It keeps its connections, and the Sentinel notices the role after a second or two.
+  assert.match(await sentinel.master.command('REPLICAOF', '127.0.0.1', '1'), /OK/)
+  const startedAt = performance.now()
+  const appended = await eventLog.append(stream(), [batchOf(['after'])])
+  t.diagnostic(`appended after ${Math.round(performance.now() - startedAt)} ms`)
+  assert.equal(appended.positions.length, 1)
+  assert.match(await sentinel.replica.command('ROLE'), /master/)
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
+  const deliveries = await consumer.next(takeSoon)
+  assert.deepEqual(idsOf(deliveries), ['before', 'after'])
 })

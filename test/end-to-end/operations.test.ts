@@ -64,6 +64,8 @@ for (const backend of both)
           durability: backend.durability,
           log: { driver: backend.name, epoch: status.log.epoch },
           store: { driver: isEmbedded ? 'sqlite' : 'postgres', up: true },
+          state: 'ready',
+          causes: [],
           topics: [
             { name: 'events', partitions: 1, groups: [group] },
             { name: 'orders', partitions: 2, groups: [group] },

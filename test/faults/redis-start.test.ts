@@ -114,7 +114,7 @@ test('fault B3: an eviction policy is refused at the start, and stops publishing
   await redis.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
 
   assert.match(await refusal(t, redis.url), /maxmemory-policy is allkeys-lru.*set it to noeviction/)
-  await eventually(() => assert.match(health().problem ?? '', /allkeys-lru/))
+  await eventually(() => assert.match(health().problem?.message ?? '', /allkeys-lru/))
   await assert.rejects(eventLog.append(stream(), [batchOf(['refused'])]), { code: 'durability_lost' })
   const taken = await consumer.next({ maxEvents: { high: 9, normal: 9, low: 9 }, maxWaitMs: 1000 })
   assert.deepEqual(await consumer.settle(taken.map((delivery) => ({ delivery, landed: 1, dead: 0 }))), [])
@@ -202,7 +202,7 @@ test('with fewer replicas than required the server starts, is not ready, and eve
     maxReplyMs: 1000,
   })
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
-  assert.match(health().problem ?? '', /0 of 1 needed replicas are connected/)
+  assert.match(health().problem?.message ?? '', /0 of 1 needed replicas are connected/)
   await assert.rejects(eventLog.append(stream(), [batchOf(['too early'])]), { code: 'unavailable' })
 
   const replica = await startRedis(t, { settings: [['replicaof', `127.0.0.1 ${master.port}`]] })

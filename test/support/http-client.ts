@@ -24,6 +24,13 @@ export interface PublishBody {
   readonly detail: string
 }
 
+/** What fails in the answering process, in `GET /readyz` and `GET /v1/status`. */
+export interface CauseBody {
+  readonly component: string
+  readonly reason: string
+  readonly message: string
+}
+
 /** `GET /v1/status`, see docs/http.md. */
 export interface StatusBody {
   readonly version: string
@@ -31,6 +38,8 @@ export interface StatusBody {
   readonly durability: string
   readonly log: { readonly driver: string; readonly epoch: number | null }
   readonly store: { readonly driver: string; readonly up: boolean }
+  readonly state: string
+  readonly causes: readonly CauseBody[]
   readonly topics: readonly {
     readonly name: string
     readonly partitions: number
@@ -110,6 +119,14 @@ export async function getStatus(address: string): Promise<StatusBody> {
   const { status, text } = await request(address, '/v1/status')
   if (status !== 200) throw new Error(`GET /v1/status answered ${status}: ${text}`)
   return JSON.parse(text) as StatusBody
+}
+
+/** `GET /readyz`. */
+export async function getReadiness(
+  address: string,
+): Promise<{ readonly status: number; readonly state: string; readonly causes: readonly CauseBody[] }> {
+  const { status, text } = await request(address, '/readyz')
+  return { ...JSON.parse(text), status }
 }
 
 /** One page of `GET /v1/events`. */

@@ -71,7 +71,7 @@ export class InProcessServer {
 
   /** Starts or restarts it on its data directory. */
   async start(): Promise<void> {
-    const { env = {}, topics = [], dataDir: _, ...parts } = this.#options
+    const { env = {}, topics = [], dataDir: _, openEventLog: open = openEventLog, ...parts } = this.#options
     const config = loadConfig({ env: serverEnvironment(this.dataDir, { env, topics }), cwd: this.dataDir })
     const destination = new Writable({
       write: (line, _encoding, done) => {
@@ -83,7 +83,7 @@ export class InProcessServer {
       version: '0.0.0',
       logger: createLogger({ level: 'info', version: '0.0.0', destination, pretty: false }),
       openEventLog: async (...given) => {
-        this.#eventLog = await openEventLog(...given)
+        this.#eventLog = await open(...given)
         return this.#eventLog
       },
       ...parts,

@@ -1,7 +1,7 @@
 // grpc.health.v1: the whole server under "" and each service by name, all with the state of /readyz.
 
 import type { HealthImplementation } from 'grpc-health-check'
-import type { Health } from '../../telemetry/health.ts'
+import type { Health, Readiness } from '../../telemetry/health.ts'
 
 /** Returns a function that stops following the health. */
 export function followHealth(
@@ -9,9 +9,9 @@ export function followHealth(
   health: Health,
   serviceNames: readonly string[],
 ): () => void {
-  const setStatus = (ready: boolean) => {
-    for (const name of ['', ...serviceNames]) service.setStatus(name, ready ? 'SERVING' : 'NOT_SERVING')
+  const setStatus = ({ state }: Readiness) => {
+    for (const name of ['', ...serviceNames]) service.setStatus(name, state === 'unready' ? 'NOT_SERVING' : 'SERVING')
   }
-  setStatus(health.readiness().ready)
-  return health.onChange(({ ready }) => setStatus(ready))
+  setStatus(health.readiness())
+  return health.onChange(setStatus)
 }

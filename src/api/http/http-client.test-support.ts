@@ -65,6 +65,8 @@ export interface AnswerJson {
   readonly events: readonly Readonly<Record<string, unknown>>[]
   readonly next_cursor: string | null
   readonly ready: boolean
+  readonly state: string
+  readonly causes: readonly Readonly<Record<string, unknown>>[]
   readonly components: readonly Readonly<Record<string, unknown>>[]
 }
 

@@ -40,16 +40,16 @@ export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts
 }
 
 function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean): object {
-  const { ready, draining, components } = health.readiness()
-  const members = verbose
-    ? { components: components.map(({ name, up, detail, required }) => ({ name, up, detail, required })) }
-    : {}
-  if (ready) return { ready, ...members }
-  const down = components.filter(({ up, required }) => required && !up).map(({ name }) => name)
+  const { state, draining, components, causes } = health.readiness()
+  const ready = state !== 'unready'
+  const parts = components.map(({ name, state: of }) => ({ name, state: of }))
+  const members = { ready, state, causes, ...(verbose ? { components: parts } : {}) }
+  if (ready) return members
+  const down = components.filter((component) => component.state === 'down').map(({ name }) => name)
   const error = draining
     ? new MillraceError('draining', 'the server is stopping')
     : new MillraceError('unavailable', `not ready: ${down.join(', ')}`)
-  return sendProblem(reply, { ...problemOf(error), members: { ready, ...members } })
+  return sendProblem(reply, { ...problemOf(error), members })
 }
 
 function welcome(address: string, version: string): string {

@@ -179,6 +179,8 @@ test('the status has the names of docs/http.md, and null for unknown values', as
     durability: 'disk',
     log: { driver: 'embedded', epoch: 1 },
     store: { driver: 'sqlite', up: true },
+    state: 'degraded',
+    causes: [{ component: 'log', reason: 'disk_full', message: 'the disk is full' }],
     topics: [
       {
         name: 'events',
@@ -219,23 +221,25 @@ test('readiness follows the health, and verbose names each part', async (t) => {
   const { url, log } = await startTestServer(t, { health })
 
   const starting = await ask(`${url}/readyz?verbose`)
-  health.setComponent('log', true)
-  health.setComponent('store', false, 'busy')
-  const ready = await ask(`${url}/healthz?verbose`)
+  health.report('log', null)
+  const ready = await ask(`${url}/readyz`)
+  health.report('store', { reason: 'unavailable', message: 'busy' })
+  const degraded = await ask(`${url}/healthz?verbose`)
   health.startDraining()
   const draining = await ask(`${url}/readyz`)
 
   assert.deepEqual([starting.status, starting.json.code, starting.json.ready], [503, 'unavailable', false])
   assert.equal(starting.json.detail, 'not ready: log')
-  assert.deepEqual([ready.status, ready.json.ready], [200, true])
-  assert.deepEqual(
-    ready.json.components.map(({ name, up, required }) => [name, up, required]),
-    [
-      ['log', true, true],
-      ['store', false, false],
-    ],
-  )
-  assert.deepEqual([draining.status, draining.json.code, draining.json.components], [503, 'draining', undefined])
+  assert.deepEqual([ready.status, ready.json], [200, { ready: true, state: 'ready', causes: [] }])
+  assert.equal(degraded.status, 200)
+  const causes = [{ component: 'store', reason: 'unavailable', message: 'busy' }]
+  const components = [
+    { name: 'log', state: 'up' },
+    { name: 'store', state: 'degraded' },
+  ]
+  assert.deepEqual(degraded.json, { ready: true, state: 'degraded', causes, components })
+  assert.deepEqual([draining.status, draining.json.code, draining.json.state], [503, 'draining', 'unready'])
+  assert.deepEqual([draining.json.causes, draining.json.components], [causes, undefined])
   assert.equal((await ask(`${url}/livez`)).status, 200)
   assert.deepEqual(log.lines, [])
 })

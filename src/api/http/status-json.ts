@@ -9,6 +9,8 @@ export function statusJson(status: Status): object {
     durability: status.durability,
     log: { driver: status.log.driver, epoch: status.log.epoch },
     store: { driver: status.store.driver, up: status.store.up },
+    state: status.state,
+    causes: status.causes.map(({ component, reason, message }) => ({ component, reason, message })),
     topics: status.topics.map((topic) => ({
       name: topic.name,
       partitions: topic.partitions,

@@ -38,6 +38,8 @@ export function observedWith({
       durability: 'disk',
       log: { driver: 'redis', epoch: 1 },
       store: { driver: 'postgres', up: true },
+      state: 'ready',
+      causes: [],
       topics: [{ name: 'events', partitions: 1, groups: [{ name: 'landing', types: [], ...counted, ...group }] }],
       ledger: [{ topic: 'events', group: 'landing', ...terms, ...ledger }],
       subscribers: null,

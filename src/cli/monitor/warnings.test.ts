@@ -158,9 +158,22 @@ test('a log that fills up is reported early', () => {
   assert.deepEqual(warningsFor({}, log(5000, null)), [])
 })
 
-test('a log that cannot keep the promised durability accepts nothing', () => {
-  assert.deepEqual(warningsFor({}, { log: { problem: 'appendfsync is everysec: set it to always' } }), [
-    'takes_nothing: the server accepts no events: appendfsync is everysec: set it to always (events in the log still land)',
+test('each part of the server that fails is named, once', () => {
+  const cause = (component: string, message: string) => ({ component, reason: 'unavailable', message })
+  const causes = [
+    cause('log', 'a:6379 refuses writes: MISCONF'),
+    cause('store', 'postgres is unreachable'),
+    cause('publishing', 'publishes fail to events/0/high'),
+    cause('landing', 'landing of events cannot read the log'),
+  ]
+  assert.deepEqual(warningsFor({}, { status: { causes } }), [
+    'takes_nothing: log: a:6379 refuses writes: MISCONF',
+    'failing: publishing: publishes fail to events/0/high',
+    'failing: landing: landing of events cannot read the log',
+  ])
+  const paused = pausedParts(false, [null, unreachable])
+  assert.deepEqual(warningsFor({}, { status: { ...paused.status, causes: causes.slice(3) } }), [
+    `paused: landing of events is paused: ${unreachable}: start the database, nothing is lost`,
   ])
 })
 

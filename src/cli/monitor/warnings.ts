@@ -10,6 +10,7 @@ import { groupKey, type Rates, ratesOf } from './rates.ts'
 
 export type WarningCode =
   | 'takes_nothing'
+  | 'failing'
   | 'ledger_unbalanced'
   | 'events_lost'
   | 'paused'
@@ -43,7 +44,7 @@ export function warningsOf(before: Observed | null, now: Observed): readonly War
   const { status } = now
   const groups = status.topics.flatMap(({ name: topic, groups }) => groups.map((group) => ({ topic, group })))
   return [
-    ...takesNothing(now),
+    ...failingParts(status),
     ...status.ledger.flatMap(ledgerWarnings),
     ...groups.flatMap(({ topic, group }) => pausedWarnings(topic, group, status)),
     ...storeDown(status),
@@ -55,11 +56,13 @@ export function warningsOf(before: Observed | null, now: Observed): readonly War
   ]
 }
 
-function takesNothing({ observations }: Observed): Warning[] {
-  const { problem } = observations.log
-  if (problem === null) return []
-  const message = `the server accepts no events: ${visibleText(problem)} (events in the log still land)`
-  return [{ code: 'takes_nothing', message }]
+/** The store, and groups paused by an outage, have warnings of their own. */
+function failingParts(status: Status): Warning[] {
+  return status.causes.flatMap(({ component, message }): Warning[] => {
+    if (component === 'store' || (component === 'landing' && isPausedByOutage(status))) return []
+    const text = `${component}: ${visibleText(message)}`
+    return [{ code: component === 'log' ? 'takes_nothing' : 'failing', message: text }]
+  })
 }
 
 function ledgerWarnings({ topic, group, balanced, lost }: LedgerRow): Warning[] {
@@ -91,13 +94,17 @@ function pausedWarnings(topic: string, { name, paused }: GroupStatus, { store }:
 }
 
 /** Not repeated when a group is paused because of the outage: that warning says more. */
-function storeDown({ store, topics }: Status): Warning[] {
-  const isReported = topics.some(({ groups }) =>
-    groups.some(({ paused }) => paused !== null && !isPausedByPerson(paused) && !isAboutDeadLetters(paused)),
-  )
-  if (store.up || isReported) return []
+function storeDown(status: Status): Warning[] {
+  const { store } = status
+  if (store.up || isPausedByOutage(status)) return []
   const message = `${store.driver} does not answer: start the database; events wait in the log, nothing is lost`
   return [{ code: 'store_down', message }]
+}
+
+function isPausedByOutage({ topics }: Status): boolean {
+  return topics.some(({ groups }) =>
+    groups.some(({ paused }) => paused !== null && !isPausedByPerson(paused) && !isAboutDeadLetters(paused)),
+  )
 }
 
 function behindWarnings(topic: string, group: GroupStatus, { log }: Status, rates: Rates): Warning[] {

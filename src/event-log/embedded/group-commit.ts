@@ -35,6 +35,9 @@ import { type Waiter, WaitingRoom } from './waiter.ts'
 /** Max bytes of appends, and of reopenings, after which a transaction takes no more of them. */
 const maxGroupBytes = 8 * 1024 * 1024
 
+/** The disk is full when it has no room for a message of this size. */
+const usualMessageBytes = 64 * 1024
+
 /** While the disk is full, the commit is retried after a pause that doubles from the first to the longest. */
 const firstPauseMs = 10
 const longestPauseMs = 500
@@ -120,6 +123,13 @@ export class GroupCommit {
   /** Whether appends are refused because the transaction in flight waits for disk space. */
   get isWaitingForRoom(): boolean {
     return this.#isWaitingForRoom
+  }
+
+  /** Finds out whether the disk is full although nothing is appended. */
+  async checkRoom(): Promise<void> {
+    const hasRoom = await this.#options.thread.call('hasRoom', usualMessageBytes)
+    // A transaction that waits for room knows better.
+    if (!this.#isWaitingForRoom) this.#setDiskFull(!hasRoom)
   }
 
   append(append: PendingAppend): void {

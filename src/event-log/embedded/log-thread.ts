@@ -69,12 +69,22 @@ class LogThread {
 
   commit(request: CommitRequest): Transferred<CommitReply> {
     const { bytes, refusableBytes } = request
-    if (refusableBytes > 0 && !this.#run(() => this.#hasRoom(refusableBytes))) {
+    if (refusableBytes > 0 && !this.hasRoom(refusableBytes)) {
       return new Transferred<CommitReply>({ committed: false, bytes, trimmed: null }, [bytes.buffer])
     }
     const trimmed = this.#run(() => this.#transaction.run(request))
     this.#run(() => this.#afterCommit(request))
     return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes.buffer])
+  }
+
+  hasRoom(newBytes: number): boolean {
+    let has = false
+    this.#run(() =>
+      ignoreFull(() => {
+        has = this.#room.has(newBytes)
+      }),
+    )
+    return has
   }
 
   entryStart({ stream, offset }: EntryStartRequest): number {
@@ -116,14 +126,6 @@ class LogThread {
     } catch (thrown) {
       throw namedDamage(thrown, this.#path)
     }
-  }
-
-  #hasRoom(newBytes: number): boolean {
-    let has = false
-    ignoreFull(() => {
-      has = this.#room.has(newBytes)
-    })
-    return has
   }
 
   /** Runs when the transaction is durable. An error here still ends the log, because the next flush would hide it. */
@@ -183,6 +185,7 @@ serve((data: LogThreadData) => {
       return { snapshot: thread.snapshot }
     },
     commit: (request: CommitRequest) => open().commit(request),
+    hasRoom: (newBytes: number) => open().hasRoom(newBytes),
     entryStart: (request: EntryStartRequest) => open().entryStart(request),
     readPage: (request: ReadPageRequest) => open().readPage(request),
     readEntries: (request: ReadEntriesRequest) => open().readEntries(request),

@@ -12,6 +12,8 @@ import { LogState } from './log-state.ts'
 import { defaultMaxRecentBytes } from './recent-entries.ts'
 import type { LogSnapshot, LogThread, LogThreadData, LogThreadMethods } from './thread-protocol.ts'
 
+const checkRoomEveryMs = 5_000
+
 export interface EmbeddedLogConfig {
   /** Created when missing. One log in one process uses it at a time. */
   readonly dataDir: string
@@ -48,12 +50,18 @@ export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventL
       onCommit: config.onCommit ?? (() => {}),
       onDiskFull: config.onDiskFull ?? (() => {}),
     })
+    // A failed check has failed the log too, or the log is closed.
+    const roomCheck = setInterval(() => void groupCommit.checkRoom().catch(() => {}), checkRoomEveryMs)
+    roomCheck.unref()
     return new EmbeddedLog({
       thread,
       state,
       groupCommit,
       usedBytes: () => logBytes(files),
-      onClosed: () => removeHolder(files.holder),
+      onClosed: () => {
+        clearInterval(roomCheck)
+        removeHolder(files.holder)
+      },
     })
   } catch (thrown) {
     await thread.close()

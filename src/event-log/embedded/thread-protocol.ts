@@ -217,6 +217,8 @@ export interface AuditReply {
 export type LogThreadMethods = {
   open(argument: null): OpenReply
   commit(request: CommitRequest): CommitReply
+  /** Whether a commit with this many new bytes would be accepted. */
+  hasRoom(newBytes: number): boolean
   /** The first offset of the entry that contains the offset; the offset itself when none does. */
   entryStart(request: EntryStartRequest): number
   readPage(request: ReadPageRequest): EntriesRead

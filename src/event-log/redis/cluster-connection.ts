@@ -98,6 +98,12 @@ export class ClusterConnection implements RedisConnection {
     return [...this.#masters.values()]
   }
 
+  /** The reply has begun a repair of the slots. */
+  async findMaster(maxWaitMs: number): Promise<boolean> {
+    await sleep(Math.min(retryAfterMs, Math.max(0, maxWaitMs)))
+    return maxWaitMs > retryAfterMs
+  }
+
   onMastersChanged(listener: () => void): void {
     this.#changeListeners.push(listener)
   }

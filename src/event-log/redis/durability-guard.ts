@@ -1,21 +1,27 @@
-// Checks whether the servers keep the promised durability: at the start, whenever the masters change, and every 15 s.
+// Checks whether the servers keep the promised durability and take writes: at the start, whenever the masters change,
+// and every 5 s.
 //
-// At the start a violation is an error. Later it stops appends, with `durability_lost`, until it is fixed; entries in
-// the log are handed out and settled meanwhile.
+// At the start a server that cannot keep the durability is an error. Later it stops appends, with `durability_lost`,
+// until it is fixed; entries in the log are handed out and settled meanwhile. A server that refuses writes is only
+// reported: it answers each append itself.
 
 import type { RedisTarget } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { LogHealth } from '../event-log.ts'
+import type { LogHealth, LogProblem } from '../event-log.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
+import { refusalIn, refusals } from './redis-connection.ts'
 import { type InspectedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
 
-const defaultCheckEveryMs = 15_000
+const defaultCheckEveryMs = 5_000
 
 /** Check interval while something is wrong: it may be fixed at any time. */
 const checkAgainMs = 1_000
+
+/** Does nothing. As it has no flags, Redis refuses it exactly when it refuses the script of an append. */
+const writeProbe = '#!lua\nreturn 1'
 
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
@@ -27,13 +33,15 @@ export interface DurabilityGuardOptions {
   /** A key under the prefix, on which the user's rights are checked; it is never created. */
   readonly probeKey: string
   readonly logger: Pick<Logger, 'info' | 'warn'>
-  /** Default 15,000. */
+  /** Default 5,000. */
   readonly checkEveryMs?: number | undefined
-  /** Called when the health has changed. */
+  /** Called after each check. */
   readonly onHealth: (health: LogHealth) => void
 }
 
-type NamedJudgement = Judgement & { readonly name: string }
+interface InspectedMaster extends Judgement {
+  readonly problems: readonly LogProblem[]
+}
 
 export class DurabilityGuard {
   readonly #options: DurabilityGuardOptions
@@ -49,7 +57,7 @@ export class DurabilityGuard {
   #isUnreachable = false
   /** Why no append may be sent; null when one may. Missing replicas are no reason: WAIT reports them per append. */
   #refusal: string | null = null
-  #health: LogHealth = { problem: 'the server has not been checked yet', persistence: 'unknown', isUnverified: false }
+  #health: LogHealth = { problem: null, persistence: 'unknown', isUnverified: false }
   #isClosed = false
 
   constructor(options: DurabilityGuardOptions) {
@@ -74,6 +82,8 @@ export class DurabilityGuard {
         `Redis cannot be used as it is:\n${refusals.map(indented).join('\n')}`,
       )
     }
+    const { problem, persistence } = health
+    if (problem === null) this.#options.logger.info({ persistence }, 'Redis guarantees the configured durability')
     this.#change(health)
     this.#checkLater()
   }
@@ -100,7 +110,7 @@ export class DurabilityGuard {
     if (this.#isUnreachable) throw new MillraceError('unavailable', 'Redis is unreachable', { cause })
     throw new MillraceError(
       'durability_lost',
-      'no events are accepted: Redis cannot guarantee the configured durability; see the log of the server for the reason',
+      'no events are accepted: Redis cannot guarantee the configured durability; GET /readyz has the reason',
       { cause },
     )
   }
@@ -127,9 +137,9 @@ export class DurabilityGuard {
         this.#change(health)
       } catch (thrown) {
         this.#isUnreachable = true
-        const reason = thrown instanceof Error ? thrown.message : String(thrown)
-        this.#refusal = reason
-        this.#change({ ...this.#health, problem: reason })
+        const problem = unreachable('Redis', thrown)
+        this.#refusal = problem.message
+        this.#change({ ...this.#health, problem })
       }
     } while (this.#mustRepeat && !this.#isClosed)
     this.#isUnchecked = false
@@ -142,47 +152,47 @@ export class DurabilityGuard {
     const masters = servers()
     if (masters.length === 0) throw new MillraceError('unavailable', 'no Redis server is connected')
     const results = await Promise.allSettled(masters.map((server) => this.#inspect(server)))
+    const inspected = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+    if (inspected.length === 0) for (const result of results) if (result.status === 'rejected') throw result.reason
+    for (const [index, { warnings }] of inspected.entries()) this.#warn(masters[index]!.name, warnings)
     // Servers that are unreachable or loading need no refusal: appends to them fail anyway.
-    const judgements = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-    if (judgements.length === 0) for (const result of results) if (result.status === 'rejected') throw result.reason
-    this.#warn(judgements)
-    const named = (kind: 'refusals' | 'notReady') =>
-      judgements.flatMap((judgement) => judgement[kind].map((text) => `${judgement.name}: ${text}`))
-    const refusals = named('refusals')
-    const problems = [...refusals, ...named('notReady')]
+    const refusals = inspected.flatMap((master) => master.refusals)
+    const problems = results.map((result, index) =>
+      result.status === 'fulfilled' ? result.value.problems : [unreachable(masters[index]!.name, result.reason)],
+    )
     const health = {
-      problem: problems.length === 0 ? null : problems.join('; '),
-      persistence: leastOf(judgements.map(({ persistence }) => persistence)),
-      isUnverified: judgements.some(({ isUnverified }) => isUnverified),
+      problem: together(problems, refusals.length > 0),
+      persistence: leastOf(inspected.map(({ persistence }) => persistence)),
+      isUnverified: inspected.some(({ isUnverified }) => isUnverified),
     }
     return { refusals, health }
   }
 
   /** Errors: when the server is unreachable. A server that denies a query of the check is refused. */
-  async #inspect(server: InspectedServer): Promise<NamedJudgement> {
-    const { name } = server
+  async #inspect(server: InspectedServer): Promise<InspectedMaster> {
     try {
       const facts = await readServerFacts(server)
       this.#warnOfDelays(facts)
       const judgement = judgeServer(facts, this.#promised)
-      // Before 7.0 scripts cannot check the ACL.
-      const missing = facts.hasShardedPublish ? await missingRights(server, this.#rights) : null
-      return { ...judgement, name, refusals: [...judgement.refusals, ...(missing === null ? [] : [missing])] }
+      // Before 7.0 scripts have no flags and cannot check the ACL.
+      if (!facts.hasShardedPublish) return inspectedMaster(server, judgement)
+      const missing = await missingRights(server, this.#rights)
+      const refusals = [...judgement.refusals, ...(missing === null ? [] : [missing])]
+      return inspectedMaster(server, { ...judgement, refusals }, await refusalOfWrites(server))
     } catch (thrown) {
       const missing = missingRightIn(thrown)
       if (missing === null) throw thrown
-      return { name, refusals: [missing], notReady: [], warnings: [], persistence: 'unknown', isUnverified: false }
+      const facts = { notReady: [], warnings: [], persistence: 'unknown', isUnverified: false } as const
+      return inspectedMaster(server, { ...facts, refusals: [missing] })
     }
   }
 
   /** Logs each warning once. */
-  #warn(judgements: readonly NamedJudgement[]): void {
-    for (const { name, warnings } of judgements) {
-      for (const text of warnings) {
-        if (this.#warned.has(text)) continue
-        this.#warned.add(text)
-        this.#options.logger.warn({ redis: name }, text)
-      }
+  #warn(name: string, warnings: readonly string[]): void {
+    for (const text of warnings) {
+      if (this.#warned.has(text)) continue
+      this.#warned.add(text)
+      this.#options.logger.warn({ redis: name }, text)
     }
   }
 
@@ -199,19 +209,70 @@ export class DurabilityGuard {
   #change(health: LogHealth): void {
     const before = this.#health
     this.#health = health
-    if (
-      health.problem === before.problem &&
-      health.persistence === before.persistence &&
-      health.isUnverified === before.isUnverified
-    )
-      return
     const { logger, onHealth } = this.#options
-    if (health.problem !== null && before.problem === null) {
-      logger.warn({ problem: health.problem }, 'Redis cannot guarantee the configured durability')
-    } else if (health.problem === null && before.problem !== null) {
-      logger.info({ persistence: health.persistence }, 'Redis guarantees the configured durability')
+    const { problem } = health
+    if (problem !== null && problem.reason !== before.problem?.reason) {
+      logger.warn({ reason: problem.reason, problem: problem.message }, 'the log on Redis does not work as it should')
+    } else if (problem === null && before.problem !== null) {
+      logger.info({ ended: before.problem.reason, persistence: health.persistence }, 'the log on Redis works again')
     }
     onHealth(health)
+  }
+}
+
+/** Why the server refuses writes; null when it does not. Errors: as `command`, when it is unreachable. */
+async function refusalOfWrites(server: InspectedServer): Promise<MillraceError | null> {
+  try {
+    await server.command('EVAL', writeProbe, 0)
+    return null
+  } catch (thrown) {
+    if (thrown instanceof MillraceError && refusalIn(thrown) !== null) return thrown
+    throw thrown
+  }
+}
+
+function inspectedMaster(
+  { name }: InspectedServer,
+  judgement: Judgement,
+  refused: MillraceError | null = null,
+): InspectedMaster {
+  const named = (text: string) => `${name}: ${text}`
+  const refusals = judgement.refusals.map(named)
+  const texts = [...refusals, ...judgement.notReady.map(named)]
+  const problems = texts.map((message) => ({
+    ...{ reason: 'durability_lost', message },
+    ...{ answersAppends: false, delivers: true },
+  }))
+  return {
+    ...judgement,
+    refusals,
+    problems: refused === null ? problems : [problemOfWrites(name, refused), ...problems],
+  }
+}
+
+function problemOfWrites(name: string, refused: MillraceError): LogProblem {
+  const reason = refusalIn(refused)!
+  return {
+    ...{ reason, message: `${name} refuses writes: ${(refused.cause as Error).message}: ${refusals[reason].fix}` },
+    ...{ answersAppends: refused.code === 'disk_full', delivers: reason === 'OOM' },
+  }
+}
+
+function unreachable(name: string, thrown: unknown): LogProblem {
+  const error = thrown instanceof MillraceError && thrown.cause instanceof Error ? thrown.cause : thrown
+  const text = error instanceof Error ? error.message : String(error)
+  return { reason: 'unavailable', message: `${name} is unreachable: ${text}`, answersAppends: false, delivers: false }
+}
+
+/** The problem of all masters together, of which each has a part of the log. */
+function together(problems: readonly (readonly LogProblem[])[], areAppendsStopped: boolean): LogProblem | null {
+  const all = problems.flat()
+  if (all.length === 0) return null
+  return {
+    reason: all[0]!.reason,
+    message: all.map(({ message }) => message).join('; '),
+    answersAppends: !areAppendsStopped && problems.some((each) => each.every(({ answersAppends }) => answersAppends)),
+    delivers: problems.some((each) => each.every(({ delivers }) => delivers)),
   }
 }
 

@@ -16,6 +16,7 @@ import {
   numberOf,
   type RedisConnection,
   type Reply,
+  refusalIn,
   type ScriptArgument,
   toFailure,
 } from './redis-connection.ts'
@@ -24,6 +25,9 @@ import type { ScriptName } from './redis-scripts.ts'
 
 /** How many times in a row a call is retried in a new epoch. */
 const maxBeginnings = 5
+
+/** How long a script that a replica has refused waits for the present master. */
+const maxSearchMs = 5_000
 
 /**
  * `gone`: the partition's metadata is missing. `behind`: a lane ends before an offset that was known. `different`: an
@@ -165,6 +169,26 @@ export class Epochs {
     args: readonly ScriptArgument[],
     isDurable: boolean,
   ): Promise<DurableReply> {
+    const endsAtMs = performance.now() + maxSearchMs
+    for (;;) {
+      try {
+        return await this.#runOnce(epoch, name, partition, keys, args, isDurable)
+      } catch (thrown) {
+        // The present master may lack what this process knows of, so the partition is checked again.
+        if (refusalIn(thrown) !== 'READONLY') throw thrown
+        if (!(await this.#options.connection.findMaster(endsAtMs - performance.now()))) throw thrown
+      }
+    }
+  }
+
+  async #runOnce(
+    epoch: number,
+    name: ScriptName,
+    partition: PartitionKeys,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+    isDurable: boolean,
+  ): Promise<DurableReply> {
     const { recreateGroups } = this.#options
     const known = this.#knownOf(partition)
     if (known.checkedOn !== this.#masters) await this.#check(epoch, partition, known)
@@ -242,7 +266,7 @@ export class Epochs {
         : { reply: await connection.run(name, keys, words), isReached: true }
     } catch (thrown) {
       // The next reply may come from another server.
-      if (thrown instanceof MillraceError && thrown.code === 'unavailable') known.checkedOn = null
+      if (thrown instanceof MillraceError && thrown.code !== 'disk_full') known.checkedOn = null
       throw thrown
     }
     throwIfOver(answer.reply, epoch)

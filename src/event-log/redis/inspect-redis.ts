@@ -18,7 +18,7 @@ export interface RedisInspection {
   readonly servers: readonly string[]
   /** The weakest persistence among them. */
   readonly persistence: string
-  /** Why events could not be accepted now; null when they could. */
+  /** What would keep a server from accepting or landing events now; null when nothing would. */
   readonly problem: string | null
   readonly warnings: readonly string[]
 }
@@ -39,7 +39,8 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
   try {
     await guard.start()
     const { persistence, problem } = guard.health
-    return { servers: connection.masters().map(({ name }) => name), persistence, problem, warnings }
+    const servers = connection.masters().map(({ name }) => name)
+    return { servers, persistence, problem: problem?.message ?? null, warnings }
   } finally {
     guard.close()
     connection.close()

@@ -30,13 +30,13 @@ export interface OpenRedisLogOptions {
   readonly durability?: DurabilityLevel | undefined
   /** Whether to trust the server's flush settings where CONFIG GET is denied. Default false. */
   readonly isDiskTrusted?: boolean
-  /** Called when the log is open, and then whenever its health changes. */
+  /** Called when the log is open, and then after each check of the servers. */
   readonly onHealth?: ((health: LogHealth) => void) | undefined
   /** Called after each script that stored appends. */
   readonly onCommit?: ((stats: CommitStats) => void) | undefined
   /** Called when the server has lost acknowledged data and the log has begun a new epoch. */
   readonly onReset?: ((reset: LogReset) => void) | undefined
-  /** How often the servers are checked, in milliseconds. Default 15,000. */
+  /** How often the servers are checked, in milliseconds. Default 5,000. */
   readonly checkEveryMs?: number
   /** Reply timeout of the server, in milliseconds. Default 5,000. */
   readonly maxReplyMs?: number

@@ -36,7 +36,8 @@ export interface RedisConnection {
 
   /**
    * Sends a command about one key, its second word, to the node of that key.
-   * Errors: `unavailable` (the outcome is unknown), `disk_full` (the server's memory is full; nothing was written).
+   * Errors: `unavailable` (the outcome is unknown); `disk_full` and `durability_lost` (the server refuses writes; nothing
+   * was written).
    */
   command(...words: readonly (string | number)[]): Promise<Reply>
 
@@ -45,6 +46,12 @@ export interface RedisConnection {
 
   /** The listener is called whenever a master is connected, reconnected, lost, or replaced by another. */
   onMastersChanged(listener: () => void): void
+
+  /**
+   * Call it after a READONLY reply: looks for the present master and resolves with whether sending again can help. False
+   * after `maxWaitMs`, and where nothing names the master.
+   */
+  findMaster(maxWaitMs: number): Promise<boolean>
 
   /**
    * Subscribes to a sharded pub/sub channel, on the node of its slot, until the connection is closed. After a reconnect
@@ -73,15 +80,40 @@ export function isNoGroup(thrown: unknown): boolean {
   return thrown instanceof MillraceError && isReply(thrown.cause, 'NOGROUP')
 }
 
+/**
+ * The replies with which Redis refuses every script that may write. It refuses a script before it runs, so nothing was
+ * written. OOM does not stop the scripts that are allowed to run without memory: only those that append.
+ */
+export const refusals = {
+  OOM: { code: 'disk_full', problem: 'Redis is out of memory', fix: 'raise its maxmemory or free memory' },
+  MISCONF: {
+    code: 'disk_full',
+    problem: 'Redis cannot write its own files',
+    fix: 'free space on its disk, read its log',
+  },
+  NOREPLICAS: {
+    code: 'durability_lost',
+    problem: 'Redis has fewer replicas than its min-replicas-to-write',
+    fix: 'start them, or lower that setting',
+  },
+  READONLY: { code: 'durability_lost', problem: 'Redis is a replica now', fix: 'make it a master, or name the master' },
+} as const
+
+export type RefusalReply = keyof typeof refusals
+
+/** The reply with which Redis refused the script; null when the error is another one. */
+export function refusalIn(thrown: unknown): RefusalReply | null {
+  const reply = thrown instanceof MillraceError ? thrown.cause : thrown
+  return (Object.keys(refusals) as RefusalReply[]).find((code) => isReply(reply, code)) ?? null
+}
+
 /** Maps an error of the client or the server to a MillraceError. */
 export function toFailure(thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown
-  if (isReply(thrown, 'OOM')) {
-    return new MillraceError(
-      'disk_full',
-      'Redis is out of memory; nothing was written: raise its maxmemory or free memory',
-      { cause: thrown },
-    )
+  const refusal = refusalIn(thrown)
+  if (refusal !== null) {
+    const { code, problem, fix } = refusals[refusal]
+    return new MillraceError(code, `${problem} (${refusal}); nothing was written: ${fix}`, { cause: thrown })
   }
   return new MillraceError('unavailable', 'Redis did not reply, or replied with an error; the outcome is unknown', {
     cause: thrown,

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeAccess, type NodeAddress, wrong } from '../../config/redis-url.ts'
 import { MillraceError } from '../../errors.ts'
+import { withinMs } from '../../lib/abort.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import {
   type DurableReply,
@@ -89,6 +90,11 @@ export class SentinelConnection implements RedisConnection {
     return this.#master === null ? [] : [this.#master]
   }
 
+  async findMaster(maxWaitMs: number): Promise<boolean> {
+    await withinMs(this.#searching ?? Promise.resolve(), maxWaitMs, null)
+    return maxWaitMs > 0 && this.#master !== null
+  }
+
   onMastersChanged(listener: () => void): void {
     this.#changeListeners.push(listener)
   }
@@ -108,11 +114,13 @@ export class SentinelConnection implements RedisConnection {
   }
 
   async #send<T>(work: (master: RedisMaster) => Promise<T>): Promise<T> {
+    let master: RedisMaster | null = null
     try {
-      return await work(this.#current())
+      master = this.#current()
+      return await work(master)
     } catch (thrown) {
       // The server has become a replica: the Sentinels know the new master.
-      if (isReply(thrown, 'READONLY')) this.#search('the master has become a replica')
+      if (isReply(thrown, 'READONLY') && this.#master === master) this.#search('the master has become a replica')
       throw toFailure(thrown)
     }
   }

@@ -1,4 +1,4 @@
-// Settings and state of a Redis server: read at the start, after each reconnect and every 15 s.
+// Settings and state of a Redis server: read at the start, after each reconnect and every 5 s.
 
 import { MillraceError } from '../../errors.ts'
 import { listOf, type Reply, textOf } from './redis-connection.ts'

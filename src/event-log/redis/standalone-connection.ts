@@ -67,6 +67,10 @@ export class StandaloneConnection implements RedisConnection {
     return [this.#master]
   }
 
+  findMaster(): Promise<boolean> {
+    return Promise.resolve(false)
+  }
+
   onMastersChanged(listener: () => void): void {
     this.#master.connection.onReady(listener)
     this.#master.connection.onLost(listener)

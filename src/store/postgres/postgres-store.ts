@@ -6,6 +6,7 @@
 
 import type { Pool, PoolClient } from 'pg'
 import { MillraceError } from '../../errors.ts'
+import { withinMs } from '../../lib/abort.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
@@ -53,6 +54,8 @@ export interface PostgresStoreOptions {
 const maxLandingConnections = 2
 /** Two for pages, so that the status and the end of a redrive never wait for one. */
 const maxReadingConnections = 3
+/** The stop does not wait longer for a query of monitoring: nothing depends on its answer. */
+const maxObservingCloseMs = 500
 
 /** Longer than any COPY takes, shorter than a user would wait. */
 const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
@@ -119,7 +122,6 @@ class PostgresStore implements EventStore {
   readonly #connections: Connections
   readonly #landing: Pool
   readonly #reading: Pool
-  /** One connection, closed when it is idle. */
   readonly #observing: Pool
   readonly #failures: FailureKinds
   readonly #lander: EventLander
@@ -255,11 +257,16 @@ class PostgresStore implements EventStore {
   async describe(): Promise<StoreDescription> {
     const driver = 'postgres'
     try {
-      const facts = await this.#run(() => this.#check.read(this.#reading))
+      if (this.#closing !== null) throw new MillraceError('unavailable', 'the event store is closed')
+      // With the short timeouts of monitoring, and not awaited by close(): a server may hang.
+      const facts = await this.#connections.attempt(async () => {
+        await this.prepare()
+        return await this.#check.read(this.#observing)
+      })
       const { isPooled } = this.#connections
       return { driver, up: true, problem: keyProblemOf(facts), warnings: warningsOf(facts, isPooled) }
     } catch (thrown) {
-      return { driver, up: false, problem: (thrown as MillraceError).message, warnings: [] }
+      return { driver, up: false, problem: toStoreError(thrown).message, warnings: [] }
     }
   }
 
@@ -274,7 +281,8 @@ class PostgresStore implements EventStore {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#running)
-    await Promise.all([this.#landing.end(), this.#reading.end(), this.#observing.end()])
+    const observing = withinMs(this.#observing.end(), maxObservingCloseMs, undefined)
+    await Promise.all([this.#landing.end(), this.#reading.end(), observing])
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {

@@ -1,0 +1,80 @@
+// Asks the store again and again whether it answers, and reports that to the health and the log.
+//
+// A store that is away does not make the process unready: events are accepted and wait in the log.
+
+import { withinMs } from '../lib/abort.ts'
+import type { EventStore, StoreDescription } from '../store/event-store.ts'
+import type { Health } from '../telemetry/health.ts'
+import type { Logger } from '../telemetry/logger.ts'
+
+const probeEveryMs = 1000
+
+/** The store is up when it has answered within this time. */
+export const maxStoreSilenceMs = 5000
+
+export interface StoreWatchParts {
+  readonly store: EventStore
+  readonly health: Health
+  readonly logger: Logger
+  /** A monotonic clock, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+export class StoreWatch {
+  readonly #parts: StoreWatchParts
+  #timer: NodeJS.Timeout | undefined
+  #last: StoreDescription | null = null
+  #answeredAtMs = Number.NEGATIVE_INFINITY
+  #probing: Promise<void> | null = null
+  #isDown = false
+  #isClosed = false
+
+  constructor(parts: StoreWatchParts) {
+    this.#parts = parts
+  }
+
+  /** Resolves with the first answer and probes from then on. */
+  async start(): Promise<StoreDescription> {
+    await this.#probe()
+    this.#report()
+    this.#timer = setInterval(() => {
+      void withinMs(this.#probe(), probeEveryMs, null).then(() => this.#report())
+    }, probeEveryMs)
+    this.#timer.unref()
+    return this.#last!
+  }
+
+  /** Does not wait for a probe: a database that hangs would delay the stop. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+  }
+
+  /** One at a time, so that they do not pile up at a database that hangs. */
+  #probe(): Promise<void> {
+    const { store, monotonicNow } = this.#parts
+    this.#probing ??= store.describe().then((description) => {
+      this.#last = description
+      if (description.up) this.#answeredAtMs = monotonicNow()
+      this.#probing = null
+    })
+    return this.#probing
+  }
+
+  #report(): void {
+    const { health, logger, monotonicNow } = this.#parts
+    if (this.#isClosed || this.#last === null) return
+    const { driver, up } = this.#last
+    const isSilent = monotonicNow() - this.#answeredAtMs > maxStoreSilenceMs
+    const problem = up && isSilent ? `${driver} has not answered for ${maxStoreSilenceMs / 1000} s` : this.#last.problem
+    health.report('store', problem === null ? null : { reason: 'unavailable', message: problem })
+    if ((problem !== null) === this.#isDown) return
+    this.#isDown = problem !== null
+    if (this.#isDown) {
+      const end = up && !isSilent ? 'this is repaired' : 'the database answers'
+      logger.warn({ store: driver, problem }, `${problem}: events are accepted now and land once ${end}`)
+    } else {
+      logger.info({ store: driver }, `${driver} is ready again`)
+    }
+  }
+}

@@ -1,0 +1,44 @@
+// Reports publishing and landing to the health: what fails for the producers and the worker pools of this process.
+
+import type { Ingest } from '../ingest/ingest.ts'
+import type { Health, Problem } from '../telemetry/health.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { WorkerPool } from '../workers/worker-pool.ts'
+
+const everyMs = 1000
+
+export interface WatchedWork {
+  readonly health: Health
+  readonly logger: Logger
+  /** Null when this process accepts no events. */
+  readonly ingest: Ingest | null
+  readonly pools: readonly WorkerPool[]
+}
+
+/** Returns a function that stops it. */
+export function watchWork(work: WatchedWork): () => void {
+  let failing: Problem | null = null
+  const report = () => {
+    if (work.pools.length > 0) reportLanding(work)
+    if (work.ingest === null) return
+    const problem = work.ingest.problem
+    work.health.report('publishing', problem)
+    // The message counts events, so it changes all the time.
+    if (problem !== null && problem.reason !== failing?.reason)
+      work.logger.warn({ reason: problem.reason }, problem.message)
+    if (problem === null && failing !== null) work.logger.info({ ended: failing.reason }, 'publishes succeed again')
+    failing = problem
+  }
+  const timer = setInterval(report, everyMs)
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+/** The pools write their own log lines. Unready only without any other work: reads and hints must stay reachable. */
+function reportLanding({ health, ingest, pools }: WatchedWork): void {
+  const problems = pools.flatMap((pool) => pool.problem ?? [])
+  const reason = problems[0]?.reason
+  const message = problems.map((problem) => problem.message).join('; ')
+  const isIdle = ingest === null && pools.every((pool) => !pool.takesWork)
+  health.report('landing', reason === undefined ? null : { reason, message }, isIdle)
+}
