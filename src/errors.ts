@@ -97,7 +97,7 @@ export class MillraceError extends Error {
 
   /**
    * Whether events of the failed publish may have been accepted all the same: publish them again with the same ids. With
-   * every other code they were not accepted, except those that `taken` counts.
+   * every other code those of a unary call were not accepted; of a stream, `taken` or its acknowledgements say which were.
    */
   get outcomeUnknown(): boolean {
     return unknownOutcomes.has(this.code)

@@ -35,7 +35,8 @@ export type GrpcStatusName = keyof typeof grpcStatus
  *   status, and one error should not have two. It carries no RetryInfo, so clients do not resend the message.
  * - `draining`, `unavailable` and `durability_lost` mean the same to a client: retry, perhaps at another server.
  * - `refused_by_store` is the database's verdict on an event that was accepted before: a caller cannot fix it.
- * - 499 is never sent, because the client is gone; it appears in logs and metrics.
+ * - 499 is sent only when the client has ended its side of the connection; otherwise the client is gone, and 499 appears
+ *   in logs and metrics.
  */
 const statuses = {
   invalid_event: { grpc: 'INVALID_ARGUMENT', http: 400 },

@@ -50,18 +50,20 @@ test('an invalid line is reported with its number, and the lines around it are r
     'hello',
     '{"type":"odd","colour":1}',
     '{"type":"more"} {"type":"than one"}',
+    '\ufeff{"type":"marked"}',
     '{"type":"cut',
     '{"type":"good"}',
   ]
   const found = types(await readAll([Buffer.from(lines.join('\n'))]))
 
-  assert.deepEqual([found[0], found[6]], ['good', 'good'])
+  assert.deepEqual([found[0], found[7]], ['good', 'good'])
   assert.match(found[1]!, /^line 2: is not valid JSON/)
   assert.match(found[2]!, /^line 4: is not a JSON object/)
   assert.match(found[3]!, /^line 5: .*"colour" is unknown/)
   assert.match(found[4]!, /^line 6: has more text after its event/)
-  assert.match(found[5]!, /^line 7: is not valid JSON/)
-  assert.equal(found.length, 7)
+  assert.match(found[5]!, /^line 7: begins with a byte order mark: leave it out/)
+  assert.match(found[6]!, /^line 8: is not valid JSON/)
+  assert.equal(found.length, 8)
 })
 
 test('a line above 2 MiB is refused without being buffered, and the next one is read', async () => {

@@ -7,6 +7,7 @@ import { PlainEventReader } from '../api/http/plain-event.ts'
 import type { EventInput } from '../client/event-input.ts'
 import { MillraceError } from '../errors.ts'
 import { JsonText, skipJsonSpace } from '../lib/json/json-text.ts'
+import { beginsWithByteOrderMark, byteOrderMarkFault } from '../lib/utf8.ts'
 import type { EventSource } from './event-source.ts'
 
 /** A longer line is rejected, as over HTTP. */
@@ -75,6 +76,7 @@ export class EventLines implements EventSource {
   #parse(bytes: Buffer, lineNumber: number): EventInput {
     const end = bytes.length
     const start = skipJsonSpace(bytes, 0, end)
+    if (beginsWithByteOrderMark(bytes, start)) throw lineError(lineNumber, byteOrderMarkFault)
     if (bytes[start] !== openObject) throw lineError(lineNumber, 'is not a JSON object')
     this.#text.load(bytes)
     const members = this.#members.reset(start, end)

@@ -105,7 +105,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *   hint) for each rejected event.
    * @throws MillraceError When no event was accepted or dropped: `backlogged` or `disk_full` (retry after
    *   `retryAfterMs`), else the code of the first rejection. `unavailable`, `deadline_exceeded`, `cancelled`,
-   *   `internal`: the outcome is unknown; publish again with the same ids.
+   *   `internal` (`outcomeUnknown`): events may have been accepted; publish again with the same ids.
    */
   publishEvents(events: Iterable<EventInput>, options: PublishEventsOptions = {}): Promise<PublishVerdict> {
     const builder = new BatchBuilder()

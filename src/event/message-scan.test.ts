@@ -67,6 +67,9 @@ test('data is checked as JSON according to its content type, whatever the case a
   assert.match(refusalOf({ type: 't', data: broken, dataContentType: 'Application/JSON; charset=utf-8' }), /JSON/)
   assert.match(refusalOf({ type: 't', data: broken, dataContentType: 'application/vnd.a+json' }), /JSON/)
   accepts({ type: 't', data: broken, dataContentType: 'text/plain' })
+  const marked = json('\ufeff{}')
+  assert.match(refusalOf({ type: 't', data: marked }), /data begins with a byte order mark: leave it out/)
+  accepts({ type: 't', data: marked, dataContentType: 'text/plain' })
 })
 
 test('bytes that are not UTF-8 and unknown priorities are rejected', () => {

@@ -12,7 +12,7 @@ import { MillraceError } from '../errors.ts'
 import { crc32c } from '../lib/crc32c.ts'
 import { describeJsonFault, JsonText } from '../lib/json/json-text.ts'
 import { bytesType, FieldWalker } from '../lib/protobuf-walk.ts'
-import { sameBytes, textFault } from '../lib/utf8.ts'
+import { beginsWithByteOrderMark, byteOrderMarkFault, sameBytes, textFault } from '../lib/utf8.ts'
 import { isJsonContentType, limits } from './event.ts'
 import { EventFields, readTimestamp, textOf } from './record-batch.ts'
 
@@ -226,7 +226,9 @@ export class MessageScanner {
     const fields = this.#fields
     if (fields.dataStart === fields.dataEnd || !this.#dataIsJson()) return null
     const result = this.#text.check(fields.dataStart, fields.dataEnd)
-    return result === 0 ? null : `data ${describeJsonFault(result, fields.dataStart)}`
+    if (result === 0) return null
+    if (beginsWithByteOrderMark(this.message, fields.dataStart)) return `data ${byteOrderMarkFault}`
+    return `data ${describeJsonFault(result, fields.dataStart)}`
   }
 
   #dataIsJson(): boolean {

@@ -17,6 +17,14 @@ export function textFault(bytes: Uint8Array, start: number, end: number): TextFa
   return isUtf8(bytes.subarray(start, end)) ? null : 'utf8'
 }
 
+/** Whether the bytes from `start` begin with the byte order mark that some editors write before UTF-8 text. */
+export function beginsWithByteOrderMark(bytes: Uint8Array, start: number): boolean {
+  return bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf
+}
+
+/** For error messages, behind the name of the text. */
+export const byteOrderMarkFault = 'begins with a byte order mark: leave it out'
+
 /** Whether two ranges hold the same bytes. */
 export function sameBytes(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {
   for (let at = 0; at < length; at++) if (a[aStart + at] !== b[bStart + at]) return false

@@ -231,6 +231,7 @@ test('a stopping server answers what it has read, then ends the stream with UNAV
 
   assert.equal((await error).code, grpcStatus.UNAVAILABLE)
   assert.equal(detailsOf(await error).errorInfo?.reason, 'DRAINING')
+  assert.equal(detailsOf(await error).summary?.accepted, 1n)
   assert.equal(pipeline.events.length, 1)
   client.close()
   await drained

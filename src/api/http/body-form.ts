@@ -16,6 +16,7 @@ export type BodyForm =
 const forms: Readonly<Record<string, BodyForm>> = {
   'application/json': 'json',
   'application/x-ndjson': 'ndjson',
+  'application/ndjson': 'ndjson',
   'application/cloudevents+json': 'structured-json',
   'application/cloudevents+protobuf': 'structured-protobuf',
   'application/cloudevents-batch+json': 'batch-json',
@@ -45,7 +46,7 @@ export function bodyFormOf({ headers, rawHeaders }: IncomingMessage): BodyForm {
     throw unsupported(`content-type ${shown}; use one of ${Object.keys(forms).join(', ')}`, 'content-type')
   }
   const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length)
-  if (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8') {
+  if (charset !== undefined && !/^"?utf-?8"?$/.test(charset)) {
     throw unsupported(`charset ${charset} is not supported: use utf-8`, 'content-type')
   }
   return form

@@ -1,6 +1,6 @@
 // A real HTTP server on a free port with a MemoryPipeline; clients that use fetch or a raw socket.
 
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import { Health } from '../../telemetry/health.ts'
 import { createLogger } from '../../telemetry/logger.ts'
@@ -100,9 +100,21 @@ export function post(url: string, body: unknown, query = '', headers: Record<str
 
 /** Writes bytes to a connection and returns everything received until it is closed. */
 export function speak(port: number, ...bytes: (string | Buffer)[]): Promise<string> {
+  return speakOn(connect(port, '127.0.0.1'), bytes)
+}
+
+/** Writes bytes, ends this side of the connection, and returns everything received until it is closed. */
+export function speakAndEnd(port: number, ...bytes: (string | Buffer)[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  const received = speakOn(socket, bytes)
+  socket.once('connect', () => socket.end())
+  return received
+}
+
+function speakOn(socket: Socket, bytes: readonly (string | Buffer)[]): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   let received = ''
-  const socket = connect(port, '127.0.0.1', () => {
+  socket.once('connect', () => {
     for (const part of bytes) socket.write(part)
   })
   socket.setEncoding('latin1')

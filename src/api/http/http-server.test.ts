@@ -7,7 +7,7 @@ import { MillraceError } from '../../errors.ts'
 import { Health } from '../../telemetry/health.ts'
 import { ConnectionLimits } from '../connection-limits.ts'
 import { eventually } from '../eventually.test-support.ts'
-import { ask, post, speak, startTestServer } from './http-client.test-support.ts'
+import { ask, post, speak, speakAndEnd, startTestServer } from './http-client.test-support.ts'
 
 const request = (headers: string, body = '') =>
   `POST /v1/events HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n\r\n${body}`
@@ -51,6 +51,35 @@ for (const [what, bytes, status] of malformed) {
     assert.equal((await post(url, { type: 'a' })).status, 202)
   })
 }
+
+test('a client that ends its side of the connection behind its requests gets every answer', async (t) => {
+  const { port, pipeline } = await startTestServer(t)
+  const published = request(`${json}\r\ncontent-length: 12`, '{"type":"a"}')
+  const lines = request(
+    'content-type: application/x-ndjson\r\ntransfer-encoding: chunked',
+    'd\r\n{"type":"b"}\n\r\n0\r\n\r\n',
+  )
+  pipeline.hold()
+  const answers = Promise.all([speakAndEnd(port, published, published), speakAndEnd(port, lines)])
+  await eventually(() => pipeline.calls.length === 3)
+  pipeline.release()
+
+  const [both = '', one = ''] = await answers
+  assert.deepEqual([both.match(/HTTP\/1\.1 202 /g)?.length, one.match(/HTTP\/1\.1 202 /g)?.length], [2, 1])
+  assert.match(await speakAndEnd(port, 'GET /livez HTTP/1.1\r\nhost: x\r\n\r\n'), /^HTTP\/1\.1 200 /)
+  assert.equal(await speakAndEnd(port, ''), '')
+})
+
+test('events stop waiting for room when their client ends its side of the connection', async (t) => {
+  const { port, pipeline } = await startTestServer(t)
+  pipeline.makeRoom(0)
+  const published = request(`${json}\r\ncontent-length: 12`, '{"type":"a"}').replace('events', 'events?overflow=wait')
+
+  const received = await speakAndEnd(port, published)
+
+  assert.match(received, /^HTTP\/1\.1 499 /)
+  assert.equal(problemIn(received).code, 'cancelled')
+})
 
 test('a request without a host is 400', async (t) => {
   const { port } = await startTestServer(t)

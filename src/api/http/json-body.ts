@@ -5,6 +5,7 @@
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
 import { describeJsonFault, type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
+import { beginsWithByteOrderMark, byteOrderMarkFault } from '../../lib/utf8.ts'
 import type { EventDrafts } from './event-drafts.ts'
 import type { EventReader } from './event-reader.ts'
 import { isSyntaxFault, JsonMembers, skipJsonValue } from './json-members.ts'
@@ -92,8 +93,7 @@ function wrongShape(text: JsonText, shape: JsonBodyShape): MillraceError {
   const body = text.bytes
   const fail = (problem: string) => new MillraceError('invalid_event', `the body ${problem}`, { field: 'body' })
   if (body.length === 0) return fail('is empty')
-  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf)
-    return fail('begins with a byte order mark: leave it out')
+  if (beginsWithByteOrderMark(body, 0)) return fail(byteOrderMarkFault)
   if (text.endOfValue(0, body.length) < 0) return notJson(skipJsonSpace(body, 0, body.length))
   if (shape === 'one')
     return fail('must be one JSON object; a batch has content-type application/cloudevents-batch+json')

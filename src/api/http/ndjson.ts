@@ -8,6 +8,7 @@ import { MillraceError, toMillraceError } from '../../errors.ts'
 import type { Durability } from '../../event/durability.ts'
 import { limits } from '../../event/event.ts'
 import { type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
+import { beginsWithByteOrderMark, byteOrderMarkFault } from '../../lib/utf8.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
 import { graverOf } from '../call-verdict.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
@@ -150,7 +151,8 @@ class LinePublisher implements OpenCall {
     const start = skipJsonSpace(line, 0, line.length)
     if (start === line.length) return
     if (line[start] !== openObject) {
-      this.#drafts.refuse(number, '', `line ${number} must be one JSON object${whereBroken}`)
+      const fault = beginsWithByteOrderMark(line, start) ? byteOrderMarkFault : `must be one JSON object${whereBroken}`
+      this.#drafts.refuse(number, '', `line ${number} ${fault}`)
       return
     }
     this.#text.load(line)

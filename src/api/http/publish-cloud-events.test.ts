@@ -130,6 +130,8 @@ test('a binary event with JSON data is checked as JSON', async (t) => {
   const { url } = await startTestServer(t)
 
   assert.equal((await post(url, '{"total":1}', '', binary)).json.accepted, 1)
+  const marked = await post(url, '\ufeff{"total":1}', '', binary)
+  assert.match(marked.json.detail, /^data begins with a byte order mark: leave it out/)
   const bad = await post(url, '{"total":', '', binary)
 
   assert.deepEqual([bad.status, bad.json.code], [400, 'invalid_event'])

@@ -56,21 +56,23 @@ test('an invalid line is rejected by its number, counted from 0, and its neighbo
     'type=a',
     '{"type":"a","data":tru}',
     '{"type":""}',
+    '\ufeff{"type":"a"}',
     '{"type":"z"}',
   ]
 
   const answer = await post(url, `${lines.join('\n')}\n`)
 
   assert.equal(answer.status, 202)
-  assert.deepEqual([answer.json.accepted, answer.json.rejected], [2, 6])
+  assert.deepEqual([answer.json.accepted, answer.json.rejected], [2, 7])
   const messages = Object.fromEntries(answer.json.rejections.map(({ index, message }) => [index, message]))
-  assert.deepEqual(Object.keys(messages), ['2', '3', '4', '5', '6', '7'])
+  assert.deepEqual(Object.keys(messages), ['2', '3', '4', '5', '6', '7', '8'])
   assert.match(messages[2] ?? '', /^key "x" is unknown/)
   assert.match(messages[3] ?? '', /^line 3 is not one JSON object \(at byte 13\)/)
   assert.match(messages[4] ?? '', /^line 4 must be one JSON object/)
   assert.match(messages[5] ?? '', /^line 5 must be one JSON object/)
   assert.match(messages[6] ?? '', /^line 6 is not one JSON object/)
   assert.match(messages[7] ?? '', /^type is empty/)
+  assert.match(messages[8] ?? '', /^line 8 begins with a byte order mark: leave it out/)
   assert.deepEqual(
     pipeline.events.map(({ type }) => type),
     ['a', 'z'],

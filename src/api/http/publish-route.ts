@@ -71,10 +71,20 @@ function targetOf(request: FastifyRequest): { topic: string; overflow: Overflow 
   return { topic, overflow }
 }
 
-/** Events stop waiting for room when the client disconnects. */
-function waitOptionsOf(reply: FastifyReply): PublishOptions {
+/**
+ * Events stop waiting for room when the client disconnects. The end of its side counts as that, because it is all that
+ * the server sees of a client that is gone: its events must not be accepted after it has sent them again.
+ */
+function waitOptionsOf({ raw }: FastifyReply): PublishOptions {
   const gone = new AbortController()
-  reply.raw.once('close', () => gone.abort())
+  const abort = () => gone.abort()
+  const { socket } = raw
+  if (socket === null || socket.readableEnded) abort()
+  socket?.once('end', abort)
+  raw.once('close', () => {
+    socket?.off('end', abort)
+    abort()
+  })
   return { maxWaitMs: maxPublishWaitMs, signal: gone.signal }
 }
 

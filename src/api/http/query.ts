@@ -35,9 +35,9 @@ export function limitParameter(text: string | undefined): number {
   return limit
 }
 
-/** A time parameter in microseconds since 1970. */
+/** A time parameter in microseconds since 1970. A `+` that is not percent-encoded has become a space in the query. */
 export function timeParameter(name: string, text: string): number {
-  const time = parseRfc3339(text)
+  const time = parseRfc3339(text.replace(/ (?=\d\d:\d\d$)/, '+'))
   if (typeof time === 'string') throw wrongParameter(name, `${name} ${time}`)
   return Number(time)
 }

@@ -139,6 +139,21 @@ test('16 pages are open at once; others wait for one to end, and all are answere
   for (const page of await Promise.all(pages)) assert.equal(page.status, 200)
 })
 
+test('a + in a time means +, also where it is not percent-encoded', async (t) => {
+  const { url, pipeline } = await startTestServer(t)
+  await post(url, { type: 'a' })
+  const inUtc = (shiftHours: number) =>
+    new Date(pipeline.events[0]!.receivedAtMicros / 1000 + shiftHours * 3_600_000).toISOString().slice(0, 19)
+  const count = async (query: string) => (await ask(`${url}/v1/events?${query}`)).json.events.length
+
+  for (const plus of ['+', '%2B', '%2b']) {
+    assert.equal(await count(`since=${inUtc(2)}${plus}02:00`), 1)
+    assert.equal(await count(`since=${inUtc(2)}${plus}01:00`), 0)
+  }
+  const spaced = await ask(`${url}/v1/events?since=2026-11-21+09:30`)
+  assert.deepEqual([spaced.status, spaced.json.field], [400, 'since'])
+})
+
 for (const [query, field] of [
   ['limit=0', 'limit'],
   ['limit=1001', 'limit'],

@@ -34,6 +34,7 @@ test('data is taken byte for byte from the body, so that no digit is lost', () =
 test('an invalid, unknown or repeated member is rejected by name', () => {
   const refused: Readonly<Record<string, readonly [field: string, message: RegExp]>> = {
     '[]': ['body', /must be a JSON object/],
+    '\ufeff{}': ['body', /begins with a byte order mark/],
     '{"topic":"t"} x': ['body', /is not valid JSON/],
     '{"topic":1}': ['topic', /must be a string/],
     '{"topic":null}': ['topic', /must be a string/],

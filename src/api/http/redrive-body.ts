@@ -5,6 +5,7 @@ import * as v from 'valibot'
 import { MillraceError } from '../../errors.ts'
 import { isJsonContentType } from '../../event/event.ts'
 import { JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
+import { beginsWithByteOrderMark, byteOrderMarkFault } from '../../lib/utf8.ts'
 import { type RedriveRequest, rateLimits } from '../../pipeline/administration.ts'
 import { payloadOf, readBase64 } from './event-reader.ts'
 import { JsonMembers } from './json-members.ts'
@@ -56,6 +57,7 @@ export function readRedriveBody(body: Uint8Array): RedriveRequest {
 function membersOf(body: Uint8Array): Record<string, unknown> {
   const start = skipJsonSpace(body, 0, body.length)
   const members = new JsonMembers(new JsonText().load(body))
+  if (beginsWithByteOrderMark(body, start)) throw wrong('body', byteOrderMarkFault)
   if (body[start] !== 0x7b) throw wrong('body', 'must be a JSON object; {} selects all dead letters')
   const found: Record<string, unknown> = {}
   members.reset(start, body.length)
