@@ -53,7 +53,7 @@ export type StoreThreadMethods = {
   findRows: (eventIds: readonly string[]) => RowName[]
   landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => void
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
-  readDeadLetter: (deadLetterId: Uint8Array) => WholeDeadLetterRow | null
+  readDeadLetters: (deadLetterIds: readonly Uint8Array[]) => WholeDeadLetterRow[]
   countDeadLetters: (filter: DeadLetterFilter) => number
   groupDeadLetters: (filter: DeadLetterFilter) => CauseRow[]
   noteRedriven: (change: RedrivenChange) => void
@@ -210,7 +210,7 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     findRows: (eventIds) => store.read(({ finder }) => finder.findRows(eventIds)),
     landDeadLetters: (rows) => store.landDeadLetters(rows),
     listDeadLetters: (request) => store.read(({ deadLetters }) => deadLetters.list(request)),
-    readDeadLetter: (deadLetterId) => store.read(({ deadLetters }) => deadLetters.read(deadLetterId)),
+    readDeadLetters: (deadLetterIds) => store.read(({ deadLetters }) => deadLetters.read(deadLetterIds)),
     countDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.count(filter)),
     groupDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.group(filter)),
     noteRedriven: (change) => store.noteRedriven(change),

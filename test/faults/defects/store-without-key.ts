@@ -39,7 +39,7 @@ export class StoreWithoutKey implements EventStore {
   readonly findEvents = onlyTakes
   readonly findRows = onlyTakes
   readonly listDeadLetters = onlyTakes
-  readonly readDeadLetter = onlyTakes
+  readonly readDeadLetters = onlyTakes
   readonly countDeadLetters = onlyTakes
   readonly groupDeadLetters = onlyTakes
   readonly noteRedriven = onlyTakes
