@@ -61,6 +61,7 @@ const spreads = [
   { name: 'over a second', spreadSeconds: 1, ageSeconds: 0 },
   { name: '30 days ago', spreadSeconds: 3600, ageSeconds: 30 * daySeconds },
 ]
+const stores = ['sqlite', 'postgres'] as const
 const policies = ['reject', 'wait', 'drop'] as const
 
 export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
@@ -223,6 +224,19 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       comparisons: [],
       bounds: spreads.map(({ name }) =>
         bound('', `newest page of many rows, ${name}`, `newest page, ${name}`, 'medianPageMs', 50, 'ms'),
+      ),
+    },
+    {
+      id: 'W9',
+      rounds: 1,
+      blocks: stores.map((store) => ({
+        name: `redrive, ${store}`,
+        program: 'workloads/redrive',
+        options: { store, letters: sizes.deadLetters, payloadBytes },
+      })),
+      comparisons: [],
+      bounds: stores.map((store) =>
+        bound('', `redrive of dead letters, ${store}`, `redrive, ${store}`, 'microsPerLetter', 200, 'µs each'),
       ),
     },
     {

@@ -12,6 +12,7 @@ export interface Sizes {
   /** Events for a peer that has a tenth of the speed. */
   readonly peerEvents: number
   readonly storedRows: number
+  readonly deadLetters: number
   /** Duration of the PostgreSQL outage. */
   readonly awaySeconds: number
   readonly logBytes: number
@@ -38,6 +39,7 @@ export const sizesByName = {
     backlogEvents: 30_000,
     peerEvents: 5000,
     storedRows: 5000,
+    deadLetters: 500,
     awaySeconds: 1,
     logBytes: mebibyte,
     costBatches: 200,
@@ -55,6 +57,7 @@ export const sizesByName = {
     backlogEvents: 400_000,
     peerEvents: 40_000,
     storedRows: 1_000_000,
+    deadLetters: 10_000,
     awaySeconds: 10,
     logBytes: 512 * mebibyte,
     costBatches: 2000,
@@ -72,6 +75,7 @@ export const sizesByName = {
     backlogEvents: 2_000_000,
     peerEvents: 150_000,
     storedRows: 1_000_000,
+    deadLetters: 30_000,
     awaySeconds: 60,
     logBytes: 1024 * mebibyte,
     costBatches: 5000,
@@ -89,6 +93,7 @@ export const sizesByName = {
     backlogEvents: 5_000_000,
     peerEvents: 250_000,
     storedRows: 1_000_000,
+    deadLetters: 50_000,
     awaySeconds: 300,
     logBytes: 1024 * mebibyte,
     costBatches: 5000,

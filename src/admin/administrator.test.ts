@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { EventIdGenerator } from '../event/event.ts'
 import { decodeBatch, type EventParts, EventReader, encodeBatch } from '../event/record-batch.ts'
-import type { Consumer, EventLog } from '../event-log/event-log.ts'
+import type { Consumer, Delivery, EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Slots } from '../lib/slots.ts'
 import type { ReplayRequest } from '../pipeline/administration.ts'
@@ -200,6 +200,42 @@ test('a redrive whose outcome stays unknown stops after the first step and repor
   const [event] = decodeBatch(first!.batch.bytes)
   assert.deepEqual([event?.timeMicros, event?.attributes.get('millraceredrive')], [5, '1'])
   assert.equal(first?.batch.receivedAtMicros, letters[0]!.deadAtMicros)
+})
+
+/** Lands what waits for the group, except one event, which dies again. Returns how many it has taken when it is stopped. */
+async function landAllBut(letter: DeadLetter, { store, consumer }: Parts, stop: AbortSignal): Promise<number> {
+  let taken = 0
+  while (!stop.aborted) {
+    const deliveries = await consumer.next({ maxEvents: everything, maxWaitMs: 50, signal: stop })
+    const dies = ({ batch }: Delivery) => decodeBatch(batch.bytes)[0]?.id === letter.eventId
+    await store.landEvents(deliveries.filter((delivery) => !dies(delivery)))
+    const again = { ...letter, deadLetterId: ids.next(), deadAtMicros: Date.now() * 1000 + 1000, message: 'no again' }
+    if (deliveries.some(dies)) await store.landDeadLetters([again])
+    await consumer.settle(deliveries.map((delivery) => ({ delivery, landed: 1, dead: 0 })))
+    taken += deliveries.length
+  }
+  return taken
+}
+
+test('a redrive of many letters sends each once, in growing steps, and stops soon after an event fails again', async (t) => {
+  const parts = await makeParts(t)
+  const { administrator, store } = parts
+  const letters = range(0, 4000).map((n) => letterOf(n))
+  await store.landDeadLetters(letters)
+  const stop = new AbortController()
+  const landing = landAllBut(letters[500]!, parts, stop.signal)
+  const redrive = () => administrator.redriveDeadLetters({ filter: {}, rate: 100_000, isDryRun: false })
+
+  // Steps of 10, 100 and 1,000 letters, the third with the event that fails, and one that was sent meanwhile.
+  const first = await redrive()
+  assert.partialDeepStrictEqual(first, { matched: 4000, redriven: 2110, skipped: 0, failedAgain: 1, nextCursor: null })
+  assert.equal(first.stopped, '1 of 1000 events failed again: no again')
+  assert.equal(await store.countDeadLetters({ isRedriven: false }), 1891)
+  // The letter of the event that failed again is the newest.
+  const second = await redrive()
+  assert.partialDeepStrictEqual(second, { matched: 1891, redriven: 1891, failedAgain: 1 })
+  stop.abort()
+  assert.equal(await landing, 4001)
 })
 
 test('edited data must pass the checks for published events, and one redrive edits one event', async (t) => {

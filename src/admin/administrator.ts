@@ -87,8 +87,8 @@ export class Administrator implements Administration {
   async getDeadLetter(deadLetterId: string): Promise<DeadLetterDetail> {
     checkId(deadLetterId)
     const { store, reads } = this.#parts
-    const found = await reads.run(() => store.readDeadLetter(deadLetterId))
-    if (found === null) throw new MillraceError('not_found', `there is no dead letter ${deadLetterId}`)
+    const [found] = await reads.run(() => store.readDeadLetters([deadLetterId]))
+    if (found === undefined) throw new MillraceError('not_found', `there is no dead letter ${deadLetterId}`)
     const { event: bytes, ...letter } = found
     const event = eventOf(found)
     return { letter, event, damagedBytes: event === null ? bytes : null }
@@ -139,8 +139,9 @@ export class Administrator implements Administration {
   }
 
   async #eventIn(letter: DeadLetterSummary | undefined): Promise<StoredEvent | null> {
-    const whole = letter === undefined ? null : await this.#parts.store.readDeadLetter(letter.deadLetterId)
-    return whole === null ? null : eventOf(whole)
+    if (letter === undefined) return null
+    const [whole] = await this.#parts.store.readDeadLetters([letter.deadLetterId])
+    return whole === undefined ? null : eventOf(whole)
   }
 
   /** The log cannot be searched by event id, so the error reports how many events wait. */

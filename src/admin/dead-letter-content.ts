@@ -37,9 +37,7 @@ export function isDamaged({ code }: DeadLetterSummary): boolean {
   return code === damagedCode
 }
 
-/** The keys under which the letter's event can have its row. */
-export function rowKeysOf({ eventId, source }: DeadLetterSummary): string[] {
-  if (eventId === null) return []
-  // The second key is used when another source has used the same UUID.
-  return [eventId, uuidFromBytes(uuidOfSourceAndId(source, eventId))]
+/** The key of the letter's event when another source has used the same UUID; null if its bytes are damaged. */
+export function secondRowKeyOf({ eventId, source }: DeadLetterSummary): string | null {
+  return eventId === null ? null : uuidFromBytes(uuidOfSourceAndId(source, eventId))
 }

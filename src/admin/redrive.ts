@@ -1,14 +1,15 @@
 // Redrives dead letters: sends their events to their groups again.
 //
-// It works in small steps, oldest letters first, and waits for the outcome of each step. It stops when an event fails
-// again or an outcome stays unknown. An event that failed again has the newest letter, so the next redrive reaches it
+// It works in steps, oldest letters first: 10 letters, then 100, then up to 1,000, each after the outcome of the step
+// before; only steps of full size overlap by one. It stops when an event fails again or an outcome stays unknown. An
+// event that failed again has the newest letter, so the next redrive reaches it
 // last. A letter is marked as redriven after its event is reopened: a crash between the two leaves a letter that can be
 // redriven once more, under the same number of redrives, and the event still has at most one row.
 
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { batchOfOne, receivedAtOf, withAttribute, withData, withoutReceivedAt } from '../event/event-edit.ts'
 import { MessageScanner } from '../event/message-scan.ts'
-import type { Reopened, StreamName } from '../event-log/event-log.ts'
+import { maxReopenedBatches, type Reopened, type StreamName } from '../event-log/event-log.ts'
 import { parsePosition } from '../event-log/position-text.ts'
 import { sleep } from '../lib/abort.ts'
 import type { RedriveAnswer, RedriveRequest, WorkOptions } from '../pipeline/administration.ts'
@@ -16,17 +17,21 @@ import type { DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-lette
 import type { DeadLetter } from '../store/dead-letter.ts'
 import { maxRedrives, redriveAttribute } from '../workers/dead-letter-event.ts'
 import type { AdminParts } from './admin-parts.ts'
-import { isDamaged, rowKeysOf } from './dead-letter-content.ts'
+import { isDamaged, secondRowKeyOf } from './dead-letter-content.ts'
 import { refuseMissing } from './filter.ts'
 import { PacedWork } from './paced-work.ts'
 
-/** Letters in the first step, before any outcome is known, and in each later step. */
+/** Letters in the first step, before any outcome is known, and at most in a later one, which is up to ten times as large. */
 const firstStep = 10
-const maxStep = 100
+const stepGrowth = 10
+const maxStep = maxReopenedBatches
+/** At a low rate steps are smaller, so that the rate is even. */
+const minStepsPerSecond = 5
 
 /** How long a redriven event may take to land or to fail again. */
 const maxOutcomeMs = 5000
 const firstPollMs = 10
+const pollGrowth = 1.5
 const longestPollMs = 250
 
 /** The result of sending the letters of one step. */
@@ -54,49 +59,79 @@ export class Redriver {
     await refuseMissing(store, request.filter)
     const answer = { matched, redriven: 0, skipped: 0, failedAgain: 0 }
     if (request.isDryRun) return { ...answer, stopped: null, nextCursor: null }
+    const reasons: string[] = []
+    const note = (reason: string | null) => reason !== null && reasons.push(reason)
+    let outcome: Promise<void> = Promise.resolve()
     let cursor = request.cursor
-    let limit = cursor === undefined ? firstStep : maxStep
+    const largest = Math.min(maxStep, Math.ceil(request.rate / minStepsPerSecond))
+    let limit = Math.min(cursor === undefined ? firstStep : maxStep, largest)
     do {
-      const query = { ...filter, limit: Math.min(limit, work.maxStep), isOldestFirst: true, cursor }
+      const query = { ...filter, limit, isOldestFirst: true, cursor }
       const { deadLetters, nextCursor } = await store.listDeadLetters(query)
       const sentAtMicros = now() * 1000
       const step = await this.#send(deadLetters, request)
+      note(step.stopped)
       answer.skipped += step.skipped
       answer.redriven += step.sent.length
+      await outcome
+      outcome = this.#watch(step.sent, sentAtMicros).then(({ stopped, failedAgain }) => {
+        answer.failedAgain += failedAgain
+        note(stopped)
+      })
+      // Awaited below; until then it must not count as unhandled.
+      outcome.catch(() => {})
       await work.sent(step.sent.length)
-      const outcome = await this.#watch(step.sent, sentAtMicros)
-      answer.failedAgain += outcome.failedAgain
-      const stopped = [outcome.stopped, step.stopped].filter((reason) => reason !== null).join('; ')
-      if (stopped !== '') return { ...answer, stopped, nextCursor: null }
+      // Steps of full size follow each other while the one before lands.
+      if (limit < largest) await outcome
       cursor = nextCursor ?? undefined
-      limit = maxStep
-    } while (cursor !== undefined && !work.isOver)
+      limit = Math.min(limit * stepGrowth, largest)
+    } while (cursor !== undefined && reasons.length === 0 && !work.isOver)
+    await outcome
+    if (reasons.length > 0) return { ...answer, stopped: reasons.join('; '), nextCursor: null }
     return { ...answer, stopped: null, nextCursor: cursor ?? null }
   }
 
   async #send(letters: readonly DeadLetterSummary[], { edit, filter }: RedriveRequest): Promise<Step> {
-    const { eventLog, store, now } = this.#parts
+    const { store } = this.#parts
     const sent: DeadLetterSummary[] = []
     let skipped = 0
-    for (const summary of letters) {
-      try {
-        const letter = await store.readDeadLetter(summary.deadLetterId)
-        // It was deleted meanwhile.
-        if (letter === null) continue
-        const { stream, reopened } = toReopened(letter, edit)
-        await eventLog.reopen(stream, letter.group, [reopened])
-        sent.push(summary)
-        await store.noteRedriven([letter.deadLetterId], now() * 1000)
-      } catch (thrown) {
-        const error = toMillraceError(thrown)
-        if (error.retryable) return { sent, skipped, stopped: error.message }
-        // A letter that is named by id has its error reported; other filters skip letters that cannot be redriven.
-        const canBeSkipped = error.code === 'not_found' || error.code === 'failed_precondition'
-        if (filter.deadLetterIds !== undefined || !canBeSkipped) throw error
-        skipped++
+    // A letter that is named by id has its error reported; other filters skip letters that cannot be redriven.
+    const skip = (error: MillraceError, count: number) => {
+      const canBeSkipped = error.code === 'not_found' || error.code === 'failed_precondition'
+      if (filter.deadLetterIds !== undefined || !canBeSkipped) throw error
+      skipped += count
+    }
+    try {
+      let ids = letters.map(({ deadLetterId }) => deadLetterId)
+      // Letters that were deleted meanwhile are left out.
+      for (let read = await store.readDeadLetters(ids); read.length > 0; read = await store.readDeadLetters(ids)) {
+        ids = ids.slice(ids.indexOf(read.at(-1)!.deadLetterId) + 1)
+        for (const group of groupsOf(read, edit, (error) => skip(error, 1))) {
+          try {
+            await this.#reopen(group, sent)
+          } catch (thrown) {
+            const error = toMillraceError(thrown)
+            if (error.retryable) throw error
+            skip(error, group.letters.length)
+          }
+        }
       }
+    } catch (thrown) {
+      const error = toMillraceError(thrown)
+      if (!error.retryable) throw error
+      return { sent, skipped, stopped: error.message }
     }
     return { sent, skipped, stopped: null }
+  }
+
+  async #reopen({ stream, group, letters, reopened }: ReopenedGroup, sent: DeadLetterSummary[]): Promise<void> {
+    const { eventLog, store, now } = this.#parts
+    await eventLog.reopen(stream, group, reopened)
+    sent.push(...letters)
+    await store.noteRedriven(
+      letters.map(({ deadLetterId }) => deadLetterId),
+      now() * 1000,
+    )
   }
 
   /** Waits until the letters' events have landed or failed again, and returns the reason to stop, if there is one. */
@@ -111,13 +146,14 @@ export class Redriver {
     for (
       let pollMs = firstPollMs;
       open.length > 0 && monotonicNow() < untilMs;
-      pollMs = Math.min(2 * pollMs, longestPollMs)
+      pollMs = Math.min(pollGrowth * pollMs, longestPollMs)
     ) {
       await sleep(pollMs)
       try {
-        for (const [id, message] of await this.#failedAgain(open, sentAtMicros)) failures.set(id, message)
         const landed = await this.#landed(open)
-        open = open.filter(({ deadLetterId }) => !landed.has(deadLetterId) && !failures.has(deadLetterId))
+        open = open.filter(({ deadLetterId }) => !landed.has(deadLetterId))
+        for (const [id, message] of await this.#failedAgain(open, sentAtMicros)) failures.set(id, message)
+        open = open.filter(({ deadLetterId }) => !failures.has(deadLetterId))
       } catch (thrown) {
         // While the database is unreachable the outcome stays unknown, which is reported below.
         if (!toMillraceError(thrown).retryable) throw thrown
@@ -136,6 +172,7 @@ export class Redriver {
   /** The letters whose events have become dead letters again, with the new message. */
   async #failedAgain(letters: readonly DeadLetterSummary[], sentAtMicros: number): Promise<Map<string, string>> {
     const eventIds = letters.flatMap(({ eventId }) => eventId ?? [])
+    if (eventIds.length === 0) return new Map()
     const query = { eventIds, sinceMicros: sentAtMicros, isRedriven: false, limit: 1000 }
     const { deadLetters } = await this.#parts.store.listDeadLetters(query)
     const messages = new Map<string | null, string>(deadLetters.map(({ eventId, message }) => [eventId, message]))
@@ -149,10 +186,25 @@ export class Redriver {
 
   /** The letters whose events have a row. */
   async #landed(letters: readonly DeadLetterSummary[]): Promise<ReadonlySet<string>> {
-    const rows = await this.#parts.store.findRows(letters.flatMap(rowKeysOf))
-    const names = new Set(rows.map(({ eventId, source }) => `${eventId} ${source}`))
-    const hasRow = (letter: DeadLetterSummary) => rowKeysOf(letter).some((key) => names.has(`${key} ${letter.source}`))
-    return new Set(letters.filter(hasRow).map(({ deadLetterId }) => deadLetterId))
+    const { landed, others } = await this.#withRows(letters, ({ eventId }) => eventId)
+    // The second key is used when another source has used the same UUID.
+    const second = others.length === 0 ? null : await this.#withRows(others, secondRowKeyOf)
+    return new Set([...landed, ...(second?.landed ?? [])])
+  }
+
+  /** The letters whose events have rows with these keys, and those whose rows are of other sources. */
+  async #withRows(
+    letters: readonly DeadLetterSummary[],
+    keyOf: (letter: DeadLetterSummary) => string | null,
+  ): Promise<{ readonly landed: string[]; readonly others: DeadLetterSummary[] }> {
+    const rows = await this.#parts.store.findRows(letters.flatMap((letter) => keyOf(letter) ?? []))
+    const sources = new Map<string | null, string>(rows.map(({ eventId, source }) => [eventId, source]))
+    const found = letters.filter((letter) => sources.has(keyOf(letter)))
+    const isOwn = (letter: DeadLetterSummary) => sources.get(keyOf(letter)) === letter.source
+    return {
+      landed: found.filter(isOwn).map(({ deadLetterId }) => deadLetterId),
+      others: found.filter((letter) => !isOwn(letter)),
+    }
   }
 }
 
@@ -168,6 +220,36 @@ function filterOf({ filter, edit }: RedriveRequest, nowMicros: number): DeadLett
   if (deadLetterIds !== undefined) return filter
   const until = Math.min(untilMicros ?? Number.POSITIVE_INFINITY, nowMicros)
   return { ...filter, untilMicros: until, isRedriven: isRedriven ?? false }
+}
+
+/** Letters of one stream and group, which are reopened in one step. */
+interface ReopenedGroup {
+  readonly stream: StreamName
+  readonly group: string
+  readonly letters: DeadLetterSummary[]
+  readonly reopened: Reopened[]
+}
+
+/** @param refuse called with the error of a letter that cannot be redriven; it is left out. */
+function groupsOf(
+  letters: readonly DeadLetter[],
+  edit: RedriveRequest['edit'],
+  refuse: (error: MillraceError) => void,
+): Iterable<ReopenedGroup> {
+  const groups = new Map<string, ReopenedGroup>()
+  for (const letter of letters) {
+    try {
+      const { stream, reopened } = toReopened(letter, edit)
+      const name = JSON.stringify([stream, letter.group])
+      const group = groups.get(name) ?? { stream, group: letter.group, letters: [], reopened: [] }
+      group.letters.push(letter)
+      group.reopened.push(reopened)
+      groups.set(name, group)
+    } catch (thrown) {
+      refuse(toMillraceError(thrown))
+    }
+  }
+  return groups.values()
 }
 
 /** The event as it is sent to its group again: with its id and time, and the number of redrives as an attribute. */

@@ -3,10 +3,10 @@
 import { bytesType, FieldWalker, varintLength, writeVarint } from '../lib/protobuf-walk.ts'
 import {
   attributesField,
+  BatchBuilder,
   contentTypeField,
   dataField,
   type EventParts,
-  encodeBatch,
   eventsTag,
   readAttribute,
   readTimestamp,
@@ -72,9 +72,14 @@ function without(event: Uint8Array, isLeftOut: (number: number, walker: FieldWal
   return Buffer.concat(kept)
 }
 
+/** More than most fields take; the buffer grows for the others. */
+const fieldBytes = 256
+
 /** The encoded fields alone, without the tag and length of a batch. */
 function fieldsOf(parts: EventParts): Buffer {
-  const batch = encodeBatch([parts])
+  const builder = new BatchBuilder(fieldBytes)
+  builder.add(parts)
+  const batch = builder.take()
   const walker = new FieldWalker().reset(batch, 0, batch.length)
   walker.next()
   return Buffer.from(batch.subarray(walker.valueStart, walker.valueEnd))

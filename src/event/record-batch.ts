@@ -270,9 +270,14 @@ const maxLengthBytes = 5
 
 /** Encodes events one after the other into one growing buffer. */
 export class BatchBuilder {
-  #buffer = Buffer.allocUnsafeSlow(16 * 1024)
+  #buffer: Buffer
   #length = 0
   #count = 0
+
+  /** @param startBytes the buffer's first size. */
+  constructor(startBytes = 16 * 1024) {
+    this.#buffer = Buffer.allocUnsafeSlow(startBytes)
+  }
 
   /** How many events have been added. */
   get count(): number {

@@ -147,8 +147,11 @@ export interface EventStore {
    */
   listDeadLetters(query: StoredDeadLetterQuery): Promise<DeadLetterPage>
 
-  /** Returns one dead letter with its event; null if the id is unknown. */
-  readDeadLetter(deadLetterId: string): Promise<DeadLetter | null>
+  /**
+   * Returns the dead letters with these ids (at most 1000), with their events, in the order of the ids, up to the one
+   * whose event reaches `maxPageBytes`. Unknown ids are left out.
+   */
+  readDeadLetters(deadLetterIds: readonly string[]): Promise<readonly DeadLetter[]>
 
   /** Counts the dead letters that match the filter. */
   countDeadLetters(filter: DeadLetterFilter): Promise<number>

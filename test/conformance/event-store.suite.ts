@@ -849,6 +849,22 @@ async function allLetters(store: EventStore, query: StoredDeadLetterQuery): Prom
 }
 
 function deadLetters(story: Story): void {
+  story('readDeadLetters returns letters in the order of the ids, up to a number of bytes', async (_, store) => {
+    const letters = [300_000, 1, 400_000, 400_000, 1].map((bytes, n) => letterOf(n, { event: Buffer.alloc(bytes, n) }))
+    await store.landDeadLetters(letters)
+    const asked = [ids.next(), ...letters.toReversed().map(({ deadLetterId }) => deadLetterId)]
+
+    const read = await store.readDeadLetters(asked)
+
+    assert.deepEqual(
+      read.map(({ deadLetterId }) => deadLetterId),
+      asked.slice(1, 6),
+    )
+    const two = letters.slice(2, 4).map(({ deadLetterId }) => deadLetterId)
+    const large = await store.readDeadLetters([...two, ...two.map((id) => id.toUpperCase()), letters[1]!.deadLetterId])
+    assert.deepEqual([large.length, large[2]?.event.length], [3, 400_000])
+  })
+
   story(
     'a dead letter has one unchanged row, however often it lands, also after the store is reopened',
     async (database, store) => {
@@ -862,10 +878,10 @@ function deadLetters(story: Story): void {
       try {
         assert.equal(await reopened.countDeadLetters({}), 2)
         for (const letter of letters) {
-          const read = await reopened.readDeadLetter(letter.deadLetterId)
+          const [read] = await reopened.readDeadLetters([letter.deadLetterId])
           assert.deepEqual({ ...read, event: Buffer.from(read!.event) }, letter)
         }
-        assert.equal(await reopened.readDeadLetter(ids.next()), null)
+        assert.deepEqual(await reopened.readDeadLetters([ids.next()]), [])
       } finally {
         await reopened.close()
       }
@@ -879,7 +895,7 @@ function deadLetters(story: Story): void {
 
     assert.deepEqual(await store.landDeadLetters([letter]), [])
 
-    const read = await store.readDeadLetter(letter.deadLetterId)
+    const [read] = await store.readDeadLetters([letter.deadLetterId])
     assert.deepEqual([read?.type, read?.source], ['a\\u0000b', '\ufffd'])
     assert.equal(read?.message, "\\u0000'); DROP TABLE dead_letters; --")
     assert.deepEqual(read?.history[0]?.message, '\\u0000 \ufffd')
@@ -961,7 +977,7 @@ function deadLetters(story: Story): void {
 
       await store.landDeadLetters([{ ...first, deadAtMicros: first.deadAtMicros - 1 }, later])
 
-      const read = await store.readDeadLetter(first.deadLetterId)
+      const [read] = await store.readDeadLetters([first.deadLetterId])
       assert.deepEqual({ ...read, event: Buffer.from(read!.event) }, { ...later, redrives: 1 })
     },
   )
@@ -991,12 +1007,12 @@ function deadLetters(story: Story): void {
     await store.noteRedriven([first, ids.next()], someMicros + 7)
     await store.noteRedriven([first], someMicros + 8)
 
-    const read = await store.readDeadLetter(first)
+    const [read] = await store.readDeadLetters([first])
     assert.deepEqual([read?.redrivenAtMicros, read?.redrives], [someMicros + 8, 2])
     assert.deepEqual((await allLetters(store, { deadLetterIds: [second], limit: 1 }))[0], withoutEvent(letters[1]!))
     assert.equal(await store.deleteDeadLetters([first, ids.next()]), 1)
     assert.equal(await store.deleteDeadLetters([first]), 0)
-    assert.equal(await store.readDeadLetter(first), null)
+    assert.deepEqual(await store.readDeadLetters([first]), [])
     assert.equal(await store.countDeadLetters({}), 1)
   })
 }

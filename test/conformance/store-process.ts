@@ -68,7 +68,7 @@ class RemoteStore implements EventStore {
   readonly landedStreams = this.#remote('landedStreams')
   readonly landDeadLetters = this.#remote('landDeadLetters')
   readonly listDeadLetters = this.#remote('listDeadLetters')
-  readonly readDeadLetter = this.#remote('readDeadLetter')
+  readonly readDeadLetters = this.#remote('readDeadLetters')
   readonly countDeadLetters = this.#remote('countDeadLetters')
   readonly groupDeadLetters = this.#remote('groupDeadLetters')
   readonly noteRedriven = this.#remote('noteRedriven')

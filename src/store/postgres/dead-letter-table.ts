@@ -9,7 +9,7 @@ import {
 } from '../../pipeline/dead-letters.ts'
 import { type DeadLetter, parseHistory, type StoredDeadLetterQuery } from '../dead-letter.ts'
 import type { StorableDeadLetter } from '../dead-letter-page.ts'
-import type { RefusedDeadLetter } from '../event-store.ts'
+import { maxPageBytes, type RefusedDeadLetter } from '../event-store.ts'
 import type { PagePlace } from '../page-cursor.ts'
 import { placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
@@ -36,7 +36,7 @@ export class DeadLetterTable {
   readonly #insert = readSql('insert-dead-letter')
   readonly #list = this.#filtered('list-dead-letters')
   readonly #listOldest = this.#filtered('list-oldest-dead-letters')
-  readonly #read = readSql('read-dead-letter')
+  readonly #read = readSql('read-dead-letters')
   readonly #count = this.#filtered('count-dead-letters')
   readonly #group = this.#filtered('group-dead-letters')
   readonly #noteRedriven = readSql('note-redriven')
@@ -82,10 +82,10 @@ export class DeadLetterTable {
     return (await this.#reading.query<SummaryRow>(statement, parameters)).rows.map(toSummary)
   }
 
-  async read(deadLetterId: string): Promise<DeadLetter | null> {
-    const { rows } = await this.#reading.query<SummaryRow & { event: Buffer }>(this.#read, [deadLetterId])
-    const row = rows[0]
-    return row === undefined ? null : { ...toSummary(row), event: row.event }
+  async read(deadLetterIds: readonly string[]): Promise<DeadLetter[]> {
+    const parameters = [deadLetterIds, maxPageBytes]
+    const { rows } = await this.#reading.query<SummaryRow & { event: Buffer }>(this.#read, parameters)
+    return rows.map((row) => ({ ...toSummary(row), event: row.event }))
   }
 
   async count(filter: DeadLetterFilter): Promise<number> {

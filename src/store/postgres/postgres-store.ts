@@ -204,8 +204,8 @@ class PostgresStore implements EventStore {
     })
   }
 
-  readDeadLetter(deadLetterId: string): Promise<DeadLetter | null> {
-    return this.#run(() => this.#deadLetters.read(deadLetterId))
+  readDeadLetters(deadLetterIds: readonly string[]): Promise<readonly DeadLetter[]> {
+    return this.#run(() => this.#deadLetters.read(deadLetterIds))
   }
 
   countDeadLetters(filter: DeadLetterFilter): Promise<number> {

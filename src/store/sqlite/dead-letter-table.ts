@@ -4,7 +4,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { maxDeadLetterCauses } from '../../pipeline/dead-letters.ts'
-import type { RefusedDeadLetter } from '../event-store.ts'
+import { maxPageBytes, type RefusedDeadLetter } from '../event-store.ts'
 import { conditionOf, type Filter } from './dead-letter-filter.ts'
 import { hexArray } from './hex-array.ts'
 import { rowFailureOf, rowSkipped } from './row-failure.ts'
@@ -104,8 +104,17 @@ export class DeadLetterTable {
     return this.#find(isOldestFirst ? this.#listOldest : this.#list, filter, place) as DeadLetterRow[]
   }
 
-  read(deadLetterId: Uint8Array): WholeDeadLetterRow | null {
-    return (this.#read.get(deadLetterId) as unknown as WholeDeadLetterRow | undefined) ?? null
+  read(deadLetterIds: readonly Uint8Array[]): WholeDeadLetterRow[] {
+    const rows: WholeDeadLetterRow[] = []
+    let bytes = 0
+    for (const deadLetterId of deadLetterIds) {
+      if (bytes >= maxPageBytes) break
+      const row = this.#read.get(deadLetterId) as unknown as WholeDeadLetterRow | undefined
+      if (row === undefined) continue
+      rows.push(row)
+      bytes += row.event.length
+    }
+    return rows
   }
 
   count(filter: Filter): number {

@@ -132,9 +132,8 @@ class SqliteStore implements EventStore {
     return pageOfDeadLetters(rows.map(toSummary), limit)
   }
 
-  async readDeadLetter(deadLetterId: string): Promise<DeadLetter | null> {
-    const row = await this.#call('readDeadLetter', uuidToBytes(deadLetterId))
-    return row === null ? null : toDeadLetter(row)
+  async readDeadLetters(deadLetterIds: readonly string[]): Promise<readonly DeadLetter[]> {
+    return (await this.#call('readDeadLetters', deadLetterIds.map(uuidToBytes))).map(toDeadLetter)
   }
 
   countDeadLetters(filter: DeadLetterFilter): Promise<number> {

@@ -54,7 +54,7 @@ export type StoreThreadMethods = {
   landedStreams: (argument: null) => LandedRow[]
   landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedDeadLetter[]
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
-  readDeadLetter: (deadLetterId: Uint8Array) => WholeDeadLetterRow | null
+  readDeadLetters: (deadLetterIds: readonly Uint8Array[]) => WholeDeadLetterRow[]
   countDeadLetters: (filter: DeadLetterFilter) => number
   groupDeadLetters: (filter: DeadLetterFilter) => CauseRow[]
   noteRedriven: (change: RedrivenChange) => void
@@ -212,7 +212,7 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     landedStreams: () => store.read(({ finder }) => finder.landedStreams()),
     landDeadLetters: (rows) => store.landDeadLetters(rows),
     listDeadLetters: (request) => store.read(({ deadLetters }) => deadLetters.list(request)),
-    readDeadLetter: (deadLetterId) => store.read(({ deadLetters }) => deadLetters.read(deadLetterId)),
+    readDeadLetters: (deadLetterIds) => store.read(({ deadLetters }) => deadLetters.read(deadLetterIds)),
     countDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.count(filter)),
     groupDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.group(filter)),
     noteRedriven: (change) => store.noteRedriven(change),

@@ -40,7 +40,7 @@ export class StoreWithoutKey implements EventStore {
   readonly findRows = onlyTakes
   readonly landedStreams = async () => ({ isComplete: false, streams: [] })
   readonly listDeadLetters = onlyTakes
-  readonly readDeadLetter = onlyTakes
+  readonly readDeadLetters = onlyTakes
   readonly countDeadLetters = onlyTakes
   readonly groupDeadLetters = onlyTakes
   readonly noteRedriven = onlyTakes
