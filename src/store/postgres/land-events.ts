@@ -66,7 +66,7 @@ export class EventLander {
     const { bytes } = encoder
     // Sorting is stable: among equal keys the first event stays first.
     const rows = encoder.rows.toSorted((a, b) => compareKeys(a, b, bytes))
-    let counts: LandedCounts = { landed: 0, duplicates: 0, conflicts: 0, poison: encoder.poison }
+    let counts: LandedCounts = { landed: 0, duplicates: 0, conflicts: [], poison: encoder.poison }
     for (let at = 0; at < rows.length; ) {
       const part = rows.slice(at, at + this.#maxRows)
       counts = sum(counts, await this.#landInTime({ client, encoder, columns }, part))
@@ -101,7 +101,7 @@ export class EventLander {
 
   /** @param rows in the order of their keys. */
   async #landPart(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts> {
-    const allLanded: LandedCounts = { landed: rows.length, duplicates: 0, conflicts: 0, poison: [] }
+    const allLanded: LandedCounts = { landed: rows.length, duplicates: 0, conflicts: [], poison: [] }
     let { fresh, known } = splitRows(rows, call, new Set())
     const wasTried = this.#expectFresh && known.length === 0
     if (wasTried && (await this.#copyAll(call, fresh))) return allLanded
@@ -171,7 +171,7 @@ function sum(a: LandedCounts, b: LandedCounts): LandedCounts {
   return {
     landed: a.landed + b.landed,
     duplicates: a.duplicates + b.duplicates,
-    conflicts: a.conflicts + b.conflicts,
+    conflicts: [...a.conflicts, ...b.conflicts],
     poison: [...a.poison, ...b.poison],
   }
 }

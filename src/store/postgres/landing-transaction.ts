@@ -5,7 +5,7 @@
 // so k poison rows among N take 2k log2 N further attempts.
 
 import type { ClientBase } from 'pg'
-import type { LandedCounts, PoisonEvent } from '../event-store.ts'
+import type { EventPlace, LandedCounts, PoisonEvent } from '../event-store.ts'
 import type { CopyEncoder, EncodedRow, EntryColumns } from './copy-encoder.ts'
 import { copyToEvents, copyToStaging } from './copy-rows.ts'
 import { type FailureKinds, sqlStateOf } from './sqlstate.ts'
@@ -47,7 +47,7 @@ export class LandingTransaction {
   readonly #poison: PoisonEvent[] = []
   #landed = 0
   #duplicates = 0
-  #conflicts = 0
+  readonly #conflicts: EventPlace[] = []
   #hasStaging = false
   #hasStaged = false
 
@@ -144,13 +144,18 @@ export class LandingTransaction {
     const landed = (await client.query(staging.insert)).rowCount ?? 0
     const differing = landed === rows.length ? [] : (await client.query<Comparison>(staging.compare)).rows
     const others = differing.filter(({ isSameSource }) => !isSameSource)
+    const conflicts = differing.filter(({ isSameSource }) => isSameSource)
     this.#landed += landed
     this.#duplicates += rows.length - landed - others.length
-    this.#conflicts += differing.length - others.length
+    for (const { place } of conflicts) this.#conflicts.push(placeOf(rows[place]!))
     return others.map(({ place }) => rows[place]!)
   }
 
   #addPoison({ entry, index }: EncodedRow, databaseCode: string, message: string): void {
     this.#poison.push({ entry, index, databaseCode, message })
   }
+}
+
+function placeOf({ entry, index }: EncodedRow): EventPlace {
+  return { entry, index }
 }

@@ -8,7 +8,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { priorityOfLane } from '../../event/event.ts'
 import { EventReader } from '../../event/record-batch.ts'
 import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
-import type { LandedCounts, PoisonEvent } from '../event-store.ts'
+import type { EventPlace, LandedCounts, PoisonEvent } from '../event-store.ts'
 import { type EntryColumns, EventRow } from './event-row.ts'
 import { EventRowReader } from './event-row-reader.ts'
 import { EventInserter, groupRows } from './insert-event.ts'
@@ -30,7 +30,7 @@ export class EventLander {
   #expectFresh = true
   #landed = 0
   #duplicates = 0
-  #conflicts = 0
+  #conflicts: EventPlace[] = []
   #poison: PoisonEvent[] = []
 
   constructor(database: DatabaseSync) {
@@ -43,7 +43,8 @@ export class EventLander {
   /** Commits the whole message, or throws and lands nothing. Must run inside the flush latch. */
   land(message: LandingMessage): LandedCounts {
     this.#waitingRows = 0
-    this.#landed = this.#duplicates = this.#conflicts = 0
+    this.#landed = this.#duplicates = 0
+    this.#conflicts = []
     this.#poison = []
     this.#database.exec('BEGIN IMMEDIATE')
     try {
@@ -124,7 +125,7 @@ export class EventLander {
         this.#countLanded(row, this.#inserter.lastRowid)
       } else {
         this.#duplicates++
-        if (outcome === 'conflict') this.#conflicts++
+        if (outcome === 'conflict') this.#conflicts.push({ entry: row.entry, index: row.index })
       }
     } catch (thrown) {
       this.#addPoison(row, thrown)
