@@ -8,6 +8,7 @@ import type { Client } from '../client/connect.ts'
 import { MillraceError } from '../errors.ts'
 import { type RedriveRequest, rateLimits } from '../pipeline/administration.ts'
 import { type CommandInput, textOption, UsageError } from './command.ts'
+import { confirm, refuseWithoutTerminal } from './confirm.ts'
 import { chosenDeadLettersOf } from './dead-letter-options.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { ProgressBar } from './progress-bar.ts'
@@ -25,6 +26,10 @@ export async function run(input: CommandInput): Promise<number> {
     const edit = await editOf(input, client)
     if (edit === null) {
       input.terminal.note('the data was not changed; nothing was sent')
+      return exitCodes.failed
+    }
+    if (!(await confirmsEmptyData(input, edit))) {
+      input.terminal.note('nothing was sent')
       return exitCodes.failed
     }
     return await redriveAll(input, client, { filter, rate, isDryRun, edit })
@@ -91,6 +96,14 @@ async function editOf(input: CommandInput, client: Client): Promise<RedriveReque
   const before = event.dataJson === null ? Buffer.from(event.dataBytes ?? []) : Buffer.from(event.dataJson)
   const data = editInEditor(before, input.configInput.env)
   return data.equals(before) ? null : { data, contentType }
+}
+
+/** An editor that was left without saving, and a program that failed before `--data -`, leave empty data too. */
+async function confirmsEmptyData({ options }: CommandInput, edit: RedriveRequest['edit']): Promise<boolean> {
+  const isBlank = edit !== undefined && Buffer.from(edit.data).toString('latin1').trim() === ''
+  if (!isBlank || options.yes === true || options.dryRun === true) return true
+  refuseWithoutTerminal('redrive with empty data')
+  return await confirm('The new data is empty. Redrive the event with empty data?')
 }
 
 /** Removes the line break that editors add at the end of a file. */

@@ -207,6 +207,7 @@ const commands: readonly CommandEntry[] = [
         flags: '--content-type <T>',
         description: 'media type of the new data, for example application/json (default: unchanged)',
       },
+      { flags: '--yes', description: 'do not ask when the new data is empty' },
     ],
     settings: clientSettings,
     settingDescriptions: clientDescriptions,

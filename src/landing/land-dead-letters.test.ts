@@ -47,7 +47,7 @@ test('a damaged dead letter that the table refuses is redelivered whole, and lan
   execute('DROP TRIGGER refuse')
   const [second] = await handler([{ ...delivery, batch: again!.batch, attempt: 4 }], context)
   assert.equal(second?.landed, 1)
-  const letter = await store.readDeadLetter(landed!.deadLetterId)
+  const [letter] = await store.readDeadLetters([landed!.deadLetterId])
   assert.equal(Buffer.from(letter!.event).toString(), 'not an event')
   assert.equal(letter?.code, 'corrupt')
 })

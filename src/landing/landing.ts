@@ -6,19 +6,24 @@
 // Not its job: when to retry (workers/), how rows are written (store/).
 
 import type { Delivery, Outcome } from '../event-log/event-log.ts'
-import type { EventStore, LandedCounts } from '../store/event-store.ts'
+import type { EventPlace, EventStore, LandedCounts } from '../store/event-store.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { GivenUp } from '../workers/dead-letter-event.ts'
+import { cutEvent, type GivenUp } from '../workers/dead-letter-event.ts'
 import type { DeadLetters } from '../workers/dead-letters.ts'
 import type { Handler } from '../workers/handler.ts'
 
 /** The group of every topic that lands its events. */
 export const landingGroup = 'landing'
 
+/** A log line about conflicts names this many of them. */
+const maxNamedConflicts = 10
+
 export interface LandingOptions {
   readonly store: EventStore
   readonly deadLetters: DeadLetters
   readonly metrics: Metrics
+  readonly logger: Logger
   /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
 }
@@ -26,12 +31,13 @@ export interface LandingOptions {
 /**
  * Creates the handler that lands events. It throws when the database is unreachable; then nothing was dead-lettered.
  */
-export function createLanding({ store, deadLetters, metrics, monotonicNow }: LandingOptions): Handler {
+export function createLanding({ store, deadLetters, metrics, logger, monotonicNow }: LandingOptions): Handler {
   return async (deliveries, { topic, group }) => {
     const sound = deliveries.filter((delivery) => delivery.batch.damaged !== true)
     const startedAtMs = monotonicNow()
     const landed = await store.landEvents(sound)
     count(metrics, landed, (monotonicNow() - startedAtMs) / 1000)
+    if (landed.conflicts.length > 0) noteConflicts(logger, topic, sound, landed.conflicts)
     const givenUp = [...damagedBatches(deliveries), ...poisonEvents(sound, landed)]
     if (givenUp.length > 0) {
       await deadLetters.append(topic, group, givenUp)
@@ -39,6 +45,23 @@ export function createLanding({ store, deadLetters, metrics, monotonicNow }: Lan
     }
     return outcomes(deliveries, givenUp)
   }
+}
+
+/** One line for a turn, because a producer that numbers its events anew makes a conflict of each. */
+function noteConflicts(
+  logger: Logger,
+  topic: string,
+  sound: readonly Delivery[],
+  conflicts: readonly EventPlace[],
+): void {
+  const events = conflicts.slice(0, maxNamedConflicts).map(({ entry, index }) => {
+    const { source, id } = cutEvent(sound[entry]!.batch.bytes, index)
+    return { source, id }
+  })
+  logger.warn(
+    { topic, conflicts: conflicts.length, events },
+    'events dropped: their source and id belong to landed events with other content, which stay',
+  )
 }
 
 function damagedBatches(deliveries: readonly Delivery[]): GivenUp[] {
@@ -76,7 +99,7 @@ function outcomes(deliveries: readonly Delivery[], givenUp: readonly GivenUp[]):
 function count(metrics: Metrics, landed: LandedCounts, seconds: number): void {
   metrics.landingRows.add(landed.landed)
   metrics.landingDuplicates.add(landed.duplicates)
-  metrics.landingConflicts.add(landed.conflicts)
+  metrics.landingConflicts.add(landed.conflicts.length)
   metrics.landingBatchRows.observe(landed.landed)
   metrics.landingDuration.observe(seconds)
   for (const { databaseCode } of landed.poison) metrics.landingPoison.add(1, { code: databaseCode })

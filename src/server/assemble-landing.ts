@@ -54,7 +54,7 @@ export function assembleLanding(context: ServerContext, { eventLog, store, topic
     maxTurnWaitMs: config.landingMaxWaitMs,
   }
   const landEvents = {
-    handler: createLanding({ store, deadLetters, metrics, monotonicNow }),
+    handler: createLanding({ store, deadLetters, metrics, logger, monotonicNow }),
     maxTurnEvents: config.landingMaxEvents,
     maxTurns: landingTurns,
   }

@@ -14,12 +14,16 @@ export interface LandingEntry {
   readonly batch: RecordBatch
 }
 
-/** An event that the database rejects even when it is inserted alone. */
-export interface PoisonEvent {
+/** Where an event is in a call. */
+export interface EventPlace {
   /** Index into the entries of the call. */
   readonly entry: number
   /** Index of the event in its batch. */
   readonly index: number
+}
+
+/** An event that the database rejects even when it is inserted alone. */
+export interface PoisonEvent extends EventPlace {
   /** The database's own code: an SQLSTATE, or SQLite's result code. */
   readonly databaseCode: string
   readonly message: string
@@ -40,8 +44,8 @@ export interface LandedCounts {
   readonly landed: number
   /** Events whose row already existed. */
   readonly duplicates: number
-  /** How many of the duplicates differ in content from the existing row. */
-  readonly conflicts: number
+  /** The duplicates that differ in content from the existing row, in any order. */
+  readonly conflicts: readonly EventPlace[]
   readonly poison: readonly PoisonEvent[]
 }
 

@@ -98,7 +98,7 @@ export function readDeadLetterEvent({ id, timeMicros, data, dataContentType, att
   return { ...letter, eventId: uuidFromBytes(eventIdOf(source, deadId)), type, source, event }
 }
 
-interface CutEvent {
+export interface CutEvent {
   readonly bytes: Uint8Array
   readonly source: string
   readonly id: string
@@ -106,7 +106,7 @@ interface CutEvent {
 }
 
 /** The encoded event at this index of a batch, with its source, id and number of redrives. */
-function cutEvent(batchBytes: Uint8Array, index: number): CutEvent {
+export function cutEvent(batchBytes: Uint8Array, index: number): CutEvent {
   const reader = new EventReader().reset(batchBytes)
   for (let current = 0; reader.next(); current++) {
     if (current < index) continue

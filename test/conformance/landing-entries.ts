@@ -3,7 +3,7 @@
 import type { Lane } from '../../src/event/event.ts'
 import { type EventParts, encodeBatch } from '../../src/event/record-batch.ts'
 import type { EventQuery, StoredEvent } from '../../src/pipeline/stored-event.ts'
-import type { EventStore, LandedCounts, LandingEntry } from '../../src/store/event-store.ts'
+import type { EventPlace, EventStore, LandedCounts, LandingEntry } from '../../src/store/event-store.ts'
 
 /** A base time for tests, in microseconds since 1970. */
 export const someMicros = Date.UTC(2026, 0, 1) * 1000
@@ -42,8 +42,8 @@ export function entriesOf(events: readonly EventParts[], size: number, place: En
   return entries
 }
 
-/** The result of landEvents; what is not given is 0. */
-export function counts(landed: number, duplicates = 0, conflicts = 0): LandedCounts {
+/** The result of landEvents; what is not given is 0 or empty. */
+export function counts(landed: number, duplicates = 0, conflicts: readonly EventPlace[] = []): LandedCounts {
   return { landed, duplicates, conflicts, poison: [] }
 }
 

@@ -90,6 +90,20 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
     assert.notEqual(first?.redriven_at, null)
     assert.equal(second?.redriven_at, null)
 
+    for (const emptied of [
+      { words: ['--edit'], env: { EDITOR: 'truncate -s 0' } },
+      { words: ['--edit'], env: { EDITOR: 'echo >' } },
+      { words: ['--data', '/dev/null'], env: { EDITOR: 'false' } },
+    ]) {
+      const { code, stdout, stderr } = await runCommand(
+        ['dead-letters', 'redrive', second!.dead_letter_id, ...emptied.words],
+        { dataDir: server.dataDir, env: emptied.env },
+      )
+      assert.deepEqual([code, stdout], [1, ''])
+      assert.match(stderr, /empty data asks for confirmation.*--yes/)
+    }
+    assert.equal((await lettersOf(server))[0]?.redriven_at, null, 'empty data is not sent unasked')
+
     const edit = runCommand(['dead-letters', 'redrive', second!.dead_letter_id, '--edit'], {
       dataDir: server.dataDir,
       env: { EDITOR: 'sed -i s/1.50/1.50,\\"ok\\":true/' },

@@ -28,7 +28,7 @@ for (const backend of backends('embedded', 'redis'))
     })
 
     await t.test(
-      'different content under the same source and id: the first stays, and a conflict is counted',
+      'different content under the same source and id: the first stays, and a conflict is counted and named in the log',
       async () => {
         const id = newId()
         await publish(order(1, { id, type: 'first', data: Buffer.from('1') }))
@@ -42,6 +42,11 @@ for (const backend of backends('embedded', 'redis'))
         )
         const metrics = (await request(server.http, '/metrics')).text
         assert.match(metrics, /^millrace_landing_conflicts_total 1$/m)
+        const lines = server.logLines().filter(({ message }) => String(message).startsWith('events dropped'))
+        assert.deepEqual(
+          lines.map(({ level, topic, conflicts, events }) => [level, topic, conflicts, events]),
+          [['warn', 'events', 1, [{ source: '/shop', id }]]],
+        )
       },
     )
 

@@ -188,8 +188,8 @@ test('ids that are reused for other content, and rejected events', () => {
     }
   }
   assert.deepEqual(warningsFor({}, landing(1)), [
-    'conflicts: 1 event had the id of an earlier event but other content: the earlier one is kept; find the producer that ' +
-      'reuses ids',
+    'conflicts: 1 event had the id of an earlier event but other content: the earlier one is kept; the log of the ' +
+      'server names them; find the producer that reuses ids',
   ])
   const published = { ...observedWith().observations.published!, rejected: 400 }
   assert.deepEqual(warningsFor({}, { observations: { published } }), [

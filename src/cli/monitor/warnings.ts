@@ -154,7 +154,7 @@ function conflicts({ landing }: Rates): Warning[] {
   if (landing === null || landing.conflicts === 0) return []
   const message =
     `${events(landing.conflicts)} had the id of an earlier event but other content: the earlier one is kept; ` +
-    'find the producer that reuses ids'
+    'the log of the server names them; find the producer that reuses ids'
   return [{ code: 'conflicts', message }]
 }
 

@@ -71,8 +71,8 @@ export class DeadLetterTable {
       if (!['row', 'taken', 'unlisted'].includes(this.#failures.kindOf(thrown))) throw thrown
       return { databaseCode: sqlStateOf(thrown)!, message: (thrown as Error).message }
     }
-    const stored = await this.read(letter.deadLetterId)
-    return stored !== null && stored.deadAtMicros >= letter.deadAtMicros ? null : rowSkipped
+    const [stored] = await this.read([letter.deadLetterId])
+    return stored !== undefined && stored.deadAtMicros >= letter.deadAtMicros ? null : rowSkipped
   }
 
   /** @param start the letters after this place are listed, in the requested order. */

@@ -74,7 +74,7 @@ export class EventLander {
     const { bytes } = encoder
     // Sorting is stable: among equal keys the first event stays first.
     const rows = encoder.rows.toSorted((a, b) => compareKeys(a, b, bytes))
-    let counts: LandedCounts = { landed: 0, duplicates: 0, conflicts: 0, poison: encoder.poison }
+    let counts: LandedCounts = { landed: 0, duplicates: 0, conflicts: [], poison: encoder.poison }
     for (let at = 0; at < rows.length; ) {
       const part = rows.slice(at, at + this.#maxRows)
       counts = sum(counts, await this.#landInTime({ client, encoder, columns }, part))
@@ -148,7 +148,7 @@ export class EventLander {
     })
     if (copied === null) return null
     if (copied < rows.length) return await this.#landSkipped(call, rows, copied)
-    return { landed: copied, duplicates: 0, conflicts: 0, poison: [] }
+    return { landed: copied, duplicates: 0, conflicts: [], poison: [] }
   }
 
   /** Returns how many rows were inserted. Behind a pooler only a transaction has timeouts, so the COPY gets one. */
@@ -219,7 +219,7 @@ function sum(a: LandedCounts, b: LandedCounts): LandedCounts {
   return {
     landed: a.landed + b.landed,
     duplicates: a.duplicates + b.duplicates,
-    conflicts: a.conflicts + b.conflicts,
+    conflicts: [...a.conflicts, ...b.conflicts],
     poison: [...a.poison, ...b.poison],
   }
 }

@@ -9,7 +9,7 @@
 // exist for rows that need each other.
 
 import type { ClientBase, DatabaseError } from 'pg'
-import type { LandedCounts, PoisonEvent } from '../event-store.ts'
+import type { EventPlace, LandedCounts, PoisonEvent } from '../event-store.ts'
 import type { CopyEncoder, EncodedRow, EntryColumns } from './copy-encoder.ts'
 import { copyToEvents, copyToStaging } from './copy-rows.ts'
 import { type FailureKinds, rowSkipped } from './sqlstate.ts'
@@ -41,7 +41,7 @@ type Rejection = DatabaseError | RowSkipped
 interface Landed {
   readonly landed: number
   readonly duplicates: number
-  readonly conflicts: number
+  readonly conflicts: readonly EventPlace[]
   /** The rows whose key belongs to another source's event. */
   readonly others: readonly EncodedRow[]
 }
@@ -89,7 +89,7 @@ export class LandingTransaction {
   readonly #poison: PoisonEvent[] = []
   #landed = 0
   #duplicates = 0
-  #conflicts = 0
+  readonly #conflicts: EventPlace[] = []
   #others: EncodedRow[] = []
   #refused: RefusedRow[] = []
   #searchedRows = 0
@@ -151,7 +151,7 @@ export class LandingTransaction {
       await client.query(`${checksDeferred ? `${checkDeferred}; ` : ''}RELEASE SAVEPOINT millrace`)
       this.#landed += landed
       this.#duplicates += duplicates
-      this.#conflicts += conflicts
+      this.#conflicts.push(...conflicts)
       this.#others.push(...others)
       return null
     } catch (thrown) {
@@ -213,7 +213,7 @@ export class LandingTransaction {
   async #copy(rows: readonly EncodedRow[]): Promise<Landed> {
     const { client, encoder } = this.#parts
     if ((await copyToEvents(client, rows, encoder.bytes)) < rows.length) throw new RowSkipped()
-    return { landed: rows.length, duplicates: 0, conflicts: 0, others: [] }
+    return { landed: rows.length, duplicates: 0, conflicts: [], others: [] }
   }
 
   /** Inserts the rows that do not exist yet. A row whose key belongs to another source's event gets its second key. */
@@ -257,13 +257,18 @@ export class LandingTransaction {
     const landed = (await client.query(staging.insert)).rowCount ?? 0
     const differing = landed === rows.length ? [] : (await client.query<Comparison>(staging.compare)).rows
     if (differing.some(({ isStored }) => !isStored)) throw new RowSkipped()
-    const others = differing.filter(({ isSameSource }) => !isSameSource).map(({ place }) => rows[place]!)
-    const duplicates = rows.length - landed - others.length
-    return { landed, duplicates, conflicts: differing.length - others.length, others }
+    const rowsAt = (found: readonly Comparison[]) => found.map(({ place }) => rows[place]!)
+    const others = rowsAt(differing.filter(({ isSameSource }) => !isSameSource))
+    const conflicts = rowsAt(differing.filter(({ isSameSource }) => isSameSource)).map(placeOf)
+    return { landed, duplicates: rows.length - landed - others.length, conflicts, others }
   }
 
   #addPoison(...refused: readonly RefusedRow[]): void {
     for (const { row, databaseCode, message } of refused)
       this.#poison.push({ entry: row.entry, index: row.index, databaseCode, message })
   }
+}
+
+function placeOf({ entry, index }: EncodedRow): EventPlace {
+  return { entry, index }
 }

@@ -167,7 +167,7 @@ class PostgresStore implements EventStore {
 
   landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
     return this.#run(async () => {
-      if (entries.length === 0) return { landed: 0, duplicates: 0, conflicts: 0, poison: [] }
+      if (entries.length === 0) return { landed: 0, duplicates: 0, conflicts: [], poison: [] }
       return await this.#land(entries)
     })
   }

@@ -95,8 +95,8 @@ export class DeadLetterTable {
     } catch (thrown) {
       return rowFailureOf(this.#database, thrown)
     }
-    const stored = this.read(row.dead_letter_id)
-    return stored !== null && stored.dead_at >= row.dead_at ? null : rowSkipped()
+    const [stored] = this.read([row.dead_letter_id])
+    return stored !== undefined && stored.dead_at >= row.dead_at ? null : rowSkipped()
   }
 
   list({ filter, isOldestFirst, start, limit }: DeadLetterPageRequest): DeadLetterRow[] {

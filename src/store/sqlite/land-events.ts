@@ -8,7 +8,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { priorityOfLane } from '../../event/event.ts'
 import { EventReader } from '../../event/record-batch.ts'
 import { toSqliteFailure } from '../../lib/sqlite/failure.ts'
-import type { LandedCounts, PoisonEvent } from '../event-store.ts'
+import type { EventPlace, LandedCounts, PoisonEvent } from '../event-store.ts'
 import { type EntryColumns, EventRow } from './event-row.ts'
 import { EventRowReader } from './event-row-reader.ts'
 import { EventInserter, GroupSkipped, groupRows } from './insert-event.ts'
@@ -32,7 +32,7 @@ export class EventLander {
   #usesGroups = true
   #landed = 0
   #duplicates = 0
-  #conflicts = 0
+  #conflicts: EventPlace[] = []
   #poison: PoisonEvent[] = []
 
   constructor(database: DatabaseSync) {
@@ -55,7 +55,8 @@ export class EventLander {
 
   #landOnce(message: LandingMessage): LandedCounts {
     this.#waitingRows = 0
-    this.#landed = this.#duplicates = this.#conflicts = 0
+    this.#landed = this.#duplicates = 0
+    this.#conflicts = []
     this.#poison = []
     this.#database.exec('BEGIN IMMEDIATE')
     try {
@@ -137,7 +138,7 @@ export class EventLander {
         this.#countLanded(row, this.#inserter.lastRowid)
       } else {
         this.#duplicates++
-        if (outcome === 'conflict') this.#conflicts++
+        if (outcome === 'conflict') this.#conflicts.push({ entry: row.entry, index: row.index })
       }
     } catch (thrown) {
       this.#addPoison(row, thrown)

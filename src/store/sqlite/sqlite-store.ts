@@ -78,7 +78,7 @@ class SqliteStore implements EventStore {
 
   async landEvents(entries: readonly LandingEntry[]): Promise<LandedCounts> {
     this.#refuseClosed()
-    if (entries.length === 0) return { landed: 0, duplicates: 0, conflicts: 0, poison: [] }
+    if (entries.length === 0) return { landed: 0, duplicates: 0, conflicts: [], poison: [] }
     const message = packLanding(entries, this.#spareBuffers.pop())
     const { counts, buffer } = await this.#thread.call('land', message, [message.buffer]).catch(rethrow)
     const isWorthKeeping = buffer.byteLength <= maxSpareBufferBytes && this.#spareBuffers.length < maxSpareBuffers

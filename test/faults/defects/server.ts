@@ -32,7 +32,7 @@ function settleBeforeCommit(store: EventStore): EventStore {
   return overriding(store, {
     landEvents: async (entries): Promise<LandedCounts> => {
       const landed = entries.reduce((sum, { batch }) => sum + batch.count, 0)
-      return { landed, duplicates: 0, conflicts: 0, poison: [] }
+      return { landed, duplicates: 0, conflicts: [], poison: [] }
     },
   })
 }

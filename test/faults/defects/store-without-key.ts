@@ -32,7 +32,7 @@ export class StoreWithoutKey implements EventStore {
       }
     }
     this.#database.exec('COMMIT')
-    return { landed, duplicates: 0, conflicts: 0, poison: [] }
+    return { landed, duplicates: 0, conflicts: [], poison: [] }
   }
 
   readonly listEvents = onlyTakes
