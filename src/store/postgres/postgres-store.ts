@@ -26,6 +26,7 @@ import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
+import { LockHolders } from './lock-holder.ts'
 import { migrate } from './migrate.ts'
 import { FailureKinds, sqlStateOf, toStoreError } from './sqlstate.ts'
 import { StoreObserver } from './store-observer.ts'
@@ -161,6 +162,7 @@ class PostgresStore implements EventStore {
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
   readonly #observer: StoreObserver
+  readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
   readonly #running = new Set<Promise<unknown>>()
   /** Null until a migration has started; rejected attempts reset it. */
@@ -179,6 +181,7 @@ class PostgresStore implements EventStore {
     this.#finder = new EventFinder(this.#reading)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
     this.#observer = new StoreObserver(this.#observing)
+    this.#lockHolders = new LockHolders(this.#observing)
   }
 
   /** Migrates the tables once per store; concurrent calls share the attempt. Rejects as withMigrations does. */
@@ -260,7 +263,7 @@ class PostgresStore implements EventStore {
       // The next attempt must use a new connection: the old one would stay on a server that is now read-only, and would
       // keep the old settings of the role.
       client?.release(true)
-      throw toStoreError(thrown)
+      throw thrown
     }
   }
 
@@ -295,7 +298,7 @@ class PostgresStore implements EventStore {
     try {
       return await running
     } catch (thrown) {
-      throw toStoreError(thrown)
+      throw toStoreError(thrown, await this.#lockHolders.holderAfter(thrown))
     } finally {
       this.#running.delete(running)
     }
