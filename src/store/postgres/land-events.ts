@@ -13,7 +13,7 @@ import type { StreamName } from '../../event-log/event-log.ts'
 import type { LandedCounts, LandingEntry } from '../event-store.ts'
 import { CopyEncoder, type EncodedRow, type EntryColumns } from './copy-encoder.ts'
 import { compareKeys, copyToEvents, encodeKeys } from './copy-rows.ts'
-import { LandingTransaction } from './landing-transaction.ts'
+import { type LandingRows, LandingTransaction } from './landing-transaction.ts'
 import { readSql } from './sql-file.ts'
 import type { FailureKinds } from './sqlstate.ts'
 
@@ -116,27 +116,21 @@ export class EventLander {
       ;({ fresh, known } = splitRows(rows, call, await this.#rowsWithKey(call, rows)))
       if (!wasTried && known.length === 0) counts = await this.#copyAll(call, fresh)
       // If no rows are known, the server has just rejected exactly these rows.
-      counts ??= await this.#landInTransaction(call, fresh, known, { isRefused: known.length === 0 })
+      counts ??= await this.#landInTransaction(call, { fresh, isRefused: known.length === 0, known, skipped: [] })
     }
     this.#expectFresh = counts.duplicates === 0
     return counts
   }
 
-  /** @param options `isRefused`: see LandingTransaction.land. */
-  async #landInTransaction(
-    call: Call,
-    fresh: readonly EncodedRow[],
-    known: readonly EncodedRow[],
-    { isRefused }: { readonly isRefused: boolean },
-  ): Promise<LandedCounts> {
+  async #landInTransaction(call: Call, rows: LandingRows): Promise<LandedCounts> {
     const staging = this.#isPooled() ? { ...this.#staging, create: this.#createForTransaction } : this.#staging
     const parts = { ...call, staging, failures: this.#failures }
     try {
-      return await new LandingTransaction({ ...parts, checksDeferred: false }).land(fresh, known, { isRefused })
+      return await new LandingTransaction({ ...parts, checksDeferred: false }).land(rows)
     } catch (thrown) {
       // Any other failure says nothing about a row.
       if (!this.#failures.isRowFailure(thrown)) throw thrown
-      return await new LandingTransaction({ ...parts, checksDeferred: true }).land(fresh, known, { isRefused })
+      return await new LandingTransaction({ ...parts, checksDeferred: true }).land(rows)
     }
   }
 
@@ -168,11 +162,11 @@ export class EventLander {
   /** After a COPY of which a trigger on the table has skipped rows: tries those that are missing once more. */
   async #landSkipped(call: Call, rows: readonly EncodedRow[], copied: number): Promise<LandedCounts> {
     const stored = await this.#rowsWithKey(call, rows)
-    const missing = rows.filter((row) => !stored.has(row))
+    const skipped = rows.filter((row) => !stored.has(row))
     // If more are stored than were copied, the trigger has skipped some that existed. It is unknown which, so all are
     // compared, and the copied ones are counted as duplicates once more.
     const known = stored.size > copied ? rows.filter((row) => stored.has(row)) : []
-    const counts = await this.#landInTransaction(call, missing, known, { isRefused: true })
+    const counts = await this.#landInTransaction(call, { fresh: [], isRefused: false, known, skipped })
     const countedTwice = known.length === 0 ? 0 : copied
     return { ...counts, landed: counts.landed + copied, duplicates: counts.duplicates - countedTwice }
   }

@@ -75,6 +75,18 @@ export interface LandingParts {
   readonly checksDeferred: boolean
 }
 
+/** The rows of one transaction, in the order of their keys. */
+export interface LandingRows {
+  /** Rows that are not known to exist, each key once. */
+  readonly fresh: readonly EncodedRow[]
+  /** Whether the server has already rejected the fresh rows as a whole. */
+  readonly isRefused: boolean
+  /** Rows that exist, or whose key is repeated. */
+  readonly known: readonly EncodedRow[]
+  /** Rows that a trigger has skipped. Each is tried alone. */
+  readonly skipped: readonly EncodedRow[]
+}
+
 /** Checks what is deferred, and defers it again for the next attempt. */
 const checkDeferred = 'SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED'
 
@@ -94,6 +106,7 @@ export class LandingTransaction {
   #refused: RefusedRow[] = []
   #searchedRows = 0
   #hasStaging = false
+  /** Whether the staging table has rows. */
   #hasStaged = false
 
   constructor(parts: LandingParts) {
@@ -103,15 +116,8 @@ export class LandingTransaction {
   /**
    * Lands all rows or none. Rejects with the driver's error. If that is about a row, a deferred constraint has rejected
    * the COMMIT.
-   * @param fresh rows that are not known to exist, each key once.
-   * @param known rows that exist, or whose key is repeated.
-   * @param options `isRefused`: the server has already rejected the fresh rows as a whole.
    */
-  async land(
-    fresh: readonly EncodedRow[],
-    known: readonly EncodedRow[],
-    { isRefused }: { readonly isRefused: boolean },
-  ): Promise<LandedCounts> {
+  async land({ fresh, isRefused, known, skipped }: LandingRows): Promise<LandedCounts> {
     const copying: LandingMethod = { land: (rows) => this.#copy(rows), landTaken: (rows) => this.#stage(rows) }
     const { client, checksDeferred } = this.#parts
     await client.query('BEGIN')
@@ -119,6 +125,7 @@ export class LandingTransaction {
       if (isRefused && fresh.length > 1) await this.#halve(fresh, copying)
       else await this.#attempt(fresh, copying)
       await this.#stage(known)
+      for (const row of skipped) await this.#stage([row])
       if (checksDeferred) await this.#landTogether()
       await client.query('COMMIT')
     } catch (thrown) {
@@ -145,6 +152,7 @@ export class LandingTransaction {
   /** Returns why a row of this attempt was rejected, which then has landed nothing; null if all have landed. */
   async #try(land: () => Promise<Landed>): Promise<Rejection | null> {
     const { client, failures, checksDeferred } = this.#parts
+    const hadStaged = this.#hasStaged
     await client.query('SAVEPOINT millrace')
     try {
       const { landed, duplicates, conflicts, others } = await land()
@@ -157,6 +165,7 @@ export class LandingTransaction {
     } catch (thrown) {
       if (!(thrown instanceof RowSkipped || failures.isRowFailure(thrown))) throw thrown
       await client.query('ROLLBACK TO SAVEPOINT millrace; RELEASE SAVEPOINT millrace')
+      this.#hasStaged = hadStaged
       return thrown
     }
   }

@@ -36,6 +36,7 @@ import { DeadLetterTable } from './dead-letter-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
+import { LockHolders } from './lock-holder.ts'
 import { migrate } from './migrate.ts'
 import { EventReader } from './read-events.ts'
 import { FailureKinds, sqlStateOf, toStoreError } from './sqlstate.ts'
@@ -129,6 +130,7 @@ class PostgresStore implements EventStore {
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
   readonly #observer: StoreObserver
+  readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
   readonly #check = new DatabaseCheck()
   #keyCheckedAtMs = Number.NEGATIVE_INFINITY
@@ -150,6 +152,7 @@ class PostgresStore implements EventStore {
     this.#finder = new EventFinder(this.#reading, reader)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
     this.#observer = new StoreObserver(this.#observing)
+    this.#lockHolders = new LockHolders(this.#observing)
   }
 
   /** Migrates the tables once per store; concurrent calls share the attempt. Rejects as withMigrations does. */
@@ -241,7 +244,7 @@ class PostgresStore implements EventStore {
       // keep the old settings of the role.
       client?.release(true)
       this.#keyCheckedAtMs = Number.NEGATIVE_INFINITY
-      throw toStoreError(thrown)
+      throw thrown
     }
   }
 
@@ -292,7 +295,7 @@ class PostgresStore implements EventStore {
     try {
       return await running
     } catch (thrown) {
-      throw toStoreError(thrown)
+      throw toStoreError(thrown, await this.#lockHolders.holderAfter(thrown))
     } finally {
       this.#running.delete(running)
     }

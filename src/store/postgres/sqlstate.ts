@@ -101,12 +101,19 @@ export function isRefusedParameter(error: unknown, names: readonly string[] = ['
   return names.some((name) => /^unsupported startup parameter\b/.test(message) && message.includes(name))
 }
 
-/** Converts a driver error to the errors of the EventStore contract. API callers may see the message. */
-export function toStoreError(error: unknown): MillraceError {
+/**
+ * Converts a driver error to the errors of the EventStore contract. API callers may see the message.
+ * @param lockHolder who held the lock that a statement has waited for, if this is known.
+ */
+export function toStoreError(error: unknown, lockHolder: string | null = null): MillraceError {
   if (error instanceof MillraceError) return error
   // A bug in Millrace, not a connection error: retrying does not help.
   if (error instanceof TypeError || error instanceof RangeError) return toMillraceError(error)
   const text = error instanceof Error ? describe(error) : String(error)
+  if (lockHolder !== null || sqlStateOf(error) === '55P03') {
+    const cause = lockHolder === null ? text : `${lockHolder}: ${text}`
+    return new MillraceError('unavailable', `postgres waits for a lock: ${cause}`, { cause: error })
+  }
   switch (listed.kindOf(error)) {
     case 'full':
       return new MillraceError('disk_full', `postgres has no disk space: ${text}`, { cause: error })
@@ -135,6 +142,11 @@ function isInsecure(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code = '', message } = error as Error & { readonly code?: unknown }
   return certificateFailure.test(String(code)) || message === 'The server does not support SSL connections'
+}
+
+/** Whether the driver has stopped waiting for an answer on an open connection. */
+export function isSilence(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout'
 }
 
 /** The connection broke or was refused, or the server is starting, stopping or out of connections. */
