@@ -153,8 +153,7 @@ export interface Administration {
   /**
    * Sends the events of dead letters to their groups again, oldest first, with the same ids and times: none lands
    * twice. It works in steps and waits for the outcome of each: 10 events, 100, then up to 1,000, of which two steps
-   * can be under way. It stops when an event fails again, or when an
-   * outcome stays unknown.
+   * can be under way. It stops when an event fails again, or when an outcome stays unknown.
    * Errors: `invalid_event` (filter, rate or edit), `not_found` (an id of the filter, or the group no longer exists),
    * `failed_precondition` (a letter named by id is damaged).
    */
