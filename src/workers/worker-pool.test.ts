@@ -74,6 +74,35 @@ test('the text of a pause has the failure, its start time and the error of the l
   await pool.close(1000)
 })
 
+test('a pool takes no work, and says why, while two reads of the log in a row have failed', async () => {
+  const { eventLog } = logOf(0)
+  const consumer = await eventLog.consume('events', 'landing', { leaseMs: 30_000 })
+  const seen: unknown[] = []
+  const failures = [new Error('NOREPLICAS'), new Error('MISCONF')]
+  const { promise: read, resolve } = Promise.withResolvers<void>()
+  const { next } = consumer
+  consumer.next = async (options) => {
+    seen.push([pool.takesWork, pool.problem])
+    const cause = failures.shift()
+    if (cause !== undefined) throw new MillraceError('disk_full', 'Redis refuses', { cause })
+    if (seen.length === 3) return []
+    resolve()
+    return await next(options)
+  }
+  const pool = poolOf(eventLog, async () => [])
+  await pool.start()
+  await read
+
+  const message = 'landing of events cannot read the log: Redis refuses (MISCONF)'
+  assert.deepEqual(seen, [
+    [true, null],
+    [true, null],
+    [false, { reason: 'disk_full', message }],
+    [true, null],
+  ])
+  await pool.close(1000)
+})
+
 test('when one turn succeeds after a pause, the other failed turns are retried at once', async () => {
   const { eventLog, settled } = logOf(3)
   const allBegun = Promise.withResolvers<void>()

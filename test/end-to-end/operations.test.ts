@@ -7,7 +7,7 @@ import { backends } from '../support/backend.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getStatus, listEvents, postJson, request } from '../support/http-client.ts'
+import { getReadiness, getStatus, listEvents, postJson, request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { assertTidy } from '../support/leaks.ts'
 import { spawnLockHolder } from '../support/lock-holder.ts'
@@ -193,8 +193,12 @@ test('a store that another process has locked delays landing and loses nothing',
     orders(20).map(({ id, source, type }) => ({ id, source, type: type ?? 't' })),
   )
   assert.equal(answer.status, 202, 'ingest continues')
-  await sleep(300)
-  assert.equal((await request(server.http, '/readyz')).status, 200, 'a store outage alone does not make ingest unready')
+  await eventually(async () => {
+    const { status, state, causes } = await getReadiness(server.http)
+    assert.deepEqual([status, state], [200, 'degraded'], 'a store outage alone does not make ingest unready')
+    const landing = causes.find(({ component }) => component === 'landing')
+    assert.match(landing?.message ?? '', /^landing of events is paused: the event store is locked by another program/)
+  })
   holder.release()
   const [line] = await drained(server, 20_000)
   assert.deepEqual([line?.landed, line?.dead], [25, 0])

@@ -150,7 +150,7 @@ test('fault P9: when all connections are in use landing waits and opens no more 
   await Promise.all(others.map((client) => Promise.all([once(client, 'end'), client.end()])))
   await Promise.all(Array.from({ length: 10 }, () => request(server.http, '/v1/events?limit=1')))
   const own = `SELECT count(*)::int AS own FROM pg_stat_activity WHERE application_name = 'millrace' AND datname = current_database()`
-  assert.ok(Number((await postgres.query(own, [], url))[0]?.own) <= 4)
+  assert.ok(Number((await postgres.query(own, [], url))[0]?.own) <= 5)
   await assertAllLanded(server, url, 300)
 })
 
