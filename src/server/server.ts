@@ -69,7 +69,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const { eventLog, logHealth } = await assembleLog(context, options.openEventLog ?? openEventLog)
     closers.add(() => eventLog.close())
     const { store, storeDriver } = await assembleStore(context, eventLog, options.openStore ?? openStore)
-    closers.add(() => store.close())
+    closers.add((remainingMs) => store.close(remainingMs()))
 
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)

@@ -6,6 +6,7 @@
 
 import type { Pool, PoolClient } from 'pg'
 import { MillraceError } from '../../errors.ts'
+import { withinMs } from '../../lib/abort.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
@@ -50,6 +51,11 @@ const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
 const observingTimeouts: Timeouts = { statementMs: 2000, lockMs: 500 }
 /** A migration may change a large table, or wait for another process that does. */
 const migrationTimeouts: Timeouts = { statementMs: 600_000, lockMs: 600_000 }
+
+/** Longer than the timeouts of any call. */
+const longestCallMs = 2 ** 31 - 1
+/** How long connections may stay in use after the calls have ended. */
+const maxEndMs = 500
 
 /** How long a missing key may stay unnoticed while events land. */
 const keyCheckEveryMs = 1000
@@ -254,14 +260,18 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#observer.observe())
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
+  close(graceMs = longestCallMs): Promise<void> {
+    this.#closing ??= this.#close(graceMs)
     return this.#closing
   }
 
-  async #close(): Promise<void> {
-    await Promise.allSettled(this.#running)
-    await Promise.all([this.#landing.end(), this.#reading.end(), this.#observing.end()])
+  async #close(graceMs: number): Promise<void> {
+    const finished = Promise.allSettled(this.#running).then(() => true)
+    if (!(await withinMs(finished, graceMs, false))) this.#connections.destroy()
+    // Each pool waits for its connections in use.
+    const pools = [this.#landing, this.#reading, this.#observing]
+    const ended = Promise.all(pools.map((pool) => pool.end())).then(() => true)
+    if (!(await withinMs(ended, maxEndMs, false))) this.#connections.destroy()
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {
