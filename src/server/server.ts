@@ -71,7 +71,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const { eventLog, logHealth } = await assembleLog(context, options.openEventLog ?? openEventLog)
     closers.add(() => eventLog.close())
     const { store, storeDriver, storeWatch } = await assembleStore(context, eventLog, options.openStore ?? openStore)
-    closers.add(() => store.close())
+    closers.add((remainingMs) => store.close(remainingMs()))
     closers.add(() => storeWatch.close())
 
     const topics = landingTopics(config.topics)

@@ -181,6 +181,10 @@ export interface EventStore {
   /** Resolves with the reason when the store has failed permanently; the process should then exit. */
   readonly failed: Promise<Error>
 
-  /** Finishes the running calls and closes the files and connections. Idempotent. */
-  close(): Promise<void>
+  /**
+   * Finishes the running calls and closes the files and connections. Idempotent.
+   * @param graceMs how long calls to a database server may still take; then they fail. Without it they have their own
+   * timeouts.
+   */
+  close(graceMs?: number): Promise<void>
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { before, type TestContext, test } from 'node:test'
 import { Client } from 'pg'
+import type { MillraceError } from '../../src/errors.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { counts, entryOf, listAll } from '../conformance/landing-entries.ts'
 import { cleanup } from '../support/cleanup.ts'
@@ -78,10 +79,20 @@ for (const [how, settings] of [
   })
 }
 
-test('a start parameter of the URL that the pooler refuses is a configuration error', async (t) => {
+test('what no waiting ends is refused at the start: a start parameter of the URL, the statement mode, a wrong user', async (t) => {
   const { url } = await pooled(t)
-  await assert.rejects(
-    openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl: `${url}?options=-c%20work_mem%3D64MB` }),
-    { code: 'failed_precondition', message: /MILLRACE_POSTGRES_URL: postgres refuses: 08P01: .*parameter: options/ },
-  )
+  const statementMode = await pooled(t, { settings: ['pool_mode = statement'] })
+  for (const [wrongUrl, said] of [
+    [`${url}?options=-c%20work_mem%3D64MB`, /08P01: .*parameter: options/],
+    [statementMode.url, /08P01: transaction blocks not allowed in statement pooling mode/],
+    [url.replace('postgres@', 'nobody@'), /08P01: .*authentication failed/],
+  ] as const) {
+    await assert.rejects(
+      openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl: wrongUrl }),
+      ({ code, message }: MillraceError) =>
+        code === 'failed_precondition' &&
+        /MILLRACE_POSTGRES_URL: postgres refuses: /.test(message) &&
+        said.test(message),
+    )
+  }
 })

@@ -55,6 +55,8 @@ export class Connections {
     class Connection extends TransactionClient {
       constructor(config: ClientConfig) {
         super(connections.#configure(config, wanted), connections.isPooled ? setTimeouts(wanted) : null)
+        connections.#open.add(this)
+        this.once('end', () => connections.#open.delete(this))
       }
     }
     const pool = new Pool({
@@ -69,11 +71,7 @@ export class Connections {
     })
     // An idle connection that breaks is replaced on next use; without these listeners its error would end the process.
     pool.on('error', () => {})
-    pool.on('connect', (client) => {
-      client.on('error', () => {})
-      this.#open.add(client)
-    })
-    pool.on('remove', (client) => this.#open.delete(client))
+    pool.on('connect', (client) => client.on('error', () => {}))
     return pool
   }
 
@@ -100,7 +98,7 @@ export class Connections {
     return true
   }
 
-  /** Cuts the connections in use: their queries fail. */
+  /** Cuts all connections: their queries fail. */
   destroy(): void {
     for (const client of this.#open) (client as unknown as WithSocket).connection.stream.destroy()
   }

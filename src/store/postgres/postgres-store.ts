@@ -55,8 +55,6 @@ export interface PostgresStoreOptions {
 const maxLandingConnections = 2
 /** Two for pages, so that the status and the end of a redrive never wait for one. */
 const maxReadingConnections = 3
-/** The stop does not wait longer for a query of monitoring: nothing depends on its answer. */
-const maxObservingCloseMs = 500
 
 /** Longer than any COPY takes, shorter than a user would wait. */
 const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
@@ -64,6 +62,11 @@ const usualTimeouts: Timeouts = { statementMs: 30_000, lockMs: 5000 }
 const observingTimeouts: Timeouts = { statementMs: 2000, lockMs: 500 }
 /** A migration may change a large table, or wait for another process that does. */
 const migrationTimeouts: Timeouts = { statementMs: 600_000, lockMs: 600_000 }
+
+/** Longer than the timeouts of any call. */
+const longestCallMs = 2 ** 31 - 1
+/** How long connections may stay in use after the calls have ended. */
+const maxEndMs = 500
 
 /** How long a missing key may stay unnoticed while events land. */
 const keyCheckEveryMs = 1000
@@ -277,15 +280,18 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#observer.observe())
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
+  close(graceMs = longestCallMs): Promise<void> {
+    this.#closing ??= this.#close(graceMs)
     return this.#closing
   }
 
-  async #close(): Promise<void> {
-    await Promise.allSettled(this.#running)
-    const observing = withinMs(this.#observing.end(), maxObservingCloseMs, undefined)
-    await Promise.all([this.#landing.end(), this.#reading.end(), observing])
+  async #close(graceMs: number): Promise<void> {
+    const finished = Promise.allSettled(this.#running).then(() => true)
+    if (!(await withinMs(finished, graceMs, false))) this.#connections.destroy()
+    // Each pool waits for its connections in use.
+    const pools = [this.#landing, this.#reading, this.#observing]
+    const ended = Promise.all(pools.map((pool) => pool.end())).then(() => true)
+    if (!(await withinMs(ended, maxEndMs, false))) this.#connections.destroy()
   }
 
   async #run<T>(work: () => Promise<T>): Promise<T> {

@@ -63,6 +63,13 @@ const kindOfClass: Readonly<Record<string, FailureKind>> = {
   '42': 'stopped',
 }
 
+/** PgBouncer reports nearly everything under this code. */
+const protocolViolation = '08P01'
+const refusedParameter = /^unsupported startup parameter\b/
+/** What no waiting ends: a wrong parameter, mode, database, user or password. */
+const poolerFault =
+  /^unsupported startup parameter\b|^transaction blocks not allowed|^no such (database|user)|authentication failed$/
+
 /** Classifies the driver's errors. */
 export class FailureKinds {
   readonly #deadSqlstates: readonly string[]
@@ -76,7 +83,7 @@ export class FailureKinds {
   kindOf(error: unknown): FailureKind {
     const code = sqlStateOf(error)
     if (code === null) return isInsecure(error) ? 'stopped' : 'outage'
-    if (isRefusedParameter(error)) return 'stopped'
+    if (code === protocolViolation && poolerFault.test((error as DatabaseError).message)) return 'stopped'
     if (this.#deadSqlstates.includes(code)) return 'row'
     return kindOfCode[code] ?? kindOfClass[code.slice(0, 2)] ?? 'unlisted'
   }
@@ -94,11 +101,11 @@ export function sqlStateOf(error: unknown): string | null {
   return error instanceof DatabaseError && error.code?.length === 5 ? error.code : null
 }
 
-/** Whether a pooler refuses a parameter of the connection: one of these, or any. */
-export function isRefusedParameter(error: unknown, names: readonly string[] = ['']): boolean {
-  if (sqlStateOf(error) !== '08P01') return false
+/** Whether a pooler refuses one of these start parameters. */
+export function isRefusedParameter(error: unknown, names: readonly string[]): boolean {
+  if (sqlStateOf(error) !== protocolViolation) return false
   const { message } = error as DatabaseError
-  return names.some((name) => /^unsupported startup parameter\b/.test(message) && message.includes(name))
+  return refusedParameter.test(message) && names.some((name) => message.includes(name))
 }
 
 /**
