@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import { appendPoisonBatch } from '../support/append-poison.ts'
 import { eventually } from '../support/eventually.ts'
+import { listEvents } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import type { Postgres } from '../support/postgres-server.ts'
 import { runCommand } from '../support/run-command.ts'
@@ -13,7 +14,7 @@ before(async () => {
   postgres = await sharedPostgres()
 })
 
-test('fault P1: three of 1,000 events are poison: 997 land, three become dead letters by SQLSTATE, and an edited one lands', async (t) => {
+test('fault P1: three of 1,000 events are poison: 997 land, three become dead letters by SQLSTATE, an edited one lands, and one that explodes as text is read without its data', async (t) => {
   const url = await postgres.createDatabase()
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   await server.stop()
@@ -36,6 +37,14 @@ test('fault P1: three of 1,000 events are poison: 997 land, three become dead le
       ],
     )
   })
+  const omitted = /^the data has 4100 numbers of more than 400 digits written out/
+  const { events } = await listEvents(server.http, 'limit=1000')
+  const [exploding, ...others] = events.filter(({ data }) => data === undefined)
+  assert.deepEqual([exploding?.id, events.length, others.length], ['exploding', 997, 0])
+  assert.match(exploding!.data_omitted!, omitted)
+  const landed = JSON.parse((await command('journey', 'exploding', '--source', '/poison', '--output', 'json')).stdout)
+  assert.match(landed.event.data_omitted, omitted)
+
   const dead = JSON.parse((await command('journey', 'poison-deep', '--source', '/poison', '--output', 'json')).stdout)
   assert.equal(dead.journey.state, 'dead')
 

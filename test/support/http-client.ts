@@ -71,6 +71,7 @@ export interface EventBody {
   readonly priority: string
   readonly key: string
   readonly data?: unknown
+  readonly data_omitted?: string
   readonly data_base64?: string
   readonly data_content_type: string
   readonly attributes: Readonly<Record<string, string>>
