@@ -9,6 +9,7 @@ import { batchOf, group, idsOf, stream, topic } from './event-log-verbs.ts'
 import {
   assertNothingLost,
   assertOutages,
+  isCode,
   openLog,
   produce,
   replicated,
@@ -61,4 +62,16 @@ test('by Sentinels: an append that the master refuses, because it is a replica n
   const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
   const deliveries = await consumer.next(takeSoon)
   assert.deepEqual(idsOf(deliveries), ['before', 'after'])
+})
+
+test('by Sentinels: the next master is checked before an append that a replica has refused is sent to it', async (t) => {
+  const sentinel = await startSentinel(t)
+  const eventLog = await openLog(t, sentinel.url)
+  await sentinel.replica.command('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+  assert.match(await sentinel.master.command('REPLICAOF', '127.0.0.1', '1'), /OK/)
+  await assert.rejects(eventLog.append(stream(), [batchOf(['refused'])]), isCode('durability_lost'))
+  await sentinel.replica.command('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
+  await eventually(() => eventLog.append(stream(), [batchOf(['taken'])]))
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
+  assert.deepEqual(idsOf(await consumer.next(takeSoon)), ['taken'])
 })

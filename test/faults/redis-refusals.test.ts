@@ -6,7 +6,10 @@ import { mkdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { ServiceError } from '@grpc/grpc-js'
+import { readRedisUrl } from '../../src/config/redis-url.ts'
 import type { openEventLog } from '../../src/event-log/open-event-log.ts'
+import { DurabilityGuard } from '../../src/event-log/redis/durability-guard.ts'
+import { openRedisConnection } from '../../src/event-log/redis/open-redis-connection.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
 import { postgresHome, redisEnvironment } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
@@ -132,7 +135,7 @@ test('fault B26: when Redis refuses writes, publishes get a definite answer, eve
     assert.equal(doctor.code, 1)
     assert.match(doctor.stdout, new RegExp(`"redis","state":"problem","message":"[^"]*(${reason}|is a replica)`))
     const status = await runCommand(['status'], { ...home, env: { ...home.env, MILLRACE_ADDRESS: server.grpc } })
-    assert.match(status.stdout, new RegExp(`^${state}: log: .*${reason}`, 'm'))
+    assert.match(status.stdout, new RegExp(`^${state}: log: .*${reason}`, 'm'), status.stderr)
 
     await refusal.end(redis)
     await eventually(async () =>
@@ -152,4 +155,43 @@ test('fault B26: when Redis refuses writes, publishes get a definite answer, eve
   assert.partialDeepStrictEqual(line, { accepted: 25, landed: 25, balanced: true })
   assert.equal(await home.countRows(), 25)
   assert.equal(await home.countRows(`type = 'refused'`), 0)
+})
+
+test('when one of several masters refuses writes or is away, the others still work, and all are named', async (t) => {
+  const servers = await Promise.all([RedisServer.create(), RedisServer.create()])
+  for (const server of servers) cleanup(t, () => server.destroy())
+  const [first, second] = servers
+  const logger = { info() {}, warn() {} }
+  const connections = await Promise.all(servers.map(({ url }) => openRedisConnection({ url, logger, maxReplyMs: 500 })))
+  const guard = new DurabilityGuard({
+    ...{
+      target: readRedisUrl(first.url),
+      durability: { level: 'broker' },
+      isDiskTrusted: false,
+      probeKey: 'test:probe',
+    },
+    ...{ servers: () => connections.flatMap((connection) => connection.masters()), logger, onHealth() {} },
+  })
+  cleanup(t, async () => {
+    guard.close()
+    for (const connection of connections) connection.close()
+  })
+  const problem = async () => {
+    await guard.check()
+    return guard.health.problem
+  }
+  await guard.start()
+  assert.equal(await problem(), null)
+
+  await second.command('CONFIG', 'SET', 'min-replicas-to-write', '1')
+  const partly = { reason: 'NOREPLICAS', answersAppends: true, delivers: true }
+  assert.partialDeepStrictEqual(await problem(), partly)
+  await second.stop('SIGKILL')
+  assert.partialDeepStrictEqual(await problem(), { ...partly, reason: 'unavailable' })
+  await first.command('CONFIG', 'SET', 'maxmemory', '1')
+  const { message, ...rest } = (await problem())!
+  assert.deepEqual(rest, { reason: 'OOM', answersAppends: true, delivers: true })
+  assert.match(message, new RegExp(`:${first.port} refuses writes: OOM .*; 127.0.0.1:${second.port} is unreachable: `))
+  await first.stop('SIGKILL')
+  assert.partialDeepStrictEqual(await problem(), { reason: 'unavailable', answersAppends: false, delivers: false })
 })

@@ -16,7 +16,7 @@ import {
   type WaitingLimit,
 } from '../event-log.ts'
 import type { Epochs } from './epochs.ts'
-import { listOf, numberOf, type Reply, textOf } from './redis-connection.ts'
+import { listOf, numberOf, type Reply, refusalIn, textOf } from './redis-connection.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import { checksumOf } from './stored-batch.ts'
 
@@ -27,6 +27,9 @@ const maxBytesPerScript = 1024 * 1024
 /** Limits of this queue, appends in flight included: it is in this process's memory. */
 const maxWaitingAppends = 16_384
 const maxWaitingBytes = 64 * 1024 * 1024
+
+/** How long appends that a replica has refused wait for the present master. */
+const maxSearchMs = 5_000
 
 export interface AppendRequest {
   readonly lane: Lane
@@ -46,8 +49,20 @@ export interface AppendQueueOptions {
   readonly keys: PartitionKeys
   /** Resolves when an append may be sent; rejects with the reason when none may. */
   readonly mayAppend: () => Promise<void>
+  /** As RedisConnection.findMaster. */
+  readonly findMaster: (maxWaitMs: number) => Promise<boolean>
   /** Called after each script that stored something. */
   readonly onStored: (stats: CommitStats) => void
+}
+
+/** The reply of one script. */
+interface StoredAppends {
+  /** One for each append. */
+  readonly answers: readonly Reply[]
+  readonly epoch: number
+  /** Whether enough replicas have the appends. */
+  readonly isReached: boolean
+  readonly durationMs: number
 }
 
 export class AppendQueue {
@@ -131,25 +146,42 @@ export class AppendQueue {
     while (this.#waiting.length > 0) {
       const some = this.#takeSome()
       try {
-        const { epochs, keys, mayAppend } = this.#options
-        await mayAppend()
-        const startedAtMs = performance.now()
-        const { args, checksums } = argumentsOf(some)
-        const stored = await epochs.withEpoch(async (epoch) => {
-          const { reply, isReached } = await epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
-          const answers = listOf(reply)
-          if (answers.length !== some.length) throw new Error('append.lua did not return one answer per append')
-          this.#noteStored(some, answers, checksums, epoch)
-          return { answers, epoch, isReached }
-        })
+        const stored = await this.#store(some)
         // No await may follow: an append that is made upon an answer must not be refused together with these.
-        this.#answer(some, stored.answers, { ...stored, durationMs: performance.now() - startedAtMs })
+        this.#answer(some, stored.answers, stored)
       } catch (thrown) {
         this.#refuseAll(some, thrown)
       }
     }
     // Without an await in between: an append that is made upon an answer must start a new run.
     this.#sending = null
+  }
+
+  /** A replica has written nothing: the appends are sent again when there is a master, and it has been checked. */
+  async #store(requests: readonly AppendRequest[]): Promise<StoredAppends> {
+    const { mayAppend, findMaster } = this.#options
+    const searchEndsAtMs = performance.now() + maxSearchMs
+    for (;;) {
+      try {
+        await mayAppend()
+        return await this.#runScript(requests)
+      } catch (thrown) {
+        if (refusalIn(thrown) !== 'READONLY' || !(await findMaster(searchEndsAtMs - performance.now()))) throw thrown
+      }
+    }
+  }
+
+  #runScript(requests: readonly AppendRequest[]): Promise<StoredAppends> {
+    const { epochs, keys } = this.#options
+    const startedAtMs = performance.now()
+    const { args, checksums } = argumentsOf(requests)
+    return epochs.withEpoch(async (epoch) => {
+      const { reply, isReached } = await epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
+      const answers = listOf(reply)
+      if (answers.length !== requests.length) throw new Error('append.lua did not return one answer per append')
+      this.#noteStored(requests, answers, checksums, epoch)
+      return { answers, epoch, isReached, durationMs: performance.now() - startedAtMs }
+    })
   }
 
   #takeSome(): AppendRequest[] {
@@ -183,11 +215,7 @@ export class AppendQueue {
   #answer(
     requests: readonly AppendRequest[],
     answers: readonly Reply[],
-    {
-      epoch,
-      isReached,
-      durationMs,
-    }: { readonly epoch: number; readonly isReached: boolean; readonly durationMs: number },
+    { epoch, isReached, durationMs }: StoredAppends,
   ): void {
     const stored = { durationMs, entries: 0, bytes: 0 }
     for (const [index, request] of requests.entries()) {

@@ -211,10 +211,12 @@ export class DurabilityGuard {
     this.#health = health
     const { logger, onHealth } = this.#options
     const { problem } = health
+    const ended = before.problem === null ? {} : { ended: before.problem.reason }
     if (problem !== null && problem.reason !== before.problem?.reason) {
-      logger.warn({ reason: problem.reason, problem: problem.message }, 'the log on Redis does not work as it should')
+      const fields = { ...ended, reason: problem.reason, problem: problem.message }
+      logger.warn(fields, 'the log on Redis does not work as it should')
     } else if (problem === null && before.problem !== null) {
-      logger.info({ ended: before.problem.reason, persistence: health.persistence }, 'the log on Redis works again')
+      logger.info({ ...ended, persistence: health.persistence }, 'the log on Redis works again')
     }
     onHealth(health)
   }

@@ -16,7 +16,6 @@ import {
   numberOf,
   type RedisConnection,
   type Reply,
-  refusalIn,
   type ScriptArgument,
   toFailure,
 } from './redis-connection.ts'
@@ -25,9 +24,6 @@ import type { ScriptName } from './redis-scripts.ts'
 
 /** How many times in a row a call is retried in a new epoch. */
 const maxBeginnings = 5
-
-/** How long a script that a replica has refused waits for the present master. */
-const maxSearchMs = 5_000
 
 /**
  * `gone`: the partition's metadata is missing. `behind`: a lane ends before an offset that was known. `different`: an
@@ -162,26 +158,6 @@ export class Epochs {
   }
 
   async #runIn(
-    epoch: number,
-    name: ScriptName,
-    partition: PartitionKeys,
-    keys: readonly string[],
-    args: readonly ScriptArgument[],
-    isDurable: boolean,
-  ): Promise<DurableReply> {
-    const endsAtMs = performance.now() + maxSearchMs
-    for (;;) {
-      try {
-        return await this.#runOnce(epoch, name, partition, keys, args, isDurable)
-      } catch (thrown) {
-        // The present master may lack what this process knows of, so the partition is checked again.
-        if (refusalIn(thrown) !== 'READONLY') throw thrown
-        if (!(await this.#options.connection.findMaster(endsAtMs - performance.now()))) throw thrown
-      }
-    }
-  }
-
-  async #runOnce(
     epoch: number,
     name: ScriptName,
     partition: PartitionKeys,

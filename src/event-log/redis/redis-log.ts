@@ -296,9 +296,10 @@ export class RedisLog implements EventLog {
   #queue(topic: KnownTopic, keys: PartitionKeys): AppendQueue {
     const known = this.#queues.get(keys.books)
     if (known !== undefined) return known
-    const { epochs, guard, onCommit } = this.#options
+    const { connection, epochs, guard, onCommit } = this.#options
     const mayAppend = () => guard.mayAppend()
-    const queue = new AppendQueue({ epochs, topic: topic.name, keys, mayAppend, onStored: onCommit })
+    const findMaster = (maxWaitMs: number) => connection.findMaster(maxWaitMs)
+    const queue = new AppendQueue({ epochs, topic: topic.name, keys, mayAppend, findMaster, onStored: onCommit })
     this.#queues.set(keys.books, queue)
     return queue
   }
