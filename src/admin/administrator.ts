@@ -154,7 +154,7 @@ export class Administrator implements Administration {
     const perhaps =
       waiting === 0
         ? 'and no events are waiting'
-        : `but ${waiting} events are waiting, and it may be one of them: try again later`
+        : `but it may be among the events that are waiting (${waiting}): try again later`
     const shown = JSON.stringify(id.slice(0, 80))
     throw new MillraceError('not_found', `event ${shown} has neither landed nor died, ${perhaps}`, { field: 'id' })
   }

@@ -9,6 +9,7 @@ import { SqliteFailure } from '../lib/sqlite/failure.ts'
 import type { CommandInput } from './command.ts'
 import { confirm, refuseWithoutTerminal } from './confirm.ts'
 import { exitCodes } from './exit-codes.ts'
+import { formatCountOf } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 /** The databases with SQLite's side files, files left by a repair, the log's mark, and the files that name the server. */
@@ -59,10 +60,10 @@ async function cleanShared(
       const advice = 'stop all processes first; the consumers of a killed process disappear when their leases expire'
       throw new MillraceError(
         'failed_precondition',
-        `the log "${redisPrefix}" on Redis is in use by ${consumers} consumers: ${advice}`,
+        `the log "${redisPrefix}" on Redis is in use by ${formatCountOf(consumers, 'consumer')}: ${advice}`,
       )
     }
-    const question = `Remove all ${keys} keys that begin with "${redisPrefix}:" from Redis? This deletes all events that have not landed; landed rows stay in PostgreSQL.`
+    const question = `Remove ${formatCountOf(keys, 'key')} beginning with "${redisPrefix}:" from Redis? This deletes all events that have not landed; landed rows stay in PostgreSQL.`
     if (!isConfirmed && !(await confirm(question))) {
       terminal.note('nothing was removed')
       return exitCodes.failed
@@ -73,7 +74,7 @@ async function cleanShared(
   else if (removed === 0) terminal.print(`Nothing to remove: Redis has no keys that begin with "${redisPrefix}:".`)
   else
     terminal.print(
-      `Removed ${removed} keys that began with "${redisPrefix}:" from Redis. Landed rows stay in PostgreSQL.`,
+      `Removed ${formatCountOf(removed, 'key')} beginning with "${redisPrefix}:" from Redis. Landed rows stay in PostgreSQL.`,
     )
   return exitCodes.done
 }

@@ -3,9 +3,9 @@
 import type { Writable } from 'node:stream'
 import { CommanderError } from 'commander'
 import { MillraceError } from '../errors.ts'
+import { buildProgram } from './build-program.ts'
 import { UsageError } from './command.ts'
 import { exitCodeOfError, exitCodes } from './exit-codes.ts'
-import { buildProgram } from './program.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** @param words what follows `millrace`. Never throws: an error is printed on stderr and decides the exit code. */

@@ -4,7 +4,7 @@ import type { CommandInput } from './command.ts'
 import { confirm, refuseWithoutTerminal } from './confirm.ts'
 import { chosenDeadLettersOf } from './dead-letter-options.ts'
 import { exitCodes } from './exit-codes.ts'
-import { formatCount } from './table.ts'
+import { formatCountOf } from './table.ts'
 import { withClient } from './with-client.ts'
 
 export async function run(input: CommandInput): Promise<number> {
@@ -16,13 +16,13 @@ export async function run(input: CommandInput): Promise<number> {
     const { matched } = await administration.deleteDeadLetters(filter, true)
     if (options.dryRun === true || matched === 0) {
       if (terminal.json) terminal.printJson({ matched, deleted: 0 })
-      else if (options.dryRun === true) terminal.print(`${formatCount(matched)} dead letters would be deleted`)
+      else if (options.dryRun === true) terminal.print(`${formatCountOf(matched, 'dead letter')} would be deleted`)
       else terminal.print('No dead letters match.')
       return exitCodes.done
     }
     if (options.yes !== true) {
       refuseWithoutTerminal('delete')
-      if (!(await confirm(`Delete ${formatCount(matched)} dead letters for good?`))) {
+      if (!(await confirm(`Delete ${formatCountOf(matched, 'dead letter')} for good?`))) {
         terminal.note('nothing was deleted')
         return exitCodes.failed
       }
@@ -33,7 +33,7 @@ export async function run(input: CommandInput): Promise<number> {
       deleted += step.deleted
     }
     if (terminal.json) terminal.printJson({ matched, deleted })
-    else terminal.print(`deleted ${formatCount(deleted)} dead letters`)
+    else terminal.print(`deleted ${formatCountOf(deleted, 'dead letter')}`)
     return exitCodes.done
   })
 }

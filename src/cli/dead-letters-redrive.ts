@@ -14,7 +14,7 @@ import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { repeatCalls } from './repeat-calls.ts'
 import { visibleText } from './shown-text.ts'
-import { formatCount } from './table.ts'
+import { formatCount, formatCountOf } from './table.ts'
 import { withClient } from './with-client.ts'
 
 export async function run(input: CommandInput): Promise<number> {
@@ -58,7 +58,7 @@ async function redriveAll(input: CommandInput, client: Client, request: RedriveR
   // After a refused call there is nothing to report.
   if (failure !== null && !isCutOff) throw failure
   if (terminal.json) terminal.printJson({ matched, redriven, skipped, failed_again: failedAgain, stopped })
-  else if (request.isDryRun) terminal.print(`${formatCount(matched)} dead letters would be redriven`)
+  else if (request.isDryRun) terminal.print(`${formatCountOf(matched, 'dead letter')} would be redriven`)
   else
     terminal.print(
       `redriven ${formatCount(redriven)} of ${formatCount(matched)}, failed again ${failedAgain}, skipped ${skipped}`,

@@ -6,6 +6,7 @@ import type { StoredEvent } from '../pipeline/stored-event.ts'
 import type { CommandInput } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { cutText, formatTime, visibleText } from './shown-text.ts'
+import { formatCountOf } from './table.ts'
 import { withClient } from './with-client.ts'
 
 /** Longer data is cut; --output json prints all of it. */
@@ -29,7 +30,12 @@ function describe({ letter, event, damagedBytes }: DeadLetterDetail): string {
     ['message', visibleText(letter.message)],
     ['attempts', String(letter.attempts)],
     ['died', formatTime(letter.deadAtMicros)],
-    ['redriven', redrivenAtMicros === null ? 'no' : `${formatTime(redrivenAtMicros)} (${redrives} times in total)`],
+    [
+      'redriven',
+      redrivenAtMicros === null
+        ? 'no'
+        : `${formatTime(redrivenAtMicros)} (${formatCountOf(redrives, 'time')} in total)`,
+    ],
   ]
   const tries = letter.history.map(({ attempt, atMicros, code, message, position }): [string, string] => [
     `attempt ${attempt}`,
@@ -54,7 +60,7 @@ function factsOf(event: StoredEvent): [string, string][] {
 function dataOf({ dataJson, dataBytes, dataContentType }: StoredEvent): string {
   if (dataJson !== null) return dataJson
   if (dataBytes === null) return 'none'
-  return `${dataBytes.length} bytes of ${dataContentType}, base64 ${Buffer.from(dataBytes).toString('base64')}`
+  return `${formatCountOf(dataBytes.length, 'byte')} of ${dataContentType}, base64 ${Buffer.from(dataBytes).toString('base64')}`
 }
 
 function damaged(bytes: Uint8Array | null): [string, string][] {

@@ -85,6 +85,7 @@ export function formatBytes(bytes: number): string {
     value /= 1024
     unit++
   }
+  if (bytes === 1) return '1 byte'
   return `${unit === 0 || Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`
 }
 

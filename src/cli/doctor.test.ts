@@ -145,7 +145,7 @@ test('a store that is damaged, or missing although events have landed, is report
   const foreign = await doctor(copy)
 
   assert.deepEqual([missing.code, missing.of('store')?.state], [3, 'damaged'])
-  assert.match(missing.of('store')?.message ?? '', /store\.db is missing, and 300 events have landed in it/)
+  assert.match(missing.of('store')?.message ?? '', /store\.db is missing, and 300 events landed in it/)
   assert.equal(existsSync(store), false)
   assert.deepEqual([foreign.code, foreign.of('store')?.state], [3, 'damaged'])
 })

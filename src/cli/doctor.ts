@@ -25,7 +25,7 @@ import { openStore } from '../store/open-store.ts'
 import type { CommandInput } from './command.ts'
 import { checkDisk, checkOpenFiles, checkPorts, checkVersions, type Finding, formatBytes } from './doctor-checks.ts'
 import { exitCodes } from './exit-codes.ts'
-import { formatCount, formatTable } from './table.ts'
+import { formatCount, formatCountOf, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 type SharedConfig = Config & { readonly redisUrl: string }
@@ -95,7 +95,7 @@ function describeLog({ findings, counts }: LogInspection): Finding[] {
   if (findings.length > 0) return findings.map(describeLogFinding)
   if (counts === null) return [{ subject: 'log', state: 'ok', message: 'does not exist yet' }]
   const { entries, events, bytes } = counts
-  const message = `${formatCount(events)} events in ${formatCount(entries)} entries (${formatBytes(bytes)}), no damage`
+  const message = `${formatCountOf(events, 'event')} in ${formatEntries(entries)} (${formatBytes(bytes)}), no damage`
   return [{ subject: 'log', state: 'ok', message }]
 }
 
@@ -112,7 +112,7 @@ async function checkStore(config: Config, { counts }: LogInspection): Promise<Fi
     if (!existsSync(path) && !existsSync(`${path}-wal`)) {
       const landed = counts === null ? 0 : await landedEvents(config)
       if (landed === 0) return [{ subject: 'store', state: 'ok', message: 'does not exist yet' }]
-      const message = `${path} is missing, and ${formatCount(landed)} events have landed in it; restore it from a backup, or start empty with "millrace clean"`
+      const message = `${path} is missing, and ${formatCountOf(landed, 'event')} landed in it; restore it from a backup, or start empty with "millrace clean"`
       return [{ subject: 'store', state: 'damaged', message }]
     }
     const store = await openStore(config, { mayCreate: false })
@@ -194,11 +194,15 @@ function repairJson(repair: LogRepair): object {
   }
 }
 
+function formatEntries(count: number): string {
+  return formatCountOf(count, 'entry', 'entries')
+}
+
 function describeLoss(events: number, entries: number | null): string {
   if (entries === null)
     return 'unknown, because neither the counters of the log nor log.mark could be read; examine the old file'
-  const atTheEnd = `, and ${formatCount(entries)} entries at the end with an unknown number of events`
-  return `${formatCount(events)} events${entries === 0 ? '' : atTheEnd}`
+  const atTheEnd = `, and ${formatEntries(entries)} at the end with an unknown number of events`
+  return `${formatCountOf(events, 'event')}${entries === 0 ? '' : atTheEnd}`
 }
 
 function describeRepair({
@@ -212,7 +216,7 @@ function describeRepair({
 }: LogRepair): string {
   return [
     `The log was repaired; epoch ${epoch} begins.`,
-    `  kept: ${formatCount(events)} events in ${formatCount(entries)} entries, ${formatCount(damagedEntries)} of them damaged`,
+    `  kept: ${formatCountOf(events, 'event')} in ${formatEntries(entries)}, ${formatCount(damagedEntries)} of them damaged`,
     `  lost: ${describeLoss(lostEvents, lostEntries)}`,
     `  old file: ${keptAs ?? 'none'}`,
   ].join('\n')

@@ -5,7 +5,7 @@ import type { CommandInput } from './command.ts'
 import { confirm, refuseWithoutTerminal } from './confirm.ts'
 import { exitCodes } from './exit-codes.ts'
 import { groupOf } from './group-options.ts'
-import { formatCount } from './table.ts'
+import { formatCountOf } from './table.ts'
 import { withClient } from './with-client.ts'
 
 export async function run(input: CommandInput): Promise<number> {
@@ -23,7 +23,7 @@ export async function run(input: CommandInput): Promise<number> {
         )
       }
       refuseWithoutTerminal('delete')
-      const waiting = `The ${formatCount(found.waiting)} events that wait for it will not be delivered to it`
+      const waiting = `What waits for it, ${formatCountOf(found.waiting, 'event')}, will not be delivered to it`
       if (!(await confirm(`Delete group ${group} of topic ${topic} for good? ${waiting}.`))) {
         terminal.note('nothing was deleted')
         return exitCodes.failed
@@ -31,7 +31,7 @@ export async function run(input: CommandInput): Promise<number> {
     }
     const { abandoned } = await client.administration.deleteGroup({ topic, group })
     if (terminal.json) terminal.printJson({ topic, group, abandoned })
-    else terminal.print(`deleted group ${group} of topic ${topic}, ${formatCount(abandoned)} events abandoned`)
+    else terminal.print(`deleted group ${group} of topic ${topic}, ${formatCountOf(abandoned, 'event')} abandoned`)
     return exitCodes.done
   })
 }

@@ -1,6 +1,6 @@
 // What --help prints below the options of each command: how it behaves, units, and examples. At most 80 columns.
 //
-// Not its job: names, descriptions and options (program.ts).
+// Not its job: names, descriptions and options (command-table.ts).
 
 /** Below `millrace --help`. */
 export const programHelp = `
@@ -260,7 +260,7 @@ Examples:
   millrace clean --data-dir /tmp/try --yes`,
 }
 
-/** @param name a command or a group of commands, as in program.ts. Returns '' for one without a text. */
+/** @param name a command or a group of commands, as in command-table.ts. Returns '' for one without a text. */
 export function helpTextOf(name: string): string {
   return texts[name] ?? ''
 }

@@ -100,15 +100,18 @@ test('produce publishes the events of a file and counts a bad line as rejected',
   const good = await runMillrace(['produce', '--file', 'good.ndjson'], { cwd, env })
   const bad = await runMillrace(['produce', '--file', 'bad.ndjson'], { cwd, env })
   const some = await runMillrace(['produce', '1', '--file', 'good.ndjson'], { cwd, env })
+  const few = await runMillrace(['produce', '10', '--file', 'bad.ndjson'], { cwd, env })
   const missing = await runMillrace(['produce', '--file', 'missing.ndjson'], { cwd, env })
 
   assert.deepEqual([closingLine.exec(good.stdout)?.slice(1), good.code], [['2', '0', '0'], 0])
   assert.deepEqual([closingLine.exec(bad.stdout)?.slice(1), bad.code], [['2', '0', '1'], 1])
   assert.match(bad.stderr, /^rejected as invalid_event: line 2: is not a JSON object\n$/)
   assert.deepEqual([closingLine.exec(some.stdout)?.slice(1), some.code], [['1', '0', '0'], 0])
+  assert.deepEqual([closingLine.exec(few.stdout)?.slice(1), few.code], [['2', '0', '1'], 1])
+  assert.match(few.stderr, /^the file has only 3 events, and 10 were to be published$/m)
   assert.match(missing.stderr, /^millrace: cannot read .*missing\.ndjson: ENOENT/)
   assert.equal(missing.code, 1)
-  assert.deepEqual(server.keptIds, ['one', 'two', 'three', 'four', 'one'])
+  assert.deepEqual(server.keptIds, ['one', 'two', 'three', 'four', 'one', 'three', 'four'])
 })
 
 test('produce follows a server that restarts on another port', async (t) => {

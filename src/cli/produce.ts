@@ -19,7 +19,7 @@ import { ProgressBar } from './progress-bar.ts'
 import { SampleEvents } from './sample-events.ts'
 import { sendEvents } from './send-events.ts'
 import { serverAddresses } from './server-addresses.ts'
-import { formatCount } from './table.ts'
+import { formatCount, formatCountOf } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 const defaultType = 'sample.order'
@@ -57,6 +57,11 @@ export async function run(input: CommandInput): Promise<number> {
 
   const result = resultOf(publisher.totals, summary.refusedByClient, performance.now() - startMs)
   for (const line of summary.lines()) terminal.note(line)
+  if (sent !== null && count !== null && sent.events < count && interruption.received === null) {
+    terminal.note(
+      `the file has only ${formatCountOf(sent.events, 'event')}, and ${formatCount(count)} were to be published`,
+    )
+  }
   if (sent !== null && ratePerSecond !== null && !keptRate(sent.events, sent.elapsedMs, ratePerSecond)) {
     const reached = Math.round((sent.events * 1000) / sent.elapsedMs)
     terminal.note(`the rate was not reached: ${reached} events/s were sent instead of ${ratePerSecond}`)

@@ -7,7 +7,7 @@ import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { momentOf } from './moment.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { repeatCalls } from './repeat-calls.ts'
-import { formatCount } from './table.ts'
+import { formatCountOf } from './table.ts'
 import { withClient } from './with-client.ts'
 
 export async function run(input: CommandInput): Promise<number> {
@@ -23,7 +23,7 @@ export async function run(input: CommandInput): Promise<number> {
     isDryRun,
   }
   let replayed = 0
-  const bar = new ProgressBar(terminal, () => ({ share: null, text: `${formatCount(replayed)} events replayed` }))
+  const bar = new ProgressBar(terminal, () => ({ share: null, text: `${formatCountOf(replayed, 'event')} replayed` }))
   const { signal, failure, isCutOff } = await withClient(input, ({ administration }) =>
     repeatCalls(async (cursor, cutOff) => {
       const answer = await administration.replay({ ...request, cursor }, { signal: cutOff })
@@ -34,8 +34,8 @@ export async function run(input: CommandInput): Promise<number> {
   // After a refused call there is nothing to report.
   if (failure !== null && !isCutOff) throw failure
   if (terminal.json) terminal.printJson({ replayed, dry_run: isDryRun })
-  else if (isDryRun) terminal.print(`${formatCount(replayed)} events would be replayed into ${request.group}`)
-  else terminal.print(`replayed ${formatCount(replayed)} events into ${request.group}`)
+  else if (isDryRun) terminal.print(`${formatCountOf(replayed, 'event')} would be replayed into ${request.group}`)
+  else terminal.print(`replayed ${formatCountOf(replayed, 'event')} into ${request.group}`)
   if (isCutOff && !isDryRun) terminal.note('the last call was interrupted; events that it replayed are not counted')
   if (failure !== null) throw failure
   return signal === null ? exitCodes.done : exitCodeOfSignal(signal)

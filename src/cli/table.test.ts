@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatBar } from './progress-bar.ts'
-import { formatCount, formatTable } from './table.ts'
+import { formatCount, formatCountOf, formatTable } from './table.ts'
 
 const plain = { paint: (_style: unknown, text: string) => text }
 
@@ -22,6 +22,15 @@ test('columns are as wide as their content and numbers are right-aligned', () =>
 
 test('counts have thousands separators, and an unknown count is never 0', () => {
   assert.deepEqual([0, 999, 1000, 1234567, null].map(formatCount), ['0', '999', '1,000', '1,234,567', 'unknown'])
+})
+
+test('a count of one has a singular noun', () => {
+  const texts = [0, 1, 2000, null].map((count) => formatCountOf(count, 'dead letter'))
+  assert.deepEqual(texts, ['0 dead letters', '1 dead letter', '2,000 dead letters', 'unknown dead letters'])
+  assert.deepEqual(
+    [1, 2].map((count) => formatCountOf(count, 'entry', 'entries')),
+    ['1 entry', '2 entries'],
+  )
 })
 
 test('a progress bar always has the same length', () => {

@@ -35,6 +35,11 @@ export function formatCount(count: number | null): string {
   return count === null ? 'unknown' : String(count).replace(/\B(?=(\d{3})+(?!\d))/g, ',')
 }
 
+/** `1 event`, `2,000 events`, `unknown events`. */
+export function formatCountOf(count: number | null, noun: string, plural = `${noun}s`): string {
+  return `${formatCount(count)} ${count === 1 ? noun : plural}`
+}
+
 function widthOf(cell: string): number {
   return stripVTControlCharacters(cell).length
 }

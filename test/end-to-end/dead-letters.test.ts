@@ -79,7 +79,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
     const shown = await command('dead-letters', 'show', letter!.dead_letter_id)
     assert.match(shown.stdout, /data +\{"n": 1\.50\}/)
     const dry = await command('dead-letters', 'redrive', '--type', 'poison', '--dry-run')
-    assert.match(dry.stdout, /^1 dead letters would be redriven/)
+    assert.match(dry.stdout, /^1 dead letter would be redriven/)
 
     const again = await command('dead-letters', 'redrive', '--all', '--output', 'json')
     assert.equal(again.code, 1)

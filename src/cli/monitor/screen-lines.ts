@@ -8,7 +8,7 @@ import type { Observed } from '../../pipeline/pipeline.ts'
 import { formatBytes } from '../doctor-checks.ts'
 import { formatSeconds } from '../duration.ts'
 import { cutText, formatTime, visibleText } from '../shown-text.ts'
-import { formatCount, formatTable } from '../table.ts'
+import { formatCount, formatCountOf, formatTable } from '../table.ts'
 import type { Style } from '../terminal.ts'
 import { formatDuration, formatNumber, formatOpenLetters, formatRate, noneOr } from './format.ts'
 import type { MonitorState, ShownRate } from './monitor-state.ts'
@@ -192,17 +192,17 @@ function landingFacts(landing: LandingRates | null, isElsewhere: boolean, driver
   const { rowsPerBatch, batchesPerSecond, p50Seconds, p99Seconds, duplicates, conflicts } = landing
   if (rowsPerBatch === null) return ['–']
   return [
-    `${formatCount(Math.round(rowsPerBatch))} rows per ${driver === 'postgres' ? 'COPY' : 'batch'}`,
+    `${formatCountOf(Math.round(rowsPerBatch), 'row')} per ${driver === 'postgres' ? 'COPY' : 'batch'}`,
     formatRate(batchesPerSecond),
     `p50 ${formatDuration(p50Seconds)}, p99 ${formatDuration(p99Seconds)}`,
     // Shown only when there are any, because the line is long.
-    ...(duplicates === 0 ? [] : [`${formatCount(duplicates)} duplicates, ${formatCount(conflicts)} conflicts`]),
+    ...(duplicates === 0 ? [] : [`${formatCountOf(duplicates, 'duplicate')}, ${formatCountOf(conflicts, 'conflict')}`]),
   ]
 }
 
 function statementFacts({ calls, rows, meanSeconds }: LandingStatements): string[] {
   const mean = `mean ${formatDuration(meanSeconds)}`
-  return [`${formatCount(calls)} statements`, `${formatCount(rows)} rows`, mean, 'by pg_stat_statements']
+  return [formatCountOf(calls, 'statement'), formatCountOf(rows, 'row'), mean, 'by pg_stat_statements']
 }
 
 function used({ usedBytes, limitBytes }: LogObservation): string {

@@ -4,7 +4,7 @@ import { defaultTopic } from '../../event/event.ts'
 import { isAboutDeadLetters, isPausedByPerson } from '../../pipeline/paused-text.ts'
 import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline/pipeline.ts'
 import { visibleText } from '../shown-text.ts'
-import { formatCount } from '../table.ts'
+import { formatCountOf } from '../table.ts'
 import { formatRate } from './format.ts'
 import { groupKey, type Rates, ratesOf } from './rates.ts'
 
@@ -73,7 +73,7 @@ function ledgerWarnings({ topic, group, balanced, lost }: LedgerRow): Warning[] 
   }
   if (lost !== null && lost > 0) {
     const message =
-      `${events(lost)} of ${topic}/${group} lost with damaged or removed log entries: ` +
+      `${formatCountOf(lost, 'event')} of ${topic}/${group} lost with damaged or removed log entries: ` +
       'find them in the log output of the server; producers that still have them can send them again'
     found.push({ code: 'events_lost', message })
   }
@@ -117,7 +117,7 @@ function behindWarnings(topic: string, group: GroupStatus, { log }: Status, rate
   if (isBehind && growth !== null && growth >= 1) {
     const help = log.driver === 'redis' ? 'start another worker process, or ' : ''
     const fix = noConsumer ?? `${help}find out what slows the database, or slow the producers`
-    const message = `${name} is behind by ${formatCount(waiting)} events, growing by ${formatRate(growth)}: ${fix}`
+    const message = `${name} is behind by ${formatCountOf(waiting, 'event')}, growing by ${formatRate(growth)}: ${fix}`
     return [{ code: 'behind', message: topic === defaultTopic ? message : `${topic}: ${message}` }]
   }
   if (oldestWaitingSeconds !== null && oldestWaitingSeconds >= maxWaitSeconds) {
@@ -145,7 +145,7 @@ function logFilling({ status, observations }: Observed): Warning[] {
 function deadLetters({ observations }: Observed, { dead }: Rates): Warning[] {
   const { open = 0, more = false } = observations.store?.deadLetters ?? {}
   if (open === 0) return []
-  const count = `${more ? 'at least ' : ''}${formatCount(open)} dead letter${open === 1 ? '' : 's'}`
+  const count = `${more ? 'at least ' : ''}${formatCountOf(open, 'dead letter')}`
   const growing = dead !== null && dead > 0 ? `, ${formatRate(dead)} more` : ''
   return [{ code: 'dead_letters', message: `${count}${growing}: millrace dead-letters list` }]
 }
@@ -153,7 +153,7 @@ function deadLetters({ observations }: Observed, { dead }: Rates): Warning[] {
 function conflicts({ landing }: Rates): Warning[] {
   if (landing === null || landing.conflicts === 0) return []
   const message =
-    `${events(landing.conflicts)} had the id of an earlier event but other content: the earlier one is kept; ` +
+    `${formatCountOf(landing.conflicts, 'event')} had the id of an earlier event but other content: the earlier one is kept; ` +
     'the log of the server names them; find the producer that reuses ids'
   return [{ code: 'conflicts', message }]
 }
@@ -162,8 +162,4 @@ function rejecting({ rejected }: Rates): Warning[] {
   if (rejected === null || rejected === 0) return []
   const message = `${formatRate(rejected)} rejected: millrace_events_rejected_total at /metrics has the reasons`
   return [{ code: 'rejecting', message }]
-}
-
-function events(count: number): string {
-  return `${formatCount(count)} event${count === 1 ? '' : 's'}`
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { settings } from '../config/config-table.ts'
+import { buildProgram } from './build-program.ts'
 import { exitCodes } from './exit-codes.ts'
-import { buildProgram } from './program.ts'
 
 test('docs/cli.md lists every exit code', () => {
   const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8')
