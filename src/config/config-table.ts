@@ -213,7 +213,8 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: 'a URL `postgres://user:password@host:port/database`',
     example: 'postgres://millrace@localhost:5432/millrace',
-    description: 'The PostgreSQL database in which events land; its encoding must be UTF8. Unset: the embedded store in the data directory.',
+    description:
+      'The PostgreSQL database in which events land; its encoding must be UTF8. Unset: the embedded store in the data directory.',
     isSecret: true,
     schema: v.pipe(v.string(), v.regex(/^postgres(?:ql)?:\/\//), v.url()),
   },
