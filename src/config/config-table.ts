@@ -227,7 +227,8 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed:
       'a URL `postgres://user:password@host:port/database`, or `postgres://user@/database?host=/run/postgresql` for a Unix socket',
     example: 'postgres://millrace@localhost:5432/millrace',
-    description: 'The PostgreSQL database in which events land. Unset: the embedded store in the data directory.',
+    description:
+      'The PostgreSQL database in which events land; its encoding must be UTF8. Unset: the embedded store in the data directory.',
     isSecret: true,
     schema: v.pipe(v.string(), v.rawCheck(checkUrl(readPostgresUrl))),
   },
