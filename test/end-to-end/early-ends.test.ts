@@ -13,6 +13,7 @@ import { eventually } from '../support/eventually.ts'
 import { encodePublish, grpcClient } from '../support/grpc-client.ts'
 import { request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
+import { clientOf } from '../support/publish.ts'
 import { type RawConnection, rawConnection } from '../support/raw-http2.ts'
 
 /** How many events each call has sent before its end. */
@@ -170,6 +171,16 @@ test('a publish call that ends early says what it took', async (t) => {
       assert.deepEqual([status, code], [400, 'invalid_event'])
     }
     assert.equal(await acceptedIn(server, 'events'), 0)
+  })
+
+  await t.test('the client has the counts of a refused call', async (s) => {
+    const failure = await clientOf(s, server)
+      .publishEvents([{ type: '' }, { type: '' }])
+      .then(
+        () => assert.fail('the call must fail'),
+        (error: MillraceError) => error,
+      )
+    assert.deepEqual([failure.outcomeUnknown, failure.taken], [false, { accepted: 0, dropped: 0, rejected: 2 }])
   })
 
   await t.test('a request that is answered after garbage behind it keeps its answer', async (s) => {
