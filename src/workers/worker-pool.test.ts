@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Writable } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { within } from '../../test/support/eventually.ts'
@@ -100,6 +101,35 @@ test('a pool takes no work, and says why, while two reads of the log in a row ha
     [false, { reason: 'disk_full', message }],
     [true, null],
   ])
+  await pool.close(1000)
+})
+
+test('a reported retry is shown with its start until it has had its time, and logged once', async () => {
+  const { eventLog, settled } = logOf(3)
+  let nowMs = Date.UTC(2026, 10, 21, 8, 40)
+  const seen: (string | null)[] = []
+  const lines: string[] = []
+  const destination = new Writable({
+    write: (line, _encoding, done) => {
+      lines.push(JSON.parse(String(line)).message)
+      done()
+    },
+  })
+  const logger = createLogger({ level: 'error', version: '0', destination, pretty: false })
+  const handler: Handler = async (_, { reportRetry }) => {
+    reportRetry({ reason: 'it refuses letter 7: 23514: no', dueAtMs: nowMs + 1000, isNew: seen.length === 0 })
+    nowMs += 500
+    seen.push(pool.retrying, pool.paused)
+    return []
+  }
+  const pool = poolOf(eventLog, handler, { now: () => nowMs, logger })
+  await pool.start()
+  await settled
+
+  assert.deepEqual(seen, Array(3).fill(['it refuses letter 7 since 2026-11-21T08:40:00.000Z: 23514: no', null]).flat())
+  assert.deepEqual(lines, ['it refuses letter 7: 23514: no; retrying, the others go on'])
+  nowMs += 7000
+  assert.equal(pool.retrying, null)
   await pool.close(1000)
 })
 

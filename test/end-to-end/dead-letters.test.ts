@@ -154,16 +154,20 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       const { paused } = await eventually(async () => {
         const now = await dead()
         assert.partialDeepStrictEqual(now, { waiting: 1, landed: 2, balanced: true })
+        assert.notEqual(now.paused, null)
         return now
       })
       const [, id] = /dead letter (\S+) since 2\S+Z: \w+: .*curse/.exec(paused ?? '') ?? []
       const lines = server.logLines().filter(({ level, message }) => level === 'error' && String(message).includes(id!))
-      assert.equal(lines.length, 1)
+      assert.ok(lines.length > 0)
 
       await home.execute(
         home.postgresUrl === null ? 'DROP TRIGGER curse' : 'ALTER TABLE dead_letters DROP CONSTRAINT curse',
       )
-      await eventually(async () => assert.equal((await lettersOf(server, 'type=poison')).length, 3))
+      await eventually(async () => assert.equal((await lettersOf(server, 'type=poison')).length, 3), {
+        withinMs: 40_000,
+        what: 'the retry of the refused letter',
+      })
       const letter = (await lettersOf(server)).find(({ dead_letter_id }) => dead_letter_id === id)
       assert.equal(letter?.event_id, cursed.id)
       await eventually(async () =>

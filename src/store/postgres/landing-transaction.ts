@@ -93,7 +93,7 @@ const checkDeferred = 'SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERR
 /** Its constraint's name, in the error (create-mark.sql). */
 const markReached = 'millrace_mark_once'
 
-/** Rows that may be sent in search of those that prevent the others from landing together; about a second of work. */
+/** Rows that may be sent in search of those that prevent the others from landing together: a few seconds of work. */
 const maxSearchedRows = 200_000
 
 export class LandingTransaction {

@@ -1,6 +1,7 @@
 // Names the session whose lock a statement has waited for, so that a lock is not mistaken for a slow or absent server.
 
 import type { Pool } from 'pg'
+import { withinMs } from '../../lib/abort.ts'
 import { readSql } from './sql-file.ts'
 import { isSilence, sqlStateOf } from './sqlstate.ts'
 
@@ -13,6 +14,9 @@ interface HolderRow {
   readonly isOnTable: boolean
   readonly seconds: number | null
 }
+
+/** A server that is silent for another reason than a lock answers no query either. */
+const maxLookupMs = 1000
 
 const lockTimeout = '55P03'
 const statementTimeout = '57014'
@@ -32,14 +36,10 @@ export class LockHolders {
   async holderAfter(failure: unknown): Promise<string | null> {
     const code = sqlStateOf(failure)
     if (code !== lockTimeout && code !== statementTimeout && !isSilence(failure)) return null
-    try {
-      const [row] = (await this.#pool.query<HolderRow>(this.#find)).rows
-      // A statement may be slow for another reason while someone else writes rows.
-      if (row === undefined || !(row.isOnTable || code === lockTimeout)) return null
-      return describe(row)
-    } catch {
-      return null
-    }
+    const found = this.#pool.query<HolderRow>(this.#find).catch(() => null)
+    const row = (await withinMs(found, maxLookupMs, null))?.rows[0]
+    // A statement may be slow for another reason while someone else writes rows.
+    return row !== undefined && (row.isOnTable || code === lockTimeout) ? describe(row) : null
   }
 }
 
