@@ -25,3 +25,12 @@ test('two run at once, the others in the order in which they came, also after on
   assert.deepEqual(await Promise.all([works[0], works[2], works[3]]), [0, 2, 3])
   assert.equal(await slots.run(async () => 'free'), 'free')
 })
+
+test('a work that waits starts after a turn of the event loop, so that works never follow each other without one', async () => {
+  const slots = new Slots(1)
+  const order: string[] = []
+  setImmediate(() => order.push('turn'))
+  const first = slots.run(async () => order.push('first'))
+  await Promise.all([first, slots.run(async () => order.push('second'))])
+  assert.deepEqual(order, ['first', 'turn', 'second'])
+})

@@ -14,7 +14,9 @@ export class Slots {
     try {
       return await work()
     } finally {
-      release()
+      // After a turn of the event loop. The messages of a thread are taken one after the other while there are any, so
+      // works that follow each other through a thread would keep the loop from everything else.
+      setImmediate(release)
     }
   }
 

@@ -32,6 +32,9 @@ const maxPageBytes = 8 * 1024 * 1024
 /** A page whose reads have taken this long ends: with a filter that matches little they are long and bring little. */
 const maxReadMs = 1000
 
+/** In characters. */
+const minPieceLength = 64 * 1024
+
 /** Each takes memory for two pieces until its client has taken the last one. */
 const maxOpenPages = 16
 
@@ -57,29 +60,35 @@ export class PageSender {
     const first = await answerInTime(request.read(Math.min(request.limit, firstStep), request.cursor), maxAnswerMs)
     reply.header('content-type', jsonContentType)
     const pieces = piecesOf(first, request)
-    // One piece has a content-length.
-    if (first.nextCursor === null) return reply.send(Buffer.from((await pieces.next()).value ?? ''))
+    const isShort = first.elements.reduce((length, element) => length + element.length, 0) < minPieceLength
+    // A short page has a content-length.
+    if (first.nextCursor === null && isShort) return reply.send(Buffer.from((await pieces.next()).value ?? ''))
     return reply.send(Readable.from(pieces, { objectMode: false }))
   }
 }
 
 /** If a later read fails, the page ends there: its cursor is where to continue. */
 async function* piecesOf(first: PageStep, { name, limit, read }: PageRequest): AsyncGenerator<string, void> {
-  let head = `{"${name}":[`
+  let text = `{"${name}":[`
   let [count, length, readMs] = [0, 0, 0]
-  for (let step: PageStep | null = first; step !== null; ) {
-    const { elements, nextCursor }: PageStep = step
-    const piece = `${head}${elements.join(',')}`
-    count += elements.length
-    length += piece.length
+  for (let step = first; ; ) {
+    for (const element of step.elements) {
+      text += count++ === 0 ? element : `,${element}`
+      length += element.length
+      // Not one text of the whole step: to join large elements costs as much as to send them.
+      if (text.length < minPieceLength) continue
+      yield text
+      text = ''
+    }
+    const { nextCursor } = step
     const end = `],"next_cursor":${JSON.stringify(nextCursor)}}`
-    if (nextCursor === null || count === limit || length >= maxPageBytes || readMs >= maxReadMs)
-      return yield piece + end
-    yield piece
+    if (nextCursor === null || count === limit || length >= maxPageBytes || readMs >= maxReadMs) return yield text + end
     const startMs = performance.now()
-    step = await read(Math.min(limit - count, Math.max(1, 2 * elements.length)), nextCursor).catch(() => null)
+    const next = await read(Math.min(limit - count, Math.max(1, 2 * step.elements.length)), nextCursor).catch(
+      () => null,
+    )
+    if (next === null) return yield text + end
     readMs += performance.now() - startMs
-    if (step === null) return yield end
-    head = count === 0 || step.elements.length === 0 ? '' : ','
+    step = next
   }
 }
