@@ -40,6 +40,7 @@ export interface DurabilityGuardOptions {
 }
 
 interface InspectedMaster extends Judgement {
+  readonly name: string
   readonly problems: readonly LogProblem[]
 }
 
@@ -154,7 +155,7 @@ export class DurabilityGuard {
     const results = await Promise.allSettled(masters.map((server) => this.#inspect(server)))
     const inspected = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
     if (inspected.length === 0) for (const result of results) if (result.status === 'rejected') throw result.reason
-    for (const [index, { warnings }] of inspected.entries()) this.#warn(masters[index]!.name, warnings)
+    for (const { name, warnings } of inspected) this.#warn(name, warnings)
     // Servers that are unreachable or loading need no refusal: appends to them fail anyway.
     const refusals = inspected.flatMap((master) => master.refusals)
     const problems = results.map((result, index) =>
@@ -247,6 +248,7 @@ function inspectedMaster(
   }))
   return {
     ...judgement,
+    name,
     refusals,
     problems: refused === null ? problems : [problemOfWrites(name, refused), ...problems],
   }
