@@ -241,6 +241,8 @@ for (const backend of both)
 
     const { events } = await listEvents(server.http, 'limit=1000')
     assert.deepEqual(new Map(events.map(({ id, time: read }) => [id, read])), timeOfId)
+    const whole = 'since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59.999999Z'
+    assert.equal((await listEvents(server.http, `limit=1000&${whole}`)).events.length, events.length)
     for (const [id, text] of timeOfId) {
       const { event } = await client.administration.journey({ id })
       assert.equal(formatRfc3339(event.timeMicros), text, 'the journey over gRPC')
