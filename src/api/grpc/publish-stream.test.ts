@@ -195,7 +195,7 @@ test('reading ahead is also limited for many small messages', async (t) => {
   for (let written = 0; written < 6000; written++) call.write(message)
   call.end()
 
-  await eventually(() => pipeline.calls.length >= 4096)
+  await eventually(() => pipeline.calls.length >= 4096, 30_000)
   assert.equal(await settled(() => pipeline.calls.length), 4096)
   pipeline.release()
   assert.equal((await summary).accepted, 6000n)
