@@ -56,8 +56,8 @@ export class PageSender {
     })
     if (reply.raw.closed) close()
     else reply.raw.once('close', close)
-    reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     const first = await answerInTime(request.read(Math.min(request.limit, firstStep), request.cursor), maxAnswerMs)
+    reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.header('content-type', jsonContentType)
     const pieces = piecesOf(first, request)
     const isShort = first.elements.reduce((length, element) => length + element.length, 0) < minPieceLength
