@@ -314,7 +314,7 @@ test('a server that acknowledges nothing for too long counts as lost', async (t)
   const server = await IngestServer.start(t)
   server.decide = () => ({ kind: server.callCount === 1 ? 'keep silent' : 'accept' })
   const client = connect({ addresses: [server.address] })
-  const publisher = client.publisher({ stallAfterMs: 50 })
+  const publisher = client.publisher({ stallAfterMs: 500 })
 
   await addEvents(publisher, 1, 3)
   const totals = await publisher.close()

@@ -163,8 +163,8 @@ export class Ingest {
 
   /**
    * Waits for all slices, even when one has failed, so that none is still in flight afterwards. When some are accepted
-   * and others certainly are not, the events of those are rejected; but a numbered message fails as a whole, because its
-   * resend must be able to append them.
+   * and others certainly are not, the events of those are rejected; but the outcome of a numbered message is then
+   * unknown, because its resend must be able to append them.
    */
   async #appendSeveral(
     topic: Topic,

@@ -30,7 +30,7 @@ const endings: Readonly<Record<string, { readonly bytes: Buffer; readonly code: 
 }
 
 const head = (topic: string, fields: string) =>
-  `POST /v1/events?topic=${topic} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n${fields}\r\n\r\n`
+  `POST /v1/events?topic=${topic} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n${fields}\r\n\r\n`
 const chunked = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
 const torn = '{"type":"torn'
 

@@ -89,7 +89,7 @@ test('a lane that cannot be written degrades the process and is named with the e
   })
 })
 
-test('a message of which one part was accepted and another definitely was not has an unknown outcome', async (t) => {
+test('a message of which one part was accepted and another refused has a verdict on each event', async (t) => {
   const server = await startInProcess(t, {
     openEventLog: async (...given) => {
       const eventLog = await openEventLog(...given)
@@ -101,7 +101,14 @@ test('a message of which one part was accepted and another definitely was not ha
       return eventLog
     },
   })
-  const codeOf = async (...events: object[]) => (await postJson(server.http, events)).body.code
-  assert.equal(await codeOf({ type: 'a', priority: 'high' }, { type: 'b', priority: 'high' }), 'durability_lost')
-  assert.equal(await codeOf({ type: 'a', priority: 'high' }, { type: 'b' }), 'unavailable')
+  const refused = await postJson(server.http, [
+    { type: 'a', priority: 'high' },
+    { type: 'b', priority: 'high' },
+  ])
+  assert.equal(refused.body.code, 'durability_lost')
+  const { body } = await postJson(server.http, [{ type: 'a', priority: 'high' }, { type: 'b' }])
+  assert.deepEqual(
+    [body.accepted, body.rejections?.map(({ index, code }) => [index, code])],
+    [1, [[0, 'durability_lost']]],
+  )
 })

@@ -71,7 +71,7 @@ test('a PostgreSQL that hangs is down 5 s after its last answer, which degrades 
 
   proxy.heal()
   await eventually(async () => assert.equal(await isUp(), true))
-  assert.ok(server.logLines().some(({ message }) => message === 'postgres answers again'))
+  assert.ok(server.logLines().some(({ message }) => message === 'postgres is ready again'))
   await eventually(async () => assert.equal((await getReadiness(server.http)).state, 'ready'), { withinMs: 20_000 })
 
   proxy.down.blocked = true

@@ -130,8 +130,8 @@ test('floods of frames close the connection that sends them and affect no other 
   await t.test('all flooding connections are closed', () => eventually(() => assertNoLeak(server, before)))
 })
 
-test('fault O7: with 128 file descriptors, new connections are refused, old ones work, and no loop spins', async (t) => {
-  const server = await startServer(t, { wrapper: ['prlimit', '--nofile=128'] })
+test('fault O7: with 256 file descriptors, new connections are refused, old ones work, and no loop spins', async (t) => {
+  const server = await startServer(t, { wrapper: ['prlimit', '--nofile=256'] })
   const old = grpcClient(t, server)
   await old.publish({ events: [order(0)] })
   const crowd = await Promise.all(Array.from({ length: 500 }, () => rawConnection(t, server.grpc)))
