@@ -97,6 +97,11 @@ export class EventLander {
     this.#expectFresh = false
   }
 
+  /** For a new connection: the server may have another database now, in which the streams have other numbers. */
+  forgetStreams(): void {
+    this.#numberOfStream.clear()
+  }
+
   /** Lands one part; on timeout it halves `#maxRows` and rethrows. */
   async #landInTime(call: Call, rows: readonly EncodedRow[]): Promise<LandedCounts> {
     try {

@@ -150,6 +150,7 @@ class PostgresStore implements EventStore {
     this.#failures = new FailureKinds(deadSqlstates)
     this.#onUnlistedSqlstate = onUnlistedSqlstate
     this.#lander = new EventLander(this.#failures, () => this.#connections.isPooled)
+    this.#landing.on('connect', () => this.#lander.forgetStreams())
     const reader = new EventReader()
     this.#lister = new EventLister(this.#reading, reader, () => performance.now())
     this.#finder = new EventFinder(this.#reading, reader)
