@@ -129,7 +129,7 @@ async function checkPostgres(config: Config, hasLog = false): Promise<Finding[]>
   try {
     const store = await openStore(config)
     const { up, problem, warnings } = await store.describe()
-    const differences = up && hasLog ? await compareWithLog(config, store) : []
+    const differences = up && problem === null && hasLog ? await compareWithLog(config, store) : []
     await store.close()
     const advice = up ? '' : '; start PostgreSQL, or correct MILLRACE_POSTGRES_URL'
     const found: Finding =

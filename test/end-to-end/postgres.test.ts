@@ -76,6 +76,8 @@ test('a role without the right to create tables gets an error that says so; afte
   await postgres.query('GRANT SELECT ON millrace_migrations TO lander', [], url)
   await postgres.query('GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO lander', [], url)
   await postgres.query('GRANT USAGE ON SEQUENCE streams_stream_seq TO lander', [], url)
+  await postgres.query(`REVOKE TEMPORARY ON DATABASE ${database} FROM PUBLIC`)
+  await postgres.query(`GRANT TEMPORARY ON DATABASE ${database} TO lander`)
 
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: landerUrl } })
   await postgres.query(refuseZero, [], url)

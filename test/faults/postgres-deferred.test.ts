@@ -102,6 +102,35 @@ test('a ring and a chain of events land beside several poison events and resent 
   assert.equal((await idsOf(url, 'true')).length, 72)
 })
 
+test('events that need each other land beside rows that are refused at once, before and behind them', async (t) => {
+  const url = await databaseWith(`${mustPointToAnEvent}, ADD CHECK ((data->>'n')::int > 0);
+    CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RETURN CASE WHEN NEW.type <> 'skip' THEN NEW END; END $$;
+    CREATE TRIGGER skip BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION skip()`)
+  const store = await openPostgres(t, url)
+  const bad = (count: number, from: number) =>
+    plain(count, from).map((parts) => ({ ...parts, data: Buffer.from('{"n": 0}') }))
+  for (const round of [1, 2]) {
+    // The order of the rows is that of their keys, so each round has another one.
+    const pair = [event(`left ${round}`, `right ${round}`), event(`right ${round}`, `left ${round}`)]
+    const skipped = { ...event(`skipped ${round}`), type: 'skip' }
+    const batch = [
+      pair[0]!,
+      ...bad(20, round * 100),
+      pair[1]!,
+      skipped,
+      event(`good ${round}`),
+      event('lost', 'nowhere'),
+    ]
+
+    const answer = await store.landEvents(entriesOf(batch, 100))
+
+    const refused = bad(20, round * 100).map(({ id }) => `${id}: 23514`)
+    assert.deepEqual(poisonOf(answer, batch, 100), [...refused, 'lost: 23503', `skipped ${round}: 02000`].sort())
+    assert.deepEqual({ ...answer, poison: [] }, counts(3))
+  }
+})
+
 test('of two events that break a deferred unique index the first lands', async (t) => {
   const url = await databaseWith('ALTER TABLE events ADD UNIQUE (subject) DEFERRABLE INITIALLY DEFERRED')
   const store = await openPostgres(t, url)

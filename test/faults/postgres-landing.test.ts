@@ -47,6 +47,25 @@ test('an unlisted SQLSTATE is retried and reported by name, and makes no dead le
   assert.deepEqual(await store.landEvents(entries), counts(4))
 })
 
+test('the streams of a database that is replaced while nothing lands get their numbers from the new one', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  const entries = (topic: string) => entriesOf(events(1), 1, { topic })
+  assert.deepEqual(await store.landEvents(entries('first')), counts(1))
+  await postgres.dropDatabase(url)
+  await postgres.query(`CREATE DATABASE ${new URL(url).pathname.slice(1)}`)
+  // Opening it creates the tables.
+  assert.deepEqual(await (await openPostgres(t, url)).landEvents(entries('second')), counts(1))
+
+  await eventually(async () => assert.deepEqual(await store.landEvents(entries('first')), counts(1)))
+
+  const named = 'SELECT events.topic, streams.topic AS stream FROM events JOIN streams USING (stream) ORDER BY 1'
+  assert.deepEqual(
+    await postgres.query(named, [], url),
+    ['first', 'second'].map((topic) => ({ topic, stream: topic })),
+  )
+})
+
 test('an SQLSTATE that the operator configured as dead makes a dead letter of only that event', async (t) => {
   const url = await postgres.createDatabase()
   const store = await openPostgres(t, url, { deadSqlstates: ['U0042', 'P0001'] })

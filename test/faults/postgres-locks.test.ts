@@ -23,9 +23,9 @@ before(async () => {
 
 const ids = new EventIdGenerator()
 
-/** A session of somebody else; it ends with the test. */
-async function sessionOf(t: TestContext, url: string): Promise<Client> {
-  const session = new Client({ connectionString: url, application_name: 'psql' })
+/** A session of another program; it ends with the test. */
+async function sessionOf(t: TestContext, url: string, program = 'psql'): Promise<Client> {
+  const session = new Client({ connectionString: url, application_name: program })
   await session.connect()
   cleanup(t, () => session.end())
   return session
@@ -88,6 +88,18 @@ test('a lock is named whichever timeout ends the wait, and a slow statement is n
     })
     await session.query('ROLLBACK')
   }
+
+  // Another process of Millrace that is frozen within its transaction.
+  const frozen = await sessionOf(t, url, 'millrace')
+  const waiting = await openPostgres(t, `${url}?lock_timeout=300`)
+  await frozen.query(`BEGIN; ${cases[2][1]}`)
+  const landings = await Promise.allSettled([waiting.landEvents(entries), waiting.landEvents(entries)])
+  const { pid } = (await frozen.query('SELECT pg_backend_pid() AS pid')).rows[0]
+  for (const landing of landings) {
+    const said = new RegExp(`: session ${pid} of role postgres \\(millrace\\) has held RowExclusiveLock on events for `)
+    assert.match(landing.status === 'rejected' ? landing.reason.message : '', said)
+  }
+  await frozen.query('ROLLBACK')
 
   const slow = await openPostgres(t, `${url}?statement_timeout=300`)
   const sleep = `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN NEW; END';

@@ -5,6 +5,7 @@ import { before, type TestContext, test } from 'node:test'
 import { Client } from 'pg'
 import type { MillraceError } from '../../src/errors.ts'
 import { openStore } from '../../src/store/open-store.ts'
+import { Connections } from '../../src/store/postgres/connections.ts'
 import { counts, entryOf, listAll } from '../conformance/landing-entries.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
@@ -43,6 +44,18 @@ test('events land through PgBouncer with its defaults, and a warning says so onc
   assert.deepEqual([line?.landed, line?.dead, line?.balanced], [200, 0, true])
   assert.deepEqual(await postgres.query('SELECT count(*)::int AS rows FROM events', [], direct), [{ rows: 150 }])
   assert.equal(server.logLines().filter(({ message }) => isPooler(message)).length, 1)
+})
+
+test('calls that learn at the same time how connections must be made all succeed', async (t) => {
+  const { direct, url } = await pooled(t)
+  for (const asked of [url, `${direct}?sslmode=prefer`, `${url}?sslmode=prefer`]) {
+    const connections = new Connections(asked)
+    const pool = connections.openPool({ max: 3, timeouts: { statementMs: 10_000, lockMs: 10_000 } })
+    cleanup(t, () => pool.end())
+    const calls = [1, 2, 3].map((number) => connections.attempt(() => pool.query(`SELECT ${number} AS number`)))
+    const answers = (await Promise.all(calls)).map(({ rows: [row] }) => row.number)
+    assert.deepEqual([answers, connections.isPooled], [[1, 2, 3], asked.startsWith(url)])
+  }
 })
 
 const ignoring = ['ignore_startup_parameters = statement_timeout, lock_timeout, idle_in_transaction_session_timeout']

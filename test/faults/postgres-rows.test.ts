@@ -1,9 +1,11 @@
 // Rows that PostgreSQL rejects or already has.
 
 import assert from 'node:assert/strict'
-import { before, test } from 'node:test'
+import { before, mock, test } from 'node:test'
+import { Client } from 'pg'
 import { EventIdGenerator } from '../../src/event/event.ts'
 import { counts, entriesOf } from '../conformance/landing-entries.ts'
+import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Postgres } from '../support/postgres-server.ts'
 import { listenToStatements, openPostgres } from '../support/postgres-store.ts'
@@ -169,6 +171,27 @@ test('the newest page of a table reads few of its pages, however old the rows ar
     return now
   })
   assert.ok(after.read - before.read < after.all / 5, `${after.read - before.read} of ${after.all} pages`)
+})
+
+test('a page makes the text of few rows behind its end, however small they are in the table', async (t) => {
+  const url = await postgres.createDatabase()
+  const store = await openPostgres(t, url)
+  const data = Buffer.from(`[${Array(2600).fill('1e399').join()}]`)
+  await store.landEvents(
+    entriesOf(
+      Array.from({ length: 40 }, () => ({ id: ids.next(), type: 'a', data })),
+      1,
+    ),
+  )
+  const query = mock.method(Client.prototype, 'query')
+  cleanup(t, () => query.mock.restore())
+
+  const { events } = await store.listEvents({ limit: 100 })
+
+  assert.equal(events.length, 2)
+  const reads = query.mock.calls.filter(({ arguments: [text] }) => `${text}`.includes('data::text'))
+  const asked = reads.map((call) => (call.arguments as unknown as [string, string[][]])[1][0]!.length)
+  assert.ok(asked.reduce((sum, keys) => sum + keys, 0) <= 8, `${asked} rows`)
 })
 
 test('fault P16: JSON data keeps every digit in jsonb, and other data keeps every byte', async (t) => {

@@ -11,6 +11,10 @@ export interface DatabaseFacts {
   readonly isPartitioned: boolean | null
   /** Whether each event_id can have only one row. */
   readonly hasKey: boolean
+  /** The constraint's name. Null if there is none. */
+  readonly primaryKey: string | null
+  /** The statement that lets the role create temporary tables; null if it may. */
+  readonly missingGrant: string | null
 }
 
 export class DatabaseCheck {
@@ -31,14 +35,22 @@ export function refuseWeakerCommits({ synchronousCommit }: DatabaseFacts): void 
   )
 }
 
-/** Why no event may land in the table; null if the table is sound. */
-export function keyProblemOf({ hasKey, isPartitioned }: DatabaseFacts): string | null {
-  if (hasKey) return null
+/** Why no event may land; null if nothing is wrong. */
+export function problemOf({ hasKey, isPartitioned, primaryKey, missingGrant }: DatabaseFacts): string | null {
   if (isPartitioned === null) return 'postgres refuses: 42P01: there is no table events; restore it from a backup'
-  const cure = isPartitioned
-    ? 'it is partitioned by another column; use a table that is not, or is partitioned by event_id'
-    : 'delete the rows that are there twice, then run "ALTER TABLE events ADD PRIMARY KEY (event_id)"'
-  return `postgres refuses: events has no primary key event_id, so an event could get two rows; ${cure}`
+  if (!hasKey) {
+    const fault =
+      primaryKey === null
+        ? 'events has no primary key event_id'
+        : `the primary key ${primaryKey} of events is deferrable or has other columns than event_id`
+    const replaced = primaryKey === null ? '' : `DROP CONSTRAINT ${primaryKey}, `
+    const cure = isPartitioned
+      ? 'it is partitioned by another column; use a table that is not, or is partitioned by event_id'
+      : `delete the rows that are there twice, then run "ALTER TABLE events ${replaced}ADD PRIMARY KEY (event_id)"`
+    return `postgres refuses: ${fault}, so an event could get two rows; ${cure}`
+  }
+  if (missingGrant === null) return null
+  return `postgres refuses: the role may not create the temporary table for rows that may exist: run "${missingGrant}"`
 }
 
 /** What an operator should know about a database in which events land. */

@@ -77,25 +77,18 @@ export class Connections {
 
   /** Does the work, and again if its failure shows how connections must be made. */
   async attempt<T>(work: () => Promise<T>): Promise<T> {
+    const [wasPooled, wasPlain] = [this.isPooled, this.#isPlain]
     try {
       return await work()
     } catch (thrown) {
-      // Connecting has failed, so nothing was done.
-      if (!this.#learnFrom(thrown)) throw thrown
-      return await this.attempt(work)
+      const needsPooled = isRefusedParameter(thrown, timeoutParameters)
+      const needsPlain = this.#target.isTlsOptional && hasNoTls(thrown)
+      if (needsPooled) this.#way = 'pooled'
+      if (needsPlain) this.#isPlain = true
+      // Connecting has failed, so nothing was done. Calls that fail at the same time are all repeated.
+      if ((needsPooled && !wasPooled) || (needsPlain && !wasPlain)) return await this.attempt(work)
+      throw thrown
     }
-  }
-
-  /** Returns whether connections are made differently from now on. */
-  #learnFrom(error: unknown): boolean {
-    if (!this.isPooled && isRefusedParameter(error, timeoutParameters)) {
-      this.#way = 'pooled'
-      return true
-    }
-    const hasNoTls = error instanceof Error && error.message === 'The server does not support SSL connections'
-    if (!hasNoTls || !this.#target.isTlsOptional || this.#isPlain) return false
-    this.#isPlain = true
-    return true
   }
 
   /** Cuts all connections: their queries fail. */
@@ -123,6 +116,10 @@ export class Connections {
       ...(isTlsOptional && !this.#isPlain ? { ssl: { rejectUnauthorized: false } } : {}),
     }
   }
+}
+
+function hasNoTls(error: unknown): boolean {
+  return error instanceof Error && error.message === 'The server does not support SSL connections'
 }
 
 interface WithSocket {

@@ -2,7 +2,7 @@
 
 import type { Pool } from 'pg'
 import type { Lane } from '../../event/event.ts'
-import type { FoundRow, LandedEvent, LandedStreams } from '../event-store.ts'
+import { type FoundRow, type LandedEvent, type LandedStreams, maxPageBytes } from '../event-store.ts'
 import { dataFailureOf, type EventReader, type EventRow, toStoredEvent } from './read-events.ts'
 import { readSql } from './sql-file.ts'
 
@@ -42,11 +42,11 @@ export class EventFinder {
 
   async #read(eventId: string): Promise<EventRow[]> {
     try {
-      return await this.#reader.read(this.#pool, [eventId], null)
+      return await this.#reader.read(this.#pool, [eventId], maxPageBytes, null)
     } catch (thrown) {
       const failure = dataFailureOf(thrown)
       if (failure === null) throw thrown
-      return await this.#reader.read(this.#pool, [eventId], failure)
+      return await this.#reader.read(this.#pool, [eventId], maxPageBytes, failure)
     }
   }
 

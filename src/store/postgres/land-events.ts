@@ -35,13 +35,13 @@ export class EventLander {
   readonly #findKeys = readSql('find-keys')
   readonly #streamNumber = readSql('stream-number')
   readonly #staging = {
-    create: readSql('create-staging'),
+    create: createStaging('DELETE ROWS'),
     insert: readSql('insert-staged'),
     compare: readSql('compare-staged'),
     createMark: readSql('create-mark'),
   }
   /** For a session that other programs use afterwards. */
-  readonly #createForTransaction = this.#staging.create.replace('ON COMMIT DELETE ROWS', 'ON COMMIT DROP')
+  readonly #createForTransaction = createStaging('DROP')
   readonly #failures: FailureKinds
   readonly #isPooled: () => boolean
   readonly #numberOfStream = new Map<string, number>()
@@ -95,6 +95,11 @@ export class EventLander {
   /** For a lost COMMIT response: makes the next call query which rows exist. */
   expectDuplicates(): void {
     this.#expectFresh = false
+  }
+
+  /** For a new connection: the server may have another database now, in which the streams have other numbers. */
+  forgetStreams(): void {
+    this.#numberOfStream.clear()
   }
 
   /** Lands one part; on timeout it halves `#maxRows` and rethrows. */
@@ -185,6 +190,10 @@ export class EventLander {
     this.#numberOfStream.set(name, stream)
     return stream
   }
+}
+
+function createStaging(onCommit: string): string {
+  return readSql('create-staging').replace('{onCommit}', () => onCommit)
 }
 
 /** Larger memory is not kept for the next call. */

@@ -185,7 +185,8 @@ export class LandingTransaction {
     if (refused.length > 0) await this.#createStaging()
     while (refused.length > 0 && this.#searchedRows < maxSearchedRows) {
       const rows = refused.map(({ row }) => row)
-      if ((await this.#tryTogether(rows)) === null) {
+      this.#searchedRows += rows.length
+      if ((await this.#try(() => this.#insertStaged(rows))) === null) {
         await this.#stageOthers(false)
         return
       }
@@ -194,29 +195,36 @@ export class LandingTransaction {
     this.#addPoison(...refused)
   }
 
-  /** The index of the first row whose check fails although all of these rows are there. */
+  /** The index of the first row that is refused at once; without one, of the first whose check fails with all there. */
   async #firstFailing(rows: readonly EncodedRow[]): Promise<number> {
     let [low, high] = [0, rows.length - 1]
     while (low < high) {
       const middle = (low + high) >>> 1
-      const failure = await this.#tryTogether(rows, middle + 1)
-      if (failure !== null && 'constraint' in failure && failure.constraint === markReached) low = middle + 1
+      if (await this.#failsBehind(rows, middle + 1)) low = middle + 1
       else high = middle
     }
     return low
   }
 
-  /** @param markAfter after this many rows comes a mark, whose check always fails: it shows that theirs did not. */
-  #tryTogether(rows: readonly EncodedRow[], markAfter = rows.length): Promise<Rejection | null> {
+  /**
+   * Whether the first failure of these rows is behind this many of them: a mark comes after those, whose check always
+   * fails, which shows that theirs did not.
+   */
+  async #failsBehind(rows: readonly EncodedRow[], markAfter: number): Promise<boolean> {
     const { client, staging } = this.#parts
     this.#searchedRows += rows.length
-    return this.#try(async () => {
-      const first = await this.#insertStaged(rows.slice(0, markAfter))
-      if (markAfter === rows.length) return first
+    let isBehind = false
+    const failure = await this.#try(async () => {
+      await this.#insertStaged(rows.slice(0, markAfter))
       // Deferred constraints are checked in the order in which their rows were inserted.
       await client.query(staging.createMark)
-      return this.#insertStaged(rows.slice(markAfter))
+      // A row that is refused at once keeps the mark from being checked.
+      isBehind = true
+      const landed = await this.#insertStaged(rows.slice(markAfter))
+      isBehind = false
+      return landed
     })
+    return isBehind || (failure !== null && 'constraint' in failure && failure.constraint === markReached)
   }
 
   async #copy(rows: readonly EncodedRow[]): Promise<Landed> {

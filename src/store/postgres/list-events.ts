@@ -18,7 +18,13 @@ const windowGrowth = 16
 /** No event was received before 1970. */
 const earliestMicros = 0
 
-/** A page is read up to the event that reaches this size in the table: compressed data is several times as long as text. */
+/**
+ * A page is read in steps, each twice as large as the one before, because the server makes the text of all rows of a step
+ * before it knows their lengths. A text can be 1,400 times as long as the row.
+ */
+const firstStepRows = 4
+const maxStepRows = 128
+/** A step ends at the row that reaches this size in the table: compressed data is several times as long as text. */
 const maxStoredBytes = maxPageBytes / 4
 
 /** How many table pages at the end are read for a page of `limit` events; a table page usually holds 5 to 40 rows. */
@@ -81,7 +87,7 @@ export class EventLister {
     const { found, rows } = await this.#inOneSnapshot(async (client) => {
       const found = await this.#readWindows(client, query, top)
       if (this.#monotonicNow() - startedAtMs > slowReadMs) void this.#summarize()
-      return { found, rows: await this.#reader.read(client, keysOfPage(found.slice(0, query.limit)), dataFailure) }
+      return { found, rows: await this.#readRows(client, found.slice(0, query.limit), dataFailure) }
     })
     const last = rows.at(-1)
     const hasMore = found.length > rows.length && last !== undefined
@@ -100,6 +106,20 @@ export class EventLister {
       client.release(true)
       throw thrown
     }
+  }
+
+  /** Reads these rows up to the one whose data reaches the size of a page; data that is left out counts too. */
+  async #readRows(client: PoolClient, found: readonly FoundRow[], dataFailure: string | null): Promise<EventRow[]> {
+    const rows: EventRow[] = []
+    let [bytes, at] = [0, 0]
+    for (let stepRows = firstStepRows; at < found.length && bytes < maxPageBytes; stepRows *= 2) {
+      const keys = keysOfStep(found.slice(at, at + Math.min(stepRows, maxStepRows)))
+      const read = await this.#reader.read(client, keys, maxPageBytes - bytes, dataFailure)
+      rows.push(...read)
+      bytes += read.reduce((sum, { dataLength }) => sum + dataLength, 0)
+      at += keys.length
+    }
+    return rows
   }
 
   async #readWindows(client: PoolClient, query: EventQuery, top: PagePlace): Promise<FoundRow[]> {
@@ -171,7 +191,7 @@ function topOf({ cursor, untilMicros }: EventQuery): PagePlace {
 }
 
 /** The rows to read at once. The first one is read in any case. */
-function keysOfPage(found: readonly FoundRow[]): string[] {
+function keysOfStep(found: readonly FoundRow[]): string[] {
   const keys: string[] = []
   let bytes = 0
   for (const { eventId, storedBytes } of found) {

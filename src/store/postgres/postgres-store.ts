@@ -25,7 +25,7 @@ import type {
 import { checkLimit } from '../page-cursor.ts'
 import {
   DatabaseCheck,
-  keyProblemOf,
+  problemOf,
   refuseOtherEncodings,
   refuseRules,
   refuseWeakerCommits,
@@ -68,8 +68,8 @@ const longestCallMs = 2 ** 31 - 1
 /** How long connections may stay in use after the calls have ended. */
 const maxEndMs = 500
 
-/** How long a missing key may stay unnoticed while events land. */
-const keyCheckEveryMs = 1000
+/** How long a missing key or right may stay unnoticed while events land. */
+const checkEveryMs = 1000
 
 /**
  * Connects and brings the tables to this version. If no server is reachable, it returns a store whose calls each try
@@ -136,7 +136,7 @@ class PostgresStore implements EventStore {
   readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
   readonly #check = new DatabaseCheck()
-  #keyCheckedAtMs = Number.NEGATIVE_INFINITY
+  #checkedAtMs = Number.NEGATIVE_INFINITY
   readonly #running = new Set<Promise<unknown>>()
   /** Null until a migration has started; rejected attempts reset it. */
   #prepared: Promise<void> | null = null
@@ -150,6 +150,7 @@ class PostgresStore implements EventStore {
     this.#failures = new FailureKinds(deadSqlstates)
     this.#onUnlistedSqlstate = onUnlistedSqlstate
     this.#lander = new EventLander(this.#failures, () => this.#connections.isPooled)
+    this.#landing.on('connect', () => this.#lander.forgetStreams())
     const reader = new EventReader()
     this.#lister = new EventLister(this.#reading, reader, () => performance.now())
     this.#finder = new EventFinder(this.#reading, reader)
@@ -234,7 +235,7 @@ class PostgresStore implements EventStore {
     let client: PoolClient | undefined
     try {
       client = await this.#landing.connect()
-      await this.#requireKey(client)
+      await this.#requireSound(client)
       const counts = await this.#lander.land(client, entries)
       client.release()
       return counts
@@ -246,18 +247,18 @@ class PostgresStore implements EventStore {
       // The next attempt must use a new connection: the old one would stay on a server that is now read-only, and would
       // keep the old settings of the role.
       client?.release(true)
-      this.#keyCheckedAtMs = Number.NEGATIVE_INFINITY
+      this.#checkedAtMs = Number.NEGATIVE_INFINITY
       throw thrown
     }
   }
 
-  /** COPY would insert the rows of a redelivery once more. */
-  async #requireKey(client: PoolClient): Promise<void> {
+  /** Without the key, COPY would insert the rows of a redelivery once more. */
+  async #requireSound(client: PoolClient): Promise<void> {
     const nowMs = performance.now()
-    if (nowMs - this.#keyCheckedAtMs < keyCheckEveryMs) return
-    const problem = keyProblemOf(await this.#check.read(client))
+    if (nowMs - this.#checkedAtMs < checkEveryMs) return
+    const problem = problemOf(await this.#check.read(client))
     if (problem !== null) throw new MillraceError('failed_precondition', problem)
-    this.#keyCheckedAtMs = nowMs
+    this.#checkedAtMs = nowMs
   }
 
   async describe(): Promise<StoreDescription> {
@@ -270,7 +271,7 @@ class PostgresStore implements EventStore {
         return await this.#check.read(this.#observing)
       })
       const { isPooled } = this.#connections
-      return { driver, up: true, problem: keyProblemOf(facts), warnings: warningsOf(facts, isPooled) }
+      return { driver, up: true, problem: problemOf(facts), warnings: warningsOf(facts, isPooled) }
     } catch (thrown) {
       return { driver, up: false, problem: toStoreError(thrown).message, warnings: [] }
     }

@@ -1,10 +1,10 @@
-// Reads the rows of landed events. What comes back is bounded before it is there, by the statement itself.
+// Reads the rows of landed events. What comes back is bounded by the statement itself.
 
 import type { Pool } from 'pg'
 import { type Lane, lanes, priorityOfLane } from '../../event/event.ts'
 import { parseMicros } from '../../lib/timestamp.ts'
 import type { StoredEvent } from '../../pipeline/stored-event.ts'
-import { dataTooLong, maxDataBytes, maxPageBytes } from '../event-store.ts'
+import { dataTooLong, maxDataBytes } from '../event-store.ts'
 import { readSql } from './sql-file.ts'
 import { sqlStateOf } from './sqlstate.ts'
 
@@ -44,16 +44,17 @@ export class EventReader {
   readonly #readEvents = readSql('read-events')
 
   /**
-   * Returns the rows with these keys in the order of the keys, up to the row whose data reaches `maxPageBytes`. Rejects
-   * with the driver's error.
+   * Returns the rows with these keys in the order of the keys, up to the row whose data reaches `maxBytes`. Data that is
+   * left out does not count. The server makes the data of all of them. Rejects with the driver's error.
    * @param dataFailure all data is left out for this reason; null: only data that is too long.
    */
   async read(
     client: Pick<Pool, 'query'>,
     eventIds: readonly string[],
+    maxBytes: number,
     dataFailure: string | null,
   ): Promise<EventRow[]> {
-    const parameters = [eventIds, maxPageBytes, maxDataBytes, maxLongNumbers, dataFailure === null]
+    const parameters = [eventIds, maxBytes, maxDataBytes, maxLongNumbers, dataFailure === null]
     const { rows } = await client.query<Omit<EventRow, 'dataFailure'>>(this.#readEvents, parameters)
     return rows.map((row) => ({ ...row, dataFailure }))
   }

@@ -1,4 +1,5 @@
--- Staging table for events whose row may already exist. One per connection, emptied after each transaction.
+-- Staging table for events whose row may already exist. `onCommit`: one per connection is emptied after each transaction
+-- (DELETE ROWS); behind a pooler the session is shared, so each transaction has its own (DROP).
 CREATE TEMPORARY TABLE IF NOT EXISTS millrace_staging (
   place             integer NOT NULL,
   has_time          boolean NOT NULL,
@@ -18,4 +19,4 @@ CREATE TEMPORARY TABLE IF NOT EXISTS millrace_staging (
   attributes        jsonb,
   stream            integer NOT NULL,
   log_offset        bigint NOT NULL
-) ON COMMIT DELETE ROWS
+) ON COMMIT {onCommit}

@@ -3,8 +3,8 @@
 -- numbers of more than 400 digits beyond which it is left out; whether data is read.
 --
 -- jsonb writes numbers out, so that its text can be 10,000 times as long as the row, and the server cannot be interrupted
--- while it makes that text: the text of a row with many long numbers is not made. Other texts are made once (OFFSET 0
--- keeps the planner from repeating it) and dropped at once if they are too long.
+-- while it makes that text: the text of a row with many long numbers is not made. The texts of all other keys are made, also
+-- of those behind the last event: once (OFFSET 0 keeps the planner from repeating it), and dropped at once if too long.
 SELECT event_id AS "eventId", id, source, type, subject, (extract(epoch FROM time) * 1000000)::bigint AS "timeMicros",
   (extract(epoch FROM received_at) * 1000000)::bigint AS "receivedAtMicros", topic, priority, key, data,
   data_bytes AS "dataBytes", long_numbers AS "longNumbers", bytes AS "dataLength",
