@@ -3,7 +3,7 @@
 // A database that is older lacks rows of events that the log has settled; replay brings back those that the log still
 // keeps. A log that is older has lost what waited in its missing part, and uses positions a second time.
 
-import { eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
+import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { EventLog, KeptEntry, LogDescription, StreamName, TopicDescription } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
@@ -128,7 +128,9 @@ class TopicComparison {
     this.#compared += batch.count - Math.max(0, from - position.offset)
     // Its events are one dead letter, with the bytes.
     if (batch.damaged === true) return
-    const events = decodeBatch(batch.bytes).slice(Math.max(0, from - position.offset))
+    const events = decodeBatch(batch.bytes)
+      .slice(Math.max(0, from - position.offset))
+      .map(({ source, id }) => ({ source: source || defaultSource, id }))
     for (let at = 0; at < events.length; at += maxKeys / 2) {
       const missing = await this.#countMissing(events.slice(at, at + maxKeys / 2))
       if (missing === 0) continue

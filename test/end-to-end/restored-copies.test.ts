@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
 import { backends, type Home } from '../support/backend.ts'
-import { orders } from '../support/events.ts'
+import { order, orders } from '../support/events.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { runCommand } from '../support/run-command.ts'
@@ -61,7 +61,8 @@ async function start(t: TestContext, home: Home): Promise<InProcessServer> {
 for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis')) {
   test(`a database that is older than the log is found, and the replay that is named completes it (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const before = orders(300)
+    const withoutSource = [order(0, { source: '', id: 'order-1' }), ...orders(24, { source: '' })]
+    const before = [...withoutSource, ...orders(275)]
     let server = await start(t, home)
     let grpc = grpcClient(t, server)
     await grpc.publish({ events: before })
