@@ -12,7 +12,10 @@ import { deadLetterTopic } from '../workers/dead-letters.ts'
 
 /** How many settled events of a topic are looked up in the database at most. */
 const maxComparedEvents = 100_000
-/** Where the database does not know how far a stream has landed, this many events at the end of the stream are compared. */
+/**
+ * Where the database does not know how far a stream has landed, this many events at its end are compared first. If all
+ * have landed, the others are taken as landed too.
+ */
 const maxUnknownEvents = 1000
 /** Max keys of one query. */
 const maxKeys = 1000
@@ -80,7 +83,7 @@ class TopicComparison {
     let behind = 0
     for (const { partition, lane, nextOffset } of streams) {
       const stream = { topic: name, partition, lane }
-      const from = this.#landedOffset(stream) ?? Math.max(0, nextOffset - maxUnknownEvents)
+      const from = this.#landedOffset(stream) ?? (await this.#unknownOffset(stream, nextOffset))
       behind += Math.max(0, nextOffset - from)
       if (from < nextOffset) await this.#compare(stream, from)
     }
@@ -106,6 +109,13 @@ class TopicComparison {
     )
     if (known.length === 0) return this.#parts.landed.isComplete ? 0 : null
     return Math.max(...known.map(({ nextOffset }) => nextOffset))
+  }
+
+  /** From where to compare a stream about which the database knows nothing. */
+  async #unknownOffset(stream: StreamName, nextOffset: number): Promise<number> {
+    const end = new TopicComparison(this.#parts)
+    await end.#compare(stream, Math.max(0, nextOffset - maxUnknownEvents))
+    return end.#missing === 0 ? nextOffset : 0
   }
 
   #waitingOf(name: string): number {
@@ -155,8 +165,9 @@ class TopicComparison {
     const text = `the database is older than the log by ${atLeast}${missing + gone} events of topic ${topic.name}`
     const lost = gone === 0 ? '' : `; ${gone} are no longer in the log`
     if (missing === 0) return text + lost
-    const since = new Date(Math.floor(this.#oldestMissingMicros / 1000)).toISOString()
-    return `${text}; "millrace replay --topic ${topic.name} --since ${since}" brings back ${atLeast}${missing}${lost}`
+    // Older events may be missing where the comparison was cut.
+    const since = this.#isCut ? '' : ` --since ${new Date(Math.floor(this.#oldestMissingMicros / 1000)).toISOString()}`
+    return `${text}; "millrace replay --topic ${topic.name}${since}" brings back ${atLeast}${missing}${lost}`
   }
 }
 
