@@ -46,20 +46,33 @@ export class PageSender {
     this.#times = times
   }
 
-  /** Waits while too many pages are open. Rejects with the error of the first read, or `deadline_exceeded`. */
-  async send(reply: FastifyReply, request: PageRequest): Promise<FastifyReply> {
+  /**
+   * Waits while too many pages are open. Reads nothing for a client that is gone by then; one that has only ended its
+   * side of the connection is answered. Rejects with the error of the first read, or `deadline_exceeded`.
+   */
+  async send(reply: FastifyReply, { read: readStep, ...page }: PageRequest): Promise<FastifyReply> {
     const { maxAnswerMs, maxIdleMs } = this.#times
     const slot = this.#open.take()
     const close = await answerInTime(slot, maxAnswerMs).catch((thrown) => {
       void slot.then((release) => release())
       throw thrown
     })
-    if (reply.raw.closed) close()
-    else reply.raw.once('close', close)
-    const first = await answerInTime(request.read(Math.min(request.limit, firstStep), request.cursor), maxAnswerMs)
+    if (reply.raw.closed) {
+      close()
+      return reply
+    }
+    let latest: Promise<unknown> = Promise.resolve()
+    const read: PageRequest['read'] = (limit, cursor) => {
+      const step = readStep(limit, cursor)
+      latest = step
+      return step
+    }
+    // A read continues without its client: others would only wait behind it.
+    reply.raw.once('close', () => void latest.then(close, close))
+    const first = await answerInTime(read(Math.min(page.limit, firstStep), page.cursor), maxAnswerMs)
     reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.header('content-type', jsonContentType)
-    const pieces = piecesOf(first, request)
+    const pieces = piecesOf(first, { ...page, read })
     const isShort = first.elements.reduce((length, element) => length + element.length, 0) < minPieceLength
     // A short page has a content-length.
     if (first.nextCursor === null && isShort) return reply.send(Buffer.from((await pieces.next()).value ?? ''))

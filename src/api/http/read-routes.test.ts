@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { get } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../errors.ts'
@@ -128,15 +129,21 @@ test('16 pages are open at once; others wait for one to end, and all are answere
 
   const vanishing = get(`${url}/v1/events`)
   vanishing.on('error', () => {})
-  const pages = Array.from({ length: 20 }, () => ask(`${url}/v1/events`))
+  const pages = Array.from({ length: 15 }, () => ask(`${url}/v1/events`))
   await eventually(() => reads === 16)
+  const vanishingUnread = get(`${url}/v1/events`)
+  vanishingUnread.on('error', () => {})
+  await once(vanishingUnread, 'finish')
+  pages.push(...Array.from({ length: 5 }, () => ask(`${url}/v1/events`)))
+  assert.equal((await ask(`${url}/livez`)).status, 200)
+  for (const { socket } of [vanishing, vanishingUnread]) socket!.resetAndDestroy()
   assert.equal((await ask(`${url}/livez`)).status, 200)
   assert.equal(reads, 16)
-  vanishing.socket!.resetAndDestroy()
-  await eventually(() => reads === 17)
   gate.resolve()
 
   for (const page of await Promise.all(pages)) assert.equal(page.status, 200)
+  // None for the client that was gone before its turn.
+  assert.equal(reads, 21)
 })
 
 test('a + in a time means +, also where it is not percent-encoded', async (t) => {
