@@ -3,6 +3,7 @@
 
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import { toMillraceError } from '../../errors.ts'
 import { Slots } from '../../lib/slots.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -72,7 +73,9 @@ export class PageSender {
     const first = await answerInTime(read(Math.min(page.limit, firstStep), page.cursor), maxAnswerMs)
     reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.header('content-type', jsonContentType)
-    const pieces = piecesOf(first, { ...page, read })
+    const pieces = piecesOf(first, { ...page, read }, (thrown) => {
+      reply.failure = toMillraceError(thrown)
+    })
     const isShort = first.elements.reduce((length, element) => length + element.length, 0) < minPieceLength
     // A short page has a content-length.
     if (first.nextCursor === null && isShort) return reply.send(Buffer.from((await pieces.next()).value ?? ''))
@@ -81,7 +84,11 @@ export class PageSender {
 }
 
 /** If a later read fails, the page ends there: its cursor is where to continue. */
-async function* piecesOf(first: PageStep, { name, limit, read }: PageRequest): AsyncGenerator<string, void> {
+async function* piecesOf(
+  first: PageStep,
+  { name, limit, read }: PageRequest,
+  onFailure: (thrown: unknown) => void,
+): AsyncGenerator<string, void> {
   let text = `{"${name}":[`
   let [count, length, readMs] = [0, 0, 0]
   for (let step = first; ; ) {
@@ -97,10 +104,8 @@ async function* piecesOf(first: PageStep, { name, limit, read }: PageRequest): A
     const end = `],"next_cursor":${JSON.stringify(nextCursor)}}`
     if (nextCursor === null || count === limit || length >= maxPageBytes || readMs >= maxReadMs) return yield text + end
     const startMs = performance.now()
-    const next = await read(Math.min(limit - count, Math.max(1, 2 * step.elements.length)), nextCursor).catch(
-      () => null,
-    )
-    if (next === null) return yield text + end
+    const next = await read(Math.min(limit - count, Math.max(1, 2 * step.elements.length)), nextCursor).catch(onFailure)
+    if (next === undefined) return yield text + end
     readMs += performance.now() - startMs
     step = next
   }

@@ -103,8 +103,8 @@ test('a page of large events is read in small steps and ends at 8 MiB, with a cu
   assert.deepEqual(idsOf(await ask(`${url}/v1/events?limit=5`)), descending(19, 15))
 })
 
-test('a page whose later read fails ends there, with a cursor to continue', async (t) => {
-  const { url, pipeline, limits } = await withLargeEvents(t, 6)
+test('a page whose later read fails ends there, with a cursor to continue and a line in the log', async (t) => {
+  const { url, pipeline, limits, log } = await withLargeEvents(t, 6)
   const list = pipeline.listEvents
   pipeline.listEvents = (query) =>
     limits.length < 2 ? list(query) : Promise.reject(new MillraceError('unavailable', 'the database is unreachable'))
@@ -114,6 +114,8 @@ test('a page whose later read fails ends there, with a cursor to continue', asyn
   const rest = await ask(`${url}/v1/events?cursor=${page.json.next_cursor}`)
 
   assert.deepEqual([page.status, idsOf(page), idsOf(rest)], [200, descending(5, 2), [1, 0]])
+  const logged = log.lines.map(({ status, code, reason }) => [status, code, reason])
+  assert.deepEqual(logged, [[200, 'unavailable', 'the database is unreachable']])
 })
 
 test('16 pages are open at once; others wait for one to end, and all are answered', async (t) => {
