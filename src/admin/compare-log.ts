@@ -3,7 +3,7 @@
 // A database that is older lacks rows of events that the log has settled; replay brings back those that the log still
 // keeps. A log that is older has lost what waited in its missing part, and uses positions a second time.
 
-import { eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
+import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { EventLog, KeptEntry, LogDescription, StreamName, TopicDescription } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
@@ -12,7 +12,10 @@ import { deadLetterTopic } from '../workers/dead-letters.ts'
 
 /** How many settled events of a topic are looked up in the database at most. */
 const maxComparedEvents = 100_000
-/** Where the database does not know how far a stream has landed, this many events at the end of the stream are compared. */
+/**
+ * Where the database does not know how far a stream has landed, this many events at its end are compared first. If all
+ * have landed, the others are taken as landed too.
+ */
 const maxUnknownEvents = 1000
 /** Max keys of one query. */
 const maxKeys = 1000
@@ -80,7 +83,7 @@ class TopicComparison {
     let behind = 0
     for (const { partition, lane, nextOffset } of streams) {
       const stream = { topic: name, partition, lane }
-      const from = this.#landedOffset(stream) ?? Math.max(0, nextOffset - maxUnknownEvents)
+      const from = this.#landedOffset(stream) ?? (await this.#unknownOffset(stream, nextOffset))
       behind += Math.max(0, nextOffset - from)
       if (from < nextOffset) await this.#compare(stream, from)
     }
@@ -108,6 +111,13 @@ class TopicComparison {
     return Math.max(...known.map(({ nextOffset }) => nextOffset))
   }
 
+  /** From where to compare a stream about which the database knows nothing. */
+  async #unknownOffset(stream: StreamName, nextOffset: number): Promise<number> {
+    const end = new TopicComparison(this.#parts)
+    await end.#compare(stream, Math.max(0, nextOffset - maxUnknownEvents))
+    return end.#missing === 0 ? nextOffset : 0
+  }
+
   #waitingOf(name: string): number {
     const groups = this.#parts.log.topics.find((topic) => topic.name === name)?.groups ?? []
     return groups.reduce((most, { waiting }) => Math.max(most, waiting), 0)
@@ -128,7 +138,9 @@ class TopicComparison {
     this.#compared += batch.count - Math.max(0, from - position.offset)
     // Its events are one dead letter, with the bytes.
     if (batch.damaged === true) return
-    const events = decodeBatch(batch.bytes).slice(Math.max(0, from - position.offset))
+    const events = decodeBatch(batch.bytes)
+      .slice(Math.max(0, from - position.offset))
+      .map(({ source, id }) => ({ source: source || defaultSource, id }))
     for (let at = 0; at < events.length; at += maxKeys / 2) {
       const missing = await this.#countMissing(events.slice(at, at + maxKeys / 2))
       if (missing === 0) continue
@@ -153,8 +165,9 @@ class TopicComparison {
     const text = `the database is older than the log by ${atLeast}${missing + gone} events of topic ${topic.name}`
     const lost = gone === 0 ? '' : `; ${gone} are no longer in the log`
     if (missing === 0) return text + lost
-    const since = new Date(Math.floor(this.#oldestMissingMicros / 1000)).toISOString()
-    return `${text}; "millrace replay --topic ${topic.name} --since ${since}" brings back ${atLeast}${missing}${lost}`
+    // Older events may be missing where the comparison was cut.
+    const since = this.#isCut ? '' : ` --since ${new Date(Math.floor(this.#oldestMissingMicros / 1000)).toISOString()}`
+    return `${text}; "millrace replay --topic ${topic.name}${since}" brings back ${atLeast}${missing}${lost}`
   }
 }
 

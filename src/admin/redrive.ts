@@ -107,11 +107,14 @@ export class Redriver {
       for (let read = await store.readDeadLetters(ids); read.length > 0; read = await store.readDeadLetters(ids)) {
         ids = ids.slice(ids.indexOf(read.at(-1)!.deadLetterId) + 1)
         for (const group of groupsOf(read, edit, (error) => skip(error, 1))) {
+          const sentBefore = sent.length
           try {
             await this.#reopen(group, sent)
           } catch (thrown) {
             const error = toMillraceError(thrown)
             if (error.retryable) throw error
+            // Their events are sent, and letters that cannot be marked would be sent again.
+            if (sent.length > sentBefore) return { sent, skipped, stopped: error.message }
             skip(error, group.letters.length)
           }
         }

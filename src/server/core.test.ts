@@ -30,6 +30,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     eventLog,
     store,
     storeDriver: 'sqlite',
+    isStoreUp: () => true,
     ingest: null,
     pools: [],
     ownGroups: [],

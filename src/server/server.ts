@@ -93,7 +93,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           maxWaiting: { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes },
         })
       : null
-    const parts = { ...context, eventLog, store, storeDriver, pools, logHealth }
+    const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
     const core = new Core({ ...parts, ingest, ownGroups: ownGroups(topics) })
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())

@@ -14,6 +14,7 @@ export interface StatusParts {
   readonly version: string
   readonly eventLog: EventLog
   readonly storeDriver: string
+  readonly isStoreUp: () => boolean
   readonly pools: readonly WorkerPool[]
   readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
@@ -67,15 +68,15 @@ export class StatusReader {
   }
 
   async #describe(): Promise<Described> {
-    const { version, eventLog, storeDriver, pools, health, now } = this.#parts
+    const { version, eventLog, storeDriver, isStoreUp, pools, health, now } = this.#parts
     const log = await eventLog.describe()
-    const { state, causes, components } = health.readiness()
+    const { state, causes } = health.readiness()
     const status: Status = {
       version,
       uptimeSeconds: this.uptimeSeconds(),
       durability: log.durability,
       log: { driver: log.driver, epoch: log.epoch },
-      store: { driver: storeDriver, up: components.some(({ name, state: of }) => name === 'store' && of === 'up') },
+      store: { driver: storeDriver, up: isStoreUp() },
       state,
       causes,
       topics: topicStatuses(log, pools, now()),

@@ -24,9 +24,10 @@ export class StoreWatch {
   readonly #parts: StoreWatchParts
   #timer: NodeJS.Timeout | undefined
   #last: StoreDescription | null = null
+  /** The problem that was reported last. */
+  #problem: string | null = null
   #answeredAtMs = Number.NEGATIVE_INFINITY
   #probing: Promise<void> | null = null
-  #isDown = false
   #isClosed = false
 
   constructor(parts: StoreWatchParts) {
@@ -42,6 +43,10 @@ export class StoreWatch {
     }, probeEveryMs)
     this.#timer.unref()
     return this.#last!
+  }
+
+  get isUp(): boolean {
+    return this.#parts.monotonicNow() - this.#answeredAtMs <= maxStoreSilenceMs
   }
 
   /** Does not wait for a probe: a database that hangs would delay the stop. */
@@ -62,19 +67,22 @@ export class StoreWatch {
   }
 
   #report(): void {
-    const { health, logger, monotonicNow } = this.#parts
+    const { health, logger } = this.#parts
     if (this.#isClosed || this.#last === null) return
-    const { driver, up } = this.#last
-    const isSilent = monotonicNow() - this.#answeredAtMs > maxStoreSilenceMs
-    const problem = up && isSilent ? `${driver} has not answered for ${maxStoreSilenceMs / 1000} s` : this.#last.problem
-    health.report('store', problem === null ? null : { reason: 'unavailable', message: problem })
-    if ((problem !== null) === this.#isDown) return
-    this.#isDown = problem !== null
-    if (this.#isDown) {
-      const end = up && !isSilent ? 'this is repaired' : 'the database answers'
-      logger.warn({ store: driver, problem }, `${problem}: events are accepted now and land once ${end}`)
-    } else {
+    const { driver, up, code } = this.#last
+    const isSilent = up && !this.isUp
+    // A single probe that fails says little.
+    if (code === 'unavailable' && this.isUp) return
+    const problem = isSilent ? `${driver} has not answered for ${maxStoreSilenceMs / 1000} s` : this.#last.problem
+    const reason = isSilent || code === null ? 'unavailable' : code
+    health.report('store', problem === null ? null : { reason, message: problem })
+    if (problem === this.#problem) return
+    this.#problem = problem
+    if (problem === null) {
       logger.info({ store: driver }, `${driver} is ready again`)
+    } else {
+      const end = reason === 'unavailable' ? 'the database answers' : 'this is repaired'
+      logger.warn({ store: driver, problem }, `${problem}: events are accepted now and land once ${end}`)
     }
   }
 }

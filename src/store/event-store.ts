@@ -1,6 +1,7 @@
 // The contract of the database where events land: what every driver guarantees. The conformance suite tests these
 // sentences (test/conformance/event-store.suite.ts).
 
+import type { ErrorCode } from '../errors.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import type { Position, StreamName } from '../event-log/event-log.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../pipeline/dead-letters.ts'
@@ -99,6 +100,8 @@ export interface StoreDescription {
   readonly up: boolean
   /** Why no event can land now; null if events can. */
   readonly problem: string | null
+  /** The error code of the problem. */
+  readonly code: ErrorCode | null
   /** What the operator should know, although events can land. */
   readonly warnings: readonly string[]
 }

@@ -240,7 +240,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
   )
 }
 
-test('a redrive while PostgreSQL is unreachable reports what it has done, and that the rest is unknown', async (t) => {
+test('a redrive while PostgreSQL is unreachable or refuses its marks reports what it has done, and what is unknown', async (t) => {
   const postgres = await sharedPostgres()
   const url = await postgres.createDatabase()
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
@@ -269,6 +269,22 @@ test('a redrive while PostgreSQL is unreachable reports what it has done, and th
   const { stopped, ...counts } = JSON.parse(redriven.stdout)
   assert.deepEqual(counts, { matched: 3, redriven: 3, skipped: 0, failed_again: 0 })
   assert.match(stopped, /the outcome of 3 of 3 events is not known yet/)
+
+  // The events of letters that cannot be marked are redriven, not skipped.
+  await waitForLetters(server, 6)
+  await postgres.query(
+    `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN RAISE EXCEPTION 'no right to mark' USING ERRCODE = 'insufficient_privilege'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON dead_letters FOR EACH ROW EXECUTE FUNCTION refuse()`,
+    [],
+    url,
+  )
+  const unmarked = await runCommand(['dead-letters', 'redrive', '--all', '--output', 'json'], {
+    dataDir: server.dataDir,
+  })
+  const answer = JSON.parse(unmarked.stdout)
+  assert.partialDeepStrictEqual(answer, { matched: 3, redriven: 3, skipped: 0 })
+  assert.match(answer.stopped, /no right to mark/)
 })
 
 test('a command that cannot be executed fails with an error that names the argument', async (t) => {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
 import { backends, type Home } from '../support/backend.ts'
-import { orders } from '../support/events.ts'
+import { order, orders } from '../support/events.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { runCommand } from '../support/run-command.ts'
@@ -61,7 +61,8 @@ async function start(t: TestContext, home: Home): Promise<InProcessServer> {
 for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis')) {
   test(`a database that is older than the log is found, and the replay that is named completes it (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const before = orders(300)
+    const withoutSource = [order(0, { source: '', id: 'order-1' }), ...orders(24, { source: '' })]
+    const before = [...withoutSource, ...orders(275)]
     let server = await start(t, home)
     let grpc = grpcClient(t, server)
     await grpc.publish({ events: before })
@@ -104,6 +105,28 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis'))
     assert.deepEqual(warningsOf(server), [])
   })
 }
+
+test('a database that has lost all events of a topic gets them back by the replay that is named', async (t) => {
+  const [backend] = backends('embedded log, PostgreSQL')
+  const home = await backend!.home(t)
+  let server = await start(t, home)
+  // The start compares the last 1,000 events of a stream first.
+  for (let sent = 0; sent < 2500; sent += 500) await grpcClient(t, server).publish({ events: orders(500) })
+  await grpcClient(t, server).publish({ topic: 'other', events: orders(10, { type: 'kept' }) })
+  await drained(server)
+  await server.stop()
+  await home.execute("DELETE FROM events WHERE type <> 'kept'")
+  server = await start(t, home)
+
+  const [warning = '', ...others] = warningsOf(server)
+  assert.deepEqual(others, [])
+  assert.match(warning, /older than the log by at least 2500 events of topic events; .+ brings back at least 2500$/)
+  const [, replay = ''] = /"millrace (replay .+)"/.exec(warning) ?? []
+  const replayed = await runCommand([...replay.split(' '), '--address', server.grpc], { dataDir: home.dataDir })
+  assert.equal(replayed.code, 0, replayed.stderr)
+  await drained(server)
+  assert.equal(await home.countRows(), 2510)
+})
 
 for (const backend of backends('embedded', 'embedded log, PostgreSQL')) {
   test(`a log that is older than the database is found (${backend.name})`, async (t) => {

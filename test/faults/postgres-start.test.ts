@@ -324,6 +324,16 @@ test('without a primary key the server starts and takes events; its log, the sta
     assert.match(paused ?? '', /^postgres refuses since \S+Z: events has no primary key/)
   })
   assert.ok(server.logLines().some(({ level, message }) => level === 'warn' && noKey.test(String(message))))
+  await eventually(async () => {
+    const { store, causes } = await getStatus(server.http)
+    assert.equal(store.up, true)
+    const reasons = causes.map(({ component, reason }) => `${component} ${reason}`)
+    assert.deepEqual(reasons.toSorted(), ['landing failed_precondition', 'store failed_precondition'])
+  })
+  await postgres.query('ALTER TABLE events RENAME TO elsewhere', [], url)
+  const gone = /there is no table events; .*: events are accepted now and land once this is repaired$/
+  await eventually(() => assert.ok(server.logLines().some(({ message }) => gone.test(String(message)))))
+  await postgres.query('ALTER TABLE elsewhere RENAME TO events', [], url)
   await server.stop()
   const doctor = await runCommand(['doctor', '--postgres-url', url], { dataDir: tempDirectory(t) })
   assert.equal(doctor.code, 1)

@@ -3,6 +3,7 @@
 
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import { toMillraceError } from '../../errors.ts'
 import { Slots } from '../../lib/slots.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -46,20 +47,35 @@ export class PageSender {
     this.#times = times
   }
 
-  /** Waits while too many pages are open. Rejects with the error of the first read, or `deadline_exceeded`. */
-  async send(reply: FastifyReply, request: PageRequest): Promise<FastifyReply> {
+  /**
+   * Waits while too many pages are open. Reads nothing for a client that is gone by then; one that has only ended its
+   * side of the connection is answered. Rejects with the error of the first read, or `deadline_exceeded`.
+   */
+  async send(reply: FastifyReply, { read: readStep, ...page }: PageRequest): Promise<FastifyReply> {
     const { maxAnswerMs, maxIdleMs } = this.#times
     const slot = this.#open.take()
     const close = await answerInTime(slot, maxAnswerMs).catch((thrown) => {
       void slot.then((release) => release())
       throw thrown
     })
-    if (reply.raw.closed) close()
-    else reply.raw.once('close', close)
-    const first = await answerInTime(request.read(Math.min(request.limit, firstStep), request.cursor), maxAnswerMs)
+    if (reply.raw.closed) {
+      close()
+      return reply
+    }
+    let latest: Promise<unknown> = Promise.resolve()
+    const read: PageRequest['read'] = (limit, cursor) => {
+      const step = readStep(limit, cursor)
+      latest = step
+      return step
+    }
+    // A read continues without its client: others would only wait behind it.
+    reply.raw.once('close', () => void latest.then(close, close))
+    const first = await answerInTime(read(Math.min(page.limit, firstStep), page.cursor), maxAnswerMs)
     reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.header('content-type', jsonContentType)
-    const pieces = piecesOf(first, request)
+    const pieces = piecesOf(first, { ...page, read }, (thrown) => {
+      reply.failure = toMillraceError(thrown)
+    })
     const isShort = first.elements.reduce((length, element) => length + element.length, 0) < minPieceLength
     // A short page has a content-length.
     if (first.nextCursor === null && isShort) return reply.send(Buffer.from((await pieces.next()).value ?? ''))
@@ -68,7 +84,11 @@ export class PageSender {
 }
 
 /** If a later read fails, the page ends there: its cursor is where to continue. */
-async function* piecesOf(first: PageStep, { name, limit, read }: PageRequest): AsyncGenerator<string, void> {
+async function* piecesOf(
+  first: PageStep,
+  { name, limit, read }: PageRequest,
+  onFailure: (thrown: unknown) => void,
+): AsyncGenerator<string, void> {
   let text = `{"${name}":[`
   let [count, length, readMs] = [0, 0, 0]
   for (let step = first; ; ) {
@@ -84,10 +104,8 @@ async function* piecesOf(first: PageStep, { name, limit, read }: PageRequest): A
     const end = `],"next_cursor":${JSON.stringify(nextCursor)}}`
     if (nextCursor === null || count === limit || length >= maxPageBytes || readMs >= maxReadMs) return yield text + end
     const startMs = performance.now()
-    const next = await read(Math.min(limit - count, Math.max(1, 2 * step.elements.length)), nextCursor).catch(
-      () => null,
-    )
-    if (next === null) return yield text + end
+    const next = await read(Math.min(limit - count, Math.max(1, 2 * step.elements.length)), nextCursor).catch(onFailure)
+    if (next === undefined) return yield text + end
     readMs += performance.now() - startMs
     step = next
   }

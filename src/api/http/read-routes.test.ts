@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { get } from 'node:http'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../errors.ts'
@@ -102,8 +103,8 @@ test('a page of large events is read in small steps and ends at 8 MiB, with a cu
   assert.deepEqual(idsOf(await ask(`${url}/v1/events?limit=5`)), descending(19, 15))
 })
 
-test('a page whose later read fails ends there, with a cursor to continue', async (t) => {
-  const { url, pipeline, limits } = await withLargeEvents(t, 6)
+test('a page whose later read fails ends there, with a cursor to continue and a line in the log', async (t) => {
+  const { url, pipeline, limits, log } = await withLargeEvents(t, 6)
   const list = pipeline.listEvents
   pipeline.listEvents = (query) =>
     limits.length < 2 ? list(query) : Promise.reject(new MillraceError('unavailable', 'the database is unreachable'))
@@ -113,6 +114,8 @@ test('a page whose later read fails ends there, with a cursor to continue', asyn
   const rest = await ask(`${url}/v1/events?cursor=${page.json.next_cursor}`)
 
   assert.deepEqual([page.status, idsOf(page), idsOf(rest)], [200, descending(5, 2), [1, 0]])
+  const logged = log.lines.map(({ status, code, reason }) => [status, code, reason])
+  assert.deepEqual(logged, [[200, 'unavailable', 'the database is unreachable']])
 })
 
 test('16 pages are open at once; others wait for one to end, and all are answered', async (t) => {
@@ -128,15 +131,21 @@ test('16 pages are open at once; others wait for one to end, and all are answere
 
   const vanishing = get(`${url}/v1/events`)
   vanishing.on('error', () => {})
-  const pages = Array.from({ length: 20 }, () => ask(`${url}/v1/events`))
+  const pages = Array.from({ length: 15 }, () => ask(`${url}/v1/events`))
   await eventually(() => reads === 16)
+  const vanishingUnread = get(`${url}/v1/events`)
+  vanishingUnread.on('error', () => {})
+  await once(vanishingUnread, 'finish')
+  pages.push(...Array.from({ length: 5 }, () => ask(`${url}/v1/events`)))
+  assert.equal((await ask(`${url}/livez`)).status, 200)
+  for (const { socket } of [vanishing, vanishingUnread]) socket!.resetAndDestroy()
   assert.equal((await ask(`${url}/livez`)).status, 200)
   assert.equal(reads, 16)
-  vanishing.socket!.resetAndDestroy()
-  await eventually(() => reads === 17)
   gate.resolve()
 
   for (const page of await Promise.all(pages)) assert.equal(page.status, 200)
+  // None for the client that was gone before its turn.
+  assert.equal(reads, 21)
 })
 
 test('a + in a time means +, also where it is not percent-encoded', async (t) => {

@@ -271,9 +271,12 @@ class PostgresStore implements EventStore {
         return await this.#check.read(this.#observing)
       })
       const { isPooled } = this.#connections
-      return { driver, up: true, problem: problemOf(facts), warnings: warningsOf(facts, isPooled) }
+      const problem = problemOf(facts)
+      const code = problem === null ? null : 'failed_precondition'
+      return { driver, up: true, problem, code, warnings: warningsOf(facts, isPooled) }
     } catch (thrown) {
-      return { driver, up: false, problem: toStoreError(thrown).message, warnings: [] }
+      const { code, message } = toStoreError(thrown)
+      return { driver, up: false, problem: message, code, warnings: [] }
     }
   }
 

@@ -154,10 +154,11 @@ class SqliteStore implements EventStore {
 
   async describe(): Promise<StoreDescription> {
     const driver = 'sqlite'
-    if (this.#closing !== null) return { driver, up: false, problem: 'the event store is closed', warnings: [] }
+    const down = ({ code, message }: MillraceError) => ({ driver, up: false, problem: message, code, warnings: [] })
+    if (this.#closing !== null) return down(new MillraceError('unavailable', 'the event store is closed'))
     return await this.#thread.call('probe', null).then(
-      () => ({ driver, up: true, problem: null, warnings: [] }),
-      (failure: SqliteFailure) => ({ driver, up: false, problem: toStoreError(failure).message, warnings: [] }),
+      () => ({ driver, up: true, problem: null, code: null, warnings: [] }),
+      (failure: SqliteFailure) => down(toStoreError(failure)),
     )
   }
 

@@ -53,7 +53,7 @@ export class StoreWithoutKey implements EventStore {
   }
 
   async describe(): Promise<StoreDescription> {
-    return { driver: 'without key', up: true, problem: null, warnings: [] }
+    return { driver: 'without key', up: true, problem: null, code: null, warnings: [] }
   }
 
   async close(): Promise<void> {
