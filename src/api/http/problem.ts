@@ -3,7 +3,7 @@
 import type { FastifyReply } from 'fastify'
 import { type ErrorCode, errorCodes, MillraceError } from '../../errors.ts'
 import type { Rejection } from '../../pipeline/pipeline.ts'
-import { defaultRetryAfterMs } from '../call-verdict.ts'
+import { defaultRetryAfterMs, retryAfterMsOf } from '../call-verdict.ts'
 import { codeOfHttpStatus, httpStatusOf } from '../status.ts'
 
 declare module 'fastify' {
@@ -72,6 +72,7 @@ export function rejectionJson(rejection: Rejection): {
   message: string
   retry_after?: number
 } {
-  const { index, id, code, message, retryAfterMs } = rejection
+  const { index, id, code, message } = rejection
+  const retryAfterMs = retryAfterMsOf(rejection)
   return { index, id, code, message, ...(retryAfterMs === undefined ? {} : { retry_after: retryAfterMs / 1000 }) }
 }
