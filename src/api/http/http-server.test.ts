@@ -77,7 +77,7 @@ test('events stop waiting for room when their client ends its side of the connec
 
   const received = await speakAndEnd(port, published)
 
-  assert.match(received, /^HTTP\/1\.1 499 /)
+  assert.match(received, /^HTTP\/1\.1 499 Client Closed Request\r\n/)
   assert.equal(problemIn(received).code, 'cancelled')
 })
 

@@ -42,6 +42,8 @@ export function problemOfThrown(thrown: unknown): Problem {
 
 export function sendProblem(reply: FastifyReply, { status, error, headers = {}, members = {} }: Problem): FastifyReply {
   reply.failure = error
+  // Node knows no phrase for it.
+  if (status === 499) reply.raw.statusMessage = 'Client Closed Request'
   reply.code(status).headers(headers).header('content-type', problemContentType)
   if (status === 429 || status === 503) {
     reply.header('retry-after', String(Math.ceil((error.retryAfterMs ?? defaultRetryAfterMs) / 1000)))
