@@ -189,6 +189,7 @@ test('a publish call that ends early says what it took', async (t) => {
     const json = head('events', `Content-Length: ${body.length}`).replace('x-ndjson', 'json')
     connection.socket.write(`${json}${body}garbage\r\n\r\n`)
     assert.deepEqual((await answerOn(connection)).status, 202)
+    assert.match(connection.received().toString(), /\r\nconnection: close\r\n/i)
     await connection.closed
     assert.equal(await acceptedIn(server, 'events'), 1)
   })
