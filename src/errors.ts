@@ -53,7 +53,7 @@ export interface MillraceErrorOptions {
   readonly cause?: unknown
 }
 
-/** How many events a failed publish call took. The outcome of events that are in none of the counts is unknown. */
+/** How many events a failed publish call took. Its code says what happened to those that are in none of the counts. */
 export interface Taken {
   readonly accepted: number
   readonly dropped: number
@@ -92,7 +92,7 @@ export class MillraceError extends Error {
 
   /** Whether a retry of the same call may succeed. Retrying a publish is safe because events keep their ids. */
   get retryable(): boolean {
-    return this.class === 'outage' || this.class === 'overload'
+    return isRetryable(this.code)
   }
 
   /**
@@ -102,6 +102,11 @@ export class MillraceError extends Error {
   get outcomeUnknown(): boolean {
     return unknownOutcomes.has(this.code)
   }
+}
+
+export function isRetryable(code: ErrorCode): boolean {
+  const { class: errorClass } = errorCodes[code]
+  return errorClass === 'outage' || errorClass === 'overload'
 }
 
 const unknownOutcomes: ReadonlySet<ErrorCode> = new Set(['unavailable', 'deadline_exceeded', 'cancelled', 'internal'])

@@ -16,6 +16,7 @@ import {
   type RejectionSchema,
 } from '../gen/millrace/v1/ingest_pb.ts'
 import type { GroupStatus, Overflow, Rejection, Status } from '../pipeline/pipeline.ts'
+import { retryAfterMsOf } from './call-verdict.ts'
 
 const durabilityNumbers = {
   memory: Durability.MEMORY,
@@ -49,7 +50,8 @@ export function toRejection(
   firstIndex: number,
   sequence: number,
 ): MessageInitShape<typeof RejectionSchema> {
-  const { id, code, message, retryAfterMs } = rejection
+  const { id, code, message } = rejection
+  const retryAfterMs = retryAfterMsOf(rejection)
   const index = BigInt(firstIndex + rejection.index)
   return retryAfterMs === undefined
     ? { sequence: BigInt(sequence), index, id, code, message }

@@ -69,7 +69,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 
     // The log is opened first: the lock of an embedded log reserves the data directory for this process.
     const { eventLog, logHealth } = await assembleLog(context, options.openEventLog ?? openEventLog)
-    closers.add(() => eventLog.close())
+    if (config.redisUrl === null) closers.add(() => eventLog.close())
+    else closers.addBounded(() => eventLog.close())
     const { store, storeDriver, storeWatch } = await assembleStore(context, eventLog, options.openStore ?? openStore)
     closers.add((remainingMs) => store.close(remainingMs()))
     closers.add(() => storeWatch.close())
@@ -78,11 +79,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     for (const topic of topics) await declareLanding(eventLog, topic)
     const pools = config.roles.includes('worker') ? assembleLanding(context, { eventLog, store, topics }) : []
     for (const pool of pools) await pool.start()
-    closers.add(async (remainingMs) => {
-      await Promise.all(pools.map((pool) => pool.close(remainingMs())))
-    })
+    closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
     const retention = new Retention({ ...config, eventLog, topics: topics.map(({ topic }) => topic), logger, now })
-    closers.add(() => retention.close())
+    closers.addBounded(() => retention.close())
 
     const ingest = config.roles.includes('ingest')
       ? new Ingest({

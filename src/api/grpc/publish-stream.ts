@@ -3,58 +3,22 @@
 // The stream ends with OK whatever the verdicts on its events, unless a message is unreadable or has an unknown
 // outcome, or the server stops. Then the status has the summary in its details.
 
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
-import type { MillraceError, Taken } from '../../errors.ts'
-import { Durability, type RejectionSchema } from '../../gen/millrace/v1/ingest_pb.ts'
+import type { MillraceError } from '../../errors.ts'
+import { Durability } from '../../gen/millrace/v1/ingest_pb.ts'
+import { CallCounts, countsOf, type MessageCounts, rejectionsOf } from '../call-counts.ts'
 import { isVerdictOnEvents } from '../call-verdict.ts'
 import { grpcStatus } from '../status.ts'
 import { toDurability, toRejection, toSummary } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
 import type { ReadMessage, StreamAnswers } from './stream-intake.ts'
 
-const maxListedRejections = 1000
-
-/** Counts the verdicts on the events of a call. */
-class StreamSummary {
-  #accepted = 0
-  #dropped = 0
-  #rejected = 0
-  durability: Durability = Durability.UNSPECIFIED
-  /** The first 1,000. */
-  readonly rejections: MessageInitShape<typeof RejectionSchema>[] = []
-
-  get taken(): Taken {
-    return { accepted: this.#accepted, dropped: this.#dropped, rejected: this.#rejected }
-  }
-
-  add(message: ReadMessage): void {
-    const { verdict, failure, firstIndex } = message
-    if (verdict !== null) {
-      this.#accepted += verdict.accepted
-      this.#dropped += verdict.dropped
-      this.#rejected += verdict.rejections.length
-      this.durability = toDurability(verdict.durability)
-      const room = maxListedRejections - this.rejections.length
-      for (const rejection of verdict.rejections.slice(0, room)) {
-        this.rejections.push(toRejection(rejection, firstIndex, 0))
-      }
-    } else if (failure !== null) {
-      this.#rejected += message.events
-      const room = Math.min(maxListedRejections - this.rejections.length, message.events)
-      for (let index = 0; index < room; index++) {
-        const { code, message: reason } = failure
-        this.rejections.push(toRejection({ index, id: '', code, message: reason }, firstIndex, 0))
-      }
-    }
-  }
-}
-
 export class PublishStreamAnswers implements StreamAnswers {
   readonly hasRoom = true
   readonly answersAll = true
   readonly #call: ServerInterceptingCallInterface
-  readonly #summary = new StreamSummary()
+  readonly #counts = new CallCounts()
+  #durability: Durability = Durability.UNSPECIFIED
 
   constructor(call: ServerInterceptingCallInterface) {
     this.#call = call
@@ -65,10 +29,12 @@ export class PublishStreamAnswers implements StreamAnswers {
   }
 
   answer(message: ReadMessage): MillraceError | null {
-    const { failure } = message
+    const { verdict, failure } = message
     if (failure?.outcomeUnknown) return failure
-    this.#summary.add(message)
-    return failure === null || isVerdictOnEvents(failure.code) ? null : failure
+    if (verdict !== null) this.#durability = toDurability(verdict.durability)
+    const endsCall = failure !== null && !isVerdictOnEvents(failure.code)
+    this.#counts.add(countsOfMessage(message), endsCall)
+    return endsCall ? failure : null
   }
 
   flush(): void {
@@ -76,13 +42,28 @@ export class PublishStreamAnswers implements StreamAnswers {
   }
 
   end(failure: MillraceError | null): void {
-    const { taken, rejections, durability } = this.#summary
+    const { taken } = this.#counts
+    const rejections = this.#counts.rejections.map((rejection) => toRejection(rejection, 0, 0))
     if (failure !== null) {
       this.#call.sendStatus(richStatusOf(failure.withTaken(taken), [], rejections))
       return
     }
-    this.#call.sendMessage(toSummary(taken, rejections, durability), () => {
+    this.#call.sendMessage(toSummary(taken, rejections, this.#durability), () => {
       this.#call.sendStatus({ code: grpcStatus.OK, details: 'OK', metadata: null })
     })
   }
+}
+
+/** A rejection's index is that of its event in the call. */
+function countsOfMessage({ verdict, failure, firstIndex, events }: ReadMessage): MessageCounts {
+  if (verdict !== null) {
+    const rejections = verdict.rejections.map((each) => ({ ...each, index: firstIndex + each.index }))
+    return countsOf({ ...verdict, rejections })
+  }
+  const rejections = rejectionsOf(failure as MillraceError, indexesFrom(firstIndex, events))
+  return { accepted: 0, dropped: 0, rejected: events, rejections }
+}
+
+function* indexesFrom(first: number, count: number): Generator<number> {
+  for (let index = first; index < first + count; index++) yield index
 }

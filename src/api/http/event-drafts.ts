@@ -52,7 +52,7 @@ export class EventDrafts {
 }
 
 /** The verdict on the caller's request: the pipeline's verdict together with the earlier rejections. */
-export function verdictOnDraft(draft: Draft, verdict: PublishVerdict): PublishVerdict {
+export function verdictOnDraft(draft: Omit<Draft, 'message'>, verdict: PublishVerdict): PublishVerdict {
   const theirs = verdict.rejections.map((rejection) => ({ ...rejection, index: draft.indexes[rejection.index]! }))
   const rejections = [...draft.rejections, ...theirs].sort((a, b) => a.index - b.index)
   return { ...verdict, rejections }

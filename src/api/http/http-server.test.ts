@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { Agent, get } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { MillraceError } from '../../errors.ts'
 import { Health } from '../../telemetry/health.ts'
@@ -77,7 +77,7 @@ test('events stop waiting for room when their client ends its side of the connec
 
   const received = await speakAndEnd(port, published)
 
-  assert.match(received, /^HTTP\/1\.1 499 /)
+  assert.match(received, /^HTTP\/1\.1 499 Client Closed Request\r\n/)
   assert.equal(problemIn(received).code, 'cancelled')
 })
 
@@ -125,6 +125,28 @@ test('a connection with an unread body is closed', async (t) => {
   const received = await speak(port, `POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n`)
 
   assert.match(received, /^HTTP\/1\.1 405 /)
+})
+
+test('a request that was answered before its body broke off gets no second answer', async (t) => {
+  const { port } = await startTestServer(t)
+  const head = 'POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\n'
+  const breaks = [
+    ['content-length: 500', (socket: Socket) => socket.end()],
+    ['transfer-encoding: chunked', (socket: Socket) => socket.write('zz\r\n')],
+  ] as const
+
+  for (const [field, breakOff] of breaks) {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`${head}${field}\r\n\r\n`)
+    let received = ''
+    socket.on('data', (part) => {
+      received += part
+    })
+    await eventually(() => received.endsWith('}'))
+    breakOff(socket)
+    await once(socket, 'close')
+    assert.deepEqual(received.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 415'])
+  }
 })
 
 test('connections above the limit of an address are closed at once', async (t) => {

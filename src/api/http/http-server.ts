@@ -126,8 +126,9 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
     if (request.routeOptions.url?.startsWith('/v1/')) refuseForeignSite(request.headers, ownNames)
   })
   // Checked when answering: the request may have arrived before the server began to stop.
-  app.addHook('onSend', async (_request, reply) => {
-    if (health.draining || !app.server.listening) reply.header('connection', 'close')
+  app.addHook('onSend', async (request, reply) => {
+    const isLast = health.draining || !app.server.listening || openRequests.isBroken(request.raw.socket)
+    if (isLast) reply.header('connection', 'close')
   })
   app.addHook('onResponse', async (request, reply) => {
     endUnreadBody(request, times.maxLingerMs)

@@ -10,6 +10,7 @@ import { limits } from '../../event/event.ts'
 import { type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import { beginsWithByteOrderMark, byteOrderMarkFault } from '../../lib/utf8.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
+import { CallCounts, countsOf, rejectionsOf } from '../call-counts.ts'
 import { graverOf } from '../call-verdict.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import type { BodyChunks } from './body-chunks.ts'
@@ -20,7 +21,6 @@ import { PlainEventReader } from './plain-event.ts'
 
 const maxLineBytes = 2 * 1024 * 1024
 const maxUnansweredMessages = 8
-const maxListedRejections = 1000
 const openObject = 0x7b
 
 type Publish = (message: Uint8Array) => Promise<PublishVerdict>
@@ -40,7 +40,7 @@ export interface LinesVerdict {
   /** At most 1,000. */
   readonly rejections: readonly Rejection[]
   readonly durability: Durability | null
-  /** Why the body was not read to its end: the outcome of lines that are in none of the counts is unknown. */
+  /** Why the body was not read to its end. Its code says what happened to the lines that are in none of the counts. */
   readonly failure: MillraceError | null
 }
 
@@ -76,16 +76,14 @@ class LinePublisher implements OpenCall {
   #line = 0
 
   #hasSent = false
-  #unanswered = 0
+  /** What was sent and is not counted yet, in order. */
+  readonly #sent: SentDraft[] = []
   /** Resolved at the next answer. */
   #answered = Promise.withResolvers<void>()
   #failure: MillraceError | null = null
 
-  #accepted = 0
-  #dropped = 0
-  #rejected = 0
   #durability: Durability | null = null
-  readonly #rejections: Rejection[] = []
+  readonly #counts = new CallCounts()
 
   constructor({ publish, text }: LineParts, onFailure: () => void) {
     this.#publish = publish
@@ -117,8 +115,8 @@ class LinePublisher implements OpenCall {
 
   /** Sends what was gathered when no message is unanswered. Resolves when there is room for more. */
   async room(): Promise<void> {
-    if (this.#unanswered === 0 && !this.#drafts.isEmpty) this.#send()
-    while (this.#unanswered >= maxUnansweredMessages && this.#failure === null) await this.#answered.promise
+    if (this.#sent.length === 0 && !this.#drafts.isEmpty) this.#send()
+    while (this.#sent.length >= maxUnansweredMessages && this.#failure === null) await this.#answered.promise
   }
 
   /** Stops reading. Lines that were read are still published, unless the failure left an outcome unknown. */
@@ -135,16 +133,9 @@ class LinePublisher implements OpenCall {
   async finish(): Promise<LinesVerdict> {
     // Published even without lines: the pipeline checks the topic and returns the durability.
     if (!this.#drafts.isEmpty || !this.#hasSent) this.#send()
-    while (this.#unanswered > 0) await this.#answered.promise
-    const rejections = this.#rejections.sort((a, b) => a.index - b.index)
-    return {
-      accepted: this.#accepted,
-      dropped: this.#dropped,
-      rejected: this.#rejected,
-      rejections,
-      durability: this.#durability,
-      failure: this.#failure,
-    }
+    while (this.#sent.length > 0) await this.#answered.promise
+    const { taken, rejections } = this.#counts
+    return { ...taken, rejections, durability: this.#durability, failure: this.#failure }
   }
 
   #read(line: Buffer, number: number, whereBroken: string): void {
@@ -171,46 +162,48 @@ class LinePublisher implements OpenCall {
 
   #send(): void {
     if (this.#failure?.outcomeUnknown) return
-    const draft = this.#drafts.take()
+    const { message, ...rest } = this.#drafts.take()
+    const sent: SentDraft = { ...rest, outcome: null }
     this.#hasSent = true
-    this.#unanswered++
-    this.#publish(draft.message).then(
+    this.#sent.push(sent)
+    this.#publish(message).then(
       (verdict) => {
         this.#durability = verdict.durability
-        this.#count(verdictOnDraft(draft, verdict))
-        this.#noteAnswer()
+        this.#answer(sent, verdict)
       },
       (error: unknown) => {
         const failure = toMillraceError(error)
-        this.#count(verdictOnFailed(draft, failure))
         this.fail(failure)
-        this.#noteAnswer()
+        this.#answer(sent, failure)
       },
     )
   }
 
-  #count({ accepted, dropped, rejections }: Counted): void {
-    this.#accepted += accepted
-    this.#dropped += dropped
-    this.#rejected += rejections.length
-    for (const rejection of rejections) {
-      if (this.#rejections.length < maxListedRejections) this.#rejections.push(rejection)
-    }
-  }
-
-  #noteAnswer(): void {
-    this.#unanswered--
+  #answer(sent: SentDraft, outcome: PublishVerdict | MillraceError): void {
+    sent.outcome = outcome
+    while (this.#sent[0]?.outcome) this.#count(this.#sent.shift() as SentDraft)
     // Send what was gathered meanwhile, full or not.
-    if (this.#unanswered === 0 && !this.#drafts.isEmpty) this.#send()
+    if (this.#sent.length === 0 && !this.#drafts.isEmpty) this.#send()
     this.#answered.resolve()
     this.#answered = Promise.withResolvers()
   }
+
+  #count(sent: SentDraft): void {
+    const { outcome, indexes, rejections } = sent
+    if (!(outcome instanceof MillraceError)) {
+      this.#counts.add(countsOf(verdictOnDraft(sent, outcome as PublishVerdict)), false)
+      return
+    }
+    // When the outcome is unknown, only the rejections made before the message was sent count.
+    const theirs = outcome.outcomeUnknown ? [] : rejectionsOf(outcome, indexes)
+    const all = [...rejections, ...theirs].sort((a, b) => a.index - b.index)
+    const counts = { accepted: 0, dropped: 0, rejected: all.length, rejections: all }
+    this.#counts.add(counts, !outcome.outcomeUnknown)
+  }
 }
 
-type Counted = Pick<PublishVerdict, 'accepted' | 'dropped' | 'rejections'>
-
-/** When the outcome is unknown, only the rejections made before the message was sent count. */
-function verdictOnFailed({ rejections, indexes }: Draft, { outcomeUnknown, code, message }: MillraceError): Counted {
-  const theirs = outcomeUnknown ? [] : indexes.map((index) => ({ index, id: '', code, message }))
-  return { accepted: 0, dropped: 0, rejections: [...rejections, ...theirs] }
+/** Its bytes are not kept. */
+interface SentDraft extends Omit<Draft, 'message'> {
+  /** Null until it is answered. */
+  outcome: PublishVerdict | MillraceError | null
 }

@@ -3,7 +3,7 @@
 import type { FastifyReply } from 'fastify'
 import { type ErrorCode, errorCodes, MillraceError } from '../../errors.ts'
 import type { Rejection } from '../../pipeline/pipeline.ts'
-import { defaultRetryAfterMs } from '../call-verdict.ts'
+import { defaultRetryAfterMs, retryAfterMsOf } from '../call-verdict.ts'
 import { codeOfHttpStatus, httpStatusOf } from '../status.ts'
 
 declare module 'fastify' {
@@ -42,6 +42,8 @@ export function problemOfThrown(thrown: unknown): Problem {
 
 export function sendProblem(reply: FastifyReply, { status, error, headers = {}, members = {} }: Problem): FastifyReply {
   reply.failure = error
+  // Node knows no phrase for it.
+  if (status === 499) reply.raw.statusMessage = 'Client Closed Request'
   reply.code(status).headers(headers).header('content-type', problemContentType)
   if (status === 429 || status === 503) {
     reply.header('retry-after', String(Math.ceil((error.retryAfterMs ?? defaultRetryAfterMs) / 1000)))
@@ -72,6 +74,7 @@ export function rejectionJson(rejection: Rejection): {
   message: string
   retry_after?: number
 } {
-  const { index, id, code, message, retryAfterMs } = rejection
+  const { index, id, code, message } = rejection
+  const retryAfterMs = retryAfterMsOf(rejection)
   return { index, id, code, message, ...(retryAfterMs === undefined ? {} : { retry_after: retryAfterMs / 1000 }) }
 }

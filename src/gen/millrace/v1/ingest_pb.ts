@@ -111,7 +111,8 @@ export const PublishStreamRequestSchema: GenMessage<PublishStreamRequest> = /*@_
   messageDesc(file_millrace_v1_ingest, 2);
 
 /**
- * Also a detail of the status of a failed call. Events that it does not count have an unknown outcome.
+ * Also a detail of the status of a failed call. Events that it does not count were not accepted, unless the code
+ * leaves it unknown: UNAVAILABLE (as reason), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
  *
  * @generated from message millrace.v1.PublishStreamResponse
  */
