@@ -192,6 +192,10 @@ test('when one of several masters refuses writes or is away, the others still wo
   const { message, ...rest } = (await problem())!
   assert.deepEqual(rest, { reason: 'OOM', answersAppends: true, delivers: true })
   assert.match(message, new RegExp(`:${first.port} refuses writes: OOM .*; 127.0.0.1:${second.port} is unreachable: `))
+  // Neither an append nor a worker can run its script.
+  await first.command('ACL', 'SETUSER', 'default', '-eval', '-evalsha')
+  const lacking = { reason: 'durability_lost', answersAppends: false, delivers: false }
+  assert.partialDeepStrictEqual(await problem(), lacking)
   await first.stop('SIGKILL')
   assert.partialDeepStrictEqual(await problem(), { reason: 'unavailable', answersAppends: false, delivers: false })
 })
