@@ -21,10 +21,10 @@ export async function run({ configInput, terminal }: CommandInput): Promise<numb
     const status = await client.status()
     if (terminal.json) terminal.printJson(statusJson(status))
     else terminal.print(describeStatus(status, terminal))
+    return status.state === 'unready' ? exitCodes.failed : exitCodes.done
   } finally {
     client.close()
   }
-  return exitCodes.done
 }
 
 function describeStatus(status: Status, terminal: Terminal): string {

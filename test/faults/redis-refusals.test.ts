@@ -136,6 +136,7 @@ test('fault B26: when Redis refuses writes, publishes get a definite answer, eve
     assert.match(doctor.stdout, new RegExp(`"redis","state":"problem","message":"[^"]*(${reason}|is a replica)`))
     const status = await runCommand(['status'], { ...home, env: { ...home.env, MILLRACE_ADDRESS: server.grpc } })
     assert.match(status.stdout, new RegExp(`^${state}: log: .*${reason}`, 'm'), status.stderr)
+    assert.equal(status.code, state === 'unready' ? 1 : 0)
 
     await refusal.end(redis)
     await eventually(async () =>
