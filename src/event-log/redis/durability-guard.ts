@@ -257,8 +257,9 @@ function inspectedMaster(
 
 function problemOfWrites(name: string, refused: MillraceError): LogProblem {
   const reason = refusalIn(refused)!
+  const said = (refused.cause as Error).message.replace(/\.$/, '')
   return {
-    ...{ reason, message: `${name} refuses writes: ${(refused.cause as Error).message}: ${refusals[reason].fix}` },
+    ...{ reason, message: `${name} refuses writes: ${said}: ${refusals[reason].fix}` },
     ...{ answersAppends: refused.code === 'disk_full', delivers: reason === 'OOM' },
   }
 }
