@@ -16,7 +16,7 @@ RUN npm run build && npm prune --omit=dev --omit=optional --loglevel=error
 FROM node:24-slim
 LABEL org.opencontainers.image.title="Millrace" org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production \
-    NODE_OPTIONS="--enable-source-maps --max-semi-space-size=64" \
+    NODE_OPTIONS="--enable-source-maps --disable-sigusr1 --max-semi-space-size=64" \
     MILLRACE_DATA_DIR=/data
 WORKDIR /usr/local/lib/node_modules/millrace
 COPY --from=build /build/package.json ./

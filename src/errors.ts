@@ -119,6 +119,11 @@ function isRefusalForRoom(code: ErrorCode): boolean {
   return code === 'backlogged' || code === 'disk_full'
 }
 
+/** The message with that of the cause, for an operator: the cause is never sent to a caller. */
+export function textWithCause({ message, cause }: MillraceError): string {
+  return cause instanceof Error ? `${message} (${cause.message})` : message
+}
+
 /** Converts any thrown value: aborts become `cancelled`, timeouts `deadline_exceeded`, unknown errors `internal`. */
 export function toMillraceError(thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown

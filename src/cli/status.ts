@@ -21,10 +21,10 @@ export async function run({ configInput, terminal }: CommandInput): Promise<numb
     const status = await client.status()
     if (terminal.json) terminal.printJson(statusJson(status))
     else terminal.print(describeStatus(status, terminal))
+    return status.state === 'unready' ? exitCodes.failed : exitCodes.done
   } finally {
     client.close()
   }
-  return exitCodes.done
 }
 
 function describeStatus(status: Status, terminal: Terminal): string {
@@ -33,9 +33,8 @@ function describeStatus(status: Status, terminal: Terminal): string {
     `millrace ${status.version}, up ${formatSeconds(status.uptimeSeconds)}`,
     `log ${log.driver} (epoch ${formatCount(log.epoch)}), durability ${status.durability}`,
     `store ${store.driver}, ${store.up ? 'up' : terminal.paint('red', 'down')}`,
-    ...status.causes.map(
-      ({ component, message }) => `${terminal.paint('red', status.state)}: ${component}: ${visibleText(message)}`,
-    ),
+    `state ${status.state === 'ready' ? status.state : terminal.paint('red', status.state)}`,
+    ...status.causes.map(({ component, message }) => `! ${component}: ${visibleText(message)}`),
     `subscribers ${formatCount(status.subscribers)}, workers ${formatCount(status.workers)}`,
   ]
   return [...facts, '', describeGroups(status, terminal), '', describeLedger(status, terminal)].join('\n')

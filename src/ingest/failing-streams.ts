@@ -2,7 +2,7 @@
 //
 // Nobody can tell whether a stream works again before something is appended to it, so an old failure is forgotten.
 
-import { type ErrorCode, MillraceError } from '../errors.ts'
+import { type ErrorCode, MillraceError, textWithCause } from '../errors.ts'
 
 /** A failure counts for this long even when later appends succeed: under overload both happen in turn. */
 const minShownMs = 10_000
@@ -52,6 +52,6 @@ export class FailingStreams {
 }
 
 /** With the cause of an outage, which the error that a producer gets does not name. */
-function describe({ message, cause, class: of }: MillraceError): string {
-  return of !== 'overload' && cause instanceof Error ? `${message} (${cause.message})` : message
+function describe(error: MillraceError): string {
+  return error.class === 'overload' ? error.message : textWithCause(error)
 }

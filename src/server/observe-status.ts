@@ -26,8 +26,7 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
   metrics.buildInfo.set(1, { version, node: process.version })
   const level = durabilityText(config.durability)
   const seen = new Set<string>()
-  /** The causes at the last scrape. */
-  const ended: Cause[] = []
+  let causesBefore: readonly Cause[] = []
   metrics.onScrape(() => {
     const { persistence, isUnverified } = logHealth()
     seen.add(persistence)
@@ -35,9 +34,9 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
     metrics.durabilityUnverified.set(isUnverified ? 1 : 0)
     const { components, causes } = health.readiness()
     for (const { name, state } of components) metrics.componentUp.set(state === 'up' ? 1 : 0, { component: name })
-    for (const { component, reason } of ended.splice(0)) metrics.degraded.set(0, { component, reason })
+    for (const { component, reason } of causesBefore) metrics.degraded.set(0, { component, reason })
     for (const { component, reason } of causes) metrics.degraded.set(1, { component, reason })
-    ended.push(...causes)
+    causesBefore = causes
     metrics.landingPaused.set(pools.some((pool) => pool.paused !== null) ? 1 : 0)
   })
   if (config.redisUrl === null) {

@@ -23,11 +23,15 @@ export function watchWork(work: WatchedWork): () => void {
     if (work.ingest === null) return
     const problem = work.ingest.problem
     work.health.report('publishing', problem)
-    // The message counts events, so it changes all the time.
-    if (problem !== null && problem.reason !== failing?.reason)
+    // Only begin and end: two streams that fail in turn change reason and message all the time.
+    if (problem !== null && failing === null) {
       work.logger.warn({ reason: problem.reason }, problem.message)
-    if (problem === null && failing !== null) work.logger.info({ ended: failing.reason }, 'publishes succeed again')
-    failing = problem
+      failing = problem
+    }
+    if (problem === null && failing !== null) {
+      work.logger.info({ ended: failing.reason }, 'publishes succeed again')
+      failing = null
+    }
   }
   const timer = setInterval(report, everyMs)
   timer.unref()

@@ -9,7 +9,7 @@
 //
 // Not its job: what to do with an event (the handler), what to retry and when (retry-policy.ts).
 
-import { type ErrorCode, type MillraceError, toMillraceError } from '../errors.ts'
+import { type ErrorCode, type MillraceError, textWithCause, toMillraceError } from '../errors.ts'
 import { type Lane, lanes } from '../event/event.ts'
 import type { Consumer, Delivery, EventLog, Outcome } from '../event-log/event-log.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
@@ -100,9 +100,8 @@ export class WorkerPool {
     const name = `${this.group} of ${this.topic}`
     if (this.#paused !== null) return { reason: this.#paused.code, message: `${name} is paused: ${this.paused}` }
     if (this.takesWork || this.#readFailure === null) return null
-    const { code, message, cause } = this.#readFailure
-    const text = cause instanceof Error ? `${message} (${cause.message})` : message
-    return { reason: code, message: `${name} cannot read the log: ${text}` }
+    const message = `${name} cannot read the log: ${textWithCause(this.#readFailure)}`
+    return { reason: this.#readFailure.code, message }
   }
 
   /** Joins the group and starts. Errors: those of EventLog.consume. */

@@ -498,6 +498,10 @@ test('when the server falls silent, calls reject with unavailable, and a new con
     behind.reopen(stream(), group, [{ batch: batchOf(['never']), attempt: 1, offset: 0 }]),
   ]
   for (const call of calls) await assert.rejects(within(2_000, 'the answer', call), isCode('unavailable'))
+  const said = (await Promise.allSettled(calls)).map((result) => result.status === 'rejected' && String(result.reason))
+  const [ofAppend, ofRead] = said
+  assert.match(String(ofAppend), /the outcome is unknown$/)
+  assert.doesNotMatch(String(ofRead), /outcome/)
   await eventually(() => assert.ok(proxy.total > total))
   const opening = openRedisLog({ url: `redis://${proxy.address}`, prefix, logger: silent, ...clocks, maxReplyMs: 200 })
   await assert.rejects(within(2_000, 'the refusal', opening), isCode('unavailable'))

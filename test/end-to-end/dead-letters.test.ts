@@ -1,6 +1,8 @@
 // Dead letters and journeys in a whole server, with every log and database.
 
 import assert from 'node:assert/strict'
+import { readFileSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Client } from 'pg'
 import type { EventInput } from '../../src/client/event-input.ts'
@@ -102,13 +104,20 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       assert.deepEqual([code, stdout], [1, ''])
       assert.match(stderr, /empty data asks for confirmation.*--yes/)
     }
-    assert.equal((await lettersOf(server))[0]?.redriven_at, null, 'empty data is not sent unasked')
+    const editWith = (editor: string) =>
+      runCommand(['dead-letters', 'redrive', second!.dead_letter_id, '--edit'], {
+        ...{ dataDir: server.dataDir, env: { EDITOR: editor } },
+      })
+    assert.match((await editWith('rm')).stderr, /^millrace: the editor "rm" removed the file and nothing was sent/)
+    const { stderr: refused } = await editWith('echo {broken >')
+    assert.match(refused, /not valid JSON/)
+    const [, kept = ''] = /the edited data is kept in (\S+);/.exec(refused) ?? []
+    assert.equal(readFileSync(kept, 'utf8'), '{broken\n')
+    rmSync(dirname(kept), { recursive: true })
+    assert.equal((await lettersOf(server))[0]?.redriven_at, null, 'nothing is sent unasked')
 
-    const edit = runCommand(['dead-letters', 'redrive', second!.dead_letter_id, '--edit'], {
-      dataDir: server.dataDir,
-      env: { EDITOR: 'sed -i s/1.50/1.50,\\"ok\\":true/' },
-    })
-    assert.match((await edit).stdout, /^redriven 1 of 1, failed again 0/)
+    const edited = await editWith('sed -i s/1.50/1.50,\\"ok\\":true/')
+    assert.match(edited.stdout, /^redriven 1 of 1, failed again 0/)
     assert.equal(await picky.home.countRows(), 201)
 
     const journey = await command('journey', poison.id, '--output', 'json')

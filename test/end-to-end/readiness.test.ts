@@ -89,15 +89,18 @@ test('a lane that cannot be written degrades the process and is named with the e
   })
 })
 
-test('a message of which one part was accepted and another refused has a verdict on each event', async (t) => {
+test('a message of which one part was accepted and another refused has a verdict on each event; one log line says that publishes fail', async (t) => {
   const server = await startInProcess(t, {
     openEventLog: async (...given) => {
       const eventLog = await openEventLog(...given)
       const append = eventLog.append.bind(eventLog)
-      eventLog.append = (stream, ...rest) =>
-        stream.lane === 'high'
-          ? Promise.reject(new MillraceError('durability_lost', 'Redis is a replica now'))
-          : append(stream, ...rest)
+      const failures = { high: 'durability_lost', normal: null, low: 'unavailable' } as const
+      eventLog.append = (stream, ...rest) => {
+        const code = failures[stream.lane]
+        return code === null
+          ? append(stream, ...rest)
+          : Promise.reject(new MillraceError(code, 'Redis is a replica now'))
+      }
       return eventLog
     },
   })
@@ -111,4 +114,9 @@ test('a message of which one part was accepted and another refused has a verdict
     [body.accepted, body.rejections?.map(({ index, code }) => [index, code])],
     [1, [[0, 'durability_lost']]],
   )
+  const logged = () => server.logLines().filter(({ message }) => String(message).startsWith('publishes fail to'))
+  await eventually(() => assert.equal(logged().length, 1))
+  await postJson(server.http, [{ type: 'a', priority: 'low' }])
+  await eventually(async () => assert.equal((await getReadiness(server.http)).causes[0]?.reason, 'unavailable'))
+  assert.equal(logged().length, 1)
 })

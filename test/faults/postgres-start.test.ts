@@ -111,6 +111,13 @@ test('when TLS is required, a server without TLS or with the certificate of anot
     message: /MILLRACE_POSTGRES_URL: cannot connect securely to postgres: .*does not support SSL/,
   })
   const directory = tempDirectory(t)
+  for (const [file, fault] of [
+    [join(directory, 'none.crt'), /cannot connect securely to postgres: ENOENT: .*none\.crt/],
+    [directory, /cannot connect securely to postgres: EISDIR/],
+  ] as const) {
+    const refused = { code: 'failed_precondition', message: fault }
+    await assert.rejects(open(`${url}?sslmode=verify-full&sslrootcert=${file}`), refused)
+  }
   const made = [makeCertificate(directory, 'ours', '127.0.0.1'), makeCertificate(directory, 'other', '127.0.0.1')]
   if (made.includes(false)) return skip(t, 'openssl is not installed')
   await useCertificate(t, directory, 'ours')

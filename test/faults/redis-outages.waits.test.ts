@@ -169,3 +169,14 @@ test('while Redis is down the server is not ready, uses little CPU, logs it once
   assert.partialDeepStrictEqual(line, { accepted: 200, landed: 200, balanced: true })
   assert.equal(await home.countRows(), 200)
 })
+
+test('a replica that hangs makes a process unready that needs it for its durability', async (t) => {
+  const { redis, server } = await start(t, {}, { MILLRACE_DURABILITY: 'replicated(1)' })
+  const replica = await RedisServer.create({ replicaOf: redis })
+  cleanup(t, () => replica.destroy())
+  await eventually(async () => assert.equal(await readiness(server), 200))
+  replica.signal('SIGSTOP')
+  await eventually(async () => assert.equal(await readiness(server), 503), { withinMs: 20_000 })
+  replica.signal('SIGCONT')
+  await eventually(async () => assert.equal(await readiness(server), 200))
+})

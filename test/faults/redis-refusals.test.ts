@@ -134,8 +134,10 @@ test('fault B26: when Redis refuses writes, publishes get a definite answer, eve
     const doctor = await runCommand(['doctor', '--output', 'json'], home)
     assert.equal(doctor.code, 1)
     assert.match(doctor.stdout, new RegExp(`"redis","state":"problem","message":"[^"]*(${reason}|is a replica)`))
+    assert.doesNotMatch(doctor.stdout, /does not work as it should|\.: /)
     const status = await runCommand(['status'], { ...home, env: { ...home.env, MILLRACE_ADDRESS: server.grpc } })
-    assert.match(status.stdout, new RegExp(`^${state}: log: .*${reason}`, 'm'), status.stderr)
+    assert.match(status.stdout, new RegExp(`^state ${state}\\n! log: .*${reason}`, 'm'), status.stderr)
+    assert.equal(status.code, state === 'unready' ? 1 : 0)
 
     await refusal.end(redis)
     await eventually(async () =>
@@ -192,6 +194,10 @@ test('when one of several masters refuses writes or is away, the others still wo
   const { message, ...rest } = (await problem())!
   assert.deepEqual(rest, { reason: 'OOM', answersAppends: true, delivers: true })
   assert.match(message, new RegExp(`:${first.port} refuses writes: OOM .*; 127.0.0.1:${second.port} is unreachable: `))
+  // Neither an append nor a worker can run its script.
+  await first.command('ACL', 'SETUSER', 'default', '-eval', '-evalsha')
+  const lacking = { reason: 'durability_lost', answersAppends: false, delivers: false }
+  assert.partialDeepStrictEqual(await problem(), lacking)
   await first.stop('SIGKILL')
   assert.partialDeepStrictEqual(await problem(), { reason: 'unavailable', answersAppends: false, delivers: false })
 })

@@ -166,7 +166,11 @@ test('each part of the server that fails is named, once', () => {
     cause('publishing', 'publishes fail to events/0/high'),
     cause('landing', 'landing of events cannot read the log'),
   ]
-  assert.deepEqual(warningsFor({}, { status: { causes } }), [
+  assert.deepEqual(
+    warningsFor({}, { status: { state: 'degraded', causes } })[0],
+    'failing: log: a:6379 refuses writes: MISCONF',
+  )
+  assert.deepEqual(warningsFor({}, { status: { state: 'unready', causes } }), [
     'takes_nothing: log: a:6379 refuses writes: MISCONF',
     'failing: publishing: publishes fail to events/0/high',
     'failing: landing: landing of events cannot read the log',

@@ -61,7 +61,8 @@ function failingParts(status: Status): Warning[] {
   return status.causes.flatMap(({ component, message }): Warning[] => {
     if (component === 'store' || (component === 'landing' && isPausedByOutage(status))) return []
     const text = `${component}: ${visibleText(message)}`
-    return [{ code: component === 'log' ? 'takes_nothing' : 'failing', message: text }]
+    const takesNothing = component === 'log' && status.state === 'unready'
+    return [{ code: takesNothing ? 'takes_nothing' : 'failing', message: text }]
   })
 }
 

@@ -176,7 +176,8 @@ export class AppendQueue {
     const startedAtMs = performance.now()
     const { args, checksums } = argumentsOf(requests)
     return epochs.withEpoch(async (epoch) => {
-      const { reply, isReached } = await epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
+      const sent = epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
+      const { reply, isReached } = await sent.catch(withUnknownOutcome)
       const answers = listOf(reply)
       if (answers.length !== requests.length) throw new Error('append.lua did not return one answer per append')
       this.#noteStored(requests, answers, checksums, epoch)
@@ -289,6 +290,12 @@ function tooOld({ producer }: AppendRequest): MillraceError {
     `sequence ${producer?.sequence} of producer "${producer?.id}" is ${producerWindow} or more behind its latest; whether it is stored is unknown`,
     { field: 'sequence' },
   )
+}
+
+function withUnknownOutcome(thrown: unknown): never {
+  if (!(thrown instanceof MillraceError && thrown.code === 'unavailable')) throw thrown
+  const { code, message, cause } = thrown
+  throw new MillraceError(code, `${message}; the outcome is unknown`, { cause })
 }
 
 /** The append is in the log, but a replica that takes over from this master may not have it. */

@@ -176,15 +176,14 @@ export class DurabilityGuard {
       this.#warnOfDelays(facts)
       const judgement = judgeServer(facts, this.#promised)
       // Before 7.0 scripts have no flags and cannot check the ACL.
-      if (!facts.hasShardedPublish) return inspectedMaster(server, judgement)
+      if (!facts.hasShardedPublish) return inspectedMaster(server, judgement, null)
       const missing = await missingRights(server, this.#rights)
-      const refusals = [...judgement.refusals, ...(missing === null ? [] : [missing])]
-      return inspectedMaster(server, { ...judgement, refusals }, await refusalOfWrites(server))
+      return inspectedMaster(server, judgement, missing, await refusalOfWrites(server))
     } catch (thrown) {
       const missing = missingRightIn(thrown)
       if (missing === null) throw thrown
-      const facts = { notReady: [], warnings: [], persistence: 'unknown', isUnverified: false } as const
-      return inspectedMaster(server, { ...facts, refusals: [missing] })
+      const facts = { refusals: [], notReady: [], warnings: [], persistence: 'unknown', isUnverified: false } as const
+      return inspectedMaster(server, facts, missing)
     }
   }
 
@@ -237,14 +236,16 @@ async function refusalOfWrites(server: InspectedServer): Promise<MillraceError |
 function inspectedMaster(
   { name }: InspectedServer,
   judgement: Judgement,
+  missingRight: string | null,
   refused: MillraceError | null = null,
 ): InspectedMaster {
   const named = (text: string) => `${name}: ${text}`
-  const refusals = judgement.refusals.map(named)
-  const texts = [...refusals, ...judgement.notReady.map(named)]
-  const problems = texts.map((message) => ({
+  const rights = missingRight === null ? [] : [named(missingRight)]
+  const refusals = [...judgement.refusals.map(named), ...rights]
+  const problems = [...refusals, ...judgement.notReady.map(named)].map((message) => ({
     ...{ reason: 'durability_lost', message },
-    ...{ answersAppends: false, delivers: true },
+    // Only durability does not concern the hand-out.
+    ...{ answersAppends: false, delivers: !rights.includes(message) },
   }))
   return {
     ...judgement,
@@ -256,8 +257,9 @@ function inspectedMaster(
 
 function problemOfWrites(name: string, refused: MillraceError): LogProblem {
   const reason = refusalIn(refused)!
+  const said = (refused.cause as Error).message.replace(/\.$/, '')
   return {
-    ...{ reason, message: `${name} refuses writes: ${(refused.cause as Error).message}: ${refusals[reason].fix}` },
+    ...{ reason, message: `${name} refuses writes: ${said}: ${refusals[reason].fix}` },
     ...{ answersAppends: refused.code === 'disk_full', delivers: reason === 'OOM' },
   }
 }

@@ -29,11 +29,16 @@ const quiet = { info() {}, warn() {} }
 export async function inspectRedis(options: InspectRedisOptions): Promise<RedisInspection> {
   const { url, prefix, durability, isDiskTrusted } = options
   const warnings: string[] = []
+  // Only lines about one server: the problem of the whole log is in the health.
+  const warn = (fields: unknown, text?: string) => {
+    if (typeof fields === 'object' && fields !== null && 'redis' in fields) warnings.push(text ?? '')
+  }
   const connection = await openRedisConnection({ url, logger: quiet })
   const guard = new DurabilityGuard({
     ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: new RedisKeys(prefix).probe },
     servers: () => connection.masters(),
-    logger: { ...quiet, warn: (_fields: unknown, text?: string) => void warnings.push(text ?? '') },
+    // Lines about one server; the problem of the log is told by the health.
+    logger: { ...quiet, warn },
     onHealth: () => {},
   })
   try {

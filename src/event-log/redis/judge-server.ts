@@ -38,7 +38,7 @@ export function judgeServer(facts: ServerFacts, promised: Promised): Judgement {
   const notReady =
     facts.connectedReplicas < replicas
       ? [
-          `${facts.connectedReplicas} of ${replicas} needed replicas are connected: start more, or lower MILLRACE_DURABILITY`,
+          `${facts.connectedReplicas} of ${replicas} needed replicas are connected and answer: start more, or lower MILLRACE_DURABILITY`,
         ]
       : []
   return {

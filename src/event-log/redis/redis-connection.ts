@@ -115,9 +115,7 @@ export function toFailure(thrown: unknown): MillraceError {
     const { code, problem, fix } = refusals[refusal]
     return new MillraceError(code, `${problem} (${refusal}); nothing was written: ${fix}`, { cause: thrown })
   }
-  return new MillraceError('unavailable', 'Redis did not reply, or replied with an error; the outcome is unknown', {
-    cause: thrown,
-  })
+  return new MillraceError('unavailable', 'Redis did not reply, or replied with an error', { cause: thrown })
 }
 
 /** The elements of a reply that is an array. */

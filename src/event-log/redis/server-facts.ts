@@ -3,6 +3,9 @@
 import { MillraceError } from '../../errors.ts'
 import { listOf, type Reply, textOf } from './redis-connection.ts'
 
+/** A replica confirms what it has every second. */
+const maxLagSeconds = 5
+
 /** A server to inspect: a master. */
 export interface InspectedServer {
   /** `host:port`, for people. */
@@ -72,9 +75,10 @@ function isKnown(reply: Reply | undefined): boolean {
   return Array.isArray(reply) && reply.length > 0
 }
 
-/** Excludes replicas in their initial synchronization. */
+/** Excludes replicas in their initial synchronization, and silent ones: Redis keeps those `online` for a minute. */
 function isReplicaInStep([name, value]: readonly [string, string]): boolean {
-  return /^slave\d+$/.test(name) && /(?:^|,)state=online(?:,|$)/.test(value)
+  if (!/^slave\d+$/.test(name) || !/(?:^|,)state=online(?:,|$)/.test(value)) return false
+  return Number(/(?:^|,)lag=(\d+)/.exec(value)?.[1] ?? 0) <= maxLagSeconds
 }
 
 function masterIn(info: ReadonlyMap<string, string>): string {

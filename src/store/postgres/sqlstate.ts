@@ -144,11 +144,20 @@ export function toStoreError(error: unknown, lockHolder: string | null = null): 
 /** Node's error codes for an untrusted certificate (https://nodejs.org/api/tls.html#x509-certificate-error-codes). */
 const certificateFailure = /^(ERR_TLS_CERT|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|HOSTNAME_MISMATCH)/
 
-/** Whether the URL requires TLS and the server does not offer it or has an untrusted certificate. */
+/**
+ * Whether the URL requires TLS and the server does not offer it or has an untrusted certificate, or a file of
+ * certificates that the URL names cannot be read.
+ */
 function isInsecure(error: unknown): boolean {
   if (!(error instanceof Error)) return false
+  if (isUnreadableFile(error)) return true
   const { code = '', message } = error as Error & { readonly code?: unknown }
   return certificateFailure.test(String(code)) || message === 'The server does not support SSL connections'
+}
+
+function isUnreadableFile(error: Error): boolean {
+  const { code = '', syscall } = error as NodeJS.ErrnoException
+  return code === 'EISDIR' || (syscall === 'open' && ['ENOENT', 'EACCES', 'ENOTDIR'].includes(code))
 }
 
 /** Whether the driver has stopped waiting for an answer on an open connection. */
@@ -161,9 +170,10 @@ function isUnreachable(error: unknown): boolean {
   return ['08', '53', '57'].includes(sqlStateOf(error)?.slice(0, 2) ?? '08')
 }
 
-/** For a failed system call only its code: the message contains the address, which callers must not see. */
+/** For a failed system call on a connection only its code: the message contains the address, which callers must not see. */
 function describe(error: Error & { readonly code?: unknown }): string {
   const { code, message } = error
   if (error instanceof DatabaseError) return `${code}: ${message}`
+  if (isUnreadableFile(error)) return message
   return typeof code === 'string' && (message === '' || 'syscall' in error) ? code : message
 }
