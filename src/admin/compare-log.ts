@@ -87,7 +87,8 @@ class TopicComparison {
       behind += Math.max(0, nextOffset - from)
       if (from < nextOffset) await this.#compare(stream, from)
     }
-    const missing = Math.max(0, this.#missing - this.#waitingOf(deadLetterTopic))
+    const undelivered = this.#missing === 0 ? 0 : this.#waitingOf(deadLetterTopic) + (await this.#diedMeanwhile())
+    const missing = Math.max(0, this.#missing - undelivered)
     // What is neither kept nor waiting has been trimmed.
     const gone = this.#canCount ? Math.max(0, behind - this.#compared - this.#waitingOf(name)) : 0
     return missing + gone === 0 ? null : this.#textOf(missing, gone)
@@ -116,6 +117,14 @@ class TopicComparison {
     const end = new TopicComparison(this.#parts)
     await end.#compare(stream, Math.max(0, nextOffset - maxUnknownEvents))
     return end.#missing === 0 ? nextOffset : 0
+  }
+
+  /** How many events have died since the log was described: their dead letters may not have landed. */
+  async #diedMeanwhile(): Promise<number> {
+    const { eventLog, log, topic, group } = this.#parts
+    const deadIn = ({ topics }: LogDescription) =>
+      topics.find(({ name }) => name === topic.name)?.groups.find(({ name }) => name === group)?.dead ?? 0
+    return deadIn(await eventLog.describe()) - deadIn(log)
   }
 
   #waitingOf(name: string): number {

@@ -27,10 +27,9 @@ export async function assembleStore(
   // When events have landed before, a missing store is a loss of data, and creating a new one would hide it.
   const mayCreate = !(await hasLanded(eventLog))
   const store = await open(config, { mayCreate, onUnlistedSqlstate: alarmOnUnlistedSqlstate(metrics, logger) })
-  const storeWatch = new StoreWatch({ store, health, logger, monotonicNow })
-  const { driver: storeDriver, up, warnings } = await storeWatch.start()
-  const differences = up ? await compareLog({ eventLog, store, group: landingGroup }).catch(notCompared) : []
-  for (const warning of [...warnings, ...differences]) logger.warn({ store: storeDriver }, warning)
+  const findDifferences = () => compareLog({ eventLog, store, group: landingGroup }).catch(notCompared)
+  const storeWatch = new StoreWatch({ store, health, logger, monotonicNow, findDifferences })
+  const { driver: storeDriver } = await storeWatch.start()
   return { store, storeDriver, storeWatch }
 }
 

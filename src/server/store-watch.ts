@@ -1,4 +1,5 @@
-// Asks the store again and again whether it answers, and reports that to the health and the log.
+// Asks the store again and again whether it answers, and reports that to the health and the log. When it answers after
+// an outage, it may be another copy: its warnings and its differences from the log are logged again.
 //
 // A store that is away does not make the process unready: events are accepted and wait in the log.
 
@@ -18,6 +19,8 @@ export interface StoreWatchParts {
   readonly logger: Logger
   /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
+  /** Finds what the log should say when the database answers for the first time or after an outage. Never rejects. */
+  readonly findDifferences: () => Promise<string[]>
 }
 
 export class StoreWatch {
@@ -28,13 +31,14 @@ export class StoreWatch {
   #problem: string | null = null
   #answeredAtMs = Number.NEGATIVE_INFINITY
   #probing: Promise<void> | null = null
+  #warned: Promise<void> = Promise.resolve()
   #isClosed = false
 
   constructor(parts: StoreWatchParts) {
     this.#parts = parts
   }
 
-  /** Resolves with the first answer and probes from then on. */
+  /** Resolves with the first answer, after its warnings are logged, and probes from then on. */
   async start(): Promise<StoreDescription> {
     await this.#probe()
     this.#report()
@@ -42,6 +46,7 @@ export class StoreWatch {
       void withinMs(this.#probe(), probeEveryMs, null).then(() => this.#report())
     }, probeEveryMs)
     this.#timer.unref()
+    await this.#warned
     return this.#last!
   }
 
@@ -59,11 +64,20 @@ export class StoreWatch {
   #probe(): Promise<void> {
     const { store, monotonicNow } = this.#parts
     this.#probing ??= store.describe().then((description) => {
+      const isBack = description.up && this.#last?.up !== true
       this.#last = description
       if (description.up) this.#answeredAtMs = monotonicNow()
+      if (isBack && !this.#isClosed) this.#warned = this.#warned.then(() => this.#warn(description))
       this.#probing = null
     })
     return this.#probing
+  }
+
+  async #warn({ driver, warnings }: StoreDescription): Promise<void> {
+    const { logger, findDifferences } = this.#parts
+    const differences = await findDifferences()
+    if (this.#isClosed) return
+    for (const warning of [...warnings, ...differences]) logger.warn({ store: driver }, warning)
   }
 
   #report(): void {

@@ -124,4 +124,5 @@ test('a server that starts while PostgreSQL is unreachable accepts events and re
   assert.partialDeepStrictEqual(line, { accepted: 1, landed: 1, balanced: true })
   assert.deepEqual(await own.query('SELECT count(*)::int AS rows FROM events', [], url), [{ rows: 1 }])
   await eventually(async () => assert.equal((await client.status()).store.up, true))
+  await eventually(() => assert.match(server.stderr, /fsync is off/))
 })

@@ -7,9 +7,12 @@ import { type TestContext, test } from 'node:test'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
 import { backends, type Home } from '../support/backend.ts'
 import { order, orders } from '../support/events.ts'
+import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
+import { getStatus } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { runCommand } from '../support/run-command.ts'
+import { sharedPostgres } from '../support/shared-services.ts'
 import { drained } from '../support/tally.ts'
 
 type File = 'log' | 'store'
@@ -126,6 +129,35 @@ test('a database that has lost all events of a topic gets them back by the repla
   assert.equal(replayed.code, 0, replayed.stderr)
   await drained(server)
   assert.equal(await home.countRows(), 2510)
+})
+
+test('a database that is restored under a running server is compared when it answers again', async (t) => {
+  const [backend] = backends('embedded log, PostgreSQL')
+  const home = await backend!.home(t)
+  const server = await start(t, home)
+  await grpcClient(t, server).publish({ events: orders(100) })
+  await grpcClient(t, server).publish({ events: orders(40, { type: 'lost' }) })
+  await drained(server)
+
+  const postgres = await sharedPostgres()
+  const url = new URL(home.postgresUrl!)
+  const name = url.pathname.slice(1)
+  url.pathname = `/${name}_away`
+  await postgres.query(`ALTER DATABASE "${name}" ALLOW_CONNECTIONS false`)
+  await postgres.query('SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1', [name])
+  await postgres.query(`ALTER DATABASE "${name}" RENAME TO "${name}_away"`)
+  await eventually(async () => {
+    const { causes } = await getStatus(server.http)
+    assert.deepEqual(
+      causes.filter(({ component }) => component === 'store').map(({ reason }) => reason),
+      ['failed_precondition'],
+    )
+  })
+  await postgres.query(`ALTER DATABASE "${name}_away" ALLOW_CONNECTIONS true`)
+  await postgres.query("DELETE FROM events WHERE type = 'lost'", [], url.href)
+  await postgres.query(`ALTER DATABASE "${name}_away" RENAME TO "${name}"`)
+  await eventually(() => assert.equal(warningsOf(server).length, 1))
+  assert.match(warningsOf(server)[0]!, /older than the log by at least 40 events of topic events; "millrace replay/)
 })
 
 for (const backend of backends('embedded', 'embedded log, PostgreSQL')) {
