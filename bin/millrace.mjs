@@ -15,7 +15,7 @@ const program = findProgram()
 // Without a listener Node opens its inspector on SIGUSR1, and that runs any code for anyone who can connect.
 process.on('SIGUSR1', () => {})
 if (isNewEnough(process.versions.node)) {
-  whenShellOfNpxIsGone(() => process.kill(process.pid, 'SIGTERM'))
+  whenShellOfNpmIsGone(() => process.kill(process.pid, 'SIGTERM'))
   await import(pathToFileURL(program).href)
 } else {
   runWith(findOtherNode(), program)
@@ -51,7 +51,7 @@ function runWith(node, script) {
   const child = spawn(node, [...process.execArgv, script, ...process.argv.slice(2)], { stdio: 'inherit' })
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2']
   for (const signal of signals) process.on(signal, () => child.kill(signal))
-  whenShellOfNpxIsGone(() => child.kill('SIGTERM'))
+  whenShellOfNpmIsGone(() => child.kill('SIGTERM'))
   child.on('error', (error) => fail(`${node} cannot be run: ${error.message}`))
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code ?? 1)
@@ -61,12 +61,12 @@ function runWith(node, script) {
 }
 
 /**
- * npx runs the program in a shell, and passes SIGTERM to that shell alone. Where the shell is dash, it dies of it and the
+ * npx and npm scripts run the program in a shell, and pass SIGTERM to that shell alone. Where the shell is dash, it dies of it and the
  * program is left behind. SIGINT cannot be noticed: dash keeps it until the program ends.
  */
-function whenShellOfNpxIsGone(stop) {
-  const { npm_lifecycle_event: event, npm_lifecycle_script: script } = process.env
-  if (event !== 'npx' || script?.replaceAll("'", '') !== 'millrace') return
+function whenShellOfNpmIsGone(stop) {
+  // Only where the shell waits for this program alone: with other commands its end can be intended.
+  if (!/^'?millrace'?( [^&|;]*)?$/.test(process.env.npm_lifecycle_script ?? '')) return
   const shell = process.ppid
   const timer = setInterval(() => {
     if (process.ppid === shell) return
