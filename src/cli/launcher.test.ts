@@ -48,16 +48,15 @@ test('it forwards signals, and exits as the program does', async (t) => {
   assert.equal(existsSync(join(cwd, 'data/holder.json')), false, 'the server must have stopped, not only its launcher')
 })
 
-test('under npx, SIGTERM to its shell alone stops the server', async (t) => {
-  // Like the shell that npx starts: dash waits for the program instead of becoming it.
-  const env = {
-    npm_lifecycle_event: 'npx',
-    npm_lifecycle_script: "'millrace'",
-    MILLRACE_HTTP_PORT: '0',
-    MILLRACE_GRPC_PORT: '0',
-  }
+test('under npx and npm scripts, SIGTERM to their shell alone stops the server', async (t) => {
+  const cases = [
+    [launcher, "'millrace'"],
+    [strictLauncher(t), 'millrace start --log-level warn'],
+  ] as const
   await Promise.all(
-    [launcher, strictLauncher(t)].map(async (script) => {
+    cases.map(async ([script, lifecycleScript]) => {
+      // Like the shell that npm starts: dash waits for the program instead of becoming it.
+      const env = { npm_lifecycle_script: lifecycleScript, MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }
       const cwd = temporaryDirectory(t)
       const wrapper = ['sh', '-c', '"$@"; exit', 'npx']
       const { child, ended } = startMillrace(t, ['start'], { cwd, env, script, wrapper })

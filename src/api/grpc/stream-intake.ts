@@ -223,7 +223,10 @@ export class StreamIntake {
     })
   }
 
-  /** Also ends the waits for room: nothing may be left for which the stream would wait without a limit. */
+  /**
+   * Ends the waits for room only when an outcome is unknown. With another failure the messages that wait keep waiting,
+   * because they are good and come before it; a stop ends their waits in the pipeline.
+   */
   #endAfterAll(failure: MillraceError): void {
     this.#lastFailure = graverOf(this.#lastFailure, failure)
     if (failure.outcomeUnknown) this.#closed.abort()
