@@ -124,8 +124,8 @@ export interface EventStore {
    * Lists landed events, newest first by (receivedAt, eventId). Pages that follow each other's cursor repeat no event
    * and skip none that had landed before the first page. A page ends before its limit at the event whose data reaches
    * `maxPageBytes`; data that is left out may count. Behind that event the database reads only a few more. Data that has
-   * more than `maxDataBytes`, or that the database cannot return, is left out, and `dataOmitted` has the reason.
-   * Errors: `invalid_event` for an invalid cursor.
+   * more than `maxDataBytes`, or that the database cannot return, is left out, and `dataOmitted` has the reason;
+   * then the attributes may be left out too. Errors: `invalid_event` for an invalid cursor.
    */
   listEvents(query: EventQuery): Promise<EventPage>
 

@@ -47,7 +47,7 @@ test('data that explodes as text, and data whose text fails, is left out; the pa
     [
       '[2]',
       `[${'10…, '.repeat(20)}1]`,
-      'the database cannot return the data: 54000: string buffer exceeds maximum allowed length',
+      'the database cannot return the data and the attributes: 54000: string buffer exceeds maximum allowed length',
       'the data has 4101 numbers of more than 400 digits written out: read it from the database',
       '[1]',
     ],
@@ -61,19 +61,29 @@ test('data that explodes as text, and data whose text fails, is left out; the pa
   }
 })
 
-test('an answer of more than 64 MiB ends its connection and its query, nothing else', async (t) => {
+test('an answer of more than 64 MiB ends its connection and its query; its row is listed without data and attributes', async (t) => {
   const postgresUrl = await server.createDatabase()
   const store = await openStore({ dataDir: '', diskReserveBytes: 0, postgresUrl })
   cleanup(t, () => store.close())
-  const id = '01930001-0000-7000-8000-000000000000'
-  await store.landEvents(entriesOf([{ id, type: 'a' }], 1))
-  const huge = `UPDATE events SET attributes =
-    jsonb_build_object('a', (SELECT jsonb_agg(1e131000::numeric) FROM generate_series(1, 520)))`
+  const made = [0, 1, 2].map((number) => ({ id: `0193000${number}-0000-7000-8000-000000000000`, type: 'a' }))
+  await store.landEvents(entriesOf(made, 1))
+  const huge = `UPDATE events SET attributes = jsonb_build_object('a', repeat('x', 68000000)) WHERE event_id = '${made[1]!.id}'`
   await server.query(huge, [], postgresUrl)
 
-  await assert.rejects(store.listEvents({ limit: 1 }), { code: 'failed_precondition', message: /has 68\d+ bytes/ })
+  const listed = await listAll(store, { limit: 3 })
 
-  assert.deepEqual(await store.findRows([id]), [{ eventId: id, source: '/' }])
+  assert.deepEqual(
+    listed.map(({ id, dataOmitted }) => [id, dataOmitted !== null]),
+    [2, 1, 0].map((number) => [made[number]!.id, number === 1]),
+  )
+  assert.match(
+    listed[1]!.dataOmitted!,
+    /^the database cannot return the data and the attributes: an answer .* has 68\d+ bytes/,
+  )
+  assert.deepEqual(
+    (await store.findEvents([made[1]!.id])).map(({ event }) => event),
+    [listed[1]],
+  )
   const sessions = `SELECT count(*)::int AS busy FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'millrace' AND state = 'active'`
   await eventually(async () => assert.deepEqual(await server.query(sessions, [], postgresUrl), [{ busy: 0 }]))

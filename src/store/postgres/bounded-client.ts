@@ -20,6 +20,13 @@ interface AnswerStream {
   destroy(error: Error): void
 }
 
+export class AnswerTooLong extends MillraceError {
+  constructor(bytes: number) {
+    const problem = `an answer of postgres has ${bytes} bytes; the limit is ${maxAnswerBytes}: look for a huge row`
+    super('failed_precondition', problem)
+  }
+}
+
 export class BoundedClient extends Client {
   constructor(config?: string | ClientConfig) {
     super(config)
@@ -32,8 +39,7 @@ export class BoundedClient extends Client {
       stream.on('data', (chunk) => {
         const bytes = walk.longest(chunk)
         if (bytes <= maxAnswerBytes) return
-        const problem = `an answer of postgres has ${bytes} bytes; the limit is ${maxAnswerBytes}: look for a huge row`
-        stream.destroy(new MillraceError('failed_precondition', problem))
+        stream.destroy(new AnswerTooLong(bytes))
       })
       attachListeners(stream)
     }

@@ -5,6 +5,7 @@ import { type Lane, lanes, priorityOfLane } from '../../event/event.ts'
 import { parseMicros } from '../../lib/timestamp.ts'
 import type { StoredEvent } from '../../pipeline/stored-event.ts'
 import { dataTooLong, maxDataBytes } from '../event-store.ts'
+import { AnswerTooLong } from './bounded-client.ts'
 import { readSql } from './sql-file.ts'
 import { sqlStateOf } from './sqlstate.ts'
 
@@ -46,7 +47,7 @@ export class EventReader {
   /**
    * Returns the rows with these keys in the order of the keys, up to the row whose data reaches `maxBytes`. Data that is
    * left out does not count. The server makes the data of all of them. Rejects with the driver's error.
-   * @param dataFailure all data is left out for this reason; null: only data that is too long.
+   * @param dataFailure all data and attributes are left out for this reason; null: only data that is too long.
    */
   async read(
     client: Pick<Pool, 'query'>,
@@ -60,12 +61,14 @@ export class EventReader {
   }
 }
 
-/** Why the server cannot make the text of some row's data; null for any other failure. */
+/** Why the data or the attributes of some row cannot be returned; null for any other failure. */
 export function dataFailureOf(error: unknown): string | null {
   const sqlState = sqlStateOf(error)
   // The text is too long for the server, or for its memory.
-  if (sqlState !== '54000' && sqlState !== '53200') return null
-  return `the database cannot return the data: ${sqlState}: ${(error as Error).message}`
+  const cannotMake = sqlState === '54000' || sqlState === '53200'
+  if (!cannotMake && !(error instanceof AnswerTooLong)) return null
+  const cause = cannotMake ? `${sqlState}: ${(error as Error).message}` : (error as Error).message
+  return `the database cannot return the data and the attributes: ${cause}`
 }
 
 function dataOmittedOf({ dataFailure, longNumbers, dataLength }: EventRow): string | null {

@@ -1,6 +1,6 @@
 -- The events with these keys in the order of the keys, and their positions in the log, up to the event whose data
 -- reaches a number of bytes. Parameters: keys; that number; the bytes beyond which an event's data is left out; the
--- numbers of more than 400 digits beyond which it is left out; whether data is read.
+-- numbers of more than 400 digits beyond which it is left out; whether data and attributes are read.
 --
 -- jsonb writes numbers out, so that its text can be 10,000 times as long as the row, and the server cannot be interrupted
 -- while it makes that text: the text of a row with many long numbers is not made. The texts of all other keys are made, also
@@ -14,9 +14,11 @@ FROM (
   SELECT *, sum(counted) OVER (ORDER BY place) AS through
   FROM (
     SELECT place, event_id, id, source, type, subject, time, received_at, events.topic, priority, key,
-      CASE WHEN bytes <= $3::integer THEN text END AS data, CASE WHEN bytes <= $3::integer THEN data_bytes END AS data_bytes,
-      long_numbers, bytes, CASE WHEN bytes <= $3::integer THEN bytes ELSE 0 END AS counted, data_content_type, attributes,
-      log_offset, streams.topic AS stream_topic, partition, lane, epoch
+      CASE WHEN bytes <= $3::integer THEN text END AS data,
+      CASE WHEN $5::boolean AND bytes <= $3::integer THEN data_bytes END AS data_bytes, long_numbers, bytes,
+      CASE WHEN bytes <= $3::integer THEN bytes ELSE 0 END AS counted, data_content_type,
+      CASE WHEN $5::boolean THEN attributes END AS attributes, log_offset, streams.topic AS stream_topic, partition, lane,
+      epoch
     FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (event_id, place)
       JOIN events USING (event_id)
       LEFT JOIN streams USING (stream)
