@@ -25,9 +25,8 @@ export class CallCounts {
   #accepted = 0
   #dropped = 0
   #rejected = 0
-  #hasFailed = false
   /** Not counted unless an event behind them is accepted or dropped. */
-  #held: MessageCounts[] = []
+  readonly #held: MessageCounts[] = []
   /** The first 1,000. */
   readonly rejections: Rejection[] = []
 
@@ -42,11 +41,10 @@ export class CallCounts {
    *   counted while nothing behind it was taken.
    */
   add(message: MessageCounts, failed: boolean): void {
-    this.#hasFailed ||= failed
-    this.#held.push(message)
-    if (this.#hasFailed && message.accepted + message.dropped === 0) return
+    if (failed || this.#held.length > 0) this.#held.push(message)
+    else this.#count(message)
+    if (message.accepted + message.dropped === 0) return
     for (const each of this.#held.splice(0)) this.#count(each)
-    this.#hasFailed = false
   }
 
   #count({ accepted, dropped, rejected, rejections }: MessageCounts): void {
