@@ -1,7 +1,7 @@
 // `millrace dead-letters redrive`: sends the events of dead letters to their groups again.
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Client } from '../client/connect.ts'
@@ -22,8 +22,8 @@ export async function run(input: CommandInput): Promise<number> {
   const rate = Number(textOption(input, 'rate') ?? rateLimits.default)
   const isDryRun = input.options.dryRun === true
   checkEditing(input)
-  return await withClient(input, async (client) => {
-    const edit = await editOf(input, client)
+  const redrive = async (client: Client, editFile: string) => {
+    const edit = await editOf(input, client, editFile)
     if (edit === null) {
       input.terminal.note('the data was not changed; nothing was sent')
       return exitCodes.failed
@@ -33,7 +33,24 @@ export async function run(input: CommandInput): Promise<number> {
       return exitCodes.failed
     }
     return await redriveAll(input, client, { filter, rate, isDryRun, edit })
-  })
+  }
+  return await withClient(input, (client) => withEditFile(input, (editFile) => redrive(client, editFile)))
+}
+
+/** Passes on the path of a temporary file, which does not exist yet. When the work fails, the file is kept and named. */
+async function withEditFile({ terminal }: CommandInput, work: (file: string) => Promise<number>): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), 'millrace-edit-'))
+  const file = join(directory, 'data.json')
+  let isKept = false
+  try {
+    return await work(file)
+  } catch (thrown) {
+    isKept = thrown instanceof MillraceError && existsSync(file)
+    if (isKept) terminal.note(`the edited data is kept in ${file}; --data sends it`)
+    throw thrown
+  } finally {
+    if (!isKept) rmSync(directory, { recursive: true })
+  }
 }
 
 async function redriveAll(input: CommandInput, client: Client, request: RedriveRequest): Promise<number> {
@@ -84,7 +101,7 @@ function checkEditing(input: CommandInput): void {
 }
 
 /** Undefined without --edit and --data: the event is sent unchanged. Null when the user left the data unchanged. */
-async function editOf(input: CommandInput, client: Client): Promise<RedriveRequest['edit'] | null> {
+async function editOf(input: CommandInput, client: Client, editFile: string): Promise<RedriveRequest['edit'] | null> {
   const contentType = textOption(input, 'contentType')
   const file = textOption(input, 'data')
   if (file !== undefined)
@@ -94,7 +111,7 @@ async function editOf(input: CommandInput, client: Client): Promise<RedriveReque
   if (event === null)
     throw new MillraceError('failed_precondition', 'the dead letter is damaged and has no event to edit')
   const before = event.dataJson === null ? Buffer.from(event.dataBytes ?? []) : Buffer.from(event.dataJson)
-  const data = editInEditor(before, input.configInput.env)
+  const data = editInEditor(before, editFile, input.configInput.env)
   return data.equals(before) ? null : { data, contentType }
 }
 
@@ -112,25 +129,15 @@ function withoutAddedLineBreak(data: Buffer, before: Buffer): Buffer {
   return data.at(-1) === lineBreak && before.at(-1) !== lineBreak ? data.subarray(0, -1) : data
 }
 
-function editInEditor(data: Buffer, env: Readonly<Record<string, string | undefined>>): Buffer {
+function editInEditor(data: Buffer, file: string, env: Readonly<Record<string, string | undefined>>): Buffer {
   const editor = env.VISUAL || env.EDITOR || 'vi'
-  const directory = mkdtempSync(join(tmpdir(), 'millrace-edit-'))
-  const file = join(directory, 'data.json')
-  try {
-    writeFileSync(file, data)
-    // Through the shell, because $EDITOR may contain options.
-    const { status, error } = spawnSync('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' })
-    if (error !== undefined || status !== 0) {
-      throw new MillraceError(
-        'failed_precondition',
-        `the editor "${editor}" failed and nothing was sent; set $VISUAL or $EDITOR to another one`,
-        {
-          cause: error,
-        },
-      )
-    }
-    return withoutAddedLineBreak(readFileSync(file), data)
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
+  writeFileSync(file, data)
+  // Through the shell, because $EDITOR may contain options.
+  const { status, error } = spawnSync('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' })
+  const isRemoved = !existsSync(file)
+  if (error === undefined && status === 0 && !isRemoved) return withoutAddedLineBreak(readFileSync(file), data)
+  rmSync(file, { force: true })
+  const fault = isRemoved ? 'removed the file' : 'failed'
+  const message = `the editor "${editor}" ${fault} and nothing was sent; set $VISUAL or $EDITOR to another one`
+  throw new MillraceError('failed_precondition', message, { cause: error })
 }
