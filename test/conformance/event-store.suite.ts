@@ -1142,7 +1142,7 @@ function lifetime(story: Story): void {
       const { driver, up } = await store.describe()
       assert.deepEqual([typeof driver, up], ['string', true])
       await store.close()
-      const closed = { driver, up: false, problem: 'the event store is closed', warnings: [] }
+      const closed = { driver, up: false, problem: 'the event store is closed', code: 'unavailable', warnings: [] }
       assert.deepEqual(await store.describe(), closed)
     },
   )
