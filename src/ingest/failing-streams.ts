@@ -1,6 +1,6 @@
 // The streams to which publishes fail, with the last error of each: what a producer meets, whatever the cause.
 //
-// Nobody can tell whether a stream works again before something is appended to it, so an old failure is forgotten.
+// Whether a stream works again is unknown until something is appended to it, so an old failure is forgotten.
 
 import { type ErrorCode, MillraceError, textWithCause } from '../errors.ts'
 

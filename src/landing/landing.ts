@@ -47,7 +47,7 @@ export function createLanding({ store, deadLetters, metrics, logger, monotonicNo
   }
 }
 
-/** One line for a turn, because a producer that numbers its events anew makes a conflict of each. */
+/** One line for a turn, because a producer that restarts its numbering makes a conflict of each. */
 function noteConflicts(
   logger: Logger,
   topic: string,

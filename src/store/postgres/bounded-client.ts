@@ -1,5 +1,5 @@
 // A connection that ends when the server announces a message beyond a bound. node-postgres would collect any message in
-// memory and convert it to strings; one that is too long for a string throws where nobody can catch it.
+// memory and convert it to strings; one that is too long for a string throws where no code can catch it.
 
 import { Client, type ClientConfig } from 'pg'
 import { MillraceError } from '../../errors.ts'
