@@ -54,7 +54,7 @@ function refuseForeign(database: DatabaseSync, path: string): void {
   )
 }
 
-/** A table that was made anew, for example by a copy, has no key; a redelivery would then make a second row. */
+/** A table that was recreated, for example by a copy, has no key; a redelivery would then make a second row. */
 function requireKey(database: DatabaseSync, path: string): void {
   if (database.prepare(readSql('find-key')).get() !== undefined) return
   throw new MillraceError(
