@@ -85,6 +85,8 @@ export class NodeConnection {
     })
     this.tried = this.opened.catch(() => {})
     client.on('ready', () => {
+      // node-redis goes on connecting when it is destroyed while its socket opens, and would keep that connection.
+      if (this.#isClosed) return client.destroy()
       this.#isReady = true
       for (const listener of this.#readyListeners) listener()
       this.#hasBeenReady = true
