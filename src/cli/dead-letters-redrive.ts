@@ -37,7 +37,10 @@ export async function run(input: CommandInput): Promise<number> {
   return await withClient(input, (client) => withEditFile(input, (editFile) => redrive(client, editFile)))
 }
 
-/** Passes on the path of a temporary file, which does not exist yet. When the work fails, the file is kept and named. */
+/**
+ * Passes on the path of a temporary file, which does not exist yet. When the work fails and the file has content, it is kept
+ * and named.
+ */
 async function withEditFile({ terminal }: CommandInput, work: (file: string) => Promise<number>): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-edit-'))
   const file = join(directory, 'data.json')
@@ -45,7 +48,7 @@ async function withEditFile({ terminal }: CommandInput, work: (file: string) => 
   try {
     return await work(file)
   } catch (thrown) {
-    isKept = thrown instanceof MillraceError && existsSync(file)
+    isKept = thrown instanceof MillraceError && existsSync(file) && !isBlank(readFileSync(file))
     if (isKept) terminal.note(`the edited data is kept in ${file}; --data sends it`)
     throw thrown
   } finally {
@@ -117,8 +120,7 @@ async function editOf(input: CommandInput, client: Client, editFile: string): Pr
 
 /** An editor that was left without saving, and a program that failed before `--data -`, leave empty data too. */
 async function confirmsEmptyData({ options }: CommandInput, edit: RedriveRequest['edit']): Promise<boolean> {
-  const isBlank = edit !== undefined && Buffer.from(edit.data).toString('latin1').trim() === ''
-  if (!isBlank || options.yes === true || options.dryRun === true) return true
+  if (edit === undefined || !isBlank(edit.data) || options.yes === true || options.dryRun === true) return true
   refuseWithoutTerminal('redrive with empty data')
   return await confirm('The new data is empty. Redrive the event with empty data?')
 }
@@ -140,4 +142,8 @@ function editInEditor(data: Buffer, file: string, env: Readonly<Record<string, s
   const fault = isRemoved ? 'removed the file' : 'failed'
   const message = `the editor "${editor}" ${fault} and nothing was sent; set $VISUAL or $EDITOR to another one`
   throw new MillraceError('failed_precondition', message, { cause: error })
+}
+
+function isBlank(data: Uint8Array): boolean {
+  return Buffer.from(data).toString('latin1').trim() === ''
 }
