@@ -37,7 +37,6 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
   const guard = new DurabilityGuard({
     ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: new RedisKeys(prefix).probe },
     servers: () => connection.masters(),
-    // Lines about one server; the problem of the log is told by the health.
     logger: { ...quiet, warn },
     onHealth: () => {},
   })

@@ -6,9 +6,9 @@
 
 import { type ClientBase, type ClientConfig, Pool } from 'pg'
 import { type PostgresTarget, readPostgresUrl, timeoutParameters } from '../../config/postgres-url.ts'
-import { BoundedClient } from './bounded-client.ts'
 import { readSql } from './sql-file.ts'
 import { isRefusedParameter } from './sqlstate.ts'
+import { TransactionClient } from './transaction-client.ts'
 
 /** Timeouts of a statement and of waiting for a lock, in milliseconds. The URL overrides them. */
 export interface Timeouts {
@@ -130,49 +130,4 @@ function setTimeouts(timeouts: Readonly<Record<string, number>>): string {
   return Object.entries(timeouts)
     .map(([name, ms]) => `SET LOCAL ${name} = ${ms};`)
     .join(' ')
-}
-
-/** BEGIN as the first statement of a text, behind comments. */
-const begin = /^((?:\s|--.*\n)*BEGIN\b[^;]*)(?:;|$)/
-
-/** A connection whose transactions can set their own timeouts. */
-class TransactionClient extends BoundedClient {
-  readonly #setTimeouts: string | null
-
-  /** @param setTimeouts statements that begin each transaction; null where the session has the settings. */
-  constructor(config: ClientConfig, setTimeouts: string | null) {
-    super(config)
-    this.#setTimeouts = setTimeouts
-  }
-
-  /** As the driver's. A statement outside a transaction gets one; a COPY must be inside one already. */
-  // biome-ignore lint/suspicious/noExplicitAny: the driver declares nine overloads.
-  override query(...given: any[]): any {
-    const [text, ...rest] = given
-    if (this.#setTimeouts === null || typeof text !== 'string' || this.getTransactionStatus() !== 'I') {
-      return super.query(...(given as [string]))
-    }
-    if (begin.test(text)) {
-      return super.query(text.replace(begin, `$1; ${this.#setTimeouts}`), ...(rest as []))
-    }
-    const callback = typeof rest.at(-1) === 'function' ? rest.pop() : null
-    const result = this.#inTransaction(text, rest)
-    if (callback === null) return result
-    result.then(
-      (rows) => callback(null, rows),
-      (error) => callback(error),
-    )
-  }
-
-  async #inTransaction(text: string, parameters: unknown[]): Promise<unknown> {
-    await super.query(`BEGIN; ${this.#setTimeouts}`)
-    try {
-      const result = await super.query(text, ...(parameters as []))
-      await super.query('COMMIT')
-      return result
-    } catch (thrown) {
-      await super.query('ROLLBACK').catch(() => {})
-      throw thrown
-    }
-  }
 }
