@@ -1,7 +1,7 @@
 // gRPC reflection, v1 and v1alpha: lets grpcurl and similar tools discover the server's services.
 //
 // The descriptors are those of the generated code, so they always match what is served. The libraries and descriptors are loaded
-// at the first call: they are a third of what a server's start costs, and most servers are never asked.
+// at the first call: they are a fifth of what a server's start costs, and most servers are never asked.
 
 import { createRequire } from 'node:module'
 import { create, type DescFile, toBinary } from '@bufbuild/protobuf'
