@@ -124,7 +124,10 @@ test('damage is reported with file, expected, found and fix; the repair keeps wh
   assert.ok(found.of('log')?.message.startsWith(`${log}: expected `))
   assert.match(found.of('log')?.message ?? '', /, found .*; run "millrace doctor --repair"/)
   assert.equal(repaired.code, 0, repaired.stdout + repaired.stderr)
-  assert.match(repaired.stdout, /^The log was repaired; epoch 2 begins\.\n {2}kept: [\d,]+ events in [\d,]+ entries/)
+  assert.match(
+    repaired.stdout,
+    /^The log was repaired; epoch 2 begins\.\n {2}kept: [\d,]+ events in [\d,]+ entr(?:y|ies)/,
+  )
   const keptAs = / {2}old file: (.+)\n/.exec(repaired.stdout)?.[1]
   assert.deepEqual(readFileSync(keptAs!), damaged)
   assert.deepEqual([after.code, after.of('log')?.state], [0, 'ok'])
