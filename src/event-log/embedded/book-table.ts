@@ -2,7 +2,7 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { LogDamage } from './log-damage.ts'
-import { type ColumnValue, rowChecksum } from './log-rows.ts'
+import { type ColumnValue, rowChecksum, textColumns } from './log-rows.ts'
 import { correctRow } from './row-correction.ts'
 import { sqlFile } from './sql-file.ts'
 
@@ -72,12 +72,22 @@ export class BookTable<Row extends { readonly [K in keyof Row]: ColumnValue }> {
 
   #rows(): (Row & { crc: number })[] {
     try {
-      return this.#load.all() as unknown as (Row & { crc: number })[]
+      return this.#load.all().map((row) => this.#typed(row as Record<string, ColumnValue>))
     } catch (thrown) {
       // A flipped high bit gives an integer above 2^53, which node:sqlite refuses to read.
       if ((thrown as { code?: unknown }).code !== 'ERR_OUT_OF_RANGE') throw thrown
       throw new LogDamage(this.#options.path, `numbers below 2^53 in table ${this.#options.name}`, 'a larger number')
     }
+  }
+
+  /** A flipped bit can change the type of a value and leave its digits, which the checksum does not show. */
+  #typed(row: Record<string, ColumnValue>): Row & { crc: number } {
+    for (const column of this.#options.columns) {
+      const value = row[column]!
+      if (value instanceof Uint8Array || (typeof value === 'string') === textColumns.has(column)) continue
+      row[column] = typeof value === 'string' ? Number(value) : String(value)
+    }
+    return row as unknown as Row & { crc: number }
   }
 
   #isSound(row: Row & { crc: number }): boolean {

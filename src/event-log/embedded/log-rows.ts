@@ -108,7 +108,10 @@ export interface ProducerRow {
 
 export type ColumnValue = number | string | Uint8Array
 
-/** The CRC-32 of a row of this table with these values. */
+/** The columns with texts; the others have numbers, or bytes. */
+export const textColumns: ReadonlySet<string> = new Set(['name', 'lane', 'reason'])
+
+/** The CRC-32 of a row of this table with these values. It does not cover their types: 1 and '1' have the same. */
 export function rowChecksum(table: string, values: readonly ColumnValue[]): number {
   let text = table
   for (const value of values) text += `\0${value instanceof Uint8Array ? crc32(value) : value}`
