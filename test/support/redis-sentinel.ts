@@ -3,26 +3,24 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './eventually.ts'
 import { freePort } from './free-port.ts'
-import { RedisServer, redisBinary } from './redis-server.ts'
+import { Redis, RedisServer, redisBinary } from './redis-server.ts'
 
 export const masterName = 'main'
 
-export class RedisSentinel {
+export class RedisSentinel extends Redis {
   readonly master: RedisServer
   readonly replica: RedisServer
-  readonly port: number
   readonly #directory: string
   readonly #child: ChildProcess
 
   private constructor(master: RedisServer, replica: RedisServer, port: number) {
+    super(port)
     this.master = master
     this.replica = replica
-    this.port = port
     this.#directory = mkdtempSync(join(tmpdir(), 'millrace-sentinel-'))
     const file = join(this.#directory, 'sentinel.conf')
     const lines = [
@@ -69,19 +67,8 @@ export class RedisSentinel {
     }
   }
 
-  get url(): string {
+  override get url(): string {
     return `redis+sentinel://127.0.0.1:${this.port}/${masterName}`
-  }
-
-  async command(...words: readonly string[]): Promise<string> {
-    const socket = connect(this.port, '127.0.0.1')
-    try {
-      socket.write(`${words.join(' ')}\r\n`)
-      const [data] = (await once(socket, 'data')) as [Buffer]
-      return data.toString()
-    } finally {
-      socket.destroy()
-    }
   }
 
   async destroy(): Promise<void> {

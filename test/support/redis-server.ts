@@ -9,6 +9,8 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './free-port.ts'
 
+const maxReplyMs = 10_000
+
 export interface RedisOptions {
   /** Whether each write is flushed before the reply. Only for tests of durability. Default false. */
   readonly flushes?: boolean
@@ -35,13 +37,11 @@ export class Redis {
   /** Sends one command of words without spaces; returns the first reply as raw bytes from the wire. */
   async command(...words: readonly string[]): Promise<string> {
     const socket = connect(this.port, '127.0.0.1')
-    try {
-      socket.write(`${words.join(' ')}\r\n`)
-      const [data] = (await once(socket, 'data')) as [Buffer]
-      return data.toString()
-    } finally {
-      socket.destroy()
-    }
+    socket.setTimeout(maxReplyMs, () => socket.destroy(new Error(`no reply to ${words[0]} within ${maxReplyMs} ms`)))
+    socket.write(`${words.join(' ')}\r\n`)
+    for await (const data of socket) return String(data)
+    // A Sentinel that promotes a replica makes it close all connections.
+    throw new Error(`Redis closed the connection before it replied to ${words[0]}`)
   }
 }
 
