@@ -55,6 +55,7 @@ const roundTripMs = 50
 const overloadFactor = 10
 const awayEventsPerSecond = 3000
 const daySeconds = 86_400
+const largePayloadBytes = 1_000_000
 /** Distribution of a full table's rows over time: over how long they arrived, and the age of the newest one. */
 const spreads = [
   { name: 'over an hour', spreadSeconds: 3600, ageSeconds: 0 },
@@ -238,6 +239,31 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       bounds: stores.map((store) =>
         bound('', `redrive of dead letters, ${store}`, `redrive, ${store}`, 'microsPerLetter', 200, 'µs each'),
       ),
+    },
+    {
+      id: 'W9',
+      rounds: 1,
+      blocks: stores.map((store) => ({
+        name: `large pages, ${store}`,
+        program: 'workloads/readers',
+        options: {
+          store,
+          readers: 10,
+          largeEvents: 300,
+          largePayloadBytes,
+          payloadBytes,
+          seconds: sizes.readerSeconds,
+        },
+      })),
+      comparisons: [],
+      bounds: stores.flatMap((store) => {
+        const [block, readers] = [`large pages, ${store}`, `ten readers of events of 1 MB, ${store}`]
+        return [
+          bound('', `${readers}: a liveness probe`, block, 'livezP99Ms', 100, 'ms'),
+          bound('', `${readers}: a publish, in times of without`, block, 'publishP99Ratio', 4, 'times'),
+          bound('', `${readers}: growth of memory`, block, 'rssGrowthMiB', 64, 'MiB'),
+        ]
+      }),
     },
     {
       id: 'W9',

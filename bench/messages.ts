@@ -95,7 +95,8 @@ export function expectedRows(events: number, duplicateEvery = 0): { rows: number
 /** The JSON of an event, `bytes` long, with its number. */
 export function payload(number: number, bytes: number): Buffer {
   const start = `{"n":${String(number).padStart(numberDigits)},"agent":"agent-0042","level":"info","ok":true,"value":21.75,"text":"`
-  return Buffer.from(`${start}${'all quiet on this side, '.repeat(500).slice(0, bytes - start.length - 2)}"}`)
+  const text = 'all quiet on this side, '.repeat(Math.ceil(bytes / 24)).slice(0, bytes - start.length - 2)
+  return Buffer.from(`${start}${text}"}`)
 }
 
 function sampleEvent(payloadBytes: number) {

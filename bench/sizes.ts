@@ -13,6 +13,8 @@ export interface Sizes {
   readonly peerEvents: number
   readonly storedRows: number
   readonly deadLetters: number
+  /** Measuring time without readers of large pages, and with them. */
+  readonly readerSeconds: number
   /** Duration of the PostgreSQL outage. */
   readonly awaySeconds: number
   readonly logBytes: number
@@ -40,6 +42,7 @@ export const sizesByName = {
     peerEvents: 5000,
     storedRows: 5000,
     deadLetters: 500,
+    readerSeconds: 1,
     awaySeconds: 1,
     logBytes: mebibyte,
     costBatches: 200,
@@ -58,6 +61,7 @@ export const sizesByName = {
     peerEvents: 40_000,
     storedRows: 1_000_000,
     deadLetters: 10_000,
+    readerSeconds: 5,
     awaySeconds: 10,
     logBytes: 512 * mebibyte,
     costBatches: 2000,
@@ -76,6 +80,7 @@ export const sizesByName = {
     peerEvents: 150_000,
     storedRows: 1_000_000,
     deadLetters: 30_000,
+    readerSeconds: 10,
     awaySeconds: 60,
     logBytes: 1024 * mebibyte,
     costBatches: 5000,
@@ -94,6 +99,7 @@ export const sizesByName = {
     peerEvents: 250_000,
     storedRows: 1_000_000,
     deadLetters: 50_000,
+    readerSeconds: 20,
     awaySeconds: 300,
     logBytes: 1024 * mebibyte,
     costBatches: 5000,

@@ -15,6 +15,11 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
+/** The smallest value that at least this share of the values does not exceed; NaN without values. */
+export function quantile(values: readonly number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(values.length * share) - 1)] ?? Number.NaN
+}
+
 /**
  * The median with its bootstrap interval: the values are resampled with replacement, and the interval is the middle 95 %
  * of the medians of the samples. With one value the interval is that value; null without values.

@@ -1,7 +1,7 @@
 // The event inside a dead letter.
 
 import { defaultContentType, defaultSource, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
-import { shownData } from '../event/event-data.ts'
+import { isJsonData } from '../event/event-data.ts'
 import { receivedAtOf } from '../event/event-edit.ts'
 import { decodeOneEvent } from '../event/record-batch.ts'
 import type { DeadLetterSummary } from '../pipeline/dead-letters.ts'
@@ -26,7 +26,8 @@ export function eventOf(letter: DeadLetter): StoredEvent | null {
     lane,
     key,
     // Invalid JSON under a JSON media type may be why the event died.
-    ...shownData(data, dataContentType),
+    data: data.length === 0 ? null : data,
+    isJson: isJsonData(data, dataContentType),
     dataOmitted: null,
     dataContentType: dataContentType || defaultContentType,
     attributes,

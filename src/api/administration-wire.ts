@@ -126,7 +126,7 @@ export function toJourneyMessage({ event, state, steps }: Journey): MessageInitS
 }
 
 function toStoredEventMessage(stored: StoredEvent): MessageInitShape<typeof StoredEventSchema> {
-  const { eventId, topic, id, source, type, subject, dataContentType, key, attributes, dataJson, dataBytes } = stored
+  const { eventId, topic, id, source, type, subject, dataContentType, key, attributes, data } = stored
   return {
     eventId,
     topic,
@@ -137,7 +137,7 @@ function toStoredEventMessage(stored: StoredEvent): MessageInitShape<typeof Stor
       type,
       subject,
       time: timestampOf(stored.timeMicros),
-      data: dataJson === null ? (dataBytes ?? new Uint8Array(0)) : Buffer.from(dataJson),
+      data: data ?? new Uint8Array(0),
       dataContentType,
       priority: priorityOfLane[stored.lane] as Priority,
       key,

@@ -175,8 +175,8 @@ function toStored(event: KeptEvent): StoredEvent {
     ...event,
     eventId: uuidFromBytes(eventIdOf(event.source, event.id)),
     timeMicros: event.timeMicros ?? event.receivedAtMicros,
-    dataJson: isJson && event.data.length > 0 ? Buffer.from(event.data).toString() : null,
-    dataBytes: isJson || event.data.length === 0 ? null : event.data,
+    data: event.data.length === 0 ? null : event.data,
+    isJson,
     dataOmitted: null,
   }
 }

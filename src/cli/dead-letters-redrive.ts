@@ -113,7 +113,7 @@ async function editOf(input: CommandInput, client: Client, editFile: string): Pr
   const { event } = await client.administration.getDeadLetter(input.arguments[0] ?? '')
   if (event === null)
     throw new MillraceError('failed_precondition', 'the dead letter is damaged and has no event to edit')
-  const before = event.dataJson === null ? Buffer.from(event.dataBytes ?? []) : Buffer.from(event.dataJson)
+  const before = Buffer.from(event.data ?? [])
   const data = editInEditor(before, editFile, input.configInput.env)
   return data.equals(before) ? null : { data, contentType }
 }

@@ -57,10 +57,10 @@ function factsOf(event: StoredEvent): [string, string][] {
   ]
 }
 
-function dataOf({ dataJson, dataBytes, dataContentType }: StoredEvent): string {
-  if (dataJson !== null) return dataJson
-  if (dataBytes === null) return 'none'
-  return `${formatCountOf(dataBytes.length, 'byte')} of ${dataContentType}, base64 ${Buffer.from(dataBytes).toString('base64')}`
+function dataOf({ data, isJson, dataContentType }: StoredEvent): string {
+  if (data === null) return 'none'
+  if (isJson) return Buffer.from(data).toString()
+  return `${formatCountOf(data.length, 'byte')} of ${dataContentType}, base64 ${Buffer.from(data).toString('base64')}`
 }
 
 function damaged(bytes: Uint8Array | null): [string, string][] {

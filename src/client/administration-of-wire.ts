@@ -2,7 +2,7 @@
 
 import { MillraceError } from '../errors.ts'
 import { defaultContentType } from '../event/event.ts'
-import { shownData } from '../event/event-data.ts'
+import { isJsonData } from '../event/event-data.ts'
 import { laneOfPriority } from '../event/record-batch.ts'
 import type {
   DeadLetter,
@@ -98,7 +98,8 @@ function storedEventOfWire(stored: StoredEventMessage | undefined): StoredEvent 
     topic: stored.topic,
     lane: laneOfPriority(event.priority),
     key: event.key,
-    ...shownData(data, dataContentType),
+    data: data.length === 0 ? null : data,
+    isJson: isJsonData(data, dataContentType),
     dataOmitted: stored.dataOmitted || null,
     dataContentType: dataContentType || defaultContentType,
     attributes: new Map(Object.entries(event.attributes)),

@@ -1,26 +1,14 @@
-// The data of an event in the form in which it is shown.
+// Whether the data of an event is what its content type says.
 
 import { isJsonContentType } from './event.ts'
 
-export interface ShownData {
-  /** JSON text as it was sent; null if there is no data, or if it is not JSON, whatever its content type. */
-  readonly dataJson: string | null
-  /** Data that is not JSON; null if there is none. */
-  readonly dataBytes: Uint8Array | null
-}
-
-export function shownData(data: Uint8Array, contentType: string): ShownData {
-  if (data.length === 0) return { dataJson: null, dataBytes: null }
-  const dataJson = isJsonContentType(contentType) ? jsonTextOf(data) : null
-  return { dataJson, dataBytes: dataJson === null ? data : null }
-}
-
-function jsonTextOf(data: Uint8Array): string | null {
+/** Whether the data is JSON text in UTF-8, and its content type says so. */
+export function isJsonData(data: Uint8Array, contentType: string): boolean {
+  if (data.length === 0 || !isJsonContentType(contentType)) return false
   try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data)
-    JSON.parse(text)
-    return text
+    JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data))
+    return true
   } catch {
-    return null
+    return false
   }
 }

@@ -15,9 +15,10 @@ export interface StoredEvent {
   readonly topic: string
   readonly lane: Lane
   readonly key: string
-  /** The JSON text as the store keeps it (docs/tables.md); null when the data is not JSON or there is none. */
-  readonly dataJson: string | null
-  readonly dataBytes: Uint8Array | null
+  /** As the store keeps it (docs/tables.md); null when there is none, or it is left out. */
+  readonly data: Uint8Array | null
+  /** Whether the data is JSON text, in UTF-8. */
+  readonly isJson: boolean
   /** Why the event is shown without its data; null when it is not. */
   readonly dataOmitted: string | null
   readonly dataContentType: string
@@ -37,6 +38,7 @@ export interface EventQuery {
   readonly cursor?: string
 }
 
+/** The memory of the data is the caller's: nothing else uses it. */
 export interface EventPage {
   readonly events: readonly StoredEvent[]
   /** Null at the end. A filtered page may have fewer events than `limit`, even none, and still a cursor. */

@@ -26,7 +26,7 @@ import type { EventStore } from '../../src/store/event-store.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { type EventStoreHarness, type EventTableRow, eventStoreSuite } from './event-store.suite.ts'
-import { counts, entriesOf, entryOf, listAll, someMicros } from './landing-entries.ts'
+import { counts, entriesOf, entryOf, listAll, someMicros, textOf } from './landing-entries.ts'
 import { startStoreProcess } from './store-process.ts'
 
 const ids = new EventIdGenerator()
@@ -96,7 +96,7 @@ test('JSON is kept byte for byte as it was sent', async (t) => {
 
   await store.landEvents([entryOf(made)])
 
-  const stored = new Map((await listAll(store)).map(({ id, dataJson }) => [id, dataJson]))
+  const stored = new Map((await listAll(store)).map((event) => [event.id, textOf(event)]))
   assert.deepEqual(
     made.map(({ id }) => stored.get(id)),
     texts,

@@ -67,3 +67,8 @@ export function newestFirst<T extends { readonly receivedAtMicros: number; reado
     (a, b) => b.receivedAtMicros - a.receivedAtMicros || (a.eventId < b.eventId ? 1 : a.eventId > b.eventId ? -1 : 0),
   )
 }
+
+/** The event's data as text; null if there is none. */
+export function textOf({ data }: Pick<StoredEvent, 'data'>): string | null {
+  return data === null ? null : Buffer.from(data).toString()
+}

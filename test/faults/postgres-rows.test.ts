@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { before, mock, test } from 'node:test'
 import { Client } from 'pg'
 import { EventIdGenerator } from '../../src/event/event.ts'
-import { counts, entriesOf } from '../conformance/landing-entries.ts'
+import { counts, entriesOf, textOf } from '../conformance/landing-entries.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import type { Postgres } from '../support/postgres-server.ts'
@@ -161,10 +161,7 @@ test('the newest page of a table reads few of its pages, however old the rows ar
   // Sessions report their read statistics when they end.
   await store.close()
 
-  assert.deepEqual(
-    page.events.map(({ dataJson }) => JSON.parse(dataJson ?? '').n).slice(0, 3),
-    [40_000, 39_999, 39_998],
-  )
+  assert.deepEqual(page.events.map((event) => JSON.parse(textOf(event) ?? '').n).slice(0, 3), [40_000, 39_999, 39_998])
   const after = await eventually(async () => {
     const now = await pages()
     assert.ok(now.read > before.read)

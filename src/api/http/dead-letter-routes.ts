@@ -44,7 +44,7 @@ export function addDeadLetterRoutes(
     const read = async (stepLimit: number, from: string | undefined) => {
       const query = { ...conditions, limit: stepLimit, cursor: from }
       const { deadLetters, nextCursor } = await administration.listDeadLetters(query)
-      return { elements: deadLetters.map((letter) => JSON.stringify(deadLetterJson(letter))), nextCursor }
+      return { elements: deadLetters.map((letter) => [JSON.stringify(deadLetterJson(letter))]), nextCursor }
     }
     return await pages.send(reply, { name: 'dead_letters', limit: limitParameter(limit), cursor, read })
   })

@@ -3,8 +3,18 @@
 import type { StoredEvent } from '../../pipeline/stored-event.ts'
 import { formatRfc3339 } from './rfc3339.ts'
 
+/** JSON text in pieces: large data stays the bytes that it is, because its text would be copied several times. */
+export type JsonPieces = readonly (string | Uint8Array)[]
+
+const minPieceBytes = 16 * 1024
+
 /** One event as JSON text. */
 export function eventJson(event: StoredEvent): string {
+  return eventPieces(event).map(textOf).join('')
+}
+
+/** The same in pieces. */
+export function eventPieces(event: StoredEvent): JsonPieces {
   const fields = JSON.stringify({
     event_id: event.eventId,
     id: event.id,
@@ -19,13 +29,19 @@ export function eventJson(event: StoredEvent): string {
     data_content_type: event.dataContentType,
     attributes: Object.fromEntries(event.attributes),
   })
-  return `${fields.slice(0, -1)}${dataMember(event)}}`
+  const { data, isJson, dataOmitted } = event
+  const start = fields.slice(0, -1)
+  if (dataOmitted !== null) return [`${start},"data_omitted":${JSON.stringify(dataOmitted)}}`]
+  if (data === null) return [fields]
+  if (!isJson) return [`${start},"data_base64":"${bufferOf(data).toString('base64')}"}`]
+  if (data.length < minPieceBytes) return [`${start},"data":${textOf(data)}}`]
+  return [`${start},"data":`, data, '}']
 }
 
-function dataMember({ dataJson, dataBytes, dataOmitted }: StoredEvent): string {
-  if (dataOmitted !== null) return `,"data_omitted":${JSON.stringify(dataOmitted)}`
-  if (dataJson !== null) return `,"data":${dataJson}`
-  if (dataBytes === null) return ''
-  const base64 = Buffer.from(dataBytes.buffer, dataBytes.byteOffset, dataBytes.byteLength).toString('base64')
-  return `,"data_base64":"${base64}"`
+function textOf(piece: string | Uint8Array): string {
+  return typeof piece === 'string' ? piece : bufferOf(piece).toString()
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }

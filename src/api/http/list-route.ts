@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { EventQuery } from '../../pipeline/stored-event.ts'
-import { eventJson } from './event-json.ts'
+import { eventPieces } from './event-json.ts'
 import type { PageSender } from './page-sender.ts'
 import { limitParameter, readQuery, timeParameter } from './query.ts'
 
@@ -13,7 +13,7 @@ export function addListRoute(app: FastifyInstance, pipeline: Pipeline, pages: Pa
     const read = async (stepLimit: number, from: string | undefined) => {
       const query = { ...filter, limit: stepLimit, ...(from === undefined ? {} : { cursor: from }) }
       const { events, nextCursor } = await pipeline.listEvents(query)
-      return { elements: events.map(eventJson), nextCursor }
+      return { elements: events.map(eventPieces), nextCursor }
     }
     return await pages.send(reply, { name: 'events', limit, cursor, read })
   })

@@ -1,17 +1,19 @@
 // Answers with a page of a listing in pieces: a piece is read when the client has taken the one before the last. So an
 // answer takes little memory and holds up nothing else, however large its page is.
 
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { toMillraceError } from '../../errors.ts'
 import { Slots } from '../../lib/slots.ts'
 import { answerInTime } from './answer-in-time.ts'
+import type { JsonPieces } from './event-json.ts'
 import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
 
 export interface PageStep {
-  /** The elements as JSON texts. */
-  readonly elements: readonly string[]
+  readonly elements: readonly JsonPieces[]
   readonly nextCursor: string | null
 }
 
@@ -73,10 +75,10 @@ export class PageSender {
     const first = await answerInTime(read(Math.min(page.limit, firstStep), page.cursor), maxAnswerMs)
     reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.header('content-type', jsonContentType)
-    const pieces = piecesOf(first, { ...page, read }, (thrown) => {
+    const pieces = piecesOf(first, { ...page, read }, reply.raw, (thrown) => {
       reply.failure = toMillraceError(thrown)
     })
-    const isShort = first.elements.reduce((length, element) => length + element.length, 0) < minPieceLength
+    const isShort = lengthOf(first.elements.flat()) < minPieceLength
     // A short page has a content-length.
     if (first.nextCursor === null && isShort) return reply.send(Buffer.from((await pieces.next()).value ?? ''))
     return reply.send(Readable.from(pieces, { objectMode: false }))
@@ -87,14 +89,25 @@ export class PageSender {
 async function* piecesOf(
   first: PageStep,
   { name, limit, read }: PageRequest,
+  raw: ServerResponse,
   onFailure: (thrown: unknown) => void,
-): AsyncGenerator<string, void> {
+): AsyncGenerator<string | Uint8Array, void> {
   let text = `{"${name}":[`
   let [count, length, readMs] = [0, 0, 0]
   for (let step = first; ; ) {
     for (const element of step.elements) {
-      text += count++ === 0 ? element : `,${element}`
-      length += element.length
+      if (count++ > 0) text += ','
+      length += lengthOf(element)
+      for (const piece of element) {
+        if (typeof piece === 'string') text += piece
+        else {
+          yield text
+          yield piece
+          text = ''
+          await flushed(raw)
+          if (raw.writableLength === 0) free(piece)
+        }
+      }
       // Not one text of the whole step: to join large elements costs as much as to send them.
       if (text.length < minPieceLength) continue
       yield text
@@ -109,4 +122,27 @@ async function* piecesOf(
     readMs += performance.now() - startMs
     step = next
   }
+}
+
+/** In characters, or bytes where it is in bytes. */
+function lengthOf(pieces: JsonPieces): number {
+  return pieces.reduce((length, piece) => length + piece.length, 0)
+}
+
+/** Resolves when the operating system has all that was written, or the connection is closed. */
+async function flushed(raw: ServerResponse): Promise<void> {
+  if (!raw.writableNeedDrain) return
+  const settled = new AbortController()
+  const { signal } = settled
+  await Promise.race([once(raw, 'drain', { signal }), once(raw, 'close', { signal })])
+  settled.abort()
+}
+
+/**
+ * Frees the memory of data that has been sent. V8 would do so when 64 MiB have gathered: with ten readers of events of
+ * 1 MB the process grew by 105 to 120 MiB instead of 40 to 80 (bench, W9).
+ */
+function free({ buffer, byteLength }: Uint8Array): void {
+  // A small Buffer shares its memory with others.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }

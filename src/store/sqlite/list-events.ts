@@ -29,8 +29,8 @@ export interface ReadRow {
   readonly topic: string
   readonly priority: number
   readonly key: string | null
-  readonly data: string | null
-  readonly data_bytes: Uint8Array | null
+  readonly data: Uint8Array | null
+  readonly is_json: 0 | 1
   /** In bytes, also when the data is left out because it is too long. */
   readonly data_length: number
   readonly data_content_type: string

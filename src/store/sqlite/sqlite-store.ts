@@ -213,8 +213,8 @@ function toStoredEvent(row: ReadRow): StoredEvent {
     topic: row.topic,
     lane: laneOfNumber.get(row.priority) ?? 'normal',
     key: row.key ?? '',
-    dataJson: row.data,
-    dataBytes: row.data_bytes,
+    data: row.data,
+    isJson: row.is_json === 1,
     dataOmitted: dataTooLong(row.data_length),
     dataContentType: row.data_content_type,
     // JSON.parse creates an own property for any name, including __proto__.

@@ -68,6 +68,9 @@ export type StoreThreadMethods = {
 /** Bytes of a row beyond its event: the other columns, its entry in the key's index, page overhead. */
 const rowOverheadBytes = 100
 
+/** To move a buffer costs as much as to copy some thousand bytes. */
+const minTransferredBytes = 16 * 1024
+
 interface Opened {
   readonly database: DatabaseSync
   readonly lander: EventLander
@@ -135,6 +138,15 @@ class StoreThread {
     const deleted = this.#latch.run(() => deadLetters.delete(deadLetterIds))
     this.#checkpoint(deadLetterIds.length * rowOverheadBytes)
     return deleted
+  }
+
+  list(request: PageRequest): Transferred<PageAnswer> {
+    const answer = this.read(({ lister }) => lister.list(request))
+    const large = answer.rows.flatMap(({ data }) => (data === null || data.length < minTransferredBytes ? [] : [data]))
+    return new Transferred(
+      answer,
+      large.map(({ buffer }) => buffer as ArrayBuffer),
+    )
   }
 
   /** Runs a read-only operation. */
@@ -206,7 +218,7 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
   return {
     open: () => store.open(),
     land: (message) => store.land(message),
-    list: (request) => store.read(({ lister }) => lister.list(request)),
+    list: (request) => store.list(request),
     findEvents: (eventIds) => store.read(({ finder }) => finder.findEvents(eventIds)),
     findRows: (eventIds) => store.read(({ finder }) => finder.findRows(eventIds)),
     landedStreams: () => store.read(({ finder }) => finder.landedStreams()),
