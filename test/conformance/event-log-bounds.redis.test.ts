@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Delivery, EventLog } from '../../src/event-log/event-log.ts'
 import { RedisKeys } from '../../src/event-log/redis/redis-keys.ts'
-import { readScripts } from '../../src/event-log/redis/redis-scripts.ts'
+import { readScripts } from '../../src/event-log/redis/scripts/redis-scripts.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { startTcpRelay } from '../support/tcp-relay.ts'
@@ -114,7 +114,7 @@ test('a dead consumer without deliveries is removed too, and one that is alive i
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
   const client = await rawClient(t, server)
-  const scripts = await import('../../src/event-log/redis/redis-scripts.ts')
+  const scripts = await import('../../src/event-log/redis/scripts/redis-scripts.ts')
   const { RedisKeys } = await import('../../src/event-log/redis/redis-keys.ts')
   const keys = new RedisKeys(prefix).partition(topic, 0).forGroup(group)
   const consumer = await eventLog.consume(topic, group, { leaseMs })

@@ -170,7 +170,7 @@ test('a dropped group is not recreated by a process that still knew it', async (
   const raw = createClient({ url: server.url, RESP: 2 })
   await raw.connect()
   cleanup(t, () => raw.destroy())
-  const { readScripts } = await import('../../src/event-log/redis/redis-scripts.ts')
+  const { readScripts } = await import('../../src/event-log/redis/scripts/redis-scripts.ts')
   const keys = new RedisKeys(prefix).partition(topic, 0).forMake()
   const { epoch } = await one.describe()
   const made = await raw.sendCommand([

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RedisKeys } from '../../src/event-log/redis/redis-keys.ts'
-import { readScripts, type ScriptName } from '../../src/event-log/redis/redis-scripts.ts'
+import { readScripts, type ScriptName } from '../../src/event-log/redis/scripts/redis-scripts.ts'
 import { encodeAgain } from '../../src/event-log/redis/stored-batch.ts'
 import { batchOf, group, stream, takeAll, topic } from './event-log-verbs.ts'
 import { openFirst, prefix, type RawClient, rawClient, startServer } from './redis-log.ts'

@@ -15,10 +15,10 @@ import {
   producerWindow,
   type WaitingLimit,
 } from '../event-log.ts'
-import type { Epochs } from './epochs.ts'
-import { listOf, numberOf, type Reply, refusalIn, textOf } from './redis-connection.ts'
+import { listOf, numberOf, type Reply, refusalIn, textOf } from './connection/redis-connection.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import { checksumOf } from './stored-batch.ts'
+import type { Epochs } from './topics/epochs.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256

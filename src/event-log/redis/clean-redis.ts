@@ -1,9 +1,9 @@
 // Counts and removes the keys of a prefix. For `millrace clean`.
 
 import { MillraceError } from '../../errors.ts'
-import { missingRightIn } from './check-rights.ts'
-import { openRedisConnection } from './open-redis-connection.ts'
-import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
+import { openRedisConnection } from './connection/open-redis-connection.ts'
+import { listOf, numberOf, type RedisConnection, textOf } from './connection/redis-connection.ts'
+import { missingRightIn } from './guard/check-rights.ts'
 import { RedisKeys } from './redis-keys.ts'
 
 export interface RedisPlace {

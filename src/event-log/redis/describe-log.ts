@@ -7,11 +7,11 @@
 
 import { lanes } from '../../event/event.ts'
 import type { GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
-import type { Epochs } from './epochs.ts'
-import { listOf, numberOf, type RedisNode, type Reply, textOf } from './redis-connection.ts'
+import { listOf, numberOf, type RedisNode, type Reply, textOf } from './connection/redis-connection.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 import { countOfMember, placeOf, receivedAtOfMember } from './stored-batch.ts'
-import type { KnownTopic } from './topic-registry.ts'
+import type { Epochs } from './topics/epochs.ts'
+import type { KnownTopic } from './topics/topic-registry.ts'
 
 /** Page size where the server copies entries, which blocks it. */
 const entriesPerPage = 100

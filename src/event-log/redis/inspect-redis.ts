@@ -2,8 +2,8 @@
 
 import { readRedisUrl } from '../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
-import { DurabilityGuard } from './durability-guard.ts'
-import { openRedisConnection } from './open-redis-connection.ts'
+import { openRedisConnection } from './connection/open-redis-connection.ts'
+import { DurabilityGuard } from './guard/durability-guard.ts'
 import { RedisKeys } from './redis-keys.ts'
 
 export interface InspectRedisOptions {

@@ -6,9 +6,10 @@
 // single-server connections are used, with the same rules as for one server.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type NodeAccess, type NodeAddress, wrong } from '../../config/redis-url.ts'
-import { MillraceError } from '../../errors.ts'
-import { backoffMs } from '../../lib/backoff.ts'
+import { type NodeAccess, type NodeAddress, wrong } from '../../../config/redis-url.ts'
+import { MillraceError } from '../../../errors.ts'
+import { backoffMs } from '../../../lib/backoff.ts'
+import type { ScriptName } from '../scripts/redis-scripts.ts'
 import { slotCount, slotOf } from './hash-slot.ts'
 import {
   type DurableReply,
@@ -23,7 +24,6 @@ import {
   toFailure,
 } from './redis-connection.ts'
 import { RedisMaster } from './redis-master.ts'
-import type { ScriptName } from './redis-scripts.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { cannotOpen, modeOf, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
 

@@ -4,7 +4,7 @@
 // That exception is per call, so only a script that gets the whole rest may use it. Scripts that run concurrently get
 // shares whose sum is within the budget, and none may exceed its share.
 
-import { type Lane, lanes } from '../../event/event.ts'
+import { type Lane, lanes } from '../../../event/event.ts'
 
 /** Max bytes that one call of `next` hands out; the first entry may be larger. */
 const maxHandOutBytes = 8 * 1024 * 1024

@@ -1,11 +1,11 @@
 // What the three topologies have in common: their options, and their errors when they cannot connect.
 
-import type { NodeAddress } from '../../config/redis-url.ts'
-import { MillraceError } from '../../errors.ts'
-import type { Logger } from '../../telemetry/logger.ts'
+import type { NodeAddress } from '../../../config/redis-url.ts'
+import { MillraceError } from '../../../errors.ts'
+import type { Logger } from '../../../telemetry/logger.ts'
+import type { Scripts } from '../scripts/redis-scripts.ts'
 import { type ClientFactory, NodeConnection } from './node-connection.ts'
 import { isReply, type Replication, type Reply, textOf } from './redis-connection.ts'
-import type { Scripts } from './redis-scripts.ts'
 
 export interface TopologyOptions {
   readonly makeClient: ClientFactory

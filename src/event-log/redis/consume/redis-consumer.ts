@@ -4,18 +4,18 @@
 // While it waits it polls the partitions that the plan names (poll-plan.ts). When a reply was lost, the server may have
 // handed out entries that this consumer does not know of: it gives those back before its next poll.
 
-import { MillraceError } from '../../errors.ts'
-import { type Lane, lanes } from '../../event/event.ts'
-import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
+import { MillraceError } from '../../../errors.ts'
+import { type Lane, lanes } from '../../../event/event.ts'
+import type { Again, Consumer, Delivery, NextOptions, Outcome } from '../../event-log.ts'
+import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import { laneNumber, laneOfNumber, type PartitionKeys } from '../redis-keys.ts'
+import { checksumIn, countOfMember, encodeAgain, placeOf, readAgain, readEntry } from '../stored-batch.ts'
+import { EpochOver, type Epochs } from '../topics/epochs.ts'
+import type { KnownTopic } from '../topics/topic-registry.ts'
 import type { BellListener } from './bell-listener.ts'
 import { DeliveryBudget, type Share } from './delivery-budget.ts'
-import { EpochOver, type Epochs } from './epochs.ts'
 import { MemberWatch, release } from './member-watch.ts'
 import { PollPlan } from './poll-plan.ts'
-import { listOf, numberOf, type Reply, textOf } from './redis-connection.ts'
-import { laneNumber, laneOfNumber, type PartitionKeys } from './redis-keys.ts'
-import { checksumIn, countOfMember, encodeAgain, placeOf, readAgain, readEntry } from './stored-batch.ts'
-import type { KnownTopic } from './topic-registry.ts'
 
 /** Limits of one settle script, which blocks the server while it runs. */
 const maxSettledPerScript = 200

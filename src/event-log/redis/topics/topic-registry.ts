@@ -1,12 +1,12 @@
 // The topics with their partitions and groups: the registry on the server, and this process's copy of it.
 
-import { MillraceError } from '../../errors.ts'
-import type { Logger } from '../../telemetry/logger.ts'
-import type { TopicDeclaration } from '../event-log.ts'
-import { Bell } from './bell.ts'
+import { MillraceError } from '../../../errors.ts'
+import type { Logger } from '../../../telemetry/logger.ts'
+import type { TopicDeclaration } from '../../event-log.ts'
+import { listOf, numberOf, type RedisConnection, type Reply, textOf } from '../connection/redis-connection.ts'
+import { Bell } from '../consume/bell.ts'
+import { epochField, lastNumberField, type PartitionKeys, type RedisKeys } from '../redis-keys.ts'
 import { EpochOver, throwIfOver } from './epochs.ts'
-import { listOf, numberOf, type RedisConnection, type Reply, textOf } from './redis-connection.ts'
-import { epochField, lastNumberField, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
 
 const maxPartitions = 1024
 const maxNameLength = 255

@@ -8,9 +8,9 @@
 // Several processes may detect this at once: one script decides the new epoch, and one script per partition begins it
 // there. Later callers change nothing. If the process dies in between, the next script of any process detects it again.
 
-import { MillraceError } from '../../errors.ts'
-import { type Lane, lanes } from '../../event/event.ts'
-import type { Logger } from '../../telemetry/logger.ts'
+import { MillraceError } from '../../../errors.ts'
+import { type Lane, lanes } from '../../../event/event.ts'
+import type { Logger } from '../../../telemetry/logger.ts'
 import {
   type DurableReply,
   numberOf,
@@ -18,9 +18,9 @@ import {
   type Reply,
   type ScriptArgument,
   toFailure,
-} from './redis-connection.ts'
-import { laneNumber, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
-import type { ScriptName } from './redis-scripts.ts'
+} from '../connection/redis-connection.ts'
+import { laneNumber, type PartitionKeys, type RedisKeys } from '../redis-keys.ts'
+import type { ScriptName } from '../scripts/redis-scripts.ts'
 
 /** How many times in a row a call is retried in a new epoch. */
 const maxBeginnings = 5

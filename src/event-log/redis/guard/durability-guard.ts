@@ -5,14 +5,14 @@
 // until it is fixed; entries in the log are handed out and settled meanwhile. A server that refuses writes is only
 // reported: it answers each append itself.
 
-import type { RedisTarget } from '../../config/redis-url.ts'
-import { MillraceError } from '../../errors.ts'
-import type { DurabilityLevel } from '../../event/durability.ts'
-import type { Logger } from '../../telemetry/logger.ts'
-import type { LogHealth, LogProblem } from '../event-log.ts'
+import type { RedisTarget } from '../../../config/redis-url.ts'
+import { MillraceError } from '../../../errors.ts'
+import type { DurabilityLevel } from '../../../event/durability.ts'
+import type { Logger } from '../../../telemetry/logger.ts'
+import type { LogHealth, LogProblem } from '../../event-log.ts'
+import { refusalIn, refusals } from '../connection/redis-connection.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
-import { refusalIn, refusals } from './redis-connection.ts'
 import { type InspectedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
 
 const defaultCheckEveryMs = 5_000

@@ -3,9 +3,9 @@
 // WAIT counts the replicas that have all writes of its own connection, and blocks the commands behind it there. So this
 // connection is used for nothing else, and the scripts that arrive during one WAIT share the next.
 
+import type { Script } from '../scripts/redis-scripts.ts'
 import type { NodeConnection } from './node-connection.ts'
 import { type DurableReply, isReply, listOf, numberOf, type Replication } from './redis-connection.ts'
-import type { Script } from './redis-scripts.ts'
 
 export interface ScriptCall {
   readonly script: Script

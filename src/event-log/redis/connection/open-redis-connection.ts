@@ -1,11 +1,11 @@
 // Connects to the server, Sentinels or Cluster of the URL.
 
-import { type NodeAddress, type RedisTarget, readRedisUrl } from '../../config/redis-url.ts'
-import type { Logger } from '../../telemetry/logger.ts'
+import { type NodeAddress, type RedisTarget, readRedisUrl } from '../../../config/redis-url.ts'
+import type { Logger } from '../../../telemetry/logger.ts'
+import { readScripts } from '../scripts/redis-scripts.ts'
 import { ClusterConnection } from './cluster-connection.ts'
 import { loadClientFactory } from './node-connection.ts'
 import type { RedisConnection, Replication } from './redis-connection.ts'
-import { readScripts } from './redis-scripts.ts'
 import { SentinelConnection } from './sentinel-connection.ts'
 import { StandaloneConnection } from './standalone-connection.ts'
 import type { TopologyOptions } from './topology.ts'

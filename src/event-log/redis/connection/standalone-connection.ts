@@ -1,6 +1,7 @@
 // One fixed server.
 
-import { type NodeAddress, wrong } from '../../config/redis-url.ts'
+import { type NodeAddress, wrong } from '../../../config/redis-url.ts'
+import type { ScriptName } from '../scripts/redis-scripts.ts'
 import {
   type DurableReply,
   type RedisConnection,
@@ -10,7 +11,6 @@ import {
   toFailure,
 } from './redis-connection.ts'
 import { RedisMaster } from './redis-master.ts'
-import type { ScriptName } from './redis-scripts.ts'
 import { cannotOpen, modeOf, nameOf, type TopologyOptions } from './topology.ts'
 
 export class StandaloneConnection implements RedisConnection {

@@ -3,8 +3,8 @@
 // node-redis implements the protocol, configured so that a written command is never resent and that commands fail at
 // once while there is no connection.
 
-import type { NodeAddress } from '../../config/redis-url.ts'
-import { backoffMs } from '../../lib/backoff.ts'
+import type { NodeAddress } from '../../../config/redis-url.ts'
+import { backoffMs } from '../../../lib/backoff.ts'
 import type { Reply } from './redis-connection.ts'
 
 const reconnectPolicy = { baseMs: 100, maxMs: 5_000 }

@@ -1,7 +1,7 @@
 // Settings and state of a Redis server: read at the start, after each reconnect and every 5 s.
 
-import { MillraceError } from '../../errors.ts'
-import { listOf, type Reply, textOf } from './redis-connection.ts'
+import { MillraceError } from '../../../errors.ts'
+import { listOf, type Reply, textOf } from '../connection/redis-connection.ts'
 
 /** A replica confirms what it has every second. */
 const maxLagSeconds = 5

@@ -1,13 +1,13 @@
 // Checks whether the user may run every command that the log needs. Checks the ACL only; runs none of the commands.
 
 import { readFileSync } from 'node:fs'
-import type { RedisTarget } from '../../config/redis-url.ts'
-import type { DurabilityLevel } from '../../event/durability.ts'
-import { listOf, textOf } from './redis-connection.ts'
+import type { RedisTarget } from '../../../config/redis-url.ts'
+import type { DurabilityLevel } from '../../../event/durability.ts'
+import { listOf, textOf } from '../connection/redis-connection.ts'
 import type { InspectedServer } from './server-facts.ts'
 import { commandsOfLevels, commandsOfTopologies, usedCommands } from './used-commands.ts'
 
-const script = readFileSync(new URL('./scripts/denied-commands.lua', import.meta.url), 'utf8')
+const script = readFileSync(new URL('../scripts/denied-commands.lua', import.meta.url), 'utf8')
 
 export interface NeededRights {
   /** A key under the prefix, which is never created. */

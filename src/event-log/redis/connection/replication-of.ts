@@ -1,6 +1,6 @@
 // What a durability level means for an append on Redis.
 
-import type { DurabilityLevel } from '../../event/durability.ts'
+import type { DurabilityLevel } from '../../../event/durability.ts'
 import type { Replication } from './redis-connection.ts'
 
 /** What an append waits for; undefined: only for the reply of the master. */

@@ -4,10 +4,10 @@
 // A bell is only a hint: a missed one costs nothing but time, since consumers also poll. So no call waits for a
 // subscription or fails without one.
 
-import type { Logger } from '../../telemetry/logger.ts'
+import type { Logger } from '../../../telemetry/logger.ts'
+import type { RedisConnection } from '../connection/redis-connection.ts'
+import type { PartitionKeys } from '../redis-keys.ts'
 import type { Bell } from './bell.ts'
-import type { RedisConnection } from './redis-connection.ts'
-import type { PartitionKeys } from './redis-keys.ts'
 
 /** Delay before a failed subscription is retried. */
 const retryAfterMs = 5_000

@@ -3,10 +3,11 @@
 // The Sentinel client of node-redis is not used, because it resends a command when its connection is lost.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type NodeAccess, type NodeAddress, wrong } from '../../config/redis-url.ts'
-import { MillraceError } from '../../errors.ts'
-import { withinMs } from '../../lib/abort.ts'
-import { backoffMs } from '../../lib/backoff.ts'
+import { type NodeAccess, type NodeAddress, wrong } from '../../../config/redis-url.ts'
+import { MillraceError } from '../../../errors.ts'
+import { withinMs } from '../../../lib/abort.ts'
+import { backoffMs } from '../../../lib/backoff.ts'
+import type { ScriptName } from '../scripts/redis-scripts.ts'
 import {
   type DurableReply,
   isReply,
@@ -19,7 +20,6 @@ import {
   toFailure,
 } from './redis-connection.ts'
 import { RedisMaster } from './redis-master.ts'
-import type { ScriptName } from './redis-scripts.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { cannotOpen, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
 

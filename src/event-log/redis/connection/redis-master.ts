@@ -1,6 +1,7 @@
 // One master: commands and scripts, on connections that are opened on demand. It throws the unmapped errors of the
 // server or the client; the caller, which chooses the master, maps them.
 
+import type { ScriptName, Scripts } from '../scripts/redis-scripts.ts'
 import { NodeConnection, type NodeConnectionOptions } from './node-connection.ts'
 import {
   type DurableReply,
@@ -11,7 +12,6 @@ import {
   type ScriptArgument,
   toFailure,
 } from './redis-connection.ts'
-import type { ScriptName, Scripts } from './redis-scripts.ts'
 import { ReplicatedWriter, sendScript } from './replicated-writer.ts'
 
 export interface RedisMasterOptions extends NodeConnectionOptions {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { eventually } from '../../../test/support/eventually.ts'
-import { RedisServer } from '../../../test/support/redis-server.ts'
+import { eventually } from '../../../../test/support/eventually.ts'
+import { RedisServer } from '../../../../test/support/redis-server.ts'
 import { loadClientFactory, NodeConnection } from './node-connection.ts'
 
 test('a connection that is closed while its socket opens leaves nothing open', async (t) => {

@@ -2,8 +2,8 @@
 // them on keys and channels with the prefix has all rights that the log needs; conformance/redis-rights.test.ts
 // compares the tables with the code, and the tests of the log run as such a user.
 
-import type { RedisTarget } from '../../config/redis-url.ts'
-import type { DurabilityLevel } from '../../event/durability.ts'
+import type { RedisTarget } from '../../../config/redis-url.ts'
+import type { DurabilityLevel } from '../../../event/durability.ts'
 
 /**
  * Command → sample arguments for the ACL check, with KEY in place of a key or channel under the prefix. Null: optional,

@@ -4,9 +4,9 @@
 // every 30 s anyway, because a bell can be missed; every second while its channel is not subscribed to. A partition
 // whose poll failed is polled again after a second; that does not delay the others.
 
-import { type Lane, lanes } from '../../event/event.ts'
+import { type Lane, lanes } from '../../../event/event.ts'
+import type { PartitionKeys } from '../redis-keys.ts'
 import type { Bell } from './bell.ts'
-import type { PartitionKeys } from './redis-keys.ts'
 
 const pollEveryMs = 30_000
 const pollWithoutBellEveryMs = 1_000

@@ -3,8 +3,8 @@
 // A command that was written to the socket is never resent: if its reply is lost, the outcome is unknown and the caller
 // reports that. Commands are not queued while a server is unreachable: they fail at once.
 
-import { MillraceError } from '../../errors.ts'
-import type { ScriptName } from './redis-scripts.ts'
+import { MillraceError } from '../../../errors.ts'
+import type { ScriptName } from '../scripts/redis-scripts.ts'
 
 export type Reply = null | number | string | Buffer | readonly Reply[]
 

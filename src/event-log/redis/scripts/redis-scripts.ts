@@ -43,7 +43,7 @@ export type Scripts = Readonly<Record<ScriptName, Script>>
 const include = /^-- include (\S+)$/m
 
 export function readScripts(): Scripts {
-  const read = (path: string) => readFileSync(new URL(`./scripts/${path}.lua`, import.meta.url), 'utf8')
+  const read = (path: string) => readFileSync(new URL(`./${path}.lua`, import.meta.url), 'utf8')
   const entries = names.map((name) => {
     const text = read(name).replace(include, (_, part) => read(`parts/${part}`))
     return [name, { text, sha1: createHash('sha1').update(text).digest('hex') }] as const

@@ -8,10 +8,10 @@
 // Which consumer holds something is read from the partitions: when a consumer has died, and every 30 s anyway, so that
 // a holder without a heartbeat is found too.
 
-import type { Epochs } from './epochs.ts'
-import { listOf, type RedisConnection, textOf } from './redis-connection.ts'
-import type { PartitionKeys, RedisKeys } from './redis-keys.ts'
-import type { KnownTopic } from './topic-registry.ts'
+import { listOf, type RedisConnection, textOf } from '../connection/redis-connection.ts'
+import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
+import type { Epochs } from '../topics/epochs.ts'
+import type { KnownTopic } from '../topics/topic-registry.ts'
 
 /** Checks per lease: a dead consumer is found at most a sixth of a lease late. */
 const checksPerLease = 6
