@@ -25,7 +25,6 @@ import type {
   Trimmed,
 } from '../event-log.ts'
 import { untilAborted } from '../until-aborted.ts'
-import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append-queue.ts'
 import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './connection/redis-connection.ts'
 import type { BellListener } from './consume/bell-listener.ts'
 import type { MemberWatch } from './consume/member-watch.ts'

@@ -1,12 +1,12 @@
 // How much one call of `next` may hand out over all partitions, and how much of that one script may take.
 //
-// Entries are never split, and the first entry of a lane is handed out even when it has more events than the limit.
-// That exception is per call, so only a script that gets the whole rest may use it. Scripts that run concurrently get
-// shares whose sum is within the budget, and none may exceed its share.
+// Entries are never split, and the first entry of a call is handed out even when it exceeds the limits. That exception is
+// per call, so only a script that gets the whole rest may use it. Scripts that run concurrently get shares whose sum is
+// within the budget, and none may exceed its share.
 
 import { type Lane, lanes } from '../../../event/event.ts'
 
-/** Max bytes that one call of `next` hands out; the first entry may be larger. */
+/** Max bytes that one script hands out, which blocks the server while it runs; the first entry may be larger. */
 const maxHandOutBytes = 8 * 1024 * 1024
 
 /** What one script may take. */
@@ -21,16 +21,18 @@ export interface Share {
 
 export class DeliveryBudget {
   readonly #maxEvents: Readonly<Record<Lane, number>>
+  readonly #maxBytes: number
   readonly #taken: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
   #bytes = 0
   #isEmpty = true
 
-  constructor(maxEvents: Readonly<Record<Lane, number>>) {
+  constructor(maxEvents: Readonly<Record<Lane, number>>, maxBytes: number) {
     this.#maxEvents = maxEvents
+    this.#maxBytes = Math.min(maxBytes, maxHandOutBytes)
   }
 
   get isExhausted(): boolean {
-    return lanes.every((lane) => this.#left(lane) <= 0)
+    return lanes.every((lane) => this.#left(lane) <= 0) || (!this.#isEmpty && this.#bytes >= this.#maxBytes)
   }
 
   /** The whole rest, for one script. */
@@ -38,21 +40,26 @@ export class DeliveryBudget {
     const events = lanes.flatMap((lane) => [this.#maxEvents[lane], this.#taken[lane]])
     return {
       open: new Set(lanes.filter((lane) => this.#left(lane) > 0)),
-      limits: [Math.max(0, maxHandOutBytes - this.#bytes), this.#isEmpty ? 1 : 0, ...events],
+      limits: [Math.max(0, this.#maxBytes - this.#bytes), this.#isEmpty ? 1 : 0, ...events],
       isUsedUp: () => false,
     }
   }
 
-  /** One of this many equal shares, for scripts that run concurrently. */
-  share(parts: number): Share {
-    const of = (lane: Lane) => Math.max(0, Math.floor(this.#left(lane) / parts))
-    // One event counts as already taken, so that the exception for the first entry does not apply.
-    const events = lanes.flatMap((lane) => (of(lane) === 0 ? [0, 0] : [of(lane) + 1, 1]))
-    return {
-      open: new Set(lanes.filter((lane) => of(lane) > 0)),
-      limits: [Math.floor((maxHandOutBytes - this.#bytes) / parts), 0, ...events],
-      isUsedUp: (lane, taken) => taken >= of(lane),
-    }
+  /** Equal shares for scripts that run concurrently. Where the events do not suffice, the first get one each. */
+  shares(parts: number): readonly Share[] {
+    return Array.from({ length: parts }, (_, part) => {
+      const of = (lane: Lane) => {
+        const left = Math.max(0, this.#left(lane))
+        return Math.floor(left / parts) + (part < left % parts ? 1 : 0)
+      }
+      // One event counts as already taken, so that the exception for the first entry does not apply.
+      const events = lanes.flatMap((lane) => (of(lane) === 0 ? [0, 0] : [of(lane) + 1, 1]))
+      return {
+        open: new Set(lanes.filter((lane) => of(lane) > 0)),
+        limits: [Math.floor((this.#maxBytes - this.#bytes) / parts), 0, ...events],
+        isUsedUp: (lane, taken) => taken >= of(lane),
+      }
+    })
   }
 
   spend(lane: Lane, events: number, bytes: number): void {

@@ -1,19 +1,19 @@
-// Detects dead consumers and releases the entries that they hold.
+// Detects dead processes and releases the entries that their consumers hold.
 //
-// A live consumer updates its heartbeat on the server every third of its lease. Each consumer that waits for work reads
-// the heartbeats of its group; when one has not changed for a lease, by the observer's own monotonic clock, its
-// consumer is dead. So clocks of different hosts are never compared. All heartbeats are read with one command, however
-// many partitions there are.
+// A process with consumers updates its heartbeat on the server every third of their shortest lease. A process in which
+// consumers wait for work reads the heartbeats of all processes with one command; when one has not changed for a lease,
+// by the observer's own monotonic clock, its consumers are dead. So clocks of different hosts are never compared. The
+// name of a consumer says which process it is in and how long its lease is: `<process>.<number>.<lease>`.
 //
-// Which consumer holds something is read from the partitions: when a consumer has died, and every 30 s anyway, so that
+// Which consumer holds something is read from the partitions: when a process has died, and every 30 s anyway, so that
 // a holder without a heartbeat is found too.
 
 import { listOf, type RedisConnection, textOf } from '../connection/redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
-import type { Epochs } from '../topics/epochs.ts'
-import type { KnownTopic } from '../topics/topic-registry.ts'
+import type { Sessions } from '../session/sessions.ts'
+import type { KnownTopic } from '../topics/registry-content.ts'
 
-/** Checks per lease: a dead consumer is found at most a sixth of a lease late. */
+/** Checks per lease: a dead process is found at most a sixth of a lease late. */
 const checksPerLease = 6
 
 const defaultLeaseMs = 30_000
@@ -30,12 +30,16 @@ const maxReleasesPerCheck = 20
 /** How many members of again-held one script reads. */
 const heldPerScript = 1000
 
-/** A consumer that holds nothing and has been idle this long is deleted on the server. */
+/** A consumer that holds nothing and has been idle this long is deleted on the server, as is a silent process. */
 const idleMs = 60_000
 
+/** How long a silent process is remembered: what it held has long been released then. */
+const forgetMs = 10 * idleMs
+
+/** The heartbeat of another process; '' when it has none and a holder in it was found. */
 interface Sighting {
-  beat: string
-  sinceMs: number
+  readonly beat: string
+  readonly sinceMs: number
 }
 
 interface GroupWatch {
@@ -43,23 +47,16 @@ interface GroupWatch {
   /** When the partitions were last searched for holders. */
   searchedAtMs: number
   checking: Promise<void> | null
-  readonly sightings: Map<string, Sighting>
-  /** Holders without a heartbeat. */
-  unknownHolders: readonly string[]
-}
-
-interface Member {
-  /** Unique among all consumers. */
-  readonly name: string
-  readonly topic: string
-  readonly group: string
-  readonly leaseMs: number
+  /** The silent processes, each with the heartbeat at which all that it held here had been released. */
+  readonly released: Map<string, string>
 }
 
 export interface MemberWatchOptions {
   readonly connection: RedisConnection
-  readonly epochs: Epochs
+  readonly sessions: Sessions
   readonly keys: RedisKeys
+  /** The name of this process, without a dot. */
+  readonly process: string
   /** A monotonic clock, in milliseconds. */
   readonly elapsedMs: () => number
 }
@@ -67,33 +64,64 @@ export interface MemberWatchOptions {
 export class MemberWatch {
   readonly #options: MemberWatchOptions
   readonly #groups = new Map<string, GroupWatch>()
-  /** Consumers of this process: alive as long as it is. */
-  readonly #own = new Set<string>()
+  readonly #sightings = new Map<string, Sighting>()
+  /** What closed consumers of this process could not give back. */
+  #unreleased: { readonly partition: PartitionKeys; readonly group: string; readonly name: string }[] = []
+  /** The leases of this process's consumers. */
+  readonly #leases = new Map<string, number>()
+  #lastConsumer = 0
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: MemberWatchOptions) {
     this.#options = options
   }
 
-  /** Starts the heartbeat, which is on the server when the promise resolves. The returned function stops it. */
-  async join({ name, topic, group, leaseMs }: Member): Promise<() => Promise<void>> {
-    const { connection, keys } = this.#options
-    const member = [name, leaseMs, `${topic}\0${group}`]
-    const beat = () => connection.run('beat', [keys.members], member)
-    this.#own.add(name)
+  /** Names a consumer; the heartbeat is on the server when the promise resolves. `leave` ends it. */
+  async join(leaseMs: number): Promise<{ readonly name: string; readonly leave: () => Promise<void> }> {
+    const { connection, keys, process } = this.#options
+    const name = `${process}.${++this.#lastConsumer}.${leaseMs}`
+    this.#leases.set(name, leaseMs)
+    this.#beatFrom()
+    const leave = async () => {
+      this.#leases.delete(name)
+      this.#beatFrom()
+      if (this.#leases.size === 0) await connection.command('HDEL', keys.members, process)
+    }
     try {
-      await beat()
+      await this.#beat()
+      return { name, leave }
     } catch (thrown) {
-      this.#own.delete(name)
+      await leave().catch(() => {})
       throw thrown
     }
-    // A failed heartbeat is repeated by the next.
-    const timer = setInterval(() => void beat().catch(() => {}), Math.max(1, leaseMs / 3))
-    timer.unref()
-    return async () => {
-      clearInterval(timer)
-      this.#own.delete(name)
-      await connection.command('HDEL', keys.members, name)
+  }
+
+  /** Gives back what a consumer that closes holds; later, when that fails now: others take this process as alive. */
+  async giveBack(partition: PartitionKeys, group: string, name: string): Promise<void> {
+    try {
+      await release(this.#options.sessions, partition, group, name, { isGivenBack: true })
+    } catch {
+      this.#unreleased.push({ partition, group, name })
     }
+  }
+
+  async #beat(): Promise<void> {
+    const { connection, keys, process } = this.#options
+    await connection.run('beat', [keys.members], [process, this.#shortestLeaseMs()])
+    const again = this.#unreleased.splice(0)
+    for (const { partition, group, name } of again) await this.giveBack(partition, group, name)
+  }
+
+  #shortestLeaseMs(): number {
+    return Math.min(...this.#leases.values())
+  }
+
+  /** Sets the interval of the heartbeat to the present leases. A failed heartbeat is repeated by the next. */
+  #beatFrom(): void {
+    clearInterval(this.#timer)
+    if (this.#leases.size === 0) return
+    const everyMs = Math.max(1, this.#shortestLeaseMs() / 3)
+    this.#timer = setInterval(() => void this.#beat().catch(() => {}), everyMs).unref()
   }
 
   /** Interval of the checks, in milliseconds. */
@@ -101,13 +129,13 @@ export class MemberWatch {
     return leaseMs / checksPerLease
   }
 
-  /** Detects dead consumers when a check is due, and releases what they hold. */
+  /** Detects dead processes when a check is due, and releases what they hold of a group. */
   async check(topic: KnownTopic, group: string, leaseMs = defaultLeaseMs): Promise<void> {
     const key = `${topic.name}\0${group}`
     let watch = this.#groups.get(key)
     if (watch === undefined) {
       const never = Number.NEGATIVE_INFINITY
-      watch = { checkedAtMs: never, searchedAtMs: never, checking: null, sightings: new Map(), unknownHolders: [] }
+      watch = { checkedAtMs: never, searchedAtMs: never, checking: null, released: new Map() }
       this.#groups.set(key, watch)
     }
     const { elapsedMs } = this.#options
@@ -129,62 +157,69 @@ export class MemberWatch {
 
   /** Returns whether everything that dead consumers held was released. */
   async #check(topic: KnownTopic, group: string, watch: GroupWatch): Promise<boolean> {
-    const { connection, epochs, keys, elapsedMs } = this.#options
-    const { sightings } = watch
-    const beats = await this.#heartbeatsOf(topic.name, group)
-    const names = new Set([...beats.keys(), ...watch.unknownHolders])
-    for (const name of sightings.keys()) if (!names.has(name)) sightings.delete(name)
-    const silent = [...names].filter((name) => this.#isSilent(sightings, name, beats.get(name) ?? ''))
+    const { sessions, elapsedMs } = this.#options
+    await this.#look()
+    const isNews = ([process, { beat }]: [string, Sighting]) =>
+      watch.released.get(process) !== beat && this.#silentMs(process) >= leaseIn(beat)
+    const silent = [...this.#sightings].filter(isNews)
     if (silent.length === 0 && elapsedMs() - watch.searchedAtMs < searchHoldersEveryMs) return true
     const holders = await this.#holders(topic, group)
     watch.searchedAtMs = elapsedMs()
+    const alive = new Set<string>()
     let releases = 0
-    for (const name of silent) {
-      for (const partition of holders.get(name) ?? []) {
+    for (const [name, partitions] of holders) {
+      const [process = '', , lease] = name.split('.')
+      if (!this.#sightings.has(process)) this.#hear(process, '')
+      if (this.#silentMs(process) < (Number(lease) || defaultLeaseMs)) {
+        alive.add(process)
+        continue
+      }
+      for (const partition of partitions) {
         const most = maxReleasesPerCheck - releases
         if (most <= 0) return false
-        releases += await release(epochs, partition, group, name, { isGivenBack: false, most })
+        releases += await release(sessions, partition, group, name, { isGivenBack: false, most })
       }
       // The last release may be incomplete.
       if (releases >= maxReleasesPerCheck) return false
-      sightings.delete(name)
-      if (beats.has(name)) await connection.command('HDEL', keys.members, name)
     }
-    watch.unknownHolders = [...holders.keys()].filter((name) => !beats.has(name) && !silent.includes(name))
-    // Start their lease timers.
-    for (const name of watch.unknownHolders) this.#isSilent(sightings, name, '')
+    for (const [process, { beat }] of silent) if (!alive.has(process)) watch.released.set(process, beat)
     return true
   }
 
-  /** Whether the heartbeat has not changed for a lease. */
-  #isSilent(sightings: Map<string, Sighting>, name: string, beat: string): boolean {
-    const nowMs = this.#options.elapsedMs()
-    const seen = sightings.get(name)
-    if (seen?.beat === beat) return nowMs - seen.sinceMs >= (Number.parseInt(beat, 10) || defaultLeaseMs)
-    sightings.set(name, { beat, sinceMs: nowMs })
-    return false
-  }
-
-  /** The heartbeats of a group's consumers in other processes. */
-  async #heartbeatsOf(topic: string, group: string): Promise<Map<string, string>> {
-    const { connection, keys } = this.#options
+  /** Reads the heartbeats of the other processes. */
+  async #look(): Promise<void> {
+    const { connection, keys, process: own } = this.#options
     const fields = listOf(await connection.command('HGETALL', keys.members)).map(textOf)
     const beats = new Map<string, string>()
-    for (let at = 0; at + 1 < fields.length; at += 2) {
-      const [name, beat] = [fields[at]!, fields[at + 1]!]
-      const ofGroup = beat.slice(beat.indexOf(':', beat.indexOf(':') + 1) + 1)
-      if (ofGroup === `${topic}\0${group}` && !this.#own.has(name)) beats.set(name, beat)
+    for (let at = 0; at + 1 < fields.length; at += 2) if (fields[at] !== own) beats.set(fields[at]!, fields[at + 1]!)
+    for (const [process, beat] of beats) if (this.#sightings.get(process)?.beat !== beat) this.#hear(process, beat)
+    for (const [process, { beat }] of this.#sightings) {
+      const silentForMs = this.#silentMs(process) - leaseIn(beat)
+      // A process that ends by itself removes its heartbeat, and holds nothing.
+      const hasLeft = beat !== '' && !beats.has(process) && silentForMs < 0
+      if (hasLeft || silentForMs >= forgetMs) this.#sightings.delete(process)
+      if (silentForMs >= idleMs && beats.has(process)) await connection.command('HDEL', keys.members, process)
     }
-    return beats
+  }
+
+  #hear(process: string, beat: string): void {
+    this.#sightings.set(process, { beat, sinceMs: this.#options.elapsedMs() })
+  }
+
+  /** How long the heartbeat of a process has not changed. */
+  #silentMs(process: string): number {
+    const seen = this.#sightings.get(process)
+    return seen === undefined ? 0 : this.#options.elapsedMs() - seen.sinceMs
   }
 
   /** The consumers of other processes that hold something, with the partitions in which they do. */
   async #holders(topic: KnownTopic, group: string): Promise<Map<string, PartitionKeys[]>> {
     const holders = new Map<string, PartitionKeys[]>()
+    const own = `${this.#options.process}.`
     await Promise.all(
       topic.partitions.map(async (partition) => {
         for (const name of await this.#owners(partition, group)) {
-          if (!this.#own.has(name)) holders.set(name, [...(holders.get(name) ?? []), partition])
+          if (!name.startsWith(own)) holders.set(name, [...(holders.get(name) ?? []), partition])
         }
       }),
     )
@@ -192,18 +227,22 @@ export class MemberWatch {
   }
 
   async #owners(partition: PartitionKeys, group: string): Promise<Set<string>> {
-    const { epochs } = this.#options
     const names = new Set<string>()
     const keys = partition.forGroup(group)
     for (let cursor = '0'; cursor !== ''; ) {
       const args = [group, idleMs, cursor, heldPerScript]
-      const reply = await epochs.withEpoch((epoch) => epochs.run(epoch, 'owners', partition, keys, args))
+      const reply = await this.#options.sessions.within((session) => session.run('owners', partition, keys, args))
       const [next, ...found] = listOf(reply).map(textOf)
       for (const name of found) names.add(name)
       cursor = next!
     }
     return names
   }
+}
+
+/** The shortest lease in a process, from its heartbeat. */
+function leaseIn(beat: string): number {
+  return Number.parseInt(beat, 10) || defaultLeaseMs
 }
 
 export interface ReleaseOptions {
@@ -217,7 +256,7 @@ export interface ReleaseOptions {
 
 /** Releases what a consumer holds in a partition. Returns the number of scripts that it ran. */
 export async function release(
-  epochs: Epochs,
+  sessions: Sessions,
   partition: PartitionKeys,
   group: string,
   name: string,
@@ -227,7 +266,7 @@ export async function release(
   let scripts = 0
   for (let cursor = '0'; cursor !== '' && scripts < most; scripts++) {
     const args = [group, name, isGivenBack ? 1 : 0, maxReleasedPerScript, cursor, ...keep]
-    cursor = textOf(await epochs.withEpoch((epoch) => epochs.run(epoch, 'release', partition, keys, args)))
+    cursor = textOf(await sessions.within((session) => session.run('release', partition, keys, args)))
   }
   return scripts
 }

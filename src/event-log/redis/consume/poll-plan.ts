@@ -6,7 +6,7 @@
 
 import { type Lane, lanes } from '../../../event/event.ts'
 import type { PartitionKeys } from '../redis-keys.ts'
-import type { Bell } from './bell.ts'
+import type { Bells } from './bells.ts'
 
 const pollEveryMs = 30_000
 const pollWithoutBellEveryMs = 1_000
@@ -24,8 +24,7 @@ interface EmptyPoll {
 }
 
 export interface PollPlanOptions {
-  readonly bell: Bell<PartitionKeys>
-  readonly isSubscribed: (partition: PartitionKeys) => boolean
+  readonly bells: Pick<Bells, 'rungAt' | 'isSubscribed'>
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
 }
@@ -64,13 +63,13 @@ export class PollPlan {
 
   /** How long the partition need not be polled, in milliseconds; 0: poll now. */
   pollDelayMs(partition: PartitionKeys, open: ReadonlySet<Lane>): number {
-    const { bell, isSubscribed, now } = this.#options
+    const { bells, now } = this.#options
     const failedAtMs = this.#failedAtMs.get(partition)
     if (failedAtMs !== undefined) return Math.max(0, failedAtMs + pollAfterFailureMs - performance.now())
     const poll = this.#emptyPolls.get(partition)
-    if (poll === undefined || poll.heard !== bell.rungAt(partition)) return 0
+    if (poll === undefined || poll.heard !== bells.rungAt(partition)) return 0
     if (lanes.some((lane) => open.has(lane) && !poll.lanes.has(lane))) return 0
-    const everyMs = isSubscribed(partition) ? pollEveryMs : pollWithoutBellEveryMs
+    const everyMs = bells.isSubscribed(partition) ? pollEveryMs : pollWithoutBellEveryMs
     return Math.max(0, Math.min(poll.atMs + everyMs - performance.now(), poll.dueAtMs - now()))
   }
 }

@@ -10,7 +10,7 @@
 local over = isOver(KEYS[1])
 if over then return over end
 local group, from, last, most = ARGV[1], ARGV[2], ARGV[3], whole(ARGV[4])
-local missing = lacks(group, { KEYS[2] })
+local missing = lacks(KEYS[1], group, { KEYS[2] })
 if missing then return missing end
 local events, inFlight = 0, 0
 local page = redis.call('XPENDING', KEYS[2], group, '(' .. from, last, most)

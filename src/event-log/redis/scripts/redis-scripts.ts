@@ -6,27 +6,24 @@ import { readFileSync } from 'node:fs'
 const names = [
   'append',
   'beat',
+  'blocked-lanes',
   'check-places',
   'count-living',
   'count-pending',
   'count-unread',
   'describe',
-  'drop-group',
   'list-members',
   'make-partition',
   'owners',
-  'pause-group',
   'raise-epoch',
   'read-settled',
   'register-topic',
   'release',
   'reopen',
-  'restore-topic',
-  'set-paused',
+  'set-group',
   'settle',
   'take',
   'trim',
-  'unregister-group',
 ] as const
 
 export type ScriptName = (typeof names)[number]
@@ -39,8 +36,8 @@ export interface Script {
 
 export type Scripts = Readonly<Record<ScriptName, Script>>
 
-/** A script names in its header the file of parts/ to insert, because Redis scripts cannot share code. */
-const include = /^-- include (\S+)$/m
+/** A script names in its header the files of parts/ to insert, because Redis scripts cannot share code. */
+const include = /^-- include (\S+)$/gm
 
 export function readScripts(): Scripts {
   const read = (path: string) => readFileSync(new URL(`./${path}.lua`, import.meta.url), 'utf8')

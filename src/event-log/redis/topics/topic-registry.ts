@@ -1,166 +1,80 @@
-// The topics with their partitions and groups: the registry on the server, and this process's copy of it.
+// The topics with their partitions and groups, in one epoch: the registry on the server, and this session's copy of it.
+//
+// A change is made in the registry first, which counts its changes; then make-partition.lua makes each partition what
+// the registry says. So a change that was interrupted is completed by the next process that opens the log or declares
+// the topic, and a process with an older copy of the registry cannot undo a change: the partition refuses it.
 
 import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import type { TopicDeclaration } from '../../event-log.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from '../connection/redis-connection.ts'
-import { Bell } from '../consume/bell.ts'
-import { epochField, lastNumberField, type PartitionKeys, type RedisKeys } from '../redis-keys.ts'
-import { EpochOver, throwIfOver } from './epochs.ts'
-
-const maxPartitions = 1024
-const maxNameLength = 255
-
-/** Max streams: each costs a poll whenever a consumer waits. */
-const maxStreams = 100_000
-
-/** Max pending entries of a group that one script acknowledges in each lane; it blocks the server while it runs. */
-const droppedPerScript = 1000
-
-/** What the registry stores of a group besides its name. */
-export interface KnownGroup {
-  /** Distinguishes the group from earlier groups of the same name. */
-  readonly number: number
-  /** Null while it is not paused. */
-  readonly paused: string | null
-  /** Number of the last pause or resume; 0 when there was none. */
-  readonly pauseNumber: number
-}
-
-export interface KnownTopic {
-  readonly name: string
-  readonly groups: ReadonlySet<string>
-  readonly groupFacts: ReadonlyMap<string, KnownGroup>
-  readonly partitions: readonly PartitionKeys[]
-  readonly bell: Bell<PartitionKeys>
-}
-
-interface DroppedGroup {
-  readonly topic: string
-  readonly group: string
-  readonly number: number
-}
+import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
+import type { PartitionMemory } from '../session/partition-memory.ts'
+import { SessionOver, throwIfOver, wordOf } from '../session/session-over.ts'
+import { checkDeclaration, checkStreams } from './check-declaration.ts'
+import { type KnownTopic, type RegistryContent, readRegistry } from './registry-content.ts'
 
 export interface TopicRegistryOptions {
   readonly connection: RedisConnection
   readonly keys: RedisKeys
   readonly logger: Pick<Logger, 'warn'>
-  /** The epoch of this process; a registry of another epoch is not used. */
-  readonly epoch: () => number
+  /** A registry of another epoch is not used. */
+  readonly epoch: number
+  /** What the session remembers of a partition. */
+  readonly memoryOf: (partition: PartitionKeys) => PartitionMemory
+  /** What this process remembers of a partition from earlier epochs. */
+  readonly offerOf: (partition: PartitionKeys) => PartitionMemory | undefined
+  /** Called with the lanes of a partition that refuse every append, each with the commands that cure it. */
+  readonly onBlockedLanes: (partition: PartitionKeys, cures: ReadonlyMap<number, string>) => void
 }
 
-/** What this process remembers of a group, for a registry that may have been lost (restore-topic.lua). */
-interface GroupMemory extends Partial<KnownGroup> {
-  readonly group: string
-  readonly number: number
-  readonly state: 'group' | 'drop' | 'dropped'
-}
-
-/** Facts in a topic's partitions that are newer than the registry. */
-interface NewerFacts {
-  readonly lastNumber: number
-  readonly groups: readonly GroupMemory[]
-}
-
-/** How a partition is made: `made` must exist already; `begin` enters a new epoch, whether it exists or not. */
-type Making = 'new' | 'made' | 'begin'
+/** An epoch begins in a partition, or continues. */
+type Phase = 'begin' | ''
 
 export class TopicRegistry {
-  readonly #connection: RedisConnection
-  readonly #keys: RedisKeys
-  readonly #logger: Pick<Logger, 'warn'>
-  readonly #epoch: () => number
-  #topics: ReadonlyMap<string, KnownTopic> = new Map()
-  /** Groups that are being dropped: some partitions may still have them. */
-  #dropping: readonly DroppedGroup[] = []
-  /** For each name, the last group that was dropped completely. */
-  #dropped: readonly DroppedGroup[] = []
-  /** The last assigned number. */
-  #lastNumber = 0
-  /** How many partitions of each topic are known to have been made. */
-  #made: ReadonlyMap<string, number> = new Map()
+  readonly #options: TopicRegistryOptions
+  #content: RegistryContent
 
-  constructor({ connection, keys, logger, epoch }: TopicRegistryOptions) {
-    this.#connection = connection
-    this.#keys = keys
-    this.#logger = logger
-    this.#epoch = epoch
+  constructor(options: TopicRegistryOptions) {
+    this.#options = options
+    this.#content = { epoch: options.epoch, version: 0, topics: new Map() }
   }
 
   get topics(): ReadonlyMap<string, KnownTopic> {
-    return this.#topics
+    return this.#content.topics
   }
 
-  /** Reads the registry. Throws EpochOver when it is of another epoch, or lacks something that this process knows. */
+  has({ topic, number }: PartitionKeys): boolean {
+    return this.topics.get(topic)?.partitions[number] !== undefined
+  }
+
+  /** Reads the registry. Throws SessionOver when it is of another epoch, or lacks something that this session knows. */
   async refresh(): Promise<void> {
-    await this.#read(this.#epoch)
+    const { connection, keys, epoch, memoryOf } = this.#options
+    const content = readRegistry(await connection.command('HGETALL', keys.topics), keys)
+    if (content.epoch !== epoch) throw new SessionOver(content.epoch === 0 ? 'gone' : 'elsewhere', epoch, content.epoch)
+    // Topics and partitions are never removed: a replica that was behind has become master.
+    const lacks = ({ name, partitions }: KnownTopic) =>
+      (content.topics.get(name)?.partitions.length ?? 0) < partitions.length
+    if (content.version < this.#content.version || [...this.topics.values()].some(lacks)) {
+      throw new SessionOver('behind', epoch, epoch)
+    }
+    this.#content = content
+    for (const { partitions, groups } of content.topics.values()) {
+      for (const partition of partitions) memoryOf(partition).keepOnly(groups)
+    }
   }
 
-  async #read(wanted: () => number): Promise<void> {
-    const fields = listOf(await this.#connection.command('HGETALL', this.#keys.topics))
-    let stored = 0
-    const partitions = new Map<string, number>()
-    const numbers = new Map<string, Map<string, number>>()
-    const pauses = new Map<string, string>()
-    const dropping: DroppedGroup[] = []
-    const dropped: DroppedGroup[] = []
-    let lastNumber = 0
-    const made = new Map<string, number>()
-    for (let at = 0; at + 1 < fields.length; at += 2) {
-      const field = textOf(fields[at])
-      const value = fields[at + 1]
-      const [topic = '', group, state] = field.split('\0')
-      if (field === epochField) stored = numberOf(value)
-      else if (field === lastNumberField) lastNumber = numberOf(value)
-      else if (group === undefined) partitions.set(topic, numberOf(value))
-      else if (topic === '' && state === undefined) made.set(group, numberOf(value))
-      else if (state === undefined) numbers.set(topic, (numbers.get(topic) ?? new Map()).set(group, numberOf(value)))
-      else if (state === 'pause') pauses.set(`${topic}\0${group}`, textOf(value))
-      else if (state === 'drop') dropping.push({ topic, group, number: numberOf(value) })
-      else if (state === 'dropped') dropped.push({ topic, group, number: numberOf(value) })
-    }
-    const epoch = wanted()
-    if (stored !== epoch) throw new EpochOver(stored === 0 ? 'gone' : 'elsewhere', epoch, stored)
-    const isDropped = (topic: string, group: string, number: number) =>
-      [...dropping, ...dropped].some((each) => each.topic === topic && each.group === group && each.number >= number)
-    for (const { name, partitions: known, groupFacts } of this.#topics.values()) {
-      // Topics and partitions are never removed, and a dropped group leaves its number. So if something is missing, a
-      // replica that was behind has become master.
-      const lacks = ([group, { number }]: [string, KnownGroup]) =>
-        numbers.get(name)?.has(group) !== true && !isDropped(name, group, number)
-      if ((partitions.get(name) ?? 0) < known.length || [...groupFacts].some(lacks)) {
-        throw new EpochOver('behind', epoch, epoch)
-      }
-    }
-    this.#dropping = dropping
-    this.#dropped = dropped
-    this.#lastNumber = lastNumber
-    this.#made = made
-    this.#topics = new Map(
-      Array.from(partitions, ([name, count]) => {
-        const known = this.#topics.get(name)
-        // Keep the existing objects: PartitionKeys objects are used as map keys.
-        const makeKeys = (_: unknown, number: number) => known?.partitions[number] ?? this.#keys.partition(name, number)
-        const keys = Array.from({ length: count }, makeKeys)
-        const bell = known?.bell ?? new Bell<PartitionKeys>()
-        const groupFacts = new Map<string, KnownGroup>()
-        for (const [group, number] of numbers.get(name) ?? []) {
-          groupFacts.set(group, { number, ...readPause(pauses.get(`${name}\0${group}`)) })
-        }
-        return [name, { name, groups: new Set(groupFacts.keys()), groupFacts, partitions: keys, bell }]
-      }),
-    )
-  }
-
-  /** Stores a declaration, then creates what the topic lacks, also what another process declared and did not finish. */
-  async declare(topic: string, declaration: TopicDeclaration, epoch: number): Promise<void> {
+  /** Stores a declaration, then makes the partitions, also what another process declared and did not finish. */
+  async declare(topic: string, declaration: TopicDeclaration): Promise<void> {
     checkDeclaration(topic, declaration)
     const { partitions, groups } = declaration
     await this.refresh()
-    this.#checkStreams(topic, declaration)
-    const names = groups.map(({ name }) => name)
-    do {
-      const known = await this.#register(topic, partitions, names)
+    checkStreams(topic, declaration, this.topics)
+    for (let known = -1; known < 0; ) {
+      await this.finishDrops()
+      known = await this.#register(topic, partitions, new Map(groups.map(({ name }) => [name, null])))
+      await this.refresh()
       if (known > 0) {
         throw new MillraceError(
           'failed_precondition',
@@ -168,212 +82,144 @@ export class TopicRegistry {
           { field: 'partitions' },
         )
       }
-      // Again for a group whose name was dropped under a higher number: it gets a new number.
-    } while (await this.make(topic, epoch))
-  }
-
-  /** Returns 0, or the topic's partition count when that is larger. */
-  async #register(topic: string, partitions: number, groups: readonly string[]): Promise<number> {
-    for (;;) {
-      await this.finishDrops()
-      const args = [topic, partitions, ...groups]
-      const known = numberOf(await this.#connection.run('register-topic', [this.#keys.topics], args))
-      await this.refresh()
-      if (known >= 0) return known
     }
+    await this.make(topic)
   }
 
-  /**
-   * Creates what is missing in the partitions of a topic, and applies the pauses of its groups. Throws EpochOver when a
-   * partition is of another epoch, or was lost. Returns whether partitions had newer facts about groups than the
-   * registry.
-   */
-  make(topic: string, epoch: number): Promise<boolean> {
-    const made = this.#made.get(topic) ?? 0
-    return this.#makeAll(topic, epoch, (number) => (number < made ? 'made' : 'new'))
-  }
-
-  /** Recreates the groups of a partition that the server has lost. */
-  async recreateGroups(partition: PartitionKeys, epoch: number): Promise<void> {
-    await this.#make(partition, epoch, 'made', [])
-  }
-
-  /** Declares every known topic in a new epoch. Throws EpochOver when there is a later epoch already. */
-  async begin(epoch: number): Promise<void> {
-    for (const topic of this.#topics.values()) {
-      const groups: GroupMemory[] = Array.from(topic.groupFacts, ([group, facts]) => ({
-        ...{ group, state: 'group', ...facts },
-      }))
-      for (const { group, number } of this.#dropping.filter((each) => each.topic === topic.name)) {
-        groups.push({ group, number, state: 'drop' })
-      }
-      for (const { group, number } of this.#dropped.filter((each) => each.topic === topic.name)) {
-        groups.push({ group, number, state: 'dropped' })
-      }
-      await this.#restore(topic, { lastNumber: this.#lastNumber, groups })
+  /** Begins the epoch in every partition, with what this process has declared. */
+  async begin(declared: ReadonlyMap<string, TopicDeclaration>): Promise<void> {
+    for (const [topic, { partitions, groups }] of declared) {
+      // One by one: a group that is being dropped must not keep the others from being stored.
+      await this.#register(topic, partitions, new Map())
+      for (const { name } of groups) await this.#register(topic, partitions, new Map([[name, null]]))
     }
-    await this.#read(() => epoch)
-    for (const topic of this.#topics.keys()) await this.#makeAll(topic, epoch, () => 'begin')
-    // Another process may have restored a group that this process knows to be dropped.
+    await this.refresh()
+    for (const topic of this.topics.keys()) await this.make(topic, 'begin')
     await this.finishDrops()
   }
 
-  async #restore({ name, partitions }: KnownTopic, { lastNumber, groups }: NewerFacts): Promise<void> {
-    const words = groups.map(({ group, state, number, pauseNumber = 0, paused = null }) => {
-      return [group, state, number, pauseNumber, paused === null ? '-' : `+${paused}`]
-    })
-    const args = [name, partitions.length, lastNumber, ...words.flat()]
-    await this.#connection.run('restore-topic', [this.#keys.topics], args)
+  /** Makes the partitions of a topic what the registry says, and returns how many events waited for dropped groups. */
+  async make(topic: string, phase: Phase = ''): Promise<ReadonlyMap<string, number>> {
+    const { connection, keys } = this.#options
+    const waited = new Map<string, number>()
+    const { partitions, made } = this.topics.get(topic)!
+    for (const partition of partitions) {
+      for (const [group, events] of await this.makePartition(partition, phase)) {
+        waited.set(group, (waited.get(group) ?? 0) + events)
+      }
+    }
+    // From now on a missing partition means that it was lost.
+    if (made !== partitions.length) await connection.command('HSET', keys.topics, `\0${topic}`, partitions.length)
+    return waited
   }
 
-  async #makeAll(topic: string, epoch: number, how: (number: number) => Making): Promise<boolean> {
-    const { partitions, groupFacts } = this.#topics.get(topic)!
-    const groups = Array.from(groupFacts, ([group, { number }]) => [group, number]).flat()
-    const known: NewerFacts[] = []
-    for (const [number, partition] of partitions.entries()) {
-      known.push(await this.#make(partition, epoch, how(number), groups))
+  /** The same for one partition; also recreates the groups that its streams have lost. */
+  async makePartition(partition: PartitionKeys, phase: Phase = ''): Promise<ReadonlyMap<string, number>> {
+    const waited = new Map<string, number>()
+    for (;;) {
+      const { version } = this.#content
+      const reply = await this.#runMake(partition, phase)
+      if (wordOf(reply) === 'stale') {
+        await this.refresh()
+        const { epoch } = this.#options
+        if (this.#content.version <= version) throw new SessionOver('behind', epoch, epoch)
+        continue
+      }
+      const [recreated, again, lost, isMore, dropped, others, blocked, ...ledgers] = listOf(reply)
+      this.#report(partition, numberOf(recreated), numberOf(again), numberOf(lost))
+      for (const [group, events] of pairsOf(dropped)) waited.set(group, Number(events))
+      this.#options.memoryOf(partition).noteLedgers(ledgers)
+      const cures = pairsOf(blocked).map(([lane, cure]) => [Number(lane), cure] as const)
+      this.#options.onBlockedLanes(partition, new Map(cures))
+      if (listOf(others).length > 0) await this.#adopt(partition, pairsOf(others))
+      else if (isMore === 0) return waited
     }
-    if (this.#made.get(topic) !== partitions.length) {
-      // From now on a missing partition means that it was lost.
-      await this.#connection.command('HSET', this.#keys.topics, `\0${topic}`, partitions.length)
-    }
-    const newer = {
-      lastNumber: Math.max(...known.map(({ lastNumber }) => lastNumber)),
-      groups: known.flatMap((each) => each.groups),
-    }
-    if (newer.groups.length > 0 || newer.lastNumber > this.#lastNumber) {
-      await this.#restore(this.#topics.get(topic)!, newer)
-      await this.#read(() => epoch)
-      await this.finishDrops()
-    }
-    for (const [group, { pauseNumber }] of this.#topics.get(topic)!.groupFacts) {
-      if (pauseNumber > 0) await this.#applyPause(topic, group)
-    }
-    return newer.groups.length > 0
   }
 
-  async #make(
-    partition: PartitionKeys,
-    epoch: number,
-    how: Making,
-    groups: readonly (string | number)[],
-  ): Promise<NewerFacts> {
-    const reply = await this.#connection.run('make-partition', partition.forMake(), [epoch, how, ...groups])
+  async #runMake(partition: PartitionKeys, phase: Phase): Promise<Reply> {
+    const { connection, epoch, offerOf } = this.#options
+    const { groups, dropping, made } = this.topics.get(partition.topic)!
+    const offer = offerOf(partition)
+    const ledger = (group: string) => offer?.ledgerOf(group) ?? ['', '', '', '', '']
+    const args = [epoch, phase, partition.number < made ? 'made' : '', this.#content.version]
+    const words = Array.from(groups, ([group, paused]) => [group, stateOf(paused), ...ledger(group)])
+    for (const group of dropping) words.push([group, 'drop', ...ledger(group)])
+    const all = [...args, ...(offer?.ends ?? [0, 0, 0]), ...words.flat()]
+    const reply = await connection.run('make-partition', partition.forMake(), all)
     throwIfOver(reply, epoch)
-    const [, recreated = 0, again = 0, lost = 0, lastNumber = 0] = listOf(reply).slice(0, 5).map(numberOf)
-    if (recreated > 0) {
-      const facts = { partition: partition.books, streams: recreated, eventsAgain: again, eventsLost: lost }
-      this.#logger.warn(facts, 'Redis had lost consumer groups: recreated at their last fully settled offset')
-    }
-    const names = listOf(reply).slice(5).map(textOf)
-    const newer: GroupMemory[] = []
-    for (let at = 0; at + 2 < names.length; at += 3) {
-      const state = names[at + 1] === 'dropped' ? 'dropped' : 'group'
-      newer.push({ group: names[at]!, state, number: Number(names[at + 2]) })
-    }
-    return { lastNumber, groups: newer }
+    return reply
+  }
+
+  /** The registry was lost, and another process has not declared these groups since: they stay. */
+  async #adopt({ topic }: PartitionKeys, groups: readonly (readonly [string, string])[]): Promise<void> {
+    const { partitions } = this.topics.get(topic)!
+    const states = groups.map(([group, state]) => [group, state.startsWith('+') ? state.slice(1) : null] as const)
+    await this.#register(topic, partitions.length, new Map(states))
+    await this.refresh()
+  }
+
+  #report({ books }: PartitionKeys, streams: number, eventsAgain: number, eventsLost: number): void {
+    if (streams === 0) return
+    const facts = { partition: books, streams, eventsAgain, eventsLost }
+    const text = 'Redis had lost consumer groups: recreated at their last fully settled offset'
+    this.#options.logger.warn(facts, text)
   }
 
   /** Pauses a group, or resumes it (null). Returns false when there is no such group. */
   async setPaused(topic: string, group: string, reason: string | null): Promise<boolean> {
-    const state = reason === null ? ['0', ''] : ['1', reason]
-    const known = await this.#remember('pause-group', [topic, group, ...state])
+    const isKnown = await this.#change(topic, group, stateOf(reason))
     await this.refresh()
-    if (known === 0) return false
-    await this.#applyPause(topic, group)
-    return true
+    if (isKnown) await this.make(topic)
+    return isKnown
   }
 
   /** Drops a group and returns how many events waited for it; null when there is no such group. */
   async drop(topic: string, group: string): Promise<number | null> {
-    const number = numberOf(await this.#remember('unregister-group', [topic, group, '']))
+    const isKnown = await this.#change(topic, group, 'drop')
     await this.refresh()
-    return number === 0 ? null : this.#removeFromPartitions({ topic, group, number })
+    return isKnown ? this.#finishDrop(topic, group) : null
   }
 
   /** Finishes drops that another process has begun. */
   async finishDrops(): Promise<void> {
-    for (const dropped of this.#dropping) await this.#removeFromPartitions(dropped)
+    for (const { name, dropping } of this.topics.values()) {
+      for (const group of dropping) await this.#finishDrop(name, group)
+    }
+  }
+
+  async #finishDrop(topic: string, group: string): Promise<number> {
+    const waited = await this.make(topic)
+    await this.#change(topic, group, 'gone')
+    await this.refresh()
+    return waited.get(group) ?? 0
+  }
+
+  /** Returns 0; the topic's partition count when that is larger; -1 when one of the groups is being dropped. */
+  async #register(topic: string, partitions: number, groups: ReadonlyMap<string, string | null>): Promise<number> {
+    const { connection, keys } = this.#options
+    const states = Array.from(groups, ([group, paused]) => [group, stateOf(paused)])
+    return numberOf(await connection.run('register-topic', [keys.topics], [topic, partitions, ...states.flat()]))
   }
 
   /** Changes the registry and waits for the replicas, so that it is not behind the partitions after a failover. */
-  async #remember(script: 'pause-group' | 'unregister-group', args: readonly string[]): Promise<Reply> {
-    const { reply, isReached } = await this.#connection.runDurably(script, [this.#keys.topics], args)
-    if (!isReached) {
-      throw new MillraceError('unavailable', 'too few Redis replicas acknowledged the change in time; retry the call')
-    }
-    return reply
-  }
-
-  async #applyPause(topic: string, group: string): Promise<void> {
-    const { partitions, groupFacts } = this.#topics.get(topic)!
-    const facts = groupFacts.get(group)
-    // The group was dropped meanwhile.
-    if (facts === undefined) return
-    const { number, paused, pauseNumber } = facts
-    const state = paused === null ? ['0', ''] : ['1', paused]
-    for (const { books, bell } of partitions) {
-      await this.#connection.run('set-paused', [books, bell], [group, number, pauseNumber, ...state])
-    }
-  }
-
-  async #removeFromPartitions({ topic, group, number }: DroppedGroup): Promise<number> {
-    let events = 0
-    for (const partition of this.#topics.get(topic)?.partitions ?? []) {
-      for (let more = true; more; ) {
-        const args = [group, number, droppedPerScript]
-        const reply = listOf(await this.#connection.run('drop-group', partition.forDrop(group), args))
-        more = reply[0] === 1
-        if (!more) events += numberOf(reply[1])
-      }
-    }
-    await this.#connection.run('unregister-group', [this.#keys.topics], [topic, group, number])
-    return events
-  }
-
-  #checkStreams(topic: string, { partitions, groups }: TopicDeclaration): void {
-    let streams = 0
-    for (const known of this.#topics.values()) {
-      if (known.name !== topic) streams += known.partitions.length * 3 * (1 + known.groups.size)
-    }
-    const all = new Set([...(this.#topics.get(topic)?.groups ?? []), ...groups.map(({ name }) => name)])
-    streams += partitions * 3 * (1 + all.size)
-    if (streams <= maxStreams) return
-    throw new MillraceError(
-      'failed_precondition',
-      `topic "${topic}" with ${partitions} partitions would need ${streams} streams; ` +
-        `the limit is ${maxStreams}, declare fewer partitions or groups`,
-      { field: 'partitions' },
-    )
+  async #change(topic: string, group: string, state: string): Promise<boolean> {
+    const { connection, keys } = this.#options
+    const { reply, isReached } = await connection.runDurably('set-group', [keys.topics], [topic, group, state])
+    if (isReached) return reply === 1
+    throw new MillraceError('unavailable', 'too few Redis replicas acknowledged the change in time; retry the call')
   }
 }
 
-/** Parses the value that pause-group.lua writes. */
-function readPause(value: string | undefined): Pick<KnownGroup, 'paused' | 'pauseNumber'> {
-  if (value === undefined) return { paused: null, pauseNumber: 0 }
-  const [, number, state, reason = ''] = /^(\d+) ([+-])(.*)$/s.exec(value) ?? []
-  return { paused: state === '+' ? reason : null, pauseNumber: Number(number) }
+/** The state of a group that is not being dropped, as the registry stores it. */
+function stateOf(paused: string | null): string {
+  return paused === null ? '-' : `+${paused}`
+}
+
+function pairsOf(reply: Reply | undefined): readonly (readonly [string, string])[] {
+  const words = listOf(reply).map(textOf)
+  return words.flatMap((word, at) => (at % 2 === 0 ? [[word, words[at + 1]!] as const] : []))
 }
 
 export function groupNotFound(topic: string, group: string): MillraceError {
   return new MillraceError('not_found', `there is no group "${group}" of a topic "${topic}"`, { field: 'group' })
-}
-
-/** Throws `failed_precondition` when a declaration is invalid. */
-function checkDeclaration(topic: string, { partitions, groups }: TopicDeclaration): void {
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > maxPartitions) {
-    throw new MillraceError(
-      'failed_precondition',
-      `topic "${topic}" was declared with ${partitions} partitions; declare 1 to ${maxPartitions}`,
-      { field: 'partitions' },
-    )
-  }
-  for (const name of [topic, ...groups.map((group) => group.name)]) {
-    if (name !== '' && name.length <= maxNameLength && !name.includes('\0')) continue
-    throw new MillraceError(
-      'failed_precondition',
-      `"${name}" is not a valid name: use 1 to ${maxNameLength} characters, none of them NUL`,
-      { field: 'name' },
-    )
-  }
 }

@@ -4,21 +4,22 @@
 // A refused append also refuses the later appends to its stream that wait here: their callers could not know of the
 // refusal. When the reply of a script is lost its outcome is unknown, and the waiting appends are not sent.
 
-import { MillraceError } from '../../errors.ts'
-import type { Lane } from '../../event/event.ts'
-import type { RecordBatch } from '../../event/record-batch.ts'
+import { MillraceError } from '../../../errors.ts'
+import type { Lane } from '../../../event/event.ts'
+import type { RecordBatch } from '../../../event/record-batch.ts'
 import {
   type Appended,
   type Backlog,
   type CommitStats,
   maxProducers,
   producerWindow,
-  type WaitingLimit,
-} from '../event-log.ts'
-import { listOf, numberOf, type Reply, refusalIn, textOf } from './connection/redis-connection.ts'
-import { laneNumber, type PartitionKeys } from './redis-keys.ts'
-import { checksumOf } from './stored-batch.ts'
-import type { Epochs } from './topics/epochs.ts'
+} from '../../event-log.ts'
+import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
+import type { RedisSession } from '../session/redis-session.ts'
+import type { Sessions } from '../session/sessions.ts'
+import { checksumOf } from '../stored-batch.ts'
+import { backlogged, blocked, fenced, notReplicated, type RefusedAppend, tooOld, withUnknownOutcome } from './append-answers.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
@@ -28,29 +29,21 @@ const maxBytesPerScript = 1024 * 1024
 const maxWaitingAppends = 16_384
 const maxWaitingBytes = 64 * 1024 * 1024
 
-/** How long appends that a replica has refused wait for the present master. */
-const maxSearchMs = 5_000
-
-export interface AppendRequest {
+export interface AppendRequest extends RefusedAppend {
   readonly lane: Lane
   readonly batches: readonly RecordBatch[]
   readonly events: number
   readonly bytes: number
-  readonly maxWaiting: WaitingLimit | undefined
-  readonly producer: { readonly id: string; readonly sequence: number } | undefined
   /** Called with the offset of the first event and its epoch, or null when this was a resend. */
   resolve(first: { readonly offset: number; readonly epoch: number } | null): void
   reject(reason: unknown): void
 }
 
 export interface AppendQueueOptions {
-  readonly epochs: Epochs
-  readonly topic: string
-  readonly keys: PartitionKeys
-  /** Resolves when an append may be sent; rejects with the reason when none may. */
-  readonly mayAppend: () => Promise<void>
-  /** As RedisConnection.findMaster. */
-  readonly findMaster: (maxWaitMs: number) => Promise<boolean>
+  readonly sessions: Sessions
+  readonly partition: PartitionKeys
+  /** Called when the lane has refused an append because of its last id, with the commands that cure it; null: it has not. */
+  readonly onBlocked: (lane: Lane, cure: string | null) => void
   /** Called after each script that stored something. */
   readonly onStored: (stats: CommitStats) => void
 }
@@ -134,7 +127,7 @@ export class AppendQueue {
     }
     const refusal = new MillraceError(
       'backlogged',
-      `the append queue of topic "${this.#options.topic}" is full: ${events} events (${bytes} bytes) wait to be stored; retry later`,
+      `the append queue of topic "${this.#options.partition.topic}" is full: ${events} events (${bytes} bytes) wait to be stored; retry later`,
       { cause },
     )
     this.#refusals.set(lane, refusal)
@@ -157,31 +150,19 @@ export class AppendQueue {
     this.#sending = null
   }
 
-  /** A replica has written nothing: the appends are sent again when there is a master, and it has been checked. */
-  async #store(requests: readonly AppendRequest[]): Promise<StoredAppends> {
-    const { mayAppend, findMaster } = this.#options
-    const searchEndsAtMs = performance.now() + maxSearchMs
-    for (;;) {
-      try {
-        await mayAppend()
-        return await this.#runScript(requests)
-      } catch (thrown) {
-        if (refusalIn(thrown) !== 'READONLY' || !(await findMaster(searchEndsAtMs - performance.now()))) throw thrown
-      }
-    }
-  }
-
-  #runScript(requests: readonly AppendRequest[]): Promise<StoredAppends> {
-    const { epochs, keys } = this.#options
+  /** When the session is over, nothing was written, and the appends are sent again in the next one. */
+  #store(requests: readonly AppendRequest[]): Promise<StoredAppends> {
+    const { sessions, partition } = this.#options
     const startedAtMs = performance.now()
     const { args, checksums } = argumentsOf(requests)
-    return epochs.withEpoch(async (epoch) => {
-      const sent = epochs.runDurably(epoch, 'append', keys, keys.forAppend(), args)
-      const { reply, isReached } = await sent.catch(withUnknownOutcome)
-      const answers = listOf(reply)
-      if (answers.length !== requests.length) throw new Error('append.lua did not return one answer per append')
-      this.#noteStored(requests, answers, checksums, epoch)
-      return { answers, epoch, isReached, durationMs: performance.now() - startedAtMs }
+    return sessions.within(async (session) => {
+      const { reply, isReached } = await session.append(partition, args).catch(withUnknownOutcome)
+      const [answers, ...ledgers] = listOf(reply)
+      if (listOf(answers).length !== requests.length) throw new Error('append.lua did not return one answer per append')
+      session.memoryOf(partition).noteLedgers(ledgers)
+      this.#noteStored(session, requests, listOf(answers), checksums)
+      const durationMs = performance.now() - startedAtMs
+      return { answers: listOf(answers), epoch: session.epoch, isReached, durationMs }
     })
   }
 
@@ -198,18 +179,18 @@ export class AppendQueue {
 
   /** Notes what was stored, so that a later check can tell whether the server still has it. */
   #noteStored(
+    session: RedisSession,
     requests: readonly AppendRequest[],
     answers: readonly Reply[],
     checksums: readonly number[],
-    epoch: number,
   ): void {
-    const { epochs, keys } = this.#options
+    const memory = session.memoryOf(this.#options.partition)
     for (const [index, { lane, events, batches }] of requests.entries()) {
       const [kind, offset] = listOf(answers[index])
       if (textOf(kind) !== 'stored') continue
       const end = numberOf(offset) + events
       const { count } = batches.at(-1)!
-      epochs.note(epoch, keys, lane, end, { id: `${end - count}-${count}`, checksum: String(checksums[index]) })
+      memory.noteEnd(lane, end, { id: `${end - count}-${count}`, checksum: String(checksums[index]) })
     }
   }
 
@@ -223,6 +204,7 @@ export class AppendQueue {
       const [kind, ...facts] = listOf(answers[index])
       switch (textOf(kind)) {
         case 'stored':
+          this.#options.onBlocked(request.lane, null)
           stored.entries += request.batches.length
           stored.bytes += request.bytes
           if (isReached) request.resolve({ offset: numberOf(facts[0]), epoch })
@@ -235,8 +217,15 @@ export class AppendQueue {
         case 'old':
           request.reject(tooOld(request))
           break
+        case 'fenced':
+          request.reject(fenced(request, facts))
+          break
+        case 'blocked':
+          this.#options.onBlocked(request.lane, textOf(facts[1]))
+          this.#refuse(request, blocked(this.#options.partition.stream(request.lane), facts))
+          break
         default:
-          this.#refuse(request, backlogged(this.#options.topic, request, facts))
+          this.#refuse(request, backlogged(this.#options.partition.topic, request, facts))
       }
     }
     if (stored.entries > 0) this.#options.onStored(stored)
@@ -273,7 +262,7 @@ function argumentsOf(requests: readonly AppendRequest[]) {
   const checksums: number[] = []
   for (const { lane, batches, events, bytes, maxWaiting, producer } of requests) {
     args.push(laneNumber(lane), batches.length, events, bytes)
-    args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '', producer?.id ?? '', producer?.sequence ?? '')
+    args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '', ...numberOfProducer(producer))
     let checksum = 0
     for (const batch of batches) {
       checksum = checksumOf(batch)
@@ -284,41 +273,8 @@ function argumentsOf(requests: readonly AppendRequest[]) {
   return { args, checksums }
 }
 
-function tooOld({ producer }: AppendRequest): MillraceError {
-  return new MillraceError(
-    'out_of_range',
-    `sequence ${producer?.sequence} of producer "${producer?.id}" is ${producerWindow} or more behind its latest; whether it is stored is unknown`,
-    { field: 'sequence' },
-  )
-}
-
-function withUnknownOutcome(thrown: unknown): never {
-  if (!(thrown instanceof MillraceError && thrown.code === 'unavailable')) throw thrown
-  const { code, message, cause } = thrown
-  throw new MillraceError(code, `${message}; the outcome is unknown`, { cause })
-}
-
-/** The append is in the log, but a replica that takes over from this master may not have it. */
-function notReplicated(): MillraceError {
-  return new MillraceError(
-    'unavailable',
-    'too few Redis replicas acknowledged the append in time; the outcome is unknown',
-  )
-}
-
-function backlogged(topic: string, { maxWaiting }: AppendRequest, facts: readonly Reply[]): MillraceError {
-  const cause: Backlog = {
-    group: textOf(facts[0]),
-    waitingEvents: numberOf(facts[1]),
-    waitingBytes: numberOf(facts[2]),
-    settledEvents: numberOf(facts[3]),
-  }
-  return new MillraceError(
-    'backlogged',
-    `${cause.waitingEvents} events of ${cause.waitingBytes} bytes wait for group "${cause.group}" of topic "${topic}"; ` +
-      `the limit is ${maxWaiting?.maxEvents} events or ${maxWaiting?.maxBytes} bytes`,
-    { cause },
-  )
+function numberOfProducer(producer: AppendRequest['producer']): readonly (string | number)[] {
+  return producer === undefined ? ['', '', ''] : [producer.id, producer.epoch, producer.sequence]
 }
 
 /** The offset of the first event of each batch. */

@@ -1,0 +1,51 @@
+// Whether a topic can be declared.
+
+import { MillraceError } from '../../../errors.ts'
+import type { TopicDeclaration } from '../../event-log.ts'
+import type { KnownTopic } from './registry-content.ts'
+
+const maxPartitions = 1024
+const maxNameLength = 255
+
+/** Max streams: each costs a poll whenever a consumer waits. */
+const maxStreams = 100_000
+
+/** Throws `failed_precondition` when a declaration is invalid. */
+export function checkDeclaration(topic: string, { partitions, groups }: TopicDeclaration): void {
+  if (!Number.isInteger(partitions) || partitions < 1 || partitions > maxPartitions) {
+    throw new MillraceError(
+      'failed_precondition',
+      `topic "${topic}" was declared with ${partitions} partitions; declare 1 to ${maxPartitions}`,
+      { field: 'partitions' },
+    )
+  }
+  for (const name of [topic, ...groups.map((group) => group.name)]) {
+    if (name !== '' && name.length <= maxNameLength && !name.includes('\0')) continue
+    throw new MillraceError(
+      'failed_precondition',
+      `"${name}" is not a valid name: use 1 to ${maxNameLength} characters, none of them NUL`,
+      { field: 'name' },
+    )
+  }
+}
+
+/** Throws `failed_precondition` when the log would have too many streams with it. */
+export function checkStreams(
+  topic: string,
+  { partitions, groups }: TopicDeclaration,
+  topics: ReadonlyMap<string, KnownTopic>,
+): void {
+  let streams = 0
+  for (const known of topics.values()) {
+    if (known.name !== topic) streams += known.partitions.length * 3 * (1 + known.groups.size)
+  }
+  const all = new Set([...(topics.get(topic)?.groups.keys() ?? []), ...groups.map(({ name }) => name)])
+  streams += partitions * 3 * (1 + all.size)
+  if (streams <= maxStreams) return
+  throw new MillraceError(
+    'failed_precondition',
+    `topic "${topic}" with ${partitions} partitions would need ${streams} streams; ` +
+      `the limit is ${maxStreams}, declare fewer partitions or groups`,
+    { field: 'partitions' },
+  )
+}
