@@ -12,6 +12,7 @@
 
 import type { Durability } from '../event/durability.ts'
 import type { Lane } from '../event/event.ts'
+import type { ProducerMessage } from '../event/producer-message.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 
 /** What one commit made durable for producers, and how long it took. */
@@ -82,12 +83,12 @@ export interface AppendOptions {
    */
   readonly maxWaiting?: WaitingLimit
   /**
-   * The numbered message that these batches come from. For each producer and stream the log remembers which of the last
-   * `producerWindow` sequences it has stored, so that it recognises a resend. It remembers at least `maxProducers`
-   * pairs of producer and stream, and forgets the least recently used first. A refused append is not remembered: when
-   * it is sent again, it is appended.
+   * The numbered message that these batches come from. For each producer and stream the log remembers the highest epoch,
+   * and which of its last `producerWindow` sequences it has stored, so that it recognises a resend. A higher epoch begins
+   * with no sequences; a lower one is refused. The log remembers at least `maxProducers` pairs of producer and stream, and
+   * forgets the least recently used first. A refused append is not remembered: when it is sent again, it is appended.
    */
-  readonly producer?: { readonly id: string; readonly sequence: number }
+  readonly producer?: ProducerMessage
   readonly signal?: AbortSignal
 }
 
@@ -120,6 +121,14 @@ export interface Backlog {
   readonly waitingEvents: number
   readonly waitingBytes: number
   readonly settledEvents: number
+}
+
+/**
+ * The `cause` of the `unavailable` error of a consumer that is useless: the log has lost data and begun a new epoch. The
+ * consumer's deliveries are void, with their attempts unused; close it and join the group again.
+ */
+export interface EndedEpoch {
+  readonly endedEpoch: number
 }
 
 /** An entry that is leased to one consumer. */
@@ -163,12 +172,20 @@ export interface Reopened {
   readonly offset: number
 }
 
+/** Max bytes that one call of `next` hands out, except for a larger first entry. */
+export const maxNextBytes = 8 * 1024 * 1024
+
 export interface NextOptions {
   /**
    * Max events of each lane that this call hands out; 0 excludes the lane. Entries are not split: the first entry of a
    * lane is handed out even when it has more events.
    */
   readonly maxEvents: Readonly<Record<Lane, number>>
+  /**
+   * Max bytes of the batches that this call hands out, at most `maxNextBytes`, which is the default. The first entry is
+   * handed out even when it has more.
+   */
+  readonly maxBytes?: number
   /** How long to wait for the first entry, in milliseconds; 0 returns at once. */
   readonly maxWaitMs: number
   readonly signal?: AbortSignal
@@ -179,13 +196,14 @@ export interface Consumer {
   /**
    * Hands out entries that the group has not settled and that no member holds, as soon as there are any, oldest first
    * in each lane. Resolves with an empty list when none arrived within `maxWaitMs`. Redeliveries are handed out in
-   * their lane when they are due.
+   * their lane when they are due. Each partition that has work gets an equal share of the call, then the rest is filled.
    *
    * Durable: the attempt is recorded before the delivery is handed out, so a holder that dies has used it up.
    * Concurrent: one call at a time for each consumer (`internal` otherwise).
    * Abort: resolves with an empty list; nothing is handed out.
-   * Errors: `failed_precondition` (the consumer is closed); `not_found` (the group was dropped). Never `corrupt`: a
-   * damaged entry is handed out with `batch.damaged` set and its bytes as they are.
+   * Errors: `failed_precondition` (the consumer is closed); `not_found` (the group was dropped); `unavailable` (when the
+   * cause is an EndedEpoch, for good). Never `corrupt`: a damaged entry is handed out with `batch.damaged` set and its
+   * bytes as they are.
    */
   next(options: NextOptions): Promise<readonly Delivery[]>
   /**
@@ -196,7 +214,8 @@ export interface Consumer {
    * Durable: when the promise resolves, the settlement survives a restart.
    * Fenced: a delivery that this consumer does not hold, or no longer holds, is refused and changes nothing.
    * Errors: `internal` (an outcome does not add up to its delivery's events; nothing is settled); `not_found` (the
-   * group was dropped).
+   * group was dropped); `unavailable`: the outcome is unknown, and the call may be repeated (when the cause is an
+   * EndedEpoch, the deliveries are void).
    */
   settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]>
   /** Returns unfinished deliveries to the group at once, with the attempt count they had before. Idempotent. */
@@ -211,7 +230,8 @@ export interface GroupDescription {
   readonly waiting: number
   readonly landed: number
   readonly dead: number
-  readonly lost: number
+  /** Null when no process knows how many there were. */
+  readonly lost: number | null
   readonly skipped: number
   /** Events that are leased to consumers now. They count as waiting too. */
   readonly inFlight: number
@@ -219,8 +239,11 @@ export interface GroupDescription {
   readonly oldestWaitingMicros: number | null
   /** The reason why the group is paused, '' when none was given; null when it is not paused. */
   readonly paused: string | null
-  /** Waiting events as counted by an audit that walks the group's unsettled entries; must equal `waiting`. */
-  readonly auditedWaiting: number
+  /**
+   * Waiting events as counted by an audit that walks the group's unsettled entries; must equal `waiting`. Null when there
+   * are too many entries to walk them each time.
+   */
+  readonly auditedWaiting: number | null
 }
 
 export interface TopicDescription {
@@ -306,8 +329,9 @@ export interface EventLog {
    * Errors: `not_found` (undeclared topic or partition); `backlogged` (over `maxWaiting`, or the driver's queue of
    * appends to be stored is full; the cause is a Backlog) and `disk_full`: nothing was written and nothing will be,
    * both retryable; `durability_lost` (the configured durability cannot be reached now; nothing was written);
-   * `out_of_range` (the sequence is older than `producerWindow`; nothing was written); `unavailable`: the outcome is
-   * unknown.
+   * `out_of_range` (the sequence is older than `producerWindow`; nothing was written); `failed_precondition` (the stream
+   * remembers a higher epoch of the producer, which the error has as `highestProducerEpoch`; nothing was written);
+   * `unavailable`: the outcome is unknown.
    */
   append(stream: StreamName, batches: readonly RecordBatch[], options?: AppendOptions): Promise<Appended>
 

@@ -76,7 +76,7 @@ export async function makeDamageBase(t: TestContext): Promise<DamageBase> {
     index % 6 === 1 ? [{ batch, attempt: 4, offset: position.offset }] : [],
   )
   await eventLog.reopen(stream(), group, reopened)
-  await eventLog.append(stream(), [batchOf(['last'])], { producer: { id: 'p', sequence: 1 } })
+  await eventLog.append(stream(), [batchOf(['last'])], { producer: { id: 'p', epoch: 1, sequence: 1 } })
   await eventLog.describe()
   const crashed = copyDirectory(t, closed)
   await eventLog.close()
@@ -148,8 +148,8 @@ async function readAll(eventLog: EventLog): Promise<Reading> {
       auditedWaiting,
     } = await describeGroup(eventLog, name)
     reading.accepted += accepted
-    reading.lost += lost
-    const adds = accepted + reopened === waiting + done + dead + lost
+    reading.lost += lost!
+    const adds = accepted + reopened === waiting + done + dead + lost!
     if (!adds || waiting !== 0 || auditedWaiting !== 0) reading.balanced = false
   }
   return { ...reading, damagedEvents, events }

@@ -10,7 +10,7 @@ import { type TestContext, test } from 'node:test'
 import { type Lane, lanes } from '../../src/event/event.ts'
 import type { Consumer, Delivery, EventLog, Outcome } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
-import type { LogReset } from '../../src/event-log/redis/topics/epochs.ts'
+import type { LogReset } from '../../src/event-log/redis/session/sessions.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { SeededRandom } from '../support/random.ts'
 import type { RedisServer } from '../support/redis-server.ts'
@@ -199,7 +199,7 @@ class Story {
   async check(): Promise<void> {
     for (const name of groups) {
       const { accepted, reopened, waiting, landed, dead, lost, auditedWaiting } = await ledgerOf(this.eventLog, name)
-      assert.equal(accepted + reopened, waiting + landed + dead + lost, name)
+      assert.equal(accepted + reopened, waiting + landed + dead + lost!, name)
       assert.equal(auditedWaiting, waiting, name)
       const { open } = this.models.get(name)!
       assert.ok(waiting >= open.size, `${waiting} wait for ${name}, ${open.size} must be delivered`)

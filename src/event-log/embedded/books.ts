@@ -119,7 +119,7 @@ export class Books {
       name: 'producers',
       save: 'save-producer',
       load: 'load-producers',
-      columns: ['producerNumber', 'stream', 'name', 'lastSequence', 'stored', 'usedAt'],
+      columns: ['producerNumber', 'stream', 'name', 'epoch', 'lastSequence', 'stored', 'usedAt'],
     })
   }
 }

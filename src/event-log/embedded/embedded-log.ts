@@ -4,23 +4,24 @@
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
 import { lanes } from '../../event/event.ts'
+import type { ProducerMessage } from '../../event/producer-message.ts'
 import type { RecordBatch } from '../../event/record-batch.ts'
 import { checkReopened } from '../check-reopened.ts'
-import {
-  type Appended,
-  type AppendOptions,
-  type Consumer,
-  type EventLog,
-  type LogDescription,
-  producerWindow,
-  type ReadSettledOptions,
-  type Reopened,
-  type RetentionPolicy,
-  type SettledPage,
-  type StreamName,
-  type TopicDeclaration,
-  type Trimmed,
+import type {
+  Appended,
+  AppendOptions,
+  Consumer,
+  EventLog,
+  LogDescription,
+  ReadSettledOptions,
+  Reopened,
+  RetentionPolicy,
+  SettledPage,
+  StreamName,
+  TopicDeclaration,
+  Trimmed,
 } from '../event-log.ts'
+import { checkNumbers, fenced, tooOld } from '../numbered-message.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { overLimit } from './admission.ts'
 import { checkDeclaration } from './declare-plan.ts'
@@ -199,14 +200,17 @@ export class EmbeddedLog implements EventLog {
   ): Promise<Appended> {
     const known = producer === undefined ? undefined : stream.producers.get(producer.id)
     if (producer !== undefined && known !== undefined) {
+      if (producer.epoch < known.epoch) throw fenced(producer, known.epoch)
+    }
+    if (producer !== undefined && known?.epoch === producer.epoch) {
       const { sequence } = producer
       const undecided = known.undecided.get(sequence)
       if (undecided !== undefined) {
         return new Promise((resolve, reject) => undecided.follow(() => resolve(resend), reject))
       }
-      if (known.isTooOld(sequence)) throw tooOld(producer.id, sequence)
+      if (known.isTooOld(sequence)) throw tooOld(producer)
       if (known.window.has(sequence)) {
-        this.#options.state.producers.use(stream, producer.id)
+        this.#options.state.producers.use(stream, producer.id, producer.epoch)
         return Promise.resolve(resend)
       }
     }
@@ -229,14 +233,12 @@ export class EmbeddedLog implements EventLog {
     })
   }
 
-  #number(stream: StreamState, { id, sequence }: { readonly id: string; readonly sequence: number }): NumberedMessage {
-    if (!Number.isSafeInteger(sequence) || sequence < 0) {
-      throw new MillraceError(
-        'internal',
-        `the sequence of producer "${id}" is ${sequence}; it must be a whole number from 0 to 2^53 - 1`,
-      )
+  #number(stream: StreamState, message: ProducerMessage): NumberedMessage {
+    checkNumbers(message)
+    return {
+      producer: this.#options.state.producers.use(stream, message.id, message.epoch),
+      sequence: message.sequence,
     }
-    return { producer: this.#options.state.producers.use(stream, id), sequence }
   }
 
   /** Runs a read from the file. When it fails, the log has failed. */
@@ -295,12 +297,4 @@ function refuseInOrder(stream: StreamState, refusal: MillraceError): MillraceErr
     })
   }
   return refusal
-}
-
-function tooOld(id: string, sequence: number): MillraceError {
-  return new MillraceError(
-    'out_of_range',
-    `sequence ${sequence} of producer "${id}" is ${producerWindow} or more behind its latest; whether it is stored is unknown`,
-    { field: 'sequence' },
-  )
 }

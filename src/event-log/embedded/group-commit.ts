@@ -197,7 +197,7 @@ export class GroupCommit {
 
   /** Ends a waiter whose time is over with an empty list, unless there are entries for it. */
   expired(group: GroupState, waiter: Waiter): void {
-    if (waiter.isSealed || hasWork(group, waiter.maxEvents, this.#options.now())) return
+    if (waiter.isSealed || hasWork(group, waiter.next.maxEvents, this.#options.now())) return
     this.#room.leave(group, waiter)
     waiter.finish([])
   }
@@ -327,7 +327,7 @@ export class GroupCommit {
 
   #handOut(group: GroupState, plan: CommitPlan, nowMs: number): void {
     for (const waiter of this.#room.of(group)) {
-      const held = handOut(group, waiter.maxEvents, { plan, reader: this.#reader, nowMs })
+      const held = handOut(group, waiter.next, { plan, reader: this.#reader, nowMs })
       if (held.length > 0) {
         this.#room.leave(group, waiter)
         waiter.isSealed = true

@@ -94,11 +94,12 @@ export interface AttemptRow {
   readonly attempt: number
 }
 
-/** A producer in one stream. */
+/** A producer in one stream, in its highest epoch. */
 export interface ProducerRow {
   readonly producerNumber: number
   readonly stream: number
   readonly name: string
+  readonly epoch: number
   readonly lastSequence: number
   /** The bits of its ProducerWindow. */
   readonly stored: Uint8Array

@@ -77,7 +77,7 @@ export class LogState {
       const stream = streams.get(row.stream)
       if (stream === undefined) continue
       const window = new ProducerWindow(row.lastSequence, row.stored)
-      this.producers.restore(stream, new Producer(row.producerNumber, row.name, window, true))
+      this.producers.restore(stream, new Producer(row.producerNumber, row.name, row.epoch, window, true))
     }
   }
 

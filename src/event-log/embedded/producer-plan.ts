@@ -38,8 +38,16 @@ export class ProducerPlan {
     const added = this.#added().length
     this.#surplus = this.#producers.surplus(added)
     const producers = Array.from(this.#windows, ([producer, { stream, window }]): ProducerRow => {
-      const { number, id } = producer
-      return { producerNumber: number, stream, name: id, lastSequence: window.last, stored: window.toBytes(), usedAt }
+      const { number, id, epoch } = producer
+      return {
+        producerNumber: number,
+        stream,
+        name: id,
+        epoch,
+        lastSequence: window.last,
+        stored: window.toBytes(),
+        usedAt,
+      }
     })
     return {
       producers,

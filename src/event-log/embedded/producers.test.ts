@@ -11,15 +11,15 @@ function maximumOfProducers() {
   const home = stream()
   const producers = new Producers()
   for (let number = 1; number <= maxProducers; number++) {
-    producers.restore(home, new Producer(number, `p${number}`, new ProducerWindow(1), true))
+    producers.restore(home, new Producer(number, `p${number}`, 1, new ProducerWindow(1), true))
   }
   return { home, producers }
 }
 
 test('when there are too many, the least recently used is removed', () => {
   const { home, producers } = maximumOfProducers()
-  producers.use(home, 'p1')
-  const added = producers.use(home, 'new')
+  producers.use(home, 'p1', 1)
+  const added = producers.use(home, 'new', 1)
   const surplus = producers.surplus(1)
   assert.deepEqual(
     surplus.map(({ id }) => id),
@@ -43,7 +43,7 @@ test('a producer with an undecided append is not removed', () => {
 test('a producer that stored nothing leaves no trace', () => {
   const home = stream()
   const producers = new Producers()
-  const producer = producers.use(home, 'a')
+  const producer = producers.use(home, 'a', 1)
   producers.releaseUnused(producer)
   assert.equal(home.producers.size, 0)
   assert.equal(producers.stored, 0)
@@ -52,5 +52,5 @@ test('a producer that stored nothing leaves no trace', () => {
 
 test('the same id in two streams gives two producers', () => {
   const producers = new Producers()
-  assert.notEqual(producers.use(stream(), 'a').number, producers.use(stream(), 'a').number)
+  assert.notEqual(producers.use(stream(), 'a', 1).number, producers.use(stream(), 'a', 1).number)
 })

@@ -1,4 +1,4 @@
-// The producers of numbered messages, one per id and stream, and which of them are removed when there are too many.
+// The producers of numbered messages, one per id and stream in its highest epoch, and which of them are removed when there are too many.
 
 import { maxProducers, producerWindow } from '../event-log.ts'
 import { ProducerWindow } from './producer-window.ts'
@@ -11,6 +11,7 @@ export interface Undecided {
 export class Producer {
   readonly number: number
   readonly id: string
+  readonly epoch: number
   window: ProducerWindow
   /** Whether it has a row, which it gets when its first append is durable. */
   isStored: boolean
@@ -19,9 +20,10 @@ export class Producer {
   /** Undecided appends by sequence. */
   readonly undecided = new Map<number, Undecided>()
 
-  constructor(number: number, id: string, window: ProducerWindow, isStored: boolean) {
+  constructor(number: number, id: string, epoch: number, window: ProducerWindow, isStored: boolean) {
     this.number = number
     this.id = id
+    this.epoch = epoch
     this.window = window
     this.isStored = isStored
     this.lastAdmitted = window.last
@@ -41,6 +43,8 @@ export interface ProducersOfStream {
 export class Producers {
   /** Least recently used first. */
   readonly #home = new Map<Producer, ProducersOfStream>()
+  /** Those that began a higher epoch since. */
+  readonly #superseded = new Set<Producer>()
   #lastNumber = 0
   #stored = 0
 
@@ -51,17 +55,19 @@ export class Producers {
 
   /** Adds a producer that was stored before. To be called in the order from least to most recently used. */
   restore(stream: ProducersOfStream, producer: Producer): void {
+    this.#supersede(stream.producers.get(producer.id))
     stream.producers.set(producer.id, producer)
     this.#home.set(producer, stream)
     this.#lastNumber = Math.max(this.#lastNumber, producer.number)
     this.#stored++
   }
 
-  /** Finds or creates a producer and marks it as most recently used. */
-  use(stream: ProducersOfStream, id: string): Producer {
+  /** Finds or creates a producer and marks it as most recently used. The epoch must not be lower than the known one. */
+  use(stream: ProducersOfStream, id: string, epoch: number): Producer {
     let producer = stream.producers.get(id)
-    if (producer === undefined) {
-      producer = new Producer(++this.#lastNumber, id, new ProducerWindow(), false)
+    if (producer === undefined || producer.epoch < epoch) {
+      this.#supersede(producer)
+      producer = new Producer(++this.#lastNumber, id, epoch, new ProducerWindow(), false)
       stream.producers.set(id, producer)
     }
     this.#home.delete(producer)
@@ -77,11 +83,12 @@ export class Producers {
 
   /** The producers to remove so that `added` new ones fit: the least recently used without undecided appends. */
   surplus(added: number): Producer[] {
-    const surplus: Producer[] = []
-    let excess = this.#stored + added - maxProducers
+    const isRemovable = ({ isStored, undecided }: Producer) => isStored && undecided.size === 0
+    const surplus = [...this.#superseded].filter(isRemovable)
+    let excess = this.#stored + added - surplus.length - maxProducers
     for (const producer of this.#home.keys()) {
       if (excess <= 0) break
-      if (!producer.isStored || producer.undecided.size > 0) continue
+      if (!isRemovable(producer) || this.#superseded.has(producer)) continue
       surplus.push(producer)
       excess--
     }
@@ -100,8 +107,12 @@ export class Producers {
     }
   }
 
+  #supersede(producer: Producer | undefined): void {
+    if (producer !== undefined) this.#superseded.add(producer)
+  }
+
   #forget(producer: Producer): void {
-    this.#home.get(producer)?.producers.delete(producer.id)
+    if (!this.#superseded.delete(producer)) this.#home.get(producer)?.producers.delete(producer.id)
     this.#home.delete(producer)
   }
 }

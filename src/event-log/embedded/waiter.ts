@@ -4,7 +4,6 @@
 // is being committed. A caller that gives up then gets its empty list at once, and the deliveries are given back to the
 // group when they are durable.
 
-import type { Lane } from '../../event/event.ts'
 import type { Delivery, NextOptions } from '../event-log.ts'
 import type { GroupState } from './group-state.ts'
 import type { HeldEntry } from './held-entry.ts'
@@ -22,7 +21,7 @@ export interface WaiterOptions {
 }
 
 export class Waiter {
-  readonly maxEvents: Readonly<Record<Lane, number>>
+  readonly next: NextOptions
   readonly #options: WaiterOptions
   readonly #timer: NodeJS.Timeout | null
   isExpired: boolean
@@ -31,8 +30,8 @@ export class Waiter {
 
   constructor(options: WaiterOptions) {
     this.#options = options
-    const { maxWaitMs, maxEvents, signal } = options.next
-    this.maxEvents = maxEvents
+    const { maxWaitMs, signal } = options.next
+    this.next = options.next
     this.isExpired = maxWaitMs <= 0
     this.#timer = this.isExpired ? null : setTimeout(() => this.#expire(), maxWaitMs)
     signal?.addEventListener('abort', this.giveUp, { once: true })

@@ -3,6 +3,7 @@
 import { readRedisUrl } from '../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
 import { openRedisConnection } from './connection/open-redis-connection.ts'
+import { findBlockedLanes } from './guard/blocked-lanes.ts'
 import { DurabilityGuard } from './guard/durability-guard.ts'
 import { RedisKeys } from './redis-keys.ts'
 
@@ -34,8 +35,9 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
     if (typeof fields === 'object' && fields !== null && 'redis' in fields) warnings.push(text ?? '')
   }
   const connection = await openRedisConnection({ url, logger: quiet })
+  const keys = new RedisKeys(prefix)
   const guard = new DurabilityGuard({
-    ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: new RedisKeys(prefix).probe },
+    ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: keys.probe },
     servers: () => connection.masters(),
     logger: { ...quiet, warn },
     onHealth: () => {},
@@ -43,8 +45,9 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
   try {
     await guard.start()
     const { persistence, problem } = guard.health
+    const problems = [...(problem === null ? [] : [problem.message]), ...(await findBlockedLanes(connection, keys))]
     const servers = connection.masters().map(({ name }) => name)
-    return { servers, persistence, problem: problem?.message ?? null, warnings }
+    return { servers, persistence, problem: problems.length === 0 ? null : problems.join('; '), warnings }
   } finally {
     guard.close()
     connection.close()

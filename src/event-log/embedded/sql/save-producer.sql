@@ -1,2 +1,2 @@
 -- Parameters: the columns of `producers` in their order.
-INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?, ?)

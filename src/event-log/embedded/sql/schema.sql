@@ -104,11 +104,12 @@ CREATE TABLE attempts (
   PRIMARY KEY (group_number, stream, first_offset)
 ) STRICT, WITHOUT ROWID;
 
--- A producer in one stream. stored has one bit for each of its latest sequences (producer-window.ts).
+-- A producer in one stream, in its highest epoch. stored has one bit for each of its latest sequences (producer-window.ts).
 CREATE TABLE producers (
   producer_number INTEGER PRIMARY KEY,
   stream INTEGER NOT NULL,
   name TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
   last_sequence INTEGER NOT NULL,
   stored BLOB NOT NULL,
   used_at INTEGER NOT NULL,

@@ -1,34 +1,15 @@
-// What the answers of append.lua mean to the callers of append.
+// The errors of appends that the script, or the replicas, did not take.
 
 import { MillraceError } from '../../../errors.ts'
-import { type Backlog, producerWindow, type WaitingLimit } from '../../event-log.ts'
+import type { Backlog, WaitingLimit } from '../../event-log.ts'
 import { numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import { blockedText } from '../guard/blocked-lanes.ts'
 
-/** What the texts name of a refused append. */
-export interface RefusedAppend {
-  readonly maxWaiting: WaitingLimit | undefined
-  readonly producer: { readonly id: string; readonly epoch: number; readonly sequence: number } | undefined
-}
-
-/** An append that was refused although its stream can take others. */
-export function tooOld({ producer }: RefusedAppend): MillraceError {
-  return new MillraceError(
-    'out_of_range',
-    `sequence ${producer?.sequence} of producer "${producer?.id}" is ${producerWindow} or more behind its latest; whether it is stored is unknown`,
-    { field: 'sequence' },
-  )
-}
-
-export function fenced({ producer }: RefusedAppend, [highest]: readonly Reply[]): MillraceError {
-  const producerEpoch = numberOf(highest)
-  return new MillraceError(
-    'failed_precondition',
-    `producer "${producer?.id}" has been started again since: its epoch ${producer?.epoch} is over, the highest is ${producerEpoch}`,
-    { field: 'producer_epoch', cause: { producerEpoch } },
-  )
-}
-
-export function backlogged(topic: string, { maxWaiting }: RefusedAppend, facts: readonly Reply[]): MillraceError {
+export function backlogged(
+  topic: string,
+  maxWaiting: WaitingLimit | undefined,
+  facts: readonly Reply[],
+): MillraceError {
   const cause: Backlog = {
     group: textOf(facts[0]),
     waitingEvents: numberOf(facts[1]),
@@ -48,12 +29,8 @@ export function blocked(lane: string, facts: readonly Reply[]): MillraceError {
   const [said, cure] = [textOf(facts[0]), textOf(facts[1])]
   return new MillraceError(
     'durability_lost',
-    `nothing can be appended to ${lane}, and nothing was written: ${blockedText(said, cure)}`,
+    `${lane} refuses every append, and nothing was written: ${said.replace(/^ERR /, '')}; ${blockedText(cure)}`,
   )
-}
-
-export function blockedText(said: string, cure: string): string {
-  return `${said.replace(/^ERR /, '')}, because another program has raised the last id of this key; run on Redis: ${cure}`
 }
 
 /** The append is in the log, but a replica that takes over from this master may not have it. */

@@ -6,6 +6,7 @@
 
 import { MillraceError } from '../../../errors.ts'
 import type { Lane } from '../../../event/event.ts'
+import type { ProducerMessage } from '../../../event/producer-message.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import {
   type Appended,
@@ -13,13 +14,15 @@ import {
   type CommitStats,
   maxProducers,
   producerWindow,
+  type WaitingLimit,
 } from '../../event-log.ts'
+import { fenced, tooOld } from '../../numbered-message.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { checksumOf } from '../stored-batch.ts'
-import { backlogged, blocked, fenced, notReplicated, type RefusedAppend, tooOld, withUnknownOutcome } from './append-answers.ts'
+import { backlogged, blocked, notReplicated, withUnknownOutcome } from './append-answers.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
@@ -29,11 +32,13 @@ const maxBytesPerScript = 1024 * 1024
 const maxWaitingAppends = 16_384
 const maxWaitingBytes = 64 * 1024 * 1024
 
-export interface AppendRequest extends RefusedAppend {
+export interface AppendRequest {
   readonly lane: Lane
   readonly batches: readonly RecordBatch[]
   readonly events: number
   readonly bytes: number
+  readonly maxWaiting: WaitingLimit | undefined
+  readonly producer: ProducerMessage | undefined
   /** Called with the offset of the first event and its epoch, or null when this was a resend. */
   resolve(first: { readonly offset: number; readonly epoch: number } | null): void
   reject(reason: unknown): void
@@ -215,17 +220,17 @@ export class AppendQueue {
           else request.reject(notReplicated())
           break
         case 'old':
-          request.reject(tooOld(request))
+          request.reject(tooOld(request.producer!))
           break
         case 'fenced':
-          request.reject(fenced(request, facts))
+          request.reject(fenced(request.producer!, numberOf(facts[0])))
           break
         case 'blocked':
           this.#options.onBlocked(request.lane, textOf(facts[1]))
           this.#refuse(request, blocked(this.#options.partition.stream(request.lane), facts))
           break
         default:
-          this.#refuse(request, backlogged(this.#options.partition.topic, request, facts))
+          this.#refuse(request, backlogged(this.#options.partition.topic, request.maxWaiting, facts))
       }
     }
     if (stored.entries > 0) this.#options.onStored(stored)
@@ -262,7 +267,8 @@ function argumentsOf(requests: readonly AppendRequest[]) {
   const checksums: number[] = []
   for (const { lane, batches, events, bytes, maxWaiting, producer } of requests) {
     args.push(laneNumber(lane), batches.length, events, bytes)
-    args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '', ...numberOfProducer(producer))
+    args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '')
+    args.push(producer?.id ?? '', producer?.epoch ?? '', producer?.sequence ?? '')
     let checksum = 0
     for (const batch of batches) {
       checksum = checksumOf(batch)
@@ -271,10 +277,6 @@ function argumentsOf(requests: readonly AppendRequest[]) {
     checksums.push(checksum)
   }
   return { args, checksums }
-}
-
-function numberOfProducer(producer: AppendRequest['producer']): readonly (string | number)[] {
-  return producer === undefined ? ['', '', ''] : [producer.id, producer.epoch, producer.sequence]
 }
 
 /** The offset of the first event of each batch. */

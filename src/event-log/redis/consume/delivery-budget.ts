@@ -5,9 +5,7 @@
 // within the budget, and none may exceed its share.
 
 import { type Lane, lanes } from '../../../event/event.ts'
-
-/** Max bytes that one script hands out, which blocks the server while it runs; the first entry may be larger. */
-const maxHandOutBytes = 8 * 1024 * 1024
+import { maxNextBytes, type NextOptions } from '../../event-log.ts'
 
 /** What one script may take. */
 export interface Share {
@@ -26,9 +24,9 @@ export class DeliveryBudget {
   #bytes = 0
   #isEmpty = true
 
-  constructor(maxEvents: Readonly<Record<Lane, number>>, maxBytes: number) {
+  constructor({ maxEvents, maxBytes = maxNextBytes }: NextOptions) {
     this.#maxEvents = maxEvents
-    this.#maxBytes = Math.min(maxBytes, maxHandOutBytes)
+    this.#maxBytes = Math.min(maxBytes, maxNextBytes)
   }
 
   get isExhausted(): boolean {

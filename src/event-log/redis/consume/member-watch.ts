@@ -8,7 +8,8 @@
 // Which consumer holds something is read from the partitions: when a process has died, and every 30 s anyway, so that
 // a holder without a heartbeat is found too.
 
-import { listOf, type RedisConnection, textOf } from '../connection/redis-connection.ts'
+import { MillraceError } from '../../../errors.ts'
+import { isNoGroup, listOf, type RedisConnection, textOf } from '../connection/redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
 import type { Sessions } from '../session/sessions.ts'
 import type { KnownTopic } from '../topics/registry-content.ts'
@@ -100,8 +101,9 @@ export class MemberWatch {
   async giveBack(partition: PartitionKeys, group: string, name: string): Promise<void> {
     try {
       await release(this.#options.sessions, partition, group, name, { isGivenBack: true })
-    } catch {
-      this.#unreleased.push({ partition, group, name })
+    } catch (thrown) {
+      const isGone = isNoGroup(thrown) || (thrown instanceof MillraceError && thrown.code === 'not_found')
+      if (!isGone) this.#unreleased.push({ partition, group, name })
     }
   }
 

@@ -187,23 +187,25 @@ export class RedisConsumer implements Consumer {
   }
 
   /**
-   * Takes an equal share from each of the partitions concurrently, then fills the rest of the budget from those that
-   * have more, one after the other.
+   * Takes an equal share from each of the partitions concurrently, then shares the rest among those that have more. What
+   * fits into no share is taken from one after the other.
    */
   async #take(
     topic: KnownTopic,
     partitions: readonly PartitionKeys[],
-    { maxEvents, maxBytes }: NextOptions,
+    options: NextOptions,
     abortSignal: AbortSignal,
   ): Promise<readonly Delivery[]> {
-    const budget = new DeliveryBudget(maxEvents, maxBytes)
+    const budget = new DeliveryBudget(options)
     const got: Held[] = []
     let rest = partitions
-    if (partitions.length > 1 && !budget.isExhausted) {
-      const shares = budget.shares(partitions.length)
-      const polls = await Promise.all(partitions.map((partition, index) => this.#pollShare(partition, shares[index]!)))
+    for (let hasProgress = true; hasProgress && rest.length > 1 && !budget.isExhausted; ) {
+      const shares = budget.shares(rest.length)
+      const polls = await Promise.all(rest.map((partition, index) => this.#pollShare(partition, shares[index]!)))
       for (const poll of polls) collect(poll, budget, got)
-      rest = partitions.filter((_, index) => polls[index]!.hasMore)
+      const left = rest.filter((_, index) => polls[index]!.hasMore)
+      hasProgress = left.length < rest.length || polls.some((poll) => poll.got.length > 0)
+      rest = left
     }
     for (const partition of rest) {
       if (abortSignal.aborted || budget.isExhausted) break

@@ -11,6 +11,7 @@ import type { DurabilityLevel } from '../../../event/durability.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import type { LogHealth, LogProblem } from '../../event-log.ts'
 import { refusalIn, refusals } from '../connection/redis-connection.ts'
+import { blockedText } from './blocked-lanes.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
 import { type InspectedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
@@ -59,6 +60,10 @@ export class DurabilityGuard {
   /** Why no append may be sent; null when one may. Missing replicas are no reason: WAIT reports them per append. */
   #refusal: string | null = null
   #health: LogHealth = { problem: null, persistence: 'unknown', isUnverified: false }
+  /** Of the servers, without the lanes. */
+  #serverHealth = this.#health
+  /** The lanes that refuse every append, with the commands that cure them. */
+  readonly #blockedLanes = new Map<string, string>()
   #isClosed = false
 
   constructor(options: DurabilityGuardOptions) {
@@ -103,6 +108,14 @@ export class DurabilityGuard {
     return this.#checking
   }
 
+  /** Called when a lane was found to refuse every append, with the commands that cure it; null: it does not. */
+  laneBlocked(lane: string, cure: string | null): void {
+    if ((this.#blockedLanes.get(lane) ?? null) === cure) return
+    if (cure === null) this.#blockedLanes.delete(lane)
+    else this.#blockedLanes.set(lane, cure)
+    this.#change(this.#serverHealth)
+  }
+
   /** Resolves when an append may be sent. Errors: `durability_lost`, `unavailable`: nothing was written. */
   async mayAppend(): Promise<void> {
     if (this.#isUnchecked) await this.#checking
@@ -140,7 +153,7 @@ export class DurabilityGuard {
         this.#isUnreachable = true
         const problem = unreachable('Redis', thrown)
         this.#refusal = problem.message
-        this.#change({ ...this.#health, problem })
+        this.#change({ ...this.#serverHealth, problem })
       }
     } while (this.#mustRepeat && !this.#isClosed)
     this.#isUnchecked = false
@@ -206,8 +219,10 @@ export class DurabilityGuard {
     )
   }
 
-  #change(health: LogHealth): void {
+  #change(serverHealth: LogHealth): void {
     const before = this.#health
+    this.#serverHealth = serverHealth
+    const health = { ...serverHealth, problem: withLanes(serverHealth.problem, this.#blockedLanes) }
     this.#health = health
     const { logger, onHealth } = this.#options
     const { problem } = health
@@ -280,6 +295,13 @@ function together(problems: readonly (readonly LogProblem[])[], areAppendsStoppe
     answersAppends: !areAppendsStopped && problems.some((each) => each.every(({ answersAppends }) => answersAppends)),
     delivers: problems.some((each) => each.every(({ delivers }) => delivers)),
   }
+}
+
+function withLanes(problem: LogProblem | null, lanes: ReadonlyMap<string, string>): LogProblem | null {
+  if (lanes.size === 0) return problem
+  const said = Array.from(lanes, ([lane, cure]) => `${lane} refuses every append: ${blockedText(cure)}`)
+  const message = [...(problem === null ? [] : [problem.message]), ...said].join('; ')
+  return { reason: 'durability_lost', answersAppends: true, delivers: true, ...problem, message }
 }
 
 function indented(text: string): string {

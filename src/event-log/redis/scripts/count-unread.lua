@@ -3,7 +3,7 @@
 --
 -- KEYS     books, the lane's stream
 -- ARGV     lane, the id, the offset, max entries; last, the caller's known state (parts/checks.lua)
--- Returns  {events, the last counted id ('' at the end), the offset below which the stream was trimmed}
+-- Returns  {events, the last counted id ('' at the end), the offset below which the stream was trimmed, entries}
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -19,4 +19,4 @@ for _, entry in ipairs(found) do
   if isOurs(entry[2]) then events = events + count end
   last = entry[1]
 end
-return { events, last, redis.call('HGET', KEYS[1], 'trimmed:' .. ARGV[1]) or '0' }
+return { text(events), last, redis.call('HGET', KEYS[1], 'trimmed:' .. ARGV[1]) or '0', #found }

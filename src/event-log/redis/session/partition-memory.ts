@@ -25,8 +25,8 @@ export class PartitionMemory {
   after(earlier: PartitionMemory | undefined): PartitionMemory {
     const both = new PartitionMemory()
     for (const [index, end] of this.ends.entries()) both.ends[index] = Math.max(end, earlier?.ends[index] ?? 0)
-    for (const ledgers of [earlier?.#ledgers ?? [], this.#ledgers]) {
-      for (const [group, ledger] of ledgers) both.#ledgers.set(group, ledger)
+    for (const memory of earlier === undefined ? [this] : [earlier, this]) {
+      for (const [group, ledger] of memory.#ledgers) both.#ledgers.set(group, ledger)
     }
     return both
   }
