@@ -131,6 +131,11 @@ export interface EndedEpoch {
   readonly endedEpoch: number
 }
 
+/** Whether a consumer has thrown this because its epoch has ended. */
+export function isEndedEpoch(thrown: Error): boolean {
+  return typeof thrown.cause === 'object' && thrown.cause !== null && 'endedEpoch' in thrown.cause
+}
+
 /** An entry that is leased to one consumer. */
 export interface Delivery {
   /** Identifies this delivery when it is settled. */

@@ -15,6 +15,7 @@ import {
   type Consumer,
   type Delivery,
   type EventLog,
+  isEndedEpoch,
   maxNextBytes,
   type NextOptions,
   type Outcome,
@@ -168,6 +169,8 @@ export class WorkerPool {
         maxBytes: maxTurnBytes - bytes,
         maxWaitMs: remainingMs,
       })
+      // It has joined again meanwhile: what it held before is void.
+      if (this.#consumer !== consumer) return []
       gathered = gathered.concat(more)
     }
     this.#trigger.flushed(monotonicNow())
@@ -190,24 +193,28 @@ export class WorkerPool {
       if (++this.#failedReads === 1) {
         logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; retrying`)
       }
-      if (error.code === 'not_found' && (await this.#joinAgain(consumer))) return []
+      if ((error.code === 'not_found' || isEndedEpoch(error)) && (await this.#joinAgain(consumer, error))) return []
       await sleep(decideRetry(error, this.#failedReads, random()).retryInMs, signal)
       return []
     }
   }
 
   /**
-   * Recreates a deleted group and joins it; returns whether it succeeded. Deliveries of the old consumer cannot be
-   * settled.
+   * Joins again a group that was deleted, or whose log has begun a new epoch, and recreates it where it is missing;
+   * returns whether it succeeded. Deliveries of the old consumer cannot be settled.
    */
-  async #joinAgain(consumer: Consumer): Promise<boolean> {
+  async #joinAgain(consumer: Consumer, { code }: MillraceError): Promise<boolean> {
     const { eventLog, topic, group, declare, leaseMs, logger } = this.#options
     try {
       await declare()
       const next = await eventLog.consume(topic, group, { leaseMs })
       this.#consumer = next
       await consumer.close()
-      logger.warn({ topic, group }, `${group} was deleted, but this server needs it: the group was recreated`)
+      const text =
+        code === 'not_found'
+          ? `${group} was deleted, but this server needs it: the group was recreated`
+          : `${group} has joined its group again: what it had not settled is redelivered, if it is not lost`
+      logger.warn({ topic, group }, text)
       return true
     } catch {
       // The next read reports the reason.
@@ -238,6 +245,10 @@ export class WorkerPool {
         return
       } catch (thrown) {
         const error = toMillraceError(thrown)
+        if (isEndedEpoch(error)) {
+          logger.warn({ topic, group }, 'the log has begun a new epoch: the outcomes of this turn are not recorded')
+          return
+        }
         if (error.code === 'not_found') {
           logger.warn({ topic, group }, 'the group was deleted: the outcomes of this turn are not recorded')
           return

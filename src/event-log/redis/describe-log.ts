@@ -34,6 +34,17 @@ export async function describeTopic(session: RedisSession, topic: KnownTopic): P
   return { name, partitions: partitions.length, groups: described, streams }
 }
 
+/** What is still to be counted in a lane. */
+interface LaneRest {
+  /** The last entry that was handed out, and the lane's end. */
+  readonly read: string
+  readonly end: number
+  /** The last entry that was counted; '' for all that were handed out. */
+  readonly from: string
+  /** Consumers whose deliveries were not counted. */
+  readonly holders: readonly string[]
+}
+
 /** What describe.lua returns of one group in one partition. */
 interface GroupPart {
   readonly partition: PartitionKeys
@@ -49,8 +60,7 @@ interface GroupPart {
   readonly entries: number
   readonly isLossUnknown: boolean
   readonly ledger: Record<'reopened' | 'landed' | 'dead' | 'lost', number>
-  /** Where to continue in each lane: the last entry that was handed out, and the last that was counted ('' for all). */
-  readonly lanes: readonly { readonly read: string; readonly end: number; readonly from: string }[]
+  readonly lanes: readonly LaneRest[]
   readonly isAgainLeft: boolean
   readonly isHeldLeft: boolean
   readonly ends: readonly StreamEnd[]
@@ -67,8 +77,8 @@ async function describePartition(
   const [accepted, waiting, inFlight, counted, passed] = facts.slice(0, 5).map(numberOf)
   const [, , reopened, landed, dead, lost] = listOf(facts[8])
   const places = listOf(facts[9]).map((place) => {
-    const [read, end, from] = listOf(place)
-    return { read: textOf(read), end: numberOf(end), from: textOf(from) }
+    const [read, end, from, holders] = listOf(place)
+    return { read: textOf(read), end: numberOf(end), from: textOf(from), holders: listOf(holders).map(textOf) }
   })
   const oldest = textOf(facts[5])
   return {
@@ -103,7 +113,8 @@ async function sumOf(session: RedisSession, group: string, parts: readonly Group
   if (audit.oldestMicros !== null) {
     oldestWaitingMicros = Math.min(oldestWaitingMicros ?? audit.oldestMicros, audit.oldestMicros)
   }
-  const inFlight = counters.inFlight + audit.inFlight
+  let { inFlight } = counters
+  for (const part of parts) inFlight += await audit.countHeld(part)
   return { ...counters, inFlight, lost: isLossUnknown ? null : lost, oldestWaitingMicros, auditedWaiting }
 }
 
@@ -113,8 +124,6 @@ class Audit {
   readonly #group: string
   /** Entries counted here. */
   #entries = 0
-  /** Events that are in flight and were not counted by describe.lua. */
-  inFlight = 0
   oldestMicros: number | null = null
 
   constructor(session: RedisSession, group: string) {
@@ -135,7 +144,7 @@ class Audit {
       counted += await this.#countUnread(partition, index, read, end)
       if (from === '') continue
       isPaged = true
-      counted += await this.#countPending(partition.streams[index]!, partition, from, read)
+      counted += await this.#countPending(partition, index, { from, read })
     }
     if (part.isAgainLeft) {
       isPaged = true
@@ -144,24 +153,39 @@ class Audit {
         this.oldestMicros = Math.min(this.oldestMicros ?? Number.POSITIVE_INFINITY, receivedAtOfMember(member))
       })
     }
-    if (part.isHeldLeft) {
-      await this.#eachOnce(partition, partition.held(this.#group), (member) => {
-        this.inFlight += countOfMember(member)
-      })
-    }
     if (!isPaged || this.isTooMuch) return counted
     const moved = movedBetween(part, await describePartition(this.#session, partition, this.#group, 0))
     return Math.abs(counted - waiting) <= moved ? waiting : counted
   }
 
-  async #countPending(stream: string, partition: PartitionKeys, from: string, last: string): Promise<number> {
+  /** The events that consumers hold in a partition, and that describe.lua has not counted. */
+  async countHeld({ partition, lanes: rests, isHeldLeft }: GroupPart): Promise<number> {
+    let held = 0
+    for (const [index, { read, holders }] of rests.entries()) {
+      for (const holder of holders) held += await this.#countPending(partition, index, { from: '', read, holder })
+    }
+    if (isHeldLeft) {
+      await this.#eachOnce(partition, partition.held(this.#group), (member) => {
+        held += countOfMember(member)
+      })
+    }
+    return held
+  }
+
+  async #countPending(
+    partition: PartitionKeys,
+    index: number,
+    { from, read, holder = '' }: { readonly from: string; readonly read: string; readonly holder?: string },
+  ): Promise<number> {
+    const keys = [partition.books, partition.streams[index]!]
     let events = 0
-    for (let at = from; at !== '' && !this.isTooMuch; ) {
-      const args = [this.#group, at, last, countedPerPage]
-      const page = listOf(await this.#session.run('count-pending', partition, [partition.books, stream], args))
-      events += numberOf(page[0])
-      this.inFlight += numberOf(page[1])
-      at = textOf(page[2])
+    let at: string | null = from
+    while (at !== null && !(holder === '' && this.isTooMuch)) {
+      const args: string[] = [this.#group, at, read, String(countedPerPage), holder]
+      const [found, entries, last] = listOf(await this.#session.run('count-pending', partition, keys, args))
+      events += numberOf(found)
+      if (holder === '') this.#entries += numberOf(entries)
+      at = textOf(last) || null
     }
     return events
   }

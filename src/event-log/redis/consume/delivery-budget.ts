@@ -43,7 +43,12 @@ export class DeliveryBudget {
     }
   }
 
-  /** Equal shares for scripts that run concurrently. Where the events do not suffice, the first get one each. */
+  /** Whether each share of that many has an event at least in each lane. */
+  isEnoughFor(parts: number): boolean {
+    return !this.isExhausted && lanes.every((lane) => this.#left(lane) <= 0 || this.#left(lane) >= parts)
+  }
+
+  /** Equal shares for scripts that run concurrently. */
   shares(parts: number): readonly Share[] {
     return Array.from({ length: parts }, (_, part) => {
       const of = (lane: Lane) => {

@@ -199,9 +199,9 @@ export class RedisConsumer implements Consumer {
     const budget = new DeliveryBudget(options)
     const got: Held[] = []
     let rest = partitions
-    for (let hasProgress = true; hasProgress && rest.length > 1 && !budget.isExhausted; ) {
+    for (let hasProgress = true; hasProgress && rest.length > 1 && budget.isEnoughFor(rest.length); ) {
       const shares = budget.shares(rest.length)
-      const polls = await Promise.all(rest.map((partition, index) => this.#pollShare(partition, shares[index]!)))
+      const polls = await Promise.all(rest.map((partition, index) => this.#poll(partition, shares[index]!)))
       for (const poll of polls) collect(poll, budget, got)
       const left = rest.filter((_, index) => polls[index]!.hasMore)
       hasProgress = left.length < rest.length || polls.some((poll) => poll.got.length > 0)
@@ -222,10 +222,6 @@ export class RedisConsumer implements Consumer {
     if (got.length > 0) this.#firstPartition++
     for (const held of got) this.#held.set(held.delivery.id, held)
     return got.map(({ delivery }) => delivery)
-  }
-
-  async #pollShare(partition: PartitionKeys, share: Share): Promise<PollResult> {
-    return share.open.size === 0 ? { ...nothing, hasMore: true } : await this.#poll(partition, share)
   }
 
   /** Takes what fits from one partition; nothing when the partition is unreachable. */

@@ -8,7 +8,7 @@
 -- Returns  {accepted, waiting, in flight, counted, the events of all settled deliveries (`passed`), oldest received at
 --          ('' when none waits), how many entries are unsettled at least, 1 when it is unknown how many events were lost,
 --          the ledger of the group, for each lane {last delivered id, the lane's end offset, the id after which to
---          continue ('' at the end)}, 1 when again-tries is still to be counted, 1 when again-held is}
+--          continue ('' at the end), the consumers whose deliveries are still to be counted}, 1 when again-tries is still to be counted, 1 when again-held is}
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -32,6 +32,22 @@ local function seeFirst(found)
   end
 end
 
+-- Counts what consumers hold in a lane. Returns the consumers when they hold more than this script counts.
+local function countHeld(stream)
+  local holders, room = {}, most
+  for _, facts in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    if facts[2] ~= '-' and facts[4] > 0 then holders[#holders + 1], room = facts[2], room - facts[4] end
+  end
+  if room < 0 then return holders end
+  for _, name in ipairs(holders) do
+    for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', most, name)) do
+      local _, count = placeOf(pending[1])
+      inFlight = inFlight + count
+    end
+  end
+  return {}
+end
+
 for index, lane in ipairs(lanes) do
   local stream = KEYS[1 + index]
   local nextOffset = numbers(books, { 'next:' .. lane })[1]
@@ -41,8 +57,8 @@ for index, lane in ipairs(lanes) do
   for _, pending in ipairs(page) do
     local _, count = placeOf(pending[1])
     counted = counted + count
-    if pending[2] ~= '-' then inFlight = inFlight + count end
   end
+  local holders = countHeld(stream)
   local read = '0-0'
   for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     -- The last is how many entries are unread; Redis does not know it after some deletions.
@@ -53,7 +69,7 @@ for index, lane in ipairs(lanes) do
   else
     seeFirst(redis.call('XRANGE', stream, '(' .. read, '+', 'COUNT', 4))
   end
-  unread[index] = { read, text(nextOffset), #page >= most and #page > 0 and page[#page][1] or '' }
+  unread[index] = { read, text(nextOffset), #page >= most and #page > 0 and page[#page][1] or '', holders }
 end
 
 local isMuchAgain, isMuchHeld = redis.call('HLEN', tries) > most, redis.call('HLEN', held) > most

@@ -16,8 +16,8 @@
 --          name, its state (register-topic.lua), and its ledger as the caller remembers it ('' where it does not):
 --          start, reopened, landed, dead, lost
 -- Returns  {streams whose group was recreated, events redelivered, events lost, 1 when a drop needs another call, {name
---          and waiting events of each group that is dropped now}, {name and state of each group that the caller does not
---          name}, {lane and cure of each lane that refuses every append}, the ledger of each group ...}
+--          and waiting events of each group that is dropped now}, {name and state of each group that the registry
+--          lacks or knows without its pause}, {lane and cure of each lane that refuses every append}, the ledger of each group ...}
 --          | 'stale' when the partition has a later version of the registry | why the epoch is over
 -- include checks
 -- include blocked
@@ -312,7 +312,12 @@ for _, group in ipairs(names) do
     for index = 1, 3 do
       if not known[index].groups[group] then makeAgain(group, index) end
     end
-    if state then setPaused(group, state) end
+    -- A registry that does not know the partition was lost, and the pause with it: the partition keeps it.
+    if state == '-' and isEntering and not isMade and redis.call('HEXISTS', books, 'paused:' .. group) == 1 then
+      unnamed[#unnamed + 1] = group
+    elseif state then
+      setPaused(group, state)
+    end
   end
 end
 countLoss()

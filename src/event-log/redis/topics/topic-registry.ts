@@ -73,7 +73,11 @@ export class TopicRegistry {
     checkStreams(topic, declaration, this.topics)
     for (let known = -1; known < 0; ) {
       await this.finishDrops()
-      known = await this.#register(topic, partitions, new Map(groups.map(({ name }) => [name, null])))
+      known = await this.#register(
+        topic,
+        partitions,
+        groups.map(({ name }) => name),
+      )
       await this.refresh()
       if (known > 0) {
         throw new MillraceError(
@@ -90,8 +94,8 @@ export class TopicRegistry {
   async begin(declared: ReadonlyMap<string, TopicDeclaration>): Promise<void> {
     for (const [topic, { partitions, groups }] of declared) {
       // One by one: a group that is being dropped must not keep the others from being stored.
-      await this.#register(topic, partitions, new Map())
-      for (const { name } of groups) await this.#register(topic, partitions, new Map([[name, null]]))
+      await this.#register(topic, partitions, [])
+      for (const { name } of groups) await this.#register(topic, partitions, [name])
     }
     await this.refresh()
     for (const topic of this.topics.keys()) await this.make(topic, 'begin')
@@ -150,11 +154,15 @@ export class TopicRegistry {
     return reply
   }
 
-  /** The registry was lost, and another process has not declared these groups since: they stay. */
+  /** The registry was lost, and lacks what the partition still has: groups that were not declared again, and pauses. */
   async #adopt({ topic }: PartitionKeys, groups: readonly (readonly [string, string])[]): Promise<void> {
     const { partitions } = this.topics.get(topic)!
-    const states = groups.map(([group, state]) => [group, state.startsWith('+') ? state.slice(1) : null] as const)
-    await this.#register(topic, partitions.length, new Map(states))
+    await this.#register(
+      topic,
+      partitions.length,
+      groups.map(([group]) => group),
+    )
+    for (const [group, state] of groups) if (state !== '-') await this.#change(topic, group, state)
     await this.refresh()
   }
 
@@ -195,10 +203,9 @@ export class TopicRegistry {
   }
 
   /** Returns 0; the topic's partition count when that is larger; -1 when one of the groups is being dropped. */
-  async #register(topic: string, partitions: number, groups: ReadonlyMap<string, string | null>): Promise<number> {
+  async #register(topic: string, partitions: number, groups: readonly string[]): Promise<number> {
     const { connection, keys } = this.#options
-    const states = Array.from(groups, ([group, paused]) => [group, stateOf(paused)])
-    return numberOf(await connection.run('register-topic', [keys.topics], [topic, partitions, ...states.flat()]))
+    return numberOf(await connection.run('register-topic', [keys.topics], [topic, partitions, ...groups]))
   }
 
   /** Changes the registry and waits for the replicas, so that it is not behind the partitions after a failover. */
