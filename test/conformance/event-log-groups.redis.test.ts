@@ -179,8 +179,7 @@ test('a dropped group is not recreated by a process that still knew it', async (
     String(keys.length),
     ...keys,
     // The declaration was the first change of the registry.
-    ...[String(epoch), '', 'made', '1', '0', '0', '0'],
-    ...[group, '-', '', '', '', '', ''],
+    ...[String(epoch), '', 'made', '1', group, '-'],
   ])
   assert.equal(String(made), 'stale')
   await two.append(stream(), [batchOf(['b'])], { maxWaiting: { maxEvents: 2, maxBytes: 1e9 } })

@@ -128,12 +128,9 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
     owners: { keys: partition.forGroup(group), args: [group, '0', '0', '9'] },
     'make-partition': {
       keys: partition.forMake(),
-      args: [
-        ...[String(epoch), '', 'made', '9', '3', '4', '3'],
-        ...[group, '-', '0', '0', '0', '0', '0'],
-        ...['other', '+why', '', '', '', '', ''],
-      ],
+      args: [...[String(epoch), '', 'made', '9', group, '-', 'other', '+why']],
     },
+    'count-loss': { keys: [partition.books], args: ['3', '5', '3', group, '0', '0', '1', '0', '0'] },
   }
   const before = await contentOf(client)
   const dump = new Map<string, Buffer>()

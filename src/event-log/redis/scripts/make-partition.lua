@@ -1,31 +1,24 @@
 #!lua flags=allow-oom
--- Makes a partition what the registry says: it enters the epoch, makes its groups, pauses, resumes and drops them. Several
+-- Makes a partition what the registry says: it enters the epoch, makes its groups, pauses and resumes them. Several
 -- processes may call it at once and in any order: what is there already is not changed, and an older version of the
 -- registry is refused.
 --
 -- A new group starts at the oldest kept entry of each lane. A group that a stream has lost restarts there at its floor:
 -- settled entries above the floor are redelivered and counted as reopened.
 --
--- When an epoch begins, the caller offers what it remembers of the partition from before. The highest of what all
--- processes offer counts. Events that were accepted, were not settled and are not there any more are counted as lost.
---
 -- KEYS     books, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix), the bell's
 --          channel, the common beginning of the partition's keys
 -- ARGV     the epoch; 'begin' when it begins, else ''; 'made' when the partition is known to have existed, else ''; the
---          version of the registry; how far each lane had reached, as the caller remembers; then for each group: its
---          name, its state (register-topic.lua), and its ledger as the caller remembers it ('' where it does not):
---          start, reopened, landed, dead, lost
--- Returns  {streams whose group was recreated, events redelivered, events lost, 1 when a drop needs another call, {name
---          and waiting events of each group that is dropped now}, {name and state of each group that the registry
---          lacks or knows without its pause}, {lane and cure of each lane that refuses every append}, the ledger of each group ...}
---          | 'stale' when the partition has a later version of the registry | why the epoch is over
+--          version of the registry; then for each group its name and its state (register-topic.lua)
+-- Returns  {streams whose group was recreated, events redelivered, events lost, {name and state of each group that the
+--          registry lacks or knows without its pause}, {lane and cure of each lane that refuses every append}, the ledger
+--          of each group ...} | 'stale' when the partition has a later version of the registry | why the epoch is over
 -- include checks
 -- include blocked
 
 local books, producers, lasts, windows, bell, base = KEYS[1], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local streams = { KEYS[2], KEYS[3], KEYS[4] }
 local epoch, isBeginning, isMade, version = whole(ARGV[1]), ARGV[2] == 'begin', ARGV[3] == 'made', whole(ARGV[4])
-local droppedPerCall = 1000
 local maxOffset = 9007199254740991
 
 local function number(field) return numbers(books, { field })[1] end
@@ -41,22 +34,11 @@ local function byteOf(entry, isEnd)
 end
 
 -- Read what exists. A wrong argument, or a key of the wrong type, fails here, before anything is written.
-local offered, offeredEvents, states, offers, names = {}, 0, {}, {}, {}
-for index = 1, 3 do
-  offered[index] = whole(ARGV[4 + index])
-  offeredEvents = offeredEvents + offered[index]
-end
-for at = 8, #ARGV, 7 do
+local states, names = {}, {}
+for at = 5, #ARGV, 2 do
   local group, state = ARGV[at], ARGV[at + 1]
-  if group == '' or not (state == '-' or state == 'drop' or string.find(state or '', '^%+')) then error('a state is missing') end
+  if group == '' or not (state == '-' or string.find(state or '', '^%+')) then error('a state is missing') end
   states[group], names[#names + 1] = state, group
-  if ARGV[at + 6] == nil then error('a ledger is missing') end
-  if ARGV[at + 2] ~= '' then
-    offers[group] = {}
-    for term = 1, 5 do
-      offers[group][term] = tonumber(ARGV[at + 1 + term]) or error('a term of a ledger is missing')
-    end
-  end
 end
 local known, hasEntries = {}, false
 for index, stream in ipairs(streams) do
@@ -204,38 +186,6 @@ local function makeAgain(group, index)
   add('waitingBytes:' .. group, moreBytes)
 end
 
--- One step of a drop. The first removes the group from admission and trimming and deletes its counters and its own
--- stream; later ones acknowledge its pending entries. Returns the events that waited; nil when there is more to do.
-local function drop(group)
-  local dropping = 'dropping:' .. group
-  if isThere[group] then
-    isThere[group] = nil
-    redis.call('HSET', books, dropping, redis.call('HGET', books, 'waiting:' .. group) or '0')
-    local terms = { 'waiting', 'waitingBytes', 'landed', 'dead', 'lost', 'reopened', 'start', 'lastAgain', 'passed', 'paused', 'before:group' }
-    for _, term in ipairs(terms) do redis.call('HDEL', books, term .. ':' .. group) end
-    for _, lane in ipairs(lanes) do
-      for _, term in ipairs({ 'handed:', 'floor:', 'pending:' }) do redis.call('HDEL', books, term .. lane .. ':' .. group) end
-      redis.call('UNLINK', base .. 'due:' .. lane .. ':' .. group)
-    end
-    for _, own in ipairs({ 'again:', 'again-tries:', 'again-held:' }) do redis.call('UNLINK', base .. own .. group) end
-    -- Wake waiting consumers: they get NOGROUP.
-    redis.pcall('SPUBLISH', bell, '')
-  end
-  local waiting = redis.call('HGET', books, dropping)
-  if not waiting then return '0' end
-  for index, stream in ipairs(streams) do
-    if known[index].groups[group] then
-      local ids = {}
-      for at, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', droppedPerCall)) do ids[at] = pending[1] end
-      if #ids > 0 then redis.call('XACK', stream, group, unpack(ids)) end
-      if #ids == droppedPerCall then return nil end
-      redis.call('XGROUP', 'DESTROY', stream, group)
-    end
-  end
-  redis.call('HDEL', books, dropping)
-  return waiting
-end
-
 local function setPaused(group, state)
   if state == '-' then
     if redis.call('HDEL', books, 'paused:' .. group) == 1 then redis.pcall('SPUBLISH', bell, '') end
@@ -244,83 +194,32 @@ local function setPaused(group, state)
   end
 end
 
--- Counts what is known to be lost: `before:lane:<lane>` is how far the lane had reached in the epochs before and how far
--- it was found to reach, `before:group:<group>` the ledger as remembered, what waited when the epoch began and what was
--- counted as lost since ('?' where no process has remembered a ledger).
-local function countLoss()
-  local before, missing = 0, 0
-  for index, lane in ipairs(lanes) do
-    local highest, found = string.match(redis.call('HGET', books, 'before:lane:' .. lane) or '0 0', '^(%d+) (%d+)')
-    if offered[index] > tonumber(highest) then
-      local reached = number('next:' .. lane)
-      addHole(lane, reached, reached + offered[index] - tonumber(highest))
-      highest = text(offered[index])
-      redis.call('HSET', books, 'before:lane:' .. lane, highest .. ' ' .. found)
-    end
-    before, missing = before + tonumber(highest), missing + tonumber(highest) - tonumber(found)
-  end
-  local accepted = number('next:high') + number('next:normal') + number('next:low')
-  local isLossKnown = isMade or hasEntries or offeredEvents > 0
-  for group, wasThere in pairs(isThere) do
-    local field, offer, facts = 'before:group:' .. group, offers[group], {}
-    local noted = not isEntering and redis.call('HGET', books, field)
-    for fact in string.gmatch(noted or '', '%S+') do facts[#facts + 1] = fact end
-    local isUnknown = facts[6] == '?'
-    if isEntering then
-      local _, _, again, landed, dead, gone = unpack(ledgerOf(books, group))
-      facts = { again, landed, dead, gone, text(number('waiting:' .. group)), '0' }
-      isUnknown = not (stored or wasThere) and isLossKnown
-    end
-    if #facts > 0 then
-      if offer and isUnknown then redis.call('HSET', books, 'start:' .. group, text(offer[1])) end
-      for term = 1, offer and 4 or 0 do
-        local more = math.max(0, offer[1 + term] - tonumber(facts[term]))
-        facts[term] = text(tonumber(facts[term]) + more)
-        add(ledgerFields[1 + term] .. group, more)
-      end
-      if offer or not isUnknown then
-        local start, waited, counted = number('start:' .. group), tonumber(facts[5]), tonumber(facts[6]) or 0
-        local unsettled = before - start + facts[1] - facts[2] - facts[3] - facts[4]
-        local gone = math.max(0, math.min(unsettled, math.max(missing, unsettled - waited)))
-        add('lost:' .. group, gone - counted)
-        facts[6] = text(gone)
-        local _, landed, dead, allLost = unpack(numbers(books, {
-          'start:' .. group, 'landed:' .. group, 'dead:' .. group, 'lost:' .. group }))
-        -- What waits although it was settled comes again.
-        redis.call('HSET', books, 'reopened:' .. group, text(number('waiting:' .. group) + landed + dead + allLost - accepted + start))
-      else
-        facts[6] = '?'
-      end
-      redis.call('HSET', books, field, table.concat(facts, ' '))
-    end
-  end
+-- What was found when the epoch began, for count-loss.lua.
+local function noteBefore(group, isNew)
+  local _, _, again, landed, dead, lost = unpack(ledgerOf(books, group))
+  local counted = isNew and '-' or '0'
+  if isNew and not stored and (isMade or hasEntries) then counted = '?' end
+  local facts = { again, landed, dead, lost, text(number('waiting:' .. group)), counted }
+  redis.call('HSET', books, 'before:group:' .. group, table.concat(facts, ' '))
 end
 
 if isEntering then enterEpoch() end
-local dropped, isMore = {}, false
 for _, group in ipairs(names) do
+  local isNew = not isThere[group]
+  if isNew then makeGroup(group) end
+  isThere[group] = true
+  for index = 1, 3 do
+    if not known[index].groups[group] then makeAgain(group, index) end
+  end
+  if isEntering then noteBefore(group, isNew) end
   local state = states[group]
-  if state == 'drop' then
-    local waiting = drop(group)
-    if waiting then dropped[#dropped + 1], dropped[#dropped + 2] = group, waiting else isMore = true end
-  else
-    if not isThere[group] then
-      makeGroup(group)
-      -- False: its counters are new.
-      isThere[group] = false
-    end
-    for index = 1, 3 do
-      if not known[index].groups[group] then makeAgain(group, index) end
-    end
-    -- A registry that does not know the partition was lost, and the pause with it: the partition keeps it.
-    if state == '-' and isEntering and not isMade and redis.call('HEXISTS', books, 'paused:' .. group) == 1 then
-      unnamed[#unnamed + 1] = group
-    elseif state then
-      setPaused(group, state)
-    end
+  -- A registry that does not know the partition was lost, and the pause with it: the partition keeps it.
+  if state == '-' and isEntering and not isMade and redis.call('HEXISTS', books, 'paused:' .. group) == 1 then
+    unnamed[#unnamed + 1] = group
+  elseif state then
+    setPaused(group, state)
   end
 end
-countLoss()
 names = {}
 for group in pairs(isThere) do names[#names + 1] = group end
 table.sort(names)
@@ -339,4 +238,4 @@ for index, lane in ipairs(lanes) do
   if cure then blocked[#blocked + 1], blocked[#blocked + 2] = text(index), cure end
 end
 for _, group in ipairs(names) do ledgers[#ledgers + 1] = ledgerOf(books, group) end
-return { recreated, text(reopened), text(lost), isMore and 1 or 0, dropped, others, blocked, unpack(ledgers) }
+return { recreated, text(reopened), text(lost), others, blocked, unpack(ledgers) }

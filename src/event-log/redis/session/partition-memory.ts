@@ -45,9 +45,9 @@ export class PartitionMemory {
     }
   }
 
-  /** The five arguments of make-partition.lua. */
-  ledgerOf(group: string): readonly (number | string)[] {
-    return this.#ledgers.get(group) ?? ['', '', '', '', '']
+  /** The arguments of count-loss.lua. */
+  offer(): readonly (number | string)[] {
+    return [...this.ends, ...Array.from(this.#ledgers, ([group, ledger]) => [group, ...ledger]).flat()]
   }
 
   /** Forgets the groups that no longer exist: one that gets the same name later is another one. */

@@ -10,6 +10,7 @@
 import { MillraceError } from '../../../errors.ts'
 import {
   type DurableReply,
+  listOf,
   type RedisConnection,
   type Reply,
   refusalIn,
@@ -27,7 +28,7 @@ const maxSearchMs = 5_000
 
 export type Memories = ReadonlyMap<PartitionKeys, PartitionMemory>
 
-export interface RedisSessionOptions extends Omit<TopicRegistryOptions, 'memoryOf' | 'offerOf'> {
+export interface RedisSessionOptions extends Omit<TopicRegistryOptions, 'runWith' | 'memoryOf' | 'offer'> {
   readonly connection: RedisConnection
   /** What this process remembers from earlier epochs. */
   readonly offers: Memories
@@ -44,6 +45,8 @@ export class RedisSession {
   readonly #memories = new Map<PartitionKeys, PartitionMemory>()
   /** Value of `masterChanges` at the last check of a partition's entries; missing when a check is due. */
   readonly #checkedOn = new Map<PartitionKeys, number>()
+  /** Partitions that know what this process remembers from earlier epochs. */
+  readonly #offered = new Set<PartitionKeys>()
   readonly #end = new AbortController()
 
   constructor(options: RedisSessionOptions) {
@@ -52,7 +55,8 @@ export class RedisSession {
     this.registry = new TopicRegistry({
       ...options,
       memoryOf: (partition) => this.memoryOf(partition),
-      offerOf: (partition) => options.offers.get(partition),
+      runWith: (name, partition, keys, args) => this.#runScript(name, partition, keys, args),
+      offer: (partition) => this.#offer(partition),
     })
   }
 
@@ -98,6 +102,18 @@ export class RedisSession {
     return (await this.#run(partition, args, run)).reply
   }
 
+  /** The same without the checks that come first. */
+  async #runScript(
+    name: ScriptName,
+    partition: PartitionKeys,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<Reply> {
+    const { connection } = this.#options
+    const run = async (words: readonly ScriptArgument[]) => ({ reply: await connection.run(name, keys, words) })
+    return (await this.#runKnowing(partition, args, run)).reply
+  }
+
   /**
    * Appends, and waits for the replicas (RedisConnection.runDurably). A replica has written nothing: the appends are sent
    * again when there is a master, and it has been checked. Errors: as `run` and `mayAppend`.
@@ -126,6 +142,7 @@ export class RedisSession {
       const { topic, number } = partition
       throw new MillraceError('not_found', `there is no partition ${number} of a topic "${topic}"`, { field: 'topic' })
     }
+    await this.#offer(partition)
     await this.#check(partition)
     for (let isSecond = false; ; isSecond = true) {
       const answer = await this.#runKnowing(partition, args, run)
@@ -135,17 +152,23 @@ export class RedisSession {
     }
   }
 
+  /** Has it counted, once, what this process knows to be lost. */
+  async #offer(partition: PartitionKeys): Promise<void> {
+    const offer = this.#options.offers.get(partition)
+    if (offer === undefined || this.#offered.has(partition)) return
+    const ledgers = await this.#runScript('count-loss', partition, [partition.books], offer.offer())
+    this.memoryOf(partition).noteLedgers(listOf(ledgers))
+    this.#offered.add(partition)
+  }
+
   /** Compares the last known entries when another server may reply. */
   async #check(partition: PartitionKeys): Promise<void> {
-    const { connection, masterChanges } = this.#options
-    const changes = masterChanges()
+    const changes = this.#options.masterChanges()
     if (this.#checkedOn.get(partition) === changes) return
     const { ends, entries } = this.memoryOf(partition)
     if (ends.some((end) => end > 0)) {
       const places = entries.flatMap((entry) => [entry?.id ?? '', entry?.checksum ?? ''])
-      await this.#runKnowing(partition, places, async (words) => ({
-        reply: await connection.run('check-places', [partition.books, ...partition.streams], words),
-      }))
+      await this.#runScript('check-places', partition, [partition.books, ...partition.streams], places)
     }
     this.#checkedOn.set(partition, changes)
   }

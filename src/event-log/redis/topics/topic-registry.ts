@@ -7,12 +7,27 @@
 import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import type { TopicDeclaration } from '../../event-log.ts'
-import { listOf, numberOf, type RedisConnection, type Reply, textOf } from '../connection/redis-connection.ts'
+import {
+  listOf,
+  numberOf,
+  type RedisConnection,
+  type Reply,
+  type ScriptArgument,
+  textOf,
+} from '../connection/redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
+import type { ScriptName } from '../scripts/redis-scripts.ts'
 import type { PartitionMemory } from '../session/partition-memory.ts'
 import { SessionOver, throwIfOver, wordOf } from '../session/session-over.ts'
 import { checkDeclaration, checkStreams } from './check-declaration.ts'
 import { type KnownTopic, type RegistryContent, readRegistry } from './registry-content.ts'
+
+type RunScript = (
+  name: ScriptName,
+  partition: PartitionKeys,
+  keys: readonly string[],
+  args: readonly ScriptArgument[],
+) => Promise<Reply>
 
 export interface TopicRegistryOptions {
   readonly connection: RedisConnection
@@ -22,14 +37,19 @@ export interface TopicRegistryOptions {
   readonly epoch: number
   /** What the session remembers of a partition. */
   readonly memoryOf: (partition: PartitionKeys) => PartitionMemory
-  /** What this process remembers of a partition from earlier epochs. */
-  readonly offerOf: (partition: PartitionKeys) => PartitionMemory | undefined
+  /** Runs a script with what the session knows of the partition. */
+  readonly runWith: RunScript
+  /** Has a partition count what this process knows from earlier epochs to be lost. */
+  readonly offer: (partition: PartitionKeys) => Promise<void>
   /** Called with the lanes of a partition that refuse every append, each with the commands that cure it. */
   readonly onBlockedLanes: (partition: PartitionKeys, cures: ReadonlyMap<number, string>) => void
 }
 
 /** An epoch begins in a partition, or continues. */
 type Phase = 'begin' | ''
+
+/** Max pending entries of a group that one script acknowledges in each lane; it blocks the server while it runs. */
+const droppedPerScript = 1000
 
 export class TopicRegistry {
   readonly #options: TopicRegistryOptions
@@ -102,56 +122,53 @@ export class TopicRegistry {
     await this.finishDrops()
   }
 
-  /** Makes the partitions of a topic what the registry says, and returns how many events waited for dropped groups. */
-  async make(topic: string, phase: Phase = ''): Promise<ReadonlyMap<string, number>> {
-    const { connection, keys } = this.#options
-    const waited = new Map<string, number>()
+  /** Makes the partitions of a topic what the registry says. */
+  async make(topic: string, phase: Phase = ''): Promise<void> {
+    const { connection, keys, offer } = this.#options
     const { partitions, made } = this.topics.get(topic)!
     for (const partition of partitions) {
-      for (const [group, events] of await this.makePartition(partition, phase)) {
-        waited.set(group, (waited.get(group) ?? 0) + events)
-      }
+      await this.makePartition(partition, phase)
+      await offer(partition)
     }
     // From now on a missing partition means that it was lost.
     if (made !== partitions.length) await connection.command('HSET', keys.topics, `\0${topic}`, partitions.length)
-    return waited
   }
 
   /** The same for one partition; also recreates the groups that its streams have lost. */
-  async makePartition(partition: PartitionKeys, phase: Phase = ''): Promise<ReadonlyMap<string, number>> {
-    const waited = new Map<string, number>()
+  async makePartition(partition: PartitionKeys, phase: Phase = ''): Promise<void> {
     for (;;) {
-      const { version } = this.#content
-      const reply = await this.#runMake(partition, phase)
-      if (wordOf(reply) === 'stale') {
-        await this.refresh()
-        const { epoch } = this.#options
-        if (this.#content.version <= version) throw new SessionOver('behind', epoch, epoch)
-        continue
-      }
-      const [recreated, again, lost, isMore, dropped, others, blocked, ...ledgers] = listOf(reply)
+      const reply = await this.#unlessStale(() => this.#runMake(partition, phase))
+      const [recreated, again, lost, others, blocked, ...ledgers] = listOf(reply)
       this.#report(partition, numberOf(recreated), numberOf(again), numberOf(lost))
-      for (const [group, events] of pairsOf(dropped)) waited.set(group, Number(events))
       this.#options.memoryOf(partition).noteLedgers(ledgers)
-      const cures = pairsOf(blocked).map(([lane, cure]) => [Number(lane), cure] as const)
-      this.#options.onBlockedLanes(partition, new Map(cures))
-      if (listOf(others).length > 0) await this.#adopt(partition, pairsOf(others))
-      else if (isMore === 0) return waited
+      this.#options.onBlockedLanes(partition, new Map(pairsOf(blocked).map(([lane, cure]) => [Number(lane), cure])))
+      const { dropping } = this.topics.get(partition.topic)!
+      const lacking = pairsOf(others).filter(([group]) => !dropping.includes(group))
+      if (lacking.length === 0) return
+      await this.#adopt(partition, lacking)
     }
   }
 
   async #runMake(partition: PartitionKeys, phase: Phase): Promise<Reply> {
-    const { connection, epoch, offerOf } = this.#options
-    const { groups, dropping, made } = this.topics.get(partition.topic)!
-    const offer = offerOf(partition)
-    const ledger = (group: string) => offer?.ledgerOf(group) ?? ['', '', '', '', '']
-    const args = [epoch, phase, partition.number < made ? 'made' : '', this.#content.version]
-    const words = Array.from(groups, ([group, paused]) => [group, stateOf(paused), ...ledger(group)])
-    for (const group of dropping) words.push([group, 'drop', ...ledger(group)])
-    const all = [...args, ...(offer?.ends ?? [0, 0, 0]), ...words.flat()]
-    const reply = await connection.run('make-partition', partition.forMake(), all)
+    const { connection, epoch } = this.#options
+    const { groups, made } = this.topics.get(partition.topic)!
+    const states = Array.from(groups, ([group, paused]) => [group, stateOf(paused)])
+    const args = [epoch, phase, partition.number < made ? 'made' : '', this.#content.version, ...states.flat()]
+    const reply = await connection.run('make-partition', partition.forMake(), args)
     throwIfOver(reply, epoch)
     return reply
+  }
+
+  /** Reads the registry and does the work again while the partition has a later version of it. */
+  async #unlessStale(work: () => Promise<Reply>): Promise<Reply> {
+    for (;;) {
+      const { version } = this.#content
+      const reply = await work()
+      if (wordOf(reply) !== 'stale') return reply
+      await this.refresh()
+      const { epoch } = this.#options
+      if (this.#content.version <= version) throw new SessionOver('behind', epoch, epoch)
+    }
   }
 
   /** The registry was lost, and lacks what the partition still has: groups that were not declared again, and pauses. */
@@ -196,10 +213,26 @@ export class TopicRegistry {
   }
 
   async #finishDrop(topic: string, group: string): Promise<number> {
-    const waited = await this.make(topic)
+    await this.make(topic)
+    let waited = 0
+    for (const partition of this.topics.get(topic)!.partitions) waited += await this.#dropFrom(partition, group)
     await this.#change(topic, group, 'gone')
     await this.refresh()
-    return waited.get(group) ?? 0
+    return waited
+  }
+
+  async #dropFrom(partition: PartitionKeys, group: string): Promise<number> {
+    const { runWith } = this.#options
+    const step = async (): Promise<Reply> => {
+      // Another process may have finished the drop, and the name be another group's.
+      if (this.topics.get(partition.topic)?.dropping.includes(group) !== true) return [0, 0]
+      const args = [group, this.#content.version, droppedPerScript]
+      return await runWith('drop-group', partition, partition.forGroup(group), args)
+    }
+    for (;;) {
+      const [isMore, waited] = listOf(await this.#unlessStale(step))
+      if (isMore === 0) return numberOf(waited)
+    }
   }
 
   /** Returns 0; the topic's partition count when that is larger; -1 when one of the groups is being dropped. */
