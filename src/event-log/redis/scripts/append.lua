@@ -17,7 +17,6 @@ local over = isOver(KEYS[1])
 if over then return over end
 local books, producers, lasts, windows, bell = KEYS[1], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local maxProducers, window = whole(ARGV[1]), whole(ARGV[2])
-local maxOffset = 9007199254740991
 
 -- Check everything before writing anything.
 local isUsed, isNumbered = {}, false
@@ -63,11 +62,8 @@ for lane in pairs(isUsed) do
   local reached, reachedByte = known['next:' .. lanes[lane]], known['nextByte:' .. lanes[lane]]
   if reachedByte < 0 then return 'over different' end
   -- An entry beyond the lane's end was written by another program: a new epoch skips it, where its id leaves room.
-  local beyond = redis.call('XRANGE', KEYS[1 + lane], text(reached) .. '-1', '+', 'COUNT', 1)[1]
-  if beyond then
-    local offset, count = placeOf(redis.call('XREVRANGE', KEYS[1 + lane], '+', '-', 'COUNT', 1)[1][1])
-    if offset + count <= maxOffset then return 'over different' end
-  end
+  local beyond = beyondOf(KEYS[1 + lane], reached)
+  if beyond and leavesRoom(beyond) then return 'over different' end
 end
 if isNumbered then
   redis.call('ZCARD', producers)

@@ -26,7 +26,7 @@ for _, group in ipairs(groupsOf(books)) do ledgerOf(books, group) end
 local offers, ledgers = {}, {}
 for at = 4, #ARGV, 6 do
   offers[ARGV[at]] = {}
-  for term = 1, 5 do offers[ARGV[at]][term] = tonumber(ARGV[at + term]) or error('a term is missing') end
+  for term = 1, 5 do offers[ARGV[at]][term] = whole(ARGV[at + term]) end
 end
 
 local before, missing = 0, 0

@@ -19,7 +19,6 @@
 local books, producers, lasts, windows, bell, base = KEYS[1], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local streams = { KEYS[2], KEYS[3], KEYS[4] }
 local epoch, isBeginning, isMade, version = whole(ARGV[1]), ARGV[2] == 'begin', ARGV[3] == 'made', whole(ARGV[4])
-local maxOffset = 9007199254740991
 
 local function number(field) return numbers(books, { field })[1] end
 local function add(field, more) redis.call('HSET', books, field, text(number(field) + more)) end
@@ -75,7 +74,7 @@ end
 -- Takes in what a lane has beyond its known end: entries of ours, and offsets that another program has used.
 local function takeIn(index, lane)
   local last, reached = known[index].last, number('next:' .. lane)
-  if not last or endOf(last) <= reached or endOf(last) > maxOffset then return end
+  if not last or endOf(last) <= reached or not leavesRoom(last) then return end
   local own = last
   if not isOurs(last[2]) then
     own = nil

@@ -41,7 +41,10 @@ export class PartitionMemory {
   noteLedgers(replies: readonly Reply[]): void {
     for (const reply of replies) {
       const [group, ...terms] = listOf(reply)
-      this.#ledgers.set(textOf(group), terms.map(numberOf))
+      this.#ledgers.set(
+        textOf(group),
+        terms.map((term) => Math.max(0, numberOf(term))),
+      )
     }
   }
 

@@ -2,13 +2,15 @@
 -- back, so it uses these functions to check before it writes.
 
 local lanes = { 'high', 'normal', 'low' }
+-- The largest whole number that a Lua number holds exactly.
+local maxWhole = 9007199254740991
 
 local function text(number) return string.format('%.0f', number) end
 
 -- Parses a non-negative integer. Fails before the script has written anything.
 local function whole(text)
   local number = tonumber(text)
-  if number == nil or number < 0 or number % 1 ~= 0 or number > 9007199254740991 then
+  if number == nil or number < 0 or number % 1 ~= 0 or number > maxWhole then
     error('a whole number was expected, not ' .. tostring(text))
   end
   return number
