@@ -175,7 +175,7 @@ function toStored(event: KeptEvent): StoredEvent {
     ...event,
     eventId: uuidFromBytes(eventIdOf(event.source, event.id)),
     timeMicros: event.timeMicros ?? event.receivedAtMicros,
-    data: event.data.length === 0 ? null : event.data,
+    data: event.data.length === 0 ? null : Uint8Array.from(event.data),
     isJson,
     dataOmitted: null,
   }
