@@ -21,6 +21,7 @@ import {
 } from '../event-log/event-log.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { BatchTrigger } from '../lib/batch-trigger.ts'
+import { type GroupState, groupStateText, runningState } from '../pipeline/group-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Handler, RetryReport } from './handler.ts'
 import { splitTurn } from './lane-shares.ts'
@@ -88,15 +89,19 @@ export class WorkerPool {
     return this.#options.group
   }
 
-  /** Why the pool is paused and since when, as a text; null while it runs. */
-  get paused(): string | null {
-    return this.#paused === null ? null : sinceText(this.#paused)
+  /** `running` with a reason: some deliveries are retried, while the others go on. */
+  get state(): GroupState {
+    if (this.#paused !== null) {
+      const { reason, sinceMs } = this.#paused
+      return { is: 'outage', by: 'system', reason, sinceMs }
+    }
+    if (!this.#isRetrying) return runningState
+    const { reason, sinceMs } = this.#retrying!
+    return { is: 'running', by: null, reason, sinceMs }
   }
 
-  /** Why some deliveries are retried although the pool runs, and since when, as a text; null when none is. */
-  get retrying(): string | null {
-    const retrying = this.#retrying
-    return retrying === null || this.#options.now() > retrying.untilMs ? null : sinceText(retrying)
+  get #isRetrying(): boolean {
+    return this.#retrying !== null && this.#options.now() <= this.#retrying.untilMs
   }
 
   /** False while the log cannot be read: two reads in a row have failed. */
@@ -107,7 +112,7 @@ export class WorkerPool {
   /** Why no events are handled now, with an error code as its reason; null while the pool runs. */
   get problem(): { readonly reason: ErrorCode; readonly message: string } | null {
     const name = `${this.group} of ${this.topic}`
-    if (this.#paused !== null) return { reason: this.#paused.code, message: `${name} is paused: ${this.paused}` }
+    if (this.#paused !== null) return { reason: this.#paused.code, message: `${name}: ${groupStateText(this.state)}` }
     if (this.takesWork || this.#readFailure === null) return null
     const message = `${name} cannot read the log: ${textWithCause(this.#readFailure)}`
     return { reason: this.#readFailure.code, message }
@@ -268,7 +273,7 @@ export class WorkerPool {
 
   #reportRetry({ reason, dueAtMs, isNew }: RetryReport): void {
     const { topic, group, logger, now } = this.#options
-    const isFirst = this.retrying === null
+    const isFirst = !this.#isRetrying
     if (isNew || isFirst) logger.error({ topic, group }, `${reason}; retrying, the others go on`)
     const untilMs = Math.max(dueAtMs + maxRetryMs, this.#retrying?.untilMs ?? 0)
     this.#retrying = { reason, sinceMs: isFirst ? now() : this.#retrying!.sinceMs, untilMs }
@@ -297,12 +302,6 @@ export class WorkerPool {
     this.#retryNow = new AbortController()
     logger.info({ topic, group }, `${group} is resumed`)
   }
-}
-
-/** The failure, its start time, then its cause: "postgres is unreachable since …: ECONNREFUSED". */
-function sinceText({ reason, sinceMs }: { readonly reason: string; readonly sinceMs: number }): string {
-  const [failure, ...cause] = reason.split(': ')
-  return [`${failure} since ${new Date(sinceMs).toISOString()}`, ...cause].join(': ')
 }
 
 function sizeOf(deliveries: readonly Delivery[]): { readonly events: number; readonly bytes: number } {

@@ -234,7 +234,7 @@ test('the status has the names of docs/http.md, and null for unknown values', as
             in_flight: 1,
             skipped: 0,
             oldest_waiting_seconds: 0.25,
-            paused: null,
+            state: { is: 'running', by: null, reason: null, since: null },
           },
         ],
       },
