@@ -191,3 +191,42 @@ test('a turn ends at the delivery whose bytes reach the limit', async () => {
   assert.deepEqual(turns, [1, 3, 3])
   await pool.close(1000)
 })
+
+test('when the epoch of its consumer has ended, the pool drops its deliveries and joins again at once', async () => {
+  const { eventLog: log, settled } = logOf(3)
+  const second = await log.consume('events', 'landing', { leaseMs: 30_000 })
+  const [lost] = await second.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: 0 })
+  const ended = () =>
+    Promise.reject(new MillraceError('unavailable', 'Redis has lost data', { cause: { endedEpoch: 1 } }))
+  const reads = [async () => [lost!], async () => [lost!], ended]
+  const calls: string[] = []
+  const first = {
+    next: () => reads.shift()!(),
+    settle: async () => {
+      calls.push('settle')
+      return ended()
+    },
+    close: async () => void calls.push('close'),
+  }
+  const consumers = [first, second]
+  const eventLog = { consume: async () => consumers.shift() } as unknown as EventLog
+  const turns: number[] = []
+  const handler: Handler = async (deliveries) => {
+    turns.push(deliveries.length)
+    return []
+  }
+  // The other calls of settle that `settled` waits for.
+  for (let call = 0; call < 2; call++) await second.settle([])
+  const pool = poolOf(eventLog, handler, {
+    maxTurnEvents: 2,
+    maxTurnWaitMs: 60_000,
+    declare: async () => void calls.push('declare'),
+  })
+  await pool.start()
+
+  await within(2000, 'the turn of the new epoch', settled)
+  // The first delivery after an idle time is handled at once; the second waited for others, and is dropped.
+  assert.deepEqual(turns, [1, 2])
+  assert.deepEqual(calls.toSorted(), ['close', 'declare', 'settle'])
+  await pool.close(1000)
+})
