@@ -37,7 +37,7 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
     for (const { component, reason } of causesBefore) metrics.degraded.set(0, { component, reason })
     for (const { component, reason } of causes) metrics.degraded.set(1, { component, reason })
     causesBefore = causes
-    metrics.landingPaused.set(pools.some((pool) => pool.paused !== null) ? 1 : 0)
+    metrics.landingPaused.set(pools.some((pool) => pool.state.is === 'outage') ? 1 : 0)
   })
   if (config.redisUrl === null) {
     metrics.onScrape(async () => {

@@ -1,8 +1,8 @@
 // Builds the status from the log, the database and the worker pools, and shares it among callers.
 
 import type { EventLog, LogDescription } from '../event-log/event-log.ts'
+import { type GroupState, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
-import { pausedText } from '../pipeline/paused-text.ts'
 import type { LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { WorkerPool } from '../workers/worker-pool.ts'
@@ -100,13 +100,17 @@ function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs:
       inFlight,
       skipped,
       oldestWaitingSeconds: oldestWaitingMicros === null ? null : Math.max(0, nowMs / 1000 - oldestWaitingMicros / 1e6),
-      paused: pausedText(paused, outageOf(pools.find((pool) => pool.topic === topic && pool.group === name))),
+      state: groupState(
+        paused,
+        pools.find((pool) => pool.topic === topic && pool.group === name),
+      ),
     })),
   }))
 }
 
-function outageOf(pool: WorkerPool | undefined): string | null {
-  return pool?.paused ?? pool?.retrying ?? null
+/** A pool knows its own state only: what another process's pool meets is in the status of that process. */
+function groupState(pausedFor: string | null, pool: WorkerPool | undefined): GroupState {
+  return pausedFor === null ? (pool?.state ?? runningState) : pausedByPerson(pausedFor)
 }
 
 function ledgerRows(log: LogDescription): LedgerRow[] {

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import { within } from '../../test/support/eventually.ts'
 import { MillraceError } from '../errors.ts'
 import type { Consumer, Delivery, EventLog } from '../event-log/event-log.ts'
+import { groupStateText, runningState } from '../pipeline/group-state.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import type { Handler } from './handler.ts'
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts'
@@ -52,13 +53,13 @@ function poolOf(eventLog: EventLog, handler: Handler, more: Partial<WorkerPoolOp
   })
 }
 
-test('the text of a pause has the failure, its start time and the error of the last attempt', async () => {
+test('the state of an outage has the time of its first failure and the error of the last attempt', async () => {
   const { eventLog, settled } = logOf(1)
-  const seen: (string | null)[] = []
+  const seen: string[] = []
   const failures = ['postgres is unreachable: 57P01: it stops', 'postgres is unreachable: ECONNREFUSED', 'it is full']
   let nowMs = Date.UTC(2026, 10, 21, 8, 40)
   const handler: Handler = async () => {
-    seen.push(pool.paused)
+    seen.push(groupStateText(pool.state))
     nowMs += 1000
     const failure = failures.shift()
     if (failure !== undefined) throw new MillraceError('unavailable', failure)
@@ -69,12 +70,12 @@ test('the text of a pause has the failure, its start time and the error of the l
   await settled
 
   assert.deepEqual(seen, [
-    null,
-    'postgres is unreachable since 2026-11-21T08:40:01.000Z: 57P01: it stops',
-    'postgres is unreachable since 2026-11-21T08:40:01.000Z: ECONNREFUSED',
-    'it is full since 2026-11-21T08:40:01.000Z',
+    'running',
+    'outage since 2026-11-21T08:40:01.000Z: postgres is unreachable: 57P01: it stops',
+    'outage since 2026-11-21T08:40:01.000Z: postgres is unreachable: ECONNREFUSED',
+    'outage since 2026-11-21T08:40:01.000Z: it is full',
   ])
-  assert.equal(pool.paused, null)
+  assert.deepEqual(pool.state, runningState)
   await pool.close(1000)
 })
 
@@ -110,7 +111,7 @@ test('a pool takes no work, and says why, while two reads of the log in a row ha
 test('a reported retry is shown with its start until it has had its time, and logged once', async () => {
   const { eventLog, settled } = logOf(3)
   let nowMs = Date.UTC(2026, 10, 21, 8, 40)
-  const seen: (string | null)[] = []
+  const seen: string[] = []
   const lines: string[] = []
   const destination = new Writable({
     write: (line, _encoding, done) => {
@@ -122,17 +123,17 @@ test('a reported retry is shown with its start until it has had its time, and lo
   const handler: Handler = async (_, { reportRetry }) => {
     reportRetry({ reason: 'it refuses letter 7: 23514: no', dueAtMs: nowMs + 1000, isNew: seen.length === 0 })
     nowMs += 500
-    seen.push(pool.retrying, pool.paused)
+    seen.push(groupStateText(pool.state))
     return []
   }
   const pool = poolOf(eventLog, handler, { now: () => nowMs, logger })
   await pool.start()
   await settled
 
-  assert.deepEqual(seen, Array(3).fill(['it refuses letter 7 since 2026-11-21T08:40:00.000Z: 23514: no', null]).flat())
+  assert.deepEqual(seen, Array(3).fill('running, but since 2026-11-21T08:40:00.000Z: it refuses letter 7: 23514: no'))
   assert.deepEqual(lines, ['it refuses letter 7: 23514: no; retrying, the others go on'])
   nowMs += 7000
-  assert.equal(pool.retrying, null)
+  assert.deepEqual(pool.state, runningState)
   await pool.close(1000)
 })
 
