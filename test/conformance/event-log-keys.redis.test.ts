@@ -90,9 +90,9 @@ for (const [what, commands] of Object.entries(raised)) {
 
     for (const command of cure.split('; ')) assert.match(await server.command(...command.split(' ')), /OK/)
     assert.equal(await doctor(), null)
+    await eventually(() => assert.equal(problem(), null))
     await eventLog.append(stream(), [batchOf(['d'])])
     await later.append(stream(), [batchOf(['e'])])
-    await eventually(() => assert.equal(problem(), null))
     assert.deepEqual(idsOf(await takeAll(consumer)), ['h', 'd', 'e'])
     const slow = await eventLog.consume(topic, 'slow', { leaseMs })
     assert.deepEqual(idsOf(await takeAll(slow)), ['x', 'h', 'a', 'b', 'd', 'e'])

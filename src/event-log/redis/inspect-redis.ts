@@ -3,7 +3,7 @@
 import { readRedisUrl } from '../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
 import { openRedisConnection } from './connection/open-redis-connection.ts'
-import { findBlockedLanes } from './guard/blocked-lanes.ts'
+import { BlockedLanes, findBlockedLanes } from './guard/blocked-lanes.ts'
 import { DurabilityGuard } from './guard/durability-guard.ts'
 import { RedisKeys } from './redis-keys.ts'
 
@@ -39,6 +39,7 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
   const guard = new DurabilityGuard({
     ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: keys.probe },
     servers: () => connection.masters(),
+    blockedLanes: new BlockedLanes(connection),
     logger: { ...quiet, warn },
     onHealth: () => {},
   })

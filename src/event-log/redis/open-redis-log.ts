@@ -11,6 +11,7 @@ import { numberOf, type RedisConnection } from './connection/redis-connection.ts
 import { replicationOf } from './connection/replication-of.ts'
 import { Bells } from './consume/bells.ts'
 import { MemberWatch } from './consume/member-watch.ts'
+import { BlockedLanes } from './guard/blocked-lanes.ts'
 import { DurabilityGuard } from './guard/durability-guard.ts'
 import { layout, RedisKeys } from './redis-keys.ts'
 import { RedisLog } from './redis-log.ts'
@@ -54,9 +55,11 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   const { url, prefix, logger, now, elapsedMs, durability = { level: 'broker' }, isDiskTrusted = false } = options
   const keys = new RedisKeys(prefix)
   const connection = await openRedisConnection({ ...options, replication: replicationOf(durability) })
+  const blockedLanes = new BlockedLanes(connection)
   const guard = new DurabilityGuard({
     ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: keys.probe, logger },
     servers: () => connection.masters(),
+    blockedLanes,
     checkEveryMs: options.checkEveryMs,
     onHealth: options.onHealth ?? (() => {}),
   })
@@ -68,9 +71,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     const sessions = new Sessions({
       ...{ connection, keys, epoch, logger, onReset },
       mayAppend: () => guard.mayAppend(),
-      onBlockedLanes: ({ streams }, cures) => {
-        for (const [index, stream] of streams.entries()) guard.laneBlocked(stream, cures.get(index + 1) ?? null)
-      },
+      onBlockedLanes: (partition, reply) => blockedLanes.noteAll(partition, reply),
     })
     const process = randomBytes(9).toString('base64url')
     const watch = new MemberWatch({ connection, sessions, keys, process, elapsedMs })
@@ -88,7 +89,17 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     const { onCommit = () => {} } = options
     const bells = new Bells({ connection, logger })
     return new RedisLog({
-      ...{ connection, bells, watch, guard, sessions, durability: durabilityOf(durability), now, onCommit },
+      ...{
+        connection,
+        bells,
+        watch,
+        guard,
+        blockedLanes,
+        sessions,
+        durability: durabilityOf(durability),
+        now,
+        onCommit,
+      },
     })
   } catch (thrown) {
     guard.close()

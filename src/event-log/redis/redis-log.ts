@@ -31,6 +31,7 @@ import type { Bells } from './consume/bells.ts'
 import type { MemberWatch } from './consume/member-watch.ts'
 import { RedisConsumer } from './consume/redis-consumer.ts'
 import { describeTopic, readMemory } from './describe-log.ts'
+import type { BlockedLanes } from './guard/blocked-lanes.ts'
 import type { DurabilityGuard } from './guard/durability-guard.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
 import type { RedisSession } from './session/redis-session.ts'
@@ -53,6 +54,7 @@ export interface RedisLogOptions {
   readonly bells: Bells
   readonly watch: MemberWatch
   readonly guard: DurabilityGuard
+  readonly blockedLanes: BlockedLanes
   readonly sessions: Sessions
   /** What an accepted append is guaranteed to have reached. */
   readonly durability: Durability
@@ -286,10 +288,10 @@ export class RedisLog implements EventLog {
   #queue(partition: PartitionKeys): AppendQueue {
     const known = this.#queues.get(partition)
     if (known !== undefined) return known
-    const { sessions, guard, onCommit } = this.#options
+    const { sessions, blockedLanes, onCommit } = this.#options
     const queue = new AppendQueue({
       ...{ sessions, partition, onStored: onCommit },
-      onBlocked: (lane, cure) => guard.laneBlocked(partition.stream(lane), cure),
+      onBlocked: (lane, cure) => blockedLanes.note(partition, partition.stream(lane), cure),
     })
     this.#queues.set(partition, queue)
     return queue

@@ -196,6 +196,7 @@ export class RedisConsumer implements Consumer {
     options: NextOptions,
     abortSignal: AbortSignal,
   ): Promise<readonly Delivery[]> {
+    if (this.#failure instanceof SessionOver) this.#failure = null
     const budget = new DeliveryBudget(options)
     const got: Held[] = []
     let rest = partitions
@@ -217,7 +218,10 @@ export class RedisConsumer implements Consumer {
       await this.#giveBack(got)
       return []
     }
-    if (this.#failure instanceof SessionOver) throw this.#failure
+    if (this.#failure instanceof SessionOver) {
+      for (const { partition } of got) this.#uncertain.add(partition)
+      throw this.#failure
+    }
     if (got.length === 0 && topic.partitions.every((each) => this.#plan.isUnreachable(each))) throw this.#failure
     if (got.length > 0) this.#firstPartition++
     for (const held of got) this.#held.set(held.delivery.id, held)

@@ -11,7 +11,7 @@ import type { DurabilityLevel } from '../../../event/durability.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import type { LogHealth, LogProblem } from '../../event-log.ts'
 import { refusalIn, refusals } from '../connection/redis-connection.ts'
-import { blockedText } from './blocked-lanes.ts'
+import type { BlockedLanes } from './blocked-lanes.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
 import { type InspectedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
@@ -27,6 +27,7 @@ const writeProbe = '#!lua\nreturn 1'
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
   readonly servers: () => readonly InspectedServer[]
+  readonly blockedLanes: BlockedLanes
   readonly target: RedisTarget
   readonly durability: DurabilityLevel
   /** Whether to trust the flush settings where CONFIG GET is denied. */
@@ -62,8 +63,6 @@ export class DurabilityGuard {
   #health: LogHealth = { problem: null, persistence: 'unknown', isUnverified: false }
   /** Of the servers, without the lanes. */
   #serverHealth = this.#health
-  /** The lanes that refuse every append, with the commands that cure them. */
-  readonly #blockedLanes = new Map<string, string>()
   #isClosed = false
 
   constructor(options: DurabilityGuardOptions) {
@@ -71,6 +70,7 @@ export class DurabilityGuard {
     this.#options = options
     this.#promised = { ...durability, isDiskTrusted, isMasterNamed: target.topology !== 'standalone' }
     this.#rights = neededRights(probeKey, durability, target)
+    options.blockedLanes.onChange = () => this.#change(this.#serverHealth)
   }
 
   get health(): LogHealth {
@@ -108,14 +108,6 @@ export class DurabilityGuard {
     return this.#checking
   }
 
-  /** Called when a lane was found to refuse every append, with the commands that cure it; null: it does not. */
-  laneBlocked(lane: string, cure: string | null): void {
-    if ((this.#blockedLanes.get(lane) ?? null) === cure) return
-    if (cure === null) this.#blockedLanes.delete(lane)
-    else this.#blockedLanes.set(lane, cure)
-    this.#change(this.#serverHealth)
-  }
-
   /** Resolves when an append may be sent. Errors: `durability_lost`, `unavailable`: nothing was written. */
   async mayAppend(): Promise<void> {
     if (this.#isUnchecked) await this.#checking
@@ -146,6 +138,7 @@ export class DurabilityGuard {
       this.#mustRepeat = false
       try {
         const { refusals, health } = await this.#inspectAll()
+        await this.#options.blockedLanes.checkAgain()
         this.#isUnreachable = false
         this.#refusal = refusals.length === 0 ? null : refusals.join('; ')
         this.#change(health)
@@ -222,7 +215,7 @@ export class DurabilityGuard {
   #change(serverHealth: LogHealth): void {
     const before = this.#health
     this.#serverHealth = serverHealth
-    const health = { ...serverHealth, problem: withLanes(serverHealth.problem, this.#blockedLanes) }
+    const health = { ...serverHealth, problem: withLanes(serverHealth.problem, this.#options.blockedLanes.texts) }
     this.#health = health
     const { logger, onHealth } = this.#options
     const { problem } = health
@@ -297,10 +290,9 @@ function together(problems: readonly (readonly LogProblem[])[], areAppendsStoppe
   }
 }
 
-function withLanes(problem: LogProblem | null, lanes: ReadonlyMap<string, string>): LogProblem | null {
-  if (lanes.size === 0) return problem
-  const said = Array.from(lanes, ([lane, cure]) => `${lane} refuses every append: ${blockedText(cure)}`)
-  const message = [...(problem === null ? [] : [problem.message]), ...said].join('; ')
+function withLanes(problem: LogProblem | null, blocked: readonly string[]): LogProblem | null {
+  if (blocked.length === 0) return problem
+  const message = [...(problem === null ? [] : [problem.message]), ...blocked].join('; ')
   return { reason: 'durability_lost', answersAppends: true, delivers: true, ...problem, message }
 }
 

@@ -41,8 +41,8 @@ export interface TopicRegistryOptions {
   readonly runWith: RunScript
   /** Has a partition count what this process knows from earlier epochs to be lost. */
   readonly offer: (partition: PartitionKeys) => Promise<void>
-  /** Called with the lanes of a partition that refuse every append, each with the commands that cure it. */
-  readonly onBlockedLanes: (partition: PartitionKeys, cures: ReadonlyMap<number, string>) => void
+  /** Called with the number and the cure of each lane of a partition that refuses every append. */
+  readonly onBlockedLanes: (partition: PartitionKeys, reply: Reply | undefined) => void
 }
 
 /** An epoch begins in a partition, or continues. */
@@ -141,7 +141,7 @@ export class TopicRegistry {
       const [recreated, again, lost, others, blocked, ...ledgers] = listOf(reply)
       this.#report(partition, numberOf(recreated), numberOf(again), numberOf(lost))
       this.#options.memoryOf(partition).noteLedgers(ledgers)
-      this.#options.onBlockedLanes(partition, new Map(pairsOf(blocked).map(([lane, cure]) => [Number(lane), cure])))
+      this.#options.onBlockedLanes(partition, blocked)
       const { dropping } = this.topics.get(partition.topic)!
       const lacking = pairsOf(others).filter(([group]) => !dropping.includes(group))
       if (lacking.length === 0) return
