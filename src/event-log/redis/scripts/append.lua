@@ -48,16 +48,23 @@ end
 -- The counters are read with one command here and written with one at the end.
 local names, fields, ledgers = groupsOf(books), {}, {}
 for _, group in ipairs(names) do
+  for _, field in ipairs(ledgerFields) do fields[#fields + 1] = field .. group end
+end
+local terms = #fields
+for _, group in ipairs(names) do
   fields[#fields + 1] = 'waiting:' .. group
   fields[#fields + 1] = 'waitingBytes:' .. group
-  ledgers[#ledgers + 1] = ledgerOf(books, group)
 end
 for lane in pairs(isUsed) do
   fields[#fields + 1] = 'next:' .. lanes[lane]
   fields[#fields + 1] = 'nextByte:' .. lanes[lane]
 end
 local found, known = numbers(books, fields), {}
-for index, field in ipairs(fields) do known[field] = found[index] end
+for at = terms + 1, #fields do known[fields[at]] = found[at] end
+for index, group in ipairs(names) do
+  ledgers[index] = { group }
+  for at = 5 * index - 4, 5 * index do table.insert(ledgers[index], text(found[at])) end
+end
 for lane in pairs(isUsed) do
   local reached, reachedByte = known['next:' .. lanes[lane]], known['nextByte:' .. lanes[lane]]
   if reachedByte < 0 then return 'over different' end
