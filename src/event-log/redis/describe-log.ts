@@ -27,7 +27,9 @@ export async function describeTopic(session: RedisSession, topic: KnownTopic): P
   const described: GroupDescription[] = []
   let streams: readonly StreamEnd[] = []
   for (const [group, paused] of groups) {
-    const parts = await Promise.all(partitions.map((partition) => describePartition(session, partition, group)))
+    const parts: GroupPart[] = []
+    // One after the other, so that appends are not kept waiting.
+    for (const partition of partitions) parts.push(await describePartition(session, partition, group))
     described.push({ name: group, ...(await sumOf(session, group, parts)), skipped: 0, paused })
     streams = parts.flatMap(({ ends }) => ends)
   }

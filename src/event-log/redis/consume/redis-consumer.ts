@@ -84,7 +84,12 @@ export class RedisConsumer implements Consumer {
     const earlier = this.#working
     const working = (async () => {
       await earlier.catch(() => {})
-      return this.#wait(options, abortSignal).catch((thrown) => this.#explain(thrown))
+      return (
+        this.#wait(options, abortSignal)
+          .catch((thrown) => this.#explain(thrown))
+          // This one may have been woken in place of another, which has room for what is left, or is told the same.
+          .finally(() => this.#options.bells.wakeOne(this.#options.topic, this.#options.group))
+      )
     })()
     this.#working = working
     try {
@@ -169,10 +174,9 @@ export class RedisConsumer implements Consumer {
         (each) => mustPoll(each) || this.#plan.pollDelayMs(each, open) === 0,
       )
       const taken = await this.#take(known, partitions, options, abortSignal)
-      // Another waiting consumer may have room for what this one has left.
-      const hasLeftSome = taken.length > 0 || open.size < lanes.length || abortSignal.aborted
-      if (partitions.length > 0 && hasLeftSome) bells.wakeOne(topic, group)
       if (taken.length > 0) return taken
+      // Another one may take from the other lanes.
+      if (partitions.length > 0 && open.size < lanes.length) bells.wakeOne(topic, group)
       const leftMs = endsAtMs - performance.now()
       if (leftMs <= 0) return []
       const delays = open.size === 0 ? [] : known.partitions.map((each) => this.#plan.pollDelayMs(each, open))
