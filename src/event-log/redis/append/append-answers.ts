@@ -1,27 +1,17 @@
 // The errors of appends that the script, or the replicas, did not take.
 
 import { MillraceError } from '../../../errors.ts'
-import type { Backlog, WaitingLimit } from '../../event-log.ts'
+import type { Backlog } from '../../event-log.ts'
 import { numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { blockedText } from '../guard/blocked-lanes.ts'
 
-export function backlogged(
-  topic: string,
-  maxWaiting: WaitingLimit | undefined,
-  facts: readonly Reply[],
-): MillraceError {
-  const cause: Backlog = {
-    group: textOf(facts[0]),
-    waitingEvents: numberOf(facts[1]),
-    waitingBytes: numberOf(facts[2]),
-    settledEvents: numberOf(facts[3]),
+export function backlogOf([group, waitingEvents, waitingBytes, settledEvents]: readonly Reply[]): Backlog {
+  return {
+    group: textOf(group),
+    waitingEvents: numberOf(waitingEvents),
+    waitingBytes: numberOf(waitingBytes),
+    settledEvents: numberOf(settledEvents),
   }
-  return new MillraceError(
-    'backlogged',
-    `${cause.waitingEvents} events of ${cause.waitingBytes} bytes wait for group "${cause.group}" of topic "${topic}"; ` +
-      `the limit is ${maxWaiting?.maxEvents} events or ${maxWaiting?.maxBytes} bytes`,
-    { cause },
-  )
 }
 
 /** Another program has raised the last id of the lane. */

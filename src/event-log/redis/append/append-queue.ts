@@ -8,6 +8,7 @@ import { MillraceError } from '../../../errors.ts'
 import type { Lane } from '../../../event/event.ts'
 import type { ProducerMessage } from '../../../event/producer-message.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
+import { backlogged } from '../../backlogged.ts'
 import {
   type Appended,
   type Backlog,
@@ -22,7 +23,7 @@ import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { checksumOf } from '../stored-batch.ts'
-import { backlogged, blocked, notReplicated, withUnknownOutcome } from './append-answers.ts'
+import { backlogOf, blocked, notReplicated, withUnknownOutcome } from './append-answers.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
@@ -230,7 +231,7 @@ export class AppendQueue {
           this.#refuse(request, blocked(this.#options.partition.stream(request.lane), facts))
           break
         default:
-          this.#refuse(request, backlogged(this.#options.partition.topic, request.maxWaiting, facts))
+          this.#refuse(request, backlogged(this.#options.partition.topic, request.maxWaiting, backlogOf(facts)))
       }
     }
     if (stored.entries > 0) this.#options.onStored(stored)

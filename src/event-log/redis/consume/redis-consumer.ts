@@ -7,6 +7,7 @@
 
 import { MillraceError } from '../../../errors.ts'
 import { type Lane, lanes } from '../../../event/event.ts'
+import { checkOutcome } from '../../check-outcome.ts'
 import type { Consumer, Delivery, NextOptions, Outcome } from '../../event-log.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { laneNumber, laneOfNumber, type PartitionKeys } from '../redis-keys.ts'
@@ -19,7 +20,7 @@ import type { Bells } from './bells.ts'
 import { DeliveryBudget, type Share } from './delivery-budget.ts'
 import { MemberWatch, release } from './member-watch.ts'
 import { PollPlan } from './poll-plan.ts'
-import { checkSum, type Held, type Settlement, settleArguments, settledByNextScript } from './settlement.ts'
+import { type Held, type Settlement, settleArguments, settledByNextScript } from './settlement.ts'
 
 export interface RedisConsumerOptions {
   readonly sessions: Sessions
@@ -101,7 +102,10 @@ export class RedisConsumer implements Consumer {
 
   async settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]> {
     this.#refuseIfOver()
-    for (const outcome of outcomes) checkSum(outcome, this.#held.get(outcome.delivery.id))
+    for (const outcome of outcomes) {
+      const held = this.#held.get(outcome.delivery.id)
+      if (held !== undefined) checkOutcome(outcome, held.delivery.batch.count)
+    }
     const refused = new Set<Outcome>()
     const byPartition = new Map<PartitionKeys, Settlement[]>()
     for (const outcome of outcomes) {

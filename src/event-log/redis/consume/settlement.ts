@@ -1,6 +1,5 @@
 // The arguments of settle.lua: what a consumer holds, and what became of it.
 
-import { MillraceError } from '../../../errors.ts'
 import type { Again, Delivery, Outcome } from '../../event-log.ts'
 import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import { encodeAgain } from '../stored-batch.ts'
@@ -48,17 +47,4 @@ export function settleArguments({ held, outcome }: Settlement) {
 function againArguments({ batch, attempt, dueAtMs }: Again, offset: number) {
   const record = encodeAgain({ offset, batch })
   return [batch.count, attempt, dueAtMs, batch.receivedAtMicros, batch.bytes.length, record]
-}
-
-/** Throws `internal` when the outcome does not add up to the events of its delivery. */
-export function checkSum({ delivery, landed, dead, again = [] }: Outcome, held: Held | undefined): void {
-  if (held === undefined) return
-  const counts = [landed, dead, ...again.map(({ batch }) => batch.count)]
-  const sum = counts.reduce((total, count) => total + count, 0)
-  const { count } = held.delivery.batch
-  if (sum === count && counts.every((each) => Number.isInteger(each) && each >= 0)) return
-  throw new MillraceError(
-    'internal',
-    `the outcome of delivery ${delivery.id} counts ${sum} events; the delivery has ${count}`,
-  )
 }

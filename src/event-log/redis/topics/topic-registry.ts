@@ -6,6 +6,7 @@
 
 import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
+import { checkDeclaration, refuseFewerPartitions } from '../../check-declaration.ts'
 import type { TopicDeclaration } from '../../event-log.ts'
 import {
   listOf,
@@ -19,7 +20,7 @@ import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
 import type { ScriptName } from '../scripts/redis-scripts.ts'
 import type { PartitionMemory } from '../session/partition-memory.ts'
 import { SessionOver, throwIfOver, wordOf } from '../session/session-over.ts'
-import { checkDeclaration, checkStreams } from './check-declaration.ts'
+import { checkStreams } from './check-streams.ts'
 import { type KnownTopic, type RegistryContent, readRegistry } from './registry-content.ts'
 
 type RunScript = (
@@ -99,13 +100,7 @@ export class TopicRegistry {
         groups.map(({ name }) => name),
       )
       await this.refresh()
-      if (known > 0) {
-        throw new MillraceError(
-          'failed_precondition',
-          `topic "${topic}" has ${known} partitions and was declared with ${partitions}; partitions cannot be removed, declare at least ${known}`,
-          { field: 'partitions' },
-        )
-      }
+      refuseFewerPartitions(topic, declaration, known)
     }
     await this.make(topic)
   }

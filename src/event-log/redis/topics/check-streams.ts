@@ -1,33 +1,11 @@
-// Whether a topic can be declared.
+// Whether the log has room for a topic.
 
 import { MillraceError } from '../../../errors.ts'
 import type { TopicDeclaration } from '../../event-log.ts'
 import type { KnownTopic } from './registry-content.ts'
 
-const maxPartitions = 1024
-const maxNameLength = 255
-
 /** Max streams: each costs a poll whenever a consumer waits. */
 const maxStreams = 100_000
-
-/** Throws `failed_precondition` when a declaration is invalid. */
-export function checkDeclaration(topic: string, { partitions, groups }: TopicDeclaration): void {
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > maxPartitions) {
-    throw new MillraceError(
-      'failed_precondition',
-      `topic "${topic}" was declared with ${partitions} partitions; declare 1 to ${maxPartitions}`,
-      { field: 'partitions' },
-    )
-  }
-  for (const name of [topic, ...groups.map((group) => group.name)]) {
-    if (name !== '' && name.length <= maxNameLength && !name.includes('\0')) continue
-    throw new MillraceError(
-      'failed_precondition',
-      `"${name}" is not a valid name: use 1 to ${maxNameLength} characters, none of them NUL`,
-      { field: 'name' },
-    )
-  }
-}
 
 /** Throws `failed_precondition` when the log would have too many streams with it. */
 export function checkStreams(
