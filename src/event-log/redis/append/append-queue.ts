@@ -23,7 +23,7 @@ import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { checksumOf } from '../stored-batch.ts'
-import { backlogOf, blocked, notReplicated, withUnknownOutcome } from './append-answers.ts'
+import { backlogOf, blocked, notReplicated } from './append-answers.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
@@ -167,7 +167,7 @@ export class AppendQueue {
     const isLedgerDue = startedAtMs >= this.#ledgersDueAtMs
     const { args, checksums } = argumentsOf(requests, isLedgerDue)
     return sessions.within(async (session) => {
-      const { reply, isReached } = await session.append(partition, args).catch(withUnknownOutcome)
+      const { reply, isReached } = await session.append(partition, args)
       const [answers, ...ledgers] = listOf(reply)
       if (listOf(answers).length !== requests.length) throw new Error('append.lua did not return one answer per append')
       session.memoryOf(partition).noteLedgers(ledgers)

@@ -107,7 +107,7 @@ export class RedisSession {
     for (;;) {
       try {
         await mayAppend()
-        return await this.#run('append', partition, partition.forAppend(), args, true)
+        return await this.#run('append', partition, partition.forAppend(), args, true).catch(withUnknownOutcome)
       } catch (thrown) {
         const isReplica = refusalIn(thrown) === 'READONLY'
         if (!isReplica || !(await connection.findMaster(searchEndsAtMs - performance.now()))) throw thrown
@@ -180,4 +180,10 @@ export class RedisSession {
     throwIfOver(answer.reply, this.epoch)
     return answer
   }
+}
+
+function withUnknownOutcome(thrown: unknown): never {
+  if (!(thrown instanceof MillraceError && thrown.code === 'unavailable')) throw thrown
+  const { code, message, cause } = thrown
+  throw new MillraceError(code, `${message}; the outcome is unknown`, { cause })
 }
