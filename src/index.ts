@@ -38,3 +38,17 @@ export type {
   Status,
   TopicStatus,
 } from './pipeline/pipeline.ts'
+export {
+  type AbortReason,
+  type Dead,
+  dead,
+  defineHandler,
+  type Handle,
+  type HandlerContext,
+  type HandlerDefinition,
+  type HandlerOptions,
+  type Retry,
+  type RetryOptions,
+  retry,
+} from './workers/define-handler.ts'
+export type { HandledEvent } from './workers/handled-event.ts'
