@@ -12,6 +12,7 @@ export type { EventInput } from './client/event-input.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
+export { type Config, loadConfig } from './config/config.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken } from './errors.ts'
 export { EventIdGenerator } from './event/event.ts'
 export { type EventParts, encodeBatch } from './event/record-batch.ts'
@@ -38,6 +39,7 @@ export type {
   Status,
   TopicStatus,
 } from './pipeline/pipeline.ts'
+export { type RunningServer, type ServerOptions, startServer } from './server/server.ts'
 export {
   type AbortReason,
   type Dead,
