@@ -5,7 +5,7 @@ import { type GroupState, pausedByPerson, runningState } from '../pipeline/group
 import type { LogObservation } from '../pipeline/observations.ts'
 import type { LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
-import type { WorkerPool } from '../workers/worker-pool.ts'
+import type { Pool } from '../workers/pool.ts'
 
 /** How long a status is reused after it was read: its audit walks everything that waits. */
 const statusMaxAgeMs = 500
@@ -15,7 +15,7 @@ export interface StatusParts {
   readonly eventLog: EventLog
   readonly storeDriver: string
   readonly isStoreUp: () => boolean
-  readonly pools: readonly WorkerPool[]
+  readonly pools: readonly Pool[]
   readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -89,27 +89,25 @@ export class StatusReader {
   }
 }
 
-function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs: number): TopicStatus[] {
+function topicStatuses(log: LogDescription, pools: readonly Pool[], nowMs: number): TopicStatus[] {
   return log.topics.map(({ name: topic, partitions, groups }) => ({
     name: topic,
     partitions,
-    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => ({
-      name,
-      types: [],
-      waiting,
-      inFlight,
-      skipped,
-      oldestWaitingSeconds: oldestWaitingMicros === null ? null : Math.max(0, nowMs / 1000 - oldestWaitingMicros / 1e6),
-      state: groupState(
-        paused,
-        pools.find((pool) => pool.topic === topic && pool.group === name),
-      ),
-    })),
+    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => {
+      const pool = pools.find((each) => each.topic === topic && each.group === name)
+      const oldestSeconds = oldestWaitingMicros === null ? null : nowMs / 1000 - oldestWaitingMicros / 1e6
+      return {
+        ...{ name, waiting, inFlight, skipped },
+        types: pool?.types ?? [],
+        oldestWaitingSeconds: oldestSeconds === null ? null : Math.max(0, oldestSeconds),
+        state: groupState(paused, pool),
+      }
+    }),
   }))
 }
 
 /** A pool knows its own state only: what another process's pool meets is in the status of that process. */
-function groupState(pausedFor: string | null, pool: WorkerPool | undefined): GroupState {
+function groupState(pausedFor: string | null, pool: Pool | undefined): GroupState {
   return pausedFor === null ? (pool?.state ?? runningState) : pausedByPerson(pausedFor)
 }
 

@@ -18,6 +18,7 @@ import { type GroupState, groupStateText, runningState } from '../pipeline/group
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import type { Handler, RetryReport } from './handler.ts'
 import { splitTurn } from './lane-shares.ts'
+import type { Pool } from './pool.ts'
 import { decideRetry } from './retry-policy.ts'
 
 /** A retry has ended at this time after it was due, if the database answers. */
@@ -42,7 +43,8 @@ export interface WorkerPoolOptions extends GroupMemberOptions {
   readonly monotonicNow: () => number
 }
 
-export class WorkerPool {
+export class WorkerPool implements Pool {
+  readonly types: readonly string[] = []
   readonly #options: WorkerPoolOptions
   readonly #member: GroupMember
   readonly #trigger: BatchTrigger
@@ -93,7 +95,7 @@ export class WorkerPool {
   }
 
   /** Why no events are handled now, with an error code as its reason; null while the pool runs. */
-  get problem(): { readonly reason: ErrorCode; readonly message: string } | null {
+  get problem(): Pool['problem'] {
     if (this.#paused === null) return this.#member.problem
     return { reason: this.#paused.code, message: `${this.group} of ${this.topic}: ${groupStateText(this.state)}` }
   }
