@@ -6,14 +6,14 @@
 // explain is ignored: the audit then returns the counter. A group with too many entries is not audited.
 
 import { lanes } from '../../event/event.ts'
-import type { GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
+import type { DescribeOptions, GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
 import { listOf, numberOf, type RedisNode, textOf } from './connection/redis-connection.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 import type { RedisSession } from './session/redis-session.ts'
 import { countOfMember, placeOf, receivedAtOfMember } from './stored-batch.ts'
 import type { KnownTopic } from './topics/registry-content.ts'
 
-/** Max unsettled entries of a group that an audit walks. */
+/** Max unsettled entries of a group that an audit walks each time. */
 const maxAuditedEntries = 20_000
 
 /** Page size where the server copies entries, which blocks it. */
@@ -22,7 +22,11 @@ const entriesPerPage = 100
 /** Page size where it counts without copying: entries that were handed out, and members of the own stream. */
 const countedPerPage = 1000
 
-export async function describeTopic(session: RedisSession, topic: KnownTopic): Promise<TopicDescription> {
+export async function describeTopic(
+  session: RedisSession,
+  topic: KnownTopic,
+  { auditsPaused = false }: DescribeOptions,
+): Promise<TopicDescription> {
   const { name, groups, partitions } = topic
   const described: GroupDescription[] = []
   let streams: readonly StreamEnd[] = []
@@ -30,7 +34,12 @@ export async function describeTopic(session: RedisSession, topic: KnownTopic): P
     const parts: GroupPart[] = []
     // One after the other, so that appends are not kept waiting.
     for (const partition of partitions) parts.push(await describePartition(session, partition, group))
-    described.push({ name: group, ...(await sumOf(session, group, parts)), skipped: 0, paused })
+    const audit = new Audit(
+      session,
+      group,
+      auditsPaused && paused !== null ? Number.POSITIVE_INFINITY : maxAuditedEntries,
+    )
+    described.push({ name: group, ...(await sumOf(parts, audit)), skipped: 0, paused })
     streams = parts.flatMap(({ ends }) => ends)
   }
   return { name, partitions: partitions.length, groups: described, streams }
@@ -73,7 +82,7 @@ async function describePartition(
 
 type Sums = Omit<GroupDescription, 'name' | 'skipped' | 'paused'>
 
-async function sumOf(session: RedisSession, group: string, parts: readonly GroupPart[]): Promise<Sums> {
+async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, entries: 0 }
   let oldestWaitingMicros: number | null = null
   for (const { sums, oldestMicros } of parts) {
@@ -83,9 +92,9 @@ async function sumOf(session: RedisSession, group: string, parts: readonly Group
   const { entries, lost, ...counters } = sum
   const isLossUnknown = parts.some((part) => part.isLossUnknown)
   let auditedWaiting: number | null = 0
-  const audit = new Audit(session, group)
-  for (const part of entries > maxAuditedEntries ? [] : parts) auditedWaiting += await audit.count(part)
-  if (entries > maxAuditedEntries || audit.isTooMuch) auditedWaiting = null
+  const isTooMuch = entries > audit.maxEntries
+  for (const part of isTooMuch ? [] : parts) auditedWaiting += await audit.count(part)
+  if (isTooMuch || audit.isTooMuch) auditedWaiting = null
   if (audit.oldestMicros !== null) {
     oldestWaitingMicros = Math.min(oldestWaitingMicros ?? audit.oldestMicros, audit.oldestMicros)
   }
@@ -98,17 +107,19 @@ async function sumOf(session: RedisSession, group: string, parts: readonly Group
 class Audit {
   readonly #session: RedisSession
   readonly #group: string
+  readonly maxEntries: number
   /** Entries counted here. */
   #entries = 0
   oldestMicros: number | null = null
 
-  constructor(session: RedisSession, group: string) {
+  constructor(session: RedisSession, group: string, maxEntries: number) {
     this.#session = session
     this.#group = group
+    this.maxEntries = maxEntries
   }
 
   get isTooMuch(): boolean {
-    return this.#entries > maxAuditedEntries
+    return this.#entries > this.maxEntries
   }
 
   /** All unsettled events of a partition. */
