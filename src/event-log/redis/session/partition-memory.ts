@@ -37,14 +37,14 @@ export class PartitionMemory {
     if (entry !== null) this.entries[index] = entry
   }
 
-  /** Notes the ledgers that a script returned, each `{group, start, reopened, landed, dead, lost}`. */
+  /** Notes the ledgers that a script returned, each `{group, start, reopened, landed, dead, lost, the lanes' ends}`. */
   noteLedgers(replies: readonly Reply[]): void {
     for (const reply of replies) {
-      const [group, ...terms] = listOf(reply)
-      this.#ledgers.set(
-        textOf(group),
-        terms.map((term) => Math.max(0, numberOf(term))),
-      )
+      const [group, ...figures] = listOf(reply)
+      const terms = figures.map((figure) => Math.max(0, numberOf(figure)))
+      const ends = terms.splice(-lanes.length)
+      this.#ledgers.set(textOf(group), terms)
+      for (const [index, lane] of lanes.entries()) this.noteEnd(lane, ends[index]!, null)
     }
   }
 

@@ -65,12 +65,13 @@ local function groupsOf(books)
   return names
 end
 
--- The figures of a group that a process remembers, for a partition that Redis may lose: the sum of the offsets at which
--- it began, its reopened, landed, dead and lost events.
+-- What a process remembers of a group, for a partition that Redis may lose: the sum of the offsets at which it began, its
+-- reopened, landed, dead and lost events; and how far each lane has reached, without which a loss cannot be counted.
 local ledgerFields = { 'start:', 'reopened:', 'landed:', 'dead:', 'lost:' }
 local function ledgerOf(books, group)
   local fields = {}
   for index, field in ipairs(ledgerFields) do fields[index] = field .. group end
+  for _, lane in ipairs(lanes) do fields[#fields + 1] = 'next:' .. lane end
   local ledger = numbers(books, fields)
   for index, number in ipairs(ledger) do ledger[index] = text(number) end
   return { group, unpack(ledger) }

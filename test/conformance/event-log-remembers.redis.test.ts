@@ -1,0 +1,70 @@
+// What processes remember of a partition that Redis loses, also one that only read a status, and what is counted from
+// it in the next epochs.
+
+import assert from 'node:assert/strict'
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { eventually } from '../support/eventually.ts'
+import { makeLimitedUser } from '../support/redis-user.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+import { batchOf, group, idsOf, landed, ledger, ledgerOf, named, perLane, stream, topic } from './event-log-verbs.ts'
+import { openFirst, prefix, startServer } from './redis-log.ts'
+
+const leaseMs = 60_000
+
+/** Ten events of one process, of which it has settled the first ones. It is closed, and another process is started. */
+async function restarted(t: TestContext, settled: number) {
+  const server = await startServer(t)
+  const { eventLog: first } = await openFirst(t, server.url)
+  for (const id of named('e', 10)) await first.append(stream(), [batchOf([id])])
+  const consumer = await first.consume(topic, group, { leaseMs })
+  if (settled > 0) await consumer.settle((await take(consumer, settled)).map(landed))
+  await first.close()
+  return { server, ...(await openFirst(t, server.url)) }
+}
+
+type Taker = Awaited<ReturnType<Awaited<ReturnType<typeof openFirst>>['eventLog']['consume']>>
+
+function take(consumer: Taker, events: number) {
+  return consumer.next({ maxEvents: perLane(events), maxWaitMs: 0 })
+}
+
+test('a process that was restarted and has only been started counts what FLUSHALL has lost', async (t) => {
+  const { server, eventLog } = await restarted(t, 6)
+  await server.command('FLUSHALL')
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 10, landed: 6, lost: 4 }))
+})
+
+test('a process that has read only the first entries counts all that FLUSHALL has lost', async (t) => {
+  const { server, eventLog } = await restarted(t, 0)
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  await consumer.settle((await take(consumer, 2)).map(landed))
+  await server.command('FLUSHALL')
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 10, landed: 2, lost: 8 }))
+})
+
+test('a process that has only read the status notices an old copy: no offset is assigned twice', async (t) => {
+  const server = await startServer(t)
+  const { eventLog: first } = await openFirst(t, server.url)
+  await first.append(stream(), [batchOf(['a'])])
+  const copy = join(tempDirectory(t), 'copy')
+  await server.stop('SIGTERM')
+  cpSync(server.directory, copy, { recursive: true })
+  await server.start()
+  await makeLimitedUser(server, prefix)
+  for (const id of ['b', 'c', 'd']) await eventually(() => first.append(stream(), [batchOf([id])]))
+  await first.close()
+  const { eventLog, resets } = await openFirst(t, server.url)
+  const { epoch } = await eventLog.describe()
+  await server.stop('SIGKILL')
+  rmSync(server.directory, { recursive: true })
+  cpSync(copy, server.directory, { recursive: true })
+  await server.start()
+  await makeLimitedUser(server, prefix)
+  assert.deepEqual(await eventually(() => ledgerOf(eventLog)), ledger({ accepted: 4, waiting: 1, lost: 3 }))
+  assert.deepEqual(resets, [{ reason: 'behind', epoch: epoch + 1 }])
+  const { positions } = await eventLog.append(stream(), [batchOf(['x'])])
+  assert.deepEqual(positions[0], { stream: stream(), epoch: epoch + 1, offset: 4 })
+  assert.deepEqual(idsOf(await take(await eventLog.consume(topic, group, { leaseMs }), 10)), ['a', 'x'])
+})
