@@ -5,8 +5,10 @@ import { type TestContext, test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
-import { batchOf, ledgerOf, stream, topic } from './event-log-verbs.ts'
+import { batchOf, ledger, ledgerOf, stream, topic } from './event-log-verbs.ts'
 import { isCode, openLog, prefix, produce, replicated, startServer } from './redis-failover-verbs.ts'
+
+const laneKey = `${prefix}:{${topic}/0}:lane:normal`
 
 /** A master whose replica is behind a network that can fail. */
 async function startReplicated(t: TestContext) {
@@ -38,7 +40,7 @@ test('an append at replicated(1) is accepted when a replica has it, and unknown 
   })
   assert.equal((await eventLog.describe()).durability, 'replicated')
   await eventLog.append(stream(), [batchOf(['a'])])
-  assert.match(await replica.command('XLEN', `${prefix}:{${topic}/0}:lane:normal`), /:1/)
+  assert.match(await replica.command('XLEN', laneKey), /:1/)
 
   proxy.up.blocked = true
   proxy.down.blocked = true
@@ -75,6 +77,27 @@ test('appends that wait for replicas share the wait, and continue when the serve
   assert.equal((await ledgerOf(eventLog)).accepted, 81)
   const waits = /cmdstat_wait:calls=(\d+)/.exec(await master.command('INFO', 'commandstats'))?.[1]
   assert.ok(Number(waits) < 40, `${waits} calls of WAIT`)
+})
+
+test('an append whose epoch ends while it waits for replicas is not accepted', async (t) => {
+  const { master, proxy } = await startReplicated(t)
+  const eventLog = await openLog(t, master.url, { durability: replicated, maxReplyMs: 10_000, checkEveryMs: 60_000 })
+  await eventLog.append(stream(), [batchOf(['a'])])
+  proxy.up.blocked = true
+  proxy.down.blocked = true
+  const waiting = assert.rejects(
+    eventLog.append(stream(), [batchOf(['b', 'c'])]),
+    (error) => isCode('unavailable')(error) && /unknown/.test(String(error)),
+  )
+  await eventually(async () => assert.match(await master.command('XLEN', laneKey), /:2/))
+  await master.command('FLUSHALL')
+  const { epoch } = await eventLog.describe()
+  proxy.up.blocked = false
+  proxy.down.blocked = false
+  await waiting
+  const { positions } = await eventLog.append(stream(), [batchOf(['d'])])
+  assert.equal(positions[0]?.epoch, epoch)
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 2, lost: 1, waiting: 1 }))
 })
 
 test('replicated_disk is refused when the server has no WAITAOF, and the error names the command', async (t) => {

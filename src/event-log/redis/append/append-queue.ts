@@ -168,6 +168,7 @@ export class AppendQueue {
     const { args, checksums } = argumentsOf(requests, isLedgerDue)
     return sessions.within(async (session) => {
       const { reply, isReached } = await session.append(partition, args)
+      sessions.refuseIfOver(session)
       const [answers, ...ledgers] = listOf(reply)
       if (listOf(answers).length !== requests.length) throw new Error('append.lua did not return one answer per append')
       session.memoryOf(partition).noteLedgers(ledgers)

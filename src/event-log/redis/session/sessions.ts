@@ -64,6 +64,18 @@ export class Sessions {
     }
   }
 
+  /**
+   * Call it before a caller is told that something was stored. Throws `unavailable` when the session is ending or has
+   * ended since: what it stored may be lost, and was not counted as lost.
+   */
+  refuseIfOver(session: RedisSession): void {
+    if (session === this.#current && this.#beginning === null) return
+    throw new MillraceError(
+      'unavailable',
+      'Redis has lost data of the log, perhaps also what this call has stored; the outcome is unknown',
+    )
+  }
+
   declare(topic: string, declaration: TopicDeclaration): Promise<void> {
     return this.within(async ({ registry }) => {
       await registry.declare(topic, declaration)
