@@ -9,7 +9,7 @@ import { eventually } from '../support/eventually.ts'
 import { makeLimitedUser } from '../support/redis-user.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { batchOf, group, idsOf, landed, ledger, ledgerOf, named, perLane, stream, topic } from './event-log-verbs.ts'
-import { openFirst, prefix, startServer } from './redis-log.ts'
+import { booksKey, laneKey, openFirst, prefix, startServer } from './redis-log.ts'
 
 const leaseMs = 60_000
 
@@ -67,4 +67,41 @@ test('a process that has only read the status notices an old copy: no offset is 
   const { positions } = await eventLog.append(stream(), [batchOf(['x'])])
   assert.deepEqual(positions[0], { stream: stream(), epoch: epoch + 1, offset: 4 })
   assert.deepEqual(idsOf(await take(await eventLog.consume(topic, group, { leaseMs }), 10)), ['a', 'x'])
+})
+
+/** Events before, between and after the entries of another program, whose ids are the time; each is skipped. */
+async function withForeignEntries(t: TestContext, entries = 1) {
+  const server = await startServer(t)
+  const { eventLog } = await openFirst(t, server.url)
+  await eventLog.append(stream(), Array.from({ length: entries }, () => batchOf(['a'])))
+  for (const ids of [['b', 'c'], ['d']]) {
+    await server.command('XADD', laneKey, '*', 'foreign', 'x')
+    await eventLog.append(stream(), [batchOf(ids)])
+    await server.command('XADD', laneKey, '*', 'foreign', 'x')
+  }
+  await eventLog.append(stream(), [batchOf(['e'])])
+  const events = entries + 4
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: events, waiting: events }))
+  return { server, eventLog }
+}
+
+test('offsets that another program has used are no events, also when the books are lost', async (t) => {
+  const { server, eventLog } = await withForeignEntries(t)
+  await server.command('DEL', booksKey)
+  const maxWaiting = { maxEvents: 6, maxBytes: 1_000_000 }
+  await eventLog.append(stream(), [batchOf(['f'])], { maxWaiting })
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 6, waiting: 6 }))
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  const deliveries = await take(consumer, 10)
+  assert.deepEqual(idsOf(deliveries), ['a', 'b', 'c', 'd', 'e', 'f'])
+  await consumer.settle(deliveries.map(landed))
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 6, landed: 6 }))
+})
+
+test('offsets that another program has used are no events to a process that never knew the books', async (t) => {
+  const { server, eventLog } = await withForeignEntries(t, 3000)
+  await eventLog.close()
+  await server.command('DEL', booksKey)
+  const later = await openFirst(t, server.url)
+  assert.deepEqual(await ledgerOf(later.eventLog), ledger({ accepted: 3004, waiting: 3004, lost: null }))
 })

@@ -65,36 +65,50 @@ local isEntering = not stored or tonumber(stored) < epoch
 if not isEntering and number('version') > version then return 'stale' end
 
 local function holesOf(lane, from, ending) return holesIn(redis.call('HGET', books, 'holes:' .. lane), from, ending) end
-local function addHole(lane, from, ending)
-  local holes = redis.call('HGET', books, 'holes:' .. lane)
-  redis.call('HSET', books, 'holes:' .. lane, (holes and holes .. ' ' or '') .. text(from) .. '-' .. text(ending))
-  redis.call('HSET', books, 'next:' .. lane, text(ending))
+
+-- Finds the offsets that entries of another program have used: from the end of the entry before each to its own end. It
+-- compares neighbours, in halves of what is left, so that in a lane with too many to compare all the largest are found.
+local function findHoles(stream, from, last)
+  local holes, skipped = {}, 0
+  local ranges = { { low = { text(from) .. '-0' }, high = last } }
+  for at = 1, 1000 do
+    local range = ranges[at]
+    if not range then break end
+    local low, high = range.low, range.high
+    local middle = math.floor((placeOf(low[1]) + placeOf(high[1])) / 2) + 1
+    local next = redis.call('XRANGE', stream, text(middle) .. '-0', high[1], 'COUNT', 1)[1] or high
+    local before = redis.call('XREVRANGE', stream, '(' .. next[1], '(' .. low[1], 'COUNT', 1)[1] or low
+    local ending = endOf(before)
+    if not isOurs(next[2]) and endOf(next) > ending then
+      holes[#holes + 1] = text(ending) .. '-' .. text(endOf(next))
+      skipped = skipped + endOf(next) - ending
+    end
+    if before ~= low then ranges[#ranges + 1] = { low = low, high = before } end
+    if next[1] ~= high[1] then ranges[#ranges + 1] = { low = next, high = high } end
+  end
+  return table.concat(holes, ' '), skipped
 end
 
 -- Takes in what a lane has beyond its known end: entries of ours, and offsets that another program has used.
 local function takeIn(index, lane)
-  local last, reached = known[index].last, number('next:' .. lane)
+  local first, last, reached = known[index].first, known[index].last, number('next:' .. lane)
   if not last or endOf(last) <= reached or not leavesRoom(last) then return end
-  local own = last
-  if not isOurs(last[2]) then
-    own = nil
-    for _, entry in ipairs(redis.call('XREVRANGE', streams[index], '+', text(reached) .. '-1', 'COUNT', 1000)) do
-      if isOurs(entry[2]) then
-        own = entry
-        break
-      end
-    end
+  local ending, endByte = endOf(last), number('nextByte:' .. lane)
+  local most = isOurs(last[2]) and 1 or 1000
+  for _, entry in ipairs(redis.call('XREVRANGE', streams[index], '+', text(reached) .. '-1', 'COUNT', most)) do
+    endByte = math.max(endByte, byteOf(entry, true))
+    if isOurs(entry[2]) then break end
   end
-  local ending = own and endOf(own) or reached
-  local reachedByte = number('nextByte:' .. lane)
-  local endByte = own and math.max(reachedByte, byteOf(own, true)) or reachedByte
-  redis.call('HSET', books, 'next:' .. lane, text(ending), 'nextByte:' .. lane, text(endByte))
-  if own ~= last then addHole(lane, ending, endOf(last)) end
+  local found, skipped = findHoles(streams[index], stored and reached or placeOf(first[1]), last)
+  local holes = redis.call('HGET', books, 'holes:' .. lane) or ''
   for group in pairs(isThere) do
-    add('waiting:' .. group, ending - reached)
-    add('waitingBytes:' .. group, endByte - reachedByte)
-    add('start:' .. group, endOf(last) - ending)
+    add('waiting:' .. group, ending - reached - skipped)
+    add('waitingBytes:' .. group, endByte - number('nextByte:' .. lane))
+    add('start:' .. group, skipped)
   end
+  redis.call(
+    'HSET', books, 'next:' .. lane, text(ending), 'nextByte:' .. lane, text(endByte), 'holes:' .. lane,
+    holes .. (holes == '' and '' or ' ') .. found)
 end
 
 -- Numbered appends may have been lost, so the producers' windows are deleted: a resend is stored.
