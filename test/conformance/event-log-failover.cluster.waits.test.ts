@@ -15,6 +15,7 @@ import {
   isCode,
   masterOf,
   openLog,
+  prefix,
   produce,
   replicated,
   silent,
@@ -89,6 +90,35 @@ test('in a Cluster: while a master is down, calls for its partitions fail at onc
   await dead.start()
   await eventually(() => eventLog.append(stream('normal', 0), [batchOf(['0-1'])]))
   await assertNothingLost(eventLog, ['0-0', '0-1', `${other}-0`])
+})
+
+test('in a Cluster: while a master is down, the others begin a new epoch; its partitions enter it when it is back', async (t) => {
+  const cluster = await startCluster(t, { settings: [['cluster-require-full-coverage', 'no']] })
+  const all = [0, 1, 2, 3, 4, 5, 6, 7]
+  const eventLog = await openLog(t, cluster.url, { partitions: all.length })
+  for (const number of all) await eventLog.append(stream('normal', number), [batchOf([`${number}-0`])])
+  const { epoch } = await eventLog.describe()
+  const isAt = (master: RedisServer) => (number: number) => masterOf(cluster, `${topic}/${number}`) === master
+  const dead = cluster.masters.find(
+    (master) => master !== masterOf(cluster, `${prefix}:topics`) && all.some(isAt(master)),
+  )!
+  const others = all.filter((number) => !isAt(dead)(number))
+  const [down, lossy] = [all.find(isAt(dead))!, others[0]!]
+  await dead.stop('SIGKILL')
+  await eventually(() =>
+    assert.rejects(eventLog.append(stream('normal', down), [batchOf(['x'])]), isCode('unavailable')),
+  )
+  await masterOf(cluster, `${topic}/${lossy}`).command('DEL', `${prefix}:{${topic}/${lossy}}:books`)
+  for (const number of others) {
+    const { positions } = await eventLog.append(stream('normal', number), [batchOf([`${number}-1`])])
+    assert.equal(positions[0]?.epoch, epoch + 1)
+  }
+  await assert.rejects(eventLog.append(stream('normal', down), [batchOf(['x'])]), isCode('unavailable'))
+  await dead.start()
+  const { positions } = await eventually(() => eventLog.append(stream('normal', down), [batchOf([`${down}-1`])]))
+  assert.equal(positions[0]?.epoch, epoch + 1)
+  const accepted = [...all.map((number) => `${number}-0`), ...[...others, down].map((number) => `${number}-1`)]
+  await assertNothingLost(eventLog, accepted)
 })
 
 test('in a Cluster: an append whose connection is lost is unavailable and in the log once', async (t) => {

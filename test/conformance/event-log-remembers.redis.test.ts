@@ -9,7 +9,7 @@ import { eventually } from '../support/eventually.ts'
 import { makeLimitedUser } from '../support/redis-user.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { batchOf, group, idsOf, landed, ledger, ledgerOf, named, perLane, stream, topic } from './event-log-verbs.ts'
-import { booksKey, laneKey, openFirst, prefix, startServer } from './redis-log.ts'
+import { booksKey, laneKey, openFirst, openLog, prefix, startServer } from './redis-log.ts'
 
 const leaseMs = 60_000
 
@@ -73,7 +73,10 @@ test('a process that has only read the status notices an old copy: no offset is 
 async function withForeignEntries(t: TestContext, entries = 1) {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
-  await eventLog.append(stream(), Array.from({ length: entries }, () => batchOf(['a'])))
+  await eventLog.append(
+    stream(),
+    Array.from({ length: entries }, () => batchOf(['a'])),
+  )
   for (const ids of [['b', 'c'], ['d']]) {
     await server.command('XADD', laneKey, '*', 'foreign', 'x')
     await eventLog.append(stream(), [batchOf(ids)])
@@ -104,4 +107,22 @@ test('offsets that another program has used are no events to a process that neve
   await server.command('DEL', booksKey)
   const later = await openFirst(t, server.url)
   assert.deepEqual(await ledgerOf(later.eventLog), ledger({ accepted: 3004, waiting: 3004, lost: null }))
+})
+
+test('a partition that fails while a new epoch begins does not keep the others from it, and enters it when it can', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openLog(t, server.url)
+  await eventLog.declare(topic, { partitions: 3, groups: [{ name: group }] })
+  const append = (partition: number) => eventLog.append(stream('normal', partition), [batchOf([`${partition}`])])
+  for (const partition of [0, 1, 2]) await append(partition)
+  const { epoch } = await eventLog.describe()
+  const books = `${prefix}:{${topic}/1}:books`
+  await server.command('RENAME', books, `${books}:aside`)
+  await server.command('SET', books, 'broken')
+  await server.command('DEL', booksKey)
+  for (const partition of [0, 2]) assert.equal((await append(partition)).positions[0]?.epoch, epoch + 1)
+  await assert.rejects(append(1))
+  await server.command('RENAME', `${books}:aside`, books)
+  assert.deepEqual((await append(1)).positions[0], { stream: stream('normal', 1), epoch: epoch + 1, offset: 1 })
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 6, waiting: 6 }))
 })

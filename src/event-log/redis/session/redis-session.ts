@@ -126,6 +126,7 @@ export class RedisSession {
       const { topic, number } = partition
       throw new MillraceError('not_found', `there is no partition ${number} of a topic "${topic}"`, { field: 'topic' })
     }
+    await this.registry.enter(partition)
     await this.#offer(partition)
     await this.#check(partition)
     for (let isSecond = false; ; isSecond = true) {

@@ -46,8 +46,8 @@ export interface TopicRegistryOptions {
   readonly onBlockedLanes: (partition: PartitionKeys, reply: Reply | undefined) => void
 }
 
-/** An epoch begins in a partition, or continues. */
-type Phase = 'begin' | ''
+/** How many partitions are made at once: one server that does not reply must not cost its timeout for each of them. */
+const madeAtOnce = 16
 
 /** Max pending entries of a group that one script acknowledges in each lane; it blocks the server while it runs. */
 const droppedPerScript = 1000
@@ -55,6 +55,8 @@ const droppedPerScript = 1000
 export class TopicRegistry {
   readonly #options: TopicRegistryOptions
   #content: RegistryContent
+  /** Partitions that have not entered the epoch that this process begins; each does so at its first use at the latest. */
+  readonly #outside = new Set<PartitionKeys>()
 
   constructor(options: TopicRegistryOptions) {
     this.#options = options
@@ -105,7 +107,10 @@ export class TopicRegistry {
     await this.make(topic)
   }
 
-  /** Begins the epoch in every partition, with what this process has declared. */
+  /**
+   * Begins the epoch in every partition that can be reached, with what this process has declared. The others must not
+   * keep these from it: they may be on a server that is down.
+   */
   async begin(declared: ReadonlyMap<string, TopicDeclaration>): Promise<void> {
     for (const [topic, { partitions, groups }] of declared) {
       // One by one: a group that is being dropped must not keep the others from being stored.
@@ -113,26 +118,46 @@ export class TopicRegistry {
       for (const { name } of groups) await this.#register(topic, partitions, [name])
     }
     await this.refresh()
-    for (const topic of this.topics.keys()) await this.make(topic, 'begin')
-    await this.finishDrops()
+    for (const { partitions } of this.topics.values()) for (const each of partitions) this.#outside.add(each)
+    for (const topic of this.topics.keys()) await this.#makeAll(topic)
+    if (this.#outside.size === 0) await this.finishDrops()
   }
 
-  /** Makes the partitions of a topic what the registry says. */
-  async make(topic: string, phase: Phase = ''): Promise<void> {
+  /** Has a partition enter the epoch if it could not when the epoch began. */
+  async enter(partition: PartitionKeys): Promise<void> {
+    if (this.#outside.has(partition)) await this.makePartition(partition)
+  }
+
+  /** Makes the partitions of a topic what the registry says. Throws the first failure when all others have been made. */
+  async make(topic: string): Promise<void> {
+    for (const failure of await this.#makeAll(topic)) throw failure
+  }
+
+  /** The same, but returns the failures. Throws only SessionOver. */
+  async #makeAll(topic: string): Promise<readonly unknown[]> {
     const { connection, keys, offer } = this.#options
     const { partitions, made } = this.topics.get(topic)!
-    for (const partition of partitions) {
-      await this.makePartition(partition, phase)
+    const failures: unknown[] = []
+    const makeOne = async (partition: PartitionKeys) => {
+      await this.makePartition(partition)
       await offer(partition)
     }
+    for (let from = 0; from < partitions.length; from += madeAtOnce) {
+      const some = await Promise.allSettled(partitions.slice(from, from + madeAtOnce).map(makeOne))
+      for (const one of some) if (one.status === 'rejected') failures.push(one.reason)
+      for (const failure of failures) if (failure instanceof SessionOver) throw failure
+    }
+    if (failures.length > 0) return failures
     // From now on a missing partition means that it was lost.
     if (made !== partitions.length) await connection.command('HSET', keys.topics, `\0${topic}`, partitions.length)
+    return []
   }
 
   /** The same for one partition; also recreates the groups that its streams have lost. */
-  async makePartition(partition: PartitionKeys, phase: Phase = ''): Promise<void> {
+  async makePartition(partition: PartitionKeys): Promise<void> {
     for (;;) {
-      const reply = await this.#unlessStale(() => this.#runMake(partition, phase))
+      const reply = await this.#unlessStale(() => this.#runMake(partition))
+      this.#outside.delete(partition)
       const [recreated, again, lost, others, blocked, ...ledgers] = listOf(reply)
       this.#report(partition, numberOf(recreated), numberOf(again), numberOf(lost))
       this.#options.memoryOf(partition).noteLedgers(ledgers)
@@ -144,8 +169,9 @@ export class TopicRegistry {
     }
   }
 
-  async #runMake(partition: PartitionKeys, phase: Phase): Promise<Reply> {
+  async #runMake(partition: PartitionKeys): Promise<Reply> {
     const { connection, epoch } = this.#options
+    const phase = this.#outside.has(partition) ? 'begin' : ''
     const { groups, made } = this.topics.get(partition.topic)!
     const states = Array.from(groups, ([group, paused]) => [group, stateOf(paused)])
     const args = [epoch, phase, partition.number < made ? 'made' : '', this.#content.version, ...states.flat()]
