@@ -2,16 +2,12 @@
 // remaining entries are all delivered, and consumers and producers resume.
 
 import assert from 'node:assert/strict'
-import { cpSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import type { RedisServer } from '../support/redis-server.ts'
-import { makeLimitedUser } from '../support/redis-user.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
 import {
   batchOf,
   group,
@@ -27,6 +23,7 @@ import {
 } from './event-log-verbs.ts'
 import {
   booksKey,
+  copyServer,
   isOver,
   joinAgain,
   laneKey,
@@ -186,22 +183,6 @@ test('when only the books are lost, the kept entries are redelivered, and no off
     ['gone'],
   )
 })
-
-/** Saves a server's files and restores them later: as an old copy, or a replica that was behind. */
-async function copyServer(t: TestContext, server: RedisServer) {
-  const copy = join(tempDirectory(t), 'copy')
-  await server.stop('SIGTERM')
-  cpSync(server.directory, copy, { recursive: true })
-  await server.start()
-  await makeLimitedUser(server, prefix)
-  return async () => {
-    await server.stop('SIGKILL')
-    rmSync(server.directory, { recursive: true })
-    cpSync(copy, server.directory, { recursive: true })
-    await server.start()
-    await makeLimitedUser(server, prefix)
-  }
-}
 
 test('an old copy is recognised by its missing entries: the rest is handed out, in a new epoch', async (t) => {
   const server = await startServer(t)

@@ -2,14 +2,11 @@
 // it in the next epochs.
 
 import assert from 'node:assert/strict'
-import { cpSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { eventually } from '../support/eventually.ts'
-import { makeLimitedUser } from '../support/redis-user.ts'
-import { tempDirectory } from '../support/temp-directory.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
 import { batchOf, group, idsOf, landed, ledger, ledgerOf, named, perLane, stream, topic } from './event-log-verbs.ts'
-import { booksKey, laneKey, openFirst, openLog, prefix, startServer } from './redis-log.ts'
+import { booksKey, copyServer, laneKey, openFirst, openLog, prefix, startServer } from './redis-log.ts'
 
 const leaseMs = 60_000
 
@@ -48,20 +45,12 @@ test('a process that has only read the status notices an old copy: no offset is 
   const server = await startServer(t)
   const { eventLog: first } = await openFirst(t, server.url)
   await first.append(stream(), [batchOf(['a'])])
-  const copy = join(tempDirectory(t), 'copy')
-  await server.stop('SIGTERM')
-  cpSync(server.directory, copy, { recursive: true })
-  await server.start()
-  await makeLimitedUser(server, prefix)
+  const restore = await copyServer(t, server)
   for (const id of ['b', 'c', 'd']) await eventually(() => first.append(stream(), [batchOf([id])]))
   await first.close()
   const { eventLog, resets } = await openFirst(t, server.url)
   const { epoch } = await eventLog.describe()
-  await server.stop('SIGKILL')
-  rmSync(server.directory, { recursive: true })
-  cpSync(copy, server.directory, { recursive: true })
-  await server.start()
-  await makeLimitedUser(server, prefix)
+  await restore()
   assert.deepEqual(await eventually(() => ledgerOf(eventLog)), ledger({ accepted: 4, waiting: 1, lost: 3 }))
   assert.deepEqual(resets, [{ reason: 'behind', epoch: epoch + 1 }])
   const { positions } = await eventLog.append(stream(), [batchOf(['x'])])
@@ -125,4 +114,26 @@ test('a partition that fails while a new epoch begins does not keep the others f
   await server.command('RENAME', `${books}:aside`, books)
   assert.deepEqual((await append(1)).positions[0], { stream: stream('normal', 1), epoch: epoch + 1, offset: 1 })
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 6, waiting: 6 }))
+})
+
+test('a process that reads old entries still notices that the offset of its last append was assigned again', async (t) => {
+  const server = await startServer(t)
+  const proxy = await startFaultProxy(t, () => `127.0.0.1:${server.port}`)
+  const one = await openFirst(t, `redis://${proxy.address}`)
+  await one.eventLog.append(stream(), [batchOf(['old'])])
+  const restore = await copyServer(t, server)
+  await eventually(() => one.eventLog.append(stream(), [batchOf(['lost'])]))
+  const ended = await one.eventLog.consume(topic, group, { leaseMs })
+  assert.deepEqual(idsOf(await take(ended, 1)), ['old'])
+  proxy.refuse = true
+  proxy.cut()
+  await restore()
+  const other = await openFirst(t, server.url)
+  await other.eventLog.append(stream(), [batchOf(['other']), batchOf(['more'])])
+  proxy.heal()
+  await eventually(() => one.eventLog.append(stream(), [batchOf(['x'])]))
+  assert.deepEqual(
+    one.resets.map(({ reason }) => reason),
+    ['different'],
+  )
 })

@@ -1,6 +1,8 @@
 // Verbs for tests of failures that only the log on Redis can meet.
 
 import assert from 'node:assert/strict'
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createClient, RESP_TYPES } from 'redis'
 import { MillraceError } from '../../src/errors.ts'
@@ -10,6 +12,7 @@ import type { LogReset } from '../../src/event-log/redis/session/sessions.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { type RedisOptions, RedisServer } from '../support/redis-server.ts'
 import { asLimitedUser, makeLimitedUser, refuseDenials } from '../support/redis-user.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 import { group, perLane, topic } from './event-log-verbs.ts'
 
 export const prefix = 'test'
@@ -22,6 +25,22 @@ export async function startServer(t: TestContext, options: RedisOptions = {}): P
   await makeLimitedUser(server, prefix)
   cleanup(t, () => refuseDenials(server))
   return server
+}
+
+/** Saves a server's files and restores them later: as an old copy, or a replica that was behind. */
+export async function copyServer(t: TestContext, server: RedisServer) {
+  const copy = join(tempDirectory(t), 'copy')
+  await server.stop('SIGTERM')
+  cpSync(server.directory, copy, { recursive: true })
+  await server.start()
+  await makeLimitedUser(server, prefix)
+  return async () => {
+    await server.stop('SIGKILL')
+    rmSync(server.directory, { recursive: true })
+    cpSync(copy, server.directory, { recursive: true })
+    await server.start()
+    await makeLimitedUser(server, prefix)
+  }
 }
 
 /** A log with its own connections, as if it were another process; with its log lines and counters. */

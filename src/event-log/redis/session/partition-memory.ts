@@ -4,6 +4,7 @@
 import { type Lane, lanes } from '../../../event/event.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { laneNumber } from '../redis-keys.ts'
+import { placeOf } from '../stored-batch.ts'
 
 /** An entry that this process has stored or read. */
 export interface KnownEntry {
@@ -34,7 +35,9 @@ export class PartitionMemory {
   noteEnd(lane: Lane, end: number, entry: KnownEntry | null): void {
     const index = laneNumber(lane) - 1
     this.ends[index] = Math.max(this.ends[index]!, end)
-    if (entry !== null) this.entries[index] = entry
+    const known = this.entries[index]
+    // An older one, which was only read again, is more likely to be in a copy that lacks the latest.
+    if (entry !== null && !(known && offsetOf(known) > offsetOf(entry))) this.entries[index] = entry
   }
 
   /** Notes the ledgers that a script returned, each `{group, start, reopened, landed, dead, lost, the lanes' ends}`. */
@@ -57,4 +60,8 @@ export class PartitionMemory {
   keepOnly(groups: { has(group: string): boolean }): void {
     for (const group of this.#ledgers.keys()) if (!groups.has(group)) this.#ledgers.delete(group)
   }
+}
+
+function offsetOf({ id }: KnownEntry): number {
+  return placeOf(id).offset
 }
