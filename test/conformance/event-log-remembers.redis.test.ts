@@ -137,3 +137,18 @@ test('a process that reads old entries still notices that the offset of its last
     ['different'],
   )
 })
+
+test('the ledger of a group that was declared before all processes had noticed a loss adds up', async (t) => {
+  const server = await startServer(t)
+  const [one, other] = [await openFirst(t, server.url), await openFirst(t, server.url)]
+  await one.eventLog.append(stream(), [batchOf(['a'])])
+  for (const id of named('b', 9)) await other.eventLog.append(stream(), [batchOf([id])])
+  await server.command('FLUSHALL')
+  await one.eventLog.describe()
+  await one.eventLog.declare(topic, { partitions: 1, groups: [{ name: group }, { name: 'late' }] })
+  await one.eventLog.append(stream(), [batchOf(['c'])])
+  await other.eventLog.describe()
+  assert.deepEqual(await ledgerOf(one.eventLog), ledger({ accepted: 11, waiting: 1, lost: 10 }))
+  // To a group that did not exist yet, what was lost is nothing that it had accepted.
+  assert.deepEqual(await ledgerOf(one.eventLog, 'late'), ledger({ accepted: 1, waiting: 1 }))
+})

@@ -29,7 +29,7 @@ for at = 4, #ARGV, 6 do
   for term = 1, 5 do offers[ARGV[at]][term] = whole(ARGV[at + term]) end
 end
 
-local before, missing = 0, 0
+local before, missing, skipped = 0, 0, 0
 for index, lane in ipairs(lanes) do
   local field, offered = 'before:lane:' .. lane, whole(ARGV[index])
   local highest, found = string.match(redis.call('HGET', books, field) or '0 0', '^(%d+) (%d+)')
@@ -41,6 +41,7 @@ for index, lane in ipairs(lanes) do
     redis.call(
       'HSET', books, 'next:' .. lane, text(ending), field, text(offered) .. ' ' .. text(found), 'holes:' .. lane,
       (holes and holes .. ' ' or '') .. text(reached) .. '-' .. text(ending))
+    skipped = skipped + offered - highest
     highest = offered
   end
   before, missing = before + highest, missing + highest - found
@@ -50,7 +51,8 @@ local accepted = number('next:high') + number('next:normal') + number('next:low'
 local function count(group)
   local field, offer, facts = 'before:group:' .. group, offers[group], {}
   for fact in string.gmatch(redis.call('HGET', books, field) or '', '%S+') do facts[#facts + 1] = fact end
-  if #facts == 0 then return end
+  -- It was declared after the epoch had begun: none of the offsets that are skipped now held an event for it.
+  if #facts == 0 then return add('start:' .. group, skipped) end
   if not offer and (facts[6] == '?' or (facts[6] == '-' and missing > 0)) then
     facts[6] = '?'
     return redis.call('HSET', books, field, table.concat(facts, ' '))
