@@ -183,3 +183,59 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
     assert.ok(failures >= 3, `${script}: no call failed`)
   }
 })
+
+test('the scripts that begin an epoch check all that they read in a partition before they write', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openFirst(t, server.url)
+  const client = await rawClient(t, server)
+  const { epoch } = await eventLog.describe()
+  for (const id of ['a', 'b', 'c']) await eventLog.append(stream(), [batchOf([id])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 3_600_000 })
+  const [delivery] = await takeAll(consumer)
+  const again = [{ batch: delivery!.batch, attempt: 1, dueAtMs: 0 }]
+  await consumer.settle([{ delivery: delivery!, landed: 0, dead: 0, again }])
+  const partition = new RedisKeys(prefix).partition(topic, 0)
+  const { books } = partition
+  const scripts = readScripts()
+  const run = (script: ScriptName, keys: Words, args: Words) =>
+    client.sendCommand(['EVAL', scripts[script].text, String(keys.length), ...keys, ...args]).catch((error) => error)
+  const begin = () =>
+    run('make-partition', partition.forMake(), [String(epoch + 1), 'begin', 'made', '9', group, '-', 'other', '-'])
+  const ledgerWords = [group, '0', '1', '2', '0', '0']
+  const countLoss = () => run('count-loss', [books], ['3', '5', '3', ...ledgerWords, `${epoch + 1} 0 3 0`])
+  const stories = [
+    { name: 'with the books', call: begin, prepare: async () => {} },
+    { name: 'without the books', call: begin, prepare: async () => void (await client.sendCommand(['DEL', books])) },
+    { name: 'count-loss', call: countLoss, prepare: async () => void (await begin()) },
+  ]
+  const dump = new Map<string, Buffer>()
+  for (const key of (await client.sendCommand(['KEYS', '*'])) as unknown as Buffer[]) {
+    dump.set(String(key), (await client.sendCommand(['DUMP', key])) as unknown as Buffer)
+  }
+  for (const { name, prepare, call } of stories) {
+    const start = async () => {
+      await client.sendCommand(['FLUSHALL'])
+      for (const [key, value] of dump) await client.sendCommand(['RESTORE', key, '0', value])
+      await prepare()
+    }
+    await start()
+    const fields = (await client.sendCommand(['HKEYS', books])) as unknown as Buffer[]
+    const keys = [partition.tries(group), partition.again(group), ...partition.streams]
+    const spoils = [
+      ...fields.map((field) => ['HSET', books, String(field), 'x']),
+      ...keys.map((key) => ['SET', key, 'x']),
+    ]
+    assert.ok(!((await call()) instanceof Error), name)
+    let failures = 0
+    for (const spoil of spoils) {
+      await start()
+      await client.sendCommand(spoil)
+      const spoilt = await contentOf(client)
+      const reply = await call()
+      if (!(reply instanceof Error)) continue
+      failures++
+      refuseChange(await contentOf(client), spoilt, `${name}: ${spoil.join(' ')} made it fail: ${reply}`)
+    }
+    assert.ok(failures >= 2, `${name}: no call failed`)
+  }
+})

@@ -20,10 +20,24 @@ local function number(field) return numbers(books, { field })[1] end
 local function add(field, more) redis.call('HINCRBY', books, field, text(more)) end
 
 -- Check everything before writing anything.
-for index = 1, 3 do whole(ARGV[index]) end
+local befores, facts, offers, ledgers = {}, {}, {}, {}
+for index, lane in ipairs(lanes) do
+  local highest, found = string.match(redis.call('HGET', books, 'before:lane:' .. lane) or '0 0', '^(%d+) (%d+)')
+  befores[index] = { highest = whole(highest), found = whole(found), offered = whole(ARGV[index]) }
+end
 numbers(books, { 'next:high', 'next:normal', 'next:low' })
-for _, group in ipairs(groupsOf(books)) do ledgerOf(books, group) end
-local offers, ledgers = {}, {}
+for _, group in ipairs(groupsOf(books)) do
+  ledgerOf(books, group)
+  numbers(books, { 'waiting:' .. group })
+  local words = redis.call('HGET', books, 'before:group:' .. group)
+  if words then
+    facts[group] = {}
+    for word in string.gmatch(words, '%S+') do table.insert(facts[group], word) end
+    for term = 1, 5 do
+      if tonumber(facts[group][term]) == nil then error('before:group:' .. group .. ' is "' .. words .. '"') end
+    end
+  end
+end
 for at = 4, #ARGV, 6 do
   offers[ARGV[at]] = {}
   for term = 1, 5 do offers[ARGV[at]][term] = whole(ARGV[at + term]) end
@@ -31,16 +45,14 @@ end
 
 local before, missing, skipped = 0, 0, 0
 for index, lane in ipairs(lanes) do
-  local field, offered = 'before:lane:' .. lane, whole(ARGV[index])
-  local highest, found = string.match(redis.call('HGET', books, field) or '0 0', '^(%d+) (%d+)')
-  highest, found = tonumber(highest), tonumber(found)
+  local highest, found, offered = befores[index].highest, befores[index].found, befores[index].offered
   if offered > highest then
     -- The offsets are skipped, so that none is used twice.
     local reached, holes = number('next:' .. lane), redis.call('HGET', books, 'holes:' .. lane)
     local ending = reached + offered - highest
     redis.call(
-      'HSET', books, 'next:' .. lane, text(ending), field, text(offered) .. ' ' .. text(found), 'holes:' .. lane,
-      (holes and holes .. ' ' or '') .. text(reached) .. '-' .. text(ending))
+      'HSET', books, 'next:' .. lane, text(ending), 'before:lane:' .. lane, text(offered) .. ' ' .. text(found),
+      'holes:' .. lane, (holes and holes .. ' ' or '') .. text(reached) .. '-' .. text(ending))
     skipped = skipped + offered - highest
     highest = offered
   end
@@ -49,27 +61,26 @@ end
 
 local accepted = number('next:high') + number('next:normal') + number('next:low')
 local function count(group)
-  local field, offer, facts = 'before:group:' .. group, offers[group], {}
-  for fact in string.gmatch(redis.call('HGET', books, field) or '', '%S+') do facts[#facts + 1] = fact end
+  local field, offer, known = 'before:group:' .. group, offers[group], facts[group]
   -- It was declared after the epoch had begun: none of the offsets that are skipped now held an event for it.
-  if #facts == 0 then return add('start:' .. group, skipped) end
-  if not offer and (facts[6] == '?' or (facts[6] == '-' and missing > 0)) then
-    facts[6] = '?'
-    return redis.call('HSET', books, field, table.concat(facts, ' '))
+  if not known then return add('start:' .. group, skipped) end
+  if not offer and (known[6] == '?' or (known[6] == '-' and missing > 0)) then
+    known[6] = '?'
+    return redis.call('HSET', books, field, table.concat(known, ' '))
   end
-  if offer and tonumber(facts[6]) == nil then redis.call('HSET', books, 'start:' .. group, text(offer[1])) end
+  if offer and tonumber(known[6]) == nil then redis.call('HSET', books, 'start:' .. group, text(offer[1])) end
   for term = 1, offer and 4 or 0 do
-    local more = math.max(0, offer[1 + term] - facts[term])
-    facts[term] = text(facts[term] + more)
+    local more = math.max(0, offer[1 + term] - known[term])
+    known[term] = text(known[term] + more)
     add(ledgerFields[1 + term] .. group, more)
   end
   local start = number('start:' .. group)
-  local unsettled = before - start + facts[1] - facts[2] - facts[3] - facts[4]
-  local gone = math.max(0, math.min(unsettled, math.max(missing, unsettled - facts[5])))
-  add('lost:' .. group, gone - (tonumber(facts[6]) or 0))
-  facts[6] = text(gone)
+  local unsettled = before - start + known[1] - known[2] - known[3] - known[4]
+  local gone = math.max(0, math.min(unsettled, math.max(missing, unsettled - known[5])))
+  add('lost:' .. group, gone - (tonumber(known[6]) or 0))
+  known[6] = text(gone)
   redis.call(
-    'HSET', books, field, table.concat(facts, ' '), 'reopened:' .. group,
+    'HSET', books, field, table.concat(known, ' '), 'reopened:' .. group,
     text(number('waiting:' .. group) + number('landed:' .. group) + number('dead:' .. group) + number('lost:' .. group)
       - accepted + start))
 end

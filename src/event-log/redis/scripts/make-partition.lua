@@ -32,6 +32,20 @@ local function byteOf(entry, isEnd)
   return (tonumber(entry[2][6]) or 0) + (isEnd and #entry[2][8] or 0)
 end
 
+-- Counts the own stream of a group that has no counters.
+local function countAgain(group)
+  local events, bytes, last = 0, 0, 0
+  local again = base .. 'again:' .. group
+  for _, member in ipairs(redis.call('HKEYS', base .. 'again-tries:' .. group)) do
+    local place, count = string.match(member, '^(%d+)%-(%d+)%-')
+    if place ~= nil then
+      events, last = events + tonumber(count), math.max(last, tonumber(place))
+      bytes = bytes + redis.call('HSTRLEN', again, member)
+    end
+  end
+  return events, bytes, last
+end
+
 -- Read what exists. A wrong argument, or a key of the wrong type, fails here, before anything is written.
 local states, names = {}, {}
 for at = 5, #ARGV, 2 do
@@ -52,11 +66,28 @@ for index, stream in ipairs(streams) do
 end
 redis.call('ZCARD', producers)
 redis.call('HLEN', lasts)
+local fields = { 'version' }
+for _, lane in ipairs(lanes) do
+  for _, field in ipairs({ 'next:', 'nextByte:', 'trimmed:', 'trimmedByte:' }) do
+    fields[#fields + 1] = field .. lane
+  end
+end
+numbers(books, fields)
 local isThere, unnamed = {}, {}
 for _, group in ipairs(groupsOf(books)) do
   isThere[group] = true
   ledgerOf(books, group)
+  fields = { 'waiting:' .. group, 'waitingBytes:' .. group }
+  for _, lane in ipairs(lanes) do
+    for _, field in ipairs({ 'handed:', 'floor:', 'pending:' }) do fields[#fields + 1] = field .. lane .. ':' .. group end
+  end
+  numbers(books, fields)
   if not states[group] then names[#names + 1], unnamed[#unnamed + 1] = group, group end
+end
+-- What the own stream of each new group has.
+local ownStreams = {}
+for _, group in ipairs(names) do
+  if not isThere[group] then ownStreams[group] = { countAgain(group) } end
 end
 local stored = redis.call('HGET', books, 'epoch')
 if stored and whole(stored) > epoch then return 'over elsewhere ' .. stored end
@@ -127,25 +158,10 @@ local function enterEpoch()
     end
     redis.call('HSET', books, 'before:lane:' .. lane, string.rep(text(number('next:' .. lane)) .. ' ', 2))
   end
-  redis.call('HSET', books, 'epoch', text(epoch))
-end
-
--- Counts the own stream of a group that has no counters.
-local function countAgain(group)
-  local events, bytes, last = 0, 0, 0
-  local again = base .. 'again:' .. group
-  for _, member in ipairs(redis.call('HKEYS', base .. 'again-tries:' .. group)) do
-    local place, count = string.match(member, '^(%d+)%-(%d+)%-')
-    if place ~= nil then
-      events, last = events + tonumber(count), math.max(last, tonumber(place))
-      bytes = bytes + redis.call('HSTRLEN', again, member)
-    end
-  end
-  return events, bytes, last
 end
 
 local function makeGroup(group)
-  local events, bytes, lastAgain = countAgain(group)
+  local events, bytes, lastAgain = unpack(ownStreams[group])
   local start, words = 0, { 'reopened:' .. group, text(events), 'lastAgain:' .. group, text(lastAgain) }
   for index, lane in ipairs(lanes) do
     if known[index].groups[group] then redis.call('XGROUP', 'DESTROY', streams[index], group) end
@@ -238,7 +254,8 @@ end
 names = {}
 for group in pairs(isThere) do names[#names + 1] = group end
 table.sort(names)
-redis.call('HSET', books, 'groups', table.concat(names, '\0'), 'version', text(version))
+-- The epoch is written last: if anything failed before, the next call enters it from the beginning.
+redis.call('HSET', books, 'groups', table.concat(names, '\0'), 'version', text(version), 'epoch', text(epoch))
 if isEntering or recreated > 0 then redis.pcall('SPUBLISH', bell, '') end
 ring(books, bell)
 
