@@ -152,3 +152,20 @@ test('the ledger of a group that was declared before all processes had noticed a
   // To a group that did not exist yet, what was lost is nothing that it had accepted.
   assert.deepEqual(await ledgerOf(one.eventLog, 'late'), ledger({ accepted: 1, waiting: 1 }))
 })
+
+test('a loss that is unknown stays unknown in later epochs, until a process that knew what was there has noticed', async (t) => {
+  const { server, eventLog: knowing } = await restarted(t, 6)
+  await server.command('DEL', booksKey, laneKey)
+  const { eventLog } = await openFirst(t, server.url)
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ lost: null }))
+  for (const key of [`${prefix}:topics`, booksKey]) {
+    await eventLog.append(stream(), [batchOf(['x'])])
+    await server.command('DEL', key)
+    assert.equal((await ledgerOf(eventLog)).lost, null, `without ${key}`)
+  }
+  await server.command('FLUSHALL')
+  assert.equal((await ledgerOf(eventLog)).lost, null, 'without everything')
+  await knowing.describe()
+  const { accepted, reopened, waiting, landed: landedEvents, lost } = await ledgerOf(eventLog)
+  assert.deepEqual([accepted, reopened, waiting, landedEvents, lost], [10, 0, 0, 6, 4])
+})

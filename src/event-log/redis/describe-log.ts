@@ -57,9 +57,10 @@ async function describePartition(
   const facts = listOf(await session.run('describe', partition, partition.forGroup(group), [group, most]))
   const [accepted = 0, waiting = 0, inFlight = 0, counted = 0, passed = 0] = facts.slice(0, 5).map(numberOf)
   const oldest = textOf(facts[5])
-  session.memoryOf(partition).noteLedgers([facts[8]!])
-  const [, , reopened, landed, dead, lost] = listOf(facts[8])
-  const rests = listOf(facts[9]).map((rest) => {
+  session.memoryOf(partition).noteLedgers([facts[7]!])
+  const [, , reopened, landed, dead, lost] = listOf(facts[7])
+  const isLossUnknown = textOf(lost) === '?'
+  const rests = listOf(facts[8]).map((rest) => {
     const [read, end, from, holders] = listOf(rest)
     // The last entry that was handed out, the lane's end, the last entry that was counted ('' for all), the consumers
     // whose deliveries were not.
@@ -70,12 +71,12 @@ async function describePartition(
     sums: {
       ...{ accepted, reopened: numberOf(reopened), waiting, landed: numberOf(landed), dead: numberOf(dead) },
       // Unsettled entries, at least.
-      ...{ lost: numberOf(lost), inFlight, entries: numberOf(facts[6]) },
+      ...{ lost: isLossUnknown ? 0 : numberOf(lost), inFlight, entries: numberOf(facts[6]) },
     },
     oldestMicros: oldest === '' ? null : Number(oldest),
-    isLossUnknown: facts[7] === 1,
-    isAgainLeft: facts[10] === 1,
-    isHeldLeft: facts[11] === 1,
+    isLossUnknown,
+    isAgainLeft: facts[9] === 1,
+    isHeldLeft: facts[10] === 1,
     ends: rests.map(({ end }, lane) => ({ partition: partition.number, lane: lanes[lane]!, nextOffset: end })),
   }
 }

@@ -9,7 +9,7 @@
 --
 -- KEYS     books
 -- ARGV     for each lane how far it had reached; then for each group its name and its ledger: start, reopened, landed,
---          dead, lost; last, the caller's known state (parts/checks.lua)
+--          dead, lost ('?' when it was unknown then too); last, the caller's known state (parts/checks.lua)
 -- Returns  the ledger of each group
 -- include checks
 
@@ -20,7 +20,7 @@ local function number(field) return numbers(books, { field })[1] end
 local function add(field, more) redis.call('HINCRBY', books, field, text(more)) end
 
 -- Check everything before writing anything.
-local befores, facts, offers, ledgers = {}, {}, {}, {}
+local befores, facts, offers, isUnknown, ledgers = {}, {}, {}, {}, {}
 for index, lane in ipairs(lanes) do
   local highest, found = string.match(redis.call('HGET', books, 'before:lane:' .. lane) or '0 0', '^(%d+) (%d+)')
   befores[index] = { highest = whole(highest), found = whole(found), offered = whole(ARGV[index]) }
@@ -39,8 +39,13 @@ for _, group in ipairs(groupsOf(books)) do
   end
 end
 for at = 4, #ARGV, 6 do
-  offers[ARGV[at]] = {}
-  for term = 1, 5 do offers[ARGV[at]][term] = whole(ARGV[at + term]) end
+  local offer = {}
+  for term = 1, 4 do offer[term] = whole(ARGV[at + term]) end
+  if ARGV[at + 5] == '?' then
+    isUnknown[ARGV[at]] = true
+  else
+    offer[5], offers[ARGV[at]] = whole(ARGV[at + 5]), offer
+  end
 end
 
 local before, missing, skipped = 0, 0, 0
@@ -64,11 +69,12 @@ local function count(group)
   local field, offer, known = 'before:group:' .. group, offers[group], facts[group]
   -- It was declared after the epoch had begun: none of the offsets that are skipped now held an event for it.
   if not known then return add('start:' .. group, skipped) end
-  if not offer and (known[6] == '?' or (known[6] == '-' and missing > 0)) then
+  local isOpen = tonumber(known[6]) == nil
+  if isOpen and not offer and (known[6] == '?' or isUnknown[group] or missing > 0) then
     known[6] = '?'
     return redis.call('HSET', books, field, table.concat(known, ' '))
   end
-  if offer and tonumber(known[6]) == nil then redis.call('HSET', books, 'start:' .. group, text(offer[1])) end
+  if offer and isOpen then redis.call('HSET', books, 'start:' .. group, text(offer[1])) end
   for term = 1, offer and 4 or 0 do
     local more = math.max(0, offer[1 + term] - known[term])
     known[term] = text(known[term] + more)

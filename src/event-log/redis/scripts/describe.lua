@@ -6,9 +6,9 @@
 --          bell's channel
 -- ARGV     group, how many to count in each key; last, the caller's known state (parts/checks.lua)
 -- Returns  {accepted, waiting, in flight, counted, the events of all settled deliveries (`passed`), oldest received at
---          ('' when none waits), how many entries are unsettled at least, 1 when it is unknown how many events were lost,
---          the ledger of the group, for each lane {last delivered id, the lane's end offset, the id after which to
---          continue ('' at the end), the consumers whose deliveries are still to be counted}, 1 when again-tries is still to be counted, 1 when again-held is}
+--          ('' when none waits), how many entries are unsettled at least, the ledger of the group, for each lane {last
+--          delivered id, the lane's end offset, the id after which to continue ('' at the end), the consumers whose
+--          deliveries are still to be counted}, 1 when again-tries is still to be counted, 1 when again-held is}
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -98,6 +98,5 @@ end
 local counters = numbers(books, { 'waiting:' .. group, 'passed:' .. group })
 return {
   text(accepted), text(counters[1]), text(inFlight), text(counted), text(counters[2]), oldest and text(oldest) or '',
-  text(entries), string.find(redis.call('HGET', books, 'before:group:' .. group) or '', '?', 1, true) and 1 or 0, ledger,
-  unread, isMuchAgain and 1 or 0, isMuchHeld and 1 or 0,
+  text(entries), ledger, unread, isMuchAgain and 1 or 0, isMuchHeld and 1 or 0,
 }

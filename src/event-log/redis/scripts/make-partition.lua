@@ -227,10 +227,12 @@ end
 
 -- What was found when the epoch began, for count-loss.lua.
 local function noteBefore(group, isNew)
-  local _, _, again, landed, dead, lost = unpack(ledgerOf(books, group))
-  local counted = isNew and '-' or '0'
-  if isNew and not stored and (isMade or hasEntries) then counted = '?' end
-  local facts = { again, landed, dead, lost, text(number('waiting:' .. group)), counted }
+  local isUnknown = isNew and not stored and (isMade or hasEntries) or ledgerOf(books, group)[6] == '?'
+  local facts = {}
+  for _, field in ipairs({ 'reopened:', 'landed:', 'dead:', 'lost:', 'waiting:' }) do
+    facts[#facts + 1] = text(number(field .. group))
+  end
+  facts[6] = isUnknown and '?' or isNew and '-' or '0'
   redis.call('HSET', books, 'before:group:' .. group, table.concat(facts, ' '))
 end
 

@@ -12,8 +12,8 @@ export interface KnownEntry {
   readonly checksum: string
 }
 
-/** A group's ledger as the scripts return it: start, reopened, landed, dead, lost. */
-type Ledger = readonly number[]
+/** A group's ledger as the scripts return it: start, reopened, landed, dead, lost ('?': unknown). */
+type Ledger = readonly (number | '?')[]
 
 export class PartitionMemory {
   /** By lane: the offset that the lane has reached at least. */
@@ -27,7 +27,9 @@ export class PartitionMemory {
     const both = new PartitionMemory()
     for (const [index, end] of this.ends.entries()) both.ends[index] = Math.max(end, earlier?.ends[index] ?? 0)
     for (const memory of earlier === undefined ? [this] : [earlier, this]) {
-      for (const [group, ledger] of memory.#ledgers) both.#ledgers.set(group, ledger)
+      for (const [group, ledger] of memory.#ledgers) {
+        if (!(ledger.includes('?') && both.#ledgers.has(group))) both.#ledgers.set(group, ledger)
+      }
     }
     return both
   }
@@ -44,10 +46,10 @@ export class PartitionMemory {
   noteLedgers(replies: readonly Reply[]): void {
     for (const reply of replies) {
       const [group, ...figures] = listOf(reply)
-      const terms = figures.map((figure) => Math.max(0, numberOf(figure)))
+      const terms = figures.map((figure) => (textOf(figure) === '?' ? '?' : Math.max(0, numberOf(figure))))
       const ends = terms.splice(-lanes.length)
       this.#ledgers.set(textOf(group), terms)
-      for (const [index, lane] of lanes.entries()) this.noteEnd(lane, ends[index]!, null)
+      for (const [index, lane] of lanes.entries()) this.noteEnd(lane, Number(ends[index]), null)
     }
   }
 

@@ -66,7 +66,8 @@ local function groupsOf(books)
 end
 
 -- What a process remembers of a group, for a partition that Redis may lose: the sum of the offsets at which it began, its
--- reopened, landed, dead and lost events; and how far each lane has reached, without which a loss cannot be counted.
+-- reopened, landed, dead and lost events (lost: '?' while it is unknown how many); and how far each lane has reached,
+-- without which a loss cannot be counted.
 local ledgerFields = { 'start:', 'reopened:', 'landed:', 'dead:', 'lost:' }
 local function ledgerOf(books, group)
   local fields = {}
@@ -74,6 +75,7 @@ local function ledgerOf(books, group)
   for _, lane in ipairs(lanes) do fields[#fields + 1] = 'next:' .. lane end
   local ledger = numbers(books, fields)
   for index, number in ipairs(ledger) do ledger[index] = text(number) end
+  if string.find(redis.call('HGET', books, 'before:group:' .. group) or '', '?', 1, true) then ledger[5] = '?' end
   return { group, unpack(ledger) }
 end
 
