@@ -353,9 +353,9 @@ export interface EventLog {
    * their events as reopened and as waiting in the same step. Not subject to admission.
    *
    * Durable, Atomic (all or nothing): as append.
-   * Errors: `not_found` (topic, partition or group); `disk_full` (nothing was written; retryable); `internal` (a batch
-   * is damaged, or the call exceeds `maxReopenedBatches` or `maxReopenedBytes`; nothing was written); `unavailable`:
-   * the outcome is unknown.
+   * Errors: `not_found` (topic, partition or group); `disk_full` (nothing was written; retryable); `durability_lost` (as
+   * append); `internal` (a batch is damaged, or the call exceeds `maxReopenedBatches` or `maxReopenedBytes`; nothing was
+   * written); `unavailable`: the outcome is unknown.
    */
   reopen(stream: StreamName, group: string, batches: readonly Reopened[]): Promise<void>
 

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
-import { batchOf, ledger, ledgerOf, stream, topic } from './event-log-verbs.ts'
+import { batchOf, group, ledger, ledgerOf, stream, topic } from './event-log-verbs.ts'
 import { isCode, openLog, prefix, produce, replicated, startServer } from './redis-failover-verbs.ts'
 
 const laneKey = `${prefix}:{${topic}/0}:lane:normal`
@@ -98,6 +98,25 @@ test('an append whose epoch ends while it waits for replicas is not accepted', a
   const { positions } = await eventLog.append(stream(), [batchOf(['d'])])
   assert.equal(positions[0]?.epoch, epoch)
   assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 2, lost: 1, waiting: 1 }))
+})
+
+test('reopen at replicated(1) waits for a replica, and is unknown when none confirms it in time', async (t) => {
+  const { master, replica, proxy, waitForReplica } = await startReplicated(t)
+  const eventLog = await openLog(t, master.url, { durability: replicated, maxReplyMs: 600, checkEveryMs: 60_000 })
+  const again = [{ batch: batchOf(['a']), attempt: 0, offset: 0 }]
+  await eventLog.reopen(stream(), group, again)
+  assert.match(await replica.command('HLEN', `${prefix}:{${topic}/0}:again:${group}`), /:1/)
+  proxy.up.blocked = true
+  proxy.down.blocked = true
+  await assert.rejects(
+    eventLog.reopen(stream(), group, again),
+    (error) => isCode('unavailable')(error) && /unknown/.test(String(error)),
+  )
+  proxy.cut()
+  proxy.heal()
+  await waitForReplica()
+  await eventually(() => eventLog.reopen(stream(), group, again))
+  assert.deepEqual(await ledgerOf(eventLog), ledger({ reopened: 3, waiting: 3 }))
 })
 
 test('replicated_disk is refused when the server has no WAITAOF, and the error names the command', async (t) => {

@@ -26,6 +26,7 @@ import type {
 } from '../event-log.ts'
 import { checkNumbers } from '../numbered-message.ts'
 import { untilAborted } from '../until-aborted.ts'
+import { notReplicated } from './append/append-answers.ts'
 import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append/append-queue.ts'
 import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './connection/redis-connection.ts'
 import type { Bells } from './consume/bells.ts'
@@ -108,8 +109,10 @@ export class RedisLog implements EventLog {
       const keys = partition.forReopen(group, name.lane)
       const words = [group, laneNumber(name.lane), ...args]
       const reopening = this.#within(async (session) => {
-        const [, ledger] = listOf(await session.run('reopen', partition, keys, words))
-        session.memoryOf(partition).noteLedgers([ledger!])
+        const { reply, isReached } = await session.store('reopen', partition, keys, words)
+        this.#options.sessions.refuseIfOver(session)
+        session.memoryOf(partition).noteLedgers(listOf(reply).slice(1))
+        if (!isReached) throw notReplicated()
       })
       await this.#ofGroup(name.topic, group, reopening)
     })

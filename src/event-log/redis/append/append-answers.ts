@@ -23,10 +23,10 @@ export function blocked(lane: string, facts: readonly Reply[]): MillraceError {
   )
 }
 
-/** The append is in the log, but a replica that takes over from this master may not have it. */
+/** The events are in the log, but a replica that takes over from this master may not have it. */
 export function notReplicated(): MillraceError {
   return new MillraceError(
     'unavailable',
-    'too few Redis replicas acknowledged the append in time; the outcome is unknown',
+    'too few Redis replicas acknowledged the events in time; the outcome is unknown',
   )
 }

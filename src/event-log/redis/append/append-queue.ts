@@ -167,7 +167,7 @@ export class AppendQueue {
     const isLedgerDue = startedAtMs >= this.#ledgersDueAtMs
     const { args, checksums } = argumentsOf(requests, isLedgerDue)
     return sessions.within(async (session) => {
-      const { reply, isReached } = await session.append(partition, args)
+      const { reply, isReached } = await session.store('append', partition, partition.forAppend(), args)
       sessions.refuseIfOver(session)
       const [answers, ...ledgers] = listOf(reply)
       if (listOf(answers).length !== requests.length) throw new Error('append.lua did not return one answer per append')

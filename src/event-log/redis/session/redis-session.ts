@@ -98,16 +98,21 @@ export class RedisSession {
   }
 
   /**
-   * Appends, and waits for the replicas (RedisConnection.runDurably). A replica has written nothing: the appends are sent
-   * again when there is a master, and it has been checked. Errors: as `run` and `mayAppend`.
+   * Runs a script that stores events, and waits for the replicas (RedisConnection.runDurably). A replica has written
+   * nothing: the script is sent again when there is a master, and it has been checked. Errors: as `run` and `mayAppend`.
    */
-  async append(partition: PartitionKeys, args: Arguments): Promise<DurableReply> {
+  async store(
+    name: 'append' | 'reopen',
+    partition: PartitionKeys,
+    keys: readonly string[],
+    args: Arguments,
+  ): Promise<DurableReply> {
     const { connection, mayAppend } = this.#options
     const searchEndsAtMs = performance.now() + maxSearchMs
     for (;;) {
       try {
         await mayAppend()
-        return await this.#run('append', partition, partition.forAppend(), args, true).catch(withUnknownOutcome)
+        return await this.#run(name, partition, keys, args, true).catch(withUnknownOutcome)
       } catch (thrown) {
         const isReplica = refusalIn(thrown) === 'READONLY'
         if (!isReplica || !(await connection.findMaster(searchEndsAtMs - performance.now()))) throw thrown
