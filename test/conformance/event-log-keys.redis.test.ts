@@ -46,7 +46,8 @@ async function open(t: TestContext) {
   await consumer.settle((await takeAll(consumer)).map(landed))
   const doctor = async () =>
     (await inspectRedis({ url, prefix, durability: { level: 'broker' }, isDiskTrusted: false })).problem
-  return { server, eventLog, openOne, consumer, doctor, problem: () => healths.at(-1)?.problem ?? null }
+  const problem = () => healths.at(-1)?.problem ?? null
+  return { server, eventLog, openOne, consumer, doctor, problem, checks: () => healths.length }
 }
 
 const raised = {
@@ -99,6 +100,18 @@ for (const [what, commands] of Object.entries(raised)) {
     assert.deepEqual(await ledgerOf(eventLog), ledger({ accepted: 6, landed: 3, waiting: 3, inFlight: 3 }))
   })
 }
+
+test('a lane that was blocked and is no stream any more stops no other appends', async (t) => {
+  const { server, eventLog, checks, problem } = await open(t)
+  await server.command('XSETID', laneKey, '9000000000000-0')
+  await assert.rejects(eventLog.append(stream(), [batchOf(['c'])]), isCode('durability_lost'))
+  await server.command('DEL', laneKey)
+  await server.command('SET', laneKey, 'x')
+  const before = checks()
+  await eventually(() => assert.ok(checks() > before + 2))
+  await eventLog.append(stream('high'), [batchOf(['h'])])
+  assert.match(problem()?.message ?? '', new RegExp(`${laneKey} refuses every append`.replace(/[{}]/g, '\\$&')))
+})
 
 test('an entry of another program is no event, whether it is read before the next append or after it', async (t) => {
   const { server, eventLog, consumer } = await open(t)

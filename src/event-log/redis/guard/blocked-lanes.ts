@@ -38,9 +38,9 @@ export class BlockedLanes {
     }
   }
 
-  /** Looks whether the known ones were cured. Errors: as RedisConnection.run. */
+  /** Looks whether the known ones were cured. Those of a partition that cannot be read stay as they are known. */
   async checkAgain(): Promise<void> {
-    for (const partition of this.#cures.size === 0 ? [] : this.#partitions) await this.check(partition)
+    for (const partition of this.#cures.size === 0 ? [] : this.#partitions) await this.check(partition).catch(() => {})
   }
 
   async check(partition: PartitionKeys): Promise<void> {
