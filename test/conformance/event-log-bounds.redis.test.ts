@@ -250,3 +250,16 @@ test("a consumer that closes returns all its deliveries of the group's own strea
   assert.equal(back.length, 700)
   assert.ok(back.every(({ attempt }) => attempt === 1))
 })
+
+test('a topic with 9,000 groups takes appends, and each is stored once', async (t) => {
+  const server = await startServer(t)
+  const { eventLog, resets } = await openLog(t, server.url)
+  await eventLog.declare(topic, { partitions: 1, groups: named('g', 9_000).map((name) => ({ name })) })
+  for (const offset of [0, 1]) {
+    const { positions } = await eventLog.append(stream(), [batchOf(['a'])])
+    assert.equal(positions[0]?.offset, offset)
+  }
+  assert.match(await server.command('XLEN', laneKey), /:2/)
+  assert.match(await server.command('HGET', booksKey, 'waiting:g8999'), /\n2/)
+  assert.deepEqual(resets, [])
+})

@@ -45,10 +45,11 @@ while at <= #ARGV do
   isUsed[lane] = true
   at = at + 9 + 4 * batches
 end
--- The counters are read with one command here and written with one at the end.
-local names, fields, ledgers = groupsOf(books), {}, {}
+local answers = {}
+-- The counters are read together here and written together at the end.
+local names, fields, reply = groupsOf(books), {}, { answers }
 for index, group in ipairs(names) do
-  if ARGV[3] == '1' then ledgers[index] = ledgerOf(books, group) end
+  if ARGV[3] == '1' then reply[1 + index] = ledgerOf(books, group) end
   fields[#fields + 1] = 'waiting:' .. group
   fields[#fields + 1] = 'waitingBytes:' .. group
 end
@@ -107,7 +108,6 @@ local function remember(member, epoch, sequence, last)
 end
 
 local refused = {}
-local answers = {}
 local isStored = false
 at = 4
 
@@ -174,7 +174,7 @@ if isStored then
     changed[#changed + 1] = field
     changed[#changed + 1] = text(number)
   end
-  redis.call('HSET', books, unpack(changed))
+  setFields(books, changed)
   ring(books, bell)
 end
-return { answers, unpack(ledgers) }
+return reply

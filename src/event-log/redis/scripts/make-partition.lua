@@ -181,7 +181,7 @@ local function makeGroup(group)
     words[#words + 1] = field .. ':' .. group
     words[#words + 1] = text(value)
   end
-  redis.call('HSET', books, unpack(words))
+  setFields(books, words)
 end
 
 local recreated, reopened, lost = 0, 0, 0
@@ -261,7 +261,8 @@ redis.call('HSET', books, 'groups', table.concat(names, '\0'), 'version', text(v
 if isEntering or recreated > 0 then redis.pcall('SPUBLISH', bell, '') end
 ring(books, bell)
 
-local others, blocked, ledgers = {}, {}, {}
+local others, blocked = {}, {}
+local reply = { recreated, text(reopened), text(lost), others, blocked }
 for _, group in ipairs(unnamed) do
   others[#others + 1] = group
   local reason = redis.call('HGET', books, 'paused:' .. group)
@@ -271,5 +272,5 @@ for index, lane in ipairs(lanes) do
   local cure = redis.call('EXISTS', streams[index]) == 1 and blockOf(books, streams[index], lane)
   if cure then blocked[#blocked + 1], blocked[#blocked + 2] = text(index), cure end
 end
-for _, group in ipairs(names) do ledgers[#ledgers + 1] = ledgerOf(books, group) end
-return { recreated, text(reopened), text(lost), others, blocked, unpack(ledgers) }
+for _, group in ipairs(names) do reply[#reply + 1] = ledgerOf(books, group) end
+return reply

@@ -113,7 +113,7 @@ if #finished > 0 then
     words[#words + 1] = fields[6 + lane]
     words[#words + 1] = text(pendings[lane])
   end
-  redis.call('HSET', books, unpack(words))
+  setFields(books, words)
 end
 -- A new due time can shorten the sleep of idle consumers.
 if isMore then ring(books, KEYS[11]) end

@@ -5,6 +5,9 @@ local lanes = { 'high', 'normal', 'low' }
 -- The largest whole number that a Lua number holds exactly.
 local maxWhole = 9007199254740991
 
+-- How many words one command gets: Lua cannot unpack 8,000.
+local maxWords = 1000
+
 local function text(number) return string.format('%.0f', number) end
 
 -- Parses a non-negative integer. Fails before the script has written anything.
@@ -50,13 +53,23 @@ end
 
 -- The numbers in these fields of `books`, 0 for a missing field.
 local function numbers(books, fields)
-  local found = redis.call('HMGET', books, unpack(fields))
-  for index = 1, #fields do
-    local number = tonumber(found[index] or '0')
-    if number == nil then error('field ' .. fields[index] .. ' of books is "' .. found[index] .. '", not a number') end
-    found[index] = number
+  local all = {}
+  for from = 0, #fields - 1, maxWords do
+    local found = redis.call('HMGET', books, unpack(fields, from + 1, math.min(from + maxWords, #fields)))
+    for index, text in ipairs(found) do
+      local number = tonumber(text or '0')
+      if number == nil then error('field ' .. fields[from + index] .. ' of books is "' .. text .. '", not a number') end
+      all[from + index] = number
+    end
   end
-  return found
+  return all
+end
+
+-- Sets fields of `books`: {field, value, ...}.
+local function setFields(books, words)
+  for from = 1, #words, maxWords do
+    redis.call('HSET', books, unpack(words, from, math.min(from + maxWords - 1, #words)))
+  end
 end
 
 local function groupsOf(books)
