@@ -156,7 +156,11 @@ export class HandlerPool implements Pool {
   async #run(): Promise<void> {
     const { signal } = this.#stopTaking
     for (;;) {
-      while (!this.#hasRoom && !signal.aborted) await this.#mayTake.promise
+      while (!this.#hasRoom && !signal.aborted) {
+        await this.#mayTake.promise
+        // Places that are freed in one turn of the event loop are filled together: an entry is cut by the places.
+        await new Promise((resolve) => setImmediate(resolve))
+      }
       if (signal.aborted) return
       for (const delivery of await this.#take(signal)) this.#begin(this.#member.consumer, delivery)
     }
