@@ -129,7 +129,8 @@ export function threadScript(name: string, importerUrl: string): URL {
 
 /**
  * The worker's end: runs the requested methods one after the other. If a method throws, the caller gets the failure and
- * the thread continues; the flush latch ensures that nothing is committed after a final failure.
+ * the thread continues; the flush latch ensures that nothing is committed after a final failure. A method that returns
+ * a promise is answered when it settles; the next one runs meanwhile.
  * @param start creates the methods from the thread's `workerData`; if it throws, every request fails with that error.
  */
 export function serve<D>(start: (data: D) => Methods): void {
@@ -142,15 +143,26 @@ export function serve<D>(start: (data: D) => Methods): void {
   } catch (thrown) {
     startFailure = toSqliteFailure(thrown)
   }
+  const answer = (id: number, result: unknown) => {
+    if (result instanceof Transferred) port.postMessage({ id, value: result.value }, result.transfer)
+    else port.postMessage({ id, value: result })
+  }
+  const fail = (id: number, thrown: unknown) => {
+    const { kind, message, errcode } = toSqliteFailure(thrown)
+    port.postMessage({ id, kind, message, errcode } satisfies Response)
+  }
   port.on('message', ({ id, method, argument }: Request) => {
     try {
       if (startFailure !== null) throw startFailure
       const result = methods?.[method]?.(argument as never)
-      if (result instanceof Transferred) port.postMessage({ id, value: result.value }, result.transfer)
-      else port.postMessage({ id, value: result })
+      if (result instanceof Promise) {
+        result.then(
+          (value) => answer(id, value),
+          (thrown) => fail(id, thrown),
+        )
+      } else answer(id, result)
     } catch (thrown) {
-      const { kind, message, errcode } = toSqliteFailure(thrown)
-      port.postMessage({ id, kind, message, errcode } satisfies Response)
+      fail(id, thrown)
     }
   })
 }
