@@ -16,7 +16,7 @@ export interface MessageShape {
   readonly duplicateEvery?: number
   /** The number of the event before the first; 0 when left out. */
   readonly startAfter?: number
-  /** Adds this producer id and a sequence number to each message, for Produce. */
+  /** Adds this producer id, its epoch and a sequence number to each message, for Produce. */
   readonly producerId?: string
 }
 
@@ -50,7 +50,8 @@ export class MessageFactory {
       this.#numberStarts.push(reader.fields.dataStart + numberStart)
     }
     const tail = [0x18, overflowNumber[shape.overflow ?? 'reject']]
-    if (producerId !== undefined) tail.push(0x22, producerId.length, ...Buffer.from(producerId), 0x28, 0, 0, 0, 0, 0)
+    if (producerId !== undefined)
+      tail.push(0x22, producerId.length, ...Buffer.from(producerId), 0x30, 1, 0x28, 0, 0, 0, 0, 0)
     this.#template = Buffer.concat([batch, Buffer.from(tail)])
     this.#sequenceStart = producerId === undefined ? -1 : this.#template.length - sequenceBytes
     this.#startAfter = shape.startAfter ?? 0

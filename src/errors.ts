@@ -49,6 +49,8 @@ export interface MillraceErrorOptions {
   readonly retryAfterMs?: number
   /** What a publish call took before it failed. */
   readonly taken?: Taken
+  /** The highest epoch that the log remembers of a producer that published with a lower one. */
+  readonly highestProducerEpoch?: number
   /** The underlying error. It is logged and never sent to a caller. */
   readonly cause?: unknown
 }
@@ -68,6 +70,7 @@ export class MillraceError extends Error {
   readonly retryAfterMs: number | undefined
   /** Undefined: the code alone says what happened to the events (`outcomeUnknown`). */
   readonly taken: Taken | undefined
+  readonly highestProducerEpoch: number | undefined
 
   constructor(code: ErrorCode, message: string, options: MillraceErrorOptions = {}) {
     const { stackTraceLimit } = Error
@@ -78,12 +81,13 @@ export class MillraceError extends Error {
     this.field = options.field
     this.retryAfterMs = options.retryAfterMs
     this.taken = options.taken
+    this.highestProducerEpoch = options.highestProducerEpoch
   }
 
   /** The same error of a publish call that took these events. */
   withTaken(taken: Taken): MillraceError {
-    const { code, message, field, retryAfterMs, cause } = this
-    return new MillraceError(code, message, { field, retryAfterMs, cause, taken })
+    const { code, message, field, retryAfterMs, highestProducerEpoch, cause } = this
+    return new MillraceError(code, message, { field, retryAfterMs, highestProducerEpoch, cause, taken })
   }
 
   get class(): ErrorClass {

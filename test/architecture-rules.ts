@@ -33,6 +33,7 @@ const places: readonly Place[] = [
 
   { path: 'event-log/event-log.ts', level: 2 },
   { path: 'event-log/check-reopened.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'event-log/numbered-message.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/until-aborted.ts', level: 2 },
   { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts', 'store/dead-letter.ts'] },

@@ -58,7 +58,7 @@ test('events that are already encoded are published unchanged', async (t) => {
     ['a'],
   )
   await assert.rejects(
-    client.publish({ topic: 'events', overflow: 'reject', message, producer: { id: 'p', sequence: 1 } }),
+    client.publish({ topic: 'events', overflow: 'reject', message, producer: { id: 'p', epoch: 1, sequence: 1 } }),
     hasCode('unimplemented'),
   )
   client.close()

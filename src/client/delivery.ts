@@ -21,6 +21,8 @@ import type { ServerConnection } from './server-connection.ts'
 
 export interface DeliveryOptions {
   readonly producerId: string
+  /** The clock at the start of the producer: its epoch, in milliseconds since 1970. */
+  readonly now: () => number
   /** How many messages may be written and not acknowledged. */
   readonly maxUnackedMessages: number
   /** How long to retry without a server: the total time without a call since the last acknowledgement. */
@@ -57,6 +59,9 @@ export class Delivery {
   readonly #connection: ServerConnection
   readonly #options: DeliveryOptions
   readonly #listener: DeliveryListener
+  #epoch: number
+  /** Whether a refusal of the epoch is final: it has been acknowledged, or has been raised once. */
+  #epochIsFinal = false
   #state: State = { name: 'idle' }
   #attempt = 0
   /** Time without a call since the last acknowledgement, without the current period. */
@@ -72,6 +77,7 @@ export class Delivery {
     this.#connection = connection
     this.#options = options
     this.#listener = listener
+    this.#epoch = options.now()
   }
 
   send(message: OutgoingMessage): void {
@@ -111,17 +117,21 @@ export class Delivery {
   }
 
   #open(client: GrpcClient): void {
-    const call = new ProduceCall(client, this.#options.producerId, {
-      onResponse: (response) => {
-        if (this.#isCurrent(call)) this.#onResponse(response)
+    const call = new ProduceCall(
+      client,
+      { id: this.#options.producerId, epoch: this.#epoch },
+      {
+        onResponse: (response) => {
+          if (this.#isCurrent(call)) this.#onResponse(response)
+        },
+        onRoom: () => {
+          if (this.#isCurrent(call)) this.#pump()
+        },
+        onEnd: (error) => {
+          if (this.#isCurrent(call)) this.#onEnd(client, error)
+        },
       },
-      onRoom: () => {
-        if (this.#isCurrent(call)) this.#pump()
-      },
-      onEnd: (error) => {
-        if (this.#isCurrent(call)) this.#onEnd(client, error)
-      },
-    })
+    )
     this.#enter({ name: 'open', call, client })
     this.#pump()
   }
@@ -153,6 +163,7 @@ export class Delivery {
     }
     if (ackedEvents > 0) {
       this.#attempt = 0
+      this.#epochIsFinal = true
       this.#disconnectedMs = 0
       if (this.window.writtenCount > 0) this.#stallTimer?.refresh()
       else this.#disarmStallTimer()
@@ -165,6 +176,13 @@ export class Delivery {
     this.window.rewind()
     if (this.#isFinishing) {
       this.#enter({ name: 'ended' })
+      return
+    }
+    if (error.highestProducerEpoch !== undefined && !this.#epochIsFinal) {
+      // Another start of the producer had a faster clock.
+      this.#epochIsFinal = true
+      this.#epoch = Math.max(this.#options.now(), error.highestProducerEpoch + 1)
+      this.#connect()
       return
     }
     this.#connection.drop(client)

@@ -43,7 +43,10 @@ export function errorOfCall(call: FailedCall): MillraceError {
   const options: { -readonly [Name in keyof MillraceErrorOptions]: MillraceErrorOptions[Name] } = { cause: call }
   let code = codeWithoutDetails(call)
   for (const detail of readStatus(call.metadata)?.details ?? []) {
-    const reason = anyUnpack(detail, ErrorInfoSchema)?.reason.toLowerCase()
+    const info = anyUnpack(detail, ErrorInfoSchema)
+    const highestEpoch = info?.metadata.highest_producer_epoch
+    if (highestEpoch !== undefined) options.highestProducerEpoch = Number(highestEpoch)
+    const reason = info?.reason.toLowerCase()
     if (reason !== undefined && isErrorCode(reason)) code = reason
     const delay = anyUnpack(detail, RetryInfoSchema)?.retryDelay
     if (delay !== undefined) options.retryAfterMs = millisecondsOf(delay)

@@ -7,7 +7,7 @@ import { type ClientDuplexStream, type Client as GrpcClient, status as grpcStatu
 import { MillraceError } from '../errors.ts'
 import { type ProduceResponse, ProduceResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import { errorOfCall } from './grpc-errors.ts'
-import { encodeProducerId } from './produce-message.ts'
+import { encodeProducer, type ProducerStart } from './produce-message.ts'
 import type { OutgoingMessage } from './send-window.ts'
 
 const path = '/millrace.v1.IngestService/Produce'
@@ -22,12 +22,12 @@ export interface ProduceCallListener {
 
 export class ProduceCall {
   readonly #call: ClientDuplexStream<Buffer, ProduceResponse>
-  readonly #producerId: Buffer
+  readonly #producer: Buffer
   #isFull = false
   #isFirst = true
 
-  constructor(client: GrpcClient, producerId: string, listener: ProduceCallListener) {
-    this.#producerId = encodeProducerId(producerId)
+  constructor(client: GrpcClient, producer: ProducerStart, listener: ProduceCallListener) {
+    this.#producer = encodeProducer(producer)
     // No deadline: the call lasts as long as its producer. Keepalive detects a dead link (server-connection.ts),
     // delivery.ts a silent server.
     const call = client.makeBidiStreamRequest<Buffer, ProduceResponse>(
@@ -58,7 +58,7 @@ export class ProduceCall {
   }
 
   write(message: OutgoingMessage): void {
-    const bytes = this.#isFirst ? Buffer.concat([message.bytes, this.#producerId]) : message.bytes
+    const bytes = this.#isFirst ? Buffer.concat([message.bytes, this.#producer]) : message.bytes
     this.#isFirst = false
     this.#isFull = !this.#call.write(bytes)
   }

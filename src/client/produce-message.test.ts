@@ -4,9 +4,9 @@ import { fromBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { encodeBatch } from '../event/record-batch.ts'
 import { Overflow, ProduceRequestSchema } from '../gen/millrace/v1/ingest_pb.ts'
-import { encodeProducerId, ProduceMessageEncoder } from './produce-message.ts'
+import { encodeProducer, ProduceMessageEncoder } from './produce-message.ts'
 
-test('a message decodes to what was encoded, with and without an appended producer id', () => {
+test('a message decodes to what was encoded, with and without an appended producer', () => {
   fc.assert(
     fc.property(
       fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,63}$/),
@@ -21,7 +21,10 @@ test('a message decodes to what was encoded, with and without an appended produc
         )
 
         const plain = fromBinary(ProduceRequestSchema, message)
-        const named = fromBinary(ProduceRequestSchema, Buffer.concat([message, encodeProducerId(producerId)]))
+        const named = fromBinary(
+          ProduceRequestSchema,
+          Buffer.concat([message, encodeProducer({ id: producerId, epoch: sequence })]),
+        )
 
         assert.deepEqual(
           plain.events.map(({ type }) => type),
@@ -31,7 +34,8 @@ test('a message decodes to what was encoded, with and without an appended produc
         assert.equal(plain.overflow, Overflow[overflow.toUpperCase() as 'REJECT' | 'DROP' | 'WAIT'])
         assert.equal(plain.sequence, BigInt(sequence))
         assert.equal(plain.producerId, '')
-        assert.deepEqual({ ...named, producerId: '' }, { ...plain })
+        assert.deepEqual({ ...named, producerId: '', producerEpoch: 0n }, { ...plain })
+        assert.equal(named.producerEpoch, BigInt(sequence))
         assert.equal(named.producerId, producerId.toWellFormed())
       },
     ),

@@ -10,10 +10,11 @@ const topicField = 2
 const overflowField = 3
 const producerIdField = 4
 const sequenceField = 5
+const producerEpochField = 6
 const maxSequenceBytes = 8
 
-/** Room in a message for all other fields: a topic has at most 64 bytes, a producer id of this client 36. */
-const maxEnvelopeBytes = 256
+/** Room in a message for all other fields: a topic has at most 64 bytes, a producer id 255. */
+const maxEnvelopeBytes = 512
 
 /** Appends the fields of a message to its encoded events; protobuf allows fields in any order. */
 export class ProduceMessageEncoder {
@@ -27,7 +28,7 @@ export class ProduceMessageEncoder {
     ])
   }
 
-  /** A message without `producer_id`, which only the first message of a call needs. */
+  /** A message without its producer, which only the first message of a call needs. */
   encode(events: Uint8Array, sequence: number): Buffer {
     const tail = this.#tail
     const message = Buffer.allocUnsafe(events.length + tail.length + 1 + maxSequenceBytes)
@@ -40,9 +41,18 @@ export class ProduceMessageEncoder {
   }
 }
 
-/** The field `producer_id`, to be appended to a message. */
-export function encodeProducerId(producerId: string): Buffer {
-  return encodeText(producerIdField, producerId)
+/** A producer in one of its starts. */
+export interface ProducerStart {
+  readonly id: string
+  /** 1 .. 2^53 - 1. */
+  readonly epoch: number
+}
+
+/** The fields `producer_id` and `producer_epoch`, to be appended to a message. */
+export function encodeProducer({ id, epoch }: ProducerStart): Buffer {
+  const bytes = Buffer.alloc(1 + maxSequenceBytes)
+  bytes[0] = producerEpochField << 3
+  return Buffer.concat([encodeText(producerIdField, id), bytes.subarray(0, writeVarint(bytes, 1, epoch))])
 }
 
 /** Refuses a batch that the server would refuse, because the server's refusal would end the whole call. */

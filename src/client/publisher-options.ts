@@ -1,5 +1,6 @@
 // The options of a publisher, with their defaults and ranges.
 
+import { randomUUID } from 'node:crypto'
 import { MillraceError } from '../errors.ts'
 import { defaultTopic, limits } from '../event/event.ts'
 import type { Overflow } from '../pipeline/pipeline.ts'
@@ -8,6 +9,11 @@ import type { PublisherRejection } from './publish-tally.ts'
 export interface PublisherOptions {
   /** A declared topic. Default `events`. */
   readonly topic?: string
+  /**
+   * Names the producer, 1 to 255 bytes. Default: a new name for each publisher. Of several publishers with one name, the
+   * one that is started last publishes; the others fail with `failed_precondition`.
+   */
+  readonly producerId?: string
   /**
    * What happens to events when there is no room: `reject` (default; they are reported as rejections with a retry
    * hint), `drop` (they are counted) or `wait` (the server stops reading, and add() returns false when the publisher is
@@ -41,6 +47,7 @@ export interface PublisherOptions {
 export function withDefaults(options: PublisherOptions): Required<PublisherOptions> {
   return {
     topic: options.topic ?? defaultTopic,
+    producerId: producerIdOf(options.producerId ?? randomUUID()),
     overflow: options.overflow ?? 'reject',
     maxMessageBytes: inRange('maxMessageBytes', options.maxMessageBytes ?? 64 * 1024, 1, 512 * 1024),
     maxMessageEvents: inRange('maxMessageEvents', options.maxMessageEvents ?? 1000, 1, limits.maxEventsPerMessage),
@@ -52,6 +59,13 @@ export function withDefaults(options: PublisherOptions): Required<PublisherOptio
     onRejections: options.onRejections ?? (() => {}),
     onCut: options.onCut ?? (() => {}),
   }
+}
+
+function producerIdOf(producerId: string): string {
+  const bytes = Buffer.byteLength(producerId)
+  if (bytes >= 1 && bytes <= limits.maxNameBytes && !producerId.includes('\0')) return producerId
+  const problem = `producerId has ${bytes} bytes; it must have 1 to ${limits.maxNameBytes}, none of them NUL`
+  throw new MillraceError('invalid_event', problem, { field: 'producerId' })
 }
 
 function inRange(name: string, value: number, min: number, max: number): number {

@@ -7,7 +7,6 @@
 // When a message is cut: while nothing is unacknowledged, at the end of the caller's current turn, so that a lone event
 // does not wait; otherwise when it is full or `lingerMs` old, so that a flow of events is sent in large messages.
 
-import { randomUUID } from 'node:crypto'
 import { type ErrorCode, MillraceError } from '../errors.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import { Delivery } from './delivery.ts'
@@ -38,8 +37,8 @@ export interface PublisherClocks {
  * ```
  */
 export class Publisher {
-  /** Identifies this publisher to the server; every publisher has its own. */
-  readonly producerId = randomUUID()
+  /** Names this publisher to the server. */
+  readonly producerId: string
   readonly #builder = new BatchBuilder()
   readonly #stamper: EventStamper
   readonly #tally = new PublishTally()
@@ -57,6 +56,7 @@ export class Publisher {
   /** Use `client.publisher()`. */
   constructor(connection: ServerConnection, options: PublisherOptions, clocks: PublisherClocks) {
     this.#options = withDefaults(options)
+    this.producerId = this.#options.producerId
     const { topic, overflow, maxUnackedMessages, giveUpAfterMs, stallAfterMs } = this.#options
     this.#stamper = new EventStamper(clocks.now)
     this.#encoder = new ProduceMessageEncoder(topic, overflow)
@@ -64,6 +64,7 @@ export class Publisher {
       connection,
       {
         producerId: this.producerId,
+        now: clocks.now,
         maxUnackedMessages,
         giveUpAfterMs,
         stallAfterMs: overflow === 'wait' ? null : stallAfterMs,

@@ -12,6 +12,7 @@
 
 import type { Durability } from '../event/durability.ts'
 import type { Lane } from '../event/event.ts'
+import type { ProducerMessage } from '../event/producer-message.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 
 /** What one commit made durable for producers, and how long it took. */
@@ -82,12 +83,12 @@ export interface AppendOptions {
    */
   readonly maxWaiting?: WaitingLimit
   /**
-   * The numbered message that these batches come from. For each producer and stream the log remembers which of the last
-   * `producerWindow` sequences it has stored, so that it recognises a resend. It remembers at least `maxProducers`
-   * pairs of producer and stream, and forgets the least recently used first. A refused append is not remembered: when
-   * it is sent again, it is appended.
+   * The numbered message that these batches come from. For each producer and stream the log remembers the highest epoch,
+   * and which of its last `producerWindow` sequences it has stored, so that it recognises a resend. A higher epoch begins
+   * with no sequences; a lower one is refused. The log remembers at least `maxProducers` pairs of producer and stream, and
+   * forgets the least recently used first. A refused append is not remembered: when it is sent again, it is appended.
    */
-  readonly producer?: { readonly id: string; readonly sequence: number }
+  readonly producer?: ProducerMessage
   readonly signal?: AbortSignal
 }
 
@@ -306,8 +307,9 @@ export interface EventLog {
    * Errors: `not_found` (undeclared topic or partition); `backlogged` (over `maxWaiting`, or the driver's queue of
    * appends to be stored is full; the cause is a Backlog) and `disk_full`: nothing was written and nothing will be,
    * both retryable; `durability_lost` (the configured durability cannot be reached now; nothing was written);
-   * `out_of_range` (the sequence is older than `producerWindow`; nothing was written); `unavailable`: the outcome is
-   * unknown.
+   * `out_of_range` (the sequence is older than `producerWindow`; nothing was written); `failed_precondition` (the stream
+   * remembers a higher epoch of the producer, which the error has as `highestProducerEpoch`; nothing was written);
+   * `unavailable`: the outcome is unknown.
    */
   append(stream: StreamName, batches: readonly RecordBatch[], options?: AppendOptions): Promise<Appended>
 

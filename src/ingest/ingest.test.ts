@@ -95,7 +95,7 @@ test('a drain rejects the events that wait for room, and the message has a verdi
 
 test('a numbered message that is accepted in part has an unknown outcome: its producer resends it', async (t) => {
   const ingest = await openIngest(t)
-  const { published } = await publishIntoFullLane(ingest, { producer: { id: 'p', sequence: 1 } })
+  const { published } = await publishIntoFullLane(ingest, { producer: { id: 'p', epoch: 1, sequence: 1 } })
 
   await ingest.drain()
 

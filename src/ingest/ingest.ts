@@ -186,6 +186,8 @@ export class Ingest {
     if (first === undefined) return dropped
     if (first.error.outcomeUnknown || failed.length === slices.length) throw first.error
     if (message.producer !== undefined) {
+      const fence = failed.find(({ error }) => error.highestProducerEpoch !== undefined)?.error
+      if (fence !== undefined) throw withStoredPart(fence)
       const text = `a part of the message was not accepted: ${first.error.message}; send the message again`
       throw new MillraceError('unavailable', text, { cause: first.error })
     }
@@ -252,6 +254,12 @@ export class Ingest {
     const excessEvents = backlog.waitingEvents + slice.count - limit.maxEvents
     return topic.drainRate.hintMs(backlog, Math.max(excessEvents, slice.count), this.#options.monotonicNow())
   }
+}
+
+/** Of a message in several streams only some may know the higher epoch. */
+function withStoredPart({ code, message, highestProducerEpoch, field, cause }: MillraceError): MillraceError {
+  const text = `${message}; a part of the message is stored under its own epoch`
+  return new MillraceError(code, text, { field, highestProducerEpoch, cause })
 }
 
 function drainingError(): MillraceError {

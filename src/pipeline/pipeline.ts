@@ -5,6 +5,7 @@
 
 import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
+import type { ProducerMessage } from '../event/producer-message.ts'
 import type { Administration } from './administration.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
@@ -23,7 +24,7 @@ export interface PublishMessage {
    */
   readonly message: Uint8Array
   /** For numbered messages: events that are already in the log are answered as accepted, not stored again. */
-  readonly producer?: { readonly id: string; readonly sequence: number }
+  readonly producer?: ProducerMessage
 }
 
 export interface PublishOptions {

@@ -147,7 +147,7 @@ test('when several processes notice a loss at once, one starts the new epoch, an
 test('a sequence that was stored before a loss is appended again in the new epoch', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)
-  const producer = { id: 'p', sequence: 7 }
+  const producer = { id: 'p', epoch: 1, sequence: 7 }
   await eventLog.append(stream(), [batchOf(['a'])], { producer })
   assert.equal((await eventLog.append(stream(), [batchOf(['a'])], { producer })).duplicate, true)
   await server.command('DEL', booksKey)

@@ -49,8 +49,8 @@ class Model {
   /** In the order of their streams, each with its offset. */
   readonly stored = new Map<string, { readonly stream: StreamName; readonly offset: number }>()
   isTrimmed = false
-  /** Producer messages that are in the log: stream and sequence. */
-  readonly sequences = new Set<string>()
+  /** The producer's highest epoch in each stream, and its sequences that are in the log. */
+  readonly producers = new Map<string, { readonly epoch: number; readonly sequences: Set<number> }>()
 
   constructor() {
     for (const name of groups) {
@@ -151,29 +151,36 @@ interface AppendDraw {
   readonly partition: number
   readonly sizes: readonly number[]
   readonly limit: number | null
-  readonly sequence: number | null
+  readonly numbered: { readonly epoch: number; readonly sequence: number } | null
 }
 
-function append({ lane, partition, sizes, limit, sequence }: AppendDraw): Command {
-  const text = `append ${sizes} to ${partition}/${lane}, limit ${limit}, sequence ${sequence}`
+function append({ lane, partition, sizes, limit, numbered }: AppendDraw): Command {
+  const text = `append ${sizes} to ${partition}/${lane}, limit ${limit}, numbered ${JSON.stringify(numbered)}`
   return command(text, async (model, real) => {
     const stream: StreamName = { topic, partition, lane }
     const batches = sizes.map((size) => Array.from({ length: size }, () => `e${++real.lastId}`))
     const ids = batches.flat()
-    const key = `${partition}/${lane}/${sequence}`
-    const isResend = sequence !== null && model.sequences.has(key)
+    const key = `${partition}/${lane}`
+    const known = model.producers.get(key)
+    const isFenced = numbered !== null && known !== undefined && numbered.epoch < known.epoch
+    const isResend = numbered !== null && known?.epoch === numbered.epoch && known.sequences.has(numbered.sequence)
     const most = Math.max(...groups.map((name) => model.waitingIn(name, stream)))
-    const isRefused = !isResend && limit !== null && most > 0 && most + ids.length > limit
+    const isRefused = !isResend && !isFenced && limit !== null && most > 0 && most + ids.length > limit
     const result = await real.bench.log
       .append(
         stream,
         batches.map((batch) => batchOf(batch)),
         {
           ...(limit === null ? {} : { maxWaiting: { maxEvents: limit, maxBytes: Number.MAX_SAFE_INTEGER } }),
-          ...(sequence === null ? {} : { producer: { id: 'p', sequence } }),
+          ...(numbered === null ? {} : { producer: { id: 'p', ...numbered } }),
         },
       )
       .catch((error: unknown) => error as MillraceError)
+    if (isFenced) {
+      assert.ok(result instanceof MillraceError && result.code === 'failed_precondition', String(result))
+      assert.equal(result.highestProducerEpoch, known.epoch)
+      return
+    }
     if (isRefused) {
       assert.ok(result instanceof MillraceError && result.code === 'backlogged', String(result))
       const backlog = result.cause as Backlog
@@ -183,7 +190,11 @@ function append({ lane, partition, sizes, limit, sequence }: AppendDraw): Comman
     if (result instanceof MillraceError) throw result
     assert.equal(result.duplicate, isResend)
     if (isResend) return
-    if (sequence !== null) model.sequences.add(key)
+    if (numbered !== null) {
+      const { epoch, sequence } = numbered
+      const before = known?.epoch === epoch ? known.sequences : []
+      model.producers.set(key, { epoch, sequences: new Set([...before, sequence]) })
+    }
     model.append(stream, ids, result.positions[0]!.offset)
   })
 }
@@ -376,7 +387,12 @@ const appendDraw = fc
     partition: fc.nat(partitions - 1),
     sizes: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
     limit: fc.option(fc.integer({ min: 1, max: 30 }), { freq: 3 }),
-    sequence: fc.option(fc.integer({ min: 1, max: 6 }), { freq: 2 }),
+    numbered: fc.option(
+      fc.record({ epoch: fc.integer({ min: 1, max: 3 }), sequence: fc.integer({ min: 1, max: 6 }) }),
+      {
+        freq: 2,
+      },
+    ),
   })
   .map(append)
 const nextDraw = fc

@@ -339,7 +339,7 @@ test('fault A8: a commit that fails on a full disk is rolled back: a waiting con
   const dataDir = join(mounted.path, 'data')
   mkdirSync(dataDir)
   const eventLog = await openWithTopic(dataDir)
-  await eventLog.append(stream(), [batchOf(['first'])], { producer: { id: 'p', sequence: 1 } })
+  await eventLog.append(stream(), [batchOf(['first'])], { producer: { id: 'p', epoch: 1, sequence: 1 } })
   const consumer = await eventLog.consume(topic, group, { leaseMs })
   await consumer.settle((await take(consumer)).map(landed))
   const ballast = join(mounted.path, 'ballast')
@@ -348,7 +348,7 @@ test('fault A8: a commit that fails on a full disk is rolled back: a waiting con
   writeFileSync(ballast, Buffer.alloc((bavail - 4) * bsize))
 
   const waiting = consumer.next({ maxEvents: perLane(10), maxWaitMs: 30_000 })
-  const message = { producer: { id: 'p', sequence: 2 } }
+  const message = { producer: { id: 'p', epoch: 1, sequence: 2 } }
   for (let round = 0; round < 3; round++) {
     const sends = [batchOf(['refused']), batchOf(['refused too'])].map((batch) => eventLog.append(stream(), [batch]))
     const numbered = eventLog.append(stream(), [batchOf(['second'])], message)

@@ -18,8 +18,12 @@ async function startReplicated(t: TestContext) {
     proxy.refuse = true
     proxy.cut()
   })
+  // It acknowledges nothing while it loads its first copy.
   const waitForReplica = () =>
-    eventually(async () => assert.match(await master.command('INFO', 'replication'), /slave0:.*state=online/))
+    eventually(async () => {
+      await master.command('PUBLISH', 'anything', 'replicated')
+      assert.match(await master.command('INFO', 'replication'), /slave0:.*state=online,offset=[1-9]/)
+    })
   await waitForReplica()
   return { master, replica, proxy, waitForReplica }
 }
@@ -38,7 +42,7 @@ test('an append at replicated(1) is accepted when a replica has it, and unknown 
 
   proxy.up.blocked = true
   proxy.down.blocked = true
-  const numbered = { producer: { id: 'p', sequence: 1 } }
+  const numbered = { producer: { id: 'p', epoch: 1, sequence: 1 } }
   const startedAtMs = performance.now()
   const unknown = [
     eventLog.append(stream(), [batchOf(['b'])], numbered),

@@ -69,7 +69,9 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
   const consumer = await eventLog.consume(topic, group, { leaseMs: 3_600_000 })
   for (const lane of ['high', 'normal', 'low'] as const) {
     for (const id of ['a', 'b', 'c']) {
-      await eventLog.append(stream(lane), [batchOf([id])], { producer: { id: 'p', sequence: 1 + 'abc'.indexOf(id) } })
+      await eventLog.append(stream(lane), [batchOf([id])], {
+        producer: { id: 'p', epoch: 1, sequence: 1 + 'abc'.indexOf(id) },
+      })
     }
   }
   const all = await takeAll(consumer)
@@ -92,7 +94,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
   const known = `${epoch} 3 4 3`
   const size = String(batch.bytes.length)
   const appendOf = (lane: string, sequence: string) => [
-    ...[lane, '1', '1', size, '100', '100000', 'p', sequence],
+    ...[lane, '1', '1', size, '100', '100000', 'p', '1', sequence],
     ...['1', '1700', '12345', Buffer.from(batch.bytes)],
   ]
   const settlementOf = (...place: string[]) => [

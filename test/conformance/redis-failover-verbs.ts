@@ -59,7 +59,7 @@ export function produce(eventLog: EventLog, partitions = 1) {
   const works = Array.from({ length: partitions }, async (_, partition) => {
     for (let number = 0; !isStopped; number++) {
       const id = `${partition}-${number}`
-      const numbered = { producer: { id: `p${partition}`, sequence: number } }
+      const numbered = { producer: { id: `p${partition}`, epoch: 1, sequence: number } }
       await eventLog.append(stream('normal', partition), [batchOf([id])], numbered).then(
         () => accepted.push(id),
         (failure) => failures.push(failure),

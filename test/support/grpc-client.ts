@@ -39,6 +39,8 @@ export interface PublishFields {
 
 export interface ProduceFields extends PublishFields {
   readonly producerId?: string
+  /** Default 1. */
+  readonly producerEpoch?: number
   readonly sequence?: number
 }
 
@@ -144,8 +146,10 @@ export class RawGrpcClient {
     call.on('data', (response: ProduceResponse) => responses.push(response))
     call.on('error', () => {})
     const ended = new Promise<grpc.StatusObject>((resolve) => call.on('status', resolve))
-    const send = ({ producerId = '', sequence = 0, ...fields }: ProduceFields): Promise<void> =>
-      write(call, encode(ProduceRequestSchema, { ...initOf(fields), producerId, sequence: BigInt(sequence) }))
+    const send = ({ producerId = '', producerEpoch = 1, sequence = 0, ...fields }: ProduceFields): Promise<void> => {
+      const numbers = { producerEpoch: BigInt(producerEpoch), sequence: BigInt(sequence) }
+      return write(call, encode(ProduceRequestSchema, { ...initOf(fields), producerId, ...numbers }))
+    }
     return { call, responses, ended, send }
   }
 

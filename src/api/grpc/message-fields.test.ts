@@ -12,6 +12,7 @@ const requests = fc.record({
   topic: fc.constantFrom(...topics),
   overflow: fc.constantFrom(Overflow.UNSPECIFIED, Overflow.REJECT, Overflow.DROP, Overflow.WAIT),
   producerId: fc.constantFrom('', 'p', 'producer-1', 'größe'),
+  producerEpoch: fc.bigInt(0n, 2n ** 53n - 1n),
   sequence: fc.bigInt(0n, 2n ** 53n - 1n),
   events: fc.array(fc.record({ type: fc.string(), data: fc.uint8Array() }), { maxLength: 5 }),
 })
@@ -23,11 +24,12 @@ test('the fields read from consecutive messages are those that were encoded', ()
       for (const message of messages) {
         fields.read(toBinary(ProduceRequestSchema, create(ProduceRequestSchema, message)))
         assert.deepEqual(
-          [fields.topic, fields.overflow, fields.producerId, fields.sequence, fields.events],
+          [fields.topic, fields.overflow, fields.producerId, fields.producerEpoch, fields.sequence, fields.events],
           [
             message.topic || 'events',
             toOverflow(message.overflow),
             message.producerId,
+            Number(message.producerEpoch),
             Number(message.sequence),
             message.events.length,
           ],

@@ -1,6 +1,6 @@
 // Reads the fields of a publish message other than `events`, without decoding the message.
 //
-// Job: one pass over the top level of the message: topic, overflow, producer, sequence, and the number of events. The
+// Job: one pass over the top level of the message: topic, overflow, producer, its epoch, sequence, and the number of events. The
 // three requests share their field numbers, so one reader serves all.
 // Not its job: reading the events (the pipeline scans them), checking the numbering of messages (produce.ts).
 
@@ -18,6 +18,7 @@ const topicField = 2
 const overflowField = 3
 const producerIdField = 4
 const sequenceField = 5
+const producerEpochField = 6
 
 /** Reused for every message: while the topic or producer stays the same, no new string is made. */
 export class MessageFields {
@@ -25,6 +26,8 @@ export class MessageFields {
   overflow: Overflow = 'reject'
   /** '' when the message names no producer. */
   producerId = ''
+  /** 0 when the message has none. */
+  producerEpoch = 0
   sequence = 0
   /** The number of events in the message. */
   events = 0
@@ -37,6 +40,7 @@ export class MessageFields {
   read(message: Uint8Array): this {
     this.events = 0
     this.sequence = 0
+    this.producerEpoch = 0
     let topicStart = 0
     let topicEnd = 0
     let overflow = 0
@@ -58,6 +62,7 @@ export class MessageFields {
       } else if (wireType === varintType) {
         if (number === overflowField) overflow = walker.valueHigh === 0 ? walker.valueLow : -1
         else if (number === sequenceField) this.sequence = walker.valueHigh * 0x1_0000_0000 + walker.valueLow
+        else if (number === producerEpochField) this.producerEpoch = walker.valueHigh * 0x1_0000_0000 + walker.valueLow
       }
     }
     if (walker.broken) throw new MillraceError('invalid_event', 'the message is not a valid protobuf message')

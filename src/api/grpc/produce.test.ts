@@ -24,7 +24,7 @@ function listen(call: ClientDuplexStream<Buffer, ProduceResponse>) {
 }
 
 const message = (sequence: number, more: object = {}) =>
-  produceMessage({ producerId: 'producer-1', sequence: BigInt(sequence), events: [good], ...more })
+  produceMessage({ producerId: 'producer-1', producerEpoch: 1n, sequence: BigInt(sequence), events: [good], ...more })
 
 test('numbered messages are acknowledged cumulatively while they arrive', async (t) => {
   const { client, pipeline } = await startTestServer(t)
@@ -38,7 +38,7 @@ test('numbered messages are acknowledged cumulatively while they arrive', async 
 
   assert.equal(await stream.ended, null)
   assert.equal(pipeline.events.length, 196)
-  assert.deepEqual(pipeline.calls.at(-1)?.message.producer, { id: 'producer-1', sequence: 200 })
+  assert.deepEqual(pipeline.calls.at(-1)?.message.producer, { id: 'producer-1', epoch: 1, sequence: 200 })
   assert.equal(stream.answers.at(-1)?.durability, Durability.DISK)
 })
 
@@ -88,6 +88,9 @@ const misnumbered = [
   ['a producer of 256 bytes', [message(1, { producerId: 'p'.repeat(256) })], 'producer_id'],
   ['a producer with a NUL', [message(1, { producerId: 'p\0' })], 'producer_id'],
   ['another producer', [message(1), message(2, { producerId: 'other' })], 'producer_id'],
+  ['no epoch', [message(1, { producerEpoch: 0n })], 'producer_epoch'],
+  ['another epoch', [message(1), message(2, { producerEpoch: 2n })], 'producer_epoch'],
+  ['an epoch above 2^53', [message(1, { producerEpoch: 2n ** 53n })], 'producer_epoch'],
   ['no sequence', [message(0)], 'sequence'],
   ['a sequence above 2^53', [message(2 ** 53 + 2)], 'sequence'],
   ['a gap', [message(7), message(9)], 'sequence'],

@@ -25,6 +25,8 @@ export class ProduceAnswers implements StreamAnswers {
   readonly #readMore: () => void
   #producerId = ''
   /** 0 before the first message. */
+  #producerEpoch = 0
+  /** 0 before the first message. */
   #lastSequence = 0
 
   #ackedThrough = 0
@@ -47,7 +49,7 @@ export class ProduceAnswers implements StreamAnswers {
     return this.#rejections.length < maxRejectionsPerResponse
   }
 
-  identify({ producerId, sequence }: MessageFields): PublishMessage['producer'] {
+  identify({ producerId, producerEpoch, sequence }: MessageFields): PublishMessage['producer'] {
     if (producerId !== '') {
       if (this.#producerId !== '' && producerId !== this.#producerId) {
         throw wrongField('producer_id', 'producer_id has changed: all messages of a call must have the same one')
@@ -57,6 +59,7 @@ export class ProduceAnswers implements StreamAnswers {
     if (this.#producerId === '') {
       throw wrongField('producer_id', 'producer_id is empty: set it in the first message of a call')
     }
+    this.#identifyEpoch(producerEpoch)
     if (sequence < 1) throw wrongField('sequence', 'sequence is missing: number the messages from 1')
     if (sequence > Number.MAX_SAFE_INTEGER) {
       throw wrongField('sequence', `sequence is too large; the limit is ${Number.MAX_SAFE_INTEGER}`)
@@ -67,7 +70,24 @@ export class ProduceAnswers implements StreamAnswers {
     }
     if (this.#lastSequence === 0) this.#sentAckedThrough = this.#ackedThrough = sequence - 1
     this.#lastSequence = sequence
-    return { id: this.#producerId, sequence }
+    return { id: this.#producerId, epoch: this.#producerEpoch, sequence }
+  }
+
+  #identifyEpoch(producerEpoch: number): void {
+    if (producerEpoch === 0) {
+      if (this.#producerEpoch !== 0) return
+      const problem =
+        'producer_epoch is missing: set it in the first message of a call, at least 1 and higher at each start of the ' +
+        'producer, such as its start time in milliseconds'
+      throw wrongField('producer_epoch', problem)
+    }
+    if (producerEpoch > Number.MAX_SAFE_INTEGER) {
+      throw wrongField('producer_epoch', `producer_epoch is too large; the limit is ${Number.MAX_SAFE_INTEGER}`)
+    }
+    if (this.#producerEpoch !== 0 && producerEpoch !== this.#producerEpoch) {
+      throw wrongField('producer_epoch', 'producer_epoch has changed: all messages of a call must have the same one')
+    }
+    this.#producerEpoch = producerEpoch
   }
 
   answer({ verdict, failure, sequence }: ReadMessage): MillraceError | null {

@@ -50,9 +50,7 @@ export function richStatusOf(
   const code = grpcStatusOf(error.code)
   const message = cut(error.message, maxMessageLength)
   const metadata = new FailureMetadata(error)
-  const details: Any[] = [
-    anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.code.toUpperCase(), domain: 'millrace' })),
-  ]
+  const details: Any[] = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, errorInfoOf(error)))]
   const retryAfterMs = error.retryAfterMs ?? (isRefusedForRoom(error.code) ? defaultRetryAfterMs : undefined)
   if (retryAfterMs !== undefined) {
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: toDuration(retryAfterMs) })))
@@ -65,6 +63,12 @@ export function richStatusOf(
     whole.length <= maxDetailsBytes ? whole : encodeStatus(code, message, [...details, ...summaryOf(error, [])]),
   )
   return { code, details: message, metadata }
+}
+
+function errorInfoOf({ code, highestProducerEpoch }: MillraceError): MessageInitShape<typeof ErrorInfoSchema> {
+  const info = { reason: code.toUpperCase(), domain: 'millrace' }
+  if (highestProducerEpoch === undefined) return info
+  return { ...info, metadata: { highest_producer_epoch: String(highestProducerEpoch) } }
 }
 
 function encodeStatus(code: number, message: string, details: Any[]): Buffer {

@@ -6,6 +6,7 @@
 
 import { MillraceError } from '../../errors.ts'
 import type { Lane } from '../../event/event.ts'
+import type { ProducerMessage } from '../../event/producer-message.ts'
 import type { RecordBatch } from '../../event/record-batch.ts'
 import {
   type Appended,
@@ -15,6 +16,7 @@ import {
   producerWindow,
   type WaitingLimit,
 } from '../event-log.ts'
+import { fenced, tooOld } from '../numbered-message.ts'
 import type { Epochs } from './epochs.ts'
 import { listOf, numberOf, type Reply, refusalIn, textOf } from './redis-connection.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
@@ -37,7 +39,7 @@ export interface AppendRequest {
   readonly events: number
   readonly bytes: number
   readonly maxWaiting: WaitingLimit | undefined
-  readonly producer: { readonly id: string; readonly sequence: number } | undefined
+  readonly producer: ProducerMessage | undefined
   /** Called with the offset of the first event and its epoch, or null when this was a resend. */
   resolve(first: { readonly offset: number; readonly epoch: number } | null): void
   reject(reason: unknown): void
@@ -233,7 +235,10 @@ export class AppendQueue {
           else request.reject(notReplicated())
           break
         case 'old':
-          request.reject(tooOld(request))
+          request.reject(tooOld(request.producer!))
+          break
+        case 'fenced':
+          request.reject(fenced(request.producer!, numberOf(facts[0])))
           break
         default:
           this.#refuse(request, backlogged(this.#options.topic, request, facts))
@@ -273,7 +278,8 @@ function argumentsOf(requests: readonly AppendRequest[]) {
   const checksums: number[] = []
   for (const { lane, batches, events, bytes, maxWaiting, producer } of requests) {
     args.push(laneNumber(lane), batches.length, events, bytes)
-    args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '', producer?.id ?? '', producer?.sequence ?? '')
+    args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '', producer?.id ?? '')
+    args.push(producer?.epoch ?? '', producer?.sequence ?? '')
     let checksum = 0
     for (const batch of batches) {
       checksum = checksumOf(batch)
@@ -282,14 +288,6 @@ function argumentsOf(requests: readonly AppendRequest[]) {
     checksums.push(checksum)
   }
   return { args, checksums }
-}
-
-function tooOld({ producer }: AppendRequest): MillraceError {
-  return new MillraceError(
-    'out_of_range',
-    `sequence ${producer?.sequence} of producer "${producer?.id}" is ${producerWindow} or more behind its latest; whether it is stored is unknown`,
-    { field: 'sequence' },
-  )
 }
 
 function withUnknownOutcome(thrown: unknown): never {

@@ -24,6 +24,7 @@ import type {
   TopicDescription,
   Trimmed,
 } from '../event-log.ts'
+import { checkNumbers } from '../numbered-message.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append-queue.ts'
 import type { BellListener } from './bell-listener.ts'
@@ -265,13 +266,7 @@ export class RedisLog implements EventLog {
     batches: readonly RecordBatch[],
     { maxWaiting, producer }: AppendOptions,
   ): Promise<Appended> {
-    if (producer !== undefined && !(Number.isSafeInteger(producer.sequence) && producer.sequence >= 0)) {
-      const { id, sequence } = producer
-      throw new MillraceError(
-        'internal',
-        `the sequence of producer "${id}" is ${sequence}; it must be a whole number from 0 to 2^53 - 1`,
-      )
-    }
+    if (producer !== undefined) checkNumbers(producer)
     if (batches.length === 0) return Promise.resolve({ positions: [], duplicate: false })
     let events = 0
     let bytes = 0

@@ -5,9 +5,9 @@
 -- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the
 --          window of a producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
 -- ARGV     max producers to remember, window size; then for each append: lane (1..3), batches, events, bytes, max
---          waiting events and bytes ('' without limit), producer id and sequence ('' without), and for each batch:
+--          waiting events and bytes ('' without limit), producer id, epoch and sequence ('' without), and for each batch:
 --          count, received at, checksum, bytes; last, the caller's known state (parts/checks.lua)
--- Returns  for each append: {'stored', first offset} | {'duplicate'} | {'old'}
+-- Returns  for each append: {'stored', first offset} | {'duplicate'} | {'old'} | {'fenced', highest epoch}
 --          | {'backlogged', group, waiting events, waiting bytes, settled events}
 -- include checks
 
@@ -23,15 +23,16 @@ local at = 3
 while at <= #ARGV do
   local lane, batches, sum, length = laneOf(ARGV[at]), whole(ARGV[at + 1]), 0, 0
   if (ARGV[at + 4] == '') ~= (ARGV[at + 5] == '') then error('an append has only one of its two limits') end
-  for _, place in ipairs({ 4, 5, 7 }) do
+  if (ARGV[at + 7] == '') ~= (ARGV[at + 8] == '') then error('a message has only one of its two numbers') end
+  for _, place in ipairs({ 4, 5, 7, 8 }) do
     if ARGV[at + place] ~= '' then whole(ARGV[at + place]) end
   end
-  if ARGV[at + 7] ~= '' then
+  if ARGV[at + 8] ~= '' then
     isNumbered = true
     redis.call('GETBIT', windows .. lanes[lane] .. '/' .. ARGV[at + 6], 0)
   end
   for batch = 0, batches - 1 do
-    local from = at + 8 + 4 * batch
+    local from = at + 9 + 4 * batch
     sum = sum + whole(ARGV[from])
     whole(ARGV[from + 1])
     if whole(ARGV[from]) == 0 or ARGV[from + 3] == nil then error('a batch is empty or missing') end
@@ -39,7 +40,7 @@ while at <= #ARGV do
   end
   if sum ~= whole(ARGV[at + 2]) or length ~= whole(ARGV[at + 3]) then error('the batches of an append do not add up') end
   isUsed[lane] = true
-  at = at + 8 + 4 * batches
+  at = at + 9 + 4 * batches
 end
 -- The counters are read with one command here and written with one at the end.
 local names = redis.call('SMEMBERS', groups)
@@ -84,7 +85,7 @@ local function used(member)
   redis.call('ZADD', producers, redis.call('HINCRBY', books, 'producerUses', 1), member)
 end
 
-local function remember(member, sequence, last)
+local function remember(member, epoch, sequence, last)
   local bitmap = windows .. member
   if last == nil then
     redis.call('DEL', bitmap)
@@ -94,7 +95,7 @@ local function remember(member, sequence, last)
     for passed = last + 1, sequence - 1 do redis.call('SETBIT', bitmap, passed % window, 0) end
   end
   redis.call('SETBIT', bitmap, sequence % window, 1)
-  if last == nil or sequence > last then redis.call('HSET', lasts, member, text(sequence)) end
+  if last == nil or sequence > last then redis.call('HSET', lasts, member, text(epoch) .. '/' .. text(sequence)) end
   used(member)
   while redis.call('ZCARD', producers) > maxProducers do
     local oldest = redis.call('ZPOPMIN', producers)[1]
@@ -113,15 +114,17 @@ local function append()
   local lane = lanes[index]
   local moreEvents, moreBytes = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local maxEvents, maxBytes = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-  local producer, sequence = ARGV[at + 6], tonumber(ARGV[at + 7])
-  local first = at + 8
+  local producer, epoch, sequence = ARGV[at + 6], tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
+  local first = at + 9
   at = first + 4 * batches
 
   local member, last
   if sequence ~= nil then
     member = lane .. '/' .. producer
-    last = tonumber(redis.call('HGET', lasts, member) or '')
-    if last ~= nil then
+    local highest, lastOfHighest = (redis.call('HGET', lasts, member) or ''):match('^(%d+)/(%d+)$')
+    if highest ~= nil and tonumber(highest) > epoch then return { 'fenced', highest } end
+    if highest ~= nil and tonumber(highest) == epoch then
+      last = tonumber(lastOfHighest)
       if sequence <= last - window then return { 'old' } end
       if sequence <= last and redis.call('GETBIT', windows .. member, sequence % window) == 1 then
         used(member)
@@ -156,7 +159,7 @@ local function append()
       redis.call('SETBIT', windows .. member, sequence % window, 1)
       used(member)
     else
-      remember(member, sequence, last)
+      remember(member, epoch, sequence, last)
     end
   end
   return { 'stored', firstOffset }
