@@ -27,7 +27,7 @@ export interface LogThreadData {
 export interface Refusal {
   readonly refused: ErrorCode
   readonly message: string
-  readonly options: Pick<MillraceErrorOptions, 'field' | 'retryAfterMs' | 'cause'>
+  readonly options: MillraceErrorOptions
 }
 
 export type Answer<T> = T | Refusal
@@ -134,6 +134,13 @@ export interface SettledEntries {
 
 export const settledFields = 5
 
+/** The bytes of entries, one after the other. */
+export interface EntryBytes {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Length of the bytes, 1 when the entry is damaged; for each entry. */
+  readonly entries: Float64Array
+}
+
 export interface GroupName {
   readonly topic: string
   readonly group: string
@@ -158,8 +165,7 @@ export type LogThreadMethods = {
   giveBack(call: { readonly consumer: number; readonly leases: readonly number[] }): Promise<null>
   /** Returns all leases of a consumer, which exists no longer. */
   leave(consumer: number): Promise<null>
-  /** The bytes of entries, one after the other. */
-  bytes(appendNumbers: readonly number[]): Promise<Uint8Array<ArrayBuffer>>
+  bytes(appendNumbers: readonly number[]): Promise<EntryBytes>
   readSettled(
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>
@@ -178,4 +184,5 @@ export function isRefusal(answer: unknown): answer is Refusal {
   return typeof answer === 'object' && answer !== null && 'refused' in answer
 }
 
+/** One value for each lane. */
 export type PerLane<T> = Readonly<Record<Lane, T>>

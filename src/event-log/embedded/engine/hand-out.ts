@@ -1,138 +1,170 @@
-// Selects the entries for a waiting consumer: in each lane first due redeliveries and entries that were given back,
-// then entries not handed out yet, oldest first.
+// Hands out entries to waiting consumers within one transaction: in each lane first what is due in the group's own
+// stream, then what the topic's stream has, oldest first.
 //
-// Not its job: making the hand-out durable (commit-plan.ts), reading bytes from the file (page-reader.ts).
+// Each partition that has work first gets an equal share of the call's events and bytes, then what is left is filled. The
+// leases begin when the transaction is durable.
 
-import { type Lane, lanes } from '../../event/event.ts'
-import type { CommitPlan } from './commit-plan.ts'
-import type { DueCursor, UnreadCursor } from './cursor.ts'
-import type { GroupPartition, GroupState } from './group-state.ts'
-import { HeldEntry } from './held-entry.ts'
-import type { PageReader } from './page-reader.ts'
-import type { StoredEntry } from './stored-entry.ts'
+import { lanes } from '../../../event/event.ts'
+import type { EntryContent } from '../file/entry-table.ts'
+import { partitionOf } from '../file/stream-number.ts'
+import { DueEntries, type DueEntry } from './due-entries.ts'
+import { FreeEntries } from './free-entries.ts'
+import { type CursorCheck, checkCursor, checkDue } from './kept-check.ts'
+import { LaneWork, PartitionWork, Selection } from './selection.ts'
+import type { GroupSession, Lease, Place, Session } from './session.ts'
+import type { UnitOfWork } from './unit-of-work.ts'
+import type { Waiter } from './waiter.ts'
 
-/** Max bytes that one call of `next` hands out; only its first entry may be larger. */
-const maxHandOutBytes = 8 * 1024 * 1024
+const minEntriesPerRead = 4
+const maxEntriesPerRead = 256
 
-/** What a hand-out uses. */
-export interface HandOutContext {
-  readonly plan: CommitPlan
-  readonly reader: PageReader
-  /** Milliseconds since 1970. */
-  readonly nowMs: number
+/** An entry for a waiter. */
+export interface HandedOut {
+  readonly lease: Lease
+  readonly receivedAtMicros: number
+  /** Null when the proxy has the bytes. */
+  readonly content: EntryContent | null
 }
 
-/** The entries selected for one waiter. */
-class Selection {
-  readonly held: HeldEntry[] = []
-  #roomBytes = maxHandOutBytes
+export class HandOut {
+  readonly #work: UnitOfWork
+  readonly #session: Session
+  readonly #nowMs: number
+  readonly #free = new Map<Place, { readonly walk: FreeEntries; readonly group: GroupSession }>()
+  readonly #due = new Map<Place, { readonly walk: DueEntries; readonly group: GroupSession }>()
+  readonly #nextDueAtMs = new Map<DueEntries, number | undefined>()
+  readonly #filled = new Map<Waiter, readonly HandedOut[]>()
+  /** Checks that must be made before more can be handed out. */
+  readonly checks: CursorCheck[] = []
 
-  /** Whether the entry still fits, in a lane with room for `roomEvents` events of which `taken` are selected. */
-  fits(entry: StoredEntry, roomEvents: number, taken: number): boolean {
-    if (taken > 0 && taken + entry.count > roomEvents) return false
-    return this.held.length === 0 || entry.byteLength <= this.#roomBytes
+  /** @param nowMs milliseconds since 1970, on the clock of the log's caller. */
+  constructor(work: UnitOfWork, session: Session, nowMs: number) {
+    this.#work = work
+    this.#session = session
+    this.#nowMs = nowMs
   }
 
-  put(held: HeldEntry): void {
-    this.held.push(held)
-    this.#roomBytes -= held.entry.byteLength
+  /** What each waiter gets. */
+  get filled(): ReadonlyMap<Waiter, readonly HandedOut[]> {
+    return this.#filled
   }
-}
 
-/**
- * Selects up to `maxEvents` per lane. Empty when there is nothing, or when the bytes must be read from the file first.
- */
-export function handOut(
-  group: GroupState,
-  maxEvents: Readonly<Record<Lane, number>>,
-  context: HandOutContext,
-): HeldEntry[] {
-  if (group.paused !== null) return []
-  const selection = new Selection()
-  const { partitions } = group
-  for (const lane of lanes) {
-    let taken = 0
-    for (let step = 0; step < partitions.length && taken < maxEvents[lane]; step++) {
-      const part = partitions[(group.firstPartition + step) % partitions.length]!
-      taken = takeDue(part, lane, maxEvents[lane], taken, selection, context)
-      taken = takeUnread(part, lane, maxEvents[lane], taken, selection, context)
+  fill(waiter: Waiter): void {
+    const { group, call } = waiter
+    const row = this.#work.group(group.groupNumber)
+    if (row === undefined) return
+    group.isPaused = row.state === 'paused'
+    if (group.isPaused) return
+    const parts = this.#partsWithWork(waiter)
+    if (parts.length === 0) return
+    const selection = new Selection(call, parts)
+    const entries: HandedOut[] = []
+    for (const { part, lane } of selection.picks()) {
+      const { due, free } = part.lanes[lane]!
+      const dueEntry = due?.peek()
+      entries.push(dueEntry === undefined ? this.#takeFree(waiter, free!) : this.#takeDue(waiter, due!, dueEntry))
     }
+    if (entries.length > 0) this.#filled.set(waiter, entries)
+    group.firstPartition = parts[0]!.partition + 1
   }
-  if (selection.held.length > 0) group.firstPartition = (group.firstPartition + 1) % partitions.length
-  return selection.held
-}
 
-/** Whether there is a durable entry for such a call, even when its bytes must still be read from the file. */
-export function hasWork(group: GroupState, maxEvents: Readonly<Record<Lane, number>>, nowMs: number): boolean {
-  if (group.paused !== null) return false
-  return group.partitions.some((part) =>
-    lanes.some((lane) => maxEvents[lane] > 0 && (part.unread[lane].hasUnread || isDue(part.own[lane], nowMs))),
-  )
-}
+  /** To be called after all `fill` calls, in the transaction: finds out when the next entries are due. */
+  lookAhead(): void {
+    for (const { walk } of this.#due.values()) this.#nextDueAtMs.set(walk, walk.nextDueAtMs())
+  }
 
-/** When the next redelivery is due, in milliseconds since 1970; undefined when there is none or the group is paused. */
-export function nextDueAtMs(group: GroupState): number | undefined {
-  if (group.paused !== null) return undefined
-  let next: number | undefined
-  for (const part of group.partitions) {
-    for (const lane of lanes) {
-      const dueAtMs = part.own[lane].due.nextDueAtMs
-      if (dueAtMs !== undefined && (next === undefined || dueAtMs < next)) next = dueAtMs
+  /** To be called when the transaction is durable: the leases begin. */
+  committed(): void {
+    for (const [place, { walk, group }] of this.#free) {
+      place.freeFrom = walk.at
+      if (walk.isAtEnd) group.hot.delete(walk.stream.stream)
     }
-  }
-  return next
-}
-
-function isDue(cursor: DueCursor, nowMs: number): boolean {
-  return cursor.ready.length > 0 || cursor.isReading || (cursor.due.nextDueAtMs ?? Number.POSITIVE_INFINITY) <= nowMs
-}
-
-function takeDue(
-  part: GroupPartition,
-  lane: Lane,
-  roomEvents: number,
-  taken: number,
-  selection: Selection,
-  { reader, nowMs }: HandOutContext,
-): number {
-  const cursor = part.own[lane]
-  for (let entry = cursor.ready[0]; entry !== undefined; entry = cursor.ready[0]) {
-    if (!selection.fits(entry, roomEvents, taken)) return roomEvents
-    selection.put(new HeldEntry(part, cursor, entry, cursor.take(entry)))
-    taken += entry.count
-  }
-  reader.fetchDue(part, cursor, nowMs)
-  return taken
-}
-
-function takeUnread(
-  part: GroupPartition,
-  lane: Lane,
-  roomEvents: number,
-  taken: number,
-  selection: Selection,
-  { plan, reader }: HandOutContext,
-): number {
-  const cursor = part.unread[lane]
-  while (taken < roomEvents) {
-    const next = cursor.peek()
-    if (next.kind === 'hole') {
-      plan.lose(part, cursor, next.range)
-      continue
+    for (const [place, { walk, group }] of this.#due) {
+      place.dueFromMs = walk.at.dueAtMs
+      place.freeFrom = walk.at.offset
+      const next = this.#nextDueAtMs.get(walk)
+      if (next === undefined) group.dueAtMs.delete(walk.stream)
+      else group.dueAtMs.set(walk.stream, next)
     }
-    if (next.kind !== 'entry') break
-    if (!selection.fits(next.entry, roomEvents, taken)) {
-      taken = roomEvents
-      break
-    }
-    selection.put(new HeldEntry(part, cursor, next.entry, cursor.take(next.entry)))
-    taken += next.entry.count
+    for (const entries of this.#filled.values()) for (const { lease } of entries) this.#session.lease(lease)
   }
-  // Also when the last page in memory is being handed out: the next one is read meanwhile.
-  if (hasFileToRead(cursor)) reader.readOn(cursor)
-  return taken
-}
 
-function hasFileToRead(cursor: UnreadCursor): boolean {
-  return cursor.nextUnread < cursor.stream.nextOffset
+  /** The partitions that have something for a call, the one to serve first at the front. */
+  #partsWithWork({ group, call }: Waiter): PartitionWork[] {
+    const isWanted = (stream: number) => call.maxEvents[lanes[stream % lanes.length]!] > 0
+    const hot = [...group.hot].filter(isWanted)
+    const due = [...group.dueAtMs].flatMap(([own, atMs]) => (atMs <= this.#nowMs && isWanted(own) ? [own] : []))
+    const mostEvents = Math.max(...lanes.map((lane) => call.maxEvents[lane]))
+    const perRead = Math.ceil(mostEvents / Math.max(1, hot.length + due.length))
+    const entriesPerRead = Math.min(Math.max(perRead, minEntriesPerRead), maxEntriesPerRead)
+    const parts = new Map<number, PartitionWork>()
+    const laneOf = (stream: number): LaneWork => {
+      const partition = partitionOf(stream)
+      let part = parts.get(partition)
+      if (part === undefined) {
+        part = new PartitionWork(partition)
+        parts.set(partition, part)
+      }
+      const lane = lanes[stream % lanes.length]!
+      part.lanes[lane] ??= new LaneWork()
+      return part.lanes[lane]
+    }
+    for (const own of due) laneOf(own).due = this.#dueWalk(group, own, entriesPerRead)
+    for (const stream of hot) laneOf(stream).free = this.#freeWalk(group, stream, entriesPerRead)
+    const from = (partition: number) => (partition < group.firstPartition ? 1 : 0)
+    return [...parts.values()]
+      .filter((part) => part.hasWork)
+      .sort((a, b) => from(a.partition) - from(b.partition) || a.partition - b.partition)
+  }
+
+  /** Null while its rows are not checked. */
+  #freeWalk(group: GroupSession, stream: number, entriesPerRead: number): FreeEntries | null {
+    const place = group.place(stream)
+    const known = this.#free.get(place)
+    if (known !== undefined) return known.walk
+    const check = checkCursor(this.#work, group, this.#work.cursors.get(group.groupNumber, stream)!)
+    if (check !== null) this.checks.push(check)
+    if (check !== null) return null
+    const walk = new FreeEntries(this.#work, group, stream, entriesPerRead)
+    this.#free.set(place, { walk, group })
+    return walk
+  }
+
+  #dueWalk(group: GroupSession, own: number, rowsPerRead: number): DueEntries {
+    const place = group.place(own)
+    const known = this.#due.get(place)
+    if (known !== undefined) return known.walk
+    checkDue(this.#work, place, own)
+    const walk = new DueEntries(this.#work, group, own, this.#nowMs, rowsPerRead)
+    this.#due.set(place, { walk, group })
+    return walk
+  }
+
+  #takeFree({ call, group }: Waiter, free: FreeEntries): HandedOut {
+    const { cursor, stream } = free
+    const place = free.peek()!
+    free.take()
+    const { firstOffset, count, appendNumber, receivedAtMicros } = place
+    const { attempts, hasRow } = free.attemptsOf(firstOffset)
+    this.#work.cursors.change(cursor).handedOutBelow = Math.max(cursor.handedOutBelow, firstOffset + count)
+    this.#work.setAttempts(cursor, firstOffset, attempts + 1, hasRow)
+    const content = appendNumber < call.cachedFrom ? this.#work.entries.read(stream.stream, place) : null
+    const lease = {
+      ...{ id: this.#session.nextLease(), consumer: call.consumer, group, partition: stream.partition },
+      ...{ ...place, stream: stream.stream, attempt: attempts + 1, originOffset: firstOffset, dueAtMs: null },
+    }
+    return { lease, receivedAtMicros, content }
+  }
+
+  #takeDue({ call, group }: Waiter, due: DueEntries, { row, place }: DueEntry): HandedOut {
+    const attempt = due.take()
+    const read = this.#work.entries.read(due.stream, place)
+    const content = { ...read, damaged: read.damaged || place.count !== row.eventCount }
+    const lease = {
+      ...{ id: this.#session.nextLease(), consumer: call.consumer, group, partition: partitionOf(due.stream) },
+      ...{ ...place, count: row.eventCount, stream: due.stream, attempt, dueAtMs: row.dueAtMs },
+      originOffset: content.originOffset,
+    }
+    return { lease, receivedAtMicros: place.receivedAtMicros, content }
+  }
 }

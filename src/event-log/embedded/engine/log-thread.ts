@@ -1,196 +1,170 @@
-// The thread that owns log.db. It executes one transaction at a time and reads between transactions. Its only decision
-// is whether there is enough disk space.
+// The thread that owns log.db: opens it, and runs the proxy's calls on the engine.
 
-import { closeSync, fsyncSync, openSync } from 'node:fs'
-import { Checkpointer } from '../../lib/sqlite/checkpointer.ts'
-import { serve, Transferred } from '../../lib/sqlite/database-thread.ts'
-import { SqliteFailure, toSqliteFailure } from '../../lib/sqlite/failure.ts'
-import { FlushLatch } from '../../lib/sqlite/flush-latch.ts'
-import { truncateWal } from '../../lib/sqlite/open-database.ts'
-import { CommitTransaction } from './commit-transaction.ts'
-import { DiskRoom } from './disk-room.ts'
-import { FactFinder } from './durable-facts.ts'
-import { EntryTable } from './entry-table.ts'
-import { loadLog } from './load-log.ts'
-import { namedDamage, type OpenLogDatabase, openLogDatabase } from './log-database.ts'
-import { logFiles } from './log-files.ts'
-import { LogMark } from './log-mark.ts'
-import type {
-  AuditRequest,
-  CommitReply,
-  CommitRequest,
-  EntryStartRequest,
-  LogSnapshot,
-  LogThreadData,
-  OpenReply,
-  ReadEntriesRequest,
-  ReadPageRequest,
-} from './thread-protocol.ts'
+import { MillraceError } from '../../../errors.ts'
+import { type Methods, serve, Transferred } from '../../../lib/sqlite/database-thread.ts'
+import type { RetentionPolicy, Trimmed } from '../../event-log.ts'
+import { checkBooks } from '../file/check-books.ts'
+import { namedDamage, openLogDatabase } from '../file/log-database.ts'
+import { logBytes, logFiles } from '../file/log-files.ts'
+import {
+  type Answer,
+  type AppendsCall,
+  isRefusal,
+  type LogThreadData,
+  type LogThreadMethods,
+  type NextCall,
+} from '../protocol.ts'
+import { AppendOperation } from './append.ts'
+import { DeclareOperation } from './declare.ts'
+import { Describer } from './describe.ts'
+import { Engine } from './engine.ts'
+import { GiveBackOperation } from './give-back.ts'
+import { DropOperation, JoinOperation, PauseOperation, RemoveDroppedOperation } from './group-operations.ts'
+import { LogWriter } from './log-writer.ts'
+import { toRefusal } from './operation.ts'
+import { concatenated, readSettled } from './read-settled.ts'
+import { ReopenOperation } from './reopen.ts'
+import { Session } from './session.ts'
+import { SettleOperation } from './settle.ts'
+import { Trimmer, TrimOperation } from './trim.ts'
+import { UnitOfWork } from './unit-of-work.ts'
 
-/** About how many bytes one commit writes besides its entries: a page for each table and index. */
-const bookBytesPerCommit = 32 * 1024
-
-/** When disk space is short, the WAL is emptied after this many bytes, to free the space that it takes. */
-const tightCheckpointBytes = 256 * 1024
+type Calls = Omit<LogThreadMethods, 'open'>
 
 class LogThread {
-  readonly #database: OpenLogDatabase['database']
-  readonly #path: string
-  readonly #latch = new FlushLatch()
-  readonly #entries: EntryTable
-  readonly #transaction: CommitTransaction
-  readonly #facts: FactFinder
-  readonly #room: DiskRoom
-  readonly #checkpointer: Checkpointer
-  readonly #mark: LogMark
-  readonly #snapshot: LogSnapshot
-  #bytesSinceTruncate = 0
+  readonly #data: LogThreadData
+  readonly #writer: LogWriter
+  readonly #session = new Session()
+  readonly #engine: Engine
+  readonly #describer: Describer
+  readonly #trimmer: Trimmer
 
-  constructor(opened: OpenLogDatabase, { dataDir, diskReserveBytes }: LogThreadData) {
-    const { database, books, log } = opened
-    const files = logFiles(dataDir)
-    this.#database = database
-    this.#path = files.database
-    this.#entries = new EntryTable(database, files.database)
-    this.#snapshot = loadLog(opened, this.#entries, files.database)
-    this.#transaction = new CommitTransaction(database, books, this.#entries)
-    this.#facts = new FactFinder(database, books)
-    this.#room = new DiskRoom(database, dataDir, files, diskReserveBytes)
-    this.#checkpointer = new Checkpointer(database, files.database)
-    this.#mark = new LogMark(files.mark)
-    this.#mark.write({ appendNumber: log.lastAppendNumber, epoch: log.epoch })
-    this.#mark.flush()
-    flushDirectory(dataDir)
-  }
-
-  get snapshot(): LogSnapshot {
-    return this.#snapshot
-  }
-
-  commit(request: CommitRequest): Transferred<CommitReply> {
-    const { bytes, refusableBytes } = request
-    if (refusableBytes > 0 && !this.hasRoom(refusableBytes)) {
-      return new Transferred<CommitReply>({ committed: false, bytes, trimmed: null }, [bytes.buffer])
+  constructor(writer: LogWriter, data: LogThreadData) {
+    this.#data = data
+    this.#writer = writer
+    this.#engine = new Engine(writer, this.#session)
+    this.#describer = new Describer(writer.database, writer.tables, this.#session)
+    this.#trimmer = new Trimmer(writer.database)
+    for (const { groupNumber, state } of writer.tables.books.groups.load()) {
+      if (state === 'dropped') void this.#removeDropped(groupNumber)
     }
-    const trimmed = this.#run(() => this.#transaction.run(request))
-    this.#run(() => this.#afterCommit(request))
-    return new Transferred<CommitReply>({ committed: true, bytes, trimmed }, [bytes.buffer])
   }
 
-  hasRoom(newBytes: number): boolean {
-    let has = false
-    this.#run(() =>
-      ignoreFull(() => {
-        has = this.#room.has(newBytes)
-      }),
+  calls(): { [method in keyof Calls]: (call: Parameters<Calls[method]>[0]) => unknown } {
+    const engine = this.#engine
+    const session = this.#session
+    return {
+      declare: ({ topic, declaration }) => engine.run(new DeclareOperation(session, topic, declaration)),
+      append: (call) => this.#append(call),
+      reopen: (call) => engine.run(new ReopenOperation(call, session)),
+      pause: ({ reason, ...name }) => engine.run(new PauseOperation(name, reason)),
+      drop: (name) => engine.run(new DropOperation(session, name, (group) => void this.#removeDropped(group))),
+      join: (name) => engine.run(new JoinOperation(session, name)),
+      next: (call) => this.#next(call),
+      abort: (aborted) => {
+        engine.abort(({ call }) => call === aborted)
+        return null
+      },
+      settle: (call) => engine.run(new SettleOperation(call, session)),
+      giveBack: ({ consumer, leases }) => engine.run(new GiveBackOperation(session, consumer, leases)),
+      leave: (left) => {
+        engine.abort(({ consumer }) => consumer === left)
+        return engine.run(new GiveBackOperation(session, left, null))
+      },
+      bytes: (appendNumbers) => this.#bytes(appendNumbers),
+      readSettled: ({ stream, group, ...options }) =>
+        this.#read((work) => {
+          const page = readSettled(work, stream, group, options)
+          return new Transferred(page, [page.bytes.buffer])
+        }),
+      describe: () => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)))),
+      trim: ({ topic, policy }) => this.#trim(topic, policy),
+      hasRoom: (newBytes) => !engine.isWaitingForRoom && this.#writer.hasRoom(newBytes),
+      close: () => this.#close(),
+    }
+  }
+
+  async #append(call: AppendsCall): Promise<unknown> {
+    const answer = await this.#engine.run(new AppendOperation(call, this.#session, this.#data.maxRecentBytes))
+    return isRefusal(answer) ? answer : new Transferred(answer, [answer.bytes.buffer])
+  }
+
+  async #next(call: NextCall): Promise<unknown> {
+    const answer = await this.#engine.next(call)
+    return isRefusal(answer) ? answer : new Transferred(answer, [answer.bytes.buffer])
+  }
+
+  #bytes(appendNumbers: readonly number[]): Promise<unknown> {
+    return this.#read(({ entries }) => {
+      const found = appendNumbers.map((appendNumber) => entries.readNumbered(appendNumber))
+      const bytes = concatenated(found.map((entry) => entry.bytes))
+      const numbers = found.flatMap((entry) => [entry.bytes.length, entry.damaged ? 1 : 0])
+      return new Transferred({ bytes, entries: Float64Array.from(numbers) }, [bytes.buffer])
+    })
+  }
+
+  /** Reads in one piece. */
+  #read<T>(read: (work: UnitOfWork) => T): Promise<Answer<T>> {
+    const { tables } = this.#writer
+    return this.#engine.read(
+      // biome-ignore lint/correctness/useYield: a reading of a single piece
+      (function* (): Generator<void, Answer<T>> {
+        try {
+          return read(new UnitOfWork(tables))
+        } catch (thrown) {
+          if (thrown instanceof MillraceError) return toRefusal(thrown)
+          throw thrown
+        }
+      })(),
     )
-    return has
   }
 
-  entryStart({ stream, offset }: EntryStartRequest): number {
-    return this.#run(() => this.#entries.startOf(stream, offset))
-  }
-
-  readPage({ stream, from, to, maxBytes }: ReadPageRequest) {
-    const read = this.#run(() => this.#entries.readPage(stream, from, to, maxBytes))
-    return new Transferred(read, [read.entries.buffer as ArrayBuffer, read.bytes])
-  }
-
-  readEntries({ stream, offsets, maxBytes }: ReadEntriesRequest) {
-    const read = this.#run(() => this.#entries.readEach(stream, offsets, maxBytes))
-    return new Transferred(read, [read.entries.buffer as ArrayBuffer, read.bytes])
-  }
-
-  describe() {
-    return this.#run(() => this.#facts.describe())
-  }
-
-  audit(request: AuditRequest) {
-    return this.#run(() => this.#facts.audit(request))
-  }
-
-  /** Empties the WAL unless the database has failed, and closes the files. */
-  close(): null {
-    try {
-      if (this.#latch.failure === null) this.#run(() => ignoreFull(() => truncateWal(this.#database)))
-    } finally {
-      this.#database.close()
-      this.#mark.close()
+  async #trim(topic: string, policy: RetentionPolicy): Promise<Answer<Trimmed>> {
+    const total = { entries: 0, events: 0, bytes: 0 }
+    for (let from = 0, hasMore = true; hasMore && !this.#engine.isClosing; ) {
+      const step = await this.#engine.runInBackground(new TrimOperation(this.#trimmer, topic, policy, from))
+      if (isRefusal(step)) return step
+      total.entries += step.entries
+      total.events += step.events
+      total.bytes += step.bytes
+      from = step.done
+      hasMore = step.hasMore
     }
-    return null
+    return total
   }
 
-  #run<T>(work: () => T): T {
+  /** When it fails, the log has failed; when it is closed meanwhile, the next opening goes on. */
+  async #removeDropped(groupNumber: number): Promise<void> {
     try {
-      return this.#latch.run(work)
-    } catch (thrown) {
-      throw namedDamage(thrown, this.#path)
-    }
-  }
-
-  /** Runs when the transaction is durable. An error here still ends the log, because the next flush would hide it. */
-  #afterCommit(request: CommitRequest): void {
-    const { log } = request
-    ignoreFull(() => {
-      if (log !== null) this.#mark.write({ appendNumber: log.lastAppendNumber, epoch: log.epoch })
-    })
-    const written = request.bytes.byteLength + bookBytesPerCommit
-    this.#bytesSinceTruncate += written
-    ignoreFull(() => {
-      if (this.#room.isTight && this.#bytesSinceTruncate > tightCheckpointBytes) {
-        this.#bytesSinceTruncate = 0
-        truncateWal(this.#database)
-      } else {
-        this.#checkpointer.afterCommit(written)
+      for (let hasMore: unknown = true; hasMore === true && !this.#engine.isClosing; ) {
+        hasMore = await this.#engine.runInBackground(new RemoveDroppedOperation(groupNumber))
       }
-    })
+    } catch {}
   }
-}
 
-/** A full disk stops a checkpoint but affects no committed data: the checkpoint is retried after a later commit. */
-function ignoreFull(work: () => void): void {
-  try {
-    work()
-  } catch (thrown) {
-    if (toSqliteFailure(thrown).kind !== 'full') throw thrown
-  }
-}
-
-function flushDirectory(path: string): void {
-  const descriptor = openSync(path, 'r')
-  try {
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
+  async #close(): Promise<null> {
+    await this.#engine.close()
+    this.#writer.close()
+    return null
   }
 }
 
 serve((data: LogThreadData) => {
-  let thread: LogThread | null = null
-  const open = (): LogThread => {
-    if (thread === null) throw new SqliteFailure('other', 'the log is not open')
-    return thread
+  const open = () => {
+    const files = logFiles(data.dataDir)
+    const opened = openLogDatabase(files)
+    if ('otherFormat' in opened) return opened
+    try {
+      checkBooks(opened.books, files.database)
+      const writer = new LogWriter(opened, data.dataDir, data.diskReserveBytes)
+      Object.assign(methods, new LogThread(writer, data).calls())
+    } catch (thrown) {
+      opened.database.close()
+      throw namedDamage(thrown, files.database)
+    }
+    return { epoch: opened.log.epoch }
   }
-  return {
-    open(): OpenReply {
-      const files = logFiles(data.dataDir)
-      const opened = openLogDatabase(files)
-      if ('otherFormat' in opened) return opened
-      try {
-        thread = new LogThread(opened, data)
-      } catch (thrown) {
-        opened.database.close()
-        throw namedDamage(thrown, files.database)
-      }
-      return { snapshot: thread.snapshot }
-    },
-    commit: (request: CommitRequest) => open().commit(request),
-    hasRoom: (newBytes: number) => open().hasRoom(newBytes),
-    entryStart: (request: EntryStartRequest) => open().entryStart(request),
-    readPage: (request: ReadPageRequest) => open().readPage(request),
-    readEntries: (request: ReadEntriesRequest) => open().readEntries(request),
-    describe: () => open().describe(),
-    audit: (request: AuditRequest) => open().audit(request),
-    close: () => open().close(),
-  }
+  /** The others are added when the log is open. */
+  const methods: Methods = { open }
+  return methods
 })

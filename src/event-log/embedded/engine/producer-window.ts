@@ -1,7 +1,7 @@
 // Which of a producer's latest sequences are stored: the highest one, and one bit for each sequence of the window below
 // it.
 
-import { producerWindow } from '../event-log.ts'
+import { producerWindow } from '../../event-log.ts'
 
 const words = producerWindow / 32
 
@@ -38,10 +38,6 @@ export class ProducerWindow {
       this.#last = sequence
     }
     this.#set(sequence, true)
-  }
-
-  copy(): ProducerWindow {
-    return new ProducerWindow(this.#last, this.toBytes())
   }
 
   toBytes(): Uint8Array {

@@ -84,10 +84,31 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     return Number(this.#prepare(`DELETE FROM ${this.#options.name} WHERE ${condition}`).run(...parameters).changes)
   }
 
+  /** Removes up to `maxRows` rows of a condition and returns their number. */
+  removeSome(condition: string, maxRows: number, ...parameters: readonly number[]): number {
+    const { name, fields, keyFields } = this.#options
+    const key = `(${fields.slice(0, keyFields).map(columnOf).join(', ')})`
+    const some = `SELECT ${key.slice(1, -1)} FROM ${name} WHERE ${condition} LIMIT ?`
+    return this.removeWhere(`${key} IN (${some})`, ...parameters, maxRows)
+  }
+
   /** Counts the rows of a condition. */
   count(condition: string, ...parameters: readonly (number | string)[]): number {
     const sql = `SELECT count(*) AS rows FROM ${this.#options.name} WHERE ${condition}`
     return Number(this.#prepare(sql).get(...parameters)!.rows)
+  }
+
+  /** Counts up to `maxRows` rows of a condition behind a value of a column, and returns the column's value in the last. */
+  countSome(
+    condition: string,
+    column: string,
+    after: number,
+    maxRows: number,
+    parameters: readonly number[],
+  ): { readonly rows: number; readonly last: number } {
+    const some = `SELECT ${column} AS at FROM ${this.#options.name} WHERE ${condition} AND ${column} > ? ORDER BY ${column} LIMIT ?`
+    const sql = `SELECT count(*) AS rows, CAST(coalesce(max(at), 0) AS REAL) AS last FROM (${some})`
+    return this.#prepare(sql).get(...parameters, after, maxRows) as { rows: number; last: number }
   }
 
   #prepare(sql: string): StatementSync {

@@ -62,6 +62,7 @@ export class EntryTable {
   readonly #list: StatementSync
   readonly #read: StatementSync
   readonly #remove: StatementSync
+  readonly #removeOfStreams: StatementSync
   readonly #find: StatementSync
   readonly #before: StatementSync
   readonly #entryBefore: StatementSync
@@ -76,6 +77,7 @@ export class EntryTable {
     this.#read = database.prepare(sqlFile('read-entry'))
     this.#read.setReturnArrays(true)
     this.#remove = database.prepare(sqlFile('remove-entry'))
+    this.#removeOfStreams = database.prepare(sqlFile('remove-of-streams'))
     this.#find = database.prepare(sqlFile('find-in-table'))
     this.#before = database.prepare(sqlFile('append-number-before'))
     this.#entryBefore = database.prepare(sqlFile('entry-before'))
@@ -94,6 +96,11 @@ export class EntryTable {
     this.#remove.run(appendNumber)
   }
 
+  /** Removes up to `maxEntries` entries of a range of streams (`to` excluded), and returns their number. */
+  removeOfStreams(from: number, to: number, maxEntries: number): number {
+    return Number(this.#removeOfStreams.run(from, to, maxEntries).changes)
+  }
+
   /** The first entries that begin in a range of offsets, in order. */
   list(stream: number, { start, end }: OffsetRange, maxEntries = entriesPerList): EntryPlace[] {
     const rows = this.#list.all(stream, start, end, maxEntries) as unknown as [number, number, number, number, number][]
@@ -104,18 +111,24 @@ export class EntryTable {
 
   /** Reads the bytes of an entry. Throws LogDamage when the entry is sound and only the index is wrong. */
   read(stream: number, { appendNumber, firstOffset, count }: EntryPlace): EntryContent {
-    const row = this.#read.get(appendNumber) as unknown as (number | Uint8Array | null)[] | undefined
-    const [crc, blob] = row?.slice(9) ?? []
-    const bytes = blob instanceof Uint8Array ? blob : new Uint8Array(0)
-    const fields = (row?.slice(0, 9) ?? []) as number[]
-    const isSound = blob instanceof Uint8Array && this.#checksum.of(fields, bytes) === crc
-    if (isSound && (fields[1] !== stream || fields[2] !== firstOffset || fields[3] !== count)) {
+    const { fields, ...content } = this.readNumbered(appendNumber)
+    if (!content.damaged && (fields[1] !== stream || fields[2] !== firstOffset || fields[3] !== count)) {
       throw this.#indexDamage(
         `an index that agrees with entry ${appendNumber}`,
         `${count} events at offset ${firstOffset} of stream ${stream}`,
       )
     }
-    return { bytes, damaged: !isSound, originOffset: fields[8] ?? -1 }
+    return content
+  }
+
+  /** Reads an entry by its append number alone. The fields are in the order of EntryChecksum. */
+  readNumbered(appendNumber: number): EntryContent & { readonly fields: readonly number[] } {
+    const row = this.#read.get(appendNumber) as unknown as (number | Uint8Array | null)[] | undefined
+    const [crc, blob] = row?.slice(9) ?? []
+    const bytes = blob instanceof Uint8Array ? blob : new Uint8Array(0)
+    const fields = (row?.slice(0, 9) ?? []) as number[]
+    const damaged = !(blob instanceof Uint8Array) || this.#checksum.of(fields, bytes) !== crc
+    return { bytes, damaged, originOffset: fields[8] ?? -1, fields }
   }
 
   /**

@@ -1,84 +1,86 @@
 // One member of a group, in this process. It needs no heartbeat: it can only die together with the process, and opening
 // the log ends all earlier leases.
 
-import { MillraceError } from '../../errors.ts'
-import type { Consumer, Delivery, NextOptions, Outcome } from '../event-log.ts'
-import { groupNotFound } from './find-place.ts'
-import type { GroupCommit } from './group-commit.ts'
-import type { GroupState } from './group-state.ts'
-import type { HeldEntry } from './held-entry.ts'
-import { unknownOutcome } from './log-failure.ts'
-import { Waiter } from './waiter.ts'
+import { MillraceError } from '../../../errors.ts'
+import { lanes } from '../../../event/event.ts'
+import type { RecordBatch } from '../../../event/record-batch.ts'
+import { type Consumer, type Delivery, maxNextBytes, type NextOptions, type Outcome } from '../../event-log.ts'
+import { type Deliveries, deliveryFields, outcomeFields } from '../protocol.ts'
+import type { LogCalls } from './log-calls.ts'
+import { packOf } from './packed-batches.ts'
+import type { RecentEntries } from './recent-entries.ts'
 
 export interface EmbeddedConsumerOptions {
-  readonly groupCommit: GroupCommit
-  readonly group: GroupState
+  readonly calls: LogCalls
+  readonly recent: RecentEntries
+  /** The number under which the engine knows it. */
+  readonly consumer: number
+  readonly topic: string
   readonly epoch: number
-  /** Creates the id of a delivery. */
-  readonly nextDeliveryId: () => string
-  readonly onClosed: (consumer: EmbeddedConsumer) => void
+  /** Distinguishes the delivery ids of this opening from those of an earlier one. */
+  readonly deliveryPrefix: string
+  /** Creates the number of a call of `next`. */
+  readonly nextCall: () => number
+  /** The caller's clock less that of the machine, in milliseconds. */
+  readonly skewMs: () => number
+  readonly onClosed: () => void
 }
 
 export class EmbeddedConsumer implements Consumer {
   readonly #options: EmbeddedConsumerOptions
-  readonly #held = new Map<string, HeldEntry>()
-  #waiter: Waiter | null = null
-  /** Waiters that were given up with deliveries in flight to them; each resolves when those have been given back. */
-  readonly #returning = new Map<Waiter, PromiseWithResolvers<void>>()
+  /** Delivery id → its lease and number of events. */
+  readonly #held = new Map<string, { readonly lease: number; readonly count: number }>()
+  #waiting: { readonly call: number; giveUp(): void } | null = null
   #closed: Promise<void> | null = null
 
   constructor(options: EmbeddedConsumerOptions) {
     this.#options = options
   }
 
-  next(options: NextOptions): Promise<readonly Delivery[]> {
-    const { groupCommit, group } = this.#options
-    if (groupCommit.failure !== null) return Promise.reject(unknownOutcome(groupCommit.failure))
-    if (this.#closed !== null) {
-      return Promise.reject(new MillraceError('failed_precondition', 'the consumer is closed'))
+  async next(options: NextOptions): Promise<readonly Delivery[]> {
+    if (this.#closed !== null) throw new MillraceError('failed_precondition', 'the consumer is closed')
+    if (this.#waiting !== null) {
+      throw new MillraceError('internal', 'next() was called while an earlier call was waiting')
     }
-    if (group.isDropped) return Promise.reject(groupNotFound(group.topic, group.name))
-    if (this.#waiter !== null && !this.#waiter.isFinished) {
-      return Promise.reject(new MillraceError('internal', 'next() was called while an earlier call was waiting'))
+    const { signal } = options
+    if (signal?.aborted === true) return []
+    const { calls, nextCall } = this.#options
+    const call = nextCall()
+    const givenUp = Promise.withResolvers<readonly Delivery[]>()
+    const giveUp = () => {
+      this.#waiting = null
+      givenUp.resolve([])
+      calls.ask('abort', call).catch(() => {})
     }
-    if (options.signal?.aborted === true) return Promise.resolve([])
-    return new Promise((resolve, reject) => {
-      const waiter = new Waiter({
-        next: options,
-        resolve,
-        reject,
-        receive: (held) => this.#receive(waiter, held),
-        onExpired: () => groupCommit.expired(group, waiter),
-        onGivenUp: () => this.#givenUp(waiter),
-      })
-      this.#waiter = waiter
-      groupCommit.wait(group, waiter)
-    })
+    this.#waiting = { call, giveUp }
+    signal?.addEventListener('abort', giveUp, { once: true })
+    try {
+      return await Promise.race([this.#next(call, options), givenUp.promise])
+    } finally {
+      signal?.removeEventListener('abort', giveUp)
+      if (this.#waiting?.call === call) this.#waiting = null
+    }
   }
 
   async settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]> {
-    const { groupCommit, group } = this.#options
-    if (groupCommit.failure !== null) throw unknownOutcome(groupCommit.failure)
-    if (group.isDropped) throw groupNotFound(group.topic, group.name)
-    for (const outcome of outcomes) checkSum(outcome, this.#held.get(outcome.delivery.id))
-    const held: HeldEntry[] = []
-    const accepted: Outcome[] = []
-    const refused: Delivery[] = []
-    for (const outcome of outcomes) {
-      const { id } = outcome.delivery
-      const entry = this.#held.get(id)
-      if (entry === undefined) {
-        refused.push(outcome.delivery)
-      } else {
-        this.#held.delete(id)
-        held.push(entry)
-        accepted.push(outcome)
+    for (const outcome of outcomes) checkSum(outcome, this.#held.get(outcome.delivery.id)?.count)
+    const { calls, consumer } = this.#options
+    const numbers = new Float64Array(outcomes.length * outcomeFields)
+    const again: RecordBatch[] = []
+    const againNumbers: number[] = []
+    outcomes.forEach(({ delivery: { id }, landed, dead, again: own = [] }, index) => {
+      // The engine refuses a lease of 0, and one that is named twice.
+      numbers.set([this.#held.get(id)?.lease ?? 0, landed, dead, own.length], index * outcomeFields)
+      this.#held.delete(id)
+      for (const { batch, attempt, dueAtMs } of own) {
+        again.push(batch)
+        againNumbers.push(attempt, dueAtMs)
       }
-    }
-    if (held.length > 0) {
-      await new Promise<void>((resolve, reject) => groupCommit.settle({ held, outcomes: accepted, resolve, reject }))
-    }
-    return refused
+    })
+    const packed = packOf(again)
+    const call = { ...packed, consumer, outcomes: numbers, again: Float64Array.from(againNumbers) }
+    const refused = await calls.ask('settle', call, [packed.bytes.buffer])
+    return refused.map((index) => outcomes[index]!.delivery)
   }
 
   close(): Promise<void> {
@@ -87,58 +89,86 @@ export class EmbeddedConsumer implements Consumer {
   }
 
   async #close(): Promise<void> {
-    const { groupCommit, onClosed } = this.#options
-    this.#waiter?.giveUp()
-    const held = [...this.#held.values()]
+    const { calls, consumer, onClosed } = this.#options
+    this.#waiting?.giveUp()
     this.#held.clear()
-    const returning = Array.from(this.#returning.values(), ({ promise }) => promise)
-    const returned = Promise.all([held.length > 0 ? groupCommit.giveBack(held) : null, ...returning])
     try {
-      // When the log has failed, nothing can be given back: the next opening ends the lease.
-      await Promise.race([returned, groupCommit.failed])
+      await calls.ask('leave', consumer)
     } catch (thrown) {
-      if (groupCommit.failure === null) throw thrown
+      // When the log has failed, nothing can be given back: the next opening ends the leases.
+      if (!calls.hasFailed) throw thrown
     }
-    onClosed(this)
+    onClosed()
   }
 
-  #receive(waiter: Waiter, held: readonly HeldEntry[]): void {
-    if (waiter.isFinished) {
-      this.#return(waiter, held)
-      return
-    }
-    const deliveries = held.map((entry) => {
-      const delivery = entry.delivery(this.#options.nextDeliveryId(), this.#options.epoch)
-      this.#held.set(delivery.id, entry)
-      return delivery
+  async #next(call: number, options: NextOptions): Promise<readonly Delivery[]> {
+    const { calls, recent, consumer, skewMs } = this.#options
+    const { maxEvents, maxWaitMs, maxBytes = maxNextBytes } = options
+    const found = await calls.ask('next', {
+      ...{ consumer, call, maxEvents, maxBytes, maxWaitMs },
+      ...{ cachedFrom: recent.from, skewMs: skewMs() },
     })
-    waiter.finish(deliveries)
-  }
-
-  /** Gives back entries that arrive for a waiter that was given up. */
-  #return(waiter: Waiter, held: readonly HeldEntry[]): void {
-    const done = () => {
-      this.#returning.get(waiter)?.resolve()
-      this.#returning.delete(waiter)
+    const deliveries = await this.#unpack(found)
+    if (this.#waiting?.call === call) {
+      for (const { id, batch } of deliveries) this.#held.set(id, { lease: leaseOf(id), count: batch.count })
+      return deliveries
     }
-    if (held.length === 0) done()
-    else this.#options.groupCommit.giveBack(held).then(done, done)
+    // The call was given up. A consumer that is closed has returned all its leases.
+    const leases = deliveries.map(({ id }) => leaseOf(id))
+    if (leases.length > 0 && this.#closed === null) await calls.ask('giveBack', { consumer, leases })
+    return []
   }
 
-  #givenUp(waiter: Waiter): void {
-    if (waiter.isSealed) this.#returning.set(waiter, Promise.withResolvers())
-    else this.#options.groupCommit.givenUp(this.#options.group, waiter)
+  async #unpack({ deliveries, bytes }: Deliveries): Promise<Delivery[]> {
+    const { recent, calls, epoch, topic, deliveryPrefix } = this.#options
+    const unpacked: Delivery[] = []
+    const dropped: { readonly index: number; readonly appendNumber: number }[] = []
+    let start = 0
+    for (let at = 0; at < deliveries.length; at += deliveryFields) {
+      const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, damaged] =
+        deliveries.subarray(at, at + deliveryFields) as unknown as Fields
+      let own = length < 0 ? recent.take(appendNumber) : bytes.subarray(start, start + length)
+      if (own === undefined) {
+        dropped.push({ index: unpacked.length, appendNumber })
+        own = new Uint8Array(0)
+      }
+      start += Math.max(0, length)
+      const stream = { topic, partition, lane: lanes[lane]! }
+      const batch = { bytes: own, count, receivedAtMicros, ...(damaged === 1 ? { damaged: true } : {}) }
+      unpacked.push({ id: `${deliveryPrefix}-${lease}`, position: { stream, epoch, offset }, batch, attempt })
+    }
+    if (dropped.length === 0) return unpacked
+    const read = await calls.ask(
+      'bytes',
+      dropped.map(({ appendNumber }) => appendNumber),
+    )
+    let at = 0
+    dropped.forEach(({ index }, row) => {
+      const [length, damaged] = [read.entries[row * 2]!, read.entries[row * 2 + 1] === 1]
+      const { batch, ...delivery } = unpacked[index]!
+      const whole = { ...batch, bytes: read.bytes.subarray(at, at + length), ...(damaged ? { damaged } : {}) }
+      unpacked[index] = { ...delivery, batch: whole }
+      at += length
+    })
+    return unpacked
   }
 }
 
+/** The numbers of a delivery, in the order of `deliveryFields`. */
+type Fields = [number, number, number, number, number, number, number, number, number, number]
+
+function leaseOf(id: string): number {
+  return Number(id.slice(id.lastIndexOf('-') + 1))
+}
+
 /** Throws `internal` unless the outcome counts every event of the delivery exactly once. */
-function checkSum({ delivery, landed, dead, again = [] }: Outcome, held: HeldEntry | undefined): void {
+function checkSum({ delivery, landed, dead, again = [] }: Outcome, held: number | undefined): void {
   if (held === undefined) return
   const counts = [landed, dead, ...again.map(({ batch }) => batch.count)]
   const sum = counts.reduce((total, count) => total + count, 0)
-  if (sum === held.entry.count && counts.every((count) => Number.isInteger(count) && count >= 0)) return
+  if (sum === held && counts.every((count) => Number.isInteger(count) && count >= 0)) return
   throw new MillraceError(
     'internal',
-    `the outcome of delivery ${delivery.id} counts ${sum} events; the delivery has ${held.entry.count}`,
+    `the outcome of delivery ${delivery.id} counts ${sum} events; the delivery has ${held}`,
   )
 }

@@ -1,9 +1,10 @@
 // The errors that callers of the log get for failures of the database.
 
-import { MillraceError } from '../../errors.ts'
-import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import { logFiles } from './log-files.ts'
-import { logFormatVersion } from './log-format.ts'
+import { MillraceError } from '../../../errors.ts'
+import type { SqliteFailure } from '../../../lib/sqlite/failure.ts'
+import { diskFull } from '../disk-full.ts'
+import { logFiles } from '../file/log-files.ts'
+import { logFormatVersion } from '../file/log-format.ts'
 
 const repairAdvice = 'Run "millrace doctor --repair": it copies the readable data into a new file and keeps the old one'
 
@@ -49,22 +50,14 @@ export function finalError(failure: SqliteFailure): MillraceError {
   if (failure.kind === 'damaged' || failure.kind === 'row') {
     return new MillraceError('corrupt', `${failure.message}. ${repairAdvice}`, { cause: failure })
   }
+  // Closing has waited for space long enough.
+  if (failure.kind === 'full') return diskFull()
   return new MillraceError('unavailable', `the log has failed: ${failure.message}`, { cause: failure })
 }
 
 /** The error of every call after the log has failed. */
 export function unknownOutcome(cause: unknown): MillraceError {
   return new MillraceError('unavailable', 'the log has failed; calls in flight have an unknown outcome', { cause })
-}
-
-export function diskFull(): MillraceError {
-  return new MillraceError(
-    'disk_full',
-    'the disk is full: the remaining reserve is kept for events that are already accepted; free disk space',
-    {
-      retryAfterMs: 1000,
-    },
-  )
 }
 
 export function closed(): MillraceError {

@@ -1,69 +1,47 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { RecentEntries, StreamTail } from './recent-entries.ts'
-import { StoredEntry } from './stored-entry.ts'
+import { RecentEntries } from './recent-entries.ts'
 
-function entry(firstOffset: number, byteLength: number): StoredEntry {
-  const made = new StoredEntry(firstOffset, 0, null)
-  made.join({ bytes: new Uint8Array(byteLength), count: 10, receivedAtMicros: 1 })
-  made.bytes = new Uint8Array(byteLength)
-  made.pieces = null
-  return made
-}
+const bytes = (length: number) => new Uint8Array(length)
 
-test('the oldest entries of all streams are evicted first when there are too many bytes', () => {
+test('the oldest entries are dropped when there are too many bytes', () => {
   const recent = new RecentEntries(100)
-  const [a, b] = [new StreamTail(), new StreamTail()]
-  recent.add(a, entry(0, 40))
-  recent.add(b, entry(0, 40))
-  recent.add(a, entry(10, 40))
-  assert.equal(a.find(0), undefined)
-  assert.equal(b.find(0)?.firstOffset, 0)
-  assert.equal(a.find(10)?.firstOffset, 10)
-  assert.equal(recent.bytes, 80)
+  for (const appendNumber of [1, 2, 3]) recent.add(appendNumber, bytes(40), 1)
+  assert.deepEqual([recent.bytes, recent.from], [80, 2])
+  assert.equal(recent.take(1), undefined)
+  assert.equal(recent.take(3)?.length, 40)
 })
 
-test('an evicted entry releases its bytes', () => {
-  const recent = new RecentEntries(10)
-  const tail = new StreamTail()
-  const first = entry(0, 8)
-  recent.add(tail, first)
-  recent.add(tail, entry(10, 8))
-  assert.equal(first.bytes, null)
+test('an entry is dropped when it was taken for every group that may take it', () => {
+  const recent = new RecentEntries(100)
+  recent.add(1, bytes(10), 2)
+  recent.add(2, bytes(10), 0)
+  assert.equal(recent.take(1)?.length, 10)
+  assert.equal(recent.from, 1)
+  assert.equal(recent.take(1)?.length, 10)
+  assert.deepEqual([recent.bytes, recent.from, recent.take(1)], [0, 3, undefined])
 })
 
-test('the newest entries that were not dropped stay in memory, and never more bytes than the bound', () => {
-  const step = fc.record({
-    stream: fc.nat(2),
-    bytes: fc.integer({ min: 1, max: 60 }),
-    dropTo: fc.option(fc.nat(400), { freq: 3 }),
-  })
+test('there are never more bytes than the bound, and no kept entry is older than `from`', () => {
+  const step = fc.record({ length: fc.integer({ min: 0, max: 60 }), takers: fc.nat(2), taken: fc.nat(40) })
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 1500, size: 'max' }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 300, size: 'max' }), (steps) => {
       const recent = new RecentEntries(200)
-      const tails = [new StreamTail(), new StreamTail(), new StreamTail()]
-      const ends = [0, 0, 0]
-      const dropped = [0, 0, 0]
-      for (const { stream, bytes, dropTo } of steps) {
-        recent.add(tails[stream]!, entry(ends[stream]!, bytes))
-        ends[stream]! += 10
-        if (dropTo !== null) {
-          recent.dropBelow(tails[stream]!, dropTo * 10)
-          dropped[stream] = Math.max(dropped[stream]!, Math.min(dropTo * 10, ends[stream]!))
-        }
-        let total = 0
-        tails.forEach((tail, index) => {
-          const first = tail.first?.firstOffset ?? ends[index]!
-          assert.ok(first >= dropped[index]!, 'dropped entries are gone')
-          for (let offset = first; offset < ends[index]!; offset += 10) total += tail.find(offset)!.byteLength
-          assert.equal(tail.find(first - 10), undefined)
-          assert.equal(tail.size, (ends[index]! - first) / 10)
-        })
-        assert.equal(recent.bytes, total)
-        assert.ok(total <= 200)
-      }
+      const kept = new Map<number, number>()
+      steps.forEach(({ length, takers, taken }, index) => {
+        recent.add(index, bytes(length), takers)
+        if (takers > 0) kept.set(index, takers)
+        const appendNumber = index - taken
+        if (recent.take(appendNumber) === undefined) kept.delete(appendNumber)
+        else kept.set(appendNumber, kept.get(appendNumber)! - 1)
+        if (kept.get(appendNumber) === 0) kept.delete(appendNumber)
+        assert.ok(recent.bytes <= 200)
+        assert.ok(kept.size === 0 || recent.from <= index + 1)
+        for (const other of kept.keys()) if (other < recent.from) kept.delete(other)
+        assert.ok([...kept.keys()].every((other) => other >= recent.from))
+      })
     }),
-    { numRuns: 20 },
+    { numRuns: 30 },
   )
 })

@@ -1,56 +1,22 @@
-// The newest entries of all streams, kept in memory up to a max number of bytes, so that a consumer that keeps up never
-// reads from the file. The oldest are evicted first; entries that every group has settled are removed at once.
-
-import { findEntry, type StoredEntry } from './stored-entry.ts'
+// The newest entries, kept in memory up to a max number of bytes, so that a consumer that keeps up never waits for the
+// file. Each is dropped when it was delivered to as many groups as are near the end of its stream; the oldest are dropped
+// when there are too many bytes.
 
 /** The default for the max bytes of recent entries that a log keeps in memory. */
 export const defaultMaxRecentBytes = 64 * 1024 * 1024
 
-/** The tail of one stream: its newest entries that a group may read soon, in order. */
-export class StreamTail {
-  #entries: StoredEntry[] = []
-  #head = 0
-  /** How many of its slots in the queue of RecentEntries belong to entries that were already removed. */
-  staleSlots = 0
-
-  get size(): number {
-    return this.#entries.length - this.#head
-  }
-
-  /** The oldest entry in memory. */
-  get first(): StoredEntry | undefined {
-    return this.#entries[this.#head]
-  }
-
-  push(entry: StoredEntry): void {
-    this.#entries.push(entry)
-  }
-
-  /** Removes the oldest entry; the tail must not be empty. */
-  shift(): StoredEntry {
-    const entry = this.#entries[this.#head]!
-    this.#entries[this.#head] = undefined as never
-    this.#head++
-    if (this.#head > 64 && this.#head * 2 > this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#head)
-      this.#head = 0
-    }
-    return entry
-  }
-
-  /** The entry that begins at this offset. */
-  find(offset: number): StoredEntry | undefined {
-    return findEntry(this.#entries, this.#head, offset)
-  }
+interface RecentEntry {
+  readonly bytes: Uint8Array
+  /** How many groups may still take it. */
+  takers: number
 }
 
 export class RecentEntries {
   readonly maxBytes: number
+  /** By append number, oldest first. */
+  readonly #entries = new Map<number, RecentEntry>()
   #bytes = 0
-  #count = 0
-  /** One slot for each entry, in the order in which they were stored. */
-  #queue: StreamTail[] = []
-  #head = 0
+  #last = 0
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes
@@ -60,48 +26,32 @@ export class RecentEntries {
     return this.#bytes
   }
 
-  add(tail: StreamTail, entry: StoredEntry): void {
-    tail.push(entry)
-    this.#queue.push(tail)
-    this.#bytes += entry.byteLength
-    this.#count++
-    while (this.#bytes > this.maxBytes) this.#evictOldest()
+  /** No older entry is kept. */
+  get from(): number {
+    for (const appendNumber of this.#entries.keys()) return appendNumber
+    return this.#last + 1
   }
 
-  /** Removes the entries below the offset. */
-  dropBelow(tail: StreamTail, offset: number): void {
-    while (tail.first !== undefined && tail.first.endOffset <= offset) {
-      tail.staleSlots++
-      this.#removeFirstOf(tail)
-    }
-    this.#compact()
+  /** Entries must be added in the order of their append numbers. */
+  add(appendNumber: number, bytes: Uint8Array, takers: number): void {
+    this.#last = appendNumber
+    if (takers === 0) return
+    this.#entries.set(appendNumber, { bytes, takers })
+    this.#bytes += bytes.length
+    while (this.#bytes > this.maxBytes) this.#drop(this.from)
   }
 
-  #evictOldest(): void {
-    const tail = this.#queue[this.#head]!
-    this.#head++
-    if (tail.staleSlots > 0) tail.staleSlots--
-    else this.#removeFirstOf(tail)
-    this.#compact()
+  /** The bytes of an entry for one of the groups; undefined when they are not kept. */
+  take(appendNumber: number): Uint8Array | undefined {
+    const entry = this.#entries.get(appendNumber)
+    if (entry === undefined) return undefined
+    entry.takers--
+    if (entry.takers === 0) this.#drop(appendNumber)
+    return entry.bytes
   }
 
-  #removeFirstOf(tail: StreamTail): void {
-    const entry = tail.shift()
-    entry.bytes = null
-    this.#bytes -= entry.byteLength
-    this.#count--
-  }
-
-  /** Removes stale slots, which would otherwise accumulate behind an entry that stays for long. */
-  #compact(): void {
-    if (this.#queue.length < 1024 || this.#queue.length < this.#count * 2) return
-    const kept: StreamTail[] = []
-    for (let at = this.#head; at < this.#queue.length; at++) {
-      const tail = this.#queue[at]!
-      if (tail.staleSlots > 0) tail.staleSlots--
-      else kept.push(tail)
-    }
-    this.#queue = kept
-    this.#head = 0
+  #drop(appendNumber: number): void {
+    this.#bytes -= this.#entries.get(appendNumber)!.bytes.length
+    this.#entries.delete(appendNumber)
   }
 }

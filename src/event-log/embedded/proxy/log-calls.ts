@@ -1,0 +1,78 @@
+// Calls of the log's thread: turns refusals into errors, and the first failure into the end of the log.
+
+import type { Transferable } from 'node:worker_threads'
+import { MillraceError, toMillraceError } from '../../../errors.ts'
+import { SqliteFailure } from '../../../lib/sqlite/failure.ts'
+import { isRefusal, type LogThread, type LogThreadMethods, type Refusal } from '../protocol.ts'
+import { closed, finalError, unknownOutcome } from './log-failure.ts'
+
+type Granted<M extends keyof LogThreadMethods> = Exclude<Awaited<ReturnType<LogThreadMethods[M]>>, Refusal>
+
+export class LogCalls {
+  readonly #thread: LogThread
+  readonly #failed = Promise.withResolvers<MillraceError>()
+  #failure: MillraceError | null = null
+  #isClosed = false
+
+  constructor(thread: LogThread) {
+    this.#thread = thread
+    void thread.failed.then((failure) => this.#fail(failure))
+  }
+
+  /** Resolves with the reason when nothing more can be committed. */
+  get failed(): Promise<MillraceError> {
+    return this.#failed.promise
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== null
+  }
+
+  /** Throws when the log has failed or is closed. */
+  checkUsable(): void {
+    if (this.#failure !== null) throw unknownOutcome(this.#failure)
+    if (this.#isClosed) throw closed()
+  }
+
+  /** From now on `checkUsable` throws; calls in progress and those of the consumers are still answered. */
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** Rejects with the refusal, or with `unavailable` when the log has failed. */
+  async ask<M extends keyof LogThreadMethods & string>(
+    method: M,
+    call: Parameters<LogThreadMethods[M]>[0],
+    transfer: readonly Transferable[] = [],
+  ): Promise<Granted<M>> {
+    if (this.#failure !== null) throw unknownOutcome(this.#failure)
+    let answer: unknown
+    try {
+      answer = await this.#thread.call(method, call, transfer)
+    } catch (thrown) {
+      this.#fail(thrown)
+      throw unknownOutcome(thrown)
+    }
+    if (isRefusal(answer)) throw toError(answer)
+    return answer as Granted<M>
+  }
+
+  /** Ends the thread when everything called before is done. */
+  async end(): Promise<void> {
+    try {
+      if (this.#failure === null) await this.ask('close', null)
+    } finally {
+      await this.#thread.close()
+    }
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#failure !== null) return
+    this.#failure = thrown instanceof SqliteFailure ? finalError(thrown) : toMillraceError(thrown)
+    this.#failed.resolve(this.#failure)
+  }
+}
+
+export function toError({ refused, message, options }: Refusal): MillraceError {
+  return new MillraceError(refused, message, options)
+}
