@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import type { DurabilityLevel } from '../event/durability.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
+import type { PartitionBy } from '../event/partition-by.ts'
 import { commaList, host, hostAndPort, type TextSchema, wholeNumber } from '../lib/text-value.ts'
 import { readPostgresUrl } from './postgres-url.ts'
 import { readRedisUrl } from './redis-url.ts'
@@ -20,6 +21,12 @@ export type LogLevel = (typeof logLevels)[number]
 export interface TopicConfig {
   readonly name: string
   readonly partitions: number
+  readonly partitionBy: PartitionBy
+}
+
+/** Partitions are null where the default applies. */
+export interface WrittenTopic extends Omit<TopicConfig, 'partitions'> {
+  readonly partitions: number | null
 }
 
 /** All values are valid. Units and meaning: see the table. */
@@ -58,7 +65,7 @@ export interface Config {
 
 /** The values as configured, without the defaults that depend on other settings. `dataDir` may be relative. */
 export interface WrittenConfig extends Omit<Config, 'topics' | 'durability'> {
-  readonly topics: readonly { readonly name: string; readonly partitions: number | null }[]
+  readonly topics: readonly WrittenTopic[]
   readonly durability: DurabilityLevel | null
 }
 
@@ -92,18 +99,24 @@ const deadSqlstate = v.pipe(v.string(), v.regex(new RegExp(`^(?!${outageClasses.
 
 const role = v.pipe(v.string(), v.notValue('gateway', '`gateway` is not supported by this version'), v.picklist(roles))
 
+const partitionBy = v.pipe(
+  v.string(),
+  v.regex(/^(?:key|source|subject|attributes\..{1,255})$/),
+  v.transform((text) => text as PartitionBy),
+)
+
 const topic = v.pipe(
   v.string(),
   v.transform((text): unknown => text.split(':')),
-  v.strictTuple([v.pipe(v.string(), v.check(isTopicName)), v.optional(wholeNumber(1, 1024))]),
-  v.transform(([name, partitions = null]) => ({ name, partitions })),
+  v.strictTuple([v.pipe(v.string(), v.check(isTopicName)), v.optional(wholeNumber(1, 1024)), v.optional(partitionBy)]),
+  v.transform(([name, partitions = null, by = 'key']) => ({ name, partitions, partitionBy: by })),
 )
 
 const topics = v.pipe(
   commaList(topic),
   v.transform((listed) => {
     const hasDefault = listed.some(({ name }) => name === defaultTopic)
-    return hasDefault ? listed : [{ name: defaultTopic, partitions: null }, ...listed]
+    return hasDefault ? listed : [{ name: defaultTopic, partitions: null, partitionBy: 'key' as const }, ...listed]
   }),
   withoutRepeats(({ name }) => name),
 )
@@ -248,10 +261,10 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     default: defaultTopic,
     unit: null,
     allowed:
-      'a comma-separated list of `name` or `name:partitions` (1 to 1024), names as in `[a-z0-9][a-z0-9._-]{0,63}`',
-    example: 'events,orders:4',
+      'a comma-separated list of `name`, `name:partitions` (1 to 1024) or `name:partitions:by`, where `by` is `key`, `source`, `subject` or `attributes.NAME`; names as in `[a-z0-9][a-z0-9._-]{0,63}`',
+    example: 'events,orders:4,jobs:64:attributes.tenant',
     description:
-      'The topics that accept events. `events` is always one of them. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8.',
+      'The topics that accept events. `events` is always one of them. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8. `by` names the value that picks the partition, by default the key.',
     schema: topics,
   },
   roles: {

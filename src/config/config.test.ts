@@ -22,7 +22,7 @@ test('without any setting the defaults apply, and the server listens on loopback
   const config = load({})
   assert.equal(config.dataDir, '/srv/data')
   assert.equal(config.host, '127.0.0.1')
-  assert.deepEqual(config.topics, [{ name: 'events', partitions: 1 }])
+  assert.deepEqual(config.topics, [{ name: 'events', partitions: 1, partitionBy: 'key' }])
   assert.deepEqual(config.roles, ['ingest', 'worker'])
   assert.deepEqual(config.address, [])
   assert.equal(config.auth, null)
@@ -166,8 +166,8 @@ test('durability is the default of the log, or a level that the log supports', (
 test('a topic on a Cluster has eight partitions by default', () => {
   const cluster = { ...services, MILLRACE_REDIS_URL: 'redis://a:1,redis://b:2', MILLRACE_TOPICS: 'events,orders:2' }
   assert.deepEqual(load(cluster).topics, [
-    { name: 'events', partitions: 8 },
-    { name: 'orders', partitions: 2 },
+    { name: 'events', partitions: 8, partitionBy: 'key' },
+    { name: 'orders', partitions: 2, partitionBy: 'key' },
   ])
 })
 
@@ -191,12 +191,34 @@ test('HTTP and gRPC cannot share a port, except 0', () => {
 
 test('topics have 1 to 1024 partitions, one by default, and events is always one of the topics', () => {
   assert.deepEqual(load({ MILLRACE_TOPICS: 'orders:4, a' }).topics, [
-    { name: 'events', partitions: 1 },
-    { name: 'orders', partitions: 4 },
-    { name: 'a', partitions: 1 },
+    { name: 'events', partitions: 1, partitionBy: 'key' },
+    { name: 'orders', partitions: 4, partitionBy: 'key' },
+    { name: 'a', partitions: 1, partitionBy: 'key' },
   ])
-  assert.deepEqual(load({ MILLRACE_TOPICS: 'events:1024' }).topics, [{ name: 'events', partitions: 1024 }])
-  for (const text of ['a:0', 'a:1025', 'a:', 'a:1:1', ':1', 'a,', 'x'.repeat(65), 'ä', '-a']) {
+  const byTenant = load({ MILLRACE_TOPICS: 'jobs:64:attributes.tenant,a:2:source,b:2:subject,c:2:key' })
+  assert.deepEqual(
+    byTenant.topics.slice(1).map(({ partitionBy }) => partitionBy),
+    ['attributes.tenant', 'source', 'subject', 'key'],
+  )
+  assert.deepEqual(load({ MILLRACE_TOPICS: 'events:1024' }).topics, [
+    { name: 'events', partitions: 1024, partitionBy: 'key' },
+  ])
+  for (const text of [
+    'a:0',
+    'a:1025',
+    'a:',
+    'a:1:1',
+    'a:1:attributes.',
+    'a:1:',
+    'a::key',
+    'a:1:type',
+    'a:1:key:2',
+    ':1',
+    'a,',
+    'x'.repeat(65),
+    'ä',
+    '-a',
+  ]) {
     assert.ok('MILLRACE_TOPICS' in problemsOf({ MILLRACE_TOPICS: text }), text)
   }
   assert.match(problemsOf({ MILLRACE_TOPICS: 'a,b,a' }).MILLRACE_TOPICS ?? '', /"a" is repeated/)

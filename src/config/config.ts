@@ -11,7 +11,15 @@ import { closestMatch } from 'leven'
 import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
-import { type Config, prefix, type Setting, settings, type WrittenConfig, withoutPrefix } from './config-table.ts'
+import {
+  type Config,
+  prefix,
+  type Setting,
+  settings,
+  type TopicConfig,
+  type WrittenConfig,
+  withoutPrefix,
+} from './config-table.ts'
 import { readRedisUrl } from './redis-url.ts'
 
 export type { Config } from './config-table.ts'
@@ -86,7 +94,7 @@ function completed(written: WrittenConfig, cwd: string): Config {
   return {
     ...written,
     dataDir: resolve(cwd, written.dataDir),
-    topics: written.topics.map((topic) => ({ name: topic.name, partitions: topic.partitions ?? partitions })),
+    topics: written.topics.map((topic) => ({ ...topic, partitions: topic.partitions ?? partitions })),
     durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },
   }
 }
@@ -222,5 +230,9 @@ function textOf(value: Config[keyof Config]): string | null {
   if (typeof value !== 'object') return String(value)
   if ('level' in value) return durabilityText(value)
   if (value.length === 0) return null
-  return value.map((part) => (typeof part === 'object' ? `${part.name}:${part.partitions}` : part)).join(',')
+  return value.map((part) => (typeof part === 'object' ? topicText(part) : part)).join(',')
+}
+
+function topicText({ name, partitions, partitionBy }: TopicConfig): string {
+  return partitionBy === 'key' ? `${name}:${partitions}` : `${name}:${partitions}:${partitionBy}`
 }

@@ -164,12 +164,20 @@ export interface Reopened {
   readonly offset: number
 }
 
+/** Max bytes that one call of `next` hands out, except for a larger first entry. */
+export const maxNextBytes = 8 * 1024 * 1024
+
 export interface NextOptions {
   /**
    * Max events of each lane that this call hands out; 0 excludes the lane. Entries are not split: the first entry of a
    * lane is handed out even when it has more events.
    */
   readonly maxEvents: Readonly<Record<Lane, number>>
+  /**
+   * Max bytes of the batches that this call hands out, at most `maxNextBytes`, which is the default. The first entry is
+   * handed out even when it has more.
+   */
+  readonly maxBytes?: number
   /** How long to wait for the first entry, in milliseconds; 0 returns at once. */
   readonly maxWaitMs: number
   readonly signal?: AbortSignal
@@ -180,7 +188,7 @@ export interface Consumer {
   /**
    * Hands out entries that the group has not settled and that no member holds, as soon as there are any, oldest first
    * in each lane. Resolves with an empty list when none arrived within `maxWaitMs`. Redeliveries are handed out in
-   * their lane when they are due.
+   * their lane when they are due. Each partition that has work gets an equal share of the call, then the rest is filled.
    *
    * Durable: the attempt is recorded before the delivery is handed out, so a holder that dies has used it up.
    * Concurrent: one call at a time for each consumer (`internal` otherwise).
@@ -212,7 +220,8 @@ export interface GroupDescription {
   readonly waiting: number
   readonly landed: number
   readonly dead: number
-  readonly lost: number
+  /** Null when no process knows how many there were. */
+  readonly lost: number | null
   readonly skipped: number
   /** Events that are leased to consumers now. They count as waiting too. */
   readonly inFlight: number
@@ -220,8 +229,11 @@ export interface GroupDescription {
   readonly oldestWaitingMicros: number | null
   /** The reason why the group is paused, '' when none was given; null when it is not paused. */
   readonly paused: string | null
-  /** Waiting events as counted by an audit that walks the group's unsettled entries; must equal `waiting`. */
-  readonly auditedWaiting: number
+  /**
+   * Waiting events as counted by an audit that walks the group's unsettled entries; must equal `waiting`. Null when there
+   * are too many entries to walk them each time.
+   */
+  readonly auditedWaiting: number | null
 }
 
 export interface TopicDescription {

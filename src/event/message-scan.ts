@@ -14,6 +14,7 @@ import { describeJsonFault, JsonText } from '../lib/json/json-text.ts'
 import { bytesType, FieldWalker } from '../lib/protobuf-walk.ts'
 import { beginsWithByteOrderMark, byteOrderMarkFault, sameBytes, textFault } from '../lib/utf8.ts'
 import { isJsonContentType, limits } from './event.ts'
+import { attributeOf, type PartitionBy } from './partition-by.ts'
 import { EventFields, readTimestamp, textOf } from './record-batch.ts'
 
 /** An event that is rejected. */
@@ -47,14 +48,14 @@ export class MessageScanner {
   ends = new Int32Array(1024)
   /** For each event, the index of its lane in `lanes`, or `refusedLaneIndex`. */
   laneIndexes = new Uint8Array(1024)
-  /** CRC-32C of each event's key; valid only where `hasKey` is 1. */
-  keyHashes = new Uint32Array(1024)
-  /** 1 for each event that has a key. */
-  hasKey = new Uint8Array(1024)
+  /** CRC-32C of the value that picks each event's partition; valid only where `hasPartitionKey` is 1. */
+  partitionHashes = new Uint32Array(1024)
+  /** 1 for each event that has such a value. */
+  hasPartitionKey = new Uint8Array(1024)
   /** 1 for each event without an id. */
   lacksId = new Uint8Array(1024)
-  /** Whether any valid event has a key. */
-  keyed = false
+  /** Whether any valid event has a value that picks its partition. */
+  hasPartitionKeys = false
   /** Whether any valid event lacks an id. */
   idsLacking = false
   /** The lane of all events if they share one and none is rejected, else -1. */
@@ -67,12 +68,14 @@ export class MessageScanner {
   readonly #walker = new FieldWalker()
   readonly #innerWalker = new FieldWalker()
   readonly #fields = new EventFields()
+  #partitionBy: PartitionBy = 'key'
+  #partitionAttribute: Uint8Array | null = null
 
   /**
    * Scans a message whose field 1 is the events; other fields are skipped. Throws a MillraceError for the message as a
    * whole: `message_too_large`, `too_many_events`, and `invalid_event` if it is not a protobuf message.
    */
-  scan(message: Uint8Array): this {
+  scan(message: Uint8Array, partitionBy: PartitionBy = 'key'): this {
     if (message.length > limits.maxMessageBytes) {
       throw new MillraceError(
         'message_too_large',
@@ -81,8 +84,9 @@ export class MessageScanner {
     }
     this.message = message
     this.#text.load(message)
+    if (partitionBy !== this.#partitionBy) this.#setPartitionBy(partitionBy)
     this.count = 0
-    this.keyed = false
+    this.hasPartitionKeys = false
     this.idsLacking = false
     this.commonLaneIndex = -1
     this.contiguous = true
@@ -138,17 +142,56 @@ export class MessageScanner {
     if (laneIndex === undefined) {
       return this.#refuse(index, 'invalid_event', 'priority is unknown; it is LOW (1), NORMAL (2) or HIGH (3)')
     }
-    if (fields.keyStart === fields.keyEnd) {
-      this.hasKey[index] = 0
-    } else {
-      this.hasKey[index] = 1
-      this.keyHashes[index] = crc32c(message, fields.keyStart, fields.keyEnd)
-      this.keyed = true
-    }
+    this.#notePartition(index)
     const lacksId = fields.idStart === fields.idEnd
     this.lacksId[index] = lacksId ? 1 : 0
     if (lacksId) this.idsLacking = true
     return laneIndex
+  }
+
+  #setPartitionBy(partitionBy: PartitionBy): void {
+    this.#partitionBy = partitionBy
+    const attribute = attributeOf(partitionBy)
+    this.#partitionAttribute = attribute === null ? null : new TextEncoder().encode(attribute)
+  }
+
+  #notePartition(index: number): void {
+    const fields = this.#fields
+    const by = this.#partitionBy
+    if (by === 'key') this.#noteHash(index, fields.keyStart, fields.keyEnd)
+    else if (by === 'source') this.#noteHash(index, fields.sourceStart, fields.sourceEnd)
+    else if (by === 'subject') this.#noteHash(index, fields.subjectStart, fields.subjectEnd)
+    else this.#noteAttribute(index, this.#partitionAttribute!)
+  }
+
+  /** The last value of a repeated name counts, as in the table. */
+  #noteAttribute(index: number, name: Uint8Array): void {
+    const { attributes, attributeCount } = this.#fields
+    let [start, end] = [0, 0]
+    for (let place = 0; place < attributeCount; place++) {
+      const walker = this.#innerWalker.reset(this.message, attributes[place * 2]!, attributes[place * 2 + 1]!)
+      let isNamed = false
+      let [valueStart, valueEnd] = [0, 0]
+      while (walker.next()) {
+        if (walker.wireType !== bytesType) continue
+        const length = walker.valueEnd - walker.valueStart
+        if (walker.number === 1)
+          isNamed = length === name.length && sameBytes(this.message, walker.valueStart, name, 0, length)
+        if (walker.number === 2) [valueStart, valueEnd] = [walker.valueStart, walker.valueEnd]
+      }
+      if (isNamed) [start, end] = [valueStart, valueEnd]
+    }
+    this.#noteHash(index, start, end)
+  }
+
+  #noteHash(index: number, start: number, end: number): void {
+    if (start === end) {
+      this.hasPartitionKey[index] = 0
+      return
+    }
+    this.hasPartitionKey[index] = 1
+    this.partitionHashes[index] = crc32c(this.message, start, end)
+    this.hasPartitionKeys = true
   }
 
   #refuse(index: number, code: ErrorCode, message: string): number {
@@ -246,8 +289,8 @@ export class MessageScanner {
     this.starts = enlarged(this.starts, new Int32Array(length))
     this.ends = enlarged(this.ends, new Int32Array(length))
     this.laneIndexes = enlarged(this.laneIndexes, new Uint8Array(length))
-    this.keyHashes = enlarged(this.keyHashes, new Uint32Array(length))
-    this.hasKey = enlarged(this.hasKey, new Uint8Array(length))
+    this.partitionHashes = enlarged(this.partitionHashes, new Uint32Array(length))
+    this.hasPartitionKey = enlarged(this.hasPartitionKey, new Uint8Array(length))
     this.lacksId = enlarged(this.lacksId, new Uint8Array(length))
   }
 }

@@ -24,7 +24,7 @@ async function openIngest(t: TestContext): Promise<Ingest> {
     await eventLog.close()
     rmSync(dataDir, { recursive: true })
   })
-  const topic = { name: 'events', partitions: 1 }
+  const topic = { name: 'events', partitions: 1, partitionBy: 'key' as const }
   await eventLog.declare(topic.name, { partitions: topic.partitions, groups: [{ name: 'landing' }] })
   return new Ingest({
     eventLog,

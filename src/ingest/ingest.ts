@@ -10,6 +10,7 @@ import { type ErrorCode, MillraceError, toMillraceError } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import { EventIdGenerator, type Lane, lanes } from '../event/event.ts'
 import { MessageScanner } from '../event/message-scan.ts'
+import type { PartitionBy } from '../event/partition-by.ts'
 import { EventReader, textOf } from '../event/record-batch.ts'
 import type { AppendOptions, Backlog, EventLog, WaitingLimit } from '../event-log/event-log.ts'
 import type { PublishMessage, PublishOptions, PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
@@ -26,10 +27,16 @@ export const laneShares: Readonly<Record<Lane, number>> = { high: 1, normal: 0.9
 /** The retry hint when the disk is full. */
 const diskFullHintMs = 1000
 
+export interface IngestTopic {
+  readonly name: string
+  readonly partitions: number
+  readonly partitionBy: PartitionBy
+}
+
 export interface IngestOptions {
   readonly eventLog: EventLog
   readonly durability: Durability
-  readonly topics: readonly { readonly name: string; readonly partitions: number }[]
+  readonly topics: readonly IngestTopic[]
   /** The limit of what may wait in one partition; each lane may fill its share of it. */
   readonly maxWaiting: WaitingLimit
   readonly metrics: Metrics
@@ -39,9 +46,7 @@ export interface IngestOptions {
   readonly monotonicNow: () => number
 }
 
-interface Topic {
-  readonly name: string
-  readonly partitions: number
+interface Topic extends IngestTopic {
   /** One for each stream: partition * 3 + lane index. */
   readonly gates: readonly StreamGate[]
   readonly drainRate: DrainRate
@@ -73,7 +78,7 @@ export class Ingest {
       maxEvents: Math.floor(options.maxWaiting.maxEvents * laneShares[lane]),
       maxBytes: Math.floor(options.maxWaiting.maxBytes * laneShares[lane]),
     }))
-    for (const { name, partitions } of options.topics) {
+    for (const { name, partitions, partitionBy } of options.topics) {
       const gates = Array.from({ length: partitions * lanes.length }, (_, index) => {
         const lane = lanes[index % lanes.length]!
         return new StreamGate(options.eventLog, { topic: name, partition: Math.floor(index / lanes.length), lane })
@@ -81,6 +86,7 @@ export class Ingest {
       this.#topics.set(name, {
         name,
         partitions,
+        partitionBy,
         gates,
         drainRate: new DrainRate(),
         received: options.metrics.eventsReceived.with({ topic: name }),
@@ -101,7 +107,7 @@ export class Ingest {
         { field: 'topic' },
       )
     }
-    const scan = this.#scanner.scan(message.message)
+    const scan = this.#scanner.scan(message.message, topic.partitionBy)
     const received = scan.count
     const { metrics, now } = this.#options
     topic.received.add(received)

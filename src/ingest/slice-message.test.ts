@@ -87,6 +87,37 @@ test('every event that was not refused is in exactly one slice, in its lane, in 
   )
 })
 
+test('the partition is picked by source, subject or an attribute; an absent or empty value counts as none', () => {
+  const values = ['', 'a', 'b', 'ä']
+  const attributesOf = (value: string) => [
+    ['tenantid', 'x'],
+    ['tenant', 'an earlier value'],
+    ['tenant', value],
+  ]
+  const events = values.map((value) => ({
+    type: 't',
+    id: '1',
+    key: 'the same',
+    source: value,
+    subject: value,
+    attributes: attributesOf(value) as [string, string][],
+  }))
+  const scanner = new MessageScanner()
+  for (const by of ['source', 'subject', 'attributes.tenant'] as const) {
+    const slices = sliceMessage(scanner.scan(encodeBatch([...events, { type: 't', id: '1' }]), by), {
+      ...options,
+      partitions: 1024,
+      keylessPartition: 1023,
+    })
+    const expected = values.slice(1).map((value) => crc32c(new TextEncoder().encode(value)) % 1024)
+    assert.deepEqual(
+      slices.map(({ partition, count }) => [partition, count]).sort(),
+      [...expected.map((partition) => [partition, 1]), [1023, 2]].sort(),
+      by,
+    )
+  }
+})
+
 test('an id is added to events of every length, also when the length prefix grows by one byte', () => {
   for (let length = 0; length < 300; length++) {
     const event = { type: 't', data: new Uint8Array(length).fill(0x20), dataContentType: 'text/plain' }

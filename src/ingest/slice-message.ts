@@ -21,7 +21,7 @@ export interface MessageSlice {
 
 export interface SliceOptions {
   readonly partitions: number
-  /** The partition of this message's events that have no key. */
+  /** The partition of this message's events without a value that picks one. */
   readonly keylessPartition: number
   readonly receivedAtMicros: number
   /** Makes the id of an event that has none. */
@@ -31,7 +31,7 @@ export interface SliceOptions {
 /** Returns a slice for each stream that gets events of the message. Refused events are left out. */
 export function sliceMessage(scan: MessageScanner, options: SliceOptions): MessageSlice[] {
   const { partitions, receivedAtMicros } = options
-  const keysMatter = scan.keyed && partitions > 1
+  const keysMatter = scan.hasPartitionKeys && partitions > 1
   if (scan.commonLaneIndex >= 0 && scan.contiguous && !scan.idsLacking && !keysMatter) {
     const partition = partitions === 1 ? 0 : options.keylessPartition
     const batches = cutBatches(scan.message, scan.starts, scan.ends, scan.count, receivedAtMicros)
@@ -53,7 +53,8 @@ function indexesByStream(scan: MessageScanner, options: SliceOptions): Map<numbe
     if (laneIndex === refusedLaneIndex) continue
     let partition = 0
     if (options.partitions > 1) {
-      partition = scan.hasKey[index] === 1 ? scan.keyHashes[index]! % options.partitions : options.keylessPartition
+      const hasKey = scan.hasPartitionKey[index] === 1
+      partition = hasKey ? scan.partitionHashes[index]! % options.partitions : options.keylessPartition
     }
     const stream = partition * lanes.length + laneIndex
     const indexes = indexesOfStream.get(stream)

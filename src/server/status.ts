@@ -120,7 +120,10 @@ function ledgerRows(log: LogDescription): LedgerRow[] {
       landed,
       dead,
       lost,
-      balanced: waiting === auditedWaiting && accepted + reopened === waiting + landed + dead + lost,
+      balanced:
+        auditedWaiting === null || lost === null
+          ? null
+          : waiting === auditedWaiting && accepted + reopened === waiting + landed + dead + lost,
     })),
   )
 }

@@ -9,11 +9,14 @@ import { createLogger } from '../telemetry/logger.ts'
 import type { Handler } from './handler.ts'
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts'
 
-/** A log with this many deliveries, one per call of `next`, and then none until the pool stops. */
-function logOf(count: number): { eventLog: EventLog; settled: Promise<void> } {
+/** A log with this many deliveries of this many bytes, one per call of `next`, and then none until the pool stops. */
+function logOf(count: number, bytes = 0): { eventLog: EventLog; settled: Promise<void> } {
   const settled = Promise.withResolvers<void>()
   const position = { stream: { topic: 'events', partition: 0, lane: 'normal' }, epoch: 1, offset: 0 }
-  const deliveries = Array(count).fill({ position, batch: { bytes: new Uint8Array(0), count: 1, receivedAtMicros: 0 } })
+  const deliveries = Array(count).fill({
+    position,
+    batch: { bytes: new Uint8Array(bytes), count: 1, receivedAtMicros: 0 },
+  })
   let left = count
   const consumer: Pick<Consumer, 'next' | 'settle' | 'close'> = {
     next: async ({ signal }) => {
@@ -169,4 +172,21 @@ test('settling a turn of a deleted group is not retried', async () => {
   await asked.promise
   await within(2000, 'closing', pool.close(60_000))
   assert.equal(settlements, 1)
+})
+
+test('a turn ends at the delivery whose bytes reach the limit', async () => {
+  const { eventLog } = logOf(7, 3 * 1024 * 1024)
+  const turns: number[] = []
+  const { promise: handled, resolve } = Promise.withResolvers<void>()
+  const handler: Handler = async (deliveries) => {
+    turns.push(deliveries.length)
+    if (turns.length === 3) resolve()
+    return deliveries.map((delivery) => ({ delivery, landed: 1, dead: 0 }))
+  }
+  const pool = poolOf(eventLog, handler, { maxTurnEvents: 100, maxTurnWaitMs: 1000 })
+  await pool.start()
+  await within(5000, 'three turns', handled)
+  // The first one after an idle time is handled at once.
+  assert.deepEqual(turns, [1, 3, 3])
+  await pool.close(1000)
 })

@@ -11,7 +11,14 @@
 
 import { type ErrorCode, type MillraceError, textWithCause, toMillraceError } from '../errors.ts'
 import { type Lane, lanes } from '../event/event.ts'
-import type { Consumer, Delivery, EventLog, Outcome } from '../event-log/event-log.ts'
+import {
+  type Consumer,
+  type Delivery,
+  type EventLog,
+  maxNextBytes,
+  type NextOptions,
+  type Outcome,
+} from '../event-log/event-log.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { BatchTrigger } from '../lib/batch-trigger.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -34,6 +41,8 @@ export interface WorkerPoolOptions {
   readonly handler: Handler
   /** Max events per turn; entries are not split, so a turn can have a few more. */
   readonly maxTurnEvents: number
+  /** Max bytes per turn, not counting its last entry. Default `maxNextBytes`. */
+  readonly maxTurnBytes?: number
   /** Under a steady flow a turn is gathered for at most this long. */
   readonly maxTurnWaitMs: number
   /** Max turns in flight: one is handled while the next is gathered. */
@@ -144,18 +153,21 @@ export class WorkerPool {
 
   /** Collects deliveries until there are enough for a turn or its time is up. */
   async #gather(consumer: Consumer): Promise<readonly Delivery[]> {
-    const { maxTurnEvents, monotonicNow } = this.#options
+    const { maxTurnEvents, maxTurnBytes = maxNextBytes, monotonicNow } = this.#options
     const { signal } = this.#stopGathering
     const maxEvents = splitTurn(maxTurnEvents, this.#hadWork)
-    let gathered = await this.#next(consumer, maxEvents, maxReadMs)
+    let gathered = await this.#next(consumer, { maxEvents, maxBytes: maxTurnBytes, maxWaitMs: maxReadMs })
     if (gathered.length === 0) return gathered
-    let events = countEvents(gathered)
     for (;;) {
-      const remainingMs = this.#trigger.remainingMs(events, monotonicNow())
+      const { events, bytes } = sizeOf(gathered)
+      const remainingMs = bytes >= maxTurnBytes ? 0 : this.#trigger.remainingMs(events, monotonicNow())
       if (remainingMs === 0 || signal.aborted) break
       const rest = splitTurn(maxTurnEvents - events, this.#hadWork)
-      const more = await this.#next(consumer, rest, remainingMs)
-      events += countEvents(more)
+      const more = await this.#next(consumer, {
+        maxEvents: rest,
+        maxBytes: maxTurnBytes - bytes,
+        maxWaitMs: remainingMs,
+      })
       gathered = gathered.concat(more)
     }
     this.#trigger.flushed(monotonicNow())
@@ -164,15 +176,11 @@ export class WorkerPool {
   }
 
   /** Returns nothing while the log is unreachable. When the log has failed for good, the process is about to exit. */
-  async #next(
-    consumer: Consumer,
-    maxEvents: Readonly<Record<Lane, number>>,
-    maxWaitMs: number,
-  ): Promise<readonly Delivery[]> {
+  async #next(consumer: Consumer, bounds: NextOptions): Promise<readonly Delivery[]> {
     const { topic, group, logger, random } = this.#options
     const { signal } = this.#stopGathering
     try {
-      const deliveries = await consumer.next({ maxEvents, maxWaitMs, signal })
+      const deliveries = await consumer.next({ ...bounds, signal })
       if (this.#failedReads > 0) logger.info({ topic, group }, `${group} can read the log again`)
       this.#failedReads = 0
       return deliveries
@@ -297,8 +305,11 @@ function sinceText({ reason, sinceMs }: { readonly reason: string; readonly sinc
   return [`${failure} since ${new Date(sinceMs).toISOString()}`, ...cause].join(': ')
 }
 
-function countEvents(deliveries: readonly Delivery[]): number {
-  let events = 0
-  for (const { batch } of deliveries) events += batch.count
-  return events
+function sizeOf(deliveries: readonly Delivery[]): { readonly events: number; readonly bytes: number } {
+  let [events, bytes] = [0, 0]
+  for (const { batch } of deliveries) {
+    events += batch.count
+    bytes += batch.bytes.length
+  }
+  return { events, bytes }
 }

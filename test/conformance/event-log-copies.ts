@@ -148,8 +148,8 @@ async function readAll(eventLog: EventLog): Promise<Reading> {
       auditedWaiting,
     } = await describeGroup(eventLog, name)
     reading.accepted += accepted
-    reading.lost += lost
-    const adds = accepted + reopened === waiting + done + dead + lost
+    reading.lost += lost!
+    const adds = accepted + reopened === waiting + done + dead + lost!
     if (!adds || waiting !== 0 || auditedWaiting !== 0) reading.balanced = false
   }
   return { ...reading, damagedEvents, events }

@@ -199,7 +199,7 @@ class Story {
   async check(): Promise<void> {
     for (const name of groups) {
       const { accepted, reopened, waiting, landed, dead, lost, auditedWaiting } = await ledgerOf(this.eventLog, name)
-      assert.equal(accepted + reopened, waiting + landed + dead + lost, name)
+      assert.equal(accepted + reopened, waiting + landed + dead + lost!, name)
       assert.equal(auditedWaiting, waiting, name)
       const { open } = this.models.get(name)!
       assert.ok(waiting >= open.size, `${waiting} wait for ${name}, ${open.size} must be delivered`)

@@ -5,9 +5,7 @@
 // shares whose sum is within the budget, and none may exceed its share.
 
 import { type Lane, lanes } from '../../event/event.ts'
-
-/** Max bytes that one call of `next` hands out; the first entry may be larger. */
-const maxHandOutBytes = 8 * 1024 * 1024
+import { maxNextBytes, type NextOptions } from '../event-log.ts'
 
 /** What one script may take. */
 export interface Share {
@@ -21,12 +19,14 @@ export interface Share {
 
 export class DeliveryBudget {
   readonly #maxEvents: Readonly<Record<Lane, number>>
+  readonly #maxBytes: number
   readonly #taken: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
   #bytes = 0
   #isEmpty = true
 
-  constructor(maxEvents: Readonly<Record<Lane, number>>) {
+  constructor({ maxEvents, maxBytes = maxNextBytes }: NextOptions) {
     this.#maxEvents = maxEvents
+    this.#maxBytes = Math.min(maxBytes, maxNextBytes)
   }
 
   get isExhausted(): boolean {
@@ -38,7 +38,7 @@ export class DeliveryBudget {
     const events = lanes.flatMap((lane) => [this.#maxEvents[lane], this.#taken[lane]])
     return {
       open: new Set(lanes.filter((lane) => this.#left(lane) > 0)),
-      limits: [Math.max(0, maxHandOutBytes - this.#bytes), this.#isEmpty ? 1 : 0, ...events],
+      limits: [Math.max(0, this.#maxBytes - this.#bytes), this.#isEmpty ? 1 : 0, ...events],
       isUsedUp: () => false,
     }
   }
@@ -50,7 +50,7 @@ export class DeliveryBudget {
     const events = lanes.flatMap((lane) => (of(lane) === 0 ? [0, 0] : [of(lane) + 1, 1]))
     return {
       open: new Set(lanes.filter((lane) => of(lane) > 0)),
-      limits: [Math.floor((maxHandOutBytes - this.#bytes) / parts), 0, ...events],
+      limits: [Math.floor((this.#maxBytes - this.#bytes) / parts), 0, ...events],
       isUsedUp: (lane, taken) => taken >= of(lane),
     }
   }

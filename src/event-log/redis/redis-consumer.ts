@@ -154,10 +154,10 @@ export class RedisConsumer implements Consumer {
     onClosed(this)
   }
 
-  async #wait({ maxEvents, maxWaitMs }: NextOptions, abortSignal: AbortSignal): Promise<readonly Delivery[]> {
+  async #wait(options: NextOptions, abortSignal: AbortSignal): Promise<readonly Delivery[]> {
     const { watch, topic, group, leaseMs } = this.#options
-    const endsAtMs = performance.now() + maxWaitMs
-    const open = new Set(lanes.filter((lane) => maxEvents[lane] > 0))
+    const endsAtMs = performance.now() + options.maxWaitMs
+    const open = new Set(lanes.filter((lane) => options.maxEvents[lane] > 0))
     for (let isFirst = true; ; isFirst = false) {
       if (abortSignal.aborted) return []
       const known = topic()
@@ -166,11 +166,11 @@ export class RedisConsumer implements Consumer {
       // A failed check is repeated by the next poll and must not stop this one.
       await watch.check(known, group, leaseMs).catch(() => {})
       // A call that does not wait cannot be woken by the bell, so it polls all; an unreachable partition may be back.
-      const mustPoll = (each: PartitionKeys) => isFirst && (maxWaitMs <= 0 || this.#plan.isUnreachable(each))
+      const mustPoll = (each: PartitionKeys) => isFirst && (options.maxWaitMs <= 0 || this.#plan.isUnreachable(each))
       const partitions = this.#inTurn(known).filter(
         (each) => mustPoll(each) || this.#plan.pollDelayMs(each, open) === 0,
       )
-      const taken = await this.#take(known, partitions, maxEvents, abortSignal)
+      const taken = await this.#take(known, partitions, options, abortSignal)
       if (taken.length > 0) return taken
       const leftMs = endsAtMs - performance.now()
       if (leftMs <= 0) return []
@@ -197,13 +197,13 @@ export class RedisConsumer implements Consumer {
   async #take(
     topic: KnownTopic,
     partitions: readonly PartitionKeys[],
-    maxEvents: Readonly<Record<Lane, number>>,
+    options: NextOptions,
     abortSignal: AbortSignal,
   ): Promise<readonly Delivery[]> {
     const { epochs } = this.#options
     this.#forgetEpoch()
     const epoch = this.#epoch
-    const budget = new DeliveryBudget(maxEvents)
+    const budget = new DeliveryBudget(options)
     const got: Held[] = []
     let rest = partitions
     const share = budget.share(partitions.length)
@@ -223,7 +223,7 @@ export class RedisConsumer implements Consumer {
       return []
     }
     // The epoch ended meanwhile, so the taken entries are no longer valid.
-    if (epoch !== epochs.epoch) return this.#take(topic, partitions, maxEvents, abortSignal)
+    if (epoch !== epochs.epoch) return this.#take(topic, partitions, options, abortSignal)
     if (got.length === 0 && topic.partitions.every((each) => this.#plan.isUnreachable(each))) throw this.#failure
     if (got.length > 0) this.#firstPartition++
     for (const held of got) this.#held.set(held.delivery.id, held)

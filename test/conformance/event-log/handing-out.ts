@@ -94,6 +94,38 @@ export function handingOut(story: Story): void {
     assert.equal(idsOf(await take(consumer, 1200)).length, 1200)
   })
 
+  story('no more than maxBytes are handed out, except for a larger first entry', async (bench) => {
+    const consumer = await bench.consume()
+    for (const name of ['a', 'b', 'c', 'd']) await bench.append('normal', batchOf([name]))
+    const { length: bytes } = batchOf(['a']).bytes
+    const next = (maxBytes: number) => consumer.next({ maxEvents: perLane(100), maxBytes, maxWaitMs: 0 })
+    assert.deepEqual(idsOf(await next(3 * bytes - 1)), ['a', 'b'])
+    assert.deepEqual(idsOf(await next(1)), ['c'])
+    assert.deepEqual(idsOf(await next(1)), ['d'])
+  })
+
+  story('each partition that has work gets an equal share of a call, then the rest is filled', async (bench) => {
+    const busy = named('a', 60)
+    for (const id of busy) await bench.log.append(stream(), [batchOf([id])])
+    for (const id of named('b', 9)) await bench.log.append(stream('normal', 1), [batchOf([id])])
+    const consumer = await bench.consume()
+    const { length: bytes } = batchOf([busy[0]!]).bytes
+    const counts: number[][] = []
+    for (const bounds of [
+      { maxEvents: perLane(4) },
+      { maxEvents: perLane(99), maxBytes: 4 * bytes },
+      { maxEvents: perLane(20) },
+    ]) {
+      const ids = idsOf(await consumer.next({ ...bounds, maxWaitMs: 0 }))
+      counts.push([ids.filter((id) => id.startsWith('a')).length, ids.filter((id) => id.startsWith('b')).length])
+    }
+    assert.deepEqual(counts, [
+      [2, 2],
+      [2, 2],
+      [15, 5],
+    ])
+  })
+
   story('members of a group compete: an entry is leased to at most one of them', async (bench) => {
     const consumers = await Promise.all([bench.consume(), bench.consume(), bench.consume()])
     const expected = named('e', 300)
