@@ -136,13 +136,14 @@ export class Engine {
 
   #turn(): void {
     if (this.#stalled === null) {
+      this.#session.mustLookAgain = false
       const background = this.#background.shift()
       const operations = this.#operations.splice(0)
       this.#transact(background === undefined ? operations : [...operations, background])
     }
     this.#readPiece()
-    const isBusy = this.#operations.length + this.#background.length > 0 && this.#stalled === null
-    if (isBusy || this.#readings.length > 0) this.#schedule()
+    const isBusy = this.#operations.length + this.#background.length > 0 || this.#session.mustLookAgain
+    if ((isBusy && this.#stalled === null) || this.#readings.length > 0) this.#schedule()
     else if (this.#stalled === null) this.#rest()
   }
 
@@ -218,6 +219,7 @@ export class Engine {
     const step = () => {
       const hasMore = check.step()
       if (!hasMore) this.#checking.delete(check.place)
+      this.#session.mustLookAgain ||= !hasMore
       return hasMore
     }
     this.#readings.push({ step, fail() {} })

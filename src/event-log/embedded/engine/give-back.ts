@@ -40,6 +40,7 @@ export class GiveBackOperation extends Operation<null> {
         group.expectDue(stream, dueAtMs, firstOffset)
       }
     }
+    this.#session.mustLookAgain ||= this.#returned.length > 0
     if (this.#leases === null) this.#session.members.delete(this.#consumer)
     this.resolve(null)
   }

@@ -128,6 +128,8 @@ export class Session {
   readonly members = new Map<number, Member>()
   /** By streamKey. */
   readonly refusals = new Map<string, StreamRefusals>()
+  /** Set when entries have become free behind a transaction, so that waiters are to be looked at once more. */
+  mustLookAgain = false
   #lastLease = 0
   #lastConsumer = 0
 

@@ -24,29 +24,27 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
   readonly #options: BookTableOptions<Row>
   readonly #texts: ReadonlySet<string>
   readonly #columns: string
+  readonly #keyColumns: string
+  readonly #hasKey: string
   readonly #statements = new Map<string, StatementSync>()
 
   constructor(options: BookTableOptions<Row>) {
     this.#options = options
     this.#texts = new Set(options.texts)
+    const key = options.fields.slice(0, options.keyFields).map(columnOf)
+    this.#keyColumns = key.join(', ')
+    this.#hasKey = key.map((column) => `${column} = ?`).join(' AND ')
     this.#columns = options.fields.map((field) => `${columnOf(field)} AS "${field}"`).join(', ')
   }
 
-  get #key(): string {
-    return this.#options.fields
-      .slice(0, this.#options.keyFields)
-      .map((field) => `${columnOf(field)} = ?`)
-      .join(' AND ')
-  }
 
   get(...key: readonly (number | string)[]): Row | undefined {
-    return this.select(`WHERE ${this.#key}`, ...key)[0]
+    return this.select(`WHERE ${this.#hasKey}`, ...key)[0]
   }
 
   /** All rows in the order of the key. */
   load(): Row[] {
-    const key = this.#options.fields.slice(0, this.#options.keyFields).map(columnOf).join(', ')
-    return this.select(`ORDER BY ${key}`)
+    return this.select(`ORDER BY ${this.#keyColumns}`)
   }
 
   /** The rows of a condition, which is appended to the SELECT. Throws LogDamage for a row that is not sound. */
@@ -56,10 +54,10 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     return rows
   }
 
-  /** The sound rows in the order of the key; those that cannot be read are left out. */
-  loadReadable(): Row[] {
+  /** The sound rows of a condition in the order of the key; those that cannot be read are left out. */
+  loadReadable(condition = 'true', ...parameters: readonly number[]): Row[] {
     try {
-      return this.#read('', []).filter((row) => this.#isSound(row))
+      return this.#read(`WHERE ${condition} ORDER BY ${this.#keyColumns}`, parameters).filter((row) => this.#isSound(row))
     } catch {
       // A page of the table cannot be read.
       return []
@@ -76,7 +74,7 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
 
   /** Returns whether there was such a row. */
   remove(...key: readonly (number | string)[]): boolean {
-    return this.#prepare(`DELETE FROM ${this.#options.name} WHERE ${this.#key}`).run(...key).changes > 0
+    return this.#prepare(`DELETE FROM ${this.#options.name} WHERE ${this.#hasKey}`).run(...key).changes > 0
   }
 
   /** Removes the rows of a condition and returns their number. */
@@ -86,10 +84,9 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
 
   /** Removes up to `maxRows` rows of a condition and returns their number. */
   removeSome(condition: string, maxRows: number, ...parameters: readonly number[]): number {
-    const { name, fields, keyFields } = this.#options
-    const key = `(${fields.slice(0, keyFields).map(columnOf).join(', ')})`
-    const some = `SELECT ${key.slice(1, -1)} FROM ${name} WHERE ${condition} LIMIT ?`
-    return this.removeWhere(`${key} IN (${some})`, ...parameters, maxRows)
+    const key = this.#keyColumns
+    const some = `SELECT ${key} FROM ${this.#options.name} WHERE ${condition} LIMIT ?`
+    return this.removeWhere(`(${key}) IN (${some})`, ...parameters, maxRows)
   }
 
   /** Counts the rows of a condition. */

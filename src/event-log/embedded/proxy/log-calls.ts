@@ -12,6 +12,7 @@ export class LogCalls {
   readonly #thread: LogThread
   readonly #failed = Promise.withResolvers<MillraceError>()
   #failure: MillraceError | null = null
+  readonly #inProgress = new Set<Promise<unknown>>()
   #isClosed = false
 
   constructor(thread: LogThread) {
@@ -46,12 +47,16 @@ export class LogCalls {
     transfer: readonly Transferable[] = [],
   ): Promise<Granted<M>> {
     if (this.#failure !== null) throw unknownOutcome(this.#failure)
+    const asking = this.#thread.call(method, call, transfer)
+    this.#inProgress.add(asking)
     let answer: unknown
     try {
-      answer = await this.#thread.call(method, call, transfer)
+      answer = await asking
     } catch (thrown) {
       this.#fail(thrown)
       throw unknownOutcome(thrown)
+    } finally {
+      this.#inProgress.delete(asking)
     }
     if (isRefusal(answer)) throw toError(answer)
     return answer as Granted<M>
@@ -61,6 +66,7 @@ export class LogCalls {
   async end(): Promise<void> {
     try {
       if (this.#failure === null) await this.ask('close', null)
+      await Promise.allSettled(this.#inProgress)
     } finally {
       await this.#thread.close()
     }

@@ -1,8 +1,8 @@
 // Reads the entries of a damaged log.db that can still be reached, skipping pages that cannot be read.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { EntryChecksum } from './entry-checksum.ts'
-import { sqlFile } from './sql-file.ts'
+import { EntryChecksum } from '../file/entry-checksum.ts'
+import { sqlFile } from '../file/sql-file.ts'
 
 export interface ScannedEntry {
   readonly appendNumber: number

@@ -3,17 +3,18 @@
 // It opens the log as a start does, so a leftover WAL is copied into the database file; nothing else is changed.
 
 import { existsSync, statSync } from 'node:fs'
-import { type SqliteFailure, toSqliteFailure } from '../../lib/sqlite/failure.ts'
-import { cursorKey, groupByCursor } from './cursor-rows.ts'
-import { describeHolder } from './data-directory.ts'
-import { FactFinder, unsettledStretches } from './durable-facts.ts'
-import { EntryTable } from './entry-table.ts'
-import { loadLog } from './load-log.ts'
-import { LogDamage } from './log-damage.ts'
-import { namedDamage, type OpenLogDatabase, openLogDatabase } from './log-database.ts'
-import { otherFormatError } from './log-failure.ts'
-import { type LogFiles, logFiles } from './log-files.ts'
-import type { LogSnapshot } from './thread-protocol.ts'
+import { type SqliteFailure, toSqliteFailure } from '../../../lib/sqlite/failure.ts'
+import { Describer } from '../engine/describe.ts'
+import { Session } from '../engine/session.ts'
+import type { LogTables } from '../engine/unit-of-work.ts'
+import type { CursorRow, GroupRow } from '../file/books.ts'
+import { checkBooks, type SmallBooks } from '../file/check-books.ts'
+import { describeHolder } from '../file/data-directory.ts'
+import { EntryTable } from '../file/entry-table.ts'
+import { LogDamage } from '../file/log-damage.ts'
+import { namedDamage, type OpenLogDatabase, openLogDatabase } from '../file/log-database.ts'
+import { otherFormatError } from '../proxy/log-failure.ts'
+import { type LogFiles, logFiles } from '../file/log-files.ts'
 
 export interface LogFinding {
   readonly file: string
@@ -95,11 +96,15 @@ class Inspection {
   }
 
   run(): LogInspection {
-    const entries = new EntryTable(this.#opened.database, this.#files.database)
-    const snapshot = loadLog(this.#opened, entries, this.#files.database)
+    const { database, books } = this.#opened
+    const path = this.#files.database
+    const small = checkBooks(books, path)
+    const tables: LogTables = { books, entries: new EntryTable(database, path), path }
+    for (const cursor of small.cursors) checkKept(tables, cursor)
     this.#checkStructure()
-    const counts = this.#checkEntries(entries, snapshot)
-    this.#checkWaiting(snapshot)
+    const counts = this.#checkEntries(tables, small)
+    const describer = new Describer(database, tables, new Session())
+    for (const group of small.groups) if (group.state !== 'dropped') this.#checkWaiting(describer, small, group)
     return { inUseBy: null, findings: this.#findings, counts }
   }
 
@@ -116,14 +121,14 @@ class Inspection {
     }
   }
 
-  #checkEntries(entries: EntryTable, { streams }: LogSnapshot): LogCounts {
+  #checkEntries({ entries }: LogTables, { streams }: SmallBooks): LogCounts {
     const counts = { entries: 0, events: 0, bytes: 0, damagedEntries: 0 }
-    for (const { stream, nextOffset } of streams) {
-      for (const { count, byteLength, isSound } of entries.walk(stream, 0, nextOffset)) {
+    for (const { stream } of streams) {
+      for (const { count, byteLength, damaged } of entries.walk(stream)) {
         counts.entries++
         counts.events += count
         counts.bytes += byteLength
-        if (!isSound) counts.damagedEntries++
+        if (damaged) counts.damagedEntries++
       }
     }
     if (counts.damagedEntries > 0) {
@@ -132,31 +137,42 @@ class Inspection {
     return counts
   }
 
-  /** Compares each group's waiting events with the entries in its streams. */
-  #checkWaiting({ groups, streams, cursors, ledgers, settledRanges }: LogSnapshot): void {
-    const facts = new FactFinder(this.#opened.database, this.#opened.books)
-    const rangesOf = groupByCursor(settledRanges)
-    const streamOf = new Map(streams.map((row) => [row.stream, row]))
-    for (const { groupNumber, name } of groups) {
-      const stretches = cursors
-        .filter((row) => row.groupNumber === groupNumber)
-        .flatMap((row) => unsettledStretches(row, streamOf.get(row.stream)!, rangesOf.get(cursorKey(row)) ?? []))
-      const unsettled = stretches.reduce((sum, { from, to }) => sum + to - from, 0)
-      const { events } = facts.audit({ stretches, maxEntries: Number.MAX_SAFE_INTEGER })
-      const there = events.get(groupNumber) ?? 0
-      if (there < unsettled) {
-        this.#note(`${unsettled} events waiting for group ${name}`, `${there}; ${unsettled - there} are missing`, false)
-      }
-      const waiting = ledgers
-        .filter((row) => row.groupNumber === groupNumber)
-        .reduce((sum, row) => sum + row.waitingEvents, 0)
-      if (waiting !== unsettled || there > unsettled) {
-        this.#note(
-          `${unsettled} events waiting for group ${name}`,
-          `${waiting} in the ledger and ${there} in the streams`,
-          true,
-        )
-      }
+  /** Compares a group's waiting events with what its cursors have not settled, and with the entries in its streams. */
+  #checkWaiting(describer: Describer, { topics, streams, cursors, ledgers }: SmallBooks, group: GroupRow): void {
+    const { groupNumber, topicNumber, name } = group
+    const { settledRanges, due } = this.#opened.books
+    const nextOffsetOf = new Map(streams.map((row) => [row.stream, row.nextOffset]))
+    let unsettled = 0
+    for (const { stream, settledBelow } of cursors.filter((row) => row.groupNumber === groupNumber)) {
+      unsettled += nextOffsetOf.get(stream)! - settledBelow
+      const ahead = settledRanges.select('WHERE group_number = ? AND stream = ?', groupNumber, stream)
+      for (const { firstOffset, endOffset } of ahead) unsettled -= endOffset - firstOffset
     }
+    for (const { stream, dueKept } of streams.filter((row) => row.groupNumber === groupNumber)) {
+      const rows = due.select('WHERE stream = ?', stream)
+      for (const { eventCount } of rows) unsettled += eventCount
+      if (rows.length !== dueKept) this.#note(`${dueKept} due entries of group ${name}`, String(rows.length), true)
+    }
+    const there = describer.countUnsettled(group, topics.find((topic) => topic.topicNumber === topicNumber)!)
+    if (there < unsettled) {
+      this.#note(`${unsettled} events waiting for group ${name}`, `${there}; ${unsettled - there} are missing`, false)
+    }
+    const own = ledgers.filter((row) => row.groupNumber === groupNumber)
+    const waiting = own.reduce((sum, row) => sum + row.waitingEvents, 0)
+    if (waiting === unsettled && there <= unsettled) return
+    const found = `${waiting} in the ledger and ${there} in the streams`
+    this.#note(`${unsettled} events waiting for group ${name}`, found, true)
+  }
+}
+
+/** Throws LogDamage when a settled range or an attempt of a cursor is damaged or missing. */
+function checkKept({ books, path }: LogTables, { groupNumber, stream, rangesAhead, attemptsKept }: CursorRow): void {
+  for (const [what, table, kept] of [
+    ['settled ranges', books.settledRanges, rangesAhead],
+    ['attempts', books.attempts, attemptsKept],
+  ] as const) {
+    const { length } = table.select('WHERE group_number = ? AND stream = ?', groupNumber, stream)
+    const place = `of group ${groupNumber} in stream ${stream}`
+    if (length !== kept) throw new LogDamage(path, `${kept} ${what} ${place}`, String(length))
   }
 }

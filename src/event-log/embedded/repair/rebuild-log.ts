@@ -1,21 +1,30 @@
 // Builds a new log.db from what could be read of a damaged one.
 //
-// Entries keep their append numbers and offsets. Missing events are counted as lost for each group. A ledger that cannot
-// be recovered is made to balance: events that will be handed out again after they were already counted are added to
-// `reopened`, settled events that no ledger counts are added to `landed`.
+// Entries keep their append numbers and offsets. Each group begins at the place that its cursor names, or where that
+// cannot be read at the oldest kept entry: then it gets events again that it has settled, which landing tolerates. A
+// ledger that does not add up is made to: events that are handed out again are added to `reopened`, settled events that
+// no ledger counts to `landed`. Missing events wait until the group comes to their place; there they are counted as lost.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { Checkpointer } from '../../lib/sqlite/checkpointer.ts'
-import { openDatabase, truncateWal } from '../../lib/sqlite/open-database.ts'
-import { Books } from './books.ts'
-import { cursorKey, groupByCursor } from './cursor-rows.ts'
+import { lanes } from '../../../event/event.ts'
+import { Checkpointer } from '../../../lib/sqlite/checkpointer.ts'
+import { openDatabase, truncateWal } from '../../../lib/sqlite/open-database.ts'
+import {
+  Books,
+  type CursorRow,
+  type DueRow,
+  type GroupRow,
+  type LedgerRow,
+  type LogRow,
+  type ProducerRow,
+  type StreamRow,
+  type TopicRow,
+} from '../file/books.ts'
+import { createLogSchema, newLogRow } from '../file/log-database.ts'
+import { logPageBytes } from '../file/log-format.ts'
+import { sqlFile } from '../file/sql-file.ts'
+import { streamNumber } from '../file/stream-number.ts'
 import type { ScannedEntry } from './entry-scan.ts'
-import { createLogSchema } from './log-database.ts'
-import { logPageBytes } from './log-format.ts'
-import type { CursorRow, LedgerRow, LogRow, StreamRow } from './log-rows.ts'
-import { completeStreams, type SalvagedBooks } from './salvage-books.ts'
-import { type KeptEntry, type SalvagedCursor, salvageCursor } from './salvage-cursor.ts'
-import { sqlFile } from './sql-file.ts'
 
 export interface RebuiltLog {
   readonly entries: number
@@ -26,35 +35,74 @@ export interface RebuiltLog {
   readonly lostEvents: number
 }
 
+/** The rows of the damaged log that can be read. */
+export interface OldBooks {
+  readonly log: LogRow | null
+  readonly topics: readonly TopicRow[]
+  readonly groups: readonly GroupRow[]
+  readonly streams: ReadonlyMap<number, StreamRow>
+  /** By group and stream. */
+  readonly cursors: ReadonlyMap<string, CursorRow>
+  readonly ledgers: ReadonlyMap<string, LedgerRow>
+  readonly due: ReadonlyMap<number, readonly DueRow[]>
+  readonly producers: readonly ProducerRow[]
+  /** Null where nothing can be read. */
+  readonly books: Books | null
+}
+
+export const noBooks: OldBooks = {
+  ...{ log: null, topics: [], groups: [], streams: new Map(), cursors: new Map(), ledgers: new Map() },
+  ...{ due: new Map(), producers: [], books: null },
+}
+
 /** The largest event count of a damaged entry that is accepted as plausible. */
 const maxPlausibleCount = 1_000_000
 
 /** About how many bytes one transaction writes. */
 const bytesPerTransaction = 8 * 1024 * 1024
 
-interface WalkedEntry extends KeptEntry {
+/** An entry of the new log. Lists of them are in offset order. */
+interface KeptEntry {
   readonly appendNumber: number
+  readonly firstOffset: number
+  readonly count: number
   readonly startByte: number
+  readonly byteLength: number
+  readonly attempt: number
+  readonly dueAtMs: number
+}
+
+export function readBooks(database: DatabaseSync, path: string): OldBooks {
+  const books = new Books(database, path)
+  const topics = books.topics.loadReadable()
+  const topicNumbers = new Set(topics.map((row) => row.topicNumber))
+  const isKept = ({ topicNumber, state }: GroupRow) => topicNumbers.has(topicNumber) && state !== 'dropped'
+  return {
+    books,
+    log: books.log.loadReadable()[0] ?? null,
+    topics,
+    groups: books.groups.loadReadable().filter(isKept),
+    streams: new Map(books.streams.loadReadable().map((row) => [row.stream, row])),
+    cursors: new Map(books.cursors.loadReadable().map((row) => [`${row.groupNumber}/${row.stream}`, row])),
+    ledgers: new Map(books.ledgers.loadReadable().map((row) => [`${row.groupNumber}/${row.partition}`, row])),
+    due: Map.groupBy(books.due.loadReadable(), ({ stream }) => stream),
+    producers: books.producers.loadReadable(),
+  }
 }
 
 /** Writes the new database to `path`, where no file may exist, then flushes and closes it. */
 export function rebuildLog(
   path: string,
-  books: SalvagedBooks,
+  old: OldBooks,
   entries: Iterable<ScannedEntry>,
   next: { readonly epoch: number; readonly lastAppendNumber: number },
 ): RebuiltLog {
-  const { database } = openDatabase({
-    path,
-    exclusive: true,
-    busyTimeoutMs: 0,
-    mayCreate: true,
-    pageBytes: logPageBytes,
-  })
+  const file = { path, exclusive: true, busyTimeoutMs: 0, mayCreate: true, pageBytes: logPageBytes }
+  const { database } = openDatabase(file)
   try {
-    const empty: LogRow = { ...next, topics: 0, groups: 0, producers: 0 }
+    const empty = newLogRow(next.epoch, next.lastAppendNumber)
     createLogSchema(database, path, empty)
-    const rebuilding = new Rebuilding(database, path, books)
+    const rebuilding = new Rebuilding(database, path, old)
     rebuilding.copyEntries(entries)
     const rebuilt = rebuilding.writeBooks(empty)
     truncateWal(database)
@@ -67,19 +115,21 @@ export function rebuildLog(
 class Rebuilding {
   readonly #database: DatabaseSync
   readonly #path: string
-  readonly #old: SalvagedBooks
+  readonly #old: OldBooks
   readonly #books: Books
   readonly #walk: StatementSync
+  readonly #remove: StatementSync
   /** Append numbers of entries that do not match their checksum. */
   readonly #damaged = new Set<number>()
-  readonly #streamsInUse = new Set<number>()
+  readonly #kept = new Map<number, readonly KeptEntry[]>()
 
-  constructor(database: DatabaseSync, path: string, old: SalvagedBooks) {
+  constructor(database: DatabaseSync, path: string, old: OldBooks) {
     this.#database = database
     this.#path = path
     this.#old = old
     this.#books = new Books(database, path)
     this.#walk = database.prepare(sqlFile('walk-stream'))
+    this.#remove = database.prepare(sqlFile('remove-entry'))
   }
 
   copyEntries(entries: Iterable<ScannedEntry>): void {
@@ -89,8 +139,7 @@ class Rebuilding {
     this.#database.exec('BEGIN')
     for (const entry of entries) {
       if (!entry.isSound && !isPlausible(entry)) continue
-      if (entry.isSound) this.#streamsInUse.add(entry.stream)
-      else this.#damaged.add(entry.appendNumber)
+      if (!entry.isSound) this.#damaged.add(entry.appendNumber)
       insertAsItIs(insert, entry)
       bytes += entry.bytes.length
       if (bytes < bytesPerTransaction) continue
@@ -103,32 +152,28 @@ class Rebuilding {
   }
 
   writeBooks(empty: LogRow): RebuiltLog {
-    const { topics, groups, pauses, producers } = this.#old
+    const { log, topics, groups, producers } = this.#old
     this.#database.exec('BEGIN')
-    const streams: StreamRow[] = []
-    const keptOf = new Map<number, readonly WalkedEntry[]>()
-    for (const row of completeStreams(this.#old, this.#streamsInUse)) {
-      const kept = this.#keepFitting(row)
-      keptOf.set(row.stream, kept)
-      streams.push(streamAround(row, kept))
-    }
-    this.#removeOrphaned(streams)
+    const streams = topics.flatMap((topic) => {
+      const owners = groups.filter(({ topicNumber }) => topicNumber === topic.topicNumber)
+      return [0, ...owners.map(({ groupNumber }) => groupNumber)].flatMap((owner) => this.#streamsOf(topic, owner))
+    })
+    this.#database.prepare(sqlFile('remove-orphaned-entries')).run(JSON.stringify([...this.#kept.keys()]))
+    const streamOf = new Map(streams.map((row) => [row.stream, row]))
+    const lostEvents = groups.map((group) => this.#writeGroup(group, streamOf))
+    const keptProducers = producers.filter((row) => streamOf.has(row.stream))
+    const numbers = [...topics.map((row) => row.topicNumber), ...groups.map((row) => row.groupNumber)]
     for (const row of topics) this.#books.topics.save(row)
     for (const row of groups) this.#books.groups.save(row)
-    for (const row of pauses) this.#books.pauses.save(row)
     for (const row of streams) this.#books.streams.save(row)
-    const lostEvents = groups.map(({ groupNumber }) => this.#writeGroup(groupNumber, streams, keptOf))
-    const streamNumbers = new Set(streams.map((row) => row.stream))
-    const keptProducers = producers.filter((row) => streamNumbers.has(row.stream))
     for (const row of keptProducers) this.#books.producers.save(row)
     this.#books.log.save({
       ...empty,
-      topics: topics.length,
-      groups: groups.length,
-      producers: keptProducers.length,
+      lastNumber: Math.max(log?.lastNumber ?? 0, ...numbers),
+      ...{ topics: topics.length, groups: groups.length, producers: keptProducers.length },
     })
     this.#database.exec('COMMIT')
-    const all = [...keptOf.values()].flat()
+    const all = [...this.#kept.values()].flat()
     return {
       entries: all.length,
       events: all.reduce((sum, { count }) => sum + count, 0),
@@ -137,74 +182,118 @@ class Rebuilding {
     }
   }
 
+  /** The streams of a topic, or those of a group (0: of the topic itself), around what is kept in them. */
+  #streamsOf({ topicNumber, partitions }: TopicRow, groupNumber: number): StreamRow[] {
+    const rows: StreamRow[] = []
+    for (let partition = 0; partition < partitions; partition++) {
+      for (const lane of lanes) {
+        const stream = streamNumber(groupNumber === 0 ? topicNumber : groupNumber, partition, lane)
+        const empty = { nextOffset: 0, nextByte: 0, trimmedBelow: 0, trimmedByte: 0, dueKept: 0 }
+        const row = this.#old.streams.get(stream) ?? { stream, topicNumber, partition, lane, groupNumber, ...empty }
+        const kept = this.#keepFitting(row)
+        this.#kept.set(stream, kept)
+        rows.push(streamAround(row, kept))
+      }
+    }
+    return rows
+  }
+
   /** Removes damaged entries that overlap others or lie beyond the end of the stream, and returns the rest. */
-  #keepFitting(row: StreamRow): readonly WalkedEntry[] {
-    const remove = this.#database.prepare(sqlFile('remove-numbered-entry'))
-    const walked = this.#walk.all(row.stream) as unknown as WalkedEntry[]
+  #keepFitting(row: StreamRow): readonly KeptEntry[] {
     const isKnown = row.nextOffset > 0
-    const kept: WalkedEntry[] = []
-    for (const entry of walked) {
-      const last = kept[kept.length - 1]
-      const end = entry.firstOffset + entry.count
-      const isDamaged = this.#damaged.has(entry.appendNumber)
+    const kept: KeptEntry[] = []
+    for (const entry of this.#walk.all(row.stream) as unknown as KeptEntry[]) {
+      const last = kept.at(-1)
       const overlaps = last !== undefined && last.firstOffset + last.count > entry.firstOffset
-      if (isDamaged && (overlaps || (isKnown && end > row.nextOffset))) {
-        remove.run(entry.appendNumber)
+      const isBeyond = isKnown && entry.firstOffset + entry.count > row.nextOffset
+      if (this.#damaged.has(entry.appendNumber) && (overlaps || isBeyond)) {
+        this.#remove.run(entry.appendNumber)
         continue
       }
-      if (overlaps) {
-        // The previous entry is the damaged one, because sound entries never overlap.
-        remove.run(last.appendNumber)
-        kept.pop()
-      }
+      // The previous entry is the damaged one, because sound entries never overlap.
+      if (overlaps) this.#remove.run(kept.pop()!.appendNumber)
       kept.push(entry)
     }
     return kept
   }
 
-  #removeOrphaned(streams: readonly StreamRow[]): void {
-    this.#database.prepare(sqlFile('remove-orphaned-entries')).run(JSON.stringify(streams.map((row) => row.stream)))
-  }
-
-  /** Writes a group's cursors and ledgers, and returns the number of events that it lost. */
-  #writeGroup(
-    groupNumber: number,
-    streams: readonly StreamRow[],
-    keptOf: ReadonlyMap<number, readonly WalkedEntry[]>,
-  ): number {
-    const rangesOf = groupByCursor(this.#old.settledRanges)
-    const attemptsOf = groupByCursor(this.#old.attempts)
-    const topicNumber = this.#old.groups.find((row) => row.groupNumber === groupNumber)!.topicNumber
-    const own = streams.filter(
-      (row) => row.topicNumber === topicNumber && (row.groupNumber === 0 || row.groupNumber === groupNumber),
-    )
-    let lost = 0
-    for (const partition of new Set(own.map((row) => row.partition))) {
-      const parts = own
-        .filter((row) => row.partition === partition)
-        .map((stream) => {
-          const key = cursorKey({ groupNumber, stream: stream.stream })
-          const old = this.#old.cursors.find((row) => row.groupNumber === groupNumber && row.stream === stream.stream)
-          const row = withinStream(old ?? newCursor(groupNumber, stream), stream)
-          const remains = { row, ranges: rangesOf.get(key) ?? [], attempts: attemptsOf.get(key) ?? [] }
-          const cursor = salvageCursor(remains, keptOf.get(stream.stream)!, stream.nextOffset)
-          // Settled entries leave a group's own stream at once, so without its cursor the number of lost events is
-          // unknown.
-          const isUnknown = old === undefined && stream.groupNumber !== 0
-          return { stream, cursor: isUnknown ? { ...cursor, lost: 0 } : cursor }
-        })
-      for (const { cursor } of parts) this.#saveCursor(cursor)
-      const oldLedger = this.#old.ledgers.find((row) => row.groupNumber === groupNumber && row.partition === partition)
-      this.#books.ledgers.save(balancedLedger({ groupNumber, partition }, oldLedger, parts))
-      lost += parts.reduce((sum, { cursor }) => sum + cursor.lost, 0)
+  /** Writes a group's cursors, due entries and ledgers, and returns the number of events known to be missing. */
+  #writeGroup({ groupNumber, topicNumber }: GroupRow, streamOf: ReadonlyMap<number, StreamRow>): number {
+    const { partitions } = this.#old.topics.find((topic) => topic.topicNumber === topicNumber)!
+    let missing = 0
+    for (let partition = 0; partition < partitions; partition++) {
+      const sums = { accepted: 0, waitingEvents: 0, waitingBytes: 0 }
+      for (const lane of lanes) {
+        const stream = streamOf.get(streamNumber(topicNumber, partition, lane))!
+        const own = streamOf.get(streamNumber(groupNumber, partition, lane))!
+        missing += this.#writeCursor(groupNumber, stream, sums) + this.#writeDue(own, sums)
+      }
+      const old = this.#old.ledgers.get(`${groupNumber}/${partition}`)
+      this.#books.ledgers.save(balancedLedger({ groupNumber, partition }, old, sums))
     }
-    return lost
+    return missing
   }
 
-  #saveCursor({ row, ranges, attempts }: SalvagedCursor): void {
-    this.#books.cursors.save(row)
-    for (const range of ranges) this.#books.settledRanges.save(range)
-    for (const attempt of attempts) this.#books.attempts.save(attempt)
+  #writeCursor(groupNumber: number, stream: StreamRow, sums: Sums): number {
+    const { stream: number, nextOffset, trimmedBelow } = stream
+    const place = { startOffset: trimmedBelow, settledBelow: trimmedBelow, handedOutBelow: trimmedBelow }
+    const none = { rangesAhead: 0, attemptsKept: 0 }
+    const old = this.#old.cursors.get(`${groupNumber}/${number}`)
+    const cursor = { groupNumber, stream: number, ...place, ...old, ...none }
+    const condition = 'group_number = ? AND stream = ?'
+    const ranges = this.#old.books?.settledRanges.loadReadable(condition, groupNumber, number) ?? []
+    for (const range of ranges) {
+      if (range.firstOffset === cursor.settledBelow) cursor.settledBelow = range.endOffset
+    }
+    const ahead = ranges.filter((row) => row.firstOffset > cursor.settledBelow && row.endOffset <= nextOffset)
+    for (const range of ahead) this.#books.settledRanges.save(range)
+    const isSettled = settledAmong(cursor.settledBelow, ahead)
+    const waiting = this.#kept.get(number)!.filter(({ firstOffset }) => !isSettled(firstOffset))
+    const offsets = new Set(waiting.map(({ firstOffset }) => firstOffset))
+    const attempts = old === undefined ? [] : (this.#old.books?.attempts.loadReadable(condition, groupNumber, number) ?? [])
+    const kept = attempts.filter((row) => offsets.has(row.firstOffset) && row.firstOffset < cursor.handedOutBelow)
+    for (const row of kept) this.#books.attempts.save(row)
+    this.#books.cursors.save({ ...cursor, rangesAhead: ahead.length, attemptsKept: kept.length })
+    const settledAhead = ahead.reduce((sum, row) => sum + row.endOffset - row.firstOffset, 0)
+    const unsettled = nextOffset - cursor.settledBelow - settledAhead
+    sums.accepted += nextOffset - cursor.startOffset
+    sums.waitingEvents += unsettled
+    sums.waitingBytes += waiting.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    return unsettled - waiting.reduce((sum, { count }) => sum + count, 0)
+  }
+
+  /** Everything in a group's own stream is unsettled, because settled entries leave it. */
+  #writeDue(own: StreamRow, sums: Sums): number {
+    const { stream } = own
+    const old = new Map(this.#old.due.get(stream)?.map((row) => [row.firstOffset, row]))
+    for (const { firstOffset, count, attempt, dueAtMs, byteLength } of this.#kept.get(stream)!) {
+      const known = old.get(firstOffset)
+      old.delete(firstOffset)
+      const row = { stream, firstOffset, dueAtMs: Math.max(0, dueAtMs), eventCount: count, attempt: Math.max(0, attempt) }
+      this.#books.due.save(known ?? row)
+      sums.waitingEvents += known?.eventCount ?? count
+      sums.waitingBytes += byteLength
+      own.dueKept++
+    }
+    return Array.from(old.values(), ({ eventCount }) => eventCount).reduce((sum, count) => sum + count, 0)
+  }
+}
+
+interface Sums {
+  accepted: number
+  waitingEvents: number
+  waitingBytes: number
+}
+
+/** @param ahead in offset order; it is asked for offsets in that order too. */
+function settledAmong(
+  settledBelow: number,
+  ahead: readonly { readonly firstOffset: number; readonly endOffset: number }[],
+): (offset: number) => boolean {
+  let at = 0
+  return (offset) => {
+    while (at < ahead.length && ahead[at]!.endOffset <= offset) at++
+    return offset < settledBelow || (ahead[at]?.firstOffset ?? Number.POSITIVE_INFINITY) <= offset
   }
 }
 
@@ -215,30 +304,18 @@ function isPlausible({ firstOffset, count }: ScannedEntry): boolean {
 
 /** Inserts an entry with its original checksum, so that a damaged entry stays recognisable. */
 function insertAsItIs(insert: StatementSync, entry: ScannedEntry): void {
-  const { appendNumber, stream, firstOffset, count, startByte, receivedAtMicros, attempt, dueAtMs, originOffset } =
-    entry
+  const { appendNumber, stream, firstOffset, count, startByte, receivedAtMicros, crc, bytes } = entry
   const orNull = (value: number) => (value < 0 ? null : value)
-  insert.run(
-    appendNumber,
-    stream,
-    firstOffset,
-    count,
-    startByte,
-    receivedAtMicros,
-    orNull(attempt),
-    orNull(dueAtMs),
-    orNull(originOffset),
-    entry.crc,
-    entry.bytes,
-  )
+  const redelivery = [orNull(entry.attempt), orNull(entry.dueAtMs), orNull(entry.originOffset)] as const
+  insert.run(appendNumber, stream, firstOffset, count, startByte, receivedAtMicros, ...redelivery, crc, bytes)
 }
 
 /** The row of the stream, extended so that it contains all kept entries. */
-function streamAround(row: StreamRow, kept: readonly WalkedEntry[]): StreamRow {
+function streamAround(row: StreamRow, kept: readonly KeptEntry[]): StreamRow {
   const first = kept[0]
-  const last = kept[kept.length - 1]
+  const last = kept.at(-1)
   if (first === undefined || last === undefined) {
-    return { ...row, trimmedBelow: row.nextOffset, trimmedByte: row.nextByte }
+    return { ...row, trimmedBelow: row.nextOffset, trimmedByte: row.nextByte, dueKept: 0 }
   }
   const isOwn = row.groupNumber !== 0
   return {
@@ -248,44 +325,18 @@ function streamAround(row: StreamRow, kept: readonly WalkedEntry[]): StreamRow {
     // A group's own stream is not trimmed.
     trimmedBelow: isOwn ? 0 : first.firstOffset,
     trimmedByte: isOwn ? 0 : first.startByte,
+    dueKept: 0,
   }
-}
-
-/** A new cursor where the old one is lost: it starts at the oldest kept entry and counts no event as accepted. */
-function newCursor(groupNumber: number, { stream, trimmedBelow, nextOffset }: StreamRow): CursorRow {
-  const place = { startOffset: nextOffset, settledBelow: trimmedBelow, handedOutBelow: trimmedBelow }
-  return { groupNumber, stream, ...place, rangesAhead: 0, attemptsKept: 0 }
-}
-
-function withinStream(row: CursorRow, { nextOffset }: StreamRow): CursorRow {
-  const settledBelow = Math.min(row.settledBelow, nextOffset)
-  return { ...row, settledBelow, startOffset: Math.min(row.startOffset, nextOffset) }
 }
 
 function balancedLedger(
-  key: { readonly groupNumber: number; readonly partition: number },
+  key: Pick<LedgerRow, 'groupNumber' | 'partition'>,
   old: LedgerRow | undefined,
-  parts: readonly { readonly stream: StreamRow; readonly cursor: SalvagedCursor }[],
+  { accepted, waitingEvents, waitingBytes }: Sums,
 ): LedgerRow {
-  const sum = (of: (part: (typeof parts)[number]) => number) => parts.reduce((total, part) => total + of(part), 0)
-  const accepted = sum(({ stream, cursor }) =>
-    stream.groupNumber === 0 ? stream.nextOffset - cursor.row.startOffset : 0,
-  )
-  const waitingEvents = sum(({ cursor }) => cursor.waitingEvents)
-  const waitingBytes = sum(({ cursor }) => cursor.waitingBytes)
-  const known = old ?? {
-    ...key,
-    reopened: 0,
-    landed: 0,
-    dead: 0,
-    lost: 0,
-    skipped: 0,
-    waitingEvents: 0,
-    waitingBytes: 0,
-  }
-  const lost = known.lost + sum(({ cursor }) => cursor.lost)
-  const excess = waitingEvents + known.landed + known.dead + lost - accepted - known.reopened
-  const ledger = { ...known, lost, waitingEvents, waitingBytes }
-  if (excess >= 0) return { ...ledger, reopened: known.reopened + excess }
-  return old === undefined ? { ...ledger, landed: -excess } : { ...ledger, lost: lost - excess }
+  const none = { reopened: 0, landed: 0, dead: 0, lost: 0, skipped: 0 }
+  const ledger = { ...none, ...old, ...key, waitingEvents, waitingBytes }
+  const excess = waitingEvents + ledger.landed + ledger.dead + ledger.lost - accepted - ledger.reopened
+  if (excess >= 0) return { ...ledger, reopened: ledger.reopened + excess }
+  return old === undefined ? { ...ledger, landed: -excess } : { ...ledger, lost: ledger.lost - excess }
 }

@@ -16,18 +16,16 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
-import { MillraceError } from '../../errors.ts'
-import { SqliteFailure } from '../../lib/sqlite/failure.ts'
-import { openDatabase } from '../../lib/sqlite/open-database.ts'
-import { Books } from './books.ts'
-import { describeHolder } from './data-directory.ts'
+import { MillraceError } from '../../../errors.ts'
+import { SqliteFailure } from '../../../lib/sqlite/failure.ts'
+import { openDatabase } from '../../../lib/sqlite/open-database.ts'
+import { describeHolder } from '../file/data-directory.ts'
 import { type ScannedEntry, scanEntries } from './entry-scan.ts'
 import { inspectLog } from './inspect.ts'
-import { type LogFiles, logFiles } from './log-files.ts'
-import { logPageBytes } from './log-format.ts'
-import { LogMark, readLogMark } from './log-mark.ts'
-import { type RebuiltLog, rebuildLog } from './rebuild-log.ts'
-import { noBooks, type SalvagedBooks, salvageBooks } from './salvage-books.ts'
+import { type LogFiles, logFiles } from '../file/log-files.ts'
+import { logPageBytes } from '../file/log-format.ts'
+import { LogMark, readLogMark } from '../file/log-mark.ts'
+import { noBooks, type OldBooks, type RebuiltLog, readBooks, rebuildLog } from './rebuild-log.ts'
 
 /** The first bytes of every SQLite database file. */
 const magic = 'SQLite format 3\0'
@@ -134,7 +132,7 @@ function rebuild(source: DatabaseSync | null, files: LogFiles, newPath: string):
   removeDatabase(newPath)
   const mark = readLogMark(files.mark)
   const markOrZero = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
-  const books = source === null ? noBooks : readBooks(source, files.database)
+  const books: OldBooks = source === null ? noBooks : readBooks(source, files.database)
   const lastReadable = source === null ? 0 : lastAppendNumberIn(source)
   const lastInLog = Math.max(books.log?.lastAppendNumber ?? 0, lastReadable)
   const lastAppendNumber = Math.max(lastInLog, markOrZero.appendNumber)
@@ -145,15 +143,6 @@ function rebuild(source: DatabaseSync | null, files: LogFiles, newPath: string):
   return {
     repair: { ...rebuilt, epoch, lostEntries: isLengthKnown ? lastAppendNumber - lastInLog : null },
     nextMark: { appendNumber: lastAppendNumber, epoch },
-  }
-}
-
-/** Reads the books; returns `noBooks` when the tables are missing or cannot be read. */
-function readBooks(source: DatabaseSync, path: string): SalvagedBooks {
-  try {
-    return salvageBooks(new Books(source, path))
-  } catch {
-    return noBooks
   }
 }
 
