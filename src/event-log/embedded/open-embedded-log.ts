@@ -37,13 +37,14 @@ export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventL
   const { dataDir, diskReserveBytes, now, onCommit = () => {}, onDiskFull = () => {} } = config
   prepareDataDirectory(dataDir)
   const files = logFiles(dataDir)
-  const recent = new RecentEntries(config.maxRecentBytes ?? defaultMaxRecentBytes)
-  const data: LogThreadData = { dataDir, diskReserveBytes, maxRecentBytes: recent.maxBytes }
+  const { maxRecentBytes = defaultMaxRecentBytes } = config
+  const data: LogThreadData = { dataDir, diskReserveBytes, maxRecentBytes }
   const thread: LogThread = new DatabaseThread<LogThreadMethods>(threadScript('engine/log-thread', import.meta.url), data)
   try {
     const opened = await thread.call('open', null)
     if ('otherFormat' in opened) throw otherFormatError(opened.otherFormat, dataDir)
     writeHolder(files.holder, now())
+    const recent = new RecentEntries(maxRecentBytes, opened.lastAppendNumber)
     const options = { calls: new LogCalls(thread), epoch: opened.epoch, recent, now, onCommit, onDiskFull }
     const onClosed = () => {
       clearInterval(roomCheck)

@@ -34,6 +34,7 @@ export type Answer<T> = T | Refusal
 
 export interface Opened {
   readonly epoch: number
+  readonly lastAppendNumber: number
 }
 
 /** Encoded batches, their bytes in one buffer that moves to the other thread. */
@@ -165,7 +166,8 @@ export type LogThreadMethods = {
   giveBack(call: { readonly consumer: number; readonly leases: readonly number[] }): Promise<null>
   /** Returns all leases of a consumer, which exists no longer. */
   leave(consumer: number): Promise<null>
-  bytes(appendNumbers: readonly number[]): Promise<EntryBytes>
+  /** Append number and number of events of each entry. */
+  bytes(entries: readonly number[]): Promise<EntryBytes>
   readSettled(
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>

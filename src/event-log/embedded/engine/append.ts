@@ -1,6 +1,7 @@
 // The appends of one turn of the proxy: recognises resends, judges limits, and stores what is admitted.
 
 import { MillraceError } from '../../../errors.ts'
+import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { ProducerMessage } from '../../../event/producer-message.ts'
 import type { Backlog, StreamName, WaitingLimit } from '../../event-log.ts'
 import type { GroupRow, LedgerRow, StreamRow } from '../file/books.ts'
@@ -37,7 +38,7 @@ interface Target {
   readonly groups: readonly { readonly row: GroupRow; readonly ledger: LedgerRow }[]
 }
 
-export class AppendOperation extends Operation<AppendsAnswer> {
+export class AppendOperation extends Operation<Transferred<AppendsAnswer>> {
   readonly #call: AppendsCall
   readonly #session: Session
   readonly #maxRecentBytes: number
@@ -82,22 +83,25 @@ export class AppendOperation extends Operation<AppendsAnswer> {
 
   committed(): void {
     const generations = this.#call.streams.map((name) => this.#session.generationOf(name))
-    this.resolve({
-      bytes: this.#call.bytes,
+    const { bytes } = this.#call
+    const answer: AppendsAnswer = {
+      bytes,
       outcomes: this.#outcomes,
       offsets: this.#offsets,
       refusals: this.#refusals,
       generations: Float64Array.from(generations),
       entries: Float64Array.from(this.#entries),
       stats: { durationMs: performance.now() - this.#startedAt, ...this.#stored },
-    })
+    }
+    this.resolve(new Transferred(answer, [bytes.buffer]))
   }
 
   /** Refuses all appends of the call, in order: the disk is full. */
   override refuse(reason: MillraceError): void {
     for (const name of this.#call.streams) this.#session.refuse(name, reason)
-    this.#refusals.push(toRefusal(reason))
-    this.#outcomes.fill(0)
+    this.#outcomes.fill(this.#refusals.push(toRefusal(reason)) - 1)
+    this.#entries = []
+    this.#stored = { entries: 0, bytes: 0 }
     this.committed()
   }
 

@@ -1,15 +1,16 @@
 // Packs the deliveries of one call for the proxy.
 
 import { lanes } from '../../../event/event.ts'
+import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { Deliveries } from '../protocol.ts'
 import type { HandedOut } from './hand-out.ts'
 import { concatenated } from './read-settled.ts'
 
-export function packDeliveries(entries: readonly HandedOut[]): Deliveries {
+export function packDeliveries(entries: readonly HandedOut[]): Transferred<Deliveries> {
   const numbers = entries.flatMap(({ lease, receivedAtMicros, content }) => [
     ...[lease.id, lease.partition, lease.stream % lanes.length, lease.originOffset, lease.count, receivedAtMicros],
     ...[lease.attempt, lease.appendNumber, content?.bytes.length ?? -1, content?.damaged === true ? 1 : 0],
   ])
   const bytes = concatenated(entries.flatMap(({ content }) => (content === null ? [] : [content.bytes])))
-  return { deliveries: Float64Array.from(numbers), bytes }
+  return new Transferred({ deliveries: Float64Array.from(numbers), bytes }, [bytes.buffer])
 }

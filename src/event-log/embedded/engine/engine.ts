@@ -5,6 +5,7 @@
 // Not its job: what they do (the operations), which entry goes to whom (hand-out.ts).
 
 import { MillraceError } from '../../../errors.ts'
+import type { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import { SqliteFailure, toSqliteFailure } from '../../../lib/sqlite/failure.ts'
 import { diskFull } from '../disk-full.ts'
 import type { Answer, Deliveries, NextCall } from '../protocol.ts'
@@ -97,8 +98,8 @@ export class Engine {
   }
 
   /** Waits for entries. */
-  next(call: NextCall): Promise<Answer<Deliveries>> {
-    const answer = Promise.withResolvers<Answer<Deliveries>>()
+  next(call: NextCall): Promise<Answer<Transferred<Deliveries>>> {
+    const answer = Promise.withResolvers<Answer<Transferred<Deliveries>>>()
     const group = this.#session.members.get(call.consumer)?.group
     this.#skewMs = call.skewMs
     if (this.#failure !== null) answer.reject(this.#failure)

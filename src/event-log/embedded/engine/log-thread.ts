@@ -8,11 +8,9 @@ import { namedDamage, openLogDatabase } from '../file/log-database.ts'
 import { logBytes, logFiles } from '../file/log-files.ts'
 import {
   type Answer,
-  type AppendsCall,
   isRefusal,
   type LogThreadData,
   type LogThreadMethods,
-  type NextCall,
 } from '../protocol.ts'
 import { AppendOperation } from './append.ts'
 import { DeclareOperation } from './declare.ts'
@@ -55,12 +53,12 @@ class LogThread {
     const session = this.#session
     return {
       declare: ({ topic, declaration }) => engine.run(new DeclareOperation(session, topic, declaration)),
-      append: (call) => this.#append(call),
+      append: (call) => engine.run(new AppendOperation(call, session, this.#data.maxRecentBytes)),
       reopen: (call) => engine.run(new ReopenOperation(call, session)),
       pause: ({ reason, ...name }) => engine.run(new PauseOperation(name, reason)),
       drop: (name) => engine.run(new DropOperation(session, name, (group) => void this.#removeDropped(group))),
       join: (name) => engine.run(new JoinOperation(session, name)),
-      next: (call) => this.#next(call),
+      next: (call) => engine.next(call),
       abort: (aborted) => {
         engine.abort(({ call }) => call === aborted)
         return null
@@ -71,7 +69,7 @@ class LogThread {
         engine.abort(({ consumer }) => consumer === left)
         return engine.run(new GiveBackOperation(session, left, null))
       },
-      bytes: (appendNumbers) => this.#bytes(appendNumbers),
+      bytes: (numbers) => this.#bytes(numbers),
       readSettled: ({ stream, group, ...options }) =>
         this.#read((work) => {
           const page = readSettled(work, stream, group, options)
@@ -84,22 +82,17 @@ class LogThread {
     }
   }
 
-  async #append(call: AppendsCall): Promise<unknown> {
-    const answer = await this.#engine.run(new AppendOperation(call, this.#session, this.#data.maxRecentBytes))
-    return isRefusal(answer) ? answer : new Transferred(answer, [answer.bytes.buffer])
-  }
-
-  async #next(call: NextCall): Promise<unknown> {
-    const answer = await this.#engine.next(call)
-    return isRefusal(answer) ? answer : new Transferred(answer, [answer.bytes.buffer])
-  }
-
-  #bytes(appendNumbers: readonly number[]): Promise<unknown> {
+  #bytes(numbers: readonly number[]): Promise<unknown> {
     return this.#read(({ entries }) => {
-      const found = appendNumbers.map((appendNumber) => entries.readNumbered(appendNumber))
-      const bytes = concatenated(found.map((entry) => entry.bytes))
-      const numbers = found.flatMap((entry) => [entry.bytes.length, entry.damaged ? 1 : 0])
-      return new Transferred({ bytes, entries: Float64Array.from(numbers) }, [bytes.buffer])
+      const parts: Uint8Array[] = []
+      const found: number[] = []
+      for (let at = 0; at < numbers.length; at += 2) {
+        const { bytes, damaged, fields } = entries.readNumbered(numbers[at]!)
+        parts.push(bytes)
+        found.push(bytes.length, damaged || fields[3] !== numbers[at + 1] ? 1 : 0)
+      }
+      const bytes = concatenated(parts)
+      return new Transferred({ bytes, entries: Float64Array.from(found) }, [bytes.buffer])
     })
   }
 
@@ -162,7 +155,8 @@ serve((data: LogThreadData) => {
       opened.database.close()
       throw namedDamage(thrown, files.database)
     }
-    return { epoch: opened.log.epoch }
+    const { epoch, lastAppendNumber } = opened.log
+    return { epoch, lastAppendNumber }
   }
   /** The others are added when the log is open. */
   const methods: Methods = { open }

@@ -5,6 +5,7 @@ import type { MillraceError } from '../../../errors.ts'
 import type { Answer, Refusal } from '../protocol.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
+/** Calls are answered in the order in which their promises resolve. */
 export abstract class Operation<T> {
   readonly #answer = Promise.withResolvers<Answer<T>>()
 

@@ -22,7 +22,7 @@ const maxStreamsPerStep = 300
 /** Free pages are reused by later appends. They are returned only when they reach this number and share of the file. */
 const freePagesWorthGiving = 4096
 const freeShareWorthGiving = 0.25
-const pagesGivenPerStep = 512
+const pagesGivenPerStep = 64
 
 interface Candidate {
   readonly firstOffset: number

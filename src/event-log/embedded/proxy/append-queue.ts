@@ -58,19 +58,20 @@ export class AppendQueue {
     const seenRefusals = this.#refusals.get(keyOf(stream)) ?? 0
     return new Promise((resolve, reject) => {
       this.#pending.push({ stream, batches, options, seenRefusals, resolve, reject })
-      if (this.#pending.length === 1 && this.#inFlight === null) setImmediate(() => this.#flush())
+      if (this.#pending.length === 1 && this.#inFlight === null) setImmediate(() => this.flush())
     })
   }
 
   /** Resolves when everything appended before is decided. */
   async drained(): Promise<void> {
     while (this.#pending.length > 0 || this.#inFlight !== null) {
-      this.#flush()
+      this.flush()
       await this.#inFlight
     }
   }
 
-  #flush(): void {
+  /** Sends what has collected, unless a call is in flight, so that it comes before what the caller sends next. */
+  flush(): void {
     if (this.#inFlight !== null) return
     const taken = this.#take()
     if (taken.length === 0) return
@@ -122,7 +123,7 @@ export class AppendQueue {
     const { onCommit, onRoom } = this.#options
     this.#inFlight = null
     // Sent at once, before the callers that are about to be answered can append more.
-    this.#flush()
+    this.flush()
     this.#remember(answer)
     call.streams.forEach((stream, index) => {
       const generation = answer.generations[index]!

@@ -122,14 +122,14 @@ export class EmbeddedConsumer implements Consumer {
   async #unpack({ deliveries, bytes }: Deliveries): Promise<Delivery[]> {
     const { recent, calls, epoch, topic, deliveryPrefix } = this.#options
     const unpacked: Delivery[] = []
-    const dropped: { readonly index: number; readonly appendNumber: number }[] = []
+    const dropped: { readonly index: number; readonly appendNumber: number; readonly count: number }[] = []
     let start = 0
     for (let at = 0; at < deliveries.length; at += deliveryFields) {
       const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, damaged] =
         deliveries.subarray(at, at + deliveryFields) as unknown as Fields
       let own = length < 0 ? recent.take(appendNumber) : bytes.subarray(start, start + length)
       if (own === undefined) {
-        dropped.push({ index: unpacked.length, appendNumber })
+        dropped.push({ index: unpacked.length, appendNumber, count })
         own = new Uint8Array(0)
       }
       start += Math.max(0, length)
@@ -140,7 +140,7 @@ export class EmbeddedConsumer implements Consumer {
     if (dropped.length === 0) return unpacked
     const read = await calls.ask(
       'bytes',
-      dropped.map(({ appendNumber }) => appendNumber),
+      dropped.flatMap(({ appendNumber, count }) => [appendNumber, count]),
     )
     let at = 0
     dropped.forEach(({ index }, row) => {

@@ -98,6 +98,7 @@ export class EmbeddedLog implements EventLog {
     checkReopened(batches)
     const again = Float64Array.from(batches.flatMap(({ attempt, offset }) => [attempt, offset]))
     const packed = packOf(batches.map(({ batch }) => batch))
+    this.#appends.flush()
     try {
       await calls.ask('reopen', { ...packed, stream, group, again }, [packed.bytes.buffer])
     } catch (thrown) {

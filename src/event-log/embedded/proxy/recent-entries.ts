@@ -16,10 +16,12 @@ export class RecentEntries {
   /** By append number, oldest first. */
   readonly #entries = new Map<number, RecentEntry>()
   #bytes = 0
-  #last = 0
+  #last: number
 
-  constructor(maxBytes: number) {
+  /** @param last the last append number of an earlier opening. */
+  constructor(maxBytes: number, last = 0) {
     this.maxBytes = maxBytes
+    this.#last = last
   }
 
   get bytes(): number {
