@@ -243,6 +243,34 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
     {
       id: 'W9',
       rounds: 1,
+      blocks: [
+        {
+          name: 'many waiting entries',
+          program: 'workloads/large-log',
+          options: {
+            entries: sizes.waitingEntries,
+            retries: Math.floor(sizes.waitingEntries / 10),
+            payloadBytes,
+            seconds: sizes.readerSeconds,
+          },
+        },
+      ],
+      comparisons: [],
+      bounds: [
+        bound('', 'opening a log of many waiting entries', 'many waiting entries', 'readySeconds', 1, 's'),
+        bound(
+          '',
+          'an append beside its larger calls, in times of without',
+          'many waiting entries',
+          'p99Ratio',
+          2,
+          'times',
+        ),
+      ],
+    },
+    {
+      id: 'W9',
+      rounds: 1,
       blocks: stores.map((store) => ({
         name: `large pages, ${store}`,
         program: 'workloads/readers',

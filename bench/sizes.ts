@@ -13,6 +13,8 @@ export interface Sizes {
   readonly peerEvents: number
   readonly storedRows: number
   readonly deadLetters: number
+  /** Entries of one event that wait in the embedded log. */
+  readonly waitingEntries: number
   /** Measuring time without readers of large pages, and with them. */
   readonly readerSeconds: number
   /** Duration of the PostgreSQL outage. */
@@ -42,6 +44,7 @@ export const sizesByName = {
     peerEvents: 5000,
     storedRows: 5000,
     deadLetters: 500,
+    waitingEntries: 5000,
     readerSeconds: 1,
     awaySeconds: 1,
     logBytes: mebibyte,
@@ -61,6 +64,7 @@ export const sizesByName = {
     peerEvents: 40_000,
     storedRows: 1_000_000,
     deadLetters: 10_000,
+    waitingEntries: 100_000,
     readerSeconds: 5,
     awaySeconds: 10,
     logBytes: 512 * mebibyte,
@@ -80,6 +84,7 @@ export const sizesByName = {
     peerEvents: 150_000,
     storedRows: 1_000_000,
     deadLetters: 30_000,
+    waitingEntries: 1_000_000,
     readerSeconds: 10,
     awaySeconds: 60,
     logBytes: 1024 * mebibyte,
@@ -99,6 +104,7 @@ export const sizesByName = {
     peerEvents: 250_000,
     storedRows: 1_000_000,
     deadLetters: 50_000,
+    waitingEntries: 10_000_000,
     readerSeconds: 20,
     awaySeconds: 300,
     logBytes: 1024 * mebibyte,

@@ -12,6 +12,7 @@ export type { EventInput } from './client/event-input.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
+export { type Config, loadConfig } from './config/config.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken } from './errors.ts'
 export { EventIdGenerator } from './event/event.ts'
 export { type EventParts, encodeBatch } from './event/record-batch.ts'
@@ -38,3 +39,18 @@ export type {
   Status,
   TopicStatus,
 } from './pipeline/pipeline.ts'
+export { type RunningServer, type ServerOptions, startServer } from './server/server.ts'
+export {
+  type AbortReason,
+  type Dead,
+  dead,
+  defineHandler,
+  type Handle,
+  type HandlerContext,
+  type HandlerDefinition,
+  type HandlerOptions,
+  type Retry,
+  type RetryOptions,
+  retry,
+} from './workers/define-handler.ts'
+export type { HandledEvent } from './workers/handled-event.ts'

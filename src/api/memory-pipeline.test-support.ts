@@ -8,6 +8,7 @@ import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event
 import { MessageScanner } from '../event/message-scan.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { Administration } from '../pipeline/administration.ts'
+import { runningState } from '../pipeline/group-state.ts'
 import type {
   Observed,
   Pipeline,
@@ -175,7 +176,7 @@ function toStored(event: KeptEvent): StoredEvent {
     ...event,
     eventId: uuidFromBytes(eventIdOf(event.source, event.id)),
     timeMicros: event.timeMicros ?? event.receivedAtMicros,
-    data: event.data.length === 0 ? null : event.data,
+    data: event.data.length === 0 ? null : Uint8Array.from(event.data),
     isJson,
     dataOmitted: null,
   }
@@ -194,7 +195,15 @@ export const exampleStatus: Status = {
       name: 'events',
       partitions: 1,
       groups: [
-        { name: 'landing', types: [], waiting: 3, inFlight: 1, skipped: 0, oldestWaitingSeconds: 0.25, paused: null },
+        {
+          name: 'landing',
+          types: [],
+          waiting: 3,
+          inFlight: 1,
+          skipped: 0,
+          oldestWaitingSeconds: 0.25,
+          state: runningState,
+        },
       ],
     },
   ],

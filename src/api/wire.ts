@@ -6,7 +6,12 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
 import type { Taken } from '../errors.ts'
 import type { Durability as DurabilityName } from '../event/durability.ts'
-import { type GroupStatusSchema, type Status as StatusMessage, StatusSchema } from '../gen/millrace/v1/admin_pb.ts'
+import {
+  type GroupStateSchema,
+  type GroupStatusSchema,
+  type Status as StatusMessage,
+  StatusSchema,
+} from '../gen/millrace/v1/admin_pb.ts'
 import {
   Durability,
   Overflow as OverflowNumber,
@@ -15,6 +20,8 @@ import {
   PublishStreamStatus,
   type RejectionSchema,
 } from '../gen/millrace/v1/ingest_pb.ts'
+import { timestampOf } from '../lib/timestamp.ts'
+import type { GroupState } from '../pipeline/group-state.ts'
 import type { GroupStatus, Overflow, Rejection, Status } from '../pipeline/pipeline.ts'
 import { retryAfterMsOf } from './call-verdict.ts'
 
@@ -118,8 +125,13 @@ function toGroup(group: GroupStatus): MessageInitShape<typeof GroupStatusSchema>
     inFlight: toCount(group.inFlight),
     skipped: toCount(group.skipped),
     oldestWaitingSeconds: group.oldestWaitingSeconds ?? undefined,
-    paused: group.paused ?? undefined,
+    state: toGroupState(group.state),
   }
+}
+
+function toGroupState({ is, by, reason, sinceMs }: GroupState): MessageInitShape<typeof GroupStateSchema> {
+  const since = sinceMs === null ? undefined : timestampOf(sinceMs * 1000)
+  return { is, by: by ?? undefined, reason: reason ?? undefined, since }
 }
 
 function toCount(count: number | null): bigint | undefined {

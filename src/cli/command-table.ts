@@ -219,7 +219,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'groups list',
-    description: 'Lists the consumer groups: events waiting, events in flight, and why a group is paused.',
+    description: 'Lists the consumer groups: events waiting, events in flight, and whether what waits moves.',
     options: [{ flags: '--topic <NAME>', description: 'only groups of this topic, for example events' }],
     settings: clientSettings,
     settingDescriptions: clientDescriptions,

@@ -1,5 +1,7 @@
 // `millrace groups list`: lists the consumer groups of the topics with their backlogs.
 
+import { groupStateJson } from '../api/http/status-json.ts'
+import { groupStateText } from '../pipeline/group-state.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { formatOldest } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -21,7 +23,7 @@ export async function run(input: CommandInput): Promise<number> {
         waiting: group.waiting,
         in_flight: group.inFlight,
         oldest_waiting_seconds: group.oldestWaitingSeconds,
-        paused: group.paused,
+        state: groupStateJson(group.state),
       })),
     })
   } else if (groups.length === 0) {
@@ -33,9 +35,9 @@ export async function run(input: CommandInput): Promise<number> {
       formatCount(group.waiting),
       formatCount(group.inFlight),
       formatOldest(group),
-      visibleText(group.paused ?? 'no'),
+      visibleText(groupStateText(group.state)),
     ])
-    terminal.print(formatTable(['TOPIC', 'GROUP', 'WAITING', 'IN FLIGHT', 'OLDEST', 'PAUSED'], rows, terminal))
+    terminal.print(formatTable(['TOPIC', 'GROUP', 'WAITING', 'IN FLIGHT', 'OLDEST', 'STATE'], rows, terminal))
   }
   return exitCodes.done
 }

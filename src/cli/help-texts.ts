@@ -84,7 +84,7 @@ Columns:
   IN FLIGHT  waiting events that a consumer is working on
   SKIPPED    events whose type the group does not read
   OLDEST     age of the oldest waiting event
-  PAUSED     no, or why the group is paused
+  STATE      running, or since when and why what waits does not move
   REOPENED   events that a redrive or replay delivered again
   LANDED     events with a row in the database
   DEAD       events that became dead letters
@@ -178,7 +178,7 @@ Example:
 ${findsServer}`,
 
   'groups resume': `
-A group that is paused because a database is unreachable resumes by itself.
+A group with an outage, such as a database that is unreachable, goes on by itself.
 
 Example:
   millrace groups resume landing --topic orders

@@ -3,6 +3,7 @@
 import { statusJson } from '../api/http/status-json.ts'
 import { connect } from '../client/connect.ts'
 import { loadConfig } from '../config/config.ts'
+import { groupStateText } from '../pipeline/group-state.ts'
 import type { Status } from '../pipeline/pipeline.ts'
 import type { CommandInput } from './command.ts'
 import { formatOldest, formatSeconds } from './duration.ts'
@@ -51,10 +52,10 @@ function describeGroups({ topics }: Status, terminal: Terminal): string {
       formatCount(group.inFlight),
       formatCount(group.skipped),
       formatOldest(group),
-      visibleText(group.paused ?? 'no'),
+      visibleText(groupStateText(group.state)),
     ]),
   )
-  const heads = ['TOPIC', 'PARTITIONS', 'GROUP', 'TYPES', 'WAITING', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'PAUSED']
+  const heads = ['TOPIC', 'PARTITIONS', 'GROUP', 'TYPES', 'WAITING', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'STATE']
   return formatTable(heads, rows, terminal)
 }
 

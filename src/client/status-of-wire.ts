@@ -1,7 +1,9 @@
 // Converts the status of AdminService.GetStatus and WatchStatus to the pipeline's type.
 
 import { MillraceError } from '../errors.ts'
-import type { GetStatusResponse } from '../gen/millrace/v1/admin_pb.ts'
+import type { GetStatusResponse, GroupState as GroupStateMessage } from '../gen/millrace/v1/admin_pb.ts'
+import { microsOf } from '../lib/timestamp.ts'
+import { type GroupState, groupStates, runningState } from '../pipeline/group-state.ts'
 import type { Status } from '../pipeline/pipeline.ts'
 import { durabilityOfText } from './wire-values.ts'
 
@@ -26,7 +28,7 @@ export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Sta
         inFlight: numberOrNull(group.inFlight),
         skipped: numberOrNull(group.skipped),
         oldestWaitingSeconds: group.oldestWaitingSeconds ?? null,
-        paused: group.paused ?? null,
+        state: groupStateOfWire(group.state),
       })),
     })),
     ledger: status.ledger.map((row) => ({
@@ -47,4 +49,15 @@ export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Sta
 
 function numberOrNull(value: bigint | undefined): number | null {
   return value === undefined ? null : Number(value)
+}
+
+/** A state that this client does not know is one in which the group does not run. */
+function groupStateOfWire(state: GroupStateMessage | undefined): GroupState {
+  if (state === undefined) return runningState
+  return {
+    is: groupStates.find((known) => known === state.is) ?? 'outage',
+    by: state.by === 'person' || state.by === 'system' ? state.by : null,
+    reason: state.reason ?? null,
+    sinceMs: state.since === undefined ? null : Number(microsOf(state.since)) / 1000,
+  }
 }

@@ -55,6 +55,10 @@ export interface Config {
   readonly landingMaxEvents: number
   readonly landingMaxWaitMs: number
   readonly leaseMs: number
+  /** Absolute paths of modules. */
+  readonly handlers: readonly string[]
+  readonly workerConcurrency: number
+  readonly maxAttempts: number
   readonly retentionMs: number
   readonly retentionBytes: number
   readonly drainMs: number
@@ -275,6 +279,33 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: 'ingest',
     description: 'What this process does: `ingest` accepts events, `worker` lands them.',
     schema: v.pipe(commaList(role), withoutRepeats(String)),
+  },
+  handlers: {
+    variable: 'MILLRACE_HANDLERS',
+    default: null,
+    unset: [],
+    unit: null,
+    allowed: 'a comma-separated list of paths of JavaScript or TypeScript modules',
+    example: './handler.ts',
+    description: 'Modules whose exports are handlers (docs/handlers.md). Processes with the role `worker` run them.',
+    schema: commaList(v.pipe(v.string(), v.nonEmpty())),
+  },
+  workerConcurrency: {
+    variable: 'MILLRACE_WORKER_CONCURRENCY',
+    default: '16',
+    example: '16',
+    description: 'Max events at work per handler and process, unless the handler says otherwise.',
+    ...numberOf('events', 1, 10_000),
+  },
+  maxAttempts: {
+    variable: 'MILLRACE_MAX_ATTEMPTS',
+    default: '5',
+    unit: null,
+    allowed: 'a whole number from 1 to 1000',
+    example: '5',
+    description:
+      'Attempts of a handler at an event before it becomes a dead letter, unless the handler says otherwise.',
+    schema: wholeNumber(1, 1000),
   },
   maxWaitingEvents: {
     variable: 'MILLRACE_MAX_WAITING_EVENTS',

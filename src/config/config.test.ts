@@ -68,6 +68,9 @@ test('all problems are reported at once, with the name, the bad value, the allow
     leaseMs: '99',
     retentionMs: '-1',
     retentionBytes: '1.5',
+    handlers: ',',
+    workerConcurrency: '0',
+    maxAttempts: 'many',
     drainMs: '1e3',
     durability: 'safe',
     diskReserveBytes: '1_000',
@@ -102,7 +105,7 @@ test('an unknown variable is a problem that suggests the closest one', () => {
 })
 
 test('settings of other versions are rejected, not ignored', () => {
-  const problems = problemsOf({ MILLRACE_HANDLERS: './handlers.ts', MILLRACE_ROLES: 'gateway' })
+  const problems = problemsOf({ MILLRACE_REPLY_TTL_MS: '1', MILLRACE_ROLES: 'gateway' })
   for (const [variable, message] of Object.entries(problems))
     assert.match(message, /not supported by this version/, variable)
   assert.equal(Object.keys(problems).length, 2)

@@ -25,13 +25,7 @@ import { readRedisUrl } from './redis-url.ts'
 export type { Config } from './config-table.ts'
 
 /** Variables reserved for later versions. Ignoring them would hide that they have no effect. */
-const laterVariables: readonly string[] = [
-  'MILLRACE_UPSTREAM',
-  'MILLRACE_WORKER_CONCURRENCY',
-  'MILLRACE_MAX_ATTEMPTS',
-  'MILLRACE_HANDLERS',
-  'MILLRACE_REPLY_TTL_MS',
-]
+const laterVariables: readonly string[] = ['MILLRACE_UPSTREAM', 'MILLRACE_REPLY_TTL_MS']
 
 export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -94,6 +88,7 @@ function completed(written: WrittenConfig, cwd: string): Config {
   return {
     ...written,
     dataDir: resolve(cwd, written.dataDir),
+    handlers: written.handlers.map((path) => resolve(cwd, path)),
     topics: written.topics.map((topic) => ({ ...topic, partitions: topic.partitions ?? partitions })),
     durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },
   }

@@ -123,6 +123,19 @@ export interface Backlog {
   readonly settledEvents: number
 }
 
+/**
+ * The `cause` of the `unavailable` error of a consumer that is useless: the log has lost data and begun a new epoch. The
+ * consumer's deliveries are void, with their attempts unused; close it and join the group again.
+ */
+export interface EndedEpoch {
+  readonly endedEpoch: number
+}
+
+/** Whether a consumer has thrown this because its epoch has ended. */
+export function isEndedEpoch(thrown: Error): boolean {
+  return typeof thrown.cause === 'object' && thrown.cause !== null && 'endedEpoch' in thrown.cause
+}
+
 /** An entry that is leased to one consumer. */
 export interface Delivery {
   /** Identifies this delivery when it is settled. */
@@ -193,8 +206,9 @@ export interface Consumer {
    * Durable: the attempt is recorded before the delivery is handed out, so a holder that dies has used it up.
    * Concurrent: one call at a time for each consumer (`internal` otherwise).
    * Abort: resolves with an empty list; nothing is handed out.
-   * Errors: `failed_precondition` (the consumer is closed); `not_found` (the group was dropped). Never `corrupt`: a
-   * damaged entry is handed out with `batch.damaged` set and its bytes as they are.
+   * Errors: `failed_precondition` (the consumer is closed); `not_found` (the group was dropped); `unavailable` (when the
+   * cause is an EndedEpoch, for good). Never `corrupt`: a damaged entry is handed out with `batch.damaged` set and its
+   * bytes as they are.
    */
   next(options: NextOptions): Promise<readonly Delivery[]>
   /**
@@ -205,7 +219,8 @@ export interface Consumer {
    * Durable: when the promise resolves, the settlement survives a restart.
    * Fenced: a delivery that this consumer does not hold, or no longer holds, is refused and changes nothing.
    * Errors: `internal` (an outcome does not add up to its delivery's events; nothing is settled); `not_found` (the
-   * group was dropped).
+   * group was dropped); `unavailable`: the outcome is unknown, and the call may be repeated (when the cause is an
+   * EndedEpoch, the deliveries are void).
    */
   settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]>
   /** Returns unfinished deliveries to the group at once, with the attempt count they had before. Idempotent. */

@@ -6,7 +6,6 @@
 import { decodeBatch, encodeBatch, type RecordBatch } from '../event/record-batch.ts'
 import type { Delivery, Outcome } from '../event-log/event-log.ts'
 import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts'
-import { refusedLetterText } from '../pipeline/paused-text.ts'
 import { damagedCode } from '../store/dead-letter.ts'
 import type { EventStore } from '../store/event-store.ts'
 import { readDeadLetterEvent, toDeadLetterEvent } from '../workers/dead-letter-event.ts'
@@ -41,8 +40,9 @@ export function createDeadLetterLanding({ store, now, random }: DeadLetterLandin
     const [first] = refused
     if (first !== undefined) {
       const { letter } = letters[first.index]!
+      const more = refused.length === 1 ? '' : ` and ${refused.length - 1} more`
       reportRetry({
-        reason: `${refusedLetterText(letter.deadLetterId, refused.length - 1)}: ${first.databaseCode}: ${first.message}`,
+        reason: `the database refuses dead letter ${letter.deadLetterId}${more}: ${first.databaseCode}: ${first.message}`,
         dueAtMs: Math.max(...outcomes.flatMap(({ again = [] }) => again.map((each) => each.dueAtMs))),
         isNew: [...refusedDeliveries].some(({ attempt }) => attempt === 1),
       })

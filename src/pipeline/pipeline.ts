@@ -7,6 +7,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
 import type { Administration } from './administration.ts'
+import type { GroupState } from './group-state.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
@@ -89,7 +90,7 @@ export interface GroupStatus {
   readonly skipped: number | null
   /** Null also when nothing waits. */
   readonly oldestWaitingSeconds: number | null
-  readonly paused: string | null
+  readonly state: GroupState
 }
 
 export interface LedgerRow {

@@ -4,16 +4,17 @@ import { statfs } from 'node:fs/promises'
 import type { Config } from '../config/config.ts'
 import { durabilityText } from '../event/durability.ts'
 import type { LogHealth } from '../event-log/event-log.ts'
+import { landingGroup } from '../landing/landing.ts'
 import type { GroupName } from '../pipeline/administration.ts'
 import type { Cause } from '../pipeline/readiness.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { WorkerPool } from '../workers/worker-pool.ts'
+import type { Pool } from '../workers/pool.ts'
 import type { Core } from './core.ts'
 
 export interface ObservedParts {
   readonly core: Core
-  readonly pools: readonly WorkerPool[]
+  readonly pools: readonly Pool[]
   readonly metrics: Metrics
   readonly health: Health
   readonly config: Config
@@ -37,7 +38,7 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
     for (const { component, reason } of causesBefore) metrics.degraded.set(0, { component, reason })
     for (const { component, reason } of causes) metrics.degraded.set(1, { component, reason })
     causesBefore = causes
-    metrics.landingPaused.set(pools.some((pool) => pool.paused !== null) ? 1 : 0)
+    metrics.landingPaused.set(pools.some(({ group, state }) => group === landingGroup && state.is === 'outage') ? 1 : 0)
   })
   if (config.redisUrl === null) {
     metrics.onScrape(async () => {

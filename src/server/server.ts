@@ -17,12 +17,16 @@ import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import type { HandlerDefinition } from '../workers/define-handler.ts'
+import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
+import { assembleHandlers, declareHandler } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
 import { assembleStore } from './assemble-store.ts'
 import { Closers } from './closers.ts'
 import { Core } from './core.ts'
+import { checkHandlers, loadHandlers } from './load-handlers.ts'
 import { observeStatus } from './observe-status.ts'
 import type { ServerContext } from './server-context.ts'
 import { watchWork } from './work-watch.ts'
@@ -34,6 +38,8 @@ export interface ServerOptions {
   /** Replacements that open the log and the store, for programs that embed the server with their own drivers. */
   readonly openEventLog?: typeof openEventLog
   readonly openStore?: typeof openStore
+  /** Handlers besides those of the modules that the configuration names. */
+  readonly handlers?: readonly HandlerDefinition[]
   /** The wall clock, in milliseconds since 1970. */
   readonly now?: () => number
 }
@@ -60,6 +66,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {
+    const handlers = [...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
+    checkHandlers(handlers, config.topics)
     const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
     closers.add(async () => metrics.close())
     metrics.onScrape(() => metrics.logLinesLost.set(logger.linesLost))
@@ -77,7 +85,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
-    const pools = config.roles.includes('worker') ? assembleLanding(context, { eventLog, store, topics }) : []
+    for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
+    const pools: readonly Pool[] = config.roles.includes('worker')
+      ? [...assembleLanding(context, { eventLog, store, topics }), ...assembleHandlers(context, eventLog, handlers)]
+      : []
     for (const pool of pools) await pool.start()
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
     const retention = new Retention({ ...config, eventLog, topics: topics.map(({ topic }) => topic), logger, now })
@@ -93,7 +104,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         })
       : null
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
-    const core = new Core({ ...parts, ingest, ownGroups: ownGroups(topics) })
+    const core = new Core({ ...parts, ingest, ownGroups: [...ownGroups(topics), ...handlers] })
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })

@@ -1,11 +1,11 @@
 // Builds the status from the log, the database and the worker pools, and shares it among callers.
 
 import type { EventLog, LogDescription } from '../event-log/event-log.ts'
+import { type GroupState, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
-import { pausedText } from '../pipeline/paused-text.ts'
 import type { LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
-import type { WorkerPool } from '../workers/worker-pool.ts'
+import type { Pool } from '../workers/pool.ts'
 
 /** How long a status is reused after it was read: its audit walks everything that waits. */
 const statusMaxAgeMs = 500
@@ -15,7 +15,7 @@ export interface StatusParts {
   readonly eventLog: EventLog
   readonly storeDriver: string
   readonly isStoreUp: () => boolean
-  readonly pools: readonly WorkerPool[]
+  readonly pools: readonly Pool[]
   readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -89,24 +89,26 @@ export class StatusReader {
   }
 }
 
-function topicStatuses(log: LogDescription, pools: readonly WorkerPool[], nowMs: number): TopicStatus[] {
+function topicStatuses(log: LogDescription, pools: readonly Pool[], nowMs: number): TopicStatus[] {
   return log.topics.map(({ name: topic, partitions, groups }) => ({
     name: topic,
     partitions,
-    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => ({
-      name,
-      types: [],
-      waiting,
-      inFlight,
-      skipped,
-      oldestWaitingSeconds: oldestWaitingMicros === null ? null : Math.max(0, nowMs / 1000 - oldestWaitingMicros / 1e6),
-      paused: pausedText(paused, outageOf(pools.find((pool) => pool.topic === topic && pool.group === name))),
-    })),
+    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => {
+      const pool = pools.find((each) => each.topic === topic && each.group === name)
+      const oldestSeconds = oldestWaitingMicros === null ? null : nowMs / 1000 - oldestWaitingMicros / 1e6
+      return {
+        ...{ name, waiting, inFlight, skipped },
+        types: pool?.types ?? [],
+        oldestWaitingSeconds: oldestSeconds === null ? null : Math.max(0, oldestSeconds),
+        state: groupState(paused, pool),
+      }
+    }),
   }))
 }
 
-function outageOf(pool: WorkerPool | undefined): string | null {
-  return pool?.paused ?? pool?.retrying ?? null
+/** A pool knows its own state only: what another process's pool meets is in the status of that process. */
+function groupState(pausedFor: string | null, pool: Pool | undefined): GroupState {
+  return pausedFor === null ? (pool?.state ?? runningState) : pausedByPerson(pausedFor)
 }
 
 function ledgerRows(log: LogDescription): LedgerRow[] {

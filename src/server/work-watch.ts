@@ -3,7 +3,7 @@
 import type { Ingest } from '../ingest/ingest.ts'
 import type { Health, Problem } from '../telemetry/health.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { WorkerPool } from '../workers/worker-pool.ts'
+import type { Pool } from '../workers/pool.ts'
 
 const everyMs = 1000
 
@@ -12,7 +12,7 @@ export interface WatchedWork {
   readonly logger: Logger
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
-  readonly pools: readonly WorkerPool[]
+  readonly pools: readonly Pool[]
 }
 
 /** Returns a function that stops it. */

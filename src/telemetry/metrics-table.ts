@@ -124,6 +124,17 @@ export const metricsTable = {
   deadLetters: counter('millrace_dead_letters_total', 'Events that became dead letters.', ['topic', 'group', 'code'], {
     code: ['refused_by_store', 'corrupt'],
   }),
+  handlerAttempts: counter('millrace_handler_attempts_total', 'Attempts of handlers, by how they ended.', [
+    'topic',
+    'group',
+    'end',
+  ]),
+  handlerDuration: histogram(
+    'millrace_handler_duration_seconds',
+    'Time of one attempt of a handler.',
+    ['topic', 'group'],
+    secondsBuckets,
+  ),
 
   grpcCalls: counter('millrace_grpc_calls_total', 'Finished gRPC calls, by status code.', ['method', 'code']),
   rpcServerDuration: histogram(

@@ -1,6 +1,7 @@
 // The encoding of a dead letter in the log: an event like any other. Its data is the encoded event that died, its
 // attributes hold the reason.
 
+import type { ErrorCode } from '../errors.ts'
 import { defaultSource, type Event, eventIdOf, uuidFromBytes, uuidOfParts } from '../event/event.ts'
 import { withReceivedAt } from '../event/event-edit.ts'
 import {
@@ -31,7 +32,7 @@ export interface GivenUp {
   readonly delivery: Delivery
   /** The event's index in the delivery's batch; null when the whole batch is damaged. */
   readonly index: number | null
-  readonly code: 'refused_by_store' | 'corrupt'
+  readonly code: ErrorCode
   readonly message: string
 }
 

@@ -32,3 +32,18 @@ export function decideRetry(error: MillraceError, failures: number, random: numb
       return { kind: 'alarm', retryInMs: alarmProbeMs }
   }
 }
+
+/**
+ * How long an event waits for its next attempt: the first delay, doubled for each further attempt, with half of it at
+ * random, so that events that failed together are not tried together.
+ * @param attempt how many attempts have failed, 1 or more.
+ * @param random 0 <= random < 1.
+ */
+export function delayOfAttempt(
+  attempt: number,
+  { initialDelayMs, maxDelayMs }: { readonly initialDelayMs: number; readonly maxDelayMs: number },
+  random: number,
+): number {
+  const delayMs = Math.min(maxDelayMs, initialDelayMs * 2 ** Math.min(attempt - 1, 50))
+  return Math.ceil(delayMs / 2 + (delayMs / 2) * random)
+}

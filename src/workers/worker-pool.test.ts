@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import { within } from '../../test/support/eventually.ts'
 import { MillraceError } from '../errors.ts'
 import type { Consumer, Delivery, EventLog } from '../event-log/event-log.ts'
+import { groupStateText, runningState } from '../pipeline/group-state.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import type { Handler } from './handler.ts'
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts'
@@ -52,13 +53,13 @@ function poolOf(eventLog: EventLog, handler: Handler, more: Partial<WorkerPoolOp
   })
 }
 
-test('the text of a pause has the failure, its start time and the error of the last attempt', async () => {
+test('the state of an outage has the time of its first failure and the error of the last attempt', async () => {
   const { eventLog, settled } = logOf(1)
-  const seen: (string | null)[] = []
+  const seen: string[] = []
   const failures = ['postgres is unreachable: 57P01: it stops', 'postgres is unreachable: ECONNREFUSED', 'it is full']
   let nowMs = Date.UTC(2026, 10, 21, 8, 40)
   const handler: Handler = async () => {
-    seen.push(pool.paused)
+    seen.push(groupStateText(pool.state))
     nowMs += 1000
     const failure = failures.shift()
     if (failure !== undefined) throw new MillraceError('unavailable', failure)
@@ -69,12 +70,12 @@ test('the text of a pause has the failure, its start time and the error of the l
   await settled
 
   assert.deepEqual(seen, [
-    null,
-    'postgres is unreachable since 2026-11-21T08:40:01.000Z: 57P01: it stops',
-    'postgres is unreachable since 2026-11-21T08:40:01.000Z: ECONNREFUSED',
-    'it is full since 2026-11-21T08:40:01.000Z',
+    'running',
+    'outage since 2026-11-21T08:40:01.000Z: postgres is unreachable: 57P01: it stops',
+    'outage since 2026-11-21T08:40:01.000Z: postgres is unreachable: ECONNREFUSED',
+    'outage since 2026-11-21T08:40:01.000Z: it is full',
   ])
-  assert.equal(pool.paused, null)
+  assert.deepEqual(pool.state, runningState)
   await pool.close(1000)
 })
 
@@ -110,7 +111,7 @@ test('a pool takes no work, and says why, while two reads of the log in a row ha
 test('a reported retry is shown with its start until it has had its time, and logged once', async () => {
   const { eventLog, settled } = logOf(3)
   let nowMs = Date.UTC(2026, 10, 21, 8, 40)
-  const seen: (string | null)[] = []
+  const seen: string[] = []
   const lines: string[] = []
   const destination = new Writable({
     write: (line, _encoding, done) => {
@@ -122,17 +123,17 @@ test('a reported retry is shown with its start until it has had its time, and lo
   const handler: Handler = async (_, { reportRetry }) => {
     reportRetry({ reason: 'it refuses letter 7: 23514: no', dueAtMs: nowMs + 1000, isNew: seen.length === 0 })
     nowMs += 500
-    seen.push(pool.retrying, pool.paused)
+    seen.push(groupStateText(pool.state))
     return []
   }
   const pool = poolOf(eventLog, handler, { now: () => nowMs, logger })
   await pool.start()
   await settled
 
-  assert.deepEqual(seen, Array(3).fill(['it refuses letter 7 since 2026-11-21T08:40:00.000Z: 23514: no', null]).flat())
+  assert.deepEqual(seen, Array(3).fill('running, but since 2026-11-21T08:40:00.000Z: it refuses letter 7: 23514: no'))
   assert.deepEqual(lines, ['it refuses letter 7: 23514: no; retrying, the others go on'])
   nowMs += 7000
-  assert.equal(pool.retrying, null)
+  assert.deepEqual(pool.state, runningState)
   await pool.close(1000)
 })
 
@@ -188,5 +189,44 @@ test('a turn ends at the delivery whose bytes reach the limit', async () => {
   await within(5000, 'three turns', handled)
   // The first one after an idle time is handled at once.
   assert.deepEqual(turns, [1, 3, 3])
+  await pool.close(1000)
+})
+
+test('when the epoch of its consumer has ended, the pool drops its deliveries and joins again at once', async () => {
+  const { eventLog: log, settled } = logOf(3)
+  const second = await log.consume('events', 'landing', { leaseMs: 30_000 })
+  const [lost] = await second.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: 0 })
+  const ended = () =>
+    Promise.reject(new MillraceError('unavailable', 'Redis has lost data', { cause: { endedEpoch: 1 } }))
+  const reads = [async () => [lost!], async () => [lost!], ended]
+  const calls: string[] = []
+  const first = {
+    next: () => reads.shift()!(),
+    settle: async () => {
+      calls.push('settle')
+      return ended()
+    },
+    close: async () => void calls.push('close'),
+  }
+  const consumers = [first, second]
+  const eventLog = { consume: async () => consumers.shift() } as unknown as EventLog
+  const turns: number[] = []
+  const handler: Handler = async (deliveries) => {
+    turns.push(deliveries.length)
+    return []
+  }
+  // The other calls of settle that `settled` waits for.
+  for (let call = 0; call < 2; call++) await second.settle([])
+  const pool = poolOf(eventLog, handler, {
+    maxTurnEvents: 2,
+    maxTurnWaitMs: 60_000,
+    declare: async () => void calls.push('declare'),
+  })
+  await pool.start()
+
+  await within(2000, 'the turn of the new epoch', settled)
+  // The first delivery after an idle time is handled at once; the second waited for others, and is dropped.
+  assert.deepEqual(turns, [1, 2])
+  assert.deepEqual(calls.toSorted(), ['close', 'declare', 'settle'])
   await pool.close(1000)
 })

@@ -153,20 +153,23 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       const dead = async () => {
         const { topics, ledger } = await getStatus(server.http)
         const ofTopic = ({ topic }: { topic: string }) => topic === '_dead'
-        return { ...ledger.find(ofTopic), paused: topics.find(({ name }) => name === '_dead')?.groups[0]?.paused }
+        return { ...ledger.find(ofTopic), state: topics.find(({ name }) => name === '_dead')!.groups[0]!.state }
       }
-      await eventually(async () => assert.match((await dead()).paused ?? '', /^the database refuses dead letter /))
+      await eventually(async () =>
+        assert.match((await dead()).state.reason ?? '', /^the database refuses dead letter /),
+      )
       await publish(t, server, [poison, poison])
       await waitForLetters(server, 2)
 
       // A status may be half a second old.
-      const { paused } = await eventually(async () => {
+      const { state } = await eventually(async () => {
         const now = await dead()
         assert.partialDeepStrictEqual(now, { waiting: 1, landed: 2, balanced: true })
-        assert.notEqual(now.paused, null)
+        assert.equal(now.state.is, 'running')
+        assert.notEqual(now.state.reason, null)
         return now
       })
-      const [, id] = /dead letter (\S+) since 2\S+Z: \w+: .*curse/.exec(paused ?? '') ?? []
+      const [, id] = /dead letter (\S+): \w+: .*curse/.exec(state.reason ?? '') ?? []
       const lines = server.logLines().filter(({ level, message }) => level === 'error' && String(message).includes(id!))
       assert.ok(lines.length > 0)
 

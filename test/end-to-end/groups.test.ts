@@ -51,7 +51,8 @@ for (const [log, settingsOf] of Object.entries(logs)) {
       assert.equal(landing?.waiting, 50)
       return landing
     })
-    assert.deepEqual([seen?.paused, seen?.in_flight], ['paused by a person: the table is being moved', 0])
+    const state = { is: 'paused', by: 'person', reason: 'the table is being moved', since: null }
+    assert.deepEqual([seen?.state, seen?.in_flight], [state, 0])
     assert.deepEqual(await tally(before), { waiting: 50, landed: 0, dead: 0 })
     await before.stop()
 
@@ -60,7 +61,7 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     await eventually(async () => assert.equal((await statusOf(server))?.waiting, 60))
     const listed = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir })
     assert.equal(listed.code, 0, listed.stderr)
-    assert.match(listed.stdout, /TOPIC +GROUP +WAITING +IN FLIGHT +OLDEST +PAUSED\n/)
+    assert.match(listed.stdout, /TOPIC +GROUP +WAITING +IN FLIGHT +OLDEST +STATE\n/)
     assert.match(listed.stdout, /^events +landing +60 +0 +\d+\.\d s +paused by a person: the table is being moved\n$/m)
     assert.doesNotMatch(listed.stdout, /_dead/)
     assert.equal((await tally(server)).landed, 0)
@@ -70,7 +71,7 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     const [line] = await drained(server)
     assert.ok(line !== undefined && isBalanced(line), JSON.stringify(line))
     assert.equal(line.landed, 60)
-    await eventually(async () => assert.equal((await statusOf(server))?.paused, null))
+    await eventually(async () => assert.equal((await statusOf(server))?.state.is, 'running'))
     assert.equal((await listEvents(server.http, 'limit=100')).events.length, 60)
   })
 }
@@ -90,11 +91,12 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
   const second = await startInProcess(t, { dataDir, env })
   const list = async () => {
     const { stdout } = await runCommand(['groups', 'list', '--output', 'json'], { dataDir })
-    return (JSON.parse(stdout) as { groups: { topic: string; group: string; waiting: number; paused: string }[] })
-      .groups
+    return (
+      JSON.parse(stdout) as { groups: { topic: string; group: string; waiting: number; state: { is: string } }[] }
+    ).groups
   }
   const abandoned = (await list()).find(({ topic }) => topic === 'returns')
-  assert.deepEqual([abandoned?.group, abandoned?.waiting, abandoned?.paused], ['landing', 5, 'paused by a person'])
+  assert.deepEqual([abandoned?.group, abandoned?.waiting, abandoned?.state.is], ['landing', 5, 'paused'])
   const metricsOfGroup = async () =>
     (await request(second.http, '/metrics')).text.match(/^.*topic="returns",group=.*$/gm)
   assert.match(
@@ -147,7 +149,7 @@ test('an error of a call about groups names the field', async (t) => {
   }
   // An empty topic means the default topic for events.
   await administration.pauseGroup({ topic: '', group: 'landing' }, 'x'.repeat(200))
-  assert.equal((await statusOf(server))?.paused, `paused by a person: ${'x'.repeat(200)}`)
+  assert.equal((await statusOf(server))?.state.reason, 'x'.repeat(200))
 })
 
 test('the help texts of the group commands show their usage', async (t) => {

@@ -16,6 +16,7 @@ import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
 import { runCommand } from '../support/run-command.ts'
 import { inherited, projectRoot, startServer } from '../support/server-process.ts'
+import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 interface MonitorLine {
@@ -46,6 +47,7 @@ function startMonitor(t: TestContext, dataDir: string, ...words: string[]) {
 test('monitor prints a line for each interval, and ends after the given number of seconds', async (t) => {
   const server = await startInProcess(t)
   await publish(server, 'events', orders(40))
+  await drained(server)
   const env = { MILLRACE_ADDRESS: server.grpc }
   const beganMs = performance.now()
 
@@ -146,7 +148,7 @@ test('the screen shows the state of a real server', async (t) => {
       /^durability disk \(sqlite-wal\) · log embedded, epoch 1 · store sqlite, up$/m,
       /^accepted +[\d,.]+ .*█/m,
       /^landed +[\d,.]+ .*█/m,
-      /^events +landing +0 +– +0 +[\d,.]+ +no$/m,
+      /^events +landing +0 +– +0 +[\d,.]+ +running$/m,
       /NEWEST 400 EVENTS BY TYPE$/m,
       /order\.placed +300 █+$/m,
       /order\.paid +100 █+$/m,

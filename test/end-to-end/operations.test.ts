@@ -40,7 +40,7 @@ for (const backend of both)
         in_flight: 0,
         skipped: 0,
         oldest_waiting_seconds: null,
-        paused: null,
+        state: { is: 'running', by: null, reason: null, since: null },
       }
       const line = (topic: string, events: number) => ({
         topic,
@@ -197,7 +197,10 @@ test('a store that another process has locked delays landing and loses nothing',
     const { status, state, causes } = await getReadiness(server.http)
     assert.deepEqual([status, state], [200, 'degraded'], 'a store outage alone does not make ingest unready')
     const landing = causes.find(({ component }) => component === 'landing')
-    assert.match(landing?.message ?? '', /^landing of events is paused: the event store is locked by another program/)
+    assert.match(
+      landing?.message ?? '',
+      /^landing of events: outage since 2\S+Z: the event store is locked by another program/,
+    )
   })
   holder.release()
   const [line] = await drained(server, 20_000)

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { order } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getStatus } from '../support/http-client.ts'
+import { landingProblem } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { drained } from '../support/tally.ts'
 
@@ -17,15 +17,11 @@ test('fault P11: a missing table pauses landing with an alarm and makes no dead 
   const database = new DatabaseSync(join(server.dataDir, 'store.db'), { timeout: 5000 })
   database.exec('ALTER TABLE events RENAME TO events_elsewhere')
   await grpc.publish({ events: [order(2), order(3)] })
-  const paused = async (): Promise<string | null | undefined> => {
-    const { topics } = await getStatus(server.http)
-    return topics.find(({ name }) => name === 'events')?.groups[0]?.paused
-  }
-  await eventually(async () => assert.equal(typeof (await paused()), 'string'))
+  await eventually(async () => assert.equal(typeof (await landingProblem(server.http)), 'string'))
   assert.equal((await grpc.publish({ events: [order(4)] })).accepted, 1n, 'ingest continues')
   database.exec('ALTER TABLE events_elsewhere RENAME TO events')
   database.close()
   const [line] = await drained(server, 20_000)
   assert.deepEqual([line?.landed, line?.dead], [4, 0])
-  assert.equal(await paused(), null)
+  assert.equal(await landingProblem(server.http), null)
 })

@@ -9,7 +9,7 @@ import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { getStatus, request } from '../support/http-client.ts'
+import { landingProblem, request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import type { Postgres } from '../support/postgres-server.ts'
 import { openPostgres } from '../support/postgres-store.ts'
@@ -40,10 +40,11 @@ test('a lock on a table is named with its holder in status, log and answers, unt
   await grpcClient(t, server).publish({ events: orders(3) })
 
   const holder = `session ${pid} of role postgres \\(psql\\) has held AccessExclusiveLock on events for \\d+ s`
-  const pausedText = async () =>
-    (await getStatus(server.http)).topics.find(({ name }) => name === 'events')?.groups[0]?.paused
   await eventually(async () =>
-    assert.match((await pausedText()) ?? '', new RegExp(`^postgres waits for a lock since \\S+Z: ${holder}: 55P03: `)),
+    assert.match(
+      (await landingProblem(server.http)) ?? '',
+      new RegExp(`^postgres waits for a lock: ${holder}: 55P03: `),
+    ),
   )
   const expected = new RegExp(`^landing is paused: postgres waits for a lock: ${holder}: 55P03: `)
   assert.equal(server.logLines().filter(({ message }) => expected.test(String(message))).length, 1)
@@ -54,7 +55,7 @@ test('a lock on a table is named with its holder in status, log and answers, unt
   await session.query('ROLLBACK')
   const [line] = await drained(server)
   assert.deepEqual([line?.landed, line?.dead], [3, 0])
-  await eventually(async () => assert.equal(await pausedText(), null))
+  await eventually(async () => assert.equal(await landingProblem(server.http), null))
 })
 
 test('a lock is named whichever timeout ends the wait, and a slow statement is not called a lock', async (t) => {

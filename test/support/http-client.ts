@@ -50,7 +50,12 @@ export interface StatusBody {
       readonly in_flight: number | null
       readonly skipped: number | null
       readonly oldest_waiting_seconds: number | null
-      readonly paused: string | null
+      readonly state: {
+        readonly is: string
+        readonly by: string | null
+        readonly reason: string | null
+        readonly since: string | null
+      }
     }[]
   }[]
   readonly ledger: readonly LedgerLine[]
@@ -138,4 +143,10 @@ export async function listEvents(
   const { status, text } = await request(address, `/v1/events?${query}`)
   if (status !== 200) throw new Error(`GET /v1/events?${query} answered ${status}: ${text}`)
   return JSON.parse(text) as { events: EventBody[]; next_cursor: string | null }
+}
+
+/** Why the group `landing` of a topic, or some of its events, does not move; null when everything does. */
+export async function landingProblem(address: string, topic = 'events'): Promise<string | null> {
+  const { topics } = await getStatus(address)
+  return topics.find(({ name }) => name === topic)?.groups[0]?.state.reason ?? null
 }

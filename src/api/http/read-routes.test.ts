@@ -74,8 +74,8 @@ test('events can be filtered, and paged with a cursor', async (t) => {
 })
 
 /** Landed events of 500 KB, of which one read returns two at most. */
-async function withLargeEvents(t: TestContext, count: number) {
-  const server = await startTestServer(t)
+async function withLargeEvents(t: TestContext, count: number, options: Parameters<typeof startTestServer>[1] = {}) {
+  const server = await startTestServer(t, options)
   const data = 'x'.repeat(500_000)
   for (let n = 0; n < count; n++) await post(server.url, { type: 'large', id: `${n}`, data })
   const { pipeline } = server
@@ -148,6 +148,23 @@ test('16 pages are open at once; others wait for one to end, and all are answere
   assert.equal(reads, 21)
 })
 
+test('a client that takes nothing of its page is cut off, and its place is free for others', async (t) => {
+  const { url } = await withLargeEvents(t, 20, { times: { maxIdleMs: 200 } })
+  const idle = Array.from({ length: 16 }, () => get(`${url}/v1/events?limit=1000`))
+  for (const request of idle) {
+    // Nobody reads the answer.
+    const [answer] = await once(request, 'response')
+    answer.on('error', () => {})
+  }
+
+  const startedAtMs = performance.now()
+  const { status } = await ask(`${url}/v1/events?limit=1`)
+
+  assert.equal(status, 200)
+  assert.ok(performance.now() - startedAtMs < 5000)
+  for (const request of idle) request.destroy()
+})
+
 test('a + in a time means +, also where it is not percent-encoded', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   await post(url, { type: 'a' })
@@ -217,7 +234,7 @@ test('the status has the names of docs/http.md, and null for unknown values', as
             in_flight: 1,
             skipped: 0,
             oldest_waiting_seconds: 0.25,
-            paused: null,
+            state: { is: 'running', by: null, reason: null, since: null },
           },
         ],
       },

@@ -1,6 +1,8 @@
 // The status as JSON, with the keys of GET /v1/status. An unknown value is null, never 0.
 
+import type { GroupState } from '../../pipeline/group-state.ts'
 import type { Status } from '../../pipeline/pipeline.ts'
+import { formatRfc3339 } from './rfc3339.ts'
 
 export function statusJson(status: Status): object {
   return {
@@ -21,7 +23,7 @@ export function statusJson(status: Status): object {
         in_flight: group.inFlight,
         skipped: group.skipped,
         oldest_waiting_seconds: group.oldestWaitingSeconds,
-        paused: group.paused,
+        state: groupStateJson(group.state),
       })),
     })),
     ledger: status.ledger.map((row) => ({
@@ -38,4 +40,9 @@ export function statusJson(status: Status): object {
     subscribers: status.subscribers,
     workers: status.workers,
   }
+}
+
+/** `since` is RFC 3339. */
+export function groupStateJson({ is, by, reason, sinceMs }: GroupState): object {
+  return { is, by, reason, since: sinceMs === null ? null : formatRfc3339(sinceMs * 1000) }
 }

@@ -1,5 +1,6 @@
 // Made-up observations of a server, for states that a real one rarely shows.
 
+import { runningState } from '../../pipeline/group-state.ts'
 import type { LogObservation, Observations, StoreObservation } from '../../pipeline/observations.ts'
 import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline/pipeline.ts'
 
@@ -23,7 +24,7 @@ export function observedWith({
   log,
   store,
 }: ObservedParts = {}): Observed {
-  const counted = { waiting: 0, inFlight: 0, skipped: 0, oldestWaitingSeconds: null, paused: null }
+  const counted = { waiting: 0, inFlight: 0, skipped: 0, oldestWaitingSeconds: null, state: runningState }
   const terms = { accepted: 0, reopened: 0, waiting: group?.waiting ?? 0, landed: 0, dead: 0, lost: 0, balanced: true }
   const byLane = { high: 0, normal: 0, low: 0 }
   const durations = [

@@ -151,17 +151,17 @@ function besides(left: (width: number) => string[], right: (width: number) => st
 
 function groupLines({ rates }: MonitorState, { status }: Observed, paint: Paint): string[] {
   const rows = status.topics.flatMap(({ name: topic, groups }) =>
-    groups.map(({ name, waiting, oldestWaitingSeconds, inFlight, paused }) => [
+    groups.map(({ name, waiting, oldestWaitingSeconds, inFlight, state }) => [
       cutText(topic, maxNameLength),
       cutText(name, maxNameLength),
       formatCount(waiting),
       oldestWaitingSeconds === null ? noneOr(waiting) : formatSeconds(oldestWaitingSeconds),
       formatCount(inFlight),
       formatNumber(rates.groups.get(groupKey(topic, name))?.landed ?? null),
-      paused === null ? 'no' : paint('red', 'yes'),
+      state.is === 'running' ? state.is : paint('red', state.is),
     ]),
   )
-  const heads = ['TOPIC', 'GROUP', 'WAITING', 'OLDEST', 'IN FLIGHT', 'LANDED/S', 'PAUSED']
+  const heads = ['TOPIC', 'GROUP', 'WAITING', 'OLDEST', 'IN FLIGHT', 'LANDED/S', 'STATE']
   return formatTable(heads, rows, { paint }).split('\n')
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { pausedText } from '../../pipeline/paused-text.ts'
+import { type GroupState, pausedByPerson } from '../../pipeline/group-state.ts'
 import type { GroupStatus } from '../../pipeline/pipeline.ts'
 import { type ObservedParts, observedWith } from './observed.test-support.ts'
 import { warningsOf } from './warnings.ts'
@@ -59,66 +59,60 @@ test('an event that waits for long: for how long, and whether the group is catch
   ])
 })
 
-/** A status with paused groups, each with the reason of an operator, with an outage, or with both. */
-function pausedParts(
-  storeUp: boolean,
-  ...pauses: (readonly [reason: string | null, outage: string | null])[]
-): ObservedParts {
-  const groups = pauses.map((pause) => {
-    return groupOf({ paused: pausedText(...pause), waiting: 12_400, oldestWaitingSeconds: 95 })
-  })
+/** A status with groups in these states. */
+function partsWith(storeUp: boolean, ...states: readonly GroupState[]): ObservedParts {
+  const groups = states.map((state) => groupOf({ state, waiting: 12_400, oldestWaitingSeconds: 95 }))
   return {
     status: { store: { driver: 'postgres', up: storeUp }, topics: [{ ...observedWith().status.topics[0]!, groups }] },
   }
 }
 
-const unreachable = 'postgres is unreachable since 2026-11-21T09:10:05.000Z: connect ECONNREFUSED'
+const sinceMs = Date.UTC(2026, 10, 21, 9, 10, 5)
+const outage = (reason: string): GroupState => ({ is: 'outage', by: 'system', reason, sinceMs })
+const unreachable = outage('postgres is unreachable: connect ECONNREFUSED')
 const storeIsDown = 'store_down: postgres does not answer: start the database; events wait in the log, nothing is lost'
 
-test('a group that is paused by an outage', () => {
-  assert.deepEqual(warningsFor({}, pausedParts(false, [null, unreachable])), [
-    `paused: landing of events is paused: ${unreachable}: start the database, nothing is lost`,
+test('a group with an outage', () => {
+  const since = 'outage: landing of events: outage since 2026-11-21T09:10:05.000Z: '
+  assert.deepEqual(warningsFor({}, partsWith(false, unreachable)), [
+    `${since}postgres is unreachable: connect ECONNREFUSED: start the database, nothing is lost`,
   ])
-  assert.deepEqual(
-    warningsFor({}, pausedParts(true, [null, 'postgres refuses since 2026-11-21T09:10:05.000Z: 42501'])),
-    [
-      'paused: landing of events is paused: postgres refuses since 2026-11-21T09:10:05.000Z: 42501: fix the cause, nothing is lost',
-    ],
-  )
+  assert.deepEqual(warningsFor({}, partsWith(true, outage('postgres refuses: 42501'))), [
+    `${since}postgres refuses: 42501: fix the cause, nothing is lost`,
+  ])
 })
 
-test('a dead letter that the database refuses does not count as a pause, and hides no outage', () => {
-  const refusal = 'the database refuses dead letter 7 and 2 more since 2026-11-21T09:10:05.000Z: 23514: no'
-  assert.deepEqual(warningsFor({}, pausedParts(true, [null, refusal])), [
-    `paused: landing of events: ${refusal}: fix the cause, nothing is lost`,
+test('a dead letter that the database refuses is no outage of its group, and hides none', () => {
+  const reason = 'the database refuses dead letter 7 and 2 more: 23514: no'
+  const refusal: GroupState = { is: 'running', by: null, reason, sinceMs }
+  assert.deepEqual(warningsFor({}, partsWith(true, refusal)), [
+    `failing: landing of events: running, but since 2026-11-21T09:10:05.000Z: ${reason}: fix the cause, nothing is lost`,
   ])
-  assert.equal(warningsFor({}, pausedParts(false, [null, refusal])).at(-1), storeIsDown)
+  assert.equal(warningsFor({}, partsWith(false, refusal)).at(-1), storeIsDown)
 })
 
-test('a group that an operator paused, for any reason text and during an outage too', () => {
+test('a group that a person paused, during an outage too', () => {
   const resume = 'millrace groups resume landing ends the pause, nothing is lost'
-  for (const reason of ['the table is being moved', 'since 2026-01-01T, see the wiki']) {
-    assert.deepEqual(warningsFor({}, pausedParts(true, [reason, null])), [
-      `paused: landing of events is paused by a person: ${reason}: ${resume}`,
-    ])
-  }
-  assert.deepEqual(warningsFor({}, pausedParts(false, ['', unreachable])), [
-    `paused: landing of events is paused by a person; ${unreachable}: ${resume}`,
+  assert.deepEqual(warningsFor({}, partsWith(true, pausedByPerson('the table is being moved'))), [
+    `paused: landing of events: paused by a person: the table is being moved: ${resume}`,
+  ])
+  assert.deepEqual(warningsFor({}, partsWith(false, pausedByPerson(''))), [
+    `paused: landing of events: paused by a person: ${resume}`,
     storeIsDown,
   ])
-  const { status } = pausedParts(true, ['', null])
+  const { status } = partsWith(true, pausedByPerson(''))
   const topics = status!.topics!.map((topic) => ({ ...topic, name: 'orders' }))
   assert.deepEqual(warningsFor({}, { status: { topics } }), [
-    'paused: landing of orders is paused by a person: millrace groups resume landing --topic orders ends the pause, nothing is lost',
+    'paused: landing of orders: paused by a person: millrace groups resume landing --topic orders ends the pause, nothing is lost',
   ])
 })
 
-test('a database that does not answer is reported, unless a group is paused because of it', () => {
+test('a database that does not answer is reported, unless a group has an outage because of it', () => {
   assert.deepEqual(warningsFor({}, { status: { store: { driver: 'postgres', up: false } } }), [storeIsDown])
-  const [, ...others] = warningsFor({}, pausedParts(false, ['the table is being moved', null]))
+  const [, ...others] = warningsFor({}, partsWith(false, pausedByPerson('the table is being moved')))
   assert.deepEqual(others, [storeIsDown])
   assert.deepEqual(
-    warningsFor({}, pausedParts(false, ['', null], [null, unreachable])).filter((line) => line === storeIsDown),
+    warningsFor({}, partsWith(false, pausedByPerson(''), unreachable)).filter((line) => line === storeIsDown),
     [],
   )
 })
@@ -175,9 +169,10 @@ test('each part of the server that fails is named, once', () => {
     'failing: publishing: publishes fail to events/0/high',
     'failing: landing: landing of events cannot read the log',
   ])
-  const paused = pausedParts(false, [null, unreachable])
+  const paused = partsWith(false, unreachable)
   assert.deepEqual(warningsFor({}, { status: { ...paused.status, causes: causes.slice(3) } }), [
-    `paused: landing of events is paused: ${unreachable}: start the database, nothing is lost`,
+    'outage: landing of events: outage since 2026-11-21T09:10:05.000Z: postgres is unreachable: connect ECONNREFUSED: ' +
+      'start the database, nothing is lost',
   ])
 })
 
@@ -202,6 +197,6 @@ test('ids that are reused for other content, and rejected events', () => {
 })
 
 test('text from others is escaped for the terminal', () => {
-  const [line] = warningsFor({}, { group: { paused: pausedText('by \u001b[2Jme', null) } })
+  const [line] = warningsFor({}, { group: { state: pausedByPerson('by \u001b[2Jme') } })
   assert.ok(line!.includes('\\u001b[2Jme') && !line!.includes('\u001b'))
 })

@@ -1,7 +1,7 @@
 // Warnings: what is wrong and what to do about it, computed from two observations of a server.
 
 import { defaultTopic } from '../../event/event.ts'
-import { isAboutDeadLetters, isPausedByPerson } from '../../pipeline/paused-text.ts'
+import { groupStateText } from '../../pipeline/group-state.ts'
 import type { GroupStatus, LedgerRow, Observed, Status } from '../../pipeline/pipeline.ts'
 import { visibleText } from '../shown-text.ts'
 import { formatCountOf } from '../table.ts'
@@ -14,6 +14,7 @@ export type WarningCode =
   | 'ledger_unbalanced'
   | 'events_lost'
   | 'paused'
+  | 'outage'
   | 'store_down'
   | 'behind'
   | 'oldest_waits'
@@ -46,7 +47,7 @@ export function warningsOf(before: Observed | null, now: Observed): readonly War
   return [
     ...failingParts(status),
     ...status.ledger.flatMap(ledgerWarnings),
-    ...groups.flatMap(({ topic, group }) => pausedWarnings(topic, group, status)),
+    ...groups.flatMap(({ topic, group }) => stateWarnings(topic, group, status)),
     ...storeDown(status),
     ...groups.flatMap(({ topic, group }) => behindWarnings(topic, group, status, rates)),
     ...logFilling(now),
@@ -56,10 +57,10 @@ export function warningsOf(before: Observed | null, now: Observed): readonly War
   ]
 }
 
-/** The store, and groups paused by an outage, have warnings of their own. */
+/** The store, and groups with an outage, have warnings of their own. */
 function failingParts(status: Status): Warning[] {
   return status.causes.flatMap(({ component, message }): Warning[] => {
-    if (component === 'store' || (component === 'landing' && isPausedByOutage(status))) return []
+    if (component === 'store' || (component === 'landing' && hasOutage(status))) return []
     const text = `${component}: ${visibleText(message)}`
     const takesNothing = component === 'log' && status.state === 'unready'
     return [{ code: takesNothing ? 'takes_nothing' : 'failing', message: text }]
@@ -81,36 +82,32 @@ function ledgerWarnings({ topic, group, balanced, lost }: LedgerRow): Warning[] 
   return found
 }
 
-function pausedWarnings(topic: string, { name, paused }: GroupStatus, { store }: Status): Warning[] {
-  if (paused === null) return []
-  const group = `${name} of ${topic}`
-  if (isPausedByPerson(paused)) {
+function stateWarnings(topic: string, { name, state }: GroupStatus, { store }: Status): Warning[] {
+  if (state.is === 'running' && state.reason === null) return []
+  const message = `${name} of ${topic}: ${visibleText(groupStateText(state))}`
+  if (state.is === 'paused') {
     const which = topic === defaultTopic ? name : `${name} --topic ${topic}`
-    const fix = `millrace groups resume ${which} ends the pause, nothing is lost`
-    return [{ code: 'paused', message: `${group} is ${visibleText(paused)}: ${fix}` }]
+    return [{ code: 'paused', message: `${message}: millrace groups resume ${which} ends the pause, nothing is lost` }]
   }
   const fix = store.up ? 'fix the cause' : 'start the database'
-  const state = isAboutDeadLetters(paused) ? group : `${group} is paused`
-  return [{ code: 'paused', message: `${state}: ${visibleText(paused)}: ${fix}, nothing is lost` }]
+  return [{ code: state.is === 'outage' ? 'outage' : 'failing', message: `${message}: ${fix}, nothing is lost` }]
 }
 
-/** Not repeated when a group is paused because of the outage: that warning says more. */
+/** Not repeated when a group has an outage because of it: that warning says more. */
 function storeDown(status: Status): Warning[] {
   const { store } = status
-  if (store.up || isPausedByOutage(status)) return []
+  if (store.up || hasOutage(status)) return []
   const message = `${store.driver} does not answer: start the database; events wait in the log, nothing is lost`
   return [{ code: 'store_down', message }]
 }
 
-function isPausedByOutage({ topics }: Status): boolean {
-  return topics.some(({ groups }) =>
-    groups.some(({ paused }) => paused !== null && !isPausedByPerson(paused) && !isAboutDeadLetters(paused)),
-  )
+function hasOutage({ topics }: Status): boolean {
+  return topics.some(({ groups }) => groups.some(({ state }) => state.is === 'outage'))
 }
 
 function behindWarnings(topic: string, group: GroupStatus, { log }: Status, rates: Rates): Warning[] {
-  const { name, waiting, oldestWaitingSeconds, paused } = group
-  if (paused !== null) return []
+  const { name, waiting, oldestWaitingSeconds, state } = group
+  if (state.is !== 'running' || state.reason !== null) return []
   const { growth = null, landed = null } = rates.groups.get(groupKey(topic, name)) ?? {}
   const noConsumer =
     landed === 0 ? 'none of them land: check that a process with MILLRACE_ROLES=worker is running' : null

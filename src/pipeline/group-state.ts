@@ -1,0 +1,32 @@
+// Whether what waits for a group moves, and if not, why.
+
+/**
+ * - `running`: it moves, except for what `reason` names.
+ * - `paused`: a person has paused the group, and must resume it.
+ * - `outage`: something that the group's workers need fails; they go on by themselves.
+ */
+export const groupStates = ['running', 'paused', 'outage'] as const
+
+export interface GroupState {
+  readonly is: (typeof groupStates)[number]
+  /** Who has stopped it; null while it runs. */
+  readonly by: 'person' | 'system' | null
+  /** A failure, a colon, its cause; or what the person gave. Null when there is none. */
+  readonly reason: string | null
+  /** Milliseconds since 1970; null when it is not known. */
+  readonly sinceMs: number | null
+}
+
+export const runningState: GroupState = { is: 'running', by: null, reason: null, sinceMs: null }
+
+/** @param reason '' when none was given. */
+export function pausedByPerson(reason: string): GroupState {
+  return { is: 'paused', by: 'person', reason: reason === '' ? null : reason, sinceMs: null }
+}
+
+/** For people: `running`, `paused by a person: REASON`, `outage since TIME: REASON`. */
+export function groupStateText({ is, by, reason, sinceMs }: GroupState): string {
+  const person = by === 'person' ? ' by a person' : ''
+  const since = sinceMs === null ? '' : ` since ${new Date(sinceMs).toISOString()}`
+  return `${is}${person}${is === 'running' && reason !== null ? ', but' : ''}${since}${reason === null ? '' : `: ${reason}`}`
+}

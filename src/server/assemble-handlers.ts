@@ -1,0 +1,39 @@
+// Handlers: the groups of this process's handlers, and the pool that runs each of them.
+
+import type { TopicConfig } from '../config/config-table.ts'
+import type { EventLog } from '../event-log/event-log.ts'
+import { DeadLetters } from '../workers/dead-letters.ts'
+import type { HandlerDefinition } from '../workers/define-handler.ts'
+import { HandlerPool } from '../workers/handler-pool.ts'
+import type { ServerContext } from './server-context.ts'
+
+/** Creates the group of a handler if it does not exist. It starts at the oldest kept event. */
+export async function declareHandler(
+  eventLog: EventLog,
+  { topic, group }: HandlerDefinition,
+  topics: readonly TopicConfig[],
+): Promise<void> {
+  const { partitions } = topics.find(({ name }) => name === topic)!
+  await eventLog.declare(topic, { partitions, groups: [{ name: group }] })
+}
+
+/** One pool for each handler, not started. */
+export function assembleHandlers(
+  context: ServerContext,
+  eventLog: EventLog,
+  handlers: readonly HandlerDefinition[],
+): HandlerPool[] {
+  const { config, logger, metrics, now, monotonicNow } = context
+  const deadLetters = new DeadLetters({ eventLog, now })
+  return handlers.map(
+    (handler) =>
+      new HandlerPool({
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, handler },
+        declare: () => declareHandler(eventLog, handler, config.topics),
+        leaseMs: config.leaseMs,
+        random: Math.random,
+        concurrency: handler.concurrency ?? config.workerConcurrency,
+        maxAttempts: handler.maxAttempts ?? config.maxAttempts,
+      }),
+  )
+}

@@ -1,0 +1,47 @@
+// Loads the handlers of the modules that MILLRACE_HANDLERS names: every export that is one, named or default.
+
+import { pathToFileURL } from 'node:url'
+import type { TopicConfig } from '../config/config-table.ts'
+import { MillraceError } from '../errors.ts'
+import { landingGroup } from '../landing/landing.ts'
+import { type HandlerDefinition, isHandlerDefinition } from '../workers/define-handler.ts'
+
+const field = 'MILLRACE_HANDLERS'
+
+/**
+ * @param paths absolute paths of modules, JavaScript or TypeScript.
+ * Errors: `failed_precondition` that names the module (it cannot be loaded, or exports no handler).
+ */
+export async function loadHandlers(paths: readonly string[]): Promise<HandlerDefinition[]> {
+  const handlers: HandlerDefinition[] = []
+  for (const path of paths) {
+    const exported = await import(pathToFileURL(path).href).catch((thrown: unknown) => {
+      const text = `the module ${path} cannot be loaded: ${thrown instanceof Error ? thrown.message : thrown}`
+      throw new MillraceError('failed_precondition', text, { field, cause: thrown })
+    })
+    const own = Object.values(exported as object).filter(isHandlerDefinition)
+    if (own.length === 0) {
+      const text = `the module ${path} exports no handler: export what defineHandler() returns`
+      throw new MillraceError('failed_precondition', text, { field })
+    }
+    // A handler may be the default export and a named one.
+    handlers.push(...new Set(own))
+  }
+  return handlers
+}
+
+/** Refuses handlers that cannot run side by side, or on these topics: `failed_precondition`. */
+export function checkHandlers(handlers: readonly HandlerDefinition[], topics: readonly TopicConfig[]): void {
+  const seen = new Set<string>()
+  for (const { topic, group } of handlers) {
+    const refuse = (text: string): never => {
+      throw new MillraceError('failed_precondition', `the handler of group ${group} ${text}`, { field })
+    }
+    const names = topics.map(({ name }) => name)
+    if (!names.includes(topic))
+      refuse(`reads topic "${topic}", which is not declared: add it to MILLRACE_TOPICS (${names.join(', ')})`)
+    if (group === landingGroup) refuse('uses the name of the group that lands events: give it another one')
+    if (seen.has(`${topic}/${group}`)) refuse(`of topic ${topic} is defined twice: one handler works on a group`)
+    seen.add(`${topic}/${group}`)
+  }
+}

@@ -1,0 +1,27 @@
+// One attempt of a handler at one event, and what it came to. What is added to a handler is a wrapper of this shape
+// (handler-attempt.ts).
+
+import type { ErrorCode } from '../errors.ts'
+import type { HandlerContext } from './define-handler.ts'
+import type { HandledEvent } from './handled-event.ts'
+
+export type AttemptEnd =
+  | { readonly is: 'done' }
+  | Failed
+  /** No further attempt can succeed. */
+  | { readonly is: 'dead'; readonly code: ErrorCode; readonly message: string }
+
+export interface Failed {
+  readonly is: 'failed'
+  readonly code: ErrorCode
+  readonly message: string
+  /** The earliest time of the next attempt from now, in milliseconds; null: by the handler's delays. */
+  readonly afterMs: number | null
+  /** The handler has returned `retry()`. */
+  readonly wasAsked?: true
+  /** The handler is still running: it has ignored its signal. Settles when it ends; never rejects. */
+  readonly running?: Promise<unknown>
+}
+
+/** Never rejects. */
+export type Attempt = (event: HandledEvent, context: HandlerContext) => Promise<AttemptEnd>

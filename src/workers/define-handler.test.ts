@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MillraceError } from '../errors.ts'
+import { dead, defineHandler, type HandlerOptions, isHandlerDefinition, retry } from './define-handler.ts'
+
+const handle = () => undefined
+
+test('a handler has defaults, and is told from other values', () => {
+  const handler = defineHandler({ group: 'mailer', handle })
+  assert.deepEqual(handler, {
+    isMillraceHandler: true,
+    topic: 'events',
+    group: 'mailer',
+    types: [],
+    concurrency: null,
+    timeoutMs: 30_000,
+    maxAttempts: null,
+    initialDelayMs: 1000,
+    maxDelayMs: 60_000,
+    handle,
+  })
+  assert.deepEqual(defineHandler({ group: 'a', type: 'order.*', handle }).types, ['order.*'])
+  assert.deepEqual([handler, {}, null, 7, handle].map(isHandlerDefinition), [true, false, false, false, false])
+  assert.deepEqual(
+    [retry(), retry({ afterMs: 5 }), dead('no')],
+    [
+      { ended: 'retry', afterMs: null },
+      { ended: 'retry', afterMs: 5 },
+      { ended: 'dead', reason: 'no' },
+    ],
+  )
+})
+
+test('a wrong option is refused with its name and what it must be', () => {
+  const wrong: [field: string, options: object, must: RegExp][] = [
+    ['group', { group: undefined }, /must match/],
+    ['group', { group: 'Mailer' }, /must match/],
+    ['topic', { topic: '_dead' }, /is "_dead"; it must match/],
+    ['types', { types: ['a.*b'] }, /beside other characters/],
+    ['type', { type: 'a', types: ['b'] }, /both given/],
+    ['concurrency', { concurrency: 0 }, /is 0; it must be a whole number from 1 to 10000/],
+    ['timeoutMs', { timeoutMs: Number.POSITIVE_INFINITY }, /is Infinity/],
+    ['retry.maxAttempts', { retry: { maxAttempts: 1.5 } }, /is 1.5/],
+    ['retry.initialDelayMs', { retry: { initialDelayMs: 10, maxDelayMs: 5 } }, /larger than retry.maxDelayMs/],
+    ['retry.delay', { retry: { delay: 1 } }, /not an option/],
+    ['ordered', { ordered: true }, /is not an option of this version/],
+    ['handle', { handle: 'f' }, /is missing/],
+  ]
+  for (const [field, options, must] of wrong) {
+    assert.throws(
+      () => defineHandler({ group: 'mailer', handle, ...options } as HandlerOptions),
+      (error) => error instanceof MillraceError && error.field === field && must.test(error.message),
+      field,
+    )
+  }
+})

@@ -1,0 +1,46 @@
+// The examples, each as its one command.
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { inherited, projectRoot } from '../support/server-process.ts'
+
+async function run(example: string): Promise<string> {
+  const file = join(projectRoot, 'examples', example)
+  const { stdout } = await promisify(execFile)(process.execPath, [file], { env: inherited(), timeout: 60_000 })
+  return stdout
+}
+
+const numberIn = (text: string, pattern: RegExp) => Number(pattern.exec(text)?.[1])
+
+test('client-streaming: every item is accepted or dropped, and the fast worker gets the larger share', async () => {
+  const output = await run('client-streaming.ts')
+  const sums = /^received 20000 = accepted (\d+) \+ dropped (\d+) \+ rejected 0$/m.exec(output)
+  assert.ok(sums, output)
+  const [accepted, dropped] = [Number(sums[1]), Number(sums[2])]
+  assert.equal(accepted + dropped, 20_000)
+  assert.ok(accepted >= 300 && dropped > 10_000, output)
+  assert.match(
+    output,
+    new RegExp(`^the ledger has ${accepted} accepted, ${accepted} done; the metric has ${dropped} dropped$`, 'm'),
+  )
+  const [fast, slow] = ['fast', 'slow'].map((name) =>
+    numberIn(output, new RegExp(`^${name} worker .*: (\\d+) items`, 'm')),
+  )
+  assert.equal(fast! + slow!, accepted)
+  assert.ok(fast! > 4 * slow!, output)
+})
+
+test('priorities: high events overtake a flood of low ones, which moves all the same', async () => {
+  const output = await run('priorities.ts')
+  assert.ok(numberIn(output, /ahead of (\d+) low ones$/m) > 100, output)
+  const moved = numberIn(output, /waiting, (\d+) low ones moved too$/m)
+  assert.ok(moved >= 2 && moved <= 20, output)
+})
+
+test('fan-in-fan-out: each group gets every event of its types from all producers', async () => {
+  const output = await run('fan-in-fan-out.ts')
+  assert.match(output, /^billing has handled 30\nshipping has handled 30\naudit has handled 40$/m)
+})

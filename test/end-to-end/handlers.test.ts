@@ -1,0 +1,258 @@
+// Handlers: functions of people that work on events, in a whole server.
+
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { dead, defineHandler, type HandledEvent, type HandlerOptions, retry } from '../../src/index.ts'
+import { backends, type Home } from '../support/backend.ts'
+import { eventually } from '../support/eventually.ts'
+import { getStatus } from '../support/http-client.ts'
+import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
+import { clientOf } from '../support/publish.ts'
+import { runCommandProcess } from '../support/run-command.ts'
+import { projectRoot, startServer } from '../support/server-process.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+
+const group = 'mailer'
+
+/** The group's line of the ledger, without its names. */
+async function ledgerOf(server: { readonly http: string }) {
+  const { ledger } = await getStatus(server.http)
+  const { topic: _, group: __, ...terms } = ledger.find((line) => line.group === group)!
+  return terms
+}
+
+async function allSettled(server: { readonly http: string }, withinMs = 10_000) {
+  return await eventually(
+    async () => {
+      const terms = await ledgerOf(server)
+      assert.equal(terms.waiting, 0)
+      return terms
+    },
+    { withinMs },
+  )
+}
+
+function startWith(
+  t: TestContext,
+  home: Home | null,
+  options: Partial<HandlerOptions> & Pick<HandlerOptions, 'handle'>,
+): Promise<InProcessServer> {
+  return startInProcess(t, { ...home, handlers: [defineHandler({ group, ...options })] })
+}
+
+for (const backend of backends('embedded', 'redis')) {
+  test(`each event of a handler's types is done, tried again or dead, apart from the others (${backend.name})`, async (t) => {
+    const attempts = new Map<string, number[]>()
+    const handle = ({ type, json }: HandledEvent, { attempt }: { readonly attempt: number }) => {
+      attempts.set(type, [...(attempts.get(type) ?? []), attempt])
+      if (type === 'order.bad') throw new Error(`no ${(json() as { thing: string }).thing}`)
+      if (type === 'order.late' && attempt < 3) return retry({ afterMs: 10 })
+      if (type === 'order.no') return dead('out of stock')
+      return undefined
+    }
+    const retries = { maxAttempts: 3, initialDelayMs: 5 }
+    const server = await startWith(t, await backend.home(t), { types: ['order.*'], retry: retries, handle })
+    const client = clientOf(t, server)
+    const many = Array.from({ length: 30 }, () => ({ type: 'order.paid' }))
+    await client.publishEvents([
+      ...many,
+      { type: 'order.bad', data: { thing: 'address' } },
+      { type: 'order.late' },
+      { type: 'order.no' },
+      { type: 'other.paid' },
+    ])
+
+    const terms = await allSettled(server)
+    assert.deepEqual(terms, {
+      ...{ accepted: 34, reopened: 0, waiting: 0, landed: 32, dead: 2, lost: 0, balanced: true },
+    })
+    assert.equal(attempts.get('order.paid')?.length, 30)
+    assert.deepEqual(attempts.get('order.bad'), [1, 2, 3])
+    assert.deepEqual(attempts.get('order.late'), [1, 2, 3])
+    assert.deepEqual(attempts.get('order.no'), [1])
+    assert.equal(attempts.has('other.paid'), false)
+    const letters = await eventually(async () => {
+      const { deadLetters } = await client.administration.listDeadLetters({ limit: 10 })
+      assert.equal(deadLetters.length, 2)
+      return deadLetters.map(({ type, code, message, attempts: tried }) => [type, code, message, tried]).sort()
+    })
+    assert.deepEqual(letters, [
+      ['order.bad', 'internal', 'Error: no address', 3],
+      ['order.no', 'invalid_event', 'out of stock', 1],
+    ])
+    const { topics } = await getStatus(server.http)
+    const status = topics[0]!.groups.find(({ name }) => name === group)
+    assert.deepEqual([status?.types, status?.state.is], [['order.*'], 'running'])
+  })
+
+  test(`no more events are at work than the concurrency, also of an entry with more (${backend.name})`, async (t) => {
+    let [atWork, most] = [0, 0]
+    const seen = new Map<string, number[]>()
+    const server = await startWith(t, await backend.home(t), {
+      concurrency: 8,
+      handle: async ({ id }, { attempt }) => {
+        most = Math.max(most, ++atWork)
+        seen.set(id, [...(seen.get(id) ?? []), attempt])
+        await sleep(1)
+        atWork--
+      },
+    })
+    await clientOf(t, server).publishEvents(Array.from({ length: 300 }, (_, id) => ({ id: `e${id}`, type: 'a' })))
+
+    const { landed, balanced } = await allSettled(server)
+    assert.deepEqual([landed, balanced, most], [300, true, 8])
+    // Cutting an entry uses no attempt.
+    assert.deepEqual([...seen.values()], Array(300).fill([1]))
+  })
+
+  test(`an event of a high lane starts next, and low events still move under a flood of high (${backend.name})`, async (t) => {
+    const started: string[] = []
+    const gate = Promise.withResolvers<void>()
+    const server = await startWith(t, await backend.home(t), {
+      concurrency: 1,
+      handle: async ({ priority }) => {
+        started.push(priority)
+        await gate.promise
+      },
+    })
+    const client = clientOf(t, server)
+    const publish = async (lane: 'high' | 'low', count: number) => {
+      for (let each = 0; each < count; each++) await client.publishEvents([{ type: 'a', lane }])
+    }
+    await publish('low', 20)
+    await eventually(() => assert.equal(started.length, 1))
+    await publish('high', 60)
+    gate.resolve()
+    await allSettled(server)
+    assert.deepEqual(started.slice(0, 3), ['low', 'high', 'high'])
+    const firstLow = started.indexOf('low', 1)
+    assert.ok(firstLow > 4 && firstLow < 40, `the next low event was number ${firstLow}`)
+  })
+
+  test(`an event that ends its process is dead after its attempts, and the others are done (${backend.name})`, async (t) => {
+    const home = await backend.home(t)
+    const seen = join(tempDirectory(t), 'seen')
+    const module = join(tempDirectory(t), 'handler.ts')
+    writeFileSync(
+      module,
+      `import { appendFileSync } from 'node:fs'
+      import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
+      export default defineHandler({
+        group: '${group}',
+        // What is at work beside it loses its attempts too.
+        concurrency: 1,
+        retry: { maxAttempts: 3 },
+        handle({ id, type }: { id: string, type: string }) {
+          appendFileSync('${seen}', id + '\\n')
+          if (type === 'killer') process.exit(9)
+        },
+      })`,
+    )
+    const env = { ...home.env, MILLRACE_HANDLERS: module, MILLRACE_LEASE_MS: '1000' }
+    const server = await startServer(t, { ...home, env })
+    const events = Array.from({ length: 60 }, (_, id) => ({ id: `e${id}`, type: id === 30 ? 'killer' : 'a' }))
+    await clientOf(t, server).publishEvents(events)
+    assert.equal((await server.exited).code, 9)
+    // As a supervisor does. The event may end the process again before it is ready.
+    const terms = await eventually(
+      async () => {
+        if (!server.running) await server.start()
+        const found = await ledgerOf(server)
+        assert.equal(found.waiting, 0)
+        return found
+      },
+      { withinMs: 30_000 },
+    )
+    const starts = readFileSync(seen, 'utf8')
+      .split('\n')
+      .filter((id) => id === 'e30')
+    assert.equal(starts.length, 3)
+    assert.deepEqual([terms.landed, terms.dead, terms.balanced], [59, 1, true])
+    const { deadLetters } = await eventually(async () => {
+      const page = await clientOf(t, server).administration.listDeadLetters({ limit: 10 })
+      assert.equal(page.deadLetters.length, 1)
+      return page
+    })
+    assert.match(deadLetters[0]!.message, /^the process ended in each of 3 attempts/)
+  })
+}
+
+test('a handler that takes too long fails, its signal says why, and it keeps its place until it ends', async (t) => {
+  const reasons: unknown[] = []
+  let [atWork, most] = [0, 0]
+  const server = await startWith(t, null, {
+    concurrency: 1,
+    timeoutMs: 20,
+    retry: { maxAttempts: 2, initialDelayMs: 1 },
+    handle: async (_, { signal }) => {
+      most = Math.max(most, ++atWork)
+      signal.addEventListener('abort', () => reasons.push(signal.reason))
+      await sleep(100)
+      atWork--
+    },
+  })
+  const client = clientOf(t, server)
+  await client.publishEvents([{ type: 'a' }, { type: 'b' }])
+
+  const { landed, dead: died } = await allSettled(server)
+  assert.deepEqual([landed, died, most], [0, 2, 1])
+  assert.deepEqual(reasons, Array(4).fill('timeout'))
+  await eventually(async () => {
+    const { deadLetters } = await client.administration.listDeadLetters({ limit: 10 })
+    assert.deepEqual(
+      deadLetters.map(({ code, message }) => [code, message]),
+      Array(2).fill(['deadline_exceeded', 'the handler took longer than 20 ms']),
+    )
+  })
+})
+
+test('a module that gives no usable handler is refused at the start, with its path and the fix', async (t) => {
+  const directory = tempDirectory(t)
+  const define = `import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'\nconst handle = () => undefined\n`
+  const wrong: [name: string, text: string, says: RegExp][] = [
+    ['syntax', 'export default {', /the module \S+syntax.ts cannot be loaded: /],
+    ['throws', 'throw new Error("no config")', /cannot be loaded: no config/],
+    ['empty', 'export const a = 1', /exports no handler: export what defineHandler\(\) returns/],
+    [
+      'option',
+      `${define}export default defineHandler({ group: 'a', concurrency: 0, handle })`,
+      /group "a": concurrency is 0/,
+    ],
+    [
+      'topic',
+      `${define}export default defineHandler({ group: 'a', topic: 'b', handle })`,
+      /"b", which is not declared: add it to MILLRACE_TOPICS/,
+    ],
+    ['landing', `${define}export default defineHandler({ group: 'landing', handle })`, /the group that lands events/],
+    [
+      'twice',
+      `${define}export const a = defineHandler({ group: 'a', handle })\nexport const b = defineHandler({ group: 'a', handle })`,
+      /of topic events is defined twice/,
+    ],
+  ]
+  for (const [name, text, says] of wrong) {
+    const path = join(directory, `${name}.ts`)
+    writeFileSync(path, text)
+    const { code, stderr } = await runCommandProcess(t, ['start', '--handlers', path], { dataDir: tempDirectory(t) })
+    assert.equal(code, 1, name)
+    assert.match(stderr, says)
+  }
+})
+
+test('the example does its orders, tries some twice and refuses some', async (t) => {
+  const module = join(projectRoot, 'examples/order-handler.ts')
+  const server = await startInProcess(t, { env: { MILLRACE_HANDLERS: module } })
+  const orders = Array.from({ length: 100 }, (_, index) => ({ type: 'order.placed', data: { number: index + 1 } }))
+  await clientOf(t, server).publishEvents(orders)
+
+  const terms = await eventually(async () => {
+    const { ledger } = await getStatus(server.http)
+    const kitchen = ledger.find((line) => line.group === 'kitchen')!
+    assert.equal(kitchen.waiting, 0)
+    return kitchen
+  })
+  assert.deepEqual([terms.landed, terms.dead, terms.balanced], [98, 2, true])
+})
