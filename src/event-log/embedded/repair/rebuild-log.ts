@@ -23,7 +23,7 @@ import {
 import { createLogSchema, newLogRow } from '../file/log-database.ts'
 import { logPageBytes } from '../file/log-format.ts'
 import { sqlFile } from '../file/sql-file.ts'
-import { streamNumber } from '../file/stream-number.ts'
+import { maxPartitions, streamNumber } from '../file/stream-number.ts'
 import type { ScannedEntry } from './entry-scan.ts'
 
 export interface RebuiltLog {
@@ -74,20 +74,41 @@ interface KeptEntry {
 
 export function readBooks(database: DatabaseSync, path: string): OldBooks {
   const books = new Books(database, path)
-  const topics = books.topics.loadReadable()
-  const topicNumbers = new Set(topics.map((row) => row.topicNumber))
-  const isKept = ({ topicNumber, state }: GroupRow) => topicNumbers.has(topicNumber) && state !== 'dropped'
+  const streams = books.streams.loadReadable()
+  const topics = readTopics(books, streams)
   return {
     books,
     log: books.log.loadReadable()[0] ?? null,
     topics,
-    groups: books.groups.loadReadable().filter(isKept),
-    streams: new Map(books.streams.loadReadable().map((row) => [row.stream, row])),
+    groups: readGroups(books, topics),
+    streams: new Map(streams.map((row) => [row.stream, row])),
     cursors: new Map(books.cursors.loadReadable().map((row) => [`${row.groupNumber}/${row.stream}`, row])),
     ledgers: new Map(books.ledgers.loadReadable().map((row) => [`${row.groupNumber}/${row.partition}`, row])),
     due: Map.groupBy(books.due.loadReadable(), ({ stream }) => stream),
     producers: books.producers.loadReadable(),
   }
+}
+
+/** A topic whose row is damaged keeps the name that is there: without it, all its events would be lost. */
+function readTopics(books: Books, streams: readonly StreamRow[]): TopicRow[] {
+  const partitionsOf = new Map<number, number>()
+  for (const { topicNumber, partition } of streams) {
+    partitionsOf.set(topicNumber, Math.max(partition + 1, partitionsOf.get(topicNumber) ?? 0))
+  }
+  return books.topics.loadUnchecked().flatMap(({ topicNumber, name, partitions }) => {
+    const found = partitionsOf.get(topicNumber) ?? partitions
+    const isPlausible = Number.isSafeInteger(topicNumber) && name !== '' && found >= 1 && found <= maxPartitions
+    return isPlausible ? [{ topicNumber, name, partitions: found }] : []
+  })
+}
+
+/** A group whose row is damaged keeps the name that is there: without it, its retries would be lost. */
+function readGroups(books: Books, topics: readonly TopicRow[]): GroupRow[] {
+  const topicNumbers = new Set(topics.map((row) => row.topicNumber))
+  return books.groups.loadUnchecked().flatMap(({ groupNumber, topicNumber, name, reason, state }) => {
+    const isKept = topicNumbers.has(topicNumber) && name !== '' && state !== 'dropped' && groupNumber > 0
+    return isKept ? [{ groupNumber, topicNumber, name, reason, state: state === 'paused' ? state : 'running' }] : []
+  })
 }
 
 /** Writes the new database to `path`, where no file may exist, then flushes and closes it. */
