@@ -121,22 +121,35 @@ test('the embedded log can be inspected and repaired', async (t) => {
     },
   )
 
-  await t.test('a bit flipped in the books loses no event: its group begins at the oldest place that is known', async (s) => {
-    const names = ['log', 'topics', 'consumer_groups', 'streams', 'cursors', 'ledgers', 'settled_ahead', 'attempts', 'due']
-    for (const name of names) {
-      const dataDir = copyDirectory(s, base.closed)
-      flipLastColumnButOne(dataDir, name)
-      const before = inspectEventLog({ dataDir })
-      assert.ok(
-        before.findings.some(({ needsRepair }) => needsRepair),
-        `${name}: no finding`,
-      )
-      const { repair, read } = await repairAndRead(dataDir)
-      assert.deepEqual([repair.lostEntries, repair.lostEvents, read.lost], [0, 0, 0], name)
-      const missing = [...whole.events.keys()].filter((id) => !read.events.has(id))
-      assert.deepEqual(missing, [], name)
-    }
-  })
+  await t.test(
+    'a bit flipped in the books loses no event: its group begins at the oldest place that is known',
+    async (s) => {
+      const names = [
+        'log',
+        'topics',
+        'consumer_groups',
+        'streams',
+        'cursors',
+        'ledgers',
+        'settled_ahead',
+        'attempts',
+        'due',
+      ]
+      for (const name of names) {
+        const dataDir = copyDirectory(s, base.closed)
+        flipLastColumnButOne(dataDir, name)
+        const before = inspectEventLog({ dataDir })
+        assert.ok(
+          before.findings.some(({ needsRepair }) => needsRepair),
+          `${name}: no finding`,
+        )
+        const { repair, read } = await repairAndRead(dataDir)
+        assert.deepEqual([repair.lostEntries, repair.lostEvents, read.lost], [0, 0, 0], name)
+        const missing = [...whole.events.keys()].filter((id) => !read.events.has(id))
+        assert.deepEqual(missing, [], name)
+      }
+    },
+  )
 
   await t.test('a damaged index of the entries loses nothing: it is rebuilt from them', async (s) => {
     const [index] = pagesOf(copyDirectory(s, base.closed)).filter(({ name }) => name === 'entries_by_offset')

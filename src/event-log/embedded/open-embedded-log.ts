@@ -39,7 +39,10 @@ export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventL
   const files = logFiles(dataDir)
   const { maxRecentBytes = defaultMaxRecentBytes } = config
   const data: LogThreadData = { dataDir, diskReserveBytes, maxRecentBytes }
-  const thread: LogThread = new DatabaseThread<LogThreadMethods>(threadScript('engine/log-thread', import.meta.url), data)
+  const thread: LogThread = new DatabaseThread<LogThreadMethods>(
+    threadScript('engine/log-thread', import.meta.url),
+    data,
+  )
   try {
     const opened = await thread.call('open', null)
     if ('otherFormat' in opened) throw otherFormatError(opened.otherFormat, dataDir)

@@ -1,8 +1,8 @@
 // The appends of one turn of the proxy: recognises resends, judges limits, and stores what is admitted.
 
 import { MillraceError } from '../../../errors.ts'
-import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { ProducerMessage } from '../../../event/producer-message.ts'
+import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { Backlog, StreamName, WaitingLimit } from '../../event-log.ts'
 import type { GroupRow, LedgerRow, StreamRow } from '../file/books.ts'
 import {

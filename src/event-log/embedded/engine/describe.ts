@@ -178,7 +178,9 @@ class GroupCounter {
     this.oldestWaitingMicros = Math.min(micros, this.oldestWaitingMicros ?? micros)
   }
 
-  addLedger(row: { readonly [term in 'reopened' | 'landed' | 'dead' | 'lost' | 'skipped' | 'waitingEvents']: number }): void {
+  addLedger(
+    row: { readonly [term in 'reopened' | 'landed' | 'dead' | 'lost' | 'skipped' | 'waitingEvents']: number },
+  ): void {
     const { terms } = this
     terms.reopened += row.reopened
     terms.waiting += row.waitingEvents

@@ -1,8 +1,8 @@
 // Returns leases to their group, with the attempts that their entries had before: some of a consumer's, or all of one
 // that leaves.
 
-import type { Lease, Session } from './session.ts'
 import { Operation } from './operation.ts'
+import type { Lease, Session } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 export class GiveBackOperation extends Operation<null> {

@@ -60,7 +60,13 @@ export class CursorCheck {
     this.#counted += rows
     this.#from = last
     if (rows === maxRowsAtOnce) return true
-    expect(path, this.#cursor, isRanges ? 'settled ranges' : 'attempts', isRanges ? rangesAhead : attemptsKept, this.#counted)
+    expect(
+      path,
+      this.#cursor,
+      isRanges ? 'settled ranges' : 'attempts',
+      isRanges ? rangesAhead : attemptsKept,
+      this.#counted,
+    )
     if (isRanges) {
       this.#table = 'attempts'
       this.#counted = 0

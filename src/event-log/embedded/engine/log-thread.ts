@@ -6,12 +6,7 @@ import type { RetentionPolicy, Trimmed } from '../../event-log.ts'
 import { checkBooks } from '../file/check-books.ts'
 import { namedDamage, openLogDatabase } from '../file/log-database.ts'
 import { logBytes, logFiles } from '../file/log-files.ts'
-import {
-  type Answer,
-  isRefusal,
-  type LogThreadData,
-  type LogThreadMethods,
-} from '../protocol.ts'
+import { type Answer, isRefusal, type LogThreadData, type LogThreadMethods } from '../protocol.ts'
 import { AppendOperation } from './append.ts'
 import { DeclareOperation } from './declare.ts'
 import { Describer } from './describe.ts'

@@ -37,7 +37,6 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     this.#columns = options.fields.map((field) => `${columnOf(field)} AS "${field}"`).join(', ')
   }
 
-
   get(...key: readonly (number | string)[]): Row | undefined {
     return this.select(`WHERE ${this.#hasKey}`, ...key)[0]
   }
@@ -57,7 +56,9 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
   /** The sound rows of a condition in the order of the key; those that cannot be read are left out. */
   loadReadable(condition = 'true', ...parameters: readonly number[]): Row[] {
     try {
-      return this.#read(`WHERE ${condition} ORDER BY ${this.#keyColumns}`, parameters).filter((row) => this.#isSound(row))
+      return this.#read(`WHERE ${condition} ORDER BY ${this.#keyColumns}`, parameters).filter((row) =>
+        this.#isSound(row),
+      )
     } catch {
       // A page of the table cannot be read.
       return []

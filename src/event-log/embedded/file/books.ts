@@ -171,11 +171,6 @@ export class Books {
     this.settledRanges = table('settled_ahead', 3, ['groupNumber', 'stream', 'firstOffset', 'endOffset'])
     this.attempts = table('attempts', 3, ['groupNumber', 'stream', 'firstOffset', 'attempt'])
     this.due = table('due', 3, ['stream', 'dueAtMs', 'firstOffset', 'eventCount', 'attempt'])
-    this.producers = table(
-      'producers',
-      2,
-      ['stream', 'name', 'epoch', 'lastSequence', 'stored', 'usedAt'],
-      ['name'],
-    )
+    this.producers = table('producers', 2, ['stream', 'name', 'epoch', 'lastSequence', 'stored', 'usedAt'], ['name'])
   }
 }

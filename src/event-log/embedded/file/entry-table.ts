@@ -161,9 +161,7 @@ export class EntryTable {
 
   /** The first offset of the entry that contains an offset; the offset itself when none does. */
   startOf(stream: number, offset: number): number {
-    const found = this.#entryBefore.get(stream, offset) as unknown as
-      | { firstOffset: number; count: number }
-      | undefined
+    const found = this.#entryBefore.get(stream, offset) as unknown as { firstOffset: number; count: number } | undefined
     return found !== undefined && found.firstOffset + found.count > offset ? found.firstOffset : offset
   }
 

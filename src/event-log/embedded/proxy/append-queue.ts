@@ -3,14 +3,7 @@
 
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import type { Appended, AppendOptions, CommitStats, Position, StreamName } from '../../event-log.ts'
-import {
-  type AppendsAnswer,
-  type AppendsCall,
-  appended,
-  appendFields,
-  duplicate,
-  storedFields,
-} from '../protocol.ts'
+import { type AppendsAnswer, type AppendsCall, appended, appendFields, duplicate, storedFields } from '../protocol.ts'
 import { type LogCalls, toError } from './log-calls.ts'
 import { PackBuffer } from './pack-buffer.ts'
 import { type BatchToPack, packBatches } from './packed-batches.ts'

@@ -13,8 +13,8 @@ import { describeHolder } from '../file/data-directory.ts'
 import { EntryTable } from '../file/entry-table.ts'
 import { LogDamage } from '../file/log-damage.ts'
 import { namedDamage, type OpenLogDatabase, openLogDatabase } from '../file/log-database.ts'
-import { otherFormatError } from '../proxy/log-failure.ts'
 import { type LogFiles, logFiles } from '../file/log-files.ts'
+import { otherFormatError } from '../proxy/log-failure.ts'
 
 export interface LogFinding {
   readonly file: string

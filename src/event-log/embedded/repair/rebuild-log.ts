@@ -271,7 +271,8 @@ class Rebuilding {
     const isSettled = settledAmong(cursor.settledBelow, ahead)
     const waiting = this.#kept.get(number)!.filter(({ firstOffset }) => !isSettled(firstOffset))
     const offsets = new Set(waiting.map(({ firstOffset }) => firstOffset))
-    const attempts = old === undefined ? [] : (this.#old.books?.attempts.loadReadable(condition, groupNumber, number) ?? [])
+    const attempts =
+      old === undefined ? [] : (this.#old.books?.attempts.loadReadable(condition, groupNumber, number) ?? [])
     const kept = attempts.filter((row) => offsets.has(row.firstOffset) && row.firstOffset < cursor.handedOutBelow)
     for (const row of kept) this.#books.attempts.save(row)
     this.#books.cursors.save({ ...cursor, rangesAhead: ahead.length, attemptsKept: kept.length })
@@ -290,7 +291,13 @@ class Rebuilding {
     for (const { firstOffset, count, attempt, dueAtMs, byteLength } of this.#kept.get(stream)!) {
       const known = old.get(firstOffset)
       old.delete(firstOffset)
-      const row = { stream, firstOffset, dueAtMs: Math.max(0, dueAtMs), eventCount: count, attempt: Math.max(0, attempt) }
+      const row = {
+        stream,
+        firstOffset,
+        dueAtMs: Math.max(0, dueAtMs),
+        eventCount: count,
+        attempt: Math.max(0, attempt),
+      }
       this.#books.due.save(known ?? row)
       sums.waitingEvents += known?.eventCount ?? count
       sums.waitingBytes += byteLength

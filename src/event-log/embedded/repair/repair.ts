@@ -20,11 +20,11 @@ import { MillraceError } from '../../../errors.ts'
 import { SqliteFailure } from '../../../lib/sqlite/failure.ts'
 import { openDatabase } from '../../../lib/sqlite/open-database.ts'
 import { describeHolder } from '../file/data-directory.ts'
-import { type ScannedEntry, scanEntries } from './entry-scan.ts'
-import { inspectLog } from './inspect.ts'
 import { type LogFiles, logFiles } from '../file/log-files.ts'
 import { logPageBytes } from '../file/log-format.ts'
 import { LogMark, readLogMark } from '../file/log-mark.ts'
+import { type ScannedEntry, scanEntries } from './entry-scan.ts'
+import { inspectLog } from './inspect.ts'
 import { noBooks, type OldBooks, type RebuiltLog, readBooks, rebuildLog } from './rebuild-log.ts'
 
 /** The first bytes of every SQLite database file. */
