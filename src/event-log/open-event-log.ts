@@ -2,8 +2,8 @@
 
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { inspectLog, type LogInspection } from './embedded/repair/inspect.ts'
 import { openEmbeddedLog } from './embedded/open-embedded-log.ts'
+import { inspectLog, type LogInspection } from './embedded/repair/inspect.ts'
 import { type LogRepair, repairLog } from './embedded/repair/repair.ts'
 import type { CommitStats, EventLog, LogHealth, LogProblem } from './event-log.ts'
 import { cleanRedis, countOnRedis, type KeptOnRedis } from './redis/clean-redis.ts'

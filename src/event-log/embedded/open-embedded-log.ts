@@ -42,6 +42,7 @@ export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventL
   const thread: LogThread = new DatabaseThread<LogThreadMethods>(
     threadScript('engine/log-thread', import.meta.url),
     data,
+    true,
   )
   try {
     const opened = await thread.call('open', null)

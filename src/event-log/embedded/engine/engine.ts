@@ -187,12 +187,15 @@ export class Engine {
       throw thrown
     }
     // First the new leases, then what ends them: so an entry that is given back is looked for again.
-    if (handOut !== null) this.#deliver(handOut)
+    const done = handOut as HandOut | null
+    done?.committed()
     for (const operation of operations) {
       const reason = refused.get(operation)
       if (reason === undefined) operation.committed()
       else operation.refuse(reason)
     }
+    // The proxy must have the entries of the appends before it gets deliveries of them.
+    if (done !== null) this.#deliver(done)
     return true
   }
 
@@ -204,7 +207,6 @@ export class Engine {
   }
 
   #deliver(handOut: HandOut): void {
-    handOut.committed()
     for (const [waiter, entries] of handOut.filled) {
       remove(waiter)
       waiter.answer(packDeliveries(entries))

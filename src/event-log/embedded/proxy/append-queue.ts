@@ -1,5 +1,5 @@
-// Collects appends: while those of one call are being stored, all others wait for the next one. There is no timer: with
-// none in flight, the appends of one turn of the event loop are one call.
+// Collects appends: while those of one call are being stored, all others wait for the next one, which is sent at the end
+// of a turn of the event loop. There is no timer.
 
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import type { Appended, AppendOptions, CommitStats, Position, StreamName } from '../../event-log.ts'
@@ -45,13 +45,14 @@ export class AppendQueue {
 
   constructor(options: AppendQueueOptions) {
     this.#options = options
+    options.calls.beforeSend(() => this.#join())
   }
 
   append(stream: StreamName, batches: readonly RecordBatch[], options: AppendOptions): Promise<Appended> {
     const seenRefusals = this.#refusals.get(keyOf(stream)) ?? 0
     return new Promise((resolve, reject) => {
       this.#pending.push({ stream, batches, options, seenRefusals, resolve, reject })
-      if (this.#pending.length === 1 && this.#inFlight === null) setImmediate(() => this.flush())
+      if (this.#pending.length === 1) this.#options.calls.sendSoon()
     })
   }
 
@@ -61,6 +62,16 @@ export class AppendQueue {
       this.flush()
       await this.#inFlight
     }
+  }
+
+  /**
+   * Adds the appends to the calls of this turn. While others are in flight, all calls wait: the engine would make them
+   * transactions of their own, and a flush of the disk for each would delay the next appends.
+   */
+  #join(): boolean {
+    if (this.#inFlight !== null) return false
+    this.flush()
+    return true
   }
 
   /** Sends what has collected, unless a call is in flight, so that it comes before what the caller sends next. */
@@ -73,6 +84,7 @@ export class AppendQueue {
       (answer) => this.#settle(taken, call, answer),
       (reason) => {
         this.#inFlight = null
+        this.#options.calls.sendSoon()
         for (const { reject } of [...taken, ...this.#pending.splice(0)]) reject(reason)
       },
     )
@@ -115,8 +127,7 @@ export class AppendQueue {
   #settle(taken: readonly PendingAppend[], call: AppendsCall, answer: AppendsAnswer): void {
     const { onCommit, onRoom } = this.#options
     this.#inFlight = null
-    // Sent at once, before the callers that are about to be answered can append more.
-    this.flush()
+    this.#options.calls.sendSoon()
     this.#remember(answer)
     call.streams.forEach((stream, index) => {
       const generation = answer.generations[index]!

@@ -25,6 +25,15 @@ export class LogCalls {
     return this.#failed.promise
   }
 
+  /** Calls back at the end of a turn, before its calls are sent; they are kept when it returns false. */
+  beforeSend(last: () => boolean): void {
+    this.#thread.beforeSend = last
+  }
+
+  sendSoon(): void {
+    this.#thread.sendSoon()
+  }
+
   get hasFailed(): boolean {
     return this.#failure !== null
   }
