@@ -38,6 +38,7 @@ export class AppendQueue {
   readonly #buffer = new PackBuffer()
   #pending: PendingAppend[] = []
   #inFlight: Promise<void> | null = null
+  #isSent = false
   /** Whether the entries of the last call stay in memory, as those of the next one probably will. */
   #isWanted = true
   /** Delivered refusals by stream. */
@@ -69,12 +70,13 @@ export class AppendQueue {
    * transactions of their own, and a flush of the disk for each would delay the next appends.
    */
   #join(): boolean {
-    if (this.#inFlight !== null) return false
+    if (this.#isSent) return false
     this.flush()
+    this.#isSent = this.#inFlight !== null
     return true
   }
 
-  /** Sends what has collected, unless a call is in flight, so that it comes before what the caller sends next. */
+  /** Calls with what has collected, unless a call is in flight, so that it comes before what the caller sends next. */
   flush(): void {
     if (this.#inFlight !== null) return
     const taken = this.#take()
@@ -84,6 +86,7 @@ export class AppendQueue {
       (answer) => this.#settle(taken, call, answer),
       (reason) => {
         this.#inFlight = null
+        this.#isSent = false
         this.#options.calls.sendSoon()
         for (const { reject } of [...taken, ...this.#pending.splice(0)]) reject(reason)
       },
@@ -127,6 +130,7 @@ export class AppendQueue {
   #settle(taken: readonly PendingAppend[], call: AppendsCall, answer: AppendsAnswer): void {
     const { onCommit, onRoom } = this.#options
     this.#inFlight = null
+    this.#isSent = false
     this.#options.calls.sendSoon()
     this.#remember(answer)
     call.streams.forEach((stream, index) => {
