@@ -32,6 +32,9 @@ const places: readonly Place[] = [
   { path: 'pipeline/', level: 1, also: ['event/'] },
 
   { path: 'event-log/event-log.ts', level: 2 },
+  { path: 'event-log/backlogged.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'event-log/check-declaration.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'event-log/check-outcome.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-reopened.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/numbered-message.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },

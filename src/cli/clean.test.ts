@@ -95,7 +95,7 @@ test('clean removes exactly the keys of its prefix from Redis, and none while a 
   const confirmed = await runMillrace(['clean', '--yes', '--output', 'json'], { cwd, env: settings })
   const again = await runMillrace(['clean', '--yes'], { cwd, env: settings })
 
-  assert.match(inUse.stderr, /in use by \d+ consumers: stop all processes first/)
+  assert.match(inUse.stderr, /in use by \d+ process(es)?: stop them first/)
   assert.match(asked.stderr, /stdin is not a terminal; add --yes/)
   assert.ok(JSON.parse(confirmed.stdout).removed_keys > 3, confirmed.stdout)
   assert.match(again.stdout, /Nothing to remove: Redis has no keys that begin with "millrace:"/)

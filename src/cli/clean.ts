@@ -53,14 +53,14 @@ async function cleanShared(
   terminal: Terminal,
 ): Promise<number> {
   const { redisPrefix } = config
-  const { keys, consumers } = await countSharedLog(config)
+  const { keys, processes } = await countSharedLog(config)
   if (keys > 0) {
     if (!isConfirmed) refuseWithoutTerminal('clean')
-    if (consumers > 0) {
-      const advice = 'stop all processes first; the consumers of a killed process disappear when their leases expire'
+    if (processes > 0) {
+      const advice = 'stop them first; a killed process disappears when its lease expires'
       throw new MillraceError(
         'failed_precondition',
-        `the log "${redisPrefix}" on Redis is in use by ${formatCountOf(consumers, 'consumer')}: ${advice}`,
+        `the log "${redisPrefix}" on Redis is in use by ${formatCountOf(processes, 'process', 'processes')}: ${advice}`,
       )
     }
     const question = `Remove ${formatCountOf(keys, 'key')} beginning with "${redisPrefix}:" from Redis? This deletes all events that have not landed; landed rows stay in PostgreSQL.`

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, Delivery, EventLog, Outcome } from '../../src/event-log/event-log.ts'
-import { openRedisConnection } from '../../src/event-log/redis/open-redis-connection.ts'
+import { openRedisConnection } from '../../src/event-log/redis/connection/open-redis-connection.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
@@ -125,6 +125,41 @@ test('a waiting consumer is woken at once when another process appends, settles 
   assert.deepEqual(idsOf(putBack), ['c'])
   const givenBack = await calledBy(() => other.close())
   assert.deepEqual(idsOf(givenBack), ['d'])
+})
+
+test('of the consumers of a group that wait in one process a bell wakes one, and that one the next when there is more', async (t) => {
+  const server = await startServer(t)
+  const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
+  const consumers = await Promise.all(Array.from({ length: 8 }, () => two.consume(topic, group, { leaseMs })))
+  const got: string[] = []
+  const waiting = consumers.map(async (consumer) => {
+    got.push(...idsOf(await consumer.next({ ...takeCalled, maxEvents: perLane(1) })))
+  })
+  await waitsIn(server)
+  const before = await scriptsOf(server)
+  await one.append(stream(), [batchOf(['a'])])
+  await eventually(() => assert.deepEqual(got, ['a']))
+  // The append, the poll that finds it, and that of the next consumer, which finds nothing.
+  await eventually(async () => assert.equal((await scriptsOf(server)) - before, 3))
+  await waitsIn(server)
+  await one.append(stream(), [batchOf(['b']), batchOf(['c']), batchOf(['d'])])
+  await eventually(() => assert.deepEqual(got.toSorted(), ['a', 'b', 'c', 'd']))
+  await Promise.all(consumers.map((consumer) => consumer.close()))
+  await Promise.all(waiting)
+})
+
+test('a process beats once, however many consumers it has, and no more when the last has closed', async (t) => {
+  const server = await startServer(t)
+  const eventLog = await openLog(t, server.url)
+  const consumers = await Promise.all(
+    [300, 60_000, 900].map((each) => eventLog.consume(topic, group, { leaseMs: each })),
+  )
+  const members = () => server.command('HGETALL', `${prefix}:members`)
+  assert.match(await members(), /^\*2\r\n\$12\r\n\S{12}\r\n\$\d+\r\n300:\d+\r\n$/)
+  await consumers[0]!.close()
+  await eventually(async () => assert.match(await members(), /\r\n900:\d+\r\n$/))
+  for (const consumer of consumers) await consumer.close()
+  assert.equal(await members(), '*0\r\n')
 })
 
 test('a redelivery is handed out when it is due, without an earlier poll', async (t) => {

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { slotOf } from '../../src/event-log/redis/hash-slot.ts'
-import { openRedisConnection } from '../../src/event-log/redis/open-redis-connection.ts'
+import { slotOf } from '../../src/event-log/redis/connection/hash-slot.ts'
+import { openRedisConnection } from '../../src/event-log/redis/connection/open-redis-connection.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'

@@ -1,14 +1,16 @@
 // Verbs for tests of failures that only the log on Redis can meet.
 
+import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { createClient, RESP_TYPES } from 'redis'
-import type { EventLog } from '../../src/event-log/event-log.ts'
-import type { LogReset } from '../../src/event-log/redis/epochs.ts'
+import { MillraceError } from '../../src/errors.ts'
+import type { Consumer, EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
+import type { LogReset } from '../../src/event-log/redis/session/sessions.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { type RedisOptions, RedisServer } from '../support/redis-server.ts'
 import { asLimitedUser, makeLimitedUser, refuseDenials } from '../support/redis-user.ts'
-import { group, topic } from './event-log-verbs.ts'
+import { group, perLane, topic } from './event-log-verbs.ts'
 
 export const prefix = 'test'
 export const laneKey = `${prefix}:{${topic}/0}:lane:normal`
@@ -50,6 +52,17 @@ export async function openLog(
   })
   cleanup(t, () => eventLog.close())
   return { eventLog, resets, warnings }
+}
+
+/** Whether a consumer was refused because the epoch in which it joined has ended. */
+export const isOver = (error: unknown) =>
+  error instanceof MillraceError && error.code === 'unavailable' && Object.hasOwn(error.cause ?? {}, 'endedEpoch')
+
+/** Joins a group again after its epoch has ended, which the consumer must have been told. */
+export async function joinAgain(eventLog: EventLog, consumer: Consumer, leaseMs = 60_000, name = group) {
+  await assert.rejects(consumer.next({ maxEvents: perLane(1), maxWaitMs: 0 }), isOver)
+  await consumer.close()
+  return await eventLog.consume(topic, name, { leaseMs })
 }
 
 /** A log that has declared the topic with one partition and one group. */

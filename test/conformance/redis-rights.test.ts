@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { commandsOfLevels, commandsOfTopologies, usedCommands } from '../../src/event-log/redis/used-commands.ts'
+import { commandsOfLevels, commandsOfTopologies, usedCommands } from '../../src/event-log/redis/guard/used-commands.ts'
 
 const folder = fileURLToPath(new URL('../../src/event-log/redis', import.meta.url))
 const withSubcommand = ['XGROUP', 'XINFO', 'SCRIPT', 'ACL', 'CONFIG', 'COMMAND', 'CLUSTER']

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { MillraceError } from '../../src/errors.ts'
-import { openRedisConnection } from '../../src/event-log/redis/open-redis-connection.ts'
+import { openRedisConnection } from '../../src/event-log/redis/connection/open-redis-connection.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { freePort } from '../support/free-port.ts'
 import { RedisCluster } from '../support/redis-cluster.ts'
@@ -86,7 +86,9 @@ test('TLS: a certificate of an unknown CA is refused, one of a known CA is accep
   await refused(url, /certificate of Redis at .* is not trusted.*NODE_EXTRA_CA_CERTS/)
   await refused(`rediss://127.0.0.1:${server.port}`, /cannot be reached/, 'unavailable')
 
-  const opener = fileURLToPath(new URL('../../src/event-log/redis/open-redis-connection.ts', import.meta.url))
+  const opener = fileURLToPath(
+    new URL('../../src/event-log/redis/connection/open-redis-connection.ts', import.meta.url),
+  )
   const script = `import { openRedisConnection } from ${JSON.stringify(opener)}
     const logger = { info() {}, warn() {} }
     const connection = await openRedisConnection({ url: ${JSON.stringify(url)}, logger })

@@ -8,8 +8,9 @@ import { type TestContext, test } from 'node:test'
 import type { ServiceError } from '@grpc/grpc-js'
 import { readRedisUrl } from '../../src/config/redis-url.ts'
 import type { openEventLog } from '../../src/event-log/open-event-log.ts'
-import { DurabilityGuard } from '../../src/event-log/redis/durability-guard.ts'
-import { openRedisConnection } from '../../src/event-log/redis/open-redis-connection.ts'
+import { openRedisConnection } from '../../src/event-log/redis/connection/open-redis-connection.ts'
+import { BlockedLanes } from '../../src/event-log/redis/guard/blocked-lanes.ts'
+import { DurabilityGuard } from '../../src/event-log/redis/guard/durability-guard.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
 import { postgresHome, redisEnvironment } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
@@ -173,6 +174,7 @@ test('when one of several masters refuses writes or is away, the others still wo
       probeKey: 'test:probe',
     },
     ...{ servers: () => connections.flatMap((connection) => connection.masters()), logger, onHealth() {} },
+    blockedLanes: new BlockedLanes(connections[0]!),
   })
   cleanup(t, async () => {
     guard.close()

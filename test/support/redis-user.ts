@@ -1,6 +1,6 @@
 // A Redis user with only the permissions that the log needs.
 
-import { usedCommands } from '../../src/event-log/redis/used-commands.ts'
+import { usedCommands } from '../../src/event-log/redis/guard/used-commands.ts'
 import type { Redis } from './redis-server.ts'
 
 const name = 'limited'

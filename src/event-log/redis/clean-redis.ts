@@ -1,9 +1,9 @@
 // Counts and removes the keys of a prefix. For `millrace clean`.
 
 import { MillraceError } from '../../errors.ts'
-import { missingRightIn } from './check-rights.ts'
-import { openRedisConnection } from './open-redis-connection.ts'
-import { listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
+import { openRedisConnection } from './connection/open-redis-connection.ts'
+import { listOf, numberOf, type RedisConnection, textOf } from './connection/redis-connection.ts'
+import { missingRightIn } from './guard/check-rights.ts'
 import { RedisKeys } from './redis-keys.ts'
 
 export interface RedisPlace {
@@ -13,17 +13,17 @@ export interface RedisPlace {
 
 export interface KeptOnRedis {
   readonly keys: number
-  /** Consumers whose heartbeat is younger than their lease. */
-  readonly consumers: number
+  /** Processes with consumers whose heartbeat is younger than their lease. */
+  readonly processes: number
 }
 
-/** Counts the keys and live consumers of the prefix. Errors: as openRedisLog. */
+/** Counts the keys and live processes of the prefix. Errors: as openRedisLog. */
 export async function countOnRedis({ url, prefix }: RedisPlace): Promise<KeptOnRedis> {
   return await withConnection(url, async (connection) => {
     let keys = 0
     for await (const page of pagesOfKeys(connection, prefix)) keys += page.length
-    const consumers = numberOf(await connection.run('count-living', [new RedisKeys(prefix).members], []))
-    return { keys, consumers }
+    const processes = numberOf(await connection.run('count-living', [new RedisKeys(prefix).members], []))
+    return { keys, processes }
   })
 }
 

@@ -3,15 +3,18 @@
 // One script reads a group in a partition, so its numbers are consistent: the counters, and its count of entries that
 // were handed out and not settled, up to a limit. Entries beyond the limit, and unread ones, are counted in pages, so
 // that the server can serve other commands in between. A difference that events settled, lost or reopened meanwhile can
-// explain is ignored: the audit then returns the counter.
+// explain is ignored: the audit then returns the counter. A group with too many entries is not audited.
 
 import { lanes } from '../../event/event.ts'
 import type { GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
-import type { Epochs } from './epochs.ts'
-import { listOf, numberOf, type RedisNode, type Reply, textOf } from './redis-connection.ts'
+import { listOf, numberOf, type RedisNode, textOf } from './connection/redis-connection.ts'
 import type { PartitionKeys } from './redis-keys.ts'
+import type { RedisSession } from './session/redis-session.ts'
 import { countOfMember, placeOf, receivedAtOfMember } from './stored-batch.ts'
-import type { KnownTopic } from './topic-registry.ts'
+import type { KnownTopic } from './topics/registry-content.ts'
+
+/** Max unsettled entries of a group that an audit walks. */
+const maxAuditedEntries = 20_000
 
 /** Page size where the server copies entries, which blocks it. */
 const entriesPerPage = 100
@@ -19,141 +22,220 @@ const entriesPerPage = 100
 /** Page size where it counts without copying: entries that were handed out, and members of the own stream. */
 const countedPerPage = 1000
 
-/** Runs a script of a partition in the epoch of the description. */
-type Run = (...call: TailOf<Parameters<Epochs['run']>>) => Promise<Reply>
-type TailOf<T extends readonly unknown[]> = T extends readonly [unknown, ...infer Tail] ? Tail : never
-
-export async function describeTopic(run: Run, topic: KnownTopic): Promise<TopicDescription> {
+export async function describeTopic(session: RedisSession, topic: KnownTopic): Promise<TopicDescription> {
   const { name, groups, partitions } = topic
   const described: GroupDescription[] = []
   let streams: readonly StreamEnd[] = []
-  for (const group of groups) {
-    const { ends, ...description } = await describeGroup(run, topic, group)
-    described.push(description)
-    streams = ends
+  for (const [group, paused] of groups) {
+    const parts: GroupPart[] = []
+    // One after the other, so that appends are not kept waiting.
+    for (const partition of partitions) parts.push(await describePartition(session, partition, group))
+    described.push({ name: group, ...(await sumOf(session, group, parts)), skipped: 0, paused })
+    streams = parts.flatMap(({ ends }) => ends)
   }
   return { name, partitions: partitions.length, groups: described, streams }
 }
 
-async function describeGroup(
-  run: Run,
-  { partitions, groupFacts }: KnownTopic,
-  name: string,
-): Promise<GroupDescription & { readonly ends: readonly StreamEnd[] }> {
-  const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, auditedWaiting: 0 }
-  const ends: StreamEnd[] = []
+/** What is still to be counted in a lane. */
+interface LaneRest {
+  /** The last entry that was handed out, and the lane's end. */
+  readonly read: string
+  readonly end: number
+  /** The last entry that was counted; '' for all that were handed out. */
+  readonly from: string
+  /** Consumers whose deliveries were not counted. */
+  readonly holders: readonly string[]
+}
+
+/** What describe.lua returns of one group in one partition. */
+interface GroupPart {
+  readonly partition: PartitionKeys
+  readonly accepted: number
+  readonly waiting: number
+  readonly inFlight: number
+  /** Events of the unsettled entries that the script has counted. */
+  readonly counted: number
+  /** Events of all settled deliveries. */
+  readonly passed: number
+  readonly oldestMicros: number | null
+  /** Unsettled entries, at least. */
+  readonly entries: number
+  readonly isLossUnknown: boolean
+  readonly ledger: Record<'reopened' | 'landed' | 'dead' | 'lost', number>
+  readonly lanes: readonly LaneRest[]
+  readonly isAgainLeft: boolean
+  readonly isHeldLeft: boolean
+  readonly ends: readonly StreamEnd[]
+}
+
+async function describePartition(
+  session: RedisSession,
+  partition: PartitionKeys,
+  group: string,
+  most = countedPerPage,
+): Promise<GroupPart> {
+  const facts = listOf(await session.run('describe', partition, partition.forGroup(group), [group, most]))
+  session.memoryOf(partition).noteLedgers([facts[8]!])
+  const [accepted, waiting, inFlight, counted, passed] = facts.slice(0, 5).map(numberOf)
+  const [, , reopened, landed, dead, lost] = listOf(facts[8])
+  const places = listOf(facts[9]).map((place) => {
+    const [read, end, from, holders] = listOf(place)
+    return { read: textOf(read), end: numberOf(end), from: textOf(from), holders: listOf(holders).map(textOf) }
+  })
+  const oldest = textOf(facts[5])
+  return {
+    ...{ partition, accepted: accepted!, waiting: waiting!, inFlight: inFlight!, counted: counted!, passed: passed! },
+    oldestMicros: oldest === '' ? null : Number(oldest),
+    entries: numberOf(facts[6]),
+    isLossUnknown: facts[7] === 1,
+    ledger: { reopened: numberOf(reopened), landed: numberOf(landed), dead: numberOf(dead), lost: numberOf(lost) },
+    lanes: places,
+    isAgainLeft: facts[10] === 1,
+    isHeldLeft: facts[11] === 1,
+    ends: places.map(({ end }, lane) => ({ partition: partition.number, lane: lanes[lane]!, nextOffset: end })),
+  }
+}
+
+type Sums = Omit<GroupDescription, 'name' | 'skipped' | 'paused'>
+
+async function sumOf(session: RedisSession, group: string, parts: readonly GroupPart[]): Promise<Sums> {
+  const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, entries: 0 }
   let oldestWaitingMicros: number | null = null
-  for (const [number, partition] of partitions.entries()) {
-    const describe = async (most: number) =>
-      listOf(await run('describe', partition, partition.forGroup(name), [name, most]))
-    const facts = await describe(countedPerPage)
-    let counted = numberOf(facts[7])
+  for (const { accepted, waiting, inFlight, entries, ledger, oldestMicros } of parts) {
+    const terms = { ...ledger, accepted, waiting, inFlight, entries }
+    for (const term of Object.keys(sum) as (keyof typeof sum)[]) sum[term] += terms[term]
+    if (oldestMicros !== null) oldestWaitingMicros = Math.min(oldestWaitingMicros ?? oldestMicros, oldestMicros)
+  }
+  const { entries, lost, ...counters } = sum
+  const isLossUnknown = parts.some((part) => part.isLossUnknown)
+  let auditedWaiting: number | null = 0
+  const audit = new Audit(session, group)
+  for (const part of entries > maxAuditedEntries ? [] : parts) auditedWaiting += await audit.count(part)
+  if (entries > maxAuditedEntries || audit.isTooMuch) auditedWaiting = null
+  if (audit.oldestMicros !== null) {
+    oldestWaitingMicros = Math.min(oldestWaitingMicros ?? audit.oldestMicros, audit.oldestMicros)
+  }
+  let { inFlight } = counters
+  for (const part of parts) inFlight += await audit.countHeld(part)
+  return { ...counters, inFlight, lost: isLossUnknown ? null : lost, oldestWaitingMicros, auditedWaiting }
+}
+
+/** Counts the unsettled entries of a group that describe.lua has not counted. */
+class Audit {
+  readonly #session: RedisSession
+  readonly #group: string
+  /** Entries counted here. */
+  #entries = 0
+  oldestMicros: number | null = null
+
+  constructor(session: RedisSession, group: string) {
+    this.#session = session
+    this.#group = group
+  }
+
+  get isTooMuch(): boolean {
+    return this.#entries > maxAuditedEntries
+  }
+
+  /** All unsettled events of a partition. */
+  async count(part: GroupPart): Promise<number> {
+    const { partition, waiting } = part
+    let counted = part.counted
     let isPaged = false
-    const see = (micros: number) => {
-      oldestWaitingMicros = Math.min(oldestWaitingMicros ?? Number.POSITIVE_INFINITY, micros)
-    }
-    sum.accepted += numberOf(facts[0])
-    sum.reopened += numberOf(facts[1])
-    sum.waiting += numberOf(facts[2])
-    sum.landed += numberOf(facts[3])
-    sum.dead += numberOf(facts[4])
-    sum.lost += numberOf(facts[5])
-    sum.inFlight += numberOf(facts[6])
-    const received = textOf(facts[8])
-    if (received !== '') see(Number(received))
-    for (const [index, stretch] of listOf(facts[9]).entries()) {
-      const [read, end, from] = listOf(stretch)
-      ends.push({ partition: number, lane: lanes[index]!, nextOffset: numberOf(end) })
-      counted += await countUnread(run, partition, index, textOf(read), numberOf(end))
-      for (let at = textOf(from); at !== ''; ) {
-        isPaged = true
-        const keys = [partition.books, partition.streams[index]!]
-        const args = [name, at, textOf(read), countedPerPage]
-        const page = listOf(await run('count-pending', partition, keys, args))
-        counted += numberOf(page[0])
-        sum.inFlight += numberOf(page[1])
-        at = textOf(page[2])
-      }
-    }
-    if (facts[10] === 1) {
+    for (const [index, { read, end, from }] of part.lanes.entries()) {
+      counted += await this.#countUnread(partition, index, read, end)
+      if (from === '') continue
       isPaged = true
-      const eachMember = (member: string) => {
+      counted += await this.#countPending(partition, index, { from, read })
+    }
+    if (part.isAgainLeft) {
+      isPaged = true
+      await this.#eachOnce(partition, partition.tries(this.#group), (member) => {
         counted += countOfMember(member)
-        see(receivedAtOfMember(member))
-      }
-      await eachOnce(run, partition, partition.tries(name), eachMember)
+        this.oldestMicros = Math.min(this.oldestMicros ?? Number.POSITIVE_INFINITY, receivedAtOfMember(member))
+      })
     }
-    if (facts[11] === 1) {
-      const eachMember = (member: string) => {
-        sum.inFlight += countOfMember(member)
-      }
-      await eachOnce(run, partition, partition.held(name), eachMember)
-    }
-    const waiting = numberOf(facts[2])
-    if (isPaged) {
-      const moved = movedBetween(facts, await describe(0))
-      if (Math.abs(counted - waiting) <= moved) counted = waiting
-    }
-    sum.auditedWaiting += counted
+    if (!isPaged || this.isTooMuch) return counted
+    const moved = movedBetween(part, await describePartition(this.#session, partition, this.#group, 0))
+    return Math.abs(counted - waiting) <= moved ? waiting : counted
   }
-  const paused = groupFacts.get(name)?.paused ?? null
-  return { name, ...sum, skipped: 0, oldestWaitingMicros, paused, ends }
-}
 
-/** How many events were reopened, lost or settled between two describes (indexes 1, 5, 12). */
-function movedBetween(before: readonly Reply[], after: readonly Reply[]): number {
-  let moved = 0
-  for (const index of [1, 5, 12]) moved += numberOf(after[index]) - numberOf(before[index])
-  return moved
-}
-
-/** Calls back once for each member of a group's own stream that exists during the whole scan. */
-async function eachOnce(
-  run: Run,
-  partition: PartitionKeys,
-  key: string,
-  call: (member: string) => void,
-): Promise<void> {
-  // A member's number is unique in its own stream.
-  const seen = new Set<string>()
-  let cursor = '0'
-  do {
-    const reply = await run('list-members', partition, [partition.books, key], [cursor, countedPerPage])
-    const [next, ...members] = listOf(reply).map(textOf)
-    for (const member of members) {
-      const number = member.slice(0, member.indexOf('-'))
-      if (seen.has(number)) continue
-      seen.add(number)
-      call(member)
+  /** The events that consumers hold in a partition, and that describe.lua has not counted. */
+  async countHeld({ partition, lanes: rests, isHeldLeft }: GroupPart): Promise<number> {
+    let held = 0
+    for (const [index, { read, holders }] of rests.entries()) {
+      for (const holder of holders) held += await this.#countPending(partition, index, { from: '', read, holder })
     }
-    cursor = next!
-  } while (cursor !== '0')
+    if (isHeldLeft) {
+      await this.#eachOnce(partition, partition.held(this.#group), (member) => {
+        held += countOfMember(member)
+      })
+    }
+    return held
+  }
+
+  async #countPending(
+    partition: PartitionKeys,
+    index: number,
+    { from, read, holder = '' }: { readonly from: string; readonly read: string; readonly holder?: string },
+  ): Promise<number> {
+    const keys = [partition.books, partition.streams[index]!]
+    let events = 0
+    let at: string | null = from
+    while (at !== null && !(holder === '' && this.isTooMuch)) {
+      const args: string[] = [this.#group, at, read, String(countedPerPage), holder]
+      const [found, entries, last] = listOf(await this.#session.run('count-pending', partition, keys, args))
+      events += numberOf(found)
+      if (holder === '') this.#entries += numberOf(entries)
+      at = textOf(last) || null
+    }
+    return events
+  }
+
+  /** Calls back once for each member of a group's own stream that exists during the whole scan. */
+  async #eachOnce(partition: PartitionKeys, key: string, call: (member: string) => void): Promise<void> {
+    // A member's number is unique in its own stream.
+    const seen = new Set<string>()
+    let cursor = '0'
+    do {
+      const args = [cursor, countedPerPage]
+      const reply = await this.#session.run('list-members', partition, [partition.books, key], args)
+      const [next, ...members] = listOf(reply).map(textOf)
+      for (const member of members) {
+        const number = member.slice(0, member.indexOf('-'))
+        if (seen.has(number)) continue
+        seen.add(number)
+        call(member)
+      }
+      cursor = next!
+    } while (cursor !== '0')
+  }
+
+  /** Counts the events of a lane after an entry and below an offset. */
+  async #countUnread(partition: PartitionKeys, index: number, read: string, end: number): Promise<number> {
+    const { books, streams } = partition
+    let events = 0
+    for (let from = read; from !== '' && !this.isTooMuch; ) {
+      const { offset, count } = placeOf(from)
+      const reached = offset + count
+      if (reached >= end) break
+      const args = [lanes[index]!, from, end, entriesPerPage]
+      const reply = await this.#session.run('count-unread', partition, [books, streams[index]!], args)
+      const [found, last, trimmed, entries] = listOf(reply)
+      // Entries that were trimmed since were settled by this group after its counters were read: count them.
+      if (from !== '0-0') events += Math.max(0, Math.min(numberOf(trimmed), end) - reached)
+      events += numberOf(found)
+      this.#entries += numberOf(entries)
+      from = textOf(last)
+    }
+    return events
+  }
 }
 
-/** Counts the events of a lane after an entry and below an offset. */
-async function countUnread(
-  run: Run,
-  partition: PartitionKeys,
-  index: number,
-  read: string,
-  end: number,
-): Promise<number> {
-  const { books, streams } = partition
-  let events = 0
-  let from = read
-  for (;;) {
-    const { offset, count } = placeOf(from)
-    const reached = offset + count
-    if (reached >= end) return events
-    const args = [lanes[index]!, from, end, entriesPerPage]
-    const reply = await run('count-unread', partition, [books, streams[index]!], args)
-    const [found, last, trimmed] = listOf(reply)
-    // Entries that were trimmed since were settled by this group after its counters were read: count them.
-    if (from !== '0-0') events += Math.max(0, Math.min(numberOf(trimmed), end) - reached)
-    events += numberOf(found)
-    from = textOf(last)
-    if (from === '') return events
-  }
+/** How many events were reopened, lost or settled between two descriptions. */
+function movedBetween(before: GroupPart, after: GroupPart): number {
+  const sumOf = ({ ledger, passed }: GroupPart) => ledger.reopened + ledger.lost + passed
+  return sumOf(after) - sumOf(before)
 }
 
 interface Memory {

@@ -2,8 +2,9 @@
 
 import { readRedisUrl } from '../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
-import { DurabilityGuard } from './durability-guard.ts'
-import { openRedisConnection } from './open-redis-connection.ts'
+import { openRedisConnection } from './connection/open-redis-connection.ts'
+import { BlockedLanes, findBlockedLanes } from './guard/blocked-lanes.ts'
+import { DurabilityGuard } from './guard/durability-guard.ts'
 import { RedisKeys } from './redis-keys.ts'
 
 export interface InspectRedisOptions {
@@ -34,17 +35,20 @@ export async function inspectRedis(options: InspectRedisOptions): Promise<RedisI
     if (typeof fields === 'object' && fields !== null && 'redis' in fields) warnings.push(text ?? '')
   }
   const connection = await openRedisConnection({ url, logger: quiet })
+  const keys = new RedisKeys(prefix)
   const guard = new DurabilityGuard({
-    ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: new RedisKeys(prefix).probe },
+    ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: keys.probe },
     servers: () => connection.masters(),
+    blockedLanes: new BlockedLanes(connection),
     logger: { ...quiet, warn },
     onHealth: () => {},
   })
   try {
     await guard.start()
     const { persistence, problem } = guard.health
+    const problems = [...(problem === null ? [] : [problem.message]), ...(await findBlockedLanes(connection, keys))]
     const servers = connection.masters().map(({ name }) => name)
-    return { servers, persistence, problem: problem?.message ?? null, warnings }
+    return { servers, persistence, problem: problems.length === 0 ? null : problems.join('; '), warnings }
   } finally {
     guard.close()
     connection.close()

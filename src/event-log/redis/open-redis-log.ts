@@ -1,20 +1,22 @@
 // Opens the log on a Redis server.
 
+import { randomBytes } from 'node:crypto'
 import { type NodeAddress, readRedisUrl } from '../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../event/durability.ts'
 import { durabilityOf } from '../../event/durability.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { CommitStats, EventLog, LogHealth } from '../event-log.ts'
-import { BellListener } from './bell-listener.ts'
-import { DurabilityGuard } from './durability-guard.ts'
-import { Epochs, type LogReset } from './epochs.ts'
-import { MemberWatch } from './member-watch.ts'
-import { openRedisConnection } from './open-redis-connection.ts'
-import { numberOf, type RedisConnection } from './redis-connection.ts'
-import { epochField, RedisKeys } from './redis-keys.ts'
+import { openRedisConnection } from './connection/open-redis-connection.ts'
+import { numberOf, type RedisConnection } from './connection/redis-connection.ts'
+import { replicationOf } from './connection/replication-of.ts'
+import { Bells } from './consume/bells.ts'
+import { MemberWatch } from './consume/member-watch.ts'
+import { BlockedLanes } from './guard/blocked-lanes.ts'
+import { DurabilityGuard } from './guard/durability-guard.ts'
+import { layout, RedisKeys } from './redis-keys.ts'
 import { RedisLog } from './redis-log.ts'
-import { replicationOf } from './replication-of.ts'
-import { TopicRegistry } from './topic-registry.ts'
+import { type LogReset, Sessions } from './session/sessions.ts'
+import { readRegistry } from './topics/registry-content.ts'
 
 export interface OpenRedisLogOptions {
   /** One server, a master named by Sentinels, or a Cluster; for the syntax see redis-url.ts. */
@@ -53,9 +55,11 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   const { url, prefix, logger, now, elapsedMs, durability = { level: 'broker' }, isDiskTrusted = false } = options
   const keys = new RedisKeys(prefix)
   const connection = await openRedisConnection({ ...options, replication: replicationOf(durability) })
+  const blockedLanes = new BlockedLanes(connection)
   const guard = new DurabilityGuard({
     ...{ target: readRedisUrl(url), durability, isDiskTrusted, probeKey: keys.probe, logger },
     servers: () => connection.masters(),
+    blockedLanes,
     checkEveryMs: options.checkEveryMs,
     onHealth: options.onHealth ?? (() => {}),
   })
@@ -63,31 +67,39 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   try {
     await guard.start()
     const epoch = await epochOf(connection, keys, now)
-    const registry = new TopicRegistry({ connection, keys, logger, epoch: () => epochs.epoch })
     const { onReset = () => {} } = options
-    const epochs: Epochs = new Epochs({
+    const sessions = new Sessions({
       ...{ connection, keys, epoch, logger, onReset },
-      recreateGroups: (partition) => registry.recreateGroups(partition, epochs.epoch),
-      begin: (next) => registry.begin(next),
+      mayAppend: () => guard.mayAppend(),
+      onBlockedLanes: (partition, reply) => blockedLanes.noteAll(partition, reply),
     })
-    const watch = new MemberWatch({ connection, epochs, keys, elapsedMs })
-    await epochs.withEpoch(async (current) => {
+    const process = randomBytes(9).toString('base64url')
+    const watch = new MemberWatch({ connection, sessions, keys, process, elapsedMs })
+    await sessions.within(async ({ registry }) => {
       await registry.refresh()
       // Another process may have died in the middle of a drop,
       await registry.finishDrops()
-      for (const topic of registry.topics.values()) {
-        // or of a declaration or a pause.
-        await registry.make(topic.name, current)
-      }
+      // or of a declaration or a pause.
+      for (const topic of registry.topics.keys()) await registry.make(topic)
     })
-    for (const topic of registry.topics.values()) {
+    for (const topic of sessions.current.registry.topics.values()) {
       // This starts the lease timers of consumers that hold something. A failed check must not stop the start.
-      for (const group of topic.groups) await watch.check(topic, group).catch(() => {})
+      for (const group of topic.groups.keys()) await watch.check(topic, group).catch(() => {})
     }
     const { onCommit = () => {} } = options
-    const bells = new BellListener({ connection, logger })
+    const bells = new Bells({ connection, logger })
     return new RedisLog({
-      ...{ connection, bells, registry, watch, guard, epochs, durability: durabilityOf(durability), now, onCommit },
+      ...{
+        connection,
+        bells,
+        watch,
+        guard,
+        blockedLanes,
+        sessions,
+        durability: durabilityOf(durability),
+        now,
+        onCommit,
+      },
     })
   } catch (thrown) {
     guard.close()
@@ -96,11 +108,10 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
   }
 }
 
-/** Writes the epoch only when there is none, so that a worker can start on a server whose memory is full. */
+/** Begins the first epoch where there is none; writes nothing else, so that a worker can start where memory is full. */
 async function epochOf(connection: RedisConnection, keys: RedisKeys, now: () => number): Promise<number> {
-  const known = await connection.command('HGET', keys.topics, epochField)
-  if (known !== null) return numberOf(known)
+  const known = readRegistry(await connection.command('HGETALL', keys.topics), keys).epoch
+  if (known !== 0) return known
   // Seconds since 1970: differs from all earlier epochs even when the server has lost those.
-  await connection.command('HSETNX', keys.topics, epochField, Math.floor(now() / 1000))
-  return numberOf(await connection.command('HGET', keys.topics, epochField))
+  return numberOf(await connection.run('raise-epoch', [keys.topics], [0, Math.floor(now() / 1000), layout]))
 }

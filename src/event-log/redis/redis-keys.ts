@@ -14,14 +14,15 @@ export function laneOfNumber(number: number): Lane {
   return lane
 }
 
-/** Field of the `topics` hash: the epoch, which is raised when acknowledged entries were lost. */
-export const epochField = '\0\0epoch'
-
-/** Field of the `topics` hash: the last number that was assigned to a group or to a pause or resume. */
-export const lastNumberField = '\0\0last'
+/**
+ * The layout of the keys and the meaning of their fields. A process refuses another one, because processes that disagree
+ * would damage each other's log.
+ */
+export const layout = 2
 
 export class RedisKeys {
   readonly #prefix: string
+  readonly #partitions = new Map<string, PartitionKeys>()
 
   constructor(prefix: string) {
     if (!/^[^{}\s]+$/.test(prefix)) {
@@ -40,30 +41,38 @@ export class RedisKeys {
     return `${this.#prefix}:probe`
   }
 
-  /** Hash: the heartbeats of all consumers. */
+  /** Hash: the heartbeats of the processes that have consumers. */
   get members(): string {
     return `${this.#prefix}:members`
   }
 
-  partition(topic: string, partition: number): PartitionKeys {
-    return new PartitionKeys(`${this.#prefix}:{${withoutBraces(topic)}/${partition}}`)
+  /** The same object for each call: it identifies the partition in this process. */
+  partition(topic: string, number: number): PartitionKeys {
+    const base = `${this.#prefix}:{${withoutBraces(topic)}/${number}}`
+    const known = this.#partitions.get(base)
+    if (known !== undefined) return known
+    const partition = new PartitionKeys(base, topic, number)
+    this.#partitions.set(base, partition)
+    return partition
   }
 }
 
 /** The keys of one partition. Names chosen by callers, other than the topic, come after the hash tag. */
 export class PartitionKeys {
   readonly #base: string
+  readonly topic: string
+  readonly number: number
   readonly books: string
-  readonly groups: string
   /** The channel on which scripts announce new work. Not a key, but in the same slot. */
   readonly bell: string
   /** The topic's streams: high, normal, low. */
   readonly streams: readonly string[]
 
-  constructor(base: string) {
+  constructor(base: string, topic: string, number: number) {
     this.#base = base
+    this.topic = topic
+    this.number = number
     this.books = `${base}:books`
-    this.groups = `${base}:groups`
     this.bell = `${base}:bell`
     this.streams = lanes.map((lane) => `${base}:lane:${lane}`)
   }
@@ -76,7 +85,7 @@ export class PartitionKeys {
   forAppend(): string[] {
     const base = this.#base
     const producers = [`${base}:producers`, `${base}:producer-last`, `${base}:producer:`]
-    return [this.books, this.groups, ...this.streams, ...producers, this.bell]
+    return [this.books, ...this.streams, ...producers, this.bell]
   }
 
   /** The KEYS of make-partition.lua. */
@@ -89,11 +98,6 @@ export class PartitionKeys {
     const due = lanes.map((lane) => this.due(group, lane))
     const own = [this.again(group), this.tries(group), this.held(group)]
     return [this.books, ...this.streams, ...due, ...own, this.bell]
-  }
-
-  /** The KEYS of drop-group.lua. */
-  forDrop(group: string): string[] {
-    return [...this.forGroup(group), this.groups]
   }
 
   /** The KEYS of reopen.lua. */

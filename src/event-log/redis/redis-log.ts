@@ -2,7 +2,6 @@
 // process keeps the order of its appends and the ids of the deliveries that its consumers hold
 // (docs/decisions/0007-redis-log.md).
 
-import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
 import type { Durability } from '../../event/durability.ts'
 import { lanes } from '../../event/event.ts'
@@ -26,17 +25,20 @@ import type {
 } from '../event-log.ts'
 import { checkNumbers } from '../numbered-message.ts'
 import { untilAborted } from '../until-aborted.ts'
-import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append-queue.ts'
-import type { BellListener } from './bell-listener.ts'
+import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append/append-queue.ts'
+import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './connection/redis-connection.ts'
+import type { Bells } from './consume/bells.ts'
+import type { MemberWatch } from './consume/member-watch.ts'
+import { RedisConsumer } from './consume/redis-consumer.ts'
 import { describeTopic, readMemory } from './describe-log.ts'
-import type { DurabilityGuard } from './durability-guard.ts'
-import type { Epochs } from './epochs.ts'
-import type { MemberWatch } from './member-watch.ts'
-import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './redis-connection.ts'
-import { RedisConsumer } from './redis-consumer.ts'
+import type { BlockedLanes } from './guard/blocked-lanes.ts'
+import type { DurabilityGuard } from './guard/durability-guard.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
+import type { RedisSession } from './session/redis-session.ts'
+import type { Sessions } from './session/sessions.ts'
 import { encodeAgain, placeOf, readEntry } from './stored-batch.ts'
-import { groupNotFound, type KnownTopic, type TopicRegistry } from './topic-registry.ts'
+import type { KnownTopic } from './topics/registry-content.ts'
+import { groupNotFound } from './topics/topic-registry.ts'
 import { TrimPlan } from './trim-plan.ts'
 
 /** Max open consumers: more are a leak. */
@@ -49,11 +51,11 @@ const trimmedPerScript = 50
 
 export interface RedisLogOptions {
   readonly connection: RedisConnection
-  readonly bells: BellListener
-  readonly registry: TopicRegistry
+  readonly bells: Bells
   readonly watch: MemberWatch
   readonly guard: DurabilityGuard
-  readonly epochs: Epochs
+  readonly blockedLanes: BlockedLanes
+  readonly sessions: Sessions
   /** What an accepted append is guaranteed to have reached. */
   readonly durability: Durability
   /** The wall clock, in milliseconds since 1970. */
@@ -64,12 +66,10 @@ export interface RedisLogOptions {
 export class RedisLog implements EventLog {
   readonly #options: RedisLogOptions
   readonly #consumers = new Set<RedisConsumer>()
-  readonly #queues = new Map<string, AppendQueue>()
+  readonly #queues = new Map<PartitionKeys, AppendQueue>()
   readonly #trims = new TrimPlan()
   /** Calls in flight: close() waits for them. */
   readonly #calls = new Set<Promise<unknown>>()
-  readonly #consumerPrefix = randomBytes(9).toString('base64url')
-  #lastConsumer = 0
   #closed: Promise<void> | null = null
 
   /** Never resolves: a server that is unreachable may come back. */
@@ -80,26 +80,24 @@ export class RedisLog implements EventLog {
   }
 
   declare(topic: string, declaration: TopicDeclaration): Promise<void> {
-    const { registry, epochs } = this.#options
-    return this.#call(() => epochs.withEpoch((epoch) => registry.declare(topic, declaration, epoch)))
+    return this.#call(() => this.#options.sessions.declare(topic, declaration))
   }
 
   append(name: StreamName, batches: readonly RecordBatch[], options: AppendOptions = {}): Promise<Appended> {
     const { signal } = options
     const appended = this.#call(() => {
       if (signal?.aborted === true) throw new MillraceError('cancelled', 'the append was cancelled before it began')
-      const { topics } = this.#options.registry
       // Synchronous when the partition is known: appends must be queued in call order.
-      const known = topics.get(name.topic)
-      if (known?.partitions[name.partition] !== undefined) return this.#append(known, name, batches, options)
-      return this.#partition(name).then(({ topic }) => this.#append(topic, name, batches, options))
+      const known = this.#topics.get(name.topic)?.partitions[name.partition]
+      if (known !== undefined) return this.#append(known, name, batches, options)
+      return this.#partition(name).then((partition) => this.#append(partition, name, batches, options))
     })
     return signal === undefined || signal.aborted ? appended : untilAborted(appended, signal)
   }
 
   reopen(name: StreamName, group: string, batches: readonly Reopened[]): Promise<void> {
     return this.#call(async () => {
-      const { partition } = await this.#partition(name, group)
+      const partition = await this.#partition(name, group)
       checkReopened(batches)
       if (batches.length === 0) return
       const args = batches.flatMap(({ batch, attempt, offset }) => {
@@ -107,21 +105,22 @@ export class RedisLog implements EventLog {
         return [batch.count, attempt, batch.receivedAtMicros, batch.bytes.length, record]
       })
       const keys = partition.forReopen(group, name.lane)
-      const { epochs } = this.#options
       const words = [group, laneNumber(name.lane), ...args]
-      const reopening = epochs.withEpoch((epoch) => epochs.run(epoch, 'reopen', partition, keys, words))
+      const reopening = this.#within(async (session) => {
+        const [, ledger] = listOf(await session.run('reopen', partition, keys, words))
+        session.memoryOf(partition).noteLedgers([ledger!])
+      })
       await this.#ofGroup(name.topic, group, reopening)
     })
   }
 
   readSettled(name: StreamName, group: string, { fromOffset, maxBytes }: ReadSettledOptions): Promise<SettledPage> {
     return this.#call(async () => {
-      const { partition } = await this.#partition(name, group)
-      const { epochs } = this.#options
+      const partition = await this.#partition(name, group)
       const keys = [partition.books, partition.stream(name.lane)]
       const args = [group, fromOffset, Math.min(maxBytes, maxPageBytes), entriesPerPage]
-      const reading = epochs.withEpoch(async (epoch) => {
-        return { epoch, reply: await epochs.run(epoch, 'read-settled', partition, keys, args) }
+      const reading = this.#within(async (session) => {
+        return { epoch: session.epoch, reply: await session.run('read-settled', partition, keys, args) }
       })
       const { epoch, reply } = await this.#ofGroup(name.topic, group, reading)
       const [next, ...entries] = listOf(reply)
@@ -139,19 +138,19 @@ export class RedisLog implements EventLog {
 
   setPaused(topic: string, group: string, reason: string | null): Promise<void> {
     return this.#call(async () => {
-      const { registry, epochs } = this.#options
-      if (!(await epochs.withEpoch(() => registry.setPaused(topic, group, reason)))) throw groupNotFound(topic, group)
+      if (!(await this.#within(({ registry }) => registry.setPaused(topic, group, reason)))) {
+        throw groupNotFound(topic, group)
+      }
       this.#ring(topic)
     })
   }
 
   dropGroup(topic: string, group: string): Promise<number> {
     return this.#call(async () => {
-      const { registry, epochs } = this.#options
-      const events = await epochs.withEpoch(() => registry.drop(topic, group))
+      const events = await this.#options.sessions.drop(topic, group)
       if (events === null) throw groupNotFound(topic, group)
       // Entries that only this group had not settled can be trimmed now.
-      for (const partition of registry.topics.get(topic)?.partitions ?? []) this.#trims.touched(partition)
+      for (const partition of this.#topics.get(topic)?.partitions ?? []) this.#trims.touched(partition)
       this.#ring(topic)
       return events
     })
@@ -159,20 +158,19 @@ export class RedisLog implements EventLog {
 
   consume(topic: string, group: string, { leaseMs }: { readonly leaseMs: number }): Promise<Consumer> {
     return this.#call(async () => {
-      const { epochs, bells, watch, now } = this.#options
-      const known = await this.#topic(topic, group)
+      const { sessions, bells, watch, now } = this.#options
+      await this.#topic(topic, group)
+      const session = sessions.current
       if (this.#consumers.size >= maxConsumers) {
         throw new MillraceError(
           'failed_precondition',
           `${maxConsumers} consumers are open, which is the limit; close some`,
         )
       }
-      const name = `${this.#consumerPrefix}.${++this.#lastConsumer}`
       const consumer: RedisConsumer = new RedisConsumer({
-        ...{ epochs, bells, watch, now, group, name, leaseMs },
-        topic: () => this.#options.registry.topics.get(topic) ?? known,
+        ...{ sessions, session, bells, watch, now, topic, group, leaseMs },
+        ...(await watch.join(leaseMs)),
         refuseDropped: (thrown) => this.#refuseDropped(topic, group, thrown),
-        leave: await watch.join({ name, topic, group, leaseMs }),
         onSettled: (partition) => this.#trims.touched(partition),
         onClosed: () => this.#consumers.delete(consumer),
       })
@@ -183,11 +181,12 @@ export class RedisLog implements EventLog {
 
   describe(): Promise<LogDescription> {
     return this.#call(() => {
-      const { connection, registry, epochs, durability } = this.#options
-      return epochs.withEpoch(async (epoch) => {
+      const { connection, durability } = this.#options
+      return this.#within(async (session) => {
+        const { epoch, registry } = session
         await registry.refresh()
         const topics: TopicDescription[] = []
-        for (const { name } of registry.topics.values()) topics.push(await this.#describe(name, epoch))
+        for (const { name } of registry.topics.values()) topics.push(await this.#describe(name, session))
         return { driver: 'redis', epoch, durability, ...(await readMemory(connection.masters())), topics }
       })
     })
@@ -197,17 +196,16 @@ export class RedisLog implements EventLog {
     return this.#call(async () => {
       const { partitions } = await this.#topic(topic)
       const { keepSinceMs, maxBytes } = policy
-      const { epochs } = this.#options
       const total = { entries: 0, events: 0, bytes: 0 }
       const trimOne = async (partition: PartitionKeys) => {
-        const { books, groups, streams } = partition
+        const { books, streams } = partition
         const finishScan = this.#trims.begin(partition, policy)
         let oldestKeptMicros = Number.POSITIVE_INFINITY
         for (const [index, lane] of lanes.entries()) {
           for (let more = true; more && this.#closed === null; ) {
-            const keys = [books, groups, streams[index]!]
+            const keys = [books, streams[index]!]
             const args = [lane, keepSinceMs * 1000, maxBytes, trimmedPerScript]
-            const reply = listOf(await epochs.withEpoch((epoch) => epochs.run(epoch, 'trim', partition, keys, args)))
+            const reply = listOf(await this.#within((session) => session.run('trim', partition, keys, args)))
             total.entries += numberOf(reply[0])
             total.events += numberOf(reply[1])
             total.bytes += numberOf(reply[2])
@@ -233,20 +231,20 @@ export class RedisLog implements EventLog {
     return this.#closed
   }
 
-  async #describe(name: string, epoch: number): Promise<TopicDescription> {
-    const { epochs, registry, watch } = this.#options
+  async #describe(name: string, session: RedisSession): Promise<TopicDescription> {
+    const { registry } = session
     for (;;) {
       const topic = registry.topics.get(name)!
       try {
         // Entries held by dead consumers must not count as in flight.
-        for (const group of topic.groups) await watch.check(topic, group)
-        return await describeTopic((...call) => epochs.run(epoch, ...call), topic)
+        for (const group of topic.groups.keys()) await this.#options.watch.check(topic, group)
+        return await describeTopic(session, topic)
       } catch (thrown) {
         if (!isNoGroup(thrown)) throw thrown
         await registry.refresh()
         // NOGROUP is expected only when a group was dropped meanwhile; then describe the topic again.
         const left = registry.topics.get(name)!.groups
-        if ([...topic.groups].every((group) => left.has(group))) throw thrown
+        if ([...topic.groups.keys()].every((group) => left.has(group))) throw thrown
       }
     }
   }
@@ -261,8 +259,8 @@ export class RedisLog implements EventLog {
   }
 
   #append(
-    topic: KnownTopic,
-    { partition, lane }: StreamName,
+    partition: PartitionKeys,
+    stream: StreamName,
     batches: readonly RecordBatch[],
     { maxWaiting, producer }: AppendOptions,
   ): Promise<Appended> {
@@ -278,32 +276,40 @@ export class RedisLog implements EventLog {
       const answer: AppendRequest['resolve'] = (first) => {
         if (first === null) return resolve(resend)
         const { epoch } = first
-        const stream = { topic: topic.name, partition, lane }
-        this.#trims.touched(topic.partitions[partition]!)
+        this.#trims.touched(partition)
         const positions = offsetsOf(batches, first.offset).map((offset) => ({ stream, epoch, offset }))
         resolve({ positions, duplicate: false })
       }
-      const request = { lane, batches, events, bytes, maxWaiting, producer, resolve: answer, reject }
-      this.#queue(topic, topic.partitions[partition]!).add(request)
+      const request = { lane: stream.lane, batches, events, bytes, maxWaiting, producer, resolve: answer, reject }
+      this.#queue(partition).add(request)
     })
   }
 
-  #queue(topic: KnownTopic, keys: PartitionKeys): AppendQueue {
-    const known = this.#queues.get(keys.books)
+  #queue(partition: PartitionKeys): AppendQueue {
+    const known = this.#queues.get(partition)
     if (known !== undefined) return known
-    const { connection, epochs, guard, onCommit } = this.#options
-    const mayAppend = () => guard.mayAppend()
-    const findMaster = (maxWaitMs: number) => connection.findMaster(maxWaitMs)
-    const queue = new AppendQueue({ epochs, topic: topic.name, keys, mayAppend, findMaster, onStored: onCommit })
-    this.#queues.set(keys.books, queue)
+    const { sessions, blockedLanes, onCommit } = this.#options
+    const queue = new AppendQueue({
+      ...{ sessions, partition, onStored: onCommit },
+      onBlocked: (lane, cure) => blockedLanes.note(partition, partition.stream(lane), cure),
+    })
+    this.#queues.set(partition, queue)
     return queue
+  }
+
+  /** The topics that this process knows. */
+  get #topics(): ReadonlyMap<string, KnownTopic> {
+    return this.#options.sessions.current.registry.topics
+  }
+
+  #within<T>(work: (session: RedisSession) => Promise<T>): Promise<T> {
+    return this.#options.sessions.within(work)
   }
 
   /** Finds a topic; reads the registry when this process does not know the topic or the group. */
   async #topic(name: string, group?: string): Promise<KnownTopic> {
-    const { registry } = this.#options
     const find = () => {
-      const found = registry.topics.get(name)
+      const found = this.#topics.get(name)
       return found !== undefined && (group === undefined || found.groups.has(group)) ? found : undefined
     }
     const known = find()
@@ -317,8 +323,7 @@ export class RedisLog implements EventLog {
 
   /** Wakes the consumers of this process, which may lack the right to subscribe to the bell channels. */
   #ring(topic: string): void {
-    const known = this.#options.registry.topics.get(topic)
-    for (const partition of known?.partitions ?? []) known!.bell.ring(partition)
+    for (const partition of this.#topics.get(topic)?.partitions ?? []) this.#options.bells.ring(partition)
   }
 
   /** Awaits a script that works on a group. Errors: `not_found` when another process has dropped the group. */
@@ -333,25 +338,23 @@ export class RedisLog implements EventLog {
   /** Throws `not_found` when the error means that the group was dropped, else the error itself. */
   async #refuseDropped(topic: string, group: string, thrown: unknown): Promise<never> {
     if (!isNoGroup(thrown)) throw thrown
-    const { registry } = this.#options
     await this.#refresh()
-    if (registry.topics.get(topic)?.groups.has(group) === true) throw thrown
+    if (this.#topics.get(topic)?.groups.has(group) === true) throw thrown
     throw groupNotFound(topic, group)
   }
 
   async #refresh(): Promise<void> {
-    const { registry, epochs } = this.#options
-    await epochs.withEpoch(() => registry.refresh())
+    await this.#within(({ registry }) => registry.refresh())
   }
 
-  async #partition({ topic: name, partition: number }: StreamName, group?: string) {
+  async #partition({ topic: name, partition: number }: StreamName, group?: string): Promise<PartitionKeys> {
     let topic = await this.#topic(name, group)
     if (topic.partitions[number] === undefined) {
       await this.#refresh()
       topic = await this.#topic(name, group)
     }
     const partition = topic.partitions[number]
-    if (partition !== undefined) return { topic, partition }
+    if (partition !== undefined) return partition
     throw new MillraceError('not_found', `there is no partition ${number} of a topic "${name}"`, { field: 'topic' })
   }
 

@@ -4,7 +4,7 @@
 
 import { crc32 } from 'node:zlib'
 import type { RecordBatch } from '../../event/record-batch.ts'
-import { listOf, type Reply } from './redis-connection.ts'
+import { listOf, type Reply } from './connection/redis-connection.ts'
 
 /** First offset and event count of an entry, from its id: `<first offset>-<event count>`. */
 export interface EntryPlace {

@@ -2,19 +2,20 @@
 -- Appends to the lanes of one partition, in order; each append is stored whole or not at all. Also counts the stored
 -- events as waiting for every group. Without the flag allow-oom: Redis refuses the whole script when memory is full.
 --
--- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the
---          window of a producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
+-- KEYS     books, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the window of a
+--          producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
 -- ARGV     max producers to remember, window size; then for each append: lane (1..3), batches, events, bytes, max
---          waiting events and bytes ('' without limit), producer id, epoch and sequence ('' without), and for each batch:
---          count, received at, checksum, bytes; last, the caller's known state (parts/checks.lua)
--- Returns  for each append: {'stored', first offset} | {'duplicate'} | {'old'} | {'fenced', highest epoch}
---          | {'backlogged', group, waiting events, waiting bytes, settled events}
+--          waiting events and bytes ('' without limit), producer id, epoch and sequence ('' without), and for each
+--          batch: count, received at, checksum, bytes; last, the caller's known state (parts/checks.lua)
+-- Returns  {the answers, the ledger of each group ...}; an answer: {'stored', first offset} | {'duplicate'} | {'old'}
+--          | {'fenced', the producer's highest epoch} | {'backlogged', group, waiting events, waiting bytes, settled
+--          events} | {'blocked', what Redis says, the commands that cure the lane}
 -- include checks
+-- include blocked
 
 local over = isOver(KEYS[1])
 if over then return over end
-local books, groups, producers, lasts, windows = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8]
-local lanes = { 'high', 'normal', 'low' }
+local books, producers, lasts, windows, bell = KEYS[1], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local maxProducers, window = whole(ARGV[1]), whole(ARGV[2])
 
 -- Check everything before writing anything.
@@ -23,12 +24,14 @@ local at = 3
 while at <= #ARGV do
   local lane, batches, sum, length = laneOf(ARGV[at]), whole(ARGV[at + 1]), 0, 0
   if (ARGV[at + 4] == '') ~= (ARGV[at + 5] == '') then error('an append has only one of its two limits') end
-  if (ARGV[at + 7] == '') ~= (ARGV[at + 8] == '') then error('a message has only one of its two numbers') end
-  for _, place in ipairs({ 4, 5, 7, 8 }) do
+  for place = 4, 5 do
     if ARGV[at + place] ~= '' then whole(ARGV[at + place]) end
   end
-  if ARGV[at + 8] ~= '' then
+  if (ARGV[at + 7] == '') ~= (ARGV[at + 8] == '') then error('a producer has an epoch or a sequence only') end
+  if ARGV[at + 7] ~= '' then
     isNumbered = true
+    whole(ARGV[at + 7])
+    whole(ARGV[at + 8])
     redis.call('GETBIT', windows .. lanes[lane] .. '/' .. ARGV[at + 6], 0)
   end
   for batch = 0, batches - 1 do
@@ -43,9 +46,11 @@ while at <= #ARGV do
   at = at + 9 + 4 * batches
 end
 -- The counters are read with one command here and written with one at the end.
-local names = redis.call('SMEMBERS', groups)
-table.sort(names)
-local fields = {}
+local names, fields, ledgers = groupsOf(books), {}, {}
+for _, group in ipairs(names) do
+  for _, field in ipairs(ledgerFields) do fields[#fields + 1] = field .. group end
+end
+local terms = #fields
 for _, group in ipairs(names) do
   fields[#fields + 1] = 'waiting:' .. group
   fields[#fields + 1] = 'waitingBytes:' .. group
@@ -55,13 +60,17 @@ for lane in pairs(isUsed) do
   fields[#fields + 1] = 'nextByte:' .. lanes[lane]
 end
 local found, known = numbers(books, fields), {}
-for index, field in ipairs(fields) do known[field] = found[index] end
+for at = terms + 1, #fields do known[fields[at]] = found[at] end
+for index, group in ipairs(names) do
+  ledgers[index] = { group }
+  for at = 5 * index - 4, 5 * index do table.insert(ledgers[index], text(found[at])) end
+end
 for lane in pairs(isUsed) do
   local reached, reachedByte = known['next:' .. lanes[lane]], known['nextByte:' .. lanes[lane]]
-  -- An entry beyond the lane's end was written by another program: XADD would refuse an id after others had been
-  -- stored. An entry of no events takes no offset.
-  local beyond = redis.call('XRANGE', KEYS[2 + lane], text(reached) .. '-1', '+', 'COUNT', 1)[1]
-  if beyond or reachedByte < 0 then return 'over different' end
+  if reachedByte < 0 then return 'over different' end
+  -- An entry beyond the lane's end was written by another program: a new epoch skips it, where its id leaves room.
+  local beyond = beyondOf(KEYS[1 + lane], reached)
+  if beyond and leavesRoom(beyond) then return 'over different' end
 end
 if isNumbered then
   redis.call('ZCARD', producers)
@@ -70,12 +79,10 @@ if isNumbered then
 end
 
 local function overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
-  for _, group in ipairs(names) do
+  for index, group in ipairs(names) do
     local events, bytes = known['waiting:' .. group], known['waitingBytes:' .. group]
     if events > 0 and (events + moreEvents > maxEvents or bytes + moreBytes > maxBytes) then
-      local settled = redis.call('HMGET', books, 'landed:' .. group, 'dead:' .. group)
-      local sum = tonumber(settled[1] or '0') + tonumber(settled[2] or '0')
-      return { 'backlogged', group, text(events), text(bytes), text(sum) }
+      return { 'backlogged', group, text(events), text(bytes), text(ledgers[index][4] + ledgers[index][5]) }
     end
   end
   return nil
@@ -85,17 +92,18 @@ local function used(member)
   redis.call('ZADD', producers, redis.call('HINCRBY', books, 'producerUses', 1), member)
 end
 
+-- The bitmap has room for two windows: that of the highest sequence, and the one before. Each is emptied when the first
+-- sequence of it is stored, so that skipped sequences cost nothing.
 local function remember(member, epoch, sequence, last)
-  local bitmap = windows .. member
-  if last == nil then
+  local bitmap, current = windows .. member, math.floor(sequence / window)
+  local before = last and math.floor(last / window)
+  if last == nil or current > before + 1 then
     redis.call('DEL', bitmap)
-  elseif sequence - last >= window then
-    redis.call('DEL', bitmap)
-  else
-    for passed = last + 1, sequence - 1 do redis.call('SETBIT', bitmap, passed % window, 0) end
+  elseif current > before then
+    redis.call('SETRANGE', bitmap, current % 2 * window / 8, string.rep('\0', window / 8))
   end
-  redis.call('SETBIT', bitmap, sequence % window, 1)
-  if last == nil or sequence > last then redis.call('HSET', lasts, member, text(epoch) .. '/' .. text(sequence)) end
+  redis.call('SETBIT', bitmap, sequence % (2 * window), 1)
+  if last == nil or sequence > last then redis.call('HSET', lasts, member, text(epoch) .. ' ' .. text(sequence)) end
   used(member)
   while redis.call('ZCARD', producers) > maxProducers do
     local oldest = redis.call('ZPOPMIN', producers)[1]
@@ -121,12 +129,12 @@ local function append()
   local member, last
   if sequence ~= nil then
     member = lane .. '/' .. producer
-    local highest, lastOfHighest = (redis.call('HGET', lasts, member) or ''):match('^(%d+)/(%d+)$')
-    if highest ~= nil and tonumber(highest) > epoch then return { 'fenced', highest } end
-    if highest ~= nil and tonumber(highest) == epoch then
-      last = tonumber(lastOfHighest)
+    local highest, latest = string.match(redis.call('HGET', lasts, member) or '', '^(%d+) (%d+)$')
+    if highest and epoch < tonumber(highest) then return { 'fenced', highest } end
+    if highest and epoch == tonumber(highest) then
+      last = tonumber(latest)
       if sequence <= last - window then return { 'old' } end
-      if sequence <= last and redis.call('GETBIT', windows .. member, sequence % window) == 1 then
+      if sequence <= last and redis.call('GETBIT', windows .. member, sequence % (2 * window)) == 1 then
         used(member)
         return { 'duplicate' }
       end
@@ -142,9 +150,15 @@ local function append()
   local firstOffset = text(offset)
   for batch = 0, batches - 1 do
     local from = first + 4 * batch
-    redis.call(
-      'XADD', KEYS[2 + index], text(offset) .. '-' .. ARGV[from],
+    local added = redis.pcall(
+      'XADD', KEYS[1 + index], text(offset) .. '-' .. ARGV[from],
       'r', ARGV[from + 1], 'c', ARGV[from + 2], 's', text(startByte), 'b', ARGV[from + 3])
+    if added.err then
+      -- Only the first can be refused: the ids of the others follow it.
+      if batch > 0 then error(added.err) end
+      refused[lane] = { 'blocked', added.err, cureOf(books, KEYS[1 + index], lane) }
+      return refused[lane]
+    end
     offset = offset + tonumber(ARGV[from])
     startByte = startByte + #ARGV[from + 3]
   end
@@ -154,26 +168,19 @@ local function append()
     known['waiting:' .. group] = known['waiting:' .. group] + moreEvents
     known['waitingBytes:' .. group] = known['waitingBytes:' .. group] + moreBytes
   end
-  if sequence ~= nil then
-    if last ~= nil and sequence < last then
-      redis.call('SETBIT', windows .. member, sequence % window, 1)
-      used(member)
-    else
-      remember(member, epoch, sequence, last)
-    end
-  end
+  if sequence ~= nil then remember(member, epoch, sequence, last) end
   return { 'stored', firstOffset }
 end
 
 while at <= #ARGV do answers[#answers + 1] = append() end
 
-if not isStored then return answers end
-local changed = {}
-for field, number in pairs(known) do
-  changed[#changed + 1] = field
-  changed[#changed + 1] = text(number)
+if isStored then
+  local changed = {}
+  for field, number in pairs(known) do
+    changed[#changed + 1] = field
+    changed[#changed + 1] = text(number)
+  end
+  redis.call('HSET', books, unpack(changed))
+  ring(books, bell)
 end
-redis.call('HSET', books, unpack(changed))
--- Wake idle consumers, which have set `asleep`. pcall: without the right to publish they find the entries by polling.
-if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[9], '') end
-return answers
+return { answers, unpack(ledgers) }

@@ -16,8 +16,8 @@ for index = 1, 3 do
     -- A missing entry was trimmed, unless another entry covers its offset.
     local entry = redis.call('XREVRANGE', KEYS[1 + index], text(offset) .. '-18446744073709551615', '-', 'COUNT', 1)[1]
     if entry ~= nil then
-      local first, count = string.match(entry[1], '^(%d+)%-(%d+)$')
-      local isThere = tonumber(first) + tonumber(count) > offset
+      local first, count = placeOf(entry[1])
+      local isThere = first + count > offset
       if isThere and entry[1] ~= id then return 'over different' end
       for at = 1, isThere and #entry[2] or 0, 2 do
         if entry[2][at] == 'c' and entry[2][at + 1] ~= checksum then return 'over different' end

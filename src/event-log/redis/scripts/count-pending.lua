@@ -1,22 +1,22 @@
 #!lua flags=no-writes
--- Counts one page of a lane's entries that were handed out and not settled, for the audit.
+-- Counts one page of a lane's entries that were handed out and not settled.
 --
 -- KEYS     books, the lane's stream
--- ARGV     group, the id after which to continue, the last id, max entries; last, the caller's known state
---          (parts/checks.lua)
--- Returns  {events, those of them that a consumer holds, the id after which to continue ('' at the end)}
+-- ARGV     group, the id after which to continue ('' to begin), the last id, max entries, the consumer that holds them
+--          ('' for all); last, the caller's known state (parts/checks.lua)
+-- Returns  {events, entries, the id after which to continue ('' at the end)}
 -- include checks
 
 local over = isOver(KEYS[1])
 if over then return over end
-local group, from, last, most = ARGV[1], ARGV[2], ARGV[3], whole(ARGV[4])
-local missing = lacks(group, { KEYS[2] })
+local group, from, last, most, consumer = ARGV[1], ARGV[2], ARGV[3], whole(ARGV[4]), ARGV[5]
+local missing = lacks(KEYS[1], group, { KEYS[2] })
 if missing then return missing end
-local events, inFlight = 0, 0
-local page = redis.call('XPENDING', KEYS[2], group, '(' .. from, last, most)
+local events = 0
+local words = { KEYS[2], group, from == '' and '-' or '(' .. from, last, most, consumer ~= '' and consumer or nil }
+local page = redis.call('XPENDING', unpack(words))
 for _, pending in ipairs(page) do
-  local count = tonumber(string.match(pending[1], '%-(%d+)$'))
+  local _, count = placeOf(pending[1])
   events = events + count
-  if pending[2] ~= '-' then inFlight = inFlight + count end
 end
-return { text(events), text(inFlight), #page == most and page[#page][1] or '' }
+return { text(events), #page, #page == most and page[#page][1] or '' }

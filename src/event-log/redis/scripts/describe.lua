@@ -5,57 +5,71 @@
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel
 -- ARGV     group, how many to count in each key; last, the caller's known state (parts/checks.lua)
--- Returns  {accepted, reopened, waiting, landed, dead, lost, in flight, counted, oldest received at ('' when none
---          waits), for each lane {last delivered id, the lane's end offset, the id after which to continue ('' at the
---          end)}, 1 when again-tries is still to be counted, 1 when again-held is, the events of all settled deliveries
---          (`passed`)}
+-- Returns  {accepted, waiting, in flight, counted, the events of all settled deliveries (`passed`), oldest received at
+--          ('' when none waits), how many entries are unsettled at least, 1 when it is unknown how many events were lost,
+--          the ledger of the group, for each lane {last delivered id, the lane's end offset, the id after which to
+--          continue ('' at the end), the consumers whose deliveries are still to be counted}, 1 when again-tries is still to be counted, 1 when again-held is}
 -- include checks
 
 local over = isOver(KEYS[1])
 if over then return over end
 local books, tries, held = KEYS[1], KEYS[9], KEYS[10]
-local lanes = { 'high', 'normal', 'low' }
 local group, most = ARGV[1], whole(ARGV[2])
-local missing = lacks(group, { KEYS[2], KEYS[3], KEYS[4] })
+local missing = lacks(books, group, { KEYS[2], KEYS[3], KEYS[4] })
 if missing then return missing end
-local accepted, counted, inFlight = 0, 0, 0
+local ledger = ledgerOf(books, group)
+local accepted, counted, inFlight, entries = 0 - ledger[2], 0, 0, redis.call('HLEN', tries)
 local oldest
 local unread = {}
-if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 
-local function number(field) return numbers(books, { field })[1] end
 local function see(received)
   local micros = tonumber(received)
   if micros ~= nil and (oldest == nil or micros < oldest) then oldest = micros end
 end
-local function seeEntry(entry)
-  if entry == nil then return end
-  for at = 1, #entry[2], 2 do
-    if entry[2][at] == 'r' then see(entry[2][at + 1]) end
+local function seeFirst(found)
+  for _, entry in ipairs(found) do
+    if isOurs(entry[2]) then return see(entry[2][2]) end
   end
+end
+
+-- Counts what consumers hold in a lane. Returns the consumers when they hold more than this script counts.
+local function countHeld(stream)
+  local holders, room = {}, most
+  for _, facts in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
+    if facts[2] ~= '-' and facts[4] > 0 then holders[#holders + 1], room = facts[2], room - facts[4] end
+  end
+  if room < 0 then return holders end
+  for _, name in ipairs(holders) do
+    for _, pending in ipairs(redis.call('XPENDING', stream, group, '-', '+', most, name)) do
+      local _, count = placeOf(pending[1])
+      inFlight = inFlight + count
+    end
+  end
+  return {}
 end
 
 for index, lane in ipairs(lanes) do
   local stream = KEYS[1 + index]
-  local nextOffset = number('next:' .. lane)
-  accepted = accepted + nextOffset - number('start:' .. lane .. ':' .. group)
+  local nextOffset = numbers(books, { 'next:' .. lane })[1]
+  accepted = accepted + nextOffset
   local page = redis.call('XPENDING', stream, group, '-', '+', math.max(1, most))
   local first = page[1] and page[1][1]
   for _, pending in ipairs(page) do
-    local count = tonumber(string.match(pending[1], '%-(%d+)$'))
+    local _, count = placeOf(pending[1])
     counted = counted + count
-    if pending[2] ~= '-' then inFlight = inFlight + count end
   end
+  local holders = countHeld(stream)
   local read = '0-0'
   for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    if facts[2] == group then read = facts[8] end
+    -- The last is how many entries are unread; Redis does not know it after some deletions.
+    if facts[2] == group then read, entries = facts[8], entries + facts[6] + (tonumber(facts[12] or '') or 0) end
   end
   if first ~= nil then
-    seeEntry(redis.call('XRANGE', stream, first, first)[1])
+    seeFirst(redis.call('XRANGE', stream, first, first))
   else
-    seeEntry(redis.call('XRANGE', stream, '(' .. read, '+', 'COUNT', 1)[1])
+    seeFirst(redis.call('XRANGE', stream, '(' .. read, '+', 'COUNT', 4))
   end
-  unread[index] = { read, text(nextOffset), #page >= most and #page > 0 and page[#page][1] or '' }
+  unread[index] = { read, text(nextOffset), #page >= most and #page > 0 and page[#page][1] or '', holders }
 end
 
 local isMuchAgain, isMuchHeld = redis.call('HLEN', tries) > most, redis.call('HLEN', held) > most
@@ -72,9 +86,9 @@ if not isMuchHeld then
   end
 end
 
+local counters = numbers(books, { 'waiting:' .. group, 'passed:' .. group })
 return {
-  text(accepted), text(number('reopened:' .. group)), text(number('waiting:' .. group)),
-  text(number('landed:' .. group)), text(number('dead:' .. group)), text(number('lost:' .. group)),
-  text(inFlight), text(counted), oldest and text(oldest) or '', unread,
-  isMuchAgain and 1 or 0, isMuchHeld and 1 or 0, text(number('passed:' .. group)),
+  text(accepted), text(counters[1]), text(inFlight), text(counted), text(counters[2]), oldest and text(oldest) or '',
+  text(entries), string.find(redis.call('HGET', books, 'before:group:' .. group) or '', '?', 1, true) and 1 or 0, ledger,
+  unread, isMuchAgain and 1 or 0, isMuchHeld and 1 or 0,
 }

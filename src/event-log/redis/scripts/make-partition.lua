@@ -1,106 +1,117 @@
 #!lua flags=allow-oom
--- Creates what is missing of a partition: its metadata, the new epoch, its groups. When several processes call it at
--- once, the first creates everything and the others change nothing.
+-- Makes a partition what the registry says: it enters the epoch, makes its groups, pauses and resumes them. Several
+-- processes may call it at once and in any order: what is there already is not changed, and an older version of the
+-- registry is refused.
 --
 -- A new group starts at the oldest kept entry of each lane. A group that a stream has lost restarts there at its floor:
 -- settled entries above the floor are redelivered and counted as reopened.
 --
--- KEYS     books, groups, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix), the
---          bell's channel, the common beginning of the partition's keys
--- ARGV     the epoch; 'new', 'made' when the partition is known to have existed, 'begin' when an epoch begins; then
---          group and its number ...; a dropped group is not recreated
--- Returns  {new groups, lost groups that were recreated, events redelivered, events lost, the highest number that this
---          partition has of the given groups; then for each group whose given number is too low: its name, "group" or
---          "dropped", the number that this partition has} | why the epoch is over
+-- KEYS     books, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix), the bell's
+--          channel, the common beginning of the partition's keys
+-- ARGV     the epoch; 'begin' when it begins, else ''; 'made' when the partition is known to have existed, else ''; the
+--          version of the registry; then for each group its name and its state (register-topic.lua)
+-- Returns  {streams whose group was recreated, events redelivered, events lost, {name and state of each group that the
+--          registry lacks or knows without its pause}, {lane and cure of each lane that refuses every append}, the ledger
+--          of each group ...} | 'stale' when the partition has a later version of the registry | why the epoch is over
+-- include checks
+-- include blocked
 
-local books, groups, producers, lasts, windows, base = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[8], KEYS[10]
-local streams = { KEYS[3], KEYS[4], KEYS[5] }
-local lanes = { 'high', 'normal', 'low' }
-local epoch, how = tonumber(ARGV[1]), ARGV[2]
-if epoch == nil then error('the epoch is missing') end
+local books, producers, lasts, windows, bell, base = KEYS[1], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local streams = { KEYS[2], KEYS[3], KEYS[4] }
+local epoch, isBeginning, isMade, version = whole(ARGV[1]), ARGV[2] == 'begin', ARGV[3] == 'made', whole(ARGV[4])
 
-local function text(number) return string.format('%.0f', number) end
-local function number(field)
-  local value = tonumber(redis.call('HGET', books, field) or '0')
-  if value == nil then error('field ' .. field .. ' of books is not a number') end
-  return value
-end
-local function endOf(id)
-  local offset, count = string.match(id, '^(%d+)%-(%d+)$')
-  return tonumber(offset) + tonumber(count)
-end
-local function fieldOf(entry, name)
-  for at = 1, #entry[2], 2 do
-    if entry[2][at] == name then return entry[2][at + 1] end
-  end
-  return nil
+local function number(field) return numbers(books, { field })[1] end
+local function add(field, more) redis.call('HSET', books, field, text(number(field) + more)) end
+local function endOf(entry)
+  local offset, count = placeOf(entry[1])
+  return offset + count
 end
 -- The byte offset at which an entry starts, or ends.
 local function byteOf(entry, isEnd)
-  return (tonumber(fieldOf(entry, 's')) or 0) + (isEnd and #(fieldOf(entry, 'b') or '') or 0)
+  if not isOurs(entry[2]) then return 0 end
+  return (tonumber(entry[2][6]) or 0) + (isEnd and #entry[2][8] or 0)
 end
 
--- Read what exists. A key of the wrong type fails here, before anything is written.
-local known = {}
+-- Read what exists. A wrong argument, or a key of the wrong type, fails here, before anything is written.
+local states, names = {}, {}
+for at = 5, #ARGV, 2 do
+  local group, state = ARGV[at], ARGV[at + 1]
+  if group == '' or not (state == '-' or string.find(state or '', '^%+')) then error('a state is missing') end
+  states[group], names[#names + 1] = state, group
+end
+local known, hasEntries = {}, false
 for index, stream in ipairs(streams) do
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local first = last and redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-  local names = {}
+  local found = {}
   if redis.call('EXISTS', stream) == 1 then
-    for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do names[facts[2]] = true end
+    for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do found[facts[2]] = true end
   end
-  known[index] = { first = first, last = last, groups = names }
+  known[index] = { first = first, last = last, groups = found }
+  hasEntries = hasEntries or last ~= nil
 end
 redis.call('ZCARD', producers)
 redis.call('HLEN', lasts)
-local names = redis.call('SMEMBERS', groups)
-local isMember = {}
-for _, group in ipairs(names) do isMember[group] = true end
-local numberOf = {}
-for at = 3, #ARGV, 2 do
-  if not isMember[ARGV[at]] then names[#names + 1] = ARGV[at] end
-  isMember[ARGV[at]], numberOf[ARGV[at]] = true, tonumber(ARGV[at + 1])
-  if numberOf[ARGV[at]] == nil then error('the number of a group is missing') end
-end
-local madeAs, droppedAs, highest, lower = {}, {}, 0, {}
-for group, wanted in pairs(numberOf) do
-  madeAs[group], droppedAs[group] = number('made:' .. group), number('dropped:' .. group)
-  highest = math.max(highest, madeAs[group], droppedAs[group], number('pauseNumber:' .. group))
+local isThere, unnamed = {}, {}
+for _, group in ipairs(groupsOf(books)) do
+  isThere[group] = true
+  ledgerOf(books, group)
+  if not states[group] then names[#names + 1], unnamed[#unnamed + 1] = group, group end
 end
 local stored = redis.call('HGET', books, 'epoch')
-local hasEntries = known[1].last or known[2].last or known[3].last
-if stored and tonumber(stored) > epoch then return 'over elsewhere ' .. stored end
-if how ~= 'begin' and not stored and (how == 'made' or hasEntries) then return 'over gone' end
+if stored and whole(stored) > epoch then return 'over elsewhere ' .. stored end
+if not isBeginning and not stored and (isMade or hasEntries) then return 'over gone' end
+local isEntering = not stored or tonumber(stored) < epoch
+if not isEntering and number('version') > version then return 'stale' end
 
--- Enter the new epoch. Numbered appends may have been lost, so the producers' windows are deleted: a resend is stored.
-if not stored or tonumber(stored) < epoch then
-  local from = 0
-  local some = redis.call('ZRANGEBYSCORE', producers, '-inf', '+inf', 'LIMIT', 0, 1000)
-  while #some > 0 do
+local function holesOf(lane, from, ending) return holesIn(redis.call('HGET', books, 'holes:' .. lane), from, ending) end
+local function addHole(lane, from, ending)
+  local holes = redis.call('HGET', books, 'holes:' .. lane)
+  redis.call('HSET', books, 'holes:' .. lane, (holes and holes .. ' ' or '') .. text(from) .. '-' .. text(ending))
+  redis.call('HSET', books, 'next:' .. lane, text(ending))
+end
+
+-- Takes in what a lane has beyond its known end: entries of ours, and offsets that another program has used.
+local function takeIn(index, lane)
+  local last, reached = known[index].last, number('next:' .. lane)
+  if not last or endOf(last) <= reached or not leavesRoom(last) then return end
+  local own = last
+  if not isOurs(last[2]) then
+    own = nil
+    for _, entry in ipairs(redis.call('XREVRANGE', streams[index], '+', text(reached) .. '-1', 'COUNT', 1000)) do
+      if isOurs(entry[2]) then
+        own = entry
+        break
+      end
+    end
+  end
+  local ending = own and endOf(own) or reached
+  local reachedByte = number('nextByte:' .. lane)
+  local endByte = own and math.max(reachedByte, byteOf(own, true)) or reachedByte
+  redis.call('HSET', books, 'next:' .. lane, text(ending), 'nextByte:' .. lane, text(endByte))
+  if own ~= last then addHole(lane, ending, endOf(last)) end
+  for group in pairs(isThere) do
+    add('waiting:' .. group, ending - reached)
+    add('waitingBytes:' .. group, endByte - reachedByte)
+    add('start:' .. group, endOf(last) - ending)
+  end
+end
+
+-- Numbered appends may have been lost, so the producers' windows are deleted: a resend is stored.
+local function enterEpoch()
+  for from = 0, redis.call('ZCARD', producers), 1000 do
+    local some = redis.call('ZRANGEBYSCORE', producers, '-inf', '+inf', 'LIMIT', from, 1000)
     for at, name in ipairs(some) do some[at] = windows .. name end
-    redis.call('DEL', unpack(some))
-    from = from + 1000
-    some = redis.call('ZRANGEBYSCORE', producers, '-inf', '+inf', 'LIMIT', from, 1000)
+    if #some > 0 then redis.call('DEL', unpack(some)) end
   end
   redis.call('DEL', producers, lasts)
   for index, lane in ipairs(lanes) do
-    local last, first = known[index].last, known[index].first
-    local reached, reachedByte = number('next:' .. lane), number('nextByte:' .. lane)
-    if last and endOf(last[1]) > reached then
-      -- An entry that another program added may have no byte offset.
-      local more, endByte = endOf(last[1]) - reached, math.max(reachedByte, byteOf(last, true))
-      redis.call('HSET', books, 'next:' .. lane, text(reached + more), 'nextByte:' .. lane, text(endByte))
-      for _, group in ipairs(names) do
-        if redis.call('HEXISTS', books, 'made:' .. group) == 1 then
-          redis.call('HINCRBY', books, 'waiting:' .. group, text(more))
-          redis.call('HINCRBY', books, 'waitingBytes:' .. group, text(endByte - reachedByte))
-        end
-      end
-    end
+    takeIn(index, lane)
+    local first = known[index].first
     if not stored and first then
-      local offset = string.match(first[1], '^(%d+)')
-      redis.call('HSET', books, 'trimmed:' .. lane, offset, 'trimmedByte:' .. lane, text(byteOf(first, false)))
+      redis.call('HSET', books, 'trimmed:' .. lane, text(placeOf(first[1])), 'trimmedByte:' .. lane, text(byteOf(first, false)))
     end
+    redis.call('HSET', books, 'before:lane:' .. lane, string.rep(text(number('next:' .. lane)) .. ' ', 2))
   end
   redis.call('HSET', books, 'epoch', text(epoch))
 end
@@ -119,32 +130,31 @@ local function countAgain(group)
   return events, bytes, last
 end
 
-local made, recreated, reopened, lost = 0, 0, 0, 0
 local function makeGroup(group)
-  made = made + 1
   local events, bytes, lastAgain = countAgain(group)
-  local words = { 'reopened:' .. group, text(events), 'lastAgain:' .. group, text(lastAgain) }
-  redis.call('HSET', books, 'made:' .. group, text(numberOf[group]))
+  local start, words = 0, { 'reopened:' .. group, text(events), 'lastAgain:' .. group, text(lastAgain) }
   for index, lane in ipairs(lanes) do
     if known[index].groups[group] then redis.call('XGROUP', 'DESTROY', streams[index], group) end
     redis.call('XGROUP', 'CREATE', streams[index], group, '0', 'MKSTREAM')
-    local trimmed = number('trimmed:' .. lane)
-    events = events + number('next:' .. lane) - trimmed
+    known[index].groups[group] = true
+    local trimmed, reached = number('trimmed:' .. lane), number('next:' .. lane)
+    local skipped = trimmed + holesOf(lane, trimmed, reached)
+    start = start + skipped
+    events = events + reached - skipped
     bytes = bytes + number('nextByte:' .. lane) - number('trimmedByte:' .. lane)
-    for _, field in ipairs({ 'start:', 'handed:', 'floor:' }) do
+    for field, value in pairs({ ['handed:'] = trimmed, ['floor:'] = trimmed, ['pending:'] = 0 }) do
       words[#words + 1] = field .. lane .. ':' .. group
-      words[#words + 1] = text(trimmed)
+      words[#words + 1] = text(value)
     end
-    words[#words + 1] = 'pending:' .. lane .. ':' .. group
-    words[#words + 1] = '0'
   end
-  for _, field in ipairs({ 'landed:', 'dead:', 'lost:' }) do
-    words[#words + 1] = field .. group
-    words[#words + 1] = '0'
+  for field, value in pairs({ landed = 0, dead = 0, lost = 0, start = start, waiting = events, waitingBytes = bytes }) do
+    words[#words + 1] = field .. ':' .. group
+    words[#words + 1] = text(value)
   end
-  redis.call('HSET', books, 'waiting:' .. group, text(events), 'waitingBytes:' .. group, text(bytes), unpack(words))
+  redis.call('HSET', books, unpack(words))
 end
 
+local recreated, reopened, lost = 0, 0, 0
 local function makeAgain(group, index)
   recreated = recreated + 1
   local lane, stream = lanes[index], streams[index]
@@ -152,13 +162,13 @@ local function makeAgain(group, index)
   local reached, trimmed = number('next:' .. lane), number('trimmed:' .. lane)
   local handed, pending = number('handed:' .. of), number('pending:' .. of)
   local from = math.max(number('floor:' .. of), trimmed)
-  local more, moreBytes = handed - from - pending, 0
+  local more, moreBytes = handed - from - holesOf(lane, from, handed) - pending, 0
   if known[index].last == nil then
     -- The entries are gone too: count the waiting ones as lost.
-    from, more = reached, 0 - pending - (reached - handed)
+    from, more = reached, 0 - pending - (reached - handed - holesOf(lane, handed, reached))
     lost = lost - more
     redis.call('HSET', books, 'trimmed:' .. lane, text(reached), 'trimmedByte:' .. lane, text(number('nextByte:' .. lane)))
-    redis.call('HINCRBY', books, 'lost:' .. group, text(0 - more))
+    add('lost:' .. group, 0 - more)
   else
     local first = redis.call('XRANGE', stream, text(from) .. '-0', '+', 'COUNT', 1)[1]
     local next = redis.call('XRANGE', stream, text(handed) .. '-0', '+', 'COUNT', 1)[1]
@@ -167,38 +177,64 @@ local function makeAgain(group, index)
       moreBytes = math.floor((ending - byteOf(first, false)) * more / (handed - from))
     end
     reopened = reopened + more
-    redis.call('HINCRBY', books, 'reopened:' .. group, text(more))
+    add('reopened:' .. group, more)
   end
   redis.call('XGROUP', 'CREATE', stream, group, text(from) .. '-0', 'MKSTREAM')
   redis.call('HSET', books, 'handed:' .. of, text(from), 'floor:' .. of, text(from), 'pending:' .. of, '0')
-  redis.call('HINCRBY', books, 'waiting:' .. group, text(more))
-  redis.call('HINCRBY', books, 'waitingBytes:' .. group, text(moreBytes))
+  add('waiting:' .. group, more)
+  add('waitingBytes:' .. group, moreBytes)
 end
 
-for _, group in ipairs(names) do
-  local isMade, wanted = redis.call('HGET', books, 'made:' .. group), numberOf[group]
-  if not isMade then
-    -- A dropped group has an equal or higher number here: do not recreate it.
-    if wanted and wanted > droppedAs[group] then
-      redis.call('SADD', groups, group)
-      makeGroup(group)
-    elseif wanted then
-      lower[#lower + 1] = { group, 'dropped', text(droppedAs[group]) }
-    end
+local function setPaused(group, state)
+  if state == '-' then
+    if redis.call('HDEL', books, 'paused:' .. group) == 1 then redis.pcall('SPUBLISH', bell, '') end
   else
-    redis.call('SADD', groups, group)
-    -- The registry was lost and has assigned new numbers since.
-    if wanted and wanted > madeAs[group] then redis.call('HSET', books, 'made:' .. group, text(wanted)) end
-    if wanted and wanted < madeAs[group] then lower[#lower + 1] = { group, 'group', text(madeAs[group]) } end
-    for index = 1, 3 do
-      if not known[index].groups[group] then makeAgain(group, index) end
-    end
+    redis.call('HSET', books, 'paused:' .. group, string.sub(state, 2))
   end
 end
--- Wake idle consumers, as append.lua does.
-if redis.call('HDEL', books, 'asleep') == 1 or recreated > 0 then redis.pcall('SPUBLISH', KEYS[9], '') end
-local answer = { made, recreated, text(reopened), text(lost), text(highest) }
-for _, facts in ipairs(lower) do
-  for _, word in ipairs(facts) do answer[#answer + 1] = word end
+
+-- What was found when the epoch began, for count-loss.lua.
+local function noteBefore(group, isNew)
+  local _, _, again, landed, dead, lost = unpack(ledgerOf(books, group))
+  local counted = isNew and '-' or '0'
+  if isNew and not stored and (isMade or hasEntries) then counted = '?' end
+  local facts = { again, landed, dead, lost, text(number('waiting:' .. group)), counted }
+  redis.call('HSET', books, 'before:group:' .. group, table.concat(facts, ' '))
 end
-return answer
+
+if isEntering then enterEpoch() end
+for _, group in ipairs(names) do
+  local isNew = not isThere[group]
+  if isNew then makeGroup(group) end
+  isThere[group] = true
+  for index = 1, 3 do
+    if not known[index].groups[group] then makeAgain(group, index) end
+  end
+  if isEntering then noteBefore(group, isNew) end
+  local state = states[group]
+  -- A registry that does not know the partition was lost, and the pause with it: the partition keeps it.
+  if state == '-' and isEntering and not isMade and redis.call('HEXISTS', books, 'paused:' .. group) == 1 then
+    unnamed[#unnamed + 1] = group
+  elseif state then
+    setPaused(group, state)
+  end
+end
+names = {}
+for group in pairs(isThere) do names[#names + 1] = group end
+table.sort(names)
+redis.call('HSET', books, 'groups', table.concat(names, '\0'), 'version', text(version))
+if isEntering or recreated > 0 then redis.pcall('SPUBLISH', bell, '') end
+ring(books, bell)
+
+local others, blocked, ledgers = {}, {}, {}
+for _, group in ipairs(unnamed) do
+  others[#others + 1] = group
+  local reason = redis.call('HGET', books, 'paused:' .. group)
+  others[#others + 1] = reason and '+' .. reason or '-'
+end
+for index, lane in ipairs(lanes) do
+  local cure = redis.call('EXISTS', streams[index]) == 1 and blockOf(books, streams[index], lane)
+  if cure then blocked[#blocked + 1], blocked[#blocked + 2] = text(index), cure end
+end
+for _, group in ipairs(names) do ledgers[#ledgers + 1] = ledgerOf(books, group) end
+return { recreated, text(reopened), text(lost), others, blocked, unpack(ledgers) }

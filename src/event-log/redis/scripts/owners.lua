@@ -12,7 +12,7 @@
 local over = isOver(KEYS[1])
 if over then return over end
 local group, idleMs, cursor, most = ARGV[1], whole(ARGV[2]), ARGV[3], whole(ARGV[4])
-local missing = lacks(group, { KEYS[2], KEYS[3], KEYS[4] })
+local missing = lacks(KEYS[1], group, { KEYS[2], KEYS[3], KEYS[4] })
 if missing then return missing end
 local page = redis.call('HSCAN', KEYS[10], cursor, 'COUNT', most)
 local found, answer = {}, { page[1] == '0' and '' or page[1] }

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- Stores a topic, its partition count and its groups in the registry. Never removes partitions. Stores nothing while
--- one of the groups is still being dropped.
+-- Stores a topic, its partition count and the groups that it lacks in the registry. Never removes partitions. Stores
+-- nothing while one of the groups is still being dropped.
 --
--- KEYS[1]  topics: hash; field "<topic>" is the partition count, "<topic>\0<group>" the group's number, "\0\0last" the
---          last assigned number, "\0\0epoch" the epoch; see also pause-group.lua and unregister-group.lua
+-- KEYS[1]  topics: hash; field "<topic>" is the partition count, "\0<topic>" how many of them have been made,
+--          "<topic>\0<group>" the state of the group: "-", "+<reason>" when it is paused, "drop" while it is being
+--          dropped; "\0\0epoch" the epoch, "\0\0layout" the layout of the keys, "\0\0version" counts the changes
 -- ARGV     topic, partitions, group ...
 -- Returns  0 when stored; the stored partition count when it exceeds the given one; -1 when a group is being dropped
 
@@ -12,13 +13,12 @@ local topic, partitions = ARGV[1], tonumber(ARGV[2])
 local known = tonumber(redis.call('HGET', topics, topic) or '0')
 if partitions < known then return known end
 for at = 3, #ARGV do
-  if redis.call('HEXISTS', topics, topic .. '\0' .. ARGV[at] .. '\0drop') == 1 then return -1 end
+  if redis.call('HGET', topics, topic .. '\0' .. ARGV[at]) == 'drop' then return -1 end
 end
-redis.call('HSET', topics, topic, ARGV[2])
+local isChanged = partitions > known
+if isChanged then redis.call('HSET', topics, topic, ARGV[2]) end
 for at = 3, #ARGV do
-  local field = topic .. '\0' .. ARGV[at]
-  if redis.call('HEXISTS', topics, field) == 0 then
-    redis.call('HSET', topics, field, redis.call('HINCRBY', topics, '\0\0last', 1))
-  end
+  if redis.call('HSETNX', topics, topic .. '\0' .. ARGV[at], '-') == 1 then isChanged = true end
 end
+if isChanged then redis.call('HINCRBY', topics, '\0\0version', 1) end
 return 0

@@ -12,14 +12,13 @@ local over = isOver(KEYS[1])
 if over then return over end
 local books, tries, held = KEYS[1], KEYS[9], KEYS[10]
 local group, consumer, isGivenBack, most, cursor = ARGV[1], ARGV[2], ARGV[3] == '1', whole(ARGV[4]), ARGV[5]
-local missing = lacks(group, { KEYS[2], KEYS[3], KEYS[4] })
+local missing = lacks(books, group, { KEYS[2], KEYS[3], KEYS[4] })
 if missing then return missing end
 whole(cursor)
 for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
 redis.call('HLEN', tries)
 redis.call('HLEN', held)
 local nobody = '-'
-local lanes = { 'high', 'normal', 'low' }
 local counters = { 'lost:' .. group, 'waiting:' .. group }
 for _, lane in ipairs(lanes) do counters[#counters + 1] = 'pending:' .. lane .. ':' .. group end
 numbers(books, counters)
@@ -27,7 +26,6 @@ local keep = {}
 for at = 6, #ARGV do keep[ARGV[at]] = true end
 local released = 0
 local isFreed = false
-if redis.call('HEXISTS', KEYS[1], 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 
 for index = 1, 3 do
   local stream = KEYS[1 + index]
@@ -57,12 +55,8 @@ for index = 1, 3 do
   end
   if released < most and kept == 0 then redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer) end
 end
-local function ring()
-  -- Wake idle consumers, as append.lua does.
-  if isFreed and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
-end
 if released >= most then
-  ring()
+  if isFreed then ring(books, KEYS[11]) end
   return cursor
 end
 
@@ -79,5 +73,5 @@ for at = 1, #all, 2 do
     isFreed = true
   end
 end
-ring()
+if isFreed then ring(books, KEYS[11]) end
 return page[1] == '0' and '' or page[1]

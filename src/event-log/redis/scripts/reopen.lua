@@ -5,20 +5,21 @@
 -- KEYS     books, the due set of the lane, again, again-tries, the bell's channel
 -- ARGV     group, lane (1..3); then for each batch: count, attempt, received at, bytes, record; last, the caller's
 --          known state (parts/checks.lua)
--- Returns  the number of events
+-- Returns  {the number of events, the ledger of the group}
 -- include checks
 
 local over = isOver(KEYS[1])
 if over then return over end
 local books, due, again, tries = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, lane = ARGV[1], laneOf(ARGV[2])
+local missing = lacks(books, group, {})
+if missing then return missing end
 redis.call('ZCARD', due)
 redis.call('HLEN', again)
 redis.call('HLEN', tries)
 local fields = { 'lastAgain:' .. group, 'reopened:' .. group, 'waiting:' .. group, 'waitingBytes:' .. group }
 local lastAgain, reopened, waiting, waitingBytes = unpack(numbers(books, fields))
 local events, bytes = 0, 0
-if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
 for at = 3, #ARGV, 5 do
   events = events + whole(ARGV[at])
   whole(ARGV[at + 1])
@@ -37,6 +38,5 @@ end
 redis.call(
   'HSET', books, fields[1], text(lastAgain), fields[2], text(reopened + events), fields[3], text(waiting + events),
   fields[4], text(waitingBytes + bytes))
--- Wake idle consumers, as append.lua does.
-if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[5], '') end
-return events
+ring(books, KEYS[5])
+return { text(events), ledgerOf(books, group) }

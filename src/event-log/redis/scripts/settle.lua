@@ -8,17 +8,15 @@
 --          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many batches to redeliver,
 --          and for each of those: count, attempt, due at (ms), received at, bytes, record; last, the caller's known
 --          state (parts/checks.lua)
--- Returns  for each delivery 1, or 0 when it was refused
+-- Returns  {for each delivery 1, or 0 when it was refused; the ledger of the group}
 -- include checks
 
 local over = isOver(KEYS[1])
 if over then return over end
 local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
-local lanes = { 'high', 'normal', 'low' }
 local streams = { KEYS[2], KEYS[3], KEYS[4] }
 local group, consumer = ARGV[1], ARGV[2]
-if redis.call('HEXISTS', books, 'made:' .. group) == 0 then return redis.error_reply('NOGROUP there is no group ' .. group) end
-local missing = lacks(group, streams)
+local missing = lacks(books, group, streams)
 if missing then return missing end
 
 -- Read and check everything first.
@@ -117,6 +115,6 @@ if #finished > 0 then
   end
   redis.call('HSET', books, unpack(words))
 end
--- Wake idle consumers, as append.lua does: a new due time can shorten their sleep.
-if isMore and redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', KEYS[11], '') end
-return answers
+-- A new due time can shorten the sleep of idle consumers.
+if isMore then ring(books, KEYS[11]) end
+return { answers, ledgerOf(books, group) }

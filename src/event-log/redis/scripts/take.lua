@@ -16,7 +16,6 @@
 local over = isOver(KEYS[1])
 if over then return over end
 local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
-local lanes = { 'high', 'normal', 'low' }
 local group, consumer, now = ARGV[1], ARGV[2], ARGV[3]
 local roomBytes, isFirst = whole(ARGV[4]), ARGV[5] == '1'
 local nobody = '-'
@@ -26,19 +25,12 @@ local pageSize = 64
 -- Limits how long the script blocks the server.
 local roomEntries = 1000
 
-local function lengthOf(fields)
-  for at = 1, #fields, 2 do
-    if fields[at] == 'b' then return #fields[at + 1] end
-  end
-  return 0
-end
-
 local waiting = redis.call(
   'HMGET', books, 'asleep', 'waiting:' .. group, 'next:high', 'handed:high:' .. group, 'next:normal',
-  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'made:' .. group, 'paused:' .. group)
-if not waiting[9] then return redis.error_reply('NOGROUP there is no group ' .. group) end
+  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'paused:' .. group)
+if not waiting[2] then return redis.error_reply('NOGROUP there is no group ' .. group) end
 -- `asleep` stays unset: an append need not wake anyone, and resuming the group rings the bell.
-if waiting[10] then return { {}, full, '' } end
+if waiting[9] then return { {}, full, '' } end
 local function sleep()
   if not waiting[1] then redis.call('HSET', books, 'asleep', '1') end
 end
@@ -52,7 +44,7 @@ if waiting[2] == '0' then
   end
 end
 
-local missing = lacks(group, { KEYS[2], KEYS[3], KEYS[4] })
+local missing = lacks(books, group, { KEYS[2], KEYS[3], KEYS[4] })
 if missing then return missing end
 for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
 for at = 8, 10 do redis.call('HLEN', KEYS[at]) end
@@ -125,20 +117,17 @@ for index, lane in ipairs(lanes) do
     for _, pending in ipairs(page) do
       if not open then break end
       local id = pending[1]
-      local count = tonumber(string.match(id, '%-(%d+)$'))
+      local _, count = placeOf(id)
       local found = redis.call('XRANGE', stream, id, id)[1]
+      local fields = found and found[2]
       if found == nil then
         redis.call('XACK', stream, group, id)
         redis.call('HINCRBY', books, 'pending:' .. lane .. ':' .. group, -count)
         lose(books, group, count)
         pass()
-      elseif count == 0 then
-        -- Added by another program.
-        redis.call('XACK', stream, group, id)
-        pass()
-      elseif fits(count, lengthOf(found[2])) then
+      elseif fits(count, #(fields[8] or '')) then
         redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', pending[4] + 1, 'JUSTID')
-        put('lane', id, count, pending[4] + 1, found[2], lengthOf(found[2]))
+        put('lane', id, count, pending[4] + 1, fields, #(fields[8] or ''))
       else
         stop()
       end
@@ -146,25 +135,34 @@ for index, lane in ipairs(lanes) do
   end
 
   local handed = 'handed:' .. lane .. ':' .. group
-  local before = open and tonumber(redis.call('HGET', books, handed) or '0')
+  local before = tonumber(open and redis.call('HGET', books, handed) or '0')
+  local holes = open and redis.call('HGET', books, 'holes:' .. lane)
   local reached, read = before, 0
   while open do
     local page = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
-    if not page then break end
+    if not page then
+      -- What follows up to the end holds no events: polls need not look for it again.
+      local ending = tonumber(waiting[1 + 2 * index] or '0')
+      if holesIn(holes, reached, ending) == ending - reached then reached = ending end
+      break
+    end
     local id, fields = page[1][2][1][1], page[1][2][1][2]
-    local offset, count = string.match(id, '^(%d+)%-(%d+)$')
-    if tonumber(offset) > reached then lose(books, group, tonumber(offset) - reached) end
-    reached = tonumber(offset) + tonumber(count)
-    read = read + tonumber(count)
-    if count == '0' then
+    if not isOurs(fields) then
+      -- Added by another program.
       redis.call('XACK', stream, group, id)
       pass()
-    elseif fits(tonumber(count), lengthOf(fields)) then
-      put('lane', id, tonumber(count), 1, fields, lengthOf(fields))
     else
-      -- Leave it as unread, for the next call.
-      redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', 0, 'JUSTID')
-      stop()
+      local offset, count = placeOf(id)
+      lose(books, group, offset - reached - holesIn(holes, reached, offset))
+      reached = offset + count
+      read = read + count
+      if fits(count, #fields[8]) then
+        put('lane', id, count, 1, fields, #fields[8])
+      else
+        -- Leave it as unread, for the next call.
+        redis.call('XCLAIM', stream, group, nobody, 0, id, 'RETRYCOUNT', 0, 'JUSTID')
+        stop()
+      end
     end
   end
   if reached ~= before then

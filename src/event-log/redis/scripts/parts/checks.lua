@@ -1,6 +1,27 @@
 -- Included in every script that reads or changes the `books` hash of a partition. A script that fails is not rolled
 -- back, so it uses these functions to check before it writes.
 
+local lanes = { 'high', 'normal', 'low' }
+-- The largest whole number that a Lua number holds exactly.
+local maxWhole = 9007199254740991
+
+local function text(number) return string.format('%.0f', number) end
+
+-- Parses a non-negative integer. Fails before the script has written anything.
+local function whole(text)
+  local number = tonumber(text)
+  if number == nil or number < 0 or number % 1 ~= 0 or number > maxWhole then
+    error('a whole number was expected, not ' .. tostring(text))
+  end
+  return number
+end
+
+local function laneOf(text)
+  local lane = tonumber(text)
+  if lane ~= 1 and lane ~= 2 and lane ~= 3 then error('there is no lane ' .. tostring(text)) end
+  return lane
+end
+
 -- Whether the partition has lost data that the caller knows of. The caller's last argument is its known state: the
 -- epoch and the offset that each lane has reached at least. Returns nil, or why a new epoch must begin ('over ...').
 local function isOver(books)
@@ -14,31 +35,18 @@ local function isOver(books)
   return nil
 end
 
--- Returns 'nogroup' when a stream lacks the group, the error when it cannot be read, else nil.
-local function lacks(group, streams)
+-- Returns NOGROUP when the partition has no such group, 'nogroup' when only a stream has lost it, the error when a
+-- stream cannot be read, else nil.
+local function lacks(books, group, streams)
+  if redis.call('HEXISTS', books, 'waiting:' .. group) == 0 then
+    return redis.error_reply('NOGROUP there is no group ' .. group)
+  end
   for _, stream in ipairs(streams) do
     local pending = redis.pcall('XPENDING', stream, group, '-', '+', 1)
     if pending.err then return string.find(pending.err, '^NOGROUP') and 'nogroup' or pending end
   end
   return nil
 end
-
--- Parses a non-negative integer. Fails before the script has written anything.
-local function whole(text)
-  local number = tonumber(text)
-  if number == nil or number < 0 or number % 1 ~= 0 or number > 9007199254740991 then
-    error('a whole number was expected, not ' .. tostring(text))
-  end
-  return number
-end
-
-local function laneOf(text)
-  local lane = tonumber(text)
-  if lane ~= 1 and lane ~= 2 and lane ~= 3 then error('there is no lane ' .. tostring(text)) end
-  return lane
-end
-
-local function text(number) return string.format('%.0f', number) end
 
 -- The numbers in these fields of `books`, 0 for a missing field.
 local function numbers(books, fields)
@@ -51,10 +59,54 @@ local function numbers(books, fields)
   return found
 end
 
+local function groupsOf(books)
+  local names = {}
+  for name in string.gmatch(redis.call('HGET', books, 'groups') or '', '%Z+') do names[#names + 1] = name end
+  return names
+end
+
+-- The figures of a group that a process remembers, for a partition that Redis may lose: the sum of the offsets at which
+-- it began, its reopened, landed, dead and lost events.
+local ledgerFields = { 'start:', 'reopened:', 'landed:', 'dead:', 'lost:' }
+local function ledgerOf(books, group)
+  local fields = {}
+  for index, field in ipairs(ledgerFields) do fields[index] = field .. group end
+  local ledger = numbers(books, fields)
+  for index, number in ipairs(ledger) do ledger[index] = text(number) end
+  return { group, unpack(ledger) }
+end
+
+-- The first offset and the number of events of an entry. Its id has both.
+local function placeOf(id)
+  local offset, count = string.match(id, '^(%d+)%-(%d+)$')
+  return tonumber(offset), tonumber(count)
+end
+
+-- Whether an entry has the fields that append.lua writes; another program has added one that does not.
+local function isOurs(fields)
+  return #fields == 8 and fields[1] == 'r' and fields[3] == 'c' and fields[5] == 's' and fields[7] == 'b'
+end
+
+-- How many offsets of a range never hold an event: another program has used them, or their loss was counted when a new
+-- epoch began. `holes` is "<from>-<end> ...".
+local function holesIn(holes, from, ending)
+  local sum = 0
+  for first, last in string.gmatch(holes or '', '(%d+)%-(%d+)') do
+    sum = sum + math.max(0, math.min(tonumber(last), ending) - math.max(tonumber(first), from))
+  end
+  return sum
+end
+
 -- Counts waiting events as lost.
 local function lose(books, group, events)
-  redis.call('HINCRBY', books, 'lost:' .. group, events)
-  local left = redis.call('HINCRBY', books, 'waiting:' .. group, -events)
+  if events <= 0 then return end
+  redis.call('HINCRBY', books, 'lost:' .. group, text(events))
+  local left = redis.call('HINCRBY', books, 'waiting:' .. group, text(-events))
   -- The size of lost events is unknown: waitingBytes is corrected when nothing waits any more.
   if left == 0 then redis.call('HSET', books, 'waitingBytes:' .. group, '0') end
+end
+
+-- Wakes idle consumers, which have set `asleep`. pcall: without the right to publish they find the entries by polling.
+local function ring(books, bell)
+  if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', bell, '') end
 end

@@ -1,0 +1,293 @@
+// The appends to one partition. One script is in flight at a time; appends that arrive meanwhile go into the next. So
+// appends are stored in call order, and a resend never overtakes the original.
+//
+// A refused append also refuses the later appends to its stream that wait here: their callers could not know of the
+// refusal. When the reply of a script is lost its outcome is unknown, and the waiting appends are not sent.
+
+import { MillraceError } from '../../../errors.ts'
+import type { Lane } from '../../../event/event.ts'
+import type { ProducerMessage } from '../../../event/producer-message.ts'
+import type { RecordBatch } from '../../../event/record-batch.ts'
+import { backlogged } from '../../backlogged.ts'
+import {
+  type Appended,
+  type Backlog,
+  type CommitStats,
+  maxProducers,
+  producerWindow,
+  type WaitingLimit,
+} from '../../event-log.ts'
+import { fenced, tooOld } from '../../numbered-message.ts'
+import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
+import type { RedisSession } from '../session/redis-session.ts'
+import type { Sessions } from '../session/sessions.ts'
+import { checksumOf } from '../stored-batch.ts'
+import { backlogOf, blocked, notReplicated, withUnknownOutcome } from './append-answers.ts'
+
+/** Limits of one append script, which blocks the server while it runs. */
+const maxAppendsPerScript = 256
+const maxBytesPerScript = 1024 * 1024
+
+/** Limits of this queue, appends in flight included: it is in this process's memory. */
+const maxWaitingAppends = 16_384
+const maxWaitingBytes = 64 * 1024 * 1024
+
+export interface AppendRequest {
+  readonly lane: Lane
+  readonly batches: readonly RecordBatch[]
+  readonly events: number
+  readonly bytes: number
+  readonly maxWaiting: WaitingLimit | undefined
+  readonly producer: ProducerMessage | undefined
+  /** Called with the offset of the first event and its epoch, or null when this was a resend. */
+  resolve(first: { readonly offset: number; readonly epoch: number } | null): void
+  reject(reason: unknown): void
+}
+
+export interface AppendQueueOptions {
+  readonly sessions: Sessions
+  readonly partition: PartitionKeys
+  /** Called when the lane has refused an append because of its last id, with the commands that cure it; null: it has not. */
+  readonly onBlocked: (lane: Lane, cure: string | null) => void
+  /** Called after each script that stored something. */
+  readonly onStored: (stats: CommitStats) => void
+}
+
+/** The reply of one script. */
+interface StoredAppends {
+  /** One for each append. */
+  readonly answers: readonly Reply[]
+  readonly epoch: number
+  /** Whether enough replicas have the appends. */
+  readonly isReached: boolean
+  readonly durationMs: number
+}
+
+export class AppendQueue {
+  readonly #options: AppendQueueOptions
+  #waiting: AppendRequest[] = []
+  readonly #refusals = new Map<Lane, MillraceError>()
+  #sending: Promise<void> | null = null
+  /** Totals of what waits or is in flight. */
+  readonly #kept = { appends: 0, events: 0, bytes: 0 }
+  #doneEvents = 0
+
+  constructor(options: AppendQueueOptions) {
+    this.#options = options
+  }
+
+  add(request: AppendRequest): void {
+    const refusal = this.#refusals.get(request.lane)
+    if (refusal !== undefined) {
+      request.reject(refusal)
+      return
+    }
+    const { appends, bytes } = this.#kept
+    if (appends > 0 && (appends >= maxWaitingAppends || bytes + request.bytes > maxWaitingBytes)) {
+      this.#refuseLast(request)
+      return
+    }
+    this.#waiting.push(this.#keep(request))
+    // Deferred, so that appends of the same turn share one script.
+    this.#sending ??= Promise.resolve().then(() => this.#sendAll())
+  }
+
+  /** Counts a request until it is answered, and makes sure that it is answered only once. */
+  #keep(request: AppendRequest): AppendRequest {
+    const { events, bytes } = request
+    const count = (sign: 1 | -1) => {
+      this.#kept.appends += sign
+      this.#kept.events += sign * events
+      this.#kept.bytes += sign * bytes
+    }
+    let isAnswered = false
+    count(1)
+    return {
+      ...request,
+      resolve: (first) => {
+        if (isAnswered) return
+        isAnswered = true
+        count(-1)
+        this.#doneEvents += events
+        request.resolve(first)
+      },
+      reject: (reason) => {
+        if (isAnswered) return
+        isAnswered = true
+        count(-1)
+        request.reject(reason)
+      },
+    }
+  }
+
+  /** Refuses a request because the queue is full; requests that are already queued are still sent. */
+  #refuseLast(request: AppendRequest): void {
+    const { lane } = request
+    const { events, bytes } = this.#kept
+    const cause: Backlog = {
+      group: '',
+      waitingEvents: events,
+      waitingBytes: bytes,
+      settledEvents: this.#doneEvents,
+    }
+    const refusal = new MillraceError(
+      'backlogged',
+      `the append queue of topic "${this.#options.partition.topic}" is full: ${events} events (${bytes} bytes) wait to be stored; retry later`,
+      { cause },
+    )
+    this.#refusals.set(lane, refusal)
+    queueMicrotask(() => this.#refusals.delete(lane))
+    request.reject(refusal)
+  }
+
+  async #sendAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const some = this.#takeSome()
+      try {
+        const stored = await this.#store(some)
+        // No await may follow: an append that is made upon an answer must not be refused together with these.
+        this.#answer(some, stored.answers, stored)
+      } catch (thrown) {
+        this.#refuseAll(some, thrown)
+      }
+    }
+    // Without an await in between: an append that is made upon an answer must start a new run.
+    this.#sending = null
+  }
+
+  /** When the session is over, nothing was written, and the appends are sent again in the next one. */
+  #store(requests: readonly AppendRequest[]): Promise<StoredAppends> {
+    const { sessions, partition } = this.#options
+    const startedAtMs = performance.now()
+    const { args, checksums } = argumentsOf(requests)
+    return sessions.within(async (session) => {
+      const { reply, isReached } = await session.append(partition, args).catch(withUnknownOutcome)
+      const [answers, ...ledgers] = listOf(reply)
+      if (listOf(answers).length !== requests.length) throw new Error('append.lua did not return one answer per append')
+      session.memoryOf(partition).noteLedgers(ledgers)
+      this.#noteStored(session, requests, listOf(answers), checksums)
+      const durationMs = performance.now() - startedAtMs
+      return { answers: listOf(answers), epoch: session.epoch, isReached, durationMs }
+    })
+  }
+
+  #takeSome(): AppendRequest[] {
+    let bytes = 0
+    let count = 0
+    for (const request of this.#waiting) {
+      bytes += request.bytes
+      if (count > 0 && (count >= maxAppendsPerScript || bytes > maxBytesPerScript)) break
+      count++
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  /** Notes what was stored, so that a later check can tell whether the server still has it. */
+  #noteStored(
+    session: RedisSession,
+    requests: readonly AppendRequest[],
+    answers: readonly Reply[],
+    checksums: readonly number[],
+  ): void {
+    const memory = session.memoryOf(this.#options.partition)
+    for (const [index, { lane, events, batches }] of requests.entries()) {
+      const [kind, offset] = listOf(answers[index])
+      if (textOf(kind) !== 'stored') continue
+      const end = numberOf(offset) + events
+      const { count } = batches.at(-1)!
+      memory.noteEnd(lane, end, { id: `${end - count}-${count}`, checksum: String(checksums[index]) })
+    }
+  }
+
+  #answer(
+    requests: readonly AppendRequest[],
+    answers: readonly Reply[],
+    { epoch, isReached, durationMs }: StoredAppends,
+  ): void {
+    const stored = { durationMs, entries: 0, bytes: 0 }
+    for (const [index, request] of requests.entries()) {
+      const [kind, ...facts] = listOf(answers[index])
+      switch (textOf(kind)) {
+        case 'stored':
+          this.#options.onBlocked(request.lane, null)
+          stored.entries += request.batches.length
+          stored.bytes += request.bytes
+          if (isReached) request.resolve({ offset: numberOf(facts[0]), epoch })
+          else request.reject(notReplicated())
+          break
+        case 'duplicate':
+          if (isReached) request.resolve(null)
+          else request.reject(notReplicated())
+          break
+        case 'old':
+          request.reject(tooOld(request.producer!))
+          break
+        case 'fenced':
+          request.reject(fenced(request.producer!, numberOf(facts[0])))
+          break
+        case 'blocked':
+          this.#options.onBlocked(request.lane, textOf(facts[1]))
+          this.#refuse(request, blocked(this.#options.partition.stream(request.lane), facts))
+          break
+        default:
+          this.#refuse(request, backlogged(this.#options.partition.topic, request.maxWaiting, backlogOf(facts)))
+      }
+    }
+    if (stored.entries > 0) this.#options.onStored(stored)
+    // The waiting appends would each run into the same timeout.
+    if (!isReached) this.#refuseAll([], notReplicated())
+  }
+
+  /** Refuses a request, and the later ones to its stream that are made before its caller can know. */
+  #refuse(request: AppendRequest, refusal: MillraceError): void {
+    const { lane } = request
+    if (this.#refusals.has(lane)) {
+      request.reject(refusal)
+      return
+    }
+    this.#refusals.set(lane, refusal)
+    // Queued before the rejection, so it runs before any code that awaits the rejected promise.
+    queueMicrotask(() => this.#refusals.delete(lane))
+    request.reject(refusal)
+    const isHere = (other: AppendRequest) => other.lane === lane
+    for (const other of this.#waiting.filter(isHere)) other.reject(refusal)
+    this.#waiting = this.#waiting.filter((other) => !isHere(other))
+  }
+
+  #refuseAll(requests: readonly AppendRequest[], reason: unknown): void {
+    const later = this.#waiting
+    this.#waiting = []
+    for (const request of [...requests, ...later]) request.reject(reason)
+  }
+}
+
+/** The arguments of the script, and the checksum of the last batch of each request. */
+function argumentsOf(requests: readonly AppendRequest[]) {
+  const args: (string | number | Uint8Array)[] = [maxProducers, producerWindow]
+  const checksums: number[] = []
+  for (const { lane, batches, events, bytes, maxWaiting, producer } of requests) {
+    args.push(laneNumber(lane), batches.length, events, bytes)
+    args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '')
+    args.push(producer?.id ?? '', producer?.epoch ?? '', producer?.sequence ?? '')
+    let checksum = 0
+    for (const batch of batches) {
+      checksum = checksumOf(batch)
+      args.push(batch.count, batch.receivedAtMicros, checksum, batch.bytes)
+    }
+    checksums.push(checksum)
+  }
+  return { args, checksums }
+}
+
+/** The offset of the first event of each batch. */
+export function offsetsOf(batches: readonly RecordBatch[], firstOffset: number): number[] {
+  let offset = firstOffset
+  return batches.map(({ count }) => {
+    const start = offset
+    offset += count
+    return start
+  })
+}
+
+export const resend: Appended = Object.freeze({ positions: [], duplicate: true })

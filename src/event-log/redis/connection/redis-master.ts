@@ -1,0 +1,143 @@
+// One master: commands and scripts, on connections that are opened on demand. It throws the unmapped errors of the
+// server or the client; the caller, which chooses the master, maps them.
+
+import type { ScriptName, Scripts } from '../scripts/redis-scripts.ts'
+import { NodeConnection, type NodeConnectionOptions } from './node-connection.ts'
+import {
+  type DurableReply,
+  isReply,
+  type RedisNode,
+  type Replication,
+  type Reply,
+  type ScriptArgument,
+  toFailure,
+} from './redis-connection.ts'
+import { ReplicatedWriter, sendScript } from './replicated-writer.ts'
+
+export interface RedisMasterOptions extends NodeConnectionOptions {
+  readonly name: string
+  readonly scripts: Scripts
+  /** What `runDurably` waits for; undefined: only for the reply. */
+  readonly replication: Replication | undefined
+}
+
+export class RedisMaster implements RedisNode {
+  readonly name: string
+  /** For all commands except WAIT, WAITAOF and subscriptions. */
+  readonly connection: NodeConnection
+  readonly #options: RedisMasterOptions
+  #writer: ReplicatedWriter | null = null
+  #subscriber: NodeConnection | null = null
+  readonly #listeners = new Map<string, Set<() => void>>()
+  readonly #movedListeners: (() => void)[] = []
+  #isClosed = false
+
+  constructor(options: RedisMasterOptions) {
+    this.name = options.name
+    this.#options = options
+    this.connection = new NodeConnection(options)
+    // Sent before anything else, so that no first call gets NOSCRIPT: that reply could be lost like any other.
+    this.connection.onReady(() => {
+      for (const { text } of Object.values(options.scripts))
+        this.connection.send(['SCRIPT', 'LOAD', text]).catch(() => {})
+    })
+  }
+
+  async command(...words: readonly (string | number)[]): Promise<Reply> {
+    try {
+      return await this.connection.send(words.map(String))
+    } catch (thrown) {
+      throw toFailure(thrown)
+    }
+  }
+
+  send(words: readonly string[], needsAsking = false): Promise<Reply> {
+    if (needsAsking) this.connection.send(['ASKING']).catch(() => {})
+    return this.connection.send(words)
+  }
+
+  async run(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+    needsAsking = false,
+  ): Promise<Reply> {
+    const call = { script: this.#options.scripts[name], words: wordsOf(keys, args), needsAsking }
+    try {
+      return await sendScript(this.connection, { ...call, isNew: false })
+    } catch (thrown) {
+      // The server was restarted and has lost its scripts; the script has not run.
+      if (!isReply(thrown, 'NOSCRIPT')) throw thrown
+      return sendScript(this.connection, { ...call, isNew: true })
+    }
+  }
+
+  async runDurably(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+    needsAsking = false,
+  ): Promise<DurableReply> {
+    const { scripts, replication, maxReplyMs } = this.#options
+    if (replication === undefined) return { reply: await this.run(name, keys, args, needsAsking), isReached: true }
+    this.#writer ??= new ReplicatedWriter({
+      connection: this.#connect(),
+      replication,
+      maxWaitMs: Math.floor(maxReplyMs / 2),
+    })
+    return this.#writer.run({ script: scripts[name], words: wordsOf(keys, args), needsAsking })
+  }
+
+  /** Subscribes to a channel, also after a reconnect; the listener is called after each reconnect too. */
+  async subscribe(channel: string, onMessage: () => void): Promise<void> {
+    this.#subscriber ??= this.#makeSubscriber()
+    await this.#subscriber.tried
+    await this.#subscriber.subscribe(channel, onMessage)
+    this.#listeners.set(channel, (this.#listeners.get(channel) ?? new Set()).add(onMessage))
+  }
+
+  /** Unsubscribes from a channel. Does not wait, and ignores errors. */
+  unsubscribe(channel: string): void {
+    this.#listeners.delete(channel)
+    this.#subscriber?.unsubscribe(channel).catch(() => {})
+  }
+
+  /** The listener is called when the slot of a subscribed channel has moved away. */
+  onChannelMoved(listener: () => void): void {
+    this.#movedListeners.push(listener)
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#isClosed = true
+    this.connection.close()
+    this.#writer?.close()
+    this.#subscriber?.close()
+  }
+
+  #makeSubscriber(): NodeConnection {
+    const subscriber = this.#connect()
+    subscriber.onReady(() => {
+      for (const listeners of this.#listeners.values()) for (const listener of listeners) listener()
+    })
+    subscriber.onChannelMoved(() => {
+      for (const listener of this.#movedListeners) listener()
+    })
+    return subscriber
+  }
+
+  #connect(): NodeConnection {
+    if (this.#isClosed) throw new Error('the connection was closed')
+    return new NodeConnection(this.#options)
+  }
+}
+
+function wordsOf(keys: readonly string[], args: readonly ScriptArgument[]): (string | Buffer)[] {
+  return [String(keys.length), ...keys, ...args.map(toWord)]
+}
+
+function toWord(value: ScriptArgument): string | Buffer {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number') return String(value)
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+}

@@ -1,0 +1,50 @@
+// The arguments of settle.lua: what a consumer holds, and what became of it.
+
+import type { Again, Delivery, Outcome } from '../../event-log.ts'
+import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
+import { encodeAgain } from '../stored-batch.ts'
+
+/** Limits of one settle script, which blocks the server while it runs. */
+const maxSettledPerScript = 200
+const maxAgainBytesPerScript = 4 * 1024 * 1024
+
+/** A delivery that a consumer holds. */
+export interface Held {
+  readonly delivery: Delivery
+  readonly partition: PartitionKeys
+  readonly kind: 'lane' | 'again'
+  /** The entry's id, or its member in the group's own stream. */
+  readonly id: string
+  /** Its size on the server. */
+  readonly bytes: number
+}
+
+export interface Settlement {
+  readonly held: Held
+  readonly outcome: Outcome
+}
+
+/** How many outcomes from here go into one script: at least one, and each with all its redeliveries. */
+export function settledByNextScript(all: readonly Settlement[], from: number): number {
+  let bytes = 0
+  let count = 0
+  for (const { outcome } of all.slice(from, from + maxSettledPerScript)) {
+    for (const { batch } of outcome.again ?? []) bytes += batch.bytes.length
+    if (count > 0 && bytes > maxAgainBytesPerScript) break
+    count++
+  }
+  return count
+}
+
+export function settleArguments({ held, outcome }: Settlement) {
+  const { kind, id, bytes, delivery } = held
+  const { landed, dead, again = [] } = outcome
+  const { lane } = delivery.position.stream
+  const place = [laneNumber(lane), kind, id, delivery.attempt, bytes, landed, dead, again.length]
+  return [...place, ...again.flatMap((one) => againArguments(one, delivery.position.offset))]
+}
+
+function againArguments({ batch, attempt, dueAtMs }: Again, offset: number) {
+  const record = encodeAgain({ offset, batch })
+  return [batch.count, attempt, dueAtMs, batch.receivedAtMicros, batch.bytes.length, record]
+}

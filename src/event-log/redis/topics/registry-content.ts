@@ -1,0 +1,62 @@
+// What the registry on the server holds: the topics with their partitions and groups.
+
+import { MillraceError } from '../../../errors.ts'
+import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import { layout, type PartitionKeys, type RedisKeys } from '../redis-keys.ts'
+
+export interface KnownTopic {
+  readonly name: string
+  /** Why each group is paused; null while it is not. */
+  readonly groups: ReadonlyMap<string, string | null>
+  /** Groups that are being dropped: some partitions may still have them. */
+  readonly dropping: readonly string[]
+  readonly partitions: readonly PartitionKeys[]
+  /** How many of the partitions are known to have been made. */
+  readonly made: number
+}
+
+export interface RegistryContent {
+  /** 0 where there is none. */
+  readonly epoch: number
+  /** Counts the changes in this epoch. */
+  readonly version: number
+  readonly topics: ReadonlyMap<string, KnownTopic>
+}
+
+/**
+ * Reads the reply of HGETALL; the fields are described in register-topic.lua.
+ * Errors: `failed_precondition` (the log has another layout).
+ */
+export function readRegistry(reply: Reply, keys: RedisKeys): RegistryContent {
+  const fields = new Map<string, Reply>()
+  const list = listOf(reply)
+  for (let at = 0; at + 1 < list.length; at += 2) fields.set(textOf(list[at]), list[at + 1]!)
+  const number = (field: string) => numberOf(fields.get(field) ?? 0)
+  const epoch = number('\0\0epoch')
+  if (epoch !== 0) checkLayout(number('\0\0layout'))
+  const topics = new Map<string, KnownTopic>()
+  for (const name of fields.keys()) {
+    if (name.includes('\0')) continue
+    const partitions = Array.from({ length: number(name) }, (_, at) => keys.partition(name, at))
+    const groups = new Map<string, string | null>()
+    const dropping: string[] = []
+    for (const [field, value] of fields) {
+      if (!field.startsWith(`${name}\0`)) continue
+      const [group, state] = [field.slice(name.length + 1), textOf(value)]
+      if (state === 'drop') dropping.push(group)
+      else groups.set(group, state.startsWith('+') ? state.slice(1) : null)
+    }
+    topics.set(name, { name, groups, dropping, partitions, made: number(`\0${name}`) })
+  }
+  return { epoch, version: number('\0\0version'), topics }
+}
+
+function checkLayout(found: number): void {
+  if (found === layout) return
+  throw new MillraceError(
+    'failed_precondition',
+    `the log on Redis has layout ${found === 0 ? 1 : found}, and this version of Millrace uses layout ${layout}: ` +
+      'let the version that wrote it land everything, then remove it with "millrace clean", or use another MILLRACE_REDIS_PREFIX',
+    { field: 'MILLRACE_REDIS_PREFIX' },
+  )
+}
