@@ -3,6 +3,7 @@
 import { MillraceError } from '../../../errors.ts'
 import type { ProducerMessage } from '../../../event/producer-message.ts'
 import { Transferred } from '../../../lib/sqlite/database-thread.ts'
+import { backlogged } from '../../backlogged.ts'
 import type { Backlog, StreamName, WaitingLimit } from '../../event-log.ts'
 import type { GroupRow, LedgerRow, StreamRow } from '../file/books.ts'
 import {
@@ -161,7 +162,7 @@ export class AppendOperation extends Operation<Transferred<AppendsAnswer>> {
       if (waitingEvents + events <= limit.maxEvents && waitingBytes + bytes <= limit.maxBytes) continue
       const settledEvents = this.#session.groups.get(row.groupNumber)?.settledEvents ?? 0
       const cause: Backlog = { group: row.name, waitingEvents, waitingBytes, settledEvents }
-      throw this.#session.refuse(name, backlogged(name.topic, cause, limit))
+      throw this.#session.refuse(name, backlogged(name.topic, limit, cause))
     }
   }
 
@@ -196,13 +197,4 @@ function findTarget(work: UnitOfWork, name: StreamName): Target | MillraceError 
     if (thrown instanceof MillraceError) return thrown
     throw thrown
   }
-}
-
-function backlogged(topic: string, cause: Backlog, { maxEvents, maxBytes }: WaitingLimit): MillraceError {
-  return new MillraceError(
-    'backlogged',
-    `${cause.waitingEvents} events of ${cause.waitingBytes} bytes wait for group "${cause.group}" of topic "${topic}"; ` +
-      `the limit is ${maxEvents} events or ${maxBytes} bytes`,
-    { cause },
-  )
 }

@@ -2,6 +2,7 @@
 
 import { MillraceError } from '../../../errors.ts'
 import { type Lane, lanes } from '../../../event/event.ts'
+import { refuseFewerPartitions } from '../../check-declaration.ts'
 import type { TopicDeclaration } from '../../event-log.ts'
 import type { TopicRow } from '../file/books.ts'
 import { streamNumber } from '../file/stream-number.ts'
@@ -31,7 +32,7 @@ export class DeclareOperation extends Operation<null> {
     const groups = known === undefined ? [] : work.groupsOf(known.topicNumber)
     const names = new Set(this.#declaration.groups.map(({ name }) => name))
     const added = [...names].filter((name) => !groups.some((group) => group.name === name))
-    if (partitions < before) throw fewerPartitions(this.#topic, before, partitions)
+    refuseFewerPartitions(this.#topic, this.#declaration, before)
     this.#checkStreams(work, (partitions - before) * (1 + groups.length) + partitions * added.length)
     const topic = known ?? this.#addTopic(work)
     if (partitions > before) work.topics.change(topic).partitions = partitions
@@ -99,13 +100,4 @@ function addStream(work: UnitOfWork, topic: TopicRow, partition: number, lane: L
   const stream = streamNumber(groupNumber === 0 ? topicNumber : groupNumber, partition, lane)
   const empty = { nextOffset: 0, nextByte: 0, trimmedBelow: 0, trimmedByte: 0, dueKept: 0 }
   work.streams.add({ stream, topicNumber, partition, lane, groupNumber, ...empty }, stream)
-}
-
-function fewerPartitions(topic: string, before: number, declared: number): MillraceError {
-  return new MillraceError(
-    'failed_precondition',
-    `topic "${topic}" has ${before} partitions and was declared with ${declared}; partitions cannot be removed, ` +
-      `declare at least ${before}`,
-    { field: 'partitions' },
-  )
 }

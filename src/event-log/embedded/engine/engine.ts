@@ -15,9 +15,8 @@ import { HandOut } from './hand-out.ts'
 import type { CursorCheck } from './kept-check.ts'
 import type { LogWriter } from './log-writer.ts'
 import { type Operation, toRefusal } from './operation.ts'
-import type { GroupSession, Place, Session } from './session.ts'
+import { type GroupSession, type Place, type Session, Waiter } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
-import { Waiter } from './waiter.ts'
 
 /** While the disk is full, a transaction is retried after a pause that doubles from the first to the longest. */
 const firstPauseMs = 10

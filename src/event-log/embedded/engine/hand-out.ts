@@ -11,9 +11,8 @@ import { DueEntries, type DueEntry } from './due-entries.ts'
 import { FreeEntries } from './free-entries.ts'
 import { type CursorCheck, checkCursor, checkDue } from './kept-check.ts'
 import { LaneWork, PartitionWork, Selection } from './selection.ts'
-import type { GroupSession, Lease, Place, Session } from './session.ts'
+import type { GroupSession, Lease, Place, Session, Waiter } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
-import type { Waiter } from './waiter.ts'
 
 const minEntriesPerRead = 4
 const maxEntriesPerRead = 256

@@ -3,13 +3,13 @@
 
 import type { MillraceError } from '../../../errors.ts'
 import { lanes } from '../../../event/event.ts'
+import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { StreamName } from '../../event-log.ts'
 import type { GroupRow } from '../file/books.ts'
 import { streamNumber } from '../file/stream-number.ts'
-import type { PerLane } from '../protocol.ts'
+import type { Answer, Deliveries, NextCall, PerLane } from '../protocol.ts'
 import { groupNotFound } from './find.ts'
 import { toRefusal } from './operation.ts'
-import type { Waiter } from './waiter.ts'
 
 /** An entry that a consumer holds. */
 export interface Lease {
@@ -104,6 +104,33 @@ export class GroupSession {
   expectDue(stream: number, dueAtMs: number, offset: number): void {
     this.place(stream).lookFrom(dueAtMs, offset)
     this.dueAtMs.set(stream, Math.min(dueAtMs, this.dueAtMs.get(stream) ?? dueAtMs))
+  }
+}
+
+/** A pending call of `Consumer.next`. */
+export class Waiter {
+  readonly call: NextCall
+  readonly group: GroupSession
+  readonly answer: (answer: Answer<Transferred<Deliveries>>) => void
+  readonly fail: (reason: unknown) => void
+  /** On the clock of `performance.now`. */
+  readonly expiresAt: number
+
+  constructor(call: NextCall, group: GroupSession, promise: PromiseWithResolvers<Answer<Transferred<Deliveries>>>) {
+    this.call = call
+    this.group = group
+    this.answer = promise.resolve
+    this.fail = promise.reject
+    this.expiresAt = performance.now() + call.maxWaitMs
+  }
+
+  get isExpired(): boolean {
+    return performance.now() >= this.expiresAt
+  }
+
+  /** Answers the call with nothing. */
+  end(): void {
+    this.answer(new Transferred({ deliveries: new Float64Array(0), bytes: new Uint8Array(0) }, []))
   }
 }
 

@@ -4,6 +4,7 @@
 import { MillraceError } from '../../../errors.ts'
 import { lanes } from '../../../event/event.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
+import { checkOutcome } from '../../check-outcome.ts'
 import { type Consumer, type Delivery, maxNextBytes, type NextOptions, type Outcome } from '../../event-log.ts'
 import { type Deliveries, deliveryFields, outcomeFields } from '../protocol.ts'
 import type { LogCalls } from './log-calls.ts'
@@ -63,7 +64,10 @@ export class EmbeddedConsumer implements Consumer {
   }
 
   async settle(outcomes: readonly Outcome[]): Promise<readonly Delivery[]> {
-    for (const outcome of outcomes) checkSum(outcome, this.#held.get(outcome.delivery.id)?.count)
+    for (const outcome of outcomes) {
+      const held = this.#held.get(outcome.delivery.id)
+      if (held !== undefined) checkOutcome(outcome, held.count)
+    }
     const { calls, consumer } = this.#options
     const numbers = new Float64Array(outcomes.length * outcomeFields)
     const again: RecordBatch[] = []
@@ -159,16 +163,4 @@ type Fields = [number, number, number, number, number, number, number, number, n
 
 function leaseOf(id: string): number {
   return Number(id.slice(id.lastIndexOf('-') + 1))
-}
-
-/** Throws `internal` unless the outcome counts every event of the delivery exactly once. */
-function checkSum({ delivery, landed, dead, again = [] }: Outcome, held: number | undefined): void {
-  if (held === undefined) return
-  const counts = [landed, dead, ...again.map(({ batch }) => batch.count)]
-  const sum = counts.reduce((total, count) => total + count, 0)
-  if (sum === held && counts.every((count) => Number.isInteger(count) && count >= 0)) return
-  throw new MillraceError(
-    'internal',
-    `the outcome of delivery ${delivery.id} counts ${sum} events; the delivery has ${held}`,
-  )
 }

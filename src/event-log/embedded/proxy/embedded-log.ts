@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../../errors.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
+import { checkDeclaration } from '../../check-declaration.ts'
 import { checkReopened } from '../../check-reopened.ts'
 import type {
   Appended,
@@ -23,7 +24,6 @@ import type {
 } from '../../event-log.ts'
 import { checkNumbers } from '../../numbered-message.ts'
 import { untilAborted } from '../../until-aborted.ts'
-import { maxPartitions } from '../file/stream-number.ts'
 import { settledFields } from '../protocol.ts'
 import { AppendQueue } from './append-queue.ts'
 import { EmbeddedConsumer } from './embedded-consumer.ts'
@@ -34,8 +34,6 @@ import type { RecentEntries } from './recent-entries.ts'
 
 /** More open consumers than this are a leak. */
 const maxConsumers = 10_000
-
-const maxNameLength = 255
 
 /** The disk is full when it has no room for a message of this size. */
 const usualMessageBytes = 64 * 1024
@@ -201,20 +199,5 @@ export class EmbeddedLog implements EventLog {
     if (hasRoom !== this.#isDiskFull) return
     this.#isDiskFull = !hasRoom
     this.#options.onDiskFull(this.#isDiskFull)
-  }
-}
-
-/** Throws `failed_precondition` when the number of partitions or a name is outside the limits. */
-function checkDeclaration(topic: string, { partitions, groups }: TopicDeclaration): void {
-  const refuse = (field: string, message: string): never => {
-    throw new MillraceError('failed_precondition', message, { field })
-  }
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > maxPartitions) {
-    refuse('partitions', `topic "${topic}" was declared with ${partitions} partitions; declare 1 to ${maxPartitions}`)
-  }
-  for (const name of [topic, ...groups.map((group) => group.name)]) {
-    if (name === '' || name.length > maxNameLength || name.includes('\0')) {
-      refuse('name', `"${name}" is not a valid name: use 1 to ${maxNameLength} characters, none of them NUL`)
-    }
   }
 }
