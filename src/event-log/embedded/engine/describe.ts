@@ -12,8 +12,9 @@ import { streamNumber } from '../file/stream-number.ts'
 import type { Session } from './session.ts'
 import { type LogTables, UnitOfWork } from './unit-of-work.ts'
 
-/** A group with more unsettled entries is not audited: it would take too long. */
+/** A group with more unsettled entries, or more settled ranges between them, is not audited: it would take too long. */
 const maxAuditedEntries = 20_000
+const maxAuditedRanges = 1000
 
 /** Bounds of one piece: entries counted, and partitions looked at. */
 const maxEntriesPerPiece = 20_000
@@ -55,7 +56,7 @@ export class Describer {
 
   /** Counts all of a group's unsettled events that are in the file, however many there are. */
   countUnsettled(group: GroupRow, topic: TopicRow): number {
-    const counter = new GroupCounter(Number.POSITIVE_INFINITY)
+    const counter = new GroupCounter(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
     for (let partition = 0; partition < topic.partitions; partition++) {
       this.#countPartition(new UnitOfWork(this.#tables), group, partition, counter)
     }
@@ -76,7 +77,7 @@ export class Describer {
   /** Null when the group was dropped meanwhile. */
   *#describeGroup(row: GroupRow, { partitions }: TopicRow): Generator<void, GroupDescription | null> {
     const { groupNumber } = row
-    const counter = new GroupCounter(maxAuditedEntries)
+    const counter = new GroupCounter(maxAuditedEntries, maxAuditedRanges)
     for (let partition = 0; partition < partitions; partition++) {
       if (this.#isPieceOver()) yield
       const work = new UnitOfWork(this.#tables)
@@ -111,6 +112,7 @@ export class Describer {
       counter.terms.accepted += stream.nextOffset - cursor.startOffset
       if (cursor.settledBelow < stream.nextOffset) {
         counter.noteOldest(this.#oldestFrom(stream.stream, cursor.settledBelow))
+        counter.passRanges(cursor.rangesAhead)
         this.#auditStream(work, cursor, stream, counter)
       }
       const own = work.ownStream(groupNumber, partition, lane)
@@ -169,8 +171,16 @@ class GroupCounter {
   /** How many entries may still be counted; negative when there are more. */
   left: number
 
-  constructor(maxEntries: number) {
+  #rangesLeft: number
+
+  constructor(maxEntries: number, maxRanges: number) {
     this.left = maxEntries
+    this.#rangesLeft = maxRanges
+  }
+
+  passRanges(count: number): void {
+    this.#rangesLeft -= count
+    if (this.#rangesLeft < 0) this.left = -1
   }
 
   noteOldest(micros: number | undefined): void {

@@ -12,7 +12,7 @@ import { GroupSession, type Session } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 /** Max rows of each table, and max entries, that one transaction removes for a dropped group. */
-const maxRowsPerStep = 2000
+const maxRowsPerStep = 500
 const maxEntriesPerStep = 250
 
 export class PauseOperation extends Operation<null> {
