@@ -98,8 +98,8 @@ export interface NextCall {
 export interface Deliveries {
   /** `deliveryFields` for each delivery. */
   readonly deliveries: Float64Array
-  /** The bytes of those that have a length, one after the other. */
-  readonly bytes: Uint8Array<ArrayBuffer>
+  /** The bytes of those that have a length, one after the other; null when none has. */
+  readonly bytes: Uint8Array<ArrayBuffer> | null
 }
 
 /**
@@ -108,13 +108,13 @@ export interface Deliveries {
  */
 export const deliveryFields = 10
 
-/** The outcomes of one call of `Consumer.settle`; the batches are those to be redelivered. */
-export interface SettleCall extends PackedBatches {
+/** The outcomes of one call of `Consumer.settle`. */
+export interface SettleCall {
   readonly consumer: number
   /** Lease, landed, dead, number of batches to be redelivered of each outcome. */
   readonly outcomes: Float64Array
-  /** Attempt and due time of each batch. */
-  readonly again: Float64Array
+  /** The batches to be redelivered, with attempt and due time of each; null when there are none. */
+  readonly again: (PackedBatches & { readonly numbers: Float64Array }) | null
 }
 
 export const outcomeFields = 4

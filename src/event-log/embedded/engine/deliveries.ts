@@ -11,6 +11,9 @@ export function packDeliveries(entries: readonly HandedOut[]): Transferred<Deliv
     ...[lease.id, lease.partition, lease.stream % lanes.length, lease.originOffset, lease.count, receivedAtMicros],
     ...[lease.attempt, lease.appendNumber, content?.bytes.length ?? -1, content?.damaged === true ? 1 : 0],
   ])
-  const bytes = concatenated(entries.flatMap(({ content }) => (content === null ? [] : [content.bytes])))
-  return new Transferred({ deliveries: Float64Array.from(numbers), bytes }, [bytes.buffer])
+  const parts = entries.flatMap(({ content }) => (content === null ? [] : [content.bytes]))
+  const deliveries = Float64Array.from(numbers)
+  if (parts.length === 0) return new Transferred({ deliveries, bytes: null }, [])
+  const bytes = concatenated(parts)
+  return new Transferred({ deliveries, bytes }, [bytes.buffer])
 }

@@ -130,7 +130,7 @@ export class Waiter {
 
   /** Answers the call with nothing. */
   end(): void {
-    this.answer(new Transferred({ deliveries: new Float64Array(0), bytes: new Uint8Array(0) }, []))
+    this.answer(new Transferred({ deliveries: new Float64Array(0), bytes: null }, []))
   }
 }
 

@@ -107,14 +107,15 @@ export class SettleOperation extends Operation<readonly number[]> {
   #redeliver(work: UnitOfWork, { lease, from, to }: Outcome): void {
     const { group, partition, stream, originOffset } = lease
     const lane = lanes[stream % lanes.length]!
-    const { bytes, batches, again } = this.#call
+    if (this.#call.again === null) return
+    const { bytes, batches, numbers } = this.#call.again
     for (let index = from; index < to; index++) {
       const [start, length] = [batches[index * batchFields]!, batches[index * batchFields + 1]!]
       const redelivery: Redelivery = {
         count: batches[index * batchFields + 2]!,
         receivedAtMicros: batches[index * batchFields + 3]!,
-        attempt: again[index * 2]!,
-        dueAtMs: Math.ceil(again[index * 2 + 1]!),
+        attempt: numbers[index * 2]!,
+        dueAtMs: Math.ceil(numbers[index * 2 + 1]!),
         originOffset,
       }
       const own = work.ownStream(group.groupNumber, partition, lane)

@@ -25,7 +25,8 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
   readonly #texts: ReadonlySet<string>
   readonly #columns: string
   readonly #keyColumns: string
-  readonly #hasKey: string
+  /** The condition of one row. */
+  readonly #ofKey: string
   readonly #statements = new Map<string, StatementSync>()
 
   constructor(options: BookTableOptions<Row>) {
@@ -33,12 +34,12 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     this.#texts = new Set(options.texts)
     const key = options.fields.slice(0, options.keyFields).map(columnOf)
     this.#keyColumns = key.join(', ')
-    this.#hasKey = key.map((column) => `${column} = ?`).join(' AND ')
+    this.#ofKey = `WHERE ${key.map((column) => `${column} = ?`).join(' AND ')}`
     this.#columns = options.fields.map((field) => `${columnOf(field)} AS "${field}"`).join(', ')
   }
 
   get(...key: readonly (number | string)[]): Row | undefined {
-    return this.select(`WHERE ${this.#hasKey}`, ...key)[0]
+    return this.select(this.#ofKey, ...key)[0]
   }
 
   /** All rows in the order of the key. */
@@ -78,18 +79,20 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
   save(row: Row): void {
     const values = this.#valuesOf(row)
     const { name, fields } = this.#options
-    const marks = fields.map(() => '?').join(', ')
-    this.#prepare(`INSERT OR REPLACE INTO ${name} VALUES (${marks}, ?)`).run(...values, rowChecksum(name, values))
+    const marks = () => fields.map(() => '?').join(', ')
+    const statement = this.#prepare('save', () => `INSERT OR REPLACE INTO ${name} VALUES (${marks()}, ?)`)
+    statement.run(...values, rowChecksum(name, values))
   }
 
   /** Returns whether there was such a row. */
   remove(...key: readonly (number | string)[]): boolean {
-    return this.#prepare(`DELETE FROM ${this.#options.name} WHERE ${this.#hasKey}`).run(...key).changes > 0
+    return this.#prepare('remove', () => `DELETE FROM ${this.#options.name} ${this.#ofKey}`).run(...key).changes > 0
   }
 
   /** Removes the rows of a condition and returns their number. */
   removeWhere(condition: string, ...parameters: readonly (number | string)[]): number {
-    return Number(this.#prepare(`DELETE FROM ${this.#options.name} WHERE ${condition}`).run(...parameters).changes)
+    const sql = `DELETE FROM ${this.#options.name} WHERE ${condition}`
+    return Number(this.#prepare(sql, () => sql).run(...parameters).changes)
   }
 
   /** Removes up to `maxRows` rows of a condition and returns their number. */
@@ -102,7 +105,7 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
   /** Counts the rows of a condition. */
   count(condition: string, ...parameters: readonly (number | string)[]): number {
     const sql = `SELECT count(*) AS rows FROM ${this.#options.name} WHERE ${condition}`
-    return Number(this.#prepare(sql).get(...parameters)!.rows)
+    return Number(this.#prepare(sql, () => sql).get(...parameters)!.rows)
   }
 
   /** Counts up to `maxRows` rows of a condition behind a value of a column, and returns the column's value in the last. */
@@ -115,21 +118,22 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
   ): { readonly rows: number; readonly last: number } {
     const some = `SELECT ${column} AS at FROM ${this.#options.name} WHERE ${condition} AND ${column} > ? ORDER BY ${column} LIMIT ?`
     const sql = `SELECT count(*) AS rows, CAST(coalesce(max(at), 0) AS REAL) AS last FROM (${some})`
-    return this.#prepare(sql).get(...parameters, after, maxRows) as { rows: number; last: number }
+    return this.#prepare(sql, () => sql).get(...parameters, after, maxRows) as { rows: number; last: number }
   }
 
-  #prepare(sql: string): StatementSync {
-    let statement = this.#statements.get(sql)
+  /** @param key identifies the statement; a text that is built for each call would cost as much as the statement. */
+  #prepare(key: string, sql: () => string): StatementSync {
+    let statement = this.#statements.get(key)
     if (statement === undefined) {
-      statement = this.#options.database.prepare(sql)
-      this.#statements.set(sql, statement)
+      statement = this.#options.database.prepare(sql())
+      this.#statements.set(key, statement)
     }
     return statement
   }
 
   #read(condition: string, parameters: readonly (number | string)[]): (Row & { crc: number })[] {
     const { name, path } = this.#options
-    const statement = this.#prepare(`SELECT ${this.#columns}, crc FROM ${name} ${condition}`)
+    const statement = this.#prepare(condition, () => `SELECT ${this.#columns}, crc FROM ${name} ${condition}`)
     try {
       return statement.all(...parameters).map((row) => this.#typed(row as Record<string, ColumnValue>))
     } catch (thrown) {

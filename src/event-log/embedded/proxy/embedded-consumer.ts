@@ -81,9 +81,9 @@ export class EmbeddedConsumer implements Consumer {
         againNumbers.push(attempt, dueAtMs)
       }
     })
-    const packed = packOf(again)
-    const call = { ...packed, consumer, outcomes: numbers, again: Float64Array.from(againNumbers) }
-    const refused = await calls.ask('settle', call, [packed.bytes.buffer])
+    const packed = again.length === 0 ? null : { ...packOf(again), numbers: Float64Array.from(againNumbers) }
+    const transfer = packed === null ? [] : [packed.bytes.buffer]
+    const refused = await calls.ask('settle', { consumer, outcomes: numbers, again: packed }, transfer)
     return refused.map((index) => outcomes[index]!.delivery)
   }
 
@@ -131,7 +131,7 @@ export class EmbeddedConsumer implements Consumer {
     for (let at = 0; at < deliveries.length; at += deliveryFields) {
       const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, damaged] =
         deliveries.subarray(at, at + deliveryFields) as unknown as Fields
-      let own = length < 0 ? recent.take(appendNumber) : bytes.subarray(start, start + length)
+      let own = length < 0 ? recent.take(appendNumber) : bytes?.subarray(start, start + length)
       if (own === undefined) {
         dropped.push({ index: unpacked.length, appendNumber, count })
         own = new Uint8Array(0)
