@@ -307,6 +307,10 @@ export const commands: readonly CommandEntry[] = [
         flags: '--repair',
         description: 'repair a damaged log: copy what can be read into a new file, keep the old file',
       },
+      {
+        flags: '--audit',
+        description: 'count everything that waits for each paused group, and compare it with the counters',
+      },
     ],
     settings: serverSettings,
     load: () => import('./doctor.ts'),

@@ -8,7 +8,7 @@ import { compareLog } from '../admin/compare-log.ts'
 import { type Config, loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
-import type { EventLog } from '../event-log/event-log.ts'
+import type { EventLog, GroupDescription } from '../event-log/event-log.ts'
 import {
   inspectEventLog,
   inspectSharedLog,
@@ -33,23 +33,34 @@ type SharedConfig = Config & { readonly redisUrl: string }
 export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
   const config = loadConfig(configInput)
   const { redisUrl } = config
-  if (redisUrl !== null) return await runShared({ ...config, redisUrl }, options.repair === true, terminal)
+  if (redisUrl !== null) return await runShared({ ...config, redisUrl }, options, terminal)
   const repair = options.repair === true ? repairEventLog(config) : null
-  const findings = [...checkVersions(), checkOpenFiles(), checkDisk(config), ...(await checkData(config))]
+  const findings = [
+    ...checkVersions(),
+    checkOpenFiles(),
+    checkDisk(config),
+    ...(await checkData(config, options.audit === true)),
+  ]
   print(findings, repair, terminal)
   if (options.repair === true && repair === null) terminal.note('nothing to repair in the log')
   return exitCodeOf(findings)
 }
 
 /** With the log on Redis there are no data files to check. */
-async function runShared(config: SharedConfig, isRepair: boolean, terminal: Terminal): Promise<number> {
-  if (isRepair)
+async function runShared(config: SharedConfig, options: CommandInput['options'], terminal: Terminal): Promise<number> {
+  if (options.repair === true)
     throw new MillraceError(
       'failed_precondition',
       '--repair works on the embedded log only, and MILLRACE_REDIS_URL puts the log on Redis; leave out --repair',
     )
   const services = await Promise.all([checkRedis(config), checkPostgres(config)])
-  const findings = [...checkVersions(), checkOpenFiles(), ...services.flat(), ...(await checkPorts(config))]
+  const findings = [
+    ...checkVersions(),
+    checkOpenFiles(),
+    ...services.flat(),
+    ...(options.audit === true ? await audit(config) : []),
+    ...(await checkPorts(config)),
+  ]
   print(findings, null, terminal)
   return exitCodeOf(findings)
 }
@@ -74,7 +85,7 @@ async function checkRedis(config: SharedConfig): Promise<Finding[]> {
   }
 }
 
-async function checkData(config: Config): Promise<Finding[]> {
+async function checkData(config: Config, isAudit: boolean): Promise<Finding[]> {
   let inspection: LogInspection
   try {
     inspection = inspectEventLog(config)
@@ -87,8 +98,10 @@ async function checkData(config: Config): Promise<Finding[]> {
   }
   const log = describeLog(inspection)
   // The store is compared with the log, and a damaged log must not be opened.
-  const store = log.some(({ state }) => state === 'damaged') ? [] : await checkStore(config, inspection)
-  return [...log, ...store, ...(await checkPorts(config))]
+  const isDamaged = log.some(({ state }) => state === 'damaged')
+  const store = isDamaged ? [] : await checkStore(config, inspection)
+  const audited = isAudit && !isDamaged && inspection.counts !== null ? await audit(config) : []
+  return [...log, ...store, ...audited, ...(await checkPorts(config))]
 }
 
 function describeLog({ findings, counts }: LogInspection): Finding[] {
@@ -140,6 +153,28 @@ async function checkPostgres(config: Config, hasLog = false): Promise<Finding[]>
   } catch (error) {
     return [findingOfError(subject, error)]
   }
+}
+
+/** Counts what waits for the paused groups. */
+async function audit(config: Config): Promise<Finding[]> {
+  try {
+    const { topics } = await withLog(config, (eventLog) => eventLog.describe({ auditsPaused: true }))
+    return topics.flatMap(({ name, groups }) => groups.map((group) => findingOfAudit(name, group)))
+  } catch (error) {
+    return [findingOfError('audit', error)]
+  }
+}
+
+function findingOfAudit(topic: string, { name, paused, waiting, auditedWaiting }: GroupDescription): Finding {
+  const subject = 'audit'
+  const group = `group ${name} of topic ${topic}`
+  if (paused === null) {
+    const message = `${group} is not paused: "millrace groups pause ${name} --topic ${topic}" makes it countable`
+    return { subject, state: 'warning', message }
+  }
+  const counted = `${group}: ${formatCountOf(auditedWaiting, 'event')} found waiting`
+  if (auditedWaiting === waiting) return { subject, state: 'ok', message: `${counted}, as its counters say` }
+  return { subject, state: 'problem', message: `${counted}, but its counters say ${formatCount(waiting)}` }
 }
 
 async function compareWithLog(config: Config, store: EventStore): Promise<Finding[]> {

@@ -233,7 +233,8 @@ Run it with the settings of the server. The data files of a running server are
 not checked: the server checks them itself, at every read. STATE is ok, warning,
 problem or damaged. Exit code 3 when something is damaged, 1 when there is a
 problem, else 0. --repair begins a new epoch of the log and prints how many
-events were kept and lost.
+events were kept and lost. --audit counts all entries of a paused group, which
+the status does only up to 20,000: pause the group first.
 
 Examples:
   millrace doctor

@@ -266,6 +266,14 @@ export interface StreamEnd {
   readonly nextOffset: number
 }
 
+export interface DescribeOptions {
+  /**
+   * Whether to audit the groups that are paused however many unsettled entries they have, which takes long. Default
+   * false.
+   */
+  readonly auditsPaused?: boolean
+}
+
 export interface LogDescription {
   readonly driver: string
   readonly epoch: number
@@ -398,7 +406,7 @@ export interface EventLog {
   consume(topic: string, group: string, options: { readonly leaseMs: number }): Promise<Consumer>
 
   /** Describes what is in the log, group by group, from durable state. */
-  describe(): Promise<LogDescription>
+  describe(options?: DescribeOptions): Promise<LogDescription>
 
   /**
    * Removes entries that every group of the topic has settled and that the policy does not keep, and no others. A topic

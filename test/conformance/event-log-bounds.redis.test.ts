@@ -84,6 +84,9 @@ test('30,000 entries that a dead consumer held are taken over in pages, each ent
   assert.deepEqual(new Set(seen.values()), new Set([2]))
   const terms = { accepted: count, waiting: count, inFlight: count }
   assert.deepEqual(await ledgerOf(eventLog), ledger({ ...terms, auditedWaiting: null }), 'too many to audit')
+  await eventLog.setPaused(topic, group, 'to be counted')
+  const { topics } = await eventLog.describe({ auditsPaused: true })
+  assert.equal(topics[0]?.groups[0]?.auditedWaiting, count)
   refuseStalls()
 })
 

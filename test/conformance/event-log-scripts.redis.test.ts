@@ -104,7 +104,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
   const calls: Partial<Record<ScriptName, { readonly keys: Words; readonly args: Words }>> = {
     append: {
       keys: partition.forAppend(),
-      args: ['100', '8192', ...appendOf('1', '4'), ...appendOf('3', '5'), ...appendOf('2', '4')],
+      args: ['100', '8192', '1', ...appendOf('1', '4'), ...appendOf('3', '5'), ...appendOf('2', '4')],
     },
     settle: {
       keys: partition.forGroup(group),

@@ -126,22 +126,22 @@ test('an abandoned group that refuses events is deleted, and its topic takes eve
 test('an error of a call about groups names the field', async (t) => {
   const server = await startInProcess(t)
   const { administration } = clientOf(t, server)
-  const refusals: readonly [call: Promise<unknown>, code: string, field: string | undefined][] = [
-    [administration.pauseGroup({ topic: 'events', group: '' }, ''), 'invalid_event', 'group'],
-    [administration.pauseGroup({ topic: 'a\0b', group: 'landing' }, ''), 'invalid_event', 'topic'],
-    [administration.pauseGroup({ topic: 'events', group: 'landing' }, 'x'.repeat(201)), 'invalid_event', 'reason'],
-    [administration.pauseGroup({ topic: 'events', group: 'landing' }, 'two\nlines'), 'invalid_event', 'reason'],
-    [administration.pauseGroup({ topic: 'events', group: 'unknown' }, ''), 'not_found', undefined],
-    [administration.resumeGroup({ topic: 'unknown', group: 'landing' }), 'not_found', undefined],
-    [administration.resumeGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
-    [administration.deleteGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
-    [administration.deleteGroup({ topic: 'events', group: 'unknown' }), 'not_found', undefined],
-    [administration.deleteGroup({ topic: 'events', group: 'landing' }), 'failed_precondition', undefined],
-    [administration.deleteGroup({ topic: '_dead', group: 'dead' }), 'failed_precondition', undefined],
+  const refusals: readonly [call: () => Promise<unknown>, code: string, field: string | undefined][] = [
+    [() => administration.pauseGroup({ topic: 'events', group: '' }, ''), 'invalid_event', 'group'],
+    [() => administration.pauseGroup({ topic: 'a\0b', group: 'landing' }, ''), 'invalid_event', 'topic'],
+    [() => administration.pauseGroup({ topic: 'events', group: 'landing' }, 'x'.repeat(201)), 'invalid_event', 'reason'],
+    [() => administration.pauseGroup({ topic: 'events', group: 'landing' }, 'two\nlines'), 'invalid_event', 'reason'],
+    [() => administration.pauseGroup({ topic: 'events', group: 'unknown' }, ''), 'not_found', undefined],
+    [() => administration.resumeGroup({ topic: 'unknown', group: 'landing' }), 'not_found', undefined],
+    [() => administration.resumeGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
+    [() => administration.deleteGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
+    [() => administration.deleteGroup({ topic: 'events', group: 'unknown' }), 'not_found', undefined],
+    [() => administration.deleteGroup({ topic: 'events', group: 'landing' }), 'failed_precondition', undefined],
+    [() => administration.deleteGroup({ topic: '_dead', group: 'dead' }), 'failed_precondition', undefined],
   ]
   // The protocol has a place for the field where the argument itself is invalid.
   for (const [call, code, field] of refusals) {
-    await assert.rejects(call, (error: unknown) => {
+    await assert.rejects(call(), (error: unknown) => {
       assert.ok(error instanceof MillraceError)
       assert.deepEqual([error.code, error.field], [code, field], error.message)
       return true

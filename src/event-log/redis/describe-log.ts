@@ -6,14 +6,14 @@
 // explain is ignored: the audit then returns the counter. A group with too many entries is not audited.
 
 import { lanes } from '../../event/event.ts'
-import type { GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
+import type { DescribeOptions, GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
 import { listOf, numberOf, type RedisNode, textOf } from './connection/redis-connection.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 import type { RedisSession } from './session/redis-session.ts'
 import { countOfMember, placeOf, receivedAtOfMember } from './stored-batch.ts'
 import type { KnownTopic } from './topics/registry-content.ts'
 
-/** Max unsettled entries of a group that an audit walks. */
+/** Max unsettled entries of a group that an audit walks each time. */
 const maxAuditedEntries = 20_000
 
 /** Page size where the server copies entries, which blocks it. */
@@ -22,7 +22,11 @@ const entriesPerPage = 100
 /** Page size where it counts without copying: entries that were handed out, and members of the own stream. */
 const countedPerPage = 1000
 
-export async function describeTopic(session: RedisSession, topic: KnownTopic): Promise<TopicDescription> {
+export async function describeTopic(
+  session: RedisSession,
+  topic: KnownTopic,
+  { auditsPaused = false }: DescribeOptions,
+): Promise<TopicDescription> {
   const { name, groups, partitions } = topic
   const described: GroupDescription[] = []
   let streams: readonly StreamEnd[] = []
@@ -30,88 +34,67 @@ export async function describeTopic(session: RedisSession, topic: KnownTopic): P
     const parts: GroupPart[] = []
     // One after the other, so that appends are not kept waiting.
     for (const partition of partitions) parts.push(await describePartition(session, partition, group))
-    described.push({ name: group, ...(await sumOf(session, group, parts)), skipped: 0, paused })
+    const audit = new Audit(
+      session,
+      group,
+      auditsPaused && paused !== null ? Number.POSITIVE_INFINITY : maxAuditedEntries,
+    )
+    described.push({ name: group, ...(await sumOf(parts, audit)), skipped: 0, paused })
     streams = parts.flatMap(({ ends }) => ends)
   }
   return { name, partitions: partitions.length, groups: described, streams }
 }
 
-/** What is still to be counted in a lane. */
-interface LaneRest {
-  /** The last entry that was handed out, and the lane's end. */
-  readonly read: string
-  readonly end: number
-  /** The last entry that was counted; '' for all that were handed out. */
-  readonly from: string
-  /** Consumers whose deliveries were not counted. */
-  readonly holders: readonly string[]
-}
-
-/** What describe.lua returns of one group in one partition. */
-interface GroupPart {
-  readonly partition: PartitionKeys
-  readonly accepted: number
-  readonly waiting: number
-  readonly inFlight: number
-  /** Events of the unsettled entries that the script has counted. */
-  readonly counted: number
-  /** Events of all settled deliveries. */
-  readonly passed: number
-  readonly oldestMicros: number | null
-  /** Unsettled entries, at least. */
-  readonly entries: number
-  readonly isLossUnknown: boolean
-  readonly ledger: Record<'reopened' | 'landed' | 'dead' | 'lost', number>
-  readonly lanes: readonly LaneRest[]
-  readonly isAgainLeft: boolean
-  readonly isHeldLeft: boolean
-  readonly ends: readonly StreamEnd[]
-}
+/** What describe.lua returns of one group in one partition, and what it has left to be counted. */
+type GroupPart = Awaited<ReturnType<typeof describePartition>>
 
 async function describePartition(
   session: RedisSession,
   partition: PartitionKeys,
   group: string,
   most = countedPerPage,
-): Promise<GroupPart> {
+) {
   const facts = listOf(await session.run('describe', partition, partition.forGroup(group), [group, most]))
+  const [accepted = 0, waiting = 0, inFlight = 0, counted = 0, passed = 0] = facts.slice(0, 5).map(numberOf)
+  const oldest = textOf(facts[5])
   session.memoryOf(partition).noteLedgers([facts[8]!])
-  const [accepted, waiting, inFlight, counted, passed] = facts.slice(0, 5).map(numberOf)
   const [, , reopened, landed, dead, lost] = listOf(facts[8])
-  const places = listOf(facts[9]).map((place) => {
-    const [read, end, from, holders] = listOf(place)
+  const rests = listOf(facts[9]).map((rest) => {
+    const [read, end, from, holders] = listOf(rest)
+    // The last entry that was handed out, the lane's end, the last entry that was counted ('' for all), the consumers
+    // whose deliveries were not.
     return { read: textOf(read), end: numberOf(end), from: textOf(from), holders: listOf(holders).map(textOf) }
   })
-  const oldest = textOf(facts[5])
   return {
-    ...{ partition, accepted: accepted!, waiting: waiting!, inFlight: inFlight!, counted: counted!, passed: passed! },
+    ...{ partition, counted, passed, rests },
+    sums: {
+      ...{ accepted, reopened: numberOf(reopened), waiting, landed: numberOf(landed), dead: numberOf(dead) },
+      // Unsettled entries, at least.
+      ...{ lost: numberOf(lost), inFlight, entries: numberOf(facts[6]) },
+    },
     oldestMicros: oldest === '' ? null : Number(oldest),
-    entries: numberOf(facts[6]),
     isLossUnknown: facts[7] === 1,
-    ledger: { reopened: numberOf(reopened), landed: numberOf(landed), dead: numberOf(dead), lost: numberOf(lost) },
-    lanes: places,
     isAgainLeft: facts[10] === 1,
     isHeldLeft: facts[11] === 1,
-    ends: places.map(({ end }, lane) => ({ partition: partition.number, lane: lanes[lane]!, nextOffset: end })),
+    ends: rests.map(({ end }, lane) => ({ partition: partition.number, lane: lanes[lane]!, nextOffset: end })),
   }
 }
 
 type Sums = Omit<GroupDescription, 'name' | 'skipped' | 'paused'>
 
-async function sumOf(session: RedisSession, group: string, parts: readonly GroupPart[]): Promise<Sums> {
+async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, entries: 0 }
   let oldestWaitingMicros: number | null = null
-  for (const { accepted, waiting, inFlight, entries, ledger, oldestMicros } of parts) {
-    const terms = { ...ledger, accepted, waiting, inFlight, entries }
-    for (const term of Object.keys(sum) as (keyof typeof sum)[]) sum[term] += terms[term]
+  for (const { sums, oldestMicros } of parts) {
+    for (const term of Object.keys(sum) as (keyof typeof sum)[]) sum[term] += sums[term]
     if (oldestMicros !== null) oldestWaitingMicros = Math.min(oldestWaitingMicros ?? oldestMicros, oldestMicros)
   }
   const { entries, lost, ...counters } = sum
   const isLossUnknown = parts.some((part) => part.isLossUnknown)
   let auditedWaiting: number | null = 0
-  const audit = new Audit(session, group)
-  for (const part of entries > maxAuditedEntries ? [] : parts) auditedWaiting += await audit.count(part)
-  if (entries > maxAuditedEntries || audit.isTooMuch) auditedWaiting = null
+  const isTooMuch = entries > audit.maxEntries
+  for (const part of isTooMuch ? [] : parts) auditedWaiting += await audit.count(part)
+  if (isTooMuch || audit.isTooMuch) auditedWaiting = null
   if (audit.oldestMicros !== null) {
     oldestWaitingMicros = Math.min(oldestWaitingMicros ?? audit.oldestMicros, audit.oldestMicros)
   }
@@ -124,25 +107,28 @@ async function sumOf(session: RedisSession, group: string, parts: readonly Group
 class Audit {
   readonly #session: RedisSession
   readonly #group: string
+  readonly maxEntries: number
   /** Entries counted here. */
   #entries = 0
   oldestMicros: number | null = null
 
-  constructor(session: RedisSession, group: string) {
+  constructor(session: RedisSession, group: string, maxEntries: number) {
     this.#session = session
     this.#group = group
+    this.maxEntries = maxEntries
   }
 
   get isTooMuch(): boolean {
-    return this.#entries > maxAuditedEntries
+    return this.#entries > this.maxEntries
   }
 
   /** All unsettled events of a partition. */
   async count(part: GroupPart): Promise<number> {
-    const { partition, waiting } = part
+    const { partition } = part
+    const { waiting } = part.sums
     let counted = part.counted
     let isPaged = false
-    for (const [index, { read, end, from }] of part.lanes.entries()) {
+    for (const [index, { read, end, from }] of part.rests.entries()) {
       counted += await this.#countUnread(partition, index, read, end)
       if (from === '') continue
       isPaged = true
@@ -161,7 +147,7 @@ class Audit {
   }
 
   /** The events that consumers hold in a partition, and that describe.lua has not counted. */
-  async countHeld({ partition, lanes: rests, isHeldLeft }: GroupPart): Promise<number> {
+  async countHeld({ partition, rests, isHeldLeft }: GroupPart): Promise<number> {
     let held = 0
     for (const [index, { read, holders }] of rests.entries()) {
       for (const holder of holders) held += await this.#countPending(partition, index, { from: '', read, holder })
@@ -234,7 +220,7 @@ class Audit {
 
 /** How many events were reopened, lost or settled between two descriptions. */
 function movedBetween(before: GroupPart, after: GroupPart): number {
-  const sumOf = ({ ledger, passed }: GroupPart) => ledger.reopened + ledger.lost + passed
+  const sumOf = ({ sums, passed }: GroupPart) => sums.reopened + sums.lost + passed
   return sumOf(after) - sumOf(before)
 }
 

@@ -22,7 +22,8 @@ export const layout = 2
 
 export class RedisKeys {
   readonly #prefix: string
-  readonly #partitions = new Map<string, PartitionKeys>()
+  /** By topic and number. */
+  readonly #partitions = new Map<string, PartitionKeys[]>()
 
   constructor(prefix: string) {
     if (!/^[^{}\s]+$/.test(prefix)) {
@@ -48,12 +49,13 @@ export class RedisKeys {
 
   /** The same object for each call: it identifies the partition in this process. */
   partition(topic: string, number: number): PartitionKeys {
-    const base = `${this.#prefix}:{${withoutBraces(topic)}/${number}}`
-    const known = this.#partitions.get(base)
-    if (known !== undefined) return known
-    const partition = new PartitionKeys(base, topic, number)
-    this.#partitions.set(base, partition)
-    return partition
+    let known = this.#partitions.get(topic)
+    if (known === undefined) {
+      known = []
+      this.#partitions.set(topic, known)
+    }
+    known[number] ??= new PartitionKeys(`${this.#prefix}:{${withoutBraces(topic)}/${number}}`, topic, number)
+    return known[number]
   }
 }
 

@@ -12,6 +12,7 @@ import type {
   AppendOptions,
   CommitStats,
   Consumer,
+  DescribeOptions,
   EventLog,
   LogDescription,
   ReadSettledOptions,
@@ -179,14 +180,14 @@ export class RedisLog implements EventLog {
     })
   }
 
-  describe(): Promise<LogDescription> {
+  describe(options: DescribeOptions = {}): Promise<LogDescription> {
     return this.#call(() => {
       const { connection, durability } = this.#options
       return this.#within(async (session) => {
         const { epoch, registry } = session
         await registry.refresh()
         const topics: TopicDescription[] = []
-        for (const { name } of registry.topics.values()) topics.push(await this.#describe(name, session))
+        for (const { name } of registry.topics.values()) topics.push(await this.#describe(name, session, options))
         return { driver: 'redis', epoch, durability, ...(await readMemory(connection.masters())), topics }
       })
     })
@@ -231,14 +232,14 @@ export class RedisLog implements EventLog {
     return this.#closed
   }
 
-  async #describe(name: string, session: RedisSession): Promise<TopicDescription> {
+  async #describe(name: string, session: RedisSession, options: DescribeOptions): Promise<TopicDescription> {
     const { registry } = session
     for (;;) {
       const topic = registry.topics.get(name)!
       try {
         // Entries held by dead consumers must not count as in flight.
         for (const group of topic.groups.keys()) await this.#options.watch.check(topic, group)
-        return await describeTopic(session, topic)
+        return await describeTopic(session, topic, options)
       } catch (thrown) {
         if (!isNoGroup(thrown)) throw thrown
         await registry.refresh()

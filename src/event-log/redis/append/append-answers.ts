@@ -30,9 +30,3 @@ export function notReplicated(): MillraceError {
     'too few Redis replicas acknowledged the append in time; the outcome is unknown',
   )
 }
-
-export function withUnknownOutcome(thrown: unknown): never {
-  if (!(thrown instanceof MillraceError && thrown.code === 'unavailable')) throw thrown
-  const { code, message, cause } = thrown
-  throw new MillraceError(code, `${message}; the outcome is unknown`, { cause })
-}

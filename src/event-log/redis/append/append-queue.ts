@@ -23,11 +23,14 @@ import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { checksumOf } from '../stored-batch.ts'
-import { backlogOf, blocked, notReplicated, withUnknownOutcome } from './append-answers.ts'
+import { backlogOf, blocked, notReplicated } from './append-answers.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
 const maxBytesPerScript = 1024 * 1024
+
+/** How often an append asks for the groups' ledgers, which are for the case that Redis loses them. */
+const ledgersEveryMs = 1_000
 
 /** Limits of this queue, appends in flight included: it is in this process's memory. */
 const maxWaitingAppends = 16_384
@@ -72,6 +75,7 @@ export class AppendQueue {
   /** Totals of what waits or is in flight. */
   readonly #kept = { appends: 0, events: 0, bytes: 0 }
   #doneEvents = 0
+  #ledgersDueAtMs = 0
 
   constructor(options: AppendQueueOptions) {
     this.#options = options
@@ -160,12 +164,14 @@ export class AppendQueue {
   #store(requests: readonly AppendRequest[]): Promise<StoredAppends> {
     const { sessions, partition } = this.#options
     const startedAtMs = performance.now()
-    const { args, checksums } = argumentsOf(requests)
+    const isLedgerDue = startedAtMs >= this.#ledgersDueAtMs
+    const { args, checksums } = argumentsOf(requests, isLedgerDue)
     return sessions.within(async (session) => {
-      const { reply, isReached } = await session.append(partition, args).catch(withUnknownOutcome)
+      const { reply, isReached } = await session.append(partition, args)
       const [answers, ...ledgers] = listOf(reply)
       if (listOf(answers).length !== requests.length) throw new Error('append.lua did not return one answer per append')
       session.memoryOf(partition).noteLedgers(ledgers)
+      if (isLedgerDue) this.#ledgersDueAtMs = startedAtMs + ledgersEveryMs
       this.#noteStored(session, requests, listOf(answers), checksums)
       const durationMs = performance.now() - startedAtMs
       return { answers: listOf(answers), epoch: session.epoch, isReached, durationMs }
@@ -263,8 +269,8 @@ export class AppendQueue {
 }
 
 /** The arguments of the script, and the checksum of the last batch of each request. */
-function argumentsOf(requests: readonly AppendRequest[]) {
-  const args: (string | number | Uint8Array)[] = [maxProducers, producerWindow]
+function argumentsOf(requests: readonly AppendRequest[], isLedgerDue: boolean) {
+  const args: (string | number | Uint8Array)[] = [maxProducers, producerWindow, isLedgerDue ? 1 : 0]
   const checksums: number[] = []
   for (const { lane, batches, events, bytes, maxWaiting, producer } of requests) {
     args.push(laneNumber(lane), batches.length, events, bytes)

@@ -16,6 +16,7 @@ import { consumerOver, SessionOver } from '../session/session-over.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { checksumIn, countOfMember, placeOf, readAgain, readEntry } from '../stored-batch.ts'
 import type { KnownTopic } from '../topics/registry-content.ts'
+import { groupNotFound } from '../topics/topic-registry.ts'
 import type { Bells } from './bells.ts'
 import { DeliveryBudget, type Share } from './delivery-budget.ts'
 import { MemberWatch, release } from './member-watch.ts'
@@ -167,7 +168,8 @@ export class RedisConsumer implements Consumer {
     for (let isFirst = true; ; isFirst = false) {
       if (abortSignal.aborted) return []
       this.#refuseIfOver()
-      const known = session.registry.topics.get(topic)!
+      const known = session.registry.topics.get(topic)
+      if (known === undefined) throw groupNotFound(topic, group)
       for (const partition of known.partitions) bells.subscribe(partition)
       const heard = bells.rungIn(topic)
       // A failed check is repeated by the next poll and must not stop this one.

@@ -4,7 +4,7 @@
 --
 -- KEYS     books, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the window of a
 --          producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
--- ARGV     max producers to remember, window size; then for each append: lane (1..3), batches, events, bytes, max
+-- ARGV     max producers to remember, window size, 1 to get the ledgers; then for each append: lane (1..3), batches, events, bytes, max
 --          waiting events and bytes ('' without limit), producer id, epoch and sequence ('' without), and for each
 --          batch: count, received at, checksum, bytes; last, the caller's known state (parts/checks.lua)
 -- Returns  {the answers, the ledger of each group ...}; an answer: {'stored', first offset} | {'duplicate'} | {'old'}
@@ -20,7 +20,7 @@ local maxProducers, window = whole(ARGV[1]), whole(ARGV[2])
 
 -- Check everything before writing anything.
 local isUsed, isNumbered = {}, false
-local at = 3
+local at = 4
 while at <= #ARGV do
   local lane, batches, sum, length = laneOf(ARGV[at]), whole(ARGV[at + 1]), 0, 0
   if (ARGV[at + 4] == '') ~= (ARGV[at + 5] == '') then error('an append has only one of its two limits') end
@@ -47,11 +47,8 @@ while at <= #ARGV do
 end
 -- The counters are read with one command here and written with one at the end.
 local names, fields, ledgers = groupsOf(books), {}, {}
-for _, group in ipairs(names) do
-  for _, field in ipairs(ledgerFields) do fields[#fields + 1] = field .. group end
-end
-local terms = #fields
-for _, group in ipairs(names) do
+for index, group in ipairs(names) do
+  if ARGV[3] == '1' then ledgers[index] = ledgerOf(books, group) end
   fields[#fields + 1] = 'waiting:' .. group
   fields[#fields + 1] = 'waitingBytes:' .. group
 end
@@ -60,11 +57,7 @@ for lane in pairs(isUsed) do
   fields[#fields + 1] = 'nextByte:' .. lanes[lane]
 end
 local found, known = numbers(books, fields), {}
-for at = terms + 1, #fields do known[fields[at]] = found[at] end
-for index, group in ipairs(names) do
-  ledgers[index] = { group }
-  for at = 5 * index - 4, 5 * index do table.insert(ledgers[index], text(found[at])) end
-end
+for index, field in ipairs(fields) do known[field] = found[index] end
 for lane in pairs(isUsed) do
   local reached, reachedByte = known['next:' .. lanes[lane]], known['nextByte:' .. lanes[lane]]
   if reachedByte < 0 then return 'over different' end
@@ -79,10 +72,11 @@ if isNumbered then
 end
 
 local function overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
-  for index, group in ipairs(names) do
+  for _, group in ipairs(names) do
     local events, bytes = known['waiting:' .. group], known['waitingBytes:' .. group]
     if events > 0 and (events + moreEvents > maxEvents or bytes + moreBytes > maxBytes) then
-      return { 'backlogged', group, text(events), text(bytes), text(ledgers[index][4] + ledgers[index][5]) }
+      local _, _, _, landed, dead = unpack(ledgerOf(books, group))
+      return { 'backlogged', group, text(events), text(bytes), text(landed + dead) }
     end
   end
   return nil
@@ -115,7 +109,7 @@ end
 local refused = {}
 local answers = {}
 local isStored = false
-at = 3
+at = 4
 
 local function append()
   local index, batches = tonumber(ARGV[at]), tonumber(ARGV[at + 1])

@@ -162,7 +162,9 @@ local function makeAgain(group, index)
   local reached, trimmed = number('next:' .. lane), number('trimmed:' .. lane)
   local handed, pending = number('handed:' .. of), number('pending:' .. of)
   local from = math.max(number('floor:' .. of), trimmed)
-  local more, moreBytes = handed - from - holesOf(lane, from, handed) - pending, 0
+  -- Another group may have found the lane deleted, so that it is trimmed beyond what this one was handed.
+  local skipped = holesOf(lane, from, handed) - holesOf(lane, handed, from)
+  local more, moreBytes = handed - from - skipped - pending, 0
   if known[index].last == nil then
     -- The entries are gone too: count the waiting ones as lost.
     from, more = reached, 0 - pending - (reached - handed - holesOf(lane, handed, reached))

@@ -26,6 +26,8 @@ import { throwIfOver, wordOf } from './session-over.ts'
 /** How long an append that a replica has refused waits for the present master. */
 const maxSearchMs = 5_000
 
+type Arguments = readonly ScriptArgument[]
+
 export type Memories = ReadonlyMap<PartitionKeys, PartitionMemory>
 
 export interface RedisSessionOptions extends Omit<TopicRegistryOptions, 'runWith' | 'memoryOf' | 'offer'> {
@@ -55,7 +57,7 @@ export class RedisSession {
     this.registry = new TopicRegistry({
       ...options,
       memoryOf: (partition) => this.memoryOf(partition),
-      runWith: (name, partition, keys, args) => this.#runScript(name, partition, keys, args),
+      runWith: async (...call) => (await this.#send(...call)).reply,
       offer: (partition) => this.#offer(partition),
     })
   }
@@ -91,41 +93,21 @@ export class RedisSession {
    * Errors: SessionOver (nothing was written); NOGROUP (the group was dropped); `not_found` (this epoch has no such
    * partition); as RedisConnection.run.
    */
-  async run(
-    name: ScriptName,
-    partition: PartitionKeys,
-    keys: readonly string[],
-    args: readonly ScriptArgument[],
-  ): Promise<Reply> {
-    const { connection } = this.#options
-    const run = async (words: readonly ScriptArgument[]) => ({ reply: await connection.run(name, keys, words) })
-    return (await this.#run(partition, args, run)).reply
-  }
-
-  /** The same without the checks that come first. */
-  async #runScript(
-    name: ScriptName,
-    partition: PartitionKeys,
-    keys: readonly string[],
-    args: readonly ScriptArgument[],
-  ): Promise<Reply> {
-    const { connection } = this.#options
-    const run = async (words: readonly ScriptArgument[]) => ({ reply: await connection.run(name, keys, words) })
-    return (await this.#runKnowing(partition, args, run)).reply
+  async run(name: ScriptName, partition: PartitionKeys, keys: readonly string[], args: Arguments): Promise<Reply> {
+    return (await this.#run(name, partition, keys, args, false)).reply
   }
 
   /**
    * Appends, and waits for the replicas (RedisConnection.runDurably). A replica has written nothing: the appends are sent
    * again when there is a master, and it has been checked. Errors: as `run` and `mayAppend`.
    */
-  async append(partition: PartitionKeys, args: readonly ScriptArgument[]): Promise<DurableReply> {
+  async append(partition: PartitionKeys, args: Arguments): Promise<DurableReply> {
     const { connection, mayAppend } = this.#options
     const searchEndsAtMs = performance.now() + maxSearchMs
-    const run = (words: readonly ScriptArgument[]) => connection.runDurably('append', partition.forAppend(), words)
     for (;;) {
       try {
         await mayAppend()
-        return await this.#run(partition, args, run)
+        return await this.#run('append', partition, partition.forAppend(), args, true).catch(withUnknownOutcome)
       } catch (thrown) {
         const isReplica = refusalIn(thrown) === 'READONLY'
         if (!isReplica || !(await connection.findMaster(searchEndsAtMs - performance.now()))) throw thrown
@@ -133,11 +115,13 @@ export class RedisSession {
     }
   }
 
-  async #run<T extends { readonly reply: Reply }>(
+  async #run(
+    name: ScriptName,
     partition: PartitionKeys,
-    args: readonly ScriptArgument[],
-    run: (words: readonly ScriptArgument[]) => Promise<T>,
-  ): Promise<T> {
+    keys: readonly string[],
+    args: Arguments,
+    isDurable: boolean,
+  ): Promise<DurableReply> {
     if (!this.registry.has(partition)) {
       const { topic, number } = partition
       throw new MillraceError('not_found', `there is no partition ${number} of a topic "${topic}"`, { field: 'topic' })
@@ -145,7 +129,7 @@ export class RedisSession {
     await this.#offer(partition)
     await this.#check(partition)
     for (let isSecond = false; ; isSecond = true) {
-      const answer = await this.#runKnowing(partition, args, run)
+      const answer = await this.#send(name, partition, keys, args, isDurable)
       if (wordOf(answer.reply) !== 'nogroup') return answer
       if (isSecond) throw toFailure(new Error('NOGROUP there is no such group'))
       await this.registry.makePartition(partition)
@@ -156,8 +140,8 @@ export class RedisSession {
   async #offer(partition: PartitionKeys): Promise<void> {
     const offer = this.#options.offers.get(partition)
     if (offer === undefined || this.#offered.has(partition)) return
-    const ledgers = await this.#runScript('count-loss', partition, [partition.books], offer.offer())
-    this.memoryOf(partition).noteLedgers(listOf(ledgers))
+    const { reply } = await this.#send('count-loss', partition, [partition.books], offer.offer())
+    this.memoryOf(partition).noteLedgers(listOf(reply))
     this.#offered.add(partition)
   }
 
@@ -168,19 +152,26 @@ export class RedisSession {
     const { ends, entries } = this.memoryOf(partition)
     if (ends.some((end) => end > 0)) {
       const places = entries.flatMap((entry) => [entry?.id ?? '', entry?.checksum ?? ''])
-      await this.#runScript('check-places', partition, [partition.books, ...partition.streams], places)
+      await this.#send('check-places', partition, [partition.books, ...partition.streams], places)
     }
     this.#checkedOn.set(partition, changes)
   }
 
-  async #runKnowing<T extends { readonly reply: Reply }>(
+  /** Runs a script with what this session knows of the partition. */
+  async #send(
+    name: ScriptName,
     partition: PartitionKeys,
-    args: readonly ScriptArgument[],
-    run: (words: readonly ScriptArgument[]) => Promise<T>,
-  ): Promise<T> {
-    let answer: T
+    keys: readonly string[],
+    args: Arguments,
+    isDurable = false,
+  ): Promise<DurableReply> {
+    const { connection } = this.#options
+    const words = [...args, `${this.epoch} ${this.memoryOf(partition).ends.join(' ')}`]
+    let answer: DurableReply
     try {
-      answer = await run([...args, `${this.epoch} ${this.memoryOf(partition).ends.join(' ')}`])
+      answer = isDurable
+        ? await connection.runDurably(name, keys, words)
+        : { reply: await connection.run(name, keys, words), isReached: true }
     } catch (thrown) {
       // The next reply may come from another server.
       if (thrown instanceof MillraceError && thrown.code !== 'disk_full') this.#checkedOn.delete(partition)
@@ -189,4 +180,10 @@ export class RedisSession {
     throwIfOver(answer.reply, this.epoch)
     return answer
   }
+}
+
+function withUnknownOutcome(thrown: unknown): never {
+  if (!(thrown instanceof MillraceError && thrown.code === 'unavailable')) throw thrown
+  const { code, message, cause } = thrown
+  throw new MillraceError(code, `${message}; the outcome is unknown`, { cause })
 }

@@ -34,19 +34,19 @@ export function readRegistry(reply: Reply, keys: RedisKeys): RegistryContent {
   const number = (field: string) => numberOf(fields.get(field) ?? 0)
   const epoch = number('\0\0epoch')
   if (epoch !== 0) checkLayout(number('\0\0layout'))
-  const topics = new Map<string, KnownTopic>()
+  const topics = new Map<string, KnownTopic & { groups: Map<string, string | null>; dropping: string[] }>()
   for (const name of fields.keys()) {
     if (name.includes('\0')) continue
     const partitions = Array.from({ length: number(name) }, (_, at) => keys.partition(name, at))
-    const groups = new Map<string, string | null>()
-    const dropping: string[] = []
-    for (const [field, value] of fields) {
-      if (!field.startsWith(`${name}\0`)) continue
-      const [group, state] = [field.slice(name.length + 1), textOf(value)]
-      if (state === 'drop') dropping.push(group)
-      else groups.set(group, state.startsWith('+') ? state.slice(1) : null)
-    }
-    topics.set(name, { name, groups, dropping, partitions, made: number(`\0${name}`) })
+    topics.set(name, { name, groups: new Map(), dropping: [], partitions, made: number(`\0${name}`) })
+  }
+  for (const [field, value] of fields) {
+    const [name = '', group] = field.split('\0')
+    const topic = topics.get(name)
+    if (topic === undefined || group === undefined) continue
+    const state = textOf(value)
+    if (state === 'drop') topic.dropping.push(group)
+    else topic.groups.set(group, state.startsWith('+') ? state.slice(1) : null)
   }
   return { epoch, version: number('\0\0version'), topics }
 }
