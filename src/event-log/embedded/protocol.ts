@@ -6,6 +6,7 @@ import type { Lane } from '../../event/event.ts'
 import type { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
 import type {
   CommitStats,
+  DescribeOptions,
   LogDescription,
   NextOptions,
   ReadSettledOptions,
@@ -171,7 +172,7 @@ export type LogThreadMethods = {
   readSettled(
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>
-  describe(argument: null): Promise<LogDescription>
+  describe(options: DescribeOptions): Promise<LogDescription>
   trim(call: { readonly topic: string; readonly policy: RetentionPolicy }): Promise<Answer<Trimmed>>
   /** Whether that many new bytes would be stored. */
   hasRoom(newBytes: number): boolean

@@ -4,7 +4,7 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
-import type { GroupDescription, LogDescription, StreamEnd, TopicDescription } from '../../event-log.ts'
+import type { DescribeOptions, GroupDescription, LogDescription, StreamEnd, TopicDescription } from '../../event-log.ts'
 import type { CursorRow, GroupRow, StreamRow, TopicRow } from '../file/books.ts'
 import type { OffsetRange } from '../file/entry-table.ts'
 import { sqlFile } from '../file/sql-file.ts'
@@ -26,6 +26,7 @@ const rangesPerRead = 500
 interface Counted {
   readonly entries: number
   readonly events: number
+  readonly lastOffset: number
 }
 
 export class Describer {
@@ -44,11 +45,11 @@ export class Describer {
   }
 
   /** Each step is a piece. */
-  *describe(usedBytes: number | null): Generator<void, LogDescription> {
+  *describe(usedBytes: number | null, { auditsPaused = false }: DescribeOptions): Generator<void, LogDescription> {
     const { books } = this.#tables
     this.#piece = { entries: 0, partitions: 0 }
     const topics: TopicDescription[] = []
-    for (const topic of books.topics.load()) topics.push(yield* this.#describeTopic(topic))
+    for (const topic of books.topics.load()) topics.push(yield* this.#describeTopic(topic, auditsPaused))
     const { epoch } = books.log.get(1)!
     // The limit would be the free disk space less the reserve, but other programs use the same disk.
     return { driver: 'embedded', epoch, durability: 'disk', usedBytes, limitBytes: null, topics }
@@ -56,18 +57,21 @@ export class Describer {
 
   /** Counts all of a group's unsettled events that are in the file, however many there are. */
   countUnsettled(group: GroupRow, topic: TopicRow): number {
-    const counter = new GroupCounter(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
+    const counter = new GroupCounter(null, null)
     for (let partition = 0; partition < topic.partitions; partition++) {
-      this.#countPartition(new UnitOfWork(this.#tables), group, partition, counter)
+      const counting = this.#countPartition(new UnitOfWork(this.#tables), group, partition, counter)
+      while (counting.next().done !== true);
     }
     return counter.events
   }
 
-  *#describeTopic(topic: TopicRow): Generator<void, TopicDescription> {
+  *#describeTopic(topic: TopicRow, auditsPaused: boolean): Generator<void, TopicDescription> {
     const rows = new UnitOfWork(this.#tables).groupsOf(topic.topicNumber)
     const groups: GroupDescription[] = []
     for (const row of rows) {
-      const described = yield* this.#describeGroup(row, topic)
+      const isWhole = auditsPaused && row.state === 'paused'
+      const counter = isWhole ? new GroupCounter(null, null) : new GroupCounter(maxAuditedEntries, maxAuditedRanges)
+      const described = yield* this.#describeGroup(row, topic, counter)
       if (described !== null) groups.push(described)
     }
     const { name, partitions } = topic
@@ -75,14 +79,17 @@ export class Describer {
   }
 
   /** Null when the group was dropped meanwhile. */
-  *#describeGroup(row: GroupRow, { partitions }: TopicRow): Generator<void, GroupDescription | null> {
+  *#describeGroup(
+    row: GroupRow,
+    { partitions }: TopicRow,
+    counter: GroupCounter,
+  ): Generator<void, GroupDescription | null> {
     const { groupNumber } = row
-    const counter = new GroupCounter(maxAuditedEntries, maxAuditedRanges)
     for (let partition = 0; partition < partitions; partition++) {
       if (this.#isPieceOver()) yield
       const work = new UnitOfWork(this.#tables)
       if (work.group(groupNumber) === undefined) return null
-      this.#piece.entries += this.#countPartition(work, row, partition, counter)
+      yield* this.#countPartition(work, row, partition, counter)
       this.#piece.partitions++
     }
     const { name, state, reason } = new UnitOfWork(this.#tables).group(groupNumber)!
@@ -102,10 +109,9 @@ export class Describer {
     return true
   }
 
-  /** Adds a partition to the counts of its group, and returns how many entries were counted. */
-  #countPartition(work: UnitOfWork, group: GroupRow, partition: number, counter: GroupCounter): number {
+  /** Adds a partition to the counts of its group: in one piece, unless all of the group's entries are counted. */
+  *#countPartition(work: UnitOfWork, group: GroupRow, partition: number, counter: GroupCounter): Generator<void, void> {
     const { groupNumber, topicNumber } = group
-    const before = counter.left
     for (const lane of lanes) {
       const stream = work.streams.get(streamNumber(topicNumber, partition, lane))!
       const cursor = work.cursors.get(groupNumber, stream.stream)!
@@ -113,15 +119,14 @@ export class Describer {
       if (cursor.settledBelow < stream.nextOffset) {
         counter.noteOldest(this.#oldestFrom(stream.stream, cursor.settledBelow))
         counter.passRanges(cursor.rangesAhead)
-        this.#auditStream(work, cursor, stream, counter)
+        yield* this.#auditStream(work, cursor, stream, counter)
       }
       const own = work.ownStream(groupNumber, partition, lane)
       if (own.dueKept === 0) continue
       counter.noteOldest(this.#oldestFrom(own.stream, 0))
-      this.#auditRange(own.stream, { start: 0, end: own.nextOffset }, counter)
+      yield* this.#auditRange(own.stream, { start: 0, end: own.nextOffset }, counter)
     }
     counter.addLedger(work.ledgers.get(groupNumber, partition)!)
-    return Number.isFinite(before) ? before - counter.left : 0
   }
 
   #oldestFrom(stream: number, offset: number): number | undefined {
@@ -129,7 +134,12 @@ export class Describer {
   }
 
   /** Counts what lies between and behind the settled ranges. */
-  #auditStream(work: UnitOfWork, cursor: CursorRow, { stream, nextOffset }: StreamRow, counter: GroupCounter): void {
+  *#auditStream(
+    work: UnitOfWork,
+    cursor: CursorRow,
+    { stream, nextOffset }: StreamRow,
+    counter: GroupCounter,
+  ): Generator<void, void> {
     let start = cursor.settledBelow
     for (let hasMore = cursor.rangesAhead > 0; hasMore && counter.left >= 0; ) {
       const ranges = work.books.settledRanges.select(
@@ -137,21 +147,25 @@ export class Describer {
         ...[cursor.groupNumber, stream, start],
       )
       for (const { firstOffset, endOffset } of ranges) {
-        this.#auditRange(stream, { start, end: firstOffset }, counter)
+        yield* this.#auditRange(stream, { start, end: firstOffset }, counter)
         start = endOffset
       }
       hasMore = ranges.length === rangesPerRead
     }
-    this.#auditRange(stream, { start, end: nextOffset }, counter)
+    yield* this.#auditRange(stream, { start, end: nextOffset }, counter)
   }
 
-  #auditRange(stream: number, { start, end }: OffsetRange, counter: GroupCounter): void {
-    if (start >= end || counter.left < 0) return
-    const limit = Number.isFinite(counter.left) ? counter.left + 1 : -1
-    const { entries, events } = this.#audit.get(stream, start, end, limit) as unknown as Counted
-    // An empty range counts as an entry, because looking it up takes time too.
-    counter.left -= Math.max(1, entries)
-    counter.events += events
+  *#auditRange(stream: number, { start, end }: OffsetRange, counter: GroupCounter): Generator<void, void> {
+    for (let from = start; from < end && counter.left >= 0; ) {
+      const limit = Math.min(counter.left, maxEntriesPerPiece) + 1
+      const { entries, events, lastOffset } = this.#audit.get(stream, from, end, limit) as unknown as Counted
+      // An empty range counts as an entry, because looking it up takes time too.
+      counter.left -= Math.max(1, entries)
+      counter.events += events
+      this.#piece.entries += Math.max(1, entries)
+      from = entries < limit ? end : lastOffset + 1
+      if (counter.isWhole && this.#isPieceOver()) yield
+    }
   }
 
   #streamEnds({ topicNumber, partitions }: TopicRow): StreamEnd[] {
@@ -173,9 +187,14 @@ class GroupCounter {
 
   #rangesLeft: number
 
-  constructor(maxEntries: number, maxRanges: number) {
-    this.left = maxEntries
-    this.#rangesLeft = maxRanges
+  /** Whether all entries are counted, however many there are. */
+  readonly isWhole: boolean
+
+  /** @param maxEntries null: all are counted. */
+  constructor(maxEntries: number | null, maxRanges: number | null) {
+    this.isWhole = maxEntries === null
+    this.left = maxEntries ?? Number.POSITIVE_INFINITY
+    this.#rangesLeft = maxRanges ?? Number.POSITIVE_INFINITY
   }
 
   passRanges(count: number): void {

@@ -70,7 +70,7 @@ class LogThread {
           const page = readSettled(work, stream, group, options)
           return new Transferred(page, [page.bytes.buffer])
         }),
-      describe: () => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)))),
+      describe: (options) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), options)),
       trim: ({ topic, policy }) => this.#trim(topic, policy),
       hasRoom: (newBytes) => !engine.isWaitingForRoom && this.#writer.hasRoom(newBytes),
       close: () => this.#close(),

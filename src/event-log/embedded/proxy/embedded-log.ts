@@ -11,6 +11,7 @@ import type {
   AppendOptions,
   CommitStats,
   Consumer,
+  DescribeOptions,
   EventLog,
   KeptEntry,
   LogDescription,
@@ -154,14 +155,15 @@ export class EmbeddedLog implements EventLog {
     return consumer
   }
 
-  async describe(): Promise<LogDescription> {
+  async describe(options: DescribeOptions = {}): Promise<LogDescription> {
     const { calls } = this.#options
     calls.checkUsable()
+    if (options.auditsPaused === true) return await calls.ask('describe', options)
     // Calls made while an earlier description is in progress share the next one.
     if (this.#nextDescription === null) {
       this.#nextDescription = this.#describing.then(() => {
         this.#nextDescription = null
-        return calls.ask('describe', null)
+        return calls.ask('describe', {})
       })
       this.#describing = this.#nextDescription.catch(() => {})
     }
