@@ -159,15 +159,25 @@ export class Engine {
   }
 
   #transact(operations: Operation<unknown>[], pauses = 0): void {
-    const newBytes = operations.reduce((sum, { refusableBytes }) => sum + refusableBytes, 0)
-    if (newBytes > 0 && !this.#writer.hasRoom(newBytes)) operations = refuseForRoom(operations)
-    for (;;) {
-      if (this.#tryTransaction(operations)) return
+    try {
+      this.#transactOrStall(operations, pauses)
+    } catch (thrown) {
+      for (const operation of operations) operation.fail(thrown)
+      throw thrown
+    }
+  }
+
+  #transactOrStall(all: readonly Operation<unknown>[], pauses: number): void {
+    const newBytes = all.reduce((sum, { refusableBytes }) => sum + refusableBytes, 0)
+    let operations = newBytes > 0 && !this.#writer.hasRoom(newBytes) ? refuseForRoom(all) : [...all]
+    while (!this.#tryTransaction(operations)) {
       const rest = refuseForRoom(operations)
-      if (rest.length === operations.length) break
+      if (rest.length === operations.length) {
+        this.#stall(operations, pauses)
+        return
+      }
       operations = rest
     }
-    this.#stall(operations, pauses)
   }
 
   /** Returns false when the disk is full: then nothing was written, and nobody was answered. */
@@ -182,7 +192,6 @@ export class Engine {
       })
     } catch (thrown) {
       if (toSqliteFailure(thrown).kind === 'full') return false
-      for (const operation of operations) operation.fail(thrown)
       throw thrown
     }
     // First the new leases, then what ends them: so an entry that is given back is looked for again.

@@ -14,6 +14,7 @@ export class LogCalls {
   #failure: MillraceError | null = null
   readonly #inProgress = new Set<Promise<unknown>>()
   #isClosed = false
+  #hasEnded = false
 
   constructor(thread: LogThread) {
     this.#thread = thread
@@ -56,6 +57,7 @@ export class LogCalls {
     transfer: readonly Transferable[] = [],
   ): Promise<Granted<M>> {
     if (this.#failure !== null) throw unknownOutcome(this.#failure)
+    if (this.#hasEnded) throw closed()
     const asking = this.#thread.call(method, call, transfer)
     this.#inProgress.add(asking)
     let answer: unknown
@@ -77,12 +79,13 @@ export class LogCalls {
       if (this.#failure === null) await this.ask('close', null)
       await Promise.allSettled(this.#inProgress)
     } finally {
+      this.#hasEnded = true
       await this.#thread.close()
     }
   }
 
   #fail(thrown: unknown): void {
-    if (this.#failure !== null) return
+    if (this.#failure !== null || this.#hasEnded) return
     this.#failure = thrown instanceof SqliteFailure ? finalError(thrown) : toMillraceError(thrown)
     this.#failed.resolve(this.#failure)
   }
