@@ -9,8 +9,9 @@ import type { NextCall } from '../protocol.ts'
 import type { DueEntries } from './due-entries.ts'
 import type { FreeEntries } from './free-entries.ts'
 
-/** Max bytes that are read from the file for one call, except for its first entry: no commit can run meanwhile. */
+/** Max bytes (except for the first entry) and entries that are read from the file for one call: commits wait meanwhile. */
 const maxReadBytes = 2 * 1024 * 1024
+const maxReadEntries = 1000
 
 /** What a lane of a partition has for a group. */
 export class LaneWork {
@@ -32,6 +33,7 @@ export class PartitionWork {
   readonly partition: number
   readonly lanes: Partial<Record<Lane, LaneWork>> = {}
   bytes = 0
+  readEntries = 0
 
   constructor(partition: number) {
     this.partition = partition
@@ -48,6 +50,7 @@ export class Selection {
   readonly #events: Record<Lane, number> = { high: 0, normal: 0, low: 0 }
   #bytes = 0
   #readBytes = 0
+  #readEntries = 0
   #count = 0
 
   /** @param parts the partitions that have work, the one to serve first at the front. */
@@ -83,14 +86,20 @@ export class Selection {
     if (isShared && part.bytes > 0 && part.bytes + next.byteLength > shareBytes) return false
     if (this.#events[lane] > 0 && this.#events[lane] + next.count > maxEvents[lane]) return false
     if (this.#bytes + next.byteLength > maxBytes) return false
-    return !this.#isRead(work, next) || this.#readBytes + next.byteLength <= maxReadBytes
+    if (!this.#isRead(work, next)) return true
+    const hasReadShare = !isShared || part.readEntries < Math.ceil(maxReadEntries / partitions)
+    return hasReadShare && this.#readEntries < maxReadEntries && this.#readBytes + next.byteLength <= maxReadBytes
   }
 
   #add(part: PartitionWork, lane: Lane, work: LaneWork, next: EntryPlace): void {
     this.#count++
     this.#events[lane] += next.count
     this.#bytes += next.byteLength
-    if (this.#isRead(work, next)) this.#readBytes += next.byteLength
+    if (this.#isRead(work, next)) {
+      this.#readEntries++
+      part.readEntries++
+      this.#readBytes += next.byteLength
+    }
     work.events += next.count
     part.bytes += next.byteLength
   }
