@@ -12,7 +12,7 @@ import type { Answer, Deliveries, NextCall } from '../protocol.ts'
 import { packDeliveries } from './deliveries.ts'
 import { groupNotFound } from './find.ts'
 import { HandOut } from './hand-out.ts'
-import type { CursorCheck } from './kept-check.ts'
+import type { KeptCheck } from './kept-check.ts'
 import type { LogWriter } from './log-writer.ts'
 import { type Operation, toRefusal } from './operation.ts'
 import { type GroupSession, type Place, type Session, Waiter } from './session.ts'
@@ -224,7 +224,7 @@ export class Engine {
   }
 
   /** Checks a cursor with many rows in pieces; its group waits meanwhile. */
-  #check(check: CursorCheck): void {
+  #check(check: KeptCheck): void {
     if (this.#checking.has(check.place)) return
     this.#checking.set(check.place, check.group)
     const step = () => {

@@ -9,7 +9,7 @@ import type { EntryContent } from '../file/entry-table.ts'
 import { partitionOf } from '../file/stream-number.ts'
 import { DueEntries, type DueEntry } from './due-entries.ts'
 import { FreeEntries } from './free-entries.ts'
-import { type CursorCheck, checkCursor, checkDue } from './kept-check.ts'
+import { checkCursor, checkDue, type KeptCheck } from './kept-check.ts'
 import { LaneWork, PartitionWork, Selection } from './selection.ts'
 import type { GroupSession, Lease, Place, Session, Waiter } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
@@ -34,7 +34,7 @@ export class HandOut {
   readonly #nextDueAtMs = new Map<DueEntries, number | undefined>()
   readonly #filled = new Map<Waiter, readonly HandedOut[]>()
   /** Checks that must be made before more can be handed out. */
-  readonly checks: CursorCheck[] = []
+  readonly checks: KeptCheck[] = []
 
   /** @param nowMs milliseconds since 1970, on the clock of the log's caller. */
   constructor(work: UnitOfWork, session: Session, nowMs: number) {
@@ -129,11 +129,13 @@ export class HandOut {
     return walk
   }
 
-  #dueWalk(group: GroupSession, own: number, rowsPerRead: number): DueEntries {
+  #dueWalk(group: GroupSession, own: number, rowsPerRead: number): DueEntries | null {
     const place = group.place(own)
     const known = this.#due.get(place)
     if (known !== undefined) return known.walk
-    checkDue(this.#work, place, own)
+    const check = checkDue(this.#work, group, own)
+    if (check !== null) this.checks.push(check)
+    if (check !== null) return null
     const walk = new DueEntries(this.#work, group, own, this.#nowMs, rowsPerRead)
     this.#due.set(place, { walk, group })
     return walk

@@ -1,90 +1,81 @@
-// Checks, when a place is first used, that none of its rows in `settled_ahead`, `attempts` and `due` is missing: a lost
-// row would deliver settled events again, or others never. How many rows there are is in the cursor, or in the stream.
+// Checks, when a place is first used, its rows in `settled_ahead`, `attempts` and `due`: a lost or moved row would deliver
+// settled events again, or others never. How many rows there are is in the cursor, or in the stream.
 
 import type { CursorRow } from '../file/books.ts'
 import { LogDamage } from '../file/log-damage.ts'
 import type { GroupSession, Place } from './session.ts'
 import type { LogTables, UnitOfWork } from './unit-of-work.ts'
 
-/** Up to so many rows are counted within a transaction, and so many in each piece otherwise. */
-const maxRowsAtOnce = 100_000
+/** Up to so many rows are checked within a transaction, and so many in each piece otherwise. */
+const maxRowsAtOnce = 2000
 
-const ofCursor = 'group_number = ? AND stream = ?'
+/** A check that is made in pieces; its group waits meanwhile. */
+export interface KeptCheck {
+  readonly group: GroupSession
+  readonly place: Place
+  /** Checks some rows; returns whether there are more. */
+  step(): boolean
+}
 
-/** Checks a cursor. When it has too many rows to be counted at once, returns the check to be made in pieces. */
-export function checkCursor(work: UnitOfWork, group: GroupSession, cursor: CursorRow): CursorCheck | null {
-  const place = group.place(cursor.stream)
+/** Checks a cursor. Returns the check when it has too many rows to be checked at once. */
+export function checkCursor(work: UnitOfWork, group: GroupSession, cursor: CursorRow): KeptCheck | null {
+  const { stream, rangesAhead, attemptsKept } = cursor
+  return check(group, stream, rangesAhead + attemptsKept, verifyCursor(work.tables, { ...cursor }))
+}
+
+/** Checks what is due in one of the group's own streams. */
+export function checkDue(work: UnitOfWork, group: GroupSession, own: number): KeptCheck | null {
+  return check(group, own, work.streams.get(own)!.dueKept, verifyDue(work.tables, own))
+}
+
+function check(group: GroupSession, stream: number, rows: number, pieces: Generator<void, void>): KeptCheck | null {
+  const place = group.place(stream)
   if (place.isChecked) return null
-  if (cursor.rangesAhead + cursor.attemptsKept > maxRowsAtOnce) return new CursorCheck(work, group, cursor)
-  const { books, path } = work
-  const { groupNumber, stream, rangesAhead, attemptsKept } = cursor
-  expect(path, cursor, 'settled ranges', rangesAhead, books.settledRanges.count(ofCursor, groupNumber, stream))
-  expect(path, cursor, 'attempts', attemptsKept, books.attempts.count(ofCursor, groupNumber, stream))
-  place.isChecked = true
+  const step = () => {
+    place.isChecked = pieces.next().done === true
+    return !place.isChecked
+  }
+  if (rows > maxRowsAtOnce) return { group, place, step }
+  while (step());
   return null
 }
 
-export function checkDue({ books, streams, path }: UnitOfWork, place: Place, own: number): void {
-  if (place.isChecked) return
-  const { groupNumber, stream, dueKept } = streams.get(own)!
-  expect(path, { groupNumber, stream }, 'due entries', dueKept, books.due.count('stream = ?', stream))
-  place.isChecked = true
-}
-
-/** Counts the rows of a cursor that nothing changes meanwhile, because its entries are handed out only afterwards. */
-export class CursorCheck {
-  readonly #tables: LogTables
-  readonly group: GroupSession
-  readonly place: Place
-  readonly #cursor: CursorRow
-  #table: 'settledRanges' | 'attempts' = 'settledRanges'
-  #counted = 0
-  #from = -1
-
-  constructor({ books, entries, path }: LogTables, group: GroupSession, cursor: CursorRow) {
-    this.#tables = { books, entries, path }
-    this.group = group
-    this.place = group.place(cursor.stream)
-    this.#cursor = { ...cursor }
-  }
-
-  /** Counts some rows; returns whether there may be more. */
-  step(): boolean {
-    const { books, path } = this.#tables
-    const { groupNumber, stream, rangesAhead, attemptsKept } = this.#cursor
-    const isRanges = this.#table === 'settledRanges'
-    const { rows, last } = books[this.#table].countSome(ofCursor, 'first_offset', this.#from, maxRowsAtOnce, [
-      groupNumber,
-      stream,
-    ])
-    this.#counted += rows
-    this.#from = last
-    if (rows === maxRowsAtOnce) return true
-    expect(
-      path,
-      this.#cursor,
-      isRanges ? 'settled ranges' : 'attempts',
-      isRanges ? rangesAhead : attemptsKept,
-      this.#counted,
-    )
-    if (isRanges) {
-      this.#table = 'attempts'
-      this.#counted = 0
-      this.#from = -1
-      return true
+/** Nothing changes the rows meanwhile, because nothing is handed out before. */
+function* verifyCursor({ books, path }: LogTables, cursor: CursorRow): Generator<void, void> {
+  const { groupNumber, stream, rangesAhead, attemptsKept } = cursor
+  for (const [what, table, kept] of [
+    ['settled ranges', books.settledRanges, rangesAhead],
+    ['attempts', books.attempts, attemptsKept],
+  ] as const) {
+    let found = 0
+    for (let from = -1, hasMore = true; hasMore; ) {
+      const condition = `WHERE group_number = ? AND stream = ? AND first_offset > ? ORDER BY first_offset LIMIT ${maxRowsAtOnce}`
+      const rows = table.select(condition, groupNumber, stream, from)
+      found += rows.length
+      from = rows.at(-1)?.firstOffset ?? from
+      hasMore = rows.length === maxRowsAtOnce
+      if (hasMore) yield
     }
-    this.place.isChecked = true
-    return false
+    // A group that was dropped meanwhile loses its rows step by step.
+    if (books.cursors.get(groupNumber, stream) === undefined) return
+    const place = `of group ${groupNumber} in stream ${stream}`
+    if (found !== kept) throw new LogDamage(path, `${kept} ${what} ${place}`, String(found))
   }
 }
 
-function expect(
-  path: string,
-  { groupNumber, stream }: Pick<CursorRow, 'groupNumber' | 'stream'>,
-  what: string,
-  expected: number,
-  found: number,
-): void {
-  if (expected === found) return
-  throw new LogDamage(path, `${expected} ${what} of group ${groupNumber} in stream ${stream}`, String(found))
+/** Rows may be added meanwhile, so they are counted at the end. */
+function* verifyDue({ books, path }: LogTables, own: number): Generator<void, void> {
+  for (let from = { dueAtMs: -1, firstOffset: -1 }, hasMore = true; hasMore; ) {
+    const rows = books.due.select(
+      `WHERE stream = ? AND (due_at_ms, first_offset) > (?, ?) ORDER BY due_at_ms, first_offset LIMIT ${maxRowsAtOnce}`,
+      ...[own, from.dueAtMs, from.firstOffset],
+    )
+    from = rows.at(-1) ?? from
+    hasMore = rows.length === maxRowsAtOnce
+    if (hasMore) yield
+  }
+  const stream = books.streams.get(own)
+  if (stream === undefined) return
+  const found = books.due.count('stream = ?', own)
+  if (found !== stream.dueKept) throw new LogDamage(path, `${stream.dueKept} due entries in stream ${own}`, String(found))
 }

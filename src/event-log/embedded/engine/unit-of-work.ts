@@ -72,6 +72,7 @@ export class UnitOfWork implements LogTables {
   readonly books: Books
   readonly entries: EntryTable
   readonly path: string
+  readonly tables: LogTables
   readonly topics: Rows<TopicRow>
   readonly groups: Rows<GroupRow>
   readonly streams: Rows<StreamRow>
@@ -83,7 +84,9 @@ export class UnitOfWork implements LogTables {
   readonly #groupsOf = new Map<number, readonly GroupRow[]>()
   #hasWritten = false
 
-  constructor({ books, entries, path }: LogTables) {
+  constructor(tables: LogTables) {
+    const { books, entries, path } = tables
+    this.tables = tables
     this.books = books
     this.entries = entries
     this.path = path

@@ -108,19 +108,6 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     return Number(this.#prepare(sql, () => sql).get(...parameters)!.rows)
   }
 
-  /** Counts up to `maxRows` rows of a condition behind a value of a column, and returns the column's value in the last. */
-  countSome(
-    condition: string,
-    column: string,
-    after: number,
-    maxRows: number,
-    parameters: readonly number[],
-  ): { readonly rows: number; readonly last: number } {
-    const some = `SELECT ${column} AS at FROM ${this.#options.name} WHERE ${condition} AND ${column} > ? ORDER BY ${column} LIMIT ?`
-    const sql = `SELECT count(*) AS rows, CAST(coalesce(max(at), 0) AS REAL) AS last FROM (${some})`
-    return this.#prepare(sql, () => sql).get(...parameters, after, maxRows) as { rows: number; last: number }
-  }
-
   /** @param key identifies the statement; a text that is built for each call would cost as much as the statement. */
   #prepare(key: string, sql: () => string): StatementSync {
     let statement = this.#statements.get(key)
