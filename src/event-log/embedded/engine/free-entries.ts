@@ -16,6 +16,8 @@ export class FreeEntries {
   readonly #work: UnitOfWork
   readonly #group: GroupSession
   readonly #entriesPerRead: number
+  /** At the beginning: a range that the walk loses is merged with those beside it, which it still has to pass. */
+  readonly #hasRanges: boolean
   /** Everything between the place's `freeFrom` and here is settled or held, or was taken from this walk. */
   #at: number
   #entries: EntryPlace[] = []
@@ -30,6 +32,7 @@ export class FreeEntries {
     this.place = group.place(stream)
     this.stream = work.streams.get(stream)!
     this.cursor = work.cursors.get(group.groupNumber, stream)!
+    this.#hasRanges = this.cursor.rangesAhead > 0
     this.#at = Math.max(this.place.freeFrom, this.cursor.settledBelow)
     this.#leaveRange()
   }
@@ -99,8 +102,8 @@ export class FreeEntries {
 
   /** Moves on when the place lies in a range: those of an earlier hint may have been merged since. */
   #leaveRange(): void {
-    const { groupNumber, stream, rangesAhead } = this.cursor
-    if (rangesAhead === 0) return
+    const { groupNumber, stream } = this.cursor
+    if (!this.#hasRanges) return
     const [range] = this.#work.books.settledRanges.select(
       'WHERE group_number = ? AND stream = ? AND first_offset <= ? ORDER BY first_offset DESC LIMIT 1',
       ...[groupNumber, stream, this.#at],
@@ -115,8 +118,8 @@ export class FreeEntries {
 
   /** The first range that begins at an offset or later. */
   #rangeFrom(offset: number): SettledRangeRow | undefined {
-    const { groupNumber, stream, rangesAhead } = this.cursor
-    if (rangesAhead === 0) return undefined
+    const { groupNumber, stream } = this.cursor
+    if (!this.#hasRanges) return undefined
     while ((this.#ranges[0]?.firstOffset ?? offset) < offset) this.#ranges.shift()
     if (this.#ranges.length === 0 && this.#rangesBelow <= this.stream.nextOffset) {
       this.#ranges = this.#work.books.settledRanges.select(
