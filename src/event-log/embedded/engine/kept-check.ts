@@ -1,7 +1,7 @@
 // Checks, when a place is first used, its rows in `settled_ahead`, `attempts` and `due`: a lost or moved row would deliver
 // settled events again, or others never. How many rows there are is in the cursor, or in the stream.
 
-import type { CursorRow } from '../file/books.ts'
+import type { CursorRow, StreamRow } from '../file/books.ts'
 import { LogDamage } from '../file/log-damage.ts'
 import type { GroupSession, Place } from './session.ts'
 import type { LogTables, UnitOfWork } from './unit-of-work.ts'
@@ -25,7 +25,10 @@ export function checkCursor(work: UnitOfWork, group: GroupSession, cursor: Curso
 
 /** Checks what is due in one of the group's own streams. */
 export function checkDue(work: UnitOfWork, group: GroupSession, own: number): KeptCheck | null {
-  return check(group, own, work.streams.get(own)!.dueKept, verifyDue(work.tables, own))
+  const { dueKept } = work.streams.get(own)!
+  // Within the transaction its rows count, which are not written yet.
+  const streams = dueKept > maxRowsAtOnce ? work.books.streams : work.streams
+  return check(group, own, dueKept, verifyDue(work.tables, own, streams))
 }
 
 function check(group: GroupSession, stream: number, rows: number, pieces: Generator<void, void>): KeptCheck | null {
@@ -64,7 +67,11 @@ function* verifyCursor({ books, path }: LogTables, cursor: CursorRow): Generator
 }
 
 /** Rows may be added meanwhile, so they are counted at the end. */
-function* verifyDue({ books, path }: LogTables, own: number): Generator<void, void> {
+function* verifyDue(
+  { books, path }: LogTables,
+  own: number,
+  streams: { get(stream: number): StreamRow | undefined },
+): Generator<void, void> {
   for (let from = { dueAtMs: -1, firstOffset: -1 }, hasMore = true; hasMore; ) {
     const rows = books.due.select(
       `WHERE stream = ? AND (due_at_ms, first_offset) > (?, ?) ORDER BY due_at_ms, first_offset LIMIT ${maxRowsAtOnce}`,
@@ -74,8 +81,9 @@ function* verifyDue({ books, path }: LogTables, own: number): Generator<void, vo
     hasMore = rows.length === maxRowsAtOnce
     if (hasMore) yield
   }
-  const stream = books.streams.get(own)
+  const stream = streams.get(own)
   if (stream === undefined) return
   const found = books.due.count('stream = ?', own)
-  if (found !== stream.dueKept) throw new LogDamage(path, `${stream.dueKept} due entries in stream ${own}`, String(found))
+  if (found !== stream.dueKept)
+    throw new LogDamage(path, `${stream.dueKept} due entries in stream ${own}`, String(found))
 }

@@ -8,6 +8,9 @@ import { closed, finalError, unknownOutcome } from './log-failure.ts'
 
 type Granted<M extends keyof LogThreadMethods> = Exclude<Awaited<ReturnType<LogThreadMethods[M]>>, Refusal>
 
+/** The calls whose outcome is unknown when the log has failed. */
+const changesEvents: ReadonlySet<string> = new Set(['append', 'reopen', 'settle', 'pause', 'drop', 'giveBack', 'leave'])
+
 export class LogCalls {
   readonly #thread: LogThread
   readonly #failed = Promise.withResolvers<MillraceError>()
@@ -65,6 +68,8 @@ export class LogCalls {
       answer = await asking
     } catch (thrown) {
       this.#fail(thrown)
+      // What is found to be damaged during a start is to be named as that.
+      if (this.#failure?.code === 'corrupt' && !changesEvents.has(method)) throw this.#failure
       throw unknownOutcome(thrown)
     } finally {
       this.#inProgress.delete(asking)
