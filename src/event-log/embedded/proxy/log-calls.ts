@@ -69,7 +69,8 @@ export class LogCalls {
     } catch (thrown) {
       this.#fail(thrown)
       // What is found to be damaged during a start is to be named as that.
-      if (this.#failure?.code === 'corrupt' && !changesEvents.has(method)) throw this.#failure
+      const failure = this.#failure as MillraceError | null
+      if (failure?.code === 'corrupt' && !changesEvents.has(method)) throw failure
       throw unknownOutcome(thrown)
     } finally {
       this.#inProgress.delete(asking)
