@@ -2,16 +2,16 @@
 
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { inspectLog, type LogInspection } from './embedded/inspect.ts'
 import { openEmbeddedLog } from './embedded/open-embedded-log.ts'
-import { type LogRepair, repairLog } from './embedded/repair.ts'
+import { inspectLog, type LogInspection } from './embedded/repair/inspect.ts'
+import { type LogRepair, repairLog } from './embedded/repair/repair.ts'
 import type { CommitStats, EventLog, LogHealth, LogProblem } from './event-log.ts'
 import { cleanRedis, countOnRedis, type KeptOnRedis } from './redis/clean-redis.ts'
 import { inspectRedis, type RedisInspection } from './redis/inspect-redis.ts'
 import { openRedisLog } from './redis/open-redis-log.ts'
 
-export type { LogCounts, LogFinding, LogInspection } from './embedded/inspect.ts'
-export type { LogRepair } from './embedded/repair.ts'
+export type { LogCounts, LogFinding, LogInspection } from './embedded/repair/inspect.ts'
+export type { LogRepair } from './embedded/repair/repair.ts'
 export type { KeptOnRedis } from './redis/clean-redis.ts'
 export type { RedisInspection } from './redis/inspect-redis.ts'
 

@@ -89,8 +89,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const pools: readonly Pool[] = config.roles.includes('worker')
       ? [...assembleLanding(context, { eventLog, store, topics }), ...assembleHandlers(context, eventLog, handlers)]
       : []
-    for (const pool of pools) await pool.start()
+    // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
+    for (const pool of pools) await pool.start()
     const retention = new Retention({ ...config, eventLog, topics: topics.map(({ topic }) => topic), logger, now })
     closers.addBounded(() => retention.close())
 

@@ -1,8 +1,10 @@
-// Reports publishing and landing to the health: what fails for the producers and the worker pools of this process.
+// Reports publishing, landing and handlers to the health: what fails for the producers and the pools of this process.
 
 import type { Ingest } from '../ingest/ingest.ts'
+import { landingGroup } from '../landing/landing.ts'
 import type { Health, Problem } from '../telemetry/health.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { deadLetterGroup } from '../workers/dead-letters.ts'
 import type { Pool } from '../workers/pool.ts'
 
 const everyMs = 1000
@@ -19,7 +21,7 @@ export interface WatchedWork {
 export function watchWork(work: WatchedWork): () => void {
   let failing: Problem | null = null
   const report = () => {
-    if (work.pools.length > 0) reportLanding(work)
+    if (work.pools.length > 0) reportPools(work)
     if (work.ingest === null) return
     const problem = work.ingest.problem
     work.health.report('publishing', problem)
@@ -39,10 +41,15 @@ export function watchWork(work: WatchedWork): () => void {
 }
 
 /** The pools write their own log lines. Unready only without any other work: reads and hints must stay reachable. */
-function reportLanding({ health, ingest, pools }: WatchedWork): void {
-  const problems = pools.flatMap((pool) => pool.problem ?? [])
-  const reason = problems[0]?.reason
-  const message = problems.map((problem) => problem.message).join('; ')
+function reportPools({ health, ingest, pools }: WatchedWork): void {
   const isIdle = ingest === null && pools.every((pool) => !pool.takesWork)
-  health.report('landing', reason === undefined ? null : { reason, message }, isIdle)
+  const components = Map.groupBy(pools, ({ group }) =>
+    group === landingGroup || group === deadLetterGroup ? 'landing' : 'handlers',
+  )
+  for (const [component, own] of components) {
+    const problems = own.flatMap((pool) => pool.problem ?? [])
+    const reason = problems[0]?.reason
+    const message = problems.map((problem) => problem.message).join('; ')
+    health.report(component, reason === undefined ? null : { reason, message }, isIdle)
+  }
 }

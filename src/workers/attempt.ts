@@ -23,5 +23,10 @@ export interface Failed {
   readonly running?: Promise<unknown>
 }
 
+export interface AttemptContext extends Pick<HandlerContext, 'attempt' | 'logger'> {
+  /** Gives the handler its signal. */
+  readonly abort: AbortController
+}
+
 /** Never rejects. */
-export type Attempt = (event: HandledEvent, context: HandlerContext) => Promise<AttemptEnd>
+export type Attempt = (event: HandledEvent, context: AttemptContext) => Promise<AttemptEnd>

@@ -20,7 +20,7 @@ export interface Dead {
 
 /**
  * Tries the event again, which uses an attempt as a failure does.
- * @param options.afterMs the earliest time from now; by default the delay of the handler's `retry`.
+ * @param options.afterMs the earliest time from now, 0 to 86,400,000; by default the delay of the handler's `retry`.
  */
 export function retry(options: { readonly afterMs?: number } = {}): Retry {
   return { ended: 'retry', afterMs: options.afterMs ?? null }
@@ -91,13 +91,21 @@ export interface HandlerDefinition {
 
 const dayMs = 86_400_000
 
+/** The longest delay before another attempt. */
+export const maxDelayMs = dayMs
+
 const known = new Set(['topic', 'group', 'type', 'types', 'concurrency', 'timeoutMs', 'retry', 'handle'])
 const knownOfRetry = new Set(['maxAttempts', 'initialDelayMs', 'maxDelayMs'])
 
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
 export function defineHandler(options: HandlerOptions): HandlerDefinition {
+  if (typeof options !== 'object' || options === null) {
+    throw new MillraceError('invalid_event', 'defineHandler takes an object with group and handle', {
+      field: 'options',
+    })
+  }
   const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000, handle } = options
-  const { maxAttempts, initialDelayMs = 1000, maxDelayMs = 60_000 } = options.retry ?? {}
+  const { maxAttempts, initialDelayMs = 1000, maxDelayMs: longestMs = 60_000 } = options.retry ?? {}
   const name = `the handler of group ${JSON.stringify(group)}`
   const refuse = (field: string, must: string): never => {
     throw new MillraceError('invalid_event', `${name}: ${field} ${must}`, { field })
@@ -110,20 +118,29 @@ export function defineHandler(options: HandlerOptions): HandlerDefinition {
   for (const key of Object.keys(options.retry ?? {}))
     if (!knownOfRetry.has(key)) refuse(`retry.${key}`, 'is not an option of this version')
   if (typeof group !== 'string' || !isTopicName(group)) refuse('group', 'must match [a-z0-9][a-z0-9._-]{0,63}')
-  if (!isTopicName(topic)) refuse('topic', `is ${JSON.stringify(topic)}; it must match [a-z0-9][a-z0-9._-]{0,63}`)
+  if (options.retry !== undefined && (typeof options.retry !== 'object' || options.retry === null))
+    refuse('retry', 'must be an object with maxAttempts, initialDelayMs or maxDelayMs')
+  if (typeof topic !== 'string' || !isTopicName(topic))
+    refuse('topic', `is ${JSON.stringify(topic)}; it must match [a-z0-9][a-z0-9._-]{0,63}`)
   if (type !== undefined && options.types !== undefined) refuse('type', 'and types are both given: use one of them')
   if (typeof handle !== 'function') refuse('handle', 'is missing: give a function of an event')
-  const patterns = type === undefined ? types : [type]
+  const patterns: unknown = type === undefined ? types : [type]
+  if (!isTextList(patterns)) return refuse('types', 'must be a list of texts such as ["order.*"]; use type for one')
+  if (options.types?.length === 0) refuse('types', 'is empty: leave it out for all types')
   compileTypePatterns(patterns)
-  if (inRange('retry.initialDelayMs', initialDelayMs, 1, dayMs) > inRange('retry.maxDelayMs', maxDelayMs, 1, dayMs))
+  if (inRange('retry.initialDelayMs', initialDelayMs, 1, dayMs) > inRange('retry.maxDelayMs', longestMs, 1, dayMs))
     refuse('retry.initialDelayMs', 'is larger than retry.maxDelayMs')
   return {
     isMillraceHandler: true,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs, handle },
+    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, handle },
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),
     maxAttempts: maxAttempts === undefined ? null : inRange('retry.maxAttempts', maxAttempts, 1, 1000),
   }
+}
+
+function isTextList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
 /** Also of a copy of this package in another folder. */

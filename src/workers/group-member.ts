@@ -34,6 +34,8 @@ export class GroupMember {
   /** How many reads of the log have failed in a row. */
   #failedReads = 0
   #readFailure: MillraceError | null = null
+  /** Of deliveries that cannot be settled now. */
+  #settleFailure: MillraceError | null = null
 
   constructor(options: GroupMemberOptions) {
     this.#options = options
@@ -49,12 +51,13 @@ export class GroupMember {
     return this.#failedReads < 2
   }
 
-  /** Why the log cannot be read, with an error code as its reason; null while it can. */
+  /** Why the log cannot be read, or does not take what was done, with an error code as its reason; null while it can. */
   get problem(): { readonly reason: ErrorCode; readonly message: string } | null {
-    if (this.canRead || this.#readFailure === null) return null
+    const failure = this.canRead ? this.#settleFailure : this.#readFailure
+    if (failure === null) return null
     const { topic, group } = this.#options
-    const message = `${group} of ${topic} cannot read the log: ${textWithCause(this.#readFailure)}`
-    return { reason: this.#readFailure.code, message }
+    const what = this.canRead ? 'settle what it has done' : 'read the log'
+    return { reason: failure.code, message: `${group} of ${topic} cannot ${what}: ${textWithCause(failure)}` }
   }
 
   /** Joins the group. Errors: those of EventLog.consume. */
@@ -94,6 +97,7 @@ export class GroupMember {
       try {
         const refused = await consumer.settle(outcomes)
         const count = { topic, group, refused: refused.length }
+        this.#settleFailure = null
         if (refused.length > 0) logger.warn(count, 'deliveries were settled too late and will be redelivered')
         return
       } catch (thrown) {
@@ -101,8 +105,10 @@ export class GroupMember {
         if (isEndedEpoch(error) || error.code === 'not_found') {
           const cause = isEndedEpoch(error) ? 'the log has begun a new epoch' : 'the group was deleted'
           logger.warn({ topic, group }, `${cause}: the outcomes of these deliveries are not recorded`)
+          this.#settleFailure = null
           return
         }
+        this.#settleFailure = error
         if (failures === 1) {
           logger.error({ topic, group, code: error.code, error }, 'deliveries cannot be settled; retrying')
         }

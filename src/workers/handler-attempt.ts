@@ -1,9 +1,9 @@
 // An attempt of a handler, with all that is added to it.
 
-import { type ErrorCode, MillraceError } from '../errors.ts'
+import { type ErrorCode, errorCodes } from '../errors.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Attempt, Failed } from './attempt.ts'
-import type { HandlerDefinition } from './define-handler.ts'
+import type { Attempt, AttemptEnd, Failed } from './attempt.ts'
+import { type HandlerDefinition, maxDelayMs } from './define-handler.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
 
@@ -15,20 +15,49 @@ export function attemptOf(
 }
 
 function callHandler({ handle }: HandlerDefinition): Attempt {
-  return async (event, context) => {
+  return async (event, { attempt, logger, abort: { signal } }) => {
     try {
-      const ended = await handle(event, context)
-      if (ended === undefined) return { is: 'done' }
-      if (ended.ended === 'dead') return { is: 'dead', code: 'invalid_event', message: String(ended.reason) }
-      if (ended.ended === 'retry') {
-        const message = 'the handler asked for another attempt'
-        return { is: 'failed', code: 'unavailable', message, afterMs: ended.afterMs, wasAsked: true }
-      }
-      return failed('internal', `the handler returned ${typeof ended}; it must return nothing, retry() or dead(reason)`)
+      return endOf(await handle(event, { attempt, logger, signal }))
     } catch (thrown) {
-      if (thrown instanceof MillraceError) return failed(thrown.code, thrown.message)
-      return failed('internal', thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown))
+      return failed(codeOf(thrown), textOfThrown(thrown))
     }
+  }
+}
+
+/** What a handler returned is any value: it may be JavaScript. */
+function endOf(returned: unknown): AttemptEnd {
+  if (returned === undefined) return { is: 'done' }
+  const { ended, reason, afterMs } = (returned ?? {}) as Readonly<Record<'ended' | 'reason' | 'afterMs', unknown>>
+  if (ended === 'dead') return { is: 'dead', code: 'invalid_event', message: textOfThrown(reason) }
+  if (ended === 'retry' && isDelay(afterMs)) {
+    const message = 'the handler asked for another attempt'
+    return { is: 'failed', code: 'unavailable', message, afterMs, wasAsked: true }
+  }
+  if (ended === 'retry')
+    return failed('internal', `retry({ afterMs }) takes 0 to ${maxDelayMs} ms; it was ${textOfThrown(afterMs)}`)
+  return failed(
+    'internal',
+    `the handler returned ${returned === null ? 'null' : typeof returned}; it must return nothing, retry() or dead(reason)`,
+  )
+}
+
+function isDelay(afterMs: unknown): afterMs is number | null {
+  return afterMs === null || (typeof afterMs === 'number' && afterMs >= 0 && afterMs <= maxDelayMs)
+}
+
+/** The code of a MillraceError, also of one that another copy of this package has thrown. */
+function codeOf(thrown: unknown): ErrorCode {
+  const code = thrown instanceof Error && thrown.name === 'MillraceError' && 'code' in thrown ? thrown.code : ''
+  return Object.hasOwn(errorCodes, String(code)) ? (code as ErrorCode) : 'internal'
+}
+
+/** Never throws, whatever was thrown. */
+function textOfThrown(thrown: unknown): string {
+  try {
+    if (!(thrown instanceof Error)) return String(thrown)
+    return thrown.name === 'MillraceError' ? thrown.message : `${thrown.name}: ${thrown.message}`
+  } catch {
+    return 'a value that has no text'
   }
 }
 

@@ -2,19 +2,40 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { eventually, within } from '../../test/support/eventually.ts'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
-import { encodeBatch } from '../event/record-batch.ts'
+import { MillraceError } from '../errors.ts'
+import { decodeBatch, encodeBatch } from '../event/record-batch.ts'
+import type { EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { DeadLetters, deadLetterTopic } from './dead-letters.ts'
-import { defineHandler, type HandlerOptions } from './define-handler.ts'
+import { defineHandler, type HandlerOptions, retry } from './define-handler.ts'
 import { HandlerPool } from './handler-pool.ts'
 
 async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
   const logger = createLogger({ level: 'fatal', version: '0' })
   const now = Date.now
-  const eventLog = await openEventLog({ dataDir: tempDirectory(t), diskReserveBytes: 0 }, { logger, now })
-  t.after(() => eventLog.close())
+  const log = await openEventLog({ dataDir: tempDirectory(t), diskReserveBytes: 0 }, { logger, now })
+  t.after(() => log.close())
+  let [fails, settled] = [false, 0]
+  const eventLog: EventLog = {
+    ...bound(log),
+    append: (stream, batches, appendOptions) => {
+      if (fails && stream.topic === deadLetterTopic) return Promise.reject(new MillraceError('disk_full', 'it is full'))
+      return log.append(stream, batches, appendOptions)
+    },
+    consume: async (...call) => {
+      const consumer = await log.consume(...call)
+      return {
+        next: (bounds) => consumer.next(bounds),
+        settle: (outcomes) => {
+          settled++
+          return consumer.settle(outcomes)
+        },
+        close: () => consumer.close(),
+      }
+    },
+  }
   const metrics = createMetrics()
   t.after(() => metrics.close())
   const declare = () => eventLog.declare('events', { partitions: 1, groups: [{ name: 'mailer' }] })
@@ -31,13 +52,39 @@ async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
     return pool
   }
   const publish = async (...ids: readonly string[]) => {
-    const bytes = encodeBatch(ids.map((id) => ({ id, type: 'a' })))
+    const bytes = encodeBatch(ids.map((id) => ({ id, type: id.split(' ')[0]! })))
     await eventLog.append({ topic: 'events', partition: 0, lane: 'normal' }, [
       { bytes, count: ids.length, receivedAtMicros: now() * 1000 },
     ])
   }
-  const waiting = async () => (await eventLog.describe()).topics[0]!.groups[0]!.waiting
-  return { start, publish, waiting }
+  const waiting = async () => {
+    const topic = (await log.describe()).topics.find(({ name }) => name === 'events')!
+    return topic.groups[0]?.waiting
+  }
+  return {
+    ...{ start, publish, waiting },
+    settles: () => settled,
+    deleteGroup: () => log.dropGroup('events', 'mailer'),
+    failDeadLetters: (isFailing: boolean) => {
+      fails = isFailing
+    },
+    deadLetters: async () => {
+      await log.declare(deadLetterTopic, { partitions: 1, groups: [{ name: 'reader' }] })
+      const consumer = await log.consume(deadLetterTopic, 'reader', { leaseMs: 1000 })
+      const found = await consumer.next({ maxEvents: { high: 0, normal: 100, low: 0 }, maxWaitMs: 0 })
+      return found.flatMap(({ batch }) => decodeBatch(batch.bytes))
+    },
+  }
+}
+
+/** The methods of a log, which the pool may call without it. */
+function bound(log: EventLog): EventLog {
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(log)).filter((name) => name !== 'failed')
+  const methods = names.map((name) => {
+    const method = (log as unknown as Record<string, unknown>)[name]
+    return [name, typeof method === 'function' ? method.bind(log) : method]
+  })
+  return { ...Object.fromEntries(methods), failed: log.failed }
 }
 
 test('a stop lets what has begun finish, and returns the rest without a lost attempt', async (t) => {
@@ -67,28 +114,152 @@ test('a stop lets what has begun finish, and returns the rest without a lost att
   )
 })
 
-test('at the end of the drain time the signal says so, and the event keeps its attempt', async (t) => {
+test('at the end of the drain time the signal says so; what ends well then is done, the rest keeps its attempt', async (t) => {
   const seen: unknown[] = []
   const { start, publish, waiting } = await poolOf(t, {
-    handle: (_, { attempt, signal }) => {
-      seen.push(attempt)
-      if (seen.length > 1) return undefined
-      return new Promise((resolve) =>
+    handle: ({ id }, { attempt, signal }) => {
+      seen.push(`${id} ${attempt}`)
+      if (seen.length > 2) return undefined
+      return new Promise((resolve, reject) =>
         signal.addEventListener('abort', () => {
           seen.push(signal.reason)
-          resolve(undefined)
+          if (id === 'ends well') resolve(undefined)
+          else reject(new Error('it was interrupted'))
         }),
       )
     },
   })
   const first = await start()
-  await publish('a')
-  await eventually(() => assert.equal(seen.length, 1))
+  await publish('ends well', 'fails')
+  await eventually(() => assert.equal(seen.length, 2))
   await within(2000, 'the stop', first.close(600))
   assert.equal(await waiting(), 1)
 
   const second = await start()
   await eventually(async () => assert.equal(await waiting(), 0))
   await second.close(1000)
-  assert.deepEqual(seen, [1, 'shutdown', 1])
+  assert.deepEqual(seen, ['ends well 1', 'fails 1', 'shutdown', 'shutdown', 'fails 1'])
+})
+
+test('whatever a handler returns or throws ends its event only, with a message', async (t) => {
+  const ends: Readonly<Record<string, () => unknown>> = {
+    null: () => null,
+    number: () => 7,
+    'after NaN': () => retry({ afterMs: Number.NaN }),
+    'after for ever': () => retry({ afterMs: Number.POSITIVE_INFINITY }),
+    'after text': () => retry({ afterMs: '5' as never }),
+    'no text': () => {
+      throw Object.create(null)
+    },
+    'throws null': () => {
+      throw null
+    },
+    done: () => undefined,
+  }
+  const { start, publish, waiting, deadLetters } = await poolOf(t, {
+    retry: { maxAttempts: 1 },
+    handle: ({ id }) => ends[id]!() as never,
+  })
+  const pool = await start()
+  for (const id of Object.keys(ends)) await publish(id)
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+  const messages = (await deadLetters()).map(({ attributes }) => attributes.get('message'))
+  assert.deepEqual(messages.toSorted(), [
+    'a value that has no text',
+    'null',
+    'retry({ afterMs }) takes 0 to 86400000 ms; it was 5',
+    'retry({ afterMs }) takes 0 to 86400000 ms; it was Infinity',
+    'retry({ afterMs }) takes 0 to 86400000 ms; it was NaN',
+    'the handler returned null; it must return nothing, retry() or dead(reason)',
+    'the handler returned number; it must return nothing, retry() or dead(reason)',
+  ])
+})
+
+test('an attempt that ignores its signal keeps its place, is shown, and is not tried again beside itself', async (t) => {
+  let [atWork, most] = [0, 0]
+  const gate = Promise.withResolvers<void>()
+  const done: string[] = []
+  const { start, publish, waiting } = await poolOf(t, {
+    timeoutMs: 10,
+    retry: { initialDelayMs: 1 },
+    handle: async ({ id }, { attempt }) => {
+      if (id !== 'hangs' || attempt > 1) {
+        done.push(id)
+        return
+      }
+      most = Math.max(most, ++atWork)
+      await gate.promise
+      atWork--
+    },
+  })
+  const pool = await start()
+  await publish('hangs')
+  await eventually(() => assert.match(pool.state.reason ?? '', /^1 of 2 places are held by attempts/))
+  for (let number = 0; number < 20; number++) await publish(`e${number}`)
+  await eventually(() => assert.equal(done.length, 20))
+  assert.equal(most, 1)
+  gate.resolve()
+  await eventually(async () => assert.equal(await waiting(), 0))
+  assert.deepEqual([done.at(-1), pool.state.reason], ['hangs', null])
+  await pool.close(1000)
+})
+
+test('events of other types are not cut, not begun, and not given up', async (t) => {
+  const handled: string[] = []
+  const { start, publish, waiting, settles } = await poolOf(t, {
+    type: 'mine',
+    handle: ({ id }) => void handled.push(id),
+  })
+  await publish(...Array.from({ length: 500 }, (_, number) => `other ${number}`))
+  await publish('other', 'mine 1', 'other too', 'mine 2')
+  const pool = await start()
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+  assert.deepEqual(handled, ['mine 1', 'mine 2'])
+  assert.ok(settles() <= 3, `${settles()} settlements`)
+})
+
+test('while dead letters cannot be stored nothing more is taken, and what is done is settled', async (t) => {
+  const begun: string[] = []
+  const { start, publish, waiting, failDeadLetters } = await poolOf(t, {
+    retry: { maxAttempts: 1 },
+    handle: ({ id }) => {
+      begun.push(id)
+      if (id === 'bad') throw new Error('no')
+    },
+  })
+  const pool = await start()
+  failDeadLetters(true)
+  await publish('bad')
+  await eventually(() => assert.equal(pool.state.is, 'outage'))
+  for (let number = 0; number < 50; number++) await publish(`e${number}`)
+  assert.match(pool.problem?.message ?? '', /^mailer of events: dead letters cannot be stored: /)
+  assert.ok(begun.length < 5, `${begun.length} have begun`)
+  failDeadLetters(false)
+  await eventually(async () => assert.equal(await waiting(), 0))
+  assert.equal(pool.state.is, 'running')
+  await pool.close(1000)
+})
+
+test('when the group is deleted while all places are taken, the pool joins again and holds nothing back', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  const done: string[] = []
+  const { start, publish, waiting, deleteGroup } = await poolOf(t, {
+    handle: async ({ id }) => {
+      if (id.startsWith('slow')) await gate.promise
+      done.push(id)
+    },
+  })
+  const pool = await start()
+  await publish('slow 1')
+  await publish('slow 2')
+  await eventually(async () => assert.equal(await waiting(), 2))
+  await deleteGroup()
+  gate.resolve()
+  await eventually(() => assert.ok(done.includes('slow 2')))
+  for (let number = 0; number < 10; number++) await publish(`e${number}`)
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+  assert.ok(done.includes('e9'))
 })

@@ -1,27 +1,26 @@
 // Runs a handler on the events of its group, each event by itself.
 //
-// Job: take as many events as places are free, run each, and settle an entry when all its events have ended: done,
-// another attempt later, or a dead letter. An entry is not a unit of work: one with more events than the handler's
-// concurrency is cut before any of them starts, by settling it with all its events due now; no attempt is used.
+// Job: take events while places are free, run each, and settle an entry when all its events have ended: done, another
+// attempt later, or a dead letter. An entry is not a unit of work: one with more events than places are free is cut
+// before any of them begins, by settling it with all its events due now; no attempt is used.
 // Not its job: reading and settling (group-member.ts), what an attempt is (attempt.ts).
 
-import { type MillraceError, toMillraceError } from '../errors.ts'
-import { cutBatch } from '../event/cut-batch.ts'
+import { toMillraceError } from '../errors.ts'
 import { lanes } from '../event/event.ts'
-import { decodeBatch, type RecordBatch } from '../event/record-batch.ts'
-import type { Again, Consumer, Delivery, Outcome } from '../event-log/event-log.ts'
+import { decodeBatch } from '../event/record-batch.ts'
+import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd } from './attempt.ts'
-import type { GivenUp } from './dead-letter-event.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { AbortReason, HandlerDefinition } from './define-handler.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
-import { type HandledEvent, toHandledEvent } from './handled-event.ts'
+import { toHandledEvent } from './handled-event.ts'
 import { attemptOf } from './handler-attempt.ts'
 import { LaneTurns } from './lane-turns.ts'
+import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
 import { decideRetry, delayOfAttempt } from './retry-policy.ts'
 import { compileTypePatterns } from './type-pattern.ts'
@@ -29,10 +28,13 @@ import { compileTypePatterns } from './type-pattern.ts'
 /** How long one read of the log waits for a first delivery. */
 const maxReadMs = 10_000
 
-const noEvents = { high: 0, normal: 0, low: 0 }
+/** How long handlers may still take that were told to stop; at most half of the drain time. */
+const maxShutdownMs = 500
 
-/** How long handlers that were told to stop may still take. */
-const shutdownMs = 500
+/** Nothing more is taken while so many events have ended and cannot be settled. */
+const maxUnsettledEvents = 1000
+
+const noEvents = { high: 0, normal: 0, low: 0 }
 
 export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'> {
   readonly handler: HandlerDefinition
@@ -48,13 +50,9 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly monotonicNow: () => number
 }
 
-/** A delivery some of whose events have not ended. */
-interface OpenDelivery {
-  readonly delivery: Delivery
-  readonly consumer: Consumer
-  left: number
-  readonly again: Again[]
-  readonly givenUp: GivenUp[]
+interface Outage {
+  readonly reason: string
+  readonly sinceMs: number
 }
 
 export class HandlerPool implements Pool {
@@ -64,24 +62,28 @@ export class HandlerPool implements Pool {
   readonly #isMine: (type: string) => boolean
   readonly #laneTurns = new LaneTurns()
   readonly #stopTaking = new AbortController()
-  readonly #shutdown = new AbortController()
   readonly #giveUp = new AbortController()
-  readonly #atWork = new Set<Promise<void>>()
-  #freePlaces: number
-  #placeFreed = Promise.withResolvers<void>()
+  /** Those whose events are at work. */
+  readonly #open = new Set<OpenDelivery>()
+  /** One for each event at work. */
+  readonly #aborts = new Set<AbortController>()
+  /** Since when events at work have ignored their signal. */
+  readonly #ignoring = new Map<AbortController, number>()
+  #unsettledEvents = 0
+  #mayTake = Promise.withResolvers<void>()
   #ended: OpenDelivery[] = []
   #settling: Promise<void> | null = null
-  #outage: { readonly error: MillraceError; readonly sinceMs: number } | null = null
+  readonly #burying = new Set<Promise<void>>()
+  #outage: (Outage & { readonly code: ReturnType<typeof toMillraceError>['code'] }) | null = null
   #running: Promise<void> | null = null
   #closed: Promise<void> | null = null
 
   constructor(options: HandlerPoolOptions) {
-    const { handler, concurrency } = options
+    const { handler } = options
     this.#options = options
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
     this.#attempt = attemptOf(handler, options)
     this.#isMine = compileTypePatterns(handler.types)
-    this.#freePlaces = concurrency
   }
 
   get topic(): string {
@@ -97,14 +99,18 @@ export class HandlerPool implements Pool {
   }
 
   get state(): GroupState {
-    if (this.#outage === null) return runningState
-    return { is: 'outage', by: 'system', reason: this.#outage.error.message, sinceMs: this.#outage.sinceMs }
+    if (this.#outage !== null) {
+      return { is: 'outage', by: 'system', reason: this.#outage.reason, sinceMs: this.#outage.sinceMs }
+    }
+    const ignoring = this.#ignoring.size
+    if (ignoring === 0) return runningState
+    const reason = `${ignoring} of ${this.#options.concurrency} places are held by attempts that go on after their time limit`
+    return { is: 'running', by: null, reason, sinceMs: Math.min(...this.#ignoring.values()) }
   }
 
   get problem(): Pool['problem'] {
     if (this.#outage === null) return this.#member.problem
-    const { code, message } = this.#outage.error
-    return { reason: code, message: `${this.group} of ${this.topic} cannot store dead letters: ${message}` }
+    return { reason: this.#outage.code, message: `${this.group} of ${this.topic}: ${this.#outage.reason}` }
   }
 
   get takesWork(): boolean {
@@ -122,30 +128,56 @@ export class HandlerPool implements Pool {
   }
 
   async #close(graceMs: number): Promise<void> {
+    const shutdownMs = Math.min(maxShutdownMs, graceMs / 2)
     this.#stopTaking.abort()
     this.#wake()
-    const finished = this.#running?.then(async () => {
-      while (this.#atWork.size > 0 || this.#settling !== null) await Promise.all([...this.#atWork, this.#settling])
-    })
-    const isLate = (await withinMs(Promise.resolve(finished), Math.max(0, graceMs - shutdownMs), 'late')) === 'late'
+    const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
     if (isLate) {
-      this.#shutdown.abort('shutdown' satisfies AbortReason)
-      await withinMs(Promise.resolve(finished), Math.min(graceMs, shutdownMs), null)
+      for (const abort of this.#aborts) abort.abort('shutdown' satisfies AbortReason)
+      await withinMs(this.#finished(), shutdownMs / 2, null)
+      for (const open of this.#open) {
+        open.returnPending(1, this.#options.now())
+        this.#settleWhenEnded(open)
+      }
+      await withinMs(this.#finished(), shutdownMs / 2, null)
     }
     this.#giveUp.abort()
     await this.#member.leave()
   }
 
+  /** Resolves when nothing is at work or unsettled. */
+  async #finished(): Promise<void> {
+    await this.#running
+    while (this.#open.size > 0 || this.#unsettledEvents > 0) {
+      await Promise.race([this.#mayTake.promise, ...this.#burying, this.#settling ?? this.#mayTake.promise])
+    }
+  }
+
   async #run(): Promise<void> {
     const { signal } = this.#stopTaking
-    while (!signal.aborted) {
-      await this.#freePlace()
-      const { consumer } = this.#member
-      const deliveries = await this.#take(signal)
-      // It has joined again meanwhile: what it held before is void.
-      if (this.#member.consumer !== consumer) continue
-      for (const delivery of deliveries) await this.#begin({ delivery, consumer, left: 0, again: [], givenUp: [] })
+    for (;;) {
+      while (!this.#hasRoom && !signal.aborted) {
+        await this.#mayTake.promise
+        // Places that are freed in one turn of the event loop are filled together: an entry is cut by the places.
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      if (signal.aborted) return
+      for (const delivery of await this.#take(signal)) this.#begin(this.#member.consumer, delivery)
     }
+  }
+
+  get #freePlaces(): number {
+    return this.#options.concurrency - this.#aborts.size
+  }
+
+  get #hasRoom(): boolean {
+    return this.#freePlaces > 0 && this.#outage === null && this.#unsettledEvents < maxUnsettledEvents
+  }
+
+  /** Resolves the waits for a free place. */
+  #wake(): void {
+    this.#mayTake.resolve()
+    this.#mayTake = Promise.withResolvers()
   }
 
   /** Up to one event for each free place, by the weights of the lanes, else the most urgent ones; waits for the first. */
@@ -153,111 +185,77 @@ export class HandlerPool implements Pool {
     const places = this.#freePlaces
     const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
-      if (signal.aborted) return []
       const found = await this.#member.next({ maxEvents, maxWaitMs: 0 }, signal)
-      if (found.length > 0) return found
+      if (found.length > 0 || signal.aborted) return found
     }
     return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
   }
 
-  /** Resolves when a place is free, or no more work is to begin. */
-  async #freePlace(): Promise<void> {
-    while (this.#freePlaces === 0 && !this.#stopTaking.signal.aborted) await this.#placeFreed.promise
-  }
-
-  async #begin(open: OpenDelivery): Promise<void> {
-    const { concurrency, maxAttempts } = this.#options
-    const { delivery } = open
+  #begin(consumer: Consumer, delivery: Delivery): void {
+    const { maxAttempts, now } = this.#options
     const { batch, attempt } = delivery
-    open.left = batch.count
+    const open = new OpenDelivery(consumer, delivery, this.#isMine)
+    const { size } = open.pending
+    if (batch.damaged === true) open.giveUpDamaged()
     // A batch that was tried before has ended its process, perhaps: its events go on apart.
-    const maxEvents = attempt > 1 ? 1 : concurrency
-    if (batch.damaged === true) {
-      const message = `the entry of ${batch.count} events does not match its checksum`
-      open.givenUp.push({ delivery, index: null, code: 'corrupt', message })
-      this.#end(open, batch.count)
-    } else if (batch.count > maxEvents) {
-      this.#return(open, cutBatch(batch, maxEvents))
-    } else if (attempt > maxAttempts) {
+    else if (size > 1 && attempt > 1) open.returnPending(1, now())
+    else if (size > this.#freePlaces) open.returnPending(Math.max(1, this.#freePlaces), now())
+    else if (attempt > maxAttempts) {
       const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
-      for (let index = 0; index < batch.count; index++)
-        open.givenUp.push({ delivery, index, code: 'internal', message })
-      this.#end(open, batch.count)
-    } else {
-      await this.#runAll(open)
+      for (const index of open.pending.keys()) open.giveUp(index, maxAttempts, { code: 'internal', message })
     }
+    this.#open.add(open)
+    for (const index of open.pending.keys()) void this.#runOne(open, index)
+    this.#settleWhenEnded(open)
   }
 
-  /** Returns events as smaller entries that are due now, with the attempts they had before. */
-  #return(open: OpenDelivery, parts: readonly RecordBatch[]): void {
-    const { attempt } = open.delivery
-    const dueAtMs = this.#options.now()
-    for (const batch of parts) open.again.push({ batch, attempt: attempt - 1, dueAtMs })
-    this.#end(
-      open,
-      parts.reduce((sum, { count }) => sum + count, 0),
-    )
-  }
-
-  /** Begins each event when a place is free; resolves when all have begun. */
-  async #runAll(open: OpenDelivery): Promise<void> {
-    const { receivedAtMicros } = open.delivery.batch
-    const parts = cutBatch(open.delivery.batch, 1)
-    for (const [index, { bytes }] of parts.entries()) {
-      const [event] = decodeBatch(bytes)
-      if (!this.#isMine(event!.type)) {
-        this.#end(open, 1)
-        continue
-      }
-      await this.#freePlace()
-      if (this.#stopTaking.signal.aborted) return this.#return(open, parts.slice(index))
-      this.#freePlaces--
-      const work = this.#runOne(open, index, toHandledEvent(event!, receivedAtMicros))
-      const atWork = work.finally(() => this.#atWork.delete(atWork))
-      this.#atWork.add(atWork)
+  async #runOne(open: OpenDelivery, index: number): Promise<void> {
+    const { attempt, batch, position } = open.delivery
+    const { logger, now } = this.#options
+    const abort = new AbortController()
+    this.#aborts.add(abort)
+    const [event] = decodeBatch(open.pending.get(index)!.bytes)
+    const own = logger.child({ topic: this.topic, group: this.group, id: event!.id })
+    const end = await this.#attempt(toHandledEvent(event!, batch.receivedAtMicros), { attempt, logger: own, abort })
+    if (end.is !== 'done') {
+      const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
+      const place = formatPosition({ ...position, offset: position.offset + index })
+      own[level]({ position: place, attempt, code: end.code }, `the handler ended with ${end.is}: ${end.message}`)
     }
-  }
-
-  async #runOne(open: OpenDelivery, index: number, event: HandledEvent): Promise<void> {
-    const { topic, group } = this
-    const { attempt, position } = open.delivery
-    const logger = this.#options.logger.child({ topic, group, id: event.id })
-    const end = await this.#attempt(event, { attempt, signal: this.#shutdown.signal, logger })
-    // An attempt that the stop has ended is not one: the entry goes back as it was.
-    if (!this.#shutdown.signal.aborted) {
-      if (end.is !== 'done') {
-        const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
-        const place = formatPosition({ ...position, offset: position.offset + index })
-        logger[level]({ position: place, attempt, code: end.code }, `the handler ended with ${end.is}: ${end.message}`)
-      }
-      this.#note(open, index, end)
+    if (end.is === 'failed' && end.running !== undefined) {
+      // It is not tried again beside itself.
+      this.#ignoring.set(abort, now())
+      await end.running
+      this.#ignoring.delete(abort)
     }
-    if (end.is === 'failed') await end.running
-    this.#freePlaces++
+    this.#aborts.delete(abort)
+    // What the stop has ended is not an attempt: it is returned.
+    const isReturned = !open.pending.has(index) || (end.is === 'failed' && abort.signal.reason === 'shutdown')
+    if (!isReturned) this.#note(open, index, end)
+    this.#settleWhenEnded(open)
     this.#wake()
   }
 
-  #wake(): void {
-    this.#placeFreed.resolve()
-    this.#placeFreed = Promise.withResolvers()
-  }
-
   #note(open: OpenDelivery, index: number, end: AttemptEnd): void {
-    const { delivery } = open
     const { handler, maxAttempts, now, random } = this.#options
-    if (end.is === 'dead' || (end.is === 'failed' && delivery.attempt >= maxAttempts)) {
-      open.givenUp.push({ delivery, index, code: end.code, message: end.message })
-    } else if (end.is === 'failed') {
-      const delayMs = end.afterMs ?? delayOfAttempt(delivery.attempt, handler, random())
-      const batch = cutBatch(delivery.batch, 1)[index]!
-      open.again.push({ batch, attempt: delivery.attempt, dueAtMs: now() + delayMs })
-    }
-    this.#end(open, 1)
+    const { attempt } = open.delivery
+    if (end.is === 'done') open.done(index)
+    else if (end.is === 'dead' || attempt >= maxAttempts) open.giveUp(index, attempt, end)
+    else open.tryAgain(index, now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random())))
   }
 
-  #end(open: OpenDelivery, events: number): void {
-    open.left -= events
-    if (open.left > 0) return
+  #settleWhenEnded(open: OpenDelivery): void {
+    if (!open.hasEnded || !this.#open.delete(open)) return
+    this.#unsettledEvents += open.delivery.batch.count
+    if (open.givenUp.length === 0) {
+      this.#settleSoon(open)
+      return
+    }
+    const burying: Promise<void> = this.#bury(open).finally(() => this.#burying.delete(burying))
+    this.#burying.add(burying)
+  }
+
+  #settleSoon(open: OpenDelivery): void {
     this.#ended.push(open)
     this.#settling ??= this.#settleEnded()
   }
@@ -268,39 +266,36 @@ export class HandlerPool implements Pool {
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#ended.length > 0) {
       const ended = this.#ended.splice(0)
-      await this.#buryGivenUp(ended.flatMap(({ givenUp }) => givenUp))
-      if (this.#giveUp.signal.aborted) break
-      for (const [consumer, own] of Map.groupBy(ended, ({ consumer }) => consumer))
-        await this.#member.settle(consumer, own.map(outcomeOf), this.#giveUp.signal)
+      for (const [consumer, own] of Map.groupBy(ended, (open) => open.consumer)) {
+        const outcomes = own.map((open) => open.outcome())
+        await this.#member.settle(consumer, outcomes, this.#giveUp.signal)
+      }
+      for (const { delivery } of ended) this.#unsettledEvents -= delivery.batch.count
+      this.#wake()
     }
     this.#settling = null
   }
 
-  /** Stores dead letters before their entries are settled; repeats that until the log takes them. */
-  async #buryGivenUp(givenUp: readonly GivenUp[]): Promise<void> {
-    if (givenUp.length === 0) return
+  /** Stores the dead letters of a delivery, then settles it; repeats that until the log takes them. */
+  async #bury(open: OpenDelivery): Promise<void> {
     const { deadLetters, metrics, logger, now, random } = this.#options
     const { topic, group } = this
     const { signal } = this.#giveUp
     for (let failures = 1; !signal.aborted; failures++) {
       try {
-        await deadLetters.append(topic, group, givenUp)
-        for (const { code } of givenUp) metrics.deadLetters.add(1, { topic, group, code })
+        await deadLetters.append(topic, group, open.givenUp)
+        for (const { code } of open.givenUp) metrics.deadLetters.add(1, { topic, group, code })
         this.#outage = null
-        return
+        return this.#settleSoon(open)
       } catch (thrown) {
         const error = toMillraceError(thrown)
-        if (this.#outage === null)
-          logger.error({ topic, group, code: error.code, error }, 'dead letters cannot be stored; retrying')
-        this.#outage = { error, sinceMs: this.#outage?.sinceMs ?? now() }
+        const reason = `dead letters cannot be stored: ${error.message}`
+        if (this.#outage === null) logger.error({ topic, group, code: error.code, error }, `${reason}; retrying`)
+        this.#outage = { code: error.code, reason, sinceMs: this.#outage?.sinceMs ?? now() }
         await sleep(decideRetry(error, failures, random()).retryInMs, signal)
       }
     }
+    this.#unsettledEvents -= open.delivery.batch.count
+    this.#wake()
   }
-}
-
-function outcomeOf({ delivery, again, givenUp }: OpenDelivery): Outcome {
-  const dead = givenUp.some(({ index }) => index === null) ? delivery.batch.count : givenUp.length
-  const redelivered = again.reduce((sum, { batch }) => sum + batch.count, 0)
-  return { delivery, landed: delivery.batch.count - dead - redelivered, dead, again }
 }

@@ -1,18 +1,17 @@
-// Limits the time of an attempt. A handler that ignores its signal runs on: it keeps its place until it ends.
+// Limits the time of an attempt. A handler that ignores its signal runs on, and the end of the attempt says so.
 
 import type { Attempt } from './attempt.ts'
 import type { AbortReason } from './define-handler.ts'
 
 export function withTimeout(timeoutMs: number, attempt: Attempt): Attempt {
   return async (event, context) => {
-    const timeout = new AbortController()
-    const running = attempt(event, { ...context, signal: AbortSignal.any([context.signal, timeout.signal]) })
+    const running = attempt(event, context)
     const late = Promise.withResolvers<'late'>()
     const timer = setTimeout(() => late.resolve('late'), timeoutMs)
     const end = await Promise.race([running, late.promise])
     clearTimeout(timer)
     if (end !== 'late') return end
-    timeout.abort('timeout' satisfies AbortReason)
+    context.abort.abort('timeout' satisfies AbortReason)
     const message = `the handler took longer than ${timeoutMs} ms`
     return { is: 'failed', code: 'deadline_exceeded', message, afterMs: null, running }
   }

@@ -296,6 +296,27 @@ test('an entry that is gone is counted as lost for each group, and all others ar
   await again.close()
 })
 
+test('an entry that is gone beside one that was settled out of order is counted as lost exactly', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  for (const name of ['a', 'b', 'c']) await eventLog.append(stream(), [batchOf(named(name, 600))])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  const [, b] = await takeAll(consumer)
+  await consumer.settle([landed(b!)])
+  await eventLog.close()
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  database.exec('DELETE FROM entries WHERE append_number = 1')
+  database.close()
+
+  const reopened = await openEmbedded(dataDir)
+  const again = await reopened.consume(topic, group, { leaseMs })
+  assert.deepEqual(idsOf(await takeAll(again)), named('c', 600))
+  const terms = { accepted: 1800, landed: 600, lost: 600, waiting: 600, inFlight: 600 }
+  assert.deepEqual(await ledgerOf(reopened), ledger(terms))
+  await reopened.close()
+})
+
 test('readSettled returns a damaged entry as damaged, skips one that is gone, and returns the others whole', async (t) => {
   const dataDir = directoryFor(t)
   const eventLog = await openEmbedded(dataDir)

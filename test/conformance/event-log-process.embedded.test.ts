@@ -6,6 +6,7 @@ import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import type { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -398,6 +399,58 @@ test('small appends of one event-loop turn become one entry, and each caller get
   )
   assert.deepEqual(idsOf(deliveries), ids)
   await eventLog.close()
+})
+
+test('an append that is made while the thread is still to refuse an earlier one is refused too', async (t) => {
+  const eventLog = await openWithTopic(directoryFor(t))
+  await eventLog.append(stream(), [batchOf(named('a', 4))])
+  const maxWaiting = { maxEvents: 5, maxBytes: 1e9 }
+  let overtaken = 0
+  for (let round = 0; round < 20; round++) {
+    let isKnown = false
+    const large = eventLog.append(stream(), [batchOf(named('b', 2))], { maxWaiting }).catch((error: unknown) => {
+      isKnown = true
+      return error
+    })
+    // The first call is on its way to the thread now.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    if (isKnown) continue
+    overtaken++
+    await assert.rejects(eventLog.append(stream(), [batchOf(['c'])], { maxWaiting }), isCode('backlogged'))
+    assert.ok(isCode('backlogged')(await large))
+  }
+  assert.ok(overtaken > 0, 'the thread was never slower than a turn')
+  await eventLog.append(stream(), [batchOf(['c'])], { maxWaiting })
+  assert.deepEqual(idsOf(await takeAll(await eventLog.consume(topic, group, { leaseMs }))), [...named('a', 4), 'c'])
+  await eventLog.close()
+})
+
+test('a dropped group with a long backlog is removed in steps, also after a restart', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openWithTopic(dataDir)
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  for (let index = 0; index < 3; index++) await eventLog.append(stream(), [batchOf(named(`${index}.`, 700))])
+  for (const delivery of await takeAll(consumer)) {
+    const retries = idsOf([delivery]).map((id) => ({ batch: batchOf([id]), attempt: 1, dueAtMs: Date.now() + 1e6 }))
+    await consumer.settle([{ delivery, landed: 0, dead: 0, again: retries }])
+  }
+  assert.equal(await eventLog.dropGroup(topic, group), 2100)
+  await eventLog.close()
+  const again = await openWithTopic(dataDir)
+  assert.deepEqual(await ledgerOf(again), ledger({ accepted: 2100, waiting: 2100 }))
+  await eventually(async () => {
+    await again.append(stream('low'), [batchOf(['tick'])])
+    const copy = directoryFor(t)
+    await again.describe()
+    spawnSync('cp', ['-r', `${dataDir}/.`, copy])
+    const database = new DatabaseSync(join(copy, 'log.db'))
+    const { left } = database
+      .prepare('SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM entries) AS left')
+      .get()!
+    database.close()
+    assert.ok(Number(left) < 100, `${left} rows are left`)
+  })
+  await again.close()
 })
 
 test('entries that are read from the file equal those in memory, in the same order', async (t) => {

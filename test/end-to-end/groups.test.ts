@@ -129,7 +129,11 @@ test('an error of a call about groups names the field', async (t) => {
   const refusals: readonly [call: () => Promise<unknown>, code: string, field: string | undefined][] = [
     [() => administration.pauseGroup({ topic: 'events', group: '' }, ''), 'invalid_event', 'group'],
     [() => administration.pauseGroup({ topic: 'a\0b', group: 'landing' }, ''), 'invalid_event', 'topic'],
-    [() => administration.pauseGroup({ topic: 'events', group: 'landing' }, 'x'.repeat(201)), 'invalid_event', 'reason'],
+    [
+      () => administration.pauseGroup({ topic: 'events', group: 'landing' }, 'x'.repeat(201)),
+      'invalid_event',
+      'reason',
+    ],
     [() => administration.pauseGroup({ topic: 'events', group: 'landing' }, 'two\nlines'), 'invalid_event', 'reason'],
     [() => administration.pauseGroup({ topic: 'events', group: 'unknown' }, ''), 'not_found', undefined],
     [() => administration.resumeGroup({ topic: 'unknown', group: 'landing' }), 'not_found', undefined],

@@ -1,16 +1,15 @@
-// Opens the embedded log: the data directory, the thread that owns log.db, and the state of the main thread.
+// Opens the embedded log: the data directory, the thread that owns log.db, and its proxy in this thread.
 
 import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import type { CommitStats, EventLog } from '../event-log.ts'
-import { describeHolder, prepareDataDirectory, removeHolder, writeHolder } from './data-directory.ts'
-import { EmbeddedLog } from './embedded-log.ts'
-import { GroupCommit } from './group-commit.ts'
-import { openingError, otherFormatError } from './log-failure.ts'
-import { logBytes, logFiles } from './log-files.ts'
-import { LogState } from './log-state.ts'
-import { defaultMaxRecentBytes } from './recent-entries.ts'
-import type { LogSnapshot, LogThread, LogThreadData, LogThreadMethods } from './thread-protocol.ts'
+import { describeHolder, prepareDataDirectory, removeHolder, writeHolder } from './file/data-directory.ts'
+import { logFiles } from './file/log-files.ts'
+import type { LogThread, LogThreadData, LogThreadMethods } from './protocol.ts'
+import { EmbeddedLog } from './proxy/embedded-log.ts'
+import { LogCalls } from './proxy/log-calls.ts'
+import { openingError, otherFormatError } from './proxy/log-failure.ts'
+import { defaultMaxRecentBytes, RecentEntries } from './proxy/recent-entries.ts'
 
 const checkRoomEveryMs = 5_000
 
@@ -35,42 +34,33 @@ export interface EmbeddedLogConfig {
  * damaged and must be repaired first), `disk_full`, `unavailable` (the directory cannot be written).
  */
 export async function openEmbeddedLog(config: EmbeddedLogConfig): Promise<EventLog> {
-  const { dataDir, diskReserveBytes, now } = config
+  const { dataDir, diskReserveBytes, now, onCommit = () => {}, onDiskFull = () => {} } = config
   prepareDataDirectory(dataDir)
   const files = logFiles(dataDir)
-  const data: LogThreadData = { dataDir, diskReserveBytes }
-  const thread: LogThread = new DatabaseThread<LogThreadMethods>(threadScript('log-thread', import.meta.url), data)
+  const { maxRecentBytes = defaultMaxRecentBytes } = config
+  const data: LogThreadData = { dataDir, diskReserveBytes, maxRecentBytes }
+  const thread: LogThread = new DatabaseThread<LogThreadMethods>(
+    threadScript('engine/log-thread', import.meta.url),
+    data,
+    true,
+  )
   try {
-    const state = new LogState(await openThread(thread, dataDir), config.maxRecentBytes ?? defaultMaxRecentBytes)
+    const opened = await thread.call('open', null)
+    if ('otherFormat' in opened) throw otherFormatError(opened.otherFormat, dataDir)
     writeHolder(files.holder, now())
-    const groupCommit = new GroupCommit({
-      thread,
-      state,
-      now,
-      onCommit: config.onCommit ?? (() => {}),
-      onDiskFull: config.onDiskFull ?? (() => {}),
-    })
+    const recent = new RecentEntries(maxRecentBytes, opened.lastAppendNumber)
+    const options = { calls: new LogCalls(thread), epoch: opened.epoch, recent, now, onCommit, onDiskFull }
+    const onClosed = () => {
+      clearInterval(roomCheck)
+      removeHolder(files.holder)
+    }
+    const eventLog = new EmbeddedLog({ ...options, onClosed })
     // A failed check has failed the log too, or the log is closed.
-    const roomCheck = setInterval(() => void groupCommit.checkRoom().catch(() => {}), checkRoomEveryMs)
+    const roomCheck = setInterval(() => void eventLog.checkRoom().catch(() => {}), checkRoomEveryMs)
     roomCheck.unref()
-    return new EmbeddedLog({
-      thread,
-      state,
-      groupCommit,
-      usedBytes: () => logBytes(files),
-      onClosed: () => {
-        clearInterval(roomCheck)
-        removeHolder(files.holder)
-      },
-    })
+    return eventLog
   } catch (thrown) {
     await thread.close()
     throw thrown instanceof SqliteFailure ? openingError(thrown, dataDir, describeHolder(files.holder)) : thrown
   }
-}
-
-async function openThread(thread: LogThread, dataDir: string): Promise<LogSnapshot> {
-  const reply = await thread.call('open', null)
-  if ('otherFormat' in reply) throw otherFormatError(reply.otherFormat, dataDir)
-  return reply.snapshot
 }

@@ -1384,7 +1384,7 @@ export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
  */
 export type Cause = Message<"millrace.v1.Cause"> & {
   /**
-   * "log", "store", "publishing" or "landing".
+   * "log", "store", "publishing", "landing" or "handlers".
    *
    * @generated from field: string component = 1;
    */

@@ -1,0 +1,136 @@
+// Settles leases: acknowledges their entries, counts the outcomes, and stores what must be redelivered in the group's own
+// stream, due at its time.
+
+import { lanes } from '../../../event/event.ts'
+import type { CursorRow } from '../file/books.ts'
+import type { OffsetRange } from '../file/entry-table.ts'
+import { batchFields, outcomeFields, type SettleCall } from '../protocol.ts'
+import { groupNotFound } from './find.ts'
+import { Operation } from './operation.ts'
+import type { Lease, Session } from './session.ts'
+import { type Redelivery, storeDue } from './store-due.ts'
+import type { UnitOfWork } from './unit-of-work.ts'
+
+interface Outcome {
+  readonly lease: Lease
+  readonly landed: number
+  readonly dead: number
+  /** Its batches to be redelivered: index of the first one, and of the one behind the last. */
+  readonly from: number
+  readonly to: number
+}
+
+/** Answers the indexes of the outcomes that were refused. */
+export class SettleOperation extends Operation<readonly number[]> {
+  readonly #call: SettleCall
+  readonly #session: Session
+  #settled: readonly Outcome[] = []
+  #refused: number[] = []
+
+  constructor(call: SettleCall, session: Session) {
+    super()
+    this.#call = call
+    this.#session = session
+  }
+
+  run(work: UnitOfWork): void {
+    const member = this.#session.members.get(this.#call.consumer)
+    if (member !== undefined && work.group(member.group.groupNumber) === undefined) {
+      throw groupNotFound(member.group.topic, member.group.name)
+    }
+    this.#settled = this.#read()
+    const ranges = new Map<CursorRow, OffsetRange[]>()
+    for (const outcome of this.#settled) {
+      this.#count(work, outcome)
+      const { lease } = outcome
+      if (lease.dueAtMs !== null) this.#removeDue(work, lease, lease.dueAtMs)
+      else this.#passEntry(work, lease, ranges)
+      this.#redeliver(work, outcome)
+    }
+    for (const [cursor, all] of ranges) for (const range of joined(all)) work.settle(cursor, range)
+  }
+
+  committed(): void {
+    for (const { lease, landed, dead } of this.#settled) {
+      this.#session.release(lease)
+      lease.group.settledEvents += landed + dead
+    }
+    this.resolve(this.#refused)
+  }
+
+  #read(): Outcome[] {
+    const { consumer, outcomes } = this.#call
+    const leases = this.#session.members.get(consumer)?.leases
+    const found: Outcome[] = []
+    const seen = new Set<number>()
+    this.#refused = []
+    let batch = 0
+    for (let at = 0; at < outcomes.length; at += outcomeFields) {
+      const id = outcomes[at]!
+      const lease = seen.has(id) ? undefined : leases?.get(id)
+      const from = batch
+      batch += outcomes[at + 3]!
+      if (lease === undefined) this.#refused.push(at / outcomeFields)
+      else found.push({ lease, landed: outcomes[at + 1]!, dead: outcomes[at + 2]!, from, to: batch })
+      seen.add(id)
+    }
+    return found
+  }
+
+  #count(work: UnitOfWork, { lease, landed, dead }: Outcome): void {
+    const ledger = work.changeLedger(lease.group.groupNumber, lease.partition)
+    ledger.landed += landed
+    ledger.dead += dead
+    ledger.waitingEvents -= lease.count
+    ledger.waitingBytes -= lease.byteLength
+    // The size of a missing entry is unknown, so the count of bytes may drift: it is reset when nothing waits.
+    if (ledger.waitingEvents === 0) ledger.waitingBytes = 0
+  }
+
+  #removeDue(work: UnitOfWork, { stream, appendNumber, firstOffset }: Lease, dueAtMs: number): void {
+    work.books.due.remove(stream, dueAtMs, firstOffset)
+    work.entries.remove(appendNumber)
+    work.streams.change(work.streams.get(stream)!).dueKept--
+  }
+
+  #passEntry(work: UnitOfWork, lease: Lease, ranges: Map<CursorRow, OffsetRange[]>): void {
+    const { group, stream, firstOffset, count, attempt } = lease
+    const cursor = work.cursors.get(group.groupNumber, stream)!
+    // An attempt other than the first has a row (hand-out.ts).
+    if (attempt !== 1) work.forgetAttempts(cursor, firstOffset)
+    const range = { start: firstOffset, end: firstOffset + count }
+    const known = ranges.get(cursor)
+    if (known === undefined) ranges.set(cursor, [range])
+    else known.push(range)
+  }
+
+  #redeliver(work: UnitOfWork, { lease, from, to }: Outcome): void {
+    const { group, partition, stream, originOffset } = lease
+    const lane = lanes[stream % lanes.length]!
+    if (this.#call.again === null) return
+    const { bytes, batches, numbers } = this.#call.again
+    for (let index = from; index < to; index++) {
+      const [start, length] = [batches[index * batchFields]!, batches[index * batchFields + 1]!]
+      const redelivery: Redelivery = {
+        count: batches[index * batchFields + 2]!,
+        receivedAtMicros: batches[index * batchFields + 3]!,
+        attempt: numbers[index * 2]!,
+        dueAtMs: Math.ceil(numbers[index * 2 + 1]!),
+        originOffset,
+      }
+      const own = work.ownStream(group.groupNumber, partition, lane)
+      storeDue(work, group, own, redelivery, bytes.subarray(start, start + length))
+    }
+  }
+}
+
+/** Ranges that do not overlap, with those side by side as one. */
+function joined(ranges: readonly OffsetRange[]): OffsetRange[] {
+  const result: { start: number; end: number }[] = []
+  for (const range of ranges.toSorted((a, b) => a.start - b.start)) {
+    const last = result.at(-1)
+    if (last?.end === range.start) last.end = range.end
+    else result.push({ ...range })
+  }
+  return result
+}

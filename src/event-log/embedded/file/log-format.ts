@@ -1,0 +1,12 @@
+// The constants that identify a log.db and its format.
+
+/** "MLOG", in the header of the database file. */
+export const logApplicationId = 0x4d4c4f47
+
+/** The format version that this version of Millrace writes, and the only one it reads. */
+export const logFormatVersion = 4
+
+/**
+ * 8 KiB, because entries are large: an event costs the thread 0.97 µs, against 1.25 with 4 KiB and 0.95 with 16 KiB.
+ */
+export const logPageBytes = 8192

@@ -1,0 +1,191 @@
+// The calls of the proxy to the engine, and the answers. All are plain data, with flat arrays of numbers where there are
+// many.
+
+import type { ErrorCode, MillraceErrorOptions } from '../../errors.ts'
+import type { Lane } from '../../event/event.ts'
+import type { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
+import type {
+  CommitStats,
+  DescribeOptions,
+  LogDescription,
+  NextOptions,
+  ReadSettledOptions,
+  RetentionPolicy,
+  StreamName,
+  TopicDeclaration,
+  Trimmed,
+} from '../event-log.ts'
+
+/** The start data of the thread. */
+export interface LogThreadData {
+  readonly dataDir: string
+  readonly diskReserveBytes: number
+  /** Max bytes of the newest entries that the proxy keeps. */
+  readonly maxRecentBytes: number
+}
+
+/** An error that a caller of the log is to get. */
+export interface Refusal {
+  readonly refused: ErrorCode
+  readonly message: string
+  readonly options: MillraceErrorOptions
+}
+
+export type Answer<T> = T | Refusal
+
+export interface Opened {
+  readonly epoch: number
+  readonly lastAppendNumber: number
+}
+
+/** Encoded batches, their bytes in one buffer that moves to the other thread. */
+export interface PackedBatches {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** `batchFields` for each batch. */
+  readonly batches: Float64Array
+}
+
+/** Where its bytes begin, how many they are, number of events, time of receipt in microseconds. */
+export const batchFields = 4
+
+/** The appends of one turn of the proxy. */
+export interface AppendsCall extends PackedBatches {
+  /** `appendFields` for each append, in the order of the calls. */
+  readonly appends: Float64Array
+  readonly streams: readonly StreamName[]
+  readonly producers: readonly string[]
+}
+
+/**
+ * Index of the stream, number of batches, how many refusals of the stream the proxy has delivered, max waiting events
+ * and bytes (-1: no limit), index, epoch and sequence of the producer (-1: none).
+ */
+export const appendFields = 8
+
+export const appended = -1
+export const duplicate = -2
+
+export interface AppendsAnswer {
+  /** Returned for the entries that stay in the proxy's cache. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** For each append: `appended`, `duplicate`, or the index of its refusal. */
+  readonly outcomes: Float64Array
+  /** For each batch its offset; meaningful where it was appended. */
+  readonly offsets: Float64Array
+  readonly refusals: readonly Refusal[]
+  /** For each stream the number of refusals at which its appends are admitted again. */
+  readonly generations: Float64Array
+  /** `storedFields` for each entry. */
+  readonly entries: Float64Array
+  readonly stats: CommitStats
+}
+
+/** Append number, start and length of its bytes, number of groups that may take it soon. */
+export const storedFields = 4
+
+export interface NextCall {
+  readonly consumer: number
+  /** Identifies the call, to abort it. */
+  readonly call: number
+  readonly maxEvents: NextOptions['maxEvents']
+  readonly maxBytes: number
+  readonly maxWaitMs: number
+  /** The oldest append number in the proxy's cache: of it and the newer ones, the bytes need not be sent. */
+  readonly cachedFrom: number
+  /** The caller's clock less that of the machine. */
+  readonly skewMs: number
+}
+
+export interface Deliveries {
+  /** `deliveryFields` for each delivery. */
+  readonly deliveries: Float64Array
+  /** The bytes of those that have a length, one after the other; null when none has. */
+  readonly bytes: Uint8Array<ArrayBuffer> | null
+}
+
+/**
+ * Lease, partition, index of the lane, offset, number of events, time of receipt, attempt, append number, length of the
+ * bytes (-1: not sent), 1 when the entry is damaged.
+ */
+export const deliveryFields = 10
+
+/** The outcomes of one call of `Consumer.settle`. */
+export interface SettleCall {
+  readonly consumer: number
+  /** Lease, landed, dead, number of batches to be redelivered of each outcome. */
+  readonly outcomes: Float64Array
+  /** The batches to be redelivered, with attempt and due time of each; null when there are none. */
+  readonly again: (PackedBatches & { readonly numbers: Float64Array }) | null
+}
+
+export const outcomeFields = 4
+
+export interface ReopenCall extends PackedBatches {
+  readonly stream: StreamName
+  readonly group: string
+  /** Attempt and offset of each batch. */
+  readonly again: Float64Array
+}
+
+export interface SettledEntries {
+  /** Offset, number of events, time of receipt, length of the bytes, 1 when the entry is damaged; for each entry. */
+  readonly entries: Float64Array
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly nextOffset: number | null
+}
+
+export const settledFields = 5
+
+/** The bytes of entries, one after the other. */
+export interface EntryBytes {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Length of the bytes, 1 when the entry is damaged; for each entry. */
+  readonly entries: Float64Array
+}
+
+export interface GroupName {
+  readonly topic: string
+  readonly group: string
+}
+
+/** The methods of the log's thread. */
+export type LogThreadMethods = {
+  /** Answers the format version where it is not ours. */
+  open(argument: null): Opened | { readonly otherFormat: number }
+  declare(call: { readonly topic: string; readonly declaration: TopicDeclaration }): Promise<Answer<null>>
+  append(call: AppendsCall): Promise<AppendsAnswer>
+  reopen(call: ReopenCall): Promise<Answer<null>>
+  pause(call: GroupName & { readonly reason: string | null }): Promise<Answer<null>>
+  drop(call: GroupName): Promise<Answer<number>>
+  /** Answers the number of the consumer. */
+  join(call: GroupName): Promise<Answer<number>>
+  next(call: NextCall): Promise<Answer<Deliveries>>
+  /** Ends a call of `next`, which is then answered with nothing unless it has been answered. */
+  abort(call: number): null
+  settle(call: SettleCall): Promise<Answer<readonly number[]>>
+  /** Returns leases of a consumer to its group. */
+  giveBack(call: { readonly consumer: number; readonly leases: readonly number[] }): Promise<null>
+  /** Returns all leases of a consumer, which exists no longer. */
+  leave(consumer: number): Promise<null>
+  /** Append number and number of events of each entry. */
+  bytes(entries: readonly number[]): Promise<EntryBytes>
+  readSettled(
+    call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
+  ): Promise<Answer<SettledEntries>>
+  describe(options: DescribeOptions): Promise<LogDescription>
+  trim(call: { readonly topic: string; readonly policy: RetentionPolicy }): Promise<Answer<Trimmed>>
+  /** Whether that many new bytes would be stored. */
+  hasRoom(newBytes: number): boolean
+  /** Finishes what was called before. */
+  close(argument: null): Promise<null>
+}
+
+/** The proxy's handle of the log's thread. */
+export type LogThread = DatabaseThread<LogThreadMethods>
+
+export function isRefusal(answer: unknown): answer is Refusal {
+  return typeof answer === 'object' && answer !== null && 'refused' in answer
+}
+
+/** One value for each lane. */
+export type PerLane<T> = Readonly<Record<Lane, T>>

@@ -1,2 +1,0 @@
--- Removes the cursors of a group. Parameters: group number.
-DELETE FROM cursors WHERE group_number = ?

@@ -1,2 +1,0 @@
--- Removes a group. Parameters: group number.
-DELETE FROM consumer_groups WHERE group_number = ?

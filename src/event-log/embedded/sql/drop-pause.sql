@@ -1,2 +1,0 @@
--- Resumes a group. Parameters: group number.
-DELETE FROM paused_groups WHERE group_number = ?

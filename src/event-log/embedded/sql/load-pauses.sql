@@ -1,1 +1,0 @@
-SELECT group_number AS groupNumber, reason, crc FROM paused_groups ORDER BY group_number

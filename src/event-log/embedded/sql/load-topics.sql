@@ -1,1 +1,0 @@
-SELECT topic_number AS topicNumber, name, partitions, crc FROM topics ORDER BY topic_number

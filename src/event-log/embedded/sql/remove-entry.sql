@@ -1,2 +1,0 @@
--- Removes an entry of a group's own stream. Parameters: stream, first offset.
-DELETE FROM entries WHERE stream = ? AND first_offset = ?

@@ -1,2 +1,0 @@
--- Parameters: producer number.
-DELETE FROM producers WHERE producer_number = ?

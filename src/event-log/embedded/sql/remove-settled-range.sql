@@ -1,2 +1,0 @@
--- Parameters: group number, stream, first offset.
-DELETE FROM settled_ahead WHERE group_number = ? AND stream = ? AND first_offset = ?

@@ -1,2 +1,0 @@
--- Parameters: the columns of `cursors` in their order.
-INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -1,2 +1,0 @@
--- Parameters: group number, topic number, name, crc.
-INSERT OR REPLACE INTO consumer_groups VALUES (?, ?, ?, ?)

@@ -1,2 +1,0 @@
--- Parameters: the columns of `ledgers` in their order.
-INSERT OR REPLACE INTO ledgers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -1,2 +1,0 @@
--- Parameters: group number, stream, first offset, end offset, crc.
-INSERT OR REPLACE INTO settled_ahead VALUES (?, ?, ?, ?, ?)

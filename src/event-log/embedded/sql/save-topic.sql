@@ -1,2 +1,0 @@
--- Parameters: topic number, name, partitions, crc.
-INSERT OR REPLACE INTO topics VALUES (?, ?, ?, ?)

@@ -1,0 +1,75 @@
+// A delivery whose events are at work: which of them have ended and how, and the outcome that they come to.
+
+import { cutBatch } from '../event/cut-batch.ts'
+import type { RecordBatch } from '../event/record-batch.ts'
+import { EventReader, textOf } from '../event/record-batch.ts'
+import type { Again, Consumer, Delivery, Outcome } from '../event-log/event-log.ts'
+import type { GivenUp } from './dead-letter-event.ts'
+
+export class OpenDelivery {
+  readonly delivery: Delivery
+  readonly consumer: Consumer
+  readonly givenUp: GivenUp[] = []
+  readonly #again: Again[] = []
+  /** The events that have not ended: index in the batch → the event as a batch of its own. */
+  readonly pending = new Map<number, RecordBatch>()
+
+  /** @param isMine whether the handler takes events of this type; the others have ended already. */
+  constructor(consumer: Consumer, delivery: Delivery, isMine: (type: string) => boolean) {
+    this.consumer = consumer
+    this.delivery = delivery
+    const { batch } = delivery
+    if (batch.damaged === true) return
+    const reader = new EventReader().reset(batch.bytes)
+    for (const [index, event] of cutBatch(batch, 1).entries()) {
+      reader.next()
+      const { typeStart, typeEnd } = reader.fields
+      if (isMine(textOf(batch.bytes, typeStart, typeEnd))) this.pending.set(index, event)
+    }
+  }
+
+  get hasEnded(): boolean {
+    return this.pending.size === 0
+  }
+
+  done(index: number): void {
+    this.pending.delete(index)
+  }
+
+  /** @param delayMs from now. */
+  tryAgain(index: number, dueAtMs: number): void {
+    this.#again.push({ batch: this.pending.get(index)!, attempt: this.delivery.attempt, dueAtMs })
+    this.pending.delete(index)
+  }
+
+  /** @param attempts how many have begun. */
+  giveUp(index: number, attempts: number, { code, message }: Pick<GivenUp, 'code' | 'message'>): void {
+    this.givenUp.push({ delivery: { ...this.delivery, attempt: attempts }, index, code, message })
+    this.pending.delete(index)
+  }
+
+  /** Gives up the batch as a whole, whose events cannot be read. */
+  giveUpDamaged(): void {
+    const { delivery } = this
+    const message = `the entry of ${delivery.batch.count} events does not match its checksum`
+    this.givenUp.push({ delivery, index: null, code: 'corrupt', message })
+  }
+
+  /** Returns what has not ended, in entries of up to `maxEvents`, due at once and with the attempts of before. */
+  returnPending(maxEvents: number, dueAtMs: number): void {
+    const events = [...this.pending.values()]
+    for (let from = 0; from < events.length; from += maxEvents) {
+      const part = events.slice(from, from + maxEvents)
+      const batch = { ...part[0]!, bytes: Buffer.concat(part.map(({ bytes }) => bytes)), count: part.length }
+      this.#again.push({ batch, attempt: this.delivery.attempt - 1, dueAtMs })
+    }
+    this.pending.clear()
+  }
+
+  outcome(): Outcome {
+    const { delivery, givenUp } = this
+    const dead = givenUp.some(({ index }) => index === null) ? delivery.batch.count : givenUp.length
+    const redelivered = this.#again.reduce((sum, { batch }) => sum + batch.count, 0)
+    return { delivery, landed: delivery.batch.count - dead - redelivered, dead, again: this.#again }
+  }
+}
