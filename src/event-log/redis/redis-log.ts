@@ -111,8 +111,8 @@ export class RedisLog implements EventLog {
       const reopening = this.#within(async (session) => {
         const { reply, isReached } = await session.store('reopen', partition, keys, words)
         this.#options.sessions.refuseIfOver(session)
-        session.memoryOf(partition).noteLedgers(listOf(reply).slice(1))
         if (!isReached) throw notReplicated()
+        session.memoryOf(partition).noteLedgers(listOf(reply).slice(1))
       })
       await this.#ofGroup(name.topic, group, reopening)
     })

@@ -171,9 +171,12 @@ export class AppendQueue {
       sessions.refuseIfOver(session)
       const [answers, ...ledgers] = listOf(reply)
       if (listOf(answers).length !== requests.length) throw new Error('append.lua did not return one answer per append')
-      session.memoryOf(partition).noteLedgers(ledgers)
-      if (isLedgerDue) this.#ledgersDueAtMs = startedAtMs + ledgersEveryMs
-      this.#noteStored(session, requests, listOf(answers), checksums)
+      // What the replicas do not confirm is unknown: when it is gone after a failover, nothing was lost.
+      if (isReached) {
+        session.memoryOf(partition).noteLedgers(ledgers)
+        if (isLedgerDue) this.#ledgersDueAtMs = startedAtMs + ledgersEveryMs
+        this.#noteStored(session, requests, listOf(answers), checksums)
+      }
       const durationMs = performance.now() - startedAtMs
       return { answers: listOf(answers), epoch: session.epoch, isReached, durationMs }
     })
