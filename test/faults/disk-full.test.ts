@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { ServiceError } from '@grpc/grpc-js'
@@ -102,7 +102,12 @@ async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
     { withinMs: 5000, everyMs: 100, what: 'accepting events again' },
   )
   t.diagnostic(`accepts ${Math.round(performance.now() - freedAt)} ms after space was freed`)
-  const ledger = await drained(server, 30_000)
+  const ledger = await drained(server, 30_000).catch((failure) => {
+    const sizes = readdirSync(dataDir).map((name) => `${name} ${statSync(join(dataDir, name)).size}`)
+    const { bavail, bsize } = statfsSync(dataDir)
+    t.diagnostic(`${bavail * bsize} bytes are free beside ${sizes.join(', ')}`)
+    throw failure
+  })
   assertSound(t, compare({ journal, rows: readRows(dataDir), ledger }))
   assert.doesNotMatch(server.stderr, /[Uu]nhandled/)
   assert.deepEqual(await server.stop(), { code: 0, signal: null })
