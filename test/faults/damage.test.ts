@@ -218,12 +218,18 @@ test('fault A6: a flipped bit in log.db or its WAL is detected: a dead letter, a
   }
 
   const log = readFileSync(join(stopped, 'log.db'))
-  // Positions inside entries, found by searching for the events' bytes.
+  // Positions of the events' types, which are inside entries: a bit beside them may be in SQLite's own bytes. SQLite
+  // leaves copies of moved rows in unused space, so what is there twice is passed over.
   const inEntries: number[] = []
-  for (let at = log.indexOf('order.placed'); at >= 0; at = log.indexOf('order.placed', at + 1)) inEntries.push(at)
-  for (let sample = 0; sample < samples(2, 64); sample++)
-    await flip('stopped', 'log.db', random.pick(inEntries) + random.between(-40, 40))
+  for (let at = log.indexOf('order.placed'); at >= 0; at = log.indexOf('order.placed', at + 1)) {
+    const event = log.subarray(at - 30, at + 30)
+    if (log.indexOf(event) === log.lastIndexOf(event)) inEntries.push(at)
+  }
+  for (let sample = 0; sample < samples(1, 32); sample++)
+    await flip('stopped', 'log.db', random.pick(inEntries) + random.between(0, 'order.placed'.length - 1))
   assert.ok(letters > 0, 'no flipped bit in an entry became a dead letter')
+  for (let sample = 0; sample < samples(1, 32); sample++)
+    await flip('stopped', 'log.db', random.pick(inEntries) + random.between(-40, 40))
   for (let sample = 0; sample < samples(2, 48); sample++) {
     await flip('stopped', 'log.db', random.between(0, log.length / pageBytes - 1) * pageBytes + random.between(0, 99))
   }
