@@ -380,7 +380,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     default: String(256 * mebibyte),
     example: String(256 * mebibyte),
     description:
-      'Disk space that publishes must leave free, so that landing and cleanup still work when the disk is full.',
+      'Disk space that publishes must leave free, so that landing and cleanup still work when the disk is full. Landing may use half of it and writes up to 8 MiB at once: with less than 24 MiB it can come to a stop.',
     ...numberOf('bytes', 0, pebibyte),
   },
   logLevel: {

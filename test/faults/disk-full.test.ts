@@ -16,6 +16,11 @@ import { drained, landingLedger } from '../support/tally.ts'
 import { mountTmpfs } from '../support/tmpfs.ts'
 
 const mebibyte = 1024 * 1024
+const diskMebibytes = 80
+const ballastBytes = 20 * mebibyte
+
+/** Landing may use half of it, which is more than one turn takes. */
+const reserveBytes = 24 * mebibyte
 const resourceExhausted = 8
 const data = Buffer.from(`"${'x'.repeat(20_000)}"`)
 
@@ -41,17 +46,23 @@ async function fill(grpc: RawGrpcClient, journal: Journal): Promise<ServiceError
   throw new Error('the disk did not fill up')
 }
 
-async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
-  const mounted = mountTmpfs(t, 16)
+function describeDisk(dataDir: string): string {
+  const sizes = readdirSync(dataDir).map((name) => `${name} ${statSync(join(dataDir, name)).size}`)
+  const { bavail, bsize } = statfsSync(dataDir)
+  return `${bavail * bsize} bytes are free beside ${sizes.join(', ')}`
+}
+
+async function fillDisk(t: TestContext, diskReserveBytes: number): Promise<void> {
+  const mounted = mountTmpfs(t, diskMebibytes)
   if ('reason' in mounted) return skip(t, mounted.reason)
   const dataDir = join(mounted.path, 'data')
   const ballast = join(mounted.path, 'ballast')
-  writeFileSync(ballast, Buffer.alloc(4 * mebibyte))
+  writeFileSync(ballast, Buffer.alloc(ballastBytes))
   const journal = new Journal()
   const server = await startServer(t, {
     dataDir,
     env: {
-      MILLRACE_DISK_RESERVE_BYTES: String(reserveBytes),
+      MILLRACE_DISK_RESERVE_BYTES: String(diskReserveBytes),
       MILLRACE_RETENTION_MS: '0',
       MILLRACE_RETENTION_BYTES: '0',
     },
@@ -79,7 +90,7 @@ async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
   assert.ok((await listEvents(server.http, 'limit=1')).events.length <= 1, 'reading still works')
   const [line] = await landingLedger(server)
   assert.ok(Number(line?.accepted) > 0)
-  if (reserveBytes > 0) {
+  if (diskReserveBytes > 0) {
     await eventually(
       async () => {
         const [now] = await landingLedger(server)
@@ -102,19 +113,35 @@ async function fillDisk(t: TestContext, reserveBytes: number): Promise<void> {
     { withinMs: 5000, everyMs: 100, what: 'accepting events again' },
   )
   t.diagnostic(`accepts ${Math.round(performance.now() - freedAt)} ms after space was freed`)
-  const ledger = await drained(server, 30_000).catch((failure) => {
-    const sizes = readdirSync(dataDir).map((name) => `${name} ${statSync(join(dataDir, name)).size}`)
-    const { bavail, bsize } = statfsSync(dataDir)
-    t.diagnostic(`${bavail * bsize} bytes are free beside ${sizes.join(', ')}`)
-    throw failure
-  })
+  const ledger = await drained(server, 30_000).finally(() => t.diagnostic(describeDisk(dataDir)))
   assertSound(t, compare({ journal, rows: readRows(dataDir), ledger }))
   assert.doesNotMatch(server.stderr, /[Uu]nhandled/)
   assert.deepEqual(await server.stop(), { code: 0, signal: null })
 }
 
 test('fault A8: on a full disk events are refused before the reserve is used, landing continues, and ingest resumes when space is freed', (t) =>
-  fillDisk(t, 2 * mebibyte))
+  fillDisk(t, reserveBytes))
 
 test('fault A8: on a full disk without a reserve events are refused, and everything resumes when space is freed', (t) =>
   fillDisk(t, 0))
+
+test('fault A8: with nothing but the reserve free, everything lands that was accepted before the disk was full', async (t) => {
+  const mounted = mountTmpfs(t, 40)
+  if ('reason' in mounted) return skip(t, mounted.reason)
+  const dataDir = join(mounted.path, 'data')
+  const env = {
+    MILLRACE_DISK_RESERVE_BYTES: String(reserveBytes),
+    MILLRACE_RETENTION_MS: '0',
+    MILLRACE_RETENTION_BYTES: '0',
+  }
+  const journal = new Journal()
+  const ingest = await startServer(t, { dataDir, env: { ...env, MILLRACE_ROLES: 'ingest' } })
+  await fill(grpcClient(t, ingest), journal)
+  assert.deepEqual(await ingest.stop(), { code: 0, signal: null })
+  t.diagnostic(describeDisk(dataDir))
+
+  const server = await startServer(t, { dataDir, env })
+  const ledger = await drained(server, 30_000).finally(() => t.diagnostic(describeDisk(dataDir)))
+  assertSound(t, compare({ journal, rows: readRows(dataDir), ledger }))
+  assert.deepEqual(await server.stop(), { code: 0, signal: null })
+})

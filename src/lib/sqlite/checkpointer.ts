@@ -12,23 +12,34 @@ export const walCheckpointBytes = 16 * 1024 * 1024
 /** From this WAL size on it is also truncated, unless a reader prevents that. */
 export const walTruncateBytes = 64 * 1024 * 1024
 
+/** When the disk is short of space, the WAL is truncated after about this many bytes of commits. */
+const shortOfSpaceCheckpointBytes = 256 * 1024
+
 /** Keeps the WAL of one database small. Its errors are as serious as those of a commit: run it in the flush latch. */
 export class Checkpointer {
   readonly #database: DatabaseSync
   readonly #walPath: string
+  readonly #spareBytes: () => number
+  #bytesSinceLook = 0
   #bytesSinceCheckpoint = 0
 
-  constructor(database: DatabaseSync, databasePath: string) {
+  /** @param spareBytes answers how many more bytes the disk takes. A WAL that has more is truncated. */
+  constructor(database: DatabaseSync, databasePath: string, spareBytes: () => number = () => Number.POSITIVE_INFINITY) {
     this.#database = database
     this.#walPath = `${databasePath}-wal`
+    this.#spareBytes = spareBytes
   }
 
   /** Call it after each commit. @param writtenBytes about how many bytes it wrote; saves a stat() per commit. */
   afterCommit(writtenBytes: number): void {
+    this.#bytesSinceLook += writtenBytes
     this.#bytesSinceCheckpoint += writtenBytes
-    if (this.#bytesSinceCheckpoint < walCheckpointBytes) return
+    if (this.#bytesSinceLook < shortOfSpaceCheckpointBytes) return
+    this.#bytesSinceLook = 0
+    const isShort = this.#walBytes() > this.#spareBytes()
+    if (!isShort && this.#bytesSinceCheckpoint < walCheckpointBytes) return
     this.#bytesSinceCheckpoint = 0
-    if (this.#walBytes() > walTruncateBytes) this.#truncateWithoutWaiting()
+    if (isShort || this.#walBytes() > walTruncateBytes) this.#truncateWithoutWaiting()
     else this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)')
   }
 

@@ -105,7 +105,7 @@ class StoreThread {
         finder: new EventFinder(database),
         deadLetters: new DeadLetterTable(database),
         observer: new StoreObserver(database, this.#path),
-        checkpointer: new Checkpointer(database, this.#path),
+        checkpointer: new Checkpointer(database, this.#path, () => this.#spareBytes()),
       }
       return null
     } catch (thrown) {
@@ -195,15 +195,20 @@ class StoreThread {
     }
   }
 
+  /** Space that landing may use, in bytes. */
+  #spareBytes(): number {
+    const { bavail, bsize } = statfsSync(dirname(this.#path))
+    return bavail * bsize - this.#leaveFreeBytes
+  }
+
   #checkRoom(bytes: number): void {
     if (this.#leaveFreeBytes === 0) return
-    const { bavail, bsize } = statfsSync(dirname(this.#path))
-    const freeBytes = bavail * bsize
-    if (freeBytes - bytes >= this.#leaveFreeBytes) return
+    const spareBytes = this.#spareBytes()
+    if (bytes <= spareBytes) return
     throw new SqliteFailure(
       'full',
-      `the disk of ${this.#path} has ${freeBytes} bytes free; landing must leave ${this.#leaveFreeBytes} (half of ` +
-        'MILLRACE_DISK_RESERVE_BYTES): free some space',
+      `the disk of ${this.#path} has ${spareBytes + this.#leaveFreeBytes} bytes free; landing must leave ` +
+        `${this.#leaveFreeBytes} (half of MILLRACE_DISK_RESERVE_BYTES): free some space`,
     )
   }
 }

@@ -37,7 +37,7 @@ class LogThread {
     this.#writer = writer
     this.#engine = new Engine(writer, this.#session)
     this.#describer = new Describer(writer.database, writer.tables, this.#session)
-    this.#trimmer = new Trimmer(writer.database)
+    this.#trimmer = new Trimmer(writer)
     for (const { groupNumber, state } of writer.tables.books.groups.load()) {
       if (state === 'dropped') void this.#removeDropped(groupNumber)
     }

@@ -16,9 +16,6 @@ import { type LogTables, UnitOfWork } from './unit-of-work.ts'
 /** About how many bytes one commit writes besides its entries: a page for each table and index. */
 const bookBytesPerCommit = 32 * 1024
 
-/** When disk space is short, the WAL is emptied after this many bytes, to free the space that it takes. */
-const tightCheckpointBytes = 256 * 1024
-
 export class LogWriter {
   readonly tables: LogTables
   readonly database: DatabaseSync
@@ -26,14 +23,13 @@ export class LogWriter {
   readonly #room: DiskRoom
   readonly #checkpointer: Checkpointer
   readonly #mark: LogMark
-  #bytesSinceTruncate = 0
 
   constructor({ database, books, log }: OpenLogDatabase, dataDir: string, diskReserveBytes: number) {
     const files = logFiles(dataDir)
     this.database = database
     this.tables = { books, entries: new EntryTable(database, files.database), path: files.database }
     this.#room = new DiskRoom(database, dataDir, files, diskReserveBytes)
-    this.#checkpointer = new Checkpointer(database, files.database)
+    this.#checkpointer = new Checkpointer(database, files.database, () => this.#room.spareBytes)
     this.#mark = new LogMark(files.mark)
     this.#mark.write({ appendNumber: log.lastAppendNumber, epoch: log.epoch })
     this.#mark.flush()
@@ -43,6 +39,11 @@ export class LogWriter {
   /** Whether this many new bytes can be written without using the reserve. */
   hasRoom(newBytes: number): boolean {
     return this.guarded(() => ignoreFull(() => this.#room.has(newBytes)) ?? false)
+  }
+
+  /** Whether the reserve is in use: then free pages of the file are worth more to the file system. */
+  get isShortOfSpace(): boolean {
+    return this.#room.spareBytes < 0
   }
 
   /**
@@ -55,7 +56,7 @@ export class LogWriter {
       // The transaction is durable. An error from here on still ends the log, because the next flush would hide it.
       if (log === null) return
       ignoreFull(() => this.#mark.write({ appendNumber: log.lastAppendNumber, epoch: log.epoch }))
-      ignoreFull(() => this.#checkpoint(newBytes + bookBytesPerCommit))
+      ignoreFull(() => this.#checkpointer.afterCommit(newBytes + bookBytesPerCommit))
     })
   }
 
@@ -96,16 +97,6 @@ export class LogWriter {
       // After "disk full" and I/O errors SQLite has already rolled back, and ROLLBACK would throw.
       if (database.isTransaction) database.exec('ROLLBACK')
       throw thrown
-    }
-  }
-
-  #checkpoint(written: number): void {
-    this.#bytesSinceTruncate += written
-    if (this.#room.isTight && this.#bytesSinceTruncate > tightCheckpointBytes) {
-      this.#bytesSinceTruncate = 0
-      truncateWal(this.database)
-    } else {
-      this.#checkpointer.afterCommit(written)
     }
   }
 }

@@ -9,6 +9,7 @@ import { pragma } from '../file/log-database.ts'
 import { sqlFile } from '../file/sql-file.ts'
 import { streamNumber } from '../file/stream-number.ts'
 import { findTopic } from './find.ts'
+import type { LogWriter } from './log-writer.ts'
 import { Operation } from './operation.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
@@ -19,7 +20,10 @@ const maxBytesPerStep = 4 * 1024 * 1024
 /** Streams without anything to remove that one transaction looks at. */
 const maxStreamsPerStep = 300
 
-/** Free pages are reused by later appends. They are returned only when they reach this number and share of the file. */
+/**
+ * Free pages are reused by later appends. They are returned only when they reach this number and share of the file, or
+ * when the disk is short of space.
+ */
 const freePagesWorthGiving = 4096
 const freeShareWorthGiving = 0.25
 const pagesGivenPerStep = 64
@@ -41,12 +45,15 @@ const nothing: Step = { entries: 0, events: 0, bytes: 0, hasMore: false }
 /** The statements of trimming. */
 export class Trimmer {
   readonly #database: DatabaseSync
+  readonly #isShortOfSpace: () => boolean
   readonly #candidates: StatementSync
   readonly #startByteFrom: StatementSync
   readonly #trim: StatementSync
 
-  constructor(database: DatabaseSync) {
+  constructor(writer: LogWriter) {
+    const { database } = writer
     this.#database = database
+    this.#isShortOfSpace = () => writer.isShortOfSpace
     this.#candidates = database.prepare(sqlFile('trim-candidates'))
     this.#startByteFrom = database.prepare(sqlFile('start-byte-from'))
     this.#trim = database.prepare(sqlFile('trim-entries'))
@@ -78,11 +85,15 @@ export class Trimmer {
     return step
   }
 
-  giveBackSpace(): void {
+  /** Returns some free pages to the file system, when that is worth it. @returns whether it did. */
+  giveBackSpace(work: UnitOfWork): boolean {
     const free = pragma(this.#database, 'freelist_count')
-    if (free < freePagesWorthGiving || free < pragma(this.#database, 'page_count') * freeShareWorthGiving) return
+    const isMuch = free >= freePagesWorthGiving && free >= pragma(this.#database, 'page_count') * freeShareWorthGiving
+    if (!isMuch && !(free >= pagesGivenPerStep && this.#isShortOfSpace())) return false
     // Uses exec, because as a prepared statement the pragma frees one page only.
     this.#database.exec(`PRAGMA incremental_vacuum(${pagesGivenPerStep})`)
+    work.written()
+    return true
   }
 }
 
@@ -116,8 +127,8 @@ export class TrimOperation extends Operation<Step & { readonly done: number }> {
       step = this.#trimmer.step(work, stream, settledBelow, this.#policy)
       if (step.hasMore) break
     }
-    if (step.entries > 0) this.#trimmer.giveBackSpace()
-    this.#step = { ...step, done: at, hasMore: at < all }
+    const hasGivenBack = this.#trimmer.giveBackSpace(work)
+    this.#step = { ...step, done: at, hasMore: at < all || hasGivenBack }
   }
 
   committed(): void {

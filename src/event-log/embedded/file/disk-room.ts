@@ -1,6 +1,6 @@
 // Decides how much may still be written before the disk reserve is used.
 //
-// Usable space is the free space of the file system plus the free pages inside log.db, less the growth of the database
+// Usable space is the free space of the file system beyond the reserve, plus the free pages inside log.db, less the growth of the database
 // file when the WAL is copied into it, which is already committed data.
 
 import { statfsSync, statSync } from 'node:fs'
@@ -23,7 +23,6 @@ export class DiskRoom {
   readonly #pageBytes: number
   readonly #pageCount: StatementSync
   readonly #freePages: StatementSync
-  #isTight = false
 
   constructor(database: DatabaseSync, dataDir: string, files: LogFiles, reserveBytes: number) {
     this.#database = database
@@ -35,28 +34,27 @@ export class DiskRoom {
     this.#freePages = database.prepare('PRAGMA freelist_count')
   }
 
-  /** Whether space was short at the last check. The WAL is then kept small, because it takes space too. */
-  get isTight(): boolean {
-    return this.#isTight
+  /** Free space of the file system beyond the reserve, in bytes; negative when part of the reserve is used. */
+  get spareBytes(): number {
+    const disk = statfsSync(this.#dataDir)
+    return disk.bavail * disk.bsize - this.#reserveBytes
   }
 
   /** Whether this many new bytes can be written without using the reserve. */
   has(newBytes: number): boolean {
-    const needed = newBytes * copiesOfEachByte + this.#reserveBytes
+    const needed = newBytes * copiesOfEachByte
     const enough = this.#room() >= needed
-    this.#isTight = !enough
     if (enough || this.#walBytes() < walWorthTruncatingBytes) return enough
     truncateWal(this.#database)
     return this.#room() >= needed
   }
 
   #room(): number {
-    const disk = statfsSync(this.#dataDir)
     const pages = Number(this.#pageCount.get()?.page_count)
     const freePages = Number(this.#freePages.get()?.freelist_count)
     const fileBytes = statSync(this.#files.database).size
     const growth = Math.max(0, pages * this.#pageBytes - fileBytes)
-    return disk.bavail * disk.bsize + freePages * this.#pageBytes - growth
+    return this.spareBytes + freePages * this.#pageBytes - growth
   }
 
   #walBytes(): number {
