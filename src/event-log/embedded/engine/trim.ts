@@ -1,7 +1,7 @@
 // Removes settled entries from the front of a topic's streams, a bounded number in each transaction, and returns free
 // pages of the file to the file system when there are many.
 
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
 import type { RetentionPolicy, Trimmed } from '../../event-log.ts'
 import type { StreamRow } from '../file/books.ts'
@@ -44,16 +44,14 @@ const nothing: Step = { entries: 0, events: 0, bytes: 0, hasMore: false }
 
 /** The statements of trimming. */
 export class Trimmer {
-  readonly #database: DatabaseSync
-  readonly #isShortOfSpace: () => boolean
+  readonly #writer: LogWriter
   readonly #candidates: StatementSync
   readonly #startByteFrom: StatementSync
   readonly #trim: StatementSync
 
   constructor(writer: LogWriter) {
     const { database } = writer
-    this.#database = database
-    this.#isShortOfSpace = () => writer.isShortOfSpace
+    this.#writer = writer
     this.#candidates = database.prepare(sqlFile('trim-candidates'))
     this.#startByteFrom = database.prepare(sqlFile('start-byte-from'))
     this.#trim = database.prepare(sqlFile('trim-entries'))
@@ -85,15 +83,20 @@ export class Trimmer {
     return step
   }
 
-  /** Returns some free pages to the file system, when that is worth it. @returns whether it did. */
-  giveBackSpace(work: UnitOfWork): boolean {
-    const free = pragma(this.#database, 'freelist_count')
-    const isMuch = free >= freePagesWorthGiving && free >= pragma(this.#database, 'page_count') * freeShareWorthGiving
-    if (!isMuch && !(free >= pagesGivenPerStep && this.#isShortOfSpace())) return false
+  /**
+   * Returns free pages to the file system: some with each trim while there are many, so that commits are not slowed, and
+   * all of them while the disk is short of space.
+   * @returns whether to go on at once.
+   */
+  giveBackSpace(work: UnitOfWork, hasTrimmed: boolean): boolean {
+    const { database, isShortOfSpace } = this.#writer
+    const free = pragma(database, 'freelist_count')
+    const isMuch = free >= freePagesWorthGiving && free >= pragma(database, 'page_count') * freeShareWorthGiving
+    if (isShortOfSpace ? free < pagesGivenPerStep : !(hasTrimmed && isMuch)) return false
     // Uses exec, because as a prepared statement the pragma frees one page only.
-    this.#database.exec(`PRAGMA incremental_vacuum(${pagesGivenPerStep})`)
+    database.exec(`PRAGMA incremental_vacuum(${pagesGivenPerStep})`)
     work.written()
-    return true
+    return isShortOfSpace
   }
 }
 
@@ -127,8 +130,8 @@ export class TrimOperation extends Operation<Step & { readonly done: number }> {
       step = this.#trimmer.step(work, stream, settledBelow, this.#policy)
       if (step.hasMore) break
     }
-    const hasGivenBack = this.#trimmer.giveBackSpace(work)
-    this.#step = { ...step, done: at, hasMore: at < all || hasGivenBack }
+    const givesMore = this.#trimmer.giveBackSpace(work, step.entries > 0)
+    this.#step = { ...step, done: at, hasMore: at < all || givesMore }
   }
 
   committed(): void {
