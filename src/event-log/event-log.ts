@@ -144,6 +144,11 @@ export interface Delivery {
   readonly batch: RecordBatch
   /** How many times the entry has been handed out, this time included: 1 for the first. */
   readonly attempt: number
+  /**
+   * Whether an earlier consumer died, or lost its lease, while it held the entry: these events may be what ended it. A
+   * redelivery has it when its `again` had.
+   */
+  readonly isSuspect: boolean
 }
 
 /** The outcome of a delivery. `landed + dead +` the events in `again` must equal the delivery's number of events. */
@@ -162,6 +167,8 @@ export interface Again {
   readonly attempt: number
   /** The earliest time of the redelivery, in milliseconds since 1970. */
   readonly dueAtMs: number
+  /** Default false. A suspect event has been tried: its `attempt` is at least 1. */
+  readonly isSuspect?: boolean
 }
 
 /** Limits of one `reopen` call: one batch of any size, or at most this many batches of this many bytes in total. */

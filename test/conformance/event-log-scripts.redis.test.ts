@@ -90,7 +90,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
   const [member] = (await client.sendCommand(['HKEYS', `${base}:again-held:${group}`])) as unknown as [Buffer]
   const partition = new RedisKeys(prefix).partition(topic, 0)
   const batch = batchOf(['x'])
-  const record = encodeAgain({ offset: 0, batch })
+  const record = encodeAgain({ offset: 0, endedAttempts: 0, batch })
   const known = `${epoch} 3 4 3`
   const size = String(batch.bytes.length)
   const appendOf = (lane: string, sequence: string) => [

@@ -105,20 +105,23 @@ export interface Deliveries {
 
 /**
  * Lease, partition, index of the lane, offset, number of events, time of receipt, attempt, append number, length of the
- * bytes (-1: not sent), 1 when the entry is damaged.
+ * bytes (-1: not sent), 1 when the entry is damaged, 1 when it is suspect.
  */
-export const deliveryFields = 10
+export const deliveryFields = 11
 
 /** The outcomes of one call of `Consumer.settle`. */
 export interface SettleCall {
   readonly consumer: number
   /** Lease, landed, dead, number of batches to be redelivered of each outcome. */
   readonly outcomes: Float64Array
-  /** The batches to be redelivered, with attempt and due time of each; null when there are none. */
+  /** The batches to be redelivered, with `againFields` of each; null when there are none. */
   readonly again: (PackedBatches & { readonly numbers: Float64Array }) | null
 }
 
 export const outcomeFields = 4
+
+/** Attempt, due time, 1 when it is suspect. */
+export const againFields = 3
 
 export interface ReopenCall extends PackedBatches {
   readonly stream: StreamName

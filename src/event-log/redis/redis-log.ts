@@ -103,7 +103,7 @@ export class RedisLog implements EventLog {
       checkReopened(batches)
       if (batches.length === 0) return
       const args = batches.flatMap(({ batch, attempt, offset }) => {
-        const record = encodeAgain({ offset, batch })
+        const record = encodeAgain({ offset, endedAttempts: attempt, batch })
         return [batch.count, attempt, batch.receivedAtMicros, batch.bytes.length, record]
       })
       const keys = partition.forReopen(group, name.lane)

@@ -53,17 +53,23 @@ export function checksumIn(reply: Reply | undefined): string {
   return ''
 }
 
-/** What a group's own stream stores of a batch: the offset where it was first stored, and the batch. */
+/** What a group's own stream stores of a batch. */
 export interface AgainRecord {
+  /** Where it was first stored. */
   readonly offset: number
+  /**
+   * How many attempts at its events were settled or returned when it was stored: the entry is suspect when it has been
+   * handed out more than once besides.
+   */
+  readonly endedAttempts: number
   readonly batch: RecordBatch
 }
 
 const newLine = 0x0a
 
-/** A line `<offset> <received at> <checksum>`, then the bytes. A damaged batch keeps a checksum that never matches. */
-export function encodeAgain({ offset, batch }: AgainRecord): Buffer {
-  const facts = `${offset} ${batch.receivedAtMicros}`
+/** A line `<offset> <received at> <ended attempts> <checksum>`, then the bytes. A damaged batch keeps a checksum that never matches. */
+export function encodeAgain({ offset, endedAttempts, batch }: AgainRecord): Buffer {
+  const facts = `${offset} ${batch.receivedAtMicros} ${endedAttempts}`
   const checksum = batch.damaged === true ? 'damaged' : againChecksum(facts, batch)
   return Buffer.concat([Buffer.from(`${facts} ${checksum}\n`), batch.bytes])
 }
@@ -71,10 +77,14 @@ export function encodeAgain({ offset, batch }: AgainRecord): Buffer {
 export function readAgain(count: number, record: Buffer): AgainRecord {
   const end = record.indexOf(newLine)
   const bytes = record.subarray(end + 1)
-  const [offset, receivedAt, checksum] = record.subarray(0, Math.max(0, end)).toString('latin1').split(' ')
+  const [offset, receivedAt, ended, checksum] = record.subarray(0, Math.max(0, end)).toString('latin1').split(' ')
   const batch = { bytes, count, receivedAtMicros: wholeOr0(receivedAt) }
-  const isRight = checksum === String(againChecksum(`${offset} ${receivedAt}`, batch))
-  return { offset: wholeOr0(offset), batch: isRight ? batch : { ...batch, damaged: true } }
+  const isRight = checksum === String(againChecksum(`${offset} ${receivedAt} ${ended}`, batch))
+  return {
+    offset: wholeOr0(offset),
+    endedAttempts: wholeOr0(ended),
+    batch: isRight ? batch : { ...batch, damaged: true },
+  }
 }
 
 function againChecksum(facts: string, { bytes, count }: RecordBatch): number {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Delivery } from '../../../src/event-log/event-log.ts'
 import { within } from '../../support/eventually.ts'
 import { again, batchOf, idsIn, idsOf, landed, named, perLane, take, takeAll } from '../event-log-verbs.ts'
 import type { Story } from './story.ts'
@@ -38,6 +39,47 @@ export function givingBack(story: Story): void {
     assert.equal(second?.attempt, 2)
   })
 
+  story('an entry is suspect when a consumer died with it, not when it was returned or settled', async (bench) => {
+    const first = await bench.consume()
+    await bench.append('normal', batchOf(['returned']))
+    await take(first)
+    await first.close()
+    await bench.append('normal', batchOf(['held']))
+    await bench.append('low', batchOf(['retried']))
+    const consumer = await bench.consume()
+    const fresh = await takeAll(consumer)
+    assert.deepEqual(marksOf(fresh), { returned: false, held: false, retried: false })
+    await consumer.settle(fresh.filter((one) => idsIn(one)[0] === 'retried').map((one) => again(one, 0)))
+    assert.deepEqual(marksOf(await takeAll(consumer)), { retried: false })
+    await bench.crash()
+    const second = await takeAll(await bench.consume())
+    assert.deepEqual(marksOf(second), { returned: true, held: true, retried: true })
+    assert.deepEqual(second.map((one) => one.attempt).sort(), [2, 2, 3])
+  })
+
+  story('a redelivery is suspect when `again` says so, until it is settled', async (bench) => {
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(['a', 'b']))
+    const [delivery] = await take(consumer)
+    const parts = ['a', 'b'].map((name) => ({
+      batch: batchOf([name]),
+      attempt: 1,
+      dueAtMs: 0,
+      isSuspect: name === 'a',
+    }))
+    await consumer.settle([{ delivery: delivery!, landed: 0, dead: 0, again: parts }])
+    await bench.crash()
+    const next = await bench.consume()
+    const deliveries = await takeAll(next)
+    assert.deepEqual(marksOf(deliveries), { a: true, b: false })
+    assert.deepEqual(
+      deliveries.map((one) => one.attempt),
+      [2, 2],
+    )
+    await next.settle(deliveries.map((one) => again(one, 0)))
+    assert.deepEqual(marksOf(await takeAll(next)), { a: false, b: false })
+  })
+
   story('a returned entry is handed out before newer ones', async (bench) => {
     const [first, second] = [await bench.consume(), await bench.consume()]
     for (const name of ['a', 'b', 'c']) await bench.append('normal', batchOf(named(name, 1000)))
@@ -75,4 +117,9 @@ export function givingBack(story: Story): void {
       ],
     )
   })
+}
+
+/** Whether each delivery is suspect, by the id of its first event. */
+function marksOf(deliveries: readonly Delivery[]): Record<string, boolean> {
+  return Object.fromEntries(deliveries.map((one) => [idsIn(one)[0], one.isSuspect]))
 }

@@ -23,6 +23,7 @@ export interface HandedOut {
   readonly receivedAtMicros: number
   /** Null when the proxy has the bytes. */
   readonly content: EntryContent | null
+  readonly isSuspect: boolean
 }
 
 export class HandOut {
@@ -154,7 +155,7 @@ export class HandOut {
       ...{ id: this.#session.nextLease(), consumer: call.consumer, group, partition: stream.partition },
       ...{ ...place, stream: stream.stream, attempt: attempts + 1, originOffset: firstOffset, dueAtMs: null },
     }
-    return { lease, receivedAtMicros, content }
+    return { lease, receivedAtMicros, content, isSuspect: attempts > 0 }
   }
 
   #takeDue({ call, group }: Waiter, due: DueEntries, { row, place }: DueEntry): HandedOut {
@@ -166,6 +167,9 @@ export class HandOut {
       ...{ ...place, count: row.eventCount, stream: due.stream, attempt, dueAtMs: row.dueAtMs },
       originOffset: content.originOffset,
     }
-    return { lease, receivedAtMicros: place.receivedAtMicros, content }
+    return {
+      ...{ lease, receivedAtMicros: place.receivedAtMicros, content },
+      isSuspect: attempt - content.endedAttempts > 1,
+    }
   }
 }

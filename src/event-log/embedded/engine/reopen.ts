@@ -32,6 +32,7 @@ export class ReopenOperation extends Operation<null> {
         receivedAtMicros: batches[at + 3]!,
         attempt: again[index * 2]!,
         dueAtMs: 0,
+        isSuspect: false,
         originOffset: again[index * 2 + 1]!,
       }
       const part = bytes.subarray(batches[at]!, batches[at]! + batches[at + 1]!)

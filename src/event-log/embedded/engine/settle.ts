@@ -4,7 +4,7 @@
 import { lanes } from '../../../event/event.ts'
 import type { CursorRow } from '../file/books.ts'
 import type { OffsetRange } from '../file/entry-table.ts'
-import { batchFields, outcomeFields, type SettleCall } from '../protocol.ts'
+import { againFields, batchFields, outcomeFields, type SettleCall } from '../protocol.ts'
 import { groupNotFound } from './find.ts'
 import { Operation } from './operation.ts'
 import type { Lease, Session } from './session.ts'
@@ -114,8 +114,9 @@ export class SettleOperation extends Operation<readonly number[]> {
       const redelivery: Redelivery = {
         count: batches[index * batchFields + 2]!,
         receivedAtMicros: batches[index * batchFields + 3]!,
-        attempt: numbers[index * 2]!,
-        dueAtMs: Math.ceil(numbers[index * 2 + 1]!),
+        attempt: numbers[index * againFields]!,
+        dueAtMs: Math.ceil(numbers[index * againFields + 1]!),
+        isSuspect: numbers[index * againFields + 2] === 1,
         originOffset,
       }
       const own = work.ownStream(group.groupNumber, partition, lane)

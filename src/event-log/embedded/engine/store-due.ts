@@ -5,7 +5,11 @@ import type { NewEntry } from '../file/entry-table.ts'
 import type { GroupSession } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
-export type Redelivery = Pick<NewEntry, 'count' | 'receivedAtMicros' | 'attempt' | 'dueAtMs' | 'originOffset'>
+export interface Redelivery extends Pick<NewEntry, 'count' | 'receivedAtMicros' | 'dueAtMs' | 'originOffset'> {
+  /** How many times its events were tried. */
+  readonly attempt: number
+  readonly isSuspect: boolean
+}
 
 /** @param group undefined while nothing of the group was asked for since the log was opened. */
 export function storeDue(
@@ -15,8 +19,9 @@ export function storeDue(
   redelivery: Redelivery,
   bytes: Uint8Array,
 ): LedgerRow {
-  const { firstOffset } = work.append(own, redelivery, bytes)
-  const { dueAtMs, count, attempt } = redelivery
+  const { attempt, isSuspect, ...fields } = redelivery
+  const { dueAtMs, count } = fields
+  const { firstOffset } = work.append(own, { ...fields, endedAttempts: isSuspect ? attempt - 1 : attempt }, bytes)
   work.books.due.save({ stream: own.stream, dueAtMs, firstOffset, eventCount: count, attempt })
   own.dueKept++
   const ledger = work.changeLedger(own.groupNumber, own.partition)

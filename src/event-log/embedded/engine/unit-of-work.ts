@@ -58,7 +58,7 @@ class Rows<Row extends { [K in keyof Row]: ColumnValue }> {
 
 /** What is known of a new entry before it gets its place. */
 export type EntryFields = Pick<NewEntry, 'count' | 'receivedAtMicros'> &
-  Partial<Pick<NewEntry, 'attempt' | 'dueAtMs' | 'originOffset'>>
+  Partial<Pick<NewEntry, 'endedAttempts' | 'dueAtMs' | 'originOffset'>>
 
 /** The tables of an open log. */
 export interface LogTables {
@@ -197,7 +197,7 @@ export class UnitOfWork implements LogTables {
   /** Stores an entry at the end of a stream. */
   append(stream: StreamRow, fields: EntryFields, bytes: Uint8Array): NewEntry {
     const entry: NewEntry = {
-      ...{ attempt: -1, dueAtMs: -1, originOffset: -1 },
+      ...{ endedAttempts: -1, dueAtMs: -1, originOffset: -1 },
       ...fields,
       appendNumber: ++this.changeLog().lastAppendNumber,
       stream: stream.stream,

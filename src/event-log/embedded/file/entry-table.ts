@@ -24,8 +24,11 @@ export interface NewEntry {
   /** The number of bytes stored in its stream before it. */
   readonly startByte: number
   readonly receivedAtMicros: number
-  /** The rest is -1 in the streams of a topic. How many times its events had been tried when it was stored. */
-  readonly attempt: number
+  /**
+   * The rest is -1 in the streams of a topic. How many attempts at its events were settled or returned when it was stored:
+   * the entry is suspect when it has been handed out more than once besides.
+   */
+  readonly endedAttempts: number
   /** The earliest time to hand it out, in milliseconds since 1970. */
   readonly dueAtMs: number
   /** The offset in the topic's stream at which its events were first stored. */
@@ -45,6 +48,7 @@ export interface EntryContent {
   readonly bytes: Uint8Array
   /** Whether the entry does not match its checksum. */
   readonly damaged: boolean
+  readonly endedAttempts: number
   readonly originOffset: number
 }
 
@@ -86,10 +90,10 @@ export class EntryTable {
   insert(entry: NewEntry, bytes: Uint8Array): void {
     const { appendNumber, stream, firstOffset, count, startByte, receivedAtMicros } = entry
     const fields = [appendNumber, stream, firstOffset, count, startByte, receivedAtMicros] as const
-    const { attempt, dueAtMs, originOffset } = entry
-    const crc = this.#checksum.of([...fields, attempt, dueAtMs, originOffset], bytes)
-    if (attempt < 0) this.#insert.run(...fields, null, null, null, crc, bytes)
-    else this.#insert.run(...fields, attempt, dueAtMs, originOffset, crc, bytes)
+    const { endedAttempts, dueAtMs, originOffset } = entry
+    const crc = this.#checksum.of([...fields, endedAttempts, dueAtMs, originOffset], bytes)
+    if (endedAttempts < 0) this.#insert.run(...fields, null, null, null, crc, bytes)
+    else this.#insert.run(...fields, endedAttempts, dueAtMs, originOffset, crc, bytes)
   }
 
   remove(appendNumber: number): void {
@@ -128,7 +132,7 @@ export class EntryTable {
     const bytes = blob instanceof Uint8Array ? blob : new Uint8Array(0)
     const fields = (row?.slice(0, 9) ?? []) as number[]
     const damaged = !(blob instanceof Uint8Array) || this.#checksum.of(fields, bytes) !== crc
-    return { bytes, damaged, originOffset: fields[8] ?? -1, fields }
+    return { bytes, damaged, endedAttempts: fields[6] ?? -1, originOffset: fields[8] ?? -1, fields }
   }
 
   /**

@@ -76,9 +76,9 @@ export class EmbeddedConsumer implements Consumer {
       // The engine refuses a lease of 0, and one that is named twice.
       numbers.set([this.#held.get(id)?.lease ?? 0, landed, dead, own.length], index * outcomeFields)
       this.#held.delete(id)
-      for (const { batch, attempt, dueAtMs } of own) {
+      for (const { batch, attempt, dueAtMs, isSuspect } of own) {
         again.push(batch)
-        againNumbers.push(attempt, dueAtMs)
+        againNumbers.push(attempt, dueAtMs, isSuspect === true ? 1 : 0)
       }
     })
     const packed = again.length === 0 ? null : { ...packOf(again), numbers: Float64Array.from(againNumbers) }
@@ -129,7 +129,7 @@ export class EmbeddedConsumer implements Consumer {
     const dropped: { readonly index: number; readonly appendNumber: number; readonly count: number }[] = []
     let start = 0
     for (let at = 0; at < deliveries.length; at += deliveryFields) {
-      const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, damaged] =
+      const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, damaged, suspect] =
         deliveries.subarray(at, at + deliveryFields) as unknown as Fields
       let own = length < 0 ? recent.take(appendNumber) : bytes?.subarray(start, start + length)
       if (own === undefined) {
@@ -139,7 +139,8 @@ export class EmbeddedConsumer implements Consumer {
       start += Math.max(0, length)
       const stream = { topic, partition, lane: lanes[lane]! }
       const batch = { bytes: own, count, receivedAtMicros, ...(damaged === 1 ? { damaged: true } : {}) }
-      unpacked.push({ id: `${deliveryPrefix}-${lease}`, position: { stream, epoch, offset }, batch, attempt })
+      const position = { stream, epoch, offset }
+      unpacked.push({ id: `${deliveryPrefix}-${lease}`, position, batch, attempt, isSuspect: suspect === 1 })
     }
     if (dropped.length === 0) return unpacked
     const read = await calls.ask(
@@ -159,7 +160,7 @@ export class EmbeddedConsumer implements Consumer {
 }
 
 /** The numbers of a delivery, in the order of `deliveryFields`. */
-type Fields = [number, number, number, number, number, number, number, number, number, number]
+type Fields = [number, number, number, number, number, number, number, number, number, number, number]
 
 function leaseOf(id: string): number {
   return Number(id.slice(id.lastIndexOf('-') + 1))

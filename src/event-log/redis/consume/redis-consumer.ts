@@ -276,9 +276,9 @@ export class RedisConsumer implements Consumer {
     const isAgain = textOf(kind) === 'again'
     const entryId = textOf(id)
     const place = placeOf(entryId)
-    const { offset, batch } = isAgain
+    const { offset, endedAttempts, batch } = isAgain
       ? readAgain(countOfMember(entryId), value as Buffer)
-      : { offset: place.offset, batch: readEntry(place.count, value) }
+      : { offset: place.offset, endedAttempts: 0, batch: readEntry(place.count, value) }
     if (!isAgain) {
       const entry = batch.damaged === true ? null : { id: entryId, checksum: checksumIn(value) }
       session.memoryOf(partition).noteEnd(stream.lane, place.offset + place.count, entry)
@@ -288,6 +288,7 @@ export class RedisConsumer implements Consumer {
       position: { stream, epoch: session.epoch, offset },
       batch,
       attempt: numberOf(attempt),
+      isSuspect: numberOf(attempt) - endedAttempts > 1,
     }
     return { delivery, partition, kind: isAgain ? 'again' : 'lane', id: entryId, bytes: batch.bytes.length }
   }

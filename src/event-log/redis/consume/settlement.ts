@@ -44,7 +44,7 @@ export function settleArguments({ held, outcome }: Settlement) {
   return [...place, ...again.flatMap((one) => againArguments(one, delivery.position.offset))]
 }
 
-function againArguments({ batch, attempt, dueAtMs }: Again, offset: number) {
-  const record = encodeAgain({ offset, batch })
+function againArguments({ batch, attempt, dueAtMs, isSuspect = false }: Again, offset: number) {
+  const record = encodeAgain({ offset, endedAttempts: isSuspect ? attempt - 1 : attempt, batch })
   return [batch.count, attempt, dueAtMs, batch.receivedAtMicros, batch.bytes.length, record]
 }
