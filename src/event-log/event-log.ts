@@ -247,6 +247,11 @@ export interface GroupDescription {
   readonly skipped: number
   /** Events that are leased to consumers now. They count as waiting too. */
   readonly inFlight: number
+  /**
+   * Events to be redelivered that are not due yet. They count as waiting too. Null when there are too many entries to
+   * count them each time.
+   */
+  readonly scheduled: number | null
   /** When the oldest waiting event was received, in microseconds since 1970; null when nothing waits. */
   readonly oldestWaitingMicros: number | null
   /** The reason why the group is paused, '' when none was given; null when it is not paused. */

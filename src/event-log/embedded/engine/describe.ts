@@ -97,6 +97,7 @@ export class Describer {
     return {
       ...{ name, ...terms, oldestWaitingMicros },
       inFlight: this.#session.groups.get(groupNumber)?.inFlightEvents ?? 0,
+      scheduled: null,
       paused: state === 'paused' ? reason : null,
       auditedWaiting: left < 0 ? null : events,
     }
