@@ -21,8 +21,13 @@ export async function startExample(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<ExampleServer> {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-example-'))
-  const env = { MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0', MILLRACE_LOG_LEVEL: 'error', ...settings }
-  const config = loadConfig({ env: { ...env, MILLRACE_DATA_DIR: dataDir }, cwd: process.cwd() })
+  const env = {
+    MILLRACE_HTTP_PORT: '0',
+    MILLRACE_GRPC_PORT: '0',
+    MILLRACE_LOG_LEVEL: 'error',
+    MILLRACE_DATA_DIR: dataDir,
+  }
+  const config = loadConfig({ env: { ...env, ...settings }, cwd: process.cwd() })
   const server = await startServer(config, { version: 'example', handlers })
   const address = server.addresses.grpc as string
   const client = connect({ addresses: [address] })

@@ -2,6 +2,7 @@
 
 import type { TopicConfig } from '../config/config-table.ts'
 import type { EventLog } from '../event-log/event-log.ts'
+import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
 import { HandlerPool } from '../workers/handler-pool.ts'
@@ -25,10 +26,11 @@ export function assembleHandlers(
 ): HandlerPool[] {
   const { config, logger, metrics, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
+  const gate = new AttemptGate()
   return handlers.map(
     (handler) =>
       new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, handler },
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, handler },
         declare: () => declareHandler(eventLog, handler, config.topics),
         leaseMs: config.leaseMs,
         random: Math.random,

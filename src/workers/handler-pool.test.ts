@@ -8,6 +8,7 @@ import type { EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import { AttemptGate } from './attempt-gate.ts'
 import { DeadLetters, deadLetterTopic } from './dead-letters.ts'
 import { defineHandler, type HandlerOptions, retry } from './define-handler.ts'
 import { HandlerPool } from './handler-pool.ts'
@@ -47,6 +48,7 @@ async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
       ...{ eventLog, declare, logger, metrics, now, leaseMs: 30_000, concurrency: 2, maxAttempts: 3 },
       ...{ monotonicNow: () => performance.now(), random: Math.random },
       deadLetters: new DeadLetters({ eventLog, now }),
+      gate: new AttemptGate(),
     })
     await pool.start()
     return pool

@@ -6,7 +6,7 @@
 // Not its job: reading and settling (group-member.ts), what an attempt is (attempt.ts).
 
 import { toMillraceError } from '../errors.ts'
-import { lanes } from '../event/event.ts'
+import { type Lane, lanes } from '../event/event.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
@@ -14,6 +14,7 @@ import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd } from './attempt.ts'
+import type { AttemptGate } from './attempt-gate.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { AbortReason, HandlerDefinition } from './define-handler.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
@@ -31,6 +32,9 @@ const maxReadMs = 10_000
 /** How long handlers may still take that were told to stop; at most half of the drain time. */
 const maxShutdownMs = 500
 
+/** From this attempt on, and in its last one, a suspect event runs alone. */
+const firstAttemptAlone = 3
+
 /** Nothing more is taken while so many events have ended and cannot be settled. */
 const maxUnsettledEvents = 1000
 
@@ -43,6 +47,8 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
   readonly deadLetters: DeadLetters
+  /** Of the process. */
+  readonly gate: AttemptGate
   readonly metrics: Metrics
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -61,10 +67,14 @@ export class HandlerPool implements Pool {
   readonly #attempt: Attempt
   readonly #isMine: (type: string) => boolean
   readonly #laneTurns = new LaneTurns()
-  readonly #stopTaking = new AbortController()
+  #isStopping = false
+  /** Ends a read of the log, which then has handed out nothing. */
+  #reading = new AbortController()
   readonly #giveUp = new AbortController()
   /** Those whose events are at work. */
-  readonly #open = new Set<OpenDelivery>()
+  readonly #atWork = new Set<OpenDelivery>()
+  /** The lanes of suspect deliveries that were returned, to run with nothing beside them. */
+  readonly #suspectLanes = new Set<Lane>()
   /** One for each event at work. */
   readonly #aborts = new Set<AbortController>()
   /** Since when events at work have ignored their signal. */
@@ -129,13 +139,14 @@ export class HandlerPool implements Pool {
 
   async #close(graceMs: number): Promise<void> {
     const shutdownMs = Math.min(maxShutdownMs, graceMs / 2)
-    this.#stopTaking.abort()
+    this.#isStopping = true
+    this.#reading.abort()
     this.#wake()
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
     if (isLate) {
       for (const abort of this.#aborts) abort.abort('shutdown' satisfies AbortReason)
       await withinMs(this.#finished(), shutdownMs / 2, null)
-      for (const open of this.#open) {
+      for (const open of this.#atWork) {
         open.returnPending(1, this.#options.now())
         this.#settleWhenEnded(open)
       }
@@ -148,21 +159,28 @@ export class HandlerPool implements Pool {
   /** Resolves when nothing is at work or unsettled. */
   async #finished(): Promise<void> {
     await this.#running
-    while (this.#open.size > 0 || this.#unsettledEvents > 0) {
+    while (this.#atWork.size > 0 || this.#unsettledEvents > 0) {
       await Promise.race([this.#mayTake.promise, ...this.#burying, this.#settling ?? this.#mayTake.promise])
     }
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#stopTaking
+    const { gate } = this.#options
     for (;;) {
-      while (!this.#hasRoom && !signal.aborted) {
+      while (!this.#hasRoom && !this.#isStopping) {
         await this.#mayTake.promise
         // Places that are freed in one turn of the event loop are filled together: an entry is cut by the places.
         await new Promise((resolve) => setImmediate(resolve))
       }
-      if (signal.aborted) return
-      for (const delivery of await this.#take(signal)) this.#begin(this.#member.consumer, delivery)
+      if (this.#isStopping) return
+      const reading = new AbortController()
+      this.#reading = reading
+      const leave = await gate.enter(() => reading.abort())
+      for (const delivery of await this.#take(reading.signal)) this.#begin(this.#member.consumer, delivery)
+      leave()
+      if (this.#suspectLanes.size === 0 || this.#isStopping) continue
+      this.#reading = new AbortController()
+      await gate.alone(() => this.#runSuspects())
     }
   }
 
@@ -191,25 +209,61 @@ export class HandlerPool implements Pool {
     return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
   }
 
-  #begin(consumer: Consumer, delivery: Delivery): void {
+  /** Ends what cannot begin: events that are given up, and those of an entry that must be cut first. */
+  #open(consumer: Consumer, delivery: Delivery): OpenDelivery {
     const { maxAttempts, now } = this.#options
-    const { batch, attempt } = delivery
+    const { batch, attempt, isSuspect } = delivery
     const open = new OpenDelivery(consumer, delivery, this.#isMine)
     const { size } = open.pending
     if (batch.damaged === true) open.giveUpDamaged()
-    // A batch that was tried before has ended its process, perhaps: its events go on apart.
-    else if (size > 1 && attempt > 1) open.returnPending(1, now())
+    // One of its events has ended the process, perhaps: they go on apart.
+    else if (size > 1 && isSuspect) open.returnPending(1, now())
     else if (size > this.#freePlaces) open.returnPending(Math.max(1, this.#freePlaces), now())
     else if (attempt > maxAttempts) {
       const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
       for (const index of open.pending.keys()) open.giveUp(index, maxAttempts, { code: 'internal', message })
     }
-    this.#open.add(open)
-    for (const index of open.pending.keys()) void this.#runOne(open, index)
+    this.#atWork.add(open)
+    return open
+  }
+
+  #begin(consumer: Consumer, delivery: Delivery): void {
+    const { gate, maxAttempts } = this.#options
+    const open = this.#open(consumer, delivery)
+    if (delivery.isSuspect && delivery.attempt >= Math.min(firstAttemptAlone, maxAttempts) && !open.hasEnded) {
+      // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane.
+      open.returnPending(1, 0)
+      this.#suspectLanes.add(delivery.position.stream.lane)
+    }
+    for (const index of open.pending.keys()) {
+      gate.share()
+      void this.#runOne(open, index, () => gate.leave())
+    }
     this.#settleWhenEnded(open)
   }
 
-  async #runOne(open: OpenDelivery, index: number): Promise<void> {
+  /** Reads and runs one entry at a time, with nothing beside it in this process, while they are suspect. */
+  async #runSuspects(): Promise<void> {
+    const { signal } = this.#reading
+    for (const lane of this.#suspectLanes) {
+      for (let isSuspect = true; isSuspect && this.#hasRoom; ) {
+        await this.#settling
+        const [delivery] = await this.#member.next({ maxEvents: { ...noEvents, [lane]: 1 }, maxWaitMs: 0 }, signal)
+        if (delivery === undefined) break
+        const open = this.#open(this.#member.consumer, delivery)
+        const ends = [...open.pending.keys()].map(
+          (index) => new Promise<void>((resolve) => void this.#runOne(open, index, resolve)),
+        )
+        await Promise.all(ends)
+        this.#settleWhenEnded(open)
+        isSuspect = delivery.isSuspect
+      }
+    }
+    this.#suspectLanes.clear()
+  }
+
+  /** @param onEnded called when the attempt has ended, though the handler may still run. */
+  async #runOne(open: OpenDelivery, index: number, onEnded: () => void): Promise<void> {
     const { attempt, batch, position } = open.delivery
     const { logger, now } = this.#options
     const abort = new AbortController()
@@ -217,6 +271,7 @@ export class HandlerPool implements Pool {
     const [event] = decodeBatch(open.pending.get(index)!.bytes)
     const own = logger.child({ topic: this.topic, group: this.group, id: event!.id })
     const end = await this.#attempt(toHandledEvent(event!, batch.receivedAtMicros), { attempt, logger: own, abort })
+    onEnded()
     if (end.is !== 'done') {
       const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
       const place = formatPosition({ ...position, offset: position.offset + index })
@@ -245,7 +300,7 @@ export class HandlerPool implements Pool {
   }
 
   #settleWhenEnded(open: OpenDelivery): void {
-    if (!open.hasEnded || !this.#open.delete(open)) return
+    if (!open.hasEnded || !this.#atWork.delete(open)) return
     this.#unsettledEvents += open.delivery.batch.count
     if (open.givenUp.length === 0) {
       this.#settleSoon(open)

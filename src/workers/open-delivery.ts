@@ -55,13 +55,17 @@ export class OpenDelivery {
     this.givenUp.push({ delivery, index: null, code: 'corrupt', message })
   }
 
-  /** Returns what has not ended, in entries of up to `maxEvents`, due at once and with the attempts of before. */
+  /**
+   * Returns what has not ended, in entries of up to `maxEvents`, due at once and with the attempts of before. What has been
+   * tried stays suspect.
+   */
   returnPending(maxEvents: number, dueAtMs: number): void {
     const events = [...this.pending.values()]
     for (let from = 0; from < events.length; from += maxEvents) {
       const part = events.slice(from, from + maxEvents)
       const batch = { ...part[0]!, bytes: Buffer.concat(part.map(({ bytes }) => bytes)), count: part.length }
-      this.#again.push({ batch, attempt: this.delivery.attempt - 1, dueAtMs })
+      const { attempt, isSuspect } = this.delivery
+      this.#again.push({ batch, attempt: attempt - 1, dueAtMs, isSuspect: isSuspect && attempt > 1 })
     }
     this.pending.clear()
   }

@@ -44,3 +44,9 @@ test('fan-in-fan-out: each group gets every event of its types from all producer
   const output = await run('fan-in-fan-out.ts')
   assert.match(output, /^billing has handled 30\nshipping has handled 30\naudit has handled 40$/m)
 })
+
+test('poison-handler: an event that ends its process becomes a dead letter, and the events beside it are done', async () => {
+  const output = await run('poison-handler.ts')
+  assert.match(output, /^999 events are done, 1 is dead\ndead letter order.poison: the process ended in each of 3/m)
+  assert.match(output, /^the process ended 3 times, .*\nthe poison began 3 times$/m)
+})

@@ -142,8 +142,7 @@ for (const backend of backends('embedded', 'redis')) {
       import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
       export default defineHandler({
         group: '${group}',
-        // What is at work beside it loses its attempts too.
-        concurrency: 1,
+        concurrency: 16,
         retry: { maxAttempts: 3 },
         handle({ id, type }: { id: string, type: string }) {
           appendFileSync('${seen}', id + '\\n')

@@ -101,7 +101,14 @@ async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   }
   let { inFlight } = counters
   for (const part of parts) inFlight += await audit.countHeld(part)
-  return { ...counters, inFlight, scheduled: null, lost: isLossUnknown ? null : lost, oldestWaitingMicros, auditedWaiting }
+  return {
+    ...counters,
+    inFlight,
+    scheduled: null,
+    lost: isLossUnknown ? null : lost,
+    oldestWaitingMicros,
+    auditedWaiting,
+  }
 }
 
 /** Counts the unsettled entries of a group that describe.lua has not counted. */

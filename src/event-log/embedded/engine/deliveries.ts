@@ -9,7 +9,13 @@ import { concatenated } from './read-settled.ts'
 export function packDeliveries(entries: readonly HandedOut[]): Transferred<Deliveries> {
   const numbers = entries.flatMap(({ lease, receivedAtMicros, content, isSuspect }) => [
     ...[lease.id, lease.partition, lease.stream % lanes.length, lease.originOffset, lease.count, receivedAtMicros],
-    ...[lease.attempt, lease.appendNumber, content?.bytes.length ?? -1, content?.damaged === true ? 1 : 0, isSuspect ? 1 : 0],
+    ...[
+      lease.attempt,
+      lease.appendNumber,
+      content?.bytes.length ?? -1,
+      content?.damaged === true ? 1 : 0,
+      isSuspect ? 1 : 0,
+    ],
   ])
   const parts = entries.flatMap(({ content }) => (content === null ? [] : [content.bytes]))
   const deliveries = Float64Array.from(numbers)

@@ -1,0 +1,58 @@
+// Lets the attempts of all handlers of a process run side by side, or one of them alone: a readers-writer lock in which
+// a waiting writer goes first.
+
+export class AttemptGate {
+  #shares = 0
+  /** Those that run alone, or wait for that. */
+  #alone = 0
+  #last: Promise<unknown> = Promise.resolve()
+  #empty = Promise.withResolvers<void>()
+  #open = Promise.withResolvers<void>()
+  readonly #listeners = new Set<() => void>()
+
+  /**
+   * Takes a share, as soon as nothing runs alone or waits for that.
+   * @param onCrowded called when an attempt must wait for the share. @returns what gives it back.
+   */
+  async enter(onCrowded: () => void): Promise<() => void> {
+    while (this.#alone > 0) await this.#open.promise
+    this.#shares++
+    this.#listeners.add(onCrowded)
+    return () => {
+      this.#listeners.delete(onCrowded)
+      this.leave()
+    }
+  }
+
+  /** Takes another share, to be given back by `leave`. The caller has one. */
+  share(): void {
+    this.#shares++
+  }
+
+  leave(): void {
+    if (--this.#shares > 0) return
+    this.#empty.resolve()
+    this.#empty = Promise.withResolvers()
+  }
+
+  /** Runs when there are no shares, and nothing else until it ends. */
+  alone<T>(run: () => Promise<T>): Promise<T> {
+    this.#alone++
+    for (const listener of this.#listeners) listener()
+    const result = this.#last.then(() => this.#runAlone(run))
+    this.#last = result.catch(() => {})
+    return result
+  }
+
+  async #runAlone<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      while (this.#shares > 0) await this.#empty.promise
+      return await run()
+    } finally {
+      if (--this.#alone === 0) {
+        this.#open.resolve()
+        this.#open = Promise.withResolvers()
+      }
+    }
+  }
+}
