@@ -5,14 +5,14 @@
 // Arguments: the data directory, the number of the first event, and the mode: `append`, `consume too` (appends and
 // consumes) or `reopen too` (appends, consumes and reopens).
 
-import { writeSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { toMillraceError } from '../../src/errors.ts'
 import { openEmbedded } from './event-log-copies.ts'
 import { batchOf, group, idsIn, landed, leaseMs, named, perLane, stream, topic } from './event-log-verbs.ts'
 
 const [dataDir, first, mode] = process.argv.slice(2) as [string, string, string]
-const say = (line: string) => writeSync(1, `${line}\n`)
+/** A write to a pipe is synchronous here, so a line is out before what follows it; a full pipe blocks. */
+const say = (line: string) => process.stdout.write(`${line}\n`)
 
 const eventLog = await openEmbedded(dataDir)
 await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })

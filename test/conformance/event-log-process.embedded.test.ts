@@ -102,6 +102,7 @@ test('kill -9 during appends, reopens and settlements: everything acknowledged i
     const process = startProcess(t, [dataDir, String(round * 1_000_000), round % 2 === 0 ? 'append' : 'reopen too'])
     await process.said('accepted')
     await sleep(random.between(0, 300))
+    assert.equal(process.child.exitCode, null, 'the process ended by itself')
     process.child.kill('SIGKILL')
     await once(process.child, 'exit')
     for (const line of process.lines()) {
