@@ -13,6 +13,7 @@ import type {
   Consumer,
   DescribeOptions,
   EventLog,
+  HeldKey,
   KeptEntry,
   LogDescription,
   ReadSettledOptions,
@@ -124,6 +125,11 @@ export class EmbeddedLog implements EventLog {
       start += length
     }
     return { entries: kept, nextOffset }
+  }
+
+  async heldKeys(stream: StreamName, group: string): Promise<readonly HeldKey[]> {
+    this.#options.calls.checkUsable()
+    return await this.#options.calls.ask('heldKeys', { stream, group })
   }
 
   async setPaused(topic: string, group: string, reason: string | null): Promise<void> {

@@ -3,7 +3,7 @@
 -- Where there are more than one script counts, it returns where to continue.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel
+--          bell's channel, again-keys
 -- ARGV     group, how many to count in each key; last, the caller's known state (parts/checks.lua)
 -- Returns  {accepted, waiting, in flight, counted, the events of all settled deliveries (`passed`), oldest received at
 --          ('' when none waits), how many entries are unsettled at least, the ledger of the group, for each lane {last
@@ -73,7 +73,7 @@ for index, lane in ipairs(lanes) do
 end
 
 local isMuchAgain, isMuchHeld = redis.call('HLEN', tries) > most, redis.call('HLEN', held) > most
-local function factsOf(member) return string.match(member, '^%d+%-(%d+)%-%d%-(.*)$') end
+local function factsOf(member) return string.match(member, '^%d+%-(%d+)%-%d%-(%d+)') end
 if isMuchAgain then
   -- The audit sees all of them, where there is one; without it those that are due first stand for the others.
   for at = 5, 7 do

@@ -14,6 +14,7 @@ const names = [
   'count-unread',
   'describe',
   'drop-group',
+  'held-keys',
   'list-members',
   'make-partition',
   'owners',
