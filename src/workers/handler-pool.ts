@@ -221,6 +221,7 @@ export class HandlerPool implements Pool {
     const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
       const found = await this.#member.next({ maxEvents, maxWaitMs: 0 }, signal)
+      if (!signal.aborted) this.#laneTurns.note(maxEvents, new Set(found.map(({ position }) => position.stream.lane)))
       if (found.length > 0 || signal.aborted) return found
     }
     return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
