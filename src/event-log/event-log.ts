@@ -185,7 +185,7 @@ export interface Again {
    * The redeliveries of one key in a stream of the group are handed out one at a time, in the order of their offsets: each
    * is held until the one before it is settled. With a key the batch has one event.
    */
-  readonly key?: string
+  readonly key?: string | undefined
 }
 
 /** A key with redeliveries in a group's own stream. */

@@ -34,6 +34,8 @@ export class EmbeddedConsumer implements Consumer {
   #waiting: { readonly call: number; giveUp(): void } | null = null
   /** Returns what an aborted call was given; later calls wait for it, so that they get the oldest first. */
   #givingBack: Promise<unknown> = Promise.resolve()
+  /** Settlements in flight: what they end must not be returned in the same step. */
+  readonly #settling = new Set<Promise<unknown>>()
   #closed: Promise<void> | null = null
 
   constructor(options: EmbeddedConsumerOptions) {
@@ -90,8 +92,13 @@ export class EmbeddedConsumer implements Consumer {
     })
     const packed = again.length === 0 ? null : { ...packOf(again), numbers: Float64Array.from(againNumbers), keys }
     const transfer = packed === null ? [] : [packed.bytes.buffer]
-    const refused = await calls.ask('settle', { consumer, outcomes: numbers, again: packed }, transfer)
-    return refused.map((index) => outcomes[index]!.delivery)
+    const settling = calls.ask('settle', { consumer, outcomes: numbers, again: packed }, transfer)
+    this.#settling.add(settling)
+    try {
+      return (await settling).map((index) => outcomes[index]!.delivery)
+    } finally {
+      this.#settling.delete(settling)
+    }
   }
 
   close(): Promise<void> {
@@ -103,6 +110,7 @@ export class EmbeddedConsumer implements Consumer {
     const { calls, consumer, onClosed } = this.#options
     this.#waiting?.giveUp()
     this.#held.clear()
+    await Promise.allSettled(this.#settling)
     try {
       await calls.ask('leave', consumer)
     } catch (thrown) {
