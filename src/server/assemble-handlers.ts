@@ -11,11 +11,11 @@ import type { ServerContext } from './server-context.ts'
 /** Creates the group of a handler if it does not exist. It starts at the oldest kept event. */
 export async function declareHandler(
   eventLog: EventLog,
-  { topic, group }: HandlerDefinition,
+  { topic, group, ordered }: HandlerDefinition,
   topics: readonly TopicConfig[],
 ): Promise<void> {
   const { partitions } = topics.find(({ name }) => name === topic)!
-  await eventLog.declare(topic, { partitions, groups: [{ name: group }] })
+  await eventLog.declare(topic, { partitions, groups: [{ name: group, ordered }] })
 }
 
 /** One pool for each handler, not started. */

@@ -8,9 +8,11 @@ import {
   type Consumer,
   type Delivery,
   type EventLog,
+  type HeldKey,
   isEndedEpoch,
   type NextOptions,
   type Outcome,
+  type StreamName,
 } from '../event-log/event-log.ts'
 import { sleep } from '../lib/abort.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -115,6 +117,23 @@ export class GroupMember {
         await sleep(decideRetry(error, failures, random()).retryInMs, signal)
       }
     }
+  }
+
+  /** The keys that the log has of a stream; null when its deliveries are void, or the signal is aborted. */
+  async heldKeys(stream: StreamName, signal: AbortSignal): Promise<readonly HeldKey[] | null> {
+    const { eventLog, group, random } = this.#options
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        return await eventLog.heldKeys(stream, group)
+      } catch (thrown) {
+        const error = toMillraceError(thrown)
+        this.#readFailure = error
+        this.#failedReads = failures
+        if (error.code === 'not_found' || isEndedEpoch(error)) return null
+        await sleep(decideRetry(error, failures, random()).retryInMs, signal)
+      }
+    }
+    return null
   }
 
   /** Returns what is not settled to the log. */

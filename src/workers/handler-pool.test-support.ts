@@ -3,7 +3,7 @@
 import type { TestContext } from 'node:test'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { MillraceError } from '../errors.ts'
-import { decodeBatch, encodeBatch } from '../event/record-batch.ts'
+import { decodeBatch, type EventParts, encodeBatch } from '../event/record-batch.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { createLogger } from '../telemetry/logger.ts'
@@ -19,6 +19,7 @@ import {
 import { HandlerPool } from './handler-pool.ts'
 
 const group = 'mailer'
+const stream = { topic: 'events', partition: 0, lane: 'normal' } as const
 
 export function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
   return poolFor(t, defineHandler({ group, ...options }))
@@ -54,28 +55,31 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   }
   const metrics = createMetrics()
   t.after(() => metrics.close())
-  const declare = () => eventLog.declare('events', { partitions: 1, groups: [{ name: group }] })
+  const declare = () =>
+    eventLog.declare('events', { partitions: 1, groups: [{ name: group, ordered: handler.ordered }] })
   await declare()
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [] })
   const start = async () => {
     const pool = new HandlerPool({
-      ...{ handler, eventLog, declare, logger, metrics, now, leaseMs: 30_000, concurrency: 2, maxAttempts: 3 },
+      ...{ handler, eventLog, declare, logger, metrics, now, leaseMs: 30_000 },
+      ...{ concurrency: handler.concurrency ?? 2, maxAttempts: handler.maxAttempts ?? 3 },
       ...{ monotonicNow: () => performance.now(), random: Math.random },
       deadLetters: new DeadLetters({ eventLog, now }),
       gate: new AttemptGate(),
     })
     await pool.start()
+    t.after(() => pool.close(0))
     return pool
   }
-  const publish = async (...ids: readonly string[]) => {
-    const bytes = encodeBatch(ids.map((id) => ({ id, type: id.split(' ')[0]! })))
-    await eventLog.append({ topic: 'events', partition: 0, lane: 'normal' }, [
-      { bytes, count: ids.length, receivedAtMicros: now() * 1000 },
-    ])
+  const publishEvents = async (events: readonly EventParts[]) => {
+    const batch = { bytes: encodeBatch(events), count: events.length, receivedAtMicros: now() * 1000 }
+    await eventLog.append(stream, [batch])
   }
+  const publish = (...ids: readonly string[]) => publishEvents(ids.map((id) => ({ id, type: id.split(' ')[0]! })))
   const description = async () => (await log.describe()).topics.find(({ name }) => name === 'events')?.groups[0]
   return {
-    ...{ start, publish },
+    ...{ start, publish, publishEvents },
+    heldKeys: () => log.heldKeys(stream, group),
     waiting: async () => (await description())?.waiting,
     inFlight: async () => (await description())?.inFlight,
     settles: () => settled,

@@ -22,6 +22,7 @@ import type { AbortReason, HandlerDefinition } from './define-handler.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { type HandledEvent, toHandledEvent } from './handled-event.ts'
 import { attemptOf } from './handler-attempt.ts'
+import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
@@ -39,6 +40,9 @@ const firstAttemptAlone = 3
 
 /** Nothing more is taken while so many events have ended and cannot be settled. */
 const maxUnsettledEvents = 1000
+
+/** Nothing more is taken while so many events of an ordered group are in hand. */
+const maxEventsInOrder = 1000
 
 const noEvents = { high: 0, normal: 0, low: 0 }
 
@@ -89,6 +93,8 @@ export class HandlerPool implements Pool {
   /** The lanes of suspect deliveries that were returned, to run with nothing beside them. */
   readonly #suspectLanes = new Set<Lane>()
   readonly #calls: CallQueue<Work>
+  /** Null: the handler takes events in any order. */
+  readonly #order: KeyOrder | null
   /** One for each call at work. */
   readonly #aborts = new Set<AbortController>()
   /** Since when calls at work have ignored their signal. */
@@ -108,6 +114,7 @@ export class HandlerPool implements Pool {
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
     this.#attempt = attemptOf(handler, options)
     this.#isMine = compileTypePatterns(handler.types)
+    this.#order = handler.ordered ? new KeyOrder() : null
     const { concurrency } = options
     this.#calls = new CallQueue({
       ...(handler.batch ?? noBatch),
@@ -133,6 +140,10 @@ export class HandlerPool implements Pool {
       return { is: 'outage', by: 'system', reason: this.#outage.reason, sinceMs: this.#outage.sinceMs }
     }
     const ignoring = this.#ignoring.size
+    if (ignoring === 0 && this.#isFullOfKeys) {
+      const text = 'events are in hand, which wait for earlier ones of their keys: nothing more is taken meanwhile'
+      return { is: 'running', by: null, reason: `${this.#order!.events} ${text}`, sinceMs: null }
+    }
     if (ignoring === 0) return runningState
     const reason = `${ignoring} of ${this.#options.concurrency} places are held by attempts that go on after their time limit`
     return { is: 'running', by: null, reason, sinceMs: Math.min(...this.#ignoring.values()) }
@@ -168,7 +179,7 @@ export class HandlerPool implements Pool {
       for (const abort of this.#aborts) abort.abort('shutdown' satisfies AbortReason)
       await withinMs(this.#finished(), shutdownMs / 2, null)
       for (const open of this.#atWork) {
-        open.returnPending(1, this.#options.now())
+        this.#return(open, this.#options.now())
         this.#settleWhenEnded(open)
       }
       await withinMs(this.#finished(), shutdownMs / 2, null)
@@ -197,7 +208,9 @@ export class HandlerPool implements Pool {
       const reading = new AbortController()
       this.#reading = reading
       const leave = await gate.enter(() => reading.abort())
-      for (const delivery of await this.#take(reading.signal)) this.#begin(this.#member.consumer, delivery)
+      for (const delivery of await this.#take(reading.signal)) {
+        if (await this.#knows(delivery)) this.#begin(this.#member.consumer, delivery)
+      }
       leave()
       if (this.#suspectLanes.size === 0 || this.#isStopping) continue
       this.#reading = new AbortController()
@@ -206,7 +219,12 @@ export class HandlerPool implements Pool {
   }
 
   get #hasRoom(): boolean {
-    return this.#calls.freeCalls > 0 && this.#outage === null && this.#unsettledEvents < maxUnsettledEvents
+    const hasRoom = this.#unsettledEvents < maxUnsettledEvents && !this.#isFullOfKeys
+    return this.#calls.freeCalls > 0 && this.#outage === null && hasRoom
+  }
+
+  get #isFullOfKeys(): boolean {
+    return this.#order !== null && this.#order.events >= maxEventsInOrder
   }
 
   /** Resolves the waits for a free place. */
@@ -227,20 +245,33 @@ export class HandlerPool implements Pool {
     return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
   }
 
+  /** Has asked the log for the keys that a delivery may be behind; false when the delivery is void. */
+  async #knows({ position }: Delivery): Promise<boolean> {
+    const { consumer } = this.#member
+    if (this.#order?.isNew(consumer, position.stream) !== true) return true
+    const heldKeys = await this.#member.heldKeys(position.stream, this.#giveUp.signal)
+    if (heldKeys !== null) this.#order.learn(consumer, position.stream, heldKeys)
+    return heldKeys !== null
+  }
+
   /** Ends what cannot begin: events that are given up, and those of an entry that must be cut first. */
   #open(consumer: Consumer, delivery: Delivery): OpenDelivery {
     const { maxAttempts, now } = this.#options
     const { batch, attempt, isSuspect } = delivery
     const open = new OpenDelivery(consumer, delivery, this.#isMine)
+    this.#order?.enter(open)
     const { size } = open.pending
     const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : this.#calls.freeCalls
     if (batch.damaged === true) open.giveUpDamaged()
     // One of its events has ended the process, perhaps: they go on apart.
-    else if (size > 1 && isSuspect) open.returnPending(1, now())
-    else if (size > places) open.returnPending(Math.max(1, places), now())
+    else if (size > 1 && isSuspect) this.#return(open, now())
+    else if (this.#order === null && size > places) open.returnPending(Math.max(1, places), now())
     else if (attempt > maxAttempts) {
       const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
-      for (const index of open.pending.keys()) open.giveUp(index, maxAttempts, { code: 'internal', message })
+      for (const index of open.pending.keys()) {
+        open.giveUp(index, maxAttempts, { code: 'internal', message })
+        this.#order?.left(open, index)
+      }
     }
     this.#atWork.add(open)
     return open
@@ -251,17 +282,26 @@ export class HandlerPool implements Pool {
     const open = this.#open(consumer, delivery)
     if (delivery.isSuspect && delivery.attempt >= Math.min(firstAttemptAlone, maxAttempts) && !open.hasEnded) {
       // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane.
-      open.returnPending(1, 0)
+      this.#return(open, 0)
       this.#suspectLanes.add(delivery.position.stream.lane)
     }
-    const isForBatch = this.#isForBatch(delivery)
     for (const index of open.pending.keys()) {
       gate.share()
       const work = { open, index, onEnded: () => gate.leave() }
-      if (isForBatch) this.#calls.addToBatch(work)
-      else this.#calls.addAlone(work)
+      if (this.#order === null || this.#order.admit(work)) this.#addCall(work)
     }
     this.#settleWhenEnded(open)
+  }
+
+  #addCall(work: Work): void {
+    if (this.#isForBatch(work.open.delivery)) this.#calls.addToBatch(work)
+    else this.#calls.addAlone(work)
+  }
+
+  /** Returns what has not ended, event by event. */
+  #return(open: OpenDelivery, dueAtMs: number): void {
+    if (this.#order === null) open.returnPending(1, dueAtMs)
+    else this.#order.returnAll(open, dueAtMs)
   }
 
   /** What has failed in a batch is tried again by itself: which event was to blame is unknown. */
@@ -276,10 +316,14 @@ export class HandlerPool implements Pool {
       for (let isSuspect = true; isSuspect && this.#hasRoom; ) {
         await this.#settling
         const [delivery] = await this.#member.next({ maxEvents: { ...noEvents, [lane]: 1 }, maxWaitMs: 0 }, signal)
-        if (delivery === undefined) break
+        if (delivery === undefined || !(await this.#knows(delivery))) break
         const open = this.#open(this.#member.consumer, delivery)
         const ends = [...open.pending.keys()].map(
-          (index) => new Promise<void>((resolve) => this.#calls.addAlone({ open, index, onEnded: resolve })),
+          (index) =>
+            new Promise<void>((resolve) => {
+              const work = { open, index, onEnded: resolve }
+              if (this.#order === null || this.#order.admit(work)) this.#calls.addAlone(work)
+            }),
         )
         await Promise.all(ends)
         this.#settleWhenEnded(open)
@@ -342,13 +386,25 @@ export class HandlerPool implements Pool {
   #note(open: OpenDelivery, index: number, end: AttemptEnd): void {
     const { handler, maxAttempts, now, random } = this.#options
     const { attempt } = open.delivery
+    if (end.is === 'failed' && attempt < maxAttempts) {
+      this.#tryAgain(open, index, now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random())))
+      return
+    }
     if (end.is === 'done') open.done(index)
-    else if (end.is === 'dead' || attempt >= maxAttempts) open.giveUp(index, attempt, end)
-    else open.tryAgain(index, now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random())))
+    else open.giveUp(index, attempt, end)
+    const next = this.#order?.ended(open, index)
+    if (next !== undefined) this.#addCall(next)
+  }
+
+  #tryAgain(open: OpenDelivery, index: number, dueAtMs: number): void {
+    const behind = this.#order?.tryAgain(open, index, dueAtMs)
+    if (behind === undefined) open.tryAgain(index, dueAtMs)
+    else for (const other of behind) this.#settleWhenEnded(other)
   }
 
   #settleWhenEnded(open: OpenDelivery): void {
-    if (!open.hasEnded || !this.#atWork.delete(open)) return
+    if (!open.hasEnded || !this.#atWork.has(open) || this.#order?.maySettle(open) === false) return
+    this.#atWork.delete(open)
     this.#unsettledEvents += open.delivery.batch.count
     if (open.givenUp.length === 0) {
       this.#settleSoon(open)
@@ -361,6 +417,7 @@ export class HandlerPool implements Pool {
   #settleSoon(open: OpenDelivery): void {
     this.#ended.push(open)
     this.#settling ??= this.#settleEnded()
+    for (const next of this.#order?.settling(open) ?? []) this.#settleWhenEnded(next)
   }
 
   /** Settles what has ended, together with what ends meanwhile. */
@@ -373,7 +430,10 @@ export class HandlerPool implements Pool {
         const outcomes = own.map((open) => open.outcome())
         await this.#member.settle(consumer, outcomes, this.#giveUp.signal)
       }
-      for (const { delivery } of ended) this.#unsettledEvents -= delivery.batch.count
+      for (const open of ended) {
+        this.#unsettledEvents -= open.delivery.batch.count
+        this.#order?.settled(open)
+      }
       this.#wake()
     }
     this.#settling = null

@@ -36,10 +36,14 @@ export class OpenDelivery {
     this.pending.delete(index)
   }
 
-  /** @param delayMs from now. */
-  tryAgain(index: number, dueAtMs: number): void {
-    this.#again.push({ batch: this.pending.get(index)!, attempt: this.delivery.attempt, dueAtMs })
-    this.pending.delete(index)
+  tryAgain(index: number, dueAtMs: number, key?: string): void {
+    this.#redeliver(index, { attempt: this.delivery.attempt, dueAtMs, key })
+  }
+
+  /** Returns one event with the attempts of before. What has been tried stays suspect. */
+  returnOne(index: number, dueAtMs: number, key?: string): void {
+    const { attempt, isSuspect } = this.delivery
+    this.#redeliver(index, { attempt: attempt - 1, dueAtMs, isSuspect: isSuspect && attempt > 1, key })
   }
 
   /** @param attempts how many have begun. */
@@ -68,6 +72,11 @@ export class OpenDelivery {
       this.#again.push({ batch, attempt: attempt - 1, dueAtMs, isSuspect: isSuspect && attempt > 1 })
     }
     this.pending.clear()
+  }
+
+  #redeliver(index: number, again: Omit<Again, 'batch' | 'offset'>): void {
+    this.#again.push({ ...again, batch: this.pending.get(index)!, offset: this.delivery.position.offset + index })
+    this.pending.delete(index)
   }
 
   outcome(): Outcome {
