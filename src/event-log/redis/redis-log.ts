@@ -242,7 +242,7 @@ export class RedisLog implements EventLog {
       try {
         // Entries held by dead consumers must not count as in flight.
         for (const group of topic.groups.keys()) await this.#options.watch.check(topic, group)
-        return await describeTopic(session, topic, options)
+        return await describeTopic(session, topic, this.#options.now(), options)
       } catch (thrown) {
         if (!isNoGroup(thrown)) throw thrown
         await registry.refresh()
