@@ -93,11 +93,13 @@ function topicStatuses(log: LogDescription, pools: readonly Pool[], nowMs: numbe
   return log.topics.map(({ name: topic, partitions, groups }) => ({
     name: topic,
     partitions,
-    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => {
+    groups: groups.map(({ name, waiting, scheduled, inFlight, skipped, oldestWaitingMicros, paused }) => {
       const pool = pools.find((each) => each.topic === topic && each.group === name)
       const oldestSeconds = oldestWaitingMicros === null ? null : nowMs / 1000 - oldestWaitingMicros / 1e6
       return {
-        ...{ name, waiting, inFlight, skipped },
+        ...{ name, waiting, scheduled, inFlight, skipped },
+        // Its parts are not read at the same time.
+        ready: scheduled === null ? null : Math.max(0, waiting - scheduled - inFlight),
         types: pool?.types ?? [],
         oldestWaitingSeconds: oldestSeconds === null ? null : Math.max(0, oldestSeconds),
         state: groupState(paused, pool),

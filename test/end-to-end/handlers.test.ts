@@ -7,11 +7,12 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { dead, defineHandler, type HandledEvent, type HandlerOptions, retry } from '../../src/index.ts'
 import { backends, type Home } from '../support/backend.ts'
+import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus } from '../support/http-client.ts'
+import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
-import { runCommandProcess } from '../support/run-command.ts'
+import { runCommand, runCommandProcess } from '../support/run-command.ts'
 import { projectRoot, startServer } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
@@ -130,6 +131,30 @@ for (const backend of backends('embedded', 'redis')) {
     assert.deepEqual(started.slice(0, 3), ['low', 'high', 'high'])
     const firstLow = started.indexOf('low', 1)
     assert.ok(firstLow > 4 && firstLow < 40, `the next low event was number ${firstLow}`)
+  })
+
+  test(`what waits is ready, scheduled or in flight, and the status, the list and the metrics say how much (${backend.name})`, async (t) => {
+    const gate = Promise.withResolvers<void>()
+    cleanup(t, async () => gate.resolve())
+    const server = await startWith(t, await backend.home(t), {
+      concurrency: 1,
+      handle: ({ type }) => (type === 'late' ? retry({ afterMs: 60_000 }) : gate.promise),
+    })
+    const client = clientOf(t, server)
+    for (const type of ['late', 'slow', 'a', 'b', 'c']) await client.publishEvents([{ type }])
+
+    const found = await eventually(async () => {
+      const { topics } = await getStatus(server.http)
+      const { waiting, ready, scheduled, in_flight: inFlight } = topics[0]!.groups.find(({ name }) => name === group)!
+      assert.deepEqual({ ready, scheduled, inFlight }, { ready: 3, scheduled: 1, inFlight: 1 })
+      return waiting
+    })
+    assert.equal(found, 5)
+    const listed = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir: server.dataDir })
+    assert.match(listed.stdout, /^events +mailer +5 +3 +1 +1 /m)
+    const { text } = await request(server.http, '/metrics')
+    assert.match(text, /^millrace_log_ready_events\{.*mailer.*\} 3$/m)
+    assert.match(text, /^millrace_log_scheduled_events\{.*mailer.*\} 1$/m)
   })
 
   test(`an event that ends its process is dead after its attempts, and the others are done (${backend.name})`, async (t) => {
