@@ -4,6 +4,7 @@ import { type ErrorCode, errorCodes } from '../errors.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd, Failed } from './attempt.ts'
 import { type HandlerDefinition, maxDelayMs } from './define-handler.ts'
+import type { HandledEvent } from './handled-event.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
 
@@ -14,14 +15,36 @@ export function attemptOf(
   return withMetrics(handler, parts, withTimeout(handler.timeoutMs, callHandler(handler)))
 }
 
-function callHandler({ handle }: HandlerDefinition): Attempt {
-  return async (event, { attempt, logger, abort: { signal } }) => {
+function callHandler(handler: HandlerDefinition): Attempt {
+  return async (events, { attempt, logger, abort: { signal } }) => {
+    const context = { attempt, logger, signal }
     try {
-      return endOf(await handle(event, { attempt, logger, signal }))
+      if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
+      return { ends: [endOf(await handler.handle(events[0]!, context))] }
     } catch (thrown) {
-      return failed(codeOf(thrown), textOfThrown(thrown))
+      const end = failed(codeOf(thrown), textOfThrown(thrown))
+      return { ends: events.map(() => end) }
     }
   }
+}
+
+/** What a batch handler returned is any value. Throws when it does not tell the outcome of each of these events. */
+function endsOf(returned: unknown, events: readonly HandledEvent[]): AttemptEnd[] {
+  if (returned === undefined) return events.map(() => ({ is: 'done' }))
+  if (!Array.isArray(returned)) {
+    throw new TypeError(`the handler returned a ${kindOf(returned)}; a batch handler must return nothing or an array`)
+  }
+  const ends = new Map<unknown, AttemptEnd>()
+  for (const [index, item] of returned.entries()) {
+    const { event, outcome } = (item ?? {}) as Partial<Record<'event' | 'outcome', unknown>>
+    const refuse = (why: string) => {
+      throw new TypeError(`the handler returned [${index}]: ${why}; give { event, outcome } for each event once`)
+    }
+    if (!events.includes(event as HandledEvent)) refuse('its event is none of those that it got')
+    if (ends.has(event)) refuse('it names an event twice')
+    ends.set(event, endOf(outcome))
+  }
+  return events.map((event) => ends.get(event) ?? failed('internal', 'the handler returned no outcome for the event'))
 }
 
 /** What a handler returned is any value: it may be JavaScript. */
@@ -35,10 +58,11 @@ function endOf(returned: unknown): AttemptEnd {
   }
   if (ended === 'retry')
     return failed('internal', `retry({ afterMs }) takes 0 to ${maxDelayMs} ms; it was ${textOfThrown(afterMs)}`)
-  return failed(
-    'internal',
-    `the handler returned ${returned === null ? 'null' : typeof returned}; it must return nothing, retry() or dead(reason)`,
-  )
+  return failed('internal', `the handler returned ${kindOf(returned)}; it must return nothing, retry() or dead(reason)`)
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? 'null' : typeof value
 }
 
 function isDelay(afterMs: unknown): afterMs is number | null {
