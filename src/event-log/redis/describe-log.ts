@@ -9,6 +9,7 @@
 import { lanes } from '../../event/event.ts'
 import type { DescribeOptions, GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
 import { listOf, numberOf, type RedisNode, textOf } from './connection/redis-connection.ts'
+import type { MemberWatch } from './consume/member-watch.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 import type { RedisSession } from './session/redis-session.ts'
 import { countOfMember, placeOf, receivedAtOfMember } from './stored-batch.ts'
@@ -26,15 +27,22 @@ const entriesPerPage = 100
 /** Page size where it counts without copying: entries that were handed out, and members of the own stream. */
 const countedPerPage = 1000
 
+export interface DescribeParts {
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  readonly watch: MemberWatch
+}
+
 export async function describeTopic(
   session: RedisSession,
   topic: KnownTopic,
-  nowMs: number,
+  { now, watch }: DescribeParts,
   { auditsPaused = false }: DescribeOptions,
 ): Promise<TopicDescription> {
   const { name, groups, partitions } = topic
   const described: GroupDescription[] = []
   let streams: readonly StreamEnd[] = []
+  const nowMs = now()
   for (const [group, paused] of groups) {
     const parts: GroupPart[] = []
     // One after the other, so that appends are not kept waiting.
@@ -45,7 +53,8 @@ export async function describeTopic(
       nowMs,
       auditsPaused && paused !== null ? Number.POSITIVE_INFINITY : maxAuditedEntries,
     )
-    described.push({ name: group, ...(await sumOf(parts, audit)), skipped: 0, paused })
+    const hasConsumers = watch.hasConsumers(name, group)
+    described.push({ name: group, ...(await sumOf(parts, audit)), hasConsumers, skipped: 0, paused })
     streams = parts.flatMap(({ ends }) => ends)
   }
   return { name, partitions: partitions.length, groups: described, streams }
@@ -92,7 +101,7 @@ async function describePartition(
   }
 }
 
-type Sums = Omit<GroupDescription, 'name' | 'skipped' | 'paused'>
+type Sums = Omit<GroupDescription, 'name' | 'hasConsumers' | 'skipped' | 'paused'>
 
 async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, entries: 0 }

@@ -7,11 +7,13 @@ import {
   idsIn,
   idsOf,
   landed,
+  leaseMs,
   ledger,
   ledgerOf,
   named,
   stream,
   takeAll,
+  topic,
 } from '../event-log-verbs.ts'
 import type { Story } from './story.ts'
 
@@ -84,6 +86,22 @@ export function describing(story: Story): void {
     assert.equal((await describeGroup(bench.log)).scheduled, 20_000)
     await consumer.settle([again(last!, dueAtMs)])
     assert.equal((await describeGroup(bench.log)).scheduled, null)
+  })
+
+  story('a description says whether a group has consumers: they have joined, and not left or died', async (bench) => {
+    const hasConsumers = async () => (await describeGroup(bench.log)).hasConsumers
+    assert.equal(await hasConsumers(), false)
+    const consumer = await bench.consume()
+    assert.equal(await hasConsumers(), true)
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'other' }] })
+    assert.equal((await describeGroup(bench.log, 'other')).hasConsumers, false)
+    await consumer.close()
+    assert.equal(await hasConsumers(), false)
+    await bench.consume()
+    await bench.crash()
+    await hasConsumers()
+    await bench.under.passTime(leaseMs)
+    assert.equal(await hasConsumers(), false)
   })
 
   story("a description has the end of each partition's streams", async (bench) => {

@@ -107,6 +107,7 @@ export class Describer {
       ...{ name, ...terms, oldestWaitingMicros },
       inFlight: this.#session.groups.get(groupNumber)?.inFlightEvents ?? 0,
       scheduled: scheduledLeft < 0 ? null : scheduled,
+      hasConsumers: this.#session.hasMembers(groupNumber),
       paused: state === 'paused' ? reason : null,
       auditedWaiting: left < 0 ? null : events,
     }

@@ -1554,14 +1554,14 @@ export const GroupStatusSchema: GenMessage<GroupStatus> = /*@__PURE__*/
 export type GroupState = Message<"millrace.v1.GroupState"> & {
   /**
    * "running": it moves, except for what reason names. "paused": a person must resume it. "outage": something that the
-   * group's workers need fails; they go on by themselves.
+   * group's workers need fails; they go on by themselves. "no_worker": something is ready, and no process works on it.
    *
    * @generated from field: string is = 1;
    */
   is: string;
 
   /**
-   * "person" or "system"; absent while it runs.
+   * "person" or "system": who has stopped it; absent when nobody has.
    *
    * @generated from field: optional string by = 2;
    */
