@@ -92,7 +92,12 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'start',
     description: 'Starts the server and runs until SIGTERM or Ctrl-C.',
-    options: [],
+    options: [
+      {
+        flags: '--paused',
+        description: 'pause all groups but landing first: events are accepted and land, and no handler works on them',
+      },
+    ],
     settings: serverSettings,
     load: () => import('./start.ts'),
   },

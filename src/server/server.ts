@@ -20,7 +20,7 @@ import { createMetrics } from '../telemetry/metrics.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
 import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
-import { assembleHandlers, declareHandler } from './assemble-handlers.ts'
+import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
 import { assembleStore } from './assemble-store.ts'
@@ -40,6 +40,11 @@ export interface ServerOptions {
   readonly openStore?: typeof openStore
   /** Handlers besides those of the modules that the configuration names. */
   readonly handlers?: readonly HandlerDefinition[]
+  /**
+   * Whether all groups but those of landing and of dead letters are paused before anything is worked on. They stay paused,
+   * in every process and after a restart, until they are resumed. Default false.
+   */
+  readonly startsPaused?: boolean
   /** The wall clock, in milliseconds since 1970. */
   readonly now?: () => number
 }
@@ -86,6 +91,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
     for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
+    if (options.startsPaused === true) await pauseHandlers(eventLog, logger)
     const pools: readonly Pool[] = config.roles.includes('worker')
       ? [...assembleLanding(context, { eventLog, store, topics }), ...assembleHandlers(context, eventLog, handlers)]
       : []
