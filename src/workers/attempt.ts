@@ -28,7 +28,9 @@ export interface AttemptResult {
   readonly running?: Promise<unknown>
 }
 
-export interface AttemptContext extends Pick<HandlerContext, 'attempt' | 'logger'> {
+export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
+  /** Makes the handler's logger: it costs more than all else of an attempt, and many handlers log nothing. */
+  readonly logger: () => HandlerContext['logger']
   /** Gives the handler its signal. */
   readonly abort: AbortController
 }

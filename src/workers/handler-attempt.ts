@@ -3,7 +3,7 @@
 import { type ErrorCode, errorCodes } from '../errors.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd, Failed } from './attempt.ts'
-import { type HandlerDefinition, maxDelayMs } from './define-handler.ts'
+import { type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
@@ -17,7 +17,15 @@ export function attemptOf(
 
 function callHandler(handler: HandlerDefinition): Attempt {
   return async (events, { attempt, logger, abort: { signal } }) => {
-    const context = { attempt, logger, signal }
+    let own: HandlerContext['logger'] | undefined
+    const context: HandlerContext = {
+      attempt,
+      signal,
+      get logger() {
+        own ??= logger()
+        return own
+      },
+    }
     try {
       if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
       return { ends: [endOf(await handler.handle(events[0]!, context))] }

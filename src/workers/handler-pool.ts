@@ -12,6 +12,7 @@ import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd } from './attempt.ts'
 import type { AttemptGate } from './attempt-gate.ts'
@@ -220,6 +221,7 @@ export class HandlerPool implements Pool {
     const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
       const found = await this.#member.next({ maxEvents, maxWaitMs: 0 }, signal)
+      if (!signal.aborted) this.#laneTurns.note(maxEvents, new Set(found.map(({ position }) => position.stream.lane)))
       if (found.length > 0 || signal.aborted) return found
     }
     return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
@@ -298,9 +300,7 @@ export class HandlerPool implements Pool {
     })
     const abort = new AbortController()
     this.#aborts.add(abort)
-    const own = events.length === 1 ? { id: events[0]!.id } : { events: events.length }
-    const logger = this.#options.logger.child({ topic: this.topic, group: this.group, ...own })
-    const { ends, running } = await this.#attempt(events, { attempt, logger, abort })
+    const { ends, running } = await this.#attempt(events, { attempt, abort, logger: () => this.#loggerOf(events) })
     for (const [place, work] of works.entries()) {
       work.onEnded()
       this.#log(work, events[place]!, ends[place]!)
@@ -316,6 +316,11 @@ export class HandlerPool implements Pool {
       this.#settleWhenEnded(open)
     }
     this.#wake()
+  }
+
+  #loggerOf(events: readonly HandledEvent[]): Logger {
+    const own = events.length === 1 ? { id: events[0]!.id } : { events: events.length }
+    return this.#options.logger.child({ topic: this.topic, group: this.group, ...own })
   }
 
   /** Its events are not tried again beside a handler that has ignored its signal. */
