@@ -266,7 +266,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'journey',
-    description: 'Shows what happened to one event: accepted, each failed attempt, landed or dead.',
+    description: 'Shows what happened to one event and when: accepted, each attempt of a handler, landed or dead.',
     argument: {
       flags: '<ID>',
       description: 'id that the producer gave the event, or its event_id',

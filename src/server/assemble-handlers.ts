@@ -6,6 +6,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
+import type { DeliveryTimes } from '../workers/delivery-times.ts'
 import { HandlerPool } from '../workers/handler-pool.ts'
 import { isLandingGroup } from './assemble-landing.ts'
 import type { ServerContext } from './server-context.ts'
@@ -37,6 +38,7 @@ export function assembleHandlers(
   context: ServerContext,
   eventLog: EventLog,
   handlers: readonly HandlerDefinition[],
+  deliveryTimes: DeliveryTimes,
 ): HandlerPool[] {
   const { config, logger, metrics, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
@@ -44,7 +46,7 @@ export function assembleHandlers(
   return handlers.map(
     (handler) =>
       new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, handler },
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, deliveryTimes, handler },
         declare: () => declareHandler(eventLog, handler, config.topics),
         leaseMs: config.leaseMs,
         random: Math.random,

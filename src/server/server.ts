@@ -18,6 +18,7 @@ import { Health } from '../telemetry/health.ts'
 import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
+import { DeliveryTimes } from '../workers/delivery-times.ts'
 import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
@@ -92,8 +93,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     for (const topic of topics) await declareLanding(eventLog, topic)
     for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
     if (options.startsPaused === true) await pauseHandlers(eventLog, logger)
+    const deliveryTimes = new DeliveryTimes(now)
     const pools: readonly Pool[] = config.roles.includes('worker')
-      ? [...assembleLanding(context, { eventLog, store, topics }), ...assembleHandlers(context, eventLog, handlers)]
+      ? [
+          ...assembleLanding(context, { eventLog, store, topics }),
+          ...assembleHandlers(context, eventLog, handlers, deliveryTimes),
+        ]
       : []
     // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
@@ -111,7 +116,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         })
       : null
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
-    const core = new Core({ ...parts, ingest, ownGroups: [...ownGroups(topics), ...handlers] })
+    const core = new Core({ ...parts, ingest, deliveryTimes, ownGroups: [...ownGroups(topics), ...handlers] })
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })

@@ -180,6 +180,59 @@ for (const backend of backends('embedded', 'redis')) {
     assert.match(text, /^millrace_log_scheduled_events\{.*mailer.*\} 1$/m)
   })
 
+  test(`the journey of an event shows where its time went, for each handler and attempt (${backend.name})`, async (t) => {
+    const gate = Promise.withResolvers<void>()
+    cleanup(t, async () => gate.resolve())
+    const handle = ({ type }: HandledEvent, { attempt }: { readonly attempt: number }) => {
+      if (type === 'order.slow') return gate.promise
+      if (attempt === 1 || type === 'order.bad') throw new Error(`no address in attempt ${attempt}`)
+      return undefined
+    }
+    const retries = { maxAttempts: 2, initialDelayMs: 5 }
+    const home = await backend.home(t)
+    const server = await startWith(t, home, { types: ['order.*'], retry: retries, handle })
+    const client = clientOf(t, server)
+    const types = ['order.paid', 'order.bad', 'order.slow', 'other.paid']
+    for (const type of types) await client.publishEvents([{ id: type, source: '/shop', type }])
+    /** The steps of each attempt, first those of none. */
+    const stepsOf = async (id: string) => {
+      const { text } = await request(server.http, `/v1/events/${id}?source=/shop`)
+      const { steps } = JSON.parse(text).journey as { steps: readonly Record<string, string>[] }
+      const times = steps.flatMap(({ at }) => at ?? [])
+      assert.deepEqual(times, times.toSorted(), id)
+      const attempts = Object.entries(Object.groupBy(steps, ({ attempt }) => attempt ?? ''))
+      const textOf = ({ step, message }: Record<string, string>) =>
+        message === undefined ? step : `${step} (${message})`
+      return attempts.map(([attempt, own]) => [attempt, ...own!.map(textOf)].join(' ')).toSorted()
+    }
+    const failed = (attempt: number) =>
+      `${attempt} handed_out begun failed (Error: no address in attempt ${attempt}) settled`
+    const expected = {
+      'order.paid': [' accepted landed', failed(1), '2 handed_out begun ended settled'],
+      'order.bad': [' accepted dead (Error: no address in attempt 2) landed', failed(1), failed(2)],
+      'order.slow': [' accepted landed', '1 handed_out begun'],
+      'other.paid': [' accepted landed'],
+    }
+    for (const [id, steps] of Object.entries(expected)) {
+      await eventually(async () => assert.deepEqual(await stepsOf(id), steps))
+    }
+    const words = ['journey', 'order.paid', '--source', '/shop']
+    const { stdout } = await runCommand(words, { dataDir: server.dataDir })
+    assert.match(
+      stdout,
+      /handed out +to group mailer, attempt 1\n.*begun .*failed +group mailer, attempt 1: internal: Error/s,
+    )
+
+    gate.resolve()
+    await server.stop()
+    await server.start()
+    const message =
+      'it waits for this group, or was delivered in another process, or before the last 10000 deliveries of this one'
+    await eventually(async () => {
+      assert.deepEqual(await stepsOf('order.paid'), [` accepted landed not_kept (${message})`])
+    })
+  })
+
   test(`an event that ends its process is dead after its attempts, and the others are done (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const seen = join(tempDirectory(t), 'seen')

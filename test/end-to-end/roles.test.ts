@@ -196,6 +196,10 @@ for (const backend of backends('redis', 'cluster')) {
     assert.match(stdout, /mailer .* no worker: no process that runs has its handler$/m)
     await mailer.start()
     await eventually(async () => assert.deepEqual(await stateOf('mailer'), { ready: 0, ...running }))
+    const [event] = (await listEvents(ingest.http, 'limit=1')).events
+    const { text } = await request(ingest.http, `/v1/events/${event!.event_id}`)
+    const message = 'the process that was asked has no handler of this group; each process keeps its own times'
+    assert.deepEqual(JSON.parse(text).journey.steps.at(-1), { step: 'not_kept', at: null, group: 'mailer', message })
   })
 
   test(`processes that share a data directory keep each other's published addresses (${backend.name})`, async (t) => {

@@ -118,7 +118,8 @@ export const StoredEventSchema: GenMessage<StoredEvent> = /*@__PURE__*/
  */
 export type JourneyStep = Message<"millrace.v1.JourneyStep"> & {
   /**
-   * "accepted", "failed", "dead", "redriven" or "landed".
+   * "accepted", "landed", "failed", "dead" or "redriven"; for the group of a handler also "handed_out", "begun", "ended",
+   * "settled", and "not_kept": the asked process has no times of it, and message says why.
    *
    * @generated from field: string kind = 1;
    */
