@@ -383,11 +383,11 @@ export class HandlerPool implements Pool {
       const ended = this.#ended.splice(0)
       for (const [consumer, own] of Map.groupBy(ended, (open) => open.consumer)) {
         const outcomes = own.map((open) => open.outcome())
-        await this.#member.settle(consumer, outcomes, this.#giveUp.signal)
-      }
-      for (const { delivery, begun } of ended) {
-        this.#unsettledEvents -= delivery.batch.count
-        this.#options.deliveryTimes.settle(begun)
+        const unsettled = new Set(await this.#member.settle(consumer, outcomes, this.#giveUp.signal))
+        for (const { delivery, begun } of own) {
+          this.#unsettledEvents -= delivery.batch.count
+          if (!unsettled.has(delivery)) this.#options.deliveryTimes.settle(begun)
+        }
       }
       this.#wake()
     }
