@@ -16,6 +16,7 @@ import {
   type HandlerDefinition,
   type HandlerOptions,
 } from './define-handler.ts'
+import { DeliveryTimes } from './delivery-times.ts'
 import { HandlerPool } from './handler-pool.ts'
 
 const group = 'mailer'
@@ -52,6 +53,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
       }
     },
   }
+  const deliveryTimes = new DeliveryTimes(now)
   const metrics = createMetrics()
   t.after(() => metrics.close())
   const declare = () => eventLog.declare('events', { partitions: 1, groups: [{ name: group }] })
@@ -63,6 +65,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
       ...{ monotonicNow: () => performance.now(), random: Math.random },
       deadLetters: new DeadLetters({ eventLog, now }),
       gate: new AttemptGate(),
+      deliveryTimes,
     })
     await pool.start()
     return pool
@@ -75,7 +78,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   }
   const description = async () => (await log.describe()).topics.find(({ name }) => name === 'events')?.groups[0]
   return {
-    ...{ start, publish },
+    ...{ start, publish, deliveryTimes },
     waiting: async () => (await description())?.waiting,
     inFlight: async () => (await description())?.inFlight,
     settles: () => settled,

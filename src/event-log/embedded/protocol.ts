@@ -130,6 +130,11 @@ export interface ReopenCall extends PackedBatches {
   readonly again: Float64Array
 }
 
+export interface DescribeCall extends DescribeOptions {
+  /** The caller's clock less that of the machine. */
+  readonly skewMs: number
+}
+
 export interface SettledEntries {
   /** Offset, number of events, time of receipt, length of the bytes, 1 when the entry is damaged; for each entry. */
   readonly entries: Float64Array
@@ -175,7 +180,7 @@ export type LogThreadMethods = {
   readSettled(
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>
-  describe(options: DescribeOptions): Promise<LogDescription>
+  describe(call: DescribeCall): Promise<LogDescription>
   trim(call: { readonly topic: string; readonly policy: RetentionPolicy }): Promise<Answer<Trimmed>>
   /** Whether that many new bytes would be stored. */
   hasRoom(newBytes: number): boolean

@@ -70,7 +70,7 @@ class LogThread {
           const page = readSettled(work, stream, group, options)
           return new Transferred(page, [page.bytes.buffer])
         }),
-      describe: (options) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), options)),
+      describe: (call) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), call)),
       trim: ({ topic, policy }) => this.#trim(topic, policy),
       hasRoom: (newBytes) => !engine.isWaitingForRoom && this.#writer.hasRoom(newBytes),
       close: () => this.#close(),
