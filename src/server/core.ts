@@ -86,6 +86,7 @@ export class Core implements Pipeline {
     const log = { ...logSize, problem: problem?.message ?? null, persistence }
     return { status, observations: { atSeconds, log, ...this.#observer.read() } }
   }
+
   async #handlerGroups(topic: string): Promise<HandlerGroup[]> {
     const { topics } = await this.status()
     const groups = topics.find(({ name }) => name === topic)?.groups ?? []
