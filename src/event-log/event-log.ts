@@ -285,6 +285,11 @@ export interface GroupDescription {
    * count them each time.
    */
   readonly scheduled: number | null
+  /**
+   * Whether a consumer has joined the group and not left, in any process that uses the log. One that died counts until its
+   * lease has expired.
+   */
+  readonly hasConsumers: boolean
   /** When the oldest waiting event was received, in microseconds since 1970; null when nothing waits. */
   readonly oldestWaitingMicros: number | null
   /** The reason why the group is paused, '' when none was given; null when it is not paused. */

@@ -2,10 +2,13 @@
 
 import type { TopicConfig } from '../config/config-table.ts'
 import type { EventLog } from '../event-log/event-log.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
+import type { DeliveryTimes } from '../workers/delivery-times.ts'
 import { HandlerPool } from '../workers/handler-pool.ts'
+import { isLandingGroup } from './assemble-landing.ts'
 import type { ServerContext } from './server-context.ts'
 
 /** Creates the group of a handler if it does not exist. It starts at the oldest kept event. */
@@ -18,11 +21,24 @@ export async function declareHandler(
   await eventLog.declare(topic, { partitions, groups: [{ name: group, ordered }] })
 }
 
+/** Pauses the groups of all handlers in the log, also of those that other processes have; a pause keeps its reason. */
+export async function pauseHandlers(eventLog: EventLog, logger: Logger): Promise<void> {
+  const { topics } = await eventLog.describe()
+  for (const { name: topic, groups } of topics) {
+    for (const { name: group, paused } of groups) {
+      if (paused !== null || isLandingGroup({ topic, group })) continue
+      await eventLog.setPaused(topic, group, 'started with --paused')
+      logger.info({ topic, group }, 'the group is paused: started with --paused')
+    }
+  }
+}
+
 /** One pool for each handler, not started. */
 export function assembleHandlers(
   context: ServerContext,
   eventLog: EventLog,
   handlers: readonly HandlerDefinition[],
+  deliveryTimes: DeliveryTimes,
 ): HandlerPool[] {
   const { config, logger, metrics, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
@@ -30,7 +46,7 @@ export function assembleHandlers(
   return handlers.map(
     (handler) =>
       new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, handler },
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, deliveryTimes, handler },
         declare: () => declareHandler(eventLog, handler, config.topics),
         leaseMs: config.leaseMs,
         random: Math.random,

@@ -16,6 +16,7 @@ import {
   type HandlerDefinition,
   type HandlerOptions,
 } from './define-handler.ts'
+import { DeliveryTimes } from './delivery-times.ts'
 import { HandlerPool } from './handler-pool.ts'
 
 const group = 'mailer'
@@ -53,6 +54,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
       }
     },
   }
+  const deliveryTimes = new DeliveryTimes(now)
   const metrics = createMetrics()
   t.after(() => metrics.close())
   const declare = () =>
@@ -66,6 +68,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
       ...{ monotonicNow: () => performance.now(), random: Math.random },
       deadLetters: new DeadLetters({ eventLog, now }),
       gate: new AttemptGate(),
+      deliveryTimes,
     })
     await pool.start()
     t.after(() => pool.close(0))
@@ -78,7 +81,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   const publish = (...ids: readonly string[]) => publishEvents(ids.map((id) => ({ id, type: id.split(' ')[0]! })))
   const description = async () => (await log.describe()).topics.find(({ name }) => name === 'events')?.groups[0]
   return {
-    ...{ start, publish, publishEvents },
+    ...{ start, publish, publishEvents, deliveryTimes },
     heldKeys: () => log.heldKeys(stream, group),
     waiting: async () => (await description())?.waiting,
     inFlight: async () => (await description())?.inFlight,

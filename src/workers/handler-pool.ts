@@ -19,6 +19,7 @@ import type { AttemptGate } from './attempt-gate.ts'
 import { CallQueue } from './call-queue.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { AbortReason, HandlerDefinition } from './define-handler.ts'
+import type { DeliveryTimes } from './delivery-times.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { type HandledEvent, toHandledEvent } from './handled-event.ts'
 import { attemptOf } from './handler-attempt.ts'
@@ -55,6 +56,8 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly deadLetters: DeadLetters
   /** Of the process. */
   readonly gate: AttemptGate
+  /** Of the process. */
+  readonly deliveryTimes: DeliveryTimes
   readonly metrics: Metrics
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -258,7 +261,7 @@ export class HandlerPool implements Pool {
   #open(consumer: Consumer, delivery: Delivery): OpenDelivery {
     const { maxAttempts, now } = this.#options
     const { batch, attempt, isSuspect } = delivery
-    const open = new OpenDelivery(consumer, delivery, this.#isMine)
+    const open = new OpenDelivery(consumer, delivery, now(), this.#isMine)
     this.#order?.enter(open)
     const { size } = open.pending
     const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : this.#calls.freeCalls
@@ -342,11 +345,14 @@ export class HandlerPool implements Pool {
       const [event] = decodeBatch(open.pending.get(index)!.bytes)
       return toHandledEvent(event!, open.delivery.batch.receivedAtMicros)
     })
+    const { deliveryTimes } = this.#options
+    const numbers = works.map(({ open }, place) => this.#noteBegin(open, events[place]!))
     const abort = new AbortController()
     this.#aborts.add(abort)
     const { ends, running } = await this.#attempt(events, { attempt, abort, logger: () => this.#loggerOf(events) })
     for (const [place, work] of works.entries()) {
       work.onEnded()
+      deliveryTimes.end(numbers[place]!, ends[place]!)
       this.#log(work, events[place]!, ends[place]!)
     }
     if (running !== undefined) await this.#waitForEnd(running, abort)
@@ -360,6 +366,12 @@ export class HandlerPool implements Pool {
       this.#settleWhenEnded(open)
     }
     this.#wake()
+  }
+
+  #noteBegin({ delivery, handedOutAtMs, begun }: OpenDelivery, event: HandledEvent): number {
+    const number = this.#options.deliveryTimes.begin({ to: this, event, attempt: delivery.attempt, handedOutAtMs })
+    begun.push(number)
+    return number
   }
 
   #loggerOf(events: readonly HandledEvent[]): Logger {
@@ -428,11 +440,12 @@ export class HandlerPool implements Pool {
       const ended = this.#ended.splice(0)
       for (const [consumer, own] of Map.groupBy(ended, (open) => open.consumer)) {
         const outcomes = own.map((open) => open.outcome())
-        await this.#member.settle(consumer, outcomes, this.#giveUp.signal)
-      }
-      for (const open of ended) {
-        this.#unsettledEvents -= open.delivery.batch.count
-        this.#order?.settled(open)
+        const unsettled = new Set(await this.#member.settle(consumer, outcomes, this.#giveUp.signal))
+        for (const open of own) {
+          this.#unsettledEvents -= open.delivery.batch.count
+          this.#order?.settled(open)
+          if (!unsettled.has(open.delivery)) this.#options.deliveryTimes.settle(open.begun)
+        }
       }
       this.#wake()
     }

@@ -22,7 +22,7 @@ function orderOf(...heldKeys: readonly string[]) {
     offset += keys.length
     const batch = { bytes, count: keys.length, receivedAtMicros: 0 }
     const delivery = { id: `${offset}`, position, batch, attempt: 1, isSuspect: false, isKeyed }
-    const open = new OpenDelivery(consumer, delivery, () => true)
+    const open = new OpenDelivery(consumer, delivery, 0, () => true)
     order.enter(open)
     const begins = keys.map((_, index) => order.admit({ open, index, onEnded() {} }))
     return { open, begins }

@@ -9,14 +9,18 @@ import type { GivenUp } from './dead-letter-event.ts'
 export class OpenDelivery {
   readonly delivery: Delivery
   readonly consumer: Consumer
+  readonly handedOutAtMs: number
+  /** The numbers of its events in the delivery times. */
+  readonly begun: number[] = []
   readonly givenUp: GivenUp[] = []
   readonly #again: Again[] = []
   /** The events that have not ended: index in the batch → the event as a batch of its own. */
   readonly pending = new Map<number, RecordBatch>()
 
   /** @param isMine whether the handler takes events of this type; the others have ended already. */
-  constructor(consumer: Consumer, delivery: Delivery, isMine: (type: string) => boolean) {
+  constructor(consumer: Consumer, delivery: Delivery, handedOutAtMs: number, isMine: (type: string) => boolean) {
     this.consumer = consumer
+    this.handedOutAtMs = handedOutAtMs
     this.delivery = delivery
     const { batch } = delivery
     if (batch.damaged === true) return

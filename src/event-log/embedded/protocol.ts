@@ -131,6 +131,11 @@ export interface ReopenCall extends PackedBatches {
   readonly again: Float64Array
 }
 
+export interface DescribeCall extends DescribeOptions {
+  /** The caller's clock less that of the machine. */
+  readonly skewMs: number
+}
+
 export interface SettledEntries {
   /** Offset, number of events, time of receipt, length of the bytes, 1 when the entry is damaged; for each entry. */
   readonly entries: Float64Array
@@ -177,7 +182,7 @@ export type LogThreadMethods = {
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>
   heldKeys(call: { readonly stream: StreamName; readonly group: string }): Promise<Answer<readonly HeldKey[]>>
-  describe(options: DescribeOptions): Promise<LogDescription>
+  describe(call: DescribeCall): Promise<LogDescription>
   trim(call: { readonly topic: string; readonly policy: RetentionPolicy }): Promise<Answer<Trimmed>>
   /** Whether that many new bytes would be stored. */
   hasRoom(newBytes: number): boolean

@@ -196,7 +196,7 @@ export class RedisLog implements EventLog {
       }
       const consumer: RedisConsumer = new RedisConsumer({
         ...{ sessions, session, bells, watch, now, topic, group, leaseMs },
-        ...(await watch.join(leaseMs)),
+        ...(await watch.join(topic, group, leaseMs)),
         refuseDropped: (thrown) => this.#refuseDropped(topic, group, thrown),
         onSettled: (partition) => this.#trims.touched(partition),
         onClosed: () => this.#consumers.delete(consumer),
@@ -265,7 +265,7 @@ export class RedisLog implements EventLog {
       try {
         // Entries held by dead consumers must not count as in flight.
         for (const group of topic.groups.keys()) await this.#options.watch.check(topic, group)
-        return await describeTopic(session, topic, options)
+        return await describeTopic(session, topic, this.#options, options)
       } catch (thrown) {
         if (!isNoGroup(thrown)) throw thrown
         await registry.refresh()

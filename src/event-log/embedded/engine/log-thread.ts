@@ -74,7 +74,7 @@ class LogThread {
           return new Transferred(page, [page.bytes.buffer])
         }),
       heldKeys: ({ stream, group }) => this.#read((work) => this.#heldKeys.of(work, stream, group)),
-      describe: (options) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), options)),
+      describe: (call) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), call)),
       trim: ({ topic, policy }) => this.#trim(topic, policy),
       hasRoom: (newBytes) => !engine.isWaitingForRoom && this.#writer.hasRoom(newBytes),
       close: () => this.#close(),

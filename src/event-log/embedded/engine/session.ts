@@ -188,6 +188,10 @@ export class Session {
     return this.#lastConsumer
   }
 
+  hasMembers(groupNumber: number): boolean {
+    return this.members.values().some(({ group }) => group.groupNumber === groupNumber)
+  }
+
   /** Ends a group: its waiters are refused, and so is whatever its consumers call. */
   drop(groupNumber: number): void {
     const group = this.groups.get(groupNumber)

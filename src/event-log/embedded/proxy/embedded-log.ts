@@ -162,14 +162,15 @@ export class EmbeddedLog implements EventLog {
   }
 
   async describe(options: DescribeOptions = {}): Promise<LogDescription> {
-    const { calls } = this.#options
+    const { calls, now } = this.#options
     calls.checkUsable()
-    if (options.auditsPaused === true) return await calls.ask('describe', options)
+    const describe = () => calls.ask('describe', { ...options, skewMs: now() - Date.now() })
+    if (options.auditsPaused === true) return await describe()
     // Calls made while an earlier description is in progress share the next one.
     if (this.#nextDescription === null) {
       this.#nextDescription = this.#describing.then(() => {
         this.#nextDescription = null
-        return calls.ask('describe', {})
+        return describe()
       })
       this.#describing = this.#nextDescription.catch(() => {})
     }

@@ -11,6 +11,7 @@ const names = [
   'count-living',
   'count-loss',
   'count-pending',
+  'count-scheduled',
   'count-unread',
   'describe',
   'drop-group',
