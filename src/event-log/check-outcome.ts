@@ -1,10 +1,7 @@
 // The check that every driver makes on an outcome before it settles any of a call.
 
 import { MillraceError } from '../errors.ts'
-import type { Outcome } from './event-log.ts'
-
-/** The latest time that JavaScript knows. */
-const maxDueAtMs = 8.64e15
+import { never, type Outcome } from './event-log.ts'
 
 /**
  * @param count the events of the delivery. Errors: `internal` (the outcome does not add up to them, or has an attempt or a
@@ -18,7 +15,13 @@ export function checkOutcome({ delivery, landed, dead, again = [] }: Outcome, co
       const text = `the outcome of delivery ${delivery.id} has ${batch.count} events with key ${JSON.stringify(key)}`
       throw new MillraceError('internal', `${text}; each must be redelivered alone`)
     }
-    if (Number.isSafeInteger(attempt) && attempt >= 0 && dueAtMs >= 0 && dueAtMs <= maxDueAtMs) continue
+    if (
+      Number.isSafeInteger(attempt) &&
+      attempt >= 0 &&
+      dueAtMs >= 0 &&
+      dueAtMs <= (key === undefined ? never - 1 : never)
+    )
+      continue
     const text = `the outcome of delivery ${delivery.id} has attempt ${attempt} and due time ${dueAtMs}`
     throw new MillraceError('internal', `${text}; they must be a whole number and milliseconds since 1970`)
   }

@@ -170,12 +170,15 @@ export interface Outcome {
   readonly again?: readonly Again[]
 }
 
+/** The due time of what is held until `release`: the latest time that JavaScript knows. */
+export const never = 8.64e15
+
 /** Events to redeliver. */
 export interface Again {
   readonly batch: RecordBatch
   /** How many times these events have been tried; they are redelivered with one more. */
   readonly attempt: number
-  /** The earliest time of the redelivery, in milliseconds since 1970. */
+  /** The earliest time of the redelivery, in milliseconds since 1970; with a key also `never`. */
   readonly dueAtMs: number
   /** Default false. A suspect event has been tried: its `attempt` is at least 1. */
   readonly isSuspect?: boolean
@@ -195,7 +198,7 @@ export interface HeldKey {
   readonly events: number
   /** How many times the first of them has been handed out, and not returned. */
   readonly attempt: number
-  /** When the first one is due, in milliseconds since 1970. */
+  /** When the first one is due, in milliseconds since 1970, or `never`. */
   readonly dueAtMs: number
 }
 
@@ -285,6 +288,11 @@ export interface GroupDescription {
    * count them each time.
    */
   readonly scheduled: number | null
+  /**
+   * Events that have no due time: those that wait for an earlier one of their key, or for a `release`. They count as
+   * waiting too.
+   */
+  readonly held: number
   /**
    * Whether a consumer has joined the group and not left, in any process that uses the log. One that died counts until its
    * lease has expired.
@@ -427,6 +435,15 @@ export interface EventLog {
    * group).
    */
   heldKeys(stream: StreamName, group: string): Promise<readonly HeldKey[]>
+
+  /**
+   * Makes the first redelivery of a key due at once, as one that has been handed out `attempt` times, or as often as it has
+   * been (null). Resolves with false, and changes nothing, when the key has none, or a consumer holds it.
+   *
+   * Durable: when the promise resolves, the change survives a restart.
+   * Errors: `not_found` (topic, partition or group); `unavailable`: the outcome is unknown, and the call may be repeated.
+   */
+  release(stream: StreamName, group: string, key: string, attempt: number | null): Promise<boolean>
 
   /**
    * Pauses a group with a reason ('' when none is given), or resumes it (null). Nothing is handed out to a paused

@@ -101,9 +101,9 @@ function topicStatuses(log: LogDescription, pools: readonly Pool[], nowMs: numbe
 }
 
 function groupStatus(topic: string, group: GroupDescription, pool: Pool | undefined, nowMs: number): GroupStatus {
-  const { name, waiting, scheduled, inFlight, skipped, oldestWaitingMicros } = group
+  const { name, waiting, scheduled, held, inFlight, skipped, oldestWaitingMicros } = group
   // Its parts are not read at the same time.
-  const ready = scheduled === null ? null : Math.max(0, waiting - scheduled - inFlight)
+  const ready = scheduled === null ? null : Math.max(0, waiting - scheduled - held - inFlight)
   const oldestSeconds = oldestWaitingMicros === null ? null : nowMs / 1000 - oldestWaitingMicros / 1e6
   return {
     ...{ name, waiting, ready, scheduled, inFlight, skipped },

@@ -13,6 +13,7 @@ import { describing } from './event-log/describing.ts'
 import { dropping } from './event-log/dropping.ts'
 import { givingBack } from './event-log/giving-back.ts'
 import { handingOut } from './event-log/handing-out.ts'
+import { holding } from './event-log/holding.ts'
 import { numberedMessages } from './event-log/numbered-messages.ts'
 import { ordering } from './event-log/ordering.ts'
 import { pausing } from './event-log/pausing.ts'
@@ -50,6 +51,7 @@ export function eventLogSuite(harness: EventLogHarness): void {
   trimming(story)
   pausing(story)
   ordering(story)
+  holding(story)
   dropping(story)
   closing(story)
   eventLogModelTest(harness)

@@ -157,6 +157,13 @@ export interface GroupName {
   readonly group: string
 }
 
+export interface ReleaseCall {
+  readonly stream: StreamName
+  readonly group: string
+  readonly key: string
+  readonly attempt: number | null
+}
+
 /** The methods of the log's thread. */
 export type LogThreadMethods = {
   /** Answers the format version where it is not ours. */
@@ -181,6 +188,8 @@ export type LogThreadMethods = {
   readSettled(
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>
+  /** Answers whether the key's first entry is due now. */
+  release(call: ReleaseCall): Promise<Answer<boolean>>
   heldKeys(call: { readonly stream: StreamName; readonly group: string }): Promise<Answer<readonly HeldKey[]>>
   describe(call: DescribeCall): Promise<LogDescription>
   trim(call: { readonly topic: string; readonly policy: RetentionPolicy }): Promise<Answer<Trimmed>>

@@ -90,7 +90,7 @@ async function describePartition(
     sums: {
       ...{ accepted, reopened: numberOf(reopened), waiting, landed: numberOf(landed), dead: numberOf(dead) },
       // Unsettled entries, at least.
-      ...{ lost: isLossUnknown ? 0 : numberOf(lost), inFlight, entries: numberOf(facts[6]) },
+      ...{ lost: isLossUnknown ? 0 : numberOf(lost), inFlight, held: numberOf(facts[12]), entries: numberOf(facts[6]) },
     },
     oldestMicros: oldest === '' ? null : Number(oldest),
     isLossUnknown,
@@ -104,7 +104,7 @@ async function describePartition(
 type Sums = Omit<GroupDescription, 'name' | 'hasConsumers' | 'skipped' | 'paused'>
 
 async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
-  const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, entries: 0 }
+  const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, held: 0, entries: 0 }
   let oldestWaitingMicros: number | null = null
   for (const { sums, oldestMicros } of parts) {
     for (const term of Object.keys(sum) as (keyof typeof sum)[]) sum[term] += sums[term]

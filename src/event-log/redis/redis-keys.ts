@@ -102,9 +102,10 @@ export class PartitionKeys {
     return [this.books, ...this.streams, ...due, ...own, this.bell, this.againKeys(group)]
   }
 
-  /** The KEYS of held-keys.lua. */
+  /** The KEYS of held-keys.lua, and of release-key.lua. */
   forHeldKeys(group: string, lane: Lane): string[] {
-    return [this.books, this.tries(group), this.held(group), this.againKeys(group), this.due(group, lane)]
+    const own = [this.tries(group), this.held(group), this.againKeys(group), this.due(group, lane)]
+    return [this.books, ...own, this.bell]
   }
 
   /** The KEYS of reopen.lua. */

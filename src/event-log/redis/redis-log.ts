@@ -163,6 +163,17 @@ export class RedisLog implements EventLog {
     })
   }
 
+  release(name: StreamName, group: string, key: string, attempt: number | null): Promise<boolean> {
+    return this.#call(async () => {
+      const partition = await this.#partition(name, group)
+      const words = [group, laneNumber(name.lane), key, attempt ?? '']
+      const releasing = this.#within((session) =>
+        session.run('release-key', partition, partition.forHeldKeys(group, name.lane), words),
+      )
+      return (await this.#ofGroup(name.topic, group, releasing)) === 1
+    })
+  }
+
   setPaused(topic: string, group: string, reason: string | null): Promise<void> {
     return this.#call(async () => {
       if (!(await this.#within(({ registry }) => registry.setPaused(topic, group, reason)))) {

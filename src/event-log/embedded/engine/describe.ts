@@ -4,7 +4,13 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
-import type { GroupDescription, LogDescription, StreamEnd, TopicDescription } from '../../event-log.ts'
+import {
+  type GroupDescription,
+  type LogDescription,
+  never,
+  type StreamEnd,
+  type TopicDescription,
+} from '../../event-log.ts'
 import type { CursorRow, GroupRow, StreamRow, TopicRow } from '../file/books.ts'
 import type { OffsetRange } from '../file/entry-table.ts'
 import { sqlFile } from '../file/sql-file.ts'
@@ -102,11 +108,12 @@ export class Describer {
       this.#piece.partitions++
     }
     const { name, state, reason } = new UnitOfWork(this.#tables).group(groupNumber)!
-    const { terms, oldestWaitingMicros, left, events, scheduled, scheduledLeft } = counter
+    const { terms, oldestWaitingMicros, left, events, scheduled, scheduledLeft, held } = counter
     return {
       ...{ name, ...terms, oldestWaitingMicros },
       inFlight: this.#session.groups.get(groupNumber)?.inFlightEvents ?? 0,
       scheduled: scheduledLeft < 0 ? null : scheduled,
+      held,
       hasConsumers: this.#session.hasMembers(groupNumber),
       paused: state === 'paused' ? reason : null,
       auditedWaiting: left < 0 ? null : events,
@@ -140,13 +147,20 @@ export class Describer {
     counter.addLedger(work.ledgers.get(groupNumber, partition)!)
   }
 
-  /** Counts what is due later, up to the limit of the group. */
+  /** Counts what is held, and what is due later, up to the limit of the group. */
   #countScheduled(work: UnitOfWork, groupNumber: number, partition: number, counter: GroupCounter): void {
     for (const lane of lanes) {
       const { stream, dueKept } = work.ownStream(groupNumber, partition, lane)
-      if (dueKept === 0 || counter.scheduledLeft < 0) continue
+      if (dueKept === 0) continue
+      const held = work.books.due.count('stream = ? AND due_at_ms = ?', stream, never)
+      counter.held += held
+      this.#piece.entries += held
+      if (counter.scheduledLeft < 0) continue
       const limit = counter.scheduledLeft + 1
-      const found = this.#scheduled.get(stream, this.#nowMs, limit) as unknown as Pick<Counted, 'entries' | 'events'>
+      const found = this.#scheduled.get(stream, this.#nowMs, never, limit) as unknown as Pick<
+        Counted,
+        'entries' | 'events'
+      >
       counter.scheduledLeft -= found.entries
       counter.scheduled += found.events
       this.#piece.entries += found.entries
@@ -208,6 +222,7 @@ class GroupCounter {
   events = 0
   /** How many entries may still be counted; negative when there are more. */
   left: number
+  held = 0
   scheduled = 0
   /** How many entries that are due later may still be counted; negative when there are more. */
   scheduledLeft = maxScheduledEntries

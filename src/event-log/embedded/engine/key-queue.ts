@@ -1,11 +1,9 @@
 // The order of a group's redeliveries that have a key: only the first of a key in a stream may be due, the others are held.
 
+import { never } from '../../event-log.ts'
 import type { DueRow } from '../file/books.ts'
 import type { GroupSession } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
-
-/** When what is held is due: never. The latest time that JavaScript knows. */
-export const heldDueAtMs = 8.64e15
 
 type KeyPlace = Pick<DueRow, 'stream' | 'firstOffset' | 'eventKey' | 'originOffset'>
 
@@ -19,7 +17,7 @@ export function hold(work: UnitOfWork, group: GroupSession | undefined, entry: K
   if (first === undefined) return false
   if (first.originOffset <= entry.originOffset) return true
   const isLeased = group?.place(entry.stream).leases.has(first.firstOffset) === true
-  if (!isLeased) move(work, first, heldDueAtMs)
+  if (!isLeased) move(work, first, { dueAtMs: never })
   return false
 }
 
@@ -27,9 +25,22 @@ export function hold(work: UnitOfWork, group: GroupSession | undefined, entry: K
 export function endHold(work: UnitOfWork, group: GroupSession, stream: number, eventKey: string): void {
   if (eventKey === '') return
   const first = firstOf(work, { stream, eventKey })
-  if (first?.dueAtMs !== heldDueAtMs) return
-  move(work, first, 0)
+  if (first?.dueAtMs !== never) return
+  move(work, first, { dueAtMs: 0 })
   group.expectDue(stream, 0, first.firstOffset)
+}
+
+/** Makes the first entry of a key due at once, as after `attempt` attempts. Returns its offset; null when it is leased. */
+export function release(
+  work: UnitOfWork,
+  group: GroupSession | undefined,
+  place: Pick<KeyPlace, 'stream' | 'eventKey'>,
+  attempt: number | null,
+): number | null {
+  const first = firstOf(work, place)
+  if (first === undefined || group?.place(place.stream).leases.has(first.firstOffset) === true) return null
+  move(work, first, { dueAtMs: 0, attempt: attempt ?? first.attempt })
+  return first.firstOffset
 }
 
 function firstOf(work: UnitOfWork, { stream, eventKey }: Pick<KeyPlace, 'stream' | 'eventKey'>): DueRow | undefined {
@@ -37,8 +48,8 @@ function firstOf(work: UnitOfWork, { stream, eventKey }: Pick<KeyPlace, 'stream'
   return work.books.due.select(condition, stream, eventKey)[0]
 }
 
-function move(work: UnitOfWork, row: DueRow, dueAtMs: number): void {
+function move(work: UnitOfWork, row: DueRow, changes: Partial<Pick<DueRow, 'dueAtMs' | 'attempt'>>): void {
   work.books.due.remove(row.stream, row.dueAtMs, row.firstOffset)
-  work.books.due.save({ ...row, dueAtMs })
+  work.books.due.save({ ...row, ...changes })
   work.written()
 }

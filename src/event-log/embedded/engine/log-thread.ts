@@ -17,6 +17,7 @@ import { HeldKeys } from './held-keys.ts'
 import { LogWriter } from './log-writer.ts'
 import { toRefusal } from './operation.ts'
 import { concatenated, readSettled } from './read-settled.ts'
+import { ReleaseOperation } from './release.ts'
 import { ReopenOperation } from './reopen.ts'
 import { Session } from './session.ts'
 import { SettleOperation } from './settle.ts'
@@ -73,6 +74,7 @@ class LogThread {
           const page = readSettled(work, stream, group, options)
           return new Transferred(page, [page.bytes.buffer])
         }),
+      release: (call) => engine.run(new ReleaseOperation(call, session)),
       heldKeys: ({ stream, group }) => this.#read((work) => this.#heldKeys.of(work, stream, group)),
       describe: (call) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), call)),
       trim: ({ topic, policy }) => this.#trim(topic, policy),

@@ -1,8 +1,9 @@
 // Stores batches in a group's own stream, to be delivered to that group when they are due.
 
+import { never } from '../../event-log.ts'
 import type { LedgerRow, StreamRow } from '../file/books.ts'
 import type { NewEntry } from '../file/entry-table.ts'
-import { heldDueAtMs, hold } from './key-queue.ts'
+import { hold } from './key-queue.ts'
 import type { GroupSession } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
@@ -26,7 +27,7 @@ export function storeDue(
   const { count, originOffset } = fields
   const { firstOffset } = work.append(own, { ...fields, endedAttempts: isSuspect ? attempt - 1 : attempt }, bytes)
   const place = { stream: own.stream, firstOffset, eventKey, originOffset }
-  const dueAtMs = hold(work, group, place) ? heldDueAtMs : fields.dueAtMs
+  const dueAtMs = hold(work, group, place) ? never : fields.dueAtMs
   work.books.due.save({ ...place, dueAtMs, eventCount: count, attempt })
   own.dueKept++
   const ledger = work.changeLedger(own.groupNumber, own.partition)

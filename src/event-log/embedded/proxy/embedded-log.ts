@@ -132,6 +132,11 @@ export class EmbeddedLog implements EventLog {
     return await this.#options.calls.ask('heldKeys', { stream, group })
   }
 
+  async release(stream: StreamName, group: string, key: string, attempt: number | null): Promise<boolean> {
+    this.#options.calls.checkUsable()
+    return await this.#options.calls.ask('release', { stream, group, key, attempt })
+  }
+
   async setPaused(topic: string, group: string, reason: string | null): Promise<void> {
     this.#options.calls.checkUsable()
     await this.#options.calls.ask('pause', { topic, group, reason })

@@ -9,7 +9,16 @@ import { closed, finalError, unknownOutcome } from './log-failure.ts'
 type Granted<M extends keyof LogThreadMethods> = Exclude<Awaited<ReturnType<LogThreadMethods[M]>>, Refusal>
 
 /** The calls whose outcome is unknown when the log has failed. */
-const changesEvents: ReadonlySet<string> = new Set(['append', 'reopen', 'settle', 'pause', 'drop', 'giveBack', 'leave'])
+const changesEvents: ReadonlySet<string> = new Set([
+  'append',
+  'reopen',
+  'settle',
+  'pause',
+  'drop',
+  'giveBack',
+  'leave',
+  'release',
+])
 
 export class LogCalls {
   readonly #thread: LogThread

@@ -59,6 +59,7 @@ export const usedCommands: Commands = {
   xtrim: 'KEY MINID 0',
   zadd: 'KEY 1 1',
   zcard: 'KEY',
+  zcount: 'KEY 0 1',
   zpopmin: 'KEY',
   zrangebylex: 'KEY - +',
   zrangebyscore: 'KEY 0 1',

@@ -9,7 +9,8 @@
 --          ('' when none waits), how many entries are unsettled at least, the ledger of the group, for each lane {last
 --          delivered id, the lane's end offset, the id after which to continue ('' at the end), the consumers whose
 --          deliveries are still to be counted, the entries that are due later, as far as they were counted}, 1 when
---          again-tries is still to be counted, 1 when again-held is, the events that are due later}
+--          again-tries is still to be counted, 1 when again-held is, the events that are due later, those
+--          that are held}
 -- include checks
 
 local over = isOver(KEYS[1])
@@ -19,7 +20,7 @@ local group, most, now = ARGV[1], whole(ARGV[2]), ARGV[3]
 local missing = lacks(books, group, { KEYS[2], KEYS[3], KEYS[4] })
 if missing then return missing end
 local ledger = ledgerOf(books, group)
-local accepted, counted, inFlight, scheduled, entries = 0 - ledger[2], 0, 0, 0, redis.call('HLEN', tries)
+local accepted, counted, inFlight, scheduled, unplanned, entries = 0 - ledger[2], 0, 0, 0, 0, redis.call('HLEN', tries)
 local oldest
 local unread = {}
 
@@ -62,6 +63,7 @@ for index, lane in ipairs(lanes) do
   local holders = countHeld(stream)
   local later, laterEntries = laterIn(KEYS[4 + index], now, 0, most)
   scheduled = scheduled + later
+  unplanned = unplanned + redis.call('ZCOUNT', KEYS[4 + index], heldDue, '+inf')
   local read = '0-0'
   for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     -- The last is how many entries are unread; Redis does not know it after some deletions.
@@ -102,5 +104,5 @@ end
 local counters = numbers(books, { 'waiting:' .. group, 'passed:' .. group })
 return {
   text(accepted), text(counters[1]), text(inFlight), text(counted), text(counters[2]), oldest and text(oldest) or '',
-  text(entries), ledger, unread, isMuchAgain and 1 or 0, isMuchHeld and 1 or 0, text(scheduled),
+  text(entries), ledger, unread, isMuchAgain and 1 or 0, isMuchHeld and 1 or 0, text(scheduled), text(unplanned),
 }

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- Lists one page of what a lane has in again-keys.
 --
--- KEYS     books, again-tries, again-held, again-keys, the lane's due set
+-- KEYS     books, again-tries, again-held, again-keys, the lane's due set, the bell's channel
 -- ARGV     group, lane (1..3), after which entry to continue ('' to begin), how many; last, the caller's known state
 --          (parts/checks.lua)
 -- Returns  {the entry after which to continue ('' at the end), for each one its key and for the first of each key its

@@ -23,6 +23,7 @@ const names = [
   'read-settled',
   'register-topic',
   'release',
+  'release-key',
   'reopen',
   'set-group',
   'settle',

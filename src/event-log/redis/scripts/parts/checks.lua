@@ -113,9 +113,12 @@ local function holesIn(holes, from, ending)
   return sum
 end
 
+-- When what is held is due: never. The latest time that JavaScript knows.
+local heldDue = '8640000000000000'
+
 -- The events and the entries of one page of those in a due set that are due later.
 local function laterIn(due, now, skip, most)
-  local page = redis.call('ZRANGEBYSCORE', due, '(' .. now, '+inf', 'LIMIT', skip, most)
+  local page = redis.call('ZRANGEBYSCORE', due, '(' .. now, '(' .. heldDue, 'LIMIT', skip, most)
   local events = 0
   for _, member in ipairs(page) do events = events + (tonumber(string.match(member, '^%d+%-(%d+)')) or 0) end
   return events, #page

@@ -1,9 +1,6 @@
 -- Included where a group's own stream gets or loses members. Those with a key end in "-<offset>-<key>", the offset with 16
 -- digits; only the first of each key in a lane may be due, the others are held. again-keys has them all in that order.
 
--- When what is held is due: never. The latest time that JavaScript knows.
-local heldDue = '8640000000000000'
-
 -- The queue of a member's key, and its entry in again-keys; nil for a member without a key.
 local function queueOf(member)
   local lane, offset, key = string.match(member, '^%d+%-%d+%-([123])%-%d+%-(%d+)%-(.*)$')
