@@ -18,6 +18,7 @@ test('a handler has defaults, and is told from other values', () => {
     initialDelayMs: 1000,
     maxDelayMs: 60_000,
     ordered: false,
+    onExhausted: 'dead-letter',
     batch: null,
     handle,
   })
@@ -63,6 +64,7 @@ test('a wrong option is refused with its name and what it must be', () => {
     ['batch.size', { batch: { maxEvents: 1, size: 1 } }, /not an option/],
     ['retry.maxAttempts', { batch: { maxEvents: 2 }, retry: { maxAttempts: 1 } }, /at least 2 with batch/],
     ['ordered', { ordered: 'yes' }, /must be true or false/],
+    ['onExhausted', { onExhausted: 'drop' }, /must be dead-letter or hold/],
     ['unknown', { unknown: true }, /is not an option of this version/],
     ['handle', { handle: 'f' }, /is missing/],
   ]

@@ -92,6 +92,11 @@ interface CommonOptions {
    * an event that fails holds the later ones of its key, and no others. A group keeps this for its lifetime.
    */
   readonly ordered?: boolean
+  /**
+   * What becomes of an event whose last attempt has failed. `hold`: a person must release it (`millrace groups keys`); in
+   * an ordered group it holds its key until then. Default `dead-letter`.
+   */
+  readonly onExhausted?: 'dead-letter' | 'hold'
 }
 
 export interface HandlerOptions extends CommonOptions {
@@ -131,6 +136,7 @@ interface CheckedOptions {
   readonly initialDelayMs: number
   readonly maxDelayMs: number
   readonly ordered: boolean
+  readonly onExhausted: 'dead-letter' | 'hold'
 }
 
 const dayMs = 86_400_000
@@ -138,7 +144,19 @@ const dayMs = 86_400_000
 /** The longest delay before another attempt. */
 export const maxDelayMs = dayMs
 
-const known = ['topic', 'group', 'type', 'types', 'concurrency', 'timeoutMs', 'retry', 'ordered', 'batch', 'handle']
+const known = [
+  'topic',
+  'group',
+  'type',
+  'types',
+  'concurrency',
+  'timeoutMs',
+  'retry',
+  'ordered',
+  'onExhausted',
+  'batch',
+  'handle',
+]
 const knownOf = { retry: ['maxAttempts', 'initialDelayMs', 'maxDelayMs'], batch: ['maxEvents', 'maxWaitMs'] }
 
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
@@ -150,7 +168,8 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
       field: 'options',
     })
   }
-  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000, ordered = false } = options
+  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000 } = options
+  const { ordered = false, onExhausted = 'dead-letter' } = options
   const { maxAttempts, initialDelayMs = 1000, maxDelayMs: longestMs = 60_000 } = options.retry ?? {}
   const name = `the handler of group ${JSON.stringify(group)}`
   const refuse = (field: string, must: string): never => {
@@ -176,6 +195,7 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
     refuse('handle', 'is missing: give a function of an event, or of a list of events with batch')
   const patterns: unknown = type === undefined ? types : [type]
   if (!isTextList(patterns)) return refuse('types', 'must be a list of texts such as ["order.*"]; use type for one')
+  if (onExhausted !== 'dead-letter' && onExhausted !== 'hold') refuse('onExhausted', 'must be dead-letter or hold')
   if (typeof ordered !== 'boolean') refuse('ordered', 'must be true or false')
   if (options.types?.length === 0) refuse('types', 'is empty: leave it out for all types')
   compileTypePatterns(patterns)
@@ -183,7 +203,7 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
     refuse('retry.initialDelayMs', 'is larger than retry.maxDelayMs')
   const checked = {
     isMillraceHandler: true as const,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, ordered },
+    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, ordered, onExhausted },
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),
     maxAttempts: maxAttempts === undefined ? null : inRange('retry.maxAttempts', maxAttempts, 1, 1000),

@@ -83,6 +83,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   return {
     ...{ start, publish, publishEvents, deliveryTimes },
     heldKeys: () => log.heldKeys(stream, group),
+    release: (key: string, attempt: number | null) => log.release(stream, group, key, attempt),
     waiting: async () => (await description())?.waiting,
     inFlight: async () => (await description())?.inFlight,
     settles: () => settled,

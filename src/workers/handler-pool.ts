@@ -27,6 +27,7 @@ import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
+import { skippedAttempts } from './release-action.ts'
 import { decideRetry, delayOfAttempt } from './retry-policy.ts'
 import { compileTypePatterns } from './type-pattern.ts'
 
@@ -269,15 +270,24 @@ export class HandlerPool implements Pool {
     // One of its events has ended the process, perhaps: they go on apart.
     else if (size > 1 && isSuspect) this.#return(open, now())
     else if (this.#order === null && size > places) open.returnPending(Math.max(1, places), now())
-    else if (attempt > maxAttempts) {
-      const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
-      for (const index of open.pending.keys()) {
-        open.giveUp(index, maxAttempts, { code: 'internal', message })
-        this.#order?.left(open, index)
-      }
-    }
+    else if (attempt > maxAttempts) for (const index of open.pending.keys()) this.#exhaust(open, index)
     this.#atWork.add(open)
     return open
+  }
+
+  /** Ends an event that may not begin another attempt. */
+  #exhaust(open: OpenDelivery, index: number): void {
+    const { handler, maxAttempts } = this.#options
+    const { attempt } = open.delivery
+    const isSkipped = attempt > skippedAttempts
+    if (!isSkipped && handler.onExhausted === 'hold') {
+      this.#hold(open, index, true)
+      return
+    }
+    const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
+    if (!isSkipped) open.giveUp(index, maxAttempts, { code: 'internal', message })
+    else open.giveUp(index, attempt - skippedAttempts - 1, { code: 'cancelled', message: 'a person has skipped it' })
+    this.#order?.ended(open, index)
   }
 
   #begin(consumer: Consumer, delivery: Delivery): void {
@@ -399,19 +409,30 @@ export class HandlerPool implements Pool {
     const { handler, maxAttempts, now, random } = this.#options
     const { attempt } = open.delivery
     if (end.is === 'failed' && attempt < maxAttempts) {
-      this.#tryAgain(open, index, now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random())))
-      return
+      const dueAtMs = now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random()))
+      this.#redeliver(open, index, (key) => open.tryAgain(index, dueAtMs, key))
+    } else if (end.is === 'failed' && handler.onExhausted === 'hold') {
+      this.#hold(open, index, false)
+    } else {
+      if (end.is === 'done') open.done(index)
+      else open.giveUp(index, attempt, end)
+      const next = this.#order?.ended(open, index)
+      if (next !== undefined) this.#addCall(next)
     }
-    if (end.is === 'done') open.done(index)
-    else open.giveUp(index, attempt, end)
-    const next = this.#order?.ended(open, index)
-    if (next !== undefined) this.#addCall(next)
   }
 
-  #tryAgain(open: OpenDelivery, index: number, dueAtMs: number): void {
-    const behind = this.#order?.tryAgain(open, index, dueAtMs)
-    if (behind === undefined) open.tryAgain(index, dueAtMs)
-    else for (const other of behind) this.#settleWhenEnded(other)
+  /** Holds an event, so that it has one more attempt when it is released. Without a key it is held under its id. */
+  #hold(open: OpenDelivery, index: number, isSuspect: boolean): void {
+    const [event] = decodeBatch(open.pending.get(index)!.bytes)
+    const { eventId } = toHandledEvent(event!, 0)
+    const attempt = Math.max(0, this.#options.maxAttempts - 1)
+    this.#redeliver(open, index, (key = eventId) => open.hold(index, key, attempt, isSuspect))
+  }
+
+  /** @param redeliver is given the key, in an ordered group. */
+  #redeliver(open: OpenDelivery, index: number, redeliver: (key?: string) => void): void {
+    if (this.#order === null) redeliver()
+    else for (const behind of this.#order.redeliver(open, index, redeliver)) this.#settleWhenEnded(behind)
   }
 
   #settleWhenEnded(open: OpenDelivery): void {

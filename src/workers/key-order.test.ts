@@ -46,7 +46,10 @@ test('what comes behind an event that is tried again is returned, with its place
   const { order, enter } = orderOf()
   const first = enter(['a', 'b', 'a'])
   const second = enter(['a'])
-  assert.deepEqual(order.tryAgain(first.open, 0, 500), [first.open, second.open])
+  assert.deepEqual(
+    order.redeliver(first.open, 0, (key) => first.open.tryAgain(0, 500, key)),
+    [first.open, second.open],
+  )
   const third = enter(['a', 'b'])
   assert.deepEqual([third.begins, third.open.pending.size], [[false, false], 1])
   const again = [first, second, third].flatMap(({ open }) => open.outcome().again!)

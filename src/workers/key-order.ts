@@ -24,7 +24,7 @@ interface KeyState {
   readonly key: string
   /** How many of its events are, or will be, in the group's own stream. */
   held: number
-  isAtWork: boolean
+  atWork: OrderedWork | null
   readonly waiting: OrderedWork[]
   /** The last delivery with an event of it, until that is settled. */
   last: OpenDelivery | null
@@ -98,39 +98,38 @@ export class KeyOrder {
       this.#return(work, state)
       return false
     }
-    if (state.isAtWork) {
+    if (state.atWork !== null) {
       state.waiting.push(work)
       return false
     }
-    state.isAtWork = true
+    state.atWork = work
     return true
-  }
-
-  /** An event is given up without an attempt. */
-  left(open: OpenDelivery, index: number): void {
-    const state = this.#stateOf(open, index)
-    if (state === undefined || !open.delivery.isKeyed) return
-    state.held--
-    state.last ??= open
   }
 
   /** An event is done or given up. Returns the one that may begin now. */
   ended(open: OpenDelivery, index: number): OrderedWork | undefined {
     const state = this.#stateOf(open, index)
     if (state === undefined) return undefined
-    this.left(open, index)
-    const next = state.waiting.shift()
-    state.isAtWork = next !== undefined
-    return next
+    if (open.delivery.isKeyed) {
+      state.held--
+      state.last ??= open
+    }
+    if (!isAtWork(state, open, index)) return undefined
+    state.atWork = state.waiting.shift() ?? null
+    return state.atWork ?? undefined
   }
 
-  /** Has an event tried again at a time, and returns those behind it. Returns their deliveries. */
-  tryAgain(open: OpenDelivery, index: number, dueAtMs: number): readonly OpenDelivery[] {
+  /**
+   * Has an event redelivered, and returns those behind it. Returns their deliveries.
+   * @param redeliver redelivers it with its key.
+   */
+  redeliver(open: OpenDelivery, index: number, redeliver: (key: string | undefined) => void): readonly OpenDelivery[] {
     const state = this.#stateOf(open, index)
-    open.tryAgain(index, dueAtMs, state?.key)
+    redeliver(state?.key)
     if (state === undefined) return []
     if (!open.delivery.isKeyed) state.held++
-    state.isAtWork = false
+    if (!isAtWork(state, open, index)) return []
+    state.atWork = null
     const behind = state.waiting.splice(0)
     for (const work of behind) this.#return(work, state)
     return behind.map((work) => work.open)
@@ -165,7 +164,7 @@ export class KeyOrder {
     this.#events -= batch.count
     for (const state of states.values()) {
       if (state.last === open) state.last = null
-      const isIdle = state.held <= 0 && !state.isAtWork && state.last === null
+      const isIdle = state.held <= 0 && state.atWork === null && state.last === null
       if (isIdle) stream.keys.delete(state.key)
     }
     if (--stream.deliveries === 0) this.#streams.get(open.consumer)!.delete(nameOf(position.stream))
@@ -193,7 +192,11 @@ export class KeyOrder {
 }
 
 function stateOf(key: string): KeyState {
-  return { key, held: 0, isAtWork: false, waiting: [], last: null }
+  return { key, held: 0, atWork: null, waiting: [], last: null }
+}
+
+function isAtWork({ atWork }: KeyState, open: OpenDelivery, index: number): boolean {
+  return atWork?.open === open && atWork.index === index
 }
 
 function nameOf({ partition, lane }: StreamName): string {

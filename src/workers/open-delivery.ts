@@ -3,7 +3,7 @@
 import { cutBatch } from '../event/cut-batch.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import { EventReader, textOf } from '../event/record-batch.ts'
-import type { Again, Consumer, Delivery, Outcome } from '../event-log/event-log.ts'
+import { type Again, type Consumer, type Delivery, never, type Outcome } from '../event-log/event-log.ts'
 import type { GivenUp } from './dead-letter-event.ts'
 
 export class OpenDelivery {
@@ -42,6 +42,11 @@ export class OpenDelivery {
 
   tryAgain(index: number, dueAtMs: number, key?: string): void {
     this.#redeliver(index, { attempt: this.delivery.attempt, dueAtMs, key })
+  }
+
+  /** Holds an event until a person releases it. @param attempt how many attempts it is then to have had. */
+  hold(index: number, key: string, attempt: number, isSuspect: boolean): void {
+    this.#redeliver(index, { attempt, dueAtMs: never, isSuspect: isSuspect && attempt > 0, key })
   }
 
   /** Returns one event with the attempts of before. What has been tried stays suspect. */
