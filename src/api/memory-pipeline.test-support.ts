@@ -201,6 +201,7 @@ export const exampleStatus: Status = {
           waiting: 3,
           ready: 2,
           scheduled: 0,
+          held: 0,
           inFlight: 1,
           skipped: 0,
           oldestWaitingSeconds: 0.25,

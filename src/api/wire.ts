@@ -124,6 +124,7 @@ function toGroup(group: GroupStatus): MessageInitShape<typeof GroupStatusSchema>
     waiting: toCount(group.waiting),
     ready: toCount(group.ready),
     scheduled: toCount(group.scheduled),
+    held: toCount(group.held),
     inFlight: toCount(group.inFlight),
     skipped: toCount(group.skipped),
     oldestWaitingSeconds: group.oldestWaitingSeconds ?? undefined,

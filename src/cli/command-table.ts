@@ -225,7 +225,7 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'groups list',
     description:
-      'Lists the consumer groups: events waiting, how many of them are ready, scheduled or in flight, and whether they move.',
+      'Lists the consumer groups: events waiting, how many of them are ready, scheduled, held or in flight, and whether they move.',
     options: [{ flags: '--topic <NAME>', description: 'only groups of this topic, for example events' }],
     settings: clientSettings,
     settingDescriptions: clientDescriptions,

@@ -23,6 +23,7 @@ export async function run(input: CommandInput): Promise<number> {
         waiting: group.waiting,
         ready: group.ready,
         scheduled: group.scheduled,
+        held: group.held,
         in_flight: group.inFlight,
         oldest_waiting_seconds: group.oldestWaitingSeconds,
         state: groupStateJson(group.state),
@@ -37,11 +38,12 @@ export async function run(input: CommandInput): Promise<number> {
       formatCount(group.waiting),
       formatCount(group.ready),
       formatCount(group.scheduled),
+      formatCount(group.held),
       formatCount(group.inFlight),
       formatOldest(group),
       visibleText(groupStateText(group.state)),
     ])
-    const heads = ['TOPIC', 'GROUP', 'WAITING', 'READY', 'SCHEDULED', 'IN FLIGHT', 'OLDEST', 'STATE']
+    const heads = ['TOPIC', 'GROUP', 'WAITING', 'READY', 'SCHEDULED', 'HELD', 'IN FLIGHT', 'OLDEST', 'STATE']
     terminal.print(formatTable(heads, rows, terminal))
   }
   return exitCodes.done

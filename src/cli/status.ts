@@ -51,6 +51,7 @@ function describeGroups({ topics }: Status, terminal: Terminal): string {
       formatCount(group.waiting),
       formatCount(group.ready),
       formatCount(group.scheduled),
+      formatCount(group.held),
       formatCount(group.inFlight),
       formatCount(group.skipped),
       formatOldest(group),
@@ -58,7 +59,7 @@ function describeGroups({ topics }: Status, terminal: Terminal): string {
     ]),
   )
   const about = ['TOPIC', 'PARTITIONS', 'GROUP', 'TYPES']
-  const heads = [...about, 'WAITING', 'READY', 'SCHEDULED', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'STATE']
+  const heads = [...about, 'WAITING', 'READY', 'SCHEDULED', 'HELD', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'STATE']
   return formatTable(heads, rows, terminal)
 }
 

@@ -27,6 +27,7 @@ export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Sta
         waiting: numberOrNull(group.waiting),
         ready: numberOrNull(group.ready),
         scheduled: numberOrNull(group.scheduled),
+        held: numberOrNull(group.held),
         inFlight: numberOrNull(group.inFlight),
         skipped: numberOrNull(group.skipped),
         oldestWaitingSeconds: group.oldestWaitingSeconds ?? null,

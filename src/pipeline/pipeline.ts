@@ -86,10 +86,12 @@ export interface GroupStatus {
   /** Empty: all types. */
   readonly types: readonly string[]
   readonly waiting: number | null
-  /** Waiting events that a worker could get now: `waiting - scheduled - inFlight`. */
+  /** Waiting events that a worker could get now: `waiting - scheduled - held - inFlight`. */
   readonly ready: number | null
   /** Events to be redelivered that are not due yet; null also when they are too many to be counted each time. */
   readonly scheduled: number | null
+  /** Events that wait for an earlier one of their key, or for a person to release them. */
+  readonly held: number | null
   readonly inFlight: number | null
   readonly skipped: number | null
   /** Null also when nothing waits. */

@@ -55,10 +55,11 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
     for (const [key, group] of shown) if (!present.has(key)) forgetGroup(metrics, group)
     shown = present
     for (const { name: topic, groups } of topics) {
-      for (const { name: group, waiting, ready, scheduled, inFlight, skipped } of groups) {
+      for (const { name: group, waiting, ready, scheduled, held, inFlight, skipped } of groups) {
         show(metrics.logWaiting, waiting, { topic, group })
         show(metrics.logReady, ready, { topic, group })
         show(metrics.logScheduled, scheduled, { topic, group })
+        show(metrics.logHeld, held, { topic, group })
         show(metrics.logInFlight, inFlight, { topic, group })
         if (skipped !== null) metrics.logLedger.set(skipped, { topic, group, term: 'skipped' })
       }
@@ -81,9 +82,9 @@ function show(gauge: Gauge<'topic' | 'group'>, value: number | null, group: Grou
 
 /** Removes the series of a deleted group: an alarm on its waiting events would never end. */
 function forgetGroup(
-  { logWaiting, logReady, logScheduled, logInFlight, logLedger, ledgerBalanced }: Metrics,
+  { logWaiting, logReady, logScheduled, logHeld, logInFlight, logLedger, ledgerBalanced }: Metrics,
   { topic, group }: GroupName,
 ): void {
-  for (const metric of [logWaiting, logReady, logScheduled, logInFlight, logLedger, ledgerBalanced])
+  for (const metric of [logWaiting, logReady, logScheduled, logHeld, logInFlight, logLedger, ledgerBalanced])
     metric.forget({ topic, group })
 }

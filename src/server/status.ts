@@ -106,7 +106,7 @@ function groupStatus(topic: string, group: GroupDescription, pool: Pool | undefi
   const ready = scheduled === null ? null : Math.max(0, waiting - scheduled - held - inFlight)
   const oldestSeconds = oldestWaitingMicros === null ? null : nowMs / 1000 - oldestWaitingMicros / 1e6
   return {
-    ...{ name, waiting, ready, scheduled, inFlight, skipped },
+    ...{ name, waiting, ready, scheduled, held, inFlight, skipped },
     types: pool?.types ?? [],
     oldestWaitingSeconds: oldestSeconds === null ? null : Math.max(0, oldestSeconds),
     state: groupState({ topic, group: name }, group, ready, pool),

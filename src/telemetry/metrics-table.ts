@@ -70,7 +70,7 @@ export const metricsTable = {
   logAppendedEntries: counter('millrace_log_appended_entries_total', 'Entries appended to the log.', []),
   logAppendedBytes: counter('millrace_log_appended_bytes_total', 'Event bytes appended to the log.', []),
   logWaiting: gauge('millrace_log_waiting_events', 'Events that the group has not settled.', ['topic', 'group']),
-  logReady: gauge('millrace_log_ready_events', 'Waiting events that are neither scheduled nor in flight.', [
+  logReady: gauge('millrace_log_ready_events', 'Waiting events that are neither scheduled, held nor in flight.', [
     'topic',
     'group',
   ]),
@@ -78,6 +78,11 @@ export const metricsTable = {
     'topic',
     'group',
   ]),
+  logHeld: gauge(
+    'millrace_log_held_events',
+    'Waiting events that wait for an earlier one of their key, or for a person to release them.',
+    ['topic', 'group'],
+  ),
   logInFlight: gauge('millrace_log_in_flight_events', 'Waiting events that are leased to a consumer.', [
     'topic',
     'group',

@@ -39,6 +39,7 @@ for (const backend of both)
         waiting: 0,
         ready: 0,
         scheduled: 0,
+        held: 0,
         in_flight: 0,
         skipped: 0,
         oldest_waiting_seconds: null,

@@ -49,6 +49,7 @@ export interface StatusBody {
       readonly waiting: number | null
       readonly ready: number | null
       readonly scheduled: number | null
+      readonly held: number | null
       readonly in_flight: number | null
       readonly skipped: number | null
       readonly oldest_waiting_seconds: number | null

@@ -22,6 +22,7 @@ export function statusJson(status: Status): object {
         waiting: group.waiting,
         ready: group.ready,
         scheduled: group.scheduled,
+        held: group.held,
         in_flight: group.inFlight,
         skipped: group.skipped,
         oldest_waiting_seconds: group.oldestWaitingSeconds,

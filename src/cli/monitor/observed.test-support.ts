@@ -24,7 +24,7 @@ export function observedWith({
   log,
   store,
 }: ObservedParts = {}): Observed {
-  const counted = { waiting: 0, ready: 0, scheduled: 0, inFlight: 0, skipped: 0 }
+  const counted = { waiting: 0, ready: 0, scheduled: 0, held: 0, inFlight: 0, skipped: 0 }
   const shown = { oldestWaitingSeconds: null, state: runningState }
   const terms = { accepted: 0, reopened: 0, waiting: group?.waiting ?? 0, landed: 0, dead: 0, lost: 0, balanced: true }
   const byLane = { high: 0, normal: 0, low: 0 }
