@@ -9,10 +9,12 @@ import {
   type DeleteGroupAnswer,
   type EventName,
   type GroupName,
+  type HeldKeys as HeldKeysAnswer,
   type Journey,
   maxWorkMs,
   type RedriveAnswer,
   type RedriveRequest,
+  type ReleaseAction,
   type ReplayAnswer,
   type ReplayRequest,
   type WorkOptions,
@@ -32,6 +34,7 @@ import type { AdminParts } from './admin-parts.ts'
 import { eventOf } from './dead-letter-content.ts'
 import { checkedFilter, checkId, checkText, refuseMissing } from './filter.ts'
 import { Groups } from './groups.ts'
+import { HeldKeys } from './held-keys.ts'
 import { type HandledTimes, journeyOf } from './journey.ts'
 import { Redriver } from './redrive.ts'
 import { Replayer } from './replay.ts'
@@ -44,12 +47,14 @@ export class Administrator implements Administration {
   readonly #redriver: Redriver
   readonly #replayer: Replayer
   readonly #groups: Groups
+  readonly #heldKeys: HeldKeys
 
   constructor(parts: AdminParts) {
     this.#parts = parts
     this.#redriver = new Redriver(parts)
     this.#replayer = new Replayer(parts)
     this.#groups = new Groups(parts)
+    this.#heldKeys = new HeldKeys(parts)
   }
 
   journey(name: EventName): Promise<Journey> {
@@ -138,6 +143,14 @@ export class Administrator implements Administration {
 
   replay(request: ReplayRequest, options: WorkOptions = {}): Promise<ReplayAnswer> {
     return this.#replayer.replay(request, options)
+  }
+
+  heldKeys(name: GroupName, limit: number): Promise<HeldKeysAnswer> {
+    return this.#heldKeys.list(name, limit)
+  }
+
+  releaseKey(name: GroupName, key: string, action: ReleaseAction): Promise<void> {
+    return this.#heldKeys.release(name, key, action)
   }
 
   pauseGroup(name: GroupName, reason: string): Promise<void> {

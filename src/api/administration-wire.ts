@@ -3,24 +3,29 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { MillraceError } from '../errors.ts'
 import { defaultTopic, priorityOfLane } from '../event/event.ts'
-import type {
-  DeadLetterCauseSchema,
-  DeadLetterFilter as DeadLetterFilterMessage,
-  DeadLetterSchema,
-  GetDeadLetterResponseSchema,
-  GetEventResponseSchema,
-  PauseGroupRequest,
-  RedriveDeadLettersRequest,
-  ReplayRequest as ReplayRequestMessage,
-  StoredEventSchema,
+import {
+  ReleaseAction as ActionMessage,
+  type DeadLetterCauseSchema,
+  type DeadLetterFilter as DeadLetterFilterMessage,
+  type DeadLetterSchema,
+  type GetDeadLetterResponseSchema,
+  type GetEventResponseSchema,
+  type HeldKeySchema,
+  type PauseGroupRequest,
+  type RedriveDeadLettersRequest,
+  type ReleaseKeyRequest,
+  type ReplayRequest as ReplayRequestMessage,
+  type StoredEventSchema,
 } from '../gen/millrace/v1/admin_pb.ts'
 import type { Priority } from '../gen/millrace/v1/event_pb.ts'
 import { microsOf, timestampOf } from '../lib/timestamp.ts'
 import {
   type DeadLetterDetail,
   type GroupName,
+  type HeldKey,
   type Journey,
   type RedriveRequest,
+  type ReleaseAction,
   type ReplayRequest,
   rateLimits,
 } from '../pipeline/administration.ts'
@@ -75,6 +80,26 @@ export function replayOfMessage(message: ReplayRequestMessage): ReplayRequest {
 
 export function groupOfMessage({ topic, group }: Pick<PauseGroupRequest, 'topic' | 'group'>): GroupName {
   return { topic: topic || defaultTopic, group }
+}
+
+export function toHeldKeyMessage(held: HeldKey): MessageInitShape<typeof HeldKeySchema> {
+  const { key, partition, priority, events, attempts, dueAtMicros } = held
+  const dueAt = dueAtMicros === null ? undefined : timestampOf(dueAtMicros)
+  const lane = priorityOfLane[priority] as Priority
+  return { key, partition, priority: lane, events: BigInt(events), attempts, ...(dueAt && { dueAt }) }
+}
+
+const actionOfNumber: Readonly<Record<number, ReleaseAction>> = {
+  [ActionMessage.RETRY]: 'retry',
+  [ActionMessage.RELEASE]: 'release',
+  [ActionMessage.SKIP]: 'skip',
+}
+
+/** Errors: `invalid_event` (no action, or an unknown one). */
+export function actionOfMessage({ action }: Pick<ReleaseKeyRequest, 'action'>): ReleaseAction {
+  const found = actionOfNumber[action]
+  if (found !== undefined) return found
+  throw new MillraceError('invalid_event', 'action is missing: give RETRY, RELEASE or SKIP', { field: 'action' })
 }
 
 export function toDeadLetterMessage(letter: DeadLetterSummary): MessageInitShape<typeof DeadLetterSchema> {

@@ -168,6 +168,8 @@ const refusing: Administration = {
   pauseGroup: refuse,
   resumeGroup: refuse,
   deleteGroup: refuse,
+  heldKeys: refuse,
+  releaseKey: refuse,
 }
 
 function toStored(event: KeptEvent): StoredEvent {

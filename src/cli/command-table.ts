@@ -85,7 +85,7 @@ const topicOfGroup = { flags: '--topic <NAME>', description: 'topic of the group
 /** Descriptions of the groups of commands. */
 export const groupDescriptions: Readonly<Record<string, string>> = {
   'dead-letters': 'Lists, shows, redrives and deletes dead letters: events that a consumer group gave up.',
-  groups: 'Lists, pauses, resumes and deletes the consumer groups of the topics.',
+  groups: 'Lists, pauses, resumes and deletes the consumer groups of the topics, and releases their held keys.',
 }
 
 export const commands: readonly CommandEntry[] = [
@@ -254,6 +254,20 @@ export const commands: readonly CommandEntry[] = [
     settings: clientSettings,
     settingDescriptions: clientDescriptions,
     load: () => import('./groups-resume.ts'),
+  },
+  {
+    name: 'groups keys',
+    description: 'Lists the keys whose events wait for a failing one, or lets that one go.',
+    argument: groupName,
+    options: [
+      topicOfGroup,
+      { flags: '--retry <KEY>', description: 'give the first event of this key one more attempt now' },
+      { flags: '--release <KEY>', description: 'give the first event of this key all its attempts again' },
+      { flags: '--skip <KEY>', description: 'make the first event of this key a dead letter: the key goes on' },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./groups-keys.ts'),
   },
   {
     name: 'groups delete',

@@ -184,6 +184,17 @@ Example:
   millrace groups resume landing --topic orders
 ${findsServer}`,
 
+  'groups keys': `
+In a group of a handler with "ordered", an event that fails holds the later ones
+of its key. With "onExhausted: hold" an event whose attempts have failed is held
+until it is released here, under its key, or under its event_id where it has no
+key or its group has no order.
+
+Examples:
+  millrace groups keys ledger
+  millrace groups keys ledger --retry account-7
+${findsServer}`,
+
   'groups delete': `
 Use it for a group that has no consumers left: its backlog grows to the limit,
 and then publishes to the whole topic are refused. Rows that have landed stay.

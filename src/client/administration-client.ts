@@ -10,6 +10,7 @@ import {
 } from '@bufbuild/protobuf'
 import { MillraceError } from '../errors.ts'
 import {
+  ReleaseAction as ActionOnWire,
   type DeadLetterFilterSchema,
   DeleteDeadLettersRequestSchema,
   DeleteDeadLettersResponseSchema,
@@ -21,10 +22,14 @@ import {
   GetEventResponseSchema,
   ListDeadLettersRequestSchema,
   ListDeadLettersResponseSchema,
+  ListHeldKeysRequestSchema,
+  ListHeldKeysResponseSchema,
   PauseGroupRequestSchema,
   PauseGroupResponseSchema,
   RedriveDeadLettersRequestSchema,
   RedriveDeadLettersResponseSchema,
+  ReleaseKeyRequestSchema,
+  ReleaseKeyResponseSchema,
   ReplayRequestSchema,
   ReplayResponseSchema,
   ResumeGroupRequestSchema,
@@ -38,15 +43,17 @@ import type {
   DeleteGroupAnswer,
   EventName,
   GroupName,
+  HeldKeys,
   Journey,
   RedriveAnswer,
   RedriveRequest,
+  ReleaseAction,
   ReplayAnswer,
   ReplayRequest,
   WorkOptions,
 } from '../pipeline/administration.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage, DeadLetterQuery } from '../pipeline/dead-letters.ts'
-import { causeOfWire, deadLetterOfWire, detailOfWire, journeyOfWire } from './administration-of-wire.ts'
+import { causeOfWire, deadLetterOfWire, detailOfWire, heldKeyOfWire, journeyOfWire } from './administration-of-wire.ts'
 
 /** Makes one call: method, encoded request, decoder of the answer. */
 export type MakeCall = <Response>(
@@ -55,6 +62,12 @@ export type MakeCall = <Response>(
   decode: (bytes: Buffer) => Response,
   options: WorkOptions,
 ) => Promise<Response>
+
+const actionOnWire: Readonly<Record<ReleaseAction, ActionOnWire>> = {
+  retry: ActionOnWire.RETRY,
+  release: ActionOnWire.RELEASE,
+  skip: ActionOnWire.SKIP,
+}
 
 /** Errors: those of Administration, and `unavailable` and `deadline_exceeded` when no server answers. */
 export class AdministrationClient implements Administration {
@@ -173,6 +186,21 @@ export class AdministrationClient implements Administration {
       DeleteGroupResponseSchema,
     )
     return { abandoned: Number(abandoned) }
+  }
+
+  async heldKeys({ topic, group }: GroupName, limit: number): Promise<HeldKeys> {
+    const { keys, hasMore } = await this.#call(
+      'ListHeldKeys',
+      ListHeldKeysRequestSchema,
+      { topic, group, limit },
+      ListHeldKeysResponseSchema,
+    )
+    return { keys: keys.map(heldKeyOfWire), hasMore }
+  }
+
+  async releaseKey({ topic, group }: GroupName, key: string, action: ReleaseAction): Promise<void> {
+    const message = { topic, group, key, action: actionOnWire[action] }
+    await this.#call('ReleaseKey', ReleaseKeyRequestSchema, message, ReleaseKeyResponseSchema)
   }
 
   #call<Request extends DescMessage, Response extends DescMessage>(

@@ -9,10 +9,11 @@ import type {
   DeadLetterCause as DeadLetterCauseMessage,
   GetDeadLetterResponse,
   GetEventResponse,
+  HeldKey as HeldKeyMessage,
   StoredEvent as StoredEventMessage,
 } from '../gen/millrace/v1/admin_pb.ts'
 import { microsOf, type Timestamp } from '../lib/timestamp.ts'
-import type { DeadLetterDetail, Journey, JourneyStep } from '../pipeline/administration.ts'
+import type { DeadLetterDetail, HeldKey, Journey, JourneyStep } from '../pipeline/administration.ts'
 import type { DeadLetterCause, DeadLetterSummary } from '../pipeline/dead-letters.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 
@@ -31,6 +32,11 @@ export function journeyOfWire({ event, state, steps }: GetEventResponse): Journe
       deadLetterId: step.deadLetterId || null,
     })),
   }
+}
+
+export function heldKeyOfWire({ key, partition, priority, events, attempts, dueAt }: HeldKeyMessage): HeldKey {
+  const dueAtMicros = timeOrNull(dueAt)
+  return { key, partition, priority: laneOfPriority(priority), events: Number(events), attempts, dueAtMicros }
 }
 
 export function deadLetterOfWire(message: DeadLetter): DeadLetterSummary {

@@ -1,6 +1,7 @@
 // Operations on accepted events: trace one event, list, redrive and delete dead letters, replay settled events to a
-// group, pause, resume and delete groups. Part of the Pipeline contract (pipeline.ts).
+// group, pause, resume and delete groups, release held keys. Part of the Pipeline contract (pipeline.ts).
 
+import type { Lane } from '../event/event.ts'
 import type {
   DeadLetterCause,
   DeadLetterFilter,
@@ -136,6 +137,36 @@ export interface DeleteGroupAnswer {
   readonly abandoned: number
 }
 
+/** A key of a group whose events wait for the first of them: for its next attempt, or for a person. */
+export interface HeldKey {
+  /** Of an event without a key, and in a group without order: the event's `event_id`. */
+  readonly key: string
+  readonly partition: number
+  readonly priority: Lane
+  /** How many events of it wait, the first one included. */
+  readonly events: number
+  /** How many attempts the first one has had. */
+  readonly attempts: number
+  /** When the first one is due, in microseconds since 1970; null when it is held until it is released. */
+  readonly dueAtMicros: number | null
+}
+
+export interface HeldKeys {
+  readonly keys: readonly HeldKey[]
+  /** There are more than were asked for. */
+  readonly hasMore: boolean
+}
+
+/**
+ * What is done with the first event of a key:
+ * - `retry`: one more attempt now.
+ * - `release`: all its attempts again, the first one now.
+ * - `skip`: it becomes a dead letter, and its key goes on.
+ */
+export const releaseActions = ['retry', 'release', 'skip'] as const
+
+export type ReleaseAction = (typeof releaseActions)[number]
+
 /**
  * Every call can fail with `invalid_event` (the message names the field) and with `unavailable` (the log or the
  * database is unreachable). Each call lists its other errors.
@@ -198,4 +229,16 @@ export interface Administration {
    * instead).
    */
   deleteGroup(name: GroupName): Promise<DeleteGroupAnswer>
+
+  /**
+   * Lists keys of which events wait for the first one, partition by partition.
+   * @param limit max keys, 1 to 1,000. Errors: `not_found` (topic or group).
+   */
+  heldKeys(name: GroupName, limit: number): Promise<HeldKeys>
+
+  /**
+   * Lets the first event of a key go, which a worker then gets, or gives up. Durable when the promise resolves.
+   * Errors: `not_found` (topic or group, or nothing waits under this key), `failed_precondition` (a worker has the event).
+   */
+  releaseKey(name: GroupName, key: string, action: ReleaseAction): Promise<void>
 }

@@ -1,13 +1,6 @@
-// What a person does with a key whose first event is held, or waits for its next attempt.
+// How the log is told what a person does with the first event of a key: by the number of its attempts.
 
-/**
- * - `retry`: one more attempt now.
- * - `release`: all its attempts again, the first one now.
- * - `skip`: it becomes a dead letter, and its key goes on.
- */
-export const releaseActions = ['retry', 'release', 'skip'] as const
-
-export type ReleaseAction = (typeof releaseActions)[number]
+import type { ReleaseAction } from '../pipeline/administration.ts'
 
 /** An event with more attempts than this has been skipped. */
 export const skippedAttempts = 1_000_000

@@ -15,10 +15,14 @@ import {
   GetStatusResponseSchema,
   type ListDeadLettersRequest,
   ListDeadLettersResponseSchema,
+  type ListHeldKeysRequest,
+  ListHeldKeysResponseSchema,
   type PauseGroupRequest,
   PauseGroupResponseSchema,
   type RedriveDeadLettersRequest,
   RedriveDeadLettersResponseSchema,
+  type ReleaseKeyRequest,
+  ReleaseKeyResponseSchema,
   type ReplayRequest,
   ReplayResponseSchema,
   type ResumeGroupRequest,
@@ -27,6 +31,7 @@ import {
 } from '../../gen/millrace/v1/admin_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import {
+  actionOfMessage,
   filterOfMessage,
   groupOfMessage,
   redriveOfMessage,
@@ -34,6 +39,7 @@ import {
   toCauseMessage,
   toDeadLetterMessage,
   toDetailMessage,
+  toHeldKeyMessage,
   toJourneyMessage,
 } from '../administration-wire.ts'
 import { toObservedMessage } from '../observed-wire.ts'
@@ -101,6 +107,14 @@ export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation 
     deleteGroup: unary(DeleteGroupResponseSchema, async (request: DeleteGroupRequest) => {
       const { abandoned } = await administration.deleteGroup(groupOfMessage(request))
       return { abandoned: BigInt(abandoned) }
+    }),
+    listHeldKeys: unary(ListHeldKeysResponseSchema, async (request: ListHeldKeysRequest) => {
+      const { keys, hasMore } = await administration.heldKeys(groupOfMessage(request), request.limit || defaultLimit)
+      return { keys: keys.map(toHeldKeyMessage), hasMore }
+    }),
+    releaseKey: unary(ReleaseKeyResponseSchema, async (request: ReleaseKeyRequest) => {
+      await administration.releaseKey(groupOfMessage(request), request.key, actionOfMessage(request))
+      return {}
     }),
   }
 }

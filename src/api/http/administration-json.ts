@@ -1,6 +1,6 @@
 // Dead letters and journeys as JSON, for the HTTP routes and the command line. Times are RFC 3339.
 
-import type { DeadLetterDetail, Journey, JourneyStep } from '../../pipeline/administration.ts'
+import type { DeadLetterDetail, HeldKey, Journey, JourneyStep } from '../../pipeline/administration.ts'
 import type { DeadLetterCause, DeadLetterSummary } from '../../pipeline/dead-letters.ts'
 import { eventJson } from './event-json.ts'
 import { formatRfc3339 } from './rfc3339.ts'
@@ -28,6 +28,11 @@ export function deadLetterJson(letter: DeadLetterSummary): object {
     redriven_at: timeOrNull(letter.redrivenAtMicros),
     redrives: letter.redrives,
   }
+}
+
+export function heldKeyJson(held: HeldKey): object {
+  const { key, partition, priority, events, attempts, dueAtMicros } = held
+  return { key, partition, priority, events, attempts, due_at: timeOrNull(dueAtMicros) }
 }
 
 /** JSON text, because the event's data is inserted as it was sent. */

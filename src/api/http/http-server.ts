@@ -17,6 +17,7 @@ import { requestIdOf, traceContextOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
+import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
 import { addJourneyRoute } from './journey-route.ts'
 import { addListRoute } from './list-route.ts'
@@ -66,6 +67,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addListRoute(app, pipeline, pages)
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
+    addGroupRoutes(app, pipeline.administration, maxAnswerMs)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()

@@ -2,19 +2,19 @@
 // @generated from file millrace/v1/admin.proto (package millrace.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Event } from "./event_pb.ts";
+import type { Event, Priority } from "./event_pb.ts";
 import { file_millrace_v1_event } from "./event_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/admin.proto.
  */
 export const file_millrace_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJnCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhQKDGRhdGFfb21pdHRlZBgEIAEoCSKsAQoLSm91cm5leVN0ZXASDAoEa2luZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZ3JvdXAYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDRIMCgRjb2RlGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSEAoIcG9zaXRpb24YByABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYCCABKAki3wEKEERlYWRMZXR0ZXJGaWx0ZXISFwoPZGVhZF9sZXR0ZXJfaWRzGAEgAygJEg0KBXRvcGljGAIgASgJEg0KBWdyb3VwGAMgASgJEgwKBHR5cGUYBCABKAkSDAoEY29kZRgFIAEoCRIpCgVzaW5jZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKCHJlZHJpdmVuGAggASgISACIAQFCCwoJX3JlZHJpdmVuIngKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchINCgVsaW1pdBgCIAEoDRIOCgZjdXJzb3IYAyABKAkSEAoIYnlfY2F1c2UYBCABKAgiiwEKF0xpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEi0KDGRlYWRfbGV0dGVycxgBIAMoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISEwoLbmV4dF9jdXJzb3IYAiABKAkSLAoGY2F1c2VzGAMgAygLMhwubWlsbHJhY2UudjEuRGVhZExldHRlckNhdXNlIvUCCgpEZWFkTGV0dGVyEhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXRvcGljGAMgASgJEg0KBWdyb3VwGAQgASgJEgwKBHR5cGUYBSABKAkSDgoGc291cmNlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIQCghhdHRlbXB0cxgJIAEoDRIzCg9maXJzdF9mYWlsZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2RlYWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2hpc3RvcnkYDCADKAsyGi5taWxscmFjZS52MS5GYWlsZWRBdHRlbXB0Ei8KC3JlZHJpdmVuX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZWRyaXZlcxgOIAEoDSJ5Cg1GYWlsZWRBdHRlbXB0Eg8KB2F0dGVtcHQYASABKA0SJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoCSLXAQoPRGVhZExldHRlckNhdXNlEg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgwKBHR5cGUYAyABKAkSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhQKDGRlYWRfbGV0dGVycxgGIAEoBBIxCg1maXJzdF9kZWFkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X2RlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KFEdldERlYWRMZXR0ZXJSZXF1ZXN0EhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJIoUBChVHZXREZWFkTGV0dGVyUmVzcG9uc2USLAoLZGVhZF9sZXR0ZXIYASABKAsyFy5taWxscmFjZS52MS5EZWFkTGV0dGVyEicKBWV2ZW50GAIgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSFQoNZGFtYWdlZF9ieXRlcxgDIAEoDCKwAQoZUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEgwKBHJhdGUYAiABKA0SDwoHZHJ5X3J1bhgDIAEoCBIRCgRkYXRhGAQgASgMSACIAQESGQoRZGF0YV9jb250ZW50X3R5cGUYBSABKAkSDgoGY3Vyc29yGAYgASgJQgcKBV9kYXRhIowBChpSZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRIPCgdtYXRjaGVkGAEgASgEEhAKCHJlZHJpdmVuGAIgASgEEg8KB3NraXBwZWQYAyABKAQSFAoMZmFpbGVkX2FnYWluGAQgASgEEg8KB3N0b3BwZWQYBSABKAkSEwoLbmV4dF9jdXJzb3IYBiABKAkiWgoYRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDwoHZHJ5X3J1bhgCIAEoCCI9ChlEZWxldGVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSDwoHZGVsZXRlZBgCIAEoBCKjAQoNUmVwbGF5UmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZnJvbRgEIAEoCRIMCgR0eXBlGAUgASgJEgwKBHJhdGUYBiABKA0SDwoHZHJ5X3J1bhgHIAEoCBIOCgZjdXJzb3IYCCABKAkiNwoOUmVwbGF5UmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAQSEwoLbmV4dF9jdXJzb3IYAiABKAkiQQoRUGF1c2VHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDgoGcmVhc29uGAMgASgJIhQKElBhdXNlR3JvdXBSZXNwb25zZSIyChJSZXN1bWVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkiFQoTUmVzdW1lR3JvdXBSZXNwb25zZSIyChJEZWxldGVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkiKAoTRGVsZXRlR3JvdXBSZXNwb25zZRIRCglhYmFuZG9uZWQYASABKAQiEgoQR2V0U3RhdHVzUmVxdWVzdCI4ChFHZXRTdGF0dXNSZXNwb25zZRIjCgZzdGF0dXMYASABKAsyEy5taWxscmFjZS52MS5TdGF0dXMiQQoSV2F0Y2hTdGF0dXNSZXF1ZXN0EisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uImsKE1dhdGNoU3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMubWlsbHJhY2UudjEuU3RhdHVzEi8KDG9ic2VydmF0aW9ucxgCIAEoCzIZLm1pbGxyYWNlLnYxLk9ic2VydmF0aW9ucyLTAgoMT2JzZXJ2YXRpb25zEhIKCmF0X3NlY29uZHMYASABKAESLwoJcHVibGlzaGVkGAIgASgLMhwubWlsbHJhY2UudjEuUHVibGlzaGVkVG90YWxzEisKB2xhbmRpbmcYAyABKAsyGi5taWxscmFjZS52MS5MYW5kaW5nVG90YWxzEhsKDmxvZ191c2VkX2J5dGVzGAQgASgESACIAQESHAoPbG9nX2xpbWl0X2J5dGVzGAUgASgESAGIAQESLAoFc3RvcmUYBiABKAsyHS5taWxscmFjZS52MS5TdG9yZU9ic2VydmF0aW9uEhgKC2xvZ19wcm9ibGVtGAcgASgJSAKIAQESFwoPbG9nX3BlcnNpc3RlbmNlGAggASgJQhEKD19sb2dfdXNlZF9ieXRlc0ISChBfbG9nX2xpbWl0X2J5dGVzQg4KDF9sb2dfcHJvYmxlbSLbAQoPUHVibGlzaGVkVG90YWxzEhAKCHJlY2VpdmVkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgEEhAKCHJlamVjdGVkGAMgASgEEg8KB2Ryb3BwZWQYBCABKAQSSgoQYWNjZXB0ZWRfYnlfbGFuZRgFIAMoCzIwLm1pbGxyYWNlLnYxLlB1Ymxpc2hlZFRvdGFscy5BY2NlcHRlZEJ5TGFuZUVudHJ5GjUKE0FjY2VwdGVkQnlMYW5lRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKWAQoNTGFuZGluZ1RvdGFscxIMCgRyb3dzGAEgASgEEhIKCmR1cGxpY2F0ZXMYAiABKAQSEQoJY29uZmxpY3RzGAMgASgEEg8KB2JhdGNoZXMYBCABKAQSDwoHc2Vjb25kcxgFIAEoARIuCglkdXJhdGlvbnMYBiADKAsyGy5taWxscmFjZS52MS5EdXJhdGlvbkJ1Y2tldCJPCg5EdXJhdGlvbkJ1Y2tldBIaCg11cF90b19zZWNvbmRzGAEgASgBSACIAQESDwoHYmF0Y2hlcxgCIAEoBEIQCg5fdXBfdG9fc2Vjb25kcyLRAQoQU3RvcmVPYnNlcnZhdGlvbhIZCgxldmVudHNfYnl0ZXMYASABKARIAIgBARIyCgxkZWFkX2xldHRlcnMYAiABKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ291bnQSKQoGcmVjZW50GAMgASgLMhkubWlsbHJhY2UudjEuUmVjZW50RXZlbnRzEjIKCnN0YXRlbWVudHMYBCABKAsyHi5taWxscmFjZS52MS5MYW5kaW5nU3RhdGVtZW50c0IPCg1fZXZlbnRzX2J5dGVzIkUKDFJlY2VudEV2ZW50cxIOCgZldmVudHMYASABKAQSJQoFdHlwZXMYAiADKAsyFi5taWxscmFjZS52MS5UeXBlQ291bnQiPwoPRGVhZExldHRlckNvdW50EgwKBG9wZW4YASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDAoEbW9yZRgDIAEoCCIpCglUeXBlQ291bnQSDAoEdHlwZRgBIAEoCRIOCgZldmVudHMYAiABKAQiRgoRTGFuZGluZ1N0YXRlbWVudHMSDQoFY2FsbHMYASABKAQSFAoMbWVhbl9zZWNvbmRzGAIgASgBEgwKBHJvd3MYAyABKAQi5AIKBlN0YXR1cxIPCgd2ZXJzaW9uGAEgASgJEhYKDnVwdGltZV9zZWNvbmRzGAIgASgBEhIKCmR1cmFiaWxpdHkYAyABKAkSIwoDbG9nGAQgASgLMhYubWlsbHJhY2UudjEuTG9nU3RhdHVzEicKBXN0b3JlGAUgASgLMhgubWlsbHJhY2UudjEuU3RvcmVTdGF0dXMSKAoGdG9waWNzGAYgAygLMhgubWlsbHJhY2UudjEuVG9waWNTdGF0dXMSJgoGbGVkZ2VyGAcgAygLMhYubWlsbHJhY2UudjEuTGVkZ2VyUm93EhgKC3N1YnNjcmliZXJzGAggASgESACIAQESFAoHd29ya2VycxgJIAEoBEgBiAEBEg0KBXN0YXRlGAogASgJEiIKBmNhdXNlcxgLIAMoCzISLm1pbGxyYWNlLnYxLkNhdXNlQg4KDF9zdWJzY3JpYmVyc0IKCghfd29ya2VycyI7CgVDYXVzZRIRCgljb21wb25lbnQYASABKAkSDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiOQoJTG9nU3RhdHVzEg4KBmRyaXZlchgBIAEoCRISCgVlcG9jaBgCIAEoBEgAiAEBQggKBl9lcG9jaCIpCgtTdG9yZVN0YXR1cxIOCgZkcml2ZXIYASABKAkSCgoCdXAYAiABKAgiWQoLVG9waWNTdGF0dXMSDAoEbmFtZRgBIAEoCRISCgpwYXJ0aXRpb25zGAIgASgNEigKBmdyb3VwcxgDIAMoCzIYLm1pbGxyYWNlLnYxLkdyb3VwU3RhdHVzIuoCCgtHcm91cFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXR5cGVzGAIgAygJEhQKB3dhaXRpbmcYAyABKARIAIgBARIWCglpbl9mbGlnaHQYBCABKARIAYgBARIUCgdza2lwcGVkGAUgASgESAKIAQESIwoWb2xkZXN0X3dhaXRpbmdfc2Vjb25kcxgGIAEoAUgDiAEBEiYKBXN0YXRlGAggASgLMhcubWlsbHJhY2UudjEuR3JvdXBTdGF0ZRISCgVyZWFkeRgJIAEoBEgEiAEBEhYKCXNjaGVkdWxlZBgKIAEoBEgFiAEBEhEKBGhlbGQYCyABKARIBogBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQggKBl9yZWFkeUIMCgpfc2NoZWR1bGVkQgcKBV9oZWxkSgQIBxAIUgZwYXVzZWQiewoKR3JvdXBTdGF0ZRIKCgJpcxgBIAEoCRIPCgJieRgCIAEoCUgAiAEBEhMKBnJlYXNvbhgDIAEoCUgBiAEBEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIFCgNfYnlCCQoHX3JlYXNvbiKPAgoJTGVkZ2VyUm93Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEhUKCGFjY2VwdGVkGAMgASgESACIAQESFQoIcmVvcGVuZWQYBCABKARIAYgBARIUCgd3YWl0aW5nGAUgASgESAKIAQESEwoGbGFuZGVkGAYgASgESAOIAQESEQoEZGVhZBgHIAEoBEgEiAEBEhEKBGxvc3QYCCABKARIBYgBARIVCghiYWxhbmNlZBgJIAEoCEgGiAEBQgsKCV9hY2NlcHRlZEILCglfcmVvcGVuZWRCCgoIX3dhaXRpbmdCCQoHX2xhbmRlZEIHCgVfZGVhZEIHCgVfbG9zdEILCglfYmFsYW5jZWQyrgcKDEFkbWluU2VydmljZRJKCglHZXRTdGF0dXMSHS5taWxscmFjZS52MS5HZXRTdGF0dXNSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVzcG9uc2USUgoLV2F0Y2hTdGF0dXMSHy5taWxscmFjZS52MS5XYXRjaFN0YXR1c1JlcXVlc3QaIC5taWxscmFjZS52MS5XYXRjaFN0YXR1c1Jlc3BvbnNlMAESRwoIR2V0RXZlbnQSHC5taWxscmFjZS52MS5HZXRFdmVudFJlcXVlc3QaHS5taWxscmFjZS52MS5HZXRFdmVudFJlc3BvbnNlElwKD0xpc3REZWFkTGV0dGVycxIjLm1pbGxyYWNlLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXNwb25zZRJWCg1HZXREZWFkTGV0dGVyEiEubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlcXVlc3QaIi5taWxscmFjZS52MS5HZXREZWFkTGV0dGVyUmVzcG9uc2USZQoSUmVkcml2ZURlYWRMZXR0ZXJzEiYubWlsbHJhY2UudjEuUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBonLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEmIKEURlbGV0ZURlYWRMZXR0ZXJzEiUubWlsbHJhY2UudjEuRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0GiYubWlsbHJhY2UudjEuRGVsZXRlRGVhZExldHRlcnNSZXNwb25zZRJBCgZSZXBsYXkSGi5taWxscmFjZS52MS5SZXBsYXlSZXF1ZXN0GhsubWlsbHJhY2UudjEuUmVwbGF5UmVzcG9uc2USTQoKUGF1c2VHcm91cBIeLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuUGF1c2VHcm91cFJlc3BvbnNlElAKC1Jlc3VtZUdyb3VwEh8ubWlsbHJhY2UudjEuUmVzdW1lR3JvdXBSZXF1ZXN0GiAubWlsbHJhY2UudjEuUmVzdW1lR3JvdXBSZXNwb25zZRJQCgtEZWxldGVHcm91cBIfLm1pbGxyYWNlLnYxLkRlbGV0ZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLkRlbGV0ZUdyb3VwUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_event]);
+  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJnCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhQKDGRhdGFfb21pdHRlZBgEIAEoCSKsAQoLSm91cm5leVN0ZXASDAoEa2luZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZ3JvdXAYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDRIMCgRjb2RlGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSEAoIcG9zaXRpb24YByABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYCCABKAki3wEKEERlYWRMZXR0ZXJGaWx0ZXISFwoPZGVhZF9sZXR0ZXJfaWRzGAEgAygJEg0KBXRvcGljGAIgASgJEg0KBWdyb3VwGAMgASgJEgwKBHR5cGUYBCABKAkSDAoEY29kZRgFIAEoCRIpCgVzaW5jZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKCHJlZHJpdmVuGAggASgISACIAQFCCwoJX3JlZHJpdmVuIngKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchINCgVsaW1pdBgCIAEoDRIOCgZjdXJzb3IYAyABKAkSEAoIYnlfY2F1c2UYBCABKAgiiwEKF0xpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEi0KDGRlYWRfbGV0dGVycxgBIAMoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISEwoLbmV4dF9jdXJzb3IYAiABKAkSLAoGY2F1c2VzGAMgAygLMhwubWlsbHJhY2UudjEuRGVhZExldHRlckNhdXNlIvUCCgpEZWFkTGV0dGVyEhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXRvcGljGAMgASgJEg0KBWdyb3VwGAQgASgJEgwKBHR5cGUYBSABKAkSDgoGc291cmNlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIQCghhdHRlbXB0cxgJIAEoDRIzCg9maXJzdF9mYWlsZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2RlYWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2hpc3RvcnkYDCADKAsyGi5taWxscmFjZS52MS5GYWlsZWRBdHRlbXB0Ei8KC3JlZHJpdmVuX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZWRyaXZlcxgOIAEoDSJ5Cg1GYWlsZWRBdHRlbXB0Eg8KB2F0dGVtcHQYASABKA0SJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoCSLXAQoPRGVhZExldHRlckNhdXNlEg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgwKBHR5cGUYAyABKAkSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhQKDGRlYWRfbGV0dGVycxgGIAEoBBIxCg1maXJzdF9kZWFkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X2RlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KFEdldERlYWRMZXR0ZXJSZXF1ZXN0EhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJIoUBChVHZXREZWFkTGV0dGVyUmVzcG9uc2USLAoLZGVhZF9sZXR0ZXIYASABKAsyFy5taWxscmFjZS52MS5EZWFkTGV0dGVyEicKBWV2ZW50GAIgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSFQoNZGFtYWdlZF9ieXRlcxgDIAEoDCKwAQoZUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEgwKBHJhdGUYAiABKA0SDwoHZHJ5X3J1bhgDIAEoCBIRCgRkYXRhGAQgASgMSACIAQESGQoRZGF0YV9jb250ZW50X3R5cGUYBSABKAkSDgoGY3Vyc29yGAYgASgJQgcKBV9kYXRhIowBChpSZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRIPCgdtYXRjaGVkGAEgASgEEhAKCHJlZHJpdmVuGAIgASgEEg8KB3NraXBwZWQYAyABKAQSFAoMZmFpbGVkX2FnYWluGAQgASgEEg8KB3N0b3BwZWQYBSABKAkSEwoLbmV4dF9jdXJzb3IYBiABKAkiWgoYRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDwoHZHJ5X3J1bhgCIAEoCCI9ChlEZWxldGVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSDwoHZGVsZXRlZBgCIAEoBCKjAQoNUmVwbGF5UmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZnJvbRgEIAEoCRIMCgR0eXBlGAUgASgJEgwKBHJhdGUYBiABKA0SDwoHZHJ5X3J1bhgHIAEoCBIOCgZjdXJzb3IYCCABKAkiNwoOUmVwbGF5UmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAQSEwoLbmV4dF9jdXJzb3IYAiABKAkiQQoRUGF1c2VHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDgoGcmVhc29uGAMgASgJIhQKElBhdXNlR3JvdXBSZXNwb25zZSIyChJSZXN1bWVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkiFQoTUmVzdW1lR3JvdXBSZXNwb25zZSJCChNMaXN0SGVsZEtleXNSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEg0KBWxpbWl0GAMgASgNIkwKFExpc3RIZWxkS2V5c1Jlc3BvbnNlEiIKBGtleXMYASADKAsyFC5taWxscmFjZS52MS5IZWxkS2V5EhAKCGhhc19tb3JlGAIgASgIIqABCgdIZWxkS2V5EgsKA2tleRgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SJwoIcHJpb3JpdHkYAyABKA4yFS5taWxscmFjZS52MS5Qcmlvcml0eRIOCgZldmVudHMYBCABKAQSEAoIYXR0ZW1wdHMYBSABKA0SKgoGZHVlX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJqChFSZWxlYXNlS2V5UmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRILCgNrZXkYAyABKAkSKgoGYWN0aW9uGAQgASgOMhoubWlsbHJhY2UudjEuUmVsZWFzZUFjdGlvbiIUChJSZWxlYXNlS2V5UmVzcG9uc2UiMgoSRGVsZXRlR3JvdXBSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJIigKE0RlbGV0ZUdyb3VwUmVzcG9uc2USEQoJYWJhbmRvbmVkGAEgASgEIhIKEEdldFN0YXR1c1JlcXVlc3QiOAoRR2V0U3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMubWlsbHJhY2UudjEuU3RhdHVzIkEKEldhdGNoU3RhdHVzUmVxdWVzdBIrCghpbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJrChNXYXRjaFN0YXR1c1Jlc3BvbnNlEiMKBnN0YXR1cxgBIAEoCzITLm1pbGxyYWNlLnYxLlN0YXR1cxIvCgxvYnNlcnZhdGlvbnMYAiABKAsyGS5taWxscmFjZS52MS5PYnNlcnZhdGlvbnMi0wIKDE9ic2VydmF0aW9ucxISCgphdF9zZWNvbmRzGAEgASgBEi8KCXB1Ymxpc2hlZBgCIAEoCzIcLm1pbGxyYWNlLnYxLlB1Ymxpc2hlZFRvdGFscxIrCgdsYW5kaW5nGAMgASgLMhoubWlsbHJhY2UudjEuTGFuZGluZ1RvdGFscxIbCg5sb2dfdXNlZF9ieXRlcxgEIAEoBEgAiAEBEhwKD2xvZ19saW1pdF9ieXRlcxgFIAEoBEgBiAEBEiwKBXN0b3JlGAYgASgLMh0ubWlsbHJhY2UudjEuU3RvcmVPYnNlcnZhdGlvbhIYCgtsb2dfcHJvYmxlbRgHIAEoCUgCiAEBEhcKD2xvZ19wZXJzaXN0ZW5jZRgIIAEoCUIRCg9fbG9nX3VzZWRfYnl0ZXNCEgoQX2xvZ19saW1pdF9ieXRlc0IOCgxfbG9nX3Byb2JsZW0i2wEKD1B1Ymxpc2hlZFRvdGFscxIQCghyZWNlaXZlZBgBIAEoBBIQCghhY2NlcHRlZBgCIAEoBBIQCghyZWplY3RlZBgDIAEoBBIPCgdkcm9wcGVkGAQgASgEEkoKEGFjY2VwdGVkX2J5X2xhbmUYBSADKAsyMC5taWxscmFjZS52MS5QdWJsaXNoZWRUb3RhbHMuQWNjZXB0ZWRCeUxhbmVFbnRyeRo1ChNBY2NlcHRlZEJ5TGFuZUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEilgEKDUxhbmRpbmdUb3RhbHMSDAoEcm93cxgBIAEoBBISCgpkdXBsaWNhdGVzGAIgASgEEhEKCWNvbmZsaWN0cxgDIAEoBBIPCgdiYXRjaGVzGAQgASgEEg8KB3NlY29uZHMYBSABKAESLgoJZHVyYXRpb25zGAYgAygLMhsubWlsbHJhY2UudjEuRHVyYXRpb25CdWNrZXQiTwoORHVyYXRpb25CdWNrZXQSGgoNdXBfdG9fc2Vjb25kcxgBIAEoAUgAiAEBEg8KB2JhdGNoZXMYAiABKARCEAoOX3VwX3RvX3NlY29uZHMi0QEKEFN0b3JlT2JzZXJ2YXRpb24SGQoMZXZlbnRzX2J5dGVzGAEgASgESACIAQESMgoMZGVhZF9sZXR0ZXJzGAIgASgLMhwubWlsbHJhY2UudjEuRGVhZExldHRlckNvdW50EikKBnJlY2VudBgDIAEoCzIZLm1pbGxyYWNlLnYxLlJlY2VudEV2ZW50cxIyCgpzdGF0ZW1lbnRzGAQgASgLMh4ubWlsbHJhY2UudjEuTGFuZGluZ1N0YXRlbWVudHNCDwoNX2V2ZW50c19ieXRlcyJFCgxSZWNlbnRFdmVudHMSDgoGZXZlbnRzGAEgASgEEiUKBXR5cGVzGAIgAygLMhYubWlsbHJhY2UudjEuVHlwZUNvdW50Ij8KD0RlYWRMZXR0ZXJDb3VudBIMCgRvcGVuGAEgASgEEhAKCHJlZHJpdmVuGAIgASgEEgwKBG1vcmUYAyABKAgiKQoJVHlwZUNvdW50EgwKBHR5cGUYASABKAkSDgoGZXZlbnRzGAIgASgEIkYKEUxhbmRpbmdTdGF0ZW1lbnRzEg0KBWNhbGxzGAEgASgEEhQKDG1lYW5fc2Vjb25kcxgCIAEoARIMCgRyb3dzGAMgASgEIuQCCgZTdGF0dXMSDwoHdmVyc2lvbhgBIAEoCRIWCg51cHRpbWVfc2Vjb25kcxgCIAEoARISCgpkdXJhYmlsaXR5GAMgASgJEiMKA2xvZxgEIAEoCzIWLm1pbGxyYWNlLnYxLkxvZ1N0YXR1cxInCgVzdG9yZRgFIAEoCzIYLm1pbGxyYWNlLnYxLlN0b3JlU3RhdHVzEigKBnRvcGljcxgGIAMoCzIYLm1pbGxyYWNlLnYxLlRvcGljU3RhdHVzEiYKBmxlZGdlchgHIAMoCzIWLm1pbGxyYWNlLnYxLkxlZGdlclJvdxIYCgtzdWJzY3JpYmVycxgIIAEoBEgAiAEBEhQKB3dvcmtlcnMYCSABKARIAYgBARINCgVzdGF0ZRgKIAEoCRIiCgZjYXVzZXMYCyADKAsyEi5taWxscmFjZS52MS5DYXVzZUIOCgxfc3Vic2NyaWJlcnNCCgoIX3dvcmtlcnMiOwoFQ2F1c2USEQoJY29tcG9uZW50GAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIjkKCUxvZ1N0YXR1cxIOCgZkcml2ZXIYASABKAkSEgoFZXBvY2gYAiABKARIAIgBAUIICgZfZXBvY2giKQoLU3RvcmVTdGF0dXMSDgoGZHJpdmVyGAEgASgJEgoKAnVwGAIgASgIIlkKC1RvcGljU3RhdHVzEgwKBG5hbWUYASABKAkSEgoKcGFydGl0aW9ucxgCIAEoDRIoCgZncm91cHMYAyADKAsyGC5taWxscmFjZS52MS5Hcm91cFN0YXR1cyLqAgoLR3JvdXBTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgV0eXBlcxgCIAMoCRIUCgd3YWl0aW5nGAMgASgESACIAQESFgoJaW5fZmxpZ2h0GAQgASgESAGIAQESFAoHc2tpcHBlZBgFIAEoBEgCiAEBEiMKFm9sZGVzdF93YWl0aW5nX3NlY29uZHMYBiABKAFIA4gBARImCgVzdGF0ZRgIIAEoCzIXLm1pbGxyYWNlLnYxLkdyb3VwU3RhdGUSEgoFcmVhZHkYCSABKARIBIgBARIWCglzY2hlZHVsZWQYCiABKARIBYgBARIRCgRoZWxkGAsgASgESAaIAQFCCgoIX3dhaXRpbmdCDAoKX2luX2ZsaWdodEIKCghfc2tpcHBlZEIZChdfb2xkZXN0X3dhaXRpbmdfc2Vjb25kc0IICgZfcmVhZHlCDAoKX3NjaGVkdWxlZEIHCgVfaGVsZEoECAcQCFIGcGF1c2VkInsKCkdyb3VwU3RhdGUSCgoCaXMYASABKAkSDwoCYnkYAiABKAlIAIgBARITCgZyZWFzb24YAyABKAlIAYgBARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBQoDX2J5QgkKB19yZWFzb24ijwIKCUxlZGdlclJvdxINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCghhY2NlcHRlZBgDIAEoBEgAiAEBEhUKCHJlb3BlbmVkGAQgASgESAGIAQESFAoHd2FpdGluZxgFIAEoBEgCiAEBEhMKBmxhbmRlZBgGIAEoBEgDiAEBEhEKBGRlYWQYByABKARIBIgBARIRCgRsb3N0GAggASgESAWIAQESFQoIYmFsYW5jZWQYCSABKAhIBogBAUILCglfYWNjZXB0ZWRCCwoJX3Jlb3BlbmVkQgoKCF93YWl0aW5nQgkKB19sYW5kZWRCBwoFX2RlYWRCBwoFX2xvc3RCCwoJX2JhbGFuY2VkKn4KDVJlbGVhc2VBY3Rpb24SHgoaUkVMRUFTRV9BQ1RJT05fVU5TUEVDSUZJRUQQABIYChRSRUxFQVNFX0FDVElPTl9SRVRSWRABEhoKFlJFTEVBU0VfQUNUSU9OX1JFTEVBU0UQAhIXChNSRUxFQVNFX0FDVElPTl9TS0lQEAMy0ggKDEFkbWluU2VydmljZRJKCglHZXRTdGF0dXMSHS5taWxscmFjZS52MS5HZXRTdGF0dXNSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVzcG9uc2USUgoLV2F0Y2hTdGF0dXMSHy5taWxscmFjZS52MS5XYXRjaFN0YXR1c1JlcXVlc3QaIC5taWxscmFjZS52MS5XYXRjaFN0YXR1c1Jlc3BvbnNlMAESRwoIR2V0RXZlbnQSHC5taWxscmFjZS52MS5HZXRFdmVudFJlcXVlc3QaHS5taWxscmFjZS52MS5HZXRFdmVudFJlc3BvbnNlElwKD0xpc3REZWFkTGV0dGVycxIjLm1pbGxyYWNlLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXNwb25zZRJWCg1HZXREZWFkTGV0dGVyEiEubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlcXVlc3QaIi5taWxscmFjZS52MS5HZXREZWFkTGV0dGVyUmVzcG9uc2USZQoSUmVkcml2ZURlYWRMZXR0ZXJzEiYubWlsbHJhY2UudjEuUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBonLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEmIKEURlbGV0ZURlYWRMZXR0ZXJzEiUubWlsbHJhY2UudjEuRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0GiYubWlsbHJhY2UudjEuRGVsZXRlRGVhZExldHRlcnNSZXNwb25zZRJBCgZSZXBsYXkSGi5taWxscmFjZS52MS5SZXBsYXlSZXF1ZXN0GhsubWlsbHJhY2UudjEuUmVwbGF5UmVzcG9uc2USTQoKUGF1c2VHcm91cBIeLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuUGF1c2VHcm91cFJlc3BvbnNlElAKC1Jlc3VtZUdyb3VwEh8ubWlsbHJhY2UudjEuUmVzdW1lR3JvdXBSZXF1ZXN0GiAubWlsbHJhY2UudjEuUmVzdW1lR3JvdXBSZXNwb25zZRJQCgtEZWxldGVHcm91cBIfLm1pbGxyYWNlLnYxLkRlbGV0ZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLkRlbGV0ZUdyb3VwUmVzcG9uc2USUwoMTGlzdEhlbGRLZXlzEiAubWlsbHJhY2UudjEuTGlzdEhlbGRLZXlzUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RIZWxkS2V5c1Jlc3BvbnNlEk0KClJlbGVhc2VLZXkSHi5taWxscmFjZS52MS5SZWxlYXNlS2V5UmVxdWVzdBofLm1pbGxyYWNlLnYxLlJlbGVhc2VLZXlSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_event]);
 
 /**
  * @generated from message millrace.v1.GetEventRequest
@@ -860,6 +860,158 @@ export const ResumeGroupResponseSchema: GenMessage<ResumeGroupResponse> = /*@__P
   messageDesc(file_millrace_v1_admin, 21);
 
 /**
+ * @generated from message millrace.v1.ListHeldKeysRequest
+ */
+export type ListHeldKeysRequest = Message<"millrace.v1.ListHeldKeysRequest"> & {
+  /**
+   * "events" when empty.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * 1 to 1000; 100 when 0.
+   *
+   * @generated from field: uint32 limit = 3;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message millrace.v1.ListHeldKeysRequest.
+ * Use `create(ListHeldKeysRequestSchema)` to create a new message.
+ */
+export const ListHeldKeysRequestSchema: GenMessage<ListHeldKeysRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 22);
+
+/**
+ * @generated from message millrace.v1.ListHeldKeysResponse
+ */
+export type ListHeldKeysResponse = Message<"millrace.v1.ListHeldKeysResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.HeldKey keys = 1;
+   */
+  keys: HeldKey[];
+
+  /**
+   * There are more than were asked for.
+   *
+   * @generated from field: bool has_more = 2;
+   */
+  hasMore: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.ListHeldKeysResponse.
+ * Use `create(ListHeldKeysResponseSchema)` to create a new message.
+ */
+export const ListHeldKeysResponseSchema: GenMessage<ListHeldKeysResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 23);
+
+/**
+ * @generated from message millrace.v1.HeldKey
+ */
+export type HeldKey = Message<"millrace.v1.HeldKey"> & {
+  /**
+   * For an event without a key, and in a group without order: the event's event_id.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: millrace.v1.Priority priority = 3;
+   */
+  priority: Priority;
+
+  /**
+   * How many events of it wait, the first one included.
+   *
+   * @generated from field: uint64 events = 4;
+   */
+  events: bigint;
+
+  /**
+   * How many attempts the first one has had.
+   *
+   * @generated from field: uint32 attempts = 5;
+   */
+  attempts: number;
+
+  /**
+   * When the first one is due; absent when it is held until it is released.
+   *
+   * @generated from field: google.protobuf.Timestamp due_at = 6;
+   */
+  dueAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.HeldKey.
+ * Use `create(HeldKeySchema)` to create a new message.
+ */
+export const HeldKeySchema: GenMessage<HeldKey> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 24);
+
+/**
+ * @generated from message millrace.v1.ReleaseKeyRequest
+ */
+export type ReleaseKeyRequest = Message<"millrace.v1.ReleaseKeyRequest"> & {
+  /**
+   * "events" when empty.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * @generated from field: string key = 3;
+   */
+  key: string;
+
+  /**
+   * @generated from field: millrace.v1.ReleaseAction action = 4;
+   */
+  action: ReleaseAction;
+};
+
+/**
+ * Describes the message millrace.v1.ReleaseKeyRequest.
+ * Use `create(ReleaseKeyRequestSchema)` to create a new message.
+ */
+export const ReleaseKeyRequestSchema: GenMessage<ReleaseKeyRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 25);
+
+/**
+ * @generated from message millrace.v1.ReleaseKeyResponse
+ */
+export type ReleaseKeyResponse = Message<"millrace.v1.ReleaseKeyResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ReleaseKeyResponse.
+ * Use `create(ReleaseKeyResponseSchema)` to create a new message.
+ */
+export const ReleaseKeyResponseSchema: GenMessage<ReleaseKeyResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 26);
+
+/**
  * @generated from message millrace.v1.DeleteGroupRequest
  */
 export type DeleteGroupRequest = Message<"millrace.v1.DeleteGroupRequest"> & {
@@ -881,7 +1033,7 @@ export type DeleteGroupRequest = Message<"millrace.v1.DeleteGroupRequest"> & {
  * Use `create(DeleteGroupRequestSchema)` to create a new message.
  */
 export const DeleteGroupRequestSchema: GenMessage<DeleteGroupRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 22);
+  messageDesc(file_millrace_v1_admin, 27);
 
 /**
  * @generated from message millrace.v1.DeleteGroupResponse
@@ -900,7 +1052,7 @@ export type DeleteGroupResponse = Message<"millrace.v1.DeleteGroupResponse"> & {
  * Use `create(DeleteGroupResponseSchema)` to create a new message.
  */
 export const DeleteGroupResponseSchema: GenMessage<DeleteGroupResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 23);
+  messageDesc(file_millrace_v1_admin, 28);
 
 /**
  * @generated from message millrace.v1.GetStatusRequest
@@ -913,7 +1065,7 @@ export type GetStatusRequest = Message<"millrace.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 24);
+  messageDesc(file_millrace_v1_admin, 29);
 
 /**
  * @generated from message millrace.v1.GetStatusResponse
@@ -930,7 +1082,7 @@ export type GetStatusResponse = Message<"millrace.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 25);
+  messageDesc(file_millrace_v1_admin, 30);
 
 /**
  * @generated from message millrace.v1.WatchStatusRequest
@@ -949,7 +1101,7 @@ export type WatchStatusRequest = Message<"millrace.v1.WatchStatusRequest"> & {
  * Use `create(WatchStatusRequestSchema)` to create a new message.
  */
 export const WatchStatusRequestSchema: GenMessage<WatchStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 26);
+  messageDesc(file_millrace_v1_admin, 31);
 
 /**
  * @generated from message millrace.v1.WatchStatusResponse
@@ -971,7 +1123,7 @@ export type WatchStatusResponse = Message<"millrace.v1.WatchStatusResponse"> & {
  * Use `create(WatchStatusResponseSchema)` to create a new message.
  */
 export const WatchStatusResponseSchema: GenMessage<WatchStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 27);
+  messageDesc(file_millrace_v1_admin, 32);
 
 /**
  * Reported by a watch in addition to the status. An absent field means unknown, never 0.
@@ -1042,7 +1194,7 @@ export type Observations = Message<"millrace.v1.Observations"> & {
  * Use `create(ObservationsSchema)` to create a new message.
  */
 export const ObservationsSchema: GenMessage<Observations> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 28);
+  messageDesc(file_millrace_v1_admin, 33);
 
 /**
  * @generated from message millrace.v1.PublishedTotals
@@ -1081,7 +1233,7 @@ export type PublishedTotals = Message<"millrace.v1.PublishedTotals"> & {
  * Use `create(PublishedTotalsSchema)` to create a new message.
  */
 export const PublishedTotalsSchema: GenMessage<PublishedTotals> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 29);
+  messageDesc(file_millrace_v1_admin, 34);
 
 /**
  * @generated from message millrace.v1.LandingTotals
@@ -1131,7 +1283,7 @@ export type LandingTotals = Message<"millrace.v1.LandingTotals"> & {
  * Use `create(LandingTotalsSchema)` to create a new message.
  */
 export const LandingTotalsSchema: GenMessage<LandingTotals> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 30);
+  messageDesc(file_millrace_v1_admin, 35);
 
 /**
  * @generated from message millrace.v1.DurationBucket
@@ -1155,7 +1307,7 @@ export type DurationBucket = Message<"millrace.v1.DurationBucket"> & {
  * Use `create(DurationBucketSchema)` to create a new message.
  */
 export const DurationBucketSchema: GenMessage<DurationBucket> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 31);
+  messageDesc(file_millrace_v1_admin, 36);
 
 /**
  * @generated from message millrace.v1.StoreObservation
@@ -1191,7 +1343,7 @@ export type StoreObservation = Message<"millrace.v1.StoreObservation"> & {
  * Use `create(StoreObservationSchema)` to create a new message.
  */
 export const StoreObservationSchema: GenMessage<StoreObservation> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 32);
+  messageDesc(file_millrace_v1_admin, 37);
 
 /**
  * The newest events, at most 1,000; rows near the end of the table count as the newest.
@@ -1219,7 +1371,7 @@ export type RecentEvents = Message<"millrace.v1.RecentEvents"> & {
  * Use `create(RecentEventsSchema)` to create a new message.
  */
 export const RecentEventsSchema: GenMessage<RecentEvents> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 33);
+  messageDesc(file_millrace_v1_admin, 38);
 
 /**
  * Counts the newest 10,000 dead letters.
@@ -1252,7 +1404,7 @@ export type DeadLetterCount = Message<"millrace.v1.DeadLetterCount"> & {
  * Use `create(DeadLetterCountSchema)` to create a new message.
  */
 export const DeadLetterCountSchema: GenMessage<DeadLetterCount> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 34);
+  messageDesc(file_millrace_v1_admin, 39);
 
 /**
  * @generated from message millrace.v1.TypeCount
@@ -1274,7 +1426,7 @@ export type TypeCount = Message<"millrace.v1.TypeCount"> & {
  * Use `create(TypeCountSchema)` to create a new message.
  */
 export const TypeCountSchema: GenMessage<TypeCount> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 35);
+  messageDesc(file_millrace_v1_admin, 40);
 
 /**
  * @generated from message millrace.v1.LandingStatements
@@ -1301,7 +1453,7 @@ export type LandingStatements = Message<"millrace.v1.LandingStatements"> & {
  * Use `create(LandingStatementsSchema)` to create a new message.
  */
 export const LandingStatementsSchema: GenMessage<LandingStatements> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 36);
+  messageDesc(file_millrace_v1_admin, 41);
 
 /**
  * The same as the JSON of GET /v1/status. An absent field means unknown, never 0.
@@ -1376,7 +1528,7 @@ export type Status = Message<"millrace.v1.Status"> & {
  * Use `create(StatusSchema)` to create a new message.
  */
 export const StatusSchema: GenMessage<Status> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 37);
+  messageDesc(file_millrace_v1_admin, 42);
 
 /**
  * Something that fails in a part of the answering process.
@@ -1409,7 +1561,7 @@ export type Cause = Message<"millrace.v1.Cause"> & {
  * Use `create(CauseSchema)` to create a new message.
  */
 export const CauseSchema: GenMessage<Cause> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 38);
+  messageDesc(file_millrace_v1_admin, 43);
 
 /**
  * @generated from message millrace.v1.LogStatus
@@ -1431,7 +1583,7 @@ export type LogStatus = Message<"millrace.v1.LogStatus"> & {
  * Use `create(LogStatusSchema)` to create a new message.
  */
 export const LogStatusSchema: GenMessage<LogStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 39);
+  messageDesc(file_millrace_v1_admin, 44);
 
 /**
  * @generated from message millrace.v1.StoreStatus
@@ -1453,7 +1605,7 @@ export type StoreStatus = Message<"millrace.v1.StoreStatus"> & {
  * Use `create(StoreStatusSchema)` to create a new message.
  */
 export const StoreStatusSchema: GenMessage<StoreStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 40);
+  messageDesc(file_millrace_v1_admin, 45);
 
 /**
  * @generated from message millrace.v1.TopicStatus
@@ -1480,7 +1632,7 @@ export type TopicStatus = Message<"millrace.v1.TopicStatus"> & {
  * Use `create(TopicStatusSchema)` to create a new message.
  */
 export const TopicStatusSchema: GenMessage<TopicStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 41);
+  messageDesc(file_millrace_v1_admin, 46);
 
 /**
  * @generated from message millrace.v1.GroupStatus
@@ -1555,7 +1707,7 @@ export type GroupStatus = Message<"millrace.v1.GroupStatus"> & {
  * Use `create(GroupStatusSchema)` to create a new message.
  */
 export const GroupStatusSchema: GenMessage<GroupStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 42);
+  messageDesc(file_millrace_v1_admin, 47);
 
 /**
  * @generated from message millrace.v1.GroupState
@@ -1594,7 +1746,7 @@ export type GroupState = Message<"millrace.v1.GroupState"> & {
  * Use `create(GroupStateSchema)` to create a new message.
  */
 export const GroupStateSchema: GenMessage<GroupState> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 43);
+  messageDesc(file_millrace_v1_admin, 48);
 
 /**
  * accepted + reopened = waiting + landed + dead + lost, for each group of each topic.
@@ -1655,7 +1807,49 @@ export type LedgerRow = Message<"millrace.v1.LedgerRow"> & {
  * Use `create(LedgerRowSchema)` to create a new message.
  */
 export const LedgerRowSchema: GenMessage<LedgerRow> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin, 44);
+  messageDesc(file_millrace_v1_admin, 49);
+
+/**
+ * @generated from enum millrace.v1.ReleaseAction
+ */
+export const ReleaseAction = {
+  /**
+   * @generated from enum value: RELEASE_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * One more attempt now.
+   *
+   * @generated from enum value: RELEASE_ACTION_RETRY = 1;
+   */
+  RETRY: 1,
+
+  /**
+   * All its attempts again, the first one now.
+   *
+   * @generated from enum value: RELEASE_ACTION_RELEASE = 2;
+   */
+  RELEASE: 2,
+
+  /**
+   * It becomes a dead letter, and its key goes on.
+   *
+   * @generated from enum value: RELEASE_ACTION_SKIP = 3;
+   */
+  SKIP: 3,
+} as const;
+
+/**
+ * @generated from enum millrace.v1.ReleaseAction
+ */
+export type ReleaseAction = (typeof ReleaseAction)[keyof typeof ReleaseAction] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.v1.ReleaseAction.
+ */
+export const ReleaseActionSchema: GenEnum<ReleaseAction> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_admin, 0);
 
 /**
  * Reports the server's status and administers accepted events.
@@ -1779,6 +1973,27 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DeleteGroupRequestSchema;
     output: typeof DeleteGroupResponseSchema;
+  },
+  /**
+   * Lists keys of a group whose events wait for the first of them: for its next attempt, or for a person.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListHeldKeys
+   */
+  listHeldKeys: {
+    methodKind: "unary";
+    input: typeof ListHeldKeysRequestSchema;
+    output: typeof ListHeldKeysResponseSchema;
+  },
+  /**
+   * Lets the first event of a key go. NOT_FOUND when nothing waits under the key, FAILED_PRECONDITION when a worker has
+   * the event.
+   *
+   * @generated from rpc millrace.v1.AdminService.ReleaseKey
+   */
+  releaseKey: {
+    methodKind: "unary";
+    input: typeof ReleaseKeyRequestSchema;
+    output: typeof ReleaseKeyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_admin, 0);
