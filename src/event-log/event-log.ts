@@ -273,6 +273,7 @@ export interface Consumer {
 /** One group's progress in a topic, in events: `accepted + reopened = waiting + landed + dead + lost`. */
 export interface GroupDescription {
   readonly name: string
+  readonly ordered: boolean
   readonly accepted: number
   readonly reopened: number
   readonly waiting: number

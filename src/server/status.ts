@@ -1,6 +1,6 @@
 // Builds the status from the log, the database and the worker pools, and shares it among callers.
 
-import type { EventLog, GroupDescription, LogDescription } from '../event-log/event-log.ts'
+import { type EventLog, type GroupDescription, type LogDescription, maxHeldEvents } from '../event-log/event-log.ts'
 import type { GroupName } from '../pipeline/administration.ts'
 import { type GroupState, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
@@ -116,11 +116,17 @@ function groupStatus(topic: string, group: GroupDescription, pool: Pool | undefi
 /** A pool knows its own state only: what another process's pool meets is in the status of that process. */
 function groupState(
   name: GroupName,
-  { paused, inFlight, hasConsumers }: GroupDescription,
+  { paused, ordered, scheduled, held, inFlight, hasConsumers }: GroupDescription,
   ready: number | null,
   pool: Pool | undefined,
 ): GroupState {
   if (paused !== null) return pausedByPerson(paused)
+  // The first event of each key is not held: it is scheduled, or a consumer has it.
+  const redeliveries = held + (scheduled ?? 0) + inFlight
+  if (ordered && redeliveries >= maxHeldEvents && (pool?.state.reason ?? null) === null) {
+    const reason = `${held} events are held: about ${maxHeldEvents} in a partition keep new ones from being read`
+    return { is: 'running', by: null, reason, sinceMs: null }
+  }
   if (pool !== undefined) return pool.state
   if (ready === 0 || inFlight > 0 || hasConsumers) return runningState
   return noWorker(

@@ -74,6 +74,41 @@ for (const backend of backends('embedded', 'redis')) {
   })
 }
 
+test('the state of a group says that too much is held for a partition to be read on', async (t) => {
+  let fails = true
+  const ledger = defineHandler({
+    group,
+    ordered: true,
+    retry: { maxAttempts: 1000, initialDelayMs: 200, maxDelayMs: 200 },
+    handle({ key }) {
+      if (fails && key === 'slow') throw new Error('not yet')
+    },
+  })
+  const server = await startInProcess(t, { handlers: [ledger] })
+  const client = clientOf(t, server)
+  const slow = Array.from({ length: 10_100 }, (_, at) => ({ key: 'slow', id: `slow ${at}`, type: 'step' }))
+  for (let from = 0; from < slow.length; from += 1000) await client.publishEvents(slow.slice(from, from + 1000))
+  await client.publishEvents([{ key: 'other', id: 'other', type: 'step' }])
+  const own = async () => {
+    const { topics } = await getStatus(server.http)
+    return topics.find(({ name }) => name === 'events')?.groups.find(({ name }) => name === group)
+  }
+  const held = await eventually(
+    async () => {
+      const found = await own()
+      assert.match(
+        found?.state.reason ?? '',
+        /^(9999|10000) events are held: about 10000 in a partition keep new ones from being read$/,
+      )
+      return found!
+    },
+    { withinMs: 30_000 },
+  )
+  assert.ok(held.waiting! > held.held!, 'the other key waits behind them')
+  fails = false
+  await eventually(async () => assert.deepEqual([(await own())?.state.reason], [null]), { withinMs: 30_000 })
+})
+
 test('what cannot be released is refused with what is wrong', async (t) => {
   const server = await startInProcess(t)
   const { administration } = clientOf(t, server)

@@ -18,7 +18,7 @@ import { tempDirectory } from '../support/temp-directory.ts'
 const concurrency = 16
 
 /** Settings of a server that runs the recording handler, and the path of its records. */
-function recordingEnvironment(home: Home, maxAttempts: number) {
+function recordingEnvironment(home: Pick<Home, 'dataDir' | 'env'>, maxAttempts: number) {
   const records = join(home.dataDir, 'records.txt')
   writeFileSync(records, '')
   const env = {
@@ -172,3 +172,42 @@ for (const backend of backends('embedded', 'redis')) {
     assert.equal(ended.size, count - 1)
   })
 }
+
+test('an event that ends its process each time holds its key, until a person skips it', async (t) => {
+  const home = { dataDir: tempDirectory(t), env: {} }
+  const { env, records } = recordingEnvironment(home, 3)
+  const server = await startServer(t, { ...home, env: { ...env, ORDERED: 'true', HOLDS: 'true' } })
+  const events = Array.from({ length: 60 }, (_, at) => {
+    const [key, number] = [`k${at % 6}`, Math.floor(at / 6)]
+    return { id: `${key}.${number}`, key, type: key === 'k3' && number === 2 ? 'exit' : 'work', data: { workMs: 1 } }
+  })
+  const publishing = publishAll(t, server, events).catch(() => {})
+  let ends = 0
+  for (;;) {
+    const exited = server.exited.then(() => 'exited' as const)
+    const isHeld = async () => {
+      const { topics } = await getStatus(server.http)
+      const groups = topics.find(({ name }) => name === 'events')!.groups
+      const { waiting, held } = groups.find(({ name }) => name === 'recorder')!
+      assert.deepEqual([waiting, held], [8, 8])
+    }
+    if ((await Promise.race([exited, eventually(isHeld, { withinMs: 30_000 })])) !== 'exited') break
+    ends++
+    await server.start()
+  }
+  await publishing
+  const { administration } = clientOf(t, server)
+  await administration.releaseKey({ topic: 'events', group: 'recorder' }, 'k3', 'skip')
+  await eventually(async () => assert.equal((await ledgerOf(server)).waiting, 0))
+  const { landed, dead, balanced } = await ledgerOf(server)
+  assert.deepEqual([landed, dead, balanced, ends], [59, 1, true, 3])
+  const { begun, ended } = readRecords(records)
+  assert.deepEqual(begun.get('k3.2'), [1, 2, 3])
+  for (const key of ['k0', 'k3']) {
+    const own = events.filter((event) => event.key === key && event.type === 'work').map(({ id }) => id)
+    assert.deepEqual(
+      [...ended].filter((id) => id.startsWith(`${key}.`)),
+      own,
+    )
+  }
+})

@@ -13,6 +13,7 @@ export const recording = defineHandler({
   group: 'recorder',
   concurrency: 16,
   ordered: process.env.ORDERED === 'true',
+  onExhausted: process.env.HOLDS === 'true' ? 'hold' : 'dead-letter',
   retry: { maxAttempts: Number(process.env.MAX_ATTEMPTS), initialDelayMs: 10 },
   async handle({ id, type, json }, { attempt }) {
     record('begin', id, attempt, ++atWork)

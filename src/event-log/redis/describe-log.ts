@@ -54,7 +54,8 @@ export async function describeTopic(
       auditsPaused && paused !== null ? Number.POSITIVE_INFINITY : maxAuditedEntries,
     )
     const hasConsumers = watch.hasConsumers(name, group)
-    described.push({ name: group, ...(await sumOf(parts, audit)), hasConsumers, skipped: 0, paused })
+    const sums = await sumOf(parts, audit)
+    described.push({ name: group, ordered: topic.ordered.has(group), ...sums, hasConsumers, skipped: 0, paused })
     streams = parts.flatMap(({ ends }) => ends)
   }
   return { name, partitions: partitions.length, groups: described, streams }
@@ -101,7 +102,7 @@ async function describePartition(
   }
 }
 
-type Sums = Omit<GroupDescription, 'name' | 'hasConsumers' | 'skipped' | 'paused'>
+type Sums = Omit<GroupDescription, 'name' | 'ordered' | 'hasConsumers' | 'skipped' | 'paused'>
 
 async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, held: 0, entries: 0 }

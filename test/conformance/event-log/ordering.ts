@@ -5,6 +5,7 @@ import type { Bench } from '../event-log-bench.ts'
 import {
   again,
   batchOf,
+  describeGroup,
   idsIn,
   idsOf,
   landed,
@@ -29,6 +30,10 @@ export function ordering(story: Story): void {
     await declareOrdered(bench)
     const declare = (name: string, isOrdered: boolean) =>
       bench.log.declare(topic, { partitions: 2, groups: [{ name: 'new' }, { name, ordered: isOrdered }] })
+    assert.deepEqual(
+      [(await describeGroup(bench.log, ordered)).ordered, (await describeGroup(bench.log)).ordered],
+      [true, false],
+    )
     await assert.rejects(declare(ordered, false), isCode('failed_precondition'))
     await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'plain' }] })
     await assert.rejects(declare('plain', true), isCode('failed_precondition'))

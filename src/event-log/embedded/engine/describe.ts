@@ -107,10 +107,10 @@ export class Describer {
       yield* this.#countPartition(work, row, partition, counter)
       this.#piece.partitions++
     }
-    const { name, state, reason } = new UnitOfWork(this.#tables).group(groupNumber)!
+    const { name, ordered, state, reason } = new UnitOfWork(this.#tables).group(groupNumber)!
     const { terms, oldestWaitingMicros, left, events, scheduled, scheduledLeft, held } = counter
     return {
-      ...{ name, ...terms, oldestWaitingMicros },
+      ...{ name, ordered: ordered === 1, ...terms, oldestWaitingMicros },
       inFlight: this.#session.groups.get(groupNumber)?.inFlightEvents ?? 0,
       scheduled: scheduledLeft < 0 ? null : scheduled,
       held,
