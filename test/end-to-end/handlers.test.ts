@@ -174,7 +174,7 @@ for (const backend of backends('embedded', 'redis')) {
     })
     assert.equal(found, 5)
     const listed = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir: server.dataDir })
-    assert.match(listed.stdout, /^events +mailer +5 +3 +1 +1 /m)
+    assert.match(listed.stdout, /^events +mailer +5 +3 +1 +0 +1 /m)
     const { text } = await request(server.http, '/metrics')
     assert.match(text, /^millrace_log_ready_events\{.*mailer.*\} 3$/m)
     assert.match(text, /^millrace_log_scheduled_events\{.*mailer.*\} 1$/m)
