@@ -145,7 +145,8 @@ export class HandlerPool implements Pool {
     }
     const ignoring = this.#ignoring.size
     if (ignoring === 0 && this.#isFullOfKeys) {
-      const text = 'events are in hand, which wait for earlier ones of their keys: nothing more is taken meanwhile'
+      const text =
+        'events are in hand, which wait for earlier ones of their keys or entries: nothing more is taken meanwhile'
       return { is: 'running', by: null, reason: `${this.#order!.events} ${text}`, sinceMs: null }
     }
     if (ignoring === 0) return runningState

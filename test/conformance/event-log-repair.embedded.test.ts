@@ -21,7 +21,18 @@ import {
   pagesOf,
   type Reading,
 } from './event-log-copies.ts'
-import { batchOf, describeGroup, group, idsOf, landed, leaseMs, stream, takeAll, topic } from './event-log-verbs.ts'
+import {
+  again,
+  batchOf,
+  describeGroup,
+  group,
+  idsOf,
+  landed,
+  leaseMs,
+  stream,
+  takeAll,
+  topic,
+} from './event-log-verbs.ts'
 
 const pageBytes = 8192
 
@@ -361,4 +372,29 @@ test('a repair keeps the pauses of groups', async (t) => {
   cleanup(t, () => repaired.close())
   assert.equal((await describeGroup(repaired)).paused, 'maintenance')
   assert.equal((await describeGroup(repaired, 'other')).paused, null)
+})
+
+test('a repair keeps the order of keys, and which groups are ordered', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  const declaration = { partitions: 1, groups: [{ name: group, ordered: true }] }
+  await eventLog.declare(topic, declaration)
+  for (const id of ['a', 'b']) await eventLog.append(stream(), [batchOf([id])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  const entries = await takeAll(consumer)
+  await consumer.settle(entries.toReversed().map((delivery) => again(delivery, 0, { key: 'k' })))
+  await eventLog.close()
+  changeFile(join(dataDir, 'log.mark'), (bytes) => Buffer.from(bytes.map((byte) => byte ^ 1)))
+  assert.ok(repairEventLog({ dataDir }) !== null)
+
+  const repaired = await openEmbedded(dataDir)
+  cleanup(t, () => repaired.close())
+  await repaired.declare(topic, declaration)
+  assert.deepEqual(await repaired.heldKeys(stream(), group), [{ key: 'k', events: 2, attempt: 1, dueAtMs: 0 }])
+  const next = await repaired.consume(topic, group, { leaseMs })
+  for (const id of ['a', 'b']) {
+    const [delivery, ...more] = await takeAll(next)
+    assert.deepEqual([idsOf([delivery!]), more.length], [[id], 0])
+    await next.settle([landed(delivery!)])
+  }
 })
