@@ -54,6 +54,13 @@ export class CallQueue<Work> {
     this.#begin()
   }
 
+  /** Takes out what has not begun. */
+  takeBack(): Work[] {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    return [...this.#formed.splice(0).flat(), ...this.#batch.splice(0)]
+  }
+
   #begin(): void {
     while (this.#formed.length > 0 && this.#calls < this.#options.concurrency) {
       this.#calls++

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { samples } from '../../test/support/depth.ts'
-import { eventually } from '../../test/support/eventually.ts'
+import { eventually, within } from '../../test/support/eventually.ts'
 import { type SeededRandom, seededRandom } from '../../test/support/random.ts'
 import { type HandlerOptions, retry } from './define-handler.ts'
 import { batchPoolOf, poolOf } from './handler-pool.test-support.ts'
@@ -167,4 +167,34 @@ test('while a slow key fills the hand, nothing more is taken, and the state says
   await eventually(async () => assert.equal(await waiting(), 0))
   await pool.close(1000)
   assert.deepEqual([pool.state.reason, done.length], [null, 1001])
+})
+
+test('a stop lets what has begun finish, and returns what waits in hand without an attempt', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  const calls: string[] = []
+  const { start, publishEvents, waiting } = await poolOf(t, {
+    ordered: true,
+    async handle({ id }, { attempt }) {
+      calls.push(`${id} ${attempt}`)
+      await gate.promise
+    },
+  })
+  const events = Array.from({ length: 90 }, (_, at) => ({ id: `${at}`, key: `k${at % 30}`, type: 'order' }))
+  await publishEvents(events)
+  const pool = await start()
+  await eventually(() => assert.deepEqual(calls, ['0 1', '1 1']))
+  const closing = pool.close(10_000)
+  gate.resolve()
+  await within(5000, 'the stop', closing)
+  assert.deepEqual([calls.length, await waiting()], [2, 88])
+  const next = await start()
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await next.close(1000)
+  for (const [key, own] of Map.groupBy(events, (event) => event.key)) {
+    const keys = new Map(events.map((event) => [`${event.id} 1`, event.key]))
+    assert.deepEqual(
+      calls.filter((call) => keys.get(call) === key),
+      own.map(({ id }) => `${id} 1`),
+    )
+  }
 })

@@ -177,7 +177,8 @@ export class HandlerPool implements Pool {
     const shutdownMs = Math.min(maxShutdownMs, graceMs / 2)
     this.#isStopping = true
     this.#reading.abort()
-    this.#calls.flush()
+    if (this.#order === null) this.#calls.flush()
+    else for (const open of this.#order.returnUnbegun(this.#calls.takeBack())) this.#settleWhenEnded(open)
     this.#wake()
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
     if (isLate) {

@@ -135,6 +135,20 @@ export class KeyOrder {
     return behind.map((work) => work.open)
   }
 
+  /** Returns what has not begun: these events, and all that wait. Returns their deliveries. */
+  returnUnbegun(admitted: readonly OrderedWork[]): readonly OpenDelivery[] {
+    const waiting = [...this.#inHand.values()].flatMap(({ states }) =>
+      [...states.values()].flatMap((state) => state.waiting.splice(0)),
+    )
+    const all = [...admitted, ...waiting]
+    for (const work of all) {
+      const state = this.#stateOf(work.open, work.index)
+      if (state?.atWork === work) state.atWork = null
+      this.#return(work, state)
+    }
+    return all.map(({ open }) => open)
+  }
+
   /** Returns what has not ended of a delivery. */
   returnAll(open: OpenDelivery, dueAtMs: number): void {
     for (const index of [...open.pending.keys()]) {
@@ -184,9 +198,9 @@ export class KeyOrder {
     before.followers.add(open)
   }
 
-  #return({ open, index, onEnded }: OrderedWork, state: KeyState): void {
-    if (!open.delivery.isKeyed) state.held++
-    open.returnOne(index, 0, state.key)
+  #return({ open, index, onEnded }: OrderedWork, state: KeyState | undefined): void {
+    if (state !== undefined && !open.delivery.isKeyed) state.held++
+    open.returnOne(index, 0, state?.key)
     onEnded()
   }
 }
