@@ -6,6 +6,7 @@ import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
 import { HandlerPool } from '../workers/handler-pool.ts'
+import { LoopWatch } from '../workers/loop-watch.ts'
 import type { ServerContext } from './server-context.ts'
 
 /** Creates the group of a handler if it does not exist. It starts at the oldest kept event. */
@@ -27,10 +28,11 @@ export function assembleHandlers(
   const { config, logger, metrics, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
   const gate = new AttemptGate()
+  const loopWatch = new LoopWatch(context)
   return handlers.map(
     (handler) =>
       new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, handler },
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, loopWatch, handler },
         declare: () => declareHandler(eventLog, handler, config.topics),
         leaseMs: config.leaseMs,
         random: Math.random,

@@ -135,6 +135,11 @@ export const metricsTable = {
     ['topic', 'group'],
     secondsBuckets,
   ),
+  handlerBlocked: counter(
+    'millrace_handler_blocked_seconds_total',
+    'Time that the event loop was blocked, 1 s or longer at once, by the handler or while it had events at work.',
+    ['topic', 'group'],
+  ),
 
   grpcCalls: counter('millrace_grpc_calls_total', 'Finished gRPC calls, by status code.', ['method', 'code']),
   rpcServerDuration: histogram(

@@ -4,14 +4,21 @@ import { type ErrorCode, errorCodes } from '../errors.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd, Failed } from './attempt.ts'
 import { type HandlerDefinition, maxDelayMs } from './define-handler.ts'
+import { type LoopWatch, withLoopWatch } from './loop-watch.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
 
-export function attemptOf(
-  handler: HandlerDefinition,
-  parts: { readonly metrics: Metrics; readonly monotonicNow: () => number },
-): Attempt {
-  return withMetrics(handler, parts, withTimeout(handler.timeoutMs, callHandler(handler)))
+export interface AttemptParts {
+  readonly metrics: Metrics
+  /** Of the process. */
+  readonly loopWatch: LoopWatch
+  /** A monotonic clock, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+export function attemptOf(handler: HandlerDefinition, parts: AttemptParts): Attempt {
+  const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler))
+  return withMetrics(handler, parts, withTimeout(handler.timeoutMs, call))
 }
 
 function callHandler({ handle }: HandlerDefinition): Attempt {

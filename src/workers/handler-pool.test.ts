@@ -12,10 +12,12 @@ import { AttemptGate } from './attempt-gate.ts'
 import { DeadLetters, deadLetterTopic } from './dead-letters.ts'
 import { defineHandler, type HandlerOptions, retry } from './define-handler.ts'
 import { HandlerPool } from './handler-pool.ts'
+import { LoopWatch } from './loop-watch.ts'
 
 async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
   const logger = createLogger({ level: 'fatal', version: '0' })
   const now = Date.now
+  const monotonicNow = () => performance.now()
   const log = await openEventLog({ dataDir: tempDirectory(t), diskReserveBytes: 0 }, { logger, now })
   t.after(() => log.close())
   let [fails, settled] = [false, 0]
@@ -46,7 +48,7 @@ async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
     const pool = new HandlerPool({
       handler: defineHandler({ group: 'mailer', ...options }),
       ...{ eventLog, declare, logger, metrics, now, leaseMs: 30_000, concurrency: 2, maxAttempts: 3 },
-      ...{ monotonicNow: () => performance.now(), random: Math.random },
+      ...{ monotonicNow, random: Math.random, loopWatch: new LoopWatch({ logger, metrics, monotonicNow }) },
       deadLetters: new DeadLetters({ eventLog, now }),
       gate: new AttemptGate(),
     })

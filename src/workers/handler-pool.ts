@@ -12,14 +12,13 @@ import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd } from './attempt.ts'
 import type { AttemptGate } from './attempt-gate.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { AbortReason, HandlerDefinition } from './define-handler.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { toHandledEvent } from './handled-event.ts'
-import { attemptOf } from './handler-attempt.ts'
+import { type AttemptParts, attemptOf } from './handler-attempt.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
@@ -40,7 +39,7 @@ const maxUnsettledEvents = 1000
 
 const noEvents = { high: 0, normal: 0, low: 0 }
 
-export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'> {
+export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'>, AttemptParts {
   readonly handler: HandlerDefinition
   /** Max events at work. */
   readonly concurrency: number
@@ -49,11 +48,8 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly deadLetters: DeadLetters
   /** Of the process. */
   readonly gate: AttemptGate
-  readonly metrics: Metrics
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
-  /** A monotonic clock, in milliseconds. */
-  readonly monotonicNow: () => number
 }
 
 interface Outage {
