@@ -2,6 +2,7 @@
 
 import { MillraceError } from '../errors.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
+import type { EventInput } from '../event/event-input.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { HandledEvent } from './handled-event.ts'
 import { compileTypePatterns } from './type-pattern.ts'
@@ -40,6 +41,18 @@ export interface HandlerContext {
   /** Its `reason` is an AbortReason. What a handler does afterwards no longer counts. */
   readonly signal: AbortSignal
   readonly logger: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
+  /**
+   * Publishes events, all of them or none, outside the limit on what waits: at most 100,000 events and 4 MiB in one call.
+   * An event without an id gets a UUIDv7, one without a time the current time, and one without a `traceparent` that of the
+   * event at work. An attempt that is repeated publishes again: give events an id made from `event.eventId`.
+   *
+   * Resolves when all of them are as durable as what the server accepts. Errors: MillraceError. `invalid_event`,
+   * `event_too_large` (`field` names the event), `too_many_events`, `message_too_large`, `not_found` (the topic): none is
+   * published. `deadline_exceeded`: the attempt is over, none is published. `disk_full`: none is published, or of several
+   * partitions and priorities as many as `taken` says. `outcomeUnknown`: publish again with the same ids.
+   * @param options.topic a declared topic. Default: that of the handler.
+   */
+  publish(events: EventInput | readonly EventInput[], options?: { readonly topic?: string }): Promise<void>
 }
 
 export type Handle = (event: HandledEvent, context: HandlerContext) => Ended | Promise<Ended>

@@ -1,10 +1,13 @@
 // An attempt of a handler, with all that is added to it.
 
-import { type ErrorCode, errorCodes } from '../errors.ts'
+import { type ErrorCode, errorCodes, MillraceError } from '../errors.ts'
+import { type EventInput, EventStamper } from '../event/event-input.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd, Failed } from './attempt.ts'
-import { type HandlerDefinition, maxDelayMs } from './define-handler.ts'
+import { type AbortReason, type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
+import type { HandledEvent } from './handled-event.ts'
 import { type LoopWatch, withLoopWatch } from './loop-watch.ts'
+import { encodeEvents, type PublishMessageTo } from './publish-events.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
 
@@ -12,19 +15,31 @@ export interface AttemptParts {
   readonly metrics: Metrics
   /** Of the process. */
   readonly loopWatch: LoopWatch
+  readonly publish: PublishMessageTo
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
   /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
 }
 
 export function attemptOf(handler: HandlerDefinition, parts: AttemptParts): Attempt {
-  const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler))
+  const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler, parts))
   return withMetrics(handler, parts, withTimeout(handler.timeoutMs, call))
 }
 
-function callHandler({ handle }: HandlerDefinition): Attempt {
+function callHandler({ topic, handle }: HandlerDefinition, { publish, now }: AttemptParts): Attempt {
+  const stamper = new EventStamper(now)
+  const publishFor =
+    (event: HandledEvent, signal: AbortSignal): HandlerContext['publish'] =>
+    async (events, options = {}) => {
+      if (signal.reason === ('timeout' satisfies AbortReason))
+        throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
+      const list: readonly EventInput[] = Array.isArray(events) ? events : [events]
+      await publish(options.topic ?? topic, encodeEvents(list, stamper, event))
+    }
   return async (event, { attempt, logger, abort: { signal } }) => {
     try {
-      return endOf(await handle(event, { attempt, logger, signal }))
+      return endOf(await handle(event, { attempt, logger, signal, publish: publishFor(event, signal) }))
     } catch (thrown) {
       return failed(codeOf(thrown), textOfThrown(thrown))
     }

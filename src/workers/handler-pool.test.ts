@@ -6,6 +6,7 @@ import { MillraceError } from '../errors.ts'
 import { decodeBatch, encodeBatch } from '../event/record-batch.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
+import { Ingest } from '../ingest/ingest.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { AttemptGate } from './attempt-gate.ts'
@@ -13,6 +14,7 @@ import { DeadLetters, deadLetterTopic } from './dead-letters.ts'
 import { defineHandler, type HandlerOptions, retry } from './define-handler.ts'
 import { HandlerPool } from './handler-pool.ts'
 import { LoopWatch } from './loop-watch.ts'
+import { publishAllOrNone } from './publish-events.ts'
 
 async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
   const logger = createLogger({ level: 'fatal', version: '0' })
@@ -44,6 +46,10 @@ async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
   const declare = () => eventLog.declare('events', { partitions: 1, groups: [{ name: 'mailer' }] })
   await declare()
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [] })
+  const topics = [{ name: 'events', partitions: 1, partitionBy: 'key' as const }]
+  const ingest = new Ingest({
+    ...{ eventLog, durability: 'disk', topics, maxWaiting: null, metrics, now, monotonicNow },
+  })
   const start = async () => {
     const pool = new HandlerPool({
       handler: defineHandler({ group: 'mailer', ...options }),
@@ -51,6 +57,7 @@ async function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
       ...{ monotonicNow, random: Math.random, loopWatch: new LoopWatch({ logger, metrics, monotonicNow }) },
       deadLetters: new DeadLetters({ eventLog, now }),
       gate: new AttemptGate(),
+      publish: publishAllOrNone((message) => ingest.publish(message)),
     })
     await pool.start()
     return pool

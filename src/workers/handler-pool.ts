@@ -48,8 +48,6 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly deadLetters: DeadLetters
   /** Of the process. */
   readonly gate: AttemptGate
-  /** The wall clock, in milliseconds since 1970. */
-  readonly now: () => number
 }
 
 interface Outage {
