@@ -25,8 +25,10 @@ for (const { blocks } of all) {
 }
 
 for (const [name, block] of blockOfProgram) {
-  test(`the benchmark's ${name} runs, has a result and passes its gate`, { timeout: 120_000 }, async () => {
-    const { result } = await runBlockProgram(block, 1)
+  test(`the benchmark's ${name} runs, has a result and passes its gate`, { timeout: 120_000 }, async (t) => {
+    const { result, absent } = await runBlockProgram(block, 1)
+    // A peer may be missing on this machine.
+    if (absent !== null && block.program.startsWith('peers/')) return t.skip(absent)
     assert.deepEqual(result?.problems, [])
     assert.ok(result.events > 0 && result.seconds > 0, JSON.stringify(result))
   })

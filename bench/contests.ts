@@ -42,7 +42,7 @@ export interface Contest {
   readonly bounds: readonly Bound[]
 }
 
-export const workloadIds = ['W1', 'W2', 'W8', 'W9'] as const
+export const workloadIds = ['W1', 'W2', 'W7', 'W8', 'W9'] as const
 export type WorkloadId = (typeof workloadIds)[number]
 
 export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
@@ -63,6 +63,7 @@ const spreads = [
   { name: '30 days ago', spreadSeconds: 3600, ageSeconds: 30 * daySeconds },
 ]
 const stores = ['sqlite', 'postgres'] as const
+const bullmqConcurrencies = [8, 32, 100]
 const policies = ['reject', 'wait', 'drop'] as const
 
 export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
@@ -86,6 +87,11 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
     program: 'floors/sqlite-inserts',
     options: { ...timed, rowsPerStatement: 16 },
   }
+  const handlers = (name: string, log: 'embedded' | 'redis', concurrency: number, batchEvents = 1): Block => ({
+    name,
+    program: 'workloads/handlers',
+    options: { log, events: sizes.handledEvents, payloadBytes, concurrency, batchEvents },
+  })
   return [
     {
       id: 'W1',
@@ -177,6 +183,43 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         bound('', 'CPU while Redis is down', 'idle', 'redisAwayCpuPercent', 2, '%'),
         bound('', 'CPU while PostgreSQL is down', 'idle', 'postgresAwayCpuPercent', 2, '%'),
       ],
+    },
+    {
+      id: 'W7',
+      rounds,
+      blocks: [
+        handlers('handlers, embedded', 'embedded', 1000),
+        handlers('handlers, embedded, 16 at once', 'embedded', 16),
+        handlers('handlers, embedded, batches', 'embedded', 16, 500),
+        handlers('handlers, Redis', 'redis', 1000),
+        ...bullmqConcurrencies.map((concurrency) => ({
+          name: `BullMQ, ${concurrency} at once`,
+          program: 'peers/queues/bullmq',
+          options: { events: sizes.peerEvents, payloadBytes, concurrency },
+        })),
+        {
+          name: 'pg-boss, 500 a fetch',
+          program: 'peers/queues/pg-boss',
+          options: { events: sizes.peerEvents, payloadBytes },
+        },
+      ],
+      comparisons: [
+        ...bullmqConcurrencies.flatMap((concurrency) =>
+          ['embedded', 'Redis'].map((log) =>
+            ratio(
+              'T6',
+              `handlers, ${log} / BullMQ, ${concurrency} at once`,
+              `handlers, ${log}`,
+              `BullMQ, ${concurrency} at once`,
+              5,
+            ),
+          ),
+        ),
+        ratio('', 'handlers, embedded / pg-boss', 'handlers, embedded', 'pg-boss, 500 a fetch', null),
+        ratio('', 'the same, 16 at once', 'handlers, embedded, 16 at once', 'pg-boss, 500 a fetch', null),
+        ratio('', 'the same, batches of 500', 'handlers, embedded, batches', 'pg-boss, 500 a fetch', null),
+      ],
+      bounds: [],
     },
     {
       id: 'W9',

@@ -10,6 +10,7 @@ import { evaluate, type ResultRow } from './evaluate.ts'
 import { machineFacts, machineLine } from './machine.ts'
 import { smallestPayloadBytes } from './messages.ts'
 import { installPython } from './peers/python-loop/python.ts'
+import { installQueues } from './peers/queues/queues.ts'
 import type { BlockRun } from './run-block.ts'
 import { runContest } from './run-contest.ts'
 import { type SizeName, sizesByName } from './sizes.ts'
@@ -81,6 +82,7 @@ function parse() {
 
 async function run({ workloads, size, payloadBytes, output, record, install }: Options): Promise<boolean> {
   if (install && workloads.includes('W2')) installPython()
+  if (install && workloads.includes('W7')) installQueues()
   const startedAt = new Date()
   const machine = machineFacts()
   console.error(machineLine(machine))

@@ -9,6 +9,8 @@ export interface Sizes {
   /** Shorter, because work in memory stabilizes sooner. */
   readonly inMemorySeconds: number
   readonly backlogEvents: number
+  /** Events that handlers work on. */
+  readonly handledEvents: number
   /** Events for a peer that has a tenth of the speed. */
   readonly peerEvents: number
   readonly storedRows: number
@@ -41,6 +43,7 @@ export const sizesByName = {
     blockSeconds: 0.2,
     inMemorySeconds: 0.1,
     backlogEvents: 30_000,
+    handledEvents: 3000,
     peerEvents: 5000,
     storedRows: 5000,
     deadLetters: 500,
@@ -61,6 +64,7 @@ export const sizesByName = {
     blockSeconds: 2,
     inMemorySeconds: 0.5,
     backlogEvents: 400_000,
+    handledEvents: 100_000,
     peerEvents: 40_000,
     storedRows: 1_000_000,
     deadLetters: 10_000,
@@ -81,6 +85,7 @@ export const sizesByName = {
     blockSeconds: 10,
     inMemorySeconds: 2,
     backlogEvents: 2_000_000,
+    handledEvents: 200_000,
     peerEvents: 150_000,
     storedRows: 1_000_000,
     deadLetters: 30_000,
@@ -101,6 +106,7 @@ export const sizesByName = {
     blockSeconds: 15,
     inMemorySeconds: 2,
     backlogEvents: 5_000_000,
+    handledEvents: 400_000,
     peerEvents: 250_000,
     storedRows: 1_000_000,
     deadLetters: 50_000,

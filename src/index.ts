@@ -42,10 +42,14 @@ export type {
 export { type RunningServer, type ServerOptions, startServer } from './server/server.ts'
 export {
   type AbortReason,
+  type BatchHandlerOptions,
+  type BatchOptions,
   type Dead,
   dead,
   defineHandler,
+  type EventOutcome,
   type Handle,
+  type HandleBatch,
   type HandlerContext,
   type HandlerDefinition,
   type HandlerOptions,

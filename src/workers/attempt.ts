@@ -1,5 +1,5 @@
-// One attempt of a handler at one event, and what it came to. What is added to a handler is a wrapper of this shape
-// (handler-attempt.ts).
+// One attempt of a handler, at one event or at a batch, and what it came to. What is added to a handler is a wrapper of
+// this shape (handler-attempt.ts).
 
 import type { ErrorCode } from '../errors.ts'
 import type { HandlerContext } from './define-handler.ts'
@@ -19,14 +19,21 @@ export interface Failed {
   readonly afterMs: number | null
   /** The handler has returned `retry()`. */
   readonly wasAsked?: true
+}
+
+export interface AttemptResult {
+  /** One for each event, in the same order. */
+  readonly ends: readonly AttemptEnd[]
   /** The handler is still running: it has ignored its signal. Settles when it ends; never rejects. */
   readonly running?: Promise<unknown>
 }
 
-export interface AttemptContext extends Pick<HandlerContext, 'attempt' | 'logger'> {
+export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
+  /** Makes the handler's logger: it costs more than all else of an attempt, and many handlers log nothing. */
+  readonly logger: () => HandlerContext['logger']
   /** Gives the handler its signal. */
   readonly abort: AbortController
 }
 
 /** Never rejects. */
-export type Attempt = (event: HandledEvent, context: AttemptContext) => Promise<AttemptEnd>
+export type Attempt = (events: readonly HandledEvent[], context: AttemptContext) => Promise<AttemptResult>

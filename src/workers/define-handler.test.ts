@@ -17,8 +17,15 @@ test('a handler has defaults, and is told from other values', () => {
     maxAttempts: null,
     initialDelayMs: 1000,
     maxDelayMs: 60_000,
+    batch: null,
     handle,
   })
+  const batch = defineHandler({
+    group: 'a',
+    batch: { maxEvents: 5 },
+    handle: (events) => events.slice(0, 0) as [],
+  }).batch
+  assert.deepEqual(batch, { maxEvents: 5, maxWaitMs: 100 })
   assert.deepEqual(defineHandler({ group: 'a', type: 'order.*', handle }).types, ['order.*'])
   assert.deepEqual([handler, {}, null, 7, handle].map(isHandlerDefinition), [true, false, false, false, false])
   assert.deepEqual(
@@ -49,6 +56,11 @@ test('a wrong option is refused with its name and what it must be', () => {
     ['retry.maxAttempts', { retry: { maxAttempts: 1.5 } }, /is 1.5/],
     ['retry.initialDelayMs', { retry: { initialDelayMs: 10, maxDelayMs: 5 } }, /larger than retry.maxDelayMs/],
     ['retry.delay', { retry: { delay: 1 } }, /not an option/],
+    ['batch', { batch: 10 }, /must be an object with maxEvents, maxWaitMs/],
+    ['batch.maxEvents', { batch: {} }, /is undefined; it must be a whole number from 1 to 1000/],
+    ['batch.maxWaitMs', { batch: { maxEvents: 1, maxWaitMs: -1 } }, /is -1/],
+    ['batch.size', { batch: { maxEvents: 1, size: 1 } }, /not an option/],
+    ['retry.maxAttempts', { batch: { maxEvents: 2 }, retry: { maxAttempts: 1 } }, /at least 2 with batch/],
     ['ordered', { ordered: true }, /is not an option of this version/],
     ['handle', { handle: 'f' }, /is missing/],
   ]

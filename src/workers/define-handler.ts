@@ -59,6 +59,25 @@ export type Handle = (event: HandledEvent, context: HandlerContext) => Ended | P
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is a handler too.
 type Ended = undefined | void | Retry | Dead
 
+export type HandleBatch = (events: readonly HandledEvent[], context: HandlerContext) => EndedBatch | Promise<EndedBatch>
+// biome-ignore lint/suspicious/noConfusingVoidType: as above.
+type EndedBatch = undefined | void | readonly EventOutcome[]
+
+/** How one event of a batch has ended. */
+export interface EventOutcome {
+  /** One of the events that the handler got. */
+  readonly event: HandledEvent
+  /** Undefined: it is done. */
+  readonly outcome: undefined | Retry | Dead
+}
+
+export interface BatchOptions {
+  /** Max events of a call, 1 to 1,000. */
+  readonly maxEvents: number
+  /** How long the first event waits for others before the handler is called, 0 to 60,000. Default 100. */
+  readonly maxWaitMs?: number
+}
+
 export interface RetryOptions {
   /** Attempts before the event becomes a dead letter, 1 to 1,000. Default: MILLRACE_MAX_ATTEMPTS. */
   readonly maxAttempts?: number
@@ -68,7 +87,7 @@ export interface RetryOptions {
   readonly maxDelayMs?: number
 }
 
-export interface HandlerOptions {
+interface CommonOptions {
   /** A declared topic. Default `events`. */
   readonly topic?: string
   /** Names the consumer group: processes with the same group share the events. */
@@ -76,11 +95,15 @@ export interface HandlerOptions {
   /** The types that the handler gets, as in `order.*` or `order.**`; with `types` several. Default: all. */
   readonly type?: string
   readonly types?: readonly string[]
-  /** Max events at work in this process, 1 to 10,000. Default: MILLRACE_WORKER_CONCURRENCY. */
+  /** Max calls of the handler at once in this process, 1 to 10,000. Default: MILLRACE_WORKER_CONCURRENCY. */
   readonly concurrency?: number
   /** A longer call fails and its signal is aborted, 1 to 86,400,000. Default 30,000. */
   readonly timeoutMs?: number
   readonly retry?: RetryOptions
+}
+
+export interface HandlerOptions extends CommonOptions {
+  readonly batch?: undefined
   /**
    * Works on one event. Returns nothing when that is done, `retry()` or `dead(reason)`. When it throws, the attempt has
    * failed; the other events go on.
@@ -88,8 +111,24 @@ export interface HandlerOptions {
   readonly handle: Handle
 }
 
+export interface BatchHandlerOptions extends CommonOptions {
+  /** Calls the handler with several events at their first attempt. Further attempts are calls with one event. */
+  readonly batch: BatchOptions
+  /**
+   * Works on several events. Returns nothing when all are done, or the outcome of each: an event that is left out has
+   * failed. When it throws, all of them have failed, and are tried again one by one.
+   */
+  readonly handle: HandleBatch
+}
+
 /** A checked handler. Null: the default of the process. */
-export interface HandlerDefinition {
+export type HandlerDefinition = CheckedOptions &
+  (
+    | { readonly batch: null; readonly handle: Handle }
+    | { readonly batch: Required<BatchOptions>; readonly handle: HandleBatch }
+  )
+
+interface CheckedOptions {
   readonly isMillraceHandler: true
   readonly topic: string
   readonly group: string
@@ -99,7 +138,6 @@ export interface HandlerDefinition {
   readonly maxAttempts: number | null
   readonly initialDelayMs: number
   readonly maxDelayMs: number
-  readonly handle: Handle
 }
 
 const dayMs = 86_400_000
@@ -107,17 +145,19 @@ const dayMs = 86_400_000
 /** The longest delay before another attempt. */
 export const maxDelayMs = dayMs
 
-const known = new Set(['topic', 'group', 'type', 'types', 'concurrency', 'timeoutMs', 'retry', 'handle'])
-const knownOfRetry = new Set(['maxAttempts', 'initialDelayMs', 'maxDelayMs'])
+const known = ['topic', 'group', 'type', 'types', 'concurrency', 'timeoutMs', 'retry', 'batch', 'handle']
+const knownOf = { retry: ['maxAttempts', 'initialDelayMs', 'maxDelayMs'], batch: ['maxEvents', 'maxWaitMs'] }
 
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
-export function defineHandler(options: HandlerOptions): HandlerDefinition {
+export function defineHandler(options: HandlerOptions): HandlerDefinition
+export function defineHandler(options: BatchHandlerOptions): HandlerDefinition
+export function defineHandler(options: HandlerOptions | BatchHandlerOptions): HandlerDefinition {
   if (typeof options !== 'object' || options === null) {
     throw new MillraceError('invalid_event', 'defineHandler takes an object with group and handle', {
       field: 'options',
     })
   }
-  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000, handle } = options
+  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000 } = options
   const { maxAttempts, initialDelayMs = 1000, maxDelayMs: longestMs = 60_000 } = options.retry ?? {}
   const name = `the handler of group ${JSON.stringify(group)}`
   const refuse = (field: string, must: string): never => {
@@ -127,29 +167,41 @@ export function defineHandler(options: HandlerOptions): HandlerDefinition {
     if (Number.isInteger(value) && value >= min && value <= max) return value
     return refuse(field, `is ${value}; it must be a whole number from ${min} to ${max}`)
   }
-  for (const key of Object.keys(options)) if (!known.has(key)) refuse(key, 'is not an option of this version')
-  for (const key of Object.keys(options.retry ?? {}))
-    if (!knownOfRetry.has(key)) refuse(`retry.${key}`, 'is not an option of this version')
+  for (const key of Object.keys(options)) if (!known.includes(key)) refuse(key, 'is not an option of this version')
+  for (const [name, keys] of Object.entries(knownOf)) {
+    const value = options[name as keyof typeof knownOf]
+    if (value === undefined) continue
+    if (typeof value !== 'object' || value === null) refuse(name, `must be an object with ${keys.join(', ')}`)
+    for (const key of Object.keys(value))
+      if (!keys.includes(key)) refuse(`${name}.${key}`, 'is not an option of this version')
+  }
   if (typeof group !== 'string' || !isTopicName(group)) refuse('group', 'must match [a-z0-9][a-z0-9._-]{0,63}')
-  if (options.retry !== undefined && (typeof options.retry !== 'object' || options.retry === null))
-    refuse('retry', 'must be an object with maxAttempts, initialDelayMs or maxDelayMs')
   if (typeof topic !== 'string' || !isTopicName(topic))
     refuse('topic', `is ${JSON.stringify(topic)}; it must match [a-z0-9][a-z0-9._-]{0,63}`)
   if (type !== undefined && options.types !== undefined) refuse('type', 'and types are both given: use one of them')
-  if (typeof handle !== 'function') refuse('handle', 'is missing: give a function of an event')
+  if (typeof options.handle !== 'function')
+    refuse('handle', 'is missing: give a function of an event, or of a list of events with batch')
   const patterns: unknown = type === undefined ? types : [type]
   if (!isTextList(patterns)) return refuse('types', 'must be a list of texts such as ["order.*"]; use type for one')
   if (options.types?.length === 0) refuse('types', 'is empty: leave it out for all types')
   compileTypePatterns(patterns)
   if (inRange('retry.initialDelayMs', initialDelayMs, 1, dayMs) > inRange('retry.maxDelayMs', longestMs, 1, dayMs))
     refuse('retry.initialDelayMs', 'is larger than retry.maxDelayMs')
-  return {
-    isMillraceHandler: true,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, handle },
+  const checked = {
+    isMillraceHandler: true as const,
+    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs },
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),
     maxAttempts: maxAttempts === undefined ? null : inRange('retry.maxAttempts', maxAttempts, 1, 1000),
   }
+  if (options.batch === undefined) return { ...checked, batch: null, handle: options.handle }
+  const { maxEvents, maxWaitMs = 100 } = options.batch
+  const batch = {
+    maxEvents: inRange('batch.maxEvents', maxEvents, 1, 1000),
+    maxWaitMs: inRange('batch.maxWaitMs', maxWaitMs, 0, 60_000),
+  }
+  if (maxAttempts === 1) refuse('retry.maxAttempts', 'must be at least 2 with batch: one bad event fails its batch')
+  return { ...checked, batch, handle: options.handle }
 }
 
 function isTextList(value: unknown): value is readonly string[] {

@@ -27,23 +27,58 @@ export function attemptOf(handler: HandlerDefinition, parts: AttemptParts): Atte
   return withMetrics(handler, parts, withTimeout(handler.timeoutMs, call))
 }
 
-function callHandler({ topic, handle }: HandlerDefinition, { publish, now }: AttemptParts): Attempt {
+function callHandler(handler: HandlerDefinition, parts: AttemptParts): Attempt {
+  const publishFor = publishing(handler, parts)
+  return async (events, { attempt, logger, abort: { signal } }) => {
+    let own: HandlerContext['logger'] | undefined
+    const context: HandlerContext = {
+      attempt,
+      signal,
+      get logger() {
+        own ??= logger()
+        return own
+      },
+      publish: publishFor(events, signal),
+    }
+    try {
+      if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
+      return { ends: [endOf(await handler.handle(events[0]!, context))] }
+    } catch (thrown) {
+      const end = failed(codeOf(thrown), textOfThrown(thrown))
+      return { ends: events.map(() => end) }
+    }
+  }
+}
+
+/** Makes the `publish` of the calls of a handler. */
+function publishing({ topic: own }: HandlerDefinition, { publish, now }: AttemptParts) {
   const stamper = new EventStamper(now)
-  const publishFor =
-    (event: HandledEvent, signal: AbortSignal): HandlerContext['publish'] =>
-    async (events, options = {}) => {
+  return (atWork: readonly HandledEvent[], signal: AbortSignal): HandlerContext['publish'] =>
+    async (events, { topic = own } = {}) => {
       if (signal.reason === ('timeout' satisfies AbortReason))
         throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
       const list: readonly EventInput[] = Array.isArray(events) ? events : [events]
-      await publish(options.topic ?? topic, encodeEvents(list, stamper, event))
+      await publish(topic, encodeEvents(list, stamper, atWork))
     }
-  return async (event, { attempt, logger, abort: { signal } }) => {
-    try {
-      return endOf(await handle(event, { attempt, logger, signal, publish: publishFor(event, signal) }))
-    } catch (thrown) {
-      return failed(codeOf(thrown), textOfThrown(thrown))
-    }
+}
+
+/** What a batch handler returned is any value. Throws when it does not tell the outcome of each of these events. */
+function endsOf(returned: unknown, events: readonly HandledEvent[]): AttemptEnd[] {
+  if (returned === undefined) return events.map(() => ({ is: 'done' }))
+  if (!Array.isArray(returned)) {
+    throw new TypeError(`the handler returned a ${kindOf(returned)}; a batch handler must return nothing or an array`)
   }
+  const ends = new Map<unknown, AttemptEnd>()
+  for (const [index, item] of returned.entries()) {
+    const { event, outcome } = (item ?? {}) as Partial<Record<'event' | 'outcome', unknown>>
+    const refuse = (why: string) => {
+      throw new TypeError(`the handler returned [${index}]: ${why}; give { event, outcome } for each event once`)
+    }
+    if (!events.includes(event as HandledEvent)) refuse('its event is none of those that it got')
+    if (ends.has(event)) refuse('it names an event twice')
+    ends.set(event, endOf(outcome))
+  }
+  return events.map((event) => ends.get(event) ?? failed('internal', 'the handler returned no outcome for the event'))
 }
 
 /** What a handler returned is any value: it may be JavaScript. */
@@ -57,10 +92,11 @@ function endOf(returned: unknown): AttemptEnd {
   }
   if (ended === 'retry')
     return failed('internal', `retry({ afterMs }) takes 0 to ${maxDelayMs} ms; it was ${textOfThrown(afterMs)}`)
-  return failed(
-    'internal',
-    `the handler returned ${returned === null ? 'null' : typeof returned}; it must return nothing, retry() or dead(reason)`,
-  )
+  return failed('internal', `the handler returned ${kindOf(returned)}; it must return nothing, retry() or dead(reason)`)
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? 'null' : typeof value
 }
 
 function isDelay(afterMs: unknown): afterMs is number | null {

@@ -1,4 +1,4 @@
-// Runs a handler on the events of its group, each event by itself.
+// Runs a handler on the events of its group, each event by itself, or in batches that are not those of the log.
 //
 // Job: take events while places are free, run each, and settle an entry when all its events have ended: done, another
 // attempt later, or a dead letter. An entry is not a unit of work: one with more events than places are free is cut
@@ -12,12 +12,14 @@ import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import type { Attempt, AttemptEnd } from './attempt.ts'
 import type { AttemptGate } from './attempt-gate.ts'
+import { CallQueue } from './call-queue.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { AbortReason, HandlerDefinition } from './define-handler.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
-import { toHandledEvent } from './handled-event.ts'
+import { type HandledEvent, toHandledEvent } from './handled-event.ts'
 import { type AttemptParts, attemptOf } from './handler-attempt.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
@@ -41,7 +43,7 @@ const noEvents = { high: 0, normal: 0, low: 0 }
 
 export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'>, AttemptParts {
   readonly handler: HandlerDefinition
-  /** Max events at work. */
+  /** Max calls of the handler at once. */
   readonly concurrency: number
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
@@ -54,6 +56,17 @@ interface Outage {
   readonly reason: string
   readonly sinceMs: number
 }
+
+/** An event that is to be worked on. */
+interface Work {
+  readonly open: OpenDelivery
+  readonly index: number
+  /** Called when its attempt has ended, though the handler may still run. */
+  readonly onEnded: () => void
+}
+
+/** Each call has one event, when the handler takes no batches. */
+const noBatch = { maxEvents: 1, maxWaitMs: 0 }
 
 export class HandlerPool implements Pool {
   readonly #options: HandlerPoolOptions
@@ -69,9 +82,10 @@ export class HandlerPool implements Pool {
   readonly #atWork = new Set<OpenDelivery>()
   /** The lanes of suspect deliveries that were returned, to run with nothing beside them. */
   readonly #suspectLanes = new Set<Lane>()
-  /** One for each event at work. */
+  readonly #calls: CallQueue<Work>
+  /** One for each call at work. */
   readonly #aborts = new Set<AbortController>()
-  /** Since when events at work have ignored their signal. */
+  /** Since when calls at work have ignored their signal. */
   readonly #ignoring = new Map<AbortController, number>()
   #unsettledEvents = 0
   #mayTake = Promise.withResolvers<void>()
@@ -88,6 +102,12 @@ export class HandlerPool implements Pool {
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
     this.#attempt = attemptOf(handler, options)
     this.#isMine = compileTypePatterns(handler.types)
+    const { concurrency } = options
+    this.#calls = new CallQueue({
+      ...(handler.batch ?? noBatch),
+      concurrency,
+      call: (works) => this.#call(works),
+    })
   }
 
   get topic(): string {
@@ -135,6 +155,7 @@ export class HandlerPool implements Pool {
     const shutdownMs = Math.min(maxShutdownMs, graceMs / 2)
     this.#isStopping = true
     this.#reading.abort()
+    this.#calls.flush()
     this.#wake()
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
     if (isLate) {
@@ -178,12 +199,8 @@ export class HandlerPool implements Pool {
     }
   }
 
-  get #freePlaces(): number {
-    return this.#options.concurrency - this.#aborts.size
-  }
-
   get #hasRoom(): boolean {
-    return this.#freePlaces > 0 && this.#outage === null && this.#unsettledEvents < maxUnsettledEvents
+    return this.#calls.freeCalls > 0 && this.#outage === null && this.#unsettledEvents < maxUnsettledEvents
   }
 
   /** Resolves the waits for a free place. */
@@ -194,10 +211,11 @@ export class HandlerPool implements Pool {
 
   /** Up to one event for each free place, by the weights of the lanes, else the most urgent ones; waits for the first. */
   async #take(signal: AbortSignal): Promise<readonly Delivery[]> {
-    const places = this.#freePlaces
+    const places = this.#calls.freeEvents
     const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
       const found = await this.#member.next({ maxEvents, maxWaitMs: 0 }, signal)
+      if (!signal.aborted) this.#laneTurns.note(maxEvents, new Set(found.map(({ position }) => position.stream.lane)))
       if (found.length > 0 || signal.aborted) return found
     }
     return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
@@ -209,10 +227,11 @@ export class HandlerPool implements Pool {
     const { batch, attempt, isSuspect } = delivery
     const open = new OpenDelivery(consumer, delivery, this.#isMine)
     const { size } = open.pending
+    const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : this.#calls.freeCalls
     if (batch.damaged === true) open.giveUpDamaged()
     // One of its events has ended the process, perhaps: they go on apart.
     else if (size > 1 && isSuspect) open.returnPending(1, now())
-    else if (size > this.#freePlaces) open.returnPending(Math.max(1, this.#freePlaces), now())
+    else if (size > places) open.returnPending(Math.max(1, places), now())
     else if (attempt > maxAttempts) {
       const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
       for (const index of open.pending.keys()) open.giveUp(index, maxAttempts, { code: 'internal', message })
@@ -229,11 +248,19 @@ export class HandlerPool implements Pool {
       open.returnPending(1, 0)
       this.#suspectLanes.add(delivery.position.stream.lane)
     }
+    const isForBatch = this.#isForBatch(delivery)
     for (const index of open.pending.keys()) {
       gate.share()
-      void this.#runOne(open, index, () => gate.leave())
+      const work = { open, index, onEnded: () => gate.leave() }
+      if (isForBatch) this.#calls.addToBatch(work)
+      else this.#calls.addAlone(work)
     }
     this.#settleWhenEnded(open)
+  }
+
+  /** What has failed in a batch is tried again by itself: which event was to blame is unknown. */
+  #isForBatch({ attempt, isSuspect }: Delivery): boolean {
+    return this.#options.handler.batch !== null && attempt === 1 && !isSuspect
   }
 
   /** Reads and runs one entry at a time, with nothing beside it in this process, while they are suspect. */
@@ -246,7 +273,7 @@ export class HandlerPool implements Pool {
         if (delivery === undefined) break
         const open = this.#open(this.#member.consumer, delivery)
         const ends = [...open.pending.keys()].map(
-          (index) => new Promise<void>((resolve) => void this.#runOne(open, index, resolve)),
+          (index) => new Promise<void>((resolve) => this.#calls.addAlone({ open, index, onEnded: resolve })),
         )
         await Promise.all(ends)
         this.#settleWhenEnded(open)
@@ -256,33 +283,54 @@ export class HandlerPool implements Pool {
     this.#suspectLanes.clear()
   }
 
-  /** @param onEnded called when the attempt has ended, though the handler may still run. */
-  async #runOne(open: OpenDelivery, index: number, onEnded: () => void): Promise<void> {
-    const { attempt, batch, position } = open.delivery
-    const { logger, now } = this.#options
+  async #call(formed: readonly Work[]): Promise<void> {
+    // A stop has returned what had not begun.
+    const works = formed.filter(({ open, index }) => open.pending.has(index))
+    if (works.length === 0) return
+    const { attempt } = works[0]!.open.delivery
+    const events = works.map(({ open, index }) => {
+      const [event] = decodeBatch(open.pending.get(index)!.bytes)
+      return toHandledEvent(event!, open.delivery.batch.receivedAtMicros)
+    })
     const abort = new AbortController()
     this.#aborts.add(abort)
-    const [event] = decodeBatch(open.pending.get(index)!.bytes)
-    const own = logger.child({ topic: this.topic, group: this.group, id: event!.id })
-    const end = await this.#attempt(toHandledEvent(event!, batch.receivedAtMicros), { attempt, logger: own, abort })
-    onEnded()
-    if (end.is !== 'done') {
-      const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
-      const place = formatPosition({ ...position, offset: position.offset + index })
-      own[level]({ position: place, attempt, code: end.code }, `the handler ended with ${end.is}: ${end.message}`)
+    const { ends, running } = await this.#attempt(events, { attempt, abort, logger: () => this.#loggerOf(events) })
+    for (const [place, work] of works.entries()) {
+      work.onEnded()
+      this.#log(work, events[place]!, ends[place]!)
     }
-    if (end.is === 'failed' && end.running !== undefined) {
-      // It is not tried again beside itself.
-      this.#ignoring.set(abort, now())
-      await end.running
-      this.#ignoring.delete(abort)
-    }
+    if (running !== undefined) await this.#waitForEnd(running, abort)
     this.#aborts.delete(abort)
-    // What the stop has ended is not an attempt: it is returned.
-    const isReturned = !open.pending.has(index) || (end.is === 'failed' && abort.signal.reason === 'shutdown')
-    if (!isReturned) this.#note(open, index, end)
-    this.#settleWhenEnded(open)
+    const isStopped = abort.signal.reason === ('shutdown' satisfies AbortReason)
+    for (const [place, { open, index }] of works.entries()) {
+      const end = ends[place]!
+      // What the stop has ended is not an attempt: it is returned.
+      const isReturned = !open.pending.has(index) || (end.is === 'failed' && isStopped)
+      if (!isReturned) this.#note(open, index, end)
+      this.#settleWhenEnded(open)
+    }
     this.#wake()
+  }
+
+  #loggerOf(events: readonly HandledEvent[]): Logger {
+    const own = events.length === 1 ? { id: events[0]!.id } : { events: events.length }
+    return this.#options.logger.child({ topic: this.topic, group: this.group, ...own })
+  }
+
+  /** Its events are not tried again beside a handler that has ignored its signal. */
+  async #waitForEnd(running: Promise<unknown>, abort: AbortController): Promise<void> {
+    this.#ignoring.set(abort, this.#options.now())
+    await running
+    this.#ignoring.delete(abort)
+  }
+
+  #log({ open, index }: Work, { id }: HandledEvent, end: AttemptEnd): void {
+    if (end.is === 'done') return
+    const { attempt, position } = open.delivery
+    const place = formatPosition({ ...position, offset: position.offset + index })
+    const line = { topic: this.topic, group: this.group, id, position: place, attempt, code: end.code }
+    const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
+    this.#options.logger[level](line, `the handler ended with ${end.is}: ${end.message}`)
   }
 
   #note(open: OpenDelivery, index: number, end: AttemptEnd): void {

@@ -22,3 +22,17 @@ test('the turns of a lane are spread evenly', () => {
   })
   assert.deepEqual(order.join(''), 'hnlhhnlh')
 })
+
+test('a lane that had no work is asked for one event, and the others share the rest', () => {
+  const turns = new LaneTurns()
+  const hadWork = new Set(['normal' as const])
+  turns.note(turns.share(42), hadWork)
+  assert.deepEqual(turns.share(1000), { high: 1, normal: 998, low: 1 })
+  // With two places, looks at both idle lanes would leave nothing for the lane that has work.
+  assert.deepEqual(turns.share(2), { high: 2, normal: 0, low: 0 })
+  turns.note({ high: 1, normal: 0, low: 0 }, new Set(['high']))
+  const { high, normal, low } = turns.share(21)
+  assert.deepEqual([high, normal, low], [16, 4, 1])
+  turns.note({ high: 1, normal: 1, low: 1 }, new Set())
+  assert.deepEqual(turns.share(21), { high: 16, normal: 4, low: 1 }, 'when no lane has work, all are asked')
+})

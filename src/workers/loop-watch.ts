@@ -107,5 +107,5 @@ export class LoopWatch {
 }
 
 export function withLoopWatch(handler: HandlerName, loopWatch: LoopWatch, attempt: Attempt): Attempt {
-  return (event, context) => loopWatch.run(handler, () => attempt(event, context))
+  return (events, context) => loopWatch.run(handler, () => attempt(events, context))
 }

@@ -20,20 +20,22 @@ export type PublishMessageTo = (topic: string, message: Uint8Array) => Promise<v
 const traceAttributes = ['traceparent', 'tracestate']
 
 /**
- * The events as one message. Each belongs to the trace of the event at work, unless it has a `traceparent` of its own.
+ * The events as one message. Each belongs to the trace of the event at work, if there is only one, unless it has a
+ * `traceparent` of its own.
  * Errors: as HandlerContext.publish, where they concern the events themselves.
  */
 export function encodeEvents(
   events: readonly EventInput[],
   stamper: EventStamper,
-  { attributes: worked }: Pick<HandledEvent, 'attributes'>,
+  atWork: readonly Pick<HandledEvent, 'attributes'>[],
 ): Uint8Array {
   const { maxEventsPerMessage, maxMessageBytes } = limits
   if (events.length > maxEventsPerMessage) {
     const text = `${events.length} events are published at once; the limit is ${maxEventsPerMessage}`
     throw new MillraceError('too_many_events', text, { field: 'events' })
   }
-  const trace = Object.entries(worked).filter(([name]) => traceAttributes.includes(name))
+  const single = atWork.length === 1 ? atWork[0]!.attributes : {}
+  const trace = Object.entries(single).filter(([name]) => traceAttributes.includes(name))
   const builder = new BatchBuilder()
   for (const [index, event] of events.entries()) {
     const stamped = orThrowAt(index, () => stamper.stamp(checkEventInput(event)))

@@ -10,11 +10,11 @@ export function withMetrics(
   attempt: Attempt,
 ): Attempt {
   const duration = metrics.handlerDuration.with({ topic, group })
-  return async (event, context) => {
+  return async (events, context) => {
     const startedAtMs = monotonicNow()
-    const end = await attempt(event, context)
+    const result = await attempt(events, context)
     duration.observe((monotonicNow() - startedAtMs) / 1000)
-    metrics.handlerAttempts.add(1, { topic, group, end: end.is })
-    return end
+    for (const { is } of result.ends) metrics.handlerAttempts.add(1, { topic, group, end: is })
+    return result
   }
 }

@@ -4,8 +4,8 @@ import type { Attempt } from './attempt.ts'
 import type { AbortReason } from './define-handler.ts'
 
 export function withTimeout(timeoutMs: number, attempt: Attempt): Attempt {
-  return async (event, context) => {
-    const running = attempt(event, context)
+  return async (events, context) => {
+    const running = attempt(events, context)
     const late = Promise.withResolvers<'late'>()
     const timer = setTimeout(() => late.resolve('late'), timeoutMs)
     const end = await Promise.race([running, late.promise])
@@ -13,6 +13,7 @@ export function withTimeout(timeoutMs: number, attempt: Attempt): Attempt {
     if (end !== 'late') return end
     context.abort.abort('timeout' satisfies AbortReason)
     const message = `the handler took longer than ${timeoutMs} ms`
-    return { is: 'failed', code: 'deadline_exceeded', message, afterMs: null, running }
+    const failed = { is: 'failed', code: 'deadline_exceeded', message, afterMs: null } as const
+    return { ends: events.map(() => failed), running }
   }
 }

@@ -108,6 +108,29 @@ for (const backend of backends('embedded', 'redis')) {
     assert.deepEqual([...seen.values()], Array(300).fill([1]))
   })
 
+  test(`a batch handler works on several events a call, and tries those of a failed batch one by one (${backend.name})`, async (t) => {
+    const sizes: number[] = []
+    const tried = new Map<string, number>()
+    const batchHandler = defineHandler({
+      group,
+      batch: { maxEvents: 50, maxWaitMs: 50 },
+      retry: { maxAttempts: 3, initialDelayMs: 5 },
+      handle: (events) => {
+        sizes.push(events.length)
+        for (const { id } of events) tried.set(id, (tried.get(id) ?? 0) + 1)
+        if (events.some(({ type }) => type === 'bad')) throw new Error('the batch has a bad event')
+      },
+    })
+    const server = await startInProcess(t, { ...(await backend.home(t)), handlers: [batchHandler] })
+    const events = Array.from({ length: 300 }, (_, id) => ({ id: `e${id}`, type: id === 150 ? 'bad' : 'fine' }))
+    await clientOf(t, server).publishEvents(events)
+
+    const { landed, dead: died, balanced } = await allSettled(server)
+    assert.deepEqual([landed, died, balanced], [299, 1, true])
+    assert.deepEqual([tried.size, tried.get('e150'), Math.max(...sizes)], [300, 3, 50])
+    assert.ok(Math.max(...[...tried].map(([id, times]) => (id === 'e150' ? 0 : times))) <= 2)
+  })
+
   test(`an event of a high lane starts next, and low events still move under a flood of high (${backend.name})`, async (t) => {
     const started: string[] = []
     const gate = Promise.withResolvers<void>()

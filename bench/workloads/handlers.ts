@@ -1,0 +1,104 @@
+// W7: handlers that do nothing, at least once, on events that have landed before: the log, the pool and the settling
+// alone. The first quarter warms up.
+
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { runBlock } from '../block.ts'
+import { reachLanded } from '../landed-counter.ts'
+import { MessageFactory } from '../messages.ts'
+import { withPostgres } from '../postgres.ts'
+import { labelOfFlush, onRedis, redisCpuSeconds, withRedis } from '../redis.ts'
+import { Generator } from '../send-messages.ts'
+import { roomForAll, type Service, startService } from '../service.ts'
+import { withTempDirectory } from '../temp-directory.ts'
+import type { HandlerNote } from './no-op-handler.ts'
+
+export interface HandlersOptions {
+  readonly log: 'embedded' | 'redis'
+  readonly events: number
+  readonly payloadBytes: number
+  readonly concurrency: number
+  /** Max events of a call; 1: a handler of single events. */
+  readonly batchEvents: number
+}
+
+const eventsPerMessage = 100
+const giveUpAfterMs = 120_000
+const handler = fileURLToPath(new URL('./no-op-handler.ts', import.meta.url))
+
+await runBlock((options: HandlersOptions) =>
+  withTempDirectory(async (directory) => {
+    if (options.log === 'embedded') return { ...(await measure(directory, options, {}, () => 0)), durability: 'disk' }
+    return withRedis(directory, 'everysec', (redis) =>
+      withPostgres(directory, async (_, url) => {
+        const env = { ...onRedis(redis, 'everysec'), MILLRACE_POSTGRES_URL: url }
+        const result = await measure(directory, options, env, () => redisCpuSeconds(redis))
+        return { ...result, durability: labelOfFlush.everysec }
+      }),
+    )
+  }),
+)
+
+async function measure(
+  directory: string,
+  options: HandlersOptions,
+  env: Readonly<Record<string, string>>,
+  brokerCpuSeconds: () => number,
+) {
+  const events = await land(directory, options, env)
+  const service = await startService(directory, {
+    ...{ ...env, ...roomForAll, MILLRACE_HANDLERS: handler, MILLRACE_WORKER_CONCURRENCY: String(options.concurrency) },
+    ...{ BENCH_EVENTS: String(events), BENCH_DIRECTORY: directory, BENCH_BATCH_EVENTS: String(options.batchEvents) },
+  })
+  const warm = await noteOf(directory, 'warm')
+  const before = brokerCpuSeconds()
+  const done = await noteOf(directory, 'done')
+  const cpuSeconds = done.cpuSeconds - warm.cpuSeconds + brokerCpuSeconds() - before
+  const problems = await unsettledProblems(service, events)
+  await service.stop()
+  return {
+    events: events - Math.ceil(events / 4),
+    seconds: (done.atMs - warm.atMs) / 1000,
+    serviceCpuSeconds: cpuSeconds,
+    problems,
+    details: { concurrency: options.concurrency, batchEvents: options.batchEvents },
+  }
+}
+
+/** Publishes the events, and lets them land. */
+async function land(
+  directory: string,
+  { events, payloadBytes }: HandlersOptions,
+  env: Readonly<Record<string, string>>,
+): Promise<number> {
+  const service = await startService(directory, { ...env, ...roomForAll })
+  const generator = new Generator(service.address, 1, new MessageFactory({ eventsPerMessage, payloadBytes }))
+  const maxEvents = Math.ceil(events / eventsPerMessage) * eventsPerMessage
+  const { accepted } = await generator.send({ method: 'PublishStream', seconds: Number.POSITIVE_INFINITY, maxEvents })
+  generator.close()
+  await reachLanded(service, accepted)
+  await service.stop()
+  return accepted
+}
+
+async function noteOf(directory: string, name: string): Promise<HandlerNote> {
+  const path = join(directory, `${name}.json`)
+  const startMs = performance.now()
+  while (!existsSync(path) || readFileSync(path).length === 0) {
+    if (performance.now() - startMs > giveUpAfterMs) throw new Error(`${name} was not reached in ${giveUpAfterMs} ms`)
+    await sleep(5)
+  }
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
+
+/** The problems of the ledger of the handler's group; empty when every event is settled as done. */
+async function unsettledProblems(service: Service, events: number): Promise<string[]> {
+  for (let look = 0; look < 100; look++) {
+    const line = (await service.status()).ledger.find(({ group }) => group === 'bench')
+    if (line?.landed === events && line.waiting === 0 && line.balanced !== false) return []
+    await sleep(100)
+  }
+  return ['not every event is settled 10 s after the last one was handled']
+}

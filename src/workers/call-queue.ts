@@ -1,0 +1,66 @@
+// Forms the calls of a handler from events that are in hand, and makes at most `concurrency` of them at once. A call has
+// one event, or a batch of events: when the batch is full, or its first event has waited long enough.
+
+export interface CallQueueOptions<Work> {
+  /** Max calls at once. */
+  readonly concurrency: number
+  /** Max events of a batch, and how long the first one waits for the others. */
+  readonly maxEvents: number
+  readonly maxWaitMs: number
+  /** Makes a call. Never rejects; the call's place is free when it resolves. */
+  readonly call: (works: readonly Work[]) => Promise<void>
+}
+
+export class CallQueue<Work> {
+  readonly #options: CallQueueOptions<Work>
+  #calls = 0
+  /** Formed, and waiting for a place. */
+  readonly #formed: Work[][] = []
+  #batch: Work[] = []
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: CallQueueOptions<Work>) {
+    this.#options = options
+  }
+
+  /** How many calls can begin now. */
+  get freeCalls(): number {
+    return Math.max(0, this.#options.concurrency - this.#calls - this.#formed.length)
+  }
+
+  /** How many events find a place in batches that can begin now. */
+  get freeEvents(): number {
+    return Math.max(0, this.freeCalls * this.#options.maxEvents - this.#batch.length)
+  }
+
+  addAlone(work: Work): void {
+    this.#formed.push([work])
+    this.#begin()
+  }
+
+  addToBatch(work: Work): void {
+    const { maxEvents, maxWaitMs } = this.#options
+    this.#batch.push(work)
+    if (this.#batch.length >= maxEvents) this.flush()
+    else this.#timer ??= setTimeout(() => this.flush(), maxWaitMs)
+  }
+
+  /** Makes a call of the events that wait for others. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#batch.length > 0) this.#formed.push(this.#batch)
+    this.#batch = []
+    this.#begin()
+  }
+
+  #begin(): void {
+    while (this.#formed.length > 0 && this.#calls < this.#options.concurrency) {
+      this.#calls++
+      void this.#options.call(this.#formed.shift()!).then(() => {
+        this.#calls--
+        this.#begin()
+      })
+    }
+  }
+}
