@@ -37,3 +37,8 @@ export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
 
 /** Never rejects. */
 export type Attempt = (events: readonly HandledEvent[], context: AttemptContext) => Promise<AttemptResult>
+
+export interface LimitedContext extends AttemptContext, Pick<HandlerContext, 'progress'> {}
+
+/** What has a time limit. Never rejects. */
+export type LimitedAttempt = (events: readonly HandledEvent[], context: LimitedContext) => Promise<AttemptResult>

@@ -41,6 +41,8 @@ export interface HandlerContext {
   /** Its `reason` is an AbortReason. What a handler does afterwards no longer counts. */
   readonly signal: AbortSignal
   readonly logger: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
+  /** Starts `timeoutMs` again, for work that takes long but moves. Without effect when the time limit has passed. */
+  progress(): void
   /**
    * Publishes events, all of them or none, outside the limit on what waits: at most 100,000 events and 4 MiB in one call.
    * An event without an id gets a UUIDv7, one without a time the current time, and one without a `traceparent` that of the
@@ -97,7 +99,10 @@ interface CommonOptions {
   readonly types?: readonly string[]
   /** Max calls of the handler at once in this process, 1 to 10,000. Default: MILLRACE_WORKER_CONCURRENCY. */
   readonly concurrency?: number
-  /** A longer call fails and its signal is aborted, 1 to 86,400,000. Default 30,000. */
+  /**
+   * A call that takes longer, from its start or its last `progress()`, fails and its signal is aborted, 1 to 86,400,000.
+   * Default 30,000.
+   */
   readonly timeoutMs?: number
   readonly retry?: RetryOptions
 }

@@ -3,7 +3,7 @@
 import { type ErrorCode, errorCodes, MillraceError } from '../errors.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Attempt, AttemptEnd, Failed } from './attempt.ts'
+import type { Attempt, AttemptEnd, Failed, LimitedAttempt } from './attempt.ts'
 import { type AbortReason, type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
 import { type LoopWatch, withLoopWatch } from './loop-watch.ts'
@@ -27,13 +27,14 @@ export function attemptOf(handler: HandlerDefinition, parts: AttemptParts): Atte
   return withMetrics(handler, parts, withTimeout(handler.timeoutMs, call))
 }
 
-function callHandler(handler: HandlerDefinition, parts: AttemptParts): Attempt {
+function callHandler(handler: HandlerDefinition, parts: AttemptParts): LimitedAttempt {
   const publishFor = publishing(handler, parts)
-  return async (events, { attempt, logger, abort: { signal } }) => {
+  return async (events, { attempt, logger, progress, abort: { signal } }) => {
     let own: HandlerContext['logger'] | undefined
     const context: HandlerContext = {
       attempt,
       signal,
+      progress,
       get logger() {
         own ??= logger()
         return own

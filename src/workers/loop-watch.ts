@@ -9,7 +9,7 @@
 
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Attempt } from './attempt.ts'
+import type { LimitedAttempt } from './attempt.ts'
 
 /** A block that is shorter is not reported. */
 export const minBlockedMs = 1000
@@ -106,6 +106,6 @@ export class LoopWatch {
   }
 }
 
-export function withLoopWatch(handler: HandlerName, loopWatch: LoopWatch, attempt: Attempt): Attempt {
+export function withLoopWatch(handler: HandlerName, loopWatch: LoopWatch, attempt: LimitedAttempt): LimitedAttempt {
   return (events, context) => loopWatch.run(handler, () => attempt(events, context))
 }

@@ -231,6 +231,22 @@ test('a handler that takes too long fails, its signal says why, and it keeps its
   })
 })
 
+test('a handler that shows progress may work far longer than its time limit', async (t) => {
+  const server = await startWith(t, null, {
+    timeoutMs: 300,
+    retry: { maxAttempts: 1 },
+    handle: async ({ type }, { progress }) => {
+      for (let step = 0; step < 20; step++) {
+        await sleep(50)
+        if (type === 'moves') progress()
+      }
+    },
+  })
+  await clientOf(t, server).publishEvents([{ type: 'moves' }, { type: 'stands' }])
+  const { landed, dead: died } = await allSettled(server)
+  assert.deepEqual([landed, died], [1, 1])
+})
+
 test('a module that gives no usable handler is refused at the start, with its path and the fix', async (t) => {
   const directory = tempDirectory(t)
   const define = `import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'\nconst handle = () => undefined\n`
