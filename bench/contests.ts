@@ -56,6 +56,7 @@ const overloadFactor = 10
 const awayEventsPerSecond = 3000
 const daySeconds = 86_400
 const largePayloadBytes = 1_000_000
+const slowJobMs = 200
 /** Distribution of a full table's rows over time: over how long they arrived, and the age of the newest one. */
 const spreads = [
   { name: 'over an hour', spreadSeconds: 3600, ageSeconds: 0 },
@@ -220,6 +221,22 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         ratio('', 'the same, batches of 500', 'handlers, embedded, batches', 'pg-boss, 500 a fetch', null),
       ],
       bounds: [],
+    },
+    {
+      id: 'W7',
+      rounds: 1,
+      blocks: [
+        {
+          name: 'slow jobs',
+          program: 'workloads/slow-jobs',
+          options: { events: sizes.slowJobs, payloadBytes, workMs: slowJobMs, seconds: sizes.readerSeconds },
+        },
+      ],
+      comparisons: [],
+      bounds: [
+        bound('', 'memory with many slow jobs, more than with 1,000', 'slow jobs', 'rssGrowthMiB', 64, 'MiB'),
+        bound('', 'a high event starts, in times of a job', 'slow jobs', 'highStartsInTimes', 1, 'times'),
+      ],
     },
     {
       id: 'W9',

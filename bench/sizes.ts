@@ -11,6 +11,8 @@ export interface Sizes {
   readonly backlogEvents: number
   /** Events that handlers work on. */
   readonly handledEvents: number
+  /** Events of a queue of slow jobs. */
+  readonly slowJobs: number
   /** Events for a peer that has a tenth of the speed. */
   readonly peerEvents: number
   readonly storedRows: number
@@ -44,6 +46,7 @@ export const sizesByName = {
     inMemorySeconds: 0.1,
     backlogEvents: 30_000,
     handledEvents: 3000,
+    slowJobs: 2000,
     peerEvents: 5000,
     storedRows: 5000,
     deadLetters: 500,
@@ -65,6 +68,7 @@ export const sizesByName = {
     inMemorySeconds: 0.5,
     backlogEvents: 400_000,
     handledEvents: 100_000,
+    slowJobs: 200_000,
     peerEvents: 40_000,
     storedRows: 1_000_000,
     deadLetters: 10_000,
@@ -86,6 +90,7 @@ export const sizesByName = {
     inMemorySeconds: 2,
     backlogEvents: 2_000_000,
     handledEvents: 200_000,
+    slowJobs: 1_000_000,
     peerEvents: 150_000,
     storedRows: 1_000_000,
     deadLetters: 30_000,
@@ -107,6 +112,7 @@ export const sizesByName = {
     inMemorySeconds: 2,
     backlogEvents: 5_000_000,
     handledEvents: 400_000,
+    slowJobs: 1_000_000,
     peerEvents: 250_000,
     storedRows: 1_000_000,
     deadLetters: 50_000,

@@ -1,19 +1,15 @@
 // W7: handlers that do nothing, at least once, on events that have landed before: the log, the pool and the settling
 // alone. The first quarter warms up.
 
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { runBlock } from '../block.ts'
-import { reachLanded } from '../landed-counter.ts'
-import { MessageFactory } from '../messages.ts'
+import { landEvents } from '../land-events.ts'
+import { readNote } from '../notes.ts'
 import { withPostgres } from '../postgres.ts'
 import { labelOfFlush, onRedis, redisCpuSeconds, withRedis } from '../redis.ts'
-import { Generator } from '../send-messages.ts'
 import { roomForAll, type Service, startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
-import type { HandlerNote } from './no-op-handler.ts'
 
 export interface HandlersOptions {
   readonly log: 'embedded' | 'redis'
@@ -24,8 +20,6 @@ export interface HandlersOptions {
   readonly batchEvents: number
 }
 
-const eventsPerMessage = 100
-const giveUpAfterMs = 120_000
 const handler = fileURLToPath(new URL('./no-op-handler.ts', import.meta.url))
 
 await runBlock((options: HandlersOptions) =>
@@ -47,14 +41,14 @@ async function measure(
   env: Readonly<Record<string, string>>,
   brokerCpuSeconds: () => number,
 ) {
-  const events = await land(directory, options, env)
+  const events = await landEvents(directory, options, env)
   const service = await startService(directory, {
     ...{ ...env, ...roomForAll, MILLRACE_HANDLERS: handler, MILLRACE_WORKER_CONCURRENCY: String(options.concurrency) },
     ...{ BENCH_EVENTS: String(events), BENCH_DIRECTORY: directory, BENCH_BATCH_EVENTS: String(options.batchEvents) },
   })
-  const warm = await noteOf(directory, 'warm')
+  const warm = await readNote(directory, 'warm')
   const before = brokerCpuSeconds()
-  const done = await noteOf(directory, 'done')
+  const done = await readNote(directory, 'done')
   const cpuSeconds = done.cpuSeconds - warm.cpuSeconds + brokerCpuSeconds() - before
   const problems = await unsettledProblems(service, events)
   await service.stop()
@@ -65,32 +59,6 @@ async function measure(
     problems,
     details: { concurrency: options.concurrency, batchEvents: options.batchEvents },
   }
-}
-
-/** Publishes the events, and lets them land. */
-async function land(
-  directory: string,
-  { events, payloadBytes }: HandlersOptions,
-  env: Readonly<Record<string, string>>,
-): Promise<number> {
-  const service = await startService(directory, { ...env, ...roomForAll })
-  const generator = new Generator(service.address, 1, new MessageFactory({ eventsPerMessage, payloadBytes }))
-  const maxEvents = Math.ceil(events / eventsPerMessage) * eventsPerMessage
-  const { accepted } = await generator.send({ method: 'PublishStream', seconds: Number.POSITIVE_INFINITY, maxEvents })
-  generator.close()
-  await reachLanded(service, accepted)
-  await service.stop()
-  return accepted
-}
-
-async function noteOf(directory: string, name: string): Promise<HandlerNote> {
-  const path = join(directory, `${name}.json`)
-  const startMs = performance.now()
-  while (!existsSync(path) || readFileSync(path).length === 0) {
-    if (performance.now() - startMs > giveUpAfterMs) throw new Error(`${name} was not reached in ${giveUpAfterMs} ms`)
-    await sleep(5)
-  }
-  return JSON.parse(readFileSync(path, 'utf8'))
 }
 
 /** The problems of the ledger of the handler's group; empty when every event is settled as done. */

@@ -33,6 +33,16 @@ test('client-streaming: every item is accepted or dropped, and the fast worker g
   assert.ok(fast! > 4 * slow!, output)
 })
 
+test('uneven-workers: each worker gets a share in proportion to its speed', async () => {
+  const output = await run('uneven-workers.ts')
+  assert.match(output, /^300 items are done in /)
+  const [fast, middle, slow] = ['fast', 'middle', 'slow'].map((name) =>
+    numberIn(output, new RegExp(`^${name} worker .*: (\\d+) items`, 'm')),
+  )
+  assert.equal(fast! + middle! + slow!, 300)
+  assert.ok(fast! > 1.5 * middle! && middle! > 1.5 * slow! && slow! > 5, output)
+})
+
 test('priorities: high events overtake a flood of low ones, which moves all the same', async () => {
   const output = await run('priorities.ts')
   assert.ok(numberIn(output, /ahead of (\d+) low ones$/m) > 100, output)

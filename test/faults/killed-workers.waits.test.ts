@@ -1,0 +1,138 @@
+// Processes that end while their handlers work.
+
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { EventInput } from '../../src/index.ts'
+import { backends, type Home } from '../support/backend.ts'
+import { samples } from '../support/depth.ts'
+import { eventually } from '../support/eventually.ts'
+import { getStatus } from '../support/http-client.ts'
+import { clientOf } from '../support/publish.ts'
+import { seededRandom } from '../support/random.ts'
+import { projectRoot, startServer } from '../support/server-process.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
+
+const concurrency = 16
+
+/** Settings of a server that runs the recording handler, and the path of its records. */
+function recordingEnvironment(home: Home, maxAttempts: number) {
+  const records = join(home.dataDir, 'records.txt')
+  writeFileSync(records, '')
+  const env = {
+    ...home.env,
+    MILLRACE_HANDLERS: join(projectRoot, 'test/support/recording-handler.ts'),
+    MILLRACE_LEASE_MS: '2000',
+    RECORDS: records,
+    MAX_ATTEMPTS: String(maxAttempts),
+  }
+  return { env, records }
+}
+
+interface Records {
+  /** id → the attempts that have begun. */
+  readonly begun: Map<string, number[]>
+  readonly ended: Set<string>
+  readonly maxAtWork: number
+}
+
+function readRecords(path: string): Records {
+  const begun = new Map<string, number[]>()
+  const ended = new Set<string>()
+  let maxAtWork = 0
+  for (const line of readFileSync(path, 'utf8').trim().split('\n')) {
+    const [what, id, attempt, atWork] = line.split(' ') as [string, string, string, string]
+    if (what === 'end') ended.add(id)
+    else {
+      begun.set(id, [...(begun.get(id) ?? []), Number(attempt)])
+      maxAtWork = Math.max(maxAtWork, Number(atWork))
+    }
+  }
+  return { begun, ended, maxAtWork }
+}
+
+async function ledgerOf(server: { readonly http: string }) {
+  const { ledger } = await getStatus(server.http)
+  return ledger.find(({ group }) => group === 'recorder')!
+}
+
+async function publishAll(t: TestContext, server: { readonly grpc: string }, events: readonly EventInput[]) {
+  const client = clientOf(t, server)
+  for (let from = 0; from < events.length; from += 100) await client.publishEvents(events.slice(from, from + 100))
+}
+
+const increases = (numbers: readonly number[]) => numbers.every((each, at) => at === 0 || each > numbers[at - 1]!)
+
+for (const backend of backends('redis', 'cluster')) {
+  test(`workers are killed under load: each event is done, no attempt is repeated, and nothing is stuck (${backend.name})`, async (t) => {
+    const random = seededRandom(t)
+    const [kills, count] = [samples(3, 20), samples(400, 3000)]
+    const home = await backend.home(t)
+    const { env, records } = recordingEnvironment(home, 50)
+    const { MILLRACE_HANDLERS: _, ...ingestEnv } = env
+    const ingest = await startServer(t, { dataDir: tempDirectory(t), env: { ...ingestEnv, MILLRACE_ROLES: 'ingest' } })
+    const startWorker = () => startServer(t, { dataDir: tempDirectory(t), env: { ...env, MILLRACE_ROLES: 'worker' } })
+    const workers = [await startWorker(), await startWorker()]
+    const workMs = () => random.between(5, 500)
+    const events = Array.from({ length: count }, (_, id) => ({
+      id: `e${id}`,
+      type: 'work',
+      data: { workMs: workMs() },
+    }))
+    await publishAll(t, ingest, events)
+
+    for (let kill = 0; kill < kills; kill++) {
+      const worker = workers[kill % 2]!
+      await sleep(random.between(200, 1000))
+      await worker.crash()
+      await worker.start()
+    }
+    await eventually(async () => assert.equal((await ledgerOf(ingest)).waiting, 0), { withinMs: 120_000 })
+    const { topic: _topic, group: _group, ...terms } = await ledgerOf(ingest)
+    assert.deepEqual(terms, {
+      ...{ accepted: count, reopened: 0, waiting: 0, landed: count, dead: 0, lost: 0, balanced: true },
+    })
+    const { begun, ended, maxAtWork } = readRecords(records)
+    assert.equal(ended.size, count, 'each event was done')
+    for (const [id, attempts] of begun) assert.ok(increases(attempts), `${id} began its attempts ${attempts}`)
+    const again = [...begun.values()].filter(({ length }) => length > 1).length
+    t.diagnostic(`${kills} kills, ${again} events began more than once, ${maxAtWork} at work at once`)
+    assert.ok(again > 0 && maxAtWork === concurrency, 'the kills met events at work')
+  })
+}
+
+for (const backend of backends('embedded', 'redis')) {
+  test(`an event that ends its process is dead after its attempts, and all others are done (${backend.name})`, async (t) => {
+    const count = samples(300, 10_000)
+    const home = await backend.home(t)
+    const { env, records } = recordingEnvironment(home, 3)
+    const server = await startServer(t, { ...home, env })
+    const events = Array.from({ length: count }, (_, id) => ({
+      ...{ id: `e${id}`, type: id === Math.floor(count / 2) ? 'exit' : 'work', data: { workMs: 0 } },
+    }))
+    const isDone = async () => {
+      const line = await ledgerOf(server)
+      return line.accepted === count && line.waiting === 0
+    }
+    const publishing = publishAll(t, server, events).catch(() => {})
+    let ends = 0
+    for (;;) {
+      const exited = server.exited.then(() => 'exited' as const)
+      const ended = await Promise.race([
+        exited,
+        eventually(async () => assert.ok(await isDone()), { withinMs: 60_000 }),
+      ])
+      if (ended !== 'exited') break
+      ends++
+      await server.start()
+    }
+    await publishing
+    const { landed, dead, balanced } = await ledgerOf(server)
+    assert.deepEqual([landed, dead, balanced, ends], [count - 1, 1, true, 3])
+    const { begun, ended } = readRecords(records)
+    assert.deepEqual(begun.get(`e${Math.floor(count / 2)}`), [1, 2, 3])
+    assert.equal(ended.size, count - 1)
+  })
+}

@@ -1,0 +1,24 @@
+// A handler module whose attempts can be read after its process was killed: each begin and end is a line of a file.
+
+import { appendFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineHandler } from '../../src/index.ts'
+
+const path = process.env.RECORDS ?? ''
+let atWork = 0
+
+const record = (...words: readonly unknown[]) => appendFileSync(path, `${words.join(' ')}\n`)
+
+export const recording = defineHandler({
+  group: 'recorder',
+  concurrency: 16,
+  retry: { maxAttempts: Number(process.env.MAX_ATTEMPTS), initialDelayMs: 10 },
+  async handle({ id, type, json }, { attempt }) {
+    record('begin', id, attempt, ++atWork)
+    if (type === 'exit') process.exit(9)
+    const { workMs } = json() as { readonly workMs: number }
+    if (workMs > 0) await sleep(workMs)
+    atWork--
+    record('end', id, attempt)
+  },
+})
