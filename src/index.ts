@@ -52,6 +52,7 @@ export {
   type HandleBatch,
   type HandlerContext,
   type HandlerDefinition,
+  type HandlerModule,
   type HandlerOptions,
   type Retry,
   type RetryOptions,

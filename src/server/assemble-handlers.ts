@@ -40,7 +40,8 @@ export function assembleHandlers(
   return handlers.map(
     (handler) =>
       new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, loopWatch, publish, handler },
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, handler },
+        gate: handler.isolate ? new AttemptGate(gate) : gate,
         declare: () => declareHandler(eventLog, handler, config.topics),
         leaseMs: config.leaseMs,
         random: Math.random,

@@ -104,6 +104,12 @@ interface CommonOptions {
    * Default 30,000.
    */
   readonly timeoutMs?: number
+  /**
+   * Runs the handler in a thread of its own, which imports its module again: a call that blocks the event loop, ends its
+   * thread or uses up its memory does so to no other handler. Only for a handler of a module that MILLRACE_HANDLERS
+   * names. Default false.
+   */
+  readonly isolate?: boolean
   readonly retry?: RetryOptions
 }
 
@@ -140,9 +146,18 @@ interface CheckedOptions {
   readonly types: readonly string[]
   readonly concurrency: number | null
   readonly timeoutMs: number
+  readonly isolate: boolean
+  /** Null when it is unknown. */
+  readonly module: HandlerModule | null
   readonly maxAttempts: number | null
   readonly initialDelayMs: number
   readonly maxDelayMs: number
+}
+
+/** Where a handler comes from. */
+export interface HandlerModule {
+  readonly url: string
+  readonly exportName: string
 }
 
 const dayMs = 86_400_000
@@ -150,7 +165,7 @@ const dayMs = 86_400_000
 /** The longest delay before another attempt. */
 export const maxDelayMs = dayMs
 
-const known = ['topic', 'group', 'type', 'types', 'concurrency', 'timeoutMs', 'retry', 'batch', 'handle']
+const known = ['topic', 'group', 'type', 'types', 'concurrency', 'timeoutMs', 'isolate', 'retry', 'batch', 'handle']
 const knownOf = { retry: ['maxAttempts', 'initialDelayMs', 'maxDelayMs'], batch: ['maxEvents', 'maxWaitMs'] }
 
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
@@ -162,7 +177,7 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
       field: 'options',
     })
   }
-  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000 } = options
+  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000, isolate = false } = options
   const { maxAttempts, initialDelayMs = 1000, maxDelayMs: longestMs = 60_000 } = options.retry ?? {}
   const name = `the handler of group ${JSON.stringify(group)}`
   const refuse = (field: string, must: string): never => {
@@ -186,6 +201,7 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
   if (type !== undefined && options.types !== undefined) refuse('type', 'and types are both given: use one of them')
   if (typeof options.handle !== 'function')
     refuse('handle', 'is missing: give a function of an event, or of a list of events with batch')
+  if (typeof isolate !== 'boolean') refuse('isolate', 'must be true or false')
   const patterns: unknown = type === undefined ? types : [type]
   if (!isTextList(patterns)) return refuse('types', 'must be a list of texts such as ["order.*"]; use type for one')
   if (options.types?.length === 0) refuse('types', 'is empty: leave it out for all types')
@@ -194,7 +210,7 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
     refuse('retry.initialDelayMs', 'is larger than retry.maxDelayMs')
   const checked = {
     isMillraceHandler: true as const,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs },
+    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, isolate, module: null },
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),
     maxAttempts: maxAttempts === undefined ? null : inRange('retry.maxAttempts', maxAttempts, 1, 1000),

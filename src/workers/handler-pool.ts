@@ -13,14 +13,14 @@ import { formatPosition } from '../event-log/position-text.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Attempt, AttemptEnd } from './attempt.ts'
+import type { AttemptEnd } from './attempt.ts'
 import type { AttemptGate } from './attempt-gate.ts'
 import { CallQueue } from './call-queue.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { AbortReason, HandlerDefinition } from './define-handler.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { type HandledEvent, toHandledEvent } from './handled-event.ts'
-import { type AttemptParts, attemptOf } from './handler-attempt.ts'
+import { type AttemptParts, type Attempts, attemptsOf } from './handler-attempt.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
@@ -33,7 +33,7 @@ const maxReadMs = 10_000
 /** How long handlers may still take that were told to stop; at most half of the drain time. */
 const maxShutdownMs = 500
 
-/** From this attempt on, and in its last one, a suspect event runs alone. */
+/** From this attempt on, and in its last one, a suspect event runs alone; an isolated handler's does so at once. */
 const firstAttemptAlone = 3
 
 /** Nothing more is taken while so many events have ended and cannot be settled. */
@@ -48,7 +48,7 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
   readonly deadLetters: DeadLetters
-  /** Of the process. */
+  /** Of the process; of an isolated handler its own, within that. */
   readonly gate: AttemptGate
 }
 
@@ -71,7 +71,7 @@ const noBatch = { maxEvents: 1, maxWaitMs: 0 }
 export class HandlerPool implements Pool {
   readonly #options: HandlerPoolOptions
   readonly #member: GroupMember
-  readonly #attempt: Attempt
+  readonly #attempts: Attempts
   readonly #isMine: (type: string) => boolean
   readonly #laneTurns = new LaneTurns()
   #isStopping = false
@@ -100,7 +100,7 @@ export class HandlerPool implements Pool {
     const { handler } = options
     this.#options = options
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
-    this.#attempt = attemptOf(handler, options)
+    this.#attempts = attemptsOf(handler, options)
     this.#isMine = compileTypePatterns(handler.types)
     const { concurrency } = options
     this.#calls = new CallQueue({
@@ -142,6 +142,7 @@ export class HandlerPool implements Pool {
   }
 
   async start(): Promise<void> {
+    await this.#attempts.open()
     await this.#member.join()
     this.#running = this.#run()
   }
@@ -168,7 +169,7 @@ export class HandlerPool implements Pool {
       await withinMs(this.#finished(), shutdownMs / 2, null)
     }
     this.#giveUp.abort()
-    await this.#member.leave()
+    await Promise.all([this.#member.leave(), this.#attempts.close()])
   }
 
   /** Resolves when nothing is at work or unsettled. */
@@ -241,9 +242,10 @@ export class HandlerPool implements Pool {
   }
 
   #begin(consumer: Consumer, delivery: Delivery): void {
-    const { gate, maxAttempts } = this.#options
+    const { gate, handler, maxAttempts } = this.#options
     const open = this.#open(consumer, delivery)
-    if (delivery.isSuspect && delivery.attempt >= Math.min(firstAttemptAlone, maxAttempts) && !open.hasEnded) {
+    const firstAlone = handler.isolate ? 1 : Math.min(firstAttemptAlone, maxAttempts)
+    if (delivery.isSuspect && delivery.attempt >= firstAlone && !open.hasEnded) {
       // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane.
       open.returnPending(1, 0)
       this.#suspectLanes.add(delivery.position.stream.lane)
@@ -268,6 +270,7 @@ export class HandlerPool implements Pool {
     const { signal } = this.#reading
     for (const lane of this.#suspectLanes) {
       for (let isSuspect = true; isSuspect && this.#hasRoom; ) {
+        if (this.#options.gate.isCrowded) return
         await this.#settling
         const [delivery] = await this.#member.next({ maxEvents: { ...noEvents, [lane]: 1 }, maxWaitMs: 0 }, signal)
         if (delivery === undefined) break
@@ -294,7 +297,11 @@ export class HandlerPool implements Pool {
     })
     const abort = new AbortController()
     this.#aborts.add(abort)
-    const { ends, running } = await this.#attempt(events, { attempt, abort, logger: () => this.#loggerOf(events) })
+    const { ends, running } = await this.#attempts.attempt(events, {
+      attempt,
+      abort,
+      logger: () => this.#loggerOf(events),
+    })
     for (const [place, work] of works.entries()) {
       work.onEnded()
       this.#log(work, events[place]!, ends[place]!)
@@ -338,7 +345,10 @@ export class HandlerPool implements Pool {
     const { attempt } = open.delivery
     if (end.is === 'done') open.done(index)
     else if (end.is === 'dead' || attempt >= maxAttempts) open.giveUp(index, attempt, end)
-    else open.tryAgain(index, now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random())))
+    else {
+      const dueAtMs = now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random()))
+      open.tryAgain(index, dueAtMs, end.isSuspect ?? false)
+    }
   }
 
   #settleWhenEnded(open: OpenDelivery): void {

@@ -102,7 +102,7 @@ export class LoopWatch {
       seen === 'call'
         ? `the handler ${names} blocked the event loop for ${fields.blocked_ms} ms`
         : `the event loop was blocked for ${fields.blocked_ms} ms while events were at work in ${names}`
-    logger.warn(fields, `${what}: split CPU work, or move it to a thread`)
+    logger.warn(fields, `${what}: split CPU work, or give its handler isolate: true`)
   }
 }
 

@@ -36,9 +36,8 @@ export class OpenDelivery {
     this.pending.delete(index)
   }
 
-  /** @param delayMs from now. */
-  tryAgain(index: number, dueAtMs: number): void {
-    this.#again.push({ batch: this.pending.get(index)!, attempt: this.delivery.attempt, dueAtMs })
+  tryAgain(index: number, dueAtMs: number, isSuspect: boolean): void {
+    this.#again.push({ batch: this.pending.get(index)!, attempt: this.delivery.attempt, dueAtMs, isSuspect })
     this.pending.delete(index)
   }
 

@@ -11,10 +11,14 @@ import type { EventInput, EventStamper } from '../event/event-input.ts'
 import { MessageScanner } from '../event/message-scan.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
+import type { AbortReason } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
 
-/** Publishes an encoded message to a topic. Resolves when its events are durable. Errors: as HandlerContext.publish. */
-export type PublishMessageTo = (topic: string, message: Uint8Array) => Promise<void>
+/**
+ * Publishes an encoded message to a topic. Resolves when its events are durable. Errors: as HandlerContext.publish.
+ * @param signal of the attempt: after its time limit nothing is published.
+ */
+export type PublishMessageTo = (topic: string, message: Uint8Array, signal?: AbortSignal) => Promise<void>
 
 /** Those of CloudEvents' Distributed Tracing extension. */
 const traceAttributes = ['traceparent', 'tracestate']
@@ -52,7 +56,9 @@ export function encodeEvents(
 /** @param publish that of an ingest without a limit on what waits. */
 export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo {
   const scanner = new MessageScanner()
-  return async (topic, message) => {
+  return async (topic, message, signal) => {
+    if (signal?.reason === ('timeout' satisfies AbortReason))
+      throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
     const { refusals } = scanner.scan(message)
     if (refusals[0] !== undefined) throw errorAt(refusals[0].index, refusals[0])
     const { accepted, dropped, rejections } = await publish({ topic, overflow: 'reject', message })
