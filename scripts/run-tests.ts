@@ -69,7 +69,7 @@ process.exitCode = await runAll().catch(async (failure: unknown) => {
 
 function chooseFiles(parts: readonly string[]): string[] {
   const folders = ['src', 'scripts', 'bench', 'test']
-  const all = globSync(`{${folders.join(',')}}/**/*.test.ts`, { cwd: root }).sort()
+  const all = globSync(`{${folders.join(',')}}/**/*.test.ts`, { cwd: root, exclude: ['**/node_modules'] }).sort()
   if (parts.includes('--long')) {
     return all.filter((file) => isControl(file) || isLong(file) || dependenciesOf(join(root, file)).has(depth))
   }

@@ -14,6 +14,7 @@ import type { ReplayRequest } from '../pipeline/administration.ts'
 import type { DeadLetter } from '../store/dead-letter.ts'
 import type { EventStore } from '../store/event-store.ts'
 import { openStore } from '../store/open-store.ts'
+import { DeliveryTimes } from '../workers/delivery-times.ts'
 import { Administrator } from './administrator.ts'
 
 const ids = new EventIdGenerator()
@@ -51,6 +52,8 @@ async function makeParts(t: TestContext): Promise<Parts> {
     administrator: new Administrator({
       ...{ eventLog, store, reads: new Slots(1), now: Date.now, monotonicNow },
       ownGroups: [{ topic: 'events', group: 'landing' }],
+      handlerGroups: async () => [],
+      deliveryTimes: new DeliveryTimes(Date.now),
     }),
     eventLog,
     store,

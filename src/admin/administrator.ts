@@ -27,11 +27,12 @@ import {
 } from '../pipeline/dead-letters.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 import { deadLetterTopic } from '../workers/dead-letters.ts'
+import { compileTypePatterns } from '../workers/type-pattern.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { eventOf } from './dead-letter-content.ts'
 import { checkedFilter, checkId, checkText, refuseMissing } from './filter.ts'
 import { Groups } from './groups.ts'
-import { journeyOf } from './journey.ts'
+import { type HandledTimes, journeyOf } from './journey.ts'
 import { Redriver } from './redrive.ts'
 import { Replayer } from './replay.ts'
 
@@ -69,7 +70,20 @@ export class Administrator implements Administration {
     const ofSource = source ?? landed?.event.source ?? deadLetters[0]?.source
     const letters = deadLetters.filter((letter) => letter.source === ofSource)
     const event = landed?.event ?? (await this.#eventIn(letters[0]))
-    return event === null ? await this.#notFound(id) : journeyOf(event, landed?.position ?? null, letters)
+    if (event === null) return await this.#notFound(id)
+    return journeyOf(event, landed?.position ?? null, letters, await this.#handled(event))
+  }
+
+  /** What this process knows of the handlers that get an event: how much it has, and for which groups nothing. */
+  async #handled({ topic, type, source, id }: StoredEvent): Promise<HandledTimes> {
+    const { deliveryTimes, handlerGroups } = this.#parts
+    // Without the log, the journey has what the database and this process have.
+    const groups = await handlerGroups(topic).catch(() => [])
+    return {
+      deliveries: deliveryTimes.of({ source, id }).filter((delivery) => delivery.topic === topic),
+      groups: groups.filter(({ types }) => types === null || compileTypePatterns(types)(type)),
+      maxDeliveries: deliveryTimes.maxDeliveries,
+    }
   }
 
   async listDeadLetters({ limit, cursor, ...filter }: DeadLetterQuery): Promise<DeadLetterPage> {

@@ -199,6 +199,8 @@ export const exampleStatus: Status = {
           name: 'landing',
           types: [],
           waiting: 3,
+          ready: 2,
+          scheduled: 0,
           inFlight: 1,
           skipped: 0,
           oldestWaitingSeconds: 0.25,

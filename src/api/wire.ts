@@ -122,6 +122,8 @@ function toGroup(group: GroupStatus): MessageInitShape<typeof GroupStatusSchema>
     name: group.name,
     types: [...group.types],
     waiting: toCount(group.waiting),
+    ready: toCount(group.ready),
+    scheduled: toCount(group.scheduled),
     inFlight: toCount(group.inFlight),
     skipped: toCount(group.skipped),
     oldestWaitingSeconds: group.oldestWaitingSeconds ?? undefined,

@@ -92,7 +92,12 @@ export const commands: readonly CommandEntry[] = [
   {
     name: 'start',
     description: 'Starts the server and runs until SIGTERM or Ctrl-C.',
-    options: [],
+    options: [
+      {
+        flags: '--paused',
+        description: 'pause all groups but landing first: events are accepted and land, and no handler works on them',
+      },
+    ],
     settings: serverSettings,
     load: () => import('./start.ts'),
   },
@@ -219,7 +224,8 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'groups list',
-    description: 'Lists the consumer groups: events waiting, events in flight, and whether what waits moves.',
+    description:
+      'Lists the consumer groups: events waiting, how many of them are ready, scheduled or in flight, and whether they move.',
     options: [{ flags: '--topic <NAME>', description: 'only groups of this topic, for example events' }],
     settings: clientSettings,
     settingDescriptions: clientDescriptions,
@@ -260,7 +266,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'journey',
-    description: 'Shows what happened to one event: accepted, each failed attempt, landed or dead.',
+    description: 'Shows what happened to one event and when: accepted, each attempt of a handler, landed or dead.',
     argument: {
       flags: '<ID>',
       description: 'id that the producer gave the event, or its event_id',

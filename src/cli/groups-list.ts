@@ -21,6 +21,8 @@ export async function run(input: CommandInput): Promise<number> {
         topic: group.topic,
         group: group.name,
         waiting: group.waiting,
+        ready: group.ready,
+        scheduled: group.scheduled,
         in_flight: group.inFlight,
         oldest_waiting_seconds: group.oldestWaitingSeconds,
         state: groupStateJson(group.state),
@@ -33,11 +35,14 @@ export async function run(input: CommandInput): Promise<number> {
       visibleText(group.topic),
       visibleText(group.name),
       formatCount(group.waiting),
+      formatCount(group.ready),
+      formatCount(group.scheduled),
       formatCount(group.inFlight),
       formatOldest(group),
       visibleText(groupStateText(group.state)),
     ])
-    terminal.print(formatTable(['TOPIC', 'GROUP', 'WAITING', 'IN FLIGHT', 'OLDEST', 'STATE'], rows, terminal))
+    const heads = ['TOPIC', 'GROUP', 'WAITING', 'READY', 'SCHEDULED', 'IN FLIGHT', 'OLDEST', 'STATE']
+    terminal.print(formatTable(heads, rows, terminal))
   }
   return exitCodes.done
 }

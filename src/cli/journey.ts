@@ -23,7 +23,7 @@ function describe({ event, state, steps }: Journey, terminal: Terminal): string 
   const head = `event ${eventId}${named}, type ${visibleText(type)}, source ${visibleText(source)}, topic ${topic}: ${state}`
   const rows = steps.map((step) => [
     step.atMicros === null ? '–' : formatTime(step.atMicros),
-    step.kind,
+    step.kind.replace('_', ' '),
     visibleText(describeStep(step, source)),
   ])
   return `${head}\n\n${formatTable(['AT', 'STEP', 'WHAT'], rows, terminal)}`
@@ -36,6 +36,14 @@ function describeStep(
   switch (kind) {
     case 'accepted':
       return position === null ? `from ${source}` : `from ${source}, at ${position}`
+    case 'handed_out':
+      return `to group ${group}, attempt ${attempt}`
+    case 'begun':
+    case 'ended':
+    case 'settled':
+      return `group ${group}, attempt ${attempt}`
+    case 'not_kept':
+      return `group ${group}: ${message}`
     case 'failed':
       return `group ${group}, attempt ${attempt}: ${code}: ${message}`
     case 'dead':

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { type Running, runMillrace, startMillrace, temporaryDirectory } from './run-millrace.test-support.ts'
+
+const packageDoor = fileURLToPath(new URL('../index.ts', import.meta.url))
 
 const anyPorts = { MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }
 
@@ -17,8 +20,12 @@ interface Greeting {
 }
 
 /** Runs `millrace start`; resolves when it has printed that it is ready. */
-async function startServer(t: TestContext, cwd: string): Promise<Running & { readonly greeting: Greeting }> {
-  const running = startMillrace(t, ['start', '--output', 'json'], { cwd, env: anyPorts })
+async function startServer(
+  t: TestContext,
+  cwd: string,
+  ...more: readonly string[]
+): Promise<Running & { readonly greeting: Greeting }> {
+  const running = startMillrace(t, ['start', '--output', 'json', ...more], { cwd, env: anyPorts })
   const line = await new Promise<string>((resolve, reject) => {
     running.child.stdout?.once('data', resolve)
     running.ended.then(({ stderr }) => reject(new Error(`the server did not start: ${stderr}`)))
@@ -44,6 +51,40 @@ test('start prints its addresses and a curl command that works', async (t) => {
   assert.match(text, /is ready\.\n {2}HTTP {2}http:\/\/127\.0\.0\.1:\d+\n {2}gRPC {2}127\.0\.0\.1:\d+\n/)
   assert.ok(text.includes(join(cwd, 'data')))
   assert.deepEqual([code, signal], [0, null])
+})
+
+test('start --paused accepts and lands, and no handler works until its group is resumed, also after a restart', async (t) => {
+  const cwd = temporaryDirectory(t)
+  const [module, seen] = [join(cwd, 'handler.ts'), join(cwd, 'seen')]
+  const handle = `() => appendFileSync('${seen}', 'x')`
+  writeFileSync(
+    module,
+    `import { appendFileSync } from 'node:fs'
+    import { defineHandler } from '${packageDoor}'
+    export default defineHandler({ group: 'mailer', handle: ${handle} })`,
+  )
+  const groupNamed = async (name: string) => {
+    const { stdout } = await runMillrace(['groups', 'list', '--output', 'json'], { cwd })
+    return JSON.parse(stdout).groups.find(({ group }: { readonly group: string }) => group === name)
+  }
+  /** Publishes events to a server, waits until they have landed, and stops it. */
+  const landWith = async (events: number, ...flags: readonly string[]) => {
+    const { child, ended } = await startServer(t, cwd, ...flags)
+    await runMillrace(['produce', String(events), '--batch', '1'], { cwd })
+    while ((await groupNamed('landing')).waiting > 0) await sleep(10)
+    child.kill('SIGTERM')
+    assert.equal((await ended).code, 0)
+  }
+  await landWith(20)
+  await landWith(5, '--paused', '--handlers', module)
+
+  await startServer(t, cwd, '--handlers', module)
+  const state = { is: 'paused', by: 'person', reason: 'started with --paused', since: null }
+  assert.partialDeepStrictEqual(await groupNamed('mailer'), { waiting: 25, ready: 25, state })
+  for (const own of ['landing', 'dead']) assert.equal((await groupNamed(own)).state.is, 'running')
+  assert.equal(existsSync(seen), false)
+  await runMillrace(['groups', 'resume', 'mailer'], { cwd })
+  while (!existsSync(seen) || readFileSync(seen, 'utf8').length < 25) await sleep(10)
 })
 
 test('produce and status find the server through the data directory, and status prints the document of GET /v1/status', async (t) => {

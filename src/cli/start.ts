@@ -23,7 +23,7 @@ const drainGraceMs = 2000
 /** After a failure the process must be gone within a second. */
 const failedCloseMs = 700
 
-export async function run({ configInput, terminal }: CommandInput): Promise<number> {
+export async function run({ configInput, options, terminal }: CommandInput): Promise<number> {
   const config = loadConfig(configInput)
   const tooFewFiles = openFileProblem()
   if (tooFewFiles !== null) throw new MillraceError('failed_precondition', tooFewFiles)
@@ -31,7 +31,7 @@ export async function run({ configInput, terminal }: CommandInput): Promise<numb
   const logger = createLogger({ level: config.logLevel, version })
   const stop = listenForStop()
   for (const warning of warnings(config)) logger.warn(warning)
-  const starting = startServer(config, { version, logger })
+  const starting = startServer(config, { version, logger, startsPaused: options.paused === true })
   // A signal may arrive while the server is still starting; the start then has the drain time to finish.
   const gaveUp = stop.requested.then(() => sleep(config.drainMs)).then(() => null)
   const server = await Promise.race([starting, gaveUp])

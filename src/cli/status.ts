@@ -49,13 +49,16 @@ function describeGroups({ topics }: Status, terminal: Terminal): string {
       group.name,
       group.types.length === 0 ? 'all' : group.types.join(','),
       formatCount(group.waiting),
+      formatCount(group.ready),
+      formatCount(group.scheduled),
       formatCount(group.inFlight),
       formatCount(group.skipped),
       formatOldest(group),
       visibleText(groupStateText(group.state)),
     ]),
   )
-  const heads = ['TOPIC', 'PARTITIONS', 'GROUP', 'TYPES', 'WAITING', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'STATE']
+  const about = ['TOPIC', 'PARTITIONS', 'GROUP', 'TYPES']
+  const heads = [...about, 'WAITING', 'READY', 'SCHEDULED', 'IN FLIGHT', 'SKIPPED', 'OLDEST', 'STATE']
   return formatTable(heads, rows, terminal)
 }
 

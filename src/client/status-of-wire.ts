@@ -25,6 +25,8 @@ export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Sta
         name: group.name,
         types: group.types,
         waiting: numberOrNull(group.waiting),
+        ready: numberOrNull(group.ready),
+        scheduled: numberOrNull(group.scheduled),
         inFlight: numberOrNull(group.inFlight),
         skipped: numberOrNull(group.skipped),
         oldestWaitingSeconds: group.oldestWaitingSeconds ?? null,

@@ -1,7 +1,7 @@
 // The checks that every driver makes on a declaration before it stores any of it.
 
 import { MillraceError } from '../errors.ts'
-import type { TopicDeclaration } from './event-log.ts'
+import type { GroupDeclaration, TopicDeclaration } from './event-log.ts'
 
 const maxPartitions = 1024
 const maxNameLength = 255
@@ -32,5 +32,16 @@ export function refuseFewerPartitions(topic: string, { partitions }: TopicDeclar
     'failed_precondition',
     `topic "${topic}" has ${known} partitions and was declared with ${partitions}; partitions cannot be removed, declare at least ${known}`,
     { field: 'partitions' },
+  )
+}
+
+/** @param isOrdered what the group is now. Errors: `failed_precondition` (something else was declared). */
+export function refuseOtherOrder(topic: string, { name, ordered }: GroupDeclaration, isOrdered: boolean): void {
+  if (ordered === undefined || ordered === isOrdered) return
+  throw new MillraceError(
+    'failed_precondition',
+    `group "${name}" of topic "${topic}" is ${isOrdered ? 'ordered' : 'not ordered'}, and was declared with ordered: ${ordered}; ` +
+      'declare it as it is, use another name, or delete the group first',
+    { field: 'ordered' },
   )
 }

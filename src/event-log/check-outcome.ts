@@ -13,7 +13,11 @@ const maxDueAtMs = 8.64e15
 export function checkOutcome({ delivery, landed, dead, again = [] }: Outcome, count: number): void {
   const counts = [landed, dead, ...again.map(({ batch }) => batch.count)]
   const sum = counts.reduce((total, each) => total + each, 0)
-  for (const { attempt, dueAtMs } of again) {
+  for (const { attempt, dueAtMs, key, batch } of again) {
+    if (key !== undefined && batch.count !== 1) {
+      const text = `the outcome of delivery ${delivery.id} has ${batch.count} events with key ${JSON.stringify(key)}`
+      throw new MillraceError('internal', `${text}; each must be redelivered alone`)
+    }
     if (Number.isSafeInteger(attempt) && attempt >= 0 && dueAtMs >= 0 && dueAtMs <= maxDueAtMs) continue
     const text = `the outcome of delivery ${delivery.id} has attempt ${attempt} and due time ${dueAtMs}`
     throw new MillraceError('internal', `${text}; they must be a whole number and milliseconds since 1970`)

@@ -62,7 +62,15 @@ export interface Position {
 
 export interface GroupDeclaration {
   readonly name: string
+  /** Default: what is declared already, else false. What it means: Consumer.next. */
+  readonly ordered?: boolean
 }
+
+/**
+ * How many redeliveries an ordered group may have in a stream, about: while it has so many, `next` hands out these, and
+ * nothing of the topic's stream.
+ */
+export const maxHeldEvents = 10_000
 
 export interface TopicDeclaration {
   /** 1 .. 1024. */
@@ -149,6 +157,8 @@ export interface Delivery {
    * redelivery has it when its `again` had.
    */
   readonly isSuspect: boolean
+  /** Whether it is a redelivery with a key: the first one of its key in the stream. */
+  readonly isKeyed: boolean
 }
 
 /** The outcome of a delivery. `landed + dead +` the events in `again` must equal the delivery's number of events. */
@@ -169,6 +179,24 @@ export interface Again {
   readonly dueAtMs: number
   /** Default false. A suspect event has been tried: its `attempt` is at least 1. */
   readonly isSuspect?: boolean
+  /** The offset in the topic's stream where the batch's first event was stored. Default: that of the delivery. */
+  readonly offset?: number
+  /**
+   * The redeliveries of one key in a stream of the group are handed out one at a time, in the order of their offsets: each
+   * is held until the one before it is settled. With a key the batch has one event.
+   */
+  readonly key?: string | undefined
+}
+
+/** A key with redeliveries in a group's own stream. */
+export interface HeldKey {
+  readonly key: string
+  /** Its redeliveries, all of them. */
+  readonly events: number
+  /** How many times the first of them has been handed out, and not returned. */
+  readonly attempt: number
+  /** When the first one is due, in milliseconds since 1970. */
+  readonly dueAtMs: number
 }
 
 /** Limits of one `reopen` call: one batch of any size, or at most this many batches of this many bytes in total. */
@@ -210,6 +238,11 @@ export interface Consumer {
    * in each lane. Resolves with an empty list when none arrived within `maxWaitMs`. Redeliveries are handed out in
    * their lane when they are due. Each partition that has work gets an equal share of the call, then the rest is filled.
    *
+   * Of an ordered group a stream has one consumer at a time: while a consumer has unsettled deliveries of a stream, its
+   * redeliveries included, no other one gets any of it. So a consumer has no gap below what it is given, and may learn
+   * from `heldKeys` which keys have redeliveries: until all its deliveries of the stream are settled, only its own
+   * outcomes add any.
+   *
    * Durable: the attempt is recorded before the delivery is handed out, so a holder that dies has used it up.
    * Concurrent: one call at a time for each consumer (`internal` otherwise).
    * Abort: resolves with an empty list; nothing is handed out.
@@ -225,7 +258,7 @@ export interface Consumer {
    * Atomic: each delivery is settled completely or not at all.
    * Durable: when the promise resolves, the settlement survives a restart.
    * Fenced: a delivery that this consumer does not hold, or no longer holds, is refused and changes nothing.
-   * Errors: `internal` (an outcome does not add up to its delivery's events; nothing is settled); `not_found` (the
+   * Errors: `internal` (an outcome does not add up to its delivery's events, or a key has more than one; nothing is settled); `not_found` (the
    * group was dropped); `unavailable`: the outcome is unknown, and the call may be repeated (when the cause is an
    * EndedEpoch, the deliveries are void).
    */
@@ -252,6 +285,11 @@ export interface GroupDescription {
    * count them each time.
    */
   readonly scheduled: number | null
+  /**
+   * Whether a consumer has joined the group and not left, in any process that uses the log. One that died counts until its
+   * lease has expired.
+   */
+  readonly hasConsumers: boolean
   /** When the oldest waiting event was received, in microseconds since 1970; null when nothing waits. */
   readonly oldestWaitingMicros: number | null
   /** The reason why the group is paused, '' when none was given; null when it is not paused. */
@@ -335,7 +373,7 @@ export interface EventLog {
    * the oldest kept entry. Partitions may be added, never removed.
    *
    * Errors: `failed_precondition` (fewer partitions than the topic has, or a number of partitions or a name outside the
-   * limits).
+   * limits, or another value of `ordered` than a group has; nothing is declared).
    */
   declare(topic: string, declaration: TopicDeclaration): Promise<void>
 
@@ -383,6 +421,12 @@ export interface EventLog {
    * Errors: `not_found` (topic, partition or group).
    */
   readSettled(stream: StreamName, group: string, options: ReadSettledOptions): Promise<SettledPage>
+
+  /**
+   * The keys that have redeliveries in a group's own stream, in any order. Errors: `not_found` (topic, partition or
+   * group).
+   */
+  heldKeys(stream: StreamName, group: string): Promise<readonly HeldKey[]>
 
   /**
    * Pauses a group with a reason ('' when none is given), or resumes it (null). Nothing is handed out to a paused

@@ -32,6 +32,7 @@ test('a damaged dead letter that the table refuses is redelivered whole, and lan
     batch: { bytes: Buffer.from('not an event'), count: 1, receivedAtMicros: 5_000_000, damaged: true },
     attempt: 3,
     isSuspect: false,
+    isKeyed: false,
   }
   await handler([delivery], context)
   const [landed] = (await store.listDeadLetters({ limit: 2 })).deadLetters

@@ -19,7 +19,13 @@ export interface EventName {
 
 /** One step in an event's history. A field that does not apply to the step's kind, or was not recorded, is null. */
 export interface JourneyStep {
-  readonly kind: 'accepted' | 'failed' | 'dead' | 'redriven' | 'landed'
+  /**
+   * For the group of a handler: the event was `handed_out`, an attempt has `begun`, and has `ended` well or `failed`; its
+   * outcome is `settled`. `not_kept`: the asked process has no times of it, and the message says why.
+   */
+  readonly kind:
+    | ('accepted' | 'landed' | 'failed' | 'dead' | 'redriven')
+    | ('handed_out' | 'begun' | 'ended' | 'settled' | 'not_kept')
   readonly atMicros: number | null
   readonly group: string | null
   readonly attempt: number | null

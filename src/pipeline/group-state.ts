@@ -4,14 +4,15 @@
  * - `running`: it moves, except for what `reason` names.
  * - `paused`: a person has paused the group, and must resume it.
  * - `outage`: something that the group's workers need fails; they go on by themselves.
+ * - `no_worker`: something is ready, and no process works on the group.
  */
-export const groupStates = ['running', 'paused', 'outage'] as const
+export const groupStates = ['running', 'paused', 'outage', 'no_worker'] as const
 
 export interface GroupState {
   readonly is: (typeof groupStates)[number]
-  /** Who has stopped it; null while it runs. */
+  /** Who has stopped it; null when nobody has. */
   readonly by: 'person' | 'system' | null
-  /** A failure, a colon, its cause; or what the person gave. Null when there is none. */
+  /** A failure, a colon, its cause; what the person gave; what is missing. Null when there is none. */
   readonly reason: string | null
   /** Milliseconds since 1970; null when it is not known. */
   readonly sinceMs: number | null
@@ -24,9 +25,13 @@ export function pausedByPerson(reason: string): GroupState {
   return { is: 'paused', by: 'person', reason: reason === '' ? null : reason, sinceMs: null }
 }
 
-/** For people: `running`, `paused by a person: REASON`, `outage since TIME: REASON`. */
+export function noWorker(reason: string): GroupState {
+  return { is: 'no_worker', by: null, reason, sinceMs: null }
+}
+
+/** For people: `running`, `paused by a person: REASON`, `outage since TIME: REASON`, `no worker: REASON`. */
 export function groupStateText({ is, by, reason, sinceMs }: GroupState): string {
   const person = by === 'person' ? ' by a person' : ''
   const since = sinceMs === null ? '' : ` since ${new Date(sinceMs).toISOString()}`
-  return `${is}${person}${is === 'running' && reason !== null ? ', but' : ''}${since}${reason === null ? '' : `: ${reason}`}`
+  return `${is.replace('_', ' ')}${person}${is === 'running' && reason !== null ? ', but' : ''}${since}${reason === null ? '' : `: ${reason}`}`
 }

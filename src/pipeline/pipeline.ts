@@ -86,6 +86,10 @@ export interface GroupStatus {
   /** Empty: all types. */
   readonly types: readonly string[]
   readonly waiting: number | null
+  /** Waiting events that a worker could get now: `waiting - scheduled - inFlight`. */
+  readonly ready: number | null
+  /** Events to be redelivered that are not due yet; null also when they are too many to be counted each time. */
+  readonly scheduled: number | null
   readonly inFlight: number | null
   readonly skipped: number | null
   /** Null also when nothing waits. */

@@ -4,22 +4,37 @@ import type { TopicConfig } from '../config/config-table.ts'
 import { durabilityOf } from '../event/durability.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { Ingest } from '../ingest/ingest.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
+import type { DeliveryTimes } from '../workers/delivery-times.ts'
 import { HandlerPool } from '../workers/handler-pool.ts'
 import { LoopWatch } from '../workers/loop-watch.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
+import { isLandingGroup } from './assemble-landing.ts'
 import type { ServerContext } from './server-context.ts'
 
 /** Creates the group of a handler if it does not exist. It starts at the oldest kept event. */
 export async function declareHandler(
   eventLog: EventLog,
-  { topic, group }: HandlerDefinition,
+  { topic, group, ordered }: HandlerDefinition,
   topics: readonly TopicConfig[],
 ): Promise<void> {
   const { partitions } = topics.find(({ name }) => name === topic)!
-  await eventLog.declare(topic, { partitions, groups: [{ name: group }] })
+  await eventLog.declare(topic, { partitions, groups: [{ name: group, ordered }] })
+}
+
+/** Pauses the groups of all handlers in the log, also of those that other processes have; a pause keeps its reason. */
+export async function pauseHandlers(eventLog: EventLog, logger: Logger): Promise<void> {
+  const { topics } = await eventLog.describe()
+  for (const { name: topic, groups } of topics) {
+    for (const { name: group, paused } of groups) {
+      if (paused !== null || isLandingGroup({ topic, group })) continue
+      await eventLog.setPaused(topic, group, 'started with --paused')
+      logger.info({ topic, group }, 'the group is paused: started with --paused')
+    }
+  }
 }
 
 /** One pool for each handler, not started. */
@@ -27,6 +42,7 @@ export function assembleHandlers(
   context: ServerContext,
   eventLog: EventLog,
   handlers: readonly HandlerDefinition[],
+  deliveryTimes: DeliveryTimes,
 ): HandlerPool[] {
   const { config, logger, metrics, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
@@ -40,7 +56,7 @@ export function assembleHandlers(
   return handlers.map(
     (handler) =>
       new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, handler },
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, deliveryTimes, handler },
         gate: handler.isolate ? new AttemptGate(gate) : gate,
         declare: () => declareHandler(eventLog, handler, config.topics),
         leaseMs: config.leaseMs,

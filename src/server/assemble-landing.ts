@@ -33,6 +33,11 @@ export async function declareLanding(eventLog: EventLog, { topic, group, partiti
   await eventLog.declare(topic, { partitions, groups: [{ name: group }] })
 }
 
+/** Whether a group lands events or dead letters; any other is a handler's. */
+export function isLandingGroup({ topic, group }: GroupName): boolean {
+  return group === landingGroup || topic === deadLetterTopic
+}
+
 /** The groups that the server declares at each start: they can be paused, not deleted. */
 export function ownGroups(topics: readonly LandingTopic[]): GroupName[] {
   return topics.map(({ topic, group }) => ({ topic, group }))

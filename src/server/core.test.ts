@@ -6,6 +6,7 @@ import { openEventLog } from '../event-log/open-event-log.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import { DeliveryTimes } from '../workers/delivery-times.ts'
 import { Core } from './core.ts'
 
 test('concurrent calls share one slow reading of the status, and its age counts from its end', async (t) => {
@@ -34,6 +35,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     ingest: null,
     pools: [],
     ownGroups: [],
+    deliveryTimes: new DeliveryTimes(Date.now),
     logHealth: () => ({ persistence: 'fsync', isUnverified: false, problem: null }),
     metrics,
     health: new Health([]),

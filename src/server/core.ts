@@ -1,5 +1,6 @@
 // The core: implements Pipeline (pipeline.ts) with the server's parts.
 
+import type { HandlerGroup } from '../admin/admin-parts.ts'
 import { Administrator } from '../admin/administrator.ts'
 import { checkText } from '../admin/filter.ts'
 import { Observer } from '../admin/observer.ts'
@@ -19,12 +20,15 @@ import type {
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
 import type { EventStore } from '../store/event-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { DeliveryTimes } from '../workers/delivery-times.ts'
+import { isLandingGroup } from './assemble-landing.ts'
 import { type StatusParts, StatusReader } from './status.ts'
 
 export interface CoreOptions extends StatusParts {
   readonly store: EventStore
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
+  readonly deliveryTimes: DeliveryTimes
   /** The groups that the server declares at each start. */
   readonly ownGroups: readonly GroupName[]
   readonly logHealth: () => LogHealth
@@ -43,7 +47,11 @@ export class Core implements Pipeline {
 
   constructor(options: CoreOptions) {
     this.#options = options
-    this.administration = new Administrator({ ...options, reads: this.#reads })
+    this.administration = new Administrator({
+      ...options,
+      reads: this.#reads,
+      handlerGroups: (topic) => this.#handlerGroups(topic),
+    })
     this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
     this.#statusReader = new StatusReader(options)
   }
@@ -77,5 +85,16 @@ export class Core implements Pipeline {
     const { problem, persistence } = this.#options.logHealth()
     const log = { ...logSize, problem: problem?.message ?? null, persistence }
     return { status, observations: { atSeconds, log, ...this.#observer.read() } }
+  }
+
+  async #handlerGroups(topic: string): Promise<HandlerGroup[]> {
+    const { topics } = await this.status()
+    const groups = topics.find(({ name }) => name === topic)?.groups ?? []
+    return groups
+      .filter(({ name: group }) => !isLandingGroup({ topic, group }))
+      .map(({ name: group }) => {
+        const pool = this.#options.pools.find((each) => each.topic === topic && each.group === group)
+        return { group, types: pool?.types ?? null }
+      })
   }
 }

@@ -8,6 +8,7 @@ import { landingGroup } from '../landing/landing.ts'
 import type { GroupName } from '../pipeline/administration.ts'
 import type { Cause } from '../pipeline/readiness.ts'
 import type { Health } from '../telemetry/health.ts'
+import type { Gauge } from '../telemetry/metric-family.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Pool } from '../workers/pool.ts'
 import type { Core } from './core.ts'
@@ -54,10 +55,12 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
     for (const [key, group] of shown) if (!present.has(key)) forgetGroup(metrics, group)
     shown = present
     for (const { name: topic, groups } of topics) {
-      for (const { name: group, waiting, inFlight, skipped } of groups) {
-        if (waiting !== null) metrics.logWaiting.set(waiting, { topic, group })
+      for (const { name: group, waiting, ready, scheduled, inFlight, skipped } of groups) {
+        show(metrics.logWaiting, waiting, { topic, group })
+        show(metrics.logReady, ready, { topic, group })
+        show(metrics.logScheduled, scheduled, { topic, group })
+        show(metrics.logInFlight, inFlight, { topic, group })
         if (skipped !== null) metrics.logLedger.set(skipped, { topic, group, term: 'skipped' })
-        if (inFlight !== null) metrics.logInFlight.set(inFlight, { topic, group })
       }
     }
     for (const { topic, group, balanced, ...terms } of ledger) {
@@ -70,10 +73,17 @@ export function observeStatus({ core, pools, metrics, health, config, version, l
   })
 }
 
+/** Sets the gauge of a group; while the value is not known, the group has none. */
+function show(gauge: Gauge<'topic' | 'group'>, value: number | null, group: GroupName): void {
+  if (value === null) gauge.forget(group)
+  else gauge.set(value, group)
+}
+
 /** Removes the series of a deleted group: an alarm on its waiting events would never end. */
 function forgetGroup(
-  { logWaiting, logInFlight, logLedger, ledgerBalanced }: Metrics,
+  { logWaiting, logReady, logScheduled, logInFlight, logLedger, ledgerBalanced }: Metrics,
   { topic, group }: GroupName,
 ): void {
-  for (const metric of [logWaiting, logInFlight, logLedger, ledgerBalanced]) metric.forget({ topic, group })
+  for (const metric of [logWaiting, logReady, logScheduled, logInFlight, logLedger, ledgerBalanced])
+    metric.forget({ topic, group })
 }

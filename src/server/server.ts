@@ -18,9 +18,10 @@ import { Health } from '../telemetry/health.ts'
 import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
+import { DeliveryTimes } from '../workers/delivery-times.ts'
 import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
-import { assembleHandlers, declareHandler } from './assemble-handlers.ts'
+import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
 import { assembleStore } from './assemble-store.ts'
@@ -40,6 +41,11 @@ export interface ServerOptions {
   readonly openStore?: typeof openStore
   /** Handlers besides those of the modules that the configuration names. */
   readonly handlers?: readonly HandlerDefinition[]
+  /**
+   * Whether all groups but those of landing and of dead letters are paused before anything is worked on. They stay paused,
+   * in every process and after a restart, until they are resumed. Default false.
+   */
+  readonly startsPaused?: boolean
   /** The wall clock, in milliseconds since 1970. */
   readonly now?: () => number
 }
@@ -86,8 +92,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
     for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
+    if (options.startsPaused === true) await pauseHandlers(eventLog, logger)
+    const deliveryTimes = new DeliveryTimes(now)
     const pools: readonly Pool[] = config.roles.includes('worker')
-      ? [...assembleLanding(context, { eventLog, store, topics }), ...assembleHandlers(context, eventLog, handlers)]
+      ? [
+          ...assembleLanding(context, { eventLog, store, topics }),
+          ...assembleHandlers(context, eventLog, handlers, deliveryTimes),
+        ]
       : []
     // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
@@ -105,7 +116,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         })
       : null
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
-    const core = new Core({ ...parts, ingest, ownGroups: [...ownGroups(topics), ...handlers] })
+    const core = new Core({ ...parts, ingest, deliveryTimes, ownGroups: [...ownGroups(topics), ...handlers] })
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })

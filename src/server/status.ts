@@ -1,11 +1,13 @@
 // Builds the status from the log, the database and the worker pools, and shares it among callers.
 
-import type { EventLog, LogDescription } from '../event-log/event-log.ts'
-import { type GroupState, pausedByPerson, runningState } from '../pipeline/group-state.ts'
+import type { EventLog, GroupDescription, LogDescription } from '../event-log/event-log.ts'
+import type { GroupName } from '../pipeline/administration.ts'
+import { type GroupState, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
-import type { LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
+import type { GroupStatus, LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Pool } from '../workers/pool.ts'
+import { isLandingGroup } from './assemble-landing.ts'
 
 /** How long a status is reused after it was read: its audit walks everything that waits. */
 const statusMaxAgeMs = 500
@@ -90,25 +92,40 @@ export class StatusReader {
 }
 
 function topicStatuses(log: LogDescription, pools: readonly Pool[], nowMs: number): TopicStatus[] {
+  const poolOf = (topic: string, group: string) => pools.find((pool) => pool.topic === topic && pool.group === group)
   return log.topics.map(({ name: topic, partitions, groups }) => ({
     name: topic,
     partitions,
-    groups: groups.map(({ name, waiting, inFlight, skipped, oldestWaitingMicros, paused }) => {
-      const pool = pools.find((each) => each.topic === topic && each.group === name)
-      const oldestSeconds = oldestWaitingMicros === null ? null : nowMs / 1000 - oldestWaitingMicros / 1e6
-      return {
-        ...{ name, waiting, inFlight, skipped },
-        types: pool?.types ?? [],
-        oldestWaitingSeconds: oldestSeconds === null ? null : Math.max(0, oldestSeconds),
-        state: groupState(paused, pool),
-      }
-    }),
+    groups: groups.map((group) => groupStatus(topic, group, poolOf(topic, group.name), nowMs)),
   }))
 }
 
+function groupStatus(topic: string, group: GroupDescription, pool: Pool | undefined, nowMs: number): GroupStatus {
+  const { name, waiting, scheduled, inFlight, skipped, oldestWaitingMicros } = group
+  // Its parts are not read at the same time.
+  const ready = scheduled === null ? null : Math.max(0, waiting - scheduled - inFlight)
+  const oldestSeconds = oldestWaitingMicros === null ? null : nowMs / 1000 - oldestWaitingMicros / 1e6
+  return {
+    ...{ name, waiting, ready, scheduled, inFlight, skipped },
+    types: pool?.types ?? [],
+    oldestWaitingSeconds: oldestSeconds === null ? null : Math.max(0, oldestSeconds),
+    state: groupState({ topic, group: name }, group, ready, pool),
+  }
+}
+
 /** A pool knows its own state only: what another process's pool meets is in the status of that process. */
-function groupState(pausedFor: string | null, pool: Pool | undefined): GroupState {
-  return pausedFor === null ? (pool?.state ?? runningState) : pausedByPerson(pausedFor)
+function groupState(
+  name: GroupName,
+  { paused, inFlight, hasConsumers }: GroupDescription,
+  ready: number | null,
+  pool: Pool | undefined,
+): GroupState {
+  if (paused !== null) return pausedByPerson(paused)
+  if (pool !== undefined) return pool.state
+  if (ready === 0 || inFlight > 0 || hasConsumers) return runningState
+  return noWorker(
+    isLandingGroup(name) ? 'no process with the role worker is running' : 'no process that runs has its handler',
+  )
 }
 
 function ledgerRows(log: LogDescription): LedgerRow[] {

@@ -1,11 +1,10 @@
 // Reports publishing, landing and handlers to the health: what fails for the producers and the pools of this process.
 
 import type { Ingest } from '../ingest/ingest.ts'
-import { landingGroup } from '../landing/landing.ts'
 import type { Health, Problem } from '../telemetry/health.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { deadLetterGroup } from '../workers/dead-letters.ts'
 import type { Pool } from '../workers/pool.ts'
+import { isLandingGroup } from './assemble-landing.ts'
 
 const everyMs = 1000
 
@@ -43,9 +42,7 @@ export function watchWork(work: WatchedWork): () => void {
 /** The pools write their own log lines. Unready only without any other work: reads and hints must stay reachable. */
 function reportPools({ health, ingest, pools }: WatchedWork): void {
   const isIdle = ingest === null && pools.every((pool) => !pool.takesWork)
-  const components = Map.groupBy(pools, ({ group }) =>
-    group === landingGroup || group === deadLetterGroup ? 'landing' : 'handlers',
-  )
+  const components = Map.groupBy(pools, (pool) => (isLandingGroup(pool) ? 'landing' : 'handlers'))
   for (const [component, own] of components) {
     const problems = own.flatMap((pool) => pool.problem ?? [])
     const reason = problems[0]?.reason

@@ -70,6 +70,14 @@ export const metricsTable = {
   logAppendedEntries: counter('millrace_log_appended_entries_total', 'Entries appended to the log.', []),
   logAppendedBytes: counter('millrace_log_appended_bytes_total', 'Event bytes appended to the log.', []),
   logWaiting: gauge('millrace_log_waiting_events', 'Events that the group has not settled.', ['topic', 'group']),
+  logReady: gauge('millrace_log_ready_events', 'Waiting events that are neither scheduled nor in flight.', [
+    'topic',
+    'group',
+  ]),
+  logScheduled: gauge('millrace_log_scheduled_events', 'Waiting events to be redelivered that are not due yet.', [
+    'topic',
+    'group',
+  ]),
   logInFlight: gauge('millrace_log_in_flight_events', 'Waiting events that are leased to a consumer.', [
     'topic',
     'group',

@@ -19,6 +19,7 @@ test('a handler has defaults, and is told from other values', () => {
     maxAttempts: null,
     initialDelayMs: 1000,
     maxDelayMs: 60_000,
+    ordered: false,
     batch: null,
     handle,
   })
@@ -64,7 +65,8 @@ test('a wrong option is refused with its name and what it must be', () => {
     ['batch.maxWaitMs', { batch: { maxEvents: 1, maxWaitMs: -1 } }, /is -1/],
     ['batch.size', { batch: { maxEvents: 1, size: 1 } }, /not an option/],
     ['retry.maxAttempts', { batch: { maxEvents: 2 }, retry: { maxAttempts: 1 } }, /at least 2 with batch/],
-    ['ordered', { ordered: true }, /is not an option of this version/],
+    ['ordered', { ordered: 'yes' }, /must be true or false/],
+    ['unknown', { unknown: true }, /is not an option of this version/],
     ['handle', { handle: 'f' }, /is missing/],
   ]
   for (const [field, options, must] of wrong) {

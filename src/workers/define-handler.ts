@@ -111,6 +111,11 @@ interface CommonOptions {
    */
   readonly isolate?: boolean
   readonly retry?: RetryOptions
+  /**
+   * Default false. Events of one key and priority are worked on in the order in which they were accepted, one at a time:
+   * an event that fails holds the later ones of its key, and no others. A group keeps this for its lifetime.
+   */
+  readonly ordered?: boolean
 }
 
 export interface HandlerOptions extends CommonOptions {
@@ -152,6 +157,7 @@ interface CheckedOptions {
   readonly maxAttempts: number | null
   readonly initialDelayMs: number
   readonly maxDelayMs: number
+  readonly ordered: boolean
 }
 
 /** Where a handler comes from. */
@@ -165,7 +171,7 @@ const dayMs = 86_400_000
 /** The longest delay before another attempt. */
 export const maxDelayMs = dayMs
 
-const known = ['topic', 'group', 'type', 'types', 'concurrency', 'timeoutMs', 'isolate', 'retry', 'batch', 'handle']
+const known = 'topic group type types concurrency timeoutMs isolate retry ordered batch handle'.split(' ')
 const knownOf = { retry: ['maxAttempts', 'initialDelayMs', 'maxDelayMs'], batch: ['maxEvents', 'maxWaitMs'] }
 
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
@@ -177,7 +183,8 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
       field: 'options',
     })
   }
-  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000, isolate = false } = options
+  const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000 } = options
+  const { isolate = false, ordered = false } = options
   const { maxAttempts, initialDelayMs = 1000, maxDelayMs: longestMs = 60_000 } = options.retry ?? {}
   const name = `the handler of group ${JSON.stringify(group)}`
   const refuse = (field: string, must: string): never => {
@@ -204,13 +211,14 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
   if (typeof isolate !== 'boolean') refuse('isolate', 'must be true or false')
   const patterns: unknown = type === undefined ? types : [type]
   if (!isTextList(patterns)) return refuse('types', 'must be a list of texts such as ["order.*"]; use type for one')
+  if (typeof ordered !== 'boolean') refuse('ordered', 'must be true or false')
   if (options.types?.length === 0) refuse('types', 'is empty: leave it out for all types')
   compileTypePatterns(patterns)
   if (inRange('retry.initialDelayMs', initialDelayMs, 1, dayMs) > inRange('retry.maxDelayMs', longestMs, 1, dayMs))
     refuse('retry.initialDelayMs', 'is larger than retry.maxDelayMs')
   const checked = {
     isMillraceHandler: true as const,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, isolate, module: null },
+    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, isolate, ordered, module: null },
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),
     maxAttempts: maxAttempts === undefined ? null : inRange('retry.maxAttempts', maxAttempts, 1, 1000),

@@ -8,9 +8,11 @@ import {
   type Consumer,
   type Delivery,
   type EventLog,
+  type HeldKey,
   isEndedEpoch,
   type NextOptions,
   type Outcome,
+  type StreamName,
 } from '../event-log/event-log.ts'
 import { sleep } from '../lib/abort.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -90,8 +92,9 @@ export class GroupMember {
   /**
    * Settles deliveries of this consumer, and repeats that until the log accepts it, for example after a full disk; until
    * then they stay leased. Gives up when the group was deleted, the epoch has ended, or the signal is aborted.
+   * @returns the deliveries that were not settled.
    */
-  async settle(consumer: Consumer, outcomes: readonly Outcome[], signal: AbortSignal): Promise<void> {
+  async settle(consumer: Consumer, outcomes: readonly Outcome[], signal: AbortSignal): Promise<readonly Delivery[]> {
     const { topic, group, logger, random } = this.#options
     for (let failures = 1; !signal.aborted; failures++) {
       try {
@@ -99,14 +102,14 @@ export class GroupMember {
         const count = { topic, group, refused: refused.length }
         this.#settleFailure = null
         if (refused.length > 0) logger.warn(count, 'deliveries were settled too late and will be redelivered')
-        return
+        return refused
       } catch (thrown) {
         const error = toMillraceError(thrown)
         if (isEndedEpoch(error) || error.code === 'not_found') {
           const cause = isEndedEpoch(error) ? 'the log has begun a new epoch' : 'the group was deleted'
           logger.warn({ topic, group }, `${cause}: the outcomes of these deliveries are not recorded`)
           this.#settleFailure = null
-          return
+          break
         }
         this.#settleFailure = error
         if (failures === 1) {
@@ -115,6 +118,24 @@ export class GroupMember {
         await sleep(decideRetry(error, failures, random()).retryInMs, signal)
       }
     }
+    return outcomes.map(({ delivery }) => delivery)
+  }
+
+  /** The keys that the log has of a stream; null when its deliveries are void, or the signal is aborted. */
+  async heldKeys(stream: StreamName, signal: AbortSignal): Promise<readonly HeldKey[] | null> {
+    const { eventLog, group, random } = this.#options
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        return await eventLog.heldKeys(stream, group)
+      } catch (thrown) {
+        const error = toMillraceError(thrown)
+        this.#readFailure = error
+        this.#failedReads = failures
+        if (error.code === 'not_found' || isEndedEpoch(error)) return null
+        await sleep(decideRetry(error, failures, random()).retryInMs, signal)
+      }
+    }
+    return null
   }
 
   /** Returns what is not settled to the log. */

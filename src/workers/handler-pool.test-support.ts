@@ -3,7 +3,7 @@
 import type { TestContext } from 'node:test'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { MillraceError } from '../errors.ts'
-import { decodeBatch, encodeBatch } from '../event/record-batch.ts'
+import { decodeBatch, type EventParts, encodeBatch } from '../event/record-batch.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Ingest } from '../ingest/ingest.ts'
@@ -17,11 +17,13 @@ import {
   type HandlerDefinition,
   type HandlerOptions,
 } from './define-handler.ts'
+import { DeliveryTimes } from './delivery-times.ts'
 import { HandlerPool } from './handler-pool.ts'
 import { LoopWatch } from './loop-watch.ts'
 import { publishAllOrNone } from './publish-events.ts'
 
 const group = 'mailer'
+const stream = { topic: 'events', partition: 0, lane: 'normal' } as const
 
 export function poolOf(t: TestContext, options: Omit<HandlerOptions, 'group'>) {
   return poolFor(t, defineHandler({ group, ...options }))
@@ -56,9 +58,11 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
       }
     },
   }
+  const deliveryTimes = new DeliveryTimes(now)
   const metrics = createMetrics()
   t.after(() => metrics.close())
-  const declare = () => eventLog.declare('events', { partitions: 1, groups: [{ name: group }] })
+  const declare = () =>
+    eventLog.declare('events', { partitions: 1, groups: [{ name: group, ordered: handler.ordered }] })
   await declare()
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [] })
   const topics = [{ name: 'events', partitions: 1, partitionBy: 'key' as const }]
@@ -67,24 +71,27 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   })
   const start = async () => {
     const pool = new HandlerPool({
-      ...{ handler, eventLog, declare, logger, metrics, now, leaseMs: 30_000, concurrency: 2, maxAttempts: 3 },
+      ...{ handler, eventLog, declare, logger, metrics, now, leaseMs: 30_000 },
+      ...{ concurrency: handler.concurrency ?? 2, maxAttempts: handler.maxAttempts ?? 3 },
       ...{ monotonicNow, random: Math.random, loopWatch: new LoopWatch({ logger, metrics, monotonicNow }) },
       deadLetters: new DeadLetters({ eventLog, now }),
       gate: new AttemptGate(),
       publish: publishAllOrNone((message) => ingest.publish(message)),
+      deliveryTimes,
     })
     await pool.start()
+    t.after(() => pool.close(0))
     return pool
   }
-  const publish = async (...ids: readonly string[]) => {
-    const bytes = encodeBatch(ids.map((id) => ({ id, type: id.split(' ')[0]! })))
-    await eventLog.append({ topic: 'events', partition: 0, lane: 'normal' }, [
-      { bytes, count: ids.length, receivedAtMicros: now() * 1000 },
-    ])
+  const publishEvents = async (events: readonly EventParts[]) => {
+    const batch = { bytes: encodeBatch(events), count: events.length, receivedAtMicros: now() * 1000 }
+    await eventLog.append(stream, [batch])
   }
+  const publish = (...ids: readonly string[]) => publishEvents(ids.map((id) => ({ id, type: id.split(' ')[0]! })))
   const description = async () => (await log.describe()).topics.find(({ name }) => name === 'events')?.groups[0]
   return {
-    ...{ start, publish },
+    ...{ start, publish, publishEvents, deliveryTimes },
+    heldKeys: () => log.heldKeys(stream, group),
     waiting: async () => (await description())?.waiting,
     inFlight: async () => (await description())?.inFlight,
     settles: () => settled,

@@ -162,7 +162,7 @@ test('while dead letters cannot be stored nothing more is taken, and what is don
 test('when the group is deleted while all places are taken, the pool joins again and holds nothing back', async (t) => {
   const gate = Promise.withResolvers<void>()
   const done: string[] = []
-  const { start, publish, waiting, deleteGroup } = await poolOf(t, {
+  const { start, publish, waiting, deleteGroup, deliveryTimes } = await poolOf(t, {
     handle: async ({ id }) => {
       if (id.startsWith('slow')) await gate.promise
       done.push(id)
@@ -179,4 +179,6 @@ test('when the group is deleted while all places are taken, the pool joins again
   await eventually(async () => assert.equal(await waiting(), 0))
   await pool.close(1000)
   assert.ok(done.includes('e9'))
+  const settled = deliveryTimes.of({ source: '/', id: 'slow 2' }).map(({ settledAtMs }) => settledAtMs !== null)
+  assert.deepEqual(settled, [false, true], 'the first outcome was not recorded')
 })

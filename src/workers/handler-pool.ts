@@ -8,7 +8,7 @@
 import { toMillraceError } from '../errors.ts'
 import { type Lane, lanes } from '../event/event.ts'
 import { decodeBatch } from '../event/record-batch.ts'
-import type { Consumer, Delivery } from '../event-log/event-log.ts'
+import type { Again, Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
@@ -18,9 +18,11 @@ import type { AttemptGate } from './attempt-gate.ts'
 import { CallQueue } from './call-queue.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { AbortReason, HandlerDefinition } from './define-handler.ts'
+import type { DeliveryTimes } from './delivery-times.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { type HandledEvent, toHandledEvent } from './handled-event.ts'
 import { type AttemptParts, type Attempts, attemptsOf } from './handler-attempt.ts'
+import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
@@ -39,6 +41,9 @@ const firstAttemptAlone = 3
 /** Nothing more is taken while so many events have ended and cannot be settled. */
 const maxUnsettledEvents = 1000
 
+/** Nothing more is taken while so many events of an ordered group are in hand. */
+const maxEventsInOrder = 1000
+
 const noEvents = { high: 0, normal: 0, low: 0 }
 
 export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'>, AttemptParts {
@@ -50,6 +55,8 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly deadLetters: DeadLetters
   /** Of the process; of an isolated handler its own, within that. */
   readonly gate: AttemptGate
+  /** Of the process. */
+  readonly deliveryTimes: DeliveryTimes
 }
 
 interface Outage {
@@ -83,6 +90,8 @@ export class HandlerPool implements Pool {
   /** The lanes of suspect deliveries that were returned, to run with nothing beside them. */
   readonly #suspectLanes = new Set<Lane>()
   readonly #calls: CallQueue<Work>
+  /** Null: the handler takes events in any order. */
+  readonly #order: KeyOrder | null
   /** One for each call at work. */
   readonly #aborts = new Set<AbortController>()
   /** Since when calls at work have ignored their signal. */
@@ -102,6 +111,7 @@ export class HandlerPool implements Pool {
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
     this.#attempts = attemptsOf(handler, options)
     this.#isMine = compileTypePatterns(handler.types)
+    this.#order = handler.ordered ? new KeyOrder() : null
     const { concurrency } = options
     this.#calls = new CallQueue({
       ...(handler.batch ?? noBatch),
@@ -127,6 +137,10 @@ export class HandlerPool implements Pool {
       return { is: 'outage', by: 'system', reason: this.#outage.reason, sinceMs: this.#outage.sinceMs }
     }
     const ignoring = this.#ignoring.size
+    if (ignoring === 0 && this.#isFullOfKeys) {
+      const text = 'events are in hand, which wait for earlier ones of their keys: nothing more is taken meanwhile'
+      return { is: 'running', by: null, reason: `${this.#order!.events} ${text}`, sinceMs: null }
+    }
     if (ignoring === 0) return runningState
     const reason = `${ignoring} of ${this.#options.concurrency} places are held by attempts that go on after their time limit`
     return { is: 'running', by: null, reason, sinceMs: Math.min(...this.#ignoring.values()) }
@@ -163,7 +177,7 @@ export class HandlerPool implements Pool {
       for (const abort of this.#aborts) abort.abort('shutdown' satisfies AbortReason)
       await withinMs(this.#finished(), shutdownMs / 2, null)
       for (const open of this.#atWork) {
-        open.returnPending(1, this.#options.now())
+        this.#return(open, this.#options.now())
         this.#settleWhenEnded(open)
       }
       await withinMs(this.#finished(), shutdownMs / 2, null)
@@ -192,7 +206,9 @@ export class HandlerPool implements Pool {
       const reading = new AbortController()
       this.#reading = reading
       const leave = await gate.enter(() => reading.abort())
-      for (const delivery of await this.#take(reading.signal)) this.#begin(this.#member.consumer, delivery)
+      for (const delivery of await this.#take(reading.signal)) {
+        if (await this.#knows(delivery)) this.#begin(this.#member.consumer, delivery)
+      }
       leave()
       if (this.#suspectLanes.size === 0 || this.#isStopping) continue
       this.#reading = new AbortController()
@@ -201,7 +217,12 @@ export class HandlerPool implements Pool {
   }
 
   get #hasRoom(): boolean {
-    return this.#calls.freeCalls > 0 && this.#outage === null && this.#unsettledEvents < maxUnsettledEvents
+    const hasRoom = this.#unsettledEvents < maxUnsettledEvents && !this.#isFullOfKeys
+    return this.#calls.freeCalls > 0 && this.#outage === null && hasRoom
+  }
+
+  get #isFullOfKeys(): boolean {
+    return this.#order !== null && this.#order.events >= maxEventsInOrder
   }
 
   /** Resolves the waits for a free place. */
@@ -222,20 +243,33 @@ export class HandlerPool implements Pool {
     return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
   }
 
+  /** Has asked the log for the keys that a delivery may be behind; false when the delivery is void. */
+  async #knows({ position }: Delivery): Promise<boolean> {
+    const { consumer } = this.#member
+    if (this.#order?.isNew(consumer, position.stream) !== true) return true
+    const heldKeys = await this.#member.heldKeys(position.stream, this.#giveUp.signal)
+    if (heldKeys !== null) this.#order.learn(consumer, position.stream, heldKeys)
+    return heldKeys !== null
+  }
+
   /** Ends what cannot begin: events that are given up, and those of an entry that must be cut first. */
   #open(consumer: Consumer, delivery: Delivery): OpenDelivery {
     const { maxAttempts, now } = this.#options
     const { batch, attempt, isSuspect } = delivery
-    const open = new OpenDelivery(consumer, delivery, this.#isMine)
+    const open = new OpenDelivery(consumer, delivery, now(), this.#isMine)
+    this.#order?.enter(open)
     const { size } = open.pending
     const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : this.#calls.freeCalls
     if (batch.damaged === true) open.giveUpDamaged()
     // One of its events has ended the process, perhaps: they go on apart.
-    else if (size > 1 && isSuspect) open.returnPending(1, now())
-    else if (size > places) open.returnPending(Math.max(1, places), now())
+    else if (size > 1 && isSuspect) this.#return(open, now())
+    else if (this.#order === null && size > places) open.returnPending(Math.max(1, places), now())
     else if (attempt > maxAttempts) {
       const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
-      for (const index of open.pending.keys()) open.giveUp(index, maxAttempts, { code: 'internal', message })
+      for (const index of open.pending.keys()) {
+        open.giveUp(index, maxAttempts, { code: 'internal', message })
+        this.#order?.left(open, index)
+      }
     }
     this.#atWork.add(open)
     return open
@@ -247,17 +281,26 @@ export class HandlerPool implements Pool {
     const firstAlone = handler.isolate ? 1 : Math.min(firstAttemptAlone, maxAttempts)
     if (delivery.isSuspect && delivery.attempt >= firstAlone && !open.hasEnded) {
       // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane.
-      open.returnPending(1, 0)
+      this.#return(open, 0)
       this.#suspectLanes.add(delivery.position.stream.lane)
     }
-    const isForBatch = this.#isForBatch(delivery)
     for (const index of open.pending.keys()) {
       gate.share()
       const work = { open, index, onEnded: () => gate.leave() }
-      if (isForBatch) this.#calls.addToBatch(work)
-      else this.#calls.addAlone(work)
+      if (this.#order === null || this.#order.admit(work)) this.#addCall(work)
     }
     this.#settleWhenEnded(open)
+  }
+
+  #addCall(work: Work): void {
+    if (this.#isForBatch(work.open.delivery)) this.#calls.addToBatch(work)
+    else this.#calls.addAlone(work)
+  }
+
+  /** Returns what has not ended, event by event. */
+  #return(open: OpenDelivery, dueAtMs: number): void {
+    if (this.#order === null) open.returnPending(1, dueAtMs)
+    else this.#order.returnAll(open, dueAtMs)
   }
 
   /** What has failed in a batch is tried again by itself: which event was to blame is unknown. */
@@ -273,10 +316,14 @@ export class HandlerPool implements Pool {
         if (this.#options.gate.isCrowded) return
         await this.#settling
         const [delivery] = await this.#member.next({ maxEvents: { ...noEvents, [lane]: 1 }, maxWaitMs: 0 }, signal)
-        if (delivery === undefined) break
+        if (delivery === undefined || !(await this.#knows(delivery))) break
         const open = this.#open(this.#member.consumer, delivery)
         const ends = [...open.pending.keys()].map(
-          (index) => new Promise<void>((resolve) => this.#calls.addAlone({ open, index, onEnded: resolve })),
+          (index) =>
+            new Promise<void>((resolve) => {
+              const work = { open, index, onEnded: resolve }
+              if (this.#order === null || this.#order.admit(work)) this.#calls.addAlone(work)
+            }),
         )
         await Promise.all(ends)
         this.#settleWhenEnded(open)
@@ -295,6 +342,8 @@ export class HandlerPool implements Pool {
       const [event] = decodeBatch(open.pending.get(index)!.bytes)
       return toHandledEvent(event!, open.delivery.batch.receivedAtMicros)
     })
+    const { deliveryTimes } = this.#options
+    const numbers = works.map(({ open }, place) => this.#noteBegin(open, events[place]!))
     const abort = new AbortController()
     this.#aborts.add(abort)
     const { ends, running } = await this.#attempts.attempt(events, {
@@ -304,6 +353,7 @@ export class HandlerPool implements Pool {
     })
     for (const [place, work] of works.entries()) {
       work.onEnded()
+      deliveryTimes.end(numbers[place]!, ends[place]!)
       this.#log(work, events[place]!, ends[place]!)
     }
     if (running !== undefined) await this.#waitForEnd(running, abort)
@@ -317,6 +367,12 @@ export class HandlerPool implements Pool {
       this.#settleWhenEnded(open)
     }
     this.#wake()
+  }
+
+  #noteBegin({ delivery, handedOutAtMs, begun }: OpenDelivery, event: HandledEvent): number {
+    const number = this.#options.deliveryTimes.begin({ to: this, event, attempt: delivery.attempt, handedOutAtMs })
+    begun.push(number)
+    return number
   }
 
   #loggerOf(events: readonly HandledEvent[]): Logger {
@@ -343,16 +399,26 @@ export class HandlerPool implements Pool {
   #note(open: OpenDelivery, index: number, end: AttemptEnd): void {
     const { handler, maxAttempts, now, random } = this.#options
     const { attempt } = open.delivery
-    if (end.is === 'done') open.done(index)
-    else if (end.is === 'dead' || attempt >= maxAttempts) open.giveUp(index, attempt, end)
-    else {
+    if (end.is === 'failed' && attempt < maxAttempts) {
       const dueAtMs = now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random()))
-      open.tryAgain(index, dueAtMs, end.isSuspect ?? false)
+      this.#tryAgain(open, index, { dueAtMs, isSuspect: end.isSuspect })
+      return
     }
+    if (end.is === 'done') open.done(index)
+    else open.giveUp(index, attempt, end)
+    const next = this.#order?.ended(open, index)
+    if (next !== undefined) this.#addCall(next)
+  }
+
+  #tryAgain(open: OpenDelivery, index: number, next: Pick<Again, 'dueAtMs' | 'isSuspect'>): void {
+    const behind = this.#order?.tryAgain(open, index, next)
+    if (behind === undefined) open.tryAgain(index, next)
+    else for (const other of behind) this.#settleWhenEnded(other)
   }
 
   #settleWhenEnded(open: OpenDelivery): void {
-    if (!open.hasEnded || !this.#atWork.delete(open)) return
+    if (!open.hasEnded || !this.#atWork.has(open) || this.#order?.maySettle(open) === false) return
+    this.#atWork.delete(open)
     this.#unsettledEvents += open.delivery.batch.count
     if (open.givenUp.length === 0) {
       this.#settleSoon(open)
@@ -365,6 +431,7 @@ export class HandlerPool implements Pool {
   #settleSoon(open: OpenDelivery): void {
     this.#ended.push(open)
     this.#settling ??= this.#settleEnded()
+    for (const next of this.#order?.settling(open) ?? []) this.#settleWhenEnded(next)
   }
 
   /** Settles what has ended, together with what ends meanwhile. */
@@ -375,9 +442,13 @@ export class HandlerPool implements Pool {
       const ended = this.#ended.splice(0)
       for (const [consumer, own] of Map.groupBy(ended, (open) => open.consumer)) {
         const outcomes = own.map((open) => open.outcome())
-        await this.#member.settle(consumer, outcomes, this.#giveUp.signal)
+        const unsettled = new Set(await this.#member.settle(consumer, outcomes, this.#giveUp.signal))
+        for (const open of own) {
+          this.#unsettledEvents -= open.delivery.batch.count
+          this.#order?.settled(open)
+          if (!unsettled.has(open.delivery)) this.#options.deliveryTimes.settle(open.begun)
+        }
       }
-      for (const { delivery } of ended) this.#unsettledEvents -= delivery.batch.count
       this.#wake()
     }
     this.#settling = null

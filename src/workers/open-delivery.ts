@@ -9,14 +9,18 @@ import type { GivenUp } from './dead-letter-event.ts'
 export class OpenDelivery {
   readonly delivery: Delivery
   readonly consumer: Consumer
+  readonly handedOutAtMs: number
+  /** The numbers of its events in the delivery times. */
+  readonly begun: number[] = []
   readonly givenUp: GivenUp[] = []
   readonly #again: Again[] = []
   /** The events that have not ended: index in the batch → the event as a batch of its own. */
   readonly pending = new Map<number, RecordBatch>()
 
   /** @param isMine whether the handler takes events of this type; the others have ended already. */
-  constructor(consumer: Consumer, delivery: Delivery, isMine: (type: string) => boolean) {
+  constructor(consumer: Consumer, delivery: Delivery, handedOutAtMs: number, isMine: (type: string) => boolean) {
     this.consumer = consumer
+    this.handedOutAtMs = handedOutAtMs
     this.delivery = delivery
     const { batch } = delivery
     if (batch.damaged === true) return
@@ -36,9 +40,14 @@ export class OpenDelivery {
     this.pending.delete(index)
   }
 
-  tryAgain(index: number, dueAtMs: number, isSuspect: boolean): void {
-    this.#again.push({ batch: this.pending.get(index)!, attempt: this.delivery.attempt, dueAtMs, isSuspect })
-    this.pending.delete(index)
+  tryAgain(index: number, next: Pick<Again, 'dueAtMs' | 'isSuspect'>, key?: string): void {
+    this.#redeliver(index, { ...next, attempt: this.delivery.attempt, key })
+  }
+
+  /** Returns one event with the attempts of before. What has been tried stays suspect. */
+  returnOne(index: number, dueAtMs: number, key?: string): void {
+    const { attempt, isSuspect } = this.delivery
+    this.#redeliver(index, { attempt: attempt - 1, dueAtMs, isSuspect: isSuspect && attempt > 1, key })
   }
 
   /** @param attempts how many have begun. */
@@ -67,6 +76,11 @@ export class OpenDelivery {
       this.#again.push({ batch, attempt: attempt - 1, dueAtMs, isSuspect: isSuspect && attempt > 1 })
     }
     this.pending.clear()
+  }
+
+  #redeliver(index: number, again: Omit<Again, 'batch' | 'offset'>): void {
+    this.#again.push({ ...again, batch: this.pending.get(index)!, offset: this.delivery.position.offset + index })
+    this.pending.delete(index)
   }
 
   outcome(): Outcome {

@@ -155,9 +155,9 @@ test('a process beats once, however many consumers it has, and no more when the 
     [300, 60_000, 900].map((each) => eventLog.consume(topic, group, { leaseMs: each })),
   )
   const members = () => server.command('HGETALL', `${prefix}:members`)
-  assert.match(await members(), /^\*2\r\n\$12\r\n\S{12}\r\n\$\d+\r\n300:\d+\r\n$/)
+  assert.match(await members(), /^\*2\r\n\$12\r\n\S{12}\r\n\$\d+\r\n300:\d+:\["orders","landing"\]\r\n$/)
   await consumers[0]!.close()
-  await eventually(async () => assert.match(await members(), /\r\n900:\d+\r\n$/))
+  await eventually(async () => assert.match(await members(), /\r\n900:\d+:\[.*\]\r\n$/))
   for (const consumer of consumers) await consumer.close()
   assert.equal(await members(), '*0\r\n')
 })

@@ -171,7 +171,7 @@ for (const kind of ['returned', "in the group's own stream"] as const) {
     const keys = new RedisKeys(prefix).partition(topic, 0).forGroup(group)
     const { epoch } = await eventLog.describe()
     const room = ['1000', '0', '1000', '0', '1000', '0']
-    const args = [...[group, 'someone', String(Date.now()), '100000', '0'], ...room, `${epoch} 0 0 0`]
+    const args = [...[group, 'someone', String(Date.now()), '100000', '0'], ...room, '9', `${epoch} 0 0 0`]
     const { text } = readScripts().take
     const answer = await client.sendCommand(['EVAL', text, String(keys.length), ...keys, ...args])
     assert.deepEqual((answer as unknown as unknown[]).slice(0, 2), [[], [0, 1, 0]], 'there is more')

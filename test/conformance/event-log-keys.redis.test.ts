@@ -170,7 +170,7 @@ test('a log of another layout is refused, and nothing is written', async (t) => 
   await assert.rejects(openLog(t, server.url), (error) => {
     return (
       isCode('failed_precondition')(error) &&
-      /has layout 1, and this version of Millrace uses layout 2/.test(String(error))
+      /has layout 1, and this version of Millrace uses layout 3/.test(String(error))
     )
   })
   assert.equal(await server.command('HGETALL', `${prefix}:topics`), topics)

@@ -99,7 +99,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
   ]
   const settlementOf = (...place: string[]) => [
     ...[...place, size, '0', '0', '1'],
-    ...['1', '1', '0', '1700', size, record],
+    ...['1', '1', '0', '1700', size, record, '7', '-k'],
   ]
   const calls: Partial<Record<ScriptName, { readonly keys: Words; readonly args: Words }>> = {
     append: {
@@ -121,7 +121,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
     },
     take: {
       keys: partition.forGroup(group),
-      args: [group, name, String(Date.now()), '100000', '1', '9', '0', '9', '0', '9', '0'],
+      args: [group, name, String(Date.now()), '100000', '1', '9', '0', '9', '0', '9', '0', '9'],
     },
     release: { keys: partition.forGroup(group), args: [group, name, '1', '100', '0', '1:1-1'] },
     trim: { keys: [partition.books, partition.stream('normal')], args: ['normal', '9', '0', '9'] },
@@ -170,7 +170,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
       const wrongKey = isPrefix ? `${String(key)}normal/p` : key
       if (isPrefix && script !== 'append') continue
       await client.sendCommand(['DEL', wrongKey])
-      const isSortedSet = /:(due:.*|producers)$/.test(String(wrongKey))
+      const isSortedSet = /:(due:.*|again-keys:.*|producers)$/.test(String(wrongKey))
       await client.sendCommand(isSortedSet ? ['SET', wrongKey, 'x'] : ['ZADD', wrongKey, '1', 'x'])
       const spoilt = await contentOf(client)
       const answer = await run(keys, args)

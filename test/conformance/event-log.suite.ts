@@ -14,6 +14,7 @@ import { dropping } from './event-log/dropping.ts'
 import { givingBack } from './event-log/giving-back.ts'
 import { handingOut } from './event-log/handing-out.ts'
 import { numberedMessages } from './event-log/numbered-messages.ts'
+import { ordering } from './event-log/ordering.ts'
 import { pausing } from './event-log/pausing.ts'
 import { readingSettled } from './event-log/reading-settled.ts'
 import { refusing } from './event-log/refusing.ts'
@@ -48,6 +49,7 @@ export function eventLogSuite(harness: EventLogHarness): void {
   describing(story)
   trimming(story)
   pausing(story)
+  ordering(story)
   dropping(story)
   closing(story)
   eventLogModelTest(harness)

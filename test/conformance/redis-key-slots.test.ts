@@ -30,6 +30,7 @@ test('all keys of a script are in one slot, whatever the names of topics, groups
         partition.forAppend(),
         partition.forGroup(group),
         partition.forReopen(group, 'low'),
+        partition.forHeldKeys(group, 'low'),
         partition.forMake(),
       ]
       // append.lua derives the name of a producer's window from this key.

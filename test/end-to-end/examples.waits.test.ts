@@ -43,6 +43,14 @@ test('uneven-workers: each worker gets a share in proportion to its speed', asyn
   assert.ok(fast! > 1.5 * middle! && middle! > 1.5 * slow! && slow! > 5, output)
 })
 
+test('order-per-key: each account is done in its order, and a failing step holds its account only', async () => {
+  const output = await run('order-per-key.ts')
+  assert.match(output, /^ada: deposit fails in attempt 3; done meanwhile: bea, cyd, dan\n20 steps are done$/m)
+  const inOrder = 'open → deposit → transfer → withdraw → close'
+  for (const account of ['ada', 'bea', 'cyd', 'dan']) assert.ok(output.includes(`\n${account}: ${inOrder}\n`), output)
+  assert.match(output, /^each account in its order$/m)
+})
+
 test('priorities: high events overtake a flood of low ones, which moves all the same', async () => {
   const output = await run('priorities.ts')
   assert.ok(numberIn(output, /ahead of (\d+) low ones$/m) > 100, output)

@@ -61,8 +61,11 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     await eventually(async () => assert.equal((await statusOf(server))?.waiting, 60))
     const listed = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir })
     assert.equal(listed.code, 0, listed.stderr)
-    assert.match(listed.stdout, /TOPIC +GROUP +WAITING +IN FLIGHT +OLDEST +STATE\n/)
-    assert.match(listed.stdout, /^events +landing +60 +0 +\d+\.\d s +paused by a person: the table is being moved\n$/m)
+    assert.match(listed.stdout, /TOPIC +GROUP +WAITING +READY +SCHEDULED +IN FLIGHT +OLDEST +STATE\n/)
+    assert.match(
+      listed.stdout,
+      /^events +landing +60 +60 +0 +0 +\d+\.\d s +paused by a person: the table is being moved\n$/m,
+    )
     assert.doesNotMatch(listed.stdout, /_dead/)
     assert.equal((await tally(server)).landed, 0)
 

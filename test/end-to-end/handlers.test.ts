@@ -7,11 +7,12 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { dead, defineHandler, type HandledEvent, type HandlerOptions, retry } from '../../src/index.ts'
 import { backends, type Home } from '../support/backend.ts'
+import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
-import { getStatus } from '../support/http-client.ts'
+import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
-import { runCommandProcess } from '../support/run-command.ts'
+import { runCommand, runCommandProcess } from '../support/run-command.ts'
 import { projectRoot, startServer } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
@@ -153,6 +154,83 @@ for (const backend of backends('embedded', 'redis')) {
     assert.deepEqual(started.slice(0, 3), ['low', 'high', 'high'])
     const firstLow = started.indexOf('low', 1)
     assert.ok(firstLow > 4 && firstLow < 40, `the next low event was number ${firstLow}`)
+  })
+
+  test(`what waits is ready, scheduled or in flight, and the status, the list and the metrics say how much (${backend.name})`, async (t) => {
+    const gate = Promise.withResolvers<void>()
+    cleanup(t, async () => gate.resolve())
+    const server = await startWith(t, await backend.home(t), {
+      concurrency: 1,
+      handle: ({ type }) => (type === 'late' ? retry({ afterMs: 60_000 }) : gate.promise),
+    })
+    const client = clientOf(t, server)
+    for (const type of ['late', 'slow', 'a', 'b', 'c']) await client.publishEvents([{ type }])
+
+    const found = await eventually(async () => {
+      const { topics } = await getStatus(server.http)
+      const { waiting, ready, scheduled, in_flight: inFlight } = topics[0]!.groups.find(({ name }) => name === group)!
+      assert.deepEqual({ ready, scheduled, inFlight }, { ready: 3, scheduled: 1, inFlight: 1 })
+      return waiting
+    })
+    assert.equal(found, 5)
+    const listed = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir: server.dataDir })
+    assert.match(listed.stdout, /^events +mailer +5 +3 +1 +1 /m)
+    const { text } = await request(server.http, '/metrics')
+    assert.match(text, /^millrace_log_ready_events\{.*mailer.*\} 3$/m)
+    assert.match(text, /^millrace_log_scheduled_events\{.*mailer.*\} 1$/m)
+  })
+
+  test(`the journey of an event shows where its time went, for each handler and attempt (${backend.name})`, async (t) => {
+    const gate = Promise.withResolvers<void>()
+    cleanup(t, async () => gate.resolve())
+    const handle = ({ type }: HandledEvent, { attempt }: { readonly attempt: number }) => {
+      if (type === 'order.slow') return gate.promise
+      if (attempt === 1 || type === 'order.bad') throw new Error(`no address in attempt ${attempt}`)
+      return undefined
+    }
+    const retries = { maxAttempts: 2, initialDelayMs: 5 }
+    const home = await backend.home(t)
+    const server = await startWith(t, home, { types: ['order.*'], retry: retries, handle })
+    const client = clientOf(t, server)
+    const types = ['order.paid', 'order.bad', 'order.slow', 'other.paid']
+    for (const type of types) await client.publishEvents([{ id: type, source: '/shop', type }])
+    /** The steps of each attempt, first those of none. */
+    const stepsOf = async (id: string) => {
+      const { text } = await request(server.http, `/v1/events/${id}?source=/shop`)
+      const { steps } = JSON.parse(text).journey as { steps: readonly Record<string, string>[] }
+      const times = steps.flatMap(({ at }) => at ?? [])
+      assert.deepEqual(times, times.toSorted(), id)
+      const attempts = Object.entries(Object.groupBy(steps, ({ attempt }) => attempt ?? ''))
+      const textOf = ({ step, message }: Record<string, string>) =>
+        message === undefined ? step : `${step} (${message})`
+      return attempts.map(([attempt, own]) => [attempt, ...own!.map(textOf)].join(' ')).toSorted()
+    }
+    const failed = (attempt: number) =>
+      `${attempt} handed_out begun failed (Error: no address in attempt ${attempt}) settled`
+    const expected = {
+      'order.paid': [' accepted landed', failed(1), '2 handed_out begun ended settled'],
+      'order.bad': [' accepted dead (Error: no address in attempt 2) landed', failed(1), failed(2)],
+      'order.slow': [' accepted landed', '1 handed_out begun'],
+      'other.paid': [' accepted landed'],
+    }
+    for (const [id, steps] of Object.entries(expected)) {
+      await eventually(async () => assert.deepEqual(await stepsOf(id), steps))
+    }
+    const words = ['journey', 'order.paid', '--source', '/shop']
+    const { stdout } = await runCommand(words, { dataDir: server.dataDir })
+    assert.match(
+      stdout,
+      /handed out +to group mailer, attempt 1\n.*begun .*failed +group mailer, attempt 1: internal: Error/s,
+    )
+
+    gate.resolve()
+    await server.stop()
+    await server.start()
+    const message =
+      'it waits for this group, or was delivered in another process, or before the last 10000 deliveries of this one'
+    await eventually(async () => {
+      assert.deepEqual(await stepsOf('order.paid'), [` accepted landed not_kept (${message})`])
+    })
   })
 
   test(`an event that ends its process is dead after its attempts, and the others are done (${backend.name})`, async (t) => {

@@ -37,6 +37,8 @@ for (const backend of both)
         name: 'landing',
         types: [],
         waiting: 0,
+        ready: 0,
+        scheduled: 0,
         in_flight: 0,
         skipped: 0,
         oldest_waiting_seconds: null,

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '../../src/client/connect.ts'
+import { defineHandler } from '../../src/index.ts'
 import { backends, type Home } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { samples } from '../support/depth.ts'
@@ -162,6 +163,45 @@ for (const backend of backends('redis', 'cluster')) {
     assert.equal(await home.countRows(`type = 'called'`), called)
   })
 
+  test(`while no process works on a group, the status says so, and what is missing (${backend.name})`, async (t) => {
+    const home = await backend.home(t)
+    const ingest = await startRole(t, home, 'ingest', startInProcess)
+    const stateOf = async (name: string) => {
+      const { topics } = await getStatus(ingest.http)
+      const found = topics.find((topic) => topic.name === 'events')!.groups.find((group) => group.name === name)!
+      const { is, by, reason } = found.state
+      return { ready: found.ready, is, by, reason }
+    }
+    const running = { is: 'running', by: null, reason: null }
+    const handlers = [defineHandler({ group: 'mailer', handle: () => undefined })]
+    const env = { ...home.env, MILLRACE_ROLES: 'worker' }
+    const mailer = await startInProcess(t, { dataDir: tempDirectory(t), env, handlers })
+    await publish(ingest, 'events', orders(1))
+    await drained(ingest)
+    assert.deepEqual(await stateOf('mailer'), { ready: 0, ...running })
+    await mailer.stop()
+    await publish(ingest, 'events', orders(20))
+    const missing = { ready: 20, is: 'no_worker', by: null }
+    const withoutHandler = { ...missing, reason: 'no process that runs has its handler' }
+    await eventually(async () => {
+      const reason = 'no process with the role worker is running'
+      assert.deepEqual(await stateOf('landing'), { ...missing, reason })
+      assert.deepEqual(await stateOf('mailer'), withoutHandler)
+    })
+
+    await startRole(t, home, 'worker', startInProcess)
+    await eventually(async () => assert.deepEqual(await stateOf('landing'), { ready: 0, ...running }))
+    assert.deepEqual(await stateOf('mailer'), withoutHandler)
+    const { stdout } = await runCommand(['groups', 'list', '--topic', 'events'], { dataDir: ingest.dataDir })
+    assert.match(stdout, /mailer .* no worker: no process that runs has its handler$/m)
+    await mailer.start()
+    await eventually(async () => assert.deepEqual(await stateOf('mailer'), { ready: 0, ...running }))
+    const [event] = (await listEvents(ingest.http, 'limit=1')).events
+    const { text } = await request(ingest.http, `/v1/events/${event!.event_id}`)
+    const message = 'the process that was asked has no handler of this group; each process keeps its own times'
+    assert.deepEqual(JSON.parse(text).journey.steps.at(-1), { step: 'not_kept', at: null, group: 'mailer', message })
+  })
+
   test(`processes that share a data directory keep each other's published addresses (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const first = await startInProcess(t, home)
@@ -174,3 +214,23 @@ for (const backend of backends('redis', 'cluster')) {
     assert.ok(!existsSync(join(home.dataDir, 'addresses.json')))
   })
 }
+
+test('an embedded process that only accepts says that nothing lands, until a process with all roles lands it', async (t) => {
+  const dataDir = tempDirectory(t)
+  const landing = async (server: InProcessServer) => {
+    const { topics } = await getStatus(server.http)
+    return topics.find(({ name }) => name === 'events')!.groups[0]!
+  }
+  const ingest = await startInProcess(t, { dataDir, env: { MILLRACE_ROLES: 'ingest' } })
+  assert.equal((await landing(ingest)).state.is, 'running', 'nothing is ready')
+  await publish(ingest, 'events', orders(5))
+  await eventually(async () => {
+    const { ready, state } = await landing(ingest)
+    assert.deepEqual([ready, state.is], [5, 'no_worker'])
+  })
+  await ingest.stop()
+
+  const server = await startInProcess(t, { dataDir })
+  await drained(server)
+  assert.equal((await landing(server)).state.is, 'running')
+})

@@ -103,6 +103,42 @@ for (const backend of backends('redis', 'cluster')) {
   })
 }
 
+for (const backend of backends('embedded', 'redis', 'cluster')) {
+  test(`the events of each key are done in order, although processes are killed and events fail (${backend.name})`, async (t) => {
+    const random = seededRandom(t)
+    const [kills, keys, eventsOfKey] = [samples(4, 30), 20, samples(15, 100)]
+    const home = await backend.home(t)
+    const recorder = recordingEnvironment(home, 1000)
+    const env = { ...recorder.env, ORDERED: 'true', MILLRACE_TOPICS: 'events:4' }
+    const server = await startServer(t, { ...home, env })
+    const others = backend.name === 'embedded' ? [] : [await startServer(t, { dataDir: tempDirectory(t), env })]
+    const events = Array.from({ length: keys * eventsOfKey }, (_, at) => {
+      const failures = random.between(1, 10) === 1 ? random.between(1, 3) : 0
+      const [key, number] = [`k${at % keys}`, Math.floor(at / keys)]
+      return { id: `${key}.${number}`, key, type: 'work', data: { workMs: random.between(1, 100), failures } }
+    })
+    await publishAll(t, server, events)
+
+    for (let kill = 0; kill < kills; kill++) {
+      const killed = random.pick([server, ...others])
+      await sleep(random.between(200, 1000))
+      await killed.crash()
+      await killed.start()
+    }
+    await eventually(async () => assert.equal((await ledgerOf(server)).waiting, 0), { withinMs: 120_000 })
+    const { accepted, landed, balanced } = await ledgerOf(server)
+    assert.deepEqual([accepted, landed, balanced], [events.length, events.length, true])
+    const done = [...readRecords(recorder.records).ended]
+    for (const [key, own] of Map.groupBy(events, (event) => event.key)) {
+      const ids = own.map(({ id }) => id)
+      assert.deepEqual(
+        done.filter((id) => id.startsWith(`${key}.`)),
+        ids,
+      )
+    }
+  })
+}
+
 for (const backend of backends('embedded', 'redis')) {
   test(`an event that ends its process is dead after its attempts, and all others are done (${backend.name})`, async (t) => {
     const count = samples(300, 10_000)

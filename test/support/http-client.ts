@@ -47,6 +47,8 @@ export interface StatusBody {
       readonly name: string
       readonly types: readonly string[]
       readonly waiting: number | null
+      readonly ready: number | null
+      readonly scheduled: number | null
       readonly in_flight: number | null
       readonly skipped: number | null
       readonly oldest_waiting_seconds: number | null

@@ -12,13 +12,15 @@ const record = (...words: readonly unknown[]) => appendFileSync(path, `${words.j
 export const recording = defineHandler({
   group: 'recorder',
   concurrency: 16,
+  ordered: process.env.ORDERED === 'true',
   retry: { maxAttempts: Number(process.env.MAX_ATTEMPTS), initialDelayMs: 10 },
   async handle({ id, type, json }, { attempt }) {
     record('begin', id, attempt, ++atWork)
     if (type === 'exit') process.exit(9)
-    const { workMs } = json() as { readonly workMs: number }
+    const { workMs, failures = 0 } = json() as { readonly workMs: number; readonly failures?: number }
     if (workMs > 0) await sleep(workMs)
     atWork--
+    if (attempt <= failures) throw new Error('it fails as it was told')
     record('end', id, attempt)
   },
 })

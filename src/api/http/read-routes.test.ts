@@ -231,6 +231,8 @@ test('the status has the names of docs/http.md, and null for unknown values', as
             name: 'landing',
             types: [],
             waiting: 3,
+            ready: 2,
+            scheduled: 0,
             in_flight: 1,
             skipped: 0,
             oldest_waiting_seconds: 0.25,

@@ -20,6 +20,8 @@ export function statusJson(status: Status): object {
         name: group.name,
         types: group.types,
         waiting: group.waiting,
+        ready: group.ready,
+        scheduled: group.scheduled,
         in_flight: group.inFlight,
         skipped: group.skipped,
         oldest_waiting_seconds: group.oldestWaitingSeconds,

@@ -24,7 +24,8 @@ export function observedWith({
   log,
   store,
 }: ObservedParts = {}): Observed {
-  const counted = { waiting: 0, inFlight: 0, skipped: 0, oldestWaitingSeconds: null, state: runningState }
+  const counted = { waiting: 0, ready: 0, scheduled: 0, inFlight: 0, skipped: 0 }
+  const shown = { oldestWaitingSeconds: null, state: runningState }
   const terms = { accepted: 0, reopened: 0, waiting: group?.waiting ?? 0, landed: 0, dead: 0, lost: 0, balanced: true }
   const byLane = { high: 0, normal: 0, low: 0 }
   const durations = [
@@ -41,7 +42,9 @@ export function observedWith({
       store: { driver: 'postgres', up: true },
       state: 'ready',
       causes: [],
-      topics: [{ name: 'events', partitions: 1, groups: [{ name: 'landing', types: [], ...counted, ...group }] }],
+      topics: [
+        { name: 'events', partitions: 1, groups: [{ name: 'landing', types: [], ...counted, ...shown, ...group }] },
+      ],
       ledger: [{ topic: 'events', group: 'landing', ...terms, ...ledger }],
       subscribers: null,
       workers: 1,

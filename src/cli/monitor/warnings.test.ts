@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type GroupState, pausedByPerson } from '../../pipeline/group-state.ts'
+import { type GroupState, noWorker, pausedByPerson } from '../../pipeline/group-state.ts'
 import type { GroupStatus } from '../../pipeline/pipeline.ts'
 import { type ObservedParts, observedWith } from './observed.test-support.ts'
 import { warningsOf } from './warnings.ts'
@@ -37,10 +37,9 @@ test('a group that falls behind: by how much, how fast, and what to do', () => {
   assert.deepEqual(warningsFor({ group: { waiting: 9400 } }, embedded), [
     'behind: landing is behind by 12,400 events, growing by 300/s: find out what slows the database, or slow the producers',
   ])
-  const withoutConsumer = { ...now, ledger: { landed: 0 } }
-  assert.deepEqual(warningsFor({ group: { waiting: 9400 } }, withoutConsumer), [
-    'behind: landing is behind by 12,400 events, growing by 300/s: none of them land: check that a process with ' +
-      'MILLRACE_ROLES=worker is running',
+  const state = noWorker('no process with the role worker is running')
+  assert.deepEqual(warningsFor({ group: { waiting: 9400 } }, { ...now, group: { ...now.group, state } }), [
+    'no_worker: landing of events: no worker: no process with the role worker is running: start one, nothing is lost',
   ])
 })
 
@@ -52,10 +51,6 @@ test('an event that waits for long: for how long, and whether the group is catch
   ])
   assert.deepEqual(warningsFor({ group: { waiting: 1700 } }, waiting), [
     'oldest_waits: the oldest event of events/landing has waited for 95 s: the group is catching up, about 7 s left',
-  ])
-  assert.deepEqual(warningsFor({ group: { waiting: 700 } }, { ...waiting, ledger: {} }), [
-    'oldest_waits: the oldest event of events/landing has waited for 95 s: none of them land: check that a process with ' +
-      'MILLRACE_ROLES=worker is running',
   ])
 })
 

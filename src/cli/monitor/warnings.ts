@@ -15,6 +15,7 @@ export type WarningCode =
   | 'events_lost'
   | 'paused'
   | 'outage'
+  | 'no_worker'
   | 'store_down'
   | 'behind'
   | 'oldest_waits'
@@ -89,6 +90,7 @@ function stateWarnings(topic: string, { name, state }: GroupStatus, { store }: S
     const which = topic === defaultTopic ? name : `${name} --topic ${topic}`
     return [{ code: 'paused', message: `${message}: millrace groups resume ${which} ends the pause, nothing is lost` }]
   }
+  if (state.is === 'no_worker') return [{ code: 'no_worker', message: `${message}: start one, nothing is lost` }]
   const fix = store.up ? 'fix the cause' : 'start the database'
   return [{ code: state.is === 'outage' ? 'outage' : 'failing', message: `${message}: ${fix}, nothing is lost` }]
 }
@@ -108,13 +110,11 @@ function hasOutage({ topics }: Status): boolean {
 function behindWarnings(topic: string, group: GroupStatus, { log }: Status, rates: Rates): Warning[] {
   const { name, waiting, oldestWaitingSeconds, state } = group
   if (state.is !== 'running' || state.reason !== null) return []
-  const { growth = null, landed = null } = rates.groups.get(groupKey(topic, name)) ?? {}
-  const noConsumer =
-    landed === 0 ? 'none of them land: check that a process with MILLRACE_ROLES=worker is running' : null
+  const { growth = null } = rates.groups.get(groupKey(topic, name)) ?? {}
   const isBehind = (waiting ?? 0) >= minBehindEvents && (oldestWaitingSeconds ?? Infinity) >= minBehindSeconds
   if (isBehind && growth !== null && growth >= 1) {
     const help = log.driver === 'redis' ? 'start another worker process, or ' : ''
-    const fix = noConsumer ?? `${help}find out what slows the database, or slow the producers`
+    const fix = `${help}find out what slows the database, or slow the producers`
     const message = `${name} is behind by ${formatCountOf(waiting, 'event')}, growing by ${formatRate(growth)}: ${fix}`
     return [{ code: 'behind', message: topic === defaultTopic ? message : `${topic}: ${message}` }]
   }
@@ -122,7 +122,7 @@ function behindWarnings(topic: string, group: GroupStatus, { log }: Status, rate
     const catchesUp = growth !== null && growth < 0 && waiting !== null
     const fix = catchesUp
       ? `the group is catching up, about ${Math.ceil(waiting / -growth)} s left`
-      : (noConsumer ?? 'read the log output of the server for the error that it is retried for')
+      : 'read the log output of the server for the error that it is retried for'
     const message = `the oldest event of ${topic}/${name} has waited for ${Math.floor(oldestWaitingSeconds)} s: ${fix}`
     return [{ code: 'oldest_waits', message }]
   }

@@ -7,6 +7,7 @@ import type { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
 import type {
   CommitStats,
   DescribeOptions,
+  HeldKey,
   LogDescription,
   NextOptions,
   ReadSettledOptions,
@@ -105,9 +106,9 @@ export interface Deliveries {
 
 /**
  * Lease, partition, index of the lane, offset, number of events, time of receipt, attempt, append number, length of the
- * bytes (-1: not sent), 1 when the entry is damaged, 1 when it is suspect.
+ * bytes (-1: not sent), 1 when the entry is damaged, 1 when it is suspect, 1 when it was returned with a key.
  */
-export const deliveryFields = 11
+export const deliveryFields = 12
 
 /** The outcomes of one call of `Consumer.settle`. */
 export interface SettleCall {
@@ -115,19 +116,24 @@ export interface SettleCall {
   /** Lease, landed, dead, number of batches to be redelivered of each outcome. */
   readonly outcomes: Float64Array
   /** The batches to be redelivered, with `againFields` of each; null when there are none. */
-  readonly again: (PackedBatches & { readonly numbers: Float64Array }) | null
+  readonly again: (PackedBatches & { readonly numbers: Float64Array; readonly keys: readonly string[] }) | null
 }
 
 export const outcomeFields = 4
 
-/** Attempt, due time, 1 when it is suspect. */
-export const againFields = 3
+/** Attempt, due time, 1 when it is suspect, offset (-1: that of the delivery). The keys are '' where there is none. */
+export const againFields = 4
 
 export interface ReopenCall extends PackedBatches {
   readonly stream: StreamName
   readonly group: string
   /** Attempt and offset of each batch. */
   readonly again: Float64Array
+}
+
+export interface DescribeCall extends DescribeOptions {
+  /** The caller's clock less that of the machine. */
+  readonly skewMs: number
 }
 
 export interface SettledEntries {
@@ -175,7 +181,8 @@ export type LogThreadMethods = {
   readSettled(
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>
-  describe(options: DescribeOptions): Promise<LogDescription>
+  heldKeys(call: { readonly stream: StreamName; readonly group: string }): Promise<Answer<readonly HeldKey[]>>
+  describe(call: DescribeCall): Promise<LogDescription>
   trim(call: { readonly topic: string; readonly policy: RetentionPolicy }): Promise<Answer<Trimmed>>
   /** Whether that many new bytes would be stored. */
   hasRoom(newBytes: number): boolean

@@ -3,11 +3,13 @@
 // One script reads a group in a partition, so its numbers are consistent: the counters, and its count of entries that
 // were handed out and not settled, up to a limit. Entries beyond the limit, and unread ones, are counted in pages, so
 // that the server can serve other commands in between. A difference that events settled, lost or reopened meanwhile can
-// explain is ignored: the audit then returns the counter. A group with too many entries is not audited.
+// explain is ignored: the audit then returns the counter. A group with too many entries is not audited. What is due later
+// is counted in the same way; while more than a page of a lane is, the count is off by what others settle meanwhile.
 
 import { lanes } from '../../event/event.ts'
 import type { DescribeOptions, GroupDescription, StreamEnd, TopicDescription } from '../event-log.ts'
 import { listOf, numberOf, type RedisNode, textOf } from './connection/redis-connection.ts'
+import type { MemberWatch } from './consume/member-watch.ts'
 import type { PartitionKeys } from './redis-keys.ts'
 import type { RedisSession } from './session/redis-session.ts'
 import { countOfMember, placeOf, receivedAtOfMember } from './stored-batch.ts'
@@ -16,30 +18,43 @@ import type { KnownTopic } from './topics/registry-content.ts'
 /** Max unsettled entries of a group that an audit walks each time. */
 const maxAuditedEntries = 20_000
 
+/** Max entries due later of a group that are counted each time. */
+const maxScheduledEntries = 20_000
+
 /** Page size where the server copies entries, which blocks it. */
 const entriesPerPage = 100
 
 /** Page size where it counts without copying: entries that were handed out, and members of the own stream. */
 const countedPerPage = 1000
 
+export interface DescribeParts {
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  readonly watch: MemberWatch
+}
+
 export async function describeTopic(
   session: RedisSession,
   topic: KnownTopic,
+  { now, watch }: DescribeParts,
   { auditsPaused = false }: DescribeOptions,
 ): Promise<TopicDescription> {
   const { name, groups, partitions } = topic
   const described: GroupDescription[] = []
   let streams: readonly StreamEnd[] = []
+  const nowMs = now()
   for (const [group, paused] of groups) {
     const parts: GroupPart[] = []
     // One after the other, so that appends are not kept waiting.
-    for (const partition of partitions) parts.push(await describePartition(session, partition, group))
+    for (const partition of partitions) parts.push(await describePartition(session, partition, group, nowMs))
     const audit = new Audit(
       session,
       group,
+      nowMs,
       auditsPaused && paused !== null ? Number.POSITIVE_INFINITY : maxAuditedEntries,
     )
-    described.push({ name: group, ...(await sumOf(parts, audit)), skipped: 0, paused })
+    const hasConsumers = watch.hasConsumers(name, group)
+    described.push({ name: group, ...(await sumOf(parts, audit)), hasConsumers, skipped: 0, paused })
     streams = parts.flatMap(({ ends }) => ends)
   }
   return { name, partitions: partitions.length, groups: described, streams }
@@ -52,19 +67,23 @@ async function describePartition(
   session: RedisSession,
   partition: PartitionKeys,
   group: string,
+  nowMs: number,
   most = countedPerPage,
 ) {
-  const facts = listOf(await session.run('describe', partition, partition.forGroup(group), [group, most]))
+  const facts = listOf(await session.run('describe', partition, partition.forGroup(group), [group, most, nowMs]))
   const [accepted = 0, waiting = 0, inFlight = 0, counted = 0, passed = 0] = facts.slice(0, 5).map(numberOf)
   const oldest = textOf(facts[5])
   session.memoryOf(partition).noteLedgers([facts[7]!])
   const [, , reopened, landed, dead, lost] = listOf(facts[7])
   const isLossUnknown = textOf(lost) === '?'
   const rests = listOf(facts[8]).map((rest) => {
-    const [read, end, from, holders] = listOf(rest)
-    // The last entry that was handed out, the lane's end, the last entry that was counted ('' for all), the consumers
-    // whose deliveries were not.
-    return { read: textOf(read), end: numberOf(end), from: textOf(from), holders: listOf(holders).map(textOf) }
+    const [read, end, from, holders, later] = listOf(rest)
+    return {
+      // The last entry that was handed out, the lane's end, the last entry that was counted ('' for all).
+      ...{ read: textOf(read), end: numberOf(end), from: textOf(from) },
+      // The consumers whose deliveries were not counted, and how many entries due later were.
+      ...{ holders: listOf(holders).map(textOf), later: numberOf(later) },
+    }
   })
   return {
     ...{ partition, counted, passed, rests },
@@ -77,11 +96,12 @@ async function describePartition(
     isLossUnknown,
     isAgainLeft: facts[9] === 1,
     isHeldLeft: facts[10] === 1,
+    scheduled: numberOf(facts[11]),
     ends: rests.map(({ end }, lane) => ({ partition: partition.number, lane: lanes[lane]!, nextOffset: end })),
   }
 }
 
-type Sums = Omit<GroupDescription, 'name' | 'skipped' | 'paused'>
+type Sums = Omit<GroupDescription, 'name' | 'hasConsumers' | 'skipped' | 'paused'>
 
 async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, entries: 0 }
@@ -104,7 +124,7 @@ async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   return {
     ...counters,
     inFlight,
-    scheduled: null,
+    scheduled: await audit.countScheduled(parts),
     lost: isLossUnknown ? null : lost,
     oldestWaitingMicros,
     auditedWaiting,
@@ -115,14 +135,16 @@ async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
 class Audit {
   readonly #session: RedisSession
   readonly #group: string
+  readonly #nowMs: number
   readonly maxEntries: number
   /** Entries counted here. */
   #entries = 0
   oldestMicros: number | null = null
 
-  constructor(session: RedisSession, group: string, maxEntries: number) {
+  constructor(session: RedisSession, group: string, nowMs: number, maxEntries: number) {
     this.#session = session
     this.#group = group
+    this.#nowMs = nowMs
     this.maxEntries = maxEntries
   }
 
@@ -150,7 +172,7 @@ class Audit {
       })
     }
     if (!isPaged || this.isTooMuch) return counted
-    const moved = movedBetween(part, await describePartition(this.#session, partition, this.#group, 0))
+    const moved = movedBetween(part, await describePartition(this.#session, partition, this.#group, this.#nowMs, 0))
     return Math.abs(counted - waiting) <= moved ? waiting : counted
   }
 
@@ -166,6 +188,38 @@ class Audit {
       })
     }
     return held
+  }
+
+  /** The events that are due later; null when they are in too many entries. */
+  async countScheduled(parts: readonly GroupPart[]): Promise<number | null> {
+    let left = maxScheduledEntries
+    let scheduled = 0
+    for (const part of parts) {
+      scheduled += part.scheduled
+      for (const [index, { later }] of part.rests.entries()) {
+        left -= later
+        if (left < 0) return null
+        if (later < countedPerPage) continue
+        const more = await this.#countLater(part.partition, index, left)
+        scheduled += more.events
+        left -= more.entries
+      }
+    }
+    return left < 0 ? null : scheduled
+  }
+
+  /** Counts, in pages, what describe.lua has left of a lane; more than `most` entries are not counted to the end. */
+  async #countLater(partition: PartitionKeys, index: number, most: number) {
+    const keys = [partition.books, partition.due(this.#group, lanes[index]!)]
+    const sum = { events: 0, entries: 0 }
+    for (let found = countedPerPage; found === countedPerPage && sum.entries <= most; ) {
+      const args = [this.#nowMs, countedPerPage + sum.entries, countedPerPage]
+      const [events, entries] = listOf(await this.#session.run('count-scheduled', partition, keys, args)).map(numberOf)
+      found = entries!
+      sum.events += events!
+      sum.entries += entries!
+    }
+    return sum
   }
 
   async #countPending(

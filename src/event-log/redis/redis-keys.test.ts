@@ -14,7 +14,12 @@ test('all keys of a partition share one hash tag, even when the names contain br
   for (const topic of ['orders', '{', '}', '{}', 'a{b}c', '%7B', 'a/1', ' ']) {
     for (const group of ['landing', '{x}', '}{', ':']) {
       const partition = keys.partition(topic, 3)
-      const all = [...partition.forAppend(), ...partition.forGroup(group), ...partition.forReopen(group, 'low')]
+      const all = [
+        ...partition.forAppend(),
+        ...partition.forGroup(group),
+        ...partition.forReopen(group, 'low'),
+        ...partition.forHeldKeys(group, 'low'),
+      ]
       const tags = new Set(all.map(hashTag))
       assert.equal(tags.size, 1, `${topic} ${group}`)
       assert.match([...tags][0]!, /\/3$/)

@@ -18,7 +18,7 @@ export function laneOfNumber(number: number): Lane {
  * The layout of the keys and the meaning of their fields. A process refuses another one, because processes that disagree
  * would damage each other's log.
  */
-export const layout = 2
+export const layout = 3
 
 export class RedisKeys {
   readonly #prefix: string
@@ -99,7 +99,12 @@ export class PartitionKeys {
   forGroup(group: string): string[] {
     const due = lanes.map((lane) => this.due(group, lane))
     const own = [this.again(group), this.tries(group), this.held(group)]
-    return [this.books, ...this.streams, ...due, ...own, this.bell]
+    return [this.books, ...this.streams, ...due, ...own, this.bell, this.againKeys(group)]
+  }
+
+  /** The KEYS of held-keys.lua. */
+  forHeldKeys(group: string, lane: Lane): string[] {
+    return [this.books, this.tries(group), this.held(group), this.againKeys(group), this.due(group, lane)]
   }
 
   /** The KEYS of reopen.lua. */
@@ -121,6 +126,10 @@ export class PartitionKeys {
 
   held(group: string): string {
     return `${this.#base}:again-held:${group}`
+  }
+
+  againKeys(group: string): string {
+    return `${this.#base}:again-keys:${group}`
   }
 }
 

@@ -14,6 +14,7 @@ import type {
   Consumer,
   DescribeOptions,
   EventLog,
+  HeldKey,
   LogDescription,
   ReadSettledOptions,
   Reopened,
@@ -49,6 +50,7 @@ const maxConsumers = 10_000
 /** Limits of one script, which blocks the server while it runs. */
 const maxPageBytes = 1024 * 1024
 const entriesPerPage = 200
+const keysPerPage = 1000
 const trimmedPerScript = 50
 
 export interface RedisLogOptions {
@@ -140,6 +142,27 @@ export class RedisLog implements EventLog {
     })
   }
 
+  heldKeys(name: StreamName, group: string): Promise<readonly HeldKey[]> {
+    return this.#call(async () => {
+      const partition = await this.#partition(name, group)
+      const keys = partition.forHeldKeys(group, name.lane)
+      const found = new Map<string, HeldKey>()
+      for (let from: string | null = ''; from !== null; ) {
+        const words: readonly (string | number)[] = [group, laneNumber(name.lane), from, keysPerPage]
+        const reading = this.#within((session) => session.run('held-keys', partition, keys, words))
+        const [next, ...page] = listOf(await this.#ofGroup(name.topic, group, reading))
+        for (let at = 0; at < page.length; at += 3) {
+          const key = textOf(page[at])
+          const known = found.get(key)
+          const facts = known ?? { attempt: Number(textOf(page[at + 1])), dueAtMs: Number(textOf(page[at + 2])) }
+          found.set(key, { key, ...facts, events: (known?.events ?? 0) + 1 })
+        }
+        from = textOf(next) || null
+      }
+      return [...found.values()]
+    })
+  }
+
   setPaused(topic: string, group: string, reason: string | null): Promise<void> {
     return this.#call(async () => {
       if (!(await this.#within(({ registry }) => registry.setPaused(topic, group, reason)))) {
@@ -173,7 +196,7 @@ export class RedisLog implements EventLog {
       }
       const consumer: RedisConsumer = new RedisConsumer({
         ...{ sessions, session, bells, watch, now, topic, group, leaseMs },
-        ...(await watch.join(leaseMs)),
+        ...(await watch.join(topic, group, leaseMs)),
         refuseDropped: (thrown) => this.#refuseDropped(topic, group, thrown),
         onSettled: (partition) => this.#trims.touched(partition),
         onClosed: () => this.#consumers.delete(consumer),
@@ -242,7 +265,7 @@ export class RedisLog implements EventLog {
       try {
         // Entries held by dead consumers must not count as in flight.
         for (const group of topic.groups.keys()) await this.#options.watch.check(topic, group)
-        return await describeTopic(session, topic, options)
+        return await describeTopic(session, topic, this.#options, options)
       } catch (thrown) {
         if (!isNoGroup(thrown)) throw thrown
         await registry.refresh()

@@ -17,13 +17,17 @@ export function placeOf(id: string): EntryPlace {
   return { offset: Number(offset), count: Number(count) }
 }
 
-/** A member of a group's own stream is `<number>-<event count>-<lane>-<received at>`. */
+/** A member of a group's own stream is `<number>-<event count>-<lane>-<received at>`, and with a key `-<offset>-<key>` follows. */
 export function countOfMember(member: string): number {
   return Number(member.split('-')[1])
 }
 
 export function receivedAtOfMember(member: string): number {
   return Number(member.split('-')[3])
+}
+
+export function keyOfMember(member: string): string | null {
+  return /^\d+-\d+-\d-\d+-\d+-(.*)$/s.exec(member)?.[1] ?? null
 }
 
 /** The checksum of an entry. It does not cover the offset, which the server assigns. */

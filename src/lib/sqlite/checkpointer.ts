@@ -12,8 +12,8 @@ export const walCheckpointBytes = 16 * 1024 * 1024
 /** From this WAL size on it is also truncated, unless a reader prevents that. */
 export const walTruncateBytes = 64 * 1024 * 1024
 
-/** When the disk is short of space, the WAL is truncated after about this many bytes of commits. */
-const shortOfSpaceCheckpointBytes = 256 * 1024
+/** After about this many bytes of commits the WAL's size is looked at; short of space, the WAL is truncated then. */
+export const checkpointLookBytes = 256 * 1024
 
 /** Keeps the WAL of one database small. Its errors are as serious as those of a commit: run it in the flush latch. */
 export class Checkpointer {
@@ -34,7 +34,7 @@ export class Checkpointer {
   afterCommit(writtenBytes: number): void {
     this.#bytesSinceLook += writtenBytes
     this.#bytesSinceCheckpoint += writtenBytes
-    if (this.#bytesSinceLook < shortOfSpaceCheckpointBytes) return
+    if (this.#bytesSinceLook < checkpointLookBytes) return
     this.#bytesSinceLook = 0
     const isShort = this.#walBytes() > this.#spareBytes()
     if (!isShort && this.#bytesSinceCheckpoint < walCheckpointBytes) return

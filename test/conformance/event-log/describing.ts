@@ -3,13 +3,17 @@ import {
   again,
   batchOf,
   describeGroup,
+  group,
   idsIn,
+  idsOf,
   landed,
+  leaseMs,
   ledger,
   ledgerOf,
   named,
   stream,
   takeAll,
+  topic,
 } from '../event-log-verbs.ts'
 import type { Story } from './story.ts'
 
@@ -44,6 +48,60 @@ export function describing(story: Story): void {
     assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, 1_700_000_005_000_000)
     await consumer.settle(deliveries.filter((one) => idsIn(one)[0] === 'b').map(landed))
     assert.equal((await describeGroup(bench.log)).oldestWaitingMicros, null)
+  })
+
+  story('a description has the events that are scheduled: redeliveries that are not due yet', async (bench) => {
+    const scheduled = async () => (await describeGroup(bench.log)).scheduled
+    const consumer = await bench.consume()
+    await bench.append('normal', batchOf(named('a', 3)))
+    await bench.append('high', batchOf(['b']))
+    await bench.append('low', batchOf(['c']))
+    await bench.log.append(stream('low', 1), [batchOf(named('d', 5))])
+    assert.equal(await scheduled(), 0)
+    const laterMs = bench.under.now() + 60_000
+    const dueAtMs: Record<string, number> = { a0: laterMs, b: 0, c: laterMs + 60_000, d0: laterMs }
+    await consumer.settle((await takeAll(consumer)).map((one) => again(one, dueAtMs[idsIn(one)[0]!]!)))
+    assert.equal(await scheduled(), 9)
+    await bench.log.reopen(stream(), group, [{ batch: batchOf(['e']), attempt: 1, offset: 0 }])
+    assert.equal(await scheduled(), 9, 'what is reopened is due at once')
+    await bench.restart()
+    assert.equal(await scheduled(), 9)
+    await bench.under.passTime(60_000)
+    assert.equal(await scheduled(), 1)
+    assert.equal(idsOf(await takeAll(await bench.consume())).length, 10)
+    assert.equal(await scheduled(), 1)
+  })
+
+  story('a description counts the scheduled events of 20,000 entries, and not those of more', async (bench) => {
+    const consumer = await bench.consume()
+    const dueAtMs = bench.under.now() + 1e6
+    for (let at = 0; at < 20; at++) await bench.append(at < 5 ? 'high' : 'low', batchOf(named(`a${at}-`, 1000)))
+    await bench.append('low', batchOf(['last']))
+    const [last, ...thousands] = (await takeAll(consumer)).toReversed()
+    for (const delivery of thousands) {
+      const one = batchOf(['x'])
+      const agains = Array.from({ length: 1000 }, () => ({ batch: one, attempt: 1, dueAtMs }))
+      assert.deepEqual(await consumer.settle([{ delivery, landed: 0, dead: 0, again: agains }]), [])
+    }
+    assert.equal((await describeGroup(bench.log)).scheduled, 20_000)
+    await consumer.settle([again(last!, dueAtMs)])
+    assert.equal((await describeGroup(bench.log)).scheduled, null)
+  })
+
+  story('a description says whether a group has consumers: they have joined, and not left or died', async (bench) => {
+    const hasConsumers = async () => (await describeGroup(bench.log)).hasConsumers
+    assert.equal(await hasConsumers(), false)
+    const consumer = await bench.consume()
+    assert.equal(await hasConsumers(), true)
+    await bench.log.declare(topic, { partitions: 2, groups: [{ name: 'other' }] })
+    assert.equal((await describeGroup(bench.log, 'other')).hasConsumers, false)
+    await consumer.close()
+    assert.equal(await hasConsumers(), false)
+    await bench.consume()
+    await bench.crash()
+    await hasConsumers()
+    await bench.under.passTime(leaseMs)
+    assert.equal(await hasConsumers(), false)
   })
 
   story("a description has the end of each partition's streams", async (bench) => {

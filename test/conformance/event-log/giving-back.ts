@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict'
 import type { Delivery } from '../../../src/event-log/event-log.ts'
 import { within } from '../../support/eventually.ts'
-import { again, batchOf, idsIn, idsOf, landed, named, perLane, take, takeAll } from '../event-log-verbs.ts'
+import {
+  again,
+  batchOf,
+  idsIn,
+  idsOf,
+  landed,
+  ledger,
+  ledgerOf,
+  named,
+  perLane,
+  take,
+  takeAll,
+} from '../event-log-verbs.ts'
 import type { Story } from './story.ts'
 
 export function givingBack(story: Story): void {
@@ -25,6 +37,19 @@ export function givingBack(story: Story): void {
       ])
     },
   )
+
+  story('a delivery that is being settled when its consumer is closed is settled once', async (bench) => {
+    const [consumer, other] = [await bench.consume(), await bench.consume()]
+    for (const id of ['a', 'b']) await bench.append('normal', batchOf([id]))
+    const [a, b] = await takeAll(consumer)
+    await consumer.settle([again(a!, 0)])
+    const [redelivery] = await take(consumer)
+    const settling = consumer.settle([landed(redelivery!), landed(b!)])
+    await consumer.close()
+    assert.deepEqual(await settling, [])
+    assert.deepEqual(await takeAll(other), [])
+    assert.deepEqual(await ledgerOf(bench.log), ledger({ accepted: 2, landed: 2 }))
+  })
 
   story('a returned entry keeps its attempt count after a crash', async (bench) => {
     const consumer = await bench.consume()

@@ -2,8 +2,8 @@
 
 import { MillraceError } from '../../../errors.ts'
 import { type Lane, lanes } from '../../../event/event.ts'
-import { refuseFewerPartitions } from '../../check-declaration.ts'
-import type { TopicDeclaration } from '../../event-log.ts'
+import { refuseFewerPartitions, refuseOtherOrder } from '../../check-declaration.ts'
+import type { GroupDeclaration, TopicDeclaration } from '../../event-log.ts'
 import type { TopicRow } from '../file/books.ts'
 import { streamNumber } from '../file/stream-number.ts'
 import { Operation } from './operation.ts'
@@ -30,17 +30,21 @@ export class DeclareOperation extends Operation<null> {
     const known = work.topic(this.#topic)
     const before = known?.partitions ?? 0
     const groups = known === undefined ? [] : work.groupsOf(known.topicNumber)
-    const names = new Set(this.#declaration.groups.map(({ name }) => name))
-    const added = [...names].filter((name) => !groups.some((group) => group.name === name))
+    const added = new Map<string, GroupDeclaration>()
+    for (const group of this.#declaration.groups) {
+      const same = groups.find(({ name }) => name === group.name)
+      if (same !== undefined) refuseOtherOrder(this.#topic, group, same.ordered === 1)
+      else added.set(group.name, group)
+    }
     refuseFewerPartitions(this.#topic, this.#declaration, before)
-    this.#checkStreams(work, (partitions - before) * (1 + groups.length) + partitions * added.length)
+    this.#checkStreams(work, (partitions - before) * (1 + groups.length) + partitions * added.size)
     const topic = known ?? this.#addTopic(work)
     if (partitions > before) work.topics.change(topic).partitions = partitions
     for (let partition = before; partition < partitions; partition++) {
       for (const lane of lanes) addStream(work, topic, partition, lane, 0)
       for (const { groupNumber } of groups) this.#addPart(work, topic, groupNumber, partition)
     }
-    for (const name of added) this.#addGroup(work, topic, name)
+    for (const group of added.values()) this.#addGroup(work, topic, group)
   }
 
   committed(): void {
@@ -65,11 +69,12 @@ export class DeclareOperation extends Operation<null> {
     return work.addTopic({ topicNumber: ++log.lastNumber, name: this.#topic, partitions: 0 })
   }
 
-  #addGroup(work: UnitOfWork, topic: TopicRow, name: string): void {
+  #addGroup(work: UnitOfWork, topic: TopicRow, { name, ordered = false }: GroupDeclaration): void {
     const log = work.changeLog()
     log.groups++
     const groupNumber = ++log.lastNumber
-    work.addGroup({ groupNumber, topicNumber: topic.topicNumber, name, reason: '', state: 'running' })
+    const { topicNumber } = topic
+    work.addGroup({ groupNumber, topicNumber, name, reason: '', state: 'running', ordered: ordered ? 1 : 0 })
     for (let partition = 0; partition < topic.partitions; partition++) {
       this.#addPart(work, topic, groupNumber, partition)
     }

@@ -15,6 +15,7 @@ export function packDeliveries(entries: readonly HandedOut[]): Transferred<Deliv
       content?.bytes.length ?? -1,
       content?.damaged === true ? 1 : 0,
       isSuspect ? 1 : 0,
+      lease.eventKey === '' ? 0 : 1,
     ],
   ])
   const parts = entries.flatMap(({ content }) => (content === null ? [] : [content.bytes]))

@@ -4,17 +4,21 @@
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
-import type { DescribeOptions, GroupDescription, LogDescription, StreamEnd, TopicDescription } from '../../event-log.ts'
+import type { GroupDescription, LogDescription, StreamEnd, TopicDescription } from '../../event-log.ts'
 import type { CursorRow, GroupRow, StreamRow, TopicRow } from '../file/books.ts'
 import type { OffsetRange } from '../file/entry-table.ts'
 import { sqlFile } from '../file/sql-file.ts'
 import { streamNumber } from '../file/stream-number.ts'
+import type { DescribeCall } from '../protocol.ts'
 import type { Session } from './session.ts'
 import { type LogTables, UnitOfWork } from './unit-of-work.ts'
 
 /** A group with more unsettled entries, or more settled ranges between them, is not audited: it would take too long. */
 const maxAuditedEntries = 20_000
 const maxAuditedRanges = 1000
+
+/** A group with more entries that are due later is not asked for their events. */
+const maxScheduledEntries = 20_000
 
 /** Bounds of one piece: entries counted, and partitions looked at. */
 const maxEntriesPerPiece = 20_000
@@ -34,19 +38,23 @@ export class Describer {
   readonly #session: Session
   readonly #audit: StatementSync
   readonly #oldest: StatementSync
+  readonly #scheduled: StatementSync
   /** Entries that the running description may still count in this piece. */
   #piece = { entries: 0, partitions: 0 }
+  #nowMs = 0
 
   constructor(database: DatabaseSync, tables: LogTables, session: Session) {
     this.#tables = tables
     this.#session = session
     this.#audit = database.prepare(sqlFile('audit-entries'))
     this.#oldest = database.prepare(sqlFile('oldest-waiting'))
+    this.#scheduled = database.prepare(sqlFile('count-scheduled'))
   }
 
   /** Each step is a piece. */
-  *describe(usedBytes: number | null, { auditsPaused = false }: DescribeOptions): Generator<void, LogDescription> {
+  *describe(usedBytes: number | null, { auditsPaused = false, skewMs }: DescribeCall): Generator<void, LogDescription> {
     const { books } = this.#tables
+    this.#nowMs = Date.now() + skewMs
     this.#piece = { entries: 0, partitions: 0 }
     const topics: TopicDescription[] = []
     for (const topic of books.topics.load()) topics.push(yield* this.#describeTopic(topic, auditsPaused))
@@ -89,15 +97,17 @@ export class Describer {
       if (this.#isPieceOver()) yield
       const work = new UnitOfWork(this.#tables)
       if (work.group(groupNumber) === undefined) return null
+      this.#countScheduled(work, groupNumber, partition, counter)
       yield* this.#countPartition(work, row, partition, counter)
       this.#piece.partitions++
     }
     const { name, state, reason } = new UnitOfWork(this.#tables).group(groupNumber)!
-    const { terms, oldestWaitingMicros, left, events } = counter
+    const { terms, oldestWaitingMicros, left, events, scheduled, scheduledLeft } = counter
     return {
       ...{ name, ...terms, oldestWaitingMicros },
       inFlight: this.#session.groups.get(groupNumber)?.inFlightEvents ?? 0,
-      scheduled: null,
+      scheduled: scheduledLeft < 0 ? null : scheduled,
+      hasConsumers: this.#session.hasMembers(groupNumber),
       paused: state === 'paused' ? reason : null,
       auditedWaiting: left < 0 ? null : events,
     }
@@ -128,6 +138,19 @@ export class Describer {
       yield* this.#auditRange(own.stream, { start: 0, end: own.nextOffset }, counter)
     }
     counter.addLedger(work.ledgers.get(groupNumber, partition)!)
+  }
+
+  /** Counts what is due later, up to the limit of the group. */
+  #countScheduled(work: UnitOfWork, groupNumber: number, partition: number, counter: GroupCounter): void {
+    for (const lane of lanes) {
+      const { stream, dueKept } = work.ownStream(groupNumber, partition, lane)
+      if (dueKept === 0 || counter.scheduledLeft < 0) continue
+      const limit = counter.scheduledLeft + 1
+      const found = this.#scheduled.get(stream, this.#nowMs, limit) as unknown as Pick<Counted, 'entries' | 'events'>
+      counter.scheduledLeft -= found.entries
+      counter.scheduled += found.events
+      this.#piece.entries += found.entries
+    }
   }
 
   #oldestFrom(stream: number, offset: number): number | undefined {
@@ -178,13 +201,16 @@ export class Describer {
   }
 }
 
-/** The terms of a group's ledger, and how many of its unsettled events the audit has found. */
+/** The terms of a group's ledger, how many of its unsettled events the audit has found, and how many are due later. */
 class GroupCounter {
   readonly terms = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, skipped: 0 }
   oldestWaitingMicros: number | null = null
   events = 0
   /** How many entries may still be counted; negative when there are more. */
   left: number
+  scheduled = 0
+  /** How many entries that are due later may still be counted; negative when there are more. */
+  scheduledLeft = maxScheduledEntries
 
   #rangesLeft: number
 

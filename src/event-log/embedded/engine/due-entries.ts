@@ -4,6 +4,7 @@
 import type { DueRow } from '../file/books.ts'
 import type { EntryPlace } from '../file/entry-table.ts'
 import { partitionOf } from '../file/stream-number.ts'
+import { endHold } from './key-queue.ts'
 import type { GroupSession, Place } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
@@ -95,6 +96,7 @@ export class DueEntries {
     this.#work.books.due.remove(this.stream, row.dueAtMs, firstOffset)
     this.#work.streams.change(this.#work.streams.get(this.stream)!).dueKept--
     const ledger = this.#work.changeLedger(this.#group.groupNumber, partitionOf(this.stream))
+    endHold(this.#work, this.#group, this.stream, row.eventKey)
     ledger.lost += eventCount
     ledger.waitingEvents -= eventCount
     if (ledger.waitingEvents === 0) ledger.waitingBytes = 0

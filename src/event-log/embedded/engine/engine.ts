@@ -142,7 +142,8 @@ export class Engine {
       this.#transact(background === undefined ? operations : [...operations, background])
     }
     this.#readPiece()
-    const isBusy = this.#operations.length + this.#background.length > 0 || this.#session.mustLookAgain
+    const hasCalls = this.#operations.length + this.#background.length > 0
+    const isBusy = hasCalls || this.#session.mustLookAgain || this.#writer.mayCheckpoint
     if ((isBusy && this.#stalled === null) || this.#readings.length > 0) this.#schedule()
     else if (this.#stalled === null) this.#rest()
   }
@@ -160,6 +161,7 @@ export class Engine {
 
   #transact(operations: Operation<unknown>[], pauses = 0): void {
     try {
+      if (this.#writer.mayCheckpoint) this.#writer.checkpoint()
       this.#transactOrStall(operations, pauses)
     } catch (thrown) {
       for (const operation of operations) operation.fail(thrown)

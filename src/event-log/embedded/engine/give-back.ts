@@ -46,9 +46,11 @@ export class GiveBackOperation extends Operation<null> {
   }
 }
 
-function giveBack(work: UnitOfWork, { group, stream, firstOffset, attempt, count, dueAtMs }: Lease): void {
+function giveBack(work: UnitOfWork, lease: Lease): void {
+  const { group, stream, firstOffset, attempt, count, dueAtMs, eventKey, originOffset } = lease
   if (dueAtMs !== null) {
-    work.books.due.save({ stream, dueAtMs, firstOffset, eventCount: count, attempt: attempt - 1 })
+    const row = { stream, dueAtMs, firstOffset, eventCount: count, attempt: attempt - 1, eventKey, originOffset }
+    work.books.due.save(row)
     work.written()
     return
   }

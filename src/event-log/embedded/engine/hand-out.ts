@@ -5,6 +5,7 @@
 // leases begin when the transaction is durable.
 
 import { lanes } from '../../../event/event.ts'
+import { maxHeldEvents } from '../../event-log.ts'
 import type { EntryContent } from '../file/entry-table.ts'
 import { partitionOf } from '../file/stream-number.ts'
 import { DueEntries, type DueEntry } from './due-entries.ts'
@@ -33,6 +34,8 @@ export class HandOut {
   readonly #free = new Map<Place, { readonly walk: FreeEntries; readonly group: GroupSession }>()
   readonly #due = new Map<Place, { readonly walk: DueEntries; readonly group: GroupSession }>()
   readonly #nextDueAtMs = new Map<DueEntries, number | undefined>()
+  /** Who gets something of a stream in this transaction, by the group's own stream. */
+  readonly #newHolders = new Map<number, number>()
   readonly #filled = new Map<Waiter, readonly HandedOut[]>()
   /** Checks that must be made before more can be handed out. */
   readonly checks: KeptCheck[] = []
@@ -62,6 +65,8 @@ export class HandOut {
     for (const { part, lane } of selection.picks()) {
       const { due, free } = part.lanes[lane]!
       const dueEntry = due?.peek()
+      const { stream } = due ?? free!.stream
+      this.#newHolders.set(group.ownOf(stream), call.consumer)
       entries.push(dueEntry === undefined ? this.#takeFree(waiter, free!) : this.#takeDue(waiter, due!, dueEntry))
     }
     if (entries.length > 0) this.#filled.set(waiter, entries)
@@ -91,8 +96,9 @@ export class HandOut {
 
   /** The partitions that have something for a call, the one to serve first at the front. */
   #partsWithWork({ group, call }: Waiter): PartitionWork[] {
-    const isWanted = (stream: number) => call.maxEvents[lanes[stream % lanes.length]!] > 0
-    const hot = [...group.hot].filter(isWanted)
+    const isWanted = (stream: number) =>
+      call.maxEvents[lanes[stream % lanes.length]!] > 0 && this.#mayTake(group, stream, call.consumer)
+    const hot = [...group.hot].filter((stream) => isWanted(stream) && !this.#isFull(group, stream))
     const due = [...group.dueAtMs].flatMap(([own, atMs]) => (atMs <= this.#nowMs && isWanted(own) ? [own] : []))
     const mostEvents = Math.max(...lanes.map((lane) => call.maxEvents[lane]))
     const perRead = Math.ceil(mostEvents / Math.max(1, hot.length + due.length))
@@ -115,6 +121,16 @@ export class HandOut {
     return [...parts.values()]
       .filter((part) => part.hasWork)
       .sort((a, b) => from(a.partition) - from(b.partition) || a.partition - b.partition)
+  }
+
+  /** Whether no other consumer holds something of the stream, where that matters. */
+  #mayTake(group: GroupSession, stream: number, consumer: number): boolean {
+    if (!group.isOrdered) return true
+    return (this.#newHolders.get(group.ownOf(stream)) ?? group.holderOf(stream) ?? consumer) === consumer
+  }
+
+  #isFull(group: GroupSession, stream: number): boolean {
+    return group.isOrdered && this.#work.streams.get(group.ownOf(stream))!.dueKept >= maxHeldEvents
   }
 
   /** Null while its rows are not checked. */
@@ -154,6 +170,7 @@ export class HandOut {
     const lease = {
       ...{ id: this.#session.nextLease(), consumer: call.consumer, group, partition: stream.partition },
       ...{ ...place, stream: stream.stream, attempt: attempts + 1, originOffset: firstOffset, dueAtMs: null },
+      eventKey: '',
     }
     return { lease, receivedAtMicros, content, isSuspect: attempts > 0 }
   }
@@ -165,7 +182,7 @@ export class HandOut {
     const lease = {
       ...{ id: this.#session.nextLease(), consumer: call.consumer, group, partition: partitionOf(due.stream) },
       ...{ ...place, count: row.eventCount, stream: due.stream, attempt, dueAtMs: row.dueAtMs },
-      originOffset: content.originOffset,
+      ...{ originOffset: content.originOffset, eventKey: row.eventKey },
     }
     return {
       ...{ lease, receivedAtMicros: place.receivedAtMicros, content },

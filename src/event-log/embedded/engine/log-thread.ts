@@ -13,6 +13,7 @@ import { Describer } from './describe.ts'
 import { Engine } from './engine.ts'
 import { GiveBackOperation } from './give-back.ts'
 import { DropOperation, JoinOperation, PauseOperation, RemoveDroppedOperation } from './group-operations.ts'
+import { HeldKeys } from './held-keys.ts'
 import { LogWriter } from './log-writer.ts'
 import { toRefusal } from './operation.ts'
 import { concatenated, readSettled } from './read-settled.ts'
@@ -30,6 +31,7 @@ class LogThread {
   readonly #session = new Session()
   readonly #engine: Engine
   readonly #describer: Describer
+  readonly #heldKeys: HeldKeys
   readonly #trimmer: Trimmer
 
   constructor(writer: LogWriter, data: LogThreadData) {
@@ -37,6 +39,7 @@ class LogThread {
     this.#writer = writer
     this.#engine = new Engine(writer, this.#session)
     this.#describer = new Describer(writer.database, writer.tables, this.#session)
+    this.#heldKeys = new HeldKeys(writer.database)
     this.#trimmer = new Trimmer(writer)
     for (const { groupNumber, state } of writer.tables.books.groups.load()) {
       if (state === 'dropped') void this.#removeDropped(groupNumber)
@@ -70,7 +73,8 @@ class LogThread {
           const page = readSettled(work, stream, group, options)
           return new Transferred(page, [page.bytes.buffer])
         }),
-      describe: (options) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), options)),
+      heldKeys: ({ stream, group }) => this.#read((work) => this.#heldKeys.of(work, stream, group)),
+      describe: (call) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), call)),
       trim: ({ topic, policy }) => this.#trim(topic, policy),
       hasRoom: (newBytes) => !engine.isWaitingForRoom && this.#writer.hasRoom(newBytes),
       close: () => this.#close(),

@@ -2,7 +2,7 @@
 
 import { closeSync, fsyncSync, openSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
-import { Checkpointer } from '../../../lib/sqlite/checkpointer.ts'
+import { Checkpointer, checkpointLookBytes } from '../../../lib/sqlite/checkpointer.ts'
 import { toSqliteFailure } from '../../../lib/sqlite/failure.ts'
 import { FlushLatch } from '../../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../../lib/sqlite/open-database.ts'
@@ -23,6 +23,8 @@ export class LogWriter {
   readonly #room: DiskRoom
   readonly #checkpointer: Checkpointer
   readonly #mark: LogMark
+  /** About how many bytes were committed since the checkpointer heard of them. */
+  #newWalBytes = 0
 
   constructor({ database, books, log }: OpenLogDatabase, dataDir: string, diskReserveBytes: number) {
     const files = logFiles(dataDir)
@@ -56,8 +58,19 @@ export class LogWriter {
       // The transaction is durable. An error from here on still ends the log, because the next flush would hide it.
       if (log === null) return
       ignoreFull(() => this.#mark.write({ appendNumber: log.lastAppendNumber, epoch: log.epoch }))
-      ignoreFull(() => this.#checkpointer.afterCommit(newBytes + bookBytesPerCommit))
+      this.#newWalBytes += newBytes + bookBytesPerCommit
     })
+  }
+
+  /** Whether a checkpoint may be due. It can take as long as the commit, so the engine answers its callers before. */
+  get mayCheckpoint(): boolean {
+    return this.#newWalBytes >= checkpointLookBytes
+  }
+
+  checkpoint(): void {
+    const newBytes = this.#newWalBytes
+    this.#newWalBytes = 0
+    this.guarded(() => ignoreFull(() => this.#checkpointer.afterCommit(newBytes)))
   }
 
   /** Runs work on the database; after a failed flush or write, or damage, every later call throws that failure. */

@@ -33,6 +33,7 @@ export class ReopenOperation extends Operation<null> {
         attempt: again[index * 2]!,
         dueAtMs: 0,
         isSuspect: false,
+        eventKey: '',
         originOffset: again[index * 2 + 1]!,
       }
       const part = bytes.subarray(batches[at]!, batches[at]! + batches[at + 1]!)

@@ -6,7 +6,7 @@ import { lanes } from '../../../event/event.ts'
 import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { StreamName } from '../../event-log.ts'
 import type { GroupRow } from '../file/books.ts'
-import { streamNumber } from '../file/stream-number.ts'
+import { streamNumber, streamsPerOwner } from '../file/stream-number.ts'
 import type { Answer, Deliveries, NextCall, PerLane } from '../protocol.ts'
 import { groupNotFound } from './find.ts'
 import { toRefusal } from './operation.ts'
@@ -23,6 +23,8 @@ export interface Lease {
   readonly count: number
   readonly byteLength: number
   readonly attempt: number
+  /** '' for an entry that was returned without a key, or is of the topic's stream. */
+  readonly eventKey: string
   /** The offset of its events in the topic's stream. */
   readonly originOffset: number
   /** When it was due, for an entry of the group's own stream; else null. */
@@ -52,6 +54,7 @@ export class GroupSession {
   readonly topicNumber: number
   readonly topic: string
   readonly name: string
+  readonly isOrdered: boolean
   readonly #places = new Map<number, Place>()
   /** The topic's streams that may have free entries. */
   readonly hot = new Set<number>()
@@ -71,6 +74,7 @@ export class GroupSession {
     this.topicNumber = row.topicNumber
     this.topic = topic
     this.name = row.name
+    this.isOrdered = row.ordered === 1
     for (let partition = 0; partition < partitions; partition++) this.addPartition(partition)
   }
 
@@ -88,6 +92,21 @@ export class GroupSession {
       this.#places.set(stream, place)
     }
     return place
+  }
+
+  /** Which of the group's own streams belongs to a stream of the topic; that stream itself when it is one of them. */
+  ownOf(stream: number): number {
+    return this.groupNumber * streamsPerOwner + (stream % streamsPerOwner)
+  }
+
+  /** The consumer that holds something of a stream, in the topic's or in the group's own. */
+  holderOf(stream: number): number | undefined {
+    for (const owner of [this.topicNumber, this.groupNumber]) {
+      const place = this.#places.get(owner * streamsPerOwner + (stream % streamsPerOwner))
+      const [lease] = place?.leases.values() ?? []
+      if (lease !== undefined) return lease.consumer
+    }
+    return undefined
   }
 
   /** When the next entry behind `nowMs` may be due in lanes of which a call takes events. */
@@ -167,6 +186,10 @@ export class Session {
   join(group: GroupSession): number {
     this.members.set(++this.#lastConsumer, { group, leases: new Map() })
     return this.#lastConsumer
+  }
+
+  hasMembers(groupNumber: number): boolean {
+    return this.members.values().some(({ group }) => group.groupNumber === groupNumber)
   }
 
   /** Ends a group: its waiters are refused, and so is whatever its consumers call. */

@@ -6,6 +6,7 @@ import type { CursorRow } from '../file/books.ts'
 import type { OffsetRange } from '../file/entry-table.ts'
 import { againFields, batchFields, outcomeFields, type SettleCall } from '../protocol.ts'
 import { groupNotFound } from './find.ts'
+import { endHold } from './key-queue.ts'
 import { Operation } from './operation.ts'
 import type { Lease, Session } from './session.ts'
 import { type Redelivery, storeDue } from './store-due.ts'
@@ -54,6 +55,8 @@ export class SettleOperation extends Operation<readonly number[]> {
     for (const { lease, landed, dead } of this.#settled) {
       this.#session.release(lease)
       lease.group.settledEvents += landed + dead
+      // Another consumer may have waited for the stream.
+      this.#session.mustLookAgain ||= lease.group.isOrdered
     }
     this.resolve(this.#refused)
   }
@@ -87,10 +90,11 @@ export class SettleOperation extends Operation<readonly number[]> {
     if (ledger.waitingEvents === 0) ledger.waitingBytes = 0
   }
 
-  #removeDue(work: UnitOfWork, { stream, appendNumber, firstOffset }: Lease, dueAtMs: number): void {
+  #removeDue(work: UnitOfWork, { group, stream, appendNumber, firstOffset, eventKey }: Lease, dueAtMs: number): void {
     work.books.due.remove(stream, dueAtMs, firstOffset)
     work.entries.remove(appendNumber)
     work.streams.change(work.streams.get(stream)!).dueKept--
+    endHold(work, group, stream, eventKey)
   }
 
   #passEntry(work: UnitOfWork, lease: Lease, ranges: Map<CursorRow, OffsetRange[]>): void {
@@ -108,8 +112,9 @@ export class SettleOperation extends Operation<readonly number[]> {
     const { group, partition, stream, originOffset } = lease
     const lane = lanes[stream % lanes.length]!
     if (this.#call.again === null) return
-    const { bytes, batches, numbers } = this.#call.again
+    const { bytes, batches, numbers, keys } = this.#call.again
     for (let index = from; index < to; index++) {
+      const offset = numbers[index * againFields + 3]!
       const [start, length] = [batches[index * batchFields]!, batches[index * batchFields + 1]!]
       const redelivery: Redelivery = {
         count: batches[index * batchFields + 2]!,
@@ -117,7 +122,8 @@ export class SettleOperation extends Operation<readonly number[]> {
         attempt: numbers[index * againFields]!,
         dueAtMs: Math.ceil(numbers[index * againFields + 1]!),
         isSuspect: numbers[index * againFields + 2] === 1,
-        originOffset,
+        originOffset: offset < 0 ? originOffset : offset,
+        eventKey: keys[index]!,
       }
       const own = work.ownStream(group.groupNumber, partition, lane)
       storeDue(work, group, own, redelivery, bytes.subarray(start, start + length))

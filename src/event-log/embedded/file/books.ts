@@ -35,6 +35,8 @@ export interface GroupRow {
   reason: string
   /** A dropped group keeps its row until everything stored for it is removed. */
   state: 'running' | 'paused' | 'dropped'
+  /** 1 when each of its streams is leased to one consumer at a time, else 0. */
+  ordered: number
 }
 
 export interface StreamRow {
@@ -108,6 +110,10 @@ export interface DueRow {
   eventCount: number
   /** How many times its events were handed out and not given back. */
   attempt: number
+  /** '' when it was returned without a key. */
+  eventKey: string
+  /** As in its entry. */
+  originOffset: number
 }
 
 /** A producer in one stream. */
@@ -148,7 +154,7 @@ export class Books {
     this.groups = table(
       'consumer_groups',
       1,
-      ['groupNumber', 'topicNumber', 'name', 'reason', 'state'],
+      ['groupNumber', 'topicNumber', 'name', 'reason', 'state', 'ordered'],
       ['name', 'reason', 'state'],
     )
     this.streams = table(
@@ -170,7 +176,12 @@ export class Books {
     ])
     this.settledRanges = table('settled_ahead', 3, ['groupNumber', 'stream', 'firstOffset', 'endOffset'])
     this.attempts = table('attempts', 3, ['groupNumber', 'stream', 'firstOffset', 'attempt'])
-    this.due = table('due', 3, ['stream', 'dueAtMs', 'firstOffset', 'eventCount', 'attempt'])
+    this.due = table(
+      'due',
+      3,
+      ['stream', 'dueAtMs', 'firstOffset', 'eventCount', 'attempt', 'eventKey', 'originOffset'],
+      ['eventKey'],
+    )
     this.producers = table('producers', 2, ['stream', 'name', 'epoch', 'lastSequence', 'stored', 'usedAt'], ['name'])
   }
 }

@@ -32,6 +32,10 @@ export class EmbeddedConsumer implements Consumer {
   /** Delivery id → its lease and number of events. */
   readonly #held = new Map<string, { readonly lease: number; readonly count: number }>()
   #waiting: { readonly call: number; giveUp(): void } | null = null
+  /** Returns what an aborted call was given; later calls wait for it, so that they get the oldest first. */
+  #givingBack: Promise<unknown> = Promise.resolve()
+  /** Settlements in flight: what they end must not be returned in the same step. */
+  readonly #settling = new Set<Promise<unknown>>()
   #closed: Promise<void> | null = null
 
   constructor(options: EmbeddedConsumerOptions) {
@@ -54,9 +58,12 @@ export class EmbeddedConsumer implements Consumer {
       calls.ask('abort', call).catch(() => {})
     }
     this.#waiting = { call, giveUp }
+    const earlier = this.#givingBack
+    const working = earlier.then(() => (this.#waiting?.call === call ? this.#next(call, options) : []))
+    this.#givingBack = working.catch(() => {})
     signal?.addEventListener('abort', giveUp, { once: true })
     try {
-      return await Promise.race([this.#next(call, options), givenUp.promise])
+      return await Promise.race([working, givenUp.promise])
     } finally {
       signal?.removeEventListener('abort', giveUp)
       if (this.#waiting?.call === call) this.#waiting = null
@@ -72,19 +79,26 @@ export class EmbeddedConsumer implements Consumer {
     const numbers = new Float64Array(outcomes.length * outcomeFields)
     const again: RecordBatch[] = []
     const againNumbers: number[] = []
+    const keys: string[] = []
     outcomes.forEach(({ delivery: { id }, landed, dead, again: own = [] }, index) => {
       // The engine refuses a lease of 0, and one that is named twice.
       numbers.set([this.#held.get(id)?.lease ?? 0, landed, dead, own.length], index * outcomeFields)
       this.#held.delete(id)
-      for (const { batch, attempt, dueAtMs, isSuspect } of own) {
+      for (const { batch, attempt, dueAtMs, isSuspect, offset = -1, key = '' } of own) {
         again.push(batch)
-        againNumbers.push(attempt, dueAtMs, isSuspect === true ? 1 : 0)
+        againNumbers.push(attempt, dueAtMs, isSuspect === true ? 1 : 0, offset)
+        keys.push(key)
       }
     })
-    const packed = again.length === 0 ? null : { ...packOf(again), numbers: Float64Array.from(againNumbers) }
+    const packed = again.length === 0 ? null : { ...packOf(again), numbers: Float64Array.from(againNumbers), keys }
     const transfer = packed === null ? [] : [packed.bytes.buffer]
-    const refused = await calls.ask('settle', { consumer, outcomes: numbers, again: packed }, transfer)
-    return refused.map((index) => outcomes[index]!.delivery)
+    const settling = calls.ask('settle', { consumer, outcomes: numbers, again: packed }, transfer)
+    this.#settling.add(settling)
+    try {
+      return (await settling).map((index) => outcomes[index]!.delivery)
+    } finally {
+      this.#settling.delete(settling)
+    }
   }
 
   close(): Promise<void> {
@@ -96,6 +110,7 @@ export class EmbeddedConsumer implements Consumer {
     const { calls, consumer, onClosed } = this.#options
     this.#waiting?.giveUp()
     this.#held.clear()
+    await Promise.allSettled(this.#settling)
     try {
       await calls.ask('leave', consumer)
     } catch (thrown) {
@@ -129,8 +144,9 @@ export class EmbeddedConsumer implements Consumer {
     const dropped: { readonly index: number; readonly appendNumber: number; readonly count: number }[] = []
     let start = 0
     for (let at = 0; at < deliveries.length; at += deliveryFields) {
-      const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, damaged, suspect] =
+      const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, ...marks] =
         deliveries.subarray(at, at + deliveryFields) as unknown as Fields
+      const [damaged, suspect, keyed] = marks
       let own = length < 0 ? recent.take(appendNumber) : bytes?.subarray(start, start + length)
       if (own === undefined) {
         dropped.push({ index: unpacked.length, appendNumber, count })
@@ -140,7 +156,10 @@ export class EmbeddedConsumer implements Consumer {
       const stream = { topic, partition, lane: lanes[lane]! }
       const batch = { bytes: own, count, receivedAtMicros, ...(damaged === 1 ? { damaged: true } : {}) }
       const position = { stream, epoch, offset }
-      unpacked.push({ id: `${deliveryPrefix}-${lease}`, position, batch, attempt, isSuspect: suspect === 1 })
+      unpacked.push({
+        ...{ id: `${deliveryPrefix}-${lease}`, position, batch, attempt },
+        ...{ isSuspect: suspect === 1, isKeyed: keyed === 1 },
+      })
     }
     if (dropped.length === 0) return unpacked
     const read = await calls.ask(
@@ -160,7 +179,7 @@ export class EmbeddedConsumer implements Consumer {
 }
 
 /** The numbers of a delivery, in the order of `deliveryFields`. */
-type Fields = [number, number, number, number, number, number, number, number, number, number, number]
+type Fields = [number, number, number, number, number, number, number, number, number, number, number, number]
 
 function leaseOf(id: string): number {
   return Number(id.slice(id.lastIndexOf('-') + 1))

@@ -13,6 +13,7 @@ import type {
   Consumer,
   DescribeOptions,
   EventLog,
+  HeldKey,
   KeptEntry,
   LogDescription,
   ReadSettledOptions,
@@ -126,6 +127,11 @@ export class EmbeddedLog implements EventLog {
     return { entries: kept, nextOffset }
   }
 
+  async heldKeys(stream: StreamName, group: string): Promise<readonly HeldKey[]> {
+    this.#options.calls.checkUsable()
+    return await this.#options.calls.ask('heldKeys', { stream, group })
+  }
+
   async setPaused(topic: string, group: string, reason: string | null): Promise<void> {
     this.#options.calls.checkUsable()
     await this.#options.calls.ask('pause', { topic, group, reason })
@@ -156,14 +162,15 @@ export class EmbeddedLog implements EventLog {
   }
 
   async describe(options: DescribeOptions = {}): Promise<LogDescription> {
-    const { calls } = this.#options
+    const { calls, now } = this.#options
     calls.checkUsable()
-    if (options.auditsPaused === true) return await calls.ask('describe', options)
+    const describe = () => calls.ask('describe', { ...options, skewMs: now() - Date.now() })
+    if (options.auditsPaused === true) return await describe()
     // Calls made while an earlier description is in progress share the next one.
     if (this.#nextDescription === null) {
       this.#nextDescription = this.#describing.then(() => {
         this.#nextDescription = null
-        return calls.ask('describe', {})
+        return describe()
       })
       this.#describing = this.#nextDescription.catch(() => {})
     }

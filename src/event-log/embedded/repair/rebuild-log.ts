@@ -105,9 +105,12 @@ function readTopics(books: Books, streams: readonly StreamRow[]): TopicRow[] {
 /** A group whose row is damaged keeps the name that is there: without it, its retries would be lost. */
 function readGroups(books: Books, topics: readonly TopicRow[]): GroupRow[] {
   const topicNumbers = new Set(topics.map((row) => row.topicNumber))
-  return books.groups.loadUnchecked().flatMap(({ groupNumber, topicNumber, name, reason, state }) => {
+  return books.groups.loadUnchecked().flatMap(({ state, ...row }) => {
+    const { groupNumber, topicNumber, name, reason, ordered } = row
     const isKept = topicNumbers.has(topicNumber) && name !== '' && state !== 'dropped' && groupNumber > 0
-    return isKept ? [{ groupNumber, topicNumber, name, reason, state: state === 'paused' ? state : 'running' }] : []
+    return isKept
+      ? [{ groupNumber, topicNumber, name, reason, ordered, state: state === 'paused' ? state : 'running' }]
+      : []
   })
 }
 
@@ -297,6 +300,8 @@ class Rebuilding {
         dueAtMs: Math.max(0, dueAtMs),
         eventCount: count,
         attempt: Math.max(0, attempt),
+        // The key is lost with the row: the entry has no order any more.
+        ...{ eventKey: '', originOffset: -1 },
       }
       this.#books.due.save(known ?? row)
       sums.waitingEvents += known?.eventCount ?? count

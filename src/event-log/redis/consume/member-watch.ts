@@ -68,8 +68,8 @@ export class MemberWatch {
   readonly #sightings = new Map<string, Sighting>()
   /** What closed consumers of this process could not give back. */
   #unreleased: { readonly partition: PartitionKeys; readonly group: string; readonly name: string }[] = []
-  /** The leases of this process's consumers. */
-  readonly #leases = new Map<string, number>()
+  /** This process's consumers by their names. */
+  readonly #joined = new Map<string, { readonly leaseMs: number; readonly group: string }>()
   #lastConsumer = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -78,15 +78,19 @@ export class MemberWatch {
   }
 
   /** Names a consumer; the heartbeat is on the server when the promise resolves. `leave` ends it. */
-  async join(leaseMs: number): Promise<{ readonly name: string; readonly leave: () => Promise<void> }> {
+  async join(
+    topic: string,
+    group: string,
+    leaseMs: number,
+  ): Promise<{ readonly name: string; readonly leave: () => Promise<void> }> {
     const { connection, keys, process } = this.#options
     const name = `${process}.${++this.#lastConsumer}.${leaseMs}`
-    this.#leases.set(name, leaseMs)
+    this.#joined.set(name, { leaseMs, group: groupText(topic, group) })
     this.#beatFrom()
     const leave = async () => {
-      this.#leases.delete(name)
+      this.#joined.delete(name)
       this.#beatFrom()
-      if (this.#leases.size === 0) await connection.command('HDEL', keys.members, process)
+      if (this.#joined.size === 0) await connection.command('HDEL', keys.members, process)
     }
     try {
       await this.#beat()
@@ -109,21 +113,34 @@ export class MemberWatch {
 
   async #beat(): Promise<void> {
     const { connection, keys, process } = this.#options
-    await connection.run('beat', [keys.members], [process, this.#shortestLeaseMs()])
+    const groups = new Set(Array.from(this.#joined.values(), ({ group }) => group))
+    await connection.run('beat', [keys.members], [process, this.#shortestLeaseMs(), [...groups].join()])
     const again = this.#unreleased.splice(0)
     for (const { partition, group, name } of again) await this.giveBack(partition, group, name)
   }
 
   #shortestLeaseMs(): number {
-    return Math.min(...this.#leases.values())
+    return Math.min(...Array.from(this.#joined.values(), ({ leaseMs }) => leaseMs))
   }
 
   /** Sets the interval of the heartbeat to the present leases. A failed heartbeat is repeated by the next. */
   #beatFrom(): void {
     clearInterval(this.#timer)
-    if (this.#leases.size === 0) return
+    if (this.#joined.size === 0) return
     const everyMs = Math.max(1, this.#shortestLeaseMs() / 3)
     this.#timer = setInterval(() => void this.#beat().catch(() => {}), everyMs).unref()
+  }
+
+  /**
+   * Whether a process that is alive, as far as the last check saw, has a consumer in a group. One that is seen for the
+   * first time counts for a lease, because it may be alive.
+   */
+  hasConsumers(topic: string, group: string): boolean {
+    const text = groupText(topic, group)
+    if (this.#joined.values().some((joined) => joined.group === text)) return true
+    return this.#sightings
+      .entries()
+      .some(([process, { beat }]) => beat.includes(text) && this.#silentMs(process) < leaseIn(beat))
   }
 
   /** Interval of the checks, in milliseconds. */
@@ -240,6 +257,11 @@ export class MemberWatch {
     }
     return names
   }
+}
+
+/** A group in a heartbeat. JSON, so that no other text contains it. */
+function groupText(topic: string, group: string): string {
+  return JSON.stringify([topic, group])
 }
 
 /** The shortest lease in a process, from its heartbeat. */

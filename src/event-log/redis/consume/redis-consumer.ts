@@ -8,13 +8,13 @@
 import { MillraceError } from '../../../errors.ts'
 import { type Lane, lanes } from '../../../event/event.ts'
 import { checkOutcome } from '../../check-outcome.ts'
-import type { Consumer, Delivery, NextOptions, Outcome } from '../../event-log.ts'
+import { type Consumer, type Delivery, maxHeldEvents, type NextOptions, type Outcome } from '../../event-log.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { laneNumber, laneOfNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import { consumerOver, SessionOver } from '../session/session-over.ts'
 import type { Sessions } from '../session/sessions.ts'
-import { checksumIn, countOfMember, placeOf, readAgain, readEntry } from '../stored-batch.ts'
+import { checksumIn, countOfMember, keyOfMember, placeOf, readAgain, readEntry } from '../stored-batch.ts'
 import type { KnownTopic } from '../topics/registry-content.ts'
 import { groupNotFound } from '../topics/topic-registry.ts'
 import type { Bells } from './bells.ts'
@@ -263,7 +263,7 @@ export class RedisConsumer implements Consumer {
     const { session, group, name, now } = this.#options
     this.#touched.add(partition)
     this.#uncertain.add(partition)
-    const args = [group, name, now(), ...limits]
+    const args = [group, name, now(), ...limits, maxHeldEvents]
     const reply = await session.run('take', partition, partition.forGroup(group), args)
     this.#uncertain.delete(partition)
     return reply
@@ -289,6 +289,7 @@ export class RedisConsumer implements Consumer {
       batch,
       attempt: numberOf(attempt),
       isSuspect: numberOf(attempt) - endedAttempts > 1,
+      isKeyed: isAgain && keyOfMember(entryId) !== null,
     }
     return { delivery, partition, kind: isAgain ? 'again' : 'lane', id: entryId, bytes: batch.bytes.length }
   }

@@ -41,10 +41,26 @@ export function settleArguments({ held, outcome }: Settlement) {
   const { landed, dead, again = [] } = outcome
   const { lane } = delivery.position.stream
   const place = [laneNumber(lane), kind, id, delivery.attempt, bytes, landed, dead, again.length]
-  return [...place, ...again.flatMap((one) => againArguments(one, delivery.position.offset))]
+  return [...place, ...again.flatMap((one) => againArguments({ offset: delivery.position.offset, ...one }))]
 }
 
-function againArguments({ batch, attempt, dueAtMs, isSuspect = false }: Again, offset: number) {
+function againArguments({
+  batch,
+  attempt,
+  dueAtMs,
+  isSuspect = false,
+  offset,
+  key,
+}: Again & { readonly offset: number }) {
   const record = encodeAgain({ offset, endedAttempts: isSuspect ? attempt - 1 : attempt, batch })
-  return [batch.count, attempt, dueAtMs, batch.receivedAtMicros, batch.bytes.length, record]
+  return [
+    batch.count,
+    attempt,
+    dueAtMs,
+    batch.receivedAtMicros,
+    batch.bytes.length,
+    record,
+    offset,
+    key === undefined ? '' : `-${key}`,
+  ]
 }

@@ -60,8 +60,10 @@ export const usedCommands: Commands = {
   zadd: 'KEY 1 1',
   zcard: 'KEY',
   zpopmin: 'KEY',
+  zrangebylex: 'KEY - +',
   zrangebyscore: 'KEY 0 1',
   zrem: 'KEY 1',
+  zscore: 'KEY 1',
 }
 
 /** How appends wait for replicas. */

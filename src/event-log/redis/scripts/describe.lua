@@ -3,22 +3,23 @@
 -- Where there are more than one script counts, it returns where to continue.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel
--- ARGV     group, how many to count in each key; last, the caller's known state (parts/checks.lua)
+--          bell's channel, again-keys
+-- ARGV     group, how many to count in each key, now (ms); last, the caller's known state (parts/checks.lua)
 -- Returns  {accepted, waiting, in flight, counted, the events of all settled deliveries (`passed`), oldest received at
 --          ('' when none waits), how many entries are unsettled at least, the ledger of the group, for each lane {last
 --          delivered id, the lane's end offset, the id after which to continue ('' at the end), the consumers whose
---          deliveries are still to be counted}, 1 when again-tries is still to be counted, 1 when again-held is}
+--          deliveries are still to be counted, the entries that are due later, as far as they were counted}, 1 when
+--          again-tries is still to be counted, 1 when again-held is, the events that are due later}
 -- include checks
 
 local over = isOver(KEYS[1])
 if over then return over end
 local books, tries, held = KEYS[1], KEYS[9], KEYS[10]
-local group, most = ARGV[1], whole(ARGV[2])
+local group, most, now = ARGV[1], whole(ARGV[2]), ARGV[3]
 local missing = lacks(books, group, { KEYS[2], KEYS[3], KEYS[4] })
 if missing then return missing end
 local ledger = ledgerOf(books, group)
-local accepted, counted, inFlight, entries = 0 - ledger[2], 0, 0, redis.call('HLEN', tries)
+local accepted, counted, inFlight, scheduled, entries = 0 - ledger[2], 0, 0, 0, redis.call('HLEN', tries)
 local oldest
 local unread = {}
 
@@ -59,6 +60,8 @@ for index, lane in ipairs(lanes) do
     counted = counted + count
   end
   local holders = countHeld(stream)
+  local later, laterEntries = laterIn(KEYS[4 + index], now, 0, most)
+  scheduled = scheduled + later
   local read = '0-0'
   for _, facts in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     -- The last is how many entries are unread; Redis does not know it after some deletions.
@@ -69,11 +72,12 @@ for index, lane in ipairs(lanes) do
   else
     seeFirst(redis.call('XRANGE', stream, '(' .. read, '+', 'COUNT', 4))
   end
-  unread[index] = { read, text(nextOffset), #page >= most and #page > 0 and page[#page][1] or '', holders }
+  local from = #page >= most and #page > 0 and page[#page][1] or ''
+  unread[index] = { read, text(nextOffset), from, holders, laterEntries }
 end
 
 local isMuchAgain, isMuchHeld = redis.call('HLEN', tries) > most, redis.call('HLEN', held) > most
-local function factsOf(member) return string.match(member, '^%d+%-(%d+)%-%d%-(.*)$') end
+local function factsOf(member) return string.match(member, '^%d+%-(%d+)%-%d%-(%d+)') end
 if isMuchAgain then
   -- The audit sees all of them, where there is one; without it those that are due first stand for the others.
   for at = 5, 7 do
@@ -98,5 +102,5 @@ end
 local counters = numbers(books, { 'waiting:' .. group, 'passed:' .. group })
 return {
   text(accepted), text(counters[1]), text(inFlight), text(counted), text(counters[2]), oldest and text(oldest) or '',
-  text(entries), ledger, unread, isMuchAgain and 1 or 0, isMuchHeld and 1 or 0,
+  text(entries), ledger, unread, isMuchAgain and 1 or 0, isMuchHeld and 1 or 0, text(scheduled),
 }

@@ -50,7 +50,7 @@ end
 local states, names = {}, {}
 for at = 5, #ARGV, 2 do
   local group, state = ARGV[at], ARGV[at + 1]
-  if group == '' or not (state == '-' or string.find(state or '', '^%+')) then error('a state is missing') end
+  if group == '' or not (string.find(state or '', '^o?[-+]')) then error('a state is missing') end
   states[group], names[#names + 1] = state, group
 end
 local known, hasEntries = {}, false
@@ -217,7 +217,12 @@ local function makeAgain(group, index)
   add('waitingBytes:' .. group, moreBytes)
 end
 
-local function setPaused(group, state)
+-- Whether a group is ordered never changes.
+local function setState(group, state)
+  if string.sub(state, 1, 1) == 'o' then
+    redis.call('HSET', books, 'ordered:' .. group, '1')
+    state = string.sub(state, 2)
+  end
   if state == '-' then
     if redis.call('HDEL', books, 'paused:' .. group) == 1 then redis.pcall('SPUBLISH', bell, '') end
   else
@@ -247,10 +252,10 @@ for _, group in ipairs(names) do
   if isEntering then noteBefore(group, isNew) end
   local state = states[group]
   -- A registry that does not know the partition was lost, and the pause with it: the partition keeps it.
-  if state == '-' and isEntering and not isMade and redis.call('HEXISTS', books, 'paused:' .. group) == 1 then
+  if (state == '-' or state == 'o-') and isEntering and not isMade and redis.call('HEXISTS', books, 'paused:' .. group) == 1 then
     unnamed[#unnamed + 1] = group
   elseif state then
-    setPaused(group, state)
+    setState(group, state)
   end
 end
 names = {}
@@ -266,7 +271,8 @@ local reply = { recreated, text(reopened), text(lost), others, blocked }
 for _, group in ipairs(unnamed) do
   others[#others + 1] = group
   local reason = redis.call('HGET', books, 'paused:' .. group)
-  others[#others + 1] = reason and '+' .. reason or '-'
+  local mark = redis.call('HEXISTS', books, 'ordered:' .. group) == 1 and 'o' or ''
+  others[#others + 1] = mark .. (reason and '+' .. reason or '-')
 end
 for index, lane in ipairs(lanes) do
   local cure = redis.call('EXISTS', streams[index]) == 1 and blockOf(books, streams[index], lane)

@@ -3,7 +3,7 @@
 -- for long: their next `take` recreates them.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel
+--          bell's channel, again-keys
 -- ARGV     group, idle time after which a consumer is deleted (ms), cursor in again-held ('0' to begin), about how many
 --          members of again-held to read; last, the caller's known state (parts/checks.lua)
 -- Returns  {next cursor ('' at the end), name ...}

@@ -2,7 +2,7 @@
 -- Releases entries that a consumer holds in one partition, so that other consumers get them; at most N per call.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel
+--          bell's channel, again-keys
 -- ARGV     group, consumer, '1' when its attempts do not count, max entries, cursor in again-held ('0' to begin); then
 --          the ids and members to keep; last, the caller's known state (parts/checks.lua)
 -- Returns  the next cursor, '' at the end; the consumer is deleted from each stream in which it holds nothing any more

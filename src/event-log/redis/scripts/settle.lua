@@ -3,17 +3,18 @@
 -- group's own stream. A delivery that the consumer does not hold with this attempt is refused and changes nothing.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel
+--          bell's channel, again-keys
 -- ARGV     group, consumer; then for each delivery
 --          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many batches to redeliver,
---          and for each of those: count, attempt, due at (ms), received at, bytes, record; last, the caller's known
---          state (parts/checks.lua)
+--          and for each of those: count, attempt, due at (ms), received at, bytes, record, offset, its key with a '-'
+--          before it ('' when it has none); last, the caller's known state (parts/checks.lua)
 -- Returns  {for each delivery 1, or 0 when it was refused; the ledger of the group}
 -- include checks
+-- include keys
 
 local over = isOver(KEYS[1])
 if over then return over end
-local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
+local books, again, tries, held, keys = KEYS[1], KEYS[8], KEYS[9], KEYS[10], KEYS[12]
 local streams = { KEYS[2], KEYS[3], KEYS[4] }
 local group, consumer = ARGV[1], ARGV[2]
 local missing = lacks(books, group, streams)
@@ -23,6 +24,8 @@ if missing then return missing end
 
 for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
 for at = 8, 10 do redis.call('HLEN', KEYS[at]) end
+redis.call('ZCARD', keys)
+local isOrdered = redis.call('HEXISTS', books, 'ordered:' .. group) == 1
 local fields = { 'landed:', 'dead:', 'waiting:', 'waitingBytes:', 'lastAgain:', 'passed:' }
 for index, field in ipairs(fields) do fields[index] = field .. group end
 for _, lane in ipairs(lanes) do fields[#fields + 1] = 'pending:' .. lane .. ':' .. group end
@@ -45,17 +48,17 @@ local answers, finished, seen = {}, {}, {}
 local at = 3
 while at <= #ARGV do
   local delivery = { lane = laneOf(ARGV[at]), kind = ARGV[at + 1], id = ARGV[at + 2], attempt = whole(ARGV[at + 3]) }
-  local pattern = delivery.kind == 'lane' and '^%d+%-(%d+)$' or '^%d+%-(%d+)%-[123]%-%d+$'
+  local pattern = delivery.kind == 'lane' and '^%d+%-(%d+)$' or '^%d+%-(%d+)%-[123]%-%d+'
   delivery.count = whole(string.match(delivery.id, pattern))
   delivery.bytes, delivery.landed, delivery.dead = whole(ARGV[at + 4]), whole(ARGV[at + 5]), whole(ARGV[at + 6])
   delivery.from, delivery.again = at + 8, whole(ARGV[at + 7])
   local sum = delivery.landed + delivery.dead
   for number = 0, delivery.again - 1 do
-    local from = delivery.from + 6 * number
+    local from = delivery.from + 8 * number
     sum = sum + whole(ARGV[from])
-    for _, place in ipairs({ 1, 3, 4 }) do whole(ARGV[from + place]) end
+    for _, place in ipairs({ 1, 3, 4, 6 }) do whole(ARGV[from + place]) end
     if tonumber(ARGV[from + 2]) == nil then error('a due time is missing') end
-    if ARGV[from + 5] == nil then error('a record is missing') end
+    if ARGV[from + 5] == nil or ARGV[from + 7] == nil then error('a record is missing') end
   end
   if sum ~= delivery.count then error('an outcome does not add up to the events of ' .. delivery.id) end
   local name = delivery.lane .. ':' .. delivery.id
@@ -63,13 +66,14 @@ while at <= #ARGV do
   seen[name] = true
   if isFinished then finished[#finished + 1] = delivery end
   answers[#answers + 1] = isFinished and 1 or 0
-  at = delivery.from + 6 * delivery.again
+  at = delivery.from + 8 * delivery.again
 end
 
 -- Then write.
 
 local acknowledged = {}
-local isMore = false
+-- Another consumer may wait for the lane of an ordered group.
+local isMore = isOrdered
 for _, delivery in ipairs(finished) do
   local lane = delivery.lane
   if delivery.kind == 'lane' then
@@ -80,18 +84,22 @@ for _, delivery in ipairs(finished) do
     redis.call('HDEL', held, delivery.id)
     redis.call('HDEL', tries, delivery.id)
     redis.call('HDEL', again, delivery.id)
+    endHold(keys, KEYS[4 + lane], delivery.id)
   end
   passed = passed + delivery.count
   landed, dead = landed + delivery.landed, dead + delivery.dead
   waiting = waiting - delivery.landed - delivery.dead
   waitingBytes = waitingBytes - delivery.bytes
   for number = 0, delivery.again - 1 do
-    local from = delivery.from + 6 * number
+    local from = delivery.from + 8 * number
     lastAgain = lastAgain + 1
     local member = string.format('%016.0f-%s-%d-%s', lastAgain, ARGV[from], lane, ARGV[from + 3])
+    if ARGV[from + 7] ~= '' then
+      member = string.format('%s-%016.0f', member, ARGV[from + 6]) .. ARGV[from + 7]
+    end
     redis.call('HSET', again, member, ARGV[from + 5])
     redis.call('HSET', tries, member, ARGV[from + 1])
-    redis.call('ZADD', KEYS[4 + lane], ARGV[from + 2], member)
+    hold(keys, KEYS[4 + lane], held, member, ARGV[from + 2])
     waitingBytes = waitingBytes + tonumber(ARGV[from + 4])
     isMore = true
   end

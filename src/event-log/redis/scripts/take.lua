@@ -3,19 +3,20 @@
 -- entries that were given back, then unread entries; nothing while the group is paused. Stores the attempt.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel
+--          bell's channel, again-keys
 -- ARGV     group, consumer, now (ms), max bytes, '1' when the consumer has got nothing yet; then for each lane max
---          events and how many of them were taken in other partitions; last, the caller's known state
---          (parts/checks.lua)
+--          events and how many of them were taken in other partitions; how many redeliveries in a lane keep an ordered
+--          group from its entries; last, the caller's known state (parts/checks.lua)
 -- Returns  {deliveries, for each lane 1 when its next entry did not fit or the script reached its limit of entries, the
 --          next due time in the lanes that have room (ms, '' when there is none)}; when nothing was handed out,
 --          `asleep` is set
 --          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
 -- include checks
+-- include keys
 
 local over = isOver(KEYS[1])
 if over then return over end
-local books, again, tries, held = KEYS[1], KEYS[8], KEYS[9], KEYS[10]
+local books, again, tries, held, keys = KEYS[1], KEYS[8], KEYS[9], KEYS[10], KEYS[12]
 local group, consumer, now = ARGV[1], ARGV[2], ARGV[3]
 local roomBytes, isFirst = whole(ARGV[4]), ARGV[5] == '1'
 local nobody = '-'
@@ -27,7 +28,7 @@ local roomEntries = 1000
 
 local waiting = redis.call(
   'HMGET', books, 'asleep', 'waiting:' .. group, 'next:high', 'handed:high:' .. group, 'next:normal',
-  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'paused:' .. group)
+  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'paused:' .. group, 'ordered:' .. group)
 if not waiting[2] then return redis.error_reply('NOGROUP there is no group ' .. group) end
 -- `asleep` stays unset: an append need not wake anyone, and resuming the group rings the bell.
 if waiting[9] then return { {}, full, '' } end
@@ -48,7 +49,8 @@ local missing = lacks(books, group, { KEYS[2], KEYS[3], KEYS[4] })
 if missing then return missing end
 for at = 5, 7 do redis.call('ZCARD', KEYS[at]) end
 for at = 8, 10 do redis.call('HLEN', KEYS[at]) end
-for at = 6, 11 do whole(ARGV[at]) end
+redis.call('ZCARD', keys)
+for at = 6, 12 do whole(ARGV[at]) end
 if tonumber(now) == nil then error('the time is missing') end
 local counters = { 'lost:' .. group, 'waiting:' .. group }
 for _, lane in ipairs(lanes) do
@@ -57,10 +59,29 @@ for _, lane in ipairs(lanes) do
 end
 numbers(books, counters)
 
+-- Of an ordered group: whether another consumer holds something of each lane, and how many redeliveries are held.
+local isTaken, inHand = {}, { 0, 0, 0 }
+if waiting[10] then
+  local all = redis.call('HGETALL', held)
+  for at = 1, #all, 2 do
+    local lane = tonumber(string.match(all[at], '^%d+%-%d+%-([123])%-'))
+    if lane then
+      inHand[lane] = inHand[lane] + 1
+      if string.match(all[at + 1], ' (.*)$') ~= consumer then isTaken[lane] = true end
+    end
+  end
+  for index = 1, 3 do
+    for _, facts in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1 + index], group)) do
+      if facts[4] > 0 and facts[2] ~= consumer and facts[2] ~= nobody then isTaken[index] = true end
+    end
+  end
+end
+
 for index, lane in ipairs(lanes) do
   local stream, due = KEYS[1 + index], KEYS[4 + index]
   local most, taken = tonumber(ARGV[4 + 2 * index]), tonumber(ARGV[5 + 2 * index])
-  local open = taken < most and roomEntries > 0
+  local open = taken < most and roomEntries > 0 and not isTaken[index]
+  local isFull = waiting[10] and redis.call('ZCARD', due) + inHand[index] >= tonumber(ARGV[12])
 
   local function fits(count, length)
     if taken > 0 and taken + count > most then return false end
@@ -99,6 +120,7 @@ for index, lane in ipairs(lanes) do
       elseif not record then
         redis.call('ZREM', due, member)
         redis.call('HDEL', tries, member)
+        endHold(keys, due, member)
         lose(books, group, count)
         pass()
       elseif fits(count, #record) then
@@ -111,6 +133,7 @@ for index, lane in ipairs(lanes) do
     end
   end
 
+  open = open and not isFull
   while open do
     local page = redis.call('XPENDING', stream, group, '-', '+', pageSize, nobody)
     if #page == 0 then break end
@@ -175,7 +198,7 @@ local nextDue = ''
 if #deliveries == 0 then
   for index = 1, 3 do
     if tonumber(ARGV[4 + 2 * index]) > 0 then
-      local later = redis.call('ZRANGEBYSCORE', KEYS[4 + index], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+      local later = redis.call('ZRANGEBYSCORE', KEYS[4 + index], '(' .. now, '(' .. heldDue, 'WITHSCORES', 'LIMIT', 0, 1)[2]
       if later and (nextDue == '' or tonumber(later) < tonumber(nextDue)) then nextDue = later end
     end
   end

@@ -80,8 +80,9 @@ export class Sessions {
     return this.within(async ({ registry }) => {
       await registry.declare(topic, declaration)
       const { groups = [] } = this.#declared.get(topic) ?? {}
-      const names = new Set([...groups, ...declaration.groups].map(({ name }) => name))
-      this.#declared.set(topic, { ...declaration, groups: Array.from(names, (name) => ({ name })) })
+      const all = new Map(groups.map((group) => [group.name, group]))
+      for (const group of declaration.groups) all.set(group.name, { ...all.get(group.name), ...group })
+      this.#declared.set(topic, { ...declaration, groups: [...all.values()] })
     })
   }
 

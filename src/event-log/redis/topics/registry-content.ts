@@ -8,6 +8,7 @@ export interface KnownTopic {
   readonly name: string
   /** Why each group is paused; null while it is not. */
   readonly groups: ReadonlyMap<string, string | null>
+  readonly ordered: ReadonlySet<string>
   /** Groups that are being dropped: some partitions may still have them. */
   readonly dropping: readonly string[]
   readonly partitions: readonly PartitionKeys[]
@@ -23,6 +24,12 @@ export interface RegistryContent {
   readonly topics: ReadonlyMap<string, KnownTopic>
 }
 
+type Writable = KnownTopic & {
+  readonly groups: Map<string, string | null>
+  readonly ordered: Set<string>
+  readonly dropping: string[]
+}
+
 /**
  * Reads the reply of HGETALL; the fields are described in register-topic.lua.
  * Errors: `failed_precondition` (the log has another layout).
@@ -34,17 +41,26 @@ export function readRegistry(reply: Reply, keys: RedisKeys): RegistryContent {
   const number = (field: string) => numberOf(fields.get(field) ?? 0)
   const epoch = number('\0\0epoch')
   if (epoch !== 0) checkLayout(number('\0\0layout'))
-  const topics = new Map<string, KnownTopic & { groups: Map<string, string | null>; dropping: string[] }>()
+  const topics = new Map<string, Writable>()
   for (const name of fields.keys()) {
     if (name.includes('\0')) continue
     const partitions = Array.from({ length: number(name) }, (_, at) => keys.partition(name, at))
-    topics.set(name, { name, groups: new Map(), dropping: [], partitions, made: number(`\0${name}`) })
+    topics.set(name, {
+      name,
+      groups: new Map(),
+      ordered: new Set(),
+      dropping: [],
+      partitions,
+      made: number(`\0${name}`),
+    })
   }
   for (const [field, value] of fields) {
     const [name = '', group] = field.split('\0')
     const topic = topics.get(name)
     if (topic === undefined || group === undefined) continue
-    const state = textOf(value)
+    const text = textOf(value)
+    const state = text.startsWith('o') ? text.slice(1) : text
+    if (state !== text) topic.ordered.add(group)
     if (state === 'drop') topic.dropping.push(group)
     else topic.groups.set(group, state.startsWith('+') ? state.slice(1) : null)
   }

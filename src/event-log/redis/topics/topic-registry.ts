@@ -6,8 +6,8 @@
 
 import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
-import { checkDeclaration, refuseFewerPartitions } from '../../check-declaration.ts'
-import type { TopicDeclaration } from '../../event-log.ts'
+import { checkDeclaration, refuseFewerPartitions, refuseOtherOrder } from '../../check-declaration.ts'
+import type { GroupDeclaration, TopicDeclaration } from '../../event-log.ts'
 import {
   listOf,
   numberOf,
@@ -94,17 +94,23 @@ export class TopicRegistry {
     const { partitions, groups } = declaration
     await this.refresh()
     checkStreams(topic, declaration, this.topics)
+    this.#checkOrder(topic, groups)
     for (let known = -1; known < 0; ) {
       await this.finishDrops()
-      known = await this.#register(
-        topic,
-        partitions,
-        groups.map(({ name }) => name),
-      )
+      known = await this.#register(topic, partitions, groups)
       await this.refresh()
+      // Another process may have declared them meanwhile.
+      this.#checkOrder(topic, groups)
       refuseFewerPartitions(topic, declaration, known)
     }
     await this.make(topic)
+  }
+
+  #checkOrder(topic: string, declared: readonly GroupDeclaration[]): void {
+    const known = this.topics.get(topic)
+    for (const group of declared) {
+      if (known?.groups.has(group.name) === true) refuseOtherOrder(topic, group, known.ordered.has(group.name))
+    }
   }
 
   /**
@@ -115,7 +121,7 @@ export class TopicRegistry {
     for (const [topic, { partitions, groups }] of declared) {
       // One by one: a group that is being dropped must not keep the others from being stored.
       await this.#register(topic, partitions, [])
-      for (const { name } of groups) await this.#register(topic, partitions, [name])
+      for (const group of groups) await this.#register(topic, partitions, [group])
     }
     await this.refresh()
     for (const { partitions } of this.topics.values()) for (const each of partitions) this.#outside.add(each)
@@ -172,8 +178,9 @@ export class TopicRegistry {
   async #runMake(partition: PartitionKeys): Promise<Reply> {
     const { connection, epoch } = this.#options
     const phase = this.#outside.has(partition) ? 'begin' : ''
-    const { groups, made } = this.topics.get(partition.topic)!
-    const states = Array.from(groups, ([group, paused]) => [group, stateOf(paused)])
+    const { groups, ordered, made } = this.topics.get(partition.topic)!
+    const mark = (group: string) => (ordered.has(group) ? 'o' : '')
+    const states = Array.from(groups, ([group, paused]) => [group, mark(group) + stateOf(paused)])
     const args = [epoch, phase, partition.number < made ? 'made' : '', this.#content.version, ...states.flat()]
     const reply = await connection.run('make-partition', partition.forMake(), args)
     throwIfOver(reply, epoch)
@@ -195,12 +202,13 @@ export class TopicRegistry {
   /** The registry was lost, and lacks what the partition still has: groups that were not declared again, and pauses. */
   async #adopt({ topic }: PartitionKeys, groups: readonly (readonly [string, string])[]): Promise<void> {
     const { partitions } = this.topics.get(topic)!
-    await this.#register(
-      topic,
-      partitions.length,
-      groups.map(([group]) => group),
-    )
-    for (const [group, state] of groups) if (state !== '-') await this.#change(topic, group, state)
+    const known = groups.map(([name, state]) => ({
+      name,
+      ordered: state.startsWith('o'),
+      state: state.replace(/^o/, ''),
+    }))
+    await this.#register(topic, partitions.length, known)
+    for (const { name, state } of known) if (state !== '-') await this.#change(topic, name, state)
     await this.refresh()
   }
 
@@ -257,9 +265,10 @@ export class TopicRegistry {
   }
 
   /** Returns 0; the topic's partition count when that is larger; -1 when one of the groups is being dropped. */
-  async #register(topic: string, partitions: number, groups: readonly string[]): Promise<number> {
+  async #register(topic: string, partitions: number, groups: readonly GroupDeclaration[]): Promise<number> {
     const { connection, keys } = this.#options
-    return numberOf(await connection.run('register-topic', [keys.topics], [topic, partitions, ...groups]))
+    const words = groups.flatMap(({ name, ordered }) => [name, ordered === true ? 'o-' : '-'])
+    return numberOf(await connection.run('register-topic', [keys.topics], [topic, partitions, ...words]))
   }
 
   /** Changes the registry and waits for the replicas, so that it is not behind the partitions after a failover. */

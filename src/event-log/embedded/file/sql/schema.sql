@@ -26,6 +26,7 @@ CREATE TABLE consumer_groups (
   name TEXT NOT NULL,
   reason TEXT NOT NULL,
   state TEXT NOT NULL,
+  ordered INTEGER NOT NULL,
   crc INTEGER NOT NULL
 ) STRICT;
 
@@ -113,9 +114,14 @@ CREATE TABLE due (
   first_offset INTEGER NOT NULL,
   event_count INTEGER NOT NULL,
   attempt INTEGER NOT NULL,
+  event_key TEXT NOT NULL,
+  origin_offset INTEGER NOT NULL,
   crc INTEGER NOT NULL,
   PRIMARY KEY (stream, due_at_ms, first_offset)
 ) STRICT, WITHOUT ROWID;
+
+-- Finds the first one of a key.
+CREATE INDEX due_by_key ON due (stream, event_key, origin_offset, first_offset) WHERE event_key <> '';
 
 -- stored has one bit for each of the producer's latest sequences (producer-window.ts).
 CREATE TABLE producers (

@@ -113,6 +113,14 @@ local function holesIn(holes, from, ending)
   return sum
 end
 
+-- The events and the entries of one page of those in a due set that are due later.
+local function laterIn(due, now, skip, most)
+  local page = redis.call('ZRANGEBYSCORE', due, '(' .. now, '+inf', 'LIMIT', skip, most)
+  local events = 0
+  for _, member in ipairs(page) do events = events + (tonumber(string.match(member, '^%d+%-(%d+)')) or 0) end
+  return events, #page
+end
+
 -- Counts waiting events as lost.
 local function lose(books, group, events)
   if events <= 0 then return end

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { encodeBatch } from '../event/record-batch.ts'
+import type { Consumer } from '../event-log/event-log.ts'
+import { KeyOrder } from './key-order.ts'
+import { OpenDelivery } from './open-delivery.ts'
+
+const stream = { topic: 'events', partition: 0, lane: 'normal' } as const
+const consumer: Consumer = { next: async () => [], settle: async () => [], close: async () => {} }
+
+/** Deliveries of an ordered group, of which the log had redeliveries of these keys before. */
+function orderOf(...heldKeys: readonly string[]) {
+  const order = new KeyOrder()
+  let offset = 100
+  const enter = (keys: readonly string[], isKeyed = false) => {
+    if (order.isNew(consumer, stream)) {
+      const held = heldKeys.map((key) => ({ key, events: 1, attempt: 1, dueAtMs: 0 }))
+      order.learn(consumer, stream, held)
+    }
+    const bytes = encodeBatch(keys.map((key, index) => ({ id: `${offset + index}`, type: 'order', key })))
+    const position = { stream, epoch: 1, offset }
+    offset += keys.length
+    const batch = { bytes, count: keys.length, receivedAtMicros: 0 }
+    const delivery = { id: `${offset}`, position, batch, attempt: 1, isSuspect: false, isKeyed }
+    const open = new OpenDelivery(consumer, delivery, 0, () => true)
+    order.enter(open)
+    const begins = keys.map((_, index) => order.admit({ open, index, onEnded() {} }))
+    return { open, begins }
+  }
+  const done = (open: OpenDelivery, index: number) => {
+    open.done(index)
+    return order.ended(open, index)
+  }
+  return { order, enter, done }
+}
+
+test('one event of a key begins at once, and the next one when it has ended', () => {
+  const { enter, done } = orderOf()
+  const { open, begins } = enter(['a', 'b', 'a', '', ''])
+  assert.deepEqual(begins, [true, true, false, true, true])
+  assert.equal(done(open, 1), undefined)
+  assert.equal(done(open, 0)?.index, 2)
+})
+
+test('what comes behind an event that is tried again is returned, with its place and no attempt', () => {
+  const { order, enter } = orderOf()
+  const first = enter(['a', 'b', 'a'])
+  const second = enter(['a'])
+  assert.deepEqual(order.tryAgain(first.open, 0, { dueAtMs: 500 }), [first.open, second.open])
+  const third = enter(['a', 'b'])
+  assert.deepEqual([third.begins, third.open.pending.size], [[false, false], 1])
+  const again = [first, second, third].flatMap(({ open }) => open.outcome().again!)
+  assert.deepEqual(
+    again.map(({ offset, key, attempt, dueAtMs }) => [offset, key, attempt, dueAtMs]),
+    [
+      [100, 'a', 1, 500],
+      [102, 'a', 0, 0],
+      [103, 'a', 0, 0],
+      [104, 'a', 0, 0],
+    ],
+  )
+})
+
+test('an event whose key the log holds is returned, until its redeliveries are done', () => {
+  const { enter, done } = orderOf('a')
+  assert.deepEqual(enter(['a', 'b']).begins, [false, true])
+  const redelivered = enter(['a'], true)
+  assert.deepEqual(redelivered.begins, [true])
+  done(redelivered.open, 0)
+  assert.deepEqual(enter(['a']).begins, [false], 'the one that was returned is still to come')
+  const second = enter(['a'], true)
+  const third = enter(['a'], true)
+  assert.deepEqual([second.begins, third.begins], [[true], [false]])
+  assert.equal(done(second.open, 0)?.open, third.open)
+  done(third.open, 0)
+  assert.deepEqual(enter(['a']).begins, [true])
+})
+
+test('a delivery is settled after those before it that share a key', () => {
+  const { order, enter, done } = orderOf()
+  const first = enter(['a', 'b'])
+  const second = enter(['a', 'c'])
+  const third = enter(['c'])
+  const other = enter(['d'])
+  assert.deepEqual(
+    [first, second, third, other].map(({ open }) => order.maySettle(open)),
+    [true, false, false, true],
+  )
+  done(first.open, 0)
+  done(first.open, 1)
+  assert.deepEqual(order.settling(first.open), [second.open])
+  assert.equal(order.maySettle(second.open), true)
+  assert.equal(order.maySettle(enter(['a']).open), false, 'it follows the second')
+  assert.equal(order.maySettle(enter(['b']).open), true, 'the first is being settled')
+})
+
+test('the keys of a stream are asked for again when nothing of it is in hand any more', () => {
+  const { order, enter, done } = orderOf('a')
+  const [first, second] = [enter(['b']), enter(['c'])]
+  for (const { open } of [first, second]) {
+    assert.equal(order.isNew(consumer, stream), false)
+    done(open, 0)
+    order.settling(open)
+    order.settled(open)
+  }
+  assert.deepEqual([order.isNew(consumer, stream), order.events], [true, 0])
+})

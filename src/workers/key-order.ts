@@ -1,0 +1,212 @@
+// The order of events by key within a stream, for the handler of an ordered group: one event of a key is at work at once,
+// the later ones of it wait in hand. When it must be tried again, they are returned to the log behind it, so that a key
+// that fails holds nothing but itself.
+//
+// What the log has of a key is asked for when the first delivery of a stream comes in. From then on only this pool
+// changes it, until nothing of the stream is in hand: no other consumer gets any of it (EventLog).
+//
+// An entry is settled after those before it that share a key with it. So of a key the log never has a later event as
+// settled, or as returned, while it has an earlier one as in hand.
+
+import { EventReader, textOf } from '../event/record-batch.ts'
+import type { Again, Consumer, HeldKey, StreamName } from '../event-log/event-log.ts'
+import type { OpenDelivery } from './open-delivery.ts'
+
+/** An event in hand. */
+export interface OrderedWork {
+  readonly open: OpenDelivery
+  readonly index: number
+  /** Called when it is returned without an attempt. */
+  readonly onEnded: () => void
+}
+
+interface KeyState {
+  readonly key: string
+  /** How many of its events are, or will be, in the group's own stream. */
+  held: number
+  isAtWork: boolean
+  readonly waiting: OrderedWork[]
+  /** The last delivery with an event of it, until that is settled. */
+  last: OpenDelivery | null
+}
+
+interface StreamState {
+  readonly keys: Map<string, KeyState>
+  /** The deliveries in hand. */
+  deliveries: number
+}
+
+/** A delivery in hand. */
+interface InHand {
+  readonly stream: StreamState
+  /** The state of each event's key; events without a key are not in it. */
+  readonly states: Map<number, KeyState>
+  /** Must be settled before it. */
+  readonly waitsFor: Set<OpenDelivery>
+  readonly followers: Set<OpenDelivery>
+  /** It is settled before what comes to be settled from now on. */
+  isSettling: boolean
+}
+
+export class KeyOrder {
+  /** Of each consumer: what an earlier one has in hand is void. */
+  readonly #streams = new WeakMap<Consumer, Map<string, StreamState>>()
+  readonly #inHand = new Map<OpenDelivery, InHand>()
+  #events = 0
+
+  /** Events of the deliveries in hand. */
+  get events(): number {
+    return this.#events
+  }
+
+  /** Whether `learn` must be called before a delivery of the stream is taken in hand. */
+  isNew(consumer: Consumer, stream: StreamName): boolean {
+    return this.#streams.get(consumer)?.has(nameOf(stream)) !== true
+  }
+
+  /** @param heldKeys what the log has, asked for after the delivery came. */
+  learn(consumer: Consumer, stream: StreamName, heldKeys: readonly HeldKey[]): void {
+    const streams = this.#streams.get(consumer) ?? new Map<string, StreamState>()
+    this.#streams.set(consumer, streams)
+    const keys = heldKeys.map(({ key, events }) => [key, { ...stateOf(key), held: events }] as const)
+    streams.set(nameOf(stream), { keys: new Map(keys), deliveries: 0 })
+  }
+
+  /** Takes a delivery in hand, before anything is done with its events. */
+  enter(open: OpenDelivery): void {
+    const { position, batch, isKeyed } = open.delivery
+    const stream = this.#streams.get(open.consumer)!.get(nameOf(position.stream))!
+    const none = { waitsFor: new Set<OpenDelivery>(), followers: new Set<OpenDelivery>() }
+    const inHand: InHand = { stream, states: new Map(), ...none, isSettling: false }
+    this.#inHand.set(open, inHand)
+    stream.deliveries++
+    this.#events += batch.count
+    for (const [index, key] of keysIn(open)) {
+      const state = stream.keys.get(key) ?? stateOf(key)
+      stream.keys.set(key, state)
+      inHand.states.set(index, state)
+      if (!isKeyed) this.#follow(open, state)
+    }
+  }
+
+  /** Whether an event may begin now. If not it waits, or has been returned. */
+  admit(work: OrderedWork): boolean {
+    const { open, index } = work
+    const state = this.#stateOf(open, index)
+    if (state === undefined) return true
+    if (state.held > 0 && !open.delivery.isKeyed) {
+      this.#return(work, state)
+      return false
+    }
+    if (state.isAtWork) {
+      state.waiting.push(work)
+      return false
+    }
+    state.isAtWork = true
+    return true
+  }
+
+  /** An event is given up without an attempt. */
+  left(open: OpenDelivery, index: number): void {
+    const state = this.#stateOf(open, index)
+    if (state === undefined || !open.delivery.isKeyed) return
+    state.held--
+    state.last ??= open
+  }
+
+  /** An event is done or given up. Returns the one that may begin now. */
+  ended(open: OpenDelivery, index: number): OrderedWork | undefined {
+    const state = this.#stateOf(open, index)
+    if (state === undefined) return undefined
+    this.left(open, index)
+    const next = state.waiting.shift()
+    state.isAtWork = next !== undefined
+    return next
+  }
+
+  /** Has an event tried again, and returns those behind it. Returns their deliveries. */
+  tryAgain(open: OpenDelivery, index: number, next: Pick<Again, 'dueAtMs' | 'isSuspect'>): readonly OpenDelivery[] {
+    const state = this.#stateOf(open, index)
+    open.tryAgain(index, next, state?.key)
+    if (state === undefined) return []
+    if (!open.delivery.isKeyed) state.held++
+    state.isAtWork = false
+    const behind = state.waiting.splice(0)
+    for (const work of behind) this.#return(work, state)
+    return behind.map((work) => work.open)
+  }
+
+  /** Returns what has not ended of a delivery. */
+  returnAll(open: OpenDelivery, dueAtMs: number): void {
+    for (const index of [...open.pending.keys()]) {
+      const state = this.#stateOf(open, index)
+      if (state !== undefined && !open.delivery.isKeyed) state.held++
+      open.returnOne(index, dueAtMs, state?.key)
+    }
+  }
+
+  maySettle(open: OpenDelivery): boolean {
+    return this.#inHand.get(open)!.waitsFor.size === 0
+  }
+
+  /** A delivery is settled next. Returns those that may follow it. */
+  settling(open: OpenDelivery): readonly OpenDelivery[] {
+    const inHand = this.#inHand.get(open)!
+    inHand.isSettling = true
+    for (const follower of inHand.followers) this.#inHand.get(follower)!.waitsFor.delete(open)
+    return [...inHand.followers]
+  }
+
+  /** The log has settled a delivery, or it is void. */
+  settled(open: OpenDelivery): void {
+    const { stream, states } = this.#inHand.get(open)!
+    const { position, batch } = open.delivery
+    this.#inHand.delete(open)
+    this.#events -= batch.count
+    for (const state of states.values()) {
+      if (state.last === open) state.last = null
+      const isIdle = state.held <= 0 && !state.isAtWork && state.last === null
+      if (isIdle) stream.keys.delete(state.key)
+    }
+    if (--stream.deliveries === 0) this.#streams.get(open.consumer)!.delete(nameOf(position.stream))
+  }
+
+  #stateOf(open: OpenDelivery, index: number): KeyState | undefined {
+    return this.#inHand.get(open)!.states.get(index)
+  }
+
+  #follow(open: OpenDelivery, state: KeyState): void {
+    const { last } = state
+    state.last = open
+    if (last === null || last === open) return
+    const before = this.#inHand.get(last)!
+    if (before.isSettling) return
+    this.#inHand.get(open)!.waitsFor.add(last)
+    before.followers.add(open)
+  }
+
+  #return({ open, index, onEnded }: OrderedWork, state: KeyState): void {
+    if (!open.delivery.isKeyed) state.held++
+    open.returnOne(index, 0, state.key)
+    onEnded()
+  }
+}
+
+function stateOf(key: string): KeyState {
+  return { key, held: 0, isAtWork: false, waiting: [], last: null }
+}
+
+function nameOf({ partition, lane }: StreamName): string {
+  return `${partition}/${lane}`
+}
+
+/** The keys of the events that have not ended, by their index. */
+function* keysIn({ delivery, pending }: OpenDelivery): Generator<readonly [number, string]> {
+  const { bytes, damaged } = delivery.batch
+  if (damaged === true) return
+  const reader = new EventReader().reset(bytes)
+  for (let index = 0; reader.next(); index++) {
+    const { keyStart, keyEnd } = reader.fields
+    if (pending.has(index) && keyEnd > keyStart) yield [index, textOf(bytes, keyStart, keyEnd)]
+  }
+}
