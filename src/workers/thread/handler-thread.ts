@@ -240,6 +240,8 @@ export class HandlerThread {
     metrics.handlerThreadsEnded.add(1, { topic, group })
     this.#logger.warn({ calls: failed.length }, `the thread of the handler ${thread.isReady ? 'ended' : what}: ${why}`)
     for (const call of this.#calls.values()) this.#send(call)
+    // For the attempts that come. A thread that ends without a call, or cannot start, is not started again for nothing.
+    if (thread.isReady && failed.length > 0) this.#current()
   }
 
   /** The thread has ended, and what had begun in it may be why. */
