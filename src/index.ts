@@ -8,13 +8,13 @@ export {
   type PublishEventsOptions,
   type WatchOptions,
 } from './client/connect.ts'
-export type { EventInput } from './client/event-input.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
 export { type Config, loadConfig } from './config/config.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken } from './errors.ts'
 export { EventIdGenerator } from './event/event.ts'
+export type { EventInput } from './event/event-input.ts'
 export { type EventParts, encodeBatch } from './event/record-batch.ts'
 export type {
   DeadLetterCount,
@@ -52,6 +52,7 @@ export {
   type HandleBatch,
   type HandlerContext,
   type HandlerDefinition,
+  type HandlerModule,
   type HandlerOptions,
   type Retry,
   type RetryOptions,

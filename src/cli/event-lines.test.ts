@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { EventInput } from '../client/event-input.ts'
 import { MillraceError } from '../errors.ts'
+import type { EventInput } from '../event/event-input.ts'
 import { EventLines } from './event-lines.ts'
 
 /** The events of a file, and the error messages of its invalid lines. */

@@ -1,6 +1,6 @@
 // The source of the events that `millrace produce` publishes.
 
-import type { EventInput } from '../client/event-input.ts'
+import type { EventInput } from '../event/event-input.ts'
 
 export interface EventSource {
   /**

@@ -1,6 +1,6 @@
 // Sample events for `millrace produce`: orders of a small shop, numbered.
 
-import type { EventInput } from '../client/event-input.ts'
+import type { EventInput } from '../event/event-input.ts'
 import type { EventSource } from './event-source.ts'
 
 const products = ['notebook', 'pencil', 'lamp', 'chair', 'teapot', 'bicycle bell', 'umbrella']

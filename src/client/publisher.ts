@@ -8,9 +8,9 @@
 // does not wait; otherwise when it is full or `lingerMs` old, so that a flow of events is sent in large messages.
 
 import { type ErrorCode, MillraceError } from '../errors.ts'
+import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import { Delivery } from './delivery.ts'
-import { type EventInput, EventStamper } from './event-input.ts'
 import { ProduceMessageEncoder, refuseBadBatch } from './produce-message.ts'
 import { type PublisherTotals, PublishTally } from './publish-tally.ts'
 import { type PublisherOptions, withDefaults } from './publisher-options.ts'

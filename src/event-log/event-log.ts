@@ -394,7 +394,7 @@ export interface EventLog {
    * Ordered: calls take effect in the order in which they are made; entries of one stream are read in that order.
    * Refused in order: when a call is refused as `backlogged` or `disk_full`, later calls for the same stream are
    * refused too if they were made before its caller could know of the refusal. So a caller that sends the refused calls
-   * again, in order, keeps the order of its events.
+   * again, in order, keeps the order of its events. A call without a limit is not refused because of another one's.
    * Concurrent: calls may overlap; a driver makes the appends of several callers durable together.
    * Abort: rejects with `cancelled`. The batches may still be in the log, so their outcome is unknown, not rejected: a
    * caller that retries must send the same event ids.

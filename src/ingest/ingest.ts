@@ -37,8 +37,8 @@ export interface IngestOptions {
   readonly eventLog: EventLog
   readonly durability: Durability
   readonly topics: readonly IngestTopic[]
-  /** The limit of what may wait in one partition; each lane may fill its share of it. */
-  readonly maxWaiting: WaitingLimit
+  /** The limit of what may wait in one partition; each lane may fill its share of it. Null: no limit. */
+  readonly maxWaiting: WaitingLimit | null
   readonly metrics: Metrics
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -63,7 +63,7 @@ export class Ingest {
   readonly #scanner = new MessageScanner()
   readonly #ids: EventIdGenerator
   readonly #newId: () => string
-  readonly #limitOfLane: readonly WaitingLimit[]
+  readonly #limitOfLane: readonly (WaitingLimit | null)[]
   readonly #failing = new FailingStreams()
   #draining = false
   #running = 0
@@ -74,10 +74,14 @@ export class Ingest {
     this.#options = options
     this.#ids = new EventIdGenerator(options.now)
     this.#newId = () => this.#ids.next()
-    this.#limitOfLane = lanes.map((lane) => ({
-      maxEvents: Math.floor(options.maxWaiting.maxEvents * laneShares[lane]),
-      maxBytes: Math.floor(options.maxWaiting.maxBytes * laneShares[lane]),
-    }))
+    const { maxWaiting } = options
+    this.#limitOfLane = lanes.map(
+      (lane) =>
+        maxWaiting && {
+          maxEvents: Math.floor(maxWaiting.maxEvents * laneShares[lane]),
+          maxBytes: Math.floor(maxWaiting.maxBytes * laneShares[lane]),
+        },
+    )
     for (const { name, partitions, partitionBy } of options.topics) {
       const gates = Array.from({ length: partitions * lanes.length }, (_, index) => {
         const lane = lanes[index % lanes.length]!
@@ -210,8 +214,7 @@ export class Ingest {
   ): Promise<number> {
     const gate = topic.gates[slice.partition * lanes.length + slice.laneIndex]!
     const limit = this.#limitOfLane[slice.laneIndex]!
-    const appendOptions: AppendOptions =
-      message.producer === undefined ? { maxWaiting: limit } : { maxWaiting: limit, producer: message.producer }
+    const appendOptions: AppendOptions = { maxWaiting: limit ?? undefined, producer: message.producer }
     const maxWaitMs = message.overflow === 'wait' ? (options.maxWaitMs ?? Number.POSITIVE_INFINITY) : 0
     const { metrics } = this.#options
     try {
@@ -254,10 +257,10 @@ export class Ingest {
     }
   }
 
-  #hintMs(topic: Topic, slice: MessageSlice, limit: WaitingLimit, refusal: MillraceError): number {
+  #hintMs(topic: Topic, slice: MessageSlice, limit: WaitingLimit | null, refusal: MillraceError): number {
     if (refusal.code === 'disk_full') return diskFullHintMs
     const backlog = refusal.cause as Backlog
-    const excessEvents = backlog.waitingEvents + slice.count - limit.maxEvents
+    const excessEvents = limit === null ? 0 : backlog.waitingEvents + slice.count - limit.maxEvents
     return topic.drainRate.hintMs(backlog, Math.max(excessEvents, slice.count), this.#options.monotonicNow())
   }
 }

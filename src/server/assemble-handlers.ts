@@ -1,13 +1,17 @@
 // Handlers: the groups of this process's handlers, and the pool that runs each of them.
 
 import type { TopicConfig } from '../config/config-table.ts'
+import { durabilityOf } from '../event/durability.ts'
 import type { EventLog } from '../event-log/event-log.ts'
+import { Ingest } from '../ingest/ingest.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
 import type { DeliveryTimes } from '../workers/delivery-times.ts'
 import { HandlerPool } from '../workers/handler-pool.ts'
+import { LoopWatch } from '../workers/loop-watch.ts'
+import { publishAllOrNone } from '../workers/publish-events.ts'
 import { isLandingGroup } from './assemble-landing.ts'
 import type { ServerContext } from './server-context.ts'
 
@@ -43,10 +47,17 @@ export function assembleHandlers(
   const { config, logger, metrics, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
   const gate = new AttemptGate()
+  const loopWatch = new LoopWatch(context)
+  const ingest = new Ingest({
+    ...{ eventLog, metrics, now, monotonicNow, topics: config.topics, maxWaiting: null },
+    durability: durabilityOf(config.durability),
+  })
+  const publish = publishAllOrNone((message) => ingest.publish(message))
   return handlers.map(
     (handler) =>
       new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, gate, deliveryTimes, handler },
+        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, deliveryTimes, handler },
+        gate: handler.isolate ? new AttemptGate(gate) : gate,
         declare: () => declareHandler(eventLog, handler, config.topics),
         leaseMs: config.leaseMs,
         random: Math.random,

@@ -15,17 +15,19 @@ const field = 'MILLRACE_HANDLERS'
 export async function loadHandlers(paths: readonly string[]): Promise<HandlerDefinition[]> {
   const handlers: HandlerDefinition[] = []
   for (const path of paths) {
-    const exported = await import(pathToFileURL(path).href).catch((thrown: unknown) => {
+    const { href: url } = pathToFileURL(path)
+    const exported: object = await import(url).catch((thrown: unknown) => {
       const text = `the module ${path} cannot be loaded: ${thrown instanceof Error ? thrown.message : thrown}`
       throw new MillraceError('failed_precondition', text, { field, cause: thrown })
     })
-    const own = Object.values(exported as object).filter(isHandlerDefinition)
-    if (own.length === 0) {
+    // A handler may be the default export and a named one.
+    const own = new Map<HandlerDefinition, string>()
+    for (const [name, value] of Object.entries(exported)) if (isHandlerDefinition(value)) own.set(value, name)
+    if (own.size === 0) {
       const text = `the module ${path} exports no handler: export what defineHandler() returns`
       throw new MillraceError('failed_precondition', text, { field })
     }
-    // A handler may be the default export and a named one.
-    handlers.push(...new Set(own))
+    for (const [handler, exportName] of own) handlers.push({ ...handler, module: { url, exportName } })
   }
   return handlers
 }
@@ -33,7 +35,7 @@ export async function loadHandlers(paths: readonly string[]): Promise<HandlerDef
 /** Refuses handlers that cannot run side by side, or on these topics: `failed_precondition`. */
 export function checkHandlers(handlers: readonly HandlerDefinition[], topics: readonly TopicConfig[]): void {
   const seen = new Set<string>()
-  for (const { topic, group } of handlers) {
+  for (const { topic, group, isolate, module } of handlers) {
     const refuse = (text: string): never => {
       throw new MillraceError('failed_precondition', `the handler of group ${group} ${text}`, { field })
     }
@@ -41,6 +43,8 @@ export function checkHandlers(handlers: readonly HandlerDefinition[], topics: re
     if (!names.includes(topic))
       refuse(`reads topic "${topic}", which is not declared: add it to MILLRACE_TOPICS (${names.join(', ')})`)
     if (group === landingGroup) refuse('uses the name of the group that lands events: give it another one')
+    if (isolate && module === null)
+      refuse('is to be isolated, but a thread cannot import a function: name its module in MILLRACE_HANDLERS')
     if (seen.has(`${topic}/${group}`)) refuse(`of topic ${topic} is defined twice: one handler works on a group`)
     seen.add(`${topic}/${group}`)
   }

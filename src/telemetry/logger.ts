@@ -6,6 +6,7 @@
 import { createRequire } from 'node:module'
 import type { Writable } from 'node:stream'
 import { pino } from 'pino'
+import { describeError } from './describe-error.ts'
 import { LogDestination } from './log-destination.ts'
 import { mapTexts, safeLine, visibleControls } from './log-line.ts'
 
@@ -83,21 +84,5 @@ function loadPrettifier(colorize: boolean): ((line: string) => string) | null {
     return (line) => prettify(mapTexts(JSON.parse(safeLine(line)), visibleControls))
   } catch {
     return null
-  }
-}
-
-const maxCauses = 5
-
-/** An error as fields: type, code, field, message, stack and its causes, at most `maxCauses` deep. */
-function describeError(thrown: unknown, depth = 0): unknown {
-  if (!(thrown instanceof Error)) return thrown
-  const { code, field, cause } = thrown as Error & { code?: unknown; field?: unknown }
-  return {
-    type: thrown.constructor.name,
-    code,
-    field,
-    message: thrown.message,
-    stack: thrown.stack,
-    cause: cause === undefined || depth >= maxCauses ? undefined : describeError(cause, depth + 1),
   }
 }

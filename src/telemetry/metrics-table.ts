@@ -148,6 +148,16 @@ export const metricsTable = {
     ['topic', 'group'],
     secondsBuckets,
   ),
+  handlerThreadsEnded: counter(
+    'millrace_handler_threads_ended_total',
+    'Threads of isolated handlers that ended: process.exit, an uncaught error, no memory, or an ignored time limit.',
+    ['topic', 'group'],
+  ),
+  handlerBlocked: counter(
+    'millrace_handler_blocked_seconds_total',
+    'Time that the event loop was blocked, 1 s or longer at once, by the handler or while it had events at work.',
+    ['topic', 'group'],
+  ),
 
   grpcCalls: counter('millrace_grpc_calls_total', 'Finished gRPC calls, by status code.', ['method', 'code']),
   rpcServerDuration: histogram(

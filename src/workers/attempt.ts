@@ -19,13 +19,15 @@ export interface Failed {
   readonly afterMs: number | null
   /** The handler has returned `retry()`. */
   readonly wasAsked?: true
+  /** It was at work when the thread of its handler ended, and may have ended it. */
+  readonly isSuspect?: true
 }
 
 export interface AttemptResult {
   /** One for each event, in the same order. */
   readonly ends: readonly AttemptEnd[]
-  /** The handler is still running: it has ignored its signal. Settles when it ends; never rejects. */
-  readonly running?: Promise<unknown>
+  /** The handler is still running: it has ignored its signal. Resolves when it ends; never rejects. */
+  readonly running?: Promise<AttemptResult>
 }
 
 export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
@@ -37,3 +39,8 @@ export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
 
 /** Never rejects. */
 export type Attempt = (events: readonly HandledEvent[], context: AttemptContext) => Promise<AttemptResult>
+
+export interface LimitedContext extends AttemptContext, Pick<HandlerContext, 'progress'> {}
+
+/** What has a time limit. Never rejects. */
+export type LimitedAttempt = (events: readonly HandledEvent[], context: LimitedContext) => Promise<AttemptResult>

@@ -2,6 +2,7 @@
 
 import { MillraceError } from '../errors.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
+import type { EventInput } from '../event/event-input.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { HandledEvent } from './handled-event.ts'
 import { compileTypePatterns } from './type-pattern.ts'
@@ -40,6 +41,20 @@ export interface HandlerContext {
   /** Its `reason` is an AbortReason. What a handler does afterwards no longer counts. */
   readonly signal: AbortSignal
   readonly logger: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
+  /** Starts `timeoutMs` again, for work that takes long but moves. Without effect when the time limit has passed. */
+  progress(): void
+  /**
+   * Publishes events, all of them or none, outside the limit on what waits: at most 100,000 events and 4 MiB in one call.
+   * An event without an id gets a UUIDv7, one without a time the current time, and one without a `traceparent` that of the
+   * event at work. An attempt that is repeated publishes again: give events an id made from `event.eventId`.
+   *
+   * Resolves when all of them are as durable as what the server accepts. Errors: MillraceError. `invalid_event`,
+   * `event_too_large` (`field` names the event), `too_many_events`, `message_too_large`, `not_found` (the topic): none is
+   * published. `deadline_exceeded`: the attempt is over, none is published. `disk_full`: none is published, or of several
+   * partitions and priorities as many as `taken` says. `outcomeUnknown`: publish again with the same ids.
+   * @param options.topic a declared topic. Default: that of the handler.
+   */
+  publish(events: EventInput | readonly EventInput[], options?: { readonly topic?: string }): Promise<void>
 }
 
 export type Handle = (event: HandledEvent, context: HandlerContext) => Ended | Promise<Ended>
@@ -84,8 +99,17 @@ interface CommonOptions {
   readonly types?: readonly string[]
   /** Max calls of the handler at once in this process, 1 to 10,000. Default: MILLRACE_WORKER_CONCURRENCY. */
   readonly concurrency?: number
-  /** A longer call fails and its signal is aborted, 1 to 86,400,000. Default 30,000. */
+  /**
+   * A call that takes longer, from its start or its last `progress()`, fails and its signal is aborted, 1 to 86,400,000.
+   * Default 30,000.
+   */
   readonly timeoutMs?: number
+  /**
+   * Runs the handler in a thread of its own, which imports its module again: a call that blocks the event loop, ends its
+   * thread or uses up its memory does so to no other handler. Only for a handler of a module that MILLRACE_HANDLERS
+   * names. Default false.
+   */
+  readonly isolate?: boolean
   readonly retry?: RetryOptions
   /**
    * Default false. Events of one key and priority are worked on in the order in which they were accepted, one at a time:
@@ -132,6 +156,9 @@ interface CheckedOptions {
   readonly types: readonly string[]
   readonly concurrency: number | null
   readonly timeoutMs: number
+  readonly isolate: boolean
+  /** Null when it is unknown. */
+  readonly module: HandlerModule | null
   readonly maxAttempts: number | null
   readonly initialDelayMs: number
   readonly maxDelayMs: number
@@ -139,24 +166,18 @@ interface CheckedOptions {
   readonly onExhausted: 'dead-letter' | 'hold'
 }
 
+/** Where a handler comes from. */
+export interface HandlerModule {
+  readonly url: string
+  readonly exportName: string
+}
+
 const dayMs = 86_400_000
 
 /** The longest delay before another attempt. */
 export const maxDelayMs = dayMs
 
-const known = [
-  'topic',
-  'group',
-  'type',
-  'types',
-  'concurrency',
-  'timeoutMs',
-  'retry',
-  'ordered',
-  'onExhausted',
-  'batch',
-  'handle',
-]
+const known = 'topic group type types concurrency timeoutMs isolate retry ordered onExhausted batch handle'.split(' ')
 const knownOf = { retry: ['maxAttempts', 'initialDelayMs', 'maxDelayMs'], batch: ['maxEvents', 'maxWaitMs'] }
 
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
@@ -169,7 +190,7 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
     })
   }
   const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000 } = options
-  const { ordered = false, onExhausted = 'dead-letter' } = options
+  const { isolate = false, ordered = false, onExhausted = 'dead-letter' } = options
   const { maxAttempts, initialDelayMs = 1000, maxDelayMs: longestMs = 60_000 } = options.retry ?? {}
   const name = `the handler of group ${JSON.stringify(group)}`
   const refuse = (field: string, must: string): never => {
@@ -193,6 +214,7 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
   if (type !== undefined && options.types !== undefined) refuse('type', 'and types are both given: use one of them')
   if (typeof options.handle !== 'function')
     refuse('handle', 'is missing: give a function of an event, or of a list of events with batch')
+  if (typeof isolate !== 'boolean') refuse('isolate', 'must be true or false')
   const patterns: unknown = type === undefined ? types : [type]
   if (!isTextList(patterns)) return refuse('types', 'must be a list of texts such as ["order.*"]; use type for one')
   if (onExhausted !== 'dead-letter' && onExhausted !== 'hold') refuse('onExhausted', 'must be dead-letter or hold')
@@ -203,7 +225,8 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
     refuse('retry.initialDelayMs', 'is larger than retry.maxDelayMs')
   const checked = {
     isMillraceHandler: true as const,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, ordered, onExhausted },
+    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, isolate, ordered, onExhausted },
+    module: null,
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),
     maxAttempts: maxAttempts === undefined ? null : inRange('retry.maxAttempts', maxAttempts, 1, 1000),

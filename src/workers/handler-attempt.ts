@@ -1,98 +1,42 @@
-// An attempt of a handler, with all that is added to it.
+// The attempts of a handler, with all that is added to a call of it.
 
-import { type ErrorCode, errorCodes } from '../errors.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Attempt, AttemptEnd, Failed } from './attempt.ts'
-import { type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
-import type { HandledEvent } from './handled-event.ts'
+import type { Attempt } from './attempt.ts'
+import { type CallParts, callHandler } from './call-handler.ts'
+import type { HandlerDefinition } from './define-handler.ts'
+import { type LoopWatch, withLoopWatch } from './loop-watch.ts'
+import { HandlerThread } from './thread/handler-thread.ts'
+import { withThread } from './thread/with-thread.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
 
-export function attemptOf(
-  handler: HandlerDefinition,
-  parts: { readonly metrics: Metrics; readonly monotonicNow: () => number },
-): Attempt {
-  return withMetrics(handler, parts, withTimeout(handler.timeoutMs, callHandler(handler)))
+export interface AttemptParts extends CallParts {
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** Of the process. */
+  readonly loopWatch: LoopWatch
+  /** A monotonic clock, in milliseconds. */
+  readonly monotonicNow: () => number
 }
 
-function callHandler(handler: HandlerDefinition): Attempt {
-  return async (events, { attempt, logger, abort: { signal } }) => {
-    let own: HandlerContext['logger'] | undefined
-    const context: HandlerContext = {
-      attempt,
-      signal,
-      get logger() {
-        own ??= logger()
-        return own
-      },
-    }
-    try {
-      if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
-      return { ends: [endOf(await handler.handle(events[0]!, context))] }
-    } catch (thrown) {
-      const end = failed(codeOf(thrown), textOfThrown(thrown))
-      return { ends: events.map(() => end) }
-    }
+/** How a handler is called. */
+export interface Attempts {
+  /** To be called before the first attempt. Errors: `failed_precondition` that says why the handler cannot be called. */
+  open(): Promise<void>
+  readonly attempt: Attempt
+  /** Ends what is still running, if that is possible. Idempotent. */
+  close(): Promise<void>
+}
+
+export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts): Attempts {
+  const { timeoutMs, module } = handler
+  if (!handler.isolate) {
+    const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler, parts))
+    const attempt = withMetrics(handler, parts, withTimeout(timeoutMs, call))
+    return { open: async () => {}, attempt, close: async () => {} }
   }
-}
-
-/** What a batch handler returned is any value. Throws when it does not tell the outcome of each of these events. */
-function endsOf(returned: unknown, events: readonly HandledEvent[]): AttemptEnd[] {
-  if (returned === undefined) return events.map(() => ({ is: 'done' }))
-  if (!Array.isArray(returned)) {
-    throw new TypeError(`the handler returned a ${kindOf(returned)}; a batch handler must return nothing or an array`)
-  }
-  const ends = new Map<unknown, AttemptEnd>()
-  for (const [index, item] of returned.entries()) {
-    const { event, outcome } = (item ?? {}) as Partial<Record<'event' | 'outcome', unknown>>
-    const refuse = (why: string) => {
-      throw new TypeError(`the handler returned [${index}]: ${why}; give { event, outcome } for each event once`)
-    }
-    if (!events.includes(event as HandledEvent)) refuse('its event is none of those that it got')
-    if (ends.has(event)) refuse('it names an event twice')
-    ends.set(event, endOf(outcome))
-  }
-  return events.map((event) => ends.get(event) ?? failed('internal', 'the handler returned no outcome for the event'))
-}
-
-/** What a handler returned is any value: it may be JavaScript. */
-function endOf(returned: unknown): AttemptEnd {
-  if (returned === undefined) return { is: 'done' }
-  const { ended, reason, afterMs } = (returned ?? {}) as Readonly<Record<'ended' | 'reason' | 'afterMs', unknown>>
-  if (ended === 'dead') return { is: 'dead', code: 'invalid_event', message: textOfThrown(reason) }
-  if (ended === 'retry' && isDelay(afterMs)) {
-    const message = 'the handler asked for another attempt'
-    return { is: 'failed', code: 'unavailable', message, afterMs, wasAsked: true }
-  }
-  if (ended === 'retry')
-    return failed('internal', `retry({ afterMs }) takes 0 to ${maxDelayMs} ms; it was ${textOfThrown(afterMs)}`)
-  return failed('internal', `the handler returned ${kindOf(returned)}; it must return nothing, retry() or dead(reason)`)
-}
-
-function kindOf(value: unknown): string {
-  return value === null ? 'null' : typeof value
-}
-
-function isDelay(afterMs: unknown): afterMs is number | null {
-  return afterMs === null || (typeof afterMs === 'number' && afterMs >= 0 && afterMs <= maxDelayMs)
-}
-
-/** The code of a MillraceError, also of one that another copy of this package has thrown. */
-function codeOf(thrown: unknown): ErrorCode {
-  const code = thrown instanceof Error && thrown.name === 'MillraceError' && 'code' in thrown ? thrown.code : ''
-  return Object.hasOwn(errorCodes, String(code)) ? (code as ErrorCode) : 'internal'
-}
-
-/** Never throws, whatever was thrown. */
-function textOfThrown(thrown: unknown): string {
-  try {
-    if (!(thrown instanceof Error)) return String(thrown)
-    return thrown.name === 'MillraceError' ? thrown.message : `${thrown.name}: ${thrown.message}`
-  } catch {
-    return 'a value that has no text'
-  }
-}
-
-function failed(code: ErrorCode, message: string): Failed {
-  return { is: 'failed', code, message, afterMs: null }
+  const thread = new HandlerThread({ ...parts, handler, module: module! })
+  const limited = withMetrics(handler, parts, withTimeout(timeoutMs, thread.finish))
+  return { open: () => thread.open(), attempt: withThread(thread, limited), close: () => thread.close() }
 }

@@ -6,6 +6,7 @@ import { MillraceError } from '../errors.ts'
 import { decodeBatch, type EventParts, encodeBatch } from '../event/record-batch.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
+import { Ingest } from '../ingest/ingest.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { AttemptGate } from './attempt-gate.ts'
@@ -18,6 +19,8 @@ import {
 } from './define-handler.ts'
 import { DeliveryTimes } from './delivery-times.ts'
 import { HandlerPool } from './handler-pool.ts'
+import { LoopWatch } from './loop-watch.ts'
+import { publishAllOrNone } from './publish-events.ts'
 
 const group = 'mailer'
 const stream = { topic: 'events', partition: 0, lane: 'normal' } as const
@@ -33,6 +36,7 @@ export function batchPoolOf(t: TestContext, options: Omit<BatchHandlerOptions, '
 async function poolFor(t: TestContext, handler: HandlerDefinition) {
   const logger = createLogger({ level: 'fatal', version: '0' })
   const now = Date.now
+  const monotonicNow = () => performance.now()
   const log = await openEventLog({ dataDir: tempDirectory(t), diskReserveBytes: 0 }, { logger, now })
   t.after(() => log.close())
   let [fails, settled] = [false, 0]
@@ -61,13 +65,18 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
     eventLog.declare('events', { partitions: 1, groups: [{ name: group, ordered: handler.ordered }] })
   await declare()
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [] })
+  const topics = [{ name: 'events', partitions: 1, partitionBy: 'key' as const }]
+  const ingest = new Ingest({
+    ...{ eventLog, durability: 'disk', topics, maxWaiting: null, metrics, now, monotonicNow },
+  })
   const start = async () => {
     const pool = new HandlerPool({
       ...{ handler, eventLog, declare, logger, metrics, now, leaseMs: 30_000 },
       ...{ concurrency: handler.concurrency ?? 2, maxAttempts: handler.maxAttempts ?? 3 },
-      ...{ monotonicNow: () => performance.now(), random: Math.random },
+      ...{ monotonicNow, random: Math.random, loopWatch: new LoopWatch({ logger, metrics, monotonicNow }) },
       deadLetters: new DeadLetters({ eventLog, now }),
       gate: new AttemptGate(),
+      publish: publishAllOrNone((message) => ingest.publish(message)),
       deliveryTimes,
     })
     await pool.start()

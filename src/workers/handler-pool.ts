@@ -13,8 +13,7 @@ import { formatPosition } from '../event-log/position-text.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import type { Attempt, AttemptEnd } from './attempt.ts'
+import type { AttemptEnd } from './attempt.ts'
 import type { AttemptGate } from './attempt-gate.ts'
 import { CallQueue } from './call-queue.ts'
 import type { DeadLetters } from './dead-letters.ts'
@@ -22,7 +21,7 @@ import type { AbortReason, HandlerDefinition } from './define-handler.ts'
 import type { DeliveryTimes } from './delivery-times.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { type HandledEvent, toHandledEvent } from './handled-event.ts'
-import { attemptOf } from './handler-attempt.ts'
+import { type AttemptParts, type Attempts, attemptsOf } from './handler-attempt.ts'
 import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
@@ -37,7 +36,7 @@ const maxReadMs = 10_000
 /** How long handlers may still take that were told to stop; at most half of the drain time. */
 const maxShutdownMs = 500
 
-/** From this attempt on, and in its last one, a suspect event runs alone. */
+/** From this attempt on, and in its last one, a suspect event runs alone; an isolated handler's does so at once. */
 const firstAttemptAlone = 3
 
 /** Nothing more is taken while so many events have ended and cannot be settled. */
@@ -48,22 +47,17 @@ const maxEventsInOrder = 1000
 
 const noEvents = { high: 0, normal: 0, low: 0 }
 
-export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'> {
+export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'>, AttemptParts {
   readonly handler: HandlerDefinition
   /** Max calls of the handler at once. */
   readonly concurrency: number
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
   readonly deadLetters: DeadLetters
-  /** Of the process. */
+  /** Of the process; of an isolated handler its own, within that. */
   readonly gate: AttemptGate
   /** Of the process. */
   readonly deliveryTimes: DeliveryTimes
-  readonly metrics: Metrics
-  /** The wall clock, in milliseconds since 1970. */
-  readonly now: () => number
-  /** A monotonic clock, in milliseconds. */
-  readonly monotonicNow: () => number
 }
 
 interface Outage {
@@ -85,7 +79,7 @@ const noBatch = { maxEvents: 1, maxWaitMs: 0 }
 export class HandlerPool implements Pool {
   readonly #options: HandlerPoolOptions
   readonly #member: GroupMember
-  readonly #attempt: Attempt
+  readonly #attempts: Attempts
   readonly #isMine: (type: string) => boolean
   readonly #laneTurns = new LaneTurns()
   #isStopping = false
@@ -116,7 +110,7 @@ export class HandlerPool implements Pool {
     const { handler } = options
     this.#options = options
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
-    this.#attempt = attemptOf(handler, options)
+    this.#attempts = attemptsOf(handler, options)
     this.#isMine = compileTypePatterns(handler.types)
     this.#order = handler.ordered ? new KeyOrder() : null
     const { concurrency } = options
@@ -164,6 +158,7 @@ export class HandlerPool implements Pool {
   }
 
   async start(): Promise<void> {
+    await this.#attempts.open()
     await this.#member.join()
     this.#running = this.#run()
   }
@@ -191,7 +186,7 @@ export class HandlerPool implements Pool {
       await withinMs(this.#finished(), shutdownMs / 2, null)
     }
     this.#giveUp.abort()
-    await this.#member.leave()
+    await Promise.all([this.#member.leave(), this.#attempts.close()])
   }
 
   /** Resolves when nothing is at work or unsettled. */
@@ -293,9 +288,10 @@ export class HandlerPool implements Pool {
   }
 
   #begin(consumer: Consumer, delivery: Delivery): void {
-    const { gate, maxAttempts } = this.#options
+    const { gate, handler, maxAttempts } = this.#options
     const open = this.#open(consumer, delivery)
-    if (delivery.isSuspect && delivery.attempt >= Math.min(firstAttemptAlone, maxAttempts) && !open.hasEnded) {
+    const firstAlone = handler.isolate ? 1 : Math.min(firstAttemptAlone, maxAttempts)
+    if (delivery.isSuspect && delivery.attempt >= firstAlone && !open.hasEnded) {
       // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane.
       this.#return(open, 0)
       this.#suspectLanes.add(delivery.position.stream.lane)
@@ -329,6 +325,7 @@ export class HandlerPool implements Pool {
     const { signal } = this.#reading
     for (const lane of this.#suspectLanes) {
       for (let isSuspect = true; isSuspect && this.#hasRoom; ) {
+        if (this.#options.gate.isCrowded) return
         await this.#settling
         const [delivery] = await this.#member.next({ maxEvents: { ...noEvents, [lane]: 1 }, maxWaitMs: 0 }, signal)
         if (delivery === undefined || !(await this.#knows(delivery))) break
@@ -361,7 +358,11 @@ export class HandlerPool implements Pool {
     const numbers = works.map(({ open }, place) => this.#noteBegin(open, events[place]!))
     const abort = new AbortController()
     this.#aborts.add(abort)
-    const { ends, running } = await this.#attempt(events, { attempt, abort, logger: () => this.#loggerOf(events) })
+    const { ends, running } = await this.#attempts.attempt(events, {
+      attempt,
+      abort,
+      logger: () => this.#loggerOf(events),
+    })
     for (const [place, work] of works.entries()) {
       work.onEnded()
       deliveryTimes.end(numbers[place]!, ends[place]!)
@@ -412,9 +413,9 @@ export class HandlerPool implements Pool {
     const { attempt } = open.delivery
     if (end.is === 'failed' && attempt < maxAttempts) {
       const dueAtMs = now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random()))
-      this.#redeliver(open, index, (key) => open.tryAgain(index, dueAtMs, key))
+      this.#redeliver(open, index, (key) => open.tryAgain(index, { dueAtMs, isSuspect: end.isSuspect }, key))
     } else if (end.is === 'failed' && handler.onExhausted === 'hold') {
-      this.#hold(open, index, false)
+      this.#hold(open, index, end.isSuspect === true)
     } else {
       if (end.is === 'done') open.done(index)
       else open.giveUp(index, attempt, end)

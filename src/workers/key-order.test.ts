@@ -47,7 +47,7 @@ test('what comes behind an event that is tried again is returned, with its place
   const first = enter(['a', 'b', 'a'])
   const second = enter(['a'])
   assert.deepEqual(
-    order.redeliver(first.open, 0, (key) => first.open.tryAgain(0, 500, key)),
+    order.redeliver(first.open, 0, (key) => first.open.tryAgain(0, { dueAtMs: 500 }, key)),
     [first.open, second.open],
   )
   const third = enter(['a', 'b'])

@@ -40,8 +40,8 @@ export class OpenDelivery {
     this.pending.delete(index)
   }
 
-  tryAgain(index: number, dueAtMs: number, key?: string): void {
-    this.#redeliver(index, { attempt: this.delivery.attempt, dueAtMs, key })
+  tryAgain(index: number, next: Pick<Again, 'dueAtMs' | 'isSuspect'>, key?: string): void {
+    this.#redeliver(index, { ...next, attempt: this.delivery.attempt, key })
   }
 
   /** Holds an event until a person releases it. @param attempt how many attempts it is then to have had. */

@@ -309,6 +309,40 @@ test('a handler that takes too long fails, its signal says why, and it keeps its
   })
 })
 
+test('a handler that blocks the process is named in the log and in the metrics', async (t) => {
+  const server = await startWith(t, null, {
+    handle: () => {
+      for (const fromMs = performance.now(); performance.now() - fromMs < 1100; );
+    },
+  })
+  await clientOf(t, server).publishEvents([{ type: 'a' }])
+  await allSettled(server)
+  const [line, ...more] = server.logLines().filter(({ blocked_ms: blocked }) => blocked !== undefined)
+  assert.deepEqual([line?.level, line?.handlers, more], ['warn', ['events/mailer'], []])
+  assert.match(
+    String(line?.message),
+    /^the handler mailer of events blocked the event loop for \d{4,} ms: .*isolate: true$/,
+  )
+  const metrics = await (await fetch(`http://${server.http}/metrics`)).text()
+  assert.match(metrics, /^millrace_handler_blocked_seconds_total\{topic="events",group="mailer"\} [1-9]/m)
+})
+
+test('a handler that shows progress may work far longer than its time limit', async (t) => {
+  const server = await startWith(t, null, {
+    timeoutMs: 300,
+    retry: { maxAttempts: 1 },
+    handle: async ({ type }, { progress }) => {
+      for (let step = 0; step < 20; step++) {
+        await sleep(50)
+        if (type === 'moves') progress()
+      }
+    },
+  })
+  await clientOf(t, server).publishEvents([{ type: 'moves' }, { type: 'stands' }])
+  const { landed, dead: died } = await allSettled(server)
+  assert.deepEqual([landed, died], [1, 1])
+})
+
 test('a module that gives no usable handler is refused at the start, with its path and the fix', async (t) => {
   const directory = tempDirectory(t)
   const define = `import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'\nconst handle = () => undefined\n`

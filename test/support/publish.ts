@@ -2,7 +2,7 @@
 
 import type { TestContext } from 'node:test'
 import { type Client, connect, type PublishEventsOptions } from '../../src/client/connect.ts'
-import type { EventInput } from '../../src/client/event-input.ts'
+import type { EventInput } from '../../src/event/event-input.ts'
 import { Priority } from '../../src/gen/millrace/v1/event_pb.ts'
 import type { PublishVerdict } from '../../src/pipeline/pipeline.ts'
 import { cleanup } from './cleanup.ts'

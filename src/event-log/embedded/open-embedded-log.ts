@@ -1,7 +1,8 @@
 // Opens the embedded log: the data directory, the thread that owns log.db, and its proxy in this thread.
 
-import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
+import { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
 import { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import { threadScript } from '../../lib/thread-script.ts'
 import type { CommitStats, EventLog } from '../event-log.ts'
 import { describeHolder, prepareDataDirectory, removeHolder, writeHolder } from './file/data-directory.ts'
 import { logFiles } from './file/log-files.ts'

@@ -160,11 +160,6 @@ export class Transferred<T> {
   }
 }
 
-/** The URL of a thread script in the importer's folder, with the importer's extension (`.ts` or built `.js`). */
-export function threadScript(name: string, importerUrl: string): URL {
-  return new URL(`./${name}${importerUrl.endsWith('.ts') ? '.ts' : '.js'}`, importerUrl)
-}
-
 /**
  * The worker's end: runs the requested methods one after the other. If a method throws, the caller gets the failure and
  * the thread continues; the flush latch ensures that nothing is committed after a final failure. A method that returns

@@ -5,8 +5,9 @@
 
 import { MillraceError } from '../../errors.ts'
 import { type Lane, lanes, priorityOfLane, uuidFromBytes, uuidToBytes } from '../../event/event.ts'
-import { DatabaseThread, threadScript } from '../../lib/sqlite/database-thread.ts'
+import { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
+import { threadScript } from '../../lib/thread-script.ts'
 import { parseMicros } from '../../lib/timestamp.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'

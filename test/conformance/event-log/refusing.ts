@@ -96,6 +96,19 @@ export function refusing(story: Story): void {
     await assert.rejects(bench.log.append(stream(), [batchOf(['d'])], { maxWaiting }), isCode('backlogged'))
   })
 
+  story('an append without a limit is admitted beside those that are refused for theirs', async (bench) => {
+    await bench.append('normal', batchOf(named('a', 5)))
+    const free: string[] = []
+    for (let round = 0; round < 20; round++) {
+      const refused = bench.log.append(stream(), [batchOf(['b'])], { maxWaiting })
+      const id = `c${round}`
+      const admitted = bench.log.append(stream(), [batchOf([id])])
+      await Promise.all([assert.rejects(refused, isCode('backlogged')), admitted])
+      free.push(id)
+    }
+    assert.deepEqual(idsOf(await takeAll(await bench.consume())), [...named('a', 5), ...free])
+  })
+
   story(
     'after a refused append, later appends to its stream are refused if its caller could not yet know of the refusal',
     async (bench) => {

@@ -150,11 +150,13 @@ export class AppendOperation extends Operation<Transferred<AppendsAnswer>> {
 
   /**
    * Throws the refusal of an append that was made before its caller could know of an earlier one, or that would raise a
-   * group's waiting events or bytes above the limit. Where nothing waits, any size is admitted.
+   * group's waiting events or bytes above the limit. Where nothing waits, any size is admitted. Without a limit, only a
+   * full disk refuses.
    */
   #admit({ name, groups }: Target, { seenRefusals, limit }: Append, events: number, bytes: number): void {
     const earlier = this.#session.refusals.get(streamKey(name))
-    if (earlier !== undefined && seenRefusals < earlier.generation) throw earlier.last
+    const isMine = limit !== null || earlier?.last.code !== 'backlogged'
+    if (earlier !== undefined && seenRefusals < earlier.generation && isMine) throw earlier.last
     if (limit === null) return
     for (const { row, ledger } of groups) {
       const { waitingEvents, waitingBytes } = ledger

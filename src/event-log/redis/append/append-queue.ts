@@ -2,7 +2,7 @@
 // appends are stored in call order, and a resend never overtakes the original.
 //
 // A refused append also refuses the later appends to its stream that wait here: their callers could not know of the
-// refusal. When the reply of a script is lost its outcome is unknown, and the waiting appends are not sent.
+// refusal. Those without a limit are not refused because of another one's. When the reply of a script is lost its outcome is unknown, and the waiting appends are not sent.
 
 import { MillraceError } from '../../../errors.ts'
 import type { Lane } from '../../../event/event.ts'
@@ -48,6 +48,17 @@ export interface AppendRequest {
   reject(reason: unknown): void
 }
 
+/** What refuses the appends to a lane. */
+interface Refusal {
+  readonly error: MillraceError
+  /** Whether only those with a limit are refused. */
+  readonly isOverLimit: boolean
+}
+
+function concerns({ isOverLimit }: Refusal, { maxWaiting }: AppendRequest): boolean {
+  return !isOverLimit || maxWaiting !== undefined
+}
+
 export interface AppendQueueOptions {
   readonly sessions: Sessions
   readonly partition: PartitionKeys
@@ -70,7 +81,7 @@ interface StoredAppends {
 export class AppendQueue {
   readonly #options: AppendQueueOptions
   #waiting: AppendRequest[] = []
-  readonly #refusals = new Map<Lane, MillraceError>()
+  readonly #refusals = new Map<Lane, Refusal>()
   #sending: Promise<void> | null = null
   /** Totals of what waits or is in flight. */
   readonly #kept = { appends: 0, events: 0, bytes: 0 }
@@ -83,8 +94,8 @@ export class AppendQueue {
 
   add(request: AppendRequest): void {
     const refusal = this.#refusals.get(request.lane)
-    if (refusal !== undefined) {
-      request.reject(refusal)
+    if (refusal !== undefined && concerns(refusal, request)) {
+      request.reject(refusal.error)
       return
     }
     const { appends, bytes } = this.#kept
@@ -140,7 +151,7 @@ export class AppendQueue {
       `the append queue of topic "${this.#options.partition.topic}" is full: ${events} events (${bytes} bytes) wait to be stored; retry later`,
       { cause },
     )
-    this.#refusals.set(lane, refusal)
+    this.#refusals.set(lane, { error: refusal, isOverLimit: false })
     queueMicrotask(() => this.#refusals.delete(lane))
     request.reject(refusal)
   }
@@ -215,6 +226,7 @@ export class AppendQueue {
     answers: readonly Reply[],
     { epoch, isReached, durationMs }: StoredAppends,
   ): void {
+    const { partition } = this.#options
     const stored = { durationMs, entries: 0, bytes: 0 }
     for (const [index, request] of requests.entries()) {
       const [kind, ...facts] = listOf(answers[index])
@@ -238,10 +250,12 @@ export class AppendQueue {
           break
         case 'blocked':
           this.#options.onBlocked(request.lane, textOf(facts[1]))
-          this.#refuse(request, blocked(this.#options.partition.stream(request.lane), facts))
+          this.#refuse(request, { error: blocked(partition.stream(request.lane), facts), isOverLimit: false })
           break
-        default:
-          this.#refuse(request, backlogged(this.#options.partition.topic, request.maxWaiting, backlogOf(facts)))
+        default: {
+          const error = backlogged(partition.topic, request.maxWaiting, backlogOf(facts))
+          this.#refuse(request, { error, isOverLimit: true })
+        }
       }
     }
     if (stored.entries > 0) this.#options.onStored(stored)
@@ -250,19 +264,21 @@ export class AppendQueue {
   }
 
   /** Refuses a request, and the later ones to its stream that are made before its caller can know. */
-  #refuse(request: AppendRequest, refusal: MillraceError): void {
+  #refuse(request: AppendRequest, refusal: Refusal): void {
     const { lane } = request
-    if (this.#refusals.has(lane)) {
-      request.reject(refusal)
+    const { error, isOverLimit } = refusal
+    const earlier = this.#refusals.get(lane)
+    if (earlier !== undefined && (isOverLimit || !earlier.isOverLimit)) {
+      request.reject(error)
       return
     }
     this.#refusals.set(lane, refusal)
     // Queued before the rejection, so it runs before any code that awaits the rejected promise.
     queueMicrotask(() => this.#refusals.delete(lane))
-    request.reject(refusal)
-    const isHere = (other: AppendRequest) => other.lane === lane
-    for (const other of this.#waiting.filter(isHere)) other.reject(refusal)
-    this.#waiting = this.#waiting.filter((other) => !isHere(other))
+    request.reject(error)
+    const isRefused = (other: AppendRequest) => other.lane === lane && concerns(refusal, other)
+    for (const other of this.#waiting.filter(isRefused)) other.reject(error)
+    this.#waiting = this.#waiting.filter((other) => !isRefused(other))
   }
 
   #refuseAll(requests: readonly AppendRequest[], reason: unknown): void {

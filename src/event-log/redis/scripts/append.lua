@@ -134,9 +134,8 @@ local function append()
       end
     end
   end
-  if refused[lane] ~= nil then return refused[lane] end
   if maxEvents ~= nil then
-    refused[lane] = overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
+    refused[lane] = refused[lane] or overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
     if refused[lane] ~= nil then return refused[lane] end
   end
 

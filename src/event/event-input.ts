@@ -1,8 +1,8 @@
-// One event as a program passes it to the client, and what the client adds to it.
+// One event as a program passes it to be published, and what is added to it.
 
 import { MillraceError } from '../errors.ts'
-import { EventIdGenerator, limits } from '../event/event.ts'
-import type { EventParts } from '../event/record-batch.ts'
+import { EventIdGenerator, limits } from './event.ts'
+import type { EventParts } from './record-batch.ts'
 
 /**
  * One event to publish. Only `type` is required; fields and limits are those of CloudEvents 1.0 and

@@ -1,0 +1,110 @@
+// Calls the function of a handler, in the process or in a thread of its own, and turns whatever it returns or throws
+// into an end for each event: it may be JavaScript.
+
+import { type ErrorCode, errorCodes } from '../errors.ts'
+import { type EventInput, EventStamper } from '../event/event-input.ts'
+import type { AttemptEnd, Failed, LimitedAttempt } from './attempt.ts'
+import { type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
+import type { HandledEvent } from './handled-event.ts'
+import { encodeEvents, type PublishMessageTo } from './publish-events.ts'
+
+export interface CallParts {
+  readonly publish: PublishMessageTo
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+}
+
+export function callHandler(handler: HandlerDefinition, parts: CallParts): LimitedAttempt {
+  const publishFor = publishing(handler, parts)
+  return async (events, { attempt, logger, progress, abort: { signal } }) => {
+    let own: HandlerContext['logger'] | undefined
+    const context: HandlerContext = {
+      attempt,
+      signal,
+      progress,
+      get logger() {
+        own ??= logger()
+        return own
+      },
+      publish: publishFor(events, signal),
+    }
+    try {
+      if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
+      return { ends: [endOf(await handler.handle(events[0]!, context))] }
+    } catch (thrown) {
+      const end = failed(codeOf(thrown), textOfThrown(thrown))
+      return { ends: events.map(() => end) }
+    }
+  }
+}
+
+/** Makes the `publish` of the calls of a handler. */
+function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallParts) {
+  const stamper = new EventStamper(now)
+  return (atWork: readonly HandledEvent[], signal: AbortSignal): HandlerContext['publish'] =>
+    async (events, { topic = own } = {}) => {
+      const list: readonly EventInput[] = Array.isArray(events) ? events : [events]
+      await publish(topic, encodeEvents(list, stamper, atWork), signal)
+    }
+}
+
+/** What a batch handler returned is any value. Throws when it does not tell the outcome of each of these events. */
+function endsOf(returned: unknown, events: readonly HandledEvent[]): AttemptEnd[] {
+  if (returned === undefined) return events.map(() => ({ is: 'done' }))
+  if (!Array.isArray(returned)) {
+    throw new TypeError(`the handler returned a ${kindOf(returned)}; a batch handler must return nothing or an array`)
+  }
+  const ends = new Map<unknown, AttemptEnd>()
+  for (const [index, item] of returned.entries()) {
+    const { event, outcome } = (item ?? {}) as Partial<Record<'event' | 'outcome', unknown>>
+    const refuse = (why: string) => {
+      throw new TypeError(`the handler returned [${index}]: ${why}; give { event, outcome } for each event once`)
+    }
+    if (!events.includes(event as HandledEvent)) refuse('its event is none of those that it got')
+    if (ends.has(event)) refuse('it names an event twice')
+    ends.set(event, endOf(outcome))
+  }
+  return events.map((event) => ends.get(event) ?? failed('internal', 'the handler returned no outcome for the event'))
+}
+
+/** What a handler returned is any value: it may be JavaScript. */
+function endOf(returned: unknown): AttemptEnd {
+  if (returned === undefined) return { is: 'done' }
+  const { ended, reason, afterMs } = (returned ?? {}) as Readonly<Record<'ended' | 'reason' | 'afterMs', unknown>>
+  if (ended === 'dead') return { is: 'dead', code: 'invalid_event', message: textOfThrown(reason) }
+  if (ended === 'retry' && isDelay(afterMs)) {
+    const message = 'the handler asked for another attempt'
+    return { is: 'failed', code: 'unavailable', message, afterMs, wasAsked: true }
+  }
+  if (ended === 'retry')
+    return failed('internal', `retry({ afterMs }) takes 0 to ${maxDelayMs} ms; it was ${textOfThrown(afterMs)}`)
+  return failed('internal', `the handler returned ${kindOf(returned)}; it must return nothing, retry() or dead(reason)`)
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? 'null' : typeof value
+}
+
+function isDelay(afterMs: unknown): afterMs is number | null {
+  return afterMs === null || (typeof afterMs === 'number' && afterMs >= 0 && afterMs <= maxDelayMs)
+}
+
+/** The code of a MillraceError, also of one that another copy of this package has thrown. */
+function codeOf(thrown: unknown): ErrorCode {
+  const code = thrown instanceof Error && thrown.name === 'MillraceError' && 'code' in thrown ? thrown.code : ''
+  return Object.hasOwn(errorCodes, String(code)) ? (code as ErrorCode) : 'internal'
+}
+
+/** Never throws, whatever was thrown. */
+function textOfThrown(thrown: unknown): string {
+  try {
+    if (!(thrown instanceof Error)) return String(thrown)
+    return thrown.name === 'MillraceError' ? thrown.message : `${thrown.name}: ${thrown.message}`
+  } catch {
+    return 'a value that has no text'
+  }
+}
+
+function failed(code: ErrorCode, message: string): Failed {
+  return { is: 'failed', code, message, afterMs: null }
+}

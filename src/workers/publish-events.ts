@@ -1,0 +1,89 @@
+// What a handler publishes: one message of events, all of them or none.
+//
+// Job: encode the events, check all of them before any is stored, and turn the verdict into an error.
+// Not its job: to store them. They go the way of every message (ingest/), but without a limit on what waits: a handler
+// that waited for room in its own topic would wait for itself. What bounds them are `limits` for each call, and the disk.
+
+import { MillraceError, type MillraceErrorOptions } from '../errors.ts'
+import { checkEventInput } from '../event/check-event-input.ts'
+import { limits } from '../event/event.ts'
+import type { EventInput, EventStamper } from '../event/event-input.ts'
+import { MessageScanner } from '../event/message-scan.ts'
+import { BatchBuilder } from '../event/record-batch.ts'
+import type { Pipeline } from '../pipeline/pipeline.ts'
+import type { AbortReason } from './define-handler.ts'
+import type { HandledEvent } from './handled-event.ts'
+
+/**
+ * Publishes an encoded message to a topic. Resolves when its events are durable. Errors: as HandlerContext.publish.
+ * @param signal of the attempt: after its time limit nothing is published.
+ */
+export type PublishMessageTo = (topic: string, message: Uint8Array, signal?: AbortSignal) => Promise<void>
+
+/** Those of CloudEvents' Distributed Tracing extension. */
+const traceAttributes = ['traceparent', 'tracestate']
+
+/**
+ * The events as one message. Each belongs to the trace of the event at work, if there is only one, unless it has a
+ * `traceparent` of its own.
+ * Errors: as HandlerContext.publish, where they concern the events themselves.
+ */
+export function encodeEvents(
+  events: readonly EventInput[],
+  stamper: EventStamper,
+  atWork: readonly Pick<HandledEvent, 'attributes'>[],
+): Uint8Array {
+  const { maxEventsPerMessage, maxMessageBytes } = limits
+  if (events.length > maxEventsPerMessage) {
+    const text = `${events.length} events are published at once; the limit is ${maxEventsPerMessage}`
+    throw new MillraceError('too_many_events', text, { field: 'events' })
+  }
+  const single = atWork.length === 1 ? atWork[0]!.attributes : {}
+  const trace = Object.entries(single).filter(([name]) => traceAttributes.includes(name))
+  const builder = new BatchBuilder()
+  for (const [index, event] of events.entries()) {
+    const stamped = orThrowAt(index, () => stamper.stamp(checkEventInput(event)))
+    const own = [...(stamped.attributes ?? [])]
+    const hasTrace = own.some(([name]) => name === 'traceparent')
+    builder.add({ ...stamped, attributes: hasTrace ? own : [...own, ...trace] })
+    if (builder.byteLength <= maxMessageBytes) continue
+    const text = `the events have more than ${maxMessageBytes} bytes: publish fewer at once`
+    throw new MillraceError('message_too_large', text, { field: 'events' })
+  }
+  return builder.take()
+}
+
+/** @param publish that of an ingest without a limit on what waits. */
+export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo {
+  const scanner = new MessageScanner()
+  return async (topic, message, signal) => {
+    if (signal?.reason === ('timeout' satisfies AbortReason))
+      throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
+    const { refusals } = scanner.scan(message)
+    if (refusals[0] !== undefined) throw errorAt(refusals[0].index, refusals[0])
+    const { accepted, dropped, rejections } = await publish({ topic, overflow: 'reject', message })
+    if (rejections[0] === undefined) return
+    // Events of several partitions or lanes, some of which the full disk has no room for.
+    throw errorAt(rejections[0].index, rejections[0], { taken: { accepted, dropped, rejected: rejections.length } })
+  }
+}
+
+function orThrowAt<T>(index: number, run: () => T): T {
+  try {
+    return run()
+  } catch (thrown) {
+    throw thrown instanceof MillraceError ? errorAt(index, thrown) : thrown
+  }
+}
+
+function errorAt(
+  index: number,
+  { code, message, field }: Pick<MillraceError, 'code' | 'message'> & { readonly field?: string | undefined },
+  options: MillraceErrorOptions = {},
+): MillraceError {
+  const path = `events[${index}]`
+  return new MillraceError(code, `${path}: ${message}`, {
+    ...options,
+    field: field === undefined ? path : `${path}.${field}`,
+  })
+}

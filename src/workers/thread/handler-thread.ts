@@ -1,0 +1,259 @@
+// The thread of an isolated handler, as the process sees it: at most one at a time, started again when it has ended.
+//
+// Job: hand calls to the thread and their ends back; serve what the handlers' contexts ask for; end a thread in which a
+// call ignores its signal. When a thread ends, the calls that had begun in it have failed, and their events are suspect;
+// those that had not begun go to the next thread as they are.
+// Not its job: time limits (with-timeout.ts), and which calls may run side by side (attempt-gate.ts).
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { MillraceError, toMillraceError } from '../../errors.ts'
+import { threadScript } from '../../lib/thread-script.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import type { AttemptContext, AttemptResult, LimitedAttempt } from '../attempt.ts'
+import type { AbortReason, HandlerContext, HandlerDefinition, HandlerModule } from '../define-handler.ts'
+import { type HandledEvent, toPlainEvent } from '../handled-event.ts'
+import type { PublishMessageTo } from '../publish-events.ts'
+import { type FromThread, type ThreadData, type ToThread, toPlainError } from './thread-messages.ts'
+
+/** A thread whose heap grows above this many MiB is ended. */
+const maxHeapMb = 768
+
+/**
+ * At this limit V8 ends a thread by itself, but often takes the process with it, as it leaves only 16 MiB to get out. So
+ * the heap is looked at in time. It is not lower than this: up to `maxHeapMb` a heap of 512 MiB may keep its garbage.
+ */
+const lastResortHeapMb = 1024
+
+const lookMs = 100
+
+/** How long a thread may be silent, while calls wait, beyond the time limit and the patience that a call has. */
+const maxSilenceMs = 1000
+
+/** A thread that has not imported its module after this time is ended. */
+const maxStartMs = 60_000
+
+export interface HandlerThreadOptions {
+  readonly handler: HandlerDefinition
+  readonly module: HandlerModule
+  readonly publish: PublishMessageTo
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** A monotonic clock, in milliseconds. */
+  readonly monotonicNow: () => number
+}
+
+interface Thread {
+  readonly worker: Worker
+  /** Resolves with null when it has the handler, or with the reason why it has ended before. */
+  readonly opened: PromiseWithResolvers<string | null>
+  isReady: boolean
+  /** When it last said something, or got its only call. */
+  heardAtMs: number
+  /** Why it is about to end, when that is known. */
+  endsBecause: string | null
+}
+
+interface Call {
+  readonly id: number
+  readonly events: readonly HandledEvent[]
+  readonly context: AttemptContext
+  /** Resolves when the handler has been called, or never will be. */
+  readonly begun: PromiseWithResolvers<void>
+  readonly ended: PromiseWithResolvers<AttemptResult>
+  isBegun: boolean
+  progress: () => void
+  logger: HandlerContext['logger'] | null
+  /** Ends the thread when the call has ignored its signal for too long. */
+  patience: NodeJS.Timeout | undefined
+}
+
+export class HandlerThread {
+  readonly #options: HandlerThreadOptions
+  readonly #logger: Logger
+  #thread: Thread | null = null
+  #isClosed = false
+  #lastId = 0
+  /** Those that have not ended. */
+  readonly #calls = new Map<number, Call>()
+  readonly #callOf = new WeakMap<AbortController, Call>()
+
+  constructor(options: HandlerThreadOptions) {
+    const { topic, group } = options.handler
+    this.#options = options
+    this.#logger = options.logger.child({ topic, group })
+  }
+
+  /** Starts the first thread. Errors: `failed_precondition` (it cannot get the handler from its module). */
+  async open(): Promise<void> {
+    const reason = await this.#current().opened.promise
+    if (reason === null) return
+    const { handler, module } = this.#options
+    const text = `the handler of group ${handler.group} cannot run in a thread: ${module.url}: ${reason}`
+    throw new MillraceError('failed_precondition', text, { field: 'MILLRACE_HANDLERS' })
+  }
+
+  /** Resolves when the thread has called the handler, or never will. Then `finish` waits for the end. */
+  begin(events: readonly HandledEvent[], context: AttemptContext): Promise<void> {
+    const call: Call = {
+      ...{ id: ++this.#lastId, events, context, isBegun: false, logger: null, patience: undefined },
+      ...{ begun: Promise.withResolvers(), ended: Promise.withResolvers(), progress: () => {} },
+    }
+    this.#calls.set(call.id, call)
+    this.#callOf.set(context.abort, call)
+    const { signal } = context.abort
+    signal.addEventListener('abort', () => this.#abort(call, signal.reason as AbortReason), { once: true })
+    if (this.#isClosed) this.#fail(call, 'the server is stopping')
+    else this.#send(call)
+    return call.begun.promise
+  }
+
+  readonly finish: LimitedAttempt = (_, { abort, progress }) => {
+    const call = this.#callOf.get(abort)!
+    call.progress = progress
+    return call.ended.promise
+  }
+
+  /** Ends the thread, and with it what runs in it. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#thread?.worker.terminate()
+  }
+
+  #current(): Thread {
+    if (this.#thread !== null) return this.#thread
+    const { module } = this.#options
+    const worker = new Worker(threadScript('thread-script', import.meta.url), {
+      workerData: { module } satisfies ThreadData,
+      resourceLimits: { maxOldGenerationSizeMb: lastResortHeapMb },
+    })
+    const thread: Thread = {
+      ...{ worker, opened: Promise.withResolvers(), isReady: false, endsBecause: null },
+      heardAtMs: this.#options.monotonicNow(),
+    }
+    const late = () => this.#stop(thread, `its module was not imported within ${maxStartMs} ms`)
+    const timer = setTimeout(late, maxStartMs)
+    void thread.opened.promise.then(() => clearTimeout(timer))
+    void this.#watch(thread)
+    worker.on('message', (message: FromThread | null | undefined) => {
+      // The handler's module could post messages of its own.
+      if (message?.is !== undefined) this.#hear(thread, message)
+    })
+    worker.on('error', (thrown: unknown) => {
+      thread.endsBecause ??= thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : inspect(thrown)
+    })
+    worker.on('exit', (code) => this.#exited(thread, thread.endsBecause ?? `exit code ${code}`))
+    this.#thread = thread
+    return thread
+  }
+
+  #send({ id, events, context }: Call): void {
+    const thread = this.#current()
+    if (this.#calls.size === 1) thread.heardAtMs = this.#options.monotonicNow()
+    const call = { is: 'call', call: id, attempt: context.attempt, events: events.map(toPlainEvent) } as const
+    thread.worker.postMessage(call satisfies ToThread)
+  }
+
+  #abort(call: Call, reason: AbortReason): void {
+    if (!this.#calls.has(call.id)) return
+    const thread = this.#current()
+    thread.worker.postMessage({ is: 'abort', call: call.id, reason } satisfies ToThread)
+    if (reason !== 'timeout') return
+    const { timeoutMs } = this.#options.handler
+    const why = `a call went on for ${timeoutMs} ms after its time limit`
+    call.patience = setTimeout(() => this.#stop(thread, why), timeoutMs)
+  }
+
+  /** Ends a thread that has too much in its heap, or that something which is no call keeps from turning. */
+  async #watch(thread: Thread): Promise<void> {
+    const { handler, monotonicNow } = this.#options
+    const longestSilenceMs = 2 * handler.timeoutMs + maxSilenceMs
+    await thread.opened.promise
+    while (this.#thread === thread) {
+      await sleep(lookMs, undefined, { ref: false })
+      if (this.#calls.size === 0) continue
+      if (monotonicNow() - thread.heardAtMs > longestSilenceMs)
+        this.#stop(thread, `it has not turned for ${longestSilenceMs} ms`)
+      const heap = await thread.worker.getHeapStatistics().catch(() => null)
+      if (heap !== null && heap.used_heap_size > maxHeapMb * 1024 * 1024)
+        this.#stop(thread, `its heap has grown above ${maxHeapMb} MiB`)
+    }
+  }
+
+  #stop(thread: Thread, why: string): void {
+    thread.endsBecause ??= why
+    void thread.worker.terminate()
+  }
+
+  #hear(thread: Thread, message: FromThread): void {
+    thread.heardAtMs = this.#options.monotonicNow()
+    if (message.is === 'ready') {
+      thread.isReady = true
+      thread.opened.resolve(null)
+    } else if (message.is === 'unusable') thread.endsBecause = message.reason
+    else if (message.is === 'publish') void this.#publish(thread, message)
+    else if (message.is === 'line') this.#write(message)
+    else this.#hearOf(this.#calls.get(message.call), message)
+  }
+
+  #hearOf(call: Call | undefined, message: FromThread & { readonly is: 'begun' | 'progress' | 'ended' }): void {
+    if (call === undefined) return
+    if (message.is === 'progress') call.progress()
+    else if (message.is === 'ended') this.#end(call, { ends: message.ends })
+    else {
+      call.isBegun = true
+      call.begun.resolve()
+    }
+  }
+
+  #write({ call: id, level, line }: FromThread & { readonly is: 'line' }): void {
+    const call = this.#calls.get(id)
+    if (call !== undefined) call.logger ??= call.context.logger()
+    const logger = call?.logger ?? this.#logger
+    if (line.length === 1) logger[level](line[0])
+    else logger[level](...line)
+  }
+
+  async #publish(
+    { worker }: Thread,
+    { call, number, topic, message }: FromThread & { readonly is: 'publish' },
+  ): Promise<void> {
+    const signal = this.#calls.get(call)?.context.abort.signal
+    const error = await this.#options.publish(topic, message, signal).then(
+      () => null,
+      (thrown: unknown) => toPlainError(toMillraceError(thrown)),
+    )
+    worker.postMessage({ is: 'published', number, error } satisfies ToThread)
+  }
+
+  #exited(thread: Thread, why: string): void {
+    const { handler, metrics } = this.#options
+    const { topic, group } = handler
+    this.#thread = null
+    thread.opened.resolve(why)
+    const what = thread.isReady ? 'ended while it worked on the event' : 'could not start'
+    const failed = [...this.#calls.values()].filter(({ isBegun }) => isBegun || !thread.isReady || this.#isClosed)
+    for (const call of failed) this.#fail(call, `the thread of the handler ${what}: ${why}`)
+    if (this.#isClosed) return
+    metrics.handlerThreadsEnded.add(1, { topic, group })
+    this.#logger.warn({ calls: failed.length }, `the thread of the handler ${thread.isReady ? 'ended' : what}: ${why}`)
+    for (const call of this.#calls.values()) this.#send(call)
+    // For the attempts that come. A thread that ends without a call, or cannot start, is not started again for nothing.
+    if (thread.isReady && failed.length > 0) this.#current()
+  }
+
+  /** The thread has ended, and what had begun in it may be why. */
+  #fail(call: Call, message: string): void {
+    const end = { is: 'failed', code: 'internal', message, afterMs: null } as const
+    this.#end(call, { ends: call.events.map(() => (call.isBegun ? { ...end, isSuspect: true } : end)) })
+  }
+
+  #end(call: Call, result: AttemptResult): void {
+    clearTimeout(call.patience)
+    this.#calls.delete(call.id)
+    call.ended.resolve(result)
+    call.begun.resolve()
+  }
+}
