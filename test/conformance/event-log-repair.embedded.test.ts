@@ -362,3 +362,25 @@ test('a repair keeps the pauses of groups', async (t) => {
   assert.equal((await describeGroup(repaired)).paused, 'maintenance')
   assert.equal((await describeGroup(repaired, 'other')).paused, null)
 })
+
+test('a repair that cannot read where a stream ends gives no offset a second time', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  await eventLog.append(stream(), [batchOf(['a'])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  await consumer.settle((await takeAll(consumer)).map(landed))
+  await eventLog.trim(topic, { keepSinceMs: Date.now() + 1000, maxBytes: 0 })
+  await eventLog.close()
+  // Only the group's cursor still says that there was an event.
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  assert.equal(database.prepare('SELECT count(*) AS entries FROM entries').get()?.entries, 0)
+  database.exec('UPDATE streams SET crc = crc + 12345')
+  database.close()
+  assert.ok(repairEventLog({ dataDir }) !== null)
+
+  const repaired = await openEmbedded(dataDir)
+  cleanup(t, () => repaired.close())
+  await repaired.append(stream(), [batchOf(['b'])])
+  assert.deepEqual(idsOf(await takeAll(await repaired.consume(topic, group, { leaseMs }))), ['b'])
+})

@@ -5,7 +5,7 @@
 // index lacks, the file is damaged, and a repair restores everything.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { EntryChecksum } from './entry-checksum.ts'
+import { EntryChecksum, type EntryColumns, type StoredEntry } from './entry-checksum.ts'
 import { LogDamage } from './log-damage.ts'
 import { sqlFile } from './sql-file.ts'
 
@@ -89,11 +89,16 @@ export class EntryTable {
 
   insert(entry: NewEntry, bytes: Uint8Array): void {
     const { appendNumber, stream, firstOffset, count, startByte, receivedAtMicros } = entry
-    const fields = [appendNumber, stream, firstOffset, count, startByte, receivedAtMicros] as const
     const { endedAttempts, dueAtMs, originOffset } = entry
-    const crc = this.#checksum.of([...fields, endedAttempts, dueAtMs, originOffset], bytes)
-    if (endedAttempts < 0) this.#insert.run(...fields, null, null, null, crc, bytes)
-    else this.#insert.run(...fields, endedAttempts, dueAtMs, originOffset, crc, bytes)
+    const place = [appendNumber, stream, firstOffset, count, startByte, receivedAtMicros]
+    const fields = [...place, endedAttempts, dueAtMs, originOffset]
+    this.insertAsItIs({ fields, crc: this.#checksum.of(fields, bytes), bytes })
+  }
+
+  /** Inserts an entry with the checksum that it has, so that a damaged one stays recognisable. */
+  insertAsItIs({ fields, crc, bytes }: Pick<StoredEntry, 'fields' | 'crc' | 'bytes'>): void {
+    if (fields[6]! >= 0) this.#insert.run(...fields, crc, bytes)
+    else this.#insert.run(...fields.slice(0, 6), null, null, null, crc, bytes)
   }
 
   remove(appendNumber: number): void {
@@ -127,11 +132,8 @@ export class EntryTable {
 
   /** Reads an entry by its append number alone. The fields are in the order of EntryChecksum. */
   readNumbered(appendNumber: number): EntryContent & { readonly fields: readonly number[] } {
-    const row = this.#read.get(appendNumber) as unknown as (number | Uint8Array | null)[] | undefined
-    const [crc, blob] = row?.slice(9) ?? []
-    const bytes = blob instanceof Uint8Array ? blob : new Uint8Array(0)
-    const fields = (row?.slice(0, 9) ?? []) as number[]
-    const damaged = !(blob instanceof Uint8Array) || this.#checksum.of(fields, bytes) !== crc
+    const row = this.#read.get(appendNumber) as EntryColumns | undefined
+    const { fields, bytes, damaged } = this.#checksum.read(row ?? [])
     return { bytes, damaged, endedAttempts: fields[6] ?? -1, originOffset: fields[8] ?? -1, fields }
   }
 

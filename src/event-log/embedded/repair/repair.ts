@@ -15,17 +15,17 @@ import {
   truncateSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { MillraceError } from '../../../errors.ts'
 import { SqliteFailure } from '../../../lib/sqlite/failure.ts'
 import { openDatabase } from '../../../lib/sqlite/open-database.ts'
+import { Books } from '../file/books.ts'
 import { describeHolder } from '../file/data-directory.ts'
 import { type LogFiles, logFiles } from '../file/log-files.ts'
 import { logPageBytes } from '../file/log-format.ts'
 import { LogMark, readLogMark } from '../file/log-mark.ts'
-import { type ScannedEntry, scanEntries } from './entry-scan.ts'
 import { inspectLog } from './inspect.ts'
-import { noBooks, type OldBooks, type RebuiltLog, readBooks, rebuildLog } from './rebuild-log.ts'
+import { type RebuiltLog, rebuildLog } from './rebuild-log.ts'
 
 /** The first bytes of every SQLite database file. */
 const magic = 'SQLite format 3\0'
@@ -55,16 +55,10 @@ export function repairLog(dataDir: string): LogRepair | null {
   const newPath = join(dataDir, 'log.repairing.db')
   const scratchPath = join(dataDir, 'log.scratch.db')
   try {
-    const source = openSource(files, scratchPath)
-    try {
-      const { repair, nextMark } = rebuild(source, files, newPath)
-      source?.close()
-      const keptAs = putInPlace(newPath, files)
-      writeMark(files, nextMark)
-      return { ...repair, keptAs }
-    } finally {
-      if (source?.isOpen) source.close()
-    }
+    const { repair, nextMark } = rebuild(openSource(files, scratchPath), files, newPath)
+    const keptAs = putInPlace(newPath, files)
+    writeMark(files, nextMark)
+    return { ...repair, keptAs }
   } catch (thrown) {
     if (thrown instanceof SqliteFailure && thrown.kind === 'locked') {
       throw inUse(dataDir, describeHolder(files.holder))
@@ -88,9 +82,9 @@ function inUse(dataDir: string, holder: string): MillraceError {
   return new MillraceError('failed_precondition', `the data directory ${dataDir} is in use by ${holder}; stop it first`)
 }
 
-/** Opens the damaged database, or a copy that was made readable. Returns null when nothing in it can be read. */
-function openSource(files: LogFiles, scratchPath: string): DatabaseSync | null {
-  if (!existsSync(files.database)) return null
+/** Opens the damaged database, a copy that was made readable, or an empty one when nothing can be read. */
+function openSource(files: LogFiles, scratchPath: string): DatabaseSync {
+  if (!existsSync(files.database)) return new DatabaseSync(':memory:')
   const open = (path: string) =>
     openDatabase({ path, exclusive: true, busyTimeoutMs: 0, mayCreate: false, pageBytes: logPageBytes }).database
   try {
@@ -102,7 +96,7 @@ function openSource(files: LogFiles, scratchPath: string): DatabaseSync | null {
     copyWholePages(files, scratchPath)
     return open(scratchPath)
   } catch (thrown) {
-    if (thrown instanceof SqliteFailure && thrown.kind === 'damaged') return null
+    if (thrown instanceof SqliteFailure && thrown.kind === 'damaged') return new DatabaseSync(':memory:')
     throw thrown
   }
 }
@@ -128,21 +122,24 @@ interface Rebuilt {
   readonly nextMark: { readonly appendNumber: number; readonly epoch: number }
 }
 
-function rebuild(source: DatabaseSync | null, files: LogFiles, newPath: string): Rebuilt {
-  removeDatabase(newPath)
-  const mark = readLogMark(files.mark)
-  const markOrZero = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
-  const books: OldBooks = source === null ? noBooks : readBooks(source, files.database)
-  const lastReadable = source === null ? 0 : lastAppendNumberIn(source)
-  const lastInLog = Math.max(books.log?.lastAppendNumber ?? 0, lastReadable)
-  const lastAppendNumber = Math.max(lastInLog, markOrZero.appendNumber)
-  const isLengthKnown = books.log !== null || typeof mark !== 'string'
-  const epoch = Math.max(books.log?.epoch ?? 0, markOrZero.epoch) + 1
-  const entries: Iterable<ScannedEntry> = source === null ? [] : scanEntries(source, lastAppendNumber)
-  const rebuilt = rebuildLog(newPath, books, entries, { epoch, lastAppendNumber })
-  return {
-    repair: { ...rebuilt, epoch, lostEntries: isLengthKnown ? lastAppendNumber - lastInLog : null },
-    nextMark: { appendNumber: lastAppendNumber, epoch },
+/** Rebuilds the log at `newPath` and closes the source. */
+function rebuild(source: DatabaseSync, files: LogFiles, newPath: string): Rebuilt {
+  try {
+    removeDatabase(newPath)
+    const mark = readLogMark(files.mark)
+    const markOrZero = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
+    const [log] = new Books(source, files.database).log.loadReadable()
+    const lastInLog = Math.max(log?.lastAppendNumber ?? 0, lastAppendNumberIn(source))
+    const lastAppendNumber = Math.max(lastInLog, markOrZero.appendNumber)
+    const isLengthKnown = log !== undefined || typeof mark !== 'string'
+    const epoch = Math.max(log?.epoch ?? 0, markOrZero.epoch) + 1
+    const rebuilt = rebuildLog(newPath, source, { epoch, lastAppendNumber })
+    return {
+      repair: { ...rebuilt, epoch, lostEntries: isLengthKnown ? lastAppendNumber - lastInLog : null },
+      nextMark: { appendNumber: lastAppendNumber, epoch },
+    }
+  } finally {
+    source.close()
   }
 }
 
