@@ -6,6 +6,7 @@ import type { Logger } from '../../../telemetry/logger.ts'
 import type { Scripts } from '../scripts/redis-scripts.ts'
 import { type ClientFactory, NodeConnection } from './node-connection.ts'
 import { isReply, type Replication, type Reply, textOf } from './redis-connection.ts'
+import { RedisMaster } from './redis-master.ts'
 
 export interface TopologyOptions {
   readonly makeClient: ClientFactory
@@ -19,6 +20,10 @@ export interface TopologyOptions {
 
 export function nameOf({ host, port }: Pick<NodeAddress, 'host' | 'port'>): string {
   return `${host}:${port}`
+}
+
+export function masterAt(address: NodeAddress, options: TopologyOptions): RedisMaster {
+  return new RedisMaster({ ...options, address: options.reach(address), name: nameOf(address) })
 }
 
 /** Sends commands on a temporary connection. Rejects as `cannotOpen`, or with the unmapped error of the server. */
