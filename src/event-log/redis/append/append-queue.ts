@@ -4,26 +4,19 @@
 // A refused append also refuses the later appends to its stream that wait here: their callers could not know of the
 // refusal. When the reply of a script is lost its outcome is unknown, and the waiting appends are not sent.
 
-import { MillraceError } from '../../../errors.ts'
+import type { MillraceError } from '../../../errors.ts'
 import type { Lane } from '../../../event/event.ts'
 import type { ProducerMessage } from '../../../event/producer-message.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import { backlogged } from '../../backlogged.ts'
-import {
-  type Appended,
-  type Backlog,
-  type CommitStats,
-  maxProducers,
-  producerWindow,
-  type WaitingLimit,
-} from '../../event-log.ts'
+import { type Appended, type CommitStats, maxProducers, producerWindow, type WaitingLimit } from '../../event-log.ts'
 import { fenced, tooOld } from '../../numbered-message.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { checksumOf } from '../stored-batch.ts'
-import { backlogOf, blocked, notReplicated } from './append-answers.ts'
+import { backlogOf, blocked, notReplicated, queueFull } from './append-answers.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
@@ -36,6 +29,11 @@ const ledgersEveryMs = 1_000
 const maxWaitingAppends = 16_384
 const maxWaitingBytes = 64 * 1024 * 1024
 
+interface FirstEvent {
+  readonly offset: number
+  readonly epoch: number
+}
+
 export interface AppendRequest {
   readonly lane: Lane
   readonly batches: readonly RecordBatch[]
@@ -43,8 +41,8 @@ export interface AppendRequest {
   readonly bytes: number
   readonly maxWaiting: WaitingLimit | undefined
   readonly producer: ProducerMessage | undefined
-  /** Called with the offset of the first event and its epoch, or null when this was a resend. */
-  resolve(first: { readonly offset: number; readonly epoch: number } | null): void
+  /** Called with the first event, or null when this was a resend. Of this and `reject` the first call counts. */
+  resolve(first: FirstEvent | null): void
   reject(reason: unknown): void
 }
 
@@ -87,62 +85,22 @@ export class AppendQueue {
       request.reject(refusal)
       return
     }
-    const { appends, bytes } = this.#kept
+    const { appends, events, bytes } = this.#kept
     if (appends > 0 && (appends >= maxWaitingAppends || bytes + request.bytes > maxWaitingBytes)) {
-      this.#refuseLast(request)
+      const cause = { group: '', waitingEvents: events, waitingBytes: bytes, settledEvents: this.#doneEvents }
+      this.#refuse(request, queueFull(this.#options.partition.topic, cause))
       return
     }
-    this.#waiting.push(this.#keep(request))
+    this.#waiting.push(request)
+    this.#count(request, 1)
     // Deferred, so that appends of the same turn share one script.
     this.#sending ??= Promise.resolve().then(() => this.#sendAll())
   }
 
-  /** Counts a request until it is answered, and makes sure that it is answered only once. */
-  #keep(request: AppendRequest): AppendRequest {
-    const { events, bytes } = request
-    const count = (sign: 1 | -1) => {
-      this.#kept.appends += sign
-      this.#kept.events += sign * events
-      this.#kept.bytes += sign * bytes
-    }
-    let isAnswered = false
-    count(1)
-    return {
-      ...request,
-      resolve: (first) => {
-        if (isAnswered) return
-        isAnswered = true
-        count(-1)
-        this.#doneEvents += events
-        request.resolve(first)
-      },
-      reject: (reason) => {
-        if (isAnswered) return
-        isAnswered = true
-        count(-1)
-        request.reject(reason)
-      },
-    }
-  }
-
-  /** Refuses a request because the queue is full; requests that are already queued are still sent. */
-  #refuseLast(request: AppendRequest): void {
-    const { lane } = request
-    const { events, bytes } = this.#kept
-    const cause: Backlog = {
-      group: '',
-      waitingEvents: events,
-      waitingBytes: bytes,
-      settledEvents: this.#doneEvents,
-    }
-    const refusal = new MillraceError(
-      'backlogged',
-      `the append queue of topic "${this.#options.partition.topic}" is full: ${events} events (${bytes} bytes) wait to be stored; retry later`,
-      { cause },
-    )
-    this.#refusals.set(lane, refusal)
-    queueMicrotask(() => this.#refusals.delete(lane))
-    request.reject(refusal)
+  #count({ events, bytes }: AppendRequest, sign: 1 | -1): void {
+    this.#kept.appends += sign
+    this.#kept.events += sign * events
+    this.#kept.bytes += sign * bytes
   }
 
   async #sendAll(): Promise<void> {
@@ -153,8 +111,10 @@ export class AppendQueue {
         // No await may follow: an append that is made upon an answer must not be refused together with these.
         this.#answer(some, stored.answers, stored)
       } catch (thrown) {
-        this.#refuseAll(some, thrown)
+        for (const request of some) request.reject(thrown)
+        this.#refuseWaiting(thrown)
       }
+      for (const request of some) this.#count(request, -1)
     }
     // Without an await in between: an append that is made upon an answer must start a new run.
     this.#sending = null
@@ -223,12 +183,10 @@ export class AppendQueue {
           this.#options.onBlocked(request.lane, null)
           stored.entries += request.batches.length
           stored.bytes += request.bytes
-          if (isReached) request.resolve({ offset: numberOf(facts[0]), epoch })
-          else request.reject(notReplicated())
+          this.#accept(request, { offset: numberOf(facts[0]), epoch }, isReached)
           break
         case 'duplicate':
-          if (isReached) request.resolve(null)
-          else request.reject(notReplicated())
+          this.#accept(request, null, isReached)
           break
         case 'old':
           request.reject(tooOld(request.producer!))
@@ -238,37 +196,48 @@ export class AppendQueue {
           break
         case 'blocked':
           this.#options.onBlocked(request.lane, textOf(facts[1]))
-          this.#refuse(request, blocked(this.#options.partition.stream(request.lane), facts))
+          this.#refuseLane(request, blocked(this.#options.partition.stream(request.lane), facts))
           break
         default:
-          this.#refuse(request, backlogged(this.#options.partition.topic, request.maxWaiting, backlogOf(facts)))
+          this.#refuseLane(request, backlogged(this.#options.partition.topic, request.maxWaiting, backlogOf(facts)))
       }
     }
     if (stored.entries > 0) this.#options.onStored(stored)
     // The waiting appends would each run into the same timeout.
-    if (!isReached) this.#refuseAll([], notReplicated())
+    if (!isReached) this.#refuseWaiting(notReplicated())
+  }
+
+  #accept(request: AppendRequest, first: FirstEvent | null, isReached: boolean): void {
+    if (isReached) {
+      this.#doneEvents += request.events
+      request.resolve(first)
+    } else {
+      request.reject(notReplicated())
+    }
   }
 
   /** Refuses a request, and the later ones to its stream that are made before its caller can know. */
   #refuse(request: AppendRequest, refusal: MillraceError): void {
     const { lane } = request
-    if (this.#refusals.has(lane)) {
-      request.reject(refusal)
-      return
-    }
     this.#refusals.set(lane, refusal)
     // Queued before the rejection, so it runs before any code that awaits the rejected promise.
     queueMicrotask(() => this.#refusals.delete(lane))
     request.reject(refusal)
-    const isHere = (other: AppendRequest) => other.lane === lane
-    for (const other of this.#waiting.filter(isHere)) other.reject(refusal)
-    this.#waiting = this.#waiting.filter((other) => !isHere(other))
   }
 
-  #refuseAll(requests: readonly AppendRequest[], reason: unknown): void {
-    const later = this.#waiting
-    this.#waiting = []
-    for (const request of [...requests, ...later]) request.reject(reason)
+  /** Refuses a request that was sent, and those behind it to its stream. */
+  #refuseLane(request: AppendRequest, refusal: MillraceError): void {
+    this.#refuse(request, refusal)
+    this.#refuseWaiting(refusal, ({ lane }) => lane === request.lane)
+  }
+
+  #refuseWaiting(reason: unknown, isConcerned: (request: AppendRequest) => boolean = () => true): void {
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter((request) => !isConcerned(request))
+    for (const request of waiting.filter(isConcerned)) {
+      this.#count(request, -1)
+      request.reject(reason)
+    }
   }
 }
 
