@@ -12,6 +12,7 @@ import { backlogged } from '../../backlogged.ts'
 import { type Appended, type CommitStats, maxProducers, producerWindow, type WaitingLimit } from '../../event-log.ts'
 import { fenced, tooOld } from '../../numbered-message.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import type { BlockedLanes } from '../guard/blocked-lanes.ts'
 import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import type { Sessions } from '../session/sessions.ts'
@@ -49,8 +50,7 @@ export interface AppendRequest {
 export interface AppendQueueOptions {
   readonly sessions: Sessions
   readonly partition: PartitionKeys
-  /** Called when the lane has refused an append because of its last id, with the commands that cure it; null: it has not. */
-  readonly onBlocked: (lane: Lane, cure: string | null) => void
+  readonly blockedLanes: BlockedLanes
   /** Called after each script that stored something. */
   readonly onStored: (stats: CommitStats) => void
 }
@@ -175,12 +175,13 @@ export class AppendQueue {
     answers: readonly Reply[],
     { epoch, isReached, durationMs }: StoredAppends,
   ): void {
+    const { partition, blockedLanes, onStored } = this.#options
     const stored = { durationMs, entries: 0, bytes: 0 }
     for (const [index, request] of requests.entries()) {
       const [kind, ...facts] = listOf(answers[index])
       switch (textOf(kind)) {
         case 'stored':
-          this.#options.onBlocked(request.lane, null)
+          blockedLanes.note(partition, partition.stream(request.lane), null)
           stored.entries += request.batches.length
           stored.bytes += request.bytes
           this.#accept(request, { offset: numberOf(facts[0]), epoch }, isReached)
@@ -195,14 +196,14 @@ export class AppendQueue {
           request.reject(fenced(request.producer!, numberOf(facts[0])))
           break
         case 'blocked':
-          this.#options.onBlocked(request.lane, textOf(facts[1]))
-          this.#refuseLane(request, blocked(this.#options.partition.stream(request.lane), facts))
+          blockedLanes.note(partition, partition.stream(request.lane), textOf(facts[1]))
+          this.#refuseLane(request, blocked(partition.stream(request.lane), facts))
           break
         default:
-          this.#refuseLane(request, backlogged(this.#options.partition.topic, request.maxWaiting, backlogOf(facts)))
+          this.#refuseLane(request, backlogged(partition.topic, request.maxWaiting, backlogOf(facts)))
       }
     }
-    if (stored.entries > 0) this.#options.onStored(stored)
+    if (stored.entries > 0) onStored(stored)
     // The waiting appends would each run into the same timeout.
     if (!isReached) this.#refuseWaiting(notReplicated())
   }

@@ -1,13 +1,12 @@
 // What the topologies have in common: each call goes to the master of its key, and its error is mapped. A topology finds
 // the master.
 
-import type { ScriptName } from '../scripts/redis-scripts.ts'
 import {
   type DurableReply,
   type RedisConnection,
   type RedisNode,
   type Reply,
-  type ScriptArgument,
+  type ScriptCall,
   toFailure,
 } from './redis-connection.ts'
 import type { RedisMaster } from './redis-master.ts'
@@ -46,12 +45,12 @@ export abstract class RoutedConnection implements RedisConnection {
   /** Runs the work at the master of a key. Rejects with the unmapped error of the server or the client. */
   protected abstract route<T>(key: string, work: Work<T>): Promise<T>
 
-  run(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<Reply> {
-    return this.#send(keys[0]!, (master, needsAsking) => master.run(name, keys, args, needsAsking))
+  run(...call: ScriptCall): Promise<Reply> {
+    return this.#send(call[1][0]!, (master, needsAsking) => master.run(call, needsAsking))
   }
 
-  runDurably(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<DurableReply> {
-    return this.#send(keys[0]!, (master, needsAsking) => master.runDurably(name, keys, args, needsAsking))
+  runDurably(...call: ScriptCall): Promise<DurableReply> {
+    return this.#send(call[1][0]!, (master, needsAsking) => master.runDurably(call, needsAsking))
   }
 
   command(...words: readonly (string | number)[]): Promise<Reply> {

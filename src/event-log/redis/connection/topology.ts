@@ -55,33 +55,20 @@ export async function modeOf(connection: { send(words: readonly string[]): Promi
 export function cannotOpen(name: string, thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown
   const reason = reasonOf(thrown)
-  const field = 'MILLRACE_REDIS_URL'
+  const refused = (text: string) =>
+    new MillraceError('failed_precondition', text, { field: 'MILLRACE_REDIS_URL', cause: thrown })
   if (isReply(thrown, 'WRONGPASS') || isReply(thrown, 'NOAUTH') || /AUTH/.test(reason)) {
-    return new MillraceError(
-      'failed_precondition',
+    return refused(
       `Redis at ${name} refuses user or password: ${reason} Correct them in MILLRACE_REDIS_URL, or in the file that MILLRACE_REDIS_URL_FILE names`,
-      {
-        field,
-        cause: thrown,
-      },
     )
   }
   if (isReply(thrown, 'NOPERM')) {
     const reasonOnly = reason.replace(/^NOPERM\s*/, '')
-    return new MillraceError(
-      'failed_precondition',
-      `the user of MILLRACE_REDIS_URL lacks a right on ${name}: ${reasonOnly}; grant it with ACL SETUSER`,
-      {
-        field,
-        cause: thrown,
-      },
-    )
+    return refused(`the user of MILLRACE_REDIS_URL lacks a right on ${name}: ${reasonOnly}; grant it with ACL SETUSER`)
   }
   if (isCertificateError(thrown)) {
-    return new MillraceError(
-      'failed_precondition',
+    return refused(
       `the certificate of Redis at ${name} is not trusted: ${reason}; set NODE_EXTRA_CA_CERTS to the file of its CA`,
-      { field, cause: thrown },
     )
   }
   return new MillraceError(

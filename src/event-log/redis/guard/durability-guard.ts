@@ -10,11 +10,11 @@ import { MillraceError } from '../../../errors.ts'
 import type { DurabilityLevel } from '../../../event/durability.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import type { LogHealth, LogProblem } from '../../event-log.ts'
-import { refusalIn, refusals } from '../connection/redis-connection.ts'
+import { type RedisNode, refusalIn, refusals } from '../connection/redis-connection.ts'
 import type { BlockedLanes } from './blocked-lanes.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
-import { type InspectedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
+import { readServerFacts, type ServerFacts } from './server-facts.ts'
 
 const defaultCheckEveryMs = 5_000
 
@@ -26,7 +26,7 @@ const writeProbe = '#!lua\nreturn 1'
 
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
-  readonly servers: () => readonly InspectedServer[]
+  readonly servers: () => readonly RedisNode[]
   readonly blockedLanes: BlockedLanes
   readonly target: RedisTarget
   readonly durability: DurabilityLevel
@@ -176,7 +176,7 @@ export class DurabilityGuard {
   }
 
   /** Errors: when the server is unreachable. A server that denies a query of the check is refused. */
-  async #inspect(server: InspectedServer): Promise<InspectedMaster> {
+  async #inspect(server: RedisNode): Promise<InspectedMaster> {
     try {
       const facts = await readServerFacts(server)
       this.#warnOfDelays(facts)
@@ -231,7 +231,7 @@ export class DurabilityGuard {
 }
 
 /** Why the server refuses writes; null when it does not. Errors: as `command`, when it is unreachable. */
-async function refusalOfWrites(server: InspectedServer): Promise<MillraceError | null> {
+async function refusalOfWrites(server: RedisNode): Promise<MillraceError | null> {
   try {
     await server.command('EVAL', writeProbe, 0)
     return null
@@ -242,7 +242,7 @@ async function refusalOfWrites(server: InspectedServer): Promise<MillraceError |
 }
 
 function inspectedMaster(
-  { name }: InspectedServer,
+  { name }: RedisNode,
   judgement: Judgement,
   missingRight: string | null,
   refused: MillraceError | null = null,
