@@ -69,7 +69,6 @@ export class EntryTable {
   readonly #removeOfStreams: StatementSync
   readonly #find: StatementSync
   readonly #before: StatementSync
-  readonly #entryBefore: StatementSync
   readonly #checksum = new EntryChecksum()
 
   /** @param path the database file, for messages. */
@@ -83,8 +82,7 @@ export class EntryTable {
     this.#remove = database.prepare(sqlFile('remove-entry'))
     this.#removeOfStreams = database.prepare(sqlFile('remove-of-streams'))
     this.#find = database.prepare(sqlFile('find-in-table'))
-    this.#before = database.prepare(sqlFile('append-number-before'))
-    this.#entryBefore = database.prepare(sqlFile('entry-before'))
+    this.#before = database.prepare(sqlFile('entry-before'))
   }
 
   insert(entry: NewEntry, bytes: Uint8Array): void {
@@ -167,7 +165,7 @@ export class EntryTable {
 
   /** The first offset of the entry that contains an offset; the offset itself when none does. */
   startOf(stream: number, offset: number): number {
-    const found = this.#entryBefore.get(stream, offset) as unknown as { firstOffset: number; count: number } | undefined
+    const found = this.#lastFrom(stream, offset)
     return found !== undefined && found.firstOffset + found.count > offset ? found.firstOffset : offset
   }
 
@@ -188,7 +186,7 @@ export class EntryTable {
    * @param before the append number of the entry after the range, if there is one.
    */
   confirmHole(stream: number, { start, end }: OffsetRange, before = Number.MAX_SAFE_INTEGER): void {
-    const from = (this.#before.get(stream, start) as { appendNumber: number } | undefined)?.appendNumber ?? 0
+    const from = this.#lastFrom(stream, start - 1)?.appendNumber ?? 0
     const hidden = this.#find.get(from, before, stream, start, end)
     if (hidden === undefined) return
     throw this.#indexDamage('an index with every entry', `an index without entry ${hidden.appendNumber}`)
@@ -202,6 +200,11 @@ export class EntryTable {
       `consecutive entries of stream ${stream} from offset ${start} to ${end}`,
       `an entry of ${count} events at offset ${firstOffset}`,
     )
+  }
+
+  /** The last entry that begins at or before an offset, as the index says. */
+  #lastFrom(stream: number, offset: number): Pick<EntryPlace, 'appendNumber' | 'firstOffset' | 'count'> | undefined {
+    return this.#before.get(stream, offset) as unknown as EntryPlace | undefined
   }
 
   #indexDamage(expected: string, found: string): LogDamage {
