@@ -193,10 +193,10 @@ export class ClusterConnection extends RoutedConnection {
       this.#repair()
       this.mastersChanged()
     })
-    master.onChannelMoved(() => {
+    master.onChannelMoved = () => {
       this.subscriptions.forget(master)
       this.#repair()
-    })
+    }
     this.#masters.set(name, master)
     if (this.#isClosed) master.close()
     return master

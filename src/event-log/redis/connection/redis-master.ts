@@ -26,11 +26,12 @@ export class RedisMaster implements RedisNode {
   readonly name: string
   /** For all commands except WAIT, WAITAOF and subscriptions. */
   readonly connection: NodeConnection
+  /** Called when the slot of a subscribed channel has moved away. */
+  onChannelMoved: () => void = () => {}
   readonly #options: RedisMasterOptions
   #writer: ReplicatedWriter | null = null
   #subscriber: NodeConnection | null = null
   readonly #listeners = new Map<string, Set<() => void>>()
-  readonly #movedListeners: (() => void)[] = []
   #isClosed = false
 
   constructor(options: RedisMasterOptions) {
@@ -94,11 +95,6 @@ export class RedisMaster implements RedisNode {
     this.#subscriber?.unsubscribe(channel).catch(() => {})
   }
 
-  /** The listener is called when the slot of a subscribed channel has moved away. */
-  onChannelMoved(listener: () => void): void {
-    this.#movedListeners.push(listener)
-  }
-
   /** Idempotent. */
   close(): void {
     this.#isClosed = true
@@ -117,9 +113,7 @@ export class RedisMaster implements RedisNode {
     subscriber.onReady(() => {
       for (const listeners of this.#listeners.values()) for (const listener of listeners) listener()
     })
-    subscriber.onChannelMoved(() => {
-      for (const listener of this.#movedListeners) listener()
-    })
+    subscriber.onChannelMoved(() => this.onChannelMoved())
     return subscriber
   }
 

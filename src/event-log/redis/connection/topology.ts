@@ -3,16 +3,11 @@
 import type { NodeAddress } from '../../../config/redis-url.ts'
 import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
-import type { Scripts } from '../scripts/redis-scripts.ts'
-import { type ClientFactory, NodeConnection } from './node-connection.ts'
-import { isReply, type Replication, type Reply, textOf } from './redis-connection.ts'
-import { RedisMaster } from './redis-master.ts'
+import { NodeConnection } from './node-connection.ts'
+import { isReply, type Reply, textOf } from './redis-connection.ts'
+import { RedisMaster, type RedisMasterOptions } from './redis-master.ts'
 
-export interface TopologyOptions {
-  readonly makeClient: ClientFactory
-  readonly scripts: Scripts
-  readonly replication: Replication | undefined
-  readonly maxReplyMs: number
+export interface TopologyOptions extends Omit<RedisMasterOptions, 'name' | 'address'> {
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Maps an address that a server announces to the one to connect to. */
   readonly reach: (address: NodeAddress) => NodeAddress
