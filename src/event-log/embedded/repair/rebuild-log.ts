@@ -14,6 +14,7 @@ import type { StoredEntry } from '../file/entry-checksum.ts'
 import { EntryTable } from '../file/entry-table.ts'
 import { createLogSchema, newLogRow } from '../file/log-database.ts'
 import { logPageBytes } from '../file/log-format.ts'
+import type { Mark } from '../file/log-mark.ts'
 import { sqlFile } from '../file/sql-file.ts'
 import { maxPartitions, ownerOf, partitionOf, streamNumber } from '../file/stream-number.ts'
 import { scanEntries } from './entry-scan.ts'
@@ -57,18 +58,15 @@ interface Sums {
 /**
  * Writes what can be read of the old database to a new one at `path`, where no file may exist, then flushes and closes
  * it.
+ * @param next the epoch that begins, and the last append number that the log has reached.
  */
-export function rebuildLog(
-  path: string,
-  source: DatabaseSync,
-  next: { readonly epoch: number; readonly lastAppendNumber: number },
-): RebuiltLog {
+export function rebuildLog(path: string, source: DatabaseSync, next: Mark): RebuiltLog {
   const file = { path, exclusive: true, busyTimeoutMs: 0, mayCreate: true, pageBytes: logPageBytes }
   const { database } = openDatabase(file)
   try {
-    createLogSchema(database, path, newLogRow(next.epoch, next.lastAppendNumber))
+    createLogSchema(database, path, newLogRow(next.epoch, next.appendNumber))
     const rebuilding = new Rebuilding(database, path, new Books(source, path))
-    rebuilding.copyEntries(scanEntries(source, next.lastAppendNumber))
+    rebuilding.copyEntries(scanEntries(source, next.appendNumber))
     const rebuilt = rebuilding.writeBooks()
     truncateWal(database)
     return rebuilt

@@ -23,7 +23,7 @@ import { Books } from '../file/books.ts'
 import { describeHolder } from '../file/data-directory.ts'
 import { type LogFiles, logFiles } from '../file/log-files.ts'
 import { logPageBytes } from '../file/log-format.ts'
-import { LogMark, readLogMark } from '../file/log-mark.ts'
+import { LogMark, type Mark, readLogMark } from '../file/log-mark.ts'
 import { inspectLog } from './inspect.ts'
 import { type RebuiltLog, rebuildLog } from './rebuild-log.ts'
 
@@ -55,22 +55,17 @@ export function repairLog(dataDir: string): LogRepair | null {
   const newPath = join(dataDir, 'log.repairing.db')
   const scratchPath = join(dataDir, 'log.scratch.db')
   try {
-    const { repair, nextMark } = rebuild(openSource(files, scratchPath), files, newPath)
+    const { next, ...repair } = rebuild(openSource(files, scratchPath), files, newPath)
     const keptAs = putInPlace(newPath, files)
-    writeMark(files, nextMark)
-    return { ...repair, keptAs }
+    writeMark(files, next)
+    return { ...repair, epoch: next.epoch, keptAs }
   } catch (thrown) {
     if (thrown instanceof SqliteFailure && thrown.kind === 'locked') {
       throw inUse(dataDir, describeHolder(files.holder))
     }
     if (thrown instanceof SqliteFailure && thrown.kind === 'full') {
-      throw new MillraceError(
-        'disk_full',
-        `the disk of ${dataDir} has no space for a copy of the log; free space on it`,
-        {
-          cause: thrown,
-        },
-      )
+      const text = `the disk of ${dataDir} has no space for a copy of the log; free space on it`
+      throw new MillraceError('disk_full', text, { cause: thrown })
     }
     throw thrown
   } finally {
@@ -117,27 +112,18 @@ function copyWholePages(files: LogFiles, scratchPath: string): void {
   truncateSync(scratchPath, pages * logPageBytes)
 }
 
-interface Rebuilt {
-  readonly repair: Omit<LogRepair, 'keptAs'>
-  readonly nextMark: { readonly appendNumber: number; readonly epoch: number }
-}
-
 /** Rebuilds the log at `newPath` and closes the source. */
-function rebuild(source: DatabaseSync, files: LogFiles, newPath: string): Rebuilt {
+function rebuild(source: DatabaseSync, files: LogFiles, newPath: string) {
   try {
     removeDatabase(newPath)
     const mark = readLogMark(files.mark)
     const markOrZero = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
     const [log] = new Books(source, files.database).log.loadReadable()
     const lastInLog = Math.max(log?.lastAppendNumber ?? 0, lastAppendNumberIn(source))
-    const lastAppendNumber = Math.max(lastInLog, markOrZero.appendNumber)
+    const appendNumber = Math.max(lastInLog, markOrZero.appendNumber)
     const isLengthKnown = log !== undefined || typeof mark !== 'string'
-    const epoch = Math.max(log?.epoch ?? 0, markOrZero.epoch) + 1
-    const rebuilt = rebuildLog(newPath, source, { epoch, lastAppendNumber })
-    return {
-      repair: { ...rebuilt, epoch, lostEntries: isLengthKnown ? lastAppendNumber - lastInLog : null },
-      nextMark: { appendNumber: lastAppendNumber, epoch },
-    }
+    const next: Mark = { appendNumber, epoch: Math.max(log?.epoch ?? 0, markOrZero.epoch) + 1 }
+    return { ...rebuildLog(newPath, source, next), next, lostEntries: isLengthKnown ? appendNumber - lastInLog : null }
   } finally {
     source.close()
   }
@@ -177,7 +163,7 @@ function freeName(directory: string): string {
   }
 }
 
-function writeMark(files: LogFiles, next: { readonly appendNumber: number; readonly epoch: number }): void {
+function writeMark(files: LogFiles, next: Mark): void {
   rmSync(files.mark, { force: true })
   const mark = new LogMark(files.mark)
   try {
