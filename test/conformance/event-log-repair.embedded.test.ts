@@ -209,6 +209,23 @@ test('the embedded log can be inspected and repaired', async (t) => {
     }
   })
 
+  await t.test('several damaged pages at once: the repaired log opens and adds up', async (s) => {
+    const pages = pagesOf(copyDirectory(s, base.closed)).filter(({ page }) => page > 1)
+    for (let sample = 0; sample < samples(6, 60); sample++) {
+      const dataDir = copyDirectory(s, base.closed)
+      changeFile(join(dataDir, 'log.db'), (bytes) => {
+        for (let count = 0; count < 3; count++) {
+          const start = (random.pick(pages).page - 1) * pageBytes
+          const from = start + random.between(0, pageBytes - 1)
+          if (random.between(0, 1) === 0) bytes.fill(0, from, start + pageBytes)
+          else bytes[from]! ^= 1 << random.between(0, 7)
+        }
+        return bytes
+      })
+      if (inspectEventLog({ dataDir }).findings.some(({ needsRepair }) => needsRepair)) await repairAndRead(dataDir)
+    }
+  })
+
   await t.test('nothing is readable: an empty log is created, and the old files are kept beside it', async (s) => {
     const harms: readonly [string, (path: string) => void][] = [
       ['zeroed', (path) => changeFile(path, (bytes) => Buffer.alloc(bytes.length))],
