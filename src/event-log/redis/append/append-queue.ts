@@ -181,7 +181,7 @@ export class AppendQueue {
       const [kind, ...facts] = listOf(answers[index])
       switch (textOf(kind)) {
         case 'stored':
-          blockedLanes.note(partition, partition.stream(request.lane), null)
+          blockedLanes.note(partition, partition.stream(request.lane), '')
           stored.entries += request.batches.length
           stored.bytes += request.bytes
           this.#accept(request, { offset: numberOf(facts[0]), epoch }, isReached)
