@@ -220,6 +220,23 @@ test('the embedded log can be inspected and repaired', async (t) => {
     }
   })
 
+  await t.test('several damaged pages at once: the repaired log opens and adds up', async (s) => {
+    const pages = pagesOf(copyDirectory(s, base.closed)).filter(({ page }) => page > 1)
+    for (let sample = 0; sample < samples(6, 60); sample++) {
+      const dataDir = copyDirectory(s, base.closed)
+      changeFile(join(dataDir, 'log.db'), (bytes) => {
+        for (let count = 0; count < 3; count++) {
+          const start = (random.pick(pages).page - 1) * pageBytes
+          const from = start + random.between(0, pageBytes - 1)
+          if (random.between(0, 1) === 0) bytes.fill(0, from, start + pageBytes)
+          else bytes[from]! ^= 1 << random.between(0, 7)
+        }
+        return bytes
+      })
+      if (inspectEventLog({ dataDir }).findings.some(({ needsRepair }) => needsRepair)) await repairAndRead(dataDir)
+    }
+  })
+
   await t.test('nothing is readable: an empty log is created, and the old files are kept beside it', async (s) => {
     const harms: readonly [string, (path: string) => void][] = [
       ['zeroed', (path) => changeFile(path, (bytes) => Buffer.alloc(bytes.length))],
@@ -397,4 +414,26 @@ test('a repair keeps the order of keys, and which groups are ordered', async (t)
     assert.deepEqual([idsOf([delivery!]), more.length], [[id], 0])
     await next.settle([landed(delivery!)])
   }
+})
+
+test('a repair that cannot read where a stream ends gives no offset a second time', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  await eventLog.append(stream(), [batchOf(['a'])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  await consumer.settle((await takeAll(consumer)).map(landed))
+  await eventLog.trim(topic, { keepSinceMs: Date.now() + 1000, maxBytes: 0 })
+  await eventLog.close()
+  // Only the group's cursor still says that there was an event.
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  assert.equal(database.prepare('SELECT count(*) AS entries FROM entries').get()?.entries, 0)
+  database.exec('UPDATE streams SET crc = crc + 12345')
+  database.close()
+  assert.ok(repairEventLog({ dataDir }) !== null)
+
+  const repaired = await openEmbedded(dataDir)
+  cleanup(t, () => repaired.close())
+  await repaired.append(stream(), [batchOf(['b'])])
+  assert.deepEqual(idsOf(await takeAll(await repaired.consume(topic, group, { leaseMs }))), ['b'])
 })

@@ -69,9 +69,8 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     const epoch = await epochOf(connection, keys, now)
     const { onReset = () => {} } = options
     const sessions = new Sessions({
-      ...{ connection, keys, epoch, logger, onReset },
+      ...{ connection, keys, epoch, logger, blockedLanes, onReset },
       mayAppend: () => guard.mayAppend(),
-      onBlockedLanes: (partition, reply) => blockedLanes.noteAll(partition, reply),
     })
     const process = randomBytes(9).toString('base64url')
     const watch = new MemberWatch({ connection, sessions, keys, process, elapsedMs })

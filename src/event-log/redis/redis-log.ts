@@ -327,10 +327,7 @@ export class RedisLog implements EventLog {
     const known = this.#queues.get(partition)
     if (known !== undefined) return known
     const { sessions, blockedLanes, onCommit } = this.#options
-    const queue = new AppendQueue({
-      ...{ sessions, partition, onStored: onCommit },
-      onBlocked: (lane, cure) => blockedLanes.note(partition, partition.stream(lane), cure),
-    })
+    const queue = new AppendQueue({ sessions, partition, blockedLanes, onStored: onCommit })
     this.#queues.set(partition, queue)
     return queue
   }

@@ -8,6 +8,18 @@ import { crc32 } from 'node:zlib'
  */
 export const checkedFields = 9
 
+/** The columns that `read-entry.sql` and `scan-entries.sql` select: the fields, the checksum, and the bytes. */
+export type EntryColumns = readonly (number | Uint8Array | null)[]
+
+export interface StoredEntry {
+  /** In the order of `checkedFields`. */
+  readonly fields: readonly number[]
+  readonly crc: number
+  readonly bytes: Uint8Array
+  /** Whether it does not match its checksum. */
+  readonly damaged: boolean
+}
+
 export class EntryChecksum {
   readonly #numbers = new Float64Array(checkedFields + 1)
   readonly #bytes = new Uint8Array(this.#numbers.buffer)
@@ -17,5 +29,12 @@ export class EntryChecksum {
     this.#numbers.set(fields)
     this.#numbers[checkedFields] = crc32(bytes)
     return crc32(this.#bytes)
+  }
+
+  read(row: EntryColumns): StoredEntry {
+    const fields = row.slice(0, checkedFields) as number[]
+    const [crc, blob] = row.slice(checkedFields) as [number, unknown]
+    const bytes = blob instanceof Uint8Array ? blob : new Uint8Array(0)
+    return { fields, crc, bytes, damaged: !(blob instanceof Uint8Array) || this.of(fields, bytes) !== crc }
   }
 }

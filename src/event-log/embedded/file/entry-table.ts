@@ -5,7 +5,7 @@
 // index lacks, the file is damaged, and a repair restores everything.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { EntryChecksum } from './entry-checksum.ts'
+import { EntryChecksum, type EntryColumns, type StoredEntry } from './entry-checksum.ts'
 import { LogDamage } from './log-damage.ts'
 import { sqlFile } from './sql-file.ts'
 
@@ -69,7 +69,6 @@ export class EntryTable {
   readonly #removeOfStreams: StatementSync
   readonly #find: StatementSync
   readonly #before: StatementSync
-  readonly #entryBefore: StatementSync
   readonly #checksum = new EntryChecksum()
 
   /** @param path the database file, for messages. */
@@ -83,17 +82,21 @@ export class EntryTable {
     this.#remove = database.prepare(sqlFile('remove-entry'))
     this.#removeOfStreams = database.prepare(sqlFile('remove-of-streams'))
     this.#find = database.prepare(sqlFile('find-in-table'))
-    this.#before = database.prepare(sqlFile('append-number-before'))
-    this.#entryBefore = database.prepare(sqlFile('entry-before'))
+    this.#before = database.prepare(sqlFile('entry-before'))
   }
 
   insert(entry: NewEntry, bytes: Uint8Array): void {
     const { appendNumber, stream, firstOffset, count, startByte, receivedAtMicros } = entry
-    const fields = [appendNumber, stream, firstOffset, count, startByte, receivedAtMicros] as const
     const { endedAttempts, dueAtMs, originOffset } = entry
-    const crc = this.#checksum.of([...fields, endedAttempts, dueAtMs, originOffset], bytes)
-    if (endedAttempts < 0) this.#insert.run(...fields, null, null, null, crc, bytes)
-    else this.#insert.run(...fields, endedAttempts, dueAtMs, originOffset, crc, bytes)
+    const place = [appendNumber, stream, firstOffset, count, startByte, receivedAtMicros]
+    const fields = [...place, endedAttempts, dueAtMs, originOffset]
+    this.insertAsItIs({ fields, crc: this.#checksum.of(fields, bytes), bytes })
+  }
+
+  /** Inserts an entry with the checksum that it has, so that a damaged one stays recognisable. */
+  insertAsItIs({ fields, crc, bytes }: Pick<StoredEntry, 'fields' | 'crc' | 'bytes'>): void {
+    if (fields[6]! >= 0) this.#insert.run(...fields, crc, bytes)
+    else this.#insert.run(...fields.slice(0, 6), null, null, null, crc, bytes)
   }
 
   remove(appendNumber: number): void {
@@ -127,11 +130,8 @@ export class EntryTable {
 
   /** Reads an entry by its append number alone. The fields are in the order of EntryChecksum. */
   readNumbered(appendNumber: number): EntryContent & { readonly fields: readonly number[] } {
-    const row = this.#read.get(appendNumber) as unknown as (number | Uint8Array | null)[] | undefined
-    const [crc, blob] = row?.slice(9) ?? []
-    const bytes = blob instanceof Uint8Array ? blob : new Uint8Array(0)
-    const fields = (row?.slice(0, 9) ?? []) as number[]
-    const damaged = !(blob instanceof Uint8Array) || this.#checksum.of(fields, bytes) !== crc
+    const row = this.#read.get(appendNumber) as EntryColumns | undefined
+    const { fields, bytes, damaged } = this.#checksum.read(row ?? [])
     return { bytes, damaged, endedAttempts: fields[6] ?? -1, originOffset: fields[8] ?? -1, fields }
   }
 
@@ -165,7 +165,7 @@ export class EntryTable {
 
   /** The first offset of the entry that contains an offset; the offset itself when none does. */
   startOf(stream: number, offset: number): number {
-    const found = this.#entryBefore.get(stream, offset) as unknown as { firstOffset: number; count: number } | undefined
+    const found = this.#lastFrom(stream, offset)
     return found !== undefined && found.firstOffset + found.count > offset ? found.firstOffset : offset
   }
 
@@ -186,7 +186,7 @@ export class EntryTable {
    * @param before the append number of the entry after the range, if there is one.
    */
   confirmHole(stream: number, { start, end }: OffsetRange, before = Number.MAX_SAFE_INTEGER): void {
-    const from = (this.#before.get(stream, start) as { appendNumber: number } | undefined)?.appendNumber ?? 0
+    const from = this.#lastFrom(stream, start - 1)?.appendNumber ?? 0
     const hidden = this.#find.get(from, before, stream, start, end)
     if (hidden === undefined) return
     throw this.#indexDamage('an index with every entry', `an index without entry ${hidden.appendNumber}`)
@@ -200,6 +200,11 @@ export class EntryTable {
       `consecutive entries of stream ${stream} from offset ${start} to ${end}`,
       `an entry of ${count} events at offset ${firstOffset}`,
     )
+  }
+
+  /** The last entry that begins at or before an offset, as the index says. */
+  #lastFrom(stream: number, offset: number): Pick<EntryPlace, 'appendNumber' | 'firstOffset' | 'count'> | undefined {
+    return this.#before.get(stream, offset) as unknown as EntryPlace | undefined
   }
 
   #indexDamage(expected: string, found: string): LogDamage {

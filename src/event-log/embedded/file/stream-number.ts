@@ -12,6 +12,11 @@ export function streamNumber(owner: number, partition: number, lane: Lane): numb
   return owner * streamsPerOwner + partition * lanes.length + lanes.indexOf(lane)
 }
 
+/** The topic or group of a stream. */
+export function ownerOf(stream: number): number {
+  return Math.floor(stream / streamsPerOwner)
+}
+
 /** The partition of a stream. */
 export function partitionOf(stream: number): number {
   return Math.floor((stream % streamsPerOwner) / lanes.length)

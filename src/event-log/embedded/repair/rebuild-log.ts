@@ -9,22 +9,15 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
 import { Checkpointer } from '../../../lib/sqlite/checkpointer.ts'
 import { openDatabase, truncateWal } from '../../../lib/sqlite/open-database.ts'
-import {
-  Books,
-  type CursorRow,
-  type DueRow,
-  type GroupRow,
-  type LedgerRow,
-  type LogRow,
-  type ProducerRow,
-  type StreamRow,
-  type TopicRow,
-} from '../file/books.ts'
+import { Books, type CursorRow, type GroupRow, type LedgerRow, type StreamRow, type TopicRow } from '../file/books.ts'
+import type { StoredEntry } from '../file/entry-checksum.ts'
+import { EntryTable } from '../file/entry-table.ts'
 import { createLogSchema, newLogRow } from '../file/log-database.ts'
 import { logPageBytes } from '../file/log-format.ts'
+import type { Mark } from '../file/log-mark.ts'
 import { sqlFile } from '../file/sql-file.ts'
-import { maxPartitions, streamNumber } from '../file/stream-number.ts'
-import type { ScannedEntry } from './entry-scan.ts'
+import { maxPartitions, ownerOf, partitionOf, streamNumber } from '../file/stream-number.ts'
+import { scanEntries } from './entry-scan.ts'
 
 export interface RebuiltLog {
   readonly entries: number
@@ -33,26 +26,6 @@ export interface RebuiltLog {
   readonly damagedEntries: number
   /** Events known to be missing, for the group with the most missing events. */
   readonly lostEvents: number
-}
-
-/** The rows of the damaged log that can be read. */
-export interface OldBooks {
-  readonly log: LogRow | null
-  readonly topics: readonly TopicRow[]
-  readonly groups: readonly GroupRow[]
-  readonly streams: ReadonlyMap<number, StreamRow>
-  /** By group and stream. */
-  readonly cursors: ReadonlyMap<string, CursorRow>
-  readonly ledgers: ReadonlyMap<string, LedgerRow>
-  readonly due: ReadonlyMap<number, readonly DueRow[]>
-  readonly producers: readonly ProducerRow[]
-  /** Null where nothing can be read. */
-  readonly books: Books | null
-}
-
-export const noBooks: OldBooks = {
-  ...{ log: null, topics: [], groups: [], streams: new Map(), cursors: new Map(), ledgers: new Map() },
-  ...{ due: new Map(), producers: [], books: null },
 }
 
 /** The largest event count of a damaged entry that is accepted as plausible. */
@@ -72,63 +45,29 @@ interface KeptEntry {
   readonly dueAtMs: number
 }
 
-export function readBooks(database: DatabaseSync, path: string): OldBooks {
-  const books = new Books(database, path)
-  const streams = books.streams.loadReadable()
-  const topics = readTopics(books, streams)
-  return {
-    books,
-    log: books.log.loadReadable()[0] ?? null,
-    topics,
-    groups: readGroups(books, topics),
-    streams: new Map(streams.map((row) => [row.stream, row])),
-    cursors: new Map(books.cursors.loadReadable().map((row) => [`${row.groupNumber}/${row.stream}`, row])),
-    ledgers: new Map(books.ledgers.loadReadable().map((row) => [`${row.groupNumber}/${row.partition}`, row])),
-    due: Map.groupBy(books.due.loadReadable(), ({ stream }) => stream),
-    producers: books.producers.loadReadable(),
-  }
+type StreamPlace = Pick<StreamRow, 'topicNumber' | 'groupNumber' | 'partition' | 'lane'>
+
+/** What a group's ledger of one partition must say, and how many of its waiting events have no entry. */
+interface Sums {
+  accepted: number
+  waitingEvents: number
+  waitingBytes: number
+  missing: number
 }
 
-/** A topic whose row is damaged keeps the name that is there: without it, all its events would be lost. */
-function readTopics(books: Books, streams: readonly StreamRow[]): TopicRow[] {
-  const partitionsOf = new Map<number, number>()
-  for (const { topicNumber, partition } of streams) {
-    partitionsOf.set(topicNumber, Math.max(partition + 1, partitionsOf.get(topicNumber) ?? 0))
-  }
-  return books.topics.loadUnchecked().flatMap(({ topicNumber, name, partitions }) => {
-    const found = partitionsOf.get(topicNumber) ?? partitions
-    const isPlausible = Number.isSafeInteger(topicNumber) && name !== '' && found >= 1 && found <= maxPartitions
-    return isPlausible ? [{ topicNumber, name, partitions: found }] : []
-  })
-}
-
-/** A group whose row is damaged keeps the name that is there: without it, its retries would be lost. */
-function readGroups(books: Books, topics: readonly TopicRow[]): GroupRow[] {
-  const topicNumbers = new Set(topics.map((row) => row.topicNumber))
-  return books.groups.loadUnchecked().flatMap(({ state, ...row }) => {
-    const { groupNumber, topicNumber, name, reason, ordered } = row
-    const isKept = topicNumbers.has(topicNumber) && name !== '' && state !== 'dropped' && groupNumber > 0
-    return isKept
-      ? [{ groupNumber, topicNumber, name, reason, ordered, state: state === 'paused' ? state : 'running' }]
-      : []
-  })
-}
-
-/** Writes the new database to `path`, where no file may exist, then flushes and closes it. */
-export function rebuildLog(
-  path: string,
-  old: OldBooks,
-  entries: Iterable<ScannedEntry>,
-  next: { readonly epoch: number; readonly lastAppendNumber: number },
-): RebuiltLog {
+/**
+ * Writes what can be read of the old database to a new one at `path`, where no file may exist, then flushes and closes
+ * it.
+ * @param next the epoch that begins, and the last append number that the log has reached.
+ */
+export function rebuildLog(path: string, source: DatabaseSync, next: Mark): RebuiltLog {
   const file = { path, exclusive: true, busyTimeoutMs: 0, mayCreate: true, pageBytes: logPageBytes }
   const { database } = openDatabase(file)
   try {
-    const empty = newLogRow(next.epoch, next.lastAppendNumber)
-    createLogSchema(database, path, empty)
-    const rebuilding = new Rebuilding(database, path, old)
-    rebuilding.copyEntries(entries)
-    const rebuilt = rebuilding.writeBooks(empty)
+    createLogSchema(database, path, newLogRow(next.epoch, next.appendNumber))
+    const rebuilding = new Rebuilding(database, path, new Books(source, path))
+    rebuilding.copyEntries(scanEntries(source, next.appendNumber))
+    const rebuilt = rebuilding.writeBooks()
     truncateWal(database)
     return rebuilt
   } finally {
@@ -139,32 +78,44 @@ export function rebuildLog(
 class Rebuilding {
   readonly #database: DatabaseSync
   readonly #path: string
-  readonly #old: OldBooks
+  readonly #old: Books
   readonly #books: Books
+  readonly #entries: EntryTable
   readonly #walk: StatementSync
-  readonly #remove: StatementSync
+  readonly #topics: readonly TopicRow[]
+  readonly #groups: readonly GroupRow[]
+  /** How many partitions each topic has, and each group, whose numbers differ from theirs. */
+  readonly #partitionsOf = new Map<number, number>()
+  /** The readable ones, by stream. */
+  readonly #cursors: ReadonlyMap<number, readonly CursorRow[]>
   /** Append numbers of entries that do not match their checksum. */
   readonly #damaged = new Set<number>()
-  readonly #kept = new Map<number, readonly KeptEntry[]>()
+  readonly #missing = new Map<GroupRow, number>()
+  readonly #totals = { entries: 0, events: 0, damagedEntries: 0 }
 
-  constructor(database: DatabaseSync, path: string, old: OldBooks) {
+  constructor(database: DatabaseSync, path: string, old: Books) {
     this.#database = database
     this.#path = path
     this.#old = old
     this.#books = new Books(database, path)
+    this.#entries = new EntryTable(database, path)
     this.#walk = database.prepare(sqlFile('walk-stream'))
-    this.#remove = database.prepare(sqlFile('remove-entry'))
+    this.#topics = readTopics(old)
+    for (const { topicNumber, partitions } of this.#topics) this.#partitionsOf.set(topicNumber, partitions)
+    this.#groups = readGroups(old, this.#partitionsOf)
+    for (const row of this.#groups) this.#partitionsOf.set(row.groupNumber, this.#partitionsOf.get(row.topicNumber)!)
+    this.#cursors = Map.groupBy(old.cursors.loadReadable(), ({ stream }) => stream)
   }
 
-  copyEntries(entries: Iterable<ScannedEntry>): void {
-    const insert = this.#database.prepare(sqlFile('insert-entry'))
+  copyEntries(entries: Iterable<StoredEntry>): void {
     const checkpointer = new Checkpointer(this.#database, this.#path)
     let bytes = 0
     this.#database.exec('BEGIN')
     for (const entry of entries) {
-      if (!entry.isSound && !isPlausible(entry)) continue
-      if (!entry.isSound) this.#damaged.add(entry.appendNumber)
-      insertAsItIs(insert, entry)
+      const [appendNumber, stream, firstOffset, count] = entry.fields as [number, number, number, number]
+      if (!this.#isKnown(stream) || (entry.damaged && !isPlausible(firstOffset, count))) continue
+      if (entry.damaged) this.#damaged.add(appendNumber)
+      this.#entries.insertAsItIs(entry)
       bytes += entry.bytes.length
       if (bytes < bytesPerTransaction) continue
       this.#database.exec('COMMIT')
@@ -175,191 +126,168 @@ class Rebuilding {
     this.#database.exec('COMMIT')
   }
 
-  writeBooks(empty: LogRow): RebuiltLog {
-    const { log, topics, groups, producers } = this.#old
+  writeBooks(): RebuiltLog {
     this.#database.exec('BEGIN')
-    const streams = topics.flatMap((topic) => {
-      const owners = groups.filter(({ topicNumber }) => topicNumber === topic.topicNumber)
-      return [0, ...owners.map(({ groupNumber }) => groupNumber)].flatMap((owner) => this.#streamsOf(topic, owner))
-    })
-    this.#database.prepare(sqlFile('remove-orphaned-entries')).run(JSON.stringify([...this.#kept.keys()]))
-    const streamOf = new Map(streams.map((row) => [row.stream, row]))
-    const lostEvents = groups.map((group) => this.#writeGroup(group, streamOf))
-    const keptProducers = producers.filter((row) => streamOf.has(row.stream))
-    const numbers = [...topics.map((row) => row.topicNumber), ...groups.map((row) => row.groupNumber)]
-    for (const row of topics) this.#books.topics.save(row)
-    for (const row of groups) this.#books.groups.save(row)
-    for (const row of streams) this.#books.streams.save(row)
-    for (const row of keptProducers) this.#books.producers.save(row)
+    for (const topic of this.#topics) {
+      this.#books.topics.save(topic)
+      for (let partition = 0; partition < topic.partitions; partition++) this.#writePartition(topic, partition)
+    }
+    for (const row of this.#groups) this.#books.groups.save(row)
+    const producers = this.#old.producers.loadReadable().filter(({ stream }) => this.#isKnown(stream))
+    for (const row of producers) this.#books.producers.save(row)
+    const lastNumber = this.#old.log.loadReadable()[0]?.lastNumber ?? 0
     this.#books.log.save({
-      ...empty,
-      lastNumber: Math.max(log?.lastNumber ?? 0, ...numbers),
-      ...{ topics: topics.length, groups: groups.length, producers: keptProducers.length },
+      ...this.#books.log.get(1)!,
+      lastNumber: Math.max(lastNumber, ...this.#partitionsOf.keys()),
+      ...{ topics: this.#topics.length, groups: this.#groups.length, producers: producers.length },
     })
     this.#database.exec('COMMIT')
-    const all = [...this.#kept.values()].flat()
-    return {
-      entries: all.length,
-      events: all.reduce((sum, { count }) => sum + count, 0),
-      damagedEntries: all.filter(({ appendNumber }) => this.#damaged.has(appendNumber)).length,
-      lostEvents: Math.max(0, ...lostEvents),
+    return { ...this.#totals, lostEvents: Math.max(0, ...this.#missing.values()) }
+  }
+
+  /** Whether a topic or group that is kept has the stream. */
+  #isKnown(stream: number): boolean {
+    return partitionOf(stream) < (this.#partitionsOf.get(ownerOf(stream)) ?? 0)
+  }
+
+  #writePartition({ topicNumber }: TopicRow, partition: number): void {
+    const streams = lanes.map((lane) => {
+      const cursors = this.#cursors.get(streamNumber(topicNumber, partition, lane)) ?? []
+      const reached = cursors.reduce((end, row) => Math.max(end, row.settledBelow, row.handedOutBelow), 0)
+      const [stream, kept] = this.#streamOf({ topicNumber, groupNumber: 0, partition, lane }, reached)
+      this.#books.streams.save(stream)
+      return [stream, kept] as const
+    })
+    for (const group of this.#groups.filter((row) => row.topicNumber === topicNumber)) {
+      const { groupNumber } = group
+      const sums: Sums = { accepted: 0, waitingEvents: 0, waitingBytes: 0, missing: 0 }
+      for (const [stream, kept] of streams) this.#writeCursor(groupNumber, stream, kept, sums)
+      for (const lane of lanes) this.#writeDue({ topicNumber, groupNumber, partition, lane }, sums)
+      const key = { groupNumber, partition }
+      const [old] = this.#old.ledgers.loadReadable('group_number = ? AND partition = ?', groupNumber, partition)
+      this.#books.ledgers.save(balancedLedger(key, old, sums))
+      this.#missing.set(group, (this.#missing.get(group) ?? 0) + sums.missing)
     }
   }
 
-  /** The streams of a topic, or those of a group (0: of the topic itself), around what is kept in them. */
-  #streamsOf({ topicNumber, partitions }: TopicRow, groupNumber: number): StreamRow[] {
-    const rows: StreamRow[] = []
-    for (let partition = 0; partition < partitions; partition++) {
-      for (const lane of lanes) {
-        const stream = streamNumber(groupNumber === 0 ? topicNumber : groupNumber, partition, lane)
-        const empty = { nextOffset: 0, nextByte: 0, trimmedBelow: 0, trimmedByte: 0, dueKept: 0 }
-        const row = this.#old.streams.get(stream) ?? { stream, topicNumber, partition, lane, groupNumber, ...empty }
-        const kept = this.#keepFitting(row)
-        this.#kept.set(stream, kept)
-        rows.push(streamAround(row, kept))
-      }
-    }
-    return rows
+  /**
+   * The row of a stream of a topic (group 0) or group, and the entries that are kept in it.
+   * @param reached the offset that it had reached, as other rows say.
+   */
+  #streamOf(place: StreamPlace, reached: number): [StreamRow, readonly KeptEntry[]] {
+    const { groupNumber, topicNumber, partition, lane } = place
+    const stream = streamNumber(groupNumber === 0 ? topicNumber : groupNumber, partition, lane)
+    const empty = { nextOffset: 0, nextByte: 0, trimmedBelow: 0, trimmedByte: 0, dueKept: 0 }
+    const [old] = this.#old.streams.loadReadable('stream = ?', stream)
+    const kept = this.#keepFitting(stream, old?.nextOffset ?? Number.POSITIVE_INFINITY)
+    const [first, last] = [kept[0], kept.at(-1)]
+    const row = { stream, ...place, ...empty, ...old, dueKept: 0 }
+    row.nextOffset = Math.max(row.nextOffset, reached, last === undefined ? 0 : last.firstOffset + last.count)
+    row.nextByte = Math.max(row.nextByte, last === undefined ? 0 : last.startByte + last.byteLength)
+    // A group's own stream is not trimmed.
+    row.trimmedBelow = groupNumber !== 0 ? 0 : (first?.firstOffset ?? row.nextOffset)
+    row.trimmedByte = groupNumber !== 0 ? 0 : (first?.startByte ?? row.nextByte)
+    this.#totals.entries += kept.length
+    this.#totals.events += kept.reduce((sum, { count }) => sum + count, 0)
+    this.#totals.damagedEntries += kept.filter(({ appendNumber }) => this.#damaged.has(appendNumber)).length
+    return [row, kept]
   }
 
   /** Removes damaged entries that overlap others or lie beyond the end of the stream, and returns the rest. */
-  #keepFitting(row: StreamRow): readonly KeptEntry[] {
-    const isKnown = row.nextOffset > 0
+  #keepFitting(stream: number, end: number): readonly KeptEntry[] {
     const kept: KeptEntry[] = []
-    for (const entry of this.#walk.all(row.stream) as unknown as KeptEntry[]) {
+    for (const entry of this.#walk.all(stream) as unknown as KeptEntry[]) {
       const last = kept.at(-1)
       const overlaps = last !== undefined && last.firstOffset + last.count > entry.firstOffset
-      const isBeyond = isKnown && entry.firstOffset + entry.count > row.nextOffset
-      if (this.#damaged.has(entry.appendNumber) && (overlaps || isBeyond)) {
-        this.#remove.run(entry.appendNumber)
+      if (this.#damaged.has(entry.appendNumber) && (overlaps || entry.firstOffset + entry.count > end)) {
+        this.#entries.remove(entry.appendNumber)
         continue
       }
       // The previous entry is the damaged one, because sound entries never overlap.
-      if (overlaps) this.#remove.run(kept.pop()!.appendNumber)
+      if (overlaps) this.#entries.remove(kept.pop()!.appendNumber)
       kept.push(entry)
     }
     return kept
   }
 
-  /** Writes a group's cursors, due entries and ledgers, and returns the number of events known to be missing. */
-  #writeGroup({ groupNumber, topicNumber }: GroupRow, streamOf: ReadonlyMap<number, StreamRow>): number {
-    const { partitions } = this.#old.topics.find((topic) => topic.topicNumber === topicNumber)!
-    let missing = 0
-    for (let partition = 0; partition < partitions; partition++) {
-      const sums = { accepted: 0, waitingEvents: 0, waitingBytes: 0 }
-      for (const lane of lanes) {
-        const stream = streamOf.get(streamNumber(topicNumber, partition, lane))!
-        const own = streamOf.get(streamNumber(groupNumber, partition, lane))!
-        missing += this.#writeCursor(groupNumber, stream, sums) + this.#writeDue(own, sums)
-      }
-      const old = this.#old.ledgers.get(`${groupNumber}/${partition}`)
-      this.#books.ledgers.save(balancedLedger({ groupNumber, partition }, old, sums))
-    }
-    return missing
-  }
-
-  #writeCursor(groupNumber: number, stream: StreamRow, sums: Sums): number {
-    const { stream: number, nextOffset, trimmedBelow } = stream
-    const place = { startOffset: trimmedBelow, settledBelow: trimmedBelow, handedOutBelow: trimmedBelow }
-    const none = { rangesAhead: 0, attemptsKept: 0 }
-    const old = this.#old.cursors.get(`${groupNumber}/${number}`)
-    const cursor = { groupNumber, stream: number, ...place, ...old, ...none }
-    const condition = 'group_number = ? AND stream = ?'
-    const ranges = this.#old.books?.settledRanges.loadReadable(condition, groupNumber, number) ?? []
-    for (const range of ranges) {
-      if (range.firstOffset === cursor.settledBelow) cursor.settledBelow = range.endOffset
-    }
-    const ahead = ranges.filter((row) => row.firstOffset > cursor.settledBelow && row.endOffset <= nextOffset)
+  /** Writes how far a group is in a stream of its topic: as its cursor says, else at the oldest kept entry. */
+  #writeCursor(groupNumber: number, row: StreamRow, kept: readonly KeptEntry[], sums: Sums): void {
+    const { stream, nextOffset, trimmedBelow } = row
+    const old = this.#cursors.get(stream)?.find((cursor) => cursor.groupNumber === groupNumber)
+    const ofCursor = ['group_number = ? AND stream = ?', groupNumber, stream] as const
+    const ranges = old === undefined ? [] : this.#old.settledRanges.loadReadable(...ofCursor)
+    const ahead = ranges.filter(({ endOffset }) => endOffset <= nextOffset)
+    const attempts = old === undefined ? [] : this.#old.attempts.loadReadable(...ofCursor)
+    const start = { startOffset: trimmedBelow, settledBelow: trimmedBelow, handedOutBelow: trimmedBelow }
+    const rows = { rangesAhead: ahead.length, attemptsKept: attempts.length }
+    const cursor = { groupNumber, stream, ...start, ...old, ...rows }
+    this.#books.cursors.save(cursor)
     for (const range of ahead) this.#books.settledRanges.save(range)
-    const isSettled = settledAmong(cursor.settledBelow, ahead)
-    const waiting = this.#kept.get(number)!.filter(({ firstOffset }) => !isSettled(firstOffset))
-    const offsets = new Set(waiting.map(({ firstOffset }) => firstOffset))
-    const attempts =
-      old === undefined ? [] : (this.#old.books?.attempts.loadReadable(condition, groupNumber, number) ?? [])
-    const kept = attempts.filter((row) => offsets.has(row.firstOffset) && row.firstOffset < cursor.handedOutBelow)
-    for (const row of kept) this.#books.attempts.save(row)
-    this.#books.cursors.save({ ...cursor, rangesAhead: ahead.length, attemptsKept: kept.length })
-    const settledAhead = ahead.reduce((sum, row) => sum + row.endOffset - row.firstOffset, 0)
-    const unsettled = nextOffset - cursor.settledBelow - settledAhead
+    for (const attempt of attempts) this.#books.attempts.save(attempt)
     sums.accepted += nextOffset - cursor.startOffset
-    sums.waitingEvents += unsettled
-    sums.waitingBytes += waiting.reduce((sum, { byteLength }) => sum + byteLength, 0)
-    return unsettled - waiting.reduce((sum, { count }) => sum + count, 0)
-  }
-
-  /** Everything in a group's own stream is unsettled, because settled entries leave it. */
-  #writeDue(own: StreamRow, sums: Sums): number {
-    const { stream } = own
-    const old = new Map(this.#old.due.get(stream)?.map((row) => [row.firstOffset, row]))
-    for (const { firstOffset, count, attempt, dueAtMs, byteLength } of this.#kept.get(stream)!) {
-      const known = old.get(firstOffset)
-      old.delete(firstOffset)
-      const row = {
-        stream,
-        firstOffset,
-        dueAtMs: Math.max(0, dueAtMs),
-        eventCount: count,
-        attempt: Math.max(0, attempt),
-        // The key is lost with the row: the entry has no order any more.
-        ...{ eventKey: '', originOffset: -1 },
+    let from = cursor.settledBelow
+    let at = 0
+    for (const settled of [...ahead, { firstOffset: nextOffset, endOffset: nextOffset }]) {
+      sums.waitingEvents += settled.firstOffset - from
+      sums.missing += settled.firstOffset - from
+      for (; at < kept.length && kept[at]!.firstOffset < settled.firstOffset; at++) {
+        const { firstOffset, count, byteLength } = kept[at]!
+        if (firstOffset < from) continue
+        sums.missing -= count
+        sums.waitingBytes += byteLength
       }
-      this.#books.due.save(known ?? row)
-      sums.waitingEvents += known?.eventCount ?? count
-      sums.waitingBytes += byteLength
-      own.dueKept++
+      from = settled.endOffset
     }
-    return Array.from(old.values(), ({ eventCount }) => eventCount).reduce((sum, count) => sum + count, 0)
+  }
+
+  /**
+   * Writes a group's own stream with its rows in `due`. Each kept entry has one, because settled entries leave the stream;
+   * a row without an entry is counted as lost when it is due.
+   */
+  #writeDue(place: StreamPlace, sums: Sums): void {
+    const number = streamNumber(place.groupNumber, place.partition, place.lane)
+    const rows = this.#old.due.loadReadable('stream = ?', number)
+    const reached = rows.reduce((end, { firstOffset, eventCount }) => Math.max(end, firstOffset + eventCount), 0)
+    const [own, kept] = this.#streamOf(place, reached)
+    const missing = new Map(rows.map((row) => [row.firstOffset, row.eventCount]))
+    for (const { firstOffset, count, attempt, dueAtMs, byteLength } of kept) {
+      sums.waitingBytes += byteLength
+      if (missing.delete(firstOffset)) continue
+      const numbers = { dueAtMs: Math.max(0, dueAtMs), eventCount: count, attempt: Math.max(0, attempt) }
+      // The key is lost with the row: the entry has no order any more.
+      rows.push({ stream: number, firstOffset, ...numbers, eventKey: '', originOffset: -1 })
+    }
+    for (const row of rows) this.#books.due.save(row)
+    this.#books.streams.save({ ...own, dueKept: rows.length })
+    sums.waitingEvents += rows.reduce((sum, { eventCount }) => sum + eventCount, 0)
+    sums.missing += Array.from(missing.values()).reduce((sum, count) => sum + count, 0)
   }
 }
 
-interface Sums {
-  accepted: number
-  waitingEvents: number
-  waitingBytes: number
-}
-
-/** @param ahead in offset order; it is asked for offsets in that order too. */
-function settledAmong(
-  settledBelow: number,
-  ahead: readonly { readonly firstOffset: number; readonly endOffset: number }[],
-): (offset: number) => boolean {
-  let at = 0
-  return (offset) => {
-    while (at < ahead.length && ahead[at]!.endOffset <= offset) at++
-    return offset < settledBelow || (ahead[at]?.firstOffset ?? Number.POSITIVE_INFINITY) <= offset
+/** A topic whose row is damaged keeps the name that is there: without it, all its events would be lost. */
+function readTopics(old: Books): TopicRow[] {
+  const partitionsOf = new Map<number, number>()
+  for (const { topicNumber, partition } of old.streams.loadReadable()) {
+    partitionsOf.set(topicNumber, Math.max(partition + 1, partitionsOf.get(topicNumber) ?? 0))
   }
+  return old.topics.loadUnchecked().flatMap(({ topicNumber, name, partitions }) => {
+    const found = partitionsOf.get(topicNumber) ?? partitions
+    const isPlausible = Number.isSafeInteger(topicNumber) && name !== '' && found >= 1 && found <= maxPartitions
+    return isPlausible ? [{ topicNumber, name, partitions: found }] : []
+  })
 }
 
-function isPlausible({ firstOffset, count }: ScannedEntry): boolean {
+/** A group whose row is damaged keeps the name that is there: without it, its retries would be lost. */
+function readGroups(old: Books, topics: ReadonlyMap<number, unknown>): GroupRow[] {
+  return old.groups.loadUnchecked().flatMap(({ state, ...row }) => {
+    const isKept = topics.has(row.topicNumber) && row.name !== '' && state !== 'dropped' && row.groupNumber > 0
+    return isKept ? [{ ...row, state: state === 'paused' ? state : 'running' }] : []
+  })
+}
+
+function isPlausible(firstOffset: number, count: number): boolean {
   const isCount = Number.isInteger(count) && count >= 1 && count <= maxPlausibleCount
   return isCount && Number.isSafeInteger(firstOffset) && firstOffset >= 0
-}
-
-/** Inserts an entry with its original checksum, so that a damaged entry stays recognisable. */
-function insertAsItIs(insert: StatementSync, entry: ScannedEntry): void {
-  const { appendNumber, stream, firstOffset, count, startByte, receivedAtMicros, crc, bytes } = entry
-  const orNull = (value: number) => (value < 0 ? null : value)
-  const redelivery = [orNull(entry.attempt), orNull(entry.dueAtMs), orNull(entry.originOffset)] as const
-  insert.run(appendNumber, stream, firstOffset, count, startByte, receivedAtMicros, ...redelivery, crc, bytes)
-}
-
-/** The row of the stream, extended so that it contains all kept entries. */
-function streamAround(row: StreamRow, kept: readonly KeptEntry[]): StreamRow {
-  const first = kept[0]
-  const last = kept.at(-1)
-  if (first === undefined || last === undefined) {
-    return { ...row, trimmedBelow: row.nextOffset, trimmedByte: row.nextByte, dueKept: 0 }
-  }
-  const isOwn = row.groupNumber !== 0
-  return {
-    ...row,
-    nextOffset: Math.max(row.nextOffset, last.firstOffset + last.count),
-    nextByte: Math.max(row.nextByte, last.startByte + last.byteLength),
-    // A group's own stream is not trimmed.
-    trimmedBelow: isOwn ? 0 : first.firstOffset,
-    trimmedByte: isOwn ? 0 : first.startByte,
-    dueKept: 0,
-  }
 }
 
 function balancedLedger(

@@ -15,17 +15,17 @@ import {
   truncateSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { MillraceError } from '../../../errors.ts'
 import { SqliteFailure } from '../../../lib/sqlite/failure.ts'
 import { openDatabase } from '../../../lib/sqlite/open-database.ts'
+import { Books } from '../file/books.ts'
 import { describeHolder } from '../file/data-directory.ts'
 import { type LogFiles, logFiles } from '../file/log-files.ts'
 import { logPageBytes } from '../file/log-format.ts'
-import { LogMark, readLogMark } from '../file/log-mark.ts'
-import { type ScannedEntry, scanEntries } from './entry-scan.ts'
+import { LogMark, type Mark, readLogMark } from '../file/log-mark.ts'
 import { inspectLog } from './inspect.ts'
-import { noBooks, type OldBooks, type RebuiltLog, readBooks, rebuildLog } from './rebuild-log.ts'
+import { type RebuiltLog, rebuildLog } from './rebuild-log.ts'
 
 /** The first bytes of every SQLite database file. */
 const magic = 'SQLite format 3\0'
@@ -55,28 +55,17 @@ export function repairLog(dataDir: string): LogRepair | null {
   const newPath = join(dataDir, 'log.repairing.db')
   const scratchPath = join(dataDir, 'log.scratch.db')
   try {
-    const source = openSource(files, scratchPath)
-    try {
-      const { repair, nextMark } = rebuild(source, files, newPath)
-      source?.close()
-      const keptAs = putInPlace(newPath, files)
-      writeMark(files, nextMark)
-      return { ...repair, keptAs }
-    } finally {
-      if (source?.isOpen) source.close()
-    }
+    const { next, ...repair } = rebuild(openSource(files, scratchPath), files, newPath)
+    const keptAs = putInPlace(newPath, files)
+    writeMark(files, next)
+    return { ...repair, epoch: next.epoch, keptAs }
   } catch (thrown) {
     if (thrown instanceof SqliteFailure && thrown.kind === 'locked') {
       throw inUse(dataDir, describeHolder(files.holder))
     }
     if (thrown instanceof SqliteFailure && thrown.kind === 'full') {
-      throw new MillraceError(
-        'disk_full',
-        `the disk of ${dataDir} has no space for a copy of the log; free space on it`,
-        {
-          cause: thrown,
-        },
-      )
+      const text = `the disk of ${dataDir} has no space for a copy of the log; free space on it`
+      throw new MillraceError('disk_full', text, { cause: thrown })
     }
     throw thrown
   } finally {
@@ -88,9 +77,9 @@ function inUse(dataDir: string, holder: string): MillraceError {
   return new MillraceError('failed_precondition', `the data directory ${dataDir} is in use by ${holder}; stop it first`)
 }
 
-/** Opens the damaged database, or a copy that was made readable. Returns null when nothing in it can be read. */
-function openSource(files: LogFiles, scratchPath: string): DatabaseSync | null {
-  if (!existsSync(files.database)) return null
+/** Opens the damaged database, a copy that was made readable, or an empty one when nothing can be read. */
+function openSource(files: LogFiles, scratchPath: string): DatabaseSync {
+  if (!existsSync(files.database)) return new DatabaseSync(':memory:')
   const open = (path: string) =>
     openDatabase({ path, exclusive: true, busyTimeoutMs: 0, mayCreate: false, pageBytes: logPageBytes }).database
   try {
@@ -102,7 +91,7 @@ function openSource(files: LogFiles, scratchPath: string): DatabaseSync | null {
     copyWholePages(files, scratchPath)
     return open(scratchPath)
   } catch (thrown) {
-    if (thrown instanceof SqliteFailure && thrown.kind === 'damaged') return null
+    if (thrown instanceof SqliteFailure && thrown.kind === 'damaged') return new DatabaseSync(':memory:')
     throw thrown
   }
 }
@@ -123,26 +112,20 @@ function copyWholePages(files: LogFiles, scratchPath: string): void {
   truncateSync(scratchPath, pages * logPageBytes)
 }
 
-interface Rebuilt {
-  readonly repair: Omit<LogRepair, 'keptAs'>
-  readonly nextMark: { readonly appendNumber: number; readonly epoch: number }
-}
-
-function rebuild(source: DatabaseSync | null, files: LogFiles, newPath: string): Rebuilt {
-  removeDatabase(newPath)
-  const mark = readLogMark(files.mark)
-  const markOrZero = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
-  const books: OldBooks = source === null ? noBooks : readBooks(source, files.database)
-  const lastReadable = source === null ? 0 : lastAppendNumberIn(source)
-  const lastInLog = Math.max(books.log?.lastAppendNumber ?? 0, lastReadable)
-  const lastAppendNumber = Math.max(lastInLog, markOrZero.appendNumber)
-  const isLengthKnown = books.log !== null || typeof mark !== 'string'
-  const epoch = Math.max(books.log?.epoch ?? 0, markOrZero.epoch) + 1
-  const entries: Iterable<ScannedEntry> = source === null ? [] : scanEntries(source, lastAppendNumber)
-  const rebuilt = rebuildLog(newPath, books, entries, { epoch, lastAppendNumber })
-  return {
-    repair: { ...rebuilt, epoch, lostEntries: isLengthKnown ? lastAppendNumber - lastInLog : null },
-    nextMark: { appendNumber: lastAppendNumber, epoch },
+/** Rebuilds the log at `newPath` and closes the source. */
+function rebuild(source: DatabaseSync, files: LogFiles, newPath: string) {
+  try {
+    removeDatabase(newPath)
+    const mark = readLogMark(files.mark)
+    const markOrZero = typeof mark === 'string' ? { appendNumber: 0, epoch: 0 } : mark
+    const [log] = new Books(source, files.database).log.loadReadable()
+    const lastInLog = Math.max(log?.lastAppendNumber ?? 0, lastAppendNumberIn(source))
+    const appendNumber = Math.max(lastInLog, markOrZero.appendNumber)
+    const isLengthKnown = log !== undefined || typeof mark !== 'string'
+    const next: Mark = { appendNumber, epoch: Math.max(log?.epoch ?? 0, markOrZero.epoch) + 1 }
+    return { ...rebuildLog(newPath, source, next), next, lostEntries: isLengthKnown ? appendNumber - lastInLog : null }
+  } finally {
+    source.close()
   }
 }
 
@@ -180,7 +163,7 @@ function freeName(directory: string): string {
   }
 }
 
-function writeMark(files: LogFiles, next: { readonly appendNumber: number; readonly epoch: number }): void {
+function writeMark(files: LogFiles, next: Mark): void {
   rmSync(files.mark, { force: true })
   const mark = new LogMark(files.mark)
   try {

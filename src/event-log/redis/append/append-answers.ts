@@ -14,6 +14,15 @@ export function backlogOf([group, waitingEvents, waitingBytes, settledEvents]: r
   }
 }
 
+/** Too much waits in the queue of this process. */
+export function queueFull(topic: string, cause: Backlog): MillraceError {
+  return new MillraceError(
+    'backlogged',
+    `the append queue of topic "${topic}" is full: ${cause.waitingEvents} events (${cause.waitingBytes} bytes) wait to be stored; retry later`,
+    { cause },
+  )
+}
+
 /** Another program has raised the last id of the lane. */
 export function blocked(lane: string, facts: readonly Reply[]): MillraceError {
   const [said, cure] = [textOf(facts[0]), textOf(facts[1])]

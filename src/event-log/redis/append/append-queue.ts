@@ -2,28 +2,23 @@
 // appends are stored in call order, and a resend never overtakes the original.
 //
 // A refused append also refuses the later appends to its stream that wait here: their callers could not know of the
-// refusal. Those without a limit are not refused because of another one's. When the reply of a script is lost its outcome is unknown, and the waiting appends are not sent.
+// refusal. One that has no limit is not refused for the limit of another. When the reply of a script is lost its outcome
+// is unknown, and the waiting appends are not sent.
 
-import { MillraceError } from '../../../errors.ts'
+import type { MillraceError } from '../../../errors.ts'
 import type { Lane } from '../../../event/event.ts'
 import type { ProducerMessage } from '../../../event/producer-message.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import { backlogged } from '../../backlogged.ts'
-import {
-  type Appended,
-  type Backlog,
-  type CommitStats,
-  maxProducers,
-  producerWindow,
-  type WaitingLimit,
-} from '../../event-log.ts'
+import { type Appended, type CommitStats, maxProducers, producerWindow, type WaitingLimit } from '../../event-log.ts'
 import { fenced, tooOld } from '../../numbered-message.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import type { BlockedLanes } from '../guard/blocked-lanes.ts'
 import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
 import type { Sessions } from '../session/sessions.ts'
 import { checksumOf } from '../stored-batch.ts'
-import { backlogOf, blocked, notReplicated } from './append-answers.ts'
+import { backlogOf, blocked, notReplicated, queueFull } from './append-answers.ts'
 
 /** Limits of one append script, which blocks the server while it runs. */
 const maxAppendsPerScript = 256
@@ -36,6 +31,11 @@ const ledgersEveryMs = 1_000
 const maxWaitingAppends = 16_384
 const maxWaitingBytes = 64 * 1024 * 1024
 
+interface FirstEvent {
+  readonly offset: number
+  readonly epoch: number
+}
+
 export interface AppendRequest {
   readonly lane: Lane
   readonly batches: readonly RecordBatch[]
@@ -43,8 +43,8 @@ export interface AppendRequest {
   readonly bytes: number
   readonly maxWaiting: WaitingLimit | undefined
   readonly producer: ProducerMessage | undefined
-  /** Called with the offset of the first event and its epoch, or null when this was a resend. */
-  resolve(first: { readonly offset: number; readonly epoch: number } | null): void
+  /** Called with the first event, or null when this was a resend. Of this and `reject` the first call counts. */
+  resolve(first: FirstEvent | null): void
   reject(reason: unknown): void
 }
 
@@ -62,8 +62,7 @@ function concerns({ isOverLimit }: Refusal, { maxWaiting }: AppendRequest): bool
 export interface AppendQueueOptions {
   readonly sessions: Sessions
   readonly partition: PartitionKeys
-  /** Called when the lane has refused an append because of its last id, with the commands that cure it; null: it has not. */
-  readonly onBlocked: (lane: Lane, cure: string | null) => void
+  readonly blockedLanes: BlockedLanes
   /** Called after each script that stored something. */
   readonly onStored: (stats: CommitStats) => void
 }
@@ -98,62 +97,22 @@ export class AppendQueue {
       request.reject(refusal.error)
       return
     }
-    const { appends, bytes } = this.#kept
+    const { appends, events, bytes } = this.#kept
     if (appends > 0 && (appends >= maxWaitingAppends || bytes + request.bytes > maxWaitingBytes)) {
-      this.#refuseLast(request)
+      const cause = { group: '', waitingEvents: events, waitingBytes: bytes, settledEvents: this.#doneEvents }
+      this.#refuse(request, { error: queueFull(this.#options.partition.topic, cause), isOverLimit: false })
       return
     }
-    this.#waiting.push(this.#keep(request))
+    this.#waiting.push(request)
+    this.#count(request, 1)
     // Deferred, so that appends of the same turn share one script.
     this.#sending ??= Promise.resolve().then(() => this.#sendAll())
   }
 
-  /** Counts a request until it is answered, and makes sure that it is answered only once. */
-  #keep(request: AppendRequest): AppendRequest {
-    const { events, bytes } = request
-    const count = (sign: 1 | -1) => {
-      this.#kept.appends += sign
-      this.#kept.events += sign * events
-      this.#kept.bytes += sign * bytes
-    }
-    let isAnswered = false
-    count(1)
-    return {
-      ...request,
-      resolve: (first) => {
-        if (isAnswered) return
-        isAnswered = true
-        count(-1)
-        this.#doneEvents += events
-        request.resolve(first)
-      },
-      reject: (reason) => {
-        if (isAnswered) return
-        isAnswered = true
-        count(-1)
-        request.reject(reason)
-      },
-    }
-  }
-
-  /** Refuses a request because the queue is full; requests that are already queued are still sent. */
-  #refuseLast(request: AppendRequest): void {
-    const { lane } = request
-    const { events, bytes } = this.#kept
-    const cause: Backlog = {
-      group: '',
-      waitingEvents: events,
-      waitingBytes: bytes,
-      settledEvents: this.#doneEvents,
-    }
-    const refusal = new MillraceError(
-      'backlogged',
-      `the append queue of topic "${this.#options.partition.topic}" is full: ${events} events (${bytes} bytes) wait to be stored; retry later`,
-      { cause },
-    )
-    this.#refusals.set(lane, { error: refusal, isOverLimit: false })
-    queueMicrotask(() => this.#refusals.delete(lane))
-    request.reject(refusal)
+  #count({ events, bytes }: AppendRequest, sign: 1 | -1): void {
+    this.#kept.appends += sign
+    this.#kept.events += sign * events
+    this.#kept.bytes += sign * bytes
   }
 
   async #sendAll(): Promise<void> {
@@ -164,8 +123,10 @@ export class AppendQueue {
         // No await may follow: an append that is made upon an answer must not be refused together with these.
         this.#answer(some, stored.answers, stored)
       } catch (thrown) {
-        this.#refuseAll(some, thrown)
+        for (const request of some) request.reject(thrown)
+        this.#refuseWaiting(thrown)
       }
+      for (const request of some) this.#count(request, -1)
     }
     // Without an await in between: an append that is made upon an answer must start a new run.
     this.#sending = null
@@ -226,21 +187,19 @@ export class AppendQueue {
     answers: readonly Reply[],
     { epoch, isReached, durationMs }: StoredAppends,
   ): void {
-    const { partition } = this.#options
+    const { partition, blockedLanes, onStored } = this.#options
     const stored = { durationMs, entries: 0, bytes: 0 }
     for (const [index, request] of requests.entries()) {
       const [kind, ...facts] = listOf(answers[index])
       switch (textOf(kind)) {
         case 'stored':
-          this.#options.onBlocked(request.lane, null)
+          blockedLanes.note(partition, partition.stream(request.lane), '')
           stored.entries += request.batches.length
           stored.bytes += request.bytes
-          if (isReached) request.resolve({ offset: numberOf(facts[0]), epoch })
-          else request.reject(notReplicated())
+          this.#accept(request, { offset: numberOf(facts[0]), epoch }, isReached)
           break
         case 'duplicate':
-          if (isReached) request.resolve(null)
-          else request.reject(notReplicated())
+          this.#accept(request, null, isReached)
           break
         case 'old':
           request.reject(tooOld(request.producer!))
@@ -249,42 +208,52 @@ export class AppendQueue {
           request.reject(fenced(request.producer!, numberOf(facts[0])))
           break
         case 'blocked':
-          this.#options.onBlocked(request.lane, textOf(facts[1]))
-          this.#refuse(request, { error: blocked(partition.stream(request.lane), facts), isOverLimit: false })
+          blockedLanes.note(partition, partition.stream(request.lane), textOf(facts[1]))
+          this.#refuseLane(request, { error: blocked(partition.stream(request.lane), facts), isOverLimit: false })
           break
         default: {
           const error = backlogged(partition.topic, request.maxWaiting, backlogOf(facts))
-          this.#refuse(request, { error, isOverLimit: true })
+          this.#refuseLane(request, { error, isOverLimit: true })
         }
       }
     }
-    if (stored.entries > 0) this.#options.onStored(stored)
+    if (stored.entries > 0) onStored(stored)
     // The waiting appends would each run into the same timeout.
-    if (!isReached) this.#refuseAll([], notReplicated())
+    if (!isReached) this.#refuseWaiting(notReplicated())
+  }
+
+  #accept(request: AppendRequest, first: FirstEvent | null, isReached: boolean): void {
+    if (isReached) {
+      this.#doneEvents += request.events
+      request.resolve(first)
+    } else {
+      request.reject(notReplicated())
+    }
   }
 
   /** Refuses a request, and the later ones to its stream that are made before its caller can know. */
   #refuse(request: AppendRequest, refusal: Refusal): void {
     const { lane } = request
-    const { error, isOverLimit } = refusal
-    const earlier = this.#refusals.get(lane)
-    if (earlier !== undefined && (isOverLimit || !earlier.isOverLimit)) {
-      request.reject(error)
-      return
-    }
-    this.#refusals.set(lane, refusal)
+    // One for all is not replaced by one for those with a limit.
+    if (this.#refusals.get(lane)?.isOverLimit !== false) this.#refusals.set(lane, refusal)
     // Queued before the rejection, so it runs before any code that awaits the rejected promise.
     queueMicrotask(() => this.#refusals.delete(lane))
-    request.reject(error)
-    const isRefused = (other: AppendRequest) => other.lane === lane && concerns(refusal, other)
-    for (const other of this.#waiting.filter(isRefused)) other.reject(error)
-    this.#waiting = this.#waiting.filter((other) => !isRefused(other))
+    request.reject(refusal.error)
   }
 
-  #refuseAll(requests: readonly AppendRequest[], reason: unknown): void {
-    const later = this.#waiting
-    this.#waiting = []
-    for (const request of [...requests, ...later]) request.reject(reason)
+  /** Refuses a request that was sent, and those behind it to its stream. */
+  #refuseLane(request: AppendRequest, refusal: Refusal): void {
+    this.#refuse(request, refusal)
+    this.#refuseWaiting(refusal.error, (other) => other.lane === request.lane && concerns(refusal, other))
+  }
+
+  #refuseWaiting(reason: unknown, isConcerned: (request: AppendRequest) => boolean = () => true): void {
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter((request) => !isConcerned(request))
+    for (const request of waiting.filter(isConcerned)) {
+      this.#count(request, -1)
+      request.reject(reason)
+    }
   }
 }
 

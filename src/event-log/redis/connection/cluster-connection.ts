@@ -9,23 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeAccess, type NodeAddress, wrong } from '../../../config/redis-url.ts'
 import { MillraceError } from '../../../errors.ts'
 import { backoffMs } from '../../../lib/backoff.ts'
-import type { ScriptName } from '../scripts/redis-scripts.ts'
 import { slotCount, slotOf } from './hash-slot.ts'
-import {
-  type DurableReply,
-  isReply,
-  listOf,
-  numberOf,
-  type RedisConnection,
-  type RedisNode,
-  type Reply,
-  type ScriptArgument,
-  textOf,
-  toFailure,
-} from './redis-connection.ts'
-import { RedisMaster } from './redis-master.ts'
-import { Subscriptions } from './subscriptions.ts'
-import { cannotOpen, modeOf, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
+import { isReply, listOf, numberOf, type RedisNode, type Reply, textOf } from './redis-connection.ts'
+import type { RedisMaster } from './redis-master.ts'
+import { RoutedConnection, type Work } from './routed-connection.ts'
+import { cannotOpen, masterAt, modeOf, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
 
 const maxRedirections = 5
 
@@ -35,14 +23,9 @@ const repairPolicy = { baseMs: 100, maxMs: 1_000 }
 /** Delay before a command is retried whose slot is being moved. */
 const retryAfterMs = 50
 
-type Work<T> = (master: RedisMaster, needsAsking: boolean) => Promise<T>
-
-export class ClusterConnection implements RedisConnection {
+export class ClusterConnection extends RoutedConnection {
   readonly #seeds: readonly NodeAddress[]
   readonly #access: NodeAccess
-  readonly #options: TopologyOptions
-  readonly #subscriptions: Subscriptions
-  readonly #changeListeners: (() => void)[] = []
   /** Masters that have slots or were the target of a redirection since; by `host:port` as the Cluster announces it. */
   readonly #masters = new Map<string, RedisMaster>()
   /** Masters without slots, kept open until the commands in flight have been answered. */
@@ -51,47 +34,21 @@ export class ClusterConnection implements RedisConnection {
   #isRepairing = false
   #isClosed = false
 
-  private constructor(seeds: readonly NodeAddress[], options: TopologyOptions) {
+  constructor(seeds: readonly NodeAddress[], options: TopologyOptions) {
+    super(options)
     const { host: _, port: __, ...access } = seeds[0]!
     this.#seeds = seeds
     this.#access = access
-    this.#options = options
-    this.#subscriptions = new Subscriptions((channel, onMessage) =>
-      this.#route(channel, async (master) => {
-        await master.subscribe(channel, onMessage)
-        return master
-      }),
-    )
   }
 
-  /**
-   * Reads the slots from one of the nodes and connects to all masters.
-   * Errors: `unavailable` when none is reachable, `failed_precondition` when they are no Cluster, or the login is
-   * refused.
-   */
-  static async open(seeds: readonly NodeAddress[], options: TopologyOptions): Promise<ClusterConnection> {
-    const connection = new ClusterConnection(seeds, options)
-    try {
-      await connection.#readFromSeeds()
-      await connection.#connectFirst()
-    } catch (thrown) {
-      connection.close()
-      throw thrown
-    }
-    return connection
-  }
-
-  run(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<Reply> {
-    return this.#send(keys[0]!, (master, needsAsking) => master.run(name, keys, args, needsAsking))
-  }
-
-  runDurably(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<DurableReply> {
-    return this.#send(keys[0]!, (master, needsAsking) => master.runDurably(name, keys, args, needsAsking))
-  }
-
-  command(...words: readonly (string | number)[]): Promise<Reply> {
-    const all = words.map(String)
-    return this.#send(all[1]!, (master, needsAsking) => master.send(all, needsAsking))
+  /** Reads the slots from one of the nodes and connects to all masters; one connected master is enough to start. */
+  async connect(): Promise<void> {
+    await this.#readFromSeeds()
+    const masters = [...this.#masters.values()]
+    const results = await Promise.allSettled(masters.map(({ connection }) => connection.opened))
+    const [first] = results
+    if (first?.status !== 'rejected' || results.some(({ status }) => status === 'fulfilled')) return
+    throw cannotOpen(masters[0]!.name, first.reason)
   }
 
   masters(): readonly RedisNode[] {
@@ -104,44 +61,15 @@ export class ClusterConnection implements RedisConnection {
     return maxWaitMs > retryAfterMs
   }
 
-  onMastersChanged(listener: () => void): void {
-    this.#changeListeners.push(listener)
-  }
-
-  async subscribe(channel: string, onMessage: () => void): Promise<void> {
-    try {
-      await this.#subscriptions.add(channel, onMessage)
-    } catch (thrown) {
-      throw toFailure(thrown)
-    }
-  }
-
   close(): void {
     this.#isClosed = true
     for (const master of [...this.#masters.values(), ...this.#retired]) master.close()
   }
 
-  /** Waits until each master is connected or has failed to connect; one connected master is enough to start. */
-  async #connectFirst(): Promise<void> {
-    const masters = [...this.#masters.values()]
-    const results = await Promise.allSettled(masters.map(({ connection }) => connection.opened))
-    const [first] = results
-    if (first?.status !== 'rejected' || results.some(({ status }) => status === 'fulfilled')) return
-    throw cannotOpen(masters[0]!.name, first.reason)
-  }
-
-  async #send<T>(key: string, work: Work<T>): Promise<T> {
-    try {
-      return await this.#route(key, work)
-    } catch (thrown) {
-      throw toFailure(thrown)
-    }
-  }
-
-  /** Runs the work at the master of the key's slot and follows redirections. Rejects with the unmapped error. */
-  async #route<T>(key: string, work: Work<T>): Promise<T> {
+  /** Follows redirections. */
+  protected async route<T>(key: string, work: Work<T>): Promise<T> {
     const slot = slotOf(key)
-    const endsAtMs = performance.now() + this.#options.maxReplyMs
+    const endsAtMs = performance.now() + this.options.maxReplyMs
     let [master, needsAsking] = [this.#slots[slot], false]
     for (let redirections = 0; ; ) {
       if (master === undefined) {
@@ -179,7 +107,7 @@ export class ClusterConnection implements RedisConnection {
           () => true,
           () => false,
         )
-        const isSubscribed = await this.#subscriptions.move((channel) => this.#slots[slotOf(channel)] ?? null)
+        const isSubscribed = await this.subscriptions.move((channel) => this.#slots[slotOf(channel)] ?? null)
         if (isRead && isSubscribed && this.#isWhole()) break
         await sleep(backoffMs(attempt, repairPolicy, 0.5 + Math.random() / 2), undefined, { ref: false })
       }
@@ -208,7 +136,7 @@ export class ClusterConnection implements RedisConnection {
     for (const seed of this.#seeds) {
       const name = nameOf(seed)
       try {
-        await queryOnce(seed, this.#options, async (connection) => {
+        await queryOnce(seed, this.options, async (connection) => {
           const mode = await modeOf(connection)
           if (mode !== 'cluster') {
             throw wrong(`${name} is no node of a Cluster, but a list names a Cluster: name one server, redis://${name}`)
@@ -243,32 +171,32 @@ export class ClusterConnection implements RedisConnection {
       this.#retire(master)
       isFewer = true
     }
-    if (isFewer) this.#notifyChange()
+    if (isFewer) this.mastersChanged()
   }
 
   #masterAt(name: string): RedisMaster {
     const known = this.#masters.get(name)
     if (known !== undefined) return known
-    const { logger, reach, ...options } = this.#options
+    const { logger } = this.options
     const colon = name.lastIndexOf(':')
     const address = { ...this.#access, host: name.slice(0, colon), port: Number(name.slice(colon + 1)) }
-    const master = new RedisMaster({ ...options, address: reach(address), name })
+    const master = masterAt(address, this.options)
     const { connection } = master
     connection.opened.catch(() => this.#repair())
     connection.onReady(() => {
       if (connection.hasBeenReady) logger.info({ node: name }, 'reconnected to a Redis node')
-      this.#notifyChange()
+      this.mastersChanged()
     })
     connection.onLost((error) => {
       if (this.#masters.get(name) !== master) return
       logger.warn({ node: name, error }, 'the connection to a Redis node is lost; reconnecting')
       this.#repair()
-      this.#notifyChange()
+      this.mastersChanged()
     })
-    master.onChannelMoved(() => {
-      this.#subscriptions.forget(master)
+    master.onChannelMoved = () => {
+      this.subscriptions.forget(master)
       this.#repair()
-    })
+    }
     this.#masters.set(name, master)
     if (this.#isClosed) master.close()
     return master
@@ -280,11 +208,7 @@ export class ClusterConnection implements RedisConnection {
       this.#retired.delete(master)
       master.close()
     }
-    setTimeout(end, this.#options.maxReplyMs).unref()
-  }
-
-  #notifyChange(): void {
-    for (const listener of this.#changeListeners) listener()
+    setTimeout(end, this.options.maxReplyMs).unref()
   }
 }
 

@@ -6,6 +6,7 @@ import { readScripts } from '../scripts/redis-scripts.ts'
 import { ClusterConnection } from './cluster-connection.ts'
 import { loadClientFactory } from './node-connection.ts'
 import type { RedisConnection, Replication } from './redis-connection.ts'
+import type { RoutedConnection } from './routed-connection.ts'
 import { SentinelConnection } from './sentinel-connection.ts'
 import { StandaloneConnection } from './standalone-connection.ts'
 import type { TopologyOptions } from './topology.ts'
@@ -34,16 +35,30 @@ export async function openRedisConnection(options: OpenRedisConnectionOptions): 
   const { url, logger, replication, maxReplyMs = defaultMaxReplyMs, reach = (address) => address } = options
   const target = readRedisUrl(url)
   const makeClient = await loadClientFactory()
-  return await open(target, { makeClient, scripts: readScripts(), replication, maxReplyMs, logger, reach })
+  const connection = connectionTo(target, {
+    makeClient,
+    scripts: readScripts(),
+    replication,
+    maxReplyMs,
+    logger,
+    reach,
+  })
+  try {
+    await connection.connect()
+    return connection
+  } catch (thrown) {
+    connection.close()
+    throw thrown
+  }
 }
 
-function open(target: RedisTarget, options: TopologyOptions): Promise<RedisConnection> {
+function connectionTo(target: RedisTarget, options: TopologyOptions): RoutedConnection {
   switch (target.topology) {
     case 'standalone':
-      return StandaloneConnection.open(target.address, options)
+      return new StandaloneConnection(target.address, options)
     case 'sentinel':
-      return SentinelConnection.open(target, options)
+      return new SentinelConnection(target, options)
     case 'cluster':
-      return ClusterConnection.open(target.seeds, options)
+      return new ClusterConnection(target.seeds, options)
   }
 }

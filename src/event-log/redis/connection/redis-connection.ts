@@ -24,15 +24,18 @@ export interface RedisNode {
   command(...words: readonly (string | number)[]): Promise<Reply>
 }
 
+/** A script, its keys, which are all in one slot, and its arguments. */
+export type ScriptCall = readonly [name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]]
+
 export interface RedisConnection {
-  /** Runs a script on the node of its first key; all its keys are in one slot. Errors: as `command`. */
-  run(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<Reply>
+  /** Runs a script on the node of its first key. Errors: as `command`. */
+  run(...call: ScriptCall): Promise<Reply>
 
   /**
    * Runs a script and, when the connection was opened with a `replication`, waits until its writes, and all earlier
    * ones, are on that many replicas.
    */
-  runDurably(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<DurableReply>
+  runDurably(...call: ScriptCall): Promise<DurableReply>
 
   /**
    * Sends a command about one key, its second word, to the node of that key.

@@ -1,7 +1,7 @@
 // One master: commands and scripts, on connections that are opened on demand. It throws the unmapped errors of the
 // server or the client; the caller, which chooses the master, maps them.
 
-import type { ScriptName, Scripts } from '../scripts/redis-scripts.ts'
+import type { Scripts } from '../scripts/redis-scripts.ts'
 import { NodeConnection, type NodeConnectionOptions } from './node-connection.ts'
 import {
   type DurableReply,
@@ -10,9 +10,10 @@ import {
   type Replication,
   type Reply,
   type ScriptArgument,
+  type ScriptCall,
   toFailure,
 } from './redis-connection.ts'
-import { ReplicatedWriter, sendScript } from './replicated-writer.ts'
+import { type PreparedScript, ReplicatedWriter, sendScript } from './replicated-writer.ts'
 
 export interface RedisMasterOptions extends NodeConnectionOptions {
   readonly name: string
@@ -25,11 +26,12 @@ export class RedisMaster implements RedisNode {
   readonly name: string
   /** For all commands except WAIT, WAITAOF and subscriptions. */
   readonly connection: NodeConnection
+  /** Called when the slot of a subscribed channel has moved away. */
+  onChannelMoved: () => void = () => {}
   readonly #options: RedisMasterOptions
   #writer: ReplicatedWriter | null = null
   #subscriber: NodeConnection | null = null
   readonly #listeners = new Map<string, Set<() => void>>()
-  readonly #movedListeners: (() => void)[] = []
   #isClosed = false
 
   constructor(options: RedisMasterOptions) {
@@ -51,18 +53,14 @@ export class RedisMaster implements RedisNode {
     }
   }
 
+  /** @param needsAsking whether to send ASKING first, after an ASK redirection, as in the next two. */
   send(words: readonly string[], needsAsking = false): Promise<Reply> {
     if (needsAsking) this.connection.send(['ASKING']).catch(() => {})
     return this.connection.send(words)
   }
 
-  async run(
-    name: ScriptName,
-    keys: readonly string[],
-    args: readonly ScriptArgument[],
-    needsAsking = false,
-  ): Promise<Reply> {
-    const call = { script: this.#options.scripts[name], words: wordsOf(keys, args), needsAsking }
+  async run(script: ScriptCall, needsAsking: boolean): Promise<Reply> {
+    const call = this.#prepare(script, needsAsking)
     try {
       return await sendScript(this.connection, { ...call, isNew: false })
     } catch (thrown) {
@@ -72,20 +70,15 @@ export class RedisMaster implements RedisNode {
     }
   }
 
-  async runDurably(
-    name: ScriptName,
-    keys: readonly string[],
-    args: readonly ScriptArgument[],
-    needsAsking = false,
-  ): Promise<DurableReply> {
-    const { scripts, replication, maxReplyMs } = this.#options
-    if (replication === undefined) return { reply: await this.run(name, keys, args, needsAsking), isReached: true }
+  async runDurably(script: ScriptCall, needsAsking: boolean): Promise<DurableReply> {
+    const { replication, maxReplyMs } = this.#options
+    if (replication === undefined) return { reply: await this.run(script, needsAsking), isReached: true }
     this.#writer ??= new ReplicatedWriter({
       connection: this.#connect(),
       replication,
       maxWaitMs: Math.floor(maxReplyMs / 2),
     })
-    return this.#writer.run({ script: scripts[name], words: wordsOf(keys, args), needsAsking })
+    return this.#writer.run(this.#prepare(script, needsAsking))
   }
 
   /** Subscribes to a channel, also after a reconnect; the listener is called after each reconnect too. */
@@ -102,11 +95,6 @@ export class RedisMaster implements RedisNode {
     this.#subscriber?.unsubscribe(channel).catch(() => {})
   }
 
-  /** The listener is called when the slot of a subscribed channel has moved away. */
-  onChannelMoved(listener: () => void): void {
-    this.#movedListeners.push(listener)
-  }
-
   /** Idempotent. */
   close(): void {
     this.#isClosed = true
@@ -115,14 +103,17 @@ export class RedisMaster implements RedisNode {
     this.#subscriber?.close()
   }
 
+  #prepare([name, keys, args]: ScriptCall, needsAsking: boolean): PreparedScript {
+    const words = [String(keys.length), ...keys, ...args.map(toWord)]
+    return { script: this.#options.scripts[name], words, needsAsking }
+  }
+
   #makeSubscriber(): NodeConnection {
     const subscriber = this.#connect()
     subscriber.onReady(() => {
       for (const listeners of this.#listeners.values()) for (const listener of listeners) listener()
     })
-    subscriber.onChannelMoved(() => {
-      for (const listener of this.#movedListeners) listener()
-    })
+    subscriber.onChannelMoved(() => this.onChannelMoved())
     return subscriber
   }
 
@@ -130,10 +121,6 @@ export class RedisMaster implements RedisNode {
     if (this.#isClosed) throw new Error('the connection was closed')
     return new NodeConnection(this.#options)
   }
-}
-
-function wordsOf(keys: readonly string[], args: readonly ScriptArgument[]): (string | Buffer)[] {
-  return [String(keys.length), ...keys, ...args.map(toWord)]
 }
 
 function toWord(value: ScriptArgument): string | Buffer {

@@ -7,7 +7,7 @@ import type { Script } from '../scripts/redis-scripts.ts'
 import type { NodeConnection } from './node-connection.ts'
 import { type DurableReply, isReply, listOf, numberOf, type Replication } from './redis-connection.ts'
 
-export interface ScriptCall {
+export interface PreparedScript {
   readonly script: Script
   /** Number of keys, the keys, the arguments. */
   readonly words: readonly (string | Buffer)[]
@@ -15,7 +15,7 @@ export interface ScriptCall {
   readonly needsAsking: boolean
 }
 
-interface Waiting extends ScriptCall {
+interface Waiting extends PreparedScript {
   /** Whether to send the script's text, because the server does not have it yet. */
   readonly isNew: boolean
   resolve(reply: DurableReply): void
@@ -39,7 +39,7 @@ export class ReplicatedWriter {
   }
 
   /** Rejects with the unmapped error of the server or the client. */
-  run(call: ScriptCall): Promise<DurableReply> {
+  run(call: PreparedScript): Promise<DurableReply> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...call, isNew: false, resolve, reject })
       if (!this.#isRunning) void this.#runAll()
@@ -95,7 +95,7 @@ export class ReplicatedWriter {
 /** Sends a script by its SHA-1, or with its text when the server does not have it yet. */
 export function sendScript(
   connection: NodeConnection,
-  { script, words, needsAsking, isNew }: ScriptCall & { readonly isNew: boolean },
+  { script, words, needsAsking, isNew }: PreparedScript & { readonly isNew: boolean },
 ) {
   // Sent in the same turn as the script: ASKING applies only to the next command.
   if (needsAsking) connection.send(['ASKING']).catch(() => {})

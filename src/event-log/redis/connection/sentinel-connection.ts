@@ -7,21 +7,10 @@ import { type NodeAccess, type NodeAddress, wrong } from '../../../config/redis-
 import { MillraceError } from '../../../errors.ts'
 import { withinMs } from '../../../lib/abort.ts'
 import { backoffMs } from '../../../lib/backoff.ts'
-import type { ScriptName } from '../scripts/redis-scripts.ts'
-import {
-  type DurableReply,
-  isReply,
-  listOf,
-  type RedisConnection,
-  type RedisNode,
-  type Reply,
-  type ScriptArgument,
-  textOf,
-  toFailure,
-} from './redis-connection.ts'
-import { RedisMaster } from './redis-master.ts'
-import { Subscriptions } from './subscriptions.ts'
-import { cannotOpen, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
+import { isReply, listOf, type RedisNode, textOf } from './redis-connection.ts'
+import type { RedisMaster } from './redis-master.ts'
+import { RoutedConnection, type Work } from './routed-connection.ts'
+import { cannotOpen, masterAt, nameOf, queryOnce, type TopologyOptions } from './topology.ts'
 
 /** Backoff of the queries while no master is known. */
 const searchPolicy = { baseMs: 100, maxMs: 1_000 }
@@ -36,54 +25,22 @@ export interface SentinelTarget {
   readonly access: NodeAccess
 }
 
-export class SentinelConnection implements RedisConnection {
+export class SentinelConnection extends RoutedConnection {
   readonly #target: SentinelTarget
-  readonly #options: TopologyOptions
-  readonly #subscriptions: Subscriptions
-  readonly #changeListeners: (() => void)[] = []
   readonly #timer: NodeJS.Timeout
   #master: RedisMaster | null = null
   #searching: Promise<void> | null = null
   #isClosed = false
 
-  private constructor(target: SentinelTarget, options: TopologyOptions) {
+  constructor(target: SentinelTarget, options: TopologyOptions) {
+    super(options)
     this.#target = target
-    this.#options = options
-    this.#subscriptions = new Subscriptions(async (channel, onMessage) => {
-      const master = this.#current()
-      await master.subscribe(channel, onMessage)
-      return master
-    })
     this.#timer = setInterval(() => void this.#checkMaster(), checkEveryMs)
     this.#timer.unref()
   }
 
-  /**
-   * Queries the Sentinels for the master and connects to it.
-   * Errors: `unavailable` when no Sentinel replies or the master is unreachable, `failed_precondition` when the
-   * Sentinels do not know the name, or the login is refused.
-   */
-  static async open(target: SentinelTarget, options: TopologyOptions): Promise<SentinelConnection> {
-    const connection = new SentinelConnection(target, options)
-    try {
-      connection.#use(await connection.#connect(await connection.#queryMaster()))
-    } catch (thrown) {
-      connection.close()
-      throw thrown
-    }
-    return connection
-  }
-
-  run(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<Reply> {
-    return this.#send((master) => master.run(name, keys, args))
-  }
-
-  runDurably(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<DurableReply> {
-    return this.#send((master) => master.runDurably(name, keys, args))
-  }
-
-  command(...words: readonly (string | number)[]): Promise<Reply> {
-    return this.#send((master) => master.send(words.map(String)))
+  async connect(): Promise<void> {
+    this.#use(await this.#connect(await this.#queryMaster()))
   }
 
   masters(): readonly RedisNode[] {
@@ -95,33 +52,20 @@ export class SentinelConnection implements RedisConnection {
     return maxWaitMs > 0 && this.#master !== null
   }
 
-  onMastersChanged(listener: () => void): void {
-    this.#changeListeners.push(listener)
-  }
-
-  async subscribe(channel: string, onMessage: () => void): Promise<void> {
-    try {
-      await this.#subscriptions.add(channel, onMessage)
-    } catch (thrown) {
-      throw toFailure(thrown)
-    }
-  }
-
   close(): void {
     this.#isClosed = true
     clearInterval(this.#timer)
     this.#master?.close()
   }
 
-  async #send<T>(work: (master: RedisMaster) => Promise<T>): Promise<T> {
-    let master: RedisMaster | null = null
+  protected async route<T>(_key: string, work: Work<T>): Promise<T> {
+    const master = this.#current()
     try {
-      master = this.#current()
-      return await work(master)
+      return await work(master, false)
     } catch (thrown) {
       // The server has become a replica: the Sentinels know the new master.
       if (isReply(thrown, 'READONLY') && this.#master === master) this.#search('the master has become a replica')
-      throw toFailure(thrown)
+      throw thrown
     }
   }
 
@@ -141,13 +85,13 @@ export class SentinelConnection implements RedisConnection {
     if (address !== null && nameOf(address) !== name && this.#master?.name === name) {
       this.#search('the Sentinels name another master')
     }
-    await this.#subscriptions.move(() => this.#master)
+    await this.subscriptions.move(() => this.#master)
   }
 
   /** Closes the connection to the master and queries the Sentinels until there is a new one. */
   #search(reason: string): void {
     if (this.#searching !== null || this.#isClosed) return
-    const { logger } = this.#options
+    const { logger } = this.options
     logger.warn({ master: this.#master?.name }, `${reason}; querying the Sentinels for the master`)
     this.#master?.close()
     this.#master = null
@@ -174,18 +118,16 @@ export class SentinelConnection implements RedisConnection {
     connection.onLost(() => {
       if (this.#master !== master) return
       this.#search('the connection to Redis is lost')
-      for (const listener of this.#changeListeners) listener()
+      this.mastersChanged()
     })
-    this.#options.logger.info({ master: name }, 'connected to the master that the Sentinels name')
-    for (const listener of this.#changeListeners) listener()
-    void this.#subscriptions.move(() => this.#master)
+    this.options.logger.info({ master: name }, 'connected to the master that the Sentinels name')
+    this.mastersChanged()
+    void this.subscriptions.move(() => this.#master)
   }
 
   /** Connects to a server and checks that it is a master. */
   async #connect(address: NodeAddress): Promise<RedisMaster> {
-    const name = nameOf(address)
-    const { logger: _, reach, ...options } = this.#options
-    const master = new RedisMaster({ ...options, address: reach(address), name })
+    const master = masterAt(address, this.options)
     try {
       await master.connection.opened
       const role = textOf(listOf(await master.send(['ROLE']))[0])
@@ -193,7 +135,7 @@ export class SentinelConnection implements RedisConnection {
       return master
     } catch (thrown) {
       master.close()
-      throw cannotOpen(name, thrown)
+      throw cannotOpen(master.name, thrown)
     }
   }
 
@@ -204,7 +146,7 @@ export class SentinelConnection implements RedisConnection {
     for (const sentinel of sentinels) {
       const name = nameOf(sentinel)
       try {
-        const reply = await queryOnce(sentinel, this.#options, (connection) => connection.send(words))
+        const reply = await queryOnce(sentinel, this.options, (connection) => connection.send(words))
         if (reply !== null) return { ...access, host: textOf(listOf(reply)[0]), port: Number(textOf(listOf(reply)[1])) }
         failure = wrong(`the Sentinel ${name} knows no master "${masterName}"; correct the name after the slash`)
       } catch (thrown) {

@@ -3,15 +3,11 @@
 import type { NodeAddress } from '../../../config/redis-url.ts'
 import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
-import type { Scripts } from '../scripts/redis-scripts.ts'
-import { type ClientFactory, NodeConnection } from './node-connection.ts'
-import { isReply, type Replication, type Reply, textOf } from './redis-connection.ts'
+import { NodeConnection } from './node-connection.ts'
+import { isReply, type Reply, textOf } from './redis-connection.ts'
+import { RedisMaster, type RedisMasterOptions } from './redis-master.ts'
 
-export interface TopologyOptions {
-  readonly makeClient: ClientFactory
-  readonly scripts: Scripts
-  readonly replication: Replication | undefined
-  readonly maxReplyMs: number
+export interface TopologyOptions extends Omit<RedisMasterOptions, 'name' | 'address'> {
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Maps an address that a server announces to the one to connect to. */
   readonly reach: (address: NodeAddress) => NodeAddress
@@ -19,6 +15,10 @@ export interface TopologyOptions {
 
 export function nameOf({ host, port }: Pick<NodeAddress, 'host' | 'port'>): string {
   return `${host}:${port}`
+}
+
+export function masterAt(address: NodeAddress, options: TopologyOptions): RedisMaster {
+  return new RedisMaster({ ...options, address: options.reach(address), name: nameOf(address) })
 }
 
 /** Sends commands on a temporary connection. Rejects as `cannotOpen`, or with the unmapped error of the server. */
@@ -50,33 +50,20 @@ export async function modeOf(connection: { send(words: readonly string[]): Promi
 export function cannotOpen(name: string, thrown: unknown): MillraceError {
   if (thrown instanceof MillraceError) return thrown
   const reason = reasonOf(thrown)
-  const field = 'MILLRACE_REDIS_URL'
+  const refused = (text: string) =>
+    new MillraceError('failed_precondition', text, { field: 'MILLRACE_REDIS_URL', cause: thrown })
   if (isReply(thrown, 'WRONGPASS') || isReply(thrown, 'NOAUTH') || /AUTH/.test(reason)) {
-    return new MillraceError(
-      'failed_precondition',
+    return refused(
       `Redis at ${name} refuses user or password: ${reason} Correct them in MILLRACE_REDIS_URL, or in the file that MILLRACE_REDIS_URL_FILE names`,
-      {
-        field,
-        cause: thrown,
-      },
     )
   }
   if (isReply(thrown, 'NOPERM')) {
     const reasonOnly = reason.replace(/^NOPERM\s*/, '')
-    return new MillraceError(
-      'failed_precondition',
-      `the user of MILLRACE_REDIS_URL lacks a right on ${name}: ${reasonOnly}; grant it with ACL SETUSER`,
-      {
-        field,
-        cause: thrown,
-      },
-    )
+    return refused(`the user of MILLRACE_REDIS_URL lacks a right on ${name}: ${reasonOnly}; grant it with ACL SETUSER`)
   }
   if (isCertificateError(thrown)) {
-    return new MillraceError(
-      'failed_precondition',
+    return refused(
       `the certificate of Redis at ${name} is not trusted: ${reason}; set NODE_EXTRA_CA_CERTS to the file of its CA`,
-      { field, cause: thrown },
     )
   }
   return new MillraceError(

@@ -1,14 +1,13 @@
 // Lanes that refuse every append, because another program has raised the last id of their stream.
 
-import { listOf, type RedisConnection, textOf } from '../connection/redis-connection.ts'
+import { listOf, type RedisConnection, type Reply, textOf } from '../connection/redis-connection.ts'
 import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
 import { readRegistry } from '../topics/registry-content.ts'
 
 export class BlockedLanes {
   readonly #connection: RedisConnection
   /** The commands that cure each, by stream. */
-  readonly #cures = new Map<string, string>()
-  readonly #partitions = new Set<PartitionKeys>()
+  readonly #blocked = new Map<string, { readonly partition: PartitionKeys; readonly cure: string }>()
   /** Called when the texts have changed. */
   onChange: () => void = () => {}
 
@@ -17,30 +16,26 @@ export class BlockedLanes {
   }
 
   get texts(): readonly string[] {
-    return Array.from(this.#cures, ([stream, cure]) => `${stream} refuses every append: ${blockedText(cure)}`)
+    return Array.from(this.#blocked, ([stream, { cure }]) => `${stream} refuses every append: ${blockedText(cure)}`)
   }
 
-  /** Notes what an append has found, with the commands that cure the lane; null: it was stored. */
-  note(partition: PartitionKeys, stream: string, cure: string | null): void {
-    if ((this.#cures.get(stream) ?? null) === cure) return
-    if (cure === null) this.#cures.delete(stream)
-    else this.#cures.set(stream, cure)
-    this.#partitions.add(partition)
+  /** Notes the commands that cure a lane; '' when it takes appends. */
+  note(partition: PartitionKeys, stream: string, cure: string): void {
+    if ((this.#blocked.get(stream)?.cure ?? '') === cure) return
+    if (cure === '') this.#blocked.delete(stream)
+    else this.#blocked.set(stream, { partition, cure })
     this.onChange()
   }
 
-  /** Notes the reply of a script: the number and the cure of each blocked lane of a partition. */
-  noteAll(partition: PartitionKeys, reply: Parameters<typeof listOf>[0]): void {
-    const words = listOf(reply).map(textOf)
-    for (const [index, stream] of partition.streams.entries()) {
-      const at = words.indexOf(String(index + 1))
-      this.note(partition, stream, at < 0 ? null : words[at + 1]!)
-    }
+  /** Notes the reply of a script: the same for each lane of a partition. */
+  noteAll(partition: PartitionKeys, reply: Reply | undefined): void {
+    for (const [index, cure] of listOf(reply).entries()) this.note(partition, partition.streams[index]!, textOf(cure))
   }
 
   /** Looks whether the known ones were cured. Those of a partition that cannot be read stay as they are known. */
   async checkAgain(): Promise<void> {
-    for (const partition of this.#cures.size === 0 ? [] : this.#partitions) await this.check(partition).catch(() => {})
+    const partitions = new Set(Array.from(this.#blocked.values(), ({ partition }) => partition))
+    for (const partition of partitions) await this.check(partition).catch(() => {})
   }
 
   async check(partition: PartitionKeys): Promise<void> {

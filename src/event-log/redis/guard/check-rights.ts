@@ -3,8 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { RedisTarget } from '../../../config/redis-url.ts'
 import type { DurabilityLevel } from '../../../event/durability.ts'
-import { listOf, textOf } from '../connection/redis-connection.ts'
-import type { InspectedServer } from './server-facts.ts'
+import { listOf, type RedisNode, textOf } from '../connection/redis-connection.ts'
 import { commandsOfLevels, commandsOfTopologies, usedCommands } from './used-commands.ts'
 
 const script = readFileSync(new URL('../scripts/denied-commands.lua', import.meta.url), 'utf8')
@@ -28,7 +27,7 @@ export function neededRights(
 }
 
 /** The rights that the user lacks on a server, as a text with the fix; null when none. Errors: as `command`. */
-export async function missingRights(server: InspectedServer, { key, commands }: NeededRights): Promise<string | null> {
+export async function missingRights(server: RedisNode, { key, commands }: NeededRights): Promise<string | null> {
   const lines = commands.map(({ line }) => line)
   const denied = new Set(listOf(await server.command('EVAL', script, 0, key, ...lines)).map(textOf))
   const names = commands.filter(({ line }) => denied.has(line)).map(({ name }) => name)

@@ -10,11 +10,11 @@ import { MillraceError } from '../../../errors.ts'
 import type { DurabilityLevel } from '../../../event/durability.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import type { LogHealth, LogProblem } from '../../event-log.ts'
-import { refusalIn, refusals } from '../connection/redis-connection.ts'
+import { type RedisNode, refusalIn, refusals } from '../connection/redis-connection.ts'
 import type { BlockedLanes } from './blocked-lanes.ts'
 import { missingRightIn, missingRights, type NeededRights, neededRights } from './check-rights.ts'
 import { type Judgement, judgeServer, leastOf, type Promised } from './judge-server.ts'
-import { type InspectedServer, readServerFacts, type ServerFacts } from './server-facts.ts'
+import { readServerFacts, type ServerFacts } from './server-facts.ts'
 
 const defaultCheckEveryMs = 5_000
 
@@ -26,7 +26,7 @@ const writeProbe = '#!lua\nreturn 1'
 
 export interface DurabilityGuardOptions {
   /** The masters in use now. */
-  readonly servers: () => readonly InspectedServer[]
+  readonly servers: () => readonly RedisNode[]
   readonly blockedLanes: BlockedLanes
   readonly target: RedisTarget
   readonly durability: DurabilityLevel
@@ -57,9 +57,8 @@ export class DurabilityGuard {
   #mustRepeat = false
   /** Whether a master has not been checked since the masters changed. */
   #isUnchecked = false
-  #isUnreachable = false
   /** Why no append may be sent; null when one may. Missing replicas are no reason: WAIT reports them per append. */
-  #refusal: string | null = null
+  #refusal: MillraceError | null = null
   #health: LogHealth = { problem: null, persistence: 'unknown', isUnverified: false }
   /** Of the servers, without the lanes. */
   #serverHealth = this.#health
@@ -111,14 +110,7 @@ export class DurabilityGuard {
   /** Resolves when an append may be sent. Errors: `durability_lost`, `unavailable`: nothing was written. */
   async mayAppend(): Promise<void> {
     if (this.#isUnchecked) await this.#checking
-    if (this.#refusal === null) return
-    const cause = new Error(this.#refusal)
-    if (this.#isUnreachable) throw new MillraceError('unavailable', 'Redis is unreachable', { cause })
-    throw new MillraceError(
-      'durability_lost',
-      'no events are accepted: Redis cannot guarantee the configured durability; GET /readyz has the reason',
-      { cause },
-    )
+    if (this.#refusal !== null) throw this.#refusal
   }
 
   close(): void {
@@ -139,13 +131,11 @@ export class DurabilityGuard {
       try {
         const { refusals, health } = await this.#inspectAll()
         await this.#options.blockedLanes.checkAgain()
-        this.#isUnreachable = false
-        this.#refusal = refusals.length === 0 ? null : refusals.join('; ')
+        this.#refusal = refusals.length === 0 ? null : durabilityLost(refusals.join('; '))
         this.#change(health)
       } catch (thrown) {
-        this.#isUnreachable = true
         const problem = unreachable('Redis', thrown)
-        this.#refusal = problem.message
+        this.#refusal = new MillraceError('unavailable', 'Redis is unreachable', { cause: new Error(problem.message) })
         this.#change({ ...this.#serverHealth, problem })
       }
     } while (this.#mustRepeat && !this.#isClosed)
@@ -176,7 +166,7 @@ export class DurabilityGuard {
   }
 
   /** Errors: when the server is unreachable. A server that denies a query of the check is refused. */
-  async #inspect(server: InspectedServer): Promise<InspectedMaster> {
+  async #inspect(server: RedisNode): Promise<InspectedMaster> {
     try {
       const facts = await readServerFacts(server)
       this.#warnOfDelays(facts)
@@ -231,7 +221,7 @@ export class DurabilityGuard {
 }
 
 /** Why the server refuses writes; null when it does not. Errors: as `command`, when it is unreachable. */
-async function refusalOfWrites(server: InspectedServer): Promise<MillraceError | null> {
+async function refusalOfWrites(server: RedisNode): Promise<MillraceError | null> {
   try {
     await server.command('EVAL', writeProbe, 0)
     return null
@@ -242,7 +232,7 @@ async function refusalOfWrites(server: InspectedServer): Promise<MillraceError |
 }
 
 function inspectedMaster(
-  { name }: InspectedServer,
+  { name }: RedisNode,
   judgement: Judgement,
   missingRight: string | null,
   refused: MillraceError | null = null,
@@ -276,6 +266,14 @@ function unreachable(name: string, thrown: unknown): LogProblem {
   const error = thrown instanceof MillraceError && thrown.cause instanceof Error ? thrown.cause : thrown
   const text = error instanceof Error ? error.message : String(error)
   return { reason: 'unavailable', message: `${name} is unreachable: ${text}`, answersAppends: false, delivers: false }
+}
+
+function durabilityLost(reason: string): MillraceError {
+  return new MillraceError(
+    'durability_lost',
+    'no events are accepted: Redis cannot guarantee the configured durability; GET /readyz has the reason',
+    { cause: new Error(reason) },
+  )
 }
 
 /** The problem of all masters together, of which each has a part of the log. */

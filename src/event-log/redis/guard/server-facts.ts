@@ -1,17 +1,10 @@
 // Settings and state of a Redis server: read at the start, after each reconnect and every 5 s.
 
 import { MillraceError } from '../../../errors.ts'
-import { listOf, type Reply, textOf } from '../connection/redis-connection.ts'
+import { listOf, type RedisNode, type Reply, textOf } from '../connection/redis-connection.ts'
 
 /** A replica confirms what it has every second. */
 const maxLagSeconds = 5
-
-/** A server to inspect: a master. */
-export interface InspectedServer {
-  /** `host:port`, for people. */
-  readonly name: string
-  command(...words: readonly (string | number)[]): Promise<Reply>
-}
 
 /** A fact that the server does not report is null. */
 export interface ServerFacts {
@@ -38,7 +31,7 @@ export interface ServerFacts {
 /**
  * Reads the facts; those of a denied CONFIG are null. Errors: as `command`; `unavailable` while the server is loading.
  */
-export async function readServerFacts(server: InspectedServer): Promise<ServerFacts> {
+export async function readServerFacts(server: RedisNode): Promise<ServerFacts> {
   const [info, features, settings] = await Promise.all([
     server.command('INFO').then((reply) => readInfo(textOf(reply))),
     server.command('COMMAND', 'INFO', 'SPUBLISH', 'WAITAOF').then(listOf),
@@ -86,7 +79,7 @@ function masterIn(info: ReadonlyMap<string, string>): string {
 }
 
 /** Null when the user may not run CONFIG GET, or the server does not have the command. */
-async function readSettings(server: InspectedServer): Promise<Map<string, string> | null> {
+async function readSettings(server: RedisNode): Promise<Map<string, string> | null> {
   const names = ['appendfsync', 'no-appendfsync-on-rewrite', 'save']
   try {
     const words = listOf(await server.command('CONFIG', 'GET', ...names)).map(textOf)

@@ -11,8 +11,8 @@
 -- ARGV     the epoch; 'begin' when it begins, else ''; 'made' when the partition is known to have existed, else ''; the
 --          version of the registry; then for each group its name and its state (register-topic.lua)
 -- Returns  {streams whose group was recreated, events redelivered, events lost, {name and state of each group that the
---          registry lacks or knows without its pause}, {lane and cure of each lane that refuses every append}, the ledger
---          of each group ...} | 'stale' when the partition has a later version of the registry | why the epoch is over
+--          registry lacks or knows without its pause}, {for each lane the commands that cure it, '' when it takes
+--          appends}, the ledger of each group ...} | 'stale' when the partition has a later version of the registry | why the epoch is over
 -- include checks
 -- include blocked
 
@@ -274,9 +274,6 @@ for _, group in ipairs(unnamed) do
   local mark = redis.call('HEXISTS', books, 'ordered:' .. group) == 1 and 'o' or ''
   others[#others + 1] = mark .. (reason and '+' .. reason or '-')
 end
-for index, lane in ipairs(lanes) do
-  local cure = redis.call('EXISTS', streams[index]) == 1 and blockOf(books, streams[index], lane)
-  if cure then blocked[#blocked + 1], blocked[#blocked + 2] = text(index), cure end
-end
+for index, lane in ipairs(lanes) do blocked[index] = blockOf(books, streams[index], lane) end
 for _, group in ipairs(names) do reply[#reply + 1] = ledgerOf(books, group) end
 return reply

@@ -2,8 +2,9 @@
 // lost something, and to count how much when a new epoch begins.
 
 import { type Lane, lanes } from '../../../event/event.ts'
-import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
-import { laneNumber } from '../redis-keys.ts'
+import { listOf, numberOf, type Reply, type ScriptArgument, textOf } from '../connection/redis-connection.ts'
+import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
+import type { ScriptName } from '../scripts/redis-scripts.ts'
 import { placeOf } from '../stored-batch.ts'
 
 /** An entry that this process has stored or read. */
@@ -11,6 +12,14 @@ export interface KnownEntry {
   readonly id: string
   readonly checksum: string
 }
+
+/** A script that works on one partition; what the session knows of the partition becomes its last argument. */
+export type PartitionCall<Name extends ScriptName = ScriptName> = readonly [
+  name: Name,
+  partition: PartitionKeys,
+  keys: readonly string[],
+  args: readonly ScriptArgument[],
+]
 
 /** A group's ledger as the scripts return it: start, reopened, landed, dead, lost ('?': unknown). */
 type Ledger = readonly (number | '?')[]

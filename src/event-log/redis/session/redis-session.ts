@@ -14,19 +14,15 @@ import {
   type RedisConnection,
   type Reply,
   refusalIn,
-  type ScriptArgument,
   toFailure,
 } from '../connection/redis-connection.ts'
 import type { PartitionKeys } from '../redis-keys.ts'
-import type { ScriptName } from '../scripts/redis-scripts.ts'
 import { TopicRegistry, type TopicRegistryOptions } from '../topics/topic-registry.ts'
-import { PartitionMemory } from './partition-memory.ts'
+import { type PartitionCall, PartitionMemory } from './partition-memory.ts'
 import { throwIfOver, wordOf } from './session-over.ts'
 
 /** How long an append that a replica has refused waits for the present master. */
 const maxSearchMs = 5_000
-
-type Arguments = readonly ScriptArgument[]
 
 export type Memories = ReadonlyMap<PartitionKeys, PartitionMemory>
 
@@ -57,7 +53,7 @@ export class RedisSession {
     this.registry = new TopicRegistry({
       ...options,
       memoryOf: (partition) => this.memoryOf(partition),
-      runWith: async (...call) => (await this.#send(...call)).reply,
+      runWith: async (...call) => (await this.#send(call)).reply,
       offer: (partition) => this.#offer(partition),
     })
   }
@@ -93,26 +89,21 @@ export class RedisSession {
    * Errors: SessionOver (nothing was written); NOGROUP (the group was dropped); `not_found` (this epoch has no such
    * partition); as RedisConnection.run.
    */
-  async run(name: ScriptName, partition: PartitionKeys, keys: readonly string[], args: Arguments): Promise<Reply> {
-    return (await this.#run(name, partition, keys, args, false)).reply
+  async run(...call: PartitionCall): Promise<Reply> {
+    return (await this.#run(call, false)).reply
   }
 
   /**
    * Runs a script that stores events, and waits for the replicas (RedisConnection.runDurably). A replica has written
    * nothing: the script is sent again when there is a master, and it has been checked. Errors: as `run` and `mayAppend`.
    */
-  async store(
-    name: 'append' | 'reopen',
-    partition: PartitionKeys,
-    keys: readonly string[],
-    args: Arguments,
-  ): Promise<DurableReply> {
+  async store(...call: PartitionCall<'append' | 'reopen'>): Promise<DurableReply> {
     const { connection, mayAppend } = this.#options
     const searchEndsAtMs = performance.now() + maxSearchMs
     for (;;) {
       try {
         await mayAppend()
-        return await this.#run(name, partition, keys, args, true).catch(withUnknownOutcome)
+        return await this.#run(call, true).catch(withUnknownOutcome)
       } catch (thrown) {
         const isReplica = refusalIn(thrown) === 'READONLY'
         if (!isReplica || !(await connection.findMaster(searchEndsAtMs - performance.now()))) throw thrown
@@ -120,13 +111,8 @@ export class RedisSession {
     }
   }
 
-  async #run(
-    name: ScriptName,
-    partition: PartitionKeys,
-    keys: readonly string[],
-    args: Arguments,
-    isDurable: boolean,
-  ): Promise<DurableReply> {
+  async #run(call: PartitionCall, isDurable: boolean): Promise<DurableReply> {
+    const [, partition] = call
     if (!this.registry.has(partition)) {
       const { topic, number } = partition
       throw new MillraceError('not_found', `there is no partition ${number} of a topic "${topic}"`, { field: 'topic' })
@@ -135,7 +121,7 @@ export class RedisSession {
     await this.#offer(partition)
     await this.#check(partition)
     for (let isSecond = false; ; isSecond = true) {
-      const answer = await this.#send(name, partition, keys, args, isDurable)
+      const answer = await this.#send(call, isDurable)
       if (wordOf(answer.reply) !== 'nogroup') return answer
       if (isSecond) throw toFailure(new Error('NOGROUP there is no such group'))
       await this.registry.makePartition(partition)
@@ -146,7 +132,7 @@ export class RedisSession {
   async #offer(partition: PartitionKeys): Promise<void> {
     const offer = this.#options.offers.get(partition)
     if (offer === undefined || this.#offered.has(partition)) return
-    const { reply } = await this.#send('count-loss', partition, [partition.books], offer.offer())
+    const { reply } = await this.#send(['count-loss', partition, [partition.books], offer.offer()])
     this.memoryOf(partition).noteLedgers(listOf(reply))
     this.#offered.add(partition)
   }
@@ -158,19 +144,13 @@ export class RedisSession {
     const { ends, entries } = this.memoryOf(partition)
     if (ends.some((end) => end > 0)) {
       const places = entries.flatMap((entry) => [entry?.id ?? '', entry?.checksum ?? ''])
-      await this.#send('check-places', partition, [partition.books, ...partition.streams], places)
+      await this.#send(['check-places', partition, [partition.books, ...partition.streams], places])
     }
     this.#checkedOn.set(partition, changes)
   }
 
   /** Runs a script with what this session knows of the partition. */
-  async #send(
-    name: ScriptName,
-    partition: PartitionKeys,
-    keys: readonly string[],
-    args: Arguments,
-    isDurable = false,
-  ): Promise<DurableReply> {
+  async #send([name, partition, keys, args]: PartitionCall, isDurable = false): Promise<DurableReply> {
     const { connection } = this.#options
     const words = [...args, `${this.epoch} ${this.memoryOf(partition).ends.join(' ')}`]
     let answer: DurableReply

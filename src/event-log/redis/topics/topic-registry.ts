@@ -8,27 +8,13 @@ import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import { checkDeclaration, refuseFewerPartitions, refuseOtherOrder } from '../../check-declaration.ts'
 import type { GroupDeclaration, TopicDeclaration } from '../../event-log.ts'
-import {
-  listOf,
-  numberOf,
-  type RedisConnection,
-  type Reply,
-  type ScriptArgument,
-  textOf,
-} from '../connection/redis-connection.ts'
+import { listOf, numberOf, type RedisConnection, type Reply, textOf } from '../connection/redis-connection.ts'
+import type { BlockedLanes } from '../guard/blocked-lanes.ts'
 import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
-import type { ScriptName } from '../scripts/redis-scripts.ts'
-import type { PartitionMemory } from '../session/partition-memory.ts'
+import type { PartitionCall, PartitionMemory } from '../session/partition-memory.ts'
 import { SessionOver, throwIfOver, wordOf } from '../session/session-over.ts'
 import { checkStreams } from './check-streams.ts'
 import { type KnownTopic, type RegistryContent, readRegistry } from './registry-content.ts'
-
-type RunScript = (
-  name: ScriptName,
-  partition: PartitionKeys,
-  keys: readonly string[],
-  args: readonly ScriptArgument[],
-) => Promise<Reply>
 
 export interface TopicRegistryOptions {
   readonly connection: RedisConnection
@@ -39,11 +25,10 @@ export interface TopicRegistryOptions {
   /** What the session remembers of a partition. */
   readonly memoryOf: (partition: PartitionKeys) => PartitionMemory
   /** Runs a script with what the session knows of the partition. */
-  readonly runWith: RunScript
+  readonly runWith: (...call: PartitionCall) => Promise<Reply>
   /** Has a partition count what this process knows from earlier epochs to be lost. */
   readonly offer: (partition: PartitionKeys) => Promise<void>
-  /** Called with the number and the cure of each lane of a partition that refuses every append. */
-  readonly onBlockedLanes: (partition: PartitionKeys, reply: Reply | undefined) => void
+  readonly blockedLanes: BlockedLanes
 }
 
 /** How many partitions are made at once: one server that does not reply must not cost its timeout for each of them. */
@@ -167,7 +152,7 @@ export class TopicRegistry {
       const [recreated, again, lost, others, blocked, ...ledgers] = listOf(reply)
       this.#report(partition, numberOf(recreated), numberOf(again), numberOf(lost))
       this.#options.memoryOf(partition).noteLedgers(ledgers)
-      this.#options.onBlockedLanes(partition, blocked)
+      this.#options.blockedLanes.noteAll(partition, blocked)
       const { dropping } = this.topics.get(partition.topic)!
       const lacking = pairsOf(others).filter(([group]) => !dropping.includes(group))
       if (lacking.length === 0) return

@@ -27,14 +27,15 @@ local function cureOf(books, stream, lane)
   return table.concat(cure, '; ')
 end
 
--- The cure of a lane that refuses every append; nil when it does not.
+-- The cure of a lane that refuses every append; '' when it does not.
 local function blockOf(books, stream, lane)
+  if redis.call('EXISTS', stream) == 0 then return '' end
   local reached, facts, last = numbers(books, { 'next:' .. lane })[1], redis.call('XINFO', 'STREAM', stream), nil
   for at = 1, #facts, 2 do
     if facts[at] == 'last-generated-id' then last = facts[at + 1] end
   end
   local offset, count = placeOf(last)
-  if offset < reached or (offset == reached and count == 0) then return nil end
+  if offset < reached or (offset == reached and count == 0) then return '' end
   local beyond = beyondOf(stream, reached)
-  return not (beyond and leavesRoom(beyond)) and cureOf(books, stream, lane) or nil
+  return beyond and leavesRoom(beyond) and '' or cureOf(books, stream, lane)
 end
