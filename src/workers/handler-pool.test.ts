@@ -182,3 +182,18 @@ test('when the group is deleted while all places are taken, the pool joins again
   const settled = deliveryTimes.of({ source: '/', id: 'slow 2' }).map(({ settledAtMs }) => settledAtMs !== null)
   assert.deepEqual(settled, [false, true], 'the first outcome was not recorded')
 })
+
+test('an event of an entry that was cut keeps its position in the log', async (t) => {
+  const { start, publish, waiting, deadLetters } = await poolOf(t, {
+    retry: { maxAttempts: 2, initialDelayMs: 1 },
+    handle: ({ type }) => {
+      if (type === 'bad') throw new Error('no')
+    },
+  })
+  await publish('a', 'b', 'c', 'd', 'bad', 'f')
+  const pool = await start()
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+  const [letter] = await deadLetters()
+  assert.match(letter!.attributes.get('position') ?? '', /:4$/)
+})

@@ -3,14 +3,13 @@
 // Job: take events while places are free, run each, and settle an entry when all its events have ended: done, another
 // attempt later, or a dead letter. An entry is not a unit of work: one with more events than places are free is cut
 // before any of them begins, by settling it with all its events due now; no attempt is used.
-// Not its job: reading and settling (group-member.ts), what an attempt is (attempt.ts).
+// Not its job: reading (group-member.ts), settling (settlements.ts), what an attempt is (attempt.ts).
 
-import { toMillraceError } from '../errors.ts'
 import { type Lane, lanes } from '../event/event.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
-import { sleep, withinMs } from '../lib/abort.ts'
+import { withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { AttemptEnd } from './attempt.ts'
@@ -27,7 +26,8 @@ import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
 import { skippedAttempts } from './release-action.ts'
-import { decideRetry, delayOfAttempt } from './retry-policy.ts'
+import { delayOfAttempt } from './retry-policy.ts'
+import { Settlements } from './settlements.ts'
 import { compileTypePatterns } from './type-pattern.ts'
 
 /** How long one read of the log waits for a first delivery. */
@@ -58,11 +58,6 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly gate: AttemptGate
   /** Of the process. */
   readonly deliveryTimes: DeliveryTimes
-}
-
-interface Outage {
-  readonly reason: string
-  readonly sinceMs: number
 }
 
 /** An event that is to be worked on. */
@@ -97,12 +92,8 @@ export class HandlerPool implements Pool {
   readonly #aborts = new Set<AbortController>()
   /** Since when calls at work have ignored their signal. */
   readonly #ignoring = new Map<AbortController, number>()
-  #unsettledEvents = 0
+  readonly #settlements: Settlements
   #mayTake = Promise.withResolvers<void>()
-  #ended: OpenDelivery[] = []
-  #settling: Promise<void> | null = null
-  readonly #burying = new Set<Promise<void>>()
-  #outage: (Outage & { readonly code: ReturnType<typeof toMillraceError>['code'] }) | null = null
   #running: Promise<void> | null = null
   #closed: Promise<void> | null = null
 
@@ -113,6 +104,15 @@ export class HandlerPool implements Pool {
     this.#attempts = attemptsOf(handler, options)
     this.#isMine = compileTypePatterns(handler.types)
     this.#order = handler.ordered ? new KeyOrder() : null
+    const { topic, group } = handler
+    this.#settlements = new Settlements({
+      ...{ ...options, topic, group, member: this.#member, signal: this.#giveUp.signal },
+      onSettling: (open) => {
+        for (const next of this.#order?.settling(open) ?? []) this.#settleWhenEnded(next)
+      },
+      onSettled: (open, isRecorded) => this.#noteSettled(open, isRecorded),
+      onProgress: () => this.#wake(),
+    })
     const { concurrency } = options
     this.#calls = new CallQueue({
       ...(handler.batch ?? noBatch),
@@ -134,9 +134,8 @@ export class HandlerPool implements Pool {
   }
 
   get state(): GroupState {
-    if (this.#outage !== null) {
-      return { is: 'outage', by: 'system', reason: this.#outage.reason, sinceMs: this.#outage.sinceMs }
-    }
+    const { outage } = this.#settlements
+    if (outage !== null) return { is: 'outage', by: 'system', reason: outage.reason, sinceMs: outage.sinceMs }
     const ignoring = this.#ignoring.size
     if (ignoring === 0 && this.#isFullOfKeys) {
       const text =
@@ -149,8 +148,9 @@ export class HandlerPool implements Pool {
   }
 
   get problem(): Pool['problem'] {
-    if (this.#outage === null) return this.#member.problem
-    return { reason: this.#outage.code, message: `${this.group} of ${this.topic}: ${this.#outage.reason}` }
+    const { outage } = this.#settlements
+    if (outage === null) return this.#member.problem
+    return { reason: outage.code, message: `${this.group} of ${this.topic}: ${outage.reason}` }
   }
 
   get takesWork(): boolean {
@@ -192,9 +192,7 @@ export class HandlerPool implements Pool {
   /** Resolves when nothing is at work or unsettled. */
   async #finished(): Promise<void> {
     await this.#running
-    while (this.#atWork.size > 0 || this.#unsettledEvents > 0) {
-      await Promise.race([this.#mayTake.promise, ...this.#burying, this.#settling ?? this.#mayTake.promise])
-    }
+    while (this.#atWork.size > 0 || this.#settlements.events > 0) await this.#mayTake.promise
   }
 
   async #run(): Promise<void> {
@@ -220,8 +218,8 @@ export class HandlerPool implements Pool {
   }
 
   get #hasRoom(): boolean {
-    const hasRoom = this.#unsettledEvents < maxUnsettledEvents && !this.#isFullOfKeys
-    return this.#calls.freeCalls > 0 && this.#outage === null && hasRoom
+    const { outage, events } = this.#settlements
+    return this.#calls.freeCalls > 0 && outage === null && events < maxUnsettledEvents && !this.#isFullOfKeys
   }
 
   get #isFullOfKeys(): boolean {
@@ -326,7 +324,7 @@ export class HandlerPool implements Pool {
     for (const lane of this.#suspectLanes) {
       for (let isSuspect = true; isSuspect && this.#hasRoom; ) {
         if (this.#options.gate.isCrowded) return
-        await this.#settling
+        await this.#settlements.idle()
         const [delivery] = await this.#member.next({ maxEvents: { ...noEvents, [lane]: 1 }, maxWaitMs: 0 }, signal)
         if (delivery === undefined || !(await this.#knows(delivery))) break
         const open = this.#open(this.#member.consumer, delivery)
@@ -441,61 +439,11 @@ export class HandlerPool implements Pool {
   #settleWhenEnded(open: OpenDelivery): void {
     if (!open.hasEnded || !this.#atWork.has(open) || this.#order?.maySettle(open) === false) return
     this.#atWork.delete(open)
-    this.#unsettledEvents += open.delivery.batch.count
-    if (open.givenUp.length === 0) {
-      this.#settleSoon(open)
-      return
-    }
-    const burying: Promise<void> = this.#bury(open).finally(() => this.#burying.delete(burying))
-    this.#burying.add(burying)
+    this.#settlements.add(open)
   }
 
-  #settleSoon(open: OpenDelivery): void {
-    this.#ended.push(open)
-    this.#settling ??= this.#settleEnded()
-    for (const next of this.#order?.settling(open) ?? []) this.#settleWhenEnded(next)
-  }
-
-  /** Settles what has ended, together with what ends meanwhile. */
-  async #settleEnded(): Promise<void> {
-    // What ends in one turn of the event loop is settled with one call.
-    await new Promise((resolve) => setImmediate(resolve))
-    while (this.#ended.length > 0) {
-      const ended = this.#ended.splice(0)
-      for (const [consumer, own] of Map.groupBy(ended, (open) => open.consumer)) {
-        const outcomes = own.map((open) => open.outcome())
-        const unsettled = new Set(await this.#member.settle(consumer, outcomes, this.#giveUp.signal))
-        for (const open of own) {
-          this.#unsettledEvents -= open.delivery.batch.count
-          this.#order?.settled(open)
-          if (!unsettled.has(open.delivery)) this.#options.deliveryTimes.settle(open.begun)
-        }
-      }
-      this.#wake()
-    }
-    this.#settling = null
-  }
-
-  /** Stores the dead letters of a delivery, then settles it; repeats that until the log takes them. */
-  async #bury(open: OpenDelivery): Promise<void> {
-    const { deadLetters, metrics, logger, now, random } = this.#options
-    const { topic, group } = this
-    const { signal } = this.#giveUp
-    for (let failures = 1; !signal.aborted; failures++) {
-      try {
-        await deadLetters.append(topic, group, open.givenUp)
-        for (const { code } of open.givenUp) metrics.deadLetters.add(1, { topic, group, code })
-        this.#outage = null
-        return this.#settleSoon(open)
-      } catch (thrown) {
-        const error = toMillraceError(thrown)
-        const reason = `dead letters cannot be stored: ${error.message}`
-        if (this.#outage === null) logger.error({ topic, group, code: error.code, error }, `${reason}; retrying`)
-        this.#outage = { code: error.code, reason, sinceMs: this.#outage?.sinceMs ?? now() }
-        await sleep(decideRetry(error, failures, random()).retryInMs, signal)
-      }
-    }
-    this.#unsettledEvents -= open.delivery.batch.count
-    this.#wake()
+  #noteSettled(open: OpenDelivery, isRecorded: boolean): void {
+    this.#order?.settled(open)
+    if (isRecorded) this.#options.deliveryTimes.settle(open.begun)
   }
 }

@@ -70,15 +70,17 @@ export class OpenDelivery {
 
   /**
    * Returns what has not ended, in entries of up to `maxEvents`, due at once and with the attempts of before. What has been
-   * tried stays suspect.
+   * tried stays suspect. The position of an entry is that of its first event.
    */
   returnPending(maxEvents: number, dueAtMs: number): void {
-    const events = [...this.pending.values()]
+    const { attempt, isSuspect, position } = this.delivery
+    const again = { attempt: attempt - 1, dueAtMs, isSuspect: isSuspect && attempt > 1 }
+    const events = [...this.pending]
     for (let from = 0; from < events.length; from += maxEvents) {
       const part = events.slice(from, from + maxEvents)
-      const batch = { ...part[0]!, bytes: Buffer.concat(part.map(({ bytes }) => bytes)), count: part.length }
-      const { attempt, isSuspect } = this.delivery
-      this.#again.push({ batch, attempt: attempt - 1, dueAtMs, isSuspect: isSuspect && attempt > 1 })
+      const [firstIndex, first] = part[0]!
+      const batch = { ...first, bytes: Buffer.concat(part.map(([, { bytes }]) => bytes)), count: part.length }
+      this.#again.push({ ...again, batch, offset: position.offset + firstIndex })
     }
     this.pending.clear()
   }
