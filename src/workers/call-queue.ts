@@ -18,6 +18,7 @@ export class CallQueue<Work> {
   readonly #formed: Work[][] = []
   #batch: Work[] = []
   #timer: NodeJS.Timeout | undefined
+  #isEnding = false
 
   constructor(options: CallQueueOptions<Work>) {
     this.#options = options
@@ -41,12 +42,18 @@ export class CallQueue<Work> {
   addToBatch(work: Work): void {
     const { maxEvents, maxWaitMs } = this.#options
     this.#batch.push(work)
-    if (this.#batch.length >= maxEvents) this.flush()
-    else this.#timer ??= setTimeout(() => this.flush(), maxWaitMs)
+    if (this.#batch.length >= maxEvents || this.#isEnding) this.#flush()
+    else this.#timer ??= setTimeout(() => this.#flush(), maxWaitMs)
+  }
+
+  /** From now on no event waits for others. */
+  end(): void {
+    this.#isEnding = true
+    this.#flush()
   }
 
   /** Makes a call of the events that wait for others. */
-  flush(): void {
+  #flush(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     if (this.#batch.length > 0) this.#formed.push(this.#batch)
@@ -56,8 +63,6 @@ export class CallQueue<Work> {
 
   /** Takes out what has not begun. */
   takeBack(): Work[] {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
     return [...this.#formed.splice(0).flat(), ...this.#batch.splice(0)]
   }
 

@@ -79,10 +79,7 @@ export class GroupMember {
       return deliveries
     } catch (thrown) {
       const error = toMillraceError(thrown)
-      this.#readFailure = error
-      if (++this.#failedReads === 1) {
-        logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; retrying`)
-      }
+      this.#noteFailedRead(error)
       if ((error.code === 'not_found' || isEndedEpoch(error)) && (await this.#joinAgain(consumer, error))) return []
       await sleep(decideRetry(error, this.#failedReads, random()).retryInMs, signal)
       return []
@@ -124,18 +121,24 @@ export class GroupMember {
   /** The keys that the log has of a stream; null when its deliveries are void, or the signal is aborted. */
   async heldKeys(stream: StreamName, signal: AbortSignal): Promise<readonly HeldKey[] | null> {
     const { eventLog, group, random } = this.#options
-    for (let failures = 1; !signal.aborted; failures++) {
+    while (!signal.aborted) {
       try {
         return await eventLog.heldKeys(stream, group)
       } catch (thrown) {
         const error = toMillraceError(thrown)
-        this.#readFailure = error
-        this.#failedReads = failures
         if (error.code === 'not_found' || isEndedEpoch(error)) return null
-        await sleep(decideRetry(error, failures, random()).retryInMs, signal)
+        this.#noteFailedRead(error)
+        await sleep(decideRetry(error, this.#failedReads, random()).retryInMs, signal)
       }
     }
     return null
+  }
+
+  #noteFailedRead(error: MillraceError): void {
+    const { topic, group, logger } = this.#options
+    this.#readFailure = error
+    if (++this.#failedReads > 1) return
+    logger.error({ topic, group, code: error.code, error }, `${group} cannot read the log; retrying`)
   }
 
   /** Returns what is not settled to the log. */

@@ -30,6 +30,8 @@ import { delayOfAttempt } from './retry-policy.ts'
 import { Settlements } from './settlements.ts'
 import { compileTypePatterns } from './type-pattern.ts'
 
+const mebibyte = 1024 * 1024
+
 /** How long one read of the log waits for a first delivery. */
 const maxReadMs = 10_000
 
@@ -44,6 +46,9 @@ const maxUnsettledEvents = 1000
 
 /** Nothing more is taken while so many events of an ordered group are in hand. */
 const maxEventsInOrder = 1000
+
+/** Nothing more is taken while events of so many bytes are in hand. */
+const maxBytesInHand = 64 * mebibyte
 
 const noEvents = { high: 0, normal: 0, low: 0 }
 
@@ -78,6 +83,8 @@ export class HandlerPool implements Pool {
   readonly #isMine: (type: string) => boolean
   readonly #laneTurns = new LaneTurns()
   #isStopping = false
+  /** Whether the calls at work were told to end: nothing begins any more. */
+  #hasAborted = false
   /** Ends a read of the log, which then has handed out nothing. */
   #reading = new AbortController()
   readonly #giveUp = new AbortController()
@@ -93,6 +100,8 @@ export class HandlerPool implements Pool {
   /** Since when calls at work have ignored their signal. */
   readonly #ignoring = new Map<AbortController, number>()
   readonly #settlements: Settlements
+  /** Of the deliveries that are not settled. */
+  #bytesInHand = 0
   #mayTake = Promise.withResolvers<void>()
   #running: Promise<void> | null = null
   #closed: Promise<void> | null = null
@@ -137,10 +146,9 @@ export class HandlerPool implements Pool {
     const { outage } = this.#settlements
     if (outage !== null) return { is: 'outage', by: 'system', reason: outage.reason, sinceMs: outage.sinceMs }
     const ignoring = this.#ignoring.size
-    if (ignoring === 0 && this.#isFullOfKeys) {
-      const text =
-        'events are in hand, which wait for earlier ones of their keys or entries: nothing more is taken meanwhile'
-      return { is: 'running', by: null, reason: `${this.#order!.events} ${text}`, sinceMs: null }
+    if (ignoring === 0 && this.#fullOf !== null) {
+      const reason = `${this.#fullOf}: nothing more is taken meanwhile`
+      return { is: 'running', by: null, reason, sinceMs: null }
     }
     if (ignoring === 0) return runningState
     const reason = `${ignoring} of ${this.#options.concurrency} places are held by attempts that go on after their time limit`
@@ -172,11 +180,12 @@ export class HandlerPool implements Pool {
     const shutdownMs = Math.min(maxShutdownMs, graceMs / 2)
     this.#isStopping = true
     this.#reading.abort()
-    if (this.#order === null) this.#calls.flush()
-    else for (const open of this.#order.returnUnbegun(this.#calls.takeBack())) this.#settleWhenEnded(open)
+    for (const open of this.#order?.returnUnbegun(this.#calls.takeBack()) ?? []) this.#settleWhenEnded(open)
+    this.#calls.end()
     this.#wake()
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
     if (isLate) {
+      this.#hasAborted = true
       for (const abort of this.#aborts) abort.abort('shutdown' satisfies AbortReason)
       await withinMs(this.#finished(), shutdownMs / 2, null)
       for (const open of this.#atWork) {
@@ -219,11 +228,16 @@ export class HandlerPool implements Pool {
 
   get #hasRoom(): boolean {
     const { outage, events } = this.#settlements
-    return this.#calls.freeCalls > 0 && outage === null && events < maxUnsettledEvents && !this.#isFullOfKeys
+    return this.#calls.freeCalls > 0 && outage === null && events < maxUnsettledEvents && this.#fullOf === null
   }
 
-  get #isFullOfKeys(): boolean {
-    return this.#order !== null && this.#order.events >= maxEventsInOrder
+  /** What is in hand so much of that nothing more is taken; null when it is not. */
+  get #fullOf(): string | null {
+    if (this.#bytesInHand >= maxBytesInHand)
+      return `${Math.round(this.#bytesInHand / mebibyte)} MiB of events are in hand`
+    const events = this.#order?.events ?? 0
+    if (events < maxEventsInOrder) return null
+    return `${events} events are in hand, which wait for earlier ones of their keys`
   }
 
   /** Resolves the waits for a free place. */
@@ -234,7 +248,8 @@ export class HandlerPool implements Pool {
 
   /** Up to one event for each free place, by the weights of the lanes, else the most urgent ones; waits for the first. */
   async #take(signal: AbortSignal): Promise<readonly Delivery[]> {
-    const places = this.#calls.freeEvents
+    const ordered = this.#order === null ? Number.POSITIVE_INFINITY : maxEventsInOrder - this.#order.events
+    const places = Math.min(this.#calls.freeEvents, ordered)
     const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
       const found = await this.#member.next({ maxEvents, maxWaitMs: 0 }, signal)
@@ -258,6 +273,7 @@ export class HandlerPool implements Pool {
     const { maxAttempts, now } = this.#options
     const { batch, attempt, isSuspect } = delivery
     const open = new OpenDelivery(consumer, delivery, now(), this.#isMine)
+    this.#bytesInHand += batch.bytes.length
     this.#order?.enter(open)
     const { size } = open.pending
     const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : this.#calls.freeCalls
@@ -344,9 +360,9 @@ export class HandlerPool implements Pool {
   }
 
   async #call(formed: readonly Work[]): Promise<void> {
-    // A stop has returned what had not begun.
+    // A stop returns what has not begun.
     const works = formed.filter(({ open, index }) => open.pending.has(index))
-    if (works.length === 0) return
+    if (works.length === 0 || this.#hasAborted) return
     const { attempt } = works[0]!.open.delivery
     const events = works.map(({ open, index }) => {
       const [event] = decodeBatch(open.pending.get(index)!.bytes)
@@ -443,6 +459,7 @@ export class HandlerPool implements Pool {
   }
 
   #noteSettled(open: OpenDelivery, isRecorded: boolean): void {
+    this.#bytesInHand -= open.delivery.batch.bytes.length
     this.#order?.settled(open)
     if (isRecorded) this.#options.deliveryTimes.settle(open.begun)
   }
