@@ -12,6 +12,7 @@ import { formatPosition } from '../event-log/position-text.ts'
 import { withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd } from './attempt.ts'
 import type { AttemptGate } from './attempt-gate.ts'
 import { CallQueue } from './call-queue.ts'
@@ -402,7 +403,9 @@ export class HandlerPool implements Pool {
   }
 
   #loggerOf(events: readonly HandledEvent[]): Logger {
-    const own = events.length === 1 ? { id: events[0]!.id } : { events: events.length }
+    const [first] = events as [HandledEvent]
+    const own =
+      events.length === 1 ? { id: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
     return this.#options.logger.child({ topic: this.topic, group: this.group, ...own })
   }
 
@@ -413,13 +416,13 @@ export class HandlerPool implements Pool {
     this.#ignoring.delete(abort)
   }
 
-  #log({ open, index }: Work, { id }: HandledEvent, end: AttemptEnd): void {
+  #log({ open, index }: Work, event: HandledEvent, end: AttemptEnd): void {
     if (end.is === 'done') return
     const { attempt, position } = open.delivery
     const place = formatPosition({ ...position, offset: position.offset + index })
-    const line = { topic: this.topic, group: this.group, id, position: place, attempt, code: end.code }
     const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
-    this.#options.logger[level](line, `the handler ended with ${end.is}: ${end.message}`)
+    const line = { position: place, attempt, code: end.code }
+    this.#loggerOf([event])[level](line, `the handler ended with ${end.is}: ${end.message}`)
   }
 
   #note(open: OpenDelivery, index: number, end: AttemptEnd): void {

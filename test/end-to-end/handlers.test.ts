@@ -280,6 +280,27 @@ for (const backend of backends('embedded', 'redis')) {
   })
 }
 
+test('the lines of a handler have the event, and the trace that it began in', async (t) => {
+  const server = await startWith(t, null, {
+    retry: { maxAttempts: 1 },
+    handle: (_, { logger }) => {
+      logger.warn({ stock: 0 }, 'the shelf is empty')
+      throw new Error('no soup')
+    },
+  })
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  await clientOf(t, server).publishEvents([
+    { id: 'order-1', type: 'order.paid', attributes: [['traceparent', traceparent]] },
+  ])
+  await allSettled(server)
+  const ids = { trace_id: '0af7651916cd43dd8448eb211c80319c', span_id: 'b7ad6b7169203331' }
+  const lines = server.logLines().filter(({ group: own }) => own === group)
+  assert.partialDeepStrictEqual(lines, [
+    { topic: 'events', id: 'order-1', ...ids, stock: 0, message: 'the shelf is empty' },
+    { topic: 'events', id: 'order-1', ...ids, attempt: 1, message: 'the handler ended with failed: Error: no soup' },
+  ])
+})
+
 test('a handler that takes too long fails, its signal says why, and it keeps its place until it ends', async (t) => {
   const reasons: unknown[] = []
   let [atWork, most] = [0, 0]

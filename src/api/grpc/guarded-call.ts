@@ -14,8 +14,9 @@ import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import { traceFields } from '../../telemetry/trace-context.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
-import { requestIdOf, traceContextOf } from '../request-context.ts'
+import { requestIdOf } from '../request-context.ts'
 import { codeOfGrpcStatus, grpcStatus, grpcStatusNameOf } from '../status.ts'
 import { refusedEncodingHeader } from './connections.ts'
 import { FailureMetadata, richStatusOf } from './rich-status.ts'
@@ -177,10 +178,9 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #log(status: Status, failure: MillraceError | null, seconds: number): void {
     const [requestId] = this.#metadata.get('x-request-id')
     const [traceparent] = this.#metadata.get('traceparent')
-    const trace = traceContextOf(traceparent?.toString())
     const fields = {
       request_id: requestIdOf(requestId?.toString()),
-      ...(trace === null ? {} : { trace_id: trace.traceId, span_id: trace.spanId }),
+      ...traceFields(traceparent?.toString()),
       method: this.#method,
       status: grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN),
       code: failure?.code ?? codeOfGrpcStatus(status.code ?? grpcStatus.UNKNOWN),

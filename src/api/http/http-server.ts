@@ -10,10 +10,11 @@ import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import { traceFields } from '../../telemetry/trace-context.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
-import { requestIdOf, traceContextOf } from '../request-context.ts'
+import { requestIdOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
@@ -157,10 +158,9 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
   const { failure } = reply
   // Not being ready is a state, not a failure of the request.
   if (failure === null || route === '/readyz' || route === '/healthz') return
-  const trace = traceContextOf(request.headers.traceparent?.toString())
   const fields = {
     request_id: request.id,
-    ...(trace === null ? {} : { trace_id: trace.traceId, span_id: trace.spanId }),
+    ...traceFields(request.headers.traceparent?.toString()),
     method,
     route,
     status,
