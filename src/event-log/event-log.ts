@@ -173,6 +173,9 @@ export interface Outcome {
 /** The due time of what is held until `release`: the latest time that JavaScript knows. */
 export const never = 8.64e15
 
+/** The due time of what is to be redelivered at once. What a consumer returns as due at 0 goes before it. */
+export const dueAtOnce = 1
+
 /** Events to redeliver. */
 export interface Again {
   readonly batch: RecordBatch
@@ -239,7 +242,7 @@ export interface Consumer {
   /**
    * Hands out entries that the group has not settled and that no member holds, as soon as there are any, oldest first
    * in each lane. Resolves with an empty list when none arrived within `maxWaitMs`. Redeliveries are handed out in
-   * their lane when they are due. Each partition that has work gets an equal share of the call, then the rest is filled.
+   * their lane when they are due, in the order of their due times. Each partition that has work gets an equal share of the call, then the rest is filled.
    *
    * Of an ordered group a stream has one consumer at a time: while a consumer has unsettled deliveries of a stream, its
    * redeliveries included, no other one gets any of it. So a consumer has no gap below what it is given, and may learn

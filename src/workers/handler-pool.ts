@@ -290,7 +290,7 @@ export class HandlerPool implements Pool {
     const open = this.#open(consumer, delivery)
     const firstAlone = handler.isolate ? 1 : Math.min(firstAttemptAlone, maxAttempts)
     if (delivery.isSuspect && delivery.attempt >= firstAlone && !open.hasEnded) {
-      // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane.
+      // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane (dueAtOnce).
       this.#return(open, 0)
       this.#suspectLanes.add(delivery.position.stream.lane)
     }

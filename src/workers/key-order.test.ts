@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeBatch } from '../event/record-batch.ts'
-import type { Consumer } from '../event-log/event-log.ts'
+import { type Consumer, dueAtOnce } from '../event-log/event-log.ts'
 import { KeyOrder } from './key-order.ts'
 import { OpenDelivery } from './open-delivery.ts'
 
@@ -57,9 +57,9 @@ test('what comes behind an event that is tried again is returned, with its place
     again.map(({ offset, key, attempt, dueAtMs }) => [offset, key, attempt, dueAtMs]),
     [
       [100, 'a', 1, 500],
-      [102, 'a', 0, 0],
-      [103, 'a', 0, 0],
-      [104, 'a', 0, 0],
+      [102, 'a', 0, dueAtOnce],
+      [103, 'a', 0, dueAtOnce],
+      [104, 'a', 0, dueAtOnce],
     ],
   )
 })

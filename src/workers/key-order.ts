@@ -9,7 +9,7 @@
 // settled, or as returned, while it has an earlier one as in hand.
 
 import { EventReader, textOf } from '../event/record-batch.ts'
-import type { Consumer, HeldKey, StreamName } from '../event-log/event-log.ts'
+import { type Consumer, dueAtOnce, type HeldKey, type StreamName } from '../event-log/event-log.ts'
 import type { OpenDelivery } from './open-delivery.ts'
 
 /** An event in hand. */
@@ -200,7 +200,7 @@ export class KeyOrder {
 
   #return({ open, index, onEnded }: OrderedWork, state: KeyState | undefined): void {
     if (state !== undefined && !open.delivery.isKeyed) state.held++
-    open.returnOne(index, 0, state?.key)
+    open.returnOne(index, dueAtOnce, state?.key)
     onEnded()
   }
 }

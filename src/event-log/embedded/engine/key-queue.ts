@@ -1,6 +1,6 @@
 // The order of a group's redeliveries that have a key: only the first of a key in a stream may be due, the others are held.
 
-import { never } from '../../event-log.ts'
+import { dueAtOnce, never } from '../../event-log.ts'
 import type { DueRow } from '../file/books.ts'
 import type { GroupSession } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
@@ -29,8 +29,8 @@ export function endHold(work: UnitOfWork, group: GroupSession, stream: number, e
   if (eventKey === '') return undefined
   const first = firstOf(work, { stream, eventKey })
   if (first?.dueAtMs !== never) return undefined
-  group.expectDue(stream, 0, first.firstOffset)
-  return move(work, first, { dueAtMs: 0 })
+  group.expectDue(stream, dueAtOnce, first.firstOffset)
+  return move(work, first, { dueAtMs: dueAtOnce })
 }
 
 /** Makes the first entry of a key due at once, as after `attempt` attempts. Returns its offset; null when it is leased. */
@@ -42,7 +42,7 @@ export function release(
 ): number | null {
   const first = firstOf(work, place)
   if (first === undefined || group?.place(place.stream).leases.has(first.firstOffset) === true) return null
-  move(work, first, { dueAtMs: 0, attempt: attempt ?? first.attempt })
+  move(work, first, { dueAtMs: dueAtOnce, attempt: attempt ?? first.attempt })
   return first.firstOffset
 }
 

@@ -9,7 +9,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
 import { Checkpointer } from '../../../lib/sqlite/checkpointer.ts'
 import { openDatabase, truncateWal } from '../../../lib/sqlite/open-database.ts'
-import { never } from '../../event-log.ts'
+import { dueAtOnce, never } from '../../event-log.ts'
 import {
   Books,
   type CursorRow,
@@ -263,7 +263,7 @@ class Rebuilding {
       sums.waitingBytes += byteLength
       if (missing.delete(firstOffset)) continue
       // The key is lost with the row: the entry has no order any more, and nobody can release it.
-      const due = dueAtMs >= never ? 0 : Math.max(0, dueAtMs)
+      const due = dueAtMs >= never ? dueAtOnce : Math.max(0, dueAtMs)
       const numbers = { dueAtMs: due, eventCount: count, attempt: Math.max(0, attempt) }
       rows.push({ stream: number, firstOffset, ...numbers, eventKey: '', originOffset: -1 })
     }
@@ -305,7 +305,7 @@ function endHolds(rows: readonly DueRow[], kept: readonly KeptEntry[]): void {
   const inOrder = rows.toSorted((a, b) => a.originOffset - b.originOffset || a.firstOffset - b.firstOffset)
   const seen = new Set([''])
   for (const row of inOrder) {
-    if (row.dueAtMs === never && !seen.has(row.eventKey)) row.dueAtMs = dueAtMs.get(row.firstOffset) ?? 0
+    if (row.dueAtMs === never && !seen.has(row.eventKey)) row.dueAtMs = dueAtMs.get(row.firstOffset) ?? dueAtOnce
     seen.add(row.eventKey)
   }
 }
