@@ -159,6 +159,8 @@ export interface Delivery {
   readonly isSuspect: boolean
   /** Whether it is a redelivery with a key: the first one of its key in the stream. */
   readonly isKeyed: boolean
+  /** Of an ordered group: whether the consumer held nothing of the stream before it. Else false. */
+  readonly isFirstLease: boolean
 }
 
 /** The outcome of a delivery. `landed + dead +` the events in `again` must equal the delivery's number of events. */
@@ -246,8 +248,8 @@ export interface Consumer {
    *
    * Of an ordered group a stream has one consumer at a time: while a consumer has unsettled deliveries of a stream, its
    * redeliveries included, no other one gets any of it. So a consumer has no gap below what it is given, and may learn
-   * from `heldKeys` which keys have redeliveries: until all its deliveries of the stream are settled, only its own
-   * outcomes add any.
+   * from `heldKeys` which keys have redeliveries, when it gets a delivery with `isFirstLease`: from then on only its own
+   * outcomes add any, until it gets another such. It may have lost its leases in between, and not know.
    *
    * Durable: the attempt is recorded before the delivery is handed out, so a holder that dies has used it up.
    * Concurrent: one call at a time for each consumer (`internal` otherwise).

@@ -245,11 +245,12 @@ export class HandlerPool implements Pool {
   }
 
   /** Has asked the log for the keys that a delivery may be behind; false when the delivery is void. */
-  async #knows({ position }: Delivery): Promise<boolean> {
+  async #knows(delivery: Delivery): Promise<boolean> {
     const { consumer } = this.#member
-    if (this.#order?.isNew(consumer, position.stream) !== true) return true
-    const heldKeys = await this.#member.heldKeys(position.stream, this.#giveUp.signal)
-    if (heldKeys !== null) this.#order.learn(consumer, position.stream, heldKeys)
+    if (this.#order?.isNew(consumer, delivery) !== true) return true
+    const { stream } = delivery.position
+    const heldKeys = await this.#member.heldKeys(stream, this.#giveUp.signal)
+    if (heldKeys !== null) this.#order.learn(consumer, stream, heldKeys)
     return heldKeys !== null
   }
 

@@ -58,6 +58,25 @@ export function ordering(story: Story): void {
     assert.deepEqual(await take(first), [])
   })
 
+  story('a delivery says whether the consumer of an ordered group held nothing of the stream before', async (bench) => {
+    await declareOrdered(bench)
+    const [consumer, other] = [await bench.consume(ordered), await bench.consume(ordered)]
+    const plain = await bench.consume()
+    const firsts = (deliveries: readonly Delivery[]) =>
+      deliveries.filter(({ isFirstLease }) => isFirstLease).map((one) => idsIn(one)[0])
+    for (const id of ['a', 'b', 'c', 'd']) await bench.append('normal', batchOf([id]))
+    const [a, b] = await take(consumer, 2)
+    await bench.append('high', batchOf(['high']))
+    const more = await take(consumer, 1)
+    assert.deepEqual([firsts([a!, b!]), firsts(more)], [['a'], ['high']])
+    await consumer.settle([keyed(a!, [0], 'k'), landed(b!), ...more.map(landed)])
+    const redelivered = await take(other, 1)
+    await other.settle(redelivered.map(landed))
+    const last = await takeAll(consumer)
+    assert.deepEqual([idsOf(redelivered), firsts(redelivered), idsOf(last), firsts(last)], [['a'], ['a'], ['d'], ['d']])
+    assert.deepEqual(firsts(await takeAll(plain)), [])
+  })
+
   story('a redelivery in hand keeps other consumers from the stream, and they go on after it', async (bench) => {
     await declareOrdered(bench)
     const [first, second] = [await bench.consume(ordered), await bench.consume(ordered)]
