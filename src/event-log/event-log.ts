@@ -159,6 +159,8 @@ export interface Delivery {
   readonly isSuspect: boolean
   /** Whether it is a redelivery with a key: the first one of its key in the stream. */
   readonly isKeyed: boolean
+  /** Of an ordered group: whether the consumer held nothing of the stream before it. Else false. */
+  readonly isFirstLease: boolean
 }
 
 /** The outcome of a delivery. `landed + dead +` the events in `again` must equal the delivery's number of events. */
@@ -172,6 +174,9 @@ export interface Outcome {
 
 /** The due time of what is held until `release`: the latest time that JavaScript knows. */
 export const never = 8.64e15
+
+/** The due time of what is to be redelivered at once. What a consumer returns as due at 0 goes before it. */
+export const dueAtOnce = 1
 
 /** Events to redeliver. */
 export interface Again {
@@ -239,12 +244,12 @@ export interface Consumer {
   /**
    * Hands out entries that the group has not settled and that no member holds, as soon as there are any, oldest first
    * in each lane. Resolves with an empty list when none arrived within `maxWaitMs`. Redeliveries are handed out in
-   * their lane when they are due. Each partition that has work gets an equal share of the call, then the rest is filled.
+   * their lane when they are due, in the order of their due times. Each partition that has work gets an equal share of the call, then the rest is filled.
    *
    * Of an ordered group a stream has one consumer at a time: while a consumer has unsettled deliveries of a stream, its
    * redeliveries included, no other one gets any of it. So a consumer has no gap below what it is given, and may learn
-   * from `heldKeys` which keys have redeliveries: until all its deliveries of the stream are settled, only its own
-   * outcomes add any.
+   * from `heldKeys` which keys have redeliveries, when it gets a delivery with `isFirstLease`: from then on only its own
+   * outcomes add any, until it gets another such. It may have lost its leases in between, and not know.
    *
    * Durable: the attempt is recorded before the delivery is handed out, so a holder that dies has used it up.
    * Concurrent: one call at a time for each consumer (`internal` otherwise).

@@ -33,6 +33,7 @@ test('a damaged dead letter that the table refuses is redelivered whole, and lan
     attempt: 3,
     isSuspect: false,
     isKeyed: false,
+    isFirstLease: false,
   }
   await handler([delivery], context)
   const [landed] = (await store.listDeadLetters({ limit: 2 })).deadLetters

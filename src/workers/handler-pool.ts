@@ -261,11 +261,12 @@ export class HandlerPool implements Pool {
   }
 
   /** Has asked the log for the keys that a delivery may be behind; false when the delivery is void. */
-  async #knows({ position }: Delivery): Promise<boolean> {
+  async #knows(delivery: Delivery): Promise<boolean> {
     const { consumer } = this.#member
-    if (this.#order?.isNew(consumer, position.stream) !== true) return true
-    const heldKeys = await this.#member.heldKeys(position.stream, this.#giveUp.signal)
-    if (heldKeys !== null) this.#order.learn(consumer, position.stream, heldKeys)
+    if (this.#order?.isNew(consumer, delivery) !== true) return true
+    const { stream } = delivery.position
+    const heldKeys = await this.#member.heldKeys(stream, this.#giveUp.signal)
+    if (heldKeys !== null) this.#order.learn(consumer, stream, heldKeys)
     return heldKeys !== null
   }
 
@@ -307,7 +308,7 @@ export class HandlerPool implements Pool {
     const open = this.#open(consumer, delivery)
     const firstAlone = handler.isolate ? 1 : Math.min(firstAttemptAlone, maxAttempts)
     if (delivery.isSuspect && delivery.attempt >= firstAlone && !open.hasEnded) {
-      // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane.
+      // In hand it would lose an attempt to another one that ends the process. Due at 0, it is the next of its lane (dueAtOnce).
       this.#return(open, 0)
       this.#suspectLanes.add(delivery.position.stream.lane)
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeBatch } from '../event/record-batch.ts'
-import type { Consumer } from '../event-log/event-log.ts'
+import { type Consumer, dueAtOnce } from '../event-log/event-log.ts'
 import { KeyOrder } from './key-order.ts'
 import { OpenDelivery } from './open-delivery.ts'
 
@@ -9,29 +9,34 @@ const stream = { topic: 'events', partition: 0, lane: 'normal' } as const
 const consumer: Consumer = { next: async () => [], settle: async () => [], close: async () => {} }
 
 /** Deliveries of an ordered group, of which the log had redeliveries of these keys before. */
-function orderOf(...heldKeys: readonly string[]) {
+function orderOf(...heldKeys: string[]) {
   const order = new KeyOrder()
   let offset = 100
-  const enter = (keys: readonly string[], isKeyed = false) => {
-    if (order.isNew(consumer, stream)) {
-      const held = heldKeys.map((key) => ({ key, events: 1, attempt: 1, dueAtMs: 0 }))
-      order.learn(consumer, stream, held)
-    }
+  const enter = (keys: readonly string[], isKeyed = false, isFirstLease = false) => {
     const bytes = encodeBatch(keys.map((key, index) => ({ id: `${offset + index}`, type: 'order', key })))
     const position = { stream, epoch: 1, offset }
     offset += keys.length
     const batch = { bytes, count: keys.length, receivedAtMicros: 0 }
-    const delivery = { id: `${offset}`, position, batch, attempt: 1, isSuspect: false, isKeyed }
+    const delivery = { id: `${offset}`, position, batch, attempt: 1, isSuspect: false, isKeyed, isFirstLease }
+    const isNew = order.isNew(consumer, delivery)
+    if (isNew) {
+      const held = heldKeys.map((key) => ({ key, events: 1, attempt: 1, dueAtMs: 0 }))
+      order.learn(consumer, stream, held)
+    }
     const open = new OpenDelivery(consumer, delivery, 0, () => true)
     order.enter(open)
     const begins = keys.map((_, index) => order.admit({ open, index, onEnded() {} }))
-    return { open, begins }
+    return { open, begins, isNew }
   }
   const done = (open: OpenDelivery, index: number) => {
     open.done(index)
     return order.ended(open, index)
   }
-  return { order, enter, done }
+  const settled = (open: OpenDelivery) => {
+    order.settling(open)
+    order.settled(open)
+  }
+  return { order, heldKeys, enter, done, settled }
 }
 
 test('one event of a key begins at once, and the next one when it has ended', () => {
@@ -57,9 +62,9 @@ test('what comes behind an event that is tried again is returned, with its place
     again.map(({ offset, key, attempt, dueAtMs }) => [offset, key, attempt, dueAtMs]),
     [
       [100, 'a', 1, 500],
-      [102, 'a', 0, 0],
-      [103, 'a', 0, 0],
-      [104, 'a', 0, 0],
+      [102, 'a', 0, dueAtOnce],
+      [103, 'a', 0, dueAtOnce],
+      [104, 'a', 0, dueAtOnce],
     ],
   )
 })
@@ -98,13 +103,27 @@ test('a delivery is settled after those before it that share a key', () => {
 })
 
 test('the keys of a stream are asked for again when nothing of it is in hand any more', () => {
-  const { order, enter, done } = orderOf('a')
-  const [first, second] = [enter(['b']), enter(['c'])]
-  for (const { open } of [first, second]) {
-    assert.equal(order.isNew(consumer, stream), false)
-    done(open, 0)
-    order.settling(open)
-    order.settled(open)
-  }
-  assert.deepEqual([order.isNew(consumer, stream), order.events], [true, 0])
+  const { order, enter, done, settled } = orderOf('a')
+  const inHand = [enter(['b']), enter(['c'])]
+  assert.deepEqual(
+    inHand.map(({ isNew }) => isNew),
+    [true, false],
+  )
+  for (const { open } of inHand) done(open, 0)
+  settled(inHand[0]!.open)
+  const third = enter(['b'])
+  done(third.open, 0)
+  for (const { open } of [inHand[1]!, third]) settled(open)
+  assert.equal(order.events, 0)
+  assert.deepEqual([third.isNew, enter(['b']).isNew], [false, true])
+})
+
+test('the keys of a stream are asked for again when its leases were lost, whatever is still in hand', () => {
+  const { heldKeys, enter, settled } = orderOf()
+  const lost = enter(['x'])
+  heldKeys.push('a')
+  const first = enter(['a'], false, true)
+  assert.deepEqual([first.isNew, first.begins], [true, [false]], 'it has an earlier event by now')
+  settled(lost.open)
+  assert.deepEqual([enter(['a']).isNew, enter(['b']).begins], [false, [true]])
 })

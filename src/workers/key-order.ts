@@ -3,13 +3,14 @@
 // that fails holds nothing but itself.
 //
 // What the log has of a key is asked for when the first delivery of a stream comes in. From then on only this pool
-// changes it, until nothing of the stream is in hand: no other consumer gets any of it (EventLog).
+// changes it, until the log says that another delivery is the first one (EventLog): what is in hand then is settled
+// already, or has lost its lease.
 //
 // An entry is settled after those before it that share a key with it. So of a key the log never has a later event as
 // settled, or as returned, while it has an earlier one as in hand.
 
 import { EventReader, textOf } from '../event/record-batch.ts'
-import type { Consumer, HeldKey, StreamName } from '../event-log/event-log.ts'
+import { type Consumer, type Delivery, dueAtOnce, type HeldKey, type StreamName } from '../event-log/event-log.ts'
 import type { OpenDelivery } from './open-delivery.ts'
 
 /** An event in hand. */
@@ -59,9 +60,9 @@ export class KeyOrder {
     return this.#events
   }
 
-  /** Whether `learn` must be called before a delivery of the stream is taken in hand. */
-  isNew(consumer: Consumer, stream: StreamName): boolean {
-    return this.#streams.get(consumer)?.has(nameOf(stream)) !== true
+  /** Whether `learn` must be called before a delivery is taken in hand. */
+  isNew(consumer: Consumer, { position, isFirstLease }: Delivery): boolean {
+    return isFirstLease || this.#streams.get(consumer)?.has(nameOf(position.stream)) !== true
   }
 
   /** @param heldKeys what the log has, asked for after the delivery came. */
@@ -181,7 +182,8 @@ export class KeyOrder {
       const isIdle = state.held <= 0 && state.atWork === null && state.last === null
       if (isIdle) stream.keys.delete(state.key)
     }
-    if (--stream.deliveries === 0) this.#streams.get(open.consumer)!.delete(nameOf(position.stream))
+    const [streams, name] = [this.#streams.get(open.consumer)!, nameOf(position.stream)]
+    if (--stream.deliveries === 0 && streams.get(name) === stream) streams.delete(name)
   }
 
   #stateOf(open: OpenDelivery, index: number): KeyState | undefined {
@@ -200,7 +202,7 @@ export class KeyOrder {
 
   #return({ open, index, onEnded }: OrderedWork, state: KeyState | undefined): void {
     if (state !== undefined && !open.delivery.isKeyed) state.held++
-    open.returnOne(index, 0, state?.key)
+    open.returnOne(index, dueAtOnce, state?.key)
     onEnded()
   }
 }

@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { type TestContext, test } from 'node:test'
 import { crc32 } from 'node:zlib'
 import { MillraceError } from '../../src/errors.ts'
+import { cleanup } from '../support/cleanup.ts'
 import { samples } from '../support/depth.ts'
 import { type SeededRandom, seededRandom } from '../support/random.ts'
 import {
@@ -20,6 +21,7 @@ import {
   type Reading,
 } from './event-log-copies.ts'
 import {
+  again,
   batchOf,
   group,
   idsOf,
@@ -30,6 +32,7 @@ import {
   named,
   readAllSettled,
   stream,
+  take,
   takeAll,
   topic,
 } from './event-log-verbs.ts'
@@ -291,9 +294,9 @@ test('an entry that is gone is counted as lost for each group, and all others ar
   await reopened.append(stream(), [batchOf(['e'])])
   assert.deepEqual(idsOf(await takeAll(first)), ['e'])
   await reopened.close()
-  const again = await openEmbedded(dataDir)
-  assert.deepEqual(await ledgerOf(again), ledger({ ...terms, accepted: 2401, waiting: 1 }), 'the loss is counted once')
-  await again.close()
+  const last = await openEmbedded(dataDir)
+  assert.deepEqual(await ledgerOf(last), ledger({ ...terms, accepted: 2401, waiting: 1 }), 'the loss is counted once')
+  await last.close()
 })
 
 test('an entry that is gone beside one that was settled out of order is counted as lost exactly', async (t) => {
@@ -310,11 +313,39 @@ test('an entry that is gone beside one that was settled out of order is counted 
   database.close()
 
   const reopened = await openEmbedded(dataDir)
-  const again = await reopened.consume(topic, group, { leaseMs })
-  assert.deepEqual(idsOf(await takeAll(again)), named('c', 600))
+  const next = await reopened.consume(topic, group, { leaseMs })
+  assert.deepEqual(idsOf(await takeAll(next)), named('c', 600))
   const terms = { accepted: 1800, landed: 600, lost: 600, waiting: 600, inFlight: 600 }
   assert.deepEqual(await ledgerOf(reopened), ledger(terms))
   await reopened.close()
+})
+
+test('an event that is gone frees the next one of its key at once, though others are due later', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group, ordered: true }] })
+  const ids = ['before', 'a', 'b', 'c']
+  for (const id of ids) await eventLog.append(stream(), [batchOf([id])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  const entries = await takeAll(consumer)
+  await consumer.settle(
+    entries.map((delivery, index) => again(delivery, index === 0 ? 4 : 5, { key: index === 0 ? 'other' : 'k' })),
+  )
+  await eventLog.close()
+  // Entries 1 to 4 are those of the topic.
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  database.exec(`DELETE FROM entries WHERE append_number = ${4 + 1 + ids.indexOf('a')}`)
+  database.close()
+
+  const reopened = await openEmbedded(dataDir)
+  cleanup(t, () => reopened.close())
+  const next = await reopened.consume(topic, group, { leaseMs })
+  for (const found of [['before', 'b'], ['c'], []]) {
+    const some = await take(next)
+    assert.deepEqual(idsOf(some), found)
+    await next.settle(some.map(landed))
+  }
+  assert.deepEqual(await ledgerOf(reopened), ledger({ accepted: 4, landed: 3, lost: 1 }))
 })
 
 test('readSettled returns a damaged entry as damaged, skips one that is gone, and returns the others whole', async (t) => {

@@ -247,12 +247,12 @@ function next(index: number, maxEvents: Readonly<Record<Lane, number>>): Command
     const { waiting, isPaused } = model.groups[group]!
     const deliveries = await consumer.next({ maxEvents, maxWaitMs: 0 })
     if (isPaused) return assert.deepEqual(deliveries, [], 'the group was paused')
-    const isTaken = ({ partition, lane }: StreamName) =>
-      group === orderedGroup &&
-      [...waiting.values()].some(
-        ({ stream, holder }) =>
-          holder !== null && holder !== number && stream.partition === partition && stream.lane === lane,
+    const holdersOf = ({ partition, lane }: StreamName) =>
+      [...waiting.values()].flatMap(({ stream, holder }) =>
+        holder !== null && stream.partition === partition && stream.lane === lane ? [holder] : [],
       )
+    const isTaken = (stream: StreamName) =>
+      group === orderedGroup && holdersOf(stream).some((holder) => holder !== number)
     const isFree = ({ holder, dueAtMs, stream }: EventInGroup) =>
       holder === null && (dueAtMs ?? 0) <= nowMs && maxEvents[stream.lane] > 0 && !isTaken(stream)
     if ([...waiting.values()].some(isFree))
@@ -260,6 +260,8 @@ function next(index: number, maxEvents: Readonly<Record<Lane, number>>): Command
     for (const lane of lanes) checkLane(deliveries, lane, maxEvents[lane], [...waiting.values()])
     for (const delivery of deliveries) {
       assert.ok(!isTaken(delivery.position.stream), 'another consumer has the stream')
+      const isFirstLease = group === orderedGroup && holdersOf(delivery.position.stream).length === 0
+      assert.equal(delivery.isFirstLease, isFirstLease, 'whether the consumer held nothing of the stream')
       for (const id of idsIn(delivery)) {
         const event = waiting.get(id)
         assert.ok(event, `${id} was handed out, and is not waiting`)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
+import { never } from '../../src/event-log/event-log.ts'
 import { inspectEventLog, repairEventLog } from '../../src/event-log/open-event-log.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { samples } from '../support/depth.ts'
@@ -26,6 +27,7 @@ import {
   batchOf,
   describeGroup,
   group,
+  idsIn,
   idsOf,
   landed,
   leaseMs,
@@ -436,4 +438,33 @@ test('a repair that cannot read where a stream ends gives no offset a second tim
   cleanup(t, () => repaired.close())
   await repaired.append(stream(), [batchOf(['b'])])
   assert.deepEqual(idsOf(await takeAll(await repaired.consume(topic, group, { leaseMs }))), ['b'])
+})
+
+test('a repair that loses the key of an event frees those behind it, and what was held under the key', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group, ordered: true }] })
+  const ids = ['a', 'b', 'c', 'held', 'kept']
+  for (const id of ids) await eventLog.append(stream(), [batchOf([id])])
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  for (const delivery of await takeAll(consumer)) {
+    const [id] = idsIn(delivery)
+    const isHeld = id === 'held' || id === 'kept'
+    await consumer.settle([again(delivery, isHeld ? never : 0, { key: isHeld ? id : 'k' })])
+  }
+  await eventLog.close()
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  database.exec(`UPDATE due SET crc = crc + 1 WHERE origin_offset IN (${ids.indexOf('a')}, ${ids.indexOf('held')})`)
+  database.close()
+  assert.ok(repairEventLog({ dataDir }) !== null)
+
+  const repaired = await openEmbedded(dataDir)
+  cleanup(t, () => repaired.close())
+  const next = await repaired.consume(topic, group, { leaseMs })
+  for (const found of [['a', 'b', 'held'], ['c'], []]) {
+    const some = await takeAll(next)
+    assert.deepEqual(idsOf(some).sort(), found)
+    await next.settle(some.map(landed))
+  }
+  assert.deepEqual(await repaired.heldKeys(stream(), group), [{ key: 'kept', events: 1, attempt: 1, dueAtMs: never }])
 })

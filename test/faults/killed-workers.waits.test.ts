@@ -211,3 +211,49 @@ test('an event that ends its process each time holds its key, until a person ski
     )
   }
 })
+
+for (const backend of backends('redis')) {
+  test(`a stopped process that has lost its lease, and goes on, keeps the order of what others held meanwhile (${backend.name})`, async (t) => {
+    const home = await backend.home(t)
+    const directory = tempDirectory(t)
+    const [records, module] = [join(directory, 'records.txt'), join(directory, 'handler.ts')]
+    writeFileSync(records, '')
+    writeFileSync(
+      module,
+      `import { appendFileSync } from 'node:fs'
+      import { once } from 'node:events'
+      import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
+      export default defineHandler({ group: 'recorder', ordered: true, retry: { maxAttempts: 1 }, onExhausted: 'hold',
+        async handle({ id }, { signal }) {
+          appendFileSync('${records}', id + ' ')
+          if (id === 'x') await once(signal, 'abort')
+          if (id === 'k1') throw new Error('it fails')
+        } })`,
+    )
+    const env = { ...home.env, MILLRACE_LEASE_MS: '2000', MILLRACE_TOPICS: 'events:1' }
+    const ingest = await startServer(t, { dataDir: tempDirectory(t), env: { ...env, MILLRACE_ROLES: 'ingest' } })
+    const startWorker = () =>
+      startServer(t, {
+        dataDir: tempDirectory(t),
+        env: { ...env, MILLRACE_HANDLERS: module, MILLRACE_ROLES: 'worker' },
+      })
+    const { administration } = clientOf(t, ingest)
+    const isHeld = (expected: Readonly<Record<string, number>>) =>
+      eventually(async () => {
+        const { keys } = await administration.heldKeys({ topic: 'events', group: 'recorder' }, 10)
+        assert.deepEqual(Object.fromEntries(keys.map(({ key, events }) => [key, events])), expected)
+      })
+    const stopped = await startWorker()
+    await publishAll(t, ingest, [{ id: 'x', key: 'x', type: 'work' }])
+    await eventually(async () => assert.equal(readFileSync(records, 'utf8'), 'x '))
+    stopped.kill('SIGSTOP')
+    await publishAll(t, ingest, [{ id: 'k1', key: 'k', type: 'work' }])
+    const other = await startWorker()
+    await isHeld({ x: 1, k: 1 })
+    await other.stop()
+    stopped.kill('SIGCONT')
+    await publishAll(t, ingest, [{ id: 'k2', key: 'k', type: 'work' }])
+    await isHeld({ x: 1, k: 2 })
+    assert.equal(readFileSync(records, 'utf8'), 'x k1 ')
+  })
+}

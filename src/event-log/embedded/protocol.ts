@@ -106,9 +106,9 @@ export interface Deliveries {
 
 /**
  * Lease, partition, index of the lane, offset, number of events, time of receipt, attempt, append number, length of the
- * bytes (-1: not sent), 1 when the entry is damaged, 1 when it is suspect, 1 when it was returned with a key.
+ * bytes (-1: not sent), 1 when the entry is damaged, 1 when it is suspect, 1 when it was returned with a key, 1 when it is a first lease.
  */
-export const deliveryFields = 12
+export const deliveryFields = 13
 
 /** The outcomes of one call of `Consumer.settle`. */
 export interface SettleCall {

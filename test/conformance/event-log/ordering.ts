@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type Delivery, maxHeldEvents } from '../../../src/event-log/event-log.ts'
+import { type Delivery, maxHeldEvents, never } from '../../../src/event-log/event-log.ts'
 import { within } from '../../support/eventually.ts'
 import type { Bench } from '../event-log-bench.ts'
 import {
@@ -56,6 +56,25 @@ export function ordering(story: Story): void {
     await first.settle([landed(a!)])
     assert.deepEqual(idsOf(await within(5000, 'what the first one has let go', waiting)), ['b'])
     assert.deepEqual(await take(first), [])
+  })
+
+  story('a delivery says whether the consumer of an ordered group held nothing of the stream before', async (bench) => {
+    await declareOrdered(bench)
+    const [consumer, other] = [await bench.consume(ordered), await bench.consume(ordered)]
+    const plain = await bench.consume()
+    const firsts = (deliveries: readonly Delivery[]) =>
+      deliveries.filter(({ isFirstLease }) => isFirstLease).map((one) => idsIn(one)[0])
+    for (const id of ['a', 'b', 'c', 'd']) await bench.append('normal', batchOf([id]))
+    const [a, b] = await take(consumer, 2)
+    await bench.append('high', batchOf(['high']))
+    const more = await take(consumer, 1)
+    assert.deepEqual([firsts([a!, b!]), firsts(more)], [['a'], ['high']])
+    await consumer.settle([keyed(a!, [0], 'k'), landed(b!), ...more.map(landed)])
+    const redelivered = await take(other, 1)
+    await other.settle(redelivered.map(landed))
+    const last = await takeAll(consumer)
+    assert.deepEqual([idsOf(redelivered), firsts(redelivered), idsOf(last), firsts(last)], [['a'], ['a'], ['d'], ['d']])
+    assert.deepEqual(firsts(await takeAll(plain)), [])
   })
 
   story('a redelivery in hand keeps other consumers from the stream, and they go on after it', async (bench) => {
@@ -155,6 +174,22 @@ export function ordering(story: Story): void {
     assert.deepEqual([idsIn(a1!), more.length], [['a1'], 0])
     await consumer.settle([landed(a1!)])
     assert.deepEqual(idsOf(await takeAll(consumer)), ['b'])
+  })
+
+  story('what a consumer returns as due at 0 goes before what the log makes due at once', async (bench) => {
+    await declareOrdered(bench)
+    const consumer = await bench.consume(ordered)
+    for (const id of ['first', 'freed', 'released', 'urgent']) await bench.append('normal', batchOf([id]))
+    const [first, freed, released, urgent] = await takeAll(consumer)
+    await consumer.settle([keyed(first!, [0], 'k'), keyed(freed!, [0], 'k')])
+    const found = await takeAll(consumer)
+    await consumer.settle([keyed(released!, [0], 'released', never)])
+    await bench.log.release(stream(), ordered, 'released', null)
+    await bench.log.reopen(stream(), ordered, [{ batch: batchOf(['reopened']), attempt: 1, offset: 0 }])
+    await consumer.settle(found.map(landed))
+    await consumer.settle([keyed(urgent!, [0], 'urgent')])
+    assert.deepEqual(idsOf(await take(consumer, 1)), ['urgent'])
+    assert.deepEqual(idsOf(await takeAll(consumer)).sort(), ['freed', 'released', 'reopened'])
   })
 
   story('a key is redelivered in batches of one event', async (bench) => {

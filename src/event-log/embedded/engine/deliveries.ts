@@ -7,7 +7,7 @@ import type { HandedOut } from './hand-out.ts'
 import { concatenated } from './read-settled.ts'
 
 export function packDeliveries(entries: readonly HandedOut[]): Transferred<Deliveries> {
-  const numbers = entries.flatMap(({ lease, receivedAtMicros, content, isSuspect }) => [
+  const numbers = entries.flatMap(({ lease, receivedAtMicros, content, isSuspect, isFirstLease }) => [
     ...[lease.id, lease.partition, lease.stream % lanes.length, lease.originOffset, lease.count, receivedAtMicros],
     ...[
       lease.attempt,
@@ -16,6 +16,7 @@ export function packDeliveries(entries: readonly HandedOut[]): Transferred<Deliv
       content?.damaged === true ? 1 : 0,
       isSuspect ? 1 : 0,
       lease.eventKey === '' ? 0 : 1,
+      isFirstLease ? 1 : 0,
     ],
   ])
   const parts = entries.flatMap(({ content }) => (content === null ? [] : [content.bytes]))

@@ -24,6 +24,8 @@ export class DueEntries {
   /** Everything before it, in the order of due times and offsets, is held or settled, or was taken from this walk. */
   #at: { readonly dueAtMs: number; readonly offset: number }
   #rows: DueRow[] = []
+  /** The first offsets of what was taken from this walk: its leases have not begun. */
+  readonly #taken = new Set<number>()
   #next: DueEntry | null = null
   #isAtEnd = false
 
@@ -45,7 +47,7 @@ export class DueEntries {
     while (this.#next === null && !this.#isAtEnd) {
       const row = this.#nextRow()
       if (row === undefined) this.#isAtEnd = true
-      else if (this.place.leases.has(row.firstOffset)) this.#pass(row)
+      else if (this.place.leases.has(row.firstOffset) || this.#taken.has(row.firstOffset)) this.#pass(row)
       else this.#next = this.#find(row)
     }
     return this.#next ?? undefined
@@ -57,6 +59,7 @@ export class DueEntries {
     row.attempt++
     this.#work.books.due.save(row)
     this.#work.written()
+    this.#taken.add(row.firstOffset)
     this.#pass(row)
     return row.attempt
   }
@@ -96,11 +99,19 @@ export class DueEntries {
     this.#work.books.due.remove(this.stream, row.dueAtMs, firstOffset)
     this.#work.streams.change(this.#work.streams.get(this.stream)!).dueKept--
     const ledger = this.#work.changeLedger(this.#group.groupNumber, partitionOf(this.stream))
-    endHold(this.#work, this.#group, this.stream, row.eventKey)
+    const freed = endHold(this.#work, this.#group, this.stream, row.eventKey)
     ledger.lost += eventCount
     ledger.waitingEvents -= eventCount
     if (ledger.waitingEvents === 0) ledger.waitingBytes = 0
     this.#pass(row)
+    if (freed !== undefined) this.#include(freed)
     return null
+  }
+
+  /** A row has been moved to where the walk may have been already. */
+  #include({ dueAtMs, firstOffset }: DueRow): void {
+    this.#rows = []
+    const isBehind = dueAtMs < this.#at.dueAtMs || (dueAtMs === this.#at.dueAtMs && firstOffset < this.#at.offset)
+    if (isBehind) this.#at = { dueAtMs, offset: firstOffset }
   }
 }

@@ -25,6 +25,8 @@ export interface HandedOut {
   /** Null when the proxy has the bytes. */
   readonly content: EntryContent | null
   readonly isSuspect: boolean
+  /** Whether the consumer of an ordered group held nothing of the stream before. */
+  readonly isFirstLease: boolean
 }
 
 export class HandOut {
@@ -66,8 +68,10 @@ export class HandOut {
       const { due, free } = part.lanes[lane]!
       const dueEntry = due?.peek()
       const { stream } = due ?? free!.stream
+      const isFirstLease = group.isOrdered && this.#holderOf(group, stream) === undefined
       this.#newHolders.set(group.ownOf(stream), call.consumer)
-      entries.push(dueEntry === undefined ? this.#takeFree(waiter, free!) : this.#takeDue(waiter, due!, dueEntry))
+      const taken = dueEntry === undefined ? this.#takeFree(waiter, free!) : this.#takeDue(waiter, due!, dueEntry)
+      entries.push({ ...taken, isFirstLease })
     }
     if (entries.length > 0) this.#filled.set(waiter, entries)
     group.firstPartition = parts[0]!.partition + 1
@@ -125,8 +129,11 @@ export class HandOut {
 
   /** Whether no other consumer holds something of the stream, where that matters. */
   #mayTake(group: GroupSession, stream: number, consumer: number): boolean {
-    if (!group.isOrdered) return true
-    return (this.#newHolders.get(group.ownOf(stream)) ?? group.holderOf(stream) ?? consumer) === consumer
+    return !group.isOrdered || (this.#holderOf(group, stream) ?? consumer) === consumer
+  }
+
+  #holderOf(group: GroupSession, stream: number): number | undefined {
+    return this.#newHolders.get(group.ownOf(stream)) ?? group.holderOf(stream)
   }
 
   #isFull(group: GroupSession, stream: number): boolean {
@@ -158,7 +165,7 @@ export class HandOut {
     return walk
   }
 
-  #takeFree({ call, group }: Waiter, free: FreeEntries): HandedOut {
+  #takeFree({ call, group }: Waiter, free: FreeEntries): Omit<HandedOut, 'isFirstLease'> {
     const { cursor, stream } = free
     const place = free.peek()!
     free.take()
@@ -175,7 +182,7 @@ export class HandOut {
     return { lease, receivedAtMicros, content, isSuspect: attempts > 0 }
   }
 
-  #takeDue({ call, group }: Waiter, due: DueEntries, { row, place }: DueEntry): HandedOut {
+  #takeDue({ call, group }: Waiter, due: DueEntries, { row, place }: DueEntry): Omit<HandedOut, 'isFirstLease'> {
     const attempt = due.take()
     const read = this.#work.entries.read(due.stream, place)
     const content = { ...read, damaged: read.damaged || place.count !== row.eventCount }

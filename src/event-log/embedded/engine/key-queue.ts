@@ -1,6 +1,6 @@
 // The order of a group's redeliveries that have a key: only the first of a key in a stream may be due, the others are held.
 
-import { never } from '../../event-log.ts'
+import { dueAtOnce, never } from '../../event-log.ts'
 import type { DueRow } from '../file/books.ts'
 import type { GroupSession } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
@@ -21,13 +21,16 @@ export function hold(work: UnitOfWork, group: GroupSession | undefined, entry: K
   return false
 }
 
-/** The entry before it has left the stream: what is now the first of the key is due at once. */
-export function endHold(work: UnitOfWork, group: GroupSession, stream: number, eventKey: string): void {
-  if (eventKey === '') return
+/**
+ * The entry before it has left the stream: what is now the first of the key is due at once. Returns its new row when it
+ * was held.
+ */
+export function endHold(work: UnitOfWork, group: GroupSession, stream: number, eventKey: string): DueRow | undefined {
+  if (eventKey === '') return undefined
   const first = firstOf(work, { stream, eventKey })
-  if (first?.dueAtMs !== never) return
-  move(work, first, { dueAtMs: 0 })
-  group.expectDue(stream, 0, first.firstOffset)
+  if (first?.dueAtMs !== never) return undefined
+  group.expectDue(stream, dueAtOnce, first.firstOffset)
+  return move(work, first, { dueAtMs: dueAtOnce })
 }
 
 /** Makes the first entry of a key due at once, as after `attempt` attempts. Returns its offset; null when it is leased. */
@@ -39,7 +42,7 @@ export function release(
 ): number | null {
   const first = firstOf(work, place)
   if (first === undefined || group?.place(place.stream).leases.has(first.firstOffset) === true) return null
-  move(work, first, { dueAtMs: 0, attempt: attempt ?? first.attempt })
+  move(work, first, { dueAtMs: dueAtOnce, attempt: attempt ?? first.attempt })
   return first.firstOffset
 }
 
@@ -48,8 +51,10 @@ function firstOf(work: UnitOfWork, { stream, eventKey }: Pick<KeyPlace, 'stream'
   return work.books.due.select(condition, stream, eventKey)[0]
 }
 
-function move(work: UnitOfWork, row: DueRow, changes: Partial<Pick<DueRow, 'dueAtMs' | 'attempt'>>): void {
+function move(work: UnitOfWork, row: DueRow, changes: Partial<Pick<DueRow, 'dueAtMs' | 'attempt'>>): DueRow {
+  const moved = { ...row, ...changes }
   work.books.due.remove(row.stream, row.dueAtMs, row.firstOffset)
-  work.books.due.save({ ...row, ...changes })
+  work.books.due.save(moved)
   work.written()
+  return moved
 }

@@ -1,5 +1,6 @@
 // Makes what is held of a key due at once: its first entry in a group's own stream.
 
+import { dueAtOnce } from '../../event-log.ts'
 import type { ReleaseCall } from '../protocol.ts'
 import { findGroup, findStream } from './find.ts'
 import { release } from './key-queue.ts'
@@ -26,7 +27,7 @@ export class ReleaseOperation extends Operation<boolean> {
     const session = this.#session.groups.get(groupNumber)
     const offset = release(work, session, { stream: own.stream, eventKey: key }, attempt)
     this.#isReleased = offset !== null
-    if (offset !== null) session?.expectDue(own.stream, 0, offset)
+    if (offset !== null) session?.expectDue(own.stream, dueAtOnce, offset)
   }
 
   committed(): void {

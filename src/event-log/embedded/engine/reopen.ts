@@ -1,5 +1,6 @@
 // Delivers batches to one group once more: stores them in its own stream, due at once.
 
+import { dueAtOnce } from '../../event-log.ts'
 import { batchFields, type ReopenCall } from '../protocol.ts'
 import { findGroup, findStream } from './find.ts'
 import { Operation } from './operation.ts'
@@ -31,7 +32,7 @@ export class ReopenOperation extends Operation<null> {
         count: batches[at + 2]!,
         receivedAtMicros: batches[at + 3]!,
         attempt: again[index * 2]!,
-        dueAtMs: 0,
+        dueAtMs: dueAtOnce,
         isSuspect: false,
         eventKey: '',
         originOffset: again[index * 2 + 1]!,

@@ -146,7 +146,7 @@ export class EmbeddedConsumer implements Consumer {
     for (let at = 0; at < deliveries.length; at += deliveryFields) {
       const [lease, partition, lane, offset, count, receivedAtMicros, attempt, appendNumber, length, ...marks] =
         deliveries.subarray(at, at + deliveryFields) as unknown as Fields
-      const [damaged, suspect, keyed] = marks
+      const [damaged, suspect, keyed, first] = marks
       let own = length < 0 ? recent.take(appendNumber) : bytes?.subarray(start, start + length)
       if (own === undefined) {
         dropped.push({ index: unpacked.length, appendNumber, count })
@@ -158,7 +158,7 @@ export class EmbeddedConsumer implements Consumer {
       const position = { stream, epoch, offset }
       unpacked.push({
         ...{ id: `${deliveryPrefix}-${lease}`, position, batch, attempt },
-        ...{ isSuspect: suspect === 1, isKeyed: keyed === 1 },
+        ...{ isSuspect: suspect === 1, isKeyed: keyed === 1, isFirstLease: first === 1 },
       })
     }
     if (dropped.length === 0) return unpacked
@@ -179,7 +179,7 @@ export class EmbeddedConsumer implements Consumer {
 }
 
 /** The numbers of a delivery, in the order of `deliveryFields`. */
-type Fields = [number, number, number, number, number, number, number, number, number, number, number, number]
+type Fields = [number, number, number, number, number, number, number, number, number, number, number, number, number]
 
 function leaseOf(id: string): number {
   return Number(id.slice(id.lastIndexOf('-') + 1))

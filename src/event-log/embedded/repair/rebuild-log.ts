@@ -9,7 +9,16 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
 import { Checkpointer } from '../../../lib/sqlite/checkpointer.ts'
 import { openDatabase, truncateWal } from '../../../lib/sqlite/open-database.ts'
-import { Books, type CursorRow, type GroupRow, type LedgerRow, type StreamRow, type TopicRow } from '../file/books.ts'
+import { dueAtOnce, never } from '../../event-log.ts'
+import {
+  Books,
+  type CursorRow,
+  type DueRow,
+  type GroupRow,
+  type LedgerRow,
+  type StreamRow,
+  type TopicRow,
+} from '../file/books.ts'
 import type { StoredEntry } from '../file/entry-checksum.ts'
 import { EntryTable } from '../file/entry-table.ts'
 import { createLogSchema, newLogRow } from '../file/log-database.ts'
@@ -253,10 +262,12 @@ class Rebuilding {
     for (const { firstOffset, count, attempt, dueAtMs, byteLength } of kept) {
       sums.waitingBytes += byteLength
       if (missing.delete(firstOffset)) continue
-      const numbers = { dueAtMs: Math.max(0, dueAtMs), eventCount: count, attempt: Math.max(0, attempt) }
-      // The key is lost with the row: the entry has no order any more.
+      // The key is lost with the row: the entry has no order any more, and nobody can release it.
+      const due = dueAtMs >= never ? dueAtOnce : Math.max(0, dueAtMs)
+      const numbers = { dueAtMs: due, eventCount: count, attempt: Math.max(0, attempt) }
       rows.push({ stream: number, firstOffset, ...numbers, eventKey: '', originOffset: -1 })
     }
+    endHolds(rows, kept)
     for (const row of rows) this.#books.due.save(row)
     this.#books.streams.save({ ...own, dueKept: rows.length })
     sums.waitingEvents += rows.reduce((sum, { eventCount }) => sum + eventCount, 0)
@@ -283,6 +294,20 @@ function readGroups(old: Books, topics: ReadonlyMap<number, unknown>): GroupRow[
     const isKept = topics.has(row.topicNumber) && row.name !== '' && state !== 'dropped' && row.groupNumber > 0
     return isKept ? [{ ...row, state: state === 'paused' ? state : 'running' }] : []
   })
+}
+
+/**
+ * The first row of a key that was held behind a lost one is due when its entry says, which is never for one that waits
+ * for a release.
+ */
+function endHolds(rows: readonly DueRow[], kept: readonly KeptEntry[]): void {
+  const dueAtMs = new Map(kept.map((entry) => [entry.firstOffset, Math.min(Math.max(0, entry.dueAtMs), never)]))
+  const inOrder = rows.toSorted((a, b) => a.originOffset - b.originOffset || a.firstOffset - b.firstOffset)
+  const seen = new Set([''])
+  for (const row of inOrder) {
+    if (row.dueAtMs === never && !seen.has(row.eventKey)) row.dueAtMs = dueAtMs.get(row.firstOffset) ?? dueAtOnce
+    seen.add(row.eventKey)
+  }
 }
 
 function isPlausible(firstOffset: number, count: number): boolean {

@@ -269,7 +269,7 @@ export class RedisConsumer implements Consumer {
     return reply
   }
 
-  #hold(partition: PartitionKeys, [lane, kind, id, attempt, value]: readonly Reply[]): Held {
+  #hold(partition: PartitionKeys, [lane, kind, id, attempt, value, first]: readonly Reply[]): Held {
     const { session, name } = this.#options
     const { topic, number } = partition
     const stream = { topic, partition: number, lane: laneOfNumber(numberOf(lane)) }
@@ -290,6 +290,7 @@ export class RedisConsumer implements Consumer {
       attempt: numberOf(attempt),
       isSuspect: numberOf(attempt) - endedAttempts > 1,
       isKeyed: isAgain && keyOfMember(entryId) !== null,
+      isFirstLease: first === 1,
     }
     return { delivery, partition, kind: isAgain ? 'again' : 'lane', id: entryId, bytes: batch.bytes.length }
   }

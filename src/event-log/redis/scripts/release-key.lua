@@ -19,6 +19,6 @@ if ARGV[4] ~= '' then whole(ARGV[4]) end
 local first = firstOf(keys, laneOf(ARGV[2]) .. string.format('%05d', #ARGV[3]) .. ARGV[3])
 if not first or redis.call('HEXISTS', held, first) == 1 then return 0 end
 if ARGV[4] ~= '' then redis.call('HSET', tries, first, ARGV[4]) end
-redis.call('ZADD', due, 0, first)
+redis.call('ZADD', due, dueAtOnce, first)
 ring(books, KEYS[6])
 return 1

@@ -33,7 +33,7 @@ for at = 3, #ARGV, 5 do
   local member = string.format('%016.0f-%s-%d-%s', lastAgain, ARGV[at], lane, ARGV[at + 2])
   redis.call('HSET', again, member, ARGV[at + 4])
   redis.call('HSET', tries, member, ARGV[at + 1])
-  redis.call('ZADD', due, 0, member)
+  redis.call('ZADD', due, dueAtOnce, member)
 end
 redis.call(
   'HSET', books, fields[1], text(lastAgain), fields[2], text(reopened + events), fields[3], text(waiting + events),

@@ -10,7 +10,8 @@
 -- Returns  {deliveries, for each lane 1 when its next entry did not fit or the script reached its limit of entries, the
 --          next due time in the lanes that have room (ms, '' when there is none)}; when nothing was handed out,
 --          `asleep` is set
---          delivery: {lane, 'lane', id, attempt, fields} | {lane, 'again', member, attempt, record}
+--          delivery: {lane, 'lane', id, attempt, fields, first} | {lane, 'again', member, attempt, record, first}; first
+--          is 1 when the consumer of an ordered group held nothing of the lane before, else 0
 -- include checks
 -- include keys
 
@@ -59,20 +60,23 @@ for _, lane in ipairs(lanes) do
 end
 numbers(books, counters)
 
--- Of an ordered group: whether another consumer holds something of each lane, and how many redeliveries are held.
-local isTaken, inHand = {}, { 0, 0, 0 }
+-- Of an ordered group: whether another consumer holds something of each lane, or this one, and how many redeliveries are
+-- held.
+local isTaken, isMine, inHand = {}, {}, { 0, 0, 0 }
 if waiting[10] then
   local all = redis.call('HGETALL', held)
   for at = 1, #all, 2 do
     local lane = tonumber(string.match(all[at], '^%d+%-%d+%-([123])%-'))
     if lane then
       inHand[lane] = inHand[lane] + 1
-      if string.match(all[at + 1], ' (.*)$') ~= consumer then isTaken[lane] = true end
+      local holders = string.match(all[at + 1], ' (.*)$') == consumer and isMine or isTaken
+      holders[lane] = true
     end
   end
   for index = 1, 3 do
     for _, facts in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1 + index], group)) do
-      if facts[4] > 0 and facts[2] ~= consumer and facts[2] ~= nobody then isTaken[index] = true end
+      local holders = facts[2] == consumer and isMine or isTaken
+      if facts[4] > 0 and facts[2] ~= nobody then holders[index] = true end
     end
   end
 end
@@ -88,7 +92,8 @@ for index, lane in ipairs(lanes) do
     return isFirst or length <= roomBytes
   end
   local function put(kind, id, count, attempt, value, length)
-    deliveries[#deliveries + 1] = { index, kind, id, attempt, value }
+    deliveries[#deliveries + 1] = { index, kind, id, attempt, value, waiting[10] and not isMine[index] and 1 or 0 }
+    isMine[index] = true
     taken = taken + count
     roomBytes = roomBytes - length
     isFirst = false

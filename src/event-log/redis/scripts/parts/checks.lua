@@ -115,6 +115,8 @@ end
 
 -- When what is held is due: never. The latest time that JavaScript knows.
 local heldDue = '8640000000000000'
+-- When what is to be redelivered at once is due: what a consumer has returned as due at 0 goes before it.
+local dueAtOnce = '1'
 
 -- The events and the entries of one page of those in a due set that are due later.
 local function laterIn(due, now, skip, most)

@@ -36,6 +36,6 @@ local function endHold(keys, due, member)
   redis.call('ZREM', keys, entry)
   local first = firstOf(keys, queue)
   if first and tonumber(redis.call('ZSCORE', due, first) or '') == tonumber(heldDue) then
-    redis.call('ZADD', due, 0, first)
+    redis.call('ZADD', due, dueAtOnce, first)
   end
 end
