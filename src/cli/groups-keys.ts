@@ -48,6 +48,7 @@ async function list(input: CommandInput): Promise<number> {
 }
 
 function rowOf({ key, events, attempts, dueAtMicros, priority }: HeldKey): string[] {
-  const due = dueAtMicros === null ? 'when it is released' : formatRfc3339(dueAtMicros)
+  const isDue = dueAtMicros !== null && dueAtMicros <= Date.now() * 1000
+  const due = dueAtMicros === null ? 'when it is released' : isDue ? 'now' : formatRfc3339(dueAtMicros)
   return [visibleText(key), formatCount(events), formatCount(attempts), due, priority]
 }
