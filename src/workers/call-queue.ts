@@ -7,6 +7,8 @@ export interface CallQueueOptions<Work> {
   /** Max events of a batch, and how long the first one waits for the others. */
   readonly maxEvents: number
   readonly maxWaitMs: number
+  /** How many calls may wait for a place now. */
+  readonly ahead: () => number
   /** Makes a call. Never rejects; the call's place is free when it resolves. */
   readonly call: (works: readonly Work[]) => Promise<void>
 }
@@ -24,9 +26,10 @@ export class CallQueue<Work> {
     this.#options = options
   }
 
-  /** How many calls can begin now. */
+  /** How many calls can begin now, or may wait for a place. */
   get freeCalls(): number {
-    return Math.max(0, this.#options.concurrency - this.#calls - this.#formed.length)
+    const { concurrency, ahead } = this.#options
+    return Math.max(0, concurrency + ahead() - this.#calls - this.#formed.length)
   }
 
   /** How many events find a place in batches that can begin now. */

@@ -26,6 +26,7 @@ import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
 import type { Pool } from './pool.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { skippedAttempts } from './release-action.ts'
 import { delayOfAttempt } from './retry-policy.ts'
 import { Settlements } from './settlements.ts'
@@ -83,6 +84,7 @@ export class HandlerPool implements Pool {
   readonly #attempts: Attempts
   readonly #isMine: (type: string) => boolean
   readonly #laneTurns = new LaneTurns()
+  readonly #readAhead = new ReadAhead()
   #isStopping = false
   /** Whether the calls at work were told to end: nothing begins any more. */
   #hasAborted = false
@@ -124,9 +126,11 @@ export class HandlerPool implements Pool {
       onProgress: () => this.#wake(),
     })
     const { concurrency } = options
+    const readsAhead = handler.batch === null && !handler.ordered
     this.#calls = new CallQueue({
       ...(handler.batch ?? noBatch),
       concurrency,
+      ahead: () => (readsAhead ? this.#readAhead.events(concurrency) : 0),
       call: (works) => this.#call(works),
     })
   }
@@ -181,7 +185,8 @@ export class HandlerPool implements Pool {
     const shutdownMs = Math.min(maxShutdownMs, graceMs / 2)
     this.#isStopping = true
     this.#reading.abort()
-    for (const open of this.#order?.returnUnbegun(this.#calls.takeBack()) ?? []) this.#settleWhenEnded(open)
+    const { handler } = this.#options
+    if (handler.batch === null || handler.ordered) this.#returnUnbegun(this.#calls.takeBack())
     this.#calls.end()
     this.#wake()
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
@@ -253,7 +258,9 @@ export class HandlerPool implements Pool {
     const places = Math.min(this.#calls.freeEvents, ordered)
     const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
+      const startedAtMs = this.#options.monotonicNow()
       const found = await this.#member.next({ maxEvents, maxWaitMs: 0 }, signal)
+      if (found.length > 0) this.#readAhead.noteRead(this.#options.monotonicNow() - startedAtMs)
       if (!signal.aborted) this.#laneTurns.note(maxEvents, new Set(found.map(({ position }) => position.stream.lane)))
       if (found.length > 0 || signal.aborted) return found
     }
@@ -331,6 +338,18 @@ export class HandlerPool implements Pool {
     else this.#order.returnAll(open, dueAtMs)
   }
 
+  #returnUnbegun(works: readonly Work[]): void {
+    if (this.#order !== null) {
+      for (const open of this.#order.returnUnbegun(works)) this.#settleWhenEnded(open)
+      return
+    }
+    for (const { open, index, onEnded } of works) {
+      open.returnOne(index, this.#options.now())
+      onEnded()
+      this.#settleWhenEnded(open)
+    }
+  }
+
   /** What has failed in a batch is tried again by itself: which event was to blame is unknown. */
   #isForBatch({ attempt, isSuspect }: Delivery): boolean {
     return this.#options.handler.batch !== null && attempt === 1 && !isSuspect
@@ -374,11 +393,13 @@ export class HandlerPool implements Pool {
     const numbers = works.map(({ open }, place) => this.#noteBegin(open, events[place]!))
     const abort = new AbortController()
     this.#aborts.add(abort)
+    const startedAtMs = this.#options.monotonicNow()
     const { ends, running } = await this.#attempts.attempt(events, {
       attempt,
       abort,
       logger: () => this.#loggerOf(events),
     })
+    this.#readAhead.noteCall(this.#options.monotonicNow() - startedAtMs)
     for (const [place, work] of works.entries()) {
       work.onEnded()
       deliveryTimes.end(numbers[place]!, ends[place]!)
