@@ -16,6 +16,7 @@ export interface CallQueueOptions<Work> {
 export class CallQueue<Work> {
   readonly #options: CallQueueOptions<Work>
   #calls = 0
+  #begun = 0
   /** Formed, and waiting for a place. */
   readonly #formed: Work[][] = []
   #batch: Work[] = []
@@ -35,6 +36,16 @@ export class CallQueue<Work> {
   /** How many events find a place in batches that can begin now. */
   get freeEvents(): number {
     return Math.max(0, this.freeCalls * this.#options.maxEvents - this.#batch.length)
+  }
+
+  /** How many calls wait for a place. */
+  get waiting(): number {
+    return this.#formed.length
+  }
+
+  /** How many calls have begun so far. */
+  get begun(): number {
+    return this.#begun
   }
 
   addAlone(work: Work): void {
@@ -72,6 +83,7 @@ export class CallQueue<Work> {
   #begin(): void {
     while (this.#formed.length > 0 && this.#calls < this.#options.concurrency) {
       this.#calls++
+      this.#begun++
       void this.#options.call(this.#formed.shift()!).then(() => {
         this.#calls--
         this.#begin()

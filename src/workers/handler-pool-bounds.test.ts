@@ -46,3 +46,23 @@ test('an ordered handler of batches has no more events in hand than its bound', 
   gate.resolve()
   await pool.close(1000)
 })
+
+test('what waits in hand of a handler that was quick is returned when a call is slow', async (t) => {
+  const gate = Promise.withResolvers<void>()
+  const attempts: number[] = []
+  const { start, publish, waiting, inFlight } = await poolOf(t, {
+    concurrency: 1,
+    handle: ({ type }, { attempt }) => {
+      attempts.push(attempt)
+      return type === 'slow' ? gate.promise : undefined
+    },
+  })
+  const pool = await start()
+  for (let number = 0; number < 50; number++) await publish(`quick ${number}`)
+  await publish('slow', ...Array.from({ length: 100 }, (_, number) => `behind ${number}`))
+  await eventually(async () => assert.deepEqual([await waiting(), await inFlight()], [101, 1]))
+  gate.resolve()
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+  assert.deepEqual(attempts, Array(151).fill(1))
+})

@@ -49,6 +49,9 @@ const maxUnsettledEvents = 1000
 /** Nothing more is taken while so many events of an ordered group are in hand. */
 const maxEventsInOrder = 1000
 
+/** What waits in hand for a place is returned when none was freed for so long: another process may be free. */
+const maxIdleInHandMs = 100
+
 /** Nothing more is taken while events of so many bytes are in hand. */
 const maxBytesInHand = 64 * mebibyte
 
@@ -84,7 +87,9 @@ export class HandlerPool implements Pool {
   readonly #attempts: Attempts
   readonly #isMine: (type: string) => boolean
   readonly #laneTurns = new LaneTurns()
+  readonly #readsAhead: boolean
   readonly #readAhead = new ReadAhead()
+  #handTimer: NodeJS.Timeout | undefined
   #isStopping = false
   /** Whether the calls at work were told to end: nothing begins any more. */
   #hasAborted = false
@@ -126,11 +131,11 @@ export class HandlerPool implements Pool {
       onProgress: () => this.#wake(),
     })
     const { concurrency } = options
-    const readsAhead = handler.batch === null && !handler.ordered
+    this.#readsAhead = handler.batch === null && !handler.ordered
     this.#calls = new CallQueue({
       ...(handler.batch ?? noBatch),
       concurrency,
-      ahead: () => (readsAhead ? this.#readAhead.events(concurrency) : 0),
+      ahead: () => (this.#readsAhead ? this.#readAhead.events(concurrency) : 0),
       call: (works) => this.#call(works),
     })
   }
@@ -185,8 +190,8 @@ export class HandlerPool implements Pool {
     const shutdownMs = Math.min(maxShutdownMs, graceMs / 2)
     this.#isStopping = true
     this.#reading.abort()
-    const { handler } = this.#options
-    if (handler.batch === null || handler.ordered) this.#returnUnbegun(this.#calls.takeBack())
+    clearTimeout(this.#handTimer)
+    if (this.#readsAhead || this.#order !== null) this.#returnUnbegun(this.#calls.takeBack())
     this.#calls.end()
     this.#wake()
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
@@ -226,6 +231,7 @@ export class HandlerPool implements Pool {
         if (await this.#knows(delivery)) this.#begin(this.#member.consumer, delivery)
       }
       leave()
+      if (this.#readsAhead) this.#watchHand()
       if (this.#suspectLanes.size === 0 || this.#isStopping) continue
       this.#reading = new AbortController()
       await gate.alone(() => this.#runSuspects())
@@ -279,13 +285,15 @@ export class HandlerPool implements Pool {
 
   /** Ends what cannot begin: events that are given up, and those of an entry that must be cut first. */
   #open(consumer: Consumer, delivery: Delivery): OpenDelivery {
-    const { maxAttempts, now } = this.#options
+    const { concurrency, maxAttempts, now } = this.#options
     const { batch, attempt, isSuspect } = delivery
     const open = new OpenDelivery(consumer, delivery, now(), this.#isMine)
     this.#bytesInHand += batch.bytes.length
     this.#order?.enter(open)
     const { size } = open.pending
-    const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : this.#calls.freeCalls
+    // No larger, though more may wait in hand: an event that is returned from there takes its entry along only when all of
+    // it has ended.
+    const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : Math.min(this.#calls.freeCalls, concurrency)
     if (batch.damaged === true) open.giveUpDamaged()
     // One of its events has ended the process, perhaps: they go on apart.
     else if (size > 1 && isSuspect) this.#return(open, now())
@@ -336,6 +344,17 @@ export class HandlerPool implements Pool {
   #return(open: OpenDelivery, dueAtMs: number): void {
     if (this.#order === null) open.returnPending(1, dueAtMs)
     else this.#order.returnAll(open, dueAtMs)
+  }
+
+  #watchHand(): void {
+    if (this.#handTimer !== undefined || this.#calls.waiting === 0 || this.#isStopping) return
+    const { begun } = this.#calls
+    this.#handTimer = setTimeout(() => {
+      this.#handTimer = undefined
+      if (this.#calls.begun > begun) return this.#watchHand()
+      this.#readAhead.noteCall(maxIdleInHandMs)
+      this.#returnUnbegun(this.#calls.takeBack())
+    }, maxIdleInHandMs)
   }
 
   #returnUnbegun(works: readonly Work[]): void {
