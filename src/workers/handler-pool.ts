@@ -24,7 +24,7 @@ import { type AttemptParts, type Attempts, attemptsOf } from './handler-attempt.
 import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
-import type { Pool } from './pool.ts'
+import type { Outage, Pool } from './pool.ts'
 import { skippedAttempts } from './release-action.ts'
 import { delayOfAttempt } from './retry-policy.ts'
 import { Settlements } from './settlements.ts'
@@ -101,7 +101,7 @@ export class HandlerPool implements Pool {
     const { handler } = options
     this.#options = options
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
-    this.#attempts = attemptsOf(handler, options)
+    this.#attempts = attemptsOf(handler, options, () => this.#wake())
     this.#isMine = compileTypePatterns(handler.types)
     this.#order = handler.ordered ? new KeyOrder() : null
     const { topic, group } = handler
@@ -134,7 +134,7 @@ export class HandlerPool implements Pool {
   }
 
   get state(): GroupState {
-    const { outage } = this.#settlements
+    const outage = this.#outage
     if (outage !== null) return { is: 'outage', by: 'system', reason: outage.reason, sinceMs: outage.sinceMs }
     const ignoring = this.#ignoring.size
     if (ignoring === 0 && this.#isFullOfKeys) {
@@ -148,9 +148,13 @@ export class HandlerPool implements Pool {
   }
 
   get problem(): Pool['problem'] {
-    const { outage } = this.#settlements
+    const outage = this.#outage
     if (outage === null) return this.#member.problem
     return { reason: outage.code, message: `${this.group} of ${this.topic}: ${outage.reason}` }
+  }
+
+  get #outage(): Outage | null {
+    return this.#settlements.outage ?? this.#attempts.outage
   }
 
   get takesWork(): boolean {
@@ -218,8 +222,8 @@ export class HandlerPool implements Pool {
   }
 
   get #hasRoom(): boolean {
-    const { outage, events } = this.#settlements
-    return this.#calls.freeCalls > 0 && outage === null && events < maxUnsettledEvents && !this.#isFullOfKeys
+    const { events } = this.#settlements
+    return this.#calls.freeCalls > 0 && this.#outage === null && events < maxUnsettledEvents && !this.#isFullOfKeys
   }
 
   get #isFullOfKeys(): boolean {
@@ -402,14 +406,17 @@ export class HandlerPool implements Pool {
     const { attempt, position } = open.delivery
     const place = formatPosition({ ...position, offset: position.offset + index })
     const line = { topic: this.topic, group: this.group, id, position: place, attempt, code: end.code }
-    const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
+    const isExpected = end.is === 'failed' && (end.wasAsked === true || end.hasNotBegun === true)
+    const level = isExpected ? 'debug' : 'warn'
     this.#options.logger[level](line, `the handler ended with ${end.is}: ${end.message}`)
   }
 
   #note(open: OpenDelivery, index: number, end: AttemptEnd): void {
     const { handler, maxAttempts, now, random } = this.#options
     const { attempt } = open.delivery
-    if (end.is === 'failed' && attempt < maxAttempts) {
+    if (end.is === 'failed' && end.hasNotBegun === true) {
+      this.#redeliver(open, index, (key) => open.returnOne(index, now(), key))
+    } else if (end.is === 'failed' && attempt < maxAttempts) {
       const dueAtMs = now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random()))
       this.#redeliver(open, index, (key) => open.tryAgain(index, { dueAtMs, isSuspect: end.isSuspect }, key))
     } else if (end.is === 'failed' && handler.onExhausted === 'hold') {
