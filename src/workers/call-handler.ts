@@ -6,7 +6,7 @@ import { type EventInput, EventStamper } from '../event/event-input.ts'
 import type { AttemptEnd, Failed, LimitedAttempt } from './attempt.ts'
 import { type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
-import { encodeEvents, type PublishMessageTo } from './publish-events.ts'
+import { encodeEvents, type PublishMessageTo, refuseLate } from './publish-events.ts'
 
 export interface CallParts {
   readonly publish: PublishMessageTo
@@ -43,6 +43,7 @@ function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallPar
   const stamper = new EventStamper(now)
   return (atWork: readonly HandledEvent[], signal: AbortSignal): HandlerContext['publish'] =>
     async (events, { topic = own } = {}) => {
+      refuseLate(signal)
       const list: readonly EventInput[] = Array.isArray(events) ? events : [events]
       await publish(topic, encodeEvents(list, stamper, atWork), signal)
     }

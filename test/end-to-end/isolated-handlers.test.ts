@@ -260,6 +260,33 @@ test('in a thread an event and the context are what they are in the process', as
   assert.deepEqual([by, id, topic, level, error?.type, error?.code], ['hand', 'f', 'events', 'info', 'RangeError', 'x'])
 })
 
+test('in a thread nothing is published after the time limit, also when the attempt has ended or the thread did not turn', async (t) => {
+  const { server, notes } = await startIsolated(
+    t,
+    `export default defineHandler({
+      group: '${group}',
+      isolate: true,
+      types: ['ends', 'blocks'],
+      timeoutMs: 400,
+      concurrency: 1,
+      retry: { maxAttempts: 1 },
+      async handle({ type }, { signal, publish }) {
+        const late = () => publish({ type: 'late' }).then(() => note('published'), ({ code }) => note(type + ' ' + code))
+        if (type === 'ends') {
+          signal.addEventListener('abort', () => setTimeout(late, 10))
+          await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        }
+        for (const until = Date.now() + 600; Date.now() < until; );
+        await late()
+      },
+    })`,
+  )
+  const client = clientOf(t, server)
+  for (const type of ['ends', 'blocks']) await client.publishEvents([{ type }])
+  await settled(server)
+  await eventually(() => assert.deepEqual(notes().toSorted(), ['blocks deadline_exceeded', 'ends deadline_exceeded']))
+})
+
 test('a stop ends a thread that does not let go, and what was at work in it is tried again', async (t) => {
   const { server, notes } = await startIsolated(
     t,

@@ -18,7 +18,7 @@ import type { AttemptContext, AttemptResult, LimitedAttempt } from '../attempt.t
 import type { AbortReason, HandlerContext, HandlerDefinition, HandlerModule } from '../define-handler.ts'
 import { type HandledEvent, toPlainEvent } from '../handled-event.ts'
 import type { Outage } from '../pool.ts'
-import type { PublishMessageTo } from '../publish-events.ts'
+import { type PublishMessageTo, refuseLate } from '../publish-events.ts'
 import { outageBackoff } from '../retry-policy.ts'
 import { type FromThread, type ThreadData, type ToThread, toPlainError } from './thread-messages.ts'
 
@@ -240,8 +240,13 @@ export class HandlerThread {
     { worker }: Thread,
     { call, number, topic, message }: FromThread & { readonly is: 'publish' },
   ): Promise<void> {
-    const signal = this.#calls.get(call)?.context.abort.signal
-    const error = await this.#options.publish(topic, message, signal).then(
+    const send = async () => {
+      const atWork = this.#calls.get(call)
+      // The thread has not heard of it yet.
+      if (atWork !== undefined) refuseLate(atWork.context.abort.signal)
+      await this.#options.publish(topic, message)
+    }
+    const error = await send().then(
       () => null,
       (thrown: unknown) => toPlainError(toMillraceError(thrown)),
     )
