@@ -287,6 +287,30 @@ test('in a thread nothing is published after the time limit, also when the attem
   await eventually(() => assert.deepEqual(notes().toSorted(), ['blocks deadline_exceeded', 'ends deadline_exceeded']))
 })
 
+test('a block of the event loop of the process is not blamed on a thread that moves', async (t) => {
+  const { server, notes } = await startIsolated(
+    t,
+    `export default defineHandler({
+      group: '${group}',
+      isolate: true,
+      timeoutMs: 300,
+      retry: { maxAttempts: 1 },
+      async handle({ id, type }, { progress }) {
+        note(type + ' begins')
+        for (let step = 0; step < 20; step++, progress()) await sleep(100)
+        note(type + ' ends')
+      },
+    })`,
+  )
+  await clientOf(t, server).publishEvents([{ type: 'a' }])
+  await eventually(() => assert.deepEqual(notes(), ['a begins']))
+  // Behind the reading of messages: the timers run before the next one.
+  await new Promise(setImmediate)
+  for (const until = performance.now() + 1700; performance.now() < until; );
+  assert.deepEqual(await settled(server), { landed: 1, dead: 0, balanced: true })
+  assert.deepEqual(notes(), ['a begins', 'a ends'])
+})
+
 test('a stop ends a thread that does not let go, and what was at work in it is tried again', async (t) => {
   const { server, notes } = await startIsolated(
     t,

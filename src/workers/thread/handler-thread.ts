@@ -6,7 +6,7 @@
 // tried again and again.
 // Not its job: time limits (with-timeout.ts), and which calls may run side by side (attempt-gate.ts).
 
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { MillraceError, toMillraceError } from '../../errors.ts'
@@ -182,7 +182,8 @@ export class HandlerThread {
     if (reason !== 'timeout') return
     const { timeoutMs } = this.#options.handler
     const why = `a call went on for ${timeoutMs} ms after its time limit`
-    call.patience = setTimeout(() => this.#stop(thread, why), timeoutMs)
+    const onTime = () => setImmediate(() => this.#calls.has(call.id) && this.#stop(thread, why))
+    call.patience = setTimeout(onTime, timeoutMs)
   }
 
   /** Ends a thread that has too much in its heap, or that something which is no call keeps from turning. */
@@ -192,6 +193,8 @@ export class HandlerThread {
     await thread.opened.promise
     while (this.#thread === thread) {
       await sleep(lookMs, undefined, { ref: false })
+      // When this loop was blocked, the thread's messages are read only now (with-timeout.ts).
+      await nextTurn()
       if (this.#calls.size === 0) continue
       if (monotonicNow() - thread.heardAtMs > longestSilenceMs)
         this.#stop(thread, `it has not turned for ${longestSilenceMs} ms`)
