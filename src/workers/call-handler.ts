@@ -53,7 +53,7 @@ function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallPar
 function endsOf(returned: unknown, events: readonly HandledEvent[]): AttemptEnd[] {
   if (returned === undefined) return events.map(() => ({ is: 'done' }))
   if (!Array.isArray(returned)) {
-    throw new TypeError(`the handler returned a ${kindOf(returned)}; a batch handler must return nothing or an array`)
+    throw new TypeError(`the handler returned ${kindOf(returned)}; a batch handler must return nothing or an array`)
   }
   const ends = new Map<unknown, AttemptEnd>()
   for (const [index, item] of returned.entries()) {
@@ -83,7 +83,8 @@ function endOf(returned: unknown): AttemptEnd {
 }
 
 function kindOf(value: unknown): string {
-  return value === null ? 'null' : typeof value
+  if (value === null) return 'null'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 function isDelay(afterMs: unknown): afterMs is number | null {
