@@ -106,7 +106,7 @@ export class HandlerThread {
 
   /** Starts the first thread. Errors: `failed_precondition` (it cannot get the handler from its module). */
   async open(): Promise<void> {
-    const reason = await this.#current().opened.promise
+    const reason = await this.#start()
     this.#isOpen = reason === null
     if (this.#isOpen) return
     const { handler, module } = this.#options
@@ -141,8 +141,20 @@ export class HandlerThread {
     await this.#thread?.worker.terminate()
   }
 
-  #current(): Thread {
-    if (this.#thread !== null) return this.#thread
+  /** Resolves with null when there is a thread that has the handler, or with the reason why not. */
+  #start(): Promise<string | null> {
+    try {
+      this.#thread ??= this.#newThread()
+      return this.#thread.opened.promise
+    } catch (thrown) {
+      const why = textOf(thrown)
+      if (this.#isOpen) void this.#startLater(why)
+      return Promise.resolve(why)
+    }
+  }
+
+  /** Throws when the process cannot have another thread. */
+  #newThread(): Thread {
     const { module } = this.#options
     const worker = new Worker(threadScript('thread-script', import.meta.url), {
       workerData: { module } satisfies ThreadData,
@@ -161,15 +173,16 @@ export class HandlerThread {
       if (message?.is !== undefined) this.#hear(thread, message)
     })
     worker.on('error', (thrown: unknown) => {
-      thread.endsBecause ??= thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : inspect(thrown)
+      thread.endsBecause ??= textOf(thrown)
     })
     worker.on('exit', (code) => this.#exited(thread, thread.endsBecause ?? `exit code ${code}`))
-    this.#thread = thread
     return thread
   }
 
   #send({ id, events, context }: Call): void {
-    const thread = this.#current()
+    void this.#start()
+    const thread = this.#thread
+    if (thread === null) return
     if (this.#calls.size === 1) thread.heardAtMs = this.#options.monotonicNow()
     const call = { is: 'call', call: id, attempt: context.attempt, events: events.map(toPlainEvent) } as const
     thread.worker.postMessage(call satisfies ToThread)
@@ -177,7 +190,7 @@ export class HandlerThread {
 
   #abort(call: Call, reason: AbortReason): void {
     if (!this.#calls.has(call.id)) return
-    const thread = this.#current()
+    const thread = this.#thread!
     thread.worker.postMessage({ is: 'abort', call: call.id, reason } satisfies ToThread)
     if (reason !== 'timeout') return
     const { timeoutMs } = this.#options.handler
@@ -275,7 +288,7 @@ export class HandlerThread {
     this.#logger.warn({ calls: begun.length }, `the thread of the handler ended: ${why}`)
     for (const call of this.#calls.values()) this.#send(call)
     // For the attempts that come. A thread that ends without a call is not started again for nothing.
-    if (begun.length > 0) this.#current()
+    if (begun.length > 0) void this.#start()
   }
 
   /** No thread can start: nothing begins until one has. */
@@ -287,7 +300,7 @@ export class HandlerThread {
     this.#outage = { code, reason, sinceMs: this.#outage?.sinceMs ?? now() }
     this.#returnCalls()
     await sleep(backoffMs(++this.#failedStarts, outageBackoff, random()), undefined, { ref: false })
-    if (this.#isOpen) this.#current()
+    if (this.#isOpen) void this.#start()
   }
 
   #endOutage(): void {
@@ -317,4 +330,8 @@ export class HandlerThread {
     this.#calls.delete(call.id)
     call.ended.resolve(result)
   }
+}
+
+function textOf(thrown: unknown): string {
+  return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : inspect(thrown)
 }
