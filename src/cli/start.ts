@@ -4,10 +4,11 @@
 // Not its job: assembling the server (server.ts).
 
 import { flushCompileCache } from 'node:module'
+import type { Worker } from 'node:worker_threads'
 import { type Config, loadConfig, warnings } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
-import { sleep } from '../lib/abort.ts'
+import { sleep, withinMs } from '../lib/abort.ts'
 import { type RunningServer, startServer } from '../server/server.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import type { CommandInput } from './command.ts'
@@ -20,6 +21,8 @@ import { readVersion } from './version.ts'
 const secondSignalAfterMs = 1000
 /** How long closing may exceed the drain time before the process exits anyway. */
 const drainGraceMs = 2000
+/** How long the end of a thread may take that has nothing left to do. */
+const maxThreadEndMs = 300
 /** After a failure the process must be gone within a second. */
 const failedCloseMs = 700
 
@@ -30,6 +33,7 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
   const version = readVersion()
   const logger = createLogger({ level: config.logLevel, version })
   const stop = listenForStop()
+  const threads = watchThreads()
   for (const warning of warnings(config)) logger.warn(warning)
   const starting = startServer(config, { version, logger, startsPaused: options.paused === true })
   // A signal may arrive while the server is still starting; the start then has the drain time to finish.
@@ -48,6 +52,7 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
     stop.bug.then((error) => endAfterBug(server, error, logger)),
     server.failed.then((error) => endFailed(server, error, logger)),
   ])
+  await endThreads(threads, logger)
   // Open handles, such as an unclosed connection, must not keep the process alive.
   process.exit(code)
 }
@@ -86,6 +91,24 @@ function listenForStop(): Stop {
   // Settings are not reloaded at run time. Without a listener SIGHUP would end the process.
   process.on('SIGHUP', () => {})
   return { requested: requested.promise, bug: bug.promise }
+}
+
+/** The threads of this process that have not ended. */
+function watchThreads(): ReadonlySet<Worker> {
+  const threads = new Set<Worker>()
+  process.on('worker', (thread) => {
+    threads.add(thread)
+    thread.once('exit', () => threads.delete(thread))
+  })
+  return threads
+}
+
+/** Nothing ends a thread in a native call, such as execFileSync of an isolated handler, and process.exit waits for it. */
+async function endThreads(threads: ReadonlySet<Worker>, logger: Logger): Promise<void> {
+  const ending = Promise.all([...threads].map((thread) => thread.terminate()))
+  if ((await withinMs(ending, maxThreadEndMs, null)) !== null) return
+  logger.error('a thread is in a native call that does not end; the process ends without it, by SIGKILL')
+  process.kill(process.pid, 'SIGKILL')
 }
 
 async function endStopped(server: RunningServer, config: Config, logger: Logger): Promise<number> {

@@ -21,6 +21,8 @@ export interface Failed {
   readonly wasAsked?: true
   /** It was at work when the thread of its handler ended, and may have ended it. */
   readonly isSuspect?: true
+  /** It never began, so it uses no attempt. */
+  readonly hasNotBegun?: true
 }
 
 export interface AttemptResult {

@@ -6,7 +6,7 @@ import { type EventInput, EventStamper } from '../event/event-input.ts'
 import type { AttemptEnd, Failed, LimitedAttempt } from './attempt.ts'
 import { type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
-import { encodeEvents, type PublishMessageTo } from './publish-events.ts'
+import { encodeEvents, type PublishMessageTo, refuseLate } from './publish-events.ts'
 
 export interface CallParts {
   readonly publish: PublishMessageTo
@@ -43,6 +43,7 @@ function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallPar
   const stamper = new EventStamper(now)
   return (atWork: readonly HandledEvent[], signal: AbortSignal): HandlerContext['publish'] =>
     async (events, { topic = own } = {}) => {
+      refuseLate(signal)
       const list: readonly EventInput[] = Array.isArray(events) ? events : [events]
       await publish(topic, encodeEvents(list, stamper, atWork), signal)
     }
@@ -52,7 +53,7 @@ function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallPar
 function endsOf(returned: unknown, events: readonly HandledEvent[]): AttemptEnd[] {
   if (returned === undefined) return events.map(() => ({ is: 'done' }))
   if (!Array.isArray(returned)) {
-    throw new TypeError(`the handler returned a ${kindOf(returned)}; a batch handler must return nothing or an array`)
+    throw new TypeError(`the handler returned ${kindOf(returned)}; a batch handler must return nothing or an array`)
   }
   const ends = new Map<unknown, AttemptEnd>()
   for (const [index, item] of returned.entries()) {
@@ -82,7 +83,8 @@ function endOf(returned: unknown): AttemptEnd {
 }
 
 function kindOf(value: unknown): string {
-  return value === null ? 'null' : typeof value
+  if (value === null) return 'null'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 function isDelay(afterMs: unknown): afterMs is number | null {

@@ -6,6 +6,7 @@ import type { Attempt } from './attempt.ts'
 import { type CallParts, callHandler } from './call-handler.ts'
 import type { HandlerDefinition } from './define-handler.ts'
 import { type LoopWatch, withLoopWatch } from './loop-watch.ts'
+import type { Outage } from './pool.ts'
 import { HandlerThread } from './thread/handler-thread.ts'
 import { withThread } from './thread/with-thread.ts'
 import { withMetrics } from './with-metrics.ts'
@@ -18,6 +19,8 @@ export interface AttemptParts extends CallParts {
   readonly loopWatch: LoopWatch
   /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
+  /** 0 <= random() < 1. */
+  readonly random: () => number
 }
 
 /** How a handler is called. */
@@ -25,18 +28,28 @@ export interface Attempts {
   /** To be called before the first attempt. Errors: `failed_precondition` that says why the handler cannot be called. */
   open(): Promise<void>
   readonly attempt: Attempt
+  /** Why no attempt can begin; null while they can. */
+  readonly outage: Outage | null
   /** Ends what is still running, if that is possible. Idempotent. */
   close(): Promise<void>
 }
 
-export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts): Attempts {
+/** @param onOutageEnd called when attempts can begin again. */
+export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onOutageEnd: () => void): Attempts {
   const { timeoutMs, module } = handler
   if (!handler.isolate) {
     const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler, parts))
     const attempt = withMetrics(handler, parts, withTimeout(timeoutMs, call))
-    return { open: async () => {}, attempt, close: async () => {} }
+    return { open: async () => {}, attempt, outage: null, close: async () => {} }
   }
-  const thread = new HandlerThread({ ...parts, handler, module: module! })
+  const thread = new HandlerThread({ ...parts, handler, module: module!, onOutageEnd })
   const limited = withMetrics(handler, parts, withTimeout(timeoutMs, thread.finish))
-  return { open: () => thread.open(), attempt: withThread(thread, limited), close: () => thread.close() }
+  return {
+    open: () => thread.open(),
+    attempt: withThread(thread, limited),
+    get outage() {
+      return thread.outage
+    },
+    close: () => thread.close(),
+  }
 }

@@ -109,6 +109,7 @@ test('a batch handler tells the outcome of each event; one that it leaves out ha
 test('an answer that does not tell the outcome of each event fails the batch with what is wrong', async (t) => {
   const answers: Readonly<Record<string, (event: HandledEvent) => unknown>> = {
     number: () => 7,
+    object: () => ({}),
     empty: () => [null],
     twice: (event) => [{ event }, { event }],
     foreign: (event) => [{ event }, { event: { ...event } }],
@@ -127,11 +128,12 @@ test('an answer that does not tell the outcome of each event fails the batch wit
   assert.deepEqual(
     (await deadLetters()).map(({ attributes }) => attributes.get('message')).toSorted(),
     [
+      'TypeError: the handler returned an object; a batch handler must return nothing or an array',
       'TypeError: the handler returned a number; a batch handler must return nothing or an array',
       `TypeError: the handler returned [0]: its event is none of those that it got; ${fix}`,
       `TypeError: the handler returned [1]: it names an event twice; ${fix}`,
       `TypeError: the handler returned [1]: its event is none of those that it got; ${fix}`,
-      'the handler returned string; it must return nothing, retry() or dead(reason)',
+      'the handler returned a string; it must return nothing, retry() or dead(reason)',
     ].toSorted(),
   )
 })

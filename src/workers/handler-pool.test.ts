@@ -88,8 +88,8 @@ test('whatever a handler returns or throws ends its event only, with a message',
     'retry({ afterMs }) takes 0 to 86400000 ms; it was 5',
     'retry({ afterMs }) takes 0 to 86400000 ms; it was Infinity',
     'retry({ afterMs }) takes 0 to 86400000 ms; it was NaN',
+    'the handler returned a number; it must return nothing, retry() or dead(reason)',
     'the handler returned null; it must return nothing, retry() or dead(reason)',
-    'the handler returned number; it must return nothing, retry() or dead(reason)',
   ])
 })
 

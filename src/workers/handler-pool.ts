@@ -25,7 +25,7 @@ import { type AttemptParts, type Attempts, attemptsOf } from './handler-attempt.
 import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
-import type { Pool } from './pool.ts'
+import type { Outage, Pool } from './pool.ts'
 import { ReadAhead } from './read-ahead.ts'
 import { skippedAttempts } from './release-action.ts'
 import { delayOfAttempt } from './retry-policy.ts'
@@ -118,7 +118,7 @@ export class HandlerPool implements Pool {
     const { handler } = options
     this.#options = options
     this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
-    this.#attempts = attemptsOf(handler, options)
+    this.#attempts = attemptsOf(handler, options, () => this.#wake())
     this.#isMine = compileTypePatterns(handler.types)
     this.#order = handler.ordered ? new KeyOrder() : null
     const { topic, group } = handler
@@ -153,7 +153,7 @@ export class HandlerPool implements Pool {
   }
 
   get state(): GroupState {
-    const { outage } = this.#settlements
+    const outage = this.#outage
     if (outage !== null) return { is: 'outage', by: 'system', reason: outage.reason, sinceMs: outage.sinceMs }
     const ignoring = this.#ignoring.size
     if (ignoring === 0 && this.#fullOf !== null) {
@@ -166,9 +166,13 @@ export class HandlerPool implements Pool {
   }
 
   get problem(): Pool['problem'] {
-    const { outage } = this.#settlements
+    const outage = this.#outage
     if (outage === null) return this.#member.problem
     return { reason: outage.code, message: `${this.group} of ${this.topic}: ${outage.reason}` }
+  }
+
+  get #outage(): Outage | null {
+    return this.#settlements.outage ?? this.#attempts.outage
   }
 
   get takesWork(): boolean {
@@ -239,8 +243,8 @@ export class HandlerPool implements Pool {
   }
 
   get #hasRoom(): boolean {
-    const { outage, events } = this.#settlements
-    return this.#calls.freeCalls > 0 && outage === null && events < maxUnsettledEvents && this.#fullOf === null
+    const { events } = this.#settlements
+    return this.#calls.freeCalls > 0 && this.#outage === null && events < maxUnsettledEvents && this.#fullOf === null
   }
 
   /** What is in hand so much of that nothing more is taken; null when it is not. */
@@ -249,7 +253,7 @@ export class HandlerPool implements Pool {
       return `${Math.round(this.#bytesInHand / mebibyte)} MiB of events are in hand`
     const events = this.#order?.events ?? 0
     if (events < maxEventsInOrder) return null
-    return `${events} events are in hand, which wait for earlier ones of their keys`
+    return `${events} events are in hand, which wait for earlier ones of their keys or entries`
   }
 
   /** Resolves the waits for a free place. */
@@ -418,7 +422,8 @@ export class HandlerPool implements Pool {
       abort,
       logger: () => this.#loggerOf(events),
     })
-    this.#readAhead.noteCall(this.#options.monotonicNow() - startedAtMs)
+    if (!ends.some((end) => end.is === 'failed' && end.hasNotBegun))
+      this.#readAhead.noteCall(this.#options.monotonicNow() - startedAtMs)
     for (const [place, work] of works.entries()) {
       work.onEnded()
       deliveryTimes.end(numbers[place]!, ends[place]!)
@@ -461,7 +466,8 @@ export class HandlerPool implements Pool {
     if (end.is === 'done') return
     const { attempt, position } = open.delivery
     const place = formatPosition({ ...position, offset: position.offset + index })
-    const level = end.is === 'failed' && end.wasAsked === true ? 'debug' : 'warn'
+    const isExpected = end.is === 'failed' && (end.wasAsked === true || end.hasNotBegun === true)
+    const level = isExpected ? 'debug' : 'warn'
     const line = { position: place, attempt, code: end.code }
     this.#loggerOf([event])[level](line, `the handler ended with ${end.is}: ${end.message}`)
   }
@@ -469,7 +475,9 @@ export class HandlerPool implements Pool {
   #note(open: OpenDelivery, index: number, end: AttemptEnd): void {
     const { handler, maxAttempts, now, random } = this.#options
     const { attempt } = open.delivery
-    if (end.is === 'failed' && attempt < maxAttempts) {
+    if (end.is === 'failed' && end.hasNotBegun === true) {
+      this.#redeliver(open, index, (key) => open.returnOne(index, now(), key))
+    } else if (end.is === 'failed' && attempt < maxAttempts) {
       const dueAtMs = now() + (end.afterMs ?? delayOfAttempt(attempt, handler, random()))
       this.#redeliver(open, index, (key) => open.tryAgain(index, { dueAtMs, isSuspect: end.isSuspect }, key))
     } else if (end.is === 'failed' && handler.onExhausted === 'hold') {

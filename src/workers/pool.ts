@@ -3,6 +3,14 @@
 import type { ErrorCode } from '../errors.ts'
 import type { GroupState } from '../pipeline/group-state.ts'
 
+/** Why a pool takes nothing for now. */
+export interface Outage {
+  readonly code: ErrorCode
+  readonly reason: string
+  /** In milliseconds since 1970. */
+  readonly sinceMs: number
+}
+
 export interface Pool {
   readonly topic: string
   readonly group: string

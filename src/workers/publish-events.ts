@@ -16,7 +16,7 @@ import type { HandledEvent } from './handled-event.ts'
 
 /**
  * Publishes an encoded message to a topic. Resolves when its events are durable. Errors: as HandlerContext.publish.
- * @param signal of the attempt: after its time limit nothing is published.
+ * @param signal of the attempt, by which the thread of a handler finds its call.
  */
 export type PublishMessageTo = (topic: string, message: Uint8Array, signal?: AbortSignal) => Promise<void>
 
@@ -56,9 +56,7 @@ export function encodeEvents(
 /** @param publish that of an ingest without a limit on what waits. */
 export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo {
   const scanner = new MessageScanner()
-  return async (topic, message, signal) => {
-    if (signal?.reason === ('timeout' satisfies AbortReason))
-      throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
+  return async (topic, message) => {
     const { refusals } = scanner.scan(message)
     if (refusals[0] !== undefined) throw errorAt(refusals[0].index, refusals[0])
     const { accepted, dropped, rejections } = await publish({ topic, overflow: 'reject', message })
@@ -66,6 +64,12 @@ export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo
     // Events of several partitions or lanes, some of which the full disk has no room for.
     throw errorAt(rejections[0].index, rejections[0], { taken: { accepted, dropped, rejected: rejections.length } })
   }
+}
+
+/** Errors: `deadline_exceeded` (the time limit of the attempt is over). */
+export function refuseLate({ reason }: AbortSignal): void {
+  if (reason === ('timeout' satisfies AbortReason))
+    throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
 }
 
 function orThrowAt<T>(index: number, run: () => T): T {

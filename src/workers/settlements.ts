@@ -1,13 +1,14 @@
 // Settles deliveries of a handler whose events have all ended: stores their dead letters first, and repeats both until the
 // log takes them.
 
-import { type ErrorCode, toMillraceError } from '../errors.ts'
+import { toMillraceError } from '../errors.ts'
 import { sleep } from '../lib/abort.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { GroupMember } from './group-member.ts'
 import type { OpenDelivery } from './open-delivery.ts'
+import type { Outage } from './pool.ts'
 import { decideRetry } from './retry-policy.ts'
 
 export interface SettlementsOptions {
@@ -30,13 +31,6 @@ export interface SettlementsOptions {
   readonly onProgress: () => void
 }
 
-/** Why dead letters cannot be stored. */
-export interface Outage {
-  readonly code: ErrorCode
-  readonly reason: string
-  readonly sinceMs: number
-}
-
 export class Settlements {
   readonly #options: SettlementsOptions
   #events = 0
@@ -53,6 +47,7 @@ export class Settlements {
     return this.#events
   }
 
+  /** Why dead letters cannot be stored; null while they can. */
   get outage(): Outage | null {
     return this.#outage
   }

@@ -21,12 +21,25 @@ test('each sign of progress starts the time limit again, and without one the att
   })
   for (let times = 0; times < 10; times++) {
     t.mock.timers.tick(timeoutMs - 1)
+    await new Promise(setImmediate)
     assert.equal(abort.signal.aborted, false)
     progress()
   }
   t.mock.timers.tick(timeoutMs)
   assert.ok((await result).running)
   assert.equal(abort.signal.reason, 'timeout')
+})
+
+test('progress that is heard in the turn of the timer comes in time', async (t) => {
+  let progress = () => {}
+  const { abort } = startAttempt(t, (_, context) => {
+    progress = context.progress
+    return new Promise(() => {})
+  })
+  t.mock.timers.tick(timeoutMs)
+  progress()
+  await new Promise(setImmediate)
+  assert.equal(abort.signal.aborted, false)
 })
 
 test('progress after the time limit or the end of an attempt starts no timer', async () => {

@@ -1,13 +1,14 @@
 // Handlers in threads of their own, in a whole server: whatever they do, the process goes on.
 
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { defineHandler } from '../../src/index.ts'
 import { backends, type Home } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
+import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { projectRoot } from '../support/server-process.ts'
@@ -30,7 +31,7 @@ async function startIsolated(t: TestContext, body: string, home: Partial<Home> =
   )
   const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_HANDLERS: module } })
   const read = () => (existsSync(notes) ? readFileSync(notes, 'utf8').trimEnd().split('\n') : [])
-  return { server, notes: read }
+  return { server, notes: read, directory }
 }
 
 async function settled(server: InProcessServer) {
@@ -259,6 +260,57 @@ test('in a thread an event and the context are what they are in the process', as
   assert.deepEqual([by, id, topic, level, error?.type, error?.code], ['hand', 'f', 'events', 'info', 'RangeError', 'x'])
 })
 
+test('in a thread nothing is published after the time limit, also when the attempt has ended or the thread did not turn', async (t) => {
+  const { server, notes } = await startIsolated(
+    t,
+    `export default defineHandler({
+      group: '${group}',
+      isolate: true,
+      types: ['ends', 'blocks'],
+      timeoutMs: 400,
+      concurrency: 1,
+      retry: { maxAttempts: 1 },
+      async handle({ type }, { signal, publish }) {
+        const late = () => publish({ type: 'late' }).then(() => note('published'), ({ code }) => note(type + ' ' + code))
+        if (type === 'ends') {
+          signal.addEventListener('abort', () => setTimeout(late, 10))
+          await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        }
+        for (const until = Date.now() + 600; Date.now() < until; );
+        await late()
+      },
+    })`,
+  )
+  const client = clientOf(t, server)
+  for (const type of ['ends', 'blocks']) await client.publishEvents([{ type }])
+  await settled(server)
+  await eventually(() => assert.deepEqual(notes().toSorted(), ['blocks deadline_exceeded', 'ends deadline_exceeded']))
+})
+
+test('a block of the event loop of the process is not blamed on a thread that moves', async (t) => {
+  const { server, notes } = await startIsolated(
+    t,
+    `export default defineHandler({
+      group: '${group}',
+      isolate: true,
+      timeoutMs: 300,
+      retry: { maxAttempts: 1 },
+      async handle({ id, type }, { progress }) {
+        note(type + ' begins')
+        for (let step = 0; step < 20; step++, progress()) await sleep(100)
+        note(type + ' ends')
+      },
+    })`,
+  )
+  await clientOf(t, server).publishEvents([{ type: 'a' }])
+  await eventually(() => assert.deepEqual(notes(), ['a begins']))
+  // Behind the reading of messages: the timers run before the next one.
+  await new Promise(setImmediate)
+  for (const until = performance.now() + 1700; performance.now() < until; );
+  assert.deepEqual(await settled(server), { landed: 1, dead: 0, balanced: true })
+  assert.deepEqual(notes(), ['a begins', 'a ends'])
+})
+
 test('a stop ends a thread that does not let go, and what was at work in it is tried again', async (t) => {
   const { server, notes } = await startIsolated(
     t,
@@ -277,6 +329,61 @@ test('a stop ends a thread that does not let go, and what was at work in it is t
   await server.stop()
   await server.start()
   await eventually(() => assert.deepEqual(notes(), ['a 1', 'a 1']))
+})
+
+test('while the thread cannot start again the handler takes nothing, and no event loses an attempt for it', async (t) => {
+  const { server, notes, directory } = await startIsolated(
+    t,
+    `import { existsSync, writeFileSync } from 'node:fs'
+    const down = new URL('down', import.meta.url)
+    if (existsSync(down)) throw new Error('the database is not there')
+    export default defineHandler({
+      group: '${group}',
+      isolate: true,
+      concurrency: 4,
+      retry: { maxAttempts: 2, initialDelayMs: 5 },
+      handle({ id, type }, { attempt }) {
+        note(id + ' ' + attempt)
+        if (type !== 'killer' || attempt > 1) return
+        writeFileSync(down, '')
+        process.exit(9)
+      },
+    })`,
+  )
+  const reason = /^the thread of the handler cannot start: .*the database is not there$/
+  const groupNow = async () => {
+    const { topics, causes } = await getStatus(server.http)
+    const { state } = topics[0]!.groups.find(({ name }) => name === group)!
+    return { state, causes }
+  }
+  await clientOf(t, server).publishEvents([
+    { id: 'k', type: 'killer' },
+    ...Array.from({ length: 50 }, () => ({ type: 'a' })),
+  ])
+  await eventually(async () => {
+    const { state, causes } = await groupNow()
+    assert.deepEqual([state.is, state.by], ['outage', 'system'])
+    assert.match(state.reason!, reason)
+    assert.match(
+      causes.map(({ message }) => message).join(),
+      /mailer of events: the thread of the handler cannot start/,
+    )
+  })
+  // Three starts fail, and nothing is worked on meanwhile.
+  const begun = notes().length
+  await eventually(async () => {
+    const { text } = await request(server.http, '/metrics')
+    const ended = Number(/^millrace_handler_threads_ended_total.*"mailer".* (\d+)$/m.exec(text)?.[1])
+    assert.ok(ended >= 4, `${ended} threads`)
+  })
+  assert.equal(notes().length, begun)
+  rmSync(join(directory, 'down'))
+  assert.deepEqual(await settled(server), { landed: 51, dead: 0, balanced: true })
+  await eventually(async () => assert.equal((await groupNow()).state.is, 'running'))
+  assert.equal(
+    server.logLines().filter(({ message }) => reason.test(String(message).replace('; retrying', ''))).length,
+    1,
+  )
 })
 
 test('an isolated handler that a thread cannot import is refused at the start, by name', async (t) => {

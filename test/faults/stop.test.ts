@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -20,6 +21,7 @@ import { rawConnection } from '../support/raw-http2.ts'
 import { projectRoot, startServer } from '../support/server-process.ts'
 import { readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 
 test('fault U1: SIGTERM under load: not ready at once, calls in flight are finished, exit 0, and nothing is lost', async (t) => {
   const journal = new Journal()
@@ -160,6 +162,41 @@ test('a second SIGTERM ends the server at once, even while its disk is stuck, an
   const next = await continueInProcess(t, server)
   const [line] = await drained(next)
   assert.ok(Number(line?.landed) >= 100)
+})
+
+test('fault U1: an isolated handler in a native call that never returns does not delay the exit', async (t) => {
+  const directory = tempDirectory(t)
+  const [fifo, module] = [join(directory, 'fifo'), join(directory, 'handler.ts')]
+  execFileSync('mkfifo', [fifo])
+  // To open a FIFO waits for a writer.
+  writeFileSync(
+    module,
+    `import { existsSync, readFileSync } from 'node:fs'
+    import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
+    export default defineHandler({
+      group: 'reader',
+      isolate: true,
+      handle({ id }, { logger, attempt }) {
+        logger.info(id + ' begins ' + attempt)
+        if (existsSync('${fifo}')) readFileSync('${fifo}')
+      },
+    })`,
+  )
+  const server = await startServer(t, { env: { MILLRACE_HANDLERS: module, MILLRACE_DRAIN_MS: '1000' } })
+  await publish(server, 'events', [order(1, { id: 'a' })])
+  const begun = () => server.logLines().flatMap(({ message }) => (/ begins /.test(String(message)) ? [message] : []))
+  await eventually(() => assert.deepEqual(begun(), ['a begins 1']))
+  const startedAt = performance.now()
+  const exit = await server.stop()
+  const tookMs = performance.now() - startedAt
+  assert.ok(tookMs < 3000, `stopping took ${tookMs} ms`)
+  assert.deepEqual(exit, { code: null, signal: 'SIGKILL' })
+  assertTidy(server.dataDir)
+
+  rmSync(fifo)
+  await server.start()
+  // The log was closed in order: the stop has cost the event no attempt.
+  await eventually(() => assert.deepEqual(begun(), ['a begins 1', 'a begins 1']))
 })
 
 test('fault U5: SIGTERM at any moment of the start ends the process cleanly, and the next start works', async (t) => {

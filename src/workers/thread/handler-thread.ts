@@ -2,20 +2,24 @@
 //
 // Job: hand calls to the thread and their ends back; serve what the handlers' contexts ask for; end a thread in which a
 // call ignores its signal. When a thread ends, the calls that had begun in it have failed, and their events are suspect;
-// those that had not begun go to the next thread as they are.
+// those that had not begun go to the next thread as they are. While no thread can start no call begins, and a start is
+// tried again and again.
 // Not its job: time limits (with-timeout.ts), and which calls may run side by side (attempt-gate.ts).
 
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { MillraceError, toMillraceError } from '../../errors.ts'
+import { backoffMs } from '../../lib/backoff.ts'
 import { threadScript } from '../../lib/thread-script.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import type { AttemptContext, AttemptResult, LimitedAttempt } from '../attempt.ts'
 import type { AbortReason, HandlerContext, HandlerDefinition, HandlerModule } from '../define-handler.ts'
 import { type HandledEvent, toPlainEvent } from '../handled-event.ts'
-import type { PublishMessageTo } from '../publish-events.ts'
+import type { Outage } from '../pool.ts'
+import { type PublishMessageTo, refuseLate } from '../publish-events.ts'
+import { outageBackoff } from '../retry-policy.ts'
 import { type FromThread, type ThreadData, type ToThread, toPlainError } from './thread-messages.ts'
 
 /** A thread whose heap grows above this many MiB is ended. */
@@ -41,8 +45,14 @@ export interface HandlerThreadOptions {
   readonly publish: PublishMessageTo
   readonly logger: Logger
   readonly metrics: Metrics
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
   /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number
+  /** 0 <= random() < 1. */
+  readonly random: () => number
+  /** Called when a thread has started after an outage. */
+  readonly onOutageEnd: () => void
 }
 
 interface Thread {
@@ -60,8 +70,8 @@ interface Call {
   readonly id: number
   readonly events: readonly HandledEvent[]
   readonly context: AttemptContext
-  /** Resolves when the handler has been called, or never will be. */
-  readonly begun: PromiseWithResolvers<void>
+  /** Resolves when the handler has been called (true), or never will be. */
+  readonly begun: PromiseWithResolvers<boolean>
   readonly ended: PromiseWithResolvers<AttemptResult>
   isBegun: boolean
   progress: () => void
@@ -74,7 +84,10 @@ export class HandlerThread {
   readonly #options: HandlerThreadOptions
   readonly #logger: Logger
   #thread: Thread | null = null
-  #isClosed = false
+  #isOpen = false
+  /** Why threads cannot start. */
+  #outage: Outage | null = null
+  #failedStarts = 0
   #lastId = 0
   /** Those that have not ended. */
   readonly #calls = new Map<number, Call>()
@@ -86,17 +99,24 @@ export class HandlerThread {
     this.#logger = options.logger.child({ topic, group })
   }
 
+  /** Why no call can begin; null while they can. */
+  get outage(): Outage | null {
+    return this.#outage
+  }
+
   /** Starts the first thread. Errors: `failed_precondition` (it cannot get the handler from its module). */
   async open(): Promise<void> {
-    const reason = await this.#current().opened.promise
-    if (reason === null) return
+    const reason = await this.#start()
+    this.#isOpen = reason === null
+    if (this.#isOpen) return
     const { handler, module } = this.#options
     const text = `the handler of group ${handler.group} cannot run in a thread: ${module.url}: ${reason}`
     throw new MillraceError('failed_precondition', text, { field: 'MILLRACE_HANDLERS' })
   }
 
-  /** Resolves when the thread has called the handler, or never will. Then `finish` waits for the end. */
-  begin(events: readonly HandledEvent[], context: AttemptContext): Promise<void> {
+  /** Resolves with true when the thread has called the handler, and `finish` waits for the end; with false if it never will. */
+  begin(events: readonly HandledEvent[], context: AttemptContext): Promise<boolean> {
+    if (!this.#isOpen || this.#outage !== null) return Promise.resolve(false)
     const call: Call = {
       ...{ id: ++this.#lastId, events, context, isBegun: false, logger: null, patience: undefined },
       ...{ begun: Promise.withResolvers(), ended: Promise.withResolvers(), progress: () => {} },
@@ -105,8 +125,7 @@ export class HandlerThread {
     this.#callOf.set(context.abort, call)
     const { signal } = context.abort
     signal.addEventListener('abort', () => this.#abort(call, signal.reason as AbortReason), { once: true })
-    if (this.#isClosed) this.#fail(call, 'the server is stopping')
-    else this.#send(call)
+    this.#send(call)
     return call.begun.promise
   }
 
@@ -118,12 +137,24 @@ export class HandlerThread {
 
   /** Ends the thread, and with it what runs in it. Idempotent. */
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#isOpen = false
     await this.#thread?.worker.terminate()
   }
 
-  #current(): Thread {
-    if (this.#thread !== null) return this.#thread
+  /** Resolves with null when there is a thread that has the handler, or with the reason why not. */
+  #start(): Promise<string | null> {
+    try {
+      this.#thread ??= this.#newThread()
+      return this.#thread.opened.promise
+    } catch (thrown) {
+      const why = textOf(thrown)
+      if (this.#isOpen) void this.#startLater(why)
+      return Promise.resolve(why)
+    }
+  }
+
+  /** Throws when the process cannot have another thread. */
+  #newThread(): Thread {
     const { module } = this.#options
     const worker = new Worker(threadScript('thread-script', import.meta.url), {
       workerData: { module } satisfies ThreadData,
@@ -142,15 +173,16 @@ export class HandlerThread {
       if (message?.is !== undefined) this.#hear(thread, message)
     })
     worker.on('error', (thrown: unknown) => {
-      thread.endsBecause ??= thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : inspect(thrown)
+      thread.endsBecause ??= textOf(thrown)
     })
     worker.on('exit', (code) => this.#exited(thread, thread.endsBecause ?? `exit code ${code}`))
-    this.#thread = thread
     return thread
   }
 
   #send({ id, events, context }: Call): void {
-    const thread = this.#current()
+    void this.#start()
+    const thread = this.#thread
+    if (thread === null) return
     if (this.#calls.size === 1) thread.heardAtMs = this.#options.monotonicNow()
     const call = { is: 'call', call: id, attempt: context.attempt, events: events.map(toPlainEvent) } as const
     thread.worker.postMessage(call satisfies ToThread)
@@ -158,12 +190,13 @@ export class HandlerThread {
 
   #abort(call: Call, reason: AbortReason): void {
     if (!this.#calls.has(call.id)) return
-    const thread = this.#current()
+    const thread = this.#thread!
     thread.worker.postMessage({ is: 'abort', call: call.id, reason } satisfies ToThread)
     if (reason !== 'timeout') return
     const { timeoutMs } = this.#options.handler
     const why = `a call went on for ${timeoutMs} ms after its time limit`
-    call.patience = setTimeout(() => this.#stop(thread, why), timeoutMs)
+    const onTime = () => setImmediate(() => this.#calls.has(call.id) && this.#stop(thread, why))
+    call.patience = setTimeout(onTime, timeoutMs)
   }
 
   /** Ends a thread that has too much in its heap, or that something which is no call keeps from turning. */
@@ -173,6 +206,8 @@ export class HandlerThread {
     await thread.opened.promise
     while (this.#thread === thread) {
       await sleep(lookMs, undefined, { ref: false })
+      // When this loop was blocked, the thread's messages are read only now (with-timeout.ts).
+      await nextTurn()
       if (this.#calls.size === 0) continue
       if (monotonicNow() - thread.heardAtMs > longestSilenceMs)
         this.#stop(thread, `it has not turned for ${longestSilenceMs} ms`)
@@ -192,6 +227,7 @@ export class HandlerThread {
     if (message.is === 'ready') {
       thread.isReady = true
       thread.opened.resolve(null)
+      this.#endOutage()
     } else if (message.is === 'unusable') thread.endsBecause = message.reason
     else if (message.is === 'publish') void this.#publish(thread, message)
     else if (message.is === 'line') this.#write(message)
@@ -204,7 +240,7 @@ export class HandlerThread {
     else if (message.is === 'ended') this.#end(call, { ends: message.ends })
     else {
       call.isBegun = true
-      call.begun.resolve()
+      call.begun.resolve(true)
     }
   }
 
@@ -220,8 +256,13 @@ export class HandlerThread {
     { worker }: Thread,
     { call, number, topic, message }: FromThread & { readonly is: 'publish' },
   ): Promise<void> {
-    const signal = this.#calls.get(call)?.context.abort.signal
-    const error = await this.#options.publish(topic, message, signal).then(
+    const send = async () => {
+      const atWork = this.#calls.get(call)
+      // The thread has not heard of it yet.
+      if (atWork !== undefined) refuseLate(atWork.context.abort.signal)
+      await this.#options.publish(topic, message)
+    }
+    const error = await send().then(
       () => null,
       (thrown: unknown) => toPlainError(toMillraceError(thrown)),
     )
@@ -233,27 +274,64 @@ export class HandlerThread {
     const { topic, group } = handler
     this.#thread = null
     thread.opened.resolve(why)
-    const what = thread.isReady ? 'ended while it worked on the event' : 'could not start'
-    const failed = [...this.#calls.values()].filter(({ isBegun }) => isBegun || !thread.isReady || this.#isClosed)
-    for (const call of failed) this.#fail(call, `the thread of the handler ${what}: ${why}`)
-    if (this.#isClosed) return
+    const begun = [...this.#calls.values()].filter(({ isBegun }) => isBegun)
+    for (const call of begun) this.#fail(call, `the thread of the handler ended while it worked on the event: ${why}`)
+    if (!this.#isOpen) {
+      this.#returnCalls()
+      return
+    }
     metrics.handlerThreadsEnded.add(1, { topic, group })
-    this.#logger.warn({ calls: failed.length }, `the thread of the handler ${thread.isReady ? 'ended' : what}: ${why}`)
+    if (!thread.isReady) {
+      void this.#startLater(why)
+      return
+    }
+    this.#logger.warn({ calls: begun.length }, `the thread of the handler ended: ${why}`)
     for (const call of this.#calls.values()) this.#send(call)
-    // For the attempts that come. A thread that ends without a call, or cannot start, is not started again for nothing.
-    if (thread.isReady && failed.length > 0) this.#current()
+    // For the attempts that come. A thread that ends without a call is not started again for nothing.
+    if (begun.length > 0) void this.#start()
+  }
+
+  /** No thread can start: nothing begins until one has. */
+  async #startLater(why: string): Promise<void> {
+    const { now, random } = this.#options
+    const code = 'unavailable'
+    const reason = `the thread of the handler cannot start: ${why}`
+    if (this.#outage === null) this.#logger.error({ code }, `${reason}; retrying`)
+    this.#outage = { code, reason, sinceMs: this.#outage?.sinceMs ?? now() }
+    this.#returnCalls()
+    await sleep(backoffMs(++this.#failedStarts, outageBackoff, random()), undefined, { ref: false })
+    if (this.#isOpen) void this.#start()
+  }
+
+  #endOutage(): void {
+    if (this.#outage === null) return
+    this.#outage = null
+    this.#failedStarts = 0
+    this.#logger.info('the thread of the handler has started')
+    this.#options.onOutageEnd()
+  }
+
+  /** Those that have not begun never will. */
+  #returnCalls(): void {
+    for (const { id, begun } of this.#calls.values()) {
+      this.#calls.delete(id)
+      begun.resolve(false)
+    }
   }
 
   /** The thread has ended, and what had begun in it may be why. */
   #fail(call: Call, message: string): void {
-    const end = { is: 'failed', code: 'internal', message, afterMs: null } as const
-    this.#end(call, { ends: call.events.map(() => (call.isBegun ? { ...end, isSuspect: true } : end)) })
+    const end = { is: 'failed', code: 'internal', message, afterMs: null, isSuspect: true } as const
+    this.#end(call, { ends: call.events.map(() => end) })
   }
 
   #end(call: Call, result: AttemptResult): void {
     clearTimeout(call.patience)
     this.#calls.delete(call.id)
     call.ended.resolve(result)
-    call.begun.resolve()
   }
+}
+
+function textOf(thrown: unknown): string {
+  return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : inspect(thrown)
 }
