@@ -197,7 +197,9 @@ test('an event that ends its process each time holds its key, until a person ski
     }
     if ((await Promise.race([exited, eventually(isHeld, { withinMs: 30_000 })])) !== 'exited') break
     ends++
-    await server.start()
+    assert.ok(ends <= 3, server.stderr.slice(-2000))
+    // It may end again before it is ready.
+    await server.start().catch(() => {})
   }
   await publishing
   const { administration } = clientOf(t, server)
