@@ -159,7 +159,7 @@ export interface Delivery {
   readonly isSuspect: boolean
   /** Whether it is a redelivery with a key: the first one of its key in the stream. */
   readonly isKeyed: boolean
-  /** Of an ordered group: whether the consumer held nothing of the stream before it. Else false. */
+  /** Whether the consumer of an ordered group held nothing of the stream before it. False in any other group. */
   readonly isFirstLease: boolean
 }
 
@@ -246,7 +246,7 @@ export interface Consumer {
    * in each lane. Resolves with an empty list when none arrived within `maxWaitMs`. Redeliveries are handed out in
    * their lane when they are due, in the order of their due times. Each partition that has work gets an equal share of the call, then the rest is filled.
    *
-   * Of an ordered group a stream has one consumer at a time: while a consumer has unsettled deliveries of a stream, its
+   * A stream of an ordered group has one consumer at a time: while a consumer has unsettled deliveries of a stream, its
    * redeliveries included, no other one gets any of it. So a consumer has no gap below what it is given, and may learn
    * from `heldKeys` which keys have redeliveries, when it gets a delivery with `isFirstLease`: from then on only its own
    * outcomes add any, until it gets another such. It may have lost its leases in between, and not know.

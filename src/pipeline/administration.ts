@@ -139,7 +139,7 @@ export interface DeleteGroupAnswer {
 
 /** A key of a group whose events wait for the first of them: for its next attempt, or for a person. */
 export interface HeldKey {
-  /** Of an event without a key, and in a group without order: the event's `event_id`. */
+  /** The event's `event_id` where it has no key or its group has no order. */
   readonly key: string
   readonly partition: number
   readonly priority: Lane

@@ -36,7 +36,7 @@ export class GroupMember {
   /** How many reads of the log have failed in a row. */
   #failedReads = 0
   #readFailure: MillraceError | null = null
-  /** Of deliveries that cannot be settled now. */
+  /** Why deliveries cannot be settled now. */
   #settleFailure: MillraceError | null = null
 
   constructor(options: GroupMemberOptions) {

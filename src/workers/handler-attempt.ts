@@ -15,7 +15,7 @@ import { withTimeout } from './with-timeout.ts'
 export interface AttemptParts extends CallParts {
   readonly logger: Logger
   readonly metrics: Metrics
-  /** Of the process. */
+  /** Shared by all pools of the process. */
   readonly loopWatch: LoopWatch
   /** A monotonic clock, in milliseconds. */
   readonly monotonicNow: () => number

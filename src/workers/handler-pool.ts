@@ -64,9 +64,9 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
   readonly deadLetters: DeadLetters
-  /** Of the process; of an isolated handler its own, within that. */
+  /** The process's gate; an isolated handler has one of its own within that. */
   readonly gate: AttemptGate
-  /** Of the process. */
+  /** Shared by all pools of the process. */
   readonly deliveryTimes: DeliveryTimes
 }
 
@@ -108,7 +108,7 @@ export class HandlerPool implements Pool {
   /** Since when calls at work have ignored their signal. */
   readonly #ignoring = new Map<AbortController, number>()
   readonly #settlements: Settlements
-  /** Of the deliveries that are not settled. */
+  /** Bytes of the deliveries that are not settled. */
   #bytesInHand = 0
   #mayTake = Promise.withResolvers<void>()
   #running: Promise<void> | null = null
@@ -247,7 +247,7 @@ export class HandlerPool implements Pool {
     return this.#calls.freeCalls > 0 && this.#outage === null && events < maxUnsettledEvents && this.#fullOf === null
   }
 
-  /** What is in hand so much of that nothing more is taken; null when it is not. */
+  /** Which bound on what is in hand is reached, so that nothing more is taken; null when none is. */
   get #fullOf(): string | null {
     if (this.#bytesInHand >= maxBytesInHand)
       return `${Math.round(this.#bytesInHand / mebibyte)} MiB of events are in hand`
@@ -295,8 +295,7 @@ export class HandlerPool implements Pool {
     this.#bytesInHand += batch.bytes.length
     this.#order?.enter(open)
     const { size } = open.pending
-    // No larger, though more may wait in hand: an event that is returned from there takes its entry along only when all of
-    // it has ended.
+    // More may wait in hand, but an entry is settled as a whole: a slow event would keep what waits in its entry.
     const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : Math.min(this.#calls.freeCalls, concurrency)
     if (batch.damaged === true) open.giveUpDamaged()
     // One of its events has ended the process, perhaps: they go on apart.

@@ -50,7 +50,7 @@ interface InHand {
 }
 
 export class KeyOrder {
-  /** Of each consumer: what an earlier one has in hand is void. */
+  /** By consumer, because what an earlier one has in hand is void. */
   readonly #streams = new WeakMap<Consumer, Map<string, StreamState>>()
   readonly #inHand = new Map<OpenDelivery, InHand>()
   #events = 0

@@ -60,7 +60,7 @@ for _, lane in ipairs(lanes) do
 end
 numbers(books, counters)
 
--- Of an ordered group: whether another consumer holds something of each lane, or this one, and how many redeliveries are
+-- For an ordered group: whether another consumer holds something of each lane, or this one, and how many redeliveries are
 -- held.
 local isTaken, isMine, inHand = {}, {}, { 0, 0, 0 }
 if waiting[10] then
