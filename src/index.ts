@@ -1,4 +1,10 @@
 // The package's only entry point: everything that a program can import from `millrace`.
+//
+// A producer, and each thread of an isolated handler, imports this file. The server is two thirds of what there is to
+// load, so it is imported when one is started.
+
+import type { Config } from './config/config.ts'
+import type { RunningServer, ServerOptions } from './server/server.ts'
 
 export {
   type CallOptions,
@@ -39,7 +45,7 @@ export type {
   Status,
   TopicStatus,
 } from './pipeline/pipeline.ts'
-export { type RunningServer, type ServerOptions, startServer } from './server/server.ts'
+export type { RunningServer, ServerOptions } from './server/server.ts'
 export {
   type AbortReason,
   type BatchHandlerOptions,
@@ -59,3 +65,13 @@ export {
   retry,
 } from './workers/define-handler.ts'
 export type { HandledEvent } from './workers/handled-event.ts'
+
+/**
+ * Starts a server and resolves once it accepts calls.
+ * Errors: MillraceError whose message says what to do: `failed_precondition` (the data directory is in use or of a
+ * newer version, or a port is in use), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
+ */
+export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
+  const server = await import('./server/server.ts')
+  return await server.startServer(config, options)
+}

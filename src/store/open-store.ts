@@ -1,10 +1,8 @@
-// Opens the configured store. The only file that names a store driver.
+// Opens the configured store. The only file that names a store driver, and imports only the one that is used.
 
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import type { EventStore } from './event-store.ts'
-import { migratePostgres, openPostgresStore } from './postgres/postgres-store.ts'
-import { openSqliteStore } from './sqlite/sqlite-store.ts'
 
 export type StoreConfig = Pick<Config, 'dataDir' | 'diskReserveBytes'> &
   Partial<Pick<Config, 'postgresUrl' | 'deadSqlstates'>>
@@ -21,15 +19,20 @@ export interface OpenStoreOptions {
  * directory must exist and belong to this process (log.db holds its lock). Errors: those of openPostgresStore and
  * openSqliteStore.
  */
-export function openStore(
+export async function openStore(
   { dataDir, diskReserveBytes, postgresUrl = null, deadSqlstates = [] }: StoreConfig,
   { mayCreate = true, onUnlistedSqlstate = () => {} }: OpenStoreOptions = {},
 ): Promise<EventStore> {
-  if (postgresUrl !== null) return openPostgresStore({ url: postgresUrl, deadSqlstates, onUnlistedSqlstate })
+  if (postgresUrl !== null) {
+    const { openPostgresStore } = await import('./postgres/postgres-store.ts')
+    return openPostgresStore({ url: postgresUrl, deadSqlstates, onUnlistedSqlstate })
+  }
+  const { openSqliteStore } = await import('./sqlite/sqlite-store.ts')
   return openSqliteStore({ path: join(dataDir, 'store.db'), diskReserveBytes, mayCreate })
 }
 
 /** Brings the tables of a PostgreSQL database to this version; returns the numbers of the applied migrations. */
-export function migrateStore(postgresUrl: string): Promise<number[]> {
+export async function migrateStore(postgresUrl: string): Promise<number[]> {
+  const { migratePostgres } = await import('./postgres/postgres-store.ts')
   return migratePostgres(postgresUrl)
 }
