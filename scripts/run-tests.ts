@@ -184,6 +184,8 @@ async function runFiles(
   const events = run({
     files: paths,
     concurrency: 1,
+    // As in the servers that the tests start (server-process.ts).
+    execArgv: ['--single-threaded-gc'],
     timeout: isLongRun ? maxProcessMs.long : maxProcessMs.short,
   })
   events.on('test:summary', ({ file, counts }) => {

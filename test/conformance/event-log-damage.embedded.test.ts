@@ -39,7 +39,7 @@ import {
 
 const pageBytes = 8192
 /** Flipped bits in each part of the file; parts that are examined in two ways share them. */
-const bitFlips = samples(6, 40)
+const bitFlips = samples(4, 40)
 const half = bitFlips / 2
 
 /** The refusal must name the file, what was expected and found, and the fix. */

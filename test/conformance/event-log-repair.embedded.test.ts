@@ -166,7 +166,7 @@ test('the embedded log can be inspected and repaired', async (t) => {
 
   await t.test('a damaged index of the entries loses nothing: it is rebuilt from them', async (s) => {
     const [index] = pagesOf(copyDirectory(s, base.closed)).filter(({ name }) => name === 'entries_by_offset')
-    for (let sample = 0; sample < samples(3, 30); sample++) {
+    for (let sample = 0; sample < samples(2, 30); sample++) {
       const dataDir = copyDirectory(s, base.closed)
       const start = (index!.page - 1) * pageBytes
       changeFile(join(dataDir, 'log.db'), (bytes) => {
@@ -196,7 +196,7 @@ test('the embedded log can be inspected and repaired', async (t) => {
 
   await t.test('zeroed pages: whatever they held, the repaired log opens and adds up', async (s) => {
     const pages = pagesOf(copyDirectory(s, base.closed)).filter(({ page }) => page > 1)
-    for (let sample = 0; sample < samples(6, 60); sample++) {
+    for (let sample = 0; sample < samples(3, 60); sample++) {
       const dataDir = copyDirectory(s, base.closed)
       const { page, name, type } = random.pick(pages)
       changeFile(join(dataDir, 'log.db'), (bytes) => bytes.fill(0, (page - 1) * pageBytes, page * pageBytes))
@@ -224,7 +224,7 @@ test('the embedded log can be inspected and repaired', async (t) => {
 
   await t.test('several damaged pages at once: the repaired log opens and adds up', async (s) => {
     const pages = pagesOf(copyDirectory(s, base.closed)).filter(({ page }) => page > 1)
-    for (let sample = 0; sample < samples(6, 60); sample++) {
+    for (let sample = 0; sample < samples(3, 60); sample++) {
       const dataDir = copyDirectory(s, base.closed)
       changeFile(join(dataDir, 'log.db'), (bytes) => {
         for (let count = 0; count < 3; count++) {

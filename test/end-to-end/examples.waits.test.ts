@@ -30,7 +30,7 @@ test('client-streaming: every item is accepted or dropped, and the fast worker g
     numberIn(output, new RegExp(`^${name} worker .*: (\\d+) items`, 'm')),
   )
   assert.equal(fast! + slow!, accepted)
-  assert.ok(fast! > 4 * slow!, output)
+  assert.ok(fast! > 2 * slow!, output)
 })
 
 test('uneven-workers: each worker gets a share in proportion to its speed', async () => {
@@ -40,7 +40,7 @@ test('uneven-workers: each worker gets a share in proportion to its speed', asyn
     numberIn(output, new RegExp(`^${name} worker .*: (\\d+) items`, 'm')),
   )
   assert.equal(fast! + middle! + slow!, 300)
-  assert.ok(fast! > 1.5 * middle! && middle! > 1.5 * slow! && slow! > 5, output)
+  assert.ok(fast! > 1.2 * middle! && middle! > 1.2 * slow! && slow! > 5, output)
 })
 
 test('order-per-key: each account is done in its order, and a failing step holds its account only', async () => {

@@ -1,7 +1,7 @@
 // Handlers: functions of people that work on events, in a whole server.
 
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,7 +13,7 @@ import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { runCommand, runCommandProcess } from '../support/run-command.ts'
-import { projectRoot, startServer } from '../support/server-process.ts'
+import { projectRoot } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 const group = 'mailer'
@@ -232,52 +232,6 @@ for (const backend of backends('embedded', 'redis')) {
       assert.deepEqual(await stepsOf('order.paid'), [` accepted landed not_kept (${message})`])
     })
   })
-
-  test(`an event that ends its process is dead after its attempts, and the others are done (${backend.name})`, async (t) => {
-    const home = await backend.home(t)
-    const seen = join(tempDirectory(t), 'seen')
-    const module = join(tempDirectory(t), 'handler.ts')
-    writeFileSync(
-      module,
-      `import { appendFileSync } from 'node:fs'
-      import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
-      export default defineHandler({
-        group: '${group}',
-        concurrency: 16,
-        retry: { maxAttempts: 3 },
-        handle({ id, type }: { id: string, type: string }) {
-          appendFileSync('${seen}', id + '\\n')
-          if (type === 'killer') process.exit(9)
-        },
-      })`,
-    )
-    const env = { ...home.env, MILLRACE_HANDLERS: module, MILLRACE_LEASE_MS: '1000' }
-    const server = await startServer(t, { ...home, env })
-    const events = Array.from({ length: 60 }, (_, id) => ({ id: `e${id}`, type: id === 30 ? 'killer' : 'a' }))
-    await clientOf(t, server).publishEvents(events)
-    assert.equal((await server.exited).code, 9)
-    // As a supervisor does. The event may end the process again before it is ready.
-    const terms = await eventually(
-      async () => {
-        if (!server.running) await server.start()
-        const found = await ledgerOf(server)
-        assert.equal(found.waiting, 0)
-        return found
-      },
-      { withinMs: 30_000 },
-    )
-    const starts = readFileSync(seen, 'utf8')
-      .split('\n')
-      .filter((id) => id === 'e30')
-    assert.equal(starts.length, 3)
-    assert.deepEqual([terms.landed, terms.dead, terms.balanced], [59, 1, true])
-    const { deadLetters } = await eventually(async () => {
-      const page = await clientOf(t, server).administration.listDeadLetters({ limit: 10 })
-      assert.equal(page.deadLetters.length, 1)
-      return page
-    })
-    assert.match(deadLetters[0]!.message, /^the process ended in each of 3 attempts/)
-  })
 }
 
 test('the lines of a handler have the event, and the trace that it began in', async (t) => {
@@ -391,10 +345,12 @@ test('a module that gives no usable handler is refused at the start, with its pa
   for (const [name, text, says] of wrong) {
     const path = join(directory, `${name}.ts`)
     writeFileSync(path, text)
-    const { code, stderr } = await runCommandProcess(t, ['start', '--handlers', path], { dataDir: tempDirectory(t) })
-    assert.equal(code, 1, name)
-    assert.match(stderr, says)
+    await assert.rejects(startInProcess(t, { env: { MILLRACE_HANDLERS: path } }), { message: says }, name)
   }
+  const path = join(directory, 'empty.ts')
+  const { code, stderr } = await runCommandProcess(t, ['start', '--handlers', path], { dataDir: tempDirectory(t) })
+  assert.equal(code, 1)
+  assert.match(stderr, /exports no handler/)
 })
 
 test('the example does its orders, tries some twice and refuses some', async (t) => {

@@ -16,7 +16,7 @@ for (const backend of backends('embedded', 'redis', 'cluster')) {
     const home = await backend.home(t)
     const server = await startInProcess(t, home)
     const publisher = clientOf(t, server).publisher({ overflow: 'wait' })
-    const count = samples(30_000, 200_000)
+    const count = samples(12_000, 200_000)
     for (let number = 1; number <= count; number++) {
       if (!publisher.add({ type: 'counted', data: { number } })) await publisher.ready()
     }

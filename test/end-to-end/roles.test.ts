@@ -56,7 +56,7 @@ async function startRoles<Server>(
 for (const backend of backends('redis', 'cluster')) {
   test(`three processes accept events and two land them: one of each is killed, and each event has one row (${backend.name})`, async (t) => {
     const random = seededRandom(t)
-    const count = samples(15_000, 40_000)
+    const count = samples(6_000, 40_000)
     const home = await backend.home(t)
     const { ingests, workers } = await startRoles(t, home, 3, 2, startServer)
 

@@ -13,6 +13,8 @@ import { tempDirectory } from './temp-directory.ts'
 
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 const mainProgram = join(projectRoot, 'src/cli/main.ts')
+/** Collecting garbage in one thread takes 0.2 s less CPU per start, and the tests start hundreds of servers. */
+const testedNodeArguments = ['--single-threaded-gc']
 
 export interface ServerOptions {
   /** Kept when the test ends; without it, a temporary directory is created. */
@@ -142,7 +144,10 @@ export class ServerProcess {
     mkdirSync(this.dataDir, { recursive: true })
     // Otherwise the file left by a killed server would be mistaken for that of the new one.
     if (this.#options.program !== undefined) rmSync(join(this.dataDir, 'addresses.json'), { force: true })
-    const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, ...program] as [string, ...string[]]
+    const [command, ...rest] = [...wrapper, process.execPath, ...testedNodeArguments, ...nodeArguments, ...program] as [
+      string,
+      ...string[],
+    ]
     const child = spawn(command, rest, {
       cwd: this.dataDir,
       env: { ...inherited(), ...serverEnvironment(this.dataDir, this.#options) },
