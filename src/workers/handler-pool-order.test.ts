@@ -66,7 +66,7 @@ async function orderedPool(t: TestContext, random: SeededRandom, options: Partia
 }
 
 test('the events of each key are done in order, while some fail and two pools compete', async (t) => {
-  for (let round = 0; round < samples(4, 100); round++) {
+  for (let round = 0; round < samples(2, 100); round++) {
     const random = seededRandom(t)
     const { start, publishEvents, waiting, check } = await orderedPool(t, random)
     const messages = messagesOf(random, random.between(2, 12), 300, random.between(1, 40))
@@ -82,7 +82,7 @@ test('the events of each key are done in order, while some fail and two pools co
 })
 
 test('the order is kept when pools stop in between, also those that must not finish', async (t) => {
-  for (let round = 0; round < samples(2, 50); round++) {
+  for (let round = 0; round < samples(1, 50); round++) {
     const random = seededRandom(t)
     const { start, publishEvents, waiting, check } = await orderedPool(t, random)
     const messages = messagesOf(random, 6, 200, 20)

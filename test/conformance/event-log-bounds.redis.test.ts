@@ -60,7 +60,8 @@ async function appendMany(eventLog: EventLog, count: number): Promise<void> {
 }
 
 test('entries by the thousand that a dead consumer held are taken over in pages, each entry once', async (t) => {
-  const count = samples(6_000, 30_000)
+  // More than an audit walks at once.
+  const count = samples(20_001, 30_000)
   const server = await startServer(t)
   const relay = await startTcpRelay(server.port)
   cleanup(t, () => relay.close())

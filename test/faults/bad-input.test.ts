@@ -189,7 +189,7 @@ test('fault I16: mutated HTTP/2, gRPC and HTTP/1 frames neither crash nor hang t
   const http = Buffer.from(
     `POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   )
-  const rounds = { connections: samples(300, 15_000), http: samples(300, 15_000), messages: samples(1500, 70_000) }
+  const rounds = { connections: samples(150, 15_000), http: samples(150, 15_000), messages: samples(700, 70_000) }
 
   /** Writes the bytes to a new connection and gives the server a moment to process them. */
   const throwAt = async (address: string, bytes: Buffer): Promise<void> => {

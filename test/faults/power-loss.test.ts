@@ -64,7 +64,7 @@ function imageOptions(recording: Recording, random: SeededRandom, from = 1): Ima
 }
 
 /** How many power losses are tested per recording. */
-const images = samples(6, 150)
+const images = samples(4, 150)
 
 test('fault A4: after a power loss at any moment every acknowledged event and every settled row exists', async (t) => {
   const reason = straceMissing()
