@@ -60,7 +60,8 @@ export function serverEnvironment(dataDir: string, options: ServerOptions = {}):
 
 /** Starts the server, waits until it is ready, and stops it when the test ends. */
 export async function startServer(t: TestContext, options: ServerOptions = {}): Promise<ServerProcess> {
-  const server = new ServerProcess(options.dataDir ?? tempDirectory(t), options)
+  const nodeArguments = [...testedNodeArguments, ...(options.nodeArguments ?? [])]
+  const server = new ServerProcess(options.dataDir ?? tempDirectory(t), { ...options, nodeArguments })
   cleanup(t, async () => {
     await server.end()
     // Not in the types of Node 24 yet.
@@ -144,10 +145,7 @@ export class ServerProcess {
     mkdirSync(this.dataDir, { recursive: true })
     // Otherwise the file left by a killed server would be mistaken for that of the new one.
     if (this.#options.program !== undefined) rmSync(join(this.dataDir, 'addresses.json'), { force: true })
-    const [command, ...rest] = [...wrapper, process.execPath, ...testedNodeArguments, ...nodeArguments, ...program] as [
-      string,
-      ...string[],
-    ]
+    const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, ...program] as [string, ...string[]]
     const child = spawn(command, rest, {
       cwd: this.dataDir,
       env: { ...inherited(), ...serverEnvironment(this.dataDir, this.#options) },
