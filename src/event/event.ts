@@ -100,6 +100,11 @@ export function eventIdOf(source: string, id: string): Uint8Array {
   return isUuid(id) ? uuidToBytes(id) : uuidOfSourceAndId(source, id)
 }
 
+/** The same in its lower-case 36-character form. */
+export function eventIdTextOf(source: string, id: string): string {
+  return isUuid(id) ? id.toLowerCase() : uuidFromBytes(uuidOfSourceAndId(source, id))
+}
+
 const hexDigits = '0123456789abcdef'
 /** The two hex characters of each byte, the first one in the low 8 bits. */
 const hexOfByte = Uint16Array.from({ length: 256 }, (_, byte) => {

@@ -2,6 +2,7 @@
 // this shape (handler-attempt.ts).
 
 import type { ErrorCode } from '../errors.ts'
+import type { AttemptAbort } from './attempt-abort.ts'
 import type { HandlerContext } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
 
@@ -36,7 +37,7 @@ export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
   /** Makes the handler's logger: it costs more than all else of an attempt, and many handlers log nothing. */
   readonly logger: () => HandlerContext['logger']
   /** Gives the handler its signal. */
-  readonly abort: AbortController
+  readonly abort: AttemptAbort
 }
 
 /** Never rejects. */

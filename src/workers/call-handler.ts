@@ -3,7 +3,8 @@
 
 import { type ErrorCode, errorCodes } from '../errors.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
-import type { AttemptEnd, Failed, LimitedAttempt } from './attempt.ts'
+import type { AttemptEnd, Failed, LimitedAttempt, LimitedContext } from './attempt.ts'
+import type { AttemptAbort } from './attempt-abort.ts'
 import { type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
 import { encodeEvents, type PublishMessageTo, refuseLate } from './publish-events.ts'
@@ -16,18 +17,8 @@ export interface CallParts {
 
 export function callHandler(handler: HandlerDefinition, parts: CallParts): LimitedAttempt {
   const publishFor = publishing(handler, parts)
-  return async (events, { attempt, logger, progress, abort: { signal } }) => {
-    let own: HandlerContext['logger'] | undefined
-    const context: HandlerContext = {
-      attempt,
-      signal,
-      progress,
-      get logger() {
-        own ??= logger()
-        return own
-      },
-      publish: publishFor(events, signal),
-    }
+  return async (events, limited) => {
+    const context = new CallContext(events, limited, publishFor)
     try {
       if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
       return { ends: [endOf(await handler.handle(events[0]!, context))] }
@@ -38,15 +29,52 @@ export function callHandler(handler: HandlerDefinition, parts: CallParts): Limit
   }
 }
 
+type PublishFor = (atWork: readonly HandledEvent[], abort: AttemptAbort) => HandlerContext['publish']
+
 /** Makes the `publish` of the calls of a handler. */
-function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallParts) {
+function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallParts): PublishFor {
   const stamper = new EventStamper(now)
-  return (atWork: readonly HandledEvent[], signal: AbortSignal): HandlerContext['publish'] =>
+  return (atWork, abort) =>
     async (events, { topic = own } = {}) => {
-      refuseLate(signal)
+      refuseLate(abort)
       const list: readonly EventInput[] = Array.isArray(events) ? events : [events]
-      await publish(topic, encodeEvents(list, stamper, atWork), signal)
+      await publish(topic, encodeEvents(list, stamper, atWork), abort)
     }
+}
+
+/** What a handler gets with its events. Each part is made when the handler asks for it: few ask for more than one. */
+class CallContext implements HandlerContext {
+  readonly #events: readonly HandledEvent[]
+  readonly #limited: LimitedContext
+  readonly #publishFor: PublishFor
+  #logger: HandlerContext['logger'] | undefined
+
+  constructor(events: readonly HandledEvent[], limited: LimitedContext, publishFor: PublishFor) {
+    this.#events = events
+    this.#limited = limited
+    this.#publishFor = publishFor
+  }
+
+  get attempt() {
+    return this.#limited.attempt
+  }
+
+  get signal() {
+    return this.#limited.abort.signal
+  }
+
+  get progress() {
+    return this.#limited.progress
+  }
+
+  get logger() {
+    this.#logger ??= this.#limited.logger()
+    return this.#logger
+  }
+
+  get publish() {
+    return this.#publishFor(this.#events, this.#limited.abort)
+  }
 }
 
 /** What a batch handler returned is any value. Throws when it does not tell the outcome of each of these events. */

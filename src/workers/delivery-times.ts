@@ -90,9 +90,10 @@ export class DeliveryTimes {
   }
 
   settle(numbers: readonly number[]): void {
+    const now = this.#now()
     for (const number of numbers) {
       const place = this.#placeOf(number)
-      if (place !== null) this.#settled[place] = this.#now()
+      if (place !== null) this.#settled[place] = now
     }
   }
 

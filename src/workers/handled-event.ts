@@ -1,6 +1,6 @@
 // An event as a handler sees it.
 
-import { defaultContentType, defaultSource, type Event, eventIdOf, type Lane, uuidFromBytes } from '../event/event.ts'
+import { defaultContentType, defaultSource, type Event, eventIdTextOf, type Lane } from '../event/event.ts'
 
 /** Plain data: it can go to a thread. */
 export interface PlainEvent {
@@ -31,21 +31,32 @@ export interface HandledEvent extends PlainEvent {
 export function toHandledEvent(event: Event, receivedAtMicros: number): HandledEvent {
   const { id, type, subject, data, lane, key, attributes } = event
   const source = event.source || defaultSource
-  return withReaders({
-    eventId: uuidFromBytes(eventIdOf(source, id)),
-    ...{ id, source, type, subject, data, key },
+  const text = textReader(data)
+  return {
+    eventId: eventIdTextOf(source, id),
+    id,
+    source,
+    type,
+    subject,
     time: new Date(Number(event.timeMicros ?? receivedAtMicros) / 1000),
     receivedAt: new Date(receivedAtMicros / 1000),
+    data,
     dataContentType: event.dataContentType || defaultContentType,
     priority: lane,
+    key,
     attributes: Object.fromEntries(attributes),
-  })
+    text,
+    json: () => JSON.parse(text()),
+  }
 }
 
 export function withReaders(event: PlainEvent): HandledEvent {
-  const { buffer, byteOffset, byteLength } = event.data
-  const text = () => Buffer.from(buffer, byteOffset, byteLength).toString()
+  const text = textReader(event.data)
   return { ...event, text, json: () => JSON.parse(text()) }
+}
+
+function textReader({ buffer, byteOffset, byteLength }: Uint8Array): () => string {
+  return () => Buffer.from(buffer, byteOffset, byteLength).toString()
 }
 
 /** The event with bytes of its own: a copy for a thread must not copy the batch. */

@@ -37,13 +37,14 @@ export interface Attempts {
 /** @param onOutageEnd called when attempts can begin again. */
 export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onOutageEnd: () => void): Attempts {
   const { timeoutMs, module } = handler
+  const limit = { timeoutMs, monotonicNow: parts.monotonicNow }
   if (!handler.isolate) {
     const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler, parts))
-    const attempt = withMetrics(handler, parts, withTimeout(timeoutMs, call))
+    const attempt = withMetrics(handler, parts, withTimeout(limit, call))
     return { open: async () => {}, attempt, outage: null, close: async () => {} }
   }
   const thread = new HandlerThread({ ...parts, handler, module: module!, onOutageEnd })
-  const limited = withMetrics(handler, parts, withTimeout(timeoutMs, thread.finish))
+  const limited = withMetrics(handler, parts, withTimeout(limit, thread.finish))
   return {
     open: () => thread.open(),
     attempt: withThread(thread, limited),

@@ -6,7 +6,7 @@
 // Not its job: reading (group-member.ts), settling (settlements.ts), what an attempt is (attempt.ts).
 
 import { type Lane, lanes } from '../event/event.ts'
-import { decodeBatch } from '../event/record-batch.ts'
+import { decodeEvent, EventReader } from '../event/record-batch.ts'
 import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import { withinMs } from '../lib/abort.ts'
@@ -14,10 +14,11 @@ import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd } from './attempt.ts'
+import { AttemptAbort } from './attempt-abort.ts'
 import type { AttemptGate } from './attempt-gate.ts'
 import { CallQueue } from './call-queue.ts'
 import type { DeadLetters } from './dead-letters.ts'
-import type { AbortReason, HandlerDefinition } from './define-handler.ts'
+import type { HandlerDefinition } from './define-handler.ts'
 import type { DeliveryTimes } from './delivery-times.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { type HandledEvent, toHandledEvent } from './handled-event.ts'
@@ -86,6 +87,7 @@ export class HandlerPool implements Pool {
   readonly #member: GroupMember
   readonly #attempts: Attempts
   readonly #isMine: (type: string) => boolean
+  readonly #reader = new EventReader()
   readonly #laneTurns = new LaneTurns()
   readonly #readsAhead: boolean
   readonly #readAhead = new ReadAhead()
@@ -104,9 +106,9 @@ export class HandlerPool implements Pool {
   /** Null: the handler takes events in any order. */
   readonly #order: KeyOrder | null
   /** One for each call at work. */
-  readonly #aborts = new Set<AbortController>()
+  readonly #aborts = new Set<AttemptAbort>()
   /** Since when calls at work have ignored their signal. */
-  readonly #ignoring = new Map<AbortController, number>()
+  readonly #ignoring = new Map<AttemptAbort, number>()
   readonly #settlements: Settlements
   /** Bytes of the deliveries that are not settled. */
   #bytesInHand = 0
@@ -201,7 +203,7 @@ export class HandlerPool implements Pool {
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
     if (isLate) {
       this.#hasAborted = true
-      for (const abort of this.#aborts) abort.abort('shutdown' satisfies AbortReason)
+      for (const abort of this.#aborts) abort.abort('shutdown')
       await withinMs(this.#finished(), shutdownMs / 2, null)
       for (const open of this.#atWork) {
         this.#return(open, this.#options.now())
@@ -407,13 +409,10 @@ export class HandlerPool implements Pool {
     const works = formed.filter(({ open, index }) => open.pending.has(index))
     if (works.length === 0 || this.#hasAborted) return
     const { attempt } = works[0]!.open.delivery
-    const events = works.map(({ open, index }) => {
-      const [event] = decodeBatch(open.pending.get(index)!.bytes)
-      return toHandledEvent(event!, open.delivery.batch.receivedAtMicros)
-    })
+    const events = works.map(({ open, index }) => this.#read(open, index))
     const { deliveryTimes } = this.#options
     const numbers = works.map(({ open }, place) => this.#noteBegin(open, events[place]!))
-    const abort = new AbortController()
+    const abort = new AttemptAbort()
     this.#aborts.add(abort)
     const startedAtMs = this.#options.monotonicNow()
     const { ends, running } = await this.#attempts.attempt(events, {
@@ -430,7 +429,7 @@ export class HandlerPool implements Pool {
     }
     if (running !== undefined) await this.#waitForEnd(running, abort)
     this.#aborts.delete(abort)
-    const isStopped = abort.signal.reason === ('shutdown' satisfies AbortReason)
+    const isStopped = abort.reason === 'shutdown'
     for (const [place, { open, index }] of works.entries()) {
       const end = ends[place]!
       // What the stop has ended is not an attempt: it is returned.
@@ -439,6 +438,13 @@ export class HandlerPool implements Pool {
       this.#settleWhenEnded(open)
     }
     this.#wake()
+  }
+
+  #read(open: OpenDelivery, index: number): HandledEvent {
+    const { bytes, receivedAtMicros } = open.pending.get(index)!
+    const reader = this.#reader.reset(bytes)
+    reader.next()
+    return toHandledEvent(decodeEvent(bytes, reader.fields), receivedAtMicros)
   }
 
   #noteBegin({ delivery, handedOutAtMs, begun }: OpenDelivery, event: HandledEvent): number {
@@ -455,7 +461,7 @@ export class HandlerPool implements Pool {
   }
 
   /** Its events are not tried again beside a handler that has ignored its signal. */
-  async #waitForEnd(running: Promise<unknown>, abort: AbortController): Promise<void> {
+  async #waitForEnd(running: Promise<unknown>, abort: AttemptAbort): Promise<void> {
     this.#ignoring.set(abort, this.#options.now())
     await running
     this.#ignoring.delete(abort)
@@ -491,8 +497,7 @@ export class HandlerPool implements Pool {
 
   /** Holds an event, so that it has one more attempt when it is released. Without a key it is held under its id. */
   #hold(open: OpenDelivery, index: number, isSuspect: boolean): void {
-    const [event] = decodeBatch(open.pending.get(index)!.bytes)
-    const { eventId } = toHandledEvent(event!, 0)
+    const { eventId } = this.#read(open, index)
     const attempt = Math.max(0, this.#options.maxAttempts - 1)
     this.#redeliver(open, index, (key = eventId) => open.hold(index, key, attempt, isSuspect))
   }

@@ -43,8 +43,8 @@ export class LoopWatch {
     this.#options = options
   }
 
-  /** Runs an attempt of this handler. */
-  async run<T>(handler: HandlerName, attempt: () => Promise<T>): Promise<T> {
+  /** Runs an attempt of this handler, which never rejects. */
+  run<T>(handler: HandlerName, attempt: () => Promise<T>): Promise<T> {
     const { monotonicNow } = this.#options
     this.#begin(handler)
     const calledAtMs = monotonicNow()
@@ -54,11 +54,10 @@ export class LoopWatch {
       this.#report('call', [handler], returnedAtMs - calledAtMs)
       this.#turnedAtMs = returnedAtMs
     }
-    try {
-      return await running
-    } finally {
+    return running.then((result) => {
       this.#end(handler)
-    }
+      return result
+    })
   }
 
   #begin(handler: HandlerName): void {

@@ -1,6 +1,5 @@
 // A delivery whose events are at work: which of them have ended and how, and the outcome that they come to.
 
-import { cutBatch } from '../event/cut-batch.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import { EventReader, textOf } from '../event/record-batch.ts'
 import { type Again, type Consumer, type Delivery, never, type Outcome } from '../event-log/event-log.ts'
@@ -24,11 +23,12 @@ export class OpenDelivery {
     this.delivery = delivery
     const { batch } = delivery
     if (batch.damaged === true) return
-    const reader = new EventReader().reset(batch.bytes)
-    for (const [index, event] of cutBatch(batch, 1).entries()) {
-      reader.next()
-      const { typeStart, typeEnd } = reader.fields
-      if (isMine(textOf(batch.bytes, typeStart, typeEnd))) this.pending.set(index, event)
+    const { bytes, receivedAtMicros } = batch
+    const reader = new EventReader().reset(bytes)
+    for (let [index, start] = [0, 0]; reader.next(); index++, start = reader.fields.end) {
+      const { typeStart, typeEnd, end } = reader.fields
+      if (!isMine(textOf(bytes, typeStart, typeEnd))) continue
+      this.pending.set(index, { bytes: bytes.subarray(start, end), count: 1, receivedAtMicros })
     }
   }
 

@@ -11,14 +11,14 @@ import type { EventInput, EventStamper } from '../event/event-input.ts'
 import { MessageScanner } from '../event/message-scan.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
-import type { AbortReason } from './define-handler.ts'
+import type { AttemptAbort } from './attempt-abort.ts'
 import type { HandledEvent } from './handled-event.ts'
 
 /**
  * Publishes an encoded message to a topic. Resolves when its events are durable. Errors: as HandlerContext.publish.
- * @param signal of the attempt, by which the thread of a handler finds its call.
+ * @param abort of the attempt, by which the thread of a handler finds its call.
  */
-export type PublishMessageTo = (topic: string, message: Uint8Array, signal?: AbortSignal) => Promise<void>
+export type PublishMessageTo = (topic: string, message: Uint8Array, abort?: AttemptAbort) => Promise<void>
 
 /** Those of CloudEvents' Distributed Tracing extension. */
 const traceAttributes = ['traceparent', 'tracestate']
@@ -67,8 +67,8 @@ export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo
 }
 
 /** Errors: `deadline_exceeded` (the time limit of the attempt is over). */
-export function refuseLate({ reason }: AbortSignal): void {
-  if (reason === ('timeout' satisfies AbortReason))
+export function refuseLate({ reason }: AttemptAbort): void {
+  if (reason === 'timeout')
     throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
 }
 

@@ -15,6 +15,7 @@ import { threadScript } from '../../lib/thread-script.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import type { AttemptContext, AttemptResult, LimitedAttempt } from '../attempt.ts'
+import type { AttemptAbort } from '../attempt-abort.ts'
 import type { AbortReason, HandlerContext, HandlerDefinition, HandlerModule } from '../define-handler.ts'
 import { type HandledEvent, toPlainEvent } from '../handled-event.ts'
 import type { Outage } from '../pool.ts'
@@ -91,7 +92,7 @@ export class HandlerThread {
   #lastId = 0
   /** Those that have not ended. */
   readonly #calls = new Map<number, Call>()
-  readonly #callOf = new WeakMap<AbortController, Call>()
+  readonly #callOf = new WeakMap<AttemptAbort, Call>()
 
   constructor(options: HandlerThreadOptions) {
     const { topic, group } = options.handler
@@ -259,7 +260,7 @@ export class HandlerThread {
     const send = async () => {
       const atWork = this.#calls.get(call)
       // The thread has not heard of it yet.
-      if (atWork !== undefined) refuseLate(atWork.context.abort.signal)
+      if (atWork !== undefined) refuseLate(atWork.context.abort)
       await this.#options.publish(topic, message)
     }
     const error = await send().then(

@@ -3,6 +3,7 @@
 import { inspect } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
 import { describeError } from '../../telemetry/describe-error.ts'
+import { AttemptAbort } from '../attempt-abort.ts'
 import { callHandler } from '../call-handler.ts'
 import {
   type HandlerContext,
@@ -38,15 +39,15 @@ async function load({ url, exportName }: HandlerModule): Promise<HandlerDefiniti
 }
 
 function serve(handler: HandlerDefinition): void {
-  const aborts = new Map<number, AbortController>()
-  const callOf = new WeakMap<AbortSignal, number>()
-  const { publish, published } = publisher((signal) => callOf.get(signal)!)
+  const aborts = new Map<number, AttemptAbort>()
+  const callOf = new WeakMap<AttemptAbort, number>()
+  const { publish, published } = publisher((abort) => callOf.get(abort)!)
   const attempt = callHandler(handler, { publish, now: Date.now })
 
   const run = async ({ call, attempt: number, events }: ToThread & { readonly is: 'call' }) => {
-    const abort = new AbortController()
+    const abort = new AttemptAbort()
     aborts.set(call, abort)
-    callOf.set(abort.signal, call)
+    callOf.set(abort, call)
     // Before the handler runs: it may never let this thread say anything again.
     post({ is: 'begun', call })
     const progress = () => post({ is: 'progress', call })
@@ -67,14 +68,14 @@ function serve(handler: HandlerDefinition): void {
 }
 
 /** Publishes through the process. */
-function publisher(callOf: (signal: AbortSignal) => number) {
+function publisher(callOf: (abort: AttemptAbort) => number) {
   const waiting = new Map<number, PromiseWithResolvers<void>>()
   let last = 0
-  const publish: PublishMessageTo = (topic, message, signal) => {
+  const publish: PublishMessageTo = (topic, message, abort) => {
     const number = ++last
     const published = Promise.withResolvers<void>()
     waiting.set(number, published)
-    post({ is: 'publish', call: callOf(signal!), number, topic, message })
+    post({ is: 'publish', call: callOf(abort!), number, topic, message })
     return published.promise
   }
   const published = ({ number, error }: ToThread & { readonly is: 'published' }) => {

@@ -1,0 +1,29 @@
+// The AbortController of an attempt. Its signal is made when it is first asked for: to make one costs more than all else
+// of a short attempt, and few handlers look at it.
+
+import type { AbortReason } from './define-handler.ts'
+
+export class AttemptAbort {
+  #controller: AbortController | null = null
+  #reason: AbortReason | null = null
+
+  /** Null: not aborted. */
+  get reason(): AbortReason | null {
+    return this.#reason
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#reason !== null) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  /** The first reason counts. */
+  abort(reason: AbortReason): void {
+    if (this.#reason !== null) return
+    this.#reason = reason
+    this.#controller?.abort(reason)
+  }
+}
