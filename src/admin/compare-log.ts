@@ -1,14 +1,15 @@
 // Compares the log with the database: after a restore, one of the two may be older than the other.
 //
-// A database that is older lacks rows of events that the log has settled; replay brings back those that the log still
-// keeps. A log that is older has lost what waited in its missing part, and uses positions a second time.
+// A database that is older lacks rows of events, and dead letters, that the log has settled; replay brings back those that
+// the log still keeps. A log that is older has lost what waited in its missing part, and uses positions a second time.
 
 import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { EventLog, KeptEntry, LogDescription, StreamName, TopicDescription } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import type { EventStore, LandedStreams } from '../store/event-store.ts'
-import { deadLetterTopic } from '../workers/dead-letters.ts'
+import { readDeadLetterEvent } from '../workers/dead-letter-event.ts'
+import { deadLetterGroup, deadLetterTopic } from '../workers/dead-letters.ts'
 
 /** How many settled events of a topic are looked up in the database at most. */
 const maxComparedEvents = 100_000
@@ -35,13 +36,53 @@ export async function compareLog(parts: ComparedParts): Promise<string[]> {
   // In this order: other processes may append, land and settle meanwhile.
   const landed = await parts.store.landedStreams()
   const log = await parts.eventLog.describe()
-  const warnings = olderLog(log, landed)
+  const warnings: string[] = []
   for (const topic of log.topics) {
     if (!topic.groups.some(({ name }) => name === parts.group)) continue
     const warning = await new TopicComparison({ ...parts, log, topic, landed }).run()
     if (warning !== null) warnings.push(warning)
   }
-  return warnings
+  // Only in an older database: elsewhere a person has deleted them.
+  if (warnings.length > 0) warnings.push(...(await lostDeadLetters(parts, log)))
+  return [...olderLog(log, landed), ...warnings]
+}
+
+/** Leaves out those of the group whose events land: they come from the events that are missing too. */
+async function lostDeadLetters({ eventLog, store, group }: ComparedParts, log: LogDescription): Promise<string[]> {
+  let compared = 0
+  let lost = 0
+  let oldestMicros = Number.POSITIVE_INFINITY
+  const topic = log.topics.find(({ name }) => name === deadLetterTopic)
+  const streams = topic?.groups.some(({ name }) => name === deadLetterGroup) ? topic.streams : []
+  for (const { partition, lane } of streams) {
+    const stream = { topic: deadLetterTopic, partition, lane }
+    for (let next: number | null = 0; next !== null && compared < maxComparedEvents; ) {
+      const page = await eventLog.readSettled(stream, deadLetterGroup, { fromOffset: next, maxBytes: maxPageBytes })
+      const letters = page.entries.flatMap(({ batch }) =>
+        batch.damaged === true
+          ? []
+          : decodeBatch(batch.bytes).map((event) => ({
+              ...readDeadLetterEvent(event),
+              atMicros: batch.receivedAtMicros,
+            })),
+      )
+      const others = letters.filter((letter) => letter.group !== group)
+      for (let at = 0; at < others.length; at += maxKeys) {
+        const some = others.slice(at, at + maxKeys)
+        const found = await store.countDeadLetters({ deadLetterIds: some.map(({ deadLetterId }) => deadLetterId) })
+        if (found < some.length) oldestMicros = Math.min(oldestMicros, some[0]!.atMicros)
+        lost += some.length - found
+      }
+      compared += letters.length
+      next = page.nextOffset
+    }
+  }
+  if (lost === 0) return []
+  const since = new Date(Math.floor(oldestMicros / 1000)).toISOString()
+  return [
+    `the database is older than the log by ${lost} dead letters; "millrace replay --topic ${deadLetterTopic} --into ` +
+      `${deadLetterGroup} --since ${since}" brings them back, also those that a person has deleted`,
+  ]
 }
 
 function olderLog(log: LogDescription, { streams }: LandedStreams): string[] {

@@ -17,13 +17,16 @@ export function textFault(bytes: Uint8Array, start: number, end: number): TextFa
   return isUtf8(bytes.subarray(start, end)) ? null : 'utf8'
 }
 
-/** Whether the bytes from `start` begin with the byte order mark that some editors write before UTF-8 text. */
+/** Whether the bytes from `start` begin with the byte order mark that some editors write before UTF-8 or UTF-16 text. */
 export function beginsWithByteOrderMark(bytes: Uint8Array, start: number): boolean {
-  return bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf
+  const first = bytes[start]
+  if (first === 0xef) return bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf
+  // No UTF-8 text has these two bytes.
+  return (first === 0xff && bytes[start + 1] === 0xfe) || (first === 0xfe && bytes[start + 1] === 0xff)
 }
 
 /** For error messages, behind the name of the text. */
-export const byteOrderMarkFault = 'begins with a byte order mark: leave it out'
+export const byteOrderMarkFault = 'begins with a byte order mark: leave it out, and use UTF-8'
 
 /** Whether two ranges hold the same bytes. */
 export function sameBytes(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number, length: number): boolean {

@@ -5,6 +5,7 @@ import { copyFileSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync } 
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
+import { dead, defineHandler } from '../../src/index.ts'
 import { backends, type Home } from '../support/backend.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
@@ -129,6 +130,40 @@ test('a database that has lost all events of a topic gets them back by the repla
   assert.equal(replayed.code, 0, replayed.stderr)
   await drained(server)
   assert.equal(await home.countRows(), 2510)
+})
+
+test('the dead letters of handlers that an older database lacks come back by the replay that is named', async (t) => {
+  const [embedded] = backends('embedded')
+  const home = await embedded!.home(t)
+  const open = () =>
+    startInProcess(t, { ...home, handlers: [defineHandler({ group: 'refuser', handle: () => dead('no') })] })
+  const died = (letters: number) =>
+    eventually(async () => {
+      const [row] = await home.query('SELECT count(*) AS n FROM dead_letters')
+      assert.equal(Number(row?.n), letters)
+    })
+  let server = await open()
+  await grpcClient(t, server).publish({ events: orders(5) })
+  await died(5)
+  await drained(server)
+  await server.stop()
+  keep(home, 'store')
+  server = await open()
+  await grpcClient(t, server).publish({ events: orders(20) })
+  await died(25)
+  await drained(server)
+  await server.stop()
+  putBack(home, 'store')
+  server = await open()
+
+  const [events = '', deadLetters = '', ...others] = warningsOf(server)
+  assert.deepEqual(others, [])
+  assert.match(events, /by 20 events of topic events; /)
+  assert.match(deadLetters, /^the database is older than the log by 20 dead letters; /)
+  const [, replay = ''] = /"millrace (replay .+)"/.exec(deadLetters) ?? []
+  const replayed = await runCommand([...replay.split(' '), '--address', server.grpc], { dataDir: home.dataDir })
+  assert.equal(replayed.code, 0, replayed.stderr)
+  await died(25)
 })
 
 test('a database that is restored under a running server is compared when it answers again', async (t) => {

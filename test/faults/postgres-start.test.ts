@@ -368,12 +368,13 @@ test('a key that is removed while events land stops landing until it is back', a
   assert.equal((await store.landEvents(entries)).duplicates, 1)
 })
 
-test('a server that does not flush and a partitioned table with a key are warnings of the start and of doctor', async (t) => {
+test('a server that does not flush, an unlogged table and a partitioned one with a key are warnings of the start and of doctor', async (t) => {
   const url = await postgres.createDatabase()
   await migrateStore(url)
   const partition = `ALTER TABLE events RENAME TO events_before;
     CREATE TABLE events (LIKE events_before, PRIMARY KEY (event_id)) PARTITION BY HASH (event_id);
-    CREATE TABLE events_all PARTITION OF events FOR VALUES WITH (MODULUS 1, REMAINDER 0)`
+    CREATE TABLE events_all PARTITION OF events FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+    ALTER TABLE dead_letters SET UNLOGGED`
   await postgres.query(partition, [], url)
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
   await grpcClient(t, server).publish({ events: orders(10) })
@@ -381,7 +382,7 @@ test('a server that does not flush and a partitioned table with a key are warnin
   const doctor = await runCommand(['doctor', '--postgres-url', url], { dataDir: tempDirectory(t) })
 
   assert.equal(doctor.code, 0)
-  for (const warning of [/fsync is off/, /the table events is partitioned/]) {
+  for (const warning of [/fsync is off/, /the table dead_letters is UNLOGGED/, /the table events is partitioned/]) {
     assert.ok(server.logLines().some(({ level, message }) => level === 'warn' && warning.test(String(message))))
     assert.match(doctor.stdout, warning)
   }

@@ -79,6 +79,20 @@ test('an invalid line is rejected by its number, counted from 0, and its neighbo
   )
 })
 
+test('a body in UTF-16 is refused with the byte order mark that it begins with', async (t) => {
+  const { url, pipeline } = await startTestServer(t)
+  const littleEndian = Buffer.from('\ufeff{"type":"a"}\n', 'utf16le')
+
+  for (const body of [littleEndian, Buffer.from(littleEndian).swap16()]) {
+    const { status, json } = await post(url, body)
+    assert.equal(status, 400)
+    assert.match(json.rejections[0]?.message ?? '', /^line 0 begins with a byte order mark: .* use UTF-8$/)
+    const whole = await postBody(url, body, '', { 'content-type': 'application/json' })
+    assert.match(whole.json.detail, /^the body begins with a byte order mark: .* use UTF-8$/)
+  }
+  assert.equal(pipeline.events.length, 0)
+})
+
 test('a truncated last line is rejected by its number; the lines before it are accepted', async (t) => {
   const { url, pipeline } = await startTestServer(t)
 

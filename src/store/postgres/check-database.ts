@@ -9,6 +9,8 @@ export interface DatabaseFacts {
   readonly fsync: string
   /** Null if there is no table `events`. */
   readonly isPartitioned: boolean | null
+  /** Those of our tables that a crash of the server empties. */
+  readonly unloggedTables: readonly string[]
   /** Whether each event_id can have only one row. */
   readonly hasKey: boolean
   /** The constraint's name. Null if there is none. */
@@ -54,11 +56,17 @@ export function problemOf({ hasKey, isPartitioned, primaryKey, missingGrant }: D
 }
 
 /** What an operator should know about a database in which events land. */
-export function warningsOf({ fsync, isPartitioned, hasKey }: DatabaseFacts, isPooled: boolean): string[] {
+export function warningsOf(
+  { fsync, isPartitioned, unloggedTables, hasKey }: DatabaseFacts,
+  isPooled: boolean,
+): string[] {
   return [
     ...(fsync === 'off'
       ? ['fsync is off: a power loss or a crash of its host can lose landed rows; set it to on']
       : []),
+    ...unloggedTables.map(
+      (table) => `the table ${table} is UNLOGGED, so a crash of postgres empties it: ALTER TABLE ${table} SET LOGGED`,
+    ),
     ...(isPartitioned === true && hasKey
       ? ['the table events is partitioned: listing events reads more of it than its end']
       : []),

@@ -1,7 +1,12 @@
--- What the server and its table `events` must be like. `hasKey`: each event_id can have only one row. Names are quoted as
+-- What the server and its tables must be like. `hasKey`: each event_id can have only one row. Names are quoted as
 -- identifiers.
 SELECT current_setting('synchronous_commit') AS "synchronousCommit", current_setting('fsync') AS fsync,
   (SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('events')) AS "isPartitioned",
+  ARRAY(
+    SELECT relname::text FROM pg_class
+    WHERE oid IN (to_regclass('events'), to_regclass('streams'), to_regclass('dead_letters')) AND relpersistence = 'u'
+    ORDER BY relname
+  ) AS "unloggedTables",
   EXISTS (
     SELECT FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
     WHERE indrelid = to_regclass('events') AND attname = 'event_id' AND indnkeyatts = 1
