@@ -172,6 +172,9 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       const [, id] = /dead letter (\S+): \w+: .*curse/.exec(state.reason ?? '') ?? []
       const lines = server.logLines().filter(({ level, message }) => level === 'error' && String(message).includes(id!))
       assert.ok(lines.length > 0)
+      const journey = await fetch(`http://${server.http}/v1/events/${cursed.id}?source=/cursed`)
+      assert.equal(journey.status, 404)
+      assert.match(await journey.text(), /may be among the dead letters that are not stored yet \(1\)/)
 
       await home.execute(
         home.postgresUrl === null ? 'DROP TRIGGER curse' : 'ALTER TABLE dead_letters DROP CONSTRAINT curse',
