@@ -2,6 +2,7 @@
 
 import { MillraceError } from '../errors.ts'
 import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
+import type { TopicDescription } from '../event-log/event-log.ts'
 import {
   type Administration,
   type DeadLetterDetail,
@@ -171,17 +172,19 @@ export class Administrator implements Administration {
     return whole === undefined ? null : eventOf(whole)
   }
 
-  /** The log cannot be searched by event id, so the error reports how many events wait. */
+  /** The log cannot be searched by event id, so the error reports how many events and dead letters wait. */
   async #notFound(id: string): Promise<never> {
     const { topics } = await this.#parts.eventLog.describe()
-    const waitingIn = topics
-      .filter(({ name }) => name !== deadLetterTopic)
-      .map(({ groups }) => Math.max(0, ...groups.map((group) => group.waiting)))
-    const waiting = waitingIn.reduce((sum, events) => sum + events, 0)
+    const waitingIn = (chosen: readonly TopicDescription[]) =>
+      chosen.reduce((sum, { groups }) => sum + Math.max(0, ...groups.map((group) => group.waiting)), 0)
+    const waiting = waitingIn(topics.filter(({ name }) => name !== deadLetterTopic))
+    const dead = waitingIn(topics.filter(({ name }) => name === deadLetterTopic))
+    const places = [
+      ...(waiting === 0 ? [] : [`the events that are waiting (${waiting})`]),
+      ...(dead === 0 ? [] : [`the dead letters that are not stored yet (${dead})`]),
+    ]
     const perhaps =
-      waiting === 0
-        ? 'and no events are waiting'
-        : `but it may be among the events that are waiting (${waiting}): try again later`
+      places.length === 0 ? 'and no events are waiting' : `but it may be among ${places.join(' or ')}: try again later`
     const shown = JSON.stringify(id.slice(0, 80))
     throw new MillraceError('not_found', `event ${shown} has neither landed nor died, ${perhaps}`, { field: 'id' })
   }

@@ -94,7 +94,8 @@ async function checkData(config: Config, isAudit: boolean): Promise<Finding[]> {
   }
   if (inspection.inUseBy !== null) {
     const message = `${inspection.inUseBy} runs on ${config.dataDir}; stop it to check its data files`
-    return [{ subject: 'server', state: 'ok', message }]
+    const store = config.postgresUrl === null ? [] : await checkPostgres(config)
+    return [{ subject: 'server', state: 'ok', message }, ...store]
   }
   const log = describeLog(inspection)
   // The store is compared with the log, and a damaged log must not be opened.

@@ -3,6 +3,7 @@
 // It never gives up a letter: one that the database rejects goes into the group's own stream and is retried until it
 // lands, while those behind it go on. A letter whose own entry is damaged is stored with its bytes.
 
+import { cutBatch } from '../event/cut-batch.ts'
 import { decodeBatch, encodeBatch, type RecordBatch } from '../event/record-batch.ts'
 import type { Delivery, Outcome } from '../event-log/event-log.ts'
 import { type BackoffPolicy, backoffMs } from '../lib/backoff.ts'
@@ -27,15 +28,25 @@ export function createDeadLetterLanding({ store, now, random }: DeadLetterLandin
   return async (deliveries, { topic, group, reportRetry }) => {
     const opened = deliveries.map((delivery) => ({ delivery, batch: soundBatch(delivery, topic, group) }))
     const letters = opened.flatMap(({ delivery, batch }) =>
-      decodeBatch(batch.bytes).map((event) => ({ delivery, letter: readDeadLetterEvent(event) })),
+      cutBatch(batch, 1).map((own, index) => ({
+        ...{ delivery, batch: own, offset: delivery.position.offset + index },
+        letter: readDeadLetterEvent(decodeBatch(own.bytes)[0]!),
+      })),
     )
     const refused = await store.landDeadLetters(letters.map(({ letter }) => letter))
-    const refusedDeliveries = new Set(refused.map(({ index }) => letters[index]!.delivery))
+    const refusedOf = Map.groupBy(
+      refused.map(({ index }) => letters[index]!),
+      ({ delivery }) => delivery,
+    )
+    // A stored letter is not redelivered with a refused one: if an operator deletes it meanwhile, it would come back.
     const outcomes = opened.map(({ delivery, batch }): Outcome => {
-      const { count } = delivery.batch
-      if (!refusedDeliveries.has(delivery)) return { delivery, landed: count, dead: 0 }
-      const again = { batch, attempt: delivery.attempt, dueAtMs: dueAtMs(delivery.attempt) }
-      return { delivery, landed: count - batch.count, dead: 0, again: [again] }
+      const { attempt, position } = delivery
+      const own = refusedOf.get(delivery) ?? []
+      if (own.length === 0) return { delivery, landed: delivery.batch.count, dead: 0 }
+      const retry = { attempt, dueAtMs: dueAtMs(attempt) }
+      const pieces = own.length === batch.count ? [{ batch, offset: position.offset }] : own
+      const again = pieces.map(({ batch, offset }) => ({ batch, offset, ...retry }))
+      return { delivery, landed: delivery.batch.count - own.length, dead: 0, again }
     })
     const [first] = refused
     if (first !== undefined) {
@@ -44,7 +55,7 @@ export function createDeadLetterLanding({ store, now, random }: DeadLetterLandin
       reportRetry({
         reason: `the database refuses dead letter ${letter.deadLetterId}${more}: ${first.databaseCode}: ${first.message}`,
         dueAtMs: Math.max(...outcomes.flatMap(({ again = [] }) => again.map((each) => each.dueAtMs))),
-        isNew: [...refusedDeliveries].some(({ attempt }) => attempt === 1),
+        isNew: [...refusedOf.keys()].some(({ attempt }) => attempt === 1),
       })
     }
     return outcomes

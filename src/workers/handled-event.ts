@@ -1,6 +1,7 @@
 // An event as a handler sees it.
 
 import { defaultContentType, defaultSource, type Event, eventIdTextOf, type Lane } from '../event/event.ts'
+import { type Micros, microsAfter, secondsOf } from '../lib/timestamp.ts'
 
 /** Plain data: it can go to a thread. */
 export interface PlainEvent {
@@ -38,8 +39,8 @@ export function toHandledEvent(event: Event, receivedAtMicros: number): HandledE
     source,
     type,
     subject,
-    time: new Date(Number(event.timeMicros ?? receivedAtMicros) / 1000),
-    receivedAt: new Date(receivedAtMicros / 1000),
+    time: dateOf(event.timeMicros ?? receivedAtMicros),
+    receivedAt: dateOf(receivedAtMicros),
     data,
     dataContentType: event.dataContentType || defaultContentType,
     priority: lane,
@@ -48,6 +49,12 @@ export function toHandledEvent(event: Event, receivedAtMicros: number): HandledE
     text,
     json: () => JSON.parse(text()),
   }
+}
+
+/** Digits below the millisecond are cut off. A double would round 9999-12-31T23:59:59.999999 up to the year 10000. */
+function dateOf(micros: Micros): Date {
+  const seconds = secondsOf(micros)
+  return new Date(seconds * 1000 + Math.floor(microsAfter(seconds, micros) / 1000))
 }
 
 export function withReaders(event: PlainEvent): HandledEvent {

@@ -149,7 +149,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       await home.execute(refuse)
       const poison = { type: 'poison', data: Buffer.from('{}') }
       const cursed = { ...poison, id: ids.next(), source: '/cursed' }
-      await publish(t, server, [cursed])
+      await publish(t, server, [poison, cursed])
       const dead = async () => {
         const { topics, ledger } = await getStatus(server.http)
         const ofTopic = ({ topic }: { topic: string }) => topic === '_dead'
@@ -158,7 +158,7 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       await eventually(async () =>
         assert.match((await dead()).state.reason ?? '', /^the database refuses dead letter /),
       )
-      await publish(t, server, [poison, poison])
+      await publish(t, server, [poison])
       await waitForLetters(server, 2)
 
       // A status may be half a second old.
@@ -172,6 +172,9 @@ for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 
       const [, id] = /dead letter (\S+): \w+: .*curse/.exec(state.reason ?? '') ?? []
       const lines = server.logLines().filter(({ level, message }) => level === 'error' && String(message).includes(id!))
       assert.ok(lines.length > 0)
+      const journey = await fetch(`http://${server.http}/v1/events/${cursed.id}?source=/cursed`)
+      assert.equal(journey.status, 404)
+      assert.match(await journey.text(), /may be among the dead letters that are not stored yet \(1\)/)
 
       await home.execute(
         home.postgresUrl === null ? 'DROP TRIGGER curse' : 'ALTER TABLE dead_letters DROP CONSTRAINT curse',

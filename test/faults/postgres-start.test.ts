@@ -336,6 +336,9 @@ test('without a primary key the server starts and takes events; its log, the sta
     const reasons = causes.map(({ component, reason }) => `${component} ${reason}`)
     assert.deepEqual(reasons.toSorted(), ['landing failed_precondition', 'store failed_precondition'])
   })
+  const beside = await runCommand(['doctor', '--postgres-url', url], { dataDir: server.dataDir })
+  assert.equal(beside.code, 1)
+  assert.match(beside.stdout, /ok +server +process .*\n.*problem +store +postgres refuses: events has no primary key/s)
   await postgres.query('ALTER TABLE events RENAME TO elsewhere', [], url)
   const gone = /there is no table events; .*: events are accepted now and land once this is repaired$/
   await eventually(() => assert.ok(server.logLines().some(({ message }) => gone.test(String(message)))))
