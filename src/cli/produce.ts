@@ -26,6 +26,7 @@ const defaultType = 'sample.order'
 const defaultPayloadBytes = 200
 /** Shortest time between two messages about a lost connection. */
 const outageMessageIntervalMs = 10_000
+const standstillMs = 5000
 
 export async function run(input: CommandInput): Promise<number> {
   const { terminal, configInput } = input
@@ -36,13 +37,15 @@ export async function run(input: CommandInput): Promise<number> {
   const config = loadConfig({ ...configInput, isForClient: true })
   const client = connect({ addresses: () => serverAddresses(config) })
   const summary = new RejectionSummary()
+  const reports = new TroubleReports(terminal)
   const publisher = client.publisher({
     overflow: 'wait',
     ...publisherOptions(input),
     onRejections: (rejections) => summary.addRejections(rejections),
-    onCut: reportOutages(terminal),
+    onCut: reports.onCut,
   })
   const interruption = new Interruption()
+  reports.watch(publisher)
   const bar = new ProgressBar(terminal, describeProgress(publisher, count))
   const startMs = performance.now()
   const { signal, deadline } = interruption
@@ -51,6 +54,7 @@ export async function run(input: CommandInput): Promise<number> {
   // Events added before the failure may still be acknowledged. The publisher's own failure is already reported.
   if (publisher.failure === null) await reportFailure(publisher.close({ signal: deadline }), terminal)
   bar.close()
+  reports.close()
   source.close()
   client.close()
   interruption.close()
@@ -113,12 +117,42 @@ function publisherOptions(input: CommandInput): { topic?: string; maxMessageEven
   }
 }
 
-function reportOutages(terminal: Terminal): (error: MillraceError) => void {
-  let reportedAtMs = Number.NEGATIVE_INFINITY
-  return ({ message }) => {
-    if (performance.now() - reportedAtMs < outageMessageIntervalMs) return
-    reportedAtMs = performance.now()
-    terminal.note(`no connection (${message}); reconnecting for up to 60 s`)
+/** Says why nothing moves. */
+class TroubleReports {
+  readonly #terminal: Terminal
+  #cutAtMs = Number.NEGATIVE_INFINITY
+  #reportedAtMs = Number.NEGATIVE_INFINITY
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal
+  }
+
+  readonly onCut = ({ code, message }: MillraceError): void => {
+    this.#cutAtMs = performance.now()
+    if (this.#cutAtMs - this.#reportedAtMs < outageMessageIntervalMs) return
+    this.#reportedAtMs = this.#cutAtMs
+    const what = code === 'durability_lost' ? 'events are refused' : 'no connection'
+    this.#terminal.note(`${what} (${message}); reconnecting for up to 60 s`)
+  }
+
+  /** A server that has no room stops reading, and says nothing. */
+  watch(publisher: Publisher): void {
+    let last = publisher.totals
+    this.#timer = setInterval(() => {
+      const { totals } = publisher
+      const isStill = totals.unknown > 0 && totals.accepted === last.accepted && totals.rejected === last.rejected
+      last = totals
+      if (!isStill || performance.now() - this.#cutAtMs < 2 * standstillMs) return
+      const seconds = standstillMs / 1000
+      this.#terminal.note(
+        `nothing was accepted for ${seconds} s: the server waits for room; "millrace status" says why`,
+      )
+    }, standstillMs)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
   }
 }
 

@@ -21,9 +21,9 @@ test('fault O1: at ten times the landing rate, the excess is refused with a retr
   const reason = straceMissing()
   if (reason !== null) return skip(t, reason)
   const server = await startServer(t, {
-    env: { MILLRACE_MAX_WAITING_EVENTS: '4000', MILLRACE_LANDING_MAX_EVENTS: '200', MILLRACE_LOG_LEVEL: 'warn' },
+    env: { MILLRACE_MAX_WAITING_EVENTS: '2000', MILLRACE_LANDING_MAX_EVENTS: '100', MILLRACE_LOG_LEVEL: 'warn' },
   })
-  // A slow disk under the store: each COMMIT takes 100 ms, so at most about 2,000 events can land in a second.
+  // A slow disk under the store: each COMMIT takes 100 ms, so at most about 1,000 events can land in a second.
   await attachStrace(t, server.pid, [
     ...['-e', 'trace=fsync', '-e', 'inject=fsync:delay_enter=100000'],
     ...['-P', join(server.dataDir, 'store.db-wal')],
