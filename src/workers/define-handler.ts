@@ -32,8 +32,11 @@ export function dead(reason: string): Dead {
   return { ended: 'dead', reason }
 }
 
-/** Why a handler's signal is aborted. */
-export type AbortReason = 'timeout' | 'shutdown'
+/**
+ * Why a handler's signal is aborted: its time limit is over, the log has given its event to the group again, the group was
+ * deleted, or the process stops.
+ */
+export type AbortReason = 'timeout' | 'lease_lost' | 'cancelled' | 'shutdown'
 
 export interface HandlerContext {
   /** 1 for the first attempt. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { eventually, within } from '../../test/support/eventually.ts'
 import { retry } from './define-handler.ts'
@@ -181,6 +182,24 @@ test('when the group is deleted while all places are taken, the pool joins again
   assert.ok(done.includes('e9'))
   const settled = deliveryTimes.of({ source: '/', id: 'slow 2' }).map(({ settledAtMs }) => settledAtMs !== null)
   assert.deepEqual(settled, [false, true], 'the first outcome was not recorded')
+})
+
+test('when the group is deleted, the signals of its events say so', async (t) => {
+  const seen: unknown[] = []
+  const { start, publish, waiting, deleteGroup } = await poolOf(t, {
+    handle: async (_, { signal }) => {
+      if (seen.push('begun') > 1) return
+      await once(signal, 'abort')
+      seen.push(signal.reason)
+    },
+  })
+  const pool = await start()
+  await publish('a')
+  await eventually(() => assert.deepEqual(seen, ['begun']))
+  await deleteGroup()
+  await eventually(() => assert.deepEqual(seen.toSorted(), ['begun', 'begun', 'cancelled']))
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
 })
 
 test('an event of an entry that was cut keeps its position in the log', async (t) => {
