@@ -216,3 +216,13 @@ test('an event of an entry that was cut keeps its position in the log', async (t
   const [letter] = await deadLetters()
   assert.match(letter!.attributes.get('position') ?? '', /:4$/)
 })
+
+test('a copy of the context has all its parts', async (t) => {
+  const copies: object[] = []
+  const { start, publish, waiting } = await poolOf(t, { handle: (_, context) => void copies.push({ ...context }) })
+  await publish('a')
+  const pool = await start()
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+  assert.deepEqual(Object.keys(copies[0]!).toSorted(), ['attempt', 'logger', 'progress', 'publish', 'signal'])
+})
