@@ -32,8 +32,8 @@ export function dead(reason: string): Dead {
   return { ended: 'dead', reason }
 }
 
-/** Why a handler's signal is aborted. */
-export type AbortReason = 'timeout' | 'shutdown'
+/** Why a handler's signal is aborted. `lease_lost`: a worker outside the server was cut off from it, and another gets the event. */
+export type AbortReason = 'timeout' | 'shutdown' | 'lease_lost'
 
 export interface HandlerContext {
   /** 1 for the first attempt. */

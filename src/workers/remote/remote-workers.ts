@@ -174,8 +174,9 @@ class RemoteWorker implements WorkSession {
   #revoke(delivery: number, reason: AbortReason): void {
     const work = this.#atWork.get(delivery)
     if (work === undefined) return
-    this.#listener.revoke(delivery, reason)
-    if (reason === 'shutdown') return
+    const isLate = reason === 'timeout'
+    this.#listener.revoke(delivery, isLate ? 'timeout' : 'shutdown')
+    if (!isLate) return
     this.#change(() => {
       this.#atWork.delete(delivery)
       this.#revoked.add(delivery)
