@@ -17,6 +17,7 @@ export {
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
+export type { CloseOptions, Worker, WorkOptions } from './client/worker.ts'
 export { type Config, loadConfig } from './config/config.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken } from './errors.ts'
 export { EventIdGenerator } from './event/event.ts'
@@ -46,6 +47,7 @@ export type {
   TopicStatus,
 } from './pipeline/pipeline.ts'
 export type { RunningServer, ServerOptions } from './server/server.ts'
+export type { Logger } from './telemetry/logger.ts'
 export {
   type AbortReason,
   type BatchHandlerOptions,

@@ -21,6 +21,17 @@ interface Place {
   readonly upTo?: number
 }
 
+/** What a handler is, and how it is called: in the server, in a thread of its own, and in a worker over the client. */
+const handlerFiles = [
+  'attempt',
+  'attempt-abort',
+  'call-handler',
+  'define-handler',
+  'handled-event',
+  'publish-events',
+  'type-pattern',
+].map((name) => `workers/${name}.ts`)
+
 const places: readonly Place[] = [
   { path: 'lib/', level: 0 },
   { path: 'gen/', level: 0 },
@@ -39,6 +50,7 @@ const places: readonly Place[] = [
   { path: 'event-log/numbered-message.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/until-aborted.ts', level: 2 },
+  ...handlerFiles.map((path) => ({ path, level: 2, also: handlerFiles })),
   { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts', 'store/dead-letter.ts'] },
   { path: 'store/dead-letter.ts', level: 2 },
   { path: 'store/dead-letter-page.ts', level: 2, also: ['store/dead-letter.ts', 'store/page-cursor.ts'] },
@@ -61,7 +73,7 @@ const places: readonly Place[] = [
   { path: 'event-log/open-event-log.ts', level: 4 },
   { path: 'store/open-store.ts', level: 4 },
   { path: 'api/', level: 4 },
-  { path: 'client/', level: 4, upTo: 1 },
+  { path: 'client/', level: 4, upTo: 1, also: handlerFiles },
 
   { path: 'server/', level: 5 },
   { path: 'cli/', level: 6 },

@@ -44,6 +44,10 @@ export class MemoryPipeline implements Pipeline {
   #gate: PromiseWithResolvers<void> | null = null
   #roomMade = Promise.withResolvers<void>()
 
+  work(): Promise<never> {
+    return refuse()
+  }
+
   /** From now on no publish is answered, until `release()`. */
   hold(): void {
     this.#gate ??= Promise.withResolvers()

@@ -1,6 +1,6 @@
 // A client of Millrace: Pipeline over gRPC.
 //
-// Not its job: a flow of events with resends (publisher.ts). A call here is made once; it is retried only when a
+// Not its job: a flow of events with resends (publisher.ts), working on events (worker.ts). A call here is made once; it is retried only when a
 // stopping server has refused it unread. After any other error the caller decides whether to retry.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
@@ -24,6 +24,7 @@ import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
+import { Worker, type WorkOptions } from './worker.ts'
 
 /** How often one call is retried after a refusal by a stopping server. */
 const maxRefusals = 3
@@ -183,6 +184,27 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     return new Publisher(this.#connection, options, {
       now: Date.now,
       monotonicNow: () => performance.now(),
+      random: Math.random,
+    })
+  }
+
+  /**
+   * Works on the events of a group in this process: joins the group at a server, which gives it events, and calls the
+   * handler. It joins again after a cut. The client must stay open until the worker is closed.
+   *
+   * ```ts
+   * const worker = client.work({ group: 'mailer', type: 'order.*', handle: (event) => mail(event.json()) })
+   * process.once('SIGTERM', () => worker.close())
+   * await worker.ended
+   * ```
+   *
+   * @throws MillraceError `invalid_event`: an option is not valid.
+   */
+  work(options: WorkOptions): Worker {
+    return new Worker(options, {
+      connection: this.#connection,
+      publish: (message) => this.publish(message),
+      now: Date.now,
       random: Math.random,
     })
   }

@@ -1,5 +1,5 @@
-// What Millrace can do, on one page: publish events, list landed events, report its status, and administer accepted
-// events (administration.ts).
+// What Millrace can do, on one page: publish events, list landed events, report its status, give events to workers of
+// other processes (work.ts), and administer accepted events (administration.ts).
 //
 // The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
@@ -11,6 +11,7 @@ import type { GroupState } from './group-state.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
+import type { WorkJoin, WorkListener, WorkSession } from './work.ts'
 
 /** What happens to events when there is no room for them in the log. */
 export type Overflow = 'reject' | 'drop' | 'wait'
@@ -148,6 +149,13 @@ export interface Pipeline {
 
   /** Returns the status and the observations. It waits for the status only, never for the observations. */
   observe(): Promise<Observed>
+
+  /**
+   * Joins a worker of another process to a group, which the first one creates and declares.
+   * Errors: `invalid_event`, `failed_precondition` (other options than the group has, or a group of the server's own), both
+   * name the field of the join; `not_found` (no such topic), `draining`; those of EventLog.consume.
+   */
+  work(join: WorkJoin, listener: WorkListener): Promise<WorkSession>
 
   /** Operations on accepted events. */
   readonly administration: Administration

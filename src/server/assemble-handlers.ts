@@ -1,4 +1,4 @@
-// Handlers: the groups of this process's handlers, and the pool that runs each of them.
+// Handlers: the groups of this process's handlers, and the pool that runs each of them, also for workers elsewhere.
 
 import type { TopicConfig } from '../config/config-table.ts'
 import { durabilityOf } from '../event/durability.ts'
@@ -9,7 +9,7 @@ import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
 import type { DeliveryTimes } from '../workers/delivery-times.ts'
-import { HandlerPool } from '../workers/handler-pool.ts'
+import { HandlerPool, type HandlerPoolOptions } from '../workers/handler-pool.ts'
 import { LoopWatch } from '../workers/loop-watch.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { isLandingGroup } from './assemble-landing.ts'
@@ -37,13 +37,13 @@ export async function pauseHandlers(eventLog: EventLog, logger: Logger): Promise
   }
 }
 
-/** One pool for each handler, not started. */
-export function assembleHandlers(
-  context: ServerContext,
-  eventLog: EventLog,
-  handlers: readonly HandlerDefinition[],
-  deliveryTimes: DeliveryTimes,
-): HandlerPool[] {
+/** Makes the pool of a handler, not started. @param remote how it is called, when its workers are other processes. */
+export type MakePool = (
+  handler: HandlerDefinition,
+  remote?: Pick<HandlerPoolOptions, 'attemptsOf' | 'concurrency'>,
+) => HandlerPool
+
+export function assembleHandlers(context: ServerContext, eventLog: EventLog, deliveryTimes: DeliveryTimes): MakePool {
   const { config, logger, metrics, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
   const gate = new AttemptGate()
@@ -53,16 +53,15 @@ export function assembleHandlers(
     durability: durabilityOf(config.durability),
   })
   const publish = publishAllOrNone((message) => ingest.publish(message))
-  return handlers.map(
-    (handler) =>
-      new HandlerPool({
-        ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, deliveryTimes, handler },
-        gate: handler.isolate ? new AttemptGate(gate) : gate,
-        declare: () => declareHandler(eventLog, handler, config.topics),
-        leaseMs: config.leaseMs,
-        random: Math.random,
-        concurrency: handler.concurrency ?? config.workerConcurrency,
-        maxAttempts: handler.maxAttempts ?? config.maxAttempts,
-      }),
-  )
+  return (handler, remote) =>
+    new HandlerPool({
+      ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, deliveryTimes, handler },
+      gate: handler.isolate || remote !== undefined ? new AttemptGate(gate) : gate,
+      declare: () => declareHandler(eventLog, handler, config.topics),
+      leaseMs: config.leaseMs,
+      random: Math.random,
+      concurrency: () => handler.concurrency ?? config.workerConcurrency,
+      maxAttempts: handler.maxAttempts ?? config.maxAttempts,
+      ...remote,
+    })
 }

@@ -33,6 +33,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     storeDriver: 'sqlite',
     isStoreUp: () => true,
     ingest: null,
+    remoteGroups: null,
     pools: [],
     ownGroups: [],
     deliveryTimes: new DeliveryTimes(Date.now),

@@ -18,16 +18,20 @@ import type {
   Status,
 } from '../pipeline/pipeline.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
+import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import type { EventStore } from '../store/event-store.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { DeliveryTimes } from '../workers/delivery-times.ts'
 import { isLandingGroup } from './assemble-landing.ts'
+import type { RemoteGroups } from './remote-groups.ts'
 import { type StatusParts, StatusReader } from './status.ts'
 
 export interface CoreOptions extends StatusParts {
   readonly store: EventStore
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
+  /** Null when it has no workers of other processes. */
+  readonly remoteGroups: RemoteGroups | null
   readonly deliveryTimes: DeliveryTimes
   /** The groups that the server declares at each start. */
   readonly ownGroups: readonly GroupName[]
@@ -58,11 +62,14 @@ export class Core implements Pipeline {
 
   publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict> {
     const { ingest } = this.#options
-    if (ingest === null) {
-      const text = 'this process accepts no events: its MILLRACE_ROLES lacks "ingest"'
-      return Promise.reject(new MillraceError('failed_precondition', text, { field: 'MILLRACE_ROLES' }))
-    }
+    if (ingest === null) return Promise.reject(noIngest('accepts no events'))
     return ingest.publish(message, options)
+  }
+
+  work(join: WorkJoin, listener: WorkListener): Promise<WorkSession> {
+    const { remoteGroups } = this.#options
+    if (remoteGroups === null) return Promise.reject(noIngest('has no events for workers'))
+    return remoteGroups.join(join, listener)
   }
 
   async listEvents(query: EventQuery): Promise<EventPage> {
@@ -97,4 +104,9 @@ export class Core implements Pipeline {
         return { group, types: pool?.types ?? null }
       })
   }
+}
+
+function noIngest(what: string): MillraceError {
+  const text = `this process ${what}: its MILLRACE_ROLES lacks "ingest"`
+  return new MillraceError('failed_precondition', text, { field: 'MILLRACE_ROLES' })
 }

@@ -29,6 +29,7 @@ import { Closers } from './closers.ts'
 import { Core } from './core.ts'
 import { checkHandlers, loadHandlers } from './load-handlers.ts'
 import { observeStatus } from './observe-status.ts'
+import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
 import { watchWork } from './work-watch.ts'
 
@@ -94,11 +95,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
     if (options.startsPaused === true) await pauseHandlers(eventLog, logger)
     const deliveryTimes = new DeliveryTimes(now)
-    const pools: readonly Pool[] = config.roles.includes('worker')
-      ? [
-          ...assembleLanding(context, { eventLog, store, topics }),
-          ...assembleHandlers(context, eventLog, handlers, deliveryTimes),
-        ]
+    const poolOf = assembleHandlers(context, eventLog, deliveryTimes)
+    /** Those of remote groups come and go. */
+    const pools: Pool[] = config.roles.includes('worker')
+      ? [...assembleLanding(context, { eventLog, store, topics }), ...handlers.map((handler) => poolOf(handler))]
       : []
     // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
@@ -115,14 +115,23 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           maxWaiting: { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes },
         })
       : null
+    const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
-    const core = new Core({ ...parts, ingest, deliveryTimes, ownGroups: [...ownGroups(topics), ...handlers] })
+    const core = new Core({
+      ...parts,
+      ingest,
+      remoteGroups,
+      deliveryTimes,
+      ownGroups: [...ownGroups(topics), ...handlers],
+    })
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version })
     closers.add(async (remainingMs) => {
-      await withinMs(Promise.all([ingest?.drain(), api.drain(remainingMs())]), remainingMs(), null)
+      // Workers send what they have done until their groups are closed; then their streams end.
+      const drained = [ingest?.drain(), remoteGroups?.close(remainingMs()), api.drain(remainingMs())]
+      await withinMs(Promise.all(drained), remainingMs(), null)
     })
     const addresses = { http: api.http, grpc: api.grpc }
     if (api.grpc !== null) {

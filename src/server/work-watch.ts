@@ -19,8 +19,9 @@ export interface WatchedWork {
 /** Returns a function that stops it. */
 export function watchWork(work: WatchedWork): () => void {
   let failing: Problem | null = null
+  const components = new Set<'landing' | 'handlers'>()
   const report = () => {
-    if (work.pools.length > 0) reportPools(work)
+    reportPools(work, components)
     if (work.ingest === null) return
     const problem = work.ingest.problem
     work.health.report('publishing', problem)
@@ -39,12 +40,16 @@ export function watchWork(work: WatchedWork): () => void {
   return () => clearInterval(timer)
 }
 
-/** The pools write their own log lines. Unready only without any other work: reads and hints must stay reachable. */
-function reportPools({ health, ingest, pools }: WatchedWork): void {
+/**
+ * The pools write their own log lines. Unready only without any other work: reads and hints must stay reachable.
+ * @param components those that were reported: a remote group can go while it has a problem.
+ */
+function reportPools({ health, ingest, pools }: WatchedWork, components: Set<'landing' | 'handlers'>): void {
   const isIdle = ingest === null && pools.every((pool) => !pool.takesWork)
-  const components = Map.groupBy(pools, (pool) => (isLandingGroup(pool) ? 'landing' : 'handlers'))
-  for (const [component, own] of components) {
-    const problems = own.flatMap((pool) => pool.problem ?? [])
+  const own = Map.groupBy(pools, (pool) => (isLandingGroup(pool) ? 'landing' : 'handlers'))
+  for (const component of own.keys()) components.add(component)
+  for (const component of components) {
+    const problems = (own.get(component) ?? []).flatMap((pool) => pool.problem ?? [])
     const reason = problems[0]?.reason
     const message = problems.map((problem) => problem.message).join('; ')
     health.report(component, reason === undefined ? null : { reason, message }, isIdle)

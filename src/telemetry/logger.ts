@@ -36,8 +36,8 @@ export interface ServerLogger extends Logger {
 
 export interface LoggerOptions {
   readonly level: LogLevel
-  /** Written in each line. */
-  readonly version: string
+  /** Written in each line, when there is one. */
+  readonly version?: string
   /** Default: stderr. */
   readonly destination?: Writable
   /** Readable text instead of JSON. Default: true if the destination is a terminal; JSON if pino-pretty is missing. */
@@ -54,7 +54,7 @@ export function createLogger({ level, version, destination = process.stderr, pre
   const logger = pino(
     {
       level,
-      base: { version },
+      base: version === undefined ? {} : { version },
       messageKey: 'message',
       errorKey: 'error',
       timestamp: pino.stdTimeFunctions.isoTime,

@@ -6,6 +6,8 @@ import type { AbortReason } from './define-handler.ts'
 export class AttemptAbort {
   #controller: AbortController | null = null
   #reason: AbortReason | null = null
+  /** Called at the abort, for what needs no signal. */
+  onAbort: ((reason: AbortReason) => void) | null = null
 
   /** Null: not aborted. */
   get reason(): AbortReason | null {
@@ -25,5 +27,6 @@ export class AttemptAbort {
     if (this.#reason !== null) return
     this.#reason = reason
     this.#controller?.abort(reason)
+    this.onAbort?.(reason)
   }
 }

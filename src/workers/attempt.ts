@@ -2,6 +2,7 @@
 // this shape (handler-attempt.ts).
 
 import type { ErrorCode } from '../errors.ts'
+import type { RecordBatch } from '../event/record-batch.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
 import type { HandlerContext } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
@@ -38,12 +39,17 @@ export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
   readonly logger: () => HandlerContext['logger']
   /** Gives the handler its signal. */
   readonly abort: AttemptAbort
+  /** The events as they are in the log, each as a batch of its own. */
+  readonly encoded: () => readonly RecordBatch[]
 }
 
 /** Never rejects. */
 export type Attempt = (events: readonly HandledEvent[], context: AttemptContext) => Promise<AttemptResult>
 
-export interface LimitedContext extends AttemptContext, Pick<HandlerContext, 'progress'> {}
+export interface LimitedContext extends Omit<AttemptContext, 'encoded'>, Pick<HandlerContext, 'progress'> {
+  /** Only where events go on to another process. */
+  readonly encoded?: AttemptContext['encoded']
+}
 
 /** What has a time limit. Never rejects. */
 export type LimitedAttempt = (events: readonly HandledEvent[], context: LimitedContext) => Promise<AttemptResult>

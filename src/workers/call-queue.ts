@@ -1,9 +1,9 @@
-// Forms the calls of a handler from events that are in hand, and makes at most `concurrency` of them at once. A call has
+// Forms the calls of a handler from events that are in hand, and makes at most `concurrency()` of them at once. A call has
 // one event, or a batch of events: when the batch is full, or its first event has waited long enough.
 
 export interface CallQueueOptions<Work> {
-  /** Max calls at once. */
-  readonly concurrency: number
+  /** Max calls at once, now. When it has grown, `begin` is to be called. */
+  readonly concurrency: () => number
   /** Max events of a batch, and how long the first one waits for the others. */
   readonly maxEvents: number
   readonly maxWaitMs: number
@@ -30,7 +30,7 @@ export class CallQueue<Work> {
   /** How many calls can begin now, or may wait for a place. */
   get freeCalls(): number {
     const { concurrency, ahead } = this.#options
-    return Math.max(0, concurrency + ahead() - this.#calls - this.#formed.length)
+    return Math.max(0, concurrency() + ahead() - this.#calls - this.#formed.length)
   }
 
   /** How many events find a place in batches that can begin now. */
@@ -50,7 +50,7 @@ export class CallQueue<Work> {
 
   addAlone(work: Work): void {
     this.#formed.push([work])
-    this.#begin()
+    this.begin()
   }
 
   addToBatch(work: Work): void {
@@ -72,7 +72,7 @@ export class CallQueue<Work> {
     this.#timer = undefined
     if (this.#batch.length > 0) this.#formed.push(this.#batch)
     this.#batch = []
-    this.#begin()
+    this.begin()
   }
 
   /** Takes out what has not begun. */
@@ -80,13 +80,14 @@ export class CallQueue<Work> {
     return [...this.#formed.splice(0).flat(), ...this.#batch.splice(0)]
   }
 
-  #begin(): void {
-    while (this.#formed.length > 0 && this.#calls < this.#options.concurrency) {
+  /** Begins what waits for a place, as far as places are free. */
+  begin(): void {
+    while (this.#formed.length > 0 && this.#calls < this.#options.concurrency()) {
       this.#calls++
       this.#begun++
       void this.#options.call(this.#formed.shift()!).then(() => {
         this.#calls--
-        this.#begin()
+        this.begin()
       })
     }
   }

@@ -33,8 +33,8 @@ export function dead(reason: string): Dead {
 }
 
 /**
- * Why a handler's signal is aborted: its time limit is over, the log has given its event to the group again, the group was
- * deleted, or the process stops.
+ * Why a handler's signal is aborted: its time limit is over; another gets its event, because the log has given it to the
+ * group again or the worker was cut off from its server; the group was deleted; or the process stops.
  */
 export type AbortReason = 'timeout' | 'lease_lost' | 'cancelled' | 'shutdown'
 

@@ -34,8 +34,8 @@ export interface Attempts {
   close(): Promise<void>
 }
 
-/** @param onOutageEnd called when attempts can begin again. */
-export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onOutageEnd: () => void): Attempts {
+/** @param onRoom called when attempts can begin again, or more at once. */
+export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onRoom: () => void): Attempts {
   const { timeoutMs, module } = handler
   const limit = { timeoutMs, monotonicNow: parts.monotonicNow }
   if (!handler.isolate) {
@@ -43,7 +43,7 @@ export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onOu
     const attempt = withMetrics(handler, parts, withTimeout(limit, call))
     return { open: async () => {}, attempt, outage: null, close: async () => {} }
   }
-  const thread = new HandlerThread({ ...parts, handler, module: module!, onOutageEnd })
+  const thread = new HandlerThread({ ...parts, handler, module: module!, onOutageEnd: onRoom })
   const limited = withMetrics(handler, parts, withTimeout(limit, thread.finish))
   return {
     open: () => thread.open(),

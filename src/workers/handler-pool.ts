@@ -60,8 +60,10 @@ const noEvents = { high: 0, normal: 0, low: 0 }
 
 export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | 'group'>, AttemptParts {
   readonly handler: HandlerDefinition
-  /** Max calls of the handler at once. */
-  readonly concurrency: number
+  /** Max calls of the handler at once, now. */
+  readonly concurrency: () => number
+  /** How the handler is called; by default in this process. */
+  readonly attemptsOf?: typeof attemptsOf
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
   readonly deadLetters: DeadLetters
@@ -125,7 +127,10 @@ export class HandlerPool implements Pool {
         for (const [abort, consumer] of this.#aborts) if (consumer !== this.#member.consumer) abort.abort(reason)
       },
     })
-    this.#attempts = attemptsOf(handler, options, () => this.#wake())
+    this.#attempts = (options.attemptsOf ?? attemptsOf)(handler, options, () => {
+      this.#calls.begin()
+      this.#wake()
+    })
     this.#isMine = compileTypePatterns(handler.types)
     this.#order = handler.ordered ? new KeyOrder() : null
     const { topic, group } = handler
@@ -142,7 +147,7 @@ export class HandlerPool implements Pool {
     this.#calls = new CallQueue({
       ...(handler.batch ?? noBatch),
       concurrency,
-      ahead: () => (this.#readsAhead ? this.#readAhead.events(concurrency) : 0),
+      ahead: () => (this.#readsAhead ? this.#readAhead.events(concurrency()) : 0),
       call: (works) => this.#call(works),
     })
   }
@@ -168,7 +173,7 @@ export class HandlerPool implements Pool {
       return { is: 'running', by: null, reason, sinceMs: null }
     }
     if (ignoring === 0) return runningState
-    const reason = `${ignoring} of ${this.#options.concurrency} places are held by attempts that go on after their time limit`
+    const reason = `${ignoring} of ${this.#options.concurrency()} places are held by attempts that go on after their time limit`
     return { is: 'running', by: null, reason, sinceMs: Math.min(...this.#ignoring.values()) }
   }
 
@@ -303,7 +308,7 @@ export class HandlerPool implements Pool {
     this.#order?.enter(open)
     const { size } = open.pending
     // More may wait in hand, but an entry is settled as a whole: a slow event would keep what waits in its entry.
-    const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : Math.min(this.#calls.freeCalls, concurrency)
+    const places = this.#isForBatch(delivery) ? this.#calls.freeEvents : Math.min(this.#calls.freeCalls, concurrency())
     if (batch.damaged === true) open.giveUpDamaged()
     // One of its events has ended the process, perhaps: they go on apart.
     else if (size > 1 && isSuspect) this.#return(open, now())
@@ -424,6 +429,7 @@ export class HandlerPool implements Pool {
       attempt,
       abort,
       logger: () => this.#loggerOf(events),
+      encoded: () => works.map(({ open, index }) => open.pending.get(index)!),
     })
     if (!ends.some((end) => end.is === 'failed' && end.hasNotBegun))
       this.#readAhead.noteCall(this.#options.monotonicNow() - startedAtMs)

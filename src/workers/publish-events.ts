@@ -66,10 +66,11 @@ export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo
   }
 }
 
-/** Errors: `deadline_exceeded` (the time limit of the attempt is over). */
+/** Errors: `deadline_exceeded` (the attempt is over: its time limit has passed, or its event is another worker's). */
 export function refuseLate({ reason }: AttemptAbort): void {
-  if (reason === 'timeout')
-    throw new MillraceError('deadline_exceeded', 'nothing is published after the time limit of the attempt')
+  if (reason === null || reason === 'shutdown') return
+  const what = reason === 'timeout' ? 'the time limit of the attempt' : 'the event went to another worker'
+  throw new MillraceError('deadline_exceeded', `nothing is published after ${what}`)
 }
 
 function orThrowAt<T>(index: number, run: () => T): T {

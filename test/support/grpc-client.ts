@@ -27,6 +27,12 @@ import {
   type PublishStreamResponse,
   PublishStreamResponseSchema,
 } from '../../src/gen/millrace/v1/ingest_pb.ts'
+import {
+  ConsumeRequestSchema,
+  type ConsumeResponse,
+  ConsumeResponseSchema,
+  type Delivery,
+} from '../../src/gen/millrace/v1/work_pb.ts'
 import { cleanup } from './cleanup.ts'
 import type { TestEvent } from './events.ts'
 
@@ -53,6 +59,7 @@ export interface CallOptions {
 export const publishPath = '/millrace.v1.IngestService/Publish'
 export const publishStreamPath = '/millrace.v1.IngestService/PublishStream'
 export const producePath = '/millrace.v1.IngestService/Produce'
+const consumePath = '/millrace.v1.WorkService/Consume'
 const statusPath = '/millrace.v1.AdminService/GetStatus'
 
 /** An open client stream, and the summary that ends it. */
@@ -70,6 +77,20 @@ export interface OpenProduce {
   /** Resolves with the status that ended the call, OK included. */
   readonly ended: Promise<grpc.StatusObject>
   send(fields: ProduceFields): Promise<void>
+}
+
+export interface OpenConsume {
+  readonly call: grpc.ClientDuplexStream<Buffer, ConsumeResponse>
+  /** The deliveries received so far, and those that were revoked. */
+  readonly deliveries: Delivery[]
+  readonly revoked: { readonly delivery: number; readonly reason: number }[]
+  /** Resolves with the first answer. */
+  readonly joined: Promise<ConsumeResponse>
+  /** Resolves with the status that ended the call, OK included. */
+  readonly ended: Promise<grpc.StatusObject>
+  /** Called with each delivery. */
+  onDelivery: (delivery: Delivery) => void
+  send(fields: MessageInitShape<typeof ConsumeRequestSchema>): void
 }
 
 const asIs = (bytes: Buffer): Buffer => bytes
@@ -151,6 +172,27 @@ export class RawGrpcClient {
       return write(call, encode(ProduceRequestSchema, { ...initOf(fields), producerId, ...numbers }))
     }
     return { call, responses, ended, send }
+  }
+
+  consume(): OpenConsume {
+    const decode = decoder(ConsumeResponseSchema)
+    const call = this.#client.makeBidiStreamRequest(consumePath, asIs, decode, new grpc.Metadata())
+    call.on('error', () => {})
+    const joined = Promise.withResolvers<ConsumeResponse>()
+    const opened: OpenConsume = {
+      ...{ call, deliveries: [], revoked: [], joined: joined.promise, onDelivery: () => {} },
+      ended: new Promise((resolve) => call.on('status', resolve)),
+      send: (fields) => void call.write(encode(ConsumeRequestSchema, fields)),
+    }
+    call.on('data', (response: ConsumeResponse) => {
+      if (response.joined !== undefined) joined.resolve(response)
+      for (const { delivery, reason } of response.revoke) opened.revoked.push({ delivery: Number(delivery), reason })
+      for (const delivery of response.deliveries) {
+        opened.deliveries.push(delivery)
+        opened.onDelivery(delivery)
+      }
+    })
+    return opened
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { isLoopback } from '../../config/config.ts'
 import { limits } from '../../event/event.ts'
 import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admin_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -17,6 +18,7 @@ import type { RunningServer } from '../running-server.ts'
 import { UnansweredBytes } from '../unanswered-bytes.ts'
 import { adminHandlers } from './admin-service.ts'
 import { GrpcConnections } from './connections.ts'
+import { consumeHandler } from './consume.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { followHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
@@ -76,7 +78,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   }
   const guard: ServerInterceptor = (definition, call) => {
     const makeAnswers = streamAnswers.get(definition.path)
-    const guarded = new GuardedCall(call, definition, guardParts, makeAnswers !== undefined)
+    const endsByItself = makeAnswers !== undefined || definition.path === pathOf(WorkService, 'Consume')
+    const guarded = new GuardedCall(call, definition, guardParts, endsByItself)
     return makeAnswers === undefined ? guarded : new IntakeCall(guarded, openCalls, intakeParts, makeAnswers)
   }
 
@@ -84,11 +87,13 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   server.addService(serviceDefinitionOf(IngestService, ['Publish', 'PublishStream', 'Produce']), {
     publish: publishHandler(pipeline, publishDuration),
   } as UntypedServiceImplementation)
+  server.addService(serviceDefinitionOf(WorkService, ['Consume']), { consume: consumeHandler(pipeline, openCalls) })
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const stopFollowing = followHealth(healthService, health, [IngestService.typeName, AdminService.typeName])
-  if (isLoopback(host)) addReflection(server, [file_millrace_v1_ingest, file_millrace_v1_admin])
+  const services = [IngestService, WorkService, AdminService].map(({ typeName }) => typeName)
+  const stopFollowing = followHealth(healthService, health, services)
+  if (isLoopback(host)) addReflection(server, [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_admin])
 
   const open = metrics.openConnections.with({ transport: 'grpc' })
   const connections = new GrpcConnections(server, { limits: connectionLimits, open, maxSilentMs })

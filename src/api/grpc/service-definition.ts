@@ -10,7 +10,7 @@ export function pathOf(service: DescService, methodName: string): string {
 
 /**
  * @param rawMethods names of the methods whose handlers get requests as undecoded bytes: decoding would cost as much as
- *   receiving.
+ *   receiving. They may answer with bytes.
  */
 export function serviceDefinitionOf(service: DescService, rawMethods: readonly string[] = []): ServiceDefinition {
   return Object.fromEntries(
@@ -29,7 +29,8 @@ function methodDefinitionOf(method: DescMethod, path: string, raw: boolean): Met
     responseStream: methodKind === 'server_streaming' || methodKind === 'bidi_streaming',
     requestSerialize: (request) => asBuffer(toBinary(input, request as Message)),
     requestDeserialize: raw ? (bytes) => bytes : (bytes) => fromBinary(input, bytes),
-    responseSerialize: (response) => asBuffer(toBinary(output, response)),
+    responseSerialize: (response: Message | Buffer) =>
+      Buffer.isBuffer(response) ? response : asBuffer(toBinary(output, response)),
     responseDeserialize: (bytes) => fromBinary(output, bytes),
   }
 }

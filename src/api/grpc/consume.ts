@@ -1,0 +1,231 @@
+// WorkService.Consume: one worker in another process.
+//
+// Job: decode what the worker sends and refuse what is not valid; send what it gets, all deliveries of one turn of the
+// event loop in one message, unless that is large. What waits to be sent is bounded by the places of the worker.
+// Not its job: groups and places (the pipeline).
+
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import type { Duration } from '@bufbuild/protobuf/wkt'
+import type { ServerDuplexStream } from '@grpc/grpc-js'
+import { type ErrorCode, errorCodes, MillraceError, toMillraceError } from '../../errors.ts'
+import { defaultTopic } from '../../event/event.ts'
+import { withReceivedAt } from '../../event/event-edit.ts'
+import { EventReader } from '../../event/record-batch.ts'
+import {
+  type ConsumeRequest,
+  ConsumeRequestSchema,
+  ConsumeResponseSchema,
+  type Join,
+  OnExhausted,
+  type Outcome,
+  RevokeReason,
+} from '../../gen/millrace/v1/work_pb.ts'
+import type { Pipeline } from '../../pipeline/pipeline.ts'
+import type { WorkDelivery, WorkEnd, WorkJoin, WorkListener, WorkSession } from '../../pipeline/work.ts'
+import type { OpenCall, OpenCalls } from '../open-calls.ts'
+import { toDuration } from '../wire.ts'
+import { richStatusOf } from './rich-status.ts'
+
+type Call = ServerDuplexStream<Buffer, Buffer>
+
+/** Clients take messages of 4 MiB; one more event has up to 1 MiB. */
+const maxAnswerBytes = 1024 * 1024
+
+export function consumeHandler(pipeline: Pipeline, openCalls: OpenCalls): (call: Call) => void {
+  return (call) => new ConsumeStream(call, pipeline, openCalls).open()
+}
+
+class ConsumeStream implements WorkListener, OpenCall {
+  readonly #call: Call
+  readonly #pipeline: Pipeline
+  readonly #openCalls: OpenCalls
+  /** Null before it has joined. */
+  #session: WorkSession | null = null
+  #isOver = false
+  #answers: Buffer[] = []
+  #answerBytes = 0
+  #flushIsDue = false
+
+  constructor(call: Call, pipeline: Pipeline, openCalls: OpenCalls) {
+    this.#call = call
+    this.#pipeline = pipeline
+    this.#openCalls = openCalls
+  }
+
+  open(): void {
+    this.#openCalls.add(this)
+    this.#call.on('data', (bytes: Buffer) => void this.#receive(bytes))
+    // Also when the stream breaks.
+    this.#call.on('end', () => this.#finish(null))
+    // Also after every other end.
+    this.#call.on('cancelled', () => this.#finish(null))
+    this.#call.on('error', () => {})
+  }
+
+  /** The server is stopping. A session goes on until what is at work was answered. */
+  drain(): void {
+    if (this.#session === null) this.end(new MillraceError('draining', 'the server is stopping: reconnect'))
+  }
+
+  deliver({ delivery, attempt, batch }: WorkDelivery): void {
+    const reader = new EventReader().reset(batch.bytes)
+    reader.next()
+    const event = batch.bytes.subarray(reader.fields.start, reader.fields.end)
+    const message = new BinaryWriter()
+      .tag(ConsumeResponseSchema.field.deliveries.number, WireType.LengthDelimited)
+      .fork()
+      .tag(1, WireType.LengthDelimited)
+      .bytes(withReceivedAt(event, batch.receivedAtMicros))
+      .tag(2, WireType.Varint)
+      .uint64(delivery)
+      .tag(3, WireType.Varint)
+      .uint32(attempt)
+      .join()
+    this.#answer(message.finish())
+  }
+
+  revoke(delivery: number, reason: 'timeout' | 'shutdown'): void {
+    const number = reason === 'timeout' ? RevokeReason.TIMEOUT : RevokeReason.SHUTDOWN
+    const revoke = [{ delivery: BigInt(delivery), reason: number }]
+    this.#answer(toBinary(ConsumeResponseSchema, create(ConsumeResponseSchema, { revoke })))
+  }
+
+  end(error: MillraceError): void {
+    this.#finish(error)
+  }
+
+  async #receive(bytes: Buffer): Promise<void> {
+    if (this.#isOver) return
+    try {
+      const request = decode(bytes)
+      if (this.#session === null) await this.#join(request)
+      else if (request.join !== undefined) throw refusal('join', 'is given again: a stream joins once')
+      if (!this.#isOver) this.#take(this.#session!, request)
+    } catch (thrown) {
+      this.#finish(toMillraceError(thrown))
+    }
+  }
+
+  async #join({ join }: ConsumeRequest): Promise<void> {
+    if (join === undefined) throw refusal('join', 'is missing: the first message of a stream has it')
+    // What comes meanwhile is read when the worker has joined.
+    this.#call.pause()
+    const session = await this.#pipeline.work(joinOf(join), this)
+    this.#session = session
+    if (this.#isOver) return session.close()
+    const joined = { timeout: toDuration(session.timeoutMs), maxAttempts: session.maxAttempts }
+    const answer = toBinary(ConsumeResponseSchema, create(ConsumeResponseSchema, { joined }))
+    this.#answer(answer, 'first')
+    this.#call.resume()
+  }
+
+  #take(session: WorkSession, { outcomes, extend, leave }: ConsumeRequest): void {
+    session.settle(
+      outcomes.map((outcome, index) => ({ delivery: Number(outcome.delivery), end: endOf(outcome, index) })),
+    )
+    session.extend(extend.map(({ delivery }) => Number(delivery)))
+    if (leave) session.leave()
+  }
+
+  #answer(bytes: Uint8Array, place: 'first' | 'last' = 'last'): void {
+    if (this.#isOver) return
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (place === 'first') this.#answers.unshift(buffer)
+    else this.#answers.push(buffer)
+    this.#answerBytes += buffer.length
+    if (this.#answerBytes >= maxAnswerBytes) this.#flush()
+    else if (!this.#flushIsDue) {
+      this.#flushIsDue = true
+      setImmediate(() => {
+        this.#flushIsDue = false
+        this.#flush()
+      })
+    }
+  }
+
+  /** Encoded messages that follow each other are one message with the fields of all of them. */
+  #flush(): void {
+    if (this.#answers.length === 0 || this.#isOver) return
+    this.#call.write(Buffer.concat(this.#answers))
+    this.#answers = []
+    this.#answerBytes = 0
+  }
+
+  /** @param error null: the worker has ended the stream, or is lost. */
+  #finish(error: MillraceError | null): void {
+    if (this.#isOver) return
+    this.#flush()
+    this.#isOver = true
+    this.#openCalls.delete(this)
+    this.#session?.close()
+    if (error !== null) this.#call.emit('error', richStatusOf(error))
+    else this.#call.end()
+  }
+}
+
+function decode(bytes: Buffer): ConsumeRequest {
+  try {
+    return fromBinary(ConsumeRequestSchema, bytes)
+  } catch (cause) {
+    throw new MillraceError('invalid_event', 'the message is not a valid protobuf message', { cause })
+  }
+}
+
+const onExhaustedOfNumber: Readonly<Record<number, WorkJoin['onExhausted']>> = {
+  [OnExhausted.UNSPECIFIED]: null,
+  [OnExhausted.DEAD_LETTER]: 'dead-letter',
+  [OnExhausted.HOLD]: 'hold',
+}
+
+function joinOf(join: Join): WorkJoin {
+  for (const [field, value] of [
+    ['rate_per_second', join.ratePerSecond],
+    ['limit_per_key', join.limitPerKey],
+  ] as const) {
+    if (value === 0) continue
+    const text = `join.${field} is not implemented in this version: leave it out`
+    throw new MillraceError('unimplemented', text, { field: `join.${field}` })
+  }
+  const whenExhausted = onExhaustedOfNumber[join.onExhausted]
+  if (whenExhausted === undefined) throw refusal('join.on_exhausted', `is ${join.onExhausted}; it must be 1 or 2`)
+  return {
+    topic: join.topic || defaultTopic,
+    group: join.group,
+    maxInFlight: join.maxInFlight,
+    types: join.types,
+    ordered: join.ordered ?? null,
+    timeoutMs: millisecondsOf(join.timeout),
+    maxAttempts: join.maxAttempts || null,
+    initialDelayMs: millisecondsOf(join.initialDelay),
+    maxDelayMs: millisecondsOf(join.maxDelay),
+    onExhausted: whenExhausted,
+  }
+}
+
+function endOf({ end }: Outcome, index: number): WorkEnd {
+  switch (end.case) {
+    case 'done':
+      return { is: 'done' }
+    case 'returned':
+      return { is: 'returned' }
+    case 'dead':
+      return { is: 'dead', reason: end.value.reason }
+    case 'retry':
+      return { is: 'retry', afterMs: millisecondsOf(end.value.after) }
+    case 'failed': {
+      const { code, message } = end.value
+      return { is: 'failed', code: Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'internal', message }
+    }
+    case undefined:
+      throw refusal(`outcomes[${index}].end`, 'is missing: give done, retry, failed, dead or returned')
+  }
+}
+
+function millisecondsOf(duration: Duration | undefined): number | null {
+  return duration === undefined ? null : Number(duration.seconds) * 1000 + Math.ceil(duration.nanos / 1e6)
+}
+
+function refusal(field: string, problem: string): MillraceError {
+  return new MillraceError('invalid_event', `${field} ${problem}`, { field })
+}

@@ -1,0 +1,264 @@
+// Workers of client.work(): handlers in a process of the user's own.
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect, dead, type Logger, MillraceError, retry, type WorkOptions } from '../../src/index.ts'
+import { backends } from '../support/backend.ts'
+import { cleanup } from '../support/cleanup.ts'
+import { eventually } from '../support/eventually.ts'
+import { getStatus } from '../support/http-client.ts'
+import { startInProcess } from '../support/in-process-server.ts'
+import { clientOf } from '../support/publish.ts'
+import { inherited, projectRoot, startServer } from '../support/server-process.ts'
+
+const group = 'mailer'
+
+interface Server {
+  readonly http: string
+  readonly grpc: string
+}
+
+async function ledgerOf(server: Server) {
+  const { ledger } = await getStatus(server.http)
+  return ledger.find((line) => line.group === group)!
+}
+
+const allSettled = (server: Server) =>
+  eventually(async () => {
+    const terms = await ledgerOf(server)
+    assert.equal(terms.waiting, 0)
+    return terms
+  })
+
+const lines: string[] = []
+const logger = (fields: object = {}): Logger => {
+  const write = (level: string) => (first: object | string, text?: string) =>
+    void lines.push(JSON.stringify({ level, ...fields, text: text ?? first }))
+  const methods = Object.fromEntries(
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal'].map((name) => [name, write(name)]),
+  )
+  return { ...methods, child: (more: object) => logger({ ...fields, ...more }) } as unknown as Logger
+}
+
+/** A worker with a client of its own, which finds the server again after a restart. */
+function workerOf(t: TestContext, server: Server, options: Partial<WorkOptions> & Pick<WorkOptions, 'handle'>) {
+  const client = connect({ addresses: () => [server.grpc] })
+  const worker = client.work({ group, logger: logger(), ...options })
+  cleanup(t, async () => {
+    await worker.close({ withinMs: 100 })
+    client.close()
+  })
+  return worker
+}
+
+const eventsOf = (...ids: readonly string[]) => ids.map((id) => ({ id, type: 'a' }))
+
+for (const backend of backends('embedded', 'redis')) {
+  test(`a worker has the context of a handler, and its ends are those of a handler (${backend.name})`, async (t) => {
+    const server = await startInProcess(t, await backend.home(t))
+    const attempts = new Map<string, number[]>()
+    lines.length = 0
+    workerOf(t, server, {
+      types: ['order.*'],
+      retry: { maxAttempts: 3, initialDelayMs: 5 },
+      async handle({ id, type, json, key, attributes, time, eventId }, { attempt, publish, logger: own }) {
+        attempts.set(type, [...(attempts.get(type) ?? []), attempt])
+        if (type === 'order.bad') throw new Error(`no ${(json() as { thing: string }).thing}`)
+        if (type === 'order.late' && attempt < 3) return retry({ afterMs: 10 })
+        if (type === 'order.no') return dead('out of stock')
+        own.info(`${id} ${key} ${attributes.tenant} ${time.getTime()}`)
+        await publish({ id: `mail-${eventId}`, type: 'mail.sent' })
+        await assert.rejects(publish([{ type: 'mail.sent' }, { type: '' }]), {
+          code: 'invalid_event',
+          field: 'events[1]',
+        })
+        return undefined
+      },
+    })
+    const client = clientOf(t, server)
+    await client.publishEvents([
+      { id: 'one', type: 'order.paid', key: 'k', attributes: [['tenant', 'x']], timeMicros: 1_700_000_000_123_456 },
+      { type: 'order.bad', data: { thing: 'address' } },
+      { type: 'order.late' },
+      { type: 'order.no' },
+    ])
+
+    await eventually(async () => assert.equal((await ledgerOf(server)).accepted, 6))
+    const { landed, dead: died } = await allSettled(server)
+    // The two mails are of other types.
+    assert.deepEqual([landed, died], [4, 2])
+    assert.deepEqual(Object.fromEntries(attempts), {
+      ...{ 'order.paid': [1], 'order.bad': [1, 2, 3], 'order.late': [1, 2, 3], 'order.no': [1] },
+    })
+    const letters = await eventually(async () => {
+      const { deadLetters } = await client.administration.listDeadLetters({ limit: 10 })
+      assert.equal(deadLetters.length, 2)
+      return deadLetters.map(({ type, code, message, attempts: tried }) => [type, code, message, tried]).sort()
+    })
+    assert.deepEqual(letters, [
+      ['order.bad', 'internal', 'Error: no address', 3],
+      ['order.no', 'invalid_event', 'out of stock', 1],
+    ])
+    const line = { level: 'info', topic: 'events', group, id: 'one', text: 'one k x 1700000000123' }
+    assert.ok(lines.includes(JSON.stringify(line)), lines.join('\n'))
+  })
+
+  test(`a worker goes on when its server was away, and every event is done (${backend.name})`, async (t) => {
+    const home = await backend.home(t)
+    const server = await startServer(t, { ...home, env: { ...home.env, MILLRACE_LEASE_MS: '2000' } })
+    const [seen, reasons] = [new Map<string, number[]>(), new Set<unknown>()]
+    workerOf(t, server, {
+      concurrency: 16,
+      async handle({ id }, { attempt, signal }) {
+        seen.set(id, [...(seen.get(id) ?? []), attempt])
+        await sleep(200, undefined, { signal }).catch(() => reasons.add(signal.reason))
+      },
+    })
+    const client = clientOf(t, server)
+    await client.publishEvents(eventsOf(...Array.from({ length: 100 }, (_, number) => `e${number}`)))
+    await eventually(() => assert.ok(seen.size > 20))
+    await server.kill()
+    await eventually(() => assert.deepEqual([...reasons], ['lease_lost']))
+    await server.start()
+    const { landed } = await allSettled(server)
+    assert.deepEqual([landed, seen.size], [100, 100])
+    const again = [...seen.values()].filter((attempts) => attempts.length > 1)
+    assert.ok(again.length >= 4 && again.every((attempts) => attempts.at(-1)! <= attempts.length))
+  })
+}
+
+test('the time limit aborts the signal with timeout, and progress starts it again', async (t) => {
+  const server = await startInProcess(t)
+  const ends: unknown[] = []
+  const aborted = Promise.withResolvers<unknown>()
+  workerOf(t, server, {
+    timeoutMs: 400,
+    retry: { maxAttempts: 1 },
+    async handle({ type }, { signal, progress, publish }) {
+      if (type === 'moves') for (let step = 0; step < 8; step++) await sleep(100).then(progress)
+      else await once(signal, 'abort')
+      ends.push(signal.aborted ? signal.reason : type)
+      if (signal.aborted) aborted.resolve(await publish({ type: 'too.late' }).catch(({ code }: MillraceError) => code))
+    },
+  })
+  await clientOf(t, server).publishEvents([{ type: 'moves' }, { type: 'hangs' }])
+  const { landed, dead: died } = await allSettled(server)
+  assert.deepEqual([landed, died, ends.sort()], [1, 1, ['moves', 'timeout']])
+  assert.equal(await aborted.promise, 'deadline_exceeded')
+})
+
+test('close() finishes what is at work, and what is not begun loses no attempt', async (t) => {
+  const server = await startInProcess(t)
+  const release = Promise.withResolvers<void>()
+  const begun: string[] = []
+  const worker = workerOf(t, server, {
+    concurrency: 3,
+    async handle({ id }) {
+      begun.push(id)
+      await release.promise
+    },
+  })
+  await clientOf(t, server).publishEvents(eventsOf('a', 'b', 'c', 'd', 'e', 'f'))
+  await eventually(() => assert.equal(begun.length, 3))
+  const closed = worker.close()
+  release.resolve()
+  await closed
+  await worker.ended
+  assert.equal(begun.length, 3)
+  const seen: string[] = []
+  workerOf(t, server, { handle: ({ id }, { attempt }) => void seen.push(`${id} ${attempt}`) })
+  const { landed } = await allSettled(server)
+  assert.deepEqual([landed, seen.sort()], [6, ['d 1', 'e 1', 'f 1']])
+})
+
+test('close() gives back what does not end within its bound, with the attempts of before', async (t) => {
+  const server = await startInProcess(t)
+  const reasons: unknown[] = []
+  const worker = workerOf(t, server, {
+    async handle({ id }, { signal }) {
+      if (id === 'deaf') return await new Promise<never>(() => {})
+      await once(signal, 'abort')
+      reasons.push(signal.reason)
+      throw new Error('stopped')
+    },
+  })
+  await clientOf(t, server).publishEvents(eventsOf('deaf', 'hears'))
+  await eventually(async () =>
+    assert.equal((await getStatus(server.http)).topics[0]!.groups.find(({ name }) => name === group)?.in_flight, 2),
+  )
+  const startedAt = performance.now()
+  await worker.close({ withinMs: 600 })
+  assert.ok(performance.now() - startedAt < 1500)
+  assert.deepEqual(reasons, ['shutdown'])
+  const seen: string[] = []
+  workerOf(t, server, { handle: ({ id }, { attempt }) => void seen.push(`${id} ${attempt}`) })
+  await allSettled(server)
+  assert.deepEqual(seen.sort(), ['deaf 1', 'hears 1'])
+})
+
+test('a worker whose server is away closes within its bound', async (t) => {
+  const server = await startServer(t)
+  const begun = Promise.withResolvers<void>()
+  const worker = workerOf(t, server, {
+    handle: async () => {
+      begun.resolve()
+      await new Promise(() => {})
+    },
+  })
+  await clientOf(t, server).publishEvents(eventsOf('a'))
+  await begun.promise
+  await server.kill()
+  const startedAt = performance.now()
+  await worker.close({ withinMs: 500 })
+  await worker.ended
+  assert.ok(performance.now() - startedAt < 1500)
+})
+
+test('a worker that the server refuses ends with the reason, and a wrong option is refused at once', async (t) => {
+  const server = await startInProcess(t)
+  const handle = () => {}
+  const nowhere = workerOf(t, server, { topic: 'nowhere', handle })
+  await assert.rejects(nowhere.ended, { code: 'not_found' })
+  workerOf(t, server, { timeoutMs: 1000, handle })
+  await eventually(async () => assert.equal((await getStatus(server.http)).workers, 3))
+  const other = workerOf(t, server, { timeoutMs: 2000, handle })
+  await assert.rejects(other.ended, { code: 'failed_precondition', message: /^join.timeout is 2000, but/ })
+  const client = clientOf(t, server)
+  const wrong: readonly [string, Partial<Record<string, unknown>>][] = [
+    ['concurrency', { concurrency: 1001 }],
+    ['batch', { batch: { maxEvents: 5 } }],
+    ['isolate', { isolate: true }],
+    ['timeoutMs', { timeoutMs: 0 }],
+  ]
+  for (const [field, options] of wrong)
+    assert.throws(
+      () => client.work({ group, handle, ...options }),
+      (error) => error instanceof MillraceError && error.field === field,
+    )
+})
+
+test('examples/worker.ts works in a process of its own, and ends on SIGTERM when it has finished', async (t) => {
+  const server = await startInProcess(t)
+  const child = spawn(process.execPath, [join(projectRoot, 'examples/worker.ts'), server.grpc], { env: inherited() })
+  cleanup(t, () => void child.kill('SIGKILL'))
+  let output = ''
+  child.stdout.on('data', (text) => {
+    output += text
+  })
+  const orders = Array.from({ length: 100 }, (_, index) => ({ type: 'order.placed', data: { number: index + 1 } }))
+  await clientOf(t, server).publishEvents(orders)
+  const { landed, dead: died } = await eventually(async () => {
+    const { ledger } = await getStatus(server.http)
+    const line = ledger.find((each) => each.group === 'kitchen')!
+    assert.deepEqual([line.waiting, line.accepted], [0, 198])
+    return line
+  })
+  assert.deepEqual([landed, died], [196, 2])
+  child.kill('SIGTERM')
+  const [code] = await once(child, 'close')
+  assert.deepEqual([code, output], [0, 'cooked 98\n'])
+})
