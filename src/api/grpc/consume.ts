@@ -91,7 +91,7 @@ class ConsumeStream implements WorkListener, OpenCall {
     this.#answer(toBinary(ConsumeResponseSchema, create(ConsumeResponseSchema, { revoke })))
   }
 
-  end(error: MillraceError): void {
+  end(error: MillraceError | null): void {
     this.#finish(error)
   }
 
