@@ -20,7 +20,7 @@ export type OutcomeEnd = MessageInitShape<typeof OutcomeSchema>['end']
 
 export interface ConsumeCallListener {
   onResponse(response: ConsumeResponse): void
-  /** Called once, after the last response. Null: the call was finished. */
+  /** Called once, after the last response. Null: the worker has left. */
   onEnd(error: MillraceError | null): void
 }
 
@@ -29,7 +29,7 @@ export class ConsumeCall {
   #outcomes: MessageInitShape<typeof OutcomeSchema>[] = []
   readonly #extended = new Set<bigint>()
   #flushIsDue = false
-  #isFinished = false
+  #isLeaving = false
 
   constructor(client: GrpcClient, join: MessageInitShape<typeof JoinSchema>, listener: ConsumeCallListener) {
     // No deadline: the call lasts as long as its worker. Keepalive detects a dead link (server-connection.ts).
@@ -45,7 +45,7 @@ export class ConsumeCall {
     call.on('error', () => {})
     call.on('status', (status) => {
       if (status.code !== grpcStatus.OK) listener.onEnd(errorOfCall(status))
-      else listener.onEnd(this.#isFinished ? null : new MillraceError('unavailable', 'the server ended the call'))
+      else listener.onEnd(this.#isLeaving ? null : new MillraceError('unavailable', 'the server ended the call'))
     })
     this.#write({ join })
   }
@@ -61,16 +61,10 @@ export class ConsumeCall {
     this.#flushSoon()
   }
 
-  /** Nothing more will be delivered. */
+  /** Nothing more will be delivered, and the server ends the call when it has all outcomes. */
   leave(): void {
+    this.#isLeaving = true
     this.#write({ leave: true })
-  }
-
-  /** Half-closes the call after what was settled. */
-  finish(): void {
-    this.#flush()
-    this.#isFinished = true
-    this.#call.end()
   }
 
   cancel(): void {
@@ -87,7 +81,7 @@ export class ConsumeCall {
   }
 
   #flush(): void {
-    if (this.#isFinished || this.#outcomes.length + this.#extended.size === 0) return
+    if (this.#outcomes.length + this.#extended.size === 0) return
     this.#write({ outcomes: this.#outcomes, extend: [...this.#extended].map((delivery) => ({ delivery })) })
     this.#outcomes = []
     this.#extended.clear()

@@ -55,8 +55,8 @@ const defaultConcurrency = 16
 const maxConcurrency = 1000
 /** How long calls may still take that were told to stop; at most half of the whole time. */
 const maxShutdownMs = 500
-/** How long the server may take to answer the end of the stream. */
-const finishWithinMs = 1000
+/** How long the server may take to end the call when it has all outcomes. */
+const leaveWithinMs = 1000
 const rejoinPolicy = { baseMs: 100, maxMs: 5000 }
 
 export interface WorkerParts {
@@ -159,7 +159,7 @@ export class Worker {
     await this.#closed
   }
 
-  /** Resolves when the call was finished; rejects when it was cut. */
+  /** Resolves when the worker has left; rejects when the call was cut. */
   async #consume(client: GrpcClient, onJoined: () => void): Promise<void> {
     const over = Promise.withResolvers<MillraceError | null>()
     const call = new ConsumeCall(client, this.#join, {
@@ -249,8 +249,7 @@ export class Worker {
       for (const work of this.#atWork) this.#return(work)
     }
     if (session === null) return
-    session.call.finish()
-    await withinMs(session.over.promise, finishWithinMs, null)
+    await withinMs(session.over.promise, leaveWithinMs, null)
     session.call.cancel()
   }
 

@@ -47,8 +47,8 @@ export interface WorkListener {
   deliver(delivery: WorkDelivery): void
   /** `timeout`: its outcome no longer counts. `shutdown`: it counts if it comes soon. */
   revoke(delivery: number, reason: 'timeout' | 'shutdown'): void
-  /** The session is over: the server stops. Nothing is called afterwards. */
-  end(error: MillraceError): void
+  /** The session is over: the server stops, or (null) the worker has left. Nothing is called afterwards. */
+  end(error: MillraceError | null): void
 }
 
 /** What a worker has joined. */
@@ -63,7 +63,7 @@ export interface WorkSession {
   settle(outcomes: readonly WorkOutcome[]): void
   /** Starts the time limit of deliveries again. Errors: `invalid_event` that names `extend[i].delivery`. */
   extend(deliveries: readonly number[]): void
-  /** Nothing more is delivered. */
+  /** Nothing more is delivered, and the session ends when nothing is at work. */
   leave(): void
   /** What is at work has failed, and may have ended its worker. Idempotent. */
   close(): void

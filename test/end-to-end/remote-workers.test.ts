@@ -164,8 +164,8 @@ test('a worker that leaves finishes what it has, and gives back the rest with th
   await eventually(() => assert.equal(worker.deliveries.length, 2))
   worker.send({ leave: true })
   const [first, second] = worker.deliveries as [Delivery, Delivery]
-  worker.send({ outcomes: [...end(first).outcomes, ...end(second, { case: 'returned', value: {} }).outcomes] })
-  worker.call.end()
+  worker.send(end(first))
+  worker.send(end(second, { case: 'returned', value: {} }))
   assert.equal((await worker.ended).code, grpc.status.OK)
   assert.equal(worker.deliveries.length, 2)
 

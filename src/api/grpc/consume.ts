@@ -5,13 +5,11 @@
 // Not its job: groups and places (the pipeline).
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { Duration } from '@bufbuild/protobuf/wkt'
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { type ErrorCode, errorCodes, MillraceError, toMillraceError } from '../../errors.ts'
 import { defaultTopic } from '../../event/event.ts'
-import { withReceivedAt } from '../../event/event-edit.ts'
-import { EventReader } from '../../event/record-batch.ts'
+import { receivedAtField } from '../../event/record-batch.ts'
 import {
   type ConsumeRequest,
   ConsumeRequestSchema,
@@ -21,6 +19,8 @@ import {
   type Outcome,
   RevokeReason,
 } from '../../gen/millrace/v1/work_pb.ts'
+import { bytesType, FieldWalker, varintLength, writeVarint } from '../../lib/protobuf-walk.ts'
+import { microsAfter, secondsOf } from '../../lib/timestamp.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { WorkDelivery, WorkEnd, WorkJoin, WorkListener, WorkSession } from '../../pipeline/work.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
@@ -42,6 +42,7 @@ class ConsumeStream implements WorkListener, OpenCall {
   readonly #openCalls: OpenCalls
   /** Null before it has joined. */
   #session: WorkSession | null = null
+  readonly #walker = new FieldWalker()
   #isOver = false
   #answers: Buffer[] = []
   #answerBytes = 0
@@ -69,20 +70,10 @@ class ConsumeStream implements WorkListener, OpenCall {
   }
 
   deliver({ delivery, attempt, batch }: WorkDelivery): void {
-    const reader = new EventReader().reset(batch.bytes)
-    reader.next()
-    const event = batch.bytes.subarray(reader.fields.start, reader.fields.end)
-    const message = new BinaryWriter()
-      .tag(ConsumeResponseSchema.field.deliveries.number, WireType.LengthDelimited)
-      .fork()
-      .tag(1, WireType.LengthDelimited)
-      .bytes(withReceivedAt(event, batch.receivedAtMicros))
-      .tag(2, WireType.Varint)
-      .uint64(delivery)
-      .tag(3, WireType.Varint)
-      .uint32(attempt)
-      .join()
-    this.#answer(message.finish())
+    const { bytes, receivedAtMicros } = batch
+    this.#walker.reset(bytes, 0, bytes.length).next()
+    const event = bytes.subarray(this.#walker.valueStart, this.#walker.valueEnd)
+    this.#answer(encodeDelivery(event, receivedAtMicros, delivery, attempt))
   }
 
   revoke(delivery: number, reason: 'timeout' | 'shutdown'): void {
@@ -91,7 +82,7 @@ class ConsumeStream implements WorkListener, OpenCall {
     this.#answer(toBinary(ConsumeResponseSchema, create(ConsumeResponseSchema, { revoke })))
   }
 
-  end(error: MillraceError): void {
+  end(error: MillraceError | null): void {
     this.#finish(error)
   }
 
@@ -162,6 +153,40 @@ class ConsumeStream implements WorkListener, OpenCall {
     if (error !== null) this.#call.emit('error', richStatusOf(error))
     else this.#call.end()
   }
+}
+
+const maxHeaderBytes = 48
+
+/**
+ * An answer with one delivery. Written by hand: the writer of protobuf-es took a third of the server's time for each event.
+ * The time of receipt follows the other fields of the event, so it counts, whatever a producer has sent.
+ */
+function encodeDelivery(event: Uint8Array, receivedAtMicros: number, delivery: number, attempt: number): Buffer {
+  const seconds = secondsOf(receivedAtMicros)
+  const nanos = microsAfter(seconds, receivedAtMicros) * 1000
+  const timeBytes = 2 + varintLength(seconds) + varintLength(nanos)
+  const eventBytes = event.length + 2 + timeBytes
+  const deliveryBytes = 1 + varintLength(eventBytes) + eventBytes + 2 + varintLength(delivery) + varintLength(attempt)
+  const bytes = Buffer.allocUnsafe(maxHeaderBytes + deliveryBytes)
+  // Field 2, deliveries; in it field 1, event.
+  bytes[0] = 0x12
+  let at = writeVarint(bytes, 1, deliveryBytes)
+  bytes[at] = 0x0a
+  at = writeVarint(bytes, at + 1, eventBytes)
+  bytes.set(event, at)
+  at += event.length
+  // Field 11, received_at, with seconds and nanos.
+  bytes[at++] = (receivedAtField << 3) | bytesType
+  bytes[at++] = timeBytes
+  bytes[at] = 0x08
+  at = writeVarint(bytes, at + 1, seconds)
+  bytes[at] = 0x10
+  at = writeVarint(bytes, at + 1, nanos)
+  // Fields 2 and 3 of the delivery.
+  bytes[at] = 0x10
+  at = writeVarint(bytes, at + 1, delivery)
+  bytes[at] = 0x18
+  return bytes.subarray(0, writeVarint(bytes, at + 1, attempt))
 }
 
 function decode(bytes: Buffer): ConsumeRequest {

@@ -141,6 +141,7 @@ class RemoteWorker implements WorkSession {
     this.#change(() => {
       this.#isLeaving = true
     })
+    if (this.#atWork.size === 0) this.end(null)
   }
 
   close(): void {
@@ -154,7 +155,7 @@ class RemoteWorker implements WorkSession {
     for (const delivery of this.#atWork.keys()) this.#end(delivery, lost)
   }
 
-  end(error: MillraceError): void {
+  end(error: MillraceError | null): void {
     this.close()
     this.#listener.end(error)
   }
@@ -169,6 +170,7 @@ class RemoteWorker implements WorkSession {
     const work = this.#atWork.get(delivery)!
     this.#change(() => this.#atWork.delete(delivery))
     work.end({ ends: [end] })
+    if (this.#isLeaving && !this.isClosed && this.#atWork.size === 0) this.end(null)
   }
 
   #revoke(delivery: number, reason: AbortReason): void {

@@ -42,7 +42,7 @@ export type ConsumeRequest = Message<"millrace.v1.ConsumeRequest"> & {
   extend: Extend[];
 
   /**
-   * True: nothing more is delivered to this worker. It sends the outcomes of what it has, and ends its stream.
+   * True: nothing more is delivered to this worker. The server ends the stream with OK when it has the outcomes of all that was.
    *
    * @generated from field: bool leave = 4;
    */
