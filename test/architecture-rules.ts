@@ -51,7 +51,7 @@ const places: readonly Place[] = [
   { path: 'event-log/numbered-message.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/until-aborted.ts', level: 2 },
-  ...handlerFiles.map((path) => ({ path, level: 2, also: handlerFiles })),
+  ...handlerFiles.map((path) => ({ path, level: 2, also: [...handlerFiles, 'event-log/event-log.ts'] })),
   { path: 'store/event-store.ts', level: 2, also: ['event-log/event-log.ts', 'store/dead-letter.ts'] },
   { path: 'store/dead-letter.ts', level: 2 },
   { path: 'store/dead-letter-page.ts', level: 2, also: ['store/dead-letter.ts', 'store/page-cursor.ts'] },

@@ -25,7 +25,7 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
-import { defineHandler, type HandlerOptions } from '../workers/define-handler.ts'
+import { defineHandler, type HandlerOptions, limitNames } from '../workers/define-handler.ts'
 import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
@@ -36,7 +36,10 @@ import { durationOf } from './wire-values.ts'
  * The options of a handler. What is left out is as the group's other workers at the server have it, else the default. The
  * server keeps the time of `timeoutMs`.
  */
-export interface WorkOptions extends Omit<HandlerOptions, 'batch' | 'isolate' | 'concurrency'> {
+const serverOptions = ['isolate', 'batch', ...limitNames] as const
+type ServerOption = (typeof serverOptions)[number]
+
+export interface WorkOptions extends Omit<HandlerOptions, ServerOption | 'concurrency'> {
   /** Max calls of the handler at once, 1 to 1,000. Default 16. */
   readonly concurrency?: number
   /** Where the lines of the handler and of the worker go. Default: JSON lines on stderr. */
@@ -108,7 +111,7 @@ export class Worker {
   constructor(options: WorkOptions, parts: WorkerParts) {
     const { logger = null, ...handlerOptions } = options
     const { concurrency = defaultConcurrency } = options
-    for (const option of ['isolate', 'batch'])
+    for (const option of serverOptions)
       if (option in options) throw wrongOption(option, 'is for handlers in the server only')
     const handler = defineHandler(handlerOptions)
     if (concurrency > maxConcurrency)
