@@ -32,11 +32,14 @@ import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
 import type { ServerConnection } from './server-connection.ts'
 import { durationOf } from './wire-values.ts'
 
+const serverOptions = ['isolate', 'batch', 'groupConcurrency'] as const
+type ServerOption = (typeof serverOptions)[number]
+
 /**
  * The options of a handler. What is left out is as the group's other workers at the server have it, else the default. The
  * server keeps the time of `timeoutMs`.
  */
-export interface WorkOptions extends Omit<HandlerOptions, 'batch' | 'isolate' | 'concurrency'> {
+export interface WorkOptions extends Omit<HandlerOptions, ServerOption | 'concurrency'> {
   /** Max calls of the handler at once, 1 to 1,000. Default 16. */
   readonly concurrency?: number
   /** Where the lines of the handler and of the worker go. Default: JSON lines on stderr. */
@@ -108,7 +111,7 @@ export class Worker {
   constructor(options: WorkOptions, parts: WorkerParts) {
     const { logger = null, ...handlerOptions } = options
     const { concurrency = defaultConcurrency } = options
-    for (const option of ['isolate', 'batch'])
+    for (const option of serverOptions)
       if (option in options) throw wrongOption(option, 'is for handlers in the server only')
     const handler = defineHandler(handlerOptions)
     if (concurrency > maxConcurrency)
@@ -274,14 +277,14 @@ function outcomeOf(end: AttemptEnd): OutcomeEnd {
 
 /** Only what the caller has given: for the rest the group has its own. */
 function joinOf(
-  { topic = '', group, timeoutMs, retry = {}, ordered, onExhausted }: WorkOptions,
+  { topic = '', group, timeoutMs, retry = {}, ordered, onExhausted, ratePerSecond = 0, limitPerKey = 0 }: WorkOptions,
   maxInFlight: number,
   types: readonly string[],
 ): MessageInitShape<typeof JoinSchema> {
   const duration = (ms: number | undefined) => (ms === undefined ? undefined : durationOf(ms))
   const numbers = { 'dead-letter': OnExhausted.DEAD_LETTER, hold: OnExhausted.HOLD }
   return {
-    ...{ topic, group, maxInFlight, ordered, types: [...types] },
+    ...{ topic, group, maxInFlight, ordered, types: [...types], ratePerSecond, limitPerKey },
     timeout: duration(timeoutMs),
     maxAttempts: retry.maxAttempts ?? 0,
     initialDelay: duration(retry.initialDelayMs),

@@ -40,7 +40,7 @@ export function refuseOtherOrder(topic: string, { name, ordered }: GroupDeclarat
   if (ordered === undefined || ordered === isOrdered) return
   throw new MillraceError(
     'failed_precondition',
-    `group "${name}" of topic "${topic}" is ${isOrdered ? 'ordered' : 'not ordered'}, and was declared with ordered: ${ordered}; ` +
+    `group "${name}" of topic "${topic}" is ${isOrdered ? 'ordered' : 'not ordered'}, and was declared with ordered: ${ordered} (a handler with limitPerKey needs true); ` +
       'declare it as it is, use another name, or delete the group first',
     { field: 'ordered' },
   )

@@ -275,6 +275,53 @@ export interface Consumer {
   close(): Promise<void>
 }
 
+/** The highest limit of a group. */
+export const maxGroupLimit = 100_000
+
+/** Limits that hold for a group in all processes that use the log: 1 .. maxGroupLimit each. */
+export interface GroupLimits {
+  /** How many events may be at work at once. */
+  readonly groupConcurrency?: number
+  /** How many events may begin within any second. */
+  readonly ratePerSecond?: number
+  /** How many events of a key may be at work at once. Only compared: who holds a stream of an ordered group counts them. */
+  readonly limitPerKey?: number
+}
+
+/** What `Permits.take` was given. */
+export interface TakenPermits {
+  readonly taken: number
+  /** The limit because of which it is not all that was asked for, and how much of it is used; null when it is all. */
+  readonly full: { readonly limit: 'groupConcurrency' | 'ratePerSecond'; readonly used: number } | null
+  /** When to ask again for the rest. */
+  readonly retryAfterMs: number
+}
+
+/**
+ * The permits of one process to work on events of a group with limits: one for each event. Never more are out, in all
+ * processes together, than `groupConcurrency`; never do more events begin within a second than `ratePerSecond`. In a
+ * driver that several processes share, a process that shows no sign of life for its lease loses its permits. What it
+ * then still works on is not counted.
+ *
+ * Fair: who is refused for a second gets its share of `groupConcurrency`, as soon as others give theirs back.
+ */
+export interface Permits {
+  /**
+   * Gives back the permits with which nothing has begun, then takes up to `most`, or none where fewer than `least` are
+   * free. With 0 it only gives back.
+   *
+   * Errors: `failed_precondition` (closed; or as EventLog.permits); `not_found` (the group was dropped); `unavailable`:
+   * nothing was taken, as far as this process is concerned, and the call may be repeated.
+   */
+  take(most: number, least?: number): Promise<TakenPermits>
+  /** Begins to work on `events`, each with a permit; false, and nothing is begun, where there are too few that are good. */
+  begin(events: number): boolean
+  /** Ends the work on `events` that have begun. The next `take` gives their permits back. */
+  end(events: number): void
+  /** Gives all permits back, except those of events that are at work: they end with the lease. Idempotent. */
+  close(): Promise<void>
+}
+
 /** One group's progress in a topic, in events: `accepted + reopened = waiting + landed + dead + lost`. */
 export interface GroupDescription {
   readonly name: string
@@ -483,6 +530,15 @@ export interface EventLog {
    * Errors: `not_found` (topic or group); `failed_precondition` (too many consumers are open).
    */
   consume(topic: string, group: string, options: { readonly leaseMs: number }): Promise<Consumer>
+
+  /**
+   * Joins those who work on a group, within limits or without. All of them must state the same: another one is refused as
+   * long as one of these has not closed, or lost its lease. Limits are not durable: after a failover, permits may be out twice for a
+   * third of a lease.
+   *
+   * Errors: `not_found` (topic or group); `failed_precondition` (others have joined with other limits; `field` is the limit).
+   */
+  permits(topic: string, group: string, limits: GroupLimits, options: { readonly leaseMs: number }): Promise<Permits>
 
   /** Describes what is in the log, group by group, from durable state. */
   describe(options?: DescribeOptions): Promise<LogDescription>

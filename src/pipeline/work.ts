@@ -16,6 +16,8 @@ export interface WorkJoin {
   readonly initialDelayMs: number | null
   readonly maxDelayMs: number | null
   readonly onExhausted: 'dead-letter' | 'hold' | null
+  readonly ratePerSecond: number | null
+  readonly limitPerKey: number | null
 }
 
 export interface WorkDelivery {

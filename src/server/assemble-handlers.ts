@@ -18,11 +18,15 @@ import type { ServerContext } from './server-context.ts'
 /** Creates the group of a handler if it does not exist. It starts at the oldest kept event. */
 export async function declareHandler(
   eventLog: EventLog,
-  { topic, group, ordered }: HandlerDefinition,
+  { topic, group, ordered, limits }: HandlerDefinition,
   topics: readonly TopicConfig[],
 ): Promise<void> {
   const { partitions } = topics.find(({ name }) => name === topic)!
-  await eventLog.declare(topic, { partitions, groups: [{ name: group, ordered }] })
+  // One process has the keys of a partition, so their events are counted there.
+  await eventLog.declare(topic, {
+    partitions,
+    groups: [{ name: group, ordered: ordered || limits.limitPerKey !== undefined }],
+  })
 }
 
 /** Pauses the groups of all handlers in the log, also of those that other processes have; a pause keeps its reason. */

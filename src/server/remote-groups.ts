@@ -22,6 +22,7 @@ const fieldOfOption: Readonly<Record<string, string>> = {
   ...{ topic: 'topic', group: 'group', types: 'types', ordered: 'ordered', timeoutMs: 'timeout' },
   ...{ 'retry.maxAttempts': 'max_attempts', 'retry.initialDelayMs': 'initial_delay' },
   ...{ 'retry.maxDelayMs': 'max_delay', onExhausted: 'on_exhausted' },
+  ...{ ratePerSecond: 'rate_per_second', limitPerKey: 'limit_per_key' },
 }
 
 export interface RemoteGroupsOptions {
@@ -103,6 +104,8 @@ export class RemoteGroups {
         ...(ordered === null ? {} : { ordered }),
         ...(join.timeoutMs === null ? {} : { timeoutMs: join.timeoutMs }),
         ...(onExhausted === null ? {} : { onExhausted }),
+        ...(join.ratePerSecond === null ? {} : { ratePerSecond: join.ratePerSecond }),
+        ...(join.limitPerKey === null ? {} : { limitPerKey: join.limitPerKey }),
       })
     } catch (thrown) {
       if (!(thrown instanceof MillraceError)) throw thrown
@@ -116,7 +119,10 @@ export class RemoteGroups {
 
   async #open(name: string, join: WorkJoin): Promise<void> {
     const { eventLog, config, pools, poolOf } = this.#options
-    const handler = this.#define({ ...join, ordered: join.ordered ?? (await this.#isOrdered(join)) })
+    const handler = this.#define({
+      ...join,
+      ordered: join.ordered ?? (join.limitPerKey === null && (await this.#isOrdered(join))),
+    })
     if (this.#isStopping) throw new MillraceError('draining', 'the server is stopping: join at another one')
     // Another worker was quicker.
     if (this.#groups.has(name)) return
@@ -179,6 +185,10 @@ function refuseOthers(join: WorkJoin, handler: HandlerDefinition): void {
     refuse('retry.maxDelayMs', maxDelayMs, handler.maxDelayMs)
   if (onExhausted !== null && onExhausted !== handler.onExhausted)
     refuse('onExhausted', onExhausted, handler.onExhausted)
+  for (const limit of ['ratePerSecond', 'limitPerKey'] as const) {
+    const declared = handler.limits[limit] ?? null
+    if (join[limit] !== null && join[limit] !== declared) refuse(limit, join[limit], declared)
+  }
 }
 
 function refusal(code: 'invalid_event' | 'failed_precondition', field: string, problem: string): MillraceError {

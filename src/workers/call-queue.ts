@@ -9,6 +9,8 @@ export interface CallQueueOptions<Work> {
   readonly maxWaitMs: number
   /** How many calls may wait for a place now. */
   readonly ahead: () => number
+  /** Whether a call with so many events may begin; when it may later, `begin` is called. */
+  readonly mayBegin: (events: number) => boolean
   /** Makes a call. Never rejects; the call's place is free when it resolves. */
   readonly call: (works: readonly Work[]) => Promise<void>
 }
@@ -83,6 +85,7 @@ export class CallQueue<Work> {
   /** Begins what waits for a place, as far as places are free. */
   begin(): void {
     while (this.#formed.length > 0 && this.#calls < this.#options.concurrency()) {
+      if (!this.#options.mayBegin(this.#formed[0]!.length)) return
       this.#calls++
       this.#begun++
       void this.#options.call(this.#formed.shift()!).then(() => {

@@ -3,6 +3,7 @@
 import { MillraceError } from '../errors.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
 import type { EventInput } from '../event/event-input.ts'
+import { type GroupLimits, maxGroupLimit } from '../event-log/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { HandledEvent } from './handled-event.ts'
 import { compileTypePatterns } from './type-pattern.ts'
@@ -124,6 +125,18 @@ interface CommonOptions {
    * an ordered group it holds its key until then. Default `dead-letter`.
    */
   readonly onExhausted?: 'dead-letter' | 'hold'
+  /** Max events at work at once in all processes of the group, 1 to 100,000. All of them state the same. Default: no limit. */
+  readonly groupConcurrency?: number
+  /**
+   * Max events that begin within a second in all processes of the group, 1 to 100,000; each attempt counts. All processes
+   * state the same. Default: no limit.
+   */
+  readonly ratePerSecond?: number
+  /**
+   * Max events of one key and priority at work at once in all processes of the group, 1 to 100,000. A group has such a
+   * limit, or none, for its lifetime. Default: no limit.
+   */
+  readonly limitPerKey?: number
 }
 
 export interface HandlerOptions extends CommonOptions {
@@ -167,6 +180,7 @@ interface CheckedOptions {
   readonly maxDelayMs: number
   readonly ordered: boolean
   readonly onExhausted: 'dead-letter' | 'hold'
+  readonly limits: GroupLimits
 }
 
 /** Where a handler comes from. */
@@ -180,7 +194,11 @@ const dayMs = 86_400_000
 /** The longest delay before another attempt. */
 export const maxDelayMs = dayMs
 
-const known = 'topic group type types concurrency timeoutMs isolate retry ordered onExhausted batch handle'.split(' ')
+/** The limits of a group. */
+export const limitNames = ['groupConcurrency', 'ratePerSecond', 'limitPerKey'] as const
+const known = 'topic group type types concurrency timeoutMs isolate retry ordered onExhausted batch handle'
+  .split(' ')
+  .concat(limitNames)
 const knownOf = { retry: ['maxAttempts', 'initialDelayMs', 'maxDelayMs'], batch: ['maxEvents', 'maxWaitMs'] }
 
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
@@ -226,9 +244,20 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
   compileTypePatterns(patterns)
   if (inRange('retry.initialDelayMs', initialDelayMs, 1, dayMs) > inRange('retry.maxDelayMs', longestMs, 1, dayMs))
     refuse('retry.initialDelayMs', 'is larger than retry.maxDelayMs')
+  const limits: Partial<Record<keyof GroupLimits, number>> = {}
+  for (const field of limitNames) {
+    const limit = options[field]
+    if (limit === undefined) continue
+    limits[field] = inRange(field, limit, 1, maxGroupLimit)
+    const events = options.batch?.maxEvents ?? 1
+    if (events > limit && field !== 'limitPerKey')
+      refuse('batch.maxEvents', `is ${events}: with ${field} ${limit} no such batch can begin`)
+  }
+  if (limits.limitPerKey !== undefined && ordered)
+    refuse('limitPerKey', 'and ordered are both given: in an ordered group one event of a key is at work')
   const checked = {
     isMillraceHandler: true as const,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, isolate, ordered, onExhausted },
+    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, isolate, ordered, onExhausted, limits },
     module: null,
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),

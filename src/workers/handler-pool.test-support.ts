@@ -61,8 +61,8 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   const deliveryTimes = new DeliveryTimes(now)
   const metrics = createMetrics()
   t.after(() => metrics.close())
-  const declare = () =>
-    eventLog.declare('events', { partitions: 1, groups: [{ name: group, ordered: handler.ordered }] })
+  const ordered = handler.ordered || handler.limits.limitPerKey !== undefined
+  const declare = () => eventLog.declare('events', { partitions: 1, groups: [{ name: group, ordered }] })
   await declare()
   await eventLog.declare(deadLetterTopic, { partitions: 1, groups: [] })
   const topics = [{ name: 'events', partitions: 1, partitionBy: 'key' as const }]
@@ -93,6 +93,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
     ...{ start, publish, publishEvents, deliveryTimes },
     heldKeys: () => log.heldKeys(stream, group),
     release: (key: string, attempt: number | null) => log.release(stream, group, key, attempt),
+    permits: () => log.permits('events', group, handler.limits, { leaseMs: 30_000 }),
     waiting: async () => (await description())?.waiting,
     inFlight: async () => (await description())?.inFlight,
     settles: () => settled,

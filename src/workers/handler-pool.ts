@@ -21,8 +21,10 @@ import type { DeadLetters } from './dead-letters.ts'
 import type { HandlerDefinition } from './define-handler.ts'
 import type { DeliveryTimes } from './delivery-times.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
+import { GroupPermits } from './group-permits.ts'
 import { type HandledEvent, toHandledEvent } from './handled-event.ts'
 import { type AttemptParts, type Attempts, attemptsOf } from './handler-attempt.ts'
+import { KeyLimit } from './key-limit.ts'
 import { KeyOrder } from './key-order.ts'
 import { LaneTurns } from './lane-turns.ts'
 import { OpenDelivery } from './open-delivery.ts'
@@ -47,7 +49,7 @@ const firstAttemptAlone = 3
 /** Nothing more is taken while so many events have ended and cannot be settled. */
 const maxUnsettledEvents = 1000
 
-/** Nothing more is taken while so many events of an ordered group are in hand. */
+/** Nothing more is taken while so many events of an ordered group are in hand, or wait for others of their keys. */
 const maxEventsInOrder = 1000
 
 /** What waits in hand for a place is returned when none was freed for so long: another process may be free. */
@@ -91,6 +93,8 @@ export class HandlerPool implements Pool {
   readonly #isMine: (type: string) => boolean
   readonly #reader = new EventReader()
   readonly #laneTurns = new LaneTurns()
+  /** Whether a free place is all that an event waits for. */
+  readonly #isPlain: boolean
   readonly #readsAhead: boolean
   readonly #readAhead = new ReadAhead()
   #handTimer: NodeJS.Timeout | undefined
@@ -107,10 +111,13 @@ export class HandlerPool implements Pool {
   readonly #calls: CallQueue<Work>
   /** Null: the handler takes events in any order. */
   readonly #order: KeyOrder | null
+  /** Null: any number of events of a key may be at work. */
+  readonly #keyLimit: KeyLimit<Work> | null
   /** One for each call at work, with the consumer of its events. */
   readonly #aborts = new Map<AttemptAbort, Consumer>()
   /** Since when calls at work have ignored their signal. */
   readonly #ignoring = new Map<AttemptAbort, number>()
+  readonly #permits: GroupPermits
   readonly #settlements: Settlements
   /** Bytes of the deliveries that are not settled. */
   #bytesInHand = 0
@@ -120,7 +127,9 @@ export class HandlerPool implements Pool {
 
   constructor(options: HandlerPoolOptions) {
     const { handler } = options
-    this.#options = options
+    const { limits } = handler
+    const { groupConcurrency = Number.POSITIVE_INFINITY } = limits
+    this.#options = { ...options, concurrency: () => Math.min(options.concurrency(), groupConcurrency) }
     this.#member = new GroupMember({
       ...{ ...options, topic: handler.topic, group: handler.group },
       onVoid: (reason) => {
@@ -133,6 +142,7 @@ export class HandlerPool implements Pool {
     })
     this.#isMine = compileTypePatterns(handler.types)
     this.#order = handler.ordered ? new KeyOrder() : null
+    this.#keyLimit = limits.limitPerKey === undefined ? null : new KeyLimit(limits.limitPerKey)
     const { topic, group } = handler
     this.#settlements = new Settlements({
       ...{ ...options, topic, group, member: this.#member, signal: this.#giveUp.signal },
@@ -142,13 +152,17 @@ export class HandlerPool implements Pool {
       onSettled: (open, isRecorded) => this.#noteSettled(open, isRecorded),
       onProgress: () => this.#wake(),
     })
-    const { concurrency } = options
-    this.#readsAhead = handler.batch === null && !handler.ordered
+    const onPermits = () => this.#calls.begin()
+    this.#permits = new GroupPermits({ ...options, topic, group, limits, onPermits })
+    const { concurrency } = this.#options
+    this.#isPlain = this.#order === null && !this.#permits.isLimited && this.#keyLimit === null
+    this.#readsAhead = handler.batch === null && this.#isPlain
     this.#calls = new CallQueue({
       ...(handler.batch ?? noBatch),
       concurrency,
       ahead: () => (this.#readsAhead ? this.#readAhead.events(concurrency()) : 0),
-      call: (works) => this.#call(works),
+      mayBegin: (events) => this.#permits.begin(events),
+      call: (works) => this.#call(works).finally(() => this.#freeLimits(works)),
     })
   }
 
@@ -172,7 +186,7 @@ export class HandlerPool implements Pool {
       const reason = `${this.#fullOf}: nothing more is taken meanwhile`
       return { is: 'running', by: null, reason, sinceMs: null }
     }
-    if (ignoring === 0) return runningState
+    if (ignoring === 0) return { ...runningState, reason: this.#permits.reason }
     const reason = `${ignoring} of ${this.#options.concurrency()} places are held by attempts that go on after their time limit`
     return { is: 'running', by: null, reason, sinceMs: Math.min(...this.#ignoring.values()) }
   }
@@ -194,6 +208,7 @@ export class HandlerPool implements Pool {
   async start(): Promise<void> {
     await this.#attempts.open()
     await this.#member.join()
+    await this.#permits.join()
     this.#running = this.#run()
   }
 
@@ -207,7 +222,8 @@ export class HandlerPool implements Pool {
     this.#isStopping = true
     this.#reading.abort()
     clearTimeout(this.#handTimer)
-    if (this.#readsAhead || this.#order !== null) this.#returnUnbegun(this.#calls.takeBack())
+    if (this.#options.handler.batch === null || !this.#isPlain) this.#returnUnbegun(this.#calls.takeBack())
+    this.#returnUnbegun(this.#keyLimit?.takeBack() ?? [])
     this.#calls.end()
     this.#wake()
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
@@ -222,7 +238,7 @@ export class HandlerPool implements Pool {
       await withinMs(this.#finished(), shutdownMs / 2, null)
     }
     this.#giveUp.abort()
-    await Promise.all([this.#member.leave(), this.#attempts.close()])
+    await Promise.all([this.#permits.close(), this.#member.leave(), this.#attempts.close()])
   }
 
   /** Resolves when nothing is at work or unsettled. */
@@ -250,6 +266,7 @@ export class HandlerPool implements Pool {
       if (this.#readsAhead) this.#watchHand()
       if (this.#suspectLanes.size === 0 || this.#isStopping) continue
       this.#reading = new AbortController()
+      await this.#permits.ready(1, this.#reading.signal)
       await gate.alone(() => this.#runSuspects())
     }
   }
@@ -263,9 +280,14 @@ export class HandlerPool implements Pool {
   get #fullOf(): string | null {
     if (this.#bytesInHand >= maxBytesInHand)
       return `${Math.round(this.#bytesInHand / mebibyte)} MiB of events are in hand`
-    const events = this.#order?.events ?? 0
+    const events = this.#eventsInOrder
     if (events < maxEventsInOrder) return null
     return `${events} events are in hand, which wait for earlier ones of their keys or entries`
+  }
+
+  /** Events in hand that wait for others of their keys, and in an ordered group all that are in hand. */
+  get #eventsInOrder(): number {
+    return this.#order?.events ?? this.#keyLimit?.waiting ?? 0
   }
 
   /** Resolves the waits for a free place. */
@@ -276,8 +298,9 @@ export class HandlerPool implements Pool {
 
   /** Up to one event for each free place, by the weights of the lanes, else the most urgent ones; waits for the first. */
   async #take(signal: AbortSignal): Promise<readonly Delivery[]> {
-    const ordered = this.#order === null ? Number.POSITIVE_INFINITY : maxEventsInOrder - this.#order.events
-    const places = Math.min(this.#calls.freeEvents, ordered)
+    const free = Math.min(this.#calls.freeEvents, maxEventsInOrder - this.#eventsInOrder)
+    const places = await this.#permits.ready(free, signal)
+    if (places === 0) return []
     const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
       const startedAtMs = this.#options.monotonicNow()
@@ -345,9 +368,19 @@ export class HandlerPool implements Pool {
     for (const index of open.pending.keys()) {
       gate.share()
       const work = { open, index, onEnded: () => gate.leave() }
-      if (this.#order === null || this.#order.admit(work)) this.#addCall(work)
+      if (this.#admits(work)) this.#addCall(work)
     }
     this.#settleWhenEnded(open)
+  }
+
+  /** Whether an event may begin as far as its key is concerned; if not, it waits in hand or has been returned. */
+  #admits(work: Work): boolean {
+    return this.#order?.admit(work) ?? this.#keyLimit?.admit(work) ?? true
+  }
+
+  #freeLimits(works: readonly Work[]): void {
+    this.#permits.end(works.length)
+    for (const next of this.#keyLimit?.ended(works) ?? []) this.#addCall(next)
   }
 
   #addCall(work: Work): void {
@@ -403,7 +436,7 @@ export class HandlerPool implements Pool {
           (index) =>
             new Promise<void>((resolve) => {
               const work = { open, index, onEnded: resolve }
-              if (this.#order === null || this.#order.admit(work)) this.#calls.addAlone(work)
+              if (this.#admits(work)) this.#calls.addAlone(work)
             }),
         )
         await Promise.all(ends)

@@ -74,6 +74,15 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
       })
     }
   }
+  const permits = await eventLog.permits(
+    topic,
+    group,
+    { groupConcurrency: 3, ratePerSecond: 5 },
+    { leaseMs: 3_600_000 },
+  )
+  await permits.take(3)
+  permits.begin(1)
+  await permits.take(2)
   const all = await takeAll(consumer)
   const again = (batch: (typeof all)[number]['batch']) => [{ batch, attempt: 1, dueAtMs: 0 }]
   for (const delivery of all.filter((_, index) => index % 3 === 0)) {
@@ -122,6 +131,10 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
     take: {
       keys: partition.forGroup(group),
       args: [group, name, String(Date.now()), '100000', '1', '9', '0', '9', '0', '9', '0', '9'],
+    },
+    permits: {
+      keys: partition.forPermits(group),
+      args: [group, 'me', '1000', '3', '5', '0', '1', '1', '2', '1', '0', '25', '1025', '1000', '500', '50'],
     },
     release: { keys: partition.forGroup(group), args: [group, name, '1', '100', '0', '1:1-1'] },
     trim: { keys: [partition.books, partition.stream('normal')], args: ['normal', '9', '0', '9'] },

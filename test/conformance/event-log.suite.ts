@@ -17,6 +17,7 @@ import { holding } from './event-log/holding.ts'
 import { numberedMessages } from './event-log/numbered-messages.ts'
 import { ordering } from './event-log/ordering.ts'
 import { pausing } from './event-log/pausing.ts'
+import { permitting } from './event-log/permitting.ts'
 import { readingSettled } from './event-log/reading-settled.ts'
 import { refusing } from './event-log/refusing.ts'
 import { reopening } from './event-log/reopening.ts'
@@ -50,6 +51,7 @@ export function eventLogSuite(harness: EventLogHarness): void {
   describing(story)
   trimming(story)
   pausing(story)
+  permitting(story)
   ordering(story)
   holding(story)
   dropping(story)

@@ -28,7 +28,7 @@ test('all keys of a script are in one slot, whatever the names of topics, groups
       const partition = keys.partition(topic, 3)
       const sets = [
         partition.forAppend(),
-        partition.forGroup(group),
+        partition.forDrop(group),
         partition.forReopen(group, 'low'),
         partition.forHeldKeys(group, 'low'),
         partition.forMake(),

@@ -232,6 +232,7 @@ test('a worker that the server refuses ends with the reason, and a wrong option 
     ['concurrency', { concurrency: 1001 }],
     ['batch', { batch: { maxEvents: 5 } }],
     ['isolate', { isolate: true }],
+    ['groupConcurrency', { groupConcurrency: 3 }],
     ['timeoutMs', { timeoutMs: 0 }],
   ]
   for (const [field, options] of wrong)

@@ -263,6 +263,8 @@ test('a worker that joins with other options than its group has is refused, with
     ['initial_delay', { initialDelay: seconds(5) }],
     ['max_delay', { maxDelay: seconds(70_000) }],
     ['on_exhausted', { onExhausted: 1 }],
+    ['rate_per_second', { ratePerSecond: 5 }],
+    ['limit_per_key', { limitPerKey: 5 }],
   ]
   for (const [field, join] of others) {
     const worker = grpcClient(t, server).consume()
@@ -275,6 +277,18 @@ test('a worker that joins with other options than its group has is refused, with
   await workerOf(t, server)
   await clientOf(t, server).publishEvents(eventsOf('x'))
   await eventually(() => assert.equal(first.deliveries.length, 1))
+})
+
+test('no more events of a key are at work than the limit of the group allows', async (t) => {
+  const server = await start(t)
+  const worker = await workerOf(t, server, { maxInFlight: 10, limitPerKey: 2 })
+  const events = ['a', 'b'].flatMap((key) =>
+    eventsOf(`${key}1`, `${key}2`, `${key}3`).map((event) => ({ ...event, key })),
+  )
+  await clientOf(t, server).publishEvents(events)
+  await eventually(() => assert.deepEqual(idsOf(worker).toSorted(), ['a1 1', 'a2 1', 'b1 1', 'b2 1']))
+  worker.send(end(worker.deliveries.find(({ event }) => event?.id === 'a1')!))
+  await eventually(() => assert.deepEqual(idsOf(worker).slice(4), ['a3 1']))
 })
 
 const wrongJoins: readonly [string, Join, grpc.status][] = [
@@ -293,8 +307,8 @@ const wrongJoins: readonly [string, Join, grpc.status][] = [
   ['join.initial_delay', { initialDelay: seconds(70_000) }, grpc.status.INVALID_ARGUMENT],
   ['join.max_delay', { maxDelay: seconds(100_000_000) }, grpc.status.INVALID_ARGUMENT],
   ['join.on_exhausted', { onExhausted: 7 as 1 }, grpc.status.INVALID_ARGUMENT],
-  ['join.rate_per_second', { ratePerSecond: 5 }, grpc.status.UNIMPLEMENTED],
-  ['join.limit_per_key', { limitPerKey: 5 }, grpc.status.UNIMPLEMENTED],
+  ['join.rate_per_second', { ratePerSecond: 0.5 }, grpc.status.INVALID_ARGUMENT],
+  ['join.limit_per_key', { limitPerKey: 100_001 }, grpc.status.INVALID_ARGUMENT],
 ]
 
 test('bad messages end their stream with the field, and the workers beside it go on', async (t) => {

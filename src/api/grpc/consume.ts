@@ -204,14 +204,6 @@ const onExhaustedOfNumber: Readonly<Record<number, WorkJoin['onExhausted']>> = {
 }
 
 function joinOf(join: Join): WorkJoin {
-  for (const [field, value] of [
-    ['rate_per_second', join.ratePerSecond],
-    ['limit_per_key', join.limitPerKey],
-  ] as const) {
-    if (value === 0) continue
-    const text = `join.${field} is not implemented in this version: leave it out`
-    throw new MillraceError('unimplemented', text, { field: `join.${field}` })
-  }
   const whenExhausted = onExhaustedOfNumber[join.onExhausted]
   if (whenExhausted === undefined) throw refusal('join.on_exhausted', `is ${join.onExhausted}; it must be 1 or 2`)
   return {
@@ -225,6 +217,8 @@ function joinOf(join: Join): WorkJoin {
     initialDelayMs: millisecondsOf(join.initialDelay),
     maxDelayMs: millisecondsOf(join.maxDelay),
     onExhausted: whenExhausted,
+    ratePerSecond: join.ratePerSecond || null,
+    limitPerKey: join.limitPerKey || null,
   }
 }
 

@@ -16,7 +16,7 @@ test('all keys of a partition share one hash tag, even when the names contain br
       const partition = keys.partition(topic, 3)
       const all = [
         ...partition.forAppend(),
-        ...partition.forGroup(group),
+        ...partition.forDrop(group),
         ...partition.forReopen(group, 'low'),
         ...partition.forHeldKeys(group, 'low'),
       ]

@@ -108,6 +108,16 @@ export class PartitionKeys {
     return [this.books, ...own, this.bell]
   }
 
+  /** The KEYS of drop-group.lua. */
+  forDrop(group: string): string[] {
+    return [...this.forGroup(group), this.permits(group)]
+  }
+
+  /** The KEYS of permits.lua. */
+  forPermits(group: string): string[] {
+    return [this.books, this.permits(group)]
+  }
+
   /** The KEYS of reopen.lua. */
   forReopen(group: string, lane: Lane): string[] {
     return [this.books, this.due(group, lane), this.again(group), this.tries(group), this.bell]
@@ -131,6 +141,10 @@ export class PartitionKeys {
 
   againKeys(group: string): string {
     return `${this.#base}:again-keys:${group}`
+  }
+
+  permits(group: string): string {
+    return `${this.#base}:permits:${group}`
   }
 }
 

@@ -2,6 +2,7 @@
 // process keeps the order of its appends and the ids of the deliveries that its consumers hold
 // (docs/decisions/0007-redis-log.md).
 
+import { randomUUID } from 'node:crypto'
 import { MillraceError } from '../../errors.ts'
 import type { Durability } from '../../event/durability.ts'
 import { lanes } from '../../event/event.ts'
@@ -14,17 +15,30 @@ import type {
   Consumer,
   DescribeOptions,
   EventLog,
+  GroupLimits,
   HeldKey,
   LogDescription,
+  Permits,
   ReadSettledOptions,
   Reopened,
   RetentionPolicy,
   SettledPage,
   StreamName,
+  TakenPermits,
   TopicDeclaration,
   TopicDescription,
   Trimmed,
 } from '../event-log.ts'
+import {
+  HeldPermits,
+  maxSilentMs,
+  maxUnfairMs,
+  type PermitCall,
+  permitPollMs,
+  rateSlotMs,
+  rateWindowMs,
+  refuseOtherLimits,
+} from '../held-permits.ts'
 import { checkNumbers } from '../numbered-message.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { notReplicated } from './append/append-answers.ts'
@@ -70,6 +84,7 @@ export interface RedisLogOptions {
 export class RedisLog implements EventLog {
   readonly #options: RedisLogOptions
   readonly #consumers = new Set<RedisConsumer>()
+  readonly #permits = new Set<HeldPermits>()
   readonly #queues = new Map<PartitionKeys, AppendQueue>()
   readonly #trims = new TrimPlan()
   /** Calls in flight: close() waits for them. */
@@ -217,6 +232,37 @@ export class RedisLog implements EventLog {
     })
   }
 
+  permits(
+    topic: string,
+    group: string,
+    limits: GroupLimits,
+    { leaseMs }: { readonly leaseMs: number },
+  ): Promise<Permits> {
+    return this.#call(async () => {
+      const process = randomUUID()
+      const { groupConcurrency = 0, ratePerSecond = 0, limitPerKey = 0 } = limits
+      const words = [group, process, leaseMs, groupConcurrency, ratePerSecond, limitPerKey]
+      const exchange = async ({ atWork, begun, most, least, isLast }: PermitCall): Promise<TakenPermits> => {
+        const partition = await this.#partition({ topic, partition: 0, lane: 'normal' }, group)
+        const bounds = [rateSlotMs, rateWindowMs, maxUnfairMs, maxSilentMs, permitPollMs]
+        const args = [...words, atWork, begun, most, least, isLast ? 1 : 0, ...bounds]
+        const keys = partition.forPermits(group)
+        const exchanging = this.#within((session) => session.run('permits', partition, keys, args))
+        const reply = listOf(await this.#ofGroup(topic, group, exchanging)).map(numberOf)
+        const [taken, full, used, retryAfterMs] = reply as [number, number, number, number]
+        if (taken < 0) {
+          const [, groupConcurrency, ratePerSecond, limitPerKey] = reply as [number, number, number, number]
+          refuseOtherLimits(group, limits, { groupConcurrency, ratePerSecond, limitPerKey })
+        }
+        const limit = full === 1 ? 'groupConcurrency' : 'ratePerSecond'
+        return { taken, full: full === 0 ? null : { limit, used }, retryAfterMs }
+      }
+      const permits = new HeldPermits({ leaseMs, exchange, onClosed: () => this.#permits.delete(permits) })
+      this.#permits.add(permits)
+      return await permits.join()
+    })
+  }
+
   describe(options: DescribeOptions = {}): Promise<LogDescription> {
     return this.#call(() => {
       const { connection, durability } = this.#options
@@ -290,6 +336,7 @@ export class RedisLog implements EventLog {
   async #close(): Promise<void> {
     await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
     await Promise.allSettled(this.#calls)
+    await Promise.all(Array.from(this.#permits, (permits) => permits.close()))
     // Consumers that were being created while the others were closed.
     await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
     this.#options.guard.close()

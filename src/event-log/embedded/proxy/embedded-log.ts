@@ -13,9 +13,11 @@ import type {
   Consumer,
   DescribeOptions,
   EventLog,
+  GroupLimits,
   HeldKey,
   KeptEntry,
   LogDescription,
+  Permits,
   ReadSettledOptions,
   Reopened,
   RetentionPolicy,
@@ -24,6 +26,7 @@ import type {
   TopicDeclaration,
   Trimmed,
 } from '../../event-log.ts'
+import { HeldPermits } from '../../held-permits.ts'
 import { checkNumbers } from '../../numbered-message.ts'
 import { untilAborted } from '../../until-aborted.ts'
 import { settledFields } from '../protocol.ts'
@@ -32,6 +35,7 @@ import { EmbeddedConsumer } from './embedded-consumer.ts'
 import type { LogCalls } from './log-calls.ts'
 import { closed } from './log-failure.ts'
 import { packOf } from './packed-batches.ts'
+import { PermitBook } from './permit-book.ts'
 import type { RecentEntries } from './recent-entries.ts'
 
 /** More open consumers than this are a leak. */
@@ -57,6 +61,8 @@ export class EmbeddedLog implements EventLog {
   readonly #options: EmbeddedLogOptions
   readonly #appends: AppendQueue
   readonly #consumers = new Set<EmbeddedConsumer>()
+  /** By topic and group. */
+  readonly #permitBooks = new Map<string, PermitBook>()
   readonly #deliveryPrefix = randomBytes(6).toString('base64url')
   #lastCall = 0
   #isDiskFull = false
@@ -144,7 +150,9 @@ export class EmbeddedLog implements EventLog {
 
   async dropGroup(topic: string, group: string): Promise<number> {
     this.#options.calls.checkUsable()
-    return await this.#options.calls.ask('drop', { topic, group })
+    const events = await this.#options.calls.ask('drop', { topic, group })
+    this.#permitBooks.delete(`${topic}/${group}`)
+    return events
   }
 
   async consume(topic: string, group: string): Promise<Consumer> {
@@ -164,6 +172,18 @@ export class EmbeddedLog implements EventLog {
     if (this.#closed !== null) throw closed()
     this.#consumers.add(consumer)
     return consumer
+  }
+
+  async permits(topic: string, group: string, limits: GroupLimits): Promise<Permits> {
+    const holder = {}
+    const permits = new HeldPermits({
+      leaseMs: Number.POSITIVE_INFINITY,
+      exchange: async (call) => {
+        const book = await this.#permitBook(topic, group)
+        return book.exchange(group, holder, limits, call, performance.now())
+      },
+    })
+    return await permits.join()
   }
 
   async describe(options: DescribeOptions = {}): Promise<LogDescription> {
@@ -207,6 +227,17 @@ export class EmbeddedLog implements EventLog {
       await calls.end()
       onClosed()
     }
+  }
+
+  async #permitBook(topic: string, group: string): Promise<PermitBook> {
+    const name = `${topic}/${group}`
+    const known = this.#permitBooks.get(name)
+    if (known !== undefined) return known
+    // Finds out whether there is such a group.
+    await (await this.consume(topic, group)).close()
+    const book = this.#permitBooks.get(name) ?? new PermitBook()
+    this.#permitBooks.set(name, book)
+    return book
   }
 
   #noteRoom(hasRoom: boolean): void {

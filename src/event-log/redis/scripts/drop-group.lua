@@ -3,7 +3,7 @@
 -- and its own stream; later ones acknowledge its pending entries, at most N in each lane.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel, again-keys
+--          bell's channel, again-keys, permits
 -- ARGV     group, version of the registry, N; last, the caller's known state (parts/checks.lua)
 -- Returns  {1 when another step is needed, how many events waited} | 'stale' when the partition has a later version of
 --          the registry
@@ -29,7 +29,7 @@ if isThere then
   for _, lane in ipairs(lanes) do
     for _, term in ipairs({ 'handed:', 'floor:', 'pending:' }) do redis.call('HDEL', books, term .. lane .. ':' .. group) end
   end
-  redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[12])
+  redis.call('UNLINK', KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[12], KEYS[13])
   -- Wake waiting consumers: they get NOGROUP.
   redis.pcall('SPUBLISH', KEYS[11], '')
 end

@@ -19,6 +19,7 @@ const names = [
   'list-members',
   'make-partition',
   'owners',
+  'permits',
   'raise-epoch',
   'read-settled',
   'register-topic',

@@ -241,7 +241,7 @@ export class TopicRegistry {
       // Another process may have finished the drop, and the name be another group's.
       if (this.topics.get(partition.topic)?.dropping.includes(group) !== true) return [0, 0]
       const args = [group, this.#content.version, droppedPerScript]
-      return await runWith('drop-group', partition, partition.forGroup(group), args)
+      return await runWith('drop-group', partition, partition.forDrop(group), args)
     }
     for (;;) {
       const [isMore, waited] = listOf(await this.#unlessStale(step))

@@ -127,13 +127,17 @@ export type Join = Message<"millrace.v1.Join"> & {
   maxDelay?: Duration | undefined;
 
   /**
-   * Not implemented yet; likewise limit_per_key.
+   * How many events begin within a second, in all processes that work on the group: a whole number up to 100,000. All of
+   * them state the same.
    *
    * @generated from field: double rate_per_second = 10;
    */
   ratePerSecond: number;
 
   /**
+   * How many events of one key are at work at once, in all processes: up to 100,000. A group has such a limit, or none, for
+   * its lifetime.
+   *
    * @generated from field: uint32 limit_per_key = 11;
    */
   limitPerKey: number;
