@@ -6,7 +6,7 @@
 import { defineHandler } from '../src/index.ts'
 import { startExample } from './support/example-server.ts'
 
-const items = 300
+const items = 150
 const workers = [
   { name: 'fast', delayMs: 20, done: 0 },
   { name: 'middle', delayMs: 60, done: 0 },

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
-/** One row per program: its name on the PATH, where else it may be, its Debian package, and what it is used for. */
+/** One row per program or library: its name on the PATH, where else it may be, its Debian package, and its use. */
 const programs = [
   { name: 'sqlite3', debianPackage: 'sqlite3', usedFor: 'reading the store while the server runs' },
   {
@@ -24,6 +24,20 @@ const programs = [
   },
   { name: 'redis-server', debianPackage: 'redis-server', usedFor: 'the log on Redis' },
   { name: 'strace', debianPackage: 'strace', usedFor: 'disk faults: failed flushes, full disks, power loss' },
+  { name: 'protoc', debianPackage: 'protobuf-compiler', usedFor: 'the worker in Python' },
+  {
+    name: 'protobuf',
+    elsewhere: () => ['/usr/include/google'],
+    debianPackage: 'libprotobuf-dev',
+    usedFor: 'the worker in Python',
+  },
+  {
+    name: 'google/protobuf',
+    elsewhere: pythonDirectories,
+    debianPackage: 'python3-protobuf',
+    usedFor: 'the worker in Python',
+  },
+  { name: 'grpc', elsewhere: pythonDirectories, debianPackage: 'python3-grpcio', usedFor: 'the worker in Python' },
 ]
 
 const say = (/** @type {string} */ text) => process.stderr.write(`${text}\n`)
@@ -49,6 +63,10 @@ function isThere({ name, elsewhere }) {
 function postgresDirectories() {
   const all = '/usr/lib/postgresql'
   return existsSync(all) ? readdirSync(all).map((version) => join(all, version, 'bin')) : []
+}
+
+function pythonDirectories() {
+  return ['/usr/lib/python3/dist-packages']
 }
 
 function isExecutable(/** @type {string} */ path) {

@@ -254,7 +254,7 @@ test('the publisher also gives up on a server that cuts every call', async (t) =
   server.decide = () => ({ kind: 'cut' })
   const connection = new ServerConnection({ addresses: () => [server.address], connectTimeoutMs: 1000 })
   const clocks = { now: Date.now, monotonicNow: () => performance.now(), random: () => 0.01 }
-  const publisher = new Publisher(connection, { giveUpAfterMs: 150 }, clocks)
+  const publisher = new Publisher(connection, { giveUpAfterMs: 600 }, clocks)
 
   publisher.add({ type: 'test' })
 

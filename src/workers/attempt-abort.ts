@@ -1,5 +1,5 @@
-// The AbortController of an attempt. Its signal is made when it is first asked for: to make one costs more than all else
-// of a short attempt, and few handlers look at it.
+// The AbortController of an attempt. Its signal is made when it is first asked for: an attempt outside this thread needs
+// none.
 
 import type { AbortReason } from './define-handler.ts'
 

@@ -3,6 +3,7 @@
 
 import { type ErrorCode, errorCodes } from '../errors.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
+import type { LogMethod } from '../telemetry/logger.ts'
 import type { AttemptEnd, Failed, LimitedAttempt, LimitedContext } from './attempt.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
 import { type HandlerContext, type HandlerDefinition, maxDelayMs } from './define-handler.ts'
@@ -17,8 +18,15 @@ export interface CallParts {
 
 export function callHandler(handler: HandlerDefinition, parts: CallParts): LimitedAttempt {
   const publishFor = publishing(handler, parts)
-  return async (events, limited) => {
-    const context = new CallContext(events, limited, publishFor)
+  return async (events, { attempt, progress, abort, logger }) => {
+    // Without getters, each of which would cost a microsecond here, and which a copy of the context would lose in a class.
+    const context: HandlerContext = {
+      attempt,
+      signal: abort.signal,
+      progress,
+      logger: lazyLogger(logger),
+      publish: publishFor(events, abort),
+    }
     try {
       if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
       return { ends: [endOf(await handler.handle(events[0]!, context))] }
@@ -42,39 +50,16 @@ function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallPar
     }
 }
 
-/** What a handler gets with its events. Each part is made when the handler asks for it: few ask for more than one. */
-class CallContext implements HandlerContext {
-  readonly #events: readonly HandledEvent[]
-  readonly #limited: LimitedContext
-  readonly #publishFor: PublishFor
-  #logger: HandlerContext['logger'] | undefined
-
-  constructor(events: readonly HandledEvent[], limited: LimitedContext, publishFor: PublishFor) {
-    this.#events = events
-    this.#limited = limited
-    this.#publishFor = publishFor
+/** Makes the logger at the first line: that costs more than all else of an attempt, and few handlers log. */
+function lazyLogger(make: LimitedContext['logger']): HandlerContext['logger'] {
+  let made: HandlerContext['logger'] | undefined
+  const method = (level: keyof HandlerContext['logger']): LogMethod => {
+    return (...line: unknown[]) => {
+      made ??= make()
+      return Reflect.apply(made[level], made, line)
+    }
   }
-
-  get attempt() {
-    return this.#limited.attempt
-  }
-
-  get signal() {
-    return this.#limited.abort.signal
-  }
-
-  get progress() {
-    return this.#limited.progress
-  }
-
-  get logger() {
-    this.#logger ??= this.#limited.logger()
-    return this.#logger
-  }
-
-  get publish() {
-    return this.#publishFor(this.#events, this.#limited.abort)
-  }
+  return { debug: method('debug'), info: method('info'), warn: method('warn'), error: method('error') }
 }
 
 /** What a batch handler returned is any value. Throws when it does not tell the outcome of each of these events. */

@@ -32,8 +32,11 @@ export function dead(reason: string): Dead {
   return { ended: 'dead', reason }
 }
 
-/** Why a handler's signal is aborted. `lease_lost`: a worker outside the server was cut off from it, and another gets the event. */
-export type AbortReason = 'timeout' | 'shutdown' | 'lease_lost'
+/**
+ * Why a handler's signal is aborted: its time limit is over; another gets its event, because the log has given it to the
+ * group again or the worker was cut off from its server; the group was deleted; or the process stops.
+ */
+export type AbortReason = 'timeout' | 'lease_lost' | 'cancelled' | 'shutdown'
 
 export interface HandlerContext {
   /** 1 for the first attempt. */

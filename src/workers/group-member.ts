@@ -28,6 +28,8 @@ export interface GroupMemberOptions {
   readonly logger: Logger
   /** 0 <= random() < 1. */
   readonly random: () => number
+  /** Called when the member has joined again: what earlier consumers took is void. */
+  readonly onVoid?: (reason: 'lease_lost' | 'cancelled') => void
 }
 
 export class GroupMember {
@@ -153,6 +155,7 @@ export class GroupMember {
       await declare()
       await this.join()
       await consumer.close()
+      this.#options.onVoid?.(code === 'not_found' ? 'cancelled' : 'lease_lost')
       const text =
         code === 'not_found'
           ? `${group} was deleted, but this server needs it: the group was recreated`

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { eventually, within } from '../../test/support/eventually.ts'
 import { retry } from './define-handler.ts'
@@ -183,6 +184,24 @@ test('when the group is deleted while all places are taken, the pool joins again
   assert.deepEqual(settled, [false, true], 'the first outcome was not recorded')
 })
 
+test('when the group is deleted, the signals of its events say so', async (t) => {
+  const seen: unknown[] = []
+  const { start, publish, waiting, deleteGroup } = await poolOf(t, {
+    handle: async (_, { signal }) => {
+      if (seen.push('begun') > 1) return
+      await once(signal, 'abort')
+      seen.push(signal.reason)
+    },
+  })
+  const pool = await start()
+  await publish('a')
+  await eventually(() => assert.deepEqual(seen, ['begun']))
+  await deleteGroup()
+  await eventually(() => assert.deepEqual(seen.toSorted(), ['begun', 'begun', 'cancelled']))
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+})
+
 test('an event of an entry that was cut keeps its position in the log', async (t) => {
   const { start, publish, waiting, deadLetters } = await poolOf(t, {
     retry: { maxAttempts: 2, initialDelayMs: 1 },
@@ -196,4 +215,14 @@ test('an event of an entry that was cut keeps its position in the log', async (t
   await pool.close(1000)
   const [letter] = await deadLetters()
   assert.match(letter!.attributes.get('position') ?? '', /:4$/)
+})
+
+test('a copy of the context has all its parts', async (t) => {
+  const copies: object[] = []
+  const { start, publish, waiting } = await poolOf(t, { handle: (_, context) => void copies.push({ ...context }) })
+  await publish('a')
+  const pool = await start()
+  await eventually(async () => assert.equal(await waiting(), 0))
+  await pool.close(1000)
+  assert.deepEqual(Object.keys(copies[0]!).toSorted(), ['attempt', 'logger', 'progress', 'publish', 'signal'])
 })

@@ -107,8 +107,8 @@ export class HandlerPool implements Pool {
   readonly #calls: CallQueue<Work>
   /** Null: the handler takes events in any order. */
   readonly #order: KeyOrder | null
-  /** One for each call at work. */
-  readonly #aborts = new Set<AttemptAbort>()
+  /** One for each call at work, with the consumer of its events. */
+  readonly #aborts = new Map<AttemptAbort, Consumer>()
   /** Since when calls at work have ignored their signal. */
   readonly #ignoring = new Map<AttemptAbort, number>()
   readonly #settlements: Settlements
@@ -121,7 +121,12 @@ export class HandlerPool implements Pool {
   constructor(options: HandlerPoolOptions) {
     const { handler } = options
     this.#options = options
-    this.#member = new GroupMember({ ...options, topic: handler.topic, group: handler.group })
+    this.#member = new GroupMember({
+      ...{ ...options, topic: handler.topic, group: handler.group },
+      onVoid: (reason) => {
+        for (const [abort, consumer] of this.#aborts) if (consumer !== this.#member.consumer) abort.abort(reason)
+      },
+    })
     this.#attempts = (options.attemptsOf ?? attemptsOf)(handler, options, () => {
       this.#calls.begin()
       this.#wake()
@@ -208,7 +213,7 @@ export class HandlerPool implements Pool {
     const isLate = (await withinMs(this.#finished(), graceMs - shutdownMs, 'late')) === 'late'
     if (isLate) {
       this.#hasAborted = true
-      for (const abort of this.#aborts) abort.abort('shutdown')
+      for (const abort of this.#aborts.keys()) abort.abort('shutdown')
       await withinMs(this.#finished(), shutdownMs / 2, null)
       for (const open of this.#atWork) {
         this.#return(open, this.#options.now())
@@ -418,7 +423,7 @@ export class HandlerPool implements Pool {
     const { deliveryTimes } = this.#options
     const numbers = works.map(({ open }, place) => this.#noteBegin(open, events[place]!))
     const abort = new AttemptAbort()
-    this.#aborts.add(abort)
+    this.#aborts.set(abort, works[0]!.open.consumer)
     const startedAtMs = this.#options.monotonicNow()
     const { ends, running } = await this.#attempts.attempt(events, {
       attempt,

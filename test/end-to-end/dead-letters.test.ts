@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test'
 import { Client } from 'pg'
 import { EventIdGenerator } from '../../src/event/event.ts'
 import type { EventInput } from '../../src/event/event-input.ts'
-import { type Backend, backends, type Home } from '../support/backend.ts'
+import { type Backend, backends, type Home, inLongRun } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { getStatus } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
@@ -64,7 +64,7 @@ async function waitForLetters(server: InProcessServer, count: number): Promise<L
   return lettersOf(server)
 }
 
-for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis', 'cluster')) {
+for (const backend of backends('embedded', ...inLongRun('embedded log, PostgreSQL'), 'redis', 'cluster')) {
   const story = (title: string, body: (t: TestContext, picky: Pickiest) => Promise<void>) =>
     test(`${title} (${backend.name})`, async (t) => body(t, await pickiest(t, backend)))
 

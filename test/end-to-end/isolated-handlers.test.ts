@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { defineHandler } from '../../src/index.ts'
-import { backends, type Home } from '../support/backend.ts'
+import { backends, type Home, inLongRun } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { getStatus, request } from '../support/http-client.ts'
@@ -53,7 +53,7 @@ async function lettersOf(t: TestContext, server: InProcessServer, count: number)
   })
 }
 
-for (const backend of backends('embedded', 'redis')) {
+for (const backend of backends('embedded', ...inLongRun('redis'))) {
   test(`an event that ends its thread is dead after its attempts, and 99 others are done (${backend.name})`, async (t) => {
     const { server, notes } = await startIsolated(
       t,

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
 import { dead, defineHandler } from '../../src/index.ts'
-import { backends, type Home } from '../support/backend.ts'
+import { backends, type Home, inLongRun } from '../support/backend.ts'
 import { order, orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
@@ -62,7 +62,7 @@ async function start(t: TestContext, home: Home): Promise<InProcessServer> {
   return await startInProcess(t, { dataDir: home.dataDir, env: home.env, topics: ['other:2'] })
 }
 
-for (const backend of backends('embedded', 'embedded log, PostgreSQL', 'redis')) {
+for (const backend of backends('embedded', ...inLongRun('embedded log, PostgreSQL'), 'redis')) {
   test(`a database that is older than the log is found, and the replay that is named completes it (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const withoutSource = [order(0, { source: '', id: 'order-1' }), ...orders(24, { source: '' })]

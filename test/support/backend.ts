@@ -52,6 +52,11 @@ export function backends(...names: readonly BackendName[]): Backend[] {
   }))
 }
 
+/** Backends of a story that another one shows in `npm test`. */
+export function inLongRun(...names: readonly BackendName[]): readonly BackendName[] {
+  return isLongRun ? names : []
+}
+
 /** A home with its own database; the settings choose the log. */
 export async function postgresHome(
   t: TestContext,

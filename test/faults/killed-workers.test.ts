@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventInput } from '../../src/index.ts'
-import { backends, type Home } from '../support/backend.ts'
-import { isLongRun, samples } from '../support/depth.ts'
+import { backends, type Home, inLongRun } from '../support/backend.ts'
+import { samples } from '../support/depth.ts'
 import { eventually } from '../support/eventually.ts'
 import { getStatus } from '../support/http-client.ts'
 import { clientOf } from '../support/publish.ts'
@@ -140,7 +140,7 @@ for (const backend of backends('embedded', 'redis', 'cluster')) {
 }
 
 // On the embedded log the example poison-handler shows it in every run.
-for (const backend of isLongRun ? backends('embedded', 'redis') : backends('redis')) {
+for (const backend of backends(...inLongRun('embedded'), 'redis')) {
   test(`an event that ends its process is dead after its attempts, and all others are done (${backend.name})`, async (t) => {
     const count = samples(300, 10_000)
     const home = await backend.home(t)

@@ -35,11 +35,11 @@ test('client-streaming: every item is accepted or dropped, and the fast worker g
 
 test('uneven-workers: each worker gets a share in proportion to its speed', async () => {
   const output = await run('uneven-workers.ts')
-  assert.match(output, /^300 items are done in /)
+  assert.match(output, /^150 items are done in /)
   const [fast, middle, slow] = ['fast', 'middle', 'slow'].map((name) =>
     numberIn(output, new RegExp(`^${name} worker .*: (\\d+) items`, 'm')),
   )
-  assert.equal(fast! + middle! + slow!, 300)
+  assert.equal(fast! + middle! + slow!, 150)
   assert.ok(fast! > 1.2 * middle! && middle! > 1.2 * slow! && slow! > 5, output)
 })
 
