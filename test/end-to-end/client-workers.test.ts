@@ -10,10 +10,12 @@ import { connect, dead, type Logger, MillraceError, retry, type WorkOptions } fr
 import { backends } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
+import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { inherited, projectRoot, startServer } from '../support/server-process.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 
 const group = 'mailer'
 
@@ -130,6 +132,34 @@ for (const backend of backends('embedded', 'redis')) {
     assert.ok(again.length >= 4 && again.every((attempts) => attempts.at(-1)! <= attempts.length))
   })
 }
+
+test('a worker goes on at another server when its own stops, and takes nothing with it', async (t) => {
+  const [redis] = backends('redis')
+  const home = await redis!.home(t)
+  const first = await startInProcess(t, home)
+  const second = await startInProcess(t, { ...home, dataDir: tempDirectory(t) })
+  const seen: string[] = []
+  const client = connect({ addresses: () => [first.grpc, second.grpc] })
+  const worker = client.work({
+    ...{ group, logger: logger(), concurrency: 8 },
+    async handle({ id }, { attempt }) {
+      await sleep(10)
+      seen.push(`${id} ${attempt}`)
+    },
+  })
+  cleanup(t, async () => {
+    await worker.close({ withinMs: 100 })
+    client.close()
+  })
+  const ids = Array.from({ length: 300 }, (_, number) => `e${number}`)
+  await clientOf(t, second).publishEvents(eventsOf(...ids))
+  await eventually(() => assert.ok(seen.length > 50))
+  await first.stop()
+  assert.ok(seen.length < 300)
+  const { landed } = await allSettled(second)
+  assert.equal(landed, 300)
+  assert.deepEqual(seen.sort(), ids.map((id) => `${id} 1`).sort())
+})
 
 test('the time limit aborts the signal with timeout, and progress starts it again', async (t) => {
   const server = await startInProcess(t)
@@ -262,4 +292,45 @@ test('examples/worker.ts works in a process of its own, and ends on SIGTERM when
   child.kill('SIGTERM')
   const [code] = await once(child, 'close')
   assert.deepEqual([code, output], [0, 'cooked 98\n'])
+})
+
+test('a worker that was stopped for longer than the time limit loses its events, and its late outcomes do not count', async (t) => {
+  const server = await startInProcess(t)
+  const other = grpcClient(t, server).consume()
+  cleanup(t, () => other.call.cancel())
+  const timeout = { seconds: 1n }
+  other.onDelivery = ({ delivery }) => other.send({ outcomes: [{ delivery, end: { case: 'done', value: {} } }] })
+  other.send({ join: { group: 'kitchen', types: ['order.*'], maxInFlight: 1, timeout } })
+  await other.joined
+  const child = spawn(process.execPath, [join(projectRoot, 'examples/worker.ts'), server.grpc], { env: inherited() })
+  cleanup(t, () => void child.kill('SIGKILL'))
+  const client = clientOf(t, server)
+  const publishOrders = (count: number) =>
+    client.publishEvents(Array.from({ length: count }, () => ({ type: 'order.placed', data: { number: 1 } })))
+  const line = async () => (await getStatus(server.http)).ledger.find((each) => each.group === 'kitchen')!
+  const attemptsOf = async (end: string) => {
+    const text = await (await fetch(`http://${server.http}/metrics`)).text()
+    const pattern = `^millrace_handler_attempts_total\\{.*group="kitchen".*end="${end}".*\\} (\\d+)$`
+    return Number(new RegExp(pattern, 'm').exec(text)?.[1] ?? 0)
+  }
+  const settled = () => eventually(async () => assert.equal((await line()).waiting, 0), { withinMs: 30_000 })
+
+  await publishOrders(300)
+  await eventually(async () => assert.ok(((await client.status()).ledger[0]?.accepted ?? 0) > 320))
+  child.kill('SIGSTOP')
+  const before = other.deliveries.length
+  await settled()
+  assert.ok(other.deliveries.length > before)
+  const failed = await attemptsOf('failed')
+  assert.ok(failed >= 1 && failed <= 8, `${failed} attempts have failed`)
+  const done = await attemptsOf('done')
+  child.kill('SIGCONT')
+  await publishOrders(200)
+  await eventually(async () => assert.ok((await attemptsOf('done')) >= done + 200))
+  await settled()
+  const { accepted, landed, dead: died } = await line()
+  assert.deepEqual([landed, died], [accepted, 0])
+  assert.deepEqual([await attemptsOf('failed'), await attemptsOf('done')], [failed, done + 200])
+  child.kill('SIGTERM')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
 })
