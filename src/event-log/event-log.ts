@@ -284,7 +284,7 @@ export interface GroupLimits {
   readonly groupConcurrency?: number
   /** How many events may begin within any second. */
   readonly ratePerSecond?: number
-  /** How many events of a key may be at work at once. Only compared: who holds a stream of an ordered group counts them. */
+  /** How many events of a key may be at work at once. Only compared: the holder of a stream of an ordered group counts them. */
   readonly limitPerKey?: number
 }
 
@@ -303,7 +303,7 @@ export interface TakenPermits {
  * driver that several processes share, a process that shows no sign of life for its lease loses its permits. What it
  * then still works on is not counted.
  *
- * Fair: who is refused for a second gets its share of `groupConcurrency`, as soon as others give theirs back.
+ * Fair: a process that is refused for a second gets its share of `groupConcurrency`, as soon as others give theirs back.
  */
 export interface Permits {
   /**
@@ -532,8 +532,8 @@ export interface EventLog {
   consume(topic: string, group: string, options: { readonly leaseMs: number }): Promise<Consumer>
 
   /**
-   * Joins those who work on a group, within limits or without. All of them must state the same: another one is refused as
-   * long as one of these has not closed, or lost its lease. Limits are not durable: after a failover, permits may be out twice for a
+   * Joins the processes that work on a group, within limits or without. All of them must state the same limits: a process
+   * with others is refused until the last of these has closed, or lost its lease. Limits are not durable: after a failover, permits may be out twice for a
    * third of a lease.
    *
    * Errors: `not_found` (topic or group); `failed_precondition` (others have joined with other limits; `field` is the limit).

@@ -32,10 +32,10 @@ export const rateWindowMs = 1000 + rateSlotMs
 /** When to ask again for permits that others have: nobody tells that they are free. */
 export const permitPollMs = 50
 
-/** Who has been refused for so long gets its share. */
+/** A process that has been refused for so long gets its share. */
 export const maxUnfairMs = 1000
 
-/** Who has not asked for so long waits no more. */
+/** A process that has not asked for so long does not wait any more. */
 export const maxSilentMs = 500
 
 export class HeldPermits implements Permits {

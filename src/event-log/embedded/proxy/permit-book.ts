@@ -1,4 +1,4 @@
-// Who has permits of a group, in this process. permits.lua does the same for the processes that share Redis.
+// The permits of a group and their holders, in this process. permits.lua does the same for processes that share Redis.
 
 import type { GroupLimits, TakenPermits } from '../../event-log.ts'
 import {
