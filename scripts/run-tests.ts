@@ -32,6 +32,7 @@ const depth = join(root, 'test/support/depth.ts')
 const maxProcessMs = { short: 400_000, long: 3_000_000 }
 /** How many processes the files are spread over, besides that of the unit tests. */
 const maxProcesses = 16
+const waitingProcesses = 3
 const minMemoryBytes = 6 * 1024 ** 3
 const endingGraceMs = 2000
 const maxSlowestFiles = 20
@@ -108,7 +109,8 @@ async function runAll(): Promise<number> {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) await runFiles([next], total, secondsOf)
   }
   // Two at a time for the two cores, and one that mostly waits. With more, tests that time something fail.
-  const waiting = runFiles(inProcesses(others.filter(waits), 1), total, secondsOf)
+  // One after the other: on a slow machine all of them in one would take longer than a process may.
+  const waiting = runFiles(inProcesses(others.filter(waits), waitingProcesses), total, secondsOf)
   await Promise.all([unit.then(runQueue), runQueue(), waiting])
   await stopServices()
 

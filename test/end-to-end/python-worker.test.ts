@@ -7,13 +7,14 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { backends } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
+import { samples } from '../support/depth.ts'
 import { eventually } from '../support/eventually.ts'
 import { getStatus } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { projectRoot } from '../support/server-process.ts'
 
-const events = 10_000
+const events = samples(3000, 10_000)
 const packages = 'python3-grpcio python3-protobuf protobuf-compiler libprotobuf-dev'
 const python = ['/usr/bin/python3', 'python3'].find(
   (program) => spawnSync(program, ['-c', 'import grpc, google.protobuf']).status === 0,
@@ -42,7 +43,9 @@ async function attemptsOf(server: InProcessServer): Promise<Record<string, numbe
 }
 
 for (const backend of backends('embedded', 'redis')) {
-  test(`10,000 events are done by a worker in Python that is killed once (${backend.name})`, { skip }, async (t) => {
+  test(`events by the thousand are done by a worker in Python that is killed once (${backend.name})`, {
+    skip,
+  }, async (t) => {
     const home = await backend.home(t)
     const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_MAX_ATTEMPTS: '20' } })
     const client = clientOf(t, server)
