@@ -13,6 +13,8 @@ export interface CallQueueOptions<Work> {
   readonly mayBegin: (events: number) => boolean
   /** Makes a call. Never rejects; the call's place is free when it resolves. */
   readonly call: (works: readonly Work[]) => Promise<void>
+  /** Called before the place of a call is free. */
+  readonly onEnded: (works: readonly Work[]) => void
 }
 
 export class CallQueue<Work> {
@@ -88,7 +90,9 @@ export class CallQueue<Work> {
       if (!this.#options.mayBegin(this.#formed[0]!.length)) return
       this.#calls++
       this.#begun++
-      void this.#options.call(this.#formed.shift()!).then(() => {
+      const works = this.#formed.shift()!
+      void this.#options.call(works).then(() => {
+        this.#options.onEnded(works)
         this.#calls--
         this.begin()
       })

@@ -162,7 +162,8 @@ export class HandlerPool implements Pool {
       concurrency,
       ahead: () => (this.#readsAhead ? this.#readAhead.events(concurrency()) : 0),
       mayBegin: (events) => this.#permits.begin(events),
-      call: (works) => this.#call(works).finally(() => this.#freeLimits(works)),
+      call: (works) => this.#call(works),
+      onEnded: (works) => this.#freeLimits(works),
     })
   }
 
