@@ -66,10 +66,10 @@ export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo
   }
 }
 
-/** Errors: `deadline_exceeded` (the attempt is over: its time limit has passed, or its event is another worker's). */
+/** Errors: `deadline_exceeded` (the attempt is over: its time limit has passed, or its event was taken from it). */
 export function refuseLate({ reason }: AttemptAbort): void {
   if (reason === null || reason === 'shutdown') return
-  const what = reason === 'timeout' ? 'the time limit of the attempt' : 'the event went to another worker'
+  const what = reason === 'timeout' ? 'the time limit of the attempt' : 'the event was taken from its attempt'
   throw new MillraceError('deadline_exceeded', `nothing is published after ${what}`)
 }
 
