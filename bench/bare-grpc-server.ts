@@ -1,4 +1,5 @@
-// A grpc-js server that receives the messages of PublishStream and Produce and drops them: the cost of the transport alone.
+// A grpc-js server that receives the messages of PublishStream and Produce and drops them, and sends requests back: the
+// cost of the transport alone.
 //
 // It prints its address and answers like Millrace, so that the same generator can drive it.
 
@@ -9,9 +10,9 @@ import { ProduceResponseSchema, PublishStreamResponseSchema } from '../src/gen/m
 const asIs = (bytes: Buffer): Buffer => bytes
 const eventsPerMessage = BigInt(process.argv[2] ?? '1')
 
-const method = (name: string, responseStream: boolean) => ({
-  path: `/millrace.v1.IngestService/${name}`,
-  requestStream: true,
+const method = (path: string, requestStream: boolean, responseStream: boolean) => ({
+  path: `/millrace.v1.${path}`,
+  requestStream,
   responseStream,
   requestDeserialize: asIs,
   requestSerialize: asIs,
@@ -21,7 +22,11 @@ const method = (name: string, responseStream: boolean) => ({
 
 const server = new grpc.Server({ 'grpc.max_receive_message_length': 8 * 1024 * 1024 })
 server.addService(
-  { PublishStream: method('PublishStream', false), Produce: method('Produce', true) },
+  {
+    PublishStream: method('IngestService/PublishStream', true, false),
+    Produce: method('IngestService/Produce', true, true),
+    Request: method('RequestService/Request', false, false),
+  },
   {
     PublishStream: (call: grpc.ServerReadableStream<Buffer, Buffer>, callback: grpc.sendUnaryData<Buffer>) => {
       let messages = 0n
@@ -42,6 +47,9 @@ server.addService(
         call.end()
       })
     },
+    // Type and data of a request have the field numbers of the id and the data of its answer.
+    Request: (call: grpc.ServerUnaryCall<Buffer, Buffer>, callback: grpc.sendUnaryData<Buffer>) =>
+      callback(null, call.request),
   },
 )
 server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, port) => {
