@@ -106,6 +106,14 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       options: { log, ...requests },
     }),
   )
+  const upload = { bytes: sizes.uploadBytes }
+  const uploadBlocks = (['grpc', 'multipart'] as const).map(
+    (protocol): Block => ({
+      name: `upload, ${protocol}`,
+      program: 'workloads/upload',
+      options: { protocol, ...upload },
+    }),
+  )
   return [
     {
       id: 'W1',
@@ -216,6 +224,21 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         ...bound('T5', `${name}, one at a time: p50 above that of bare unary`, name, 'aloneP50Ms', 1, 'ms'),
         above: unary.name,
       })),
+    },
+    {
+      id: 'W6',
+      rounds,
+      blocks: [
+        { name: 'bare grpc-js upload (F4)', program: 'floors/grpc-upload', options: upload },
+        ...uploadBlocks,
+        { name: '@fastify/multipart', program: 'peers/multipart/run', options: upload },
+      ],
+      comparisons: [
+        ratio('T8', 'upload, gRPC / bare grpc-js upload', 'upload, grpc', 'bare grpc-js upload (F4)', 0.8),
+        ratio('', 'upload, multipart / @fastify/multipart', 'upload, multipart', '@fastify/multipart', null),
+        ratio('', 'upload, gRPC / @fastify/multipart', 'upload, grpc', '@fastify/multipart', null),
+      ],
+      bounds: uploadBlocks.map(({ name }) => bound('T8', `RSS growth, ${name}`, name, 'rssGrowthMiB', 64, 'MiB')),
     },
     {
       id: 'W7',
