@@ -10,6 +10,7 @@ import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { threadScript } from '../../lib/thread-script.ts'
 import { parseMicros } from '../../lib/timestamp.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
+import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
@@ -151,6 +152,18 @@ class SqliteStore implements EventStore {
 
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
     return this.#call('deleteDeadLetters', deadLetterIds)
+  }
+
+  saveFile(file: FileDescription): Promise<void> {
+    return this.#call('saveFile', file)
+  }
+
+  file(fileId: string): Promise<FileDescription | null> {
+    return this.#call('readFile', fileId)
+  }
+
+  setAnalysis(fileId: string, analysis: string): Promise<void> {
+    return this.#call('setAnalysis', { fileId, analysis })
   }
 
   async describe(): Promise<StoreDescription> {
