@@ -41,7 +41,7 @@ test('the environment overrides defaults, and a flag overrides the environment',
   )
   assert.deepEqual(sources.MILLRACE_HTTP_PORT, ['1', 'environment'])
   assert.deepEqual(sources.MILLRACE_GRPC_PORT, ['3', 'flag'])
-  assert.deepEqual(sources.MILLRACE_TOPICS, ['events:1', 'default'])
+  assert.deepEqual(sources.MILLRACE_TOPICS, ['events:1,heartbeats:1', 'default'])
   assert.deepEqual(sources.MILLRACE_ADDRESS, [null, 'default'])
 })
 
@@ -66,6 +66,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     landingMaxEvents: '0',
     landingMaxWaitMs: '60001',
     leaseMs: '99',
+    agentOfflineMs: '99',
     retentionMs: '-1',
     retentionBytes: '1.5',
     handlers: ',',

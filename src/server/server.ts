@@ -103,7 +103,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
     for (const pool of pools) await pool.start()
-    const retention = new Retention({ ...config, eventLog, topics: topics.map(({ topic }) => topic), logger, now })
+    const names = [...new Set(topics.map(({ topic }) => topic))]
+    const retention = new Retention({ ...config, eventLog, topics: names, logger, now })
     closers.addBounded(() => retention.close())
 
     const ingest = config.roles.includes('ingest')
@@ -122,6 +123,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       ingest,
       remoteGroups,
       deliveryTimes,
+      agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
     const stopWatching = watchWork({ ...parts, ingest })
