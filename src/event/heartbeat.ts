@@ -13,6 +13,11 @@ export const maxMetadataBytes = 16 * 1024
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it finds.
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/
 
+/** How the log names an agent, also one whose id is refused. */
+export function agentLogFields(agentId: string): { readonly agent_id: string } {
+  return { agent_id: agentId.slice(0, limits.maxNameBytes) }
+}
+
 /** The metadata of a heartbeat that has none. */
 export const noMetadata = '{}'
 

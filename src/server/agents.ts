@@ -3,8 +3,15 @@
 // Not its job: the table of agents (landing/land-agents.ts).
 
 import { MillraceError, toMillraceError } from '../errors.ts'
-import { EventIdGenerator, limits } from '../event/event.ts'
-import { heartbeatFault, heartbeatSource, heartbeatTopic, heartbeatType, noMetadata } from '../event/heartbeat.ts'
+import { EventIdGenerator } from '../event/event.ts'
+import {
+  agentLogFields,
+  heartbeatFault,
+  heartbeatSource,
+  heartbeatTopic,
+  heartbeatType,
+  noMetadata,
+} from '../event/heartbeat.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import type { Slots } from '../lib/slots.ts'
 import type { AgentPage, Agents, Heartbeat } from '../pipeline/agents.ts'
@@ -39,7 +46,7 @@ export class AgentRegistry implements Agents {
 
   async heartbeat(heartbeat: Heartbeat): Promise<void> {
     const { publish, logger } = this.#options
-    const logFields = { agent_id: heartbeat.agentId.slice(0, limits.maxNameBytes) }
+    const logFields = agentLogFields(heartbeat.agentId)
     const trace = traceFields(heartbeat.traceparent)
     try {
       const message = this.#encode(heartbeat, 'trace_id' in trace)

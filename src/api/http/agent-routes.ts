@@ -1,7 +1,9 @@
 // The routes of agents: take a heartbeat, and list the agents. Their metadata stays text, so that no digit is lost.
 
 import type { FastifyInstance } from 'fastify'
+import { toMillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
+import { agentLogFields } from '../../event/heartbeat.ts'
 import type { Agent, Agents, Heartbeat } from '../../pipeline/agents.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
@@ -39,13 +41,22 @@ export function addAgentRoutes(app: FastifyInstance, agents: Agents, pages: Page
   })
 }
 
-/** Throws `invalid_event`, with the bad member as its field. */
+/** Throws `invalid_event`, with the bad member as its field; the log gets the id, if it was read. */
 function readHeartbeat(body: Uint8Array): Heartbeat {
-  const { agent_id: agentId, time, metadata } = readJsonObject(body, form, readValue)
-  if (typeof agentId !== 'string') throw wrongMember('agent_id', 'must be a string')
-  const timeMicros = typeof time === 'string' ? parseRfc3339(time) : null
-  if (typeof timeMicros === 'string') throw wrongMember('time', timeMicros)
-  return { agentId, timeMicros, metadata: metadata === undefined ? '' : String(metadata) }
+  const read: Record<string, string> = {}
+  try {
+    readJsonObject(body, form, (members) => {
+      read[members.name] = readValue(members)
+    })
+    const { agent_id: agentId, time, metadata = '' } = read
+    if (agentId === undefined) throw wrongMember('agent_id', 'is missing')
+    const timeMicros = time === undefined ? null : parseRfc3339(time)
+    if (typeof timeMicros === 'string') throw wrongMember('time', timeMicros)
+    return { agentId, timeMicros, metadata }
+  } catch (thrown) {
+    if (read.agent_id === undefined) throw thrown
+    throw toMillraceError(thrown).withLogFields(agentLogFields(read.agent_id))
+  }
 }
 
 function readValue({ name, bytes, valueStart, valueEnd }: JsonMembers): string {
