@@ -7,6 +7,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
 import type { Administration } from './administration.ts'
+import type { Agents } from './agents.ts'
 import type { GroupState } from './group-state.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
@@ -163,4 +164,7 @@ export interface Pipeline {
 
   /** Operations on accepted events. */
   readonly administration: Administration
+
+  /** Heartbeats, and who has sent them. */
+  readonly agents: Agents
 }

@@ -3,8 +3,8 @@
 import { pathToFileURL } from 'node:url'
 import type { TopicConfig } from '../config/config-table.ts'
 import { MillraceError } from '../errors.ts'
-import { landingGroup } from '../landing/landing.ts'
 import { type HandlerDefinition, isHandlerDefinition } from '../workers/define-handler.ts'
+import { isLandingGroup } from './assemble-landing.ts'
 
 const field = 'MILLRACE_HANDLERS'
 
@@ -43,7 +43,7 @@ export function checkHandlers(handlers: readonly HandlerDefinition[], topics: re
     const names = topics.map(({ name }) => name)
     if (request === null && !names.includes(topic))
       refuse(`reads topic "${topic}", which is not declared: add it to MILLRACE_TOPICS (${names.join(', ')})`)
-    if (group === landingGroup) refuse('uses the name of the group that lands events: give it another one')
+    if (isLandingGroup({ topic, group })) refuse('uses the name of a group of the server: give it another one')
     if (isolate && module === null)
       refuse('is to be isolated, but a thread cannot import a function: name its module in MILLRACE_HANDLERS')
     if (request !== null && seen.has(topic)) refuse('is defined twice, or built in: give its requests another type')

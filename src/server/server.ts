@@ -132,6 +132,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       requests,
       remoteGroups,
       deliveryTimes,
+      agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
     const stopWatching = watchWork({ ...parts, ingest })

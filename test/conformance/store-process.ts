@@ -73,6 +73,8 @@ class RemoteStore implements EventStore {
   readonly groupDeadLetters = this.#remote('groupDeadLetters')
   readonly noteRedriven = this.#remote('noteRedriven')
   readonly deleteDeadLetters = this.#remote('deleteDeadLetters')
+  readonly upsertAgents = this.#remote('upsertAgents')
+  readonly listAgents = this.#remote('listAgents')
   readonly describe = this.#remote('describe')
   readonly observe = this.#remote('observe')
   readonly close = this.#remote('close')

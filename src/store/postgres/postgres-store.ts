@@ -13,16 +13,20 @@ import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type {
+  AgentQuery,
   EventStore,
   FoundRow,
   LandedCounts,
   LandedEvent,
   LandedStreams,
   LandingEntry,
-  RefusedDeadLetter,
+  RefusedRow,
   StoreDescription,
+  StoredAgent,
+  StoredAgents,
 } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
+import { AgentTable } from './agent-table.ts'
 import {
   DatabaseCheck,
   problemOf,
@@ -132,6 +136,7 @@ class PostgresStore implements EventStore {
   readonly #lister: EventLister
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
+  readonly #agents: AgentTable
   readonly #observer: StoreObserver
   readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
@@ -155,6 +160,7 @@ class PostgresStore implements EventStore {
     this.#lister = new EventLister(this.#reading, reader, () => performance.now())
     this.#finder = new EventFinder(this.#reading, reader)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
+    this.#agents = new AgentTable(this.#landing, this.#reading, this.#failures)
     this.#observer = new StoreObserver(this.#observing)
     this.#lockHolders = new LockHolders(this.#observing)
   }
@@ -198,7 +204,7 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#finder.landedStreams())
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedRow[]> {
     return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)))
   }
 
@@ -229,6 +235,14 @@ class PostgresStore implements EventStore {
 
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
     return this.#run(() => this.#deadLetters.delete(deadLetterIds))
+  }
+
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#run(() => this.#agents.upsert(agents))
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#run(() => this.#agents.list(query))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {

@@ -15,6 +15,7 @@ import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-e
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import {
+  type AgentQuery,
   dataTooLong,
   type EventStore,
   type FoundRow,
@@ -22,8 +23,10 @@ import {
   type LandedEvent,
   type LandedStreams,
   type LandingEntry,
-  type RefusedDeadLetter,
+  type RefusedRow,
   type StoreDescription,
+  type StoredAgent,
+  type StoredAgents,
 } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
@@ -117,7 +120,7 @@ class SqliteStore implements EventStore {
     return { isComplete: true, streams }
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedRow[]> {
     return this.#call(
       'landDeadLetters',
       deadLetters.map((letter) => toRow(storable(letter))),
@@ -151,6 +154,14 @@ class SqliteStore implements EventStore {
 
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
     return this.#call('deleteDeadLetters', deadLetterIds)
+  }
+
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#call('upsertAgents', agents)
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#call('listAgents', query)
   }
 
   async describe(): Promise<StoreDescription> {

@@ -11,7 +11,8 @@ import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
-import type { LandedCounts, RefusedDeadLetter } from '../event-store.ts'
+import type { AgentQuery, LandedCounts, RefusedRow, StoredAgent, StoredAgents } from '../event-store.ts'
+import { AgentTable } from './agent-table.ts'
 import {
   type CauseRow,
   type DeadLetterPageRequest,
@@ -52,13 +53,15 @@ export type StoreThreadMethods = {
   findEvents: (eventIds: readonly string[]) => PlacedRow[]
   findRows: (eventIds: readonly string[]) => RowName[]
   landedStreams: (argument: null) => LandedRow[]
-  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedDeadLetter[]
+  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedRow[]
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
   readDeadLetters: (deadLetterIds: readonly Uint8Array[]) => WholeDeadLetterRow[]
   countDeadLetters: (filter: DeadLetterFilter) => number
   groupDeadLetters: (filter: DeadLetterFilter) => CauseRow[]
   noteRedriven: (change: RedrivenChange) => void
   deleteDeadLetters: (deadLetterIds: readonly string[]) => number
+  upsertAgents: (agents: readonly StoredAgent[]) => RefusedRow[]
+  listAgents: (query: AgentQuery) => StoredAgents
   observe: (argument: null) => StoreObservation
   /** Throws if the database cannot be read. */
   probe: (argument: null) => void
@@ -77,6 +80,7 @@ interface Opened {
   readonly lister: EventLister
   readonly finder: EventFinder
   readonly deadLetters: DeadLetterTable
+  readonly agents: AgentTable
   readonly observer: StoreObserver
   readonly checkpointer: Checkpointer
 }
@@ -104,6 +108,7 @@ class StoreThread {
         lister: new EventLister(database),
         finder: new EventFinder(database),
         deadLetters: new DeadLetterTable(database),
+        agents: new AgentTable(database),
         observer: new StoreObserver(database, this.#path),
         checkpointer: new Checkpointer(database, this.#path, () => this.#spareBytes()),
       }
@@ -121,7 +126,7 @@ class StoreThread {
     return new Transferred({ counts, buffer: message.buffer }, [message.buffer])
   }
 
-  landDeadLetters(rows: readonly WholeDeadLetterRow[]): RefusedDeadLetter[] {
+  landDeadLetters(rows: readonly WholeDeadLetterRow[]): RefusedRow[] {
     const { deadLetters } = this.#get()
     const bytes = rows.reduce((sum, { event, history }) => sum + event.length + history.length + rowOverheadBytes, 0)
     return this.#write(bytes, () => deadLetters.land(rows))
@@ -138,6 +143,12 @@ class StoreThread {
     const deleted = this.#latch.run(() => deadLetters.delete(deadLetterIds))
     this.#checkpoint(deadLetterIds.length * rowOverheadBytes)
     return deleted
+  }
+
+  upsertAgents(given: readonly StoredAgent[]): RefusedRow[] {
+    const { agents } = this.#get()
+    const bytes = given.reduce((sum, { metadata }) => sum + metadata.length + rowOverheadBytes, 0)
+    return this.#write(bytes, () => agents.upsert(given))
   }
 
   list(request: PageRequest): Transferred<PageAnswer> {
@@ -234,6 +245,8 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     groupDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.group(filter)),
     noteRedriven: (change) => store.noteRedriven(change),
     deleteDeadLetters: (deadLetterIds) => store.deleteDeadLetters(deadLetterIds),
+    upsertAgents: (agents) => store.upsertAgents(agents),
+    listAgents: (query) => store.read(({ agents }) => agents.list(query)),
     observe: () => store.read(({ observer }) => observer.observe()),
     probe: () => store.probe(),
     close: () => store.close(),

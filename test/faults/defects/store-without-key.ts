@@ -45,6 +45,8 @@ export class StoreWithoutKey implements EventStore {
   readonly groupDeadLetters = onlyTakes
   readonly noteRedriven = onlyTakes
   readonly deleteDeadLetters = onlyTakes
+  readonly upsertAgents = onlyTakes
+  readonly listAgents = onlyTakes
   readonly observe = onlyTakes
 
   /** Drops dead letters; this store does not implement them. */
