@@ -5,6 +5,7 @@ import { HealthImplementation } from 'grpc-health-check'
 import { isLoopback } from '../../config/config.ts'
 import { limits } from '../../event/event.ts'
 import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admin_pb.ts'
+import { AgentService, file_millrace_v1_agent } from '../../gen/millrace/v1/agent_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
 import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
@@ -17,6 +18,7 @@ import { OpenCalls } from '../open-calls.ts'
 import type { RunningServer } from '../running-server.ts'
 import { UnansweredBytes } from '../unanswered-bytes.ts'
 import { adminHandlers } from './admin-service.ts'
+import { agentHandlers } from './agent-service.ts'
 import { GrpcConnections } from './connections.ts'
 import { consumeHandler } from './consume.ts'
 import { GuardedCall } from './guarded-call.ts'
@@ -88,12 +90,16 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     publish: publishHandler(pipeline, publishDuration),
   } as UntypedServiceImplementation)
   server.addService(serviceDefinitionOf(WorkService, ['Consume']), { consume: consumeHandler(pipeline, openCalls) })
+  server.addService(serviceDefinitionOf(AgentService), agentHandlers(pipeline.agents))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const services = [IngestService, WorkService, AdminService].map(({ typeName }) => typeName)
+  const services = [IngestService, WorkService, AgentService, AdminService].map(({ typeName }) => typeName)
   const stopFollowing = followHealth(healthService, health, services)
-  if (isLoopback(host)) addReflection(server, [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_admin])
+  if (isLoopback(host)) {
+    const files = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_agent, file_millrace_v1_admin]
+    addReflection(server, files)
+  }
 
   const open = metrics.openConnections.with({ transport: 'grpc' })
   const connections = new GrpcConnections(server, { limits: connectionLimits, open, maxSilentMs })

@@ -16,6 +16,7 @@ import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
+import { addAgentRoutes } from './agent-routes.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
@@ -69,6 +70,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
     addGroupRoutes(app, pipeline.administration, maxAnswerMs)
+    addAgentRoutes(app, pipeline.agents, pages, times)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()
@@ -161,6 +163,7 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
   const fields = {
     request_id: request.id,
     ...traceFields(request.headers.traceparent?.toString()),
+    ...failure.logFields,
     method,
     route,
     status,
