@@ -40,6 +40,7 @@ export class MemoryPipeline implements Pipeline {
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
   readonly administration: Administration = { ...refusing }
+  readonly requests: Requests = { request: refuse, getReply: refuse }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
   readonly #ids = new EventIdGenerator()
