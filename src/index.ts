@@ -19,7 +19,7 @@ export {
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
-export type { CloseOptions, Worker, WorkOptions } from './client/worker.ts'
+export type { CloseOptions, RequestWorkOptions, Worker, WorkOptions } from './client/worker.ts'
 export { type Config, loadConfig } from './config/config.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken } from './errors.ts'
 export { EventIdGenerator } from './event/event.ts'
@@ -60,10 +60,12 @@ export {
   type EventOutcome,
   type Handle,
   type HandleBatch,
+  type HandleRequest,
   type HandlerContext,
   type HandlerDefinition,
   type HandlerModule,
   type HandlerOptions,
+  type RequestHandlerOptions,
   type Retry,
   type RetryOptions,
   retry,

@@ -34,7 +34,7 @@ import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
-import { Worker, type WorkOptions } from './worker.ts'
+import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
 
 /** How often one call is retried after a refusal by a stopping server. */
 const maxRefusals = 3
@@ -239,7 +239,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *
    * @throws MillraceError `invalid_event`: an option is not valid.
    */
-  work(options: WorkOptions): Worker {
+  work(options: WorkOptions | RequestWorkOptions): Worker {
     return new Worker(options, {
       connection: this.#connection,
       publish: (message) => this.publish(message),
