@@ -97,7 +97,9 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const services = [IngestService, WorkService, RequestService, AgentService, AdminService].map(({ typeName }) => typeName)
+  const services = [IngestService, WorkService, RequestService, AgentService, AdminService].map(
+    ({ typeName }) => typeName,
+  )
   const stopFollowing = followHealth(healthService, health, services)
   if (isLoopback(host)) {
     const event = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_request]

@@ -1,6 +1,5 @@
 // RequestService: requests, and the replies to earlier ones.
 
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js'
 import {
   type GetReplyRequest,
@@ -49,7 +48,10 @@ type Call = ServerUnaryCall<unknown, unknown>
 function remainingMs(call: Call): number {
   const deadline = call.getDeadline()
   const leftMs = (deadline instanceof Date ? deadline.getTime() : deadline) - Date.now()
-  return Math.max(0, Math.min(leftMs === Number.POSITIVE_INFINITY ? defaultRequestMs : leftMs, maxRequestMs) - deadlineMarginMs)
+  return Math.max(
+    0,
+    Math.min(leftMs === Number.POSITIVE_INFINITY ? defaultRequestMs : leftMs, maxRequestMs) - deadlineMarginMs,
+  )
 }
 
 /** The trace that the call belongs to, as attributes. */
@@ -58,7 +60,6 @@ function traceOf({ metadata }: Call): Record<string, string> {
   return Object.fromEntries(names.flatMap((name) => metadata.get(name).map((value) => [name, value.toString()])))
 }
 
-function toResponse(answer: RequestAnswer): MessageInitShape<typeof RequestResponseSchema> {
-  const { requestId, stage, reply } = answer
+function toResponse({ requestId, stage, reply }: RequestAnswer) {
   return { requestId, stage: stages[stage], ...reply }
 }
