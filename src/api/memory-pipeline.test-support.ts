@@ -8,6 +8,7 @@ import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event
 import { MessageScanner } from '../event/message-scan.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { Administration } from '../pipeline/administration.ts'
+import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
 import type {
   Observed,
@@ -39,6 +40,12 @@ export class MemoryPipeline implements Pipeline {
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
   readonly administration: Administration = { ...refusing }
+  files: Files = {
+    upload: refuse,
+    uploadState: refuse,
+    file: refuse,
+    download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
+  }
 
   readonly #ids = new EventIdGenerator()
   #gate: PromiseWithResolvers<void> | null = null

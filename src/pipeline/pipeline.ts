@@ -1,5 +1,5 @@
 // What Millrace can do, on one page: publish events, list landed events, report its status, give events to workers of
-// other processes (work.ts), and administer accepted events (administration.ts).
+// other processes (work.ts), keep files (files.ts), and administer accepted events (administration.ts).
 //
 // The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
@@ -7,6 +7,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
 import type { Administration } from './administration.ts'
+import type { Files } from './files.ts'
 import type { GroupState } from './group-state.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
@@ -156,6 +157,9 @@ export interface Pipeline {
    * name the field of the join; `not_found` (no such topic), `draining`; those of EventLog.consume.
    */
   work(join: WorkJoin, listener: WorkListener): Promise<WorkSession>
+
+  /** Files: uploads, downloads, and what is known of each. */
+  readonly files: Files
 
   /** Operations on accepted events. */
   readonly administration: Administration

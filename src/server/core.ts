@@ -9,6 +9,7 @@ import type { LogHealth } from '../event-log/event-log.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import { Slots } from '../lib/slots.ts'
 import type { Administration, GroupName } from '../pipeline/administration.ts'
+import type { Files } from '../pipeline/files.ts'
 import type {
   Observed,
   Pipeline,
@@ -28,6 +29,7 @@ import { type StatusParts, StatusReader } from './status.ts'
 
 export interface CoreOptions extends StatusParts {
   readonly store: EventStore
+  readonly files: Files
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
   /** Null when it has no workers of other processes. */
@@ -44,6 +46,7 @@ const maxReadsAtOnce = 2
 
 export class Core implements Pipeline {
   readonly administration: Administration
+  readonly files: Files
   readonly #options: CoreOptions
   readonly #reads = new Slots(maxReadsAtOnce)
   readonly #observer: Observer
@@ -51,6 +54,7 @@ export class Core implements Pipeline {
 
   constructor(options: CoreOptions) {
     this.#options = options
+    this.files = options.files
     this.administration = new Administrator({
       ...options,
       reads: this.#reads,

@@ -21,6 +21,7 @@ import type { HandlerDefinition } from '../workers/define-handler.ts'
 import { DeliveryTimes } from '../workers/delivery-times.ts'
 import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
+import { assembleFiles } from './assemble-files.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
@@ -32,6 +33,9 @@ import { observeStatus } from './observe-status.ts'
 import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
 import { watchWork } from './work-watch.ts'
+
+/** What is left of the drain time when uploads that still run are told to end. */
+const uploadEndMs = 1000
 
 export interface ServerOptions {
   readonly version: string
@@ -90,6 +94,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     closers.add((remainingMs) => store.close(remainingMs()))
     closers.add(() => storeWatch.close())
 
+    const { fileStore, uploads } = await assembleFiles(context, store, async () => null)
+    closers.add(() => fileStore.close())
+
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
     for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
@@ -122,6 +129,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       ingest,
       remoteGroups,
       deliveryTimes,
+      files: uploads,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
     const stopWatching = watchWork({ ...parts, ingest })
@@ -130,7 +138,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version })
     closers.add(async (remainingMs) => {
       // Workers send what they have done until their groups are closed; then their streams end.
-      const drained = [ingest?.drain(), remoteGroups?.close(remainingMs()), api.drain(remainingMs())]
+      const drained = [
+        ingest?.drain(),
+        uploads.drain(remainingMs() - uploadEndMs),
+        remoteGroups?.close(remainingMs()),
+        api.drain(remainingMs()),
+      ]
       await withinMs(Promise.all(drained), remainingMs(), null)
     })
     const addresses = { http: api.http, grpc: api.grpc }

@@ -159,6 +159,16 @@ export const metricsTable = {
     ['topic', 'group'],
   ),
 
+  uploads: counter(
+    'millrace_uploads_total',
+    'Finished uploads of files, by error code; `ok` for those stored.',
+    ['code'],
+    {
+      code: ['ok'],
+    },
+  ),
+  uploadedBytes: counter('millrace_uploaded_bytes_total', 'Bytes of files received, also of refused uploads.', []),
+
   grpcCalls: counter('millrace_grpc_calls_total', 'Finished gRPC calls, by status code.', ['method', 'code']),
   rpcServerDuration: histogram(
     'millrace_rpc_server_duration_seconds',
