@@ -6,11 +6,13 @@
 import type { Config } from './config/config.ts'
 import type { RunningServer, ServerOptions } from './server/server.ts'
 
+export type { HeartbeatInput, ListedAgent, ListedAgents } from './client/agent-client.ts'
 export {
   type CallOptions,
   type Client,
   type ConnectOptions,
   connect,
+  type ListAgentsOptions,
   type PublishEventsOptions,
   type WatchOptions,
 } from './client/connect.ts'

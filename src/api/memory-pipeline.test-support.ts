@@ -8,6 +8,7 @@ import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event
 import { MessageScanner } from '../event/message-scan.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { Administration } from '../pipeline/administration.ts'
+import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
 import type {
@@ -46,6 +47,8 @@ export class MemoryPipeline implements Pipeline {
     file: refuse,
     download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
   }
+  readonly requests: Requests = { request: refuse, getReply: refuse }
+  readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
   readonly #ids = new EventIdGenerator()
   #gate: PromiseWithResolvers<void> | null = null

@@ -279,6 +279,20 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./groups-delete.ts'),
   },
   {
+    name: 'agents',
+    description: 'Lists the agents that have sent heartbeats: whether each is online, and when it was last seen.',
+    options: [
+      {
+        flags: '--limit <N>',
+        description: 'max agents to list, 1 to 1000000 (default 100)',
+        check: wholeNumber(1, 1e6),
+      },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./agents.ts'),
+  },
+  {
     name: 'journey',
     description: 'Shows what happened to one event and when: accepted, each attempt of a handler, landed or dead.',
     argument: {

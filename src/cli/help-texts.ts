@@ -205,6 +205,20 @@ Example:
   millrace groups delete landing --topic returns
 ${findsServer}`,
 
+  agents: `
+Columns:
+  STATE      online: its last heartbeat is no older than the server's
+             MILLRACE_AGENT_OFFLINE_MS; otherwise offline
+  LAST SEEN  how long ago a server received its last heartbeat
+  METADATA   what it said of itself then
+
+Agents send heartbeats over gRPC (AgentService) or HTTP (POST /v1/heartbeats).
+
+Examples:
+  millrace agents
+  millrace agents --limit 1000 --output json
+${findsServer}`,
+
   journey: `
 An event that still waits in the log is not found by its id; the error says how
 many events are waiting.

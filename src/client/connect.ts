@@ -15,6 +15,16 @@ import type { Administration } from '../pipeline/administration.ts'
 import { watchIntervalMs } from '../pipeline/observations.ts'
 import type { Observed, Overflow, Pipeline, PublishMessage, PublishVerdict, Status } from '../pipeline/pipeline.ts'
 import { AdministrationClient } from './administration-client.ts'
+import {
+  decodeAgents,
+  decodeHeartbeatAnswer,
+  encodeHeartbeat,
+  encodeListAgents,
+  type HeartbeatInput,
+  heartbeatMethod,
+  type ListedAgents,
+  listAgentsMethod,
+} from './agent-client.ts'
 import { wasTurnedAway } from './grpc-errors.ts'
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
@@ -55,6 +65,13 @@ export interface WatchOptions {
   readonly maxSilenceMs?: number
   /** Ends the watch without an error. */
   readonly signal?: AbortSignal
+}
+
+export interface ListAgentsOptions extends CallOptions {
+  /** Max agents of the page, 1 to 1,000. Default 100. */
+  readonly limit?: number
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string | null
 }
 
 export interface PublishEventsOptions extends CallOptions {
@@ -173,6 +190,28 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       this.#dropAfter(client, error)
       throw error
     }
+  }
+
+  /**
+   * Says that an agent lives. Resolves when the heartbeat is as durable as an accepted event; the agent is listed as online
+   * some time later, at most about a second while the database answers.
+   *
+   * @throws MillraceError `invalid_event` (`field` is `agent_id` or `metadata`); `backlogged`, `disk_full` (retry after
+   *   `retryAfterMs`); `unavailable`, `deadline_exceeded`, `cancelled`, `internal`: send another one.
+   */
+  async heartbeat(heartbeat: HeartbeatInput, options: CallOptions = {}): Promise<void> {
+    await this.#call(heartbeatMethod, encodeHeartbeat(heartbeat), decodeHeartbeatAnswer, options)
+  }
+
+  /**
+   * Lists the agents that have sent heartbeats, by id, a page at a time. A page may have fewer than `limit` before the
+   * end: the metadata of a page is about 1 MiB at most. Integers of metadata beyond 2^53 lose digits.
+   *
+   * @throws MillraceError `invalid_event` (the limit or the cursor); `unavailable` (the server or its database does not
+   *   answer), `deadline_exceeded`: safe to retry.
+   */
+  agents({ limit = 100, cursor = null, ...options }: ListAgentsOptions = {}): Promise<ListedAgents> {
+    return this.#call(listAgentsMethod, encodeListAgents(limit, cursor), decodeAgents, options)
   }
 
   /**

@@ -84,7 +84,11 @@ export class RemoteGroups {
       throw refusal('invalid_event', 'max_in_flight', `is ${maxInFlight}; it must be from 1 to ${maxInFlightLimit}`)
     }
     if (isLandingGroup({ topic, group }))
-      throw refusal('failed_precondition', 'group', `is ${group}, which lands events: give it another name`)
+      throw refusal(
+        'failed_precondition',
+        'group',
+        `is ${group}, which the server itself works for: give it another name`,
+      )
     if (handlers.some((each) => each.topic === topic && each.group === group))
       throw refusal('failed_precondition', 'group', `is ${group}, which a handler of this server works for`)
   }

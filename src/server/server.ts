@@ -8,11 +8,14 @@ import { startApi } from '../api/start-api.ts'
 import type { Config } from '../config/config.ts'
 import { toMillraceError } from '../errors.ts'
 import { durabilityOf } from '../event/durability.ts'
+import { requestTypeOf } from '../event/request.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Retention } from '../event-log/retention.ts'
+import { textAnalysis } from '../handlers/text-analysis.ts'
 import { Ingest } from '../ingest/ingest.ts'
 import { landingGroup } from '../landing/landing.ts'
 import { withinMs } from '../lib/abort.ts'
+import { Requester } from '../request-reply/requester.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
@@ -77,7 +80,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {
-    const handlers = [...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
+    const builtIn = config.roles.includes('worker') ? [textAnalysis] : []
+    const handlers = [...builtIn, ...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
     checkHandlers(handlers, config.topics)
     const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
     closers.add(async () => metrics.close())
@@ -110,26 +114,33 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
     for (const pool of pools) await pool.start()
-    const retention = new Retention({ ...config, eventLog, topics: topics.map(({ topic }) => topic), logger, now })
+    const topicsToTrim = () => new Set([...topics, ...pools].map(({ topic }) => topic))
+    const retention = new Retention({ ...config, eventLog, topics: topicsToTrim, logger, now })
     closers.addBounded(() => retention.close())
 
+    const maxWaiting = { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes }
     const ingest = config.roles.includes('ingest')
       ? new Ingest({
           ...context,
           eventLog,
           durability: durabilityOf(config.durability),
           topics: config.topics,
-          maxWaiting: { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes },
+          maxWaiting,
         })
       : null
     const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
+    const types = async () => (await core.status()).topics.flatMap(({ name }) => requestTypeOf(name) ?? [])
+    const { replyTtlMs } = config
+    const requests = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs, types })
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
     const core = new Core({
       ...parts,
       ingest,
+      requests,
       remoteGroups,
       deliveryTimes,
       files: uploads,
+      agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
     const stopWatching = watchWork({ ...parts, ingest })
@@ -141,6 +152,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       const drained = [
         ingest?.drain(),
         uploads.drain(remainingMs() - uploadEndMs),
+        requests?.drain(remainingMs()),
         remoteGroups?.close(remainingMs()),
         api.drain(remainingMs()),
       ]

@@ -76,6 +76,8 @@ class RemoteStore implements EventStore {
   readonly saveFile = this.#remote('saveFile')
   readonly file = this.#remote('file')
   readonly setAnalysis = this.#remote('setAnalysis')
+  readonly upsertAgents = this.#remote('upsertAgents')
+  readonly listAgents = this.#remote('listAgents')
   readonly describe = this.#remote('describe')
   readonly observe = this.#remote('observe')
   readonly close = this.#remote('close')

@@ -40,6 +40,7 @@ import {
   refuseOtherLimits,
 } from '../held-permits.ts'
 import { checkNumbers } from '../numbered-message.ts'
+import type { Replies } from '../replies.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { notReplicated } from './append/append-answers.ts'
 import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append/append-queue.ts'
@@ -90,6 +91,11 @@ export class RedisLog implements EventLog {
   /** Calls in flight: close() waits for them. */
   readonly #calls = new Set<Promise<unknown>>()
   #closed: Promise<void> | null = null
+
+  readonly replies: Replies = {
+    get: () => this.hasConsumers() as Promise<never>,
+    listen: () => this.hasConsumers() as Promise<never>,
+  }
 
   /** Never resolves: a server that is unreachable may come back. */
   readonly failed: Promise<Error> = new Promise(() => {})
@@ -261,6 +267,10 @@ export class RedisLog implements EventLog {
       this.#permits.add(permits)
       return await permits.join()
     })
+  }
+
+  hasConsumers(): Promise<boolean> {
+    return Promise.reject(new MillraceError('unimplemented', 'the log on Redis keeps no requests yet'))
   }
 
   describe(options: DescribeOptions = {}): Promise<LogDescription> {

@@ -14,16 +14,20 @@ import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type {
+  AgentQuery,
   EventStore,
   FoundRow,
   LandedCounts,
   LandedEvent,
   LandedStreams,
   LandingEntry,
-  RefusedDeadLetter,
+  RefusedRow,
   StoreDescription,
+  StoredAgent,
+  StoredAgents,
 } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
+import { AgentTable } from './agent-table.ts'
 import {
   DatabaseCheck,
   problemOf,
@@ -135,6 +139,7 @@ class PostgresStore implements EventStore {
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
   readonly #files: FileTable
+  readonly #agents: AgentTable
   readonly #observer: StoreObserver
   readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
@@ -159,6 +164,7 @@ class PostgresStore implements EventStore {
     this.#finder = new EventFinder(this.#reading, reader)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
     this.#files = new FileTable(this.#landing, this.#reading)
+    this.#agents = new AgentTable(this.#landing, this.#reading, this.#failures)
     this.#observer = new StoreObserver(this.#observing)
     this.#lockHolders = new LockHolders(this.#observing)
   }
@@ -202,7 +208,7 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#finder.landedStreams())
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedRow[]> {
     return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)))
   }
 
@@ -245,6 +251,14 @@ class PostgresStore implements EventStore {
 
   setAnalysis(fileId: string, analysis: string): Promise<void> {
     return this.#run(() => this.#files.setAnalysis(fileId, analysis))
+  }
+
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#run(() => this.#agents.upsert(agents))
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#run(() => this.#agents.list(query))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {

@@ -16,6 +16,7 @@ import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-e
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import {
+  type AgentQuery,
   dataTooLong,
   type EventStore,
   type FoundRow,
@@ -23,8 +24,10 @@ import {
   type LandedEvent,
   type LandedStreams,
   type LandingEntry,
-  type RefusedDeadLetter,
+  type RefusedRow,
   type StoreDescription,
+  type StoredAgent,
+  type StoredAgents,
 } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
@@ -118,7 +121,7 @@ class SqliteStore implements EventStore {
     return { isComplete: true, streams }
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedRow[]> {
     return this.#call(
       'landDeadLetters',
       deadLetters.map((letter) => toRow(storable(letter))),
@@ -164,6 +167,14 @@ class SqliteStore implements EventStore {
 
   setAnalysis(fileId: string, analysis: string): Promise<void> {
     return this.#call('setAnalysis', { fileId, analysis })
+  }
+
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#call('upsertAgents', agents)
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#call('listAgents', query)
   }
 
   async describe(): Promise<StoreDescription> {

@@ -12,7 +12,8 @@ import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
 import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
-import type { LandedCounts, RefusedDeadLetter } from '../event-store.ts'
+import type { AgentQuery, LandedCounts, RefusedRow, StoredAgent, StoredAgents } from '../event-store.ts'
+import { AgentTable } from './agent-table.ts'
 import {
   type CauseRow,
   type DeadLetterPageRequest,
@@ -54,7 +55,7 @@ export type StoreThreadMethods = {
   findEvents: (eventIds: readonly string[]) => PlacedRow[]
   findRows: (eventIds: readonly string[]) => RowName[]
   landedStreams: (argument: null) => LandedRow[]
-  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedDeadLetter[]
+  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedRow[]
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
   readDeadLetters: (deadLetterIds: readonly Uint8Array[]) => WholeDeadLetterRow[]
   countDeadLetters: (filter: DeadLetterFilter) => number
@@ -64,6 +65,8 @@ export type StoreThreadMethods = {
   saveFile: (file: FileDescription) => void
   readFile: (fileId: string) => FileDescription | null
   setAnalysis: (analysis: FileAnalysis) => void
+  upsertAgents: (agents: readonly StoredAgent[]) => RefusedRow[]
+  listAgents: (query: AgentQuery) => StoredAgents
   observe: (argument: null) => StoreObservation
   /** Throws if the database cannot be read. */
   probe: (argument: null) => void
@@ -83,6 +86,7 @@ interface Opened {
   readonly finder: EventFinder
   readonly deadLetters: DeadLetterTable
   readonly files: FileTable
+  readonly agents: AgentTable
   readonly observer: StoreObserver
   readonly checkpointer: Checkpointer
 }
@@ -111,6 +115,7 @@ class StoreThread {
         finder: new EventFinder(database),
         deadLetters: new DeadLetterTable(database),
         files: new FileTable(database),
+        agents: new AgentTable(database),
         observer: new StoreObserver(database, this.#path),
         checkpointer: new Checkpointer(database, this.#path, () => this.#spareBytes()),
       }
@@ -128,7 +133,7 @@ class StoreThread {
     return new Transferred({ counts, buffer: message.buffer }, [message.buffer])
   }
 
-  landDeadLetters(rows: readonly WholeDeadLetterRow[]): RefusedDeadLetter[] {
+  landDeadLetters(rows: readonly WholeDeadLetterRow[]): RefusedRow[] {
     const { deadLetters } = this.#get()
     const bytes = rows.reduce((sum, { event, history }) => sum + event.length + history.length + rowOverheadBytes, 0)
     return this.#write(bytes, () => deadLetters.land(rows))
@@ -153,6 +158,12 @@ class StoreThread {
     const deleted = this.#latch.run(() => deadLetters.delete(deadLetterIds))
     this.#checkpoint(deadLetterIds.length * rowOverheadBytes)
     return deleted
+  }
+
+  upsertAgents(given: readonly StoredAgent[]): RefusedRow[] {
+    const { agents } = this.#get()
+    const bytes = given.reduce((sum, { metadata }) => sum + metadata.length + rowOverheadBytes, 0)
+    return this.#write(bytes, () => agents.upsert(given))
   }
 
   list(request: PageRequest): Transferred<PageAnswer> {
@@ -252,6 +263,8 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     saveFile: (file) => store.saveFile(file),
     readFile: (fileId) => store.read(({ files }) => files.read(fileId)),
     setAnalysis: (analysis) => store.setAnalysis(analysis),
+    upsertAgents: (agents) => store.upsertAgents(agents),
+    listAgents: (query) => store.read(({ agents }) => agents.list(query)),
     observe: () => store.read(({ observer }) => observer.observe()),
     probe: () => store.probe(),
     close: () => store.close(),

@@ -48,6 +48,8 @@ export class StoreWithoutKey implements EventStore {
   readonly saveFile = onlyTakes
   readonly file = onlyTakes
   readonly setAnalysis = onlyTakes
+  readonly upsertAgents = onlyTakes
+  readonly listAgents = onlyTakes
   readonly observe = onlyTakes
 
   /** Drops dead letters; this store does not implement them. */
