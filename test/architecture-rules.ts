@@ -27,6 +27,7 @@ const handlerFiles = [
   'attempt-abort',
   'call-handler',
   'define-handler',
+  'file-reader',
   'handled-event',
   'publish-events',
   'type-pattern',

@@ -25,7 +25,8 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
-import { defineHandler, type HandlerOptions } from '../workers/define-handler.ts'
+import { defineHandler, type HandlerContext, type HandlerOptions } from '../workers/define-handler.ts'
+import { fileReader } from '../workers/file-reader.ts'
 import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
@@ -42,6 +43,8 @@ type ServerOption = (typeof serverOptions)[number]
 export interface WorkOptions extends Omit<HandlerOptions, ServerOption | 'concurrency'> {
   /** Max calls of the handler at once, 1 to 1,000. Default 16. */
   readonly concurrency?: number
+  /** MILLRACE_FILES_DIR of the servers, where it is shared: `context.file()` reads it. Default: from the server. */
+  readonly filesDir?: string
   /** Where the lines of the handler and of the worker go. Default: JSON lines on stderr. */
   readonly logger?: Logger
 }
@@ -65,6 +68,8 @@ const rejoinPolicy = { baseMs: 100, maxMs: 5000 }
 export interface WorkerParts {
   readonly connection: ServerConnection
   readonly publish: Pipeline['publish']
+  /** Downloads a file. */
+  readonly file: HandlerContext['file']
   readonly now: () => number
   /** 0 <= random() < 1. */
   readonly random: () => number
@@ -109,7 +114,7 @@ export class Worker {
 
   /** Use `client.work()`. */
   constructor(options: WorkOptions, parts: WorkerParts) {
-    const { logger = null, ...handlerOptions } = options
+    const { logger = null, filesDir, ...handlerOptions } = options
     const { concurrency = defaultConcurrency } = options
     for (const option of serverOptions)
       if (option in options) throw wrongOption(option, 'is for handlers in the server only')
@@ -121,7 +126,11 @@ export class Worker {
     this.#concurrency = concurrency
     this.#group = { topic: handler.topic, group: handler.group }
     this.#join = joinOf(options, concurrency, handler.types)
-    this.#attempt = callHandler(handler, { publish: publishAllOrNone(parts.publish), now: parts.now })
+    this.#attempt = callHandler(handler, {
+      publish: publishAllOrNone(parts.publish),
+      file: filesDir === undefined ? parts.file : fileReader(filesDir),
+      now: parts.now,
+    })
     this.ended = this.#run()
   }
 

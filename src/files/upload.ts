@@ -27,7 +27,10 @@ export interface UploadLimits {
 /**
  * Asks for the analysis of a file: JSON text; null when there is none within the time, or nobody makes one. May reject.
  */
-export type Analyze = (fileId: string, withinMs: number, signal: AbortSignal) => Promise<string | null>
+export type Analyze = (
+  fileId: string,
+  options: { readonly withinMs: number; readonly traceparent: string | undefined; readonly signal: AbortSignal },
+) => Promise<string | null>
 
 export interface UploadParts {
   readonly fileStore: FileStore
@@ -258,10 +261,11 @@ export class Uploads implements Files {
     }
   }
 
-  async #analysisOf(fileId: string, { analysisWithinMs, signal }: UploadOptions): Promise<string | null> {
+  async #analysisOf(fileId: string, { analysisWithinMs, traceparent, signal }: UploadOptions): Promise<string | null> {
     const { analyze, logger } = this.#parts
     const signals = signal === undefined ? [this.#draining.signal] : [this.#draining.signal, signal]
-    return await analyze(fileId, Math.max(0, analysisWithinMs()), AbortSignal.any(signals)).catch((error: unknown) => {
+    const options = { withinMs: Math.max(0, analysisWithinMs()), traceparent, signal: AbortSignal.any(signals) }
+    return await analyze(fileId, options).catch((error: unknown) => {
       logger.warn({ file_id: fileId, error }, 'the analysis of a file has failed')
       return null
     })

@@ -11,6 +11,7 @@ import { durabilityOf } from '../event/durability.ts'
 import { requestTypeOf } from '../event/request.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Retention } from '../event-log/retention.ts'
+import { fileAnalysis } from '../handlers/file-analysis.ts'
 import { textAnalysis } from '../handlers/text-analysis.ts'
 import { Ingest } from '../ingest/ingest.ts'
 import { landingGroup } from '../landing/landing.ts'
@@ -24,7 +25,7 @@ import type { HandlerDefinition } from '../workers/define-handler.ts'
 import { DeliveryTimes } from '../workers/delivery-times.ts'
 import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
-import { assembleFiles } from './assemble-files.ts'
+import { analyzeBy, assembleFiles } from './assemble-files.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
@@ -80,7 +81,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {
-    const builtIn = config.roles.includes('worker') ? [textAnalysis] : []
+    const analysis = fileAnalysis((fileId, text) => store.setAnalysis(fileId, text))
+    const builtIn = config.roles.includes('worker') ? [textAnalysis, analysis] : []
     const handlers = [...builtIn, ...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
     checkHandlers(handlers, config.topics)
     const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
@@ -98,7 +100,11 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     closers.add((remainingMs) => store.close(remainingMs()))
     closers.add(() => storeWatch.close())
 
-    const { fileStore, uploads } = await assembleFiles(context, store, async () => null)
+    const { fileStore, uploads } = await assembleFiles(
+      context,
+      store,
+      analyzeBy(() => requests),
+    )
     closers.add(() => fileStore.close())
 
     const topics = landingTopics(config.topics)

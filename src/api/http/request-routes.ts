@@ -57,7 +57,10 @@ export function addRequestRoutes(app: FastifyInstance, requests: Requests, times
 }
 
 /** Null: no time is given. Throws `invalid_event` for a time that is none. */
-function preferenceOf({ headers }: FastifyRequest): { readonly isAsync: boolean; readonly waitMs: number | null } {
+export function preferenceOf({ headers }: FastifyRequest): {
+  readonly isAsync: boolean
+  readonly waitMs: number | null
+} {
   const preferences = (headers.prefer?.toString() ?? '').split(',').map((each) => each.split(';', 1)[0]!.trim())
   const wait = preferences.find((each) => /^wait\s*=/i.test(each))
   const seconds = wait
@@ -87,7 +90,7 @@ function traceOf({ headers }: FastifyRequest): Record<string, string> {
 }
 
 /** Aborts when the client has disconnected, so that nothing waits for it; its request goes on. */
-function goneSignalOf({ raw }: FastifyReply): AbortSignal {
+export function goneSignalOf({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
   raw.once('close', () => gone.abort())
   return gone.signal
