@@ -81,6 +81,7 @@ export function eventStoreSuite(harness: EventStoreHarness): void {
   finding(story)
   deadLetters(story)
   agents(story)
+  files(story)
   observing(story)
   lifetime(story)
 }
@@ -1089,6 +1090,50 @@ function agents(story: Story): void {
     await store.upsertAgents(ids.map((agentId) => ({ ...agent(agentId, 2, 1), metadata: JSON.stringify(large) })))
     const page = await store.listAgents({ after: 'Z', limit: 1000 })
     assert.deepEqual([page.agents.map(({ agentId }) => agentId), page.hasMore], [['a', 'a-1'], true])
+  })
+}
+
+function files(story: Story): void {
+  const file = {
+    fileId: ids.next(),
+    filename: '../%_\u{1f600} "a".txt',
+    contentType: 'text/plain; charset=utf-8',
+    size: 2 ** 40,
+    sha256: sha256('a file'),
+    receivedAtMicros: someMicros,
+    analysis: null,
+  }
+
+  story('file returns what saveFile has stored, null for an unknown id', async (database, store) => {
+    await store.saveFile(file)
+
+    assert.deepEqual(await store.file(file.fileId), file)
+    assert.equal(await store.file(ids.next()), null)
+    const again = await database.open()
+    assert.deepEqual(await again.file(file.fileId), file)
+    await again.close()
+  })
+
+  story('saveFile replaces what is stored under the id', async (_database, store) => {
+    await store.saveFile(file)
+    const other = { ...file, filename: 'b', contentType: 'b/b', size: 0, sha256: sha256('b'), receivedAtMicros: 1 }
+
+    await store.saveFile(other)
+
+    assert.deepEqual(await store.file(file.fileId), other)
+  })
+
+  story('setAnalysis sets the analysis of a file, and of no other', async (_database, store) => {
+    const neighbour = { ...file, fileId: ids.next() }
+    for (const each of [file, neighbour]) await store.saveFile(each)
+
+    await store.setAnalysis(file.fileId, '{"words":1}')
+    await store.setAnalysis(file.fileId, '{"words":12345678901234567890}')
+    await store.setAnalysis(ids.next(), '{}')
+
+    const analysis = (await store.file(file.fileId))?.analysis ?? ''
+    assert.equal(analysis.replaceAll(' ', ''), '{"words":12345678901234567890}')
+    assert.deepEqual(await store.file(neighbour.fileId), neighbour)
   })
 }
 
