@@ -6,6 +6,7 @@ import type { RecordBatch } from '../event/record-batch.ts'
 import type { Position, StreamName } from '../event-log/event-log.ts'
 import type { Agent } from '../pipeline/agents.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../pipeline/dead-letters.ts'
+import type { FileDescription } from '../pipeline/files.ts'
 import type { StoreObservation } from '../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from './dead-letter.ts'
@@ -215,6 +216,22 @@ export interface EventStore {
    * `maxPageBytes`. Errors: `unavailable`.
    */
   listAgents(query: AgentQuery): Promise<StoredAgents>
+
+  /**
+   * Stores what is known of a file, in place of what is stored under its id. When the promise resolves it is committed and
+   * flushed. Errors: those of landEvents.
+   * @param file.fileId a UUID in lower case, here and below.
+   */
+  saveFile(file: FileDescription): Promise<void>
+
+  /** What saveFile has stored under the id; null when nothing is. Errors: `unavailable`. */
+  file(fileId: string): Promise<FileDescription | null>
+
+  /**
+   * Sets the analysis of a file, JSON text, in place of an earlier one. PostgreSQL keeps its value, not its spelling.
+   * Without effect when the file is unknown. Durable and errors as saveFile.
+   */
+  setAnalysis(fileId: string, analysis: string): Promise<void>
 
   /** Returns the driver's name, whether the database responds now, and if not, why. Never rejects. */
   describe(): Promise<StoreDescription>

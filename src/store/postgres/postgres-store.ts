@@ -8,6 +8,7 @@ import type { Pool, PoolClient } from 'pg'
 import { MillraceError } from '../../errors.ts'
 import { withinMs } from '../../lib/abort.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
+import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
@@ -37,6 +38,7 @@ import {
 } from './check-database.ts'
 import { Connections, type Timeouts } from './connections.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
+import { FileTable } from './file-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
@@ -137,6 +139,7 @@ class PostgresStore implements EventStore {
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
   readonly #agents: AgentTable
+  readonly #files: FileTable
   readonly #observer: StoreObserver
   readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
@@ -161,6 +164,7 @@ class PostgresStore implements EventStore {
     this.#finder = new EventFinder(this.#reading, reader)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
     this.#agents = new AgentTable(this.#landing, this.#reading, this.#failures)
+    this.#files = new FileTable(this.#landing, this.#reading)
     this.#observer = new StoreObserver(this.#observing)
     this.#lockHolders = new LockHolders(this.#observing)
   }
@@ -243,6 +247,18 @@ class PostgresStore implements EventStore {
 
   listAgents(query: AgentQuery): Promise<StoredAgents> {
     return this.#run(() => this.#agents.list(query))
+  }
+
+  saveFile(file: FileDescription): Promise<void> {
+    return this.#run(() => this.#files.save(file))
+  }
+
+  file(fileId: string): Promise<FileDescription | null> {
+    return this.#run(() => this.#files.read(fileId))
+  }
+
+  setAnalysis(fileId: string, analysis: string): Promise<void> {
+    return this.#run(() => this.#files.setAnalysis(fileId, analysis))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {

@@ -10,6 +10,7 @@ import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { threadScript } from '../../lib/thread-script.ts'
 import { parseMicros } from '../../lib/timestamp.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
+import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
@@ -162,6 +163,18 @@ class SqliteStore implements EventStore {
 
   listAgents(query: AgentQuery): Promise<StoredAgents> {
     return this.#call('listAgents', query)
+  }
+
+  saveFile(file: FileDescription): Promise<void> {
+    return this.#call('saveFile', file)
+  }
+
+  file(fileId: string): Promise<FileDescription | null> {
+    return this.#call('readFile', fileId)
+  }
+
+  setAnalysis(fileId: string, analysis: string): Promise<void> {
+    return this.#call('setAnalysis', { fileId, analysis })
   }
 
   async describe(): Promise<StoreDescription> {

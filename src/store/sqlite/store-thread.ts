@@ -10,6 +10,7 @@ import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
+import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { AgentQuery, LandedCounts, RefusedRow, StoredAgent, StoredAgents } from '../event-store.ts'
 import { AgentTable } from './agent-table.ts'
@@ -20,6 +21,7 @@ import {
   DeadLetterTable,
   type WholeDeadLetterRow,
 } from './dead-letter-table.ts'
+import { type FileAnalysis, FileTable } from './file-table.ts'
 import { EventFinder, type LandedRow, type PlacedRow, type RowName } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import type { LandingMessage } from './landing-message.ts'
@@ -62,6 +64,9 @@ export type StoreThreadMethods = {
   deleteDeadLetters: (deadLetterIds: readonly string[]) => number
   upsertAgents: (agents: readonly StoredAgent[]) => RefusedRow[]
   listAgents: (query: AgentQuery) => StoredAgents
+  saveFile: (file: FileDescription) => void
+  readFile: (fileId: string) => FileDescription | null
+  setAnalysis: (analysis: FileAnalysis) => void
   observe: (argument: null) => StoreObservation
   /** Throws if the database cannot be read. */
   probe: (argument: null) => void
@@ -81,6 +86,7 @@ interface Opened {
   readonly finder: EventFinder
   readonly deadLetters: DeadLetterTable
   readonly agents: AgentTable
+  readonly files: FileTable
   readonly observer: StoreObserver
   readonly checkpointer: Checkpointer
 }
@@ -109,6 +115,7 @@ class StoreThread {
         finder: new EventFinder(database),
         deadLetters: new DeadLetterTable(database),
         agents: new AgentTable(database),
+        files: new FileTable(database),
         observer: new StoreObserver(database, this.#path),
         checkpointer: new Checkpointer(database, this.#path, () => this.#spareBytes()),
       }
@@ -135,6 +142,14 @@ class StoreThread {
   noteRedriven({ deadLetterIds, atMicros }: RedrivenChange): void {
     const { deadLetters } = this.#get()
     this.#write(deadLetterIds.length * rowOverheadBytes, () => deadLetters.noteRedriven(deadLetterIds, atMicros))
+  }
+
+  saveFile(file: FileDescription): void {
+    this.#write(rowOverheadBytes + file.filename.length, () => this.#get().files.save(file))
+  }
+
+  setAnalysis(analysis: FileAnalysis): void {
+    this.#write(rowOverheadBytes + analysis.analysis.length, () => this.#get().files.setAnalysis(analysis))
   }
 
   /** Does not check the free space, because deleting frees some. */
@@ -247,6 +262,9 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     deleteDeadLetters: (deadLetterIds) => store.deleteDeadLetters(deadLetterIds),
     upsertAgents: (agents) => store.upsertAgents(agents),
     listAgents: (query) => store.read(({ agents }) => agents.list(query)),
+    saveFile: (file) => store.saveFile(file),
+    readFile: (fileId) => store.read(({ files }) => files.read(fileId)),
+    setAnalysis: (analysis) => store.setAnalysis(analysis),
     observe: () => store.read(({ observer }) => observer.observe()),
     probe: () => store.probe(),
     close: () => store.close(),

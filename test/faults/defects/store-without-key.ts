@@ -47,6 +47,9 @@ export class StoreWithoutKey implements EventStore {
   readonly deleteDeadLetters = onlyTakes
   readonly upsertAgents = onlyTakes
   readonly listAgents = onlyTakes
+  readonly saveFile = onlyTakes
+  readonly file = onlyTakes
+  readonly setAnalysis = onlyTakes
   readonly observe = onlyTakes
 
   /** Drops dead letters; this store does not implement them. */
