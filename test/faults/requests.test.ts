@@ -37,8 +37,14 @@ function workerOptions(home: Home, roles: string) {
       handle: (_, { attempt }) => (attempt === 1 ? new Promise(() => {}) : { answeredIn: attempt }),
     })`,
   )
-  return { env: { ...home.env, MILLRACE_HANDLERS: module, MILLRACE_ROLES: roles, MILLRACE_LEASE_MS: '2000' } }
+  return {
+    env: { ...home.env, MILLRACE_HANDLERS: module, MILLRACE_ROLES: roles, MILLRACE_LEASE_MS: '2000' },
+    readyWithinMs,
+  }
 }
+
+/** Processes start slowly where many of them run. */
+const readyWithinMs = 60_000
 
 const answered = '{"answeredIn":2}'
 
