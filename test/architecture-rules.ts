@@ -48,6 +48,7 @@ const places: readonly Place[] = [
   { path: 'event-log/backlogged.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-declaration.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-outcome.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'event-log/check-registration.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-reopened.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/held-permits.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/numbered-message.ts', level: 2, also: ['event-log/event-log.ts'] },

@@ -20,6 +20,7 @@ import type {
   Rejection,
   Status,
 } from '../pipeline/pipeline.ts'
+import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 
 export interface KeptEvent extends Event {

@@ -36,6 +36,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     isStoreUp: () => true,
     files: {} as Files,
     ingest: null,
+    requests: null,
     remoteGroups: null,
     pools: [],
     ownGroups: [],

@@ -120,7 +120,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
     for (const pool of pools) await pool.start()
-    const topicsToTrim = () => new Set([...topics, ...pools].map(({ topic }) => topic))
+    /** Also those of remote groups, after these have gone. */
+    const toTrim = new Set<string>()
+    const topicsToTrim = () => {
+      for (const { topic } of [...topics, ...pools]) toTrim.add(topic)
+      return toTrim
+    }
     const retention = new Retention({ ...config, eventLog, topics: topicsToTrim, logger, now })
     closers.addBounded(() => retention.close())
 

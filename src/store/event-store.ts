@@ -204,6 +204,20 @@ export interface EventStore {
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number>
 
   /**
+   * Stores the last heartbeat of each of these agents; an id must not be given twice. A heartbeat that is older than the
+   * stored one changes nothing, so neither the order of calls nor their repetition matters. Durable as landEvents.
+   * Returns the agents that the database rejects, for example because of their metadata: their rows, if they have any,
+   * stay as they are, and the others are stored. Errors: those of landEvents.
+   */
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]>
+
+  /**
+   * Lists agents in the order of the bytes of their ids. A page ends before its limit at the agent whose metadata reaches
+   * `maxPageBytes`. Errors: `unavailable`.
+   */
+  listAgents(query: AgentQuery): Promise<StoredAgents>
+
+  /**
    * Stores what is known of a file, in place of what is stored under its id. When the promise resolves it is committed and
    * flushed. Errors: those of landEvents.
    * @param file.fileId a UUID in lower case, here and below.
@@ -218,20 +232,6 @@ export interface EventStore {
    * Without effect when the file is unknown. Durable and errors as saveFile.
    */
   setAnalysis(fileId: string, analysis: string): Promise<void>
-
-  /**
-   * Stores the last heartbeat of each of these agents; an id must not be given twice. A heartbeat that is older than the
-   * stored one changes nothing, so neither the order of calls nor their repetition matters. Durable as landEvents.
-   * Returns the agents that the database rejects, for example because of their metadata: their rows, if they have any,
-   * stay as they are, and the others are stored. Errors: those of landEvents.
-   */
-  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]>
-
-  /**
-   * Lists agents in the order of the bytes of their ids. A page ends before its limit at the agent whose metadata reaches
-   * `maxPageBytes`. Errors: `unavailable`.
-   */
-  listAgents(query: AgentQuery): Promise<StoredAgents>
 
   /** Returns the driver's name, whether the database responds now, and if not, why. Never rejects. */
   describe(): Promise<StoreDescription>

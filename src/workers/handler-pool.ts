@@ -540,7 +540,8 @@ export class HandlerPool implements Pool {
       this.#hold(open, index, end.isSuspect === true)
     } else {
       this.#reply(open, index, attempt, end)
-      if (end.is === 'done') open.done(index)
+      // A request that was refused has its answer: it was the caller's mistake, and becomes no dead letter.
+      if (end.is === 'done' || (end.is === 'dead' && handler.request !== null)) open.done(index)
       else open.giveUp(index, attempt, end)
       const next = this.#order?.ended(open, index)
       if (next !== undefined) this.#addCall(next)

@@ -1,6 +1,5 @@
 // RequestService: requests, and the replies to earlier ones.
 
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js'
 import {
   type GetReplyRequest,
@@ -61,7 +60,6 @@ function traceOf({ metadata }: Call): Record<string, string> {
   return Object.fromEntries(names.flatMap((name) => metadata.get(name).map((value) => [name, value.toString()])))
 }
 
-function toResponse(answer: RequestAnswer): MessageInitShape<typeof RequestResponseSchema> {
-  const { requestId, stage, reply } = answer
+function toResponse({ requestId, stage, reply }: RequestAnswer) {
   return { requestId, stage: stages[stage], ...reply }
 }

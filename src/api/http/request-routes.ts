@@ -61,20 +61,15 @@ export function preferenceOf({ headers }: FastifyRequest): {
   readonly isAsync: boolean
   readonly waitMs: number | null
 } {
-  const preferences = (headers.prefer?.toString() ?? '').split(',').map((each) => each.split(';', 1)[0]!.trim())
-  const wait = preferences.find((each) => /^wait\s*=/i.test(each))
-  const seconds = wait
-    ?.split('=')[1]!
-    .trim()
-    .replace(/^"(.*)"$/, '$1')
-  if (seconds !== undefined && !/^\d{1,9}$/.test(seconds))
-    throw new MillraceError('invalid_event', 'prefer: wait takes a whole number of seconds, as in wait=10', {
-      field: 'prefer',
-    })
-  return {
-    isAsync: preferences.some((each) => each.toLowerCase() === 'respond-async'),
-    waitMs: seconds === undefined ? null : Math.min(Number(seconds) * 1000, maxRequestMs),
+  const parts = (headers.prefer?.toString() ?? '').split(',').map((each) => each.split(';', 1)[0]!.split('='))
+  const given = new Map(parts.map(([name = '', value = '']) => [name.trim().toLowerCase(), value.trim()]))
+  const seconds = given.get('wait')?.replaceAll('"', '')
+  if (seconds !== undefined && !/^\d{1,9}$/.test(seconds)) {
+    const problem = 'prefer: wait takes a whole number of seconds, as in wait=10'
+    throw new MillraceError('invalid_event', problem, { field: 'prefer' })
   }
+  const waitMs = seconds === undefined ? null : Math.min(Number(seconds) * 1000, maxRequestMs)
+  return { isAsync: given.has('respond-async'), waitMs }
 }
 
 function appliedOf(isAsync: boolean, waitMs: number | null): string {

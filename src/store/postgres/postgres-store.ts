@@ -138,8 +138,8 @@ class PostgresStore implements EventStore {
   readonly #lister: EventLister
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
-  readonly #files: FileTable
   readonly #agents: AgentTable
+  readonly #files: FileTable
   readonly #observer: StoreObserver
   readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
@@ -163,8 +163,8 @@ class PostgresStore implements EventStore {
     this.#lister = new EventLister(this.#reading, reader, () => performance.now())
     this.#finder = new EventFinder(this.#reading, reader)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
-    this.#files = new FileTable(this.#landing, this.#reading)
     this.#agents = new AgentTable(this.#landing, this.#reading, this.#failures)
+    this.#files = new FileTable(this.#landing, this.#reading)
     this.#observer = new StoreObserver(this.#observing)
     this.#lockHolders = new LockHolders(this.#observing)
   }
@@ -241,6 +241,14 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#deadLetters.delete(deadLetterIds))
   }
 
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#run(() => this.#agents.upsert(agents))
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#run(() => this.#agents.list(query))
+  }
+
   saveFile(file: FileDescription): Promise<void> {
     return this.#run(() => this.#files.save(file))
   }
@@ -251,14 +259,6 @@ class PostgresStore implements EventStore {
 
   setAnalysis(fileId: string, analysis: string): Promise<void> {
     return this.#run(() => this.#files.setAnalysis(fileId, analysis))
-  }
-
-  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
-    return this.#run(() => this.#agents.upsert(agents))
-  }
-
-  listAgents(query: AgentQuery): Promise<StoredAgents> {
-    return this.#run(() => this.#agents.list(query))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {

@@ -157,6 +157,14 @@ class SqliteStore implements EventStore {
     return this.#call('deleteDeadLetters', deadLetterIds)
   }
 
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#call('upsertAgents', agents)
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#call('listAgents', query)
+  }
+
   saveFile(file: FileDescription): Promise<void> {
     return this.#call('saveFile', file)
   }
@@ -167,14 +175,6 @@ class SqliteStore implements EventStore {
 
   setAnalysis(fileId: string, analysis: string): Promise<void> {
     return this.#call('setAnalysis', { fileId, analysis })
-  }
-
-  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
-    return this.#call('upsertAgents', agents)
-  }
-
-  listAgents(query: AgentQuery): Promise<StoredAgents> {
-    return this.#call('listAgents', query)
   }
 
   async describe(): Promise<StoreDescription> {

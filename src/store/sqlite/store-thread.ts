@@ -62,11 +62,11 @@ export type StoreThreadMethods = {
   groupDeadLetters: (filter: DeadLetterFilter) => CauseRow[]
   noteRedriven: (change: RedrivenChange) => void
   deleteDeadLetters: (deadLetterIds: readonly string[]) => number
+  upsertAgents: (agents: readonly StoredAgent[]) => RefusedRow[]
+  listAgents: (query: AgentQuery) => StoredAgents
   saveFile: (file: FileDescription) => void
   readFile: (fileId: string) => FileDescription | null
   setAnalysis: (analysis: FileAnalysis) => void
-  upsertAgents: (agents: readonly StoredAgent[]) => RefusedRow[]
-  listAgents: (query: AgentQuery) => StoredAgents
   observe: (argument: null) => StoreObservation
   /** Throws if the database cannot be read. */
   probe: (argument: null) => void
@@ -85,8 +85,8 @@ interface Opened {
   readonly lister: EventLister
   readonly finder: EventFinder
   readonly deadLetters: DeadLetterTable
-  readonly files: FileTable
   readonly agents: AgentTable
+  readonly files: FileTable
   readonly observer: StoreObserver
   readonly checkpointer: Checkpointer
 }
@@ -114,8 +114,8 @@ class StoreThread {
         lister: new EventLister(database),
         finder: new EventFinder(database),
         deadLetters: new DeadLetterTable(database),
-        files: new FileTable(database),
         agents: new AgentTable(database),
+        files: new FileTable(database),
         observer: new StoreObserver(database, this.#path),
         checkpointer: new Checkpointer(database, this.#path, () => this.#spareBytes()),
       }
@@ -260,11 +260,11 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     groupDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.group(filter)),
     noteRedriven: (change) => store.noteRedriven(change),
     deleteDeadLetters: (deadLetterIds) => store.deleteDeadLetters(deadLetterIds),
+    upsertAgents: (agents) => store.upsertAgents(agents),
+    listAgents: (query) => store.read(({ agents }) => agents.list(query)),
     saveFile: (file) => store.saveFile(file),
     readFile: (fileId) => store.read(({ files }) => files.read(fileId)),
     setAnalysis: (analysis) => store.setAnalysis(analysis),
-    upsertAgents: (agents) => store.upsertAgents(agents),
-    listAgents: (query) => store.read(({ agents }) => agents.list(query)),
     observe: () => store.read(({ observer }) => observer.observe()),
     probe: () => store.probe(),
     close: () => store.close(),

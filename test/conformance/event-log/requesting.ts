@@ -131,7 +131,7 @@ export function requesting(story: Story): void {
 
   story('a request is unknown when its time to live has ended, and so is its reply', async (bench) => {
     const consumer = await bench.consume()
-    for (const id of ['kept', 'answered', 'unanswered']) await request(bench, id, { ttlMs: 2000 })
+    await Promise.all(['kept', 'answered', 'unanswered'].map((id) => request(bench, id, { ttlMs: 3000 })))
     const [kept, answered, unanswered] = await take(consumer)
     await consumer.settle([replied(answered!, 'x', { ttlMs: 1 }), replied(kept!, 'y')])
     await eventually(async () => {
