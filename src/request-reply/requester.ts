@@ -250,6 +250,7 @@ export class Requester implements Requests {
     this.#waiting++
     try {
       const isForeign = await send()
+      let looksOften = isForeign
       let lookMs = isForeign ? firstLookMs : ownLookMs
       let stored = isForeign ? await this.#readOrThrow(topic, requestId) : accepted
       for (;;) {
@@ -258,9 +259,15 @@ export class Requester implements Requests {
         await waiter.wait(Math.min(leftMs, lookMs))
         if (waiter.reply !== null) return { stage: 'replied', bytes: waiter.reply }
         signal?.throwIfAborted()
-        stored = await this.#readOrThrow(topic, requestId)
+        try {
+          stored = await this.#readOrThrow(topic, requestId)
+        } catch (thrown) {
+          // The log may answer before the wait is over.
+          if (!toMillraceError(thrown).retryable || monotonicNow() >= untilMs) throw thrown
+          looksOften = true
+        }
         if (stored.stage !== 'replied' && this.#ended.signal.aborted) throw stopping()
-        if (isForeign) lookMs = Math.min(2 * lookMs, lastLookMs)
+        lookMs = looksOften ? Math.min(2 * lookMs, lastLookMs) : ownLookMs
       }
     } finally {
       signal?.removeEventListener('abort', wake)
