@@ -90,7 +90,7 @@ export class FilesClient implements ClientFiles {
       const response = await answer.promise
       if (response.sha256 !== hash) {
         const text = `the server has stored other content as file ${response.fileId}: SHA-256 ${response.sha256}, sent was ${hash}`
-        throw new MillraceError('corrupt', text, { field: 'sha256' })
+        throw new MillraceError('internal', text, { field: 'sha256' })
       }
       return { fileId: response.fileId, size: Number(response.size), sha256: hash, analysis: response.analysis || null }
     } catch (thrown) {

@@ -7,19 +7,7 @@
 // so the sweep knows that it has to ask.
 
 import { randomUUID } from 'node:crypto'
-import {
-  link,
-  mkdir,
-  open,
-  opendir,
-  readdir,
-  readFile,
-  rename,
-  stat,
-  statfs,
-  unlink,
-  writeFile,
-} from 'node:fs/promises'
+import { link, mkdir, open, readdir, readFile, rename, stat, statfs, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MillraceError } from '../errors.ts'
 import { isUuid } from '../event/event.ts'
@@ -88,13 +76,15 @@ class DirectoryFileStore implements FileStore {
   /** Null while its file is being made. */
   readonly #uploads = new Map<string, PartialFile | null>()
   #storedBytes = 0
+  readonly #counted: Promise<void>
   #sweeping: Promise<void>
   readonly #timer: NodeJS.Timeout
   #isClosed = false
 
   constructor(options: DirectoryOptions) {
     this.#options = options
-    this.#sweeping = this.#sweep()
+    this.#counted = this.#sweep()
+    this.#sweeping = this.#counted
     this.#timer = setInterval(() => {
       this.#sweeping = this.#sweeping.then(() => this.#sweep())
     }, sweepEveryMs)
@@ -165,11 +155,15 @@ class DirectoryFileStore implements FileStore {
     })
   }
 
-  space(): Promise<{ storedBytes: number; freeBytes: number }> {
+  get storedBytes(): number {
+    return this.#storedBytes
+  }
+
+  freeBytes(): Promise<number> {
     return orUnavailable(async () => {
-      await this.#sweeping
+      await this.#counted
       const { bavail, bsize } = await statfs(this.#options.directory)
-      return { storedBytes: this.#storedBytes, freeBytes: bavail * bsize }
+      return bavail * bsize
     })
   }
 
@@ -228,12 +222,15 @@ class DirectoryFileStore implements FileStore {
   async #sweep(): Promise<void> {
     const { directory, logger } = this.#options
     try {
-      let storedBytes = 0
-      for await (const { name } of await opendir(directory)) {
-        if (this.#isClosed) return
+      const names = await readdir(directory)
+      for (const name of names) {
         const [, fileId] = partialName.exec(name) ?? []
-        if (fileId !== undefined) await this.#sweepPartial(name, fileId)
-        else if (isUuid(name)) storedBytes += (await stat(join(directory, name)).catch(nullIfMissing))?.size ?? 0
+        if (fileId !== undefined && !this.#isClosed) await this.#sweepPartial(name, fileId)
+      }
+      let storedBytes = 0
+      for (const name of names) {
+        if (this.#isClosed) return
+        if (isUuid(name)) storedBytes += (await stat(join(directory, name)).catch(nullIfMissing))?.size ?? 0
       }
       this.#storedBytes = storedBytes
     } catch (error) {

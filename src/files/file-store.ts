@@ -58,8 +58,11 @@ export interface FileStore {
   /** Opens a complete file; null when there is none. */
   read(fileId: string): Promise<StoredFile | null>
 
-  /** Bytes of all complete files, those of other processes as of some minutes ago, and of the free space. */
-  space(): Promise<{ readonly storedBytes: number; readonly freeBytes: number }>
+  /** Of all complete files; those of other processes as of some minutes ago. Known once `freeBytes` has resolved. */
+  readonly storedBytes: number
+
+  /** Of the disk. */
+  freeBytes(): Promise<number>
 
   /** Cancels what runs. Idempotent. */
   close(): Promise<void>

@@ -48,8 +48,9 @@ export interface UploadParts {
 /** An upload that runs. */
 interface Running {
   readonly fileId: string
-  readonly declaredBytes: number
   receivedBytes: number
+  /** What was declared, or has come beyond that. */
+  reservedBytes: number
 }
 
 /** How much of an upload is written between two looks at the free space of the disk. */
@@ -60,6 +61,8 @@ export class Uploads implements Files {
   readonly #parts: UploadParts
   readonly #ids = new EventIdGenerator()
   readonly #running = new Set<Running>()
+  /** Of all that run. */
+  #reservedBytes = 0
   readonly #draining = new AbortController()
   readonly #stopping = new AbortController()
   #onIdle: () => void = () => {}
@@ -76,7 +79,7 @@ export class Uploads implements Files {
     const { logger, metrics, monotonicNow } = this.#parts
     const startedAtMs = monotonicNow()
     const fileId = isUuid(header.fileId) ? header.fileId.toLowerCase() : this.#ids.next()
-    const upload: Running = { fileId, declaredBytes: header.size ?? 0, receivedBytes: 0 }
+    const upload: Running = { fileId, receivedBytes: 0, reservedBytes: 0 }
     const fields = () => ({
       file_id: fileId,
       ...traceFields(options.traceparent),
@@ -167,8 +170,10 @@ export class Uploads implements Files {
         throw new MillraceError('backlogged', text, { retryAfterMs })
       }
       this.#running.add(upload)
-      this.#refuseLarge(upload.declaredBytes, limits.fileMaxBytes)
-      await this.#refuseFull(upload)
+      // What is stored is counted by then.
+      await fileStore.freeBytes()
+      this.#reserve(upload, declared.size ?? 0)
+      await this.#refuseFullDisk()
       // The store is asked before any byte is taken: what is known of the file must be stored at its end.
       const known = await this.#parts.store.file(upload.fileId)
       if (known !== null) {
@@ -186,12 +191,13 @@ export class Uploads implements Files {
     } finally {
       reader.close()
       this.#running.delete(upload)
+      this.#reservedBytes -= upload.reservedBytes
       if (this.#running.size === 0) this.#onIdle()
     }
   }
 
   async #receive(upload: Running, { size }: DeclaredContent, reader: ChunkReader): Promise<void> {
-    const { fileStore, limits, metrics } = this.#parts
+    const { fileStore, metrics } = this.#parts
     let lookedAtBytes = 0
     for (let chunk = await reader.next(); chunk !== null; chunk = await reader.next()) {
       const offset = upload.receivedBytes
@@ -200,10 +206,10 @@ export class Uploads implements Files {
         const text = `the file has more than the ${size} bytes that were declared: nothing of it is stored`
         throw new MillraceError('invalid_event', text, { field: 'size' })
       }
-      this.#refuseLarge(upload.receivedBytes, limits.fileMaxBytes)
+      this.#reserve(upload, upload.receivedBytes)
       if (upload.receivedBytes - lookedAtBytes >= lookEveryBytes) {
         lookedAtBytes = upload.receivedBytes
-        await this.#refuseFull(upload)
+        await this.#refuseFullDisk()
       }
       await fileStore.append(upload.fileId, offset, chunk)
       metrics.uploadedBytes.add(chunk.length)
@@ -233,32 +239,32 @@ export class Uploads implements Files {
     return file!
   }
 
-  #refuseLarge(bytes: number, maxBytes: number): void {
-    if (bytes <= maxBytes) return
-    const text = `the file has more than ${maxBytes} bytes (MILLRACE_FILE_MAX_BYTES)`
-    throw new MillraceError('event_too_large', text, { field: 'size' })
+  /** Reserves room for so many bytes of an upload, or refuses it: what is declared has its room from the start. */
+  #reserve(upload: Running, bytes: number): void {
+    const { fileStore, limits } = this.#parts
+    const { fileMaxBytes, filesMaxBytes } = limits
+    if (bytes <= upload.reservedBytes) return
+    if (bytes > fileMaxBytes) {
+      const text = `the file has more than ${fileMaxBytes} bytes (MILLRACE_FILE_MAX_BYTES)`
+      throw new MillraceError('event_too_large', text, { field: 'size' })
+    }
+    const others = this.#reservedBytes - upload.reservedBytes
+    if (fileStore.storedBytes + others + bytes > filesMaxBytes) {
+      const used = `${fileStore.storedBytes} are stored, ${others} reserved for other uploads`
+      const text = `all files may have ${filesMaxBytes} bytes (MILLRACE_FILES_MAX_BYTES): ${used}`
+      throw new MillraceError('disk_full', text, { field: 'size' })
+    }
+    this.#reservedBytes = others + bytes
+    upload.reservedBytes = bytes
   }
 
-  /** Refuses an upload that has no room among the files, or on the disk. What is declared has its room from the start. */
-  async #refuseFull(upload: Running): Promise<void> {
+  async #refuseFullDisk(): Promise<void> {
     const { fileStore, limits } = this.#parts
-    const { storedBytes, freeBytes } = await fileStore.space()
-    let reservedBytes = 0
-    let toComeBytes = 0
-    for (const { declaredBytes, receivedBytes } of this.#running) {
-      reservedBytes += Math.max(declaredBytes, receivedBytes)
-      toComeBytes += Math.max(0, declaredBytes - receivedBytes)
-    }
-    const full = (text: string) => new MillraceError('disk_full', text, { field: 'size' })
-    if (storedBytes + reservedBytes > limits.filesMaxBytes) {
-      throw full(
-        `all files may take ${limits.filesMaxBytes} bytes (MILLRACE_FILES_MAX_BYTES): ${storedBytes} are stored, ` +
-          `${reservedBytes - upload.declaredBytes} taken by other uploads`,
-      )
-    }
-    if (freeBytes - toComeBytes < limits.diskReserveBytes) {
-      throw full('the disk of the files has no room for it beside its reserve (MILLRACE_DISK_RESERVE_BYTES)')
-    }
+    const freeBytes = await fileStore.freeBytes()
+    const toComeBytes = [...this.#running].reduce((sum, each) => sum + each.reservedBytes - each.receivedBytes, 0)
+    if (freeBytes - toComeBytes >= limits.diskReserveBytes) return
+    const text = 'the disk of the files has no room for it beside its reserve (MILLRACE_DISK_RESERVE_BYTES)'
+    throw new MillraceError('disk_full', text, { field: 'size' })
   }
 
   async #analysisOf(fileId: string, { analysisWithinMs, traceparent, signal }: UploadOptions): Promise<string | null> {

@@ -4,7 +4,8 @@ import type { FileDescription } from '../../pipeline/files.ts'
 import { formatRfc3339 } from './rfc3339.ts'
 
 /** The answer to an upload. */
-export function storedFileJson({ fileId, size, sha256, analysis }: FileDescription): string {
+export function storedFileJson(file: Pick<FileDescription, 'fileId' | 'size' | 'sha256' | 'analysis'>): string {
+  const { fileId, size, sha256, analysis } = file
   return withAnalysis({ file_id: fileId, size, sha256 }, analysis)
 }
 
