@@ -100,7 +100,8 @@ export interface AppendOptions {
   readonly producer?: ProducerMessage
   /**
    * Registers a request (replies.ts). When its id is registered already with this fingerprint, nothing is stored and the
-   * answer is a duplicate; with another one the append is refused as `failed_precondition`.
+   * answer is a duplicate, whatever the limit; with another one the append is refused as `failed_precondition`. A refused
+   * append registers nothing.
    */
   readonly once?: RequestRegistration
   readonly signal?: AbortSignal

@@ -4,7 +4,8 @@
 // stored in the step that settles it, and announced afterwards to the process that waits for it. An announcement may be
 // missed; what is stored is the truth. The content of a reply is the core's.
 //
-// A topic of requests has one partition, and its requests are appended to the lane normal.
+// A topic of requests has one partition, and its requests are appended to the lane normal. Each is an entry, and so a
+// delivery, of its own.
 
 /**
  * Registers the id of a request in the step that appends its event. The append is to partition 0, lane normal, with one
@@ -19,7 +20,10 @@ export interface RequestRegistration {
   readonly ttlMs: number
 }
 
-/** A reply that is stored in the step of a settle. The first one of a request stays. */
+/**
+ * A reply that is stored in the step of a settle. The first one of a request stays. For a request that is not known, or no
+ * longer, nothing is stored and nothing is announced.
+ */
 export interface ReplyToStore {
   readonly id: string
   readonly bytes: Uint8Array
