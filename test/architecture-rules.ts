@@ -72,6 +72,8 @@ const places: readonly Place[] = [
   { path: 'workers/', level: 3 },
   { path: 'landing/', level: 3, also: ['workers/'] },
   { path: 'admin/', level: 3, also: ['workers/'] },
+  { path: 'request-reply/', level: 3, also: ['workers/'] },
+  { path: 'handlers/', level: 3, also: ['workers/'] },
 
   { path: 'event-log/open-event-log.ts', level: 4 },
   { path: 'store/open-store.ts', level: 4 },

@@ -19,6 +19,7 @@ import type {
   Rejection,
   Status,
 } from '../pipeline/pipeline.ts'
+import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 
 export interface KeptEvent extends Event {
@@ -40,6 +41,7 @@ export class MemoryPipeline implements Pipeline {
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
   readonly administration: Administration = { ...refusing }
+  readonly requests: Requests = { request: refuse, getReply: refuse }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
   readonly #ids = new EventIdGenerator()

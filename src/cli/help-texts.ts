@@ -205,6 +205,22 @@ Example:
   millrace groups delete landing --topic returns
 ${findsServer}`,
 
+  request: `
+The reply is printed as it came. A text or JSON that does not end with a line
+break gets one. With --output json the reply is printed with its id, its content
+type and the number of attempts.
+
+The exit code is 0 with a reply, and 1 without: the worker has refused the
+request or failed, no worker serves the type, or there was no reply in time.
+
+Examples:
+  millrace request text.analyze 'to be or not to be'
+  millrace request text.analyze @book.txt --wait 60
+  cat book.txt | millrace request text.analyze - --content-type text/plain
+  id=$(millrace request report.build '{"year":2026}' --no-wait)
+  millrace request report.build --reply "$id" --wait 300
+${findsServer}`,
+
   agents: `
 Columns:
   STATE      online: its last heartbeat is no older than the server's

@@ -63,6 +63,7 @@ export interface Config {
   readonly maxAttempts: number
   readonly retentionMs: number
   readonly retentionBytes: number
+  readonly replyTtlMs: number
   readonly drainMs: number
   readonly durability: DurabilityLevel
   readonly diskReserveBytes: number
@@ -373,6 +374,13 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: String(256 * mebibyte),
     description: 'Max bytes of settled events per stream; the limit that is reached first applies.',
     ...numberOf('bytes', 0, pebibyte),
+  },
+  replyTtlMs: {
+    variable: 'MILLRACE_REPLY_TTL_MS',
+    default: String(hourMs),
+    example: String(hourMs),
+    description: 'How long the reply to a request is kept.',
+    ...numberOf('milliseconds', 1000, 30 * 24 * hourMs),
   },
   drainMs: {
     variable: 'MILLRACE_DRAIN_MS',

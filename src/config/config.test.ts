@@ -70,6 +70,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     leaseMs: '99',
     agentOfflineMs: '99',
     retentionMs: '-1',
+    replyTtlMs: '0',
     retentionBytes: '1.5',
     handlers: ',',
     workerConcurrency: '0',

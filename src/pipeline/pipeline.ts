@@ -1,5 +1,5 @@
 // What Millrace can do, on one page: publish events, list landed events, report its status, give events to workers of
-// other processes (work.ts), and administer accepted events (administration.ts).
+// other processes (work.ts), answer requests (requests.ts), and administer accepted events (administration.ts).
 //
 // The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
@@ -11,6 +11,7 @@ import type { Agents } from './agents.ts'
 import type { GroupState } from './group-state.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
+import type { Requests } from './requests.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
 import type { WorkJoin, WorkListener, WorkSession } from './work.ts'
 
@@ -157,6 +158,9 @@ export interface Pipeline {
    * name the field of the join; `not_found` (no such topic), `draining`; those of EventLog.consume.
    */
   work(join: WorkJoin, listener: WorkListener): Promise<WorkSession>
+
+  /** Questions that workers answer. */
+  readonly requests: Requests
 
   /** Operations on accepted events. */
   readonly administration: Administration

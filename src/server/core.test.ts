@@ -34,6 +34,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     storeDriver: 'sqlite',
     isStoreUp: () => true,
     ingest: null,
+    requests: null,
     remoteGroups: null,
     pools: [],
     ownGroups: [],

@@ -18,6 +18,7 @@ import type {
   PublishVerdict,
   Status,
 } from '../pipeline/pipeline.ts'
+import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
 import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import type { EventStore } from '../store/event-store.ts'
@@ -33,6 +34,8 @@ export interface CoreOptions extends StatusParts {
   readonly store: EventStore
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
+  /** Null when it takes no requests. */
+  readonly requests: Requests | null
   /** Null when it has no workers of other processes. */
   readonly remoteGroups: RemoteGroups | null
   readonly deliveryTimes: DeliveryTimes
@@ -49,6 +52,7 @@ export interface CoreOptions extends StatusParts {
 const maxReadsAtOnce = 2
 
 export class Core implements Pipeline {
+  readonly requests: Requests
   readonly administration: Administration
   readonly agents: Agents
   readonly #options: CoreOptions
@@ -58,6 +62,7 @@ export class Core implements Pipeline {
 
   constructor(options: CoreOptions) {
     this.#options = options
+    this.requests = options.requests ?? noRequests
     this.administration = new Administrator({
       ...options,
       reads: this.#reads,
@@ -118,6 +123,9 @@ export class Core implements Pipeline {
       })
   }
 }
+
+const refuseRequest = () => Promise.reject(noIngest('takes no requests'))
+const noRequests: Requests = { request: refuseRequest, getReply: refuseRequest }
 
 function noIngest(what: string): MillraceError {
   const text = `this process ${what}: its MILLRACE_ROLES lacks "ingest"`

@@ -1,5 +1,6 @@
 // Builds the status from the log, the database and the worker pools, and shares it among callers.
 
+import { requestTypeOf } from '../event/request.ts'
 import { type EventLog, type GroupDescription, type LogDescription, maxHeldEvents } from '../event-log/event-log.ts'
 import type { GroupName } from '../pipeline/administration.ts'
 import { type GroupState, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
@@ -128,7 +129,9 @@ function groupState(
     return { is: 'running', by: null, reason, sinceMs: null }
   }
   if (pool !== undefined) return pool.state
-  if (ready === 0 || inFlight > 0 || hasConsumers) return runningState
+  const isOfRequests = requestTypeOf(name.topic) !== null
+  if ((ready === 0 && !isOfRequests) || inFlight > 0 || hasConsumers) return runningState
+  if (isOfRequests) return noWorker('nobody serves these requests, so they are refused')
   return noWorker(
     isLandingGroup(name) ? 'no process with the role worker is running' : 'no process that runs has its handler',
   )

@@ -9,6 +9,7 @@ import { type Lane, lanes } from '../event/event.ts'
 import { decodeEvent, EventReader } from '../event/record-batch.ts'
 import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
+import type { ReplyToStore } from '../event-log/replies.ts'
 import { withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -68,6 +69,8 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly attemptsOf?: typeof attemptsOf
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
+  /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
+  readonly replyTo?: (request: HandledEvent, attempts: number, end: AttemptEnd) => ReplyToStore | undefined
   readonly deadLetters: DeadLetters
   /** The process's gate; an isolated handler has one of its own within that. */
   readonly gate: AttemptGate
@@ -352,7 +355,9 @@ export class HandlerPool implements Pool {
       return
     }
     const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
-    if (!isSkipped) open.giveUp(index, maxAttempts, { code: 'internal', message })
+    const end = { is: 'failed', code: 'internal', message, afterMs: null } as const
+    this.#reply(open, index, maxAttempts, end)
+    if (!isSkipped) open.giveUp(index, maxAttempts, end)
     else open.giveUp(index, attempt - skippedAttempts - 1, { code: 'cancelled', message: 'a person has skipped it' })
     this.#order?.ended(open, index)
   }
@@ -500,8 +505,9 @@ export class HandlerPool implements Pool {
 
   #loggerOf(events: readonly HandledEvent[]): Logger {
     const [first] = events as [HandledEvent]
+    const id = this.#options.handler.request === null ? 'id' : 'request_id'
     const own =
-      events.length === 1 ? { id: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
+      events.length === 1 ? { [id]: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
     return this.#options.logger.child({ topic: this.topic, group: this.group, ...own })
   }
 
@@ -533,11 +539,18 @@ export class HandlerPool implements Pool {
     } else if (end.is === 'failed' && handler.onExhausted === 'hold') {
       this.#hold(open, index, end.isSuspect === true)
     } else {
-      if (end.is === 'done') open.done(index)
+      this.#reply(open, index, attempt, end)
+      // A request that was refused has its answer: it was the caller's mistake, and becomes no dead letter.
+      if (end.is === 'done' || (end.is === 'dead' && handler.request !== null)) open.done(index)
       else open.giveUp(index, attempt, end)
       const next = this.#order?.ended(open, index)
       if (next !== undefined) this.#addCall(next)
     }
+  }
+
+  #reply(open: OpenDelivery, index: number, attempts: number, end: AttemptEnd): void {
+    const { replyTo } = this.#options
+    if (replyTo !== undefined) open.reply = replyTo(this.#read(open, index), attempts, end)
   }
 
   /** Holds an event, so that it has one more attempt when it is released. Without a key it is held under its id. */

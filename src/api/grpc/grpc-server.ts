@@ -7,6 +7,7 @@ import { limits } from '../../event/event.ts'
 import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admin_pb.ts'
 import { AgentService, file_millrace_v1_agent } from '../../gen/millrace/v1/agent_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import { file_millrace_v1_request, RequestService } from '../../gen/millrace/v1/request_pb.ts'
 import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
@@ -28,6 +29,7 @@ import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
 import { PublishStreamAnswers } from './publish-stream.ts'
 import { addReflection } from './reflection.ts'
+import { requestHandlers } from './request-service.ts'
 import { pathOf, serviceDefinitionOf } from './service-definition.ts'
 import type { IntakeParts } from './stream-intake.ts'
 
@@ -90,15 +92,18 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     publish: publishHandler(pipeline, publishDuration),
   } as UntypedServiceImplementation)
   server.addService(serviceDefinitionOf(WorkService, ['Consume']), { consume: consumeHandler(pipeline, openCalls) })
+  server.addService(serviceDefinitionOf(RequestService), requestHandlers(pipeline.requests))
   server.addService(serviceDefinitionOf(AgentService), agentHandlers(pipeline.agents))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const services = [IngestService, WorkService, AgentService, AdminService].map(({ typeName }) => typeName)
+  const services = [IngestService, WorkService, RequestService, AgentService, AdminService].map(
+    ({ typeName }) => typeName,
+  )
   const stopFollowing = followHealth(healthService, health, services)
   if (isLoopback(host)) {
-    const files = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_agent, file_millrace_v1_admin]
-    addReflection(server, files)
+    const event = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_request]
+    addReflection(server, [...event, file_millrace_v1_agent, file_millrace_v1_admin])
   }
 
   const open = metrics.openConnections.with({ transport: 'grpc' })

@@ -29,6 +29,7 @@ import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
+import { addRequestRoutes } from './request-routes.ts'
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
@@ -71,6 +72,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
     addGroupRoutes(app, pipeline.administration, maxAnswerMs)
     addAgentRoutes(app, pipeline.agents, pages, times)
+    addRequestRoutes(app, pipeline.requests, times)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()

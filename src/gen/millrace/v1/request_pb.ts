@@ -40,7 +40,7 @@ export type RequestRequest = Message<"millrace.v1.RequestRequest"> & {
   dataContentType: string;
 
   /**
-   * Identifies the request, 1 to 255 bytes: the same id with the same content joins the request that runs, or gets its
+   * Identifies the request, 1 to 255 visible ASCII characters: the same id with the same content joins the request that runs, or gets its
    * reply; with other content it is refused. Assigned by the server when empty.
    *
    * @generated from field: string request_id = 4;
@@ -48,7 +48,7 @@ export type RequestRequest = Message<"millrace.v1.RequestRequest"> & {
   requestId: string;
 
   /**
-   * Metadata for the worker, as the attributes of an event.
+   * Metadata for the worker, as the attributes of an event: at most 62, with no name that begins with "millrace".
    *
    * @generated from field: map<string, string> attributes = 5;
    */
