@@ -41,10 +41,16 @@ async function measure(
     MILLRACE_WORKER_CONCURRENCY: String(options.inFlight),
   })
   const used = () => cpuSecondsOf(service.pid) + brokerCpuSeconds()
-  const { requestsInAll, problems, ...measured } = await measureRequests(service, options, used)
+  const { requestsInAll, problems, details, ...measured } = await measureRequests(service, options, used)
   problems.push(...(await ledgerProblems(service, requestsInAll)))
+  const logCommits = await service.counter('millrace_log_commits_total')
+  const commitSeconds = await service.counter('millrace_log_commit_duration_seconds_sum')
   await service.stop()
-  return { ...measured, problems }
+  return {
+    ...measured,
+    problems,
+    details: { ...details, logCommits, commitMeanMs: (1000 * commitSeconds) / logCommits },
+  }
 }
 
 /** The problems of the ledger of the requests' topic; empty when every request is settled with its reply. */
