@@ -193,9 +193,13 @@ Example:
 ${findsServer}`,
 
   'groups resume': `
-A group with an outage, such as a database that is unreachable, goes on by itself.
+With --rate the group comes back slowly: it gets at most so many events a second,
+in all processes together and also after a restart, until it is resumed without
+--rate. A group with an outage, such as a database that is unreachable, goes on
+by itself.
 
-Example:
+Examples:
+  millrace groups resume mailer --rate 50
   millrace groups resume landing --topic orders
 ${findsServer}`,
 
@@ -213,8 +217,8 @@ ${findsServer}`,
   'groups delete': `
 Use it for a group that has no consumers left: its backlog grows to the limit,
 and then publishes to the whole topic are refused. Rows that have landed stay.
-The group "landing" of a topic in MILLRACE_TOPICS and the group of the dead
-letters cannot be deleted. Where stdin is not a terminal, --yes is required.
+The group "landing" of a topic in MILLRACE_TOPICS and the groups of agents and
+dead letters cannot be deleted. Where stdin is not a terminal, --yes is required.
 
 Example:
   millrace groups delete landing --topic returns

@@ -46,9 +46,9 @@ async function refuseTooManyTypes(eventLog: EventLog, topic: string): Promise<vo
 export async function pauseHandlers(eventLog: EventLog, logger: Logger): Promise<void> {
   const { topics } = await eventLog.describe()
   for (const { name: topic, groups } of topics) {
-    for (const { name: group, paused } of groups) {
-      if (paused !== null || isLandingGroup({ topic, group })) continue
-      await eventLog.setPaused(topic, group, 'started with --paused')
+    for (const { name: group, flow } of groups) {
+      if ((flow !== null && 'paused' in flow) || isLandingGroup({ topic, group })) continue
+      await eventLog.setFlow(topic, group, { paused: 'started with --paused' })
       logger.info({ topic, group }, 'the group is paused: started with --paused')
     }
   }

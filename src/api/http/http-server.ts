@@ -71,7 +71,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addListRoute(app, pipeline, pages)
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
-    addGroupRoutes(app, pipeline.administration, maxAnswerMs)
+    addGroupRoutes(app, pipeline.administration, times)
     addAgentRoutes(app, pipeline.agents, pages, times)
     addFileRoutes(app, pipeline.files, times)
     addRequestRoutes(app, pipeline.requests, times)

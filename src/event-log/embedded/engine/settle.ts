@@ -29,11 +29,18 @@ export class SettleOperation extends Operation<SettleAnswer> {
   #settled: readonly Outcome[] = []
   #refused: number[] = []
   #replied: number[] = []
+  /** Events that are returned without an attempt. */
+  #returned = 0
 
   constructor(call: SettleCall, session: Session) {
     super()
     this.#call = call
     this.#session = session
+  }
+
+  override get newBytes(): number {
+    const { again, replies } = this.#call
+    return replies.values().reduce((sum, { bytes }) => sum + bytes.length, again?.bytes.length ?? 0)
   }
 
   run(work: UnitOfWork): void {
@@ -43,6 +50,7 @@ export class SettleOperation extends Operation<SettleAnswer> {
     }
     this.#settled = this.#read()
     this.#replied = []
+    this.#returned = 0
     const ranges = new Map<CursorRow, OffsetRange[]>()
     for (const outcome of this.#settled) {
       this.#count(work, outcome)
@@ -63,6 +71,11 @@ export class SettleOperation extends Operation<SettleAnswer> {
       lease.group.settledEvents += landed + dead
       // Another consumer may have waited for the stream.
       this.#session.mustLookAgain ||= lease.group.isOrdered
+    }
+    const group = this.#settled[0]?.lease.group
+    if (this.#returned > 0 && group !== undefined && group.msPerEvent > 0) {
+      group.limitedUntil -= this.#returned * group.msPerEvent
+      this.#session.mustLookAgain = true
     }
     this.resolve({ notHeld: this.#refused, replied: this.#replied })
   }
@@ -116,7 +129,7 @@ export class SettleOperation extends Operation<SettleAnswer> {
   }
 
   #redeliver(work: UnitOfWork, { lease, from, to }: Outcome): void {
-    const { group, partition, stream, originOffset } = lease
+    const { group, partition, stream, originOffset, attempt } = lease
     const lane = lanes[stream % lanes.length]!
     if (this.#call.again === null) return
     const { bytes, batches, numbers, keys } = this.#call.again
@@ -132,6 +145,7 @@ export class SettleOperation extends Operation<SettleAnswer> {
         originOffset: offset < 0 ? originOffset : offset,
         eventKey: keys[index]!,
       }
+      if (redelivery.attempt < attempt) this.#returned += redelivery.count
       const own = work.ownStream(group.groupNumber, partition, lane)
       storeDue(work, group, own, redelivery, bytes.subarray(start, start + length))
     }

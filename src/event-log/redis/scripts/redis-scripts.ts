@@ -16,6 +16,7 @@ const names = [
   'describe',
   'drop-group',
   'find-request',
+  'flow',
   'held-keys',
   'list-members',
   'make-partition',
