@@ -69,7 +69,10 @@ export class FilesClient implements ClientFiles {
     const { filename = typeof source === 'string' ? basename(source) : '', contentType = '', sha256 = '' } = options
     const { fileId = this.#ids.next(), size = opened?.size, deadlineMs, signal } = options
     const header = { filename, contentType, fileId, sha256, ...(size === undefined ? {} : { size: BigInt(size) }) }
-    const client = await this.#calls.open()
+    const client = await this.#calls.open().catch((thrown: unknown) => {
+      opened?.close()
+      throw thrown
+    })
     const limits = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs }
     const answer = Promise.withResolvers<UploadResponse>()
     const call = client.makeClientStreamRequest<Buffer, UploadResponse>(
@@ -99,6 +102,7 @@ export class FilesClient implements ClientFiles {
       throw thrown
     } finally {
       signal?.removeEventListener('abort', cancel)
+      opened?.close()
     }
   }
 

@@ -11,10 +11,10 @@ import { link, mkdir, open, readdir, readFile, rename, stat, statfs, unlink, wri
 import { join } from 'node:path'
 import { MillraceError } from '../errors.ts'
 import { isUuid } from '../event/event.ts'
-import { openFileChunks } from '../lib/file-chunks.ts'
+import { type FileChunks, openFileChunks } from '../lib/file-chunks.ts'
 import type { UploadState } from '../pipeline/files.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { DeclaredContent, FileContent, FileStore, StoredFile } from './file-store.ts'
+import type { DeclaredContent, FileContent, FileStore } from './file-store.ts'
 import { PartialFile } from './partial-file.ts'
 
 const markName = 'millrace-files.json'
@@ -149,7 +149,11 @@ class DirectoryFileStore implements FileStore {
     this.#uploads.delete(fileId)
   }
 
-  read(fileId: string): Promise<StoredFile | null> {
+  has(fileId: string): Promise<boolean> {
+    return orUnavailable(async () => (await stat(this.#path(fileId)).catch(nullIfMissing)) !== null)
+  }
+
+  read(fileId: string): Promise<FileChunks | null> {
     return orUnavailable(async () => {
       return await openFileChunks(this.#path(fileId)).catch(nullIfMissing)
     })

@@ -3,6 +3,7 @@
 // An upload is known by the id of its file, so that one that continues over several calls needs nothing else. A file id is
 // a UUID in lower case everywhere.
 
+import type { FileChunks } from '../lib/file-chunks.ts'
 import type { UploadState } from '../pipeline/files.ts'
 
 export interface FileContent {
@@ -14,13 +15,6 @@ export interface FileContent {
 
 /** Null: not declared. */
 export type DeclaredContent = { readonly [Field in keyof FileContent]: FileContent[Field] | null }
-
-export interface StoredFile {
-  /** In bytes. */
-  readonly size: number
-  /** Read as they are taken; a loop that ends early closes the file. Errors: `unavailable`. */
-  readonly chunks: AsyncIterable<Uint8Array>
-}
 
 /** Errors of all methods, besides their own: `disk_full`, `unavailable` (the files cannot be reached). */
 export interface FileStore {
@@ -55,8 +49,11 @@ export interface FileStore {
   /** Ends an upload and removes its bytes. Without effect when none runs. Never rejects. */
   cancel(fileId: string): Promise<void>
 
+  /** Whether there is such a complete file. */
+  has(fileId: string): Promise<boolean>
+
   /** Opens a complete file; null when there is none. */
-  read(fileId: string): Promise<StoredFile | null>
+  read(fileId: string): Promise<FileChunks | null>
 
   /** Of all complete files; those of other processes as of some minutes ago. Known once `freeBytes` has resolved. */
   readonly storedBytes: number

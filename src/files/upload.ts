@@ -124,11 +124,13 @@ export class Uploads implements Files {
       const text = `the bytes of file ${id} are missing here: do all processes have the same MILLRACE_FILES_DIR?`
       throw new MillraceError('corrupt', text)
     }
-    // A file that is cut or has grown was changed by another program.
-    const isDamaged = stored.size !== size
+    // Another program has changed it.
+    if (stored.size !== size) {
+      stored.close()
+      throw new MillraceError('corrupt', `file ${id} has ${stored.size} bytes; ${size} were stored`)
+    }
     try {
       for await (const chunk of stored.chunks) {
-        if (isDamaged) throw new MillraceError('corrupt', `file ${id} has ${stored.size} bytes; ${size} were stored`)
         signal?.throwIfAborted()
         yield chunk
       }
@@ -176,7 +178,8 @@ export class Uploads implements Files {
       await this.#refuseFullDisk()
       // The store is asked before any byte is taken: what is known of the file must be stored at its end.
       const known = await this.#parts.store.file(upload.fileId)
-      if (known !== null) {
+      // A row alone is that of an upload whose answer from the database was lost.
+      if (known !== null && (await fileStore.has(upload.fileId))) {
         throw new MillraceError('already_exists', `there is a file with this id: ${upload.fileId}`, {
           field: 'file_id',
         })

@@ -7,8 +7,10 @@ const chunkBytes = 64 * 1024
 export interface FileChunks {
   /** In bytes, when it was opened. */
   readonly size: number
-  /** To be read to its end or ended by `return()`, as a loop does: then the file is closed. */
+  /** A loop over them closes the file when it ends, also early. */
   readonly chunks: AsyncIterable<Uint8Array>
+  /** For chunks over which no loop has begun. Idempotent. */
+  close(): void
 }
 
 /** Opens a file. Rejects with the error of the file system. */
@@ -16,7 +18,8 @@ export async function openFileChunks(path: string): Promise<FileChunks> {
   const handle = await open(path)
   try {
     const { size } = await handle.stat()
-    return { size, chunks: handle.createReadStream({ highWaterMark: chunkBytes }) }
+    const chunks = handle.createReadStream({ highWaterMark: chunkBytes })
+    return { size, chunks, close: () => void chunks.destroy() }
   } catch (thrown) {
     await handle.close()
     throw thrown

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -280,6 +280,25 @@ test('limits refuse an upload before, or as soon as, it passes them', async (t) 
 async function* bytesOf(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks
 }
+
+test('a file that another program has cut or removed is not given as if it were whole', async (t) => {
+  const server = await startInProcess(t)
+  const client = clientOf(t, server)
+  const { fileId } = await client.upload(bytesOf(Buffer.from('content')))
+  const path = join(server.dataDir, 'files', fileId)
+  const read = async () => problemOf(await request(server.http, `/v1/files/${fileId}/content`))
+
+  for (const content of ['', 'cont', 'content and more']) {
+    writeFileSync(path, content)
+    assert.deepEqual([(await read()).status, (await read()).code], [500, 'corrupt'], content)
+  }
+  unlinkSync(path)
+  assert.match((await read()).detail, /are missing here/)
+  assert.equal(await codeOf(client.files.download(fileId)[Symbol.asyncIterator]().next() as never), 'corrupt')
+
+  assert.equal((await client.upload(bytesOf(Buffer.from('again')), { fileId })).fileId, fileId)
+  assert.equal((await request(server.http, `/v1/files/${fileId}/content`)).text, 'again')
+})
 
 test('many uploads at once are counted as wc counts them', async (t) => {
   const server = await startInProcess(t)

@@ -105,14 +105,15 @@ function brokenSignalOf({ raw }: FastifyRequest): AbortSignal {
   return broken.signal
 }
 
-async function* following(
-  first: Uint8Array,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  try {
-    yield first
-    for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
-  } finally {
-    await rest.return?.()
+/** Chunks of which the first was taken already. Not a generator: one that has not begun would not end the rest. */
+function following(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+  let next = (): Promise<IteratorResult<Uint8Array>> => {
+    next = () => rest.next()
+    return Promise.resolve({ done: false, value: first })
   }
+  const iterator = {
+    next: () => next(),
+    return: async (value: undefined) => (await rest.return?.(value)) ?? { done: true as const, value },
+  }
+  return { [Symbol.asyncIterator]: () => iterator }
 }
