@@ -42,10 +42,12 @@ const places: readonly Place[] = [
   { path: 'telemetry/', level: 1, also: ['event/', 'pipeline/'] },
   { path: 'pipeline/', level: 1, also: ['event/'] },
 
-  { path: 'event-log/event-log.ts', level: 2 },
+  { path: 'event-log/event-log.ts', level: 2, also: ['event-log/replies.ts'] },
+  { path: 'event-log/replies.ts', level: 2 },
   { path: 'event-log/backlogged.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-declaration.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-outcome.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'event-log/check-registration.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-reopened.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/held-permits.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/numbered-message.ts', level: 2, also: ['event-log/event-log.ts'] },
@@ -70,6 +72,8 @@ const places: readonly Place[] = [
   { path: 'workers/', level: 3 },
   { path: 'landing/', level: 3, also: ['workers/'] },
   { path: 'admin/', level: 3, also: ['workers/'] },
+  { path: 'request-reply/', level: 3, also: ['workers/'] },
+  { path: 'handlers/', level: 3, also: ['workers/'] },
 
   { path: 'event-log/open-event-log.ts', level: 4 },
   { path: 'store/open-store.ts', level: 4 },

@@ -209,6 +209,36 @@ Example:
   millrace groups delete landing --topic returns
 ${findsServer}`,
 
+  request: `
+The reply is printed as it came. A text or JSON that does not end with a line
+break gets one. With --output json the reply is printed with its id, its content
+type and the number of attempts.
+
+The exit code is 0 with a reply, and 1 without: the worker has refused the
+request or failed, no worker serves the type, or there was no reply in time.
+
+Examples:
+  millrace request text.analyze 'to be or not to be'
+  millrace request text.analyze @book.txt --wait 60
+  cat book.txt | millrace request text.analyze - --content-type text/plain
+  id=$(millrace request report.build '{"year":2026}' --no-wait)
+  millrace request report.build --reply "$id" --wait 300
+${findsServer}`,
+
+  agents: `
+Columns:
+  STATE      online: its last heartbeat is no older than the server's
+             MILLRACE_AGENT_OFFLINE_MS; otherwise offline
+  LAST SEEN  how long ago a server received its last heartbeat
+  METADATA   what it said of itself then
+
+Agents send heartbeats over gRPC (AgentService) or HTTP (POST /v1/heartbeats).
+
+Examples:
+  millrace agents
+  millrace agents --limit 1000 --output json
+${findsServer}`,
+
   journey: `
 An event that still waits in the log is not found by its id; the error says how
 many events are waiting.

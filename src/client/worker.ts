@@ -25,7 +25,7 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
-import { defineHandler, type HandlerOptions } from '../workers/define-handler.ts'
+import { defineHandler, type HandlerOptions, type RequestHandlerOptions } from '../workers/define-handler.ts'
 import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
@@ -39,7 +39,12 @@ type ServerOption = (typeof serverOptions)[number]
  * The options of a handler. What is left out is as the group's other workers at the server have it, else the default. The
  * server keeps the time of `timeoutMs`.
  */
-export interface WorkOptions extends Omit<HandlerOptions, ServerOption | 'concurrency'> {
+export interface WorkOptions extends Omit<HandlerOptions, ServerOption | 'concurrency'>, OwnOptions {}
+
+/** As WorkOptions, to answer requests. */
+export interface RequestWorkOptions extends Omit<RequestHandlerOptions, ServerOption | 'concurrency'>, OwnOptions {}
+
+interface OwnOptions {
   /** Max calls of the handler at once, 1 to 1,000. Default 16. */
   readonly concurrency?: number
   /** Where the lines of the handler and of the worker go. Default: JSON lines on stderr. */
@@ -97,6 +102,7 @@ export class Worker {
   readonly #concurrency: number
   /** The fields of its log lines. */
   readonly #group: { readonly topic: string; readonly group: string }
+  readonly #idField: 'id' | 'request_id'
   readonly #attempt: LimitedAttempt
   #logger: Logger | null
   #session: Session | null = null
@@ -108,18 +114,20 @@ export class Worker {
   #closed: Promise<void> | null = null
 
   /** Use `client.work()`. */
-  constructor(options: WorkOptions, parts: WorkerParts) {
+  constructor(options: WorkOptions | RequestWorkOptions, parts: WorkerParts) {
     const { logger = null, ...handlerOptions } = options
     const { concurrency = defaultConcurrency } = options
     for (const option of serverOptions)
       if (option in options) throw wrongOption(option, 'is for handlers in the server only')
-    const handler = defineHandler(handlerOptions)
+    // Its overloads take one kind of options each.
+    const handler = defineHandler(handlerOptions as HandlerOptions)
     if (concurrency > maxConcurrency)
       throw wrongOption('concurrency', `is ${concurrency}; the limit is ${maxConcurrency}`)
     this.#parts = parts
     this.#logger = logger
     this.#concurrency = concurrency
     this.#group = { topic: handler.topic, group: handler.group }
+    this.#idField = handler.request === null ? 'id' : 'request_id'
     this.#join = joinOf(options, concurrency, handler.types)
     this.#attempt = callHandler(handler, { publish: publishAllOrNone(parts.publish), now: parts.now })
     this.ended = this.#run()
@@ -225,7 +233,8 @@ export class Worker {
     if (!session.works.delete(delivery)) return
     // What the stop has ended is not an attempt.
     const isReturned = end.is === 'failed' && abort.reason === 'shutdown'
-    session.call.settle(delivery, isReturned ? returned : outcomeOf(end))
+    if (isReturned) session.call.settle(delivery, returned)
+    else session.call.settle(delivery, outcomeOf(end), end.is === 'done' ? end.reply : undefined)
   }
 
   /** The server has given to others what was delivered on a call that is over. */
@@ -261,7 +270,7 @@ export class Worker {
   }
 
   #loggerOf({ id, attributes }: HandledEvent): Logger {
-    return this.#logger!.child({ ...this.#group, id, ...traceFields(attributes.traceparent) })
+    return this.#logger!.child({ ...this.#group, [this.#idField]: id, ...traceFields(attributes.traceparent) })
   }
 }
 
@@ -277,13 +286,16 @@ function outcomeOf(end: AttemptEnd): OutcomeEnd {
 
 /** Only what the caller has given: for the rest the group has its own. */
 function joinOf(
-  { topic = '', group, timeoutMs, retry = {}, ordered, onExhausted, ratePerSecond = 0, limitPerKey = 0 }: WorkOptions,
+  options: WorkOptions | RequestWorkOptions,
   maxInFlight: number,
   types: readonly string[],
 ): MessageInitShape<typeof JoinSchema> {
+  const { topic = '', group = '', timeoutMs, retry = {}, ordered, onExhausted } = options
+  const { ratePerSecond = 0, limitPerKey = 0 } = options
   const duration = (ms: number | undefined) => (ms === undefined ? undefined : durationOf(ms))
   const numbers = { 'dead-letter': OnExhausted.DEAD_LETTER, hold: OnExhausted.HOLD }
   return {
+    request: 'request' in options ? options.request : '',
     ...{ topic, group, maxInFlight, ordered, types: [...types], ratePerSecond, limitPerKey },
     timeout: duration(timeoutMs),
     maxAttempts: retry.maxAttempts ?? 0,

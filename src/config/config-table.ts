@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import type { DurabilityLevel } from '../event/durability.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
+import { heartbeatTopic } from '../event/heartbeat.ts'
 import type { PartitionBy } from '../event/partition-by.ts'
 import { commaList, host, hostAndPort, type TextSchema, wholeNumber } from '../lib/text-value.ts'
 import { readPostgresUrl } from './postgres-url.ts'
@@ -47,7 +48,7 @@ export interface Config {
   /** Null: the embedded store. */
   readonly postgresUrl: string | null
   readonly deadSqlstates: readonly string[]
-  /** Always includes the topic `events`. */
+  /** Always includes the topics `events` and `heartbeats`. */
   readonly topics: readonly TopicConfig[]
   readonly roles: readonly Role[]
   readonly maxWaitingEvents: number
@@ -55,12 +56,14 @@ export interface Config {
   readonly landingMaxEvents: number
   readonly landingMaxWaitMs: number
   readonly leaseMs: number
+  readonly agentOfflineMs: number
   /** Absolute paths of modules. */
   readonly handlers: readonly string[]
   readonly workerConcurrency: number
   readonly maxAttempts: number
   readonly retentionMs: number
   readonly retentionBytes: number
+  readonly replyTtlMs: number
   readonly drainMs: number
   readonly durability: DurabilityLevel
   readonly diskReserveBytes: number
@@ -116,12 +119,20 @@ const topic = v.pipe(
   v.transform(([name, partitions = null, by = 'key']) => ({ name, partitions, partitionBy: by })),
 )
 
+const heartbeats: WrittenTopic = { name: heartbeatTopic, partitions: 1, partitionBy: 'key' }
+
 const topics = v.pipe(
   commaList(topic),
-  v.transform((listed) => {
-    const hasDefault = listed.some(({ name }) => name === defaultTopic)
-    return hasDefault ? listed : [{ name: defaultTopic, partitions: null, partitionBy: 'key' as const }, ...listed]
+  v.transform((listed): WrittenTopic[] => {
+    const others = listed.filter(({ name, partitions }) => name !== heartbeatTopic || (partitions ?? 1) !== 1)
+    const hasDefault = others.some(({ name }) => name === defaultTopic)
+    const own: WrittenTopic[] = hasDefault ? [] : [{ name: defaultTopic, partitions: null, partitionBy: 'key' }]
+    return [...own, ...others, heartbeats]
   }),
+  v.checkItems(
+    (each) => each === heartbeats || each.name !== heartbeatTopic,
+    `${heartbeatTopic} has one partition: leave it out, it is always declared`,
+  ),
   withoutRepeats(({ name }) => name),
 )
 
@@ -268,7 +279,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
       'a comma-separated list of `name`, `name:partitions` (1 to 1024) or `name:partitions:by`, where `by` is `key`, `source`, `subject` or `attributes.NAME`; names as in `[a-z0-9][a-z0-9._-]{0,63}`',
     example: 'events,orders:4,jobs:64:attributes.tenant',
     description:
-      'The topics that accept events. `events` is always one of them. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8. `by` names the value that picks the partition, by default the key.',
+      'The topics that accept events. `events` is always one of them, and `heartbeats` with one partition. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8. `by` names the value that picks the partition, by default the key.',
     schema: topics,
   },
   roles: {
@@ -343,6 +354,13 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description: 'How long the events held by an unresponsive worker stay leased to it.',
     ...numberOf('milliseconds', 100, hourMs),
   },
+  agentOfflineMs: {
+    variable: 'MILLRACE_AGENT_OFFLINE_MS',
+    default: '30000',
+    example: '30000',
+    description: 'How long after its last heartbeat an agent counts as online (docs/agents.md).',
+    ...numberOf('milliseconds', 100, 365 * 24 * hourMs),
+  },
   retentionMs: {
     variable: 'MILLRACE_RETENTION_MS',
     default: String(hourMs),
@@ -356,6 +374,13 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: String(256 * mebibyte),
     description: 'Max bytes of settled events per stream; the limit that is reached first applies.',
     ...numberOf('bytes', 0, pebibyte),
+  },
+  replyTtlMs: {
+    variable: 'MILLRACE_REPLY_TTL_MS',
+    default: String(hourMs),
+    example: String(hourMs),
+    description: 'How long the reply to a request is kept.',
+    ...numberOf('milliseconds', 1000, 30 * 24 * hourMs),
   },
   drainMs: {
     variable: 'MILLRACE_DRAIN_MS',

@@ -18,6 +18,8 @@ import type { Attempts } from './handler-attempt.ts'
 
 export interface HandlerCallsOptions {
   readonly to: BegunDelivery['to']
+  /** Whether the events are requests, whose ids the lines of the log name as such. */
+  readonly isRequest: boolean
   readonly attempts: Attempts
   readonly hand: DeliveriesInHand
   readonly deliveryTimes: DeliveryTimes
@@ -106,10 +108,11 @@ export class HandlerCalls {
   }
 
   #loggerOf(events: readonly HandledEvent[]): Logger {
-    const { logger, to } = this.#options
+    const { logger, to, isRequest } = this.#options
     const [first] = events as [HandledEvent]
+    const id = isRequest ? 'request_id' : 'id'
     const own =
-      events.length === 1 ? { id: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
+      events.length === 1 ? { [id]: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
     return logger.child({ topic: to.topic, group: to.group, ...own })
   }
 

@@ -5,7 +5,9 @@ import { HealthImplementation } from 'grpc-health-check'
 import { isLoopback } from '../../config/config.ts'
 import { limits } from '../../event/event.ts'
 import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admin_pb.ts'
+import { AgentService, file_millrace_v1_agent } from '../../gen/millrace/v1/agent_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import { file_millrace_v1_request, RequestService } from '../../gen/millrace/v1/request_pb.ts'
 import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
@@ -17,6 +19,7 @@ import { OpenCalls } from '../open-calls.ts'
 import type { RunningServer } from '../running-server.ts'
 import { UnansweredBytes } from '../unanswered-bytes.ts'
 import { adminHandlers } from './admin-service.ts'
+import { agentHandlers } from './agent-service.ts'
 import { GrpcConnections } from './connections.ts'
 import { consumeHandler } from './consume.ts'
 import { GuardedCall } from './guarded-call.ts'
@@ -26,6 +29,7 @@ import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
 import { PublishStreamAnswers } from './publish-stream.ts'
 import { addReflection } from './reflection.ts'
+import { requestHandlers } from './request-service.ts'
 import { pathOf, serviceDefinitionOf } from './service-definition.ts'
 import type { IntakeParts } from './stream-intake.ts'
 
@@ -88,12 +92,19 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     publish: publishHandler(pipeline, publishDuration),
   } as UntypedServiceImplementation)
   server.addService(serviceDefinitionOf(WorkService, ['Consume']), { consume: consumeHandler(pipeline, openCalls) })
+  server.addService(serviceDefinitionOf(RequestService), requestHandlers(pipeline.requests))
+  server.addService(serviceDefinitionOf(AgentService), agentHandlers(pipeline.agents))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const services = [IngestService, WorkService, AdminService].map(({ typeName }) => typeName)
+  const services = [IngestService, WorkService, RequestService, AgentService, AdminService].map(
+    ({ typeName }) => typeName,
+  )
   const stopFollowing = followHealth(healthService, health, services)
-  if (isLoopback(host)) addReflection(server, [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_admin])
+  if (isLoopback(host)) {
+    const event = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_request]
+    addReflection(server, [...event, file_millrace_v1_agent, file_millrace_v1_admin])
+  }
 
   const open = metrics.openConnections.with({ transport: 'grpc' })
   const connections = new GrpcConnections(server, { limits: connectionLimits, open, maxSilentMs })

@@ -75,6 +75,14 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     }
   }
 
+  /** All rows one after the other, null for one that is not sound. Throws where a page cannot be read. */
+  *walk(): Generator<Row | null> {
+    for (const read of this.#statement('').iterate()) {
+      const row = this.#typed(read as Record<string, ColumnValue>)
+      yield this.#isSound(row) ? row : null
+    }
+  }
+
   /** Adds a row or replaces the one with its key. */
   save(row: Row): void {
     const values = this.#valuesOf(row)
@@ -118,9 +126,13 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     return statement
   }
 
+  #statement(condition: string): StatementSync {
+    return this.#prepare(condition, () => `SELECT ${this.#columns}, crc FROM ${this.#options.name} ${condition}`)
+  }
+
   #read(condition: string, parameters: readonly (number | string)[]): (Row & { crc: number })[] {
     const { name, path } = this.#options
-    const statement = this.#prepare(condition, () => `SELECT ${this.#columns}, crc FROM ${name} ${condition}`)
+    const statement = this.#statement(condition)
     try {
       return statement.all(...parameters).map((row) => this.#typed(row as Record<string, ColumnValue>))
     } catch (thrown) {

@@ -356,7 +356,7 @@ export class RedisConsumer implements Consumer {
       const some = all.slice(from, from + settledByNextScript(all, from))
       const args = [group, name, ...some.flatMap(settleArguments)]
       try {
-        const [answers, ledger] = listOf(await session.run('settle', partition, partition.forGroup(group), args))
+        const [answers, ledger] = listOf(await session.run('settle', partition, partition.forSettle(group), args))
         session.memoryOf(partition).noteLedgers([ledger!])
         for (const [index, { outcome }] of some.entries()) if (listOf(answers)[index] !== 1) refused.add(outcome)
         await this.#uncount(some.map(({ outcome }) => outcome).filter((outcome) => !refused.has(outcome)))
