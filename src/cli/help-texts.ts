@@ -202,8 +202,8 @@ ${findsServer}`,
   'groups delete': `
 Use it for a group that has no consumers left: its backlog grows to the limit,
 and then publishes to the whole topic are refused. Rows that have landed stay.
-The group "landing" of a topic in MILLRACE_TOPICS and the group of the dead
-letters cannot be deleted. Where stdin is not a terminal, --yes is required.
+The group "landing" of a topic in MILLRACE_TOPICS and the groups of agents and
+dead letters cannot be deleted. Where stdin is not a terminal, --yes is required.
 
 Example:
   millrace groups delete landing --topic returns

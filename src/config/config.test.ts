@@ -109,7 +109,7 @@ test('an unknown variable is a problem that suggests the closest one', () => {
 })
 
 test('settings of other versions are rejected, not ignored', () => {
-  const problems = problemsOf({ MILLRACE_REPLY_TTL_MS: '1', MILLRACE_ROLES: 'gateway' })
+  const problems = problemsOf({ MILLRACE_UPSTREAM: 'a:1', MILLRACE_ROLES: 'gateway' })
   for (const [variable, message] of Object.entries(problems))
     assert.match(message, /not supported by this version/, variable)
   assert.equal(Object.keys(problems).length, 2)

@@ -25,7 +25,7 @@ import { readRedisUrl } from './redis-url.ts'
 export type { Config } from './config-table.ts'
 
 /** Variables reserved for later versions. Ignoring them would hide that they have no effect. */
-const laterVariables: readonly string[] = ['MILLRACE_UPSTREAM', 'MILLRACE_REPLY_TTL_MS']
+const laterVariables: readonly string[] = ['MILLRACE_UPSTREAM']
 
 export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>

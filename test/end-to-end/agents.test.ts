@@ -1,9 +1,11 @@
 // Agents: heartbeats go the way of every event, and the group "agents" keeps the table of those that have sent them.
 
 import assert from 'node:assert/strict'
+import { Writable } from 'node:stream'
 import { test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
 import { EventIdGenerator, isUuid } from '../../src/event/event.ts'
+import { createLogger } from '../../src/telemetry/logger.ts'
 import { backends, inLongRun } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
@@ -31,7 +33,9 @@ const traceparent = `00-${trace.trace_id}-${trace.span_id}-01`
 
 function beat(server: InProcessServer, body: unknown): Promise<HttpAnswer> {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
-  return request(server.http, '/v1/heartbeats', { method: 'POST', body: text, headers: { traceparent } })
+  // Hundreds at once, on a busy machine.
+  const signal = AbortSignal.timeout(60_000)
+  return request(server.http, '/v1/heartbeats', { method: 'POST', body: text, headers: { traceparent }, signal })
 }
 
 async function pageOf(server: InProcessServer, query = ''): Promise<PageBody> {
@@ -48,7 +52,7 @@ async function linesOf(server: InProcessServer) {
 for (const backend of backends('embedded', 'redis', 'cluster')) {
   test(`500 agents that beat at once are listed in pages, and one that falls silent is offline (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const offlineMs = 3000
+    const offlineMs = 2000
     const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_AGENT_OFFLINE_MS: `${offlineMs}` } })
     const client = clientOf(t, server)
     const ids = Array.from({ length: 500 }, (_, at) => `edge-${String(at).padStart(3, '0')}`)
@@ -260,9 +264,21 @@ test('while the database is away heartbeats are accepted, the group waits, and t
 
 test('a heartbeat has a UUIDv7, the time and the trace that the agent gave, and one line at debug', async (t) => {
   const before = new EventIdGenerator().next()
-  const server = await startInProcess(t, { env: { MILLRACE_LOG_LEVEL: 'debug' } })
+  const lines: string[] = []
+  const destination = new Writable({
+    write: (line, _encoding, done) => {
+      lines.push(String(line))
+      done()
+    },
+  })
+  const server = await startInProcess(t, { logger: createLogger({ level: 'debug', destination, pretty: false }) })
   const body = '{"agent_id":"edge-7","time":"2026-01-02T03:04:05.678901Z","metadata":{"big":12345678901234567890}}'
   assert.equal((await beat(server, body)).status, 202)
+  const logged = lines.map((line) => JSON.parse(line)).filter(({ agent_id }) => agent_id !== undefined)
+  assert.deepEqual(
+    logged.map(({ level, agent_id, trace_id, message }) => [level, agent_id, trace_id, message]),
+    [['debug', 'edge-7', trace.trace_id, 'heartbeat accepted']],
+  )
   const event = await eventually(async () => {
     const { text } = await request(server.http, '/v1/events?type=agent.heartbeat')
     const [found] = JSON.parse(text).events

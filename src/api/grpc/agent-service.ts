@@ -51,8 +51,10 @@ export function agentHandlers(agents: Agents): UntypedServiceImplementation {
   }
 }
 
-/** Throws `invalid_event` for a number that JSON does not have. */
+/** Throws `invalid_event` for a number that JSON does not have, and writes as null. */
 function textOfStruct(metadata: JsonObject): string {
+  const text = JSON.stringify(metadata)
+  if (!text.includes('null')) return text
   return JSON.stringify(metadata, (name, value: unknown) => {
     if (typeof value !== 'number' || Number.isFinite(value)) return value
     const problem = `metadata has ${value} under ${JSON.stringify(name.slice(0, 80))}, which is no number of JSON`

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { toMillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
 import { agentLogFields } from '../../event/heartbeat.ts'
+import { JsonText } from '../../lib/json/json-text.ts'
 import type { Agent, Agents, Heartbeat } from '../../pipeline/agents.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
@@ -23,9 +24,10 @@ const form = {
 
 export function addAgentRoutes(app: FastifyInstance, agents: Agents, pages: PageSender, times: HttpTimes): void {
   const { maxAnswerMs, maxBodyMs } = times
+  const text = new JsonText()
   app.post('/v1/heartbeats', async (request, reply) => {
     readQuery(request.query, [])
-    const heartbeat = readHeartbeat(await readBody(request.raw, limits.maxMessageBytes, maxBodyMs))
+    const heartbeat = readHeartbeat(text, await readBody(request.raw, limits.maxMessageBytes, maxBodyMs))
     const traceparent = request.headers.traceparent?.toString()
     await answerInTime(agents.heartbeat({ ...heartbeat, traceparent }), maxAnswerMs)
     return reply.code(202).send({})
@@ -42,10 +44,10 @@ export function addAgentRoutes(app: FastifyInstance, agents: Agents, pages: Page
 }
 
 /** Throws `invalid_event`, with the bad member as its field; the log gets the id, if it was read. */
-function readHeartbeat(body: Uint8Array): Heartbeat {
+function readHeartbeat(text: JsonText, body: Uint8Array): Heartbeat {
   const read: Record<string, string> = {}
   try {
-    readJsonObject(body, form, (members) => {
+    readJsonObject(text, body, form, (members) => {
       read[members.name] = readValue(members)
     })
     const { agent_id: agentId, time, metadata = '' } = read

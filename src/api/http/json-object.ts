@@ -1,7 +1,7 @@
 // The members of a body that is one JSON object with known keys. Values are slices of the body until they are read.
 
 import { MillraceError } from '../../errors.ts'
-import { JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
+import { type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import { beginsWithByteOrderMark, byteOrderMarkFault } from '../../lib/utf8.ts'
 import { JsonMembers } from './json-members.ts'
 
@@ -13,14 +13,19 @@ export interface JsonObjectForm {
   readonly advice: string
 }
 
-/** Throws `invalid_event`, with the bad member as its field. @param read reads the value at hand. */
+/**
+ * Throws `invalid_event`, with the bad member as its field.
+ * @param text to be reused: a new one is an instance of WebAssembly.
+ * @param read reads the value at hand.
+ */
 export function readJsonObject(
+  text: JsonText,
   body: Uint8Array,
   { names, subject, advice }: JsonObjectForm,
   read: (members: JsonMembers) => unknown,
 ): Record<string, unknown> {
   const start = skipJsonSpace(body, 0, body.length)
-  const members = new JsonMembers(new JsonText().load(body))
+  const members = new JsonMembers(text.load(body))
   if (beginsWithByteOrderMark(body, start)) throw wrongMember('body', byteOrderMarkFault)
   if (body[start] !== 0x7b) throw wrongMember('body', `must be a JSON object; ${advice}`)
   const found: Record<string, unknown> = {}

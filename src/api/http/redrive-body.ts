@@ -3,6 +3,7 @@
 
 import * as v from 'valibot'
 import { isJsonContentType } from '../../event/event.ts'
+import { JsonText } from '../../lib/json/json-text.ts'
 import { type RedriveRequest, rateLimits } from '../../pipeline/administration.ts'
 import { payloadOf, readBase64 } from './event-reader.ts'
 import type { JsonMembers } from './json-members.ts'
@@ -40,7 +41,7 @@ const form = {
 
 /** Throws `invalid_event`, with the bad member as its field. */
 export function readRedriveBody(body: Uint8Array): RedriveRequest {
-  const parsed = v.safeParse(schema, readJsonObject(body, form, readValue), { abortEarly: true })
+  const parsed = v.safeParse(schema, readJsonObject(new JsonText(), body, form, readValue), { abortEarly: true })
   if (!parsed.success)
     throw wrongMember(v.getDotPath(parsed.issues[0])?.split('.')[0] ?? 'body', parsed.issues[0].message)
   const { topic, group, type, code, since, until, redriven, rate, cursor, ...values } = parsed.output
