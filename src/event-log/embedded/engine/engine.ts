@@ -185,7 +185,7 @@ export class Engine {
   /** Returns false when the disk is full: then nothing was written, and nobody was answered. */
   #tryTransaction(operations: readonly Operation<unknown>[]): boolean {
     const refused = new Map<Operation<unknown>, MillraceError>()
-    const newBytes = operations.reduce((sum, { refusableBytes }) => sum + refusableBytes, 0)
+    const newBytes = operations.reduce((sum, { newBytes }) => sum + newBytes, 0)
     let handOut: HandOut | null = null
     try {
       this.#writer.commit(newBytes, (work) => {

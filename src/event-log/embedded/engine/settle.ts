@@ -38,6 +38,11 @@ export class SettleOperation extends Operation<SettleAnswer> {
     this.#session = session
   }
 
+  override get newBytes(): number {
+    const { again, replies } = this.#call
+    return replies.values().reduce((sum, { bytes }) => sum + bytes.length, again?.bytes.length ?? 0)
+  }
+
   run(work: UnitOfWork): void {
     const member = this.#session.members.get(this.#call.consumer)
     if (member !== undefined && work.group(member.group.groupNumber) === undefined) {

@@ -84,12 +84,16 @@ export class EmbeddedConsumer implements Consumer {
     const againNumbers: number[] = []
     const keys: string[] = []
     const replies = new Map<number, ReplyToStore>()
+    const transfer: ArrayBuffer[] = []
     outcomes.forEach(({ delivery: { id }, landed, dead, again: own = [], reply }, index) => {
       // The engine refuses a lease of 0, and one that is named twice.
       numbers.set([this.#held.get(id)?.lease ?? 0, landed, dead, own.length], index * outcomeFields)
       this.#held.delete(id)
-      // A copy: of a part of a buffer, all of it would go to the thread.
-      if (reply !== undefined) replies.set(index, { ...reply, bytes: new Uint8Array(reply.bytes) })
+      if (reply !== undefined) {
+        const bytes = new Uint8Array(reply.bytes)
+        transfer.push(bytes.buffer)
+        replies.set(index, { ...reply, bytes })
+      }
       for (const { batch, attempt, dueAtMs, isSuspect, offset = -1, key = '' } of own) {
         again.push(batch)
         againNumbers.push(attempt, dueAtMs, isSuspect === true ? 1 : 0, offset)
@@ -97,7 +101,7 @@ export class EmbeddedConsumer implements Consumer {
       }
     })
     const packed = again.length === 0 ? null : { ...packOf(again), numbers: Float64Array.from(againNumbers), keys }
-    const transfer = packed === null ? [] : [packed.bytes.buffer]
+    if (packed !== null) transfer.push(packed.bytes.buffer)
     const call = { consumer, outcomes: numbers, again: packed, replies, nowMs: now() }
     const settling = calls.ask('settle', call, transfer)
     this.#settling.add(settling)
