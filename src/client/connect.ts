@@ -26,6 +26,7 @@ import {
   type ListedAgents,
   listAgentsMethod,
 } from './agent-client.ts'
+import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
 import { wasTurnedAway } from './grpc-errors.ts'
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
@@ -117,6 +118,9 @@ export function connect(options: ConnectOptions = {}): Client {
 export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administration'> {
   /** Journeys of events, dead letters, redrive, replay, and groups. */
   readonly administration: Administration
+  /** Descriptions and contents of files; `upload` stores one. */
+  readonly files: ClientFiles
+  readonly #files: FilesClient
   readonly #connection: ServerConnection
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
@@ -131,6 +135,11 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     this.administration = new AdministrationClient((method, request, decode, work) =>
       this.#call(method, request, decode, work.signal === undefined ? {} : { signal: work.signal }),
     )
+    this.#files = new FilesClient({
+      open: () => this.#connection.open(),
+      call: (method, request, decode) => this.#call(method, request, decode, {}),
+    })
+    this.files = this.#files
   }
 
   /**
@@ -176,6 +185,23 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       rejections: response.rejections.map(rejectionOfWire),
       durability: durabilityOfNumber(response.durability),
     }
+  }
+
+  /**
+   * Uploads a file as a stream: a path, or chunks of any size. Compares the SHA-256 of what was sent with that of what the
+   * server has stored.
+   *
+   * @param options.filename metadata, without directories. Default: that of the path.
+   * @param options.fileId a UUID, by which `files.uploadState` can be asked meanwhile. Default: a new one.
+   * @returns The id, size in bytes, SHA-256, and the analysis as JSON text, null when there is none by the deadline. The
+   *   file is complete and flushed.
+   * @throws MillraceError `invalid_event` (names the field), `already_exists` (the id), `event_too_large`, `backlogged`,
+   *   `disk_full`, `draining`: nothing is stored. `unavailable`, `deadline_exceeded`, `cancelled`: ask `files.file` with
+   *   the id, or send it again with the same one: `already_exists` then says that it is there. The error of a path that
+   *   cannot be read, or of the chunks.
+   */
+  upload(source: string | AsyncIterable<Uint8Array>, options: UploadFileOptions = {}): Promise<UploadedFile> {
+    return this.#files.upload(source, options)
   }
 
   /**
@@ -300,6 +326,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     return new Worker(options, {
       connection: this.#connection,
       publish: (message) => this.publish(message),
+      file: (fileId) => this.files.download(fileId),
       now: Date.now,
       random: Math.random,
     })

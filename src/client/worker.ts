@@ -25,7 +25,13 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
-import { defineHandler, type HandlerOptions, type RequestHandlerOptions } from '../workers/define-handler.ts'
+import {
+  defineHandler,
+  type HandlerContext,
+  type HandlerOptions,
+  type RequestHandlerOptions,
+} from '../workers/define-handler.ts'
+import { fileReader } from '../workers/file-reader.ts'
 import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
@@ -47,6 +53,8 @@ export interface RequestWorkOptions extends Omit<RequestHandlerOptions, ServerOp
 interface OwnOptions {
   /** Max calls of the handler at once, 1 to 1,000. Default 16. */
   readonly concurrency?: number
+  /** MILLRACE_FILES_DIR of the servers, where it is shared: `context.file()` reads it. Default: from the server. */
+  readonly filesDir?: string
   /** Where the lines of the handler and of the worker go. Default: JSON lines on stderr. */
   readonly logger?: Logger
 }
@@ -70,6 +78,8 @@ const rejoinPolicy = { baseMs: 100, maxMs: 5000 }
 export interface WorkerParts {
   readonly connection: ServerConnection
   readonly publish: Pipeline['publish']
+  /** Downloads a file. */
+  readonly file: HandlerContext['file']
   readonly now: () => number
   /** 0 <= random() < 1. */
   readonly random: () => number
@@ -115,7 +125,7 @@ export class Worker {
 
   /** Use `client.work()`. */
   constructor(options: WorkOptions | RequestWorkOptions, parts: WorkerParts) {
-    const { logger = null, ...handlerOptions } = options
+    const { logger = null, filesDir, ...handlerOptions } = options
     const { concurrency = defaultConcurrency } = options
     for (const option of serverOptions)
       if (option in options) throw wrongOption(option, 'is for handlers in the server only')
@@ -129,7 +139,11 @@ export class Worker {
     this.#group = { topic: handler.topic, group: handler.group }
     this.#idField = handler.request === null ? 'id' : 'request_id'
     this.#join = joinOf(options, concurrency, handler.types)
-    this.#attempt = callHandler(handler, { publish: publishAllOrNone(parts.publish), now: parts.now })
+    this.#attempt = callHandler(handler, {
+      publish: publishAllOrNone(parts.publish),
+      file: filesDir === undefined ? parts.file : fileReader(filesDir),
+      now: parts.now,
+    })
     this.ended = this.#run()
   }
 
