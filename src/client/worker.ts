@@ -25,14 +25,14 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
-import { defineHandler, type HandlerOptions } from '../workers/define-handler.ts'
+import { type AbortReason, defineHandler, type HandlerOptions, limitNames } from '../workers/define-handler.ts'
 import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
 import type { ServerConnection } from './server-connection.ts'
 import { durationOf } from './wire-values.ts'
 
-const serverOptions = ['isolate', 'batch', 'groupConcurrency'] as const
+const serverOptions = ['isolate', 'batch'] as const
 type ServerOption = (typeof serverOptions)[number]
 
 /**
@@ -182,7 +182,7 @@ export class Worker {
 
   #hear(session: Session, { deliveries, revoke }: ConsumeResponse): void {
     for (const { delivery, reason } of revoke) {
-      session.works.get(delivery)?.abort.abort(reason === RevokeReason.TIMEOUT ? 'timeout' : 'shutdown')
+      session.works.get(delivery)?.abort.abort(abortReasons[reason] ?? 'shutdown')
     }
     for (const delivery of deliveries) this.#take(session, delivery)
   }
@@ -265,6 +265,12 @@ export class Worker {
   }
 }
 
+/** After the reasons that are not named here an outcome still counts. */
+const abortReasons: Partial<Record<RevokeReason, AbortReason>> = {
+  [RevokeReason.TIMEOUT]: 'timeout',
+  [RevokeReason.LEASE_LOST]: 'lease_lost',
+}
+
 const returned: OutcomeEnd = { case: 'returned', value: {} }
 
 function outcomeOf(end: AttemptEnd): OutcomeEnd {
@@ -277,14 +283,15 @@ function outcomeOf(end: AttemptEnd): OutcomeEnd {
 
 /** Only what the caller has given: for the rest the group has its own. */
 function joinOf(
-  { topic = '', group, timeoutMs, retry = {}, ordered, onExhausted, ratePerSecond = 0, limitPerKey = 0 }: WorkOptions,
+  { topic = '', group, timeoutMs, retry = {}, ordered, onExhausted, ...others }: WorkOptions,
   maxInFlight: number,
   types: readonly string[],
 ): MessageInitShape<typeof JoinSchema> {
   const duration = (ms: number | undefined) => (ms === undefined ? undefined : durationOf(ms))
   const numbers = { 'dead-letter': OnExhausted.DEAD_LETTER, hold: OnExhausted.HOLD }
   return {
-    ...{ topic, group, maxInFlight, ordered, types: [...types], ratePerSecond, limitPerKey },
+    ...{ topic, group, maxInFlight, ordered, types: [...types] },
+    ...Object.fromEntries(limitNames.map((limit) => [limit, others[limit] ?? 0])),
     timeout: duration(timeoutMs),
     maxAttempts: retry.maxAttempts ?? 0,
     initialDelay: duration(retry.initialDelayMs),

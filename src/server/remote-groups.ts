@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
-import { defineHandler, type HandlerDefinition } from '../workers/define-handler.ts'
+import { defineHandler, type HandlerDefinition, limitNames } from '../workers/define-handler.ts'
 import type { HandlerPool } from '../workers/handler-pool.ts'
 import type { Pool } from '../workers/pool.ts'
 import { RemoteWorkers } from '../workers/remote/remote-workers.ts'
@@ -22,7 +22,7 @@ const fieldOfOption: Readonly<Record<string, string>> = {
   ...{ topic: 'topic', group: 'group', types: 'types', ordered: 'ordered', timeoutMs: 'timeout' },
   ...{ 'retry.maxAttempts': 'max_attempts', 'retry.initialDelayMs': 'initial_delay' },
   ...{ 'retry.maxDelayMs': 'max_delay', onExhausted: 'on_exhausted' },
-  ...{ ratePerSecond: 'rate_per_second', limitPerKey: 'limit_per_key' },
+  ...{ groupConcurrency: 'group_concurrency', ratePerSecond: 'rate_per_second', limitPerKey: 'limit_per_key' },
 }
 
 export interface RemoteGroupsOptions {
@@ -104,8 +104,7 @@ export class RemoteGroups {
         ...(ordered === null ? {} : { ordered }),
         ...(join.timeoutMs === null ? {} : { timeoutMs: join.timeoutMs }),
         ...(onExhausted === null ? {} : { onExhausted }),
-        ...(join.ratePerSecond === null ? {} : { ratePerSecond: join.ratePerSecond }),
-        ...(join.limitPerKey === null ? {} : { limitPerKey: join.limitPerKey }),
+        ...Object.fromEntries(limitNames.flatMap((limit) => (join[limit] === null ? [] : [[limit, join[limit]]]))),
       })
     } catch (thrown) {
       if (!(thrown instanceof MillraceError)) throw thrown
@@ -185,7 +184,7 @@ function refuseOthers(join: WorkJoin, handler: HandlerDefinition): void {
     refuse('retry.maxDelayMs', maxDelayMs, handler.maxDelayMs)
   if (onExhausted !== null && onExhausted !== handler.onExhausted)
     refuse('onExhausted', onExhausted, handler.onExhausted)
-  for (const limit of ['ratePerSecond', 'limitPerKey'] as const) {
+  for (const limit of limitNames) {
     const declared = handler.limits[limit] ?? null
     if (join[limit] !== null && join[limit] !== declared) refuse(limit, join[limit], declared)
   }

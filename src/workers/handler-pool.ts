@@ -472,7 +472,8 @@ export class HandlerPool implements Pool {
       deliveryTimes.end(numbers[place]!, ends[place]!)
       this.#log(work, events[place]!, ends[place]!)
     }
-    if (running !== undefined) await this.#waitForEnd(running, abort)
+    const { retriesLate } = this.#attempts
+    if (running !== undefined && !retriesLate) await this.#waitForEnd(running, abort)
     this.#aborts.delete(abort)
     const isStopped = abort.reason === 'shutdown'
     for (const [place, { open, index }] of works.entries()) {
@@ -482,6 +483,7 @@ export class HandlerPool implements Pool {
       if (!isReturned) this.#note(open, index, end)
       this.#settleWhenEnded(open)
     }
+    if (running !== undefined && retriesLate) await this.#waitForEnd(running, abort)
     this.#wake()
   }
 
@@ -505,7 +507,7 @@ export class HandlerPool implements Pool {
     return this.#options.logger.child({ topic: this.topic, group: this.group, ...own })
   }
 
-  /** Its events are not tried again beside a handler that has ignored its signal. */
+  /** Keeps the place of a handler that has ignored its signal. */
   async #waitForEnd(running: Promise<unknown>, abort: AttemptAbort): Promise<void> {
     this.#ignoring.set(abort, this.#options.now())
     await running
