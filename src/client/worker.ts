@@ -68,6 +68,7 @@ export interface WorkerParts {
   readonly now: () => number
   /** 0 <= random() < 1. */
   readonly random: () => number
+  readonly onEnded: () => void
 }
 
 interface Work {
@@ -122,7 +123,7 @@ export class Worker {
     this.#group = { topic: handler.topic, group: handler.group }
     this.#join = joinOf(options, concurrency, handler.types)
     this.#attempt = callHandler(handler, { publish: publishAllOrNone(parts.publish), now: parts.now })
-    this.ended = this.#run()
+    this.ended = this.#run().finally(parts.onEnded)
   }
 
   /** Takes nothing more, finishes what is at work, and leaves. Idempotent. The client must stay open until then. */

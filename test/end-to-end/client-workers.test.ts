@@ -181,6 +181,25 @@ test('the time limit aborts the signal with timeout, and progress starts it agai
   assert.equal(await aborted.promise, 'deadline_exceeded')
 })
 
+test('a client has more workers than a connection has streams', async (t) => {
+  const server = await startInProcess(t)
+  const client = connect({ addresses: [server.grpc] })
+  const begun = new Set<string>()
+  const release = Promise.withResolvers<void>()
+  const handle = async ({ id }: { readonly id: string }) => {
+    begun.add(id)
+    await release.promise
+  }
+  const workers = Array.from({ length: 120 }, () => client.work({ group, logger: logger(), concurrency: 1, handle }))
+  cleanup(t, async () => {
+    release.resolve()
+    await Promise.all(workers.map((worker) => worker.close()))
+    client.close()
+  })
+  await client.publishEvents(eventsOf(...workers.map((_, number) => `e${number}`)))
+  await eventually(() => assert.equal(begun.size, workers.length))
+})
+
 test('a group that is deleted aborts the signals of its workers with lease_lost', async (t) => {
   const server = await startInProcess(t)
   const begun = Promise.withResolvers<AbortSignal>()
