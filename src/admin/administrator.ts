@@ -158,8 +158,8 @@ export class Administrator implements Administration {
     return this.#groups.pause(name, reason)
   }
 
-  resumeGroup(name: GroupName): Promise<void> {
-    return this.#groups.resume(name)
+  resumeGroup(name: GroupName, rate?: number): Promise<void> {
+    return this.#groups.resume(name, rate)
   }
 
   deleteGroup(name: GroupName): Promise<DeleteGroupAnswer> {

@@ -4,6 +4,7 @@ import { MillraceError } from '../errors.ts'
 import { type DeleteGroupAnswer, type GroupName, maxPauseReasonLength } from '../pipeline/administration.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { checkText } from './filter.ts'
+import { checkRate } from './paced-work.ts'
 
 export class Groups {
   readonly #parts: Pick<AdminParts, 'eventLog' | 'ownGroups'>
@@ -15,12 +16,13 @@ export class Groups {
   async pause({ topic, group }: GroupName, reason: string): Promise<void> {
     checkName({ topic, group })
     checkReason(reason)
-    await this.#parts.eventLog.setPaused(topic, group, reason)
+    await this.#parts.eventLog.setFlow(topic, group, { paused: reason })
   }
 
-  async resume({ topic, group }: GroupName): Promise<void> {
+  async resume({ topic, group }: GroupName, rate?: number): Promise<void> {
     checkName({ topic, group })
-    await this.#parts.eventLog.setPaused(topic, group, null)
+    if (rate !== undefined) checkRate(rate)
+    await this.#parts.eventLog.setFlow(topic, group, rate === undefined ? null : { ratePerSecond: rate })
   }
 
   async delete({ topic, group }: GroupName): Promise<DeleteGroupAnswer> {

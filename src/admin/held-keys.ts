@@ -62,7 +62,7 @@ export class HeldKeys {
   }
 }
 
-/** What is held until a person releases it has been left room for one more attempt (handler-pool.ts). */
+/** What is held until a person releases it has been left room for one more attempt (deliveries-in-hand.ts). */
 function attemptsOf({ attempt, dueAtMs }: HeldInLog): number {
   return attempt + (dueAtMs === never ? 1 : 0)
 }

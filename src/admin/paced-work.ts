@@ -19,12 +19,7 @@ export class PacedWork {
 
   /** Throws `invalid_event` when the rate is out of range. */
   constructor(options: PacedWorkOptions) {
-    const { min, max } = rateLimits
-    const { rate } = options
-    if (!Number.isInteger(rate) || rate < min || rate > max) {
-      const problem = `rate is ${rate}; it must be a whole number from ${min} to ${max}, in events per second`
-      throw new MillraceError('invalid_event', problem, { field: 'rate' })
-    }
+    checkRate(options.rate)
     this.#options = options
     this.#startedAtMs = options.monotonicNow()
   }
@@ -52,4 +47,12 @@ export class PacedWork {
   async pause(ms: number): Promise<void> {
     await sleep(ms, this.#options.signal)
   }
+}
+
+/** Throws `invalid_event` when the rate is out of range. */
+export function checkRate(rate: number): void {
+  const { min, max } = rateLimits
+  if (Number.isInteger(rate) && rate >= min && rate <= max) return
+  const problem = `rate is ${rate}; it must be a whole number from ${min} to ${max}, in events per second`
+  throw new MillraceError('invalid_event', problem, { field: 'rate' })
 }

@@ -75,6 +75,12 @@ const eventRate = {
   check: wholeNumber(1, 100_000),
 }
 
+const resumeRate = {
+  flags: '--rate <R>',
+  description: 'max events per second, 1 to 100000, in all processes together (default: no limit)',
+  check: wholeNumber(1, 100_000),
+}
+
 const groupName = {
   flags: '<GROUP>',
   description: 'name of the group, for example landing',
@@ -248,9 +254,9 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: 'groups resume',
-    description: 'Resumes a group that was paused with "groups pause".',
+    description: 'Resumes a group that was paused with "groups pause", at full speed or at a rate.',
     argument: groupName,
-    options: [topicOfGroup],
+    options: [topicOfGroup, resumeRate],
     settings: clientSettings,
     settingDescriptions: clientDescriptions,
     load: () => import('./groups-resume.ts'),

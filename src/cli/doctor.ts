@@ -166,10 +166,10 @@ async function audit(config: Config): Promise<Finding[]> {
   }
 }
 
-function findingOfAudit(topic: string, { name, paused, waiting, auditedWaiting }: GroupDescription): Finding {
+function findingOfAudit(topic: string, { name, flow, waiting, auditedWaiting }: GroupDescription): Finding {
   const subject = 'audit'
   const group = `group ${name} of topic ${topic}`
-  if (paused === null) {
+  if (flow === null || !('paused' in flow)) {
     const message = `${group} is not paused: "millrace groups pause ${name} --topic ${topic}" makes it countable`
     return { subject, state: 'warning', message }
   }

@@ -178,9 +178,13 @@ Example:
 ${findsServer}`,
 
   'groups resume': `
-A group with an outage, such as a database that is unreachable, goes on by itself.
+With --rate the group comes back slowly: it gets at most so many events a second,
+in all processes together and also after a restart, until it is resumed without
+--rate. A group with an outage, such as a database that is unreachable, goes on
+by itself.
 
-Example:
+Examples:
+  millrace groups resume mailer --rate 50
   millrace groups resume landing --topic orders
 ${findsServer}`,
 

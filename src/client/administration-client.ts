@@ -174,8 +174,8 @@ export class AdministrationClient implements Administration {
     await this.#call('PauseGroup', PauseGroupRequestSchema, { topic, group, reason }, PauseGroupResponseSchema)
   }
 
-  async resumeGroup({ topic, group }: GroupName): Promise<void> {
-    await this.#call('ResumeGroup', ResumeGroupRequestSchema, { topic, group }, ResumeGroupResponseSchema)
+  async resumeGroup({ topic, group }: GroupName, rate = 0): Promise<void> {
+    await this.#call('ResumeGroup', ResumeGroupRequestSchema, { topic, group, rate }, ResumeGroupResponseSchema)
   }
 
   async deleteGroup({ topic, group }: GroupName): Promise<DeleteGroupAnswer> {

@@ -322,6 +322,12 @@ export interface Permits {
   close(): Promise<void>
 }
 
+/** What a person has set for a group: that it is paused, with the reason ('' when none is given), or limited to a rate. */
+export type Flow = { readonly paused: string } | { readonly ratePerSecond: number }
+
+/** A limited group gets what its rate gives in so long at once, or one entry with more events. */
+export const maxFlowStepMs = 100
+
 /** One group's progress in a topic, in events: `accepted + reopened = waiting + landed + dead + lost`. */
 export interface GroupDescription {
   readonly name: string
@@ -353,8 +359,8 @@ export interface GroupDescription {
   readonly hasConsumers: boolean
   /** When the oldest waiting event was received, in microseconds since 1970; null when nothing waits. */
   readonly oldestWaitingMicros: number | null
-  /** The reason why the group is paused, '' when none was given; null when it is not paused. */
-  readonly paused: string | null
+  /** Null: neither paused nor limited to a rate. */
+  readonly flow: Flow | null
   /**
    * Waiting events as counted by an audit that walks the group's unsettled entries; must equal `waiting`. Null when there
    * are too many entries to walk them each time.
@@ -499,16 +505,19 @@ export interface EventLog {
   release(stream: StreamName, group: string, key: string, attempt: number | null): Promise<boolean>
 
   /**
-   * Pauses a group with a reason ('' when none is given), or resumes it (null). Nothing is handed out to a paused
-   * group, in any process that uses the log. Pending calls of `next` keep waiting and get entries as soon as the group
-   * is resumed. Deliveries that are already leased can be settled and returned, and appends are admitted up to their
-   * limit. Pausing again changes the reason. Idempotent.
+   * Pauses a group, limits it to a rate, or ends both (null), in all processes that use the log. Idempotent; what was set
+   * before ends. Pending calls of `next` keep waiting and get entries as soon as the group may have them. Deliveries that
+   * are already leased can be settled and returned, and appends are admitted up to their limit.
    *
+   * Paused: nothing is handed out to the group.
+   * Limited: at most `ratePerSecond` (1 .. maxGroupLimit) events a second are handed out over time, redeliveries too, but
+   * not counting what is returned without an attempt. Entries are not split: after n events nothing is handed out for
+   * n / ratePerSecond seconds. While the group has no work, no more than `maxFlowStepMs` is saved up.
    * Durable: when the promise resolves, the change survives a restart. A delivery that was being handed out during the
    * call may still reach its consumer.
    * Errors: `not_found` (topic or group); `unavailable`: the outcome is unknown.
    */
-  setPaused(topic: string, group: string, reason: string | null): Promise<void>
+  setFlow(topic: string, group: string, flow: Flow | null): Promise<void>
 
   /**
    * Deletes a group with its counters, cursors and pending redeliveries, and resolves with the number of its waiting

@@ -59,7 +59,7 @@ export interface DeadLetterDetail {
  */
 export const maxWorkMs = 5000
 
-/** The rate of a redrive or replay, in events per second. */
+/** The rate of a redrive, a replay or a resumed group, in events per second; the default is that of the first two. */
 export const rateLimits = { min: 1, max: 100_000, default: 1000 } as const
 
 export interface WorkOptions {
@@ -218,8 +218,12 @@ export interface Administration {
    */
   pauseGroup(name: GroupName, reason: string): Promise<void>
 
-  /** Resumes a group that a person has paused. Idempotent. Errors: `not_found` (topic or group). */
-  resumeGroup(name: GroupName): Promise<void>
+  /**
+   * Resumes a group that a person has paused. With a rate it gets at most so many events per second (`rateLimits`), in all
+   * processes together and also after a restart, until it is resumed without one. Idempotent.
+   * Errors: `not_found` (topic or group), `invalid_event` (rate).
+   */
+  resumeGroup(name: GroupName, rate?: number): Promise<void>
 
   /**
    * Deletes a group and abandons the events that wait for it: they no longer count against the limit of waiting events

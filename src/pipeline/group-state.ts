@@ -1,12 +1,15 @@
 // Whether what waits for a group moves, and if not, why.
 
+import { defaultTopic } from '../event/event.ts'
+
 /**
  * - `running`: it moves, except for what `reason` names.
  * - `paused`: a person has paused the group, and must resume it.
  * - `outage`: something that the group's workers need fails; they go on by themselves.
  * - `no_worker`: something is ready, and no process works on the group.
+ * - `limited`: it moves, at the rate with which a person has resumed it.
  */
-export const groupStates = ['running', 'paused', 'outage', 'no_worker'] as const
+export const groupStates = ['running', 'paused', 'outage', 'no_worker', 'limited'] as const
 
 export interface GroupState {
   readonly is: (typeof groupStates)[number]
@@ -27,6 +30,12 @@ export function pausedByPerson(reason: string): GroupState {
 
 export function noWorker(reason: string): GroupState {
   return { is: 'no_worker', by: null, reason, sinceMs: null }
+}
+
+export function limitedByPerson(topic: string, group: string, ratePerSecond: number): GroupState {
+  const resume = `millrace groups resume ${group}${topic === defaultTopic ? '' : ` --topic ${topic}`}`
+  const reason = `at most ${ratePerSecond} events a second, until "${resume}" without --rate`
+  return { is: 'limited', by: 'person', reason, sinceMs: null }
 }
 
 /** For people: `running`, `paused by a person: REASON`, `outage since TIME: REASON`, `no worker: REASON`. */

@@ -33,9 +33,9 @@ export async function declareHandler(
 export async function pauseHandlers(eventLog: EventLog, logger: Logger): Promise<void> {
   const { topics } = await eventLog.describe()
   for (const { name: topic, groups } of topics) {
-    for (const { name: group, paused } of groups) {
-      if (paused !== null || isLandingGroup({ topic, group })) continue
-      await eventLog.setPaused(topic, group, 'started with --paused')
+    for (const { name: group, flow } of groups) {
+      if ((flow !== null && 'paused' in flow) || isLandingGroup({ topic, group })) continue
+      await eventLog.setFlow(topic, group, { paused: 'started with --paused' })
       logger.info({ topic, group }, 'the group is paused: started with --paused')
     }
   }

@@ -2,7 +2,7 @@
 
 import { type EventLog, type GroupDescription, type LogDescription, maxHeldEvents } from '../event-log/event-log.ts'
 import type { GroupName } from '../pipeline/administration.ts'
-import { type GroupState, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
+import { type GroupState, limitedByPerson, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
 import type { GroupStatus, LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
@@ -116,19 +116,22 @@ function groupStatus(topic: string, group: GroupDescription, pool: Pool | undefi
 /** A pool knows its own state only: what another process's pool meets is in the status of that process. */
 function groupState(
   name: GroupName,
-  { paused, ordered, scheduled, held, inFlight, hasConsumers }: GroupDescription,
+  { flow, ordered, scheduled, held, inFlight, hasConsumers }: GroupDescription,
   ready: number | null,
   pool: Pool | undefined,
 ): GroupState {
-  if (paused !== null) return pausedByPerson(paused)
+  if (flow !== null && 'paused' in flow) return pausedByPerson(flow.paused)
   // The first event of each key is not held: it is scheduled, or a consumer has it.
   const redeliveries = held + (scheduled ?? 0) + inFlight
   if (ordered && redeliveries >= maxHeldEvents && (pool?.state.reason ?? null) === null) {
     const reason = `${held} events are held: about ${maxHeldEvents} in a partition keep new ones from being read`
     return { is: 'running', by: null, reason, sinceMs: null }
   }
+  const hasWorker = pool !== undefined || inFlight > 0 || hasConsumers
+  if (flow !== null && hasWorker && pool?.state.is !== 'outage')
+    return limitedByPerson(name.topic, name.group, flow.ratePerSecond)
   if (pool !== undefined) return pool.state
-  if (ready === 0 || inFlight > 0 || hasConsumers) return runningState
+  if (ready === 0 || hasWorker) return runningState
   return noWorker(
     isLandingGroup(name) ? 'no process with the role worker is running' : 'no process that runs has its handler',
   )

@@ -1,37 +1,33 @@
 // At most so many events of a key at work at once, in any order. The others wait in hand.
 
 import { EventReader, textOf } from '../event/record-batch.ts'
-import type { OpenDelivery } from './open-delivery.ts'
+import { type EventInHand, NoRule, type Waiters, type Work } from './begin-rule.ts'
 
-interface LimitedWork {
-  readonly open: OpenDelivery
-  readonly index: number
-}
-
-interface KeyState<Work> {
+interface KeyState {
   atWork: number
   readonly waiting: Work[]
 }
 
-export class KeyLimit<Work extends LimitedWork> {
+export class KeyLimit extends NoRule {
   readonly #limit: number
-  readonly #keys = new Map<string, KeyState<Work>>()
-  /** The keys of the events at work that have one. */
-  readonly #keyOf = new Map<Work, string>()
+  readonly #waiters: Pick<Waiters, 'begin'>
+  readonly #keys = new Map<string, KeyState>()
+  /** The keys of the events that have one, at work or waiting. */
+  readonly #keyOf = new Map<EventInHand, string>()
   readonly #reader = new EventReader()
   #waiting = 0
 
-  constructor(limit: number) {
+  constructor(limit: number, waiters: Pick<Waiters, 'begin'>) {
+    super()
     this.#limit = limit
+    this.#waiters = waiters
   }
 
-  /** How many events wait. */
-  get waiting(): number {
+  override get events(): number {
     return this.#waiting
   }
 
-  /** Whether an event may begin now. If not, it waits. */
-  admit(work: Work): boolean {
+  override admit(work: Work): boolean {
     const { bytes } = work.open.pending.get(work.index)!
     const reader = this.#reader.reset(bytes)
     reader.next()
@@ -50,24 +46,26 @@ export class KeyLimit<Work extends LimitedWork> {
     return false
   }
 
-  /** Events are at work no longer. Returns those that may begin now. */
-  ended(works: readonly Work[]): Work[] {
-    return works.flatMap((work) => {
-      const key = this.#keyOf.get(work)
-      this.#keyOf.delete(work)
-      const state = key === undefined ? undefined : this.#keys.get(key)
-      const next = state?.waiting.shift()
-      if (next !== undefined) {
-        this.#waiting--
-        return [next]
-      }
-      if (state !== undefined && --state.atWork === 0) this.#keys.delete(key!)
-      return []
-    })
+  override ended(event: EventInHand): void {
+    const key = this.#keyOf.get(event)
+    if (key === undefined) return
+    this.#keyOf.delete(event)
+    const state = this.#keys.get(key)!
+    const next = state.waiting.shift()
+    if (next === undefined) {
+      if (--state.atWork === 0) this.#keys.delete(key)
+      return
+    }
+    this.#waiting--
+    this.#waiters.begin(next)
   }
 
-  /** Takes out what waits. */
-  takeBack(): Work[] {
+  override redeliver(event: EventInHand, redeliver: () => void): void {
+    redeliver()
+    this.ended(event)
+  }
+
+  override takeBack(): Work[] {
     const all = [...this.#keys.values()].flatMap(({ waiting }) => waiting.splice(0))
     for (const work of all) this.#keyOf.delete(work)
     this.#waiting = 0

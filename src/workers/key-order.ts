@@ -11,22 +11,20 @@
 
 import { EventReader, textOf } from '../event/record-batch.ts'
 import { type Consumer, type Delivery, dueAtOnce, type HeldKey, type StreamName } from '../event-log/event-log.ts'
+import type { BeginRule, EventInHand, Waiters, Work } from './begin-rule.ts'
 import type { OpenDelivery } from './open-delivery.ts'
 
-/** An event in hand. */
-export interface OrderedWork {
-  readonly open: OpenDelivery
-  readonly index: number
-  /** Called when it is returned without an attempt. */
-  readonly onEnded: () => void
+export interface KeyOrderOptions extends Waiters {
+  /** What the log has of a stream (EventLog.heldKeys); null when its deliveries are void. */
+  readonly heldKeys: (stream: StreamName) => Promise<readonly HeldKey[] | null>
 }
 
 interface KeyState {
   readonly key: string
   /** How many of its events are, or will be, in the group's own stream. */
   held: number
-  atWork: OrderedWork | null
-  readonly waiting: OrderedWork[]
+  atWork: Work | null
+  readonly waiting: Work[]
   /** The last delivery with an event of it, until that is settled. */
   last: OpenDelivery | null
 }
@@ -49,31 +47,35 @@ interface InHand {
   isSettling: boolean
 }
 
-export class KeyOrder {
+export class KeyOrder implements BeginRule {
+  readonly keepsEntries = true
+  readonly #options: KeyOrderOptions
   /** By consumer, because what an earlier one has in hand is void. */
   readonly #streams = new WeakMap<Consumer, Map<string, StreamState>>()
   readonly #inHand = new Map<OpenDelivery, InHand>()
   #events = 0
+
+  constructor(options: KeyOrderOptions) {
+    this.#options = options
+  }
 
   /** Events of the deliveries in hand. */
   get events(): number {
     return this.#events
   }
 
-  /** Whether `learn` must be called before a delivery is taken in hand. */
-  isNew(consumer: Consumer, { position, isFirstLease }: Delivery): boolean {
-    return isFirstLease || this.#streams.get(consumer)?.has(nameOf(position.stream)) !== true
-  }
-
-  /** @param heldKeys what the log has, asked for after the delivery came. */
-  learn(consumer: Consumer, stream: StreamName, heldKeys: readonly HeldKey[]): void {
+  async knows(consumer: Consumer, { position, isFirstLease }: Delivery): Promise<boolean> {
+    const { stream } = position
     const streams = this.#streams.get(consumer) ?? new Map<string, StreamState>()
-    this.#streams.set(consumer, streams)
+    if (!isFirstLease && streams.has(nameOf(stream))) return true
+    const heldKeys = await this.#options.heldKeys(stream)
+    if (heldKeys === null) return false
     const keys = heldKeys.map(({ key, events }) => [key, { ...stateOf(key), held: events }] as const)
     streams.set(nameOf(stream), { keys: new Map(keys), deliveries: 0 })
+    this.#streams.set(consumer, streams)
+    return true
   }
 
-  /** Takes a delivery in hand, before anything is done with its events. */
   enter(open: OpenDelivery): void {
     const { position, batch, isKeyed } = open.delivery
     const stream = this.#streams.get(open.consumer)!.get(nameOf(position.stream))!
@@ -90,8 +92,7 @@ export class KeyOrder {
     }
   }
 
-  /** Whether an event may begin now. If not it waits, or has been returned. */
-  admit(work: OrderedWork): boolean {
+  admit(work: Work): boolean {
     const { open, index } = work
     const state = this.#stateOf(open, index)
     if (state === undefined) return true
@@ -107,71 +108,48 @@ export class KeyOrder {
     return true
   }
 
-  /** An event is done or given up. Returns the one that may begin now. */
-  ended(open: OpenDelivery, index: number): OrderedWork | undefined {
+  ended({ open, index }: EventInHand): void {
     const state = this.#stateOf(open, index)
-    if (state === undefined) return undefined
+    if (state === undefined) return
     if (open.delivery.isKeyed) {
       state.held--
       state.last ??= open
     }
-    if (!isAtWork(state, open, index)) return undefined
+    if (!isAtWork(state, open, index)) return
     state.atWork = state.waiting.shift() ?? null
-    return state.atWork ?? undefined
+    if (state.atWork !== null) this.#options.begin(state.atWork)
   }
 
-  /**
-   * Has an event redelivered, and returns those behind it. Returns their deliveries.
-   * @param redeliver redelivers it with its key.
-   */
-  redeliver(open: OpenDelivery, index: number, redeliver: (key: string | undefined) => void): readonly OpenDelivery[] {
+  /** Those behind an event that was at work are returned. */
+  redeliver({ open, index }: EventInHand, redeliver: (key?: string) => void): void {
     const state = this.#stateOf(open, index)
     redeliver(state?.key)
-    if (state === undefined) return []
+    if (state === undefined) return
     if (!open.delivery.isKeyed) state.held++
-    if (!isAtWork(state, open, index)) return []
+    if (!isAtWork(state, open, index)) return
     state.atWork = null
     const behind = state.waiting.splice(0)
     for (const work of behind) this.#return(work, state)
-    return behind.map((work) => work.open)
+    for (const work of behind) this.#options.settle(work.open)
   }
 
-  /** Returns what has not begun: these events, and all that wait. Returns their deliveries. */
-  returnUnbegun(admitted: readonly OrderedWork[]): readonly OpenDelivery[] {
-    const waiting = [...this.#inHand.values()].flatMap(({ states }) =>
+  takeBack(): Work[] {
+    return [...this.#inHand.values()].flatMap(({ states }) =>
       [...states.values()].flatMap((state) => state.waiting.splice(0)),
     )
-    const all = [...admitted, ...waiting]
-    for (const work of all) {
-      const state = this.#stateOf(work.open, work.index)
-      if (state?.atWork === work) state.atWork = null
-      this.#return(work, state)
-    }
-    return all.map(({ open }) => open)
-  }
-
-  /** Returns what has not ended of a delivery. */
-  returnAll(open: OpenDelivery, dueAtMs: number): void {
-    for (const index of [...open.pending.keys()]) {
-      const state = this.#stateOf(open, index)
-      if (state !== undefined && !open.delivery.isKeyed) state.held++
-      open.returnOne(index, dueAtMs, state?.key)
-    }
   }
 
   maySettle(open: OpenDelivery): boolean {
     return this.#inHand.get(open)!.waitsFor.size === 0
   }
 
-  /** A delivery is settled next. Returns those that may follow it. */
-  settling(open: OpenDelivery): readonly OpenDelivery[] {
+  settling(open: OpenDelivery): void {
     const inHand = this.#inHand.get(open)!
     inHand.isSettling = true
     for (const follower of inHand.followers) this.#inHand.get(follower)!.waitsFor.delete(open)
-    return [...inHand.followers]
+    for (const follower of inHand.followers) this.#options.settle(follower)
   }
 
-  /** The log has settled a delivery, or it is void. */
   settled(open: OpenDelivery): void {
     const { stream, states } = this.#inHand.get(open)!
     const { position, batch } = open.delivery
@@ -200,9 +178,9 @@ export class KeyOrder {
     before.followers.add(open)
   }
 
-  #return({ open, index, onEnded }: OrderedWork, state: KeyState | undefined): void {
-    if (state !== undefined && !open.delivery.isKeyed) state.held++
-    open.returnOne(index, dueAtOnce, state?.key)
+  #return({ open, index, onEnded }: Work, state: KeyState): void {
+    if (!open.delivery.isKeyed) state.held++
+    open.returnOne(index, dueAtOnce, state.key)
     onEnded()
   }
 }

@@ -86,7 +86,7 @@ test('entries by the thousand that a dead consumer held are taken over in pages,
   assert.deepEqual(new Set(seen.values()), new Set([2]))
   const terms = { accepted: count, waiting: count, inFlight: count }
   assert.deepEqual(await ledgerOf(eventLog), ledger({ ...terms, auditedWaiting: null }), 'too many to audit')
-  await eventLog.setPaused(topic, group, 'to be counted')
+  await eventLog.setFlow(topic, group, { paused: 'to be counted' })
   const { topics } = await eventLog.describe({ auditsPaused: true })
   assert.equal(topics[0]?.groups[0]?.auditedWaiting, count)
   refuseStalls()

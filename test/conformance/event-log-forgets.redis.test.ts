@@ -302,7 +302,7 @@ for (const noticedBy of ['describe', 'declare', 'pause'] as const) {
     const calls = {
       describe: () => eventLog.describe(),
       declare: () => eventLog.declare('other', { partitions: 1, groups: [{ name: group }] }),
-      pause: () => eventLog.setPaused(topic, group, null),
+      pause: () => eventLog.setFlow(topic, group, null),
     }
     await calls[noticedBy]()
     assert.deepEqual(resets, [{ reason: 'gone', epoch: epoch + 1 }])

@@ -77,12 +77,12 @@ test('nothing is handed out in any process to a group that one process has pause
   const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
   await one.declare(topic, both)
   const consumer = await two.consume(topic, group, { leaseMs })
-  await one.setPaused(topic, group, 'the table is being moved')
+  await one.setFlow(topic, group, { paused: 'the table is being moved' })
   await one.append(stream(), [batchOf(['a'])])
   assert.deepEqual(await take(consumer), [])
-  assert.equal((await describeGroup(two)).paused, 'the table is being moved')
+  assert.deepEqual((await describeGroup(two)).flow, { paused: 'the table is being moved' })
   const waiting = consumer.next(takeSoon)
-  await one.setPaused(topic, group, null)
+  await one.setFlow(topic, group, null)
   assert.deepEqual(idsOf(await within(5_000, 'the delivery', waiting)), ['a'])
 })
 
@@ -157,13 +157,13 @@ test('a pause that was interrupted applies to all partitions when the next proce
   const { server, beside, endHalfWay } = await openToFail(t)
   await beside.append(stream(), [batchOf(['a'])])
   await endHalfWay(
-    (eventLog) => eventLog.setPaused(topic, group, 'maintenance'),
-    async () => assert.equal((await describeGroup(beside)).paused, 'maintenance'),
+    (eventLog) => eventLog.setFlow(topic, group, { paused: 'maintenance' }),
+    async () => assert.deepEqual((await describeGroup(beside)).flow, { paused: 'maintenance' }),
   )
   await openLog(t, server.url)
   const consumer = await beside.consume(topic, group, { leaseMs })
   assert.deepEqual(await take(consumer), [])
-  await beside.setPaused(topic, group, null)
+  await beside.setFlow(topic, group, null)
   await openLog(t, server.url)
   assert.deepEqual(idsOf(await take(consumer)), ['a'])
 })
@@ -204,7 +204,7 @@ test('nothing remains of a dropped group', async (t) => {
   const [a, b] = await take(consumer)
   await consumer.settle([again(a!, Date.now() - 1), again(b!, Date.now() + leaseMs)])
   const [back] = await take(consumer)
-  await eventLog.setPaused(topic, group, 'forgotten')
+  await eventLog.setFlow(topic, group, { paused: 'forgotten' })
   await eventLog.dropGroup(topic, group)
   await assert.rejects(consumer.settle([landed(back!)]), isCode('not_found'))
   await consumer.close()
@@ -251,7 +251,7 @@ for (const [what, command] of Object.entries(losses)) {
       // What a process does that has not read the registry since.
       await noticing.append(stream(), [batchOf(['b'])]).catch(() => {})
       // It does not know the topic before a process declares it that has declared it before.
-      if (what === 'the registry') await noticing.setPaused(topic, group, null).catch(() => {})
+      if (what === 'the registry') await noticing.setFlow(topic, group, null).catch(() => {})
       await coming.append(stream(), [batchOf(['c'])])
       for (const eventLog of [one, two, await openLog(t, server.url)])
         assert.deepEqual(await namesOf(eventLog), [group])
@@ -277,10 +277,10 @@ test('a group is a new one under its name when the registry with the numbers of 
   const later = await openLog(t, server.url)
   await later.declare(topic, both)
   assert.deepEqual(await ledgerOf(later), ledger({ accepted: 1, waiting: 1 }))
-  await later.setPaused(topic, 'other', 'maintenance')
+  await later.setFlow(topic, 'other', { paused: 'maintenance' })
   const consumer = await later.consume(topic, 'other', { leaseMs })
   assert.deepEqual(await take(consumer), [])
-  await later.setPaused(topic, 'other', null)
+  await later.setFlow(topic, 'other', null)
   assert.deepEqual(idsOf(await take(consumer)), ['a'])
   assert.equal(await later.dropGroup(topic, 'other'), 1)
   assert.deepEqual(await namesOf(await openLog(t, server.url)), [group])
@@ -288,22 +288,24 @@ test('a group is a new one under its name when the registry with the numbers of 
 
 for (const [what, command] of Object.entries(losses)) {
   const isKept = what !== 'everything' && !what.includes('and')
-  test(`a pause is ${isKept ? 'kept' : 'gone'} when ${what} ${what.includes('and') ? 'are' : 'is'} lost`, async (t) => {
+  test(`a pause and a rate are ${isKept ? 'kept' : 'gone'} when ${what} ${what.includes('and') ? 'are' : 'is'} lost`, async (t) => {
     const server = await startServer(t)
     const [one, two] = [await openLog(t, server.url), await openLog(t, server.url)]
     await one.declare(topic, { ...both, partitions: 1 })
     await two.describe()
-    await one.setPaused(topic, group, 'maintenance')
+    await one.setFlow(topic, group, { paused: 'maintenance' })
+    await one.setFlow(topic, 'other', { ratePerSecond: 50 })
     await server.command(...command)
     await one.describe()
     await one.append(stream(), [batchOf(['a'])])
     await two.append(stream(), [batchOf(['b'])])
     for (const eventLog of [one, two]) {
-      assert.equal((await describeGroup(eventLog)).paused, isKept ? 'maintenance' : null)
+      assert.deepEqual((await describeGroup(eventLog)).flow, isKept ? { paused: 'maintenance' } : null)
+      assert.deepEqual((await describeGroup(eventLog, 'other')).flow, isKept ? { ratePerSecond: 50 } : null)
     }
     const consumer = await two.consume(topic, group, { leaseMs })
     assert.deepEqual(idsOf(await take(consumer)), isKept ? [] : ['a', 'b'])
-    await two.setPaused(topic, group, null)
+    await two.setFlow(topic, group, null)
     if (isKept) assert.deepEqual(idsOf(await take(consumer)), ['a', 'b'])
   })
 }

@@ -419,7 +419,7 @@ function passTime(ms: number): Command {
 
 function pause(name: (typeof groups)[number], isPaused: boolean): Command {
   return command(`${isPaused ? 'pause' : 'resume'} ${name}`, async (model, real) => {
-    await real.bench.log.setPaused(topic, name, isPaused ? 'for a test' : null)
+    await real.bench.log.setFlow(topic, name, isPaused ? { paused: 'for a test' } : null)
     model.groups[name]!.isPaused = isPaused
   })
 }

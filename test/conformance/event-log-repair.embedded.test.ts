@@ -383,14 +383,14 @@ test('a repair keeps the pauses of groups', async (t) => {
   const dataDir = directoryFor(t)
   const eventLog = await openEmbedded(dataDir)
   await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }, { name: 'other' }] })
-  await eventLog.setPaused(topic, group, 'maintenance')
+  await eventLog.setFlow(topic, group, { paused: 'maintenance' })
   await eventLog.close()
   changeFile(join(dataDir, 'log.mark'), (bytes) => Buffer.from(bytes.map((byte) => byte ^ 1)))
   assert.ok(repairEventLog({ dataDir }) !== null)
   const repaired = await openEmbedded(dataDir)
   cleanup(t, () => repaired.close())
-  assert.equal((await describeGroup(repaired)).paused, 'maintenance')
-  assert.equal((await describeGroup(repaired, 'other')).paused, null)
+  assert.deepEqual((await describeGroup(repaired)).flow, { paused: 'maintenance' })
+  assert.deepEqual((await describeGroup(repaired, 'other')).flow, null)
 })
 
 test('a repair keeps the order of keys, and which groups are ordered', async (t) => {

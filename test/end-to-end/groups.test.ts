@@ -69,8 +69,15 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     assert.doesNotMatch(listed.stdout, /_dead/)
     assert.equal((await tally(server)).landed, 0)
 
+    const limited = await runCommand(['groups', 'resume', 'landing', '--rate', '1'], { dataDir })
+    assert.match(limited.stdout, /^group landing of topic events is resumed at 1 events a second; /)
+    await eventually(async () => assert.deepEqual(await tally(server), { waiting: 10, landed: 50, dead: 0 }))
+    const reason = 'at most 1 events a second, until "millrace groups resume landing" without --rate'
+    const rated = { is: 'limited', by: 'person', reason, since: null }
+    await eventually(async () => assert.deepEqual((await statusOf(server))?.state, rated))
+
     const resumed = await runCommand(['groups', 'resume', 'landing', '--output', 'json'], { dataDir })
-    assert.deepEqual(JSON.parse(resumed.stdout), { topic: 'events', group: 'landing' })
+    assert.deepEqual(JSON.parse(resumed.stdout), { topic: 'events', group: 'landing', rate: null })
     const [line] = await drained(server)
     assert.ok(line !== undefined && isBalanced(line), JSON.stringify(line))
     assert.equal(line.landed, 60)
@@ -78,6 +85,39 @@ for (const [log, settingsOf] of Object.entries(logs)) {
     assert.equal((await listEvents(server.http, 'limit=100')).events.length, 60)
   })
 }
+
+test('a group is paused and resumed over HTTP, and a wrong body changes nothing and is refused with its member', async (t) => {
+  const server = await startInProcess(t, { dataDir: tempDirectory(t) })
+  const post = async (action: string, body?: string) => {
+    const init = body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }
+    const { status, text } = await request(server.http, `/v1/groups/events/landing/${action}`, {
+      method: 'POST',
+      ...init,
+    })
+    return { status, body: JSON.parse(text) }
+  }
+  const stateIs = async () => (await statusOf(server))?.state.is
+  const name = { topic: 'events', group: 'landing' }
+  const wrong: readonly (readonly [string, string, string])[] = [
+    ['resume', '{"rate":0}', 'rate'],
+    ['resume', '{"rate":"50"}', 'rate'],
+    ['resume', '{"speed":1}', 'speed'],
+    ['resume', '[50]', 'body'],
+    ['resume', '{"rate":', 'body'],
+    ['pause', '{"reason":1}', 'reason'],
+  ]
+  for (const [action, body, field] of wrong) {
+    const refused = await post(action, body)
+    assert.deepEqual([refused.status, refused.body.field], [400, field], body)
+  }
+  assert.equal(await stateIs(), 'running')
+  assert.deepEqual(await post('pause', '{"reason":"moving"}'), { status: 200, body: { ...name, reason: 'moving' } })
+  await eventually(async () => assert.equal(await stateIs(), 'paused'))
+  assert.deepEqual(await post('resume', '{"rate":50}'), { status: 200, body: { ...name, rate: 50 } })
+  await eventually(async () => assert.equal(await stateIs(), 'limited'))
+  assert.deepEqual(await post('resume'), { status: 200, body: { ...name, rate: null } })
+  await eventually(async () => assert.equal(await stateIs(), 'running'))
+})
 
 test('an abandoned group that refuses events is deleted, and its topic takes events again', async (t) => {
   const dataDir = tempDirectory(t)

@@ -101,7 +101,7 @@ export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation 
       return {}
     }),
     resumeGroup: unary(ResumeGroupResponseSchema, async (request: ResumeGroupRequest) => {
-      await administration.resumeGroup(groupOfMessage(request))
+      await administration.resumeGroup(groupOfMessage(request), request.rate || undefined)
       return {}
     }),
     deleteGroup: unary(DeleteGroupResponseSchema, async (request: DeleteGroupRequest) => {

@@ -92,7 +92,7 @@ function filterOf({ since, until, redriven, ...names }: FilterText): DeadLetterF
 }
 
 /** Protects against other origins: a browser sends this type only after a CORS preflight, which is refused. */
-function refuseOtherThanJson(contentType: string | undefined): void {
+export function refuseOtherThanJson(contentType: string | undefined): void {
   const [mediaType = ''] = (contentType ?? '').toLowerCase().split(';')
   if (mediaType.trim() === 'application/json') return
   throw new MillraceError('unsupported_media_type', 'content-type must be application/json', { field: 'content-type' })

@@ -1,10 +1,27 @@
-// The routes of a group's held keys: list them, and let the first event of one go.
+// The routes of a group: pause and resume it, list its held keys, and let the first event of one go.
 
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import * as v from 'valibot'
+import { MillraceError } from '../../errors.ts'
 import { type Administration, releaseActions } from '../../pipeline/administration.ts'
 import { heldKeyJson } from './administration-json.ts'
 import { answerInTime } from './answer-in-time.ts'
+import { readBody } from './body-chunks.ts'
+import { refuseOtherThanJson } from './dead-letter-routes.ts'
+import type { HttpTimes } from './http-times.ts'
 import { limitParameter, readQuery } from './query.ts'
+
+/** More than the longest reason has in JSON. */
+const maxBodyBytes = 4096
+
+const pauseBody = v.strictObject(
+  { reason: v.optional(v.string('must be a string'), '') },
+  'is unknown; the body of a pause has reason',
+)
+const resumeBody = v.strictObject(
+  { rate: v.optional(v.number('must be a number of events per second')) },
+  'is unknown; the body of a resume has rate',
+)
 
 interface GroupRoute {
   readonly Params: { readonly topic: string; readonly group: string }
@@ -14,7 +31,18 @@ interface KeyRoute {
   readonly Params: GroupRoute['Params'] & { readonly key: string }
 }
 
-export function addGroupRoutes(app: FastifyInstance, administration: Administration, maxAnswerMs: number): void {
+export function addGroupRoutes(app: FastifyInstance, administration: Administration, times: HttpTimes): void {
+  const { maxAnswerMs } = times
+  app.post<GroupRoute>('/v1/groups/:topic/:group/pause', async (request) => {
+    const { reason } = await readJson(request, pauseBody, times)
+    await answerInTime(administration.pauseGroup(request.params, reason), maxAnswerMs)
+    return { ...request.params, reason }
+  })
+  app.post<GroupRoute>('/v1/groups/:topic/:group/resume', async (request) => {
+    const { rate } = await readJson(request, resumeBody, times)
+    await answerInTime(administration.resumeGroup(request.params, rate), maxAnswerMs)
+    return { ...request.params, rate: rate ?? null }
+  })
   app.get<GroupRoute>('/v1/groups/:topic/:group/keys', async (request) => {
     const { limit } = readQuery(request.query, ['limit'])
     const { keys, hasMore } = await answerInTime(
@@ -31,4 +59,30 @@ export function addGroupRoutes(app: FastifyInstance, administration: Administrat
       return { topic, group, key, action }
     })
   }
+}
+
+/** Reads a body that may be left out. Throws `invalid_event`, with the bad member as its field. */
+async function readJson<Output>(
+  request: FastifyRequest,
+  schema: v.GenericSchema<unknown, Output>,
+  { maxBodyMs }: HttpTimes,
+): Promise<Output> {
+  readQuery(request.query, [])
+  const body = await readBody(request.raw, maxBodyBytes, maxBodyMs)
+  if (body.length > 0) refuseOtherThanJson(request.headers['content-type'])
+  const parsed = v.safeParse(schema, body.length === 0 ? {} : membersOf(body), { abortEarly: true })
+  if (parsed.success) return parsed.output
+  const [issue] = parsed.issues
+  const field = (v.getDotPath(issue) ?? 'body').slice(0, 80)
+  throw new MillraceError('invalid_event', `${field} ${issue.message}`, { field })
+}
+
+function membersOf(body: Buffer): object {
+  try {
+    const value: unknown = JSON.parse(body.toString())
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
+  } catch {
+    // The same problem as that of another value.
+  }
+  throw new MillraceError('invalid_event', 'the body must be a JSON object, or be left out', { field: 'body' })
 }

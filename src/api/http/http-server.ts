@@ -68,7 +68,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addListRoute(app, pipeline, pages)
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
-    addGroupRoutes(app, pipeline.administration, maxAnswerMs)
+    addGroupRoutes(app, pipeline.administration, times)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()

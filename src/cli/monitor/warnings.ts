@@ -16,6 +16,7 @@ export type WarningCode =
   | 'paused'
   | 'outage'
   | 'no_worker'
+  | 'limited'
   | 'store_down'
   | 'behind'
   | 'oldest_waits'
@@ -90,6 +91,7 @@ function stateWarnings(topic: string, { name, state }: GroupStatus, { store }: S
     const which = topic === defaultTopic ? name : `${name} --topic ${topic}`
     return [{ code: 'paused', message: `${message}: millrace groups resume ${which} ends the pause, nothing is lost` }]
   }
+  if (state.is === 'limited') return [{ code: 'limited', message }]
   if (state.is === 'no_worker') return [{ code: 'no_worker', message: `${message}: start one, nothing is lost` }]
   const fix = store.up ? 'fix the cause' : 'start the database'
   return [{ code: state.is === 'outage' ? 'outage' : 'failing', message: `${message}: ${fix}, nothing is lost` }]

@@ -7,6 +7,7 @@ import type { DatabaseThread } from '../../lib/sqlite/database-thread.ts'
 import type {
   CommitStats,
   DescribeOptions,
+  Flow,
   HeldKey,
   LogDescription,
   NextOptions,
@@ -171,7 +172,7 @@ export type LogThreadMethods = {
   declare(call: { readonly topic: string; readonly declaration: TopicDeclaration }): Promise<Answer<null>>
   append(call: AppendsCall): Promise<AppendsAnswer>
   reopen(call: ReopenCall): Promise<Answer<null>>
-  pause(call: GroupName & { readonly reason: string | null }): Promise<Answer<null>>
+  setFlow(call: GroupName & { readonly flow: Flow | null }): Promise<Answer<null>>
   drop(call: GroupName): Promise<Answer<number>>
   /** Answers the number of the consumer. */
   join(call: GroupName): Promise<Answer<number>>

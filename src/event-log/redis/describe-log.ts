@@ -43,7 +43,7 @@ export async function describeTopic(
   const described: GroupDescription[] = []
   let streams: readonly StreamEnd[] = []
   const nowMs = now()
-  for (const [group, paused] of groups) {
+  for (const [group, flow] of groups) {
     const parts: GroupPart[] = []
     // One after the other, so that appends are not kept waiting.
     for (const partition of partitions) parts.push(await describePartition(session, partition, group, nowMs))
@@ -51,11 +51,11 @@ export async function describeTopic(
       session,
       group,
       nowMs,
-      auditsPaused && paused !== null ? Number.POSITIVE_INFINITY : maxAuditedEntries,
+      auditsPaused && flow !== null && 'paused' in flow ? Number.POSITIVE_INFINITY : maxAuditedEntries,
     )
     const hasConsumers = watch.hasConsumers(name, group)
     const sums = await sumOf(parts, audit)
-    described.push({ name: group, ordered: topic.ordered.has(group), ...sums, hasConsumers, skipped: 0, paused })
+    described.push({ name: group, ordered: topic.ordered.has(group), ...sums, hasConsumers, skipped: 0, flow })
     streams = parts.flatMap(({ ends }) => ends)
   }
   return { name, partitions: partitions.length, groups: described, streams }
@@ -102,7 +102,7 @@ async function describePartition(
   }
 }
 
-type Sums = Omit<GroupDescription, 'name' | 'ordered' | 'hasConsumers' | 'skipped' | 'paused'>
+type Sums = Omit<GroupDescription, 'name' | 'ordered' | 'hasConsumers' | 'skipped' | 'flow'>
 
 async function sumOf(parts: readonly GroupPart[], audit: Audit): Promise<Sums> {
   const sum = { accepted: 0, reopened: 0, waiting: 0, landed: 0, dead: 0, lost: 0, inFlight: 0, held: 0, entries: 0 }

@@ -15,6 +15,7 @@ import type {
   Consumer,
   DescribeOptions,
   EventLog,
+  Flow,
   GroupLimits,
   HeldKey,
   LogDescription,
@@ -189,9 +190,9 @@ export class RedisLog implements EventLog {
     })
   }
 
-  setPaused(topic: string, group: string, reason: string | null): Promise<void> {
+  setFlow(topic: string, group: string, flow: Flow | null): Promise<void> {
     return this.#call(async () => {
-      if (!(await this.#within(({ registry }) => registry.setPaused(topic, group, reason)))) {
+      if (!(await this.#within(({ registry }) => registry.setFlow(topic, group, flow)))) {
         throw groupNotFound(topic, group)
       }
       this.#ring(topic)

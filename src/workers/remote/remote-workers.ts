@@ -2,7 +2,7 @@
 //
 // Job: know the places of each worker, give an attempt to the one with the most free, and turn its outcome into the end of
 // the attempt. A worker that is gone has failed what it had at work.
-// Not its job: time limits (with-timeout.ts), retries (handler-pool.ts), the wire (api/).
+// Not its job: time limits (with-timeout.ts), retries (deliveries-in-hand.ts), the wire (api/).
 
 import { MillraceError } from '../../errors.ts'
 import type { WorkEnd, WorkListener, WorkOutcome, WorkSession } from '../../pipeline/work.ts'

@@ -11,7 +11,7 @@ import {
   type StreamEnd,
   type TopicDescription,
 } from '../../event-log.ts'
-import type { CursorRow, GroupRow, StreamRow, TopicRow } from '../file/books.ts'
+import { type CursorRow, flowOf, type GroupRow, type StreamRow, type TopicRow } from '../file/books.ts'
 import type { OffsetRange } from '../file/entry-table.ts'
 import { sqlFile } from '../file/sql-file.ts'
 import { streamNumber } from '../file/stream-number.ts'
@@ -107,15 +107,15 @@ export class Describer {
       yield* this.#countPartition(work, row, partition, counter)
       this.#piece.partitions++
     }
-    const { name, ordered, state, reason } = new UnitOfWork(this.#tables).group(groupNumber)!
+    const now = new UnitOfWork(this.#tables).group(groupNumber)!
     const { terms, oldestWaitingMicros, left, events, scheduled, scheduledLeft, held } = counter
     return {
-      ...{ name, ordered: ordered === 1, ...terms, oldestWaitingMicros },
+      ...{ name: now.name, ordered: now.ordered === 1, ...terms, oldestWaitingMicros },
       inFlight: this.#session.groups.get(groupNumber)?.inFlightEvents ?? 0,
       scheduled: scheduledLeft < 0 ? null : scheduled,
       held,
       hasConsumers: this.#session.hasMembers(groupNumber),
-      paused: state === 'paused' ? reason : null,
+      flow: flowOf(now),
       auditedWaiting: left < 0 ? null : events,
     }
   }

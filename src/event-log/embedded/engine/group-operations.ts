@@ -1,9 +1,11 @@
-// Pauses, drops and joins groups.
+// Pauses, limits, drops and joins groups.
 //
 // A drop removes at once what the opening checks (cursors, ledgers, own streams) and marks the group as dropped. What
 // grows with its backlog is removed afterwards, a bounded part in each transaction, also after a restart.
 
 import { lanes } from '../../../event/event.ts'
+import type { Flow } from '../../event-log.ts'
+import type { GroupRow } from '../file/books.ts'
 import { streamNumber, streamsPerOwner } from '../file/stream-number.ts'
 import type { GroupName } from '../protocol.ts'
 import { findGroup, findTopic } from './find.ts'
@@ -15,25 +17,33 @@ import type { UnitOfWork } from './unit-of-work.ts'
 const maxRowsPerStep = 500
 const maxEntriesPerStep = 250
 
-export class PauseOperation extends Operation<null> {
+export class FlowOperation extends Operation<null> {
+  readonly #session: Session
   readonly #name: GroupName
-  readonly #reason: string | null
+  readonly #next: Pick<GroupRow, 'state' | 'reason'>
+  #changed: GroupRow | null = null
 
-  /** @param reason null resumes the group. */
-  constructor(name: GroupName, reason: string | null) {
+  constructor(session: Session, name: GroupName, flow: Flow | null) {
     super()
+    this.#session = session
     this.#name = name
-    this.#reason = reason
+    if (flow === null) this.#next = { state: 'running', reason: '' }
+    else if ('paused' in flow) this.#next = { state: 'paused', reason: flow.paused }
+    else this.#next = { state: 'limited', reason: String(flow.ratePerSecond) }
   }
 
   run(work: UnitOfWork): void {
     const group = findGroup(work, this.#name.topic, this.#name.group)
-    const state = this.#reason === null ? 'running' : 'paused'
-    const reason = this.#reason ?? ''
-    if (group.state !== state || group.reason !== reason) Object.assign(work.groups.change(group), { state, reason })
+    const { state, reason } = this.#next
+    this.#changed = group.state === state && group.reason === reason ? null : work.groups.change(group)
+    if (this.#changed !== null) Object.assign(this.#changed, this.#next)
   }
 
   committed(): void {
+    const group = this.#session.groups.get(this.#changed?.groupNumber ?? 0)
+    // What was handed out at another rate does not count in this one.
+    if (group !== undefined) group.limitedUntil = 0
+    this.#session.mustLookAgain ||= group !== undefined
     this.resolve(null)
   }
 }

@@ -5,7 +5,8 @@
 // leases begin when the transaction is durable.
 
 import { lanes } from '../../../event/event.ts'
-import { maxHeldEvents } from '../../event-log.ts'
+import { maxFlowStepMs, maxHeldEvents } from '../../event-log.ts'
+import { flowOf } from '../file/books.ts'
 import type { EntryContent } from '../file/entry-table.ts'
 import { partitionOf } from '../file/stream-number.ts'
 import { DueEntries, type DueEntry } from './due-entries.ts'
@@ -39,6 +40,8 @@ export class HandOut {
   /** Who gets something of a stream in this transaction, by the group's own stream. */
   readonly #newHolders = new Map<number, number>()
   readonly #filled = new Map<Waiter, readonly HandedOut[]>()
+  /** Until when the groups with a rate wait that get something. */
+  readonly #limitedUntil = new Map<GroupSession, number>()
   /** Checks that must be made before more can be handed out. */
   readonly checks: KeptCheck[] = []
 
@@ -58,12 +61,15 @@ export class HandOut {
     const { group, call } = waiter
     const row = this.#work.group(group.groupNumber)
     if (row === undefined) return
+    const flow = flowOf(row)
     group.isPaused = row.state === 'paused'
-    if (group.isPaused) return
+    group.msPerEvent = flow !== null && 'ratePerSecond' in flow ? 1000 / flow.ratePerSecond : 0
+    if (group.isPaused || (group.msPerEvent > 0 && this.#isLimited(group))) return
     const parts = this.#partsWithWork(waiter)
     if (parts.length === 0) return
     const selection = new Selection(call, parts)
     const entries: HandedOut[] = []
+    let takenMs = 0
     for (const { part, lane } of selection.picks()) {
       const { due, free } = part.lanes[lane]!
       const dueEntry = due?.peek()
@@ -72,8 +78,13 @@ export class HandOut {
       this.#newHolders.set(group.ownOf(stream), call.consumer)
       const taken = dueEntry === undefined ? this.#takeFree(waiter, free!) : this.#takeDue(waiter, due!, dueEntry)
       entries.push({ ...taken, isFirstLease })
+      takenMs += taken.lease.count * group.msPerEvent
+      if (takenMs >= maxFlowStepMs) break
     }
     if (entries.length > 0) this.#filled.set(waiter, entries)
+    // Being late by a step costs nothing of the rate: timers are.
+    const from = Math.max(group.limitedUntil, performance.now() - maxFlowStepMs)
+    if (takenMs > 0) this.#limitedUntil.set(group, from + takenMs)
     group.firstPartition = parts[0]!.partition + 1
   }
 
@@ -95,7 +106,12 @@ export class HandOut {
       if (next === undefined) group.dueAtMs.delete(walk.stream)
       else group.dueAtMs.set(walk.stream, next)
     }
+    for (const [group, until] of this.#limitedUntil) group.limitedUntil = until
     for (const entries of this.#filled.values()) for (const { lease } of entries) this.#session.lease(lease)
+  }
+
+  #isLimited(group: GroupSession): boolean {
+    return this.#limitedUntil.has(group) || performance.now() < group.limitedUntil
   }
 
   /** The partitions that have something for a call, the one to serve first at the front. */

@@ -12,7 +12,7 @@ import { DeclareOperation } from './declare.ts'
 import { Describer } from './describe.ts'
 import { Engine } from './engine.ts'
 import { GiveBackOperation } from './give-back.ts'
-import { DropOperation, JoinOperation, PauseOperation, RemoveDroppedOperation } from './group-operations.ts'
+import { DropOperation, FlowOperation, JoinOperation, RemoveDroppedOperation } from './group-operations.ts'
 import { HeldKeys } from './held-keys.ts'
 import { LogWriter } from './log-writer.ts'
 import { toRefusal } from './operation.ts'
@@ -54,7 +54,7 @@ class LogThread {
       declare: ({ topic, declaration }) => engine.run(new DeclareOperation(session, topic, declaration)),
       append: (call) => engine.run(new AppendOperation(call, session, this.#data.maxRecentBytes)),
       reopen: (call) => engine.run(new ReopenOperation(call, session)),
-      pause: ({ reason, ...name }) => engine.run(new PauseOperation(name, reason)),
+      setFlow: ({ flow, ...name }) => engine.run(new FlowOperation(session, name, flow)),
       drop: (name) => engine.run(new DropOperation(session, name, (group) => void this.#removeDropped(group))),
       join: (name) => engine.run(new JoinOperation(session, name)),
       next: (call) => engine.next(call),

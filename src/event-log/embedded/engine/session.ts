@@ -67,6 +67,10 @@ export class GroupSession {
   /** The partition to serve first. It changes with each call, so that no partition is always last. */
   firstPartition = 0
   isPaused = false
+  /** How long each event that is handed out keeps the next ones waiting; 0 in a group without a rate. */
+  msPerEvent = 0
+  /** Until when nothing is handed out because of the rate, on the clock of `performance.now`. */
+  limitedUntil = 0
   isDropped = false
 
   constructor(row: GroupRow, topic: string, partitions: number) {

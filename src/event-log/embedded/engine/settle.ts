@@ -27,6 +27,8 @@ export class SettleOperation extends Operation<readonly number[]> {
   readonly #session: Session
   #settled: readonly Outcome[] = []
   #refused: number[] = []
+  /** Events that are returned without an attempt. */
+  #returned = 0
 
   constructor(call: SettleCall, session: Session) {
     super()
@@ -40,6 +42,7 @@ export class SettleOperation extends Operation<readonly number[]> {
       throw groupNotFound(member.group.topic, member.group.name)
     }
     this.#settled = this.#read()
+    this.#returned = 0
     const ranges = new Map<CursorRow, OffsetRange[]>()
     for (const outcome of this.#settled) {
       this.#count(work, outcome)
@@ -57,6 +60,11 @@ export class SettleOperation extends Operation<readonly number[]> {
       lease.group.settledEvents += landed + dead
       // Another consumer may have waited for the stream.
       this.#session.mustLookAgain ||= lease.group.isOrdered
+    }
+    const group = this.#settled[0]?.lease.group
+    if (this.#returned > 0 && group !== undefined && group.msPerEvent > 0) {
+      group.limitedUntil -= this.#returned * group.msPerEvent
+      this.#session.mustLookAgain = true
     }
     this.resolve(this.#refused)
   }
@@ -109,7 +117,7 @@ export class SettleOperation extends Operation<readonly number[]> {
   }
 
   #redeliver(work: UnitOfWork, { lease, from, to }: Outcome): void {
-    const { group, partition, stream, originOffset } = lease
+    const { group, partition, stream, originOffset, attempt } = lease
     const lane = lanes[stream % lanes.length]!
     if (this.#call.again === null) return
     const { bytes, batches, numbers, keys } = this.#call.again
@@ -125,6 +133,7 @@ export class SettleOperation extends Operation<readonly number[]> {
         originOffset: offset < 0 ? originOffset : offset,
         eventKey: keys[index]!,
       }
+      if (redelivery.attempt < attempt) this.#returned += redelivery.count
       const own = work.ownStream(group.groupNumber, partition, lane)
       storeDue(work, group, own, redelivery, bytes.subarray(start, start + length))
     }

@@ -5,6 +5,7 @@
 
 import type { DatabaseSync } from 'node:sqlite'
 import type { Lane } from '../../../event/event.ts'
+import type { Flow } from '../../event-log.ts'
 import { BookTable, type BookTableOptions, type ColumnValue } from './book-table.ts'
 
 /** The one row about the log as a whole. */
@@ -31,12 +32,17 @@ export interface GroupRow {
   groupNumber: number
   topicNumber: number
   name: string
-  /** The pause's reason; '' when none was given, or the group is not paused. */
+  /** The pause's reason, or the rate that the group is limited to, in events a second; else ''. */
   reason: string
   /** A dropped group keeps its row until everything stored for it is removed. */
-  state: 'running' | 'paused' | 'dropped'
+  state: 'running' | 'paused' | 'limited' | 'dropped'
   /** 1 when each of its streams is leased to one consumer at a time, else 0. */
   ordered: number
+}
+
+export function flowOf({ state, reason }: GroupRow): Flow | null {
+  if (state === 'paused') return { paused: reason }
+  return state === 'limited' ? { ratePerSecond: Number(reason) } : null
 }
 
 export interface StreamRow {

@@ -13,6 +13,7 @@ import type {
   Consumer,
   DescribeOptions,
   EventLog,
+  Flow,
   GroupLimits,
   HeldKey,
   KeptEntry,
@@ -143,9 +144,9 @@ export class EmbeddedLog implements EventLog {
     return await this.#options.calls.ask('release', { stream, group, key, attempt })
   }
 
-  async setPaused(topic: string, group: string, reason: string | null): Promise<void> {
+  async setFlow(topic: string, group: string, flow: Flow | null): Promise<void> {
     this.#options.calls.checkUsable()
-    await this.#options.calls.ask('pause', { topic, group, reason })
+    await this.#options.calls.ask('setFlow', { topic, group, flow })
   }
 
   async dropGroup(topic: string, group: string): Promise<number> {

@@ -13,7 +13,7 @@ const changesEvents: ReadonlySet<string> = new Set([
   'append',
   'reopen',
   'settle',
-  'pause',
+  'setFlow',
   'drop',
   'giveBack',
   'leave',

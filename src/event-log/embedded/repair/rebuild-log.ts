@@ -292,7 +292,8 @@ function readTopics(old: Books): TopicRow[] {
 function readGroups(old: Books, topics: ReadonlyMap<number, unknown>): GroupRow[] {
   return old.groups.loadUnchecked().flatMap(({ state, ...row }) => {
     const isKept = topics.has(row.topicNumber) && row.name !== '' && state !== 'dropped' && row.groupNumber > 0
-    return isKept ? [{ ...row, state: state === 'paused' ? state : 'running' }] : []
+    const hasFlow = state === 'paused' || (state === 'limited' && Number(row.reason) > 0)
+    return isKept ? [{ ...row, state: hasFlow ? state : 'running' }] : []
   })
 }
 

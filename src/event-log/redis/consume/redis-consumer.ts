@@ -8,7 +8,14 @@
 import { MillraceError } from '../../../errors.ts'
 import { type Lane, lanes } from '../../../event/event.ts'
 import { checkOutcome } from '../../check-outcome.ts'
-import { type Consumer, type Delivery, maxHeldEvents, type NextOptions, type Outcome } from '../../event-log.ts'
+import {
+  type Consumer,
+  type Delivery,
+  maxFlowStepMs,
+  maxHeldEvents,
+  type NextOptions,
+  type Outcome,
+} from '../../event-log.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { laneNumber, laneOfNumber, type PartitionKeys } from '../redis-keys.ts'
 import type { RedisSession } from '../session/redis-session.ts'
@@ -67,6 +74,8 @@ export class RedisConsumer implements Consumer {
   #isWaiting = false
   #working: Promise<unknown> = Promise.resolve()
   #firstPartition = 0
+  /** The rate of the group, in events a second, as far as is known; null without one. */
+  #rate: number | null = null
   /** Error of the last failed poll. */
   #failure: unknown = null
   #deliveries = 0
@@ -179,15 +188,56 @@ export class RedisConsumer implements Consumer {
       const partitions = this.#inTurn(known).filter(
         (each) => mustPoll(each) || this.#plan.pollDelayMs(each, open) === 0,
       )
-      const taken = await this.#take(known, partitions, options, abortSignal)
+      const rate = this.#rate
+      const limitedMs = partitions.length === 0 ? 0 : await this.#limitedMs(known)
+      const taken = limitedMs > 0 ? [] : await this.#takeInRate(known, partitions, options, abortSignal)
       if (taken.length > 0) return taken
+      if (this.#rate !== rate) continue
       // Another one may take from the other lanes.
       if (partitions.length > 0 && open.size < lanes.length) bells.wakeOne(topic, group)
       const leftMs = endsAtMs - performance.now()
       if (leftMs <= 0) return []
-      const delays = open.size === 0 ? [] : known.partitions.map((each) => this.#plan.pollDelayMs(each, open))
+      const pollDelays = open.size === 0 ? [] : known.partitions.map((each) => this.#plan.pollDelayMs(each, open))
+      const delays = limitedMs > 0 ? [limitedMs] : pollDelays
       await bells.wait(topic, group, heard, Math.min(leftMs, MemberWatch.everyMs(leaseMs), ...delays), anySignal)
     }
+  }
+
+  /** What a group with a rate gets at once. */
+  get #stepEvents(): number {
+    return this.#rate === null ? never : Math.max(1, Math.floor((this.#rate * maxFlowStepMs) / 1000))
+  }
+
+  /** How long nothing may be handed out because of the rate; when 0, a step of it is counted. */
+  async #limitedMs(topic: KnownTopic): Promise<number> {
+    if (this.#rate === null) return 0
+    const waitMs = await this.#count(topic, this.#stepEvents, true)
+    if (waitMs < 0) this.#rate = null
+    return Math.max(0, waitMs)
+  }
+
+  /** Takes at most the step that is counted, in each lane, and corrects the count. */
+  async #takeInRate(
+    topic: KnownTopic,
+    partitions: readonly PartitionKeys[],
+    options: NextOptions,
+    abortSignal: AbortSignal,
+  ): Promise<readonly Delivery[]> {
+    if (this.#rate === null) return await this.#take(topic, partitions, options, abortSignal)
+    const most = this.#stepEvents
+    const [high, normal, low] = lanes.map((lane) => Math.min(options.maxEvents[lane], most)) as [number, number, number]
+    const maxEvents = { high, normal, low }
+    const taken = await this.#take(topic, partitions, { ...options, maxEvents }, abortSignal)
+    await this.#count(topic, taken.reduce((sum, { batch }) => sum + batch.count, 0) - most)
+    return taken
+  }
+
+  /** Counts events in the rate of the group (flow.lua). */
+  async #count({ partitions }: KnownTopic, events: number, isAsking = false): Promise<number> {
+    const { session, group } = this.#options
+    const first = partitions[0]!
+    const args = [group, isAsking ? 1 : 0, Math.max(0, events), Math.max(0, -events), maxFlowStepMs]
+    return numberOf(await session.run('flow', first, [first.books], args))
   }
 
   /** The partitions in round-robin order. */
@@ -250,7 +300,12 @@ export class RedisConsumer implements Consumer {
       if (!(this.#failure instanceof SessionOver)) this.#failure = thrown
       return nothing
     }
-    const [deliveries, isFull, due] = listOf(reply)
+    const [deliveries, isFull, due, rate] = listOf(reply)
+    if (rate !== undefined) {
+      this.#rate = Number(textOf(rate))
+      this.#plan.foundSomething(partition)
+      return nothing
+    }
     const got = listOf(deliveries).map((delivery) => this.#hold(partition, listOf(delivery)))
     const full = lanes.filter((_, index) => listOf(isFull)[index] === 1)
     if (got.length > 0 || full.length > 0) this.#plan.foundSomething(partition)
@@ -263,7 +318,7 @@ export class RedisConsumer implements Consumer {
     const { session, group, name, now } = this.#options
     this.#touched.add(partition)
     this.#uncertain.add(partition)
-    const args = [group, name, now(), ...limits, maxHeldEvents]
+    const args = [group, name, now(), ...limits, maxHeldEvents, this.#rate === null ? 0 : 1]
     const reply = await session.run('take', partition, partition.forGroup(group), args)
     this.#uncertain.delete(partition)
     return reply
@@ -304,6 +359,7 @@ export class RedisConsumer implements Consumer {
         const [answers, ledger] = listOf(await session.run('settle', partition, partition.forGroup(group), args))
         session.memoryOf(partition).noteLedgers([ledger!])
         for (const [index, { outcome }] of some.entries()) if (listOf(answers)[index] !== 1) refused.add(outcome)
+        await this.#uncount(some.map(({ outcome }) => outcome).filter((outcome) => !refused.has(outcome)))
       } catch (thrown) {
         // The outcome is unknown: the caller may retry, and is refused if the deliveries were settled.
         if (this.#closed === null) {
@@ -315,6 +371,18 @@ export class RedisConsumer implements Consumer {
       }
       from += some.length
     }
+  }
+
+  /** What is returned without an attempt does not count in the rate. */
+  async #uncount(settled: readonly Outcome[]): Promise<void> {
+    const { session, topic } = this.#options
+    const known = session.registry.topics.get(topic)
+    if (this.#rate === null || known === undefined) return
+    const returned = settled.flatMap(({ delivery, again = [] }) =>
+      again.filter(({ attempt }) => attempt < delivery.attempt),
+    )
+    const events = returned.reduce((sum, { batch }) => sum + batch.count, 0)
+    if (events > 0) await this.#count(known, -events).catch(() => {})
   }
 
   /** Gives back entries that arrived after their caller had aborted. */

@@ -24,7 +24,7 @@ if isThere then
   redis.call('HSET', books, dropping, redis.call('HGET', books, 'waiting:' .. group) or '0', 'groups', table.concat(left, '\0'))
   local terms = {
     'waiting', 'waitingBytes', 'landed', 'dead', 'lost', 'reopened', 'start', 'lastAgain', 'passed', 'paused',
-    'ordered', 'before:group' }
+    'rate', 'limitedUntil', 'ordered', 'before:group' }
   for _, term in ipairs(terms) do redis.call('HDEL', books, term .. ':' .. group) end
   for _, lane in ipairs(lanes) do
     for _, term in ipairs({ 'handed:', 'floor:', 'pending:' }) do redis.call('HDEL', books, term .. lane .. ':' .. group) end

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Makes a partition what the registry says: it enters the epoch, makes its groups, pauses and resumes them. Several
+-- Makes a partition what the registry says: it enters the epoch, makes its groups, pauses, limits and resumes them. Several
 -- processes may call it at once and in any order: what is there already is not changed, and an older version of the
 -- registry is refused.
 --
@@ -11,7 +11,7 @@
 -- ARGV     the epoch; 'begin' when it begins, else ''; 'made' when the partition is known to have existed, else ''; the
 --          version of the registry; then for each group its name and its state (register-topic.lua)
 -- Returns  {streams whose group was recreated, events redelivered, events lost, {name and state of each group that the
---          registry lacks or knows without its pause}, {for each lane the commands that cure it, '' when it takes
+--          registry lacks or knows without its pause or rate}, {for each lane the commands that cure it, '' when it takes
 --          appends}, the ledger of each group ...} | 'stale' when the partition has a later version of the registry | why the epoch is over
 -- include checks
 -- include blocked
@@ -50,7 +50,7 @@ end
 local states, names = {}, {}
 for at = 5, #ARGV, 2 do
   local group, state = ARGV[at], ARGV[at + 1]
-  if group == '' or not (string.find(state or '', '^o?[-+]')) then error('a state is missing') end
+  if group == '' or not (string.find(state or '', '^o?[-+~]')) then error('a state is missing') end
   states[group], names[#names + 1] = state, group
 end
 local known, hasEntries = {}, false
@@ -217,16 +217,26 @@ local function makeAgain(group, index)
   add('waitingBytes:' .. group, moreBytes)
 end
 
+-- The state of a group in the partition, as the registry has it, without the "o".
+local function flowOf(group)
+  local flow = redis.call('HMGET', books, 'paused:' .. group, 'rate:' .. group)
+  return flow[1] and '+' .. flow[1] or flow[2] and '~' .. flow[2] or '-'
+end
+
 -- Whether a group is ordered never changes.
 local function setState(group, state)
   if string.sub(state, 1, 1) == 'o' then
     redis.call('HSET', books, 'ordered:' .. group, '1')
     state = string.sub(state, 2)
   end
-  if state == '-' then
-    if redis.call('HDEL', books, 'paused:' .. group) == 1 then redis.pcall('SPUBLISH', bell, '') end
+  if state == flowOf(group) then return end
+  -- What was handed out at another rate does not count in this one (flow.lua).
+  redis.call('HDEL', books, 'paused:' .. group, 'rate:' .. group, 'limitedUntil:' .. group)
+  local kind, value = string.sub(state, 1, 1), string.sub(state, 2)
+  if kind == '+' then redis.call('HSET', books, 'paused:' .. group, value)
   else
-    redis.call('HSET', books, 'paused:' .. group, string.sub(state, 2))
+    if kind == '~' then redis.call('HSET', books, 'rate:' .. group, value) end
+    redis.pcall('SPUBLISH', bell, '')
   end
 end
 
@@ -251,8 +261,8 @@ for _, group in ipairs(names) do
   end
   if isEntering then noteBefore(group, isNew) end
   local state = states[group]
-  -- A registry that does not know the partition was lost, and the pause with it: the partition keeps it.
-  if (state == '-' or state == 'o-') and isEntering and not isMade and redis.call('HEXISTS', books, 'paused:' .. group) == 1 then
+  -- A registry that does not know the partition was lost, and the pause or rate with it: the partition keeps it.
+  if (state == '-' or state == 'o-') and isEntering and not isMade and flowOf(group) ~= '-' then
     unnamed[#unnamed + 1] = group
   elseif state then
     setState(group, state)
@@ -270,9 +280,8 @@ local others, blocked = {}, {}
 local reply = { recreated, text(reopened), text(lost), others, blocked }
 for _, group in ipairs(unnamed) do
   others[#others + 1] = group
-  local reason = redis.call('HGET', books, 'paused:' .. group)
   local mark = redis.call('HEXISTS', books, 'ordered:' .. group) == 1 and 'o' or ''
-  others[#others + 1] = mark .. (reason and '+' .. reason or '-')
+  others[#others + 1] = mark .. flowOf(group)
 end
 for index, lane in ipairs(lanes) do blocked[index] = blockOf(books, streams[index], lane) end
 for _, group in ipairs(names) do reply[#reply + 1] = ledgerOf(books, group) end

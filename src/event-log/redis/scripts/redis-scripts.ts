@@ -15,6 +15,7 @@ const names = [
   'count-unread',
   'describe',
   'drop-group',
+  'flow',
   'held-keys',
   'list-members',
   'make-partition',

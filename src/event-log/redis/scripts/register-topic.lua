@@ -3,8 +3,8 @@
 -- nothing while one of the groups is still being dropped.
 --
 -- KEYS[1]  topics: hash; field "<topic>" is the partition count, "\0<topic>" how many of them have been made,
---          "<topic>\0<group>" the state of the group: "-", "+<reason>" when it is paused, "drop" while it is being
---          dropped, with an "o" before it when it is ordered; "\0\0epoch" the epoch, "\0\0layout" the layout of the keys, "\0\0version" counts the changes
+--          "<topic>\0<group>" the state of the group: "-", "+<reason>" when it is paused, "~<events a second>" when it is limited
+--          to a rate, "drop" while it is being dropped, with an "o" before it when it is ordered; "\0\0epoch" the epoch, "\0\0layout" the layout of the keys, "\0\0version" counts the changes
 -- ARGV     topic, partitions; then for each group its name and "-", or "o-" when it is ordered
 -- Returns  0 when stored; the stored partition count when it exceeds the given one; -1 when a group is being dropped
 

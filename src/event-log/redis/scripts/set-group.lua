@@ -2,7 +2,7 @@
 -- Changes the state of a group in the registry; make-partition.lua then applies it to each partition.
 --
 -- KEYS[1]  topics (register-topic.lua)
--- ARGV     topic, group; its state without the "o": "-", "+<reason>", "drop", or "gone" when it was dropped in all partitions
+-- ARGV     topic, group; its state without the "o": "-", "+<reason>", "~<rate>", "drop", or "gone" when it was dropped in all partitions
 -- Returns  1; 0 when there is no such group
 
 local topics, state = KEYS[1], ARGV[3]

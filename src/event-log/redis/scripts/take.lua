@@ -1,15 +1,17 @@
 #!lua flags=allow-oom
 -- Hands out entries of one partition to a consumer: in each lane first what is due in the group's own stream, then
--- entries that were given back, then unread entries; nothing while the group is paused. Stores the attempt.
+-- entries that were given back, then unread entries; nothing while the group is paused, or has a rate in which the caller has
+-- not counted them (flow.lua). Stores the attempt.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel, again-keys
 -- ARGV     group, consumer, now (ms), max bytes, '1' when the consumer has got nothing yet; then for each lane max
 --          events and how many of them were taken in other partitions; how many redeliveries in a lane keep an ordered
---          group from its entries; last, the caller's known state (parts/checks.lua)
+--          group from its entries; '1' when the caller keeps the rate of the group, else '0'; last, the caller's known state
+--          (parts/checks.lua)
 -- Returns  {deliveries, for each lane 1 when its next entry did not fit or the script reached its limit of entries, the
---          next due time in the lanes that have room (ms, '' when there is none)}; when nothing was handed out,
---          `asleep` is set
+--          next due time in the lanes that have room (ms, '' when there is none)}, then the rate of the group when it must
+--          be kept first; when nothing was handed out, `asleep` is set
 --          delivery: {lane, 'lane', id, attempt, fields, first} | {lane, 'again', member, attempt, record, first}; first
 --          is 1 when the consumer of an ordered group held nothing of the lane before, else 0
 -- include checks
@@ -29,10 +31,12 @@ local roomEntries = 1000
 
 local waiting = redis.call(
   'HMGET', books, 'asleep', 'waiting:' .. group, 'next:high', 'handed:high:' .. group, 'next:normal',
-  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'paused:' .. group, 'ordered:' .. group)
+  'handed:normal:' .. group, 'next:low', 'handed:low:' .. group, 'paused:' .. group, 'ordered:' .. group,
+  'rate:' .. group)
 if not waiting[2] then return redis.error_reply('NOGROUP there is no group ' .. group) end
 -- `asleep` stays unset: an append need not wake anyone, and resuming the group rings the bell.
 if waiting[9] then return { {}, full, '' } end
+if waiting[11] and ARGV[13] ~= '1' then return { {}, full, '', waiting[11] } end
 local function sleep()
   if not waiting[1] then redis.call('HSET', books, 'asleep', '1') end
 end

@@ -1,13 +1,13 @@
 // What the registry on the server holds: the topics with their partitions and groups.
 
 import { MillraceError } from '../../../errors.ts'
+import type { Flow } from '../../event-log.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import { layout, type PartitionKeys, type RedisKeys } from '../redis-keys.ts'
 
 export interface KnownTopic {
   readonly name: string
-  /** Why each group is paused; null while it is not. */
-  readonly groups: ReadonlyMap<string, string | null>
+  readonly groups: ReadonlyMap<string, Flow | null>
   readonly ordered: ReadonlySet<string>
   /** Groups that are being dropped: some partitions may still have them. */
   readonly dropping: readonly string[]
@@ -25,7 +25,7 @@ export interface RegistryContent {
 }
 
 type Writable = KnownTopic & {
-  readonly groups: Map<string, string | null>
+  readonly groups: Map<string, Flow | null>
   readonly ordered: Set<string>
   readonly dropping: string[]
 }
@@ -62,9 +62,20 @@ export function readRegistry(reply: Reply, keys: RedisKeys): RegistryContent {
     const state = text.startsWith('o') ? text.slice(1) : text
     if (state !== text) topic.ordered.add(group)
     if (state === 'drop') topic.dropping.push(group)
-    else topic.groups.set(group, state.startsWith('+') ? state.slice(1) : null)
+    else topic.groups.set(group, flowOfState(state))
   }
   return { epoch, version: number('\0\0version'), topics }
+}
+
+/** The state of a group that is not being dropped, as the registry stores it. */
+export function stateOfFlow(flow: Flow | null): string {
+  if (flow === null) return '-'
+  return 'paused' in flow ? `+${flow.paused}` : `~${flow.ratePerSecond}`
+}
+
+function flowOfState(state: string): Flow | null {
+  if (state.startsWith('+')) return { paused: state.slice(1) }
+  return state.startsWith('~') ? { ratePerSecond: Number(state.slice(1)) } : null
 }
 
 function checkLayout(found: number): void {

@@ -7,14 +7,14 @@
 import { MillraceError } from '../../../errors.ts'
 import type { Logger } from '../../../telemetry/logger.ts'
 import { checkDeclaration, refuseFewerPartitions, refuseOtherOrder } from '../../check-declaration.ts'
-import type { GroupDeclaration, TopicDeclaration } from '../../event-log.ts'
+import type { Flow, GroupDeclaration, TopicDeclaration } from '../../event-log.ts'
 import { listOf, numberOf, type RedisConnection, type Reply, textOf } from '../connection/redis-connection.ts'
 import type { BlockedLanes } from '../guard/blocked-lanes.ts'
 import type { PartitionKeys, RedisKeys } from '../redis-keys.ts'
 import type { PartitionCall, PartitionMemory } from '../session/partition-memory.ts'
 import { SessionOver, throwIfOver, wordOf } from '../session/session-over.ts'
 import { checkStreams } from './check-streams.ts'
-import { type KnownTopic, type RegistryContent, readRegistry } from './registry-content.ts'
+import { type KnownTopic, type RegistryContent, readRegistry, stateOfFlow } from './registry-content.ts'
 
 export interface TopicRegistryOptions {
   readonly connection: RedisConnection
@@ -165,7 +165,7 @@ export class TopicRegistry {
     const phase = this.#outside.has(partition) ? 'begin' : ''
     const { groups, ordered, made } = this.topics.get(partition.topic)!
     const mark = (group: string) => (ordered.has(group) ? 'o' : '')
-    const states = Array.from(groups, ([group, paused]) => [group, mark(group) + stateOf(paused)])
+    const states = Array.from(groups, ([group, flow]) => [group, mark(group) + stateOfFlow(flow)])
     const args = [epoch, phase, partition.number < made ? 'made' : '', this.#content.version, ...states.flat()]
     const reply = await connection.run('make-partition', partition.forMake(), args)
     throwIfOver(reply, epoch)
@@ -184,7 +184,7 @@ export class TopicRegistry {
     }
   }
 
-  /** The registry was lost, and lacks what the partition still has: groups that were not declared again, and pauses. */
+  /** The registry was lost, and lacks what the partition still has: groups that were not declared again, pauses and rates. */
   async #adopt({ topic }: PartitionKeys, groups: readonly (readonly [string, string])[]): Promise<void> {
     const { partitions } = this.topics.get(topic)!
     const known = groups.map(([name, state]) => ({
@@ -204,9 +204,9 @@ export class TopicRegistry {
     this.#options.logger.warn(facts, text)
   }
 
-  /** Pauses a group, or resumes it (null). Returns false when there is no such group. */
-  async setPaused(topic: string, group: string, reason: string | null): Promise<boolean> {
-    const isKnown = await this.#change(topic, group, stateOf(reason))
+  /** Returns false when there is no such group. */
+  async setFlow(topic: string, group: string, flow: Flow | null): Promise<boolean> {
+    const isKnown = await this.#change(topic, group, stateOfFlow(flow))
     await this.refresh()
     if (isKnown) await this.make(topic)
     return isKnown
@@ -263,11 +263,6 @@ export class TopicRegistry {
     if (isReached) return reply === 1
     throw new MillraceError('unavailable', 'too few Redis replicas acknowledged the change in time; retry the call')
   }
-}
-
-/** The state of a group that is not being dropped, as the registry stores it. */
-function stateOf(paused: string | null): string {
-  return paused === null ? '-' : `+${paused}`
 }
 
 function pairsOf(reply: Reply | undefined): readonly (readonly [string, string])[] {
