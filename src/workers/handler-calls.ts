@@ -87,7 +87,7 @@ export class HandlerCalls {
       deliveryTimes.end(numbers[place]!, ends[place]!)
       this.#log(work, events[place]!, ends[place]!)
     }
-    if (running !== undefined) await this.#waitForEnd(running, abort)
+    if (running !== undefined && !attempts.retriesLate) await this.#waitForEnd(running, abort)
     this.#aborts.delete(abort)
     const isStopped = abort.reason === 'shutdown'
     for (const [place, work] of works.entries()) {
@@ -97,6 +97,7 @@ export class HandlerCalls {
       if (!isReturned) hand.ended(work, end)
       hand.settle(work.open)
     }
+    if (running !== undefined && attempts.retriesLate) await this.#waitForEnd(running, abort)
     onEnded()
   }
 
@@ -116,7 +117,7 @@ export class HandlerCalls {
     return logger.child({ topic: to.topic, group: to.group, ...own })
   }
 
-  /** Its events are not tried again beside a handler that has ignored its signal. */
+  /** Keeps the place of a handler that has ignored its signal. */
   async #waitForEnd(running: Promise<unknown>, abort: AttemptAbort): Promise<void> {
     this.#ignoring.set(abort, this.#options.now())
     await running

@@ -121,7 +121,7 @@ export class HandlerPool implements Pool {
     this.#queue = new CallQueue({
       ...(batch ?? noBatch),
       concurrency,
-      ahead: () => (this.#readsAhead ? this.#readAhead.events(concurrency()) : 0),
+      ahead: () => this.#ahead,
       mayBegin: (events) => this.#permits.begin(events),
       call: (works) => this.#calls.call(works),
       onEnded: (works) => this.#permits.end(works.length),
@@ -230,6 +230,11 @@ export class HandlerPool implements Pool {
     }
   }
 
+  /** How many events may wait in hand for a place. */
+  get #ahead(): number {
+    return this.#readsAhead ? this.#readAhead.events(this.#options.concurrency()) : 0
+  }
+
   get #hasRoom(): boolean {
     return this.#queue.freeCalls > 0 && this.#outage === null && this.#hand.freeEvents > 0
   }
@@ -257,9 +262,11 @@ export class HandlerPool implements Pool {
 
   #open(consumer: Consumer, delivery: Delivery): OpenDelivery {
     const { freeCalls, freeEvents } = this.#queue
-    // More may wait in hand, but an entry is settled as a whole: a slow event would keep what waits in its entry.
-    const places = this.#isForBatch(delivery) ? freeEvents : Math.min(freeCalls, this.#options.concurrency())
-    return this.#hand.open(consumer, delivery, places)
+    const concurrency = this.#options.concurrency()
+    // More may wait in hand, but an entry is settled as a whole: a slow event would keep what waits in its entry. Where calls
+    // are short that costs less than to store the parts of an entry, which may find few places free.
+    const free = this.#ahead > 0 ? concurrency : Math.min(freeCalls, concurrency)
+    return this.#hand.open(consumer, delivery, this.#isForBatch(delivery) ? freeEvents : free)
   }
 
   #begin(consumer: Consumer, delivery: Delivery): void {
