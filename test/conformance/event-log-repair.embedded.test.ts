@@ -480,13 +480,14 @@ test('a repair keeps requests and replies; one that does not match its checksum 
   const reply = { id: 'answered', bytes: Buffer.from('42'), ttlMs, inbox: 'none' }
   await consumer.settle([{ ...landed(delivery!), reply }])
   await eventLog.close()
-  const database = new DatabaseSync(join(dataDir, 'log.db'))
-  database.exec(`UPDATE requests SET fingerprint = 'g' WHERE id = 'damaged'`)
-  database.close()
-  assert.deepEqual(
-    inspectEventLog({ dataDir }).findings.map(({ found, needsRepair }) => [found, needsRepair]),
-    [['1 that do not match', true]],
-  )
+  const spoil = (change: string) => {
+    const database = new DatabaseSync(join(dataDir, 'log.db'))
+    database.exec(`UPDATE requests SET ${change} WHERE id = 'damaged'`)
+    database.close()
+    return inspectEventLog({ dataDir }).findings.map(({ found, needsRepair }) => [found, needsRepair])
+  }
+  assert.deepEqual(spoil('first_offset = first_offset + (1152921504606846976)'), [['a larger number', true]])
+  assert.deepEqual(spoil(`first_offset = 1, fingerprint = 'g'`), [['1 that do not match', true]])
   assert.ok(repairEventLog({ dataDir }) !== null)
 
   const repaired = await openEmbedded(dataDir)

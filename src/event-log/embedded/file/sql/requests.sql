@@ -1,5 +1,4 @@
--- The requests of the topics, and their replies (../../../replies.ts): reply is empty while replied is 0. Format version 5
--- did not have it.
+-- The requests of the topics, and their replies: reply is empty while replied is 0. Format version 5 did not have it.
 CREATE TABLE requests (
   topic_number INTEGER NOT NULL,
   id TEXT NOT NULL,
