@@ -8,6 +8,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { laneOfPriority } from '../event/record-batch.ts'
+import { requestTypeOf } from '../event/request.ts'
 import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
 import {
   type ConsumeResponse,
@@ -115,7 +116,6 @@ export class Worker {
   readonly #concurrency: number
   /** The fields of its log lines. */
   readonly #group: { readonly topic: string; readonly group: string }
-  readonly #idField: 'id' | 'request_id'
   readonly #attempt: LimitedAttempt
   #logger: Logger | null
   #session: Session | null = null
@@ -140,7 +140,6 @@ export class Worker {
     this.#logger = logger
     this.#concurrency = concurrency
     this.#group = { topic: handler.topic, group: handler.group }
-    this.#idField = handler.request === null ? 'id' : 'request_id'
     this.#join = joinOf(options, concurrency, handler.types)
     this.#attempt = callHandler(handler, {
       publish: publishAllOrNone(parts.publish),
@@ -287,7 +286,8 @@ export class Worker {
   }
 
   #loggerOf({ id, attributes }: HandledEvent): Logger {
-    return this.#logger!.child({ ...this.#group, [this.#idField]: id, ...traceFields(attributes.traceparent) })
+    const name = requestTypeOf(this.#group.topic) === null ? 'id' : 'request_id'
+    return this.#logger!.child({ ...this.#group, [name]: id, ...traceFields(attributes.traceparent) })
   }
 }
 

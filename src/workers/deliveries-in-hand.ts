@@ -34,6 +34,8 @@ export interface DeliveriesInHandOptions
   readonly handler: HandlerDefinition
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
+  /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
+  readonly replyTo?: (request: HandledEvent, attempts: number, end: AttemptEnd) => ReplyToStore
   readonly rule: BeginRule
   /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
   readonly replyTo?: (request: HandledEvent, attempts: number, end: AttemptEnd) => ReplyToStore | undefined

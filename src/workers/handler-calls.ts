@@ -3,6 +3,7 @@
 // Not its job: what an attempt is (attempt.ts), when a call begins (call-queue.ts), what comes of its events
 // (deliveries-in-hand.ts).
 
+import { requestTypeOf } from '../event/request.ts'
 import type { Consumer } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -18,8 +19,6 @@ import type { Attempts } from './handler-attempt.ts'
 
 export interface HandlerCallsOptions {
   readonly to: BegunDelivery['to']
-  /** Whether the events are requests, whose ids the lines of the log name as such. */
-  readonly isRequest: boolean
   readonly attempts: Attempts
   readonly hand: DeliveriesInHand
   readonly deliveryTimes: DeliveryTimes
@@ -109,9 +108,9 @@ export class HandlerCalls {
   }
 
   #loggerOf(events: readonly HandledEvent[]): Logger {
-    const { logger, to, isRequest } = this.#options
+    const { logger, to } = this.#options
     const [first] = events as [HandledEvent]
-    const id = isRequest ? 'request_id' : 'id'
+    const id = requestTypeOf(to.topic) === null ? 'id' : 'request_id'
     const own =
       events.length === 1 ? { [id]: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
     return logger.child({ topic: to.topic, group: to.group, ...own })

@@ -112,7 +112,6 @@ export class HandlerPool implements Pool {
     })
     this.#calls = new HandlerCalls({
       ...{ ...options, to: { topic, group }, attempts: this.#attempts, hand: this.#hand },
-      isRequest: handler.request !== null,
       onCall: (ms) => this.#readAhead.noteCall(ms),
       onEnded: wake,
     })
