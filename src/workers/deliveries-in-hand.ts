@@ -37,8 +37,6 @@ export interface DeliveriesInHandOptions
   /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
   readonly replyTo?: (request: HandledEvent, attempts: number, end: AttemptEnd) => ReplyToStore
   readonly rule: BeginRule
-  /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
-  readonly replyTo?: (request: HandledEvent, attempts: number, end: AttemptEnd) => ReplyToStore | undefined
   readonly deliveryTimes: DeliveryTimes
 }
 
