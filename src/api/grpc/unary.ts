@@ -20,7 +20,7 @@ export function unary<Request, Response extends DescMessage>(
     call.on('cancelled', abort)
     Promise.resolve()
       .then(() => answer(call.request, gone.signal, call))
-      // grpc-js emits it after each answer too, and an abort makes an error with its stack.
+      // grpc-js cancels every call at its end, also one that was answered.
       .finally(() => call.off('cancelled', abort))
       .then(
         (response) => callback(null, create(schema, response)),
