@@ -17,6 +17,7 @@ export {
   type PublishEventsOptions,
   type WatchOptions,
 } from './client/connect.ts'
+export type { ClientFiles, UploadedFile, UploadFileOptions } from './client/files-client.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
@@ -27,6 +28,7 @@ export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken 
 export { EventIdGenerator } from './event/event.ts'
 export type { EventInput } from './event/event-input.ts'
 export { type EventParts, encodeBatch } from './event/record-batch.ts'
+export type { FileDescription, UploadState } from './pipeline/files.ts'
 export type {
   DeadLetterCount,
   DurationBucket,

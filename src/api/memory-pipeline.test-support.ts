@@ -9,6 +9,7 @@ import { MessageScanner } from '../event/message-scan.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { Administration } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
+import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
 import type {
   Observed,
@@ -41,6 +42,12 @@ export class MemoryPipeline implements Pipeline {
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
   readonly administration: Administration = { ...refusing }
+  files: Files = {
+    upload: refuse,
+    uploadState: refuse,
+    file: refuse,
+    download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
+  }
   readonly requests: Requests = { request: refuse, getReply: refuse }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 

@@ -178,6 +178,19 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./request.ts'),
   },
   {
+    name: 'upload',
+    description: 'Uploads a file, and prints its id, its SHA-256 and its analysis.',
+    argument: { flags: '<FILE>', description: 'path of the file; - is stdin', check: (text) => text },
+    options: [
+      { flags: '--name <NAME>', description: 'file name to store, without directories (default: that of FILE)' },
+      { flags: '--content-type <T>', description: 'media type of the file (default: application/octet-stream)' },
+      { flags: '--id <ID>', description: 'a UUID, the id of the file (default: a new one)' },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./upload.ts'),
+  },
+  {
     name: 'status',
     description: 'Shows the state of a running server: groups, waiting events and the ledger.',
     options: [],

@@ -26,6 +26,7 @@ import {
   type ListedAgents,
   listAgentsMethod,
 } from './agent-client.ts'
+import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
 import { wasTurnedAway } from './grpc-errors.ts'
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
@@ -47,6 +48,9 @@ import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
 import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
+
+/** A server takes 100 streams on a connection. The others are for calls: one that finds no stream waits for ever. */
+const maxWorkersPerConnection = 80
 
 /** How often one call is retried after a refusal by a stopping server. */
 const maxRefusals = 3
@@ -117,20 +121,34 @@ export function connect(options: ConnectOptions = {}): Client {
 export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administration'> {
   /** Journeys of events, dead letters, redrive, replay, and groups. */
   readonly administration: Administration
+  /** Descriptions and contents of files; `upload` stores one. */
+  readonly files: ClientFiles
+  readonly #files: FilesClient
+  readonly #makeConnection: () => ServerConnection
   readonly #connection: ServerConnection
+  /** Each with the number of its workers. */
+  readonly #connections = new Map<ServerConnection, number>()
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
 
   /** Use `connect()`. */
   constructor({ addresses = ['127.0.0.1:50051'], deadlineMs = 30_000, connectTimeoutMs = 5000 }: ConnectOptions) {
     this.#deadlineMs = deadlineMs
-    this.#connection = new ServerConnection({
-      addresses: typeof addresses === 'function' ? addresses : () => addresses,
-      connectTimeoutMs,
-    })
+    this.#makeConnection = () =>
+      new ServerConnection({
+        addresses: typeof addresses === 'function' ? addresses : () => addresses,
+        connectTimeoutMs,
+      })
+    this.#connection = this.#makeConnection()
+    this.#connections.set(this.#connection, 0)
     this.administration = new AdministrationClient((method, request, decode, work) =>
       this.#call(method, request, decode, work.signal === undefined ? {} : { signal: work.signal }),
     )
+    this.#files = new FilesClient({
+      open: () => this.#connection.open(),
+      call: (method, request, decode) => this.#call(method, request, decode, {}),
+    })
+    this.files = this.#files
   }
 
   /**
@@ -176,6 +194,23 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       rejections: response.rejections.map(rejectionOfWire),
       durability: durabilityOfNumber(response.durability),
     }
+  }
+
+  /**
+   * Uploads a file as a stream: a path, or chunks of any size. Compares the SHA-256 of what was sent with that of what the
+   * server has stored.
+   *
+   * @param options.filename metadata, without directories. Default: that of the path.
+   * @param options.fileId a UUID, by which `files.uploadState` can be asked meanwhile. Default: a new one.
+   * @returns The id, size in bytes, SHA-256, and the analysis as JSON text, null when there is none by the deadline. The
+   *   file is complete and flushed.
+   * @throws MillraceError `invalid_event` (names the field), `already_exists` (the id), `event_too_large`, `backlogged`,
+   *   `disk_full`, `draining`: nothing is stored. `unavailable`, `deadline_exceeded`, `cancelled`: ask `files.file` with
+   *   the id, or send it again with the same one: `already_exists` then says that it is there. The error of a path that
+   *   cannot be read, or of the chunks.
+   */
+  upload(source: string | AsyncIterable<Uint8Array>, options: UploadFileOptions = {}): Promise<UploadedFile> {
+    return this.#files.upload(source, options)
   }
 
   /**
@@ -297,17 +332,29 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event`: an option is not valid.
    */
   work(options: WorkOptions | RequestWorkOptions): Worker {
-    return new Worker(options, {
-      connection: this.#connection,
+    const found = [...this.#connections].find(([, workers]) => workers < maxWorkersPerConnection)
+    const connection = found?.[0] ?? this.#makeConnection()
+    const count = (more: number) => this.#connections.set(connection, (this.#connections.get(connection) ?? 0) + more)
+    const worker = new Worker(options, {
+      connection,
       publish: (message) => this.publish(message),
+      file: (fileId) => this.files.download(fileId),
       now: Date.now,
       random: Math.random,
+      onEnded: () => {
+        count(-1)
+        if (connection === this.#connection || this.#connections.get(connection)! > 0) return
+        this.#connections.delete(connection)
+        connection.close()
+      },
     })
+    count(1)
+    return worker
   }
 
-  /** Closes the connection. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
+  /** Closes the connections. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
   close(): void {
-    this.#connection.close()
+    for (const connection of this.#connections.keys()) connection.close()
   }
 
   async #call<Response>(

@@ -26,14 +26,22 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
-import { defineHandler, type HandlerOptions, type RequestHandlerOptions } from '../workers/define-handler.ts'
+import {
+  type AbortReason,
+  defineHandler,
+  type HandlerContext,
+  type HandlerOptions,
+  limitNames,
+  type RequestHandlerOptions,
+} from '../workers/define-handler.ts'
+import { fileReader } from '../workers/file-reader.ts'
 import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
 import type { ServerConnection } from './server-connection.ts'
 import { durationOf } from './wire-values.ts'
 
-const serverOptions = ['isolate', 'batch', 'groupConcurrency'] as const
+const serverOptions = ['isolate', 'batch'] as const
 type ServerOption = (typeof serverOptions)[number]
 
 /**
@@ -48,6 +56,8 @@ export interface RequestWorkOptions extends Omit<RequestHandlerOptions, ServerOp
 interface OwnOptions {
   /** Max calls of the handler at once, 1 to 1,000. Default 16. */
   readonly concurrency?: number
+  /** MILLRACE_FILES_DIR of the servers, where it is shared: `context.file()` reads it. Default: from the server. */
+  readonly filesDir?: string
   /** Where the lines of the handler and of the worker go. Default: JSON lines on stderr. */
   readonly logger?: Logger
 }
@@ -71,9 +81,12 @@ const rejoinPolicy = { baseMs: 100, maxMs: 5000 }
 export interface WorkerParts {
   readonly connection: ServerConnection
   readonly publish: Pipeline['publish']
+  /** Downloads a file. */
+  readonly file: HandlerContext['file']
   readonly now: () => number
   /** 0 <= random() < 1. */
   readonly random: () => number
+  readonly onEnded: () => void
 }
 
 interface Work {
@@ -115,7 +128,7 @@ export class Worker {
 
   /** Use `client.work()`. */
   constructor(options: WorkOptions | RequestWorkOptions, parts: WorkerParts) {
-    const { logger = null, ...handlerOptions } = options
+    const { logger = null, filesDir, ...handlerOptions } = options
     const { concurrency = defaultConcurrency } = options
     for (const option of serverOptions)
       if (option in options) throw wrongOption(option, 'is for handlers in the server only')
@@ -128,8 +141,12 @@ export class Worker {
     this.#concurrency = concurrency
     this.#group = { topic: handler.topic, group: handler.group }
     this.#join = joinOf(options, concurrency, handler.types)
-    this.#attempt = callHandler(handler, { publish: publishAllOrNone(parts.publish), now: parts.now })
-    this.ended = this.#run()
+    this.#attempt = callHandler(handler, {
+      publish: publishAllOrNone(parts.publish),
+      file: filesDir === undefined ? parts.file : fileReader(filesDir),
+      now: parts.now,
+    })
+    this.ended = this.#run().finally(parts.onEnded)
   }
 
   /** Takes nothing more, finishes what is at work, and leaves. Idempotent. The client must stay open until then. */
@@ -189,7 +206,7 @@ export class Worker {
 
   #hear(session: Session, { deliveries, revoke }: ConsumeResponse): void {
     for (const { delivery, reason } of revoke) {
-      session.works.get(delivery)?.abort.abort(reason === RevokeReason.TIMEOUT ? 'timeout' : 'shutdown')
+      session.works.get(delivery)?.abort.abort(abortReasons[reason] ?? 'shutdown')
     }
     for (const delivery of deliveries) this.#take(session, delivery)
   }
@@ -274,6 +291,12 @@ export class Worker {
   }
 }
 
+/** After the reasons that are not named here an outcome still counts. */
+const abortReasons: Partial<Record<RevokeReason, AbortReason>> = {
+  [RevokeReason.TIMEOUT]: 'timeout',
+  [RevokeReason.LEASE_LOST]: 'lease_lost',
+}
+
 const returned: OutcomeEnd = { case: 'returned', value: {} }
 
 function outcomeOf(end: AttemptEnd): OutcomeEnd {
@@ -291,12 +314,12 @@ function joinOf(
   types: readonly string[],
 ): MessageInitShape<typeof JoinSchema> {
   const { topic = '', group = '', timeoutMs, retry = {}, ordered, onExhausted } = options
-  const { ratePerSecond = 0, limitPerKey = 0 } = options
   const duration = (ms: number | undefined) => (ms === undefined ? undefined : durationOf(ms))
   const numbers = { 'dead-letter': OnExhausted.DEAD_LETTER, hold: OnExhausted.HOLD }
   return {
     request: 'request' in options ? options.request : '',
-    ...{ topic, group, maxInFlight, ordered, types: [...types], ratePerSecond, limitPerKey },
+    ...{ topic, group, maxInFlight, ordered, types: [...types] },
+    ...Object.fromEntries(limitNames.map((limit) => [limit, options[limit] ?? 0])),
     timeout: duration(timeoutMs),
     maxAttempts: retry.maxAttempts ?? 0,
     initialDelay: duration(retry.initialDelayMs),

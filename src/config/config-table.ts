@@ -66,12 +66,19 @@ export interface Config {
   readonly replyTtlMs: number
   readonly drainMs: number
   readonly durability: DurabilityLevel
+  /** An absolute path. */
+  readonly filesDir: string
+  readonly fileMaxBytes: number
+  readonly filesMaxBytes: number
+  readonly uploadsMax: number
+  readonly uploadIdleMs: number
   readonly diskReserveBytes: number
   readonly logLevel: LogLevel
 }
 
 /** The values as configured, without the defaults that depend on other settings. `dataDir` may be relative. */
-export interface WrittenConfig extends Omit<Config, 'topics' | 'durability'> {
+export interface WrittenConfig extends Omit<Config, 'topics' | 'durability' | 'filesDir'> {
+  readonly filesDir: string | null
   readonly topics: readonly WrittenTopic[]
   readonly durability: DurabilityLevel | null
 }
@@ -400,12 +407,54 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
       'What is guaranteed when an event is reported as accepted. `disk`: written and flushed to disk. `broker`: Redis holds it. `replicated(n)`: n replicas hold it too. Unset: `disk`, with Redis `broker`.',
     schema: durability,
   },
+  filesDir: {
+    variable: 'MILLRACE_FILES_DIR',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: 'the path of a directory',
+    example: '/srv/millrace-files',
+    description:
+      'Directory of uploaded files, created when missing. Processes that share a log share it too, for example over NFS. Unset: `files` in the data directory.',
+    schema: v.pipe(v.string(), v.excludes('\0')),
+  },
+  fileMaxBytes: {
+    variable: 'MILLRACE_FILE_MAX_BYTES',
+    default: String(16 * gibibyte),
+    example: String(gibibyte),
+    description: 'Max size of an uploaded file.',
+    ...numberOf('bytes', 1, pebibyte),
+  },
+  filesMaxBytes: {
+    variable: 'MILLRACE_FILES_MAX_BYTES',
+    default: String(64 * gibibyte),
+    example: String(64 * gibibyte),
+    description:
+      'Max size of all uploaded files together; beyond that, uploads are refused. What other processes have stored counts within 10 minutes.',
+    ...numberOf('bytes', 1, pebibyte),
+  },
+  uploadsMax: {
+    variable: 'MILLRACE_UPLOADS_MAX',
+    default: '256',
+    unit: null,
+    allowed: 'a whole number from 1 to 10000',
+    example: '256',
+    description: 'Max uploads at once in this process; beyond that, uploads are refused.',
+    schema: wholeNumber(1, 10_000),
+  },
+  uploadIdleMs: {
+    variable: 'MILLRACE_UPLOAD_IDLE_MS',
+    default: '30000',
+    example: '30000',
+    description: 'Max pause in an upload; after a longer one it ends and nothing of it is kept.',
+    ...numberOf('milliseconds', 100, 600_000),
+  },
   diskReserveBytes: {
     variable: 'MILLRACE_DISK_RESERVE_BYTES',
     default: String(256 * mebibyte),
     example: String(256 * mebibyte),
     description:
-      'Disk space that publishes must leave free, so that landing and cleanup still work when the disk is full. Landing may use half of it and writes up to 8 MiB at once: with less than 24 MiB it can come to a stop.',
+      'Disk space that publishes and uploads must leave free, so that landing and cleanup still work when the disk is full. Landing may use half of it and writes up to 8 MiB at once: with less than 24 MiB it can come to a stop.',
     ...numberOf('bytes', 0, pebibyte),
   },
   logLevel: {

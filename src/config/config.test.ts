@@ -77,6 +77,11 @@ test('all problems are reported at once, with the name, the bad value, the allow
     maxAttempts: 'many',
     drainMs: '1e3',
     durability: 'safe',
+    filesDir: 'a\0b',
+    fileMaxBytes: '16GiB',
+    filesMaxBytes: '0',
+    uploadsMax: '0',
+    uploadIdleMs: '99',
     diskReserveBytes: '1_000',
     logLevel: 'INFO',
   }

@@ -34,8 +34,10 @@ export interface UploadState {
 }
 
 export interface UploadOptions {
-  /** How long to wait for the analysis when the file is stored. */
-  readonly analysisWithinMs: number
+  /** How long to wait for the analysis; asked when the file is stored. */
+  readonly analysisWithinMs: () => number
+  /** Of the call, for the log. */
+  readonly traceparent?: string | undefined
   readonly signal?: AbortSignal
 }
 

@@ -1,5 +1,6 @@
 // What Millrace can do, on one page: publish events, list landed events, report its status, give events to workers of
-// other processes (work.ts), answer requests (requests.ts), and administer accepted events (administration.ts).
+// other processes (work.ts), answer requests (requests.ts), keep files (files.ts), and administer accepted events
+// (administration.ts).
 //
 // The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
@@ -8,6 +9,7 @@ import type { Durability } from '../event/durability.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
 import type { Administration } from './administration.ts'
 import type { Agents } from './agents.ts'
+import type { Files } from './files.ts'
 import type { GroupState } from './group-state.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
@@ -158,6 +160,9 @@ export interface Pipeline {
    * name the field of the join; `not_found` (no such topic), `draining`; those of EventLog.consume.
    */
   work(join: WorkJoin, listener: WorkListener): Promise<WorkSession>
+
+  /** Files: uploads, downloads, and what is known of each. */
+  readonly files: Files
 
   /** Questions that workers answer. */
   readonly requests: Requests

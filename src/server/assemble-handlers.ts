@@ -77,6 +77,7 @@ export function assembleHandlers(context: ServerContext, eventLog: EventLog, del
       gate: handler.isolate || remote !== undefined ? new AttemptGate(gate) : gate,
       declare: () => declareHandler(eventLog, handler, config.topics),
       leaseMs: config.leaseMs,
+      filesDir: config.filesDir,
       random: Math.random,
       concurrency: () => handler.concurrency ?? config.workerConcurrency,
       maxAttempts: handler.maxAttempts ?? config.maxAttempts,

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { cleanup } from '../../test/support/cleanup.ts'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
+import type { Files } from '../pipeline/files.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger } from '../telemetry/logger.ts'
@@ -33,6 +34,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     store,
     storeDriver: 'sqlite',
     isStoreUp: () => true,
+    files: {} as Files,
     ingest: null,
     requests: null,
     remoteGroups: null,

@@ -10,6 +10,7 @@ import type { Ingest } from '../ingest/ingest.ts'
 import { Slots } from '../lib/slots.ts'
 import type { Administration, GroupName } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
+import type { Files } from '../pipeline/files.ts'
 import type {
   Observed,
   Pipeline,
@@ -32,6 +33,7 @@ import { type StatusParts, StatusReader } from './status.ts'
 
 export interface CoreOptions extends StatusParts {
   readonly store: EventStore
+  readonly files: Files
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
   /** Null when it takes no requests. */
@@ -54,6 +56,7 @@ const maxReadsAtOnce = 2
 export class Core implements Pipeline {
   readonly requests: Requests
   readonly administration: Administration
+  readonly files: Files
   readonly agents: Agents
   readonly #options: CoreOptions
   readonly #reads = new Slots(maxReadsAtOnce)
@@ -62,6 +65,7 @@ export class Core implements Pipeline {
 
   constructor(options: CoreOptions) {
     this.#options = options
+    this.files = options.files
     this.requests = options.requests ?? noRequests
     this.administration = new Administrator({
       ...options,

@@ -11,6 +11,7 @@ import { durabilityOf } from '../event/durability.ts'
 import { requestTypeOf } from '../event/request.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Retention } from '../event-log/retention.ts'
+import { fileAnalysis } from '../handlers/file-analysis.ts'
 import { textAnalysis } from '../handlers/text-analysis.ts'
 import { Ingest } from '../ingest/ingest.ts'
 import { landingGroup } from '../landing/landing.ts'
@@ -24,6 +25,7 @@ import type { HandlerDefinition } from '../workers/define-handler.ts'
 import { DeliveryTimes } from '../workers/delivery-times.ts'
 import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
+import { analyzeBy, assembleFiles } from './assemble-files.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
@@ -35,6 +37,9 @@ import { observeStatus } from './observe-status.ts'
 import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
 import { watchWork } from './work-watch.ts'
+
+/** What is left of the drain time when uploads that still run are told to end. */
+const uploadEndMs = 1000
 
 export interface ServerOptions {
   readonly version: string
@@ -76,7 +81,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {
-    const builtIn = config.roles.includes('worker') ? [textAnalysis] : []
+    const analysis = fileAnalysis((fileId, text) => store.setAnalysis(fileId, text))
+    const builtIn = config.roles.includes('worker') ? [textAnalysis, analysis] : []
     const handlers = [...builtIn, ...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
     checkHandlers(handlers, config.topics)
     const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
@@ -93,6 +99,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const { store, storeDriver, storeWatch } = await assembleStore(context, eventLog, options.openStore ?? openStore)
     closers.add((remainingMs) => store.close(remainingMs()))
     closers.add(() => storeWatch.close())
+
+    const { fileStore, uploads } = await assembleFiles(
+      context,
+      store,
+      analyzeBy(() => requests),
+    )
+    closers.add(() => fileStore.close())
 
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
@@ -137,6 +150,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       requests,
       remoteGroups,
       deliveryTimes,
+      files: uploads,
       agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
@@ -148,6 +162,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       // Workers send what they have done until their groups are closed; then their streams end.
       const drained = [
         ingest?.drain(),
+        uploads.drain(remainingMs() - uploadEndMs),
         requests?.drain(remainingMs()),
         remoteGroups?.close(remainingMs()),
         api.drain(remainingMs()),

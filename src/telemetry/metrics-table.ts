@@ -159,6 +159,15 @@ export const metricsTable = {
     ['topic', 'group'],
   ),
 
+  uploads: counter(
+    'millrace_uploads_total',
+    'Finished uploads of files, by error code; `ok` for those stored.',
+    ['code'],
+    {
+      code: ['ok'],
+    },
+  ),
+  uploadedBytes: counter('millrace_uploaded_bytes_total', 'Bytes of files received, also of refused uploads.', []),
   requestDuration: histogram(
     'millrace_request_duration_seconds',
     'Time from taking a request to its end here: a reply, an error code, or a stage when its caller waits no more.',

@@ -14,6 +14,7 @@ import { encodeEvents, type PublishMessageTo, refuseLate } from './publish-event
 
 export interface CallParts {
   readonly publish: PublishMessageTo
+  readonly file: HandlerContext['file']
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
 }
@@ -28,6 +29,7 @@ export function callHandler(handler: HandlerDefinition, parts: CallParts): Limit
       progress,
       logger: lazyLogger(logger),
       publish: publishFor(events, abort),
+      file: parts.file,
     }
     try {
       if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }

@@ -60,6 +60,11 @@ export interface HandlerContext {
    * @param options.topic a declared topic. Default: that of the handler; of a handler of requests `events`.
    */
   publish(events: EventInput | readonly EventInput[], options?: { readonly topic?: string }): Promise<void>
+  /**
+   * The bytes of an uploaded file, in chunks of up to 64 KiB, read as they are taken; end the loop and the file is closed.
+   * Errors, at the first chunk: `invalid_event` (no UUID), `not_found`, `unavailable`.
+   */
+  file(fileId: string): AsyncIterable<Uint8Array>
 }
 
 export type Handle = (event: HandledEvent, context: HandlerContext) => Ended | Promise<Ended>

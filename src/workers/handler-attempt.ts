@@ -5,6 +5,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt } from './attempt.ts'
 import { type CallParts, callHandler } from './call-handler.ts'
 import type { HandlerDefinition } from './define-handler.ts'
+import { fileReader } from './file-reader.ts'
 import { type LoopWatch, withLoopWatch } from './loop-watch.ts'
 import type { Outage } from './pool.ts'
 import { HandlerThread } from './thread/handler-thread.ts'
@@ -12,7 +13,9 @@ import { withThread } from './thread/with-thread.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
 
-export interface AttemptParts extends CallParts {
+export interface AttemptParts extends Omit<CallParts, 'file'> {
+  /** Where uploaded files are. */
+  readonly filesDir: string
   readonly logger: Logger
   readonly metrics: Metrics
   /** Shared by all pools of the process. */
@@ -28,6 +31,8 @@ export interface Attempts {
   /** To be called before the first attempt. Errors: `failed_precondition` that says why the handler cannot be called. */
   open(): Promise<void>
   readonly attempt: Attempt
+  /** Whether an event is tried again beside an attempt of it that goes on after its time limit. */
+  readonly retriesLate: boolean
   /** Why no attempt can begin; null while they can. */
   readonly outage: Outage | null
   /** Ends what is still running, if that is possible. Idempotent. */
@@ -39,15 +44,20 @@ export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onRo
   const { timeoutMs, module } = handler
   const limit = { timeoutMs, monotonicNow: parts.monotonicNow }
   if (!handler.isolate) {
-    const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler, parts))
+    const call = withLoopWatch(
+      handler,
+      parts.loopWatch,
+      callHandler(handler, { ...parts, file: fileReader(parts.filesDir) }),
+    )
     const attempt = withMetrics(handler, parts, withTimeout(limit, call))
-    return { open: async () => {}, attempt, outage: null, close: async () => {} }
+    return { open: async () => {}, attempt, retriesLate: false, outage: null, close: async () => {} }
   }
   const thread = new HandlerThread({ ...parts, handler, module: module!, onOutageEnd: onRoom })
   const limited = withMetrics(handler, parts, withTimeout(limit, thread.finish))
   return {
     open: () => thread.open(),
     attempt: withThread(thread, limited),
+    retriesLate: false,
     get outage() {
       return thread.outage
     },

@@ -18,6 +18,7 @@ import { requestIdOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
 import { addAgentRoutes } from './agent-routes.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
+import { addFileRoutes } from './file-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
@@ -72,6 +73,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
     addGroupRoutes(app, pipeline.administration, times)
     addAgentRoutes(app, pipeline.agents, pages, times)
+    addFileRoutes(app, pipeline.files, times)
     addRequestRoutes(app, pipeline.requests, times)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })

@@ -57,7 +57,10 @@ export function addRequestRoutes(app: FastifyInstance, requests: Requests, times
 }
 
 /** Null: no time is given. Throws `invalid_event` for a time that is none. */
-function preferenceOf({ headers }: FastifyRequest): { readonly isAsync: boolean; readonly waitMs: number | null } {
+export function preferenceOf({ headers }: FastifyRequest): {
+  readonly isAsync: boolean
+  readonly waitMs: number | null
+} {
   const parts = (headers.prefer?.toString() ?? '').split(',').map((each) => each.split(';', 1)[0]!.split('='))
   const given = new Map(parts.map(([name = '', value = '']) => [name.trim().toLowerCase(), value.trim()]))
   const seconds = given.get('wait')?.replaceAll('"', '')
@@ -82,7 +85,7 @@ function traceOf({ headers }: FastifyRequest): Record<string, string> {
 }
 
 /** Aborts when the client has disconnected, so that nothing waits for it; its request goes on. */
-function goneSignalOf({ raw }: FastifyReply): AbortSignal {
+export function goneSignalOf({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
   raw.once('close', () => raw.writableFinished || gone.abort())
   return gone.signal

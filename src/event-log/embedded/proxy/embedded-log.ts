@@ -221,6 +221,8 @@ export class EmbeddedLog implements EventLog {
 
   /** Finds out whether the disk is full although nothing is appended. */
   async checkRoom(): Promise<void> {
+    // The thread that closes has no statements any more: the log would count as failed.
+    if (this.#closed !== null) return
     this.#noteRoom(await this.#options.calls.ask('hasRoom', usualMessageBytes))
   }
 
