@@ -14,9 +14,14 @@ export interface RunningProgram {
 }
 
 /** Starts `<name>.ts` of this folder and resolves with the first line it prints, its address. */
-export async function startProgram(name: string, programArguments: readonly string[]): Promise<RunningProgram> {
+export async function startProgram(
+  name: string,
+  programArguments: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunningProgram> {
   const file = fileURLToPath(new URL(`./${name}.ts`, import.meta.url))
   const child = spawn(process.execPath, [...nodeArguments, file, ...programArguments], {
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   process.once('exit', () => child.kill())

@@ -29,10 +29,14 @@ export interface Service {
   crash(): Promise<void>
 }
 
-export async function startService(dataDir: string, env: Readonly<Record<string, string>> = {}): Promise<Service> {
+export async function startService(
+  dataDir: string,
+  env: Readonly<Record<string, string>> = {},
+  moreArguments: readonly string[] = [],
+): Promise<Service> {
   const server = new ServerProcess(dataDir, {
     env: { MILLRACE_LOG_LEVEL: 'warn', ...env },
-    nodeArguments: [...nodeArguments, ...profileArguments()],
+    nodeArguments: [...nodeArguments, ...profileArguments(), ...moreArguments],
     readyWithinMs: 60_000,
   })
   // A block that fails must not leave its server behind.

@@ -7,6 +7,8 @@ import { runBlock } from '../block.ts'
 import { landEvents } from '../land-events.ts'
 import { readNote } from '../notes.ts'
 import { withPostgres } from '../postgres.ts'
+import { cpuSecondsOf } from '../process-usage.ts'
+import { startProgram } from '../program.ts'
 import { labelOfFlush, onRedis, redisCpuSeconds, withRedis } from '../redis.ts'
 import { roomForAll, type Service, startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
@@ -18,6 +20,10 @@ export interface HandlersOptions {
   readonly concurrency: number
   /** Max events of a call; 1: a handler of single events. */
   readonly batchEvents: number
+  /** Whether the handler is in a process of its own, a worker. */
+  readonly isRemote: boolean
+  /** The limits of the group. */
+  readonly limits: Readonly<Record<string, number>>
 }
 
 const handler = fileURLToPath(new URL('./no-op-handler.ts', import.meta.url))
@@ -42,22 +48,30 @@ async function measure(
   brokerCpuSeconds: () => number,
 ) {
   const events = await landEvents(directory, options, env)
-  const service = await startService(directory, {
-    ...{ ...env, ...roomForAll, MILLRACE_HANDLERS: handler, MILLRACE_WORKER_CONCURRENCY: String(options.concurrency) },
-    ...{ BENCH_EVENTS: String(events), BENCH_DIRECTORY: directory, BENCH_BATCH_EVENTS: String(options.batchEvents) },
-  })
+  const { concurrency, batchEvents, isRemote, limits } = options
+  const handlerEnv = {
+    ...{ BENCH_EVENTS: String(events), BENCH_DIRECTORY: directory, BENCH_BATCH_EVENTS: String(batchEvents) },
+    BENCH_LIMITS: JSON.stringify(limits),
+  }
+  const local = { ...handlerEnv, MILLRACE_HANDLERS: handler, MILLRACE_WORKER_CONCURRENCY: String(concurrency) }
+  const service = await startService(directory, { ...env, ...roomForAll, ...(isRemote ? {} : local) })
+  const worker = isRemote
+    ? await startProgram('no-op-worker', [service.address, String(concurrency)], handlerEnv)
+    : null
   const warm = await readNote(directory, 'warm')
-  const before = brokerCpuSeconds()
+  const othersCpuSeconds = () => brokerCpuSeconds() + (isRemote ? cpuSecondsOf(service.pid) : 0)
+  const before = othersCpuSeconds()
   const done = await readNote(directory, 'done')
-  const cpuSeconds = done.cpuSeconds - warm.cpuSeconds + brokerCpuSeconds() - before
+  const cpuSeconds = done.cpuSeconds - warm.cpuSeconds + othersCpuSeconds() - before
   const problems = await unsettledProblems(service, events)
+  await worker?.stop()
   await service.stop()
   return {
     events: events - Math.ceil(events / 4),
     seconds: (done.atMs - warm.atMs) / 1000,
     serviceCpuSeconds: cpuSeconds,
     problems,
-    details: { concurrency: options.concurrency, batchEvents: options.batchEvents },
+    details: { concurrency, batchEvents },
   }
 }
 

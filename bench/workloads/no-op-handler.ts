@@ -8,7 +8,7 @@ const events = Number(process.env.BENCH_EVENTS)
 const directory = process.env.BENCH_DIRECTORY ?? '.'
 let handled = 0
 
-function count(more: number): void {
+export function countHandled(more: number): void {
   const before = handled
   handled += more
   const warm = Math.ceil(events / 4)
@@ -17,9 +17,10 @@ function count(more: number): void {
 }
 
 const maxEvents = Number(process.env.BENCH_BATCH_EVENTS)
-const group = 'bench'
+const limits: Readonly<Record<string, number>> = JSON.parse(process.env.BENCH_LIMITS ?? '{}')
+const common = { group: 'bench', ...limits }
 
 export const noOp =
   maxEvents === 1
-    ? defineHandler({ group, handle: () => count(1) })
-    : defineHandler({ group, batch: { maxEvents }, handle: (batch) => count(batch.length) })
+    ? defineHandler({ ...common, handle: () => countHandled(1) })
+    : defineHandler({ ...common, batch: { maxEvents }, handle: (batch) => countHandled(batch.length) })

@@ -37,7 +37,8 @@ class Refused(Exception):
 
 
 def handle(event, attempt, revoked):
-    """Works on one event. After any error but Refused it is tried again. `revoked` is set when it should stop."""
+    """Works on one event. After any error but Refused it is tried again. `revoked` is set when it should stop, and
+    `revoked.reason` says why: after a timeout or a lost lease its outcome no longer counts."""
     number = json.loads(event.data)["number"]
     if number % 50 == 0:
         raise Refused("we are out of soup")
@@ -59,8 +60,9 @@ class Stream:
 
     def take(self, response):
         for revoke in response.revoke:
-            if revoke.delivery in self.at_work:
-                self.at_work[revoke.delivery].set()
+            if (revoked := self.at_work.get(revoke.delivery)) is not None:
+                revoked.reason = pb.RevokeReason.Name(revoke.reason)
+                revoked.set()
         for delivery in response.deliveries:
             revoked = self.at_work[delivery.delivery] = threading.Event()
             if self.is_leaving:
@@ -75,6 +77,8 @@ class Stream:
         except Refused as refused:
             outcome.dead.reason = str(refused)
         except Exception as error:
+            if revoked.is_set() and revoked.reason == "REVOKE_REASON_SHUTDOWN":
+                return self.give_back(delivery.delivery)
             outcome.failed.message = f"{type(error).__name__}: {error}"
         self.end(outcome)
 

@@ -49,6 +49,9 @@ import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
 import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
 
+/** A server takes 100 streams on a connection. The others are for calls: one that finds no stream waits for ever. */
+const maxWorkersPerConnection = 80
+
 /** How often one call is retried after a refusal by a stopping server. */
 const maxRefusals = 3
 
@@ -121,17 +124,23 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   /** Descriptions and contents of files; `upload` stores one. */
   readonly files: ClientFiles
   readonly #files: FilesClient
+  readonly #makeConnection: () => ServerConnection
   readonly #connection: ServerConnection
+  /** Each with the number of its workers. */
+  readonly #connections = new Map<ServerConnection, number>()
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
 
   /** Use `connect()`. */
   constructor({ addresses = ['127.0.0.1:50051'], deadlineMs = 30_000, connectTimeoutMs = 5000 }: ConnectOptions) {
     this.#deadlineMs = deadlineMs
-    this.#connection = new ServerConnection({
-      addresses: typeof addresses === 'function' ? addresses : () => addresses,
-      connectTimeoutMs,
-    })
+    this.#makeConnection = () =>
+      new ServerConnection({
+        addresses: typeof addresses === 'function' ? addresses : () => addresses,
+        connectTimeoutMs,
+      })
+    this.#connection = this.#makeConnection()
+    this.#connections.set(this.#connection, 0)
     this.administration = new AdministrationClient((method, request, decode, work) =>
       this.#call(method, request, decode, work.signal === undefined ? {} : { signal: work.signal }),
     )
@@ -323,18 +332,29 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event`: an option is not valid.
    */
   work(options: WorkOptions | RequestWorkOptions): Worker {
-    return new Worker(options, {
-      connection: this.#connection,
+    const found = [...this.#connections].find(([, workers]) => workers < maxWorkersPerConnection)
+    const connection = found?.[0] ?? this.#makeConnection()
+    const count = (more: number) => this.#connections.set(connection, (this.#connections.get(connection) ?? 0) + more)
+    const worker = new Worker(options, {
+      connection,
       publish: (message) => this.publish(message),
       file: (fileId) => this.files.download(fileId),
       now: Date.now,
       random: Math.random,
+      onEnded: () => {
+        count(-1)
+        if (connection === this.#connection || this.#connections.get(connection)! > 0) return
+        this.#connections.delete(connection)
+        connection.close()
+      },
     })
+    count(1)
+    return worker
   }
 
-  /** Closes the connection. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
+  /** Closes the connections. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
   close(): void {
-    this.#connection.close()
+    for (const connection of this.#connections.keys()) connection.close()
   }
 
   async #call<Response>(

@@ -27,9 +27,11 @@ import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
 import {
+  type AbortReason,
   defineHandler,
   type HandlerContext,
   type HandlerOptions,
+  limitNames,
   type RequestHandlerOptions,
 } from '../workers/define-handler.ts'
 import { fileReader } from '../workers/file-reader.ts'
@@ -39,7 +41,7 @@ import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
 import type { ServerConnection } from './server-connection.ts'
 import { durationOf } from './wire-values.ts'
 
-const serverOptions = ['isolate', 'batch', 'groupConcurrency'] as const
+const serverOptions = ['isolate', 'batch'] as const
 type ServerOption = (typeof serverOptions)[number]
 
 /**
@@ -84,6 +86,7 @@ export interface WorkerParts {
   readonly now: () => number
   /** 0 <= random() < 1. */
   readonly random: () => number
+  readonly onEnded: () => void
 }
 
 interface Work {
@@ -143,7 +146,7 @@ export class Worker {
       file: filesDir === undefined ? parts.file : fileReader(filesDir),
       now: parts.now,
     })
-    this.ended = this.#run()
+    this.ended = this.#run().finally(parts.onEnded)
   }
 
   /** Takes nothing more, finishes what is at work, and leaves. Idempotent. The client must stay open until then. */
@@ -203,7 +206,7 @@ export class Worker {
 
   #hear(session: Session, { deliveries, revoke }: ConsumeResponse): void {
     for (const { delivery, reason } of revoke) {
-      session.works.get(delivery)?.abort.abort(reason === RevokeReason.TIMEOUT ? 'timeout' : 'shutdown')
+      session.works.get(delivery)?.abort.abort(abortReasons[reason] ?? 'shutdown')
     }
     for (const delivery of deliveries) this.#take(session, delivery)
   }
@@ -288,6 +291,12 @@ export class Worker {
   }
 }
 
+/** After the reasons that are not named here an outcome still counts. */
+const abortReasons: Partial<Record<RevokeReason, AbortReason>> = {
+  [RevokeReason.TIMEOUT]: 'timeout',
+  [RevokeReason.LEASE_LOST]: 'lease_lost',
+}
+
 const returned: OutcomeEnd = { case: 'returned', value: {} }
 
 function outcomeOf(end: AttemptEnd): OutcomeEnd {
@@ -305,12 +314,12 @@ function joinOf(
   types: readonly string[],
 ): MessageInitShape<typeof JoinSchema> {
   const { topic = '', group = '', timeoutMs, retry = {}, ordered, onExhausted } = options
-  const { ratePerSecond = 0, limitPerKey = 0 } = options
   const duration = (ms: number | undefined) => (ms === undefined ? undefined : durationOf(ms))
   const numbers = { 'dead-letter': OnExhausted.DEAD_LETTER, hold: OnExhausted.HOLD }
   return {
     request: 'request' in options ? options.request : '',
-    ...{ topic, group, maxInFlight, ordered, types: [...types], ratePerSecond, limitPerKey },
+    ...{ topic, group, maxInFlight, ordered, types: [...types] },
+    ...Object.fromEntries(limitNames.map((limit) => [limit, options[limit] ?? 0])),
     timeout: duration(timeoutMs),
     maxAttempts: retry.maxAttempts ?? 0,
     initialDelay: duration(retry.initialDelayMs),

@@ -19,6 +19,7 @@ export interface WorkJoin {
   readonly initialDelayMs: number | null
   readonly maxDelayMs: number | null
   readonly onExhausted: 'dead-letter' | 'hold' | null
+  readonly groupConcurrency: number | null
   readonly ratePerSecond: number | null
   readonly limitPerKey: number | null
 }
@@ -48,11 +49,13 @@ export interface WorkOutcome {
   readonly end: WorkEnd
 }
 
+/** `shutdown`: an outcome counts if it comes soon. After the others it frees the place only. */
+export type RevokeReason = 'timeout' | 'lease_lost' | 'shutdown'
+
 /** A worker, as the core calls it. No method may throw. */
 export interface WorkListener {
   deliver(delivery: WorkDelivery): void
-  /** `timeout`: its outcome no longer counts. `shutdown`: it counts if it comes soon. */
-  revoke(delivery: number, reason: 'timeout' | 'shutdown'): void
+  revoke(delivery: number, reason: RevokeReason): void
   /** The session is over: the server stops, or (null) the worker has left. Nothing is called afterwards. */
   end(error: MillraceError | null): void
 }

@@ -29,6 +29,7 @@ export function responding(parts: ResponderParts, make = attemptsOf) {
     return {
       open: () => attempts.open(),
       attempt: withDeadline(handler, parts, attempts.attempt),
+      retriesLate: attempts.retriesLate,
       get outage() {
         return attempts.outage
       },

@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
-import { defineHandler, type HandlerDefinition, type HandlerOptions } from '../workers/define-handler.ts'
+import { defineHandler, type HandlerDefinition, type HandlerOptions, limitNames } from '../workers/define-handler.ts'
 import type { HandlerPool } from '../workers/handler-pool.ts'
 import type { Pool } from '../workers/pool.ts'
 import { RemoteWorkers } from '../workers/remote/remote-workers.ts'
@@ -22,7 +22,8 @@ const fieldOfOption: Readonly<Record<string, string>> = {
   ...{ topic: 'topic', group: 'group', types: 'types', ordered: 'ordered', timeoutMs: 'timeout' },
   ...{ 'retry.maxAttempts': 'max_attempts', 'retry.initialDelayMs': 'initial_delay' },
   ...{ 'retry.maxDelayMs': 'max_delay', onExhausted: 'on_exhausted' },
-  ...{ ratePerSecond: 'rate_per_second', limitPerKey: 'limit_per_key', request: 'request' },
+  ...{ groupConcurrency: 'group_concurrency', ratePerSecond: 'rate_per_second', limitPerKey: 'limit_per_key' },
+  request: 'request',
 }
 
 export interface RemoteGroupsOptions {
@@ -113,8 +114,7 @@ export class RemoteGroups {
         ...(ordered === null ? {} : { ordered }),
         ...(join.timeoutMs === null ? {} : { timeoutMs: join.timeoutMs }),
         ...(onExhausted === null ? {} : { onExhausted }),
-        ...(join.ratePerSecond === null ? {} : { ratePerSecond: join.ratePerSecond }),
-        ...(join.limitPerKey === null ? {} : { limitPerKey: join.limitPerKey }),
+        ...Object.fromEntries(limitNames.flatMap((limit) => (join[limit] === null ? [] : [[limit, join[limit]]]))),
       } as HandlerOptions)
     } catch (thrown) {
       if (!(thrown instanceof MillraceError)) throw thrown
@@ -194,7 +194,7 @@ function refuseOthers(join: WorkJoin, handler: HandlerDefinition): void {
     refuse('retry.maxDelayMs', maxDelayMs, handler.maxDelayMs)
   if (onExhausted !== null && onExhausted !== handler.onExhausted)
     refuse('onExhausted', onExhausted, handler.onExhausted)
-  for (const limit of ['ratePerSecond', 'limitPerKey'] as const) {
+  for (const limit of limitNames) {
     const declared = handler.limits[limit] ?? null
     if (join[limit] !== null && join[limit] !== declared) refuse(limit, join[limit], declared)
   }

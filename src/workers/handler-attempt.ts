@@ -31,6 +31,8 @@ export interface Attempts {
   /** To be called before the first attempt. Errors: `failed_precondition` that says why the handler cannot be called. */
   open(): Promise<void>
   readonly attempt: Attempt
+  /** Whether an event is tried again beside an attempt of it that goes on after its time limit. */
+  readonly retriesLate: boolean
   /** Why no attempt can begin; null while they can. */
   readonly outage: Outage | null
   /** Ends what is still running, if that is possible. Idempotent. */
@@ -48,13 +50,14 @@ export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onRo
       callHandler(handler, { ...parts, file: fileReader(parts.filesDir) }),
     )
     const attempt = withMetrics(handler, parts, withTimeout(limit, call))
-    return { open: async () => {}, attempt, outage: null, close: async () => {} }
+    return { open: async () => {}, attempt, retriesLate: false, outage: null, close: async () => {} }
   }
   const thread = new HandlerThread({ ...parts, handler, module: module!, onOutageEnd: onRoom })
   const limited = withMetrics(handler, parts, withTimeout(limit, thread.finish))
   return {
     open: () => thread.open(),
     attempt: withThread(thread, limited),
+    retriesLate: false,
     get outage() {
       return thread.outage
     },

@@ -86,7 +86,7 @@ export class HandlerCalls {
       deliveryTimes.end(numbers[place]!, ends[place]!)
       this.#log(work, events[place]!, ends[place]!)
     }
-    if (running !== undefined) await this.#waitForEnd(running, abort)
+    if (running !== undefined && !attempts.retriesLate) await this.#waitForEnd(running, abort)
     this.#aborts.delete(abort)
     const isStopped = abort.reason === 'shutdown'
     for (const [place, work] of works.entries()) {
@@ -96,6 +96,7 @@ export class HandlerCalls {
       if (!isReturned) hand.ended(work, end)
       hand.settle(work.open)
     }
+    if (running !== undefined && attempts.retriesLate) await this.#waitForEnd(running, abort)
     onEnded()
   }
 
@@ -115,7 +116,7 @@ export class HandlerCalls {
     return logger.child({ topic: to.topic, group: to.group, ...own })
   }
 
-  /** Its events are not tried again beside a handler that has ignored its signal. */
+  /** Keeps the place of a handler that has ignored its signal. */
   async #waitForEnd(running: Promise<unknown>, abort: AttemptAbort): Promise<void> {
     this.#ignoring.set(abort, this.#options.now())
     await running

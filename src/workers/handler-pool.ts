@@ -50,7 +50,6 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly attemptsOf?: typeof attemptsOf
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
-  /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
   readonly replyTo?: DeliveriesInHandOptions['replyTo']
   readonly deadLetters: DeadLetters
   /** The process's gate; an isolated handler has one of its own within that. */
@@ -121,7 +120,7 @@ export class HandlerPool implements Pool {
     this.#queue = new CallQueue({
       ...(batch ?? noBatch),
       concurrency,
-      ahead: () => (this.#readsAhead ? this.#readAhead.events(concurrency()) : 0),
+      ahead: () => this.#ahead,
       mayBegin: (events) => this.#permits.begin(events),
       call: (works) => this.#calls.call(works),
       onEnded: (works) => this.#permits.end(works.length),
@@ -230,6 +229,11 @@ export class HandlerPool implements Pool {
     }
   }
 
+  /** How many events may wait in hand for a place. */
+  get #ahead(): number {
+    return this.#readsAhead ? this.#readAhead.events(this.#options.concurrency()) : 0
+  }
+
   get #hasRoom(): boolean {
     return this.#queue.freeCalls > 0 && this.#outage === null && this.#hand.freeEvents > 0
   }
@@ -257,9 +261,11 @@ export class HandlerPool implements Pool {
 
   #open(consumer: Consumer, delivery: Delivery): OpenDelivery {
     const { freeCalls, freeEvents } = this.#queue
-    // More may wait in hand, but an entry is settled as a whole: a slow event would keep what waits in its entry.
-    const places = this.#isForBatch(delivery) ? freeEvents : Math.min(freeCalls, this.#options.concurrency())
-    return this.#hand.open(consumer, delivery, places)
+    const concurrency = this.#options.concurrency()
+    // More may wait in hand, but an entry is settled as a whole: a slow event would keep what waits in its entry. Where calls
+    // are short that costs less than to store the parts of an entry, which may find few places free.
+    const free = this.#ahead > 0 ? concurrency : Math.min(freeCalls, concurrency)
+    return this.#hand.open(consumer, delivery, this.#isForBatch(delivery) ? freeEvents : free)
   }
 
   #begin(consumer: Consumer, delivery: Delivery): void {

@@ -126,7 +126,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
         ...[group, name],
         ...settlementOf(['2', 'lane', '1-1', '1'], ['normal/p', 'bytes', '90000', 'inbox']),
         ...settlementOf([String(member).split('-')[2]!, 'again', String(member), '2']),
-        ...settlementOf(['3', 'lane', '2-1', '1'], ['unknown', 'bytes', '90000', 'inbox']),
+        ...settlementOf(['3', 'lane', '2-1', '1']),
       ],
     },
     reopen: {

@@ -181,6 +181,41 @@ test('the time limit aborts the signal with timeout, and progress starts it agai
   assert.equal(await aborted.promise, 'deadline_exceeded')
 })
 
+test('a client has more workers than a connection has streams', async (t) => {
+  const server = await startInProcess(t)
+  const client = connect({ addresses: [server.grpc] })
+  const begun = new Set<string>()
+  const release = Promise.withResolvers<void>()
+  const handle = async ({ id }: { readonly id: string }) => {
+    begun.add(id)
+    await release.promise
+  }
+  const workers = Array.from({ length: 120 }, () => client.work({ group, logger: logger(), concurrency: 1, handle }))
+  cleanup(t, async () => {
+    release.resolve()
+    await Promise.all(workers.map((worker) => worker.close()))
+    client.close()
+  })
+  await client.publishEvents(eventsOf(...workers.map((_, number) => `e${number}`)))
+  await eventually(() => assert.equal(begun.size, workers.length))
+})
+
+test('a group that is deleted aborts the signals of its workers with lease_lost', async (t) => {
+  const server = await startInProcess(t)
+  const begun = Promise.withResolvers<AbortSignal>()
+  workerOf(t, server, {
+    async handle(_, { signal }) {
+      begun.resolve(signal)
+      await once(signal, 'abort')
+    },
+  })
+  const client = clientOf(t, server)
+  await client.publishEvents(eventsOf('a'))
+  const signal = await begun.promise
+  await client.administration.deleteGroup({ topic: 'events', group })
+  await eventually(() => assert.equal(signal.reason, 'lease_lost'))
+})
+
 test('close() finishes what is at work, and what is not begun loses no attempt', async (t) => {
   const server = await startInProcess(t)
   const release = Promise.withResolvers<void>()
@@ -263,7 +298,7 @@ test('a worker that the server refuses ends with the reason, and a wrong option 
     ['concurrency', { concurrency: 1001 }],
     ['batch', { batch: { maxEvents: 5 } }],
     ['isolate', { isolate: true }],
-    ['groupConcurrency', { groupConcurrency: 3 }],
+    ['groupConcurrency', { groupConcurrency: 0 }],
     ['timeoutMs', { timeoutMs: 0 }],
   ]
   for (const [field, options] of wrong)

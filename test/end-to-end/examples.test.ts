@@ -7,9 +7,12 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { inherited, projectRoot } from '../support/server-process.ts'
 
-async function run(example: string): Promise<string> {
+async function run(example: string, ...words: string[]): Promise<string> {
   const file = join(projectRoot, 'examples', example)
-  const { stdout } = await promisify(execFile)(process.execPath, [file], { env: inherited(), timeout: 60_000 })
+  const { stdout } = await promisify(execFile)(process.execPath, [file, ...words], {
+    env: inherited(),
+    timeout: 60_000,
+  })
   return stdout
 }
 
@@ -56,6 +59,14 @@ test('priorities: high events overtake a flood of low ones, which moves all the 
   assert.ok(numberIn(output, /ahead of (\d+) low ones$/m) > 100, output)
   const moved = numberIn(output, /waiting, (\d+) low ones moved too$/m)
   assert.ok(moved >= 2 && moved <= 20, output)
+})
+
+test('noisy-neighbour: a tenant that floods its partition does not delay the event of another', async () => {
+  const output = await run('noisy-neighbour.ts', '4000')
+  const meanwhile = [...output.matchAll(/^ {2}meanwhile (\d+) events of noisy were done$/gm)]
+  const [byTenant, shared] = meanwhile.map(([, events]) => Number(events))
+  assert.ok(byTenant! < 200 && shared! > 1000, output)
+  assert.equal([...output.matchAll(/^ {2}in the end: noisy 4000, quiet 1$/gm)].length, 2, output)
 })
 
 test('fan-in-fan-out: each group gets every event of its types from all producers', async () => {

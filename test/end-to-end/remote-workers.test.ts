@@ -32,6 +32,11 @@ async function ledgerOf(server: { readonly http: string }) {
   return terms
 }
 
+async function statusOf({ http }: { readonly http: string }) {
+  const { topics } = await getStatus(http)
+  return topics[0]!.groups.find(({ name }) => name === group)!
+}
+
 const allSettled = (server: { readonly http: string }) =>
   eventually(async () => {
     const terms = await ledgerOf(server)
@@ -101,9 +106,8 @@ for (const backend of backends('embedded', 'redis')) {
       ['order.bad', 'not_found', 'no such thing', 3],
       ['order.no', 'invalid_event', 'out of stock', 1],
     ])
-    const { topics } = await getStatus(server.http)
-    const status = topics[0]!.groups.find(({ name }) => name === group)
-    assert.deepEqual([status?.types, status?.state.is], [['order.*'], 'running'])
+    const { types, state } = await statusOf(server)
+    assert.deepEqual([types, state.is], [['order.*'], 'running'])
   })
 
   test(`no worker has more events than its places, and each event comes once (${backend.name})`, async (t) => {
@@ -193,6 +197,8 @@ test('a time limit that is over revokes the delivery, keeps its place, and its l
   }
   assert.deepEqual(silent.revoked, [])
   await eventually(() => assert.deepEqual(silent.revoked, [{ delivery: Number(delivery.delivery), reason: 1 }]))
+  const held = '1 of 1 places are held by attempts that go on after their time limit'
+  await eventually(async () => assert.equal((await statusOf(server)).state.reason, held))
   const other = await workerOf(t, server)
   await eventually(() => assert.deepEqual(idsOf(other), ['a 2']))
   assert.equal(silent.deliveries.length, 1)
@@ -265,6 +271,7 @@ test('a worker that joins with other options than its group has is refused, with
     ['initial_delay', { initialDelay: seconds(5) }],
     ['max_delay', { maxDelay: seconds(70_000) }],
     ['on_exhausted', { onExhausted: 1 }],
+    ['group_concurrency', { groupConcurrency: 5 }],
     ['rate_per_second', { ratePerSecond: 5 }],
     ['limit_per_key', { limitPerKey: 5 }],
   ]
@@ -279,6 +286,24 @@ test('a worker that joins with other options than its group has is refused, with
   await workerOf(t, server)
   await clientOf(t, server).publishEvents(eventsOf('x'))
   await eventually(() => assert.equal(first.deliveries.length, 1))
+})
+
+test('no more events are at work than the group allows, and one that goes on after its time limit counts', async (t) => {
+  const server = await start(t)
+  const join = { maxInFlight: 4, groupConcurrency: 2, timeout: seconds(300), initialDelay: seconds(5) }
+  const [first, second] = [await workerOf(t, server, join), await workerOf(t, server, join)]
+  const atWork = () => first.deliveries.length + second.deliveries.length
+  await clientOf(t, server).publishEvents(eventsOf('a', 'b', 'c'))
+  const held = '2 of 2 places are held by attempts that go on after their time limit'
+  await eventually(async () => assert.equal((await statusOf(server)).state.reason, held))
+  assert.equal(atWork(), 2)
+  for (const worker of [first, second]) {
+    const answer = (delivery: Delivery) => worker.send(end(delivery))
+    for (const delivery of worker.deliveries) answer(delivery)
+    worker.onDelivery = answer
+  }
+  assert.equal((await allSettled(server)).landed, 3)
+  assert.equal(atWork(), 5)
 })
 
 test('no more events of a key are at work than the limit of the group allows', async (t) => {
@@ -309,6 +334,7 @@ const wrongJoins: readonly [string, Join, grpc.status][] = [
   ['join.initial_delay', { initialDelay: seconds(70_000) }, grpc.status.INVALID_ARGUMENT],
   ['join.max_delay', { maxDelay: seconds(100_000_000) }, grpc.status.INVALID_ARGUMENT],
   ['join.on_exhausted', { onExhausted: 7 as 1 }, grpc.status.INVALID_ARGUMENT],
+  ['join.group_concurrency', { groupConcurrency: 100_001 }, grpc.status.INVALID_ARGUMENT],
   ['join.rate_per_second', { ratePerSecond: 0.5 }, grpc.status.INVALID_ARGUMENT],
   ['join.limit_per_key', { limitPerKey: 100_001 }, grpc.status.INVALID_ARGUMENT],
 ]

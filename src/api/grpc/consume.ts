@@ -17,12 +17,12 @@ import {
   type Join,
   OnExhausted,
   type Outcome,
-  RevokeReason,
+  RevokeReason as RevokeNumber,
 } from '../../gen/millrace/v1/work_pb.ts'
 import { bytesType, FieldWalker, varintLength, writeVarint } from '../../lib/protobuf-walk.ts'
 import { microsAfter, secondsOf } from '../../lib/timestamp.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
-import type { WorkDelivery, WorkEnd, WorkJoin, WorkListener, WorkSession } from '../../pipeline/work.ts'
+import type { RevokeReason, WorkDelivery, WorkEnd, WorkJoin, WorkListener, WorkSession } from '../../pipeline/work.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { toDuration } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
@@ -76,9 +76,8 @@ class ConsumeStream implements WorkListener, OpenCall {
     this.#answer(encodeDelivery(event, receivedAtMicros, delivery, attempt))
   }
 
-  revoke(delivery: number, reason: 'timeout' | 'shutdown'): void {
-    const number = reason === 'timeout' ? RevokeReason.TIMEOUT : RevokeReason.SHUTDOWN
-    const revoke = [{ delivery: BigInt(delivery), reason: number }]
+  revoke(delivery: number, reason: RevokeReason): void {
+    const revoke = [{ delivery: BigInt(delivery), reason: numberOfReason[reason] }]
     this.#answer(toBinary(ConsumeResponseSchema, create(ConsumeResponseSchema, { revoke })))
   }
 
@@ -155,6 +154,12 @@ class ConsumeStream implements WorkListener, OpenCall {
   }
 }
 
+const numberOfReason: Readonly<Record<RevokeReason, RevokeNumber>> = {
+  timeout: RevokeNumber.TIMEOUT,
+  lease_lost: RevokeNumber.LEASE_LOST,
+  shutdown: RevokeNumber.SHUTDOWN,
+}
+
 const maxHeaderBytes = 48
 
 /**
@@ -218,6 +223,7 @@ function joinOf(join: Join): WorkJoin {
     initialDelayMs: millisecondsOf(join.initialDelay),
     maxDelayMs: millisecondsOf(join.maxDelay),
     onExhausted: whenExhausted,
+    groupConcurrency: join.groupConcurrency || null,
     ratePerSecond: join.ratePerSecond || null,
     limitPerKey: join.limitPerKey || null,
   }

@@ -16,9 +16,12 @@ export function unary<Request, Response extends DescMessage>(
 ) {
   return (call: ServerUnaryCall<Request, unknown>, callback: sendUnaryData<MessageShape<Response>>): void => {
     const gone = new AbortController()
-    call.on('cancelled', () => gone.abort())
+    const abort = () => gone.abort()
+    call.on('cancelled', abort)
     Promise.resolve()
       .then(() => answer(call.request, gone.signal, call))
+      // grpc-js cancels every call at its end, also one that was answered.
+      .finally(() => call.off('cancelled', abort))
       .then(
         (response) => callback(null, create(schema, response)),
         (error: unknown) => callback(richStatusOf(toMillraceError(error))),

@@ -87,7 +87,7 @@ function traceOf({ headers }: FastifyRequest): Record<string, string> {
 /** Aborts when the client has disconnected, so that nothing waits for it; its request goes on. */
 export function goneSignalOf({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
-  raw.once('close', () => gone.abort())
+  raw.once('close', () => raw.writableFinished || gone.abort())
   return gone.signal
 }
 

@@ -11,6 +11,7 @@ import { type DeadLetter, parseHistory, type StoredDeadLetterQuery } from '../de
 import type { StorableDeadLetter } from '../dead-letter-page.ts'
 import { maxPageBytes, type RefusedRow } from '../event-store.ts'
 import type { PagePlace } from '../page-cursor.ts'
+import { inTransaction } from './list-events.ts'
 import { placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
 import { type FailureKinds, rowSkipped, sqlStateOf } from './sqlstate.ts'
@@ -32,6 +33,7 @@ export class DeadLetterTable {
   readonly #landing: Pool
   readonly #reading: Pool
   readonly #failures: FailureKinds
+  readonly #begin = readSql('begin-dead-letters')
   readonly #filter = readSql('dead-letter-filter')
   readonly #insert = readSql('insert-dead-letter')
   readonly #list = this.#filtered('list-dead-letters')
@@ -79,7 +81,10 @@ export class DeadLetterTable {
   async list(query: StoredDeadLetterQuery, start: PagePlace, limit: number): Promise<DeadLetterSummary[]> {
     const parameters = [...conditionsOf(query), ...placeParameters(start), limit]
     const statement = query.isOldestFirst === true ? this.#listOldest : this.#list
-    return (await this.#reading.query<SummaryRow>(statement, parameters)).rows.map(toSummary)
+    const { rows } = await inTransaction(this.#reading, this.#begin, (client) =>
+      client.query<SummaryRow>(statement, parameters),
+    )
+    return rows.map(toSummary)
   }
 
   async read(deadLetterIds: readonly string[]): Promise<DeadLetter[]> {

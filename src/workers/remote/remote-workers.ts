@@ -7,7 +7,7 @@
 import { MillraceError } from '../../errors.ts'
 import type { WorkEnd, WorkListener, WorkOutcome, WorkSession } from '../../pipeline/work.ts'
 import type { Attempt, AttemptEnd, AttemptResult, LimitedContext } from '../attempt.ts'
-import type { AbortReason, HandlerDefinition } from '../define-handler.ts'
+import type { HandlerDefinition } from '../define-handler.ts'
 import { maxDelayMs } from '../define-handler.ts'
 import type { AttemptParts, Attempts } from '../handler-attempt.ts'
 import { withMetrics } from '../with-metrics.ts'
@@ -18,6 +18,8 @@ const notBegun = { ...noPlace, hasNotBegun: true } as const
 
 export class RemoteWorkers implements Attempts {
   readonly attempt: Attempt
+  /** A worker that hangs may never answer. */
+  readonly retriesLate = true
   readonly outage = null
   readonly #handler: HandlerDefinition
   readonly #onRoom: () => void
@@ -90,8 +92,6 @@ class RemoteWorker implements WorkSession {
   readonly #maxInFlight: number
   readonly #onChange: OnChange
   readonly #atWork = new Map<number, AtWork>()
-  /** Their time limit has passed. Each keeps its place until the worker has answered it: it may still work on it. */
-  readonly #revoked = new Set<number>()
   #lastDelivery = 0
   #isLeaving = false
   isClosed = false
@@ -105,24 +105,23 @@ class RemoteWorker implements WorkSession {
   }
 
   get free(): number {
-    return this.#isLeaving ? 0 : this.#maxInFlight - this.#atWork.size - this.#revoked.size
+    return this.#isLeaving ? 0 : this.#maxInFlight - this.#atWork.size
   }
 
   give({ attempt, abort, encoded, progress }: LimitedContext): Promise<AttemptResult> {
     const delivery = ++this.#lastDelivery
     return new Promise((end) => {
       this.#change(() => this.#atWork.set(delivery, { progress, end }))
-      abort.onAbort = (reason) => this.#revoke(delivery, reason)
+      abort.onAbort = (reason) => {
+        // The group was deleted: its event is another's, if the new group gets it.
+        if (this.#atWork.has(delivery)) this.#listener.revoke(delivery, reason === 'cancelled' ? 'lease_lost' : reason)
+      }
       this.#listener.deliver({ delivery, attempt, batch: encoded!()[0]! })
     })
   }
 
   settle(outcomes: readonly WorkOutcome[]): void {
     for (const [index, { delivery, end }] of outcomes.entries()) {
-      if (this.#revoked.has(delivery)) {
-        this.#change(() => this.#revoked.delete(delivery))
-        continue
-      }
       this.#find(delivery, `outcomes[${index}]`)
       if (end.is === 'retry' && end.afterMs !== null && !(end.afterMs >= 0 && end.afterMs <= maxDelayMs)) {
         const text = `it is ${end.afterMs} ms; it must be from 0 to ${maxDelayMs} ms`
@@ -133,8 +132,7 @@ class RemoteWorker implements WorkSession {
   }
 
   extend(deliveries: readonly number[]): void {
-    for (const [index, delivery] of deliveries.entries())
-      if (!this.#revoked.has(delivery)) this.#find(delivery, `extend[${index}]`).progress()
+    for (const [index, delivery] of deliveries.entries()) this.#find(delivery, `extend[${index}]`).progress()
   }
 
   leave(): void {
@@ -171,20 +169,6 @@ class RemoteWorker implements WorkSession {
     this.#change(() => this.#atWork.delete(delivery))
     work.end({ ends: [end] })
     if (this.#isLeaving && !this.isClosed && this.#atWork.size === 0) this.end(null)
-  }
-
-  #revoke(delivery: number, reason: AbortReason): void {
-    const work = this.#atWork.get(delivery)
-    if (work === undefined) return
-    const isLate = reason === 'timeout'
-    this.#listener.revoke(delivery, isLate ? 'timeout' : 'shutdown')
-    if (!isLate) return
-    this.#change(() => {
-      this.#atWork.delete(delivery)
-      this.#revoked.add(delivery)
-    })
-    // How it has ended is known already: the time limit is over.
-    work.end({ ends: [notBegun] })
   }
 
   #change(change: () => void): void {

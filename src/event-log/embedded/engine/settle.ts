@@ -28,9 +28,9 @@ export class SettleOperation extends Operation<SettleAnswer> {
   readonly #session: Session
   #settled: readonly Outcome[] = []
   #refused: number[] = []
-  #replied: number[] = []
   /** Events that are returned without an attempt. */
   #returned = 0
+  #replied: number[] = []
 
   constructor(call: SettleCall, session: Session) {
     super()
@@ -49,8 +49,8 @@ export class SettleOperation extends Operation<SettleAnswer> {
       throw groupNotFound(member.group.topic, member.group.name)
     }
     this.#settled = this.#read()
-    this.#replied = []
     this.#returned = 0
+    this.#replied = []
     const ranges = new Map<CursorRow, OffsetRange[]>()
     for (const outcome of this.#settled) {
       this.#count(work, outcome)
