@@ -25,7 +25,7 @@ COPY --from=build /build/proto proto
 COPY --from=build /build/dist dist
 COPY --from=build /build/node_modules node_modules
 RUN ln -s /usr/local/lib/node_modules/millrace/bin/millrace.mjs /usr/local/bin/millrace \
-    && install -d -o node -g node /data
+    && install -d -o node -g node /data /files
 WORKDIR /data
 USER node
 VOLUME /data

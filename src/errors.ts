@@ -51,6 +51,8 @@ export interface MillraceErrorOptions {
   readonly taken?: Taken
   /** The highest epoch that the log remembers of a producer that published with a lower one. */
   readonly highestProducerEpoch?: number
+  /** Fields for the log that name what the call was about, for example `agent_id`. Never sent to a caller. */
+  readonly logFields?: Readonly<Record<string, string>>
   /** The underlying error. It is logged and never sent to a caller. */
   readonly cause?: unknown
 }
@@ -71,6 +73,7 @@ export class MillraceError extends Error {
   /** Undefined: the code alone says what happened to the events (`outcomeUnknown`). */
   readonly taken: Taken | undefined
   readonly highestProducerEpoch: number | undefined
+  readonly logFields: Readonly<Record<string, string>> | undefined
 
   constructor(code: ErrorCode, message: string, options: MillraceErrorOptions = {}) {
     const { stackTraceLimit } = Error
@@ -82,12 +85,23 @@ export class MillraceError extends Error {
     this.retryAfterMs = options.retryAfterMs
     this.taken = options.taken
     this.highestProducerEpoch = options.highestProducerEpoch
+    this.logFields = options.logFields
   }
 
   /** The same error of a publish call that took these events. */
   withTaken(taken: Taken): MillraceError {
-    const { code, message, field, retryAfterMs, highestProducerEpoch, cause } = this
-    return new MillraceError(code, message, { field, retryAfterMs, highestProducerEpoch, cause, taken })
+    return this.#with({ taken })
+  }
+
+  /** The same error with these fields for the log. */
+  withLogFields(logFields: Readonly<Record<string, string>>): MillraceError {
+    return this.#with({ logFields })
+  }
+
+  #with(changed: MillraceErrorOptions): MillraceError {
+    const { code, message, field, retryAfterMs, taken, highestProducerEpoch, logFields, cause } = this
+    const options = { field, retryAfterMs, taken, highestProducerEpoch, logFields, cause, ...changed }
+    return new MillraceError(code, message, options)
   }
 
   get class(): ErrorClass {

@@ -6,23 +6,29 @@
 import type { Config } from './config/config.ts'
 import type { RunningServer, ServerOptions } from './server/server.ts'
 
+export type { HeartbeatInput, ListedAgent, ListedAgents } from './client/agent-client.ts'
 export {
   type CallOptions,
   type Client,
   type ConnectOptions,
   connect,
+  type GetReplyOptions,
+  type ListAgentsOptions,
   type PublishEventsOptions,
   type WatchOptions,
 } from './client/connect.ts'
+export type { ClientFiles, UploadedFile, UploadFileOptions } from './client/files-client.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
-export type { CloseOptions, Worker, WorkOptions } from './client/worker.ts'
+export type { ReceivedReply, RequestInput } from './client/request-client.ts'
+export type { CloseOptions, RequestWorkOptions, Worker, WorkOptions } from './client/worker.ts'
 export { type Config, loadConfig } from './config/config.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken } from './errors.ts'
 export { EventIdGenerator } from './event/event.ts'
 export type { EventInput } from './event/event-input.ts'
 export { type EventParts, encodeBatch } from './event/record-batch.ts'
+export type { FileDescription, UploadState } from './pipeline/files.ts'
 export type {
   DeadLetterCount,
   DurationBucket,
@@ -46,6 +52,7 @@ export type {
   Status,
   TopicStatus,
 } from './pipeline/pipeline.ts'
+export type { Reply, RequestAnswer, RequestStage } from './pipeline/requests.ts'
 export type { RunningServer, ServerOptions } from './server/server.ts'
 export type { Logger } from './telemetry/logger.ts'
 export {
@@ -58,10 +65,12 @@ export {
   type EventOutcome,
   type Handle,
   type HandleBatch,
+  type HandleRequest,
   type HandlerContext,
   type HandlerDefinition,
   type HandlerModule,
   type HandlerOptions,
+  type RequestHandlerOptions,
   type Retry,
   type RetryOptions,
   retry,

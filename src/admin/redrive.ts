@@ -1,10 +1,11 @@
 // Redrives dead letters: sends their events to their groups again.
 //
 // It works in steps, oldest letters first: 10 letters, then 100, then up to 1,000, each after the outcome of the step
-// before; only steps of full size overlap by one. It stops when an event fails again or an outcome stays unknown. An
-// event that failed again has the newest letter, so the next redrive reaches it
-// last. A letter is marked as redriven after its event is reopened: a crash between the two leaves a letter that can be
-// redriven once more, under the same number of redrives, and the event still has at most one row.
+// before; only steps of full size overlap by one, and at full speed the letters of the next one are read meanwhile. It
+// stops when an event fails again or an outcome stays unknown. An event that failed again has the newest letter, so the
+// next redrive reaches it last. A letter is marked as redriven after its event is reopened: a crash between the two
+// leaves a letter that can be redriven once more, under the same number of redrives, and the event still has at most one
+// row.
 
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { batchOfOne, receivedAtOf, withAttribute, withData, withoutReceivedAt } from '../event/event-edit.ts'
@@ -14,7 +15,7 @@ import { parsePosition } from '../event-log/position-text.ts'
 import { sleep } from '../lib/abort.ts'
 import type { RedriveAnswer, RedriveRequest, WorkOptions } from '../pipeline/administration.ts'
 import type { DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-letters.ts'
-import type { DeadLetter } from '../store/dead-letter.ts'
+import type { DeadLetter, StoredDeadLetterQuery } from '../store/dead-letter.ts'
 import { maxRedrives, redriveAttribute } from '../workers/dead-letter-event.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { isDamaged, secondRowKeyOf } from './dead-letter-content.ts'
@@ -33,6 +34,14 @@ const maxOutcomeMs = 5000
 const firstPollMs = 10
 const pollGrowth = 1.5
 const longestPollMs = 250
+
+/** The letters of one step. */
+interface Page {
+  readonly ids: readonly string[]
+  /** The first of them that were not deleted, up to the bytes of one read. */
+  readonly first: Promise<readonly DeadLetter[]>
+  readonly nextCursor: string | null
+}
 
 /** The result of sending the letters of one step. */
 interface Step {
@@ -65,11 +74,19 @@ export class Redriver {
     let cursor = request.cursor
     const largest = Math.min(maxStep, Math.ceil(request.rate / minStepsPerSecond))
     let limit = Math.min(cursor === undefined ? firstStep : maxStep, largest)
+    let ahead: Promise<Page> | null = null
     do {
-      const query = { ...filter, limit, isOldestFirst: true, cursor }
-      const { deadLetters, nextCursor } = await store.listDeadLetters(query)
+      const page: Page = await (ahead ?? this.#read({ ...filter, limit, isOldestFirst: true, cursor }))
+      cursor = page.nextCursor ?? undefined
+      ahead = null
+      // At full speed the next letters are read while these are appended. At a low rate they would be old by then.
+      if (limit === maxStep && cursor !== undefined) {
+        ahead = this.#read({ ...filter, limit, isOldestFirst: true, cursor })
+        // Awaited in the next step, if there is one; until then it must not count as unhandled.
+        ahead.catch(() => {})
+      }
       const sentAtMicros = now() * 1000
-      const step = await this.#send(deadLetters, request)
+      const step = await this.#send(page, request)
       note(step.stopped)
       answer.skipped += step.skipped
       answer.redriven += step.sent.length
@@ -83,7 +100,6 @@ export class Redriver {
       await work.sent(step.sent.length)
       // Steps of full size follow each other while the one before lands.
       if (limit < largest) await outcome
-      cursor = nextCursor ?? undefined
       limit = Math.min(limit * stepGrowth, largest)
     } while (cursor !== undefined && reasons.length === 0 && !work.isOver)
     await outcome
@@ -91,7 +107,17 @@ export class Redriver {
     return { ...answer, stopped: null, nextCursor: cursor ?? null }
   }
 
-  async #send(letters: readonly DeadLetterSummary[], { edit, filter }: RedriveRequest): Promise<Step> {
+  async #read(query: StoredDeadLetterQuery): Promise<Page> {
+    const { store } = this.#parts
+    const { deadLetters, nextCursor } = await store.listDeadLetters(query)
+    const ids = deadLetters.map(({ deadLetterId }) => deadLetterId)
+    const first = store.readDeadLetters(ids)
+    // Awaited when they are sent.
+    first.catch(() => {})
+    return { ids, first, nextCursor }
+  }
+
+  async #send(page: Page, { edit, filter }: RedriveRequest): Promise<Step> {
     const { store } = this.#parts
     const sent: DeadLetterSummary[] = []
     let skipped = 0
@@ -102,9 +128,13 @@ export class Redriver {
       skipped += count
     }
     try {
-      let ids = letters.map(({ deadLetterId }) => deadLetterId)
+      let { ids } = page
       // Letters that were deleted meanwhile are left out.
-      for (let read = await store.readDeadLetters(ids); read.length > 0; read = await store.readDeadLetters(ids)) {
+      for (
+        let read = await page.first;
+        read.length > 0;
+        read = ids.length === 0 ? [] : await store.readDeadLetters(ids)
+      ) {
         ids = ids.slice(ids.indexOf(read.at(-1)!.deadLetterId) + 1)
         for (const group of groupsOf(read, edit, (error) => skip(error, 1))) {
           const sentBefore = sent.length

@@ -8,6 +8,8 @@ import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event
 import { MessageScanner } from '../event/message-scan.ts'
 import { decodeBatch } from '../event/record-batch.ts'
 import type { Administration } from '../pipeline/administration.ts'
+import type { Agents } from '../pipeline/agents.ts'
+import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
 import type {
   Observed,
@@ -18,6 +20,7 @@ import type {
   Rejection,
   Status,
 } from '../pipeline/pipeline.ts'
+import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 
 export interface KeptEvent extends Event {
@@ -39,6 +42,14 @@ export class MemoryPipeline implements Pipeline {
   storeFailure: MillraceError | null = null
   statusAnswer: Status = exampleStatus
   readonly administration: Administration = { ...refusing }
+  files: Files = {
+    upload: refuse,
+    uploadState: refuse,
+    file: refuse,
+    download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
+  }
+  readonly requests: Requests = { request: refuse, getReply: refuse }
+  readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
   readonly #ids = new EventIdGenerator()
   #gate: PromiseWithResolvers<void> | null = null

@@ -4,7 +4,7 @@
 
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { type Duration, DurationSchema } from '@bufbuild/protobuf/wkt'
-import type { Taken } from '../errors.ts'
+import { MillraceError, type Taken } from '../errors.ts'
 import type { Durability as DurabilityName } from '../event/durability.ts'
 import {
   type GroupStateSchema,
@@ -82,6 +82,12 @@ export function toSummary(
     rejections,
     durability,
   })
+}
+
+/** In milliseconds. Throws `invalid_event` for a negative one. */
+export function ofDuration(field: string, { seconds, nanos }: Duration): number {
+  if (seconds >= 0n && nanos >= 0) return Number(seconds) * 1000 + Math.ceil(nanos / 1e6)
+  throw new MillraceError('invalid_event', `${field} is negative`, { field })
 }
 
 export function toDuration(milliseconds: number): Duration {

@@ -64,8 +64,9 @@ function addEntry(
     .allowExcessArguments(false)
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', helpTextOf(entry.name))
-  if (entry.argument !== undefined) {
-    const { flags, description, check } = entry.argument
+  for (const argument of [entry.argument, entry.secondArgument]) {
+    if (argument === undefined) continue
+    const { flags, description, check } = argument
     command.argument(flags, description, (text: string, previous: unknown) => {
       const checked = check(text)
       return flags.includes('...') ? [...((previous as string[] | undefined) ?? []), checked] : checked

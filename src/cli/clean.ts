@@ -12,7 +12,10 @@ import { exitCodes } from './exit-codes.ts'
 import { formatCountOf } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
-/** The databases with SQLite's side files, files left by a repair, the log's mark, and the files that name the server. */
+/**
+ * The databases with SQLite's side files, files left by a repair, the log's mark, and the files that name the server. The
+ * directory of uploaded files is known by its mark.
+ */
 const ours = [
   /^(?:log|store)\.db(?:-wal|-shm|-journal)?$/,
   /^log\.(?:damaged-\d+|refused|repairing|scratch)\.db(?:-wal|-shm|-journal)?$/,
@@ -39,7 +42,7 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
       return exitCodes.failed
     }
   }
-  for (const name of files) rmSync(join(dataDir, name), { force: true })
+  for (const name of files) rmSync(join(dataDir, name), { recursive: true, force: true })
   if (terminal.json) terminal.printJson({ data_dir: dataDir, removed: files })
   else if (files.length === 0) terminal.print(`Nothing to remove: ${dataDir} has no files of Millrace.`)
   else terminal.print(`Removed ${files.join(', ')} from ${dataDir}.`)
@@ -81,7 +84,9 @@ async function cleanShared(
 
 function filesIn(dataDir: string): string[] {
   if (!existsSync(dataDir)) return []
-  return readdirSync(dataDir).filter((name) => ours.some((each) => each.test(name)))
+  return readdirSync(dataDir).filter(
+    (name) => ours.some((each) => each.test(name)) || existsSync(join(dataDir, name, 'millrace-files.json')),
+  )
 }
 
 /** Checks the lock on the log, not holder.json, which a killed process leaves behind. */

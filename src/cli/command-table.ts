@@ -18,13 +18,20 @@ interface OptionEntry {
   readonly check?: (text: string) => string
 }
 
+interface ArgumentEntry {
+  readonly flags: string
+  readonly description: string
+  readonly check: (text: string) => string
+}
+
 type SettingDescriptions = Readonly<Partial<Record<keyof Config, string>>>
 
 export interface CommandEntry {
   /** One word, or two where the first names a group of commands. */
   readonly name: string
   readonly description: string
-  readonly argument?: { readonly flags: string; readonly description: string; readonly check: (text: string) => string }
+  readonly argument?: ArgumentEntry
+  readonly secondArgument?: ArgumentEntry
   readonly options: readonly OptionEntry[]
   /** Settings that this command reads; each becomes a flag. */
   readonly settings: readonly (keyof Config)[]
@@ -138,6 +145,50 @@ export const commands: readonly CommandEntry[] = [
     settings: clientSettings,
     settingDescriptions: clientDescriptions,
     load: () => import('./produce.ts'),
+  },
+  {
+    name: 'request',
+    description: 'Asks the workers of a type, and prints their reply.',
+    argument: {
+      flags: '<TYPE>',
+      description: 'what is asked for, for example text.analyze',
+      check: (text) => text,
+    },
+    secondArgument: {
+      flags: '[DATA]',
+      description: 'the data: a text, @FILE for the content of a file, - for stdin (default: none)',
+      check: (text) => text,
+    },
+    options: [
+      { flags: '--id <ID>', description: 'id of the request (default: a new one); sent again, it gets the same reply' },
+      {
+        flags: '--content-type <T>',
+        description: 'media type of the data (default: application/json if the data is JSON, else text/plain)',
+      },
+      {
+        flags: '--wait <SECONDS>',
+        description: 'deadline of the request, and how long to wait for its reply, 1 to 300 (default 30)',
+        check: wholeNumber(1, 300),
+      },
+      { flags: '--no-wait', description: 'do not wait: print the id of the request' },
+      { flags: '--reply <ID>', description: 'send nothing: print the reply to the request with this id' },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./request.ts'),
+  },
+  {
+    name: 'upload',
+    description: 'Uploads a file, and prints its id, its SHA-256 and its analysis.',
+    argument: { flags: '<FILE>', description: 'path of the file; - is stdin', check: (text) => text },
+    options: [
+      { flags: '--name <NAME>', description: 'file name to store, without directories (default: that of FILE)' },
+      { flags: '--content-type <T>', description: 'media type of the file (default: application/octet-stream)' },
+      { flags: '--id <ID>', description: 'a UUID, the id of the file (default: a new one)' },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./upload.ts'),
   },
   {
     name: 'status',
@@ -283,6 +334,20 @@ export const commands: readonly CommandEntry[] = [
     settings: clientSettings,
     settingDescriptions: clientDescriptions,
     load: () => import('./groups-delete.ts'),
+  },
+  {
+    name: 'agents',
+    description: 'Lists the agents that have sent heartbeats: whether each is online, and when it was last seen.',
+    options: [
+      {
+        flags: '--limit <N>',
+        description: 'max agents to list, 1 to 1000000 (default 100)',
+        check: wholeNumber(1, 1e6),
+      },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./agents.ts'),
   },
   {
     name: 'journey',

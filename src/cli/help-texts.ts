@@ -78,6 +78,21 @@ Examples:
   cat events.ndjson | millrace produce --file -
 ${findsServer}`,
 
+  upload: `
+The file is stored when the command exits with 0: complete, flushed, and with
+the SHA-256 of what was sent. On a terminal a bar shows how much of it is on the
+disk of the server. After an error or Ctrl-C nothing of it is stored; where the
+error says that the outcome is unknown, send it again with the same --id: "there
+is a file with this id" then means that it is there.
+
+ANALYSIS is the reply of file.analyze; "none yet" when no worker has made one
+within 30 s of the end of the upload. GET /v1/files/ID has it later.
+
+Examples:
+  millrace upload report.txt --content-type text/plain
+  tar c logs | millrace upload - --name logs.tar
+${findsServer}`,
+
   status: `
 Columns:
   WAITING    events in the log that have neither landed nor died
@@ -202,11 +217,41 @@ ${findsServer}`,
   'groups delete': `
 Use it for a group that has no consumers left: its backlog grows to the limit,
 and then publishes to the whole topic are refused. Rows that have landed stay.
-The group "landing" of a topic in MILLRACE_TOPICS and the group of the dead
-letters cannot be deleted. Where stdin is not a terminal, --yes is required.
+The group "landing" of a topic in MILLRACE_TOPICS and the groups of agents and
+dead letters cannot be deleted. Where stdin is not a terminal, --yes is required.
 
 Example:
   millrace groups delete landing --topic returns
+${findsServer}`,
+
+  request: `
+The reply is printed as it came. A text or JSON that does not end with a line
+break gets one. With --output json the reply is printed with its id, its content
+type and the number of attempts.
+
+The exit code is 0 with a reply, and 1 without: the worker has refused the
+request or failed, no worker serves the type, or there was no reply in time.
+
+Examples:
+  millrace request text.analyze 'to be or not to be'
+  millrace request text.analyze @book.txt --wait 60
+  cat book.txt | millrace request text.analyze - --content-type text/plain
+  id=$(millrace request report.build '{"year":2026}' --no-wait)
+  millrace request report.build --reply "$id" --wait 300
+${findsServer}`,
+
+  agents: `
+Columns:
+  STATE      online: its last heartbeat is no older than the server's
+             MILLRACE_AGENT_OFFLINE_MS; otherwise offline
+  LAST SEEN  how long ago a server received its last heartbeat
+  METADATA   what it said of itself then
+
+Agents send heartbeats over gRPC (AgentService) or HTTP (POST /v1/heartbeats).
+
+Examples:
+  millrace agents
+  millrace agents --limit 1000 --output json
 ${findsServer}`,
 
   journey: `

@@ -33,6 +33,12 @@ export class Terminal {
     this.#stdout.write(`${text}\n`)
   }
 
+  /** Prints data as it is; a text that does not end with a line break gets one. */
+  printBytes(bytes: Uint8Array, isText: boolean): void {
+    this.#stdout.write(bytes)
+    if (isText && bytes.length > 0 && bytes.at(-1) !== 0x0a) this.#stdout.write('\n')
+  }
+
   printJson(value: unknown): void {
     this.print(JSON.stringify(value))
   }

@@ -14,17 +14,40 @@ import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/
 import type { Administration } from '../pipeline/administration.ts'
 import { watchIntervalMs } from '../pipeline/observations.ts'
 import type { Observed, Overflow, Pipeline, PublishMessage, PublishVerdict, Status } from '../pipeline/pipeline.ts'
+import type { RequestAnswer } from '../pipeline/requests.ts'
 import { AdministrationClient } from './administration-client.ts'
+import {
+  decodeAgents,
+  decodeHeartbeatAnswer,
+  encodeHeartbeat,
+  encodeListAgents,
+  type HeartbeatInput,
+  heartbeatMethod,
+  type ListedAgents,
+  listAgentsMethod,
+} from './agent-client.ts'
+import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
 import { wasTurnedAway } from './grpc-errors.ts'
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
+import {
+  decodeReplyAnswer,
+  decodeRequestAnswer,
+  encodeGetReply,
+  encodeRequest,
+  getReplyMethod,
+  type ReceivedReply,
+  type RequestInput,
+  requestMethod,
+  withReaders,
+} from './request-client.ts'
 import { ServerConnection } from './server-connection.ts'
 import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
 import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
-import { Worker, type WorkOptions } from './worker.ts'
+import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
 
 /** A server takes 100 streams on a connection. The others are for calls: one that finds no stream waits for ever. */
 const maxWorkersPerConnection = 80
@@ -60,6 +83,20 @@ export interface WatchOptions {
   readonly signal?: AbortSignal
 }
 
+export interface ListAgentsOptions extends CallOptions {
+  /** Max agents of the page, 1 to 1,000. Default 100. */
+  readonly limit?: number
+  /** `nextCursor` of the page before. */
+  readonly cursor?: string | null
+}
+
+export interface GetReplyOptions extends CallOptions {
+  /** The type of the request. Default: requests of all types are asked. */
+  readonly type?: string
+  /** How long to wait for the reply, in milliseconds, within the timeout of the call. Default 0. */
+  readonly waitMs?: number
+}
+
 export interface PublishEventsOptions extends CallOptions {
   /** A declared topic. Default `events`. */
   readonly topic?: string
@@ -84,6 +121,9 @@ export function connect(options: ConnectOptions = {}): Client {
 export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administration'> {
   /** Journeys of events, dead letters, redrive, replay, and groups. */
   readonly administration: Administration
+  /** Descriptions and contents of files; `upload` stores one. */
+  readonly files: ClientFiles
+  readonly #files: FilesClient
   readonly #makeConnection: () => ServerConnection
   readonly #connection: ServerConnection
   /** Each with the number of its workers. */
@@ -104,6 +144,11 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     this.administration = new AdministrationClient((method, request, decode, work) =>
       this.#call(method, request, decode, work.signal === undefined ? {} : { signal: work.signal }),
     )
+    this.#files = new FilesClient({
+      open: () => this.#connection.open(),
+      call: (method, request, decode) => this.#call(method, request, decode, {}),
+    })
+    this.files = this.#files
   }
 
   /**
@@ -152,6 +197,23 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   }
 
   /**
+   * Uploads a file as a stream: a path, or chunks of any size. Compares the SHA-256 of what was sent with that of what the
+   * server has stored.
+   *
+   * @param options.filename metadata, without directories. Default: that of the path.
+   * @param options.fileId a UUID, by which `files.uploadState` can be asked meanwhile. Default: a new one.
+   * @returns The id, size in bytes, SHA-256, and the analysis as JSON text, null when there is none by the deadline. The
+   *   file is complete and flushed.
+   * @throws MillraceError `invalid_event` (names the field), `already_exists` (the id), `event_too_large`, `backlogged`,
+   *   `disk_full`, `draining`: nothing is stored. `unavailable`, `deadline_exceeded`, `cancelled`: ask `files.file` with
+   *   the id, or send it again with the same one: `already_exists` then says that it is there. The error of a path that
+   *   cannot be read, or of the chunks.
+   */
+  upload(source: string | AsyncIterable<Uint8Array>, options: UploadFileOptions = {}): Promise<UploadedFile> {
+    return this.#files.upload(source, options)
+  }
+
+  /**
    * Returns the state of the server, its topics and groups, and the ledger of events. An unknown value is null, never
    * 0.
    *
@@ -185,6 +247,66 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   }
 
   /**
+   * Says that an agent lives. Resolves when the heartbeat is as durable as an accepted event; the agent is listed as online
+   * some time later, at most about a second while the database answers.
+   *
+   * @throws MillraceError `invalid_event` (`field` is `agent_id` or `metadata`); `backlogged`, `disk_full` (retry after
+   *   `retryAfterMs`); `unavailable`, `deadline_exceeded`, `cancelled`, `internal`: send another one.
+   */
+  async heartbeat(heartbeat: HeartbeatInput, options: CallOptions = {}): Promise<void> {
+    await this.#call(heartbeatMethod, encodeHeartbeat(heartbeat), decodeHeartbeatAnswer, options)
+  }
+
+  /**
+   * Lists the agents that have sent heartbeats, by id, a page at a time. A page may have fewer than `limit` before the
+   * end: the metadata of a page is about 1 MiB at most. Integers of metadata beyond 2^53 lose digits.
+   *
+   * @throws MillraceError `invalid_event` (the limit or the cursor); `unavailable` (the server or its database does not
+   *   answer), `deadline_exceeded`: safe to retry.
+   */
+  agents({ limit = 100, cursor = null, ...options }: ListAgentsOptions = {}): Promise<ListedAgents> {
+    return this.#call(listAgentsMethod, encodeListAgents(limit, cursor), decodeAgents, options)
+  }
+
+  /**
+   * Asks the workers of a type, and waits for their reply. The deadline is that of the call, at most 300 s: work that has
+   * not begun by then is skipped.
+   *
+   * ```ts
+   * const reply = await client.request({ type: 'text.analyze', data: 'to be or not to be' })
+   * reply.json() // { words: 6, characters: 18, lines: 1 }
+   * ```
+   *
+   * @throws MillraceError as Requests.request: `unavailable` at once when no worker serves the type; `deadline_exceeded`;
+   *   `failed_precondition` (refused by the worker, or an id used with other content), `internal` (all attempts failed).
+   *   `outcomeUnknown`: send it again with the same id.
+   */
+  async request(request: RequestInput, options: CallOptions = {}): Promise<ReceivedReply> {
+    const answer = await this.#call(requestMethod, encodeRequest(request, null), decodeRequestAnswer, options)
+    if (answer.stage === 'replied') return withReaders(answer)
+    throw new MillraceError('internal', `the server answered with the stage ${answer.stage}, and no reply`)
+  }
+
+  /**
+   * Sends a request without waiting for its reply, which `getReply` gets. It goes on for as long as replies are kept.
+   *
+   * @throws MillraceError as `request`, but for those of the worker.
+   */
+  sendRequest(request: RequestInput, options: CallOptions = {}): Promise<RequestAnswer> {
+    return this.#call(requestMethod, encodeRequest(request, 0), decodeRequestAnswer, options)
+  }
+
+  /**
+   * The reply to a request that was sent before, to any server.
+   *
+   * @throws MillraceError `not_found`: no such request was sent, or its reply is no longer kept. Those of the worker and
+   *   `deadline_exceeded`, as `request`.
+   */
+  getReply(requestId: string, { type = '', waitMs = 0, ...options }: GetReplyOptions = {}): Promise<RequestAnswer> {
+    return this.#call(getReplyMethod, encodeGetReply(requestId, type, waitMs), decodeReplyAnswer, options)
+  }
+
+  /**
    * Starts a flow of events; see Publisher. The client must stay open until the publisher is closed.
    *
    * @throws MillraceError `invalid_event`: an option is out of its range.
@@ -209,13 +331,14 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *
    * @throws MillraceError `invalid_event`: an option is not valid.
    */
-  work(options: WorkOptions): Worker {
+  work(options: WorkOptions | RequestWorkOptions): Worker {
     const found = [...this.#connections].find(([, workers]) => workers < maxWorkersPerConnection)
     const connection = found?.[0] ?? this.#makeConnection()
     const count = (more: number) => this.#connections.set(connection, (this.#connections.get(connection) ?? 0) + more)
     const worker = new Worker(options, {
       connection,
       publish: (message) => this.publish(message),
+      file: (fileId) => this.files.download(fileId),
       now: Date.now,
       random: Math.random,
       onEnded: () => {

@@ -5,6 +5,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { type ClientDuplexStream, type Client as GrpcClient, status as grpcStatus, Metadata } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
+import type { Payload } from '../event/request.ts'
 import {
   ConsumeRequestSchema,
   type ConsumeResponse,
@@ -15,6 +16,9 @@ import {
 import { errorOfCall } from './grpc-errors.ts'
 
 const path = '/millrace.v1.WorkService/Consume'
+
+/** Servers take messages of 4 MiB; one more reply has up to 1 MiB. */
+const maxReplyBytes = 1024 * 1024
 
 export type OutcomeEnd = MessageInitShape<typeof OutcomeSchema>['end']
 
@@ -27,6 +31,8 @@ export interface ConsumeCallListener {
 export class ConsumeCall {
   readonly #call: ClientDuplexStream<Buffer, ConsumeResponse>
   #outcomes: MessageInitShape<typeof OutcomeSchema>[] = []
+  /** Bytes of the replies in them. */
+  #replyBytes = 0
   readonly #extended = new Set<bigint>()
   #flushIsDue = false
   #isLeaving = false
@@ -50,10 +56,12 @@ export class ConsumeCall {
     this.#write({ join })
   }
 
-  settle(delivery: bigint, end: OutcomeEnd): void {
-    this.#outcomes.push({ delivery, end })
+  settle(delivery: bigint, end: OutcomeEnd, reply?: Payload): void {
+    this.#outcomes.push({ delivery, end, reply })
     this.#extended.delete(delivery)
-    this.#flushSoon()
+    this.#replyBytes += reply?.data.length ?? 0
+    if (this.#replyBytes >= maxReplyBytes) this.#flush()
+    else this.#flushSoon()
   }
 
   extend(delivery: bigint): void {
@@ -84,6 +92,7 @@ export class ConsumeCall {
     if (this.#outcomes.length + this.#extended.size === 0) return
     this.#write({ outcomes: this.#outcomes, extend: [...this.#extended].map((delivery) => ({ delivery })) })
     this.#outcomes = []
+    this.#replyBytes = 0
     this.#extended.clear()
   }
 

@@ -8,6 +8,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { laneOfPriority } from '../event/record-batch.ts'
+import { requestTypeOf } from '../event/request.ts'
 import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
 import {
   type ConsumeResponse,
@@ -25,7 +26,15 @@ import { traceFields } from '../telemetry/trace-context.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
-import { type AbortReason, defineHandler, type HandlerOptions, limitNames } from '../workers/define-handler.ts'
+import {
+  type AbortReason,
+  defineHandler,
+  type HandlerContext,
+  type HandlerOptions,
+  limitNames,
+  type RequestHandlerOptions,
+} from '../workers/define-handler.ts'
+import { fileReader } from '../workers/file-reader.ts'
 import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
@@ -39,9 +48,16 @@ type ServerOption = (typeof serverOptions)[number]
  * The options of a handler. What is left out is as the group's other workers at the server have it, else the default. The
  * server keeps the time of `timeoutMs`.
  */
-export interface WorkOptions extends Omit<HandlerOptions, ServerOption | 'concurrency'> {
+export interface WorkOptions extends Omit<HandlerOptions, ServerOption | 'concurrency'>, OwnOptions {}
+
+/** As WorkOptions, to answer requests. */
+export interface RequestWorkOptions extends Omit<RequestHandlerOptions, ServerOption | 'concurrency'>, OwnOptions {}
+
+interface OwnOptions {
   /** Max calls of the handler at once, 1 to 1,000. Default 16. */
   readonly concurrency?: number
+  /** MILLRACE_FILES_DIR of the servers, where it is shared: `context.file()` reads it. Default: from the server. */
+  readonly filesDir?: string
   /** Where the lines of the handler and of the worker go. Default: JSON lines on stderr. */
   readonly logger?: Logger
 }
@@ -65,6 +81,8 @@ const rejoinPolicy = { baseMs: 100, maxMs: 5000 }
 export interface WorkerParts {
   readonly connection: ServerConnection
   readonly publish: Pipeline['publish']
+  /** Downloads a file. */
+  readonly file: HandlerContext['file']
   readonly now: () => number
   /** 0 <= random() < 1. */
   readonly random: () => number
@@ -109,12 +127,13 @@ export class Worker {
   #closed: Promise<void> | null = null
 
   /** Use `client.work()`. */
-  constructor(options: WorkOptions, parts: WorkerParts) {
-    const { logger = null, ...handlerOptions } = options
+  constructor(options: WorkOptions | RequestWorkOptions, parts: WorkerParts) {
+    const { logger = null, filesDir, ...handlerOptions } = options
     const { concurrency = defaultConcurrency } = options
     for (const option of serverOptions)
       if (option in options) throw wrongOption(option, 'is for handlers in the server only')
-    const handler = defineHandler(handlerOptions)
+    // Its overloads take one kind of options each.
+    const handler = defineHandler(handlerOptions as HandlerOptions)
     if (concurrency > maxConcurrency)
       throw wrongOption('concurrency', `is ${concurrency}; the limit is ${maxConcurrency}`)
     this.#parts = parts
@@ -122,7 +141,11 @@ export class Worker {
     this.#concurrency = concurrency
     this.#group = { topic: handler.topic, group: handler.group }
     this.#join = joinOf(options, concurrency, handler.types)
-    this.#attempt = callHandler(handler, { publish: publishAllOrNone(parts.publish), now: parts.now })
+    this.#attempt = callHandler(handler, {
+      publish: publishAllOrNone(parts.publish),
+      file: filesDir === undefined ? parts.file : fileReader(filesDir),
+      now: parts.now,
+    })
     this.ended = this.#run().finally(parts.onEnded)
   }
 
@@ -226,7 +249,8 @@ export class Worker {
     if (!session.works.delete(delivery)) return
     // What the stop has ended is not an attempt.
     const isReturned = end.is === 'failed' && abort.reason === 'shutdown'
-    session.call.settle(delivery, isReturned ? returned : outcomeOf(end))
+    if (isReturned) session.call.settle(delivery, returned)
+    else session.call.settle(delivery, outcomeOf(end), end.is === 'done' ? end.reply : undefined)
   }
 
   /** The server has given to others what was delivered on a call that is over. */
@@ -262,7 +286,8 @@ export class Worker {
   }
 
   #loggerOf({ id, attributes }: HandledEvent): Logger {
-    return this.#logger!.child({ ...this.#group, id, ...traceFields(attributes.traceparent) })
+    const name = requestTypeOf(this.#group.topic) === null ? 'id' : 'request_id'
+    return this.#logger!.child({ ...this.#group, [name]: id, ...traceFields(attributes.traceparent) })
   }
 }
 
@@ -284,15 +309,17 @@ function outcomeOf(end: AttemptEnd): OutcomeEnd {
 
 /** Only what the caller has given: for the rest the group has its own. */
 function joinOf(
-  { topic = '', group, timeoutMs, retry = {}, ordered, onExhausted, ...others }: WorkOptions,
+  options: WorkOptions | RequestWorkOptions,
   maxInFlight: number,
   types: readonly string[],
 ): MessageInitShape<typeof JoinSchema> {
+  const { topic = '', group = '', timeoutMs, retry = {}, ordered, onExhausted } = options
   const duration = (ms: number | undefined) => (ms === undefined ? undefined : durationOf(ms))
   const numbers = { 'dead-letter': OnExhausted.DEAD_LETTER, hold: OnExhausted.HOLD }
   return {
+    request: 'request' in options ? options.request : '',
     ...{ topic, group, maxInFlight, ordered, types: [...types] },
-    ...Object.fromEntries(limitNames.map((limit) => [limit, others[limit] ?? 0])),
+    ...Object.fromEntries(limitNames.map((limit) => [limit, options[limit] ?? 0])),
     timeout: duration(timeoutMs),
     maxAttempts: retry.maxAttempts ?? 0,
     initialDelay: duration(retry.initialDelayMs),

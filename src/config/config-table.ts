@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
 import type { DurabilityLevel } from '../event/durability.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
+import { heartbeatTopic } from '../event/heartbeat.ts'
 import type { PartitionBy } from '../event/partition-by.ts'
 import { commaList, host, hostAndPort, type TextSchema, wholeNumber } from '../lib/text-value.ts'
 import { readPostgresUrl } from './postgres-url.ts'
@@ -47,7 +48,7 @@ export interface Config {
   /** Null: the embedded store. */
   readonly postgresUrl: string | null
   readonly deadSqlstates: readonly string[]
-  /** Always includes the topic `events`. */
+  /** Always includes the topics `events` and `heartbeats`. */
   readonly topics: readonly TopicConfig[]
   readonly roles: readonly Role[]
   readonly maxWaitingEvents: number
@@ -55,20 +56,29 @@ export interface Config {
   readonly landingMaxEvents: number
   readonly landingMaxWaitMs: number
   readonly leaseMs: number
+  readonly agentOfflineMs: number
   /** Absolute paths of modules. */
   readonly handlers: readonly string[]
   readonly workerConcurrency: number
   readonly maxAttempts: number
   readonly retentionMs: number
   readonly retentionBytes: number
+  readonly replyTtlMs: number
   readonly drainMs: number
   readonly durability: DurabilityLevel
+  /** An absolute path. */
+  readonly filesDir: string
+  readonly fileMaxBytes: number
+  readonly filesMaxBytes: number
+  readonly uploadsMax: number
+  readonly uploadIdleMs: number
   readonly diskReserveBytes: number
   readonly logLevel: LogLevel
 }
 
 /** The values as configured, without the defaults that depend on other settings. `dataDir` may be relative. */
-export interface WrittenConfig extends Omit<Config, 'topics' | 'durability'> {
+export interface WrittenConfig extends Omit<Config, 'topics' | 'durability' | 'filesDir'> {
+  readonly filesDir: string | null
   readonly topics: readonly WrittenTopic[]
   readonly durability: DurabilityLevel | null
 }
@@ -116,12 +126,20 @@ const topic = v.pipe(
   v.transform(([name, partitions = null, by = 'key']) => ({ name, partitions, partitionBy: by })),
 )
 
+const heartbeats: WrittenTopic = { name: heartbeatTopic, partitions: 1, partitionBy: 'key' }
+
 const topics = v.pipe(
   commaList(topic),
-  v.transform((listed) => {
-    const hasDefault = listed.some(({ name }) => name === defaultTopic)
-    return hasDefault ? listed : [{ name: defaultTopic, partitions: null, partitionBy: 'key' as const }, ...listed]
+  v.transform((listed): WrittenTopic[] => {
+    const others = listed.filter(({ name, partitions }) => name !== heartbeatTopic || (partitions ?? 1) !== 1)
+    const hasDefault = others.some(({ name }) => name === defaultTopic)
+    const own: WrittenTopic[] = hasDefault ? [] : [{ name: defaultTopic, partitions: null, partitionBy: 'key' }]
+    return [...own, ...others, heartbeats]
   }),
+  v.checkItems(
+    (each) => each === heartbeats || each.name !== heartbeatTopic,
+    `${heartbeatTopic} has one partition: leave it out, it is always declared`,
+  ),
   withoutRepeats(({ name }) => name),
 )
 
@@ -268,7 +286,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
       'a comma-separated list of `name`, `name:partitions` (1 to 1024) or `name:partitions:by`, where `by` is `key`, `source`, `subject` or `attributes.NAME`; names as in `[a-z0-9][a-z0-9._-]{0,63}`',
     example: 'events,orders:4,jobs:64:attributes.tenant',
     description:
-      'The topics that accept events. `events` is always one of them. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8. `by` names the value that picks the partition, by default the key.',
+      'The topics that accept events. `events` is always one of them, and `heartbeats` with one partition. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8. `by` names the value that picks the partition, by default the key.',
     schema: topics,
   },
   roles: {
@@ -343,6 +361,13 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description: 'How long the events held by an unresponsive worker stay leased to it.',
     ...numberOf('milliseconds', 100, hourMs),
   },
+  agentOfflineMs: {
+    variable: 'MILLRACE_AGENT_OFFLINE_MS',
+    default: '30000',
+    example: '30000',
+    description: 'How long after its last heartbeat an agent counts as online (docs/agents.md).',
+    ...numberOf('milliseconds', 100, 365 * 24 * hourMs),
+  },
   retentionMs: {
     variable: 'MILLRACE_RETENTION_MS',
     default: String(hourMs),
@@ -356,6 +381,13 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: String(256 * mebibyte),
     description: 'Max bytes of settled events per stream; the limit that is reached first applies.',
     ...numberOf('bytes', 0, pebibyte),
+  },
+  replyTtlMs: {
+    variable: 'MILLRACE_REPLY_TTL_MS',
+    default: String(hourMs),
+    example: String(hourMs),
+    description: 'How long the reply to a request is kept.',
+    ...numberOf('milliseconds', 1000, 30 * 24 * hourMs),
   },
   drainMs: {
     variable: 'MILLRACE_DRAIN_MS',
@@ -375,12 +407,54 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
       'What is guaranteed when an event is reported as accepted. `disk`: written and flushed to disk. `broker`: Redis holds it. `replicated(n)`: n replicas hold it too. Unset: `disk`, with Redis `broker`.',
     schema: durability,
   },
+  filesDir: {
+    variable: 'MILLRACE_FILES_DIR',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: 'the path of a directory',
+    example: '/srv/millrace-files',
+    description:
+      'Directory of uploaded files, created when missing. Processes that share a log share it too, for example over NFS. Unset: `files` in the data directory.',
+    schema: v.pipe(v.string(), v.excludes('\0')),
+  },
+  fileMaxBytes: {
+    variable: 'MILLRACE_FILE_MAX_BYTES',
+    default: String(16 * gibibyte),
+    example: String(gibibyte),
+    description: 'Max size of an uploaded file.',
+    ...numberOf('bytes', 1, pebibyte),
+  },
+  filesMaxBytes: {
+    variable: 'MILLRACE_FILES_MAX_BYTES',
+    default: String(64 * gibibyte),
+    example: String(64 * gibibyte),
+    description:
+      'Max size of all uploaded files together; beyond that, uploads are refused. What other processes have stored counts within 10 minutes.',
+    ...numberOf('bytes', 1, pebibyte),
+  },
+  uploadsMax: {
+    variable: 'MILLRACE_UPLOADS_MAX',
+    default: '256',
+    unit: null,
+    allowed: 'a whole number from 1 to 10000',
+    example: '256',
+    description: 'Max uploads at once in this process; beyond that, uploads are refused.',
+    schema: wholeNumber(1, 10_000),
+  },
+  uploadIdleMs: {
+    variable: 'MILLRACE_UPLOAD_IDLE_MS',
+    default: '30000',
+    example: '30000',
+    description: 'Max pause in an upload; after a longer one it ends and nothing of it is kept.',
+    ...numberOf('milliseconds', 100, 600_000),
+  },
   diskReserveBytes: {
     variable: 'MILLRACE_DISK_RESERVE_BYTES',
     default: String(256 * mebibyte),
     example: String(256 * mebibyte),
     description:
-      'Disk space that publishes must leave free, so that landing and cleanup still work when the disk is full. Landing may use half of it and writes up to 8 MiB at once: with less than 24 MiB it can come to a stop.',
+      'Disk space that publishes and uploads must leave free, so that landing and cleanup still work when the disk is full. Landing may use half of it and writes up to 8 MiB at once: with less than 24 MiB it can come to a stop.',
     ...numberOf('bytes', 0, pebibyte),
   },
   logLevel: {

@@ -18,11 +18,13 @@ function problemsOf(env: Record<string, string>, flags: Record<string, string> =
   return {}
 }
 
+const heartbeats = { name: 'heartbeats', partitions: 1, partitionBy: 'key' }
+
 test('without any setting the defaults apply, and the server listens on loopback', () => {
   const config = load({})
   assert.equal(config.dataDir, '/srv/data')
   assert.equal(config.host, '127.0.0.1')
-  assert.deepEqual(config.topics, [{ name: 'events', partitions: 1, partitionBy: 'key' }])
+  assert.deepEqual(config.topics, [{ name: 'events', partitions: 1, partitionBy: 'key' }, heartbeats])
   assert.deepEqual(config.roles, ['ingest', 'worker'])
   assert.deepEqual(config.address, [])
   assert.equal(config.auth, null)
@@ -41,7 +43,7 @@ test('the environment overrides defaults, and a flag overrides the environment',
   )
   assert.deepEqual(sources.MILLRACE_HTTP_PORT, ['1', 'environment'])
   assert.deepEqual(sources.MILLRACE_GRPC_PORT, ['3', 'flag'])
-  assert.deepEqual(sources.MILLRACE_TOPICS, ['events:1', 'default'])
+  assert.deepEqual(sources.MILLRACE_TOPICS, ['events:1,heartbeats:1', 'default'])
   assert.deepEqual(sources.MILLRACE_ADDRESS, [null, 'default'])
 })
 
@@ -66,13 +68,20 @@ test('all problems are reported at once, with the name, the bad value, the allow
     landingMaxEvents: '0',
     landingMaxWaitMs: '60001',
     leaseMs: '99',
+    agentOfflineMs: '99',
     retentionMs: '-1',
+    replyTtlMs: '0',
     retentionBytes: '1.5',
     handlers: ',',
     workerConcurrency: '0',
     maxAttempts: 'many',
     drainMs: '1e3',
     durability: 'safe',
+    filesDir: 'a\0b',
+    fileMaxBytes: '16GiB',
+    filesMaxBytes: '0',
+    uploadsMax: '0',
+    uploadIdleMs: '99',
     diskReserveBytes: '1_000',
     logLevel: 'INFO',
   }
@@ -105,7 +114,7 @@ test('an unknown variable is a problem that suggests the closest one', () => {
 })
 
 test('settings of other versions are rejected, not ignored', () => {
-  const problems = problemsOf({ MILLRACE_REPLY_TTL_MS: '1', MILLRACE_ROLES: 'gateway' })
+  const problems = problemsOf({ MILLRACE_UPSTREAM: 'a:1', MILLRACE_ROLES: 'gateway' })
   for (const [variable, message] of Object.entries(problems))
     assert.match(message, /not supported by this version/, variable)
   assert.equal(Object.keys(problems).length, 2)
@@ -171,6 +180,7 @@ test('a topic on a Cluster has eight partitions by default', () => {
   assert.deepEqual(load(cluster).topics, [
     { name: 'events', partitions: 8, partitionBy: 'key' },
     { name: 'orders', partitions: 2, partitionBy: 'key' },
+    heartbeats,
   ])
 })
 
@@ -192,19 +202,24 @@ test('HTTP and gRPC cannot share a port, except 0', () => {
   assert.equal(load({ MILLRACE_HTTP_PORT: '0', MILLRACE_GRPC_PORT: '0' }).grpcPort, 0)
 })
 
-test('topics have 1 to 1024 partitions, one by default, and events is always one of the topics', () => {
+test('topics have 1 to 1024 partitions, one by default, and events and heartbeats are always among them', () => {
   assert.deepEqual(load({ MILLRACE_TOPICS: 'orders:4, a' }).topics, [
     { name: 'events', partitions: 1, partitionBy: 'key' },
     { name: 'orders', partitions: 4, partitionBy: 'key' },
     { name: 'a', partitions: 1, partitionBy: 'key' },
+    heartbeats,
   ])
+  assert.deepEqual(load({ MILLRACE_TOPICS: 'events,heartbeats' }).topics, load({}).topics)
+  assert.deepEqual(load({ MILLRACE_TOPICS: 'events:1,heartbeats:1' }).topics, load({}).topics)
+  assert.match(problemsOf({ MILLRACE_TOPICS: 'heartbeats:2' }).MILLRACE_TOPICS ?? '', /heartbeats has one partition/)
   const byTenant = load({ MILLRACE_TOPICS: 'jobs:64:attributes.tenant,a:2:source,b:2:subject,c:2:key' })
   assert.deepEqual(
-    byTenant.topics.slice(1).map(({ partitionBy }) => partitionBy),
+    byTenant.topics.slice(1, -1).map(({ partitionBy }) => partitionBy),
     ['attributes.tenant', 'source', 'subject', 'key'],
   )
   assert.deepEqual(load({ MILLRACE_TOPICS: 'events:1024' }).topics, [
     { name: 'events', partitions: 1024, partitionBy: 'key' },
+    heartbeats,
   ])
   for (const text of [
     'a:0',

@@ -6,7 +6,7 @@
 // imports little.
 
 import { BlockList, isIPv6 } from 'node:net'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { closestMatch } from 'leven'
 import * as v from 'valibot'
 import { MillraceError } from '../errors.ts'
@@ -25,7 +25,7 @@ import { readRedisUrl } from './redis-url.ts'
 export type { Config } from './config-table.ts'
 
 /** Variables reserved for later versions. Ignoring them would hide that they have no effect. */
-const laterVariables: readonly string[] = ['MILLRACE_UPSTREAM', 'MILLRACE_REPLY_TTL_MS']
+const laterVariables: readonly string[] = ['MILLRACE_UPSTREAM']
 
 export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -83,11 +83,13 @@ export function loadConfig(input: ConfigInput): Config {
 const partitionsOnCluster = 8
 
 function completed(written: WrittenConfig, cwd: string): Config {
-  const { redisUrl } = written
+  const { redisUrl, filesDir } = written
+  const dataDir = resolve(cwd, written.dataDir)
   const partitions = redisUrl !== null && readRedisUrl(redisUrl).topology === 'cluster' ? partitionsOnCluster : 1
   return {
     ...written,
-    dataDir: resolve(cwd, written.dataDir),
+    dataDir,
+    filesDir: filesDir === null ? join(dataDir, 'files') : resolve(cwd, filesDir),
     handlers: written.handlers.map((path) => resolve(cwd, path)),
     topics: written.topics.map((topic) => ({ ...topic, partitions: topic.partitions ?? partitions })),
     durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },

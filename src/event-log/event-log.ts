@@ -14,6 +14,7 @@ import type { Durability } from '../event/durability.ts'
 import type { Lane } from '../event/event.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
+import type { Replies, ReplyToStore, RequestRegistration } from './replies.ts'
 
 /** What one commit made durable for producers, and how long it took. */
 export interface CommitStats {
@@ -97,6 +98,12 @@ export interface AppendOptions {
    * forgets the least recently used first. A refused append is not remembered: when it is sent again, it is appended.
    */
   readonly producer?: ProducerMessage
+  /**
+   * Registers a request (replies.ts). When its id is registered already with this fingerprint, nothing is stored and the
+   * answer is a duplicate, whatever the limit; with another one the append is refused as `failed_precondition`. A refused
+   * append registers nothing.
+   */
+  readonly once?: RequestRegistration
   readonly signal?: AbortSignal
 }
 
@@ -170,6 +177,8 @@ export interface Outcome {
   readonly dead: number
   /** What must be redelivered to this group. */
   readonly again?: readonly Again[]
+  /** Stored with the settlement, then announced; nothing is when the delivery is refused. */
+  readonly reply?: ReplyToStore
 }
 
 /** The due time of what is held until `release`: the latest time that JavaScript knows. */
@@ -548,6 +557,15 @@ export interface EventLog {
    * Errors: `not_found` (topic or group); `failed_precondition` (others have joined with other limits; `field` is the limit).
    */
   permits(topic: string, group: string, limits: GroupLimits, options: { readonly leaseMs: number }): Promise<Permits>
+
+  /**
+   * Whether a consumer has joined the group and not left, in any process: one that died counts until its lease has
+   * expired. False when there is no such topic or group. Errors: `unavailable`.
+   */
+  hasConsumers(topic: string, group: string): Promise<boolean>
+
+  /** Requests and their replies. */
+  readonly replies: Replies
 
   /** Describes what is in the log, group by group, from durable state. */
   describe(options?: DescribeOptions): Promise<LogDescription>

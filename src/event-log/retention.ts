@@ -9,7 +9,7 @@ const trimEveryMs = 5_000
 
 export interface RetentionOptions {
   readonly eventLog: EventLog
-  readonly topics: readonly string[]
+  readonly topics: () => Iterable<string>
   /** Settled entries are removed when they are older than this. */
   readonly retentionMs: number
   /** Max bytes of settled entries that each stream keeps; older ones are removed earlier. */
@@ -42,7 +42,7 @@ export class Retention {
 
   async #trimAll(): Promise<void> {
     const { eventLog, topics, retentionMs, retentionBytes, logger, now } = this.#options
-    for (const topic of topics) {
+    for (const topic of topics()) {
       try {
         await eventLog.trim(topic, { keepSinceMs: now() - retentionMs, maxBytes: retentionBytes })
       } catch (error) {

@@ -56,7 +56,7 @@ export function receivedAtOf(event: Uint8Array): number | null {
 
 /** The bytes of a record batch with this one event. */
 export function batchOfOne(event: Uint8Array): Uint8Array {
-  const batch = Buffer.alloc(1 + varintLength(event.length) + event.length)
+  const batch = Buffer.allocUnsafe(1 + varintLength(event.length) + event.length)
   batch[0] = eventsTag
   batch.set(event, writeVarint(batch, 1, event.length))
   return batch
@@ -76,11 +76,11 @@ function without(event: Uint8Array, isLeftOut: (number: number, walker: FieldWal
 const fieldBytes = 256
 
 /** The encoded fields alone, without the tag and length of a batch. */
-function fieldsOf(parts: EventParts): Buffer {
+function fieldsOf(parts: EventParts): Uint8Array {
   const builder = new BatchBuilder(fieldBytes)
   builder.add(parts)
   const batch = builder.take()
   const walker = new FieldWalker().reset(batch, 0, batch.length)
   walker.next()
-  return Buffer.from(batch.subarray(walker.valueStart, walker.valueEnd))
+  return batch.subarray(walker.valueStart, walker.valueEnd)
 }

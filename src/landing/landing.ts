@@ -64,7 +64,8 @@ function noteConflicts(
   )
 }
 
-function damagedBatches(deliveries: readonly Delivery[]): GivenUp[] {
+/** Those that do not match their checksum, as a group gives them up. */
+export function damagedBatches(deliveries: readonly Delivery[]): GivenUp[] {
   return deliveries
     .filter((delivery) => delivery.batch.damaged === true)
     .map((delivery) => ({
@@ -84,7 +85,8 @@ function poisonEvents(sound: readonly Delivery[], { poison }: LandedCounts): Giv
   }))
 }
 
-function outcomes(deliveries: readonly Delivery[], givenUp: readonly GivenUp[]): Outcome[] {
+/** What is not given up is done. */
+export function outcomes(deliveries: readonly Delivery[], givenUp: readonly GivenUp[]): Outcome[] {
   const deadOfDelivery = new Map<Delivery, number>()
   for (const { delivery, index } of givenUp) {
     const dead = index === null ? delivery.batch.count : 1

@@ -1,5 +1,6 @@
 // What Millrace can do, on one page: publish events, list landed events, report its status, give events to workers of
-// other processes (work.ts), and administer accepted events (administration.ts).
+// other processes (work.ts), answer requests (requests.ts), keep files (files.ts), and administer accepted events
+// (administration.ts).
 //
 // The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
@@ -7,9 +8,12 @@ import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
 import type { Administration } from './administration.ts'
+import type { Agents } from './agents.ts'
+import type { Files } from './files.ts'
 import type { GroupState } from './group-state.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
+import type { Requests } from './requests.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
 import type { WorkJoin, WorkListener, WorkSession } from './work.ts'
 
@@ -157,6 +161,15 @@ export interface Pipeline {
    */
   work(join: WorkJoin, listener: WorkListener): Promise<WorkSession>
 
+  /** Files: uploads, downloads, and what is known of each. */
+  readonly files: Files
+
+  /** Questions that workers answer. */
+  readonly requests: Requests
+
   /** Operations on accepted events. */
   readonly administration: Administration
+
+  /** Heartbeats, and who has sent them. */
+  readonly agents: Agents
 }

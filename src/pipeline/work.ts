@@ -2,9 +2,12 @@
 
 import type { ErrorCode, MillraceError } from '../errors.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
+import type { Payload } from '../event/request.ts'
 
 /** Null, or no types: what the group has declared, else the default of a handler. */
 export interface WorkJoin {
+  /** The type of the requests that it answers, in place of topic and group, which are ''. '' for a group of events. */
+  readonly request: string
   readonly topic: string
   readonly group: string
   /** Events that this worker takes at once, 1 to 1,000. */
@@ -31,7 +34,8 @@ export interface WorkDelivery {
 }
 
 export type WorkEnd =
-  | { readonly is: 'done' }
+  /** `reply`: only to a request; an absent one is an empty reply. */
+  | { readonly is: 'done'; readonly reply?: Payload }
   | { readonly is: 'failed'; readonly code: ErrorCode; readonly message: string }
   /** `afterMs`: the earliest time of the next attempt from now, up to a day; null: by the delays of the group. */
   | { readonly is: 'retry'; readonly afterMs: number | null }

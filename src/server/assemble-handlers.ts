@@ -1,9 +1,12 @@
 // Handlers: the groups of this process's handlers, and the pool that runs each of them, also for workers elsewhere.
 
 import type { TopicConfig } from '../config/config-table.ts'
+import { MillraceError } from '../errors.ts'
 import { durabilityOf } from '../event/durability.ts'
+import { maxRequestTypes, requestTypeOf } from '../event/request.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import { Ingest } from '../ingest/ingest.ts'
+import { responding } from '../request-reply/responder.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { AttemptGate } from '../workers/attempt-gate.ts'
 import { DeadLetters } from '../workers/dead-letters.ts'
@@ -18,15 +21,25 @@ import type { ServerContext } from './server-context.ts'
 /** Creates the group of a handler if it does not exist. It starts at the oldest kept event. */
 export async function declareHandler(
   eventLog: EventLog,
-  { topic, group, ordered, limits }: HandlerDefinition,
+  { topic, group, ordered, limits, request }: HandlerDefinition,
   topics: readonly TopicConfig[],
 ): Promise<void> {
-  const { partitions } = topics.find(({ name }) => name === topic)!
+  if (request !== null) await refuseTooManyTypes(eventLog, topic)
+  const partitions = topics.find(({ name }) => name === topic)?.partitions ?? 1
   // One process has the keys of a partition, so their events are counted there.
   await eventLog.declare(topic, {
     partitions,
     groups: [{ name: group, ordered: ordered || limits.limitPerKey !== undefined }],
   })
+}
+
+/** Each has a topic in the log for ever. */
+async function refuseTooManyTypes(eventLog: EventLog, topic: string): Promise<void> {
+  const { topics } = await eventLog.describe()
+  const known = topics.map(({ name }) => name).filter((name) => requestTypeOf(name) !== null)
+  if (known.length < maxRequestTypes || known.includes(topic)) return
+  const text = `requests of type ${requestTypeOf(topic)} would be one type more than the limit of ${maxRequestTypes}: use one of the types that are there`
+  throw new MillraceError('failed_precondition', text, { field: 'request' })
 }
 
 /** Pauses the groups of all handlers in the log, also of those that other processes have; a pause keeps its reason. */
@@ -57,15 +70,18 @@ export function assembleHandlers(context: ServerContext, eventLog: EventLog, del
     durability: durabilityOf(config.durability),
   })
   const publish = publishAllOrNone((message) => ingest.publish(message))
+  const responderParts = { metrics, now, replyTtlMs: config.replyTtlMs }
   return (handler, remote) =>
     new HandlerPool({
       ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, deliveryTimes, handler },
       gate: handler.isolate || remote !== undefined ? new AttemptGate(gate) : gate,
       declare: () => declareHandler(eventLog, handler, config.topics),
       leaseMs: config.leaseMs,
+      filesDir: config.filesDir,
       random: Math.random,
       concurrency: () => handler.concurrency ?? config.workerConcurrency,
       maxAttempts: handler.maxAttempts ?? config.maxAttempts,
       ...remote,
+      ...(handler.request === null ? {} : responding(responderParts, remote?.attemptsOf)),
     })
 }

@@ -1,7 +1,9 @@
-// Landing: the groups that land events and dead letters in their tables, and the worker pools that do it.
+// Landing: the groups that land events, dead letters and agents in their tables, and the worker pools that do it.
 
 import type { TopicConfig } from '../config/config-table.ts'
+import { heartbeatTopic } from '../event/heartbeat.ts'
 import type { EventLog } from '../event-log/event-log.ts'
+import { agentsGroup, createAgentLanding } from '../landing/land-agents.ts'
 import { createDeadLetterLanding } from '../landing/land-dead-letters.ts'
 import { createLanding, landingGroup } from '../landing/landing.ts'
 import type { GroupName } from '../pipeline/administration.ts'
@@ -16,16 +18,23 @@ const landingTurns = 3
 /** Small: each dead letter may hold an event of 1 MiB, and they are inserted one by one. */
 const deadLetterTurnEvents = 100
 
+/** The more heartbeats in a turn, the fewer commits and updates of one agent. */
+const agentTurnEvents = 1000
+const maxAgentTurnWaitMs = 1000
+
 export interface LandingTopic {
   readonly topic: string
   readonly group: string
   readonly partitions: number
 }
 
-/** Every topic that lands, with its landing group: the configured topics and the topic of the dead letters. */
+/** Every group that lands, with its topic: those of the configured topics, of the agents and of the dead letters. */
 export function landingTopics(topics: readonly TopicConfig[]): LandingTopic[] {
   const configured = topics.map(({ name, partitions }) => ({ topic: name, group: landingGroup, partitions }))
-  return [...configured, { topic: deadLetterTopic, group: deadLetterGroup, partitions: 1 }]
+  const agents = topics
+    .filter(({ name }) => name === heartbeatTopic)
+    .map(({ name, partitions }) => ({ topic: name, group: agentsGroup, partitions }))
+  return [...configured, ...agents, { topic: deadLetterTopic, group: deadLetterGroup, partitions: 1 }]
 }
 
 /** Creates the topic and its group in the log if they do not exist. Errors: those of EventLog.declare. */
@@ -33,9 +42,10 @@ export async function declareLanding(eventLog: EventLog, { topic, group, partiti
   await eventLog.declare(topic, { partitions, groups: [{ name: group }] })
 }
 
-/** Whether a group lands events or dead letters; any other is a handler's. */
+/** Whether a group lands events, agents or dead letters; any other is a handler's. */
 export function isLandingGroup({ topic, group }: GroupName): boolean {
-  return group === landingGroup || topic === deadLetterTopic
+  const landsAgents = topic === heartbeatTopic && group === agentsGroup
+  return group === landingGroup || landsAgents || topic === deadLetterTopic
 }
 
 /** The groups that the server declares at each start: they can be paused, not deleted. */
@@ -63,6 +73,12 @@ export function assembleLanding(context: ServerContext, { eventLog, store, topic
     maxTurnEvents: config.landingMaxEvents,
     maxTurns: landingTurns,
   }
+  const landAgents = {
+    handler: createAgentLanding({ store, deadLetters, metrics }),
+    maxTurnEvents: agentTurnEvents,
+    maxTurnWaitMs: maxAgentTurnWaitMs,
+    maxTurns: 1,
+  }
   const landDeadLetters = {
     handler: createDeadLetterLanding({ store, now, random: Math.random }),
     maxTurnEvents: deadLetterTurnEvents,
@@ -70,7 +86,7 @@ export function assembleLanding(context: ServerContext, { eventLog, store, topic
   }
   return topics.map((landing) => {
     const { topic, group } = landing
-    const work = group === deadLetterGroup ? landDeadLetters : landEvents
+    const work = group === deadLetterGroup ? landDeadLetters : group === agentsGroup ? landAgents : landEvents
     return new WorkerPool({ ...shared, ...work, topic, group, declare: () => declareLanding(eventLog, landing) })
   })
 }

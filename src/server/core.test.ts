@@ -3,8 +3,10 @@ import { test } from 'node:test'
 import { cleanup } from '../../test/support/cleanup.ts'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
+import type { Files } from '../pipeline/files.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
+import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { DeliveryTimes } from '../workers/delivery-times.ts'
 import { Core } from './core.ts'
@@ -32,13 +34,17 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     store,
     storeDriver: 'sqlite',
     isStoreUp: () => true,
+    files: {} as Files,
     ingest: null,
+    requests: null,
     remoteGroups: null,
     pools: [],
     ownGroups: [],
     deliveryTimes: new DeliveryTimes(Date.now),
     logHealth: () => ({ persistence: 'fsync', isUnverified: false, problem: null }),
     metrics,
+    logger: createLogger({ level: 'fatal' }),
+    agentOfflineMs: 1000,
     health: new Health([]),
     now: Date.now,
     monotonicNow: () => nowMs,

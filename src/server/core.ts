@@ -9,6 +9,8 @@ import type { LogHealth } from '../event-log/event-log.ts'
 import type { Ingest } from '../ingest/ingest.ts'
 import { Slots } from '../lib/slots.ts'
 import type { Administration, GroupName } from '../pipeline/administration.ts'
+import type { Agents } from '../pipeline/agents.ts'
+import type { Files } from '../pipeline/files.ts'
 import type {
   Observed,
   Pipeline,
@@ -17,19 +19,25 @@ import type {
   PublishVerdict,
   Status,
 } from '../pipeline/pipeline.ts'
+import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
 import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import type { EventStore } from '../store/event-store.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { DeliveryTimes } from '../workers/delivery-times.ts'
+import { AgentRegistry } from './agents.ts'
 import { isLandingGroup } from './assemble-landing.ts'
 import type { RemoteGroups } from './remote-groups.ts'
 import { type StatusParts, StatusReader } from './status.ts'
 
 export interface CoreOptions extends StatusParts {
   readonly store: EventStore
+  readonly files: Files
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
+  /** Null when it takes no requests. */
+  readonly requests: Requests | null
   /** Null when it has no workers of other processes. */
   readonly remoteGroups: RemoteGroups | null
   readonly deliveryTimes: DeliveryTimes
@@ -37,13 +45,19 @@ export interface CoreOptions extends StatusParts {
   readonly ownGroups: readonly GroupName[]
   readonly logHealth: () => LogHealth
   readonly metrics: Metrics
+  readonly logger: Logger
+  /** How long after its last heartbeat an agent counts as online. */
+  readonly agentOfflineMs: number
 }
 
 /** So that landing, the status and the serving of publishes never wait for more than this many pages. */
 const maxReadsAtOnce = 2
 
 export class Core implements Pipeline {
+  readonly requests: Requests
   readonly administration: Administration
+  readonly files: Files
+  readonly agents: Agents
   readonly #options: CoreOptions
   readonly #reads = new Slots(maxReadsAtOnce)
   readonly #observer: Observer
@@ -51,10 +65,18 @@ export class Core implements Pipeline {
 
   constructor(options: CoreOptions) {
     this.#options = options
+    this.files = options.files
+    this.requests = options.requests ?? noRequests
     this.administration = new Administrator({
       ...options,
       reads: this.#reads,
       handlerGroups: (topic) => this.#handlerGroups(topic),
+    })
+    this.agents = new AgentRegistry({
+      ...options,
+      publish: (message) => this.publish(message),
+      reads: this.#reads,
+      offlineMs: options.agentOfflineMs,
     })
     this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
     this.#statusReader = new StatusReader(options)
@@ -105,6 +127,9 @@ export class Core implements Pipeline {
       })
   }
 }
+
+const refuseRequest = () => Promise.reject(noIngest('takes no requests'))
+const noRequests: Requests = { request: refuseRequest, getReply: refuseRequest }
 
 function noIngest(what: string): MillraceError {
   const text = `this process ${what}: its MILLRACE_ROLES lacks "ingest"`

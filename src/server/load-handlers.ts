@@ -3,8 +3,8 @@
 import { pathToFileURL } from 'node:url'
 import type { TopicConfig } from '../config/config-table.ts'
 import { MillraceError } from '../errors.ts'
-import { landingGroup } from '../landing/landing.ts'
 import { type HandlerDefinition, isHandlerDefinition } from '../workers/define-handler.ts'
+import { isLandingGroup } from './assemble-landing.ts'
 
 const field = 'MILLRACE_HANDLERS'
 
@@ -35,17 +35,19 @@ export async function loadHandlers(paths: readonly string[]): Promise<HandlerDef
 /** Refuses handlers that cannot run side by side, or on these topics: `failed_precondition`. */
 export function checkHandlers(handlers: readonly HandlerDefinition[], topics: readonly TopicConfig[]): void {
   const seen = new Set<string>()
-  for (const { topic, group, isolate, module } of handlers) {
+  for (const { topic, group, request, isolate, module } of handlers) {
+    const name = request === null ? `group ${group}` : `request ${request}`
     const refuse = (text: string): never => {
-      throw new MillraceError('failed_precondition', `the handler of group ${group} ${text}`, { field })
+      throw new MillraceError('failed_precondition', `the handler of ${name} ${text}`, { field })
     }
     const names = topics.map(({ name }) => name)
-    if (!names.includes(topic))
+    if (request === null && !names.includes(topic))
       refuse(`reads topic "${topic}", which is not declared: add it to MILLRACE_TOPICS (${names.join(', ')})`)
-    if (group === landingGroup) refuse('uses the name of the group that lands events: give it another one')
+    if (isLandingGroup({ topic, group })) refuse('uses the name of a group of the server: give it another one')
     if (isolate && module === null)
       refuse('is to be isolated, but a thread cannot import a function: name its module in MILLRACE_HANDLERS')
+    if (request !== null && seen.has(topic)) refuse('is defined twice, or built in: give its requests another type')
     if (seen.has(`${topic}/${group}`)) refuse(`of topic ${topic} is defined twice: one handler works on a group`)
-    seen.add(`${topic}/${group}`)
+    seen.add(request === null ? `${topic}/${group}` : topic)
   }
 }

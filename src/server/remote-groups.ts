@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import type { EventLog } from '../event-log/event-log.ts'
 import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
-import { defineHandler, type HandlerDefinition, limitNames } from '../workers/define-handler.ts'
+import { defineHandler, type HandlerDefinition, type HandlerOptions, limitNames } from '../workers/define-handler.ts'
 import type { HandlerPool } from '../workers/handler-pool.ts'
 import type { Pool } from '../workers/pool.ts'
 import { RemoteWorkers } from '../workers/remote/remote-workers.ts'
@@ -23,6 +23,7 @@ const fieldOfOption: Readonly<Record<string, string>> = {
   ...{ 'retry.maxAttempts': 'max_attempts', 'retry.initialDelayMs': 'initial_delay' },
   ...{ 'retry.maxDelayMs': 'max_delay', onExhausted: 'on_exhausted' },
   ...{ groupConcurrency: 'group_concurrency', ratePerSecond: 'rate_per_second', limitPerKey: 'limit_per_key' },
+  request: 'request',
 }
 
 export interface RemoteGroupsOptions {
@@ -56,7 +57,7 @@ export class RemoteGroups {
   /** See Pipeline.work. */
   async join(join: WorkJoin, listener: WorkListener): Promise<WorkSession> {
     this.#check(join)
-    const name = `${join.topic}/${join.group}`
+    const name = JSON.stringify([join.request, join.topic, join.group])
     for (;;) {
       if (!this.#groups.has(name)) await this.#open(name, join)
       const group = this.#groups.get(name)!
@@ -73,10 +74,10 @@ export class RemoteGroups {
     await Promise.all([...this.#groups].map(([name, group]) => this.#close(name, group, graceMs)))
   }
 
-  #check({ topic, group, maxInFlight }: WorkJoin): void {
+  #check({ request, topic, group, maxInFlight }: WorkJoin): void {
     const { config, handlers } = this.#options
     const names = config.topics.map((each) => each.name)
-    if (!names.includes(topic)) {
+    if (request === '' && !names.includes(topic)) {
       const text = `topic ${JSON.stringify(topic.slice(0, 64))} is not declared; this server has ${names.join(', ')}`
       throw new MillraceError('not_found', `join.topic: ${text}`, { field: 'join.topic' })
     }
@@ -84,13 +85,19 @@ export class RemoteGroups {
       throw refusal('invalid_event', 'max_in_flight', `is ${maxInFlight}; it must be from 1 to ${maxInFlightLimit}`)
     }
     if (isLandingGroup({ topic, group }))
-      throw refusal('failed_precondition', 'group', `is ${group}, which lands events: give it another name`)
+      throw refusal(
+        'failed_precondition',
+        'group',
+        `is ${group}, which the server itself works for: give it another name`,
+      )
+    if (request !== '' && handlers.some((each) => each.request === request))
+      throw refusal('failed_precondition', 'request', `is ${request}, which a handler of this server answers`)
     if (handlers.some((each) => each.topic === topic && each.group === group))
       throw refusal('failed_precondition', 'group', `is ${group}, which a handler of this server works for`)
   }
 
   /** Errors: those of defineHandler, which name the field of the join. */
-  #define({ topic, group, types, ordered, onExhausted, ...join }: WorkJoin): HandlerDefinition {
+  #define({ request, topic, group, types, ordered, onExhausted, ...join }: WorkJoin): HandlerDefinition {
     const { maxAttempts } = this.#options.config
     const retry = {
       maxAttempts: join.maxAttempts ?? maxAttempts,
@@ -98,14 +105,17 @@ export class RemoteGroups {
       ...(join.maxDelayMs === null ? {} : { maxDelayMs: join.maxDelayMs }),
     }
     try {
+      const name = { ...(topic === '' ? {} : { topic }), ...(group === '' ? {} : { group }) }
+      // Its overloads take one kind of options each.
       return defineHandler({
-        ...{ topic, group, retry, handle: () => {} },
+        ...(request === '' ? { topic, group } : { request, ...name }),
+        ...{ retry, handle: () => {} },
         ...(types.length === 0 ? {} : { types }),
         ...(ordered === null ? {} : { ordered }),
         ...(join.timeoutMs === null ? {} : { timeoutMs: join.timeoutMs }),
         ...(onExhausted === null ? {} : { onExhausted }),
         ...Object.fromEntries(limitNames.flatMap((limit) => (join[limit] === null ? [] : [[limit, join[limit]]]))),
-      })
+      } as HandlerOptions)
     } catch (thrown) {
       if (!(thrown instanceof MillraceError)) throw thrown
       const field = fieldOfOption[thrown.field ?? ''] ?? ''
@@ -118,10 +128,10 @@ export class RemoteGroups {
 
   async #open(name: string, join: WorkJoin): Promise<void> {
     const { eventLog, config, pools, poolOf } = this.#options
-    const handler = this.#define({
-      ...join,
-      ordered: join.ordered ?? (join.limitPerKey === null && (await this.#isOrdered(join))),
-    })
+    const asDeclared = async () => join.limitPerKey === null && (await this.#isOrdered(join))
+    const handler = this.#define(
+      join.request === '' ? { ...join, ordered: join.ordered ?? (await asDeclared()) } : join,
+    )
     if (this.#isStopping) throw new MillraceError('draining', 'the server is stopping: join at another one')
     // Another worker was quicker.
     if (this.#groups.has(name)) return

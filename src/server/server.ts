@@ -8,11 +8,15 @@ import { startApi } from '../api/start-api.ts'
 import type { Config } from '../config/config.ts'
 import { toMillraceError } from '../errors.ts'
 import { durabilityOf } from '../event/durability.ts'
+import { requestTypeOf } from '../event/request.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Retention } from '../event-log/retention.ts'
+import { fileAnalysis } from '../handlers/file-analysis.ts'
+import { textAnalysis } from '../handlers/text-analysis.ts'
 import { Ingest } from '../ingest/ingest.ts'
 import { landingGroup } from '../landing/landing.ts'
 import { withinMs } from '../lib/abort.ts'
+import { Requester } from '../request-reply/requester.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
@@ -21,6 +25,7 @@ import type { HandlerDefinition } from '../workers/define-handler.ts'
 import { DeliveryTimes } from '../workers/delivery-times.ts'
 import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
+import { analyzeBy, assembleFiles } from './assemble-files.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
@@ -32,6 +37,9 @@ import { observeStatus } from './observe-status.ts'
 import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
 import { watchWork } from './work-watch.ts'
+
+/** What is left of the drain time when uploads that still run are told to end. */
+const uploadEndMs = 1000
 
 export interface ServerOptions {
   readonly version: string
@@ -73,7 +81,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {
-    const handlers = [...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
+    const analysis = fileAnalysis((fileId, text) => store.setAnalysis(fileId, text))
+    const builtIn = config.roles.includes('worker') ? [textAnalysis, analysis] : []
+    const handlers = [...builtIn, ...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
     checkHandlers(handlers, config.topics)
     const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
     closers.add(async () => metrics.close())
@@ -90,6 +100,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     closers.add((remainingMs) => store.close(remainingMs()))
     closers.add(() => storeWatch.close())
 
+    const { fileStore, uploads } = await assembleFiles(
+      context,
+      store,
+      analyzeBy(() => requests),
+    )
+    closers.add(() => fileStore.close())
+
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
     for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
@@ -103,25 +120,38 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     // First, so that pools that have started are closed when another one fails to.
     closers.addBounded((remainingMs) => Promise.all(pools.map((pool) => pool.close(remainingMs()))))
     for (const pool of pools) await pool.start()
-    const retention = new Retention({ ...config, eventLog, topics: topics.map(({ topic }) => topic), logger, now })
+    /** Also those of remote groups, after these have gone. */
+    const toTrim = new Set<string>()
+    const topicsToTrim = () => {
+      for (const { topic } of [...topics, ...pools]) toTrim.add(topic)
+      return toTrim
+    }
+    const retention = new Retention({ ...config, eventLog, topics: topicsToTrim, logger, now })
     closers.addBounded(() => retention.close())
 
+    const maxWaiting = { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes }
     const ingest = config.roles.includes('ingest')
       ? new Ingest({
           ...context,
           eventLog,
           durability: durabilityOf(config.durability),
           topics: config.topics,
-          maxWaiting: { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes },
+          maxWaiting,
         })
       : null
     const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
+    const types = async () => (await core.status()).topics.flatMap(({ name }) => requestTypeOf(name) ?? [])
+    const { replyTtlMs } = config
+    const requests = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs, types })
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
     const core = new Core({
       ...parts,
       ingest,
+      requests,
       remoteGroups,
       deliveryTimes,
+      files: uploads,
+      agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
     const stopWatching = watchWork({ ...parts, ingest })
@@ -130,7 +160,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version })
     closers.add(async (remainingMs) => {
       // Workers send what they have done until their groups are closed; then their streams end.
-      const drained = [ingest?.drain(), remoteGroups?.close(remainingMs()), api.drain(remainingMs())]
+      const drained = [
+        ingest?.drain(),
+        uploads.drain(remainingMs() - uploadEndMs),
+        requests?.drain(remainingMs()),
+        remoteGroups?.close(remainingMs()),
+        api.drain(remainingMs()),
+      ]
       await withinMs(Promise.all(drained), remainingMs(), null)
     })
     const addresses = { http: api.http, grpc: api.grpc }

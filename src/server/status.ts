@@ -1,5 +1,6 @@
 // Builds the status from the log, the database and the worker pools, and shares it among callers.
 
+import { requestTypeOf } from '../event/request.ts'
 import { type EventLog, type GroupDescription, type LogDescription, maxHeldEvents } from '../event-log/event-log.ts'
 import type { GroupName } from '../pipeline/administration.ts'
 import { type GroupState, limitedByPerson, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
@@ -131,7 +132,9 @@ function groupState(
   if (flow !== null && hasWorker && pool?.state.is !== 'outage')
     return limitedByPerson(name.topic, name.group, flow.ratePerSecond)
   if (pool !== undefined) return pool.state
-  if (ready === 0 || hasWorker) return runningState
+  const isOfRequests = requestTypeOf(name.topic) !== null
+  if (hasWorker || (ready === 0 && !isOfRequests)) return runningState
+  if (isOfRequests) return noWorker('nobody serves these requests, so they are refused')
   return noWorker(
     isLandingGroup(name) ? 'no process with the role worker is running' : 'no process that runs has its handler',
   )

@@ -4,7 +4,9 @@
 import type { ErrorCode } from '../errors.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import type { Position, StreamName } from '../event-log/event-log.ts'
+import type { Agent } from '../pipeline/agents.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../pipeline/dead-letters.ts'
+import type { FileDescription } from '../pipeline/files.ts'
 import type { StoreObservation } from '../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from './dead-letter.ts'
@@ -30,9 +32,9 @@ export interface PoisonEvent extends EventPlace {
   readonly message: string
 }
 
-/** A dead letter that the database rejects. */
-export interface RefusedDeadLetter {
-  /** Index into the letters of the call. */
+/** A row that the database rejects: a dead letter, or an agent. */
+export interface RefusedRow {
+  /** Index into the rows of the call. */
   readonly index: number
   /** The database's own code: an SQLSTATE, or SQLite's result code. */
   readonly databaseCode: string
@@ -94,6 +96,34 @@ export interface LandedStream {
   readonly nextOffset: number
 }
 
+/** An agent as its row has it. */
+export type StoredAgent = Omit<Agent, 'online'>
+
+export interface AgentQuery {
+  /** Agents behind this id; '' for all. */
+  readonly after: string
+  /** 1 or more. */
+  readonly limit: number
+}
+
+export interface StoredAgents {
+  readonly agents: readonly StoredAgent[]
+  /** Whether there are agents behind the last one. */
+  readonly hasMore: boolean
+}
+
+/** @param found up to `limit + 1` agents; the last one only shows that there are more. */
+export function pageOfAgents(found: Iterable<StoredAgent>, limit: number): StoredAgents {
+  const agents: StoredAgent[] = []
+  let bytes = 0
+  for (const agent of found) {
+    if (agents.length === limit || bytes >= maxPageBytes) return { agents, hasMore: true }
+    agents.push(agent)
+    bytes += agent.metadata.length
+  }
+  return { agents, hasMore: false }
+}
+
 export interface StoreDescription {
   readonly driver: string
   /** Whether the database responds now. */
@@ -147,7 +177,7 @@ export interface EventStore {
    * database does not accept is escaped. Returns the letters that it rejects all the same, for example by a constraint
    * of the owner: they have no row, and neither delay nor drop the others. Errors: those of landEvents.
    */
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]>
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedRow[]>
 
   /**
    * Lists dead letters, newest first by (deadAt, deadLetterId), or oldest first. Errors: `invalid_event` for an invalid
@@ -172,6 +202,36 @@ export interface EventStore {
 
   /** Deletes these permanently and returns how many existed. */
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number>
+
+  /**
+   * Stores the last heartbeat of each of these agents; an id must not be given twice. A heartbeat that is older than the
+   * stored one changes nothing, so neither the order of calls nor their repetition matters. Durable as landEvents.
+   * Returns the agents that the database rejects, for example because of their metadata: their rows, if they have any,
+   * stay as they are, and the others are stored. Errors: those of landEvents.
+   */
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]>
+
+  /**
+   * Lists agents in the order of the bytes of their ids. A page ends before its limit at the agent whose metadata reaches
+   * `maxPageBytes`. Errors: `unavailable`.
+   */
+  listAgents(query: AgentQuery): Promise<StoredAgents>
+
+  /**
+   * Stores what is known of a file, in place of what is stored under its id. When the promise resolves it is committed and
+   * flushed. Errors: those of landEvents.
+   * @param file.fileId a UUID in lower case, here and below.
+   */
+  saveFile(file: FileDescription): Promise<void>
+
+  /** What saveFile has stored under the id; null when nothing is. Errors: `unavailable`. */
+  file(fileId: string): Promise<FileDescription | null>
+
+  /**
+   * Sets the analysis of a file, JSON text, in place of an earlier one. PostgreSQL keeps its value, not its spelling.
+   * Without effect when the file is unknown. Durable and errors as saveFile.
+   */
+  setAnalysis(fileId: string, analysis: string): Promise<void>
 
   /** Returns the driver's name, whether the database responds now, and if not, why. Never rejects. */
   describe(): Promise<StoreDescription>

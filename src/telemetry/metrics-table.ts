@@ -159,6 +159,28 @@ export const metricsTable = {
     ['topic', 'group'],
   ),
 
+  uploads: counter(
+    'millrace_uploads_total',
+    'Finished uploads of files, by error code; `ok` for those stored.',
+    ['code'],
+    {
+      code: ['ok'],
+    },
+  ),
+  uploadedBytes: counter('millrace_uploaded_bytes_total', 'Bytes of files received, also of refused uploads.', []),
+  requestDuration: histogram(
+    'millrace_request_duration_seconds',
+    'Time from taking a request to its end here: a reply, an error code, or a stage when its caller waits no more.',
+    ['topic', 'end'],
+    secondsBuckets,
+  ),
+  requestsExpired: counter('millrace_requests_expired_total', 'Requests skipped because their deadline had passed.', [
+    'topic',
+  ]),
+  repliesLate: counter('millrace_replies_late_total', 'Replies made after the deadline, which are not stored.', [
+    'topic',
+  ]),
+
   grpcCalls: counter('millrace_grpc_calls_total', 'Finished gRPC calls, by status code.', ['method', 'code']),
   rpcServerDuration: histogram(
     'millrace_rpc_server_duration_seconds',

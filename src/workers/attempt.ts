@@ -3,15 +3,22 @@
 
 import type { ErrorCode } from '../errors.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
+import type { Payload } from '../event/request.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
 import type { HandlerContext } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
 
 export type AttemptEnd =
-  | { readonly is: 'done' }
+  | Done
   | Failed
   /** No further attempt can succeed. */
   | { readonly is: 'dead'; readonly code: ErrorCode; readonly message: string }
+
+export interface Done {
+  readonly is: 'done'
+  /** The reply to a request. */
+  readonly reply?: Payload
+}
 
 export interface Failed {
   readonly is: 'failed'

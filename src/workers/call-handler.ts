@@ -2,7 +2,9 @@
 // into an end for each event: it may be JavaScript.
 
 import { type ErrorCode, errorCodes } from '../errors.ts'
+import { defaultTopic } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
+import { maxRequestBytes, payloadOf } from '../event/request.ts'
 import type { LogMethod } from '../telemetry/logger.ts'
 import type { AttemptEnd, Failed, LimitedAttempt, LimitedContext } from './attempt.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
@@ -12,6 +14,7 @@ import { encodeEvents, type PublishMessageTo, refuseLate } from './publish-event
 
 export interface CallParts {
   readonly publish: PublishMessageTo
+  readonly file: HandlerContext['file']
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
 }
@@ -26,10 +29,12 @@ export function callHandler(handler: HandlerDefinition, parts: CallParts): Limit
       progress,
       logger: lazyLogger(logger),
       publish: publishFor(events, abort),
+      file: parts.file,
     }
     try {
       if (handler.batch !== null) return { ends: endsOf(await handler.handle(events, context), events) }
-      return { ends: [endOf(await handler.handle(events[0]!, context))] }
+      const returned = await handler.handle(events[0]!, context)
+      return { ends: [handler.request === null ? endOf(returned) : endOfRequest(returned)] }
     } catch (thrown) {
       const end = failed(codeOf(thrown), textOfThrown(thrown))
       return { ends: events.map(() => end) }
@@ -40,7 +45,8 @@ export function callHandler(handler: HandlerDefinition, parts: CallParts): Limit
 type PublishFor = (atWork: readonly HandledEvent[], abort: AttemptAbort) => HandlerContext['publish']
 
 /** Makes the `publish` of the calls of a handler. */
-function publishing({ topic: own }: HandlerDefinition, { publish, now }: CallParts): PublishFor {
+function publishing({ topic, request }: HandlerDefinition, { publish, now }: CallParts): PublishFor {
+  const own = request === null ? topic : defaultTopic
   const stamper = new EventStamper(now)
   return (atWork, abort) =>
     async (events, { topic = own } = {}) => {
@@ -93,6 +99,21 @@ function endOf(returned: unknown): AttemptEnd {
   if (ended === 'retry')
     return failed('internal', `retry({ afterMs }) takes 0 to ${maxDelayMs} ms; it was ${textOfThrown(afterMs)}`)
   return failed('internal', `the handler returned ${kindOf(returned)}; it must return nothing, retry() or dead(reason)`)
+}
+
+function endOfRequest(returned: unknown): AttemptEnd {
+  const { ended } = (returned ?? {}) as { readonly ended?: unknown }
+  if (ended === 'dead' || ended === 'retry') return endOf(returned)
+  const reply = payloadOf(returned)
+  if (reply === null) return failed('internal', `the handler returned ${kindOf(returned)}, which has no JSON form`)
+  return withinReplyLimit({ is: 'done', reply })
+}
+
+/** A reply over the limit is dead: another attempt would make the same one. */
+export function withinReplyLimit(end: AttemptEnd): AttemptEnd {
+  if (end.is !== 'done' || end.reply === undefined || end.reply.data.length <= maxRequestBytes) return end
+  const message = `the reply has ${end.reply.data.length} bytes; the limit is ${maxRequestBytes}`
+  return { is: 'dead', code: 'event_too_large', message }
 }
 
 function kindOf(value: unknown): string {

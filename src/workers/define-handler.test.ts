@@ -9,6 +9,7 @@ test('a handler has defaults, and is told from other values', () => {
   const handler = defineHandler({ group: 'mailer', handle })
   assert.deepEqual(handler, {
     isMillraceHandler: true,
+    request: null,
     topic: 'events',
     group: 'mailer',
     types: [],

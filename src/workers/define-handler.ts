@@ -3,6 +3,7 @@
 import { MillraceError } from '../errors.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
 import type { EventInput } from '../event/event-input.ts'
+import { isRequestType, requestTopicOf, respondersGroup } from '../event/request.ts'
 import { type GroupLimits, maxGroupLimit } from '../event-log/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { HandledEvent } from './handled-event.ts'
@@ -56,14 +57,25 @@ export interface HandlerContext {
    * `event_too_large` (`field` names the event), `too_many_events`, `message_too_large`, `not_found` (the topic): none is
    * published. `deadline_exceeded`: the attempt is over, none is published. `disk_full`: none is published, or of several
    * partitions and priorities as many as `taken` says. `outcomeUnknown`: publish again with the same ids.
-   * @param options.topic a declared topic. Default: that of the handler.
+   * @param options.topic a declared topic. Default: that of the handler; of a handler of requests `events`.
    */
   publish(events: EventInput | readonly EventInput[], options?: { readonly topic?: string }): Promise<void>
+  /**
+   * The bytes of an uploaded file, in chunks of up to 64 KiB, read as they are taken; end the loop and the file is closed.
+   * Errors, at the first chunk: `invalid_event` (no UUID), `not_found`, `unavailable`.
+   */
+  file(fileId: string): AsyncIterable<Uint8Array>
 }
 
 export type Handle = (event: HandledEvent, context: HandlerContext) => Ended | Promise<Ended>
 // biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is a handler too.
 type Ended = undefined | void | Retry | Dead
+
+/**
+ * Answers a request. What it returns is the reply: bytes as they are, a string as text, nothing as an empty reply, any other
+ * value as JSON; but `retry()` and `dead(reason)` mean what they mean in a Handle.
+ */
+export type HandleRequest = (request: HandledEvent, context: HandlerContext) => unknown
 
 export type HandleBatch = (events: readonly HandledEvent[], context: HandlerContext) => EndedBatch | Promise<EndedBatch>
 // biome-ignore lint/suspicious/noConfusingVoidType: as above.
@@ -148,6 +160,17 @@ export interface HandlerOptions extends CommonOptions {
   readonly handle: Handle
 }
 
+/** What makes no sense for requests: each is answered by itself, at once. */
+const notOfRequests = ['topic', 'group', 'type', 'types', 'ordered', 'limitPerKey', 'onExhausted', 'batch'] as const
+
+export interface RequestHandlerOptions
+  extends Omit<CommonOptions, (typeof notOfRequests)[number]>,
+    Partial<Record<(typeof notOfRequests)[number], undefined>> {
+  /** The type of the requests that it answers: [a-z0-9][a-z0-9._-]{0,63}. */
+  readonly request: string
+  readonly handle: HandleRequest
+}
+
 export interface BatchHandlerOptions extends CommonOptions {
   /** Calls the handler with several events at their first attempt. Further attempts are calls with one event. */
   readonly batch: BatchOptions
@@ -161,12 +184,14 @@ export interface BatchHandlerOptions extends CommonOptions {
 /** A checked handler. Null: the default of the process. */
 export type HandlerDefinition = CheckedOptions &
   (
-    | { readonly batch: null; readonly handle: Handle }
+    | { readonly batch: null; readonly handle: Handle | HandleRequest }
     | { readonly batch: Required<BatchOptions>; readonly handle: HandleBatch }
   )
 
 interface CheckedOptions {
   readonly isMillraceHandler: true
+  /** The type of the requests that it answers; null: it works on events. */
+  readonly request: string | null
   readonly topic: string
   readonly group: string
   readonly types: readonly string[]
@@ -204,16 +229,30 @@ const knownOf = { retry: ['maxAttempts', 'initialDelayMs', 'maxDelayMs'], batch:
 /** Checks a handler. Errors: `invalid_event` that names the wrong option (`field`) and what it must be. */
 export function defineHandler(options: HandlerOptions): HandlerDefinition
 export function defineHandler(options: BatchHandlerOptions): HandlerDefinition
-export function defineHandler(options: HandlerOptions | BatchHandlerOptions): HandlerDefinition {
-  if (typeof options !== 'object' || options === null) {
-    throw new MillraceError('invalid_event', 'defineHandler takes an object with group and handle', {
+export function defineHandler(options: RequestHandlerOptions): HandlerDefinition
+export function defineHandler(given: HandlerOptions | BatchHandlerOptions | RequestHandlerOptions): HandlerDefinition {
+  if (typeof given !== 'object' || given === null) {
+    throw new MillraceError('invalid_event', 'defineHandler takes an object with handle, and group or request', {
       field: 'options',
     })
   }
+  if (!('request' in given)) return checkedHandler(given, null)
+  const { request, ...options } = given
+  const refuse = (field: string, must: string): never => {
+    const text = `the handler of request ${JSON.stringify(request)}: ${field} ${must}`
+    throw new MillraceError('invalid_event', text, { field })
+  }
+  if (typeof request !== 'string' || !isRequestType(request)) refuse('request', 'must match [a-z0-9][a-z0-9._-]{0,63}')
+  for (const field of notOfRequests) if (field in options) refuse(field, 'is not an option of a handler of requests')
+  const handler = checkedHandler({ ...options, group: respondersGroup } as HandlerOptions, request)
+  return { ...handler, topic: requestTopicOf(request) }
+}
+
+function checkedHandler(options: HandlerOptions | BatchHandlerOptions, request: string | null): HandlerDefinition {
   const { topic = defaultTopic, group, type, types = [], concurrency, timeoutMs = 30_000 } = options
   const { isolate = false, ordered = false, onExhausted = 'dead-letter' } = options
   const { maxAttempts, initialDelayMs = 1000, maxDelayMs: longestMs = 60_000 } = options.retry ?? {}
-  const name = `the handler of group ${JSON.stringify(group)}`
+  const name = `the handler of ${request === null ? 'group' : 'request'} ${JSON.stringify(request ?? group)}`
   const refuse = (field: string, must: string): never => {
     throw new MillraceError('invalid_event', `${name}: ${field} ${must}`, { field })
   }
@@ -257,7 +296,18 @@ export function defineHandler(options: HandlerOptions | BatchHandlerOptions): Ha
     refuse('limitPerKey', 'and ordered are both given: in an ordered group one event of a key is at work')
   const checked = {
     isMillraceHandler: true as const,
-    ...{ topic, group, types: patterns, initialDelayMs, maxDelayMs: longestMs, isolate, ordered, onExhausted, limits },
+    ...{
+      request,
+      topic,
+      group,
+      types: patterns,
+      initialDelayMs,
+      maxDelayMs: longestMs,
+      isolate,
+      ordered,
+      onExhausted,
+      limits,
+    },
     module: null,
     concurrency: concurrency === undefined ? null : inRange('concurrency', concurrency, 1, 10_000),
     timeoutMs: inRange('timeoutMs', timeoutMs, 1, dayMs),

@@ -6,6 +6,7 @@
 
 import { decodeEvent, EventReader } from '../event/record-batch.ts'
 import { type Consumer, type Delivery, dueAtOnce } from '../event-log/event-log.ts'
+import type { ReplyToStore } from '../event-log/replies.ts'
 import type { AttemptEnd } from './attempt.ts'
 import type { BeginRule, EventInHand, Work } from './begin-rule.ts'
 import type { HandlerDefinition } from './define-handler.ts'
@@ -33,6 +34,8 @@ export interface DeliveriesInHandOptions
   readonly handler: HandlerDefinition
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
+  /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
+  readonly replyTo?: (request: HandledEvent, attempts: number, end: AttemptEnd) => ReplyToStore
   readonly rule: BeginRule
   readonly deliveryTimes: DeliveryTimes
 }
@@ -128,7 +131,9 @@ export class DeliveriesInHand {
     } else if (end.is === 'failed' && handler.onExhausted === 'hold') {
       this.#hold(event, end.isSuspect === true)
     } else {
-      if (end.is === 'done') open.done(index)
+      this.#reply(event, attempt, end)
+      // A request that was refused has its answer: it was the caller's mistake, and becomes no dead letter.
+      if (end.is === 'done' || (end.is === 'dead' && handler.request !== null)) open.done(index)
       else open.giveUp(index, attempt, end)
       this.#rule.ended(event)
     }
@@ -175,9 +180,16 @@ export class DeliveriesInHand {
       return
     }
     const message = `the process ended in each of ${maxAttempts} attempts, or lost its lease`
-    if (!isSkipped) open.giveUp(index, maxAttempts, { code: 'internal', message })
+    const end = { is: 'failed', code: 'internal', message, afterMs: null } as const
+    this.#reply(event, maxAttempts, end)
+    if (!isSkipped) open.giveUp(index, maxAttempts, end)
     else open.giveUp(index, attempt - skippedAttempts - 1, { code: 'cancelled', message: 'a person has skipped it' })
     this.#rule.ended(event)
+  }
+
+  #reply(event: EventInHand, attempts: number, end: AttemptEnd): void {
+    const { replyTo } = this.#options
+    if (replyTo !== undefined) event.open.reply = replyTo(this.read(event), attempts, end)
   }
 
   /** Holds an event, so that it has one more attempt when it is released. Without a key it is held under its id. */

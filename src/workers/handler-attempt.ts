@@ -5,6 +5,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt } from './attempt.ts'
 import { type CallParts, callHandler } from './call-handler.ts'
 import type { HandlerDefinition } from './define-handler.ts'
+import { fileReader } from './file-reader.ts'
 import { type LoopWatch, withLoopWatch } from './loop-watch.ts'
 import type { Outage } from './pool.ts'
 import { HandlerThread } from './thread/handler-thread.ts'
@@ -12,7 +13,9 @@ import { withThread } from './thread/with-thread.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
 
-export interface AttemptParts extends CallParts {
+export interface AttemptParts extends Omit<CallParts, 'file'> {
+  /** Where uploaded files are. */
+  readonly filesDir: string
   readonly logger: Logger
   readonly metrics: Metrics
   /** Shared by all pools of the process. */
@@ -41,7 +44,11 @@ export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onRo
   const { timeoutMs, module } = handler
   const limit = { timeoutMs, monotonicNow: parts.monotonicNow }
   if (!handler.isolate) {
-    const call = withLoopWatch(handler, parts.loopWatch, callHandler(handler, parts))
+    const call = withLoopWatch(
+      handler,
+      parts.loopWatch,
+      callHandler(handler, { ...parts, file: fileReader(parts.filesDir) }),
+    )
     const attempt = withMetrics(handler, parts, withTimeout(limit, call))
     return { open: async () => {}, attempt, retriesLate: false, outage: null, close: async () => {} }
   }

@@ -3,6 +3,7 @@
 // Not its job: what an attempt is (attempt.ts), when a call begins (call-queue.ts), what comes of its events
 // (deliveries-in-hand.ts).
 
+import { requestTypeOf } from '../event/request.ts'
 import type { Consumer } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -109,8 +110,9 @@ export class HandlerCalls {
   #loggerOf(events: readonly HandledEvent[]): Logger {
     const { logger, to } = this.#options
     const [first] = events as [HandledEvent]
+    const id = requestTypeOf(to.topic) === null ? 'id' : 'request_id'
     const own =
-      events.length === 1 ? { id: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
+      events.length === 1 ? { [id]: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
     return logger.child({ topic: to.topic, group: to.group, ...own })
   }
 

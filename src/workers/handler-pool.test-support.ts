@@ -71,7 +71,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   })
   const start = async () => {
     const pool = new HandlerPool({
-      ...{ handler, eventLog, declare, logger, metrics, now, leaseMs: 30_000 },
+      ...{ handler, eventLog, declare, logger, metrics, now, leaseMs: 30_000, filesDir: '' },
       ...{ concurrency: () => handler.concurrency ?? 2, maxAttempts: handler.maxAttempts ?? 3 },
       ...{ monotonicNow, random: Math.random, loopWatch: new LoopWatch({ logger, metrics, monotonicNow }) },
       deadLetters: new DeadLetters({ eventLog, now }),

@@ -15,7 +15,7 @@ import { type BeginRule, NoRule, type Work } from './begin-rule.ts'
 import { CallQueue } from './call-queue.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { HandlerDefinition } from './define-handler.ts'
-import { DeliveriesInHand } from './deliveries-in-hand.ts'
+import { DeliveriesInHand, type DeliveriesInHandOptions } from './deliveries-in-hand.ts'
 import type { DeliveryTimes } from './delivery-times.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import { GroupPermits } from './group-permits.ts'
@@ -50,6 +50,7 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   readonly attemptsOf?: typeof attemptsOf
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
+  readonly replyTo?: DeliveriesInHandOptions['replyTo']
   readonly deadLetters: DeadLetters
   /** The process's gate; an isolated handler has one of its own within that. */
   readonly gate: AttemptGate

@@ -3,6 +3,7 @@
 import type { RecordBatch } from '../event/record-batch.ts'
 import { EventReader, textOf } from '../event/record-batch.ts'
 import { type Again, type Consumer, type Delivery, never, type Outcome } from '../event-log/event-log.ts'
+import type { ReplyToStore } from '../event-log/replies.ts'
 import type { GivenUp } from './dead-letter-event.ts'
 
 export class OpenDelivery {
@@ -12,6 +13,8 @@ export class OpenDelivery {
   /** The numbers of its events in the delivery times. */
   readonly begun: number[] = []
   readonly givenUp: GivenUp[] = []
+  /** The reply, when the delivery is a request. */
+  reply: ReplyToStore | undefined
   readonly #again: Again[] = []
   /** The events that have not ended: index in the batch → the event as a batch of its own. */
   readonly pending = new Map<number, RecordBatch>()
@@ -94,6 +97,6 @@ export class OpenDelivery {
     const { delivery, givenUp } = this
     const dead = givenUp.some(({ index }) => index === null) ? delivery.batch.count : givenUp.length
     const redelivered = this.#again.reduce((sum, { batch }) => sum + batch.count, 0)
-    return { delivery, landed: delivery.batch.count - dead - redelivered, dead, again: this.#again }
+    return { delivery, landed: delivery.batch.count - dead - redelivered, dead, again: this.#again, reply: this.reply }
   }
 }

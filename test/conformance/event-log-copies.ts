@@ -76,7 +76,8 @@ export async function makeDamageBase(t: TestContext): Promise<DamageBase> {
     index % 6 === 1 ? [{ batch, attempt: 4, offset: position.offset }] : [],
   )
   await eventLog.reopen(stream(), group, reopened)
-  await eventLog.append(stream(), [batchOf(['last'])], { producer: { id: 'p', epoch: 1, sequence: 1 } })
+  const once = { id: 'r', fingerprint: 'f', ttlMs: 3_600_000 }
+  await eventLog.append(stream(), [batchOf(['last'])], { producer: { id: 'p', epoch: 1, sequence: 1 }, once })
   await eventLog.describe()
   const crashed = copyDirectory(t, closed)
   await eventLog.close()

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { MillraceError } from '../../src/errors.ts'
-import { never } from '../../src/event-log/event-log.ts'
+import { type EventLog, never } from '../../src/event-log/event-log.ts'
 import { inspectEventLog, repairEventLog } from '../../src/event-log/open-event-log.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { samples } from '../support/depth.ts'
@@ -32,6 +32,7 @@ import {
   landed,
   leaseMs,
   stream,
+  take,
   takeAll,
   topic,
 } from './event-log-verbs.ts'
@@ -468,3 +469,56 @@ test('a repair that loses the key of an event frees those behind it, and what wa
   }
   assert.deepEqual(await repaired.heldKeys(stream(), group), [{ key: 'kept', events: 1, attempt: 1, dueAtMs: never }])
 })
+
+test('a repair keeps requests and replies; one that does not match its checksum is unknown', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  for (const id of ['answered', 'damaged', 'waiting']) await send(eventLog, id)
+  const consumer = await eventLog.consume(topic, group, { leaseMs })
+  const [delivery] = await take(consumer, 1)
+  const reply = { id: 'answered', bytes: Buffer.from('42'), ttlMs, inbox: 'none' }
+  await consumer.settle([{ ...landed(delivery!), reply }])
+  await eventLog.close()
+  const spoil = (change: string) => {
+    const database = new DatabaseSync(join(dataDir, 'log.db'))
+    database.exec(`UPDATE requests SET ${change} WHERE id = 'damaged'`)
+    database.close()
+    return inspectEventLog({ dataDir }).findings.map(({ found, needsRepair }) => [found, needsRepair])
+  }
+  assert.deepEqual(spoil('first_offset = first_offset + (1152921504606846976)'), [['a larger number', true]])
+  assert.deepEqual(spoil(`first_offset = 1, fingerprint = 'g'`), [['1 that do not match', true]])
+  assert.ok(repairEventLog({ dataDir }) !== null)
+
+  const repaired = await openEmbedded(dataDir)
+  const stored = await Promise.all(
+    ['answered', 'damaged', 'waiting'].map((id) => repaired.replies.get(topic, group, id)),
+  )
+  assert.deepEqual(stored, [{ stage: 'replied', bytes: new Uint8Array(reply.bytes) }, null, { stage: 'accepted' }])
+  await repaired.close()
+})
+
+test('a log of the format before requests is opened with what it has, and keeps requests from then on', async (t) => {
+  const dataDir = directoryFor(t)
+  const eventLog = await openEmbedded(dataDir)
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  await eventLog.append(stream(), [batchOf(['old'])])
+  await eventLog.close()
+  const database = new DatabaseSync(join(dataDir, 'log.db'))
+  database.exec('DROP TABLE requests; PRAGMA user_version = 5')
+  database.close()
+
+  const upgraded = await openEmbedded(dataDir)
+  await send(upgraded, 'new')
+  await upgraded.close()
+  const reopened = await openEmbedded(dataDir)
+  assert.equal((await send(reopened, 'new')).duplicate, true)
+  assert.deepEqual(idsOf(await takeAll(await reopened.consume(topic, group, { leaseMs }))), ['old', 'new'])
+  await reopened.close()
+})
+
+const ttlMs = 600_000
+
+function send(eventLog: EventLog, id: string) {
+  return eventLog.append(stream(), [batchOf([id])], { once: { id, fingerprint: 'f', ttlMs } })
+}

@@ -90,7 +90,9 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
   }
   await takeAll(consumer)
   await eventLog.reopen(stream('low'), group, [{ batch: batchOf(['d']), attempt: 0, offset: 0 }])
-  await eventLog.append(stream(), [batchOf(['e'])])
+  await eventLog.append(stream(), [batchOf(['e'])], {
+    once: { id: 'normal/p', fingerprint: 'f', ttlMs: 3_600_000 },
+  })
   const base = `${prefix}:{${topic}/0}`
   const [owner] = (await client.sendCommand(['XINFO', 'CONSUMERS', `${base}:lane:normal`, group])) as unknown as [
     [Buffer, Buffer],
@@ -106,22 +108,25 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
     ...[lane, '1', '1', size, '100', '100000', 'p', '1', sequence],
     ...['1', '1700', '12345', Buffer.from(batch.bytes)],
   ]
-  const settlementOf = (...place: string[]) => [
-    ...[...place, size, '0', '0', '1'],
+  const settlementOf = (place: readonly string[], reply: readonly string[] = []) => [
+    ...[...place, size, '0', '0', '1', String(reply.length), ...reply],
     ...['1', '1', '0', '1700', size, record, '7', '-k'],
   ]
   const calls: Partial<Record<ScriptName, { readonly keys: Words; readonly args: Words }>> = {
     append: {
       keys: partition.forAppend(),
-      args: ['100', '8192', '1', ...appendOf('1', '4'), ...appendOf('3', '5'), ...appendOf('2', '4')],
+      args: [
+        ...['100', '8192', '1', ...appendOf('1', '4'), ...appendOf('3', '5')],
+        ...appendOf('0', '4').toSpliced(9, 0, 'normal/p', 'f', '90000'),
+      ],
     },
     settle: {
-      keys: partition.forGroup(group),
+      keys: partition.forSettle(group),
       args: [
         ...[group, name],
-        ...settlementOf('2', 'lane', '1-1', '1'),
-        ...settlementOf(String(member).split('-')[2]!, 'again', String(member), '2'),
-        ...settlementOf('3', 'lane', '2-1', '1'),
+        ...settlementOf(['2', 'lane', '1-1', '1'], ['normal/p', 'bytes', '90000', 'inbox']),
+        ...settlementOf([String(member).split('-')[2]!, 'again', String(member), '2']),
+        ...settlementOf(['3', 'lane', '2-1', '1']),
       ],
     },
     reopen: {
@@ -132,10 +137,14 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
       keys: partition.forGroup(group),
       args: [group, name, String(Date.now()), '100000', '1', '9', '0', '9', '0', '9', '0', '9', '0'],
     },
-    flow: { keys: [partition.books], args: [group, '1', '2', '1', '100'] },
+    flow: { keys: [partition.books], args: [group, '2', '1', '100'] },
     permits: {
       keys: partition.forPermits(group),
       args: [group, 'me', '1000', '3', '5', '0', '1', '1', '2', '1', '0', '25', '1025', '1000', '500', '50'],
+    },
+    'find-request': {
+      keys: [partition.books, partition.stream('normal'), partition.request('normal/p')],
+      args: [group],
     },
     release: { keys: partition.forGroup(group), args: [group, name, '1', '100', '0', '1:1-1'] },
     trim: { keys: [partition.books, partition.stream('normal')], args: ['normal', '9', '0', '9'] },
@@ -182,7 +191,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
     for (const [index, key] of keys.entries()) {
       const isPrefix = /:$/.test(String(key))
       const wrongKey = isPrefix ? `${String(key)}normal/p` : key
-      if (isPrefix && script !== 'append') continue
+      if (isPrefix && script !== 'append' && script !== 'settle') continue
       await client.sendCommand(['DEL', wrongKey])
       const isSortedSet = /:(due:.*|again-keys:.*|producers)$/.test(String(wrongKey))
       await client.sendCommand(isSortedSet ? ['SET', wrongKey, 'x'] : ['ZADD', wrongKey, '1', 'x'])

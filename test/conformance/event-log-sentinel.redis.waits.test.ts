@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { masterName } from '../support/redis-sentinel.ts'
-import { batchOf, group, idsOf, stream, topic } from './event-log-verbs.ts'
+import { batchOf, group, idsOf, landed, stream, takeAll, topic } from './event-log-verbs.ts'
 import {
   assertNothingLost,
   assertOutages,
@@ -34,9 +34,12 @@ test('by Sentinels: kill -9 of the master loses nothing at replicated(1), and ap
   await assertNothingLost(eventLog, producer.accepted)
 })
 
-test('by Sentinels: when the master becomes a replica, the next master is found within 10 s', async (t) => {
+test('by Sentinels: when the master becomes a replica, the next master is found within 10 s, and who waits for replies is told', async (t) => {
   const sentinel = await startSentinel(t)
   const eventLog = await openLog(t, sentinel.url)
+  const heard: string[] = []
+  let missed = 0
+  await eventLog.replies.listen(topic, 'inbox-1', { onReply: (id) => heard.push(id), onMissed: () => missed++ })
   const producer = produce(eventLog)
   cleanup(t, () => producer.stop())
   await producer.more(5)
@@ -46,6 +49,11 @@ test('by Sentinels: when the master becomes a replica, the next master is found 
   await producer.stop()
   const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
   assert.ok((await consumer.next(takeSoon)).length > 0)
+  await eventually(() => assert.ok(missed > 0))
+  await eventLog.append(stream(), [batchOf(['r'])], { once: { id: 'r', fingerprint: 'f', ttlMs: 600_000 } })
+  const reply = { id: 'r', bytes: Buffer.from('x'), ttlMs: 600_000, inbox: 'inbox-1' }
+  await consumer.settle((await takeAll(consumer)).map((delivery) => ({ ...landed(delivery), reply })))
+  await eventually(() => assert.deepEqual(heard, ['r']))
 })
 
 test('by Sentinels: an append that the master refuses, because it is a replica now, is sent to the next master', async (t) => {

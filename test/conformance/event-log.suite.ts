@@ -21,6 +21,7 @@ import { permitting } from './event-log/permitting.ts'
 import { readingSettled } from './event-log/reading-settled.ts'
 import { refusing } from './event-log/refusing.ts'
 import { reopening } from './event-log/reopening.ts'
+import { requesting } from './event-log/requesting.ts'
 import { settling } from './event-log/settling.ts'
 import type { Story } from './event-log/story.ts'
 import { trimming } from './event-log/trimming.ts'
@@ -55,6 +56,7 @@ export function eventLogSuite(harness: EventLogHarness): void {
   ordering(story)
   holding(story)
   dropping(story)
+  requesting(story)
   closing(story)
   eventLogModelTest(harness)
 }

@@ -10,7 +10,7 @@ import type { EventParts } from '../../src/event/record-batch.ts'
 import type { DeadLetterSummary } from '../../src/pipeline/dead-letters.ts'
 import type { EventQuery, StoredEvent } from '../../src/pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../../src/store/dead-letter.ts'
-import { type EventStore, maxDataBytes, maxPageBytes } from '../../src/store/event-store.ts'
+import { type EventStore, maxDataBytes, maxPageBytes, type StoredAgent } from '../../src/store/event-store.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { identityOf, rowKeys } from '../support/identity.ts'
 import { dashed } from '../support/store-file.ts'
@@ -80,6 +80,8 @@ export function eventStoreSuite(harness: EventStoreHarness): void {
   listing(harness, story)
   finding(story)
   deadLetters(story)
+  agents(story)
+  files(story)
   observing(story)
   lifetime(story)
 }
@@ -1021,6 +1023,117 @@ function deadLetters(story: Story): void {
     assert.equal(await store.deleteDeadLetters([first]), 0)
     assert.deepEqual(await store.readDeadLetters([first]), [])
     assert.equal(await store.countDeadLetters({}), 1)
+  })
+}
+
+function agents(story: Story): void {
+  const agent = (agentId: string, lastSeenMicros: number, load: number): StoredAgent => ({
+    ...{ agentId, lastSeenMicros: someMicros + lastSeenMicros, metadata: JSON.stringify({ load }) },
+  })
+  const listed = async (store: EventStore) => {
+    const { agents, hasMore } = await store.listAgents({ after: '', limit: 1000 })
+    assert.equal(hasMore, false)
+    const rowOf = (row: StoredAgent) => [row.agentId, row.lastSeenMicros - someMicros, JSON.parse(row.metadata).load]
+    return agents.map(rowOf)
+  }
+
+  story('an agent has its newest heartbeat, whatever the order of the calls, and keeps it', async (database, store) => {
+    assert.deepEqual(await store.upsertAgents([]), [])
+    assert.deepEqual(await store.upsertAgents([agent('b', 1, 10), agent('a', 5, 50)]), [])
+    const newer = [agent('a', 4, 40), agent('b', 2, 20), agent('c', 3, 30)]
+    const expected = [
+      ['a', 5, 50],
+      ['b', 2, 20],
+      ['c', 3, 30],
+    ]
+    for (let time = 0; time < 2; time++) {
+      assert.deepEqual(await store.upsertAgents(newer), [])
+      assert.deepEqual(await listed(store), expected)
+    }
+    const other = await database.openInProcess()
+    assert.deepEqual(await listed(other.store), expected)
+    await other.store.upsertAgents([agent('a', 6, 60)])
+    await other.kill()
+    assert.deepEqual((await listed(store))[0], ['a', 6, 60])
+  })
+
+  story('an agent that the database refuses keeps its row, and the others are stored', async (_database, store) => {
+    await store.upsertAgents([agent('b', 1, 10)])
+    const bad = { ...agent('b', 2, 20), metadata: '{"load":' }
+    const refused = await store.upsertAgents([agent('a', 2, 20), bad, agent('c', 2, 20)])
+    assert.deepEqual(
+      refused.map(({ index }) => index),
+      [1],
+    )
+    assert.match(refused[0]!.databaseCode, /^\w{3,5}$/)
+    assert.notEqual(refused[0]!.message, '')
+    assert.deepEqual(await listed(store), [
+      ['a', 2, 20],
+      ['b', 1, 10],
+      ['c', 2, 20],
+    ])
+  })
+
+  story('agents are listed by the bytes of their ids, in pages of bounded size', async (_database, store) => {
+    const ids = ['Z', 'a', 'a-1', 'a1', 'b', 'ä', '\uffee', '😀']
+    await store.upsertAgents(ids.toReversed().map((agentId) => agent(agentId, 1, 1)))
+    const found: string[] = []
+    for (let hasMore = true; hasMore; ) {
+      const page = await store.listAgents({ after: found.at(-1) ?? '', limit: 3 })
+      assert.equal(page.agents.length, Math.min(3, ids.length - found.length))
+      found.push(...page.agents.map(({ agentId }) => agentId))
+      hasMore = page.hasMore
+    }
+    assert.deepEqual(found, ids)
+
+    const large = { text: 'x'.repeat(maxPageBytes / 2) }
+    await store.upsertAgents(ids.map((agentId) => ({ ...agent(agentId, 2, 1), metadata: JSON.stringify(large) })))
+    const page = await store.listAgents({ after: 'Z', limit: 1000 })
+    assert.deepEqual([page.agents.map(({ agentId }) => agentId), page.hasMore], [['a', 'a-1'], true])
+  })
+}
+
+function files(story: Story): void {
+  const file = {
+    fileId: ids.next(),
+    filename: '../%_\u{1f600} "a".txt',
+    contentType: 'text/plain; charset=utf-8',
+    size: 2 ** 40,
+    sha256: sha256('a file'),
+    receivedAtMicros: someMicros,
+    analysis: null,
+  }
+
+  story('file returns what saveFile has stored, null for an unknown id', async (database, store) => {
+    await store.saveFile(file)
+
+    assert.deepEqual(await store.file(file.fileId), file)
+    assert.equal(await store.file(ids.next()), null)
+    const again = await database.open()
+    assert.deepEqual(await again.file(file.fileId), file)
+    await again.close()
+  })
+
+  story('saveFile replaces what is stored under the id', async (_database, store) => {
+    await store.saveFile(file)
+    const other = { ...file, filename: 'b', contentType: 'b/b', size: 0, sha256: sha256('b'), receivedAtMicros: 1 }
+
+    await store.saveFile(other)
+
+    assert.deepEqual(await store.file(file.fileId), other)
+  })
+
+  story('setAnalysis sets the analysis of a file, and of no other', async (_database, store) => {
+    const neighbour = { ...file, fileId: ids.next() }
+    for (const each of [file, neighbour]) await store.saveFile(each)
+
+    await store.setAnalysis(file.fileId, '{"words":1}')
+    await store.setAnalysis(file.fileId, '{"words":12345678901234567890}')
+    await store.setAnalysis(ids.next(), '{}')
+
+    const analysis = (await store.file(file.fileId))?.analysis ?? ''
+    assert.equal(analysis.replaceAll(' ', ''), '{"words":12345678901234567890}')
+    assert.deepEqual(await store.file(neighbour.fileId), neighbour)
   })
 }
 

@@ -28,6 +28,7 @@ test('all keys of a script are in one slot, whatever the names of topics, groups
       const partition = keys.partition(topic, 3)
       const sets = [
         partition.forAppend(),
+        partition.forSettle(group),
         partition.forDrop(group),
         partition.forReopen(group, 'low'),
         partition.forHeldKeys(group, 'low'),
@@ -36,7 +37,8 @@ test('all keys of a script are in one slot, whatever the names of topics, groups
       // append.lua derives the name of a producer's window from this key.
       const windows = lanes.map((lane) => `${partition.forAppend()[6]}${lane}/${group}`)
       assert.match(windows[0]!, /:producer:high\//)
-      const all = [...new Set([...sets.flat(), ...partition.streams, ...windows])]
+      const ofRequests = [partition.request(group), partition.inbox('inbox-1')]
+      const all = [...new Set([...sets.flat(), ...partition.streams, ...windows, ...ofRequests])]
       const slots = await slotsOf(all)
       assert.deepEqual([...new Set(slots)], [slots[0]], `${topic} ${group}`)
       assert.deepEqual(all.map(slotOf), slots)

@@ -113,6 +113,26 @@ for (const backend of backends('redis', 'cluster')) {
 }
 
 for (const backend of backends('redis', 'cluster')) {
+  test(`a rate with which a group is resumed holds in two processes (${backend.name})`, async (t) => {
+    const [ratePerSecond, events] = [20, 60]
+    const home = await backend.home(t)
+    const { servers, records } = await startTwo(t, { ...home, env: { ...home.env, MILLRACE_TOPICS: 'events:4' } }, {})
+    const { administration } = clientOf(t, servers[0])
+    const recorder = { topic: 'events', group: 'recorder' }
+    await administration.resumeGroup(recorder, ratePerSecond)
+    await publish(t, servers[0], events + 20, 5)
+    const begun = () => records().filter(({ what }) => what === 'begin')
+    await eventually(() => assert.ok(begun().length >= events), { withinMs: 60_000 })
+    const states = await Promise.all(servers.map(async (server) => (await groupOf(server)).state.is))
+    assert.deepEqual(states, ['limited', 'limited'])
+    await administration.resumeGroup(recorder)
+    await allDone(servers[0])
+    const tookMs = begun()[events - 1]!.ms - begun()[0]!.ms
+    // Up to a message of each process is ahead of the rate.
+    assert.ok(tookMs >= (1000 * (events - 12)) / ratePerSecond, `${events} events in ${tookMs} ms`)
+    assert.equal(new Set(begun().map(({ pid }) => pid)).size, 2, 'both processes work')
+  })
+
   test(`limitPerKey holds in two processes (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const several = { ...home, env: { ...home.env, MILLRACE_TOPICS: 'events:4' } }

@@ -335,7 +335,11 @@ test('a module that gives no usable handler is refused at the start, with its pa
       `${define}export default defineHandler({ group: 'a', topic: 'b', handle })`,
       /"b", which is not declared: add it to MILLRACE_TOPICS/,
     ],
-    ['landing', `${define}export default defineHandler({ group: 'landing', handle })`, /the group that lands events/],
+    [
+      'landing',
+      `${define}export default defineHandler({ group: 'landing', handle })`,
+      /the name of a group of the server/,
+    ],
     [
       'twice',
       `${define}export const a = defineHandler({ group: 'a', handle })\nexport const b = defineHandler({ group: 'a', handle })`,

@@ -71,9 +71,15 @@ for (const backend of both)
           causes: [],
           topics: [
             { name: 'events', partitions: 1, groups: [group] },
+            { name: 'heartbeats', partitions: 1, groups: [group, { ...group, name: 'agents' }] },
             { name: 'orders', partitions: 2, groups: [group] },
           ],
-          ledger: [line('events', 12), line('orders', 30)],
+          ledger: [
+            line('events', 12),
+            line('heartbeats', 0),
+            { ...line('heartbeats', 0), group: 'agents' },
+            line('orders', 30),
+          ],
         },
       )
       assert.equal(typeof status.log.epoch, 'number')

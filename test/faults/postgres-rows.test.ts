@@ -141,6 +141,23 @@ test('a trigger that skips rows that exist makes duplicates of them, compared wi
   assert.equal(await countRows(url), 101)
 })
 
+/** How many pages of a table the work reads, of how many. */
+async function pagesRead(url: string, table: string, work: () => Promise<void>) {
+  const pages = async () => {
+    const statement = `SELECT (heap_blks_read + heap_blks_hit)::int AS read, (pg_relation_size(relid) / 8192)::int AS all
+      FROM pg_statio_user_tables WHERE relname = $1`
+    return (await postgres.query(statement, [table], url))[0] as { read: number; all: number }
+  }
+  const before = await pages()
+  await work()
+  const after = await eventually(async () => {
+    const now = await pages()
+    assert.ok(now.read > before.read)
+    return now
+  })
+  return { read: after.read - before.read, all: after.all }
+}
+
 test('the newest page of a table reads few of its pages, however old the rows are', async (t) => {
   const url = await postgres.createDatabase()
   await (await openPostgres(t, url)).close()
@@ -149,25 +166,39 @@ test('the newest page of a table reads few of its pages, however old the rows ar
     FROM (SELECT n, now() - interval '30 days' + n * interval '1 microsecond' AS at FROM generate_series(1, 40000) AS n) AS rows`
   await postgres.query(insert, [], url)
   await postgres.query("SELECT brin_summarize_new_values('events_received_at')", [], url)
-  const pages = async () => {
-    const statement = `SELECT (heap_blks_read + heap_blks_hit)::int AS read, (pg_relation_size('events') / 8192)::int AS all
-      FROM pg_statio_user_tables WHERE relname = 'events'`
-    return (await postgres.query(statement, [], url))[0] as { read: number; all: number }
-  }
-  const before = await pages()
 
-  const store = await openPostgres(t, url)
-  const page = await store.listEvents({ limit: 100 })
-  // Sessions report their read statistics when they end.
-  await store.close()
-
-  assert.deepEqual(page.events.map((event) => JSON.parse(textOf(event) ?? '').n).slice(0, 3), [40_000, 39_999, 39_998])
-  const after = await eventually(async () => {
-    const now = await pages()
-    assert.ok(now.read > before.read)
-    return now
+  const { read, all } = await pagesRead(url, 'events', async () => {
+    const store = await openPostgres(t, url)
+    const page = await store.listEvents({ limit: 100 })
+    // Sessions report their read statistics when they end.
+    await store.close()
+    assert.deepEqual(
+      page.events.map((event) => JSON.parse(textOf(event) ?? '').n).slice(0, 3),
+      [40_000, 39_999, 39_998],
+    )
   })
-  assert.ok(after.read - before.read < after.all / 5, `${after.read - before.read} of ${after.all} pages`)
+
+  assert.ok(read < all / 5, `${read} of ${all} pages`)
+})
+
+test('a page of dead letters reads few pages of their table, also before its first ANALYZE', async (t) => {
+  const url = await postgres.createDatabase()
+  await (await openPostgres(t, url)).close()
+  const insert = `INSERT INTO dead_letters SELECT gen_random_uuid(), gen_random_uuid(), 'events', 'landing', 'a', '/', 'no', 'no',
+    1, at, at, convert_to(repeat('x', 300), 'UTF8'), '[]', NULL, 0
+    FROM (SELECT now() - n * interval '1 second' AS at FROM generate_series(1, 10000) AS n) AS rows`
+  await postgres.query(insert, [], url)
+
+  const { read, all } = await pagesRead(url, 'dead_letters', async () => {
+    const store = await openPostgres(t, url)
+    const query = { isRedriven: false, untilMicros: Date.now() * 1000, limit: 100 }
+    for (const isOldestFirst of [false, true]) {
+      assert.equal((await store.listDeadLetters({ ...query, isOldestFirst })).deadLetters.length, 100)
+    }
+    await store.close()
+  })
+
+  assert.ok(read < all / 5, `${read} of ${all} pages`)
 })
 
 test('a page makes the text of few rows behind its end, however small they are in the table', async (t) => {

@@ -1,8 +1,7 @@
 // AdminService: each method calls the pipeline once and converts its result to a wire message.
 
-import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf'
-import type { ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js'
-import { toMillraceError } from '../../errors.ts'
+import { create } from '@bufbuild/protobuf'
+import type { UntypedServiceImplementation } from '@grpc/grpc-js'
 import {
   type DeleteDeadLettersRequest,
   DeleteDeadLettersResponseSchema,
@@ -44,7 +43,7 @@ import {
 } from '../administration-wire.ts'
 import { toObservedMessage } from '../observed-wire.ts'
 import { toStatusMessage } from '../wire.ts'
-import { richStatusOf } from './rich-status.ts'
+import { unary } from './unary.ts'
 import { watchStatus } from './watch-status.ts'
 
 const defaultLimit = 100
@@ -116,22 +115,5 @@ export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation 
       await administration.releaseKey(groupOfMessage(request), request.key, actionOfMessage(request))
       return {}
     }),
-  }
-}
-
-/** @param answer gets the request, and a signal that aborts when the caller cancels the call. */
-function unary<Request, Response extends DescMessage>(
-  schema: Response,
-  answer: (request: Request, signal: AbortSignal) => Promise<MessageInitShape<Response>>,
-) {
-  return (call: ServerUnaryCall<Request, unknown>, callback: sendUnaryData<MessageShape<Response>>): void => {
-    const gone = new AbortController()
-    call.on('cancelled', () => gone.abort())
-    Promise.resolve()
-      .then(() => answer(call.request, gone.signal))
-      .then(
-        (response) => callback(null, create(schema, response)),
-        (error: unknown) => callback(richStatusOf(toMillraceError(error))),
-      )
   }
 }

@@ -212,7 +212,8 @@ function joinOf(join: Join): WorkJoin {
   const whenExhausted = onExhaustedOfNumber[join.onExhausted]
   if (whenExhausted === undefined) throw refusal('join.on_exhausted', `is ${join.onExhausted}; it must be 1 or 2`)
   return {
-    topic: join.topic || defaultTopic,
+    request: join.request,
+    topic: join.topic || (join.request === '' ? defaultTopic : ''),
     group: join.group,
     maxInFlight: join.maxInFlight,
     types: join.types,
@@ -228,10 +229,10 @@ function joinOf(join: Join): WorkJoin {
   }
 }
 
-function endOf({ end }: Outcome, index: number): WorkEnd {
+function endOf({ end, reply }: Outcome, index: number): WorkEnd {
   switch (end.case) {
     case 'done':
-      return { is: 'done' }
+      return { is: 'done', reply }
     case 'returned':
       return { is: 'returned' }
     case 'dead':

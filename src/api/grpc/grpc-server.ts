@@ -5,7 +5,10 @@ import { HealthImplementation } from 'grpc-health-check'
 import { isLoopback } from '../../config/config.ts'
 import { limits } from '../../event/event.ts'
 import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admin_pb.ts'
+import { AgentService, file_millrace_v1_agent } from '../../gen/millrace/v1/agent_pb.ts'
+import { FileService, file_millrace_v1_file } from '../../gen/millrace/v1/file_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import { file_millrace_v1_request, RequestService } from '../../gen/millrace/v1/request_pb.ts'
 import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
@@ -17,8 +20,10 @@ import { OpenCalls } from '../open-calls.ts'
 import type { RunningServer } from '../running-server.ts'
 import { UnansweredBytes } from '../unanswered-bytes.ts'
 import { adminHandlers } from './admin-service.ts'
+import { agentHandlers } from './agent-service.ts'
 import { GrpcConnections } from './connections.ts'
 import { consumeHandler } from './consume.ts'
+import { fileHandlers } from './file-service.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { followHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
@@ -26,8 +31,10 @@ import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
 import { PublishStreamAnswers } from './publish-stream.ts'
 import { addReflection } from './reflection.ts'
+import { requestHandlers } from './request-service.ts'
 import { pathOf, serviceDefinitionOf } from './service-definition.ts'
 import type { IntakeParts } from './stream-intake.ts'
+import { UploadCall } from './upload.ts'
 
 export interface GrpcServerOptions {
   readonly pipeline: Pipeline
@@ -78,8 +85,9 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   }
   const guard: ServerInterceptor = (definition, call) => {
     const makeAnswers = streamAnswers.get(definition.path)
-    const endsByItself = makeAnswers !== undefined || definition.path === pathOf(WorkService, 'Consume')
+    const endsByItself = makeAnswers !== undefined || ownEnds.has(definition.path)
     const guarded = new GuardedCall(call, definition, guardParts, endsByItself)
+    if (definition.path === uploadPath) return new UploadCall(guarded, pipeline.files, openCalls, defaultDeadlineMs)
     return makeAnswers === undefined ? guarded : new IntakeCall(guarded, openCalls, intakeParts, makeAnswers)
   }
 
@@ -88,12 +96,20 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     publish: publishHandler(pipeline, publishDuration),
   } as UntypedServiceImplementation)
   server.addService(serviceDefinitionOf(WorkService, ['Consume']), { consume: consumeHandler(pipeline, openCalls) })
+  server.addService(serviceDefinitionOf(RequestService), requestHandlers(pipeline.requests))
+  server.addService(serviceDefinitionOf(AgentService), agentHandlers(pipeline.agents))
+  server.addService(serviceDefinitionOf(FileService, ['Upload']), fileHandlers(pipeline.files))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const services = [IngestService, WorkService, AdminService].map(({ typeName }) => typeName)
+  const services = [IngestService, WorkService, RequestService, FileService, AgentService, AdminService].map(
+    ({ typeName }) => typeName,
+  )
   const stopFollowing = followHealth(healthService, health, services)
-  if (isLoopback(host)) addReflection(server, [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_admin])
+  if (isLoopback(host)) {
+    const event = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_request]
+    addReflection(server, [...event, file_millrace_v1_file, file_millrace_v1_agent, file_millrace_v1_admin])
+  }
 
   const open = metrics.openConnections.with({ transport: 'grpc' })
   const connections = new GrpcConnections(server, { limits: connectionLimits, open, maxSilentMs })
@@ -114,6 +130,11 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     },
   }
 }
+
+const uploadPath = pathOf(FileService, 'Upload')
+
+/** Streams that go on while the server stops. */
+const ownEnds = new Set([pathOf(WorkService, 'Consume'), pathOf(FileService, 'Download'), uploadPath])
 
 /** The two streams that are read without grpc-js's stream objects (intake-call.ts). */
 const streamAnswers = new Map<string, MakeAnswers>([

@@ -181,6 +181,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     const fields = {
       request_id: requestIdOf(requestId?.toString()),
       ...traceFields(traceparent?.toString()),
+      ...failure?.logFields,
       method: this.#method,
       status: grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN),
       code: failure?.code ?? codeOfGrpcStatus(status.code ?? grpcStatus.UNKNOWN),

@@ -67,15 +67,16 @@ export class BodyChunks {
  *
  * @throws MillraceError `message_too_large` (field `body`), and the errors of `next`.
  */
-export async function readBody(request: IncomingMessage, maxBytes: number, maxMs: number): Promise<Buffer> {
-  const tooLarge = () =>
-    new MillraceError(
-      'message_too_large',
-      `the body is larger than ${maxBytes} bytes: send several requests, or NDJSON`,
-      {
-        field: 'body',
-      },
-    )
+export async function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  maxMs: number,
+  advice = 'send several requests, or NDJSON',
+): Promise<Buffer> {
+  const tooLarge = () => {
+    const problem = `the body is larger than ${maxBytes} bytes: ${advice}`
+    return new MillraceError('message_too_large', problem, { field: 'body' })
+  }
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge()
   const chunks = new BodyChunks(request)
   const until = performance.now() + maxMs

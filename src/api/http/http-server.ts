@@ -16,7 +16,9 @@ import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
+import { addAgentRoutes } from './agent-routes.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
+import { addFileRoutes } from './file-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
@@ -28,6 +30,7 @@ import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
+import { addRequestRoutes } from './request-routes.ts'
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
@@ -69,6 +72,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
     addGroupRoutes(app, pipeline.administration, times)
+    addAgentRoutes(app, pipeline.agents, pages, times)
+    addFileRoutes(app, pipeline.files, times)
+    addRequestRoutes(app, pipeline.requests, times)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()
@@ -161,6 +167,7 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
   const fields = {
     request_id: request.id,
     ...traceFields(request.headers.traceparent?.toString()),
+    ...failure.logFields,
     method,
     route,
     status,

@@ -2,13 +2,12 @@
 // the body's bytes and never parsed, so no digit of a number is lost.
 
 import * as v from 'valibot'
-import { MillraceError } from '../../errors.ts'
 import { isJsonContentType } from '../../event/event.ts'
-import { JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
-import { beginsWithByteOrderMark, byteOrderMarkFault } from '../../lib/utf8.ts'
+import { JsonText } from '../../lib/json/json-text.ts'
 import { type RedriveRequest, rateLimits } from '../../pipeline/administration.ts'
 import { payloadOf, readBase64 } from './event-reader.ts'
-import { JsonMembers } from './json-members.ts'
+import type { JsonMembers } from './json-members.ts'
+import { readJsonObject, wrongMember } from './json-object.ts'
 import { timeParameter } from './query.ts'
 
 const text = v.optional(v.string('must be a string'))
@@ -34,10 +33,17 @@ const schema = v.object({
   cursor: text,
 })
 
+const form = {
+  names: Object.keys(schema.entries),
+  subject: 'a redrive has',
+  advice: '{} selects all dead letters',
+}
+
 /** Throws `invalid_event`, with the bad member as its field. */
 export function readRedriveBody(body: Uint8Array): RedriveRequest {
-  const parsed = v.safeParse(schema, membersOf(body), { abortEarly: true })
-  if (!parsed.success) throw wrong(v.getDotPath(parsed.issues[0])?.split('.')[0] ?? 'body', parsed.issues[0].message)
+  const parsed = v.safeParse(schema, readJsonObject(new JsonText(), body, form, readValue), { abortEarly: true })
+  if (!parsed.success)
+    throw wrongMember(v.getDotPath(parsed.issues[0])?.split('.')[0] ?? 'body', parsed.issues[0].message)
   const { topic, group, type, code, since, until, redriven, rate, cursor, ...values } = parsed.output
   return {
     filter: {
@@ -54,28 +60,6 @@ export function readRedriveBody(body: Uint8Array): RedriveRequest {
   }
 }
 
-function membersOf(body: Uint8Array): Record<string, unknown> {
-  const start = skipJsonSpace(body, 0, body.length)
-  const members = new JsonMembers(new JsonText().load(body))
-  if (beginsWithByteOrderMark(body, start)) throw wrong('body', byteOrderMarkFault)
-  if (body[start] !== 0x7b) throw wrong('body', 'must be a JSON object; {} selects all dead letters')
-  const found: Record<string, unknown> = {}
-  members.reset(start, body.length)
-  while (members.next()) {
-    const { name, fault } = members
-    if (!Object.hasOwn(schema.entries, name)) {
-      throw wrong(name.slice(0, 80), `is unknown; a redrive has ${Object.keys(schema.entries).join(', ')}`)
-    }
-    if (Object.hasOwn(found, name)) throw wrong(name, 'is given twice')
-    if (fault !== '') throw wrong(name, fault)
-    found[name] = readValue(members)
-  }
-  if (members.brokenAt >= 0 || skipJsonSpace(body, members.end, body.length) < body.length) {
-    throw wrong('body', 'is not valid JSON')
-  }
-  return found
-}
-
 function readValue(members: JsonMembers): unknown {
   if (members.name === 'data_base64') return readBase64(members)
   const json = members.bytes.subarray(members.valueStart, members.valueEnd)
@@ -85,15 +69,11 @@ function readValue(members: JsonMembers): unknown {
 function editOf(values: Pick<v.InferOutput<typeof schema>, 'data' | 'data_base64' | 'data_content_type'>) {
   const { data, data_base64: decoded, data_content_type: contentType } = values
   if (data !== undefined && decoded !== undefined)
-    throw wrong('data', 'and data_base64 are both given; give one of them')
+    throw wrongMember('data', 'and data_base64 are both given; give one of them')
   if (data !== undefined) {
     return { data: payloadOf(data, 0, data.length, isJsonContentType(contentType ?? '')), contentType }
   }
   if (decoded !== undefined) return { data: decoded, contentType }
-  if (contentType !== undefined) throw wrong('data_content_type', 'is given without data')
+  if (contentType !== undefined) throw wrongMember('data_content_type', 'is given without data')
   return undefined
-}
-
-function wrong(field: string, problem: string): MillraceError {
-  return new MillraceError('invalid_event', `${field} ${problem}`, { field })
 }

@@ -17,6 +17,7 @@ import type {
   TopicDeclaration,
   Trimmed,
 } from '../event-log.ts'
+import type { ReplyToStore, RequestRegistration, StoredRequest } from '../replies.ts'
 
 /** The start data of the thread. */
 export interface LogThreadData {
@@ -56,13 +57,16 @@ export interface AppendsCall extends PackedBatches {
   readonly appends: Float64Array
   readonly streams: readonly StreamName[]
   readonly producers: readonly string[]
+  readonly registrations: readonly RequestRegistration[]
+  /** The caller's clock. */
+  readonly nowMs: number
 }
 
 /**
  * Index of the stream, number of batches, how many refusals of the stream the proxy has delivered, max waiting events
- * and bytes (-1: no limit), index, epoch and sequence of the producer (-1: none).
+ * and bytes (-1: no limit), index, epoch and sequence of the producer (-1: none), index of the registration (-1: none).
  */
-export const appendFields = 8
+export const appendFields = 9
 
 export const appended = -1
 export const duplicate = -2
@@ -118,6 +122,17 @@ export interface SettleCall {
   readonly outcomes: Float64Array
   /** The batches to be redelivered, with `againFields` of each; null when there are none. */
   readonly again: (PackedBatches & { readonly numbers: Float64Array; readonly keys: readonly string[] }) | null
+  /** By the index of their outcome. */
+  readonly replies: ReadonlyMap<number, ReplyToStore>
+  /** The caller's clock. */
+  readonly nowMs: number
+}
+
+export interface SettleAnswer {
+  /** Indexes of the outcomes that were refused. */
+  readonly notHeld: readonly number[]
+  /** Indexes of the outcomes whose reply was stored. */
+  readonly replied: readonly number[]
 }
 
 export const outcomeFields = 4
@@ -165,6 +180,19 @@ export interface ReleaseCall {
   readonly attempt: number | null
 }
 
+export interface FindRequestCall extends GroupName {
+  readonly id: string
+  /** The caller's clock. */
+  readonly nowMs: number
+}
+
+export interface TrimCall {
+  readonly topic: string
+  readonly policy: RetentionPolicy
+  /** The caller's clock. */
+  readonly nowMs: number
+}
+
 /** The methods of the log's thread. */
 export type LogThreadMethods = {
   /** Answers the format version where it is not ours. */
@@ -179,7 +207,7 @@ export type LogThreadMethods = {
   next(call: NextCall): Promise<Answer<Deliveries>>
   /** Ends a call of `next`, which is then answered with nothing unless it has been answered. */
   abort(call: number): null
-  settle(call: SettleCall): Promise<Answer<readonly number[]>>
+  settle(call: SettleCall): Promise<Answer<SettleAnswer>>
   /** Returns leases of a consumer to its group. */
   giveBack(call: { readonly consumer: number; readonly leases: readonly number[] }): Promise<null>
   /** Returns all leases of a consumer, which exists no longer. */
@@ -192,8 +220,12 @@ export type LogThreadMethods = {
   /** Answers whether the key's first entry is due now. */
   release(call: ReleaseCall): Promise<Answer<boolean>>
   heldKeys(call: { readonly stream: StreamName; readonly group: string }): Promise<Answer<readonly HeldKey[]>>
+  hasConsumers(name: GroupName): boolean
+  /** Refuses a topic that is not declared. */
+  findTopic(topic: string): Promise<Answer<null>>
+  findRequest(call: FindRequestCall): Promise<Answer<StoredRequest | null>>
   describe(call: DescribeCall): Promise<LogDescription>
-  trim(call: { readonly topic: string; readonly policy: RetentionPolicy }): Promise<Answer<Trimmed>>
+  trim(call: TrimCall): Promise<Answer<Trimmed>>
   /** Whether that many new bytes would be stored. */
   hasRoom(newBytes: number): boolean
   /** Finishes what was called before. */

@@ -10,6 +10,7 @@ import { openRedisConnection } from './connection/open-redis-connection.ts'
 import { numberOf, type RedisConnection } from './connection/redis-connection.ts'
 import { replicationOf } from './connection/replication-of.ts'
 import { Bells } from './consume/bells.ts'
+import { Inboxes } from './consume/inboxes.ts'
 import { MemberWatch } from './consume/member-watch.ts'
 import { BlockedLanes } from './guard/blocked-lanes.ts'
 import { DurabilityGuard } from './guard/durability-guard.ts'
@@ -91,6 +92,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
       ...{
         connection,
         bells,
+        inboxes: new Inboxes(connection),
         watch,
         guard,
         blockedLanes,

@@ -85,14 +85,12 @@ export class PartitionKeys {
 
   /** The KEYS of append.lua. */
   forAppend(): string[] {
-    const base = this.#base
-    const producers = [`${base}:producers`, `${base}:producer-last`, `${base}:producer:`]
-    return [this.books, ...this.streams, ...producers, this.bell]
+    return [...this.#ofProducers(), this.request('')]
   }
 
   /** The KEYS of make-partition.lua. */
   forMake(): string[] {
-    return [...this.forAppend(), `${this.#base}:`]
+    return [...this.#ofProducers(), `${this.#base}:`]
   }
 
   /** The KEYS of the scripts that work on one group. */
@@ -108,6 +106,11 @@ export class PartitionKeys {
     return [this.books, ...own, this.bell]
   }
 
+  /** The KEYS of settle.lua. */
+  forSettle(group: string): string[] {
+    return [...this.forGroup(group), this.request(''), this.inbox('')]
+  }
+
   /** The KEYS of drop-group.lua. */
   forDrop(group: string): string[] {
     return [...this.forGroup(group), this.permits(group)]
@@ -121,6 +124,16 @@ export class PartitionKeys {
   /** The KEYS of reopen.lua. */
   forReopen(group: string, lane: Lane): string[] {
     return [this.books, this.due(group, lane), this.again(group), this.tries(group), this.bell]
+  }
+
+  /** Hash: a request and its reply. */
+  request(id: string): string {
+    return `${this.#base}:request:${id}`
+  }
+
+  /** The channel on which replies are announced to an inbox. */
+  inbox(name: string): string {
+    return `${this.#base}:inbox:${name}`
   }
 
   due(group: string, lane: Lane): string {
@@ -145,6 +158,12 @@ export class PartitionKeys {
 
   permits(group: string): string {
     return `${this.#base}:permits:${group}`
+  }
+
+  #ofProducers(): string[] {
+    const base = this.#base
+    const producers = [`${base}:producers`, `${base}:producer-last`, `${base}:producer:`]
+    return [this.books, ...this.streams, ...producers, this.bell]
   }
 }
 

@@ -7,6 +7,7 @@ import { MillraceError } from '../../errors.ts'
 import type { Durability } from '../../event/durability.ts'
 import { lanes } from '../../event/event.ts'
 import type { RecordBatch } from '../../event/record-batch.ts'
+import { checkRegistration } from '../check-registration.ts'
 import { checkReopened } from '../check-reopened.ts'
 import type {
   Appended,
@@ -41,11 +42,13 @@ import {
   refuseOtherLimits,
 } from '../held-permits.ts'
 import { checkNumbers } from '../numbered-message.ts'
+import type { Replies, StoredRequest } from '../replies.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { notReplicated } from './append/append-answers.ts'
 import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append/append-queue.ts'
 import { isNoGroup, listOf, numberOf, type RedisConnection, textOf } from './connection/redis-connection.ts'
 import type { Bells } from './consume/bells.ts'
+import type { Inboxes } from './consume/inboxes.ts'
 import type { MemberWatch } from './consume/member-watch.ts'
 import { RedisConsumer } from './consume/redis-consumer.ts'
 import { describeTopic, readMemory } from './describe-log.ts'
@@ -71,6 +74,7 @@ const trimmedPerScript = 50
 export interface RedisLogOptions {
   readonly connection: RedisConnection
   readonly bells: Bells
+  readonly inboxes: Inboxes
   readonly watch: MemberWatch
   readonly guard: DurabilityGuard
   readonly blockedLanes: BlockedLanes
@@ -91,6 +95,15 @@ export class RedisLog implements EventLog {
   /** Calls in flight: close() waits for them. */
   readonly #calls = new Set<Promise<unknown>>()
   #closed: Promise<void> | null = null
+
+  readonly replies: Replies = {
+    get: (topic, group, id) => this.#call(() => this.#findRequest(topic, group, id)),
+    listen: (topic, inbox, listener) =>
+      this.#call(async () => {
+        const partition = await this.#partition({ topic, partition: 0, lane: 'normal' })
+        return await this.#options.inboxes.listen(partition.inbox(inbox), listener)
+      }),
+  }
 
   /** Never resolves: a server that is unreachable may come back. */
   readonly failed: Promise<Error> = new Promise(() => {})
@@ -264,6 +277,18 @@ export class RedisLog implements EventLog {
     })
   }
 
+  hasConsumers(topic: string, group: string): Promise<boolean> {
+    return this.#call(async () => {
+      try {
+        await this.#topic(topic, group)
+      } catch (thrown) {
+        if (thrown instanceof MillraceError && thrown.code === 'not_found') return false
+        throw thrown
+      }
+      return await this.#options.watch.findsConsumers(topic, group)
+    })
+  }
+
   describe(options: DescribeOptions = {}): Promise<LogDescription> {
     return this.#call(() => {
       const { connection, durability } = this.#options
@@ -348,9 +373,10 @@ export class RedisLog implements EventLog {
     partition: PartitionKeys,
     stream: StreamName,
     batches: readonly RecordBatch[],
-    { maxWaiting, producer }: AppendOptions,
+    { maxWaiting, producer, once }: AppendOptions,
   ): Promise<Appended> {
     if (producer !== undefined) checkNumbers(producer)
+    if (once !== undefined) checkRegistration(stream, batches)
     if (batches.length === 0) return Promise.resolve({ positions: [], duplicate: false })
     let events = 0
     let bytes = 0
@@ -366,9 +392,22 @@ export class RedisLog implements EventLog {
         const positions = offsetsOf(batches, first.offset).map((offset) => ({ stream, epoch, offset }))
         resolve({ positions, duplicate: false })
       }
-      const request = { lane: stream.lane, batches, events, bytes, maxWaiting, producer, resolve: answer, reject }
+      const request = { lane: stream.lane, batches, events, bytes, maxWaiting, producer, once, resolve: answer, reject }
       this.#queue(partition).add(request)
     })
+  }
+
+  async #findRequest(topic: string, group: string, id: string): Promise<StoredRequest | null> {
+    const name = { topic, partition: 0, lane: 'normal' } as const
+    const partition = await this.#partition(name, group)
+    const keys = [partition.books, partition.stream(name.lane), partition.request(id)]
+    const finding = this.#within((session) => session.run('find-request', partition, keys, [group]))
+    const found = await this.#ofGroup(topic, group, finding)
+    if (found === null) return null
+    const [stage, bytes] = listOf(found)
+    return textOf(stage) === 'replied'
+      ? { stage: 'replied', bytes: bytes as Buffer }
+      : { stage: textOf(stage) as 'accepted' | 'started' }
   }
 
   #queue(partition: PartitionKeys): AppendQueue {

@@ -9,8 +9,9 @@ import {
 } from '../../pipeline/dead-letters.ts'
 import { type DeadLetter, parseHistory, type StoredDeadLetterQuery } from '../dead-letter.ts'
 import type { StorableDeadLetter } from '../dead-letter-page.ts'
-import { maxPageBytes, type RefusedDeadLetter } from '../event-store.ts'
+import { maxPageBytes, type RefusedRow } from '../event-store.ts'
 import type { PagePlace } from '../page-cursor.ts'
+import { inTransaction } from './list-events.ts'
 import { placeParameters } from './place-parameters.ts'
 import { readSql } from './sql-file.ts'
 import { type FailureKinds, rowSkipped, sqlStateOf } from './sqlstate.ts'
@@ -32,6 +33,7 @@ export class DeadLetterTable {
   readonly #landing: Pool
   readonly #reading: Pool
   readonly #failures: FailureKinds
+  readonly #begin = readSql('begin-dead-letters')
   readonly #filter = readSql('dead-letter-filter')
   readonly #insert = readSql('insert-dead-letter')
   readonly #list = this.#filtered('list-dead-letters')
@@ -53,8 +55,8 @@ export class DeadLetterTable {
    * Each letter is a transaction of its own; a retry after a failure skips the ones that were stored. Returns those that
    * the server rejects.
    */
-  async land(letters: readonly StorableDeadLetter[]): Promise<RefusedDeadLetter[]> {
-    const refused: RefusedDeadLetter[] = []
+  async land(letters: readonly StorableDeadLetter[]): Promise<RefusedRow[]> {
+    const refused: RefusedRow[] = []
     for (const [index, letter] of letters.entries()) {
       const refusal = await this.#landOne(letter)
       if (refusal !== null) refused.push({ index, ...refusal })
@@ -63,7 +65,7 @@ export class DeadLetterTable {
   }
 
   /** Returns why the server rejects the letter. That it is retried alone loses nothing, so unlisted codes count too. */
-  async #landOne(letter: StorableDeadLetter): Promise<Omit<RefusedDeadLetter, 'index'> | null> {
+  async #landOne(letter: StorableDeadLetter): Promise<Omit<RefusedRow, 'index'> | null> {
     try {
       const { rowCount } = await this.#landing.query(this.#insert, columnsOf(letter))
       if (rowCount === 1) return null
@@ -79,7 +81,10 @@ export class DeadLetterTable {
   async list(query: StoredDeadLetterQuery, start: PagePlace, limit: number): Promise<DeadLetterSummary[]> {
     const parameters = [...conditionsOf(query), ...placeParameters(start), limit]
     const statement = query.isOldestFirst === true ? this.#listOldest : this.#list
-    return (await this.#reading.query<SummaryRow>(statement, parameters)).rows.map(toSummary)
+    const { rows } = await inTransaction(this.#reading, this.#begin, (client) =>
+      client.query<SummaryRow>(statement, parameters),
+    )
+    return rows.map(toSummary)
   }
 
   async read(deadLetterIds: readonly string[]): Promise<DeadLetter[]> {

@@ -52,6 +52,25 @@ interface TimeWindow {
   readonly micros: number
 }
 
+/** Runs reads in a transaction with settings of its own. @param begin the statements that begin it. */
+export async function inTransaction<T>(
+  pool: Pool,
+  begin: string,
+  read: (client: PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect()
+  try {
+    await client.query(begin)
+    const result = await read(client)
+    await client.query('COMMIT')
+    client.release()
+    return result
+  } catch (thrown) {
+    client.release(true)
+    throw thrown
+  }
+}
+
 export class EventLister {
   readonly #beginListing = readSql('begin-listing')
   readonly #listEvents = readSql('list-events')
@@ -84,7 +103,7 @@ export class EventLister {
   async #list(query: EventQuery, dataFailure: string | null): Promise<EventPage> {
     const top = topOf(query)
     const startedAtMs = this.#monotonicNow()
-    const { found, rows } = await this.#inOneSnapshot(async (client) => {
+    const { found, rows } = await inTransaction(this.#pool, this.#beginListing, async (client) => {
       const found = await this.#readWindows(client, query, top)
       if (this.#monotonicNow() - startedAtMs > slowReadMs) void this.#summarize()
       return { found, rows: await this.#readRows(client, found.slice(0, query.limit), dataFailure) }
@@ -92,20 +111,6 @@ export class EventLister {
     const last = rows.at(-1)
     const hasMore = found.length > rows.length && last !== undefined
     return { events: rows.map(toStoredEvent), nextCursor: hasMore ? formatCursor(placeOf(last)) : null }
-  }
-
-  async #inOneSnapshot<T>(read: (client: PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.#pool.connect()
-    try {
-      await client.query(this.#beginListing)
-      const result = await read(client)
-      await client.query('COMMIT')
-      client.release()
-      return result
-    } catch (thrown) {
-      client.release(true)
-      throw thrown
-    }
   }
 
   /** Reads these rows up to the one whose data reaches the size of a page; data that is left out counts too. */

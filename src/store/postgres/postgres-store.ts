@@ -8,21 +8,26 @@ import type { Pool, PoolClient } from 'pg'
 import { MillraceError } from '../../errors.ts'
 import { withinMs } from '../../lib/abort.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
+import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type {
+  AgentQuery,
   EventStore,
   FoundRow,
   LandedCounts,
   LandedEvent,
   LandedStreams,
   LandingEntry,
-  RefusedDeadLetter,
+  RefusedRow,
   StoreDescription,
+  StoredAgent,
+  StoredAgents,
 } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
+import { AgentTable } from './agent-table.ts'
 import {
   DatabaseCheck,
   problemOf,
@@ -33,6 +38,7 @@ import {
 } from './check-database.ts'
 import { Connections, type Timeouts } from './connections.ts'
 import { DeadLetterTable } from './dead-letter-table.ts'
+import { FileTable } from './file-table.ts'
 import { EventFinder } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import { EventLister } from './list-events.ts'
@@ -132,6 +138,8 @@ class PostgresStore implements EventStore {
   readonly #lister: EventLister
   readonly #finder: EventFinder
   readonly #deadLetters: DeadLetterTable
+  readonly #agents: AgentTable
+  readonly #files: FileTable
   readonly #observer: StoreObserver
   readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
@@ -155,6 +163,8 @@ class PostgresStore implements EventStore {
     this.#lister = new EventLister(this.#reading, reader, () => performance.now())
     this.#finder = new EventFinder(this.#reading, reader)
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
+    this.#agents = new AgentTable(this.#landing, this.#reading, this.#failures)
+    this.#files = new FileTable(this.#landing, this.#reading)
     this.#observer = new StoreObserver(this.#observing)
     this.#lockHolders = new LockHolders(this.#observing)
   }
@@ -198,7 +208,7 @@ class PostgresStore implements EventStore {
     return this.#run(() => this.#finder.landedStreams())
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedRow[]> {
     return this.#run(() => this.#deadLetters.land(deadLetters.map(storable)))
   }
 
@@ -229,6 +239,26 @@ class PostgresStore implements EventStore {
 
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
     return this.#run(() => this.#deadLetters.delete(deadLetterIds))
+  }
+
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#run(() => this.#agents.upsert(agents))
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#run(() => this.#agents.list(query))
+  }
+
+  saveFile(file: FileDescription): Promise<void> {
+    return this.#run(() => this.#files.save(file))
+  }
+
+  file(fileId: string): Promise<FileDescription | null> {
+    return this.#run(() => this.#files.read(fileId))
+  }
+
+  setAnalysis(fileId: string, analysis: string): Promise<void> {
+    return this.#run(() => this.#files.setAnalysis(fileId, analysis))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {

@@ -4,7 +4,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { maxDeadLetterCauses } from '../../pipeline/dead-letters.ts'
-import { maxPageBytes, type RefusedDeadLetter } from '../event-store.ts'
+import { maxPageBytes, type RefusedRow } from '../event-store.ts'
 import { conditionOf, type Filter } from './dead-letter-filter.ts'
 import { hexArray } from './hex-array.ts'
 import { rowFailureOf, rowSkipped } from './row-failure.ts'
@@ -71,8 +71,8 @@ export class DeadLetterTable {
   }
 
   /** Stores all of them except those that SQLite rejects, which it returns; or, if it throws, none. */
-  land(rows: readonly WholeDeadLetterRow[]): RefusedDeadLetter[] {
-    const refused: RefusedDeadLetter[] = []
+  land(rows: readonly WholeDeadLetterRow[]): RefusedRow[] {
+    const refused: RefusedRow[] = []
     this.#database.exec('BEGIN IMMEDIATE')
     try {
       for (const [index, row] of rows.entries()) {

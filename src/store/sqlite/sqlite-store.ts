@@ -10,11 +10,13 @@ import type { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { threadScript } from '../../lib/thread-script.ts'
 import { parseMicros } from '../../lib/timestamp.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pipeline/dead-letters.ts'
+import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import {
+  type AgentQuery,
   dataTooLong,
   type EventStore,
   type FoundRow,
@@ -22,8 +24,10 @@ import {
   type LandedEvent,
   type LandedStreams,
   type LandingEntry,
-  type RefusedDeadLetter,
+  type RefusedRow,
   type StoreDescription,
+  type StoredAgent,
+  type StoredAgents,
 } from '../event-store.ts'
 import { checkLimit, comparePlaces, formatCursor, parseCursor, placeBefore, topPlace } from '../page-cursor.ts'
 import { toCause, toDeadLetter, toRow, toSummary } from './dead-letter-rows.ts'
@@ -117,7 +121,7 @@ class SqliteStore implements EventStore {
     return { isComplete: true, streams }
   }
 
-  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedDeadLetter[]> {
+  landDeadLetters(deadLetters: readonly DeadLetter[]): Promise<readonly RefusedRow[]> {
     return this.#call(
       'landDeadLetters',
       deadLetters.map((letter) => toRow(storable(letter))),
@@ -151,6 +155,26 @@ class SqliteStore implements EventStore {
 
   deleteDeadLetters(deadLetterIds: readonly string[]): Promise<number> {
     return this.#call('deleteDeadLetters', deadLetterIds)
+  }
+
+  upsertAgents(agents: readonly StoredAgent[]): Promise<readonly RefusedRow[]> {
+    return this.#call('upsertAgents', agents)
+  }
+
+  listAgents(query: AgentQuery): Promise<StoredAgents> {
+    return this.#call('listAgents', query)
+  }
+
+  saveFile(file: FileDescription): Promise<void> {
+    return this.#call('saveFile', file)
+  }
+
+  file(fileId: string): Promise<FileDescription | null> {
+    return this.#call('readFile', fileId)
+  }
+
+  setAnalysis(fileId: string, analysis: string): Promise<void> {
+    return this.#call('setAnalysis', { fileId, analysis })
   }
 
   async describe(): Promise<StoreDescription> {

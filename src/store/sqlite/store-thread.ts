@@ -10,8 +10,10 @@ import { SqliteFailure } from '../../lib/sqlite/failure.ts'
 import { FlushLatch, isFinal } from '../../lib/sqlite/flush-latch.ts'
 import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
+import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
-import type { LandedCounts, RefusedDeadLetter } from '../event-store.ts'
+import type { AgentQuery, LandedCounts, RefusedRow, StoredAgent, StoredAgents } from '../event-store.ts'
+import { AgentTable } from './agent-table.ts'
 import {
   type CauseRow,
   type DeadLetterPageRequest,
@@ -19,6 +21,7 @@ import {
   DeadLetterTable,
   type WholeDeadLetterRow,
 } from './dead-letter-table.ts'
+import { type FileAnalysis, FileTable } from './file-table.ts'
 import { EventFinder, type LandedRow, type PlacedRow, type RowName } from './find-events.ts'
 import { EventLander } from './land-events.ts'
 import type { LandingMessage } from './landing-message.ts'
@@ -52,13 +55,18 @@ export type StoreThreadMethods = {
   findEvents: (eventIds: readonly string[]) => PlacedRow[]
   findRows: (eventIds: readonly string[]) => RowName[]
   landedStreams: (argument: null) => LandedRow[]
-  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedDeadLetter[]
+  landDeadLetters: (rows: readonly WholeDeadLetterRow[]) => RefusedRow[]
   listDeadLetters: (request: DeadLetterPageRequest) => DeadLetterRow[]
   readDeadLetters: (deadLetterIds: readonly Uint8Array[]) => WholeDeadLetterRow[]
   countDeadLetters: (filter: DeadLetterFilter) => number
   groupDeadLetters: (filter: DeadLetterFilter) => CauseRow[]
   noteRedriven: (change: RedrivenChange) => void
   deleteDeadLetters: (deadLetterIds: readonly string[]) => number
+  upsertAgents: (agents: readonly StoredAgent[]) => RefusedRow[]
+  listAgents: (query: AgentQuery) => StoredAgents
+  saveFile: (file: FileDescription) => void
+  readFile: (fileId: string) => FileDescription | null
+  setAnalysis: (analysis: FileAnalysis) => void
   observe: (argument: null) => StoreObservation
   /** Throws if the database cannot be read. */
   probe: (argument: null) => void
@@ -77,6 +85,8 @@ interface Opened {
   readonly lister: EventLister
   readonly finder: EventFinder
   readonly deadLetters: DeadLetterTable
+  readonly agents: AgentTable
+  readonly files: FileTable
   readonly observer: StoreObserver
   readonly checkpointer: Checkpointer
 }
@@ -104,6 +114,8 @@ class StoreThread {
         lister: new EventLister(database),
         finder: new EventFinder(database),
         deadLetters: new DeadLetterTable(database),
+        agents: new AgentTable(database),
+        files: new FileTable(database),
         observer: new StoreObserver(database, this.#path),
         checkpointer: new Checkpointer(database, this.#path, () => this.#spareBytes()),
       }
@@ -121,7 +133,7 @@ class StoreThread {
     return new Transferred({ counts, buffer: message.buffer }, [message.buffer])
   }
 
-  landDeadLetters(rows: readonly WholeDeadLetterRow[]): RefusedDeadLetter[] {
+  landDeadLetters(rows: readonly WholeDeadLetterRow[]): RefusedRow[] {
     const { deadLetters } = this.#get()
     const bytes = rows.reduce((sum, { event, history }) => sum + event.length + history.length + rowOverheadBytes, 0)
     return this.#write(bytes, () => deadLetters.land(rows))
@@ -132,12 +144,26 @@ class StoreThread {
     this.#write(deadLetterIds.length * rowOverheadBytes, () => deadLetters.noteRedriven(deadLetterIds, atMicros))
   }
 
+  saveFile(file: FileDescription): void {
+    this.#write(rowOverheadBytes + file.filename.length, () => this.#get().files.save(file))
+  }
+
+  setAnalysis(analysis: FileAnalysis): void {
+    this.#write(rowOverheadBytes + analysis.analysis.length, () => this.#get().files.setAnalysis(analysis))
+  }
+
   /** Does not check the free space, because deleting frees some. */
   deleteDeadLetters(deadLetterIds: readonly string[]): number {
     const { deadLetters } = this.#get()
     const deleted = this.#latch.run(() => deadLetters.delete(deadLetterIds))
     this.#checkpoint(deadLetterIds.length * rowOverheadBytes)
     return deleted
+  }
+
+  upsertAgents(given: readonly StoredAgent[]): RefusedRow[] {
+    const { agents } = this.#get()
+    const bytes = given.reduce((sum, { metadata }) => sum + metadata.length + rowOverheadBytes, 0)
+    return this.#write(bytes, () => agents.upsert(given))
   }
 
   list(request: PageRequest): Transferred<PageAnswer> {
@@ -234,6 +260,11 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     groupDeadLetters: (filter) => store.read(({ deadLetters }) => deadLetters.group(filter)),
     noteRedriven: (change) => store.noteRedriven(change),
     deleteDeadLetters: (deadLetterIds) => store.deleteDeadLetters(deadLetterIds),
+    upsertAgents: (agents) => store.upsertAgents(agents),
+    listAgents: (query) => store.read(({ agents }) => agents.list(query)),
+    saveFile: (file) => store.saveFile(file),
+    readFile: (fileId) => store.read(({ files }) => files.read(fileId)),
+    setAnalysis: (analysis) => store.setAnalysis(analysis),
     observe: () => store.read(({ observer }) => observer.observe()),
     probe: () => store.probe(),
     close: () => store.close(),

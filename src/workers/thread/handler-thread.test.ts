@@ -16,7 +16,7 @@ async function runWithThread(program: string): Promise<unknown> {
     import { createLogger } from ${urlOf('../../telemetry/logger.ts')}
     import { createMetrics } from ${urlOf('../../telemetry/metrics.ts')}
     const thread = new HandlerThread({
-      ...{ handler, module: { url: ${JSON.stringify(url)}, exportName: 'default' }, metrics: createMetrics() },
+      ...{ handler, module: { url: ${JSON.stringify(url)}, exportName: 'default' }, metrics: createMetrics(), filesDir: '' },
       ...{ logger: createLogger({ level: 'fatal', version: '0' }), now: Date.now, random: Math.random },
       ...{ monotonicNow: () => performance.now(), publish: async () => {}, onOutageEnd: () => {} },
     })

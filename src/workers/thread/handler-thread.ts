@@ -43,6 +43,8 @@ const maxStartMs = 60_000
 export interface HandlerThreadOptions {
   readonly handler: HandlerDefinition
   readonly module: HandlerModule
+  /** Where uploaded files are. */
+  readonly filesDir: string
   readonly publish: PublishMessageTo
   readonly logger: Logger
   readonly metrics: Metrics
@@ -156,9 +158,9 @@ export class HandlerThread {
 
   /** Throws when the process cannot have another thread. */
   #newThread(): Thread {
-    const { module } = this.#options
+    const { module, filesDir } = this.#options
     const worker = new Worker(threadScript('thread-script', import.meta.url), {
-      workerData: { module } satisfies ThreadData,
+      workerData: { module, filesDir } satisfies ThreadData,
       resourceLimits: { maxOldGenerationSizeMb: lastResortHeapMb },
     })
     const thread: Thread = {

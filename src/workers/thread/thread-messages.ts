@@ -8,6 +8,7 @@ import type { PlainEvent } from '../handled-event.ts'
 /** The start data of the thread. */
 export interface ThreadData {
   readonly module: HandlerModule
+  readonly filesDir: string
 }
 
 export type ToThread =

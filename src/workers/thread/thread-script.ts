@@ -11,6 +11,7 @@ import {
   type HandlerModule,
   isHandlerDefinition,
 } from '../define-handler.ts'
+import { fileReader } from '../file-reader.ts'
 import { withReaders } from '../handled-event.ts'
 import type { PublishMessageTo } from '../publish-events.ts'
 import {
@@ -25,7 +26,7 @@ import {
 const port = parentPort!
 const post = (message: FromThread) => port.postMessage(message)
 
-const { module } = workerData as ThreadData
+const { module, filesDir } = workerData as ThreadData
 const loaded = await load(module).catch((thrown: unknown) => {
   post({ is: 'unusable', reason: thrown instanceof Error ? thrown.message : inspect(thrown) })
 })
@@ -42,7 +43,7 @@ function serve(handler: HandlerDefinition): void {
   const aborts = new Map<number, AttemptAbort>()
   const callOf = new WeakMap<AttemptAbort, number>()
   const { publish, published } = publisher((abort) => callOf.get(abort)!)
-  const attempt = callHandler(handler, { publish, now: Date.now })
+  const attempt = callHandler(handler, { publish, file: fileReader(filesDir), now: Date.now })
 
   const run = async ({ call, attempt: number, events }: ToThread & { readonly is: 'call' }) => {
     const abort = new AttemptAbort()

@@ -45,6 +45,11 @@ export class StoreWithoutKey implements EventStore {
   readonly groupDeadLetters = onlyTakes
   readonly noteRedriven = onlyTakes
   readonly deleteDeadLetters = onlyTakes
+  readonly upsertAgents = onlyTakes
+  readonly listAgents = onlyTakes
+  readonly saveFile = onlyTakes
+  readonly file = onlyTakes
+  readonly setAnalysis = onlyTakes
   readonly observe = onlyTakes
 
   /** Drops dead letters; this store does not implement them. */

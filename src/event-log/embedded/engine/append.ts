@@ -5,6 +5,7 @@ import type { ProducerMessage } from '../../../event/producer-message.ts'
 import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import { backlogged } from '../../backlogged.ts'
 import type { Backlog, StreamName, WaitingLimit } from '../../event-log.ts'
+import type { RequestRegistration } from '../../replies.ts'
 import type { GroupRow, LedgerRow, StreamRow } from '../file/books.ts'
 import {
   type AppendsAnswer,
@@ -20,6 +21,7 @@ import { EntryJoiner } from './entry-joiner.ts'
 import { findStream } from './find.ts'
 import { Operation, toRefusal } from './operation.ts'
 import { isResend, remember } from './producers.ts'
+import { isRegistered, register } from './requests.ts'
 import { type Session, streamKey } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
@@ -27,6 +29,7 @@ interface Append {
   readonly seenRefusals: number
   readonly limit: WaitingLimit | null
   readonly message: ProducerMessage | null
+  readonly once: RequestRegistration | null
   /** Its batches: index of the first one, and of the one behind the last. */
   readonly from: number
   readonly to: number
@@ -71,7 +74,7 @@ export class AppendOperation extends Operation<Transferred<AppendsAnswer>> {
     for (const [target, append] of this.#appends(targets)) {
       try {
         if (target instanceof MillraceError) throw target
-        if (append.message !== null && isResend(work, target.stream, append.message)) this.#outcomes[index] = duplicate
+        if (this.#isStored(work, target.stream, append)) this.#outcomes[index] = duplicate
         else this.#store(work, joiner, target, append)
       } catch (thrown) {
         if (!(thrown instanceof MillraceError)) throw thrown
@@ -107,22 +110,28 @@ export class AppendOperation extends Operation<Transferred<AppendsAnswer>> {
   }
 
   *#appends<T>(targets: readonly T[]): Generator<[T, Append]> {
-    const { appends, producers } = this.#call
+    const { appends, producers, registrations } = this.#call
     let batch = 0
     for (let at = 0; at < appends.length; at += appendFields) {
       const maxEvents = appends[at + 3]!
-      const producer = appends[at + 5]!
+      const [producer, registration] = [appends[at + 5]!, appends[at + 8]!]
       const append: Append = {
         seenRefusals: appends[at + 2]!,
         limit: maxEvents < 0 ? null : { maxEvents, maxBytes: appends[at + 4]! },
         message:
           producer < 0 ? null : { id: producers[producer]!, epoch: appends[at + 6]!, sequence: appends[at + 7]! },
+        once: registration < 0 ? null : registrations[registration]!,
         from: batch,
         to: batch + appends[at + 1]!,
       }
       batch = append.to
       yield [targets[appends[at]!]!, append]
     }
+  }
+
+  #isStored(work: UnitOfWork, stream: StreamRow, { message, once }: Append): boolean {
+    if (message !== null && isResend(work, stream, message)) return true
+    return once !== null && isRegistered(work, stream, once, this.#call.nowMs)
   }
 
   #store(work: UnitOfWork, joiner: EntryJoiner, target: Target, append: Append): void {
@@ -138,7 +147,12 @@ export class AppendOperation extends Operation<Transferred<AppendsAnswer>> {
     this.#admit(target, append, events, bytes)
     for (let at = from; at < to; at += batchFields) {
       const batch = { start: batches[at]!, length: batches[at + 1]!, count: batches[at + 2]! }
-      this.#offsets[at / batchFields] = joiner.add(target.stream, { ...batch, receivedAtMicros: batches[at + 3]! })
+      const isAlone = append.once !== null
+      const packed = { ...batch, receivedAtMicros: batches[at + 3]! }
+      this.#offsets[at / batchFields] = joiner.add(target.stream, packed, isAlone)
+    }
+    if (append.once !== null) {
+      register(work, target.stream, append.once, this.#offsets[from / batchFields]!, this.#call.nowMs)
     }
     if (append.message !== null) remember(work, target.stream, append.message)
     for (const { ledger } of target.groups) {

@@ -75,8 +75,9 @@ export class DueEntries {
   #nextRow(): DueRow | undefined {
     if (this.#rows.length === 0) {
       const { dueAtMs, offset } = this.#at
+      // `+ 0`: see sql-file.ts.
       this.#rows = this.#work.books.due.select(
-        'WHERE stream = ? AND (due_at_ms, first_offset) >= (?, ?) AND due_at_ms <= ? ORDER BY due_at_ms, first_offset LIMIT ?',
+        'WHERE stream = ? AND (due_at_ms, first_offset) >= (?, ?) AND due_at_ms <= ? ORDER BY due_at_ms, first_offset LIMIT ? + 0',
         ...[this.stream, dueAtMs, offset, Math.floor(this.#nowMs), this.#rowsPerRead],
       )
     }

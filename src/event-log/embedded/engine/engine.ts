@@ -185,7 +185,7 @@ export class Engine {
   /** Returns false when the disk is full: then nothing was written, and nobody was answered. */
   #tryTransaction(operations: readonly Operation<unknown>[]): boolean {
     const refused = new Map<Operation<unknown>, MillraceError>()
-    const newBytes = operations.reduce((sum, { refusableBytes }) => sum + refusableBytes, 0)
+    const newBytes = operations.reduce((sum, { newBytes }) => sum + newBytes, 0)
     let handOut: HandOut | null = null
     try {
       this.#writer.commit(newBytes, (work) => {
@@ -276,8 +276,8 @@ export class Engine {
     for (const group of this.#session.groups.values()) {
       for (const { call, expiresAt } of group.waiters) {
         delayMs = Math.min(delayMs, expiresAt - performance.now())
-        if (group.msPerEvent > 0 && group.limitedUntil > performance.now())
-          delayMs = Math.min(delayMs, group.limitedUntil - performance.now())
+        const limitedMs = group.msPerEvent > 0 ? group.limitedUntil - performance.now() : 0
+        if (limitedMs > 0) delayMs = Math.min(delayMs, limitedMs)
         const dueAtMs = group.isPaused ? undefined : group.nextDueAtMs(call.maxEvents, nowMs)
         if (dueAtMs !== undefined) delayMs = Math.min(delayMs, dueAtMs - nowMs)
       }

@@ -21,6 +21,7 @@ interface OpenEntry {
   length: number
   count: number
   receivedAtMicros: number
+  readonly isAlone: boolean
 }
 
 export interface JoinedEntry {
@@ -40,10 +41,13 @@ export class EntryJoiner {
     this.#bytes = bytes
   }
 
-  /** Adds a batch and returns its offset. */
-  add(stream: StreamRow, { start, length, count, receivedAtMicros }: PackedBatch): number {
+  /**
+   * Adds a batch and returns its offset.
+   * @param isAlone whether it is to be an entry of its own: an outcome has one reply.
+   */
+  add(stream: StreamRow, { start, length, count, receivedAtMicros }: PackedBatch, isAlone = false): number {
     const open = this.#open.get(stream)
-    if (open !== undefined && canJoin(open, start, length, count)) {
+    if (open !== undefined && !isAlone && !open.isAlone && canJoin(open, start, length, count)) {
       const offset = stream.nextOffset + open.count
       open.length += length
       open.count += count
@@ -51,7 +55,7 @@ export class EntryJoiner {
       return offset
     }
     if (open !== undefined) this.#store(open)
-    this.#open.set(stream, { stream, start, length, count, receivedAtMicros })
+    this.#open.set(stream, { stream, start, length, count, receivedAtMicros, isAlone })
     return stream.nextOffset
   }
 

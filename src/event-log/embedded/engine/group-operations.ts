@@ -36,14 +36,15 @@ export class FlowOperation extends Operation<null> {
     const group = findGroup(work, this.#name.topic, this.#name.group)
     const { state, reason } = this.#next
     this.#changed = group.state === state && group.reason === reason ? null : work.groups.change(group)
-    if (this.#changed !== null) Object.assign(this.#changed, this.#next)
+    if (this.#changed === null) return
+    Object.assign(this.#changed, this.#next)
+    // What was handed out at another rate does not count in this one. Not at the commit: this transaction may hand out too.
+    const known = this.#session.groups.get(group.groupNumber)
+    if (known !== undefined) known.limitedUntil = 0
   }
 
   committed(): void {
-    const group = this.#session.groups.get(this.#changed?.groupNumber ?? 0)
-    // What was handed out at another rate does not count in this one.
-    if (group !== undefined) group.limitedUntil = 0
-    this.#session.mustLookAgain ||= group !== undefined
+    this.#session.mustLookAgain ||= this.#changed !== null
     this.resolve(null)
   }
 }

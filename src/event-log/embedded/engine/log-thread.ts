@@ -2,15 +2,16 @@
 
 import { MillraceError } from '../../../errors.ts'
 import { type Methods, serve, Transferred } from '../../../lib/sqlite/database-thread.ts'
-import type { RetentionPolicy, Trimmed } from '../../event-log.ts'
+import type { Trimmed } from '../../event-log.ts'
 import { checkBooks } from '../file/check-books.ts'
 import { namedDamage, openLogDatabase } from '../file/log-database.ts'
 import { logBytes, logFiles } from '../file/log-files.ts'
-import { type Answer, isRefusal, type LogThreadData, type LogThreadMethods } from '../protocol.ts'
+import { type Answer, isRefusal, type LogThreadData, type LogThreadMethods, type TrimCall } from '../protocol.ts'
 import { AppendOperation } from './append.ts'
 import { DeclareOperation } from './declare.ts'
 import { Describer } from './describe.ts'
 import { Engine } from './engine.ts'
+import { findTopic } from './find.ts'
 import { GiveBackOperation } from './give-back.ts'
 import { DropOperation, FlowOperation, JoinOperation, RemoveDroppedOperation } from './group-operations.ts'
 import { HeldKeys } from './held-keys.ts'
@@ -19,6 +20,7 @@ import { toRefusal } from './operation.ts'
 import { concatenated, readSettled } from './read-settled.ts'
 import { ReleaseOperation } from './release.ts'
 import { ReopenOperation } from './reopen.ts'
+import { findRequest } from './requests.ts'
 import { Session } from './session.ts'
 import { SettleOperation } from './settle.ts'
 import { Trimmer, TrimOperation } from './trim.ts'
@@ -77,7 +79,10 @@ class LogThread {
       release: (call) => engine.run(new ReleaseOperation(call, session)),
       heldKeys: ({ stream, group }) => this.#read((work) => this.#heldKeys.of(work, stream, group)),
       describe: (call) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), call)),
-      trim: ({ topic, policy }) => this.#trim(topic, policy),
+      hasConsumers: (name) => session.hasConsumers(name),
+      findTopic: (topic) => this.#read((work) => findTopic(work, topic) && null),
+      findRequest: (call) => this.#read((work) => findRequest(work, call)),
+      trim: (call) => this.#trim(call),
       hasRoom: (newBytes) => !engine.isWaitingForRoom && this.#writer.hasRoom(newBytes),
       close: () => this.#close(),
     }
@@ -113,10 +118,10 @@ class LogThread {
     )
   }
 
-  async #trim(topic: string, policy: RetentionPolicy): Promise<Answer<Trimmed>> {
+  async #trim(call: TrimCall): Promise<Answer<Trimmed>> {
     const total = { entries: 0, events: 0, bytes: 0 }
     for (let from = 0, hasMore = true; hasMore && !this.#engine.isClosing; ) {
-      const step = await this.#engine.runInBackground(new TrimOperation(this.#trimmer, topic, policy, from))
+      const step = await this.#engine.runInBackground(new TrimOperation(this.#trimmer, call, from))
       if (isRefusal(step)) return step
       total.entries += step.entries
       total.events += step.events

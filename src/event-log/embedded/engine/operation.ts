@@ -18,6 +18,11 @@ export abstract class Operation<T> {
     return 0
   }
 
+  /** About how many new bytes it writes. */
+  get newBytes(): number {
+    return this.refusableBytes
+  }
+
   /**
    * Runs in the transaction. A MillraceError refuses the call, which must not have changed anything then. When the
    * transaction is rolled back because the disk is full, it runs again.

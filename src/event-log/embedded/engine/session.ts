@@ -7,7 +7,7 @@ import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { StreamName } from '../../event-log.ts'
 import type { GroupRow } from '../file/books.ts'
 import { streamNumber, streamsPerOwner } from '../file/stream-number.ts'
-import type { Answer, Deliveries, NextCall, PerLane } from '../protocol.ts'
+import type { Answer, Deliveries, GroupName, NextCall, PerLane } from '../protocol.ts'
 import { groupNotFound } from './find.ts'
 import { toRefusal } from './operation.ts'
 
@@ -190,6 +190,12 @@ export class Session {
   join(group: GroupSession): number {
     this.members.set(++this.#lastConsumer, { group, leases: new Map() })
     return this.#lastConsumer
+  }
+
+  hasConsumers(name: GroupName): boolean {
+    return this.members
+      .values()
+      .some(({ group }) => group.topic === name.topic && group.name === name.group && !group.isDropped)
   }
 
   hasMembers(groupNumber: number): boolean {

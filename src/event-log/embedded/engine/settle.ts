@@ -4,16 +4,18 @@
 import { lanes } from '../../../event/event.ts'
 import type { CursorRow } from '../file/books.ts'
 import type { OffsetRange } from '../file/entry-table.ts'
-import { againFields, batchFields, outcomeFields, type SettleCall } from '../protocol.ts'
+import { againFields, batchFields, outcomeFields, type SettleAnswer, type SettleCall } from '../protocol.ts'
 import { groupNotFound } from './find.ts'
 import { endHold } from './key-queue.ts'
 import { Operation } from './operation.ts'
+import { storeReply } from './requests.ts'
 import type { Lease, Session } from './session.ts'
 import { type Redelivery, storeDue } from './store-due.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 interface Outcome {
   readonly lease: Lease
+  readonly index: number
   readonly landed: number
   readonly dead: number
   /** Its batches to be redelivered: index of the first one, and of the one behind the last. */
@@ -21,19 +23,24 @@ interface Outcome {
   readonly to: number
 }
 
-/** Answers the indexes of the outcomes that were refused. */
-export class SettleOperation extends Operation<readonly number[]> {
+export class SettleOperation extends Operation<SettleAnswer> {
   readonly #call: SettleCall
   readonly #session: Session
   #settled: readonly Outcome[] = []
   #refused: number[] = []
   /** Events that are returned without an attempt. */
   #returned = 0
+  #replied: number[] = []
 
   constructor(call: SettleCall, session: Session) {
     super()
     this.#call = call
     this.#session = session
+  }
+
+  override get newBytes(): number {
+    const { again, replies } = this.#call
+    return replies.values().reduce((sum, { bytes }) => sum + bytes.length, again?.bytes.length ?? 0)
   }
 
   run(work: UnitOfWork): void {
@@ -43,6 +50,7 @@ export class SettleOperation extends Operation<readonly number[]> {
     }
     this.#settled = this.#read()
     this.#returned = 0
+    this.#replied = []
     const ranges = new Map<CursorRow, OffsetRange[]>()
     for (const outcome of this.#settled) {
       this.#count(work, outcome)
@@ -50,6 +58,9 @@ export class SettleOperation extends Operation<readonly number[]> {
       if (lease.dueAtMs !== null) this.#removeDue(work, lease, lease.dueAtMs)
       else this.#passEntry(work, lease, ranges)
       this.#redeliver(work, outcome)
+      const reply = this.#call.replies.get(outcome.index)
+      if (reply === undefined) continue
+      if (storeReply(work, lease.group.topicNumber, reply, this.#call.nowMs)) this.#replied.push(outcome.index)
     }
     for (const [cursor, all] of ranges) for (const range of joined(all)) work.settle(cursor, range)
   }
@@ -66,7 +77,7 @@ export class SettleOperation extends Operation<readonly number[]> {
       group.limitedUntil -= this.#returned * group.msPerEvent
       this.#session.mustLookAgain = true
     }
-    this.resolve(this.#refused)
+    this.resolve({ notHeld: this.#refused, replied: this.#replied })
   }
 
   #read(): Outcome[] {
@@ -81,8 +92,9 @@ export class SettleOperation extends Operation<readonly number[]> {
       const lease = seen.has(id) ? undefined : leases?.get(id)
       const from = batch
       batch += outcomes[at + 3]!
-      if (lease === undefined) this.#refused.push(at / outcomeFields)
-      else found.push({ lease, landed: outcomes[at + 1]!, dead: outcomes[at + 2]!, from, to: batch })
+      const index = at / outcomeFields
+      if (lease === undefined) this.#refused.push(index)
+      else found.push({ lease, index, landed: outcomes[at + 1]!, dead: outcomes[at + 2]!, from, to: batch })
       seen.add(id)
     }
     return found

@@ -1,5 +1,5 @@
-// Removes settled entries from the front of a topic's streams, a bounded number in each transaction, and returns free
-// pages of the file to the file system when there are many.
+// Removes settled entries from the front of a topic's streams and requests whose time to live has ended, a bounded number
+// in each transaction, and returns free pages of the file to the file system when there are many.
 
 import type { StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
@@ -8,6 +8,7 @@ import type { StreamRow } from '../file/books.ts'
 import { pragma } from '../file/log-database.ts'
 import { sqlFile } from '../file/sql-file.ts'
 import { streamNumber } from '../file/stream-number.ts'
+import type { TrimCall } from '../protocol.ts'
 import { findTopic } from './find.ts'
 import type { LogWriter } from './log-writer.ts'
 import { Operation } from './operation.ts'
@@ -16,6 +17,9 @@ import type { UnitOfWork } from './unit-of-work.ts'
 /** Max entries, and max bytes except for the first entry, that one transaction removes. */
 const maxEntriesPerStep = 1000
 const maxBytesPerStep = 4 * 1024 * 1024
+
+/** Requests that one transaction removes. Each has a reply of up to a megabyte. */
+const maxRequestsPerStep = 50
 
 /** Streams without anything to remove that one transaction looks at. */
 const maxStreamsPerStep = 300
@@ -103,22 +107,21 @@ export class Trimmer {
 /** One step of a trim. Answers what it removed, and where to go on: the number of streams that are done. */
 export class TrimOperation extends Operation<Step & { readonly done: number }> {
   readonly #trimmer: Trimmer
-  readonly #topic: string
-  readonly #policy: RetentionPolicy
+  readonly #call: TrimCall
   readonly #from: number
   #step: Step & { readonly done: number } = { ...nothing, done: 0 }
 
   /** @param from how many of the topic's streams are done. */
-  constructor(trimmer: Trimmer, topic: string, policy: RetentionPolicy, from: number) {
+  constructor(trimmer: Trimmer, call: TrimCall, from: number) {
     super()
     this.#trimmer = trimmer
-    this.#topic = topic
-    this.#policy = policy
+    this.#call = call
     this.#from = from
   }
 
   run(work: UnitOfWork): void {
-    const topic = findTopic(work, this.#topic)
+    const { policy, nowMs } = this.#call
+    const topic = findTopic(work, this.#call.topic)
     const groups = work.groupsOf(topic.topicNumber)
     const all = groups.length === 0 ? 0 : topic.partitions * lanes.length
     let at = this.#from
@@ -127,11 +130,14 @@ export class TrimOperation extends Operation<Step & { readonly done: number }> {
       const stream = work.streams.get(streamNumber(topic.topicNumber, 0, 'high') + at)!
       const cursors = groups.map(({ groupNumber }) => work.cursors.get(groupNumber, stream.stream)!)
       const settledBelow = Math.min(...cursors.map((cursor) => cursor.settledBelow))
-      step = this.#trimmer.step(work, stream, settledBelow, this.#policy)
+      step = this.#trimmer.step(work, stream, settledBelow, policy)
       if (step.hasMore) break
     }
-    const givesMore = this.#trimmer.giveBackSpace(work, step.entries > 0)
-    this.#step = { ...step, done: at, hasMore: at < all || givesMore }
+    const isExpired = 'topic_number = ? AND expires_at_ms <= ?'
+    const requests = work.books.requests.removeSome(isExpired, maxRequestsPerStep, topic.topicNumber, nowMs)
+    if (requests > 0) work.written()
+    const givesMore = this.#trimmer.giveBackSpace(work, step.entries + requests > 0)
+    this.#step = { ...step, done: at, hasMore: at < all || requests === maxRequestsPerStep || givesMore }
   }
 
   committed(): void {

@@ -8,7 +8,17 @@
 import type { Lane } from '../../../event/event.ts'
 import { maxProducers, type StreamName } from '../../event-log.ts'
 import type { BookTable, ColumnValue } from '../file/book-table.ts'
-import type { Books, CursorRow, GroupRow, LedgerRow, LogRow, ProducerRow, StreamRow, TopicRow } from '../file/books.ts'
+import type {
+  Books,
+  CursorRow,
+  GroupRow,
+  LedgerRow,
+  LogRow,
+  ProducerRow,
+  RequestRow,
+  StreamRow,
+  TopicRow,
+} from '../file/books.ts'
 import type { EntryTable, NewEntry, OffsetRange } from '../file/entry-table.ts'
 import { streamNumber } from '../file/stream-number.ts'
 
@@ -79,6 +89,7 @@ export class UnitOfWork implements LogTables {
   readonly cursors: Rows<CursorRow>
   readonly ledgers: Rows<LedgerRow>
   readonly producers: Rows<ProducerRow>
+  readonly requests: Rows<RequestRow>
   readonly #log: Rows<LogRow>
   readonly #topicNumbers = new Map<string, number | null>()
   readonly #groupsOf = new Map<number, readonly GroupRow[]>()
@@ -96,6 +107,7 @@ export class UnitOfWork implements LogTables {
     this.cursors = new Rows(books.cursors)
     this.ledgers = new Rows(books.ledgers)
     this.producers = new Rows(books.producers)
+    this.requests = new Rows(books.requests)
     this.#log = new Rows(books.log)
   }
 
@@ -109,8 +121,8 @@ export class UnitOfWork implements LogTables {
 
   /** Whether there is nothing to commit. */
   get isEmpty(): boolean {
-    const { topics, groups, streams, cursors, ledgers, producers } = this
-    const all = [topics, groups, streams, cursors, ledgers, producers, this.#log]
+    const { topics, groups, streams, cursors, ledgers, producers, requests } = this
+    const all = [topics, groups, streams, cursors, ledgers, producers, requests, this.#log]
     return !this.#hasWritten && !all.some((rows: { readonly isChanged: boolean }) => rows.isChanged)
   }
 
@@ -120,8 +132,8 @@ export class UnitOfWork implements LogTables {
   }
 
   write(): void {
-    const { topics, groups, streams, cursors, ledgers, producers } = this
-    for (const rows of [topics, groups, streams, cursors, ledgers, producers]) rows.write()
+    const { topics, groups, streams, cursors, ledgers, producers, requests } = this
+    for (const rows of [topics, groups, streams, cursors, ledgers, producers, requests]) rows.write()
     if (producers.isChanged) this.#forgetSurplusProducers()
     this.#log.write()
   }

@@ -75,6 +75,18 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     }
   }
 
+  /** All rows one after the other, null for one that is not sound. Throws where one cannot be read. */
+  *walk(): Generator<Row | null> {
+    try {
+      for (const read of this.#statement('').iterate()) {
+        const row = this.#typed(read as Record<string, ColumnValue>)
+        yield this.#isSound(row) ? row : null
+      }
+    } catch (thrown) {
+      throw this.#named(thrown)
+    }
+  }
+
   /** Adds a row or replaces the one with its key. */
   save(row: Row): void {
     const values = this.#valuesOf(row)
@@ -118,16 +130,24 @@ export class BookTable<Row extends { [K in keyof Row]: ColumnValue }> {
     return statement
   }
 
+  #statement(condition: string): StatementSync {
+    return this.#prepare(condition, () => `SELECT ${this.#columns}, crc FROM ${this.#options.name} ${condition}`)
+  }
+
   #read(condition: string, parameters: readonly (number | string)[]): (Row & { crc: number })[] {
-    const { name, path } = this.#options
-    const statement = this.#prepare(condition, () => `SELECT ${this.#columns}, crc FROM ${name} ${condition}`)
+    const statement = this.#statement(condition)
     try {
       return statement.all(...parameters).map((row) => this.#typed(row as Record<string, ColumnValue>))
     } catch (thrown) {
-      // A flipped high bit gives an integer above 2^53, which node:sqlite refuses to read.
-      if ((thrown as { code?: unknown }).code !== 'ERR_OUT_OF_RANGE') throw thrown
-      throw new LogDamage(path, `numbers below 2^53 in table ${name}`, 'a larger number')
+      throw this.#named(thrown)
     }
+  }
+
+  #named(thrown: unknown): unknown {
+    // A flipped high bit gives an integer above 2^53, which node:sqlite refuses to read.
+    if ((thrown as { code?: unknown }).code !== 'ERR_OUT_OF_RANGE') return thrown
+    const { name, path } = this.#options
+    return new LogDamage(path, `numbers below 2^53 in table ${name}`, 'a larger number')
   }
 
   /** A flipped bit can change the type of a value and leave its digits, which the checksum does not show. */

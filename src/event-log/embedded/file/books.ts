@@ -1,5 +1,5 @@
 // The books of one log.db: all its tables except `entries` (sql/schema.sql). They say where each stream ends, what each
-// group has settled, and how its ledger stands.
+// group has settled, how its ledger stands, and what is known of requests.
 //
 // Rows whose loss would go unnoticed are counted in another row (`groups`, `rangesAhead`, `dueKept`).
 
@@ -135,6 +135,20 @@ export interface ProducerRow {
   usedAt: number
 }
 
+/** A request of a topic, and its reply. */
+export interface RequestRow {
+  topicNumber: number
+  id: string
+  fingerprint: string
+  /** Of its entry, in the stream of partition 0, lane normal. */
+  firstOffset: number
+  /** When the row counts no more, in milliseconds since 1970. */
+  expiresAtMs: number
+  /** 1 when `reply` is one, else 0. */
+  replied: number
+  reply: Uint8Array
+}
+
 export class Books {
   readonly log: BookTable<LogRow>
   readonly topics: BookTable<TopicRow>
@@ -146,6 +160,7 @@ export class Books {
   readonly attempts: BookTable<AttemptRow>
   readonly due: BookTable<DueRow>
   readonly producers: BookTable<ProducerRow>
+  readonly requests: BookTable<RequestRow>
 
   constructor(database: DatabaseSync, path: string) {
     const table = <Row extends { [K in keyof Row]: ColumnValue }>(
@@ -187,6 +202,12 @@ export class Books {
       3,
       ['stream', 'dueAtMs', 'firstOffset', 'eventCount', 'attempt', 'eventKey', 'originOffset'],
       ['eventKey'],
+    )
+    this.requests = table(
+      'requests',
+      2,
+      ['topicNumber', 'id', 'fingerprint', 'firstOffset', 'expiresAtMs', 'replied', 'reply'],
+      ['id', 'fingerprint'],
     )
     this.producers = table('producers', 2, ['stream', 'name', 'epoch', 'lastSequence', 'stored', 'usedAt'], ['name'])
   }

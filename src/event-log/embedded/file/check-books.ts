@@ -1,6 +1,7 @@
 // Checks the books when a log is opened: every row, and that none is missing. Without this check, a row that a damaged
 // page has lost would go unnoticed. The tables `settled_ahead`, `attempts` and `due`, which grow with what waits, are
-// checked when their cursor is first used (engine/free-entries.ts).
+// checked when their cursor is first used (engine/free-entries.ts); those of `requests` one by one when they are used: a
+// lost row makes a request unknown, as the end of its time to live does.
 
 import { lanes } from '../../../event/event.ts'
 import type { Books, CursorRow, GroupRow, LedgerRow, LogRow, StreamRow, TopicRow } from './books.ts'

@@ -20,7 +20,7 @@ import { openDatabase, truncateWal } from '../../../lib/sqlite/open-database.ts'
 import { Books, type LogRow } from './books.ts'
 import { LogDamage } from './log-damage.ts'
 import type { LogFiles } from './log-files.ts'
-import { logApplicationId, logFormatVersion, logPageBytes } from './log-format.ts'
+import { logApplicationId, logFormatVersion, logPageBytes, upgradedFormatVersion } from './log-format.ts'
 import { readLogMark } from './log-mark.ts'
 import { sqlFile } from './sql-file.ts'
 
@@ -39,7 +39,8 @@ export interface OpenLogDatabase {
 }
 
 /**
- * Opens the log's database exclusively; nothing else in the directory is changed before that. Throws a SqliteFailure:
+ * Opens the log's database exclusively; nothing else in the directory is changed before that. A log of
+ * `upgradedFormatVersion` is upgraded. Throws a SqliteFailure:
  * `locked` when another process has it open, `damaged` (a LogDamage where details are known) when the log is refused.
  * The WAL of a refused log is kept as `refusedWal`.
  */
@@ -56,6 +57,7 @@ export function openLogDatabase(files: LogFiles): OpenLogDatabase | OtherFormat 
     const log = books.log.get(1)
     if (log === undefined) throw new LogDamage(files.database, 'one row in the table log', 'none')
     compareWithMark(log, files)
+    upgrade(database)
     truncateWal(database)
     return { database, books, log }
   } catch (thrown) {
@@ -104,14 +106,15 @@ export function newLogRow(epoch: number, lastAppendNumber: number): LogRow {
 export function createLogSchema(database: DatabaseSync, path: string, first: LogRow): void {
   database.exec('BEGIN IMMEDIATE')
   database.exec(sqlFile('schema'))
+  database.exec(sqlFile('requests'))
   database.exec(`PRAGMA application_id = ${logApplicationId}; PRAGMA user_version = ${logFormatVersion}`)
   new Books(database, path).log.save(first)
   database.exec('COMMIT')
 }
 
 /**
- * Returns the format version of another version's log, or null when the format is ours. Throws when the file is not a
- * log.
+ * Returns the format version of another version's log, or null when the format is ours or can be made so. Throws when the
+ * file is not a log.
  */
 function identify(database: DatabaseSync, files: LogFiles, hadMark: boolean): number | null {
   const applicationId = pragma(database, 'application_id')
@@ -132,7 +135,15 @@ function identify(database: DatabaseSync, files: LogFiles, hadMark: boolean): nu
   if (version < 1) {
     throw new LogDamage(files.database, `format version ${logFormatVersion}`, `format version ${version}`)
   }
-  return version === logFormatVersion ? null : version
+  return version === logFormatVersion || version === upgradedFormatVersion ? null : version
+}
+
+function upgrade(database: DatabaseSync): void {
+  if (pragma(database, 'user_version') !== upgradedFormatVersion) return
+  database.exec('BEGIN IMMEDIATE')
+  database.exec(sqlFile('requests'))
+  database.exec(`PRAGMA user_version = ${logFormatVersion}`)
+  database.exec('COMMIT')
 }
 
 /** Refuses a log that ends before its mark: its WAL was cut or damaged, or an old copy was restored. */

@@ -1,4 +1,7 @@
 // Reads SQL statements from the folder sql/.
+//
+// They say `LIMIT ? + 0`, because SQLite prepares a statement with `LIMIT ?` again whenever the parameter is bound: looking
+// up one entry took 19 µs instead of 2.5.
 
 import { readFileSync } from 'node:fs'
 

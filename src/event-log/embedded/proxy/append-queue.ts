@@ -3,6 +3,7 @@
 
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import type { Appended, AppendOptions, CommitStats, Position, StreamName } from '../../event-log.ts'
+import type { RequestRegistration } from '../../replies.ts'
 import { type AppendsAnswer, type AppendsCall, appended, appendFields, duplicate, storedFields } from '../protocol.ts'
 import { type LogCalls, toError } from './log-calls.ts'
 import { PackBuffer } from './pack-buffer.ts'
@@ -28,6 +29,8 @@ export interface AppendQueueOptions {
   readonly calls: LogCalls
   readonly epoch: number
   readonly recent: RecentEntries
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
   readonly onCommit: (stats: CommitStats) => void
   /** Called with what each call shows of the room on the disk. */
   readonly onRoom: (hasRoom: boolean) => void
@@ -105,11 +108,12 @@ export class AppendQueue {
   #pack(taken: readonly PendingAppend[]): AppendsCall {
     const streams = new Indexed<StreamName>()
     const producers = new Indexed<string>()
+    const registrations: RequestRegistration[] = []
     const batches: BatchToPack[] = []
     const appends = new Float64Array(taken.length * appendFields)
     let at = 0
     for (const { stream, batches: own, options, seenRefusals } of taken) {
-      const { maxWaiting, producer } = options
+      const { maxWaiting, producer, once } = options
       const place = streams.indexOf(keyOf(stream), () => Object.freeze({ ...stream }))
       for (const batch of own) batches.push({ batch, place })
       appends[at] = place
@@ -120,11 +124,13 @@ export class AppendQueue {
       appends[at + 5] = producer === undefined ? -1 : producers.indexOf(producer.id, () => producer.id)
       appends[at + 6] = producer?.epoch ?? -1
       appends[at + 7] = producer?.sequence ?? -1
+      appends[at + 8] = once === undefined ? -1 : registrations.push(once) - 1
       at += appendFields
     }
     const allocate = (length: number) => (this.#isWanted ? this.#buffer.fresh(length) : this.#buffer.take(length))
     const packed = packBatches(batches, streams.all.length, allocate)
-    return { ...packed, appends, streams: streams.all, producers: producers.all }
+    const names = { streams: streams.all, producers: producers.all }
+    return { ...packed, appends, ...names, registrations, nowMs: this.#options.now() }
   }
 
   #settle(taken: readonly PendingAppend[], call: AppendsCall, answer: AppendsAnswer): void {

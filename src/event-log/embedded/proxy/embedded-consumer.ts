@@ -6,7 +6,9 @@ import { lanes } from '../../../event/event.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import { checkOutcome } from '../../check-outcome.ts'
 import { type Consumer, type Delivery, maxNextBytes, type NextOptions, type Outcome } from '../../event-log.ts'
+import type { ReplyToStore } from '../../replies.ts'
 import { type Deliveries, deliveryFields, outcomeFields } from '../protocol.ts'
+import type { EmbeddedReplies } from './embedded-replies.ts'
 import type { LogCalls } from './log-calls.ts'
 import { packOf } from './packed-batches.ts'
 import type { RecentEntries } from './recent-entries.ts'
@@ -22,8 +24,9 @@ export interface EmbeddedConsumerOptions {
   readonly deliveryPrefix: string
   /** Creates the number of a call of `next`. */
   readonly nextCall: () => number
-  /** The caller's clock less that of the machine, in milliseconds. */
-  readonly skewMs: () => number
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  readonly replies: EmbeddedReplies
   readonly onClosed: () => void
 }
 
@@ -75,15 +78,22 @@ export class EmbeddedConsumer implements Consumer {
       const held = this.#held.get(outcome.delivery.id)
       if (held !== undefined) checkOutcome(outcome, held.count)
     }
-    const { calls, consumer } = this.#options
+    const { calls, consumer, now } = this.#options
     const numbers = new Float64Array(outcomes.length * outcomeFields)
     const again: RecordBatch[] = []
     const againNumbers: number[] = []
     const keys: string[] = []
-    outcomes.forEach(({ delivery: { id }, landed, dead, again: own = [] }, index) => {
+    const replies = new Map<number, ReplyToStore>()
+    const transfer: ArrayBuffer[] = []
+    outcomes.forEach(({ delivery: { id }, landed, dead, again: own = [], reply }, index) => {
       // The engine refuses a lease of 0, and one that is named twice.
       numbers.set([this.#held.get(id)?.lease ?? 0, landed, dead, own.length], index * outcomeFields)
       this.#held.delete(id)
+      if (reply !== undefined) {
+        const bytes = new Uint8Array(reply.bytes)
+        transfer.push(bytes.buffer)
+        replies.set(index, { ...reply, bytes })
+      }
       for (const { batch, attempt, dueAtMs, isSuspect, offset = -1, key = '' } of own) {
         again.push(batch)
         againNumbers.push(attempt, dueAtMs, isSuspect === true ? 1 : 0, offset)
@@ -91,11 +101,14 @@ export class EmbeddedConsumer implements Consumer {
       }
     })
     const packed = again.length === 0 ? null : { ...packOf(again), numbers: Float64Array.from(againNumbers), keys }
-    const transfer = packed === null ? [] : [packed.bytes.buffer]
-    const settling = calls.ask('settle', { consumer, outcomes: numbers, again: packed }, transfer)
+    if (packed !== null) transfer.push(packed.bytes.buffer)
+    const call = { consumer, outcomes: numbers, again: packed, replies, nowMs: now() }
+    const settling = calls.ask('settle', call, transfer)
     this.#settling.add(settling)
     try {
-      return (await settling).map((index) => outcomes[index]!.delivery)
+      const { notHeld, replied } = await settling
+      for (const index of replied) this.#options.replies.announce(this.#options.topic, outcomes[index]!.reply!)
+      return notHeld.map((index) => outcomes[index]!.delivery)
     } finally {
       this.#settling.delete(settling)
     }
@@ -121,11 +134,11 @@ export class EmbeddedConsumer implements Consumer {
   }
 
   async #next(call: number, options: NextOptions): Promise<readonly Delivery[]> {
-    const { calls, recent, consumer, skewMs } = this.#options
+    const { calls, recent, consumer, now } = this.#options
     const { maxEvents, maxWaitMs, maxBytes = maxNextBytes } = options
     const found = await calls.ask('next', {
       ...{ consumer, call, maxEvents, maxBytes, maxWaitMs },
-      ...{ cachedFrom: recent.from, skewMs: skewMs() },
+      ...{ cachedFrom: recent.from, skewMs: now() - Date.now() },
     })
     const deliveries = await this.#unpack(found)
     if (this.#waiting?.call === call) {

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { MillraceError } from '../../../errors.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import { checkDeclaration } from '../../check-declaration.ts'
+import { checkRegistration } from '../../check-registration.ts'
 import { checkReopened } from '../../check-reopened.ts'
 import type {
   Appended,
@@ -33,6 +34,7 @@ import { untilAborted } from '../../until-aborted.ts'
 import { settledFields } from '../protocol.ts'
 import { AppendQueue } from './append-queue.ts'
 import { EmbeddedConsumer } from './embedded-consumer.ts'
+import { EmbeddedReplies } from './embedded-replies.ts'
 import type { LogCalls } from './log-calls.ts'
 import { closed } from './log-failure.ts'
 import { packOf } from './packed-batches.ts'
@@ -59,6 +61,7 @@ export interface EmbeddedLogOptions {
 }
 
 export class EmbeddedLog implements EventLog {
+  readonly replies: EmbeddedReplies
   readonly #options: EmbeddedLogOptions
   readonly #appends: AppendQueue
   readonly #consumers = new Set<EmbeddedConsumer>()
@@ -73,6 +76,7 @@ export class EmbeddedLog implements EventLog {
 
   constructor(options: EmbeddedLogOptions) {
     this.#options = options
+    this.replies = new EmbeddedReplies(options.calls, options.now)
     this.#appends = new AppendQueue({ ...options, onRoom: (hasRoom) => this.#noteRoom(hasRoom) })
   }
 
@@ -87,11 +91,12 @@ export class EmbeddedLog implements EventLog {
   }
 
   append(stream: StreamName, batches: readonly RecordBatch[], options: AppendOptions = {}): Promise<Appended> {
-    const { signal, producer } = options
+    const { signal, producer, once } = options
     try {
       this.#options.calls.checkUsable()
       if (signal?.aborted === true) throw new MillraceError('cancelled', 'the append was cancelled before it began')
       if (producer !== undefined) checkNumbers(producer)
+      if (once !== undefined) checkRegistration(stream, batches)
     } catch (thrown) {
       return Promise.reject(thrown)
     }
@@ -165,9 +170,9 @@ export class EmbeddedLog implements EventLog {
       throw new MillraceError('failed_precondition', text)
     }
     const consumer = new EmbeddedConsumer({
-      ...{ calls, recent, epoch, topic, consumer: await joining, deliveryPrefix: this.#deliveryPrefix },
+      ...{ calls, recent, epoch, topic, now, replies: this.replies },
+      ...{ consumer: await joining, deliveryPrefix: this.#deliveryPrefix },
       nextCall: () => ++this.#lastCall,
-      skewMs: () => now() - Date.now(),
       onClosed: () => this.#consumers.delete(consumer),
     })
     if (this.#closed !== null) throw closed()
@@ -187,6 +192,11 @@ export class EmbeddedLog implements EventLog {
     return await permits.join()
   }
 
+  async hasConsumers(topic: string, group: string): Promise<boolean> {
+    this.#options.calls.checkUsable()
+    return await this.#options.calls.ask('hasConsumers', { topic, group })
+  }
+
   async describe(options: DescribeOptions = {}): Promise<LogDescription> {
     const { calls, now } = this.#options
     calls.checkUsable()
@@ -204,12 +214,15 @@ export class EmbeddedLog implements EventLog {
   }
 
   async trim(topic: string, policy: RetentionPolicy): Promise<Trimmed> {
-    this.#options.calls.checkUsable()
-    return await this.#options.calls.ask('trim', { topic, policy })
+    const { calls, now } = this.#options
+    calls.checkUsable()
+    return await calls.ask('trim', { topic, policy, nowMs: now() })
   }
 
   /** Finds out whether the disk is full although nothing is appended. */
   async checkRoom(): Promise<void> {
+    // The thread that closes has no statements any more: the log would count as failed.
+    if (this.#closed !== null) return
     this.#noteRoom(await this.#options.calls.ask('hasRoom', usualMessageBytes))
   }
 

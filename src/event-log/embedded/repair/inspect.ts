@@ -1,6 +1,7 @@
 // Inspects a log that no process has open: what keeps it from starting, and which damage a running log would meet.
 //
-// It opens the log as a start does, so a leftover WAL is copied into the database file; nothing else is changed.
+// It opens the log as a start does, so a leftover WAL is copied into the database file, and an old format is upgraded;
+// nothing else is changed.
 
 import { existsSync, statSync } from 'node:fs'
 import { type SqliteFailure, toSqliteFailure } from '../../../lib/sqlite/failure.ts'
@@ -102,6 +103,7 @@ class Inspection {
     const tables: LogTables = { books, entries: new EntryTable(database, path), path }
     for (const cursor of small.cursors) checkKept(tables, cursor)
     this.#checkStructure()
+    this.#checkRequests()
     const counts = this.#checkEntries(tables, small)
     const describer = new Describer(database, tables, new Session())
     for (const group of small.groups) if (group.state !== 'dropped') this.#checkWaiting(describer, small, group)
@@ -119,6 +121,11 @@ class Inspection {
       const problem = String(row.integrity_check)
       if (problem !== 'ok') this.#note('a sound database', problem, true)
     }
+  }
+
+  #checkRequests(): void {
+    const damaged = this.#opened.books.requests.walk().reduce((sum, row) => sum + (row === null ? 1 : 0), 0)
+    if (damaged > 0) this.#note('every request to match its checksum', `${damaged} that do not match`, true)
   }
 
   #checkEntries({ entries }: LogTables, { streams }: SmallBooks): LogCounts {

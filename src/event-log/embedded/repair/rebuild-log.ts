@@ -4,6 +4,7 @@
 // cannot be read at the oldest kept entry: then it gets events again that it has settled, which landing tolerates. A
 // ledger that does not add up is made to: events that are handed out again are added to `reopened`, settled events that
 // no ledger counts to `landed`. Missing events wait until the group comes to their place; there they are counted as lost.
+// Requests are copied up to the first that cannot be read; the others, and those that do not match, are unknown then.
 
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { lanes } from '../../../event/event.ts'
@@ -76,6 +77,7 @@ export function rebuildLog(path: string, source: DatabaseSync, next: Mark): Rebu
     createLogSchema(database, path, newLogRow(next.epoch, next.appendNumber))
     const rebuilding = new Rebuilding(database, path, new Books(source, path))
     rebuilding.copyEntries(scanEntries(source, next.appendNumber))
+    rebuilding.copyRequests()
     const rebuilt = rebuilding.writeBooks()
     truncateWal(database)
     return rebuilt
@@ -117,15 +119,30 @@ class Rebuilding {
   }
 
   copyEntries(entries: Iterable<StoredEntry>): void {
+    this.#copy(entries, (entry) => {
+      const [appendNumber, stream, firstOffset, count] = entry.fields as [number, number, number, number]
+      if (!this.#isKnown(stream) || (entry.damaged && !isPlausible(firstOffset, count))) return 0
+      if (entry.damaged) this.#damaged.add(appendNumber)
+      this.#entries.insertAsItIs(entry)
+      return entry.bytes.length
+    })
+  }
+
+  copyRequests(): void {
+    this.#copy(readable(this.#old.requests.walk()), (row) => {
+      if (row === null || !this.#partitionsOf.has(row.topicNumber)) return 0
+      this.#books.requests.save(row)
+      return row.reply.length
+    })
+  }
+
+  /** @param copyOne returns how many bytes it has written, about. */
+  #copy<T>(rows: Iterable<T>, copyOne: (row: T) => number): void {
     const checkpointer = new Checkpointer(this.#database, this.#path)
     let bytes = 0
     this.#database.exec('BEGIN')
-    for (const entry of entries) {
-      const [appendNumber, stream, firstOffset, count] = entry.fields as [number, number, number, number]
-      if (!this.#isKnown(stream) || (entry.damaged && !isPlausible(firstOffset, count))) continue
-      if (entry.damaged) this.#damaged.add(appendNumber)
-      this.#entries.insertAsItIs(entry)
-      bytes += entry.bytes.length
+    for (const row of rows) {
+      bytes += copyOne(row)
       if (bytes < bytesPerTransaction) continue
       this.#database.exec('COMMIT')
       checkpointer.afterCommit(bytes)
@@ -273,6 +290,13 @@ class Rebuilding {
     sums.waitingEvents += rows.reduce((sum, { eventCount }) => sum + eventCount, 0)
     sums.missing += Array.from(missing.values()).reduce((sum, count) => sum + count, 0)
   }
+}
+
+/** Ends where a row cannot be read. */
+function* readable<T>(rows: Iterable<T>): Generator<T> {
+  try {
+    yield* rows
+  } catch {}
 }
 
 /** A topic whose row is damaged keeps the name that is there: without it, all its events would be lost. */

@@ -10,8 +10,10 @@ import type { Lane } from '../../../event/event.ts'
 import type { ProducerMessage } from '../../../event/producer-message.ts'
 import type { RecordBatch } from '../../../event/record-batch.ts'
 import { backlogged } from '../../backlogged.ts'
+import { usedForOther } from '../../check-registration.ts'
 import { type Appended, type CommitStats, maxProducers, producerWindow, type WaitingLimit } from '../../event-log.ts'
 import { fenced, tooOld } from '../../numbered-message.ts'
+import type { RequestRegistration } from '../../replies.ts'
 import { listOf, numberOf, type Reply, textOf } from '../connection/redis-connection.ts'
 import type { BlockedLanes } from '../guard/blocked-lanes.ts'
 import { laneNumber, type PartitionKeys } from '../redis-keys.ts'
@@ -43,6 +45,7 @@ export interface AppendRequest {
   readonly bytes: number
   readonly maxWaiting: WaitingLimit | undefined
   readonly producer: ProducerMessage | undefined
+  readonly once: RequestRegistration | undefined
   /** Called with the first event, or null when this was a resend. Of this and `reject` the first call counts. */
   resolve(first: FirstEvent | null): void
   reject(reason: unknown): void
@@ -201,6 +204,9 @@ export class AppendQueue {
         case 'duplicate':
           this.#accept(request, null, isReached)
           break
+        case 'other':
+          request.reject(usedForOther(request.once!.id))
+          break
         case 'old':
           request.reject(tooOld(request.producer!))
           break
@@ -261,10 +267,11 @@ export class AppendQueue {
 function argumentsOf(requests: readonly AppendRequest[], isLedgerDue: boolean) {
   const args: (string | number | Uint8Array)[] = [maxProducers, producerWindow, isLedgerDue ? 1 : 0]
   const checksums: number[] = []
-  for (const { lane, batches, events, bytes, maxWaiting, producer } of requests) {
-    args.push(laneNumber(lane), batches.length, events, bytes)
+  for (const { lane, batches, events, bytes, maxWaiting, producer, once } of requests) {
+    args.push(once === undefined ? laneNumber(lane) : 0, batches.length, events, bytes)
     args.push(maxWaiting?.maxEvents ?? '', maxWaiting?.maxBytes ?? '')
     args.push(producer?.id ?? '', producer?.epoch ?? '', producer?.sequence ?? '')
+    if (once !== undefined) args.push(once.id, once.fingerprint, Math.ceil(once.ttlMs))
     let checksum = 0
     for (const batch of batches) {
       checksum = checksumOf(batch)

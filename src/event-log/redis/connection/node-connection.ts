@@ -128,8 +128,8 @@ export class NodeConnection {
    * Subscribes to a channel of this server, also after a reconnect; idempotent for the same listener. Afterwards no
    * commands can be sent on this connection.
    */
-  async subscribe(channel: string, onMessage: () => void): Promise<void> {
-    await this.#withDeadline(this.#client.sSubscribe(channel, onMessage))
+  async subscribe(channel: string, onMessage: (message: Buffer) => void): Promise<void> {
+    await this.#withDeadline(this.#client.sSubscribe(channel, onMessage, true))
   }
 
   async unsubscribe(channel: string): Promise<void> {

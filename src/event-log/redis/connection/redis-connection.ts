@@ -27,6 +27,9 @@ export interface RedisNode {
 /** A script, its keys, which are all in one slot, and its arguments. */
 export type ScriptCall = readonly [name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]]
 
+/** Called with each message; with null when messages may have been missed, after a reconnect. */
+export type OnMessage = (message: Buffer | null) => void
+
 export interface RedisConnection {
   /** Runs a script on the node of its first key. Errors: as `command`. */
   run(...call: ScriptCall): Promise<Reply>
@@ -58,10 +61,9 @@ export interface RedisConnection {
 
   /**
    * Subscribes to a sharded pub/sub channel, on the node of its slot, until the connection is closed. After a reconnect
-   * it resubscribes by itself and calls the listener once, because messages may have been missed.
-   * Errors: `unavailable`: not subscribed.
+   * it resubscribes by itself. Errors: `unavailable`: not subscribed.
    */
-  subscribe(channel: string, onMessage: () => void): Promise<void>
+  subscribe(channel: string, onMessage: OnMessage): Promise<void>
 
   /** Closes all connections at once; commands in flight fail. Idempotent. */
   close(): void

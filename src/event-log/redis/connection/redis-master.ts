@@ -6,6 +6,7 @@ import { NodeConnection, type NodeConnectionOptions } from './node-connection.ts
 import {
   type DurableReply,
   isReply,
+  type OnMessage,
   type RedisNode,
   type Replication,
   type Reply,
@@ -31,7 +32,7 @@ export class RedisMaster implements RedisNode {
   readonly #options: RedisMasterOptions
   #writer: ReplicatedWriter | null = null
   #subscriber: NodeConnection | null = null
-  readonly #listeners = new Map<string, Set<() => void>>()
+  readonly #listeners = new Map<string, Set<OnMessage>>()
   #isClosed = false
 
   constructor(options: RedisMasterOptions) {
@@ -81,8 +82,8 @@ export class RedisMaster implements RedisNode {
     return this.#writer.run(this.#prepare(script, needsAsking))
   }
 
-  /** Subscribes to a channel, also after a reconnect; the listener is called after each reconnect too. */
-  async subscribe(channel: string, onMessage: () => void): Promise<void> {
+  /** Subscribes to a channel, also after a reconnect. */
+  async subscribe(channel: string, onMessage: OnMessage): Promise<void> {
     this.#subscriber ??= this.#makeSubscriber()
     await this.#subscriber.tried
     await this.#subscriber.subscribe(channel, onMessage)
@@ -111,7 +112,7 @@ export class RedisMaster implements RedisNode {
   #makeSubscriber(): NodeConnection {
     const subscriber = this.#connect()
     subscriber.onReady(() => {
-      for (const listeners of this.#listeners.values()) for (const listener of listeners) listener()
+      for (const listeners of this.#listeners.values()) for (const listener of listeners) listener(null)
     })
     subscriber.onChannelMoved(() => this.onChannelMoved())
     return subscriber

@@ -3,6 +3,7 @@
 
 import {
   type DurableReply,
+  type OnMessage,
   type RedisConnection,
   type RedisNode,
   type Reply,
@@ -58,7 +59,7 @@ export abstract class RoutedConnection implements RedisConnection {
     return this.#send(all[1]!, (master, needsAsking) => master.send(all, needsAsking))
   }
 
-  async subscribe(channel: string, onMessage: () => void): Promise<void> {
+  async subscribe(channel: string, onMessage: OnMessage): Promise<void> {
     try {
       await this.subscriptions.add(channel, onMessage)
     } catch (thrown) {

@@ -1,17 +1,18 @@
 // Channel subscriptions that follow their slot. When the master of a slot changes they are moved, and their listeners
 // called, because messages may have been missed.
 
+import type { OnMessage } from './redis-connection.ts'
 import type { RedisMaster } from './redis-master.ts'
 
 interface Subscription {
   readonly channel: string
-  readonly onMessage: () => void
+  readonly onMessage: OnMessage
   /** Where it is subscribed; null: nowhere. */
   master: RedisMaster | null
 }
 
 /** Subscribes at the master of the channel's slot, and returns that master. */
-export type Listen = (channel: string, onMessage: () => void) => Promise<RedisMaster>
+export type Listen = (channel: string, onMessage: OnMessage) => Promise<RedisMaster>
 
 export class Subscriptions {
   readonly #listen: Listen
@@ -21,7 +22,7 @@ export class Subscriptions {
     this.#listen = listen
   }
 
-  async add(channel: string, onMessage: () => void): Promise<void> {
+  async add(channel: string, onMessage: OnMessage): Promise<void> {
     this.#all.add({ channel, onMessage, master: await this.#listen(channel, onMessage) })
   }
 
@@ -39,7 +40,7 @@ export class Subscriptions {
       try {
         subscription.master = await this.#listen(channel, onMessage)
         if (subscription.master !== master) master?.unsubscribe(channel)
-        onMessage()
+        onMessage(null)
       } catch {
         areAllRight = false
       }

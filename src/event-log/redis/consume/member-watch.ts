@@ -91,6 +91,7 @@ export class MemberWatch {
       this.#joined.delete(name)
       this.#beatFrom()
       if (this.#joined.size === 0) await connection.command('HDEL', keys.members, process)
+      else await this.#beat()
     }
     try {
       await this.#beat()
@@ -141,6 +142,13 @@ export class MemberWatch {
     return this.#sightings
       .entries()
       .some(([process, { beat }]) => beat.includes(text) && this.#silentMs(process) < leaseIn(beat))
+  }
+
+  /** The same, after a look at the heartbeats, unless this process has one. Errors: as RedisConnection.command. */
+  async findsConsumers(topic: string, group: string): Promise<boolean> {
+    const text = groupText(topic, group)
+    if (!this.#joined.values().some((joined) => joined.group === text)) await this.#look()
+    return this.hasConsumers(topic, group)
   }
 
   /** Interval of the checks, in milliseconds. */

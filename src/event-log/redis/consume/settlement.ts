@@ -6,7 +6,7 @@ import { encodeAgain } from '../stored-batch.ts'
 
 /** Limits of one settle script, which blocks the server while it runs. */
 const maxSettledPerScript = 200
-const maxAgainBytesPerScript = 4 * 1024 * 1024
+const maxBytesPerScript = 4 * 1024 * 1024
 
 /** A delivery that a consumer holds. */
 export interface Held {
@@ -24,13 +24,14 @@ export interface Settlement {
   readonly outcome: Outcome
 }
 
-/** How many outcomes from here go into one script: at least one, and each with all its redeliveries. */
+/** How many outcomes from here go into one script: at least one, and each with all its redeliveries and its reply. */
 export function settledByNextScript(all: readonly Settlement[], from: number): number {
   let bytes = 0
   let count = 0
   for (const { outcome } of all.slice(from, from + maxSettledPerScript)) {
     for (const { batch } of outcome.again ?? []) bytes += batch.bytes.length
-    if (count > 0 && bytes > maxAgainBytesPerScript) break
+    bytes += outcome.reply?.bytes.length ?? 0
+    if (count > 0 && bytes > maxBytesPerScript) break
     count++
   }
   return count
@@ -38,10 +39,11 @@ export function settledByNextScript(all: readonly Settlement[], from: number): n
 
 export function settleArguments({ held, outcome }: Settlement) {
   const { kind, id, bytes, delivery } = held
-  const { landed, dead, again = [] } = outcome
+  const { landed, dead, again = [], reply } = outcome
   const { lane } = delivery.position.stream
   const place = [laneNumber(lane), kind, id, delivery.attempt, bytes, landed, dead, again.length]
-  return [...place, ...again.flatMap((one) => againArguments({ offset: delivery.position.offset, ...one }))]
+  const words = reply === undefined ? [0] : [4, reply.id, reply.bytes, Math.ceil(reply.ttlMs), reply.inbox]
+  return [...place, ...words, ...again.flatMap((one) => againArguments({ offset: delivery.position.offset, ...one }))]
 }
 
 function againArguments({

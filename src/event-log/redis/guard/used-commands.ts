@@ -34,6 +34,7 @@ export const usedCommands: Commands = {
   hstrlen: 'KEY 1',
   hvals: 'KEY',
   info: '',
+  pexpire: 'KEY 1',
   ping: '',
   'script|load': null,
   setbit: 'KEY 1 1',

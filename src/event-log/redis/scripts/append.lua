@@ -3,26 +3,30 @@
 -- events as waiting for every group. Without the flag allow-oom: Redis refuses the whole script when memory is full.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), producers, producer-last, producer (a prefix: the window of a
---          producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel
--- ARGV     max producers to remember, window size, 1 to get the ledgers; then for each append: lane (1..3), batches, events, bytes, max
---          waiting events and bytes ('' without limit), producer id, epoch and sequence ('' without), and for each
---          batch: count, received at, checksum, bytes; last, the caller's known state (parts/checks.lua)
--- Returns  {the answers, the ledger of each group ...}; an answer: {'stored', first offset} | {'duplicate'} | {'old'}
---          | {'fenced', the producer's highest epoch} | {'backlogged', group, waiting events, waiting bytes, settled
---          events} | {'blocked', what Redis says, the commands that cure the lane}
+--          producer is a bitmap under "<prefix><lane>/<id>"), the bell's channel, request (a prefix: a request is a
+--          hash under "<prefix><id>": fingerprint, offset, reply)
+-- ARGV     max producers to remember, window size, 1 to get the ledgers; then for each append: lane (1..3, or 0: a request,
+--          in lane 2), batches, events, bytes, max waiting events and bytes ('' without limit), producer id, epoch and
+--          sequence ('' without), of a request its id, fingerprint and time to live (ms), and for each batch: count,
+--          received at, checksum, bytes; last, the caller's known state (parts/checks.lua)
+-- Returns  {the answers, the ledger of each group ...}; an answer: {'stored', first offset} | {'duplicate'} | {'other'}:
+--          the request's id has another fingerprint | {'old'} | {'fenced', the producer's highest epoch} | {'backlogged',
+--          group, waiting events, waiting bytes, settled events} | {'blocked', what Redis says, the commands that cure
+--          the lane}
 -- include checks
 -- include blocked
 
 local over = isOver(KEYS[1])
 if over then return over end
-local books, producers, lasts, windows, bell = KEYS[1], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local books, producers, lasts, windows, bell, requests = KEYS[1], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local maxProducers, window = whole(ARGV[1]), whole(ARGV[2])
 
 -- Check everything before writing anything.
 local isUsed, isNumbered = {}, false
 local at = 4
 while at <= #ARGV do
-  local lane, batches, sum, length = laneOf(ARGV[at]), whole(ARGV[at + 1]), 0, 0
+  local isRequest, first = ARGV[at] == '0', at + 9
+  local lane, batches, sum, length = isRequest and 2 or laneOf(ARGV[at]), whole(ARGV[at + 1]), 0, 0
   if (ARGV[at + 4] == '') ~= (ARGV[at + 5] == '') then error('an append has only one of its two limits') end
   for place = 4, 5 do
     if ARGV[at + place] ~= '' then whole(ARGV[at + place]) end
@@ -34,8 +38,14 @@ while at <= #ARGV do
     whole(ARGV[at + 8])
     redis.call('GETBIT', windows .. lanes[lane] .. '/' .. ARGV[at + 6], 0)
   end
+  if isRequest then
+    if ARGV[at + 1] ~= '1' or ARGV[at + 2] ~= '1' then error('a request is one batch of one event') end
+    whole(ARGV[at + 11])
+    redis.call('HLEN', requests .. ARGV[at + 9])
+    first = at + 12
+  end
   for batch = 0, batches - 1 do
-    local from = at + 9 + 4 * batch
+    local from = first + 4 * batch
     sum = sum + whole(ARGV[from])
     whole(ARGV[from + 1])
     if whole(ARGV[from]) == 0 or ARGV[from + 3] == nil then error('a batch is empty or missing') end
@@ -43,7 +53,7 @@ while at <= #ARGV do
   end
   if sum ~= whole(ARGV[at + 2]) or length ~= whole(ARGV[at + 3]) then error('the batches of an append do not add up') end
   isUsed[lane] = true
-  at = at + 9 + 4 * batches
+  at = first + 4 * batches
 end
 local answers = {}
 -- The counters are read together here and written together at the end.
@@ -117,7 +127,11 @@ local function append()
   local moreEvents, moreBytes = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local maxEvents, maxBytes = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local producer, epoch, sequence = ARGV[at + 6], tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
-  local first = at + 9
+  local first, request, fingerprint, ttl = at + 9, nil, nil, nil
+  if index == 0 then
+    index, lane, first = 2, lanes[2], at + 12
+    request, fingerprint, ttl = requests .. ARGV[at + 9], ARGV[at + 10], ARGV[at + 11]
+  end
   at = first + 4 * batches
 
   local member, last
@@ -133,6 +147,10 @@ local function append()
         return { 'duplicate' }
       end
     end
+  end
+  if request then
+    local registered = redis.call('HGET', request, 'fingerprint')
+    if registered then return { registered == fingerprint and 'duplicate' or 'other' } end
   end
   if maxEvents ~= nil then
     refused[lane] = refused[lane] or overLimit(moreEvents, moreBytes, maxEvents, maxBytes)
@@ -162,6 +180,10 @@ local function append()
     known['waitingBytes:' .. group] = known['waitingBytes:' .. group] + moreBytes
   end
   if sequence ~= nil then remember(member, epoch, sequence, last) end
+  if request then
+    redis.call('HSET', request, 'fingerprint', fingerprint, 'offset', firstOffset)
+    redis.call('PEXPIRE', request, ttl)
+  end
   return { 'stored', firstOffset }
 end
 

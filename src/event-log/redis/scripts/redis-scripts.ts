@@ -15,6 +15,7 @@ const names = [
   'count-unread',
   'describe',
   'drop-group',
+  'find-request',
   'flow',
   'held-keys',
   'list-members',

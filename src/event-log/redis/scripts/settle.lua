@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Settles deliveries of one partition: acknowledges each, counts its events and adds what must be redelivered to the
--- group's own stream. A delivery that the consumer does not hold with this attempt is refused and changes nothing.
+-- group's own stream; stores the reply of a request, unless it has one or is not known, and announces it then. A delivery
+-- that the consumer does not hold with this attempt is refused and changes nothing.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
---          bell's channel, again-keys
+--          bell's channel, again-keys, request (a prefix, as in append.lua), inbox (a prefix of channels)
 -- ARGV     group, consumer; then for each delivery
---          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many batches to redeliver,
---          and for each of those: count, attempt, due at (ms), received at, bytes, record, offset, its key with a '-'
+--          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many batches to redeliver, the
+--          reply's number of words (0 or 4), its request's id, bytes, time to live (ms) and inbox, and for each batch: count, attempt, due at (ms), received at, bytes, record, offset, its key with a '-'
 --          before it ('' when it has none); last, the caller's known state (parts/checks.lua)
 -- Returns  {for each delivery 1, or 0 when it was refused; the ledger of the group}
 -- include checks
@@ -14,7 +15,7 @@
 
 local over = isOver(KEYS[1])
 if over then return over end
-local books, again, tries, held, keys = KEYS[1], KEYS[8], KEYS[9], KEYS[10], KEYS[12]
+local books, again, tries, held, keys, requests = KEYS[1], KEYS[8], KEYS[9], KEYS[10], KEYS[12], KEYS[13]
 local streams = { KEYS[2], KEYS[3], KEYS[4] }
 local group, consumer = ARGV[1], ARGV[2]
 local missing = lacks(books, group, streams)
@@ -51,7 +52,16 @@ while at <= #ARGV do
   local pattern = delivery.kind == 'lane' and '^%d+%-(%d+)$' or '^%d+%-(%d+)%-[123]%-%d+'
   delivery.count = whole(string.match(delivery.id, pattern))
   delivery.bytes, delivery.landed, delivery.dead = whole(ARGV[at + 4]), whole(ARGV[at + 5]), whole(ARGV[at + 6])
-  delivery.from, delivery.again = at + 8, whole(ARGV[at + 7])
+  delivery.from, delivery.again = at + 9, whole(ARGV[at + 7])
+  if ARGV[at + 8] == '4' then
+    delivery.request, delivery.reply, delivery.ttl, delivery.inbox = unpack(ARGV, at + 9, at + 12)
+    whole(delivery.ttl)
+    if delivery.inbox == nil then error('a reply has no inbox') end
+    redis.call('HLEN', requests .. delivery.request)
+    delivery.from = at + 13
+  elseif ARGV[at + 8] ~= '0' then
+    error('a reply has 4 words')
+  end
   local sum = delivery.landed + delivery.dead
   for number = 0, delivery.again - 1 do
     local from = delivery.from + 8 * number
@@ -71,6 +81,15 @@ end
 
 -- Then write.
 
+local function answer(delivery)
+  local request = requests .. delivery.request
+  if redis.call('HEXISTS', request, 'fingerprint') == 0 then return end
+  if redis.call('HSETNX', request, 'reply', delivery.reply) == 0 then return end
+  redis.call('PEXPIRE', request, delivery.ttl)
+  -- pcall: without the right to publish, those who wait find the reply when they look.
+  redis.pcall('SPUBLISH', KEYS[14] .. delivery.inbox, #delivery.request .. ' ' .. delivery.request .. delivery.reply)
+end
+
 local acknowledged = {}
 -- Another consumer may wait for the lane of an ordered group.
 local isMore = isOrdered
@@ -86,6 +105,7 @@ for _, delivery in ipairs(finished) do
     redis.call('HDEL', again, delivery.id)
     endHold(keys, KEYS[4 + lane], delivery.id)
   end
+  if delivery.request then answer(delivery) end
   passed = passed + delivery.count
   landed, dead = landed + delivery.landed, dead + delivery.dead
   waiting = waiting - delivery.landed - delivery.dead

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/work.proto.
  */
 export const file_millrace_v1_work: GenFile = /*@__PURE__*/
-  fileDesc("ChZtaWxscmFjZS92MS93b3JrLnByb3RvEgttaWxscmFjZS52MSKNAQoOQ29uc3VtZVJlcXVlc3QSHwoEam9pbhgBIAEoCzIRLm1pbGxyYWNlLnYxLkpvaW4SJgoIb3V0Y29tZXMYAiADKAsyFC5taWxscmFjZS52MS5PdXRjb21lEiMKBmV4dGVuZBgDIAMoCzITLm1pbGxyYWNlLnYxLkV4dGVuZBINCgVsZWF2ZRgEIAEoCCKJAwoESm9pbhINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCg1tYXhfaW5fZmxpZ2h0GAMgASgNEg0KBXR5cGVzGAQgAygJEhQKB29yZGVyZWQYBSABKAhIAIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDG1heF9hdHRlbXB0cxgHIAEoDRIwCg1pbml0aWFsX2RlbGF5GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCW1heF9kZWxheRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIXCg9yYXRlX3Blcl9zZWNvbmQYCiABKAESFQoNbGltaXRfcGVyX2tleRgLIAEoDRIuCgxvbl9leGhhdXN0ZWQYDCABKA4yGC5taWxscmFjZS52MS5PbkV4aGF1c3RlZBIZChFncm91cF9jb25jdXJyZW5jeRgNIAEoDUIKCghfb3JkZXJlZCLfAQoHT3V0Y29tZRIQCghkZWxpdmVyeRgBIAEoBBIhCgRkb25lGAIgASgLMhEubWlsbHJhY2UudjEuRG9uZUgAEiMKBXJldHJ5GAMgASgLMhIubWlsbHJhY2UudjEuUmV0cnlIABIlCgZmYWlsZWQYBCABKAsyEy5taWxscmFjZS52MS5GYWlsZWRIABIhCgRkZWFkGAUgASgLMhEubWlsbHJhY2UudjEuRGVhZEgAEikKCHJldHVybmVkGAYgASgLMhUubWlsbHJhY2UudjEuUmV0dXJuZWRIAEIFCgNlbmQiBgoERG9uZSIxCgVSZXRyeRIoCgVhZnRlchgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiInCgZGYWlsZWQSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIhYKBERlYWQSDgoGcmVhc29uGAEgASgJIgoKCFJldHVybmVkIhoKBkV4dGVuZBIQCghkZWxpdmVyeRgBIAEoBCKGAQoPQ29uc3VtZVJlc3BvbnNlEiMKBmpvaW5lZBgBIAEoCzITLm1pbGxyYWNlLnYxLkpvaW5lZBIpCgpkZWxpdmVyaWVzGAIgAygLMhUubWlsbHJhY2UudjEuRGVsaXZlcnkSIwoGcmV2b2tlGAMgAygLMhMubWlsbHJhY2UudjEuUmV2b2tlIkoKBkpvaW5lZBIqCgd0aW1lb3V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDG1heF9hdHRlbXB0cxgCIAEoDSJQCghEZWxpdmVyeRIhCgVldmVudBgBIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhAKCGRlbGl2ZXJ5GAIgASgEEg8KB2F0dGVtcHQYAyABKA0iRQoGUmV2b2tlEhAKCGRlbGl2ZXJ5GAEgASgEEikKBnJlYXNvbhgCIAEoDjIZLm1pbGxyYWNlLnYxLlJldm9rZVJlYXNvbipgCgtPbkV4aGF1c3RlZBIcChhPTl9FWEhBVVNURURfVU5TUEVDSUZJRUQQABIcChhPTl9FWEhBVVNURURfREVBRF9MRVRURVIQARIVChFPTl9FWEhBVVNURURfSE9MRBACKpwBCgxSZXZva2VSZWFzb24SHQoZUkVWT0tFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhkKFVJFVk9LRV9SRUFTT05fVElNRU9VVBABEhoKFlJFVk9LRV9SRUFTT05fU0hVVERPV04QAhIcChhSRVZPS0VfUkVBU09OX0xFQVNFX0xPU1QQAxIYChRSRVZPS0VfUkVBU09OX1BBVVNFRBAEMlcKC1dvcmtTZXJ2aWNlEkgKB0NvbnN1bWUSGy5taWxscmFjZS52MS5Db25zdW1lUmVxdWVzdBocLm1pbGxyYWNlLnYxLkNvbnN1bWVSZXNwb25zZSgBMAFiBnByb3RvMw", [file_google_protobuf_duration, file_millrace_v1_event]);
+  fileDesc("ChZtaWxscmFjZS92MS93b3JrLnByb3RvEgttaWxscmFjZS52MSKNAQoOQ29uc3VtZVJlcXVlc3QSHwoEam9pbhgBIAEoCzIRLm1pbGxyYWNlLnYxLkpvaW4SJgoIb3V0Y29tZXMYAiADKAsyFC5taWxscmFjZS52MS5PdXRjb21lEiMKBmV4dGVuZBgDIAMoCzITLm1pbGxyYWNlLnYxLkV4dGVuZBINCgVsZWF2ZRgEIAEoCCKaAwoESm9pbhINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIVCg1tYXhfaW5fZmxpZ2h0GAMgASgNEg0KBXR5cGVzGAQgAygJEhQKB29yZGVyZWQYBSABKAhIAIgBARIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDG1heF9hdHRlbXB0cxgHIAEoDRIwCg1pbml0aWFsX2RlbGF5GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCW1heF9kZWxheRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIXCg9yYXRlX3Blcl9zZWNvbmQYCiABKAESFQoNbGltaXRfcGVyX2tleRgLIAEoDRIuCgxvbl9leGhhdXN0ZWQYDCABKA4yGC5taWxscmFjZS52MS5PbkV4aGF1c3RlZBIPCgdyZXF1ZXN0GA0gASgJEhkKEWdyb3VwX2NvbmN1cnJlbmN5GA4gASgNQgoKCF9vcmRlcmVkIoICCgdPdXRjb21lEhAKCGRlbGl2ZXJ5GAEgASgEEiEKBGRvbmUYAiABKAsyES5taWxscmFjZS52MS5Eb25lSAASIwoFcmV0cnkYAyABKAsyEi5taWxscmFjZS52MS5SZXRyeUgAEiUKBmZhaWxlZBgEIAEoCzITLm1pbGxyYWNlLnYxLkZhaWxlZEgAEiEKBGRlYWQYBSABKAsyES5taWxscmFjZS52MS5EZWFkSAASKQoIcmV0dXJuZWQYBiABKAsyFS5taWxscmFjZS52MS5SZXR1cm5lZEgAEiEKBXJlcGx5GAcgASgLMhIubWlsbHJhY2UudjEuUmVwbHlCBQoDZW5kIjAKBVJlcGx5EgwKBGRhdGEYASABKAwSGQoRZGF0YV9jb250ZW50X3R5cGUYAiABKAkiBgoERG9uZSIxCgVSZXRyeRIoCgVhZnRlchgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiInCgZGYWlsZWQSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIhYKBERlYWQSDgoGcmVhc29uGAEgASgJIgoKCFJldHVybmVkIhoKBkV4dGVuZBIQCghkZWxpdmVyeRgBIAEoBCKGAQoPQ29uc3VtZVJlc3BvbnNlEiMKBmpvaW5lZBgBIAEoCzITLm1pbGxyYWNlLnYxLkpvaW5lZBIpCgpkZWxpdmVyaWVzGAIgAygLMhUubWlsbHJhY2UudjEuRGVsaXZlcnkSIwoGcmV2b2tlGAMgAygLMhMubWlsbHJhY2UudjEuUmV2b2tlIkoKBkpvaW5lZBIqCgd0aW1lb3V0GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDG1heF9hdHRlbXB0cxgCIAEoDSJQCghEZWxpdmVyeRIhCgVldmVudBgBIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhAKCGRlbGl2ZXJ5GAIgASgEEg8KB2F0dGVtcHQYAyABKA0iRQoGUmV2b2tlEhAKCGRlbGl2ZXJ5GAEgASgEEikKBnJlYXNvbhgCIAEoDjIZLm1pbGxyYWNlLnYxLlJldm9rZVJlYXNvbipgCgtPbkV4aGF1c3RlZBIcChhPTl9FWEhBVVNURURfVU5TUEVDSUZJRUQQABIcChhPTl9FWEhBVVNURURfREVBRF9MRVRURVIQARIVChFPTl9FWEhBVVNURURfSE9MRBACKpwBCgxSZXZva2VSZWFzb24SHQoZUkVWT0tFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhkKFVJFVk9LRV9SRUFTT05fVElNRU9VVBABEhoKFlJFVk9LRV9SRUFTT05fU0hVVERPV04QAhIcChhSRVZPS0VfUkVBU09OX0xFQVNFX0xPU1QQAxIYChRSRVZPS0VfUkVBU09OX1BBVVNFRBAEMlcKC1dvcmtTZXJ2aWNlEkgKB0NvbnN1bWUSGy5taWxscmFjZS52MS5Db25zdW1lUmVxdWVzdBocLm1pbGxyYWNlLnYxLkNvbnN1bWVSZXNwb25zZSgBMAFiBnByb3RvMw", [file_google_protobuf_duration, file_millrace_v1_event]);
 
 /**
  * @generated from message millrace.v1.ConsumeRequest
@@ -73,7 +73,7 @@ export type Join = Message<"millrace.v1.Join"> & {
   topic: string;
 
   /**
-   * Names the consumer group; it is created when it does not exist. Required.
+   * Names the consumer group; it is created when it does not exist. Required, unless there is a request.
    *
    * @generated from field: string group = 2;
    */
@@ -152,9 +152,17 @@ export type Join = Message<"millrace.v1.Join"> & {
   onExhausted: OnExhausted;
 
   /**
+   * In place of topic and group: the type of the requests that the worker answers. With it, types, ordered, limit_per_key and
+   * on_exhausted are empty.
+   *
+   * @generated from field: string request = 13;
+   */
+  request: string;
+
+  /**
    * How many events are at work at once, in all processes that work on the group: up to 100,000. All of them state the same.
    *
-   * @generated from field: uint32 group_concurrency = 13;
+   * @generated from field: uint32 group_concurrency = 14;
    */
   groupConcurrency: number;
 };
@@ -213,6 +221,13 @@ export type Outcome = Message<"millrace.v1.Outcome"> & {
     value: Returned;
     case: "returned";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * With done, of a request: its reply. An absent one is an empty reply.
+   *
+   * @generated from field: millrace.v1.Reply reply = 7;
+   */
+  reply?: Reply | undefined;
 };
 
 /**
@@ -221,6 +236,32 @@ export type Outcome = Message<"millrace.v1.Outcome"> & {
  */
 export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
   messageDesc(file_millrace_v1_work, 2);
+
+/**
+ * @generated from message millrace.v1.Reply
+ */
+export type Reply = Message<"millrace.v1.Reply"> & {
+  /**
+   * At most 1 MiB less 16 KiB; the request has failed with a larger one.
+   *
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+
+  /**
+   * The media type of the data.
+   *
+   * @generated from field: string data_content_type = 2;
+   */
+  dataContentType: string;
+};
+
+/**
+ * Describes the message millrace.v1.Reply.
+ * Use `create(ReplySchema)` to create a new message.
+ */
+export const ReplySchema: GenMessage<Reply> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_work, 3);
 
 /**
  * @generated from message millrace.v1.Done
@@ -233,7 +274,7 @@ export type Done = Message<"millrace.v1.Done"> & {
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema: GenMessage<Done> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 3);
+  messageDesc(file_millrace_v1_work, 4);
 
 /**
  * The worker asks for another attempt.
@@ -254,7 +295,7 @@ export type Retry = Message<"millrace.v1.Retry"> & {
  * Use `create(RetrySchema)` to create a new message.
  */
 export const RetrySchema: GenMessage<Retry> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 4);
+  messageDesc(file_millrace_v1_work, 5);
 
 /**
  * The attempt has failed. There is another one, by the delays of the group, unless it was the last.
@@ -281,7 +322,7 @@ export type Failed = Message<"millrace.v1.Failed"> & {
  * Use `create(FailedSchema)` to create a new message.
  */
 export const FailedSchema: GenMessage<Failed> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 5);
+  messageDesc(file_millrace_v1_work, 6);
 
 /**
  * No attempt can succeed: the event becomes a dead letter at once.
@@ -300,7 +341,7 @@ export type Dead = Message<"millrace.v1.Dead"> & {
  * Use `create(DeadSchema)` to create a new message.
  */
 export const DeadSchema: GenMessage<Dead> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 6);
+  messageDesc(file_millrace_v1_work, 7);
 
 /**
  * The worker gives the event back, for example at its stop: another worker gets it, with the attempts that it had before.
@@ -315,7 +356,7 @@ export type Returned = Message<"millrace.v1.Returned"> & {
  * Use `create(ReturnedSchema)` to create a new message.
  */
 export const ReturnedSchema: GenMessage<Returned> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 7);
+  messageDesc(file_millrace_v1_work, 8);
 
 /**
  * @generated from message millrace.v1.Extend
@@ -332,7 +373,7 @@ export type Extend = Message<"millrace.v1.Extend"> & {
  * Use `create(ExtendSchema)` to create a new message.
  */
 export const ExtendSchema: GenMessage<Extend> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 8);
+  messageDesc(file_millrace_v1_work, 9);
 
 /**
  * @generated from message millrace.v1.ConsumeResponse
@@ -361,7 +402,7 @@ export type ConsumeResponse = Message<"millrace.v1.ConsumeResponse"> & {
  * Use `create(ConsumeResponseSchema)` to create a new message.
  */
 export const ConsumeResponseSchema: GenMessage<ConsumeResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 9);
+  messageDesc(file_millrace_v1_work, 10);
 
 /**
  * What the group has, declared by this join or by an earlier one.
@@ -385,7 +426,7 @@ export type Joined = Message<"millrace.v1.Joined"> & {
  * Use `create(JoinedSchema)` to create a new message.
  */
 export const JoinedSchema: GenMessage<Joined> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 10);
+  messageDesc(file_millrace_v1_work, 11);
 
 /**
  * An event to be worked on.
@@ -418,7 +459,7 @@ export type Delivery = Message<"millrace.v1.Delivery"> & {
  * Use `create(DeliverySchema)` to create a new message.
  */
 export const DeliverySchema: GenMessage<Delivery> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 11);
+  messageDesc(file_millrace_v1_work, 12);
 
 /**
  * The worker should stop working on a delivery, and send an outcome of it to free its place.
@@ -442,7 +483,7 @@ export type Revoke = Message<"millrace.v1.Revoke"> & {
  * Use `create(RevokeSchema)` to create a new message.
  */
 export const RevokeSchema: GenMessage<Revoke> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_work, 12);
+  messageDesc(file_millrace_v1_work, 13);
 
 /**
  * @generated from enum millrace.v1.OnExhausted

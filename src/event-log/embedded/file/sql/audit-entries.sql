@@ -6,5 +6,5 @@ FROM (
   FROM entries INDEXED BY entries_by_offset
   WHERE stream = ? AND first_offset >= ? AND first_offset < ?
   ORDER BY first_offset
-  LIMIT ?
+  LIMIT ? + 0
 )

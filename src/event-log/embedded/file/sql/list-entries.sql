@@ -7,4 +7,4 @@ SELECT
 FROM entries INDEXED BY entries_by_offset
 WHERE stream = ? AND first_offset >= ? AND first_offset < ?
 ORDER BY first_offset
-LIMIT ?
+LIMIT ? + 0

@@ -7,4 +7,4 @@ SELECT
 FROM entries NOT INDEXED
 WHERE append_number > ?
 ORDER BY append_number
-LIMIT ?
+LIMIT ? + 0

@@ -1,6 +1,7 @@
--- The tables of log.db. The format version is in log-format.ts. received_at is in microseconds, due_at and due_at_ms in
--- milliseconds since 1970. Every `crc` is a CRC-32: for an entry over its fields and bytes (entry-checksum.ts), for any
--- other row over its values (book-table.ts). What the columns of the books mean is in books.ts.
+-- The tables of log.db, with that of requests.sql. The format version is in log-format.ts. received_at is in
+-- microseconds, due_at and due_at_ms in milliseconds since 1970. Every `crc` is a CRC-32: for an entry over its fields
+-- and bytes (entry-checksum.ts), for any other row over its values (book-table.ts). What the columns of the books mean is
+-- in books.ts.
 
 CREATE TABLE log (
   id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -5,4 +5,4 @@ SELECT
 FROM entries INDEXED BY entries_by_offset
 WHERE stream = ? AND first_offset < ?
 ORDER BY first_offset
-LIMIT ?
+LIMIT ? + 0

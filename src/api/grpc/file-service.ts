@@ -1,0 +1,47 @@
+// FileService, without Upload (upload.ts).
+
+import { once } from 'node:events'
+import { create } from '@bufbuild/protobuf'
+import type { ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
+import { toMillraceError } from '../../errors.ts'
+import {
+  type DownloadRequest,
+  type DownloadResponse,
+  DownloadResponseSchema,
+  type GetFileRequest,
+  GetFileResponseSchema,
+  type GetUploadRequest,
+  GetUploadResponseSchema,
+} from '../../gen/millrace/v1/file_pb.ts'
+import type { Files } from '../../pipeline/files.ts'
+import { toFileMessage } from '../file-wire.ts'
+import { richStatusOf } from './rich-status.ts'
+import { unary } from './unary.ts'
+
+type DownloadCall = ServerWritableStream<DownloadRequest, DownloadResponse>
+
+export function fileHandlers(files: Files): UntypedServiceImplementation {
+  return {
+    getUpload: unary(GetUploadResponseSchema, async ({ fileId }: GetUploadRequest) => {
+      const { received, synced } = await files.uploadState(fileId)
+      return { received: BigInt(received), synced: BigInt(synced) }
+    }),
+    getFile: unary(GetFileResponseSchema, async ({ fileId }: GetFileRequest) =>
+      toFileMessage(await files.file(fileId)),
+    ),
+    download: (call: DownloadCall) => {
+      const gone = new AbortController()
+      call.on('cancelled', () => gone.abort())
+      download(call, files, gone.signal).catch((thrown: unknown) => {
+        if (!gone.signal.aborted) call.emit('error', richStatusOf(toMillraceError(thrown)))
+      })
+    },
+  }
+}
+
+async function download(call: DownloadCall, files: Files, signal: AbortSignal): Promise<void> {
+  for await (const chunk of files.download(call.request.fileId, { signal })) {
+    if (!call.write(create(DownloadResponseSchema, { chunk }))) await once(call, 'drain', { signal })
+  }
+  call.end()
+}

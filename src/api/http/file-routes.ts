@@ -1,0 +1,119 @@
+// The routes of files: upload as a raw body or in a form, description, content.
+
+import { Readable } from 'node:stream'
+import multipart from '@fastify/multipart'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FileHeader, Files } from '../../pipeline/files.ts'
+import { defaultRequestMs } from '../request-wait.ts'
+import { answerInTime } from './answer-in-time.ts'
+import { BodyChunks } from './body-chunks.ts'
+import { refuseContentEncoding } from './body-form.ts'
+import { downloadHeaders, fileHeaderOf, formFileHeaderOf } from './file-headers.ts'
+import { fileJson, storedFileJson } from './file-json.ts'
+import { readFormFile } from './form-file.ts'
+import type { HttpTimes } from './http-times.ts'
+import { jsonContentType } from './json-content-type.ts'
+import { bodyBroken } from './open-requests.ts'
+import { readQuery } from './query.ts'
+import { goneSignalOf, preferenceOf } from './request-routes.ts'
+
+/** The pause that ends an upload is a setting of the pipeline. */
+const maxPauseMs = 3_600_000
+
+interface IdParams {
+  readonly Params: { readonly id: string }
+}
+
+export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTimes): void {
+  const { maxAnswerMs, maxIdleMs } = times
+  // In a scope of its own: it takes forms, and no other route does.
+  app.register(async (scope) => {
+    await scope.register(multipart)
+    scope.post('/v1/files', async (request, reply) => {
+      readQuery(request.query, [])
+      refuseContentEncoding(request.headers)
+      const { waitMs } = preferenceOf(request)
+      const { header, chunks } = await uploadOf(request, maxIdleMs)
+      const file = await files.upload(header, chunks, {
+        traceparent: request.headers.traceparent?.toString(),
+        analysisWithinMs: () => waitMs ?? defaultRequestMs,
+        signal: AbortSignal.any([goneSignalOf(reply), brokenSignalOf(request)]),
+      })
+      reply.code(201).headers({ location: `/v1/files/${file.fileId}`, 'content-type': jsonContentType })
+      return reply.send(storedFileJson(file))
+    })
+  })
+
+  app.get<IdParams>('/v1/files/:id', async (request, reply) => {
+    readQuery(request.query, [])
+    const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
+    return reply.header('content-type', jsonContentType).send(fileJson(file))
+  })
+
+  app.get<IdParams>('/v1/files/:id/content', { exposeHeadRoute: false }, async (request, reply) => {
+    readQuery(request.query, [])
+    const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
+    const chunks = files.download(file.fileId)[Symbol.asyncIterator]()
+    // What cannot be read must not begin as a success.
+    const first = await answerInTime(chunks.next(), maxAnswerMs)
+    reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
+    reply.headers(downloadHeaders(file))
+    return reply.send(
+      first.done === true ? Buffer.alloc(0) : Readable.from(following(first.value, chunks), { objectMode: false }),
+    )
+  })
+
+  // Of its own: that of the library reads the whole file.
+  app.head<IdParams>('/v1/files/:id/content', async (request, reply) => {
+    return describe(reply, await answerInTime(files.file(request.params.id), maxAnswerMs))
+  })
+}
+
+function describe(reply: FastifyReply, file: Parameters<typeof downloadHeaders>[0]): FastifyReply {
+  return reply.headers(downloadHeaders(file)).send()
+}
+
+async function uploadOf(
+  request: FastifyRequest,
+  maxWaitMs: number,
+): Promise<{ readonly header: FileHeader; readonly chunks: AsyncIterable<Uint8Array> }> {
+  if (!request.isMultipart()) return { header: fileHeaderOf(request.headers), chunks: bodyOf(request) }
+  const { filename, contentType, chunks } = await readFormFile(request, maxWaitMs)
+  return { header: formFileHeaderOf(request.headers, filename, contentType), chunks }
+}
+
+function bodyOf({ raw }: FastifyRequest): AsyncIterable<Uint8Array> {
+  const chunks = new BodyChunks(raw)
+  const iterator = {
+    next: async (): Promise<IteratorResult<Uint8Array, undefined>> => {
+      const value = await chunks.next(maxPauseMs)
+      return value === null ? { done: true, value: undefined } : { done: false, value }
+    },
+    return: async () => {
+      // The rest of the body is read elsewhere, and not while this waits for it.
+      chunks.stop()
+      return { done: true as const, value: undefined }
+    },
+  }
+  return { [Symbol.asyncIterator]: () => iterator }
+}
+
+/** Aborts when the rest of the body cannot come. */
+function brokenSignalOf({ raw }: FastifyRequest): AbortSignal {
+  const broken = new AbortController()
+  raw.once(bodyBroken, () => broken.abort())
+  return broken.signal
+}
+
+/** Chunks of which the first was taken already. Not a generator: one that has not begun would not end the rest. */
+function following(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncIterable<Uint8Array> {
+  let next = (): Promise<IteratorResult<Uint8Array>> => {
+    next = () => rest.next()
+    return Promise.resolve({ done: false, value: first })
+  }
+  const iterator = {
+    next: () => next(),
+    return: async (value: undefined) => (await rest.return?.(value)) ?? { done: true as const, value },
+  }
+  return { [Symbol.asyncIterator]: () => iterator }
+}

@@ -1,0 +1,107 @@
+// The routes of requests: send one, and read the reply to an earlier one. How long a call waits is in its header Prefer
+// (RFC 7240).
+
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { MillraceError, toMillraceError } from '../../errors.ts'
+import { EventIdGenerator } from '../../event/event.ts'
+import { maxRequestBytes } from '../../event/request.ts'
+import type { RequestAnswer, Requests } from '../../pipeline/requests.ts'
+import { defaultRequestMs, maxRequestMs } from '../request-wait.ts'
+import { answerInTime } from './answer-in-time.ts'
+import { readBody } from './body-chunks.ts'
+import { refuseContentEncoding } from './body-form.ts'
+import type { HttpTimes } from './http-times.ts'
+import { problemOf, sendProblem } from './problem.ts'
+import { readQuery } from './query.ts'
+
+const idHeader = 'millrace-request-id'
+
+export function addRequestRoutes(app: FastifyInstance, requests: Requests, times: HttpTimes): void {
+  const ids = new EventIdGenerator()
+  app.post<{ Params: { type: string } }>('/v1/requests/:type', async (request, reply) => {
+    readQuery(request.query, [])
+    refuseContentEncoding(request.headers)
+    const { type } = request.params
+    const { isAsync, waitMs } = preferenceOf(request)
+    const requestId = request.headers[idHeader]?.toString() || ids.next()
+    const message = {
+      ...{ type, requestId, attributes: traceOf(request) },
+      dataContentType: request.headers['content-type'] ?? '',
+      data: await readBody(request.raw, maxRequestBytes, times.maxBodyMs, 'requests have no larger ones'),
+      deadlineMs: isAsync ? null : (waitMs ?? defaultRequestMs),
+      waitMs: isAsync ? (waitMs ?? 0) : null,
+    }
+    const location = `/v1/requests/${encodeURIComponent(requestId)}?type=${encodeURIComponent(type)}`
+    const longestMs = (waitMs ?? defaultRequestMs) + times.maxAnswerMs
+    try {
+      const answer = await answerInTime(requests.request(message, { signal: goneSignalOf(reply) }), longestMs)
+      if (answer.stage !== 'replied') reply.header('location', location)
+      if (isAsync || waitMs !== null) reply.header('preference-applied', appliedOf(isAsync, waitMs))
+      return send(reply, answer)
+    } catch (thrown) {
+      const error = toMillraceError(thrown)
+      const headers = { [idHeader]: printable(requestId), ...(error.code === 'deadline_exceeded' ? { location } : {}) }
+      return sendProblem(reply, { ...problemOf(error), headers })
+    }
+  })
+
+  app.get<{ Params: { id: string } }>('/v1/requests/:id', async (request, reply) => {
+    const { type = '' } = readQuery(request.query, ['type'])
+    const { waitMs } = preferenceOf(request)
+    const query = { requestId: request.params.id, type, waitMs: waitMs ?? 0 }
+    const longestMs = query.waitMs + times.maxAnswerMs
+    const answer = await answerInTime(requests.getReply(query, { signal: goneSignalOf(reply) }), longestMs)
+    if (waitMs !== null) reply.header('preference-applied', appliedOf(false, waitMs))
+    return send(reply, answer)
+  })
+}
+
+/** Null: no time is given. Throws `invalid_event` for a time that is none. */
+export function preferenceOf({ headers }: FastifyRequest): {
+  readonly isAsync: boolean
+  readonly waitMs: number | null
+} {
+  const parts = (headers.prefer?.toString() ?? '').split(',').map((each) => each.split(';', 1)[0]!.split('='))
+  const given = new Map(parts.map(([name = '', value = '']) => [name.trim().toLowerCase(), value.trim()]))
+  const seconds = given.get('wait')?.replaceAll('"', '')
+  if (seconds !== undefined && !/^\d{1,9}$/.test(seconds)) {
+    const problem = 'prefer: wait takes a whole number of seconds, as in wait=10'
+    throw new MillraceError('invalid_event', problem, { field: 'prefer' })
+  }
+  const waitMs = seconds === undefined ? null : Math.min(Number(seconds) * 1000, maxRequestMs)
+  return { isAsync: given.has('respond-async'), waitMs }
+}
+
+function appliedOf(isAsync: boolean, waitMs: number | null): string {
+  return [...(isAsync ? ['respond-async'] : []), ...(waitMs === null ? [] : [`wait=${waitMs / 1000}`])].join(', ')
+}
+
+/** The trace that the call belongs to, as attributes. */
+function traceOf({ headers }: FastifyRequest): Record<string, string> {
+  const names = ['traceparent', 'tracestate']
+  return Object.fromEntries(
+    names.flatMap((name) => (headers[name] === undefined ? [] : [[name, String(headers[name])]])),
+  )
+}
+
+/** Aborts when the client has disconnected, so that nothing waits for it; its request goes on. */
+export function goneSignalOf({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  raw.once('close', () => gone.abort())
+  return gone.signal
+}
+
+function send(reply: FastifyReply, { requestId, stage, reply: answer }: RequestAnswer): FastifyReply {
+  reply.header(idHeader, requestId)
+  if (answer === null) return reply.code(202).send({ request_id: requestId, stage })
+  reply.header('millrace-attempts', answer.attempts)
+  const { data, dataContentType } = answer
+  if (dataContentType !== '') reply.header('content-type', printable(dataContentType))
+  // A Buffer: for text fastify would choose a charset.
+  return reply.send(Buffer.from(data.buffer, data.byteOffset, data.byteLength))
+}
+
+/** What a header can hold: a caller or a worker may have given anything. */
+function printable(text: string): string {
+  return text.replace(/[^ -~]/g, '?')
+}

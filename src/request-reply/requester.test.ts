@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { eventually, within } from '../../test/support/eventually.ts'
+import { tempDirectory } from '../../test/support/temp-directory.ts'
+import { decodeBatch } from '../event/record-batch.ts'
+import { inboxAttribute } from '../event/request.ts'
+import type { Delivery } from '../event-log/event-log.ts'
+import { openEventLog } from '../event-log/open-event-log.ts'
+import type { Replies, ReplyListener } from '../event-log/replies.ts'
+import { createLogger } from '../telemetry/logger.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { encodeReply } from './reply-encoding.ts'
+import { Requester } from './requester.ts'
+
+const topic = '_request.work'
+const group = 'responders'
+
+/** A requester on an embedded log, and a worker that answers when it is told to. */
+async function start(t: TestContext, { announces = true } = {}) {
+  const logger = createLogger({ level: 'fatal' })
+  const now = Date.now
+  const eventLog = await openEventLog({ dataDir: tempDirectory(t), diskReserveBytes: 0 }, { logger, now })
+  t.after(() => eventLog.close())
+  await eventLog.declare(topic, { partitions: 1, groups: [{ name: group }] })
+  const consumer = await eventLog.consume(topic, group, { leaseMs: 30_000 })
+  const listeners: ReplyListener[] = []
+  const replies: Replies = {
+    get: (...call) => eventLog.replies.get(...call),
+    listen: async (listened, inbox, listener) => {
+      listeners.push(listener)
+      return announces ? await eventLog.replies.listen(listened, inbox, listener) : () => {}
+    },
+  }
+  const metrics = createMetrics()
+  t.after(() => metrics.close())
+  const requester = new Requester({
+    eventLog: {
+      append: (...call) => eventLog.append(...call),
+      hasConsumers: (...call) => eventLog.hasConsumers(...call),
+      replies,
+    },
+    ...{ metrics, logger, now, monotonicNow: () => performance.now(), replyTtlMs: 60_000 },
+    maxWaiting: { maxEvents: 2, maxBytes: 1e9 },
+    types: async () => ['work'],
+  })
+  const take = async () => {
+    const maxEvents = { high: 0, normal: 10, low: 0 }
+    return await consumer.next({ maxEvents, maxWaitMs: 5000 })
+  }
+  const answer = async (delivery: Delivery, text: string) => {
+    const [event] = decodeBatch(delivery.batch.bytes)
+    const bytes = encodeReply({ data: Buffer.from(text), dataContentType: 'text/plain', attempts: 1 })
+    const reply = { id: `:${event!.id}`, bytes, ttlMs: 60_000, inbox: event!.attributes.get(inboxAttribute)! }
+    await consumer.settle([{ delivery, landed: 1, dead: 0, reply }])
+  }
+  const ask = (requestId: string, waitMs: number | null = null) =>
+    requester.request({
+      ...{ type: 'work', requestId, data: Buffer.from('1'), dataContentType: '', attributes: {} },
+      ...{ deadlineMs: waitMs === null ? 20_000 : null, waitMs },
+    })
+  const missed = () => {
+    for (const listener of listeners) listener.onMissed()
+  }
+  return { requester, take, answer, ask, missed, eventLog }
+}
+
+const textOf = async (answered: ReturnType<Requester['request']>) => {
+  const { reply } = await within(8000, 'the reply', answered)
+  return reply === null ? null : Buffer.from(reply.data).toString()
+}
+
+test('a reply whose announcement was missed is read when the log says so', async (t) => {
+  const { take, answer, ask, missed, eventLog } = await start(t, { announces: false })
+  const asked = ask('a')
+  const [delivery] = await take()
+  await answer(delivery!, 'read')
+  assert.equal((await eventLog.replies.get(topic, group, ':a'))?.stage, 'replied')
+  missed()
+  assert.equal(await textOf(asked), 'read')
+})
+
+test('a wait ends with the stage, and the reply comes to whoever asks again', async (t) => {
+  const { requester, take, answer, ask } = await start(t)
+  assert.deepEqual(await ask('a', 0), { requestId: 'a', stage: 'accepted', reply: null })
+  const [delivery] = await take()
+  const get = (waitMs: number) => requester.getReply({ requestId: 'a', type: '', waitMs })
+  assert.equal((await get(0)).stage, 'started')
+  const asked = [get(20_000), ask('a')]
+  await answer(delivery!, 'both')
+  assert.deepEqual(await Promise.all(asked.map(textOf)), ['both', 'both'])
+})
+
+test('what waits for the workers is limited, and a refused request is not known', async (t) => {
+  const { requester, ask, eventLog } = await start(t)
+  await ask('a', 0)
+  await ask('b', 0)
+  await assert.rejects(ask('c', 0), { code: 'backlogged' })
+  await assert.rejects(requester.getReply({ requestId: 'c', type: 'work', waitMs: 0 }), { code: 'not_found' })
+  assert.equal((await eventLog.describe()).topics[0]?.groups[0]?.waiting, 2)
+})
+
+test('a drain refuses new requests, lets a reply come, and ends the waits that have none', async (t) => {
+  const { requester, take, answer, ask } = await start(t)
+  const [first, second] = [ask('a'), ask('b')]
+  const refused = assert.rejects(second, { code: 'unavailable', message: /ask for its reply at another server/ })
+  const deliveries: Delivery[] = []
+  await eventually(async () => {
+    deliveries.push(...(await take()))
+    assert.equal(deliveries.length, 2)
+  })
+  const drained = requester.drain(4000)
+  await assert.rejects(ask('c'), { code: 'draining' })
+  await answer(deliveries.find(({ position }) => position.offset === 0)!, 'in time')
+  assert.equal(await textOf(first), 'in time')
+  await refused
+  await drained
+})
