@@ -23,7 +23,7 @@ export interface Comparison {
   readonly atLeast: number | null
 }
 
-/** A detail of a block that must stay under a bound. */
+/** A detail of a block, or how far it exceeds that of another block, that must stay under a bound. */
 export interface Bound {
   readonly id: string
   readonly measure: string
@@ -32,6 +32,8 @@ export interface Bound {
   readonly detail: string
   readonly below: number
   readonly unit: string
+  /** A block of the same contest whose detail is subtracted, round by round. */
+  readonly above?: string
 }
 
 export interface Contest {
@@ -42,7 +44,7 @@ export interface Contest {
   readonly bounds: readonly Bound[]
 }
 
-export const workloadIds = ['W1', 'W2', 'W7', 'W8', 'W9'] as const
+export const workloadIds = ['W1', 'W2', 'W5', 'W6', 'W7', 'W8', 'W9'] as const
 export type WorkloadId = (typeof workloadIds)[number]
 
 export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
@@ -54,6 +56,8 @@ export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
 const roundTripMs = 50
 const overloadFactor = 10
 const awayEventsPerSecond = 3000
+const requestBytes = 64
+const requestsInFlight = 64
 const daySeconds = 86_400
 const largePayloadBytes = 1_000_000
 const slowJobMs = 200
@@ -113,6 +117,23 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       ...more,
     },
   })
+  const requests = { requestBytes, inFlight: requestsInFlight, warmSeconds, seconds }
+  const unary: Block = { name: 'bare grpc-js unary (F2)', program: 'floors/grpc-unary', options: requests }
+  const requestBlocks = (['embedded', 'redis'] as const).map(
+    (log): Block => ({
+      name: `requests, ${log}`,
+      program: 'workloads/requests',
+      options: { log, ...requests },
+    }),
+  )
+  const upload = { bytes: sizes.uploadBytes }
+  const uploadBlocks = (['grpc', 'multipart'] as const).map(
+    (protocol): Block => ({
+      name: `upload, ${protocol}`,
+      program: 'workloads/upload',
+      options: { protocol, ...upload },
+    }),
+  )
   return [
     {
       id: 'W1',
@@ -204,6 +225,40 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         bound('', 'CPU while Redis is down', 'idle', 'redisAwayCpuPercent', 2, '%'),
         bound('', 'CPU while PostgreSQL is down', 'idle', 'postgresAwayCpuPercent', 2, '%'),
       ],
+    },
+    {
+      id: 'W5',
+      rounds,
+      blocks: [
+        unary,
+        ...requestBlocks,
+        { name: 'BullMQ, waitUntilFinished', program: 'peers/queues/bullmq-requests', options: requests },
+      ],
+      comparisons: [
+        ratio('T5', 'requests, embedded / bare grpc-js unary', 'requests, embedded', unary.name, 0.6),
+        ratio('T5', 'requests, Redis / BullMQ', 'requests, redis', 'BullMQ, waitUntilFinished', 1.5),
+        ratio('', 'requests, Redis / bare grpc-js unary', 'requests, redis', unary.name, null),
+        ratio('', 'BullMQ / bare grpc-js unary', 'BullMQ, waitUntilFinished', unary.name, null),
+      ],
+      bounds: requestBlocks.map(({ name }) => ({
+        ...bound('T5', `${name}, one at a time: p50 above that of bare unary`, name, 'aloneP50Ms', 1, 'ms'),
+        above: unary.name,
+      })),
+    },
+    {
+      id: 'W6',
+      rounds,
+      blocks: [
+        { name: 'bare grpc-js upload (F4)', program: 'floors/grpc-upload', options: upload },
+        ...uploadBlocks,
+        { name: '@fastify/multipart', program: 'peers/multipart/run', options: upload },
+      ],
+      comparisons: [
+        ratio('T8', 'upload, gRPC / bare grpc-js upload', 'upload, grpc', 'bare grpc-js upload (F4)', 0.8),
+        ratio('', 'upload, multipart / @fastify/multipart', 'upload, multipart', '@fastify/multipart', null),
+        ratio('', 'upload, gRPC / @fastify/multipart', 'upload, grpc', '@fastify/multipart', null),
+      ],
+      bounds: uploadBlocks.map(({ name }) => bound('T8', `RSS growth, ${name}`, name, 'rssGrowthMiB', 64, 'MiB')),
     },
     {
       id: 'W7',

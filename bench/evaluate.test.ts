@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Contest } from './contests.ts'
-import { evaluate, type RatioRow } from './evaluate.ts'
+import { type BoundRow, evaluate, type RatioRow } from './evaluate.ts'
 import type { BlockRun } from './run-block.ts'
 import { estimate, median } from './statistics.ts'
 import { formatTable } from './table.ts'
@@ -68,6 +68,13 @@ test('a bound is judged by the worst run', () => {
   assert.equal(evaluate(contest, goodRuns)[1]?.verdict, 'reached')
   const result = { ...goodRuns[7]!.result!, details: { growthMiB: 64 } }
   assert.equal(evaluate(contest, changed(7, { result }))[1]?.verdict, 'missed')
+})
+
+test('a bound on what a block has above another one subtracts round by round', () => {
+  const above = { ...contest, bounds: [{ ...contest.bounds[0]!, above: 'floor' }] }
+  const result = { ...goodRuns[4]!.result!, details: { growthMiB: 2 } }
+  assert.equal((evaluate(above, changed(4, { result }))[1] as BoundRow).value, 7)
+  assert.equal(evaluate(above, changed(4, { result: null }))[1]?.verdict, 'invalid')
 })
 
 test('the interval of a median lies inside the values and around the median', () => {

@@ -98,8 +98,14 @@ function verdictOf(atLeast: number | null, ratio: Estimate | null): Verdict {
 }
 
 function evaluateBound(bound: Bound, runs: readonly BlockRun[]): BoundRow {
-  const own = runs.filter(({ name }) => name === bound.block)
-  if (own.length === 0 || !own.every(isValid)) return { ...bound, kind: 'bound', verdict: 'invalid', value: null }
-  const value = Math.max(...own.map(({ result }) => Number(result?.details[bound.detail])))
+  const runsOf = (block: string) => runs.filter(({ name }) => name === block)
+  const own = runsOf(bound.block)
+  const others = bound.above === undefined ? [] : runsOf(bound.above)
+  if (own.length === 0 || ![...own, ...others].every(isValid)) {
+    return { ...bound, kind: 'bound', verdict: 'invalid', value: null }
+  }
+  const detailOf = (run: BlockRun | undefined) => Number(run?.result?.details[bound.detail])
+  const base = (round: number) => (bound.above === undefined ? 0 : detailOf(others.find((run) => run.round === round)))
+  const value = Math.max(...own.map((run) => detailOf(run) - base(run.round)))
   return { ...bound, kind: 'bound', verdict: value < bound.below ? 'reached' : 'missed', value }
 }

@@ -82,7 +82,7 @@ function parse() {
 
 async function run({ workloads, size, payloadBytes, output, record, install }: Options): Promise<boolean> {
   if (install && workloads.includes('W2')) installPython()
-  if (install && workloads.includes('W7')) installQueues()
+  if (install && (workloads.includes('W5') || workloads.includes('W7'))) installQueues()
   const startedAt = new Date()
   const machine = machineFacts()
   console.error(machineLine(machine))

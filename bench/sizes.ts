@@ -28,6 +28,8 @@ export interface Sizes {
   /** Duration of the PostgreSQL outage. */
   readonly awaySeconds: number
   readonly logBytes: number
+  /** Length of an uploaded file. */
+  readonly uploadBytes: number
   /** Batches appended to Redis to measure the cost of one. */
   readonly costBatches: number
   /** Measuring time of an idle server, and of a server whose Redis or PostgreSQL is down. */
@@ -60,6 +62,7 @@ export const sizesByName = {
     readerSeconds: 1,
     awaySeconds: 1,
     logBytes: mebibyte,
+    uploadBytes: 8 * mebibyte,
     costBatches: 200,
     idleSeconds: 1,
     overloadWarmSeconds: 0.5,
@@ -84,6 +87,7 @@ export const sizesByName = {
     readerSeconds: 5,
     awaySeconds: 10,
     logBytes: 512 * mebibyte,
+    uploadBytes: 256 * mebibyte,
     costBatches: 2000,
     idleSeconds: 5,
     overloadWarmSeconds: 2,
@@ -108,6 +112,7 @@ export const sizesByName = {
     readerSeconds: 10,
     awaySeconds: 60,
     logBytes: 1024 * mebibyte,
+    uploadBytes: 1024 * mebibyte,
     costBatches: 5000,
     idleSeconds: 20,
     overloadWarmSeconds: 5,
@@ -132,6 +137,7 @@ export const sizesByName = {
     readerSeconds: 20,
     awaySeconds: 300,
     logBytes: 1024 * mebibyte,
+    uploadBytes: 1024 * mebibyte,
     costBatches: 5000,
     idleSeconds: 30,
     overloadWarmSeconds: 5,

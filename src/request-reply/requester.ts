@@ -5,7 +5,7 @@
 // missing: after a broken connection, for a request that another process has stored, and at the end of a wait.
 // Not its job: answering (responder.ts), the wire (api/).
 
-import { createHash, randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { defaultContentType, EventIdGenerator } from '../event/event.ts'
 import { MessageScanner } from '../event/message-scan.ts'
@@ -89,6 +89,8 @@ export class Requester implements Requests {
   readonly #options: RequesterOptions
   readonly #inbox = randomUUID()
   readonly #types = new Map<string, ServedType>()
+  /** Types of which the log is being asked whether they have workers. */
+  readonly #asking = new Map<string, Promise<boolean>>()
   readonly #scanner = new MessageScanner()
   readonly #ids: EventIdGenerator
   #waiting = 0
@@ -196,7 +198,7 @@ export class Requester implements Requests {
     const { eventLog, monotonicNow } = this.#options
     const known = this.#types.get(type)
     if (known === undefined || monotonicNow() >= known.servedUntilMs) {
-      if (!(await eventLog.hasConsumers(requestTopicOf(type), respondersGroup))) throw unserved(type)
+      if (!(await this.#hasWorkers(type))) throw unserved(type)
     }
     const served = this.#typeOf(type)
     served.servedUntilMs = monotonicNow() + servedForMs
@@ -208,6 +210,17 @@ export class Requester implements Requests {
       throw thrown
     }
     return served
+  }
+
+  /** Asks the log once for all the requests that come meanwhile. */
+  #hasWorkers(type: string): Promise<boolean> {
+    const asking =
+      this.#asking.get(type) ??
+      this.#options.eventLog
+        .hasConsumers(requestTopicOf(type), respondersGroup)
+        .finally(() => this.#asking.delete(type))
+    this.#asking.set(type, asking)
+    return asking
   }
 
   #typeOf(type: string): ServedType {
@@ -303,7 +316,7 @@ function answerOf(requestId: string, stored: StoredRequest): RequestAnswer {
 function fingerprintOf({ data, dataContentType, attributes }: RequestMessage): string {
   const own = Object.entries(attributes).filter(([name]) => !traceAttributes.includes(name))
   const rest = JSON.stringify([dataContentType || defaultContentType, own.sort()])
-  return createHash('sha256').update(rest).update(data).digest('base64url')
+  return hash('sha256', Buffer.concat([Buffer.from(rest), data]), 'base64url')
 }
 
 function checkNames(type: string, requestId: string): void {

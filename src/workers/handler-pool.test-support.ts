@@ -39,7 +39,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
   const monotonicNow = () => performance.now()
   const log = await openEventLog({ dataDir: tempDirectory(t), diskReserveBytes: 0 }, { logger, now })
   t.after(() => log.close())
-  let [fails, settled] = [false, 0]
+  let [fails, settled, reads] = [false, 0, 0]
   const eventLog: EventLog = {
     ...bound(log),
     append: (stream, batches, appendOptions) => {
@@ -49,7 +49,10 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
     consume: async (...call) => {
       const consumer = await log.consume(...call)
       return {
-        next: (bounds) => consumer.next(bounds),
+        next: (bounds) => {
+          reads++
+          return consumer.next(bounds)
+        },
         settle: (outcomes) => {
           settled++
           return consumer.settle(outcomes)
@@ -97,6 +100,7 @@ async function poolFor(t: TestContext, handler: HandlerDefinition) {
     waiting: async () => (await description())?.waiting,
     inFlight: async () => (await description())?.inFlight,
     settles: () => settled,
+    reads: () => reads,
     deleteGroup: () => log.dropGroup('events', group),
     failDeadLetters: (isFailing: boolean) => {
       fails = isFailing

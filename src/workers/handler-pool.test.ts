@@ -202,6 +202,17 @@ test('when the group is deleted, the signals of its events say so', async (t) =>
   await pool.close(1000)
 })
 
+test('a pool with nothing to do has read all lanes at once, and waits', async (t) => {
+  const { start, publish, waiting, reads } = await poolOf(t, { concurrency: 16, handle: () => {} })
+  const pool = await start()
+  for (let number = 0; number < 10; number++) {
+    await publish(`e${number}`)
+    await eventually(async () => assert.equal(await waiting(), 0))
+  }
+  assert.ok(reads() <= 30, `${reads()} reads for 10 events`)
+  await pool.close(1000)
+})
+
 test('an event of an entry that was cut keeps its position in the log', async (t) => {
   const { start, publish, waiting, deadLetters } = await poolOf(t, {
     retry: { maxAttempts: 2, initialDelayMs: 1 },
@@ -224,5 +235,5 @@ test('a copy of the context has all its parts', async (t) => {
   const pool = await start()
   await eventually(async () => assert.equal(await waiting(), 0))
   await pool.close(1000)
-  assert.deepEqual(Object.keys(copies[0]!).toSorted(), ['attempt', 'logger', 'progress', 'publish', 'signal'])
+  assert.deepEqual(Object.keys(copies[0]!).toSorted(), ['attempt', 'file', 'logger', 'progress', 'publish', 'signal'])
 })

@@ -248,7 +248,10 @@ export class HandlerPool implements Pool {
   async #take(signal: AbortSignal): Promise<readonly Delivery[]> {
     const places = await this.#permits.ready(Math.min(this.#queue.freeEvents, this.#hand.freeEvents), signal)
     if (places === 0) return []
-    const wanted = [this.#laneTurns.share(places), ...lanes.map((lane) => ({ ...noEvents, [lane]: places }))]
+    const shares = this.#laneTurns.share(places)
+    // A lane that was asked and had nothing is not asked again.
+    const unasked = lanes.filter((lane) => shares[lane] === 0)
+    const wanted = [shares, ...unasked.map((lane) => ({ ...noEvents, [lane]: places }))]
     for (const maxEvents of wanted) {
       const startedAtMs = this.#options.monotonicNow()
       const found = await this.#member.next({ maxEvents, maxWaitMs: 0 }, signal)
@@ -256,7 +259,11 @@ export class HandlerPool implements Pool {
       if (!signal.aborted) this.#laneTurns.note(maxEvents, new Set(found.map(({ position }) => position.stream.lane)))
       if (found.length > 0 || signal.aborted) return found
     }
-    return await this.#member.next({ maxEvents: { high: 1, normal: 1, low: 1 }, maxWaitMs: maxReadMs }, signal)
+    // Events that arrive together come with one read where calls are quicker than reads, else to the process that is free.
+    const isQuick = this.#readAhead.events(this.#options.concurrency()) > 0
+    const first = { high: 1, normal: 1, low: 1 }
+    if (isQuick) for (const lane of lanes) first[lane] = Math.max(1, shares[lane])
+    return await this.#member.next({ maxEvents: first, maxWaitMs: maxReadMs }, signal)
   }
 
   #open(consumer: Consumer, delivery: Delivery): OpenDelivery {

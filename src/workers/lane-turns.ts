@@ -25,8 +25,11 @@ export class LaneTurns {
     const looks = lanes.filter((lane) => this.#idle.has(lane))
     const isLooking = looks.length < lanes.length && looks.length < places
     if (isLooking) for (const lane of looks) shares[lane] = 1
-    const busy = isLooking ? lanes.filter((lane) => !this.#idle.has(lane)) : lanes
-    for (let place = isLooking ? looks.length : 0; place < places; place++) shares[this.#next(busy)]++
+    const busy: readonly Lane[] = isLooking ? lanes.filter((lane) => !this.#idle.has(lane)) : lanes
+    const left = isLooking ? places - looks.length : places
+    const round = busy.reduce((sum, lane) => sum + this.#weights[lane], 0)
+    for (const lane of busy) shares[lane] += Math.floor(left / round) * this.#weights[lane]
+    for (let place = 0; place < left % round; place++) shares[this.#next(busy)]++
     return shares
   }
 
