@@ -50,16 +50,14 @@ async function upload(input: CommandInput, client: Client, signal: AbortSignal):
     filename: textOption(input, 'name') ?? (isStdin ? '' : basename(path)),
   }
   const size = isStdin ? null : (await stat(path)).size
-  /** Null before it has begun. */
-  let synced: number | null = null
+  let synced = 0
   let isStored = false
   const bar = new ProgressBar(terminal, () => {
     if (isStored) return { share: 1, text: 'stored, waiting for its analysis' }
-    const bytes = synced ?? 0
     const of = size === null ? '' : ` of ${formatCount(size)}`
     return {
-      share: size === null || size === 0 ? null : bytes / size,
-      text: `${formatCount(bytes)}${of} bytes flushed`,
+      share: size === null || size === 0 ? null : synced / size,
+      text: `${formatCount(synced)}${of} bytes flushed`,
     }
   })
   const over = new AbortController()
@@ -69,8 +67,8 @@ async function upload(input: CommandInput, client: Client, signal: AbortSignal):
       try {
         synced = (await client.files.uploadState(fileId)).synced
       } catch (thrown) {
-        // One that has ended without an answer is stored.
-        isStored = synced !== null && toMillraceError(thrown).code === 'not_found'
+        // Its header was sent before the question: an upload that has ended without an answer is stored.
+        isStored = toMillraceError(thrown).code === 'not_found'
       }
     }
   }
