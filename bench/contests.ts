@@ -61,6 +61,14 @@ const requestsInFlight = 64
 const daySeconds = 86_400
 const largePayloadBytes = 1_000_000
 const slowJobMs = 200
+const remoteConcurrency = 100
+/** The tightest one of a handler that does nothing, and all of them. */
+const limits = [
+  { name: 'groupConcurrency', limits: { groupConcurrency: 10 } },
+  { name: 'three limits', limits: { groupConcurrency: 10, ratePerSecond: 50_000, limitPerKey: 10 } },
+]
+/** A server takes 1,000 connections from one address, those of the benchmark included. */
+const workersPerConnection = [2, 50]
 /** Distribution of a full table's rows over time: over how long they arrived, and the age of the newest one. */
 const spreads = [
   { name: 'over an hour', spreadSeconds: 3600, ageSeconds: 0 },
@@ -92,10 +100,22 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
     program: 'floors/sqlite-inserts',
     options: { ...timed, rowsPerStatement: 16 },
   }
-  const handlers = (name: string, log: 'embedded' | 'redis', concurrency: number, batchEvents = 1): Block => ({
+  const handlers = (name: string, log: 'embedded' | 'redis', concurrency: number, more = {}): Block => ({
     name,
     program: 'workloads/handlers',
-    options: { log, events: sizes.handledEvents, payloadBytes, concurrency, batchEvents },
+    options: {
+      ...{
+        log,
+        events: sizes.handledEvents,
+        payloadBytes,
+        concurrency,
+        batchEvents: 1,
+        isRemote: false,
+        limits: {},
+        keys: 0,
+      },
+      ...more,
+    },
   })
   const requests = { requestBytes, inFlight: requestsInFlight, warmSeconds, seconds }
   const unary: Block = { name: 'bare grpc-js unary (F2)', program: 'floors/grpc-unary', options: requests }
@@ -246,7 +266,7 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       blocks: [
         handlers('handlers, embedded', 'embedded', 1000),
         handlers('handlers, embedded, 16 at once', 'embedded', 16),
-        handlers('handlers, embedded, batches', 'embedded', 16, 500),
+        handlers('handlers, embedded, batches', 'embedded', 16, { batchEvents: 500 }),
         handlers('handlers, Redis', 'redis', 1000),
         ...bullmqConcurrencies.map((concurrency) => ({
           name: `BullMQ, ${concurrency} at once`,
@@ -276,6 +296,45 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         ratio('', 'the same, batches of 500', 'handlers, embedded, batches', 'pg-boss, 500 a fetch', null),
       ],
       bounds: [],
+    },
+    {
+      id: 'W7',
+      rounds,
+      blocks: [
+        handlers('handlers, embedded, 100 at once', 'embedded', remoteConcurrency),
+        handlers('a worker, embedded, 100 at once', 'embedded', remoteConcurrency, { isRemote: true }),
+        ...limits.map(({ name, ...each }) =>
+          handlers(name, 'embedded', remoteConcurrency, { ...each, events: sizes.limitedEvents, keys: 20 }),
+        ),
+      ],
+      comparisons: [
+        ratio(
+          '',
+          'a worker outside the server / a handler in it',
+          'a worker, embedded, 100 at once',
+          'handlers, embedded, 100 at once',
+          0.5,
+        ),
+        ratio('', 'three limits / the tightest of them alone', 'three limits', 'groupConcurrency', 0.8),
+      ],
+      bounds: [],
+    },
+    {
+      id: 'W7',
+      rounds: 1,
+      blocks: workersPerConnection.map((each) => ({
+        name: `idle workers, ${each} a connection`,
+        program: 'workloads/idle-workers',
+        options: { workers: sizes.idleWorkers, workersPerConnection: each, seconds: sizes.idleSeconds },
+      })),
+      comparisons: [],
+      bounds: workersPerConnection.flatMap((each) => {
+        const block = `idle workers, ${each} a connection`
+        return [
+          bound('', `${block}: memory of each`, block, 'kibibytesEach', 30, 'KiB'),
+          bound('', `${block}: CPU of the server`, block, 'cpuPercent', 2, '%'),
+        ]
+      }),
     },
     {
       id: 'W7',

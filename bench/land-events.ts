@@ -10,11 +10,15 @@ const eventsPerMessage = 100
 /** Publishes at least this many events, and waits until they have landed; resolves with their number. */
 export async function landEvents(
   directory: string,
-  { events, payloadBytes }: { readonly events: number; readonly payloadBytes: number },
+  {
+    events,
+    payloadBytes,
+    keys = 0,
+  }: { readonly events: number; readonly payloadBytes: number; readonly keys?: number },
   env: Readonly<Record<string, string>> = {},
 ): Promise<number> {
   const service = await startService(directory, { ...env, ...roomForAll })
-  const generator = new Generator(service.address, 1, new MessageFactory({ eventsPerMessage, payloadBytes }))
+  const generator = new Generator(service.address, 1, new MessageFactory({ eventsPerMessage, payloadBytes, keys }))
   const maxEvents = Math.ceil(events / eventsPerMessage) * eventsPerMessage
   const { accepted } = await generator.send({ method: 'PublishStream', seconds: Number.POSITIVE_INFINITY, maxEvents })
   generator.close()

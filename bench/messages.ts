@@ -16,6 +16,8 @@ export interface MessageShape {
   readonly duplicateEvery?: number
   /** The number of the event before the first; 0 when left out. */
   readonly startAfter?: number
+  /** How many keys the events of a message have in turn. 0: no keys. */
+  readonly keys?: number
   /** Adds this producer id, its epoch and a sequence number to each message, for Produce. */
   readonly producerId?: string
 }
@@ -42,8 +44,10 @@ export class MessageFactory {
   #messages = 0
 
   constructor(shape: MessageShape) {
-    const { eventsPerMessage, payloadBytes, producerId } = shape
-    const batch = encodeBatch(new Array(eventsPerMessage).fill(sampleEvent(payloadBytes)))
+    const { eventsPerMessage, payloadBytes, keys = 0, producerId } = shape
+    const keyOf = (index: number) => (keys === 0 ? {} : { key: `k${index % keys}` })
+    const sample = sampleEvent(payloadBytes)
+    const batch = encodeBatch(Array.from({ length: eventsPerMessage }, (_, index) => ({ ...sample, ...keyOf(index) })))
     const reader = new EventReader().reset(batch)
     while (reader.next()) {
       this.#idNumberStarts.push(reader.fields.idEnd - idNumberDigits)

@@ -13,6 +13,10 @@ export interface Sizes {
   readonly handledEvents: number
   /** Events of a queue of slow jobs. */
   readonly slowJobs: number
+  /** Events that handlers with limits work on. */
+  readonly limitedEvents: number
+  /** Idle workers outside the server. */
+  readonly idleWorkers: number
   /** Events for a peer that has a tenth of the speed. */
   readonly peerEvents: number
   readonly storedRows: number
@@ -49,6 +53,8 @@ export const sizesByName = {
     backlogEvents: 30_000,
     handledEvents: 3000,
     slowJobs: 2000,
+    limitedEvents: 2000,
+    idleWorkers: 40,
     peerEvents: 5000,
     storedRows: 5000,
     deadLetters: 500,
@@ -72,6 +78,8 @@ export const sizesByName = {
     backlogEvents: 400_000,
     handledEvents: 100_000,
     slowJobs: 200_000,
+    limitedEvents: 10_000,
+    idleWorkers: 1000,
     peerEvents: 40_000,
     storedRows: 1_000_000,
     deadLetters: 10_000,
@@ -95,6 +103,8 @@ export const sizesByName = {
     backlogEvents: 2_000_000,
     handledEvents: 200_000,
     slowJobs: 1_000_000,
+    limitedEvents: 20_000,
+    idleWorkers: 1000,
     peerEvents: 150_000,
     storedRows: 1_000_000,
     deadLetters: 30_000,
@@ -118,6 +128,8 @@ export const sizesByName = {
     backlogEvents: 5_000_000,
     handledEvents: 400_000,
     slowJobs: 1_000_000,
+    limitedEvents: 40_000,
+    idleWorkers: 1000,
     peerEvents: 250_000,
     storedRows: 1_000_000,
     deadLetters: 50_000,

@@ -24,6 +24,8 @@ export interface HandlersOptions {
   readonly isRemote: boolean
   /** The limits of the group. */
   readonly limits: Readonly<Record<string, number>>
+  /** How many keys the events have in turn; 0: none. */
+  readonly keys: number
 }
 
 const handler = fileURLToPath(new URL('./no-op-handler.ts', import.meta.url))

@@ -81,9 +81,9 @@ ${findsServer}`,
   upload: `
 The file is stored when the command exits with 0: complete, flushed, and with
 the SHA-256 of what was sent. On a terminal a bar shows how much of it is on the
-disk of the server. After an error or Ctrl-C nothing of it is stored; where the
-error says that the outcome is unknown, send it again with the same --id: "there
-is a file with this id" then means that it is there.
+disk of the server. After an error, or Ctrl-C while it is sent, nothing of it is
+stored; where the error says that the outcome is unknown, send it again with the
+same --id: "there is a file with this id" then means that it is there.
 
 ANALYSIS is the reply of file.analyze; "none yet" when no worker has made one
 within 30 s of the end of the upload. GET /v1/files/ID has it later.

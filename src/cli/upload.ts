@@ -5,7 +5,7 @@ import { basename, resolve } from 'node:path'
 import { storedFileJson } from '../api/http/file-json.ts'
 import type { Client } from '../client/connect.ts'
 import type { UploadedFile, UploadFileOptions } from '../client/files-client.ts'
-import { MillraceError } from '../errors.ts'
+import { MillraceError, toMillraceError } from '../errors.ts'
 import { EventIdGenerator } from '../event/event.ts'
 import { sleep } from '../lib/abort.ts'
 import { type CommandInput, textOption } from './command.ts'
@@ -33,7 +33,6 @@ export async function run(input: CommandInput): Promise<number> {
     return exitCodes.done
   } catch (thrown) {
     if (interruption.received === null) throw thrown
-    terminal.note('interrupted: nothing of the file is stored')
     return exitCodeOfSignal(interruption.received)
   } finally {
     interruption.close()
@@ -52,24 +51,34 @@ async function upload(input: CommandInput, client: Client, signal: AbortSignal):
   }
   const size = isStdin ? null : (await stat(path)).size
   let synced = 0
-  const bar = new ProgressBar(terminal, () => ({
-    share: size === null || size === 0 ? null : synced / size,
-    text: `${formatCount(synced)}${size === null ? '' : ` of ${formatCount(size)}`} bytes on the server's disk`,
-  }))
+  let isStored = false
+  const bar = new ProgressBar(terminal, () => {
+    if (isStored) return { share: 1, text: 'stored, waiting for its analysis' }
+    const of = size === null ? '' : ` of ${formatCount(size)}`
+    return {
+      share: size === null || size === 0 ? null : synced / size,
+      text: `${formatCount(synced)}${of} bytes flushed`,
+    }
+  })
   const over = new AbortController()
   const follow = async () => {
-    while (!over.signal.aborted) {
+    while (!over.signal.aborted && !isStored) {
       await sleep(askEveryMs, over.signal)
-      // Before the upload has begun, and after its end, there is none.
-      synced = await client.files.uploadState(fileId).then(
-        (state) => state.synced,
-        () => synced,
-      )
+      try {
+        synced = (await client.files.uploadState(fileId)).synced
+      } catch (thrown) {
+        // Its header was sent before the question: an upload that has ended without an answer is stored.
+        isStored = toMillraceError(thrown).code === 'not_found'
+      }
     }
   }
   void follow()
   try {
     return await client.upload(isStdin ? process.stdin : path, options)
+  } catch (thrown) {
+    const what = isStored ? `the file is stored, as ${fileId}` : 'nothing of the file is stored'
+    if (signal.aborted) terminal.note(`interrupted: ${what}`)
+    throw thrown
   } finally {
     over.abort()
     bar.close()

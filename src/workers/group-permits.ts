@@ -30,7 +30,7 @@ export interface GroupPermitsOptions {
 
 export class GroupPermits {
   readonly #options: GroupPermitsOptions
-  readonly isLimited: boolean
+  readonly #isLimited: boolean
   #permits: Permits | null = null
   #inHand = 0
   /** Events of the call that waits to begin. */
@@ -49,7 +49,7 @@ export class GroupPermits {
 
   constructor(options: GroupPermitsOptions) {
     this.#options = options
-    this.isLimited = options.limits.groupConcurrency !== undefined || options.limits.ratePerSecond !== undefined
+    this.#isLimited = options.limits.groupConcurrency !== undefined || options.limits.ratePerSecond !== undefined
   }
 
   /** Errors: those of EventLog.permits. */
@@ -60,7 +60,7 @@ export class GroupPermits {
 
   /** Begins a call with so many events; when it returns false, `onPermits` is called when to try again. */
   begin(events: number): boolean {
-    if (!this.isLimited) return true
+    if (!this.#isLimited) return true
     if (this.#permits!.begin(events)) {
       this.#inHand -= events
       return true
@@ -72,7 +72,7 @@ export class GroupPermits {
 
   /** A call with so many events has ended. */
   end(events: number): void {
-    if (!this.isLimited) return
+    if (!this.#isLimited) return
     this.#permits!.end(events)
     this.#waiting.abort()
     if (!this.#hasEnded) this.#giveBackIn(maxEndedMs)
@@ -81,7 +81,7 @@ export class GroupPermits {
 
   /** Resolves with how many events may begin beside those that wait, at least 1 and at most `most`; with 0 on abort. */
   async ready(most: number, signal: AbortSignal): Promise<number> {
-    if (!this.isLimited) return most
+    if (!this.#isLimited) return most
     const onAbort = () => this.#ready.resolve()
     signal.addEventListener('abort', onAbort, { once: true })
     this.#wanted = most

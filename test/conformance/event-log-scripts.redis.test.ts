@@ -137,7 +137,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
       keys: partition.forGroup(group),
       args: [group, name, String(Date.now()), '100000', '1', '9', '0', '9', '0', '9', '0', '9', '0'],
     },
-    flow: { keys: [partition.books], args: [group, '1', '2', '1', '100'] },
+    flow: { keys: [partition.books], args: [group, '2', '1', '100'] },
     permits: {
       keys: partition.forPermits(group),
       args: [group, 'me', '1000', '3', '5', '0', '1', '1', '2', '1', '0', '25', '1025', '1000', '500', '50'],

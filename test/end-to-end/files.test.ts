@@ -233,6 +233,8 @@ test('what is wrong with an upload over HTTP is said, and nothing is left', asyn
   const begun = '--b\r\ncontent-disposition: form-data; name=f; filename=a\r\n\r\nabc'
   assert.match(await rawUpload(server, formHead, begun), /^HTTP\/1.1 408 /)
 
+  assert.match(await rawUpload(server, 'transfer-encoding: chunked', '3\r\nabc\r\nzz\r\n'), /^HTTP\/1.1 400 /)
+
   await nothingLeft(server)
   assert.equal((await post(server, 'content')).status, 201)
 })

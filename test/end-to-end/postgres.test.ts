@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
@@ -76,6 +77,7 @@ test('a role without the right to create tables gets an error that says so; afte
   await postgres.query('GRANT SELECT ON millrace_migrations TO lander', [], url)
   await postgres.query('GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO lander', [], url)
   await postgres.query('GRANT SELECT, INSERT, UPDATE ON agents TO lander', [], url)
+  await postgres.query('GRANT SELECT, INSERT, UPDATE ON files TO lander', [], url)
   await postgres.query('GRANT USAGE ON SEQUENCE streams_stream_seq TO lander', [], url)
   await postgres.query(`REVOKE TEMPORARY ON DATABASE ${database} FROM PUBLIC`)
   await postgres.query(`GRANT TEMPORARY ON DATABASE ${database} TO lander`)
@@ -83,6 +85,7 @@ test('a role without the right to create tables gets an error that says so; afte
   const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: landerUrl } })
   await postgres.query(refuseZero, [], url)
   await clientOf(t, server).heartbeat({ agentId: 'a' })
+  const { fileId } = await clientOf(t, server).upload(Readable.from([Buffer.from('one two')]))
   const publisher = clientOf(t, server).publisher()
   publisher.add({ type: 'a' })
   publisher.add({ type: 'a', data: Buffer.from('{"n": 0}') })
@@ -94,6 +97,8 @@ test('a role without the right to create tables gets an error that says so; afte
     assert.deepEqual(rows, [{ rows: 2 }])
     const agents = await postgres.query('SELECT agent_id FROM agents', [], url)
     assert.deepEqual(agents, [{ agent_id: 'a' }])
+    const files = await postgres.query(`SELECT file_id, analysis ->> 'words' AS words FROM files`, [], url)
+    assert.deepEqual(files, [{ file_id: fileId, words: '2' }])
   })
 })
 

@@ -64,7 +64,9 @@ function gate() {
   return { opened: promise, open: resolve }
 }
 
-for (const backend of backends('embedded', 'redis')) {
+for (const backend of backends('embedded', 'redis', 'cluster')) {
+  const isShared = backend.name !== 'embedded'
+
   test(`text.analyze answers over HTTP, gRPC and the command line (${backend.name})`, async (t) => {
     const home = await backend.home(t)
     const server = await startInProcess(t, home)
@@ -113,7 +115,7 @@ for (const backend of backends('embedded', 'redis')) {
     const home = await backend.home(t)
     const server = await startWith(t, handle, {}, home)
     // On Redis from another process too, which gets no announcement of the reply.
-    const other = backend.name === 'redis' ? await startInProcess(t, { ...home, dataDir: tempDirectory(t) }) : server
+    const other = isShared ? await startInProcess(t, { ...home, dataDir: tempDirectory(t) }) : server
     const first = post(server, 'work', 'a', { 'millrace-request-id': 'one', traceparent })
     await eventually(() => assert.equal(calls, 1))
     const joined = post(other, 'work', 'a', { 'millrace-request-id': 'one' })
@@ -138,10 +140,9 @@ for (const backend of backends('embedded', 'redis')) {
       return 'late, but there'
     }
     const drainMs = { MILLRACE_DRAIN_MS: '1000' }
-    const worker =
-      backend.name === 'redis'
-        ? await startWith(t, handle, {}, { ...home, env: { ...home.env, MILLRACE_ROLES: 'worker' } })
-        : null
+    const worker = isShared
+      ? await startWith(t, handle, {}, { ...home, env: { ...home.env, MILLRACE_ROLES: 'worker' } })
+      : null
     const ingest = { ...home, dataDir: tempDirectory(t), env: { ...home.env, ...drainMs, MILLRACE_ROLES: 'ingest' } }
     const server =
       worker === null ? await startWith(t, handle, {}, { ...home, env: drainMs }) : await startInProcess(t, ingest)

@@ -9,7 +9,7 @@ import type { MillraceError } from '../../src/index.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
 import { request } from '../support/http-client.ts'
-import { startInProcess } from '../support/in-process-server.ts'
+import { continueInProcess, startInProcess } from '../support/in-process-server.ts'
 import { PostgresServer } from '../support/postgres-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { startServer } from '../support/server-process.ts'
@@ -70,7 +70,7 @@ for (const { when, inject, isNamed } of kills) {
     await server.exited
     assert.equal(namesIn(directory).includes(fileId), isNamed)
     assert.equal(partials().length, 1)
-    await server.start()
+    const next = await continueInProcess(t, server)
 
     assert.equal((await request(server.http, `/v1/files/${fileId}`)).status, 404)
     assert.equal((await request(server.http, `/v1/files/${fileId}/content`)).status, 404)
@@ -78,8 +78,8 @@ for (const { when, inject, isNamed } of kills) {
     assert.equal(await codeOf(client.upload(bytesOf('again'), { fileId })), isNamed ? 'unavailable' : 'no error')
     const hourAgo = Date.now() / 1000 - 3601
     for (const name of partials()) utimesSync(join(directory, name), hourAgo, hourAgo)
-    await server.stop()
-    await server.start()
+    await next.stop()
+    await next.start()
     await eventually(() => assert.deepEqual(namesIn(directory), isNamed ? [] : [fileId]))
     if (isNamed) await client.upload(bytesOf('again'), { fileId })
     assert.equal((await request(server.http, `/v1/files/${fileId}/content`)).text, 'again')

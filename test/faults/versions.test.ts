@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { order, orders } from '../support/events.ts'
@@ -20,7 +20,9 @@ function contents(dataDir: string): Record<string, string> {
     createHash('sha256')
       .update(readFileSync(join(dataDir, file)))
       .digest('hex')
-  return Object.fromEntries(readdirSync(dataDir).map((file) => [file, hashOf(file)]))
+  const entries = readdirSync(dataDir, { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile())
+  const files = entries.map(({ parentPath, name }) => relative(dataDir, join(parentPath, name)))
+  return Object.fromEntries(files.map((file) => [file, hashOf(file)]))
 }
 
 const newer = {

@@ -37,7 +37,9 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
       const file = await files.upload(header, chunks, {
         traceparent: request.headers.traceparent?.toString(),
         analysisWithinMs: () => waitMs ?? defaultRequestMs,
-        signal: AbortSignal.any([goneSignalOf(reply), brokenSignalOf(request)]),
+        signal: request.isMultipart()
+          ? AbortSignal.any([goneSignalOf(reply), brokenSignalOf(request)])
+          : goneSignalOf(reply),
       })
       reply.code(201).headers({ location: `/v1/files/${file.fileId}`, 'content-type': jsonContentType })
       return reply.send(storedFileJson(file))
@@ -98,7 +100,7 @@ function bodyOf({ raw }: FastifyRequest): AsyncIterable<Uint8Array> {
   return { [Symbol.asyncIterator]: () => iterator }
 }
 
-/** Aborts when the rest of the body cannot come. */
+/** Aborts when the rest of a form cannot come: the library does not notice. */
 function brokenSignalOf({ raw }: FastifyRequest): AbortSignal {
   const broken = new AbortController()
   raw.once(bodyBroken, () => broken.abort())

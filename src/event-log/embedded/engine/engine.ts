@@ -276,8 +276,8 @@ export class Engine {
     for (const group of this.#session.groups.values()) {
       for (const { call, expiresAt } of group.waiters) {
         delayMs = Math.min(delayMs, expiresAt - performance.now())
-        if (group.msPerEvent > 0 && group.limitedUntil > performance.now())
-          delayMs = Math.min(delayMs, group.limitedUntil - performance.now())
+        const limitedMs = group.msPerEvent > 0 ? group.limitedUntil - performance.now() : 0
+        if (limitedMs > 0) delayMs = Math.min(delayMs, limitedMs)
         const dueAtMs = group.isPaused ? undefined : group.nextDueAtMs(call.maxEvents, nowMs)
         if (dueAtMs !== undefined) delayMs = Math.min(delayMs, dueAtMs - nowMs)
       }

@@ -59,6 +59,8 @@ interface PollResult {
 }
 
 const never = Number.POSITIVE_INFINITY
+/** Of a group without a rate. */
+const unlimited = { most: never, waitMs: 0 }
 const nothing: PollResult = { got: [], full: [], hasMore: false }
 
 export class RedisConsumer implements Consumer {
@@ -74,8 +76,8 @@ export class RedisConsumer implements Consumer {
   #isWaiting = false
   #working: Promise<unknown> = Promise.resolve()
   #firstPartition = 0
-  /** The rate of the group, in events a second, as far as is known; null without one. */
-  #rate: number | null = null
+  /** Whether the group has a rate, as far as is known. */
+  #hasRate = false
   /** Error of the last failed poll. */
   #failure: unknown = null
   #deliveries = 0
@@ -188,56 +190,53 @@ export class RedisConsumer implements Consumer {
       const partitions = this.#inTurn(known).filter(
         (each) => mustPoll(each) || this.#plan.pollDelayMs(each, open) === 0,
       )
-      const rate = this.#rate
-      const limitedMs = partitions.length === 0 ? 0 : await this.#limitedMs(known)
-      const taken = limitedMs > 0 ? [] : await this.#takeInRate(known, partitions, options, abortSignal)
+      const hadRate = this.#hasRate
+      const { most, waitMs } = partitions.length === 0 ? unlimited : await this.#allow(known)
+      const taken = await this.#takeAtMost(most, known, partitions, options, abortSignal)
       if (taken.length > 0) return taken
-      if (this.#rate !== rate) continue
+      if (this.#hasRate !== hadRate) continue
       // Another one may take from the other lanes.
       if (partitions.length > 0 && open.size < lanes.length) bells.wakeOne(topic, group)
       const leftMs = endsAtMs - performance.now()
       if (leftMs <= 0) return []
       const pollDelays = open.size === 0 ? [] : known.partitions.map((each) => this.#plan.pollDelayMs(each, open))
-      const delays = limitedMs > 0 ? [limitedMs] : pollDelays
+      const delays = waitMs > 0 ? [waitMs] : pollDelays
       await bells.wait(topic, group, heard, Math.min(leftMs, MemberWatch.everyMs(leaseMs), ...delays), anySignal)
     }
   }
 
-  /** What a group with a rate gets at once. */
-  get #stepEvents(): number {
-    return this.#rate === null ? never : Math.max(1, Math.floor((this.#rate * maxFlowStepMs) / 1000))
+  /** How many events of each lane may be handed out now; a step of the rate, which counts, or none for `waitMs`. */
+  async #allow(topic: KnownTopic): Promise<{ readonly most: number; readonly waitMs: number }> {
+    if (!this.#hasRate) return unlimited
+    const [most, waitMs] = listOf(await this.#count(topic, 0)).map(numberOf) as [number, number]
+    this.#hasRate = most >= 0
+    return this.#hasRate ? { most, waitMs } : unlimited
   }
 
-  /** How long nothing may be handed out because of the rate; when 0, a step of it is counted. */
-  async #limitedMs(topic: KnownTopic): Promise<number> {
-    if (this.#rate === null) return 0
-    const waitMs = await this.#count(topic, this.#stepEvents, true)
-    if (waitMs < 0) this.#rate = null
-    return Math.max(0, waitMs)
-  }
-
-  /** Takes at most the step that is counted, in each lane, and corrects the count. */
-  async #takeInRate(
+  async #takeAtMost(
+    most: number,
     topic: KnownTopic,
     partitions: readonly PartitionKeys[],
     options: NextOptions,
     abortSignal: AbortSignal,
   ): Promise<readonly Delivery[]> {
-    if (this.#rate === null) return await this.#take(topic, partitions, options, abortSignal)
-    const most = this.#stepEvents
-    const [high, normal, low] = lanes.map((lane) => Math.min(options.maxEvents[lane], most)) as [number, number, number]
-    const maxEvents = { high, normal, low }
+    if (most === 0) return []
+    if (most === unlimited.most) return await this.#take(topic, partitions, options, abortSignal)
+    const { high, normal, low } = options.maxEvents
+    const maxEvents = { high: Math.min(high, most), normal: Math.min(normal, most), low: Math.min(low, most) }
     const taken = await this.#take(topic, partitions, { ...options, maxEvents }, abortSignal)
-    await this.#count(topic, taken.reduce((sum, { batch }) => sum + batch.count, 0) - most)
+    const events = taken.reduce((sum, { batch }) => sum + batch.count, 0)
+    // Not waited for: after an abort meanwhile, nobody would get what was taken.
+    if (events !== most) void this.#count(topic, events - most).catch(() => {})
     return taken
   }
 
-  /** Counts events in the rate of the group (flow.lua). */
-  async #count({ partitions }: KnownTopic, events: number, isAsking = false): Promise<number> {
+  /** Corrects how many events count in the rate of the group, or with 0 asks for a step (flow.lua). */
+  async #count({ partitions }: KnownTopic, events: number): Promise<Reply> {
     const { session, group } = this.#options
     const first = partitions[0]!
-    const args = [group, isAsking ? 1 : 0, Math.max(0, events), Math.max(0, -events), maxFlowStepMs]
-    return numberOf(await session.run('flow', first, [first.books], args))
+    const args = [group, Math.max(0, events), Math.max(0, -events), maxFlowStepMs]
+    return await session.run('flow', first, [first.books], args)
   }
 
   /** The partitions in round-robin order. */
@@ -300,9 +299,9 @@ export class RedisConsumer implements Consumer {
       if (!(this.#failure instanceof SessionOver)) this.#failure = thrown
       return nothing
     }
-    const [deliveries, isFull, due, rate] = listOf(reply)
-    if (rate !== undefined) {
-      this.#rate = Number(textOf(rate))
+    const [deliveries, isFull, due, mustAsk] = listOf(reply)
+    if (mustAsk === 1) {
+      this.#hasRate = true
       this.#plan.foundSomething(partition)
       return nothing
     }
@@ -318,7 +317,7 @@ export class RedisConsumer implements Consumer {
     const { session, group, name, now } = this.#options
     this.#touched.add(partition)
     this.#uncertain.add(partition)
-    const args = [group, name, now(), ...limits, maxHeldEvents, this.#rate === null ? 0 : 1]
+    const args = [group, name, now(), ...limits, maxHeldEvents, this.#hasRate ? 1 : 0]
     const reply = await session.run('take', partition, partition.forGroup(group), args)
     this.#uncertain.delete(partition)
     return reply
@@ -377,7 +376,7 @@ export class RedisConsumer implements Consumer {
   async #uncount(settled: readonly Outcome[]): Promise<void> {
     const { session, topic } = this.#options
     const known = session.registry.topics.get(topic)
-    if (this.#rate === null || known === undefined) return
+    if (!this.#hasRate || known === undefined) return
     const returned = settled.flatMap(({ delivery, again = [] }) =>
       again.filter(({ attempt }) => attempt < delivery.attempt),
     )

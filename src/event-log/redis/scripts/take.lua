@@ -7,11 +7,11 @@
 --          bell's channel, again-keys
 -- ARGV     group, consumer, now (ms), max bytes, '1' when the consumer has got nothing yet; then for each lane max
 --          events and how many of them were taken in other partitions; how many redeliveries in a lane keep an ordered
---          group from its entries; '1' when the caller keeps the rate of the group, else '0'; last, the caller's known state
+--          group from its entries; '1' when the caller has asked flow.lua, else '0'; last, the caller's known state
 --          (parts/checks.lua)
 -- Returns  {deliveries, for each lane 1 when its next entry did not fit or the script reached its limit of entries, the
---          next due time in the lanes that have room (ms, '' when there is none)}, then the rate of the group when it must
---          be kept first; when nothing was handed out, `asleep` is set
+--          next due time in the lanes that have room (ms, '' when there is none)}, then 1 when the group has a rate
+--          and flow.lua must be asked first; when nothing was handed out, `asleep` is set
 --          delivery: {lane, 'lane', id, attempt, fields, first} | {lane, 'again', member, attempt, record, first}; first
 --          is 1 when the consumer of an ordered group held nothing of the lane before, else 0
 -- include checks
@@ -36,7 +36,7 @@ local waiting = redis.call(
 if not waiting[2] then return redis.error_reply('NOGROUP there is no group ' .. group) end
 -- `asleep` stays unset: an append need not wake anyone, and resuming the group rings the bell.
 if waiting[9] then return { {}, full, '' } end
-if waiting[11] and ARGV[13] ~= '1' then return { {}, full, '', waiting[11] } end
+if waiting[11] and ARGV[13] ~= '1' then return { {}, full, '', 1 } end
 local function sleep()
   if not waiting[1] then redis.call('HSET', books, 'asleep', '1') end
 end
