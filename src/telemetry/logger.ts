@@ -56,7 +56,7 @@ export function createLogger({ level, version, destination = process.stderr, pre
   const logger = pino(
     {
       level,
-      base: version === undefined ? {} : { version },
+      base: { service: 'millrace', ...(version === undefined ? {} : { version }) },
       messageKey: 'message',
       errorKey: 'error',
       timestamp: pino.stdTimeFunctions.isoTime,
