@@ -11,8 +11,11 @@ export interface ExampleServer {
   readonly client: Client
   /** The sum of one of its counters. */
   counter(name: string): Promise<number>
-  /** Resolves when a group has done everything, with its line of the ledger. */
-  finished(group: string): Promise<{ readonly accepted: number; readonly done: number; readonly dead: number }>
+  /** Resolves when a group has done everything, and at least so many events, with its line of the ledger. */
+  finished(
+    group: string,
+    events?: number,
+  ): Promise<{ readonly accepted: number; readonly done: number; readonly dead: number }>
   close(): Promise<void>
 }
 
@@ -39,15 +42,15 @@ export async function startExample(
       const values = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, 'gm'))]
       return values.reduce((sum, [, value]) => sum + Number(value), 0)
     },
-    async finished(group) {
+    async finished(group, events = 0) {
       for (;;) {
         const { ledger } = await client.status()
         const lines = ledger.filter((line) => line.group === group)
-        if (lines.every(({ waiting }) => waiting === 0)) {
-          const sum = (term: 'accepted' | 'landed' | 'dead') =>
-            lines.reduce((total, line) => total + (line[term] ?? 0), 0)
-          return { accepted: sum('accepted'), done: sum('landed'), dead: sum('dead') }
-        }
+        const sum = (term: 'accepted' | 'landed' | 'dead') =>
+          lines.reduce((total, line) => total + (line[term] ?? 0), 0)
+        const [accepted, done, dead] = [sum('accepted'), sum('landed'), sum('dead')]
+        // The status may be a little older than the last publish.
+        if (accepted >= events && lines.every(({ waiting }) => waiting === 0)) return { accepted, done, dead }
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
     },

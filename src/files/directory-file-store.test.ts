@@ -4,6 +4,7 @@ import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, wri
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { cleanup } from '../../test/support/cleanup.ts'
+import { eventually } from '../../test/support/eventually.ts'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { createLogger } from '../telemetry/logger.ts'
 import { type DirectoryOptions, openDirectoryFileStore } from './directory-file-store.ts'
@@ -72,7 +73,7 @@ test('a large upload is flushed on its way', async (t) => {
   await files.create(id)
   for (let index = 0; index < 40; index++) await files.append(id, index * chunk.length, chunk)
 
-  assert.ok(files.state(id)!.synced >= chunk.length, String(files.state(id)!.synced))
+  await eventually(() => assert.ok(files.state(id)!.synced >= chunk.length))
 })
 
 test('an upload that differs from what was declared, or cannot be saved, leaves nothing', async (t) => {

@@ -31,11 +31,18 @@ function runScript(script: string, onStart: (child: ReturnType<typeof spawn>) =>
   return child
 }
 
-test('a line is JSON with level, time, version, fields and message', () => {
+test('a line is JSON with level, time, service, version, fields and message', () => {
   const { logger, lines } = capture()
   logger.child({ request_id: 'r-1' }).warn({ topic: 'orders' }, 'slow')
   const [{ time, ...line }] = lines()
-  assert.deepEqual(line, { level: 'warn', version: '1.2.3', request_id: 'r-1', topic: 'orders', message: 'slow' })
+  assert.deepEqual(line, {
+    level: 'warn',
+    service: 'millrace',
+    version: '1.2.3',
+    request_id: 'r-1',
+    topic: 'orders',
+    message: 'slow',
+  })
   assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000)
 })
 

@@ -46,6 +46,8 @@ export interface LoggerOptions {
 
 /** Fields that are redacted, at any of the first three nesting levels. */
 const secretFields = ['authorization', 'cookie', 'set-cookie', 'password', 'secret', 'token', 'api_key', 'apiKey']
+const isSecret = new Set(secretFields)
+const maxRedactedDepth = 3
 const censor = '[redacted]'
 
 export function createLogger({ level, version, destination = process.stderr, pretty }: LoggerOptions): ServerLogger {
@@ -54,21 +56,37 @@ export function createLogger({ level, version, destination = process.stderr, pre
   const logger = pino(
     {
       level,
-      base: version === undefined ? {} : { version },
+      base: { service: 'millrace', ...(version === undefined ? {} : { version }) },
       messageKey: 'message',
       errorKey: 'error',
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      // Paths with wildcards in `redact` would take 25 of then 30 µs of a line with six fields.
+      formatters: { level: (label) => ({ level: label }), log: redacted },
       serializers: { error: describeError },
-      redact: { paths: secretFields.flatMap(pathsOf), censor },
+      redact: { paths: secretFields.map((field) => `["${field}"]`), censor },
     },
     output,
   )
   return Object.defineProperty(logger, 'linesLost', { get: () => output.linesLost }) as unknown as ServerLogger
 }
 
-function pathsOf(field: string): string[] {
-  return [`["${field}"]`, `*["${field}"]`, `*.*["${field}"]`]
+/** The fields, or a copy of them without the secrets in them. */
+function redacted(fields: Record<string, unknown>, depth = 1): Record<string, unknown> {
+  let safe = fields
+  for (const name in fields) {
+    const value = fields[name]
+    let shown = value
+    if (isSecret.has(name)) shown = censor
+    else if (depth < maxRedactedDepth && isPlain(value)) shown = redacted(value, depth + 1)
+    if (shown === value) continue
+    if (safe === fields) safe = { ...fields }
+    safe[name] = shown
+  }
+  return safe
+}
+
+function isPlain(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
 }
 
 function isTerminal(stream: Writable): boolean {

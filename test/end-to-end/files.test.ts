@@ -87,7 +87,12 @@ function form(parts: readonly (readonly [string, string])[], hasEnd = true): { b
 for (const backend of backends('embedded', 'redis', 'cluster')) {
   test(`a file comes back as it was sent, with its analysis (${backend.name})`, async (t) => {
     const home = await backend.home(t)
-    const server = await startInProcess(t, home)
+    const env = { ...home.env, MILLRACE_FILES_DIR: join(tempDirectory(t), 'files') }
+    const isShared = backend.name !== 'embedded'
+    // Where the log is shared, one process takes the file and another one analyzes it.
+    if (isShared) await startInProcess(t, { env: { ...env, MILLRACE_ROLES: 'worker' } })
+    const roles = isShared ? 'ingest' : 'ingest,worker'
+    const server = await startInProcess(t, { ...home, env: { ...env, MILLRACE_ROLES: roles } })
     const client = clientOf(t, server)
     const bytes = Buffer.concat([Buffer.from('to be or not\u3000to be\n'), randomBytes(200_000)])
     const path = join(tempDirectory(t), 'a "b" \u{1f600}.bin')
