@@ -250,6 +250,8 @@ test('a caller need not wait: the answer is where to find the reply', async (t) 
   assert.deepEqual([short.status, short.headers.get('preference-applied')], [202, 'respond-async, wait=1'])
   const command = { dataDir: server.dataDir }
   const id = (await runCommand(['request', 'work', 'z', '--no-wait'], command)).stdout.trim()
+  const early = await runCommand(['request', 'work', '--reply', id, '--wait', '1', '--output', 'json'], command)
+  assert.deepEqual([JSON.parse(early.stdout).request_id, early.code], [id, 1])
 
   open()
   const reply = await request(server.http, location, { headers: { prefer: 'wait=10' } })
