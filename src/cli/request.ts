@@ -20,10 +20,11 @@ export async function run(input: CommandInput): Promise<number> {
   const answer = await withClient(input, (client) => ask(input, client))
   const { requestId, stage, reply } = answer
   if (reply === null) {
+    const isWaiting = input.options.wait !== false
     if (terminal.json) terminal.printJson({ request_id: requestId, stage })
-    else if (input.options.wait === false) terminal.print(requestId)
+    else if (!isWaiting) terminal.print(requestId)
     else throw new MillraceError('deadline_exceeded', `no reply to request ${requestId} yet: it is ${stage}`)
-    return exitCodes.done
+    return isWaiting ? exitCodes.failed : exitCodes.done
   }
   const { data, dataContentType, attempts } = reply
   if (!terminal.json) {

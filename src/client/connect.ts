@@ -50,7 +50,7 @@ import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-valu
 import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
 
 /** A server takes 100 streams on a connection. The others are for calls: one that finds no stream waits for ever. */
-const maxWorkersPerConnection = 80
+const maxWaitingPerConnection = 80
 
 /** How often one call is retried after a refusal by a stopping server. */
 const maxRefusals = 3
@@ -126,7 +126,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   readonly #files: FilesClient
   readonly #makeConnection: () => ServerConnection
   readonly #connection: ServerConnection
-  /** Each with the number of its workers. */
+  /** Each with the number of its workers and of its calls that wait for replies. */
   readonly #connections = new Map<ServerConnection, number>()
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
@@ -241,7 +241,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       const options = { intervalMs, maxSilenceMs: intervalMs + maxSilenceMs, signal }
       for await (const response of watchCall(client, options)) yield observedOfWire(response)
     } catch (error) {
-      this.#dropAfter(client, error)
+      dropAfter(this.#connection, client, error)
       throw error
     }
   }
@@ -282,7 +282,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *   `outcomeUnknown`: send it again with the same id.
    */
   async request(request: RequestInput, options: CallOptions = {}): Promise<ReceivedReply> {
-    const answer = await this.#call(requestMethod, encodeRequest(request, null), decodeRequestAnswer, options)
+    const answer = await this.#waitingCall(requestMethod, encodeRequest(request, null), decodeRequestAnswer, options)
     if (answer.stage === 'replied') return withReaders(answer)
     throw new MillraceError('internal', `the server answered with the stage ${answer.stage}, and no reply`)
   }
@@ -303,7 +303,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *   `deadline_exceeded`, as `request`.
    */
   getReply(requestId: string, { type = '', waitMs = 0, ...options }: GetReplyOptions = {}): Promise<RequestAnswer> {
-    return this.#call(getReplyMethod, encodeGetReply(requestId, type, waitMs), decodeReplyAnswer, options)
+    return this.#waitingCall(getReplyMethod, encodeGetReply(requestId, type, waitMs), decodeReplyAnswer, options)
   }
 
   /**
@@ -332,23 +332,16 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event`: an option is not valid.
    */
   work(options: WorkOptions | RequestWorkOptions): Worker {
-    const found = [...this.#connections].find(([, workers]) => workers < maxWorkersPerConnection)
-    const connection = found?.[0] ?? this.#makeConnection()
-    const count = (more: number) => this.#connections.set(connection, (this.#connections.get(connection) ?? 0) + more)
+    const connection = this.#connectionWithRoom()
     const worker = new Worker(options, {
       connection,
       publish: (message) => this.publish(message),
       file: (fileId) => this.files.download(fileId),
       now: Date.now,
       random: Math.random,
-      onEnded: () => {
-        count(-1)
-        if (connection === this.#connection || this.#connections.get(connection)! > 0) return
-        this.#connections.delete(connection)
-        connection.close()
-      },
+      onEnded: () => this.#count(connection, -1),
     })
-    count(1)
+    this.#count(connection, 1)
     return worker
   }
 
@@ -357,28 +350,58 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     for (const connection of this.#connections.keys()) connection.close()
   }
 
+  /** A connection for one more worker, or call that waits for a reply. */
+  #connectionWithRoom(): ServerConnection {
+    const found = [...this.#connections].find(([, waiting]) => waiting < maxWaitingPerConnection)
+    return found?.[0] ?? this.#makeConnection()
+  }
+
+  #count(connection: ServerConnection, more: 1 | -1): void {
+    const waiting = (this.#connections.get(connection) ?? 0) + more
+    this.#connections.set(connection, waiting)
+    if (waiting > 0 || connection === this.#connection) return
+    this.#connections.delete(connection)
+    connection.close()
+  }
+
+  async #waitingCall<Response>(
+    method: string,
+    request: Buffer,
+    decode: (bytes: Buffer) => Response,
+    options: CallOptions,
+  ): Promise<Response> {
+    const connection = this.#connectionWithRoom()
+    this.#count(connection, 1)
+    try {
+      return await this.#call(method, request, decode, options, connection)
+    } finally {
+      this.#count(connection, -1)
+    }
+  }
+
   async #call<Response>(
     method: string,
     request: Buffer,
     decode: (bytes: Buffer) => Response,
     { deadlineMs = this.#deadlineMs, signal }: CallOptions,
+    connection = this.#connection,
   ): Promise<Response> {
     const limits = { deadline: Date.now() + deadlineMs, signal }
     for (let refusals = 0; ; refusals++) {
-      const client = await inTime(this.#connection.open(), limits)
+      const client = await inTime(connection.open(), limits)
       try {
         return await unaryCall(client, method, request, decode, limits)
       } catch (error) {
-        this.#dropAfter(client, error)
+        dropAfter(connection, client, error)
         if (!wasTurnedAway(error) || refusals === maxRefusals) throw error
       }
     }
   }
+}
 
-  /** Drops the connection after an error that another address may not have. */
-  #dropAfter(client: GrpcClient, error: unknown): void {
-    if (error instanceof MillraceError && (error.code === 'unavailable' || error.code === 'draining')) {
-      this.#connection.drop(client)
-    }
+/** Drops the connection after an error that another address may not have. */
+function dropAfter(connection: ServerConnection, client: GrpcClient, error: unknown): void {
+  if (error instanceof MillraceError && (error.code === 'unavailable' || error.code === 'draining')) {
+    connection.drop(client)
   }
 }

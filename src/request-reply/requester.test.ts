@@ -31,12 +31,22 @@ async function start(t: TestContext, { announces = true } = {}) {
       return announces ? await eventLog.replies.listen(listened, inbox, listener) : () => {}
     },
   }
+  let lookups = Promise.resolve()
+  /** Lets the log not tell whether there are workers until the result is called. */
+  const heldLookups = () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    lookups = promise
+    return resolve
+  }
   const metrics = createMetrics()
   t.after(() => metrics.close())
   const requester = new Requester({
     eventLog: {
       append: (...call) => eventLog.append(...call),
-      hasConsumers: (...call) => eventLog.hasConsumers(...call),
+      hasConsumers: async (...call) => {
+        await lookups
+        return await eventLog.hasConsumers(...call)
+      },
       replies,
     },
     ...{ metrics, logger, now, monotonicNow: () => performance.now(), replyTtlMs: 60_000 },
@@ -53,15 +63,18 @@ async function start(t: TestContext, { announces = true } = {}) {
     const reply = { id: `:${event!.id}`, bytes, ttlMs: 60_000, inbox: event!.attributes.get(inboxAttribute)! }
     await consumer.settle([{ delivery, landed: 1, dead: 0, reply }])
   }
-  const ask = (requestId: string, waitMs: number | null = null) =>
-    requester.request({
-      ...{ type: 'work', requestId, data: Buffer.from('1'), dataContentType: '', attributes: {} },
-      ...{ deadlineMs: waitMs === null ? 20_000 : null, waitMs },
-    })
+  const ask = (requestId: string, waitMs: number | null = null, signal?: AbortSignal) =>
+    requester.request(
+      {
+        ...{ type: 'work', requestId, data: Buffer.from('1'), dataContentType: '', attributes: {} },
+        ...{ deadlineMs: waitMs === null ? 20_000 : null, waitMs },
+      },
+      { signal },
+    )
   const missed = () => {
     for (const listener of listeners) listener.onMissed()
   }
-  return { requester, take, answer, ask, missed, eventLog }
+  return { requester, take, answer, ask, missed, heldLookups, eventLog, consumer }
 }
 
 const textOf = async (answered: ReturnType<Requester['request']>) => {
@@ -114,4 +127,32 @@ test('a drain refuses new requests, lets a reply come, and ends the waits that h
   assert.equal(await textOf(first), 'in time')
   await refused
   await drained
+})
+
+test('requests that follow each other closely notice that the workers have gone', async (t) => {
+  const { ask, consumer } = await start(t)
+  await ask('a', 0)
+  await consumer.close()
+  await eventually(() => assert.rejects(ask('a', 0), { code: 'unavailable', message: /no worker serves/ }), {
+    withinMs: 2000,
+  })
+})
+
+test('a request that a drain overtakes waits no more', async (t) => {
+  const { requester, ask, heldLookups } = await start(t)
+  const open = heldLookups()
+  const refused = assert.rejects(ask('a'), { code: 'unavailable', message: /ask for its reply at another server/ })
+  await requester.drain(4000)
+  open()
+  await within(4000, 'its end', refused)
+})
+
+test('a request whose caller goes before it is stored waits no more', async (t) => {
+  const { ask, heldLookups } = await start(t)
+  const gone = new AbortController()
+  const open = heldLookups()
+  const ended = assert.rejects(ask('a', null, gone.signal), { name: 'AbortError' })
+  gone.abort()
+  open()
+  await within(4000, 'its end', ended)
 })

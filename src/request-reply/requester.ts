@@ -96,8 +96,8 @@ export class Requester implements Requests {
   #waiting = 0
   #isDraining = false
   readonly #idle = Promise.withResolvers<void>()
-  /** Aborted: no call waits any more. */
-  readonly #ended = new AbortController()
+  /** No call waits any more. */
+  #hasEnded = false
 
   constructor(options: RequesterOptions) {
     this.#options = options
@@ -163,7 +163,7 @@ export class Requester implements Requests {
   async drain(graceMs: number): Promise<void> {
     this.#isDraining = true
     if (this.#waiting > 0) await withinMs(this.#idle.promise, graceMs / 2, null)
-    this.#ended.abort()
+    this.#hasEnded = true
     for (const { pending } of this.#types.values()) pending.onMissed()
     if (this.#waiting > 0) await this.#idle.promise
     for (const { listening } of this.#types.values()) (await listening?.catch(() => null))?.()
@@ -197,11 +197,11 @@ export class Requester implements Requests {
   async #serving(type: string): Promise<ServedType> {
     const { eventLog, monotonicNow } = this.#options
     const known = this.#types.get(type)
-    if (known === undefined || monotonicNow() >= known.servedUntilMs) {
-      if (!(await this.#hasWorkers(type))) throw unserved(type)
-    }
+    const isServed = known !== undefined && monotonicNow() < known.servedUntilMs
+    if (!isServed && !(await this.#hasWorkers(type))) throw unserved(type)
     const served = this.#typeOf(type)
-    served.servedUntilMs = monotonicNow() + servedForMs
+    // Not by every request: with many of them the log would never be asked again.
+    if (!isServed) served.servedUntilMs = monotonicNow() + servedForMs
     served.listening ??= eventLog.replies.listen(served.topic, this.#inbox, served.pending)
     try {
       await served.listening
@@ -260,6 +260,7 @@ export class Requester implements Requests {
     const waiter = pending.add(registrationOf(anyCaller, requestId))
     const wake = () => waiter.wake()
     signal?.addEventListener('abort', wake, { once: true })
+    if (signal?.aborted === true) wake()
     this.#waiting++
     try {
       const isForeign = await send()
@@ -269,6 +270,7 @@ export class Requester implements Requests {
       for (;;) {
         const leftMs = untilMs - monotonicNow()
         if (stored.stage === 'replied' || leftMs <= 0) return stored
+        if (this.#hasEnded) throw stopping()
         await waiter.wait(Math.min(leftMs, lookMs))
         if (waiter.reply !== null) return { stage: 'replied', bytes: waiter.reply }
         signal?.throwIfAborted()
@@ -279,7 +281,6 @@ export class Requester implements Requests {
           if (!toMillraceError(thrown).retryable || monotonicNow() >= untilMs) throw thrown
           looksOften = true
         }
-        if (stored.stage !== 'replied' && this.#ended.signal.aborted) throw stopping()
         lookMs = looksOften ? Math.min(2 * lookMs, lastLookMs) : ownLookMs
       }
     } finally {

@@ -16,7 +16,7 @@ import {
 } from '../../src/index.ts'
 import { backends, type Home } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventually, within } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus, type HttpAnswer, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
@@ -250,6 +250,8 @@ test('a caller need not wait: the answer is where to find the reply', async (t) 
   assert.deepEqual([short.status, short.headers.get('preference-applied')], [202, 'respond-async, wait=1'])
   const command = { dataDir: server.dataDir }
   const id = (await runCommand(['request', 'work', 'z', '--no-wait'], command)).stdout.trim()
+  const early = await runCommand(['request', 'work', '--reply', id, '--wait', '1', '--output', 'json'], command)
+  assert.deepEqual([JSON.parse(early.stdout).request_id, early.code], [id, 1])
 
   open()
   const reply = await request(server.http, location, { headers: { prefer: 'wait=10' } })
@@ -258,6 +260,19 @@ test('a caller need not wait: the answer is where to find the reply', async (t) 
   assert.deepEqual(JSON.parse(printed.stdout), {
     ...{ request_id: id, content_type: 'application/json', attempts: 1, data: { done: true } },
   })
+})
+
+test('requests that wait leave the other calls of their client room', async (t) => {
+  const { opened, open } = gate()
+  const server = await startWith(t, () => opened)
+  const client = clientOf(t, server)
+  const waiting = Array.from({ length: 120 }, () => client.request({ type: 'work' }))
+  await eventually(async () => {
+    const { topics } = await within(5000, 'a status', client.status())
+    assert.equal(topics.find(({ name }) => name === '_request.work')?.groups[0]?.waiting, 120)
+  })
+  open()
+  assert.equal((await Promise.all(waiting)).length, 120)
 })
 
 test('a type that nobody serves is refused at once, and its state says so', async (t) => {

@@ -84,7 +84,10 @@ function traceOf({ headers }: FastifyRequest): Record<string, string> {
   )
 }
 
-/** Aborts when the client has disconnected, so that nothing waits for it; its request goes on. */
+/**
+ * Aborts when the connection breaks, so that nothing waits for its client; the request goes on. A client that only ends its
+ * side, as `nc -N` does, still gets its answer.
+ */
 export function goneSignalOf({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController()
   raw.once('close', () => raw.writableFinished || gone.abort())
