@@ -51,7 +51,7 @@ export interface MillraceErrorOptions {
   readonly taken?: Taken
   /** The highest epoch that the log remembers of a producer that published with a lower one. */
   readonly highestProducerEpoch?: number
-  /** Fields for the log that name what the call was about, for example `agent_id`. Never sent to a caller. */
+  /** Names what the call was about, for the log: `agent_id`, `request_id`. Never sent to a caller. */
   readonly logFields?: Readonly<Record<string, string>>
   /** The underlying error. It is logged and never sent to a caller. */
   readonly cause?: unknown

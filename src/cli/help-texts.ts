@@ -170,7 +170,7 @@ ${times}
 ${findsServer}`,
 
   groups: `
-Each topic has the group "landing", which writes its events to the database. The
+Each topic of events has the group "landing", which writes them to the database. The
 group "dead" of the topic "_dead" writes the dead letters. Each group reads all
 events of its topic at its own pace.
 

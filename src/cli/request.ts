@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Client } from '../client/connect.ts'
-import { MillraceError } from '../errors.ts'
+import { MillraceError, toMillraceError } from '../errors.ts'
 import { isJsonContentType } from '../event/event.ts'
 import type { RequestAnswer } from '../pipeline/requests.ts'
 import { type CommandInput, textOption, UsageError } from './command.ts'
@@ -17,7 +17,12 @@ const marginMs = 1000
 
 export async function run(input: CommandInput): Promise<number> {
   const { terminal } = input
-  const answer = await withClient(input, (client) => ask(input, client))
+  const answer = await withClient(input, (client) => ask(input, client)).catch((thrown) => {
+    const { outcomeUnknown, logFields } = toMillraceError(thrown)
+    if (outcomeUnknown && logFields !== undefined)
+      terminal.note(`it may run: ask for its reply, or send it again, with the id ${logFields.request_id}`)
+    throw thrown
+  })
   const { requestId, stage, reply } = answer
   if (reply === null) {
     const isWaiting = input.options.wait !== false

@@ -5,8 +5,8 @@
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
-import { MillraceError } from '../errors.ts'
-import { defaultTopic } from '../event/event.ts'
+import { MillraceError, toMillraceError } from '../errors.ts'
+import { defaultTopic, EventIdGenerator } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import { GetStatusResponseSchema } from '../gen/millrace/v1/admin_pb.ts'
@@ -130,6 +130,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   readonly #connections = new Map<ServerConnection, number>()
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
+  readonly #ids = new EventIdGenerator()
 
   /** Use `connect()`. */
   constructor({ addresses = ['127.0.0.1:50051'], deadlineMs = 30_000, connectTimeoutMs = 5000 }: ConnectOptions) {
@@ -279,10 +280,12 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *
    * @throws MillraceError as Requests.request: `unavailable` at once when no worker serves the type; `deadline_exceeded`;
    *   `failed_precondition` (refused by the worker, or an id used with other content), `internal` (all attempts failed).
-   *   `outcomeUnknown`: send it again with the same id.
+   *   `outcomeUnknown`: send it again with the same id, which is `logFields.request_id` of the error.
    */
   async request(request: RequestInput, options: CallOptions = {}): Promise<ReceivedReply> {
-    const answer = await this.#waitingCall(requestMethod, encodeRequest(request, null), decodeRequestAnswer, options)
+    const answer = await this.#withRequestId(request, (input) =>
+      this.#waitingCall(requestMethod, encodeRequest(input, null), decodeRequestAnswer, options),
+    )
     if (answer.stage === 'replied') return withReaders(answer)
     throw new MillraceError('internal', `the server answered with the stage ${answer.stage}, and no reply`)
   }
@@ -293,7 +296,21 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError as `request`, but for those of the worker.
    */
   sendRequest(request: RequestInput, options: CallOptions = {}): Promise<RequestAnswer> {
-    return this.#call(requestMethod, encodeRequest(request, 0), decodeRequestAnswer, options)
+    return this.#withRequestId(request, (input) =>
+      this.#call(requestMethod, encodeRequest(input, 0), decodeRequestAnswer, options),
+    )
+  }
+
+  async #withRequestId(
+    request: RequestInput,
+    call: (input: RequestInput) => Promise<RequestAnswer>,
+  ): Promise<RequestAnswer> {
+    const { requestId = this.#ids.next() } = request
+    try {
+      return await call({ ...request, requestId })
+    } catch (thrown) {
+      throw toMillraceError(thrown).withLogFields({ request_id: requestId })
+    }
   }
 
   /**
