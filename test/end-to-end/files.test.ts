@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -405,6 +406,11 @@ test('millrace upload prints what is stored, and fails without leaving anything'
   assert.equal(again.code, 1)
   assert.match(again.stderr, /there is a file with this id/)
   assert.equal(namesIn(server).length, 2)
+  const pipe = join(tempDirectory(t), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const piped = runCommand(['upload', pipe], options)
+  await writeFile(pipe, 'to be or not to be')
+  assert.deepEqual((await piped).code, 0, (await piped).stderr)
   await server.stop()
   assert.equal((await runCommand(['clean', '--yes'], options)).code, 0)
   assert.equal(existsSync(join(server.dataDir, 'files')), false)
