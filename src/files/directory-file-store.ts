@@ -229,7 +229,10 @@ class DirectoryFileStore implements FileStore {
       const names = await readdir(directory)
       for (const name of names) {
         const [, fileId] = partialName.exec(name) ?? []
-        if (fileId !== undefined && !this.#isClosed) await this.#sweepPartial(name, fileId)
+        if (fileId === undefined || this.#isClosed) continue
+        await this.#sweepPartial(name, fileId).catch((error: unknown) => {
+          logger.warn({ file_id: fileId, error }, 'an upload that was cut off cannot be removed yet')
+        })
       }
       let storedBytes = 0
       for (const name of names) {
