@@ -105,7 +105,7 @@ test('uploads of one file do not mix, and none replaces a file', async (t) => {
   const { files, directory, names } = await open(t, { isKnown: async () => isKnown })
   const id = randomUUID()
   await files.create(id)
-  await assert.rejects(files.create(id), withCode('already_exists', 'file_id'))
+  await assert.rejects(files.create(id), withCode('unavailable', 'file_id'))
   await assert.rejects(files.append(id, 1, Buffer.alloc(1)), withCode('failed_precondition', 'offset'))
   await files.complete(id, undeclared, saved)
 

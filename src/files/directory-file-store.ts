@@ -93,7 +93,11 @@ class DirectoryFileStore implements FileStore {
 
   create(fileId: string): Promise<void> {
     return orUnavailable(async () => {
-      if (this.#uploads.has(fileId)) throw exists(fileId, 'an upload of this file runs')
+      if (this.#uploads.has(fileId)) {
+        // Not `already_exists`: an uploader that sends it again would take it for stored, and the first one may still fail.
+        const text = 'an upload of this file runs: send it again when that has ended'
+        throw new MillraceError('unavailable', text, { field: 'file_id' })
+      }
       this.#uploads.set(fileId, null)
       try {
         // What was mounted there may be gone: then the file would be on another disk.
@@ -201,7 +205,7 @@ class DirectoryFileStore implements FileStore {
       await link(path, file)
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
-      if (await isKnown(fileId)) throw exists(fileId, 'there is a file with this id')
+      if (await isKnown(fileId)) throw exists(fileId)
       const { ctimeMs } = await stat(file)
       if (now() - ctimeMs < completingMs)
         throw new MillraceError(
@@ -268,8 +272,8 @@ function nullIfMissing(thrown: NodeJS.ErrnoException): null {
   throw thrown
 }
 
-function exists(fileId: string, what: string): MillraceError {
-  return new MillraceError('already_exists', `${what}: ${fileId}`, { field: 'file_id' })
+function exists(fileId: string): MillraceError {
+  return new MillraceError('already_exists', `there is a file with this id: ${fileId}`, { field: 'file_id' })
 }
 
 /** Callers may see these messages, so paths stay in the cause. */
