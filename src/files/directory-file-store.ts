@@ -131,6 +131,7 @@ class DirectoryFileStore implements FileStore {
         const content = await upload.finish(declared)
         await this.#name(fileId, upload)
         try {
+          await this.#flushNames()
           await save(content)
         } catch (thrown) {
           await unlink(this.#path(fileId))
@@ -197,9 +198,9 @@ class DirectoryFileStore implements FileStore {
     return join(this.#options.directory, name)
   }
 
-  /** Gives an upload the name of its file, and flushes that. */
+  /** Gives an upload the name of its file. */
   async #name(fileId: string, { path }: PartialFile): Promise<void> {
-    const { directory, isKnown, now } = this.#options
+    const { isKnown, now } = this.#options
     const file = this.#path(fileId)
     try {
       await link(path, file)
@@ -218,7 +219,10 @@ class DirectoryFileStore implements FileStore {
       // A process has ended between the two steps.
       await rename(path, file)
     }
-    const handle = await open(directory)
+  }
+
+  async #flushNames(): Promise<void> {
+    const handle = await open(this.#options.directory)
     try {
       await handle.sync()
     } finally {

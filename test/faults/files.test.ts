@@ -87,6 +87,22 @@ for (const { when, inject, isNamed } of kills) {
   })
 }
 
+test('an upload whose name cannot be flushed is refused and leaves nothing', async (t) => {
+  const missing = straceMissing()
+  if (missing !== null) return skip(t, missing)
+  const server = await startServer(t)
+  const directory = join(server.dataDir, 'files')
+  const client = clientOf(t, server)
+  const fileId = randomUUID()
+  const strace = await attachStrace(t, server.pid, ['-e', 'inject=fsync:error=EIO', '-P', directory])
+
+  assert.equal(await codeOf(client.upload(bytesOf('content'), { fileId })), 'unavailable')
+
+  assert.deepEqual(namesIn(directory), [])
+  await strace.detach()
+  await client.upload(bytesOf('content'), { fileId })
+})
+
 test('an upload that fills the disk is refused, leaves nothing, and others go on', async (t: TestContext) => {
   const mounted = mountTmpfs(t, 24)
   if ('reason' in mounted) return skip(t, mounted.reason)
