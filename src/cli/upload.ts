@@ -49,7 +49,8 @@ async function upload(input: CommandInput, client: Client, signal: AbortSignal):
     ...{ fileId, signal, contentType: textOption(input, 'contentType') ?? '' },
     filename: textOption(input, 'name') ?? (isStdin ? '' : basename(path)),
   }
-  const size = isStdin ? null : (await stat(path)).size
+  const about = isStdin ? null : await stat(path)
+  const size = about?.isFile() ? about.size : null
   let synced = 0
   let isStored = false
   const bar = new ProgressBar(terminal, () => {

@@ -27,7 +27,7 @@ const service = 'millrace.v1.FileService'
 const chunkBytes = 64 * 1024
 
 export interface UploadFileOptions extends Partial<Omit<FileHeader, 'size' | 'sha256'>> {
-  /** In bytes; of a path the size of its file. With other content the upload is refused. */
+  /** In bytes. Default: the size of the file of a path. With other content the upload is refused. */
   readonly size?: number
   /** 64 hexadecimal digits. With other content the upload is refused. */
   readonly sha256?: string
@@ -67,7 +67,7 @@ export class FilesClient implements ClientFiles {
   async upload(source: string | AsyncIterable<Uint8Array>, options: UploadFileOptions): Promise<UploadedFile> {
     const opened = typeof source === 'string' ? await openFileChunks(source) : null
     const { filename = typeof source === 'string' ? basename(source) : '', contentType = '', sha256 = '' } = options
-    const { fileId = this.#ids.next(), size = opened?.size, deadlineMs, signal } = options
+    const { fileId = this.#ids.next(), size = opened?.size ?? undefined, deadlineMs, signal } = options
     const header = { filename, contentType, fileId, sha256, ...(size === undefined ? {} : { size: BigInt(size) }) }
     const client = await this.#calls.open().catch((thrown: unknown) => {
       opened?.close()

@@ -131,15 +131,14 @@ const heartbeats: WrittenTopic = { name: heartbeatTopic, partitions: 1, partitio
 const topics = v.pipe(
   commaList(topic),
   v.transform((listed): WrittenTopic[] => {
-    const others = listed.filter(({ name, partitions }) => name !== heartbeatTopic || (partitions ?? 1) !== 1)
-    const hasDefault = others.some(({ name }) => name === defaultTopic)
-    const own: WrittenTopic[] = hasDefault ? [] : [{ name: defaultTopic, partitions: null, partitionBy: 'key' }]
-    return [...own, ...others, heartbeats]
+    const has = (topic: string) => listed.some(({ name }) => name === topic)
+    const own: WrittenTopic[] = has(defaultTopic) ? [] : [{ name: defaultTopic, partitions: null, partitionBy: 'key' }]
+    // On a Cluster too it has one partition unless more are asked for.
+    const given = listed.map((each) =>
+      each.name === heartbeatTopic ? { ...each, partitions: each.partitions ?? 1 } : each,
+    )
+    return [...own, ...given, ...(has(heartbeatTopic) ? [] : [heartbeats])]
   }),
-  v.checkItems(
-    (each) => each === heartbeats || each.name !== heartbeatTopic,
-    `${heartbeatTopic} has one partition: leave it out, it is always declared`,
-  ),
   withoutRepeats(({ name }) => name),
 )
 
@@ -286,7 +285,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
       'a comma-separated list of `name`, `name:partitions` (1 to 1024) or `name:partitions:by`, where `by` is `key`, `source`, `subject` or `attributes.NAME`; names as in `[a-z0-9][a-z0-9._-]{0,63}`',
     example: 'events,orders:4,jobs:64:attributes.tenant',
     description:
-      'The topics that accept events. `events` is always one of them, and `heartbeats` with one partition. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8. `by` names the value that picks the partition, by default the key.',
+      'The topics that accept events. `events` and `heartbeats` are always among them; `heartbeats` has one partition unless more are given. Partitions can be added but not removed; the default is 1, on a Redis Cluster 8. `by` names the value that picks the partition, by default the key.',
     schema: topics,
   },
   roles: {

@@ -10,7 +10,7 @@ const maxContentTypeBytes = 255
 /** It is sent as a header to those who download the file. */
 const mediaType = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+\s*(?:;[\t\x20-\x7e]*)?$/
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
-const controlCharacter = /[\x00-\x1f\x7f]/
+const controlCharacter = /[\x00-\x1f\x7f-\x9f]/
 
 /** Errors: `invalid_event` that names the field and what it must be. */
 export function checkHeader({ filename, contentType, size, sha256, fileId }: FileHeader): DeclaredContent {

@@ -105,7 +105,7 @@ test('uploads of one file do not mix, and none replaces a file', async (t) => {
   const { files, directory, names } = await open(t, { isKnown: async () => isKnown })
   const id = randomUUID()
   await files.create(id)
-  await assert.rejects(files.create(id), withCode('already_exists', 'file_id'))
+  await assert.rejects(files.create(id), withCode('unavailable', 'file_id'))
   await assert.rejects(files.append(id, 1, Buffer.alloc(1)), withCode('failed_precondition', 'offset'))
   await files.complete(id, undeclared, saved)
 
@@ -145,6 +145,24 @@ test('what processes that have ended have left is removed after an hour', async 
   assert.equal(left.length, 2)
   assert.ok(left.includes(known!))
   assert.ok(left.some((name) => name.startsWith(`${young}.`)))
+})
+
+test('files count towards the limit of all while the database does not say what may be removed', async (t) => {
+  const { files: first, directory, names } = await open(t)
+  const id = randomUUID()
+  await first.create(id)
+  await first.append(id, 0, Buffer.from('a file'))
+  await first.complete(id, undeclared, saved)
+  const partial = join(directory, `${id}.${randomUUID()}.partial`)
+  linkSync(join(directory, id), partial)
+  const hourAgo = Date.now() / 1000 - 3601
+  utimesSync(partial, hourAgo, hourAgo)
+
+  const { files } = await open(t, { directory, isKnown: () => Promise.reject(new Error('no database')) })
+  await files.freeBytes()
+
+  assert.equal(files.storedBytes, 'a file'.length)
+  assert.equal(names().length, 2)
 })
 
 test('a directory with other files is refused, and one that has lost its mark takes no upload', async (t) => {

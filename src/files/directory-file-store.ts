@@ -93,7 +93,11 @@ class DirectoryFileStore implements FileStore {
 
   create(fileId: string): Promise<void> {
     return orUnavailable(async () => {
-      if (this.#uploads.has(fileId)) throw exists(fileId, 'an upload of this file runs')
+      if (this.#uploads.has(fileId)) {
+        // Not `already_exists`: an uploader that sends it again would take it for stored, and the first one may still fail.
+        const text = 'an upload of this file runs: send it again when that has ended'
+        throw new MillraceError('unavailable', text, { field: 'file_id' })
+      }
       this.#uploads.set(fileId, null)
       try {
         // What was mounted there may be gone: then the file would be on another disk.
@@ -127,6 +131,7 @@ class DirectoryFileStore implements FileStore {
         const content = await upload.finish(declared)
         await this.#name(fileId, upload)
         try {
+          await this.#flushNames()
           await save(content)
         } catch (thrown) {
           await unlink(this.#path(fileId))
@@ -193,15 +198,15 @@ class DirectoryFileStore implements FileStore {
     return join(this.#options.directory, name)
   }
 
-  /** Gives an upload the name of its file, and flushes that. */
+  /** Gives an upload the name of its file. */
   async #name(fileId: string, { path }: PartialFile): Promise<void> {
-    const { directory, isKnown, now } = this.#options
+    const { isKnown, now } = this.#options
     const file = this.#path(fileId)
     try {
       await link(path, file)
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
-      if (await isKnown(fileId)) throw exists(fileId, 'there is a file with this id')
+      if (await isKnown(fileId)) throw exists(fileId)
       const { ctimeMs } = await stat(file)
       if (now() - ctimeMs < completingMs)
         throw new MillraceError(
@@ -214,7 +219,10 @@ class DirectoryFileStore implements FileStore {
       // A process has ended between the two steps.
       await rename(path, file)
     }
-    const handle = await open(directory)
+  }
+
+  async #flushNames(): Promise<void> {
+    const handle = await open(this.#options.directory)
     try {
       await handle.sync()
     } finally {
@@ -229,7 +237,10 @@ class DirectoryFileStore implements FileStore {
       const names = await readdir(directory)
       for (const name of names) {
         const [, fileId] = partialName.exec(name) ?? []
-        if (fileId !== undefined && !this.#isClosed) await this.#sweepPartial(name, fileId)
+        if (fileId === undefined || this.#isClosed) continue
+        await this.#sweepPartial(name, fileId).catch((error: unknown) => {
+          logger.warn({ file_id: fileId, error }, 'an upload that was cut off cannot be removed yet')
+        })
       }
       let storedBytes = 0
       for (const name of names) {
@@ -265,8 +276,8 @@ function nullIfMissing(thrown: NodeJS.ErrnoException): null {
   throw thrown
 }
 
-function exists(fileId: string, what: string): MillraceError {
-  return new MillraceError('already_exists', `${what}: ${fileId}`, { field: 'file_id' })
+function exists(fileId: string): MillraceError {
+  return new MillraceError('already_exists', `there is a file with this id: ${fileId}`, { field: 'file_id' })
 }
 
 /** Callers may see these messages, so paths stay in the cause. */

@@ -20,7 +20,7 @@ export type DeclaredContent = { readonly [Field in keyof FileContent]: FileConte
 export interface FileStore {
   /**
    * Begins an upload. Nothing of it is visible before `complete`, and nothing is left of it when its process ends, after a
-   * while. Errors: `already_exists` (an upload of this file runs here).
+   * while. Errors: `unavailable` (an upload of this file runs here).
    */
   create(fileId: string): Promise<void>
 

@@ -103,9 +103,12 @@ export class Uploads implements Files {
   }
 
   async uploadState(fileId: string): Promise<UploadState> {
-    const state = this.#parts.fileStore.state(fileId.toLowerCase())
-    if (state === null) throw notFound(`no upload of file ${shown(fileId)} runs in this process`)
-    return state
+    const id = fileId.toLowerCase()
+    const state = this.#parts.fileStore.state(id)
+    if (state !== null) return state
+    // It waits for the disk or the database before its first byte.
+    if ([...this.#running].some((upload) => upload.fileId === id)) return { received: 0, synced: 0 }
+    throw notFound(`no upload of file ${shown(fileId)} runs in this process`)
   }
 
   async file(fileId: string): Promise<FileDescription> {

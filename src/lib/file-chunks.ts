@@ -5,8 +5,8 @@ import { open } from 'node:fs/promises'
 const chunkBytes = 64 * 1024
 
 export interface FileChunks {
-  /** In bytes, when it was opened. */
-  readonly size: number
+  /** In bytes, when it was opened; null of what is no regular file, as a pipe. */
+  readonly size: number | null
   /** A loop over them closes the file when it ends, also early. */
   readonly chunks: AsyncIterable<Uint8Array>
   /** For chunks over which no loop has begun. Idempotent. */
@@ -17,9 +17,9 @@ export interface FileChunks {
 export async function openFileChunks(path: string): Promise<FileChunks> {
   const handle = await open(path)
   try {
-    const { size } = await handle.stat()
+    const about = await handle.stat()
     const chunks = handle.createReadStream({ highWaterMark: chunkBytes })
-    return { size, chunks, close: () => void chunks.destroy() }
+    return { size: about.isFile() ? about.size : null, chunks, close: () => void chunks.destroy() }
   } catch (thrown) {
     await handle.close()
     throw thrown

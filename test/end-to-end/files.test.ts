@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -230,7 +231,11 @@ test('what is wrong with an upload over HTTP is said, and nothing is left', asyn
   assert.deepEqual([digest.status, digest.field], [400, 'sha256'])
   assert.equal((await wrong('content', { 'repr-digest': 'sha-256=abc' })).field, 'repr-digest')
   assert.equal((await wrong('x', { 'content-disposition': 'attachment; filename="../../etc/x"' })).field, 'filename')
-  assert.equal((await wrong('x', { 'content-disposition': `attachment; filename*=UTF-8''a%00b` })).field, 'filename')
+  for (const control of ['%00', '%C2%9B'])
+    assert.equal(
+      (await wrong('x', { 'content-disposition': `attachment; filename*=UTF-8''a${control}b` })).field,
+      'filename',
+    )
   assert.equal((await wrong('x', { 'millrace-file-id': 'x' })).field, 'file_id')
   assert.equal((await wrong('x', { 'content-encoding': 'gzip' })).code, 'unsupported_media_type')
   assert.match(await rawUpload(server, 'content-length: 1000000000', 'a little'), /^HTTP\/1.1 408 /)
@@ -401,6 +406,11 @@ test('millrace upload prints what is stored, and fails without leaving anything'
   assert.equal(again.code, 1)
   assert.match(again.stderr, /there is a file with this id/)
   assert.equal(namesIn(server).length, 2)
+  const pipe = join(tempDirectory(t), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const piped = runCommand(['upload', pipe], options)
+  await writeFile(pipe, 'to be or not to be')
+  assert.deepEqual((await piped).code, 0, (await piped).stderr)
   await server.stop()
   assert.equal((await runCommand(['clean', '--yes'], options)).code, 0)
   assert.equal(existsSync(join(server.dataDir, 'files')), false)

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { Client } from 'pg'
 import type { MillraceError } from '../../src/index.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { eventually } from '../support/eventually.ts'
@@ -86,6 +87,22 @@ for (const { when, inject, isNamed } of kills) {
   })
 }
 
+test('an upload whose name cannot be flushed is refused and leaves nothing', async (t) => {
+  const missing = straceMissing()
+  if (missing !== null) return skip(t, missing)
+  const server = await startServer(t)
+  const directory = join(server.dataDir, 'files')
+  const client = clientOf(t, server)
+  const fileId = randomUUID()
+  const strace = await attachStrace(t, server.pid, ['-e', 'inject=fsync:error=EIO', '-P', directory])
+
+  assert.equal(await codeOf(client.upload(bytesOf('content'), { fileId })), 'unavailable')
+
+  assert.deepEqual(namesIn(directory), [])
+  await strace.detach()
+  await client.upload(bytesOf('content'), { fileId })
+})
+
 test('an upload that fills the disk is refused, leaves nothing, and others go on', async (t: TestContext) => {
   const mounted = mountTmpfs(t, 24)
   if ('reason' in mounted) return skip(t, mounted.reason)
@@ -104,6 +121,26 @@ test('an upload that fills the disk is refused, leaves nothing, and others go on
   await eventually(() => assert.deepEqual(namesIn(directory), []))
   const { fileId } = await client.upload(bytesOf(...mebibytes.slice(0, 16)))
   assert.deepEqual(namesIn(directory), [fileId])
+})
+
+test('an upload that waits for the database is not taken for one that has ended', async (t) => {
+  const postgres = await PostgresServer.create({})
+  cleanup(t, () => postgres.destroy())
+  const url = await postgres.createDatabase()
+  const server = await startInProcess(t, { env: { MILLRACE_POSTGRES_URL: url } })
+  const client = clientOf(t, server)
+  const holder = new Client({ connectionString: url })
+  await holder.connect()
+  cleanup(t, () => holder.end())
+  await holder.query('BEGIN; LOCK TABLE files IN ACCESS EXCLUSIVE MODE')
+  const fileId = randomUUID()
+  const upload = client.upload(bytesOf('content'), { fileId })
+
+  const state = await eventually(() => client.files.uploadState(fileId))
+  await holder.query('ROLLBACK')
+
+  assert.deepEqual(state, { received: 0, synced: 0 })
+  await upload
 })
 
 test('without its database an upload is refused before its bytes, or removed at its end', async (t) => {

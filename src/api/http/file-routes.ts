@@ -65,7 +65,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
     )
   })
 
-  // Of its own: that of the library reads the whole file.
+  // The library's HEAD route would read the whole file.
   app.head<IdParams>('/v1/files/:id/content', async (request, reply) => {
     return describe(reply, await answerInTime(files.file(request.params.id), maxAnswerMs))
   })

@@ -47,7 +47,7 @@ export type UploadHeader = Message<"millrace.v1.UploadHeader"> & {
   sha256: string;
 
   /**
-   * A UUID. Assigned by the server when empty; ALREADY_EXISTS when there is such a file or upload.
+   * A UUID. Assigned by the server when empty; ALREADY_EXISTS when there is such a file, UNAVAILABLE while an upload of it runs.
    *
    * @generated from field: string file_id = 5;
    */
