@@ -28,7 +28,7 @@ export interface UploadLimits {
  * Asks for the analysis of a file: JSON text; null when there is none within the time, or nobody makes one. May reject.
  */
 export type Analyze = (
-  fileId: string,
+  file: Pick<FileDescription, 'fileId' | 'sha256'>,
   options: { readonly withinMs: number; readonly traceparent: string | undefined; readonly signal: AbortSignal },
 ) => Promise<string | null>
 
@@ -88,7 +88,7 @@ export class Uploads implements Files {
     })
     try {
       const stored = await this.#take(upload, header, chunks, options)
-      const analysis = await this.#analysisOf(fileId, options)
+      const analysis = await this.#analysisOf(stored, options)
       metrics.uploads.add(1, { code: 'ok' })
       logger.info({ ...fields(), sha256: stored.sha256, is_analyzed: analysis !== null }, 'file stored')
       return { ...stored, analysis }
@@ -273,12 +273,15 @@ export class Uploads implements Files {
     throw new MillraceError('disk_full', text, { field: 'size' })
   }
 
-  async #analysisOf(fileId: string, { analysisWithinMs, traceparent, signal }: UploadOptions): Promise<string | null> {
+  async #analysisOf(
+    file: FileDescription,
+    { analysisWithinMs, traceparent, signal }: UploadOptions,
+  ): Promise<string | null> {
     const { analyze, logger } = this.#parts
     const signals = signal === undefined ? [this.#draining.signal] : [this.#draining.signal, signal]
     const options = { withinMs: Math.max(0, analysisWithinMs()), traceparent, signal: AbortSignal.any(signals) }
-    return await analyze(fileId, options).catch((error: unknown) => {
-      logger.warn({ file_id: fileId, error }, 'the analysis of a file has failed')
+    return await analyze(file, options).catch((error: unknown) => {
+      logger.warn({ file_id: file.fileId, error }, 'the analysis of a file has failed')
       return null
     })
   }

@@ -22,13 +22,14 @@ export async function assembleFiles(
 
 /** Sends `file.analyze` to whatever worker serves it. @param requests null where the process takes none. */
 export function analyzeBy(requests: () => Requests | null): Analyze {
-  return async (fileId, { withinMs, traceparent, signal }) => {
+  return async ({ fileId, sha256 }, { withinMs, traceparent, signal }) => {
     const attributes: Record<string, string> = traceparent === undefined ? {} : { traceparent }
     const message = {
       type: 'file.analyze',
       // Its id is that of the file, so `GET /v1/requests/{id}` shows its stage.
       requestId: fileId,
-      data: Buffer.from(JSON.stringify({ file_id: fileId })),
+      // Another content under the id, after the file was deleted, is another request.
+      data: Buffer.from(JSON.stringify({ file_id: fileId, sha256 })),
       dataContentType: '',
       attributes,
       deadlineMs: null,
@@ -40,8 +41,9 @@ export function analyzeBy(requests: () => Requests | null): Analyze {
       if (text !== null) JSON.parse(text)
       return text
     } catch (thrown) {
-      // Nobody serves it, or the caller and the server wait no more.
-      if (['unavailable', 'cancelled', 'draining'].includes(toMillraceError(thrown).code)) return null
+      // Nobody serves it, the id had another content, or the caller and the server wait no more.
+      if (['unavailable', 'failed_precondition', 'cancelled', 'draining'].includes(toMillraceError(thrown).code))
+        return null
       throw thrown
     }
   }

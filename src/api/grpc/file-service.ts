@@ -39,9 +39,13 @@ export function fileHandlers(files: Files): UntypedServiceImplementation {
   }
 }
 
+/** How long a download is kept open whose reader takes nothing: a worker may work on each chunk for long. */
+const maxPauseMs = 3_600_000
+
 async function download(call: DownloadCall, files: Files, signal: AbortSignal): Promise<void> {
   for await (const chunk of files.download(call.request.fileId, { signal })) {
-    if (!call.write(create(DownloadResponseSchema, { chunk }))) await once(call, 'drain', { signal })
+    if (call.write(create(DownloadResponseSchema, { chunk }))) continue
+    await once(call, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(maxPauseMs)]) })
   }
   call.end()
 }

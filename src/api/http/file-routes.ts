@@ -57,7 +57,10 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
     const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
     const chunks = files.download(file.fileId)[Symbol.asyncIterator]()
     // What cannot be read must not begin as a success.
-    const first = await answerInTime(chunks.next(), maxAnswerMs)
+    const first = await answerInTime(chunks.next(), maxAnswerMs).catch((thrown: unknown) => {
+      void chunks.return?.()
+      throw thrown
+    })
     reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.headers(downloadHeaders(file))
     return reply.send(
