@@ -82,8 +82,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const closers = new Closers()
   try {
     const analysis = fileAnalysis((fileId, text) => store.setAnalysis(fileId, text))
-    const builtIn = config.roles.includes('worker') ? [textAnalysis, analysis] : []
-    const handlers = [...builtIn, ...(options.handlers ?? []), ...(await loadHandlers(config.handlers))]
+    const builtIn = [textAnalysis, analysis]
+    const handlers = [
+      ...(config.roles.includes('worker') ? builtIn : []),
+      ...(options.handlers ?? []),
+      ...(await loadHandlers(config.handlers)),
+    ]
     checkHandlers(handlers, config.topics)
     const metrics = createMetrics({ topics: config.topics.map(({ name }) => name), groups: [landingGroup] })
     closers.add(async () => metrics.close())
@@ -109,7 +113,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
 
     const topics = landingTopics(config.topics)
     for (const topic of topics) await declareLanding(eventLog, topic)
-    for (const handler of handlers) await declareHandler(eventLog, handler, config.topics)
+    // Those that are built in by every process: a worker then starts also when the log is full.
+    for (const handler of new Set([...builtIn, ...handlers])) await declareHandler(eventLog, handler, config.topics)
     if (options.startsPaused === true) await pauseHandlers(eventLog, logger)
     const deliveryTimes = new DeliveryTimes(now)
     const poolOf = assembleHandlers(context, eventLog, deliveryTimes)
