@@ -6,10 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { runBlock } from '../block.ts'
 import { landEvents } from '../land-events.ts'
 import { readNote } from '../notes.ts'
-import { withPostgres } from '../postgres.ts'
+import { onLog } from '../on-log.ts'
 import { cpuSecondsOf } from '../process-usage.ts'
 import { startProgram } from '../program.ts'
-import { labelOfFlush, onRedis, redisCpuSeconds, withRedis } from '../redis.ts'
 import { roomForAll, type Service, startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
 
@@ -31,16 +30,9 @@ export interface HandlersOptions {
 const handler = fileURLToPath(new URL('./no-op-handler.ts', import.meta.url))
 
 await runBlock((options: HandlersOptions) =>
-  withTempDirectory(async (directory) => {
-    if (options.log === 'embedded') return { ...(await measure(directory, options, {}, () => 0)), durability: 'disk' }
-    return withRedis(directory, 'everysec', (redis) =>
-      withPostgres(directory, async (_, url) => {
-        const env = { ...onRedis(redis, 'everysec'), MILLRACE_POSTGRES_URL: url }
-        const result = await measure(directory, options, env, () => redisCpuSeconds(redis))
-        return { ...result, durability: labelOfFlush.everysec }
-      }),
-    )
-  }),
+  withTempDirectory((directory) =>
+    onLog(directory, options.log, (env, brokerCpuSeconds) => measure(directory, options, env, brokerCpuSeconds)),
+  ),
 )
 
 async function measure(

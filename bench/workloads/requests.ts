@@ -4,9 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { runBlock } from '../block.ts'
 import { measureRequests, type RequestOptions, requestType } from '../measure-requests.ts'
-import { withPostgres } from '../postgres.ts'
+import { onLog } from '../on-log.ts'
 import { cpuSecondsOf } from '../process-usage.ts'
-import { labelOfFlush, onRedis, redisCpuSeconds, withRedis } from '../redis.ts'
 import { type Service, startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
 
@@ -17,16 +16,9 @@ export interface EchoOptions extends RequestOptions {
 const handler = fileURLToPath(new URL('./echo-handler.ts', import.meta.url))
 
 await runBlock((options: EchoOptions) =>
-  withTempDirectory(async (directory) => {
-    if (options.log === 'embedded') return { ...(await measure(directory, options, {}, () => 0)), durability: 'disk' }
-    return withRedis(directory, 'everysec', (redis) =>
-      withPostgres(directory, async (_, url) => {
-        const env = { ...onRedis(redis, 'everysec'), MILLRACE_POSTGRES_URL: url }
-        const result = await measure(directory, options, env, () => redisCpuSeconds(redis))
-        return { ...result, durability: labelOfFlush.everysec }
-      }),
-    )
-  }),
+  withTempDirectory((directory) =>
+    onLog(directory, options.log, (env, brokerCpuSeconds) => measure(directory, options, env, brokerCpuSeconds)),
+  ),
 )
 
 async function measure(

@@ -55,10 +55,10 @@ export interface FileStore {
   /** Opens a complete file; null when there is none. */
   read(fileId: string): Promise<FileChunks | null>
 
-  /** Of all complete files; those of other processes as of some minutes ago. Known once `freeBytes` has resolved. */
+  /** Bytes of all complete files; those of other processes as of some minutes ago. Known once `freeBytes` has resolved. */
   readonly storedBytes: number
 
-  /** Of the disk. */
+  /** Free bytes of the disk. */
   freeBytes(): Promise<number>
 
   /** Cancels what runs. Idempotent. */

@@ -17,7 +17,7 @@ import type { DeclaredContent, FileContent, FileStore } from './file-store.ts'
 
 export interface UploadLimits {
   readonly fileMaxBytes: number
-  /** Of all files together. */
+  /** Limit for all files together. */
   readonly filesMaxBytes: number
   readonly uploadsMax: number
   readonly uploadIdleMs: number
@@ -61,7 +61,7 @@ export class Uploads implements Files {
   readonly #parts: UploadParts
   readonly #ids = new EventIdGenerator()
   readonly #running = new Set<Running>()
-  /** Of all that run. */
+  /** Sum over all that run. */
   #reservedBytes = 0
   readonly #draining = new AbortController()
   readonly #stopping = new AbortController()

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
@@ -12,16 +13,14 @@ import { createMetrics } from '../telemetry/metrics.ts'
 import type { GivenUp } from '../workers/dead-letter-event.ts'
 import { agentsGroup, createAgentLanding } from './land-agents.ts'
 
-let number = 0
-
 /** A delivery with a heartbeat of each agent: its id and the load that it states. */
 function delivery(receivedAtMicros: number, beats: readonly (readonly [string, number])[], damaged = false): Delivery {
   const events = beats.map(([subject, load]) => ({
-    ...{ id: `${number++}`, type: heartbeatType, subject, data: Buffer.from(JSON.stringify({ load })) },
+    ...{ id: randomUUID(), type: heartbeatType, subject, data: Buffer.from(JSON.stringify({ load })) },
   }))
   return {
-    id: `${number}`,
-    position: { stream: { topic: heartbeatTopic, partition: 0, lane: 'normal' }, epoch: 1, offset: number },
+    id: randomUUID(),
+    position: { stream: { topic: heartbeatTopic, partition: 0, lane: 'normal' }, epoch: 1, offset: 0 },
     batch: { bytes: encodeBatch(events), count: events.length, receivedAtMicros, damaged },
     attempt: 1,
     isSuspect: false,

@@ -8,7 +8,7 @@ export interface Heartbeat {
   readonly timeMicros: Micros | null
   /** A JSON object, as its text, at most 16 KiB. '' for none. */
   readonly metadata: string
-  /** Of the trace that the heartbeat belongs to (https://www.w3.org/TR/trace-context); kept as an attribute of its event. */
+  /** Names the trace that the heartbeat belongs to (https://www.w3.org/TR/trace-context); kept as an attribute of its event. */
   readonly traceparent?: string | undefined
 }
 

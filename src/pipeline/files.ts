@@ -36,7 +36,7 @@ export interface UploadState {
 export interface UploadOptions {
   /** How long to wait for the analysis; asked when the file is stored. */
   readonly analysisWithinMs: () => number
-  /** Of the call, for the log. */
+  /** The call's `traceparent`, for the lines of the log. */
   readonly traceparent?: string | undefined
   readonly signal?: AbortSignal
 }

@@ -92,7 +92,7 @@ test('a reply whose announcement was missed is read when the log says so', async
   assert.equal(await textOf(asked), 'read')
 })
 
-test('a wait ends with the stage, and the reply comes to whoever asks again', async (t) => {
+test('a wait ends with the stage, and a later call gets the reply', async (t) => {
   const { requester, take, answer, ask } = await start(t)
   assert.deepEqual(await ask('a', 0), { requestId: 'a', stage: 'accepted', reply: null })
   const [delivery] = await take()

@@ -20,7 +20,7 @@ import { tempDirectory } from '../support/temp-directory.ts'
 
 const [killCount, workerCount, groupConcurrency] = [samples(3, 120), samples(4, 20), samples(3, 8)]
 const [count, eventsPerMessage] = [samples(200, 10_000), 10]
-/** Of so many kills one is a server's. */
+/** One of so many kills is a server's. */
 const killsOfServer = 5
 const program = join(projectRoot, 'test/support/counting-worker.ts')
 const group = 'counted'

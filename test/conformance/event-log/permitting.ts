@@ -100,7 +100,7 @@ export function permitting(story: Story): void {
     assert.deepEqual([served.size, own], [2, 1])
   })
 
-  story('never do more events begin within a second than ratePerSecond, whoever begins them', async (bench) => {
+  story('never do more events begin within a second than ratePerSecond, in whichever process', async (bench) => {
     const ratePerSecond = 40
     const all = await Promise.all([1, 2, 3].map(() => join(bench, { ratePerSecond })))
     const begun: number[] = []

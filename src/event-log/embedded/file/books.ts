@@ -140,7 +140,7 @@ export interface RequestRow {
   topicNumber: number
   id: string
   fingerprint: string
-  /** Of its entry, in the stream of partition 0, lane normal. */
+  /** The offset of its entry in the stream of partition 0, lane normal. */
   firstOffset: number
   /** When the row counts no more, in milliseconds since 1970. */
   expiresAtMs: number

@@ -59,7 +59,7 @@ interface PollResult {
 }
 
 const never = Number.POSITIVE_INFINITY
-/** Of a group without a rate. */
+/** The answer for a group without a rate. */
 const unlimited = { most: never, waitMs: 0 }
 const nothing: PollResult = { got: [], full: [], hasMore: false }
 

@@ -553,7 +553,7 @@ export const RevokeReason = {
   LEASE_LOST: 3,
 
   /**
-   * The group was paused. An outcome that comes in time still counts. Not sent yet: a pause lets go on what is at work.
+   * The group was paused. An outcome that comes in time still counts. Not sent yet: what is at work when a group is paused is finished.
    *
    * @generated from enum value: REVOKE_REASON_PAUSED = 4;
    */
