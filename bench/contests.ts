@@ -44,7 +44,7 @@ export interface Contest {
   readonly bounds: readonly Bound[]
 }
 
-export const workloadIds = ['W1', 'W2', 'W5', 'W6', 'W7', 'W8', 'W9'] as const
+export const workloadIds = ['W1', 'W2', 'W4', 'W5', 'W6', 'W7', 'W8', 'W9'] as const
 export type WorkloadId = (typeof workloadIds)[number]
 
 export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
@@ -62,6 +62,8 @@ const daySeconds = 86_400
 const largePayloadBytes = 1_000_000
 const slowJobMs = 200
 const remoteConcurrency = 100
+/** 90 healthy and 10 stuck, at a rate that leaves half of the machine. */
+const feed = { healthy: 90, stuck: 10, eventsPerSecond: 500 }
 /** The tightest one of a handler that does nothing, and all of them. */
 const limits = [
   { name: 'groupConcurrency', limits: { groupConcurrency: 10 } },
@@ -224,6 +226,57 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         bound('', 'CPU when idle', 'idle', 'idleCpuPercent', 2, '%'),
         bound('', 'CPU while Redis is down', 'idle', 'redisAwayCpuPercent', 2, '%'),
         bound('', 'CPU while PostgreSQL is down', 'idle', 'postgresAwayCpuPercent', 2, '%'),
+      ],
+    },
+    ...sizes.subscribers.map((subscribers): Contest => {
+      const [product, floor] = [`feed, ${subscribers}`, `bare grpc-js loop (F3), ${subscribers}`]
+      const options = { subscribers, payloadBytes, warmSeconds, seconds }
+      return {
+        id: 'W4',
+        rounds,
+        blocks: [
+          { name: product, program: 'workloads/fan-out', options },
+          { name: floor, program: 'floors/grpc-fan-out', options },
+        ],
+        comparisons: [ratio('T7', `deliveries to ${subscribers} subscribers / bare grpc-js loop`, product, floor, 2)],
+        bounds: [],
+      }
+    }),
+    {
+      id: 'W4',
+      rounds: 1,
+      blocks: [
+        {
+          name: 'stuck subscribers',
+          program: 'workloads/stuck-subscribers',
+          options: { ...feed, payloadBytes, seconds, turns: rounds },
+        },
+        {
+          name: 'idle subscribers',
+          program: 'workloads/idle-subscribers',
+          options: { subscribers: sizes.idleSubscribers, payloadBytes, seconds },
+        },
+      ],
+      comparisons: [],
+      bounds: [
+        bound(
+          'T7',
+          'p99 of healthy subscribers, in times of without stuck ones',
+          'stuck subscribers',
+          'p99Ratio',
+          1.2,
+          'times',
+        ),
+        bound(
+          'T7',
+          'memory beyond the buffers of stuck subscribers',
+          'stuck subscribers',
+          'rssBeyondBuffersMiB',
+          64,
+          'MiB',
+        ),
+        bound('', 'memory of an idle subscriber over SSE', 'idle subscribers', 'rssKibibytesEach', 30, 'KiB'),
+        bound('', 'a publish beside them, in times of alone', 'idle subscribers', 'publishTimes', 1.1, 'times'),
       ],
     },
     {

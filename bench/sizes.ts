@@ -17,6 +17,10 @@ export interface Sizes {
   readonly limitedEvents: number
   /** Idle workers outside the server. */
   readonly idleWorkers: number
+  /** Subscribers of one feed. */
+  readonly subscribers: readonly number[]
+  /** Subscribers that get nothing. */
+  readonly idleSubscribers: number
   /** Events for a peer that has a tenth of the speed. */
   readonly peerEvents: number
   readonly storedRows: number
@@ -55,6 +59,8 @@ export const sizesByName = {
     slowJobs: 2000,
     limitedEvents: 2000,
     idleWorkers: 40,
+    subscribers: [2],
+    idleSubscribers: 20,
     peerEvents: 5000,
     storedRows: 5000,
     deadLetters: 500,
@@ -80,6 +86,8 @@ export const sizesByName = {
     slowJobs: 200_000,
     limitedEvents: 10_000,
     idleWorkers: 1000,
+    subscribers: [1, 100],
+    idleSubscribers: 9000,
     peerEvents: 40_000,
     storedRows: 1_000_000,
     deadLetters: 10_000,
@@ -105,6 +113,8 @@ export const sizesByName = {
     slowJobs: 1_000_000,
     limitedEvents: 20_000,
     idleWorkers: 1000,
+    subscribers: [1, 10, 100, 1000],
+    idleSubscribers: 9000,
     peerEvents: 150_000,
     storedRows: 1_000_000,
     deadLetters: 30_000,
@@ -130,6 +140,8 @@ export const sizesByName = {
     slowJobs: 1_000_000,
     limitedEvents: 40_000,
     idleWorkers: 1000,
+    subscribers: [1, 10, 100, 1000],
+    idleSubscribers: 9000,
     peerEvents: 250_000,
     storedRows: 1_000_000,
     deadLetters: 50_000,
