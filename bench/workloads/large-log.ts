@@ -16,7 +16,7 @@ export interface LargeLogOptions {
   readonly entries: number
   readonly retries: number
   readonly payloadBytes: number
-  /** Of each phase: alone, and beside the larger calls. */
+  /** How long each phase lasts: alone, and beside the larger calls. */
   readonly seconds: number
 }
 

@@ -18,7 +18,7 @@ export interface ReadersOptions {
   readonly largeEvents: number
   readonly largePayloadBytes: number
   readonly payloadBytes: number
-  /** Of each phase: alone, and beside the readers. */
+  /** How long each phase lasts: alone, and beside the readers. */
   readonly seconds: number
 }
 

@@ -17,7 +17,7 @@ export interface StuckOptions {
   readonly stuck: number
   readonly payloadBytes: number
   readonly eventsPerSecond: number
-  /** Of each turn, without the stuck ones and with them. */
+  /** How long each turn lasts, without the stuck ones and with them. */
   readonly seconds: number
   readonly turns: number
 }

@@ -10,8 +10,8 @@ export interface PublisherOptions {
   /** A declared topic. Default `events`. */
   readonly topic?: string
   /**
-   * Names the producer, 1 to 255 bytes. Default: a new name for each publisher. Of several publishers with one name, the
-   * one that is started last publishes; the others fail with `failed_precondition`.
+   * Names the producer, 1 to 255 bytes. Default: a new name for each publisher. When several publishers have one name,
+   * the one that is started last publishes; the others fail with `failed_precondition`.
    */
   readonly producerId?: string
   /**

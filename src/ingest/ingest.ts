@@ -265,7 +265,7 @@ export class Ingest {
   }
 }
 
-/** Of a message in several streams only some may know the higher epoch. */
+/** When a message goes into several streams, only some of them may know the higher epoch. */
 function withStoredPart({ code, message, highestProducerEpoch, field, cause }: MillraceError): MillraceError {
   const text = `${message}; a part of the message is stored under its own epoch`
   return new MillraceError(code, text, { field, highestProducerEpoch, cause })

@@ -2,7 +2,7 @@
 
 import { type Lane, lanes } from '../event/event.ts'
 
-/** Of 21 places high gets 16, normal 4 and low 1. */
+/** High gets 16 of 21 places, normal 4 and low 1. */
 export const laneWeights: Readonly<Record<Lane, number>> = { high: 16, normal: 4, low: 1 }
 
 /** Smooth weighted round robin among the lanes that have work: a lane's turns are spread evenly. */

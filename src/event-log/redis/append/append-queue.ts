@@ -46,7 +46,7 @@ export interface AppendRequest {
   readonly maxWaiting: WaitingLimit | undefined
   readonly producer: ProducerMessage | undefined
   readonly once: RequestRegistration | undefined
-  /** Called with the first event, or null when this was a resend. Of this and `reject` the first call counts. */
+  /** Called with the first event, or null when this was a resend. Only the first call of this or of `reject` counts. */
   resolve(first: FirstEvent | null): void
   reject(reason: unknown): void
 }

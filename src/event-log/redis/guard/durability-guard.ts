@@ -60,7 +60,7 @@ export class DurabilityGuard {
   /** Why no append may be sent; null when one may. Missing replicas are no reason: WAIT reports them per append. */
   #refusal: MillraceError | null = null
   #health: LogHealth = { problem: null, persistence: 'unknown', isUnverified: false }
-  /** Of the servers, without the lanes. */
+  /** What the servers have, without the lanes. */
   #serverHealth = this.#health
   #isClosed = false
 
