@@ -30,7 +30,6 @@ const handlerFiles = [
   'file-reader',
   'handled-event',
   'publish-events',
-  'type-pattern',
 ].map((name) => `workers/${name}.ts`)
 
 const places: readonly Place[] = [
@@ -78,6 +77,7 @@ const places: readonly Place[] = [
   { path: 'ingest/', level: 3 },
   { path: 'files/', level: 3 },
   { path: 'workers/', level: 3 },
+  { path: 'live-feed/', level: 3 },
   { path: 'landing/', level: 3, also: ['workers/'] },
   { path: 'admin/', level: 3, also: ['workers/'] },
   { path: 'request-reply/', level: 3, also: ['workers/'] },
