@@ -3,13 +3,13 @@
 // It prints the times and the data as they were sent, so it reads the events of the wire, not those that a handler gets.
 
 import { eventJson } from '../api/http/event-json.ts'
-import { formatRfc3339 } from '../api/http/rfc3339.ts'
 import { eventOfWire, receiptOf } from '../client/event-of-wire.ts'
 import { LiveFollower, type LiveItem, type SubscribeOptions } from '../client/live-client.ts'
 import { ServerConnection } from '../client/server-connection.ts'
 import { loadConfig } from '../config/config.ts'
 import { defaultContentType, defaultSource, defaultTopic, type Event, eventIdTextOf } from '../event/event.ts'
 import { isJsonData } from '../event/event-data.ts'
+import { formatRfc3339 } from '../lib/rfc3339.ts'
 import type { OnSlow } from '../pipeline/live.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 import { type CommandInput, textOption, textsOption } from './command.ts'
