@@ -32,6 +32,8 @@ export class LiveCall {
       new Metadata(),
     )
     this.#call = call
+    // Before the first read grpc-js would take all that the server sends.
+    call.read(0)
     // The status has the same error, and is also there for one who reads later.
     call.on('error', () => {})
     this.#status = new Promise((resolve) => call.on('status', resolve))

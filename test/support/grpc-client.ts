@@ -208,12 +208,14 @@ export class RawGrpcClient {
     return opened
   }
 
-  /** Nothing is read before `call.resume()` or a listener of `data`. */
+  /** At most 16 messages are read before `call.resume()` or a listener of `data`. */
   subscribe(fields: MessageInitShape<typeof SubscribeRequestSchema>): OpenSubscribe {
     const decode = decoder(SubscribeResponseSchema)
     const request = encode(SubscribeRequestSchema, fields)
     const call = this.#client.makeServerStreamRequest(subscribePath, asIs, decode, request, new grpc.Metadata())
     call.on('error', () => {})
+    // Before the first read grpc-js would take all that the server sends.
+    call.read(0)
     return {
       call,
       metadata: new Promise((resolve) => call.on('metadata', resolve)),
