@@ -72,9 +72,11 @@ function addEntry(
       return flags.includes('...') ? [...((previous as string[] | undefined) ?? []), checked] : checked
     })
   }
-  for (const { flags, description, check } of entry.options) {
+  for (const { flags, description, check = asGiven, repeats = false } of entry.options) {
     const option = new Option(flags, description)
-    command.addOption(check === undefined ? option : option.argParser(check))
+    if (repeats) option.argParser((text, before: readonly string[] = []) => [...before, check(text)])
+    else option.argParser(check)
+    command.addOption(option)
   }
   for (const setting of settings.filter(({ key }) => entry.settings.includes(key))) {
     command.addOption(settingOption(setting, entry.settingDescriptions?.[setting.key] ?? setting.description))
@@ -91,11 +93,17 @@ function addEntry(
         cwd,
         readFile: (path) => readFileSync(path, 'utf8'),
       },
-      terminal: new Terminal({ json: output === 'json', color: color !== false, stdout, stderr }),
+      terminal: new Terminal({
+        json: output === 'json',
+        isFormGiven: command.getOptionValueSourceWithGlobals('output') !== 'default',
+        ...{ color: color !== false, stdout, stderr },
+      }),
     })
     setExitCode(code)
   })
 }
+
+const asGiven = (text: string) => text
 
 const unitNames = { bytes: 'BYTES', events: 'EVENTS', milliseconds: 'MS' } as const
 

@@ -16,6 +16,8 @@ interface OptionEntry {
   readonly description: string
   /** Returns the text unchanged; throws InvalidArgumentError when it is not allowed. */
   readonly check?: (text: string) => string
+  /** Whether it may be given several times: its value is then all of them. */
+  readonly repeats?: true
 }
 
 interface ArgumentEntry {
@@ -216,6 +218,43 @@ export const commands: readonly CommandEntry[] = [
     settings: clientSettings,
     settingDescriptions: clientDescriptions,
     load: () => import('./monitor.ts'),
+  },
+  {
+    name: 'tail',
+    description: 'Prints events as they are accepted, until Ctrl-C; with --from also those before.',
+    options: [
+      { flags: '--topic <NAME>', description: 'topic to follow (default "events")' },
+      {
+        flags: '--type <GLOB>',
+        description: 'only events of this type, for example order.*; repeatable',
+        repeats: true,
+      },
+      { flags: '--source <S>', description: 'only events of this source; repeatable', repeats: true },
+      { flags: '--subject <PREFIX>', description: 'only events whose subject begins so; repeatable', repeats: true },
+      {
+        flags: '--attribute <NAME=VALUE>',
+        description: 'only events with this attribute; repeated: with all of them',
+        check: attribute,
+        repeats: true,
+      },
+      {
+        flags: '--from <WHERE>',
+        description: `now (the default), earliest, a cursor, or the time of receipt: ${timeForms}, or -10m`,
+      },
+      {
+        flags: '--on-slow <RULE>',
+        description: 'when the output is too slow: drop_oldest (the default), latest_per_key, or disconnect',
+        check: oneOf('drop_oldest', 'latest_per_key', 'disconnect'),
+      },
+      {
+        flags: '--count <N>',
+        description: 'end after so many events (default: at Ctrl-C)',
+        check: wholeNumber(1, 1e12),
+      },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./tail.ts'),
   },
   {
     name: 'dead-letters list',
@@ -447,6 +486,18 @@ function wholeNumber(min: number, max: number): (text: string) => string {
 function yesOrNo(text: string): string {
   if (text === 'yes' || text === 'no') return text
   throw new InvalidArgumentError('It must be yes or no.')
+}
+
+function oneOf(...names: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (names.includes(text)) return text
+    throw new InvalidArgumentError(`It must be one of ${names.join(', ')}.`)
+  }
+}
+
+function attribute(text: string): string {
+  if (text.indexOf('=') > 0) return text
+  throw new InvalidArgumentError('It must be NAME=VALUE.')
 }
 
 function watchInterval(text: string): string {

@@ -7,7 +7,7 @@ export interface CommandInput {
   /** The arguments after the command's name. */
   readonly arguments: readonly string[]
   /** The command's own options, by commander's attribute name: `--dry-run` is `dryRun`. */
-  readonly options: Readonly<Record<string, string | boolean | undefined>>
+  readonly options: Readonly<Record<string, string | boolean | readonly string[] | undefined>>
   /** For loadConfig: the environment and the flags of settings. */
   readonly configInput: ConfigInput
   readonly terminal: Terminal
@@ -26,6 +26,12 @@ export function textOption({ options }: CommandInput, name: string): string | un
     throw new UsageError(`--${flag} is empty; give it a value or leave it out`)
   }
   return typeof value === 'string' ? value : undefined
+}
+
+/** All values of an option that may be given several times. */
+export function textsOption({ options }: CommandInput, name: string): readonly string[] {
+  const value = options[name]
+  return Array.isArray(value) ? value : []
 }
 
 /** Wrong arguments or options: exit code 2. */

@@ -124,6 +124,31 @@ Examples:
   millrace monitor 60 --output json > rates.ndjson
 ${findsServer}`,
 
+  tail: `
+On a terminal it prints a line per event: when it happened, its type, source,
+subject (or key) and the beginning of its data. Elsewhere, and with --output
+json, it prints one JSON document per line, as GET /v1/events has them.
+
+An event must match one of the values of each of --type, --source and --subject
+that is given, and every --attribute. In a type, * stands for one word between
+dots, and ** at the end for one or more.
+
+It holds nothing back: events that it cannot print in time are dropped by the
+server, which keeps the newest 50,000. Then, on stderr:
+  missed 120 events (slow): read them again with --from CURSOR
+After a cut it connects again and goes on where it was, without a gap.
+
+The exit code is 0 after Ctrl-C, after --count events, and when the reader of
+the output has ended.
+
+Examples:
+  millrace tail
+  millrace tail --type 'order.*' --attribute tenant=acme
+  millrace tail --from -5m --count 100 > events.ndjson
+  millrace tail --topic orders --from earliest | jq .data
+${times}
+${findsServer}`,
+
   'dead-letters': `
 Redriving an event sends it to its group again, with the same id, so it lands at
 most once.

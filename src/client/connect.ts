@@ -26,8 +26,10 @@ import {
   type ListedAgents,
   listAgentsMethod,
 } from './agent-client.ts'
+import { handledEventOf } from './event-of-wire.ts'
 import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
 import { wasTurnedAway } from './grpc-errors.ts'
+import { LiveFollower, type LiveItem, type SubscribeOptions } from './live-client.ts'
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
@@ -126,7 +128,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   readonly #files: FilesClient
   readonly #makeConnection: () => ServerConnection
   readonly #connection: ServerConnection
-  /** Each with the number of its workers and of its calls that wait for replies. */
+  /** Each with the number of its workers, its subscriptions and its calls that wait for replies. */
   readonly #connections = new Map<ServerConnection, number>()
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
@@ -362,12 +364,43 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     return worker
   }
 
+  /**
+   * Follows a topic: yields events as they are accepted, until the loop over it ends or the signal aborts. It holds nothing back:
+   * while the caller is busy, events wait at the server in a bounded buffer, and a gap says how many were dropped. After a
+   * cut it connects again and goes on where it was: each event comes once, those of a key in order.
+   *
+   * ```ts
+   * for await (const item of client.subscribe({ types: ['order.*'] })) {
+   *   if (item.is === 'event') console.log(item.event.json())
+   *   if (item.is === 'gap') console.warn(`missed ${item.dropped ?? 'some'} events`)
+   * }
+   * ```
+   *
+   * The client must stay open until then.
+   *
+   * @throws MillraceError what no retry mends: `invalid_event` (names the field), `not_found` (the topic),
+   *   `failed_precondition` (another subscription took the id), `permission_denied`, `backlogged` (with `disconnect`).
+   */
+  subscribe(options: SubscribeOptions = {}): AsyncGenerator<LiveItem, void, undefined> {
+    const follower = new LiveFollower(options, {
+      takeConnection: () => {
+        const connection = this.#connectionWithRoom()
+        this.#count(connection, 1)
+        return connection
+      },
+      returnConnection: (connection) => this.#count(connection, -1),
+      eventOf: handledEventOf,
+      random: Math.random,
+    })
+    return follower.items()
+  }
+
   /** Closes the connections. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
   close(): void {
     for (const connection of this.#connections.keys()) connection.close()
   }
 
-  /** A connection for one more worker, or call that waits for a reply. */
+  /** A connection for one more worker, subscription, or call that waits for a reply. */
   #connectionWithRoom(): ServerConnection {
     const found = [...this.#connections].find(([, waiting]) => waiting < maxWaitingPerConnection)
     return found?.[0] ?? this.#makeConnection()

@@ -27,6 +27,9 @@ const channelOptions = {
   'grpc.max_send_message_length': -1,
   // The proxy named in the environment must not be used for the connection to the server.
   'grpc.enable_http_proxy': 0,
+  // The default of 64 KiB limits a subscriber to that per round trip. (At 20 ms: 7k events/s with 64 KiB, 25k with this.) A
+  // call that is not read can hold a window in memory.
+  'grpc-node.flow_control_window': 512 * 1024,
 } as const
 
 export class ServerConnection {

@@ -7,9 +7,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
-import { laneOfPriority } from '../event/record-batch.ts'
 import { requestTypeOf } from '../event/request.ts'
-import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
 import {
   type ConsumeResponse,
   type Delivery,
@@ -19,7 +17,6 @@ import {
 } from '../gen/millrace/v1/work_pb.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { backoffMs } from '../lib/backoff.ts'
-import { microsOf } from '../lib/timestamp.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
@@ -35,9 +32,10 @@ import {
   type RequestHandlerOptions,
 } from '../workers/define-handler.ts'
 import { fileReader } from '../workers/file-reader.ts'
-import { type HandledEvent, toHandledEvent } from '../workers/handled-event.ts'
+import type { HandledEvent } from '../workers/handled-event.ts'
 import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
+import { handledEventOf } from './event-of-wire.ts'
 import type { ServerConnection } from './server-connection.ts'
 import { durationOf } from './wire-values.ts'
 
@@ -326,13 +324,6 @@ function joinOf(
     maxDelay: duration(retry.maxDelayMs),
     onExhausted: onExhausted === undefined ? OnExhausted.UNSPECIFIED : numbers[onExhausted],
   }
-}
-
-function handledEventOf(event: EventOnWire): HandledEvent {
-  const { time, receivedAt, priority, attributes } = event
-  const known = { ...event, lane: laneOfPriority(priority), attributes: new Map(Object.entries(attributes)) }
-  const timeMicros = time === undefined ? null : microsOf(time)
-  return toHandledEvent({ ...known, timeMicros }, receivedAt === undefined ? 0 : Number(microsOf(receivedAt)))
 }
 
 function wrongOption(field: string, problem: string): MillraceError {

@@ -28,6 +28,11 @@ import {
   PublishStreamResponseSchema,
 } from '../../src/gen/millrace/v1/ingest_pb.ts'
 import {
+  SubscribeRequestSchema,
+  type SubscribeResponse,
+  SubscribeResponseSchema,
+} from '../../src/gen/millrace/v1/live_pb.ts'
+import {
   ConsumeRequestSchema,
   type ConsumeResponse,
   ConsumeResponseSchema,
@@ -60,6 +65,7 @@ export const publishPath = '/millrace.v1.IngestService/Publish'
 export const publishStreamPath = '/millrace.v1.IngestService/PublishStream'
 export const producePath = '/millrace.v1.IngestService/Produce'
 const consumePath = '/millrace.v1.WorkService/Consume'
+const subscribePath = '/millrace.v1.LiveService/Subscribe'
 const statusPath = '/millrace.v1.AdminService/GetStatus'
 
 /** An open client stream, and the summary that ends it. */
@@ -91,6 +97,13 @@ export interface OpenConsume {
   /** Called with each delivery. */
   onDelivery: (delivery: Delivery) => void
   send(fields: MessageInitShape<typeof ConsumeRequestSchema>): void
+}
+
+export interface OpenSubscribe {
+  readonly call: grpc.ClientReadableStream<SubscribeResponse>
+  readonly metadata: Promise<grpc.Metadata>
+  /** Resolves with the status that ended the call, OK included. */
+  readonly ended: Promise<grpc.StatusObject>
 }
 
 const asIs = (bytes: Buffer): Buffer => bytes
@@ -193,6 +206,21 @@ export class RawGrpcClient {
       }
     })
     return opened
+  }
+
+  /** At most 16 messages are read before `call.resume()` or a listener of `data`. */
+  subscribe(fields: MessageInitShape<typeof SubscribeRequestSchema>): OpenSubscribe {
+    const decode = decoder(SubscribeResponseSchema)
+    const request = encode(SubscribeRequestSchema, fields)
+    const call = this.#client.makeServerStreamRequest(subscribePath, asIs, decode, request, new grpc.Metadata())
+    call.on('error', () => {})
+    // Before the first read grpc-js would take all that the server sends.
+    call.read(0)
+    return {
+      call,
+      metadata: new Promise((resolve) => call.on('metadata', resolve)),
+      ended: new Promise((resolve) => call.on('status', resolve)),
+    }
   }
 
   close(): void {

@@ -8,6 +8,7 @@ import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admi
 import { AgentService, file_millrace_v1_agent } from '../../gen/millrace/v1/agent_pb.ts'
 import { FileService, file_millrace_v1_file } from '../../gen/millrace/v1/file_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import { file_millrace_v1_live, LiveService } from '../../gen/millrace/v1/live_pb.ts'
 import { file_millrace_v1_request, RequestService } from '../../gen/millrace/v1/request_pb.ts'
 import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
@@ -27,6 +28,7 @@ import { fileHandlers } from './file-service.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { followHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
+import { liveHandlers } from './live-service.ts'
 import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
 import { PublishStreamAnswers } from './publish-stream.ts'
@@ -85,8 +87,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   }
   const guard: ServerInterceptor = (definition, call) => {
     const makeAnswers = streamAnswers.get(definition.path)
-    const endsByItself = makeAnswers !== undefined || ownEnds.has(definition.path)
-    const guarded = new GuardedCall(call, definition, guardParts, endsByItself)
+    const guarded = new GuardedCall(call, definition, guardParts, endAfterMsOf(definition.path))
     if (definition.path === uploadPath) return new UploadCall(guarded, pipeline.files, openCalls, defaultDeadlineMs)
     return makeAnswers === undefined ? guarded : new IntakeCall(guarded, openCalls, intakeParts, makeAnswers)
   }
@@ -99,16 +100,29 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   server.addService(serviceDefinitionOf(RequestService), requestHandlers(pipeline.requests))
   server.addService(serviceDefinitionOf(AgentService), agentHandlers(pipeline.agents))
   server.addService(serviceDefinitionOf(FileService, ['Upload']), fileHandlers(pipeline.files))
+  server.addService(serviceDefinitionOf(LiveService, ['Subscribe']), liveHandlers(pipeline.live))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const services = [IngestService, WorkService, RequestService, FileService, AgentService, AdminService].map(
-    ({ typeName }) => typeName,
-  )
+  const services = [
+    IngestService,
+    WorkService,
+    RequestService,
+    FileService,
+    AgentService,
+    LiveService,
+    AdminService,
+  ].map(({ typeName }) => typeName)
   const stopFollowing = followHealth(healthService, health, services)
   if (isLoopback(host)) {
     const event = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_request]
-    addReflection(server, [...event, file_millrace_v1_file, file_millrace_v1_agent, file_millrace_v1_admin])
+    addReflection(server, [
+      ...event,
+      file_millrace_v1_file,
+      file_millrace_v1_agent,
+      file_millrace_v1_live,
+      file_millrace_v1_admin,
+    ])
   }
 
   const open = metrics.openConnections.with({ transport: 'grpc' })
@@ -132,6 +146,10 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
 }
 
 const uploadPath = pathOf(FileService, 'Upload')
+const subscribePath = pathOf(LiveService, 'Subscribe')
+
+/** How long a subscriber has to take what waits for it when the server stops. */
+const lastFramesMs = 1000
 
 /** Streams that go on while the server stops. */
 const ownEnds = new Set([pathOf(WorkService, 'Consume'), pathOf(FileService, 'Download'), uploadPath])
@@ -141,3 +159,9 @@ const streamAnswers = new Map<string, MakeAnswers>([
   [pathOf(IngestService, 'PublishStream'), (call) => new PublishStreamAnswers(call)],
   [pathOf(IngestService, 'Produce'), (call, readMore) => new ProduceAnswers(call, readMore)],
 ])
+
+/** How long a stream may go on when the server stops; null: another object ends it. */
+function endAfterMsOf(path: string): number | null {
+  if (streamAnswers.has(path) || ownEnds.has(path)) return null
+  return path === subscribePath ? lastFramesMs : 0
+}

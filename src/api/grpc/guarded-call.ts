@@ -4,6 +4,7 @@
 // streams when the server stops. Authentication will be added here, when metadata arrives and before a message is read.
 // Not its job: what a call does (publish.ts and its neighbours).
 
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import {
   Metadata,
   ServerInterceptingCall,
@@ -47,30 +48,32 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   /** `millrace.v1.IngestService/Publish` */
   readonly #method: string
   readonly #isStream: boolean
-  readonly #endsByItself: boolean
+  readonly #endAfterMs: number | null
   readonly #peer: string
   readonly #startedAt = performance.now()
   #metadata = new Metadata()
-  #deadlineTimer: NodeJS.Timeout | undefined
+  #timer: NodeJS.Timeout | undefined
   #ended = false
   #hasSentMetadata = false
   readonly #sendStatus: (status: Status) => void
   /** Called when grpc-js has refused a message over its limit. It must end the call. */
   onRefusedMessage = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
 
-  /** @param endsByItself whether another object ends this stream when the server stops. */
+  /**
+   * @param endAfterMs 0 or more, see endAfterMsOf in grpc-server.ts.
+   */
   constructor(
     call: ServerInterceptingCallInterface,
     definition: ServerMethodDefinition<unknown, unknown>,
     parts: CallGuardParts,
-    endsByItself: boolean,
+    endAfterMs: number | null,
   ) {
     super(call)
     this.#call = call
     this.#parts = parts
     this.#method = definition.path.slice(1)
     this.#isStream = definition.requestStream || definition.responseStream
-    this.#endsByItself = endsByItself
+    this.#endAfterMs = endAfterMs
     this.#peer = call.getPeer()
     this.#sendStatus = call.sendStatus.bind(call)
     // grpc-js ends calls by itself through this method of its own object.
@@ -92,7 +95,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       },
     })
     if (this.#isStream) {
-      if (!this.#endsByItself) this.#parts.openCalls.add(this)
+      if (this.#endAfterMs !== null) this.#parts.openCalls.add(this)
     } else if (this.#call.getDeadline() === Number.POSITIVE_INFINITY) {
       this.#setDeadline()
     }
@@ -117,12 +120,22 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   }
 
   drain(): void {
+    if (this.#endAfterMs === 0) this.#endAsDraining()
+    else
+      this.#timer = setTimeout(() => {
+        this.#endAsDraining()
+        // The status would wait for one who does not read.
+        streamOf(this.#call).close(constants.NGHTTP2_CANCEL)
+      }, this.#endAfterMs!)
+  }
+
+  #endAsDraining(): void {
     this.sendStatus(richStatusOf(new MillraceError('draining', 'the server is stopping: reconnect')))
   }
 
   #setDeadline(): void {
     const { defaultDeadlineMs } = this.#parts
-    this.#deadlineTimer = setTimeout(() => {
+    this.#timer = setTimeout(() => {
       const problem = `no answer within ${defaultDeadlineMs} ms; the outcome is unknown: send the request again with the same ids`
       this.sendStatus(richStatusOf(new MillraceError('deadline_exceeded', problem)))
     }, defaultDeadlineMs)
@@ -165,7 +178,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #end(status: Status, failure: MillraceError | null): void {
     if (this.#ended) return
     this.#ended = true
-    clearTimeout(this.#deadlineTimer)
+    clearTimeout(this.#timer)
     this.#parts.openCalls.delete(this)
     const seconds = (performance.now() - this.#startedAt) / 1000
     const code = grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN)
@@ -193,4 +206,9 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     // Cancelled calls are logged at debug level: a client that opens and resets calls must not fill the log.
     else this.#parts.logger[fields.status === 'CANCELLED' ? 'debug' : 'warn'](fields, 'call failed')
   }
+}
+
+/** Reads a private field of grpc-js, whose version is pinned. */
+function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream {
+  return Reflect.get(call, 'stream') as ServerHttp2Stream
 }

@@ -41,13 +41,14 @@ export class FailureMetadata extends Metadata {
 /**
  * @param violations replace the error's own field; only the first eight are sent.
  * @param rejections of a call that has `taken` events; only the first eight are sent.
+ * @param code in place of that of the error.
  */
 export function richStatusOf(
   error: MillraceError,
   violations: readonly FieldViolation[] = [],
   rejections: readonly MessageInitShape<typeof RejectionSchema>[] = [],
+  code: number = grpcStatusOf(error.code),
 ): StatusObject {
-  const code = grpcStatusOf(error.code)
   const message = cut(error.message, maxMessageLength)
   const metadata = new FailureMetadata(error)
   const details: Any[] = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, errorInfoOf(error)))]

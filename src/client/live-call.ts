@@ -1,0 +1,73 @@
+// One Subscribe call.
+//
+// Messages are read as the caller takes them: grpc-js reads up to 16 ahead, about 1 MiB, then HTTP/2 stops the server.
+
+import { fromBinary } from '@bufbuild/protobuf'
+import { type ClientReadableStream, type Client as GrpcClient, status as grpcStatus, Metadata } from '@grpc/grpc-js'
+import { type SubscribeResponse, SubscribeResponseSchema } from '../gen/millrace/v1/live_pb.ts'
+import { errorOfCall, type FailedCall } from './grpc-errors.ts'
+
+const path = '/millrace.v1.LiveService/Subscribe'
+
+export interface OpenedCall {
+  readonly subscriberId: string
+  /** Where the stream begins. */
+  readonly cursor: string
+}
+
+export class LiveCall {
+  /** Resolves when the server has taken the subscription. */
+  readonly opened: Promise<OpenedCall>
+  readonly #call: ClientReadableStream<Buffer>
+  readonly #status: Promise<FailedCall>
+
+  constructor(client: GrpcClient, request: Buffer, signal: AbortSignal | undefined) {
+    // No deadline: the call lasts as long as its subscription, and may be silent as long as nothing matches. Keepalive detects
+    // a dead link (server-connection.ts): no more is in flight than HTTP/2 allows, so a slow link still answers in time.
+    const call = client.makeServerStreamRequest<Buffer, Buffer>(
+      path,
+      (bytes) => bytes,
+      (bytes) => bytes,
+      request,
+      new Metadata(),
+    )
+    this.#call = call
+    // Before the first read grpc-js would take all that the server sends.
+    call.read(0)
+    // The status has the same error, and is also there for one who reads later.
+    call.on('error', () => {})
+    this.#status = new Promise((resolve) => call.on('status', resolve))
+    this.opened = new Promise((resolve, reject) => {
+      call.on('metadata', (metadata) => {
+        resolve({
+          subscriberId: textOf(metadata, 'millrace-subscriber-id'),
+          cursor: textOf(metadata, 'millrace-cursor'),
+        })
+      })
+      call.on('status', (status) => reject(errorOfCall(status)))
+    })
+    const cancel = (): void => call.cancel()
+    signal?.addEventListener('abort', cancel, { once: true })
+    call.on('status', () => signal?.removeEventListener('abort', cancel))
+  }
+
+  /** Ends when the server has ended the call; throws the error with which it did. */
+  async *responses(): AsyncGenerator<SubscribeResponse, void, undefined> {
+    try {
+      for await (const bytes of this.#call) yield fromBinary(SubscribeResponseSchema, bytes as Buffer)
+    } catch {
+      // It is that of the status.
+    }
+    const status = await this.#status
+    if (status.code !== grpcStatus.OK) throw errorOfCall(status)
+  }
+
+  /** Idempotent. */
+  cancel(): void {
+    this.#call.cancel()
+  }
+}
+
+function textOf(metadata: Metadata, name: string): string {
+  return metadata.get(name)[0]?.toString() ?? ''
+}
