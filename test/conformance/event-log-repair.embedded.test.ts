@@ -128,9 +128,13 @@ test('the embedded log can be inspected and repaired', async (t) => {
       assert.ok(repair.keptAs !== null && statSync(repair.keptAs).size >= oldBytes.length)
 
       const eventLog = await openEmbedded(dataDir)
+      const before = { epoch: 1, offsets: [1e6, 1e6, 1e6] }
+      const { cursor, gap } = await eventLog.tail.read(topic, before, { maxBytes: 1, maxWaitMs: 10_000 })
+      assert.deepEqual([cursor.epoch, gap], [2, { events: null }])
       const { positions } = await eventLog.append(stream(), [batchOf(['new'])])
       assert.equal(positions[0]?.epoch, 2)
       assert.equal((await eventLog.describe()).epoch, 2)
+      assert.deepEqual(idsOf((await eventLog.tail.read(topic, cursor, { maxBytes: 1, maxWaitMs: 0 })).entries), ['new'])
       await eventLog.close()
     },
   )
