@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { MillraceError } from '../errors.ts'
 import type { CursorFound, CursorPlace, LogTail } from '../event-log/tail.ts'
+import { withinMs } from '../lib/abort.ts'
 import { Slots } from '../lib/slots.ts'
 import { defaultBufferedEvents, type Live, type LiveQuery, type SubscriberStatus } from '../pipeline/live.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -16,6 +17,8 @@ export const maxSubscribers = 20_000
 /** So that a thousand that resume leave the log to others. */
 const maxOwnReadsAtOnce = 4
 const defaultProgressMs = 10_000
+/** A subscriber that takes nothing must not delay the stop of the server. */
+const maxDrainMs = 3000
 
 export interface LiveFeedOptions {
   readonly tail: LogTail
@@ -48,10 +51,10 @@ export class LiveFeed implements Live {
   readonly #options: LiveFeedOptions
   readonly #random: () => number
   readonly #subscribers = new Map<string, Subscriber>()
-  /** Also those that others have replaced, until they end. */
   readonly #feeds = new Map<string, OpenFeed>()
   readonly #stopping = new Set<Promise<void>>()
   readonly #reads = new Slots(maxOwnReadsAtOnce)
+  readonly #progressMs: number
   readonly #progressTimer: NodeJS.Timeout
   #isDraining = false
   #lastLeft: (() => void) | null = null
@@ -60,7 +63,8 @@ export class LiveFeed implements Live {
     const { random = Math.random, progressMs = defaultProgressMs } = options
     this.#options = options
     this.#random = random
-    this.#progressTimer = setInterval(() => this.#reportProgress(progressMs), Math.ceil(progressMs / 4))
+    this.#progressMs = progressMs
+    this.#progressTimer = setInterval(() => this.#reportProgress(), Math.ceil(progressMs / 4))
     this.#progressTimer.unref()
   }
 
@@ -119,23 +123,31 @@ export class LiveFeed implements Live {
     return greatest
   }
 
-  /** Takes no more subscribers; each gets what waits for it, then `reconnect`. Resolves when all have ended. */
-  async drain(): Promise<void> {
+  /**
+   * Takes no more subscribers; each gets what waits for it, then `reconnect`. Resolves when all have ended; those that have
+   * not after `maxMs` milliseconds are ended as they are.
+   */
+  async drain(maxMs: number): Promise<void> {
     this.#isDraining = true
     if (this.#subscribers.size === 0) return
     const allLeft = new Promise<void>((resolve) => {
       this.#lastLeft = resolve
     })
     for (const subscriber of this.#subscribers.values()) subscriber.endSoon()
-    await allLeft
+    await withinMs(allLeft, Math.min(maxMs, maxDrainMs), null)
+    this.#endAll()
   }
 
   /** Ends all subscriptions at once. Idempotent. */
   async close(): Promise<void> {
     this.#isDraining = true
     clearInterval(this.#progressTimer)
-    for (const subscriber of [...this.#subscribers.values()]) subscriber.close()
+    this.#endAll()
     await Promise.all(this.#stopping)
+  }
+
+  #endAll(): void {
+    for (const subscriber of [...this.#subscribers.values()]) subscriber.close()
   }
 
   #add(query: LiveQuery, filter: LiveFilter, open: OpenFeed, found: CursorFound, isStartKnown: boolean): Subscriber {
@@ -154,9 +166,11 @@ export class LiveFeed implements Live {
       feed: open.feed,
       reads: this.#reads,
       random: this.#random,
+      progressMs: this.#progressMs,
       count: (sent, dropped) => count(topic, sent, dropped),
-      onEnd: (ended) => {
-        if (this.#subscribers.get(subscriberId) === ended) this.#subscribers.delete(subscriberId)
+      onEnd: () => {
+        // One that replaces it comes in when it has ended.
+        this.#subscribers.delete(subscriberId)
         this.#leaveFeed(topic, open)
         if (this.#subscribers.size === 0) this.#lastLeft?.()
       },
@@ -205,7 +219,7 @@ export class LiveFeed implements Live {
     throw new MillraceError('backlogged', `this process has ${maxSubscribers} subscribers, as many as it takes`)
   }
 
-  #reportProgress(afterMs: number): void {
-    for (const subscriber of this.#subscribers.values()) subscriber.reportProgress(afterMs)
+  #reportProgress(): void {
+    for (const subscriber of this.#subscribers.values()) subscriber.reportProgress()
   }
 }
