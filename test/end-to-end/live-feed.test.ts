@@ -12,6 +12,7 @@ import { samples } from '../support/depth.ts'
 import { eventually } from '../support/eventually.ts'
 import { startFaultProxy } from '../support/fault-proxy.ts'
 import { grpcClient } from '../support/grpc-client.ts'
+import { getStatus } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { runCommand } from '../support/run-command.ts'
@@ -187,6 +188,29 @@ test('what a slow subscriber gets and what it misses add up, a gap leads to what
     slow.gaps.map(({ reason }) => reason),
     slow.gaps.map(() => 'slow'),
   )
+})
+
+test('a hundred subscriptions of a client each get every event, and each end of one frees it', async (t) => {
+  const server = await startInProcess(t)
+  const client = clientOf(t, server)
+  const stop = new AbortController()
+  const options = { types: ['order.**'], signal: stop.signal }
+  const many = Array.from({ length: 100 }, () => new Following(t, client, options))
+  await eventually(() => assert.ok(many.every(({ isConnected }) => isConnected)))
+  await client.publishEvents(ordersOf(0, 200))
+  await eventually(() => assert.ok(many.every(({ events }) => events.length >= 200)))
+  for (const { numbers } of many) assertWhole(numbers, 200)
+  stop.abort()
+
+  for await (const { is } of client.subscribe({ from: 'earliest' })) if (is === 'event') break
+  const proxy = await startFaultProxy(t, () => server.grpc)
+  const cut = grpcClient(t, { grpc: proxy.address }).subscribe({})
+  const [cancelled, late] = [grpcClient(t, server).subscribe({}), grpcClient(t, server).subscribe({}, 200)]
+  await Promise.all([cut.metadata, cancelled.metadata, late.metadata])
+  proxy.cut()
+  cancelled.call.cancel()
+  assert.equal((await late.ended).code, status.DEADLINE_EXCEEDED)
+  await eventually(async () => assert.equal((await getStatus(server.http)).subscribers, 0))
 })
 
 test('a second subscription with an id ends the first for good', async (t) => {
