@@ -321,7 +321,7 @@ test('millrace tail says what fails on stderr, goes on, and ends with 0 at Ctrl-
   assert.equal(stdout.split('\n').length, 3)
   assert.match(
     stderr,
-    /^the server has asked to reconnect; connecting again\nconnected again: it goes on where it was\n$/,
+    /^the server has asked to reconnect; trying again\nconnected: it goes on where it was\n$/,
   )
 
   const wrapper = ['sh', '-c', '("$@"; echo "code $?" >&2) | head -1', 'tail']
