@@ -70,7 +70,8 @@ export interface LogTail {
    * Beyond the end: as another epoch.
    * Concurrent: calls may overlap.
    * Abort: resolves with no entries.
-   * Errors: `not_found` (topic); `invalid_event` (the cursor has more streams than the topic); `unavailable`.
+   * Errors: `not_found` (topic); `invalid_event` (the cursor has more streams than the topic); `unavailable` (no part of the
+   * topic can be read; or one part cannot, and none of the others had anything within `maxWaitMs`).
    */
   read(topic: string, from: TopicCursor, options: TailOptions): Promise<TailPage>
 }
