@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
 import { startMillrace } from '../../src/cli/run-millrace.test-support.ts'
 import { type Client, connect, type LiveItem, type SubscribeOptions } from '../../src/index.ts'
-import { backends } from '../support/backend.ts'
+import { backends, postgresHome, redisEnvironment } from '../support/backend.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { samples } from '../support/depth.ts'
 import { eventually } from '../support/eventually.ts'
@@ -15,6 +15,7 @@ import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
+import { RedisServer } from '../support/redis-server.ts'
 import { runCommand } from '../support/run-command.ts'
 import { inherited, serverEnvironment } from '../support/server-process.ts'
 
@@ -107,7 +108,7 @@ function assertWhole(numbers: readonly number[], count: number): void {
   }
 }
 
-for (const backend of backends('embedded')) {
+for (const backend of backends('embedded', 'redis')) {
   test(`a subscriber whose connection is cut again and again gets each event once, those of a key in order (${backend.name})`, async (t) => {
     const server = await startInProcess(t, { ...(await backend.home(t)), topics: ['orders:4'] })
     const publisher = clientOf(t, server)
@@ -153,6 +154,24 @@ for (const backend of backends('embedded')) {
     assert.deepEqual([error.code, error.message], ['draining', 'the server has asked to reconnect'])
   })
 }
+
+test('a subscriber goes on when Redis was restarted', async (t) => {
+  const redis = await RedisServer.create({ flushes: true })
+  cleanup(t, () => redis.destroy())
+  const home = await postgresHome(t, redisEnvironment(redis.url))
+  const server = await startInProcess(t, { ...home, env: { ...home.env, MILLRACE_DURABILITY: 'disk' } })
+  const publisher = clientOf(t, server).publisher()
+  const following = await follow(t, clientOf(t, server))
+  for (const order of ordersOf(0, 100)) publisher.add(order)
+  await eventually(() => assert.equal(following.events.length, 100))
+  await redis.stop('SIGKILL')
+  for (const order of ordersOf(100, 100)) publisher.add(order)
+  await redis.start()
+  await publisher.close()
+  await eventually(() => assert.ok(following.events.length >= 200))
+  assertWhole(following.numbers, 200)
+  assert.deepEqual(following.gaps, [])
+})
 
 test('what a slow subscriber gets and what it misses add up, a gap leads to what is missing, and a fast one gets all', async (t) => {
   const server = await startInProcess(t)
@@ -319,10 +338,7 @@ test('millrace tail says what fails on stderr, goes on, and ends with 0 at Ctrl-
   const { code, stderr, stdout } = await ended
   assert.equal(code, 0)
   assert.equal(stdout.split('\n').length, 3)
-  assert.match(
-    stderr,
-    /^the server has asked to reconnect; trying again\nconnected: it goes on where it was\n$/,
-  )
+  assert.match(stderr, /^the server has asked to reconnect; trying again\nconnected: it goes on where it was\n$/)
 
   const wrapper = ['sh', '-c', '("$@"; echo "code $?" >&2) | head -1', 'tail']
   const piped = startMillrace(t, ['tail', '--from', 'earliest'], { ...place, wrapper })
