@@ -139,11 +139,11 @@ function notes(): (item: Exclude<LiveItem<StoredEvent>, { is: 'event' }>) => str
       }
       case 'disconnected':
         isCut = true
-        return `${item.error.message}; connecting again`
+        return `${item.error.message}; trying again`
       case 'connected':
         if (!isCut) return null
         isCut = false
-        return 'connected again: it goes on where it was'
+        return 'connected: it goes on where it was'
       case 'caught_up':
         return null
     }

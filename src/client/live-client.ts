@@ -108,9 +108,9 @@ export class LiveFollower<Event> {
   /** One generator for all, since each one around it would cost two promises per event. */
   async *items(): AsyncGenerator<LiveItem<Event>, void, undefined> {
     const { signal } = this.#options
-    const aborted = new Promise<null>((resolve) =>
-      signal?.addEventListener('abort', () => resolve(null), { once: true }),
-    )
+    const aborted = Promise.withResolvers<null>()
+    const onAbort = (): void => aborted.resolve(null)
+    signal?.addEventListener('abort', onAbort, { once: true })
     const connection = this.#parts.takeConnection()
     try {
       while (!signal?.aborted) {
@@ -119,7 +119,7 @@ export class LiveFollower<Event> {
         let error: MillraceError
         let isOpen = false
         try {
-          client = await Promise.race([connection.open(), aborted])
+          client = await Promise.race([connection.open(), aborted.promise])
           if (client === null) return
           call = new LiveCall(client, this.#request(), signal)
           const opened = await call.opened
@@ -129,7 +129,10 @@ export class LiveFollower<Event> {
           yield { is: 'connected', ...opened }
           for await (const response of call.responses()) {
             this.#failures = 0
-            for (const item of this.#itemsOf(response)) yield item
+            for (const item of this.#itemsOf(response)) {
+              if (signal?.aborted) return
+              yield item
+            }
           }
           error = this.#endedByServer()
         } catch (thrown) {
@@ -150,6 +153,7 @@ export class LiveFollower<Event> {
         )
       }
     } finally {
+      signal?.removeEventListener('abort', onAbort)
       this.#parts.returnConnection(connection)
     }
   }

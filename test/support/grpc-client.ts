@@ -209,10 +209,13 @@ export class RawGrpcClient {
   }
 
   /** At most 16 messages are read before `call.resume()` or a listener of `data`. */
-  subscribe(fields: MessageInitShape<typeof SubscribeRequestSchema>): OpenSubscribe {
+  subscribe(fields: MessageInitShape<typeof SubscribeRequestSchema>, deadlineMs?: number): OpenSubscribe {
     const decode = decoder(SubscribeResponseSchema)
     const request = encode(SubscribeRequestSchema, fields)
-    const call = this.#client.makeServerStreamRequest(subscribePath, asIs, decode, request, new grpc.Metadata())
+    const options = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs }
+    const call = this.#client.makeServerStreamRequest(
+      ...([subscribePath, asIs, decode, request, new grpc.Metadata(), options] as const),
+    )
     call.on('error', () => {})
     // Before the first read grpc-js would take all that the server sends.
     call.read(0)
