@@ -118,6 +118,7 @@ export class MemoryPipeline implements Pipeline {
       throw new MillraceError('invalid_event', 'cursor is not valid', { field: 'cursor' })
     const found = this.events.filter(
       (event) =>
+        (query.topic === undefined || event.topic === query.topic) &&
         (query.type === undefined || event.type === query.type) &&
         (query.source === undefined || event.source === query.source) &&
         (query.sinceMicros === undefined || event.receivedAtMicros >= query.sinceMicros) &&

@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { EventQuery } from '../../pipeline/stored-event.ts'
+import { checkTopic } from '../topic.ts'
 import { eventPieces } from './event-json.ts'
 import type { PageSender } from './page-sender.ts'
 import { limitParameter, readQuery, timeParameter } from './query.ts'
@@ -20,7 +21,8 @@ export function addListRoute(app: FastifyInstance, pipeline: Pipeline, pages: Pa
 }
 
 function eventQueryOf(given: unknown): EventQuery {
-  const { type, source, since, until, limit, cursor } = readQuery(given, [
+  const { topic, type, source, since, until, limit, cursor } = readQuery(given, [
+    'topic',
     'type',
     'source',
     'since',
@@ -30,6 +32,7 @@ function eventQueryOf(given: unknown): EventQuery {
   ])
   return {
     limit: limitParameter(limit),
+    ...(topic === undefined ? {} : { topic: checkTopic(topic) }),
     ...(type === undefined ? {} : { type }),
     ...(source === undefined ? {} : { source }),
     ...(since === undefined ? {} : { sinceMicros: timeParameter('since', since) }),
