@@ -30,7 +30,6 @@ const handlerFiles = [
   'file-reader',
   'handled-event',
   'publish-events',
-  'type-pattern',
 ].map((name) => `workers/${name}.ts`)
 
 const places: readonly Place[] = [
@@ -43,13 +42,19 @@ const places: readonly Place[] = [
   { path: 'telemetry/', level: 1, also: ['event/', 'pipeline/'] },
   { path: 'pipeline/', level: 1, also: ['event/'] },
 
-  { path: 'event-log/event-log.ts', level: 2, also: ['event-log/replies.ts'] },
+  {
+    ...{ path: 'event-log/event-log.ts', level: 2 },
+    also: ['event-log/position.ts', 'event-log/replies.ts', 'event-log/tail.ts'],
+  },
+  { path: 'event-log/position.ts', level: 2 },
+  { path: 'event-log/tail.ts', level: 2, also: ['event-log/position.ts'] },
   { path: 'event-log/replies.ts', level: 2 },
   { path: 'event-log/backlogged.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-declaration.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-outcome.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-registration.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/check-reopened.ts', level: 2, also: ['event-log/event-log.ts'] },
+  { path: 'event-log/check-topic-cursor.ts', level: 2, also: ['event-log/tail.ts'] },
   { path: 'event-log/held-permits.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/numbered-message.ts', level: 2, also: ['event-log/event-log.ts'] },
   { path: 'event-log/position-text.ts', level: 2, also: ['event-log/event-log.ts'] },
@@ -72,6 +77,7 @@ const places: readonly Place[] = [
   { path: 'ingest/', level: 3 },
   { path: 'files/', level: 3 },
   { path: 'workers/', level: 3 },
+  { path: 'live-feed/', level: 3 },
   { path: 'landing/', level: 3, also: ['workers/'] },
   { path: 'admin/', level: 3, also: ['workers/'] },
   { path: 'request-reply/', level: 3, also: ['workers/'] },

@@ -2,6 +2,7 @@
 
 import { MillraceError } from '../errors.ts'
 import { defaultSource, eventIdOf, isUuid, uuidFromBytes, uuidOfSourceAndId } from '../event/event.ts'
+import { compileTypePatterns } from '../event/type-pattern.ts'
 import type { TopicDescription } from '../event-log/event-log.ts'
 import {
   type Administration,
@@ -30,7 +31,6 @@ import {
 } from '../pipeline/dead-letters.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 import { deadLetterTopic } from '../workers/dead-letters.ts'
-import { compileTypePatterns } from '../workers/type-pattern.ts'
 import type { AdminParts } from './admin-parts.ts'
 import { eventOf } from './dead-letter-content.ts'
 import { checkedFilter, checkId, checkText, refuseMissing } from './filter.ts'

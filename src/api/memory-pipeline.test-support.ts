@@ -11,6 +11,7 @@ import type { Administration } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
+import type { Live } from '../pipeline/live.ts'
 import type {
   Observed,
   Pipeline,
@@ -48,6 +49,7 @@ export class MemoryPipeline implements Pipeline {
     file: refuse,
     download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
   }
+  readonly live: Live = { subscribe: refuse, landedCursor: refuse, subscribers: () => [] }
   readonly requests: Requests = { request: refuse, getReply: refuse }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 

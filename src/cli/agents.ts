@@ -1,8 +1,8 @@
 // `millrace agents`: lists the agents that have sent heartbeats.
 
-import { formatRfc3339 } from '../api/http/rfc3339.ts'
 import type { ListedAgent } from '../client/agent-client.ts'
 import type { Client } from '../client/connect.ts'
+import { formatRfc3339 } from '../lib/rfc3339.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { formatSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'

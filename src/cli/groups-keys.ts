@@ -1,8 +1,8 @@
 // `millrace groups keys`: lists the keys of a group whose events wait for the first of them, or lets that one go.
 
 import { heldKeyJson } from '../api/http/administration-json.ts'
-import { formatRfc3339 } from '../api/http/rfc3339.ts'
 import { MillraceError } from '../errors.ts'
+import { formatRfc3339 } from '../lib/rfc3339.ts'
 import { type HeldKey, type ReleaseAction, releaseActions } from '../pipeline/administration.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { exitCodes } from './exit-codes.ts'

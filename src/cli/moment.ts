@@ -1,6 +1,6 @@
 // Parses the times of options such as --since.
 
-import { parseRfc3339 } from '../api/http/rfc3339.ts'
+import { parseRfc3339 } from '../lib/rfc3339.ts'
 import { UsageError } from './command.ts'
 
 const secondsOfUnit: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }

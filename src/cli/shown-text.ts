@@ -1,6 +1,6 @@
 // Untrusted text and times for a terminal.
 
-import { formatRfc3339 } from '../api/http/rfc3339.ts'
+import { formatRfc3339 } from '../lib/rfc3339.ts'
 import type { Micros } from '../lib/timestamp.ts'
 
 /** One line of at most `maxLength` characters, escaped as in `visibleText`. */

@@ -74,6 +74,7 @@ export interface Config {
   readonly filesMaxBytes: number
   readonly uploadsMax: number
   readonly uploadIdleMs: number
+  readonly subscriberMaxBytes: number
   readonly diskReserveBytes: number
   readonly logLevel: LogLevel
 }
@@ -468,6 +469,14 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: '30000',
     description: 'Max pause in an upload; after a longer one it ends and nothing of it is kept.',
     ...numberOf('milliseconds', 100, 600_000),
+  },
+  subscriberMaxBytes: {
+    variable: 'MILLRACE_SUBSCRIBER_MAX_BYTES',
+    default: String(32 * mebibyte),
+    example: String(32 * mebibyte),
+    description:
+      'Max bytes of events that wait for one subscriber of the live feed; beyond that, the oldest are dropped.',
+    ...numberOf('bytes', 1, gibibyte),
   },
   diskReserveBytes: {
     variable: 'MILLRACE_DISK_RESERVE_BYTES',

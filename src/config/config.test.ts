@@ -84,6 +84,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     filesMaxBytes: '0',
     uploadsMax: '0',
     uploadIdleMs: '99',
+    subscriberMaxBytes: '0',
     diskReserveBytes: '1_000',
     logLevel: 'INFO',
   }

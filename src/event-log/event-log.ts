@@ -14,7 +14,11 @@ import type { Durability } from '../event/durability.ts'
 import type { Lane } from '../event/event.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
+import type { KeptEntry, Position, StreamName } from './position.ts'
 import type { Replies, ReplyToStore, RequestRegistration } from './replies.ts'
+import type { LogTail } from './tail.ts'
+
+export type { KeptEntry, Position, StreamName } from './position.ts'
 
 /** What one commit made durable for producers, and how long it took. */
 export interface CommitStats {
@@ -43,22 +47,6 @@ export interface LogHealth {
   readonly persistence: string
   /** True when the log could not verify the durability and relies on the operator's statement. */
   readonly isUnverified: boolean
-}
-
-export interface StreamName {
-  readonly topic: string
-  /** 0 .. partitions - 1. */
-  readonly partition: number
-  readonly lane: Lane
-}
-
-/** The place of a record batch in the log. Positions are comparable within one stream and epoch only. */
-export interface Position {
-  readonly stream: StreamName
-  /** A new epoch begins when the log has lost acknowledged entries. Offsets of different epochs are not comparable. */
-  readonly epoch: number
-  /** The offset of the batch's first event. */
-  readonly offset: number
 }
 
 export interface GroupDeclaration {
@@ -426,12 +414,6 @@ export interface Trimmed {
   readonly bytes: number
 }
 
-/** An entry that the log still keeps, with the position of its first event. */
-export interface KeptEntry {
-  readonly position: Position
-  readonly batch: RecordBatch
-}
-
 export interface ReadSettledOptions {
   readonly fromOffset: number
   readonly maxBytes: number
@@ -566,6 +548,9 @@ export interface EventLog {
 
   /** Requests and their replies. */
   readonly replies: Replies
+
+  /** Reading a topic without a group. */
+  readonly tail: LogTail
 
   /** Describes what is in the log, group by group, from durable state. */
   describe(options?: DescribeOptions): Promise<LogDescription>

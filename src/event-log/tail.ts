@@ -3,7 +3,7 @@
 // A reader keeps its own place, a cursor, and holds nothing back: what retention removes before it has read it is gone for
 // it, and the log says how much that is.
 
-import type { KeptEntry } from './event-log.ts'
+import type { KeptEntry } from './position.ts'
 
 /** Where a reader of a whole topic stands: the offset of the next event to read in each stream. */
 export interface TopicCursor {
@@ -60,8 +60,8 @@ export interface LogTail {
 
   /**
    * Reads entries of a topic, whether groups have settled them or not, but none of a group's own stream. Resolves as soon
-   * as there are any, and with none, and the cursor that was given, when none came within `maxWaitMs`. Every stream that has
-   * entries gets its share of a page. A damaged entry has `batch.damaged` set.
+   * as there are any, or a gap is known, and with none, and the cursor that was given, when none came within `maxWaitMs`.
+   * Every stream that has entries gets its share of a page. A damaged entry has `batch.damaged` set.
    *
    * Trimmed: where the oldest kept entry of a stream is beyond the cursor, the page begins there, and `gap` has the exact
    * number of events in between. Offsets that never held an event do not count.

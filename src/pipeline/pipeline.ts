@@ -1,6 +1,6 @@
 // What Millrace can do, on one page: publish events, list landed events, report its status, give events to workers of
-// other processes (work.ts), answer requests (requests.ts), keep files (files.ts), and administer accepted events
-// (administration.ts).
+// other processes (work.ts), send them to subscribers (live.ts), answer requests (requests.ts), keep files (files.ts), and
+// administer accepted events (administration.ts).
 //
 // The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
@@ -11,6 +11,7 @@ import type { Administration } from './administration.ts'
 import type { Agents } from './agents.ts'
 import type { Files } from './files.ts'
 import type { GroupState } from './group-state.ts'
+import type { Live } from './live.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
 import type { Requests } from './requests.ts'
@@ -163,6 +164,9 @@ export interface Pipeline {
 
   /** Files: uploads, downloads, and what is known of each. */
   readonly files: Files
+
+  /** Events as they are accepted. */
+  readonly live: Live
 
   /** Questions that workers answer. */
   readonly requests: Requests

@@ -37,6 +37,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     files: {} as Files,
     ingest: null,
     requests: null,
+    live: null,
     remoteGroups: null,
     pools: [],
     ownGroups: [],

@@ -11,6 +11,7 @@ import { Slots } from '../lib/slots.ts'
 import type { Administration, GroupName } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
+import type { Live } from '../pipeline/live.ts'
 import type {
   Observed,
   Pipeline,
@@ -31,13 +32,15 @@ import { isLandingGroup } from './assemble-landing.ts'
 import type { RemoteGroups } from './remote-groups.ts'
 import { type StatusParts, StatusReader } from './status.ts'
 
-export interface CoreOptions extends StatusParts {
+export interface CoreOptions extends Omit<StatusParts, 'subscribers'> {
   readonly store: EventStore
   readonly files: Files
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
   /** Null when it takes no requests. */
   readonly requests: Requests | null
+  /** Null when it has no subscribers. */
+  readonly live: Live | null
   /** Null when it has no workers of other processes. */
   readonly remoteGroups: RemoteGroups | null
   readonly deliveryTimes: DeliveryTimes
@@ -57,6 +60,7 @@ export class Core implements Pipeline {
   readonly requests: Requests
   readonly administration: Administration
   readonly files: Files
+  readonly live: Live
   readonly agents: Agents
   readonly #options: CoreOptions
   readonly #reads = new Slots(maxReadsAtOnce)
@@ -66,6 +70,7 @@ export class Core implements Pipeline {
   constructor(options: CoreOptions) {
     this.#options = options
     this.files = options.files
+    this.live = options.live ?? noLive
     this.requests = options.requests ?? noRequests
     this.administration = new Administrator({
       ...options,
@@ -79,7 +84,7 @@ export class Core implements Pipeline {
       offlineMs: options.agentOfflineMs,
     })
     this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
-    this.#statusReader = new StatusReader(options)
+    this.#statusReader = new StatusReader({ ...options, subscribers: () => this.live.subscribers().length })
   }
 
   publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict> {
@@ -131,6 +136,9 @@ export class Core implements Pipeline {
 
 const refuseRequest = () => Promise.reject(noIngest('takes no requests'))
 const noRequests: Requests = { request: refuseRequest, getReply: refuseRequest }
+
+const refuseSubscriber = () => Promise.reject(noIngest('has no live feed'))
+const noLive: Live = { subscribe: refuseSubscriber, landedCursor: refuseSubscriber, subscribers: () => [] }
 
 function noIngest(what: string): MillraceError {
   const text = `this process ${what}: its MILLRACE_ROLES lacks "ingest"`

@@ -28,6 +28,7 @@ import { type Addresses, publishAddresses, withdrawAddresses } from './addresses
 import { analyzeBy, assembleFiles } from './assemble-files.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
+import { assembleLive } from './assemble-live.ts'
 import { assembleLog } from './assemble-log.ts'
 import { assembleStore } from './assemble-store.ts'
 import { Closers } from './closers.ts'
@@ -144,6 +145,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           maxWaiting,
         })
       : null
+    const live = ingest === null ? null : assembleLive(context, eventLog)
+    closers.add(async () => live?.close())
     const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
     const types = async () => (await core.status()).topics.flatMap(({ name }) => requestTypeOf(name) ?? [])
     const { replyTtlMs } = config
@@ -153,6 +156,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       ...parts,
       ingest,
       requests,
+      live,
       remoteGroups,
       deliveryTimes,
       files: uploads,
@@ -170,6 +174,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         uploads.drain(remainingMs() - uploadEndMs),
         requests?.drain(remainingMs()),
         remoteGroups?.close(remainingMs()),
+        // Before the calls of subscribers are ended: each still gets what waits for it.
+        live?.drain(),
         api.drain(remainingMs()),
       ]
       await withinMs(Promise.all(drained), remainingMs(), null)

@@ -19,6 +19,8 @@ export interface StatusParts {
   readonly storeDriver: string
   readonly isStoreUp: () => boolean
   readonly pools: readonly Pool[]
+  /** How many subscribers the process has. */
+  readonly subscribers: () => number
   readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -71,7 +73,7 @@ export class StatusReader {
   }
 
   async #describe(): Promise<Described> {
-    const { version, eventLog, storeDriver, isStoreUp, pools, health, now } = this.#parts
+    const { version, eventLog, storeDriver, isStoreUp, pools, subscribers, health, now } = this.#parts
     const log = await eventLog.describe()
     const { state, causes } = health.readiness()
     const status: Status = {
@@ -84,8 +86,7 @@ export class StatusReader {
       causes,
       topics: topicStatuses(log, pools, now()),
       ledger: ledgerRows(log),
-      // Null until the live feed counts them.
-      subscribers: null,
+      subscribers: subscribers(),
       workers: pools.length,
     }
     return { status, logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes } }

@@ -181,6 +181,15 @@ export const metricsTable = {
     'topic',
   ]),
 
+  subscribers: gauge('millrace_subscribers', 'Subscribers of the live feed.', ['topic']),
+  liveSent: counter('millrace_live_sent_events_total', 'Events sent to subscribers, once for each.', ['topic']),
+  liveDropped: counter(
+    'millrace_live_dropped_events_total',
+    'Events that subscribers did not get, where the number is known, once for each.',
+    ['topic'],
+  ),
+  liveLag: gauge('millrace_live_lag_events', 'Events that the slowest subscriber is behind the feed of its topic.', []),
+
   grpcCalls: counter('millrace_grpc_calls_total', 'Finished gRPC calls, by status code.', ['method', 'code']),
   rpcServerDuration: histogram(
     'millrace_rpc_server_duration_seconds',

@@ -4,10 +4,10 @@ import { MillraceError } from '../errors.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
 import type { EventInput } from '../event/event-input.ts'
 import { isRequestType, requestTopicOf, respondersGroup } from '../event/request.ts'
+import { compileTypePatterns } from '../event/type-pattern.ts'
 import { type GroupLimits, maxGroupLimit } from '../event-log/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { HandledEvent } from './handled-event.ts'
-import { compileTypePatterns } from './type-pattern.ts'
 
 /** Ends a handler: the event is tried again. */
 export interface Retry {

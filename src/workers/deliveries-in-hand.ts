@@ -5,6 +5,7 @@
 // delivery (settlements.ts).
 
 import { decodeEvent, EventReader } from '../event/record-batch.ts'
+import { compileTypePatterns } from '../event/type-pattern.ts'
 import { type Consumer, type Delivery, dueAtOnce } from '../event-log/event-log.ts'
 import type { ReplyToStore } from '../event-log/replies.ts'
 import type { AttemptEnd } from './attempt.ts'
@@ -16,7 +17,6 @@ import { OpenDelivery } from './open-delivery.ts'
 import { skippedAttempts } from './release-action.ts'
 import { delayOfAttempt } from './retry-policy.ts'
 import { Settlements, type SettlementsOptions } from './settlements.ts'
-import { compileTypePatterns } from './type-pattern.ts'
 
 const mebibyte = 1024 * 1024
 

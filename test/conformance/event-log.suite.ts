@@ -24,6 +24,7 @@ import { reopening } from './event-log/reopening.ts'
 import { requesting } from './event-log/requesting.ts'
 import { settling } from './event-log/settling.ts'
 import type { Story } from './event-log/story.ts'
+import { tailing } from './event-log/tailing.ts'
 import { trimming } from './event-log/trimming.ts'
 import { Bench, type EventLogHarness } from './event-log-bench.ts'
 import { eventLogModelTest } from './event-log-model.ts'
@@ -57,6 +58,7 @@ export function eventLogSuite(harness: EventLogHarness): void {
   holding(story)
   dropping(story)
   requesting(story)
+  if (harness.driver === 'embedded') tailing(story)
   closing(story)
   eventLogModelTest(harness)
 }

@@ -1,9 +1,9 @@
 // Dead letters and journeys as JSON, for the HTTP routes and the command line. Times are RFC 3339.
 
+import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { DeadLetterDetail, HeldKey, Journey, JourneyStep } from '../../pipeline/administration.ts'
 import type { DeadLetterCause, DeadLetterSummary } from '../../pipeline/dead-letters.ts'
 import { eventJson } from './event-json.ts'
-import { formatRfc3339 } from './rfc3339.ts'
 
 export function deadLetterJson(letter: DeadLetterSummary): object {
   return {

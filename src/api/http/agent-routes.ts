@@ -5,6 +5,7 @@ import { toMillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
 import { agentLogFields } from '../../event/heartbeat.ts'
 import { JsonText } from '../../lib/json/json-text.ts'
+import { formatRfc3339, parseRfc3339 } from '../../lib/rfc3339.ts'
 import type { Agent, Agents, Heartbeat } from '../../pipeline/agents.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
@@ -14,7 +15,6 @@ import { isJsonString, jsonText } from './json-members.ts'
 import { readJsonObject, wrongMember } from './json-object.ts'
 import type { PageSender } from './page-sender.ts'
 import { limitParameter, readQuery } from './query.ts'
-import { formatRfc3339, parseRfc3339 } from './rfc3339.ts'
 
 const form = {
   names: ['agent_id', 'time', 'metadata'],

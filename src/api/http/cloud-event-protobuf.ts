@@ -10,9 +10,9 @@ import {
   CloudEventBatchSchema,
   CloudEventSchema,
 } from '../../gen/io/cloudevents/v1/cloudevents_pb.ts'
+import { formatRfc3339, isKnownSecond } from '../../lib/rfc3339.ts'
 import { microsOf } from '../../lib/timestamp.ts'
 import { type AttributeFault, partsOfCloudEvent } from './cloud-event.ts'
-import { formatRfc3339, isKnownSecond } from './rfc3339.ts'
 
 /** The events of a body. Throws `invalid_event` when the body is not such a message. */
 export function decodeCloudEvents(body: Uint8Array, isBatch: boolean): CloudEvent[] {

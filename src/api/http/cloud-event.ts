@@ -6,7 +6,7 @@
 
 import { type Lane, lanes } from '../../event/event.ts'
 import type { EventParts } from '../../event/record-batch.ts'
-import { parseRfc3339 } from './rfc3339.ts'
+import { parseRfc3339 } from '../../lib/rfc3339.ts'
 
 export const requiredAttributes = ['specversion', 'id', 'source', 'type'] as const
 

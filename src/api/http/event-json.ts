@@ -1,7 +1,7 @@
 // A landed event as JSON text. Its data is inserted as the text that was sent, never parsed, so that no digit is lost.
 
+import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { StoredEvent } from '../../pipeline/stored-event.ts'
-import { formatRfc3339 } from './rfc3339.ts'
 
 /** JSON text in pieces: large data stays the bytes that it is, because its text would be copied several times. */
 export type JsonPieces = readonly (string | Uint8Array)[]

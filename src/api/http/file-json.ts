@@ -1,7 +1,7 @@
 // A file as JSON text, for the HTTP routes and the command line: its analysis is inserted as it is stored.
 
+import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { FileDescription } from '../../pipeline/files.ts'
-import { formatRfc3339 } from './rfc3339.ts'
 
 /** The answer to an upload. */
 export function storedFileJson(file: Pick<FileDescription, 'fileId' | 'size' | 'sha256' | 'analysis'>): string {

@@ -5,10 +5,10 @@
 
 import { isJsonContentType, type Lane, lanes } from '../../event/event.ts'
 import type { EventParts } from '../../event/record-batch.ts'
+import { parseRfc3339 } from '../../lib/rfc3339.ts'
 import type { Micros } from '../../lib/timestamp.ts'
 import { type EventReader, payloadOf, readBase64 } from './event-reader.ts'
 import { isJsonString, JsonMembers, jsonText } from './json-members.ts'
-import { parseRfc3339 } from './rfc3339.ts'
 
 const keys = [
   'id',

@@ -1,7 +1,7 @@
 // Query parameters: each at most once, and no unknown ones, so that a misspelt parameter is not ignored.
 
 import { MillraceError } from '../../errors.ts'
-import { parseRfc3339 } from './rfc3339.ts'
+import { parseRfc3339 } from '../../lib/rfc3339.ts'
 
 /** The parameters by name. Throws `invalid_event`, naming the invalid parameter. */
 export function readQuery<Name extends string>(query: unknown, names: readonly Name[]): Partial<Record<Name, string>> {

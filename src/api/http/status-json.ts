@@ -1,8 +1,8 @@
 // The status as JSON, with the keys of GET /v1/status. An unknown value is null, never 0.
 
+import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { GroupState } from '../../pipeline/group-state.ts'
 import type { Status } from '../../pipeline/pipeline.ts'
-import { formatRfc3339 } from './rfc3339.ts'
 
 export function statusJson(status: Status): object {
   return {

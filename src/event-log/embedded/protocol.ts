@@ -18,6 +18,7 @@ import type {
   Trimmed,
 } from '../event-log.ts'
 import type { ReplyToStore, RequestRegistration, StoredRequest } from '../replies.ts'
+import type { CursorFound, CursorPlace, TailGap, TopicCursor } from '../tail.ts'
 
 /** The start data of the thread. */
 export interface LogThreadData {
@@ -152,14 +153,39 @@ export interface DescribeCall extends DescribeOptions {
   readonly skewMs: number
 }
 
-export interface SettledEntries {
-  /** Offset, number of events, time of receipt, length of the bytes, 1 when the entry is damaged; for each entry. */
+export interface KeptEntries {
+  /** `keptFields` for each entry. */
   readonly entries: Float64Array
   readonly bytes: Uint8Array<ArrayBuffer>
+}
+
+/** Offset, number of events, time of receipt, length of the bytes, 1 when the entry is damaged. */
+export const keptFields = 5
+
+export interface SettledEntries extends KeptEntries {
   readonly nextOffset: number | null
 }
 
-export const settledFields = 5
+export interface CursorCall {
+  readonly topic: string
+  readonly place: CursorPlace
+}
+
+export interface TailCall {
+  readonly topic: string
+  readonly from: TopicCursor
+  /** Identifies the call, to abort it. */
+  readonly call: number
+  readonly maxBytes: number
+  readonly maxWaitMs: number
+}
+
+export interface TailEntries extends KeptEntries {
+  /** For each entry the index of its stream in the cursor. */
+  readonly streams: readonly number[]
+  readonly cursor: TopicCursor
+  readonly gap: TailGap | null
+}
 
 /** The bytes of entries, one after the other. */
 export interface EntryBytes {
@@ -205,7 +231,7 @@ export type LogThreadMethods = {
   /** Answers the number of the consumer. */
   join(call: GroupName): Promise<Answer<number>>
   next(call: NextCall): Promise<Answer<Deliveries>>
-  /** Ends a call of `next`, which is then answered with nothing unless it has been answered. */
+  /** Ends a call of `next` or `tail`, which is then answered with nothing unless it has been answered. */
   abort(call: number): null
   settle(call: SettleCall): Promise<Answer<SettleAnswer>>
   /** Returns leases of a consumer to its group. */
@@ -217,6 +243,9 @@ export type LogThreadMethods = {
   readSettled(
     call: ReadSettledOptions & { readonly stream: StreamName; readonly group: string },
   ): Promise<Answer<SettledEntries>>
+  cursorAt(call: CursorCall): Promise<Answer<CursorFound>>
+  /** Waits for entries. */
+  tail(call: TailCall): Promise<Answer<TailEntries>>
   /** Answers whether the key's first entry is due now. */
   release(call: ReleaseCall): Promise<Answer<boolean>>
   heldKeys(call: { readonly stream: StreamName; readonly group: string }): Promise<Answer<readonly HeldKey[]>>

@@ -43,6 +43,7 @@ import {
 } from '../held-permits.ts'
 import { checkNumbers } from '../numbered-message.ts'
 import type { Replies, StoredRequest } from '../replies.ts'
+import type { LogTail } from '../tail.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { notReplicated } from './append/append-answers.ts'
 import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append/append-queue.ts'
@@ -103,6 +104,11 @@ export class RedisLog implements EventLog {
         const partition = await this.#partition({ topic, partition: 0, lane: 'normal' })
         return await this.#options.inboxes.listen(partition.inbox(inbox), listener)
       }),
+  }
+
+  readonly tail: LogTail = {
+    cursorAt: () => Promise.reject(new MillraceError('unimplemented', 'a log on Redis is not read without a group')),
+    read: () => Promise.reject(new MillraceError('unimplemented', 'a log on Redis is not read without a group')),
   }
 
   /** Never resolves: a server that is unreachable may come back. */

@@ -98,6 +98,7 @@ export class AppendOperation extends Operation<Transferred<AppendsAnswer>> {
       stats: { durationMs: performance.now() - this.#startedAt, ...this.#stored },
     }
     this.resolve(new Transferred(answer, [bytes.buffer]))
+    if (this.#stored.entries > 0) this.#session.tails.wake(this.#call.streams)
   }
 
   /** Refuses all appends of the call, in order: the disk is full. */

@@ -4,7 +4,7 @@ import { lanes } from '../../../event/event.ts'
 import { Transferred } from '../../../lib/sqlite/database-thread.ts'
 import type { Deliveries } from '../protocol.ts'
 import type { HandedOut } from './hand-out.ts'
-import { concatenated } from './read-settled.ts'
+import { concatenated } from './pack-entries.ts'
 
 export function packDeliveries(entries: readonly HandedOut[]): Transferred<Deliveries> {
   const numbers = entries.flatMap(({ lease, receivedAtMicros, content, isSuspect, isFirstLease }) => [

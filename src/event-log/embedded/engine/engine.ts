@@ -311,6 +311,7 @@ export class Engine {
     const operations = [...(this.#stalled?.operations ?? []), ...this.#operations, ...this.#background]
     for (const call of [...operations, ...this.#readings]) call.fail(failure)
     for (const group of this.#session.groups.values()) for (const waiter of group.waiters) waiter.fail(failure)
+    this.#session.tails.endAll()
     this.#closing?.resolve(null)
   }
 }

@@ -6,7 +6,15 @@ import type { Trimmed } from '../../event-log.ts'
 import { checkBooks } from '../file/check-books.ts'
 import { namedDamage, openLogDatabase } from '../file/log-database.ts'
 import { logBytes, logFiles } from '../file/log-files.ts'
-import { type Answer, isRefusal, type LogThreadData, type LogThreadMethods, type TrimCall } from '../protocol.ts'
+import {
+  type Answer,
+  isRefusal,
+  type LogThreadData,
+  type LogThreadMethods,
+  type TailCall,
+  type TailEntries,
+  type TrimCall,
+} from '../protocol.ts'
 import { AppendOperation } from './append.ts'
 import { DeclareOperation } from './declare.ts'
 import { Describer } from './describe.ts'
@@ -17,12 +25,14 @@ import { DropOperation, FlowOperation, JoinOperation, RemoveDroppedOperation } f
 import { HeldKeys } from './held-keys.ts'
 import { LogWriter } from './log-writer.ts'
 import { toRefusal } from './operation.ts'
-import { concatenated, readSettled } from './read-settled.ts'
+import { concatenated } from './pack-entries.ts'
+import { readSettled } from './read-settled.ts'
 import { ReleaseOperation } from './release.ts'
 import { ReopenOperation } from './reopen.ts'
 import { findRequest } from './requests.ts'
 import { Session } from './session.ts'
 import { SettleOperation } from './settle.ts'
+import { cursorAt, readTail } from './tail.ts'
 import { Trimmer, TrimOperation } from './trim.ts'
 import { UnitOfWork } from './unit-of-work.ts'
 
@@ -62,6 +72,7 @@ class LogThread {
       next: (call) => engine.next(call),
       abort: (aborted) => {
         engine.abort(({ call }) => call === aborted)
+        session.tails.end(aborted)
         return null
       },
       settle: (call) => engine.run(new SettleOperation(call, session)),
@@ -76,6 +87,8 @@ class LogThread {
           const page = readSettled(work, stream, group, options)
           return new Transferred(page, [page.bytes.buffer])
         }),
+      cursorAt: (call) => this.#read((work) => cursorAt(work, call)),
+      tail: (call) => this.#tail(call),
       release: (call) => engine.run(new ReleaseOperation(call, session)),
       heldKeys: ({ stream, group }) => this.#read((work) => this.#heldKeys.of(work, stream, group)),
       describe: (call) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), call)),
@@ -118,6 +131,22 @@ class LogThread {
     )
   }
 
+  async #tail(call: TailCall): Promise<Answer<Transferred<TailEntries>>> {
+    const { tails } = this.#session
+    const waiter = tails.add(call)
+    try {
+      for (;;) {
+        const { appends } = waiter
+        const page = await this.#read((work) => readTail(work, call, tails.nextTurn()))
+        if (isRefusal(page)) return page
+        const isEmpty = page.streams.length === 0 && page.gap === null
+        if (!isEmpty || !(await waiter.wait(appends))) return new Transferred(page, [page.bytes.buffer])
+      }
+    } finally {
+      tails.remove(call)
+    }
+  }
+
   async #trim(call: TrimCall): Promise<Answer<Trimmed>> {
     const total = { entries: 0, events: 0, bytes: 0 }
     for (let from = 0, hasMore = true; hasMore && !this.#engine.isClosing; ) {
@@ -142,7 +171,9 @@ class LogThread {
   }
 
   async #close(): Promise<null> {
-    await this.#engine.close()
+    const closed = this.#engine.close()
+    this.#session.tails.endAll()
+    await closed
     this.#writer.close()
     return null
   }

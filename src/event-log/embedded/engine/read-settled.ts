@@ -3,13 +3,11 @@
 
 import type { ReadSettledOptions, StreamName } from '../../event-log.ts'
 import type { CursorRow } from '../file/books.ts'
-import type { EntryPage, OffsetRange } from '../file/entry-table.ts'
+import type { OffsetRange } from '../file/entry-table.ts'
 import type { SettledEntries } from '../protocol.ts'
 import { findGroup, findStream } from './find.ts'
+import { maxPageBytes, packEntries } from './pack-entries.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
-
-/** About the max bytes that one call reads; the last entry may exceed it. Commits wait meanwhile. */
-const maxPageBytes = 1024 * 1024
 
 export function readSettled(
   work: UnitOfWork,
@@ -21,12 +19,12 @@ export function readSettled(
   const cursor = work.cursors.get(findGroup(work, name.topic, group).groupNumber, stream)!
   const wanted = Math.max(fromOffset, trimmedBelow)
   const settled = settledFrom(work, cursor, wanted)
-  if (settled === undefined) return pack({ entries: [], through: wanted }, null)
+  if (settled === undefined) return { ...packEntries([]), nextOffset: null }
   const { start, end } = settled
   const from = start === wanted ? Math.max(work.entries.startOf(stream, wanted), trimmedBelow) : start
   const page = work.entries.page(stream, { start: from, end }, Math.min(maxBytes, maxPageBytes))
   const next = page.through < end ? page.through : settledFrom(work, cursor, end)?.start
-  return pack(page, next ?? null)
+  return { ...packEntries(page.entries), nextOffset: next ?? null }
 }
 
 /** The first settled range that ends after an offset, without the part before that offset. */
@@ -46,23 +44,4 @@ function settledFrom(work: UnitOfWork, cursor: CursorRow, offset: number): Offse
     ...[groupNumber, stream, offset],
   )
   return after === undefined ? undefined : { start: after.firstOffset, end: after.endOffset }
-}
-
-function pack({ entries }: EntryPage, nextOffset: number | null): SettledEntries {
-  const numbers = entries.flatMap(({ firstOffset, count, receivedAtMicros, bytes, damaged }) => {
-    return [firstOffset, count, receivedAtMicros, bytes.length, damaged ? 1 : 0]
-  })
-  return { entries: Float64Array.from(numbers), bytes: concatenated(entries.map(({ bytes }) => bytes)), nextOffset }
-}
-
-/** The parts in one buffer of their own, which can move to another thread. */
-export function concatenated(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  // Not from Node's pool: it is transferred.
-  const all = Buffer.allocUnsafeSlow(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return new Uint8Array(all.buffer as ArrayBuffer)
 }

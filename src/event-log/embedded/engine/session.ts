@@ -10,6 +10,7 @@ import { streamNumber, streamsPerOwner } from '../file/stream-number.ts'
 import type { Answer, Deliveries, GroupName, NextCall, PerLane } from '../protocol.ts'
 import { groupNotFound } from './find.ts'
 import { toRefusal } from './operation.ts'
+import { TailWaiters } from './tail-waiters.ts'
 
 /** An entry that a consumer holds. */
 export interface Lease {
@@ -176,6 +177,7 @@ export function streamKey({ topic, partition, lane }: StreamName): string {
 export class Session {
   readonly groups = new Map<number, GroupSession>()
   readonly members = new Map<number, Member>()
+  readonly tails = new TailWaiters()
   /** By streamKey. */
   readonly refusals = new Map<string, StreamRefusals>()
   /** Set when entries have become free behind a transaction, so that waiters are to be looked at once more. */

@@ -17,7 +17,6 @@ import type {
   Flow,
   GroupLimits,
   HeldKey,
-  KeptEntry,
   LogDescription,
   Permits,
   ReadSettledOptions,
@@ -31,10 +30,11 @@ import type {
 import { HeldPermits } from '../../held-permits.ts'
 import { checkNumbers } from '../../numbered-message.ts'
 import { untilAborted } from '../../until-aborted.ts'
-import { settledFields } from '../protocol.ts'
 import { AppendQueue } from './append-queue.ts'
 import { EmbeddedConsumer } from './embedded-consumer.ts'
 import { EmbeddedReplies } from './embedded-replies.ts'
+import { EmbeddedTail } from './embedded-tail.ts'
+import { keptEntries } from './kept-entries.ts'
 import type { LogCalls } from './log-calls.ts'
 import { closed } from './log-failure.ts'
 import { packOf } from './packed-batches.ts'
@@ -62,6 +62,7 @@ export interface EmbeddedLogOptions {
 
 export class EmbeddedLog implements EventLog {
   readonly replies: EmbeddedReplies
+  readonly tail: EmbeddedTail
   readonly #options: EmbeddedLogOptions
   readonly #appends: AppendQueue
   readonly #consumers = new Set<EmbeddedConsumer>()
@@ -77,6 +78,7 @@ export class EmbeddedLog implements EventLog {
   constructor(options: EmbeddedLogOptions) {
     this.#options = options
     this.replies = new EmbeddedReplies(options.calls, options.now)
+    this.tail = new EmbeddedTail(options.calls, () => ++this.#lastCall)
     this.#appends = new AppendQueue({ ...options, onRoom: (hasRoom) => this.#noteRoom(hasRoom) })
   }
 
@@ -122,21 +124,8 @@ export class EmbeddedLog implements EventLog {
   async readSettled(stream: StreamName, group: string, options: ReadSettledOptions): Promise<SettledPage> {
     const { calls, epoch } = this.#options
     calls.checkUsable()
-    const { entries, bytes, nextOffset } = await calls.ask('readSettled', { stream, group, ...options })
-    const kept: KeptEntry[] = []
-    let start = 0
-    for (let at = 0; at < entries.length; at += settledFields) {
-      const length = entries[at + 3]!
-      const batch = {
-        bytes: bytes.subarray(start, start + length),
-        count: entries[at + 1]!,
-        receivedAtMicros: entries[at + 2]!,
-        ...(entries[at + 4] === 1 ? { damaged: true } : {}),
-      }
-      kept.push({ position: { stream, epoch, offset: entries[at]! }, batch })
-      start += length
-    }
-    return { entries: kept, nextOffset }
+    const { nextOffset, ...kept } = await calls.ask('readSettled', { stream, group, ...options })
+    return { entries: keptEntries(kept, epoch, () => stream), nextOffset }
   }
 
   async heldKeys(stream: StreamName, group: string): Promise<readonly HeldKey[]> {

@@ -2,7 +2,7 @@
 //
 // Not with Date.parse, which accepts more than RFC 3339 and has only milliseconds.
 
-import { joinMicros, type Micros, microsAfter, secondsOf } from '../../lib/timestamp.ts'
+import { joinMicros, type Micros, microsAfter, secondsOf } from './timestamp.ts'
 
 const pattern = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,18}))?([Zz]|[+-]\d\d:\d\d)$/
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Micros } from '../../lib/timestamp.ts'
 import { formatRfc3339, parseRfc3339 } from './rfc3339.ts'
+import type { Micros } from './timestamp.ts'
 
 test('times with any offset and up to microseconds are read exactly', () => {
   const cases = [

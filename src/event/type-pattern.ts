@@ -3,7 +3,7 @@
 // A pattern is text from users. It is compiled once, and matching takes time in proportion to the type's length.
 
 import { MillraceError } from '../errors.ts'
-import { limits } from '../event/event.ts'
+import { limits } from './event.ts'
 
 const anySegment = '*'
 const anyRest = '**'

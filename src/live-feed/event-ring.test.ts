@@ -1,0 +1,85 @@
+// Compares the ring with a model that is a plain list.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { seededRandom } from '../../test/support/random.ts'
+import { EventReader, encodeBatch } from '../event/record-batch.ts'
+import { EventRing, type LogGap } from './event-ring.ts'
+import { BufferedEvent, type EntryPlace } from './live-event.ts'
+
+const place: EntryPlace = { topic: 'orders', epoch: 1, offsets: [0], stream: 0, offsetsBefore: 0 }
+
+function eventOf(number: number, key: string, bytes: number): BufferedEvent {
+  const reader = new EventReader().reset(encodeBatch([{ type: 'a', key, data: Buffer.alloc(bytes) }]))
+  reader.next()
+  return new BufferedEvent(reader.bytes, reader.fields, 1_700_000_000_000_000, place, number)
+}
+
+for (const keepsLatest of [false, true]) {
+  test(`the ring keeps its bounds, drops the oldest${keepsLatest ? ' that has a later one of its key' : ''} and counts exactly`, (t) => {
+    const random = seededRandom(t)
+    for (let run = 0; run < 30; run++) {
+      const maxEvents = random.between(1, 40)
+      const maxBytes = random.between(100, 4000)
+      const ring = new EventRing({ maxEvents, maxBytes, keepsLatest })
+      const model: (BufferedEvent | LogGap)[] = []
+      let dropped: number | null = 0
+      let last: string | null = null
+      const events = () => model.filter((each) => each instanceof BufferedEvent)
+      const bytes = () => events().reduce((sum, each) => sum + each.bytes.length, 0)
+      /** Where the next event of the same key is. */
+      const laterThan = (at: number) => {
+        const each = model[at]!
+        if (!(each instanceof BufferedEvent) || each.key === '') return Number.POSITIVE_INFINITY
+        const later = model.findIndex(
+          (other, index) => index > at && other instanceof BufferedEvent && other.key === each.key,
+        )
+        return later < 0 ? Number.POSITIVE_INFINITY : later
+      }
+      const drop = () => {
+        // The one that was superseded first.
+        const superseded = [...model.keys()].toSorted((a, b) => laterThan(a) - laterThan(b))[0]!
+        const isAny = keepsLatest && laterThan(superseded) < Number.POSITIVE_INFINITY
+        return model.splice(isAny ? superseded : 0, 1)[0]!
+      }
+      for (let step = 0; step < 400; step++) {
+        const chance = random.next()
+        if (chance < 0.75) {
+          const event = eventOf(step, random.pick(['', 'a', 'b', 'c']), random.between(0, 200))
+          while (events().length > 0 && (events().length >= maxEvents || bytes() + event.bytes.length > maxBytes)) {
+            const gone = drop()
+            dropped = gone instanceof BufferedEvent ? (dropped === null ? null : dropped + 1) : null
+            last = gone instanceof BufferedEvent ? gone.cursor : gone.to
+          }
+          model.push(event)
+          ring.push(event)
+        } else if (chance < 0.77) {
+          const gap = { dropped: null, reason: 'lost' as const, from: 'x', to: `y${step}` }
+          model.push(gap)
+          ring.pushGap(gap)
+        } else if (chance < 0.9) {
+          const taken = ring.take(random.between(1, 500))
+          if (Array.isArray(taken)) assert.deepEqual(taken, model.splice(0, taken.length))
+          else assert.equal(taken, model.shift() ?? null)
+        } else {
+          const told = ring.takeDropped()
+          assert.deepEqual([told?.events ?? 0, told?.to ?? null], last === null ? [0, null] : [dropped ?? 0, last])
+          dropped = 0
+          last = null
+        }
+        assert.deepEqual([ring.events, ring.bytes], [events().length, bytes()])
+        assert.ok(ring.events <= maxEvents && (ring.bytes <= maxBytes || ring.events === 1))
+      }
+    }
+  })
+}
+
+test('a key that is often updated costs no other key its latest event', () => {
+  const ring = new EventRing({ maxEvents: 1000, maxBytes: 1e9, keepsLatest: true })
+  for (let number = 0; number < 900; number++) ring.push(eventOf(number, `quiet-${number}`, 10))
+  for (let number = 900; number < 20_000; number++) ring.push(eventOf(number, 'hot', 10))
+  const taken = ring.take(1e9)
+  assert.ok(Array.isArray(taken))
+  assert.equal(new Set(taken.map(({ key }) => key)).size, 901)
+  assert.equal(taken.length + (ring.takeDropped()?.events ?? 0), 20_000)
+})

@@ -1,0 +1,257 @@
+// The waiting room of one subscriber: bounded by events and by bytes.
+//
+// Job: decide what a slow subscriber loses, and count it exactly.
+// Not its job: what is sent, and when (subscriber.ts).
+//
+// It stands before the write on purpose: what has been handed to a connection can no longer be dropped. It holds references
+// only; an event that waits for many subscribers is in memory once.
+
+import type { GapReason } from '../pipeline/live.ts'
+import type { BufferedEvent } from './live-event.ts'
+
+/** Events that the log itself does not have any more, between those before it and after it. `from` and `to` are cursors. */
+export interface LogGap {
+  /** Of those that the subscriber wants; null when it is not known. */
+  readonly dropped: number | null
+  readonly reason: GapReason
+  readonly from: string
+  readonly to: string
+}
+
+/** What was dropped since it was last asked for. */
+export interface Dropped {
+  readonly events: number | null
+  /** The cursor behind the last one. */
+  readonly to: string
+  /** Whether events that were before it still wait. */
+  readonly isBetween: boolean
+}
+
+export interface RingOptions {
+  readonly maxEvents: number
+  /** A single event may have more. */
+  readonly maxBytes: number
+  /** Whether events that are not the latest one of their key are dropped first. */
+  readonly keepsLatest: boolean
+}
+
+type Waiting = BufferedEvent | LogGap
+
+const firstSlots = 16
+/** An empty ring with more slots gives them back. */
+const maxIdleSlots = 1024
+
+export class EventRing {
+  readonly #options: RingOptions
+  /** A power of two of them: what has number n is in slot n modulo their number. Null: dropped, or taken. */
+  #slots: (Waiting | null)[] = []
+  /** The number of the oldest, and of the one that comes next. */
+  #oldest = 0
+  #next = 0
+  #events = 0
+  #bytes = 0
+  #droppedEvents: number | null = 0
+  #lastDropped: Waiting | null = null
+  #hasHoles = false
+  readonly #latest: LatestOfKeys | null
+
+  constructor(options: RingOptions) {
+    this.#options = options
+    this.#latest = options.keepsLatest ? new LatestOfKeys() : null
+  }
+
+  get events(): number {
+    return this.#events
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** How many were dropped since `takeDropped`. */
+  get droppedEvents(): number | null {
+    return this.#droppedEvents
+  }
+
+  /** Whether events have been dropped from among those that wait. */
+  get hasHoles(): boolean {
+    return this.#hasHoles
+  }
+
+  /** Whether something must be dropped for the event. */
+  isFullFor(event: BufferedEvent): boolean {
+    const { maxEvents, maxBytes } = this.#options
+    return this.#events > 0 && (this.#events >= maxEvents || this.#bytes + event.bytes.length > maxBytes)
+  }
+
+  push(event: BufferedEvent): void {
+    while (this.isFullFor(event)) this.#dropOne()
+    const number = this.#append(event)
+    this.#latest?.add(event.key, number)
+    this.#events++
+    this.#bytes += event.bytes.length
+  }
+
+  pushGap(gap: LogGap): void {
+    this.#append(gap)
+  }
+
+  /** Null when nothing was dropped. It comes before what waits. */
+  takeDropped(): Dropped | null {
+    const last = this.#lastDropped
+    if (last === null) return null
+    const dropped = {
+      events: this.#droppedEvents,
+      to: isEvent(last) ? last.cursor : last.to,
+      isBetween: this.#hasHoles,
+    }
+    this.#droppedEvents = 0
+    this.#lastDropped = null
+    return dropped
+  }
+
+  /** The oldest event that waits, if an event is what comes next. */
+  first(): BufferedEvent | null {
+    const first = this.#peek()
+    return first !== null && isEvent(first) ? first : null
+  }
+
+  /** Takes what comes next: a gap, or events of `maxBytes` together, at least one. Null when nothing waits. */
+  take(maxBytes: number): LogGap | BufferedEvent[] | null {
+    const first = this.#shift()
+    if (first === null || !isEvent(first)) return first
+    const events = [first]
+    let bytes = first.bytes.length
+    for (;;) {
+      const next = this.#peek()
+      if (next === null || !isEvent(next) || bytes + next.bytes.length > maxBytes) return events
+      bytes += next.bytes.length
+      events.push(next)
+      this.#shift()
+    }
+  }
+
+  clear(): void {
+    while (this.#shift() !== null);
+    this.#slots = []
+  }
+
+  #dropOne(): void {
+    const oldest = this.#takeSuperseded() ?? this.#shift()!
+    this.#countDropped(oldest, isEvent(oldest) ? 1 : oldest.dropped)
+  }
+
+  #takeSuperseded(): BufferedEvent | null {
+    if (this.#latest === null) return null
+    for (let number = this.#latest.takeSuperseded(); number !== null; number = this.#latest.takeSuperseded()) {
+      const slot = number & (this.#slots.length - 1)
+      const event = this.#slots[slot] as BufferedEvent | null
+      // Otherwise it was taken meanwhile.
+      if (number < this.#oldest || event === null) continue
+      this.#slots[slot] = null
+      this.#countOut(event, number)
+      this.#hasHoles = true
+      return event
+    }
+    return null
+  }
+
+  #countDropped(last: Waiting, events: number | null): void {
+    this.#lastDropped = last
+    this.#droppedEvents = this.#droppedEvents === null || events === null ? null : this.#droppedEvents + events
+  }
+
+  /** Returns its number. */
+  #append(waiting: Waiting): number {
+    const { length } = this.#slots
+    if (this.#next - this.#oldest === length || (this.#latest?.superseded ?? 0) > length) this.#makeRoom()
+    this.#slots[this.#next & (this.#slots.length - 1)] = waiting
+    return this.#next++
+  }
+
+  /** Closes the holes, and takes twice the slots unless few are used. */
+  #makeRoom(): void {
+    const waiting: Waiting[] = []
+    for (let number = this.#oldest; number < this.#next; number++) {
+      const each = this.#slots[number & (this.#slots.length - 1)]!
+      if (each !== null) waiting.push(each)
+    }
+    const isSparse = waiting.length < this.#slots.length / 2
+    const slots = isSparse ? this.#slots.length : Math.max(firstSlots, this.#slots.length * 2)
+    this.#slots = new Array(slots).fill(null)
+    this.#oldest = 0
+    this.#next = waiting.length
+    this.#latest?.clear()
+    for (const [number, each] of waiting.entries()) {
+      this.#slots[number] = each
+      if (isEvent(each)) this.#latest?.add(each.key, number)
+    }
+  }
+
+  #peek(): Waiting | null {
+    for (; this.#oldest < this.#next; this.#oldest++) {
+      const waiting = this.#slots[this.#oldest & (this.#slots.length - 1)]!
+      if (waiting !== null) return waiting
+    }
+    this.#hasHoles = false
+    if (this.#slots.length > maxIdleSlots) this.#slots = []
+    return null
+  }
+
+  #shift(): Waiting | null {
+    const waiting = this.#peek()
+    if (waiting === null) return null
+    this.#slots[this.#oldest & (this.#slots.length - 1)] = null
+    if (isEvent(waiting)) this.#countOut(waiting, this.#oldest)
+    this.#oldest++
+    return waiting
+  }
+
+  #countOut(event: BufferedEvent, number: number): void {
+    this.#events--
+    this.#bytes -= event.bytes.length
+    this.#latest?.remove(event.key, number)
+  }
+}
+
+/** Which events have a later one of their key. An event without a key has none. */
+class LatestOfKeys {
+  readonly #latest = new Map<string, number>()
+  /** In the order of the events that superseded them. Some have been taken since. */
+  #superseded: number[] = []
+  #first = 0
+
+  get superseded(): number {
+    return this.#superseded.length
+  }
+
+  add(key: string, number: number): void {
+    if (key === '') return
+    const earlier = this.#latest.get(key)
+    if (earlier !== undefined) this.#superseded.push(earlier)
+    this.#latest.set(key, number)
+  }
+
+  remove(key: string, number: number): void {
+    if (this.#latest.get(key) === number) this.#latest.delete(key)
+  }
+
+  takeSuperseded(): number | null {
+    return this.#superseded[this.#first++] ?? this.#forgetSuperseded()
+  }
+
+  clear(): void {
+    this.#latest.clear()
+    this.#forgetSuperseded()
+  }
+
+  #forgetSuperseded(): null {
+    this.#superseded = []
+    this.#first = 0
+    return null
+  }
+}
+
+function isEvent(waiting: Waiting): waiting is BufferedEvent {
+  return 'bytes' in waiting
+}

@@ -1,0 +1,211 @@
+// The live feed of a process: its subscribers, and one reader for each topic that has any.
+
+import { randomUUID } from 'node:crypto'
+import { MillraceError } from '../errors.ts'
+import type { CursorFound, CursorPlace, LogTail } from '../event-log/tail.ts'
+import { Slots } from '../lib/slots.ts'
+import { defaultBufferedEvents, type Live, type LiveQuery, type SubscriberStatus } from '../pipeline/live.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { checkQuery, type Start, startOf } from './check-query.ts'
+import { LiveFilter } from './live-filter.ts'
+import { Subscriber } from './subscriber.ts'
+import { decodeCursor, encodeCursor } from './topic-cursor.ts'
+import { TopicFeed } from './topic-feed.ts'
+
+export const maxSubscribers = 20_000
+/** So that a thousand that resume leave the log to others. */
+const maxOwnReadsAtOnce = 4
+const defaultProgressMs = 10_000
+
+export interface LiveFeedOptions {
+  readonly tail: LogTail
+  /** Those that can be subscribed to. */
+  readonly topics: readonly string[]
+  /** The group that lands the events of each topic. */
+  readonly landingGroup: string
+  /** Max bytes of the events that wait for a subscriber. */
+  readonly subscriberMaxBytes: number
+  readonly logger: Logger
+  /** Counts events that were sent, or dropped, or both. */
+  readonly count: (topic: string, sent: number, dropped: number) => void
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
+  /** A monotonic clock, in milliseconds. */
+  readonly monotonicNow: () => number
+  /** 0 <= random < 1. Default: Math.random. */
+  readonly random?: () => number
+  /** After how long without a frame a subscriber is told that its cursor has moved. Default 10,000. */
+  readonly progressMs?: number
+}
+
+interface OpenFeed {
+  readonly feed: TopicFeed
+  readonly started: Promise<void>
+  users: number
+}
+
+export class LiveFeed implements Live {
+  readonly #options: LiveFeedOptions
+  readonly #random: () => number
+  readonly #subscribers = new Map<string, Subscriber>()
+  /** Also those that others have replaced, until they end. */
+  readonly #feeds = new Map<string, OpenFeed>()
+  readonly #stopping = new Set<Promise<void>>()
+  readonly #reads = new Slots(maxOwnReadsAtOnce)
+  readonly #progressTimer: NodeJS.Timeout
+  #isDraining = false
+  #lastLeft: (() => void) | null = null
+
+  constructor(options: LiveFeedOptions) {
+    const { random = Math.random, progressMs = defaultProgressMs } = options
+    this.#options = options
+    this.#random = random
+    this.#progressTimer = setInterval(() => this.#reportProgress(progressMs), Math.ceil(progressMs / 4))
+    this.#progressTimer.unref()
+  }
+
+  async subscribe(query: LiveQuery): Promise<Subscriber> {
+    const { now } = this.#options
+    checkQuery(query)
+    const filter = new LiveFilter(query)
+    this.#checkTopic(query.topic)
+    const start = startOf(query.from, now())
+    const given = start.is === 'cursor' ? decodeCursor(query.topic, start.token) : null
+    this.#checkRoom(query.subscriberId)
+    const open = this.#openFeed(query.topic)
+    try {
+      await open.started
+      const found = given === null ? await this.#find(query.topic, start) : { cursor: given, isCut: false }
+      this.#checkRoom(query.subscriberId)
+      return this.#add(query, filter, open, found, given === null)
+    } catch (thrown) {
+      this.#leaveFeed(query.topic, open)
+      throw thrown
+    }
+  }
+
+  async landedCursor(topic: string): Promise<string | null> {
+    const { tail, landingGroup } = this.#options
+    this.#checkTopic(topic)
+    try {
+      return encodeCursor(topic, (await tail.cursorAt(topic, { settledBy: landingGroup })).cursor)
+    } catch (thrown) {
+      if (thrown instanceof MillraceError && thrown.retryable) return null
+      throw thrown
+    }
+  }
+
+  subscribers(): readonly SubscriberStatus[] {
+    const statuses = [...this.#subscribers.values()].map((subscriber) => subscriber.status())
+    return statuses.sort((a, b) => (a.subscriberId < b.subscriberId ? -1 : 1))
+  }
+
+  /** How many there are of each topic. */
+  subscribersOf(topic: string): number {
+    let count = 0
+    for (const subscriber of this.#subscribers.values()) if (subscriber.topic === topic) count++
+    return count
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#subscribers.size
+  }
+
+  /** The greatest lag of a subscriber, in events; those whose lag is not known do not count. */
+  greatestLag(): number {
+    let greatest = 0
+    for (const subscriber of this.#subscribers.values()) greatest = Math.max(greatest, subscriber.lagEvents() ?? 0)
+    return greatest
+  }
+
+  /** Takes no more subscribers; each gets what waits for it, then `reconnect`. Resolves when all have ended. */
+  async drain(): Promise<void> {
+    this.#isDraining = true
+    if (this.#subscribers.size === 0) return
+    const allLeft = new Promise<void>((resolve) => {
+      this.#lastLeft = resolve
+    })
+    for (const subscriber of this.#subscribers.values()) subscriber.endSoon()
+    await allLeft
+  }
+
+  /** Ends all subscriptions at once. Idempotent. */
+  async close(): Promise<void> {
+    this.#isDraining = true
+    clearInterval(this.#progressTimer)
+    for (const subscriber of [...this.#subscribers.values()]) subscriber.close()
+    await Promise.all(this.#stopping)
+  }
+
+  #add(query: LiveQuery, filter: LiveFilter, open: OpenFeed, found: CursorFound, isStartKnown: boolean): Subscriber {
+    const { tail, subscriberMaxBytes, count, now, monotonicNow } = this.#options
+    const { topic, onSlow } = query
+    const subscriberId = query.subscriberId || randomUUID()
+    const text = `another subscription took the subscriber_id "${subscriberId}"`
+    this.#subscribers.get(subscriberId)?.end(new MillraceError('cancelled', text, { field: 'subscriber_id' }))
+    const subscriber = new Subscriber({
+      ...{ subscriberId, topic, filter, onSlow, isStartKnown, tail, monotonicNow },
+      maxBufferedEvents: query.maxBufferedEvents ?? defaultBufferedEvents,
+      maxBufferedBytes: subscriberMaxBytes,
+      start: found.cursor,
+      isCut: found.isCut,
+      since: now(),
+      feed: open.feed,
+      reads: this.#reads,
+      random: this.#random,
+      count: (sent, dropped) => count(topic, sent, dropped),
+      onEnd: (ended) => {
+        if (this.#subscribers.get(subscriberId) === ended) this.#subscribers.delete(subscriberId)
+        this.#leaveFeed(topic, open)
+        if (this.#subscribers.size === 0) this.#lastLeft?.()
+      },
+    })
+    this.#subscribers.set(subscriberId, subscriber)
+    return subscriber
+  }
+
+  async #find(topic: string, start: Start): Promise<CursorFound> {
+    const place: CursorPlace =
+      start.is === 'since' ? { receivedSinceMs: start.ms } : start.is === 'earliest' ? 'earliest' : 'now'
+    return await this.#options.tail.cursorAt(topic, place)
+  }
+
+  #openFeed(topic: string): OpenFeed {
+    let open = this.#feeds.get(topic)
+    if (open === undefined) {
+      const { tail, logger } = this.#options
+      const feed = new TopicFeed({ topic, tail, logger, random: this.#random })
+      open = { feed, started: feed.start(), users: 0 }
+      this.#feeds.set(topic, open)
+    }
+    open.users++
+    return open
+  }
+
+  /** The last one stops it. */
+  #leaveFeed(topic: string, open: OpenFeed): void {
+    open.users--
+    if (open.users > 0) return
+    this.#feeds.delete(topic)
+    const stopped = open.feed.stop().finally(() => this.#stopping.delete(stopped))
+    this.#stopping.add(stopped)
+  }
+
+  #checkTopic(topic: string): void {
+    const { topics } = this.#options
+    if (topics.includes(topic)) return
+    const text = `topic "${topic.slice(0, 64)}" is not declared; this server has ${topics.join(', ')}`
+    throw new MillraceError('not_found', text, { field: 'topic' })
+  }
+
+  #checkRoom(subscriberId: string): void {
+    if (this.#isDraining) throw new MillraceError('draining', 'the server is stopping: subscribe again')
+    if (this.#subscribers.size < maxSubscribers || this.#subscribers.has(subscriberId)) return
+    throw new MillraceError('backlogged', `this process has ${maxSubscribers} subscribers, as many as it takes`)
+  }
+
+  #reportProgress(afterMs: number): void {
+    for (const subscriber of this.#subscribers.values()) subscriber.reportProgress(afterMs)
+  }
+}

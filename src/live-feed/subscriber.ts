@@ -1,0 +1,376 @@
+// One subscription: what was before it began, then what comes, as frames.
+//
+// Its states, and what ends each:
+//   behind   it reads its own pages of the log, at the pace of `next`       the feed is near, and nowhere behind it
+//   joining  the feed fills its ring; it reads its own pages up to where    nothing is left to read
+//            the ring begins
+//   live     it takes from its ring                                         the end
+//   ended    it has no more frames, or an error
+//
+// While it is behind nothing is read ahead, so nothing is dropped. Joining is without a hole and without a repetition because
+// the feed gives from its cursor on, and the last own page is cut there.
+
+import { MillraceError } from '../errors.ts'
+import type { LogTail, TailPage, TopicCursor } from '../event-log/tail.ts'
+import type { Slots } from '../lib/slots.ts'
+import type { LiveFrame, LiveSubscription, OnSlow, SubscriberStatus } from '../pipeline/live.ts'
+import { EventRing, type LogGap } from './event-ring.ts'
+import type { BufferedEvent } from './live-event.ts'
+import type { LiveFilter } from './live-filter.ts'
+import { beginOf, PageWalk } from './page-walk.ts'
+import { encodeCursor, eventsBetween, isAsFarAs } from './topic-cursor.ts'
+import type { Audience, Receiver, TopicFeed } from './topic-feed.ts'
+
+export const frameBytes = 64 * 1024
+const ownPageBytes = 256 * 1024
+/** How many events of the topic the feed may be ahead when a subscriber joins it, or as many as its buffer takes, if fewer. */
+const maxEventsToJoin = 20_000
+const minEventsToJoin = 1000
+const reconnectMinMs = 200
+const reconnectMaxMs = 2000
+
+type State =
+  | {
+      readonly is: 'behind'
+      readonly cursor: TopicCursor
+      /** Whether the log has said that there is such a place. */
+      readonly isKnown: boolean
+    }
+  | { readonly is: 'joining'; readonly cursor: TopicCursor; readonly upTo: TopicCursor; readonly audience: Audience }
+  | { readonly is: 'live'; readonly audience: Audience }
+  | { readonly is: 'ended'; readonly error: MillraceError | null }
+
+export interface SubscriberOptions {
+  readonly subscriberId: string
+  readonly topic: string
+  readonly filter: LiveFilter
+  readonly onSlow: OnSlow
+  readonly maxBufferedEvents: number
+  readonly maxBufferedBytes: number
+  readonly start: TopicCursor
+  /** Whether the start is from the log, not from a user. */
+  readonly isStartKnown: boolean
+  /** Whether events that were asked for may be missing before the start. */
+  readonly isCut: boolean
+  readonly since: number
+  readonly feed: TopicFeed
+  readonly tail: LogTail
+  /** For reads of its own pages. */
+  readonly reads: Slots
+  readonly monotonicNow: () => number
+  readonly random: () => number
+  /** Counts events that were sent, or dropped, or both. */
+  readonly count: (sent: number, dropped: number) => void
+  /** Called once, at the end. */
+  readonly onEnd: (subscriber: Subscriber) => void
+}
+
+export class Subscriber implements LiveSubscription, Receiver {
+  readonly subscriberId: string
+  readonly startCursor: string
+  readonly filter: LiveFilter
+  readonly #options: SubscriberOptions
+  readonly #ring: EventRing
+  #state: State
+  /** Made from its own pages, to be sent. */
+  #frames: LiveFrame[] = []
+  /** Where who has got the last frame stands. */
+  #cursor: string
+  #lastFrameMs: number
+  #endsSoon = false
+  #wakeUp: (() => void) | null = null
+  #sentEvents = 0
+  #droppedEvents: number | null = 0
+
+  constructor(options: SubscriberOptions) {
+    const { topic, start, onSlow, maxBufferedEvents, maxBufferedBytes } = options
+    this.#options = options
+    this.subscriberId = options.subscriberId
+    this.filter = options.filter
+    this.startCursor = encodeCursor(topic, start)
+    this.#cursor = this.startCursor
+    this.#lastFrameMs = options.monotonicNow()
+    this.#ring = new EventRing({
+      maxEvents: maxBufferedEvents,
+      maxBytes: maxBufferedBytes,
+      keepsLatest: onSlow === 'latest_per_key',
+    })
+    this.#state = { is: 'behind', cursor: start, isKnown: options.isStartKnown }
+    if (options.isCut) this.#addGap({ dropped: null, reason: 'trimmed', from: this.#cursor, to: this.#cursor })
+    this.#joinIfNear()
+  }
+
+  get topic(): string {
+    return this.#options.topic
+  }
+
+  async next(): Promise<LiveFrame | null> {
+    for (;;) {
+      const frame = this.#takeFrame()
+      if (frame !== undefined) return frame
+      if (this.#state.is === 'live') await this.#woken()
+      else await this.#readOn()
+    }
+  }
+
+  push(event: BufferedEvent): void {
+    const { onSlow } = this.#options
+    if (onSlow === 'disconnect' && this.#ring.isFullFor(event)) {
+      const text = `the subscriber was too slow: ${this.#ring.events} events waited for it, all that its buffer takes`
+      this.end(new MillraceError('backlogged', text))
+    } else if (this.#state.is !== 'ended') this.#ring.push(event)
+  }
+
+  pushGap(gap: LogGap): void {
+    if (this.#state.is !== 'ended') this.#ring.pushGap(gap)
+  }
+
+  wake(): void {
+    this.#wakeUp?.()
+  }
+
+  endSoon(): void {
+    this.#endsSoon = true
+    this.wake()
+  }
+
+  close(): void {
+    this.end(null)
+  }
+
+  /** Ends it at once. @param error what `next` throws; null: nothing. */
+  end(error: MillraceError | null): void {
+    if (this.#state.is === 'ended') return
+    this.#state = { is: 'ended', error }
+    this.#options.feed.detach(this)
+    this.#countDropped(this.#ring.takeDropped()?.events ?? 0)
+    this.#ring.clear()
+    this.#frames = []
+    this.#options.onEnd(this)
+    this.wake()
+  }
+
+  /** Sends where it stands, if nothing was sent for so long and it has moved. */
+  reportProgress(afterMs: number): void {
+    const { feed, monotonicNow } = this.#options
+    if (this.#state.is !== 'live' || this.#frames.length > 0 || this.#ring.first() !== null) return
+    if (monotonicNow() - this.#lastFrameMs < afterMs || feed.token === this.#cursor) return
+    this.#frames.push({ is: 'progress', cursor: feed.token })
+    this.wake()
+  }
+
+  /** Events of the topic between what it has got and the end of the feed; null when that is not known. */
+  lagEvents(): number | null {
+    const { feed } = this.#options
+    switch (this.#state.is) {
+      case 'behind':
+      case 'joining': {
+        const { cursor } = this.#state
+        return cursor.epoch === feed.cursor.epoch ? eventsBetween(cursor, feed.cursor) : null
+      }
+      case 'live': {
+        const first = this.#ring.first()
+        if (first === null) return 0
+        return first.place.epoch === feed.cursor.epoch ? feed.offsetsBefore - first.offsetsBefore : null
+      }
+      case 'ended':
+        return null
+    }
+  }
+
+  status(): SubscriberStatus {
+    const { subscriberId, topic, since } = this.#options
+    const waiting = this.#ring.droppedEvents
+    return {
+      subscriberId,
+      topic,
+      since,
+      isLive: this.#state.is === 'live',
+      lagEvents: this.lagEvents(),
+      bufferedEvents: this.#ring.events,
+      bufferedBytes: this.#ring.bytes,
+      sentEvents: this.#sentEvents,
+      droppedEvents: this.#droppedEvents === null || waiting === null ? null : this.#droppedEvents + waiting,
+    }
+  }
+
+  /** Undefined when there is none now. */
+  #takeFrame(): LiveFrame | null | undefined {
+    const state = this.#state
+    if (state.is === 'ended') {
+      if (state.error !== null) throw state.error
+      return null
+    }
+    const frame = this.#frames.shift() ?? (state.is === 'live' ? this.#frameOfRing(state.audience) : null)
+    if (frame !== null) return this.#sent(frame)
+    if (!this.#endsSoon) return undefined
+    this.end(null)
+    const { random } = this.#options
+    const afterMs = Math.round(reconnectMinMs + random() * (reconnectMaxMs - reconnectMinMs))
+    return { is: 'reconnect', cursor: this.#cursor, afterMs }
+  }
+
+  #sent(frame: LiveFrame): LiveFrame {
+    this.#cursor = frame.cursor
+    this.#lastFrameMs = this.#options.monotonicNow()
+    if (frame.is === 'gap') this.#countDropped(frame.dropped)
+    if (frame.is !== 'events') return frame
+    this.#sentEvents += frame.events.length
+    this.#options.count(frame.events.length, 0)
+    return frame
+  }
+
+  #countDropped(events: number | null): void {
+    this.#droppedEvents = this.#droppedEvents === null || events === null ? null : this.#droppedEvents + events
+    if (events !== null && events > 0) this.#options.count(0, events)
+  }
+
+  #frameOfRing(audience: Audience): LiveFrame | null {
+    const ring = this.#ring
+    const dropped = ring.takeDropped()
+    if (dropped !== null) {
+      const from = this.#cursor
+      // Who resumes while earlier events still wait must not skip these.
+      const cursor = dropped.isBetween ? from : dropped.to
+      return { is: 'gap', cursor, dropped: dropped.events, from, to: dropped.to, reason: 'slow' }
+    }
+    const isWhole = !ring.hasHoles
+    const taken = ring.take(frameBytes)
+    if (taken === null) return null
+    if (!Array.isArray(taken)) return { is: 'gap', cursor: taken.to, ...taken }
+    const last = taken.at(-1)!
+    return {
+      is: 'events',
+      cursor: last.cursor,
+      events: taken,
+      sharedBy: isWhole ? audience.frameKey(taken[0]!, last) : null,
+    }
+  }
+
+  /** One step towards the feed. Errors: those of the log. */
+  async #readOn(): Promise<void> {
+    const state = this.#state
+    if (state.is !== 'behind' && state.is !== 'joining') return
+    if (state.is === 'behind' && state.isKnown && this.#isNear(state.cursor)) {
+      this.#joinIfNear()
+      // The feed is behind in some stream, but will get there: it reads on without being asked.
+      if (this.#state === state) await this.#feedTurn()
+      return
+    }
+    const { topic, tail, reads } = this.#options
+    const page = await reads.run(() => tail.read(topic, state.cursor, { maxBytes: ownPageBytes, maxWaitMs: 0 }))
+    // It was ended meanwhile.
+    if (this.#state !== state) return
+    if (state.is === 'joining') return this.#takeLastPage(page, state)
+    const begin = beginOf(page, state.cursor)
+    if (page.gap !== null) this.#addGapOfPage(page, page.gap.events, state.cursor, begin)
+    this.#addEvents(new PageWalk(topic, page, begin, null))
+    this.#state = { is: 'behind', cursor: page.cursor, isKnown: true }
+    const isIdle = page.entries.length === 0 && page.gap === null
+    if (isIdle && !this.#isNear(page.cursor)) await this.#feedTurn()
+    else this.#joinIfNear()
+  }
+
+  #takeLastPage(page: TailPage, state: State & { is: 'joining' }): void {
+    const { topic } = this.#options
+    const { cursor, upTo, audience } = state
+    const isSameLog = page.cursor.epoch === upTo.epoch
+    if (isSameLog && page.entries.length > 0) {
+      const begin = beginOf(page, cursor)
+      if (page.gap !== null) {
+        // What retention has removed of that which the feed gives too is not missing.
+        const isBefore = eventsBetween(upTo, begin) === 0
+        this.#addGapOfPage(page, isBefore ? page.gap.events : null, cursor, upToAtMost(begin, upTo))
+      }
+      this.#addEvents(new PageWalk(topic, page, begin, upTo))
+      this.#state = { ...state, cursor: upToAtMost(page.cursor, upTo) }
+      this.#goLiveIfDone()
+      return
+    }
+    // There is nothing more before the feed's cursor; with a gap, nothing any more.
+    if (page.gap !== null) this.#addGapOfPage(page, isSameLog ? page.gap.events : null, cursor, upTo)
+    this.#state = { is: 'joining', cursor: upTo, upTo, audience }
+    this.#goLiveIfDone()
+  }
+
+  #isNear(cursor: TopicCursor): boolean {
+    const { feed, maxBufferedEvents } = this.#options
+    const mostEvents = Math.max(minEventsToJoin, Math.min(maxEventsToJoin, maxBufferedEvents))
+    return cursor.epoch === feed.cursor.epoch && eventsBetween(cursor, feed.cursor) <= mostEvents
+  }
+
+  #joinIfNear(): void {
+    const state = this.#state
+    const { feed } = this.#options
+    if (state.is !== 'behind' || !state.isKnown || !this.#isNear(state.cursor)) return
+    if (!isAsFarAs(feed.cursor, state.cursor)) return
+    this.#state = { is: 'joining', cursor: state.cursor, upTo: feed.cursor, audience: feed.attach(this) }
+    this.#goLiveIfDone()
+  }
+
+  #goLiveIfDone(): void {
+    const state = this.#state
+    if (state.is !== 'joining' || !isAsFarAs(state.cursor, state.upTo)) return
+    this.#frames.push({ is: 'caught_up', cursor: encodeCursor(this.#options.topic, state.upTo) })
+    this.#state = { is: 'live', audience: state.audience }
+  }
+
+  #addEvents(walk: PageWalk): void {
+    let events: BufferedEvent[] = []
+    let bytes = 0
+    const endFrame = () => {
+      const last = events.at(-1)
+      if (last !== undefined) this.#frames.push({ is: 'events', cursor: last.cursor, events, sharedBy: null })
+      events = []
+      bytes = 0
+    }
+    while (walk.next()) {
+      if (walk.isDamaged) {
+        endFrame()
+        const { topic } = this.#options
+        const from = encodeCursor(topic, walk.cursor)
+        this.#addGap({ dropped: null, reason: 'lost', from, to: encodeCursor(topic, walk.cursorAfterEntry) })
+      } else if (this.filter.matches(walk.reader.bytes, walk.reader.fields)) {
+        const event = walk.event()
+        if (bytes + event.bytes.length > frameBytes) endFrame()
+        events.push(event)
+        bytes += event.bytes.length
+      }
+    }
+    endFrame()
+  }
+
+  #addGapOfPage(page: TailPage, events: number | null, from: TopicCursor, to: TopicCursor): void {
+    const { topic } = this.#options
+    this.#addGap({
+      // How many of them a filter matches is not known.
+      dropped: this.filter.matchesAll ? events : null,
+      reason: page.gap?.events === null ? 'lost' : 'trimmed',
+      from: encodeCursor(topic, from),
+      to: encodeCursor(topic, to),
+    })
+  }
+
+  #addGap(gap: LogGap): void {
+    this.#frames.push({ is: 'gap', cursor: gap.to, ...gap })
+  }
+
+  #woken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wakeUp = () => {
+        this.#wakeUp = null
+        resolve()
+      }
+    })
+  }
+
+  /** Also resolves when it is woken: at its end. */
+  async #feedTurn(): Promise<void> {
+    await Promise.race([this.#options.feed.nextTurn(), this.#woken()])
+  }
+}
+
+/** In each stream, what is less. */
+function upToAtMost({ epoch, offsets }: TopicCursor, most: TopicCursor): TopicCursor {
+  return { epoch, offsets: offsets.map((offset, stream) => Math.min(offset, most.offsets[stream] ?? 0)) }
+}

@@ -1,0 +1,201 @@
+// The one reader of a topic in this process, for all its live subscribers.
+//
+// Job: read the end of the log, find who wants each event, put it into their rings.
+// Not its job: what was before a subscriber joined (subscriber.ts), what is dropped (event-ring.ts).
+
+import { toMillraceError } from '../errors.ts'
+import type { LogTail, TailPage, TopicCursor } from '../event-log/tail.ts'
+import { sleep } from '../lib/abort.ts'
+import { backoffMs } from '../lib/backoff.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { LogGap } from './event-ring.ts'
+import { FilterIndex } from './filter-index.ts'
+import type { BufferedEvent } from './live-event.ts'
+import type { LiveFilter } from './live-filter.ts'
+import { beginOf, PageWalk, sumOf } from './page-walk.ts'
+import { encodeCursor } from './topic-cursor.ts'
+
+/** A live subscriber, for the feed. */
+export interface Receiver {
+  readonly filter: LiveFilter
+  push(event: BufferedEvent): void
+  pushGap(gap: LogGap): void
+  /** Something was pushed. Once for each page. */
+  wake(): void
+}
+
+export interface FeedOptions {
+  readonly topic: string
+  readonly tail: LogTail
+  readonly logger: Logger
+  /** 0 <= random < 1. */
+  readonly random: () => number
+}
+
+const maxPageBytes = 1024 * 1024
+const maxWaitMs = 5000
+const readBackoff = { baseMs: 100, maxMs: 5000 }
+
+/** The live subscribers that have the same filter. */
+export class Audience {
+  readonly filter: LiveFilter
+  readonly receivers = new Set<Receiver>()
+  readonly #frames = new WeakMap<BufferedEvent, { readonly last: BufferedEvent; readonly key: object }>()
+
+  constructor(filter: LiveFilter) {
+    this.filter = filter
+  }
+
+  /** The same object for all frames from this event to that one. */
+  frameKey(first: BufferedEvent, last: BufferedEvent): object {
+    const known = this.#frames.get(first)
+    if (known?.last === last) return known.key
+    const key = {}
+    this.#frames.set(first, { last, key })
+    return key
+  }
+}
+
+export class TopicFeed {
+  readonly #options: FeedOptions
+  readonly #audiences = new Map<string, Audience>()
+  readonly #index = new FilterIndex<Audience>()
+  readonly #stopping = new AbortController()
+  #cursor: TopicCursor = { epoch: 0, offsets: [] }
+  /** The token of `#cursor`, when somebody has asked for it. */
+  #token: string | null = null
+  #turn = Promise.withResolvers<void>()
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(options: FeedOptions) {
+    this.#options = options
+  }
+
+  /** Begins to read at the end of the topic. Errors: those of LogTail.cursorAt. */
+  async start(): Promise<void> {
+    const { tail, topic } = this.#options
+    this.#cursor = (await tail.cursorAt(topic, 'now')).cursor
+    if (!this.#stopping.signal.aborted) this.#running = this.#run()
+  }
+
+  /** Where it stands: what was before has been given to those who were attached. */
+  get cursor(): TopicCursor {
+    return this.#cursor
+  }
+
+  /** The cursor as a token. */
+  get token(): string {
+    this.#token ??= encodeCursor(this.#options.topic, this.#cursor)
+    return this.#token
+  }
+
+  /** Resolves when it has read again, or tried to. */
+  nextTurn(): Promise<void> {
+    return this.#turn.promise
+  }
+
+  /** From now on the receiver gets what matches its filter, from `cursor` on. */
+  attach(receiver: Receiver): Audience {
+    const { filter } = receiver
+    let audience = this.#audiences.get(filter.key)
+    if (audience === undefined) {
+      audience = new Audience(filter)
+      this.#audiences.set(filter.key, audience)
+      this.#index.add(audience)
+    }
+    audience.receivers.add(receiver)
+    return audience
+  }
+
+  /** Idempotent. */
+  detach(receiver: Receiver): void {
+    const audience = this.#audiences.get(receiver.filter.key)
+    if (audience?.receivers.delete(receiver) !== true || audience.receivers.size > 0) return
+    this.#audiences.delete(audience.filter.key)
+    this.#index.remove(audience)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { tail, topic, logger, random } = this.#options
+    const { signal } = this.#stopping
+    let failures = 0
+    while (!signal.aborted) {
+      try {
+        const page = await tail.read(topic, this.#cursor, { maxBytes: maxPageBytes, maxWaitMs, signal })
+        if (signal.aborted) break
+        failures = 0
+        this.#take(page)
+        this.#endTurn()
+        // Lets the connections write: a log that has always more would keep the event loop to itself.
+        await new Promise((resolve) => setImmediate(resolve))
+      } catch (thrown) {
+        failures++
+        const error = toMillraceError(thrown)
+        if (failures === 1) logger.warn({ topic, error }, 'the live feed cannot read the log; it tries again')
+        this.#endTurn()
+        await sleep(backoffMs(failures, readBackoff, random()), signal)
+      }
+    }
+    this.#endTurn()
+  }
+
+  #endTurn(): void {
+    this.#turn.resolve()
+    this.#turn = Promise.withResolvers()
+  }
+
+  #take(page: TailPage): void {
+    const { topic } = this.#options
+    const begin = beginOf(page, this.#cursor)
+    if (page.gap !== null) this.#giveGap(page.gap.events, this.#cursor, begin)
+    if (page.entries.length > 0) this.#giveEvents(new PageWalk(topic, page, begin, null))
+    this.#cursor = page.cursor
+    this.#token = null
+  }
+
+  #giveEvents(walk: PageWalk): void {
+    const found: Audience[] = []
+    const given = new Set<Audience>()
+    while (walk.next()) {
+      if (walk.isDamaged) {
+        this.#giveGap(null, walk.cursor, walk.cursorAfterEntry)
+        continue
+      }
+      this.#index.find(walk.reader.bytes, walk.reader.fields, found)
+      if (found.length === 0) continue
+      const event = walk.event()
+      for (const audience of found) {
+        given.add(audience)
+        for (const receiver of audience.receivers) receiver.push(event)
+      }
+    }
+    for (const { receivers } of given) for (const receiver of receivers) receiver.wake()
+  }
+
+  #giveGap(events: number | null, from: TopicCursor, to: TopicCursor): void {
+    const { topic } = this.#options
+    const gap = {
+      reason: events === null ? ('lost' as const) : ('trimmed' as const),
+      from: encodeCursor(topic, from),
+      to: encodeCursor(topic, to),
+    }
+    for (const { filter, receivers } of this.#audiences.values()) {
+      // How many of them a filter matches is not known.
+      const dropped = filter.matchesAll ? events : null
+      for (const receiver of receivers) {
+        receiver.pushGap({ ...gap, dropped })
+        receiver.wake()
+      }
+    }
+  }
+
+  /** How many offsets of the topic are before the cursor. */
+  get offsetsBefore(): number {
+    return sumOf(this.#cursor.offsets)
+  }
+}
