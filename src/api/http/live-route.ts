@@ -5,12 +5,15 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { Live, LiveQuery, LiveSubscription } from '../../pipeline/live.ts'
 import { answerInTime } from './answer-in-time.ts'
+import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
 import { liveProblemOf } from './live-problem.ts'
 import { liveRequestOf } from './live-query.ts'
 import { LiveStreams } from './live-stream.ts'
 import { longPoll } from './long-poll.ts'
 import { sendProblem } from './problem.ts'
+
+const path = '/v1/events/live'
 
 const cursorHeader = 'millrace-cursor'
 const idHeader = 'millrace-subscriber-id'
@@ -23,12 +26,16 @@ const streamHeaders = {
   connection: 'close',
 }
 
-export function addLiveRoute(app: FastifyInstance, live: Live, maxAnswerMs: number): void {
-  const streams = new LiveStreams()
-  // No HEAD: it would subscribe.
-  app.get('/v1/events/live', { exposeHeadRoute: false }, async (request, reply) => {
+export function addLiveRoute(app: FastifyInstance, live: Live, times: HttpTimes): void {
+  const streams = new LiveStreams(times.maxSilenceMs)
+  // The one of its own would subscribe.
+  app.head(path, async (request, reply) => {
+    liveRequestOf(request.query, request.headers)
+    return reply.headers(streamHeaders).send()
+  })
+  app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
     const { query, waitMs } = liveRequestOf(request.query, request.headers)
-    const subscription = await subscribe(live, query, maxAnswerMs)
+    const subscription = await subscribe(live, query, times.maxAnswerMs)
     const { socket } = request.raw
     socket.once('close', () => subscription.close())
     if (socket.destroyed) subscription.close()

@@ -9,9 +9,8 @@ import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { LiveSubscription } from '../../pipeline/live.ts'
 import { SseEncoder, sseComment, sseProblem, sseStart } from './server-sent-events.ts'
 
-/** A client or a proxy that hears nothing for longer may give the connection up. */
-const maxSilenceMs = 15_000
-const checkSilenceEveryMs = 1_000
+/** How often, in the longest silence, streams are looked through for one that has lasted so long. */
+const checksInSilence = 15
 
 export interface LiveStream {
   readonly response: ServerResponse
@@ -29,7 +28,13 @@ interface OpenStream {
 export class LiveStreams {
   readonly #encoder = new SseEncoder()
   readonly #open = new Set<OpenStream>()
+  readonly #maxSilenceMs: number
   #timer: NodeJS.Timeout | null = null
+
+  /** @param maxSilenceMs a client or a proxy that hears nothing for longer may give the connection up. */
+  constructor(maxSilenceMs: number) {
+    this.#maxSilenceMs = maxSilenceMs
+  }
 
   /** Sends the frames of the subscription until it ends, or the connection. Its failure is the last thing that is sent. */
   async send({ response, subscription, topic, onFailure }: LiveStream): Promise<void> {
@@ -56,7 +61,7 @@ export class LiveStreams {
 
   #add(stream: OpenStream): void {
     this.#open.add(stream)
-    this.#timer ??= setInterval(() => this.#breakSilence(), checkSilenceEveryMs).unref()
+    this.#timer ??= setInterval(() => this.#breakSilence(), this.#maxSilenceMs / checksInSilence).unref()
   }
 
   #delete(stream: OpenStream): void {
@@ -69,7 +74,7 @@ export class LiveStreams {
   #breakSilence(): void {
     const nowMs = performance.now()
     for (const stream of this.#open) {
-      if (nowMs - stream.lastWriteMs < maxSilenceMs) continue
+      if (nowMs - stream.lastWriteMs < this.#maxSilenceMs) continue
       stream.lastWriteMs = nowMs
       // A client that does not read has its last bytes still to come.
       if (stream.response.writableLength === 0) stream.response.write(sseComment)

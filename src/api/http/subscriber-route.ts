@@ -1,10 +1,10 @@
 // GET /v1/subscribers: who follows the live feed of this process, by id.
 
 import type { FastifyInstance } from 'fastify'
+import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { Live, SubscriberStatus } from '../../pipeline/live.ts'
 import type { PageSender } from './page-sender.ts'
 import { limitParameter, readQuery } from './query.ts'
-import { formatRfc3339 } from './rfc3339.ts'
 
 export function addSubscriberRoute(app: FastifyInstance, live: Live, pages: PageSender): void {
   app.get('/v1/subscribers', async (request, reply) => {
