@@ -39,9 +39,10 @@ export class FilterIndex<T extends Filtered> {
   /** How many prefixes of each length stand under `subject`. */
   readonly #prefixesOfLength = new Map<number, number>()
   #longestPrefix = 0
-  /** Those without a condition that has a hash: they have globs, or match everything. */
-  readonly #others = new Set<T>()
-  readonly #othersOfType = new Map<string, readonly T[]>()
+  /** Those that have globs only. */
+  readonly #byGlob = new Set<T>()
+  readonly #globsOfType = new Map<string, readonly T[]>()
+  readonly #unconditional = new Set<T>()
   readonly #attribute = new AttributeReader()
   #events = 0
 
@@ -50,8 +51,9 @@ export class FilterIndex<T extends Filtered> {
     const condition = this.#rarest(conditionsOf(filter))
     this.#conditionOf.set(wanted, condition)
     if (condition === null) {
-      this.#others.add(wanted)
-      this.#othersOfType.clear()
+      if (filter.matchesAll) this.#unconditional.add(wanted)
+      else this.#byGlob.add(wanted)
+      this.#globsOfType.clear()
       return
     }
     this.#used[condition.kind]++
@@ -69,8 +71,9 @@ export class FilterIndex<T extends Filtered> {
     if (condition === undefined) return
     this.#conditionOf.delete(wanted)
     if (condition === null) {
-      this.#others.delete(wanted)
-      this.#othersOfType.clear()
+      this.#unconditional.delete(wanted)
+      this.#byGlob.delete(wanted)
+      this.#globsOfType.clear()
       return
     }
     this.#used[condition.kind]--
@@ -93,9 +96,10 @@ export class FilterIndex<T extends Filtered> {
     }
     if (subject > 0) this.#findBySubject(bytes, fields, found)
     if (type > 0) this.#take(hashOf(kinds.type, bytes, fields.typeStart, fields.typeEnd), bytes, fields, found)
-    if (this.#others.size > 0) {
-      for (const wanted of this.#othersFor(bytes, fields)) found.push(wanted)
+    if (this.#byGlob.size > 0) {
+      for (const wanted of this.#findByGlob(bytes, fields)) found.push(wanted)
     }
+    for (const wanted of this.#unconditional) found.push(wanted)
   }
 
   #findByAttributes(bytes: Uint8Array, fields: EventFields, found: T[]): void {
@@ -128,13 +132,13 @@ export class FilterIndex<T extends Filtered> {
     }
   }
 
-  #othersFor(bytes: Uint8Array, fields: EventFields): readonly T[] {
+  #findByGlob(bytes: Uint8Array, fields: EventFields): readonly T[] {
     const type = textOf(bytes, fields.typeStart, fields.typeEnd)
-    const known = this.#othersOfType.get(type)
+    const known = this.#globsOfType.get(type)
     if (known !== undefined) return known
-    const found = [...this.#others].filter(({ filter }) => filter.matchesType(type))
-    if (this.#othersOfType.size === maxRememberedTypes) this.#othersOfType.clear()
-    this.#othersOfType.set(type, found)
+    const found = [...this.#byGlob].filter(({ filter }) => filter.matchesType(type))
+    if (this.#globsOfType.size === maxRememberedTypes) this.#globsOfType.clear()
+    this.#globsOfType.set(type, found)
     return found
   }
 

@@ -48,10 +48,10 @@ export class LiveFeed implements Live {
   readonly #options: LiveFeedOptions
   readonly #random: () => number
   readonly #subscribers = new Map<string, Subscriber>()
-  /** Also those that others have replaced, until they end. */
   readonly #feeds = new Map<string, OpenFeed>()
   readonly #stopping = new Set<Promise<void>>()
   readonly #reads = new Slots(maxOwnReadsAtOnce)
+  readonly #progressMs: number
   readonly #progressTimer: NodeJS.Timeout
   #isDraining = false
   #lastLeft: (() => void) | null = null
@@ -60,7 +60,8 @@ export class LiveFeed implements Live {
     const { random = Math.random, progressMs = defaultProgressMs } = options
     this.#options = options
     this.#random = random
-    this.#progressTimer = setInterval(() => this.#reportProgress(progressMs), Math.ceil(progressMs / 4))
+    this.#progressMs = progressMs
+    this.#progressTimer = setInterval(() => this.#reportProgress(), Math.ceil(progressMs / 4))
     this.#progressTimer.unref()
   }
 
@@ -154,9 +155,11 @@ export class LiveFeed implements Live {
       feed: open.feed,
       reads: this.#reads,
       random: this.#random,
+      progressMs: this.#progressMs,
       count: (sent, dropped) => count(topic, sent, dropped),
-      onEnd: (ended) => {
-        if (this.#subscribers.get(subscriberId) === ended) this.#subscribers.delete(subscriberId)
+      onEnd: () => {
+        // One that replaces it comes in when it has ended.
+        this.#subscribers.delete(subscriberId)
         this.#leaveFeed(topic, open)
         if (this.#subscribers.size === 0) this.#lastLeft?.()
       },
@@ -205,7 +208,7 @@ export class LiveFeed implements Live {
     throw new MillraceError('backlogged', `this process has ${maxSubscribers} subscribers, as many as it takes`)
   }
 
-  #reportProgress(afterMs: number): void {
-    for (const subscriber of this.#subscribers.values()) subscriber.reportProgress(afterMs)
+  #reportProgress(): void {
+    for (const subscriber of this.#subscribers.values()) subscriber.reportProgress()
   }
 }

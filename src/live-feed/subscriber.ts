@@ -59,10 +59,12 @@ export interface SubscriberOptions {
   readonly reads: Slots
   readonly monotonicNow: () => number
   readonly random: () => number
+  /** After how long without a frame it is told that its cursor has moved. */
+  readonly progressMs: number
   /** Counts events that were sent, or dropped, or both. */
   readonly count: (sent: number, dropped: number) => void
   /** Called once, at the end. */
-  readonly onEnd: (subscriber: Subscriber) => void
+  readonly onEnd: () => void
 }
 
 export class Subscriber implements LiveSubscription, Receiver {
@@ -146,17 +148,16 @@ export class Subscriber implements LiveSubscription, Receiver {
     this.#countDropped(this.#ring.takeDropped()?.events ?? 0)
     this.#ring.clear()
     this.#frames = []
-    this.#options.onEnd(this)
+    this.#options.onEnd()
     this.wake()
   }
 
-  /** Sends where it stands, if nothing was sent for so long and it has moved. */
-  reportProgress(afterMs: number): void {
-    const { feed, monotonicNow } = this.#options
-    if (this.#state.is !== 'live' || this.#frames.length > 0 || this.#ring.first() !== null) return
-    if (monotonicNow() - this.#lastFrameMs < afterMs || feed.token === this.#cursor) return
-    this.#frames.push({ is: 'progress', cursor: feed.token })
-    this.wake()
+  /** Sends where it stands, if nothing was sent for long and it has moved. To be called now and then. */
+  reportProgress(): void {
+    const { feed } = this.#options
+    if (this.#state.is !== 'live' || this.#ring.first() !== null) return
+    this.#addProgress(feed.token)
+    if (this.#frames.length > 0) this.wake()
   }
 
   /** Events of the topic between what it has got and the end of the feed; null when that is not known. */
@@ -265,6 +266,7 @@ export class Subscriber implements LiveSubscription, Receiver {
     const begin = beginOf(page, state.cursor)
     if (page.gap !== null) this.#addGapOfPage(page, page.gap.events, state.cursor, begin)
     this.#addEvents(new PageWalk(topic, page, begin, null))
+    this.#addProgress(encodeCursor(topic, page.cursor))
     this.#state = { is: 'behind', cursor: page.cursor, isKnown: true }
     const isIdle = page.entries.length === 0 && page.gap === null
     if (isIdle && !this.#isNear(page.cursor)) await this.#feedTurn()
@@ -349,6 +351,12 @@ export class Subscriber implements LiveSubscription, Receiver {
       from: encodeCursor(topic, from),
       to: encodeCursor(topic, to),
     })
+  }
+
+  #addProgress(cursor: string): void {
+    const { monotonicNow, progressMs } = this.#options
+    const isDue = this.#frames.length === 0 && monotonicNow() - this.#lastFrameMs >= progressMs
+    if (isDue && cursor !== this.#cursor) this.#frames.push({ is: 'progress', cursor })
   }
 
   #addGap(gap: LogGap): void {
