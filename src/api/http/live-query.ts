@@ -1,6 +1,7 @@
 // The query of GET /v1/events/live.
 
 import type { IncomingHttpHeaders } from 'node:http'
+import { MillraceError } from '../../errors.ts'
 import { defaultTopic } from '../../event/event.ts'
 import type { LiveQuery, OnSlow } from '../../pipeline/live.ts'
 import { checkTopic } from '../topic.ts'
@@ -63,6 +64,20 @@ export function liveRequestOf(given: unknown, headers: IncomingHttpHeaders): Liv
     },
     waitMs: waitMsOf(live, wait),
   }
+}
+
+const parameterOfField: Readonly<Record<string, string>> = {
+  types: 'type',
+  sources: 'source',
+  subjects: 'subject',
+  attributes: 'attribute',
+}
+
+/** An error of the feed with the name of the parameter as its field. */
+export function withParameterName(error: MillraceError): MillraceError {
+  const { code, message, field = '', retryAfterMs, cause } = error
+  const parameter = parameterOfField[field]
+  return parameter === undefined ? error : new MillraceError(code, message, { field: parameter, retryAfterMs, cause })
 }
 
 function countOf(text: string): number {

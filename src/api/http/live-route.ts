@@ -8,7 +8,7 @@ import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
 import { liveProblemOf } from './live-problem.ts'
-import { liveRequestOf } from './live-query.ts'
+import { liveRequestOf, withParameterName } from './live-query.ts'
 import { LiveStreams } from './live-stream.ts'
 import { longPoll } from './long-poll.ts'
 import { sendProblem } from './problem.ts'
@@ -37,11 +37,18 @@ export function addLiveRoute(app: FastifyInstance, live: Live, times: HttpTimes)
     const { query, waitMs } = liveRequestOf(request.query, request.headers)
     const subscription = await subscribe(live, query, times.maxAnswerMs)
     const { socket } = request.raw
-    socket.once('close', () => subscription.close())
-    if (socket.destroyed) subscription.close()
+    const close = () => subscription.close()
+    socket.once('close', close)
+    if (socket.destroyed) close()
     reply.headers({ [cursorHeader]: subscription.startCursor, [idHeader]: subscription.subscriberId })
-    if (waitMs === null) sendStream(reply, subscription, query.topic, streams)
-    else await answerPoll(reply, subscription, query.topic, waitMs)
+    if (waitMs === null) {
+      sendStream(reply, subscription, query.topic, streams)
+    } else {
+      await answerPoll(reply, subscription, query.topic, waitMs)
+      close()
+      // The connection goes on.
+      socket.off('close', close)
+    }
     return reply
   })
 }
@@ -54,7 +61,7 @@ async function subscribe(live: Live, query: LiveQuery, maxAnswerMs: number): Pro
       (subscription) => subscription.close(),
       () => {},
     )
-    throw thrown
+    throw withParameterName(toMillraceError(thrown))
   })
 }
 
@@ -91,7 +98,5 @@ async function answerPoll(
     reply.header('content-type', jsonContentType).send(text)
   } catch (thrown) {
     sendProblem(reply, liveProblemOf(toMillraceError(thrown)))
-  } finally {
-    subscription.close()
   }
 }
