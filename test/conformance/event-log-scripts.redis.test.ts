@@ -137,6 +137,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
       keys: partition.forGroup(group),
       args: [group, name, String(Date.now()), '100000', '1', '9', '0', '9', '0', '9', '0', '9', '0'],
     },
+    tail: { keys: [partition.books, ...partition.streams], args: ['1000', '9', '1', '3', '4', '3'] },
     flow: { keys: [partition.books], args: [group, '2', '1', '100'] },
     permits: {
       keys: partition.forPermits(group),

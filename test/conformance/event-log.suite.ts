@@ -58,7 +58,7 @@ export function eventLogSuite(harness: EventLogHarness): void {
   holding(story)
   dropping(story)
   requesting(story)
-  if (harness.driver === 'embedded') tailing(story)
+  tailing(story)
   closing(story)
   eventLogModelTest(harness)
 }

@@ -43,7 +43,7 @@ import {
 } from '../held-permits.ts'
 import { checkNumbers } from '../numbered-message.ts'
 import type { Replies, StoredRequest } from '../replies.ts'
-import type { LogTail } from '../tail.ts'
+import type { CursorFound, CursorPlace, LogTail } from '../tail.ts'
 import { untilAborted } from '../until-aborted.ts'
 import { notReplicated } from './append/append-answers.ts'
 import { AppendQueue, type AppendRequest, offsetsOf, resend } from './append/append-queue.ts'
@@ -56,6 +56,7 @@ import { describeTopic, readMemory } from './describe-log.ts'
 import type { BlockedLanes } from './guard/blocked-lanes.ts'
 import type { DurabilityGuard } from './guard/durability-guard.ts'
 import { laneNumber, type PartitionKeys } from './redis-keys.ts'
+import { RedisTail } from './redis-tail.ts'
 import type { RedisSession } from './session/redis-session.ts'
 import type { Sessions } from './session/sessions.ts'
 import { encodeAgain, placeOf, readEntry } from './stored-batch.ts'
@@ -93,6 +94,7 @@ export class RedisLog implements EventLog {
   readonly #permits = new Set<HeldPermits>()
   readonly #queues = new Map<PartitionKeys, AppendQueue>()
   readonly #trims = new TrimPlan()
+  readonly #tail: RedisTail
   /** Calls in flight: close() waits for them. */
   readonly #calls = new Set<Promise<unknown>>()
   #closed: Promise<void> | null = null
@@ -107,8 +109,8 @@ export class RedisLog implements EventLog {
   }
 
   readonly tail: LogTail = {
-    cursorAt: () => Promise.reject(new MillraceError('unimplemented', 'a log on Redis is not read without a group')),
-    read: () => Promise.reject(new MillraceError('unimplemented', 'a log on Redis is not read without a group')),
+    cursorAt: (topic, place) => this.#call(() => this.#cursorAt(topic, place)),
+    read: (...words) => this.#call(() => this.#tail.read(...words)),
   }
 
   /** Never resolves: a server that is unreachable may come back. */
@@ -116,6 +118,11 @@ export class RedisLog implements EventLog {
 
   constructor(options: RedisLogOptions) {
     this.#options = options
+    this.#tail = new RedisTail({
+      ...options,
+      findTopic: (name, group) => this.#topic(name, group),
+      refresh: () => this.#refresh(),
+    })
   }
 
   declare(topic: string, declaration: TopicDeclaration): Promise<void> {
@@ -366,6 +373,7 @@ export class RedisLog implements EventLog {
   }
 
   async #close(): Promise<void> {
+    this.#tail.close()
     await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
     await Promise.allSettled(this.#calls)
     await Promise.all(Array.from(this.#permits, (permits) => permits.close()))
@@ -401,6 +409,11 @@ export class RedisLog implements EventLog {
       const request = { lane: stream.lane, batches, events, bytes, maxWaiting, producer, once, resolve: answer, reject }
       this.#queue(partition).add(request)
     })
+  }
+
+  #cursorAt(topic: string, place: CursorPlace): Promise<CursorFound> {
+    const finding = this.#tail.cursorAt(topic, place)
+    return typeof place === 'object' && 'settledBy' in place ? this.#ofGroup(topic, place.settledBy, finding) : finding
   }
 
   async #findRequest(topic: string, group: string, id: string): Promise<StoredRequest | null> {

@@ -172,7 +172,9 @@ export function tailing(story: Story): void {
     const epoch = now.epoch - 1
     const before = { epoch, offsets: now.offsets.map((_, index) => (index === 1 ? 600 : 0)) }
     const page = await read(bench, before)
-    assert.deepEqual([idsOf(page.entries), page.gap, page.cursor], [named('b', 600), { events: null }, now])
+    const more = await read(bench, page.cursor)
+    assert.deepEqual([page.gap, more.gap, more.cursor], [{ events: null }, null, now])
+    assert.deepEqual(idsOf([...page.entries, ...more.entries]), named('b', 600))
     const beyond = { epoch, offsets: now.offsets.map((offset) => offset + 5000) }
     for (const from of [beyond, { ...beyond, epoch: now.epoch }]) {
       const moved = await within(5_000, 'the gap', waitFrom(bench, from))

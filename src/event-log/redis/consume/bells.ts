@@ -1,6 +1,6 @@
 // The bells of the partitions: a script that makes work available in a partition publishes on its channel when an idle
-// consumer has set `asleep` there. A bell wakes one waiting consumer of each group of this process; when that one has
-// found something, it wakes the next.
+// consumer or reader has set `asleep` there. A bell wakes one waiting consumer of each group of this process; when that one
+// has found something, it wakes the next. It wakes all waiting readers.
 //
 // A bell is only a hint: a missed one costs nothing but time, since consumers also poll. So no call waits for a
 // subscription or fails without one.
@@ -8,6 +8,9 @@
 import type { Logger } from '../../../telemetry/logger.ts'
 import type { RedisConnection } from '../connection/redis-connection.ts'
 import type { PartitionKeys } from '../redis-keys.ts'
+
+/** In place of a group: readers of the topic, all of which a bell wakes. */
+export const allReaders = ''
 
 /** Delay before a failed subscription is retried. */
 const retryAfterMs = 5_000
@@ -28,7 +31,7 @@ export class Bells {
   readonly #subscriptions = new Map<PartitionKeys, SubscriptionState>()
   readonly #rungAt = new Map<PartitionKeys, number>()
   readonly #rungIn = new Map<string, number>()
-  /** The waiting consumers: topic, then group, then what wakes each. */
+  /** The waiting consumers and readers: topic, then group, then what wakes each. */
   readonly #waiters = new Map<string, Map<string, Set<() => void>>>()
   #isWarned = false
 
@@ -78,6 +81,7 @@ export class Bells {
     this.#rungAt.set(partition, this.rungAt(partition) + 1)
     this.#rungIn.set(topic, this.rungIn(topic) + 1)
     for (const group of [...(this.#waiters.get(topic)?.keys() ?? [])]) this.wakeOne(topic, group)
+    for (const wake of [...(this.#waiters.get(topic)?.get(allReaders) ?? [])]) wake()
   }
 
   /** Wakes the consumer of the group that has waited longest. */

@@ -30,6 +30,8 @@ const names = [
   'reopen',
   'set-group',
   'settle',
+  'tail',
+  'tail-cursor',
   'take',
   'trim',
 ] as const

@@ -54,13 +54,14 @@ for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', most)) do
   trimmed = offset + count
 end
 if trimmed ~= nil then
-  local holes = {}
+  local holes, holesBelow = {}, numbers(books, { 'holesBelow:' .. lane })[1]
   for from, ending in string.gmatch(redis.call('HGET', books, 'holes:' .. lane) or '', '(%d+)%-(%d+)') do
-    if tonumber(ending) > trimmed then holes[#holes + 1] = from .. '-' .. ending end
+    if tonumber(ending) > trimmed then holes[#holes + 1] = from .. '-' .. ending
+    else holesBelow = math.max(holesBelow, tonumber(ending)) end
   end
   redis.call(
     'HSET', books, 'trimmed:' .. lane, text(trimmed), 'trimmedByte:' .. lane, text(trimmedByte), 'holes:' .. lane,
-    table.concat(holes, ' '))
+    table.concat(holes, ' '), 'holesBelow:' .. lane, text(holesBelow))
   redis.call('XTRIM', stream, 'MINID', '=', text(trimmed) .. '-1')
 end
 return { entries, events, bytes, entries == most and 1 or 0, kept }

@@ -135,7 +135,8 @@ local function lose(books, group, events)
   if left == 0 then redis.call('HSET', books, 'waitingBytes:' .. group, '0') end
 end
 
--- Wakes idle consumers, which have set `asleep`. pcall: without the right to publish they find the entries by polling.
+-- Wakes idle consumers and readers, which have set `asleep`. pcall: without the right to publish they find the entries by
+-- polling.
 local function ring(books, bell)
   if redis.call('HDEL', books, 'asleep') == 1 then redis.pcall('SPUBLISH', bell, '') end
 end
