@@ -4,13 +4,18 @@
 
 import type { Socket } from 'node:net'
 
+export interface ConnectionLimitOptions {
+  readonly maxTotal?: number | undefined
+  readonly maxPerAddress?: number | undefined
+}
+
 export class ConnectionLimits {
   readonly #maxTotal: number
   readonly #maxPerAddress: number
   readonly #perAddress = new Map<string, number>()
   #total = 0
 
-  constructor({ maxTotal = 10_000, maxPerAddress = 1_000 } = {}) {
+  constructor({ maxTotal = 20_000, maxPerAddress = 1_000 }: ConnectionLimitOptions = {}) {
     this.#maxTotal = maxTotal
     this.#maxPerAddress = maxPerAddress
   }

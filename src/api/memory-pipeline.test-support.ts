@@ -11,7 +11,6 @@ import type { Administration } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
-import type { Live } from '../pipeline/live.ts'
 import type {
   Observed,
   Pipeline,
@@ -23,6 +22,7 @@ import type {
 } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
+import { ScriptedLive } from './scripted-live.test-support.ts'
 
 export interface KeptEvent extends Event {
   readonly topic: string
@@ -49,7 +49,7 @@ export class MemoryPipeline implements Pipeline {
     file: refuse,
     download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
   }
-  readonly live: Live = { subscribe: refuse, landedCursor: refuse, subscribers: () => [] }
+  readonly live = new ScriptedLive()
   readonly requests: Requests = { request: refuse, getReply: refuse }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
@@ -120,6 +120,7 @@ export class MemoryPipeline implements Pipeline {
       throw new MillraceError('invalid_event', 'cursor is not valid', { field: 'cursor' })
     const found = this.events.filter(
       (event) =>
+        (query.topic === undefined || event.topic === query.topic) &&
         (query.type === undefined || event.type === query.type) &&
         (query.source === undefined || event.source === query.source) &&
         (query.sinceMicros === undefined || event.receivedAtMicros >= query.sinceMicros) &&

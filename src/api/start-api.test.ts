@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { MillraceError } from '../errors.ts'
 import { Health } from '../telemetry/health.ts'
@@ -54,6 +54,17 @@ test('gRPC and HTTP serve the same pipeline', async (t) => {
     ['order.created', 'order.paid'],
   )
   assert.equal((await ask(`${url}/v1/events`)).json.events.length, 2)
+})
+
+test('connections of gRPC and HTTP share the limits of the configuration', async (t) => {
+  const { client, url } = await startTestApi(t, { connectionsMax: 2, connectionsPerAddressMax: 99 })
+  await publish(client, good)
+  await post(url, { type: 'order.paid' })
+
+  const oneTooMany = connect(Number(new URL(url).port), '127.0.0.1')
+  await once(oneTooMany, 'close')
+
+  assert.equal(oneTooMany.bytesRead, 0)
 })
 
 test('a stopping server reports it everywhere, finishes running calls and closes within the deadline', async (t) => {

@@ -16,6 +16,8 @@ export interface ApiOptions {
   readonly logger: Logger
   readonly host: string
   readonly allowedHosts?: readonly string[]
+  readonly connectionsMax?: number
+  readonly connectionsPerAddressMax?: number
   /** 0 for any free port. */
   readonly httpPort: number
   readonly grpcPort: number
@@ -38,7 +40,10 @@ export interface Api {
 
 /** @throws MillraceError `failed_precondition` naming MILLRACE_HTTP_PORT, MILLRACE_GRPC_PORT or MILLRACE_HOST. */
 export async function startApi(options: ApiOptions): Promise<Api> {
-  const connectionLimits = new ConnectionLimits()
+  const connectionLimits = new ConnectionLimits({
+    maxTotal: options.connectionsMax,
+    maxPerAddress: options.connectionsPerAddressMax,
+  })
   const takesCalls = options.roles.includes('ingest')
   const grpc = takesCalls ? await startGrpcServer({ ...options, port: options.grpcPort, connectionLimits }) : null
   try {

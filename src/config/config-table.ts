@@ -41,6 +41,8 @@ export interface Config {
   readonly address: readonly string[]
   readonly auth: 'off' | null
   readonly allowedHosts: readonly string[]
+  readonly connectionsMax: number
+  readonly connectionsPerAddressMax: number
   /** Null: the embedded log. */
   readonly redisUrl: string | null
   readonly redisPrefix: string
@@ -218,6 +220,25 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description:
       'Further names by which HTTP requests may call this server, against DNS rebinding. IP addresses, `localhost`, `MILLRACE_HOST` and the name of the machine are always allowed.',
     schema: commaList(host),
+  },
+  connectionsMax: {
+    variable: 'MILLRACE_CONNECTIONS_MAX',
+    default: '20000',
+    unit: null,
+    allowed: 'a whole number from 1 to 1000000',
+    example: '20000',
+    description:
+      'Max open connections, HTTP and gRPC together; further ones are closed at once. Each takes an open file of the process.',
+    schema: wholeNumber(1, 1_000_000),
+  },
+  connectionsPerAddressMax: {
+    variable: 'MILLRACE_CONNECTIONS_PER_ADDRESS_MAX',
+    default: '1000',
+    unit: null,
+    allowed: 'a whole number from 1 to 1000000',
+    example: '20000',
+    description: 'The same from one client address. Behind a proxy all clients have its address: raise it.',
+    schema: wholeNumber(1, 1_000_000),
   },
   redisUrl: {
     variable: 'MILLRACE_REDIS_URL',

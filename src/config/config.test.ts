@@ -56,6 +56,8 @@ test('all problems are reported at once, with the name, the bad value, the allow
     address: 'localhost',
     auth: 'on',
     allowedHosts: 'https://events.example',
+    connectionsMax: '0',
+    connectionsPerAddressMax: 'many',
     redisUrl: 'http://localhost',
     redisPrefix: 'a{b}',
     redisTrustDisk: 'yes',

@@ -26,6 +26,7 @@ export interface StoredEvent {
 }
 
 export interface EventQuery {
+  readonly topic?: string
   readonly type?: string
   readonly source?: string
   /** Received at this time or later, microseconds since 1970. */

@@ -100,6 +100,7 @@ export class Core implements Pipeline {
   }
 
   async listEvents(query: EventQuery): Promise<EventPage> {
+    checkText('topic', query.topic)
     checkText('type', query.type)
     checkText('source', query.source)
     return await this.#reads.run(() => this.#options.store.listEvents(query))

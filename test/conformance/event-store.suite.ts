@@ -666,26 +666,36 @@ function listing(harness: EventStoreHarness, story: Story): void {
     )
   })
 
-  story('filters by type, source and time return exactly the matching events', async (_, store) => {
+  story('filters by topic, type, source and time return exactly the matching events', async (_, store) => {
     const made = Array.from({ length: 300 }, (_, index) => ({
       id: ids.next(),
+      topic: index % 2 === 0 ? 'events' : 'orders',
       type: `t${index % 3}`,
       source: `/s${index % 5}`,
       receivedAtMicros: someMicros + Math.floor(index / 7),
     }))
-    await store.landEvents(made.map((event) => entryOf([event], { receivedAtMicros: event.receivedAtMicros })))
+    await store.landEvents(
+      made.map(({ topic, receivedAtMicros, ...event }) => entryOf([event], { topic, receivedAtMicros })),
+    )
 
     const text = (letter: string, count: number) =>
       fc.constantFrom(...Array.from({ length: count }, (_, n) => `${letter}${n}`))
     const moment = fc.integer({ min: -2, max: 45 }).map((micros) => someMicros + micros)
     const query = fc.record(
-      { type: text('t', 4), source: text('/s', 6), sinceMicros: moment, untilMicros: moment },
+      {
+        topic: fc.constantFrom('events', 'orders', 'none'),
+        type: text('t', 4),
+        source: text('/s', 6),
+        sinceMicros: moment,
+        untilMicros: moment,
+      },
       { requiredKeys: [] },
     )
     await fc.assert(
       fc.asyncProperty(query, fc.integer({ min: 1, max: 100 }), async (asked: Partial<EventQuery>, limit) => {
         const expected = made.filter(
-          ({ type, source, receivedAtMicros }) =>
+          ({ topic, type, source, receivedAtMicros }) =>
+            topic === (asked.topic ?? topic) &&
             type === (asked.type ?? type) &&
             source === (asked.source ?? source) &&
             receivedAtMicros >= (asked.sinceMicros ?? receivedAtMicros) &&

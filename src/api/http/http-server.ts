@@ -24,6 +24,7 @@ import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
 import { addJourneyRoute } from './journey-route.ts'
 import { addListRoute } from './list-route.ts'
+import { addLiveRoute } from './live-route.ts'
 import { answerMalformed } from './malformed.ts'
 import { OpenRequests } from './open-requests.ts'
 import { addOperationsRoutes } from './operations-routes.ts'
@@ -31,6 +32,7 @@ import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
 import { addRequestRoutes } from './request-routes.ts'
+import { addSubscriberRoute } from './subscriber-route.ts'
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
@@ -69,6 +71,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     })
     const pages = new PageSender(times)
     addListRoute(app, pipeline, pages)
+    addLiveRoute(app, pipeline.live, times)
+    addSubscriberRoute(app, pipeline.live, pages)
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
     addDeadLetterRoutes(app, pipeline.administration, pages, times)
     addGroupRoutes(app, pipeline.administration, times)

@@ -10,6 +10,8 @@ export interface HttpTimes {
   readonly maxAnswerMs: number
   /** For the rest of a body that has been answered already. */
   readonly maxLingerMs: number
+  /** On a stream of the live feed; then a comment is sent. */
+  readonly maxSilenceMs: number
   /** Interval at which the timeout of headers is checked. */
   readonly checkEveryMs: number
 }
@@ -20,5 +22,6 @@ export const defaultTimes: HttpTimes = {
   maxIdleMs: 30_000,
   maxAnswerMs: 30_000,
   maxLingerMs: 2_000,
+  maxSilenceMs: 15_000,
   checkEveryMs: 2_000,
 }

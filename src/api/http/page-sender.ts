@@ -22,6 +22,8 @@ export interface PageRequest {
   readonly name: string
   readonly limit: number
   readonly cursor: string | undefined
+  /** Further members of the answer, behind its cursor. */
+  readonly members?: Readonly<Record<string, unknown>>
   /** Reads up to `limit` elements. */
   readonly read: (limit: number, cursor: string | undefined) => Promise<PageStep>
 }
@@ -88,7 +90,7 @@ export class PageSender {
 /** If a later read fails, the page ends there: its cursor is where to continue. */
 async function* piecesOf(
   first: PageStep,
-  { name, limit, read }: PageRequest,
+  { name, limit, members = {}, read }: PageRequest,
   raw: ServerResponse,
   onFailure: (thrown: unknown) => void,
 ): AsyncGenerator<string | Uint8Array, void> {
@@ -114,7 +116,7 @@ async function* piecesOf(
       text = ''
     }
     const { nextCursor } = step
-    const end = `],"next_cursor":${JSON.stringify(nextCursor)}}`
+    const end = `],${JSON.stringify({ next_cursor: nextCursor, ...members }).slice(1)}`
     if (nextCursor === null || count === limit || length >= maxPageBytes || readMs >= maxReadMs) return yield text + end
     const startMs = performance.now()
     const next = await read(Math.min(limit - count, Math.max(1, 2 * step.elements.length)), nextCursor).catch(onFailure)

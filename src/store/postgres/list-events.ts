@@ -180,6 +180,7 @@ export class EventLister {
       from === earliestMicros ? null : from,
       below,
       ...placeParameters(top),
+      query.topic ?? null,
       query.type ?? null,
       query.source ?? null,
       limit,

@@ -12,6 +12,7 @@ import { readSql } from './sql-file.ts'
 export interface PageRequest {
   readonly below: PagePlace
   readonly sinceMicros: number
+  readonly topic: string | null
   readonly type: string | null
   readonly source: string | null
   readonly limit: number
@@ -80,10 +81,13 @@ export class EventLister {
   }
 
   /** The rows of the page, newest first, and the start of the next page. */
-  #find({ below, sinceMicros, type, source, limit }: PageRequest): { found: FoundRow[]; next: PagePlace | null } {
+  #find({ below, sinceMicros, topic, type, source, limit }: PageRequest): {
+    found: FoundRow[]
+    next: PagePlace | null
+  } {
     // Finds one row more than the page holds: if it exists, there is a next page.
     let found: FoundRow[] = []
-    const isFiltered = type !== null || source !== null
+    const isFiltered = topic !== null || type !== null || source !== null
     let examined = 0
     const blocks = this.#listBlocks.iterate(sinceMicros, below.receivedAtMicros) as Iterable<unknown>
     for (const { first_rowid, last_rowid, max_received_at } of blocks as Iterable<BlockColumns>) {
@@ -104,6 +108,7 @@ export class EventLister {
         since,
         below.receivedAtMicros,
         below.eventId,
+        topic,
         type,
         source,
         limit + 1,

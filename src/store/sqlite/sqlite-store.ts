@@ -98,6 +98,7 @@ class SqliteStore implements EventStore {
       .call('list', {
         below: topOf(query),
         sinceMicros: query.sinceMicros ?? Number.MIN_SAFE_INTEGER,
+        topic: query.topic ?? null,
         type: query.type ?? null,
         source: query.source ?? null,
         limit: query.limit,

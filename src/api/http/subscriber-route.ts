@@ -1,0 +1,36 @@
+// GET /v1/subscribers: who follows the live feed of this process, by id.
+
+import type { FastifyInstance } from 'fastify'
+import { formatRfc3339 } from '../../lib/rfc3339.ts'
+import type { Live, SubscriberStatus } from '../../pipeline/live.ts'
+import type { PageSender } from './page-sender.ts'
+import { limitParameter, readQuery } from './query.ts'
+
+export function addSubscriberRoute(app: FastifyInstance, live: Live, pages: PageSender): void {
+  app.get('/v1/subscribers', async (request, reply) => {
+    const { limit, cursor } = readQuery(request.query, ['limit', 'cursor'])
+    const all = live.subscribers().toSorted((a, b) => (a.subscriberId < b.subscriberId ? -1 : 1))
+    const read = async (stepLimit: number, from: string | undefined) => {
+      const start = from === undefined ? 0 : all.findIndex(({ subscriberId }) => subscriberId > from)
+      const step = start < 0 ? [] : all.slice(start, start + stepLimit)
+      const last = step.at(-1)
+      const nextCursor = last === undefined || last === all.at(-1) ? null : last.subscriberId
+      return { elements: step.map((subscriber) => [JSON.stringify(subscriberJson(subscriber))]), nextCursor }
+    }
+    return await pages.send(reply, { name: 'subscribers', limit: limitParameter(limit), cursor, read })
+  })
+}
+
+function subscriberJson(status: SubscriberStatus): object {
+  return {
+    subscriber_id: status.subscriberId,
+    topic: status.topic,
+    since: formatRfc3339(status.since * 1000),
+    is_live: status.isLive,
+    lag_events: status.lagEvents,
+    buffered_events: status.bufferedEvents,
+    buffered_bytes: status.bufferedBytes,
+    sent_events: status.sentEvents,
+    dropped_events: status.droppedEvents,
+  }
+}
