@@ -60,7 +60,8 @@ export interface LogTail {
 
   /**
    * Reads entries of a topic, whether groups have settled them or not, but none of a group's own stream. Resolves as soon
-   * as there are any, or a gap is known, and with none, and the cursor that was given, when none came within `maxWaitMs`.
+   * as there are any, or a gap is known, and with none when none came within `maxWaitMs`. The cursor is then behind the
+   * offsets that will never hold an event, so that it gets to the end.
    * Every stream that has entries gets its share of a page. A damaged entry has `batch.damaged` set.
    *
    * Trimmed: where the oldest kept entry of a stream is beyond the cursor, the page begins there, and `gap` has the exact

@@ -211,7 +211,7 @@ test('a drain gives each what waits for it, then reconnect; a close ends a wait'
   assert.equal(await ended, null)
   await append(parts, eventsOf(['a', 'b']))
   await takeUntil(other, (_, ids) => ids === 2)
-  const drained = parts.live.drain()
+  const drained = parts.live.drain(10_000)
   await assert.rejects(parts.live.subscribe(queryOf()), { code: 'draining' })
   const frames = await takeUntil(reading, () => false)
   assert.deepEqual(shapeOf(frames), [['a', 'b'], 'reconnect'])

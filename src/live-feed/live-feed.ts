@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { MillraceError } from '../errors.ts'
 import type { CursorFound, CursorPlace, LogTail } from '../event-log/tail.ts'
+import { withinMs } from '../lib/abort.ts'
 import { Slots } from '../lib/slots.ts'
 import { defaultBufferedEvents, type Live, type LiveQuery, type SubscriberStatus } from '../pipeline/live.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -16,6 +17,8 @@ export const maxSubscribers = 20_000
 /** So that a thousand that resume leave the log to others. */
 const maxOwnReadsAtOnce = 4
 const defaultProgressMs = 10_000
+/** A subscriber that takes nothing must not delay the stop of the server. */
+const maxDrainMs = 3000
 
 export interface LiveFeedOptions {
   readonly tail: LogTail
@@ -120,23 +123,31 @@ export class LiveFeed implements Live {
     return greatest
   }
 
-  /** Takes no more subscribers; each gets what waits for it, then `reconnect`. Resolves when all have ended. */
-  async drain(): Promise<void> {
+  /**
+   * Takes no more subscribers; each gets what waits for it, then `reconnect`. Resolves when all have ended; those that have
+   * not after `maxMs` milliseconds are ended as they are.
+   */
+  async drain(maxMs: number): Promise<void> {
     this.#isDraining = true
     if (this.#subscribers.size === 0) return
     const allLeft = new Promise<void>((resolve) => {
       this.#lastLeft = resolve
     })
     for (const subscriber of this.#subscribers.values()) subscriber.endSoon()
-    await allLeft
+    await withinMs(allLeft, Math.min(maxMs, maxDrainMs), null)
+    this.#endAll()
   }
 
   /** Ends all subscriptions at once. Idempotent. */
   async close(): Promise<void> {
     this.#isDraining = true
     clearInterval(this.#progressTimer)
-    for (const subscriber of [...this.#subscribers.values()]) subscriber.close()
+    this.#endAll()
     await Promise.all(this.#stopping)
+  }
+
+  #endAll(): void {
+    for (const subscriber of [...this.#subscribers.values()]) subscriber.close()
   }
 
   #add(query: LiveQuery, filter: LiveFilter, open: OpenFeed, found: CursorFound, isStartKnown: boolean): Subscriber {

@@ -70,6 +70,11 @@ export class PageWalk {
     return new BufferedEvent(bytes, fields, this.#entry!.batch.receivedAtMicros, this.#place, this.#nextOffset - 1)
   }
 
+  /** How many entries it has entered. */
+  get entriesEntered(): number {
+    return this.#nextEntry
+  }
+
   /** Before the current entry, and at the end behind all. */
   get cursor(): TopicCursor {
     return { epoch: this.#epoch, offsets: [...this.#offsets] }

@@ -34,6 +34,8 @@ export interface FeedOptions {
 
 const maxPageBytes = 1024 * 1024
 const maxWaitMs = 5000
+/** After about so many the event loop gets a turn, between two entries. */
+const deliveriesOfTurn = 50_000
 const readBackoff = { baseMs: 100, maxMs: 5000 }
 
 /** The live subscribers that have the same filter. */
@@ -83,6 +85,11 @@ export class TopicFeed {
     return this.#cursor
   }
 
+  /** How many offsets of the topic are before the cursor. */
+  get offsetsBefore(): number {
+    return sumOf(this.#cursor.offsets)
+  }
+
   /** The cursor as a token. */
   get token(): string {
     this.#token ??= encodeCursor(this.#options.topic, this.#cursor)
@@ -129,10 +136,10 @@ export class TopicFeed {
         const page = await tail.read(topic, this.#cursor, { maxBytes: maxPageBytes, maxWaitMs, signal })
         if (signal.aborted) break
         failures = 0
-        this.#take(page)
+        await this.#take(page)
         this.#endTurn()
         // Lets the connections write: a log that has always more would keep the event loop to itself.
-        await new Promise((resolve) => setImmediate(resolve))
+        await nextLoopTurn()
       } catch (thrown) {
         failures++
         const error = toMillraceError(thrown)
@@ -149,19 +156,31 @@ export class TopicFeed {
     this.#turn = Promise.withResolvers()
   }
 
-  #take(page: TailPage): void {
+  async #take(page: TailPage): Promise<void> {
     const { topic } = this.#options
     const begin = beginOf(page, this.#cursor)
     if (page.gap !== null) this.#giveGap(page.gap.events, this.#cursor, begin)
-    if (page.entries.length > 0) this.#giveEvents(new PageWalk(topic, page, begin, null))
-    this.#cursor = page.cursor
+    this.#moveTo(begin)
+    if (page.entries.length > 0) await this.#giveEvents(new PageWalk(topic, page, begin, null))
+    this.#moveTo(page.cursor)
+  }
+
+  #moveTo(cursor: TopicCursor): void {
+    this.#cursor = cursor
     this.#token = null
   }
 
-  #giveEvents(walk: PageWalk): void {
+  async #giveEvents(walk: PageWalk): Promise<void> {
     const found: Audience[] = []
     const given = new Set<Audience>()
+    let [entry, deliveries] = [0, 0]
     while (walk.next()) {
+      if (deliveries >= deliveriesOfTurn && walk.entriesEntered > entry) {
+        this.#wakeAt(walk.cursor, given)
+        await nextLoopTurn()
+        deliveries = 0
+      }
+      entry = walk.entriesEntered
       if (walk.isDamaged) {
         this.#giveGap(null, walk.cursor, walk.cursorAfterEntry)
         continue
@@ -171,10 +190,18 @@ export class TopicFeed {
       const event = walk.event()
       for (const audience of found) {
         given.add(audience)
+        deliveries += audience.receivers.size
         for (const receiver of audience.receivers) receiver.push(event)
       }
     }
-    for (const { receivers } of given) for (const receiver of receivers) receiver.wake()
+    this.#wakeAt(walk.cursor, given)
+  }
+
+  /** Moves first: one that joins when another is woken gets what follows, and reads what was before. */
+  #wakeAt(cursor: TopicCursor, audiences: Set<Audience>): void {
+    this.#moveTo(cursor)
+    for (const { receivers } of audiences) for (const receiver of receivers) receiver.wake()
+    audiences.clear()
   }
 
   #giveGap(events: number | null, from: TopicCursor, to: TopicCursor): void {
@@ -193,9 +220,8 @@ export class TopicFeed {
       }
     }
   }
+}
 
-  /** How many offsets of the topic are before the cursor. */
-  get offsetsBefore(): number {
-    return sumOf(this.#cursor.offsets)
-  }
+function nextLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }

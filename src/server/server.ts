@@ -175,7 +175,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         requests?.drain(remainingMs()),
         remoteGroups?.close(remainingMs()),
         // Before the calls of subscribers are ended: each still gets what waits for it.
-        live?.drain(),
+        live?.drain(remainingMs()),
         api.drain(remainingMs()),
       ]
       await withinMs(Promise.all(drained), remainingMs(), null)

@@ -90,6 +90,25 @@ test('a tail that waits while Redis loses everything goes on in the new epoch, a
   assert.deepEqual(late.gap, { events: null })
 })
 
+test('a tail passes the offsets of what Redis has lost, with or without a wait, so that it gets to the end', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openFirst(t, server.url)
+  const { cursor: start } = await eventLog.tail.cursorAt(topic, 'earliest')
+  await eventLog.append(stream(), [batchOf(['a', 'b'])])
+  await server.command('FLUSHALL')
+  const { cursor } = await eventually(async () => {
+    const page = await eventLog.tail.read(topic, start, now)
+    assert.ok(page.gap !== null)
+    return page
+  })
+  const end = await cursorAtEnd(eventLog)
+  assert.notDeepEqual(cursor, end)
+  for (const maxWaitMs of [0, 50]) {
+    const page = await eventLog.tail.read(topic, cursor, { ...now, maxWaitMs })
+    assert.deepEqual(page, { entries: [], cursor: end, gap: null })
+  }
+})
+
 test('a tail skips what other programs have added, and does not count their offsets as missed', async (t) => {
   const server = await startServer(t)
   const { eventLog } = await openFirst(t, server.url)

@@ -79,32 +79,34 @@ export class RedisTail implements LogTail {
   async read(topic: string, from: TopicCursor, options: TailOptions): Promise<TailPage> {
     const { sessions, bells } = this.#options
     const { maxWaitMs, signal } = options
-    const nothing: TailPage = { entries: [], cursor: from, gap: null }
+    let at = from
     const endsAtMs = performance.now() + maxWaitMs
     const ends = AbortSignal.any([this.#stop.signal, ...(signal === undefined ? [] : [signal])])
     for (let isFirst = true; ; isFirst = false) {
-      if (ends.aborted) return nothing
-      const { partitions } = await this.#topicOf(topic, from)
+      if (ends.aborted) return nothingAfter(at)
+      const { partitions } = await this.#topicOf(topic, at)
       if (maxWaitMs > 0) for (const partition of partitions) bells.subscribe(partition)
       const heard = bells.rungIn(topic)
       const mustAsk = (each: PartitionKeys) => isFirst && (maxWaitMs <= 0 || this.#plan.isUnreachable(each))
       const reading = sessions.within(async (current) => {
-        const isOther = from.epoch !== current.epoch
+        const isOther = at.epoch !== current.epoch
         const page = isOther
-          ? await enter(current, partitions, from)
-          : await this.#readAll(current, partitions, from, options, mustAsk)
+          ? await enter(current, partitions, at)
+          : await this.#readAll(current, partitions, at, options, mustAsk)
         return { session: current, page }
       })
       const { session, page } = await reading.catch(refuseAsUnavailable)
-      if (ends.aborted) return nothing
+      if (ends.aborted) return nothingAfter(at)
       if (page.entries.length > 0 || page.gap !== null) return page
+      // Behind the offsets that will never hold an event.
+      at = page.cursor
       const leftMs = endsAtMs - performance.now()
       const unreachable = partitions.filter((each) => this.#plan.isUnreachable(each))
       if (unreachable.length > 0 && (unreachable.length === partitions.length || leftMs <= 0)) {
         refuseAsUnavailable(this.#failures.get(unreachable[0]!))
       }
-      if (leftMs <= 0) return nothing
-      const delays = partitions.map((each, index) => this.#delayMs(each, from, index))
+      if (leftMs <= 0) return nothingAfter(at)
+      const delays = partitions.map((each, index) => this.#delayMs(each, at, index))
       await bells.wait(topic, allReaders, heard, Math.min(leftMs, ...delays), AbortSignal.any([ends, session.over]))
     }
   }
@@ -214,6 +216,10 @@ function partOf(session: RedisSession, partition: PartitionKeys, reply: Reply): 
     }
   }
   return { entries, offsets, gone }
+}
+
+function nothingAfter(cursor: TopicCursor): TailPage {
+  return { entries: [], cursor, gap: null }
 }
 
 /** Moves a cursor of another epoch into this one. Needs every partition: in one that is left out it might stay beyond the end. */
