@@ -14,8 +14,9 @@ import {
   streams,
   takeUntil,
 } from '../../src/live-feed/live-feed.test-support.ts'
-import { openLog, startServer } from '../conformance/redis-log.ts'
+import { openLog, prefix, startServer } from '../conformance/redis-log.ts'
 import { eventually } from '../support/eventually.ts'
+import { makeLimitedUser } from '../support/redis-user.ts'
 
 test('each event that other processes append comes once and in order, with what was before', async (t) => {
   const server = await startServer(t)
@@ -64,4 +65,21 @@ test('after Redis has lost events, subscribers are told of a gap of unknown size
   assert.deepEqual(shapeOf(await takeUntil(late, isCaughtUp)), ['caught_up'])
   await eventually(() => append(parts, eventsOf(['c'])))
   for (const each of [follower, resumed, late]) assert.deepEqual(idsOf([(await each.next())!]), ['c'])
+})
+
+test('while Redis is away subscribers wait, and nothing is missing after it', async (t) => {
+  const server = await startServer(t)
+  const { eventLog } = await openLog(t, server.url)
+  const parts = await openLiveOn(t, eventLog)
+  const follower = await parts.live.subscribe(queryOf())
+  await append(parts, eventsOf(['a']))
+  assert.deepEqual(shapeOf(await takeUntil(follower, (_, ids) => ids === 1)), ['caught_up', ['a']])
+  const waiting = follower.next()
+  await server.stop('SIGTERM')
+  const refused = parts.live.subscribe(queryOf({ from: 'earliest' })).then((late) => takeUntil(late, isCaughtUp))
+  await assert.rejects(refused, { code: 'unavailable' })
+  await server.start()
+  await makeLimitedUser(server, prefix)
+  await eventually(() => append(parts, eventsOf(['b'])))
+  assert.deepEqual(shapeOf([(await waiting)!]), [['b']])
 })
