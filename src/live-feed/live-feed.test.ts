@@ -226,6 +226,14 @@ test('a drain gives each what waits for it, then reconnect; a close ends a wait'
   assert.equal(parts.live.size, 0)
 })
 
+test('a subscriber that takes nothing does not delay the stop', async (t) => {
+  const parts = await openLive(t)
+  const stuck = await parts.live.subscribe(queryOf())
+  await parts.live.drain(20)
+  assert.equal(parts.live.size, 0)
+  assert.equal(await stuck.next(), null)
+})
+
 test('a subscriber that begins before what retention has kept is told what is missing', async (t) => {
   const parts = await openLive(t)
   const early = await parts.live.subscribe(queryOf())
