@@ -55,8 +55,9 @@ export class LiveCall {
   async *responses(): AsyncGenerator<SubscribeResponse, void, undefined> {
     try {
       for await (const bytes of this.#call) yield fromBinary(SubscribeResponseSchema, bytes as Buffer)
-    } catch {
-      // It is that of the status.
+    } catch (thrown) {
+      // An error of the call is that of its status.
+      if (!(thrown instanceof Error && 'details' in thrown)) throw thrown
     }
     const status = await this.#status
     if (status.code !== grpcStatus.OK) throw errorOfCall(status)

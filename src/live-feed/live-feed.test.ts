@@ -85,6 +85,10 @@ test('no event is missed or repeated where the kept ones join the live ones, at 
       )
     }
   }
+  // What is kept does not go through the buffer.
+  const late = await parts.live.subscribe(queryOf({ from: 'earliest', maxBufferedEvents: 1 }))
+  const kept = await takeUntil(late, isCaughtUp)
+  assert.deepEqual([idsOf(kept).length, kept.some(({ is }) => is === 'gap')], [total, false])
 })
 
 test('a slow subscriber loses its oldest events and is told exactly how many, while a fast one gets all', async (t) => {
@@ -220,6 +224,14 @@ test('a drain gives each what waits for it, then reconnect; a close ends a wait'
   for (const each of [behind, other]) assert.equal((await takeUntil(each, () => false)).at(-1)?.is, 'reconnect')
   await drained
   assert.equal(parts.live.size, 0)
+})
+
+test('a subscriber that takes nothing does not delay the stop', async (t) => {
+  const parts = await openLive(t)
+  const stuck = await parts.live.subscribe(queryOf())
+  await parts.live.drain(20)
+  assert.equal(parts.live.size, 0)
+  assert.equal(await stuck.next(), null)
 })
 
 test('a subscriber that begins before what retention has kept is told what is missing', async (t) => {

@@ -1,8 +1,8 @@
 // A cursor of a topic as one URL-safe token, for subscribers to keep and give back.
 //
-// base64url of: version, four bytes of the topic's name, epoch, one offset for each stream. Offsets are varints, and the zeros
-// at the end are left out: a topic of 16 partitions has tokens of under 256 characters. The name is there so that the cursor
-// of another topic is refused, not read as a place in this one.
+// base64url of: version, four bytes of the topic's name, epoch, number of offsets, one offset for each stream. Offsets are
+// varints, and the zeros at the end are left out: a topic of 16 partitions has tokens of under 256 characters. The name and the
+// number are there so that the cursor of another topic, or a part of one, is refused and not read as another place.
 
 import { MillraceError } from '../errors.ts'
 import type { TopicCursor } from '../event-log/tail.ts'
@@ -18,10 +18,11 @@ const maxOffsets = 1024 * 3
 export function encodeCursor(topic: string, { epoch, offsets }: TopicCursor): string {
   let count = offsets.length
   while (count > 0 && offsets[count - 1] === 0) count--
-  const bytes = Buffer.allocUnsafe(headerBytes + (count + 1) * maxVarintBytes)
+  const bytes = Buffer.allocUnsafe(headerBytes + (count + 2) * maxVarintBytes)
   bytes[0] = version
   bytes.writeUInt32LE(hashOf(topic), 1)
   let at = writeVarint(bytes, headerBytes, epoch)
+  at = writeVarint(bytes, at, count)
   for (let stream = 0; stream < count; stream++) at = writeVarint(bytes, at, offsets[stream]!)
   return bytes.toString('base64url', 0, at)
 }
@@ -43,10 +44,11 @@ export function decodeCursor(topic: string, token: string): TopicCursor {
       if (byte < 0x80) break
       scale *= 128
     }
-    if (!Number.isSafeInteger(value) || numbers.length > maxOffsets) throw unreadable()
+    if (!Number.isSafeInteger(value) || numbers.length > maxOffsets + 1) throw unreadable()
     numbers.push(value)
   }
-  const [epoch = 0, ...offsets] = numbers
+  const [epoch = 0, count, ...offsets] = numbers
+  if (count !== offsets.length) throw unreadable()
   return { epoch, offsets }
 }
 

@@ -77,6 +77,7 @@ export interface Status {
   readonly causes: readonly Cause[]
   readonly topics: readonly TopicStatus[]
   readonly ledger: readonly LedgerRow[]
+  /** Subscribers of the live feed of the answering process. */
   readonly subscribers: number | null
   readonly workers: number | null
 }

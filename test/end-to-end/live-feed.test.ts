@@ -19,6 +19,9 @@ import { RedisServer } from '../support/redis-server.ts'
 import { runCommand } from '../support/run-command.ts'
 import { inherited, serverEnvironment } from '../support/server-process.ts'
 
+/** For what takes work, on a busy machine. */
+const patient = { withinMs: 30_000 }
+
 const keys = 7
 const keyOf = (number: number) => `key-${number % keys}`
 
@@ -118,7 +121,7 @@ for (const backend of backends('embedded', 'redis')) {
     const client = clientOf(t, { grpc: proxy.address })
     const following = await follow(t, client, { topic: 'orders', types: ['order.*'] })
 
-    const [cuts, rounds, batch] = [samples(10, 50), 10, 100]
+    const [cuts, rounds, batch] = [samples(6, 50), 6, 100]
     for (let round = 0; round < cuts * rounds; round++) {
       await publisher.publishEvents(ordersOf(round * batch, batch, 200), { topic: 'orders' })
       if (round % rounds !== rounds / 2) continue
@@ -128,7 +131,7 @@ for (const backend of backends('embedded', 'redis')) {
     await publisher.publishEvents([{ type: 'payment.made', data: 'not for it' }], { topic: 'orders' })
 
     const count = cuts * rounds * batch
-    await eventually(() => assert.ok(following.events.length >= count, `${following.events.length}`))
+    await eventually(() => assert.ok(following.events.length >= count), patient)
     assertWhole(following.numbers, count)
     assert.deepEqual(following.gaps, [])
     const kinds = following.items.map(({ is }) => is)
@@ -187,11 +190,11 @@ test('what a slow subscriber gets and what it misses add up, a gap leads to what
     await publisher.publishEvents(ordersOf(first, batch, 200))
     if (first > count / 2) halfPublished.resolve()
   }
-  await eventually(() => assert.ok(fast.events.length >= count), { withinMs: 30_000 })
+  await eventually(() => assert.ok(fast.events.length >= count), patient)
   assert.ok(slow.events.length < count / 10, 'it was not slow')
 
   pause = async () => {}
-  await eventually(() => assert.ok(slow.events.length + slow.dropped >= count))
+  await eventually(() => assert.ok(slow.events.length + slow.dropped >= count), patient)
   assert.equal(slow.events.length + slow.dropped, count)
   assert.ok(slow.dropped > count / 2, `only ${slow.dropped} were dropped`)
   assertWhole(fast.numbers, count)
@@ -277,10 +280,10 @@ test('a server stops soon, also when a subscriber does not read', async (t) => {
   const reading = await follow(t, connect({ addresses: [server.grpc] }))
   const raw = grpcClient(t, server).subscribe({ maxBufferedEvents: 1_000_000 })
   await raw.metadata
-  for (let first = 0; first < 10_000; first += 1000) {
+  for (let first = 0; first < 6000; first += 1000) {
     await clientOf(t, server).publishEvents(ordersOf(first, 1000, 200))
   }
-  await eventually(() => assert.equal(reading.events.length, 10_000))
+  await eventually(() => assert.equal(reading.events.length, 6000), patient)
   const began = performance.now()
   await server.stop()
   assert.ok(performance.now() - began < 4000, `it took ${performance.now() - began} ms`)
