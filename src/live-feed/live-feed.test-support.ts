@@ -15,6 +15,8 @@ import { LiveFeed, type LiveFeedOptions } from './live-feed.ts'
 export const topic = 'orders'
 export const partitions = 2
 
+const logger = createLogger({ level: 'fatal' })
+
 export interface Parts {
   readonly live: LiveFeed
   readonly eventLog: EventLog
@@ -22,10 +24,25 @@ export interface Parts {
   readonly counted: { sent: number; dropped: number }
 }
 
+/** On an embedded log of its own. */
 export async function openLive(t: TestContext, options: Partial<LiveFeedOptions> = {}): Promise<Parts> {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-live-'))
-  const logger = createLogger({ level: 'fatal' })
   const eventLog = await openEventLog({ dataDir, diskReserveBytes: 0 }, { logger, now: Date.now })
+  const parts = await openLiveOn(t, eventLog, options)
+  t.after(async () => {
+    await parts.live.close()
+    await eventLog.close()
+    rmSync(dataDir, { recursive: true })
+  })
+  return parts
+}
+
+/** Closes it with the test, and leaves the log to its owner. */
+export async function openLiveOn(
+  t: TestContext,
+  eventLog: EventLog,
+  options: Partial<LiveFeedOptions> = {},
+): Promise<Parts> {
   await eventLog.declare(topic, { partitions, groups: [{ name: 'landing' }] })
   await eventLog.declare('other', { partitions: 1, groups: [{ name: 'landing' }] })
   const counted = { sent: 0, dropped: 0 }
@@ -43,11 +60,7 @@ export async function openLive(t: TestContext, options: Partial<LiveFeedOptions>
     monotonicNow: () => performance.now(),
     ...options,
   })
-  t.after(async () => {
-    await live.close()
-    await eventLog.close()
-    rmSync(dataDir, { recursive: true })
-  })
+  t.after(() => live.close())
   return { live, eventLog, counted }
 }
 

@@ -85,6 +85,10 @@ test('no event is missed or repeated where the kept ones join the live ones, at 
       )
     }
   }
+  // What is kept does not go through the buffer.
+  const late = await parts.live.subscribe(queryOf({ from: 'earliest', maxBufferedEvents: 1 }))
+  const kept = await takeUntil(late, isCaughtUp)
+  assert.deepEqual([idsOf(kept).length, kept.some(({ is }) => is === 'gap')], [total, false])
 })
 
 test('a slow subscriber loses its oldest events and is told exactly how many, while a fast one gets all', async (t) => {

@@ -1,7 +1,7 @@
 // One subscription: what was before it began, then what comes, as frames.
 //
 // Its states, and what ends each:
-//   behind   it reads its own pages of the log, at the pace of `next`       the feed is near, and nowhere behind it
+//   behind   it reads its own pages of the log, at the pace of `next`       the feed is near, and behind it in no stream
 //   joining  the feed fills its ring; it reads its own pages up to where    nothing is left to read
 //            the ring begins
 //   live     it takes from its ring                                         the end
@@ -76,7 +76,7 @@ export class Subscriber implements LiveSubscription, Receiver {
   #state: State
   /** Made from its own pages, to be sent. */
   #frames: LiveFrame[] = []
-  /** Where who has got the last frame stands. */
+  /** That of the last frame. */
   #cursor: string
   #lastFrameMs: number
   #endsSoon = false
@@ -118,7 +118,8 @@ export class Subscriber implements LiveSubscription, Receiver {
   push(event: BufferedEvent): void {
     const { onSlow } = this.#options
     if (onSlow === 'disconnect' && this.#ring.isFullFor(event)) {
-      const text = `the subscriber was too slow: ${this.#ring.events} events waited for it, all that its buffer takes`
+      const { events, bytes } = this.#ring
+      const text = `the subscriber was too slow: ${events} events of ${bytes} bytes waited for it, all that its buffer takes`
       this.end(new MillraceError('backlogged', text))
     } else if (this.#state.is !== 'ended') this.#ring.push(event)
   }
@@ -156,7 +157,7 @@ export class Subscriber implements LiveSubscription, Receiver {
   reportProgress(): void {
     const { feed } = this.#options
     if (this.#state.is !== 'live' || this.#ring.first() !== null) return
-    this.#addProgress(feed.token)
+    this.#addProgress(() => feed.token)
     if (this.#frames.length > 0) this.wake()
   }
 
@@ -231,7 +232,7 @@ export class Subscriber implements LiveSubscription, Receiver {
     const dropped = ring.takeDropped()
     if (dropped !== null) {
       const from = this.#cursor
-      // Who resumes while earlier events still wait must not skip these.
+      // A subscriber that resumes while earlier events still wait must not skip these.
       const cursor = dropped.isBetween ? from : dropped.to
       return { is: 'gap', cursor, dropped: dropped.events, from, to: dropped.to, reason: 'slow' }
     }
@@ -262,36 +263,31 @@ export class Subscriber implements LiveSubscription, Receiver {
     const page = await reads.run(() => tail.read(topic, state.cursor, { maxBytes: ownPageBytes, maxWaitMs: 0 }))
     // It was ended meanwhile.
     if (this.#state !== state) return
-    if (state.is === 'joining') return this.#takeLastPage(page, state)
+    if (state.is === 'joining') return this.#takePageBeforeFeed(page, state)
     const begin = beginOf(page, state.cursor)
     if (page.gap !== null) this.#addGapOfPage(page, page.gap.events, state.cursor, begin)
     this.#addEvents(new PageWalk(topic, page, begin, null))
-    this.#addProgress(encodeCursor(topic, page.cursor))
+    this.#addProgress(() => encodeCursor(topic, page.cursor))
     this.#state = { is: 'behind', cursor: page.cursor, isKnown: true }
-    const isIdle = page.entries.length === 0 && page.gap === null
-    if (isIdle && !this.#isNear(page.cursor)) await this.#feedTurn()
-    else this.#joinIfNear()
+    // The feed has not noticed yet that the log has begun a new epoch.
+    const isAhead = page.entries.length === 0 && page.gap === null && !this.#isNear(page.cursor)
+    if (isAhead) await this.#feedTurn()
   }
 
-  #takeLastPage(page: TailPage, state: State & { is: 'joining' }): void {
+  #takePageBeforeFeed(page: TailPage, state: State & { is: 'joining' }): void {
     const { topic } = this.#options
-    const { cursor, upTo, audience } = state
+    const { cursor, upTo } = state
+    // In a new epoch there is nothing that would come before the feed's cursor.
     const isSameLog = page.cursor.epoch === upTo.epoch
-    if (isSameLog && page.entries.length > 0) {
-      const begin = beginOf(page, cursor)
-      if (page.gap !== null) {
-        // What retention has removed of that which the feed gives too is not missing.
-        const isBefore = eventsBetween(upTo, begin) === 0
-        this.#addGapOfPage(page, isBefore ? page.gap.events : null, cursor, upToAtMost(begin, upTo))
-      }
-      this.#addEvents(new PageWalk(topic, page, begin, upTo))
-      this.#state = { ...state, cursor: upToAtMost(page.cursor, upTo) }
-      this.#goLiveIfDone()
-      return
+    const begin = isSameLog ? beginOf(page, cursor) : upTo
+    if (page.gap !== null) {
+      // What retention has removed of that which the feed gives too is not missing.
+      const isExact = isSameLog && eventsBetween(upTo, begin) === 0
+      this.#addGapOfPage(page, isExact ? page.gap.events : null, cursor, upToAtMost(begin, upTo))
     }
-    // There is nothing more before the feed's cursor; with a gap, nothing any more.
-    if (page.gap !== null) this.#addGapOfPage(page, isSameLog ? page.gap.events : null, cursor, upTo)
-    this.#state = { is: 'joining', cursor: upTo, upTo, audience }
+    const hasEntries = isSameLog && page.entries.length > 0
+    if (hasEntries) this.#addEvents(new PageWalk(topic, page, begin, upTo))
+    this.#state = { ...state, cursor: hasEntries ? upToAtMost(page.cursor, upTo) : upTo }
     this.#goLiveIfDone()
   }
 
@@ -353,10 +349,11 @@ export class Subscriber implements LiveSubscription, Receiver {
     })
   }
 
-  #addProgress(cursor: string): void {
+  #addProgress(cursorNow: () => string): void {
     const { monotonicNow, progressMs } = this.#options
-    const isDue = this.#frames.length === 0 && monotonicNow() - this.#lastFrameMs >= progressMs
-    if (isDue && cursor !== this.#cursor) this.#frames.push({ is: 'progress', cursor })
+    if (this.#frames.length > 0 || monotonicNow() - this.#lastFrameMs < progressMs) return
+    const cursor = cursorNow()
+    if (cursor !== this.#cursor) this.#frames.push({ is: 'progress', cursor })
   }
 
   #addGap(gap: LogGap): void {
