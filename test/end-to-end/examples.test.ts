@@ -5,6 +5,11 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { eventually } from '../support/eventually.ts'
+import { startFaultProxy } from '../support/fault-proxy.ts'
+import { listEvents, request } from '../support/http-client.ts'
+import { startInProcess } from '../support/in-process-server.ts'
+import { clientOf } from '../support/publish.ts'
 import { inherited, projectRoot } from '../support/server-process.ts'
 
 async function run(example: string, ...words: string[]): Promise<string> {
@@ -34,6 +39,29 @@ test('client-streaming: every item is accepted or dropped, and the fast worker g
   )
   assert.equal(fast! + slow!, accepted)
   assert.ok(fast! > 2 * slow!, output)
+})
+
+test('list-then-follow: what lands and what comes is there once, also after a cut', async (t) => {
+  const server = await startInProcess(t)
+  const proxy = await startFaultProxy(t, () => server.http)
+  const client = clientOf(t, server)
+  const publishOne = (type: string) => client.publishEvents([{ type }])
+  await publishOne('one')
+  await eventually(async () => assert.equal((await listEvents(server.http, '')).events.length, 1))
+  const running = run('list-then-follow.ts', proxy.address, '2')
+  await eventually(async () => assert.match((await request(server.http, '/v1/subscribers')).text, /"topic"/))
+  await publishOne('two')
+  await eventually(async () => assert.match((await request(server.http, '/v1/subscribers')).text, /"sent_events":1/))
+
+  proxy.cut()
+  await publishOne('three')
+
+  const output = await running
+  assert.match(output, /^listed 1 events$/m)
+  assert.deepEqual(
+    [...output.matchAll(/^got .*"type":"(\w+)"/gm)].map(([, type]) => type),
+    ['two', 'three'],
+  )
 })
 
 test('uneven-workers: each worker gets a share in proportion to its speed', async () => {

@@ -206,6 +206,6 @@ test('what a query asks for is refused by the name of its parameter, or begins w
   const [head] = await once(second, 'data')
   assert.match(String(head), /^HTTP\/1\.1 200/)
   const problem = JSON.parse((await ended).at(-1)!.data)
-  assert.deepEqual([problem.code, problem.status], ['cancelled', 409])
+  assert.deepEqual([problem.code, problem.status], ['failed_precondition', 409])
   second.destroy()
 })

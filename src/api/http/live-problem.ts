@@ -1,9 +1,12 @@
 // The problem of a subscription that failed.
 
-import type { MillraceError } from '../../errors.ts'
+import { MillraceError } from '../../errors.ts'
 import { type Problem, problemOf } from './problem.ts'
 
-/** `cancelled` is not by this client here: another subscription took the id. */
+/** `cancelled` is here that another subscription took the id: to subscribe again would take it back, and so on. */
 export function liveProblemOf(error: MillraceError): Problem {
-  return error.code === 'cancelled' ? { status: 409, error } : problemOf(error)
+  if (error.code !== 'cancelled') return problemOf(error)
+  const { message, field } = error
+  const taken = new MillraceError('failed_precondition', message, field === undefined ? {} : { field })
+  return { status: 409, error: taken }
 }

@@ -209,14 +209,14 @@ test('a subscription that fails says why in its last event, and in the log', asy
   const polled = await ask(`${url}${path}?live=long-poll`)
 
   const [, problem = ''] = /\n\nevent: problem\ndata: (.*)\n\n$/.exec(text) ?? []
-  assert.deepEqual([JSON.parse(problem).code, JSON.parse(problem).status], ['cancelled', 409])
-  assert.deepEqual([polled.status, polled.json.code], [409, 'cancelled'])
+  assert.deepEqual([JSON.parse(problem).code, JSON.parse(problem).status], ['failed_precondition', 409])
+  assert.deepEqual([polled.status, polled.json.code], [409, 'failed_precondition'])
   await eventually(() => log.lines.length === 2)
   assert.deepEqual(
     log.lines.map(({ status, code }) => [status, code]),
     [
-      [200, 'cancelled'],
-      [409, 'cancelled'],
+      [200, 'failed_precondition'],
+      [409, 'failed_precondition'],
     ],
   )
 })

@@ -7,6 +7,7 @@
 import type { ServerResponse } from 'node:http'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { LiveSubscription } from '../../pipeline/live.ts'
+import { liveProblemOf } from './live-problem.ts'
 import { SseEncoder, sseComment, sseProblem, sseStart } from './server-sent-events.ts'
 
 /** How often, in the longest silence, streams are looked through for one that has lasted so long. */
@@ -49,9 +50,9 @@ export class LiveStreams {
         stream.lastWriteMs = performance.now()
       }
     } catch (thrown) {
-      const error = toMillraceError(thrown)
-      onFailure(error)
-      response.write(sseProblem(error))
+      const problem = liveProblemOf(toMillraceError(thrown))
+      onFailure(problem.error)
+      response.write(sseProblem(problem))
     } finally {
       subscription.close()
       this.#delete(stream)

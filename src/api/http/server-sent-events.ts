@@ -1,12 +1,10 @@
 // Frames of the live feed as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). The id
 // of each is the cursor behind it, so a browser that connects again goes on after the last one that it got.
 
-import type { MillraceError } from '../../errors.ts'
 import type { LiveEvent, LiveFrame } from '../../pipeline/live.ts'
 import { gapJson } from './gap-json.ts'
 import { liveEventJson } from './live-event-json.ts'
-import { liveProblemOf } from './live-problem.ts'
-import { problemMembers } from './problem.ts'
+import { type Problem, problemMembers } from './problem.ts'
 
 /** The first bytes: the client connects again after so many milliseconds. */
 export const sseStart = Buffer.from('retry: 2000\n: connected\n\n')
@@ -30,8 +28,8 @@ export class SseEncoder {
 }
 
 /** Why a stream ends; it has no id, because it says nothing about events. */
-export function sseProblem(error: MillraceError): Buffer {
-  return Buffer.from(block('problem', JSON.stringify(problemMembers(liveProblemOf(error).status, error))))
+export function sseProblem({ status, error }: Problem): Buffer {
+  return Buffer.from(block('problem', JSON.stringify(problemMembers(status, error))))
 }
 
 /** Made once for all subscribers, who get it in different frames. */
