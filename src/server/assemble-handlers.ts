@@ -82,6 +82,6 @@ export function assembleHandlers(context: ServerContext, eventLog: EventLog, del
       concurrency: () => handler.concurrency ?? config.workerConcurrency,
       maxAttempts: handler.maxAttempts ?? config.maxAttempts,
       ...remote,
-      ...(handler.request === null ? {} : responding(responderParts, remote?.attemptsOf)),
+      ...(handler.request === null ? {} : responding(handler.topic, responderParts, remote?.attemptsOf)),
     })
 }

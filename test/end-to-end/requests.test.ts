@@ -210,7 +210,7 @@ test('what a handler returns is the reply, and its failures are told to the call
   })
 })
 
-test('a request is skipped after its deadline, and a reply after it counts as late', async (t) => {
+test('a request is skipped after its deadline and uses up no rate, and a reply after it counts as late', async (t) => {
   const { opened, open } = gate()
   const begun: string[] = []
   const handle = async ({ text }: HandledEvent) => {
@@ -218,20 +218,26 @@ test('a request is skipped after its deadline, and a reply after it counts as la
     await opened
     return 'too late'
   }
-  const server = await startWith(t, handle, { concurrency: 1 })
+  const server = await startWith(t, handle, { concurrency: 1, ratePerSecond: 1 })
   const late = await post(server, 'work', 'late', { prefer: 'wait=1', 'millrace-request-id': 'a/1' })
   assert.deepEqual([late.status, late.headers.get('location')], [504, '/v1/requests/a%2F1?type=work'])
-  const skipped = await post(server, 'work', 'skipped', { prefer: 'wait=1', 'millrace-request-id': 'b' })
-  assert.deepEqual([problemOf(skipped).code, skipped.headers.get('millrace-request-id')], ['deadline_exceeded', 'b'])
+  const skippedIds = Array.from({ length: 12 }, (_, number) => `b${number}`)
+  const ask = (id: string) => post(server, 'work', 'skipped', { prefer: 'wait=1', 'millrace-request-id': id })
+  for (const [index, skipped] of (await Promise.all(skippedIds.map(ask))).entries()) {
+    const { code } = problemOf(skipped)
+    assert.deepEqual([code, skipped.headers.get('millrace-request-id')], ['deadline_exceeded', `b${index}`])
+  }
 
   open()
-  for (const id of ['a%2F1', 'b']) {
+  const next = within(5000, 'the next reply', post(server, 'work', 'next'))
+  for (const id of ['a%2F1', ...skippedIds]) {
     await eventually(async () => assert.equal((await request(server.http, `/v1/requests/${id}`)).status, 504))
   }
-  assert.deepEqual(begun, ['late'])
+  assert.equal((await next).text, 'too late')
+  assert.deepEqual(begun, ['late', 'next'])
   const { text } = await request(server.http, '/metrics')
   assert.match(text, /^millrace_replies_late_total\{topic="_request.work"\} 1$/m)
-  assert.match(text, /^millrace_requests_expired_total\{topic="_request.work"\} 1$/m)
+  assert.match(text, /^millrace_requests_expired_total\{topic="_request.work"\} 12$/m)
 })
 
 test('a caller need not wait: the answer is where to find the reply', async (t) => {
