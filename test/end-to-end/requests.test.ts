@@ -21,6 +21,7 @@ import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus, type HttpAnswer, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
+import { rawConnection } from '../support/raw-http2.ts'
 import { runCommand } from '../support/run-command.ts'
 import { projectRoot } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
@@ -266,6 +267,29 @@ test('a caller need not wait: the answer is where to find the reply', async (t) 
   assert.deepEqual(JSON.parse(printed.stdout), {
     ...{ request_id: id, content_type: 'application/json', attempts: 1, data: { done: true } },
   })
+})
+
+test('a wait ends when its client has gone, and not when that has only ended its side', async (t) => {
+  const { opened, open } = gate()
+  const server = await startWith(t, () => opened.then(() => 'the reply'))
+  const head = 'HTTP/1.1\r\nHost: localhost\r\n'
+  const post = `POST /v1/requests/work ${head}Content-Length: 0\r\nMillrace-Request-Id: one\r\n\r\n`
+  const get = `GET /v1/requests/one ${head}Prefer: wait=60\r\n\r\n`
+  const stays = await rawConnection(t, server.http)
+  stays.socket.end(post)
+  await eventually(async () => assert.equal((await request(server.http, '/v1/requests/one')).status, 202))
+  const gone = [await rawConnection(t, server.http), await rawConnection(t, server.http)]
+  for (const [index, text] of [post, get].entries()) gone[index]!.socket.write(text)
+  await sleep(200)
+  for (const { socket } of gone) socket.destroy()
+  const openConnections = async () => {
+    const { text } = await request(server.http, '/metrics')
+    return Number(/^millrace_open_connections\{transport="http"\} (\d+)$/m.exec(text)?.[1])
+  }
+  // The one that stays, and that of this question.
+  await eventually(async () => assert.equal(await openConnections(), 2))
+  open()
+  await eventually(() => assert.match(stays.received().toString(), /the reply/))
 })
 
 test('requests that wait leave the other calls of their client room', async (t) => {
