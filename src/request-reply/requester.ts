@@ -83,6 +83,8 @@ interface Wait {
   readonly signal: AbortSignal | undefined
 }
 
+const noBytes = new Uint8Array(0)
+
 const accepted: StoredRequest = { stage: 'accepted' }
 
 export class Requester implements Requests {
@@ -113,7 +115,9 @@ export class Requester implements Requests {
     checkNames(type, requestId)
     const deadlineMs = message.deadlineMs ?? replyTtlMs
     const waitMs = Math.min(message.waitMs ?? deadlineMs, deadlineMs)
-    const bytes = this.#encode(message, requestId, now() + deadlineMs)
+    let bytes = this.#encode(message, requestId, now() + deadlineMs)
+    const fingerprint = fingerprintOf(message)
+    message.data = noBytes
     const served = await this.#serving(type)
     const end = (word: string, fields: object = {}) => {
       const seconds = (monotonicNow() - startedAtMs) / 1000
@@ -122,13 +126,14 @@ export class Requester implements Requests {
       logger.info({ ...line, ...traceFields(attributes.traceparent) }, `request ${word}`)
     }
     try {
-      const once = {
-        id: registrationOf(anyCaller, requestId),
-        fingerprint: fingerprintOf(message),
-        ttlMs: deadlineMs + replyTtlMs,
+      const once = { id: registrationOf(anyCaller, requestId), fingerprint, ttlMs: deadlineMs + replyTtlMs }
+      const send = () => {
+        const event = bytes
+        bytes = noBytes
+        return this.#append(served, event, once)
       }
       const wait = { requestId, untilMs: startedAtMs + waitMs, signal }
-      const stored = await this.#waitFor(served, wait, () => this.#append(served, bytes, once))
+      const stored = await this.#waitFor(served, wait, send)
       const isLate = monotonicNow() >= startedAtMs + deadlineMs
       if (stored.stage !== 'replied' && isLate) {
         const text = `no worker has answered request ${requestId} by its deadline of ${deadlineMs} ms`

@@ -41,6 +41,12 @@ export interface CallGuardParts {
   readonly defaultDeadlineMs: number
 }
 
+/** A call of grpc-js keeps the bytes of its last message, also while it waits for long. In a stream they may be of the next one. */
+function releaseReceived(call: ServerInterceptingCallInterface): void {
+  const { decoder } = call as { readonly decoder?: { readPartialMessage: readonly Uint8Array[] } }
+  if (decoder !== undefined) decoder.readPartialMessage = []
+}
+
 export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   readonly #call: ServerInterceptingCallInterface
   readonly #parts: CallGuardParts
@@ -83,7 +89,10 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
         this.#metadata = metadata
         if (!this.#refuseCompression()) listener.onReceiveMetadata(metadata)
       },
-      onReceiveMessage: (message) => listener.onReceiveMessage(message),
+      onReceiveMessage: (message) => {
+        if (!this.#isStream) releaseReceived(this.#call)
+        listener.onReceiveMessage(message)
+      },
       onReceiveHalfClose: () => listener.onReceiveHalfClose(),
       // grpc-js calls this at every end of a call, also after success.
       onCancel: () => {
