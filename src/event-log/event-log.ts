@@ -567,6 +567,9 @@ export interface EventLog {
   /** Requests and their replies. */
   readonly replies: Replies
 
+  /** The names of all declared topics, in any order. Errors: `unavailable`. */
+  topics(): Promise<readonly string[]>
+
   /** Describes what is in the log, group by group, from durable state. */
   describe(options?: DescribeOptions): Promise<LogDescription>
 

@@ -56,10 +56,10 @@ async function start(t: TestContext, { announces = true } = {}) {
         return await eventLog.hasConsumers(...call)
       },
       replies,
+      topics: () => eventLog.topics(),
     },
     ...{ metrics, logger, now, monotonicNow: () => performance.now(), replyTtlMs: 60_000 },
     maxWaiting: { maxEvents: 2, maxBytes: 1e9 },
-    types: async () => ['work'],
   })
   const take = async () => {
     const maxEvents = { high: 0, normal: 10, low: 0 }

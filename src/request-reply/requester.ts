@@ -20,6 +20,7 @@ import {
   registrationOf,
   requestSource,
   requestTopicOf,
+  requestTypeOf,
   reservedPrefix,
   respondersGroup,
 } from '../event/request.ts'
@@ -52,13 +53,11 @@ const traceAttributes = ['traceparent', 'tracestate']
 const requestIdPattern = /^[!-~]{1,255}$/
 
 export interface RequesterOptions {
-  readonly eventLog: Pick<EventLog, 'append' | 'hasConsumers' | 'replies'>
+  readonly eventLog: Pick<EventLog, 'append' | 'hasConsumers' | 'replies' | 'topics'>
   /** How much may wait for the workers of one type. */
   readonly maxWaiting: WaitingLimit
   /** How long replies are kept. */
   readonly replyTtlMs: number
-  /** The types that the log has requests of. */
-  readonly types: () => Promise<readonly string[]>
   readonly metrics: Metrics
   readonly logger: Logger
   /** The wall clock, in milliseconds since 1970. */
@@ -154,7 +153,7 @@ export class Requester implements Requests {
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<RequestAnswer> {
     if (type !== '') checkNames(type, requestId)
-    for (const each of type === '' ? await this.#options.types() : [type]) {
+    for (const each of type === '' ? await this.#knownTypes() : [type]) {
       const found = await this.#read(requestTopicOf(each), requestId)
       if (found === null) continue
       if (found.stage === 'replied' || waitMs === 0) return answerOf(requestId, found)
@@ -299,6 +298,11 @@ export class Requester implements Requests {
     const stored = await this.#read(topic, requestId)
     if (stored === null) throw notFound(requestId)
     return stored
+  }
+
+  /** The types that the log has requests of. */
+  async #knownTypes(): Promise<string[]> {
+    return (await this.#options.eventLog.topics()).flatMap((topic) => requestTypeOf(topic) ?? [])
   }
 
   /** Null when nothing is stored under the id, or there is no such topic. */
