@@ -8,7 +8,7 @@ import { anyCaller, deadlineAttribute, inboxAttribute, registrationOf } from '..
 import type { ReplyToStore } from '../event-log/replies.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd } from '../workers/attempt.ts'
-import { withinReplyLimit } from '../workers/call-handler.ts'
+import { withinReplyLimits } from '../workers/call-handler.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
 import type { HandledEvent } from '../workers/handled-event.ts'
 import { attemptsOf } from '../workers/handler-attempt.ts'
@@ -62,7 +62,7 @@ function withDeadline(
     const request = events[0]!
     if (skips(request)) return { ends: [{ is: 'done' }] }
     const result = await attempt(events, context)
-    const end = withinReplyLimit(result.ends[0]!)
+    const end = withinReplyLimits(result.ends[0]!)
     if (end.is === 'done' && isLate(request, now())) late.add(1)
     return { ...result, ends: [end] }
   }

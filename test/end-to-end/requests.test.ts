@@ -201,12 +201,17 @@ test('what a handler returns is the reply, and its failures are told to the call
   await fails('large', 'failed_precondition', /the reply has 1048576 bytes; the limit is 1032192$/)
   await fails('failure', 'internal', /^all 2 attempts .* the last one with internal: Error: the shop is closed$/)
   await fails('function', 'internal', /the handler returned a function, which has no JSON form$/)
+  assert.equal((await post(server, 'work', 'failure')).status, 500)
+  const levels = server.logLines().flatMap(({ code, level, message }) => {
+    return code === 'internal' && /^(request|call) failed$/.test(String(message)) ? [level] : []
+  })
+  assert.deepEqual(levels, ['warn', 'warn', 'warn'], 'it is the worker that has failed')
   // Only what no attempt could answer is left for an operator.
   await eventually(async () => {
     const { deadLetters } = await client.administration.listDeadLetters({ limit: 10 })
     assert.deepEqual(
       deadLetters.map(({ topic, group, code }) => [topic, group, code]),
-      [1, 2].map(() => ['_request.work', 'responders', 'internal']),
+      [1, 2, 3].map(() => ['_request.work', 'responders', 'internal']),
     )
   })
 })
@@ -328,6 +333,19 @@ test('a type that nobody serves is refused at once, and its state says so', asyn
     assert.equal(await codeOf(client.request({ type: 'work' })), 'unavailable')
     assert.equal(await stateOf(), 'no_worker')
   })
+})
+
+test('a reply with a content type over the limit is refused', async (t) => {
+  const server = await startInProcess(t)
+  const consuming = grpcClient(t, server).consume()
+  consuming.send({ join: { request: 'work', maxInFlight: 1 } })
+  const reply = { data: Buffer.from('x'), dataContentType: 'x'.repeat(256) }
+  consuming.onDelivery = ({ delivery }) =>
+    consuming.send({ outcomes: [{ delivery, end: { case: 'done', value: {} }, reply }] })
+  await consuming.joined
+  const { code, detail } = problemOf(await post(server, 'work'))
+  assert.equal(code, 'failed_precondition')
+  assert.match(detail, /the content type of the reply has 256 bytes; the limit is 255$/)
 })
 
 test('a worker in another process answers with replies of any size up to the limit', async (t) => {

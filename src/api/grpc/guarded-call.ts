@@ -198,7 +198,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       peer: this.#peer,
       reason: status.details,
     }
-    if (failure?.code === 'internal') this.#parts.logger.error({ ...fields, error: failure.cause }, 'call failed')
+    if (failure?.isOwnFailure === true) this.#parts.logger.error({ ...fields, error: failure.cause }, 'call failed')
     // Cancelled calls are logged at debug level: a client that opens and resets calls must not fill the log.
     else this.#parts.logger[fields.status === 'CANCELLED' ? 'debug' : 'warn'](fields, 'call failed')
   }
