@@ -48,7 +48,7 @@ export class MemoryPipeline implements Pipeline {
     file: refuse,
     download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
   }
-  readonly requests: Requests = { request: refuse, getReply: refuse }
+  requests: Requests = { request: refuse, getReply: refuse }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
   readonly #ids = new EventIdGenerator()

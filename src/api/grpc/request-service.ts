@@ -1,6 +1,7 @@
 // RequestService: requests, and the replies to earlier ones.
 
 import type { ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js'
+import { maxGetReplyMs } from '../../event/request.ts'
 import {
   type GetReplyRequest,
   GetReplyResponseSchema,
@@ -39,7 +40,7 @@ export function requestHandlers(requests: Requests): UntypedServiceImplementatio
       return toResponse(await answering)
     }),
     getReply: unary(GetReplyResponseSchema, async ({ requestId, wait, type }: GetReplyRequest, signal, call) => {
-      const waitMs = wait === undefined ? 0 : Math.min(ofDuration('wait', wait), remainingMs(call))
+      const waitMs = wait === undefined ? 0 : Math.min(ofDuration('wait', wait), maxGetReplyMs, remainingMs(call))
       return toResponse(await requests.getReply({ requestId, type, waitMs }, { signal }))
     }),
   }
