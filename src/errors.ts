@@ -64,6 +64,9 @@ export interface Taken {
   readonly rejected: number
 }
 
+/** The fields for the log of a failure that a worker has replied. */
+export const failureOfWorker: MillraceErrorOptions['logFields'] = { failed: 'worker' }
+
 /** The error that all of Millrace throws. Its message is sent to the caller. */
 export class MillraceError extends Error {
   override readonly name = 'MillraceError'
@@ -106,6 +109,11 @@ export class MillraceError extends Error {
 
   get class(): ErrorClass {
     return errorCodes[this.code].class
+  }
+
+  /** Whether this process has failed. A failure that a reply tells of is its worker's. */
+  get isOwnFailure(): boolean {
+    return this.code === 'internal' && this.logFields !== failureOfWorker
   }
 
   /** Whether a retry of the same call may succeed. Retrying a publish is safe because events keep their ids. */

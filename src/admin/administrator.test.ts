@@ -205,6 +205,27 @@ test('a redrive whose outcome stays unknown stops after the first step and repor
   assert.equal(first?.batch.receivedAtMicros, letters[0]!.deadAtMicros)
 })
 
+test('a request is redriven until its deadline, and not afterwards', async (t) => {
+  const { administrator, store, eventLog, clock } = await makeParts(t)
+  await eventLog.declare('_request.work', { partitions: 1, groups: [{ name: 'landing' }] })
+  const requestOf = (deadlineMs: number): DeadLetter => {
+    const letter = { ...letterOf(1, '_request.work/0/normal@1:0'), topic: '_request.work' }
+    const attributes = [['millracedeadline', String(deadlineMs)]] as const
+    return { ...letter, event: eventBytes({ id: letter.eventId!, type: 'work', attributes }) }
+  }
+  const [late, inTime] = [requestOf(Date.now() - 1), requestOf(Date.now() + 60_000)]
+  await store.landDeadLetters([late, inTime])
+  clock.stepMs = 3000
+
+  const all = await administrator.redriveDeadLetters({ filter: {}, rate: 1000, isDryRun: false })
+  assert.partialDeepStrictEqual(all, { matched: 2, redriven: 1, skipped: 1 })
+  const filter = { deadLetterIds: [late.deadLetterId] }
+  await assert.rejects(administrator.redriveDeadLetters({ filter, rate: 1, isDryRun: false }), {
+    code: 'failed_precondition',
+    message: /is a request past its deadline.* send it again with an id of its own/,
+  })
+})
+
 /** Lands what waits for the group, except one event, which dies again. Returns how many it has taken when it is stopped. */
 async function landAllBut(letter: DeadLetter, { store, consumer }: Parts, stop: AbortSignal): Promise<number> {
   let taken = 0

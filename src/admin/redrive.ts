@@ -10,6 +10,8 @@
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { batchOfOne, receivedAtOf, withAttribute, withData, withoutReceivedAt } from '../event/event-edit.ts'
 import { MessageScanner } from '../event/message-scan.ts'
+import { decodeOneEvent } from '../event/record-batch.ts'
+import { deadlineAttribute, requestTypeOf } from '../event/request.ts'
 import { maxReopenedBatches, type Reopened, type StreamName } from '../event-log/event-log.ts'
 import { parsePosition } from '../event-log/position-text.ts'
 import { sleep } from '../lib/abort.ts'
@@ -118,7 +120,7 @@ export class Redriver {
   }
 
   async #send(page: Page, { edit, filter }: RedriveRequest): Promise<Step> {
-    const { store } = this.#parts
+    const { store, now } = this.#parts
     const sent: DeadLetterSummary[] = []
     let skipped = 0
     // A letter that is named by id has its error reported; other filters skip letters that cannot be redriven.
@@ -136,7 +138,7 @@ export class Redriver {
         read = ids.length === 0 ? [] : await store.readDeadLetters(ids)
       ) {
         ids = ids.slice(ids.indexOf(read.at(-1)!.deadLetterId) + 1)
-        for (const group of groupsOf(read, edit, (error) => skip(error, 1))) {
+        for (const group of groupsOf(read, edit, now(), (error) => skip(error, 1))) {
           const sentBefore = sent.length
           try {
             await this.#reopen(group, sent)
@@ -267,12 +269,13 @@ interface ReopenedGroup {
 function groupsOf(
   letters: readonly DeadLetter[],
   edit: RedriveRequest['edit'],
+  nowMs: number,
   refuse: (error: MillraceError) => void,
 ): Iterable<ReopenedGroup> {
   const groups = new Map<string, ReopenedGroup>()
   for (const letter of letters) {
     try {
-      const { stream, reopened } = toReopened(letter, edit)
+      const { stream, reopened } = toReopened(letter, edit, nowMs)
       const name = JSON.stringify([stream, letter.group])
       const group = groups.get(name) ?? { stream, group: letter.group, letters: [], reopened: [] }
       group.letters.push(letter)
@@ -289,6 +292,7 @@ function groupsOf(
 function toReopened(
   letter: DeadLetter,
   edit: RedriveRequest['edit'],
+  nowMs: number,
 ): { readonly stream: StreamName; readonly reopened: Reopened } {
   const { deadLetterId, redrives } = letter
   if (isDamaged(letter)) {
@@ -299,12 +303,21 @@ function toReopened(
   if (position === null) {
     throw new MillraceError('failed_precondition', `dead letter ${deadLetterId} has no valid position in its history`)
   }
+  if (isLateRequest(letter, nowMs)) {
+    const problem = `dead letter ${deadLetterId} is a request past its deadline, which workers skip`
+    throw new MillraceError('failed_precondition', `${problem}: send it again with an id of its own`)
+  }
   const receivedAtMicros = receivedAtOf(letter.event) ?? letter.deadAtMicros
   const bare = withoutReceivedAt(letter.event)
   const event = edit === undefined ? bare : edited(bare, edit)
   const numbered = withAttribute(event, redriveAttribute, String(Math.min(redrives + 1, maxRedrives)))
   const batch = { bytes: batchOfOne(numbered), count: 1, receivedAtMicros }
   return { stream: position.stream, reopened: { batch, attempt: 0, offset: position.offset } }
+}
+
+function isLateRequest({ topic, event }: DeadLetter, nowMs: number): boolean {
+  if (requestTypeOf(topic) === null) return false
+  return nowMs > Number(decodeOneEvent(event).attributes.get(deadlineAttribute) ?? Number.POSITIVE_INFINITY)
 }
 
 /** Throws the error that a producer would get for the edited event. */

@@ -50,7 +50,7 @@ export class MemoryPipeline implements Pipeline {
     download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
   }
   readonly live = new ScriptedLive()
-  readonly requests: Requests = { request: refuse, getReply: refuse }
+  requests: Requests = { request: refuse, getReply: refuse }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
   readonly #ids = new EventIdGenerator()

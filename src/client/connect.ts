@@ -9,6 +9,7 @@ import { MillraceError, toMillraceError } from '../errors.ts'
 import { defaultTopic, EventIdGenerator } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
+import { maxGetReplyMs } from '../event/request.ts'
 import { GetStatusResponseSchema } from '../gen/millrace/v1/admin_pb.ts'
 import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import type { Administration } from '../pipeline/administration.ts'
@@ -95,7 +96,7 @@ export interface ListAgentsOptions extends CallOptions {
 export interface GetReplyOptions extends CallOptions {
   /** The type of the request. Default: requests of all types are asked. */
   readonly type?: string
-  /** How long to wait for the reply, in milliseconds, within the timeout of the call. Default 0. */
+  /** How long to wait for the reply, in milliseconds, within the timeout of each call. Default 0. */
   readonly waitMs?: number
 }
 
@@ -316,13 +317,22 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   }
 
   /**
-   * The reply to a request that was sent before, to any server.
+   * The reply to a request that was sent before, to any server. A wait of more than a minute takes several calls, each with
+   * the deadline.
    *
    * @throws MillraceError `not_found`: no such request was sent, or its reply is no longer kept. Those of the worker and
    *   `deadline_exceeded`, as `request`.
    */
-  getReply(requestId: string, { type = '', waitMs = 0, ...options }: GetReplyOptions = {}): Promise<RequestAnswer> {
-    return this.#waitingCall(getReplyMethod, encodeGetReply(requestId, type, waitMs), decodeReplyAnswer, options)
+  async getReply(
+    requestId: string,
+    { type = '', waitMs = 0, ...options }: GetReplyOptions = {},
+  ): Promise<RequestAnswer> {
+    const untilMs = performance.now() + waitMs
+    for (let leftMs = waitMs; ; leftMs = Math.max(0, Math.ceil(untilMs - performance.now()))) {
+      const message = encodeGetReply(requestId, type, Math.min(leftMs, maxGetReplyMs))
+      const answer = await this.#waitingCall(getReplyMethod, message, decodeReplyAnswer, options)
+      if (answer.stage === 'replied' || leftMs <= maxGetReplyMs) return answer
+    }
   }
 
   /**

@@ -552,6 +552,9 @@ export interface EventLog {
   /** Reading a topic without a group. */
   readonly tail: LogTail
 
+  /** The names of all declared topics, in any order. Errors: `unavailable`. */
+  topics(): Promise<readonly string[]>
+
   /** Describes what is in the log, group by group, from durable state. */
   describe(options?: DescribeOptions): Promise<LogDescription>
 

@@ -21,8 +21,8 @@ export interface RequestRegistration {
 }
 
 /**
- * A reply that is stored in the step of a settle. The first one of a request stays. For a request that is not known, or no
- * longer, nothing is stored and nothing is announced.
+ * A reply that is stored in the step of a settle. The first one of a request stays. For a request that is not known, no
+ * longer, or by now with another event, nothing is stored and nothing is announced.
  */
 export interface ReplyToStore {
   readonly id: string

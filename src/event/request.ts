@@ -54,6 +54,9 @@ export function registrationOf(caller: string, requestId: string): string {
 /** Any caller: servers have no keys. */
 export const anyCaller = ''
 
+/** How long one call over gRPC waits for the reply to an earlier request. */
+export const maxGetReplyMs = 60_000
+
 /** What a request or a reply carries. */
 export interface Payload {
   readonly data: Uint8Array

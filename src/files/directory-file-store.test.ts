@@ -165,6 +165,32 @@ test('files count towards the limit of all while the database does not say what 
   assert.equal(names().length, 2)
 })
 
+test('a file that is completed while the files are counted is counted too', async (t) => {
+  const { files: first, directory } = await open(t)
+  await first.close()
+  const [old, id] = [randomUUID(), randomUUID()]
+  const partial = join(directory, `${old}.${randomUUID()}.partial`)
+  writeFileSync(partial, 'a part')
+  linkSync(partial, join(directory, old))
+  const hourAgo = Date.now() / 1000 - 3601
+  utimesSync(partial, hourAgo, hourAgo)
+  const asked = Promise.withResolvers<void>()
+  const answer = Promise.withResolvers<boolean>()
+  const isKnown = () => {
+    asked.resolve()
+    return answer.promise
+  }
+
+  const { files } = await open(t, { directory, isKnown })
+  await asked.promise
+  await files.create(id)
+  await files.append(id, 0, Buffer.from('a file'))
+  await files.complete(id, undeclared, saved)
+  answer.resolve(true)
+  await files.freeBytes()
+  assert.equal(files.storedBytes, 'a part'.length + 'a file'.length)
+})
+
 test('a directory with other files is refused, and one that has lost its mark takes no upload', async (t) => {
   const foreign = tempDirectory(t)
   writeFileSync(join(foreign, 'photo.jpg'), '')

@@ -11,7 +11,7 @@ import { link, mkdir, open, readdir, readFile, rename, stat, statfs, unlink, wri
 import { join } from 'node:path'
 import { MillraceError } from '../errors.ts'
 import { isUuid } from '../event/event.ts'
-import { type FileChunks, openFileChunks } from '../lib/file-chunks.ts'
+import { type ByteRange, type FileChunks, openFileChunks } from '../lib/file-chunks.ts'
 import type { UploadState } from '../pipeline/files.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { DeclaredContent, FileContent, FileStore } from './file-store.ts'
@@ -76,8 +76,11 @@ class DirectoryFileStore implements FileStore {
   /** Null while its file is being made. */
   readonly #uploads = new Map<string, PartialFile | null>()
   #storedBytes = 0
+  /** The size of each file that was completed since the sweep that runs has begun. */
+  readonly #completed = new Map<string, number>()
   readonly #counted: Promise<void>
   #sweeping: Promise<void>
+  #isSweeping = false
   readonly #timer: NodeJS.Timeout
   #isClosed = false
 
@@ -138,6 +141,7 @@ class DirectoryFileStore implements FileStore {
           throw thrown
         }
         this.#storedBytes += content.size
+        if (this.#isSweeping) this.#completed.set(fileId, content.size)
         return content
       } finally {
         await this.cancel(fileId)
@@ -158,9 +162,9 @@ class DirectoryFileStore implements FileStore {
     return orUnavailable(async () => (await stat(this.#path(fileId)).catch(nullIfMissing)) !== null)
   }
 
-  read(fileId: string): Promise<FileChunks | null> {
+  read(fileId: string, range?: ByteRange): Promise<FileChunks | null> {
     return orUnavailable(async () => {
-      return await openFileChunks(this.#path(fileId)).catch(nullIfMissing)
+      return await openFileChunks(this.#path(fileId), range).catch(nullIfMissing)
     })
   }
 
@@ -233,6 +237,7 @@ class DirectoryFileStore implements FileStore {
   /** Counts the bytes, and removes what processes that have ended have left. Never rejects. */
   async #sweep(): Promise<void> {
     const { directory, logger } = this.#options
+    this.#isSweeping = true
     try {
       const names = await readdir(directory)
       for (const name of names) {
@@ -247,9 +252,13 @@ class DirectoryFileStore implements FileStore {
         if (this.#isClosed) return
         if (isUuid(name)) storedBytes += (await stat(join(directory, name)).catch(nullIfMissing))?.size ?? 0
       }
-      this.#storedBytes = storedBytes
+      for (const name of names) this.#completed.delete(name)
+      this.#storedBytes = this.#completed.values().reduce((sum, size) => sum + size, storedBytes)
     } catch (error) {
       logger.warn({ error }, 'the directory of files could not be read')
+    } finally {
+      this.#isSweeping = false
+      this.#completed.clear()
     }
   }
 

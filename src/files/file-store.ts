@@ -3,7 +3,7 @@
 // An upload is known by the id of its file, so that one that continues over several calls needs nothing else. A file id is
 // a UUID in lower case everywhere.
 
-import type { FileChunks } from '../lib/file-chunks.ts'
+import type { ByteRange, FileChunks } from '../lib/file-chunks.ts'
 import type { UploadState } from '../pipeline/files.ts'
 
 export interface FileContent {
@@ -52,8 +52,8 @@ export interface FileStore {
   /** Whether there is such a complete file. */
   has(fileId: string): Promise<boolean>
 
-  /** Opens a complete file; null when there is none. */
-  read(fileId: string): Promise<FileChunks | null>
+  /** Opens a complete file, or a range of it; null when there is none. */
+  read(fileId: string, range?: ByteRange): Promise<FileChunks | null>
 
   /** Bytes of all complete files; those of other processes as of some minutes ago. Known once `freeBytes` has resolved. */
   readonly storedBytes: number

@@ -6,6 +6,7 @@
 
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { EventIdGenerator, isUuid } from '../event/event.ts'
+import type { ByteRange } from '../lib/file-chunks.ts'
 import type { FileDescription, FileHeader, Files, UploadOptions, UploadState } from '../pipeline/files.ts'
 import type { EventStore } from '../store/event-store.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -119,10 +120,10 @@ export class Uploads implements Files {
 
   async *download(
     fileId: string,
-    { signal }: { readonly signal?: AbortSignal } = {},
+    { signal, range }: { readonly signal?: AbortSignal; readonly range?: ByteRange | undefined } = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const { fileId: id, size } = await this.file(fileId)
-    const stored = await this.#parts.fileStore.read(id)
+    const stored = await this.#parts.fileStore.read(id, range)
     if (stored === null) {
       const text = `the bytes of file ${id} are missing here: do all processes have the same MILLRACE_FILES_DIR?`
       throw new MillraceError('corrupt', text)

@@ -4,8 +4,14 @@ import { open } from 'node:fs/promises'
 
 const chunkBytes = 64 * 1024
 
+/** The offsets of its first and its last byte. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
 export interface FileChunks {
-  /** In bytes, when it was opened; null of what is no regular file, as a pipe. */
+  /** Of the whole file in bytes, when it was opened; null of what is no regular file, as a pipe. */
   readonly size: number | null
   /** A loop over them closes the file when it ends, also early. */
   readonly chunks: AsyncIterable<Uint8Array>
@@ -13,12 +19,12 @@ export interface FileChunks {
   close(): void
 }
 
-/** Opens a file. Rejects with the error of the file system. */
-export async function openFileChunks(path: string): Promise<FileChunks> {
+/** Opens a file, or a range of it. Rejects with the error of the file system. */
+export async function openFileChunks(path: string, range?: ByteRange): Promise<FileChunks> {
   const handle = await open(path)
   try {
     const about = await handle.stat()
-    const chunks = handle.createReadStream({ highWaterMark: chunkBytes })
+    const chunks = handle.createReadStream({ highWaterMark: chunkBytes, ...range })
     return { size: about.isFile() ? about.size : null, chunks, close: () => void chunks.destroy() }
   } catch (thrown) {
     await handle.close()

@@ -87,7 +87,7 @@ export interface RedriveAnswer {
   /** How many letters matched the filter when the call began. */
   readonly matched: number
   readonly redriven: number
-  /** Letters that cannot be redriven: damaged, or their topic or group no longer exists. */
+  /** Letters that cannot be redriven: damaged, a request past its deadline, or without a topic or group that exists. */
   readonly skipped: number
   readonly failedAgain: number
   /** Why the redrive stopped before the end; null when it did not. */

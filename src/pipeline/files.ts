@@ -1,5 +1,7 @@
 // Files: uploaded and read as streams. Part of the Pipeline contract (pipeline.ts).
 
+import type { ByteRange } from '../lib/file-chunks.ts'
+
 /** What the uploader declares. Null: not declared. */
 export interface FileHeader {
   /** Metadata only, at most 1 KiB. */
@@ -58,6 +60,12 @@ export interface Files {
   /** A complete file. Errors: `not_found`. */
   file(fileId: string): Promise<FileDescription>
 
-  /** The bytes of a complete file, in chunks of up to 64 KiB, read as they are taken. Errors: `not_found`, `corrupt`. */
-  download(fileId: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<Uint8Array>
+  /**
+   * The bytes of a complete file, or of a range within it, in chunks of up to 64 KiB, read as they are taken.
+   * Errors: `not_found`, `corrupt`.
+   */
+  download(
+    fileId: string,
+    options?: { readonly signal?: AbortSignal; readonly range?: ByteRange | undefined },
+  ): AsyncIterable<Uint8Array>
 }

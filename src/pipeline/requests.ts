@@ -5,7 +5,8 @@ export interface RequestMessage {
   readonly type: string
   /** '' when the server is to assign one. */
   readonly requestId: string
-  readonly data: Uint8Array
+  /** The call takes it and leaves an empty one: it may wait for long, and for many of them together. */
+  data: Uint8Array
   /** '' for `application/json`. */
   readonly dataContentType: string
   readonly attributes: Readonly<Record<string, string>>

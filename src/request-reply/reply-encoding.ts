@@ -1,6 +1,6 @@
 // A reply as the log keeps it: one line of JSON, then the data.
 
-import { type ErrorCode, MillraceError } from '../errors.ts'
+import { type ErrorCode, failureOfWorker, MillraceError } from '../errors.ts'
 import type { Reply } from '../pipeline/requests.ts'
 
 /** Why there is no reply, and will be none. */
@@ -30,6 +30,6 @@ export function decodeReply(bytes: Uint8Array): Reply {
   const end = bytes.indexOf(lineFeed)
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, end).toString()
   const fields = JSON.parse(text) as Omit<Reply, 'data'> | ReplyFailure
-  if ('code' in fields) throw new MillraceError(fields.code, fields.message)
+  if ('code' in fields) throw new MillraceError(fields.code, fields.message, { logFields: failureOfWorker })
   return { ...fields, data: bytes.subarray(end + 1) }
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { eventually, within } from '../../test/support/eventually.ts'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { decodeBatch } from '../event/record-batch.ts'
@@ -31,6 +33,7 @@ async function start(t: TestContext, { announces = true } = {}) {
       return announces ? await eventLog.replies.listen(listened, inbox, listener) : () => {}
     },
   }
+  const appended: WeakRef<Uint8Array>[] = []
   let lookups = Promise.resolve()
   /** Lets the log not tell whether there are workers until the result is called. */
   const heldLookups = () => {
@@ -42,16 +45,21 @@ async function start(t: TestContext, { announces = true } = {}) {
   t.after(() => metrics.close())
   const requester = new Requester({
     eventLog: {
-      append: (...call) => eventLog.append(...call),
+      append: (stream, batches, options) => {
+        appended.push(...batches.map(({ bytes }) => new WeakRef(bytes)))
+        // The log keeps recent entries in memory: not the objects that are watched.
+        const copies = batches.map((batch) => ({ ...batch, bytes: batch.bytes.slice() }))
+        return eventLog.append(stream, copies, options)
+      },
       hasConsumers: async (...call) => {
         await lookups
         return await eventLog.hasConsumers(...call)
       },
       replies,
+      topics: () => eventLog.topics(),
     },
     ...{ metrics, logger, now, monotonicNow: () => performance.now(), replyTtlMs: 60_000 },
     maxWaiting: { maxEvents: 2, maxBytes: 1e9 },
-    types: async () => ['work'],
   })
   const take = async () => {
     const maxEvents = { high: 0, normal: 10, low: 0 }
@@ -74,7 +82,7 @@ async function start(t: TestContext, { announces = true } = {}) {
   const missed = () => {
     for (const listener of listeners) listener.onMissed()
   }
-  return { requester, take, answer, ask, missed, heldLookups, eventLog, consumer }
+  return { requester, take, answer, ask, missed, heldLookups, eventLog, consumer, appended }
 }
 
 const textOf = async (answered: ReturnType<Requester['request']>) => {
@@ -110,6 +118,24 @@ test('what waits for the workers is limited, and a refused request is not known'
   await assert.rejects(ask('c', 0), { code: 'backlogged' })
   await assert.rejects(requester.getReply({ requestId: 'c', type: 'work', waitMs: 0 }), { code: 'not_found' })
   assert.equal((await eventLog.describe()).topics[0]?.groups[0]?.waiting, 2)
+})
+
+test('a request that waits keeps none of its bytes', async (t) => {
+  const { requester, take, answer, ask, appended } = await start(t)
+  const fields = { type: 'work', requestId: 'a', dataContentType: 'text/plain', attributes: {} }
+  const message = { ...fields, data: Buffer.alloc(100_000), deadlineMs: 20_000, waitMs: null }
+  const asked = requester.request(message)
+  const [delivery] = await take()
+  // The scanner keeps the last one.
+  await ask('b', 0)
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  await eventually(() => {
+    collectGarbage()
+    assert.deepEqual([message.data.length, appended[0]?.deref()?.length], [0, undefined])
+  })
+  await answer(delivery!, 'done')
+  assert.equal(await textOf(asked), 'done')
 })
 
 test('a drain refuses new requests, lets a reply come, and ends the waits that have none', async (t) => {

@@ -20,6 +20,7 @@ import {
   registrationOf,
   requestSource,
   requestTopicOf,
+  requestTypeOf,
   reservedPrefix,
   respondersGroup,
 } from '../event/request.ts'
@@ -52,13 +53,11 @@ const traceAttributes = ['traceparent', 'tracestate']
 const requestIdPattern = /^[!-~]{1,255}$/
 
 export interface RequesterOptions {
-  readonly eventLog: Pick<EventLog, 'append' | 'hasConsumers' | 'replies'>
+  readonly eventLog: Pick<EventLog, 'append' | 'hasConsumers' | 'replies' | 'topics'>
   /** How much may wait for the workers of one type. */
   readonly maxWaiting: WaitingLimit
   /** How long replies are kept. */
   readonly replyTtlMs: number
-  /** The types that the log has requests of. */
-  readonly types: () => Promise<readonly string[]>
   readonly metrics: Metrics
   readonly logger: Logger
   /** The wall clock, in milliseconds since 1970. */
@@ -82,6 +81,8 @@ interface Wait {
   readonly untilMs: number
   readonly signal: AbortSignal | undefined
 }
+
+const noBytes = new Uint8Array(0)
 
 const accepted: StoredRequest = { stage: 'accepted' }
 
@@ -113,7 +114,9 @@ export class Requester implements Requests {
     checkNames(type, requestId)
     const deadlineMs = message.deadlineMs ?? replyTtlMs
     const waitMs = Math.min(message.waitMs ?? deadlineMs, deadlineMs)
-    const bytes = this.#encode(message, requestId, now() + deadlineMs)
+    let bytes = this.#encode(message, requestId, now() + deadlineMs)
+    const fingerprint = fingerprintOf(message)
+    message.data = noBytes
     const served = await this.#serving(type)
     const end = (word: string, fields: object = {}) => {
       const seconds = (monotonicNow() - startedAtMs) / 1000
@@ -122,13 +125,14 @@ export class Requester implements Requests {
       logger.info({ ...line, ...traceFields(attributes.traceparent) }, `request ${word}`)
     }
     try {
-      const once = {
-        id: registrationOf(anyCaller, requestId),
-        fingerprint: fingerprintOf(message),
-        ttlMs: deadlineMs + replyTtlMs,
+      const once = { id: registrationOf(anyCaller, requestId), fingerprint, ttlMs: deadlineMs + replyTtlMs }
+      const send = () => {
+        const event = bytes
+        bytes = noBytes
+        return this.#append(served, event, once)
       }
       const wait = { requestId, untilMs: startedAtMs + waitMs, signal }
-      const stored = await this.#waitFor(served, wait, () => this.#append(served, bytes, once))
+      const stored = await this.#waitFor(served, wait, send)
       const isLate = monotonicNow() >= startedAtMs + deadlineMs
       if (stored.stage !== 'replied' && isLate) {
         const text = `no worker has answered request ${requestId} by its deadline of ${deadlineMs} ms`
@@ -149,7 +153,7 @@ export class Requester implements Requests {
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<RequestAnswer> {
     if (type !== '') checkNames(type, requestId)
-    for (const each of type === '' ? await this.#options.types() : [type]) {
+    for (const each of type === '' ? await this.#knownTypes() : [type]) {
       const found = await this.#read(requestTopicOf(each), requestId)
       if (found === null) continue
       if (found.stage === 'replied' || waitMs === 0) return answerOf(requestId, found)
@@ -294,6 +298,11 @@ export class Requester implements Requests {
     const stored = await this.#read(topic, requestId)
     if (stored === null) throw notFound(requestId)
     return stored
+  }
+
+  /** The types that the log has requests of. */
+  async #knownTypes(): Promise<string[]> {
+    return (await this.#options.eventLog.topics()).flatMap((topic) => requestTypeOf(topic) ?? [])
   }
 
   /** Null when nothing is stored under the id, or there is no such topic. */

@@ -8,7 +8,7 @@ import { anyCaller, deadlineAttribute, inboxAttribute, registrationOf } from '..
 import type { ReplyToStore } from '../event-log/replies.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd } from '../workers/attempt.ts'
-import { withinReplyLimit } from '../workers/call-handler.ts'
+import { withinReplyLimits } from '../workers/call-handler.ts'
 import type { HandlerDefinition } from '../workers/define-handler.ts'
 import type { HandledEvent } from '../workers/handled-event.ts'
 import { attemptsOf } from '../workers/handler-attempt.ts'
@@ -23,12 +23,13 @@ export interface ResponderParts {
 }
 
 /** What a pool needs besides, to answer requests. @param make how its handler is called, as HandlerPoolOptions.attemptsOf. */
-export function responding(parts: ResponderParts, make = attemptsOf) {
+export function responding(topic: string, parts: ResponderParts, make = attemptsOf) {
+  const skips = skipping(topic, parts)
   const withDeadlines: typeof attemptsOf = (handler, attemptParts, onRoom) => {
     const attempts = make(handler, attemptParts, onRoom)
     return {
       open: () => attempts.open(),
-      attempt: withDeadline(handler, parts, attempts.attempt),
+      attempt: withDeadline(handler, parts, skips, attempts.attempt),
       retriesLate: attempts.retriesLate,
       get outage() {
         return attempts.outage
@@ -36,25 +37,32 @@ export function responding(parts: ResponderParts, make = attemptsOf) {
       close: () => attempts.close(),
     }
   }
-  return { attemptsOf: withDeadlines, replyTo: replyingTo(parts) }
+  return { attemptsOf: withDeadlines, replyTo: replyingTo(parts), skips }
+}
+
+/** Whether a request is past its deadline: it is counted, and ends without an attempt. */
+function skipping(topic: string, { metrics, now }: ResponderParts) {
+  const expired = metrics.requestsExpired.with({ topic })
+  return (request: HandledEvent): boolean => {
+    const isExpired = isLate(request, now())
+    if (isExpired) expired.add(1)
+    return isExpired
+  }
 }
 
 /** Ends a request past its deadline before its attempt begins, and one whose reply is too large. */
 function withDeadline(
   { topic }: Pick<HandlerDefinition, 'topic'>,
   { metrics, now }: ResponderParts,
+  skips: (request: HandledEvent) => boolean,
   attempt: Attempt,
 ): Attempt {
-  const expired = metrics.requestsExpired.with({ topic })
   const late = metrics.repliesLate.with({ topic })
   return async (events, context) => {
     const request = events[0]!
-    if (isLate(request, now())) {
-      expired.add(1)
-      return { ends: [{ is: 'done' }] }
-    }
+    if (skips(request)) return { ends: [{ is: 'done' }] }
     const result = await attempt(events, context)
-    const end = withinReplyLimit(result.ends[0]!)
+    const end = withinReplyLimits(result.ends[0]!)
     if (end.is === 'done' && isLate(request, now())) late.add(1)
     return { ...result, ends: [end] }
   }

@@ -35,8 +35,7 @@ export async function declareHandler(
 
 /** Each has a topic in the log for ever. */
 async function refuseTooManyTypes(eventLog: EventLog, topic: string): Promise<void> {
-  const { topics } = await eventLog.describe()
-  const known = topics.map(({ name }) => name).filter((name) => requestTypeOf(name) !== null)
+  const known = (await eventLog.topics()).filter((name) => requestTypeOf(name) !== null)
   if (known.length < maxRequestTypes || known.includes(topic)) return
   const text = `requests of type ${requestTypeOf(topic)} would be one type more than the limit of ${maxRequestTypes}: use one of the types that are there`
   throw new MillraceError('failed_precondition', text, { field: 'request' })
@@ -82,6 +81,6 @@ export function assembleHandlers(context: ServerContext, eventLog: EventLog, del
       concurrency: () => handler.concurrency ?? config.workerConcurrency,
       maxAttempts: handler.maxAttempts ?? config.maxAttempts,
       ...remote,
-      ...(handler.request === null ? {} : responding(responderParts, remote?.attemptsOf)),
+      ...(handler.request === null ? {} : responding(handler.topic, responderParts, remote?.attemptsOf)),
     })
 }

@@ -8,7 +8,6 @@ import { startApi } from '../api/start-api.ts'
 import type { Config } from '../config/config.ts'
 import { toMillraceError } from '../errors.ts'
 import { durabilityOf } from '../event/durability.ts'
-import { requestTypeOf } from '../event/request.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import { Retention } from '../event-log/retention.ts'
 import { fileAnalysis } from '../handlers/file-analysis.ts'
@@ -148,9 +147,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const live = ingest === null ? null : assembleLive(context, eventLog)
     closers.add(async () => live?.close())
     const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
-    const types = async () => (await core.status()).topics.flatMap(({ name }) => requestTypeOf(name) ?? [])
     const { replyTtlMs } = config
-    const requests = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs, types })
+    const requests = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs })
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
     const core = new Core({
       ...parts,

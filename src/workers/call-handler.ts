@@ -2,7 +2,7 @@
 // into an end for each event: it may be JavaScript.
 
 import { type ErrorCode, errorCodes } from '../errors.ts'
-import { defaultTopic } from '../event/event.ts'
+import { defaultTopic, limits } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { maxRequestBytes, payloadOf } from '../event/request.ts'
 import type { LogMethod } from '../telemetry/logger.ts'
@@ -106,14 +106,18 @@ function endOfRequest(returned: unknown): AttemptEnd {
   if (ended === 'dead' || ended === 'retry') return endOf(returned)
   const reply = payloadOf(returned)
   if (reply === null) return failed('internal', `the handler returned ${kindOf(returned)}, which has no JSON form`)
-  return withinReplyLimit({ is: 'done', reply })
+  return withinReplyLimits({ is: 'done', reply })
 }
 
-/** A reply over the limit is dead: another attempt would make the same one. */
-export function withinReplyLimit(end: AttemptEnd): AttemptEnd {
-  if (end.is !== 'done' || end.reply === undefined || end.reply.data.length <= maxRequestBytes) return end
-  const message = `the reply has ${end.reply.data.length} bytes; the limit is ${maxRequestBytes}`
-  return { is: 'dead', code: 'event_too_large', message }
+/** A reply over a limit is dead: another attempt would make the same one. */
+export function withinReplyLimits(end: AttemptEnd): AttemptEnd {
+  if (end.is !== 'done' || end.reply === undefined) return end
+  const { data, dataContentType } = end.reply
+  const dead = (message: string): AttemptEnd => ({ is: 'dead', code: 'event_too_large', message })
+  if (data.length > maxRequestBytes) return dead(`the reply has ${data.length} bytes; the limit is ${maxRequestBytes}`)
+  const length = Buffer.byteLength(dataContentType)
+  if (length <= limits.maxNameBytes) return end
+  return dead(`the content type of the reply has ${length} bytes; the limit is ${limits.maxNameBytes}`)
 }
 
 function kindOf(value: unknown): string {

@@ -36,6 +36,8 @@ export interface DeliveriesInHandOptions
   readonly maxAttempts: number
   /** Only of requests: the reply to one that has ended, to be stored with its settlement. */
   readonly replyTo?: (request: HandledEvent, attempts: number, end: AttemptEnd) => ReplyToStore
+  /** Only of requests: whether one is past its deadline, and skipped. */
+  readonly skips?: (request: HandledEvent) => boolean
   readonly rule: BeginRule
   readonly deliveryTimes: DeliveryTimes
 }
@@ -92,11 +94,12 @@ export class DeliveriesInHand {
   }
 
   /**
-   * Takes a delivery. Ends what cannot begin: events that are given up, and those of an entry that must be cut first.
+   * Takes a delivery. Ends what cannot begin: events that are given up, those of an entry that must be cut first, and in a
+   * group with a rate the requests past their deadline: they would use it up.
    * @param places how many of its events can begin now.
    */
   open(consumer: Consumer, delivery: Delivery, places: number): OpenDelivery {
-    const { maxAttempts, now } = this.#options
+    const { handler, maxAttempts, now } = this.#options
     const { batch, attempt, isSuspect } = delivery
     const open = new OpenDelivery(consumer, delivery, now(), this.#isMine)
     this.#bytes += batch.bytes.length
@@ -107,6 +110,7 @@ export class DeliveriesInHand {
     else if (size > 1 && isSuspect) this.return(open, now())
     else if (size > places && !this.#rule.keepsEntries) open.returnPending(Math.max(1, places), now())
     else if (attempt > maxAttempts) for (const index of open.pending.keys()) this.#exhaust({ open, index })
+    else if (handler.limits.ratePerSecond !== undefined) this.#skip(open)
     this.#atWork.add(open)
     return open
   }
@@ -166,6 +170,15 @@ export class DeliveriesInHand {
     for (const open of this.#atWork) {
       this.return(open, this.#options.now())
       this.settle(open)
+    }
+  }
+
+  #skip(open: OpenDelivery): void {
+    const { skips } = this.#options
+    if (skips === undefined) return
+    for (const index of open.pending.keys()) {
+      const event = { open, index }
+      if (skips(this.read(event))) this.ended(event, { is: 'done' })
     }
   }
 

@@ -51,6 +51,7 @@ export interface HandlerPoolOptions extends Omit<GroupMemberOptions, 'topic' | '
   /** Attempts before an event becomes a dead letter. */
   readonly maxAttempts: number
   readonly replyTo?: DeliveriesInHandOptions['replyTo']
+  readonly skips?: DeliveriesInHandOptions['skips']
   readonly deadLetters: DeadLetters
   /** The process's gate; an isolated handler has one of its own within that. */
   readonly gate: AttemptGate

@@ -90,7 +90,7 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
   }
   await takeAll(consumer)
   await eventLog.reopen(stream('low'), group, [{ batch: batchOf(['d']), attempt: 0, offset: 0 }])
-  await eventLog.append(stream(), [batchOf(['e'])], {
+  const request = await eventLog.append(stream(), [batchOf(['e'])], {
     once: { id: 'normal/p', fingerprint: 'f', ttlMs: 3_600_000 },
   })
   const base = `${prefix}:{${topic}/0}`
@@ -124,7 +124,10 @@ test('a script that gets a wrong argument, or a key of another type, writes noth
       keys: partition.forSettle(group),
       args: [
         ...[group, name],
-        ...settlementOf(['2', 'lane', '1-1', '1'], ['normal/p', 'bytes', '90000', 'inbox']),
+        ...settlementOf(
+          ['2', 'lane', '1-1', '1'],
+          ['normal/p', String(request.positions[0]!.offset), 'bytes', '90000', 'inbox'],
+        ),
         ...settlementOf([String(member).split('-')[2]!, 'again', String(member), '2']),
         ...settlementOf(['3', 'lane', '2-1', '1']),
       ],

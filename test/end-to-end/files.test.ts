@@ -293,6 +293,40 @@ async function* bytesOf(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8A
   yield* chunks
 }
 
+test('a download of one range has its bytes only', async (t) => {
+  const server = await startInProcess(t)
+  const bytes = randomBytes(200_000)
+  const { fileId } = await clientOf(t, server).upload(bytesOf(bytes))
+  const read = async (range: string, more: Record<string, string> = {}) => {
+    const answer = await fetch(`http://${server.http}/v1/files/${fileId}/content`, { headers: { range, ...more } })
+    return { answer, body: Buffer.from(await answer.arrayBuffer()) }
+  }
+  for (const [range, first, last] of [
+    ['bytes=0-0', 0, 0],
+    ['bytes=70000-140000', 70_000, 140_000],
+    ['bytes=199999-', 199_999, 199_999],
+    ['Bytes=199000-999999', 199_000, 199_999],
+    ['bytes=-5', 199_995, 199_999],
+    ['bytes=-999999', 0, 199_999],
+  ] as const) {
+    const { answer, body } = await read(range)
+    assert.deepEqual([answer.status, body.equals(bytes.subarray(first, last + 1))], [206, true], range)
+    assert.equal(answer.headers.get('content-range'), `bytes ${first}-${last}/200000`)
+    assert.equal(answer.headers.get('content-length'), String(body.length))
+  }
+  for (const range of ['bytes=200000-', 'bytes=-0', 'bytes=999999-1000000']) {
+    const { answer, body } = await read(range)
+    assert.deepEqual([answer.status, answer.headers.get('content-range')], [416, 'bytes */200000'], range)
+    assert.equal(JSON.parse(body.toString()).field, 'range')
+  }
+  // What is no single range, or holds for another version only, is as good as none.
+  for (const range of ['bytes=0-1,3-4', 'bytes=5-4', 'bytes=-', 'lines=1-2', 'bytes=a-b']) {
+    const { answer, body } = await read(range)
+    assert.deepEqual([answer.status, answer.headers.get('accept-ranges'), body.length], [200, 'bytes', 200_000], range)
+  }
+  assert.equal((await read('bytes=0-0', { 'if-range': '"some"' })).answer.status, 200)
+})
+
 test('a file that another program has cut or removed is not given as if it were whole', async (t) => {
   const server = await startInProcess(t)
   const client = clientOf(t, server)
@@ -303,6 +337,7 @@ test('a file that another program has cut or removed is not given as if it were 
   for (const content of ['', 'cont', 'content and more']) {
     writeFileSync(path, content)
     assert.deepEqual([(await read()).status, (await read()).code], [500, 'corrupt'], content)
+    assert.equal((await request(server.http, `/v1/files/${fileId}/content`, { method: 'HEAD' })).status, 500)
   }
   unlinkSync(path)
   assert.match((await read()).detail, /are missing here/)

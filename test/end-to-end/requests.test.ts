@@ -21,6 +21,7 @@ import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus, type HttpAnswer, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
+import { rawConnection } from '../support/raw-http2.ts'
 import { runCommand } from '../support/run-command.ts'
 import { projectRoot } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
@@ -200,17 +201,22 @@ test('what a handler returns is the reply, and its failures are told to the call
   await fails('large', 'failed_precondition', /the reply has 1048576 bytes; the limit is 1032192$/)
   await fails('failure', 'internal', /^all 2 attempts .* the last one with internal: Error: the shop is closed$/)
   await fails('function', 'internal', /the handler returned a function, which has no JSON form$/)
+  assert.equal((await post(server, 'work', 'failure')).status, 500)
+  const levels = server.logLines().flatMap(({ code, level, message }) => {
+    return code === 'internal' && /^(request|call) failed$/.test(String(message)) ? [level] : []
+  })
+  assert.deepEqual(levels, ['warn', 'warn', 'warn'], 'it is the worker that has failed')
   // Only what no attempt could answer is left for an operator.
   await eventually(async () => {
     const { deadLetters } = await client.administration.listDeadLetters({ limit: 10 })
     assert.deepEqual(
       deadLetters.map(({ topic, group, code }) => [topic, group, code]),
-      [1, 2].map(() => ['_request.work', 'responders', 'internal']),
+      [1, 2, 3].map(() => ['_request.work', 'responders', 'internal']),
     )
   })
 })
 
-test('a request is skipped after its deadline, and a reply after it counts as late', async (t) => {
+test('a request is skipped after its deadline and uses up no rate, and a reply after it counts as late', async (t) => {
   const { opened, open } = gate()
   const begun: string[] = []
   const handle = async ({ text }: HandledEvent) => {
@@ -218,20 +224,26 @@ test('a request is skipped after its deadline, and a reply after it counts as la
     await opened
     return 'too late'
   }
-  const server = await startWith(t, handle, { concurrency: 1 })
+  const server = await startWith(t, handle, { concurrency: 1, ratePerSecond: 1 })
   const late = await post(server, 'work', 'late', { prefer: 'wait=1', 'millrace-request-id': 'a/1' })
   assert.deepEqual([late.status, late.headers.get('location')], [504, '/v1/requests/a%2F1?type=work'])
-  const skipped = await post(server, 'work', 'skipped', { prefer: 'wait=1', 'millrace-request-id': 'b' })
-  assert.deepEqual([problemOf(skipped).code, skipped.headers.get('millrace-request-id')], ['deadline_exceeded', 'b'])
+  const skippedIds = Array.from({ length: 12 }, (_, number) => `b${number}`)
+  const ask = (id: string) => post(server, 'work', 'skipped', { prefer: 'wait=1', 'millrace-request-id': id })
+  for (const [index, skipped] of (await Promise.all(skippedIds.map(ask))).entries()) {
+    const { code } = problemOf(skipped)
+    assert.deepEqual([code, skipped.headers.get('millrace-request-id')], ['deadline_exceeded', `b${index}`])
+  }
 
   open()
-  for (const id of ['a%2F1', 'b']) {
+  const next = within(5000, 'the next reply', post(server, 'work', 'next'))
+  for (const id of ['a%2F1', ...skippedIds]) {
     await eventually(async () => assert.equal((await request(server.http, `/v1/requests/${id}`)).status, 504))
   }
-  assert.deepEqual(begun, ['late'])
+  assert.equal((await next).text, 'too late')
+  assert.deepEqual(begun, ['late', 'next'])
   const { text } = await request(server.http, '/metrics')
   assert.match(text, /^millrace_replies_late_total\{topic="_request.work"\} 1$/m)
-  assert.match(text, /^millrace_requests_expired_total\{topic="_request.work"\} 1$/m)
+  assert.match(text, /^millrace_requests_expired_total\{topic="_request.work"\} 12$/m)
 })
 
 test('a caller need not wait: the answer is where to find the reply', async (t) => {
@@ -260,6 +272,29 @@ test('a caller need not wait: the answer is where to find the reply', async (t) 
   assert.deepEqual(JSON.parse(printed.stdout), {
     ...{ request_id: id, content_type: 'application/json', attempts: 1, data: { done: true } },
   })
+})
+
+test('a wait ends when its client has gone, and not when that has only ended its side', async (t) => {
+  const { opened, open } = gate()
+  const server = await startWith(t, () => opened.then(() => 'the reply'))
+  const head = 'HTTP/1.1\r\nHost: localhost\r\n'
+  const post = `POST /v1/requests/work ${head}Content-Length: 0\r\nMillrace-Request-Id: one\r\n\r\n`
+  const get = `GET /v1/requests/one ${head}Prefer: wait=60\r\n\r\n`
+  const stays = await rawConnection(t, server.http)
+  stays.socket.end(post)
+  await eventually(async () => assert.equal((await request(server.http, '/v1/requests/one')).status, 202))
+  const gone = [await rawConnection(t, server.http), await rawConnection(t, server.http)]
+  for (const [index, text] of [post, get].entries()) gone[index]!.socket.write(text)
+  await sleep(200)
+  for (const { socket } of gone) socket.destroy()
+  const openConnections = async () => {
+    const { text } = await request(server.http, '/metrics')
+    return Number(/^millrace_open_connections\{transport="http"\} (\d+)$/m.exec(text)?.[1])
+  }
+  // The one that stays, and that of this question.
+  await eventually(async () => assert.equal(await openConnections(), 2))
+  open()
+  await eventually(() => assert.match(stays.received().toString(), /the reply/))
 })
 
 test('requests that wait leave the other calls of their client room', async (t) => {
@@ -298,6 +333,19 @@ test('a type that nobody serves is refused at once, and its state says so', asyn
     assert.equal(await codeOf(client.request({ type: 'work' })), 'unavailable')
     assert.equal(await stateOf(), 'no_worker')
   })
+})
+
+test('a reply with a content type over the limit is refused', async (t) => {
+  const server = await startInProcess(t)
+  const consuming = grpcClient(t, server).consume()
+  consuming.send({ join: { request: 'work', maxInFlight: 1 } })
+  const reply = { data: Buffer.from('x'), dataContentType: 'x'.repeat(256) }
+  consuming.onDelivery = ({ delivery }) =>
+    consuming.send({ outcomes: [{ delivery, end: { case: 'done', value: {} }, reply }] })
+  await consuming.joined
+  const { code, detail } = problemOf(await post(server, 'work'))
+  assert.equal(code, 'failed_precondition')
+  assert.match(detail, /the content type of the reply has 256 bytes; the limit is 255$/)
 })
 
 test('a worker in another process answers with replies of any size up to the limit', async (t) => {

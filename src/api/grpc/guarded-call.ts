@@ -42,6 +42,12 @@ export interface CallGuardParts {
   readonly defaultDeadlineMs: number
 }
 
+/** A call of grpc-js keeps the bytes of its last message, also while it waits for long. In a stream they may be of the next one. */
+function releaseReceived(call: ServerInterceptingCallInterface): void {
+  const { decoder } = call as { readonly decoder?: { readPartialMessage: readonly Uint8Array[] } }
+  if (decoder !== undefined) decoder.readPartialMessage = []
+}
+
 export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   readonly #call: ServerInterceptingCallInterface
   readonly #parts: CallGuardParts
@@ -86,7 +92,10 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
         this.#metadata = metadata
         if (!this.#refuseCompression()) listener.onReceiveMetadata(metadata)
       },
-      onReceiveMessage: (message) => listener.onReceiveMessage(message),
+      onReceiveMessage: (message) => {
+        if (!this.#isStream) releaseReceived(this.#call)
+        listener.onReceiveMessage(message)
+      },
       onReceiveHalfClose: () => listener.onReceiveHalfClose(),
       // grpc-js calls this at every end of a call, also after success.
       onCancel: () => {
@@ -202,7 +211,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       peer: this.#peer,
       reason: status.details,
     }
-    if (failure?.code === 'internal') this.#parts.logger.error({ ...fields, error: failure.cause }, 'call failed')
+    if (failure?.isOwnFailure === true) this.#parts.logger.error({ ...fields, error: failure.cause }, 'call failed')
     // Cancelled calls are logged at debug level: a client that opens and resets calls must not fill the log.
     else this.#parts.logger[fields.status === 'CANCELLED' ? 'debug' : 'warn'](fields, 'call failed')
   }

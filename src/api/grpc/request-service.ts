@@ -1,6 +1,7 @@
 // RequestService: requests, and the replies to earlier ones.
 
 import type { ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js'
+import { maxGetReplyMs } from '../../event/request.ts'
 import {
   type GetReplyRequest,
   GetReplyResponseSchema,
@@ -25,19 +26,21 @@ const stages = {
 export function requestHandlers(requests: Requests): UntypedServiceImplementation {
   return {
     request: unary(RequestResponseSchema, async (message: RequestRequest, signal, call) => {
-      const { type, data, dataContentType, requestId, wait } = message
+      const { type, dataContentType, requestId, wait } = message
       const leftMs = remainingMs(call)
       const times =
         wait === undefined
           ? { deadlineMs: leftMs, waitMs: null }
           : { deadlineMs: null, waitMs: Math.min(ofDuration('wait', wait), leftMs) }
       const attributes = { ...traceOf(call), ...message.attributes }
-      return toResponse(
-        await requests.request({ ...{ type, data, dataContentType, requestId, attributes }, ...times }, { signal }),
-      )
+      const names = { type, dataContentType, requestId, attributes }
+      const answering = requests.request({ ...names, data: message.data, ...times }, { signal })
+      // grpc-js keeps the message until the end of the call.
+      message.data = new Uint8Array(0)
+      return toResponse(await answering)
     }),
     getReply: unary(GetReplyResponseSchema, async ({ requestId, wait, type }: GetReplyRequest, signal, call) => {
-      const waitMs = wait === undefined ? 0 : Math.min(ofDuration('wait', wait), remainingMs(call))
+      const waitMs = wait === undefined ? 0 : Math.min(ofDuration('wait', wait), maxGetReplyMs, remainingMs(call))
       return toResponse(await requests.getReply({ requestId, type, waitMs }, { signal }))
     }),
   }

@@ -32,6 +32,7 @@ export function downloadHeaders({ contentType, size, sha256, filename, fileId }:
   return {
     'content-type': contentType,
     'content-length': String(size),
+    'accept-ranges': 'bytes',
     'content-disposition': dispositionOf(filename),
     'repr-digest': `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`,
     'millrace-file-id': fileId,

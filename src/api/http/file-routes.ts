@@ -3,17 +3,21 @@
 import { Readable } from 'node:stream'
 import multipart from '@fastify/multipart'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { MillraceError } from '../../errors.ts'
+import type { ByteRange } from '../../lib/file-chunks.ts'
 import type { FileHeader, Files } from '../../pipeline/files.ts'
 import { defaultRequestMs } from '../request-wait.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { BodyChunks } from './body-chunks.ts'
 import { refuseContentEncoding } from './body-form.ts'
+import { byteRangeOf } from './byte-range.ts'
 import { downloadHeaders, fileHeaderOf, formFileHeaderOf } from './file-headers.ts'
 import { fileJson, storedFileJson } from './file-json.ts'
 import { readFormFile } from './form-file.ts'
 import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
 import { bodyBroken } from './open-requests.ts'
+import { sendProblem } from './problem.ts'
 import { readQuery } from './query.ts'
 import { goneSignalOf, preferenceOf } from './request-routes.ts'
 
@@ -55,14 +59,21 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
   app.get<IdParams>('/v1/files/:id/content', { exposeHeadRoute: false }, async (request, reply) => {
     readQuery(request.query, [])
     const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
-    const chunks = files.download(file.fileId)[Symbol.asyncIterator]()
-    // What cannot be read must not begin as a success.
-    const first = await answerInTime(chunks.next(), maxAnswerMs).catch((thrown: unknown) => {
-      void chunks.return?.()
-      throw thrown
-    })
+    const { fileId, size } = file
+    const range = byteRangeOf(request.headers, size)
+    if (range === 'unsatisfiable') {
+      const error = new MillraceError('out_of_range', `range has no byte of the ${size} of the file`, {
+        field: 'range',
+      })
+      return sendProblem(reply, { status: 416, error, headers: { 'content-range': `bytes */${size}` } })
+    }
+    const { first, chunks } = await begin(fileId, range ?? undefined)
     reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.headers(downloadHeaders(file))
+    if (range !== null) {
+      const { start, end } = range
+      reply.code(206).headers({ 'content-range': `bytes ${start}-${end}/${size}`, 'content-length': end + 1 - start })
+    }
     return reply.send(
       first.done === true ? Buffer.alloc(0) : Readable.from(following(first.value, chunks), { objectMode: false }),
     )
@@ -70,8 +81,21 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
 
   // The library's HEAD route would read the whole file.
   app.head<IdParams>('/v1/files/:id/content', async (request, reply) => {
-    return describe(reply, await answerInTime(files.file(request.params.id), maxAnswerMs))
+    const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
+    const { chunks } = await begin(file.fileId)
+    void chunks.return?.()
+    return describe(reply, file)
   })
+
+  /** Begins a download. What cannot be read must not begin as a success. */
+  async function begin(fileId: string, range?: ByteRange) {
+    const chunks = files.download(fileId, { range })[Symbol.asyncIterator]()
+    const first = await answerInTime(chunks.next(), maxAnswerMs).catch((thrown: unknown) => {
+      void chunks.return?.()
+      throw thrown
+    })
+    return { first, chunks }
+  }
 }
 
 function describe(reply: FastifyReply, file: Parameters<typeof downloadHeaders>[0]): FastifyReply {

@@ -180,7 +180,7 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
     peer: `${request.raw.socket.remoteAddress}:${request.raw.socket.remotePort}`,
     reason: failure.message,
   }
-  if (failure.code === 'internal') logger.error({ ...fields, error: failure.cause }, 'request failed')
+  if (failure.isOwnFailure) logger.error({ ...fields, error: failure.cause }, 'request failed')
   else logger.warn(fields, 'request failed')
 }
 

@@ -14,6 +14,9 @@ import type { HttpTimes } from './http-times.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { readQuery } from './query.ts'
 
+/** The first probe of a connection that was closed is answered with its reset, on which the second one fails. */
+const probeEveryMs = 1000
+
 const idHeader = 'millrace-request-id'
 
 export function addRequestRoutes(app: FastifyInstance, requests: Requests, times: HttpTimes): void {
@@ -85,12 +88,24 @@ function traceOf({ headers }: FastifyRequest): Record<string, string> {
 }
 
 /**
- * Aborts when the connection breaks, so that nothing waits for its client; the request goes on. A client that only ends its
- * side, as `nc -N` does, still gets its answer.
+ * Aborts when the client has gone, so that nothing waits for it; the request goes on. One that only ends its side, as
+ * `nc -N` does, still gets its answer. Which of the two it was shows when something is sent: an interim answer (102), which
+ * HTTP/1.0 does not know.
  */
-export function goneSignalOf({ raw }: FastifyReply): AbortSignal {
+export function goneSignalOf({ raw, request }: FastifyReply): AbortSignal {
   const gone = new AbortController()
-  raw.once('close', () => raw.writableFinished || gone.abort())
+  const { socket, httpVersion } = request.raw
+  let probes: NodeJS.Timeout | undefined
+  const probe = () => {
+    if (httpVersion !== '1.0') probes = setInterval(() => raw.headersSent || raw.writeProcessing(), probeEveryMs)
+  }
+  if (socket.readableEnded) probe()
+  else socket.once('end', probe)
+  raw.once('close', () => {
+    socket.off('end', probe)
+    clearInterval(probes)
+    if (!raw.writableFinished) gone.abort()
+  })
   return gone.signal
 }
 

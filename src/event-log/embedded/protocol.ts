@@ -250,6 +250,7 @@ export type LogThreadMethods = {
   release(call: ReleaseCall): Promise<Answer<boolean>>
   heldKeys(call: { readonly stream: StreamName; readonly group: string }): Promise<Answer<readonly HeldKey[]>>
   hasConsumers(name: GroupName): boolean
+  topics(argument: null): Promise<Answer<readonly string[]>>
   /** Refuses a topic that is not declared. */
   findTopic(topic: string): Promise<Answer<null>>
   findRequest(call: FindRequestCall): Promise<Answer<StoredRequest | null>>

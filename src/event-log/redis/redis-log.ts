@@ -302,6 +302,15 @@ export class RedisLog implements EventLog {
     })
   }
 
+  topics(): Promise<readonly string[]> {
+    return this.#call(() =>
+      this.#within(async ({ registry }) => {
+        await registry.refresh()
+        return [...registry.topics.keys()]
+      }),
+    )
+  }
+
   describe(options: DescribeOptions = {}): Promise<LogDescription> {
     return this.#call(() => {
       const { connection, durability } = this.#options

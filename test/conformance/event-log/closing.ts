@@ -36,6 +36,7 @@ export function closing(story: Story): void {
     const reading = bench.log.readSettled(stream(), group, { fromOffset: 0, maxBytes: 1 })
     await assert.rejects(reading, isCode('unavailable'))
     await assert.rejects(bench.log.describe(), isCode('unavailable'))
+    await assert.rejects(bench.log.topics(), isCode('unavailable'))
     await assert.rejects(bench.consume(), isCode('unavailable'))
     await assert.rejects(bench.log.trim(topic, { keepSinceMs: 0, maxBytes: 0 }), isCode('unavailable'))
     await assert.rejects(bench.log.declare('x', { partitions: 1, groups: [] }), isCode('unavailable'))

@@ -8,6 +8,7 @@ export function declaring(story: Story): void {
     async (bench) => {
       await bench.log.declare('audit', { partitions: 3, groups: [{ name: 'a' }, { name: 'b' }] })
       await bench.crash()
+      assert.deepEqual([...(await bench.log.topics())].sort(), ['audit', topic])
       const { topics } = await bench.log.describe()
       assert.deepEqual(
         topics.map(({ name, partitions, groups }) => [name, partitions, groups.map((one) => one.name).sort()]).sort(),

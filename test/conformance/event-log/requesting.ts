@@ -146,6 +146,23 @@ export function requesting(story: Story): void {
     assert.equal(await stateOf(bench, 'unanswered'), 'accepted')
   })
 
+  story('the event of a forgotten request does not answer the one that has its id now', async (bench) => {
+    await request(bench, 'a', { ttlMs: 1 })
+    await eventually(async () => assert.equal(await stateOf(bench, 'a'), null))
+    const consumer = await bench.consume()
+    const [old] = await take(consumer)
+    await consumer.settle([again(old!, bench.under.now())])
+    assert.equal((await request(bench, 'a')).duplicate, false)
+    const deliveries = await take(consumer)
+    const [retried, fresh] = deliveries.toSorted((one, other) => other.attempt - one.attempt)
+    assert.deepEqual([retried?.attempt, fresh?.attempt], [2, 1])
+    assert.deepEqual(await consumer.settle([replied(retried!, 'too late')]), [])
+    assert.equal(await stateOf(bench, 'a'), 'started')
+    await consumer.settle([again(fresh!, bench.under.now())])
+    await consumer.settle((await take(consumer)).map((one) => replied(one, 'its own')))
+    assert.equal(await stateOf(bench, 'a'), 'reply: its own')
+  })
+
   story('a listener hears the replies to its inbox until it is stopped', async (bench) => {
     const [mine, second, other] = [await listenTo(bench), await listenTo(bench), await listenTo(bench, 'inbox-2')]
     const consumer = await bench.consume()

@@ -93,6 +93,7 @@ class LogThread {
       heldKeys: ({ stream, group }) => this.#read((work) => this.#heldKeys.of(work, stream, group)),
       describe: (call) => engine.read(this.#describer.describe(logBytes(logFiles(this.#data.dataDir)), call)),
       hasConsumers: (name) => session.hasConsumers(name),
+      topics: () => this.#read(({ books }) => books.topics.load().map(({ name }) => name)),
       findTopic: (topic) => this.#read((work) => findTopic(work, topic) && null),
       findRequest: (call) => this.#read((work) => findRequest(work, call)),
       trim: (call) => this.#trim(call),

@@ -6,6 +6,7 @@ import type { RequestRow, StreamRow } from '../file/books.ts'
 import { streamNumber } from '../file/stream-number.ts'
 import type { FindRequestCall } from '../protocol.ts'
 import { findGroup } from './find.ts'
+import type { Lease } from './session.ts'
 import type { UnitOfWork } from './unit-of-work.ts'
 
 /** Whether the id is registered already. Errors: `failed_precondition` (with another fingerprint). */
@@ -35,10 +36,15 @@ export function register(
   )
 }
 
-/** Returns whether the reply is the first one of a request that is known. */
-export function storeReply(work: UnitOfWork, topicNumber: number, reply: ReplyToStore, nowMs: number): boolean {
-  const row = livingRequest(work, topicNumber, reply.id, nowMs)
-  if (row === undefined || row.replied === 1) return false
+/** Returns whether the reply is the first one of a request that is known, and whose event this is. */
+export function storeReply(
+  work: UnitOfWork,
+  { group, originOffset }: Pick<Lease, 'group' | 'originOffset'>,
+  reply: ReplyToStore,
+  nowMs: number,
+): boolean {
+  const row = livingRequest(work, group.topicNumber, reply.id, nowMs)
+  if (row === undefined || row.replied === 1 || row.firstOffset !== originOffset) return false
   const expiresAtMs = expiry(nowMs, reply.ttlMs)
   Object.assign(work.requests.change(row), { expiresAtMs, replied: 1, reply: reply.bytes })
   return true

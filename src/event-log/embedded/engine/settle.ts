@@ -60,7 +60,7 @@ export class SettleOperation extends Operation<SettleAnswer> {
       this.#redeliver(work, outcome)
       const reply = this.#call.replies.get(outcome.index)
       if (reply === undefined) continue
-      if (storeReply(work, lease.group.topicNumber, reply, this.#call.nowMs)) this.#replied.push(outcome.index)
+      if (storeReply(work, lease, reply, this.#call.nowMs)) this.#replied.push(outcome.index)
     }
     for (const [cursor, all] of ranges) for (const range of joined(all)) work.settle(cursor, range)
   }

@@ -186,6 +186,11 @@ export class EmbeddedLog implements EventLog {
     return await this.#options.calls.ask('hasConsumers', { topic, group })
   }
 
+  async topics(): Promise<readonly string[]> {
+    this.#options.calls.checkUsable()
+    return await this.#options.calls.ask('topics', null)
+  }
+
   async describe(options: DescribeOptions = {}): Promise<LogDescription> {
     const { calls, now } = this.#options
     calls.checkUsable()

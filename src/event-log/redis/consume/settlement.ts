@@ -40,10 +40,10 @@ export function settledByNextScript(all: readonly Settlement[], from: number): n
 export function settleArguments({ held, outcome }: Settlement) {
   const { kind, id, bytes, delivery } = held
   const { landed, dead, again = [], reply } = outcome
-  const { lane } = delivery.position.stream
-  const place = [laneNumber(lane), kind, id, delivery.attempt, bytes, landed, dead, again.length]
-  const words = reply === undefined ? [0] : [4, reply.id, reply.bytes, Math.ceil(reply.ttlMs), reply.inbox]
-  return [...place, ...words, ...again.flatMap((one) => againArguments({ offset: delivery.position.offset, ...one }))]
+  const { stream, offset } = delivery.position
+  const place = [laneNumber(stream.lane), kind, id, delivery.attempt, bytes, landed, dead, again.length]
+  const words = reply === undefined ? [0] : [5, reply.id, offset, reply.bytes, Math.ceil(reply.ttlMs), reply.inbox]
+  return [...place, ...words, ...again.flatMap((one) => againArguments({ offset, ...one }))]
 }
 
 function againArguments({

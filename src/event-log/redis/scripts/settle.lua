@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- Settles deliveries of one partition: acknowledges each, counts its events and adds what must be redelivered to the
--- group's own stream; stores the reply of a request, unless it has one or is not known, and announces it then. A delivery
--- that the consumer does not hold with this attempt is refused and changes nothing.
+-- group's own stream; stores the reply of a request, unless it has one, is not known or has another event, and
+-- announces it then. A delivery that the consumer does not hold with this attempt is refused and changes nothing.
 --
 -- KEYS     books, the lanes' streams (high, normal, low), their due sets, again, again-tries, again-held, the
 --          bell's channel, again-keys, request (a prefix, as in append.lua), inbox (a prefix of channels)
 -- ARGV     group, consumer; then for each delivery
 --          lane (1..3), 'lane' or 'again', id or member, attempt, bytes, landed, dead, how many batches to redeliver, the
---          reply's number of words (0 or 4), its request's id, bytes, time to live (ms) and inbox, and for each batch: count, attempt, due at (ms), received at, bytes, record, offset, its key with a '-'
+--          reply's number of words (0 or 5), its request's id and offset, bytes, time to live (ms) and inbox, and for each batch: count, attempt, due at (ms), received at, bytes, record, offset, its key with a '-'
 --          before it ('' when it has none); last, the caller's known state (parts/checks.lua)
 -- Returns  {for each delivery 1, or 0 when it was refused; the ledger of the group}
 -- include checks
@@ -53,14 +53,15 @@ while at <= #ARGV do
   delivery.count = whole(string.match(delivery.id, pattern))
   delivery.bytes, delivery.landed, delivery.dead = whole(ARGV[at + 4]), whole(ARGV[at + 5]), whole(ARGV[at + 6])
   delivery.from, delivery.again = at + 9, whole(ARGV[at + 7])
-  if ARGV[at + 8] == '4' then
-    delivery.request, delivery.reply, delivery.ttl, delivery.inbox = unpack(ARGV, at + 9, at + 12)
+  if ARGV[at + 8] == '5' then
+    delivery.request, delivery.offset, delivery.reply, delivery.ttl, delivery.inbox = unpack(ARGV, at + 9, at + 13)
+    whole(delivery.offset)
     whole(delivery.ttl)
     if delivery.inbox == nil then error('a reply has no inbox') end
     redis.call('HLEN', requests .. delivery.request)
-    delivery.from = at + 13
+    delivery.from = at + 14
   elseif ARGV[at + 8] ~= '0' then
-    error('a reply has 4 words')
+    error('a reply has 5 words')
   end
   local sum = delivery.landed + delivery.dead
   for number = 0, delivery.again - 1 do
@@ -83,7 +84,7 @@ end
 
 local function answer(delivery)
   local request = requests .. delivery.request
-  if redis.call('HEXISTS', request, 'fingerprint') == 0 then return end
+  if redis.call('HGET', request, 'offset') ~= delivery.offset then return end
   if redis.call('HSETNX', request, 'reply', delivery.reply) == 0 then return end
   redis.call('PEXPIRE', request, delivery.ttl)
   -- pcall: without the right to publish, those who wait find the reply when they look.

@@ -603,7 +603,7 @@ export type RedriveDeadLettersResponse = Message<"millrace.v1.RedriveDeadLetters
   redriven: bigint;
 
   /**
-   * Letters that cannot be redriven: damaged, or their topic or group no longer exists.
+   * Letters that cannot be redriven: damaged, a request past its deadline, or without a topic or group that exists.
    *
    * @generated from field: uint64 skipped = 3;
    */

@@ -121,7 +121,7 @@ export type GetReplyRequest = Message<"millrace.v1.GetReplyRequest"> & {
   requestId: string;
 
   /**
-   * How long to wait for the reply, at most 300 s. Default: not at all.
+   * How long to wait for the reply, at most 60 s. Default: not at all.
    *
    * @generated from field: google.protobuf.Duration wait = 2;
    */

@@ -249,7 +249,7 @@ export type Reply = Message<"millrace.v1.Reply"> & {
   data: Uint8Array;
 
   /**
-   * The media type of the data.
+   * The media type of the data, at most 255 bytes.
    *
    * @generated from field: string data_content_type = 2;
    */
