@@ -42,6 +42,7 @@ import {
   requestMethod,
   withReaders,
 } from './request-client.ts'
+import { type ClientTls, secureContextOf } from './secure-context.ts'
 import { ServerConnection } from './server-connection.ts'
 import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
@@ -61,6 +62,11 @@ export interface ConnectOptions {
    * Default `127.0.0.1:50051`.
    */
   readonly addresses?: readonly string[] | (() => readonly string[])
+  /**
+   * Connect with TLS; or a function that returns it before each attempt, as for files that are renewed. Default: without
+   * TLS.
+   */
+  readonly tls?: ClientTls | (() => ClientTls | null | Promise<ClientTls | null>)
   /** Timeout of one call, connecting included, in milliseconds. Default 30,000. */
   readonly deadlineMs?: number
   /** Timeout of one connection attempt to one address, in milliseconds. Default 5,000. */
@@ -133,12 +139,14 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   readonly #ids = new EventIdGenerator()
 
   /** Use `connect()`. */
-  constructor({ addresses = ['127.0.0.1:50051'], deadlineMs = 30_000, connectTimeoutMs = 5000 }: ConnectOptions) {
+  constructor(options: ConnectOptions) {
+    const { addresses = ['127.0.0.1:50051'], tls = null, deadlineMs = 30_000, connectTimeoutMs = 5000 } = options
     this.#deadlineMs = deadlineMs
     this.#makeConnection = () =>
       new ServerConnection({
         addresses: typeof addresses === 'function' ? addresses : () => addresses,
         connectTimeoutMs,
+        secureContext: async () => secureContextOf(typeof tls === 'function' ? await tls() : tls),
       })
     this.#connection = this.#makeConnection()
     this.#connections.set(this.#connection, 0)
