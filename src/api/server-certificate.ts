@@ -28,6 +28,7 @@ export class ServerCertificate {
   readonly #servers = new Set<Server>()
   readonly #timer: NodeJS.Timeout
   #current: ServerTls
+  #isReading = false
   /** Why the files cannot be used, and how many reads in a row have found that; null after a good read. */
   #problem: { readonly message: string; readonly reads: number } | null = null
 
@@ -67,20 +68,21 @@ export class ServerCertificate {
   }
 
   async #readAgain(): Promise<void> {
+    if (this.#isReading) return
+    this.#isReading = true
     try {
       const read = await readServerTls(this.#options.config)
       this.#problem = null
       if (read === null || textOf(read) === textOf(this.#current)) return
       this.#current = read
       for (const server of this.#servers) server.setSecureContext(this.#context)
-      const { validTo, subject } = read.certificate
-      this.#options.logger.info(
-        { subject, valid_to: new Date(validTo).toISOString() },
-        'the TLS certificate was replaced',
-      )
+      const { validToDate, subject } = read.certificate
+      this.#options.logger.info({ subject, valid_to: validToDate.toISOString() }, 'the TLS certificate was replaced')
       this.#warn()
     } catch (error) {
       this.#keep(error as Error)
+    } finally {
+      this.#isReading = false
     }
   }
 

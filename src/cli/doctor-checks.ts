@@ -98,8 +98,8 @@ export async function checkTls(config: Config, nowMs: number): Promise<Finding[]
     if (read === null) return []
     const warning = certificateWarning(read, nowMs)
     if (warning !== null) return [{ subject, state: 'warning', message: warning }]
-    const { subjectAltName = 'no name', validTo } = read.certificate
-    const message = `certificate for ${subjectAltName}, valid until ${new Date(validTo).toISOString()}`
+    const { subjectAltName = 'no name', validToDate } = read.certificate
+    const message = `certificate for ${subjectAltName}, valid until ${validToDate.toISOString()}`
     return [{ subject, state: 'ok', message }]
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error

@@ -14,6 +14,12 @@ interface Attempt {
   readonly isAnswered: boolean
 }
 
+/** What Node adds to an error about the name of a server. */
+interface NameMismatch {
+  readonly host: string
+  readonly cert: { readonly subjectaltname?: string }
+}
+
 /**
  * Connects once more to each address, and returns what is wrong with TLS at the first where something is: the end of a
  * sentence, with the fix. Null when TLS is not the reason.
@@ -24,7 +30,8 @@ export async function connectionProblem(
   addresses: readonly string[],
   secureContext: SecureContext | null,
 ): Promise<string | null> {
-  const problems = await Promise.all(addresses.map((address) => problemAt(address, secureContext)))
+  // An address that cannot be connected to at all throws.
+  const problems = await Promise.all(addresses.map((address) => problemAt(address, secureContext).catch(() => null)))
   return problems.find((problem) => problem !== null) ?? null
 }
 
@@ -42,7 +49,8 @@ function problemWithTls({ isSecure, isAnswered, error }: Attempt): string | null
   const code = error?.code ?? ''
   const reason = error === null ? '' : ` (${error.code ?? error.message})`
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `the certificate of the server is for another name: ${error?.message}; connect by a name that is in it`
+    const { host, cert } = error as NodeJS.ErrnoException & NameMismatch
+    return `the certificate of the server is for ${cert.subjectaltname ?? 'no name'}, not for ${host}: connect by a name in it`
   }
   if (code === 'CERT_HAS_EXPIRED') return 'the certificate of the server has expired'
   if (code === 'CERT_NOT_YET_VALID') return 'the certificate of the server is not valid yet'
@@ -75,7 +83,11 @@ function tryTls(address: string, secureContext: SecureContext | null): Promise<A
       port: partsOf(address).port,
       rejectUnauthorized: secureContext !== null,
     })
-    const timer = setTimeout(() => socket.destroy(), maxWaitMs)
+    const timer = setTimeout(() => {
+      // Too slow an answer is no refusal.
+      isSecure = false
+      socket.destroy()
+    }, maxWaitMs)
     socket.once('secureConnect', () => {
       isSecure = true
       if (secureContext === null) socket.destroy()

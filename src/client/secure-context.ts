@@ -1,5 +1,6 @@
 // With what a client speaks TLS: the authorities that it trusts, and its own certificate.
 
+import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { type ConnectionOptions, createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { minTlsVersion } from '../config/tls-files.ts'
@@ -27,6 +28,8 @@ export function secureContextOf(tls: ClientTls | null): SecureContext | null {
     throw new MillraceError('invalid_event', 'tls.cert and tls.key must be given together', { field: 'tls' })
   }
   try {
+    // Node takes authorities that are not PEM for none.
+    if (ca !== undefined) new X509Certificate(textOf(ca))
     return createSecureContext({
       minVersion: minTlsVersion,
       ca: ca === undefined ? getCACertificates('system') : textOf(ca),

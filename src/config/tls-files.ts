@@ -72,8 +72,7 @@ export async function readClientTls(config: ClientTlsSettings): Promise<ClientTl
 
 /** What clients will refuse although the files fit together; null when there is nothing. */
 export function certificateWarning({ certificate }: ServerTls, nowMs: number): string | null {
-  const from = new Date(certificate.validFrom)
-  const to = new Date(certificate.validTo)
+  const { validFromDate: from, validToDate: to } = certificate
   if (to.getTime() < nowMs) {
     return `MILLRACE_TLS_CERT: the certificate expired at ${to.toISOString()}, so clients refuse it; replace the file`
   }
@@ -98,10 +97,7 @@ class Files {
 
   /** The first certificate of the file. */
   certificate(key: FileKey): Promise<Pem<X509Certificate> | null> {
-    return this.#read(key, 'certificates in PEM', (text) => {
-      createSecureContext({ ca: text })
-      return new X509Certificate(text)
-    })
+    return this.#read(key, 'certificates in PEM', (text) => new X509Certificate(text))
   }
 
   key(key: FileKey): Promise<Pem<KeyObject> | null> {

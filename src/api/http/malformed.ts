@@ -21,7 +21,7 @@ export function answerMalformed(
     return
   }
   if (openRequests.breakOff(socket, brokenBody(error))) return
-  const answer = answerOf(error.code ?? '')
+  const answer = isTls(error) ? spokenTls : answerOf(error.code ?? '')
   const { status, reason } = answer
   logger.warn(
     { status, code: codeOfHttpStatus(status), peer: peerOf(socket), reason, parser: error.code },
@@ -33,6 +33,18 @@ export function answerMalformed(
 /** Answers, without TLS, a client that sent a request without it. */
 export function answerPlain(socket: Socket): void {
   write({ status: 400, phrase: 'Bad Request', reason: 'this port speaks TLS only: use https:// in the URL' }, socket)
+}
+
+/** In the log this is the reason; the client takes the answer for broken TLS. */
+const spokenTls: PlainAnswer = {
+  status: 400,
+  phrase: 'Bad Request',
+  reason: 'this port does not speak TLS: use http:// in the URL, or set MILLRACE_TLS_CERT',
+}
+
+/** Whether what the parser could not read begins with a TLS handshake. */
+function isTls({ rawPacket }: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }): boolean {
+  return rawPacket?.[0] === 0x16 && rawPacket[1] === 0x03
 }
 
 interface PlainAnswer {
