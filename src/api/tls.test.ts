@@ -203,6 +203,7 @@ for (const [transport, start] of Object.entries(servers)) {
       await server.stillServes()
       await eventually(async () => assert.equal(await server.open(), 0, what))
     }
+    assert.ok(!server.log.lines.some(({ message }) => message === 'request failed'), 'a handshake is no request')
     // A client that names no protocol gets none that it does not expect.
     const withoutAlpn = connect({ port: server.port, host: '127.0.0.1', ca: authority.pem })
     const ended = everythingFrom(withoutAlpn)
