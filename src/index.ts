@@ -23,6 +23,7 @@ export type { PublisherRejection, PublisherTotals } from './client/publish-tally
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
 export type { ReceivedReply, RequestInput } from './client/request-client.ts'
+export type { ClientTls } from './client/secure-context.ts'
 export type { CloseOptions, RequestWorkOptions, Worker, WorkOptions } from './client/worker.ts'
 export { type Config, loadConfig } from './config/config.ts'
 export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken } from './errors.ts'

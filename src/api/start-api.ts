@@ -8,6 +8,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { ConnectionLimits } from './connection-limits.ts'
 import { startGrpcServer } from './grpc/grpc-server.ts'
 import { startHttpServer } from './http/http-server.ts'
+import type { ServerCertificate } from './server-certificate.ts'
 
 export interface ApiOptions {
   readonly pipeline: Pipeline
@@ -24,6 +25,8 @@ export interface ApiOptions {
   /** Without `ingest` there is no gRPC server, and HTTP has only status, health, metrics and version. */
   readonly roles: readonly Role[]
   readonly version: string
+  /** Default null: no TLS. */
+  readonly certificate?: ServerCertificate | null
 }
 
 export interface Api {

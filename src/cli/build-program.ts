@@ -108,11 +108,11 @@ const asGiven = (text: string) => text
 const unitNames = { bytes: 'BYTES', events: 'EVENTS', milliseconds: 'MS' } as const
 
 function settingOption(setting: Setting, description: string): Option {
-  const { flag, variable, unit, allowed, example, isSecret } = setting
+  const { flag, alias, variable, unit, allowed, example, isSecret } = setting
   const names = isSecret === true ? `${variable}, or ${variable}_FILE for a file that holds it` : variable
   const value = setting.default === null ? `for example ${example}` : `default ${setting.default}`
   const option = new Option(
-    `${flag} <${unit === null ? 'VALUE' : unitNames[unit]}>`,
+    `${alias === undefined ? '' : `${alias}, `}${flag} <${unit === null ? 'VALUE' : unitNames[unit]}>`,
     `${description} Value: ${allowed}. [${names}; ${value}]`,
   )
   return option.helpGroup('Settings (flag or environment variable):')

@@ -42,8 +42,10 @@ export interface CommandEntry {
   readonly load: () => Promise<CommandModule>
 }
 
-const clientSettings = ['dataDir', 'address'] as const
-const serverSettings = settings.map(({ key }) => key).filter((key) => key !== 'address')
+/** How a command reaches a server. */
+const onlyForClients = ['address', 'tlsCa', 'tlsClientCert', 'tlsClientKey'] as const
+const clientSettings = ['dataDir', ...onlyForClients] as const
+const serverSettings = settings.map(({ key }) => key).filter((key) => !onlyForClients.some((each) => each === key))
 
 /** Descriptions of settings for commands that use them in another way than the server. */
 const clientDescriptions: SettingDescriptions = {

@@ -1,10 +1,11 @@
-// What `millrace doctor` checks besides the data files: versions, open files, disk space, ports.
+// What `millrace doctor` checks besides the data files: versions, open files, disk space, TLS, ports.
 
 import { existsSync, readFileSync, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { dirname } from 'node:path'
-import type { Config } from '../config/config.ts'
+import { type Config, ConfigError } from '../config/config.ts'
+import { certificateWarning, readServerTls } from '../config/tls-files.ts'
 import { openFileProblem } from './open-files.ts'
 
 export interface Finding {
@@ -87,6 +88,23 @@ export function formatBytes(bytes: number): string {
   }
   if (bytes === 1) return '1 byte'
   return `${unit === 0 || Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`
+}
+
+/** Nothing when the server listens without TLS. */
+export async function checkTls(config: Config, nowMs: number): Promise<Finding[]> {
+  const subject = 'TLS'
+  try {
+    const read = await readServerTls(config)
+    if (read === null) return []
+    const warning = certificateWarning(read, nowMs)
+    if (warning !== null) return [{ subject, state: 'warning', message: warning }]
+    const { subjectAltName = 'no name', validToDate } = read.certificate
+    const message = `certificate for ${subjectAltName}, valid until ${validToDate.toISOString()}`
+    return [{ subject, state: 'ok', message }]
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.problems.map(({ message }) => ({ subject, state: 'problem', message }))
+  }
 }
 
 /** Whether the configured ports are free. Only while no server runs: a running one occupies them itself. */

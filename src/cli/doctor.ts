@@ -23,7 +23,15 @@ import { SqliteFailure } from '../lib/sqlite/failure.ts'
 import type { EventStore } from '../store/event-store.ts'
 import { openStore } from '../store/open-store.ts'
 import type { CommandInput } from './command.ts'
-import { checkDisk, checkOpenFiles, checkPorts, checkVersions, type Finding, formatBytes } from './doctor-checks.ts'
+import {
+  checkDisk,
+  checkOpenFiles,
+  checkPorts,
+  checkTls,
+  checkVersions,
+  type Finding,
+  formatBytes,
+} from './doctor-checks.ts'
 import { exitCodes } from './exit-codes.ts'
 import { formatCount, formatCountOf, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
@@ -39,6 +47,7 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
     ...checkVersions(),
     checkOpenFiles(),
     checkDisk(config),
+    ...(await checkTls(config, Date.now())),
     ...(await checkData(config, options.audit === true)),
   ]
   print(findings, repair, terminal)
@@ -57,6 +66,7 @@ async function runShared(config: SharedConfig, options: CommandInput['options'],
   const findings = [
     ...checkVersions(),
     checkOpenFiles(),
+    ...(await checkTls(config, Date.now())),
     ...services.flat(),
     ...(options.audit === true ? await audit(config) : []),
     ...(await checkPorts(config)),

@@ -2,17 +2,16 @@
 //
 // All figures come over gRPC from one server: it needs no access to the data directory, Redis or the database.
 
-import { connect } from '../client/connect.ts'
 import { loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { watchIntervalMs } from '../pipeline/observations.ts'
 import { type CommandInput, textOption } from './command.ts'
+import { connectToServer } from './connect-to-server.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { Interruption } from './interruption.ts'
 import { followStatus } from './monitor/follow-status.ts'
 import { MonitorState } from './monitor/monitor-state.ts'
 import { jsonLine, plainLine } from './monitor/plain-line.ts'
-import { serverAddresses } from './server-addresses.ts'
 import type { Terminal } from './terminal.ts'
 
 export async function run(input: CommandInput): Promise<number> {
@@ -21,7 +20,7 @@ export async function run(input: CommandInput): Promise<number> {
   const config = loadConfig({ ...configInput, isForClient: true })
   const interval = textOption(input, 'interval')
   const intervalMs = interval === undefined ? watchIntervalMs.default : Number(interval) * 1000
-  const client = connect({ addresses: () => serverAddresses(config) })
+  const client = connectToServer(config)
   const interruption = new Interruption()
   const quit = new AbortController()
   const timer = seconds === undefined ? undefined : setTimeout(() => quit.abort(), Number(seconds) * 1000)

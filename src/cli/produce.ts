@@ -4,11 +4,11 @@
 // what was not acknowledged; the log deduplicates the resends.
 
 import { resolve } from 'node:path'
-import { connect } from '../client/connect.ts'
 import type { Publisher } from '../client/publisher.ts'
 import { loadConfig } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { type CommandInput, textOption, UsageError } from './command.ts'
+import { connectToServer } from './connect-to-server.ts'
 import { EventLines } from './event-lines.ts'
 import type { EventSource } from './event-source.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
@@ -18,7 +18,6 @@ import { printResult, RejectionSummary, resultOf } from './produce-report.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { SampleEvents } from './sample-events.ts'
 import { sendEvents } from './send-events.ts'
-import { serverAddresses } from './server-addresses.ts'
 import { formatCount, formatCountOf } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -35,7 +34,7 @@ export async function run(input: CommandInput): Promise<number> {
   const ratePerSecond = rateText === undefined ? null : Number(rateText)
   const source = openSource(input, count)
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connect({ addresses: () => serverAddresses(config) })
+  const client = connectToServer(config)
   const summary = new RejectionSummary()
   const reports = new TroubleReports(terminal)
   const publisher = client.publisher({

@@ -141,22 +141,24 @@ async function closesWithin(server: RunningServer, milliseconds: number): Promis
 
 function printGreeting({ addresses }: RunningServer, config: Config, version: string, terminal: Terminal): void {
   const { dataDir, redisUrl, durability } = config
-  const { http, grpc } = addresses
+  const { http, grpc, tls = false } = addresses
   if (terminal.json) {
-    terminal.printJson({ version, http, grpc, data_dir: dataDir })
+    terminal.printJson({ version, http, grpc, tls, data_dir: dataDir })
     return
   }
+  const url = `${tls ? 'https' : 'http'}://${http}`
+  const authorities = tls ? '--cacert CA.pem ' : ''
   const event = '{"type":"hello","data":{"text":"world"}}'
   terminal.print(
     [
       `${terminal.paint('bold', `Millrace ${version}`)} is ready.`,
-      `  HTTP  http://${http}`,
-      ...(grpc === null ? [] : [`  gRPC  ${grpc}`]),
+      `  HTTP  ${url}`,
+      ...(grpc === null ? [] : [`  gRPC  ${grpc}${tls ? ' (TLS)' : ''}`]),
       ...(redisUrl === null ? [`  data  ${dataDir}`] : []),
       `  durability of accepted events: ${durabilityText(durability)}`,
       ...(grpc === null
         ? []
-        : ['Try:', `  curl -H 'content-type: application/json' -d '${event}' http://${http}/v1/events`]),
+        : ['Try:', `  curl ${authorities}-H 'content-type: application/json' -d '${event}' ${url}/v1/events`]),
     ].join('\n'),
   )
 }

@@ -1,14 +1,13 @@
 // `millrace status`: prints the state of a running server, its groups and the ledger.
 
 import { statusJson } from '../api/http/status-json.ts'
-import { connect } from '../client/connect.ts'
 import { loadConfig } from '../config/config.ts'
 import { groupStateText } from '../pipeline/group-state.ts'
 import type { Status } from '../pipeline/pipeline.ts'
 import type { CommandInput } from './command.ts'
+import { connectToServer } from './connect-to-server.ts'
 import { formatOldest, formatSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
-import { serverAddresses } from './server-addresses.ts'
 import { visibleText } from './shown-text.ts'
 import { formatCount, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
@@ -17,7 +16,7 @@ const deadlineMs = 10_000
 
 export async function run({ configInput, terminal }: CommandInput): Promise<number> {
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connect({ addresses: () => serverAddresses(config), deadlineMs })
+  const client = connectToServer(config, deadlineMs)
   try {
     const status = await client.status()
     if (terminal.json) terminal.printJson(statusJson(status))

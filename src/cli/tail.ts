@@ -4,8 +4,7 @@
 
 import { eventJson } from '../api/http/event-json.ts'
 import { eventOfWire, receiptOf } from '../client/event-of-wire.ts'
-import { LiveFollower, type LiveItem, type SubscribeOptions } from '../client/live-client.ts'
-import { ServerConnection } from '../client/server-connection.ts'
+import type { LiveItem, SubscribeOptions } from '../client/live-client.ts'
 import { loadConfig } from '../config/config.ts'
 import { defaultContentType, defaultSource, defaultTopic, type Event, eventIdTextOf } from '../event/event.ts'
 import { isJsonData } from '../event/event-data.ts'
@@ -13,16 +12,15 @@ import { formatRfc3339 } from '../lib/rfc3339.ts'
 import type { OnSlow } from '../pipeline/live.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
 import { type CommandInput, textOption, textsOption } from './command.ts'
+import { connectToServer } from './connect-to-server.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { Interruption } from './interruption.ts'
 import { LineWriter } from './line-writer.ts'
 import { momentOf } from './moment.ts'
-import { serverAddresses } from './server-addresses.ts'
 import { cutText, formatTime, visibleText } from './shown-text.ts'
 import { formatCountOf } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
-const connectTimeoutMs = 5000
 const minDataLength = 20
 
 export async function run(input: CommandInput): Promise<number> {
@@ -33,19 +31,16 @@ export async function run(input: CommandInput): Promise<number> {
   const interruption = new Interruption()
   const unread = new AbortController()
   const lines = new LineWriter(terminal, () => unread.abort())
-  const connection = new ServerConnection({ addresses: () => serverAddresses(config), connectTimeoutMs })
+  const client = connectToServer(config)
   const signal = AbortSignal.any([interruption.signal, unread.signal])
-  const follower = new LiveFollower(optionsOf(input, topic, signal), {
-    takeConnection: () => connection,
-    returnConnection: () => connection.close(),
-    eventOf: (event) => storedEventOf(eventOfWire(event), receiptOf(event), topic),
-    random: Math.random,
-  })
+  const items = client.follow(optionsOf(input, topic, signal), (event) =>
+    storedEventOf(eventOfWire(event), receiptOf(event), topic),
+  )
   const toLine = terminal.jsonLines ? jsonLine : (event: StoredEvent) => textLine(event, terminal)
   const noteOf = notes()
   let events = 0
   try {
-    for await (const item of follower.items()) {
+    for await (const item of items) {
       if (item.is === 'event') {
         lines.add(toLine(item.event))
         if (lines.isFull) await lines.written()
@@ -60,6 +55,7 @@ export async function run(input: CommandInput): Promise<number> {
     await lines.written()
   } finally {
     interruption.close()
+    client.close()
   }
   return interruption.received === 'SIGTERM' ? exitCodeOfSignal('SIGTERM') : exitCodes.done
 }

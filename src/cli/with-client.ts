@@ -1,9 +1,9 @@
 // Runs a command's calls to a running server.
 
-import { type Client, connect } from '../client/connect.ts'
+import type { Client } from '../client/connect.ts'
 import { loadConfig } from '../config/config.ts'
 import type { CommandInput } from './command.ts'
-import { serverAddresses } from './server-addresses.ts'
+import { connectToServer } from './connect-to-server.ts'
 
 /** Longer than one call of redrive or replay takes. */
 const deadlineMs = 40_000
@@ -11,7 +11,7 @@ const deadlineMs = 40_000
 /** Runs the work with a client of the configured server, and closes the client afterwards. */
 export async function withClient<T>({ configInput }: CommandInput, work: (client: Client) => Promise<T>): Promise<T> {
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connect({ addresses: () => serverAddresses(config), deadlineMs })
+  const client = connectToServer(config, deadlineMs)
   try {
     return await work(client)
   } finally {

@@ -11,6 +11,7 @@ import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import { maxGetReplyMs } from '../event/request.ts'
 import { GetStatusResponseSchema } from '../gen/millrace/v1/admin_pb.ts'
+import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
 import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import type { Administration } from '../pipeline/administration.ts'
 import { watchIntervalMs } from '../pipeline/observations.ts'
@@ -45,6 +46,7 @@ import {
   requestMethod,
   withReaders,
 } from './request-client.ts'
+import { type ClientTls, secureContextOf } from './secure-context.ts'
 import { ServerConnection } from './server-connection.ts'
 import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
@@ -64,6 +66,11 @@ export interface ConnectOptions {
    * Default `127.0.0.1:50051`.
    */
   readonly addresses?: readonly string[] | (() => readonly string[])
+  /**
+   * Connect with TLS; or a function that returns it before each attempt, as for files that are renewed. Default: without
+   * TLS.
+   */
+  readonly tls?: ClientTls | (() => ClientTls | null | Promise<ClientTls | null>)
   /** Timeout of one call, connecting included, in milliseconds. Default 30,000. */
   readonly deadlineMs?: number
   /** Timeout of one connection attempt to one address, in milliseconds. Default 5,000. */
@@ -136,12 +143,14 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   readonly #ids = new EventIdGenerator()
 
   /** Use `connect()`. */
-  constructor({ addresses = ['127.0.0.1:50051'], deadlineMs = 30_000, connectTimeoutMs = 5000 }: ConnectOptions) {
+  constructor(options: ConnectOptions) {
+    const { addresses = ['127.0.0.1:50051'], tls = null, deadlineMs = 30_000, connectTimeoutMs = 5000 } = options
     this.#deadlineMs = deadlineMs
     this.#makeConnection = () =>
       new ServerConnection({
         addresses: typeof addresses === 'function' ? addresses : () => addresses,
         connectTimeoutMs,
+        secureContext: async () => secureContextOf(typeof tls === 'function' ? await tls() : tls),
       })
     this.#connection = this.#makeConnection()
     this.#connections.set(this.#connection, 0)
@@ -392,6 +401,14 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *   `failed_precondition` (another subscription took the id), `permission_denied`, `backlogged` (with `disconnect`).
    */
   subscribe(options: SubscribeOptions = {}): AsyncGenerator<LiveItem, void, undefined> {
+    return this.follow(options, handledEventOf)
+  }
+
+  /** The same with events in another form. */
+  follow<Event>(
+    options: SubscribeOptions,
+    eventOf: (event: EventOnWire) => Event,
+  ): AsyncGenerator<LiveItem<Event>, void, undefined> {
     const follower = new LiveFollower(options, {
       takeConnection: () => {
         const connection = this.#connectionWithRoom()
@@ -399,7 +416,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
         return connection
       },
       returnConnection: (connection) => this.#count(connection, -1),
-      eventOf: handledEventOf,
+      eventOf,
       random: Math.random,
     })
     return follower.items()

@@ -4,14 +4,19 @@
 // dropped.
 // Not its job: calls, their deadlines and resends (connect.ts, delivery.ts).
 
+import type { SecureContext } from 'node:tls'
 import { connectivityState, credentials, Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
+import { connectionProblem } from './connection-problem.ts'
+import { TlsCredentials } from './tls-credentials.ts'
 
 export interface ServerConnectionOptions {
   /** Called before each attempt, because a restarted server may listen on another port. */
   readonly addresses: () => readonly string[]
   /** Longest wait for one address, in milliseconds. */
   readonly connectTimeoutMs: number
+  /** Called before each attempt at all addresses, because certificates are renewed. Null: no TLS, the default. */
+  readonly secureContext?: () => Promise<SecureContext | null>
 }
 
 const channelOptions = {
@@ -46,7 +51,8 @@ export class ServerConnection {
 
   /**
    * Returns the current connection, or a new one to the first address that answers; each address is tried once.
-   * Errors: `unavailable`, naming the addresses; `failed_precondition` once closed.
+   * Errors: `unavailable`, naming the addresses and what is wrong with TLS; `failed_precondition` once closed; the error of
+   * the secure context.
    */
   open(): Promise<GrpcClient> {
     if (this.#closed) return Promise.reject(closedError())
@@ -80,11 +86,18 @@ export class ServerConnection {
 
   async #connect(): Promise<GrpcClient> {
     const addresses = this.#options.addresses()
+    const { connectTimeoutMs } = this.#options
+    const secureContext = (await this.#options.secureContext?.()) ?? null
+    if (this.#closed) throw closedError()
     for (let tried = 0; tried < addresses.length; tried++) {
       const address = addresses[this.#turn % addresses.length]!
-      const client = new GrpcClient(address, credentials.createInsecure(), channelOptions)
+      const client = new GrpcClient(
+        address,
+        secureContext === null ? credentials.createInsecure() : new TlsCredentials(address, secureContext),
+        channelOptions,
+      )
       this.#attempt = client
-      const isReady = await becomesReady(client, this.#options.connectTimeoutMs)
+      const isReady = await becomesReady(client, connectTimeoutMs)
       this.#attempt = null
       if (isReady && !this.#closed) {
         this.#current = client
@@ -96,7 +109,9 @@ export class ServerConnection {
       if (this.#closed) throw closedError()
       this.#turn++
     }
-    throw new MillraceError('unavailable', `no Millrace server answers at ${addresses.join(', ')}`)
+    const problem = await connectionProblem(addresses, secureContext)
+    const reason = problem === null ? '' : `: ${problem}`
+    throw new MillraceError('unavailable', `no Millrace server answers at ${addresses.join(', ')}${reason}`)
   }
 }
 

@@ -43,6 +43,14 @@ export interface Config {
   readonly allowedHosts: readonly string[]
   readonly connectionsMax: number
   readonly connectionsPerAddressMax: number
+  /** Absolute paths of PEM files. Certificate and key are both set, or neither: then the server listens without TLS. */
+  readonly tlsCert: string | null
+  readonly tlsKey: string | null
+  readonly tlsClientCa: string | null
+  /** For client commands: an absolute path, or `system`. */
+  readonly tlsCa: string | null
+  readonly tlsClientCert: string | null
+  readonly tlsClientKey: string | null
   /** Null: the embedded log. */
   readonly redisUrl: string | null
   readonly redisPrefix: string
@@ -100,6 +108,8 @@ interface Row<Value> {
   readonly description: string
   /** May hold a password: output always masks it, and `<variable>_FILE` may name a file that holds the value. */
   readonly isSecret?: true
+  /** A second, shorter flag. */
+  readonly alias?: string
   readonly schema: TextSchema<Value>
 }
 
@@ -155,6 +165,11 @@ const durability = v.pipe(
   }),
 )
 
+const path = v.pipe(v.string(), v.excludes('\0'))
+
+/** Columns of the settings that name a file of certificates or of a key. */
+const pemFile = { default: null, unset: null, unit: null, allowed: 'the path of a PEM file', schema: path } as const
+
 const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
   dataDir: {
     variable: 'MILLRACE_DATA_DIR',
@@ -163,7 +178,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: 'the path of a directory',
     example: '/var/lib/millrace',
     description: 'Directory of the log and the store; created when missing. One server per directory, on a local disk.',
-    schema: v.pipe(v.string(), v.excludes('\0')),
+    schema: path,
   },
   host: {
     variable: 'MILLRACE_HOST',
@@ -239,6 +254,49 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: '20000',
     description: 'The same from one client address. Behind a proxy all clients have its address: raise it.',
     schema: wholeNumber(1, 1_000_000),
+  },
+  tlsCert: {
+    variable: 'MILLRACE_TLS_CERT',
+    example: '/etc/millrace/server.pem',
+    description:
+      'The certificate of the server, with those between it and its authority behind it. gRPC and HTTP then speak TLS only (docs/tls.md).',
+    ...pemFile,
+  },
+  tlsKey: {
+    variable: 'MILLRACE_TLS_KEY',
+    example: '/etc/millrace/server.key',
+    description: 'The private key of the certificate, without a passphrase.',
+    ...pemFile,
+  },
+  tlsClientCa: {
+    variable: 'MILLRACE_TLS_CLIENT_CA',
+    example: '/etc/millrace/client-ca.pem',
+    description: 'The authorities of client certificates. With it, every client must have such a certificate (mTLS).',
+    ...pemFile,
+  },
+  tlsCa: {
+    variable: 'MILLRACE_TLS_CA',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: 'the path of a PEM file, or `system`',
+    example: '/etc/millrace/ca.pem',
+    description:
+      'For client commands: connect with TLS, to servers with a certificate of these authorities. `system`: those that this machine trusts.',
+    alias: '--ca',
+    schema: path,
+  },
+  tlsClientCert: {
+    variable: 'MILLRACE_TLS_CLIENT_CERT',
+    example: '/etc/millrace/client.pem',
+    description: 'For client commands: connect with TLS, and with this certificate to servers that require one.',
+    ...pemFile,
+  },
+  tlsClientKey: {
+    variable: 'MILLRACE_TLS_CLIENT_KEY',
+    example: '/etc/millrace/client.key',
+    description: 'The private key of the client certificate, without a passphrase.',
+    ...pemFile,
   },
   redisUrl: {
     variable: 'MILLRACE_REDIS_URL',
@@ -437,7 +495,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     example: '/srv/millrace-files',
     description:
       'Directory of uploaded files, created when missing. Processes that share a log share it too, for example over NFS. Unset: `files` in the data directory.',
-    schema: v.pipe(v.string(), v.excludes('\0')),
+    schema: path,
   },
   fileMaxBytes: {
     variable: 'MILLRACE_FILE_MAX_BYTES',

@@ -58,6 +58,12 @@ test('all problems are reported at once, with the name, the bad value, the allow
     allowedHosts: 'https://events.example',
     connectionsMax: '0',
     connectionsPerAddressMax: 'many',
+    tlsCert: 'a\0b',
+    tlsKey: 'a\0b',
+    tlsClientCa: 'a\0b',
+    tlsCa: 'a\0b',
+    tlsClientCert: 'a\0b',
+    tlsClientKey: 'a\0b',
     redisUrl: 'http://localhost',
     redisPrefix: 'a{b}',
     redisTrustDisk: 'yes',
@@ -101,6 +107,23 @@ test('all problems are reported at once, with the name, the bad value, the allow
 test('the message about a bad flag begins with the flag', () => {
   const message = problemsOf({}, { httpPort: 'http' }).MILLRACE_HTTP_PORT ?? ''
   assert.match(message, /^--http-port \(MILLRACE_HTTP_PORT\) is "http": .*, for example --http-port 8080$/)
+})
+
+test('a certificate without its key, or what needs one without it, is a problem that names what is missing', () => {
+  const alone = {
+    MILLRACE_TLS_CERT: 'MILLRACE_TLS_KEY',
+    MILLRACE_TLS_KEY: 'MILLRACE_TLS_CERT',
+    MILLRACE_TLS_CLIENT_CA: 'MILLRACE_TLS_CERT',
+    MILLRACE_TLS_CLIENT_CERT: 'MILLRACE_TLS_CLIENT_KEY',
+    MILLRACE_TLS_CLIENT_KEY: 'MILLRACE_TLS_CLIENT_CERT',
+  }
+  for (const [variable, needed] of Object.entries(alone)) {
+    const problems = problemsOf({ [variable]: 'a.pem' })
+    assert.deepEqual(Object.keys(problems), [variable])
+    assert.match(problems[variable]!, new RegExp(`${needed} is not set.*for example ${needed}=/`))
+  }
+  const { tlsCert, tlsCa } = load({ MILLRACE_TLS_CERT: 'a.pem', MILLRACE_TLS_KEY: '/b.pem', MILLRACE_TLS_CA: 'system' })
+  assert.deepEqual([tlsCert, tlsCa], ['/srv/a.pem', 'system'])
 })
 
 test('an empty value is a problem', () => {

@@ -73,11 +73,14 @@ export function loadConfig(input: ConfigInput): Config {
     else problems.push({ variable: setting.variable, message: refusal(setting, text, parsed.issues[0], input) })
   }
   const written = values as Partial<WrittenConfig>
-  problems.push(...contradictionsOfAddress(written), ...unknownVariables(input.env))
+  problems.push(...contradictionsOfAddress(written), ...contradictionsOfTls(written), ...unknownVariables(input.env))
   if (input.isForClient !== true) problems.push(...contradictionsOfServices(written))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze(completed(written as WrittenConfig, input.cwd))
 }
+
+/** The value of MILLRACE_TLS_CA that names no file. */
+export const systemAuthorities = 'system'
 
 /** On a Cluster, a topic with a single partition would load only one node. */
 const partitionsOnCluster = 8
@@ -91,9 +94,22 @@ function completed(written: WrittenConfig, cwd: string): Config {
     dataDir,
     filesDir: filesDir === null ? join(dataDir, 'files') : resolve(cwd, filesDir),
     handlers: written.handlers.map((path) => resolve(cwd, path)),
+    ...absolute(written, cwd),
     topics: written.topics.map((topic) => ({ ...topic, partitions: topic.partitions ?? partitions })),
     durability: written.durability ?? { level: redisUrl === null ? 'disk' : 'broker' },
   }
+}
+
+const tlsPaths = ['tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCa', 'tlsClientCert', 'tlsClientKey'] as const
+type TlsPaths = Pick<Config, (typeof tlsPaths)[number]>
+
+function absolute(written: TlsPaths, cwd: string): TlsPaths {
+  const paths = tlsPaths.map((key) => {
+    const path = written[key]
+    const isPath = path !== null && !(key === 'tlsCa' && path === systemAuthorities)
+    return [key, isPath ? resolve(cwd, path) : path] as const
+  })
+  return Object.fromEntries(paths) as unknown as TlsPaths
 }
 
 export interface EffectiveSetting {
@@ -189,6 +205,37 @@ function contradictionsOfAddress({ host, auth, httpPort, grpcPort }: Partial<Wri
     problems.push({ variable: 'MILLRACE_GRPC_PORT', message })
   }
   return problems
+}
+
+/** Settings of TLS that have no effect, or not the one that was meant, without another one. */
+const tlsNeeds = [
+  ['tlsCert', 'MILLRACE_TLS_CERT', 'tlsKey', 'MILLRACE_TLS_KEY', 'a certificate needs its key'],
+  ['tlsKey', 'MILLRACE_TLS_KEY', 'tlsCert', 'MILLRACE_TLS_CERT', 'a key needs its certificate'],
+  ['tlsClientCa', 'MILLRACE_TLS_CLIENT_CA', 'tlsCert', 'MILLRACE_TLS_CERT', 'without TLS no client has a certificate'],
+  [
+    'tlsClientCert',
+    'MILLRACE_TLS_CLIENT_CERT',
+    'tlsClientKey',
+    'MILLRACE_TLS_CLIENT_KEY',
+    'a certificate needs its key',
+  ],
+  [
+    'tlsClientKey',
+    'MILLRACE_TLS_CLIENT_KEY',
+    'tlsClientCert',
+    'MILLRACE_TLS_CLIENT_CERT',
+    'a key needs its certificate',
+  ],
+] as const
+
+function contradictionsOfTls(written: Partial<WrittenConfig>): ConfigProblem[] {
+  return tlsNeeds.flatMap(([key, variable, neededKey, needed, reason]) => {
+    const path = written[key]
+    if (typeof path !== 'string' || written[neededKey] !== null) return []
+    const example = settings.find((setting) => setting.key === neededKey)?.example
+    const message = `${variable} is ${JSON.stringify(path)}, and ${needed} is not set: ${reason}; set it too, for example ${needed}=${example}`
+    return [{ variable, message }]
+  })
 }
 
 function contradictionsOfServices({ redisUrl, postgresUrl, durability }: Partial<WrittenConfig>): ConfigProblem[] {

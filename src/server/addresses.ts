@@ -8,6 +8,8 @@ import { MillraceError } from '../errors.ts'
 export interface Addresses {
   readonly http: string
   readonly grpc: string | null
+  /** Both speak TLS only. */
+  readonly tls?: true
 }
 
 /**

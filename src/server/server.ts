@@ -4,6 +4,7 @@
 // in an assemble- file beside this one.
 // Not its job: signals, exit codes and what is printed (cli/start.ts).
 
+import { ServerCertificate } from '../api/server-certificate.ts'
 import { startApi } from '../api/start-api.ts'
 import type { Config } from '../config/config.ts'
 import { toMillraceError } from '../errors.ts'
@@ -81,6 +82,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {
+    const certificate = await ServerCertificate.open({ config, logger, now })
+    closers.add(async () => certificate?.close())
     const analysis = fileAnalysis((fileId, text) => store.setAnalysis(fileId, text))
     const builtIn = [textAnalysis, analysis]
     const handlers = [
@@ -164,7 +167,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })
-    const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version })
+    const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version, certificate })
     closers.add(async (remainingMs) => {
       // Workers send what they have done until their groups are closed; then their streams end.
       const drained = [
@@ -178,7 +181,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       ]
       await withinMs(Promise.all(drained), remainingMs(), null)
     })
-    const addresses = { http: api.http, grpc: api.grpc }
+    const addresses = { http: api.http, grpc: api.grpc, ...(certificate === null ? {} : { tls: true as const }) }
     if (api.grpc !== null) {
       await publishAddresses(config.dataDir, addresses)
       closers.add(() => withdrawAddresses(config.dataDir, addresses))

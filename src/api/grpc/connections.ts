@@ -1,7 +1,7 @@
 // The connections of the gRPC server, and their limits.
 //
 // Job: accept sockets and pass them to grpc-js, with limits that grpc-js lacks: the number of connections, the silence
-// before the first request, the rate of pings. Raise the HTTP/2 windows. Mark compressed requests.
+// before the first request, the rate of pings. Speak TLS. Raise the HTTP/2 windows. Mark compressed requests.
 // Not its job: keepalive, idle time and streams per connection (options of grpc-js, grpc-server.ts).
 
 import {
@@ -12,9 +12,13 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { type ConnectionInjector, type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
+import type { Logger } from '../../telemetry/logger.ts'
 import type { GaugeSeries } from '../../telemetry/metric-family.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
+import { Handshakes, peerOf } from '../handshakes.ts'
+import type { ServerCertificate } from '../server-certificate.ts'
 import { PingAllowance } from './ping-allowance.ts'
 
 /**
@@ -34,6 +38,9 @@ export interface GrpcConnectionOptions {
   readonly limits: ConnectionLimits
   readonly open: GaugeSeries
   readonly maxSilentMs: number
+  /** Null: no TLS. */
+  readonly certificate: ServerCertificate | null
+  readonly logger: Logger
 }
 
 export class GrpcConnections {
@@ -43,13 +50,15 @@ export class GrpcConnections {
   readonly #http2Server: Http2Server
   readonly #sockets = new Set<Socket>()
   readonly #pings = new Map<string, PingAllowance>()
+  #handshakes: Handshakes | null = null
 
   constructor(server: GrpcServer, options: GrpcConnectionOptions) {
     this.#options = options
     options.open.set(0)
     this.#injector = server.createConnectionInjector(ServerCredentials.createInsecure())
     this.#http2Server = http2ServerOf(server)
-    this.listener = createServer((socket) => this.#accept(socket))
+    const { certificate } = options
+    this.listener = certificate === null ? this.#listenPlain() : this.#listenTls(certificate)
   }
 
   /** Resets the ping count of a peer to which a call has sent something. */
@@ -59,7 +68,9 @@ export class GrpcConnections {
 
   /** Accepts no more connections; resolves when the last open connection has closed. */
   stopListening(): Promise<void> {
-    return new Promise((resolve) => this.listener.close(() => resolve()))
+    const allClosed = new Promise<void>((resolve) => this.listener.close(() => resolve()))
+    this.#handshakes?.destroyAll()
+    return allClosed
   }
 
   /** Closes all open connections at once. */
@@ -67,14 +78,51 @@ export class GrpcConnections {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  #accept(socket: Socket): void {
-    if (!this.#options.limits.admit(socket)) return
+  #listenPlain(): Server {
+    return createServer((socket) => {
+      if (this.#admit(socket)) this.#serve(socket)
+    })
+  }
+
+  #listenTls(certificate: ServerCertificate): Server {
+    const { maxSilentMs, logger } = this.#options
+    const listener = createTlsServer({
+      ...certificate.tlsOptions,
+      ALPNProtocols: ['h2'],
+      handshakeTimeout: maxSilentMs,
+    })
+    certificate.renew(listener)
+    this.#handshakes = new Handshakes(listener, { transport: 'grpc', logger })
+    listener.on('connection', (socket) => this.#admit(socket))
+    listener.on('secureConnection', (socket) => this.#serveTls(socket))
+    return listener
+  }
+
+  #serveTls(socket: TLSSocket): void {
+    // Node's HTTP/2 server leaves errors of the TLS socket to its user.
+    socket.on('error', () => {})
+    // Without ALPN, it would not make a session of the connection.
+    if (socket.alpnProtocol === 'h2') this.#serve(socket)
+    else socket.destroy()
+  }
+
+  /** Whether the connection is within the limits; then it is counted until it closes. */
+  #admit(socket: Socket): boolean {
+    if (!this.#options.limits.admit(socket)) return false
     this.#sockets.add(socket)
     this.#options.open.set(this.#sockets.size)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      this.#options.open.set(this.#sockets.size)
+    })
+    return true
+  }
+
+  #serve(socket: Socket): void {
     const session = this.#injectedSession(socket)
     const silence = setTimeout(() => session.destroy(), this.#options.maxSilentMs)
     const pings = new PingAllowance()
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`
+    const peer = peerOf(socket)
     this.#pings.set(peer, pings)
     const countFrame = () => {
       if (pings.take(performance.now()) || session.destroyed) return
@@ -90,8 +138,6 @@ export class GrpcConnections {
     socket.once('close', () => {
       clearTimeout(silence)
       this.#pings.delete(peer)
-      this.#sockets.delete(socket)
-      this.#options.open.set(this.#sockets.size)
     })
   }
 

@@ -51,14 +51,18 @@ export interface RawClient {
 
 const allRaw = ['Publish', 'PublishStream', 'Produce']
 
-export function rawClient(address: string, options: Record<string, number> = {}): RawClient {
+export function rawClient(
+  address: string,
+  options: Record<string, number> = {},
+  channelCredentials = credentials.createInsecure(),
+): RawClient {
   const definition = Object.fromEntries(
     Object.entries({ ...serviceDefinitionOf(IngestService, allRaw), ...serviceDefinitionOf(AdminService) }).map(
       ([name, method]) => [name, { ...method, requestSerialize: (bytes: Buffer) => bytes }],
     ),
   )
   const Client = makeGenericClientConstructor(definition, 'raw')
-  return new Client(address, credentials.createInsecure(), {
+  return new Client(address, channelCredentials, {
     'grpc.use_local_subchannel_pool': 1,
     ...options,
   }) as unknown as RawClient

@@ -19,6 +19,7 @@ import type { ConnectionLimits } from '../connection-limits.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import type { RunningServer } from '../running-server.ts'
+import type { ServerCertificate } from '../server-certificate.ts'
 import { UnansweredBytes } from '../unanswered-bytes.ts'
 import { adminHandlers } from './admin-service.ts'
 import { agentHandlers } from './agent-service.ts'
@@ -46,6 +47,8 @@ export interface GrpcServerOptions {
   readonly host: string
   readonly port: number
   readonly connectionLimits: ConnectionLimits
+  /** Default null: no TLS. */
+  readonly certificate?: ServerCertificate | null
   /** How long a connection may be open without a request; 10,000 by default. */
   readonly maxSilentMs?: number
   /** Deadline of unary calls whose client set none; 30,000 by default. */
@@ -69,7 +72,7 @@ const maxUnansweredBytes = 64 * 1024 * 1024
 
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
   const { pipeline, health, metrics, logger, host, port, connectionLimits } = options
-  const { maxSilentMs = 10_000, defaultDeadlineMs = 30_000 } = options
+  const { maxSilentMs = 10_000, defaultDeadlineMs = 30_000, certificate = null } = options
   const openCalls = new OpenCalls()
   const publishDuration = metrics.publishDuration.with({ transport: 'grpc' })
   const intakeParts: IntakeParts = {
@@ -126,7 +129,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   }
 
   const open = metrics.openConnections.with({ transport: 'grpc' })
-  const connections = new GrpcConnections(server, { limits: connectionLimits, open, maxSilentMs })
+  const connections = new GrpcConnections(server, { limits: connectionLimits, open, maxSilentMs, certificate, logger })
   const address = await listen(connections.listener, { host, port, variable: 'MILLRACE_GRPC_PORT', logger })
   return {
     address,

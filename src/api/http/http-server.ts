@@ -3,6 +3,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { hostname } from 'node:os'
+import type { Server as TlsServer } from 'node:tls'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
@@ -12,10 +13,12 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
+import { Handshakes, peerOf } from '../handshakes.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
+import type { ServerCertificate } from '../server-certificate.ts'
 import { addAgentRoutes } from './agent-routes.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { addFileRoutes } from './file-routes.ts'
@@ -25,7 +28,7 @@ import { defaultTimes, type HttpTimes } from './http-times.ts'
 import { addJourneyRoute } from './journey-route.ts'
 import { addListRoute } from './list-route.ts'
 import { addLiveRoute } from './live-route.ts'
-import { answerMalformed } from './malformed.ts'
+import { answerMalformed, answerPlain } from './malformed.ts'
 import { OpenRequests } from './open-requests.ts'
 import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
@@ -45,6 +48,8 @@ export interface HttpServerOptions {
   readonly port: number
   readonly version: string
   readonly connectionLimits: ConnectionLimits
+  /** Default null: no TLS. */
+  readonly certificate?: ServerCertificate | null
   readonly times?: Partial<HttpTimes>
   /** False: only status, health, metrics and version. Default true. */
   readonly takesCalls?: boolean
@@ -80,7 +85,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addFileRoutes(app, pipeline.files, times)
     addRequestRoutes(app, pipeline.requests, times)
   }
-  addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
+  const scheme = options.certificate == null ? 'http' : 'https'
+  addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, url: () => `${scheme}://${address}` })
   await app.ready()
   const { server } = app
   const silent = limitConnections(server, options)
@@ -93,7 +99,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
       // Closes idle connections too; answers sent from now on have `connection: close`.
       const closed = app.close()
       // A connection without a request counts as busy for close(), and no timeout applies to it any more.
-      for (const socket of silent) socket.destroy()
+      for (const socket of silent.values()) socket.destroy()
       await closed
       clearTimeout(forced)
     },
@@ -101,28 +107,33 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 }
 
 function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstance {
-  const { health, logger, host, allowedHosts = [] } = options
+  const { health, logger, host, allowedHosts = [], certificate = null } = options
   const ownNames = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
+  const http = {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: times.maxHeadersMs,
+    // Bodies have their timeouts where they are read: NDJSON has no total limit.
+    requestTimeout: 0,
+    connectionsCheckingInterval: times.checkEveryMs,
+    // Checked below, so that its absence is answered with a problem.
+    requireHostHeader: false,
+  }
+  const https = certificate && { ...http, ...certificate.tlsOptions, handshakeTimeout: times.maxHeadersMs }
   const app = fastify({
-    http: {
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: times.maxHeadersMs,
-      // Bodies have their timeouts where they are read: NDJSON has no total limit.
-      requestTimeout: 0,
-      connectionsCheckingInterval: times.checkEveryMs,
-      // Checked below, so that its absence is answered with a problem.
-      requireHostHeader: false,
-    },
+    ...(https === null ? { http } : { https }),
     routerOptions: { maxParamLength },
     logger: false,
     requestIdHeader: false,
     genReqId: (request) => requestIdOf(request.headers['x-request-id']?.toString()),
     return503OnClosing: false,
-    clientErrorHandler: (error, socket) => answerMalformed(error, socket, openRequests, logger),
+    clientErrorHandler: (error, socket) => {
+      if (handshakes?.has(socket) !== true) answerMalformed(error, socket, openRequests, logger)
+    },
     frameworkErrors: (error, _request, reply) => {
       sendProblem(reply as unknown as FastifyReply, problemOfThrown(error))
     },
   })
+  const handshakes = certificate === null ? null : speakTls(app.server as unknown as TlsServer, certificate, logger)
   const openRequests = new OpenRequests(app.server)
   // A client may end its side of the connection behind its request, as `nc -N` does, and read the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true })
@@ -150,6 +161,12 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
   app.setErrorHandler((error, _request, reply) => sendProblem(reply, problemOfThrown(error)))
   app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, request, reply))
   return app
+}
+
+/** Renews the certificate of the server, and says what becomes of failed handshakes. */
+function speakTls(server: TlsServer, certificate: ServerCertificate, logger: Logger): Handshakes {
+  certificate.renew(server)
+  return new Handshakes(server, { transport: 'http', logger, answerPlain })
 }
 
 /** The answer can be sent before the body ends. The rest of the body is discarded, for at most `maxLingerMs`. */
@@ -195,21 +212,25 @@ function answerUnknownRoute(app: FastifyInstance, request: FastifyRequest, reply
   return sendProblem(reply, { status: 405, error, headers: { allow } })
 }
 
-/** Returns the set of connections that have not made a request yet; it is kept up to date. */
-function limitConnections(server: Server, { connectionLimits, metrics }: HttpServerOptions): ReadonlySet<Socket> {
+/** Returns the connections that have not made a request yet, by peer; the map is kept up to date. */
+function limitConnections(
+  server: Server,
+  { connectionLimits, metrics }: HttpServerOptions,
+): ReadonlyMap<string, Socket> {
   const open = metrics.openConnections.with({ transport: 'http' })
-  const silent = new Set<Socket>()
+  const silent = new Map<string, Socket>()
   let count = 0
   open.set(0)
   server.on('connection', (socket) => {
     if (!connectionLimits.admit(socket)) return
     open.set(++count)
-    silent.add(socket)
+    const peer = peerOf(socket)
+    silent.set(peer, socket)
     socket.once('close', () => {
       open.set(--count)
-      silent.delete(socket)
+      silent.delete(peer)
     })
   })
-  server.on('request', ({ socket }) => silent.delete(socket))
+  server.on('request', ({ socket }) => silent.delete(peerOf(socket)))
   return silent
 }

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net'
 import { MillraceError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { peerOf } from '../handshakes.ts'
 import { codeOfHttpStatus } from '../status.ts'
 import type { OpenRequests } from './open-requests.ts'
 import { problemContentType, problemMembers } from './problem.ts'
@@ -20,17 +21,46 @@ export function answerMalformed(
     return
   }
   if (openRequests.breakOff(socket, brokenBody(error))) return
-  const { status, phrase, reason } = statusOf(error.code ?? '')
-  const failure = new MillraceError(codeOfHttpStatus(status), reason)
-  const body = JSON.stringify(problemMembers(status, failure))
+  const answer = isTls(error) ? spokenTls : answerOf(error.code ?? '')
+  const { status, reason } = answer
+  logger.warn(
+    { status, code: codeOfHttpStatus(status), peer: peerOf(socket), reason, parser: error.code },
+    'request failed',
+  )
+  write(answer, socket)
+}
+
+/** Answers, without TLS, a client that sent a request without it. */
+export function answerPlain(socket: Socket): void {
+  write({ status: 400, phrase: 'Bad Request', reason: 'this port speaks TLS only: use https:// in the URL' }, socket)
+}
+
+/** In the log this is the reason; the client takes the answer for broken TLS. */
+const spokenTls: PlainAnswer = {
+  status: 400,
+  phrase: 'Bad Request',
+  reason: 'this port does not speak TLS: use http:// in the URL, or set MILLRACE_TLS_CERT',
+}
+
+/** Whether what the parser could not read begins with a TLS handshake. */
+function isTls({ rawPacket }: NodeJS.ErrnoException & { readonly rawPacket?: Buffer }): boolean {
+  return rawPacket?.[0] === 0x16 && rawPacket[1] === 0x03
+}
+
+interface PlainAnswer {
+  readonly status: number
+  readonly phrase: string
+  readonly reason: string
+}
+
+function write({ status, phrase, reason }: PlainAnswer, socket: Socket): void {
+  const body = JSON.stringify(problemMembers(status, new MillraceError(codeOfHttpStatus(status), reason)))
   const head = [
     `HTTP/1.1 ${status} ${phrase}`,
     `content-type: ${problemContentType}`,
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
   ]
-  const peer = `${socket.remoteAddress}:${socket.remotePort}`
-  logger.warn({ status, code: failure.code, peer, reason, parser: error.code }, 'request failed')
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
   // `end` alone would wait for the client to close its side.
   socket.destroySoon()
@@ -45,7 +75,7 @@ function brokenBody({ code }: NodeJS.ErrnoException): MillraceError {
 }
 
 /** The phrases are written out: node:http, imported as a module, costs each process 70 ms more at its start. */
-function statusOf(code: string): { readonly status: number; readonly phrase: string; readonly reason: string } {
+function answerOf(code: string): PlainAnswer {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return {

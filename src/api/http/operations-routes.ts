@@ -16,12 +16,12 @@ export interface OperationsParts {
   readonly metrics: Metrics
   readonly version: string
   readonly maxAnswerMs: number
-  /** The bound address, for example `127.0.0.1:8080`; known once the server listens. */
-  readonly address: () => string
+  /** The URL of the bound address, for example `http://127.0.0.1:8080`; known once the server listens. */
+  readonly url: () => string
 }
 
 export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
-  const { pipeline, health, metrics, version, maxAnswerMs, address } = parts
+  const { pipeline, health, metrics, version, maxAnswerMs, url } = parts
   app.get('/v1/status', async () => statusJson(await answerInTime(pipeline.status(), maxAnswerMs)))
   // Checks no other part: a broken store must not make an orchestrator restart the process.
   app.get('/livez', async () => ({ live: true }))
@@ -36,7 +36,7 @@ export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts
     return reply.header('content-type', contentType).send(body)
   })
   app.get('/version', async () => ({ version, commit: null, node: process.version }))
-  app.get('/', async (_request, reply) => reply.type('text/plain; charset=utf-8').send(welcome(address(), version)))
+  app.get('/', async (_request, reply) => reply.type('text/plain; charset=utf-8').send(welcome(url(), version)))
 }
 
 function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean): object {
@@ -52,14 +52,14 @@ function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean):
   return sendProblem(reply, { ...problemOf(error), members })
 }
 
-function welcome(address: string, version: string): string {
+function welcome(url: string, version: string): string {
   return `Millrace ${version} accepts events and lands each of them in a database exactly once.
 
 Publish an event:
-  curl -i http://${address}/v1/events -H 'content-type: application/json' -d '{"type":"hello","data":{"n":1}}'
+  curl -i ${url}/v1/events -H 'content-type: application/json' -d '{"type":"hello","data":{"n":1}}'
 
 List landed events:
-  curl http://${address}/v1/events
+  curl ${url}/v1/events
 
 State of the server: /v1/status  /readyz  /metrics  /version
 `
