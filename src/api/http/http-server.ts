@@ -76,7 +76,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     })
     const pages = new PageSender(times)
     addListRoute(app, pipeline, pages)
-    addLiveRoute(app, pipeline.live, times)
+    addLiveRoute(app, pipeline.live, openCalls, times)
     addSubscriberRoute(app, pipeline.live, pages)
     addJourneyRoute(app, pipeline.administration, maxAnswerMs)
     addDeadLetterRoutes(app, pipeline.administration, pages, times)

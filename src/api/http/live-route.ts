@@ -4,6 +4,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { Live, LiveQuery, LiveSubscription } from '../../pipeline/live.ts'
+import type { OpenCalls } from '../open-calls.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
@@ -26,9 +27,10 @@ const streamHeaders = {
   connection: 'close',
 }
 
-export function addLiveRoute(app: FastifyInstance, live: Live, times: HttpTimes): void {
+export function addLiveRoute(app: FastifyInstance, live: Live, openCalls: OpenCalls, times: HttpTimes): void {
   const streams = new LiveStreams(times.maxSilenceMs)
-  // The one of its own would subscribe.
+  openCalls.add(streams)
+  // The one that fastify makes of GET would subscribe.
   app.head(path, async (request, reply) => {
     liveRequestOf(request.query, request.headers)
     return reply.headers(streamHeaders).send()

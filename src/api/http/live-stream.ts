@@ -7,8 +7,12 @@
 import type { ServerResponse } from 'node:http'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { LiveSubscription } from '../../pipeline/live.ts'
+import type { OpenCall } from '../open-calls.ts'
 import { liveProblemOf } from './live-problem.ts'
 import { SseEncoder, sseComment, sseProblem, sseStart } from './server-sent-events.ts'
+
+/** For a stopping server to send what waits. A client that has not taken it then is cut off. */
+const maxFarewellMs = 2_000
 
 /** How often, in the longest silence, streams are looked through for one that has lasted so long. */
 const checksInSilence = 15
@@ -26,7 +30,7 @@ interface OpenStream {
   lastWriteMs: number
 }
 
-export class LiveStreams {
+export class LiveStreams implements OpenCall {
   readonly #encoder = new SseEncoder()
   readonly #open = new Set<OpenStream>()
   readonly #maxSilenceMs: number
@@ -58,6 +62,14 @@ export class LiveStreams {
       this.#delete(stream)
       response.end()
     }
+  }
+
+  /** The feed itself says goodbye. */
+  drain(): void {
+    const cutOff = () => {
+      for (const { response } of this.#open) response.destroy()
+    }
+    setTimeout(cutOff, maxFarewellMs).unref()
   }
 
   #add(stream: OpenStream): void {
