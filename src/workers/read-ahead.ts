@@ -1,9 +1,12 @@
 // How many events may wait in hand for a place: about as many as begin while the log is read, so that short calls need
-// not wait for a read (a commit on the disk) each time. A handler whose calls take longer than a read has none in hand:
+// not wait for a read (a commit on the disk) each time. A handler whose calls take much longer than a read has none in hand:
 // what waits in the log goes to the process that is free first, and a higher lane goes first.
 
 /** Events in hand lose an attempt when the process is killed. */
 const maxEventsAhead = 1000
+
+/** How much longer: its places then wait for a read for a ninth of the time at most. */
+const maxCallReads = 8
 
 /** The weight of the newest measurement, and of a call that took longer than those before. */
 const weight = 0.1
@@ -26,7 +29,7 @@ export class ReadAhead {
 
   /** @param placeEvents events that can be at work at once. */
   events(placeEvents: number): number {
-    if (this.#callMs >= this.#readMs) return 0
+    if (this.#callMs >= maxCallReads * this.#readMs) return 0
     return Math.min(maxEventsAhead, Math.floor((placeEvents * this.#readMs) / Math.max(this.#callMs, 0.001)))
   }
 }
