@@ -67,20 +67,18 @@ export class KeyRing {
     this.#options = options
   }
 
-  /** Reads the keys, and from then on every 2 s. Waits at most 5 s for the store: it may come later. */
-  async start(): Promise<void> {
-    const firstRead = this.readAgain()
-    this.#running = this.#run()
-    await firstRead
+  /** From now on the keys are read every 2 s. Until the first read, a check waits for it. */
+  start(): void {
+    this.#running ??= this.#run()
   }
 
   /** As Keys.check. */
   check(text: string): Grant | null | Promise<Grant | null> {
     const key = this.#rightTexts.get(text)
-    if (key !== undefined && this.#isValid(key)) return this.#use(key)
+    if (key !== undefined && this.#isValid(key)) return this.use(key)
     if (this.#wrongTexts.has(text)) return null
     const found = this.#find(text)
-    return found === undefined ? this.#checkInStore(text) : found && this.#use(found)
+    return found === undefined ? this.#checkInStore(text) : found && this.use(found)
   }
 
   /** As Keys.onEnded. */
@@ -102,6 +100,14 @@ export class KeyRing {
   get(keyId: string): RingKey | undefined {
     const key = this.#keys.get(keyId)
     return key !== undefined && this.#isValid(key) ? key : undefined
+  }
+
+  /** The valid key of this id, also when another process has just made it. Errors: `unavailable`. */
+  async find(keyId: string): Promise<RingKey | null> {
+    const key = this.get(keyId)
+    if (key !== undefined) return key
+    const isRead = await this.#readForCheck()
+    return this.get(keyId) ?? (isRead ? null : refuseUnchecked())
   }
 
   /** Adds a key that is stored already. */
@@ -127,11 +133,12 @@ export class KeyRing {
   async #run(): Promise<void> {
     const { signal } = this.#closing
     while (!signal.aborted) {
-      await sleep(readEveryMs, signal)
-      if (!signal.aborted) await this.readAgain()
+      await this.readAgain()
       for (const key of this.#keys.values()) if (!this.#isValid(key)) this.#end(key)
       await this.#noteUses()
+      await sleep(readEveryMs, signal)
     }
+    await this.#noteUses()
   }
 
   /** Returns null for a text that is no key at all, undefined for one that only the store can judge. */
@@ -147,16 +154,10 @@ export class KeyRing {
   }
 
   async #checkInStore(text: string): Promise<Grant | null> {
-    if (this.#checksInStore >= maxChecksInStore) {
-      const retryAfterMs = minReadIntervalMs
-      throw new MillraceError('unavailable', 'too many keys are checked at once; try again', { retryAfterMs })
-    }
-    this.#checksInStore++
-    const isRead = await this.readAgain()
-    this.#checksInStore--
+    const isRead = await this.#readForCheck()
     const key = this.#find(text)
-    if (key) return this.#use(key)
-    if (!isRead) throw new MillraceError('unavailable', 'the key cannot be checked: the database does not answer')
+    if (key) return this.use(key)
+    if (!isRead) refuseUnchecked()
     if (this.#wrongTexts.size >= maxWrongTexts) {
       for (const oldest of this.#wrongTexts) {
         this.#wrongTexts.delete(oldest)
@@ -167,11 +168,23 @@ export class KeyRing {
     return null
   }
 
+  async #readForCheck(): Promise<boolean> {
+    if (this.#checksInStore >= maxChecksInStore) {
+      const retryAfterMs = minReadIntervalMs
+      throw new MillraceError('unavailable', 'too many keys are checked at once; try again', { retryAfterMs })
+    }
+    this.#checksInStore++
+    const isRead = await this.readAgain()
+    this.#checksInStore--
+    return isRead
+  }
+
   #isValid({ grant }: RingKey): boolean {
     return grant.expiresAtMs === null || this.#options.now() < grant.expiresAtMs
   }
 
-  #use(key: RingKey): Grant {
+  /** The key's grant; notes that it was used. */
+  use(key: RingKey): Grant {
     const nowMs = this.#options.now()
     if (nowMs >= key.usedUntilMs) {
       const minute = Math.floor(nowMs / minuteMs)
@@ -231,6 +244,10 @@ export class KeyRing {
       this.#uses = new Map([...uses, ...this.#uses])
     })
   }
+}
+
+function refuseUnchecked(): never {
+  throw new MillraceError('unavailable', 'the key cannot be checked: the database does not answer')
 }
 
 /** Null for a row that no Millrace has written, whose patterns are not valid: such a key allows nothing. */

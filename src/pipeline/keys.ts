@@ -14,7 +14,9 @@ export const keyLimits = {
   /** Patterns for topics, and as many for types. */
   maxPatterns: 64,
   maxRatePerSecond: 1_000_000,
-  ticket: { defaultMs: 60_000, maxMs: 15 * 60 * 1000, maxBytes: 4096 },
+  minExpiresInSeconds: 1,
+  maxExpiresInSeconds: 10 * 365 * 24 * 60 * 60,
+  ticket: { defaultSeconds: 60, maxSeconds: 15 * 60, maxBytes: 4096 },
 } as const
 
 /** What a caller may do. */
@@ -27,7 +29,7 @@ export interface Grant {
   readonly topics: readonly string[] | null
   /** Patterns; null: all types. */
   readonly types: readonly string[] | null
-  /** Requests per second; null: no limit of its own. */
+  /** Events per second; null: no limit of its own. */
   readonly ratePerSecond: number | null
   /** Milliseconds since 1970; null: it does not expire. */
   readonly expiresAtMs: number | null
@@ -61,10 +63,10 @@ export interface KeyRequest {
   readonly topics: readonly string[] | null
   /** Patterns such as `order.paid` or `order.**`; null: all types. */
   readonly types: readonly string[] | null
-  /** Requests per second, 1 to 1,000,000; null: no limit of its own. */
+  /** Events per second, 1 to 1,000,000; null: no limit of its own. */
   readonly ratePerSecond: number | null
-  /** In milliseconds from now, 1 second at least; null: it does not expire. */
-  readonly expiresInMs: number | null
+  /** Seconds from now, 1 to 10 years; null: it does not expire. */
+  readonly expiresInSeconds: number | null
 }
 
 export interface CreatedKey {
@@ -86,8 +88,8 @@ export interface TicketRequest {
   /** Narrow those of the key; null: as the key. */
   readonly topics: readonly string[] | null
   readonly types: readonly string[] | null
-  /** For how long it can be used, in milliseconds: at most 15 minutes; null: 60 s. What it has opened may stay open longer. */
-  readonly usableForMs: number | null
+  /** For how many seconds it can be used, 1 to 900; null: 60. What it has opened may stay open longer. */
+  readonly usableForSeconds: number | null
 }
 
 export interface Ticket {
@@ -118,12 +120,15 @@ export interface Keys {
   revoke(keyId: string): Promise<void>
 
   /**
-   * What a key, or a ticket, allows; null for every wrong one, whatever is wrong with it: unknown, another secret, revoked or
+   * What a key allows; null for every wrong one, whatever is wrong with it: unknown, another secret, revoked or
    * expired. At once for a text that was checked before; a text that is new here may ask the store, which it does at most
    * once per second for all. Keys that were right stay so while the store is unreachable.
    * Errors: `unavailable` (the store does not answer, and the text is new here).
    */
   check(text: string): Grant | null | Promise<Grant | null>
+
+  /** As `check`, for tickets: what one opens ends with its key, not with the ticket. A key is no ticket, nor is a ticket a key. */
+  checkTicket(text: string): Promise<Grant | null>
 
   /**
    * Calls the listener once when the key is revoked or expires, within 5 s; soon, when it has ended already. Returns a function
@@ -133,6 +138,7 @@ export interface Keys {
 
   /**
    * Makes a ticket for a browser, which may appear in a URL: narrower than the key, and it ends with it. Every process takes it.
+   * @param grant of the key, from `check`.
    * Errors: `invalid_event` (names the field), `permission_denied` (a scope that the key lacks), `unauthenticated` (the key has
    * ended).
    */

@@ -7,7 +7,7 @@ CREATE TABLE api_keys (
   scopes       text[] NOT NULL,
   topics       text[],                    -- patterns; null: all topics
   types        text[],                    -- patterns; null: all types
-  rate         integer,                   -- requests per second; null: no limit of its own
+  rate         integer,                   -- events per second; null: no limit of its own
   created_at   timestamptz NOT NULL,
   expires_at   timestamptz,
   revoked_at   timestamptz,

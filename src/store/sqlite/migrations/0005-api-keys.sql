@@ -7,7 +7,7 @@ CREATE TABLE api_keys (
   scopes       TEXT NOT NULL CHECK (json_valid(scopes)), -- an array
   topics       TEXT CHECK (json_valid(topics)),          -- an array of patterns; NULL: all topics
   types        TEXT CHECK (json_valid(types)),           -- an array of patterns; NULL: all types
-  rate         INTEGER,          -- requests per second; NULL: no limit of its own
+  rate         INTEGER,          -- events per second; NULL: no limit of its own
   created_at   INTEGER NOT NULL, -- microseconds since 1970
   expires_at   INTEGER,
   revoked_at   INTEGER,
