@@ -8,6 +8,7 @@ import { MillraceError } from '../errors.ts'
 import type { Grant } from '../pipeline/keys.ts'
 import type { StoredApiKey } from '../store/api-keys.ts'
 import { openStore } from '../store/open-store.ts'
+import { everything } from './grant.ts'
 import { KeyRing } from './key-ring.ts'
 import { hashOfKey, newKeyText, readKey, withChecksum } from './key-text.ts'
 
@@ -141,4 +142,10 @@ test('an outage of the store shuts nobody out, and judges no key that is new', a
 
   outage(false)
   assert.ok(await ring.check(later.text))
+})
+
+test('the grant of a server without keys never ends', async (t) => {
+  const { openRing } = await openTest(t)
+  openRing().onEnded(everything.keyId, () => assert.fail('has not ended'))
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 })

@@ -131,8 +131,8 @@ export interface Keys {
   checkTicket(text: string): Promise<Grant | null>
 
   /**
-   * Calls the listener once when the key is revoked or expires, within 5 s; soon, when it has ended already. Returns a function
-   * that takes the listener back.
+   * Calls the listener once when the key is revoked or expires, within 5 s; soon, when it has ended already. Never for the
+   * grant of a server without keys. Returns a function that takes the listener back.
    */
   onEnded(keyId: string, listener: () => void): () => void
 
