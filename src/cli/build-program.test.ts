@@ -11,12 +11,12 @@ test('docs/cli.md lists every exit code', () => {
   assert.deepEqual(codes, Object.values(exitCodes))
 })
 
-test('a command has a flag for each setting that it reads, with the attribute name of the configuration', () => {
+test('a command has a flag for each setting that it reads, by the name under which the configuration takes it', () => {
   const checkConfig = buildProgram({ ...process, cwd: process.cwd() }, () => {}).commands.find(
     (command) => command.name() === 'check-config',
   )
   assert.deepEqual(
     checkConfig?.options.map((option) => [option.long, option.attributeName()]),
-    settings.map(({ flag, key }) => [flag, key]),
+    settings.map(({ flag, option }) => [flag, option]),
   )
 })

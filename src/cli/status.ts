@@ -16,7 +16,7 @@ const deadlineMs = 10_000
 
 export async function run({ configInput, terminal }: CommandInput): Promise<number> {
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connectToServer(config, deadlineMs)
+  const client = connectToServer(config, { deadlineMs })
   try {
     const status = await client.status()
     if (terminal.json) terminal.printJson(statusJson(status))

@@ -8,10 +8,17 @@ import { connectToServer } from './connect-to-server.ts'
 /** Longer than one call of redrive or replay takes. */
 const deadlineMs = 40_000
 
-/** Runs the work with a client of the configured server, and closes the client afterwards. */
-export async function withClient<T>({ configInput }: CommandInput, work: (client: Client) => Promise<T>): Promise<T> {
+/**
+ * Runs the work with a client of the configured server, and closes the client afterwards.
+ * @param key is sent in place of the configured one.
+ */
+export async function withClient<T>(
+  { configInput }: CommandInput,
+  work: (client: Client) => Promise<T>,
+  key?: string,
+): Promise<T> {
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connectToServer(config, deadlineMs)
+  const client = connectToServer(config, { deadlineMs, ...(key === undefined ? {} : { key }) })
   try {
     return await work(client)
   } finally {

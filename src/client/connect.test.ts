@@ -142,3 +142,18 @@ function hasCode(code: string, message = /./) {
     return true
   }
 }
+
+test('a client with a key sends it with every call, a stream too', async (t) => {
+  const server = await IngestServer.start(t)
+  for (const key of ['mr_a', null]) {
+    const client = connect({ addresses: [server.address], key })
+    await client.publishEvents([{ type: 'test' }])
+    const publisher = client.publisher()
+    publisher.add({ type: 'test' })
+    await publisher.close()
+    client.close()
+  }
+
+  assert.deepEqual(server.authorizations, ['Bearer mr_a', 'Bearer mr_a', undefined, undefined])
+  assert.throws(() => connect({ key: 'mr_a\n' }), { code: 'invalid_event', field: 'key' })
+})

@@ -57,6 +57,8 @@ export class IngestServer {
   /** The ids of the kept events, in order. */
   readonly keptIds: string[] = []
   readonly published: PublishRequest[] = []
+  /** What each call has sent as `authorization`. */
+  readonly authorizations: (string | undefined)[] = []
   /** How many Produce calls were started. */
   callCount = 0
   decide: (message: ReceivedMessage) => Reaction = () => ({ kind: 'accept' })
@@ -84,9 +86,14 @@ export class IngestServer {
   async listen(): Promise<void> {
     const grpc = new Server()
     grpc.addService(definition, {
-      produce: (call: ProduceCall) => this.#produce(call),
-      publish: (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) =>
-        this.#publish(call, callback),
+      produce: (call: ProduceCall) => {
+        this.#noteAuthorization(call.metadata)
+        this.#produce(call)
+      },
+      publish: (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) => {
+        this.#noteAuthorization(call.metadata)
+        this.#publish(call, callback)
+      },
     })
     this.#grpcPort = await new Promise<number>((resolve, reject) => {
       grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
@@ -99,6 +106,10 @@ export class IngestServer {
     this.#proxy = proxy
     const address = proxy.address()
     if (address !== null && typeof address === 'object') this.#port = address.port
+  }
+
+  #noteAuthorization(metadata: Metadata): void {
+    this.authorizations.push(metadata.get('authorization')[0]?.toString())
   }
 
   /** Stops like a killed process: every connection is reset, the port is closed. */

@@ -5,7 +5,7 @@
 // Not its job: calls, their deadlines and resends (connect.ts, delivery.ts).
 
 import type { SecureContext } from 'node:tls'
-import { connectivityState, credentials, Client as GrpcClient } from '@grpc/grpc-js'
+import { connectivityState, credentials, Client as GrpcClient, InterceptingCall, type Interceptor } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
 import { connectionProblem } from './connection-problem.ts'
 import { TlsCredentials } from './tls-credentials.ts'
@@ -17,6 +17,8 @@ export interface ServerConnectionOptions {
   readonly connectTimeoutMs: number
   /** Called before each attempt at all addresses, because certificates are renewed. Null: no TLS, the default. */
   readonly secureContext?: () => Promise<SecureContext | null>
+  /** Sent with each call; null: none. */
+  readonly key?: string | null
 }
 
 const channelOptions = {
@@ -39,6 +41,7 @@ const channelOptions = {
 
 export class ServerConnection {
   readonly #options: ServerConnectionOptions
+  readonly #interceptors: Interceptor[]
   #current: GrpcClient | null = null
   #opening: Promise<GrpcClient> | null = null
   #attempt: GrpcClient | null = null
@@ -47,6 +50,7 @@ export class ServerConnection {
 
   constructor(options: ServerConnectionOptions) {
     this.#options = options
+    this.#interceptors = options.key == null ? [] : [sendKey(options.key)]
   }
 
   /**
@@ -94,7 +98,7 @@ export class ServerConnection {
       const client = new GrpcClient(
         address,
         secureContext === null ? credentials.createInsecure() : new TlsCredentials(address, secureContext),
-        channelOptions,
+        { ...channelOptions, interceptors: this.#interceptors },
       )
       this.#attempt = client
       const isReady = await becomesReady(client, connectTimeoutMs)
@@ -113,6 +117,16 @@ export class ServerConnection {
     const reason = problem === null ? '' : `: ${problem}`
     throw new MillraceError('unavailable', `no Millrace server answers at ${addresses.join(', ')}${reason}`)
   }
+}
+
+function sendKey(key: string): Interceptor {
+  return (options, nextCall) =>
+    new InterceptingCall(nextCall(options), {
+      start: (metadata, listener, next) => {
+        metadata.set('authorization', `Bearer ${key}`)
+        next(metadata, listener)
+      },
+    })
 }
 
 function closedError(): MillraceError {

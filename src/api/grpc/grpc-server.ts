@@ -8,6 +8,7 @@ import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admi
 import { AgentService, file_millrace_v1_agent } from '../../gen/millrace/v1/agent_pb.ts'
 import { FileService, file_millrace_v1_file } from '../../gen/millrace/v1/file_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import { file_millrace_v1_key, KeyService } from '../../gen/millrace/v1/key_pb.ts'
 import { file_millrace_v1_live, LiveService } from '../../gen/millrace/v1/live_pb.ts'
 import { file_millrace_v1_request, RequestService } from '../../gen/millrace/v1/request_pb.ts'
 import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
@@ -29,6 +30,7 @@ import { fileHandlers } from './file-service.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { followHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
+import { keyHandlers } from './key-service.ts'
 import { liveHandlers } from './live-service.ts'
 import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
@@ -105,6 +107,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   server.addService(serviceDefinitionOf(FileService, ['Upload']), fileHandlers(pipeline.files))
   server.addService(serviceDefinitionOf(LiveService, ['Subscribe']), liveHandlers(pipeline.live))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
+  server.addService(serviceDefinitionOf(KeyService), keyHandlers(pipeline.keys))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
   const services = [
@@ -115,6 +118,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     AgentService,
     LiveService,
     AdminService,
+    KeyService,
   ].map(({ typeName }) => typeName)
   const stopFollowing = followHealth(healthService, health, services)
   if (isLoopback(host)) {
@@ -125,6 +129,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
       file_millrace_v1_agent,
       file_millrace_v1_live,
       file_millrace_v1_admin,
+      file_millrace_v1_key,
     ])
   }
 

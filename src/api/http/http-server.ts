@@ -26,6 +26,7 @@ import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
 import { addJourneyRoute } from './journey-route.ts'
+import { addKeyRoutes } from './key-routes.ts'
 import { addListRoute } from './list-route.ts'
 import { addLiveRoute } from './live-route.ts'
 import { answerMalformed, answerPlain } from './malformed.ts'
@@ -84,6 +85,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addAgentRoutes(app, pipeline.agents, pages, times)
     addFileRoutes(app, pipeline.files, times)
     addRequestRoutes(app, pipeline.requests, times)
+    addKeyRoutes(app, pipeline.keys, pages, times)
   }
   const scheme = options.certificate == null ? 'http' : 'https'
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, url: () => `${scheme}://${address}` })
