@@ -156,8 +156,9 @@ export class EventRing {
     return null
   }
 
-  #countDropped(last: Waiting, events: number | null): void {
-    this.#lastDropped = last
+  #countDropped(dropped: Waiting, events: number | null): void {
+    // An event that was superseded may have been behind it.
+    if (this.#lastDropped === null || !isBefore(dropped, this.#lastDropped)) this.#lastDropped = dropped
     this.#droppedEvents = this.#droppedEvents === null || events === null ? null : this.#droppedEvents + events
   }
 
@@ -250,6 +251,11 @@ class LatestOfKeys {
     this.#first = 0
     return null
   }
+}
+
+function isBefore(one: Waiting, other: Waiting): boolean {
+  if (!isEvent(one) || !isEvent(other) || one.place.epoch !== other.place.epoch) return false
+  return one.offsetsBefore < other.offsetsBefore
 }
 
 function isEvent(waiting: Waiting): waiting is BufferedEvent {
