@@ -110,6 +110,11 @@ export class EventRing {
     return dropped
   }
 
+  /** Whether neither an event nor a gap waits. */
+  get isEmpty(): boolean {
+    return this.#peek() === null
+  }
+
   /** The oldest event that waits, if an event is what comes next. */
   first(): BufferedEvent | null {
     const first = this.#peek()

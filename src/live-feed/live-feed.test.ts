@@ -185,6 +185,19 @@ test('an event that nobody wants is not copied, and the cursor moves on all the 
   assert.deepEqual(idsOf(await takeUntil(resumed, isCaughtUp)), ['w'])
 })
 
+test('a subscriber that is slow to take a gap is not told of a later place before it', async (t) => {
+  let nowMs = 0
+  const parts = await openLive(t, { monotonicNow: () => nowMs })
+  const [slow, other] = [await parts.live.subscribe(queryOf()), await parts.live.subscribe(queryOf())]
+  for (const each of [slow, other]) await takeUntil(each, isCaughtUp)
+  slow.pushGap({ dropped: 7, reason: 'trimmed', from: slow.startCursor, to: slow.startCursor })
+  await append(parts, eventsOf(['a']))
+  await takeUntil(other, (_, ids) => ids === 1)
+  nowMs = 60_000
+  slow.reportProgress()
+  assert.deepEqual(shapeOf(await takeUntil(slow, (_, ids) => ids === 1)), [['gap', 7, 'trimmed'], ['a']])
+})
+
 test('a second subscription with an id ends the first, and is not ended with it', async (t) => {
   const parts = await openLive(t)
   const first = await parts.live.subscribe(queryOf({ subscriberId: 'console' }))

@@ -156,7 +156,7 @@ export class Subscriber implements LiveSubscription, Receiver {
   /** Sends where it stands, if nothing was sent for long and it has moved. To be called now and then. */
   reportProgress(): void {
     const { feed } = this.#options
-    if (this.#state.is !== 'live' || this.#ring.first() !== null) return
+    if (this.#state.is !== 'live' || !this.#ring.isEmpty) return
     this.#addProgress(() => feed.token)
     if (this.#frames.length > 0) this.wake()
   }
