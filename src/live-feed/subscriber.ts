@@ -285,9 +285,10 @@ export class Subscriber implements LiveSubscription, Receiver {
       const isExact = isSameLog && eventsBetween(upTo, begin) === 0
       this.#addGapOfPage(page, isExact ? page.gap.events : null, cursor, upToAtMost(begin, upTo))
     }
-    const hasEntries = isSameLog && page.entries.length > 0
-    if (hasEntries) this.#addEvents(new PageWalk(topic, page, begin, upTo))
-    this.#state = { ...state, cursor: hasEntries ? upToAtMost(page.cursor, upTo) : upTo }
+    if (isSameLog) this.#addEvents(new PageWalk(topic, page, begin, upTo))
+    // A page without entries may have a gap of one partition, while another one cannot be read.
+    const hasMoved = isSameLog && eventsBetween(cursor, page.cursor) > 0
+    this.#state = { ...state, cursor: hasMoved ? upToAtMost(page.cursor, upTo) : upTo }
     this.#goLiveIfDone()
   }
 
