@@ -22,7 +22,8 @@ import { encodeCursor, eventsBetween, isAsFarAs } from './topic-cursor.ts'
 import type { Audience, Receiver, TopicFeed } from './topic-feed.ts'
 
 export const frameBytes = 64 * 1024
-const ownPageBytes = 256 * 1024
+/** A subscriber that takes nothing holds one page; thousands may resume at once. */
+const ownPageBytes = 64 * 1024
 /** How many events of the topic the feed may be ahead when a subscriber joins it, or as many as its buffer takes, if fewer. */
 const maxEventsToJoin = 20_000
 const minEventsToJoin = 1000
@@ -330,7 +331,8 @@ export class Subscriber implements LiveSubscription, Receiver {
         const from = encodeCursor(topic, walk.cursor)
         this.#addGap({ dropped: null, reason: 'lost', from, to: encodeCursor(topic, walk.cursorAfterEntry) })
       } else if (this.filter.matches(walk.reader.bytes, walk.reader.fields)) {
-        const event = walk.event()
+        // From the pool, in half the time: the events of a page leave together.
+        const event = walk.event(Buffer.allocUnsafe)
         if (bytes + event.bytes.length > frameBytes) endFrame()
         events.push(event)
         bytes += event.bytes.length
