@@ -15,6 +15,8 @@ function eventOf(number: number, key: string, bytes: number): BufferedEvent {
   return new BufferedEvent(reader.bytes, reader.fields, 1_700_000_000_000_000, place, number)
 }
 
+const isBefore = (one: BufferedEvent, other: BufferedEvent) => one.offsetsBefore < other.offsetsBefore
+
 for (const keepsLatest of [false, true]) {
   test(`the ring keeps its bounds, drops the oldest${keepsLatest ? ' that has a later one of its key' : ''} and counts exactly`, (t) => {
     const random = seededRandom(t)
@@ -24,7 +26,7 @@ for (const keepsLatest of [false, true]) {
       const ring = new EventRing({ maxEvents, maxBytes, keepsLatest })
       const model: (BufferedEvent | LogGap)[] = []
       let dropped: number | null = 0
-      let last: string | null = null
+      let last = null as BufferedEvent | LogGap | null
       const events = () => model.filter((each) => each instanceof BufferedEvent)
       const bytes = () => events().reduce((sum, each) => sum + each.bytes.length, 0)
       /** Where the next event of the same key is. */
@@ -49,7 +51,7 @@ for (const keepsLatest of [false, true]) {
           while (events().length > 0 && (events().length >= maxEvents || bytes() + event.bytes.length > maxBytes)) {
             const gone = drop()
             dropped = gone instanceof BufferedEvent ? (dropped === null ? null : dropped + 1) : null
-            last = gone instanceof BufferedEvent ? gone.cursor : gone.to
+            last = last instanceof BufferedEvent && gone instanceof BufferedEvent && isBefore(gone, last) ? last : gone
           }
           model.push(event)
           ring.push(event)
@@ -63,7 +65,8 @@ for (const keepsLatest of [false, true]) {
           else assert.equal(taken, model.shift() ?? null)
         } else {
           const told = ring.takeDropped()
-          assert.deepEqual([told?.events ?? 0, told?.to ?? null], last === null ? [0, null] : [dropped ?? 0, last])
+          const to = last instanceof BufferedEvent ? last.cursor : last?.to
+          assert.deepEqual([told?.events ?? 0, told?.to], last === null ? [0, undefined] : [dropped ?? 0, to])
           dropped = 0
           last = null
         }
@@ -73,6 +76,13 @@ for (const keepsLatest of [false, true]) {
     }
   })
 }
+
+test('what was dropped ends behind the last one of it, not behind the one that was dropped last', () => {
+  const ring = new EventRing({ maxEvents: 4, maxBytes: 1e9, keepsLatest: true })
+  const events = ['a', 'b', 'b', 'a', 'c', 'd'].map((key, number) => eventOf(number, key, 0))
+  for (const event of events) ring.push(event)
+  assert.deepEqual(ring.takeDropped(), { events: 2, to: events[1]!.cursor, isBetween: true })
+})
 
 test('a key that is often updated costs no other key its latest event', () => {
   const ring = new EventRing({ maxEvents: 1000, maxBytes: 1e9, keepsLatest: true })

@@ -110,6 +110,11 @@ export class EventRing {
     return dropped
   }
 
+  /** Whether neither an event nor a gap waits. */
+  get isEmpty(): boolean {
+    return this.#peek() === null
+  }
+
   /** The oldest event that waits, if an event is what comes next. */
   first(): BufferedEvent | null {
     const first = this.#peek()
@@ -156,8 +161,9 @@ export class EventRing {
     return null
   }
 
-  #countDropped(last: Waiting, events: number | null): void {
-    this.#lastDropped = last
+  #countDropped(dropped: Waiting, events: number | null): void {
+    // An event that was superseded may have been behind it.
+    if (this.#lastDropped === null || !isBefore(dropped, this.#lastDropped)) this.#lastDropped = dropped
     this.#droppedEvents = this.#droppedEvents === null || events === null ? null : this.#droppedEvents + events
   }
 
@@ -250,6 +256,11 @@ class LatestOfKeys {
     this.#first = 0
     return null
   }
+}
+
+function isBefore(one: Waiting, other: Waiting): boolean {
+  if (!isEvent(one) || !isEvent(other) || one.place.epoch !== other.place.epoch) return false
+  return one.offsetsBefore < other.offsetsBefore
 }
 
 function isEvent(waiting: Waiting): waiting is BufferedEvent {

@@ -44,7 +44,7 @@ function matchesNaively({ types, sources, subjects, attributes }: Conditions, ev
   }
   return (
     (types.length === 0 || types.some((glob) => asPattern(glob).test(event.type))) &&
-    (sources.length === 0 || sources.includes(event.source)) &&
+    (sources.length === 0 || sources.some((source) => (source || '/') === (event.source || '/'))) &&
     (subjects.length === 0 || subjects.some((prefix) => event.subject.startsWith(prefix))) &&
     [...attributes].every(([name, value]) => event.attributes.get(name) === value)
   )
@@ -89,6 +89,7 @@ test('the same conditions in another order, or with what they include already, a
     new LiveFilter({ types: [], sources: [], subjects: [], attributes: new Map(), ...conditions }).key
   assert.equal(keyOf({ types: ['a', 'b'], subjects: ['x', 'xy'] }), keyOf({ types: ['b', 'a', 'a'], subjects: ['x'] }))
   assert.equal(keyOf({ types: ['**', 'a'], subjects: ['', 'x'] }), keyOf({}))
+  assert.equal(keyOf({ sources: [''] }), keyOf({ sources: ['/'] }))
   assert.notEqual(keyOf({ types: ['a'] }), keyOf({ sources: ['a'] }))
   const both = [
     ['a', '1'],

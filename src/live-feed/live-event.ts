@@ -30,11 +30,19 @@ export class BufferedEvent implements LiveEvent {
   /**
    * Copies the event with these fields, so that it does not hold the memory of its whole entry while it waits.
    * @param offset that of the event in its stream.
+   * @param allocate makes the memory for the copy.
    */
-  constructor(bytes: Uint8Array, fields: EventFields, receivedAtMicros: number, place: EntryPlace, offset: number) {
-    const { start, end, keyStart, keyEnd } = fields
+  constructor(
+    bytes: Uint8Array,
+    fields: EventFields,
+    receivedAtMicros: number,
+    place: EntryPlace,
+    offset: number,
     // Not from the pool: one event that waits for long would hold a whole block of it.
-    this.bytes = Buffer.allocUnsafeSlow(receivedEventLength(end - start, receivedAtMicros))
+    allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+  ) {
+    const { start, end, keyStart, keyEnd } = fields
+    this.bytes = allocate(receivedEventLength(end - start, receivedAtMicros))
     writeReceivedEvent(this.bytes, 0, bytes.subarray(start, end), receivedAtMicros)
     this.place = place
     this.#offset = offset

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from '../../test/support/random.ts'
+import type { LogTail, TailPage, TopicCursor } from '../event-log/tail.ts'
 import type { LiveFrame } from '../pipeline/live.ts'
 import {
   append,
@@ -11,6 +12,7 @@ import {
   isCaughtUp,
   named,
   openLive,
+  openLiveOn,
   queryOf,
   shapeOf,
   streams,
@@ -183,6 +185,39 @@ test('an event that nobody wants is not copied, and the cursor moves on all the 
   // Nothing is read again that it has passed.
   const resumed = await parts.live.subscribe(queryOf({ from: progress.cursor }))
   assert.deepEqual(idsOf(await takeUntil(resumed, isCaughtUp)), ['w'])
+})
+
+test('a subscriber that is slow to take a gap is not told of a later place before it', async (t) => {
+  let nowMs = 0
+  const parts = await openLive(t, { monotonicNow: () => nowMs })
+  const [slow, other] = [await parts.live.subscribe(queryOf()), await parts.live.subscribe(queryOf())]
+  for (const each of [slow, other]) await takeUntil(each, isCaughtUp)
+  slow.pushGap({ dropped: 7, reason: 'trimmed', from: slow.startCursor, to: slow.startCursor })
+  await append(parts, eventsOf(['a']))
+  await takeUntil(other, (_, ids) => ids === 1)
+  nowMs = 60_000
+  slow.reportProgress()
+  assert.deepEqual(shapeOf(await takeUntil(slow, (_, ids) => ids === 1)), [['gap', 7, 'trimmed'], ['a']])
+})
+
+test('what one partition lacks hides nothing of another that cannot be read, while a subscriber joins', async (t) => {
+  const { eventLog } = await openLive(t)
+  const pages: ((topic: string, from: TopicCursor) => Promise<TailPage>)[] = []
+  const tail: LogTail = {
+    cursorAt: (...call) => eventLog.tail.cursorAt(...call),
+    read: (...call) => (call[2].maxWaitMs === 0 && pages.shift()?.(call[0], call[1])) || eventLog.tail.read(...call),
+  }
+  const parts = await openLiveOn(t, eventLog, { tail })
+  const other = await parts.live.subscribe(queryOf())
+  for (const partition of [0, 1]) await append(parts, eventsOf([`${partition}`]), { partition })
+  await takeUntil(other, (_, ids) => ids === 2)
+  pages.push(
+    // The place is known, and nothing is read yet.
+    async (_, cursor) => ({ entries: [], cursor, gap: null }),
+    async (_, { epoch }) => ({ entries: [], cursor: { epoch, offsets: [0, 1] }, gap: { events: 1 } }),
+  )
+  const joining = await parts.live.subscribe(queryOf({ from: other.startCursor }))
+  assert.deepEqual(shapeOf(await takeUntil(joining, isCaughtUp)), [['gap', 1, 'trimmed'], ['1'], 'caught_up'])
 })
 
 test('a second subscription with an id ends the first, and is not ended with it', async (t) => {

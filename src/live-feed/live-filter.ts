@@ -3,6 +3,7 @@
 // Texts are kept as bytes and compared with those of the encoded event: nothing of an event is decoded to be refused, but
 // its type where a filter has globs.
 
+import { defaultSource } from '../event/event.ts'
 import { type EventFields, textOf } from '../event/record-batch.ts'
 import { compileTypePatterns } from '../event/type-pattern.ts'
 import { bytesType, FieldWalker } from '../lib/protobuf-walk.ts'
@@ -33,12 +34,13 @@ export class LiveFilter {
     // Every type matches `**`, and every subject begins with ''.
     const types = query.types.includes('**') ? [] : distinct(query.types)
     const subjects = query.subjects.includes('') ? [] : withoutLonger(distinct(query.subjects))
-    const sources = distinct(query.sources)
+    const sources = distinct(query.sources.map((source) => source || defaultSource))
     const attributes = [...query.attributes].sort(([a], [b]) => (a < b ? -1 : 1))
     this.key = JSON.stringify([types, sources, subjects, attributes])
     this.exactTypes = types.filter((type) => !type.includes('*')).map(bytesOf)
     this.hasGlobs = this.exactTypes.length < types.length
-    this.sources = sources.map(bytesOf)
+    // An event that was sent without a source has the default one.
+    this.sources = (sources.includes(defaultSource) ? [...sources, ''] : sources).map(bytesOf)
     this.subjects = subjects.map(bytesOf)
     this.attributes = attributes.map(([name, value]) => ({ name: bytesOf(name), value: bytesOf(value) }))
   }

@@ -57,8 +57,8 @@ export class PageWalk {
     }
   }
 
-  /** The current event, to be kept. */
-  event(): BufferedEvent {
+  /** The current event, to be kept. `allocate`: as of BufferedEvent. */
+  event(allocate?: (bytes: number) => Buffer): BufferedEvent {
     this.#place ??= {
       topic: this.#topic,
       epoch: this.#epoch,
@@ -67,7 +67,14 @@ export class PageWalk {
       offsetsBefore: sumOf(this.#offsets),
     }
     const { bytes, fields } = this.reader
-    return new BufferedEvent(bytes, fields, this.#entry!.batch.receivedAtMicros, this.#place, this.#nextOffset - 1)
+    return new BufferedEvent(
+      bytes,
+      fields,
+      this.#entry!.batch.receivedAtMicros,
+      this.#place,
+      this.#nextOffset - 1,
+      allocate,
+    )
   }
 
   /** How many entries it has entered. */

@@ -22,7 +22,8 @@ import { encodeCursor, eventsBetween, isAsFarAs } from './topic-cursor.ts'
 import type { Audience, Receiver, TopicFeed } from './topic-feed.ts'
 
 export const frameBytes = 64 * 1024
-const ownPageBytes = 256 * 1024
+/** A subscriber that takes nothing holds one page; thousands may resume at once. */
+const ownPageBytes = 64 * 1024
 /** How many events of the topic the feed may be ahead when a subscriber joins it, or as many as its buffer takes, if fewer. */
 const maxEventsToJoin = 20_000
 const minEventsToJoin = 1000
@@ -156,7 +157,7 @@ export class Subscriber implements LiveSubscription, Receiver {
   /** Sends where it stands, if nothing was sent for long and it has moved. To be called now and then. */
   reportProgress(): void {
     const { feed } = this.#options
-    if (this.#state.is !== 'live' || this.#ring.first() !== null) return
+    if (this.#state.is !== 'live' || !this.#ring.isEmpty) return
     this.#addProgress(() => feed.token)
     if (this.#frames.length > 0) this.wake()
   }
@@ -285,9 +286,10 @@ export class Subscriber implements LiveSubscription, Receiver {
       const isExact = isSameLog && eventsBetween(upTo, begin) === 0
       this.#addGapOfPage(page, isExact ? page.gap.events : null, cursor, upToAtMost(begin, upTo))
     }
-    const hasEntries = isSameLog && page.entries.length > 0
-    if (hasEntries) this.#addEvents(new PageWalk(topic, page, begin, upTo))
-    this.#state = { ...state, cursor: hasEntries ? upToAtMost(page.cursor, upTo) : upTo }
+    if (isSameLog) this.#addEvents(new PageWalk(topic, page, begin, upTo))
+    // A page without entries may have a gap of one partition, while another one cannot be read.
+    const hasMoved = isSameLog && eventsBetween(cursor, page.cursor) > 0
+    this.#state = { ...state, cursor: hasMoved ? upToAtMost(page.cursor, upTo) : upTo }
     this.#goLiveIfDone()
   }
 
@@ -329,7 +331,8 @@ export class Subscriber implements LiveSubscription, Receiver {
         const from = encodeCursor(topic, walk.cursor)
         this.#addGap({ dropped: null, reason: 'lost', from, to: encodeCursor(topic, walk.cursorAfterEntry) })
       } else if (this.filter.matches(walk.reader.bytes, walk.reader.fields)) {
-        const event = walk.event()
+        // From the pool, in half the time: the events of a page leave together.
+        const event = walk.event(Buffer.allocUnsafe)
         if (bytes + event.bytes.length > frameBytes) endFrame()
         events.push(event)
         bytes += event.bytes.length

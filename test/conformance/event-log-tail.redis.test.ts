@@ -68,6 +68,15 @@ test('a tail asks only the partitions whose bell has rung', async (t) => {
   assert.equal((await scriptsOf(server)) - before, 3)
 })
 
+test('a tail gets the entries of partitions that another process has added', async (t) => {
+  const server = await startServer(t)
+  const [{ eventLog: one }, { eventLog: two }] = [await openFirst(t, server.url), await openFirst(t, server.url)]
+  const cursor = await cursorAtEnd(one)
+  await two.declare(topic, { partitions: 2, groups: [] })
+  await two.append(stream('normal', 1), [batchOf(['a'])])
+  await eventually(async () => assert.deepEqual(idsOf((await one.tail.read(topic, cursor, now)).entries), ['a']))
+})
+
 test('a tail that waits while Redis loses everything goes on in the new epoch, and says that the gap is unknown', async (t) => {
   const server = await startServer(t)
   const [{ eventLog: one }, { eventLog: two }] = [await openFirst(t, server.url), await openFirst(t, server.url)]

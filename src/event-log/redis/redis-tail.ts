@@ -23,6 +23,9 @@ const maxScriptBytes = 1024 * 1024
 const maxScriptEntries = 1000
 const maxScriptRedeliveries = 1000
 
+/** How often the registry is read for partitions that other processes have added. */
+const lookForPartitionsEveryMs = 5_000
+
 /** How many partitions are read at once. */
 const readAtOnce = 16
 
@@ -57,6 +60,7 @@ export class RedisTail implements LogTail {
   readonly #failures = new Map<PartitionKeys, unknown>()
   readonly #stop = new AbortController()
   #firstPartition = 0
+  #lookedForPartitionsAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: RedisTailOptions) {
     this.#options = options
@@ -118,14 +122,23 @@ export class RedisTail implements LogTail {
 
   async #topicOf(name: string, cursor: TopicCursor): Promise<KnownTopic> {
     const { findTopic, refresh } = this.#options
+    this.#lookForPartitions()
     let topic = await findTopic(name)
-    // Another process may have added partitions.
+    // The reader has read partitions that this process does not know yet.
     if (cursor.offsets.length > topic.partitions.length * lanes.length) {
       await refresh()
       topic = await findTopic(name)
     }
     checkTopicCursor(name, cursor, topic.partitions.length * lanes.length)
     return topic
+  }
+
+  /** The next read has what other processes have added; this one does not wait for it. */
+  #lookForPartitions(): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#lookedForPartitionsAtMs < lookForPartitionsEveryMs) return
+    this.#lookedForPartitionsAtMs = nowMs
+    void this.#options.refresh().catch(() => {})
   }
 
   /** Reads the partitions that may have something, in turn, until the page is full. */
