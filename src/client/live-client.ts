@@ -205,6 +205,10 @@ export class LiveFollower<Event> {
       const problem = `maxBufferedEvents is ${maxBufferedEvents}; it must be a whole number from 1 to 1,000,000`
       throw new MillraceError('invalid_event', problem, { field: 'maxBufferedEvents' })
     }
+    if (onSlow !== undefined && !(onSlow in numberOfOnSlow)) {
+      const problem = `onSlow is "${onSlow}"; it must be one of ${Object.keys(numberOfOnSlow).join(', ')}`
+      throw new MillraceError('invalid_event', problem, { field: 'onSlow' })
+    }
     const request = create(SubscribeRequestSchema, {
       ...{ topic, subscriberId, attributes, from: this.#cursor, maxBufferedEvents },
       ...{ types: [...types], sources: [...sources], subjects: [...subjects] },

@@ -253,6 +253,7 @@ test('a subscription that is not valid is refused with the name of the field', a
   const [connected] = ofOrders.items
   const cursor = connected?.is === 'connected' ? connected.cursor : assert.fail()
   const table: [Parameters<ReturnType<typeof grpcClient>['subscribe']>[0], string][] = [
+    [{ topic: 'a b' }, 'topic'],
     [{ subscriberId: 'a b' }, 'subscriber_id'],
     [{ subscriberId: 'x'.repeat(65) }, 'subscriber_id'],
     [{ types: ['order.*x'] }, 'types'],
@@ -269,10 +270,14 @@ test('a subscription that is not valid is refused with the name of the field', a
     assert.equal(code, status.INVALID_ARGUMENT, `${field}: ${details}`)
     assert.ok(metadata.get('grpc-status-details-bin')[0]?.includes(field), details)
   }
-  const unknown = await client.subscribe({ topic: 'nowhere' }).ended
-  assert.equal(unknown.code, status.NOT_FOUND)
-  const invalid = new Following(t, clientOf(t, server), { maxBufferedEvents: -1 })
-  await assert.rejects(invalid.ended, { code: 'invalid_event', field: 'maxBufferedEvents' })
+  const refused: [SubscribeOptions, object][] = [
+    [{ topic: 'nowhere' }, { code: 'not_found', field: 'topic' }],
+    [{ maxBufferedEvents: -1 }, { code: 'invalid_event', field: 'maxBufferedEvents' }],
+    [{ onSlow: 'wait' as never }, { code: 'invalid_event', field: 'onSlow' }],
+  ]
+  for (const [options, error] of refused) {
+    await assert.rejects(new Following(t, clientOf(t, server), options).ended, error)
+  }
 })
 
 test('a server stops soon, also when a subscriber does not read', async (t) => {

@@ -22,6 +22,7 @@ import {
 import { varintLength, writeVarint } from '../../lib/protobuf-walk.ts'
 import type { GapReason, Live, LiveFrame, LiveQuery, LiveSubscription, OnSlow } from '../../pipeline/live.ts'
 import { grpcStatus } from '../status.ts'
+import { checkTopic } from '../topic.ts'
 import { toDuration } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
 
@@ -102,7 +103,8 @@ function queryOf(bytes: Buffer): LiveQuery {
   const { subscriberId, topic, types, sources, subjects, from, maxBufferedEvents = null } = request
   const attributes = new Map(Object.entries(request.attributes))
   return {
-    ...{ subscriberId, topic: topic || defaultTopic, types, sources, subjects, attributes, from, maxBufferedEvents },
+    ...{ subscriberId, types, sources, subjects, attributes, from, maxBufferedEvents },
+    topic: checkTopic(topic || defaultTopic),
     onSlow: onSlowOf(request.onSlow),
   }
 }

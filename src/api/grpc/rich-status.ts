@@ -1,6 +1,6 @@
 // Converts errors to gRPC: a status, and google.rpc details in the trailer grpc-status-details-bin.
 //
-// Every error has ErrorInfo (reason = Millrace's code); invalid input has a BadRequest that names the field. RetryInfo
+// Every error has ErrorInfo (reason = Millrace's code); invalid input, and what is not found, has a BadRequest that names the field. RetryInfo
 // is set only when a retry time is known: without it a client must not retry RESOURCE_EXHAUSTED. A failed publish has
 // the summary of what it took (PublishStreamResponse), when that is known.
 
@@ -57,7 +57,8 @@ export function richStatusOf(
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: toDuration(retryAfterMs) })))
     metadata.set('grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs)))
   }
-  const badRequest = code === grpcStatus.INVALID_ARGUMENT ? badRequestOf(error, violations) : []
+  const namesField = code === grpcStatus.INVALID_ARGUMENT || code === grpcStatus.NOT_FOUND
+  const badRequest = namesField ? badRequestOf(error, violations) : []
   const whole = encodeStatus(code, message, [...details, ...summaryOf(error, rejections), ...badRequest])
   metadata.set(
     'grpc-status-details-bin',

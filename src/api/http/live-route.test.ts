@@ -276,6 +276,21 @@ test('a long poll answers with what comes together, and with 204 when nothing co
   assert.ok(live.subscriptions.every(({ isClosed }) => isClosed))
 })
 
+test('a long poll does not wait for events that come one after the other without end', async (t) => {
+  const { url, pipeline } = await startTestServer(t)
+  let answers = 0
+  const polling = ask(`${url}${path}?live=long-poll&wait=1`).finally(() => answers++)
+  await eventually(() => pipeline.live.subscriptions.length === 1)
+  let pushed = 0
+  const push = () => pipeline.live.subscriptions[0]!.push(eventsOf([new CountedEvent(`c${pushed++}`)]))
+  const pushing = setInterval(push, 2)
+  t.after(() => clearInterval(pushing))
+  await eventually(() => answers === 1 || pushed > 1000)
+
+  assert.equal(answers, 1)
+  assert.equal((await polling).status, 200)
+})
+
 test('the query reaches the feed, and the last event id wins over from', async (t) => {
   const { url, pipeline } = await startTestServer(t)
   pipeline.live.firstFrames = [null]

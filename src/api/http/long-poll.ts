@@ -28,23 +28,23 @@ export async function longPoll(subscription: LiveSubscription, topic: string, wa
   const frames: string[] = []
   let { startCursor: cursor } = subscription
   let length = 0
-  let hasNews = false
+  let firstNewsMs: number | null = null
   let isCaughtUp = false
   while (length < maxAnswerLength) {
     const longestMs = isCaughtUp ? waitMs : Math.max(waitMs, maxCatchUpMs)
-    const leftMs: number = hasNews ? maxGatherMs : Math.max(0, startMs + longestMs - performance.now())
-    const frame: LiveFrame | null = await withinMs(subscription.next(), leftMs, null)
+    const untilMs: number = firstNewsMs === null ? startMs + longestMs : firstNewsMs + maxGatherMs
+    const frame: LiveFrame | null = await withinMs(subscription.next(), Math.max(0, untilMs - performance.now()), null)
     if (frame === null) break
     cursor = frame.cursor
     isCaughtUp ||= frame.is === 'caught_up'
-    hasNews ||= frame.is !== 'caught_up' && frame.is !== 'progress'
+    if (frame.is !== 'caught_up' && frame.is !== 'progress') firstNewsMs ??= performance.now()
     for (const text of jsonOf(frame, topic)) {
       frames.push(text)
       length += text.length
     }
     if (frame.is === 'reconnect') break
   }
-  return { frames: hasNews ? frames : [], cursor }
+  return { frames: firstNewsMs === null ? [] : frames, cursor }
 }
 
 function jsonOf(frame: LiveFrame, topic: string): string[] {
