@@ -1,7 +1,6 @@
 // The gRPC server: its services, the limits of its connections, and its shutdown.
 
 import { Server, type ServerInterceptor, type UntypedServiceImplementation } from '@grpc/grpc-js'
-import { HealthImplementation } from 'grpc-health-check'
 import { isLoopback } from '../../config/config.ts'
 import { limits } from '../../event/event.ts'
 import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admin_pb.ts'
@@ -28,7 +27,7 @@ import { GrpcConnections } from './connections.ts'
 import { consumeHandler } from './consume.ts'
 import { fileHandlers } from './file-service.ts'
 import { GuardedCall } from './guarded-call.ts'
-import { followHealth } from './health-service.ts'
+import { addHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
 import { keyHandlers } from './key-service.ts'
 import { liveHandlers } from './live-service.ts'
@@ -108,8 +107,6 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   server.addService(serviceDefinitionOf(LiveService, ['Subscribe']), liveHandlers(pipeline.live))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
   server.addService(serviceDefinitionOf(KeyService), keyHandlers(pipeline.keys))
-  const healthService = new HealthImplementation()
-  healthService.addToServer(server)
   const services = [
     IngestService,
     WorkService,
@@ -120,7 +117,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     AdminService,
     KeyService,
   ].map(({ typeName }) => typeName)
-  const stopFollowing = followHealth(healthService, health, services)
+  const stopFollowing = addHealth(server, health, services)
   if (isLoopback(host)) {
     const event = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_request]
     addReflection(server, [
