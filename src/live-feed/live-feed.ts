@@ -16,6 +16,8 @@ import { TopicFeed } from './topic-feed.ts'
 export const maxSubscribers = 20_000
 /** So that a thousand that resume leave the log to others. */
 const maxOwnReadsAtOnce = 4
+/** A page of the log for each subscriber that reads what was before, and about so much for all. */
+const [minPageBytes, maxPageBytes, maxBytesOfPages] = [64 * 1024, 256 * 1024, 64 * 1024 * 1024]
 const defaultProgressMs = 10_000
 /** A subscriber that takes nothing must not delay the stop of the server. */
 const maxDrainMs = 3000
@@ -165,6 +167,7 @@ export class LiveFeed implements Live {
       since: now(),
       feed: open.feed,
       reads: this.#reads,
+      pageBytes: () => Math.max(minPageBytes, Math.min(maxPageBytes, maxBytesOfPages / this.#subscribers.size)),
       random: this.#random,
       progressMs: this.#progressMs,
       count: (sent, dropped) => count(topic, sent, dropped),

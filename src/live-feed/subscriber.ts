@@ -22,8 +22,6 @@ import { encodeCursor, eventsBetween, isAsFarAs } from './topic-cursor.ts'
 import type { Audience, Receiver, TopicFeed } from './topic-feed.ts'
 
 export const frameBytes = 64 * 1024
-/** A subscriber that takes nothing holds one page; thousands may resume at once. */
-const ownPageBytes = 64 * 1024
 /** How many events of the topic the feed may be ahead when a subscriber joins it, or as many as its buffer takes, if fewer. */
 const maxEventsToJoin = 20_000
 const minEventsToJoin = 1000
@@ -58,6 +56,8 @@ export interface SubscriberOptions {
   readonly tail: LogTail
   /** For reads of its own pages. */
   readonly reads: Slots
+  /** How much it reads of the log at once, and holds until it is taken. */
+  readonly pageBytes: () => number
   readonly monotonicNow: () => number
   readonly random: () => number
   /** After how long without a frame it is told that its cursor has moved. */
@@ -260,8 +260,8 @@ export class Subscriber implements LiveSubscription, Receiver {
       if (this.#state === state) await this.#feedTurn()
       return
     }
-    const { topic, tail, reads } = this.#options
-    const page = await reads.run(() => tail.read(topic, state.cursor, { maxBytes: ownPageBytes, maxWaitMs: 0 }))
+    const { topic, tail, reads, pageBytes } = this.#options
+    const page = await reads.run(() => tail.read(topic, state.cursor, { maxBytes: pageBytes(), maxWaitMs: 0 }))
     // It was ended meanwhile.
     if (this.#state !== state) return
     if (state.is === 'joining') return this.#takePageBeforeFeed(page, state)
