@@ -134,7 +134,11 @@ export class EventRing {
   }
 
   clear(): void {
-    while (this.#shift() !== null);
+    this.#forgetSlots()
+    this.#events = 0
+    this.#bytes = 0
+    this.#hasHoles = false
+    this.#latest?.clear()
   }
 
   #dropOne(): void {
