@@ -37,14 +37,15 @@ export interface RingOptions {
 
 type Waiting = BufferedEvent | LogGap
 
-const firstSlots = 16
-/** An empty ring with more slots gives them back. */
-const maxIdleSlots = 1024
+/** Slots are added in chunks: a thousand slow subscribers need more at the same event, and to copy all takes seconds. */
+const chunkSlots = 256
+const minHolesToClose = 64
 
 export class EventRing {
   readonly #options: RingOptions
-  /** A power of two of them: what has number n is in slot n modulo their number. Null: dropped, or taken. */
-  #slots: (Waiting | null)[] = []
+  /** What has a number is in the slot of that number, counted from that of the first slot. Null: dropped, or taken. */
+  #chunks: (Waiting | null)[][] = []
+  #firstSlot = 0
   /** The number of the oldest, and of the one that comes next. */
   #oldest = 0
   #next = 0
@@ -53,6 +54,7 @@ export class EventRing {
   #droppedEvents: number | null = 0
   #lastDropped: Waiting | null = null
   #hasHoles = false
+  #holes = 0
   readonly #latest: LatestOfKeys | null
 
   constructor(options: RingOptions) {
@@ -137,8 +139,11 @@ export class EventRing {
   }
 
   clear(): void {
-    while (this.#shift() !== null);
-    this.#slots = []
+    this.#forgetSlots()
+    this.#events = 0
+    this.#bytes = 0
+    this.#hasHoles = false
+    this.#latest?.clear()
   }
 
   #dropOne(): void {
@@ -149,13 +154,13 @@ export class EventRing {
   #takeSuperseded(): BufferedEvent | null {
     if (this.#latest === null) return null
     for (let number = this.#latest.takeSuperseded(); number !== null; number = this.#latest.takeSuperseded()) {
-      const slot = number & (this.#slots.length - 1)
-      const event = this.#slots[slot] as BufferedEvent | null
       // Otherwise it was taken meanwhile.
-      if (number < this.#oldest || event === null) continue
-      this.#slots[slot] = null
+      const event = number < this.#oldest ? null : (this.#at(number) as BufferedEvent | null)
+      if (event === null) continue
+      this.#empty(number)
       this.#countOut(event, number)
       this.#hasHoles = true
+      this.#holes++
       return event
     }
     return null
@@ -169,48 +174,66 @@ export class EventRing {
 
   /** Returns its number. */
   #append(waiting: Waiting): number {
-    const { length } = this.#slots
-    if (this.#next - this.#oldest === length || (this.#latest?.superseded ?? 0) > length) this.#makeRoom()
-    this.#slots[this.#next & (this.#slots.length - 1)] = waiting
+    if (this.#latest !== null) this.#closeHolesIfMany(this.#latest)
+    const chunk = this.#chunks.at(-1)
+    if (chunk === undefined || chunk.length === chunkSlots) this.#chunks.push([waiting])
+    else chunk.push(waiting)
     return this.#next++
   }
 
-  /** Closes the holes, and takes twice the slots unless few are used. */
-  #makeRoom(): void {
-    const waiting: Waiting[] = []
-    for (let number = this.#oldest; number < this.#next; number++) {
-      const each = this.#slots[number & (this.#slots.length - 1)]!
-      if (each !== null) waiting.push(each)
-    }
-    const isSparse = waiting.length < this.#slots.length / 2
-    const slots = isSparse ? this.#slots.length : Math.max(firstSlots, this.#slots.length * 2)
-    this.#slots = new Array(slots).fill(null)
-    this.#oldest = 0
-    this.#next = waiting.length
-    this.#latest?.clear()
-    for (const [number, each] of waiting.entries()) {
-      this.#slots[number] = each
-      if (isEvent(each)) this.#latest?.add(each.key, number)
+  /** So that neither the slots nor what is remembered of keys are many times the events that wait. */
+  #closeHolesIfMany(latest: LatestOfKeys): void {
+    const most = Math.max(minHolesToClose, (this.#next - this.#oldest) / 2)
+    if (this.#holes <= most && latest.superseded <= 4 * most) return
+    const waiting = this.#chunks.flat().filter((each) => each !== null)
+    latest.clear()
+    this.#forgetSlots()
+    for (const each of waiting) {
+      const number = this.#append(each)
+      if (isEvent(each)) latest.add(each.key, number)
     }
   }
 
+  #forgetSlots(): void {
+    this.#chunks = []
+    this.#holes = 0
+    this.#firstSlot = this.#oldest = this.#next
+  }
+
+  #at(number: number): Waiting | null {
+    const slot = number - this.#firstSlot
+    return this.#chunks[Math.floor(slot / chunkSlots)]![slot % chunkSlots]!
+  }
+
+  #empty(number: number): void {
+    const slot = number - this.#firstSlot
+    this.#chunks[Math.floor(slot / chunkSlots)]![slot % chunkSlots] = null
+  }
+
   #peek(): Waiting | null {
-    for (; this.#oldest < this.#next; this.#oldest++) {
-      const waiting = this.#slots[this.#oldest & (this.#slots.length - 1)]!
+    for (; this.#oldest < this.#next; this.#holes--, this.#leaveOldest()) {
+      const waiting = this.#at(this.#oldest)
       if (waiting !== null) return waiting
     }
     this.#hasHoles = false
-    if (this.#slots.length > maxIdleSlots) this.#slots = []
+    if (this.#chunks.length > 0) this.#forgetSlots()
     return null
   }
 
   #shift(): Waiting | null {
     const waiting = this.#peek()
     if (waiting === null) return null
-    this.#slots[this.#oldest & (this.#slots.length - 1)] = null
+    this.#empty(this.#oldest)
     if (isEvent(waiting)) this.#countOut(waiting, this.#oldest)
-    this.#oldest++
+    this.#leaveOldest()
     return waiting
+  }
+
+  #leaveOldest(): void {
+    this.#oldest++
+    if (this.#oldest - this.#firstSlot < chunkSlots) return
+    this.#chunks.shift()
+    this.#firstSlot += chunkSlots
   }
 
   #countOut(event: BufferedEvent, number: number): void {
