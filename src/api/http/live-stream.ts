@@ -27,6 +27,7 @@ export interface LiveStream {
 
 interface OpenStream {
   readonly response: ServerResponse
+  readonly subscription: LiveSubscription
   lastWriteMs: number
 }
 
@@ -43,7 +44,7 @@ export class LiveStreams implements OpenCall {
 
   /** Sends the frames of the subscription until it ends, or the connection. Its failure is the last thing that is sent. */
   async send({ response, subscription, topic, onFailure }: LiveStream): Promise<void> {
-    const stream = { response, lastWriteMs: performance.now() }
+    const stream = { response, subscription, lastWriteMs: performance.now() }
     this.#add(stream)
     try {
       response.write(sseStart)
@@ -67,7 +68,11 @@ export class LiveStreams implements OpenCall {
   /** The feed itself says goodbye. */
   drain(): void {
     const cutOff = () => {
-      for (const { response } of this.#open) response.destroy()
+      for (const { response, subscription } of this.#open) {
+        // First: what waits would be encoded for nobody, in one turn of the event loop.
+        subscription.close()
+        response.destroy()
+      }
     }
     setTimeout(cutOff, maxFarewellMs).unref()
   }
