@@ -16,7 +16,7 @@ export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
 export const defineHandlerModule = join(projectRoot, 'src/workers/define-handler.ts')
 const mainProgram = join(projectRoot, 'src/cli/main.ts')
 /** Collecting garbage in one thread takes 0.2 s less CPU per start, and the tests start hundreds of servers. */
-const testedNodeArguments = ['--single-threaded-gc']
+export const testedNodeArguments = ['--single-threaded-gc']
 
 export interface ServerOptions {
   /** Kept when the test ends; without it, a temporary directory is created. */
