@@ -1,14 +1,14 @@
 // One client streams 20,000 work items in a single PublishStream call, faster than two workers of 10 and 100 ms can take
 // them. What does not fit into a backlog of 400 is dropped and counted; the fast worker gets the larger share.
 //
-//   node examples/client-streaming.ts
+//   node examples/client-streaming.ts [items]
 
 import { credentials, loadPackageDefinition } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { defineHandler } from '../src/index.ts'
 import { startExample } from './support/example-server.ts'
 
-const items = 20_000
+const items = Number(process.argv[2] ?? 20_000)
 const maxWaiting = 400
 
 const workers = [

@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url'
 import { runCommandLine } from './command-line.ts'
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url))
+/** As in test/support/server-process.ts: 0.2 s less CPU per process. */
+const nodeArguments = ['--single-threaded-gc']
 
 export interface Printed {
   readonly stdout: string
@@ -67,7 +69,7 @@ export function startMillrace(
   { cwd, env = {}, script = main, wrapper = [] }: Place & Program,
 ): Running {
   const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
-  const [command, ...rest] = [...wrapper, process.execPath, script, ...words] as [string, ...string[]]
+  const [command, ...rest] = [...wrapper, process.execPath, ...nodeArguments, script, ...words] as [string, ...string[]]
   const child = spawn(command, rest, { cwd, env: { PATH, NODE_COMPILE_CACHE, ...env } })
   const printed = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {

@@ -14,7 +14,7 @@ import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
-import { inherited, projectRoot, startServer } from '../support/server-process.ts'
+import { inherited, projectRoot, startServer, testedNodeArguments } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 const group = 'mailer'
@@ -310,7 +310,11 @@ test('a worker that the server refuses ends with the reason, and a wrong option 
 
 test('examples/worker.ts works in a process of its own, and ends on SIGTERM when it has finished', async (t) => {
   const server = await startInProcess(t)
-  const child = spawn(process.execPath, [join(projectRoot, 'examples/worker.ts'), server.grpc], { env: inherited() })
+  const child = spawn(
+    process.execPath,
+    [...testedNodeArguments, join(projectRoot, 'examples/worker.ts'), server.grpc],
+    { env: inherited() },
+  )
   cleanup(t, () => void child.kill('SIGKILL'))
   let output = ''
   child.stdout.on('data', (text) => {
@@ -338,7 +342,11 @@ test('a worker that was stopped for longer than the time limit loses its events,
   other.onDelivery = ({ delivery }) => other.send({ outcomes: [{ delivery, end: { case: 'done', value: {} } }] })
   other.send({ join: { group: 'kitchen', types: ['order.*'], maxInFlight: 1, timeout } })
   await other.joined
-  const child = spawn(process.execPath, [join(projectRoot, 'examples/worker.ts'), server.grpc], { env: inherited() })
+  const child = spawn(
+    process.execPath,
+    [...testedNodeArguments, join(projectRoot, 'examples/worker.ts'), server.grpc],
+    { env: inherited() },
+  )
   cleanup(t, () => void child.kill('SIGKILL'))
   const client = clientOf(t, server)
   const publishOrders = (count: number) =>

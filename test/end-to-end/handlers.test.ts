@@ -13,7 +13,7 @@ import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
 import { runCommand, runCommandProcess } from '../support/run-command.ts'
-import { projectRoot } from '../support/server-process.ts'
+import { defineHandlerModule, projectRoot } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 const group = 'mailer'
@@ -320,7 +320,7 @@ test('a handler that shows progress may work far longer than its time limit', as
 
 test('a module that gives no usable handler is refused at the start, with its path and the fix', async (t) => {
   const directory = tempDirectory(t)
-  const define = `import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'\nconst handle = () => undefined\n`
+  const define = `import { defineHandler } from '${defineHandlerModule}'\nconst handle = () => undefined\n`
   const wrong: [name: string, text: string, says: RegExp][] = [
     ['syntax', 'export default {', /the module \S+syntax.ts cannot be loaded: /],
     ['throws', 'throw new Error("no config")', /cannot be loaded: no config/],

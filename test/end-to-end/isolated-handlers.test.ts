@@ -11,7 +11,7 @@ import { eventually } from '../support/eventually.ts'
 import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf } from '../support/publish.ts'
-import { projectRoot } from '../support/server-process.ts'
+import { defineHandlerModule } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 const group = 'mailer'
@@ -25,7 +25,7 @@ async function startIsolated(t: TestContext, body: string, home: Partial<Home> =
     module,
     `import { appendFileSync } from 'node:fs'
     import { setTimeout as sleep } from 'node:timers/promises'
-    import { dead, defineHandler, retry } from '${join(projectRoot, 'src/index.ts')}'
+    import { dead, defineHandler, retry } from '${defineHandlerModule}'
     const note = (text: string) => appendFileSync('${notes}', text + '\\n')
     ${body}`,
   )

@@ -15,7 +15,7 @@ import { eventually } from '../support/eventually.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
 import { runCommand } from '../support/run-command.ts'
-import { inherited, projectRoot, startServer } from '../support/server-process.ts'
+import { inherited, projectRoot, startServer, testedNodeArguments } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
@@ -30,10 +30,14 @@ interface MonitorLine {
 
 /** Starts the command; its lines are read as they arrive. */
 function startMonitor(t: TestContext, dataDir: string, ...words: string[]) {
-  const child = spawn(process.execPath, [join(projectRoot, 'src/cli/main.ts'), 'monitor', ...words], {
-    env: { ...inherited(), MILLRACE_DATA_DIR: dataDir },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [...testedNodeArguments, join(projectRoot, 'src/cli/main.ts'), 'monitor', ...words],
+    {
+      env: { ...inherited(), MILLRACE_DATA_DIR: dataDir },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
   cleanup(t, async () => {
     child.kill('SIGKILL')

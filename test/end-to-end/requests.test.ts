@@ -23,7 +23,7 @@ import { type InProcessServer, startInProcess } from '../support/in-process-serv
 import { clientOf } from '../support/publish.ts'
 import { rawConnection } from '../support/raw-http2.ts'
 import { runCommand } from '../support/run-command.ts'
-import { projectRoot } from '../support/server-process.ts'
+import { defineHandlerModule } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 type Headers = Readonly<Record<string, string>>
@@ -365,7 +365,7 @@ test('the reply of an isolated handler comes out of its thread', async (t) => {
   const module = join(tempDirectory(t), 'handler.ts')
   writeFileSync(
     module,
-    `import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
+    `import { defineHandler } from '${defineHandlerModule}'
     import { threadId } from 'node:worker_threads'
     export default defineHandler({ request: 'thread', isolate: true, handle: ({ text }) => ({ [text()]: threadId }) })`,
   )

@@ -15,7 +15,7 @@ import { freePort } from '../support/free-port.ts'
 import { getStatus } from '../support/http-client.ts'
 import { clientOf } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
-import { inherited, projectRoot, startServer } from '../support/server-process.ts'
+import { inherited, projectRoot, startServer, testedNodeArguments } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 const [killCount, workerCount, groupConcurrency] = [samples(3, 120), samples(4, 20), samples(3, 8)]
@@ -42,10 +42,14 @@ test('workers and servers are killed: each event is done, and no more are at wor
   const workers = new Set<ChildProcess>()
   const startWorker = (first: 0 | 1) => {
     const addresses = [servers[first].grpc, servers[first === 0 ? 1 : 0].grpc]
-    const worker = spawn(process.execPath, [program, url, key, JSON.stringify(options), ...addresses], {
-      env: inherited(),
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
+    const worker = spawn(
+      process.execPath,
+      [...testedNodeArguments, program, url, key, JSON.stringify(options), ...addresses],
+      {
+        env: inherited(),
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    )
     workers.add(worker)
   }
   cleanup(t, async () => {

@@ -12,7 +12,7 @@ import { eventually } from '../support/eventually.ts'
 import { getStatus } from '../support/http-client.ts'
 import { clientOf } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
-import { projectRoot, startServer } from '../support/server-process.ts'
+import { defineHandlerModule, projectRoot, startServer } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 const concurrency = 16
@@ -236,7 +236,7 @@ for (const backend of backends('redis')) {
       module,
       `import { appendFileSync } from 'node:fs'
       import { once } from 'node:events'
-      import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
+      import { defineHandler } from '${defineHandlerModule}'
       export default defineHandler({ group: 'recorder', ordered: true, retry: { maxAttempts: 1 }, onExhausted: 'hold',
         async handle({ id }, { signal }) {
           appendFileSync('${records}', id + ' ')

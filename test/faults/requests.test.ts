@@ -12,7 +12,7 @@ import { startFaultProxy } from '../support/fault-proxy.ts'
 import { request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { RedisServer } from '../support/redis-server.ts'
-import { projectRoot, startServer } from '../support/server-process.ts'
+import { defineHandlerModule, startServer } from '../support/server-process.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 const ask = (server: { readonly http: string }, id: string) =>
@@ -31,7 +31,7 @@ function workerOptions(home: Home, roles: string) {
   const module = join(home.dataDir, 'slow.ts')
   writeFileSync(
     module,
-    `import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
+    `import { defineHandler } from '${defineHandlerModule}'
     export default defineHandler({
       request: 'slow',
       handle: (_, { attempt }) => (attempt === 1 ? new Promise(() => {}) : { answeredIn: attempt }),

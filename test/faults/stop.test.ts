@@ -18,7 +18,7 @@ import { loadHttp, loadProduce, loadUnary } from '../support/load.ts'
 import { publish } from '../support/publish.ts'
 import { seededRandom } from '../support/random.ts'
 import { rawConnection } from '../support/raw-http2.ts'
-import { projectRoot, startServer } from '../support/server-process.ts'
+import { defineHandlerModule, projectRoot, startServer } from '../support/server-process.ts'
 import { readRows } from '../support/store-file.ts'
 import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
@@ -172,7 +172,7 @@ test('fault U1: an isolated handler in a native call that never returns does not
   writeFileSync(
     module,
     `import { existsSync, readFileSync } from 'node:fs'
-    import { defineHandler } from '${join(projectRoot, 'src/index.ts')}'
+    import { defineHandler } from '${defineHandlerModule}'
     export default defineHandler({
       group: 'reader',
       isolate: true,

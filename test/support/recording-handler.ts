@@ -2,7 +2,7 @@
 
 import { appendFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineHandler } from '../../src/index.ts'
+import { defineHandler } from '../../src/workers/define-handler.ts'
 
 const path = process.env.RECORDS ?? ''
 let atWork = 0

@@ -12,9 +12,11 @@ import { within } from './eventually.ts'
 import { tempDirectory } from './temp-directory.ts'
 
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url))
+/** What handlers that tests write import. The package's entry point loads the client too: 0.4 s of CPU in each thread. */
+export const defineHandlerModule = join(projectRoot, 'src/workers/define-handler.ts')
 const mainProgram = join(projectRoot, 'src/cli/main.ts')
 /** Collecting garbage in one thread takes 0.2 s less CPU per start, and the tests start hundreds of servers. */
-const testedNodeArguments = ['--single-threaded-gc']
+export const testedNodeArguments = ['--single-threaded-gc']
 
 export interface ServerOptions {
   /** Kept when the test ends; without it, a temporary directory is created. */

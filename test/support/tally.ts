@@ -43,6 +43,6 @@ export async function drained(server: LedgerSource, withinMs = 15_000): Promise<
       if (waiting.length > 0 || landing.length === 0) throw new Error(`still waiting: ${JSON.stringify(waiting)}`)
       return landing
     },
-    { withinMs, everyMs: 25, what: 'an empty log' },
+    { withinMs, what: 'an empty log' },
   )
 }
