@@ -18,6 +18,7 @@ export {
   type WatchOptions,
 } from './client/connect.ts'
 export type { ClientFiles, UploadedFile, UploadFileOptions } from './client/files-client.ts'
+export type { CheckedKey, ClientKeys, KeyInput, ListKeysOptions } from './client/key-client.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
 export type { PublisherOptions } from './client/publisher-options.ts'
@@ -29,6 +30,7 @@ export { EventIdGenerator } from './event/event.ts'
 export type { EventInput } from './event/event-input.ts'
 export { type EventParts, encodeBatch } from './event/record-batch.ts'
 export type { FileDescription, UploadState } from './pipeline/files.ts'
+export type { CreatedKey, KeyDescription, KeyPage, Scope } from './pipeline/keys.ts'
 export type {
   DeadLetterCount,
   DurationBucket,

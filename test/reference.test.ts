@@ -5,7 +5,7 @@ import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { Command } from 'commander'
+import type { Command, Option } from 'commander'
 import { grpcStatusNameOf, grpcStatusOf, httpStatusOf } from '../src/api/status.ts'
 import { buildProgram } from '../src/cli/build-program.ts'
 import { settings } from '../src/config/config-table.ts'
@@ -68,8 +68,7 @@ test('docs/cli.md has a section for each command: its purpose, its options and i
     program.options.map(({ long }) => long),
   )
 
-  const settingFlags = settings.map(({ flag }) => flag)
-  const isSetting = ({ long }: { long?: string }) => settingFlags.includes(long ?? '')
+  const isSetting = (option: Option) => option.helpGroupHeading?.startsWith('Settings') === true
   const nameOf = (command: Command) => (command.parent === program ? '' : `${command.parent?.name()} `) + command.name()
   const withName = program.commands.flatMap((command) => (command.commands.length === 0 ? [command] : command.commands))
   const expected = withName.map((command) => ({

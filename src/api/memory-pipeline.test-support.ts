@@ -3,6 +3,7 @@
 // It validates events as the real one does; it neither stores nor lands them. A test can limit its room, delay its
 // answers and make it fail.
 
+import assert from 'node:assert/strict'
 import { MillraceError } from '../errors.ts'
 import { type Event, EventIdGenerator, eventIdOf, uuidFromBytes } from '../event/event.ts'
 import { MessageScanner } from '../event/message-scan.ts'
@@ -11,6 +12,7 @@ import type { Administration } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
+import type { Keys } from '../pipeline/keys.ts'
 import type {
   Observed,
   Pipeline,
@@ -49,6 +51,10 @@ export class MemoryPipeline implements Pipeline {
     download: () => ({ [Symbol.asyncIterator]: () => ({ next: refuse }) }),
   }
   readonly requests: Requests = { request: refuse, getReply: refuse }
+  keys: Keys = {
+    ...{ create: refuse, list: refuse, revoke: refuse, check: () => null, checkTicket: async () => null },
+    ...{ onEnded: () => () => {}, createTicket: () => assert.fail('no ticket is made') },
+  }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
 
   readonly #ids = new EventIdGenerator()

@@ -76,18 +76,21 @@ function addEntry(
     const option = new Option(flags, description)
     command.addOption(check === undefined ? option : option.argParser(check))
   }
-  for (const setting of settings.filter(({ key }) => entry.settings.includes(key))) {
+  const ownSettings = settings.filter(({ key }) => entry.settings.includes(key))
+  for (const setting of ownSettings) {
     command.addOption(settingOption(setting, entry.settingDescriptions?.[setting.key] ?? setting.description))
   }
   command.action(async () => {
     const { output, color, ...options } = command.optsWithGlobals()
     const { run } = await entry.load()
+    // Only the flags of settings: an option of the command may have the name of a setting that it does not read.
+    const flags = Object.fromEntries(ownSettings.map(({ option }) => [option, options[option]]))
     const code = await run({
       arguments: command.args,
       options,
       configInput: {
         env,
-        flags: options,
+        flags,
         cwd,
         readFile: (path) => readFileSync(path, 'utf8'),
       },
@@ -100,11 +103,11 @@ function addEntry(
 const unitNames = { bytes: 'BYTES', events: 'EVENTS', milliseconds: 'MS' } as const
 
 function settingOption(setting: Setting, description: string): Option {
-  const { flag, variable, unit, allowed, example, isSecret } = setting
+  const { flag, variable, unit, allowed, example, isSecret, isKey } = setting
   const names = isSecret === true ? `${variable}, or ${variable}_FILE for a file that holds it` : variable
   const value = setting.default === null ? `for example ${example}` : `default ${setting.default}`
   const option = new Option(
-    `${flag} <${unit === null ? 'VALUE' : unitNames[unit]}>`,
+    `${flag} <${isKey === true ? 'FILE' : unit === null ? 'VALUE' : unitNames[unit]}>`,
     `${description} Value: ${allowed}. [${names}; ${value}]`,
   )
   return option.helpGroup('Settings (flag or environment variable):')

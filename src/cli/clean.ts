@@ -13,7 +13,7 @@ import { formatCountOf } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
 /**
- * The databases with SQLite's side files, files left by a repair, the log's mark, and the files that name the server. The
+ * The databases with SQLite's side files, files left by a repair, the log's mark, the first key, and the files that name the server. The
  * directory of uploaded files is known by its mark.
  */
 const ours = [
@@ -21,6 +21,7 @@ const ours = [
   /^log\.(?:damaged-\d+|refused|repairing|scratch)\.db(?:-wal|-shm|-journal)?$/,
   /^log\.(?:damaged-\d+\.refused-wal|refused\.db-wal\.part)$/,
   /^log\.mark$/,
+  /^admin\.key$/,
   /^(?:holder\.json|addresses\.json(?:\.new)?)$/,
 ]
 

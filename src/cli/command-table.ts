@@ -40,8 +40,8 @@ export interface CommandEntry {
   readonly load: () => Promise<CommandModule>
 }
 
-const clientSettings = ['dataDir', 'address'] as const
-const serverSettings = settings.map(({ key }) => key).filter((key) => key !== 'address')
+const clientSettings = ['dataDir', 'address', 'key'] as const
+const serverSettings = settings.map(({ key }) => key).filter((key) => key !== 'address' && key !== 'key')
 
 /** Descriptions of settings for commands that use them in another way than the server. */
 const clientDescriptions: SettingDescriptions = {
@@ -98,6 +98,7 @@ const topicOfGroup = { flags: '--topic <NAME>', description: 'topic of the group
 /** Descriptions of the groups of commands. */
 export const groupDescriptions: Readonly<Record<string, string>> = {
   'dead-letters': 'Lists, shows, redrives and deletes dead letters: events that a consumer group gave up.',
+  keys: 'Makes, lists, revokes and checks API keys: who may call, and what for.',
   groups: 'Lists, pauses, resumes and deletes the consumer groups of the topics, and releases their held keys.',
 }
 
@@ -348,6 +349,58 @@ export const commands: readonly CommandEntry[] = [
     settings: clientSettings,
     settingDescriptions: clientDescriptions,
     load: () => import('./agents.ts'),
+  },
+  {
+    name: 'keys create',
+    description: 'Makes an API key and prints it: this once, because it is stored nowhere.',
+    argument: {
+      flags: '<NAME>',
+      description: 'whose key it is: 1 to 64 of A-Z a-z 0-9 . _ -; two keys of a name may be valid',
+      check: (text) => text,
+    },
+    options: [
+      {
+        flags: '--scopes <LIST>',
+        description: 'what it is for, separated by commas: publish, subscribe, work, read, operate, admin (required)',
+      },
+      { flags: '--topics <LIST>', description: 'patterns of topics, for example orders,eu.* (default: all)' },
+      { flags: '--types <LIST>', description: 'patterns of types, for example order.** (default: all)' },
+      { flags: '--expires <TIME>', description: 'how long it is valid, for example 12h or 30d (default: for ever)' },
+      {
+        flags: '--rate <R>',
+        description: 'max events per second, 1 to 1000000 (default: no limit of its own)',
+        check: wholeNumber(1, 1_000_000),
+      },
+    ],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./keys-create.ts'),
+  },
+  {
+    name: 'keys list',
+    description: 'Lists the API keys: what each is for, whether it is valid, and when it was last used.',
+    options: [],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./keys-list.ts'),
+  },
+  {
+    name: 'keys revoke',
+    description: 'Ends an API key for good; streams that it has opened end within 5 s.',
+    argument: { flags: '<ID>', description: 'id of the key, as "keys list" shows it', check: (text) => text },
+    options: [],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./keys-revoke.ts'),
+  },
+  {
+    name: 'keys check',
+    description: 'Tells whether a text is a key, and what the server lets it do, if one answers.',
+    argument: { flags: '<KEY>', description: 'the key, or - to read it from stdin', check: (text) => text },
+    options: [],
+    settings: clientSettings,
+    settingDescriptions: clientDescriptions,
+    load: () => import('./keys-check.ts'),
   },
   {
     name: 'journey',

@@ -176,6 +176,47 @@ events of its topic at its own pace.
 
 "millrace groups COMMAND --help" describes a command, with examples.`,
 
+  keys: `
+A key says who calls and what for (docs/keys.md). It is printed once, when it
+is made. The commands themselves send MILLRACE_KEY, else, to a server on this
+machine, the key in admin.key of its data directory.
+
+Examples:
+  millrace keys create shop --scopes publish --topics orders --expires 90d
+  millrace keys list
+  millrace keys revoke WhYh19mGNwKC
+  millrace keys check "$MILLRACE_KEY"
+
+"millrace keys COMMAND --help" describes a command, with examples.`,
+
+  'keys create': `
+The key is the only line on stdout. A second key of the same name may be valid
+while a program changes over; then revoke the first.
+
+Examples:
+  millrace keys create shop --scopes publish --topics orders > shop.key
+  millrace keys create board --scopes subscribe,read --types 'order.**'
+  millrace keys create ops --scopes read,operate,admin --expires 30d
+${findsServer}`,
+
+  'keys list': `
+Example:
+  millrace keys list --output json
+${findsServer}`,
+
+  'keys revoke': `
+Example:
+  millrace keys revoke WhYh19mGNwKC
+${findsServer}`,
+
+  'keys check': `
+The checksum is compared first; a text that is no key is sent nowhere.
+
+Examples:
+  millrace keys check "$MILLRACE_KEY"
+  millrace keys check - < shop.key
+${findsServer}`,
+
   'groups list': `
 Examples:
   millrace groups list

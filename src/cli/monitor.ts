@@ -12,7 +12,7 @@ import { Interruption } from './interruption.ts'
 import { followStatus } from './monitor/follow-status.ts'
 import { MonitorState } from './monitor/monitor-state.ts'
 import { jsonLine, plainLine } from './monitor/plain-line.ts'
-import { serverAddresses } from './server-addresses.ts'
+import { connectOptions } from './server-addresses.ts'
 import type { Terminal } from './terminal.ts'
 
 export async function run(input: CommandInput): Promise<number> {
@@ -21,7 +21,7 @@ export async function run(input: CommandInput): Promise<number> {
   const config = loadConfig({ ...configInput, isForClient: true })
   const interval = textOption(input, 'interval')
   const intervalMs = interval === undefined ? watchIntervalMs.default : Number(interval) * 1000
-  const client = connect({ addresses: () => serverAddresses(config) })
+  const client = connect(connectOptions(config))
   const interruption = new Interruption()
   const quit = new AbortController()
   const timer = seconds === undefined ? undefined : setTimeout(() => quit.abort(), Number(seconds) * 1000)

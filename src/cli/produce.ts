@@ -18,7 +18,7 @@ import { printResult, RejectionSummary, resultOf } from './produce-report.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { SampleEvents } from './sample-events.ts'
 import { sendEvents } from './send-events.ts'
-import { serverAddresses } from './server-addresses.ts'
+import { connectOptions } from './server-addresses.ts'
 import { formatCount, formatCountOf } from './table.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -35,7 +35,7 @@ export async function run(input: CommandInput): Promise<number> {
   const ratePerSecond = rateText === undefined ? null : Number(rateText)
   const source = openSource(input, count)
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connect({ addresses: () => serverAddresses(config) })
+  const client = connect(connectOptions(config))
   const summary = new RejectionSummary()
   const reports = new TroubleReports(terminal)
   const publisher = client.publisher({

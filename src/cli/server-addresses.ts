@@ -1,8 +1,10 @@
-// Where client commands find the server.
+// Where client commands find the server, and the key that they send.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Config } from '../config/config.ts'
+import { adminKeyFile } from '../access/first-key.ts'
+import type { ConnectOptions } from '../client/connect.ts'
+import { type Config, isLoopback } from '../config/config.ts'
 
 const defaultAddress = '127.0.0.1:50051'
 
@@ -13,6 +15,21 @@ const defaultAddress = '127.0.0.1:50051'
 export function serverAddresses({ address, dataDir }: Pick<Config, 'address' | 'dataDir'>): readonly string[] {
   if (address.length > 0) return address
   return [writtenAddress(dataDir) ?? defaultAddress]
+}
+
+/** For `connect`. */
+export function connectOptions(config: Config): ConnectOptions {
+  return { addresses: () => serverAddresses(config), key: config.key ?? ownKey(config) }
+}
+
+/** The key that the server of the data directory has made for itself. It is not sent to other machines. */
+function ownKey({ address, dataDir }: Config): string | null {
+  if (!address.every((each) => isLoopback(each.slice(0, each.lastIndexOf(':')).replace(/^\[|\]$/g, '')))) return null
+  try {
+    return readFileSync(join(dataDir, adminKeyFile), 'utf8').trim() || null
+  } catch {
+    return null
+  }
 }
 
 function writtenAddress(dataDir: string): string | null {

@@ -5,6 +5,7 @@
 
 import { flushCompileCache } from 'node:module'
 import type { Worker } from 'node:worker_threads'
+import type { FirstKey } from '../access/first-key.ts'
 import { type Config, loadConfig, warnings } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
@@ -35,7 +36,12 @@ export async function run({ configInput, options, terminal }: CommandInput): Pro
   const stop = listenForStop()
   const threads = watchThreads()
   for (const warning of warnings(config)) logger.warn(warning)
-  const starting = startServer(config, { version, logger, startsPaused: options.paused === true })
+  const starting = startServer(config, {
+    version,
+    logger,
+    startsPaused: options.paused === true,
+    onFirstKey: (firstKey) => printFirstKey(firstKey, terminal),
+  })
   // A signal may arrive while the server is still starting; the start then has the drain time to finish.
   const gaveUp = stop.requested.then(() => sleep(config.drainMs)).then(() => null)
   const server = await Promise.race([starting, gaveUp])
@@ -137,6 +143,13 @@ async function closesWithin(server: RunningServer, milliseconds: number): Promis
   const closed = await Promise.race([server.close().then(() => true), timeIsUp.promise])
   clearTimeout(timer)
   return closed
+}
+
+/** On stderr, because the data on stdout is the greeting. Not by the logger: a log is kept, and read by others. */
+function printFirstKey({ key, path }: FirstKey, terminal: Terminal): void {
+  terminal.note(
+    `Callers need a key. The first one, for everything, is shown this once and kept in ${path}:\n\n  ${key}\n`,
+  )
 }
 
 function printGreeting({ addresses }: RunningServer, config: Config, version: string, terminal: Terminal): void {

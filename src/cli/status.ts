@@ -8,7 +8,7 @@ import type { Status } from '../pipeline/pipeline.ts'
 import type { CommandInput } from './command.ts'
 import { formatOldest, formatSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
-import { serverAddresses } from './server-addresses.ts'
+import { connectOptions } from './server-addresses.ts'
 import { visibleText } from './shown-text.ts'
 import { formatCount, formatTable } from './table.ts'
 import type { Terminal } from './terminal.ts'
@@ -17,7 +17,7 @@ const deadlineMs = 10_000
 
 export async function run({ configInput, terminal }: CommandInput): Promise<number> {
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connect({ addresses: () => serverAddresses(config), deadlineMs })
+  const client = connect({ ...connectOptions(config), deadlineMs })
   try {
     const status = await client.status()
     if (terminal.json) terminal.printJson(statusJson(status))

@@ -3,15 +3,22 @@
 import { type Client, connect } from '../client/connect.ts'
 import { loadConfig } from '../config/config.ts'
 import type { CommandInput } from './command.ts'
-import { serverAddresses } from './server-addresses.ts'
+import { connectOptions } from './server-addresses.ts'
 
 /** Longer than one call of redrive or replay takes. */
 const deadlineMs = 40_000
 
-/** Runs the work with a client of the configured server, and closes the client afterwards. */
-export async function withClient<T>({ configInput }: CommandInput, work: (client: Client) => Promise<T>): Promise<T> {
+/**
+ * Runs the work with a client of the configured server, and closes the client afterwards.
+ * @param key is sent in place of the configured one.
+ */
+export async function withClient<T>(
+  { configInput }: CommandInput,
+  work: (client: Client) => Promise<T>,
+  key?: string,
+): Promise<T> {
   const config = loadConfig({ ...configInput, isForClient: true })
-  const client = connect({ addresses: () => serverAddresses(config), deadlineMs })
+  const client = connect({ ...connectOptions(config), deadlineMs, ...(key === undefined ? {} : { key }) })
   try {
     return await work(client)
   } finally {

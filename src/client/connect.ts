@@ -28,6 +28,7 @@ import {
 } from './agent-client.ts'
 import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
 import { wasTurnedAway } from './grpc-errors.ts'
+import { type ClientKeys, KeysClient } from './key-client.ts'
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
@@ -61,6 +62,8 @@ export interface ConnectOptions {
    * Default `127.0.0.1:50051`.
    */
   readonly addresses?: readonly string[] | (() => readonly string[])
+  /** An API key, `mr_…`, sent with each call. Default: none, for a server that asks for no key. */
+  readonly key?: string | null
   /** Timeout of one call, connecting included, in milliseconds. Default 30,000. */
   readonly deadlineMs?: number
   /** Timeout of one connection attempt to one address, in milliseconds. Default 5,000. */
@@ -104,6 +107,9 @@ export interface PublishEventsOptions extends CallOptions {
   readonly overflow?: Overflow
 }
 
+/** A key has no other characters; the server judges the rest. */
+const keyPattern = /^[!-~]{1,255}$/
+
 /**
  * Creates a client. It connects when the first call is made, and reconnects after the connection was lost.
  *
@@ -112,6 +118,8 @@ export interface PublishEventsOptions extends CallOptions {
  * const verdict = await client.publishEvents([{ type: 'order.placed', data: { n: 1 } }])
  * client.close()
  * ```
+ *
+ * @throws MillraceError `invalid_event`: the key has characters that no key has.
  */
 export function connect(options: ConnectOptions = {}): Client {
   return new Client(options)
@@ -123,6 +131,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   readonly administration: Administration
   /** Descriptions and contents of files; `upload` stores one. */
   readonly files: ClientFiles
+  /** API keys: makes, lists, revokes and checks them. */
+  readonly keys: ClientKeys
   readonly #files: FilesClient
   readonly #makeConnection: () => ServerConnection
   readonly #connection: ServerConnection
@@ -133,12 +143,23 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   readonly #ids = new EventIdGenerator()
 
   /** Use `connect()`. */
-  constructor({ addresses = ['127.0.0.1:50051'], deadlineMs = 30_000, connectTimeoutMs = 5000 }: ConnectOptions) {
+  constructor({
+    addresses = ['127.0.0.1:50051'],
+    key = null,
+    deadlineMs = 30_000,
+    connectTimeoutMs = 5000,
+  }: ConnectOptions) {
+    if (key !== null && !keyPattern.test(key)) {
+      throw new MillraceError('invalid_event', 'key is not a key: it has spaces or control characters', {
+        field: 'key',
+      })
+    }
     this.#deadlineMs = deadlineMs
     this.#makeConnection = () =>
       new ServerConnection({
         addresses: typeof addresses === 'function' ? addresses : () => addresses,
         connectTimeoutMs,
+        key,
       })
     this.#connection = this.#makeConnection()
     this.#connections.set(this.#connection, 0)
@@ -150,6 +171,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       call: (method, request, decode) => this.#call(method, request, decode, {}),
     })
     this.files = this.#files
+    this.keys = new KeysClient((method, request, decode) => this.#call(method, request, decode, {}))
   }
 
   /**

@@ -4,7 +4,7 @@
 // dropped.
 // Not its job: calls, their deadlines and resends (connect.ts, delivery.ts).
 
-import { connectivityState, credentials, Client as GrpcClient } from '@grpc/grpc-js'
+import { connectivityState, credentials, Client as GrpcClient, InterceptingCall, type Interceptor } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
 
 export interface ServerConnectionOptions {
@@ -12,6 +12,8 @@ export interface ServerConnectionOptions {
   readonly addresses: () => readonly string[]
   /** Longest wait for one address, in milliseconds. */
   readonly connectTimeoutMs: number
+  /** Sent with each call; null: none. */
+  readonly key?: string | null
 }
 
 const channelOptions = {
@@ -31,6 +33,7 @@ const channelOptions = {
 
 export class ServerConnection {
   readonly #options: ServerConnectionOptions
+  readonly #interceptors: Interceptor[]
   #current: GrpcClient | null = null
   #opening: Promise<GrpcClient> | null = null
   #attempt: GrpcClient | null = null
@@ -39,6 +42,7 @@ export class ServerConnection {
 
   constructor(options: ServerConnectionOptions) {
     this.#options = options
+    this.#interceptors = options.key == null ? [] : [sendKey(options.key)]
   }
 
   /**
@@ -79,7 +83,10 @@ export class ServerConnection {
     const addresses = this.#options.addresses()
     for (let tried = 0; tried < addresses.length; tried++) {
       const address = addresses[this.#turn % addresses.length]!
-      const client = new GrpcClient(address, credentials.createInsecure(), channelOptions)
+      const client = new GrpcClient(address, credentials.createInsecure(), {
+        ...channelOptions,
+        interceptors: this.#interceptors,
+      })
       this.#attempt = client
       const isReady = await becomesReady(client, this.#options.connectTimeoutMs)
       this.#attempt = null
@@ -95,6 +102,16 @@ export class ServerConnection {
     }
     throw new MillraceError('unavailable', `no Millrace server answers at ${addresses.join(', ')}`)
   }
+}
+
+function sendKey(key: string): Interceptor {
+  return (options, nextCall) =>
+    new InterceptingCall(nextCall(options), {
+      start: (metadata, listener, next) => {
+        metadata.set('authorization', `Bearer ${key}`)
+        next(metadata, listener)
+      },
+    })
 }
 
 function closedError(): MillraceError {

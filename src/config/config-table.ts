@@ -40,6 +40,8 @@ export interface Config {
   /** `host:port`, tried in order. Empty: from addresses.json, else 127.0.0.1:50051. */
   readonly address: readonly string[]
   readonly auth: 'off' | null
+  /** What client commands send; null: what the data directory has, or none. */
+  readonly key: string | null
   readonly allowedHosts: readonly string[]
   /** Null: the embedded log. */
   readonly redisUrl: string | null
@@ -97,6 +99,8 @@ interface Row<Value> {
   readonly description: string
   /** May hold a password: output always masks it, and `<variable>_FILE` may name a file that holds the value. */
   readonly isSecret?: true
+  /** A key: output shows none of it, and its flag names a file, because other users see the flags of a process. */
+  readonly isKey?: true
   readonly schema: TextSchema<Value>
 }
 
@@ -206,6 +210,19 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description:
       '`off`: no authentication, so every client that reaches the server can use it. Required for any address but loopback.',
     schema: v.literal('off'),
+  },
+  key: {
+    variable: 'MILLRACE_KEY',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: 'a key that `millrace keys create` has printed',
+    example: '/run/secrets/millrace.key',
+    description:
+      'The API key that client commands send (docs/keys.md). Unset: that of `admin.key` in the data directory, if it is there and the server is on this machine. `--key-file` names a file that holds it.',
+    isSecret: true,
+    isKey: true,
+    schema: v.pipe(v.string(), v.regex(/^[!-~]{1,255}$/)),
   },
   allowedHosts: {
     variable: 'MILLRACE_ALLOWED_HOSTS',
@@ -471,13 +488,16 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
 export interface Setting extends Row<unknown> {
   readonly key: keyof Config
   readonly flag: string
+  /** The name of the flag in ConfigInput.flags. */
+  readonly option: string
 }
 
 /** The table, in the order of docs/config.md. */
 export const settings: readonly Setting[] = Object.entries(table).map(([key, row]) => ({
   ...row,
   key: key as keyof Config,
-  flag: `--${withoutPrefix(row.variable).toLowerCase().replaceAll('_', '-')}`,
+  flag: `--${withoutPrefix(row.variable).toLowerCase().replaceAll('_', '-')}${row.isKey === true ? '-file' : ''}`,
+  option: row.isKey === true ? `${key}File` : key,
 }))
 
 export function withoutPrefix(variable: string): string {

@@ -55,6 +55,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     grpcPort: 'x',
     address: 'localhost',
     auth: 'on',
+    key: 'two words',
     allowedHosts: 'https://events.example',
     redisUrl: 'http://localhost',
     redisPrefix: 'a{b}',
@@ -87,9 +88,10 @@ test('all problems are reported at once, with the name, the bad value, the allow
   }
   const env = Object.fromEntries(settings.map(({ key, variable }) => [variable, bad[key]]))
   const problems = problemsOf(env)
-  for (const { key, variable, allowed, example } of settings) {
+  for (const { key, variable, flag, allowed, example, isKey } of settings) {
     const message = problems[variable] ?? 'no problem'
-    for (const part of [variable, JSON.stringify(bad[key]), allowed, `${variable}=${example}`]) {
+    const shown = isKey ? ['"[redacted]"', `${flag} ${example}`] : [JSON.stringify(bad[key]), `${variable}=${example}`]
+    for (const part of [variable, allowed, ...shown]) {
       assert.ok(message.includes(part), `${variable}: ${message} lacks ${part}`)
     }
   }
@@ -249,8 +251,9 @@ test('every example and every default is valid', () => {
 })
 
 test('flag, variable and field of Config have the same name', () => {
-  for (const { key, variable, flag } of settings) {
+  for (const { key, variable, flag, isKey } of settings) {
     const words = flag.slice(2).split('-')
+    if (isKey) assert.equal(words.pop(), 'file')
     assert.equal(variable, `MILLRACE_${words.join('_').toUpperCase()}`)
     assert.equal(
       key,
@@ -289,4 +292,16 @@ test('a secret can be read from a file, and its password is never shown', () => 
     problemsOf({ MILLRACE_POSTGRES_URL: 'mysql://me:hunter2@db/x' }).MILLRACE_POSTGRES_URL ?? '',
     /hunter2/,
   )
+})
+
+test('a key is read from its file, and never shown', () => {
+  const input = {
+    env: { MILLRACE_KEY: 'mr_env', MILLRACE_KEY_FILE: '/unread' },
+    cwd: '/srv',
+    readFile: (path: string) => `mr_${path}\n`,
+  }
+  assert.equal(loadConfig(input).key, 'mr_env')
+  assert.equal(loadConfig({ ...input, env: { MILLRACE_KEY_FILE: '/file' } }).key, 'mr_/file')
+  assert.equal(loadConfig({ ...input, flags: { keyFile: '/flag' } }).key, 'mr_/flag')
+  assert.equal(describeConfig(input).find(({ variable }) => variable === 'MILLRACE_KEY')?.value, '[redacted]')
 })

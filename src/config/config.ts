@@ -29,7 +29,7 @@ const laterVariables: readonly string[] = ['MILLRACE_UPSTREAM']
 
 export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** By key of Config; other keys are options of the command and ignored. A flag overrides its variable. */
+  /** By `option` of a setting; others are options of the command and ignored. A flag overrides its variable. */
   readonly flags?: Readonly<Record<string, string | undefined>>
   /** Base of a relative data directory. */
   readonly cwd: string
@@ -130,14 +130,24 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || loopback.check(host, isIPv6(host) ? 'ipv6' : 'ipv4')
 }
 
+/** Whether callers of a server with this configuration need a key. */
+export function needsKeys({ host, auth }: Pick<Config, 'host' | 'auth'>): boolean {
+  return auth !== 'off' && !isLoopback(host)
+}
+
 function sourceOf(setting: Setting, { env, flags }: ConfigInput): EffectiveSetting['source'] {
-  if (flags?.[setting.key] !== undefined) return 'flag'
+  if (flags?.[setting.option] !== undefined) return 'flag'
   return env[setting.variable] === undefined && env[fileVariable(setting)] === undefined ? 'default' : 'environment'
 }
 
 function chosenText(setting: Setting, input: ConfigInput, problems: ConfigProblem[]): string | null {
   const { env, flags } = input
-  return flags?.[setting.key] ?? env[setting.variable] ?? textOfFile(setting, input, problems) ?? setting.default
+  const flag = flags?.[setting.option]
+  if (flag !== undefined) return setting.isKey === true ? textOfFile(setting.flag, flag, input, problems) : flag
+  const written = env[setting.variable]
+  if (written !== undefined) return written
+  const path = setting.isSecret === true ? env[fileVariable(setting)] : undefined
+  return path === undefined ? setting.default : textOfFile(fileVariable(setting), path, input, problems)
 }
 
 /** The variable that names a file that holds a secret. */
@@ -145,20 +155,19 @@ function fileVariable({ variable }: Setting): string {
   return `${variable}_FILE`
 }
 
-function textOfFile(setting: Setting, { env, readFile }: ConfigInput, problems: ConfigProblem[]): string | null {
-  const variable = fileVariable(setting)
-  const path = env[variable]
-  if (setting.isSecret !== true || path === undefined || readFile === undefined) return null
+/** @param name the variable or flag that names the file. */
+function textOfFile(name: string, path: string, { readFile }: ConfigInput, problems: ConfigProblem[]): string | null {
   try {
-    return readFile(path).trim()
+    return readFile?.(path).trim() ?? null
   } catch (error) {
-    problems.push({ variable, message: `${variable} is ${JSON.stringify(path)}: ${(error as Error).message}` })
+    problems.push({ variable: name, message: `${name} is ${JSON.stringify(path)}: ${(error as Error).message}` })
     return null
   }
 }
 
-/** The text with the passwords of its URLs masked. */
-function shown({ isSecret }: Setting, text: string | null): string | null {
+/** The text with the passwords of its URLs masked; nothing of a key. */
+function shown({ isSecret, isKey }: Setting, text: string | null): string | null {
+  if (isKey === true && text !== null) return '[redacted]'
   if (isSecret !== true || text === null) return text
   // Mask from the first colon after the slashes to the last @: with unencoded characters the password is ambiguous.
   const parts = text.split(/,(?=\s*\w+:\/\/)/).map((url) => url.replace(/(:\/\/[^:@]*):.*@/s, '$1:[redacted]@'))
@@ -168,7 +177,8 @@ function shown({ isSecret }: Setting, text: string | null): string | null {
 function refusal(setting: Setting, text: string, issue: v.BaseIssue<unknown>, input: ConfigInput): string {
   const byFlag = sourceOf(setting, input) === 'flag'
   const name = byFlag ? `${setting.flag} (${setting.variable})` : setting.variable
-  const example = byFlag ? `${setting.flag} ${setting.example}` : `${setting.variable}=${setting.example}`
+  const examples = { flag: `${setting.flag} ${setting.example}`, variable: `${setting.variable}=${setting.example}` }
+  const example = byFlag || setting.isKey === true ? examples.flag : examples.variable
   const visible = shown(setting, text) ?? ''
   const quoted = JSON.stringify(visible.length > 100 ? `${visible.slice(0, 100)}…` : visible)
   const [part] = issue.path ?? []
@@ -177,10 +187,13 @@ function refusal(setting: Setting, text: string, issue: v.BaseIssue<unknown>, in
   return `${name} is ${quoted}: ${because}it must be ${setting.allowed}, for example ${example}`
 }
 
+/** Nothing asks for a key yet, so a server that needs keys does not start. */
+const keysAreNotEnforced = true
+
 /** Values that are each valid but contradict one another. A rejected value is undefined. */
 function contradictionsOfAddress({ host, auth, httpPort, grpcPort }: Partial<WrittenConfig>): ConfigProblem[] {
   const problems: ConfigProblem[] = []
-  if (host !== undefined && !isLoopback(host) && auth === null) {
+  if (keysAreNotEnforced && host !== undefined && auth !== undefined && needsKeys({ host, auth })) {
     const message = `MILLRACE_HOST is ${JSON.stringify(host)}: other machines can reach it and there is no authentication; it must be a loopback address, for example MILLRACE_HOST=127.0.0.1, or set MILLRACE_AUTH=off to admit every client`
     problems.push({ variable: 'MILLRACE_HOST', message })
   }

@@ -1,6 +1,6 @@
 // What Millrace can do, on one page: publish events, list landed events, report its status, give events to workers of
-// other processes (work.ts), answer requests (requests.ts), keep files (files.ts), and administer accepted events
-// (administration.ts).
+// other processes (work.ts), answer requests (requests.ts), keep files (files.ts), administer accepted events (administration.ts), and
+// say who may call (keys.ts).
 //
 // The core implements it (server/core.ts), api/ serves it over gRPC and HTTP, client/ calls it over gRPC.
 
@@ -11,6 +11,7 @@ import type { Administration } from './administration.ts'
 import type { Agents } from './agents.ts'
 import type { Files } from './files.ts'
 import type { GroupState } from './group-state.ts'
+import type { Keys } from './keys.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
 import type { Requests } from './requests.ts'
@@ -172,4 +173,7 @@ export interface Pipeline {
 
   /** Heartbeats, and who has sent them. */
   readonly agents: Agents
+
+  /** API keys: who may call, and what for. */
+  readonly keys: Keys
 }

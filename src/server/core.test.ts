@@ -4,6 +4,7 @@ import { cleanup } from '../../test/support/cleanup.ts'
 import { tempDirectory } from '../../test/support/temp-directory.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import type { Files } from '../pipeline/files.ts'
+import type { Keys } from '../pipeline/keys.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger } from '../telemetry/logger.ts'
@@ -35,6 +36,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     storeDriver: 'sqlite',
     isStoreUp: () => true,
     files: {} as Files,
+    keys: {} as Keys,
     ingest: null,
     requests: null,
     remoteGroups: null,

@@ -11,6 +11,7 @@ import { Slots } from '../lib/slots.ts'
 import type { Administration, GroupName } from '../pipeline/administration.ts'
 import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
+import type { Keys } from '../pipeline/keys.ts'
 import type {
   Observed,
   Pipeline,
@@ -34,6 +35,7 @@ import { type StatusParts, StatusReader } from './status.ts'
 export interface CoreOptions extends StatusParts {
   readonly store: EventStore
   readonly files: Files
+  readonly keys: Keys
   /** Null when this process accepts no events. */
   readonly ingest: Ingest | null
   /** Null when it takes no requests. */
@@ -57,6 +59,7 @@ export class Core implements Pipeline {
   readonly requests: Requests
   readonly administration: Administration
   readonly files: Files
+  readonly keys: Keys
   readonly agents: Agents
   readonly #options: CoreOptions
   readonly #reads = new Slots(maxReadsAtOnce)
@@ -66,6 +69,7 @@ export class Core implements Pipeline {
   constructor(options: CoreOptions) {
     this.#options = options
     this.files = options.files
+    this.keys = options.keys
     this.requests = options.requests ?? noRequests
     this.administration = new Administrator({
       ...options,

@@ -4,6 +4,7 @@
 // in an assemble- file beside this one.
 // Not its job: signals, exit codes and what is printed (cli/start.ts).
 
+import type { FirstKey } from '../access/first-key.ts'
 import { startApi } from '../api/start-api.ts'
 import type { Config } from '../config/config.ts'
 import { toMillraceError } from '../errors.ts'
@@ -27,6 +28,7 @@ import type { Pool } from '../workers/pool.ts'
 import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
 import { analyzeBy, assembleFiles } from './assemble-files.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
+import { assembleKeys } from './assemble-keys.ts'
 import { assembleLanding, declareLanding, landingTopics, ownGroups } from './assemble-landing.ts'
 import { assembleLog } from './assemble-log.ts'
 import { assembleStore } from './assemble-store.ts'
@@ -55,6 +57,8 @@ export interface ServerOptions {
    * in every process and after a restart, until they are resumed. Default false.
    */
   readonly startsPaused?: boolean
+  /** Called with the first admin key, at once when this process has made it. */
+  readonly onFirstKey?: (firstKey: FirstKey) => void
   /** The wall clock, in milliseconds since 1970. */
   readonly now?: () => number
 }
@@ -103,6 +107,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const { store, storeDriver, storeWatch } = await assembleStore(context, eventLog, options.openStore ?? openStore)
     closers.add((remainingMs) => store.close(remainingMs()))
     closers.add(() => storeWatch.close())
+    const { keys, close: closeKeys } = await assembleKeys(context, store, options.onFirstKey ?? (() => {}))
+    closers.addBounded(() => closeKeys())
 
     const { fileStore, uploads } = await assembleFiles(
       context,
@@ -156,6 +162,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       remoteGroups,
       deliveryTimes,
       files: uploads,
+      keys,
       agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })

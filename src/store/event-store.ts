@@ -9,6 +9,7 @@ import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../pipel
 import type { FileDescription } from '../pipeline/files.ts'
 import type { StoreObservation } from '../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
+import type { ApiKeys } from './api-keys.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from './dead-letter.ts'
 
 /** A record batch to land, and the position of its first event in the log. */
@@ -136,7 +137,7 @@ export interface StoreDescription {
   readonly warnings: readonly string[]
 }
 
-export interface EventStore {
+export interface EventStore extends ApiKeys {
   /**
    * Inserts one row for each event that has none yet.
    *

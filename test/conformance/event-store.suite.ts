@@ -8,7 +8,9 @@ import fc from 'fast-check'
 import { EventIdGenerator, isUuid, lanes, limits, priorityOfLane } from '../../src/event/event.ts'
 import type { EventParts } from '../../src/event/record-batch.ts'
 import type { DeadLetterSummary } from '../../src/pipeline/dead-letters.ts'
+import { keyLimits } from '../../src/pipeline/keys.ts'
 import type { EventQuery, StoredEvent } from '../../src/pipeline/stored-event.ts'
+import type { StoredApiKey } from '../../src/store/api-keys.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../../src/store/dead-letter.ts'
 import { type EventStore, maxDataBytes, maxPageBytes, type StoredAgent } from '../../src/store/event-store.ts'
 import { cleanup } from '../support/cleanup.ts'
@@ -82,6 +84,7 @@ export function eventStoreSuite(harness: EventStoreHarness): void {
   deadLetters(story)
   agents(story)
   files(story)
+  apiKeys(story)
   observing(story)
   lifetime(story)
 }
@@ -1134,6 +1137,98 @@ function files(story: Story): void {
     const analysis = (await store.file(file.fileId))?.analysis ?? ''
     assert.equal(analysis.replaceAll(' ', ''), '{"words":12345678901234567890}')
     assert.deepEqual(await store.file(neighbour.fileId), neighbour)
+  })
+}
+
+function apiKeys(story: Story): void {
+  const key = (name: string, keyId: string, changed: Partial<StoredApiKey> = {}): StoredApiKey => ({
+    ...{ keyId, name, hash: new Uint8Array(createHash('sha256').update(keyId).digest()), scopes: ['read'] },
+    ...{ topics: null, types: null, ratePerSecond: null },
+    ...{ createdAtMicros: someMicros, expiresAtMicros: null, revokedAtMicros: null, lastUsedAtMicros: null },
+    ...changed,
+  })
+  const listed = async (store: EventStore) => await store.listApiKeys({ after: null, limit: 1000 })
+  const toPlain = (keys: readonly StoredApiKey[]) => keys.map(({ hash, ...rest }) => ({ ...rest, hash: [...hash] }))
+  const namesOf = (keys: readonly StoredApiKey[]) => keys.map(({ name, keyId }) => `${name}/${keyId}`)
+
+  story('a key is listed as it was inserted, in the order of the bytes of names and ids', async (database, store) => {
+    const whole = {
+      ...{ scopes: ['publish', 'admin'] as const, topics: ['orders', 'eu.*'], types: ['order.**'] },
+      ...{ ratePerSecond: 1_000_000, expiresAtMicros: someMicros + 1 },
+    }
+    const inserted = [key('b', '1'), key('a', 'b'), key('a', 'B', whole), key('Z', '2')]
+    for (const each of inserted) assert.equal(await store.insertApiKey(each, false), 'inserted')
+
+    const expected = [inserted[3]!, inserted[2]!, inserted[1]!, inserted[0]!]
+    assert.deepEqual(toPlain(await listed(store)), toPlain(expected))
+    const again = await database.open()
+    assert.deepEqual(toPlain(await listed(again)), toPlain(expected))
+    await again.close()
+    const page = await store.listApiKeys({ after: { name: 'a', keyId: 'B' }, limit: 1 })
+    assert.deepEqual(namesOf(page), ['a/b'])
+  })
+
+  story('an id has one key, and a name two that have not ended', async (_database, store) => {
+    const insert = (each: StoredApiKey) => store.insertApiKey(each, false)
+    assert.equal(await insert(key('a', '1', { expiresAtMicros: someMicros + 10 })), 'inserted')
+    assert.equal(await insert(key('a', '2')), 'inserted')
+    assert.equal(await insert(key('b', '2')), 'id_taken')
+    const third = key('a', '3', { createdAtMicros: someMicros + 9 })
+    assert.equal(await insert(third), 'name_taken')
+    assert.equal(await insert({ ...third, createdAtMicros: someMicros + 10 }), 'inserted')
+    assert.equal(await store.revokeApiKey('2', someMicros), true)
+    assert.equal(await insert(key('a', '4')), 'name_taken')
+    assert.equal(await insert(key('a', '4', { createdAtMicros: someMicros + 10 })), 'inserted')
+  })
+
+  story('one of many that insert the first admin key wins', async (database, store) => {
+    const admin = (keyId: string, changed: Partial<StoredApiKey> = {}) =>
+      key('admin', keyId, { scopes: ['read', 'admin'], ...changed })
+    await store.insertApiKey(key('a', 'no-admin'), false)
+    await store.insertApiKey(admin('ended', { expiresAtMicros: someMicros }), false)
+    const other = await database.openInProcess()
+    const stores = [store, other.store]
+    const ids = Array.from({ length: 20 }, (_unused, number) => `id-${number}`)
+
+    const insertions = await Promise.all(
+      ids.map((keyId, number) => stores[number % 2]!.insertApiKey(admin(keyId), true)),
+    )
+
+    assert.equal(insertions.filter((each) => each === 'inserted').length, 1)
+    assert.equal(insertions.filter((each) => each === 'admin_exists').length, 19)
+    await store.revokeApiKey(ids[insertions.indexOf('inserted')]!, someMicros)
+    assert.equal(await store.insertApiKey(admin('next'), true), 'inserted')
+    await other.kill()
+    assert.ok(namesOf(await listed(store)).includes('admin/next'))
+  })
+
+  story('a key is revoked once, and its last use is the latest', async (_database, store) => {
+    for (const keyId of ['1', '2']) await store.insertApiKey(key(keyId, keyId), false)
+
+    assert.equal(await store.revokeApiKey('1', someMicros + 1), true)
+    assert.equal(await store.revokeApiKey('1', someMicros + 2), true)
+    assert.equal(await store.revokeApiKey('3', someMicros), false)
+    const use = (keyId: string, micros: number) => ({ keyId, lastUsedAtMicros: someMicros + micros })
+    await store.noteApiKeysUsed([use('1', 5), use('2', 6), use('3', 7)])
+    await store.noteApiKeysUsed([use('2', 4), use('1', 8)])
+    await store.noteApiKeysUsed([])
+
+    const [first, second] = await listed(store)
+    assert.deepEqual([first!.revokedAtMicros, first!.lastUsedAtMicros], [someMicros + 1, someMicros + 8])
+    assert.deepEqual([second!.revokedAtMicros, second!.lastUsedAtMicros], [null, someMicros + 6])
+  })
+
+  story('a key that ended long ago is deleted when the next one is inserted', async (_database, store) => {
+    await store.insertApiKey(key('a', 'expired', { expiresAtMicros: someMicros }), false)
+    await store.insertApiKey(key('a', 'stays'), false)
+    await store.insertApiKey(key('b', 'revoked', { expiresAtMicros: someMicros + 2 ** 50 }), false)
+    await store.revokeApiKey('revoked', someMicros)
+    const kept = someMicros + keyLimits.endedKeptMs * 1000
+
+    await store.insertApiKey(key('c', '1', { createdAtMicros: kept }), false)
+    assert.equal((await listed(store)).length, 4)
+    await store.insertApiKey(key('c', '2', { createdAtMicros: kept + 1 }), false)
+    assert.deepEqual(namesOf(await listed(store)), ['a/stays', 'c/1', 'c/2'])
   })
 }
 

@@ -8,6 +8,7 @@ import { AdminService, file_millrace_v1_admin } from '../../gen/millrace/v1/admi
 import { AgentService, file_millrace_v1_agent } from '../../gen/millrace/v1/agent_pb.ts'
 import { FileService, file_millrace_v1_file } from '../../gen/millrace/v1/file_pb.ts'
 import { file_millrace_v1_ingest, IngestService } from '../../gen/millrace/v1/ingest_pb.ts'
+import { file_millrace_v1_key, KeyService } from '../../gen/millrace/v1/key_pb.ts'
 import { file_millrace_v1_request, RequestService } from '../../gen/millrace/v1/request_pb.ts'
 import { file_millrace_v1_work, WorkService } from '../../gen/millrace/v1/work_pb.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
@@ -27,6 +28,7 @@ import { fileHandlers } from './file-service.ts'
 import { GuardedCall } from './guarded-call.ts'
 import { followHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
+import { keyHandlers } from './key-service.ts'
 import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
 import { PublishStreamAnswers } from './publish-stream.ts'
@@ -100,15 +102,16 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   server.addService(serviceDefinitionOf(AgentService), agentHandlers(pipeline.agents))
   server.addService(serviceDefinitionOf(FileService, ['Upload']), fileHandlers(pipeline.files))
   server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
+  server.addService(serviceDefinitionOf(KeyService), keyHandlers(pipeline.keys))
   const healthService = new HealthImplementation()
   healthService.addToServer(server)
-  const services = [IngestService, WorkService, RequestService, FileService, AgentService, AdminService].map(
-    ({ typeName }) => typeName,
-  )
+  const events = [IngestService, WorkService, RequestService, FileService]
+  const services = [...events, AgentService, AdminService, KeyService].map(({ typeName }) => typeName)
   const stopFollowing = followHealth(healthService, health, services)
   if (isLoopback(host)) {
     const event = [file_millrace_v1_ingest, file_millrace_v1_work, file_millrace_v1_request]
-    addReflection(server, [...event, file_millrace_v1_file, file_millrace_v1_agent, file_millrace_v1_admin])
+    const administration = [file_millrace_v1_admin, file_millrace_v1_key]
+    addReflection(server, [...event, file_millrace_v1_file, file_millrace_v1_agent, ...administration])
   }
 
   const open = metrics.openConnections.with({ transport: 'grpc' })

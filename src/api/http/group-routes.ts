@@ -1,18 +1,13 @@
 // The routes of a group: pause and resume it, list its held keys, and let the first event of one go.
 
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import * as v from 'valibot'
-import { MillraceError } from '../../errors.ts'
 import { type Administration, releaseActions } from '../../pipeline/administration.ts'
 import { heldKeyJson } from './administration-json.ts'
 import { answerInTime } from './answer-in-time.ts'
-import { readBody } from './body-chunks.ts'
-import { refuseOtherThanJson } from './dead-letter-routes.ts'
 import type { HttpTimes } from './http-times.ts'
 import { limitParameter, readQuery } from './query.ts'
-
-/** More than the longest reason has in JSON. */
-const maxBodyBytes = 4096
+import { readSmallJson } from './small-json.ts'
 
 const pauseBody = v.strictObject(
   { reason: v.optional(v.string('must be a string'), '') },
@@ -34,12 +29,12 @@ interface KeyRoute {
 export function addGroupRoutes(app: FastifyInstance, administration: Administration, times: HttpTimes): void {
   const { maxAnswerMs } = times
   app.post<GroupRoute>('/v1/groups/:topic/:group/pause', async (request) => {
-    const { reason } = await readJson(request, pauseBody, times)
+    const { reason } = await readSmallJson(request, pauseBody, times)
     await answerInTime(administration.pauseGroup(request.params, reason), maxAnswerMs)
     return { ...request.params, reason }
   })
   app.post<GroupRoute>('/v1/groups/:topic/:group/resume', async (request) => {
-    const { rate } = await readJson(request, resumeBody, times)
+    const { rate } = await readSmallJson(request, resumeBody, times)
     await answerInTime(administration.resumeGroup(request.params, rate), maxAnswerMs)
     return { ...request.params, rate: rate ?? null }
   })
@@ -59,30 +54,4 @@ export function addGroupRoutes(app: FastifyInstance, administration: Administrat
       return { topic, group, key, action }
     })
   }
-}
-
-/** Reads a body that may be left out. Throws `invalid_event`, with the bad member as its field. */
-async function readJson<Output>(
-  request: FastifyRequest,
-  schema: v.GenericSchema<unknown, Output>,
-  { maxBodyMs }: HttpTimes,
-): Promise<Output> {
-  readQuery(request.query, [])
-  const body = await readBody(request.raw, maxBodyBytes, maxBodyMs)
-  if (body.length > 0) refuseOtherThanJson(request.headers['content-type'])
-  const parsed = v.safeParse(schema, body.length === 0 ? {} : membersOf(body), { abortEarly: true })
-  if (parsed.success) return parsed.output
-  const [issue] = parsed.issues
-  const field = (v.getDotPath(issue) ?? 'body').slice(0, 80)
-  throw new MillraceError('invalid_event', `${field} ${issue.message}`, { field })
-}
-
-function membersOf(body: Buffer): object {
-  try {
-    const value: unknown = JSON.parse(body.toString())
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value
-  } catch {
-    // The same problem as that of another value.
-  }
-  throw new MillraceError('invalid_event', 'the body must be a JSON object, or be left out', { field: 'body' })
 }

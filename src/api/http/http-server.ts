@@ -23,6 +23,7 @@ import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
 import { addJourneyRoute } from './journey-route.ts'
+import { addKeyRoutes } from './key-routes.ts'
 import { addListRoute } from './list-route.ts'
 import { answerMalformed } from './malformed.ts'
 import { OpenRequests } from './open-requests.ts'
@@ -75,6 +76,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addAgentRoutes(app, pipeline.agents, pages, times)
     addFileRoutes(app, pipeline.files, times)
     addRequestRoutes(app, pipeline.requests, times)
+    addKeyRoutes(app, pipeline.keys, pages, times)
   }
   addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, address: () => address })
   await app.ready()

@@ -11,6 +11,7 @@ import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pi
 import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery } from '../../pipeline/stored-event.ts'
+import type { ApiKeyInsertion, ApiKeyQuery, ApiKeyUse, StoredApiKey } from '../api-keys.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import type {
@@ -28,6 +29,7 @@ import type {
 } from '../event-store.ts'
 import { checkLimit } from '../page-cursor.ts'
 import { AgentTable } from './agent-table.ts'
+import { ApiKeyTable } from './api-key-table.ts'
 import {
   DatabaseCheck,
   problemOf,
@@ -140,6 +142,7 @@ class PostgresStore implements EventStore {
   readonly #deadLetters: DeadLetterTable
   readonly #agents: AgentTable
   readonly #files: FileTable
+  readonly #apiKeys: ApiKeyTable
   readonly #observer: StoreObserver
   readonly #lockHolders: LockHolders
   readonly #onUnlistedSqlstate: (sqlState: string) => void
@@ -165,6 +168,7 @@ class PostgresStore implements EventStore {
     this.#deadLetters = new DeadLetterTable(this.#landing, this.#reading, this.#failures)
     this.#agents = new AgentTable(this.#landing, this.#reading, this.#failures)
     this.#files = new FileTable(this.#landing, this.#reading)
+    this.#apiKeys = new ApiKeyTable(this.#landing, this.#reading)
     this.#observer = new StoreObserver(this.#observing)
     this.#lockHolders = new LockHolders(this.#observing)
   }
@@ -259,6 +263,22 @@ class PostgresStore implements EventStore {
 
   setAnalysis(fileId: string, analysis: string): Promise<void> {
     return this.#run(() => this.#files.setAnalysis(fileId, analysis))
+  }
+
+  insertApiKey(key: StoredApiKey, isFirstAdmin: boolean): Promise<ApiKeyInsertion> {
+    return this.#run(() => this.#apiKeys.insert(key, isFirstAdmin))
+  }
+
+  listApiKeys(query: ApiKeyQuery): Promise<readonly StoredApiKey[]> {
+    return this.#run(() => this.#apiKeys.list(query))
+  }
+
+  revokeApiKey(keyId: string, atMicros: number): Promise<boolean> {
+    return this.#run(() => this.#apiKeys.revoke(keyId, atMicros))
+  }
+
+  noteApiKeysUsed(uses: readonly ApiKeyUse[]): Promise<void> {
+    return this.#run(() => this.#apiKeys.noteUsed(uses))
   }
 
   async #land(entries: readonly LandingEntry[]): Promise<LandedCounts> {

@@ -13,6 +13,7 @@ import type { DeadLetterCause, DeadLetterFilter, DeadLetterPage } from '../../pi
 import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../../pipeline/stored-event.ts'
+import type { ApiKeyInsertion, ApiKeyQuery, ApiKeyUse, StoredApiKey } from '../api-keys.ts'
 import type { DeadLetter, StoredDeadLetterQuery } from '../dead-letter.ts'
 import { pageOfDeadLetters, pageStart, storable } from '../dead-letter-page.ts'
 import {
@@ -175,6 +176,22 @@ class SqliteStore implements EventStore {
 
   setAnalysis(fileId: string, analysis: string): Promise<void> {
     return this.#call('setAnalysis', { fileId, analysis })
+  }
+
+  insertApiKey(key: StoredApiKey, isFirstAdmin: boolean): Promise<ApiKeyInsertion> {
+    return this.#call('insertApiKey', { key, isFirstAdmin })
+  }
+
+  listApiKeys(query: ApiKeyQuery): Promise<readonly StoredApiKey[]> {
+    return this.#call('listApiKeys', query)
+  }
+
+  revokeApiKey(keyId: string, atMicros: number): Promise<boolean> {
+    return this.#call('revokeApiKey', { keyId, atMicros })
+  }
+
+  noteApiKeysUsed(uses: readonly ApiKeyUse[]): Promise<void> {
+    return this.#call('noteApiKeysUsed', uses)
   }
 
   async describe(): Promise<StoreDescription> {

@@ -12,8 +12,10 @@ import { truncateWal } from '../../lib/sqlite/open-database.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
 import type { FileDescription } from '../../pipeline/files.ts'
 import type { StoreObservation } from '../../pipeline/observations.ts'
+import type { ApiKeyInsertion, ApiKeyQuery, ApiKeyUse, StoredApiKey } from '../api-keys.ts'
 import type { AgentQuery, LandedCounts, RefusedRow, StoredAgent, StoredAgents } from '../event-store.ts'
 import { AgentTable } from './agent-table.ts'
+import { ApiKeyTable } from './api-key-table.ts'
 import {
   type CauseRow,
   type DeadLetterPageRequest,
@@ -46,6 +48,16 @@ export interface RedrivenChange {
   readonly atMicros: number
 }
 
+export interface ApiKeyToInsert {
+  readonly key: StoredApiKey
+  readonly isFirstAdmin: boolean
+}
+
+export interface Revocation {
+  readonly keyId: string
+  readonly atMicros: number
+}
+
 /** The methods that the main thread can call. A type, not an interface: DatabaseThread requires an index signature. */
 export type StoreThreadMethods = {
   /** Must be called first. Returns why a file of another version is refused, or null. */
@@ -67,6 +79,10 @@ export type StoreThreadMethods = {
   saveFile: (file: FileDescription) => void
   readFile: (fileId: string) => FileDescription | null
   setAnalysis: (analysis: FileAnalysis) => void
+  insertApiKey: (insertion: ApiKeyToInsert) => ApiKeyInsertion
+  listApiKeys: (query: ApiKeyQuery) => StoredApiKey[]
+  revokeApiKey: (revocation: Revocation) => boolean
+  noteApiKeysUsed: (uses: readonly ApiKeyUse[]) => void
   observe: (argument: null) => StoreObservation
   /** Throws if the database cannot be read. */
   probe: (argument: null) => void
@@ -87,6 +103,7 @@ interface Opened {
   readonly deadLetters: DeadLetterTable
   readonly agents: AgentTable
   readonly files: FileTable
+  readonly apiKeys: ApiKeyTable
   readonly observer: StoreObserver
   readonly checkpointer: Checkpointer
 }
@@ -116,6 +133,7 @@ class StoreThread {
         deadLetters: new DeadLetterTable(database),
         agents: new AgentTable(database),
         files: new FileTable(database),
+        apiKeys: new ApiKeyTable(database),
         observer: new StoreObserver(database, this.#path),
         checkpointer: new Checkpointer(database, this.#path, () => this.#spareBytes()),
       }
@@ -150,6 +168,22 @@ class StoreThread {
 
   setAnalysis(analysis: FileAnalysis): void {
     this.#write(rowOverheadBytes + analysis.analysis.length, () => this.#get().files.setAnalysis(analysis))
+  }
+
+  insertApiKey({ key, isFirstAdmin }: ApiKeyToInsert): ApiKeyInsertion {
+    const bytes = rowOverheadBytes + JSON.stringify([key.topics, key.types]).length
+    return this.#write(bytes, () => this.#get().apiKeys.insert(key, isFirstAdmin))
+  }
+
+  /** Does not check the free space: a full disk must not keep a key valid. */
+  revokeApiKey({ keyId, atMicros }: Revocation): boolean {
+    const isFound = this.#latch.run(() => this.#get().apiKeys.revoke(keyId, atMicros))
+    this.#checkpoint(rowOverheadBytes)
+    return isFound
+  }
+
+  noteApiKeysUsed(uses: readonly ApiKeyUse[]): void {
+    this.#write(uses.length * rowOverheadBytes, () => this.#get().apiKeys.noteUsed(uses))
   }
 
   /** Does not check the free space, because deleting frees some. */
@@ -265,6 +299,10 @@ serve((data: StoreThreadData): Served<StoreThreadMethods> => {
     saveFile: (file) => store.saveFile(file),
     readFile: (fileId) => store.read(({ files }) => files.read(fileId)),
     setAnalysis: (analysis) => store.setAnalysis(analysis),
+    insertApiKey: (insertion) => store.insertApiKey(insertion),
+    listApiKeys: (query) => store.read(({ apiKeys }) => apiKeys.list(query)),
+    revokeApiKey: (revocation) => store.revokeApiKey(revocation),
+    noteApiKeysUsed: (uses) => store.noteApiKeysUsed(uses),
     observe: () => store.read(({ observer }) => observer.observe()),
     probe: () => store.probe(),
     close: () => store.close(),

@@ -50,6 +50,10 @@ export class StoreWithoutKey implements EventStore {
   readonly saveFile = onlyTakes
   readonly file = onlyTakes
   readonly setAnalysis = onlyTakes
+  readonly insertApiKey = onlyTakes
+  readonly listApiKeys = async () => []
+  readonly revokeApiKey = onlyTakes
+  readonly noteApiKeysUsed = onlyTakes
   readonly observe = onlyTakes
 
   /** Drops dead letters; this store does not implement them. */

@@ -1,0 +1,94 @@
+// The routes of API keys: list, make and revoke them, and make a ticket with one.
+
+import type { FastifyInstance } from 'fastify'
+import * as v from 'valibot'
+import { MillraceError } from '../../errors.ts'
+import type { KeyDescription, Keys, Scope } from '../../pipeline/keys.ts'
+import { bearerOf } from '../bearer.ts'
+import { answerInTime } from './answer-in-time.ts'
+import type { HttpTimes } from './http-times.ts'
+import type { PageSender } from './page-sender.ts'
+import { limitParameter, readQuery } from './query.ts'
+import { formatRfc3339 } from './rfc3339.ts'
+import { readSmallJson } from './small-json.ts'
+
+const strings = 'must be an array of strings'
+const list = v.nullish(v.array(v.string(strings), strings), null)
+const wholeNumber = (unit: string) => v.nullish(v.number(`must be a number of ${unit}`), null)
+
+const keyBody = v.strictObject(
+  {
+    name: v.string('must be a string'),
+    scopes: v.array(v.string(strings), strings),
+    topics: list,
+    types: list,
+    rate_per_second: wholeNumber('events per second'),
+    expires_in: wholeNumber('seconds'),
+  },
+  'is unknown or missing; a key has name, scopes, topics, types, rate_per_second, expires_in',
+)
+const ticketBody = v.strictObject(
+  { scopes: list, topics: list, types: list, usable_for: wholeNumber('seconds') },
+  'is unknown; a ticket has scopes, topics, types, usable_for',
+)
+
+interface KeyRoute {
+  readonly Params: { readonly id: string }
+}
+
+export function addKeyRoutes(app: FastifyInstance, keys: Keys, pages: PageSender, times: HttpTimes): void {
+  const { maxAnswerMs } = times
+  app.get('/v1/keys', async (request, reply) => {
+    const { limit, cursor } = readQuery(request.query, ['limit', 'cursor'])
+    const read = async (stepLimit: number, from: string | undefined) => {
+      const page = await keys.list({ limit: stepLimit, cursor: from ?? null })
+      return { elements: page.keys.map((key) => [JSON.stringify(keyJson(key))]), nextCursor: page.nextCursor }
+    }
+    return await pages.send(reply, { name: 'keys', limit: limitParameter(limit), cursor, read })
+  })
+
+  app.post('/v1/keys', async (request, reply) => {
+    const { name, scopes, topics, types, rate_per_second, expires_in } = await readSmallJson(request, keyBody, times)
+    const limits = { topics, types, ratePerSecond: rate_per_second, expiresInSeconds: expires_in }
+    const created = keys.create({ name, scopes: scopes as Scope[], ...limits })
+    const { key, description } = await answerInTime(created, maxAnswerMs)
+    return reply
+      .code(201)
+      .header('cache-control', 'no-store')
+      .send({ key, ...keyJson(description) })
+  })
+
+  app.delete<KeyRoute>('/v1/keys/:id', async (request) => {
+    readQuery(request.query, [])
+    const { id } = request.params
+    await answerInTime(keys.revoke(id), maxAnswerMs)
+    return { key_id: id }
+  })
+
+  app.post('/v1/tickets', async (request, reply) => {
+    const { scopes, topics, types, usable_for } = await readSmallJson(request, ticketBody, times)
+    const key = bearerOf(request.headers.authorization)
+    const grant = key === null ? null : await keys.check(key)
+    if (grant === null) {
+      const problem = 'a ticket is made with a key: send it as authorization: Bearer $MILLRACE_KEY'
+      throw new MillraceError('unauthenticated', problem)
+    }
+    const wanted = { scopes: scopes as Scope[] | null, topics, types, usableForSeconds: usable_for }
+    const { ticket, usableUntilMicros } = keys.createTicket(grant, wanted)
+    const usable_until = formatRfc3339(usableUntilMicros)
+    return reply.code(201).header('cache-control', 'no-store').send({ ticket, usable_until })
+  })
+}
+
+/** A key as it is listed, with the names of the API. */
+export function keyJson(key: KeyDescription): object {
+  const { keyId, name, scopes, topics, types, ratePerSecond } = key
+  const time = (micros: number | null) => (micros === null ? null : formatRfc3339(micros))
+  return {
+    ...{ key_id: keyId, name, scopes, topics, types, rate_per_second: ratePerSecond },
+    created_at: time(key.createdAtMicros),
+    expires_at: time(key.expiresAtMicros),
+    revoked_at: time(key.revokedAtMicros),
+    last_used_at: time(key.lastUsedAtMicros),
+  }
+}

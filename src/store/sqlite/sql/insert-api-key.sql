@@ -1,0 +1,3 @@
+-- Inserts a key.
+INSERT INTO api_keys (key_id, name, hash, scopes, topics, types, rate, created_at, expires_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
