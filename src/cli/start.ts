@@ -6,7 +6,7 @@
 import { flushCompileCache } from 'node:module'
 import type { Worker } from 'node:worker_threads'
 import type { FirstKey } from '../access/first-key.ts'
-import { type Config, loadConfig, warnings } from '../config/config.ts'
+import { type Config, loadConfig, needsKeys, warnings } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
@@ -160,6 +160,7 @@ function printGreeting({ addresses }: RunningServer, config: Config, version: st
     return
   }
   const event = '{"type":"hello","data":{"text":"world"}}'
+  const key = needsKeys(config) ? ' -H "authorization: Bearer $MILLRACE_KEY"' : ''
   terminal.print(
     [
       `${terminal.paint('bold', `Millrace ${version}`)} is ready.`,
@@ -169,7 +170,7 @@ function printGreeting({ addresses }: RunningServer, config: Config, version: st
       `  durability of accepted events: ${durabilityText(durability)}`,
       ...(grpc === null
         ? []
-        : ['Try:', `  curl -H 'content-type: application/json' -d '${event}' http://${http}/v1/events`]),
+        : ['Try:', `  curl -H 'content-type: application/json'${key} -d '${event}' http://${http}/v1/events`]),
     ].join('\n'),
   )
 }

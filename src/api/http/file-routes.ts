@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream'
 import multipart from '@fastify/multipart'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { FileHeader, Files } from '../../pipeline/files.ts'
+import type { FileHeader } from '../../pipeline/files.ts'
 import { defaultRequestMs } from '../request-wait.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { BodyChunks } from './body-chunks.ts'
@@ -24,7 +24,7 @@ interface IdParams {
   readonly Params: { readonly id: string }
 }
 
-export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTimes): void {
+export function addFileRoutes(app: FastifyInstance, times: HttpTimes): void {
   const { maxAnswerMs, maxIdleMs } = times
   // In a scope of its own: it takes forms, and no other route does.
   app.register(async (scope) => {
@@ -34,7 +34,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
       refuseContentEncoding(request.headers)
       const { waitMs } = preferenceOf(request)
       const { header, chunks } = await uploadOf(request, maxIdleMs)
-      const file = await files.upload(header, chunks, {
+      const file = await request.caller.pipeline.files.upload(header, chunks, {
         traceparent: request.headers.traceparent?.toString(),
         analysisWithinMs: () => waitMs ?? defaultRequestMs,
         signal: request.isMultipart()
@@ -48,14 +48,14 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
 
   app.get<IdParams>('/v1/files/:id', async (request, reply) => {
     readQuery(request.query, [])
-    const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
+    const file = await answerInTime(request.caller.pipeline.files.file(request.params.id), maxAnswerMs)
     return reply.header('content-type', jsonContentType).send(fileJson(file))
   })
 
   app.get<IdParams>('/v1/files/:id/content', { exposeHeadRoute: false }, async (request, reply) => {
     readQuery(request.query, [])
-    const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
-    const chunks = files.download(file.fileId)[Symbol.asyncIterator]()
+    const file = await answerInTime(request.caller.pipeline.files.file(request.params.id), maxAnswerMs)
+    const chunks = request.caller.pipeline.files.download(file.fileId)[Symbol.asyncIterator]()
     // What cannot be read must not begin as a success.
     const first = await answerInTime(chunks.next(), maxAnswerMs).catch((thrown: unknown) => {
       void chunks.return?.()
@@ -70,7 +70,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
 
   // The library's HEAD route would read the whole file.
   app.head<IdParams>('/v1/files/:id/content', async (request, reply) => {
-    return describe(reply, await answerInTime(files.file(request.params.id), maxAnswerMs))
+    return describe(reply, await answerInTime(request.caller.pipeline.files.file(request.params.id), maxAnswerMs))
   })
 }
 
