@@ -3,8 +3,10 @@
 // A message is taken whole when everything that was taken before is paid for, and delays the next one by its events. So a message
 // may have more events than a second allows, none is cut, and over a while the rate is exact.
 
-/** Time without events that counts for the next ones: what the event loop may be late by. */
-const maxSavedMs = 100
+/** Time without events counts for the next ones up to this. */
+const maxIdleMs = 100
+/** Up to this where a message was refused within it: then it passed because the event loop was busy, or the sender asked late. */
+const maxLateMs = 1000
 
 export class EventRate {
   readonly #msPerEvent: number
@@ -12,6 +14,7 @@ export class EventRate {
   readonly #now: () => number
   /** From then on the events that were taken are paid for. */
   #paidAtMs: number
+  #refusedAtMs = Number.NEGATIVE_INFINITY
 
   constructor(eventsPerSecond: number, now: () => number) {
     this.#msPerEvent = 1000 / eventsPerSecond
@@ -22,9 +25,11 @@ export class EventRate {
   /** Takes so many events, if they can be taken within `maxWaitMs`. Returns in how many milliseconds they can be. */
   take(events: number, maxWaitMs: number): number {
     const nowMs = this.#now()
-    const fromMs = Math.max(this.#paidAtMs, nowMs - maxSavedMs)
+    const savedMs = nowMs - this.#refusedAtMs < maxLateMs ? maxLateMs : maxIdleMs
+    const fromMs = Math.max(this.#paidAtMs, nowMs - savedMs)
     const waitMs = Math.max(0, fromMs - nowMs)
-    if (waitMs <= maxWaitMs) this.#paidAtMs = fromMs + events * this.#msPerEvent
+    if (waitMs > maxWaitMs) this.#refusedAtMs = nowMs
+    else this.#paidAtMs = fromMs + events * this.#msPerEvent
     return waitMs
   }
 }

@@ -80,6 +80,9 @@ export class Access {
   }
 }
 
+/** How long what was begun may go on whose key has ended: the request that revokes its own key is answered. */
+export const endedKeyGraceMs = 1000
+
 /** Why a stream ends whose key has ended. */
 export function endedKey(): MillraceError {
   return new MillraceError('unauthenticated', 'the key was revoked, or has expired')

@@ -16,7 +16,7 @@ import { limits } from '../../event/event.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
-import { type Access, type Caller, endedKey } from '../access.ts'
+import { type Access, type Caller, endedKey, endedKeyGraceMs } from '../access.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import { type Need, needs } from '../scopes.ts'
@@ -68,7 +68,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   readonly #sendStatus: (status: Status) => void
   /** Called when grpc-js has refused a message over its limit. It must end the call. */
   onRefusedMessage = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
-  /** Called when the key of a stream has ended. It must end the call. */
+  /** Called when the key of a stream has ended. It should end the call. */
   onEndedKey = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
 
   /** @param endsByItself whether another object ends this stream when the server stops. */
@@ -155,8 +155,17 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     if (this.#ended) return
     this.caller = caller
     this.#parts.callers.set(metadata, caller)
-    if (this.#isStream) this.#stopListening = this.#parts.access.onEnded(caller, () => this.onEndedKey(endedKey()))
+    if (this.#isStream) this.#stopListening = this.#parts.access.onEnded(caller, () => this.#endWithKey())
     listener.onReceiveMetadata(metadata)
+  }
+
+  /** What was received is answered, unless that takes long: messages may wait for room. */
+  #endWithKey(): void {
+    const failure = endedKey()
+    this.onEndedKey(failure)
+    if (this.#ended) return
+    const timer = setTimeout(() => this.sendStatus(richStatusOf(failure)), endedKeyGraceMs)
+    this.#stopListening = () => clearTimeout(timer)
   }
 
   #setDeadline(): void {

@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../../errors.ts'
-import { type Access, type Caller, keyField, scopeField } from '../access.ts'
+import { type Access, type Caller, endedKeyGraceMs, keyField, scopeField } from '../access.ts'
 import type { Need } from '../scopes.ts'
 import type { Problem } from './problem.ts'
 
@@ -16,9 +16,6 @@ declare module 'fastify' {
     need?: Need
   }
 }
-
-/** How long a request may go on whose key has ended: the one that revokes its own key is answered. */
-const graceMs = 1000
 
 const keyInUrl = /[?&=]mr_[0-9A-Za-z]{12}_/
 
@@ -35,8 +32,9 @@ export async function authorize(access: Access, request: FastifyRequest, reply: 
     ticket === null ? access.authorize(request.headers.authorization, need) : access.authorizeTicket(ticket, need)
   // Nearly every key was checked before: then nothing waits.
   request.caller = checked instanceof Promise ? await checked : checked
+  if (!access.needsKeys || need === 'open') return
   const stopListening = access.onEnded(request.caller, () => {
-    const timer = setTimeout(() => reply.raw.destroy(), graceMs)
+    const timer = setTimeout(() => reply.raw.destroy(), endedKeyGraceMs)
     reply.raw.once('close', () => clearTimeout(timer))
   })
   reply.raw.once('close', stopListening)
