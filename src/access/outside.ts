@@ -21,6 +21,11 @@ export function isNarrow({ topics, types }: Grant): boolean {
   return topics !== null || types !== null
 }
 
+/** The one name that the patterns are for; undefined when they are for several. */
+export function onlyOf(patterns: readonly string[] | null): string | undefined {
+  return patterns?.length === 1 && !patterns[0]!.includes('*') ? patterns[0] : undefined
+}
+
 export function missingTopic(topic: string, field = 'topic'): MillraceError {
   return new MillraceError('not_found', `there is no topic "${topic.slice(0, 64)}"`, { field })
 }

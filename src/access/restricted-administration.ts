@@ -4,7 +4,7 @@ import { MillraceError } from '../errors.ts'
 import type { Administration, GroupName } from '../pipeline/administration.ts'
 import type { DeadLetterFilter } from '../pipeline/dead-letters.ts'
 import type { Grant } from '../pipeline/keys.ts'
-import { missing, missingTopic, orMissing, seesEvent, seesTopic } from './outside.ts'
+import { missing, missingTopic, onlyOf, orMissing, seesEvent, seesTopic } from './outside.ts'
 
 export function restrictAdministration(administration: Administration, grant: Grant): Administration {
   const getDeadLetter = async (deadLetterId: string) => {
@@ -78,8 +78,8 @@ function oneOf(
   patterns: readonly string[] | null,
 ): string | undefined {
   if (given !== undefined || patterns === null) return given
-  const [only] = patterns
-  if (patterns.length === 1 && !only!.includes('*')) return only
+  const only = onlyOf(patterns)
+  if (only !== undefined) return only
   throw new MillraceError('permission_denied', `the key is for some ${field}s only: name one of them as ${field}`, {
     field,
   })

@@ -13,7 +13,7 @@ import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
 import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import { EventRate } from './event-rate.ts'
-import { isNarrow, seesEvent } from './outside.ts'
+import { isNarrow, onlyOf, seesEvent } from './outside.ts'
 import { restrictAdministration } from './restricted-administration.ts'
 import { restrictAgents } from './restricted-agents.ts'
 import { restrictFiles } from './restricted-files.ts'
@@ -56,7 +56,8 @@ class RestrictedPipeline implements Pipeline {
   }
 
   async listEvents(query: EventQuery): Promise<EventPage> {
-    const page = await this.#pipeline.listEvents(query)
+    const type = query.type ?? onlyOf(this.#grant.types)
+    const page = await this.#pipeline.listEvents(type === undefined ? query : { ...query, type })
     return isNarrow(this.#grant)
       ? { ...page, events: page.events.filter((event) => seesEvent(this.#grant, event)) }
       : page

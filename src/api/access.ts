@@ -54,7 +54,7 @@ export class Access {
 
   /** As `authorize`, with a ticket. */
   async authorizeTicket(ticket: string, need: Need): Promise<Caller> {
-    if (!this.needsKeys) return this.#anyone
+    if (!this.needsKeys || need === 'open') return this.#anyone
     return this.#callerOf(await this.#pipeline.keys.checkTicket(ticket), need)
   }
 
