@@ -34,7 +34,7 @@ import { GuardedCall } from './guarded-call.ts'
 import { followHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
 import { keyHandlers } from './key-service.ts'
-import { liveHandlers } from './live-service.ts'
+import { FrameEncoder, liveHandlers } from './live-service.ts'
 import { type Callers, perCaller } from './per-caller.ts'
 import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
@@ -121,7 +121,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   addService(RequestService, (each) => requestHandlers(each.requests))
   addService(AgentService, (each) => agentHandlers(each.agents))
   addService(FileService, (each) => fileHandlers(each.files), ['Upload'])
-  addService(LiveService, (each) => liveHandlers(each.live), ['Subscribe'])
+  const frames = new FrameEncoder()
+  addService(LiveService, (each) => liveHandlers(each.live, frames), ['Subscribe'])
   addService(AdminService, adminHandlers)
   addService(KeyService, (each) => keyHandlers(each.keys))
   const healthService = new HealthImplementation()
