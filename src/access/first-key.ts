@@ -44,7 +44,7 @@ export async function makeFirstKey(
   const insertion = await store.insertApiKey(stored, true)
   if (insertion === 'inserted') return { key, path }
   // With the same id, another process with this data directory has stored the key of the file.
-  if (insertion !== 'id_taken' && (await readText(path)) === key) await rm(path)
+  if (insertion !== 'id_taken' && (await readText(path)) === key) await rm(path, { force: true })
   return null
 }
 
@@ -56,7 +56,7 @@ async function leftKey(path: string, isStored: (keyId: string) => boolean, nowMs
   if (text === null) return null
   const reading = readKey(text)
   if ('keyId' in reading && !isStored(reading.keyId)) return { key: text, stored: storedOf(text, request, nowMs) }
-  await rm(path)
+  await rm(path, { force: true })
   return null
 }
 

@@ -3,6 +3,7 @@
 import { MillraceError } from '../errors.ts'
 import { compileTypePatterns } from '../event/type-pattern.ts'
 import { type Grant, keyLimits, type Scope, scopes } from '../pipeline/keys.ts'
+import { commonPatterns } from './common-patterns.ts'
 
 export type GrantParts = Omit<Grant, 'allows' | 'allowsTopic' | 'allowsType'>
 
@@ -23,19 +24,26 @@ export const everything: Grant = createGrant({
   ...{ topics: null, types: null, ratePerSecond: null, expiresAtMs: null },
 })
 
-/** A grant that allows what both allow. It ends with the first one. */
+/** A grant that allows what both allow. It ends with the first one. Errors: `invalid_event` for a bad pattern. */
 export function narrow(
   grant: Grant,
   { scopes, topics, types }: Pick<GrantParts, 'scopes' | 'topics' | 'types'>,
 ): Grant {
-  const narrower = createGrant({ ...grant, scopes: scopes.filter((scope) => grant.allows(scope)), topics, types })
+  for (const [field, patterns] of Object.entries({ topics, types })) compilePatterns(field, patterns)
+  const both = { topics: commonPatterns(grant.topics, topics), types: commonPatterns(grant.types, types) }
+  const allowed = scopes.filter((scope) => grant.allows(scope))
   return {
-    ...narrower,
-    topics: topics ?? grant.topics,
-    types: types ?? grant.types,
-    allowsTopic: (topic) => grant.allowsTopic(topic) && narrower.allowsTopic(topic),
-    allowsType: (type) => grant.allowsType(type) && narrower.allowsType(type),
+    ...{ ...grant, ...both, scopes: allowed },
+    allows: (scope) => allowed.includes(scope),
+    allowsTopic: matcherOf(both.topics),
+    allowsType: matcherOf(both.types),
   }
+}
+
+/** An empty list, of patterns that have nothing in common, matches nothing. */
+function matcherOf(patterns: readonly string[] | null): (name: string) => boolean {
+  if (patterns === null) return () => true
+  return patterns.length === 0 ? () => false : compileTypePatterns(patterns)
 }
 
 /** Whether a name matches one of the patterns; without patterns every name does. Errors: `invalid_event`. */

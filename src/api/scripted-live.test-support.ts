@@ -61,6 +61,10 @@ export class ScriptedSubscription implements LiveSubscription {
     this.push(null)
   }
 
+  end(error: MillraceError): void {
+    this.push(error)
+  }
+
   close(): void {
     this.isClosed = true
     this.#waiting?.resolve(null)

@@ -5,6 +5,7 @@ import type { Pipeline } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { Access } from './access.ts'
 import { ConnectionLimits } from './connection-limits.ts'
 import { startGrpcServer } from './grpc/grpc-server.ts'
 import { startHttpServer } from './http/http-server.ts'
@@ -19,6 +20,9 @@ export interface ApiOptions {
   readonly allowedHosts?: readonly string[]
   readonly connectionsMax?: number
   readonly connectionsPerAddressMax?: number
+  readonly corsOrigins?: readonly string[]
+  /** Whether callers need a key. Default false. */
+  readonly needsKeys?: boolean
   /** 0 for any free port. */
   readonly httpPort: number
   readonly grpcPort: number
@@ -48,9 +52,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     maxPerAddress: options.connectionsPerAddressMax,
   })
   const takesCalls = options.roles.includes('ingest')
-  const grpc = takesCalls ? await startGrpcServer({ ...options, port: options.grpcPort, connectionLimits }) : null
+  const shared = { ...options, connectionLimits, access: new Access(options.pipeline, options.needsKeys ?? false) }
+  const grpc = takesCalls ? await startGrpcServer({ ...shared, port: options.grpcPort }) : null
   try {
-    const http = await startHttpServer({ ...options, port: options.httpPort, connectionLimits, takesCalls })
+    const http = await startHttpServer({ ...shared, port: options.httpPort, takesCalls })
     let drained: Promise<void> | undefined
     const drain = async (deadlineMs: number) => {
       await Promise.all([grpc?.drain(deadlineMs), http.drain(deadlineMs)])

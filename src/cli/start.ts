@@ -6,7 +6,7 @@
 import { flushCompileCache } from 'node:module'
 import type { Worker } from 'node:worker_threads'
 import type { FirstKey } from '../access/first-key.ts'
-import { type Config, loadConfig, warnings } from '../config/config.ts'
+import { type Config, loadConfig, needsKeys, warnings } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
@@ -162,6 +162,7 @@ function printGreeting({ addresses }: RunningServer, config: Config, version: st
   const url = `${tls ? 'https' : 'http'}://${http}`
   const authorities = tls ? '--cacert CA.pem ' : ''
   const event = '{"type":"hello","data":{"text":"world"}}'
+  const key = needsKeys(config) ? ' -H "authorization: Bearer $MILLRACE_KEY"' : ''
   terminal.print(
     [
       `${terminal.paint('bold', `Millrace ${version}`)} is ready.`,
@@ -171,7 +172,7 @@ function printGreeting({ addresses }: RunningServer, config: Config, version: st
       `  durability of accepted events: ${durabilityText(durability)}`,
       ...(grpc === null
         ? []
-        : ['Try:', `  curl ${authorities}-H 'content-type: application/json' -d '${event}' ${url}/v1/events`]),
+        : ['Try:', `  curl ${authorities}-H 'content-type: application/json'${key} -d '${event}' ${url}/v1/events`]),
     ].join('\n'),
   )
 }

@@ -9,7 +9,7 @@ import type { DurabilityLevel } from '../event/durability.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
 import { heartbeatTopic } from '../event/heartbeat.ts'
 import type { PartitionBy } from '../event/partition-by.ts'
-import { commaList, host, hostAndPort, type TextSchema, wholeNumber } from '../lib/text-value.ts'
+import { commaList, host, hostAndPort, origin, type TextSchema, wholeNumber } from '../lib/text-value.ts'
 import { readPostgresUrl } from './postgres-url.ts'
 import { readRedisUrl } from './redis-url.ts'
 
@@ -39,10 +39,11 @@ export interface Config {
   readonly grpcPort: number
   /** `host:port`, tried in order. Empty: from addresses.json, else 127.0.0.1:50051. */
   readonly address: readonly string[]
-  readonly auth: 'off' | null
+  readonly auth: 'keys' | 'off' | null
   /** What client commands send; null: what the data directory has, or none. */
   readonly key: string | null
   readonly allowedHosts: readonly string[]
+  readonly corsOrigins: readonly string[]
   readonly connectionsMax: number
   readonly connectionsPerAddressMax: number
   /** Absolute paths of PEM files. Certificate and key are both set, or neither: then the server listens without TLS. */
@@ -190,7 +191,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     unit: null,
     allowed: 'an IP address or a host name',
     example: '127.0.0.1',
-    description: 'The address to listen on. Any address but loopback requires `MILLRACE_AUTH=off`.',
+    description: 'The address to listen on. On any but loopback callers need keys, unless `MILLRACE_AUTH=off`.',
     schema: host,
   },
   httpPort: {
@@ -223,11 +224,11 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     default: null,
     unset: null,
     unit: null,
-    allowed: '`off`',
-    example: 'off',
+    allowed: '`keys` or `off`',
+    example: 'keys',
     description:
-      '`off`: no authentication, so every client that reaches the server can use it. Required for any address but loopback.',
-    schema: v.literal('off'),
+      '`keys`: every call needs an API key (docs/keys.md). `off`: none does, so every client that reaches the server can use it. Unset: `off` on a loopback address, `keys` on any other.',
+    schema: v.picklist(['keys', 'off']),
   },
   key: {
     variable: 'MILLRACE_KEY',
@@ -250,8 +251,19 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     allowed: 'a comma-separated list of host names',
     example: 'events.example.com',
     description:
-      'Further names by which HTTP requests may call this server, against DNS rebinding. IP addresses, `localhost`, `MILLRACE_HOST` and the name of the machine are always allowed.',
+      'Further names by which HTTP requests may call this server, against DNS rebinding. IP addresses, `localhost`, `MILLRACE_HOST` and the name of the machine are always allowed. Where callers need keys, any name is.',
     schema: commaList(host),
+  },
+  corsOrigins: {
+    variable: 'MILLRACE_CORS_ORIGINS',
+    default: null,
+    unset: [],
+    unit: null,
+    allowed: 'a comma-separated list of origins',
+    example: 'https://app.example.com',
+    description:
+      'Origins whose pages may call the HTTP API from a browser, also from another site. Unset: none but that of the server itself.',
+    schema: commaList(origin),
   },
   connectionsMax: {
     variable: 'MILLRACE_CONNECTIONS_MAX',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import * as v from 'valibot'
-import { type Config, ConfigError, describeConfig, loadConfig, warnings } from './config.ts'
+import { type Config, ConfigError, describeConfig, loadConfig, needsKeys, warnings } from './config.ts'
 import { settings } from './config-table.ts'
 
 const load = (env: Record<string, string>, flags: Record<string, string> = {}) =>
@@ -57,6 +57,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     auth: 'on',
     key: 'two words',
     allowedHosts: 'https://events.example',
+    corsOrigins: 'https://app.example/page',
     connectionsMax: '0',
     connectionsPerAddressMax: 'many',
     tlsCert: 'a\0b',
@@ -212,12 +213,16 @@ test('a topic on a Cluster has eight partitions by default', () => {
   ])
 })
 
-test('an address that other machines can reach requires MILLRACE_AUTH=off, and causes a warning', () => {
+test('a server that other machines can reach needs keys; without them it warns', () => {
   for (const host of ['0.0.0.0', '::', '192.168.1.7', 'example.org']) {
-    assert.match(problemsOf({ MILLRACE_HOST: host }).MILLRACE_HOST ?? '', /MILLRACE_AUTH=off/)
+    assert.ok(needsKeys(load({ MILLRACE_HOST: host })))
+    assert.deepEqual(warnings(load({ MILLRACE_HOST: host })), [])
+    assert.ok(!needsKeys(load({ MILLRACE_HOST: host, MILLRACE_AUTH: 'off' })))
     assert.match(warnings(load({ MILLRACE_HOST: host, MILLRACE_AUTH: 'off' }))[0] ?? '', /every client that can reach/)
   }
   for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) {
+    assert.ok(!needsKeys(load({ MILLRACE_HOST: host })))
+    assert.ok(needsKeys(load({ MILLRACE_HOST: host, MILLRACE_AUTH: 'keys' })))
     assert.deepEqual(warnings(load({ MILLRACE_HOST: host, MILLRACE_AUTH: 'off' })), [])
   }
 })

@@ -133,7 +133,7 @@ export function describeConfig(input: ConfigInput): readonly EffectiveSetting[] 
 
 /** Settings that are allowed but risky; the server logs them at start. */
 export function warnings(config: Config): readonly string[] {
-  if (isLoopback(config.host)) return []
+  if (isLoopback(config.host) || needsKeys(config)) return []
   return [`MILLRACE_AUTH=off: every client that can reach ${config.host} can publish and read events`]
 }
 
@@ -148,7 +148,7 @@ export function isLoopback(host: string): boolean {
 
 /** Whether callers of a server with this configuration need a key. */
 export function needsKeys({ host, auth }: Pick<Config, 'host' | 'auth'>): boolean {
-  return auth !== 'off' && !isLoopback(host)
+  return auth === null ? !isLoopback(host) : auth === 'keys'
 }
 
 function sourceOf(setting: Setting, { env, flags }: ConfigInput): EffectiveSetting['source'] {
@@ -203,16 +203,9 @@ function refusal(setting: Setting, text: string, issue: v.BaseIssue<unknown>, in
   return `${name} is ${quoted}: ${because}it must be ${setting.allowed}, for example ${example}`
 }
 
-/** Nothing asks for a key yet, so a server that needs keys does not start. */
-const keysAreNotEnforced = true
-
 /** Values that are each valid but contradict one another. A rejected value is undefined. */
-function contradictionsOfAddress({ host, auth, httpPort, grpcPort }: Partial<WrittenConfig>): ConfigProblem[] {
+function contradictionsOfAddress({ httpPort, grpcPort }: Partial<WrittenConfig>): ConfigProblem[] {
   const problems: ConfigProblem[] = []
-  if (keysAreNotEnforced && host !== undefined && auth !== undefined && needsKeys({ host, auth })) {
-    const message = `MILLRACE_HOST is ${JSON.stringify(host)}: other machines can reach it and there is no authentication; it must be a loopback address, for example MILLRACE_HOST=127.0.0.1, or set MILLRACE_AUTH=off to admit every client`
-    problems.push({ variable: 'MILLRACE_HOST', message })
-  }
   if (httpPort !== undefined && httpPort === grpcPort && httpPort !== 0) {
     const message = `MILLRACE_GRPC_PORT is "${grpcPort}": MILLRACE_HTTP_PORT has the same port; it must be a different one, for example MILLRACE_GRPC_PORT=${httpPort === 50_051 ? 50_052 : 50_051}`
     problems.push({ variable: 'MILLRACE_GRPC_PORT', message })

@@ -44,14 +44,17 @@ export const deadlineAttribute = 'millracedeadline'
 /** The inbox of the process that waits for the reply. */
 export const inboxAttribute = 'millraceinbox'
 
-export const maxRequestAttributes = limits.maxAttributes - 2
+/** Whose request it is. */
+export const callerAttribute = 'millracecaller'
+
+export const maxRequestAttributes = limits.maxAttributes - 3
 
 /** Under which id the log registers a request: an id belongs to the caller that has used it. */
 export function registrationOf(caller: string, requestId: string): string {
   return `${caller}:${requestId}`
 }
 
-/** Any caller: servers have no keys. */
+/** Callers without a key. */
 export const anyCaller = ''
 
 /** How long one call over gRPC waits for the reply to an earlier request. */

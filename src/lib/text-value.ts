@@ -35,3 +35,10 @@ export const hostAndPort: TextSchema<string> = v.pipe(
 function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^(?=.{1,253}$)(?![\d.]+$)(?!-)[\w-]+(?:\.[\w-]+)*$/.test(text)
 }
+
+/** An origin as browsers send it (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin). */
+export const origin = v.pipe(
+  v.string(),
+  v.regex(/^https?:/),
+  v.check((text) => URL.canParse(text) && new URL(text).origin === text, 'an origin has a scheme, a host and no path'),
+)

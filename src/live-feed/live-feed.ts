@@ -52,6 +52,7 @@ interface OpenFeed {
 export class LiveFeed implements Live {
   readonly #options: LiveFeedOptions
   readonly #random: () => number
+  /** By caller and id. */
   readonly #subscribers = new Map<string, Subscriber>()
   readonly #feeds = new Map<string, OpenFeed>()
   readonly #stopping = new Set<Promise<void>>()
@@ -77,12 +78,12 @@ export class LiveFeed implements Live {
     this.#checkTopic(query.topic)
     const start = startOf(query.from, now())
     const given = start.is === 'cursor' ? decodeCursor(query.topic, start.token) : null
-    this.#checkRoom(query.subscriberId)
+    this.#checkRoom(query)
     const open = this.#openFeed(query.topic)
     try {
       await open.started
       const found = given === null ? await this.#find(query.topic, start) : { cursor: given, isCut: false }
-      this.#checkRoom(query.subscriberId)
+      this.#checkRoom(query)
       return this.#add(query, filter, open, found, given === null)
     } catch (thrown) {
       this.#leaveFeed(query.topic, open)
@@ -154,10 +155,11 @@ export class LiveFeed implements Live {
 
   #add(query: LiveQuery, filter: LiveFilter, open: OpenFeed, found: CursorFound, isStartKnown: boolean): Subscriber {
     const { tail, subscriberMaxBytes, count, now, monotonicNow } = this.#options
-    const { topic, onSlow } = query
+    const { topic, onSlow, caller = '' } = query
     const subscriberId = query.subscriberId || randomUUID()
+    const name = nameOf(caller, subscriberId)
     const text = `another subscription took the subscriber_id "${subscriberId}"`
-    this.#subscribers.get(subscriberId)?.end(new MillraceError('cancelled', text, { field: 'subscriber_id' }))
+    this.#subscribers.get(name)?.end(new MillraceError('cancelled', text, { field: 'subscriber_id' }))
     const subscriber = new Subscriber({
       ...{ subscriberId, topic, filter, onSlow, isStartKnown, tail, monotonicNow },
       maxBufferedEvents: query.maxBufferedEvents ?? defaultBufferedEvents,
@@ -173,12 +175,12 @@ export class LiveFeed implements Live {
       count: (sent, dropped) => count(topic, sent, dropped),
       onEnd: () => {
         // One that replaces it comes in when it has ended.
-        this.#subscribers.delete(subscriberId)
+        this.#subscribers.delete(name)
         this.#leaveFeed(topic, open)
         if (this.#subscribers.size === 0) this.#lastLeft?.()
       },
     })
-    this.#subscribers.set(subscriberId, subscriber)
+    this.#subscribers.set(name, subscriber)
     return subscriber
   }
 
@@ -216,13 +218,18 @@ export class LiveFeed implements Live {
     throw new MillraceError('not_found', text, { field: 'topic' })
   }
 
-  #checkRoom(subscriberId: string): void {
+  #checkRoom({ caller = '', subscriberId }: LiveQuery): void {
     if (this.#isDraining) throw new MillraceError('draining', 'the server is stopping: subscribe again')
-    if (this.#subscribers.size < maxSubscribers || this.#subscribers.has(subscriberId)) return
+    if (this.#subscribers.size < maxSubscribers || this.#subscribers.has(nameOf(caller, subscriberId))) return
     throw new MillraceError('backlogged', `this process has ${maxSubscribers} subscribers, as many as it takes`)
   }
 
   #reportProgress(): void {
     for (const subscriber of this.#subscribers.values()) subscriber.reportProgress()
   }
+}
+
+/** An id has no slash. */
+function nameOf(caller: string, subscriberId: string): string {
+  return `${subscriberId}/${caller}`
 }

@@ -1,6 +1,8 @@
 // The live feed: events as they are accepted, for subscribers that hold nothing back. A subscriber that falls behind loses
 // its oldest events, is told how many, and can read them again from the cursor that it gets.
 
+import type { MillraceError } from '../errors.ts'
+
 export const defaultBufferedEvents = 50_000
 export const maxBufferedEvents = 1_000_000
 /** Max length of a glob, source, subject prefix, name or value of an attribute, in bytes. */
@@ -19,7 +21,9 @@ export type OnSlow =
 
 /** Filters: an event must match one value of each list that is not empty, and all attributes. */
 export interface LiveQuery {
-  /** 1 to 64 of [A-Za-z0-9._-]; '' to be assigned. A second subscription with an id ends the first. */
+  /** Whose subscriber it is: ids of different callers do not meet. Default: everyone's. */
+  readonly caller?: string
+  /** 1 to 64 of [A-Za-z0-9._-]; '' to be assigned. A second subscription of a caller with an id ends the first. */
   readonly subscriberId: string
   readonly topic: string
   /** Globs of types, as of handlers: `order.*`, `order.**`. */
@@ -95,6 +99,8 @@ export interface LiveSubscription {
   next(): Promise<LiveFrame | null>
   /** A last frame `reconnect` follows what waits: the connection has reached its age. */
   endSoon(): void
+  /** Frees everything at once; then `next` throws the error. No effect on one that has ended. */
+  end(error: MillraceError): void
   /** Frees everything at once. Idempotent. */
   close(): void
 }

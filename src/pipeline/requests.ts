@@ -2,6 +2,8 @@
 
 /** Limits of the type and the id are those of the wire: docs/http.md. */
 export interface RequestMessage {
+  /** Whose request it is: its id belongs to that caller. Default: of those without a key. */
+  readonly caller?: string
   readonly type: string
   /** '' when the server is to assign one. */
   readonly requestId: string
@@ -34,6 +36,8 @@ export type RequestAnswer = { readonly requestId: string } & (
 )
 
 export interface ReplyQuery {
+  /** As in its RequestMessage. */
+  readonly caller?: string
   readonly requestId: string
   /** '' asks for requests of all types. */
   readonly type: string

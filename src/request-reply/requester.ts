@@ -12,6 +12,7 @@ import { MessageScanner } from '../event/message-scan.ts'
 import { encodeBatch } from '../event/record-batch.ts'
 import {
   anyCaller,
+  callerAttribute,
   deadlineAttribute,
   inboxAttribute,
   isRequestType,
@@ -76,6 +77,7 @@ interface ServedType {
 }
 
 interface Wait {
+  readonly caller: string
   readonly requestId: string
   /** By the monotonic clock. */
   readonly untilMs: number
@@ -109,7 +111,7 @@ export class Requester implements Requests {
     const { replyTtlMs, now, monotonicNow, metrics, logger } = this.#options
     if (this.#isDraining) throw new MillraceError('draining', 'the server is stopping: send the request to another one')
     const startedAtMs = monotonicNow()
-    const { type, attributes } = message
+    const { type, attributes, caller = anyCaller } = message
     const requestId = message.requestId || this.#ids.next()
     checkNames(type, requestId)
     const deadlineMs = message.deadlineMs ?? replyTtlMs
@@ -125,13 +127,13 @@ export class Requester implements Requests {
       logger.info({ ...line, ...traceFields(attributes.traceparent) }, `request ${word}`)
     }
     try {
-      const once = { id: registrationOf(anyCaller, requestId), fingerprint, ttlMs: deadlineMs + replyTtlMs }
+      const once = { id: registrationOf(caller, requestId), fingerprint, ttlMs: deadlineMs + replyTtlMs }
       const send = () => {
         const event = bytes
         bytes = noBytes
         return this.#append(served, event, once)
       }
-      const wait = { requestId, untilMs: startedAtMs + waitMs, signal }
+      const wait = { caller, requestId, untilMs: startedAtMs + waitMs, signal }
       const stored = await this.#waitFor(served, wait, send)
       const isLate = monotonicNow() >= startedAtMs + deadlineMs
       if (stored.stage !== 'replied' && isLate) {
@@ -149,16 +151,16 @@ export class Requester implements Requests {
   }
 
   async getReply(
-    { requestId, type, waitMs }: ReplyQuery,
+    { caller = anyCaller, requestId, type, waitMs }: ReplyQuery,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<RequestAnswer> {
     if (type !== '') checkNames(type, requestId)
     for (const each of type === '' ? await this.#knownTypes() : [type]) {
-      const found = await this.#read(requestTopicOf(each), requestId)
+      const found = await this.#read(requestTopicOf(each), caller, requestId)
       if (found === null) continue
       if (found.stage === 'replied' || waitMs === 0) return answerOf(requestId, found)
       const untilMs = this.#options.monotonicNow() + waitMs
-      return answerOf(requestId, await this.#waitFor(this.#typeOf(each), { requestId, untilMs, signal }))
+      return answerOf(requestId, await this.#waitFor(this.#typeOf(each), { caller, requestId, untilMs, signal }))
     }
     throw notFound(requestId)
   }
@@ -174,7 +176,11 @@ export class Requester implements Requests {
   }
 
   /** The request as an event. Errors: `invalid_event`, `event_too_large`, which name the field. */
-  #encode({ type, data, dataContentType, attributes }: RequestMessage, id: string, deadlineAtMs: number): Uint8Array {
+  #encode(
+    { type, data, dataContentType, attributes, caller = anyCaller }: RequestMessage,
+    id: string,
+    deadlineAtMs: number,
+  ): Uint8Array {
     const own = Object.entries(attributes)
     const reserved = own.find(([name]) => name.startsWith(reservedPrefix))
     if (reserved !== undefined)
@@ -186,10 +192,11 @@ export class Requester implements Requests {
       const text = `the data and the attributes have ${size} bytes; the limit is ${maxRequestBytes}`
       throw new MillraceError('event_too_large', text, { field: 'data' })
     }
-    const added = [
+    const added: [string, string][] = [
       [deadlineAttribute, String(deadlineAtMs)],
       [inboxAttribute, this.#inbox],
-    ] as const
+    ]
+    if (caller !== anyCaller) added.push([callerAttribute, caller])
     const event = { id, source: requestSource, type, data, dataContentType, attributes: [...own, ...added] }
     const bytes = encodeBatch([event])
     const [refusal] = this.#scanner.scan(bytes).refusals
@@ -255,13 +262,13 @@ export class Requester implements Requests {
    */
   async #waitFor(
     { topic, pending }: ServedType,
-    { requestId, untilMs, signal }: Wait,
+    { caller, requestId, untilMs, signal }: Wait,
     send: () => Promise<boolean> = async () => true,
   ): Promise<StoredRequest> {
     const { monotonicNow } = this.#options
     if (this.#waiting >= maxWaitingRequests)
       throw new MillraceError('backlogged', `${maxWaitingRequests} requests wait for replies in this server`)
-    const waiter = pending.add(registrationOf(anyCaller, requestId))
+    const waiter = pending.add(registrationOf(caller, requestId))
     const wake = () => waiter.wake()
     signal?.addEventListener('abort', wake, { once: true })
     if (signal?.aborted === true) wake()
@@ -270,7 +277,7 @@ export class Requester implements Requests {
       const isForeign = await send()
       let looksOften = isForeign
       let lookMs = isForeign ? firstLookMs : ownLookMs
-      let stored = isForeign ? await this.#readOrThrow(topic, requestId) : accepted
+      let stored = isForeign ? await this.#readOrThrow(topic, caller, requestId) : accepted
       for (;;) {
         const leftMs = untilMs - monotonicNow()
         if (stored.stage === 'replied' || leftMs <= 0) return stored
@@ -279,7 +286,7 @@ export class Requester implements Requests {
         if (waiter.reply !== null) return { stage: 'replied', bytes: waiter.reply }
         signal?.throwIfAborted()
         try {
-          stored = await this.#readOrThrow(topic, requestId)
+          stored = await this.#readOrThrow(topic, caller, requestId)
         } catch (thrown) {
           // The log may answer before the wait is over.
           if (!toMillraceError(thrown).retryable || monotonicNow() >= untilMs) throw thrown
@@ -294,8 +301,8 @@ export class Requester implements Requests {
     }
   }
 
-  async #readOrThrow(topic: string, requestId: string): Promise<StoredRequest> {
-    const stored = await this.#read(topic, requestId)
+  async #readOrThrow(topic: string, caller: string, requestId: string): Promise<StoredRequest> {
+    const stored = await this.#read(topic, caller, requestId)
     if (stored === null) throw notFound(requestId)
     return stored
   }
@@ -306,9 +313,9 @@ export class Requester implements Requests {
   }
 
   /** Null when nothing is stored under the id, or there is no such topic. */
-  async #read(topic: string, requestId: string): Promise<StoredRequest | null> {
+  async #read(topic: string, caller: string, requestId: string): Promise<StoredRequest | null> {
     try {
-      const id = registrationOf(anyCaller, requestId)
+      const id = registrationOf(caller, requestId)
       return await this.#options.eventLog.replies.get(topic, respondersGroup, id)
     } catch (thrown) {
       if (toMillraceError(thrown).code === 'not_found') return null

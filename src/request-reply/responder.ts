@@ -4,7 +4,7 @@
 // (open-delivery.ts).
 // Not its job: calling the handler, retries (workers/), waiting for replies (requester.ts).
 
-import { anyCaller, deadlineAttribute, inboxAttribute, registrationOf } from '../event/request.ts'
+import { anyCaller, callerAttribute, deadlineAttribute, inboxAttribute, registrationOf } from '../event/request.ts'
 import type { ReplyToStore } from '../event-log/replies.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Attempt, AttemptEnd } from '../workers/attempt.ts'
@@ -71,7 +71,7 @@ function withDeadline(
 /** Makes the replies to requests that have ended. After the deadline, that is the reply. */
 function replyingTo({ replyTtlMs, now }: ResponderParts) {
   return (request: HandledEvent, attempts: number, end: AttemptEnd): ReplyToStore => ({
-    id: registrationOf(anyCaller, request.id),
+    id: registrationOf(request.attributes[callerAttribute] ?? anyCaller, request.id),
     bytes: isLate(request, now())
       ? encodeFailure({ code: 'deadline_exceeded', message: 'no worker had a reply by the deadline of the request' })
       : replyOf(attempts, end),

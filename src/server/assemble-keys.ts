@@ -19,7 +19,7 @@ export interface ServerKeys {
 const tryAgainMs = 1000
 
 /**
- * Opens the ring, even if the database does not answer yet. A server that needs keys and has no valid admin key makes one, as
+ * Opens the ring, even if the database does not answer yet. A server that needs keys, accepts events and has no valid admin key makes one, as
  * soon as the database answers.
  * @param onFirstKey gets it, in the process that has made it.
  */
@@ -46,7 +46,8 @@ export async function assembleKeys(
     }
   }
   let later = Promise.resolve()
-  if (needsKeys(config) && (await makeOne()) === 'unavailable') {
+  // A process without it has no calls to make keys with, and often no data directory that lasts.
+  if (needsKeys(config) && config.roles.includes('ingest') && (await makeOne()) === 'unavailable') {
     logger.warn('there may be no admin key yet: the database does not answer')
     later = makeOneLater().catch((error: unknown) => logger.error({ error }, 'the first admin key was not made'))
   }

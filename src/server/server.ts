@@ -7,7 +7,7 @@
 import type { FirstKey } from '../access/first-key.ts'
 import { ServerCertificate } from '../api/server-certificate.ts'
 import { startApi } from '../api/start-api.ts'
-import type { Config } from '../config/config.ts'
+import { type Config, needsKeys } from '../config/config.ts'
 import { toMillraceError } from '../errors.ts'
 import { durabilityOf } from '../event/durability.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
@@ -174,7 +174,16 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })
-    const api = await startApi({ ...config, pipeline: core, health, metrics, logger, version, certificate })
+    const api = await startApi({
+      ...config,
+      needsKeys: needsKeys(config),
+      pipeline: core,
+      health,
+      metrics,
+      logger,
+      version,
+      certificate,
+    })
     closers.add(async (remainingMs) => {
       // Workers send what they have done until their groups are closed; then their streams end.
       const drained = [

@@ -55,3 +55,12 @@ test('a long hostile text takes linear time', () => {
   safeLine(line)
   assert.ok(performance.now() - began < 1000)
 })
+
+test('keys and tickets are hidden, but for the id of the key', () => {
+  const key = `mr_abcdefghijkl_${'Z'.repeat(38)}`
+  const ticket = `mrt_abcdefghijkl_${'eyJ1_-'.repeat(8)}.${'s'.repeat(43)}`
+  assert.equal(
+    safeLine(`{"a":"x${key}","b":["${ticket}"]}\n`),
+    '{"a":"xmr_abcdefghijkl_[redacted]","b":["mrt_abcdefghijkl_[redacted]"]}\n',
+  )
+})

@@ -1,7 +1,7 @@
 // Sanitizes a log line before it is written.
 //
 // Job: untrusted text in a message (a file name, a header, an error text of a database) cannot fill the disk, send
-// control sequences to a terminal or reveal a password.
+// control sequences to a terminal or reveal a password or a key.
 // Not its job: JSON (pino), redacting secret fields by name (the redact list in logger.ts).
 
 /** Max bytes of one string in a line. */
@@ -11,11 +11,12 @@ const encoder = new TextEncoder()
 /** Used only to measure UTF-8 lengths; its content is never read. */
 const scratch = new Uint8Array(maxFieldBytes)
 
-/** Cuts long texts, escapes control characters and hides passwords in URLs. One line of JSON stays one line of JSON. */
+/** Cuts long texts, escapes control characters, hides passwords in URLs and the secrets of keys and tickets. One line of JSON stays one line of JSON. */
 export function safeLine(line: string): string {
   const cut = line.length > maxFieldBytes / 3 && Buffer.byteLength(line) > maxFieldBytes ? cutFields(line) : line
   const hidden = cut.includes('://') ? cut.replace(urlPassword, '://$1:[redacted]@') : cut
-  return hidden.replace(controls, escapeControl)
+  const secret = hidden.includes('mr') ? hidden.replace(keys, '$1[redacted]') : hidden
+  return secret.replace(controls, escapeControl)
 }
 
 /** For a terminal: keeps control characters escaped after the JSON is decoded, so that a text cannot forge lines. */
@@ -29,6 +30,8 @@ function escapeControls(text: string): string {
 
 /** JSON escapes characters below U+0020, but not DEL, the C1 controls, U+2028 and U+2029. */
 const controls = /(?!\n)[\p{Cc}\u2028\u2029]/gu
+/** The id of a key is not secret. */
+const keys = /(mrt?_[0-9A-Za-z]{12}_)[\w.-]{16,}/g
 const urlPassword = /:\/\/([^\s:/@"\\]*):[^\s/@"\\]+@/g
 
 function escapeControl(character: string): string {

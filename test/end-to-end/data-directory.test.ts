@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
+import { request } from '../support/http-client.ts'
 import { startInProcess } from '../support/in-process-server.ts'
 import { assertTidy } from '../support/leaks.ts'
 import { publish } from '../support/publish.ts'
-import { runCommandProcess } from '../support/run-command.ts'
+import { runCommand, runCommandProcess } from '../support/run-command.ts'
 import { startServer } from '../support/server-process.ts'
 import { skip } from '../support/skip.ts'
 import { drained, tally } from '../support/tally.ts'
@@ -74,13 +75,24 @@ test('the error for a data directory that cannot be created or written names it 
   })
 })
 
-test('fault S29: a server that other machines could reach refuses to start until open access is configured explicitly', async (t) => {
-  const refused = await runCommandProcess(t, ['start'], {
-    dataDir: tempDirectory(t),
-    env: { MILLRACE_HOST: '0.0.0.0' },
-  })
-  assert.equal(refused.code, 1, refused.stderr)
-  assert.match(refused.stderr, /MILLRACE_HOST.*MILLRACE_AUTH=off/s)
+test('fault S29: a server that other machines could reach asks for keys, and prints the first one once; open access is said', async (t) => {
+  const server = await startServer(t, { env: { MILLRACE_HOST: '0.0.0.0' } })
+  const printed = server.stdout + server.stderr
+  const [key = ''] = /mr_\w+/.exec(printed) ?? []
+  const post = (headers: Record<string, string>) =>
+    request(server.http, '/v1/events', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: '{"type":"a"}',
+    })
+
+  assert.equal(printed.split('mr_').length, 2, printed)
+  assert.equal(statSync(join(server.dataDir, 'admin.key')).mode & 0o777, 0o600)
+  assert.equal((await post({})).status, 401)
+  assert.equal((await post({ authorization: `Bearer ${key}` })).status, 202)
+  assert.equal((await runCommand(['status'], { dataDir: server.dataDir })).code, 0)
+
   const open = await startServer(t, { env: { MILLRACE_HOST: '0.0.0.0', MILLRACE_AUTH: 'off' } })
   assert.match(open.stderr, /"level":"warn".*MILLRACE_AUTH=off/)
+  assert.equal((await request(open.http, '/v1/events')).status, 200)
 })

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { loadConfig } from '../../src/config/config.ts'
+import { loadConfig, needsKeys } from '../../src/config/config.ts'
 import { settings } from '../../src/config/config-table.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
@@ -47,8 +47,8 @@ test('every variable of compose.yaml is a setting, and together they are a valid
     assert.match(part, /<<: \*environment/)
     const config = loadConfig({ env: { ...common, ...variablesIn(part) }, cwd: '/' })
     assert.deepEqual(
-      [config.host, config.auth, config.durability, config.roles],
-      ['0.0.0.0', 'off', { level: 'disk' }, roles],
+      [config.host, needsKeys(config), config.durability, config.roles],
+      ['0.0.0.0', true, { level: 'disk' }, roles],
     )
     assert.deepEqual(new URL(config.redisUrl!).host, 'redis:6379')
     assert.deepEqual(new URL(config.postgresUrl!).host, 'postgres:5432')

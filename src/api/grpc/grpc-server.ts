@@ -1,5 +1,6 @@
 // The gRPC server: its services, the limits of its connections, and its shutdown.
 
+import type { DescService } from '@bufbuild/protobuf'
 import { Server, type ServerInterceptor, type UntypedServiceImplementation } from '@grpc/grpc-js'
 import { isLoopback } from '../../config/config.ts'
 import { limits } from '../../event/event.ts'
@@ -15,10 +16,12 @@ import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import { Access } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import type { RunningServer } from '../running-server.ts'
+import { needOf } from '../scopes.ts'
 import type { ServerCertificate } from '../server-certificate.ts'
 import { UnansweredBytes } from '../unanswered-bytes.ts'
 import { adminHandlers } from './admin-service.ts'
@@ -30,7 +33,8 @@ import { GuardedCall } from './guarded-call.ts'
 import { addHealth } from './health-service.ts'
 import { IntakeCall, type MakeAnswers } from './intake-call.ts'
 import { keyHandlers } from './key-service.ts'
-import { liveHandlers } from './live-service.ts'
+import { FrameEncoder, liveHandlers } from './live-service.ts'
+import { type Callers, perCaller } from './per-caller.ts'
 import { ProduceAnswers } from './produce.ts'
 import { publishHandler } from './publish.ts'
 import { PublishStreamAnswers } from './publish-stream.ts'
@@ -42,6 +46,8 @@ import { UploadCall } from './upload.ts'
 
 export interface GrpcServerOptions {
   readonly pipeline: Pipeline
+  /** Default: callers need no key. */
+  readonly access?: Access
   readonly health: Health
   readonly metrics: Metrics
   readonly logger: Logger
@@ -74,10 +80,11 @@ const maxUnansweredBytes = 64 * 1024 * 1024
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
   const { pipeline, health, metrics, logger, host, port, connectionLimits } = options
   const { maxSilentMs = 10_000, defaultDeadlineMs = 30_000, certificate = null } = options
+  const { access = new Access(pipeline, false) } = options
+  const callers: Callers = new WeakMap()
   const openCalls = new OpenCalls()
   const publishDuration = metrics.publishDuration.with({ transport: 'grpc' })
   const intakeParts: IntakeParts = {
-    pipeline,
     unansweredBytes: new UnansweredBytes(maxUnansweredBytes),
     publishDuration,
   }
@@ -85,6 +92,8 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     metrics,
     logger,
     openCalls,
+    access,
+    callers,
     defaultDeadlineMs,
     persistence: () => pipeline.persistence(),
     noteAnswer: (peer: string) => connections.noteAnswer(peer),
@@ -92,21 +101,29 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
   const guard: ServerInterceptor = (definition, call) => {
     const makeAnswers = streamAnswers.get(definition.path)
     const guarded = new GuardedCall(call, definition, guardParts, endAfterMsOf(definition.path))
-    if (definition.path === uploadPath) return new UploadCall(guarded, pipeline.files, openCalls, defaultDeadlineMs)
+    if (definition.path === uploadPath) return new UploadCall(guarded, openCalls, defaultDeadlineMs)
     return makeAnswers === undefined ? guarded : new IntakeCall(guarded, openCalls, intakeParts, makeAnswers)
   }
 
   const server = new Server({ ...grpcOptions, interceptors: [guard] })
-  server.addService(serviceDefinitionOf(IngestService, ['Publish', 'PublishStream', 'Produce']), {
-    publish: publishHandler(pipeline, publishDuration),
-  } as UntypedServiceImplementation)
-  server.addService(serviceDefinitionOf(WorkService, ['Consume']), { consume: consumeHandler(pipeline, openCalls) })
-  server.addService(serviceDefinitionOf(RequestService), requestHandlers(pipeline.requests))
-  server.addService(serviceDefinitionOf(AgentService), agentHandlers(pipeline.agents))
-  server.addService(serviceDefinitionOf(FileService, ['Upload']), fileHandlers(pipeline.files))
-  server.addService(serviceDefinitionOf(LiveService, ['Subscribe']), liveHandlers(pipeline.live))
-  server.addService(serviceDefinitionOf(AdminService), adminHandlers(pipeline))
-  server.addService(serviceDefinitionOf(KeyService), keyHandlers(pipeline.keys))
+  const addService = (
+    service: DescService,
+    handlersOf: (pipeline: Pipeline) => UntypedServiceImplementation,
+    rawMethods: readonly string[] = [],
+  ) => {
+    server.addService(serviceDefinitionOf(service, rawMethods), perCaller(callers, pipeline, handlersOf))
+    for (const { name } of service.methods) needOf(pathOf(service, name))
+  }
+  const publishHandlers = (each: Pipeline) => ({ publish: publishHandler(each, publishDuration) })
+  addService(IngestService, publishHandlers, ['Publish', 'PublishStream', 'Produce'])
+  addService(WorkService, (each) => ({ consume: consumeHandler(each, openCalls) }), ['Consume'])
+  addService(RequestService, (each) => requestHandlers(each.requests))
+  addService(AgentService, (each) => agentHandlers(each.agents))
+  addService(FileService, (each) => fileHandlers(each.files), ['Upload'])
+  const frames = new FrameEncoder()
+  addService(LiveService, (each) => liveHandlers(each.live, frames), ['Subscribe'])
+  addService(AdminService, adminHandlers)
+  addService(KeyService, (each) => keyHandlers(each.keys))
   const services = [
     IngestService,
     WorkService,

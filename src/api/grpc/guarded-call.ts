@@ -1,7 +1,8 @@
 // A guard around every gRPC call.
 //
-// Job: refuse compressed requests, give unary calls a deadline, count calls and log failed ones, and end long-lived
-// streams when the server stops. Authentication will be added here, when metadata arrives and before a message is read.
+// Job: refuse compressed requests, and calls that the caller's key does not allow, when metadata arrives and before a message is
+// read; give unary calls a deadline, count calls and log failed ones; end long-lived streams when the server stops or their
+// key ends.
 // Not its job: what a call does (publish.ts and its neighbours).
 
 import { constants, type ServerHttp2Stream } from 'node:http2'
@@ -11,15 +12,18 @@ import {
   type ServerInterceptingCallInterface,
   type ServerMethodDefinition,
 } from '@grpc/grpc-js'
-import { MillraceError } from '../../errors.ts'
+import { MillraceError, toMillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
+import { type Access, type Caller, endedKey, endedKeyGraceMs } from '../access.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
+import { type Need, needs } from '../scopes.ts'
 import { codeOfGrpcStatus, grpcStatus, grpcStatusNameOf } from '../status.ts'
 import { refusedEncodingHeader } from './connections.ts'
+import type { Callers } from './per-caller.ts'
 import { FailureMetadata, richStatusOf } from './rich-status.ts'
 
 /** Timers use another clock than Date.now() and can fire a millisecond early by it. */
@@ -34,6 +38,9 @@ export interface CallGuardParts {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly openCalls: OpenCalls
+  readonly access: Access
+  /** Gets the caller of each call. */
+  readonly callers: Callers
   /** Called when a call sends an answer to its peer. */
   readonly noteAnswer: (peer: string) => void
   /** The log's own persistence, sent to producers in the metadata of answers. */
@@ -61,9 +68,15 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #timer: NodeJS.Timeout | undefined
   #ended = false
   #hasSentMetadata = false
+  readonly #need: Need
+  /** Known when metadata has arrived. */
+  caller: Caller | null = null
+  #stopListening = (): void => {}
   readonly #sendStatus: (status: Status) => void
   /** Called when grpc-js has refused a message over its limit. It must end the call. */
   onRefusedMessage = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
+  /** Called when the key of a stream has ended. It should end the call. */
+  onEndedKey = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
 
   /**
    * @param endAfterMs 0 or more, see endAfterMsOf in grpc-server.ts.
@@ -80,6 +93,8 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     this.#method = definition.path.slice(1)
     this.#isStream = definition.requestStream || definition.responseStream
     this.#endAfterMs = endAfterMs
+    // An rpc that is not there is answered as such.
+    this.#need = needs.get(definition.path) ?? 'open'
     this.#peer = call.getPeer()
     this.#sendStatus = call.sendStatus.bind(call)
     // grpc-js ends calls by itself through this method of its own object.
@@ -90,7 +105,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     this.#call.start({
       onReceiveMetadata: (metadata) => {
         this.#metadata = metadata
-        if (!this.#refuseCompression()) listener.onReceiveMetadata(metadata)
+        if (!this.#refuseCompression()) this.#authorize(metadata, listener)
       },
       onReceiveMessage: (message) => {
         if (!this.#isStream) releaseReceived(this.#call)
@@ -100,7 +115,8 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       // grpc-js calls this at every end of a call, also after success.
       onCancel: () => {
         this.#end(this.#endedByItself(), null)
-        listener.onCancel()
+        // Before that grpc-js has no stream to cancel.
+        if (this.caller !== null) listener.onCancel()
       },
     })
     if (this.#isStream) {
@@ -140,6 +156,38 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
 
   #endAsDraining(): void {
     this.sendStatus(richStatusOf(new MillraceError('draining', 'the server is stopping: reconnect')))
+  }
+
+  #authorize(metadata: Metadata, listener: Listener): void {
+    const [authorization] = metadata.get('authorization')
+    metadata.remove('authorization')
+    const fail = (thrown: unknown) => {
+      if (!this.#ended) this.sendStatus(richStatusOf(toMillraceError(thrown)))
+    }
+    try {
+      const caller = this.#parts.access.authorize(authorization?.toString(), this.#need)
+      if (caller instanceof Promise) caller.then((found) => this.#admit(found, metadata, listener)).catch(fail)
+      else this.#admit(caller, metadata, listener)
+    } catch (thrown) {
+      fail(thrown)
+    }
+  }
+
+  #admit(caller: Caller, metadata: Metadata, listener: Listener): void {
+    if (this.#ended) return
+    this.caller = caller
+    this.#parts.callers.set(metadata, caller)
+    if (this.#isStream) this.#stopListening = this.#parts.access.onEnded(caller, () => this.#endWithKey())
+    listener.onReceiveMetadata(metadata)
+  }
+
+  /** What was received is answered, unless that takes long: messages may wait for room. */
+  #endWithKey(): void {
+    const failure = endedKey()
+    this.onEndedKey(failure)
+    if (this.#ended) return
+    const timer = setTimeout(() => this.sendStatus(richStatusOf(failure)), endedKeyGraceMs)
+    this.#stopListening = () => clearTimeout(timer)
   }
 
   #setDeadline(): void {
@@ -188,6 +236,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     if (this.#ended) return
     this.#ended = true
     clearTimeout(this.#timer)
+    this.#stopListening()
     this.#parts.openCalls.delete(this)
     const seconds = (performance.now() - this.#startedAt) / 1000
     const code = grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN)

@@ -9,7 +9,7 @@ import { type IntakeParts, type StreamAnswers, StreamIntake } from './stream-int
 export type MakeAnswers = (call: ServerInterceptingCallInterface, readMore: () => void) => StreamAnswers
 
 export class IntakeCall extends ServerInterceptingCall implements OpenCall {
-  readonly #call: ServerInterceptingCallInterface
+  readonly #call: GuardedCall
   readonly #openCalls: OpenCalls
   readonly #intake: StreamIntake
 
@@ -20,6 +20,7 @@ export class IntakeCall extends ServerInterceptingCall implements OpenCall {
     const answers = makeAnswers(call, () => this.#intake.readMore())
     this.#intake = new StreamIntake(call, parts, answers)
     call.onRefusedMessage = (failure) => this.#intake.refuse(failure)
+    call.onEndedKey = (failure) => this.#intake.refuse(failure)
   }
 
   override start(): void {
@@ -27,7 +28,7 @@ export class IntakeCall extends ServerInterceptingCall implements OpenCall {
     this.#call.start({
       onReceiveMetadata: () => {
         this.#openCalls.add(this)
-        intake.readMore()
+        intake.begin(this.#call.caller!.pipeline)
       },
       onReceiveMessage: (message: Buffer) => intake.receive(message),
       onReceiveHalfClose: () => intake.receiveEnd(),

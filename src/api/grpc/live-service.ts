@@ -28,8 +28,8 @@ import { richStatusOf } from './rich-status.ts'
 
 type Call = ServerWritableStream<Buffer, Buffer>
 
-export function liveHandlers(live: Live): UntypedServiceImplementation {
-  const encoder = new FrameEncoder()
+/** @param encoder one for all callers, whose frames it encodes once. */
+export function liveHandlers(live: Live, encoder: FrameEncoder): UntypedServiceImplementation {
   return { subscribe: (call: Call) => void new FrameSender(call, live, encoder).run() }
 }
 
@@ -137,7 +137,7 @@ const numberOfReason: Readonly<Record<GapReason, GapNumber>> = {
   lost: GapNumber.LOST,
 }
 
-class FrameEncoder {
+export class FrameEncoder {
   readonly #shared = new WeakMap<object, Buffer>()
 
   /** A SubscribeResponse. One with the same events for several subscribers is encoded once. */

@@ -53,7 +53,6 @@ export interface StreamAnswers {
 }
 
 export interface IntakeParts {
-  readonly pipeline: Pipeline
   readonly unansweredBytes: UnansweredBytes
   readonly publishDuration: HistogramSeries
 }
@@ -64,6 +63,7 @@ export class StreamIntake {
   readonly #answers: StreamAnswers
   readonly #fields = new MessageFields()
   readonly #closed = new AbortController()
+  #pipeline: Pipeline | null = null
 
   /** The unanswered messages begin at `#head`; everything before is null. */
   readonly #messages: (ReadMessage | null)[] = []
@@ -86,7 +86,13 @@ export class StreamIntake {
     this.#answers = answers
   }
 
-  /** Starts reading, or resumes it when there is room again. */
+  /** Starts reading. @param pipeline as the caller may use it. */
+  begin(pipeline: Pipeline): void {
+    this.#pipeline = pipeline
+    this.readMore()
+  }
+
+  /** Resumes reading when there is room again. */
   readMore(): void {
     // The next message can arrive while startRead() runs: then this loop reads on, without recursion.
     if (this.#readIsRunning) return
@@ -153,7 +159,7 @@ export class StreamIntake {
       if (!waits) this.#waiting++
       waits = true
     }
-    const verdict = this.#parts.pipeline.publish(
+    const verdict = this.#pipeline!.publish(
       { topic, overflow, message: bytes, producer },
       overflow === 'wait' ? { signal: this.#closed.signal, onWait } : undefined,
     )

@@ -8,7 +8,7 @@ import { type Metadata, ServerInterceptingCall } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
 import { type UploadRequest, UploadRequestSchema, UploadResponseSchema } from '../../gen/millrace/v1/file_pb.ts'
 import { withinMs } from '../../lib/abort.ts'
-import type { FileHeader, Files } from '../../pipeline/files.ts'
+import type { FileHeader } from '../../pipeline/files.ts'
 import { headerOfMessage, toUploadResponse } from '../file-wire.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { grpcStatus } from '../status.ts'
@@ -23,7 +23,6 @@ const deadlineMarginMs = 100
 
 export class UploadCall extends ServerInterceptingCall implements AsyncIterableIterator<Uint8Array>, OpenCall {
   readonly #call: GuardedCall
-  readonly #files: Files
   readonly #openCalls: OpenCalls
   readonly #defaultDeadlineMs: number
   readonly #gone = new AbortController()
@@ -33,10 +32,9 @@ export class UploadCall extends ServerInterceptingCall implements AsyncIterableI
   #wake: () => void = () => {}
 
   /** @param defaultDeadlineMs how long the header, and the analysis without a deadline of the call, may take. */
-  constructor(call: GuardedCall, files: Files, openCalls: OpenCalls, defaultDeadlineMs: number) {
+  constructor(call: GuardedCall, openCalls: OpenCalls, defaultDeadlineMs: number) {
     super(call)
     this.#call = call
-    this.#files = files
     this.#openCalls = openCalls
     this.#defaultDeadlineMs = defaultDeadlineMs
     call.onRefusedMessage = () => this.#receive(chunkTooLarge())
@@ -76,7 +74,7 @@ export class UploadCall extends ServerInterceptingCall implements AsyncIterableI
     try {
       const header = await this.#readHeader()
       const [traceparent] = metadata.get('traceparent')
-      const file = await this.#files.upload(header, this, {
+      const file = await this.#call.caller!.pipeline.files.upload(header, this, {
         traceparent: traceparent?.toString(),
         analysisWithinMs: () => this.#leftMs(),
         signal: this.#gone.signal,

@@ -6,7 +6,7 @@ import { limits } from '../../event/event.ts'
 import { agentLogFields } from '../../event/heartbeat.ts'
 import { JsonText } from '../../lib/json/json-text.ts'
 import { formatRfc3339, parseRfc3339 } from '../../lib/rfc3339.ts'
-import type { Agent, Agents, Heartbeat } from '../../pipeline/agents.ts'
+import type { Agent, Heartbeat } from '../../pipeline/agents.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -22,21 +22,21 @@ const form = {
   advice: 'for example {"agent_id":"edge-7"}',
 }
 
-export function addAgentRoutes(app: FastifyInstance, agents: Agents, pages: PageSender, times: HttpTimes): void {
+export function addAgentRoutes(app: FastifyInstance, pages: PageSender, times: HttpTimes): void {
   const { maxAnswerMs, maxBodyMs } = times
   const text = new JsonText()
   app.post('/v1/heartbeats', async (request, reply) => {
     readQuery(request.query, [])
     const heartbeat = readHeartbeat(text, await readBody(request.raw, limits.maxMessageBytes, maxBodyMs))
     const traceparent = request.headers.traceparent?.toString()
-    await answerInTime(agents.heartbeat({ ...heartbeat, traceparent }), maxAnswerMs)
+    await answerInTime(request.caller.pipeline.agents.heartbeat({ ...heartbeat, traceparent }), maxAnswerMs)
     return reply.code(202).send({})
   })
 
   app.get('/v1/agents', async (request, reply) => {
     const { limit, cursor } = readQuery(request.query, ['limit', 'cursor'])
     const read = async (stepLimit: number, from: string | undefined) => {
-      const page = await agents.listAgents({ limit: stepLimit, cursor: from ?? null })
+      const page = await request.caller.pipeline.agents.listAgents({ limit: stepLimit, cursor: from ?? null })
       return { elements: page.agents.map((agent) => [agentJson(agent)]), nextCursor: page.nextCursor }
     }
     return await pages.send(reply, { name: 'agents', limit: limitParameter(limit), cursor, read })

@@ -3,7 +3,6 @@
 import type { FastifyInstance } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
-import type { Administration } from '../../pipeline/administration.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
 import { causeJson, deadLetterDetailJson, deadLetterJson } from './administration-json.ts'
 import { answerInTime } from './answer-in-time.ts'
@@ -24,12 +23,7 @@ interface IdRoute {
   readonly Params: { readonly id: string }
 }
 
-export function addDeadLetterRoutes(
-  app: FastifyInstance,
-  administration: Administration,
-  pages: PageSender,
-  times: HttpTimes,
-): void {
+export function addDeadLetterRoutes(app: FastifyInstance, pages: PageSender, times: HttpTimes): void {
   const { maxAnswerMs, maxBodyMs } = times
   app.get('/v1/dead-letters', async (request, reply) => {
     const { by, limit, cursor, ...filter } = readQuery(request.query, [...filterNames, 'by', 'limit', 'cursor'])
@@ -37,13 +31,16 @@ export function addDeadLetterRoutes(
     if (by === 'cause') {
       if (limit !== undefined || cursor !== undefined)
         throw wrongParameter('by', 'by=cause does not support limit and cursor: leave them out')
-      const causes = await answerInTime(administration.groupDeadLetters(filterOf(filter)), maxAnswerMs)
+      const causes = await answerInTime(
+        request.caller.pipeline.administration.groupDeadLetters(filterOf(filter)),
+        maxAnswerMs,
+      )
       return { causes: causes.map(causeJson) }
     }
     const conditions = filterOf(filter)
     const read = async (stepLimit: number, from: string | undefined) => {
       const query = { ...conditions, limit: stepLimit, cursor: from }
-      const { deadLetters, nextCursor } = await administration.listDeadLetters(query)
+      const { deadLetters, nextCursor } = await request.caller.pipeline.administration.listDeadLetters(query)
       return { elements: deadLetters.map((letter) => [JSON.stringify(deadLetterJson(letter))]), nextCursor }
     }
     return await pages.send(reply, { name: 'dead_letters', limit: limitParameter(limit), cursor, read })
@@ -51,7 +48,10 @@ export function addDeadLetterRoutes(
 
   app.get<IdRoute>('/v1/dead-letters/:id', async (request, reply) => {
     readQuery(request.query, [])
-    const detail = await answerInTime(administration.getDeadLetter(request.params.id), maxAnswerMs)
+    const detail = await answerInTime(
+      request.caller.pipeline.administration.getDeadLetter(request.params.id),
+      maxAnswerMs,
+    )
     return reply.header('content-type', jsonContentType).send(deadLetterDetailJson(detail))
   })
 
@@ -61,7 +61,7 @@ export function addDeadLetterRoutes(
     const gone = new AbortController()
     reply.raw.on('close', () => gone.abort())
     const body = readRedriveBody(await readBody(request.raw, maxBodyBytes, maxBodyMs))
-    const work = administration.redriveDeadLetters(body, { signal: gone.signal })
+    const work = request.caller.pipeline.administration.redriveDeadLetters(body, { signal: gone.signal })
     const answer = await answerInTime(work, maxAnswerMs)
     const { matched, redriven, skipped, failedAgain, stopped, nextCursor } = answer
     return { matched, redriven, skipped, failed_again: failedAgain, stopped, next_cursor: nextCursor }
@@ -71,7 +71,7 @@ export function addDeadLetterRoutes(
     readQuery(request.query, [])
     const { id } = request.params
     const { deleted } = await answerInTime(
-      administration.deleteDeadLetters({ deadLetterIds: [id] }, false),
+      request.caller.pipeline.administration.deleteDeadLetters({ deadLetterIds: [id] }, false),
       maxAnswerMs,
     )
     if (deleted === 0) throw new MillraceError('not_found', `there is no dead letter ${id}`)

@@ -28,7 +28,7 @@ interface IdParams {
   readonly Params: { readonly id: string }
 }
 
-export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTimes): void {
+export function addFileRoutes(app: FastifyInstance, times: HttpTimes): void {
   const { maxAnswerMs, maxIdleMs } = times
   // In a scope of its own: it takes forms, and no other route does.
   app.register(async (scope) => {
@@ -38,7 +38,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
       refuseContentEncoding(request.headers)
       const { waitMs } = preferenceOf(request)
       const { header, chunks } = await uploadOf(request, maxIdleMs)
-      const file = await files.upload(header, chunks, {
+      const file = await request.caller.pipeline.files.upload(header, chunks, {
         traceparent: request.headers.traceparent?.toString(),
         analysisWithinMs: () => waitMs ?? defaultRequestMs,
         signal: request.isMultipart()
@@ -52,12 +52,13 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
 
   app.get<IdParams>('/v1/files/:id', async (request, reply) => {
     readQuery(request.query, [])
-    const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
+    const file = await answerInTime(request.caller.pipeline.files.file(request.params.id), maxAnswerMs)
     return reply.header('content-type', jsonContentType).send(fileJson(file))
   })
 
   app.get<IdParams>('/v1/files/:id/content', { exposeHeadRoute: false }, async (request, reply) => {
     readQuery(request.query, [])
+    const { files } = request.caller.pipeline
     const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
     const { fileId, size } = file
     const range = byteRangeOf(request.headers, size)
@@ -67,7 +68,7 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
       })
       return sendProblem(reply, { status: 416, error, headers: { 'content-range': `bytes */${size}` } })
     }
-    const { first, chunks } = await begin(fileId, range ?? undefined)
+    const { first, chunks } = await begin(files, fileId, range ?? undefined)
     reply.raw.setTimeout(maxIdleMs, () => reply.raw.destroy())
     reply.headers(downloadHeaders(file))
     if (range !== null) {
@@ -81,14 +82,15 @@ export function addFileRoutes(app: FastifyInstance, files: Files, times: HttpTim
 
   // The library's HEAD route would read the whole file.
   app.head<IdParams>('/v1/files/:id/content', async (request, reply) => {
+    const { files } = request.caller.pipeline
     const file = await answerInTime(files.file(request.params.id), maxAnswerMs)
-    const { chunks } = await begin(file.fileId)
+    const { chunks } = await begin(files, file.fileId)
     void chunks.return?.()
     return describe(reply, file)
   })
 
   /** Begins a download. What cannot be read must not begin as a success. */
-  async function begin(fileId: string, range?: ByteRange) {
+  async function begin(files: Files, fileId: string, range?: ByteRange) {
     const chunks = files.download(fileId, { range })[Symbol.asyncIterator]()
     const first = await answerInTime(chunks.next(), maxAnswerMs).catch((thrown: unknown) => {
       void chunks.return?.()

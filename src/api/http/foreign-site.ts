@@ -10,14 +10,18 @@ import { MillraceError } from '../../errors.ts'
 
 const hostPattern = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/
 
-/**
- * Throws `permission_denied`, naming the header.
- * @param ownNames the names of this server, in lower case. IP addresses and localhost are always allowed.
- */
-export function refuseForeignSite(headers: IncomingHttpHeaders, ownNames: ReadonlySet<string>): void {
+export interface OwnSite {
+  /** Of this server, in lower case; IP addresses and localhost are always allowed. Null: any, for keys protect the server. */
+  readonly names: ReadonlySet<string> | null
+  /** Of other sites whose pages may call. */
+  readonly origins: ReadonlySet<string>
+}
+
+/** Throws `permission_denied`, naming the header. */
+export function refuseForeignSite(headers: IncomingHttpHeaders, { names, origins }: OwnSite): void {
   const host = headers.host?.toLowerCase()
   // Only HTTP/1.0 may omit it, which no browser speaks.
-  if (host !== undefined && !isOwnHost(host, ownNames)) {
+  if (host !== undefined && names !== null && !isOwnHost(host, names)) {
     throw refusal(
       'host',
       host,
@@ -25,8 +29,13 @@ export function refuseForeignSite(headers: IncomingHttpHeaders, ownNames: Readon
     )
   }
   const { origin } = headers
+  if (origin !== undefined && origins.has(origin)) return
   if (origin !== undefined && !isOrigin(origin, host)) {
-    throw refusal('origin', origin, 'is another site than the host of the request: pages of other sites get no access')
+    throw refusal(
+      'origin',
+      origin,
+      'is another site than the host of the request: pages of other sites get no access, but those of MILLRACE_CORS_ORIGINS',
+    )
   }
   const site = headers['sec-fetch-site']
   if (site === 'cross-site') throw refusal('sec-fetch-site', site, 'is refused: pages of other sites get no access')

@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify'
 import * as v from 'valibot'
-import { type Administration, releaseActions } from '../../pipeline/administration.ts'
+import { releaseActions } from '../../pipeline/administration.ts'
 import { heldKeyJson } from './administration-json.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -26,22 +26,22 @@ interface KeyRoute {
   readonly Params: GroupRoute['Params'] & { readonly key: string }
 }
 
-export function addGroupRoutes(app: FastifyInstance, administration: Administration, times: HttpTimes): void {
+export function addGroupRoutes(app: FastifyInstance, times: HttpTimes): void {
   const { maxAnswerMs } = times
   app.post<GroupRoute>('/v1/groups/:topic/:group/pause', async (request) => {
     const { reason } = await readSmallJson(request, pauseBody, times)
-    await answerInTime(administration.pauseGroup(request.params, reason), maxAnswerMs)
+    await answerInTime(request.caller.pipeline.administration.pauseGroup(request.params, reason), maxAnswerMs)
     return { ...request.params, reason }
   })
   app.post<GroupRoute>('/v1/groups/:topic/:group/resume', async (request) => {
     const { rate } = await readSmallJson(request, resumeBody, times)
-    await answerInTime(administration.resumeGroup(request.params, rate), maxAnswerMs)
+    await answerInTime(request.caller.pipeline.administration.resumeGroup(request.params, rate), maxAnswerMs)
     return { ...request.params, rate: rate ?? null }
   })
   app.get<GroupRoute>('/v1/groups/:topic/:group/keys', async (request) => {
     const { limit } = readQuery(request.query, ['limit'])
     const { keys, hasMore } = await answerInTime(
-      administration.heldKeys(request.params, limitParameter(limit)),
+      request.caller.pipeline.administration.heldKeys(request.params, limitParameter(limit)),
       maxAnswerMs,
     )
     return { keys: keys.map(heldKeyJson), has_more: hasMore }
@@ -50,7 +50,7 @@ export function addGroupRoutes(app: FastifyInstance, administration: Administrat
     app.post<KeyRoute>(`/v1/groups/:topic/:group/keys/:key/${action}`, async (request) => {
       readQuery(request.query, [])
       const { topic, group, key } = request.params
-      await answerInTime(administration.releaseKey({ topic, group }, key, action), maxAnswerMs)
+      await answerInTime(request.caller.pipeline.administration.releaseKey({ topic, group }, key, action), maxAnswerMs)
       return { topic, group, key, action }
     })
   }

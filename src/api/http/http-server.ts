@@ -12,14 +12,18 @@ import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
+import { Access } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import type { RunningServer } from '../running-server.ts'
+import { needOf } from '../scopes.ts'
 import type { ServerCertificate } from '../server-certificate.ts'
 import { addAgentRoutes } from './agent-routes.ts'
+import { authorize, challengeOf } from './authorize.ts'
+import { addPreflightRoute, allowOrigin } from './cross-origin.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
@@ -40,12 +44,16 @@ import { addSubscriberRoute } from './subscriber-route.ts'
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
+  /** Default: callers need no key. */
+  readonly access?: Access
   readonly health: Health
   readonly metrics: Metrics
   readonly logger: Logger
   readonly host: string
   /** Further host names by which requests may call this server. Default none. */
   readonly allowedHosts?: readonly string[]
+  /** Origins whose pages may call. Default none. */
+  readonly corsOrigins?: readonly string[]
   readonly port: number
   readonly version: string
   readonly connectionLimits: ConnectionLimits
@@ -64,40 +72,49 @@ const noSchemas = () => () => {
   throw new Error('no route declares a schema')
 }
 
-export async function startHttpServer(options: HttpServerOptions): Promise<RunningServer> {
-  const { pipeline, health, metrics, logger, version, host, port } = options
+export interface RunningHttpServer extends RunningServer {
+  /** Every route, as in `POST /v1/events`. */
+  readonly routes: readonly string[]
+}
+
+export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
+  const { health, metrics, logger, version, host, port } = options
   const times = { ...defaultTimes, ...options.times }
+  const { needsKeys = false } = options.access ?? {}
   let address = ''
-  const app = createApp(options, times)
+  const routes: string[] = []
+  const app = createApp(options, times, routes)
   const { maxAnswerMs } = times
   const openCalls = new OpenCalls()
+  if (options.corsOrigins !== undefined && options.corsOrigins.length > 0) addPreflightRoute(app)
   if (options.takesCalls ?? true) {
     addPublishRoute(app, {
-      pipeline,
       publishDuration: metrics.publishDuration.with({ transport: 'http' }),
       openCalls,
       times,
     })
     const pages = new PageSender(times)
-    addListRoute(app, pipeline, pages)
-    addLiveRoute(app, pipeline.live, openCalls, times)
-    addSubscriberRoute(app, pipeline.live, pages)
-    addJourneyRoute(app, pipeline.administration, maxAnswerMs)
-    addDeadLetterRoutes(app, pipeline.administration, pages, times)
-    addGroupRoutes(app, pipeline.administration, times)
-    addAgentRoutes(app, pipeline.agents, pages, times)
-    addFileRoutes(app, pipeline.files, times)
-    addRequestRoutes(app, pipeline.requests, times)
-    addKeyRoutes(app, pipeline.keys, pages, times)
+    addListRoute(app, pages)
+    addLiveRoute(app, openCalls, times)
+    addSubscriberRoute(app, pages)
+    addJourneyRoute(app, maxAnswerMs)
+    addDeadLetterRoutes(app, pages, times)
+    addGroupRoutes(app, times)
+    addAgentRoutes(app, pages, times)
+    addFileRoutes(app, times)
+    addRequestRoutes(app, times)
+    addKeyRoutes(app, pages, times)
   }
   const scheme = options.certificate == null ? 'http' : 'https'
-  addOperationsRoutes(app, { pipeline, health, metrics, version, maxAnswerMs, url: () => `${scheme}://${address}` })
+  const url = () => `${scheme}://${address}`
+  addOperationsRoutes(app, { health, metrics, version, needsKeys, maxAnswerMs, url })
   await app.ready()
   const { server } = app
   const silent = limitConnections(server, options)
   address = await listen(server, { host, port, variable: 'MILLRACE_HTTP_PORT', logger })
   return {
     address,
+    routes,
     drain: async (deadlineMs) => {
       const forced = setTimeout(() => server.closeAllConnections(), deadlineMs)
       openCalls.drain()
@@ -111,9 +128,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   }
 }
 
-function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstance {
-  const { health, logger, host, allowedHosts = [], certificate = null } = options
-  const ownNames = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
+/** @param routes gets those that are added. */
+function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[]): FastifyInstance {
+  const { pipeline, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
+  const { access = new Access(pipeline, false) } = options
+  const names = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
+  const site = { names: access.needsKeys ? null : names, origins: new Set(corsOrigins) }
   const http = {
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: times.maxHeadersMs,
@@ -145,6 +165,15 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
   // A client may end its side of the connection behind its request, as `nc -N` does, and read the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true })
   app.decorateReply('failure', null)
+  app.decorateRequest('caller')
+  app.decorateRequest('onEndedKey', () => {})
+  app.addHook('onRoute', (route) => {
+    for (const method of [route.method].flat()) {
+      const call = `${method} ${route.url}`
+      routes.push(call)
+      route.config = { ...route.config, need: needOf(call) }
+    }
+  })
   // Every body is a stream until a route reads it; fastify reads none.
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
@@ -154,7 +183,11 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
       throw new MillraceError('invalid_event', 'the header host is missing', { field: 'host' })
     }
     // By the route, not by the path, which may be percent-encoded. Probes may call the other routes by any name.
-    if (request.routeOptions.url?.startsWith('/v1/')) refuseForeignSite(request.headers, ownNames)
+    if (request.routeOptions.url?.startsWith('/v1/')) {
+      refuseForeignSite(request.headers, site)
+      allowOrigin(request.headers.origin, reply, site.origins)
+    }
+    await authorize(access, request, reply)
   })
   // Checked when answering: the request may have arrived before the server began to stop.
   app.addHook('onSend', async (request, reply) => {
@@ -165,7 +198,10 @@ function createApp(options: HttpServerOptions, times: HttpTimes): FastifyInstanc
     endUnreadBody(request, times.maxLingerMs)
     note(request, reply, options)
   })
-  app.setErrorHandler((error, _request, reply) => sendProblem(reply, problemOfThrown(error)))
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOfThrown(error)
+    return sendProblem(reply, { ...problem, headers: challengeOf(request, problem) })
+  })
   app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, request, reply))
   return app
 }

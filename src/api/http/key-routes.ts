@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import * as v from 'valibot'
 import { MillraceError } from '../../errors.ts'
 import { formatRfc3339 } from '../../lib/rfc3339.ts'
-import type { KeyDescription, Keys, Scope } from '../../pipeline/keys.ts'
+import type { KeyDescription, Scope } from '../../pipeline/keys.ts'
 import { bearerOf } from '../bearer.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -36,12 +36,12 @@ interface KeyRoute {
   readonly Params: { readonly id: string }
 }
 
-export function addKeyRoutes(app: FastifyInstance, keys: Keys, pages: PageSender, times: HttpTimes): void {
+export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: HttpTimes): void {
   const { maxAnswerMs } = times
   app.get('/v1/keys', async (request, reply) => {
     const { limit, cursor } = readQuery(request.query, ['limit', 'cursor'])
     const read = async (stepLimit: number, from: string | undefined) => {
-      const page = await keys.list({ limit: stepLimit, cursor: from ?? null })
+      const page = await request.caller.pipeline.keys.list({ limit: stepLimit, cursor: from ?? null })
       return { elements: page.keys.map((key) => [JSON.stringify(keyJson(key))]), nextCursor: page.nextCursor }
     }
     return await pages.send(reply, { name: 'keys', limit: limitParameter(limit), cursor, read })
@@ -50,7 +50,7 @@ export function addKeyRoutes(app: FastifyInstance, keys: Keys, pages: PageSender
   app.post('/v1/keys', async (request, reply) => {
     const { name, scopes, topics, types, rate_per_second, expires_in } = await readSmallJson(request, keyBody, times)
     const limits = { topics, types, ratePerSecond: rate_per_second, expiresInSeconds: expires_in }
-    const created = keys.create({ name, scopes: scopes as Scope[], ...limits })
+    const created = request.caller.pipeline.keys.create({ name, scopes: scopes as Scope[], ...limits })
     const { key, description } = await answerInTime(created, maxAnswerMs)
     return reply
       .code(201)
@@ -61,12 +61,13 @@ export function addKeyRoutes(app: FastifyInstance, keys: Keys, pages: PageSender
   app.delete<KeyRoute>('/v1/keys/:id', async (request) => {
     readQuery(request.query, [])
     const { id } = request.params
-    await answerInTime(keys.revoke(id), maxAnswerMs)
+    await answerInTime(request.caller.pipeline.keys.revoke(id), maxAnswerMs)
     return { key_id: id }
   })
 
   app.post('/v1/tickets', async (request, reply) => {
     const { scopes, topics, types, usable_for } = await readSmallJson(request, ticketBody, times)
+    const { keys } = request.caller.pipeline
     const key = bearerOf(request.headers.authorization)
     const grant = key === null ? null : await keys.check(key)
     if (grant === null) {

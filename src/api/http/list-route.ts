@@ -4,7 +4,6 @@ import type { FastifyInstance } from 'fastify'
 import { defaultTopic } from '../../event/event.ts'
 import { withinMs } from '../../lib/abort.ts'
 import type { Live } from '../../pipeline/live.ts'
-import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { EventQuery } from '../../pipeline/stored-event.ts'
 import { checkTopic } from '../topic.ts'
 import { eventPieces } from './event-json.ts'
@@ -14,9 +13,10 @@ import { limitParameter, readQuery, timeParameter } from './query.ts'
 /** For the cursor of the log: the rows are listed without it. */
 const maxCursorMs = 2_000
 
-export function addListRoute(app: FastifyInstance, pipeline: Pipeline, pages: PageSender): void {
+export function addListRoute(app: FastifyInstance, pages: PageSender): void {
   app.get('/v1/events', async (request, reply) => {
     const { limit, cursor, ...filter } = eventQueryOf(request.query)
+    const { pipeline } = request.caller
     // Before the rows are read, and with the first page: what lands after that is on no later page.
     const liveCursor = cursor === undefined ? await landedCursor(pipeline.live, filter.topic ?? defaultTopic) : null
     const read = async (stepLimit: number, from: string | undefined) => {

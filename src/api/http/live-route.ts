@@ -6,6 +6,7 @@ import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { Live, LiveQuery, LiveSubscription } from '../../pipeline/live.ts'
 import type { OpenCalls } from '../open-calls.ts'
 import { answerInTime } from './answer-in-time.ts'
+import { challengeOf } from './authorize.ts'
 import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
 import { liveProblemOf } from './live-problem.ts'
@@ -27,7 +28,7 @@ const streamHeaders = {
   connection: 'close',
 }
 
-export function addLiveRoute(app: FastifyInstance, live: Live, openCalls: OpenCalls, times: HttpTimes): void {
+export function addLiveRoute(app: FastifyInstance, openCalls: OpenCalls, times: HttpTimes): void {
   const streams = new LiveStreams(times.maxSilenceMs)
   openCalls.add(streams)
   // The one that fastify makes of GET would subscribe.
@@ -37,10 +38,11 @@ export function addLiveRoute(app: FastifyInstance, live: Live, openCalls: OpenCa
   })
   app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
     const { query, waitMs } = liveRequestOf(request.query, request.headers)
-    const subscription = await subscribe(live, query, times.maxAnswerMs)
+    const subscription = await subscribe(request.caller.pipeline.live, query, times.maxAnswerMs)
     const { socket } = request.raw
     const close = () => subscription.close()
     socket.once('close', close)
+    request.onEndedKey = (failure) => subscription.end(failure)
     if (socket.destroyed) close()
     reply.headers({ [cursorHeader]: subscription.startCursor, [idHeader]: subscription.subscriberId })
     if (waitMs === null) {
@@ -99,6 +101,7 @@ async function answerPoll(
     const text = `{"frames":[${frames.join(',')}],"cursor":${JSON.stringify(cursor)}}`
     reply.header('content-type', jsonContentType).send(text)
   } catch (thrown) {
-    sendProblem(reply, liveProblemOf(toMillraceError(thrown)))
+    const problem = liveProblemOf(toMillraceError(thrown))
+    sendProblem(reply, { ...problem, headers: challengeOf(reply.request, problem) })
   }
 }

@@ -2,7 +2,7 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../../errors.ts'
-import type { Pipeline } from '../../pipeline/pipeline.ts'
+import type { Grant } from '../../pipeline/keys.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { answerInTime } from './answer-in-time.ts'
@@ -11,18 +11,23 @@ import { readQuery } from './query.ts'
 import { statusJson } from './status-json.ts'
 
 export interface OperationsParts {
-  readonly pipeline: Pipeline
   readonly health: Health
   readonly metrics: Metrics
   readonly version: string
+  readonly needsKeys: boolean
   readonly maxAnswerMs: number
   /** The URL of the bound address, for example `http://127.0.0.1:8080`; known once the server listens. */
   readonly url: () => string
 }
 
+/** Nothing but files of this server runs in the page, and no other page shows it in a frame. */
+const contentSecurityPolicy = "default-src 'self'; frame-ancestors 'none'"
+
 export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
-  const { pipeline, health, metrics, version, maxAnswerMs, url } = parts
-  app.get('/v1/status', async () => statusJson(await answerInTime(pipeline.status(), maxAnswerMs)))
+  const { health, metrics, version, needsKeys, maxAnswerMs, url } = parts
+  app.get('/v1/status', async (request) =>
+    statusJson(await answerInTime(request.caller.pipeline.status(), maxAnswerMs)),
+  )
   // Checks no other part: a broken store must not make an orchestrator restart the process.
   app.get('/livez', async () => ({ live: true }))
   for (const path of ['/readyz', '/healthz']) {
@@ -32,11 +37,15 @@ export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts
     })
   }
   app.get('/metrics', async (request, reply) => {
+    refuseNarrowKey(request.caller.grant)
     const { contentType, body } = await metrics.render(request.headers.accept)
     return reply.header('content-type', contentType).send(body)
   })
   app.get('/version', async () => ({ version, commit: null, node: process.version }))
-  app.get('/', async (_request, reply) => reply.type('text/plain; charset=utf-8').send(welcome(url(), version)))
+  app.get('/', async (_request, reply) => {
+    reply.header('content-security-policy', contentSecurityPolicy)
+    return reply.type('text/html; charset=utf-8').send(welcome(url(), version, needsKeys))
+  })
 }
 
 function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean): object {
@@ -52,15 +61,31 @@ function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean):
   return sendProblem(reply, { ...problemOf(error), members })
 }
 
-function welcome(url: string, version: string): string {
-  return `Millrace ${version} accepts events and lands each of them in a database exactly once.
+/** The metrics are those of all topics together. */
+function refuseNarrowKey({ topics, types }: Grant): void {
+  if (topics === null && types === null) return
+  throw new MillraceError(
+    'permission_denied',
+    'the key is for some topics or types only, and metrics are of all of them',
+  )
+}
+
+function welcome(url: string, version: string, needsKeys: boolean): string {
+  const key = needsKeys ? ' -H "authorization: Bearer $MILLRACE_KEY"' : ''
+  return `<!doctype html>
+<html lang="en">
+<title>Millrace ${version}</title>
+<pre>
+Millrace ${version} accepts events and lands each of them in a database exactly once.
 
 Publish an event:
-  curl -i ${url}/v1/events -H 'content-type: application/json' -d '{"type":"hello","data":{"n":1}}'
+  curl -i ${url}/v1/events${key} -H 'content-type: application/json' -d '{"type":"hello","data":{"n":1}}'
 
 List landed events:
-  curl ${url}/v1/events
+  curl ${url}/v1/events${key}
 
 State of the server: /v1/status  /readyz  /metrics  /version
+</pre>
+</html>
 `
 }

@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { defaultTopic, limits } from '../../event/event.ts'
 import { JsonText } from '../../lib/json/json-text.ts'
-import type { Overflow, Pipeline, PublishOptions, PublishVerdict } from '../../pipeline/pipeline.ts'
+import type { Overflow, PublishOptions, PublishVerdict } from '../../pipeline/pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
 import { failureOfVerdict } from '../call-verdict.ts'
 import type { OpenCalls } from '../open-calls.ts'
@@ -27,7 +27,6 @@ import { readQuery, wrongParameter } from './query.ts'
 const overflows: readonly Overflow[] = ['reject', 'drop', 'wait']
 
 export interface PublishRouteParts {
-  readonly pipeline: Pipeline
   readonly publishDuration: HistogramSeries
   /** NDJSON bodies that are being read; a stopping server ends them. */
   readonly openCalls: OpenCalls
@@ -35,10 +34,11 @@ export interface PublishRouteParts {
 }
 
 export function addPublishRoute(app: FastifyInstance, parts: PublishRouteParts): void {
-  const { pipeline, publishDuration, openCalls, times } = parts
+  const { publishDuration, openCalls, times } = parts
   // Each body and each NDJSON line is read synchronously, so all of them can share it.
   const text = new JsonText()
   app.post('/v1/events', async (request, reply) => {
+    const { pipeline } = request.caller
     reply.header('millrace-persistence', pipeline.persistence())
     const { topic, overflow } = targetOf(request)
     const form = bodyFormOf(request.raw)

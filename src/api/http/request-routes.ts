@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError, toMillraceError } from '../../errors.ts'
 import { EventIdGenerator } from '../../event/event.ts'
 import { maxRequestBytes } from '../../event/request.ts'
-import type { RequestAnswer, Requests } from '../../pipeline/requests.ts'
+import type { RequestAnswer } from '../../pipeline/requests.ts'
 import { defaultRequestMs, maxRequestMs } from '../request-wait.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
@@ -19,7 +19,7 @@ const probeEveryMs = 1000
 
 const idHeader = 'millrace-request-id'
 
-export function addRequestRoutes(app: FastifyInstance, requests: Requests, times: HttpTimes): void {
+export function addRequestRoutes(app: FastifyInstance, times: HttpTimes): void {
   const ids = new EventIdGenerator()
   app.post<{ Params: { type: string } }>('/v1/requests/:type', async (request, reply) => {
     readQuery(request.query, [])
@@ -37,7 +37,10 @@ export function addRequestRoutes(app: FastifyInstance, requests: Requests, times
     const location = `/v1/requests/${encodeURIComponent(requestId)}?type=${encodeURIComponent(type)}`
     const longestMs = (waitMs ?? defaultRequestMs) + times.maxAnswerMs
     try {
-      const answer = await answerInTime(requests.request(message, { signal: goneSignalOf(reply) }), longestMs)
+      const answer = await answerInTime(
+        request.caller.pipeline.requests.request(message, { signal: goneSignalOf(reply) }),
+        longestMs,
+      )
       if (answer.stage !== 'replied') reply.header('location', location)
       if (isAsync || waitMs !== null) reply.header('preference-applied', appliedOf(isAsync, waitMs))
       return send(reply, answer)
@@ -53,7 +56,10 @@ export function addRequestRoutes(app: FastifyInstance, requests: Requests, times
     const { waitMs } = preferenceOf(request)
     const query = { requestId: request.params.id, type, waitMs: waitMs ?? 0 }
     const longestMs = query.waitMs + times.maxAnswerMs
-    const answer = await answerInTime(requests.getReply(query, { signal: goneSignalOf(reply) }), longestMs)
+    const answer = await answerInTime(
+      request.caller.pipeline.requests.getReply(query, { signal: goneSignalOf(reply) }),
+      longestMs,
+    )
     if (waitMs !== null) reply.header('preference-applied', appliedOf(false, waitMs))
     return send(reply, answer)
   })

@@ -2,23 +2,28 @@
 
 import type { FastifyInstance } from 'fastify'
 import { formatRfc3339 } from '../../lib/rfc3339.ts'
-import type { Live, SubscriberStatus } from '../../pipeline/live.ts'
+import type { SubscriberStatus } from '../../pipeline/live.ts'
 import type { PageSender } from './page-sender.ts'
 import { limitParameter, readQuery } from './query.ts'
 
-export function addSubscriberRoute(app: FastifyInstance, live: Live, pages: PageSender): void {
+export function addSubscriberRoute(app: FastifyInstance, pages: PageSender): void {
   app.get('/v1/subscribers', async (request, reply) => {
     const { limit, cursor } = readQuery(request.query, ['limit', 'cursor'])
-    const all = live.subscribers().toSorted((a, b) => (a.subscriberId < b.subscriberId ? -1 : 1))
+    const all = request.caller.pipeline.live.subscribers().toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
     const read = async (stepLimit: number, from: string | undefined) => {
-      const start = from === undefined ? 0 : all.findIndex(({ subscriberId }) => subscriberId > from)
+      const start = from === undefined ? 0 : all.findIndex((each) => placeOf(each) > from)
       const step = start < 0 ? [] : all.slice(start, start + stepLimit)
       const last = step.at(-1)
-      const nextCursor = last === undefined || last === all.at(-1) ? null : last.subscriberId
+      const nextCursor = last === undefined || last === all.at(-1) ? null : placeOf(last)
       return { elements: step.map((subscriber) => [JSON.stringify(subscriberJson(subscriber))]), nextCursor }
     }
     return await pages.send(reply, { name: 'subscribers', limit: limitParameter(limit), cursor, read })
   })
+}
+
+/** Where it stands in the list: those of two keys may have one id. */
+function placeOf({ subscriberId, since }: SubscriberStatus): string {
+  return `${subscriberId}/${since}`
 }
 
 function subscriberJson(status: SubscriberStatus): object {

@@ -23,8 +23,8 @@ export const file_millrace_v1_live: GenFile = /*@__PURE__*/
  */
 export type SubscribeRequest = Message<"millrace.v1.SubscribeRequest"> & {
   /**
-   * 1 to 64 of A-Z a-z 0-9 . _ -, unique in the process; assigned when empty. A second subscription with an id ends the
-   * first.
+   * 1 to 64 of A-Z a-z 0-9 . _ -, unique in the process for the caller's key; assigned when empty. A second subscription
+   * with an id ends the first.
    *
    * @generated from field: string subscriber_id = 1;
    */

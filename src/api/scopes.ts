@@ -1,0 +1,70 @@
+// Which scope each call needs: one table for all rpcs and all routes.
+//
+// A server does not start with an rpc or a route that is missing here, so none is served without a decision.
+
+import type { Scope } from '../pipeline/keys.ts'
+
+/** `open`: no key. `any`: a valid key, whatever its scopes. */
+export type Need = Scope | 'any' | 'open'
+
+const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
+  open: [
+    ...['GET /', 'GET /livez', 'GET /readyz', 'GET /healthz', 'POST /v1/session'],
+    // The preflight of a browser has no key: it asks whether a request with one may be sent.
+    'OPTIONS /v1/*',
+    ...['/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/Watch', '/grpc.health.v1.Health/List'],
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+  ],
+  any: ['POST /v1/tickets', 'DELETE /v1/session', '/millrace.v1.KeyService/CheckKey'],
+  publish: [
+    ...['POST /v1/events', 'POST /v1/heartbeats', 'POST /v1/files'],
+    ...['POST /v1/requests/:type', 'GET /v1/requests/:id'],
+    ...['Publish', 'PublishStream', 'Produce'].map((rpc) => `/millrace.v1.IngestService/${rpc}`),
+    ...['Request', 'GetReply'].map((rpc) => `/millrace.v1.RequestService/${rpc}`),
+    ...['Upload', 'GetUpload'].map((rpc) => `/millrace.v1.FileService/${rpc}`),
+    '/millrace.v1.AgentService/Heartbeat',
+  ],
+  subscribe: ['GET /v1/events/live', '/millrace.v1.LiveService/Subscribe'],
+  work: ['/millrace.v1.WorkService/Consume', '/millrace.v1.FileService/Download'],
+  read: [
+    ...['GET /v1/events', 'GET /v1/events/:id', 'GET /v1/agents', 'GET /v1/files/:id', 'GET /v1/files/:id/content'],
+    ...['GET /v1/dead-letters', 'GET /v1/dead-letters/:id', 'GET /v1/groups/:topic/:group/keys'],
+    ...['GET /v1/status', 'GET /v1/subscribers', 'GET /metrics', 'GET /version'],
+    ...['GetStatus', 'WatchStatus', 'GetEvent', 'ListDeadLetters', 'GetDeadLetter', 'ListHeldKeys'].map(
+      (rpc) => `/millrace.v1.AdminService/${rpc}`,
+    ),
+    ...['/millrace.v1.AgentService/ListAgents', '/millrace.v1.FileService/GetFile'],
+  ],
+  operate: [
+    ...['POST /v1/dead-letters/redrive', 'DELETE /v1/dead-letters/:id'],
+    ...['pause', 'resume', 'keys/:key/retry', 'keys/:key/release', 'keys/:key/skip'].map(
+      (action) => `POST /v1/groups/:topic/:group/${action}`,
+    ),
+    ...[
+      'RedriveDeadLetters',
+      'DeleteDeadLetters',
+      'Replay',
+      'PauseGroup',
+      'ResumeGroup',
+      'DeleteGroup',
+      'ReleaseKey',
+    ].map((rpc) => `/millrace.v1.AdminService/${rpc}`),
+  ],
+  admin: [
+    ...['GET /v1/keys', 'POST /v1/keys', 'DELETE /v1/keys/:id'],
+    ...['CreateKey', 'ListKeys', 'RevokeKey'].map((rpc) => `/millrace.v1.KeyService/${rpc}`),
+  ],
+}
+
+/** By the path of an rpc, `/millrace.v1.IngestService/Publish`, or the route, `POST /v1/events`. */
+export const needs: ReadonlyMap<string, Need> = new Map(
+  Object.entries(callsByNeed).flatMap(([need, calls]) => calls.map((call) => [call, need as Need] as const)),
+)
+
+/** Throws for a call that is not in the table. */
+export function needOf(call: string): Need {
+  const need = needs.get(call.replace(/^HEAD /, 'GET '))
+  if (need === undefined) throw new Error(`${call} has no scope: add it to api/scopes.ts`)
+  return need
+}
