@@ -236,6 +236,25 @@ test('a second subscription with an id ends the first, and is not ended with it'
   assert.deepEqual(idsOf(await takeUntil(second, (_, ids) => ids === 1)), ['a'])
 })
 
+test('an earlier call for an id that the log answers later does not end the later one', async (t) => {
+  const { eventLog } = await openLive(t)
+  const answered = Promise.withResolvers<void>()
+  const tail: LogTail = {
+    cursorAt: async (name, place) => {
+      if (typeof place === 'object') await answered.promise
+      return await eventLog.tail.cursorAt(name, place)
+    },
+    read: (...call) => eventLog.tail.read(...call),
+  }
+  const { live } = await openLiveOn(t, eventLog, { tail })
+  const earlier = live.subscribe(queryOf({ subscriberId: 'console', from: '2020-01-01T00:00:00Z' }))
+  const later = await live.subscribe(queryOf({ subscriberId: 'console' }))
+  answered.resolve()
+  await assert.rejects(earlier, { code: 'cancelled' })
+  await append({ eventLog }, eventsOf(['a']))
+  assert.deepEqual(idsOf(await takeUntil(later, (_, ids) => ids === 1)), ['a'])
+})
+
 test('a drain gives each what waits for it, then reconnect; a close ends a wait', async (t) => {
   const parts = await openLive(t)
   const [reading, behind, closed] = [

@@ -49,6 +49,16 @@ interface OpenFeed {
   users: number
 }
 
+/** What a call of `subscribe` has found out. */
+interface Entry {
+  readonly call: number
+  readonly filter: LiveFilter
+  readonly open: OpenFeed
+  readonly found: CursorFound
+  /** Whether the start is from the log, not from a user. */
+  readonly isStartKnown: boolean
+}
+
 export class LiveFeed implements Live {
   readonly #options: LiveFeedOptions
   readonly #random: () => number
@@ -59,6 +69,8 @@ export class LiveFeed implements Live {
   readonly #reads = new Slots(maxOwnReadsAtOnce)
   readonly #progressMs: number
   readonly #progressTimer: NodeJS.Timeout
+  /** The number of the last call of `subscribe`. */
+  #lastCall = 0
   #isDraining = false
   #lastLeft: (() => void) | null = null
 
@@ -79,12 +91,13 @@ export class LiveFeed implements Live {
     const start = startOf(query.from, now())
     const given = start.is === 'cursor' ? decodeCursor(query.topic, start.token) : null
     this.#checkRoom(query)
+    const call = ++this.#lastCall
     const open = this.#openFeed(query.topic)
     try {
       await open.started
       const found = given === null ? await this.#find(query.topic, start) : { cursor: given, isCut: false }
       this.#checkRoom(query)
-      return this.#add(query, filter, open, found, given === null)
+      return this.#add(query, { call, filter, open, found, isStartKnown: given === null })
     } catch (thrown) {
       this.#leaveFeed(query.topic, open)
       throw thrown
@@ -153,15 +166,19 @@ export class LiveFeed implements Live {
     for (const subscriber of [...this.#subscribers.values()]) subscriber.close()
   }
 
-  #add(query: LiveQuery, filter: LiveFilter, open: OpenFeed, found: CursorFound, isStartKnown: boolean): Subscriber {
+  #add(query: LiveQuery, { call, filter, open, found, isStartKnown }: Entry): Subscriber {
     const { tail, subscriberMaxBytes, count, now, monotonicNow } = this.#options
     const { topic, onSlow, caller = '' } = query
     const subscriberId = query.subscriberId || randomUUID()
     const name = nameOf(caller, subscriberId)
     const text = `another subscription took the subscriber_id "${subscriberId}"`
-    this.#subscribers.get(name)?.end(new MillraceError('cancelled', text, { field: 'subscriber_id' }))
+    const taken = new MillraceError('cancelled', text, { field: 'subscriber_id' })
+    const before = this.#subscribers.get(name)
+    // The log answers calls in any order; the client has given up the earlier one.
+    if (before !== undefined && before.call > call) throw taken
+    before?.end(taken)
     const subscriber = new Subscriber({
-      ...{ subscriberId, topic, filter, onSlow, isStartKnown, tail, monotonicNow },
+      ...{ call, subscriberId, topic, filter, onSlow, isStartKnown, tail, monotonicNow },
       maxBufferedEvents: query.maxBufferedEvents ?? defaultBufferedEvents,
       maxBufferedBytes: subscriberMaxBytes,
       start: found.cursor,

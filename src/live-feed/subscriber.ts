@@ -40,6 +40,8 @@ type State =
   | { readonly is: 'ended'; readonly error: MillraceError | null }
 
 export interface SubscriberOptions {
+  /** The number of the call that has made it. */
+  readonly call: number
   readonly subscriberId: string
   readonly topic: string
   readonly filter: LiveFilter
@@ -69,6 +71,7 @@ export interface SubscriberOptions {
 }
 
 export class Subscriber implements LiveSubscription, Receiver {
+  readonly call: number
   readonly subscriberId: string
   readonly startCursor: string
   readonly filter: LiveFilter
@@ -88,6 +91,7 @@ export class Subscriber implements LiveSubscription, Receiver {
   constructor(options: SubscriberOptions) {
     const { topic, start, onSlow, maxBufferedEvents, maxBufferedBytes } = options
     this.#options = options
+    this.call = options.call
     this.subscriberId = options.subscriberId
     this.filter = options.filter
     this.startCursor = encodeCursor(topic, start)
