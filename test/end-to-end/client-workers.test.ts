@@ -360,7 +360,8 @@ test('a worker that was stopped for longer than the time limit loses its events,
   const settled = () => eventually(async () => assert.equal((await line()).waiting, 0), { withinMs: 30_000 })
 
   await publishOrders(300)
-  await eventually(async () => assert.ok(((await client.status()).ledger[0]?.accepted ?? 0) > 320))
+  // Often, or all is done before the worker is stopped.
+  await eventually(async () => assert.ok(((await client.status()).ledger[0]?.accepted ?? 0) > 320), { everyMs: 10 })
   child.kill('SIGSTOP')
   const before = other.deliveries.length
   await settled()

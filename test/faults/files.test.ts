@@ -60,7 +60,9 @@ for (const { when, inject, isNamed } of kills) {
     const { chunks, end } = untilTold()
 
     const upload = codeOf(client.upload(chunks, { fileId }))
-    await eventually(async () => assert.ok((await client.files.uploadState(fileId)).received > 1_000_000))
+    await eventually(async () => assert.ok((await client.files.uploadState(fileId)).received > 1_000_000), {
+      everyMs: 20,
+    })
     if (inject === null) server.kill()
     else {
       const ofDirectory = isNamed ? ['-P', directory] : []

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface EventuallyOptions {
   /** Longest wait in milliseconds. */
   readonly withinMs?: number
-  /** Pause between two checks, in milliseconds. By default it grows with the wait. */
+  /** Pause between two checks, in milliseconds. By default it is 20, and grows with the wait if checks are asynchronous. */
   readonly everyMs?: number
   /** What is awaited, named in the error on timeout. */
   readonly what?: string
@@ -17,21 +17,26 @@ export async function eventually<T>(check: () => T | Promise<T>, options: Eventu
   const began = performance.now()
   const deadline = began + withinMs
   for (;;) {
+    let isAsynchronous = false
     try {
-      return await check()
+      const checking = check()
+      isAsynchronous = checking instanceof Promise
+      return await checking
     } catch (failure) {
       if (performance.now() >= deadline) {
         const reason = failure instanceof Error ? failure.message : String(failure)
         throw new Error(`waited ${withinMs} ms for ${what}; last failure: ${reason}`, { cause: failure })
       }
     }
-    await sleep(everyMs ?? growingPauseMs(performance.now() - began))
+    await sleep(everyMs ?? (isAsynchronous ? growingPauseMs(performance.now() - began) : shortestPauseMs))
   }
 }
 
-/** A check often costs milliseconds of CPU, in a server too, and being late by a tenth of the wait costs none. */
+const shortestPauseMs = 20
+
+/** A request costs milliseconds of CPU, in the server too, and being late by a tenth of the wait costs none. */
 function growingPauseMs(waitedMs: number): number {
-  return Math.min(100, Math.max(20, waitedMs / 10))
+  return Math.min(100, Math.max(shortestPauseMs, waitedMs / 10))
 }
 
 /** Settles like the promise, or rejects after `ms`. */
