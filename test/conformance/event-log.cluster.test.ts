@@ -1,14 +1,11 @@
-// The log on a Redis Cluster, on three real masters: in `npm test` the random calls of the suite, in the long run all of it.
-// What is different on a Cluster is where keys are and how scripts reach them; the rest is the driver of one Redis.
+// The log on a Redis Cluster: the suite of every log, on three real masters.
 
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openRedisLog } from '../../src/event-log/redis/open-redis-log.ts'
-import { isLongRun } from '../support/depth.ts'
 import { redisPrefix, sharedCluster } from '../support/shared-services.ts'
 import { startTcpRelay, type TcpRelay } from '../support/tcp-relay.ts'
 import { eventLogSuite } from './event-log.suite.ts'
 import type { EventLogHarness } from './event-log-bench.ts'
-import { eventLogModelTest } from './event-log-model.ts'
 
 const silent = { info() {}, warn() {} }
 
@@ -50,5 +47,4 @@ const harness: EventLogHarness = {
   },
 }
 
-if (isLongRun) eventLogSuite(harness)
-else eventLogModelTest(harness)
+eventLogSuite(harness)
