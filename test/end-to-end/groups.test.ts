@@ -178,15 +178,14 @@ test('an error of a call about groups names the field', async (t) => {
       'reason',
     ],
     [() => administration.pauseGroup({ topic: 'events', group: 'landing' }, 'two\nlines'), 'invalid_event', 'reason'],
-    [() => administration.pauseGroup({ topic: 'events', group: 'unknown' }, ''), 'not_found', undefined],
-    [() => administration.resumeGroup({ topic: 'unknown', group: 'landing' }), 'not_found', undefined],
+    [() => administration.pauseGroup({ topic: 'events', group: 'unknown' }, ''), 'not_found', 'group'],
+    [() => administration.resumeGroup({ topic: 'unknown', group: 'landing' }), 'not_found', 'group'],
     [() => administration.resumeGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
     [() => administration.deleteGroup({ topic: 'events', group: '' }), 'invalid_event', 'group'],
-    [() => administration.deleteGroup({ topic: 'events', group: 'unknown' }), 'not_found', undefined],
+    [() => administration.deleteGroup({ topic: 'events', group: 'unknown' }), 'not_found', 'group'],
     [() => administration.deleteGroup({ topic: 'events', group: 'landing' }), 'failed_precondition', undefined],
     [() => administration.deleteGroup({ topic: '_dead', group: 'dead' }), 'failed_precondition', undefined],
   ]
-  // The protocol has a place for the field where the argument itself is invalid.
   for (const [call, code, field] of refusals) {
     await assert.rejects(call(), (error: unknown) => {
       assert.ok(error instanceof MillraceError)

@@ -114,9 +114,9 @@ test('what cannot be released is refused with what is wrong', async (t) => {
   const { administration } = clientOf(t, server)
   const landing = { topic: 'events', group: 'landing' }
   for (const [call, code, field] of [
-    [() => administration.heldKeys({ topic: 'events', group: 'unknown' }, 10), 'not_found', undefined],
+    [() => administration.heldKeys({ topic: 'events', group: 'unknown' }, 10), 'not_found', 'group'],
     [() => administration.heldKeys(landing, 1001), 'invalid_event', 'limit'],
-    [() => administration.releaseKey(landing, 'k', 'retry'), 'not_found', undefined],
+    [() => administration.releaseKey(landing, 'k', 'retry'), 'not_found', 'key'],
   ] as const) {
     await assert.rejects(call, (error) => {
       assert.ok(error instanceof MillraceError)

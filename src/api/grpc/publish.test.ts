@@ -106,9 +106,9 @@ const wholeMessageFaults: readonly (readonly [
   Parameters<typeof publishMessage>[0],
   keyof typeof grpcStatus,
   string,
-  string | null,
+  string,
 ])[] = [
-  ['a topic that is not declared', { topic: 'nowhere', events: [good] }, 'NOT_FOUND', 'NOT_FOUND', null],
+  ['a topic that is not declared', { topic: 'nowhere', events: [good] }, 'NOT_FOUND', 'NOT_FOUND', 'topic'],
   [
     'a topic with invalid characters',
     { topic: 'Straße', events: [good] },
@@ -128,7 +128,7 @@ for (const [what, init, status, reason, field] of wholeMessageFaults) {
     assert.equal(error.code, grpcStatus[status])
     const { errorInfo, badRequest } = detailsOf(error)
     assert.equal(errorInfo?.reason, reason)
-    assert.equal(badRequest?.fieldViolations[0]?.field ?? null, field)
+    assert.equal(badRequest?.fieldViolations[0]?.field, field)
   })
 }
 
