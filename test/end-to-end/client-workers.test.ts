@@ -359,9 +359,9 @@ test('a worker that was stopped for longer than the time limit loses its events,
   }
   const settled = () => eventually(async () => assert.equal((await line()).waiting, 0), { withinMs: 30_000 })
 
-  await publishOrders(300)
-  // Often, or all is done before the worker is stopped.
-  await eventually(async () => assert.ok(((await client.status()).ledger[0]?.accepted ?? 0) > 320), { everyMs: 10 })
+  // So many, and a look so often, or all is done before the worker is stopped.
+  await publishOrders(1000)
+  await eventually(async () => assert.ok(((await client.status()).ledger[0]?.accepted ?? 0) > 1020), { everyMs: 10 })
   child.kill('SIGSTOP')
   const before = other.deliveries.length
   await settled()
