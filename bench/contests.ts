@@ -238,7 +238,7 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
           { name: product, program: 'workloads/fan-out', options },
           { name: floor, program: 'floors/grpc-fan-out', options },
         ],
-        comparisons: [ratio('T7', `deliveries to ${subscribers} subscribers / bare grpc-js loop`, product, floor, 2)],
+        comparisons: [ratio('T7', `deliveries, 1 to ${subscribers} / bare grpc-js loop`, product, floor, 2)],
         bounds: [],
       }
     }),

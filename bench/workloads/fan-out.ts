@@ -15,7 +15,7 @@ const tickMs = 1
 
 await runBlock((options: FeedOptions) =>
   withTempDirectory(async (directory) => {
-    const service = await startService(directory, ingestOnly)
+    const service = await startService(directory, { ...ingestOnly, MILLRACE_CONNECTIONS_PER_ADDRESS_MAX: '2000' })
     const measured = await measureFeed(service, options, sourceOf(service.address, options.payloadBytes))
     await service.stop()
     return { ...measured, durability: 'disk' }
