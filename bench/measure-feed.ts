@@ -1,5 +1,6 @@
 // The measured part of W4 for the product and for the floor: how many events a second reach all subscribers together.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlockResult } from './block.ts'
 import { FeedSubscriber } from './feed-subscriber.ts'
 import { cpuSecondsOf } from './process-usage.ts'
@@ -38,14 +39,14 @@ export async function measureFeed(
       subscribers.reduce((least, { received }) => Math.min(least, received), Number.MAX_SAFE_INTEGER)
     const inAll = () => subscribers.reduce((sum, { received }) => sum + received, 0)
     source.start(slowest)
-    await passed(warmSeconds)
+    await sleep(1000 * warmSeconds)
     const [startMs, before, cpuBefore, ownCpuBefore] = [
       performance.now(),
       inAll(),
       cpuSecondsOf(service.pid),
       cpuSecondsOf(process.pid),
     ]
-    await passed(seconds)
+    await sleep(1000 * seconds)
     const events = inAll() - before
     const measured = {
       events,
@@ -64,15 +65,11 @@ export async function measureFeed(
 async function deliveryProblems(subscribers: readonly FeedSubscriber[], sent: number): Promise<string[]> {
   const endMs = performance.now() + lastEventsWithinMs
   const isShort = () => subscribers.some(({ received, dropped }) => received + dropped < sent)
-  while (isShort() && performance.now() < endMs) await passed(0.01)
+  while (isShort() && performance.now() < endMs) await sleep(10)
   const wrong = subscribers.filter(({ received, dropped }) => received !== sent || dropped !== 0)
   if (wrong.length === 0) return []
   const [{ received, dropped }] = wrong as [FeedSubscriber]
   return [
     `${wrong.length} subscribers did not get all ${sent} events: one got ${received}, and ${dropped} were dropped`,
   ]
-}
-
-function passed(seconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 1000 * seconds))
 }

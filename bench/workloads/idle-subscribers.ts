@@ -4,6 +4,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { runBlock } from '../block.ts'
 import { measureStream } from '../measure-stream.ts'
 import { cpuSecondsOf } from '../process-usage.ts'
@@ -44,7 +45,7 @@ await runBlock((options: IdleSubscribersOptions) =>
         )
         sockets.push(...(await Promise.all(joining)))
       }
-      await passed(settleMs)
+      await sleep(settleMs)
     }
     const alone = await publish()
     // The first ones make what all of them share.
@@ -55,7 +56,7 @@ await runBlock((options: IdleSubscribersOptions) =>
     const rssKibibytesEach = (service.rssBytes - rssBytes) / added / 1024
     const kernelKibibytesEach = (socketBytes() - kernelBytes) / added / 1024
     const cpuBefore = cpuSecondsOf(service.pid)
-    await passed(1000 * seconds)
+    await sleep(1000 * seconds)
     const idleCpuSeconds = cpuSecondsOf(service.pid) - cpuBefore
     const beside = await publish()
     const closed = sockets.filter(({ destroyed }) => destroyed).length
@@ -91,8 +92,4 @@ async function subscribe(http: string, index: number): Promise<Socket> {
 function socketBytes(): number {
   const pages = /^TCP:.* mem (\d+)/m.exec(readFileSync('/proc/net/sockstat', 'utf8'))?.[1]
   return Number(pages) * 4096
-}
-
-function passed(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -2,6 +2,7 @@
 // memory. At a fixed rate; the stuck ones come and go in turns, so that a drift of the machine hits both alike.
 
 import { createHistogram } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { runBlock } from '../block.ts'
 import { FeedSubscriber } from '../feed-subscriber.ts'
 import { MessageFactory } from '../messages.ts'
@@ -71,12 +72,12 @@ async function measure(directory: string, options: StuckOptions) {
   let rssWith = 0
   let dropped = 0
   const turn = async (kind: 'without' | 'with') => {
-    await passed(settleMs)
+    await sleep(settleMs)
     // All that was sent by now has been received: a number received tells which event came last.
     for (const [index, { received }] of healthy.entries()) firsts[index] ??= producer.sent - received
     histogram = createHistogram()
     watch.take()
-    await passed(1000 * options.seconds)
+    await sleep(1000 * options.seconds)
     p99[kind].push(histogram.percentile(99) / 1000)
     const { highestBytes } = watch.take()
     if (kind === 'without') rssBefore = Math.max(rssBefore, highestBytes)
@@ -92,7 +93,7 @@ async function measure(directory: string, options: StuckOptions) {
     await turn('with')
     // What they hold is sent when they read again: with what was dropped it is all that was published.
     for (const subscriber of stuck) subscriber.resume()
-    await passed(settleMs)
+    await sleep(settleMs)
     dropped += stuck.reduce((sum, subscriber) => sum + subscriber.dropped, 0)
     for (const subscriber of stuck) subscriber.close()
   }
@@ -100,7 +101,7 @@ async function measure(directory: string, options: StuckOptions) {
   const serviceCpuSeconds = cpuSecondsOf(service.pid) - cpuBefore
   const seconds = (performance.now() - startMs) / 1000
   const sent = await producer.end()
-  await passed(settleMs)
+  await sleep(settleMs)
   const missing = healthy.filter(({ received, dropped }) => dropped > 0 || received < sent - 10_000)
   if (missing.length > 0) problems.push(`${missing.length} healthy subscribers have lost events`)
   if (!(dropped > 0)) problems.push('the stuck subscribers have dropped nothing, or not said how much')
@@ -119,8 +120,4 @@ async function measure(directory: string, options: StuckOptions) {
       generatorLateP99Ms: late.percentile(99) / 1000,
     },
   }
-}
-
-function passed(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

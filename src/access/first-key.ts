@@ -1,7 +1,7 @@
 // The first admin key, which a server makes that needs keys and has none.
 //
 // The file is written before the row: a process that is killed in between finds its key in the file when it starts again, and
-// stores that one. Of many processes that start at once, the one whose insert won has made the key.
+// stores that one. When many processes start at once, the one whose insert won has made the key.
 
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

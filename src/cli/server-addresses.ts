@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { adminKeyFile } from '../access/first-key.ts'
 import type { ConnectOptions } from '../client/connect.ts'
+import { partsOf } from '../client/secure-context.ts'
 import { type Config, isLoopback } from '../config/config.ts'
 import { readClientTls } from '../config/tls-files.ts'
 
@@ -29,7 +30,7 @@ export function connectOptions(config: Config): ConnectOptions {
 
 /** The key that the server of the data directory has made for itself. It is not sent to other machines. */
 function ownKey({ address, dataDir }: Config): string | null {
-  if (!address.every((each) => isLoopback(each.slice(0, each.lastIndexOf(':')).replace(/^\[|\]$/g, '')))) return null
+  if (!address.every((each) => isLoopback(partsOf(each).host))) return null
   try {
     return readFileSync(join(dataDir, adminKeyFile), 'utf8').trim() || null
   } catch {

@@ -47,7 +47,7 @@ export function tlsOptionsFor(address: string, secureContext: SecureContext): Co
   return { host, secureContext, ALPNProtocols: ['h2'], ...(isIP(host) === 0 ? { servername: host } : {}) }
 }
 
-/** Of `name:port`, `1.2.3.4:port` or `[::1]:port`. */
+/** Splits `name:port`, `1.2.3.4:port` or `[::1]:port`. */
 export function partsOf(address: string): { readonly host: string; readonly port: number } {
   const [, host = '', port] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? []
   return { host, port: Number(port) }

@@ -11,7 +11,7 @@ export interface ByteRange {
 }
 
 export interface FileChunks {
-  /** Of the whole file in bytes, when it was opened; null of what is no regular file, as a pipe. */
+  /** Length of the whole file in bytes when it was opened; null for a pipe and whatever else is no regular file. */
   readonly size: number | null
   /** A loop over them closes the file when it ends, also early. */
   readonly chunks: AsyncIterable<Uint8Array>

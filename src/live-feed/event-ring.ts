@@ -11,7 +11,7 @@ import type { BufferedEvent } from './live-event.ts'
 
 /** Events that the log itself does not have any more, between those before it and after it. `from` and `to` are cursors. */
 export interface LogGap {
-  /** Of those that the subscriber wants; null when it is not known. */
+  /** How many that the subscriber wants; null when it is not known. */
   readonly dropped: number | null
   readonly reason: GapReason
   readonly from: string

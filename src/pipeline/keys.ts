@@ -19,42 +19,8 @@ export const keyLimits = {
   ticket: { defaultSeconds: 60, maxSeconds: 15 * 60, maxBytes: 4096 },
 } as const
 
-/** What a caller may do. */
-export interface Grant {
-  /** Of the key; '' for a server without keys. */
-  readonly keyId: string
-  readonly name: string
-  readonly scopes: readonly Scope[]
-  /** Patterns; null: all topics. */
-  readonly topics: readonly string[] | null
-  /** Patterns; null: all types. */
-  readonly types: readonly string[] | null
-  /** Events per second; null: no limit of its own. */
-  readonly ratePerSecond: number | null
-  /** Milliseconds since 1970; null: it does not expire. */
-  readonly expiresAtMs: number | null
-  allows(scope: Scope): boolean
-  allowsTopic(topic: string): boolean
-  allowsType(type: string): boolean
-}
-
-/** A key as it is listed. Times are microseconds since 1970. The key itself is stored nowhere. */
-export interface KeyDescription {
-  /** 12 characters, also a part of the key. */
-  readonly keyId: string
-  readonly name: string
-  readonly scopes: readonly Scope[]
-  readonly topics: readonly string[] | null
-  readonly types: readonly string[] | null
-  readonly ratePerSecond: number | null
-  readonly createdAtMicros: number
-  readonly expiresAtMicros: number | null
-  readonly revokedAtMicros: number | null
-  /** To the minute; null: never. */
-  readonly lastUsedAtMicros: number | null
-}
-
-export interface KeyRequest {
+/** What a key is for. */
+export interface KeyRights {
   /** 1 to 64 of `A-Z a-z 0-9 . _ -`; says whose key it is. */
   readonly name: string
   /** One at least. */
@@ -65,6 +31,31 @@ export interface KeyRequest {
   readonly types: readonly string[] | null
   /** Events per second, 1 to 1,000,000; null: no limit of its own. */
   readonly ratePerSecond: number | null
+}
+
+/** What a caller may do. */
+export interface Grant extends KeyRights {
+  /** '' for a server without keys. */
+  readonly keyId: string
+  /** Milliseconds since 1970; null: it does not expire. */
+  readonly expiresAtMs: number | null
+  allows(scope: Scope): boolean
+  allowsTopic(topic: string): boolean
+  allowsType(type: string): boolean
+}
+
+/** A key as it is listed. Times are microseconds since 1970. The key itself is stored nowhere. */
+export interface KeyDescription extends KeyRights {
+  /** 12 characters, also a part of the key. */
+  readonly keyId: string
+  readonly createdAtMicros: number
+  readonly expiresAtMicros: number | null
+  readonly revokedAtMicros: number | null
+  /** To the minute; null: never. */
+  readonly lastUsedAtMicros: number | null
+}
+
+export interface KeyRequest extends KeyRights {
   /** Seconds from now, 1 to 10 years; null: it does not expire. */
   readonly expiresInSeconds: number | null
 }
@@ -83,7 +74,7 @@ export interface KeyPage {
 }
 
 export interface TicketRequest {
-  /** Of `subscribe`, `read`, `operate`, those that the key has. Null: `subscribe` and `read`, as far as the key has them. */
+  /** Some of `subscribe`, `read` and `operate`, of those that the key has. Null: `subscribe` and `read`, as far as the key has them. */
   readonly scopes: readonly Scope[] | null
   /** Narrow those of the key; null: as the key. */
   readonly topics: readonly string[] | null
@@ -114,7 +105,7 @@ export interface Keys {
 
   /**
    * Ends a key for good. When the promise resolves, this process refuses it and has called the listeners of `onEnded`; any
-   * other process does within 5 s. Of a key that was revoked before, the first time stays.
+   * other process does within 5 s. When it was revoked before, the first time stays.
    * Errors: `not_found`, `unavailable` (the outcome is unknown: revoke it again).
    */
   revoke(keyId: string): Promise<void>

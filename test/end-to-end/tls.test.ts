@@ -43,7 +43,7 @@ async function outcomeOf(t: TestContext, address: string, tls: ConnectOptions['t
   }
 }
 
-/** Of `check-config` and `doctor`. */
+/** What `check-config` or `doctor` has found. */
 function messagesIn(json: string): string {
   const { problems, findings } = JSON.parse(json) as Record<string, { readonly message: string }[] | undefined>
   return (problems ?? findings ?? []).map(({ message }) => message).join('\n')

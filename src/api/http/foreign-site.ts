@@ -11,9 +11,9 @@ import { MillraceError } from '../../errors.ts'
 const hostPattern = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/
 
 export interface OwnSite {
-  /** Of this server, in lower case; IP addresses and localhost are always allowed. Null: any, for keys protect the server. */
+  /** What this server is called, in lower case; IP addresses and localhost are always allowed. Null: any, for keys protect the server. */
   readonly names: ReadonlySet<string> | null
-  /** Of other sites whose pages may call. */
+  /** Other sites whose pages may call. */
   readonly origins: ReadonlySet<string>
 }
 
