@@ -133,7 +133,8 @@ for (const backend of both)
     await t.test(
       'fault O10: the number of metrics does not grow with the types, sources and keys that producers choose',
       async () => {
-        const series = (text: string): number => text.split('\n').filter((line) => /^[a-z]/.test(line)).length
+        // Series of the runtime, such as one for each kind of garbage collection, appear when it first does something.
+        const series = (text: string): number => text.split('\n').filter((line) => line.startsWith('millrace_')).length
         const before = series((await request(server.http, '/metrics')).text)
         const events = Array.from({ length: 5000 }, (_, n) => ({ type: `t${n}`, source: `/s${n}`, key: `k${n}` }))
         await publish(server, 'events', events)
