@@ -12,6 +12,7 @@ import {
   type PublishStreamResponse,
   PublishStreamResponseSchema,
 } from '../src/gen/millrace/v1/ingest_pb.ts'
+import { rejectedEvents } from '../src/pipeline/rejections.ts'
 import type { MessageFactory } from './messages.ts'
 
 export type StreamMethod = 'PublishStream' | 'Produce'
@@ -173,9 +174,10 @@ function produce(client: grpc.Client, tally: Tally, answered: PromiseWithResolve
     },
   )
   call.on('data', ({ rejections, dropped }: ProduceResponse) => {
-    tally.rejected += rejections.length
+    const rejected = rejectedEvents(rejections)
+    tally.rejected += rejected
     tally.dropped += Number(dropped)
-    refused += rejections.length + Number(dropped)
+    refused += rejected + Number(dropped)
   })
   call.on('error', answered.reject)
   call.on('end', () => {

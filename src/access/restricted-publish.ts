@@ -4,6 +4,7 @@ import { MillraceError } from '../errors.ts'
 import { sleep } from '../lib/abort.ts'
 import type { Grant } from '../pipeline/keys.ts'
 import type { Pipeline, PublishMessage, PublishOptions, PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
+import { atIndexes } from '../pipeline/rejections.ts'
 import type { EventRate } from './event-rate.ts'
 import { countEvents, readEvents } from './message-events.ts'
 import { missingTopic, orMissing, refuseType } from './outside.ts'
@@ -34,7 +35,7 @@ export function withinTypes(publish: Publish, grant: Grant): Publish {
     if (refused.length === 0) return await publish(message, options)
     const kept = indexes.map((index) => message.message.subarray(events[index]!.start, events[index]!.end))
     const verdict = await publish({ ...message, message: Buffer.concat(kept) }, options)
-    const others = verdict.rejections.map((each) => ({ ...each, index: indexes[each.index]! }))
+    const others = verdict.rejections.flatMap((each) => [...atIndexes(each, indexes)])
     return { ...verdict, rejections: [...refused, ...others].sort((a, b) => a.index - b.index) }
   }
 }
@@ -86,8 +87,11 @@ async function refuse(
   const verdict = await publish({ ...message, message: noEvents })
   const events = readEvents(message.message) ?? []
   if (message.overflow === 'drop') return { ...verdict, dropped: events.length }
-  const error = tooFast(grant, waitMs)
-  return { ...verdict, rejections: events.map(({ id }, index) => rejectionOf(index, id, error)) }
+  const [first] = events
+  if (first === undefined) return verdict
+  const count = events.length
+  const rejection = rejectionOf(0, count === 1 ? first.id : '', tooFast(grant, waitMs))
+  return { ...verdict, rejections: [{ ...rejection, ...(count > 1 && { count }) }] }
 }
 
 function rejectionOf(index: number, id: string, { code, message, retryAfterMs }: MillraceError): Rejection {

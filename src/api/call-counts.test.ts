@@ -8,7 +8,10 @@ test('a failed message is counted only when an event behind it was accepted or d
   const draining = new MillraceError('draining', 'the server is stopping')
   const accept = () => counts.add({ accepted: 1, dropped: 0, rejected: 0, rejections: [] }, false)
   const fail = (index: number) =>
-    counts.add({ accepted: 0, dropped: 0, rejected: 1, rejections: rejectionsOf(draining, [index]) }, true)
+    counts.add(
+      { accepted: 0, dropped: 0, rejected: 1, rejections: rejectionsOf(draining, [{ index, count: 1 }]) },
+      true,
+    )
   const refuse = (index: number) => {
     const rejections = [{ index, id: '', code: 'invalid_event', message: 'type is missing' } as const]
     counts.add(countsOf({ accepted: 0, dropped: 0, rejections, durability: 'disk' }), false)

@@ -4,6 +4,7 @@
 
 import type { MillraceError, Taken } from '../errors.ts'
 import type { PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
+import { type IndexRun, rejectedEvents } from '../pipeline/rejections.ts'
 
 const maxListedRejections = 1000
 
@@ -13,12 +14,12 @@ export interface MessageCounts extends Taken {
 }
 
 export function countsOf({ accepted, dropped, rejections }: PublishVerdict): MessageCounts {
-  return { accepted, dropped, rejected: rejections.length, rejections }
+  return { accepted, dropped, rejected: rejectedEvents(rejections), rejections }
 }
 
-/** A rejection for each of these events of a message that failed as a whole. */
-export function* rejectionsOf({ code, message }: MillraceError, indexes: Iterable<number>): Generator<Rejection> {
-  for (const index of indexes) yield { index, id: '', code, message }
+/** The rejections of these events of a message that failed as a whole. */
+export function* rejectionsOf({ code, message }: MillraceError, runs: Iterable<IndexRun>): Generator<Rejection> {
+  for (const { index, count } of runs) yield { index, ...(count > 1 && { count }), id: '', code, message }
 }
 
 export class CallCounts {

@@ -5,6 +5,7 @@
 
 import { type ErrorCode, isRetryable, MillraceError } from '../errors.ts'
 import type { PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
+import { rejectedEvents } from '../pipeline/rejections.ts'
 import { isRefusedForRoom } from './status.ts'
 
 /** The default retry hint. Every refusal for lack of room needs a hint, because without one a client must not retry. */
@@ -19,11 +20,11 @@ export function retryAfterMsOf({ code, retryAfterMs }: Rejection): number | unde
  * Null when the call succeeds: an event was accepted or dropped, or there were no events. Otherwise the error to answer
  * with. A refusal for lack of room takes precedence over other reasons, because a retry can succeed.
  *
- * @param rejected how many rejections there are, where not all are listed.
+ * @param rejected how many events were rejected, where not all are listed.
  */
 export function failureOfVerdict(
   verdict: Pick<PublishVerdict, 'accepted' | 'dropped' | 'rejections'>,
-  rejected = verdict.rejections.length,
+  rejected = rejectedEvents(verdict.rejections),
 ): MillraceError | null {
   const { rejections } = verdict
   const first = rejections[0]

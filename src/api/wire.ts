@@ -57,12 +57,17 @@ export function toRejection(
   firstIndex: number,
   sequence: number,
 ): MessageInitShape<typeof RejectionSchema> {
-  const { id, code, message } = rejection
+  const { id, code, message, count } = rejection
   const retryAfterMs = retryAfterMsOf(rejection)
-  const index = BigInt(firstIndex + rejection.index)
-  return retryAfterMs === undefined
-    ? { sequence: BigInt(sequence), index, id, code, message }
-    : { sequence: BigInt(sequence), index, id, code, message, retryAfter: toDuration(retryAfterMs) }
+  return {
+    sequence: BigInt(sequence),
+    index: BigInt(firstIndex + rejection.index),
+    ...(count !== undefined && { count }),
+    id,
+    code,
+    message,
+    ...(retryAfterMs !== undefined && { retryAfter: toDuration(retryAfterMs) }),
+  }
 }
 
 /** What a call took: the answer to PublishStream, and a detail of the status of a call that failed. */

@@ -36,6 +36,7 @@ import { LiveFollower, type LiveItem, type SubscribeOptions } from './live-clien
 import { observedOfWire } from './observed-of-wire.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
+import { eachEvent } from './rejected-events.ts'
 import {
   decodeReplyAnswer,
   decodeRequestAnswer,
@@ -193,11 +194,13 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *   `retryAfterMs`), else the code of the first rejection. `unavailable`, `deadline_exceeded`, `cancelled`,
    *   `internal` (`outcomeUnknown`): events may have been accepted; publish again with the same ids.
    */
-  publishEvents(events: Iterable<EventInput>, options: PublishEventsOptions = {}): Promise<PublishVerdict> {
+  async publishEvents(events: Iterable<EventInput>, options: PublishEventsOptions = {}): Promise<PublishVerdict> {
     const builder = new BatchBuilder()
     for (const event of events) builder.add(this.#stamper.stamp(event))
     const { topic = defaultTopic, overflow = 'reject' } = options
-    return this.publish({ topic, overflow, message: builder.take() }, options)
+    const message = builder.take()
+    const verdict = await this.publish({ topic, overflow, message }, options)
+    return { ...verdict, rejections: verdict.rejections.flatMap((rejection) => eachEvent(rejection, message)) }
   }
 
   /**

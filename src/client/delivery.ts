@@ -16,6 +16,7 @@ import { MillraceError, toMillraceError } from '../errors.ts'
 import type { ProduceResponse } from '../gen/millrace/v1/ingest_pb.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import { ProduceCall } from './produce-call.ts'
+import { answerOf, type ProducerAnswer } from './publish-tally.ts'
 import { type OutgoingMessage, SendWindow } from './send-window.ts'
 import type { ServerConnection } from './server-connection.ts'
 
@@ -37,7 +38,7 @@ export interface DeliveryOptions {
 
 export interface DeliveryListener {
   /** The server has answered; the answer acknowledges `ackedEvents` events. */
-  onResponse(ackedEvents: number, response: ProduceResponse): void
+  onResponse(ackedEvents: number, answer: ProducerAnswer): void
   /** More messages may be passed to send(), or can be written. */
   onRoom(): void
   /** The call was cut, or no server answers; it is retried. */
@@ -154,6 +155,8 @@ export class Delivery {
   }
 
   #onResponse(response: ProduceResponse): void {
+    // Before the messages with the ids of rejected events are let go.
+    const answer = answerOf(response, (sequence) => this.window.bytesOf(sequence))
     let ackedEvents: number
     try {
       ackedEvents = this.window.acknowledge(Number(response.ackedThrough))
@@ -168,7 +171,7 @@ export class Delivery {
       if (this.window.writtenCount > 0) this.#stallTimer?.refresh()
       else this.#disarmStallTimer()
     }
-    this.#listener.onResponse(ackedEvents, response)
+    this.#listener.onResponse(ackedEvents, answer)
     this.#pump()
   }
 

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import { encodeBatch } from '../event/record-batch.ts'
 import { ProduceResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
-import { PublishTally } from './publish-tally.ts'
+import { answerOf, PublishTally } from './publish-tally.ts'
 
-const response = (init: MessageInitShape<typeof ProduceResponseSchema>) => create(ProduceResponseSchema, init)
+const message = encodeBatch(['a', 'b', 'c'].map((id) => ({ id, type: 't' })))
+const response = (init: MessageInitShape<typeof ProduceResponseSchema>) =>
+  answerOf(create(ProduceResponseSchema, init), (sequence) => (sequence === 1 ? message : undefined))
 const rejection = (sequence: bigint, index: bigint) => ({ sequence, index, code: 'backlogged', message: 'full' })
 
 test('rejections sent before their acknowledgement count with it, and are discarded when the call is cut before', () => {
@@ -25,6 +28,25 @@ test('rejections sent before their acknowledgement count with it, and are discar
     { accepted, dropped, rejected, durability },
     { accepted: 4, dropped: 3, rejected: 3, durability: 'disk' },
   )
+})
+
+test('a run of rejections counts each of its events, with the ids that the producer sent', () => {
+  const tally = new PublishTally()
+  const run = { ...rejection(1n, 1n), count: 2 }
+  const ofUnheld = { ...rejection(2n, 5n), count: 2 }
+
+  const told = tally.add(9, response({ ackedThrough: 2n, rejections: [run, ofUnheld] }))
+
+  assert.deepEqual(
+    told.map(({ sequence, index, id }) => [sequence, index, id]),
+    [
+      [1, 1, 'b'],
+      [1, 2, 'c'],
+      [2, 5, ''],
+      [2, 6, ''],
+    ],
+  )
+  assert.deepEqual([tally.totals(0, 0).accepted, tally.totals(0, 0).rejected], [5, 4])
 })
 
 test('all rejections are counted and the first 1,000 kept', () => {

@@ -2,6 +2,7 @@
 
 import type { ErrorCode } from '../errors.ts'
 import type { ProduceResponse } from '../gen/millrace/v1/ingest_pb.ts'
+import { eachEvent } from './rejected-events.ts'
 import { type Durability, durabilityOfNumber, rejectionOfWire } from './wire-values.ts'
 
 /** A rejected event: it is not in the log and never will be, unless it is published again. */
@@ -15,6 +16,13 @@ export interface PublisherRejection {
   readonly message: string
   /** When to publish the event again, in milliseconds; only for `backlogged` and `disk_full`. */
   readonly retryAfterMs?: number
+}
+
+/** One answer of the server to a producer. */
+export interface ProducerAnswer {
+  readonly dropped: number
+  readonly rejections: readonly PublisherRejection[]
+  readonly durability: Durability
 }
 
 /** `accepted + dropped + rejected + unknown + unsent` is the number of events that were added. */
@@ -42,7 +50,7 @@ export class PublishTally {
   #durability: Durability | null = null
   readonly #rejections: PublisherRejection[] = []
   /** Received before the acknowledgement that they belong to: a server may need several responses for one. */
-  #early: { readonly dropped: number; readonly rejections: readonly PublisherRejection[] } = nothing
+  #early: Pick<ProducerAnswer, 'dropped' | 'rejections'> = nothing
 
   /**
    * Counts one answer of the server.
@@ -50,12 +58,10 @@ export class PublishTally {
    * @param ackedEvents how many events it acknowledged.
    * @returns the rejections that count from now on.
    */
-  add(ackedEvents: number, response: ProduceResponse): readonly PublisherRejection[] {
-    const dropped = this.#early.dropped + Number(response.dropped)
+  add(ackedEvents: number, answer: ProducerAnswer): readonly PublisherRejection[] {
+    const dropped = this.#early.dropped + answer.dropped
     const rejections =
-      response.rejections.length === 0
-        ? this.#early.rejections
-        : [...this.#early.rejections, ...response.rejections.map(toPublisherRejection)]
+      answer.rejections.length === 0 ? this.#early.rejections : [...this.#early.rejections, ...answer.rejections]
     if (ackedEvents === 0) {
       this.#early = { dropped, rejections }
       return []
@@ -64,7 +70,7 @@ export class PublishTally {
     this.#acknowledged += ackedEvents
     this.#dropped += dropped
     this.#rejected += rejections.length
-    this.#durability = durabilityOfNumber(response.durability)
+    this.#durability = answer.durability
     const room = maxKeptRejections - this.#rejections.length
     if (room > 0) this.#rejections.push(...rejections.slice(0, room))
     return rejections
@@ -88,6 +94,17 @@ export class PublishTally {
   }
 }
 
-function toPublisherRejection(rejection: ProduceResponse['rejections'][number]): PublisherRejection {
-  return { sequence: Number(rejection.sequence), ...rejectionOfWire(rejection) }
+/** @param bytesOf the message with a sequence, undefined when it is not held; ids are read from it. */
+export function answerOf(
+  { dropped, durability, rejections }: ProduceResponse,
+  bytesOf: (sequence: number) => Uint8Array | undefined,
+): ProducerAnswer {
+  return {
+    dropped: Number(dropped),
+    rejections: rejections.flatMap((onWire) => {
+      const sequence = Number(onWire.sequence)
+      return eachEvent(rejectionOfWire(onWire), bytesOf(sequence)).map((rejection) => ({ sequence, ...rejection }))
+    }),
+    durability: durabilityOfNumber(durability),
+  }
 }

@@ -72,8 +72,8 @@ export class Publisher {
         random: clocks.random,
       },
       {
-        onResponse: (ackedEvents, response) => {
-          const rejections = this.#tally.add(ackedEvents, response)
+        onResponse: (ackedEvents, answer) => {
+          const rejections = this.#tally.add(ackedEvents, answer)
           if (rejections.length > 0) this.#options.onRejections(rejections)
         },
         onRoom: () => this.#onRoom(),

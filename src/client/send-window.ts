@@ -80,6 +80,11 @@ export class SendWindow {
     return message
   }
 
+  /** The unacknowledged message with this sequence. */
+  bytesOf(sequence: number): Buffer | undefined {
+    return this.#messages[sequence - this.ackedThrough - 1]?.bytes
+  }
+
   /** Call after a cut: everything unacknowledged will be written again. */
   rewind(): void {
     this.#written = 0

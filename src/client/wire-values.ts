@@ -25,9 +25,10 @@ export function durabilityOfText(text: string): Durability {
   return durabilities.find((durability) => durability === text) ?? 'memory'
 }
 
-export function rejectionOfWire({ index, id, code, message, retryAfter }: RejectionOnWire): Rejection {
+export function rejectionOfWire({ index, count, id, code, message, retryAfter }: RejectionOnWire): Rejection {
   return {
     index: Number(index),
+    ...(count > 1 && { count }),
     id,
     code: isErrorCode(code) ? code : 'internal',
     message,

@@ -25,6 +25,12 @@ export interface Refusal {
   readonly message: string
 }
 
+/**
+ * Whether a stream takes no events now. `partitionHash`: the CRC-32C of the value that picks the partition, null if there
+ * is none.
+ */
+export type IsClosed = (laneIndex: number, partitionHash: number | null) => boolean
+
 /** 0001-01-01 and 9999-12-31T23:59:59: the range of google.protobuf.Timestamp and of RFC 3339. */
 const earliestSeconds = -62_135_596_800
 const latestSeconds = 253_402_300_799
@@ -54,7 +60,7 @@ export class MessageScanner {
   hasPartitionKey = new Uint8Array(1024)
   /** 1 for each event without an id. */
   lacksId = new Uint8Array(1024)
-  /** Whether any valid event has a value that picks its partition. */
+  /** Whether any event has a value that picks its partition. */
   hasPartitionKeys = false
   /** Whether any valid event lacks an id. */
   idsLacking = false
@@ -68,14 +74,18 @@ export class MessageScanner {
   readonly #walker = new FieldWalker()
   readonly #innerWalker = new FieldWalker()
   readonly #fields = new EventFields()
+  #isClosed: IsClosed | null = null
   #partitionBy: PartitionBy = 'key'
   #partitionAttribute: Uint8Array | null = null
 
   /**
    * Scans a message whose field 1 is the events; other fields are skipped. Throws a MillraceError for the message as a
    * whole: `message_too_large`, `too_many_events`, and `invalid_event` if it is not a protobuf message.
+   *
+   * @param isClosed streams whose events will be refused: their content is not checked, so under overload a refusal
+   *   costs little. Null: all are open.
    */
-  scan(message: Uint8Array, partitionBy: PartitionBy = 'key'): this {
+  scan(message: Uint8Array, partitionBy: PartitionBy = 'key', isClosed: IsClosed | null = null): this {
     if (message.length > limits.maxMessageBytes) {
       throw new MillraceError(
         'message_too_large',
@@ -83,6 +93,7 @@ export class MessageScanner {
       )
     }
     this.message = message
+    this.#isClosed = isClosed
     this.#text.load(message)
     if (partitionBy !== this.#partitionBy) this.#setPartitionBy(partitionBy)
     this.count = 0
@@ -136,15 +147,19 @@ export class MessageScanner {
       fields.idStart = fields.idEnd = start
       return this.#refuse(index, 'invalid_event', 'the event is not a valid protobuf message')
     }
-    const fault = this.#textFaults() ?? this.#timeFault() ?? this.#attributesFault() ?? this.#dataFault()
-    if (fault !== null) return this.#refuse(index, 'invalid_event', fault)
     const laneIndex = laneIndexOfPriority[fields.priority]
-    if (laneIndex === undefined) {
-      return this.#refuse(index, 'invalid_event', 'priority is unknown; it is LOW (1), NORMAL (2) or HIGH (3)')
-    }
     this.#notePartition(index)
     const lacksId = fields.idStart === fields.idEnd
     this.lacksId[index] = lacksId ? 1 : 0
+    if (laneIndex !== undefined && this.#isClosed !== null) {
+      const hash = this.hasPartitionKey[index] === 1 ? this.partitionHashes[index]! : null
+      if (this.#isClosed(laneIndex, hash)) return laneIndex
+    }
+    const fault = this.#textFaults() ?? this.#timeFault() ?? this.#attributesFault() ?? this.#dataFault()
+    if (fault !== null) return this.#refuse(index, 'invalid_event', fault)
+    if (laneIndex === undefined) {
+      return this.#refuse(index, 'invalid_event', 'priority is unknown; it is LOW (1), NORMAL (2) or HIGH (3)')
+    }
     if (lacksId) this.idsLacking = true
     return laneIndex
   }

@@ -10,11 +10,12 @@ import type { Lane } from '../event/event.ts'
 import { type EventParts, encodeBatch } from '../event/record-batch.ts'
 import { openEventLog } from '../event-log/open-event-log.ts'
 import type { PublishMessage, PublishVerdict } from '../pipeline/pipeline.ts'
+import { rejectedEvents } from '../pipeline/rejections.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { Ingest } from './ingest.ts'
 
-/** Low priority may fill 8 of the 10 events. */
-async function openIngest(t: TestContext): Promise<Ingest> {
+/** Low priority may fill 8 of the 10 events. The monotonic clock stands still unless the test moves it. */
+async function openIngest(t: TestContext, clock = { nowMs: 0 }): Promise<Ingest> {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-ingest-'))
   const logger = { info() {}, warn() {} }
   const eventLog = await openEventLog({ dataDir, diskReserveBytes: 0 }, { logger, now: Date.now })
@@ -33,7 +34,7 @@ async function openIngest(t: TestContext): Promise<Ingest> {
     maxWaiting: { maxEvents: 10, maxBytes: 1e9 },
     metrics,
     now: Date.now,
-    monotonicNow: () => performance.now(),
+    monotonicNow: () => clock.nowMs,
   })
 }
 
@@ -54,6 +55,60 @@ async function publishIntoFullLane(
   await waits.promise
   return { published }
 }
+
+test('while a stream is full its events are refused unread, in runs, and those of other streams are checked', async (t) => {
+  const clock = { nowMs: 0 }
+  const ingest = await openIngest(t, clock)
+  await ingest.publish(messageOf(Array.from({ length: 8 }, () => 'low')))
+  const [reject, drop] = [{ overflow: 'reject' }, { overflow: 'drop' }] as const
+  assert.equal((await ingest.publish(messageOf(['low'], reject))).rejections[0]?.code, 'backlogged')
+
+  const events: EventParts[] = [
+    { type: '', lane: 'low' },
+    { type: 'a', lane: 'low' },
+    { type: '', lane: 'high' },
+    { type: 'a', lane: 'high' },
+    { type: 'a', id: 'lone', lane: 'low' },
+  ]
+  const message = encodeBatch(events)
+  const rejected = await ingest.publish({ topic: 'events', ...reject, message })
+  const dropped = await ingest.publish({ topic: 'events', ...drop, message })
+
+  assert.equal(rejected.accepted, 1)
+  assert.deepEqual(
+    rejected.rejections.map(({ index, count, id, code, retryAfterMs }) => [index, count, id, code, retryAfterMs]),
+    [
+      [0, 2, '', 'backlogged', 1000],
+      [2, undefined, '', 'invalid_event', undefined],
+      [4, undefined, 'lone', 'backlogged', 1000],
+    ],
+  )
+  assert.deepEqual([dropped.accepted, dropped.dropped, rejectedEvents(dropped.rejections)], [1, 3, 1])
+
+  const codeOf = async (events: EventParts[]) => {
+    const { rejections } = await ingest.publish({ topic: 'events', ...reject, message: encodeBatch(events) })
+    return rejections[0]?.code
+  }
+  const [invalid, valid] = [{ type: '', lane: 'low' } as const, { type: 'a', lane: 'low' } as const]
+  assert.equal(await codeOf([invalid]), 'backlogged')
+  clock.nowMs = 20
+  assert.equal(await codeOf([invalid]), 'invalid_event', 'after 20 ms the log is asked again')
+  assert.equal(await codeOf([valid]), 'backlogged')
+  assert.equal(await codeOf([invalid]), 'backlogged', 'its refusal closes the stream again')
+})
+
+test('a resend of a stored message is answered as accepted while its stream is full', async (t) => {
+  const ingest = await openIngest(t)
+  const numbered = { overflow: 'reject', producer: { id: 'p', epoch: 1, sequence: 1 } } as const
+  const stored = messageOf(
+    Array.from({ length: 8 }, () => 'low'),
+    numbered,
+  )
+  await ingest.publish(stored)
+  assert.equal((await ingest.publish(messageOf(['low'], { overflow: 'reject' }))).accepted, 0)
+
+  assert.equal((await ingest.publish(stored)).accepted, 8)
+})
 
 test('every caller of drain() waits for the running calls, and a later one for nothing', async (t) => {
   const ingest = await openIngest(t)

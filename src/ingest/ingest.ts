@@ -9,16 +9,17 @@ import { randomInt } from 'node:crypto'
 import { type ErrorCode, MillraceError, toMillraceError } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import { EventIdGenerator, type Lane, lanes } from '../event/event.ts'
-import { MessageScanner } from '../event/message-scan.ts'
+import { IdReader } from '../event/id-reader.ts'
+import { type IsClosed, MessageScanner } from '../event/message-scan.ts'
 import type { PartitionBy } from '../event/partition-by.ts'
-import { EventReader, textOf } from '../event/record-batch.ts'
 import type { AppendOptions, Backlog, EventLog, WaitingLimit } from '../event-log/event-log.ts'
 import type { PublishMessage, PublishOptions, PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
+import { rejectedEvents, runsOf } from '../pipeline/rejections.ts'
 import type { CounterSeries } from '../telemetry/metric-family.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { DrainRate } from './drain-rate.ts'
 import { FailingStreams } from './failing-streams.ts'
-import { type MessageSlice, sliceMessage } from './slice-message.ts'
+import { type MessageSlice, type Refusals, sliceMessage } from './slice-message.ts'
 import { isRefusal, StreamGate } from './stream-gate.ts'
 
 /** The share of the limit that each lane may fill: urgent events still find room when the other lanes are refused. */
@@ -85,7 +86,8 @@ export class Ingest {
     for (const { name, partitions, partitionBy } of options.topics) {
       const gates = Array.from({ length: partitions * lanes.length }, (_, index) => {
         const lane = lanes[index % lanes.length]!
-        return new StreamGate(options.eventLog, { topic: name, partition: Math.floor(index / lanes.length), lane })
+        const stream = { topic: name, partition: Math.floor(index / lanes.length), lane }
+        return new StreamGate(options.eventLog, stream, options.monotonicNow)
       })
       this.#topics.set(name, {
         name,
@@ -111,15 +113,25 @@ export class Ingest {
         { field: 'topic' },
       )
     }
-    const scan = this.#scanner.scan(message.message, topic.partitionBy)
+    const { partitions } = topic
+    const keylessPartition = this.#keylessPartition(topic, message)
+    const refusals = refusalsNow(topic, message)
+    const isClosed: IsClosed | null =
+      refusals &&
+      ((laneIndex, hash) => {
+        const partition = hash === null ? keylessPartition : hash % partitions
+        return refusals[partition * lanes.length + laneIndex] !== null
+      })
+    const scan = this.#scanner.scan(message.message, topic.partitionBy, isClosed)
     const received = scan.count
     const { metrics, now } = this.#options
     topic.received.add(received)
     const rejections: Rejection[] = scan.refusals
     for (const { code } of rejections) metrics.eventsRejected.add(1, { topic: topic.name, code })
     const slices = sliceMessage(scan, {
-      partitions: topic.partitions,
-      keylessPartition: this.#keylessPartition(topic, message),
+      partitions,
+      keylessPartition,
+      refusals,
       receivedAtMicros: now() * 1000,
       newId: this.#newId,
     })
@@ -127,7 +139,7 @@ export class Ingest {
     try {
       const dropped = await this.#appendAll(topic, slices, message, options, rejections)
       rejections.sort((a, b) => a.index - b.index)
-      const accepted = received - dropped - rejections.length
+      const accepted = received - dropped - rejectedEvents(rejections)
       return { accepted, dropped, rejections, durability: this.#options.durability }
     } finally {
       if (--this.#running === 0 && this.#draining) this.#idle.resolve()
@@ -201,7 +213,7 @@ export class Ingest {
       const text = `a part of the message was not accepted: ${first.error.message}; send the message again`
       throw new MillraceError('unavailable', text, { cause: first.error })
     }
-    for (const { slice, error } of failed) this.#reject(topic, slice, error, error.retryAfterMs, rejections)
+    for (const { slice, error } of failed) this.#reject(topic, slice, message, error, error.retryAfterMs, rejections)
     return dropped
   }
 
@@ -213,10 +225,10 @@ export class Ingest {
     rejections: Rejection[],
   ): Promise<number> {
     const gate = topic.gates[slice.partition * lanes.length + slice.laneIndex]!
+    if (slice.refusal !== null) return this.#refuse(topic, slice, message, slice.refusal, rejections)
     const limit = this.#limitOfLane[slice.laneIndex]!
     const appendOptions: AppendOptions = { maxWaiting: limit ?? undefined, producer: message.producer }
     const maxWaitMs = message.overflow === 'wait' ? (options.maxWaitMs ?? Number.POSITIVE_INFINITY) : 0
-    const { metrics } = this.#options
     try {
       await gate.append(slice.batches, appendOptions, { maxWaitMs, signal: options.signal, onWait: options.onWait })
       topic.accepted[slice.laneIndex]!.add(slice.count)
@@ -225,44 +237,62 @@ export class Ingest {
     } catch (error) {
       this.#failing.failed(gate.name, error, this.#options.monotonicNow())
       if (!isRefusal(error)) throw error
-      if (message.overflow === 'drop') {
-        metrics.eventsDropped.add(slice.count, { topic: topic.name })
-        return slice.count
-      }
-      this.#reject(topic, slice, error, this.#hintMs(topic, slice, limit, error), rejections)
-      return 0
+      return this.#refuse(topic, slice, message, error, rejections)
     }
   }
 
-  /** Adds a rejection for each event of the slice. */
-  #reject(
+  /** Drops or rejects a slice for which there is no room; returns how many events were dropped. */
+  #refuse(
     topic: Topic,
     slice: MessageSlice,
+    message: PublishMessage,
+    refusal: MillraceError,
+    rejections: Rejection[],
+  ): number {
+    if (message.overflow === 'drop') {
+      this.#options.metrics.eventsDropped.add(slice.count, { topic: topic.name })
+      return slice.count
+    }
+    this.#reject(topic, slice, message, refusal, this.#hintMs(topic, slice, refusal), rejections)
+    return 0
+  }
+
+  /** Adds a rejection for each run of consecutive events of the slice. */
+  #reject(
+    topic: Topic,
+    { indexes, count: events }: MessageSlice,
+    message: PublishMessage,
     error: MillraceError,
     retryAfterMs: number | undefined,
     rejections: Rejection[],
   ): void {
-    const { code, message } = error
-    this.#options.metrics.eventsRejected.add(slice.count, { topic: topic.name, code })
-    const reader = new EventReader()
-    let indexInSlice = 0
-    for (const batch of slice.batches) {
-      reader.reset(batch.bytes)
-      while (reader.next()) {
-        const index = slice.indexes === null ? indexInSlice : slice.indexes[indexInSlice]!
-        const id = textOf(batch.bytes, reader.fields.idStart, reader.fields.idEnd)
-        rejections.push({ index, id, code, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
-        indexInSlice++
-      }
+    const { code } = error
+    this.#options.metrics.eventsRejected.add(events, { topic: topic.name, code })
+    const ids = new IdReader(message.message)
+    const hint = retryAfterMs === undefined ? {} : { retryAfterMs }
+    for (const { index, count } of indexes === null ? [{ index: 0, count: events }] : runsOf(indexes)) {
+      const same = { index, code, message: error.message, ...hint }
+      rejections.push(count === 1 ? { ...same, id: ids.idOf(index) } : { ...same, id: '', count })
     }
   }
 
-  #hintMs(topic: Topic, slice: MessageSlice, limit: WaitingLimit | null, refusal: MillraceError): number {
+  #hintMs(topic: Topic, slice: MessageSlice, refusal: MillraceError): number {
     if (refusal.code === 'disk_full') return diskFullHintMs
+    const limit = this.#limitOfLane[slice.laneIndex]!
     const backlog = refusal.cause as Backlog
     const excessEvents = limit === null ? 0 : backlog.waitingEvents + slice.count - limit.maxEvents
     return topic.drainRate.hintMs(backlog, Math.max(excessEvents, slice.count), this.#options.monotonicNow())
   }
+}
+
+/**
+ * The refusals of streams that take no events of this message now; null when the log decides on all of it. It always
+ * does on a numbered message, because a resend that is stored must be answered as accepted.
+ */
+function refusalsNow({ gates }: Topic, { overflow, producer }: PublishMessage): Refusals | null {
+  if (overflow === 'wait' || producer !== undefined) return null
+  if (gates.every((gate) => gate.refusal === null)) return null
+  return gates.map((gate) => gate.refusal)
 }
 
 /** When a message goes into several streams, only some of them may know the higher epoch. */

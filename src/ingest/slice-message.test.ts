@@ -7,7 +7,7 @@ import { decodeBatch, encodeBatch } from '../event/record-batch.ts'
 import { crc32c } from '../lib/crc32c.ts'
 import { sliceMessage } from './slice-message.ts'
 
-const options = { partitions: 1, keylessPartition: 0, receivedAtMicros: 7, newId: () => 'x'.repeat(36) }
+const options = { partitions: 1, refusals: null, keylessPartition: 0, receivedAtMicros: 7, newId: () => 'x'.repeat(36) }
 
 test('a message of one lane goes to one stream without being copied', () => {
   const bytes = encodeBatch([

@@ -3,6 +3,7 @@
 // Nearly every message is valid, without keys and of one lane: it goes to one stream without a copy, cut only where a
 // log entry would become too large. Events are copied only when a message is mixed or has events without an id.
 
+import type { MillraceError } from '../errors.ts'
 import { lanes, limits } from '../event/event.ts'
 import { type MessageScanner, refusedLaneIndex } from '../event/message-scan.ts'
 import { eventsTag, type RecordBatch } from '../event/record-batch.ts'
@@ -13,14 +14,22 @@ export interface MessageSlice {
   readonly partition: number
   /** Index into `lanes`. */
   readonly laneIndex: number
+  /** Why the stream takes none of them; null when the log is to be asked. */
+  readonly refusal: MillraceError | null
+  /** Empty after a refusal. */
   readonly batches: readonly RecordBatch[]
   readonly count: number
   /** The indexes of its events in the message, ascending; null when the slice is the whole message. */
   readonly indexes: readonly number[] | null
 }
 
+/** By stream: partition * 3 + lane index. */
+export type Refusals = readonly (MillraceError | null)[]
+
 export interface SliceOptions {
   readonly partitions: number
+  /** Why each stream takes no events now, null if it does. Null: all do. */
+  readonly refusals: Refusals | null
   /** The partition of this message's events without a value that picks one. */
   readonly keylessPartition: number
   readonly receivedAtMicros: number
@@ -30,18 +39,24 @@ export interface SliceOptions {
 
 /** Returns a slice for each stream that gets events of the message. Refused events are left out. */
 export function sliceMessage(scan: MessageScanner, options: SliceOptions): MessageSlice[] {
-  const { partitions, receivedAtMicros } = options
+  const { partitions, receivedAtMicros, refusals } = options
   const keysMatter = scan.hasPartitionKeys && partitions > 1
   if (scan.commonLaneIndex >= 0 && scan.contiguous && !scan.idsLacking && !keysMatter) {
     const partition = partitions === 1 ? 0 : options.keylessPartition
-    const batches = cutBatches(scan.message, scan.starts, scan.ends, scan.count, receivedAtMicros)
-    return [{ partition, laneIndex: scan.commonLaneIndex, batches, count: scan.count, indexes: null }]
+    const laneIndex = scan.commonLaneIndex
+    const refusal = refusals?.[partition * lanes.length + laneIndex] ?? null
+    const slice = { partition, laneIndex, refusal, count: scan.count, indexes: null }
+    if (refusal !== null) return [{ ...slice, batches: [] }]
+    return [{ ...slice, batches: cutBatches(scan.message, scan.starts, scan.ends, scan.count, receivedAtMicros) }]
   }
   return Array.from(indexesByStream(scan, options), ([stream, indexes]) => {
-    const { bytes, starts, ends } = copyEvents(scan, indexes, options.newId)
-    const batches = cutBatches(bytes, starts, ends, indexes.length, receivedAtMicros)
     const laneIndex = stream % lanes.length
-    return { partition: (stream - laneIndex) / lanes.length, laneIndex, batches, count: indexes.length, indexes }
+    const partition = (stream - laneIndex) / lanes.length
+    const refusal = refusals?.[stream] ?? null
+    const slice = { partition, laneIndex, refusal, count: indexes.length, indexes }
+    if (refusal !== null) return { ...slice, batches: [] }
+    const { bytes, starts, ends } = copyEvents(scan, indexes, options.newId)
+    return { ...slice, batches: cutBatches(bytes, starts, ends, indexes.length, receivedAtMicros) }
   })
 }
 

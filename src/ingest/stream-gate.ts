@@ -4,6 +4,8 @@
 // When a slice that may wait is refused, it and all later ones are queued and retried in order; the log refuses in
 // order too (its contract), so nothing overtakes. A slice that may not wait is refused while others are queued:
 // otherwise it would take the room for which they wait.
+// After a refusal the gate is closed for a moment: what may not wait is refused without asking the log, which keeps the
+// cost of an overload away from what drains it. Then one slice goes through as a probe.
 // Not its job: what happens to a refused slice (ingest.ts). The queue has no limit of its own, because each caller
 // holds a bounded number of slices (api/ stops reading a stream, a unary call has one).
 
@@ -12,7 +14,7 @@ import type { RecordBatch } from '../event/record-batch.ts'
 import type { Appended, AppendOptions, EventLog, StreamName } from '../event-log/event-log.ts'
 import { sleep } from '../lib/abort.ts'
 
-/** While the log refuses, the head of the queue is retried at this interval. */
+/** While the log refuses, the head of the queue is retried, or a probe goes through, at this interval. */
 const retryMs = 20
 
 export interface RoomWait {
@@ -40,22 +42,50 @@ export class StreamGate {
   readonly name: string
   readonly #eventLog: EventLog
   readonly #stream: StreamName
+  readonly #monotonicNow: () => number
   #queue: WaitingSlice[] = []
   /** The slices of the queue that are being appended now. */
   #trying: readonly WaitingSlice[] = []
   /** The last refusal, while slices wait. */
   #refusal: MillraceError | null = null
+  /** The last refusal, and until when it stands for later slices that may not wait. */
+  #closedWith: MillraceError | null = null
+  #closedUntilMs = 0
   /** Set for good by `endWaits`: the error of every slice that would wait. */
   #noWaits: MillraceError | null = null
 
-  constructor(eventLog: EventLog, stream: StreamName) {
+  /** @param monotonicNow a clock, in milliseconds. */
+  constructor(eventLog: EventLog, stream: StreamName, monotonicNow: () => number) {
     this.#eventLog = eventLog
     this.#stream = stream
+    this.#monotonicNow = monotonicNow
     this.name = `${stream.topic}/${stream.partition}/${stream.lane}`
   }
 
+  /** Why a slice that may not wait is refused now; null when the log must be asked. */
+  get refusal(): MillraceError | null {
+    if (this.#refusal !== null || this.#closedWith === null) return this.#refusal
+    return this.#monotonicNow() < this.#closedUntilMs ? this.#closedWith : null
+  }
+
   /** Appends the slice; if it may wait, waits for room first. Errors: those of EventLog.append. */
-  append(batches: readonly RecordBatch[], options: AppendOptions, wait: RoomWait): Promise<Appended> {
+  async append(batches: readonly RecordBatch[], options: AppendOptions, wait: RoomWait): Promise<Appended> {
+    // The slice is the probe: until it is answered, the gate is closed for the next ones.
+    if (this.#closedWith !== null) this.#closedUntilMs = this.#monotonicNow() + retryMs
+    try {
+      const appended = await this.#append(batches, options, wait)
+      this.#closedWith = null
+      return appended
+    } catch (error) {
+      if (isRefusal(error)) {
+        this.#closedWith = error
+        this.#closedUntilMs = this.#monotonicNow() + retryMs
+      }
+      throw error
+    }
+  }
+
+  #append(batches: readonly RecordBatch[], options: AppendOptions, wait: RoomWait): Promise<Appended> {
     if (this.#refusal !== null) {
       if (wait.maxWaitMs === 0) return Promise.reject(this.#refusal)
       return this.#enqueue(batches, options, wait, this.#refusal)

@@ -43,18 +43,20 @@ export interface PublishOptions {
   readonly onWait?: () => void
 }
 
-/** An event that was rejected. It is not in the log and never will be. */
+/** An event that was rejected, or a run of them. They are not in the log and never will be. */
 export interface Rejection {
   /** The event's index in the message. */
   readonly index: number
-  /** The event's id, or '' when it could not be read. */
+  /** So many events from `index` on share this rejection; absent for one. */
+  readonly count?: number
+  /** The event's id; '' when it could not be read, or `count` is over 1. */
   readonly id: string
   readonly code: ErrorCode
   readonly message: string
   readonly retryAfterMs?: number
 }
 
-/** `accepted + dropped + rejections.length` is the number of events in the message. */
+/** `accepted + dropped + rejectedEvents(rejections)` is the number of events in the message. */
 export interface PublishVerdict {
   readonly accepted: number
   readonly dropped: number

@@ -11,6 +11,7 @@ import type { EventInput, EventStamper } from '../event/event-input.ts'
 import { MessageScanner } from '../event/message-scan.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
+import { rejectedEvents } from '../pipeline/rejections.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
 import type { HandledEvent } from './handled-event.ts'
 
@@ -62,7 +63,8 @@ export function publishAllOrNone(publish: Pipeline['publish']): PublishMessageTo
     const { accepted, dropped, rejections } = await publish({ topic, overflow: 'reject', message })
     if (rejections[0] === undefined) return
     // Events of several partitions or lanes, some of which the full disk has no room for.
-    throw errorAt(rejections[0].index, rejections[0], { taken: { accepted, dropped, rejected: rejections.length } })
+    const rejected = rejectedEvents(rejections)
+    throw errorAt(rejections[0].index, rejections[0], { taken: { accepted, dropped, rejected } })
   }
 }
 

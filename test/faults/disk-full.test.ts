@@ -32,7 +32,10 @@ async function fill(grpc: RawGrpcClient, journal: Journal): Promise<ServiceError
     try {
       const { rejections } = await grpc.publish({ events })
       for (const [index, attempt] of attempts.entries()) {
-        attempt.answer = rejections.some((rejection) => Number(rejection.index) === index) ? 'rejected' : 'accepted'
+        const isRejected = rejections.some(
+          (run) => index >= Number(run.index) && index < Number(run.index) + (run.count || 1),
+        )
+        attempt.answer = isRejected ? 'rejected' : 'accepted'
       }
     } catch (error) {
       const failure = error as ServiceError

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServiceError } from '@grpc/grpc-js'
 import { Overflow } from '../../src/gen/millrace/v1/ingest_pb.ts'
+import { rejectedEvents } from '../../src/pipeline/rejections.ts'
 import { samples } from '../support/depth.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
@@ -38,7 +39,7 @@ test('fault O1: at ten times the landing rate, the excess is refused with a retr
           try {
             const { accepted, rejections } = await client.publish({ events: orders(100) }, { deadlineMs: 5000 })
             tallied.accepted += Number(accepted)
-            tallied.refused += rejections.length
+            tallied.refused += rejectedEvents(rejections)
           } catch (error) {
             const { code, metadata } = error as ServiceError
             if (code === 8 && metadata.get('grpc-retry-pushback-ms').length === 1) tallied.refused += 100

@@ -15,6 +15,8 @@ export interface PublishBody {
   readonly durability: string
   readonly rejections: readonly {
     readonly index: number
+    /** So many events from `index` on share it; absent for one. */
+    readonly count?: number
     readonly id: string
     readonly code: string
     readonly message: string

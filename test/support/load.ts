@@ -79,7 +79,7 @@ export async function loadHttp(target: Target, journal: Journal, options: LoadOp
     const query = options.topic === undefined ? '' : `topic=${options.topic}`
     const { status, text } = await postEvents(target.http, body, { query, deadlineMs: callDeadlineMs })
     if (status === 408 || status >= 500) throw new Error(`HTTP ${status}`)
-    const { rejections = [] } = JSON.parse(text) as { rejections?: { index: number }[] }
+    const { rejections = [] } = JSON.parse(text) as { rejections?: { index: number; count?: number }[] }
     return answersOf(events.length, rejections)
   })
 }
@@ -115,9 +115,12 @@ function attemptAll(journal: Journal, producer: string, events: readonly Sendabl
   return events.map((event) => journal.attempt(producer, event))
 }
 
-function answersOf(count: number, rejections: readonly { readonly index: bigint | number }[]): Answer[] {
-  const answers = new Array<Answer>(count).fill('accepted')
-  for (const { index } of rejections) answers[Number(index)] = 'rejected'
+function answersOf(
+  events: number,
+  rejections: readonly { readonly index: bigint | number; readonly count?: number }[],
+): Answer[] {
+  const answers = new Array<Answer>(events).fill('accepted')
+  for (const { index, count } of rejections) answers.fill('rejected', Number(index), Number(index) + (count || 1))
   return answers
 }
 
@@ -185,9 +188,9 @@ export async function loadProduce(
       for (; read < produce.responses.length; read++) {
         lastNewsAt = performance.now()
         const { ackedThrough, rejections } = produce.responses[read] as (typeof produce.responses)[number]
-        for (const { sequence, index } of rejections) {
-          const rejected = window.find((message) => message.sequence === Number(sequence))
-          if (rejected !== undefined) (rejected.attempts[Number(index)] as Attempt).answer = 'rejected'
+        for (const { sequence, index, count } of rejections) {
+          const attempts = window.find((message) => message.sequence === Number(sequence))?.attempts ?? []
+          for (const attempt of attempts.slice(Number(index), Number(index) + (count || 1))) attempt.answer = 'rejected'
         }
         while (window[0] !== undefined && window[0].sequence <= Number(ackedThrough)) {
           for (const attempt of window.shift()?.attempts ?? []) {

@@ -81,11 +81,8 @@ test('a message that is refused as a whole counts as rejected, and its neighbour
 
   assert.deepEqual([response.accepted, response.rejected], [2n, 2n])
   assert.deepEqual(
-    response.rejections.map(({ index, code }) => [index, code]),
-    [
-      [1n, 'not_found'],
-      [2n, 'not_found'],
-    ],
+    response.rejections.map(({ index, count, code }) => [index, count, code]),
+    [[1n, 2, 'not_found']],
   )
 })
 

@@ -60,10 +60,6 @@ function countsOfMessage({ verdict, failure, firstIndex, events }: ReadMessage):
     const rejections = verdict.rejections.map((each) => ({ ...each, index: firstIndex + each.index }))
     return countsOf({ ...verdict, rejections })
   }
-  const rejections = rejectionsOf(failure as MillraceError, indexesFrom(firstIndex, events))
+  const rejections = rejectionsOf(failure as MillraceError, [{ index: firstIndex, count: events }])
   return { accepted: 0, dropped: 0, rejected: events, rejections }
-}
-
-function* indexesFrom(first: number, count: number): Generator<number> {
-  for (let index = first; index < first + count; index++) yield index
 }

@@ -5,6 +5,7 @@
 import type { ErrorCode } from '../../errors.ts'
 import { BatchBuilder, type EventParts } from '../../event/record-batch.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
+import { atIndexes } from '../../pipeline/rejections.ts'
 
 /** A message for the pipeline, and what is needed to convert its verdict. */
 export interface Draft {
@@ -53,7 +54,7 @@ export class EventDrafts {
 
 /** The verdict on the caller's request: the pipeline's verdict together with the earlier rejections. */
 export function verdictOnDraft(draft: Omit<Draft, 'message'>, verdict: PublishVerdict): PublishVerdict {
-  const theirs = verdict.rejections.map((rejection) => ({ ...rejection, index: draft.indexes[rejection.index]! }))
+  const theirs = verdict.rejections.flatMap((rejection) => [...atIndexes(rejection, draft.indexes)])
   const rejections = [...draft.rejections, ...theirs].sort((a, b) => a.index - b.index)
   return { ...verdict, rejections }
 }

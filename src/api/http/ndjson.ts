@@ -10,6 +10,7 @@ import { limits } from '../../event/event.ts'
 import { type JsonText, skipJsonSpace } from '../../lib/json/json-text.ts'
 import { beginsWithByteOrderMark, byteOrderMarkFault } from '../../lib/utf8.ts'
 import type { PublishVerdict, Rejection } from '../../pipeline/pipeline.ts'
+import { rejectedEvents, runsOf } from '../../pipeline/rejections.ts'
 import { CallCounts, countsOf, rejectionsOf } from '../call-counts.ts'
 import { graverOf } from '../call-verdict.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
@@ -195,9 +196,9 @@ class LinePublisher implements OpenCall {
       return
     }
     // When the outcome is unknown, only the rejections made before the message was sent count.
-    const theirs = outcome.outcomeUnknown ? [] : rejectionsOf(outcome, indexes)
+    const theirs = outcome.outcomeUnknown ? [] : [...rejectionsOf(outcome, runsOf(indexes))]
     const all = [...rejections, ...theirs].sort((a, b) => a.index - b.index)
-    const counts = { accepted: 0, dropped: 0, rejected: all.length, rejections: all }
+    const counts = { accepted: 0, dropped: 0, rejected: rejectedEvents(all), rejections: all }
     this.#counts.add(counts, !outcome.outcomeUnknown)
   }
 }

@@ -69,12 +69,20 @@ export function problemMembers(status: number, error: MillraceError): Record<str
 /** A rejection in JSON; `retry_after` in seconds. */
 export function rejectionJson(rejection: Rejection): {
   index: number
+  count?: number
   id: string
   code: ErrorCode
   message: string
   retry_after?: number
 } {
-  const { index, id, code, message } = rejection
+  const { index, count, id, code, message } = rejection
   const retryAfterMs = retryAfterMsOf(rejection)
-  return { index, id, code, message, ...(retryAfterMs === undefined ? {} : { retry_after: retryAfterMs / 1000 }) }
+  return {
+    index,
+    ...(count !== undefined && { count }),
+    id,
+    code,
+    message,
+    ...(retryAfterMs !== undefined && { retry_after: retryAfterMs / 1000 }),
+  }
 }
