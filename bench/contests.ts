@@ -55,6 +55,7 @@ export const durabilityLabels: Readonly<Record<DurabilityLabel, string>> = {
 
 const roundTripMs = 50
 const overloadFactor = 10
+const goodputFactor = 3
 const awayEventsPerSecond = 3000
 const requestBytes = 64
 const requestsInFlight = 64
@@ -561,20 +562,25 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
     {
       id: 'W8',
       rounds: sizes.overloadRounds,
-      blocks: policies.map((policy) => ({
-        name: `overload, ${policy}`,
-        program: 'workloads/overload',
-        options: {
+      blocks: policies.flatMap((policy) => {
+        const same = {
           policy,
           eventsPerMessage: 100,
           payloadBytes,
           warmSeconds: sizes.overloadWarmSeconds,
           seconds: sizes.overloadSeconds,
-          factor: overloadFactor,
           maxWaitingEvents: sizes.maxWaitingEvents,
-        },
-      })),
-      comparisons: [],
+        }
+        const slowed = { ...same, factor: overloadFactor, landingMaxEvents: 100, counts: 'accepted' }
+        const full = { ...same, factor: goodputFactor, landingMaxEvents: null, counts: 'landed' }
+        return [
+          { name: `overload, ${policy}`, program: 'workloads/overload', options: slowed },
+          { name: `goodput, ${policy}`, program: 'workloads/overload', options: full },
+        ]
+      }),
+      comparisons: (['reject', 'drop'] as const).map((policy) =>
+        ratio('', `landed under ${goodputFactor}x, ${policy} / wait`, `goodput, ${policy}`, 'goodput, wait', 0.8),
+      ),
       bounds: policies.map((policy) =>
         bound('T9', `RSS growth under ${overloadFactor}x, ${policy}`, `overload, ${policy}`, 'rssGrowthMiB', 64, 'MiB'),
       ),
