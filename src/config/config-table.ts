@@ -459,7 +459,7 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     variable: 'MILLRACE_LANDING_MAX_WAIT_MS',
     default: '100',
     example: '100',
-    description: 'Max time that an event waits for its landing batch to fill.',
+    description: 'Max time that events wait for the landing transaction before theirs to end, if they do not fill one.',
     ...numberOf('milliseconds', 0, 60_000),
   },
   leaseMs: {

@@ -15,12 +15,15 @@ import type { ServerContext } from './server-context.ts'
 /** One turn is being written to the database, one is being settled, one is being gathered. */
 const landingTurns = 3
 
+/** At most 100 transactions a second while few events come, each with a flush of its own. */
+const landingIntervalMs = 10
+
 /** Small: each dead letter may hold an event of 1 MiB, and they are inserted one by one. */
 const deadLetterTurnEvents = 100
 
 /** The more heartbeats in a turn, the fewer commits and updates of one agent. */
 const agentTurnEvents = 1000
-const maxAgentTurnWaitMs = 1000
+const agentIntervalMs = 1000
 
 export interface LandingTopic {
   readonly topic: string
@@ -66,6 +69,7 @@ export function assembleLanding(context: ServerContext, { eventLog, store, topic
   const shared = {
     ...{ eventLog, logger, now, monotonicNow, random: Math.random },
     leaseMs: config.leaseMs,
+    turnIntervalMs: landingIntervalMs,
     maxTurnWaitMs: config.landingMaxWaitMs,
   }
   const landEvents = {
@@ -76,7 +80,7 @@ export function assembleLanding(context: ServerContext, { eventLog, store, topic
   const landAgents = {
     handler: createAgentLanding({ store, deadLetters, metrics }),
     maxTurnEvents: agentTurnEvents,
-    maxTurnWaitMs: maxAgentTurnWaitMs,
+    turnIntervalMs: agentIntervalMs,
     maxTurns: 1,
   }
   const landDeadLetters = {

@@ -10,7 +10,7 @@ import { createLogger } from '../telemetry/logger.ts'
 import type { Handler } from './handler.ts'
 import { WorkerPool, type WorkerPoolOptions } from './worker-pool.ts'
 
-/** A log with this many deliveries of this many bytes, one per call of `next`, and then none until the pool stops. */
+/** A log with this many deliveries of this many bytes, one per call of `next`, and then none. */
 function logOf(count: number, bytes = 0): { eventLog: EventLog; settled: Promise<void> } {
   const settled = Promise.withResolvers<void>()
   const position = { stream: { topic: 'events', partition: 0, lane: 'normal' }, epoch: 1, offset: 0 }
@@ -20,9 +20,10 @@ function logOf(count: number, bytes = 0): { eventLog: EventLog; settled: Promise
   })
   let left = count
   const consumer: Pick<Consumer, 'next' | 'settle' | 'close'> = {
-    next: async ({ signal }) => {
+    next: async ({ maxWaitMs, signal }) => {
       const found = deliveries.splice(0, 1) as unknown as Delivery[]
-      if (found.length === 0) await new Promise((resolve) => signal?.addEventListener('abort', resolve))
+      if (found.length === 0 && maxWaitMs > 0)
+        await new Promise((resolve) => signal?.addEventListener('abort', resolve))
       return found
     },
     settle: async () => {
@@ -42,6 +43,7 @@ function poolOf(eventLog: EventLog, handler: Handler, more: Partial<WorkerPoolOp
     group: 'landing',
     handler,
     maxTurnEvents: 1,
+    turnIntervalMs: 0,
     maxTurnWaitMs: 0,
     maxTurns: 1,
     leaseMs: 30_000,
@@ -192,6 +194,26 @@ test('a turn ends at the delivery whose bytes reach the limit', async () => {
   await pool.close(1000)
 })
 
+test('deliveries that arrive while a turn is handled are the next turn together, when it has ended', async () => {
+  const { eventLog } = logOf(4)
+  const turns: number[] = []
+  const first = Promise.withResolvers<void>()
+  const second = Promise.withResolvers<void>()
+  const handler: Handler = async (deliveries) => {
+    turns.push(deliveries.length)
+    await (turns.length === 1 ? first.promise : second.resolve())
+    return deliveries.map((delivery) => ({ delivery, landed: 1, dead: 0 }))
+  }
+  const pool = poolOf(eventLog, handler, { maxTurnEvents: 100, maxTurnWaitMs: 60_000, maxTurns: 2 })
+  await pool.start()
+  for (let turn = 0; turn < 10; turn++) await setImmediate()
+  assert.deepEqual(turns, [1])
+  first.resolve()
+  await within(5000, 'the second turn', second.promise)
+  assert.deepEqual(turns, [1, 3])
+  await pool.close(1000)
+})
+
 test('when the epoch of its consumer has ended, the pool drops its deliveries and joins again at once', async () => {
   const { eventLog: log, settled } = logOf(3)
   const second = await log.consume('events', 'landing', { leaseMs: 30_000 })
@@ -219,7 +241,7 @@ test('when the epoch of its consumer has ended, the pool drops its deliveries an
   for (let call = 0; call < 2; call++) await second.settle([])
   const pool = poolOf(eventLog, handler, {
     maxTurnEvents: 2,
-    maxTurnWaitMs: 60_000,
+    turnIntervalMs: 10,
     declare: async () => void calls.push('declare'),
   })
   await pool.start()

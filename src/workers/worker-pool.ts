@@ -1,9 +1,10 @@
 // Runs next → handle → settle for one group of one topic.
 //
-// Job: gather deliveries into turns (by size or time), keep a few turns in flight, settle each after its handler has
+// Job: gather deliveries into turns, keep a few turns in flight, settle each after its handler has
 // returned, and pause while a service that the handler needs is unreachable. The states of the pool:
 //
-//   running   turns start as deliveries arrive
+//   running   turns start as deliveries arrive: at once when idle, else when the one before has ended, so that a single
+//             event does not wait and a steady flow is handled in few, large turns
 //   paused    a handler has thrown: no turn starts, and the failed turn is retried until it succeeds
 //   closing   no turn starts any more; turns in flight finish, other deliveries go back to the log
 //
@@ -13,7 +14,6 @@ import { type ErrorCode, toMillraceError } from '../errors.ts'
 import { type Lane, lanes } from '../event/event.ts'
 import { type Consumer, type Delivery, maxNextBytes, type Outcome } from '../event-log/event-log.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
-import { BatchTrigger } from '../lib/batch-trigger.ts'
 import { type GroupState, groupStateText, runningState } from '../pipeline/group-state.ts'
 import { GroupMember, type GroupMemberOptions } from './group-member.ts'
 import type { Handler, RetryReport } from './handler.ts'
@@ -33,7 +33,9 @@ export interface WorkerPoolOptions extends GroupMemberOptions {
   readonly maxTurnEvents: number
   /** Max bytes per turn, not counting its last entry. Default `maxNextBytes`. */
   readonly maxTurnBytes?: number
-  /** Under a steady flow a turn is gathered for at most this long. */
+  /** Turns that are not full start at least this far apart. */
+  readonly turnIntervalMs: number
+  /** How long a turn that is not full waits for the one before to end. */
   readonly maxTurnWaitMs: number
   /** Max turns in flight: one is handled while the next is gathered. */
   readonly maxTurns: number
@@ -47,13 +49,13 @@ export class WorkerPool implements Pool {
   readonly types: readonly string[] = []
   readonly #options: WorkerPoolOptions
   readonly #member: GroupMember
-  readonly #trigger: BatchTrigger
   readonly #stopGathering = new AbortController()
   readonly #giveUp = new AbortController()
   /** Ends the backoff of all failed turns as soon as one turn succeeds. */
   #retryNow = new AbortController()
   readonly #turns = new Set<Promise<void>>()
   #hadWork = new Set<Lane>(lanes)
+  #lastTurnAtMs = Number.NEGATIVE_INFINITY
   #paused: { readonly code: ErrorCode; readonly reason: string; readonly sinceMs: number } | null = null
   #retrying: { readonly reason: string; readonly sinceMs: number; readonly untilMs: number } | null = null
   #pauseEnded: Promise<void> = Promise.resolve()
@@ -63,7 +65,6 @@ export class WorkerPool implements Pool {
   constructor(options: WorkerPoolOptions) {
     this.#options = options
     this.#member = new GroupMember(options)
-    this.#trigger = new BatchTrigger(options.maxTurnEvents, options.maxTurnWaitMs)
   }
 
   get topic(): string {
@@ -137,27 +138,62 @@ export class WorkerPool implements Pool {
     }
   }
 
-  /** Collects deliveries until there are enough for a turn or its time is up. */
+  /** Collects the deliveries of a turn: after an idle time what is there, however few, so that they do not wait. */
   async #gather(consumer: Consumer): Promise<readonly Delivery[]> {
     const { maxTurnEvents, maxTurnBytes = maxNextBytes, monotonicNow } = this.#options
-    const { signal } = this.#stopGathering
     const maxEvents = splitTurn(maxTurnEvents, this.#hadWork)
-    let gathered = await this.#member.next({ maxEvents, maxBytes: maxTurnBytes, maxWaitMs: maxReadMs }, signal)
-    if (gathered.length === 0) return gathered
-    for (;;) {
-      const { events, bytes } = sizeOf(gathered)
-      const remainingMs = bytes >= maxTurnBytes ? 0 : this.#trigger.remainingMs(events, monotonicNow())
-      if (remainingMs === 0 || signal.aborted) break
-      const rest = splitTurn(maxTurnEvents - events, this.#hadWork)
-      const bounds = { maxEvents: rest, maxBytes: maxTurnBytes - bytes, maxWaitMs: remainingMs }
-      const more = await this.#member.next(bounds, signal)
-      // It has joined again meanwhile: what it held before is void.
-      if (this.#member.consumer !== consumer) return []
-      gathered = gathered.concat(more)
+    const bounds = { maxEvents, maxBytes: maxTurnBytes, maxWaitMs: maxReadMs }
+    let gathered = await this.#member.next(bounds, this.#stopGathering.signal)
+    if (gathered.length > 0 && !this.#isDue) {
+      gathered = await this.#readMore(consumer, gathered)
+      if (gathered.length > 0 && !this.#isFull(gathered)) {
+        await this.#untilDue()
+        gathered = await this.#readMore(consumer, gathered)
+      }
     }
-    this.#trigger.flushed(monotonicNow())
+    if (gathered.length === 0) return gathered
+    this.#lastTurnAtMs = monotonicNow()
     this.#hadWork = new Set(gathered.map((delivery) => delivery.position.stream.lane))
     return gathered
+  }
+
+  /** Adds what the log has now, up to a full turn. Returns nothing when what the pool held is void. */
+  async #readMore(consumer: Consumer, held: readonly Delivery[]): Promise<readonly Delivery[]> {
+    const { maxTurnEvents, maxTurnBytes = maxNextBytes } = this.#options
+    const { signal } = this.#stopGathering
+    let gathered = held
+    while (!signal.aborted && !this.#isFull(gathered)) {
+      const { events, bytes } = sizeOf(gathered)
+      const maxEvents = splitTurn(maxTurnEvents - events, this.#hadWork)
+      const more = await this.#member.next({ maxEvents, maxBytes: maxTurnBytes - bytes, maxWaitMs: 0 }, signal)
+      // It has joined again meanwhile.
+      if (this.#member.consumer !== consumer) return []
+      if (more.length === 0) break
+      gathered = gathered.concat(more)
+    }
+    return gathered
+  }
+
+  #isFull(gathered: readonly Delivery[]): boolean {
+    const { maxTurnEvents, maxTurnBytes = maxNextBytes } = this.#options
+    const { events, bytes } = sizeOf(gathered)
+    return events >= maxTurnEvents || bytes >= maxTurnBytes
+  }
+
+  get #sinceLastTurnMs(): number {
+    return this.#options.monotonicNow() - this.#lastTurnAtMs
+  }
+
+  /** Whether a turn that is not full may start. */
+  get #isDue(): boolean {
+    return this.#turns.size === 0 && this.#sinceLastTurnMs >= this.#options.turnIntervalMs
+  }
+
+  async #untilDue(): Promise<void> {
+    const { turnIntervalMs, maxTurnWaitMs } = this.#options
+    const maxWaitMs = Math.max(0, maxTurnWaitMs - this.#sinceLastTurnMs)
+    if (this.#turns.size > 0) await withinMs(Promise.race(this.#turns), maxWaitMs, undefined)
+    await sleep(Math.max(0, turnIntervalMs - this.#sinceLastTurnMs), this.#stopGathering.signal)
   }
 
   /** Handles one turn until it succeeds, then settles it. */
