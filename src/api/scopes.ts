@@ -30,7 +30,7 @@ const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
   read: [
     ...['GET /v1/events', 'GET /v1/events/:id', 'GET /v1/agents', 'GET /v1/files/:id', 'GET /v1/files/:id/content'],
     ...['GET /v1/dead-letters', 'GET /v1/dead-letters/:id', 'GET /v1/groups/:topic/:group/keys'],
-    ...['GET /v1/status', 'GET /v1/subscribers', 'GET /metrics', 'GET /version'],
+    ...['GET /v1/status', 'GET /v1/status/live', 'GET /v1/subscribers', 'GET /metrics', 'GET /version'],
     ...['GetStatus', 'WatchStatus', 'GetEvent', 'ListDeadLetters', 'GetDeadLetter', 'ListHeldKeys'].map(
       (rpc) => `/millrace.v1.AdminService/${rpc}`,
     ),

@@ -40,6 +40,7 @@ import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
 import { addRequestRoutes } from './request-routes.ts'
+import { addStatusRoutes } from './status-routes.ts'
 import { addSubscriberRoute } from './subscriber-route.ts'
 
 export interface HttpServerOptions {
@@ -107,7 +108,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   }
   const scheme = options.certificate == null ? 'http' : 'https'
   const url = () => `${scheme}://${address}`
-  addOperationsRoutes(app, { health, metrics, version, needsKeys, maxAnswerMs, url })
+  addStatusRoutes(app, openCalls, times)
+  addOperationsRoutes(app, { health, metrics, version, needsKeys, url })
   await app.ready()
   const { server } = app
   const silent = limitConnections(server, options)
