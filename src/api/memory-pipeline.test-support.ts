@@ -14,6 +14,7 @@ import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
 import type { Keys } from '../pipeline/keys.ts'
 import type {
+  ListedGroup,
   Observed,
   Pipeline,
   PublishMessage,
@@ -24,6 +25,7 @@ import type {
 } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
+import type { WorkerStatus } from '../pipeline/work.ts'
 import { ScriptedLive } from './scripted-live.test-support.ts'
 
 export interface KeptEvent extends Event {
@@ -151,6 +153,16 @@ export class MemoryPipeline implements Pipeline {
     const log = { usedBytes: null, limitBytes: null, problem: null, persistence: 'unknown' }
     const observations = { atSeconds: 12.5, published: null, landing: null, log, store: null }
     return { status: await this.status(), observations }
+  }
+
+  async groups(): Promise<readonly ListedGroup[]> {
+    const { topics } = await this.status()
+    const told = { ratePerSecond: null, options: null }
+    return topics.flatMap(({ name: topic, groups }) => groups.map((group) => ({ topic, ...group, ...told })))
+  }
+
+  async workers(): Promise<readonly WorkerStatus[]> {
+    return []
   }
 
   #keep(topic: string, event: Event): void {

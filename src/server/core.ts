@@ -14,6 +14,7 @@ import type { Files } from '../pipeline/files.ts'
 import type { Keys } from '../pipeline/keys.ts'
 import type { Live } from '../pipeline/live.ts'
 import type {
+  ListedGroup,
   Observed,
   Pipeline,
   PublishMessage,
@@ -23,7 +24,7 @@ import type {
 } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
-import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
+import type { WorkerStatus, WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import type { EventStore } from '../store/event-store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -116,6 +117,14 @@ export class Core implements Pipeline {
 
   async status(): Promise<Status> {
     return (await this.#statusReader.read()).status
+  }
+
+  async groups(): Promise<readonly ListedGroup[]> {
+    return (await this.#statusReader.read()).groups
+  }
+
+  async workers(): Promise<readonly WorkerStatus[]> {
+    return this.#options.remoteGroups?.workers() ?? []
   }
 
   async observe(): Promise<Observed> {

@@ -5,7 +5,7 @@ import { type EventLog, type GroupDescription, type LogDescription, maxHeldEvent
 import type { GroupName } from '../pipeline/administration.ts'
 import { type GroupState, limitedByPerson, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
-import type { GroupStatus, LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
+import type { GroupStatus, LedgerRow, ListedGroup, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Pool } from '../workers/pool.ts'
 import { isLandingGroup } from './assemble-landing.ts'
@@ -30,6 +30,7 @@ export interface StatusParts {
 
 export interface Described {
   readonly status: Status
+  readonly groups: readonly ListedGroup[]
   readonly logSize: Pick<LogObservation, 'usedBytes' | 'limitBytes'>
 }
 
@@ -89,16 +90,33 @@ export class StatusReader {
       subscribers: subscribers(),
       workers: pools.length,
     }
-    return { status, logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes } }
+    return {
+      status,
+      groups: listedGroups(log, status, pools),
+      logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes },
+    }
   }
 }
 
+function listedGroups(log: LogDescription, { topics }: Status, pools: readonly Pool[]): ListedGroup[] {
+  return topics.flatMap(({ name: topic, groups }, topicIndex) =>
+    groups.map((group, index) => {
+      const { flow } = log.topics[topicIndex]!.groups[index]!
+      const ratePerSecond = flow !== null && 'ratePerSecond' in flow ? flow.ratePerSecond : null
+      return { topic, ...group, ratePerSecond, options: poolOf(pools, topic, group.name)?.options ?? null }
+    }),
+  )
+}
+
+function poolOf(pools: readonly Pool[], topic: string, group: string): Pool | undefined {
+  return pools.find((pool) => pool.topic === topic && pool.group === group)
+}
+
 function topicStatuses(log: LogDescription, pools: readonly Pool[], nowMs: number): TopicStatus[] {
-  const poolOf = (topic: string, group: string) => pools.find((pool) => pool.topic === topic && pool.group === group)
   return log.topics.map(({ name: topic, partitions, groups }) => ({
     name: topic,
     partitions,
-    groups: groups.map((group) => groupStatus(topic, group, poolOf(topic, group.name), nowMs)),
+    groups: groups.map((group) => groupStatus(topic, group, poolOf(pools, topic, group.name), nowMs)),
   }))
 }
 

@@ -39,9 +39,11 @@ import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
+import { addReplayRoute } from './replay-route.ts'
 import { addRequestRoutes } from './request-routes.ts'
 import { addStatusRoutes } from './status-routes.ts'
 import { addSubscriberRoute } from './subscriber-route.ts'
+import { addWorkerRoute } from './worker-route.ts'
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
@@ -101,6 +103,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addJourneyRoute(app, maxAnswerMs)
     addDeadLetterRoutes(app, pages, times)
     addGroupRoutes(app, times)
+    addReplayRoute(app, times)
+    addWorkerRoute(app, maxAnswerMs)
     addAgentRoutes(app, pages, times)
     addFileRoutes(app, times)
     addRequestRoutes(app, times)
