@@ -10,6 +10,7 @@ import type { Grant, Keys } from '../pipeline/keys.ts'
 import type { Live } from '../pipeline/live.ts'
 import type { ListedGroup, Observed, Pipeline, Status } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
+import type { StatusHistory } from '../pipeline/status-history.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
 import type { WorkerStatus, WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import { EventRate } from './event-rate.ts'
@@ -21,7 +22,7 @@ import { restrictKeys } from './restricted-keys.ts'
 import { restrictLive } from './restricted-live.ts'
 import { withinRate, withinTopics, withinTypes } from './restricted-publish.ts'
 import { restrictRequests } from './restricted-requests.ts'
-import { restrictObserved, restrictStatus } from './restricted-status.ts'
+import { restrictHistory, restrictObserved, restrictStatus } from './restricted-status.ts'
 import { restrictJoin } from './restricted-work.ts'
 
 /** @param now a monotonic clock, in milliseconds. */
@@ -83,6 +84,12 @@ class RestrictedPipeline implements Pipeline {
 
   async workers(): Promise<readonly WorkerStatus[]> {
     return (await this.#pipeline.workers()).filter(({ topic }) => seesTopic(this.#grant, topic))
+  }
+
+  /** Its totals are those of all topics. */
+  async history(): Promise<StatusHistory> {
+    const history = await this.#pipeline.history()
+    return isNarrow(this.#grant) ? restrictHistory(history) : history
   }
 
   async work(join: WorkJoin, listener: WorkListener): Promise<WorkSession> {

@@ -24,6 +24,7 @@ import type {
   Status,
 } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
+import type { StatusHistory } from '../pipeline/status-history.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
 import type { WorkerStatus } from '../pipeline/work.ts'
 import { ScriptedLive } from './scripted-live.test-support.ts'
@@ -59,7 +60,7 @@ export class MemoryPipeline implements Pipeline {
     ...{ create: refuse, list: refuse, revoke: refuse, check: () => null, checkTicket: async () => null },
     ...{ onEnded: () => () => {}, createTicket: () => assert.fail('no ticket is made') },
   }
-  readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
+  readonly agents: Agents = { heartbeat: refuse, listAgents: refuse, agent: refuse }
 
   readonly #ids = new EventIdGenerator()
   #gate: PromiseWithResolvers<void> | null = null
@@ -163,6 +164,20 @@ export class MemoryPipeline implements Pipeline {
 
   async workers(): Promise<readonly WorkerStatus[]> {
     return []
+  }
+
+  async history(): Promise<StatusHistory> {
+    return {
+      ...{
+        seconds: [1, 2],
+        accepted: [null, 3],
+        rejected: [null, 0],
+        landed: [null, null],
+        dead: [0, 0],
+        waiting: [7, null],
+      },
+      ...{ landingP50Seconds: [null, null], landingP99Seconds: [null, null] },
+    }
   }
 
   #keep(topic: string, event: Event): void {

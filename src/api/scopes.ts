@@ -28,11 +28,20 @@ const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
   subscribe: ['GET /v1/events/live', '/millrace.v1.LiveService/Subscribe'],
   work: ['/millrace.v1.WorkService/Consume', '/millrace.v1.FileService/Download'],
   read: [
-    ...['GET /v1/events', 'GET /v1/events/:id', 'GET /v1/agents', 'GET /v1/files/:id', 'GET /v1/files/:id/content'],
+    ...[
+      'GET /v1/events',
+      'GET /v1/events/:id',
+      'GET /v1/agents',
+      'GET /v1/agents/:id',
+      'GET /v1/files/:id',
+      'GET /v1/files/:id/content',
+    ],
     ...['GET /v1/dead-letters', 'GET /v1/dead-letters/:id', 'GET /v1/groups/:topic/:group/keys'],
     ...[
       'GET /v1/status',
       'GET /v1/status/live',
+      'GET /v1/status/history',
+      'GET /v1/find/:id',
       'GET /v1/subscribers',
       'GET /v1/groups',
       'GET /v1/workers',

@@ -16,6 +16,7 @@ import type { Live } from './live.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
 import type { Requests } from './requests.ts'
+import type { StatusHistory } from './status-history.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
 import type { WorkerStatus, WorkJoin, WorkListener, WorkSession } from './work.ts'
 
@@ -184,6 +185,9 @@ export interface Pipeline {
 
   /** Returns the workers of other processes that are connected to this one, by topic and group. */
   workers(): Promise<readonly WorkerStatus[]>
+
+  /** Returns the last 15 minutes of this process. */
+  history(): Promise<StatusHistory>
 
   /**
    * Joins a worker of another process to a group, which the first one creates and declares.

@@ -171,6 +171,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
+    closers.add(async () => core.close())
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })

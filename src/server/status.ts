@@ -36,6 +36,8 @@ export interface Described {
 
 interface Reading {
   readonly described: Promise<Described>
+  /** Null while it is being read, and when that failed. */
+  status: Status | null
   /** Null while it is being read. */
   endedAtMs: number | null
 }
@@ -63,14 +65,23 @@ export class StatusReader {
     const { monotonicNow } = this.#parts
     const endedAtMs = this.#latest?.endedAtMs ?? null
     if (this.#latest === null || (endedAtMs !== null && monotonicNow() - endedAtMs > statusMaxAgeMs)) {
-      const reading: Reading = { described: this.#describe(), endedAtMs: null }
+      const reading: Reading = { described: this.#describe(), status: null, endedAtMs: null }
       const end = () => {
         reading.endedAtMs = monotonicNow()
       }
-      reading.described.then(end, end)
+      reading.described.then(({ status }) => {
+        end()
+        reading.status = status
+      }, end)
       this.#latest = reading
     }
     return this.#latest.described
+  }
+
+  /** The status as it was last read, and when, by the monotonic clock; null when that failed or has not ended. */
+  latest(): { readonly status: Status; readonly endedAtMs: number } | null {
+    const { status = null, endedAtMs = null } = this.#latest ?? {}
+    return status === null || endedAtMs === null ? null : { status, endedAtMs }
   }
 
   async #describe(): Promise<Described> {

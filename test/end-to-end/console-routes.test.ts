@@ -1,4 +1,4 @@
-// The routes that show a server to people and let them act: groups, workers, replay.
+// The routes that show a server to people and let them act: groups, workers, replay, the history, what has an id.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -20,7 +20,11 @@ import { drained } from '../support/tally.ts'
 async function call(
   { http }: { readonly http: string },
   route: string,
-  { body, key }: { readonly body?: unknown; readonly key?: string } = {},
+  {
+    body,
+    key,
+    headers,
+  }: { readonly body?: unknown; readonly key?: string; readonly headers?: Record<string, string> } = {},
 ) {
   const [method = '', path = ''] = route.split(' ')
   const { status, text } = await request(http, path, {
@@ -28,6 +32,7 @@ async function call(
     headers: {
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
@@ -123,4 +128,59 @@ test('a key for some topics sees their groups and workers only', async (t) => {
   assert.equal((await call(server, 'POST /v1/replay', { key, body: { topic: 'events' } })).status, 404)
   const reader = await keyOf('reader', { scopes: ['read'] })
   assert.equal((await call(server, 'POST /v1/replay', { key: reader, body: {} })).status, 403)
+})
+
+test('an id leads to everything that has it, as far as the caller may read it', async (t) => {
+  const { server, keyOf, adminKey } = await withKeys(t, ['orders'])
+  const id = '0193fa5c-0000-7000-8000-000000000001'
+  const key = adminKey
+  const find = async (what: string, of = key) => {
+    const { status, json } = await call(server, `GET /v1/find/${encodeURIComponent(what)}`, { key: of })
+    assert.equal(status, 200, JSON.stringify(json))
+    return json.map(({ kind, href }: { kind: string; href: string }) => `${kind} ${href}`)
+  }
+  await call(server, 'POST /v1/events', { key, body: { type: 'order.placed', id } })
+  await call(server, 'POST /v1/events', { key, body: { type: 'order.placed', id: 'a b/c' } })
+  await call(server, 'POST /v1/requests/text.analyze', { key, body: 'one two', headers: { 'millrace-request-id': id } })
+  await call(server, 'POST /v1/heartbeats', { key, body: { agent_id: 'edge-7' } })
+  const upload = await request(server.http, '/v1/files', {
+    method: 'POST',
+    body: 'one two',
+    headers: { 'millrace-file-id': id, authorization: `Bearer ${key}` },
+  })
+  assert.equal(upload.status, 201, upload.text)
+
+  await eventually(async () =>
+    assert.deepEqual(await find(id), [`event /v1/events/${id}`, `file /v1/files/${id}`, `request /v1/requests/${id}`]),
+  )
+  await eventually(async () => assert.deepEqual(await find('edge-7'), ['agent /v1/agents/edge-7']))
+  const agent = await call(server, 'GET /v1/agents/edge-7', { key })
+  assert.deepEqual([agent.json.agent_id, agent.json.online], ['edge-7', true])
+  assert.equal((await call(server, 'GET /v1/agents/edge', { key })).status, 404)
+  await eventually(async () => assert.deepEqual(await find('a b/c'), ['event /v1/events/a%20b%2Fc']))
+  assert.deepEqual(await find('landing'), [
+    ...['events', 'orders', 'heartbeats'].map((topic) => `group /v1/groups?topic=${topic}`),
+  ])
+  assert.deepEqual(await find('nothing'), [])
+  const narrow = await keyOf('narrow', { topics: ['orders'], types: ['order.*'] })
+  assert.deepEqual(await find(id, narrow), [])
+  const reader = await keyOf('reader', { scopes: ['read'] })
+  assert.deepEqual(await find(id, reader), [`event /v1/events/${id}`, `file /v1/files/${id}`])
+  const keyId = reader.slice(3, 15)
+  assert.deepEqual([await find(keyId), await find(keyId, reader)], [['key /v1/keys'], []])
+})
+
+test('the history has what was accepted in each second', async (t) => {
+  const server = await startInProcess(t)
+  await publish(server, 'events', orders(30))
+
+  const history = await eventually(async () => {
+    const { json } = await call(server, 'GET /v1/status/history')
+    const sum = (values: (number | null)[]) => values.reduce((total: number, value) => total + (value ?? 0), 0)
+    assert.deepEqual([sum(json.accepted), sum(json.landed), sum(json.dead)], [30, 30, 0])
+    return json
+  })
+  const lengths = new Set(Object.values(history as Record<string, unknown[]>).map(({ length }) => length))
+  assert.equal(lengths.size, 1)
+  assert.ok(Math.abs(history.seconds.at(-1) - Date.now() / 1000) < 3, history.seconds.at(-1))
 })

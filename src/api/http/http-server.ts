@@ -26,6 +26,7 @@ import { authorize, challengeOf } from './authorize.ts'
 import { addPreflightRoute, allowOrigin } from './cross-origin.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { addFileRoutes } from './file-routes.ts'
+import { addFindRoute } from './find-route.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
@@ -103,6 +104,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addJourneyRoute(app, maxAnswerMs)
     addDeadLetterRoutes(app, pages, times)
     addGroupRoutes(app, times)
+    addFindRoute(app, maxAnswerMs)
     addReplayRoute(app, times)
     addWorkerRoute(app, maxAnswerMs)
     addAgentRoutes(app, pages, times)

@@ -3,6 +3,7 @@
 import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { GroupState } from '../../pipeline/group-state.ts'
 import type { GroupOptions, GroupStatus, ListedGroup, Status } from '../../pipeline/pipeline.ts'
+import type { StatusHistory } from '../../pipeline/status-history.ts'
 
 export function statusJson(status: Status): object {
   return {
@@ -52,6 +53,10 @@ function groupJson(group: GroupStatus): object {
 export function listedGroupJson(group: ListedGroup): object {
   const { topic, ratePerSecond, options } = group
   return { topic, ...groupJson(group), rate: ratePerSecond, options: options && optionsJson(options) }
+}
+
+export function historyJson({ landingP50Seconds, landingP99Seconds, ...same }: StatusHistory): object {
+  return { ...same, landing_p50_seconds: landingP50Seconds, landing_p99_seconds: landingP99Seconds }
 }
 
 function optionsJson(options: GroupOptions): object {

@@ -1,4 +1,4 @@
-// GET /v1/status, and for those who watch it GET /v1/status/live.
+// The status: now (GET /v1/status), its last 15 minutes (/history), and for those who watch it (/live).
 
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
@@ -7,7 +7,7 @@ import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
 import { readQuery } from './query.ts'
 import { sseHeaders } from './server-sent-events.ts'
-import { statusJson } from './status-json.ts'
+import { historyJson, statusJson } from './status-json.ts'
 import { StatusStreams } from './status-streams.ts'
 
 const livePath = '/v1/status/live'
@@ -19,6 +19,10 @@ export function addStatusRoutes(app: FastifyInstance, openCalls: OpenCalls, time
   app.get('/v1/status', async (request) =>
     statusJson(await answerInTime(request.caller.pipeline.status(), maxAnswerMs)),
   )
+  app.get('/v1/status/history', async (request) => {
+    readQuery(request.query, [])
+    return historyJson(await answerInTime(request.caller.pipeline.history(), maxAnswerMs))
+  })
   // The one that fastify makes of GET would watch.
   app.head(livePath, async (request, reply) => {
     readQuery(request.query, [])
