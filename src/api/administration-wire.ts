@@ -21,6 +21,7 @@ import type { Priority } from '../gen/millrace/v1/event_pb.ts'
 import { microsOf, timestampOf } from '../lib/timestamp.ts'
 import {
   type DeadLetterDetail,
+  defaultReplayGroup,
   type GroupName,
   type HeldKey,
   type Journey,
@@ -31,9 +32,6 @@ import {
 } from '../pipeline/administration.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-letters.ts'
 import type { StoredEvent } from '../pipeline/stored-event.ts'
-
-/** The group of a replay when the request names none. */
-const defaultReplayGroup = 'landing'
 
 export function filterOfMessage(message: DeadLetterFilterMessage | undefined): DeadLetterFilter {
   if (message === undefined) return {}

@@ -28,16 +28,34 @@ const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
   subscribe: ['GET /v1/events/live', '/millrace.v1.LiveService/Subscribe'],
   work: ['/millrace.v1.WorkService/Consume', '/millrace.v1.FileService/Download'],
   read: [
-    ...['GET /v1/events', 'GET /v1/events/:id', 'GET /v1/agents', 'GET /v1/files/:id', 'GET /v1/files/:id/content'],
+    ...[
+      'GET /v1/events',
+      'GET /v1/events/:id',
+      'GET /v1/agents',
+      'GET /v1/agents/:id',
+      'GET /v1/files/:id',
+      'GET /v1/files/:id/content',
+    ],
     ...['GET /v1/dead-letters', 'GET /v1/dead-letters/:id', 'GET /v1/groups/:topic/:group/keys'],
-    ...['GET /v1/status', 'GET /v1/subscribers', 'GET /metrics', 'GET /version'],
+    ...[
+      'GET /v1/status',
+      'GET /v1/status/live',
+      'GET /v1/status/history',
+      'GET /v1/find/:id',
+      'GET /v1/subscribers',
+      'GET /v1/groups',
+      'GET /v1/workers',
+      'GET /metrics',
+      'GET /version',
+    ],
     ...['GetStatus', 'WatchStatus', 'GetEvent', 'ListDeadLetters', 'GetDeadLetter', 'ListHeldKeys'].map(
       (rpc) => `/millrace.v1.AdminService/${rpc}`,
     ),
     ...['/millrace.v1.AgentService/ListAgents', '/millrace.v1.FileService/GetFile'],
   ],
   operate: [
-    ...['POST /v1/dead-letters/redrive', 'DELETE /v1/dead-letters/:id'],
+    ...['POST /v1/dead-letters/redrive', 'DELETE /v1/dead-letters/:id', 'POST /v1/replay'],
+    'DELETE /v1/groups/:topic/:group',
     ...['pause', 'resume', 'keys/:key/retry', 'keys/:key/release', 'keys/:key/skip'].map(
       (action) => `POST /v1/groups/:topic/:group/${action}`,
     ),

@@ -37,6 +37,7 @@ import { Closers } from './closers.ts'
 import { Core } from './core.ts'
 import { checkHandlers, loadHandlers } from './load-handlers.ts'
 import { observeStatus } from './observe-status.ts'
+import { Processes } from './processes.ts'
 import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
 import { watchWork } from './work-watch.ts'
@@ -143,6 +144,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const retention = new Retention({ ...config, eventLog, topics: topicsToTrim, logger, now })
     closers.addBounded(() => retention.close())
 
+    const processes = new Processes({ ...context, eventLog })
+    closers.addBounded(() => processes.close())
     const maxWaiting = { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes }
     const ingest = config.roles.includes('ingest')
       ? new Ingest({
@@ -155,7 +158,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       : null
     const live = ingest === null ? null : assembleLive(context, eventLog)
     closers.add(async () => live?.close())
-    const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
+    const remoteGroups = ingest === null ? null : new RemoteGroups({ ...context, eventLog, handlers, pools, poolOf })
     const { replyTtlMs } = config
     const requests = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs })
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
@@ -169,8 +172,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       files: uploads,
       keys,
       agentOfflineMs: config.agentOfflineMs,
+      processes: () => processes.list(),
       ownGroups: [...ownGroups(topics), ...handlers],
     })
+    closers.add(async () => core.close())
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })

@@ -36,6 +36,7 @@ export function consumeHandler(pipeline: Pipeline, openCalls: OpenCalls): (call:
 }
 
 class ConsumeStream implements WorkListener, OpenCall {
+  readonly peer: string
   readonly #call: Call
   readonly #pipeline: Pipeline
   readonly #openCalls: OpenCalls
@@ -48,6 +49,7 @@ class ConsumeStream implements WorkListener, OpenCall {
   #flushIsDue = false
 
   constructor(call: Call, pipeline: Pipeline, openCalls: OpenCalls) {
+    this.peer = call.getPeer()
     this.#call = call
     this.#pipeline = pipeline
     this.#openCalls = openCalls
