@@ -10,49 +10,32 @@ import { defaultTopic, EventIdGenerator } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import { maxGetReplyMs } from '../event/request.ts'
-import { GetStatusResponseSchema } from '../gen/millrace/v1/admin_pb.ts'
 import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
 import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import type { Administration } from '../pipeline/administration.ts'
 import { watchIntervalMs } from '../pipeline/observations.ts'
 import type { Observed, Overflow, Pipeline, PublishMessage, PublishVerdict, Status } from '../pipeline/pipeline.ts'
 import type { RequestAnswer } from '../pipeline/requests.ts'
-import { AdministrationClient } from './administration-client.ts'
-import {
-  decodeAgents,
-  decodeHeartbeatAnswer,
-  encodeHeartbeat,
-  encodeListAgents,
-  type HeartbeatInput,
-  heartbeatMethod,
-  type ListedAgents,
-  listAgentsMethod,
-} from './agent-client.ts'
+import { agentRpcs } from '../wire/agents.ts'
+import { ofDurability, ofRejection, overflowNumbers } from '../wire/publish.ts'
+import { requestRpcs } from '../wire/requests.ts'
+import type { Rpc } from '../wire/rpc.ts'
+import { getStatus } from '../wire/status.ts'
+import { administrationOver } from './administration-client.ts'
+import { type HeartbeatInput, heartbeatOf, type ListedAgents, listedAgents } from './agent-client.ts'
 import { handledEventOf } from './event-of-wire.ts'
 import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
 import { wasTurnedAway } from './grpc-errors.ts'
-import { type ClientKeys, KeysClient } from './key-client.ts'
+import { type ClientKeys, keysOver } from './key-client.ts'
 import { LiveFollower, type LiveItem, type SubscribeOptions } from './live-client.ts'
-import { observedOfWire } from './observed-of-wire.ts'
+import { decodeAnswer, encodeRequest, type MakeCall } from './make-call.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
-import {
-  decodeReplyAnswer,
-  decodeRequestAnswer,
-  encodeGetReply,
-  encodeRequest,
-  getReplyMethod,
-  type ReceivedReply,
-  type RequestInput,
-  requestMethod,
-  withReaders,
-} from './request-client.ts'
+import { messageOf, type ReceivedReply, type RequestInput, withReaders } from './request-client.ts'
 import { type ClientTls, secureContextOf } from './secure-context.ts'
 import { ServerConnection } from './server-connection.ts'
-import { statusOfWire } from './status-of-wire.ts'
 import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
-import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
 import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
 
 /** A server takes 100 streams on a connection. The others are for calls: one that finds no stream waits for ever. */
@@ -171,15 +154,11 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       })
     this.#connection = this.#makeConnection()
     this.#connections.set(this.#connection, 0)
-    this.administration = new AdministrationClient((method, request, decode, work) =>
-      this.#call(method, request, decode, work.signal === undefined ? {} : { signal: work.signal }),
-    )
-    this.#files = new FilesClient({
-      open: () => this.#connection.open(),
-      call: (method, request, decode) => this.#call(method, request, decode, {}),
-    })
+    const call: MakeCall = (rpc, request, options = {}) => this.#callRpc(rpc, request, options)
+    this.administration = administrationOver(call)
+    this.#files = new FilesClient({ open: () => this.#connection.open(), call })
     this.files = this.#files
-    this.keys = new KeysClient((method, request, decode) => this.#call(method, request, decode, {}))
+    this.keys = keysOver(call)
   }
 
   /**
@@ -214,7 +193,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     }
     const envelope = toBinary(
       PublishRequestSchema,
-      create(PublishRequestSchema, { topic: message.topic, overflow: overflowOnWire[message.overflow] }),
+      create(PublishRequestSchema, { topic: message.topic, overflow: overflowNumbers[message.overflow] }),
     )
     const request = Buffer.concat([message.message, envelope])
     const decode = (bytes: Buffer) => fromBinary(PublishResponseSchema, bytes)
@@ -222,8 +201,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     return {
       accepted: Number(response.accepted),
       dropped: Number(response.dropped),
-      rejections: response.rejections.map(rejectionOfWire),
-      durability: durabilityOfNumber(response.durability),
+      rejections: response.rejections.map(ofRejection),
+      durability: ofDurability(response.durability),
     }
   }
 
@@ -251,8 +230,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `unavailable`, `deadline_exceeded`: safe to retry.
    */
   async status(options: CallOptions = {}): Promise<Status> {
-    const decode = (bytes: Buffer) => fromBinary(GetStatusResponseSchema, bytes)
-    return statusOfWire(await this.#call('millrace.v1.AdminService/GetStatus', Buffer.alloc(0), decode, options))
+    return (await this.#callRpc(getStatus, {}, options)).status
   }
 
   /**
@@ -270,7 +248,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     const client = await this.#connection.open()
     try {
       const options = { intervalMs, maxSilenceMs: intervalMs + maxSilenceMs, signal }
-      for await (const response of watchCall(client, options)) yield observedOfWire(response)
+      yield* watchCall(client, options)
     } catch (error) {
       dropAfter(this.#connection, client, error)
       throw error
@@ -285,7 +263,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *   `retryAfterMs`); `unavailable`, `deadline_exceeded`, `cancelled`, `internal`: send another one.
    */
   async heartbeat(heartbeat: HeartbeatInput, options: CallOptions = {}): Promise<void> {
-    await this.#call(heartbeatMethod, encodeHeartbeat(heartbeat), decodeHeartbeatAnswer, options)
+    await this.#callRpc(agentRpcs.heartbeat, heartbeatOf(heartbeat), options)
   }
 
   /**
@@ -295,8 +273,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event` (the limit or the cursor); `unavailable` (the server or its database does not
    *   answer), `deadline_exceeded`: safe to retry.
    */
-  agents({ limit = 100, cursor = null, ...options }: ListAgentsOptions = {}): Promise<ListedAgents> {
-    return this.#call(listAgentsMethod, encodeListAgents(limit, cursor), decodeAgents, options)
+  async agents({ limit = 100, cursor = null, ...options }: ListAgentsOptions = {}): Promise<ListedAgents> {
+    return listedAgents(await this.#callRpc(agentRpcs.listAgents, { limit, cursor }, options))
   }
 
   /**
@@ -314,7 +292,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    */
   async request(request: RequestInput, options: CallOptions = {}): Promise<ReceivedReply> {
     const answer = await this.#withRequestId(request, (input) =>
-      this.#waitingCall(requestMethod, encodeRequest(input, null), decodeRequestAnswer, options),
+      this.#waitingCall(requestRpcs.request, { ...messageOf(input), waitMs: null }, options),
     )
     if (answer.stage === 'replied') return withReaders(answer)
     throw new MillraceError('internal', `the server answered with the stage ${answer.stage}, and no reply`)
@@ -327,7 +305,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    */
   sendRequest(request: RequestInput, options: CallOptions = {}): Promise<RequestAnswer> {
     return this.#withRequestId(request, (input) =>
-      this.#call(requestMethod, encodeRequest(input, 0), decodeRequestAnswer, options),
+      this.#callRpc(requestRpcs.request, { ...messageOf(input), waitMs: 0 }, options),
     )
   }
 
@@ -356,8 +334,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   ): Promise<RequestAnswer> {
     const untilMs = performance.now() + waitMs
     for (let leftMs = waitMs; ; leftMs = Math.max(0, Math.ceil(untilMs - performance.now()))) {
-      const message = encodeGetReply(requestId, type, Math.min(leftMs, maxGetReplyMs))
-      const answer = await this.#waitingCall(getReplyMethod, message, decodeReplyAnswer, options)
+      const query = { requestId, type, waitMs: Math.min(leftMs, maxGetReplyMs) }
+      const answer = await this.#waitingCall(requestRpcs.getReply, query, options)
       if (answer.stage === 'replied' || leftMs <= maxGetReplyMs) return answer
     }
   }
@@ -459,19 +437,28 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     connection.close()
   }
 
-  async #waitingCall<Response>(
-    method: string,
-    request: Buffer,
-    decode: (bytes: Buffer) => Response,
+  async #waitingCall<Request, Answer>(
+    rpc: Rpc<Request, Answer>,
+    request: Request,
     options: CallOptions,
-  ): Promise<Response> {
+  ): Promise<Answer> {
     const connection = this.#connectionWithRoom()
     this.#count(connection, 1)
     try {
-      return await this.#call(method, request, decode, options, connection)
+      return await this.#callRpc(rpc, request, options, connection)
     } finally {
       this.#count(connection, -1)
     }
+  }
+
+  async #callRpc<Request, Answer>(
+    rpc: Rpc<Request, Answer>,
+    request: Request,
+    options: CallOptions,
+    connection = this.#connection,
+  ): Promise<Answer> {
+    const decode = (bytes: Buffer) => decodeAnswer(rpc, bytes)
+    return await this.#call(rpc.path, encodeRequest(rpc, request), decode, options, connection)
   }
 
   async #call<Response>(

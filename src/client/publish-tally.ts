@@ -1,8 +1,9 @@
 // Counts the outcomes of a publisher's events, from the server's answers.
 
 import type { ErrorCode } from '../errors.ts'
+import type { Durability } from '../event/durability.ts'
 import type { ProduceResponse } from '../gen/millrace/v1/ingest_pb.ts'
-import { type Durability, durabilityOfNumber, rejectionOfWire } from './wire-values.ts'
+import { ofDurability, ofRejection } from '../wire/publish.ts'
 
 /** A rejected event: it is not in the log and never will be, unless it is published again. */
 export interface PublisherRejection {
@@ -64,7 +65,7 @@ export class PublishTally {
     this.#acknowledged += ackedEvents
     this.#dropped += dropped
     this.#rejected += rejections.length
-    this.#durability = durabilityOfNumber(response.durability)
+    this.#durability = ofDurability(response.durability)
     const room = maxKeptRejections - this.#rejections.length
     if (room > 0) this.#rejections.push(...rejections.slice(0, room))
     return rejections
@@ -89,5 +90,5 @@ export class PublishTally {
 }
 
 function toPublisherRejection(rejection: ProduceResponse['rejections'][number]): PublisherRejection {
-  return { sequence: Number(rejection.sequence), ...rejectionOfWire(rejection) }
+  return { sequence: Number(rejection.sequence), ...ofRejection(rejection) }
 }

@@ -10,8 +10,8 @@ import { textOf } from '../../event/record-batch.ts'
 import { bytesType, FieldWalker, varintType } from '../../lib/protobuf-walk.ts'
 import { textFault } from '../../lib/utf8.ts'
 import type { Overflow } from '../../pipeline/pipeline.ts'
+import { ofOverflow } from '../../wire/publish.ts'
 import { checkTopic } from '../topic.ts'
-import { toOverflow } from '../wire.ts'
 
 const eventsField = 1
 const topicField = 2
@@ -97,7 +97,7 @@ export class MessageFields {
 }
 
 function overflowOf(number: number): Overflow {
-  const overflow = toOverflow(number)
+  const overflow = ofOverflow(number)
   if (overflow !== null) return overflow
   const problem = `overflow ${number} is unknown: it must be REJECT (1), DROP (2) or WAIT (3)`
   throw new MillraceError('invalid_event', problem, { field: 'overflow' })

@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import * as v from 'valibot'
 import { releaseActions } from '../../pipeline/administration.ts'
-import { heldKeyJson } from './administration-json.ts'
+import { administrationRpcs } from '../../wire/administration.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
 import { limitParameter, readQuery } from './query.ts'
@@ -40,11 +40,11 @@ export function addGroupRoutes(app: FastifyInstance, times: HttpTimes): void {
   })
   app.get<GroupRoute>('/v1/groups/:topic/:group/keys', async (request) => {
     const { limit } = readQuery(request.query, ['limit'])
-    const { keys, hasMore } = await answerInTime(
+    const held = await answerInTime(
       request.caller.pipeline.administration.heldKeys(request.params, limitParameter(limit)),
       maxAnswerMs,
     )
-    return { keys: keys.map(heldKeyJson), has_more: hasMore }
+    return administrationRpcs.heldKeys.answer.toJson(held)
   })
   for (const action of releaseActions) {
     app.post<KeyRoute>(`/v1/groups/:topic/:group/keys/:key/${action}`, async (request) => {

@@ -5,10 +5,10 @@ import { MillraceError } from '../../errors.ts'
 import type { Grant } from '../../pipeline/keys.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import { status } from '../../wire/status.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { readQuery } from './query.ts'
-import { statusJson } from './status-json.ts'
 
 export interface OperationsParts {
   readonly health: Health
@@ -26,7 +26,7 @@ const contentSecurityPolicy = "default-src 'self'; frame-ancestors 'none'"
 export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
   const { health, metrics, version, needsKeys, maxAnswerMs, url } = parts
   app.get('/v1/status', async (request) =>
-    statusJson(await answerInTime(request.caller.pipeline.status(), maxAnswerMs)),
+    status.toJson(await answerInTime(request.caller.pipeline.status(), maxAnswerMs)),
   )
   // Checks no other part: a broken store must not make an orchestrator restart the process.
   app.get('/livez', async () => ({ live: true }))

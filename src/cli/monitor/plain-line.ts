@@ -1,7 +1,6 @@
 // The monitor without a terminal: one line per update, as text or JSON.
 
-import { statusJson } from '../../api/http/status-json.ts'
-import type { Observations, StoreObservation } from '../../pipeline/observations.ts'
+import { observed as observedShape } from '../../wire/status.ts'
 import { formatSeconds } from '../duration.ts'
 import { formatTime, visibleText } from '../shown-text.ts'
 import { formatCount } from '../table.ts'
@@ -44,56 +43,9 @@ export function jsonLine({ observed, rates, warnings, outage }: MonitorState, no
   if (observed === null) return { at }
   return {
     at,
-    status: statusJson(observed.status),
-    observations: observationsJson(observed.observations),
+    ...observedShape.toJson(observed),
     rates: ratesJson(rates),
     warnings: warnings.map(({ code, message }) => ({ code, message })),
-  }
-}
-
-function observationsJson({ atSeconds, published, landing, log, store }: Observations): object {
-  return {
-    at_seconds: atSeconds,
-    published:
-      published === null
-        ? null
-        : {
-            received: published.received,
-            accepted: published.accepted,
-            rejected: published.rejected,
-            dropped: published.dropped,
-            accepted_by_lane: published.acceptedByLane,
-          },
-    landing:
-      landing === null
-        ? null
-        : {
-            rows: landing.rows,
-            duplicates: landing.duplicates,
-            conflicts: landing.conflicts,
-            batches: landing.batches,
-            seconds: landing.seconds,
-            durations: landing.durations.map(({ upToSeconds, batches }) => ({ up_to_seconds: upToSeconds, batches })),
-          },
-    log: {
-      used_bytes: log.usedBytes,
-      limit_bytes: log.limitBytes,
-      problem: log.problem,
-      persistence: log.persistence,
-    },
-    store: store === null ? null : storeJson(store),
-  }
-}
-
-function storeJson({ eventsBytes, deadLetters, recent, statements }: StoreObservation): object {
-  return {
-    events_bytes: eventsBytes,
-    dead_letters: deadLetters,
-    recent,
-    statements:
-      statements === null
-        ? null
-        : { calls: statements.calls, mean_seconds: statements.meanSeconds, rows: statements.rows },
   }
 }
 

@@ -1,0 +1,38 @@
+// LiveService.Subscribe: its request, and the words of a gap. Its frames are written and read where they pass
+// (api/grpc/live-service.ts, client/).
+
+import { defaultTopic } from '../event/event.ts'
+import {
+  OnSlow as OnSlowNumber,
+  GapReason as ReasonNumber,
+  SubscribeRequestSchema,
+} from '../gen/millrace/v1/live_pb.ts'
+import type { GapReason, LiveQuery, OnSlow } from '../pipeline/live.ts'
+import { enumOf, list, number, orDefault, orNull, shape, text, textMap } from './shape.ts'
+
+/** A reason that is not known: what was between is unknown too. */
+export const gapReason = enumOf<GapReason>(
+  { slow: ReasonNumber.SLOW, trimmed: ReasonNumber.TRIMMED, lost: ReasonNumber.LOST },
+  { unknown: 'lost' },
+)
+
+export const onSlow = enumOf<OnSlow>(
+  {
+    drop_oldest: OnSlowNumber.DROP_OLDEST,
+    latest_per_key: OnSlowNumber.LATEST_PER_KEY,
+    disconnect: OnSlowNumber.DISCONNECT,
+  },
+  { unspecified: 'drop_oldest' },
+)
+
+export const liveQuery = shape<Omit<LiveQuery, 'caller'>>(SubscribeRequestSchema, {
+  subscriberId: text,
+  topic: orDefault(text, defaultTopic),
+  types: list(text),
+  sources: list(text),
+  subjects: list(text),
+  attributes: textMap,
+  from: text,
+  maxBufferedEvents: orNull(number),
+  onSlow,
+})
