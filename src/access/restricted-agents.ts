@@ -4,7 +4,7 @@ import { heartbeatTopic, heartbeatType } from '../event/heartbeat.ts'
 import type { Agents } from '../pipeline/agents.ts'
 import type { Grant } from '../pipeline/keys.ts'
 import type { EventRate } from './event-rate.ts'
-import { missingTopic, refuseType, seesEvent } from './outside.ts'
+import { missing, missingTopic, refuseType, seesEvent } from './outside.ts'
 import { tooFast } from './restricted-publish.ts'
 
 export function restrictAgents(agents: Agents, grant: Grant, rate: EventRate | null): Agents {
@@ -20,5 +20,10 @@ export function restrictAgents(agents: Agents, grant: Grant, rate: EventRate | n
       seesEvent(grant, { topic: heartbeatTopic, type: heartbeatType })
         ? await agents.listAgents(query)
         : { agents: [], nextCursor: null },
+    agent: async (agentId) => {
+      const none = missing(`agent ${JSON.stringify(agentId.slice(0, 80))}`)
+      if (!seesEvent(grant, { topic: heartbeatTopic, type: heartbeatType })) throw none
+      return await agents.agent(agentId)
+    },
   }
 }

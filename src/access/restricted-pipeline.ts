@@ -8,12 +8,13 @@ import type { Agents } from '../pipeline/agents.ts'
 import type { Files } from '../pipeline/files.ts'
 import type { Grant, Keys } from '../pipeline/keys.ts'
 import type { Live } from '../pipeline/live.ts'
-import type { Observed, Pipeline, Status } from '../pipeline/pipeline.ts'
+import type { ListedGroup, Observed, Pipeline, Status } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
+import type { StatusHistory } from '../pipeline/status-history.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
-import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
+import type { WorkerStatus, WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import { EventRate } from './event-rate.ts'
-import { isNarrow, onlyOf, seesEvent } from './outside.ts'
+import { isNarrow, onlyOf, seesEvent, seesTopic } from './outside.ts'
 import { restrictAdministration } from './restricted-administration.ts'
 import { restrictAgents } from './restricted-agents.ts'
 import { restrictFiles } from './restricted-files.ts'
@@ -21,7 +22,7 @@ import { restrictKeys } from './restricted-keys.ts'
 import { restrictLive } from './restricted-live.ts'
 import { withinRate, withinTopics, withinTypes } from './restricted-publish.ts'
 import { restrictRequests } from './restricted-requests.ts'
-import { restrictObserved, restrictStatus } from './restricted-status.ts'
+import { restrictHistory, restrictObserved, restrictStatus } from './restricted-status.ts'
 import { restrictJoin } from './restricted-work.ts'
 
 /** @param now a monotonic clock, in milliseconds. */
@@ -75,6 +76,20 @@ class RestrictedPipeline implements Pipeline {
   async observe(): Promise<Observed> {
     const observed = await this.#pipeline.observe()
     return isNarrow(this.#grant) ? restrictObserved(observed, this.#grant) : observed
+  }
+
+  async groups(): Promise<readonly ListedGroup[]> {
+    return (await this.#pipeline.groups()).filter(({ topic }) => seesTopic(this.#grant, topic))
+  }
+
+  async workers(): Promise<readonly WorkerStatus[]> {
+    return (await this.#pipeline.workers()).filter(({ topic }) => seesTopic(this.#grant, topic))
+  }
+
+  /** Its totals are those of all topics. */
+  async history(): Promise<StatusHistory> {
+    const history = await this.#pipeline.history()
+    return isNarrow(this.#grant) ? restrictHistory(history) : history
   }
 
   async work(join: WorkJoin, listener: WorkListener): Promise<WorkSession> {

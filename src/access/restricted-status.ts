@@ -2,6 +2,7 @@
 
 import type { Grant } from '../pipeline/keys.ts'
 import type { Observed, Status } from '../pipeline/pipeline.ts'
+import type { StatusHistory } from '../pipeline/status-history.ts'
 import { seesTopic } from './outside.ts'
 
 export function restrictStatus(status: Status, grant: Grant): Status {
@@ -21,5 +22,14 @@ export function restrictObserved({ status, observations: { atSeconds, log } }: O
   return {
     status: restrictStatus(status, grant),
     observations: { atSeconds, published: null, landing: null, log: ofLog, store: null },
+  }
+}
+
+/** The series are of all topics: nothing is left but their seconds. */
+export function restrictHistory({ seconds }: StatusHistory): StatusHistory {
+  const none = seconds.map(() => null)
+  return {
+    ...{ seconds, accepted: none, rejected: none, landed: none, dead: none, waiting: none },
+    ...{ landingP50Seconds: none, landingP99Seconds: none },
   }
 }

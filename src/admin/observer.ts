@@ -38,13 +38,14 @@ export class Observer {
 
   /** Returns what is known now. When the last query of the database is old, starts the next one. */
   read(): Pick<Observations, 'published' | 'landing' | 'store'> {
-    const { takes, lands, metrics } = this.#parts
     this.#queryStore()
-    return {
-      published: takes ? publishedTotals(metrics) : null,
-      landing: lands ? landingTotals(metrics) : null,
-      store: this.#store,
-    }
+    return { ...this.totals(), store: this.#store }
+  }
+
+  /** The totals alone, from memory. */
+  totals(): Pick<Observations, 'published' | 'landing'> {
+    const { takes, lands, metrics } = this.#parts
+    return { published: takes ? publishedTotals(metrics) : null, landing: lands ? landingTotals(metrics) : null }
   }
 
   #queryStore(): void {

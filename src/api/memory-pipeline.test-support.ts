@@ -14,6 +14,7 @@ import type { Files } from '../pipeline/files.ts'
 import { runningState } from '../pipeline/group-state.ts'
 import type { Keys } from '../pipeline/keys.ts'
 import type {
+  ListedGroup,
   Observed,
   Pipeline,
   PublishMessage,
@@ -23,7 +24,9 @@ import type {
   Status,
 } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
+import type { StatusHistory } from '../pipeline/status-history.ts'
 import type { EventPage, EventQuery, StoredEvent } from '../pipeline/stored-event.ts'
+import type { WorkerStatus } from '../pipeline/work.ts'
 import { ScriptedLive } from './scripted-live.test-support.ts'
 
 export interface KeptEvent extends Event {
@@ -57,7 +60,7 @@ export class MemoryPipeline implements Pipeline {
     ...{ create: refuse, list: refuse, revoke: refuse, check: () => null, checkTicket: async () => null },
     ...{ onEnded: () => () => {}, createTicket: () => assert.fail('no ticket is made') },
   }
-  readonly agents: Agents = { heartbeat: refuse, listAgents: refuse }
+  readonly agents: Agents = { heartbeat: refuse, listAgents: refuse, agent: refuse }
 
   readonly #ids = new EventIdGenerator()
   #gate: PromiseWithResolvers<void> | null = null
@@ -151,6 +154,30 @@ export class MemoryPipeline implements Pipeline {
     const log = { usedBytes: null, limitBytes: null, problem: null, persistence: 'unknown' }
     const observations = { atSeconds: 12.5, published: null, landing: null, log, store: null }
     return { status: await this.status(), observations }
+  }
+
+  async groups(): Promise<readonly ListedGroup[]> {
+    const { topics } = await this.status()
+    const told = { ratePerSecond: null, options: null }
+    return topics.flatMap(({ name: topic, groups }) => groups.map((group) => ({ topic, ...group, ...told })))
+  }
+
+  async workers(): Promise<readonly WorkerStatus[]> {
+    return []
+  }
+
+  async history(): Promise<StatusHistory> {
+    return {
+      ...{
+        seconds: [1, 2],
+        accepted: [null, 3],
+        rejected: [null, 0],
+        landed: [null, null],
+        dead: [0, 0],
+        waiting: [7, null],
+      },
+      ...{ landingP50Seconds: [null, null], landingP99Seconds: [null, null] },
+    }
   }
 
   #keep(topic: string, event: Event): void {

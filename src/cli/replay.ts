@@ -1,7 +1,7 @@
 // `millrace replay`: delivers settled events to a group again.
 
 import { defaultTopic } from '../event/event.ts'
-import { rateLimits } from '../pipeline/administration.ts'
+import { defaultReplayGroup, rateLimits } from '../pipeline/administration.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { exitCodeOfSignal, exitCodes } from './exit-codes.ts'
 import { momentOf } from './moment.ts'
@@ -15,7 +15,7 @@ export async function run(input: CommandInput): Promise<number> {
   const isDryRun = input.options.dryRun === true
   const request = {
     topic: textOption(input, 'topic') ?? defaultTopic,
-    group: textOption(input, 'into') ?? 'landing',
+    group: textOption(input, 'into') ?? defaultReplayGroup,
     sinceMicros: momentOf('--since', textOption(input, 'since'), Date.now()),
     from: textOption(input, 'from'),
     type: textOption(input, 'type'),

@@ -4,7 +4,6 @@
 // stopping server has refused it unread. After any other error the caller decides whether to retry.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { defaultTopic, EventIdGenerator } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
@@ -20,29 +19,23 @@ import { agentRpcs } from '../wire/agents.ts'
 import { ofDurability, ofRejection, overflowNumbers } from '../wire/publish.ts'
 import { requestRpcs } from '../wire/requests.ts'
 import type { Rpc } from '../wire/rpc.ts'
-import { getStatus } from '../wire/status.ts'
+import { statusRpcs } from '../wire/status.ts'
 import { administrationOver } from './administration-client.ts'
 import { type HeartbeatInput, heartbeatOf, type ListedAgents, listedAgents } from './agent-client.ts'
+import { ConnectionPool } from './connection-pool.ts'
 import { handledEventOf } from './event-of-wire.ts'
 import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
-import { wasTurnedAway } from './grpc-errors.ts'
 import { type ClientKeys, keysOver } from './key-client.ts'
 import { LiveFollower, type LiveItem, type SubscribeOptions } from './live-client.ts'
 import { decodeAnswer, encodeRequest, type MakeCall } from './make-call.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
 import { messageOf, type ReceivedReply, type RequestInput, withReaders } from './request-client.ts'
+import { dropAfter, resentCall } from './resent-call.ts'
 import { type ClientTls, secureContextOf } from './secure-context.ts'
 import { ServerConnection } from './server-connection.ts'
-import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
 import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
-
-/** A server takes 100 streams on a connection. The others are for calls: one that finds no stream waits for ever. */
-const maxWaitingPerConnection = 80
-
-/** How often one call is retried after a refusal by a stopping server. */
-const maxRefusals = 3
 
 export interface ConnectOptions {
   /**
@@ -127,10 +120,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   /** API keys: makes, lists, revokes and checks them. */
   readonly keys: ClientKeys
   readonly #files: FilesClient
-  readonly #makeConnection: () => ServerConnection
-  readonly #connection: ServerConnection
-  /** Each with the number of its workers, its subscriptions and its calls that wait for replies. */
-  readonly #connections = new Map<ServerConnection, number>()
+  readonly #connections: ConnectionPool
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
   readonly #ids = new EventIdGenerator()
@@ -145,18 +135,18 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       })
     }
     this.#deadlineMs = deadlineMs
-    this.#makeConnection = () =>
-      new ServerConnection({
-        addresses: typeof addresses === 'function' ? addresses : () => addresses,
-        connectTimeoutMs,
-        secureContext: async () => secureContextOf(typeof tls === 'function' ? await tls() : tls),
-        key,
-      })
-    this.#connection = this.#makeConnection()
-    this.#connections.set(this.#connection, 0)
+    this.#connections = new ConnectionPool(
+      () =>
+        new ServerConnection({
+          addresses: typeof addresses === 'function' ? addresses : () => addresses,
+          connectTimeoutMs,
+          secureContext: async () => secureContextOf(typeof tls === 'function' ? await tls() : tls),
+          key,
+        }),
+    )
     const call: MakeCall = (rpc, request, options = {}) => this.#callRpc(rpc, request, options)
     this.administration = administrationOver(call)
-    this.#files = new FilesClient({ open: () => this.#connection.open(), call })
+    this.#files = new FilesClient({ open: () => this.#connections.first.open(), call })
     this.files = this.#files
     this.keys = keysOver(call)
   }
@@ -230,7 +220,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `unavailable`, `deadline_exceeded`: safe to retry.
    */
   async status(options: CallOptions = {}): Promise<Status> {
-    return (await this.#callRpc(getStatus, {}, options)).status
+    return (await this.#callRpc(statusRpcs.status, {}, options)).status
   }
 
   /**
@@ -245,12 +235,13 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     maxSilenceMs = 10_000,
     signal,
   }: WatchOptions = {}): AsyncGenerator<Observed, void, undefined> {
-    const client = await this.#connection.open()
+    const connection = this.#connections.first
+    const client = await connection.open()
     try {
       const options = { intervalMs, maxSilenceMs: intervalMs + maxSilenceMs, signal }
       yield* watchCall(client, options)
     } catch (error) {
-      dropAfter(this.#connection, client, error)
+      dropAfter(connection, client, error)
       throw error
     }
   }
@@ -346,7 +337,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event`: an option is out of its range.
    */
   publisher(options: PublisherOptions = {}): Publisher {
-    return new Publisher(this.#connection, options, {
+    return new Publisher(this.#connections.first, options, {
       now: Date.now,
       monotonicNow: () => performance.now(),
       random: Math.random,
@@ -366,17 +357,20 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event`: an option is not valid.
    */
   work(options: WorkOptions | RequestWorkOptions): Worker {
-    const connection = this.#connectionWithRoom()
-    const worker = new Worker(options, {
-      connection,
-      publish: (message) => this.publish(message),
-      file: (fileId) => this.files.download(fileId),
-      now: Date.now,
-      random: Math.random,
-      onEnded: () => this.#count(connection, -1),
-    })
-    this.#count(connection, 1)
-    return worker
+    const connection = this.#connections.take()
+    try {
+      return new Worker(options, {
+        connection,
+        publish: (message) => this.publish(message),
+        file: (fileId) => this.files.download(fileId),
+        now: Date.now,
+        random: Math.random,
+        onEnded: () => this.#connections.giveBack(connection),
+      })
+    } catch (error) {
+      this.#connections.giveBack(connection)
+      throw error
+    }
   }
 
   /**
@@ -406,12 +400,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     eventOf: (event: EventOnWire) => Event,
   ): AsyncGenerator<LiveItem<Event>, void, undefined> {
     const follower = new LiveFollower(options, {
-      takeConnection: () => {
-        const connection = this.#connectionWithRoom()
-        this.#count(connection, 1)
-        return connection
-      },
-      returnConnection: (connection) => this.#count(connection, -1),
+      takeConnection: () => this.#connections.take(),
+      returnConnection: (connection) => this.#connections.giveBack(connection),
       eventOf,
       random: Math.random,
     })
@@ -420,21 +410,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
 
   /** Closes the connections. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
   close(): void {
-    for (const connection of this.#connections.keys()) connection.close()
-  }
-
-  /** A connection for one more worker, subscription, or call that waits for a reply. */
-  #connectionWithRoom(): ServerConnection {
-    const found = [...this.#connections].find(([, waiting]) => waiting < maxWaitingPerConnection)
-    return found?.[0] ?? this.#makeConnection()
-  }
-
-  #count(connection: ServerConnection, more: 1 | -1): void {
-    const waiting = (this.#connections.get(connection) ?? 0) + more
-    this.#connections.set(connection, waiting)
-    if (waiting > 0 || connection === this.#connection) return
-    this.#connections.delete(connection)
-    connection.close()
+    this.#connections.close()
   }
 
   async #waitingCall<Request, Answer>(
@@ -442,12 +418,11 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     request: Request,
     options: CallOptions,
   ): Promise<Answer> {
-    const connection = this.#connectionWithRoom()
-    this.#count(connection, 1)
+    const connection = this.#connections.take()
     try {
       return await this.#callRpc(rpc, request, options, connection)
     } finally {
-      this.#count(connection, -1)
+      this.#connections.giveBack(connection)
     }
   }
 
@@ -455,35 +430,19 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     rpc: Rpc<Request, Answer>,
     request: Request,
     options: CallOptions,
-    connection = this.#connection,
+    connection = this.#connections.first,
   ): Promise<Answer> {
     const decode = (bytes: Buffer) => decodeAnswer(rpc, bytes)
     return await this.#call(rpc.path, encodeRequest(rpc, request), decode, options, connection)
   }
 
   async #call<Response>(
-    method: string,
+    path: string,
     request: Buffer,
     decode: (bytes: Buffer) => Response,
     { deadlineMs = this.#deadlineMs, signal }: CallOptions,
-    connection = this.#connection,
+    connection = this.#connections.first,
   ): Promise<Response> {
-    const limits = { deadline: Date.now() + deadlineMs, signal }
-    for (let refusals = 0; ; refusals++) {
-      const client = await inTime(connection.open(), limits)
-      try {
-        return await unaryCall(client, method, request, decode, limits)
-      } catch (error) {
-        dropAfter(connection, client, error)
-        if (!wasTurnedAway(error) || refusals === maxRefusals) throw error
-      }
-    }
-  }
-}
-
-/** Drops the connection after an error that another address may not have. */
-function dropAfter(connection: ServerConnection, client: GrpcClient, error: unknown): void {
-  if (error instanceof MillraceError && (error.code === 'unavailable' || error.code === 'draining')) {
-    connection.drop(client)
+    return await resentCall(connection, { path, request, decode, deadlineMs, signal })
   }
 }

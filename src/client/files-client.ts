@@ -13,8 +13,8 @@ import {
   UploadRequestSchema,
 } from '../gen/millrace/v1/file_pb.ts'
 import { openFileChunks } from '../lib/file-chunks.ts'
-import type { FileDescription, FileHeader, UploadState } from '../pipeline/files.ts'
-import { fileHeader, fileRpcs, type StoredFile, storedFile } from '../wire/files.ts'
+import type { FileDescription, FileHeader, StoredFile, UploadState } from '../pipeline/files.ts'
+import { fileHeader, fileRpcs, storedFile } from '../wire/files.ts'
 import { errorOfCall, type FailedCall } from './grpc-errors.ts'
 import type { MakeCall } from './make-call.ts'
 
@@ -62,7 +62,7 @@ export class FilesClient implements ClientFiles {
     const opened = typeof source === 'string' ? await openFileChunks(source) : null
     const { filename = typeof source === 'string' ? basename(source) : '', contentType = '', sha256 = null } = options
     const { fileId = this.#ids.next(), size = opened?.size ?? null, deadlineMs, signal } = options
-    const header = { filename, contentType, fileId, sha256, size }
+    const header = { filename, contentType, fileId, sha256, size, analysisWithinMs: null }
     const client = await this.#calls.open().catch((thrown: unknown) => {
       opened?.close()
       throw thrown
@@ -138,7 +138,7 @@ export class FilesClient implements ClientFiles {
 /** Sends everything; resolves with its SHA-256. Rejects with the error of the source. Ends early when the call has ended. */
 async function send(
   call: ClientWritableStream<Buffer>,
-  header: FileHeader,
+  header: Parameters<typeof fileHeader.toMessage>[0],
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<string> {
   const hash = createHash('sha256')

@@ -74,7 +74,7 @@ test('of a turn each agent keeps its newest heartbeat; what is damaged or refuse
     ],
   )
   assert.match(dead[1]!.message, /^1811: not this one$/)
-  const { agents } = await store.listAgents({ after: '', limit: 10 })
+  const { agents } = await store.listAgents({ from: '', limit: 10 })
   assert.deepEqual(
     agents.map((agent) => [agent.agentId, agent.lastSeenMicros, agent.metadata]),
     [

@@ -102,6 +102,9 @@ export interface DeleteAnswer {
   readonly deleted: number
 }
 
+/** The group of a replay that names none. */
+export const defaultReplayGroup = 'landing'
+
 export interface ReplayRequest {
   readonly topic: string
   readonly group: string

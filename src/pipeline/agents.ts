@@ -43,4 +43,7 @@ export interface Agents {
    * @param query.limit 1 to 1,000.
    */
   listAgents(query: { readonly limit: number; readonly cursor: string | null }): Promise<AgentPage>
+
+  /** Returns one agent. Errors: `not_found`, `invalid_event` (no id of an agent), `unavailable`. */
+  agent(agentId: string): Promise<Agent>
 }

@@ -110,8 +110,8 @@ export interface LiveSubscription {
 export interface SubscriberStatus {
   readonly subscriberId: string
   readonly topic: string
-  /** In milliseconds since 1970. */
-  readonly since: number
+  /** Milliseconds since 1970. */
+  readonly sinceMs: number
   /** False while it reads what was before it began. */
   readonly isLive: boolean
   /** Events of the topic between what it has got and the end of the feed, matching or not; null when unknown. */
@@ -140,5 +140,5 @@ export interface Live {
   landedCursor(topic: string): Promise<string | null>
 
   /** Those of this process, by id. */
-  subscribers(): readonly SubscriberStatus[]
+  subscribers(): Promise<readonly SubscriberStatus[]>
 }

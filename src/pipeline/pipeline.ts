@@ -16,8 +16,9 @@ import type { Live } from './live.ts'
 import type { Observations } from './observations.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
 import type { Requests } from './requests.ts'
+import type { StatusHistory } from './status-history.ts'
 import type { EventPage, EventQuery } from './stored-event.ts'
-import type { WorkJoin, WorkListener, WorkSession } from './work.ts'
+import type { WorkerStatus, WorkJoin, WorkListener, WorkSession } from './work.ts'
 
 /** What happens to events when there is no room for them in the log. */
 export type Overflow = 'reject' | 'drop' | 'wait'
@@ -107,6 +108,28 @@ export interface GroupStatus {
   readonly state: GroupState
 }
 
+/** A group with what it is told to do. */
+export interface ListedGroup extends GroupStatus {
+  readonly topic: string
+  /** Max events per second, as a person has resumed it; null: no such limit. */
+  readonly ratePerSecond: number | null
+  /** Null when the answering process has neither its handler nor workers, and for groups that land. */
+  readonly options: GroupOptions | null
+}
+
+/** How a handler, or the workers of a group, try events. Null: no limit. */
+export interface GroupOptions {
+  readonly ordered: boolean
+  readonly timeoutMs: number
+  readonly maxAttempts: number
+  readonly initialDelayMs: number
+  readonly maxDelayMs: number
+  readonly onExhausted: 'dead-letter' | 'hold'
+  readonly groupConcurrency: number | null
+  readonly ratePerSecond: number | null
+  readonly limitPerKey: number | null
+}
+
 export interface LedgerRow {
   readonly topic: string
   readonly group: string
@@ -156,6 +179,15 @@ export interface Pipeline {
 
   /** Returns the status and the observations. It waits for the status only, never for the observations. */
   observe(): Promise<Observed>
+
+  /** Returns the groups of all topics. */
+  groups(): Promise<readonly ListedGroup[]>
+
+  /** Returns the workers of other processes that are connected to this one, by topic and group. */
+  workers(): Promise<readonly WorkerStatus[]>
+
+  /** Returns the last 15 minutes of this process. */
+  history(): Promise<StatusHistory>
 
   /**
    * Joins a worker of another process to a group, which the first one creates and declares.

@@ -52,8 +52,22 @@ export interface WorkOutcome {
 /** `shutdown`: an outcome counts if it comes soon. After the others it frees the place only. */
 export type RevokeReason = 'timeout' | 'lease_lost' | 'shutdown'
 
+/** A worker that has joined a group. */
+export interface WorkerStatus {
+  readonly topic: string
+  readonly group: string
+  /** The address of its connection, as in `127.0.0.1:40312`. */
+  readonly peer: string
+  /** Milliseconds since 1970. */
+  readonly sinceMs: number
+  readonly inFlight: number
+  readonly maxInFlight: number
+}
+
 /** A worker, as the core calls it. No method may throw. */
 export interface WorkListener {
+  /** The address of its connection. */
+  readonly peer: string
   deliver(delivery: WorkDelivery): void
   revoke(delivery: number, reason: RevokeReason): void
   /** The session is over: the server stops, or (null) the worker has left. Nothing is called afterwards. */

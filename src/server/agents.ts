@@ -14,9 +14,9 @@ import {
 } from '../event/heartbeat.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import type { Slots } from '../lib/slots.ts'
-import type { AgentPage, Agents, Heartbeat } from '../pipeline/agents.ts'
+import type { Agent, AgentPage, Agents, Heartbeat } from '../pipeline/agents.ts'
 import type { Pipeline, Rejection } from '../pipeline/pipeline.ts'
-import type { EventStore } from '../store/event-store.ts'
+import type { EventStore, StoredAgent } from '../store/event-store.ts'
 import { checkLimit } from '../store/page-cursor.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
@@ -72,15 +72,28 @@ export class AgentRegistry implements Agents {
   }
 
   async listAgents({ limit, cursor }: Parameters<Agents['listAgents']>[0]): Promise<AgentPage> {
-    const { store, reads, offlineMs, now } = this.#options
+    const { store, reads } = this.#options
     checkLimit(limit)
-    const after = cursor === null ? '' : idOfCursor(cursor)
-    const { agents, hasMore } = await reads.run(() => store.listAgents({ after, limit }))
-    const onlineSinceMicros = (now() - offlineMs) * 1000
+    const from = cursor === null ? '' : behind(idOfCursor(cursor))
+    const { agents, hasMore } = await reads.run(() => store.listAgents({ from, limit }))
     return {
-      agents: agents.map((agent) => ({ ...agent, online: agent.lastSeenMicros >= onlineSinceMicros })),
+      agents: agents.map((agent) => this.#withOnline(agent)),
       nextCursor: hasMore ? cursorOfId(agents.at(-1)!.agentId) : null,
     }
+  }
+
+  async agent(agentId: string): Promise<Agent> {
+    const { store, reads } = this.#options
+    const fault = heartbeatFault(agentId, Buffer.from(noMetadata), names)
+    if (fault !== null) throw new MillraceError('invalid_event', fault.message, { field: fault.field })
+    const { agents } = await reads.run(() => store.listAgents({ from: agentId, limit: 1 }))
+    if (agents[0]?.agentId === agentId) return this.#withOnline(agents[0])
+    throw new MillraceError('not_found', `there is no agent ${JSON.stringify(agentId.slice(0, 80))}`)
+  }
+
+  #withOnline(agent: StoredAgent): Agent {
+    const { offlineMs, now } = this.#options
+    return { ...agent, online: agent.lastSeenMicros >= (now() - offlineMs) * 1000 }
   }
 }
 
@@ -91,6 +104,11 @@ function refusalOf({ code, message, retryAfterMs }: Rejection): MillraceError {
     ...(isAboutMetadata ? { field: names.metadata } : {}),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   })
+}
+
+/** Between an id and every other one behind it: ids have no control characters. */
+function behind(agentId: string): string {
+  return `${agentId}\u0001`
 }
 
 /** The first byte of a cursor. */

@@ -14,6 +14,7 @@ import type { Files } from '../pipeline/files.ts'
 import type { Keys } from '../pipeline/keys.ts'
 import type { Live } from '../pipeline/live.ts'
 import type {
+  ListedGroup,
   Observed,
   Pipeline,
   PublishMessage,
@@ -22,8 +23,9 @@ import type {
   Status,
 } from '../pipeline/pipeline.ts'
 import type { Requests } from '../pipeline/requests.ts'
+import type { StatusHistory } from '../pipeline/status-history.ts'
 import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
-import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
+import type { WorkerStatus, WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import type { EventStore } from '../store/event-store.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -32,6 +34,7 @@ import { AgentRegistry } from './agents.ts'
 import { isLandingGroup } from './assemble-landing.ts'
 import type { RemoteGroups } from './remote-groups.ts'
 import { type StatusParts, StatusReader } from './status.ts'
+import { StatusRecorder } from './status-recorder.ts'
 
 export interface CoreOptions extends Omit<StatusParts, 'subscribers'> {
   readonly store: EventStore
@@ -69,6 +72,7 @@ export class Core implements Pipeline {
   readonly #reads = new Slots(maxReadsAtOnce)
   readonly #observer: Observer
   readonly #statusReader: StatusReader
+  readonly #recorder: StatusRecorder
 
   constructor(options: CoreOptions) {
     this.#options = options
@@ -88,7 +92,16 @@ export class Core implements Pipeline {
       offlineMs: options.agentOfflineMs,
     })
     this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
-    this.#statusReader = new StatusReader({ ...options, subscribers: () => this.live.subscribers().length })
+    this.#statusReader = new StatusReader({
+      ...options,
+      subscribers: async () => (await this.live.subscribers()).length,
+    })
+    this.#recorder = new StatusRecorder({
+      ...options,
+      totals: () => ({ ...this.#observer.totals(), dead: options.metrics.deadLetters.total() }),
+      latest: () => this.#statusReader.latest(),
+      read: () => this.#statusReader.read(),
+    })
   }
 
   publish(message: PublishMessage, options?: PublishOptions): Promise<PublishVerdict> {
@@ -118,12 +131,29 @@ export class Core implements Pipeline {
     return (await this.#statusReader.read()).status
   }
 
+  async groups(): Promise<readonly ListedGroup[]> {
+    return (await this.#statusReader.read()).groups
+  }
+
+  async workers(): Promise<readonly WorkerStatus[]> {
+    return this.#options.remoteGroups?.workers() ?? []
+  }
+
   async observe(): Promise<Observed> {
     const { status, logSize } = await this.#statusReader.read()
     const atSeconds = this.#statusReader.uptimeSeconds()
     const { problem, persistence } = this.#options.logHealth()
     const log = { ...logSize, problem: problem?.message ?? null, persistence }
     return { status, observations: { atSeconds, log, ...this.#observer.read() } }
+  }
+
+  async history(): Promise<StatusHistory> {
+    return this.#recorder.history()
+  }
+
+  /** Asks the log for nothing by itself any more. */
+  close(): void {
+    this.#recorder.close()
   }
 
   async #handlerGroups(topic: string): Promise<HandlerGroup[]> {
@@ -142,7 +172,7 @@ const refuseRequest = () => Promise.reject(noIngest('takes no requests'))
 const noRequests: Requests = { request: refuseRequest, getReply: refuseRequest }
 
 const refuseSubscriber = () => Promise.reject(noIngest('has no live feed'))
-const noLive: Live = { subscribe: refuseSubscriber, landedCursor: refuseSubscriber, subscribers: () => [] }
+const noLive: Live = { subscribe: refuseSubscriber, landedCursor: refuseSubscriber, subscribers: async () => [] }
 
 function noIngest(what: string): MillraceError {
   const text = `this process ${what}: its MILLRACE_ROLES lacks "ingest"`

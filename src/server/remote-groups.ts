@@ -6,7 +6,7 @@
 import type { Config } from '../config/config.ts'
 import { MillraceError } from '../errors.ts'
 import type { EventLog } from '../event-log/event-log.ts'
-import type { WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
+import type { WorkerStatus, WorkJoin, WorkListener, WorkSession } from '../pipeline/work.ts'
 import { defineHandler, type HandlerDefinition, type HandlerOptions, limitNames } from '../workers/define-handler.ts'
 import type { HandlerPool } from '../workers/handler-pool.ts'
 import type { Pool } from '../workers/pool.ts'
@@ -34,6 +34,8 @@ export interface RemoteGroupsOptions {
   /** The pools of this process; those of these groups are added and removed. */
   readonly pools: Pool[]
   readonly poolOf: MakePool
+  /** The wall clock, in milliseconds since 1970. */
+  readonly now: () => number
 }
 
 interface RemoteGroup {
@@ -57,15 +59,23 @@ export class RemoteGroups {
   /** See Pipeline.work. */
   async join(join: WorkJoin, listener: WorkListener): Promise<WorkSession> {
     this.#check(join)
+    const { now } = this.#options
     const name = JSON.stringify([join.request, join.topic, join.group])
     for (;;) {
       if (!this.#groups.has(name)) await this.#open(name, join)
       const group = this.#groups.get(name)!
       if (group.closed === null) refuseOthers(join, group.handler)
       await group.started
-      if (group.closed === null) return group.workers.join(listener, join.maxInFlight)
+      if (group.closed === null) return group.workers.join(listener, join.maxInFlight, now())
       await group.closed
     }
+  }
+
+  /** See Pipeline.workers. */
+  workers(): WorkerStatus[] {
+    const placeOf = ({ topic, group, sinceMs }: WorkerStatus) => JSON.stringify([topic, group, sinceMs])
+    const all = [...this.#groups.values()].flatMap(({ workers }) => workers.status())
+    return all.sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
   }
 
   /** Gives out nothing more, takes outcomes until the time is up, and ends the sessions. Idempotent. */

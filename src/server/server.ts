@@ -155,7 +155,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       : null
     const live = ingest === null ? null : assembleLive(context, eventLog)
     closers.add(async () => live?.close())
-    const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
+    const remoteGroups = ingest === null ? null : new RemoteGroups({ ...context, eventLog, handlers, pools, poolOf })
     const { replyTtlMs } = config
     const requests = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs })
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
@@ -171,6 +171,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       agentOfflineMs: config.agentOfflineMs,
       ownGroups: [...ownGroups(topics), ...handlers],
     })
+    closers.add(async () => core.close())
     const stopWatching = watchWork({ ...parts, ingest })
     closers.add(async () => stopWatching())
     observeStatus({ ...parts, core })

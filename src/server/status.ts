@@ -5,7 +5,7 @@ import { type EventLog, type GroupDescription, type LogDescription, maxHeldEvent
 import type { GroupName } from '../pipeline/administration.ts'
 import { type GroupState, limitedByPerson, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
-import type { GroupStatus, LedgerRow, Status, TopicStatus } from '../pipeline/pipeline.ts'
+import type { GroupStatus, LedgerRow, ListedGroup, Status, TopicStatus } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Pool } from '../workers/pool.ts'
 import { isLandingGroup } from './assemble-landing.ts'
@@ -20,7 +20,7 @@ export interface StatusParts {
   readonly isStoreUp: () => boolean
   readonly pools: readonly Pool[]
   /** How many subscribers the process has. */
-  readonly subscribers: () => number
+  readonly subscribers: () => Promise<number>
   readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -30,11 +30,14 @@ export interface StatusParts {
 
 export interface Described {
   readonly status: Status
+  readonly groups: readonly ListedGroup[]
   readonly logSize: Pick<LogObservation, 'usedBytes' | 'limitBytes'>
 }
 
 interface Reading {
   readonly described: Promise<Described>
+  /** Null while it is being read, and when that failed. */
+  status: Status | null
   /** Null while it is being read. */
   endedAtMs: number | null
 }
@@ -62,14 +65,23 @@ export class StatusReader {
     const { monotonicNow } = this.#parts
     const endedAtMs = this.#latest?.endedAtMs ?? null
     if (this.#latest === null || (endedAtMs !== null && monotonicNow() - endedAtMs > statusMaxAgeMs)) {
-      const reading: Reading = { described: this.#describe(), endedAtMs: null }
+      const reading: Reading = { described: this.#describe(), status: null, endedAtMs: null }
       const end = () => {
         reading.endedAtMs = monotonicNow()
       }
-      reading.described.then(end, end)
+      reading.described.then(({ status }) => {
+        end()
+        reading.status = status
+      }, end)
       this.#latest = reading
     }
     return this.#latest.described
+  }
+
+  /** The status as it was last read, and when, by the monotonic clock; null when that failed or has not ended. */
+  latest(): { readonly status: Status; readonly endedAtMs: number } | null {
+    const { status = null, endedAtMs = null } = this.#latest ?? {}
+    return status === null || endedAtMs === null ? null : { status, endedAtMs }
   }
 
   async #describe(): Promise<Described> {
@@ -86,19 +98,36 @@ export class StatusReader {
       causes,
       topics: topicStatuses(log, pools, now()),
       ledger: ledgerRows(log),
-      subscribers: subscribers(),
+      subscribers: await subscribers(),
       workers: pools.length,
     }
-    return { status, logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes } }
+    return {
+      status,
+      groups: listedGroups(log, status, pools),
+      logSize: { usedBytes: log.usedBytes, limitBytes: log.limitBytes },
+    }
   }
 }
 
+function listedGroups(log: LogDescription, { topics }: Status, pools: readonly Pool[]): ListedGroup[] {
+  return topics.flatMap(({ name: topic, groups }, topicIndex) =>
+    groups.map((group, index) => {
+      const { flow } = log.topics[topicIndex]!.groups[index]!
+      const ratePerSecond = flow !== null && 'ratePerSecond' in flow ? flow.ratePerSecond : null
+      return { topic, ...group, ratePerSecond, options: poolOf(pools, topic, group.name)?.options ?? null }
+    }),
+  )
+}
+
+function poolOf(pools: readonly Pool[], topic: string, group: string): Pool | undefined {
+  return pools.find((pool) => pool.topic === topic && pool.group === group)
+}
+
 function topicStatuses(log: LogDescription, pools: readonly Pool[], nowMs: number): TopicStatus[] {
-  const poolOf = (topic: string, group: string) => pools.find((pool) => pool.topic === topic && pool.group === group)
   return log.topics.map(({ name: topic, partitions, groups }) => ({
     name: topic,
     partitions,
-    groups: groups.map((group) => groupStatus(topic, group, poolOf(topic, group.name), nowMs)),
+    groups: groups.map((group) => groupStatus(topic, group, poolOf(pools, topic, group.name), nowMs)),
   }))
 }
 

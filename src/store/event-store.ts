@@ -101,8 +101,8 @@ export interface LandedStream {
 export type StoredAgent = Omit<Agent, 'online'>
 
 export interface AgentQuery {
-  /** Agents behind this id; '' for all. */
-  readonly after: string
+  /** Agents with this id, or one behind it; '' for all. */
+  readonly from: string
   /** 1 or more. */
   readonly limit: number
 }

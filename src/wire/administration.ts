@@ -19,6 +19,7 @@ import {
   type DeadLetterDetail,
   type DeleteAnswer,
   type DeleteGroupAnswer,
+  defaultReplayGroup,
   type EventName,
   type GroupName,
   type HeldKey,
@@ -40,6 +41,7 @@ import type {
   DeadLetterSummary,
   FailedAttempt,
 } from '../pipeline/dead-letters.ts'
+import type { EventPage, EventQuery } from '../pipeline/stored-event.ts'
 import { type Nothing, nothing, rpc } from './rpc.ts'
 import {
   by,
@@ -221,6 +223,20 @@ interface KeyToRelease extends GroupName {
 
 const { method } = AdminService
 
+export const listEvents = rpc<EventQuery, EventPage>(
+  method.listEvents,
+  {
+    topic: optionalText,
+    type: optionalText,
+    source: optionalText,
+    sinceMicros: optionalTime,
+    untilMicros: optionalTime,
+    limit: defaultLimit,
+    cursor: optionalText,
+  },
+  { events: list(object(storedEvent)), nextCursor: orEmpty(text) },
+)
+
 export const administrationRpcs = {
   journey: rpc<EventName, Journey>(
     method.getEvent,
@@ -251,7 +267,7 @@ export const administrationRpcs = {
     method.replay,
     {
       topic: orDefault(text, defaultTopic),
-      group: orDefault(text, 'landing'),
+      group: orDefault(text, defaultReplayGroup),
       sinceMicros: optionalTime,
       from: optionalText,
       type: optionalText,

@@ -39,4 +39,9 @@ export const agentRpcs = {
     { limit: defaultLimit, cursor: orEmpty(text) },
     { agents: list(object(agent)), nextCursor: orEmpty(text) },
   ),
+  getAgent: rpc<{ readonly agentId: string }, { readonly agent: Agent }>(
+    AgentService.method.getAgent,
+    { agentId: text },
+    { agent: object(agent) },
+  ),
 }

@@ -1,7 +1,8 @@
 // FileService: the messages of an upload, and a row for each unary call.
 
 import { FileService, UploadHeaderSchema, UploadResponseSchema } from '../gen/millrace/v1/file_pb.ts'
-import type { FileDescription, FileHeader, UploadState } from '../pipeline/files.ts'
+import type { FileDescription, FileHeader, StoredFile, UploadState } from '../pipeline/files.ts'
+import { duration } from './durations.ts'
 import { rpc } from './rpc.ts'
 import { count, orEmpty, orNull, shape, text, time } from './shape.ts'
 
@@ -9,15 +10,16 @@ interface FileName {
   readonly fileId: string
 }
 
-/** The answer to an upload. */
-export type StoredFile = Pick<FileDescription, 'fileId' | 'size' | 'sha256' | 'analysis'>
+/** Null: the analysis is waited for until the deadline of the call. */
+type SentHeader = FileHeader & { readonly analysisWithinMs: number | null }
 
-export const fileHeader = shape<FileHeader>(UploadHeaderSchema, {
+export const fileHeader = shape<SentHeader>(UploadHeaderSchema, {
   filename: text,
   contentType: text,
   size: orNull(count),
   sha256: orEmpty(text),
   fileId: text,
+  analysisWithinMs: orNull(duration),
 })
 
 export const storedFile = shape<StoredFile>(UploadResponseSchema, {

@@ -1,7 +1,17 @@
 // KeyService: a row for each call.
 
 import { ApiKeySchema, CheckKeyResponseSchema, KeyService } from '../gen/millrace/v1/key_pb.ts'
-import type { CreatedKey, Grant, KeyDescription, KeyPage, KeyRequest, KeyRights, Scope } from '../pipeline/keys.ts'
+import type {
+  CreatedKey,
+  Grant,
+  KeyDescription,
+  KeyPage,
+  KeyRequest,
+  KeyRights,
+  Scope,
+  Ticket,
+  TicketRequest,
+} from '../pipeline/keys.ts'
 import { defaultLimit } from './administration.ts'
 import { durationInSeconds } from './durations.ts'
 import { type Nothing, nothing, rpc } from './rpc.ts'
@@ -47,5 +57,15 @@ export const keyRpcs = {
     { keys: list(object(keyDescription)), nextCursor: orEmpty(text) },
   ),
   revoke: rpc<{ readonly keyId: string }, Nothing>(method.revokeKey, { keyId: text }, nothing),
+  createTicket: rpc<TicketRequest, Ticket>(
+    method.createTicket,
+    {
+      scopes: orEmpty(list(word<Scope>())),
+      topics: orEmpty(list(text)),
+      types: orEmpty(list(text)),
+      usableForSeconds: named('usableFor', orNull(durationInSeconds)),
+    },
+    { ticket: text, usableUntilMicros: time },
+  ),
   check: rpc<{ readonly key: string }, CheckedKey>(method.checkKey, { key: text }, checkedKey),
 }

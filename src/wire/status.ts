@@ -6,11 +6,14 @@ import {
   CauseSchema,
   DeadLetterCountSchema,
   DurationBucketSchema,
+  GetStatusHistoryResponseSchema,
+  GroupOptionsSchema,
   GroupStateSchema,
   GroupStatusSchema,
   LandingStatementsSchema,
   LandingTotalsSchema,
   LedgerRowSchema,
+  ListedGroupSchema,
   LogStatusSchema,
   ObservationsSchema,
   PublishedTotalsSchema,
@@ -18,11 +21,14 @@ import {
   StatusSchema,
   StoreObservationSchema,
   StoreStatusSchema,
+  SubscriberStatusSchema,
   TopicStatusSchema,
   TypeCountSchema,
   WatchStatusResponseSchema,
+  WorkerStatusSchema,
 } from '../gen/millrace/v1/admin_pb.ts'
 import { type GroupState, groupStates } from '../pipeline/group-state.ts'
+import type { SubscriberStatus } from '../pipeline/live.ts'
 import type {
   DeadLetterCount,
   DurationBucket,
@@ -35,8 +41,18 @@ import type {
   StoreObservation,
   TypeCount,
 } from '../pipeline/observations.ts'
-import type { GroupStatus, LedgerRow, Observed, Status, TopicStatus } from '../pipeline/pipeline.ts'
+import type {
+  GroupOptions,
+  GroupStatus,
+  LedgerRow,
+  ListedGroup,
+  Observed,
+  Status,
+  TopicStatus,
+} from '../pipeline/pipeline.ts'
 import type { Cause } from '../pipeline/readiness.ts'
+import type { SecondValues, StatusHistory } from '../pipeline/status-history.ts'
+import type { WorkerStatus } from '../pipeline/work.ts'
 import { durabilities } from './publish.ts'
 import { type Nothing, nothing, rpc } from './rpc.ts'
 import {
@@ -45,12 +61,14 @@ import {
   flag,
   type Kind,
   list,
+  named,
   number,
   object,
   oneOf,
   orNull,
   type Shape,
   shape,
+  type Table,
   text,
   timeInMs,
 } from './shape.ts'
@@ -65,7 +83,7 @@ export const groupState = shape<GroupState>(GroupStateSchema, {
   sinceMs: orNull(timeInMs),
 })
 
-const groupStatus = shape<GroupStatus>(GroupStatusSchema, {
+const groupFields: Table<GroupStatus> = {
   name: text,
   types: list(text),
   waiting: countOrNull,
@@ -76,12 +94,12 @@ const groupStatus = shape<GroupStatus>(GroupStatusSchema, {
   skipped: countOrNull,
   oldestWaitingSeconds: orNull(number),
   state: object(groupState),
-})
+}
 
 const topicStatus = shape<TopicStatus>(TopicStatusSchema, {
   name: text,
   partitions: number,
-  groups: list(object(groupStatus)),
+  groups: list(object(shape<GroupStatus>(GroupStatusSchema, groupFields))),
 })
 
 const ledgerRow = shape<LedgerRow>(LedgerRowSchema, {
@@ -190,6 +208,76 @@ export const observed = shape<Observed>(WatchStatusResponseSchema, {
   observations: object(observations),
 })
 
-export const getStatus = rpc<Nothing, { readonly status: Status }>(AdminService.method.getStatus, nothing, {
-  status: object(status),
+const groupOptions = shape<GroupOptions>(GroupOptionsSchema, {
+  ordered: flag,
+  timeoutMs: named('timeoutMs', number),
+  maxAttempts: number,
+  initialDelayMs: named('initialDelayMs', number),
+  maxDelayMs: named('maxDelayMs', number),
+  onExhausted: oneOf(['dead-letter', 'hold'], 'dead-letter'),
+  groupConcurrency: orNull(number),
+  ratePerSecond: orNull(number),
+  limitPerKey: orNull(number),
 })
+
+export const listedGroup = shape<ListedGroup>(ListedGroupSchema, {
+  topic: text,
+  ...groupFields,
+  ratePerSecond: named('rate', orNull(number)),
+  options: orNull(object(groupOptions)),
+})
+
+export const workerStatus = shape<WorkerStatus>(WorkerStatusSchema, {
+  topic: text,
+  group: text,
+  peer: text,
+  sinceMs: timeInMs,
+  inFlight: number,
+  maxInFlight: number,
+})
+
+export const subscriberStatus = shape<SubscriberStatus>(SubscriberStatusSchema, {
+  subscriberId: text,
+  topic: text,
+  sinceMs: timeInMs,
+  isLive: flag,
+  lagEvents: countOrNull,
+  bufferedEvents: count,
+  bufferedBytes: count,
+  sentEvents: count,
+  droppedEvents: countOrNull,
+})
+
+/** A message has no null in a list. */
+const secondValues: Kind<SecondValues> = {
+  toWire: (values) => values.map((value) => value ?? Number.NaN),
+  ofWire: (wire: readonly number[]) => wire.map((value) => (Number.isNaN(value) ? null : value)),
+  toJson: (values) => values,
+}
+
+export const statusHistory = shape<StatusHistory>(GetStatusHistoryResponseSchema, {
+  seconds: list(number),
+  accepted: secondValues,
+  rejected: secondValues,
+  landed: secondValues,
+  dead: secondValues,
+  waiting: secondValues,
+  landingP50Seconds: secondValues,
+  landingP99Seconds: secondValues,
+})
+
+const { method } = AdminService
+
+export const statusRpcs = {
+  status: rpc<Nothing, { readonly status: Status }>(method.getStatus, nothing, { status: object(status) }),
+  groups: rpc<Nothing, { readonly groups: readonly ListedGroup[] }>(method.listGroups, nothing, {
+    groups: list(object(listedGroup)),
+  }),
+  workers: rpc<Nothing, { readonly workers: readonly WorkerStatus[] }>(method.listWorkers, nothing, {
+    workers: list(object(workerStatus)),
+  }),
+  subscribers: rpc<Nothing, { readonly subscribers: readonly SubscriberStatus[] }>(method.listSubscribers, nothing, {
+    subscribers: list(object(subscriberStatus)),
+  }),
+  history: rpc<Nothing, StatusHistory>(method.getStatusHistory, nothing, statusHistory),
+}

@@ -33,7 +33,13 @@ test('a table has a row for each field of its message, and no other', async () =
 })
 
 /** Texts that the domain takes from a set of words. */
-const words: Readonly<Record<string, string>> = { is: 'paused', by: 'person', durability: 'disk', state: 'degraded' }
+const words: Readonly<Record<string, string>> = {
+  is: 'paused',
+  by: 'person',
+  durability: 'disk',
+  state: 'degraded',
+  onExhausted: 'hold',
+}
 
 /** A message in which every field is set, except that a dead letter has no damaged bytes beside its event. */
 function fullMessage(schema: DescMessage): Message {

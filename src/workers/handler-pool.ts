@@ -10,6 +10,7 @@ import { type Lane, lanes } from '../event/event.ts'
 import type { Consumer, Delivery } from '../event-log/event-log.ts'
 import { withinMs } from '../lib/abort.ts'
 import { type GroupState, runningState } from '../pipeline/group-state.ts'
+import type { GroupOptions } from '../pipeline/pipeline.ts'
 import type { AttemptGate } from './attempt-gate.ts'
 import { type BeginRule, NoRule, type Work } from './begin-rule.ts'
 import { CallQueue } from './call-queue.ts'
@@ -138,6 +139,24 @@ export class HandlerPool implements Pool {
 
   get types(): readonly string[] {
     return this.#options.handler.types
+  }
+
+  get options(): GroupOptions {
+    const { handler, maxAttempts } = this.#options
+    const { ordered, timeoutMs, initialDelayMs, maxDelayMs, onExhausted, limits } = handler
+    return {
+      ...{
+        ordered,
+        timeoutMs,
+        maxAttempts: handler.maxAttempts ?? maxAttempts,
+        initialDelayMs,
+        maxDelayMs,
+        onExhausted,
+      },
+      groupConcurrency: limits.groupConcurrency ?? null,
+      ratePerSecond: limits.ratePerSecond ?? null,
+      limitPerKey: limits.limitPerKey ?? null,
+    }
   }
 
   get state(): GroupState {

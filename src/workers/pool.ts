@@ -2,6 +2,7 @@
 
 import type { ErrorCode } from '../errors.ts'
 import type { GroupState } from '../pipeline/group-state.ts'
+import type { GroupOptions } from '../pipeline/pipeline.ts'
 
 /** Why a pool takes nothing for now. */
 export interface Outage {
@@ -16,6 +17,8 @@ export interface Pool {
   readonly group: string
   /** The types of events that it takes; empty: all. */
   readonly types: readonly string[]
+  /** Null for a pool that lands. */
+  readonly options: GroupOptions | null
   /** `running` with a reason: only what the reason names does not move. */
   readonly state: GroupState
   /** What fails now, with an error code as its reason; null when nothing does. */

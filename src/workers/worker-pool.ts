@@ -45,6 +45,7 @@ export interface WorkerPoolOptions extends GroupMemberOptions {
 
 export class WorkerPool implements Pool {
   readonly types: readonly string[] = []
+  readonly options = null
   readonly #options: WorkerPoolOptions
   readonly #member: GroupMember
   readonly #trigger: BatchTrigger

@@ -1044,7 +1044,7 @@ function agents(story: Story): void {
     ...{ agentId, lastSeenMicros: someMicros + lastSeenMicros, metadata: JSON.stringify({ load }) },
   })
   const listed = async (store: EventStore) => {
-    const { agents, hasMore } = await store.listAgents({ after: '', limit: 1000 })
+    const { agents, hasMore } = await store.listAgents({ from: '', limit: 1000 })
     assert.equal(hasMore, false)
     const rowOf = (row: StoredAgent) => [row.agentId, row.lastSeenMicros - someMicros, JSON.parse(row.metadata).load]
     return agents.map(rowOf)
@@ -1092,7 +1092,7 @@ function agents(story: Story): void {
     await store.upsertAgents(ids.toReversed().map((agentId) => agent(agentId, 1, 1)))
     const found: string[] = []
     for (let hasMore = true; hasMore; ) {
-      const page = await store.listAgents({ after: found.at(-1) ?? '', limit: 3 })
+      const page = await store.listAgents({ from: found.length === 0 ? '' : `${found.at(-1)}\u0001`, limit: 3 })
       assert.equal(page.agents.length, Math.min(3, ids.length - found.length))
       found.push(...page.agents.map(({ agentId }) => agentId))
       hasMore = page.hasMore
@@ -1101,7 +1101,7 @@ function agents(story: Story): void {
 
     const large = { text: 'x'.repeat(maxPageBytes / 2) }
     await store.upsertAgents(ids.map((agentId) => ({ ...agent(agentId, 2, 1), metadata: JSON.stringify(large) })))
-    const page = await store.listAgents({ after: 'Z', limit: 1000 })
+    const page = await store.listAgents({ from: 'a', limit: 1000 })
     assert.deepEqual([page.agents.map(({ agentId }) => agentId), page.hasMore], [['a', 'a-1'], true])
   })
 }

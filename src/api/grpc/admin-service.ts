@@ -2,15 +2,20 @@
 
 import type { UntypedServiceImplementation } from '@grpc/grpc-js'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
-import { administrationRpcs as rpcs } from '../../wire/administration.ts'
-import { getStatus, observed } from '../../wire/status.ts'
+import { listEvents, administrationRpcs as rpcs } from '../../wire/administration.ts'
+import { observed, statusRpcs } from '../../wire/status.ts'
 import { done, unary } from './unary.ts'
 import { watchStatus } from './watch-status.ts'
 
 export function adminHandlers(pipeline: Pipeline): UntypedServiceImplementation {
-  const { administration } = pipeline
+  const { administration, live } = pipeline
   return {
-    getStatus: unary(getStatus, async () => ({ status: await pipeline.status() })),
+    getStatus: unary(statusRpcs.status, async () => ({ status: await pipeline.status() })),
+    getStatusHistory: unary(statusRpcs.history, () => pipeline.history()),
+    listGroups: unary(statusRpcs.groups, async () => ({ groups: await pipeline.groups() })),
+    listWorkers: unary(statusRpcs.workers, async () => ({ workers: await pipeline.workers() })),
+    listSubscribers: unary(statusRpcs.subscribers, async () => ({ subscribers: await live.subscribers() })),
+    listEvents: unary(listEvents, (query) => pipeline.listEvents(query)),
     watchStatus: watchStatus(async () => observed.toMessage(await pipeline.observe())),
     getEvent: unary(rpcs.journey, (name) => administration.journey(name)),
     listDeadLetters: unary(rpcs.listDeadLetters, async ({ filter, byCause, ...page }) => {

@@ -24,6 +24,7 @@ export function agentHandlers(agents: Agents): UntypedServiceImplementation {
         fail(error)
       }
     },
+    getAgent: unary(rpcs.getAgent, async ({ agentId }) => ({ agent: await agents.agent(agentId) })),
     listAgents: unary(rpcs.listAgents, (query) => agents.listAgents(query)),
   }
 }

@@ -34,6 +34,7 @@ export function consumeHandler(pipeline: Pipeline, openCalls: OpenCalls): (call:
 }
 
 class ConsumeStream implements WorkListener, OpenCall {
+  readonly peer: string
   readonly #call: Call
   readonly #pipeline: Pipeline
   readonly #openCalls: OpenCalls
@@ -46,6 +47,7 @@ class ConsumeStream implements WorkListener, OpenCall {
   #flushIsDue = false
 
   constructor(call: Call, pipeline: Pipeline, openCalls: OpenCalls) {
+    this.peer = call.getPeer()
     this.#call = call
     this.#pipeline = pipeline
     this.#openCalls = openCalls

@@ -30,7 +30,9 @@ export function fileHandlers(files: Files): UntypedServiceImplementation {
 const maxPauseMs = 3_600_000
 
 async function download(call: DownloadCall, files: Files, signal: AbortSignal): Promise<void> {
-  for await (const chunk of files.download(call.request.fileId, { signal })) {
+  const { fileId, start, end } = call.request
+  const range = end === undefined ? undefined : { start: Number(start), end: Number(end) }
+  for await (const chunk of files.download(fileId, { signal, range })) {
     if (call.write(create(DownloadResponseSchema, { chunk }))) continue
     await once(call, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(maxPauseMs)]) })
   }

@@ -1,4 +1,4 @@
-// LiveService.Subscribe: the frames of a subscription, one write at a time.
+// LiveService: the frames of a subscription, one write at a time.
 //
 // Job: decode the request; write a frame when the one before it has left, so that the events of a subscriber that does not
 // read wait in its own bounded buffer, where they are dropped and counted; free everything when the call ends.
@@ -16,16 +16,20 @@ import { type GapReason, SubscribeRequestSchema, SubscribeResponseSchema } from 
 import { varintLength, writeVarint } from '../../lib/protobuf-walk.ts'
 import type { Live, LiveFrame, LiveQuery, LiveSubscription } from '../../pipeline/live.ts'
 import { toDuration } from '../../wire/durations.ts'
-import { gapReason, liveQuery } from '../../wire/live.ts'
+import { gapReason, getCursor, liveQuery } from '../../wire/live.ts'
 import { grpcStatus } from '../status.ts'
 import { checkTopic } from '../topic.ts'
 import { richStatusOf } from './rich-status.ts'
+import { unary } from './unary.ts'
 
 type Call = ServerWritableStream<Buffer, Buffer>
 
 /** @param encoder one for all callers, whose frames it encodes once. */
 export function liveHandlers(live: Live, encoder: FrameEncoder): UntypedServiceImplementation {
-  return { subscribe: (call: Call) => void new FrameSender(call, live, encoder).run() }
+  return {
+    subscribe: (call: Call) => void new FrameSender(call, live, encoder).run(),
+    getCursor: unary(getCursor, async ({ topic }) => ({ cursor: await live.landedCursor(topic) })),
+  }
 }
 
 class FrameSender {

@@ -19,6 +19,7 @@ const overflowField = 3
 const producerIdField = 4
 const sequenceField = 5
 const producerEpochField = 6
+const answerAlwaysField = 7
 
 /** Reused for every message: while the topic or producer stays the same, no new string is made. */
 export class MessageFields {
@@ -29,6 +30,8 @@ export class MessageFields {
   /** 0 when the message has none. */
   producerEpoch = 0
   sequence = 0
+  /** `Publish` only. */
+  answerAlways = false
   /** The number of events in the message. */
   events = 0
 
@@ -41,6 +44,7 @@ export class MessageFields {
     this.events = 0
     this.sequence = 0
     this.producerEpoch = 0
+    this.answerAlways = false
     let topicStart = 0
     let topicEnd = 0
     let overflow = 0
@@ -63,6 +67,7 @@ export class MessageFields {
         if (number === overflowField) overflow = walker.valueHigh === 0 ? walker.valueLow : -1
         else if (number === sequenceField) this.sequence = walker.valueHigh * 0x1_0000_0000 + walker.valueLow
         else if (number === producerEpochField) this.producerEpoch = walker.valueHigh * 0x1_0000_0000 + walker.valueLow
+        else if (number === answerAlwaysField) this.answerAlways = walker.valueLow !== 0
       }
     }
     if (walker.broken) throw new MillraceError('invalid_event', 'the message is not a valid protobuf message')

@@ -8,7 +8,6 @@ import { type Metadata, ServerInterceptingCall } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
 import { type UploadRequest, UploadRequestSchema } from '../../gen/millrace/v1/file_pb.ts'
 import { withinMs } from '../../lib/abort.ts'
-import type { FileHeader } from '../../pipeline/files.ts'
 import { fileHeader, storedFile } from '../../wire/files.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { grpcStatus } from '../status.ts'
@@ -72,11 +71,11 @@ export class UploadCall extends ServerInterceptingCall implements AsyncIterableI
 
   async #run(metadata: Metadata): Promise<void> {
     try {
-      const header = await this.#readHeader()
+      const { analysisWithinMs, ...header } = await this.#readHeader()
       const [traceparent] = metadata.get('traceparent')
       const file = await this.#call.caller!.pipeline.files.upload(header, this, {
         traceparent: traceparent?.toString(),
-        analysisWithinMs: () => this.#leftMs(),
+        analysisWithinMs: () => analysisWithinMs ?? this.#leftMs(),
         signal: this.#gone.signal,
       })
       this.#call.sendMessage(storedFile.toMessage(file), () => {
@@ -88,7 +87,7 @@ export class UploadCall extends ServerInterceptingCall implements AsyncIterableI
     }
   }
 
-  async #readHeader(): Promise<FileHeader> {
+  async #readHeader() {
     this.#openCalls.add(this)
     const first = await withinMs(this.#nextRequest(), this.#defaultDeadlineMs, undefined).finally(() =>
       this.#openCalls.delete(this),

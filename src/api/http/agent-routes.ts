@@ -10,6 +10,7 @@ import type { Agent, Heartbeat } from '../../pipeline/agents.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
 import type { HttpTimes } from './http-times.ts'
+import { jsonContentType } from './json-content-type.ts'
 import type { JsonMembers } from './json-members.ts'
 import { isJsonString, jsonText } from './json-members.ts'
 import { readJsonObject, wrongMember } from './json-object.ts'
@@ -40,6 +41,12 @@ export function addAgentRoutes(app: FastifyInstance, pages: PageSender, times: H
       return { elements: page.agents.map((agent) => [agentJson(agent)]), nextCursor: page.nextCursor }
     }
     return await pages.send(reply, { name: 'agents', limit: limitParameter(limit), cursor, read })
+  })
+
+  app.get<{ Params: { id: string } }>('/v1/agents/:id', async (request, reply) => {
+    readQuery(request.query, [])
+    const agent = await answerInTime(request.caller.pipeline.agents.agent(request.params.id), maxAnswerMs)
+    return reply.header('content-type', jsonContentType).send(agentJson(agent))
   })
 }
 

@@ -1,7 +1,7 @@
 // A file as JSON text, for the HTTP routes and the command line: its analysis is inserted as it is stored.
 
-import type { FileDescription } from '../../pipeline/files.ts'
-import { fileRpcs, type StoredFile, storedFile } from '../../wire/files.ts'
+import type { FileDescription, StoredFile } from '../../pipeline/files.ts'
+import { fileRpcs, storedFile } from '../../wire/files.ts'
 
 /** The answer to an upload. */
 export function storedFileJson(file: StoredFile): string {

@@ -1,9 +1,10 @@
-// The routes of a group: pause and resume it, list its held keys, and let the first event of one go.
+// The routes of groups: list them, pause, resume or delete one, list its held keys, and let the first event of one go.
 
 import type { FastifyInstance } from 'fastify'
 import * as v from 'valibot'
 import { releaseActions } from '../../pipeline/administration.ts'
 import { administrationRpcs } from '../../wire/administration.ts'
+import { listedGroup } from '../../wire/status.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
 import { limitParameter, readQuery } from './query.ts'
@@ -28,6 +29,16 @@ interface KeyRoute {
 
 export function addGroupRoutes(app: FastifyInstance, times: HttpTimes): void {
   const { maxAnswerMs } = times
+  app.get('/v1/groups', async (request) => {
+    const { topic } = readQuery(request.query, ['topic'])
+    const groups = await answerInTime(request.caller.pipeline.groups(), maxAnswerMs)
+    const chosen = groups.filter((group) => topic === undefined || group.topic === topic)
+    return { groups: chosen.map(listedGroup.toJson) }
+  })
+  app.delete<GroupRoute>('/v1/groups/:topic/:group', async (request) => {
+    readQuery(request.query, [])
+    return await answerInTime(request.caller.pipeline.administration.deleteGroup(request.params), maxAnswerMs)
+  })
   app.post<GroupRoute>('/v1/groups/:topic/:group/pause', async (request) => {
     const { reason } = await readSmallJson(request, pauseBody, times)
     await answerInTime(request.caller.pipeline.administration.pauseGroup(request.params, reason), maxAnswerMs)

@@ -26,6 +26,7 @@ import { authorize, challengeOf } from './authorize.ts'
 import { addPreflightRoute, allowOrigin } from './cross-origin.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { addFileRoutes } from './file-routes.ts'
+import { addFindRoute } from './find-route.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
@@ -39,8 +40,11 @@ import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
+import { addReplayRoute } from './replay-route.ts'
 import { addRequestRoutes } from './request-routes.ts'
+import { addStatusRoutes } from './status-routes.ts'
 import { addSubscriberRoute } from './subscriber-route.ts'
+import { addWorkerRoute } from './worker-route.ts'
 
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
@@ -96,10 +100,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     const pages = new PageSender(times)
     addListRoute(app, pages)
     addLiveRoute(app, openCalls, times)
-    addSubscriberRoute(app, pages)
+    addSubscriberRoute(app, pages, maxAnswerMs)
     addJourneyRoute(app, maxAnswerMs)
     addDeadLetterRoutes(app, pages, times)
     addGroupRoutes(app, times)
+    addFindRoute(app, maxAnswerMs)
+    addReplayRoute(app, times)
+    addWorkerRoute(app, maxAnswerMs)
     addAgentRoutes(app, pages, times)
     addFileRoutes(app, times)
     addRequestRoutes(app, times)
@@ -107,7 +114,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   }
   const scheme = options.certificate == null ? 'http' : 'https'
   const url = () => `${scheme}://${address}`
-  addOperationsRoutes(app, { health, metrics, version, needsKeys, maxAnswerMs, url })
+  addStatusRoutes(app, openCalls, times)
+  addOperationsRoutes(app, { health, metrics, version, needsKeys, url })
   await app.ready()
   const { server } = app
   const silent = limitConnections(server, options)

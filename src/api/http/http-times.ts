@@ -12,6 +12,8 @@ export interface HttpTimes {
   readonly maxLingerMs: number
   /** On a stream of the live feed; then a comment is sent. */
   readonly maxSilenceMs: number
+  /** Between two answers to someone who watches the status. */
+  readonly statusEveryMs: number
   /** Interval at which the timeout of headers is checked. */
   readonly checkEveryMs: number
 }
@@ -23,5 +25,6 @@ export const defaultTimes: HttpTimes = {
   maxAnswerMs: 30_000,
   maxLingerMs: 2_000,
   maxSilenceMs: 15_000,
+  statusEveryMs: 1_000,
   checkEveryMs: 2_000,
 }

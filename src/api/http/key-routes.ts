@@ -79,7 +79,7 @@ export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: Htt
       throw new MillraceError('unauthenticated', problem)
     }
     const wanted = { scopes: scopes as Scope[] | null, topics, types, usableForSeconds: usable_for }
-    const { ticket, usableUntilMicros } = keys.createTicket(grant, wanted)
+    const { ticket, usableUntilMicros } = await keys.createTicket(grant, wanted)
     const usable_until = formatRfc3339(usableUntilMicros)
     return reply.code(201).header('cache-control', 'no-store').send({ ticket, usable_until })
   })

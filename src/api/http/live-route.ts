@@ -14,19 +14,12 @@ import { liveRequestOf, withParameterName } from './live-query.ts'
 import { LiveStreams } from './live-stream.ts'
 import { longPoll } from './long-poll.ts'
 import { sendProblem } from './problem.ts'
+import { sseHeaders } from './server-sent-events.ts'
 
 const path = '/v1/events/live'
 
 const cursorHeader = 'millrace-cursor'
 const idHeader = 'millrace-subscriber-id'
-
-const streamHeaders = {
-  'content-type': 'text/event-stream',
-  'cache-control': 'no-store',
-  // Asks nginx not to hold the stream back.
-  'x-accel-buffering': 'no',
-  connection: 'close',
-}
 
 export function addLiveRoute(app: FastifyInstance, openCalls: OpenCalls, times: HttpTimes): void {
   const streams = new LiveStreams(times.maxSilenceMs)
@@ -34,7 +27,7 @@ export function addLiveRoute(app: FastifyInstance, openCalls: OpenCalls, times: 
   // The one that fastify makes of GET would subscribe.
   app.head(path, async (request, reply) => {
     liveRequestOf(request.query, request.headers)
-    return reply.headers(streamHeaders).send()
+    return reply.headers(sseHeaders).send()
   })
   app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
     const { query, waitMs } = liveRequestOf(request.query, request.headers)
@@ -78,7 +71,7 @@ function sendStream(reply: FastifyReply, subscription: LiveSubscription, topic: 
   const response = reply.raw
   // Without chunks: the stream ends with its connection.
   response.removeHeader('transfer-encoding')
-  response.writeHead(200, reply.headers(streamHeaders).getHeaders() as OutgoingHttpHeaders)
+  response.writeHead(200, reply.headers(sseHeaders).getHeaders() as OutgoingHttpHeaders)
   const onFailure = (error: MillraceError) => {
     reply.failure = error
   }

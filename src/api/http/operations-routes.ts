@@ -5,8 +5,6 @@ import { MillraceError } from '../../errors.ts'
 import type { Grant } from '../../pipeline/keys.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { status } from '../../wire/status.ts'
-import { answerInTime } from './answer-in-time.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { readQuery } from './query.ts'
 
@@ -15,7 +13,6 @@ export interface OperationsParts {
   readonly metrics: Metrics
   readonly version: string
   readonly needsKeys: boolean
-  readonly maxAnswerMs: number
   /** The URL of the bound address, for example `http://127.0.0.1:8080`; known once the server listens. */
   readonly url: () => string
 }
@@ -24,10 +21,7 @@ export interface OperationsParts {
 const contentSecurityPolicy = "default-src 'self'; frame-ancestors 'none'"
 
 export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
-  const { health, metrics, version, needsKeys, maxAnswerMs, url } = parts
-  app.get('/v1/status', async (request) =>
-    status.toJson(await answerInTime(request.caller.pipeline.status(), maxAnswerMs)),
-  )
+  const { health, metrics, version, needsKeys, url } = parts
   // Checks no other part: a broken store must not make an orchestrator restart the process.
   app.get('/livez', async () => ({ live: true }))
   for (const path of ['/readyz', '/healthz']) {

@@ -6,6 +6,14 @@ import { gapJson } from './gap-json.ts'
 import { liveEventJson } from './live-event-json.ts'
 import { type Problem, problemMembers } from './problem.ts'
 
+export const sseHeaders = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-store',
+  // Asks nginx not to hold the stream back.
+  'x-accel-buffering': 'no',
+  connection: 'close',
+}
+
 /** The first bytes: the client connects again after so many milliseconds. */
 export const sseStart = Buffer.from('retry: 2000\n: connected\n\n')
 
@@ -25,6 +33,11 @@ export class SseEncoder {
     if (sharedBy !== null) this.#shared.set(sharedBy, bytes)
     return bytes
   }
+}
+
+/** An event without an id. */
+export function sseEvent(name: string, json: string): Buffer {
+  return Buffer.from(block(name, json))
 }
 
 /** Why a stream ends; it has no id, because it says nothing about events. */

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { quantile } from '../../pipeline/quantile.ts'
 import { observedWith } from './observed.test-support.ts'
-import { groupKey, quantile, ratesOf, unknownRates } from './rates.ts'
+import { groupKey, ratesOf, unknownRates } from './rates.ts'
 
 const noTotals = { received: 0, dropped: 0, acceptedByLane: { high: 0, normal: 0, low: 0 } }
 

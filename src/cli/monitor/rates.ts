@@ -5,8 +5,9 @@
 
 import { type Lane, lanes } from '../../event/event.ts'
 import { landingGroup } from '../../landing/landing.ts'
-import type { DurationBucket, LandingTotals, PublishedTotals } from '../../pipeline/observations.ts'
+import type { LandingTotals, PublishedTotals } from '../../pipeline/observations.ts'
 import type { LedgerRow, Observed } from '../../pipeline/pipeline.ts'
+import { quantile } from '../../pipeline/quantile.ts'
 import { deadLetterTopic } from '../../workers/dead-letters.ts'
 
 /** Events per second. */
@@ -145,23 +146,4 @@ function totalsOf<T extends PublishedTotals | LandingTotals>(
   totals: (observed: Observed) => T | null,
 ): readonly [T | null, T | null, number] {
   return [totals(before), totals(now), now.observations.atSeconds - before.observations.atSeconds]
-}
-
-/**
- * The quantile of the batch durations, in seconds, interpolated linearly inside its bucket. Beyond the last bound it is
- * that bound. Null without batches.
- */
-export function quantile(durations: readonly DurationBucket[], share: number): number | null {
-  const all = durations.reduce((total, { batches }) => total + batches, 0)
-  if (all === 0) return null
-  let [below, lower] = [0, 0]
-  for (const { upToSeconds, batches } of durations) {
-    const upper = upToSeconds ?? lower
-    if (batches > 0 && below + batches >= share * all) {
-      return lower + (upper - lower) * Math.max(0, (share * all - below) / batches)
-    }
-    below += batches
-    lower = upper
-  }
-  return lower
 }

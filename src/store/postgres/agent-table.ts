@@ -30,8 +30,8 @@ export class AgentTable {
     return refused
   }
 
-  async list({ after, limit }: AgentQuery): Promise<StoredAgents> {
-    const { rows } = await this.#reading.query<StoredAgent>(this.#list, [after, limit + 1])
+  async list({ from, limit }: AgentQuery): Promise<StoredAgents> {
+    const { rows } = await this.#reading.query<StoredAgent>(this.#list, [from, limit + 1])
     // node-postgres returns bigint columns as strings.
     const agents = rows.map((row) => ({ ...row, lastSeenMicros: Number(row.lastSeenMicros) }))
     return pageOfAgents(agents, limit)

@@ -39,7 +39,7 @@ export class AgentTable {
     }
   }
 
-  list({ after, limit }: AgentQuery): StoredAgents {
-    return pageOfAgents(this.#list.iterate(after, limit + 1) as Iterable<unknown> as Iterable<StoredAgent>, limit)
+  list({ from, limit }: AgentQuery): StoredAgents {
+    return pageOfAgents(this.#list.iterate(from, limit + 1) as Iterable<unknown> as Iterable<StoredAgent>, limit)
   }
 }

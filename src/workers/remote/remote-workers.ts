@@ -5,7 +5,7 @@
 // Not its job: time limits (with-timeout.ts), retries (deliveries-in-hand.ts), the wire (api/).
 
 import { MillraceError } from '../../errors.ts'
-import type { WorkEnd, WorkListener, WorkOutcome, WorkSession } from '../../pipeline/work.ts'
+import type { WorkEnd, WorkerStatus, WorkListener, WorkOutcome, WorkSession } from '../../pipeline/work.ts'
 import type { Attempt, AttemptEnd, AttemptResult, LimitedContext } from '../attempt.ts'
 import type { HandlerDefinition } from '../define-handler.ts'
 import { maxDelayMs } from '../define-handler.ts'
@@ -50,11 +50,17 @@ export class RemoteWorkers implements Attempts {
 
   async open(): Promise<void> {}
 
-  join(listener: WorkListener, maxInFlight: number): WorkSession {
-    const worker = new RemoteWorker(this.#handler, listener, maxInFlight, (...changed) => this.#note(...changed))
+  /** @param sinceMs now, in milliseconds since 1970. */
+  join(listener: WorkListener, maxInFlight: number, sinceMs: number): WorkSession {
+    const onChange: OnChange = (...changed) => this.#note(...changed)
+    const worker = new RemoteWorker(this.#handler, { listener, maxInFlight, sinceMs, onChange })
     this.#workers.add(worker)
     this.#note(maxInFlight, 0, worker)
     return worker
+  }
+
+  status(): WorkerStatus[] {
+    return Array.from(this.#workers, (worker) => worker.status)
   }
 
   /** Ends the sessions of those that are still there. */
@@ -85,18 +91,29 @@ interface AtWork {
 /** @param free, atWork by how much they have changed. */
 type OnChange = (free: number, atWork: number, worker: RemoteWorker) => void
 
+interface RemoteWorkerParts {
+  readonly listener: WorkListener
+  readonly maxInFlight: number
+  readonly sinceMs: number
+  readonly onChange: OnChange
+}
+
 class RemoteWorker implements WorkSession {
   readonly timeoutMs: number
   readonly maxAttempts: number
+  readonly #handler: HandlerDefinition
   readonly #listener: WorkListener
   readonly #maxInFlight: number
+  readonly #sinceMs: number
   readonly #onChange: OnChange
   readonly #atWork = new Map<number, AtWork>()
   #lastDelivery = 0
   #isLeaving = false
   isClosed = false
 
-  constructor(handler: HandlerDefinition, listener: WorkListener, maxInFlight: number, onChange: OnChange) {
+  constructor(handler: HandlerDefinition, { listener, maxInFlight, sinceMs, onChange }: RemoteWorkerParts) {
+    this.#handler = handler
+    this.#sinceMs = sinceMs
     this.timeoutMs = handler.timeoutMs
     this.maxAttempts = handler.maxAttempts!
     this.#listener = listener
@@ -106,6 +123,13 @@ class RemoteWorker implements WorkSession {
 
   get free(): number {
     return this.#isLeaving ? 0 : this.#maxInFlight - this.#atWork.size
+  }
+
+  get status(): WorkerStatus {
+    const { topic, group } = this.#handler
+    const { peer } = this.#listener
+    const [sinceMs, inFlight, maxInFlight] = [this.#sinceMs, this.#atWork.size, this.#maxInFlight]
+    return { topic, group, peer, sinceMs, inFlight, maxInFlight }
   }
 
   give({ attempt, abort, encoded, progress }: LimitedContext): Promise<AttemptResult> {

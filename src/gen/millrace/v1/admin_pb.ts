@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/admin.proto.
  */
 export const file_millrace_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJnCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhQKDGRhdGFfb21pdHRlZBgEIAEoCSKsAQoLSm91cm5leVN0ZXASDAoEa2luZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZ3JvdXAYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDRIMCgRjb2RlGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSEAoIcG9zaXRpb24YByABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYCCABKAki3wEKEERlYWRMZXR0ZXJGaWx0ZXISFwoPZGVhZF9sZXR0ZXJfaWRzGAEgAygJEg0KBXRvcGljGAIgASgJEg0KBWdyb3VwGAMgASgJEgwKBHR5cGUYBCABKAkSDAoEY29kZRgFIAEoCRIpCgVzaW5jZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKCHJlZHJpdmVuGAggASgISACIAQFCCwoJX3JlZHJpdmVuIngKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchINCgVsaW1pdBgCIAEoDRIOCgZjdXJzb3IYAyABKAkSEAoIYnlfY2F1c2UYBCABKAgiiwEKF0xpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEi0KDGRlYWRfbGV0dGVycxgBIAMoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISEwoLbmV4dF9jdXJzb3IYAiABKAkSLAoGY2F1c2VzGAMgAygLMhwubWlsbHJhY2UudjEuRGVhZExldHRlckNhdXNlIvUCCgpEZWFkTGV0dGVyEhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXRvcGljGAMgASgJEg0KBWdyb3VwGAQgASgJEgwKBHR5cGUYBSABKAkSDgoGc291cmNlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIQCghhdHRlbXB0cxgJIAEoDRIzCg9maXJzdF9mYWlsZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2RlYWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2hpc3RvcnkYDCADKAsyGi5taWxscmFjZS52MS5GYWlsZWRBdHRlbXB0Ei8KC3JlZHJpdmVuX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZWRyaXZlcxgOIAEoDSJ5Cg1GYWlsZWRBdHRlbXB0Eg8KB2F0dGVtcHQYASABKA0SJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoCSLXAQoPRGVhZExldHRlckNhdXNlEg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgwKBHR5cGUYAyABKAkSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhQKDGRlYWRfbGV0dGVycxgGIAEoBBIxCg1maXJzdF9kZWFkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X2RlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KFEdldERlYWRMZXR0ZXJSZXF1ZXN0EhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJIoUBChVHZXREZWFkTGV0dGVyUmVzcG9uc2USLAoLZGVhZF9sZXR0ZXIYASABKAsyFy5taWxscmFjZS52MS5EZWFkTGV0dGVyEicKBWV2ZW50GAIgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSFQoNZGFtYWdlZF9ieXRlcxgDIAEoDCKwAQoZUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEgwKBHJhdGUYAiABKA0SDwoHZHJ5X3J1bhgDIAEoCBIRCgRkYXRhGAQgASgMSACIAQESGQoRZGF0YV9jb250ZW50X3R5cGUYBSABKAkSDgoGY3Vyc29yGAYgASgJQgcKBV9kYXRhIowBChpSZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRIPCgdtYXRjaGVkGAEgASgEEhAKCHJlZHJpdmVuGAIgASgEEg8KB3NraXBwZWQYAyABKAQSFAoMZmFpbGVkX2FnYWluGAQgASgEEg8KB3N0b3BwZWQYBSABKAkSEwoLbmV4dF9jdXJzb3IYBiABKAkiWgoYRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDwoHZHJ5X3J1bhgCIAEoCCI9ChlEZWxldGVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSDwoHZGVsZXRlZBgCIAEoBCKjAQoNUmVwbGF5UmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZnJvbRgEIAEoCRIMCgR0eXBlGAUgASgJEgwKBHJhdGUYBiABKA0SDwoHZHJ5X3J1bhgHIAEoCBIOCgZjdXJzb3IYCCABKAkiNwoOUmVwbGF5UmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAQSEwoLbmV4dF9jdXJzb3IYAiABKAkiQQoRUGF1c2VHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDgoGcmVhc29uGAMgASgJIhQKElBhdXNlR3JvdXBSZXNwb25zZSJAChJSZXN1bWVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEcmF0ZRgDIAEoDSIVChNSZXN1bWVHcm91cFJlc3BvbnNlIkIKE0xpc3RIZWxkS2V5c1JlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDQoFbGltaXQYAyABKA0iTAoUTGlzdEhlbGRLZXlzUmVzcG9uc2USIgoEa2V5cxgBIAMoCzIULm1pbGxyYWNlLnYxLkhlbGRLZXkSEAoIaGFzX21vcmUYAiABKAgioAEKB0hlbGRLZXkSCwoDa2V5GAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRInCghwcmlvcml0eRgDIAEoDjIVLm1pbGxyYWNlLnYxLlByaW9yaXR5Eg4KBmV2ZW50cxgEIAEoBBIQCghhdHRlbXB0cxgFIAEoDRIqCgZkdWVfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImoKEVJlbGVhc2VLZXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgsKA2tleRgDIAEoCRIqCgZhY3Rpb24YBCABKA4yGi5taWxscmFjZS52MS5SZWxlYXNlQWN0aW9uIhQKElJlbGVhc2VLZXlSZXNwb25zZSIyChJEZWxldGVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkiKAoTRGVsZXRlR3JvdXBSZXNwb25zZRIRCglhYmFuZG9uZWQYASABKAQiEgoQR2V0U3RhdHVzUmVxdWVzdCI4ChFHZXRTdGF0dXNSZXNwb25zZRIjCgZzdGF0dXMYASABKAsyEy5taWxscmFjZS52MS5TdGF0dXMiQQoSV2F0Y2hTdGF0dXNSZXF1ZXN0EisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uImsKE1dhdGNoU3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMubWlsbHJhY2UudjEuU3RhdHVzEi8KDG9ic2VydmF0aW9ucxgCIAEoCzIZLm1pbGxyYWNlLnYxLk9ic2VydmF0aW9ucyLTAgoMT2JzZXJ2YXRpb25zEhIKCmF0X3NlY29uZHMYASABKAESLwoJcHVibGlzaGVkGAIgASgLMhwubWlsbHJhY2UudjEuUHVibGlzaGVkVG90YWxzEisKB2xhbmRpbmcYAyABKAsyGi5taWxscmFjZS52MS5MYW5kaW5nVG90YWxzEhsKDmxvZ191c2VkX2J5dGVzGAQgASgESACIAQESHAoPbG9nX2xpbWl0X2J5dGVzGAUgASgESAGIAQESLAoFc3RvcmUYBiABKAsyHS5taWxscmFjZS52MS5TdG9yZU9ic2VydmF0aW9uEhgKC2xvZ19wcm9ibGVtGAcgASgJSAKIAQESFwoPbG9nX3BlcnNpc3RlbmNlGAggASgJQhEKD19sb2dfdXNlZF9ieXRlc0ISChBfbG9nX2xpbWl0X2J5dGVzQg4KDF9sb2dfcHJvYmxlbSLbAQoPUHVibGlzaGVkVG90YWxzEhAKCHJlY2VpdmVkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgEEhAKCHJlamVjdGVkGAMgASgEEg8KB2Ryb3BwZWQYBCABKAQSSgoQYWNjZXB0ZWRfYnlfbGFuZRgFIAMoCzIwLm1pbGxyYWNlLnYxLlB1Ymxpc2hlZFRvdGFscy5BY2NlcHRlZEJ5TGFuZUVudHJ5GjUKE0FjY2VwdGVkQnlMYW5lRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKWAQoNTGFuZGluZ1RvdGFscxIMCgRyb3dzGAEgASgEEhIKCmR1cGxpY2F0ZXMYAiABKAQSEQoJY29uZmxpY3RzGAMgASgEEg8KB2JhdGNoZXMYBCABKAQSDwoHc2Vjb25kcxgFIAEoARIuCglkdXJhdGlvbnMYBiADKAsyGy5taWxscmFjZS52MS5EdXJhdGlvbkJ1Y2tldCJPCg5EdXJhdGlvbkJ1Y2tldBIaCg11cF90b19zZWNvbmRzGAEgASgBSACIAQESDwoHYmF0Y2hlcxgCIAEoBEIQCg5fdXBfdG9fc2Vjb25kcyLRAQoQU3RvcmVPYnNlcnZhdGlvbhIZCgxldmVudHNfYnl0ZXMYASABKARIAIgBARIyCgxkZWFkX2xldHRlcnMYAiABKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ291bnQSKQoGcmVjZW50GAMgASgLMhkubWlsbHJhY2UudjEuUmVjZW50RXZlbnRzEjIKCnN0YXRlbWVudHMYBCABKAsyHi5taWxscmFjZS52MS5MYW5kaW5nU3RhdGVtZW50c0IPCg1fZXZlbnRzX2J5dGVzIkUKDFJlY2VudEV2ZW50cxIOCgZldmVudHMYASABKAQSJQoFdHlwZXMYAiADKAsyFi5taWxscmFjZS52MS5UeXBlQ291bnQiPwoPRGVhZExldHRlckNvdW50EgwKBG9wZW4YASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDAoEbW9yZRgDIAEoCCIpCglUeXBlQ291bnQSDAoEdHlwZRgBIAEoCRIOCgZldmVudHMYAiABKAQiRgoRTGFuZGluZ1N0YXRlbWVudHMSDQoFY2FsbHMYASABKAQSFAoMbWVhbl9zZWNvbmRzGAIgASgBEgwKBHJvd3MYAyABKAQi5AIKBlN0YXR1cxIPCgd2ZXJzaW9uGAEgASgJEhYKDnVwdGltZV9zZWNvbmRzGAIgASgBEhIKCmR1cmFiaWxpdHkYAyABKAkSIwoDbG9nGAQgASgLMhYubWlsbHJhY2UudjEuTG9nU3RhdHVzEicKBXN0b3JlGAUgASgLMhgubWlsbHJhY2UudjEuU3RvcmVTdGF0dXMSKAoGdG9waWNzGAYgAygLMhgubWlsbHJhY2UudjEuVG9waWNTdGF0dXMSJgoGbGVkZ2VyGAcgAygLMhYubWlsbHJhY2UudjEuTGVkZ2VyUm93EhgKC3N1YnNjcmliZXJzGAggASgESACIAQESFAoHd29ya2VycxgJIAEoBEgBiAEBEg0KBXN0YXRlGAogASgJEiIKBmNhdXNlcxgLIAMoCzISLm1pbGxyYWNlLnYxLkNhdXNlQg4KDF9zdWJzY3JpYmVyc0IKCghfd29ya2VycyI7CgVDYXVzZRIRCgljb21wb25lbnQYASABKAkSDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiOQoJTG9nU3RhdHVzEg4KBmRyaXZlchgBIAEoCRISCgVlcG9jaBgCIAEoBEgAiAEBQggKBl9lcG9jaCIpCgtTdG9yZVN0YXR1cxIOCgZkcml2ZXIYASABKAkSCgoCdXAYAiABKAgiWQoLVG9waWNTdGF0dXMSDAoEbmFtZRgBIAEoCRISCgpwYXJ0aXRpb25zGAIgASgNEigKBmdyb3VwcxgDIAMoCzIYLm1pbGxyYWNlLnYxLkdyb3VwU3RhdHVzIuoCCgtHcm91cFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXR5cGVzGAIgAygJEhQKB3dhaXRpbmcYAyABKARIAIgBARIWCglpbl9mbGlnaHQYBCABKARIAYgBARIUCgdza2lwcGVkGAUgASgESAKIAQESIwoWb2xkZXN0X3dhaXRpbmdfc2Vjb25kcxgGIAEoAUgDiAEBEiYKBXN0YXRlGAggASgLMhcubWlsbHJhY2UudjEuR3JvdXBTdGF0ZRISCgVyZWFkeRgJIAEoBEgEiAEBEhYKCXNjaGVkdWxlZBgKIAEoBEgFiAEBEhEKBGhlbGQYCyABKARIBogBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQggKBl9yZWFkeUIMCgpfc2NoZWR1bGVkQgcKBV9oZWxkSgQIBxAIUgZwYXVzZWQiewoKR3JvdXBTdGF0ZRIKCgJpcxgBIAEoCRIPCgJieRgCIAEoCUgAiAEBEhMKBnJlYXNvbhgDIAEoCUgBiAEBEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIFCgNfYnlCCQoHX3JlYXNvbiKPAgoJTGVkZ2VyUm93Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEhUKCGFjY2VwdGVkGAMgASgESACIAQESFQoIcmVvcGVuZWQYBCABKARIAYgBARIUCgd3YWl0aW5nGAUgASgESAKIAQESEwoGbGFuZGVkGAYgASgESAOIAQESEQoEZGVhZBgHIAEoBEgEiAEBEhEKBGxvc3QYCCABKARIBYgBARIVCghiYWxhbmNlZBgJIAEoCEgGiAEBQgsKCV9hY2NlcHRlZEILCglfcmVvcGVuZWRCCgoIX3dhaXRpbmdCCQoHX2xhbmRlZEIHCgVfZGVhZEIHCgVfbG9zdEILCglfYmFsYW5jZWQqfgoNUmVsZWFzZUFjdGlvbhIeChpSRUxFQVNFX0FDVElPTl9VTlNQRUNJRklFRBAAEhgKFFJFTEVBU0VfQUNUSU9OX1JFVFJZEAESGgoWUkVMRUFTRV9BQ1RJT05fUkVMRUFTRRACEhcKE1JFTEVBU0VfQUNUSU9OX1NLSVAQAzLSCAoMQWRtaW5TZXJ2aWNlEkoKCUdldFN0YXR1cxIdLm1pbGxyYWNlLnYxLkdldFN0YXR1c1JlcXVlc3QaHi5taWxscmFjZS52MS5HZXRTdGF0dXNSZXNwb25zZRJSCgtXYXRjaFN0YXR1cxIfLm1pbGxyYWNlLnYxLldhdGNoU3RhdHVzUmVxdWVzdBogLm1pbGxyYWNlLnYxLldhdGNoU3RhdHVzUmVzcG9uc2UwARJHCghHZXRFdmVudBIcLm1pbGxyYWNlLnYxLkdldEV2ZW50UmVxdWVzdBodLm1pbGxyYWNlLnYxLkdldEV2ZW50UmVzcG9uc2USXAoPTGlzdERlYWRMZXR0ZXJzEiMubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBokLm1pbGxyYWNlLnYxLkxpc3REZWFkTGV0dGVyc1Jlc3BvbnNlElYKDUdldERlYWRMZXR0ZXISIS5taWxscmFjZS52MS5HZXREZWFkTGV0dGVyUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXNwb25zZRJlChJSZWRyaXZlRGVhZExldHRlcnMSJi5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXF1ZXN0GicubWlsbHJhY2UudjEuUmVkcml2ZURlYWRMZXR0ZXJzUmVzcG9uc2USYgoRRGVsZXRlRGVhZExldHRlcnMSJS5taWxscmFjZS52MS5EZWxldGVEZWFkTGV0dGVyc1JlcXVlc3QaJi5taWxscmFjZS52MS5EZWxldGVEZWFkTGV0dGVyc1Jlc3BvbnNlEkEKBlJlcGxheRIaLm1pbGxyYWNlLnYxLlJlcGxheVJlcXVlc3QaGy5taWxscmFjZS52MS5SZXBsYXlSZXNwb25zZRJNCgpQYXVzZUdyb3VwEh4ubWlsbHJhY2UudjEuUGF1c2VHcm91cFJlcXVlc3QaHy5taWxscmFjZS52MS5QYXVzZUdyb3VwUmVzcG9uc2USUAoLUmVzdW1lR3JvdXASHy5taWxscmFjZS52MS5SZXN1bWVHcm91cFJlcXVlc3QaIC5taWxscmFjZS52MS5SZXN1bWVHcm91cFJlc3BvbnNlElAKC0RlbGV0ZUdyb3VwEh8ubWlsbHJhY2UudjEuRGVsZXRlR3JvdXBSZXF1ZXN0GiAubWlsbHJhY2UudjEuRGVsZXRlR3JvdXBSZXNwb25zZRJTCgxMaXN0SGVsZEtleXMSIC5taWxscmFjZS52MS5MaXN0SGVsZEtleXNSZXF1ZXN0GiEubWlsbHJhY2UudjEuTGlzdEhlbGRLZXlzUmVzcG9uc2USTQoKUmVsZWFzZUtleRIeLm1pbGxyYWNlLnYxLlJlbGVhc2VLZXlSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuUmVsZWFzZUtleVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_event]);
+  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJnCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhQKDGRhdGFfb21pdHRlZBgEIAEoCSKsAQoLSm91cm5leVN0ZXASDAoEa2luZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZ3JvdXAYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDRIMCgRjb2RlGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSEAoIcG9zaXRpb24YByABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYCCABKAki3wEKEERlYWRMZXR0ZXJGaWx0ZXISFwoPZGVhZF9sZXR0ZXJfaWRzGAEgAygJEg0KBXRvcGljGAIgASgJEg0KBWdyb3VwGAMgASgJEgwKBHR5cGUYBCABKAkSDAoEY29kZRgFIAEoCRIpCgVzaW5jZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKCHJlZHJpdmVuGAggASgISACIAQFCCwoJX3JlZHJpdmVuIngKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchINCgVsaW1pdBgCIAEoDRIOCgZjdXJzb3IYAyABKAkSEAoIYnlfY2F1c2UYBCABKAgiiwEKF0xpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEi0KDGRlYWRfbGV0dGVycxgBIAMoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISEwoLbmV4dF9jdXJzb3IYAiABKAkSLAoGY2F1c2VzGAMgAygLMhwubWlsbHJhY2UudjEuRGVhZExldHRlckNhdXNlIvUCCgpEZWFkTGV0dGVyEhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXRvcGljGAMgASgJEg0KBWdyb3VwGAQgASgJEgwKBHR5cGUYBSABKAkSDgoGc291cmNlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIQCghhdHRlbXB0cxgJIAEoDRIzCg9maXJzdF9mYWlsZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2RlYWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2hpc3RvcnkYDCADKAsyGi5taWxscmFjZS52MS5GYWlsZWRBdHRlbXB0Ei8KC3JlZHJpdmVuX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZWRyaXZlcxgOIAEoDSJ5Cg1GYWlsZWRBdHRlbXB0Eg8KB2F0dGVtcHQYASABKA0SJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoCSLXAQoPRGVhZExldHRlckNhdXNlEg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgwKBHR5cGUYAyABKAkSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhQKDGRlYWRfbGV0dGVycxgGIAEoBBIxCg1maXJzdF9kZWFkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X2RlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KFEdldERlYWRMZXR0ZXJSZXF1ZXN0EhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJIoUBChVHZXREZWFkTGV0dGVyUmVzcG9uc2USLAoLZGVhZF9sZXR0ZXIYASABKAsyFy5taWxscmFjZS52MS5EZWFkTGV0dGVyEicKBWV2ZW50GAIgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSFQoNZGFtYWdlZF9ieXRlcxgDIAEoDCKwAQoZUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEgwKBHJhdGUYAiABKA0SDwoHZHJ5X3J1bhgDIAEoCBIRCgRkYXRhGAQgASgMSACIAQESGQoRZGF0YV9jb250ZW50X3R5cGUYBSABKAkSDgoGY3Vyc29yGAYgASgJQgcKBV9kYXRhIowBChpSZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRIPCgdtYXRjaGVkGAEgASgEEhAKCHJlZHJpdmVuGAIgASgEEg8KB3NraXBwZWQYAyABKAQSFAoMZmFpbGVkX2FnYWluGAQgASgEEg8KB3N0b3BwZWQYBSABKAkSEwoLbmV4dF9jdXJzb3IYBiABKAkiWgoYRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDwoHZHJ5X3J1bhgCIAEoCCI9ChlEZWxldGVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSDwoHZGVsZXRlZBgCIAEoBCKjAQoNUmVwbGF5UmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZnJvbRgEIAEoCRIMCgR0eXBlGAUgASgJEgwKBHJhdGUYBiABKA0SDwoHZHJ5X3J1bhgHIAEoCBIOCgZjdXJzb3IYCCABKAkiNwoOUmVwbGF5UmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAQSEwoLbmV4dF9jdXJzb3IYAiABKAkiQQoRUGF1c2VHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDgoGcmVhc29uGAMgASgJIhQKElBhdXNlR3JvdXBSZXNwb25zZSJAChJSZXN1bWVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEcmF0ZRgDIAEoDSIVChNSZXN1bWVHcm91cFJlc3BvbnNlIkIKE0xpc3RIZWxkS2V5c1JlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDQoFbGltaXQYAyABKA0iTAoUTGlzdEhlbGRLZXlzUmVzcG9uc2USIgoEa2V5cxgBIAMoCzIULm1pbGxyYWNlLnYxLkhlbGRLZXkSEAoIaGFzX21vcmUYAiABKAgioAEKB0hlbGRLZXkSCwoDa2V5GAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRInCghwcmlvcml0eRgDIAEoDjIVLm1pbGxyYWNlLnYxLlByaW9yaXR5Eg4KBmV2ZW50cxgEIAEoBBIQCghhdHRlbXB0cxgFIAEoDRIqCgZkdWVfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImoKEVJlbGVhc2VLZXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgsKA2tleRgDIAEoCRIqCgZhY3Rpb24YBCABKA4yGi5taWxscmFjZS52MS5SZWxlYXNlQWN0aW9uIhQKElJlbGVhc2VLZXlSZXNwb25zZSIyChJEZWxldGVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkiKAoTRGVsZXRlR3JvdXBSZXNwb25zZRIRCglhYmFuZG9uZWQYASABKAQiEgoQR2V0U3RhdHVzUmVxdWVzdCI4ChFHZXRTdGF0dXNSZXNwb25zZRIjCgZzdGF0dXMYASABKAsyEy5taWxscmFjZS52MS5TdGF0dXMiQQoSV2F0Y2hTdGF0dXNSZXF1ZXN0EisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uImsKE1dhdGNoU3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMubWlsbHJhY2UudjEuU3RhdHVzEi8KDG9ic2VydmF0aW9ucxgCIAEoCzIZLm1pbGxyYWNlLnYxLk9ic2VydmF0aW9ucyLTAgoMT2JzZXJ2YXRpb25zEhIKCmF0X3NlY29uZHMYASABKAESLwoJcHVibGlzaGVkGAIgASgLMhwubWlsbHJhY2UudjEuUHVibGlzaGVkVG90YWxzEisKB2xhbmRpbmcYAyABKAsyGi5taWxscmFjZS52MS5MYW5kaW5nVG90YWxzEhsKDmxvZ191c2VkX2J5dGVzGAQgASgESACIAQESHAoPbG9nX2xpbWl0X2J5dGVzGAUgASgESAGIAQESLAoFc3RvcmUYBiABKAsyHS5taWxscmFjZS52MS5TdG9yZU9ic2VydmF0aW9uEhgKC2xvZ19wcm9ibGVtGAcgASgJSAKIAQESFwoPbG9nX3BlcnNpc3RlbmNlGAggASgJQhEKD19sb2dfdXNlZF9ieXRlc0ISChBfbG9nX2xpbWl0X2J5dGVzQg4KDF9sb2dfcHJvYmxlbSLbAQoPUHVibGlzaGVkVG90YWxzEhAKCHJlY2VpdmVkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgEEhAKCHJlamVjdGVkGAMgASgEEg8KB2Ryb3BwZWQYBCABKAQSSgoQYWNjZXB0ZWRfYnlfbGFuZRgFIAMoCzIwLm1pbGxyYWNlLnYxLlB1Ymxpc2hlZFRvdGFscy5BY2NlcHRlZEJ5TGFuZUVudHJ5GjUKE0FjY2VwdGVkQnlMYW5lRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKWAQoNTGFuZGluZ1RvdGFscxIMCgRyb3dzGAEgASgEEhIKCmR1cGxpY2F0ZXMYAiABKAQSEQoJY29uZmxpY3RzGAMgASgEEg8KB2JhdGNoZXMYBCABKAQSDwoHc2Vjb25kcxgFIAEoARIuCglkdXJhdGlvbnMYBiADKAsyGy5taWxscmFjZS52MS5EdXJhdGlvbkJ1Y2tldCJPCg5EdXJhdGlvbkJ1Y2tldBIaCg11cF90b19zZWNvbmRzGAEgASgBSACIAQESDwoHYmF0Y2hlcxgCIAEoBEIQCg5fdXBfdG9fc2Vjb25kcyLRAQoQU3RvcmVPYnNlcnZhdGlvbhIZCgxldmVudHNfYnl0ZXMYASABKARIAIgBARIyCgxkZWFkX2xldHRlcnMYAiABKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ291bnQSKQoGcmVjZW50GAMgASgLMhkubWlsbHJhY2UudjEuUmVjZW50RXZlbnRzEjIKCnN0YXRlbWVudHMYBCABKAsyHi5taWxscmFjZS52MS5MYW5kaW5nU3RhdGVtZW50c0IPCg1fZXZlbnRzX2J5dGVzIkUKDFJlY2VudEV2ZW50cxIOCgZldmVudHMYASABKAQSJQoFdHlwZXMYAiADKAsyFi5taWxscmFjZS52MS5UeXBlQ291bnQiPwoPRGVhZExldHRlckNvdW50EgwKBG9wZW4YASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDAoEbW9yZRgDIAEoCCIpCglUeXBlQ291bnQSDAoEdHlwZRgBIAEoCRIOCgZldmVudHMYAiABKAQiRgoRTGFuZGluZ1N0YXRlbWVudHMSDQoFY2FsbHMYASABKAQSFAoMbWVhbl9zZWNvbmRzGAIgASgBEgwKBHJvd3MYAyABKAQi5AIKBlN0YXR1cxIPCgd2ZXJzaW9uGAEgASgJEhYKDnVwdGltZV9zZWNvbmRzGAIgASgBEhIKCmR1cmFiaWxpdHkYAyABKAkSIwoDbG9nGAQgASgLMhYubWlsbHJhY2UudjEuTG9nU3RhdHVzEicKBXN0b3JlGAUgASgLMhgubWlsbHJhY2UudjEuU3RvcmVTdGF0dXMSKAoGdG9waWNzGAYgAygLMhgubWlsbHJhY2UudjEuVG9waWNTdGF0dXMSJgoGbGVkZ2VyGAcgAygLMhYubWlsbHJhY2UudjEuTGVkZ2VyUm93EhgKC3N1YnNjcmliZXJzGAggASgESACIAQESFAoHd29ya2VycxgJIAEoBEgBiAEBEg0KBXN0YXRlGAogASgJEiIKBmNhdXNlcxgLIAMoCzISLm1pbGxyYWNlLnYxLkNhdXNlQg4KDF9zdWJzY3JpYmVyc0IKCghfd29ya2VycyI7CgVDYXVzZRIRCgljb21wb25lbnQYASABKAkSDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiOQoJTG9nU3RhdHVzEg4KBmRyaXZlchgBIAEoCRISCgVlcG9jaBgCIAEoBEgAiAEBQggKBl9lcG9jaCIpCgtTdG9yZVN0YXR1cxIOCgZkcml2ZXIYASABKAkSCgoCdXAYAiABKAgiWQoLVG9waWNTdGF0dXMSDAoEbmFtZRgBIAEoCRISCgpwYXJ0aXRpb25zGAIgASgNEigKBmdyb3VwcxgDIAMoCzIYLm1pbGxyYWNlLnYxLkdyb3VwU3RhdHVzIuoCCgtHcm91cFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXR5cGVzGAIgAygJEhQKB3dhaXRpbmcYAyABKARIAIgBARIWCglpbl9mbGlnaHQYBCABKARIAYgBARIUCgdza2lwcGVkGAUgASgESAKIAQESIwoWb2xkZXN0X3dhaXRpbmdfc2Vjb25kcxgGIAEoAUgDiAEBEiYKBXN0YXRlGAggASgLMhcubWlsbHJhY2UudjEuR3JvdXBTdGF0ZRISCgVyZWFkeRgJIAEoBEgEiAEBEhYKCXNjaGVkdWxlZBgKIAEoBEgFiAEBEhEKBGhlbGQYCyABKARIBogBAUIKCghfd2FpdGluZ0IMCgpfaW5fZmxpZ2h0QgoKCF9za2lwcGVkQhkKF19vbGRlc3Rfd2FpdGluZ19zZWNvbmRzQggKBl9yZWFkeUIMCgpfc2NoZWR1bGVkQgcKBV9oZWxkSgQIBxAIUgZwYXVzZWQiewoKR3JvdXBTdGF0ZRIKCgJpcxgBIAEoCRIPCgJieRgCIAEoCUgAiAEBEhMKBnJlYXNvbhgDIAEoCUgBiAEBEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIFCgNfYnlCCQoHX3JlYXNvbiKPAgoJTGVkZ2VyUm93Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEhUKCGFjY2VwdGVkGAMgASgESACIAQESFQoIcmVvcGVuZWQYBCABKARIAYgBARIUCgd3YWl0aW5nGAUgASgESAKIAQESEwoGbGFuZGVkGAYgASgESAOIAQESEQoEZGVhZBgHIAEoBEgEiAEBEhEKBGxvc3QYCCABKARIBYgBARIVCghiYWxhbmNlZBgJIAEoCEgGiAEBQgsKCV9hY2NlcHRlZEILCglfcmVvcGVuZWRCCgoIX3dhaXRpbmdCCQoHX2xhbmRlZEIHCgVfZGVhZEIHCgVfbG9zdEILCglfYmFsYW5jZWQitQEKEUxpc3RFdmVudHNSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEgwKBHR5cGUYAiABKAkSDgoGc291cmNlGAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGltaXQYBiABKA0SDgoGY3Vyc29yGAcgASgJIlMKEkxpc3RFdmVudHNSZXNwb25zZRIoCgZldmVudHMYASADKAsyGC5taWxscmFjZS52MS5TdG9yZWRFdmVudBITCgtuZXh0X2N1cnNvchgCIAEoCSITChFMaXN0R3JvdXBzUmVxdWVzdCI+ChJMaXN0R3JvdXBzUmVzcG9uc2USKAoGZ3JvdXBzGAEgAygLMhgubWlsbHJhY2UudjEuTGlzdGVkR3JvdXAiswMKC0xpc3RlZEdyb3VwEg0KBXRvcGljGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFdHlwZXMYAyADKAkSFAoHd2FpdGluZxgEIAEoBEgAiAEBEhIKBXJlYWR5GAUgASgESAGIAQESFgoJc2NoZWR1bGVkGAYgASgESAKIAQESEQoEaGVsZBgHIAEoBEgDiAEBEhYKCWluX2ZsaWdodBgIIAEoBEgEiAEBEhQKB3NraXBwZWQYCSABKARIBYgBARIjChZvbGRlc3Rfd2FpdGluZ19zZWNvbmRzGAogASgBSAaIAQESJgoFc3RhdGUYCyABKAsyFy5taWxscmFjZS52MS5Hcm91cFN0YXRlEhEKBHJhdGUYDCABKAFIB4gBARIqCgdvcHRpb25zGA0gASgLMhkubWlsbHJhY2UudjEuR3JvdXBPcHRpb25zQgoKCF93YWl0aW5nQggKBl9yZWFkeUIMCgpfc2NoZWR1bGVkQgcKBV9oZWxkQgwKCl9pbl9mbGlnaHRCCgoIX3NraXBwZWRCGQoXX29sZGVzdF93YWl0aW5nX3NlY29uZHNCBwoFX3JhdGUipQIKDEdyb3VwT3B0aW9ucxIPCgdvcmRlcmVkGAEgASgIEhIKCnRpbWVvdXRfbXMYAiABKAESFAoMbWF4X2F0dGVtcHRzGAMgASgNEhgKEGluaXRpYWxfZGVsYXlfbXMYBCABKAESFAoMbWF4X2RlbGF5X21zGAUgASgBEhQKDG9uX2V4aGF1c3RlZBgGIAEoCRIeChFncm91cF9jb25jdXJyZW5jeRgHIAEoDUgAiAEBEhwKD3JhdGVfcGVyX3NlY29uZBgIIAEoAUgBiAEBEhoKDWxpbWl0X3Blcl9rZXkYCSABKA1IAogBAUIUChJfZ3JvdXBfY29uY3VycmVuY3lCEgoQX3JhdGVfcGVyX3NlY29uZEIQCg5fbGltaXRfcGVyX2tleSIUChJMaXN0V29ya2Vyc1JlcXVlc3QiQQoTTGlzdFdvcmtlcnNSZXNwb25zZRIqCgd3b3JrZXJzGAEgAygLMhkubWlsbHJhY2UudjEuV29ya2VyU3RhdHVzIo8BCgxXb3JrZXJTdGF0dXMSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEcGVlchgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJaW5fZmxpZ2h0GAUgASgNEhUKDW1heF9pbl9mbGlnaHQYBiABKA0iGAoWTGlzdFN1YnNjcmliZXJzUmVxdWVzdCJNChdMaXN0U3Vic2NyaWJlcnNSZXNwb25zZRIyCgtzdWJzY3JpYmVycxgBIAMoCzIdLm1pbGxyYWNlLnYxLlN1YnNjcmliZXJTdGF0dXMikgIKEFN1YnNjcmliZXJTdGF0dXMSFQoNc3Vic2NyaWJlcl9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHaXNfbGl2ZRgEIAEoCBIXCgpsYWdfZXZlbnRzGAUgASgESACIAQESFwoPYnVmZmVyZWRfZXZlbnRzGAYgASgEEhYKDmJ1ZmZlcmVkX2J5dGVzGAcgASgEEhMKC3NlbnRfZXZlbnRzGAggASgEEhsKDmRyb3BwZWRfZXZlbnRzGAkgASgESAGIAQFCDQoLX2xhZ19ldmVudHNCEQoPX2Ryb3BwZWRfZXZlbnRzIhkKF0dldFN0YXR1c0hpc3RvcnlSZXF1ZXN0IrgBChhHZXRTdGF0dXNIaXN0b3J5UmVzcG9uc2USDwoHc2Vjb25kcxgBIAMoARIQCghhY2NlcHRlZBgCIAMoARIQCghyZWplY3RlZBgDIAMoARIOCgZsYW5kZWQYBCADKAESDAoEZGVhZBgFIAMoARIPCgd3YWl0aW5nGAYgAygBEhsKE2xhbmRpbmdfcDUwX3NlY29uZHMYByADKAESGwoTbGFuZGluZ19wOTlfc2Vjb25kcxgIIAMoASp+Cg1SZWxlYXNlQWN0aW9uEh4KGlJFTEVBU0VfQUNUSU9OX1VOU1BFQ0lGSUVEEAASGAoUUkVMRUFTRV9BQ1RJT05fUkVUUlkQARIaChZSRUxFQVNFX0FDVElPTl9SRUxFQVNFEAISFwoTUkVMRUFTRV9BQ1RJT05fU0tJUBADMoEMCgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlElIKC1dhdGNoU3RhdHVzEh8ubWlsbHJhY2UudjEuV2F0Y2hTdGF0dXNSZXF1ZXN0GiAubWlsbHJhY2UudjEuV2F0Y2hTdGF0dXNSZXNwb25zZTABEkcKCEdldEV2ZW50EhwubWlsbHJhY2UudjEuR2V0RXZlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0RXZlbnRSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USVgoNR2V0RGVhZExldHRlchIhLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlc3BvbnNlEmUKElJlZHJpdmVEZWFkTGV0dGVycxImLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1JlcXVlc3QaJy5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRJiChFEZWxldGVEZWFkTGV0dGVycxIlLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVxdWVzdBomLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USQQoGUmVwbGF5EhoubWlsbHJhY2UudjEuUmVwbGF5UmVxdWVzdBobLm1pbGxyYWNlLnYxLlJlcGxheVJlc3BvbnNlEk0KClBhdXNlR3JvdXASHi5taWxscmFjZS52MS5QYXVzZUdyb3VwUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXNwb25zZRJQCgtSZXN1bWVHcm91cBIfLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVzcG9uc2USUAoLRGVsZXRlR3JvdXASHy5taWxscmFjZS52MS5EZWxldGVHcm91cFJlcXVlc3QaIC5taWxscmFjZS52MS5EZWxldGVHcm91cFJlc3BvbnNlElMKDExpc3RIZWxkS2V5cxIgLm1pbGxyYWNlLnYxLkxpc3RIZWxkS2V5c1JlcXVlc3QaIS5taWxscmFjZS52MS5MaXN0SGVsZEtleXNSZXNwb25zZRJNCgpSZWxlYXNlS2V5Eh4ubWlsbHJhY2UudjEuUmVsZWFzZUtleVJlcXVlc3QaHy5taWxscmFjZS52MS5SZWxlYXNlS2V5UmVzcG9uc2USTQoKTGlzdEV2ZW50cxIeLm1pbGxyYWNlLnYxLkxpc3RFdmVudHNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdEV2ZW50c1Jlc3BvbnNlEk0KCkxpc3RHcm91cHMSHi5taWxscmFjZS52MS5MaXN0R3JvdXBzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RHcm91cHNSZXNwb25zZRJQCgtMaXN0V29ya2VycxIfLm1pbGxyYWNlLnYxLkxpc3RXb3JrZXJzUmVxdWVzdBogLm1pbGxyYWNlLnYxLkxpc3RXb3JrZXJzUmVzcG9uc2USXAoPTGlzdFN1YnNjcmliZXJzEiMubWlsbHJhY2UudjEuTGlzdFN1YnNjcmliZXJzUmVxdWVzdBokLm1pbGxyYWNlLnYxLkxpc3RTdWJzY3JpYmVyc1Jlc3BvbnNlEl8KEEdldFN0YXR1c0hpc3RvcnkSJC5taWxscmFjZS52MS5HZXRTdGF0dXNIaXN0b3J5UmVxdWVzdBolLm1pbGxyYWNlLnYxLkdldFN0YXR1c0hpc3RvcnlSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_event]);
 
 /**
  * @generated from message millrace.v1.GetEventRequest
@@ -1819,6 +1819,505 @@ export const LedgerRowSchema: GenMessage<LedgerRow> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 49);
 
 /**
+ * An empty or absent field is no condition.
+ *
+ * @generated from message millrace.v1.ListEventsRequest
+ */
+export type ListEventsRequest = Message<"millrace.v1.ListEventsRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string source = 3;
+   */
+  source: string;
+
+  /**
+   * Received at this time or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Received before this time.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 5;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Max events of the page, 1 to 1,000. Default 100.
+   *
+   * @generated from field: uint32 limit = 6;
+   */
+  limit: number;
+
+  /**
+   * next_cursor of the page before.
+   *
+   * @generated from field: string cursor = 7;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListEventsRequest.
+ * Use `create(ListEventsRequestSchema)` to create a new message.
+ */
+export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 50);
+
+/**
+ * @generated from message millrace.v1.ListEventsResponse
+ */
+export type ListEventsResponse = Message<"millrace.v1.ListEventsResponse"> & {
+  /**
+   * A filtered page may have fewer than the limit, even none, and still a cursor.
+   *
+   * @generated from field: repeated millrace.v1.StoredEvent events = 1;
+   */
+  events: StoredEvent[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_cursor = 2;
+   */
+  nextCursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListEventsResponse.
+ * Use `create(ListEventsResponseSchema)` to create a new message.
+ */
+export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 51);
+
+/**
+ * @generated from message millrace.v1.ListGroupsRequest
+ */
+export type ListGroupsRequest = Message<"millrace.v1.ListGroupsRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ListGroupsRequest.
+ * Use `create(ListGroupsRequestSchema)` to create a new message.
+ */
+export const ListGroupsRequestSchema: GenMessage<ListGroupsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 52);
+
+/**
+ * @generated from message millrace.v1.ListGroupsResponse
+ */
+export type ListGroupsResponse = Message<"millrace.v1.ListGroupsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.ListedGroup groups = 1;
+   */
+  groups: ListedGroup[];
+};
+
+/**
+ * Describes the message millrace.v1.ListGroupsResponse.
+ * Use `create(ListGroupsResponseSchema)` to create a new message.
+ */
+export const ListGroupsResponseSchema: GenMessage<ListGroupsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 53);
+
+/**
+ * A group with what it is told to do.
+ *
+ * @generated from message millrace.v1.ListedGroup
+ */
+export type ListedGroup = Message<"millrace.v1.ListedGroup"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * The fields of GroupStatus.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated string types = 3;
+   */
+  types: string[];
+
+  /**
+   * @generated from field: optional uint64 waiting = 4;
+   */
+  waiting?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 ready = 5;
+   */
+  ready?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 scheduled = 6;
+   */
+  scheduled?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 held = 7;
+   */
+  held?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 in_flight = 8;
+   */
+  inFlight?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 skipped = 9;
+   */
+  skipped?: bigint | undefined;
+
+  /**
+   * @generated from field: optional double oldest_waiting_seconds = 10;
+   */
+  oldestWaitingSeconds?: number | undefined;
+
+  /**
+   * @generated from field: millrace.v1.GroupState state = 11;
+   */
+  state?: GroupState | undefined;
+
+  /**
+   * Max events per second, as a person has resumed it; absent: no such limit.
+   *
+   * @generated from field: optional double rate = 12;
+   */
+  rate?: number | undefined;
+
+  /**
+   * Absent when the answering process has neither its handler nor workers, and for groups that land.
+   *
+   * @generated from field: millrace.v1.GroupOptions options = 13;
+   */
+  options?: GroupOptions | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.ListedGroup.
+ * Use `create(ListedGroupSchema)` to create a new message.
+ */
+export const ListedGroupSchema: GenMessage<ListedGroup> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 54);
+
+/**
+ * How a handler, or the workers of a group, try events. An absent limit is none.
+ *
+ * @generated from message millrace.v1.GroupOptions
+ */
+export type GroupOptions = Message<"millrace.v1.GroupOptions"> & {
+  /**
+   * @generated from field: bool ordered = 1;
+   */
+  ordered: boolean;
+
+  /**
+   * Milliseconds, as all durations here.
+   *
+   * @generated from field: double timeout_ms = 2;
+   */
+  timeoutMs: number;
+
+  /**
+   * @generated from field: uint32 max_attempts = 3;
+   */
+  maxAttempts: number;
+
+  /**
+   * @generated from field: double initial_delay_ms = 4;
+   */
+  initialDelayMs: number;
+
+  /**
+   * @generated from field: double max_delay_ms = 5;
+   */
+  maxDelayMs: number;
+
+  /**
+   * dead-letter or hold.
+   *
+   * @generated from field: string on_exhausted = 6;
+   */
+  onExhausted: string;
+
+  /**
+   * @generated from field: optional uint32 group_concurrency = 7;
+   */
+  groupConcurrency?: number | undefined;
+
+  /**
+   * @generated from field: optional double rate_per_second = 8;
+   */
+  ratePerSecond?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 limit_per_key = 9;
+   */
+  limitPerKey?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.GroupOptions.
+ * Use `create(GroupOptionsSchema)` to create a new message.
+ */
+export const GroupOptionsSchema: GenMessage<GroupOptions> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 55);
+
+/**
+ * @generated from message millrace.v1.ListWorkersRequest
+ */
+export type ListWorkersRequest = Message<"millrace.v1.ListWorkersRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ListWorkersRequest.
+ * Use `create(ListWorkersRequestSchema)` to create a new message.
+ */
+export const ListWorkersRequestSchema: GenMessage<ListWorkersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 56);
+
+/**
+ * @generated from message millrace.v1.ListWorkersResponse
+ */
+export type ListWorkersResponse = Message<"millrace.v1.ListWorkersResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.WorkerStatus workers = 1;
+   */
+  workers: WorkerStatus[];
+};
+
+/**
+ * Describes the message millrace.v1.ListWorkersResponse.
+ * Use `create(ListWorkersResponseSchema)` to create a new message.
+ */
+export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 57);
+
+/**
+ * @generated from message millrace.v1.WorkerStatus
+ */
+export type WorkerStatus = Message<"millrace.v1.WorkerStatus"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * The address of its connection.
+   *
+   * @generated from field: string peer = 3;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 in_flight = 5;
+   */
+  inFlight: number;
+
+  /**
+   * @generated from field: uint32 max_in_flight = 6;
+   */
+  maxInFlight: number;
+};
+
+/**
+ * Describes the message millrace.v1.WorkerStatus.
+ * Use `create(WorkerStatusSchema)` to create a new message.
+ */
+export const WorkerStatusSchema: GenMessage<WorkerStatus> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 58);
+
+/**
+ * @generated from message millrace.v1.ListSubscribersRequest
+ */
+export type ListSubscribersRequest = Message<"millrace.v1.ListSubscribersRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ListSubscribersRequest.
+ * Use `create(ListSubscribersRequestSchema)` to create a new message.
+ */
+export const ListSubscribersRequestSchema: GenMessage<ListSubscribersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 59);
+
+/**
+ * @generated from message millrace.v1.ListSubscribersResponse
+ */
+export type ListSubscribersResponse = Message<"millrace.v1.ListSubscribersResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.SubscriberStatus subscribers = 1;
+   */
+  subscribers: SubscriberStatus[];
+};
+
+/**
+ * Describes the message millrace.v1.ListSubscribersResponse.
+ * Use `create(ListSubscribersResponseSchema)` to create a new message.
+ */
+export const ListSubscribersResponseSchema: GenMessage<ListSubscribersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 60);
+
+/**
+ * @generated from message millrace.v1.SubscriberStatus
+ */
+export type SubscriberStatus = Message<"millrace.v1.SubscriberStatus"> & {
+  /**
+   * @generated from field: string subscriber_id = 1;
+   */
+  subscriberId: string;
+
+  /**
+   * @generated from field: string topic = 2;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 3;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * False while it reads what was before it began.
+   *
+   * @generated from field: bool is_live = 4;
+   */
+  isLive: boolean;
+
+  /**
+   * Events between what it has got and the end of the feed; absent when unknown.
+   *
+   * @generated from field: optional uint64 lag_events = 5;
+   */
+  lagEvents?: bigint | undefined;
+
+  /**
+   * @generated from field: uint64 buffered_events = 6;
+   */
+  bufferedEvents: bigint;
+
+  /**
+   * @generated from field: uint64 buffered_bytes = 7;
+   */
+  bufferedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 sent_events = 8;
+   */
+  sentEvents: bigint;
+
+  /**
+   * Absent when the number of some of them is unknown.
+   *
+   * @generated from field: optional uint64 dropped_events = 9;
+   */
+  droppedEvents?: bigint | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.SubscriberStatus.
+ * Use `create(SubscriberStatusSchema)` to create a new message.
+ */
+export const SubscriberStatusSchema: GenMessage<SubscriberStatus> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 61);
+
+/**
+ * @generated from message millrace.v1.GetStatusHistoryRequest
+ */
+export type GetStatusHistoryRequest = Message<"millrace.v1.GetStatusHistoryRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.GetStatusHistoryRequest.
+ * Use `create(GetStatusHistoryRequestSchema)` to create a new message.
+ */
+export const GetStatusHistoryRequestSchema: GenMessage<GetStatusHistoryRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 62);
+
+/**
+ * One value of each series for each second, oldest first. NaN: not known, or not the work of the answering process.
+ *
+ * @generated from message millrace.v1.GetStatusHistoryResponse
+ */
+export type GetStatusHistoryResponse = Message<"millrace.v1.GetStatusHistoryResponse"> & {
+  /**
+   * When each second ended, in seconds since 1970.
+   *
+   * @generated from field: repeated double seconds = 1;
+   */
+  seconds: number[];
+
+  /**
+   * @generated from field: repeated double accepted = 2;
+   */
+  accepted: number[];
+
+  /**
+   * @generated from field: repeated double rejected = 3;
+   */
+  rejected: number[];
+
+  /**
+   * @generated from field: repeated double landed = 4;
+   */
+  landed: number[];
+
+  /**
+   * @generated from field: repeated double dead = 5;
+   */
+  dead: number[];
+
+  /**
+   * @generated from field: repeated double waiting = 6;
+   */
+  waiting: number[];
+
+  /**
+   * The time to land a batch, in seconds.
+   *
+   * @generated from field: repeated double landing_p50_seconds = 7;
+   */
+  landingP50Seconds: number[];
+
+  /**
+   * @generated from field: repeated double landing_p99_seconds = 8;
+   */
+  landingP99Seconds: number[];
+};
+
+/**
+ * Describes the message millrace.v1.GetStatusHistoryResponse.
+ * Use `create(GetStatusHistoryResponseSchema)` to create a new message.
+ */
+export const GetStatusHistoryResponseSchema: GenMessage<GetStatusHistoryResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 63);
+
+/**
  * @generated from enum millrace.v1.ReleaseAction
  */
 export const ReleaseAction = {
@@ -2003,6 +2502,56 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReleaseKeyRequestSchema;
     output: typeof ReleaseKeyResponseSchema;
+  },
+  /**
+   * Lists landed events, newest first by (received_at, event_id).
+   *
+   * @generated from rpc millrace.v1.AdminService.ListEvents
+   */
+  listEvents: {
+    methodKind: "unary";
+    input: typeof ListEventsRequestSchema;
+    output: typeof ListEventsResponseSchema;
+  },
+  /**
+   * The groups of all topics.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListGroups
+   */
+  listGroups: {
+    methodKind: "unary";
+    input: typeof ListGroupsRequestSchema;
+    output: typeof ListGroupsResponseSchema;
+  },
+  /**
+   * The workers of other processes that are connected to the answering one.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListWorkers
+   */
+  listWorkers: {
+    methodKind: "unary";
+    input: typeof ListWorkersRequestSchema;
+    output: typeof ListWorkersResponseSchema;
+  },
+  /**
+   * The subscribers of the live feed of the answering process.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListSubscribers
+   */
+  listSubscribers: {
+    methodKind: "unary";
+    input: typeof ListSubscribersRequestSchema;
+    output: typeof ListSubscribersResponseSchema;
+  },
+  /**
+   * The last 15 minutes of the answering process, second by second.
+   *
+   * @generated from rpc millrace.v1.AdminService.GetStatusHistory
+   */
+  getStatusHistory: {
+    methodKind: "unary";
+    input: typeof GetStatusHistoryRequestSchema;
+    output: typeof GetStatusHistoryResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_admin, 0);

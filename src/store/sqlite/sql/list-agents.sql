@@ -1,2 +1,2 @@
--- Agents behind an id, in the order of the bytes of their ids. Parameters: the id, limit.
-SELECT agent_id AS agentId, last_seen AS lastSeenMicros, metadata FROM agents WHERE agent_id > ?1 ORDER BY agent_id LIMIT ?2
+-- Agents with an id or one behind it, in the order of the bytes of their ids. Parameters: the id, limit.
+SELECT agent_id AS agentId, last_seen AS lastSeenMicros, metadata FROM agents WHERE agent_id >= ?1 ORDER BY agent_id LIMIT ?2
