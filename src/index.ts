@@ -18,7 +18,7 @@ export {
   type WatchOptions,
 } from './client/connect.ts'
 export type { ClientFiles, UploadedFile, UploadFileOptions } from './client/files-client.ts'
-export type { CheckedKey, ClientKeys, KeyInput, ListKeysOptions } from './client/key-client.ts'
+export type { ClientKeys, KeyInput, ListKeysOptions } from './client/key-client.ts'
 export type { LiveItem, SubscribeOptions } from './client/live-client.ts'
 export type { PublisherRejection, PublisherTotals } from './client/publish-tally.ts'
 export type { Publisher } from './client/publisher.ts'
@@ -60,6 +60,7 @@ export type {
 export type { Reply, RequestAnswer, RequestStage } from './pipeline/requests.ts'
 export type { RunningServer, ServerOptions } from './server/server.ts'
 export type { Logger } from './telemetry/logger.ts'
+export type { CheckedKey } from './wire/keys.ts'
 export {
   type AbortReason,
   type BatchHandlerOptions,

@@ -41,6 +41,7 @@ const places: readonly Place[] = [
   { path: 'config/', level: 1, also: ['event/'] },
   { path: 'telemetry/', level: 1, also: ['event/', 'pipeline/'] },
   { path: 'pipeline/', level: 1, also: ['event/'] },
+  { path: 'wire/', level: 1, also: ['event/', 'pipeline/'] },
 
   {
     ...{ path: 'event-log/event-log.ts', level: 2 },
@@ -112,8 +113,8 @@ const drivers: Readonly<Record<string, string>> = {
 
 /** Where a library, or the generated code, may be imported. */
 const homes: Readonly<Record<string, readonly string[]>> = {
-  'gen/': ['gen/', 'api/', 'client/'],
-  '@bufbuild/protobuf': ['gen/', 'api/', 'client/'],
+  'gen/': ['gen/', 'wire/', 'api/', 'client/'],
+  '@bufbuild/protobuf': ['gen/', 'wire/', 'api/', 'client/'],
   '@grpc/grpc-js': ['api/grpc/', 'client/'],
   '@grpc/proto-loader': ['api/grpc/'],
   '@grpc/reflection': ['api/grpc/'],

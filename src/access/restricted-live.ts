@@ -20,6 +20,9 @@ export function restrictLive(live: Live, grant: Grant): Live {
       return await orMissing(none, live.landedCursor(topic))
     },
     // What they lag behind, and what others were sent, counts events of all types.
-    subscribers: () => (grant.types === null ? live.subscribers().filter(({ topic }) => grant.allowsTopic(topic)) : []),
+    subscribers: async () => {
+      if (grant.types !== null) return []
+      return (await live.subscribers()).filter(({ topic }) => grant.allowsTopic(topic))
+    },
   }
 }

@@ -7,7 +7,7 @@
 import { everything } from '../access/grant.ts'
 import { restrict } from '../access/restricted-pipeline.ts'
 import { MillraceError } from '../errors.ts'
-import type { Grant } from '../pipeline/keys.ts'
+import type { Grant, Scope } from '../pipeline/keys.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
 import { bearerOf } from './bearer.ts'
 import type { Need } from './scopes.ts'
@@ -68,7 +68,7 @@ export class Access {
 
   #callerOf(grant: Grant | null, need: Need): Caller {
     if (grant === null) throw wrongKey()
-    if (need !== 'any' && need !== 'open' && !grant.allows(need)) {
+    if (need !== 'any' && need !== 'open' && !need.split(' or ').some((scope) => grant.allows(scope as Scope))) {
       const text = `the key lacks the scope ${need}; it has ${grant.scopes.join(', ')}`
       throw new MillraceError('permission_denied', text, { field: scopeField })
     }

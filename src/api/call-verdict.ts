@@ -3,18 +3,11 @@
 // Job: decide when a call fails although every event has its own verdict, with which code and which retry hint.
 // Not its job: verdicts of events (the pipeline), statuses (status.ts).
 
-import { type ErrorCode, isRetryable, MillraceError } from '../errors.ts'
+import { type ErrorCode, MillraceError } from '../errors.ts'
 import type { PublishVerdict, Rejection } from '../pipeline/pipeline.ts'
 import { rejectedEvents } from '../pipeline/rejections.ts'
+import { defaultRetryAfterMs } from '../wire/publish.ts'
 import { isRefusedForRoom } from './status.ts'
-
-/** The default retry hint. Every refusal for lack of room needs a hint, because without one a client must not retry. */
-export const defaultRetryAfterMs = 1000
-
-/** Undefined when a retry cannot help. */
-export function retryAfterMsOf({ code, retryAfterMs }: Rejection): number | undefined {
-  return retryAfterMs ?? (isRetryable(code) ? defaultRetryAfterMs : undefined)
-}
 
 /**
  * Null when the call succeeds: an event was accepted or dropped, or there were no events. Otherwise the error to answer

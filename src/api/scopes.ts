@@ -5,7 +5,7 @@
 import type { Scope } from '../pipeline/keys.ts'
 
 /** `open`: no key. `any`: a valid key, whatever its scopes. */
-export type Need = Scope | 'any' | 'open'
+export type Need = Scope | 'work or read' | 'any' | 'open'
 
 const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
   open: [
@@ -16,7 +16,12 @@ const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
     '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
     '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
   ],
-  any: ['POST /v1/tickets', 'DELETE /v1/session', '/millrace.v1.KeyService/CheckKey'],
+  any: [
+    'POST /v1/tickets',
+    'DELETE /v1/session',
+    '/millrace.v1.KeyService/CheckKey',
+    '/millrace.v1.KeyService/CreateTicket',
+  ],
   publish: [
     ...['POST /v1/events', 'POST /v1/heartbeats', 'POST /v1/files'],
     ...['POST /v1/requests/:type', 'GET /v1/requests/:id'],
@@ -26,7 +31,8 @@ const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
     '/millrace.v1.AgentService/Heartbeat',
   ],
   subscribe: ['GET /v1/events/live', '/millrace.v1.LiveService/Subscribe'],
-  work: ['/millrace.v1.WorkService/Consume', '/millrace.v1.FileService/Download'],
+  work: ['/millrace.v1.WorkService/Consume'],
+  'work or read': ['/millrace.v1.FileService/Download'],
   read: [
     ...[
       'GET /v1/events',
@@ -48,10 +54,14 @@ const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
       'GET /metrics',
       'GET /version',
     ],
-    ...['GetStatus', 'WatchStatus', 'GetEvent', 'ListDeadLetters', 'GetDeadLetter', 'ListHeldKeys'].map(
+    ...['GetStatus', 'WatchStatus', 'GetStatusHistory', 'ListEvents', 'GetEvent', 'ListGroups', 'ListWorkers'].map(
       (rpc) => `/millrace.v1.AdminService/${rpc}`,
     ),
-    ...['/millrace.v1.AgentService/ListAgents', '/millrace.v1.FileService/GetFile'],
+    ...['ListSubscribers', 'ListDeadLetters', 'GetDeadLetter', 'ListHeldKeys'].map(
+      (rpc) => `/millrace.v1.AdminService/${rpc}`,
+    ),
+    ...['ListAgents', 'GetAgent'].map((rpc) => `/millrace.v1.AgentService/${rpc}`),
+    ...['/millrace.v1.FileService/GetFile', '/millrace.v1.LiveService/GetCursor'],
   ],
   operate: [
     ...['POST /v1/dead-letters/redrive', 'DELETE /v1/dead-letters/:id', 'POST /v1/replay'],

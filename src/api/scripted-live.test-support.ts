@@ -23,7 +23,7 @@ export class ScriptedLive implements Live {
     return `landed-${topic}`
   }
 
-  subscribers(): readonly SubscriberStatus[] {
+  async subscribers(): Promise<readonly SubscriberStatus[]> {
     return this.statuses
   }
 }

@@ -1,8 +1,8 @@
 // `millrace dead-letters list`: lists dead letters, or counts them by cause.
 
-import { causeJson, deadLetterJson } from '../api/http/administration-json.ts'
 import type { Client } from '../client/connect.ts'
 import type { DeadLetterCause, DeadLetterFilter, DeadLetterSummary } from '../pipeline/dead-letters.ts'
+import { deadLetter, deadLetterCause } from '../wire/administration.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { deadLetterFilterOf } from './dead-letter-options.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -49,7 +49,7 @@ async function listUpTo(client: Client, filter: DeadLetterFilter, limit: number)
 
 function printLetters({ letters, hasMore }: Listed, terminal: Terminal): void {
   if (terminal.json) {
-    terminal.printJson({ dead_letters: letters.map(deadLetterJson), has_more: hasMore })
+    terminal.printJson({ dead_letters: letters.map(deadLetter.toJson), has_more: hasMore })
     return
   }
   if (letters.length === 0) {
@@ -74,7 +74,7 @@ function printLetters({ letters, hasMore }: Listed, terminal: Terminal): void {
 
 function printCauses(causes: readonly DeadLetterCause[], terminal: Terminal): void {
   if (terminal.json) {
-    terminal.printJson({ causes: causes.map(causeJson) })
+    terminal.printJson({ causes: causes.map(deadLetterCause.toJson) })
     return
   }
   if (causes.length === 0) {

@@ -1,9 +1,9 @@
 // `millrace groups keys`: lists the keys of a group whose events wait for the first of them, or lets that one go.
 
-import { heldKeyJson } from '../api/http/administration-json.ts'
 import { MillraceError } from '../errors.ts'
 import { formatRfc3339 } from '../lib/rfc3339.ts'
 import { type HeldKey, type ReleaseAction, releaseActions } from '../pipeline/administration.ts'
+import { heldKey } from '../wire/administration.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { groupOf } from './group-options.ts'
@@ -40,7 +40,7 @@ async function list(input: CommandInput): Promise<number> {
   const { terminal } = input
   const name = groupOf(input)
   const { keys, hasMore } = await withClient(input, ({ administration }) => administration.heldKeys(name, maxKeys))
-  if (terminal.json) terminal.printJson({ keys: keys.map(heldKeyJson), has_more: hasMore })
+  if (terminal.json) terminal.printJson({ keys: keys.map(heldKey.toJson), has_more: hasMore })
   else if (keys.length === 0) terminal.print('No key is held.')
   else terminal.print(formatTable(['KEY', 'EVENTS', 'ATTEMPTS', 'NEXT ATTEMPT', 'PRIORITY'], keys.map(rowOf), terminal))
   if (hasMore) terminal.note(`these are the first ${maxKeys} keys`)

@@ -1,7 +1,7 @@
 // `millrace groups list`: lists the consumer groups of the topics with their backlogs.
 
-import { groupStateJson } from '../api/http/status-json.ts'
 import { groupStateText } from '../pipeline/group-state.ts'
+import { groupState } from '../wire/status.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { formatOldest } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -26,7 +26,7 @@ export async function run(input: CommandInput): Promise<number> {
         held: group.held,
         in_flight: group.inFlight,
         oldest_waiting_seconds: group.oldestWaitingSeconds,
-        state: groupStateJson(group.state),
+        state: groupState.toJson(group.state),
       })),
     })
   } else if (groups.length === 0) {

@@ -2,9 +2,9 @@
 
 import { readFileSync } from 'node:fs'
 import { readKey } from '../access/key-text.ts'
-import type { CheckedKey } from '../client/key-client.ts'
 import { MillraceError } from '../errors.ts'
 import { formatRfc3339 } from '../lib/rfc3339.ts'
+import { type CheckedKey, checkedKey } from '../wire/keys.ts'
 import type { CommandInput } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { withClient } from './with-client.ts'
@@ -27,7 +27,7 @@ export async function run(input: CommandInput): Promise<number> {
   })
   const isValid = answer instanceof MillraceError ? (answer.code === 'unauthenticated' ? false : null) : true
   if (terminal.json) {
-    const allowed = answer instanceof MillraceError ? {} : allowedJson(answer)
+    const allowed = answer instanceof MillraceError ? {} : checkedKey.toJson(answer)
     terminal.printJson({ well_formed: true, key_id: keyId, valid: isValid, ...allowed })
   } else {
     terminal.print(`key ${keyId} is well formed; ${describe(answer)}`)
@@ -48,9 +48,4 @@ function describe(answer: CheckedKey | MillraceError): string {
     ...(ratePerSecond === null ? [] : [`${ratePerSecond} events a second`]),
     ...(expiresAtMs === null ? [] : [`until ${formatRfc3339(expiresAtMs * 1000)}`]),
   ].join('; ')
-}
-
-function allowedJson({ name, scopes, topics, types, ratePerSecond, expiresAtMs }: CheckedKey): object {
-  const expires_at = expiresAtMs === null ? null : formatRfc3339(expiresAtMs * 1000)
-  return { name, scopes, topics, types, rate_per_second: ratePerSecond, expires_at }
 }

@@ -1,7 +1,7 @@
 // `millrace keys create`: makes an API key and prints it, alone, on stdout.
 
-import { keyJson } from '../api/http/key-routes.ts'
 import type { Scope } from '../pipeline/keys.ts'
+import { keyDescription } from '../wire/keys.ts'
 import { type CommandInput, textOption } from './command.ts'
 import { secondsOf } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -22,7 +22,7 @@ export async function run(input: CommandInput): Promise<number> {
     }),
   )
   if (terminal.json) {
-    terminal.printJson({ key, ...keyJson(description) })
+    terminal.printJson({ key, ...keyDescription.toJson(description) })
   } else {
     terminal.print(key)
     terminal.note(`key ${description.keyId} of ${name} is made; it is shown this once: keep it as MILLRACE_KEY`)

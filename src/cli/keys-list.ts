@@ -1,7 +1,7 @@
 // `millrace keys list`: lists the API keys, also those that have ended. The keys themselves are stored nowhere.
 
-import { keyJson } from '../api/http/key-routes.ts'
 import type { KeyDescription } from '../pipeline/keys.ts'
+import { keyDescription } from '../wire/keys.ts'
 import type { CommandInput } from './command.ts'
 import { formatSeconds } from './duration.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -24,7 +24,7 @@ export async function run(input: CommandInput): Promise<number> {
     }
   })
   if (terminal.json) {
-    terminal.printJson({ keys: keys.map(keyJson) })
+    terminal.printJson({ keys: keys.map(keyDescription.toJson) })
   } else if (keys.length === 0) {
     terminal.print('There are no keys.')
   } else {

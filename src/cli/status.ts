@@ -1,9 +1,9 @@
 // `millrace status`: prints the state of a running server, its groups and the ledger.
 
-import { statusJson } from '../api/http/status-json.ts'
 import { loadConfig } from '../config/config.ts'
 import { groupStateText } from '../pipeline/group-state.ts'
 import type { Status } from '../pipeline/pipeline.ts'
+import { status as statusShape } from '../wire/status.ts'
 import type { CommandInput } from './command.ts'
 import { connectToServer } from './connect-to-server.ts'
 import { formatOldest, formatSeconds } from './duration.ts'
@@ -19,7 +19,7 @@ export async function run({ configInput, terminal }: CommandInput): Promise<numb
   const client = connectToServer(config, { deadlineMs })
   try {
     const status = await client.status()
-    if (terminal.json) terminal.printJson(statusJson(status))
+    if (terminal.json) terminal.printJson(statusShape.toJson(status))
     else terminal.print(describeStatus(status, terminal))
     return status.state === 'unready' ? exitCodes.failed : exitCodes.done
   } finally {

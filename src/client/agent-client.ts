@@ -1,15 +1,8 @@
-// The calls of AgentService.
+// What a program says of an agent, and what it reads: metadata is an object here.
 
-import { create, fromBinary, type JsonObject, toBinary } from '@bufbuild/protobuf'
 import { MillraceError } from '../errors.ts'
-import {
-  HeartbeatRequestSchema,
-  HeartbeatResponseSchema,
-  ListAgentsRequestSchema,
-  ListAgentsResponseSchema,
-} from '../gen/millrace/v1/agent_pb.ts'
-import { type Micros, microsOf, timestampOf } from '../lib/timestamp.ts'
-import type { Agent } from '../pipeline/agents.ts'
+import type { Micros } from '../lib/timestamp.ts'
+import type { Agent, AgentPage, Heartbeat } from '../pipeline/agents.ts'
 
 export interface HeartbeatInput {
   /** 1 to 255 bytes without control characters. */
@@ -31,49 +24,28 @@ export interface ListedAgents {
   readonly nextCursor: string | null
 }
 
-export const heartbeatMethod = 'millrace.v1.AgentService/Heartbeat'
-export const listAgentsMethod = 'millrace.v1.AgentService/ListAgents'
-
 /** Throws `invalid_event` for metadata without a JSON form. */
-export function encodeHeartbeat({ agentId, metadata, timeMicros }: HeartbeatInput): Buffer {
-  const message = create(HeartbeatRequestSchema, {
-    agentId,
-    ...(timeMicros === undefined ? {} : { time: timestampOf(timeMicros) }),
-    ...(metadata === undefined ? {} : { metadata: jsonObjectOf(metadata) }),
-  })
-  return Buffer.from(toBinary(HeartbeatRequestSchema, message))
+export function heartbeatOf({ agentId, metadata, timeMicros }: HeartbeatInput): Omit<Heartbeat, 'traceparent'> {
+  return { agentId, timeMicros: timeMicros ?? null, metadata: metadata === undefined ? '' : jsonObjectText(metadata) }
 }
 
-function jsonObjectOf(metadata: object): JsonObject {
+function jsonObjectText(metadata: object): string {
   const refuse = (problem: string, cause?: unknown) =>
     new MillraceError('invalid_event', `metadata ${problem}`, { field: 'metadata', cause })
-  let value: unknown
+  let text: string
   try {
     // The way of JSON.stringify, so that a Date becomes its text.
-    value = JSON.parse(JSON.stringify(metadata) ?? 'null')
+    text = JSON.stringify(metadata) ?? 'null'
   } catch (cause) {
     throw refuse(`has no JSON form: ${(cause as Error).message}`, cause)
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refuse('must be an object')
-  return value as JsonObject
+  if (!text.startsWith('{')) throw refuse('must be an object')
+  return text
 }
 
-export function decodeHeartbeatAnswer(bytes: Buffer): void {
-  fromBinary(HeartbeatResponseSchema, bytes)
-}
-
-export function encodeListAgents(limit: number, cursor: string | null): Buffer {
-  const message = create(ListAgentsRequestSchema, { limit, cursor: cursor ?? '' })
-  return Buffer.from(toBinary(ListAgentsRequestSchema, message))
-}
-
-export function decodeAgents(bytes: Buffer): ListedAgents {
-  const { agents, nextCursor } = fromBinary(ListAgentsResponseSchema, bytes)
+export function listedAgents({ agents, nextCursor }: AgentPage): ListedAgents {
   return {
-    agents: agents.map(({ agentId, lastSeen, online, metadata }) => ({
-      ...{ agentId, online, metadata: metadata ?? {} },
-      lastSeenMicros: lastSeen === undefined ? 0 : Number(microsOf(lastSeen)),
-    })),
-    nextCursor: nextCursor || null,
+    agents: agents.map(({ metadata, ...agent }) => ({ ...agent, metadata: JSON.parse(metadata || '{}') })),
+    nextCursor,
   }
 }

@@ -4,63 +4,39 @@
 // stopping server has refused it unread. After any other error the caller decides whether to retry.
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { defaultTopic, EventIdGenerator } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
 import { maxGetReplyMs } from '../event/request.ts'
-import { GetStatusResponseSchema } from '../gen/millrace/v1/admin_pb.ts'
 import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
 import { PublishRequestSchema, PublishResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
 import type { Administration } from '../pipeline/administration.ts'
 import { watchIntervalMs } from '../pipeline/observations.ts'
 import type { Observed, Overflow, Pipeline, PublishMessage, PublishVerdict, Status } from '../pipeline/pipeline.ts'
 import type { RequestAnswer } from '../pipeline/requests.ts'
-import { AdministrationClient } from './administration-client.ts'
-import {
-  decodeAgents,
-  decodeHeartbeatAnswer,
-  encodeHeartbeat,
-  encodeListAgents,
-  type HeartbeatInput,
-  heartbeatMethod,
-  type ListedAgents,
-  listAgentsMethod,
-} from './agent-client.ts'
+import { agentRpcs } from '../wire/agents.ts'
+import { ofDurability, ofRejection, overflowNumbers } from '../wire/publish.ts'
+import { requestRpcs } from '../wire/requests.ts'
+import type { Rpc } from '../wire/rpc.ts'
+import { statusRpcs } from '../wire/status.ts'
+import { administrationOver } from './administration-client.ts'
+import { type HeartbeatInput, heartbeatOf, type ListedAgents, listedAgents } from './agent-client.ts'
+import { ConnectionPool } from './connection-pool.ts'
 import { handledEventOf } from './event-of-wire.ts'
 import { type ClientFiles, FilesClient, type UploadedFile, type UploadFileOptions } from './files-client.ts'
-import { wasTurnedAway } from './grpc-errors.ts'
-import { type ClientKeys, KeysClient } from './key-client.ts'
+import { type ClientKeys, keysOver } from './key-client.ts'
 import { LiveFollower, type LiveItem, type SubscribeOptions } from './live-client.ts'
-import { observedOfWire } from './observed-of-wire.ts'
+import { decodeAnswer, encodeRequest, type MakeCall } from './make-call.ts'
 import { Publisher } from './publisher.ts'
 import type { PublisherOptions } from './publisher-options.ts'
 import { eachEvent } from './rejected-events.ts'
-import {
-  decodeReplyAnswer,
-  decodeRequestAnswer,
-  encodeGetReply,
-  encodeRequest,
-  getReplyMethod,
-  type ReceivedReply,
-  type RequestInput,
-  requestMethod,
-  withReaders,
-} from './request-client.ts'
+import { messageOf, type ReceivedReply, type RequestInput, withReaders } from './request-client.ts'
+import { dropAfter, resentCall } from './resent-call.ts'
 import { type ClientTls, secureContextOf } from './secure-context.ts'
 import { ServerConnection } from './server-connection.ts'
-import { statusOfWire } from './status-of-wire.ts'
-import { inTime, unaryCall } from './unary-call.ts'
 import { watchCall } from './watch-call.ts'
-import { durabilityOfNumber, overflowOnWire, rejectionOfWire } from './wire-values.ts'
 import { type RequestWorkOptions, Worker, type WorkOptions } from './worker.ts'
-
-/** A server takes 100 streams on a connection. The others are for calls: one that finds no stream waits for ever. */
-const maxWaitingPerConnection = 80
-
-/** How often one call is retried after a refusal by a stopping server. */
-const maxRefusals = 3
 
 export interface ConnectOptions {
   /**
@@ -145,10 +121,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   /** API keys: makes, lists, revokes and checks them. */
   readonly keys: ClientKeys
   readonly #files: FilesClient
-  readonly #makeConnection: () => ServerConnection
-  readonly #connection: ServerConnection
-  /** Each with the number of its workers, its subscriptions and its calls that wait for replies. */
-  readonly #connections = new Map<ServerConnection, number>()
+  readonly #connections: ConnectionPool
   readonly #deadlineMs: number
   readonly #stamper = new EventStamper(Date.now)
   readonly #ids = new EventIdGenerator()
@@ -163,24 +136,20 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
       })
     }
     this.#deadlineMs = deadlineMs
-    this.#makeConnection = () =>
-      new ServerConnection({
-        addresses: typeof addresses === 'function' ? addresses : () => addresses,
-        connectTimeoutMs,
-        secureContext: async () => secureContextOf(typeof tls === 'function' ? await tls() : tls),
-        key,
-      })
-    this.#connection = this.#makeConnection()
-    this.#connections.set(this.#connection, 0)
-    this.administration = new AdministrationClient((method, request, decode, work) =>
-      this.#call(method, request, decode, work.signal === undefined ? {} : { signal: work.signal }),
+    this.#connections = new ConnectionPool(
+      () =>
+        new ServerConnection({
+          addresses: typeof addresses === 'function' ? addresses : () => addresses,
+          connectTimeoutMs,
+          secureContext: async () => secureContextOf(typeof tls === 'function' ? await tls() : tls),
+          key,
+        }),
     )
-    this.#files = new FilesClient({
-      open: () => this.#connection.open(),
-      call: (method, request, decode) => this.#call(method, request, decode, {}),
-    })
+    const call: MakeCall = (rpc, request, options = {}) => this.#callRpc(rpc, request, options)
+    this.administration = administrationOver(call)
+    this.#files = new FilesClient({ open: () => this.#connections.first.open(), call })
     this.files = this.#files
-    this.keys = new KeysClient((method, request, decode) => this.#call(method, request, decode, {}))
+    this.keys = keysOver(call)
   }
 
   /**
@@ -217,7 +186,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     }
     const envelope = toBinary(
       PublishRequestSchema,
-      create(PublishRequestSchema, { topic: message.topic, overflow: overflowOnWire[message.overflow] }),
+      create(PublishRequestSchema, { topic: message.topic, overflow: overflowNumbers[message.overflow] }),
     )
     const request = Buffer.concat([message.message, envelope])
     const decode = (bytes: Buffer) => fromBinary(PublishResponseSchema, bytes)
@@ -225,8 +194,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     return {
       accepted: Number(response.accepted),
       dropped: Number(response.dropped),
-      rejections: response.rejections.map(rejectionOfWire),
-      durability: durabilityOfNumber(response.durability),
+      rejections: response.rejections.map(ofRejection),
+      durability: ofDurability(response.durability),
     }
   }
 
@@ -254,8 +223,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `unavailable`, `deadline_exceeded`: safe to retry.
    */
   async status(options: CallOptions = {}): Promise<Status> {
-    const decode = (bytes: Buffer) => fromBinary(GetStatusResponseSchema, bytes)
-    return statusOfWire(await this.#call('millrace.v1.AdminService/GetStatus', Buffer.alloc(0), decode, options))
+    return (await this.#callRpc(statusRpcs.status, {}, options)).status
   }
 
   /**
@@ -270,12 +238,13 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     maxSilenceMs = 10_000,
     signal,
   }: WatchOptions = {}): AsyncGenerator<Observed, void, undefined> {
-    const client = await this.#connection.open()
+    const connection = this.#connections.first
+    const client = await connection.open()
     try {
       const options = { intervalMs, maxSilenceMs: intervalMs + maxSilenceMs, signal }
-      for await (const response of watchCall(client, options)) yield observedOfWire(response)
+      yield* watchCall(client, options)
     } catch (error) {
-      dropAfter(this.#connection, client, error)
+      dropAfter(connection, client, error)
       throw error
     }
   }
@@ -288,7 +257,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    *   `retryAfterMs`); `unavailable`, `deadline_exceeded`, `cancelled`, `internal`: send another one.
    */
   async heartbeat(heartbeat: HeartbeatInput, options: CallOptions = {}): Promise<void> {
-    await this.#call(heartbeatMethod, encodeHeartbeat(heartbeat), decodeHeartbeatAnswer, options)
+    await this.#callRpc(agentRpcs.heartbeat, heartbeatOf(heartbeat), options)
   }
 
   /**
@@ -298,8 +267,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event` (the limit or the cursor); `unavailable` (the server or its database does not
    *   answer), `deadline_exceeded`: safe to retry.
    */
-  agents({ limit = 100, cursor = null, ...options }: ListAgentsOptions = {}): Promise<ListedAgents> {
-    return this.#call(listAgentsMethod, encodeListAgents(limit, cursor), decodeAgents, options)
+  async agents({ limit = 100, cursor = null, ...options }: ListAgentsOptions = {}): Promise<ListedAgents> {
+    return listedAgents(await this.#callRpc(agentRpcs.listAgents, { limit, cursor }, options))
   }
 
   /**
@@ -317,7 +286,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    */
   async request(request: RequestInput, options: CallOptions = {}): Promise<ReceivedReply> {
     const answer = await this.#withRequestId(request, (input) =>
-      this.#waitingCall(requestMethod, encodeRequest(input, null), decodeRequestAnswer, options),
+      this.#waitingCall(requestRpcs.request, { ...messageOf(input), waitMs: null }, options),
     )
     if (answer.stage === 'replied') return withReaders(answer)
     throw new MillraceError('internal', `the server answered with the stage ${answer.stage}, and no reply`)
@@ -330,7 +299,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    */
   sendRequest(request: RequestInput, options: CallOptions = {}): Promise<RequestAnswer> {
     return this.#withRequestId(request, (input) =>
-      this.#call(requestMethod, encodeRequest(input, 0), decodeRequestAnswer, options),
+      this.#callRpc(requestRpcs.request, { ...messageOf(input), waitMs: 0 }, options),
     )
   }
 
@@ -359,8 +328,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
   ): Promise<RequestAnswer> {
     const untilMs = performance.now() + waitMs
     for (let leftMs = waitMs; ; leftMs = Math.max(0, Math.ceil(untilMs - performance.now()))) {
-      const message = encodeGetReply(requestId, type, Math.min(leftMs, maxGetReplyMs))
-      const answer = await this.#waitingCall(getReplyMethod, message, decodeReplyAnswer, options)
+      const query = { requestId, type, waitMs: Math.min(leftMs, maxGetReplyMs) }
+      const answer = await this.#waitingCall(requestRpcs.getReply, query, options)
       if (answer.stage === 'replied' || leftMs <= maxGetReplyMs) return answer
     }
   }
@@ -371,7 +340,7 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event`: an option is out of its range.
    */
   publisher(options: PublisherOptions = {}): Publisher {
-    return new Publisher(this.#connection, options, {
+    return new Publisher(this.#connections.first, options, {
       now: Date.now,
       monotonicNow: () => performance.now(),
       random: Math.random,
@@ -391,17 +360,20 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
    * @throws MillraceError `invalid_event`: an option is not valid.
    */
   work(options: WorkOptions | RequestWorkOptions): Worker {
-    const connection = this.#connectionWithRoom()
-    const worker = new Worker(options, {
-      connection,
-      publish: (message) => this.publish(message),
-      file: (fileId) => this.files.download(fileId),
-      now: Date.now,
-      random: Math.random,
-      onEnded: () => this.#count(connection, -1),
-    })
-    this.#count(connection, 1)
-    return worker
+    const connection = this.#connections.take()
+    try {
+      return new Worker(options, {
+        connection,
+        publish: (message) => this.publish(message),
+        file: (fileId) => this.files.download(fileId),
+        now: Date.now,
+        random: Math.random,
+        onEnded: () => this.#connections.giveBack(connection),
+      })
+    } catch (error) {
+      this.#connections.giveBack(connection)
+      throw error
+    }
   }
 
   /**
@@ -431,12 +403,8 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
     eventOf: (event: EventOnWire) => Event,
   ): AsyncGenerator<LiveItem<Event>, void, undefined> {
     const follower = new LiveFollower(options, {
-      takeConnection: () => {
-        const connection = this.#connectionWithRoom()
-        this.#count(connection, 1)
-        return connection
-      },
-      returnConnection: (connection) => this.#count(connection, -1),
+      takeConnection: () => this.#connections.take(),
+      returnConnection: (connection) => this.#connections.giveBack(connection),
       eventOf,
       random: Math.random,
     })
@@ -445,61 +413,39 @@ export class Client implements Pick<Pipeline, 'publish' | 'status' | 'administra
 
   /** Closes the connections. Running calls can still finish; new ones fail with `failed_precondition`. Idempotent. */
   close(): void {
-    for (const connection of this.#connections.keys()) connection.close()
+    this.#connections.close()
   }
 
-  /** A connection for one more worker, subscription, or call that waits for a reply. */
-  #connectionWithRoom(): ServerConnection {
-    const found = [...this.#connections].find(([, waiting]) => waiting < maxWaitingPerConnection)
-    return found?.[0] ?? this.#makeConnection()
-  }
-
-  #count(connection: ServerConnection, more: 1 | -1): void {
-    const waiting = (this.#connections.get(connection) ?? 0) + more
-    this.#connections.set(connection, waiting)
-    if (waiting > 0 || connection === this.#connection) return
-    this.#connections.delete(connection)
-    connection.close()
-  }
-
-  async #waitingCall<Response>(
-    method: string,
-    request: Buffer,
-    decode: (bytes: Buffer) => Response,
+  async #waitingCall<Request, Answer>(
+    rpc: Rpc<Request, Answer>,
+    request: Request,
     options: CallOptions,
-  ): Promise<Response> {
-    const connection = this.#connectionWithRoom()
-    this.#count(connection, 1)
+  ): Promise<Answer> {
+    const connection = this.#connections.take()
     try {
-      return await this.#call(method, request, decode, options, connection)
+      return await this.#callRpc(rpc, request, options, connection)
     } finally {
-      this.#count(connection, -1)
+      this.#connections.giveBack(connection)
     }
+  }
+
+  async #callRpc<Request, Answer>(
+    rpc: Rpc<Request, Answer>,
+    request: Request,
+    options: CallOptions,
+    connection = this.#connections.first,
+  ): Promise<Answer> {
+    const decode = (bytes: Buffer) => decodeAnswer(rpc, bytes)
+    return await this.#call(rpc.path, encodeRequest(rpc, request), decode, options, connection)
   }
 
   async #call<Response>(
-    method: string,
+    path: string,
     request: Buffer,
     decode: (bytes: Buffer) => Response,
     { deadlineMs = this.#deadlineMs, signal }: CallOptions,
-    connection = this.#connection,
+    connection = this.#connections.first,
   ): Promise<Response> {
-    const limits = { deadline: Date.now() + deadlineMs, signal }
-    for (let refusals = 0; ; refusals++) {
-      const client = await inTime(connection.open(), limits)
-      try {
-        return await unaryCall(client, method, request, decode, limits)
-      } catch (error) {
-        dropAfter(connection, client, error)
-        if (!wasTurnedAway(error) || refusals === maxRefusals) throw error
-      }
-    }
-  }
-}
-
-/** Drops the connection after an error that another address may not have. */
-function dropAfter(connection: ServerConnection, client: GrpcClient, error: unknown): void {
-  if (error instanceof MillraceError && (error.code === 'unavailable' || error.code === 'draining')) {
-    connection.drop(client)
+    return await resentCall(connection, { path, request, decode, deadlineMs, signal })
   }
 }

@@ -9,19 +9,14 @@ import { EventIdGenerator } from '../event/event.ts'
 import {
   DownloadRequestSchema,
   DownloadResponseSchema,
-  GetFileRequestSchema,
-  GetFileResponseSchema,
-  GetUploadRequestSchema,
-  GetUploadResponseSchema,
-  type UploadHeaderSchema,
+  type UploadHeader,
   UploadRequestSchema,
-  type UploadResponse,
-  UploadResponseSchema,
 } from '../gen/millrace/v1/file_pb.ts'
 import { openFileChunks } from '../lib/file-chunks.ts'
-import { microsOf } from '../lib/timestamp.ts'
-import type { FileDescription, FileHeader, UploadState } from '../pipeline/files.ts'
+import type { FileDescription, FileHeader, StoredFile, UploadState } from '../pipeline/files.ts'
+import { fileHeader, fileRpcs, storedFile } from '../wire/files.ts'
 import { errorOfCall, type FailedCall } from './grpc-errors.ts'
+import type { MakeCall } from './make-call.ts'
 
 const service = 'millrace.v1.FileService'
 const chunkBytes = 64 * 1024
@@ -38,7 +33,7 @@ export interface UploadFileOptions extends Partial<Omit<FileHeader, 'size' | 'sh
 }
 
 /** The answer to an upload. */
-export type UploadedFile = Pick<FileDescription, 'fileId' | 'size' | 'sha256' | 'analysis'>
+export type UploadedFile = StoredFile
 
 /** Files of the server; `client.files`. */
 export interface ClientFiles {
@@ -52,8 +47,7 @@ export interface ClientFiles {
 
 export interface FileCalls {
   readonly open: () => Promise<GrpcClient>
-  /** A unary call. */
-  readonly call: <Response>(method: string, request: Buffer, decode: (bytes: Buffer) => Response) => Promise<Response>
+  readonly call: MakeCall
 }
 
 export class FilesClient implements ClientFiles {
@@ -66,19 +60,19 @@ export class FilesClient implements ClientFiles {
 
   async upload(source: string | AsyncIterable<Uint8Array>, options: UploadFileOptions): Promise<UploadedFile> {
     const opened = typeof source === 'string' ? await openFileChunks(source) : null
-    const { filename = typeof source === 'string' ? basename(source) : '', contentType = '', sha256 = '' } = options
-    const { fileId = this.#ids.next(), size = opened?.size ?? undefined, deadlineMs, signal } = options
-    const header = { filename, contentType, fileId, sha256, ...(size === undefined ? {} : { size: BigInt(size) }) }
+    const { filename = typeof source === 'string' ? basename(source) : '', contentType = '', sha256 = null } = options
+    const { fileId = this.#ids.next(), size = opened?.size ?? null, deadlineMs, signal } = options
+    const header = { filename, contentType, fileId, sha256, size, analysisWithinMs: null }
     const client = await this.#calls.open().catch((thrown: unknown) => {
       opened?.close()
       throw thrown
     })
     const limits = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs }
-    const answer = Promise.withResolvers<UploadResponse>()
-    const call = client.makeClientStreamRequest<Buffer, UploadResponse>(
+    const answer = Promise.withResolvers<StoredFile>()
+    const call = client.makeClientStreamRequest<Buffer, StoredFile>(
       `/${service}/Upload`,
       (bytes) => bytes,
-      (bytes) => fromBinary(UploadResponseSchema, bytes),
+      (bytes) => storedFile.ofMessage(fromBinary(storedFile.schema, bytes)),
       new Metadata(),
       limits,
       (error, response) => (error === null ? answer.resolve(response!) : answer.reject(errorOfCall(error))),
@@ -95,7 +89,7 @@ export class FilesClient implements ClientFiles {
         const text = `the server has stored other content as file ${response.fileId}: SHA-256 ${response.sha256}, sent was ${hash}`
         throw new MillraceError('internal', text, { field: 'sha256' })
       }
-      return { fileId: response.fileId, size: Number(response.size), sha256: hash, analysis: response.analysis || null }
+      return response
     } catch (thrown) {
       answer.promise.catch(() => {})
       cancel()
@@ -106,24 +100,12 @@ export class FilesClient implements ClientFiles {
     }
   }
 
-  async uploadState(fileId: string): Promise<UploadState> {
-    const request = encode(GetUploadRequestSchema, { fileId })
-    const decode = (bytes: Buffer) => fromBinary(GetUploadResponseSchema, bytes)
-    const { received, synced } = await this.#calls.call(`${service}/GetUpload`, request, decode)
-    return { received: Number(received), synced: Number(synced) }
+  uploadState(fileId: string): Promise<UploadState> {
+    return this.#calls.call(fileRpcs.uploadState, { fileId })
   }
 
-  async file(fileId: string): Promise<FileDescription> {
-    const request = encode(GetFileRequestSchema, { fileId })
-    const decode = (bytes: Buffer) => fromBinary(GetFileResponseSchema, bytes)
-    const file = await this.#calls.call(`${service}/GetFile`, request, decode)
-    const { filename, contentType, sha256, analysis, receivedAt } = file
-    return {
-      ...{ fileId: file.fileId, filename, contentType, sha256 },
-      size: Number(file.size),
-      receivedAtMicros: receivedAt === undefined ? 0 : Number(microsOf(receivedAt)),
-      analysis: analysis || null,
-    }
+  file(fileId: string): Promise<FileDescription> {
+    return this.#calls.call(fileRpcs.file, { fileId })
   }
 
   async *download(
@@ -156,7 +138,7 @@ export class FilesClient implements ClientFiles {
 /** Sends everything; resolves with its SHA-256. Rejects with the error of the source. Ends early when the call has ended. */
 async function send(
   call: ClientWritableStream<Buffer>,
-  header: MessageInitShape<typeof UploadHeaderSchema>,
+  header: Parameters<typeof fileHeader.toMessage>[0],
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<string> {
   const hash = createHash('sha256')
@@ -174,7 +156,7 @@ async function send(
       wake = resolve
     })
   }
-  await write({ case: 'header', value: header })
+  await write({ case: 'header', value: fileHeader.toMessage(header) as UploadHeader })
   for await (const chunk of chunks) {
     if (isOver) break
     hash.update(chunk)

@@ -6,11 +6,12 @@
 import { fromBinary } from '@bufbuild/protobuf'
 import { anyUnpack } from '@bufbuild/protobuf/wkt'
 import { status as grpcStatus, type Metadata } from '@grpc/grpc-js'
-import { type ErrorCode, errorCodes, MillraceError, type MillraceErrorOptions, type Taken } from '../errors.ts'
+import { type ErrorCode, errorCodes, MillraceError, type MillraceErrorOptions } from '../errors.ts'
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../gen/google/rpc/error_details_pb.ts'
 import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts'
-import { type PublishStreamResponse, PublishStreamResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
-import { isErrorCode, millisecondsOf } from './wire-values.ts'
+import { PublishStreamResponseSchema } from '../gen/millrace/v1/ingest_pb.ts'
+import { millisecondsOf } from '../wire/durations.ts'
+import { isErrorCode, ofSummary } from '../wire/publish.ts'
 
 /** A failed call as grpc-js reports it: a ServiceError or a StatusObject. */
 export interface FailedCall {
@@ -51,15 +52,11 @@ export function errorOfCall(call: FailedCall): MillraceError {
     const delay = anyUnpack(detail, RetryInfoSchema)?.retryDelay
     if (delay !== undefined) options.retryAfterMs = millisecondsOf(delay)
     const summary = anyUnpack(detail, PublishStreamResponseSchema)
-    if (summary !== undefined) options.taken = takenOf(summary)
+    if (summary !== undefined) options.taken = ofSummary(summary)
     const field = anyUnpack(detail, BadRequestSchema)?.fieldViolations[0]?.field
     if (field !== undefined) options.field ??= field
   }
   return new MillraceError(code, call.details === '' ? errorCodes[code].title : call.details, options)
-}
-
-function takenOf({ accepted, dropped, rejected }: PublishStreamResponse): Taken {
-  return { accepted: Number(accepted), dropped: Number(dropped), rejected: Number(rejected) }
 }
 
 /**

@@ -1,34 +1,11 @@
 // The calls of KeyService.
 
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf'
-import { MillraceError } from '../errors.ts'
-import {
-  type ApiKey,
-  CheckKeyRequestSchema,
-  CheckKeyResponseSchema,
-  CreateKeyRequestSchema,
-  CreateKeyResponseSchema,
-  ListKeysRequestSchema,
-  ListKeysResponseSchema,
-  RevokeKeyRequestSchema,
-  RevokeKeyResponseSchema,
-} from '../gen/millrace/v1/key_pb.ts'
-import { microsOf, type Timestamp } from '../lib/timestamp.ts'
-import type { CreatedKey, Grant, KeyDescription, KeyPage, KeyRequest, Scope } from '../pipeline/keys.ts'
-import { durationOf } from './wire-values.ts'
+import type { CreatedKey, KeyPage, KeyRequest } from '../pipeline/keys.ts'
+import { type CheckedKey, keyRpcs as rpcs } from '../wire/keys.ts'
+import type { MakeCall } from './make-call.ts'
 
 /** What a key is for. The rest is left out for all topics, all types, no rate of its own, and a key that does not expire. */
 export type KeyInput = Pick<KeyRequest, 'name' | 'scopes'> & Partial<KeyRequest>
-
-/** What a key allows. */
-export type CheckedKey = Omit<Grant, 'allows' | 'allowsTopic' | 'allowsType'>
 
 export interface ListKeysOptions {
   /** Max keys of the page, 1 to 1,000. Default 100. */
@@ -62,76 +39,12 @@ export interface ClientKeys {
   check(key: string): Promise<CheckedKey>
 }
 
-type MakeCall = <Response>(method: string, request: Buffer, decode: (bytes: Buffer) => Response) => Promise<Response>
-
-export class KeysClient implements ClientKeys {
-  readonly #makeCall: MakeCall
-
-  constructor(makeCall: MakeCall) {
-    this.#makeCall = makeCall
-  }
-
-  async create({ topics, types, ratePerSecond, expiresInSeconds, ...input }: KeyInput): Promise<CreatedKey> {
-    const request = {
-      ...{ name: input.name, scopes: [...input.scopes], topics: [...(topics ?? [])], types: [...(types ?? [])] },
-      ratePerSecond: ratePerSecond ?? 0,
-      ...(expiresInSeconds == null ? {} : { expiresIn: durationOf(expiresInSeconds * 1000) }),
-    }
-    const answer = await this.#call('CreateKey', CreateKeyRequestSchema, request, CreateKeyResponseSchema)
-    if (answer.description === undefined) throw new MillraceError('internal', 'the server answered with no key')
-    return { key: answer.key, description: keyOfWire(answer.description) }
-  }
-
-  async list({ limit = 100, cursor = null }: ListKeysOptions = {}): Promise<KeyPage> {
-    const request = { limit, cursor: cursor ?? '' }
-    const { keys, nextCursor } = await this.#call(
-      ...(['ListKeys', ListKeysRequestSchema, request, ListKeysResponseSchema] as const),
-    )
-    return { keys: keys.map(keyOfWire), nextCursor: nextCursor || null }
-  }
-
-  async revoke(keyId: string): Promise<void> {
-    await this.#call('RevokeKey', RevokeKeyRequestSchema, { keyId }, RevokeKeyResponseSchema)
-  }
-
-  async check(key: string): Promise<CheckedKey> {
-    const answer = await this.#call('CheckKey', CheckKeyRequestSchema, { key }, CheckKeyResponseSchema)
-    const expiresAtMicros = microsOrNull(answer.expiresAt)
-    return { ...namedOfWire(answer), expiresAtMs: expiresAtMicros === null ? null : expiresAtMicros / 1000 }
-  }
-
-  #call<Request extends DescMessage, Response extends DescMessage>(
-    method: string,
-    requestSchema: Request,
-    request: MessageInitShape<Request>,
-    responseSchema: Response,
-  ): Promise<MessageShape<Response>> {
-    const bytes = Buffer.from(toBinary(requestSchema, create(requestSchema, request)))
-    return this.#makeCall(`millrace.v1.KeyService/${method}`, bytes, (answer) => fromBinary(responseSchema, answer))
-  }
-}
-
-type Named = Pick<ApiKey, 'keyId' | 'name' | 'scopes' | 'topics' | 'types' | 'ratePerSecond'>
-
-function namedOfWire({ keyId, name, scopes, topics, types, ratePerSecond }: Named) {
+export function keysOver(call: MakeCall): ClientKeys {
   return {
-    ...{ keyId, name, scopes: scopes as Scope[] },
-    topics: topics.length === 0 ? null : topics,
-    types: types.length === 0 ? null : types,
-    ratePerSecond: ratePerSecond || null,
+    create: ({ topics = null, types = null, ratePerSecond = null, expiresInSeconds = null, ...input }) =>
+      call(rpcs.create, { ...input, topics, types, ratePerSecond, expiresInSeconds }),
+    list: ({ limit = 100, cursor = null } = {}) => call(rpcs.list, { limit, cursor }),
+    revoke: async (keyId) => void (await call(rpcs.revoke, { keyId })),
+    check: (key) => call(rpcs.check, { key }),
   }
-}
-
-function keyOfWire(key: ApiKey): KeyDescription {
-  return {
-    ...namedOfWire(key),
-    createdAtMicros: microsOrNull(key.createdAt) ?? 0,
-    expiresAtMicros: microsOrNull(key.expiresAt),
-    revokedAtMicros: microsOrNull(key.revokedAt),
-    lastUsedAtMicros: microsOrNull(key.lastUsedAt),
-  }
-}
-
-function microsOrNull(time: Timestamp | undefined): number | null {
-  return time === undefined ? null : Number(microsOf(time))
 }

@@ -4,23 +4,19 @@
 // each event comes once. It reads no further than the caller: while the caller is busy the server sees a slow subscriber.
 // Not its job: filters, gaps (the server).
 
-import { create, toBinary } from '@bufbuild/protobuf'
+import { toBinary } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
-import {
-  GapReason as GapNumber,
-  OnSlow as OnSlowNumber,
-  SubscribeRequestSchema,
-  type SubscribeResponse,
-} from '../gen/millrace/v1/live_pb.ts'
+import type { SubscribeResponse } from '../gen/millrace/v1/live_pb.ts'
 import { sleep } from '../lib/abort.ts'
 import { backoffMs } from '../lib/backoff.ts'
-import type { GapReason, OnSlow } from '../pipeline/live.ts'
+import { type GapReason, type OnSlow, onSlowPolicies } from '../pipeline/live.ts'
+import { millisecondsOf } from '../wire/durations.ts'
+import { gapReason, liveQuery } from '../wire/live.ts'
 import type { HandledEvent } from '../workers/handled-event.ts'
 import { LiveCall } from './live-call.ts'
 import type { ServerConnection } from './server-connection.ts'
-import { millisecondsOf } from './wire-values.ts'
 
 /** An event must match one value of each list that is not empty, and all attributes. */
 export interface SubscribeOptions {
@@ -168,7 +164,7 @@ export class LiveFollower<Event> {
     if (gap !== undefined) {
       const { dropped, from, to, reason } = gap
       items.push({
-        ...{ is: 'gap', from, to, reason: reasonOfNumber[reason] ?? 'lost' },
+        ...{ is: 'gap', from, to, reason: gapReason.ofWire(reason, 'reason') },
         dropped: dropped === undefined ? null : Number(dropped),
       })
     }
@@ -197,35 +193,22 @@ export class LiveFollower<Event> {
 
   #request(): Buffer {
     const { topic = '', types = [], sources = [], subjects = [], attributes = {} } = this.#options
-    const { subscriberId = '', maxBufferedEvents, onSlow } = this.#options
+    const { subscriberId = '', maxBufferedEvents = null, onSlow = 'drop_oldest' } = this.#options
     if (
-      maxBufferedEvents !== undefined &&
+      maxBufferedEvents !== null &&
       !(Number.isInteger(maxBufferedEvents) && maxBufferedEvents >>> 0 === maxBufferedEvents)
     ) {
       const problem = `maxBufferedEvents is ${maxBufferedEvents}; it must be a whole number from 1 to 1,000,000`
       throw new MillraceError('invalid_event', problem, { field: 'maxBufferedEvents' })
     }
-    if (onSlow !== undefined && !(onSlow in numberOfOnSlow)) {
-      const problem = `onSlow is "${onSlow}"; it must be one of ${Object.keys(numberOfOnSlow).join(', ')}`
+    if (!onSlowPolicies.includes(onSlow)) {
+      const problem = `onSlow is "${onSlow}"; it must be one of ${onSlowPolicies.join(', ')}`
       throw new MillraceError('invalid_event', problem, { field: 'onSlow' })
     }
-    const request = create(SubscribeRequestSchema, {
-      ...{ topic, subscriberId, attributes, from: this.#cursor, maxBufferedEvents },
-      ...{ types: [...types], sources: [...sources], subjects: [...subjects] },
-      onSlow: onSlow === undefined ? OnSlowNumber.UNSPECIFIED : numberOfOnSlow[onSlow],
+    const request = liveQuery.toMessage({
+      ...{ topic, subscriberId, types, sources, subjects, from: this.#cursor, onSlow },
+      ...{ attributes: new Map(Object.entries(attributes)), maxBufferedEvents },
     })
-    return Buffer.from(toBinary(SubscribeRequestSchema, request))
+    return Buffer.from(toBinary(liveQuery.schema, request))
   }
-}
-
-const numberOfOnSlow: Readonly<Record<OnSlow, OnSlowNumber>> = {
-  drop_oldest: OnSlowNumber.DROP_OLDEST,
-  latest_per_key: OnSlowNumber.LATEST_PER_KEY,
-  disconnect: OnSlowNumber.DISCONNECT,
-}
-
-const reasonOfNumber: Partial<Record<GapNumber, GapReason>> = {
-  [GapNumber.SLOW]: 'slow',
-  [GapNumber.TRIMMED]: 'trimmed',
-  [GapNumber.LOST]: 'lost',
 }

@@ -4,7 +4,7 @@ import { MillraceError } from '../errors.ts'
 import { limits } from '../event/event.ts'
 import { bytesType, writeVarint } from '../lib/protobuf-walk.ts'
 import type { Overflow } from '../pipeline/pipeline.ts'
-import { overflowOnWire } from './wire-values.ts'
+import { overflowNumbers } from '../wire/publish.ts'
 
 const topicField = 2
 const overflowField = 3
@@ -24,7 +24,7 @@ export class ProduceMessageEncoder {
   constructor(topic: string, overflow: Overflow) {
     this.#tail = Buffer.concat([
       encodeText(topicField, topic),
-      Buffer.from([overflowField << 3, overflowOnWire[overflow]]),
+      Buffer.from([overflowField << 3, overflowNumbers[overflow]]),
     ])
   }
 

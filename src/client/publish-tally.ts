@@ -1,9 +1,10 @@
 // Counts the outcomes of a publisher's events, from the server's answers.
 
 import type { ErrorCode } from '../errors.ts'
+import type { Durability } from '../event/durability.ts'
 import type { ProduceResponse } from '../gen/millrace/v1/ingest_pb.ts'
+import { ofDurability, ofRejection } from '../wire/publish.ts'
 import { eachEvent } from './rejected-events.ts'
-import { type Durability, durabilityOfNumber, rejectionOfWire } from './wire-values.ts'
 
 /** A rejected event: it is not in the log and never will be, unless it is published again. */
 export interface PublisherRejection {
@@ -103,8 +104,8 @@ export function answerOf(
     dropped: Number(dropped),
     rejections: rejections.flatMap((onWire) => {
       const sequence = Number(onWire.sequence)
-      return eachEvent(rejectionOfWire(onWire), bytesOf(sequence)).map((rejection) => ({ sequence, ...rejection }))
+      return eachEvent(ofRejection(onWire), bytesOf(sequence)).map((rejection) => ({ sequence, ...rejection }))
     }),
-    durability: durabilityOfNumber(durability),
+    durability: ofDurability(durability),
   }
 }

@@ -1,18 +1,8 @@
-// The calls of RequestService.
+// What a program asks, and what it gets.
 
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { MillraceError } from '../errors.ts'
 import { payloadOf } from '../event/request.ts'
-import {
-  GetReplyRequestSchema,
-  GetReplyResponseSchema,
-  RequestRequestSchema,
-  type RequestResponse,
-  RequestResponseSchema,
-  RequestStage,
-} from '../gen/millrace/v1/request_pb.ts'
-import type { Reply, RequestAnswer, RequestStage as Stage } from '../pipeline/requests.ts'
-import { durationOf } from './wire-values.ts'
+import type { Reply, RequestAnswer } from '../pipeline/requests.ts'
 
 export interface RequestInput {
   /** What is asked for: [a-z0-9][a-z0-9._-]{0,63}. */
@@ -38,47 +28,16 @@ export interface ReceivedReply extends Reply {
   text(): string
 }
 
-export const requestMethod = 'millrace.v1.RequestService/Request'
-export const getReplyMethod = 'millrace.v1.RequestService/GetReply'
-
-/**
- * @param waitMs null: the deadline of the call is that of the request.
- * Throws `invalid_event` for data without a JSON form.
- */
-export function encodeRequest(input: RequestInput, waitMs: number | null): Buffer {
+/** Throws `invalid_event` for data without a JSON form. */
+export function messageOf(input: RequestInput) {
   const { type, requestId = '', attributes = {} } = input
   const payload = payloadOf(input.data)
   if (payload === null) {
     const problem = `data is a ${typeof input.data}, which has no JSON form`
     throw new MillraceError('invalid_event', problem, { field: 'data' })
   }
-  const message: MessageInitShape<typeof RequestRequestSchema> = {
-    ...{ type, requestId, attributes, data: payload.data },
-    dataContentType: input.dataContentType ?? payload.dataContentType,
-    ...(waitMs === null ? {} : { wait: durationOf(waitMs) }),
-  }
-  return Buffer.from(toBinary(RequestRequestSchema, create(RequestRequestSchema, message)))
-}
-
-export function encodeGetReply(requestId: string, type: string, waitMs: number): Buffer {
-  const message = create(GetReplyRequestSchema, { requestId, type, wait: durationOf(waitMs) })
-  return Buffer.from(toBinary(GetReplyRequestSchema, message))
-}
-
-export function decodeRequestAnswer(bytes: Buffer): RequestAnswer {
-  return answerOf(fromBinary(RequestResponseSchema, bytes))
-}
-
-export function decodeReplyAnswer(bytes: Buffer): RequestAnswer {
-  return answerOf(fromBinary(GetReplyResponseSchema, bytes))
-}
-
-type AnswerOnWire = Pick<RequestResponse, 'requestId' | 'stage' | 'data' | 'dataContentType' | 'attempts'>
-
-function answerOf({ requestId, stage, data, dataContentType, attempts }: AnswerOnWire): RequestAnswer {
-  if (stage === RequestStage.REPLIED) return { requestId, stage: 'replied', reply: { data, dataContentType, attempts } }
-  const waiting: Stage = stage === RequestStage.STARTED ? 'started' : 'accepted'
-  return { requestId, stage: waiting, reply: null }
+  const dataContentType = input.dataContentType ?? payload.dataContentType
+  return { type, requestId, attributes, data: payload.data, dataContentType }
 }
 
 export function withReaders({ requestId, reply }: RequestAnswer & { readonly stage: 'replied' }): ReceivedReply {

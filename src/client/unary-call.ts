@@ -8,6 +8,7 @@ export interface UnaryOptions {
   /** Milliseconds since 1970. */
   readonly deadline: number
   readonly signal: AbortSignal | undefined
+  readonly metadata?: Metadata | undefined
 }
 
 /** @param method `millrace.v1.IngestService/Publish`. */
@@ -16,7 +17,7 @@ export function unaryCall<Response>(
   method: string,
   request: Buffer,
   decode: (bytes: Buffer) => Response,
-  { deadline, signal }: UnaryOptions,
+  { deadline, signal, metadata = new Metadata() }: UnaryOptions,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     const cancel = (): void => call.cancel()
@@ -25,7 +26,7 @@ export function unaryCall<Response>(
       (bytes) => bytes,
       decode,
       request,
-      new Metadata(),
+      metadata,
       { deadline },
       (error, response) => {
         signal?.removeEventListener('abort', cancel)

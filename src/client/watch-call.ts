@@ -1,15 +1,13 @@
 // One WatchStatus call: yields answers as they arrive, until the caller stops or the call ends.
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { create, fromBinary, type Message, toBinary } from '@bufbuild/protobuf'
 import { type Client as GrpcClient, Metadata } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
-import {
-  WatchStatusRequestSchema,
-  type WatchStatusResponse,
-  WatchStatusResponseSchema,
-} from '../gen/millrace/v1/admin_pb.ts'
+import { WatchStatusRequestSchema } from '../gen/millrace/v1/admin_pb.ts'
+import type { Observed } from '../pipeline/pipeline.ts'
+import { toDuration } from '../wire/durations.ts'
+import { observed } from '../wire/status.ts'
 import { errorOfCall, type FailedCall } from './grpc-errors.ts'
-import { durationOf } from './wire-values.ts'
 
 const path = '/millrace.v1.AdminService/WatchStatus'
 
@@ -24,13 +22,13 @@ export interface WatchCallOptions {
 export async function* watchCall(
   client: GrpcClient,
   { intervalMs, maxSilenceMs, signal }: WatchCallOptions,
-): AsyncGenerator<WatchStatusResponse, void, undefined> {
-  const request = create(WatchStatusRequestSchema, { interval: durationOf(intervalMs) })
+): AsyncGenerator<Observed, void, undefined> {
+  const request = create(WatchStatusRequestSchema, { interval: toDuration(intervalMs) })
   // No deadline: the call lasts as long as the caller watches. A hanging server is detected by its silence.
-  const call = client.makeServerStreamRequest<Buffer, WatchStatusResponse>(
+  const call = client.makeServerStreamRequest<Buffer, Message>(
     path,
     (bytes) => bytes,
-    (bytes) => fromBinary(WatchStatusResponseSchema, bytes),
+    (bytes) => fromBinary(observed.schema, bytes),
     Buffer.from(toBinary(WatchStatusRequestSchema, request)),
     new Metadata(),
   )
@@ -49,7 +47,7 @@ export async function* watchCall(
     for await (const response of call) {
       // The time that the caller takes is not the server's silence.
       clearTimeout(silence)
-      yield response as WatchStatusResponse
+      yield observed.ofMessage(response as Message)
       silence = startTimer()
     }
   } catch (thrown) {

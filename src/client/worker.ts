@@ -4,22 +4,18 @@
 // holds, within a bound, also when no server answers.
 // Not its job: retries, time limits, dead letters (the server), one call (consume-call.ts).
 
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { requestTypeOf } from '../event/request.ts'
-import {
-  type ConsumeResponse,
-  type Delivery,
-  type JoinSchema,
-  OnExhausted,
-  RevokeReason,
-} from '../gen/millrace/v1/work_pb.ts'
+import { type ConsumeResponse, type Delivery, type Join, RevokeReason } from '../gen/millrace/v1/work_pb.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
+import type { WorkJoin } from '../pipeline/work.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { traceFields } from '../telemetry/trace-context.ts'
+import { toDuration } from '../wire/durations.ts'
+import { workJoin } from '../wire/work.ts'
 import type { AttemptEnd, LimitedAttempt } from '../workers/attempt.ts'
 import { AttemptAbort } from '../workers/attempt-abort.ts'
 import { callHandler } from '../workers/call-handler.ts'
@@ -28,7 +24,6 @@ import {
   defineHandler,
   type HandlerContext,
   type HandlerOptions,
-  limitNames,
   type RequestHandlerOptions,
 } from '../workers/define-handler.ts'
 import { fileReader } from '../workers/file-reader.ts'
@@ -37,7 +32,6 @@ import { publishAllOrNone } from '../workers/publish-events.ts'
 import { ConsumeCall, type OutcomeEnd } from './consume-call.ts'
 import { handledEventOf } from './event-of-wire.ts'
 import type { ServerConnection } from './server-connection.ts'
-import { durationOf } from './wire-values.ts'
 
 const serverOptions = ['isolate', 'batch'] as const
 type ServerOption = (typeof serverOptions)[number]
@@ -110,7 +104,7 @@ export class Worker {
    */
   readonly ended: Promise<void>
   readonly #parts: WorkerParts
-  readonly #join: MessageInitShape<typeof JoinSchema>
+  readonly #join: Join
   readonly #concurrency: number
   /** The fields of its log lines. */
   readonly #group: { readonly topic: string; readonly group: string }
@@ -138,7 +132,7 @@ export class Worker {
     this.#logger = logger
     this.#concurrency = concurrency
     this.#group = { topic: handler.topic, group: handler.group }
-    this.#join = joinOf(options, concurrency, handler.types)
+    this.#join = workJoin.toMessage(joinOf(options, concurrency, handler.types)) as Join
     this.#attempt = callHandler(handler, {
       publish: publishAllOrNone(parts.publish),
       file: filesDir === undefined ? parts.file : fileReader(filesDir),
@@ -302,27 +296,20 @@ function outcomeOf(end: AttemptEnd): OutcomeEnd {
   const { code, message } = end
   if (end.is === 'dead') return { case: 'dead', value: { reason: message } }
   if (end.wasAsked !== true) return { case: 'failed', value: { code, message } }
-  return { case: 'retry', value: end.afterMs === null ? {} : { after: durationOf(end.afterMs) } }
+  return { case: 'retry', value: end.afterMs === null ? {} : { after: toDuration(end.afterMs) } }
 }
 
 /** Only what the caller has given: for the rest the group has its own. */
-function joinOf(
-  options: WorkOptions | RequestWorkOptions,
-  maxInFlight: number,
-  types: readonly string[],
-): MessageInitShape<typeof JoinSchema> {
-  const { topic = '', group = '', timeoutMs, retry = {}, ordered, onExhausted } = options
-  const duration = (ms: number | undefined) => (ms === undefined ? undefined : durationOf(ms))
-  const numbers = { 'dead-letter': OnExhausted.DEAD_LETTER, hold: OnExhausted.HOLD }
+function joinOf(options: WorkOptions | RequestWorkOptions, maxInFlight: number, types: readonly string[]): WorkJoin {
+  const { topic = '', group = '', timeoutMs = null, retry = {}, ordered = null, onExhausted = null } = options
+  const { maxAttempts = null, initialDelayMs = null, maxDelayMs = null } = retry
   return {
     request: 'request' in options ? options.request : '',
-    ...{ topic, group, maxInFlight, ordered, types: [...types] },
-    ...Object.fromEntries(limitNames.map((limit) => [limit, options[limit] ?? 0])),
-    timeout: duration(timeoutMs),
-    maxAttempts: retry.maxAttempts ?? 0,
-    initialDelay: duration(retry.initialDelayMs),
-    maxDelay: duration(retry.maxDelayMs),
-    onExhausted: onExhausted === undefined ? OnExhausted.UNSPECIFIED : numbers[onExhausted],
+    ...{ topic, group, maxInFlight, types, ordered, onExhausted },
+    ...{ timeoutMs, maxAttempts, initialDelayMs, maxDelayMs },
+    groupConcurrency: options.groupConcurrency ?? null,
+    ratePerSecond: options.ratePerSecond ?? null,
+    limitPerKey: options.limitPerKey ?? null,
   }
 }
 

@@ -109,9 +109,8 @@ test('a slow subscriber loses its oldest events and is told exactly how many, wh
       paid.flatMap((event, index) => [event, placed[index]!]),
     )
     await takeUntil(fast, (_, ids) => ids === 30)
-    const { bufferedEvents, droppedEvents, lagEvents } = parts.live
-      .subscribers()
-      .find((each) => each.subscriberId === 'slow')!
+    const all = await parts.live.subscribers()
+    const { bufferedEvents, droppedEvents, lagEvents } = all.find((each) => each.subscriberId === 'slow')!
     assert.deepEqual([bufferedEvents, droppedEvents], [10, slowDropped + 20])
     assert.equal(lagEvents, 20)
     const [gap, events] = await takeUntil(slow, (_, ids) => ids > 0)
@@ -229,7 +228,7 @@ test('a second subscription with an id ends the first, and is not ended with it'
   await waiting
   first.close()
   assert.deepEqual(
-    parts.live.subscribers().map(({ subscriberId }) => subscriberId),
+    (await parts.live.subscribers()).map(({ subscriberId }) => subscriberId),
     ['console'],
   )
   await append(parts, eventsOf(['a']))

@@ -115,7 +115,7 @@ export class LiveFeed implements Live {
     }
   }
 
-  subscribers(): readonly SubscriberStatus[] {
+  async subscribers(): Promise<readonly SubscriberStatus[]> {
     const statuses = [...this.#subscribers.values()].map((subscriber) => subscriber.status())
     return statuses.sort((a, b) => (a.subscriberId < b.subscriberId ? -1 : 1))
   }
@@ -183,7 +183,7 @@ export class LiveFeed implements Live {
       maxBufferedBytes: subscriberMaxBytes,
       start: found.cursor,
       isCut: found.isCut,
-      since: now(),
+      sinceMs: now(),
       feed: open.feed,
       reads: this.#reads,
       pageBytes: () => Math.max(minPageBytes, Math.min(maxPageBytes, maxBytesOfPages / this.#subscribers.size)),

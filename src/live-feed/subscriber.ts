@@ -53,7 +53,7 @@ export interface SubscriberOptions {
   readonly isStartKnown: boolean
   /** Whether events that were asked for may be missing before the start. */
   readonly isCut: boolean
-  readonly since: number
+  readonly sinceMs: number
   readonly feed: TopicFeed
   readonly tail: LogTail
   /** For reads of its own pages. */
@@ -186,12 +186,12 @@ export class Subscriber implements LiveSubscription, Receiver {
   }
 
   status(): SubscriberStatus {
-    const { subscriberId, topic, since } = this.#options
+    const { subscriberId, topic, sinceMs } = this.#options
     const waiting = this.#ring.droppedEvents
     return {
       subscriberId,
       topic,
-      since,
+      sinceMs,
       isLive: this.#state.is === 'live',
       lagEvents: this.lagEvents(),
       bufferedEvents: this.#ring.events,

@@ -28,6 +28,9 @@ export interface FileDescription {
   readonly analysis: string | null
 }
 
+/** The answer to an upload. */
+export type StoredFile = Pick<FileDescription, 'fileId' | 'size' | 'sha256' | 'analysis'>
+
 /** How much of an upload is there, in bytes. */
 export interface UploadState {
   readonly received: number
@@ -52,7 +55,7 @@ export interface Files {
    * `event_too_large` (over MILLRACE_FILE_MAX_BYTES), `backlogged` (too many uploads at once), `disk_full` (over
    * MILLRACE_FILES_MAX_BYTES, or no space), `deadline_exceeded` (no chunk within MILLRACE_UPLOAD_IDLE_MS), `draining`.
    */
-  upload(header: FileHeader, chunks: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<FileDescription>
+  upload(header: FileHeader, chunks: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<StoredFile>
 
   /** An upload that has not ended. Errors: `not_found`. */
   uploadState(fileId: string): Promise<UploadState>

@@ -133,5 +133,5 @@ export interface Keys {
    * Errors: `invalid_event` (names the field), `permission_denied` (a scope that the key lacks), `unauthenticated` (the key has
    * ended).
    */
-  createTicket(grant: Grant, request: TicketRequest): Ticket
+  createTicket(grant: Grant, request: TicketRequest): Ticket | Promise<Ticket>
 }

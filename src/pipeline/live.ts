@@ -11,13 +11,15 @@ export const maxFilterTextBytes = 1024
 export const maxFilterValues = 100
 
 /** What happens when a subscriber's buffer is full. Each says in a gap how many events were dropped. */
-export type OnSlow =
+export const onSlowPolicies = [
   /** The oldest events are dropped. */
-  | 'drop_oldest'
+  'drop_oldest',
   /** Events that are not the latest one of their key are dropped, then the oldest. An event without a key has no later one. */
-  | 'latest_per_key'
+  'latest_per_key',
   /** The subscription ends as `backlogged`. */
-  | 'disconnect'
+  'disconnect',
+] as const
+export type OnSlow = (typeof onSlowPolicies)[number]
 
 /** Filters: an event must match one value of each list that is not empty, and all attributes. */
 export interface LiveQuery {
@@ -108,8 +110,8 @@ export interface LiveSubscription {
 export interface SubscriberStatus {
   readonly subscriberId: string
   readonly topic: string
-  /** In milliseconds since 1970. */
-  readonly since: number
+  /** Milliseconds since 1970. */
+  readonly sinceMs: number
   /** False while it reads what was before it began. */
   readonly isLive: boolean
   /** Events of the topic between what it has got and the end of the feed, matching or not; null when unknown. */
@@ -138,5 +140,5 @@ export interface Live {
   landedCursor(topic: string): Promise<string | null>
 
   /** Those of this process, by id. */
-  subscribers(): readonly SubscriberStatus[]
+  subscribers(): Promise<readonly SubscriberStatus[]>
 }

@@ -1,7 +1,7 @@
 // A process that uses the log. Part of the Pipeline contract (pipeline.ts).
 
 export interface ProcessStatus {
-  /** Made anew at each start. */
+  /** Another one after each start. */
   readonly id: string
   readonly roles: readonly string[]
   /** The name of its machine. */

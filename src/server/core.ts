@@ -92,7 +92,10 @@ export class Core implements Pipeline {
       offlineMs: options.agentOfflineMs,
     })
     this.#observer = new Observer({ ...options, takes: options.ingest !== null, lands: options.pools.length > 0 })
-    this.#statusReader = new StatusReader({ ...options, subscribers: () => this.live.subscribers().length })
+    this.#statusReader = new StatusReader({
+      ...options,
+      subscribers: async () => (await this.live.subscribers()).length,
+    })
     this.#recorder = new StatusRecorder({
       ...options,
       totals: () => ({ ...this.#observer.totals(), dead: options.metrics.deadLetters.total() }),
@@ -169,7 +172,7 @@ const refuseRequest = () => Promise.reject(noIngest('takes no requests'))
 const noRequests: Requests = { request: refuseRequest, getReply: refuseRequest }
 
 const refuseSubscriber = () => Promise.reject(noIngest('has no live feed'))
-const noLive: Live = { subscribe: refuseSubscriber, landedCursor: refuseSubscriber, subscribers: () => [] }
+const noLive: Live = { subscribe: refuseSubscriber, landedCursor: refuseSubscriber, subscribers: async () => [] }
 
 function noIngest(what: string): MillraceError {
   const text = `this process ${what}: its MILLRACE_ROLES lacks "ingest"`

@@ -21,7 +21,7 @@ export interface StatusParts {
   readonly isStoreUp: () => boolean
   readonly pools: readonly Pool[]
   /** How many subscribers the process has. */
-  readonly subscribers: () => number
+  readonly subscribers: () => Promise<number>
   /** Those that use the log. */
   readonly processes: () => readonly ProcessStatus[]
   readonly health: Health
@@ -102,7 +102,7 @@ export class StatusReader {
       topics: topicStatuses(log, pools, now()),
       ledger: ledgerRows(log),
       processes: processes(),
-      subscribers: subscribers(),
+      subscribers: await subscribers(),
       workers: pools.length,
     }
     return {

@@ -5,25 +5,23 @@
 // Not its job: groups and places (the pipeline).
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { Duration } from '@bufbuild/protobuf/wkt'
 import type { ServerDuplexStream } from '@grpc/grpc-js'
-import { type ErrorCode, errorCodes, MillraceError, toMillraceError } from '../../errors.ts'
-import { defaultTopic } from '../../event/event.ts'
+import { MillraceError, toMillraceError } from '../../errors.ts'
 import { receivedEventLength, writeReceivedEvent } from '../../event/received-event.ts'
 import {
   type ConsumeRequest,
   ConsumeRequestSchema,
   ConsumeResponseSchema,
-  type Join,
-  OnExhausted,
   type Outcome,
-  RevokeReason as RevokeNumber,
+  type RevokeReason as RevokeNumber,
 } from '../../gen/millrace/v1/work_pb.ts'
 import { FieldWalker, varintLength, writeVarint } from '../../lib/protobuf-walk.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
-import type { RevokeReason, WorkDelivery, WorkEnd, WorkJoin, WorkListener, WorkSession } from '../../pipeline/work.ts'
+import type { RevokeReason, WorkDelivery, WorkEnd, WorkListener, WorkSession } from '../../pipeline/work.ts'
+import { millisecondsOf, toDuration } from '../../wire/durations.ts'
+import { isErrorCode } from '../../wire/publish.ts'
+import { revokeReason, workJoin } from '../../wire/work.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
-import { toDuration } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
 
 type Call = ServerDuplexStream<Buffer, Buffer>
@@ -78,7 +76,7 @@ class ConsumeStream implements WorkListener, OpenCall {
   }
 
   revoke(delivery: number, reason: RevokeReason): void {
-    const revoke = [{ delivery: BigInt(delivery), reason: numberOfReason[reason] }]
+    const revoke = [{ delivery: BigInt(delivery), reason: revokeReason.toWire(reason) as RevokeNumber }]
     this.#answer(toBinary(ConsumeResponseSchema, create(ConsumeResponseSchema, { revoke })))
   }
 
@@ -102,7 +100,7 @@ class ConsumeStream implements WorkListener, OpenCall {
     if (join === undefined) throw refusal('join', 'is missing: the first message of a stream has it')
     // What comes meanwhile is read when the worker has joined.
     this.#call.pause()
-    const session = await this.#pipeline.work(joinOf(join), this)
+    const session = await this.#pipeline.work(workJoin.ofMessage(join), this)
     this.#session = session
     if (this.#isOver) return session.close()
     const joined = { timeout: toDuration(session.timeoutMs), maxAttempts: session.maxAttempts }
@@ -155,12 +153,6 @@ class ConsumeStream implements WorkListener, OpenCall {
   }
 }
 
-const numberOfReason: Readonly<Record<RevokeReason, RevokeNumber>> = {
-  timeout: RevokeNumber.TIMEOUT,
-  lease_lost: RevokeNumber.LEASE_LOST,
-  shutdown: RevokeNumber.SHUTDOWN,
-}
-
 const maxHeaderBytes = 48
 
 /** An answer with one delivery. */
@@ -189,33 +181,6 @@ function decode(bytes: Buffer): ConsumeRequest {
   }
 }
 
-const onExhaustedOfNumber: Readonly<Record<number, WorkJoin['onExhausted']>> = {
-  [OnExhausted.UNSPECIFIED]: null,
-  [OnExhausted.DEAD_LETTER]: 'dead-letter',
-  [OnExhausted.HOLD]: 'hold',
-}
-
-function joinOf(join: Join): WorkJoin {
-  const whenExhausted = onExhaustedOfNumber[join.onExhausted]
-  if (whenExhausted === undefined) throw refusal('join.on_exhausted', `is ${join.onExhausted}; it must be 1 or 2`)
-  return {
-    request: join.request,
-    topic: join.topic || (join.request === '' ? defaultTopic : ''),
-    group: join.group,
-    maxInFlight: join.maxInFlight,
-    types: join.types,
-    ordered: join.ordered ?? null,
-    timeoutMs: millisecondsOf(join.timeout),
-    maxAttempts: join.maxAttempts || null,
-    initialDelayMs: millisecondsOf(join.initialDelay),
-    maxDelayMs: millisecondsOf(join.maxDelay),
-    onExhausted: whenExhausted,
-    groupConcurrency: join.groupConcurrency || null,
-    ratePerSecond: join.ratePerSecond || null,
-    limitPerKey: join.limitPerKey || null,
-  }
-}
-
 function endOf({ end, reply }: Outcome, index: number): WorkEnd {
   switch (end.case) {
     case 'done':
@@ -225,18 +190,14 @@ function endOf({ end, reply }: Outcome, index: number): WorkEnd {
     case 'dead':
       return { is: 'dead', reason: end.value.reason }
     case 'retry':
-      return { is: 'retry', afterMs: millisecondsOf(end.value.after) }
+      return { is: 'retry', afterMs: end.value.after === undefined ? null : millisecondsOf(end.value.after) }
     case 'failed': {
       const { code, message } = end.value
-      return { is: 'failed', code: Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'internal', message }
+      return { is: 'failed', code: isErrorCode(code) ? code : 'internal', message }
     }
     case undefined:
       throw refusal(`outcomes[${index}].end`, 'is missing: give done, retry, failed, dead or returned')
   }
-}
-
-function millisecondsOf(duration: Duration | undefined): number | null {
-  return duration === undefined ? null : Number(duration.seconds) * 1000 + Math.ceil(duration.nanos / 1e6)
 }
 
 function refusal(field: string, problem: string): MillraceError {

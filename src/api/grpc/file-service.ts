@@ -4,17 +4,9 @@ import { once } from 'node:events'
 import { create } from '@bufbuild/protobuf'
 import type { ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { toMillraceError } from '../../errors.ts'
-import {
-  type DownloadRequest,
-  type DownloadResponse,
-  DownloadResponseSchema,
-  type GetFileRequest,
-  GetFileResponseSchema,
-  type GetUploadRequest,
-  GetUploadResponseSchema,
-} from '../../gen/millrace/v1/file_pb.ts'
+import { type DownloadRequest, type DownloadResponse, DownloadResponseSchema } from '../../gen/millrace/v1/file_pb.ts'
 import type { Files } from '../../pipeline/files.ts'
-import { toFileMessage } from '../file-wire.ts'
+import { fileRpcs as rpcs } from '../../wire/files.ts'
 import { richStatusOf } from './rich-status.ts'
 import { unary } from './unary.ts'
 
@@ -22,13 +14,8 @@ type DownloadCall = ServerWritableStream<DownloadRequest, DownloadResponse>
 
 export function fileHandlers(files: Files): UntypedServiceImplementation {
   return {
-    getUpload: unary(GetUploadResponseSchema, async ({ fileId }: GetUploadRequest) => {
-      const { received, synced } = await files.uploadState(fileId)
-      return { received: BigInt(received), synced: BigInt(synced) }
-    }),
-    getFile: unary(GetFileResponseSchema, async ({ fileId }: GetFileRequest) =>
-      toFileMessage(await files.file(fileId)),
-    ),
+    getUpload: unary(rpcs.uploadState, ({ fileId }) => files.uploadState(fileId)),
+    getFile: unary(rpcs.file, ({ fileId }) => files.file(fileId)),
     download: (call: DownloadCall) => {
       const gone = new AbortController()
       call.on('cancelled', () => gone.abort())
@@ -43,7 +30,9 @@ export function fileHandlers(files: Files): UntypedServiceImplementation {
 const maxPauseMs = 3_600_000
 
 async function download(call: DownloadCall, files: Files, signal: AbortSignal): Promise<void> {
-  for await (const chunk of files.download(call.request.fileId, { signal })) {
+  const { fileId, start, end } = call.request
+  const range = end === undefined ? undefined : { start: Number(start), end: Number(end) }
+  for await (const chunk of files.download(fileId, { signal, range })) {
     if (call.write(create(DownloadResponseSchema, { chunk }))) continue
     await once(call, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(maxPauseMs)]) })
   }

@@ -1,4 +1,4 @@
-// LiveService.Subscribe: the frames of a subscription, one write at a time.
+// LiveService: the frames of a subscription, one write at a time.
 //
 // Job: decode the request; write a frame when the one before it has left, so that the events of a subscriber that does not
 // read wait in its own bounded buffer, where they are dropped and counted; free everything when the call ends.
@@ -12,25 +12,24 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
-import { defaultTopic } from '../../event/event.ts'
-import {
-  GapReason as GapNumber,
-  OnSlow as OnSlowNumber,
-  SubscribeRequestSchema,
-  SubscribeResponseSchema,
-} from '../../gen/millrace/v1/live_pb.ts'
+import { type GapReason, SubscribeRequestSchema, SubscribeResponseSchema } from '../../gen/millrace/v1/live_pb.ts'
 import { varintLength, writeVarint } from '../../lib/protobuf-walk.ts'
-import type { GapReason, Live, LiveFrame, LiveQuery, LiveSubscription, OnSlow } from '../../pipeline/live.ts'
+import type { Live, LiveFrame, LiveQuery, LiveSubscription } from '../../pipeline/live.ts'
+import { toDuration } from '../../wire/durations.ts'
+import { gapReason, getCursor, liveQuery } from '../../wire/live.ts'
 import { grpcStatus } from '../status.ts'
 import { checkTopic } from '../topic.ts'
-import { toDuration } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
+import { unary } from './unary.ts'
 
 type Call = ServerWritableStream<Buffer, Buffer>
 
 /** @param encoder one for all callers, whose frames it encodes once. */
 export function liveHandlers(live: Live, encoder: FrameEncoder): UntypedServiceImplementation {
-  return { subscribe: (call: Call) => void new FrameSender(call, live, encoder).run() }
+  return {
+    subscribe: (call: Call) => void new FrameSender(call, live, encoder).run(),
+    getCursor: unary(getCursor, async ({ topic }) => ({ cursor: await live.landedCursor(topic) })),
+  }
 }
 
 class FrameSender {
@@ -99,14 +98,8 @@ function statusOf(error: MillraceError): StatusObject {
 }
 
 function queryOf(bytes: Buffer): LiveQuery {
-  const request = decode(bytes)
-  const { subscriberId, topic, types, sources, subjects, from, maxBufferedEvents = null } = request
-  const attributes = new Map(Object.entries(request.attributes))
-  return {
-    ...{ subscriberId, types, sources, subjects, attributes, from, maxBufferedEvents },
-    topic: checkTopic(topic || defaultTopic),
-    onSlow: onSlowOf(request.onSlow),
-  }
+  const query = liveQuery.ofMessage(decode(bytes))
+  return { ...query, topic: checkTopic(query.topic) }
 }
 
 function decode(bytes: Buffer) {
@@ -115,26 +108,6 @@ function decode(bytes: Buffer) {
   } catch (cause) {
     throw new MillraceError('invalid_event', 'the message is not a valid protobuf message', { cause })
   }
-}
-
-const onSlowOfNumber: Readonly<Record<number, OnSlow>> = {
-  [OnSlowNumber.UNSPECIFIED]: 'drop_oldest',
-  [OnSlowNumber.DROP_OLDEST]: 'drop_oldest',
-  [OnSlowNumber.LATEST_PER_KEY]: 'latest_per_key',
-  [OnSlowNumber.DISCONNECT]: 'disconnect',
-}
-
-function onSlowOf(number: number): OnSlow {
-  const onSlow = onSlowOfNumber[number]
-  if (onSlow !== undefined) return onSlow
-  const problem = `on_slow ${number} is unknown: it must be DROP_OLDEST (1), LATEST_PER_KEY (2) or DISCONNECT (3)`
-  throw new MillraceError('invalid_event', problem, { field: 'on_slow' })
-}
-
-const numberOfReason: Readonly<Record<GapReason, GapNumber>> = {
-  slow: GapNumber.SLOW,
-  trimmed: GapNumber.TRIMMED,
-  lost: GapNumber.LOST,
 }
 
 export class FrameEncoder {
@@ -160,7 +133,7 @@ function fieldsOf(frame: Exclude<LiveFrame, { is: 'events' }>): Fields {
   switch (frame.is) {
     case 'gap': {
       const { dropped, from, to, reason } = frame
-      const gap = { from, to, reason: numberOfReason[reason] }
+      const gap = { from, to, reason: gapReason.toWire(reason) as GapReason }
       return { cursor, gap: dropped === null ? gap : { ...gap, dropped: BigInt(dropped) } }
     }
     case 'caught_up':

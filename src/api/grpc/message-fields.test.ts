@@ -4,7 +4,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import fc from 'fast-check'
 import { MillraceError } from '../../errors.ts'
 import { Overflow, ProduceRequestSchema } from '../../gen/millrace/v1/ingest_pb.ts'
-import { toOverflow } from '../wire.ts'
+import { ofOverflow } from '../../wire/publish.ts'
 import { MessageFields } from './message-fields.ts'
 
 const topics = ['events', 'orders', 'order.paid', 'a', 'a'.repeat(64), '']
@@ -27,7 +27,7 @@ test('the fields read from consecutive messages are those that were encoded', ()
           [fields.topic, fields.overflow, fields.producerId, fields.producerEpoch, fields.sequence, fields.events],
           [
             message.topic || 'events',
-            toOverflow(message.overflow),
+            ofOverflow(message.overflow),
             message.producerId,
             Number(message.producerEpoch),
             Number(message.sequence),

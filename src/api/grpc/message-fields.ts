@@ -10,8 +10,8 @@ import { textOf } from '../../event/record-batch.ts'
 import { bytesType, FieldWalker, varintType } from '../../lib/protobuf-walk.ts'
 import { textFault } from '../../lib/utf8.ts'
 import type { Overflow } from '../../pipeline/pipeline.ts'
+import { ofOverflow } from '../../wire/publish.ts'
 import { checkTopic } from '../topic.ts'
-import { toOverflow } from '../wire.ts'
 
 const eventsField = 1
 const topicField = 2
@@ -19,6 +19,7 @@ const overflowField = 3
 const producerIdField = 4
 const sequenceField = 5
 const producerEpochField = 6
+const answerAlwaysField = 7
 
 /** Reused for every message: while the topic or producer stays the same, no new string is made. */
 export class MessageFields {
@@ -29,6 +30,8 @@ export class MessageFields {
   /** 0 when the message has none. */
   producerEpoch = 0
   sequence = 0
+  /** `Publish` only. */
+  answerAlways = false
   /** The number of events in the message. */
   events = 0
 
@@ -41,6 +44,7 @@ export class MessageFields {
     this.events = 0
     this.sequence = 0
     this.producerEpoch = 0
+    this.answerAlways = false
     let topicStart = 0
     let topicEnd = 0
     let overflow = 0
@@ -63,6 +67,7 @@ export class MessageFields {
         if (number === overflowField) overflow = walker.valueHigh === 0 ? walker.valueLow : -1
         else if (number === sequenceField) this.sequence = walker.valueHigh * 0x1_0000_0000 + walker.valueLow
         else if (number === producerEpochField) this.producerEpoch = walker.valueHigh * 0x1_0000_0000 + walker.valueLow
+        else if (number === answerAlwaysField) this.answerAlways = walker.valueLow !== 0
       }
     }
     if (walker.broken) throw new MillraceError('invalid_event', 'the message is not a valid protobuf message')
@@ -97,7 +102,7 @@ export class MessageFields {
 }
 
 function overflowOf(number: number): Overflow {
-  const overflow = toOverflow(number)
+  const overflow = ofOverflow(number)
   if (overflow !== null) return overflow
   const problem = `overflow ${number} is unknown: it must be REJECT (1), DROP (2) or WAIT (3)`
   throw new MillraceError('invalid_event', problem, { field: 'overflow' })

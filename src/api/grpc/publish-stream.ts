@@ -6,10 +6,10 @@
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import type { MillraceError } from '../../errors.ts'
 import { Durability } from '../../gen/millrace/v1/ingest_pb.ts'
+import { toDurability, toRejection, toSummary } from '../../wire/publish.ts'
 import { CallCounts, countsOf, type MessageCounts, rejectionsOf } from '../call-counts.ts'
 import { isVerdictOnEvents } from '../call-verdict.ts'
 import { grpcStatus } from '../status.ts'
-import { toDurability, toRejection, toSummary } from '../wire.ts'
 import { richStatusOf } from './rich-status.ts'
 import type { ReadMessage, StreamAnswers } from './stream-intake.ts'
 

@@ -6,9 +6,9 @@ import { toMillraceError } from '../../errors.ts'
 import { type PublishResponse, PublishResponseSchema, type RejectionSchema } from '../../gen/millrace/v1/ingest_pb.ts'
 import type { Pipeline, PublishOptions, PublishVerdict } from '../../pipeline/pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
+import { toDurability, toRejection } from '../../wire/publish.ts'
 import { failureOfVerdict } from '../call-verdict.ts'
 import { maxPublishWaitMs } from '../publish-wait.ts'
-import { toDurability, toRejection } from '../wire.ts'
 import { MessageFields } from './message-fields.ts'
 import { richStatusOf } from './rich-status.ts'
 
@@ -24,11 +24,11 @@ export function publishHandler(pipeline: Pipeline, publishDuration: HistogramSer
     const startedAt = performance.now()
     const fail = (error: unknown) => callback(richStatusOf(toMillraceError(error)))
     try {
-      const { topic, overflow } = fields.read(call.request)
+      const { topic, overflow, answerAlways } = fields.read(call.request)
       const options = overflow === 'wait' ? waitOptionsOf(call) : undefined
       pipeline.publish({ topic, overflow, message: call.request }, options).then((verdict) => {
         publishDuration.observe((performance.now() - startedAt) / 1000)
-        answer(verdict, callback)
+        answer(verdict, answerAlways, callback)
       }, fail)
     } catch (error) {
       fail(error)
@@ -44,8 +44,8 @@ function waitOptionsOf(call: ServerUnaryCall<Buffer, PublishResponse>): PublishO
   return { maxWaitMs: Math.max(0, Math.min(maxPublishWaitMs, leftMs)), signal: gone.signal }
 }
 
-function answer(verdict: PublishVerdict, callback: sendUnaryData<PublishResponse>): void {
-  const failure = failureOfVerdict(verdict)
+function answer(verdict: PublishVerdict, always: boolean, callback: sendUnaryData<PublishResponse>): void {
+  const failure = always ? null : failureOfVerdict(verdict)
   if (failure === null) {
     callback(null, toPublishResponse(verdict))
     return

@@ -2,47 +2,33 @@
 
 import type { ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js'
 import { maxGetReplyMs } from '../../event/request.ts'
-import {
-  type GetReplyRequest,
-  GetReplyResponseSchema,
-  type RequestRequest,
-  RequestResponseSchema,
-  RequestStage,
-} from '../../gen/millrace/v1/request_pb.ts'
-import type { RequestAnswer, Requests } from '../../pipeline/requests.ts'
+import type { RequestRequest } from '../../gen/millrace/v1/request_pb.ts'
+import type { Requests } from '../../pipeline/requests.ts'
+import { requestRpcs as rpcs } from '../../wire/requests.ts'
 import { defaultRequestMs, maxRequestMs } from '../request-wait.ts'
-import { ofDuration } from '../wire.ts'
 import { unary } from './unary.ts'
 
 /** Part of the caller's deadline that is reserved for the answer itself. */
 const deadlineMarginMs = 50
 
-const stages = {
-  accepted: RequestStage.ACCEPTED,
-  started: RequestStage.STARTED,
-  replied: RequestStage.REPLIED,
-} as const
-
 export function requestHandlers(requests: Requests): UntypedServiceImplementation {
   return {
-    request: unary(RequestResponseSchema, async (message: RequestRequest, signal, call) => {
-      const { type, dataContentType, requestId, wait } = message
+    request: unary(rpcs.request, async ({ waitMs, attributes, ...sent }, signal, call) => {
       const leftMs = remainingMs(call)
       const times =
-        wait === undefined
-          ? { deadlineMs: leftMs, waitMs: null }
-          : { deadlineMs: null, waitMs: Math.min(ofDuration('wait', wait), leftMs) }
-      const attributes = { ...traceOf(call), ...message.attributes }
-      const names = { type, dataContentType, requestId, attributes }
-      const answering = requests.request({ ...names, data: message.data, ...times }, { signal })
+        waitMs === null ? { deadlineMs: leftMs, waitMs: null } : { deadlineMs: null, waitMs: Math.min(waitMs, leftMs) }
+      const message = { ...sent, attributes: { ...traceOf(call), ...attributes }, ...times }
+      const answering = requests.request(message, { signal })
       // grpc-js keeps the message until the end of the call.
-      message.data = new Uint8Array(0)
-      return toResponse(await answering)
+      ;(call.request as RequestRequest).data = new Uint8Array(0)
+      return await answering
     }),
-    getReply: unary(GetReplyResponseSchema, async ({ requestId, wait, type }: GetReplyRequest, signal, call) => {
-      const waitMs = wait === undefined ? 0 : Math.min(ofDuration('wait', wait), maxGetReplyMs, remainingMs(call))
-      return toResponse(await requests.getReply({ requestId, type, waitMs }, { signal }))
-    }),
+    getReply: unary(rpcs.getReply, ({ requestId, waitMs, type }, signal, call) =>
+      requests.getReply(
+        { requestId, type, waitMs: Math.min(waitMs ?? 0, maxGetReplyMs, remainingMs(call)) },
+        { signal },
+      ),
+    ),
   }
 }
 
@@ -61,8 +47,4 @@ function remainingMs(call: Call): number {
 function traceOf({ metadata }: Call): Record<string, string> {
   const names = ['traceparent', 'tracestate']
   return Object.fromEntries(names.flatMap((name) => metadata.get(name).map((value) => [name, value.toString()])))
-}
-
-function toResponse({ requestId, stage, reply }: RequestAnswer) {
-  return { requestId, stage: stages[stage], ...reply }
 }

@@ -11,9 +11,9 @@ import type { MillraceError } from '../../errors.ts'
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts'
 import { StatusSchema } from '../../gen/google/rpc/status_pb.ts'
 import { Durability, PublishStreamResponseSchema, type RejectionSchema } from '../../gen/millrace/v1/ingest_pb.ts'
-import { defaultRetryAfterMs } from '../call-verdict.ts'
+import { toDuration } from '../../wire/durations.ts'
+import { defaultRetryAfterMs, toSummary } from '../../wire/publish.ts'
 import { grpcStatus, grpcStatusOf, isRefusedForRoom } from '../status.ts'
-import { toDuration, toSummary } from '../wire.ts'
 
 /** Some clients refuse trailers of 8 KiB or more, and these bytes are sent as base64. */
 const maxDetailsBytes = 4096

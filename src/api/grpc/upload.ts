@@ -3,13 +3,12 @@
 // It reads from the call itself, not from grpc-js's stream objects: those read 16 messages ahead, each of up to 4 MiB. While
 // nothing is read, HTTP/2 flow control slows the client.
 
-import { create, fromBinary } from '@bufbuild/protobuf'
+import { fromBinary } from '@bufbuild/protobuf'
 import { type Metadata, ServerInterceptingCall } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
-import { type UploadRequest, UploadRequestSchema, UploadResponseSchema } from '../../gen/millrace/v1/file_pb.ts'
+import { type UploadRequest, UploadRequestSchema } from '../../gen/millrace/v1/file_pb.ts'
 import { withinMs } from '../../lib/abort.ts'
-import type { FileHeader } from '../../pipeline/files.ts'
-import { headerOfMessage, toUploadResponse } from '../file-wire.ts'
+import { fileHeader, storedFile } from '../../wire/files.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { grpcStatus } from '../status.ts'
 import type { GuardedCall } from './guarded-call.ts'
@@ -72,14 +71,14 @@ export class UploadCall extends ServerInterceptingCall implements AsyncIterableI
 
   async #run(metadata: Metadata): Promise<void> {
     try {
-      const header = await this.#readHeader()
+      const { analysisWithinMs, ...header } = await this.#readHeader()
       const [traceparent] = metadata.get('traceparent')
       const file = await this.#call.caller!.pipeline.files.upload(header, this, {
         traceparent: traceparent?.toString(),
-        analysisWithinMs: () => this.#leftMs(),
+        analysisWithinMs: () => analysisWithinMs ?? this.#leftMs(),
         signal: this.#gone.signal,
       })
-      this.#call.sendMessage(create(UploadResponseSchema, toUploadResponse(file)), () => {
+      this.#call.sendMessage(storedFile.toMessage(file), () => {
         this.#call.sendStatus({ code: grpcStatus.OK, details: 'OK', metadata: null })
       })
     } catch (thrown) {
@@ -88,14 +87,14 @@ export class UploadCall extends ServerInterceptingCall implements AsyncIterableI
     }
   }
 
-  async #readHeader(): Promise<FileHeader> {
+  async #readHeader() {
     this.#openCalls.add(this)
     const first = await withinMs(this.#nextRequest(), this.#defaultDeadlineMs, undefined).finally(() =>
       this.#openCalls.delete(this),
     )
     if (first === undefined) throw new MillraceError('deadline_exceeded', 'no header has come', { field: 'header' })
     if (first?.part.case !== 'header') throw refusal('header', 'is missing: the first message of an upload has it')
-    return headerOfMessage(first.part.value)
+    return fileHeader.ofMessage(first.part.value)
   }
 
   /** Null at the end. */

@@ -4,16 +4,18 @@
 // it.
 
 import { once } from 'node:events'
+import type { Message } from '@bufbuild/protobuf'
 import type { ServerWritableStream } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
-import type { WatchStatusRequest, WatchStatusResponse } from '../../gen/millrace/v1/admin_pb.ts'
+import type { WatchStatusRequest } from '../../gen/millrace/v1/admin_pb.ts'
 import { sleep } from '../../lib/abort.ts'
 import { watchIntervalMs } from '../../pipeline/observations.ts'
+import { millisecondsOf } from '../../wire/durations.ts'
 import { richStatusOf } from './rich-status.ts'
 
-type WatchCall = ServerWritableStream<WatchStatusRequest, WatchStatusResponse>
+type WatchCall = ServerWritableStream<WatchStatusRequest, Message>
 
-export function watchStatus(answer: () => Promise<WatchStatusResponse>): (call: WatchCall) => void {
+export function watchStatus(answer: () => Promise<Message>): (call: WatchCall) => void {
   return (call) => {
     const ended = new AbortController()
     call.on('cancelled', () => ended.abort())
@@ -23,7 +25,7 @@ export function watchStatus(answer: () => Promise<WatchStatusResponse>): (call: 
   }
 }
 
-async function watch(call: WatchCall, answer: () => Promise<WatchStatusResponse>, signal: AbortSignal): Promise<void> {
+async function watch(call: WatchCall, answer: () => Promise<Message>, signal: AbortSignal): Promise<void> {
   const intervalMs = intervalOf(call.request)
   while (!signal.aborted) {
     const next = sleep(intervalMs, signal)
@@ -38,7 +40,7 @@ async function watch(call: WatchCall, answer: () => Promise<WatchStatusResponse>
 function intervalOf({ interval }: WatchStatusRequest): number {
   if (interval === undefined) return watchIntervalMs.default
   const { min, max } = watchIntervalMs
-  const asked = Number(interval.seconds) * 1000 + interval.nanos / 1e6
+  const asked = millisecondsOf(interval)
   if (asked >= min && asked <= max) return asked
   const problem = `interval is ${asked / 1000} s; it must be from ${min / 1000} s to ${max / 1000} s`
   throw new MillraceError('invalid_event', problem, { field: 'interval' })

@@ -4,7 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../event/event.ts'
 import type { DeadLetterFilter } from '../../pipeline/dead-letters.ts'
-import { causeJson, deadLetterDetailJson, deadLetterJson } from './administration-json.ts'
+import { deadLetter, deadLetterCause, redriveAnswer } from '../../wire/administration.ts'
+import { deadLetterDetailJson } from './administration-json.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -35,13 +36,13 @@ export function addDeadLetterRoutes(app: FastifyInstance, pages: PageSender, tim
         request.caller.pipeline.administration.groupDeadLetters(filterOf(filter)),
         maxAnswerMs,
       )
-      return { causes: causes.map(causeJson) }
+      return { causes: causes.map(deadLetterCause.toJson) }
     }
     const conditions = filterOf(filter)
     const read = async (stepLimit: number, from: string | undefined) => {
       const query = { ...conditions, limit: stepLimit, cursor: from }
       const { deadLetters, nextCursor } = await request.caller.pipeline.administration.listDeadLetters(query)
-      return { elements: deadLetters.map((letter) => [JSON.stringify(deadLetterJson(letter))]), nextCursor }
+      return { elements: deadLetters.map((letter) => [JSON.stringify(deadLetter.toJson(letter))]), nextCursor }
     }
     return await pages.send(reply, { name: 'dead_letters', limit: limitParameter(limit), cursor, read })
   })
@@ -62,9 +63,7 @@ export function addDeadLetterRoutes(app: FastifyInstance, pages: PageSender, tim
     reply.raw.on('close', () => gone.abort())
     const body = readRedriveBody(await readBody(request.raw, maxBodyBytes, maxBodyMs))
     const work = request.caller.pipeline.administration.redriveDeadLetters(body, { signal: gone.signal })
-    const answer = await answerInTime(work, maxAnswerMs)
-    const { matched, redriven, skipped, failedAgain, stopped, nextCursor } = answer
-    return { matched, redriven, skipped, failed_again: failedAgain, stopped, next_cursor: nextCursor }
+    return redriveAnswer.toJson(await answerInTime(work, maxAnswerMs))
   })
 
   app.delete<IdRoute>('/v1/dead-letters/:id', async (request) => {

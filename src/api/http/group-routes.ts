@@ -3,12 +3,12 @@
 import type { FastifyInstance } from 'fastify'
 import * as v from 'valibot'
 import { releaseActions } from '../../pipeline/administration.ts'
-import { heldKeyJson } from './administration-json.ts'
+import { administrationRpcs } from '../../wire/administration.ts'
+import { listedGroup } from '../../wire/status.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
 import { limitParameter, readQuery } from './query.ts'
 import { readSmallJson } from './small-json.ts'
-import { listedGroupJson } from './status-json.ts'
 
 const pauseBody = v.strictObject(
   { reason: v.optional(v.string('must be a string'), '') },
@@ -32,7 +32,8 @@ export function addGroupRoutes(app: FastifyInstance, times: HttpTimes): void {
   app.get('/v1/groups', async (request) => {
     const { topic } = readQuery(request.query, ['topic'])
     const groups = await answerInTime(request.caller.pipeline.groups(), maxAnswerMs)
-    return { groups: groups.filter((group) => topic === undefined || group.topic === topic).map(listedGroupJson) }
+    const chosen = groups.filter((group) => topic === undefined || group.topic === topic)
+    return { groups: chosen.map(listedGroup.toJson) }
   })
   app.delete<GroupRoute>('/v1/groups/:topic/:group', async (request) => {
     readQuery(request.query, [])
@@ -50,11 +51,11 @@ export function addGroupRoutes(app: FastifyInstance, times: HttpTimes): void {
   })
   app.get<GroupRoute>('/v1/groups/:topic/:group/keys', async (request) => {
     const { limit } = readQuery(request.query, ['limit'])
-    const { keys, hasMore } = await answerInTime(
+    const held = await answerInTime(
       request.caller.pipeline.administration.heldKeys(request.params, limitParameter(limit)),
       maxAnswerMs,
     )
-    return { keys: keys.map(heldKeyJson), has_more: hasMore }
+    return administrationRpcs.heldKeys.answer.toJson(held)
   })
   for (const action of releaseActions) {
     app.post<KeyRoute>(`/v1/groups/:topic/:group/keys/:key/${action}`, async (request) => {

@@ -100,7 +100,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     const pages = new PageSender(times)
     addListRoute(app, pages)
     addLiveRoute(app, openCalls, times)
-    addSubscriberRoute(app, pages)
+    addSubscriberRoute(app, pages, maxAnswerMs)
     addJourneyRoute(app, maxAnswerMs)
     addDeadLetterRoutes(app, pages, times)
     addGroupRoutes(app, times)

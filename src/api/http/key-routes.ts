@@ -4,7 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import * as v from 'valibot'
 import { MillraceError } from '../../errors.ts'
 import { formatRfc3339 } from '../../lib/rfc3339.ts'
-import type { KeyDescription, Scope } from '../../pipeline/keys.ts'
+import type { Scope } from '../../pipeline/keys.ts'
+import { keyDescription } from '../../wire/keys.ts'
 import { bearerOf } from '../bearer.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -42,7 +43,10 @@ export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: Htt
     const { limit, cursor } = readQuery(request.query, ['limit', 'cursor'])
     const read = async (stepLimit: number, from: string | undefined) => {
       const page = await request.caller.pipeline.keys.list({ limit: stepLimit, cursor: from ?? null })
-      return { elements: page.keys.map((key) => [JSON.stringify(keyJson(key))]), nextCursor: page.nextCursor }
+      return {
+        elements: page.keys.map((key) => [JSON.stringify(keyDescription.toJson(key))]),
+        nextCursor: page.nextCursor,
+      }
     }
     return await pages.send(reply, { name: 'keys', limit: limitParameter(limit), cursor, read })
   })
@@ -55,7 +59,7 @@ export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: Htt
     return reply
       .code(201)
       .header('cache-control', 'no-store')
-      .send({ key, ...keyJson(description) })
+      .send({ key, ...keyDescription.toJson(description) })
   })
 
   app.delete<KeyRoute>('/v1/keys/:id', async (request) => {
@@ -75,21 +79,8 @@ export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: Htt
       throw new MillraceError('unauthenticated', problem)
     }
     const wanted = { scopes: scopes as Scope[] | null, topics, types, usableForSeconds: usable_for }
-    const { ticket, usableUntilMicros } = keys.createTicket(grant, wanted)
+    const { ticket, usableUntilMicros } = await keys.createTicket(grant, wanted)
     const usable_until = formatRfc3339(usableUntilMicros)
     return reply.code(201).header('cache-control', 'no-store').send({ ticket, usable_until })
   })
-}
-
-/** A key as it is listed, with the names of the API. */
-export function keyJson(key: KeyDescription): object {
-  const { keyId, name, scopes, topics, types, ratePerSecond } = key
-  const time = (micros: number | null) => (micros === null ? null : formatRfc3339(micros))
-  return {
-    ...{ key_id: keyId, name, scopes, topics, types, rate_per_second: ratePerSecond },
-    created_at: time(key.createdAtMicros),
-    expires_at: time(key.expiresAtMicros),
-    revoked_at: time(key.revokedAtMicros),
-    last_used_at: time(key.lastUsedAtMicros),
-  }
 }

@@ -3,7 +3,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { MillraceError } from '../../errors.ts'
 import { defaultTopic } from '../../event/event.ts'
-import type { LiveQuery, OnSlow } from '../../pipeline/live.ts'
+import { type LiveQuery, type OnSlow, onSlowPolicies } from '../../pipeline/live.ts'
 import { checkTopic } from '../topic.ts'
 import { readQuery, wrongParameter } from './query.ts'
 
@@ -20,8 +20,6 @@ const single = [
 ] as const
 const attributePrefix = 'attribute.'
 const names = [...repeatable, `${attributePrefix}NAME`, ...single] as const
-
-const policies: readonly OnSlow[] = ['drop_oldest', 'latest_per_key', 'disconnect']
 
 const defaultWaitSeconds = 20
 const maxWaitSeconds = 60
@@ -86,9 +84,9 @@ function countOf(text: string): number {
 }
 
 function policyOf(text: string): OnSlow {
-  const policy = policies.find((candidate) => candidate === text)
+  const policy = onSlowPolicies.find((candidate) => candidate === text)
   if (policy !== undefined) return policy
-  throw wrongParameter('on_slow', `on_slow must be one of ${policies.join(', ')}`)
+  throw wrongParameter('on_slow', `on_slow must be one of ${onSlowPolicies.join(', ')}`)
 }
 
 function waitMsOf(live: string | undefined, wait: string | undefined): number | null {

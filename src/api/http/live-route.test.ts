@@ -353,7 +353,7 @@ test('bad parameters are refused before the stream begins, each by its name', as
 
 test('subscribers are listed by id, in pages', async (t) => {
   const { url, pipeline } = await startTestServer(t)
-  const common = { topic: 'events', since: 1_795_254_600_000, isLive: true, lagEvents: null, bufferedEvents: 1 }
+  const common = { topic: 'events', sinceMs: 1_795_254_600_000, isLive: true, lagEvents: null, bufferedEvents: 1 }
   const counts = { bufferedBytes: 2, sentEvents: 3, droppedEvents: null }
   pipeline.live.statuses = ['b', 'a', 'c'].map((subscriberId) => ({ subscriberId, ...common, ...counts }))
 
@@ -366,7 +366,7 @@ test('subscribers are listed by id, in pages', async (t) => {
   assert.deepEqual(first.subscribers[0], {
     subscriber_id: 'a',
     topic: 'events',
-    since: '2026-11-21T09:50:00.000000Z',
+    sinceMs: '2026-11-21T09:50:00.000000Z',
     is_live: true,
     lag_events: null,
     buffered_events: 1,

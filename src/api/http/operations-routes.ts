@@ -1,4 +1,4 @@
-// The routes for operators: health, metrics, version, and a welcome page.
+// The routes for operators: status, health, metrics, version, and a welcome page.
 
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../../errors.ts'

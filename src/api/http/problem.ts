@@ -3,7 +3,7 @@
 import type { FastifyReply } from 'fastify'
 import { type ErrorCode, errorCodes, MillraceError } from '../../errors.ts'
 import type { Rejection } from '../../pipeline/pipeline.ts'
-import { defaultRetryAfterMs, retryAfterMsOf } from '../call-verdict.ts'
+import { defaultRetryAfterMs, retryAfterMsOf } from '../../wire/publish.ts'
 import { codeOfHttpStatus, httpStatusOf } from '../status.ts'
 
 declare module 'fastify' {

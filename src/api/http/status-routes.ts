@@ -2,12 +2,12 @@
 
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { status, statusHistory } from '../../wire/status.ts'
 import type { OpenCalls } from '../open-calls.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
 import { readQuery } from './query.ts'
 import { sseHeaders } from './server-sent-events.ts'
-import { historyJson, statusJson } from './status-json.ts'
 import { StatusStreams } from './status-streams.ts'
 
 const livePath = '/v1/status/live'
@@ -17,11 +17,11 @@ export function addStatusRoutes(app: FastifyInstance, openCalls: OpenCalls, time
   const streams = new StatusStreams(times)
   openCalls.add(streams)
   app.get('/v1/status', async (request) =>
-    statusJson(await answerInTime(request.caller.pipeline.status(), maxAnswerMs)),
+    status.toJson(await answerInTime(request.caller.pipeline.status(), maxAnswerMs)),
   )
   app.get('/v1/status/history', async (request) => {
     readQuery(request.query, [])
-    return historyJson(await answerInTime(request.caller.pipeline.history(), maxAnswerMs))
+    return statusHistory.toJson(await answerInTime(request.caller.pipeline.history(), maxAnswerMs))
   })
   // The one that fastify makes of GET would watch.
   app.head(livePath, async (request, reply) => {

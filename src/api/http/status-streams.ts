@@ -6,10 +6,10 @@
 import type { ServerResponse } from 'node:http'
 import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { Pipeline } from '../../pipeline/pipeline.ts'
+import { observed as observedShape } from '../../wire/status.ts'
 import type { OpenCall } from '../open-calls.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
-import { observedJson } from './observed-json.ts'
 import { problemOf } from './problem.ts'
 import { sseEvent, sseProblem, sseStart } from './server-sent-events.ts'
 
@@ -79,7 +79,7 @@ export class StatusStreams implements OpenCall {
     if (known !== undefined) return known
     const reading = answerInTime(pipeline.observe(), this.#times.maxAnswerMs)
       .then(
-        (observed) => sseEvent('status', JSON.stringify(observedJson(observed))),
+        (observed) => sseEvent('status', JSON.stringify(observedShape.toJson(observed))),
         (thrown: unknown) => sseProblem(problemOf(toMillraceError(thrown))),
       )
       .finally(() => this.#reading.delete(pipeline))

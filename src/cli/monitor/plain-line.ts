@@ -1,6 +1,6 @@
 // The monitor without a terminal: one line per update, as text or JSON.
 
-import { observedJson } from '../../api/http/observed-json.ts'
+import { observed as observedShape } from '../../wire/status.ts'
 import { formatSeconds } from '../duration.ts'
 import { formatTime, visibleText } from '../shown-text.ts'
 import { formatCount } from '../table.ts'
@@ -43,7 +43,7 @@ export function jsonLine({ observed, rates, warnings, outage }: MonitorState, no
   if (observed === null) return { at }
   return {
     at,
-    ...observedJson(observed),
+    ...observedShape.toJson(observed),
     rates: ratesJson(rates),
     warnings: warnings.map(({ code, message }) => ({ code, message })),
   }

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/admin.proto.
  */
 export const file_millrace_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJnCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhQKDGRhdGFfb21pdHRlZBgEIAEoCSKsAQoLSm91cm5leVN0ZXASDAoEa2luZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZ3JvdXAYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDRIMCgRjb2RlGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSEAoIcG9zaXRpb24YByABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYCCABKAki3wEKEERlYWRMZXR0ZXJGaWx0ZXISFwoPZGVhZF9sZXR0ZXJfaWRzGAEgAygJEg0KBXRvcGljGAIgASgJEg0KBWdyb3VwGAMgASgJEgwKBHR5cGUYBCABKAkSDAoEY29kZRgFIAEoCRIpCgVzaW5jZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKCHJlZHJpdmVuGAggASgISACIAQFCCwoJX3JlZHJpdmVuIngKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchINCgVsaW1pdBgCIAEoDRIOCgZjdXJzb3IYAyABKAkSEAoIYnlfY2F1c2UYBCABKAgiiwEKF0xpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEi0KDGRlYWRfbGV0dGVycxgBIAMoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISEwoLbmV4dF9jdXJzb3IYAiABKAkSLAoGY2F1c2VzGAMgAygLMhwubWlsbHJhY2UudjEuRGVhZExldHRlckNhdXNlIvUCCgpEZWFkTGV0dGVyEhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXRvcGljGAMgASgJEg0KBWdyb3VwGAQgASgJEgwKBHR5cGUYBSABKAkSDgoGc291cmNlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIQCghhdHRlbXB0cxgJIAEoDRIzCg9maXJzdF9mYWlsZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2RlYWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2hpc3RvcnkYDCADKAsyGi5taWxscmFjZS52MS5GYWlsZWRBdHRlbXB0Ei8KC3JlZHJpdmVuX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZWRyaXZlcxgOIAEoDSJ5Cg1GYWlsZWRBdHRlbXB0Eg8KB2F0dGVtcHQYASABKA0SJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoCSLXAQoPRGVhZExldHRlckNhdXNlEg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgwKBHR5cGUYAyABKAkSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhQKDGRlYWRfbGV0dGVycxgGIAEoBBIxCg1maXJzdF9kZWFkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X2RlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KFEdldERlYWRMZXR0ZXJSZXF1ZXN0EhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJIoUBChVHZXREZWFkTGV0dGVyUmVzcG9uc2USLAoLZGVhZF9sZXR0ZXIYASABKAsyFy5taWxscmFjZS52MS5EZWFkTGV0dGVyEicKBWV2ZW50GAIgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSFQoNZGFtYWdlZF9ieXRlcxgDIAEoDCKwAQoZUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEgwKBHJhdGUYAiABKA0SDwoHZHJ5X3J1bhgDIAEoCBIRCgRkYXRhGAQgASgMSACIAQESGQoRZGF0YV9jb250ZW50X3R5cGUYBSABKAkSDgoGY3Vyc29yGAYgASgJQgcKBV9kYXRhIowBChpSZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRIPCgdtYXRjaGVkGAEgASgEEhAKCHJlZHJpdmVuGAIgASgEEg8KB3NraXBwZWQYAyABKAQSFAoMZmFpbGVkX2FnYWluGAQgASgEEg8KB3N0b3BwZWQYBSABKAkSEwoLbmV4dF9jdXJzb3IYBiABKAkiWgoYRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDwoHZHJ5X3J1bhgCIAEoCCI9ChlEZWxldGVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSDwoHZGVsZXRlZBgCIAEoBCKjAQoNUmVwbGF5UmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZnJvbRgEIAEoCRIMCgR0eXBlGAUgASgJEgwKBHJhdGUYBiABKA0SDwoHZHJ5X3J1bhgHIAEoCBIOCgZjdXJzb3IYCCABKAkiNwoOUmVwbGF5UmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAQSEwoLbmV4dF9jdXJzb3IYAiABKAkiQQoRUGF1c2VHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDgoGcmVhc29uGAMgASgJIhQKElBhdXNlR3JvdXBSZXNwb25zZSJAChJSZXN1bWVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEcmF0ZRgDIAEoDSIVChNSZXN1bWVHcm91cFJlc3BvbnNlIkIKE0xpc3RIZWxkS2V5c1JlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDQoFbGltaXQYAyABKA0iTAoUTGlzdEhlbGRLZXlzUmVzcG9uc2USIgoEa2V5cxgBIAMoCzIULm1pbGxyYWNlLnYxLkhlbGRLZXkSEAoIaGFzX21vcmUYAiABKAgioAEKB0hlbGRLZXkSCwoDa2V5GAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRInCghwcmlvcml0eRgDIAEoDjIVLm1pbGxyYWNlLnYxLlByaW9yaXR5Eg4KBmV2ZW50cxgEIAEoBBIQCghhdHRlbXB0cxgFIAEoDRIqCgZkdWVfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImoKEVJlbGVhc2VLZXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgsKA2tleRgDIAEoCRIqCgZhY3Rpb24YBCABKA4yGi5taWxscmFjZS52MS5SZWxlYXNlQWN0aW9uIhQKElJlbGVhc2VLZXlSZXNwb25zZSIyChJEZWxldGVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkiKAoTRGVsZXRlR3JvdXBSZXNwb25zZRIRCglhYmFuZG9uZWQYASABKAQiEgoQR2V0U3RhdHVzUmVxdWVzdCI4ChFHZXRTdGF0dXNSZXNwb25zZRIjCgZzdGF0dXMYASABKAsyEy5taWxscmFjZS52MS5TdGF0dXMiQQoSV2F0Y2hTdGF0dXNSZXF1ZXN0EisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uImsKE1dhdGNoU3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMubWlsbHJhY2UudjEuU3RhdHVzEi8KDG9ic2VydmF0aW9ucxgCIAEoCzIZLm1pbGxyYWNlLnYxLk9ic2VydmF0aW9ucyLTAgoMT2JzZXJ2YXRpb25zEhIKCmF0X3NlY29uZHMYASABKAESLwoJcHVibGlzaGVkGAIgASgLMhwubWlsbHJhY2UudjEuUHVibGlzaGVkVG90YWxzEisKB2xhbmRpbmcYAyABKAsyGi5taWxscmFjZS52MS5MYW5kaW5nVG90YWxzEhsKDmxvZ191c2VkX2J5dGVzGAQgASgESACIAQESHAoPbG9nX2xpbWl0X2J5dGVzGAUgASgESAGIAQESLAoFc3RvcmUYBiABKAsyHS5taWxscmFjZS52MS5TdG9yZU9ic2VydmF0aW9uEhgKC2xvZ19wcm9ibGVtGAcgASgJSAKIAQESFwoPbG9nX3BlcnNpc3RlbmNlGAggASgJQhEKD19sb2dfdXNlZF9ieXRlc0ISChBfbG9nX2xpbWl0X2J5dGVzQg4KDF9sb2dfcHJvYmxlbSLbAQoPUHVibGlzaGVkVG90YWxzEhAKCHJlY2VpdmVkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgEEhAKCHJlamVjdGVkGAMgASgEEg8KB2Ryb3BwZWQYBCABKAQSSgoQYWNjZXB0ZWRfYnlfbGFuZRgFIAMoCzIwLm1pbGxyYWNlLnYxLlB1Ymxpc2hlZFRvdGFscy5BY2NlcHRlZEJ5TGFuZUVudHJ5GjUKE0FjY2VwdGVkQnlMYW5lRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKWAQoNTGFuZGluZ1RvdGFscxIMCgRyb3dzGAEgASgEEhIKCmR1cGxpY2F0ZXMYAiABKAQSEQoJY29uZmxpY3RzGAMgASgEEg8KB2JhdGNoZXMYBCABKAQSDwoHc2Vjb25kcxgFIAEoARIuCglkdXJhdGlvbnMYBiADKAsyGy5taWxscmFjZS52MS5EdXJhdGlvbkJ1Y2tldCJPCg5EdXJhdGlvbkJ1Y2tldBIaCg11cF90b19zZWNvbmRzGAEgASgBSACIAQESDwoHYmF0Y2hlcxgCIAEoBEIQCg5fdXBfdG9fc2Vjb25kcyLRAQoQU3RvcmVPYnNlcnZhdGlvbhIZCgxldmVudHNfYnl0ZXMYASABKARIAIgBARIyCgxkZWFkX2xldHRlcnMYAiABKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ291bnQSKQoGcmVjZW50GAMgASgLMhkubWlsbHJhY2UudjEuUmVjZW50RXZlbnRzEjIKCnN0YXRlbWVudHMYBCABKAsyHi5taWxscmFjZS52MS5MYW5kaW5nU3RhdGVtZW50c0IPCg1fZXZlbnRzX2J5dGVzIkUKDFJlY2VudEV2ZW50cxIOCgZldmVudHMYASABKAQSJQoFdHlwZXMYAiADKAsyFi5taWxscmFjZS52MS5UeXBlQ291bnQiPwoPRGVhZExldHRlckNvdW50EgwKBG9wZW4YASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDAoEbW9yZRgDIAEoCCIpCglUeXBlQ291bnQSDAoEdHlwZRgBIAEoCRIOCgZldmVudHMYAiABKAQiRgoRTGFuZGluZ1N0YXRlbWVudHMSDQoFY2FsbHMYASABKAQSFAoMbWVhbl9zZWNvbmRzGAIgASgBEgwKBHJvd3MYAyABKAQikwMKBlN0YXR1cxIPCgd2ZXJzaW9uGAEgASgJEhYKDnVwdGltZV9zZWNvbmRzGAIgASgBEhIKCmR1cmFiaWxpdHkYAyABKAkSIwoDbG9nGAQgASgLMhYubWlsbHJhY2UudjEuTG9nU3RhdHVzEicKBXN0b3JlGAUgASgLMhgubWlsbHJhY2UudjEuU3RvcmVTdGF0dXMSKAoGdG9waWNzGAYgAygLMhgubWlsbHJhY2UudjEuVG9waWNTdGF0dXMSJgoGbGVkZ2VyGAcgAygLMhYubWlsbHJhY2UudjEuTGVkZ2VyUm93EhgKC3N1YnNjcmliZXJzGAggASgESACIAQESFAoHd29ya2VycxgJIAEoBEgBiAEBEg0KBXN0YXRlGAogASgJEiIKBmNhdXNlcxgLIAMoCzISLm1pbGxyYWNlLnYxLkNhdXNlEi0KCXByb2Nlc3NlcxgMIAMoCzIaLm1pbGxyYWNlLnYxLlByb2Nlc3NTdGF0dXNCDgoMX3N1YnNjcmliZXJzQgoKCF93b3JrZXJzInkKDVByb2Nlc3NTdGF0dXMSCgoCaWQYASABKAkSDQoFcm9sZXMYAiADKAkSDAoEaG9zdBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjsKBUNhdXNlEhEKCWNvbXBvbmVudBgBIAEoCRIOCgZyZWFzb24YAiABKAkSDwoHbWVzc2FnZRgDIAEoCSI5CglMb2dTdGF0dXMSDgoGZHJpdmVyGAEgASgJEhIKBWVwb2NoGAIgASgESACIAQFCCAoGX2Vwb2NoIikKC1N0b3JlU3RhdHVzEg4KBmRyaXZlchgBIAEoCRIKCgJ1cBgCIAEoCCJZCgtUb3BpY1N0YXR1cxIMCgRuYW1lGAEgASgJEhIKCnBhcnRpdGlvbnMYAiABKA0SKAoGZ3JvdXBzGAMgAygLMhgubWlsbHJhY2UudjEuR3JvdXBTdGF0dXMi6gIKC0dyb3VwU3RhdHVzEgwKBG5hbWUYASABKAkSDQoFdHlwZXMYAiADKAkSFAoHd2FpdGluZxgDIAEoBEgAiAEBEhYKCWluX2ZsaWdodBgEIAEoBEgBiAEBEhQKB3NraXBwZWQYBSABKARIAogBARIjChZvbGRlc3Rfd2FpdGluZ19zZWNvbmRzGAYgASgBSAOIAQESJgoFc3RhdGUYCCABKAsyFy5taWxscmFjZS52MS5Hcm91cFN0YXRlEhIKBXJlYWR5GAkgASgESASIAQESFgoJc2NoZWR1bGVkGAogASgESAWIAQESEQoEaGVsZBgLIAEoBEgGiAEBQgoKCF93YWl0aW5nQgwKCl9pbl9mbGlnaHRCCgoIX3NraXBwZWRCGQoXX29sZGVzdF93YWl0aW5nX3NlY29uZHNCCAoGX3JlYWR5QgwKCl9zY2hlZHVsZWRCBwoFX2hlbGRKBAgHEAhSBnBhdXNlZCJ7CgpHcm91cFN0YXRlEgoKAmlzGAEgASgJEg8KAmJ5GAIgASgJSACIAQESEwoGcmVhc29uGAMgASgJSAGIAQESKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgUKA19ieUIJCgdfcmVhc29uIo8CCglMZWRnZXJSb3cSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSFQoIYWNjZXB0ZWQYAyABKARIAIgBARIVCghyZW9wZW5lZBgEIAEoBEgBiAEBEhQKB3dhaXRpbmcYBSABKARIAogBARITCgZsYW5kZWQYBiABKARIA4gBARIRCgRkZWFkGAcgASgESASIAQESEQoEbG9zdBgIIAEoBEgFiAEBEhUKCGJhbGFuY2VkGAkgASgISAaIAQFCCwoJX2FjY2VwdGVkQgsKCV9yZW9wZW5lZEIKCghfd2FpdGluZ0IJCgdfbGFuZGVkQgcKBV9kZWFkQgcKBV9sb3N0QgsKCV9iYWxhbmNlZCp+Cg1SZWxlYXNlQWN0aW9uEh4KGlJFTEVBU0VfQUNUSU9OX1VOU1BFQ0lGSUVEEAASGAoUUkVMRUFTRV9BQ1RJT05fUkVUUlkQARIaChZSRUxFQVNFX0FDVElPTl9SRUxFQVNFEAISFwoTUkVMRUFTRV9BQ1RJT05fU0tJUBADMtIICgxBZG1pblNlcnZpY2USSgoJR2V0U3RhdHVzEh0ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFN0YXR1c1Jlc3BvbnNlElIKC1dhdGNoU3RhdHVzEh8ubWlsbHJhY2UudjEuV2F0Y2hTdGF0dXNSZXF1ZXN0GiAubWlsbHJhY2UudjEuV2F0Y2hTdGF0dXNSZXNwb25zZTABEkcKCEdldEV2ZW50EhwubWlsbHJhY2UudjEuR2V0RXZlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0RXZlbnRSZXNwb25zZRJcCg9MaXN0RGVhZExldHRlcnMSIy5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USVgoNR2V0RGVhZExldHRlchIhLm1pbGxyYWNlLnYxLkdldERlYWRMZXR0ZXJSZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlc3BvbnNlEmUKElJlZHJpdmVEZWFkTGV0dGVycxImLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1JlcXVlc3QaJy5taWxscmFjZS52MS5SZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRJiChFEZWxldGVEZWFkTGV0dGVycxIlLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVxdWVzdBomLm1pbGxyYWNlLnYxLkRlbGV0ZURlYWRMZXR0ZXJzUmVzcG9uc2USQQoGUmVwbGF5EhoubWlsbHJhY2UudjEuUmVwbGF5UmVxdWVzdBobLm1pbGxyYWNlLnYxLlJlcGxheVJlc3BvbnNlEk0KClBhdXNlR3JvdXASHi5taWxscmFjZS52MS5QYXVzZUdyb3VwUmVxdWVzdBofLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXNwb25zZRJQCgtSZXN1bWVHcm91cBIfLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLlJlc3VtZUdyb3VwUmVzcG9uc2USUAoLRGVsZXRlR3JvdXASHy5taWxscmFjZS52MS5EZWxldGVHcm91cFJlcXVlc3QaIC5taWxscmFjZS52MS5EZWxldGVHcm91cFJlc3BvbnNlElMKDExpc3RIZWxkS2V5cxIgLm1pbGxyYWNlLnYxLkxpc3RIZWxkS2V5c1JlcXVlc3QaIS5taWxscmFjZS52MS5MaXN0SGVsZEtleXNSZXNwb25zZRJNCgpSZWxlYXNlS2V5Eh4ubWlsbHJhY2UudjEuUmVsZWFzZUtleVJlcXVlc3QaHy5taWxscmFjZS52MS5SZWxlYXNlS2V5UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_event]);
+  fileDesc("ChdtaWxscmFjZS92MS9hZG1pbi5wcm90bxILbWlsbHJhY2UudjEiLQoPR2V0RXZlbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCSJzChBHZXRFdmVudFJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSDQoFc3RhdGUYAiABKAkSJwoFc3RlcHMYAyADKAsyGC5taWxscmFjZS52MS5Kb3VybmV5U3RlcCJnCgtTdG9yZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRINCgV0b3BpYxgCIAEoCRIhCgVldmVudBgDIAEoCzISLm1pbGxyYWNlLnYxLkV2ZW50EhQKDGRhdGFfb21pdHRlZBgEIAEoCSKsAQoLSm91cm5leVN0ZXASDAoEa2luZBgBIAEoCRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZ3JvdXAYAyABKAkSDwoHYXR0ZW1wdBgEIAEoDRIMCgRjb2RlGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSEAoIcG9zaXRpb24YByABKAkSFgoOZGVhZF9sZXR0ZXJfaWQYCCABKAki3wEKEERlYWRMZXR0ZXJGaWx0ZXISFwoPZGVhZF9sZXR0ZXJfaWRzGAEgAygJEg0KBXRvcGljGAIgASgJEg0KBWdyb3VwGAMgASgJEgwKBHR5cGUYBCABKAkSDAoEY29kZRgFIAEoCRIpCgVzaW5jZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKCHJlZHJpdmVuGAggASgISACIAQFCCwoJX3JlZHJpdmVuIngKFkxpc3REZWFkTGV0dGVyc1JlcXVlc3QSLQoGZmlsdGVyGAEgASgLMh0ubWlsbHJhY2UudjEuRGVhZExldHRlckZpbHRlchINCgVsaW1pdBgCIAEoDRIOCgZjdXJzb3IYAyABKAkSEAoIYnlfY2F1c2UYBCABKAgiiwEKF0xpc3REZWFkTGV0dGVyc1Jlc3BvbnNlEi0KDGRlYWRfbGV0dGVycxgBIAMoCzIXLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXISEwoLbmV4dF9jdXJzb3IYAiABKAkSLAoGY2F1c2VzGAMgAygLMhwubWlsbHJhY2UudjEuRGVhZExldHRlckNhdXNlIvUCCgpEZWFkTGV0dGVyEhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJEhAKCGV2ZW50X2lkGAIgASgJEg0KBXRvcGljGAMgASgJEg0KBWdyb3VwGAQgASgJEgwKBHR5cGUYBSABKAkSDgoGc291cmNlGAYgASgJEgwKBGNvZGUYByABKAkSDwoHbWVzc2FnZRgIIAEoCRIQCghhdHRlbXB0cxgJIAEoDRIzCg9maXJzdF9mYWlsZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2RlYWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2hpc3RvcnkYDCADKAsyGi5taWxscmFjZS52MS5GYWlsZWRBdHRlbXB0Ei8KC3JlZHJpdmVuX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghyZWRyaXZlcxgOIAEoDSJ5Cg1GYWlsZWRBdHRlbXB0Eg8KB2F0dGVtcHQYASABKA0SJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGNvZGUYAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIQCghwb3NpdGlvbhgFIAEoCSLXAQoPRGVhZExldHRlckNhdXNlEg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgwKBHR5cGUYAyABKAkSDAoEY29kZRgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhQKDGRlYWRfbGV0dGVycxgGIAEoBBIxCg1maXJzdF9kZWFkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X2RlYWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi4KFEdldERlYWRMZXR0ZXJSZXF1ZXN0EhYKDmRlYWRfbGV0dGVyX2lkGAEgASgJIoUBChVHZXREZWFkTGV0dGVyUmVzcG9uc2USLAoLZGVhZF9sZXR0ZXIYASABKAsyFy5taWxscmFjZS52MS5EZWFkTGV0dGVyEicKBWV2ZW50GAIgASgLMhgubWlsbHJhY2UudjEuU3RvcmVkRXZlbnQSFQoNZGFtYWdlZF9ieXRlcxgDIAEoDCKwAQoZUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBItCgZmaWx0ZXIYASABKAsyHS5taWxscmFjZS52MS5EZWFkTGV0dGVyRmlsdGVyEgwKBHJhdGUYAiABKA0SDwoHZHJ5X3J1bhgDIAEoCBIRCgRkYXRhGAQgASgMSACIAQESGQoRZGF0YV9jb250ZW50X3R5cGUYBSABKAkSDgoGY3Vyc29yGAYgASgJQgcKBV9kYXRhIowBChpSZWRyaXZlRGVhZExldHRlcnNSZXNwb25zZRIPCgdtYXRjaGVkGAEgASgEEhAKCHJlZHJpdmVuGAIgASgEEg8KB3NraXBwZWQYAyABKAQSFAoMZmFpbGVkX2FnYWluGAQgASgEEg8KB3N0b3BwZWQYBSABKAkSEwoLbmV4dF9jdXJzb3IYBiABKAkiWgoYRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0Ei0KBmZpbHRlchgBIAEoCzIdLm1pbGxyYWNlLnYxLkRlYWRMZXR0ZXJGaWx0ZXISDwoHZHJ5X3J1bhgCIAEoCCI9ChlEZWxldGVEZWFkTGV0dGVyc1Jlc3BvbnNlEg8KB21hdGNoZWQYASABKAQSDwoHZGVsZXRlZBgCIAEoBCKjAQoNUmVwbGF5UmVxdWVzdBINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZnJvbRgEIAEoCRIMCgR0eXBlGAUgASgJEgwKBHJhdGUYBiABKA0SDwoHZHJ5X3J1bhgHIAEoCBIOCgZjdXJzb3IYCCABKAkiNwoOUmVwbGF5UmVzcG9uc2USEAoIcmVwbGF5ZWQYASABKAQSEwoLbmV4dF9jdXJzb3IYAiABKAkiQQoRUGF1c2VHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDgoGcmVhc29uGAMgASgJIhQKElBhdXNlR3JvdXBSZXNwb25zZSJAChJSZXN1bWVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDAoEcmF0ZRgDIAEoDSIVChNSZXN1bWVHcm91cFJlc3BvbnNlIkIKE0xpc3RIZWxkS2V5c1JlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSDQoFbGltaXQYAyABKA0iTAoUTGlzdEhlbGRLZXlzUmVzcG9uc2USIgoEa2V5cxgBIAMoCzIULm1pbGxyYWNlLnYxLkhlbGRLZXkSEAoIaGFzX21vcmUYAiABKAgioAEKB0hlbGRLZXkSCwoDa2V5GAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRInCghwcmlvcml0eRgDIAEoDjIVLm1pbGxyYWNlLnYxLlByaW9yaXR5Eg4KBmV2ZW50cxgEIAEoBBIQCghhdHRlbXB0cxgFIAEoDRIqCgZkdWVfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImoKEVJlbGVhc2VLZXlSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEg0KBWdyb3VwGAIgASgJEgsKA2tleRgDIAEoCRIqCgZhY3Rpb24YBCABKA4yGi5taWxscmFjZS52MS5SZWxlYXNlQWN0aW9uIhQKElJlbGVhc2VLZXlSZXNwb25zZSIyChJEZWxldGVHcm91cFJlcXVlc3QSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkiKAoTRGVsZXRlR3JvdXBSZXNwb25zZRIRCglhYmFuZG9uZWQYASABKAQiEgoQR2V0U3RhdHVzUmVxdWVzdCI4ChFHZXRTdGF0dXNSZXNwb25zZRIjCgZzdGF0dXMYASABKAsyEy5taWxscmFjZS52MS5TdGF0dXMiQQoSV2F0Y2hTdGF0dXNSZXF1ZXN0EisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uImsKE1dhdGNoU3RhdHVzUmVzcG9uc2USIwoGc3RhdHVzGAEgASgLMhMubWlsbHJhY2UudjEuU3RhdHVzEi8KDG9ic2VydmF0aW9ucxgCIAEoCzIZLm1pbGxyYWNlLnYxLk9ic2VydmF0aW9ucyLTAgoMT2JzZXJ2YXRpb25zEhIKCmF0X3NlY29uZHMYASABKAESLwoJcHVibGlzaGVkGAIgASgLMhwubWlsbHJhY2UudjEuUHVibGlzaGVkVG90YWxzEisKB2xhbmRpbmcYAyABKAsyGi5taWxscmFjZS52MS5MYW5kaW5nVG90YWxzEhsKDmxvZ191c2VkX2J5dGVzGAQgASgESACIAQESHAoPbG9nX2xpbWl0X2J5dGVzGAUgASgESAGIAQESLAoFc3RvcmUYBiABKAsyHS5taWxscmFjZS52MS5TdG9yZU9ic2VydmF0aW9uEhgKC2xvZ19wcm9ibGVtGAcgASgJSAKIAQESFwoPbG9nX3BlcnNpc3RlbmNlGAggASgJQhEKD19sb2dfdXNlZF9ieXRlc0ISChBfbG9nX2xpbWl0X2J5dGVzQg4KDF9sb2dfcHJvYmxlbSLbAQoPUHVibGlzaGVkVG90YWxzEhAKCHJlY2VpdmVkGAEgASgEEhAKCGFjY2VwdGVkGAIgASgEEhAKCHJlamVjdGVkGAMgASgEEg8KB2Ryb3BwZWQYBCABKAQSSgoQYWNjZXB0ZWRfYnlfbGFuZRgFIAMoCzIwLm1pbGxyYWNlLnYxLlB1Ymxpc2hlZFRvdGFscy5BY2NlcHRlZEJ5TGFuZUVudHJ5GjUKE0FjY2VwdGVkQnlMYW5lRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKWAQoNTGFuZGluZ1RvdGFscxIMCgRyb3dzGAEgASgEEhIKCmR1cGxpY2F0ZXMYAiABKAQSEQoJY29uZmxpY3RzGAMgASgEEg8KB2JhdGNoZXMYBCABKAQSDwoHc2Vjb25kcxgFIAEoARIuCglkdXJhdGlvbnMYBiADKAsyGy5taWxscmFjZS52MS5EdXJhdGlvbkJ1Y2tldCJPCg5EdXJhdGlvbkJ1Y2tldBIaCg11cF90b19zZWNvbmRzGAEgASgBSACIAQESDwoHYmF0Y2hlcxgCIAEoBEIQCg5fdXBfdG9fc2Vjb25kcyLRAQoQU3RvcmVPYnNlcnZhdGlvbhIZCgxldmVudHNfYnl0ZXMYASABKARIAIgBARIyCgxkZWFkX2xldHRlcnMYAiABKAsyHC5taWxscmFjZS52MS5EZWFkTGV0dGVyQ291bnQSKQoGcmVjZW50GAMgASgLMhkubWlsbHJhY2UudjEuUmVjZW50RXZlbnRzEjIKCnN0YXRlbWVudHMYBCABKAsyHi5taWxscmFjZS52MS5MYW5kaW5nU3RhdGVtZW50c0IPCg1fZXZlbnRzX2J5dGVzIkUKDFJlY2VudEV2ZW50cxIOCgZldmVudHMYASABKAQSJQoFdHlwZXMYAiADKAsyFi5taWxscmFjZS52MS5UeXBlQ291bnQiPwoPRGVhZExldHRlckNvdW50EgwKBG9wZW4YASABKAQSEAoIcmVkcml2ZW4YAiABKAQSDAoEbW9yZRgDIAEoCCIpCglUeXBlQ291bnQSDAoEdHlwZRgBIAEoCRIOCgZldmVudHMYAiABKAQiRgoRTGFuZGluZ1N0YXRlbWVudHMSDQoFY2FsbHMYASABKAQSFAoMbWVhbl9zZWNvbmRzGAIgASgBEgwKBHJvd3MYAyABKAQikwMKBlN0YXR1cxIPCgd2ZXJzaW9uGAEgASgJEhYKDnVwdGltZV9zZWNvbmRzGAIgASgBEhIKCmR1cmFiaWxpdHkYAyABKAkSIwoDbG9nGAQgASgLMhYubWlsbHJhY2UudjEuTG9nU3RhdHVzEicKBXN0b3JlGAUgASgLMhgubWlsbHJhY2UudjEuU3RvcmVTdGF0dXMSKAoGdG9waWNzGAYgAygLMhgubWlsbHJhY2UudjEuVG9waWNTdGF0dXMSJgoGbGVkZ2VyGAcgAygLMhYubWlsbHJhY2UudjEuTGVkZ2VyUm93EhgKC3N1YnNjcmliZXJzGAggASgESACIAQESFAoHd29ya2VycxgJIAEoBEgBiAEBEg0KBXN0YXRlGAogASgJEiIKBmNhdXNlcxgLIAMoCzISLm1pbGxyYWNlLnYxLkNhdXNlEi0KCXByb2Nlc3NlcxgMIAMoCzIaLm1pbGxyYWNlLnYxLlByb2Nlc3NTdGF0dXNCDgoMX3N1YnNjcmliZXJzQgoKCF93b3JrZXJzInkKDVByb2Nlc3NTdGF0dXMSCgoCaWQYASABKAkSDQoFcm9sZXMYAiADKAkSDAoEaG9zdBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjsKBUNhdXNlEhEKCWNvbXBvbmVudBgBIAEoCRIOCgZyZWFzb24YAiABKAkSDwoHbWVzc2FnZRgDIAEoCSI5CglMb2dTdGF0dXMSDgoGZHJpdmVyGAEgASgJEhIKBWVwb2NoGAIgASgESACIAQFCCAoGX2Vwb2NoIikKC1N0b3JlU3RhdHVzEg4KBmRyaXZlchgBIAEoCRIKCgJ1cBgCIAEoCCJZCgtUb3BpY1N0YXR1cxIMCgRuYW1lGAEgASgJEhIKCnBhcnRpdGlvbnMYAiABKA0SKAoGZ3JvdXBzGAMgAygLMhgubWlsbHJhY2UudjEuR3JvdXBTdGF0dXMi6gIKC0dyb3VwU3RhdHVzEgwKBG5hbWUYASABKAkSDQoFdHlwZXMYAiADKAkSFAoHd2FpdGluZxgDIAEoBEgAiAEBEhYKCWluX2ZsaWdodBgEIAEoBEgBiAEBEhQKB3NraXBwZWQYBSABKARIAogBARIjChZvbGRlc3Rfd2FpdGluZ19zZWNvbmRzGAYgASgBSAOIAQESJgoFc3RhdGUYCCABKAsyFy5taWxscmFjZS52MS5Hcm91cFN0YXRlEhIKBXJlYWR5GAkgASgESASIAQESFgoJc2NoZWR1bGVkGAogASgESAWIAQESEQoEaGVsZBgLIAEoBEgGiAEBQgoKCF93YWl0aW5nQgwKCl9pbl9mbGlnaHRCCgoIX3NraXBwZWRCGQoXX29sZGVzdF93YWl0aW5nX3NlY29uZHNCCAoGX3JlYWR5QgwKCl9zY2hlZHVsZWRCBwoFX2hlbGRKBAgHEAhSBnBhdXNlZCJ7CgpHcm91cFN0YXRlEgoKAmlzGAEgASgJEg8KAmJ5GAIgASgJSACIAQESEwoGcmVhc29uGAMgASgJSAGIAQESKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgUKA19ieUIJCgdfcmVhc29uIo8CCglMZWRnZXJSb3cSDQoFdG9waWMYASABKAkSDQoFZ3JvdXAYAiABKAkSFQoIYWNjZXB0ZWQYAyABKARIAIgBARIVCghyZW9wZW5lZBgEIAEoBEgBiAEBEhQKB3dhaXRpbmcYBSABKARIAogBARITCgZsYW5kZWQYBiABKARIA4gBARIRCgRkZWFkGAcgASgESASIAQESEQoEbG9zdBgIIAEoBEgFiAEBEhUKCGJhbGFuY2VkGAkgASgISAaIAQFCCwoJX2FjY2VwdGVkQgsKCV9yZW9wZW5lZEIKCghfd2FpdGluZ0IJCgdfbGFuZGVkQgcKBV9kZWFkQgcKBV9sb3N0QgsKCV9iYWxhbmNlZCK1AQoRTGlzdEV2ZW50c1JlcXVlc3QSDQoFdG9waWMYASABKAkSDAoEdHlwZRgCIAEoCRIOCgZzb3VyY2UYAyABKAkSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVsaW1pdBgGIAEoDRIOCgZjdXJzb3IYByABKAkiUwoSTGlzdEV2ZW50c1Jlc3BvbnNlEigKBmV2ZW50cxgBIAMoCzIYLm1pbGxyYWNlLnYxLlN0b3JlZEV2ZW50EhMKC25leHRfY3Vyc29yGAIgASgJIhMKEUxpc3RHcm91cHNSZXF1ZXN0Ij4KEkxpc3RHcm91cHNSZXNwb25zZRIoCgZncm91cHMYASADKAsyGC5taWxscmFjZS52MS5MaXN0ZWRHcm91cCKzAwoLTGlzdGVkR3JvdXASDQoFdG9waWMYASABKAkSDAoEbmFtZRgCIAEoCRINCgV0eXBlcxgDIAMoCRIUCgd3YWl0aW5nGAQgASgESACIAQESEgoFcmVhZHkYBSABKARIAYgBARIWCglzY2hlZHVsZWQYBiABKARIAogBARIRCgRoZWxkGAcgASgESAOIAQESFgoJaW5fZmxpZ2h0GAggASgESASIAQESFAoHc2tpcHBlZBgJIAEoBEgFiAEBEiMKFm9sZGVzdF93YWl0aW5nX3NlY29uZHMYCiABKAFIBogBARImCgVzdGF0ZRgLIAEoCzIXLm1pbGxyYWNlLnYxLkdyb3VwU3RhdGUSEQoEcmF0ZRgMIAEoAUgHiAEBEioKB29wdGlvbnMYDSABKAsyGS5taWxscmFjZS52MS5Hcm91cE9wdGlvbnNCCgoIX3dhaXRpbmdCCAoGX3JlYWR5QgwKCl9zY2hlZHVsZWRCBwoFX2hlbGRCDAoKX2luX2ZsaWdodEIKCghfc2tpcHBlZEIZChdfb2xkZXN0X3dhaXRpbmdfc2Vjb25kc0IHCgVfcmF0ZSKlAgoMR3JvdXBPcHRpb25zEg8KB29yZGVyZWQYASABKAgSEgoKdGltZW91dF9tcxgCIAEoARIUCgxtYXhfYXR0ZW1wdHMYAyABKA0SGAoQaW5pdGlhbF9kZWxheV9tcxgEIAEoARIUCgxtYXhfZGVsYXlfbXMYBSABKAESFAoMb25fZXhoYXVzdGVkGAYgASgJEh4KEWdyb3VwX2NvbmN1cnJlbmN5GAcgASgNSACIAQESHAoPcmF0ZV9wZXJfc2Vjb25kGAggASgBSAGIAQESGgoNbGltaXRfcGVyX2tleRgJIAEoDUgCiAEBQhQKEl9ncm91cF9jb25jdXJyZW5jeUISChBfcmF0ZV9wZXJfc2Vjb25kQhAKDl9saW1pdF9wZXJfa2V5IhQKEkxpc3RXb3JrZXJzUmVxdWVzdCJBChNMaXN0V29ya2Vyc1Jlc3BvbnNlEioKB3dvcmtlcnMYASADKAsyGS5taWxscmFjZS52MS5Xb3JrZXJTdGF0dXMijwEKDFdvcmtlclN0YXR1cxINCgV0b3BpYxgBIAEoCRINCgVncm91cBgCIAEoCRIMCgRwZWVyGAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglpbl9mbGlnaHQYBSABKA0SFQoNbWF4X2luX2ZsaWdodBgGIAEoDSIYChZMaXN0U3Vic2NyaWJlcnNSZXF1ZXN0Ik0KF0xpc3RTdWJzY3JpYmVyc1Jlc3BvbnNlEjIKC3N1YnNjcmliZXJzGAEgAygLMh0ubWlsbHJhY2UudjEuU3Vic2NyaWJlclN0YXR1cyKSAgoQU3Vic2NyaWJlclN0YXR1cxIVCg1zdWJzY3JpYmVyX2lkGAEgASgJEg0KBXRvcGljGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdpc19saXZlGAQgASgIEhcKCmxhZ19ldmVudHMYBSABKARIAIgBARIXCg9idWZmZXJlZF9ldmVudHMYBiABKAQSFgoOYnVmZmVyZWRfYnl0ZXMYByABKAQSEwoLc2VudF9ldmVudHMYCCABKAQSGwoOZHJvcHBlZF9ldmVudHMYCSABKARIAYgBAUINCgtfbGFnX2V2ZW50c0IRCg9fZHJvcHBlZF9ldmVudHMiGQoXR2V0U3RhdHVzSGlzdG9yeVJlcXVlc3QiuAEKGEdldFN0YXR1c0hpc3RvcnlSZXNwb25zZRIPCgdzZWNvbmRzGAEgAygBEhAKCGFjY2VwdGVkGAIgAygBEhAKCHJlamVjdGVkGAMgAygBEg4KBmxhbmRlZBgEIAMoARIMCgRkZWFkGAUgAygBEg8KB3dhaXRpbmcYBiADKAESGwoTbGFuZGluZ19wNTBfc2Vjb25kcxgHIAMoARIbChNsYW5kaW5nX3A5OV9zZWNvbmRzGAggAygBKn4KDVJlbGVhc2VBY3Rpb24SHgoaUkVMRUFTRV9BQ1RJT05fVU5TUEVDSUZJRUQQABIYChRSRUxFQVNFX0FDVElPTl9SRVRSWRABEhoKFlJFTEVBU0VfQUNUSU9OX1JFTEVBU0UQAhIXChNSRUxFQVNFX0FDVElPTl9TS0lQEAMygQwKDEFkbWluU2VydmljZRJKCglHZXRTdGF0dXMSHS5taWxscmFjZS52MS5HZXRTdGF0dXNSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuR2V0U3RhdHVzUmVzcG9uc2USUgoLV2F0Y2hTdGF0dXMSHy5taWxscmFjZS52MS5XYXRjaFN0YXR1c1JlcXVlc3QaIC5taWxscmFjZS52MS5XYXRjaFN0YXR1c1Jlc3BvbnNlMAESRwoIR2V0RXZlbnQSHC5taWxscmFjZS52MS5HZXRFdmVudFJlcXVlc3QaHS5taWxscmFjZS52MS5HZXRFdmVudFJlc3BvbnNlElwKD0xpc3REZWFkTGV0dGVycxIjLm1pbGxyYWNlLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaJC5taWxscmFjZS52MS5MaXN0RGVhZExldHRlcnNSZXNwb25zZRJWCg1HZXREZWFkTGV0dGVyEiEubWlsbHJhY2UudjEuR2V0RGVhZExldHRlclJlcXVlc3QaIi5taWxscmFjZS52MS5HZXREZWFkTGV0dGVyUmVzcG9uc2USZQoSUmVkcml2ZURlYWRMZXR0ZXJzEiYubWlsbHJhY2UudjEuUmVkcml2ZURlYWRMZXR0ZXJzUmVxdWVzdBonLm1pbGxyYWNlLnYxLlJlZHJpdmVEZWFkTGV0dGVyc1Jlc3BvbnNlEmIKEURlbGV0ZURlYWRMZXR0ZXJzEiUubWlsbHJhY2UudjEuRGVsZXRlRGVhZExldHRlcnNSZXF1ZXN0GiYubWlsbHJhY2UudjEuRGVsZXRlRGVhZExldHRlcnNSZXNwb25zZRJBCgZSZXBsYXkSGi5taWxscmFjZS52MS5SZXBsYXlSZXF1ZXN0GhsubWlsbHJhY2UudjEuUmVwbGF5UmVzcG9uc2USTQoKUGF1c2VHcm91cBIeLm1pbGxyYWNlLnYxLlBhdXNlR3JvdXBSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuUGF1c2VHcm91cFJlc3BvbnNlElAKC1Jlc3VtZUdyb3VwEh8ubWlsbHJhY2UudjEuUmVzdW1lR3JvdXBSZXF1ZXN0GiAubWlsbHJhY2UudjEuUmVzdW1lR3JvdXBSZXNwb25zZRJQCgtEZWxldGVHcm91cBIfLm1pbGxyYWNlLnYxLkRlbGV0ZUdyb3VwUmVxdWVzdBogLm1pbGxyYWNlLnYxLkRlbGV0ZUdyb3VwUmVzcG9uc2USUwoMTGlzdEhlbGRLZXlzEiAubWlsbHJhY2UudjEuTGlzdEhlbGRLZXlzUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RIZWxkS2V5c1Jlc3BvbnNlEk0KClJlbGVhc2VLZXkSHi5taWxscmFjZS52MS5SZWxlYXNlS2V5UmVxdWVzdBofLm1pbGxyYWNlLnYxLlJlbGVhc2VLZXlSZXNwb25zZRJNCgpMaXN0RXZlbnRzEh4ubWlsbHJhY2UudjEuTGlzdEV2ZW50c1JlcXVlc3QaHy5taWxscmFjZS52MS5MaXN0RXZlbnRzUmVzcG9uc2USTQoKTGlzdEdyb3VwcxIeLm1pbGxyYWNlLnYxLkxpc3RHcm91cHNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdEdyb3Vwc1Jlc3BvbnNlElAKC0xpc3RXb3JrZXJzEh8ubWlsbHJhY2UudjEuTGlzdFdvcmtlcnNSZXF1ZXN0GiAubWlsbHJhY2UudjEuTGlzdFdvcmtlcnNSZXNwb25zZRJcCg9MaXN0U3Vic2NyaWJlcnMSIy5taWxscmFjZS52MS5MaXN0U3Vic2NyaWJlcnNSZXF1ZXN0GiQubWlsbHJhY2UudjEuTGlzdFN1YnNjcmliZXJzUmVzcG9uc2USXwoQR2V0U3RhdHVzSGlzdG9yeRIkLm1pbGxyYWNlLnYxLkdldFN0YXR1c0hpc3RvcnlSZXF1ZXN0GiUubWlsbHJhY2UudjEuR2V0U3RhdHVzSGlzdG9yeVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_event]);
 
 /**
  * @generated from message millrace.v1.GetEventRequest
@@ -1867,6 +1867,505 @@ export const LedgerRowSchema: GenMessage<LedgerRow> = /*@__PURE__*/
   messageDesc(file_millrace_v1_admin, 50);
 
 /**
+ * An empty or absent field is no condition.
+ *
+ * @generated from message millrace.v1.ListEventsRequest
+ */
+export type ListEventsRequest = Message<"millrace.v1.ListEventsRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string source = 3;
+   */
+  source: string;
+
+  /**
+   * Received at this time or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Received before this time.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 5;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Max events of the page, 1 to 1,000. Default 100.
+   *
+   * @generated from field: uint32 limit = 6;
+   */
+  limit: number;
+
+  /**
+   * next_cursor of the page before.
+   *
+   * @generated from field: string cursor = 7;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListEventsRequest.
+ * Use `create(ListEventsRequestSchema)` to create a new message.
+ */
+export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 51);
+
+/**
+ * @generated from message millrace.v1.ListEventsResponse
+ */
+export type ListEventsResponse = Message<"millrace.v1.ListEventsResponse"> & {
+  /**
+   * A filtered page may have fewer than the limit, even none, and still a cursor.
+   *
+   * @generated from field: repeated millrace.v1.StoredEvent events = 1;
+   */
+  events: StoredEvent[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_cursor = 2;
+   */
+  nextCursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.ListEventsResponse.
+ * Use `create(ListEventsResponseSchema)` to create a new message.
+ */
+export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 52);
+
+/**
+ * @generated from message millrace.v1.ListGroupsRequest
+ */
+export type ListGroupsRequest = Message<"millrace.v1.ListGroupsRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ListGroupsRequest.
+ * Use `create(ListGroupsRequestSchema)` to create a new message.
+ */
+export const ListGroupsRequestSchema: GenMessage<ListGroupsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 53);
+
+/**
+ * @generated from message millrace.v1.ListGroupsResponse
+ */
+export type ListGroupsResponse = Message<"millrace.v1.ListGroupsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.ListedGroup groups = 1;
+   */
+  groups: ListedGroup[];
+};
+
+/**
+ * Describes the message millrace.v1.ListGroupsResponse.
+ * Use `create(ListGroupsResponseSchema)` to create a new message.
+ */
+export const ListGroupsResponseSchema: GenMessage<ListGroupsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 54);
+
+/**
+ * A group with what it is told to do.
+ *
+ * @generated from message millrace.v1.ListedGroup
+ */
+export type ListedGroup = Message<"millrace.v1.ListedGroup"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * The fields of GroupStatus.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated string types = 3;
+   */
+  types: string[];
+
+  /**
+   * @generated from field: optional uint64 waiting = 4;
+   */
+  waiting?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 ready = 5;
+   */
+  ready?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 scheduled = 6;
+   */
+  scheduled?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 held = 7;
+   */
+  held?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 in_flight = 8;
+   */
+  inFlight?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 skipped = 9;
+   */
+  skipped?: bigint | undefined;
+
+  /**
+   * @generated from field: optional double oldest_waiting_seconds = 10;
+   */
+  oldestWaitingSeconds?: number | undefined;
+
+  /**
+   * @generated from field: millrace.v1.GroupState state = 11;
+   */
+  state?: GroupState | undefined;
+
+  /**
+   * Max events per second, as a person has resumed it; absent: no such limit.
+   *
+   * @generated from field: optional double rate = 12;
+   */
+  rate?: number | undefined;
+
+  /**
+   * Absent when the answering process has neither its handler nor workers, and for groups that land.
+   *
+   * @generated from field: millrace.v1.GroupOptions options = 13;
+   */
+  options?: GroupOptions | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.ListedGroup.
+ * Use `create(ListedGroupSchema)` to create a new message.
+ */
+export const ListedGroupSchema: GenMessage<ListedGroup> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 55);
+
+/**
+ * How a handler, or the workers of a group, try events. An absent limit is none.
+ *
+ * @generated from message millrace.v1.GroupOptions
+ */
+export type GroupOptions = Message<"millrace.v1.GroupOptions"> & {
+  /**
+   * @generated from field: bool ordered = 1;
+   */
+  ordered: boolean;
+
+  /**
+   * Milliseconds, as all durations here.
+   *
+   * @generated from field: double timeout_ms = 2;
+   */
+  timeoutMs: number;
+
+  /**
+   * @generated from field: uint32 max_attempts = 3;
+   */
+  maxAttempts: number;
+
+  /**
+   * @generated from field: double initial_delay_ms = 4;
+   */
+  initialDelayMs: number;
+
+  /**
+   * @generated from field: double max_delay_ms = 5;
+   */
+  maxDelayMs: number;
+
+  /**
+   * dead-letter or hold.
+   *
+   * @generated from field: string on_exhausted = 6;
+   */
+  onExhausted: string;
+
+  /**
+   * @generated from field: optional uint32 group_concurrency = 7;
+   */
+  groupConcurrency?: number | undefined;
+
+  /**
+   * @generated from field: optional double rate_per_second = 8;
+   */
+  ratePerSecond?: number | undefined;
+
+  /**
+   * @generated from field: optional uint32 limit_per_key = 9;
+   */
+  limitPerKey?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.GroupOptions.
+ * Use `create(GroupOptionsSchema)` to create a new message.
+ */
+export const GroupOptionsSchema: GenMessage<GroupOptions> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 56);
+
+/**
+ * @generated from message millrace.v1.ListWorkersRequest
+ */
+export type ListWorkersRequest = Message<"millrace.v1.ListWorkersRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ListWorkersRequest.
+ * Use `create(ListWorkersRequestSchema)` to create a new message.
+ */
+export const ListWorkersRequestSchema: GenMessage<ListWorkersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 57);
+
+/**
+ * @generated from message millrace.v1.ListWorkersResponse
+ */
+export type ListWorkersResponse = Message<"millrace.v1.ListWorkersResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.WorkerStatus workers = 1;
+   */
+  workers: WorkerStatus[];
+};
+
+/**
+ * Describes the message millrace.v1.ListWorkersResponse.
+ * Use `create(ListWorkersResponseSchema)` to create a new message.
+ */
+export const ListWorkersResponseSchema: GenMessage<ListWorkersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 58);
+
+/**
+ * @generated from message millrace.v1.WorkerStatus
+ */
+export type WorkerStatus = Message<"millrace.v1.WorkerStatus"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: string group = 2;
+   */
+  group: string;
+
+  /**
+   * The address of its connection.
+   *
+   * @generated from field: string peer = 3;
+   */
+  peer: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 in_flight = 5;
+   */
+  inFlight: number;
+
+  /**
+   * @generated from field: uint32 max_in_flight = 6;
+   */
+  maxInFlight: number;
+};
+
+/**
+ * Describes the message millrace.v1.WorkerStatus.
+ * Use `create(WorkerStatusSchema)` to create a new message.
+ */
+export const WorkerStatusSchema: GenMessage<WorkerStatus> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 59);
+
+/**
+ * @generated from message millrace.v1.ListSubscribersRequest
+ */
+export type ListSubscribersRequest = Message<"millrace.v1.ListSubscribersRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.ListSubscribersRequest.
+ * Use `create(ListSubscribersRequestSchema)` to create a new message.
+ */
+export const ListSubscribersRequestSchema: GenMessage<ListSubscribersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 60);
+
+/**
+ * @generated from message millrace.v1.ListSubscribersResponse
+ */
+export type ListSubscribersResponse = Message<"millrace.v1.ListSubscribersResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1.SubscriberStatus subscribers = 1;
+   */
+  subscribers: SubscriberStatus[];
+};
+
+/**
+ * Describes the message millrace.v1.ListSubscribersResponse.
+ * Use `create(ListSubscribersResponseSchema)` to create a new message.
+ */
+export const ListSubscribersResponseSchema: GenMessage<ListSubscribersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 61);
+
+/**
+ * @generated from message millrace.v1.SubscriberStatus
+ */
+export type SubscriberStatus = Message<"millrace.v1.SubscriberStatus"> & {
+  /**
+   * @generated from field: string subscriber_id = 1;
+   */
+  subscriberId: string;
+
+  /**
+   * @generated from field: string topic = 2;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 3;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * False while it reads what was before it began.
+   *
+   * @generated from field: bool is_live = 4;
+   */
+  isLive: boolean;
+
+  /**
+   * Events between what it has got and the end of the feed; absent when unknown.
+   *
+   * @generated from field: optional uint64 lag_events = 5;
+   */
+  lagEvents?: bigint | undefined;
+
+  /**
+   * @generated from field: uint64 buffered_events = 6;
+   */
+  bufferedEvents: bigint;
+
+  /**
+   * @generated from field: uint64 buffered_bytes = 7;
+   */
+  bufferedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 sent_events = 8;
+   */
+  sentEvents: bigint;
+
+  /**
+   * Absent when the number of some of them is unknown.
+   *
+   * @generated from field: optional uint64 dropped_events = 9;
+   */
+  droppedEvents?: bigint | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.SubscriberStatus.
+ * Use `create(SubscriberStatusSchema)` to create a new message.
+ */
+export const SubscriberStatusSchema: GenMessage<SubscriberStatus> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 62);
+
+/**
+ * @generated from message millrace.v1.GetStatusHistoryRequest
+ */
+export type GetStatusHistoryRequest = Message<"millrace.v1.GetStatusHistoryRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1.GetStatusHistoryRequest.
+ * Use `create(GetStatusHistoryRequestSchema)` to create a new message.
+ */
+export const GetStatusHistoryRequestSchema: GenMessage<GetStatusHistoryRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 63);
+
+/**
+ * One value of each series for each second, oldest first. NaN: not known, or not the work of the answering process.
+ *
+ * @generated from message millrace.v1.GetStatusHistoryResponse
+ */
+export type GetStatusHistoryResponse = Message<"millrace.v1.GetStatusHistoryResponse"> & {
+  /**
+   * When each second ended, in seconds since 1970.
+   *
+   * @generated from field: repeated double seconds = 1;
+   */
+  seconds: number[];
+
+  /**
+   * @generated from field: repeated double accepted = 2;
+   */
+  accepted: number[];
+
+  /**
+   * @generated from field: repeated double rejected = 3;
+   */
+  rejected: number[];
+
+  /**
+   * @generated from field: repeated double landed = 4;
+   */
+  landed: number[];
+
+  /**
+   * @generated from field: repeated double dead = 5;
+   */
+  dead: number[];
+
+  /**
+   * @generated from field: repeated double waiting = 6;
+   */
+  waiting: number[];
+
+  /**
+   * The time to land a batch, in seconds.
+   *
+   * @generated from field: repeated double landing_p50_seconds = 7;
+   */
+  landingP50Seconds: number[];
+
+  /**
+   * @generated from field: repeated double landing_p99_seconds = 8;
+   */
+  landingP99Seconds: number[];
+};
+
+/**
+ * Describes the message millrace.v1.GetStatusHistoryResponse.
+ * Use `create(GetStatusHistoryResponseSchema)` to create a new message.
+ */
+export const GetStatusHistoryResponseSchema: GenMessage<GetStatusHistoryResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin, 64);
+
+/**
  * @generated from enum millrace.v1.ReleaseAction
  */
 export const ReleaseAction = {
@@ -2051,6 +2550,56 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReleaseKeyRequestSchema;
     output: typeof ReleaseKeyResponseSchema;
+  },
+  /**
+   * Lists landed events, newest first by (received_at, event_id).
+   *
+   * @generated from rpc millrace.v1.AdminService.ListEvents
+   */
+  listEvents: {
+    methodKind: "unary";
+    input: typeof ListEventsRequestSchema;
+    output: typeof ListEventsResponseSchema;
+  },
+  /**
+   * The groups of all topics.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListGroups
+   */
+  listGroups: {
+    methodKind: "unary";
+    input: typeof ListGroupsRequestSchema;
+    output: typeof ListGroupsResponseSchema;
+  },
+  /**
+   * The workers of other processes that are connected to the answering one.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListWorkers
+   */
+  listWorkers: {
+    methodKind: "unary";
+    input: typeof ListWorkersRequestSchema;
+    output: typeof ListWorkersResponseSchema;
+  },
+  /**
+   * The subscribers of the live feed of the answering process.
+   *
+   * @generated from rpc millrace.v1.AdminService.ListSubscribers
+   */
+  listSubscribers: {
+    methodKind: "unary";
+    input: typeof ListSubscribersRequestSchema;
+    output: typeof ListSubscribersResponseSchema;
+  },
+  /**
+   * The last 15 minutes of the answering process, second by second.
+   *
+   * @generated from rpc millrace.v1.AdminService.GetStatusHistory
+   */
+  getStatusHistory: {
+    methodKind: "unary";
+    input: typeof GetStatusHistoryRequestSchema;
+    output: typeof GetStatusHistoryResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_admin, 0);

@@ -12,7 +12,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/agent.proto.
  */
 export const file_millrace_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9hZ2VudC5wcm90bxILbWlsbHJhY2UudjEieQoQSGVhcnRiZWF0UmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiEwoRSGVhcnRiZWF0UmVzcG9uc2UiMgoRTGlzdEFnZW50c1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGY3Vyc29yGAIgASgJIk0KEkxpc3RBZ2VudHNSZXNwb25zZRIiCgZhZ2VudHMYASADKAsyEi5taWxscmFjZS52MS5BZ2VudBITCgtuZXh0X2N1cnNvchgCIAEoCSKDAQoFQWdlbnQSEAoIYWdlbnRfaWQYASABKAkSLQoJbGFzdF9zZWVuGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZvbmxpbmUYAyABKAgSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0MqkBCgxBZ2VudFNlcnZpY2USSgoJSGVhcnRiZWF0Eh0ubWlsbHJhY2UudjEuSGVhcnRiZWF0UmVxdWVzdBoeLm1pbGxyYWNlLnYxLkhlYXJ0YmVhdFJlc3BvbnNlEk0KCkxpc3RBZ2VudHMSHi5taWxscmFjZS52MS5MaXN0QWdlbnRzUmVxdWVzdBofLm1pbGxyYWNlLnYxLkxpc3RBZ2VudHNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChdtaWxscmFjZS92MS9hZ2VudC5wcm90bxILbWlsbHJhY2UudjEieQoQSGVhcnRiZWF0UmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghtZXRhZGF0YRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiEwoRSGVhcnRiZWF0UmVzcG9uc2UiMgoRTGlzdEFnZW50c1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGY3Vyc29yGAIgASgJIk0KEkxpc3RBZ2VudHNSZXNwb25zZRIiCgZhZ2VudHMYASADKAsyEi5taWxscmFjZS52MS5BZ2VudBITCgtuZXh0X2N1cnNvchgCIAEoCSKDAQoFQWdlbnQSEAoIYWdlbnRfaWQYASABKAkSLQoJbGFzdF9zZWVuGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZvbmxpbmUYAyABKAgSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IiMKD0dldEFnZW50UmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCSI1ChBHZXRBZ2VudFJlc3BvbnNlEiEKBWFnZW50GAEgASgLMhIubWlsbHJhY2UudjEuQWdlbnQy8gEKDEFnZW50U2VydmljZRJKCglIZWFydGJlYXQSHS5taWxscmFjZS52MS5IZWFydGJlYXRSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuSGVhcnRiZWF0UmVzcG9uc2USTQoKTGlzdEFnZW50cxIeLm1pbGxyYWNlLnYxLkxpc3RBZ2VudHNSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuTGlzdEFnZW50c1Jlc3BvbnNlEkcKCEdldEFnZW50EhwubWlsbHJhY2UudjEuR2V0QWdlbnRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuR2V0QWdlbnRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message millrace.v1.HeartbeatRequest
@@ -147,6 +147,40 @@ export const AgentSchema: GenMessage<Agent> = /*@__PURE__*/
   messageDesc(file_millrace_v1_agent, 4);
 
 /**
+ * @generated from message millrace.v1.GetAgentRequest
+ */
+export type GetAgentRequest = Message<"millrace.v1.GetAgentRequest"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetAgentRequest.
+ * Use `create(GetAgentRequestSchema)` to create a new message.
+ */
+export const GetAgentRequestSchema: GenMessage<GetAgentRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_agent, 5);
+
+/**
+ * @generated from message millrace.v1.GetAgentResponse
+ */
+export type GetAgentResponse = Message<"millrace.v1.GetAgentResponse"> & {
+  /**
+   * @generated from field: millrace.v1.Agent agent = 1;
+   */
+  agent?: Agent | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.GetAgentResponse.
+ * Use `create(GetAgentResponseSchema)` to create a new message.
+ */
+export const GetAgentResponseSchema: GenMessage<GetAgentResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_agent, 6);
+
+/**
  * Agents say that they live. A heartbeat is a durable event of the topic "heartbeats".
  *
  * @generated from service millrace.v1.AgentService
@@ -171,6 +205,16 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof ListAgentsRequestSchema;
     output: typeof ListAgentsResponseSchema;
+  },
+  /**
+   * One agent; NOT_FOUND when it has sent no heartbeat.
+   *
+   * @generated from rpc millrace.v1.AgentService.GetAgent
+   */
+  getAgent: {
+    methodKind: "unary";
+    input: typeof GetAgentRequestSchema;
+    output: typeof GetAgentResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_agent, 0);

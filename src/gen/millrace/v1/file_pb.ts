@@ -4,15 +4,15 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/file.proto.
  */
 export const file_millrace_v1_file: GenFile = /*@__PURE__*/
-  fileDesc("ChZtaWxscmFjZS92MS9maWxlLnByb3RvEgttaWxscmFjZS52MSJzCgxVcGxvYWRIZWFkZXISEAoIZmlsZW5hbWUYASABKAkSFAoMY29udGVudF90eXBlGAIgASgJEhEKBHNpemUYAyABKARIAIgBARIOCgZzaGEyNTYYBCABKAkSDwoHZmlsZV9pZBgFIAEoCUIHCgVfc2l6ZSJVCg1VcGxvYWRSZXF1ZXN0EisKBmhlYWRlchgBIAEoCzIZLm1pbGxyYWNlLnYxLlVwbG9hZEhlYWRlckgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCJRCg5VcGxvYWRSZXNwb25zZRIPCgdmaWxlX2lkGAEgASgJEgwKBHNpemUYAiABKAQSDgoGc2hhMjU2GAMgASgJEhAKCGFuYWx5c2lzGAQgASgJIiMKEEdldFVwbG9hZFJlcXVlc3QSDwoHZmlsZV9pZBgBIAEoCSI1ChFHZXRVcGxvYWRSZXNwb25zZRIQCghyZWNlaXZlZBgBIAEoBBIOCgZzeW5jZWQYAiABKAQiIQoOR2V0RmlsZVJlcXVlc3QSDwoHZmlsZV9pZBgBIAEoCSKrAQoPR2V0RmlsZVJlc3BvbnNlEg8KB2ZpbGVfaWQYASABKAkSEAoIZmlsZW5hbWUYAiABKAkSFAoMY29udGVudF90eXBlGAMgASgJEgwKBHNpemUYBCABKAQSDgoGc2hhMjU2GAUgASgJEi8KC3JlY2VpdmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghhbmFseXNpcxgHIAEoCSIiCg9Eb3dubG9hZFJlcXVlc3QSDwoHZmlsZV9pZBgBIAEoCSIhChBEb3dubG9hZFJlc3BvbnNlEg0KBWNodW5rGAEgASgMMq8CCgtGaWxlU2VydmljZRJDCgZVcGxvYWQSGi5taWxscmFjZS52MS5VcGxvYWRSZXF1ZXN0GhsubWlsbHJhY2UudjEuVXBsb2FkUmVzcG9uc2UoARJKCglHZXRVcGxvYWQSHS5taWxscmFjZS52MS5HZXRVcGxvYWRSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuR2V0VXBsb2FkUmVzcG9uc2USRAoHR2V0RmlsZRIbLm1pbGxyYWNlLnYxLkdldEZpbGVSZXF1ZXN0GhwubWlsbHJhY2UudjEuR2V0RmlsZVJlc3BvbnNlEkkKCERvd25sb2FkEhwubWlsbHJhY2UudjEuRG93bmxvYWRSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuRG93bmxvYWRSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChZtaWxscmFjZS92MS9maWxlLnByb3RvEgttaWxscmFjZS52MSKnAQoMVXBsb2FkSGVhZGVyEhAKCGZpbGVuYW1lGAEgASgJEhQKDGNvbnRlbnRfdHlwZRgCIAEoCRIRCgRzaXplGAMgASgESACIAQESDgoGc2hhMjU2GAQgASgJEg8KB2ZpbGVfaWQYBSABKAkSMgoPYW5hbHlzaXNfd2l0aGluGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgcKBV9zaXplIlUKDVVwbG9hZFJlcXVlc3QSKwoGaGVhZGVyGAEgASgLMhkubWlsbHJhY2UudjEuVXBsb2FkSGVhZGVySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0IlEKDlVwbG9hZFJlc3BvbnNlEg8KB2ZpbGVfaWQYASABKAkSDAoEc2l6ZRgCIAEoBBIOCgZzaGEyNTYYAyABKAkSEAoIYW5hbHlzaXMYBCABKAkiIwoQR2V0VXBsb2FkUmVxdWVzdBIPCgdmaWxlX2lkGAEgASgJIjUKEUdldFVwbG9hZFJlc3BvbnNlEhAKCHJlY2VpdmVkGAEgASgEEg4KBnN5bmNlZBgCIAEoBCIhCg5HZXRGaWxlUmVxdWVzdBIPCgdmaWxlX2lkGAEgASgJIqsBCg9HZXRGaWxlUmVzcG9uc2USDwoHZmlsZV9pZBgBIAEoCRIQCghmaWxlbmFtZRgCIAEoCRIUCgxjb250ZW50X3R5cGUYAyABKAkSDAoEc2l6ZRgEIAEoBBIOCgZzaGEyNTYYBSABKAkSLwoLcmVjZWl2ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGFuYWx5c2lzGAcgASgJIksKD0Rvd25sb2FkUmVxdWVzdBIPCgdmaWxlX2lkGAEgASgJEg0KBXN0YXJ0GAIgASgEEhAKA2VuZBgDIAEoBEgAiAEBQgYKBF9lbmQiIQoQRG93bmxvYWRSZXNwb25zZRINCgVjaHVuaxgBIAEoDDKvAgoLRmlsZVNlcnZpY2USQwoGVXBsb2FkEhoubWlsbHJhY2UudjEuVXBsb2FkUmVxdWVzdBobLm1pbGxyYWNlLnYxLlVwbG9hZFJlc3BvbnNlKAESSgoJR2V0VXBsb2FkEh0ubWlsbHJhY2UudjEuR2V0VXBsb2FkUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkdldFVwbG9hZFJlc3BvbnNlEkQKB0dldEZpbGUSGy5taWxscmFjZS52MS5HZXRGaWxlUmVxdWVzdBocLm1pbGxyYWNlLnYxLkdldEZpbGVSZXNwb25zZRJJCghEb3dubG9hZBIcLm1pbGxyYWNlLnYxLkRvd25sb2FkUmVxdWVzdBodLm1pbGxyYWNlLnYxLkRvd25sb2FkUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message millrace.v1.UploadHeader
@@ -52,6 +52,13 @@ export type UploadHeader = Message<"millrace.v1.UploadHeader"> & {
    * @generated from field: string file_id = 5;
    */
   fileId: string;
+
+  /**
+   * How long to wait for the analysis when the file is stored. Without it, until the call's deadline.
+   *
+   * @generated from field: google.protobuf.Duration analysis_within = 6;
+   */
+  analysisWithin?: Duration | undefined;
 };
 
 /**
@@ -242,6 +249,8 @@ export const GetFileResponseSchema: GenMessage<GetFileResponse> = /*@__PURE__*/
   messageDesc(file_millrace_v1_file, 6);
 
 /**
+ * Without start and end the whole file.
+ *
  * @generated from message millrace.v1.DownloadRequest
  */
 export type DownloadRequest = Message<"millrace.v1.DownloadRequest"> & {
@@ -249,6 +258,20 @@ export type DownloadRequest = Message<"millrace.v1.DownloadRequest"> & {
    * @generated from field: string file_id = 1;
    */
   fileId: string;
+
+  /**
+   * The first byte, counted from 0.
+   *
+   * @generated from field: uint64 start = 2;
+   */
+  start: bigint;
+
+  /**
+   * The last byte.
+   *
+   * @generated from field: optional uint64 end = 3;
+   */
+  end?: bigint | undefined;
 };
 
 /**

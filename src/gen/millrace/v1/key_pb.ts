@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/key.proto.
  */
 export const file_millrace_v1_key: GenFile = /*@__PURE__*/
-  fileDesc("ChVtaWxscmFjZS92MS9rZXkucHJvdG8SC21pbGxyYWNlLnYxIpcBChBDcmVhdGVLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGc2NvcGVzGAIgAygJEg4KBnRvcGljcxgDIAMoCRINCgV0eXBlcxgEIAMoCRIXCg9yYXRlX3Blcl9zZWNvbmQYBSABKA0SLQoKZXhwaXJlc19pbhgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJKChFDcmVhdGVLZXlSZXNwb25zZRILCgNrZXkYASABKAkSKAoLZGVzY3JpcHRpb24YAiABKAsyEy5taWxscmFjZS52MS5BcGlLZXkiMAoPTGlzdEtleXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg4KBmN1cnNvchgCIAEoCSJKChBMaXN0S2V5c1Jlc3BvbnNlEiEKBGtleXMYASADKAsyEy5taWxscmFjZS52MS5BcGlLZXkSEwoLbmV4dF9jdXJzb3IYAiABKAkiIgoQUmV2b2tlS2V5UmVxdWVzdBIOCgZrZXlfaWQYASABKAkiEwoRUmV2b2tlS2V5UmVzcG9uc2UiHgoPQ2hlY2tLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSKoAQoQQ2hlY2tLZXlSZXNwb25zZRIOCgZrZXlfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZzY29wZXMYAyADKAkSDgoGdG9waWNzGAQgAygJEg0KBXR5cGVzGAUgAygJEhcKD3JhdGVfcGVyX3NlY29uZBgGIAEoDRIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKwAgoGQXBpS2V5Eg4KBmtleV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIOCgZ0b3BpY3MYBCADKAkSDQoFdHlwZXMYBSADKAkSFwoPcmF0ZV9wZXJfc2Vjb25kGAYgASgNEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfdXNlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAytgIKCktleVNlcnZpY2USSgoJQ3JlYXRlS2V5Eh0ubWlsbHJhY2UudjEuQ3JlYXRlS2V5UmVxdWVzdBoeLm1pbGxyYWNlLnYxLkNyZWF0ZUtleVJlc3BvbnNlEkcKCExpc3RLZXlzEhwubWlsbHJhY2UudjEuTGlzdEtleXNSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuTGlzdEtleXNSZXNwb25zZRJKCglSZXZva2VLZXkSHS5taWxscmFjZS52MS5SZXZva2VLZXlSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuUmV2b2tlS2V5UmVzcG9uc2USRwoIQ2hlY2tLZXkSHC5taWxscmFjZS52MS5DaGVja0tleVJlcXVlc3QaHS5taWxscmFjZS52MS5DaGVja0tleVJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVtaWxscmFjZS92MS9rZXkucHJvdG8SC21pbGxyYWNlLnYxIpcBChBDcmVhdGVLZXlSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGc2NvcGVzGAIgAygJEg4KBnRvcGljcxgDIAMoCRINCgV0eXBlcxgEIAMoCRIXCg9yYXRlX3Blcl9zZWNvbmQYBSABKA0SLQoKZXhwaXJlc19pbhgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJKChFDcmVhdGVLZXlSZXNwb25zZRILCgNrZXkYASABKAkSKAoLZGVzY3JpcHRpb24YAiABKAsyEy5taWxscmFjZS52MS5BcGlLZXkiMAoPTGlzdEtleXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg4KBmN1cnNvchgCIAEoCSJKChBMaXN0S2V5c1Jlc3BvbnNlEiEKBGtleXMYASADKAsyEy5taWxscmFjZS52MS5BcGlLZXkSEwoLbmV4dF9jdXJzb3IYAiABKAkiIgoQUmV2b2tlS2V5UmVxdWVzdBIOCgZrZXlfaWQYASABKAkiEwoRUmV2b2tlS2V5UmVzcG9uc2UiHgoPQ2hlY2tLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSKoAQoQQ2hlY2tLZXlSZXNwb25zZRIOCgZrZXlfaWQYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZzY29wZXMYAyADKAkSDgoGdG9waWNzGAQgAygJEg0KBXR5cGVzGAUgAygJEhcKD3JhdGVfcGVyX3NlY29uZBgGIAEoDRIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKwAgoGQXBpS2V5Eg4KBmtleV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIOCgZ0b3BpY3MYBCADKAkSDQoFdHlwZXMYBSADKAkSFwoPcmF0ZV9wZXJfc2Vjb25kGAYgASgNEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfdXNlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAicwoTQ3JlYXRlVGlja2V0UmVxdWVzdBIOCgZzY29wZXMYASADKAkSDgoGdG9waWNzGAIgAygJEg0KBXR5cGVzGAMgAygJEi0KCnVzYWJsZV9mb3IYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWAoUQ3JlYXRlVGlja2V0UmVzcG9uc2USDgoGdGlja2V0GAEgASgJEjAKDHVzYWJsZV91bnRpbBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyiwMKCktleVNlcnZpY2USSgoJQ3JlYXRlS2V5Eh0ubWlsbHJhY2UudjEuQ3JlYXRlS2V5UmVxdWVzdBoeLm1pbGxyYWNlLnYxLkNyZWF0ZUtleVJlc3BvbnNlEkcKCExpc3RLZXlzEhwubWlsbHJhY2UudjEuTGlzdEtleXNSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuTGlzdEtleXNSZXNwb25zZRJKCglSZXZva2VLZXkSHS5taWxscmFjZS52MS5SZXZva2VLZXlSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuUmV2b2tlS2V5UmVzcG9uc2USRwoIQ2hlY2tLZXkSHC5taWxscmFjZS52MS5DaGVja0tleVJlcXVlc3QaHS5taWxscmFjZS52MS5DaGVja0tleVJlc3BvbnNlElMKDENyZWF0ZVRpY2tldBIgLm1pbGxyYWNlLnYxLkNyZWF0ZVRpY2tldFJlcXVlc3QaIS5taWxscmFjZS52MS5DcmVhdGVUaWNrZXRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message millrace.v1.CreateKeyRequest
@@ -315,6 +315,66 @@ export const ApiKeySchema: GenMessage<ApiKey> = /*@__PURE__*/
   messageDesc(file_millrace_v1_key, 8);
 
 /**
+ * @generated from message millrace.v1.CreateTicketRequest
+ */
+export type CreateTicketRequest = Message<"millrace.v1.CreateTicketRequest"> & {
+  /**
+   * Some of subscribe, read and operate. None: subscribe and read, as far as the key has them.
+   *
+   * @generated from field: repeated string scopes = 1;
+   */
+  scopes: string[];
+
+  /**
+   * Narrow those of the key. None: as the key.
+   *
+   * @generated from field: repeated string topics = 2;
+   */
+  topics: string[];
+
+  /**
+   * @generated from field: repeated string types = 3;
+   */
+  types: string[];
+
+  /**
+   * For how long it can be used, up to 15 minutes. Default 1 minute.
+   *
+   * @generated from field: google.protobuf.Duration usable_for = 4;
+   */
+  usableFor?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.CreateTicketRequest.
+ * Use `create(CreateTicketRequestSchema)` to create a new message.
+ */
+export const CreateTicketRequestSchema: GenMessage<CreateTicketRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_key, 9);
+
+/**
+ * @generated from message millrace.v1.CreateTicketResponse
+ */
+export type CreateTicketResponse = Message<"millrace.v1.CreateTicketResponse"> & {
+  /**
+   * @generated from field: string ticket = 1;
+   */
+  ticket: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp usable_until = 2;
+   */
+  usableUntil?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.v1.CreateTicketResponse.
+ * Use `create(CreateTicketResponseSchema)` to create a new message.
+ */
+export const CreateTicketResponseSchema: GenMessage<CreateTicketResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_key, 10);
+
+/**
  * API keys: who may call, and what for.
  *
  * @generated from service millrace.v1.KeyService
@@ -359,6 +419,16 @@ export const KeyService: GenService<{
     methodKind: "unary";
     input: typeof CheckKeyRequestSchema;
     output: typeof CheckKeyResponseSchema;
+  },
+  /**
+   * Makes a ticket with the key of the call, for a browser: narrower than the key, and it ends with it.
+   *
+   * @generated from rpc millrace.v1.KeyService.CreateTicket
+   */
+  createTicket: {
+    methodKind: "unary";
+    input: typeof CreateTicketRequestSchema;
+    output: typeof CreateTicketResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_key, 0);

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/live.proto.
  */
 export const file_millrace_v1_live: GenFile = /*@__PURE__*/
-  fileDesc("ChZtaWxscmFjZS92MS9saXZlLnByb3RvEgttaWxscmFjZS52MSLOAgoQU3Vic2NyaWJlUmVxdWVzdBIVCg1zdWJzY3JpYmVyX2lkGAEgASgJEg0KBXRvcGljGAIgASgJEg0KBXR5cGVzGAMgAygJEg8KB3NvdXJjZXMYBCADKAkSEAoIc3ViamVjdHMYBSADKAkSQQoKYXR0cmlidXRlcxgGIAMoCzItLm1pbGxyYWNlLnYxLlN1YnNjcmliZVJlcXVlc3QuQXR0cmlidXRlc0VudHJ5EgwKBGZyb20YByABKAkSIAoTbWF4X2J1ZmZlcmVkX2V2ZW50cxgIIAEoDUgAiAEBEiQKB29uX3Nsb3cYCSABKA4yEy5taWxscmFjZS52MS5PblNsb3caMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCFgoUX21heF9idWZmZXJlZF9ldmVudHMiuwEKEVN1YnNjcmliZVJlc3BvbnNlEg4KBmN1cnNvchgBIAEoCRIiCgZldmVudHMYAiADKAsyEi5taWxscmFjZS52MS5FdmVudBIdCgNnYXAYAyABKAsyEC5taWxscmFjZS52MS5HYXASKAoJY2F1Z2h0X3VwGAQgASgLMhUubWlsbHJhY2UudjEuQ2F1Z2h0VXASKQoJcmVjb25uZWN0GAUgASgLMhYubWlsbHJhY2UudjEuUmVjb25uZWN0ImkKA0dhcBIUCgdkcm9wcGVkGAEgASgESACIAQESDAoEZnJvbRgCIAEoCRIKCgJ0bxgDIAEoCRImCgZyZWFzb24YBCABKA4yFi5taWxscmFjZS52MS5HYXBSZWFzb25CCgoIX2Ryb3BwZWQiCgoIQ2F1Z2h0VXAiNQoJUmVjb25uZWN0EigKBWFmdGVyGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uKm4KBk9uU2xvdxIXChNPTl9TTE9XX1VOU1BFQ0lGSUVEEAASFwoTT05fU0xPV19EUk9QX09MREVTVBABEhoKFk9OX1NMT1dfTEFURVNUX1BFUl9LRVkQAhIWChJPTl9TTE9XX0RJU0NPTk5FQ1QQAyppCglHYXBSZWFzb24SGgoWR0FQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhMKD0dBUF9SRUFTT05fU0xPVxABEhYKEkdBUF9SRUFTT05fVFJJTU1FRBACEhMKD0dBUF9SRUFTT05fTE9TVBADMlsKC0xpdmVTZXJ2aWNlEkwKCVN1YnNjcmliZRIdLm1pbGxyYWNlLnYxLlN1YnNjcmliZVJlcXVlc3QaHi5taWxscmFjZS52MS5TdWJzY3JpYmVSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_duration, file_millrace_v1_event]);
+  fileDesc("ChZtaWxscmFjZS92MS9saXZlLnByb3RvEgttaWxscmFjZS52MSLOAgoQU3Vic2NyaWJlUmVxdWVzdBIVCg1zdWJzY3JpYmVyX2lkGAEgASgJEg0KBXRvcGljGAIgASgJEg0KBXR5cGVzGAMgAygJEg8KB3NvdXJjZXMYBCADKAkSEAoIc3ViamVjdHMYBSADKAkSQQoKYXR0cmlidXRlcxgGIAMoCzItLm1pbGxyYWNlLnYxLlN1YnNjcmliZVJlcXVlc3QuQXR0cmlidXRlc0VudHJ5EgwKBGZyb20YByABKAkSIAoTbWF4X2J1ZmZlcmVkX2V2ZW50cxgIIAEoDUgAiAEBEiQKB29uX3Nsb3cYCSABKA4yEy5taWxscmFjZS52MS5PblNsb3caMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCFgoUX21heF9idWZmZXJlZF9ldmVudHMiuwEKEVN1YnNjcmliZVJlc3BvbnNlEg4KBmN1cnNvchgBIAEoCRIiCgZldmVudHMYAiADKAsyEi5taWxscmFjZS52MS5FdmVudBIdCgNnYXAYAyABKAsyEC5taWxscmFjZS52MS5HYXASKAoJY2F1Z2h0X3VwGAQgASgLMhUubWlsbHJhY2UudjEuQ2F1Z2h0VXASKQoJcmVjb25uZWN0GAUgASgLMhYubWlsbHJhY2UudjEuUmVjb25uZWN0ImkKA0dhcBIUCgdkcm9wcGVkGAEgASgESACIAQESDAoEZnJvbRgCIAEoCRIKCgJ0bxgDIAEoCRImCgZyZWFzb24YBCABKA4yFi5taWxscmFjZS52MS5HYXBSZWFzb25CCgoIX2Ryb3BwZWQiCgoIQ2F1Z2h0VXAiNQoJUmVjb25uZWN0EigKBWFmdGVyGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIiEKEEdldEN1cnNvclJlcXVlc3QSDQoFdG9waWMYASABKAkiIwoRR2V0Q3Vyc29yUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJKm4KBk9uU2xvdxIXChNPTl9TTE9XX1VOU1BFQ0lGSUVEEAASFwoTT05fU0xPV19EUk9QX09MREVTVBABEhoKFk9OX1NMT1dfTEFURVNUX1BFUl9LRVkQAhIWChJPTl9TTE9XX0RJU0NPTk5FQ1QQAyppCglHYXBSZWFzb24SGgoWR0FQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhMKD0dBUF9SRUFTT05fU0xPVxABEhYKEkdBUF9SRUFTT05fVFJJTU1FRBACEhMKD0dBUF9SRUFTT05fTE9TVBADMqcBCgtMaXZlU2VydmljZRJMCglTdWJzY3JpYmUSHS5taWxscmFjZS52MS5TdWJzY3JpYmVSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuU3Vic2NyaWJlUmVzcG9uc2UwARJKCglHZXRDdXJzb3ISHS5taWxscmFjZS52MS5HZXRDdXJzb3JSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuR2V0Q3Vyc29yUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_millrace_v1_event]);
 
 /**
  * An event must match one value of each list that is not empty, and all attributes.
@@ -208,6 +208,44 @@ export const ReconnectSchema: GenMessage<Reconnect> = /*@__PURE__*/
   messageDesc(file_millrace_v1_live, 4);
 
 /**
+ * @generated from message millrace.v1.GetCursorRequest
+ */
+export type GetCursorRequest = Message<"millrace.v1.GetCursorRequest"> & {
+  /**
+   * A declared topic. "events" when empty.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetCursorRequest.
+ * Use `create(GetCursorRequestSchema)` to create a new message.
+ */
+export const GetCursorRequestSchema: GenMessage<GetCursorRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_live, 5);
+
+/**
+ * @generated from message millrace.v1.GetCursorResponse
+ */
+export type GetCursorResponse = Message<"millrace.v1.GetCursorResponse"> & {
+  /**
+   * Empty when the log cannot say now.
+   *
+   * @generated from field: string cursor = 1;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetCursorResponse.
+ * Use `create(GetCursorResponseSchema)` to create a new message.
+ */
+export const GetCursorResponseSchema: GenMessage<GetCursorResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_live, 6);
+
+/**
  * What happens when the buffer of a subscriber is full.
  *
  * @generated from enum millrace.v1.OnSlow
@@ -315,6 +353,17 @@ export const LiveService: GenService<{
     methodKind: "server_streaming";
     input: typeof SubscribeRequestSchema;
     output: typeof SubscribeResponseSchema;
+  },
+  /**
+   * From where to subscribe, to miss nothing that AdminService.ListEvents does not list when it is asked afterwards. Some events
+   * may come twice.
+   *
+   * @generated from rpc millrace.v1.LiveService.GetCursor
+   */
+  getCursor: {
+    methodKind: "unary";
+    input: typeof GetCursorRequestSchema;
+    output: typeof GetCursorResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1_live, 0);
