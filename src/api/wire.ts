@@ -118,6 +118,9 @@ export function toStatusMessage(status: Status): StatusMessage {
       lost: toCount(row.lost),
       balanced: row.balanced ?? undefined,
     })),
+    processes: status.processes.map(({ startedAtMs, roles, ...same }) => ({
+      ...{ ...same, roles: [...roles], startedAt: timestampOf(startedAtMs * 1000) },
+    })),
     subscribers: toCount(status.subscribers),
     workers: toCount(status.workers),
   })

@@ -45,6 +45,10 @@ export function statusOfWire({ status }: Pick<GetStatusResponse, 'status'>): Sta
       lost: numberOrNull(row.lost),
       balanced: row.balanced ?? null,
     })),
+    processes: status.processes.map(({ id, roles, host, version, startedAt }) => ({
+      ...{ id, roles, host, version },
+      startedAtMs: startedAt === undefined ? 0 : Number(microsOf(startedAt)) / 1000,
+    })),
     subscribers: numberOrNull(status.subscribers),
     workers: numberOrNull(status.workers),
   }

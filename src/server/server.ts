@@ -37,6 +37,7 @@ import { Closers } from './closers.ts'
 import { Core } from './core.ts'
 import { checkHandlers, loadHandlers } from './load-handlers.ts'
 import { observeStatus } from './observe-status.ts'
+import { Processes } from './processes.ts'
 import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
 import { watchWork } from './work-watch.ts'
@@ -143,6 +144,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const retention = new Retention({ ...config, eventLog, topics: topicsToTrim, logger, now })
     closers.addBounded(() => retention.close())
 
+    const processes = new Processes({ ...context, eventLog })
+    closers.addBounded(() => processes.close())
     const maxWaiting = { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes }
     const ingest = config.roles.includes('ingest')
       ? new Ingest({
@@ -169,6 +172,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       files: uploads,
       keys,
       agentOfflineMs: config.agentOfflineMs,
+      processes: () => processes.list(),
       ownGroups: [...ownGroups(topics), ...handlers],
     })
     closers.add(async () => core.close())

@@ -30,6 +30,9 @@ export function statusJson(status: Status): object {
       lost: row.lost,
       balanced: row.balanced,
     })),
+    processes: status.processes.map(({ id, roles, host, version, startedAtMs }) => ({
+      ...{ id, roles, host, version, started_at: formatRfc3339(startedAtMs * 1000) },
+    })),
     subscribers: status.subscribers,
     workers: status.workers,
   }
