@@ -11,6 +11,7 @@ COPY scripts scripts
 COPY bin bin
 COPY proto proto
 COPY src src
+COPY web web
 RUN npm run build && npm prune --omit=dev --omit=optional --loglevel=error
 
 FROM node:24-slim

@@ -1,10 +1,11 @@
-// Installs the dependencies only if something is missing. Runs before `npm start` and `npm test`.
+// Installs the dependencies only if something is missing, and builds the console if it is older than its source. Runs
+// before `npm start` and `npm test`.
 //
 // It runs on the machine's own Node, which may be old: plain JavaScript, no dependencies. The rest of the npm script
 // runs on the Node that the dependency `node` puts first in the PATH.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -24,6 +25,7 @@ if (reason !== null) {
   say(`installed in ${Math.round((Date.now() - began) / 1000)} s`)
 }
 ensureNode()
+ensureConsole()
 
 /** The first difference from package-lock.json, or null. */
 function missing() {
@@ -86,6 +88,34 @@ function npm(/** @type {string[]} */ ...args) {
   const [command, before] = own === undefined ? ['npm', []] : [process.execPath, [own]]
   const { status, error } = spawnSync(command, [...before, ...args], { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) fail(`npm ${args[0]} failed${error === undefined ? '' : `: ${error.message}`}; see above`)
+}
+
+/** Only in a checkout with vite: an installed package has the console, and no source of it. */
+function ensureConsole() {
+  const [source, built] = [join(root, 'web'), join(root, 'dist/console/index.html')]
+  const vite = join(root, 'node_modules/vite/bin/vite.js')
+  if (!existsSync(source) || !existsSync(vite)) return
+  if (existsSync(built) && statSync(built).mtimeMs >= newestOf(source)) return
+  say('building the console ...')
+  const bundled = join(root, 'node_modules/.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
+  const program = isNewEnough(process.versions.node) ? process.execPath : bundled
+  const config = join(source, 'vite.config.ts')
+  const { status } = spawnSync(program, [vite, 'build', '--config', config, '--logLevel', 'warn'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  })
+  // The server runs without it, and says at its address how to build it.
+  if (status !== 0) say('the console could not be built; see above')
+}
+
+/** When the newest file under a directory was changed, or a file was added or removed, in milliseconds since 1970. */
+function newestOf(/** @type {string} */ directory) {
+  const entries = readdirSync(directory, { withFileTypes: true })
+  const times = entries.map((entry) => {
+    const path = join(directory, entry.name)
+    return entry.isDirectory() ? newestOf(path) : statSync(path).mtimeMs
+  })
+  return Math.max(statSync(directory).mtimeMs, ...times)
 }
 
 function fail(/** @type {string} */ text) {

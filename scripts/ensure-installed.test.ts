@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -129,4 +129,26 @@ test('without the bundled Node the system Node is used if it is new enough', (t)
   rmSync(join(root, 'node_modules/.bin/node'))
   const { status, calls } = run()
   assert.deepEqual([status, calls], [0, ''])
+})
+
+test('the console is built when it is missing or older than its source, and only then', (t) => {
+  const { root, write, run } = project(t)
+  const [built, source] = ['dist/console/index.html', 'web/src/page.tsx']
+  write(source, '')
+  write(
+    'node_modules/vite/bin/vite.js',
+    `const { mkdirSync, writeFileSync } = require('node:fs')
+    mkdirSync('dist/console', { recursive: true })
+    writeFileSync(${JSON.stringify(built)}, process.argv.slice(2, 4).join(' '))`,
+  )
+  const first = run()
+  const second = run()
+  const [older, newer] = [new Date(2001, 0), new Date(2002, 0)]
+  utimesSync(join(root, built), older, older)
+  for (const path of ['web', 'web/src', source]) utimesSync(join(root, path), newer, newer)
+  const third = run()
+
+  const said = 'building the console ...\n'
+  assert.deepEqual([first.stderr, second.stderr, third.stderr], [said, '', said])
+  assert.equal(readFileSync(join(root, built), 'utf8'), 'build --config')
 })

@@ -48,7 +48,10 @@ test('start prints its addresses and a curl command that works', async (t) => {
   const { code, signal } = await ended
 
   assert.equal(answer.status, 202)
-  assert.match(text, /is ready\.\n {2}HTTP {2}http:\/\/127\.0\.0\.1:\d+\n {2}gRPC {2}127\.0\.0\.1:\d+\n/)
+  assert.match(
+    text,
+    /is ready\.\n {2}console {2}http:\/\/127\.0\.0\.1:\d+\/\n {2}HTTP {5}http:\/\/127\.0\.0\.1:\d+\n {2}gRPC {5}127\.0\.0\.1:\d+\n/,
+  )
   assert.ok(text.includes(join(cwd, 'data')))
   assert.deepEqual([code, signal], [0, null])
 })

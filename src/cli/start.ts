@@ -166,9 +166,10 @@ function printGreeting({ addresses }: RunningServer, config: Config, version: st
   terminal.print(
     [
       `${terminal.paint('bold', `Millrace ${version}`)} is ready.`,
-      `  HTTP  ${url}`,
-      ...(grpc === null ? [] : [`  gRPC  ${grpc}${tls ? ' (TLS)' : ''}`]),
-      ...(redisUrl === null ? [`  data  ${dataDir}`] : []),
+      `  console  ${url}/`,
+      `  HTTP     ${url}`,
+      ...(grpc === null ? [] : [`  gRPC     ${grpc}${tls ? ' (TLS)' : ''}`]),
+      ...(redisUrl === null ? [`  data     ${dataDir}`] : []),
       `  durability of accepted events: ${durabilityText(durability)}`,
       ...(grpc === null
         ? []

@@ -67,8 +67,8 @@ test('curl, the client and the command line use a server with a certificate, whi
     `https://${named(server.http)}/v1/events`,
   ])
   assert.match(posted.stdout, /"accepted":1/, posted.stderr)
-  const welcome = await run('curl', ['-sS', '--cacert', authority.cert, `https://${server.http}/`])
-  assert.match(welcome.stdout, new RegExp(`curl https://${server.http}/v1/events`))
+  const page = await run('curl', ['-sS', '--cacert', authority.cert, `https://${server.http}/`])
+  assert.match(page.stdout, /<title>Millrace/)
 
   const client = clientOf(t, [named(server.grpc)], tlsOf(authority))
   const verdict = await client.publishEvents(Array.from({ length: 100 }, () => ({ type: 'by.client' })))

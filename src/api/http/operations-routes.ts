@@ -1,10 +1,11 @@
-// The routes for operators: status, health, metrics, version, and a welcome page.
+// The routes for operators: health, metrics, version, and the console.
 
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import type { Grant } from '../../pipeline/keys.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import { addConsoleRoutes } from './console-route.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { readQuery } from './query.ts'
 
@@ -16,9 +17,6 @@ export interface OperationsParts {
   /** The URL of the bound address, for example `http://127.0.0.1:8080`; known once the server listens. */
   readonly url: () => string
 }
-
-/** Nothing but files of this server runs in the page, and no other page shows it in a frame. */
-const contentSecurityPolicy = "default-src 'self'; frame-ancestors 'none'"
 
 export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
   const { health, metrics, version, needsKeys, url } = parts
@@ -36,10 +34,7 @@ export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts
     return reply.header('content-type', contentType).send(body)
   })
   app.get('/version', async () => ({ version, commit: null, node: process.version }))
-  app.get('/', async (_request, reply) => {
-    reply.header('content-security-policy', contentSecurityPolicy)
-    return reply.type('text/html; charset=utf-8').send(welcome(url(), version, needsKeys))
-  })
+  addConsoleRoutes(app, { substitute: () => welcome(url(), version, needsKeys) })
 }
 
 function answerReadiness(reply: FastifyReply, health: Health, verbose: boolean): object {
@@ -79,6 +74,8 @@ List landed events:
   curl ${url}/v1/events${key}
 
 State of the server: /v1/status  /readyz  /metrics  /version
+
+The console would be here, and has not been built: run npm run console in the project, then load this page again.
 </pre>
 </html>
 `

@@ -294,19 +294,20 @@ test('readiness follows the health, and verbose names each part', async (t) => {
   assert.deepEqual(log.lines, [])
 })
 
-test('metrics, version and the welcome page are served', async (t) => {
-  const { url, address } = await startTestServer(t)
+test('metrics, version and the console are served', async (t) => {
+  const { url } = await startTestServer(t)
 
   const metrics = await ask(`${url}/metrics`)
   const open = await ask(`${url}/metrics`, { headers: { accept: 'application/openmetrics-text' } })
   const version = await ask(`${url}/version`)
-  const welcome = await ask(`${url}/`)
+  const page = await ask(`${url}/`)
 
   assert.match(metrics.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/)
   assert.match(metrics.text, /millrace_publish_duration_seconds_count\{transport="http"\} 0/)
   assert.match(open.headers.get('content-type') ?? '', /^application\/openmetrics-text/)
   assert.deepEqual(version.json, { version: '1.2.3', commit: null, node: process.version })
-  assert.match(welcome.text, new RegExp(`curl -i http://${address}/v1/events`))
+  assert.match(page.headers.get('content-type') ?? '', /^text\/html/)
+  assert.match(page.text, /<title>Millrace/)
 })
 
 test('every GET route supports HEAD', async (t) => {

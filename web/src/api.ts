@@ -1,0 +1,313 @@
+// The client of the HTTP API: one function per route that the console uses, and the types of what it answers.
+//
+// Names as on the wire. A number, a time or a list that the server does not know is null, never 0.
+
+/** A refused or failed call, as a problem (RFC 9457) says it. */
+export class ApiProblem extends Error {
+  /** 0: there was no answer. */
+  readonly status: number
+  readonly code: string
+  readonly field: string | null
+
+  constructor(status: number, code: string, message: string, field: string | null = null) {
+    super(message)
+    this.status = status
+    this.code = code
+    this.field = field
+  }
+}
+
+export type Lane = 'high' | 'normal' | 'low'
+export type Scope = 'publish' | 'subscribe' | 'work' | 'read' | 'operate' | 'admin'
+
+export interface Session {
+  readonly needs_key: boolean
+  readonly key: {
+    readonly name: string
+    readonly scopes: readonly Scope[]
+    readonly topics: readonly string[] | null
+    readonly types: readonly string[] | null
+  } | null
+}
+
+export interface Cause {
+  readonly component: string
+  readonly reason: string
+  readonly message: string
+}
+
+export interface Readiness {
+  readonly state: 'ready' | 'degraded' | 'unready'
+  readonly causes: readonly Cause[]
+}
+
+export interface GroupState {
+  readonly is: 'running' | 'paused' | 'outage' | 'no_worker' | 'limited'
+  readonly by: 'person' | 'system' | null
+  readonly reason: string | null
+  readonly since: string | null
+}
+
+export interface GroupStatus {
+  readonly name: string
+  readonly types: readonly string[]
+  readonly waiting: number | null
+  readonly ready: number | null
+  readonly scheduled: number | null
+  readonly held: number | null
+  readonly in_flight: number | null
+  readonly skipped: number | null
+  readonly oldest_waiting_seconds: number | null
+  readonly state: GroupState
+}
+
+export interface TopicStatus {
+  readonly name: string
+  readonly partitions: number
+  readonly groups: readonly GroupStatus[]
+}
+
+export interface LedgerRow {
+  readonly topic: string
+  readonly group: string
+  readonly accepted: number | null
+  readonly reopened: number | null
+  readonly waiting: number | null
+  readonly landed: number | null
+  readonly dead: number | null
+  readonly lost: number | null
+  readonly balanced: boolean | null
+}
+
+export interface ServerProcess {
+  readonly id: string
+  readonly roles: readonly string[]
+  readonly host: string
+  readonly version: string
+  readonly started_at: string
+}
+
+export interface Status {
+  readonly version: string
+  readonly uptime_seconds: number
+  readonly durability: string
+  readonly log: { readonly driver: string; readonly epoch: number | null }
+  readonly store: { readonly driver: string; readonly up: boolean }
+  readonly state: Readiness['state']
+  readonly causes: readonly Cause[]
+  readonly topics: readonly TopicStatus[]
+  readonly processes?: readonly ServerProcess[]
+  readonly ledger: readonly LedgerRow[]
+  readonly subscribers: number | null
+  readonly workers: number | null
+}
+
+/** Totals since the start of the answering process. */
+export interface Observations {
+  readonly at_seconds: number
+  readonly published: {
+    readonly received: number
+    readonly accepted: number
+    readonly rejected: number
+    readonly dropped: number
+    readonly accepted_by_lane: Readonly<Record<Lane, number>>
+  } | null
+  readonly log: {
+    readonly used_bytes: number | null
+    readonly limit_bytes: number | null
+    readonly problem: string | null
+    readonly persistence: string
+  }
+  readonly store: {
+    readonly events_bytes: number | null
+    readonly dead_letters: { readonly open: number; readonly redriven: number; readonly more: boolean } | null
+  } | null
+}
+
+export interface Observed {
+  readonly status: Status
+  /** Null where the answer had none. */
+  readonly observations: Observations | null
+}
+
+type Values = readonly (number | null)[]
+
+/** Each array has one value for each of the seconds, which are seconds since 1970. */
+export interface History {
+  readonly seconds: readonly number[]
+  readonly accepted: Values
+  readonly rejected: Values
+  readonly landed: Values
+  readonly dead: Values
+  /** Known for some of the seconds. */
+  readonly waiting: Values
+  readonly landing_p50_seconds: Values
+  readonly landing_p99_seconds: Values
+}
+
+export interface StoredEvent {
+  readonly event_id: string
+  readonly id: string
+  readonly source: string
+  readonly type: string
+  readonly subject: string
+  readonly time: string
+  readonly received_at: string
+  readonly topic: string
+  readonly priority: Lane
+  readonly key: string
+  readonly data_content_type: string
+  readonly attributes: Readonly<Record<string, string>>
+  /** Its numbers are JSON.rawJSON objects, which keep every digit. */
+  readonly data?: unknown
+  readonly data_base64?: string
+  readonly data_omitted?: string
+}
+
+export interface EventPage {
+  readonly events: readonly StoredEvent[]
+  readonly next_cursor: string | null
+  readonly live_cursor: string | null
+}
+
+export interface JourneyStep {
+  readonly step:
+    | ('accepted' | 'landed' | 'failed' | 'dead' | 'redriven')
+    | ('handed_out' | 'begun' | 'ended' | 'settled' | 'not_kept')
+  readonly at: string | null
+  readonly group?: string
+  readonly attempt?: number
+  readonly code?: string
+  readonly message?: string
+  readonly position?: string
+  readonly dead_letter_id?: string
+}
+
+export interface Journey {
+  readonly event: StoredEvent
+  readonly journey: { readonly state: 'landed' | 'dead' | 'waiting'; readonly steps: readonly JourneyStep[] }
+}
+
+export interface Found {
+  readonly kind: string
+  readonly href: string
+}
+
+export interface PublishVerdict {
+  readonly accepted: number
+  readonly dropped: number
+  readonly rejections: readonly { readonly id: string; readonly code: string; readonly message: string }[]
+  readonly durability: string
+}
+
+type Query = Readonly<Record<string, string | number | undefined>>
+
+/** Relative to the page, so that it works under any path. */
+export function addressOf(path: string, query: Query = {}): string {
+  const url = new URL(path.replace(/^\//, ''), document.baseURI)
+  url.hash = ''
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== '') url.searchParams.set(name, String(value))
+  }
+  return url.href
+}
+
+interface Call {
+  readonly query?: Query
+  /** Sent as JSON. */
+  readonly body?: unknown
+  /** JSON text, sent as it is. */
+  readonly text?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Resolves with the text of the answer. Errors: ApiProblem. */
+async function call(method: string, path: string, { query, body, text, signal }: Call = {}): Promise<string> {
+  const content = text ?? (body === undefined ? undefined : JSON.stringify(body))
+  let answer: Response
+  try {
+    answer = await fetch(addressOf(path, query), {
+      method,
+      ...(content === undefined ? {} : { body: content, headers: { 'content-type': 'application/json' } }),
+      ...(signal === undefined ? {} : { signal }),
+    })
+  } catch (failure) {
+    if (signal?.aborted) throw failure
+    throw new ApiProblem(0, 'unavailable', 'The server does not answer.')
+  }
+  const answered = await answer.text()
+  if (!answer.ok) throw problemOf(answer.status, answered)
+  return answered
+}
+
+function problemOf(status: number, text: string): ApiProblem {
+  try {
+    const { code, detail, title, field, causes } = JSON.parse(text)
+    const problem = new ApiProblem(status, code, detail ?? title, field ?? null)
+    return Object.assign(problem, { causes })
+  } catch {
+    return new ApiProblem(status, 'internal', text.slice(0, 200) || `The server answered ${status}.`)
+  }
+}
+
+async function json<T>(answered: Promise<string>): Promise<T> {
+  return JSON.parse(await answered)
+}
+
+/** As JSON.parse, with every digit of every number. */
+function parseExact(text: string): unknown {
+  return JSON.parse(text, ((_key: string, value: unknown, context?: { source?: string }) => {
+    const { rawJSON } = JSON as unknown as { rawJSON?: (source: string) => unknown }
+    const source = context?.source
+    const isInexact = typeof value === 'number' && source !== undefined && String(value) !== source
+    return isInexact && rawJSON !== undefined ? rawJSON(source) : value
+  }) as (key: string, value: unknown) => unknown)
+}
+
+/** An event as the live feed sends it. */
+export function eventOf(text: string): StoredEvent {
+  return parseExact(text) as StoredEvent
+}
+
+const part = encodeURIComponent
+
+export const api = {
+  session: async (): Promise<Session> => {
+    try {
+      return await json(call('GET', 'v1/session'))
+    } catch (problem) {
+      if (problem instanceof ApiProblem && problem.status === 404) return { needs_key: false, key: null }
+      throw problem
+    }
+  },
+  logIn: (key: string): Promise<string> => call('POST', 'v1/session', { body: { key } }),
+  logOut: (): Promise<string> => call('DELETE', 'v1/session'),
+
+  /** Whether the server can do its work; also when it says that it cannot. */
+  readiness: async (signal?: AbortSignal): Promise<Readiness> => {
+    try {
+      return await json(call('GET', 'readyz', { signal }))
+    } catch (problem) {
+      const { status = 0, causes = [] } = problem as ApiProblem & { causes?: readonly Cause[] }
+      if (status === 0) throw problem
+      return { state: 'unready', causes }
+    }
+  },
+  status: (signal?: AbortSignal): Promise<Status> => json(call('GET', 'v1/status', { signal })),
+  history: (signal?: AbortSignal): Promise<History> => json(call('GET', 'v1/status/history', { signal })),
+
+  events: async (query: Query, signal?: AbortSignal): Promise<EventPage> =>
+    parseExact(await call('GET', 'v1/events', { query, signal })) as EventPage,
+  journey: async (id: string, source?: string, signal?: AbortSignal): Promise<Journey> =>
+    parseExact(await call('GET', `v1/events/${part(id)}`, { query: { source }, signal })) as Journey,
+  /** @param text one event, or an array, as JSON. */
+  publish: (topic: string, text: string): Promise<PublishVerdict> =>
+    json(call('POST', 'v1/events', { query: { topic }, text })),
+  find: (id: string, signal?: AbortSignal): Promise<readonly Found[]> =>
+    json(call('GET', `v1/find/${part(id)}`, { signal })),
+
+  pauseGroup: (topic: string, group: string, reason: string): Promise<string> =>
+    call('POST', `v1/groups/${part(topic)}/${part(group)}/pause`, { body: { reason } }),
+  resumeGroup: (topic: string, group: string, rate?: number): Promise<string> =>
+    call('POST', `v1/groups/${part(topic)}/${part(group)}/resume`, { body: rate === undefined ? {} : { rate } }),
+}

@@ -1,0 +1,95 @@
+// The frame of every page: name, navigation, the light of the server's state, and the login where keys are asked for.
+
+import { useQueryClient } from '@tanstack/react-query'
+import { lazy, Suspense } from 'react'
+import { Link, Route, Switch, useLocation } from 'wouter'
+import { api } from './api.ts'
+import { Empty } from './components/empty.tsx'
+import { FindBox } from './components/find-box.tsx'
+import { StatusLight } from './components/status-light.tsx'
+import { ThemeSwitch } from './components/theme-switch.tsx'
+import { ObservedProvider } from './observed.tsx'
+import { pages } from './paths.ts'
+import { mayDo, useSession } from './session.ts'
+
+const Login = lazy(() => import('./components/login.tsx'))
+const OverviewPage = lazy(() => import('./overview/overview-page.tsx'))
+const TryItPage = lazy(() => import('./try-it/try-it-page.tsx'))
+const EventsPage = lazy(() => import('./events/events-page.tsx'))
+const EventPage = lazy(() => import('./event/event-page.tsx'))
+const DeadLettersPage = lazy(() => import('./dead-letters/dead-letters-page.tsx'))
+const WorkPage = lazy(() => import('./work/work-page.tsx'))
+const KeysPage = lazy(() => import('./keys/keys-page.tsx'))
+
+export function App() {
+  const session = useSession()
+  const isLoggedOut = session?.needs_key === true && session.key === null
+  return (
+    <ObservedProvider isWanted={mayDo(session, 'read')}>
+      <button type="button" className="skip" onClick={() => document.getElementById('main')?.focus()}>
+        Skip to the page
+      </button>
+      <header className="top">
+        <Link className="name" href="/">
+          Millrace
+        </Link>
+        <Navigation />
+        <div className="tools">
+          <FindBox />
+          <StatusLight />
+          <ThemeSwitch />
+          {session?.needs_key === true && session.key !== null ? <LogOut name={session.key.name} /> : null}
+        </div>
+      </header>
+      <main id="main" tabIndex={-1}>
+        <Suspense fallback={<p className="faint loading">Loading …</p>}>{isLoggedOut ? <Login /> : <Pages />}</Suspense>
+      </main>
+    </ObservedProvider>
+  )
+}
+
+function Navigation() {
+  const [location] = useLocation()
+  return (
+    <nav aria-label="Pages">
+      {pages.map(({ path, name }) => {
+        const isHere = path === '/' ? location === '/' : location === path || location.startsWith(`${path}/`)
+        return (
+          <Link key={path} href={path} aria-current={isHere ? 'page' : undefined}>
+            {name}
+          </Link>
+        )
+      })}
+    </nav>
+  )
+}
+
+function LogOut({ name }: { readonly name: string }) {
+  const queries = useQueryClient()
+  const logOut = async () => {
+    await api.logOut()
+    await queries.resetQueries()
+  }
+  return (
+    <button type="button" className="quiet" title={`The session has the key ${name}`} onClick={logOut}>
+      Log out
+    </button>
+  )
+}
+
+function Pages() {
+  return (
+    <Switch>
+      <Route path="/" component={OverviewPage} />
+      <Route path="/try" component={TryItPage} />
+      <Route path="/events" component={EventsPage} />
+      <Route path="/events/:id/:source?" component={EventPage} />
+      <Route path="/dead-letters/:id?" component={DeadLettersPage} />
+      <Route path="/work" component={WorkPage} />
+      <Route path="/keys" component={KeysPage} />
+      <Route>
+        <Empty>There is no such page. The navigation above has all of them.</Empty>
+      </Route>
+    </Switch>
+  )
+}

@@ -1,0 +1,38 @@
+// The addresses of the pages. An id can have any characters, so those that an address uses are escaped with `~`.
+
+export const pages = [
+  { path: '/', name: 'Overview' },
+  { path: '/try', name: 'Try it' },
+  { path: '/events', name: 'Events' },
+  { path: '/dead-letters', name: 'Dead letters' },
+  { path: '/work', name: 'Work' },
+  { path: '/keys', name: 'Keys' },
+] as const
+
+/** The router decodes `%`, but not alike for every character. */
+function escaped(text: string): string {
+  return encodeURIComponent(text).replaceAll('~', '%7E').replaceAll('%', '~')
+}
+
+export function unescaped(part: string): string {
+  try {
+    return decodeURIComponent(part.replaceAll('~', '%'))
+  } catch {
+    return part
+  }
+}
+
+/** Without a source for a UUID. */
+export function eventPath(id: string, source?: string): string {
+  return source === undefined ? `/events/${escaped(id)}` : `/events/${escaped(id)}/${escaped(source)}`
+}
+
+/** The page of what GET /v1/find/{id} names; null while there is none. */
+export function pageOf({ kind, href }: { readonly kind: string; readonly href: string }): string | null {
+  const url = new URL(href, 'http://millrace')
+  const id = decodeURIComponent(url.pathname.split('/').at(-1) ?? '')
+  if (kind === 'event') return eventPath(id, url.searchParams.get('source') ?? undefined)
+  if (kind === 'dead_letter') return `/dead-letters/${escaped(id)}`
+  if (kind === 'key') return '/keys'
+  return null
+}

@@ -1,0 +1,21 @@
+// What this browser may do: with a key where the server asks for keys, everything where it does not.
+
+import { useQuery } from '@tanstack/react-query'
+import { ApiProblem, api, type Scope, type Session } from './api.ts'
+
+export const sessionQuery = ['session']
+
+export function useSession(): Session | undefined {
+  const { data } = useQuery({ queryKey: sessionQuery, queryFn: api.session, staleTime: 60_000 })
+  return data
+}
+
+export function mayDo(session: Session | undefined, scope: Scope): boolean {
+  if (session === undefined) return false
+  return !session.needs_key || (session.key?.scopes.some((each) => each === scope || each === 'admin') ?? false)
+}
+
+/** Whether the session has ended: its key was revoked or has expired. */
+export function isLoggedOut(problem: unknown): boolean {
+  return problem instanceof ApiProblem && problem.status === 401
+}
