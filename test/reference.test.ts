@@ -146,7 +146,7 @@ test('every file and guarantee that code or pages name exists in the project', (
 
 /** Every file of the project, relative to its root. */
 function projectFiles(): string[] {
-  const folders = ['bench', 'docs', 'examples', 'proto', 'scripts', 'src', 'test']
+  const folders = ['bench', 'docs', 'examples', 'proto', 'scripts', 'src', 'test', 'web']
   return globSync([`{${folders.join(',')}}/**/*.*`, '*.*'], { cwd: root, exclude: ['**/node_modules'] })
 }
 

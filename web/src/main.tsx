@@ -1,6 +1,6 @@
 // Starts the console: one client of the API's answers, one live connection, one tree of components.
 
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { Router } from 'wouter'
@@ -8,6 +8,7 @@ import { useHashLocation } from 'wouter/use-hash-location'
 import { ApiProblem } from './api.ts'
 import { App } from './app.tsx'
 import { LiveConnection, LiveContext } from './live.ts'
+import { isLoggedOut, sessionQuery } from './session.ts'
 import { applyTheme, storedTheme } from './theme.ts'
 import './styles/base.css'
 import './styles/widgets.css'
@@ -16,6 +17,11 @@ import './styles/pages.css'
 applyTheme(storedTheme())
 
 const queries = new QueryClient({
+  queryCache: new QueryCache({
+    onError: (problem) => {
+      if (isLoggedOut(problem)) queries.invalidateQueries({ queryKey: sessionQuery })
+    },
+  }),
   defaultOptions: {
     queries: {
       // The pages refetch by themselves; a refused request stays refused.

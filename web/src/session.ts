@@ -12,7 +12,7 @@ export function useSession(): Session | undefined {
 
 export function mayDo(session: Session | undefined, scope: Scope): boolean {
   if (session === undefined) return false
-  return !session.needs_key || (session.key?.scopes.some((each) => each === scope || each === 'admin') ?? false)
+  return !session.needs_key || (session.key?.scopes.includes(scope) ?? false)
 }
 
 /** Whether the session has ended: its key was revoked or has expired. */

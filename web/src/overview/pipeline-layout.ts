@@ -101,7 +101,9 @@ export function lineOf({ places, isWide }: Layout, { from, to, isDead = false }:
   if (!isWide) return below(a, b)
   // Beside the one of its boxes that has the fewest other lines.
   const isFanOut = from === 'producers' || from === 'log'
-  return { path: curve(a, b), label: isFanOut ? before(b) : behind(a, isDead) }
+  // Lanes are inside the frame of the log.
+  const edge = from === 'producers' ? (places.get('log')?.x ?? b.x) : b.x
+  return { path: curve(a, b), label: isFanOut ? before({ ...b, x: edge }) : behind(a, isDead) }
 }
 
 function curve(a: Place, b: Place): string {
