@@ -40,6 +40,7 @@ import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
 import { addRequestRoutes } from './request-routes.ts'
+import { addSessionRoutes } from './session-routes.ts'
 import { addSubscriberRoute } from './subscriber-route.ts'
 
 export interface HttpServerOptions {
@@ -80,7 +81,8 @@ export interface RunningHttpServer extends RunningServer {
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
   const { health, metrics, logger, version, host, port } = options
   const times = { ...defaultTimes, ...options.times }
-  const { needsKeys = false } = options.access ?? {}
+  const { access = new Access(options.pipeline, false) } = options
+  const { needsKeys } = access
   let address = ''
   const routes: string[] = []
   const app = createApp(options, times, routes)
@@ -104,6 +106,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addFileRoutes(app, times)
     addRequestRoutes(app, times)
     addKeyRoutes(app, pages, times)
+    addSessionRoutes(app, { access, times, isEncrypted: options.certificate != null })
   }
   const scheme = options.certificate == null ? 'http' : 'https'
   const url = () => `${scheme}://${address}`
