@@ -88,6 +88,7 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
   const inMemory = { payloadBytes, warmSeconds: inMemorySeconds / 2, seconds: inMemorySeconds }
   const stream = { method: 'PublishStream', producers: 1, eventsPerMessage: 100, ...timed }
   const single = { ...stream, eventsPerMessage: 1 }
+  const unaryCalls = { ...stream, method: 'Publish', eventsPerMessage: 10 }
   const inserts: Block = {
     name: 'SQLite inserts (F7)',
     program: 'floors/sqlite-inserts',
@@ -144,12 +145,15 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
       blocks: [
         { name: 'bare grpc-js, 100 (F1)', program: 'floors/grpc-stream', options: stream },
         { name: 'ingest, 100', program: 'workloads/ingest', options: stream },
+        { name: 'ingest, 100, key', program: 'workloads/ingest', options: { ...stream, withKey: true } },
         { name: 'Produce, 100', program: 'workloads/ingest', options: { ...stream, method: 'Produce' } },
         { name: 'ingest, 100, 50 ms', program: 'workloads/ingest', options: { ...stream, roundTripMs } },
         { name: 'publisher', program: 'workloads/publisher', options: timed },
         { name: 'SQLite log, 100 (F5)', program: 'floors/sqlite-log', options: { ...timed, eventsPerMessage: 100 } },
         { name: 'bare grpc-js, 1 (F1)', program: 'floors/grpc-stream', options: single },
         { name: 'ingest, 1', program: 'workloads/ingest', options: single },
+        { name: 'unary, 10', program: 'workloads/ingest', options: unaryCalls },
+        { name: 'unary, 10, key', program: 'workloads/ingest', options: { ...unaryCalls, withKey: true } },
         {
           name: 'JSON.parse (F9)',
           program: 'floors/scan',
@@ -165,6 +169,8 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         ratio('T3', 'ingest, 100 per message / bare grpc-js', 'ingest, 100', 'bare grpc-js, 100 (F1)', 0.6),
         ratio('T4', 'ingest, 1 per message / bare grpc-js', 'ingest, 1', 'bare grpc-js, 1 (F1)', 0.6),
         ratio('T11', 'ingest over 50 ms / on loopback', 'ingest, 100, 50 ms', 'ingest, 100', 0.5),
+        ratio('', 'a stream with a key / without', 'ingest, 100, key', 'ingest, 100', null),
+        ratio('', 'unary calls with a key / without', 'unary, 10, key', 'unary, 10', null),
         ratio('', 'Produce / bare grpc-js', 'Produce, 100', 'bare grpc-js, 100 (F1)', null),
         ratio('', 'our publisher / bare grpc-js', 'publisher', 'bare grpc-js, 100 (F1)', null),
         ratio('', 'ingest / SQLite as a log', 'ingest, 100', 'SQLite log, 100 (F5)', null),

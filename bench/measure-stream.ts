@@ -5,10 +5,10 @@ import type { BlockResult } from './block.ts'
 import { MessageFactory, type MessageShape } from './messages.ts'
 import { cpuSecondsOf } from './process-usage.ts'
 import { startProgram } from './program.ts'
-import { Generator, type SendResult, type StreamMethod } from './send-messages.ts'
+import { Generator, type SendMethod, type SendResult } from './send-messages.ts'
 
 export interface StreamOptions {
-  readonly method: StreamMethod
+  readonly method: SendMethod
   readonly producers: number
   readonly eventsPerMessage: number
   readonly payloadBytes: number
@@ -34,7 +34,7 @@ export interface MeasureOptions {
 }
 
 export async function measureStream(
-  service: { readonly address: string; readonly pid: number },
+  service: { readonly address: string; readonly pid: number; readonly key?: string | null },
   options: StreamOptions,
   { shape = {}, untilDone = async () => {}, cpuSeconds = () => cpuSecondsOf(service.pid) }: MeasureOptions = {},
 ): Promise<MeasuredStream> {
@@ -43,7 +43,7 @@ export async function measureStream(
     roundTripMs === undefined ? null : await startProgram('delay-proxy', [service.address, String(roundTripMs / 2)])
   const producerId = method === 'Produce' ? { producerId: `bench-${process.pid}` } : {}
   const messages = new MessageFactory({ eventsPerMessage, payloadBytes, ...producerId, ...shape })
-  const generator = new Generator(proxy?.address ?? service.address, producers, messages)
+  const generator = new Generator(proxy?.address ?? service.address, producers, messages, service.key ?? null)
   try {
     const warmUp = await generator.send({ method, seconds: options.warmSeconds })
     await untilDone(messages.events)

@@ -1,24 +1,28 @@
-// The load generator: grpc-js client streams that write pre-encoded messages, the same for Millrace and for its floor.
+// The load generator: grpc-js calls that write pre-encoded messages, the same for Millrace and for its floor.
 //
 // It has two modes. Without a rate each producer writes as fast as flow control allows (a closed loop: it finds the highest
 // rate, and its latencies mean nothing). With a rate the due times are fixed before the run (an open loop): a generator that
 // is late catches up at once, and comparing `offered` with `sent` shows whether it could.
 
+import { Writable } from 'node:stream'
 import { fromBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
 import {
   type ProduceResponse,
   ProduceResponseSchema,
+  type PublishResponse,
+  PublishResponseSchema,
   type PublishStreamResponse,
   PublishStreamResponseSchema,
 } from '../src/gen/millrace/v1/ingest_pb.ts'
 import { rejectedEvents } from '../src/pipeline/rejections.ts'
 import type { MessageFactory } from './messages.ts'
 
-export type StreamMethod = 'PublishStream' | 'Produce'
+/** `Publish`: unary calls, 64 in flight for each producer. */
+export type SendMethod = 'PublishStream' | 'Produce' | 'Publish'
 
 export interface SendPlan {
-  readonly method: StreamMethod
+  readonly method: SendMethod
   /** Sending time. */
   readonly seconds: number
   /** Max events to send. */
@@ -39,7 +43,7 @@ export interface SendResult {
   readonly seconds: number
 }
 
-type Call = grpc.ClientWritableStream<Buffer> | grpc.ClientDuplexStream<Buffer, ProduceResponse>
+type Call = Pick<Writable, 'write' | 'end' | 'on'>
 
 const tickMs = 1
 const asIs = (bytes: Buffer): Buffer => bytes
@@ -48,10 +52,15 @@ const asIs = (bytes: Buffer): Buffer => bytes
 export class Generator {
   readonly #clients: grpc.Client[]
   readonly #messages: MessageFactory
+  readonly #metadata = new grpc.Metadata()
 
-  /** @param producers number of concurrent streams, each on its own connection. */
-  constructor(address: string, producers: number, messages: MessageFactory) {
+  /**
+   * @param producers number of concurrent streams, each on its own connection.
+   * @param key is sent with each call.
+   */
+  constructor(address: string, producers: number, messages: MessageFactory, key: string | null = null) {
     this.#messages = messages
+    if (key !== null) this.#metadata.set('authorization', `Bearer ${key}`)
     this.#clients = Array.from({ length: producers }, () => {
       const options = { 'grpc.use_local_subchannel_pool': 1, 'grpc.max_send_message_length': -1 }
       return new grpc.Client(address, grpc.credentials.createInsecure(), options)
@@ -74,7 +83,7 @@ export class Generator {
       return Math.min(((Math.min(nowMs, endMs) - startMs) / 1000) * plan.eventsPerSecond, maxEvents)
     }
     const isOver = (nowMs: number): boolean => nowMs >= endMs || tally.sent >= maxEvents
-    const streams = this.#clients.map((client) => openStream(client, plan.method, tally))
+    const streams = this.#clients.map((client) => openStream({ client, metadata: this.#metadata, tally }, plan.method))
 
     /** Writes what is due until the transport's buffer is full; the call's `drain` event calls it again. */
     const pump = (stream: OpenStream): void => {
@@ -125,12 +134,15 @@ interface OpenStream {
   end(): void
 }
 
-function openStream(client: grpc.Client, method: StreamMethod, tally: Tally): OpenStream {
+interface StreamParts {
+  readonly client: grpc.Client
+  readonly metadata: grpc.Metadata
+  readonly tally: Tally
+}
+
+function openStream(parts: StreamParts, method: SendMethod): OpenStream {
   const answered = Promise.withResolvers<void>()
-  const call =
-    method === 'PublishStream'
-      ? publishStream(client, tally, answered)
-      : produce(client, tally, answered, () => stream.events)
+  const call = openCall()
   let ended = false
   const stream: OpenStream = {
     call,
@@ -143,13 +155,56 @@ function openStream(client: grpc.Client, method: StreamMethod, tally: Tally): Op
     },
   }
   return stream
+
+  function openCall(): Call {
+    switch (method) {
+      case 'PublishStream':
+        return publishStream(parts, answered)
+      case 'Produce':
+        return produce(parts, answered, () => stream.events)
+      case 'Publish':
+        return publish(parts, answered)
+    }
+  }
 }
 
-function publishStream(client: grpc.Client, tally: Tally, answered: PromiseWithResolvers<void>): Call {
+const callsInFlight = 64
+
+/** Each message is a call of its own. */
+function publish({ client, metadata, tally }: StreamParts, answered: PromiseWithResolvers<void>): Call {
+  let inFlight = 0
+  const calls = new Writable({
+    highWaterMark: callsInFlight,
+    objectMode: true,
+    write: (message: Buffer, _encoding, done) => {
+      inFlight++
+      client.makeUnaryRequest(
+        '/millrace.v1.IngestService/Publish',
+        asIs,
+        (bytes: Buffer): PublishResponse => fromBinary(PublishResponseSchema, bytes),
+        message,
+        metadata,
+        (error, verdict) => {
+          if (verdict === undefined) return answered.reject(error)
+          tally.accepted += Number(verdict.accepted)
+          tally.dropped += Number(verdict.dropped)
+          tally.rejected += verdict.rejections.length
+          if (inFlight-- === callsInFlight) done()
+          if (inFlight === 0 && calls.writableFinished) answered.resolve()
+        },
+      )
+      if (inFlight < callsInFlight) done()
+    },
+  })
+  return calls.on('finish', () => inFlight === 0 && answered.resolve())
+}
+
+function publishStream({ client, metadata, tally }: StreamParts, answered: PromiseWithResolvers<void>): Call {
   return client.makeClientStreamRequest(
     '/millrace.v1.IngestService/PublishStream',
     asIs,
     (bytes: Buffer): PublishStreamResponse => fromBinary(PublishStreamResponseSchema, bytes),
+    metadata,
     (error, summary) => {
       if (summary === undefined) {
         answered.reject(error)
@@ -164,7 +219,11 @@ function publishStream(client: grpc.Client, tally: Tally, answered: PromiseWithR
 }
 
 /** Produce reports refused events only; all others up to `acked_through` are accepted. */
-function produce(client: grpc.Client, tally: Tally, answered: PromiseWithResolvers<void>, events: () => number): Call {
+function produce(
+  { client, metadata, tally }: StreamParts,
+  answered: PromiseWithResolvers<void>,
+  events: () => number,
+): Call {
   let refused = 0
   const call = client.makeBidiStreamRequest(
     '/millrace.v1.IngestService/Produce',
@@ -172,6 +231,7 @@ function produce(client: grpc.Client, tally: Tally, answered: PromiseWithResolve
     (bytes: Buffer): ProduceResponse => {
       return fromBinary(ProduceResponseSchema, bytes)
     },
+    metadata,
   )
   call.on('data', ({ rejections, dropped }: ProduceResponse) => {
     const rejected = rejectedEvents(rejections)

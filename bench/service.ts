@@ -1,5 +1,7 @@
 // The measured Millrace server: a separate process on a fresh data directory.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { connect } from '../src/client/connect.ts'
 import type { Status } from '../src/pipeline/pipeline.ts'
 import { ServerProcess } from '../test/support/server-process.ts'
@@ -19,6 +21,8 @@ export interface Service {
   /** HTTP address, `127.0.0.1:port`. */
   readonly http: string
   readonly pid: number
+  /** Its admin key; null unless MILLRACE_AUTH is `keys`. */
+  readonly key: string | null
   readonly startedInSeconds: number
   readonly rssBytes: number
   status(): Promise<Status>
@@ -46,17 +50,21 @@ export async function startService(
   const startMs = performance.now()
   await server.start()
   const startedInSeconds = (performance.now() - startMs) / 1000
-  const client = connect({ addresses: [server.grpc] })
+  const key = env.MILLRACE_AUTH === 'keys' ? readFileSync(join(dataDir, 'admin.key'), 'utf8').trim() : null
+  const client = connect({ addresses: [server.grpc], ...(key === null ? {} : { key }) })
+  const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
   return {
     address: server.grpc,
     http: server.http,
     pid: server.pid,
+    key,
     startedInSeconds,
     get rssBytes() {
       return server.rssBytes
     },
     status: () => client.status(),
-    counter: async (name) => sumOfSeries(await (await fetch(`http://${server.http}/metrics`)).text(), name),
+    counter: async (name) =>
+      sumOfSeries(await (await fetch(`http://${server.http}/metrics`, { headers })).text(), name),
     stop: async () => {
       client.close()
       const { code, signal } = await server.stop(60_000)

@@ -7,9 +7,17 @@ import { expectedRows } from '../messages.ts'
 import { ingestOnly, startService } from '../service.ts'
 import { withTempDirectory } from '../temp-directory.ts'
 
-await runBlock((options: StreamOptions) =>
+interface IngestOptions extends StreamOptions {
+  /** Whether the server asks for a key, and the generator sends it. */
+  readonly withKey?: boolean
+}
+
+await runBlock((options: IngestOptions) =>
   withTempDirectory(async (directory) => {
-    const service = await startService(directory, ingestOnly)
+    const service = await startService(
+      directory,
+      options.withKey ? { ...ingestOnly, MILLRACE_AUTH: 'keys' } : ingestOnly,
+    )
     const measured = await measureStream(service, options)
     const logCommits = await service.counter('millrace_log_commits_total')
     await service.stop()

@@ -9,6 +9,7 @@ It holds nothing back: while its output is not read, the server drops the oldest
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,9 @@ import grpc
 
 TYPES = ["order.*"]
 ADDRESS = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50051"
+# For a server that asks for a key, and for one that speaks TLS: a PEM file with its authority, or "system".
+KEY, CA = os.environ.get("MILLRACE_KEY"), os.environ.get("MILLRACE_TLS_CA")
+METADATA = [("authorization", f"Bearer {KEY}")] if KEY else []
 
 # Compiles the protos at each start. In a project of your own, do it once and keep the result.
 protos = Path(__file__).parents[2] / "proto"
@@ -34,7 +38,12 @@ def say(text):
 
 
 # The ping finds a server that is gone without a word.
-channel = grpc.insecure_channel(ADDRESS, [("grpc.keepalive_time_ms", 20_000)])
+OPTIONS = [("grpc.keepalive_time_ms", 20_000)]
+if CA is None:
+    channel = grpc.insecure_channel(ADDRESS, OPTIONS)
+else:
+    authorities = None if CA == "system" else Path(CA).read_bytes()
+    channel = grpc.secure_channel(ADDRESS, grpc.ssl_channel_credentials(authorities), OPTIONS)
 subscribe = channel.unary_stream(
     "/millrace.v1.LiveService/Subscribe",
     request_serializer=pb.SubscribeRequest.SerializeToString,
@@ -43,7 +52,7 @@ subscribe = channel.unary_stream(
 cursor = "now"
 while True:
     pause_seconds = 1
-    call = subscribe(pb.SubscribeRequest(types=TYPES, **{"from": cursor}))
+    call = subscribe(pb.SubscribeRequest(types=TYPES, **{"from": cursor}), metadata=METADATA)
     try:
         cursor = dict(call.initial_metadata()).get("millrace-cursor", cursor)
         say("connected")

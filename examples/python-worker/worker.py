@@ -22,6 +22,9 @@ import grpc
 
 GROUP, TYPES, PLACES, STOP_SECONDS = "kitchen", ["order.*"], 8, 10
 ADDRESS = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50051"
+# For a server that asks for a key, and for one that speaks TLS: a PEM file with its authority, or "system".
+KEY, CA = os.environ.get("MILLRACE_KEY"), os.environ.get("MILLRACE_TLS_CA")
+METADATA = [("authorization", f"Bearer {KEY}")] if KEY else []
 
 # Compiles the protos at each start. In a project of your own, do it once and keep the result.
 protos = Path(__file__).parents[2] / "proto"
@@ -124,7 +127,12 @@ def stop(*_):
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
 # The ping finds a server that is gone without a word.
-channel = grpc.insecure_channel(ADDRESS, [("grpc.keepalive_time_ms", 20_000)])
+OPTIONS = [("grpc.keepalive_time_ms", 20_000)]
+if CA is None:
+    channel = grpc.insecure_channel(ADDRESS, OPTIONS)
+else:
+    authorities = None if CA == "system" else Path(CA).read_bytes()
+    channel = grpc.secure_channel(ADDRESS, grpc.ssl_channel_credentials(authorities), OPTIONS)
 consume = channel.stream_stream(
     "/millrace.v1.WorkService/Consume",
     request_serializer=pb.ConsumeRequest.SerializeToString,
@@ -135,7 +143,7 @@ while not stopping.is_set():
     if stopping.is_set():
         break
     try:
-        for response in consume(iter(stream.requests.get, None)):
+        for response in consume(iter(stream.requests.get, None), metadata=METADATA):
             stream.take(response)
     except grpc.RpcError as error:
         print(f"{error.code().name}: {error.details()}", file=sys.stderr)

@@ -8,6 +8,8 @@ import { createLogger } from '../telemetry/logger.ts'
 import { everything } from './grant.ts'
 import { KeyRegistry } from './key-registry.ts'
 import { KeyRing } from './key-ring.ts'
+import { hashOfKey } from './key-text.ts'
+import { sealSession } from './session.ts'
 
 const anyTicket = { scopes: null, topics: null, types: null, usableForSeconds: null }
 
@@ -52,6 +54,44 @@ test('every process takes a ticket for its time, and it allows what ticket and k
   assert.ok(await there.checkTicket(ticket))
   clock.nowMs += 1
   assert.equal(await there.checkTicket(ticket), null)
+})
+
+test('every process takes a session for 12 h, and it is the key', async (t) => {
+  const { here, there, clock, create } = await twoRegistries(t)
+  const [{ key }, short] = [await create({ scopes: ['admin'] }), await create({ expiresInSeconds: 60 })]
+
+  const made = await here.createSession(key)
+  const session = made?.session ?? ''
+
+  assert.equal(made?.usableForSeconds, 12 * 60 * 60)
+  assert.equal((await here.createSession(short.key))?.usableForSeconds, 60)
+  assert.equal(await there.checkSession(session), await there.check(key))
+  assert.equal(await there.check(session), null)
+  assert.equal(await there.checkTicket(session), null)
+  clock.nowMs += 12 * 60 * 60 * 1000 - 1
+  assert.ok(await there.checkSession(session))
+  clock.nowMs += 1
+  assert.equal(await there.checkSession(session), null)
+})
+
+test('nobody makes a session without the key, and one that was changed is none', async (t) => {
+  const { here, there, create } = await twoRegistries(t)
+  const [first, second] = [await create({}), await create({})]
+  const { session } = (await here.createSession(first.key))!
+  const usableUntilMs = Number.MAX_SAFE_INTEGER
+  // With what the database has.
+  const sealed = sealSession(first.keyId, hashOfKey(first.key), { key: first.keyId, usableUntilMs })
+  const wrong = [
+    ...[sealed, sealSession(first.keyId, hashOfKey(second.key), { key: first.key, usableUntilMs })],
+    ...[session.replace(first.keyId, second.keyId), session.slice(0, 60), ''],
+    ...[17, 40, 150].map((at) => session.slice(0, at) + (session[at] === 'Q' ? 'g' : 'Q') + session.slice(at + 1)),
+  ]
+
+  for (const text of wrong) assert.equal(await there.checkSession(text), null, text)
+  assert.ok(await there.checkSession(session))
+  assert.equal(await here.createSession(session), null)
+  await here.revoke(first.keyId)
+  assert.equal(await here.checkSession(session), null)
 })
 
 test('a ticket ends with its key, and one that was changed is none', async (t) => {

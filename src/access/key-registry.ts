@@ -1,4 +1,4 @@
-// API keys: makes, lists and revokes them, and makes tickets.
+// API keys: makes, lists and revokes them, and makes tickets and sessions.
 //
 // Not its job: the check of a key (key-ring.ts), which callers need one (server/).
 
@@ -12,6 +12,7 @@ import {
   type Keys,
   keyLimits,
   type Scope,
+  type Session,
   scopes,
   type Ticket,
   type TicketRequest,
@@ -22,6 +23,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import { compilePatterns, narrow } from './grant.ts'
 import type { KeyRing } from './key-ring.ts'
 import { hashOfKey, newKeyText, readKey } from './key-text.ts'
+import { keyIdOfSession, openSession, sealSession } from './session.ts'
 import { keyIdOfTicket, readTicket, ticketScopes, writeTicket } from './ticket.ts'
 
 export interface KeyRegistryOptions {
@@ -82,6 +84,15 @@ export class KeyRegistry implements Keys {
     return narrow(ring.use(key), content)
   }
 
+  async checkSession(text: string): Promise<Grant | null> {
+    const { ring, now } = this.#options
+    const keyId = keyIdOfSession(text)
+    const key = keyId === null ? null : await ring.find(keyId)
+    const content = key && openSession(text, key.hash)
+    if (!content || now() >= content.usableUntilMs) return null
+    return await ring.check(content.key)
+  }
+
   onEnded(keyId: string, listener: () => void): () => void {
     return this.#options.ring.onEnded(keyId, listener)
   }
@@ -105,6 +116,18 @@ export class KeyRegistry implements Keys {
       throw invalid('topics', problem)
     }
     return { ticket, usableUntilMicros: usableUntilMs * 1000 }
+  }
+
+  async createSession(text: string): Promise<Session | null> {
+    const { ring, now } = this.#options
+    const grant = await ring.check(text)
+    const key = grant && ring.get(grant.keyId)
+    if (!key) return null
+    const { keyId, expiresAtMs } = key.grant
+    const nowMs = now()
+    const usableUntilMs = Math.min(nowMs + keyLimits.maxSessionSeconds * 1000, expiresAtMs ?? Number.POSITIVE_INFINITY)
+    const session = sealSession(keyId, key.hash, { key: text, usableUntilMs })
+    return { session, grant: key.grant, usableForSeconds: Math.max(0, Math.floor((usableUntilMs - nowMs) / 1000)) }
   }
 }
 

@@ -12,7 +12,9 @@ export function restrictKeys(keys: Keys): Keys {
     ...{ create: refuse, list: refuse, revoke: refuse },
     check: (text) => keys.check(text),
     checkTicket: (text) => keys.checkTicket(text),
+    checkSession: (text) => keys.checkSession(text),
     onEnded: (keyId, listener) => keys.onEnded(keyId, listener),
     createTicket: (grant, request) => keys.createTicket(grant, request),
+    createSession: (key) => keys.createSession(key),
   }
 }

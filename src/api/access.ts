@@ -58,6 +58,12 @@ export class Access {
     return this.#callerOf(await this.#pipeline.keys.checkTicket(ticket), need)
   }
 
+  /** As `authorize`, with a session. */
+  async authorizeSession(session: string, need: Need): Promise<Caller> {
+    if (!this.needsKeys || need === 'open') return this.#anyone
+    return this.#callerOf(await this.#pipeline.keys.checkSession(session), need)
+  }
+
   /**
    * Calls the listener once when the caller's key is revoked or expires, within 5 s; never without a key. Returns a function that
    * takes the listener back.
@@ -95,6 +101,6 @@ function missing(): MillraceError {
 }
 
 /** The same for every wrong key: it tells nothing about what is stored. */
-function wrongKey(): MillraceError {
+export function wrongKey(): MillraceError {
   return new MillraceError('unauthenticated', 'the key is not valid: it is wrong, revoked or expired')
 }

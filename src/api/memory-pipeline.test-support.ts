@@ -59,6 +59,7 @@ export class MemoryPipeline implements Pipeline {
   keys: Keys = {
     ...{ create: refuse, list: refuse, revoke: refuse, check: () => null, checkTicket: async () => null },
     ...{ onEnded: () => () => {}, createTicket: () => assert.fail('no ticket is made') },
+    ...{ checkSession: async () => null, createSession: async () => null },
   }
   readonly agents: Agents = { heartbeat: refuse, listAgents: refuse, agent: refuse }
 

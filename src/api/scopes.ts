@@ -18,20 +18,16 @@ const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
       'GET /livez',
       'GET /readyz',
       'GET /healthz',
-      'POST /v1/session',
     ],
+    // The key is in the body of the login; the other two say, and forget, what the browser has, be it nothing.
+    ...['POST', 'GET', 'DELETE'].map((method) => `${method} /v1/session`),
     // The preflight of a browser has no key: it asks whether a request with one may be sent.
     'OPTIONS /v1/*',
     ...['/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/Watch', '/grpc.health.v1.Health/List'],
     '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
     '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
   ],
-  any: [
-    'POST /v1/tickets',
-    'DELETE /v1/session',
-    '/millrace.v1.KeyService/CheckKey',
-    '/millrace.v1.KeyService/CreateTicket',
-  ],
+  any: ['POST /v1/tickets', '/millrace.v1.KeyService/CheckKey', '/millrace.v1.KeyService/CreateTicket'],
   publish: [
     ...['POST /v1/events', 'POST /v1/heartbeats', 'POST /v1/files'],
     ...['POST /v1/requests/:type', 'GET /v1/requests/:id'],

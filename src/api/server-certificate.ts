@@ -63,8 +63,8 @@ export class ServerCertificate {
   }
 
   get #context(): SecureContextOptions {
-    const { cert, key, clientCa } = this.#current
-    return { cert, key, minVersion: minTlsVersion, ...(clientCa === null ? {} : { ca: clientCa }) }
+    const { cert, key, clientCa: ca, clientCrl: crl } = this.#current
+    return { cert, key, minVersion: minTlsVersion, ...(ca === null ? {} : { ca }), ...(crl === null ? {} : { crl }) }
   }
 
   async #readAgain(): Promise<void> {
@@ -103,6 +103,6 @@ export class ServerCertificate {
   }
 }
 
-function textOf({ cert, key, clientCa }: ServerTls): string {
-  return [cert, key, clientCa].join('\n')
+function textOf({ cert, key, clientCa, clientCrl }: ServerTls): string {
+  return [cert, key, clientCa, clientCrl].join('\n')
 }

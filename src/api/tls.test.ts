@@ -30,7 +30,7 @@ const sslOf = (ca: string) => credentials.createSsl(Buffer.from(ca))
 
 async function openCertificate(t: TestContext, { cert, key }: Certificate, log = new LinesWritten()) {
   const certificate = await ServerCertificate.open({
-    config: { tlsCert: cert, tlsKey: key, tlsClientCa: null },
+    config: { tlsCert: cert, tlsKey: key, tlsClientCa: null, tlsClientCrl: null },
     logger: createLogger({ level: 'info', version: 'test', destination: log }),
     now: Date.now,
     readEveryMs,

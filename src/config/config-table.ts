@@ -50,6 +50,7 @@ export interface Config {
   readonly tlsCert: string | null
   readonly tlsKey: string | null
   readonly tlsClientCa: string | null
+  readonly tlsClientCrl: string | null
   /** For client commands: an absolute path, or `system`. */
   readonly tlsCa: string | null
   readonly tlsClientCert: string | null
@@ -301,6 +302,13 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     variable: 'MILLRACE_TLS_CLIENT_CA',
     example: '/etc/millrace/client-ca.pem',
     description: 'The authorities of client certificates. With it, every client must have such a certificate (mTLS).',
+    ...pemFile,
+  },
+  tlsClientCrl: {
+    variable: 'MILLRACE_TLS_CLIENT_CRL',
+    example: '/etc/millrace/client-crl.pem',
+    description:
+      'The revocation lists (CRL) of all authorities of MILLRACE_TLS_CLIENT_CA: a client certificate that is in one, and any whose authority has no current one, is refused.',
     ...pemFile,
   },
   tlsCa: {

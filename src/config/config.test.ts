@@ -63,6 +63,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     tlsCert: 'a\0b',
     tlsKey: 'a\0b',
     tlsClientCa: 'a\0b',
+    tlsClientCrl: 'a\0b',
     tlsCa: 'a\0b',
     tlsClientCert: 'a\0b',
     tlsClientKey: 'a\0b',
@@ -117,6 +118,7 @@ test('a certificate without its key, or what needs one without it, is a problem 
     MILLRACE_TLS_CERT: 'MILLRACE_TLS_KEY',
     MILLRACE_TLS_KEY: 'MILLRACE_TLS_CERT',
     MILLRACE_TLS_CLIENT_CA: 'MILLRACE_TLS_CERT',
+    MILLRACE_TLS_CLIENT_CRL: 'MILLRACE_TLS_CLIENT_CA',
     MILLRACE_TLS_CLIENT_CERT: 'MILLRACE_TLS_CLIENT_KEY',
     MILLRACE_TLS_CLIENT_KEY: 'MILLRACE_TLS_CLIENT_CERT',
   }

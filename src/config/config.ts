@@ -100,7 +100,10 @@ function completed(written: WrittenConfig, cwd: string): Config {
   }
 }
 
-const tlsPaths = ['tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCa', 'tlsClientCert', 'tlsClientKey'] as const
+const tlsPaths = [
+  ...(['tlsCert', 'tlsKey', 'tlsClientCa', 'tlsClientCrl'] as const),
+  ...(['tlsCa', 'tlsClientCert', 'tlsClientKey'] as const),
+] as const
 type TlsPaths = Pick<Config, (typeof tlsPaths)[number]>
 
 function absolute(written: TlsPaths, cwd: string): TlsPaths {
@@ -218,6 +221,13 @@ const tlsNeeds = [
   ['tlsCert', 'MILLRACE_TLS_CERT', 'tlsKey', 'MILLRACE_TLS_KEY', 'a certificate needs its key'],
   ['tlsKey', 'MILLRACE_TLS_KEY', 'tlsCert', 'MILLRACE_TLS_CERT', 'a key needs its certificate'],
   ['tlsClientCa', 'MILLRACE_TLS_CLIENT_CA', 'tlsCert', 'MILLRACE_TLS_CERT', 'without TLS no client has a certificate'],
+  [
+    'tlsClientCrl',
+    'MILLRACE_TLS_CLIENT_CRL',
+    'tlsClientCa',
+    'MILLRACE_TLS_CLIENT_CA',
+    'without it no client needs a certificate',
+  ],
   [
     'tlsClientCert',
     'MILLRACE_TLS_CLIENT_CERT',

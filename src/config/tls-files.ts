@@ -5,7 +5,7 @@
 
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { createSecureContext } from 'node:tls'
+import { createSecureContext, type SecureContext } from 'node:tls'
 import { type Config, ConfigError, type ConfigProblem, systemAuthorities } from './config.ts'
 import { settings } from './config-table.ts'
 
@@ -15,6 +15,8 @@ export interface ServerTls {
   readonly key: string
   /** Null: clients need no certificate. */
   readonly clientCa: string | null
+  /** Null: no client certificate is looked up in a list. */
+  readonly clientCrl: string | null
   readonly certificate: X509Certificate
 }
 
@@ -26,9 +28,9 @@ export interface ClientTlsFiles {
   readonly key?: string
 }
 
-type FileKey = 'tlsCert' | 'tlsKey' | 'tlsClientCa' | 'tlsCa' | 'tlsClientCert' | 'tlsClientKey'
+type FileKey = 'tlsCert' | 'tlsKey' | 'tlsClientCa' | 'tlsClientCrl' | 'tlsCa' | 'tlsClientCert' | 'tlsClientKey'
 
-export type ServerTlsSettings = Pick<Config, 'tlsCert' | 'tlsKey' | 'tlsClientCa'>
+export type ServerTlsSettings = Pick<Config, 'tlsCert' | 'tlsKey' | 'tlsClientCa' | 'tlsClientCrl'>
 export type ClientTlsSettings = Pick<Config, 'tlsCa' | 'tlsClientCert' | 'tlsClientKey'>
 
 /**
@@ -38,15 +40,17 @@ export type ClientTlsSettings = Pick<Config, 'tlsCa' | 'tlsClientCert' | 'tlsCli
  */
 export async function readServerTls(config: ServerTlsSettings): Promise<ServerTls | null> {
   const files = new Files(config)
-  const [cert, key, clientCa] = await Promise.all([
+  const [cert, key, clientCa, clientCrl] = await Promise.all([
     files.certificate('tlsCert'),
     files.key('tlsKey'),
     files.certificate('tlsClientCa'),
+    files.revocations('tlsClientCrl'),
   ])
   files.checkPair('tlsCert', cert, key)
   files.finish()
   if (cert === null || key === null) return null
-  return { cert: cert.text, key: key.text, clientCa: clientCa?.text ?? null, certificate: cert.value }
+  const [ca, crl] = [clientCa?.text ?? null, clientCrl?.text ?? null]
+  return { cert: cert.text, key: key.text, clientCa: ca, clientCrl: crl, certificate: cert.value }
 }
 
 /**
@@ -98,6 +102,10 @@ class Files {
   /** The first certificate of the file. */
   certificate(key: FileKey): Promise<Pem<X509Certificate> | null> {
     return this.#read(key, 'certificates in PEM', (text) => new X509Certificate(text))
+  }
+
+  revocations(key: FileKey): Promise<Pem<SecureContext> | null> {
+    return this.#read(key, 'certificate revocation lists in PEM', (crl) => createSecureContext({ crl }))
   }
 
   key(key: FileKey): Promise<Pem<KeyObject> | null> {

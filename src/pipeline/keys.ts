@@ -17,6 +17,8 @@ export const keyLimits = {
   minExpiresInSeconds: 1,
   maxExpiresInSeconds: 10 * 365 * 24 * 60 * 60,
   ticket: { defaultSeconds: 60, maxSeconds: 15 * 60, maxBytes: 4096 },
+  /** A working day. */
+  maxSessionSeconds: 12 * 60 * 60,
 } as const
 
 /** What a key is for. */
@@ -89,6 +91,15 @@ export interface Ticket {
   readonly usableUntilMicros: number
 }
 
+/** A browser's own way to use a key: made by a login, kept in a cookie. */
+export interface Session {
+  /** Not the key, and made anew by each login. */
+  readonly session: string
+  /** That of the key. */
+  readonly grant: Grant
+  readonly usableForSeconds: number
+}
+
 export interface Keys {
   /**
    * Makes a key. When the promise resolves it is stored, and every process takes it.
@@ -121,6 +132,9 @@ export interface Keys {
   /** As `check`, for tickets: what one opens ends with its key, not with the ticket. A key is no ticket, nor is a ticket a key. */
   checkTicket(text: string): Promise<Grant | null>
 
+  /** As `check`, for sessions: the grant is that of the key, and what a session opens ends with the key. */
+  checkSession(text: string): Promise<Grant | null>
+
   /**
    * Calls the listener once when the key is revoked or expires, within 5 s; soon, when it has ended already. Never for the
    * grant of a server without keys. Returns a function that takes the listener back.
@@ -134,4 +148,10 @@ export interface Keys {
    * ended).
    */
   createTicket(grant: Grant, request: TicketRequest): Ticket | Promise<Ticket>
+
+  /**
+   * Makes a session that allows all that the key does, for 12 h or until the key expires; null for every wrong key. Every
+   * process takes it, and it ends with the key. Errors: `unavailable`, as `check`.
+   */
+  createSession(key: string): Promise<Session | null>
 }

@@ -93,6 +93,7 @@ const jsonBodies: Readonly<Record<string, (scene: Scene) => object>> = {
   'POST /v1/dead-letters/redrive': ({ ids }) => ({ dead_letter_ids: [ids.letter] }),
   'POST /v1/keys': () => ({ name: 'made', scopes: ['read'], expires_in: 1 }),
   'POST /v1/tickets': () => ({}),
+  'POST /v1/session': ({ adminKey }) => ({ key: adminKey }),
 }
 
 const queries: Readonly<Record<string, string>> = {
@@ -310,6 +311,7 @@ const ofNarrowKey: Readonly<Record<string, number | 'empty' | 'done'>> = {
   ...{ 'POST /v1/groups/:topic/:group/keys/:key/retry': 404, 'POST /v1/groups/:topic/:group/keys/:key/skip': 404 },
   ...{ 'POST /v1/groups/:topic/:group/keys/:key/release': 404, 'GET /v1/status': 'done', 'GET /metrics': 403 },
   ...{ 'GET /v1/keys': 403, 'POST /v1/keys': 403, 'DELETE /v1/keys/:id': 403, 'POST /v1/tickets': 'done' },
+  ...{ 'GET /v1/session': 'done', 'POST /v1/session': 'done', 'DELETE /v1/session': 'done' },
   ...{ 'GET /version': 'done', 'GET /livez': 'done', 'GET /readyz': 'done', 'GET /healthz': 'done', 'GET /': 'done' },
   ...{ Publish: grpcStatus.NOT_FOUND, PublishStream: 'done', Produce: grpcStatus.NOT_FOUND },
   ...{ Request: grpcStatus.PERMISSION_DENIED, GetReply: grpcStatus.NOT_FOUND, Upload: grpcStatus.PERMISSION_DENIED },

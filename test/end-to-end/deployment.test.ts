@@ -1,11 +1,14 @@
 // Checks compose.yaml and Dockerfile without a container engine (docs/deploy.md lists what this cannot check).
 
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { promisify } from 'node:util'
 import { loadConfig, needsKeys } from '../../src/config/config.ts'
 import { settings } from '../../src/config/config-table.ts'
+import { Authority } from '../support/certificates.ts'
 import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
 import { startInProcess } from '../support/in-process-server.ts'
@@ -14,6 +17,7 @@ import { clientOf, publish } from '../support/publish.ts'
 import { RedisServer } from '../support/redis-server.ts'
 import { projectRoot } from '../support/server-process.ts'
 import { drained } from '../support/tally.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 
 const fileOf = (name: string): string => readFileSync(join(projectRoot, name), 'utf8')
 const compose = fileOf('compose.yaml')
@@ -99,4 +103,19 @@ test('the files that the Dockerfile copies exist, and .dockerignore does not exc
   }
   const { bin } = JSON.parse(fileOf('package.json')) as { bin: { millrace: string } }
   assert.match(fileOf('Dockerfile'), new RegExp(`ln -s /usr/local/lib/node_modules/millrace/${bin.millrace} `))
+})
+
+test('the health check of the image needs no key and takes any certificate, and fails when the process is gone', async (t) => {
+  const [, words = '[]'] = /^HEALTHCHECK [^[]*CMD (\[.*\])$/m.exec(fileOf('Dockerfile').replaceAll('\\\n', ''))!
+  const [program, ...args] = JSON.parse(words) as string[]
+  const { cert, key } = new Authority(tempDirectory(t)).issue('server', { names: 'DNS:millrace' })
+  const certificate: Record<string, string> = { MILLRACE_TLS_CERT: cert, MILLRACE_TLS_KEY: key }
+  for (const tls of [{}, certificate]) {
+    const server = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys', ...tls } })
+    const env = { ...process.env, ...tls, MILLRACE_HTTP_PORT: server.http.split(':')[1] }
+    const check = () => promisify(execFile)(program!, args, { env })
+    await check()
+    await server.stop()
+    await assert.rejects(check(), { code: 1 })
+  }
 })

@@ -42,6 +42,10 @@ test('fault S8: two servers on one Redis make one key, and its secret is in no l
   const post = { method: 'POST', headers: { authorization, 'content-type': 'application/json' }, body: '{}' }
   const { ticket } = JSON.parse((await request(servers[0].http, '/v1/tickets', post)).text)
   await request(servers[1].http, `/v1/status?ticket=${ticket}`)
+  const loggedIn = await request(servers[0].http, '/v1/session', { ...post, body: JSON.stringify({ key }) })
+  const cookie = loggedIn.headers.get('set-cookie')?.split(';')[0] ?? ''
+  // Every server takes it.
+  assert.equal((await request(servers[1].http, '/v1/status', { headers: { cookie } })).status, 200)
   const metrics = await request(servers[0].http, '/metrics', { headers: { authorization } })
   assert.equal(metrics.status, 200)
   for (const server of servers) await server.stop()
@@ -64,7 +68,7 @@ test('fault S8: two servers on one Redis make one key, and its secret is in no l
   ]
   for (const [name, bytes] of places) {
     for (const secret of [key, ...ends].map((each) => each.slice(16))) assert.ok(!bytes.includes(secret), name)
-    assert.ok(!bytes.includes(ticket), name)
+    for (const each of [ticket, cookie.slice(30)]) assert.ok(!bytes.includes(each), name)
   }
   assert.deepEqual(
     servers.flatMap(({ dataDir }) => filesIn(dataDir)).filter(([name]) => name === 'admin.key').length,

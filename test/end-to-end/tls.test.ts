@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { type ConnectOptions, connect } from '../../src/client/connect.ts'
 import { Authority, type Certificate } from '../support/certificates.ts'
 import { cleanup } from '../support/cleanup.ts'
+import { eventually } from '../support/eventually.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { runCommand } from '../support/run-command.ts'
 import { run } from '../support/run-program.ts'
@@ -159,6 +160,31 @@ test('with mTLS only a valid certificate of the client authority gets past the h
   assert.equal(code, 0, stderr)
 })
 
+test('fault S26: a client certificate that is revoked gets no further than the handshake, from the next reading of the list on', async (t) => {
+  const directory = tempDirectory(t)
+  const [servers, clients] = [new Authority(directory, 'servers'), new Authority(directory, 'clients')]
+  const [revoked, leaves, stays] = [clients.issue('revoked'), clients.issue('leaves'), clients.issue('stays')]
+  const list = clients.revoke(revoked)
+  const settings = { ...settingsOf(servers.issue('server'), clients), MILLRACE_TLS_CLIENT_CRL: list }
+  const server = await startInProcess(t, { env: settings })
+  const outcome = (certificate: Certificate) => outcomeOf(t, server.grpc, tlsOf(servers, certificate))
+  const ofCurl = async ({ cert, key }: Certificate) => {
+    const words = ['-sS', '--cacert', servers.cert, '--cert', cert, '--key', key, `https://${server.http}/livez`]
+    return (await run('curl', words)).stdout
+  }
+
+  assert.match((await outcome(revoked)) ?? 'none', /the server closed the connection after the handshake began/)
+  assert.equal(await ofCurl(revoked), '')
+  for (const transport of ['grpc', 'http']) {
+    assert.match(server.stderr, new RegExp(`"transport":"${transport}".*"reason":"CERT_REVOKED"`))
+  }
+  assert.deepEqual([await outcome(leaves), await ofCurl(leaves)], [null, '{"live":true}'])
+  clients.revoke(leaves)
+  await eventually(async () => assert.notEqual(await outcome(leaves), null))
+  assert.deepEqual([await ofCurl(leaves), await ofCurl(revoked), await ofCurl(stays)], ['', '', '{"live":true}'])
+  assert.equal(await outcome(stays), null)
+})
+
 test('gRPC for Python speaks TLS and mTLS with the server', {
   skip: python === undefined && 'no Python with grpc: on Debian, run apt-get install python3-grpcio',
 }, async (t) => {
@@ -195,6 +221,10 @@ test('files that cannot be used keep a server from starting, and check-config an
     [
       { ...settingsOf(first), MILLRACE_TLS_KEY: first.cert },
       /MILLRACE_TLS_KEY is ".*a private key in PEM without a passphrase/,
+    ],
+    [
+      { ...settingsOf(first, authority), MILLRACE_TLS_CLIENT_CRL: first.cert },
+      /MILLRACE_TLS_CLIENT_CRL is ".*a file of certificate revocation lists in PEM/,
     ],
   ]
   for (const [env, expected] of wrong) {

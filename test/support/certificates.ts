@@ -1,7 +1,7 @@
 // Certificates for the tests of TLS, made by openssl.
 
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Paths of PEM files. */
@@ -46,6 +46,21 @@ export class Authority {
     const signer = ['-CA', this.cert, '-CAkey', this.#key, '-copy_extensions', 'copy']
     openssl('x509', '-req', '-in', request, ...signer, '-days', String(days), '-out', cert)
     return { cert, key }
+  }
+
+  /** Returns the path of a list of the certificates that are revoked, these and those of before. */
+  revoke(...certificates: readonly Certificate[]): string {
+    const path = (name: string) => join(this.#directory, name)
+    const [settings, database, list] = [path('crl.cnf'), path('index.txt'), path('crl.pem')]
+    if (!existsSync(database)) writeFileSync(database, '')
+    writeFileSync(
+      settings,
+      `[ca]\ndefault_ca=own\n[own]\ndatabase=${database}\ndefault_md=sha256\ndefault_crl_days=1\n`,
+    )
+    const words = ['ca', '-config', settings, '-keyfile', this.#key, '-cert', this.cert]
+    for (const { cert } of certificates) openssl(...words, '-revoke', cert)
+    openssl(...words, '-gencrl', '-out', list)
+    return list
   }
 }
 

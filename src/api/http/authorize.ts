@@ -4,7 +4,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import { type Access, type Caller, endedKey, endedKeyGraceMs, keyField, scopeField } from '../access.ts'
 import type { Need } from '../scopes.ts'
+import { refuseOtherOrigin } from './foreign-site.ts'
 import type { Problem } from './problem.ts'
+import { sessionOf } from './session-cookie.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -29,9 +31,7 @@ export async function authorize(access: Access, request: FastifyRequest, reply: 
       'a key is in the URL, where logs of proxies and browsers keep it: revoke it, and send keys as authorization: Bearer $MILLRACE_KEY'
     throw new MillraceError('invalid_event', problem)
   }
-  const ticket = ticketOf(request)
-  const checked =
-    ticket === null ? access.authorize(request.headers.authorization, need) : access.authorizeTicket(ticket, need)
+  const checked = callerOf(access, request, need)
   // Nearly every key was checked before: then nothing waits.
   request.caller = checked instanceof Promise ? await checked : checked
   if (!access.needsKeys || need === 'open') return
@@ -41,6 +41,18 @@ export async function authorize(access: Access, request: FastifyRequest, reply: 
     reply.raw.once('close', () => clearTimeout(timer))
   })
   reply.raw.once('close', stopListening)
+}
+
+/** By the ticket in the URL, else by the header, else by the cookie. Errors: as `authorize`, and those of `refuseOtherOrigin`. */
+export function callerOf(access: Access, request: FastifyRequest, need: Need): Caller | Promise<Caller> {
+  if (need === 'open') return access.authorize(undefined, need)
+  const ticket = ticketOf(request)
+  if (ticket !== null) return access.authorizeTicket(ticket, need)
+  const { authorization } = request.headers
+  const session = access.needsKeys && authorization === undefined ? sessionOf(request.headers) : null
+  if (session === null) return access.authorize(authorization, need)
+  refuseOtherOrigin(request.method, request.headers)
+  return access.authorizeSession(session, need)
 }
 
 /** The ticket of a request that can send no headers, as those of EventSource. It is taken out of the query. */

@@ -41,6 +41,28 @@ export function refuseForeignSite(headers: IncomingHttpHeaders, { names, origins
   if (site === 'cross-site') throw refusal('sec-fetch-site', site, 'is refused: pages of other sites get no access')
 }
 
+/**
+ * For requests that bring a cookie, which a browser adds to what any page sends: pages of this server alone may use it, not those of another
+ * port or subdomain, nor of `MILLRACE_CORS_ORIGINS`. What changes something must prove where it comes from.
+ * Throws `permission_denied`, naming the header.
+ */
+export function refuseOtherOrigin(method: string, headers: IncomingHttpHeaders): void {
+  const { origin, host } = headers
+  const site = headers['sec-fetch-site']?.toString()
+  const problem = 'is not of this server: the cookie of a session is for its own pages, other callers send a key'
+  if (origin !== undefined && !isOrigin(origin, host)) throw refusal('origin', origin, problem)
+  // None: a person has typed the address.
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') throw refusal('sec-fetch-site', site, problem)
+  if (method === 'GET' || method === 'HEAD' || origin !== undefined || site === 'same-origin') return
+  throw new MillraceError(
+    'permission_denied',
+    'the header origin is missing: with the cookie of a session it is required',
+    {
+      field: 'origin',
+    },
+  )
+}
+
 function isOwnHost(host: string, ownNames: ReadonlySet<string>): boolean {
   const [, ipv6, name = ''] = hostPattern.exec(host) ?? []
   if (ipv6 !== undefined) return isIP(ipv6) !== 0

@@ -43,6 +43,7 @@ import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
 import { addReplayRoute } from './replay-route.ts'
 import { addRequestRoutes } from './request-routes.ts'
+import { addSessionRoutes } from './session-routes.ts'
 import { addStatusRoutes } from './status-routes.ts'
 import { addSubscriberRoute } from './subscriber-route.ts'
 import { addWorkerRoute } from './worker-route.ts'
@@ -85,7 +86,8 @@ export interface RunningHttpServer extends RunningServer {
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
   const { health, metrics, logger, version, host, port } = options
   const times = { ...defaultTimes, ...options.times }
-  const { needsKeys = false } = options.access ?? {}
+  const { access = new Access(options.pipeline, false) } = options
+  const { needsKeys } = access
   let address = ''
   const routes: string[] = []
   const app = createApp(options, times, routes)
@@ -112,6 +114,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     addFileRoutes(app, times)
     addRequestRoutes(app, times)
     addKeyRoutes(app, pages, times)
+    addSessionRoutes(app, { access, times, isEncrypted: options.certificate != null })
   }
   const scheme = options.certificate == null ? 'http' : 'https'
   const url = () => `${scheme}://${address}`

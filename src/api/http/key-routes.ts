@@ -73,7 +73,8 @@ export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: Htt
     const { scopes, topics, types, usable_for } = await readSmallJson(request, ticketBody, times)
     const { keys } = request.caller.pipeline
     const key = bearerOf(request.headers.authorization)
-    const grant = key === null ? null : await keys.check(key)
+    // With the cookie of a session the key is known.
+    const grant = key === null ? request.caller.grant : await keys.check(key)
     if (grant === null) {
       const problem = 'a ticket is made with a key: send it as authorization: Bearer $MILLRACE_KEY'
       throw new MillraceError('unauthenticated', problem)
