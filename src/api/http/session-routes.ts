@@ -21,7 +21,7 @@ export interface SessionParts {
   readonly isEncrypted: boolean
 }
 
-const login = v.strictObject({ key: v.string('must be a string') }, 'is unknown or missing; a login has a key')
+export const sessionBody = v.strictObject({ key: v.string('must be a string') }, 'is unknown or missing; a login has a key')
 
 export function addSessionRoutes(app: FastifyInstance, { access, times, isEncrypted }: SessionParts): void {
   const answer = (grant: Grant | null) => ({ needs_key: access.needsKeys, key: grant && keyJson(grant) })
@@ -35,7 +35,7 @@ export function addSessionRoutes(app: FastifyInstance, { access, times, isEncryp
   })
 
   app.post('/v1/session', async (request, reply) => {
-    const { key } = await readSmallJson(request, login, times)
+    const { key } = await readSmallJson(request, sessionBody, times)
     reply.header('cache-control', 'no-store')
     if (!access.needsKeys) return answer(null)
     const session = await answerInTime(request.caller.pipeline.keys.createSession(key), times.maxAnswerMs)

@@ -5,6 +5,7 @@ import { pauseBody, resumeBody } from '../group-routes.ts'
 import { keyBody, ticketBody } from '../key-routes.ts'
 import { redriveBody } from '../redrive-body.ts'
 import { replayBody } from '../replay-route.ts'
+import { sessionBody } from '../session-routes.ts'
 import { anyJson, count, flag, listOf, object, oneOf, orNull, pageOf, ref, type Schema, text, time } from './schemas.ts'
 
 export interface Operation {
@@ -36,6 +37,8 @@ const prefer = {
 }
 const running = { 202: jsonAnswer(object({ request_id: text, stage: oneOf('accepted', 'started') })) }
 const groupAnswer = (more: Readonly<Record<string, Schema>>) => ok(object({ topic: text, group: text, ...more }))
+const grant = object({ name: text, scopes: many, topics: many, types: many })
+const session = object({ needs_key: flag, key: orNull(grant) })
 const release = (summary: string): Operation => ({
   ...{ tag: 'Groups', summary, answers: groupAnswer({ key: text, action: text }) },
 })
@@ -192,6 +195,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{ tag: 'Keys', summary: 'Make a ticket for a browser', body: json(ticketBody) },
     answers: { 201: jsonAnswer(object({ ticket: text, usable_until: time })) },
   },
+  'GET /v1/session': { tag: 'Keys', summary: 'Get what the session of a browser may do', answers: ok(session) },
+  'POST /v1/session': {
+    ...{ tag: 'Keys', summary: 'Log a browser in', body: json(sessionBody), answers: ok(session) },
+  },
+  'DELETE /v1/session': { tag: 'Keys', summary: 'Log a browser out', answers: ok(session) },
   'GET /livez': { tag: 'Server', summary: 'Whether the process runs', answers: ok(object({ live: flag })) },
   'GET /readyz': {
     ...{ tag: 'Server', summary: 'Whether the process can do its work', query: { verbose: text } },
