@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 
 const exposedHeaders = [
-  ...['x-request-id', 'retry-after', 'location', 'preference-applied', 'www-authenticate'],
+  ...['x-request-id', 'retry-after', 'location', 'preference-applied', 'www-authenticate', 'accept-encoding'],
   ...['millrace-cursor', 'millrace-subscriber-id', 'millrace-persistence', 'millrace-request-id', 'millrace-attempts'],
 ].join(', ')
 

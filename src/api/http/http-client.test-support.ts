@@ -1,5 +1,6 @@
 // A real HTTP server on a free port with a MemoryPipeline; clients that use fetch or a raw socket.
 
+import { request as httpRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import { Health } from '../../telemetry/health.ts'
@@ -96,6 +97,23 @@ export function post(url: string, body: unknown, query = '', headers: Record<str
     headers: { 'content-type': 'application/json', ...headers },
     body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
   })
+}
+
+/** A publish whose body is written in chunks. */
+export function openPost(port: number, headers: Record<string, string>, query = '') {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; json: Record<string, unknown> }>()
+  const path = `/v1/events${query}`
+  const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', path, headers })
+  request.on('error', reject)
+  request.on('response', (response) => {
+    let text = ''
+    response.setEncoding('utf8')
+    response.on('data', (part) => {
+      text += part
+    })
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, json: JSON.parse(text) }))
+  })
+  return { request, answer: promise }
 }
 
 /** Writes bytes to a connection and returns everything received until it is closed. */

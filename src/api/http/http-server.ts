@@ -15,6 +15,7 @@ import { traceFields } from '../../telemetry/trace-context.ts'
 import { Access } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
+import { InflateBudget } from '../inflate-budget.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
@@ -23,8 +24,10 @@ import { needOf } from '../scopes.ts'
 import type { ServerCertificate } from '../server-certificate.ts'
 import { addAgentRoutes } from './agent-routes.ts'
 import { authorize, challengeOf } from './authorize.ts'
+import { decodeBody } from './content-encoding.ts'
 import { addPreflightRoute, allowOrigin } from './cross-origin.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
+import { answerBeforeContinue, isBodyHeldBack } from './expect-continue.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
@@ -57,6 +60,8 @@ export interface HttpServerOptions {
   readonly port: number
   readonly version: string
   readonly connectionLimits: ConnectionLimits
+  /** Shared with gRPC. Default: one of its own. */
+  readonly inflateBudget?: InflateBudget
   /** Default null: no TLS. */
   readonly certificate?: ServerCertificate | null
   readonly times?: Partial<HttpTimes>
@@ -131,7 +136,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 /** @param routes gets those that are added. */
 function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[]): FastifyInstance {
   const { pipeline, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
-  const { access = new Access(pipeline, false) } = options
+  const { access = new Access(pipeline, false), inflateBudget = new InflateBudget() } = options
   const names = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
   const site = { names: access.needsKeys ? null : names, origins: new Set(corsOrigins) }
   const http = {
@@ -162,6 +167,7 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   })
   const handshakes = certificate === null ? null : speakTls(app.server as unknown as TlsServer, certificate, logger)
   const openRequests = new OpenRequests(app.server)
+  answerBeforeContinue(app.server)
   // A client may end its side of the connection behind its request, as `nc -N` does, and read the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true })
   app.decorateReply('failure', null)
@@ -188,11 +194,12 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
       allowOrigin(request.headers.origin, reply, site.origins)
     }
     await authorize(access, request, reply)
+    decodeBody(request, reply, inflateBudget)
   })
   // Checked when answering: the request may have arrived before the server began to stop.
   app.addHook('onSend', async (request, reply) => {
     const isLast = health.draining || !app.server.listening || openRequests.isBroken(request.raw.socket)
-    if (isLast) reply.header('connection', 'close')
+    if (isLast || isBodyHeldBack(request.raw)) reply.header('connection', 'close')
   })
   app.addHook('onResponse', async (request, reply) => {
     endUnreadBody(request, times.maxLingerMs)
