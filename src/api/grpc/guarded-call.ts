@@ -1,6 +1,6 @@
 // A guard around every gRPC call.
 //
-// Job: refuse compressed requests, and calls that the caller's key does not allow, when metadata arrives and before a message is
+// Job: refuse unknown encodings, and calls that the caller's key does not allow, when metadata arrives and before a message is
 // read; give unary calls a deadline, count calls and log failed ones; end long-lived streams when the server stops or their
 // key ends.
 // Not its job: what a call does (publish.ts and its neighbours).
@@ -18,10 +18,12 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
 import { type Access, type Caller, endedKey, endedKeyGraceMs } from '../access.ts'
+import type { InflateBudget } from '../inflate-budget.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import { type Need, needs } from '../scopes.ts'
 import { codeOfGrpcStatus, grpcStatus, grpcStatusNameOf } from '../status.ts'
+import { CompressedMessages, messageEncodings } from './compressed-messages.ts'
 import { refusedEncodingHeader } from './connections.ts'
 import type { Callers } from './per-caller.ts'
 import { FailureMetadata, richStatusOf } from './rich-status.ts'
@@ -47,6 +49,13 @@ export interface CallGuardParts {
   readonly persistence: () => string
   /** Deadline of unary calls whose client set none. */
   readonly defaultDeadlineMs: number
+  readonly inflateBudget: InflateBudget
+}
+
+/** What grpc-js keeps private and this guard replaces. Its version is pinned. */
+interface Inflating {
+  readonly incomingEncoding: string
+  decompressMessage(message: Buffer, encoding: string): Promise<Buffer>
 }
 
 /** A call of grpc-js keeps the bytes of its last message, also while it waits for long. In a stream they may be of the next one. */
@@ -73,6 +82,8 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   caller: Caller | null = null
   #stopListening = (): void => {}
   readonly #sendStatus: (status: Status) => void
+  /** Null: the call has no compressed messages. */
+  readonly #compressed: CompressedMessages | null
   /** Called when grpc-js has refused a message over its limit. It must end the call. */
   onRefusedMessage = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
   /** Called when the key of a stream has ended. It should end the call. */
@@ -96,6 +107,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     // An rpc that is not there is answered as such.
     this.#need = needs.get(definition.path) ?? 'open'
     this.#peer = call.getPeer()
+    this.#compressed = compressedMessagesOf(call, parts.inflateBudget)
     this.#sendStatus = call.sendStatus.bind(call)
     // grpc-js ends calls by itself through this method of its own object.
     call.sendStatus = (status) => this.#onOwnStatus(status)
@@ -109,7 +121,10 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       },
       onReceiveMessage: (message) => {
         if (!this.#isStream) releaseReceived(this.#call)
+        this.#compressed?.handOn()
         listener.onReceiveMessage(message)
+        // A stream bounds by itself what it has not answered.
+        if (this.#isStream) this.#compressed?.release()
       },
       onReceiveHalfClose: () => listener.onReceiveHalfClose(),
       // grpc-js calls this at every end of a call, also after success.
@@ -201,16 +216,18 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #refuseCompression(): boolean {
     const [encoding] = this.#metadata.get(refusedEncodingHeader)
     if (encoding === undefined) return false
-    const problem = `grpc-encoding ${JSON.stringify(encoding)} is not supported: send messages uncompressed`
+    const problem = `grpc-encoding ${JSON.stringify(encoding)} is not supported: use one of ${messageEncodings.join(', ')}, or none`
     const status = richStatusOf(new MillraceError('unimplemented', problem, { field: 'grpc-encoding' }))
-    status.metadata.set('grpc-accept-encoding', 'identity')
+    status.metadata.set('grpc-accept-encoding', ['identity', ...messageEncodings].join(','))
     this.sendStatus(status)
     return true
   }
 
   /** grpc-js ends the call: it could not read a message, or the deadline has passed. */
   #onOwnStatus(status: Status): void {
-    if (status.code === grpcStatus.RESOURCE_EXHAUSTED && /^Received message larger/.test(status.details ?? '')) {
+    if (status.metadata instanceof FailureMetadata) {
+      this.onRefusedMessage(status.metadata.failure)
+    } else if (status.code === grpcStatus.RESOURCE_EXHAUSTED && /^Received message larger/.test(status.details ?? '')) {
       this.onRefusedMessage(
         new MillraceError(
           'message_too_large',
@@ -237,6 +254,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     this.#ended = true
     clearTimeout(this.#timer)
     this.#stopListening()
+    this.#compressed?.close()
     this.#parts.openCalls.delete(this)
     const seconds = (performance.now() - this.#startedAt) / 1000
     const code = grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN)
@@ -264,6 +282,19 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     // Cancelled calls are logged at debug level: a client that opens and resets calls must not fill the log.
     else this.#parts.logger[fields.status === 'CANCELLED' ? 'debug' : 'warn'](fields, 'call failed')
   }
+}
+
+/** Has the messages of a call inflated here, if it has compressed ones. */
+function compressedMessagesOf(call: ServerInterceptingCallInterface, budget: InflateBudget): CompressedMessages | null {
+  const inflating = call as unknown as Inflating
+  const encoding = messageEncodings.find((each) => each === inflating.incomingEncoding)
+  if (encoding === undefined) return null
+  const messages = new CompressedMessages(encoding, budget)
+  inflating.decompressMessage = (message) =>
+    messages.contentOf(message).catch((thrown: unknown) => {
+      throw richStatusOf(toMillraceError(thrown))
+    })
+  return messages
 }
 
 /** Reads a private field of grpc-js, whose version is pinned. */
