@@ -22,6 +22,7 @@ export interface ApiOptions {
   readonly connectionsMax?: number
   readonly connectionsPerAddressMax?: number
   readonly corsOrigins?: readonly string[]
+  readonly basePath?: string
   /** Whether callers need a key. Default false. */
   readonly needsKeys?: boolean
   /** 0 for any free port. */

@@ -24,6 +24,7 @@ import { needOf } from '../scopes.ts'
 import type { ServerCertificate } from '../server-certificate.ts'
 import { addAgentRoutes } from './agent-routes.ts'
 import { authorize, challengeOf } from './authorize.ts'
+import { prefixOf, withoutBasePath } from './base-path.ts'
 import { decodeBody } from './content-encoding.ts'
 import { addPreflightRoute, allowOrigin } from './cross-origin.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
@@ -55,6 +56,8 @@ export interface HttpServerOptions {
   readonly host: string
   /** Further host names by which requests may call this server. Default none. */
   readonly allowedHosts?: readonly string[]
+  /** The path under which a proxy serves this server. Default `/`. */
+  readonly basePath?: string
   /** Origins whose pages may call. Default none. */
   readonly corsOrigins?: readonly string[]
   readonly port: number
@@ -137,6 +140,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[]): FastifyInstance {
   const { pipeline, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
   const { access = new Access(pipeline, false), inflateBudget = new InflateBudget() } = options
+  const basePath = options.basePath === undefined || options.basePath === '/' ? '' : options.basePath
   const names = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
   const site = { names: access.needsKeys ? null : names, origins: new Set(corsOrigins) }
   const http = {
@@ -152,6 +156,9 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   const app = fastify({
     ...(https === null ? { http } : { https }),
     routerOptions: { maxParamLength },
+    ...(basePath === ''
+      ? {}
+      : { rewriteUrl: ({ url = '' }: { url?: string | undefined }) => withoutBasePath(url, basePath) }),
     // No route declares a schema: with these, fastify does not load its schema compilers, a tenth of its modules.
     schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
     logger: false,
@@ -172,6 +179,7 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   Object.assign(app.server, { httpAllowHalfOpen: true })
   app.decorateReply('failure', null)
   app.decorateRequest('caller')
+  app.decorateRequest('prefix', '')
   app.decorateRequest('onEndedKey', () => {})
   app.addHook('onRoute', (route) => {
     for (const method of [route.method].flat()) {
@@ -184,6 +192,7 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async (request, reply) => {
+    request.prefix = prefixOf(request.headers, basePath)
     reply.headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff' })
     if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) {
       throw new MillraceError('invalid_event', 'the header host is missing', { field: 'host' })

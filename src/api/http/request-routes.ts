@@ -32,7 +32,7 @@ export function addRequestRoutes(app: FastifyInstance, times: HttpTimes): void {
       deadlineMs: isAsync ? null : (waitMs ?? defaultRequestMs),
       waitMs: isAsync ? (waitMs ?? 0) : null,
     }
-    const location = `/v1/requests/${encodeURIComponent(requestId)}?type=${encodeURIComponent(type)}`
+    const location = `${request.prefix}/v1/requests/${encodeURIComponent(requestId)}?type=${encodeURIComponent(type)}`
     const longestMs = (waitMs ?? defaultRequestMs) + times.maxAnswerMs
     try {
       const answer = await answerInTime(
