@@ -44,7 +44,9 @@ export function addFileRoutes(app: FastifyInstance, times: HttpTimes): void {
           ? AbortSignal.any([goneSignalOf(reply), brokenSignalOf(request)])
           : goneSignalOf(reply),
       })
-      reply.code(201).headers({ location: `${request.prefix}/v1/files/${file.fileId}`, 'content-type': jsonContentType })
+      reply
+        .code(201)
+        .headers({ location: `${request.prefix}/v1/files/${file.fileId}`, 'content-type': jsonContentType })
       return reply.send(storedFileJson(file))
     })
   })

@@ -12,7 +12,7 @@ import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
-import { Access } from '../access.ts'
+import { Access, type Caller } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
 import { InflateBudget } from '../inflate-budget.ts'
@@ -33,6 +33,7 @@ import { addFileRoutes } from './file-routes.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
+import { keepIdempotentAnswers } from './idempotency-key.ts'
 import { addJourneyRoute } from './journey-route.ts'
 import { addKeyRoutes } from './key-routes.ts'
 import { addListRoute } from './list-route.ts'
@@ -43,6 +44,7 @@ import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
+import { rateLimitHeaders } from './rate-limit-headers.ts'
 import { addRequestRoutes } from './request-routes.ts'
 import { addSubscriberRoute } from './subscriber-route.ts'
 
@@ -208,8 +210,13 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   // Checked when answering: the request may have arrived before the server began to stop.
   app.addHook('onSend', async (request, reply) => {
     const isLast = health.draining || !app.server.listening || openRequests.isBroken(request.raw.socket)
+    const { rate } = (request.caller as Caller | undefined) ?? {}
+    if (rate !== undefined && request.routeOptions.config.need === 'publish') {
+      reply.headers(rateLimitHeaders(rate, reply.statusCode === 429))
+    }
     if (isLast || isBodyHeldBack(request.raw)) reply.header('connection', 'close')
   })
+  keepIdempotentAnswers(app, times)
   app.addHook('onResponse', async (request, reply) => {
     endUnreadBody(request, times.maxLingerMs)
     note(request, reply, options)
