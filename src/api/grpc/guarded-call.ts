@@ -22,7 +22,7 @@ import type { InflateBudget } from '../inflate-budget.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import { type Need, needs } from '../scopes.ts'
-import { codeOfGrpcStatus, grpcStatus, grpcStatusNameOf } from '../status.ts'
+import { codeOfGrpcStatus, type GrpcStatusName, grpcStatus, grpcStatusNameOf } from '../status.ts'
 import { CompressedMessages, messageEncodings } from './compressed-messages.ts'
 import { refusedEncodingHeader } from './connections.ts'
 import type { Callers } from './per-caller.ts'
@@ -30,6 +30,8 @@ import { FailureMetadata, richStatusOf } from './rich-status.ts'
 
 /** Timers use another clock than Date.now() and can fire a millisecond early by it. */
 const timerLeadMs = 2
+
+const requestIdKey = 'x-request-id'
 
 const ingestMethods = 'millrace.v1.IngestService/'
 
@@ -77,6 +79,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #timer: NodeJS.Timeout | undefined
   #ended = false
   #hasSentMetadata = false
+  #ownRequestId: string | undefined
   readonly #need: Need
   /** Known when metadata has arrived. */
   caller: Caller | null = null
@@ -150,12 +153,15 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   override sendMetadata(metadata: Metadata): void {
     this.#hasSentMetadata = true
     if (this.#method.startsWith(ingestMethods)) metadata.set('millrace-persistence', this.#parts.persistence())
+    if (this.#metadata.get(requestIdKey).length > 0) metadata.set(requestIdKey, this.#requestId())
     this.#call.sendMetadata(metadata)
   }
 
   override sendStatus(status: Status): void {
     this.#parts.noteAnswer(this.#peer)
-    this.#end(status, status.metadata instanceof FailureMetadata ? status.metadata.failure : null)
+    const { metadata } = status
+    this.#end(status, metadata instanceof FailureMetadata ? metadata.failure : null)
+    if (metadata instanceof FailureMetadata) metadata.set(requestIdKey, this.#requestId())
     this.#sendStatus(status)
   }
 
@@ -258,29 +264,42 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     this.#parts.openCalls.delete(this)
     const seconds = (performance.now() - this.#startedAt) / 1000
     const code = grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN)
-    const { metrics } = this.#parts
+    const { metrics, logger } = this.#parts
     metrics.grpcCalls.add(1, { method: this.#method, code })
     metrics.rpcServerDuration.observe(seconds, { method: this.#method, code })
     if (code !== 'OK') this.#log(status, failure, seconds)
+    else if (logger.isLevelEnabled('debug')) logger.debug(this.#logFields(code, seconds), 'call done')
   }
 
   #log(status: Status, failure: MillraceError | null, seconds: number): void {
-    const [requestId] = this.#metadata.get('x-request-id')
-    const [traceparent] = this.#metadata.get('traceparent')
     const fields = {
-      request_id: requestIdOf(requestId?.toString()),
-      ...traceFields(traceparent?.toString()),
+      ...this.#logFields(grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN), seconds),
       ...failure?.logFields,
-      method: this.#method,
-      status: grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN),
       code: failure?.code ?? codeOfGrpcStatus(status.code ?? grpcStatus.UNKNOWN),
-      duration_ms: Math.round(seconds * 1000),
-      peer: this.#peer,
       reason: status.details,
     }
     if (failure?.isOwnFailure === true) this.#parts.logger.error({ ...fields, error: failure.cause }, 'call failed')
     // Cancelled calls are logged at debug level: a client that opens and resets calls must not fill the log.
     else this.#parts.logger[fields.status === 'CANCELLED' ? 'debug' : 'warn'](fields, 'call failed')
+  }
+
+  #logFields(status: GrpcStatusName, seconds: number) {
+    const [traceparent] = this.#metadata.get('traceparent')
+    return {
+      request_id: this.#requestId(),
+      ...traceFields(traceparent?.toString()),
+      method: this.#method,
+      status,
+      duration_ms: Math.round(seconds * 1000),
+      peer: this.#peer,
+    }
+  }
+
+  /** That of the caller, or one that is made when it is first needed: a publish that succeeds needs none. */
+  #requestId(): string {
+    const [given] = this.#metadata.get(requestIdKey)
+    this.#ownRequestId ??= requestIdOf(given?.toString())
+    return this.#ownRequestId
   }
 }
 

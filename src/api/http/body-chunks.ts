@@ -24,13 +24,20 @@ export interface Chunks {
 /** The property of a request with another form of its body than the bytes that arrive. */
 export const decodedBody = Symbol('decodedBody')
 
+const receivedBytes = Symbol('receivedBytes')
+
+/** How many bytes of the body were read, as they arrived. */
+export function receivedBytesOf(request: IncomingMessage & { [receivedBytes]?: number }): number {
+  return request[receivedBytes] ?? 0
+}
+
 /** The body of a request, decoded. */
 export function chunksOf(request: IncomingMessage & { [decodedBody]?: Chunks }): Chunks {
   return request[decodedBody] ?? new BodyChunks(request)
 }
 
 export class BodyChunks implements Chunks {
-  readonly #request: Request
+  readonly #request: Request & { [receivedBytes]?: number }
   #stopped = false
   #wake: () => void = () => {}
 
@@ -45,7 +52,10 @@ export class BodyChunks implements Chunks {
     for (;;) {
       if (this.#stopped) return null
       const chunk: Buffer | null = request.read()
-      if (chunk !== null) return chunk
+      if (chunk !== null) {
+        request[receivedBytes] = receivedBytesOf(request) + chunk.length
+        return chunk
+      }
       if (request.readableEnded) return null
       if (request[bodyBroken] !== undefined) throw request[bodyBroken]
       if (request.destroyed) throw new MillraceError('cancelled', 'the client disconnected in the middle of the body')

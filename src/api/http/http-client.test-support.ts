@@ -4,7 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import { Health } from '../../telemetry/health.ts'
-import { createLogger } from '../../telemetry/logger.ts'
+import { createLogger, type LogLevel } from '../../telemetry/logger.ts'
 import { createMetrics, type Metrics } from '../../telemetry/metrics.ts'
 import { ConnectionLimits } from '../connection-limits.ts'
 import { LinesWritten } from '../lines-written.test-support.ts'
@@ -25,7 +25,7 @@ export interface TestHttpServer {
 
 export async function startTestServer(
   t: TestContext,
-  options: Partial<HttpServerOptions> = {},
+  { logLevel = 'info', ...options }: Partial<HttpServerOptions> & { readonly logLevel?: LogLevel } = {},
 ): Promise<TestHttpServer> {
   const pipeline = new MemoryPipeline()
   const health = options.health ?? new Health([])
@@ -35,7 +35,7 @@ export async function startTestServer(
     pipeline,
     health,
     metrics,
-    logger: createLogger({ level: 'debug', version: 'test', destination: log }),
+    logger: createLogger({ level: logLevel, version: 'test', destination: log }),
     host: '127.0.0.1',
     port: 0,
     version: '1.2.3',

@@ -11,7 +11,6 @@ import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { traceFields } from '../../telemetry/trace-context.ts'
 import { Access, type Caller } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
@@ -45,6 +44,7 @@ import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
 import { rateLimitHeaders } from './rate-limit-headers.ts'
+import { logRequest } from './request-log.ts'
 import { addRequestRoutes } from './request-routes.ts'
 import { addSubscriberRoute } from './subscriber-route.ts'
 
@@ -248,23 +248,7 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
   const route = request.routeOptions.url ?? 'unknown'
   const status = reply.statusCode
   metrics.httpRequestDuration.observe(reply.elapsedTime / 1000, { method, route, status: String(status) })
-  const { failure } = reply
-  // Not being ready is a state, not a failure of the request.
-  if (failure === null || route === '/readyz' || route === '/healthz') return
-  const fields = {
-    request_id: request.id,
-    ...traceFields(request.headers.traceparent?.toString()),
-    ...failure.logFields,
-    method,
-    route,
-    status,
-    code: failure.code,
-    duration_ms: Math.round(reply.elapsedTime),
-    peer: `${request.raw.socket.remoteAddress}:${request.raw.socket.remotePort}`,
-    reason: failure.message,
-  }
-  if (failure.isOwnFailure) logger.error({ ...fields, error: failure.cause }, 'request failed')
-  else logger.warn(fields, 'request failed')
+  logRequest(request, reply, logger)
 }
 
 function answerUnknownRoute(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
