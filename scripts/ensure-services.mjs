@@ -26,6 +26,7 @@ const programs = [
   { name: 'openssl', debianPackage: 'openssl', usedFor: 'certificates for TLS' },
   { name: 'curl', debianPackage: 'curl', usedFor: 'HTTP by a client of another maker' },
   { name: 'chromium', debianPackage: 'chromium', usedFor: 'the console in a browser' },
+  { name: 'nginx', elsewhere: () => ['/usr/sbin'], debianPackage: 'nginx', usedFor: 'HTTP behind a proxy' },
   { name: 'strace', debianPackage: 'strace', usedFor: 'disk faults: failed flushes, full disks, power loss' },
   { name: 'protoc', debianPackage: 'protobuf-compiler', usedFor: 'the worker in Python' },
   {

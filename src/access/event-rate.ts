@@ -8,6 +8,14 @@ const maxIdleMs = 100
 /** Up to this where a message was refused within it: then it passed because the event loop was busy, or the sender asked late. */
 const maxLateMs = 1000
 
+export interface RateState {
+  readonly eventsPerSecond: number
+  /** How many of them this second still has room for. */
+  readonly left: number
+  /** When nothing is to be paid for any more, in milliseconds from now. */
+  readonly fullInMs: number
+}
+
 export class EventRate {
   readonly #msPerEvent: number
   /** A monotonic clock, in milliseconds. */
@@ -20,6 +28,13 @@ export class EventRate {
     this.#msPerEvent = 1000 / eventsPerSecond
     this.#now = now
     this.#paidAtMs = now()
+  }
+
+  /** What is left now. It takes nothing. */
+  state(): RateState {
+    const fullInMs = Math.max(0, this.#paidAtMs - this.#now())
+    const eventsPerSecond = Math.round(1000 / this.#msPerEvent)
+    return { eventsPerSecond, left: Math.max(0, Math.floor(eventsPerSecond - fullInMs / this.#msPerEvent)), fullInMs }
   }
 
   /** Takes so many events, if they can be taken within `maxWaitMs`. Returns in how many milliseconds they can be. */

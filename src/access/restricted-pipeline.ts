@@ -26,8 +26,18 @@ import { restrictHistory, restrictObserved, restrictStatus } from './restricted-
 import { restrictJoin } from './restricted-work.ts'
 
 /** @param now a monotonic clock, in milliseconds. */
-export function restrict(pipeline: Pipeline, grant: Grant, now: () => number = () => performance.now()): Pipeline {
-  return new RestrictedPipeline(pipeline, grant, now)
+export function restrict(pipeline: Pipeline, grant: Grant, now?: () => number): Pipeline {
+  return restrictAtRate(pipeline, grant, rateOf(grant, now))
+}
+
+/** As `restrict`, with a rate that others may look at. */
+export function restrictAtRate(pipeline: Pipeline, grant: Grant, rate: EventRate | null): Pipeline {
+  return new RestrictedPipeline(pipeline, grant, rate)
+}
+
+/** How fast the key may publish; null: as fast as it can. */
+export function rateOf({ ratePerSecond }: Grant, now: () => number = () => performance.now()): EventRate | null {
+  return ratePerSecond === null ? null : new EventRate(ratePerSecond, now)
 }
 
 class RestrictedPipeline implements Pipeline {
@@ -41,10 +51,9 @@ class RestrictedPipeline implements Pipeline {
   readonly agents: Agents
   readonly keys: Keys
 
-  constructor(pipeline: Pipeline, grant: Grant, now: () => number) {
+  constructor(pipeline: Pipeline, grant: Grant, rate: EventRate | null) {
     this.#pipeline = pipeline
     this.#grant = grant
-    const rate = grant.ratePerSecond === null ? null : new EventRate(grant.ratePerSecond, now)
     const { files, administration, agents, keys } = pipeline
     const isWide = !isNarrow(grant)
     this.publish = publishOf(pipeline, grant, rate)

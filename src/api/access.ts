@@ -4,8 +4,9 @@
 // may use it. Both servers share one, so that a key's rate holds for gRPC and HTTP together.
 // Not its job: which keys are valid (the pipeline's keys), what a call needs (scopes.ts), the form of a refusal.
 
+import type { EventRate } from '../access/event-rate.ts'
 import { everything } from '../access/grant.ts'
-import { restrict } from '../access/restricted-pipeline.ts'
+import { rateOf, restrictAtRate } from '../access/restricted-pipeline.ts'
 import { MillraceError } from '../errors.ts'
 import type { Grant, Scope } from '../pipeline/keys.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
@@ -16,6 +17,8 @@ export interface Caller {
   readonly grant: Grant
   /** As the caller may use it. */
   readonly pipeline: Pipeline
+  /** Of its key, if that has one. */
+  readonly rate?: EventRate
 }
 
 /** The field of a refusal because no key was sent, and because a scope is missing. */
@@ -80,7 +83,9 @@ export class Access {
     }
     const known = this.#callers.get(grant)
     if (known !== undefined) return known
-    const caller = { grant, pipeline: restrict(this.#pipeline, grant) }
+    const rate = rateOf(grant)
+    const pipeline = restrictAtRate(this.#pipeline, grant, rate)
+    const caller = rate === null ? { grant, pipeline } : { grant, pipeline, rate }
     this.#callers.set(grant, caller)
     return caller
   }

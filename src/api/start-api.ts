@@ -9,6 +9,7 @@ import { Access } from './access.ts'
 import { ConnectionLimits } from './connection-limits.ts'
 import { startGrpcServer } from './grpc/grpc-server.ts'
 import { startHttpServer } from './http/http-server.ts'
+import { InflateBudget } from './inflate-budget.ts'
 import type { ServerCertificate } from './server-certificate.ts'
 
 export interface ApiOptions {
@@ -21,6 +22,7 @@ export interface ApiOptions {
   readonly connectionsMax?: number
   readonly connectionsPerAddressMax?: number
   readonly corsOrigins?: readonly string[]
+  readonly basePath?: string
   /** Whether callers need a key. Default false. */
   readonly needsKeys?: boolean
   /** 0 for any free port. */
@@ -52,7 +54,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     maxPerAddress: options.connectionsPerAddressMax,
   })
   const takesCalls = options.roles.includes('ingest')
-  const shared = { ...options, connectionLimits, access: new Access(options.pipeline, options.needsKeys ?? false) }
+  const access = new Access(options.pipeline, options.needsKeys ?? false)
+  const shared = { ...options, connectionLimits, access, inflateBudget: new InflateBudget() }
   const grpc = takesCalls ? await startGrpcServer({ ...shared, port: options.grpcPort }) : null
   try {
     const http = await startHttpServer({ ...shared, port: options.httpPort, takesCalls })

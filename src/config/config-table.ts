@@ -44,6 +44,8 @@ export interface Config {
   readonly key: string | null
   readonly allowedHosts: readonly string[]
   readonly corsOrigins: readonly string[]
+  /** `/`, or a path without a slash at its end. */
+  readonly basePath: string
   readonly connectionsMax: number
   readonly connectionsPerAddressMax: number
   /** Absolute paths of PEM files. Certificate and key are both set, or neither: then the server listens without TLS. */
@@ -143,6 +145,13 @@ const topic = v.pipe(
   v.transform((text): unknown => text.split(':')),
   v.strictTuple([v.pipe(v.string(), v.check(isTopicName)), v.optional(wholeNumber(1, 1024)), v.optional(partitionBy)]),
   v.transform(([name, partitions = null, by = 'key']) => ({ name, partitions, partitionBy: by })),
+)
+
+const basePath = v.pipe(
+  v.string(),
+  v.maxLength(200),
+  v.regex(/^\/$|^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9._~-]+)+\/?$/),
+  v.transform((text) => (text === '/' ? text : text.replace(/\/$/, ''))),
 )
 
 const heartbeats: WrittenTopic = { name: heartbeatTopic, partitions: 1, partitionBy: 'key' }
@@ -265,6 +274,16 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description:
       'Origins whose pages may call the HTTP API from a browser, also from another site. Unset: none but that of the server itself.',
     schema: commaList(origin),
+  },
+  basePath: {
+    variable: 'MILLRACE_BASE_PATH',
+    default: '/',
+    unit: null,
+    allowed: 'a path that begins with `/`, of letters, digits and `._~-`',
+    example: '/events-api',
+    description:
+      'The path under which a proxy serves the HTTP API. Requests are taken with it and without it, and links in answers have it (docs/http.md#behind-a-proxy).',
+    schema: basePath,
   },
   connectionsMax: {
     variable: 'MILLRACE_CONNECTIONS_MAX',

@@ -58,6 +58,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     key: 'two words',
     allowedHosts: 'https://events.example',
     corsOrigins: 'https://app.example/page',
+    basePath: '/a/../b',
     connectionsMax: '0',
     connectionsPerAddressMax: 'many',
     tlsCert: 'a\0b',

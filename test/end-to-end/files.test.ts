@@ -9,6 +9,7 @@ import { writeFile } from 'node:fs/promises'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import * as grpc from '@grpc/grpc-js'
 import { UploadRequestSchema, type UploadResponse, UploadResponseSchema } from '../../src/gen/millrace/v1/file_pb.ts'
@@ -237,7 +238,12 @@ test('what is wrong with an upload over HTTP is said, and nothing is left', asyn
       'filename',
     )
   assert.equal((await wrong('x', { 'millrace-file-id': 'x' })).field, 'file_id')
-  assert.equal((await wrong('x', { 'content-encoding': 'gzip' })).code, 'unsupported_media_type')
+  assert.equal((await wrong('x', { 'content-encoding': 'gzip' })).field, 'content-encoding')
+  const encodedDigest = { 'content-encoding': 'gzip', 'repr-digest': digestOf(sha256('x')) }
+  assert.equal((await wrong('x', encodedDigest)).field, 'repr-digest')
+  const plainForm = form([['file; filename="a"', 'x']])
+  const encodedForm = await wrong(plainForm.body, { ...plainForm.headers, 'content-encoding': 'gzip' })
+  assert.equal(encodedForm.code, 'unsupported_media_type')
   assert.match(await rawUpload(server, 'content-length: 1000000000', 'a little'), /^HTTP\/1.1 408 /)
   const formHead = 'content-type: multipart/form-data; boundary=b\r\ncontent-length: 99'
   const begun = '--b\r\ncontent-disposition: form-data; name=f; filename=a\r\n\r\nabc'
@@ -292,6 +298,16 @@ test('limits refuse an upload before, or as soon as, it passes them', async (t) 
 async function* bytesOf(...chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* chunks
 }
+
+test('a file that is sent compressed is stored as it was', async (t) => {
+  const server = await startInProcess(t)
+  const bytes = Buffer.from('line of a report\n'.repeat(3000) + randomBytes(100_000).toString('hex'))
+
+  const answer = await post(server, new Uint8Array(gzipSync(bytes)), { 'content-encoding': 'gzip' })
+
+  const stored = JSON.parse(answer.text)
+  assert.deepEqual([answer.status, stored.size, stored.sha256], [201, bytes.length, sha256(bytes)])
+})
 
 test('a download of one range has its bytes only', async (t) => {
   const server = await startInProcess(t)

@@ -1,7 +1,7 @@
 // The connections of the gRPC server, and their limits.
 //
 // Job: accept sockets and pass them to grpc-js, with limits that grpc-js lacks: the number of connections, the silence
-// before the first request, the rate of pings. Speak TLS. Raise the HTTP/2 windows. Mark compressed requests.
+// before the first request, the rate of pings. Speak TLS. Raise the HTTP/2 windows. Mark requests in an unknown encoding.
 // Not its job: keepalive, idle time and streams per connection (options of grpc-js, grpc-server.ts).
 
 import {
@@ -19,6 +19,7 @@ import type { GaugeSeries } from '../../telemetry/metric-family.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
 import type { ServerCertificate } from '../server-certificate.ts'
+import { messageEncodings } from './compressed-messages.ts'
 import { PingAllowance } from './ping-allowance.ts'
 
 /**
@@ -132,7 +133,7 @@ export class GrpcConnections {
     session.once('connect', () => raiseWindows(session, this.#sockets.size))
     session.once('stream', () => clearTimeout(silence))
     // Runs before the listener that passes the stream to grpc-js.
-    session.prependListener('stream', markCompressed)
+    session.prependListener('stream', markUnsupported)
     session.on('ping', countFrame)
     session.on('remoteSettings', countFrame)
     socket.once('close', () => {
@@ -169,13 +170,12 @@ function raiseWindows(session: ServerHttp2Session, connections: number): void {
   session.settings({ initialWindowSize: windowBytes >>> 1 })
 }
 
-/**
- * Hides the encoding from grpc-js, which would decompress a message before it could be refused.
- */
-function markCompressed(_stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+/** Hides an encoding that is not supported from grpc-js, so that the call is refused before a message is read. */
+function markUnsupported(_stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
   const encoding = headers['grpc-encoding']
   delete headers[refusedEncodingHeader]
   if (encoding === undefined || encoding === 'identity') return
+  if (messageEncodings.some((each) => each === encoding)) return
   headers[refusedEncodingHeader] = String(encoding)
   delete headers['grpc-encoding']
 }

@@ -18,6 +18,7 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { Access } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
+import { InflateBudget } from '../inflate-budget.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import type { RunningServer } from '../running-server.ts'
@@ -54,6 +55,8 @@ export interface GrpcServerOptions {
   readonly host: string
   readonly port: number
   readonly connectionLimits: ConnectionLimits
+  /** Shared with HTTP. Default: one of its own. */
+  readonly inflateBudget?: InflateBudget
   /** Default null: no TLS. */
   readonly certificate?: ServerCertificate | null
   /** How long a connection may be open without a request; 10,000 by default. */
@@ -80,7 +83,7 @@ const maxUnansweredBytes = 64 * 1024 * 1024
 export async function startGrpcServer(options: GrpcServerOptions): Promise<RunningServer> {
   const { pipeline, health, metrics, logger, host, port, connectionLimits } = options
   const { maxSilentMs = 10_000, defaultDeadlineMs = 30_000, certificate = null } = options
-  const { access = new Access(pipeline, false) } = options
+  const { access = new Access(pipeline, false), inflateBudget = new InflateBudget() } = options
   const callers: Callers = new WeakMap()
   const openCalls = new OpenCalls()
   const publishDuration = metrics.publishDuration.with({ transport: 'grpc' })
@@ -95,6 +98,7 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<Runni
     access,
     callers,
     defaultDeadlineMs,
+    inflateBudget,
     persistence: () => pipeline.persistence(),
     noteAnswer: (peer: string) => connections.noteAnswer(peer),
   }

@@ -1,6 +1,6 @@
 // A guard around every gRPC call.
 //
-// Job: refuse compressed requests, and calls that the caller's key does not allow, when metadata arrives and before a message is
+// Job: refuse unknown encodings, and calls that the caller's key does not allow, when metadata arrives and before a message is
 // read; give unary calls a deadline, count calls and log failed ones; end long-lived streams when the server stops or their
 // key ends.
 // Not its job: what a call does (publish.ts and its neighbours).
@@ -18,16 +18,20 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
 import { type Access, type Caller, endedKey, endedKeyGraceMs } from '../access.ts'
+import type { InflateBudget } from '../inflate-budget.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
 import { type Need, needs } from '../scopes.ts'
-import { codeOfGrpcStatus, grpcStatus, grpcStatusNameOf } from '../status.ts'
+import { codeOfGrpcStatus, type GrpcStatusName, grpcStatus, grpcStatusNameOf } from '../status.ts'
+import { CompressedMessages, messageEncodings } from './compressed-messages.ts'
 import { refusedEncodingHeader } from './connections.ts'
 import type { Callers } from './per-caller.ts'
 import { FailureMetadata, richStatusOf } from './rich-status.ts'
 
 /** Timers use another clock than Date.now() and can fire a millisecond early by it. */
 const timerLeadMs = 2
+
+const requestIdKey = 'x-request-id'
 
 const ingestMethods = 'millrace.v1.IngestService/'
 
@@ -47,6 +51,13 @@ export interface CallGuardParts {
   readonly persistence: () => string
   /** Deadline of unary calls whose client set none. */
   readonly defaultDeadlineMs: number
+  readonly inflateBudget: InflateBudget
+}
+
+/** What grpc-js keeps private and this guard replaces. Its version is pinned. */
+interface Inflating {
+  readonly incomingEncoding: string
+  decompressMessage(message: Buffer, encoding: string): Promise<Buffer>
 }
 
 /** A call of grpc-js keeps the bytes of its last message, also while it waits for long. In a stream they may be of the next one. */
@@ -68,11 +79,14 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #timer: NodeJS.Timeout | undefined
   #ended = false
   #hasSentMetadata = false
+  #ownRequestId: string | undefined
   readonly #need: Need
   /** Known when metadata has arrived. */
   caller: Caller | null = null
   #stopListening = (): void => {}
   readonly #sendStatus: (status: Status) => void
+  /** Null: the call has no compressed messages. */
+  readonly #compressed: CompressedMessages | null
   /** Called when grpc-js has refused a message over its limit. It must end the call. */
   onRefusedMessage = (failure: MillraceError): void => this.sendStatus(richStatusOf(failure))
   /** Called when the key of a stream has ended. It should end the call. */
@@ -96,6 +110,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     // An rpc that is not there is answered as such.
     this.#need = needs.get(definition.path) ?? 'open'
     this.#peer = call.getPeer()
+    this.#compressed = compressedMessagesOf(call, parts.inflateBudget)
     this.#sendStatus = call.sendStatus.bind(call)
     // grpc-js ends calls by itself through this method of its own object.
     call.sendStatus = (status) => this.#onOwnStatus(status)
@@ -109,7 +124,10 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
       },
       onReceiveMessage: (message) => {
         if (!this.#isStream) releaseReceived(this.#call)
+        this.#compressed?.handOn()
         listener.onReceiveMessage(message)
+        // A stream bounds by itself what it has not answered.
+        if (this.#isStream) this.#compressed?.release()
       },
       onReceiveHalfClose: () => listener.onReceiveHalfClose(),
       // grpc-js calls this at every end of a call, also after success.
@@ -135,12 +153,15 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   override sendMetadata(metadata: Metadata): void {
     this.#hasSentMetadata = true
     if (this.#method.startsWith(ingestMethods)) metadata.set('millrace-persistence', this.#parts.persistence())
+    if (this.#metadata.get(requestIdKey).length > 0) metadata.set(requestIdKey, this.#requestId())
     this.#call.sendMetadata(metadata)
   }
 
   override sendStatus(status: Status): void {
     this.#parts.noteAnswer(this.#peer)
-    this.#end(status, status.metadata instanceof FailureMetadata ? status.metadata.failure : null)
+    const { metadata } = status
+    this.#end(status, metadata instanceof FailureMetadata ? metadata.failure : null)
+    if (metadata instanceof FailureMetadata) metadata.set(requestIdKey, this.#requestId())
     this.#sendStatus(status)
   }
 
@@ -201,16 +222,18 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
   #refuseCompression(): boolean {
     const [encoding] = this.#metadata.get(refusedEncodingHeader)
     if (encoding === undefined) return false
-    const problem = `grpc-encoding ${JSON.stringify(encoding)} is not supported: send messages uncompressed`
+    const problem = `grpc-encoding ${JSON.stringify(encoding)} is not supported: use one of ${messageEncodings.join(', ')}, or none`
     const status = richStatusOf(new MillraceError('unimplemented', problem, { field: 'grpc-encoding' }))
-    status.metadata.set('grpc-accept-encoding', 'identity')
+    status.metadata.set('grpc-accept-encoding', ['identity', ...messageEncodings].join(','))
     this.sendStatus(status)
     return true
   }
 
   /** grpc-js ends the call: it could not read a message, or the deadline has passed. */
   #onOwnStatus(status: Status): void {
-    if (status.code === grpcStatus.RESOURCE_EXHAUSTED && /^Received message larger/.test(status.details ?? '')) {
+    if (status.metadata instanceof FailureMetadata) {
+      this.onRefusedMessage(status.metadata.failure)
+    } else if (status.code === grpcStatus.RESOURCE_EXHAUSTED && /^Received message larger/.test(status.details ?? '')) {
       this.onRefusedMessage(
         new MillraceError(
           'message_too_large',
@@ -237,33 +260,60 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     this.#ended = true
     clearTimeout(this.#timer)
     this.#stopListening()
+    this.#compressed?.close()
     this.#parts.openCalls.delete(this)
     const seconds = (performance.now() - this.#startedAt) / 1000
     const code = grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN)
-    const { metrics } = this.#parts
+    const { metrics, logger } = this.#parts
     metrics.grpcCalls.add(1, { method: this.#method, code })
     metrics.rpcServerDuration.observe(seconds, { method: this.#method, code })
     if (code !== 'OK') this.#log(status, failure, seconds)
+    else if (logger.isLevelEnabled('debug')) logger.debug(this.#logFields(code, seconds), 'call done')
   }
 
   #log(status: Status, failure: MillraceError | null, seconds: number): void {
-    const [requestId] = this.#metadata.get('x-request-id')
-    const [traceparent] = this.#metadata.get('traceparent')
     const fields = {
-      request_id: requestIdOf(requestId?.toString()),
-      ...traceFields(traceparent?.toString()),
+      ...this.#logFields(grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN), seconds),
       ...failure?.logFields,
-      method: this.#method,
-      status: grpcStatusNameOf(status.code ?? grpcStatus.UNKNOWN),
       code: failure?.code ?? codeOfGrpcStatus(status.code ?? grpcStatus.UNKNOWN),
-      duration_ms: Math.round(seconds * 1000),
-      peer: this.#peer,
       reason: status.details,
     }
     if (failure?.isOwnFailure === true) this.#parts.logger.error({ ...fields, error: failure.cause }, 'call failed')
     // Cancelled calls are logged at debug level: a client that opens and resets calls must not fill the log.
     else this.#parts.logger[fields.status === 'CANCELLED' ? 'debug' : 'warn'](fields, 'call failed')
   }
+
+  #logFields(status: GrpcStatusName, seconds: number) {
+    const [traceparent] = this.#metadata.get('traceparent')
+    return {
+      request_id: this.#requestId(),
+      ...traceFields(traceparent?.toString()),
+      method: this.#method,
+      status,
+      duration_ms: Math.round(seconds * 1000),
+      peer: this.#peer,
+    }
+  }
+
+  /** That of the caller, or one that is made when it is first needed: a publish that succeeds needs none. */
+  #requestId(): string {
+    const [given] = this.#metadata.get(requestIdKey)
+    this.#ownRequestId ??= requestIdOf(given?.toString())
+    return this.#ownRequestId
+  }
+}
+
+/** Has the messages of a call inflated here, if it has compressed ones. */
+function compressedMessagesOf(call: ServerInterceptingCallInterface, budget: InflateBudget): CompressedMessages | null {
+  const inflating = call as unknown as Inflating
+  const encoding = messageEncodings.find((each) => each === inflating.incomingEncoding)
+  if (encoding === undefined) return null
+  const messages = new CompressedMessages(encoding, budget)
+  inflating.decompressMessage = (message) =>
+    messages.contentOf(message).catch((thrown: unknown) => {
+      throw richStatusOf(toMillraceError(thrown))
+    })
+  return messages
 }
 
 /** Reads a private field of grpc-js, whose version is pinned. */

@@ -214,6 +214,7 @@ test('the details of an internal error are logged but not sent to the caller', a
   const error = await failureOf(publish(client, publishMessage({ events: [good] }), { metadata }))
 
   assert.equal(error.code, grpcStatus.INTERNAL)
+  assert.deepEqual(error.metadata.get('x-request-id'), ['order-7'])
   assert.doesNotMatch(error.message + JSON.stringify(error.metadata), /secret|TypeError|\.ts/)
   const line = log.lines.find(({ message }) => message === 'call failed')
   assert.equal(line?.level, 'error')

@@ -1,6 +1,6 @@
 // Determines the form of the events in a request to POST /v1/events from its headers (CloudEvents 1.0, HTTP binding).
 
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { MillraceError } from '../../errors.ts'
 import { isBinaryMode } from './cloud-event-headers.ts'
 
@@ -28,7 +28,6 @@ const forms: Readonly<Record<string, BodyForm>> = {
  * present.
  */
 export function bodyFormOf({ headers, rawHeaders }: IncomingMessage): BodyForm {
-  refuseContentEncoding(headers)
   const [mediaType = '', ...parameters] = (headers['content-type'] ?? '')
     .toLowerCase()
     .split(';')
@@ -44,16 +43,6 @@ export function bodyFormOf({ headers, rawHeaders }: IncomingMessage): BodyForm {
     throw unsupported(`charset ${charset} is not supported: use utf-8`, 'content-type')
   }
   return form
-}
-
-/** Throws `unsupported_media_type` for a compressed body. */
-export function refuseContentEncoding(headers: IncomingHttpHeaders): void {
-  const encoding = headers['content-encoding']
-  if (encoding === undefined || encoding.toLowerCase() === 'identity') return
-  throw unsupported(
-    `content-encoding ${JSON.stringify(encoding)} is not supported: send the body uncompressed`,
-    'content-encoding',
-  )
 }
 
 function unsupported(message: string, field: string): MillraceError {

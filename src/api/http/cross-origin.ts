@@ -5,7 +5,16 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 
 const exposedHeaders = [
-  ...['x-request-id', 'retry-after', 'location', 'preference-applied', 'www-authenticate'],
+  ...[
+    'x-request-id',
+    'retry-after',
+    'location',
+    'preference-applied',
+    'www-authenticate',
+    'accept-encoding',
+    'ratelimit',
+    'ratelimit-policy',
+  ],
   ...['millrace-cursor', 'millrace-subscriber-id', 'millrace-persistence', 'millrace-request-id', 'millrace-attempts'],
 ].join(', ')
 

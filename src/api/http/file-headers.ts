@@ -7,13 +7,17 @@ import type { FileDescription, FileHeader } from '../../pipeline/files.ts'
 /** What curl says of any body. A file is no encoded form. */
 const formType = 'application/x-www-form-urlencoded'
 
-/** What the headers of a raw body declare. Errors: `invalid_event` that names the header. */
-export function fileHeaderOf(headers: IncomingHttpHeaders): FileHeader {
+/**
+ * What the headers of a raw body declare. Errors: `invalid_event` that names the header.
+ *
+ * @param isEncoded the length and the digest are those of the compressed bytes (RFC 9110, 9530).
+ */
+export function fileHeaderOf(headers: IncomingHttpHeaders, isEncoded = false): FileHeader {
   const { 'content-type': contentType = '', 'content-length': length } = headers
   return {
     ...formFileHeaderOf(headers, filenameOf(headers['content-disposition'] ?? ''), contentType),
-    size: length === undefined ? null : Number(length),
-    sha256: sha256Of(headers['repr-digest']?.toString()),
+    size: length === undefined || isEncoded ? null : Number(length),
+    sha256: sha256Of(headers['repr-digest']?.toString(), isEncoded),
   }
 }
 
@@ -69,9 +73,11 @@ function filenameOf(disposition: string): string {
 }
 
 /** RFC 9530; null when it has no SHA-256. */
-function sha256Of(digest: string | undefined): string | null {
+function sha256Of(digest: string | undefined, isEncoded: boolean): string | null {
   const [, encoded] = /(?:^|,)\s*sha-256\s*=\s*(.*?)\s*(?:,|$)/i.exec(digest ?? '') ?? []
   if (encoded === undefined) return null
+  if (isEncoded)
+    throw wrong('repr-digest', 'is that of the compressed bytes: leave it out, or send the file uncompressed')
   const base64 = /^:([A-Za-z0-9+/]{43}=):$/.exec(encoded)?.[1]
   if (base64 === undefined) throw wrong('repr-digest', 'has no SHA-256 in the form sha-256=:BASE64:')
   return Buffer.from(base64, 'base64').toString('hex')

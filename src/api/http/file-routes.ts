@@ -8,9 +8,9 @@ import type { ByteRange } from '../../lib/file-chunks.ts'
 import type { FileHeader, Files } from '../../pipeline/files.ts'
 import { defaultRequestMs } from '../request-wait.ts'
 import { answerInTime } from './answer-in-time.ts'
-import { BodyChunks } from './body-chunks.ts'
-import { refuseContentEncoding } from './body-form.ts'
+import { chunksOf } from './body-chunks.ts'
 import { byteRangeOf } from './byte-range.ts'
+import { encodingOf, refuseEncodedForm } from './content-encoding.ts'
 import { downloadHeaders, fileHeaderOf, formFileHeaderOf } from './file-headers.ts'
 import { fileJson, storedFileJson } from './file-json.ts'
 import { readFormFile } from './form-file.ts'
@@ -35,7 +35,6 @@ export function addFileRoutes(app: FastifyInstance, times: HttpTimes): void {
     await scope.register(multipart)
     scope.post('/v1/files', async (request, reply) => {
       readQuery(request.query, [])
-      refuseContentEncoding(request.headers)
       const { waitMs } = preferenceOf(request)
       const { header, chunks } = await uploadOf(request, maxIdleMs)
       const file = await request.caller.pipeline.files.upload(header, chunks, {
@@ -45,7 +44,9 @@ export function addFileRoutes(app: FastifyInstance, times: HttpTimes): void {
           ? AbortSignal.any([goneSignalOf(reply), brokenSignalOf(request)])
           : goneSignalOf(reply),
       })
-      reply.code(201).headers({ location: `/v1/files/${file.fileId}`, 'content-type': jsonContentType })
+      reply
+        .code(201)
+        .headers({ location: `${request.prefix}/v1/files/${file.fileId}`, 'content-type': jsonContentType })
       return reply.send(storedFileJson(file))
     })
   })
@@ -108,13 +109,17 @@ async function uploadOf(
   request: FastifyRequest,
   maxWaitMs: number,
 ): Promise<{ readonly header: FileHeader; readonly chunks: AsyncIterable<Uint8Array> }> {
-  if (!request.isMultipart()) return { header: fileHeaderOf(request.headers), chunks: bodyOf(request) }
+  if (!request.isMultipart()) {
+    const isEncoded = encodingOf(request.headers) !== null
+    return { header: fileHeaderOf(request.headers, isEncoded), chunks: bodyOf(request) }
+  }
+  refuseEncodedForm(request.headers)
   const { filename, contentType, chunks } = await readFormFile(request, maxWaitMs)
   return { header: formFileHeaderOf(request.headers, filename, contentType), chunks }
 }
 
 function bodyOf({ raw }: FastifyRequest): AsyncIterable<Uint8Array> {
-  const chunks = new BodyChunks(raw)
+  const chunks = chunksOf(raw)
   const iterator = {
     next: async (): Promise<IteratorResult<Uint8Array, undefined>> => {
       const value = await chunks.next(maxPauseMs)

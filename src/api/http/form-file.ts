@@ -7,6 +7,7 @@ import type { MultipartFile } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import { withinMs } from '../../lib/abort.ts'
+import { askForBody } from './expect-continue.ts'
 
 /** More than one file is refused below; these keep what is read for that small. */
 const limits = {
@@ -28,6 +29,7 @@ export interface FormFile {
 
 /** Reads the form up to its file. Errors: `invalid_event`, `deadline_exceeded` (nothing came within `maxWaitMs`). */
 export async function readFormFile(request: FastifyRequest, maxWaitMs: number): Promise<FormFile> {
+  askForBody(request.raw)
   const parts = request.parts({ limits, preservePath: true })
   const first = await withinMs(
     orRefusal(request, () => parts.next()),

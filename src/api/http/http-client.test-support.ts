@@ -1,9 +1,10 @@
 // A real HTTP server on a free port with a MemoryPipeline; clients that use fetch or a raw socket.
 
+import { request as httpRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import { Health } from '../../telemetry/health.ts'
-import { createLogger } from '../../telemetry/logger.ts'
+import { createLogger, type LogLevel } from '../../telemetry/logger.ts'
 import { createMetrics, type Metrics } from '../../telemetry/metrics.ts'
 import { ConnectionLimits } from '../connection-limits.ts'
 import { LinesWritten } from '../lines-written.test-support.ts'
@@ -25,7 +26,7 @@ export interface TestHttpServer {
 
 export async function startTestServer(
   t: TestContext,
-  options: Partial<HttpServerOptions> = {},
+  { logLevel = 'info', ...options }: Partial<HttpServerOptions> & { readonly logLevel?: LogLevel } = {},
 ): Promise<TestHttpServer> {
   const pipeline = new MemoryPipeline()
   const health = options.health ?? new Health([])
@@ -35,7 +36,7 @@ export async function startTestServer(
     pipeline,
     health,
     metrics,
-    logger: createLogger({ level: 'debug', version: 'test', destination: log }),
+    logger: createLogger({ level: logLevel, version: 'test', destination: log }),
     host: '127.0.0.1',
     port: 0,
     version: '1.2.3',
@@ -97,6 +98,23 @@ export function post(url: string, body: unknown, query = '', headers: Record<str
     headers: { 'content-type': 'application/json', ...headers },
     body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
   })
+}
+
+/** A publish whose body is written in chunks. */
+export function openPost(port: number, headers: Record<string, string>, query = '') {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; json: Record<string, unknown> }>()
+  const path = `/v1/events${query}`
+  const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', path, headers })
+  request.on('error', reject)
+  request.on('response', (response) => {
+    let text = ''
+    response.setEncoding('utf8')
+    response.on('data', (part) => {
+      text += part
+    })
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, json: JSON.parse(text) }))
+  })
+  return { request, answer: promise }
 }
 
 /** Writes bytes to a connection and returns everything received until it is closed. */

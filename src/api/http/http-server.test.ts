@@ -207,6 +207,28 @@ test('a plain request id is returned, any other is replaced', async (t) => {
   assert.match(made.headers.get('x-request-id') ?? '', /^[0-9a-f-]{36}$/)
 })
 
+test('each request has one line in the log with its id, which its problem has too', async (t) => {
+  const { url, pipeline, log } = await startTestServer(t, { logLevel: 'debug' })
+  Object.assign(pipeline.administration, { pauseGroup: async () => {} })
+  const headers = { 'x-request-id': 'order-7' }
+
+  await post(url, { type: 'a' }, '', headers)
+  await ask(`${url}/v1/groups/orders/billing/pause`, { method: 'POST', headers })
+  const refused = await post(url, { type: '' }, '', headers)
+
+  assert.equal((JSON.parse(refused.text) as { instance: string }).instance, 'urn:millrace:request:order-7')
+  await eventually(() => log.lines.length === 3)
+  const shown = log.lines.map(({ level, request_id, route, status, received_bytes }) => [
+    ...[level, request_id, route, status, received_bytes],
+  ])
+  assert.deepEqual(shown, [
+    ['debug', 'order-7', '/v1/events', 202, 12],
+    ['info', 'order-7', '/v1/groups/:topic/:group/pause', 200, 0],
+    ['warn', 'order-7', '/v1/events', 400, 11],
+  ])
+  assert.deepEqual(log.lines[1]?.ids, { topic: 'orders', group: 'billing' })
+})
+
 test('requests are counted by route and status, and a failed request writes one log line', async (t) => {
   const { url, metrics, log } = await startTestServer(t)
 

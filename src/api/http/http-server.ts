@@ -11,10 +11,10 @@ import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { traceFields } from '../../telemetry/trace-context.ts'
-import { Access } from '../access.ts'
+import { Access, type Caller } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
+import { InflateBudget } from '../inflate-budget.ts'
 import { listen } from '../listen.ts'
 import { OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
@@ -23,14 +23,18 @@ import { needOf } from '../scopes.ts'
 import type { ServerCertificate } from '../server-certificate.ts'
 import { addAgentRoutes } from './agent-routes.ts'
 import { authorize, challengeOf } from './authorize.ts'
+import { prefixOf, withoutBasePath } from './base-path.ts'
+import { decodeBody } from './content-encoding.ts'
 import { addPreflightRoute, allowOrigin } from './cross-origin.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
 import { addDocsRoutes } from './docs-routes.ts'
+import { answerBeforeContinue, isBodyHeldBack } from './expect-continue.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { addFindRoute } from './find-route.ts'
 import { refuseForeignSite } from './foreign-site.ts'
 import { addGroupRoutes } from './group-routes.ts'
 import { defaultTimes, type HttpTimes } from './http-times.ts'
+import { keepIdempotentAnswers } from './idempotency-key.ts'
 import { addJourneyRoute } from './journey-route.ts'
 import { addKeyRoutes } from './key-routes.ts'
 import { addListRoute } from './list-route.ts'
@@ -41,7 +45,9 @@ import { addOperationsRoutes } from './operations-routes.ts'
 import { PageSender } from './page-sender.ts'
 import { problemOf, problemOfThrown, sendProblem } from './problem.ts'
 import { addPublishRoute } from './publish-route.ts'
+import { rateLimitHeaders } from './rate-limit-headers.ts'
 import { addReplayRoute } from './replay-route.ts'
+import { logRequest } from './request-log.ts'
 import { addRequestRoutes } from './request-routes.ts'
 import { addSessionRoutes } from './session-routes.ts'
 import { addStatusRoutes } from './status-routes.ts'
@@ -58,11 +64,15 @@ export interface HttpServerOptions {
   readonly host: string
   /** Further host names by which requests may call this server. Default none. */
   readonly allowedHosts?: readonly string[]
+  /** The path under which a proxy serves this server. Default `/`. */
+  readonly basePath?: string
   /** Origins whose pages may call. Default none. */
   readonly corsOrigins?: readonly string[]
   readonly port: number
   readonly version: string
   readonly connectionLimits: ConnectionLimits
+  /** Shared with gRPC. Default: one of its own. */
+  readonly inflateBudget?: InflateBudget
   /** Default null: no TLS. */
   readonly certificate?: ServerCertificate | null
   readonly times?: Partial<HttpTimes>
@@ -144,7 +154,8 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 /** @param routes gets those that are added. */
 function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[]): FastifyInstance {
   const { pipeline, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
-  const { access = new Access(pipeline, false) } = options
+  const { access = new Access(pipeline, false), inflateBudget = new InflateBudget() } = options
+  const basePath = options.basePath === undefined || options.basePath === '/' ? '' : options.basePath
   const names = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
   const site = { names: access.needsKeys ? null : names, origins: new Set(corsOrigins) }
   const http = {
@@ -160,6 +171,9 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   const app = fastify({
     ...(https === null ? { http } : { https }),
     routerOptions: { maxParamLength },
+    ...(basePath === ''
+      ? {}
+      : { rewriteUrl: ({ url = '' }: { url?: string | undefined }) => withoutBasePath(url, basePath) }),
     // No route declares a schema: with these, fastify does not load its schema compilers, a tenth of its modules.
     schemaController: { compilersFactory: { buildValidator: noSchemas, buildSerializer: noSchemas } },
     logger: false,
@@ -175,10 +189,12 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   })
   const handshakes = certificate === null ? null : speakTls(app.server as unknown as TlsServer, certificate, logger)
   const openRequests = new OpenRequests(app.server)
+  answerBeforeContinue(app.server)
   // A client may end its side of the connection behind its request, as `nc -N` does, and read the answer.
   Object.assign(app.server, { httpAllowHalfOpen: true })
   app.decorateReply('failure', null)
   app.decorateRequest('caller')
+  app.decorateRequest('prefix', '')
   app.decorateRequest('onEndedKey', () => {})
   app.addHook('onRoute', (route) => {
     for (const method of [route.method].flat()) {
@@ -191,6 +207,7 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   app.addHook('onRequest', async (request, reply) => {
+    request.prefix = prefixOf(request.headers, basePath)
     reply.headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff' })
     if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) {
       throw new MillraceError('invalid_event', 'the header host is missing', { field: 'host' })
@@ -201,12 +218,18 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
       allowOrigin(request.headers.origin, reply, site.origins)
     }
     await authorize(access, request, reply)
+    decodeBody(request, reply, inflateBudget)
   })
   // Checked when answering: the request may have arrived before the server began to stop.
   app.addHook('onSend', async (request, reply) => {
     const isLast = health.draining || !app.server.listening || openRequests.isBroken(request.raw.socket)
-    if (isLast) reply.header('connection', 'close')
+    const { rate } = (request.caller as Caller | undefined) ?? {}
+    if (rate !== undefined && request.routeOptions.config.need === 'publish') {
+      reply.headers(rateLimitHeaders(rate, reply.statusCode === 429))
+    }
+    if (isLast || isBodyHeldBack(request.raw)) reply.header('connection', 'close')
   })
+  keepIdempotentAnswers(app, times)
   app.addHook('onResponse', async (request, reply) => {
     endUnreadBody(request, times.maxLingerMs)
     note(request, reply, options)
@@ -238,23 +261,7 @@ function note(request: FastifyRequest, reply: FastifyReply, { metrics, logger }:
   const route = request.routeOptions.url ?? 'unknown'
   const status = reply.statusCode
   metrics.httpRequestDuration.observe(reply.elapsedTime / 1000, { method, route, status: String(status) })
-  const { failure } = reply
-  // Not being ready is a state, not a failure of the request.
-  if (failure === null || route === '/readyz' || route === '/healthz') return
-  const fields = {
-    request_id: request.id,
-    ...traceFields(request.headers.traceparent?.toString()),
-    ...failure.logFields,
-    method,
-    route,
-    status,
-    code: failure.code,
-    duration_ms: Math.round(reply.elapsedTime),
-    peer: `${request.raw.socket.remoteAddress}:${request.raw.socket.remotePort}`,
-    reason: failure.message,
-  }
-  if (failure.isOwnFailure) logger.error({ ...fields, error: failure.cause }, 'request failed')
-  else logger.warn(fields, 'request failed')
+  logRequest(request, reply, logger)
 }
 
 function answerUnknownRoute(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {

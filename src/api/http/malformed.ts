@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { MillraceError } from '../../errors.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { peerOf } from '../handshakes.ts'
+import { requestIdOf } from '../request-context.ts'
 import { codeOfHttpStatus } from '../status.ts'
 import type { OpenRequests } from './open-requests.ts'
 import { problemContentType, problemMembers } from './problem.ts'
@@ -23,11 +24,12 @@ export function answerMalformed(
   if (openRequests.breakOff(socket, brokenBody(error))) return
   const answer = isTls(error) ? spokenTls : answerOf(error.code ?? '')
   const { status, reason } = answer
+  const requestId = requestIdOf(undefined)
   logger.warn(
-    { status, code: codeOfHttpStatus(status), peer: peerOf(socket), reason, parser: error.code },
+    { request_id: requestId, status, code: codeOfHttpStatus(status), peer: peerOf(socket), reason, parser: error.code },
     'request failed',
   )
-  write(answer, socket)
+  write(answer, socket, requestId)
 }
 
 /** Answers, without TLS, a client that sent a request without it. */
@@ -53,11 +55,13 @@ interface PlainAnswer {
   readonly reason: string
 }
 
-function write({ status, phrase, reason }: PlainAnswer, socket: Socket): void {
-  const body = JSON.stringify(problemMembers(status, new MillraceError(codeOfHttpStatus(status), reason)))
+function write({ status, phrase, reason }: PlainAnswer, socket: Socket, requestId = requestIdOf(undefined)): void {
+  const error = new MillraceError(codeOfHttpStatus(status), reason)
+  const body = JSON.stringify({ ...problemMembers(status, error), instance: `urn:millrace:request:${requestId}` })
   const head = [
     `HTTP/1.1 ${status} ${phrase}`,
     `content-type: ${problemContentType}`,
+    `x-request-id: ${requestId}`,
     `content-length: ${Buffer.byteLength(body)}`,
     'connection: close',
   ]

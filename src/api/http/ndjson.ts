@@ -14,7 +14,7 @@ import { rejectedEvents, runsOf } from '../../pipeline/rejections.ts'
 import { CallCounts, countsOf, rejectionsOf } from '../call-counts.ts'
 import { graverOf } from '../call-verdict.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
-import type { BodyChunks } from './body-chunks.ts'
+import type { Chunks } from './body-chunks.ts'
 import { type Draft, EventDrafts, verdictOnDraft } from './event-drafts.ts'
 import { JsonMembers } from './json-members.ts'
 import { LineSplitter } from './line-splitter.ts'
@@ -46,7 +46,7 @@ export interface LinesVerdict {
 }
 
 /** @param maxIdleMs longest pause in the body, in milliseconds. */
-export async function publishLines(chunks: BodyChunks, maxIdleMs: number, parts: LineParts): Promise<LinesVerdict> {
+export async function publishLines(chunks: Chunks, maxIdleMs: number, parts: LineParts): Promise<LinesVerdict> {
   const lines = new LinePublisher(parts, () => chunks.stop())
   const splitter = new LineSplitter(maxLineBytes)
   const onLine = (line: Buffer | null) => lines.add(line)

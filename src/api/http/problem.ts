@@ -49,7 +49,15 @@ export function sendProblem(reply: FastifyReply, { status, error, headers = {}, 
     reply.header('retry-after', String(Math.ceil((error.retryAfterMs ?? defaultRetryAfterMs) / 1000)))
   }
   // Sent as bytes: for a string fastify would add a charset, which this media type does not have.
-  return reply.send(Buffer.from(JSON.stringify({ ...problemMembers(status, error), ...members })))
+  return reply.send(
+    Buffer.from(
+      JSON.stringify({
+        ...problemMembers(status, error),
+        instance: `urn:millrace:request:${reply.request.id}`,
+        ...members,
+      }),
+    ),
+  )
 }
 
 /** The members that every problem has. */

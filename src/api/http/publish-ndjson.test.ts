@@ -1,36 +1,16 @@
 import assert from 'node:assert/strict'
-import { request as httpRequest } from 'node:http'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { MillraceError } from '../../errors.ts'
 import { eventually, settled } from '../eventually.test-support.ts'
-import { post as postBody, speak, startTestServer } from './http-client.test-support.ts'
+import { openPost, post as postBody, speak, startTestServer } from './http-client.test-support.ts'
 import { LineSplitter } from './line-splitter.ts'
 
 const post = (url: string, body: string | Uint8Array, query = '') =>
   postBody(url, body, query, { 'content-type': 'application/x-ndjson' })
 
 /** A request whose body is written in chunks. */
-function openRequest(port: number, query = '') {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; json: Record<string, unknown> }>()
-  const request = httpRequest({
-    port,
-    host: '127.0.0.1',
-    method: 'POST',
-    path: `/v1/events${query}`,
-    headers: { 'content-type': 'application/x-ndjson' },
-  })
-  request.on('error', reject)
-  request.on('response', (response) => {
-    let text = ''
-    response.setEncoding('utf8')
-    response.on('data', (part) => {
-      text += part
-    })
-    response.on('end', () => resolve({ status: response.statusCode ?? 0, json: JSON.parse(text) }))
-  })
-  return { request, answer: promise }
-}
+const openRequest = (port: number, query = '') => openPost(port, { 'content-type': 'application/x-ndjson' }, query)
 
 test('every line is an event; empty lines are skipped, and the last line end is optional', async (t) => {
   const { url, pipeline } = await startTestServer(t)

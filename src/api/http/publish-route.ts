@@ -10,7 +10,7 @@ import type { OpenCalls } from '../open-calls.ts'
 import { maxPublishWaitMs } from '../publish-wait.ts'
 import { checkTopic } from '../topic.ts'
 import { answerInTime } from './answer-in-time.ts'
-import { BodyChunks, readBody } from './body-chunks.ts'
+import { chunksOf, readBody } from './body-chunks.ts'
 import { type BodyForm, bodyFormOf } from './body-form.ts'
 import { isFault } from './cloud-event.ts'
 import { readBinaryEvent } from './cloud-event-headers.ts'
@@ -52,7 +52,7 @@ export function addPublishRoute(app: FastifyInstance, parts: PublishRouteParts):
     if (form === 'ndjson') {
       return answerLines(
         reply,
-        await publishLines(new BodyChunks(request.raw), times.maxIdleMs, { publish, text, openCalls }),
+        await publishLines(chunksOf(request.raw), times.maxIdleMs, { publish, text, openCalls }),
       )
     }
     const body = await readBody(request.raw, limits.maxMessageBytes, times.maxBodyMs)

@@ -9,7 +9,6 @@ import type { RequestAnswer } from '../../pipeline/requests.ts'
 import { defaultRequestMs, maxRequestMs } from '../request-wait.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { readBody } from './body-chunks.ts'
-import { refuseContentEncoding } from './body-form.ts'
 import type { HttpTimes } from './http-times.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { readQuery } from './query.ts'
@@ -23,7 +22,6 @@ export function addRequestRoutes(app: FastifyInstance, times: HttpTimes): void {
   const ids = new EventIdGenerator()
   app.post<{ Params: { type: string } }>('/v1/requests/:type', async (request, reply) => {
     readQuery(request.query, [])
-    refuseContentEncoding(request.headers)
     const { type } = request.params
     const { isAsync, waitMs } = preferenceOf(request)
     const requestId = request.headers[idHeader]?.toString() || ids.next()
@@ -34,7 +32,7 @@ export function addRequestRoutes(app: FastifyInstance, times: HttpTimes): void {
       deadlineMs: isAsync ? null : (waitMs ?? defaultRequestMs),
       waitMs: isAsync ? (waitMs ?? 0) : null,
     }
-    const location = `/v1/requests/${encodeURIComponent(requestId)}?type=${encodeURIComponent(type)}`
+    const location = `${request.prefix}/v1/requests/${encodeURIComponent(requestId)}?type=${encodeURIComponent(type)}`
     const longestMs = (waitMs ?? defaultRequestMs) + times.maxAnswerMs
     try {
       const answer = await answerInTime(

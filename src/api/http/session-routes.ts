@@ -21,7 +21,10 @@ export interface SessionParts {
   readonly isEncrypted: boolean
 }
 
-export const sessionBody = v.strictObject({ key: v.string('must be a string') }, 'is unknown or missing; a login has a key')
+export const sessionBody = v.strictObject(
+  { key: v.string('must be a string') },
+  'is unknown or missing; a login has a key',
+)
 
 export function addSessionRoutes(app: FastifyInstance, { access, times, isEncrypted }: SessionParts): void {
   const answer = (grant: Grant | null) => ({ needs_key: access.needsKeys, key: grant && keyJson(grant) })
