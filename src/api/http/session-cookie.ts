@@ -14,12 +14,20 @@ export interface SessionCookie {
   /** '' with 0 seconds: the browser forgets it. */
   readonly session: string
   readonly usableForSeconds: number
+  /** Under which a browser sends it; '' for all. */
+  readonly path: string
   /** Whether it is kept from connections without TLS. */
   readonly isSecure: boolean
 }
 
 /** The header `set-cookie`. */
-export function sessionCookie({ session, usableForSeconds, isSecure }: SessionCookie): string {
-  const parts = [`${name}=${session}`, 'Path=/', `Max-Age=${usableForSeconds}`, 'HttpOnly', 'SameSite=Strict']
+export function sessionCookie({ session, usableForSeconds, path, isSecure }: SessionCookie): string {
+  const parts = [
+    `${name}=${session}`,
+    `Path=${path || '/'}`,
+    `Max-Age=${usableForSeconds}`,
+    'HttpOnly',
+    'SameSite=Strict',
+  ]
   return [...parts, ...(isSecure ? ['Secure'] : [])].join('; ')
 }

@@ -44,13 +44,18 @@ export function addSessionRoutes(app: FastifyInstance, { access, times, isEncryp
     const session = await answerInTime(request.caller.pipeline.keys.createSession(key), times.maxAnswerMs)
     if (session === null) throw wrongKey()
     return reply
-      .header('set-cookie', sessionCookie({ ...session, isSecure: isSecure(request) }))
+      .header('set-cookie', sessionCookie({ ...session, path: request.prefix, isSecure: isSecure(request) }))
       .send(answer(session.grant))
   })
 
   app.delete('/v1/session', async (request, reply) => {
     readQuery(request.query, [])
-    const cookie = sessionCookie({ session: '', usableForSeconds: 0, isSecure: isSecure(request) })
+    const cookie = sessionCookie({
+      session: '',
+      usableForSeconds: 0,
+      path: request.prefix,
+      isSecure: isSecure(request),
+    })
     return reply.headers({ 'cache-control': 'no-store', 'set-cookie': cookie }).send(answer(null))
   })
 }
