@@ -179,8 +179,7 @@ export class LiveFeed implements Live {
     before?.end(taken)
     const subscriber = new Subscriber({
       ...{ call, subscriberId, topic, filter, onSlow, isStartKnown, tail, monotonicNow },
-      maxBufferedEvents: query.maxBufferedEvents ?? defaultBufferedEvents,
-      maxBufferedBytes: subscriberMaxBytes,
+      bounds: { maxEvents: query.maxBufferedEvents ?? defaultBufferedEvents, maxBytes: subscriberMaxBytes },
       start: found.cursor,
       isCut: found.isCut,
       since: now(),
@@ -210,8 +209,8 @@ export class LiveFeed implements Live {
   #openFeed(topic: string): OpenFeed {
     let open = this.#feeds.get(topic)
     if (open === undefined) {
-      const { tail, logger } = this.#options
-      const feed = new TopicFeed({ topic, tail, logger, random: this.#random })
+      const { tail, logger, subscriberMaxBytes } = this.#options
+      const feed = new TopicFeed({ topic, tail, logger, subscriberMaxBytes, random: this.#random })
       open = { feed, started: feed.start(), users: 0 }
       this.#feeds.set(topic, open)
     }
