@@ -114,6 +114,8 @@ test('a slow subscriber loses its oldest events and is told exactly how many, wh
       .find((each) => each.subscriberId === 'slow')!
     assert.deepEqual([bufferedEvents, droppedEvents], [10, slowDropped + 20])
     assert.equal(lagEvents, 20)
+    parts.live.countDropped()
+    assert.equal(parts.counted.dropped, slowDropped + 20)
     const [gap, events] = await takeUntil(slow, (_, ids) => ids > 0)
     assert.ok(gap?.is === 'gap' && events?.is === 'events')
     assert.deepEqual([gap.dropped, gap.reason], [20, 'slow'])

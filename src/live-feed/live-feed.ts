@@ -120,6 +120,11 @@ export class LiveFeed implements Live {
     return statuses.sort((a, b) => (a.subscriberId < b.subscriberId ? -1 : 1))
   }
 
+  /** Counts what has been dropped since it was last called; what was told is counted already. */
+  countDropped(): void {
+    for (const subscriber of this.#subscribers.values()) subscriber.countDropped()
+  }
+
   /** How many there are of each topic. */
   subscribersOf(topic: string): number {
     let count = 0

@@ -88,6 +88,9 @@ export class Subscriber implements LiveSubscription, Receiver {
   #wakeUp: (() => void) | null = null
   #sentEvents = 0
   #droppedEvents: number | null = 0
+  /** Those that were told, without what nobody knows the number of. */
+  #knownDropped = 0
+  #countedDropped = 0
 
   constructor(options: SubscriberOptions) {
     const { topic, start } = options
@@ -139,7 +142,7 @@ export class Subscriber implements LiveSubscription, Receiver {
   /** Ends it at once. @param error what `next` throws; null: nothing. */
   end(error: MillraceError | null): void {
     if (this.#state.is === 'ended') return
-    if (this.onSlow !== 'disconnect') this.#countDropped(this.#backlog?.droppedEvents ?? 0)
+    this.countDropped()
     this.#state = { is: 'ended', error }
     this.#options.feed.detach(this)
     this.#frames = []
@@ -153,6 +156,16 @@ export class Subscriber implements LiveSubscription, Receiver {
     if (this.#state.is !== 'live' || !this.#state.backlog.isEmpty) return
     this.#addProgress(() => feed.token)
     if (this.#frames.length > 0) this.wake()
+  }
+
+  /** Counts what has been dropped since it was last called, told or not. */
+  countDropped(): void {
+    // What comes when its buffer is full ends one that wants that, and drops nothing.
+    const untold = this.onSlow === 'disconnect' ? 0 : (this.#backlog?.droppedEvents ?? 0)
+    const added = this.#knownDropped + untold - this.#countedDropped
+    if (added <= 0) return
+    this.#countedDropped += added
+    this.#options.count(0, added)
   }
 
   /** Events of the topic between what it has got and the end of the feed; null when that is not known. */
@@ -209,7 +222,7 @@ export class Subscriber implements LiveSubscription, Receiver {
   #sent(frame: LiveFrame): LiveFrame {
     this.#cursor = frame.cursor
     this.#lastFrameMs = this.#options.monotonicNow()
-    if (frame.is === 'gap') this.#countDropped(frame.dropped)
+    if (frame.is === 'gap') this.#tellDropped(frame.dropped)
     if (frame.is !== 'events') return frame
     this.#sentEvents += frame.events.length
     this.#options.count(frame.events.length, 0)
@@ -220,9 +233,10 @@ export class Subscriber implements LiveSubscription, Receiver {
     return 'backlog' in this.#state ? this.#state.backlog : null
   }
 
-  #countDropped(events: number | null): void {
+  #tellDropped(events: number | null): void {
     this.#droppedEvents = this.#droppedEvents === null || events === null ? null : this.#droppedEvents + events
-    if (events !== null && events > 0) this.#options.count(0, events)
+    this.#knownDropped += events ?? 0
+    this.countDropped()
   }
 
   #frameOf(backlog: Backlog): LiveFrame | null {
