@@ -261,7 +261,12 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         {
           name: 'idle subscribers',
           program: 'workloads/idle-subscribers',
-          options: { subscribers: sizes.idleSubscribers, payloadBytes, seconds },
+          options: { subscribers: sizes.idleSubscribers, areStuck: false, payloadBytes, seconds },
+        },
+        {
+          name: 'subscribers that never read',
+          program: 'workloads/idle-subscribers',
+          options: { subscribers: Math.min(1000, sizes.idleSubscribers), areStuck: true, payloadBytes, seconds },
         },
       ],
       comparisons: [],
@@ -284,6 +289,14 @@ export function contests(sizes: Sizes, payloadBytes: number): Contest[] {
         ),
         bound('', 'memory of an idle subscriber over SSE', 'idle subscribers', 'rssKibibytesEach', 30, 'KiB'),
         bound('', 'a publish beside them, in times of alone', 'idle subscribers', 'publishTimes', 1.1, 'times'),
+        bound(
+          '',
+          'a publish beside 1,000 that match all and never read, in times of alone',
+          'subscribers that never read',
+          'publishTimes',
+          1.5,
+          'times',
+        ),
       ],
     },
     {

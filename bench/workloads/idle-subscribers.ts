@@ -1,5 +1,5 @@
-// W4: many subscribers over SSE that get nothing: the memory that each of them takes, and what they cost the events that
-// they do not match.
+// W4: many subscribers over SSE that match nothing, or match everything and read nothing: the memory that each of them
+// takes when nothing is published, and what they cost those who publish.
 
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -13,6 +13,8 @@ import { withTempDirectory } from '../temp-directory.ts'
 
 export interface IdleSubscribersOptions {
   readonly subscribers: number
+  /** Without a filter, and they never read. Otherwise each has a filter of its own that nothing matches. */
+  readonly areStuck: boolean
   readonly payloadBytes: number
   /** How long the CPU time at rest is measured, and each rate of publishing. */
   readonly seconds: number
@@ -25,7 +27,7 @@ const settleMs = 3000
 
 await runBlock((options: IdleSubscribersOptions) =>
   withTempDirectory(async (directory) => {
-    const { subscribers: count, payloadBytes, seconds } = options
+    const { subscribers: count, areStuck, payloadBytes, seconds } = options
     // Else most of it would be what the requests have left for the garbage collector.
     const service = await startService(directory, ingestOnly, ['--max-semi-space-size=1'])
     const publish = () =>
@@ -41,7 +43,7 @@ await runBlock((options: IdleSubscribersOptions) =>
     const join = async (until: number) => {
       while (sockets.length < until) {
         const joining = Array.from({ length: Math.min(joiningAtOnce, until - sockets.length) }, (_, index) =>
-          subscribe(service.http, sockets.length + index),
+          subscribe(service.http, sockets.length + index, areStuck),
         )
         sockets.push(...(await Promise.all(joining)))
       }
@@ -58,6 +60,8 @@ await runBlock((options: IdleSubscribersOptions) =>
     const cpuBefore = cpuSecondsOf(service.pid)
     await sleep(1000 * seconds)
     const idleCpuSeconds = cpuSecondsOf(service.pid) - cpuBefore
+    // Until their connections take no more.
+    if (areStuck) await publish()
     const beside = await publish()
     const closed = sockets.filter(({ destroyed }) => destroyed).length
     for (const socket of sockets) socket.destroy()
@@ -71,20 +75,22 @@ await runBlock((options: IdleSubscribersOptions) =>
         kernelKibibytesEach,
         cpuPercent: (100 * idleCpuSeconds) / seconds,
         publishTimes: rate(alone) / rate(beside),
+        aloneEventsPerSecond: rate(alone),
+        besideEventsPerSecond: rate(beside),
       },
     }
   }),
 )
 
-/** Each with a filter of its own, that nothing matches. */
-async function subscribe(http: string, index: number): Promise<Socket> {
+async function subscribe(http: string, index: number, isStuck: boolean): Promise<Socket> {
   const [host, port] = http.split(':') as [string, string]
   const localAddress = `127.0.0.${2 + Math.floor(index / subscribersPerAddress)}`
   const socket = connect({ host, port: Number(port), localAddress })
-  socket.write(`GET /v1/events/live?type=other.${index} HTTP/1.1\r\nHost: ${http}\r\n\r\n`)
+  socket.write(`GET /v1/events/live${isStuck ? '' : `?type=other.${index}`} HTTP/1.1\r\nHost: ${http}\r\n\r\n`)
   const [answer] = await once(socket, 'data')
   if (!String(answer).startsWith('HTTP/1.1 200')) throw new Error(`the server answered ${answer}`)
-  socket.resume()
+  if (isStuck) socket.pause()
+  else socket.resume()
   return socket
 }
 

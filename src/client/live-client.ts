@@ -98,7 +98,8 @@ export class LiveFollower<Event> {
     const { from = '' } = options
     this.#options = options
     this.#parts = parts
-    this.#cursor = typeof from === 'string' ? from : from.toISOString()
+    // A Date that is none is refused by the server, which says what `from` takes.
+    this.#cursor = typeof from === 'string' ? from : Number.isNaN(from.getTime()) ? String(from) : from.toISOString()
   }
 
   /** One generator for all, since each one around it would cost two promises per event. */

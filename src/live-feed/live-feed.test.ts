@@ -113,6 +113,8 @@ test('a slow subscriber loses its oldest events and is told exactly how many, wh
     const { bufferedEvents, droppedEvents, lagEvents } = all.find((each) => each.subscriberId === 'slow')!
     assert.deepEqual([bufferedEvents, droppedEvents], [10, slowDropped + 20])
     assert.equal(lagEvents, 20)
+    parts.live.countDropped()
+    assert.equal(parts.counted.dropped, slowDropped + 20)
     const [gap, events] = await takeUntil(slow, (_, ids) => ids > 0)
     assert.ok(gap?.is === 'gap' && events?.is === 'events')
     assert.deepEqual([gap.dropped, gap.reason], [20, 'slow'])
@@ -188,10 +190,15 @@ test('an event that nobody wants is not copied, and the cursor moves on all the 
 
 test('a subscriber that is slow to take a gap is not told of a later place before it', async (t) => {
   let nowMs = 0
-  const parts = await openLive(t, { monotonicNow: () => nowMs })
+  const { eventLog } = await openLive(t)
+  const gaps = [{ events: 7 }]
+  const tail: LogTail = {
+    cursorAt: (...call) => eventLog.tail.cursorAt(...call),
+    read: async (...call) => ({ ...(await eventLog.tail.read(...call)), gap: gaps.shift() ?? null }),
+  }
+  const parts = await openLiveOn(t, eventLog, { tail, monotonicNow: () => nowMs })
   const [slow, other] = [await parts.live.subscribe(queryOf()), await parts.live.subscribe(queryOf())]
   for (const each of [slow, other]) await takeUntil(each, isCaughtUp)
-  slow.pushGap({ dropped: 7, reason: 'trimmed', from: slow.startCursor, to: slow.startCursor })
   await append(parts, eventsOf(['a']))
   await takeUntil(other, (_, ids) => ids === 1)
   nowMs = 60_000

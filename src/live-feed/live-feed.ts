@@ -120,6 +120,11 @@ export class LiveFeed implements Live {
     return statuses.sort((a, b) => (a.subscriberId < b.subscriberId ? -1 : 1))
   }
 
+  /** Counts what has been dropped since it was last called; what was told is counted already. */
+  countDropped(): void {
+    for (const subscriber of this.#subscribers.values()) subscriber.countDropped()
+  }
+
   /** How many there are of each topic. */
   subscribersOf(topic: string): number {
     let count = 0
@@ -179,8 +184,7 @@ export class LiveFeed implements Live {
     before?.end(taken)
     const subscriber = new Subscriber({
       ...{ call, subscriberId, topic, filter, onSlow, isStartKnown, tail, monotonicNow },
-      maxBufferedEvents: query.maxBufferedEvents ?? defaultBufferedEvents,
-      maxBufferedBytes: subscriberMaxBytes,
+      bounds: { maxEvents: query.maxBufferedEvents ?? defaultBufferedEvents, maxBytes: subscriberMaxBytes },
       start: found.cursor,
       isCut: found.isCut,
       sinceMs: now(),
@@ -210,8 +214,8 @@ export class LiveFeed implements Live {
   #openFeed(topic: string): OpenFeed {
     let open = this.#feeds.get(topic)
     if (open === undefined) {
-      const { tail, logger } = this.#options
-      const feed = new TopicFeed({ topic, tail, logger, random: this.#random })
+      const { tail, logger, subscriberMaxBytes } = this.#options
+      const feed = new TopicFeed({ topic, tail, logger, subscriberMaxBytes, random: this.#random })
       open = { feed, started: feed.start(), users: 0 }
       this.#feeds.set(topic, open)
     }

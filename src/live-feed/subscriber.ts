@@ -2,9 +2,9 @@
 //
 // Its states, and what ends each:
 //   behind   it reads its own pages of the log, at the pace of `next`       the feed is near, and behind it in no stream
-//   joining  the feed fills its ring; it reads its own pages up to where    nothing is left to read
-//            the ring begins
-//   live     it takes from its ring                                         the end
+//   joining  the feed fills its backlog; it reads its own pages up to       nothing is left to read
+//            where the backlog begins
+//   live     it takes from its backlog                                      the end
 //   ended    it has no more frames, or an error
 //
 // While it is behind nothing is read ahead, so nothing is dropped. Joining is without a hole and without a repetition because
@@ -14,12 +14,13 @@ import { MillraceError } from '../errors.ts'
 import type { LogTail, TailPage, TopicCursor } from '../event-log/tail.ts'
 import type { Slots } from '../lib/slots.ts'
 import type { LiveFrame, LiveSubscription, OnSlow, SubscriberStatus } from '../pipeline/live.ts'
-import { EventRing, type LogGap } from './event-ring.ts'
+import type { Receiver } from './audience.ts'
+import type { Backlog, BacklogBounds, LogGap } from './backlog.ts'
 import type { BufferedEvent } from './live-event.ts'
 import type { LiveFilter } from './live-filter.ts'
 import { beginOf, PageWalk } from './page-walk.ts'
 import { encodeCursor, eventsBetween, isAsFarAs } from './topic-cursor.ts'
-import type { Audience, Receiver, TopicFeed } from './topic-feed.ts'
+import type { TopicFeed } from './topic-feed.ts'
 
 export const frameBytes = 64 * 1024
 /** How many events of the topic the feed may be ahead when a subscriber joins it, or as many as its buffer takes, if fewer. */
@@ -35,8 +36,8 @@ type State =
       /** Whether the log has said that there is such a place. */
       readonly isKnown: boolean
     }
-  | { readonly is: 'joining'; readonly cursor: TopicCursor; readonly upTo: TopicCursor; readonly audience: Audience }
-  | { readonly is: 'live'; readonly audience: Audience }
+  | { readonly is: 'joining'; readonly cursor: TopicCursor; readonly upTo: TopicCursor; readonly backlog: Backlog }
+  | { readonly is: 'live'; readonly backlog: Backlog }
   | { readonly is: 'ended'; readonly error: MillraceError | null }
 
 export interface SubscriberOptions {
@@ -46,8 +47,7 @@ export interface SubscriberOptions {
   readonly topic: string
   readonly filter: LiveFilter
   readonly onSlow: OnSlow
-  readonly maxBufferedEvents: number
-  readonly maxBufferedBytes: number
+  readonly bounds: BacklogBounds
   readonly start: TopicCursor
   /** Whether the start is from the log, not from a user. */
   readonly isStartKnown: boolean
@@ -75,8 +75,9 @@ export class Subscriber implements LiveSubscription, Receiver {
   readonly subscriberId: string
   readonly startCursor: string
   readonly filter: LiveFilter
+  readonly onSlow: OnSlow
+  readonly bounds: BacklogBounds
   readonly #options: SubscriberOptions
-  readonly #ring: EventRing
   #state: State
   /** Made from its own pages, to be sent. */
   #frames: LiveFrame[] = []
@@ -87,21 +88,21 @@ export class Subscriber implements LiveSubscription, Receiver {
   #wakeUp: (() => void) | null = null
   #sentEvents = 0
   #droppedEvents: number | null = 0
+  /** Those that were told, without what nobody knows the number of. */
+  #knownDropped = 0
+  #countedDropped = 0
 
   constructor(options: SubscriberOptions) {
-    const { topic, start, onSlow, maxBufferedEvents, maxBufferedBytes } = options
+    const { topic, start } = options
     this.#options = options
     this.call = options.call
     this.subscriberId = options.subscriberId
     this.filter = options.filter
+    this.onSlow = options.onSlow
+    this.bounds = options.bounds
     this.startCursor = encodeCursor(topic, start)
     this.#cursor = this.startCursor
     this.#lastFrameMs = options.monotonicNow()
-    this.#ring = new EventRing({
-      maxEvents: maxBufferedEvents,
-      maxBytes: maxBufferedBytes,
-      keepsLatest: onSlow === 'latest_per_key',
-    })
     this.#state = { is: 'behind', cursor: start, isKnown: options.isStartKnown }
     if (options.isCut) this.#addGap({ dropped: null, reason: 'trimmed', from: this.#cursor, to: this.#cursor })
     this.#joinIfNear()
@@ -120,21 +121,13 @@ export class Subscriber implements LiveSubscription, Receiver {
     }
   }
 
-  push(event: BufferedEvent): void {
-    const { onSlow } = this.#options
-    if (onSlow === 'disconnect' && this.#ring.isFullFor(event)) {
-      const { events, bytes } = this.#ring
+  wake(): void {
+    const backlog = this.#backlog
+    if (this.onSlow === 'disconnect' && backlog !== null && backlog.droppedEvents !== 0) {
+      const { events, bytes } = backlog
       const text = `the subscriber was too slow: ${events} events of ${bytes} bytes waited for it, all that its buffer takes`
       this.end(new MillraceError('backlogged', text))
-    } else if (this.#state.is !== 'ended') this.#ring.push(event)
-  }
-
-  pushGap(gap: LogGap): void {
-    if (this.#state.is !== 'ended') this.#ring.pushGap(gap)
-  }
-
-  wake(): void {
-    this.#wakeUp?.()
+    } else this.#wakeUp?.()
   }
 
   endSoon(): void {
@@ -149,10 +142,9 @@ export class Subscriber implements LiveSubscription, Receiver {
   /** Ends it at once. @param error what `next` throws; null: nothing. */
   end(error: MillraceError | null): void {
     if (this.#state.is === 'ended') return
+    this.countDropped()
     this.#state = { is: 'ended', error }
     this.#options.feed.detach(this)
-    this.#countDropped(this.#ring.takeDropped()?.events ?? 0)
-    this.#ring.clear()
     this.#frames = []
     this.#options.onEnd()
     this.wake()
@@ -161,9 +153,19 @@ export class Subscriber implements LiveSubscription, Receiver {
   /** Sends where it stands, if nothing was sent for long and it has moved. To be called now and then. */
   reportProgress(): void {
     const { feed } = this.#options
-    if (this.#state.is !== 'live' || !this.#ring.isEmpty) return
+    if (this.#state.is !== 'live' || !this.#state.backlog.isEmpty) return
     this.#addProgress(() => feed.token)
     if (this.#frames.length > 0) this.wake()
+  }
+
+  /** Counts what has been dropped since it was last called, told or not. */
+  countDropped(): void {
+    // What comes when its buffer is full ends one that wants that, and drops nothing.
+    const untold = this.onSlow === 'disconnect' ? 0 : (this.#backlog?.droppedEvents ?? 0)
+    const added = this.#knownDropped + untold - this.#countedDropped
+    if (added <= 0) return
+    this.#countedDropped += added
+    this.#options.count(0, added)
   }
 
   /** Events of the topic between what it has got and the end of the feed; null when that is not known. */
@@ -176,7 +178,7 @@ export class Subscriber implements LiveSubscription, Receiver {
         return cursor.epoch === feed.cursor.epoch ? eventsBetween(cursor, feed.cursor) : null
       }
       case 'live': {
-        const first = this.#ring.first()
+        const first = this.#state.backlog.first()
         if (first === null) return 0
         return first.place.epoch === feed.cursor.epoch ? feed.offsetsBefore - first.offsetsBefore : null
       }
@@ -187,15 +189,15 @@ export class Subscriber implements LiveSubscription, Receiver {
 
   status(): SubscriberStatus {
     const { subscriberId, topic, sinceMs } = this.#options
-    const waiting = this.#ring.droppedEvents
+    const { events = 0, bytes = 0, droppedEvents: waiting = 0 } = this.#backlog ?? {}
     return {
       subscriberId,
       topic,
       sinceMs,
       isLive: this.#state.is === 'live',
       lagEvents: this.lagEvents(),
-      bufferedEvents: this.#ring.events,
-      bufferedBytes: this.#ring.bytes,
+      bufferedEvents: events,
+      bufferedBytes: bytes,
       sentEvents: this.#sentEvents,
       droppedEvents: this.#droppedEvents === null || waiting === null ? null : this.#droppedEvents + waiting,
     }
@@ -208,7 +210,7 @@ export class Subscriber implements LiveSubscription, Receiver {
       if (state.error !== null) throw state.error
       return null
     }
-    const frame = this.#frames.shift() ?? (state.is === 'live' ? this.#frameOfRing(state.audience) : null)
+    const frame = this.#frames.shift() ?? (state.is === 'live' ? this.#frameOf(state.backlog) : null)
     if (frame !== null) return this.#sent(frame)
     if (!this.#endsSoon) return undefined
     this.end(null)
@@ -220,38 +222,35 @@ export class Subscriber implements LiveSubscription, Receiver {
   #sent(frame: LiveFrame): LiveFrame {
     this.#cursor = frame.cursor
     this.#lastFrameMs = this.#options.monotonicNow()
-    if (frame.is === 'gap') this.#countDropped(frame.dropped)
+    if (frame.is === 'gap') this.#tellDropped(frame.dropped)
     if (frame.is !== 'events') return frame
     this.#sentEvents += frame.events.length
     this.#options.count(frame.events.length, 0)
     return frame
   }
 
-  #countDropped(events: number | null): void {
-    this.#droppedEvents = this.#droppedEvents === null || events === null ? null : this.#droppedEvents + events
-    if (events !== null && events > 0) this.#options.count(0, events)
+  get #backlog(): Backlog | null {
+    return 'backlog' in this.#state ? this.#state.backlog : null
   }
 
-  #frameOfRing(audience: Audience): LiveFrame | null {
-    const ring = this.#ring
-    const dropped = ring.takeDropped()
-    if (dropped !== null) {
+  #tellDropped(events: number | null): void {
+    this.#droppedEvents = this.#droppedEvents === null || events === null ? null : this.#droppedEvents + events
+    this.#knownDropped += events ?? 0
+    this.countDropped()
+  }
+
+  #frameOf(backlog: Backlog): LiveFrame | null {
+    const taken = backlog.take(frameBytes)
+    if (taken === null) return null
+    if ('reason' in taken) return { is: 'gap', cursor: taken.to, ...taken }
+    if ('isBetween' in taken) {
+      const { dropped, to, isBetween } = taken
       const from = this.#cursor
       // A subscriber that resumes while earlier events still wait must not skip these.
-      const cursor = dropped.isBetween ? from : dropped.to
-      return { is: 'gap', cursor, dropped: dropped.events, from, to: dropped.to, reason: 'slow' }
+      const cursor = isBetween ? from : to
+      return { is: 'gap', cursor, dropped, from, to, reason: dropped === null ? 'lost' : 'slow' }
     }
-    const isWhole = !ring.hasHoles
-    const taken = ring.take(frameBytes)
-    if (taken === null) return null
-    if (!Array.isArray(taken)) return { is: 'gap', cursor: taken.to, ...taken }
-    const last = taken.at(-1)!
-    return {
-      is: 'events',
-      cursor: last.cursor,
-      events: taken,
-      sharedBy: isWhole ? audience.frameKey(taken[0]!, last) : null,
-    }
+    return { is: 'events', cursor: taken.events.at(-1)!.cursor, ...taken }
   }
 
   /** One step towards the feed. Errors: those of the log. */
@@ -298,8 +297,8 @@ export class Subscriber implements LiveSubscription, Receiver {
   }
 
   #isNear(cursor: TopicCursor): boolean {
-    const { feed, maxBufferedEvents } = this.#options
-    const mostEvents = Math.max(minEventsToJoin, Math.min(maxEventsToJoin, maxBufferedEvents))
+    const { feed } = this.#options
+    const mostEvents = Math.max(minEventsToJoin, Math.min(maxEventsToJoin, this.bounds.maxEvents))
     return cursor.epoch === feed.cursor.epoch && eventsBetween(cursor, feed.cursor) <= mostEvents
   }
 
@@ -308,7 +307,7 @@ export class Subscriber implements LiveSubscription, Receiver {
     const { feed } = this.#options
     if (state.is !== 'behind' || !state.isKnown || !this.#isNear(state.cursor)) return
     if (!isAsFarAs(feed.cursor, state.cursor)) return
-    this.#state = { is: 'joining', cursor: state.cursor, upTo: feed.cursor, audience: feed.attach(this) }
+    this.#state = { is: 'joining', cursor: state.cursor, upTo: feed.cursor, backlog: feed.attach(this) }
     this.#goLiveIfDone()
   }
 
@@ -316,7 +315,7 @@ export class Subscriber implements LiveSubscription, Receiver {
     const state = this.#state
     if (state.is !== 'joining' || !isAsFarAs(state.cursor, state.upTo)) return
     this.#frames.push({ is: 'caught_up', cursor: encodeCursor(this.#options.topic, state.upTo) })
-    this.#state = { is: 'live', audience: state.audience }
+    this.#state = { is: 'live', backlog: state.backlog }
   }
 
   #addEvents(walk: PageWalk): void {

@@ -1,32 +1,24 @@
 // The one reader of a topic in this process, for all its live subscribers.
 //
-// Job: read the end of the log, find who wants each event, put it into their rings.
-// Not its job: what was before a subscriber joined (subscriber.ts), what is dropped (event-ring.ts).
+// Job: read the end of the log, find who wants each event, put it into their lists.
+// Not its job: what was before a subscriber joined (subscriber.ts), what is dropped (backlog.ts).
 
 import { toMillraceError } from '../errors.ts'
 import type { LogTail, TailPage, TopicCursor } from '../event-log/tail.ts'
 import { sleep } from '../lib/abort.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { LogGap } from './event-ring.ts'
+import { Audience, type Receiver } from './audience.ts'
+import type { Backlog } from './backlog.ts'
 import { FilterIndex } from './filter-index.ts'
-import type { BufferedEvent } from './live-event.ts'
-import type { LiveFilter } from './live-filter.ts'
 import { beginOf, PageWalk, sumOf } from './page-walk.ts'
 import { encodeCursor } from './topic-cursor.ts'
-
-/** A live subscriber, for the feed. */
-export interface Receiver {
-  readonly filter: LiveFilter
-  push(event: BufferedEvent): void
-  pushGap(gap: LogGap): void
-  /** Something was pushed. Once for each page. */
-  wake(): void
-}
 
 export interface FeedOptions {
   readonly topic: string
   readonly tail: LogTail
+  /** Of the events that wait for a subscriber. */
+  readonly subscriberMaxBytes: number
   readonly logger: Logger
   /** 0 <= random < 1. */
   readonly random: () => number
@@ -34,29 +26,9 @@ export interface FeedOptions {
 
 const maxPageBytes = 1024 * 1024
 const maxWaitMs = 5000
-/** After about so many the event loop gets a turn, between two entries. */
-const deliveriesOfTurn = 50_000
+/** When an event has been put into about so many places the event loop gets a turn, between two entries. */
+const placesOfTurn = 50_000
 const readBackoff = { baseMs: 100, maxMs: 5000 }
-
-/** The live subscribers that have the same filter. */
-export class Audience {
-  readonly filter: LiveFilter
-  readonly receivers = new Set<Receiver>()
-  readonly #frames = new WeakMap<BufferedEvent, { readonly last: BufferedEvent; readonly key: object }>()
-
-  constructor(filter: LiveFilter) {
-    this.filter = filter
-  }
-
-  /** The same object for all frames from this event to that one. */
-  frameKey(first: BufferedEvent, last: BufferedEvent): object {
-    const known = this.#frames.get(first)
-    if (known?.last === last) return known.key
-    const key = {}
-    this.#frames.set(first, { last, key })
-    return key
-  }
-}
 
 export class TopicFeed {
   readonly #options: FeedOptions
@@ -101,23 +73,23 @@ export class TopicFeed {
     return this.#turn.promise
   }
 
-  /** From now on the receiver gets what matches its filter, from `cursor` on. */
-  attach(receiver: Receiver): Audience {
+  /** What matches the receiver's filter, from `cursor` on. */
+  attach(receiver: Receiver): Backlog {
     const { filter } = receiver
     let audience = this.#audiences.get(filter.key)
     if (audience === undefined) {
-      audience = new Audience(filter)
+      audience = new Audience(filter, this.#options.subscriberMaxBytes)
       this.#audiences.set(filter.key, audience)
       this.#index.add(audience)
     }
-    audience.receivers.add(receiver)
-    return audience
+    return audience.join(receiver)
   }
 
   /** Idempotent. */
   detach(receiver: Receiver): void {
     const audience = this.#audiences.get(receiver.filter.key)
-    if (audience?.receivers.delete(receiver) !== true || audience.receivers.size > 0) return
+    audience?.leave(receiver)
+    if (audience?.isEmpty !== true) return
     this.#audiences.delete(audience.filter.key)
     this.#index.remove(audience)
   }
@@ -173,12 +145,12 @@ export class TopicFeed {
   async #giveEvents(walk: PageWalk): Promise<void> {
     const found: Audience[] = []
     const given = new Set<Audience>()
-    let [entry, deliveries] = [0, 0]
+    let [entry, places] = [0, 0]
     while (walk.next()) {
-      if (deliveries >= deliveriesOfTurn && walk.entriesEntered > entry) {
+      if (places >= placesOfTurn && walk.entriesEntered > entry) {
         this.#wakeAt(walk.cursor, given)
         await nextLoopTurn()
-        deliveries = 0
+        places = 0
       }
       entry = walk.entriesEntered
       if (walk.isDamaged) {
@@ -190,8 +162,8 @@ export class TopicFeed {
       const event = walk.event()
       for (const audience of found) {
         given.add(audience)
-        deliveries += audience.receivers.size
-        for (const receiver of audience.receivers) receiver.push(event)
+        places += audience.places
+        audience.push(event)
       }
     }
     this.#wakeAt(walk.cursor, given)
@@ -200,7 +172,7 @@ export class TopicFeed {
   /** Moves first: one that joins when another is woken gets what follows, and reads what was before. */
   #wakeAt(cursor: TopicCursor, audiences: Set<Audience>): void {
     this.#moveTo(cursor)
-    for (const { receivers } of audiences) for (const receiver of receivers) receiver.wake()
+    for (const audience of audiences) audience.wake()
     audiences.clear()
   }
 
@@ -211,13 +183,10 @@ export class TopicFeed {
       from: encodeCursor(topic, from),
       to: encodeCursor(topic, to),
     }
-    for (const { filter, receivers } of this.#audiences.values()) {
+    for (const audience of this.#audiences.values()) {
       // How many of them a filter matches is not known.
-      const dropped = filter.matchesAll ? events : null
-      for (const receiver of receivers) {
-        receiver.pushGap({ ...gap, dropped })
-        receiver.wake()
-      }
+      audience.pushGap({ ...gap, dropped: audience.filter.matchesAll ? events : null })
+      audience.wake()
     }
   }
 }

@@ -20,6 +20,7 @@ export function assembleLive(context: ServerContext, eventLog: EventLog): LiveFe
     },
   })
   metrics.onScrape(() => {
+    live.countDropped()
     for (const topic of topics) metrics.subscribers.set(live.subscribersOf(topic), { topic })
     metrics.liveLag.set(live.greatestLag())
   })

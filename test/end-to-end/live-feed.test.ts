@@ -273,6 +273,7 @@ test('a subscription that is not valid is refused with the name of the field', a
   const refused: [SubscribeOptions, object][] = [
     [{ topic: 'nowhere' }, { code: 'not_found', field: 'topic' }],
     [{ maxBufferedEvents: -1 }, { code: 'invalid_event', field: 'maxBufferedEvents' }],
+    [{ from: new Date(Number.NaN) }, { code: 'invalid_event', field: 'from', message: /a time as in 2026/ }],
     [{ onSlow: 'wait' as never }, { code: 'invalid_event', field: 'onSlow' }],
   ]
   for (const [options, error] of refused) {

@@ -79,7 +79,7 @@ export function withParameterName(error: MillraceError): MillraceError {
 }
 
 function countOf(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text)
+  if (/^\d+$/.test(text)) return Number(text)
   throw wrongParameter('max_buffered_events', 'max_buffered_events must be a whole number, for example 1000')
 }
 

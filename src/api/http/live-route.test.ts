@@ -8,7 +8,7 @@ import type { EventParts } from '../../event/record-batch.ts'
 import { EventReader, encodeBatch } from '../../event/record-batch.ts'
 import type { LiveEvent, LiveFrame } from '../../pipeline/live.ts'
 import { eventually } from '../eventually.test-support.ts'
-import { ask, post, speak, speakAndEnd, startTestServer } from './http-client.test-support.ts'
+import { ask, post, speak, speakAndEnd, startTestServer, type TestHttpServer } from './http-client.test-support.ts'
 
 const path = '/v1/events/live'
 
@@ -146,8 +146,8 @@ test('an event is encoded once for all subscribers, in shared frames and in othe
   )
 })
 
-test('a client that does not read is asked for no more frames, and goes on when it reads', async (t) => {
-  const { port, pipeline } = await startTestServer(t)
+/** A client of a stream of 30 MB that reads nothing, and its subscription, which is asked for no more. */
+async function stuckClient({ port, pipeline }: TestHttpServer) {
   const data = Buffer.from(JSON.stringify('x'.repeat(500_000)))
   const frames = Array.from({ length: 60 }, (_, n) => eventsOf([new CountedEvent(`c${n}`, { data })]))
   pipeline.live.firstFrames = [...frames, null]
@@ -164,6 +164,11 @@ test('a client that does not read is asked for no more frames, and goes on when 
     return unchanged === 20
   })
   assert.ok(asked < 40, `${asked} frames were asked for`)
+  return { client, subscription }
+}
+
+test('a client that does not read is asked for no more frames, and goes on when it reads', async (t) => {
+  const { client, subscription } = await stuckClient(await startTestServer(t))
 
   let received = 0
   client.on('data', (bytes) => {
@@ -174,6 +179,20 @@ test('a client that does not read is asked for no more frames, and goes on when 
 
   assert.equal(subscription.asked, 61)
   assert.ok(received > 60 * 500_000)
+})
+
+test('a stopping server makes nothing more for a client that does not read, and does not wait for it', async (t) => {
+  const server = await startTestServer(t)
+  const { client, subscription } = await stuckClient(server)
+  const { asked } = subscription
+  const startedAt = performance.now()
+
+  await server.drain(30_000)
+  await eventually(() => subscription.isClosed)
+
+  assert.ok(performance.now() - startedAt < 10_000, `it took ${performance.now() - startedAt} ms`)
+  assert.ok(subscription.asked <= asked + 1, `${subscription.asked - asked} frames were asked for`)
+  client.destroy()
 })
 
 test('a silent stream gets comments', async (t) => {
