@@ -78,7 +78,7 @@ export class HandlerCalls {
       attempt,
       abort,
       logger: () => this.#loggerOf(events),
-      encoded: () => works.map(({ open, index }) => open.pending.get(index)!),
+      encoded: () => works.map(({ open, index }) => open.forWorker(index)),
     })
     if (!ends.some((end) => end.is === 'failed' && end.hasNotBegun)) onCall(monotonicNow() - startedAtMs)
     for (const [place, work] of works.entries()) {

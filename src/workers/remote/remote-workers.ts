@@ -108,7 +108,7 @@ class RemoteWorker implements WorkSession {
     return this.#isLeaving ? 0 : this.#maxInFlight - this.#atWork.size
   }
 
-  give({ attempt, abort, encoded, progress }: LimitedContext): Promise<AttemptResult> {
+  give({ attempt, trace, abort, encoded, progress }: LimitedContext): Promise<AttemptResult> {
     const delivery = ++this.#lastDelivery
     return new Promise((end) => {
       this.#change(() => this.#atWork.set(delivery, { progress, end }))
@@ -116,7 +116,7 @@ class RemoteWorker implements WorkSession {
         // The group was deleted: its event is another's, if the new group gets it.
         if (this.#atWork.has(delivery)) this.#listener.revoke(delivery, reason === 'cancelled' ? 'lease_lost' : reason)
       }
-      this.#listener.deliver({ delivery, attempt, batch: encoded!()[0]! })
+      this.#listener.deliver({ delivery, attempt, trace, batch: encoded!()[0]! })
     })
   }
 
