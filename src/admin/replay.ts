@@ -2,6 +2,7 @@
 // handler had a bug.
 
 import { MillraceError } from '../errors.ts'
+import { encodedTraceOf, withTrace } from '../event/batch-trace.ts'
 import { lanes } from '../event/event.ts'
 import { EventReader, textOf } from '../event/record-batch.ts'
 import type { EventLog, KeptEntry, Reopened, StreamName } from '../event-log/event-log.ts'
@@ -174,11 +175,13 @@ function* runsOf(entries: readonly KeptEntry[], wanted: Wanted, maxStep: number)
     if (batch.damaged === true) continue
     if (receivedAtMicros >= wanted.untilMicros || receivedAtMicros < (wanted.sinceMicros ?? 0)) continue
     const reader = new EventReader().reset(bytes)
+    const trace = encodedTraceOf(bytes)
     let run: { readonly start: number; end: number; count: number; readonly offset: number } | null = null
     const take = (): Reopened => {
       const { start, end, count, offset } = run!
       run = null
-      return { batch: { bytes: bytes.subarray(start, end), count, receivedAtMicros }, attempt: 0, offset }
+      const own = withTrace(trace, bytes.subarray(start, end))
+      return { batch: { bytes: own, count, receivedAtMicros }, attempt: 0, offset }
     }
     for (let offset = position.offset; reader.next(); offset++) {
       const { end, typeStart, typeEnd } = reader.fields

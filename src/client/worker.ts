@@ -7,6 +7,7 @@
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import { requestTypeOf } from '../event/request.ts'
+import { type TraceContext, traceContextOf } from '../event/trace-context.ts'
 import { type ConsumeResponse, type Delivery, type Join, RevokeReason } from '../gen/millrace/v1/work_pb.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
 import { backoffMs } from '../lib/backoff.ts'
@@ -85,6 +86,7 @@ interface Work {
   readonly session: Session
   readonly delivery: bigint
   readonly attempt: number
+  readonly trace: TraceContext | undefined
   readonly event: HandledEvent
   readonly abort: AttemptAbort
 }
@@ -203,13 +205,14 @@ export class Worker {
     for (const delivery of deliveries) this.#take(session, delivery)
   }
 
-  #take(session: Session, { delivery, attempt, event }: Delivery): void {
+  #take(session: Session, { delivery, attempt, event, traceparent, tracestate }: Delivery): void {
     // Sent before the server knew.
     if (this.#closing.signal.aborted) {
       session.call.settle(delivery, returned)
       return
     }
-    const work = { session, delivery, attempt, event: handledEventOf(event!), abort: new AttemptAbort() }
+    const trace = traceContextOf(traceparent, tracestate)
+    const work = { session, delivery, attempt, trace, event: handledEventOf(event!), abort: new AttemptAbort() }
     session.works.set(delivery, work)
     this.#waiting.push(work)
     this.#begin()
@@ -224,12 +227,12 @@ export class Worker {
   }
 
   async #work(work: Work): Promise<void> {
-    const { session, delivery, attempt, event, abort } = work
+    const { session, delivery, attempt, trace, event, abort } = work
     this.#atWork.add(work)
     const { ends } = await this.#attempt([event], {
-      ...{ attempt, abort },
+      ...{ attempt, trace, abort },
       progress: () => session.works.has(delivery) && session.call.extend(delivery),
-      logger: () => this.#loggerOf(event),
+      logger: () => this.#loggerOf(event, trace),
     })
     this.#atWork.delete(work)
     this.#settle(work, ends[0]!)
@@ -277,9 +280,13 @@ export class Worker {
     if (session.works.delete(delivery)) session.call.settle(delivery, returned)
   }
 
-  #loggerOf({ id, attributes }: HandledEvent): Logger {
+  #loggerOf({ id, attributes }: HandledEvent, trace: TraceContext | undefined): Logger {
     const name = requestTypeOf(this.#group.topic) === null ? 'id' : 'request_id'
-    return this.#logger!.child({ ...this.#group, [name]: id, ...traceFields(attributes.traceparent) })
+    return this.#logger!.child({
+      ...this.#group,
+      [name]: id,
+      ...traceFields(trace?.traceparent ?? attributes.traceparent),
+    })
   }
 }
 

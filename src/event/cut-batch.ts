@@ -1,15 +1,17 @@
-// Cuts a record batch into smaller ones, without copying.
+// Cuts a record batch into smaller ones, without copying unless it has a trace.
 
+import { encodedTraceOf, withTrace } from './batch-trace.ts'
 import { EventReader, type RecordBatch } from './record-batch.ts'
 
-/** Returns batches of up to `maxEvents` events, in order, which share the bytes. The batch must not be damaged. */
+/** Returns batches of up to `maxEvents` events, in order. The batch must not be damaged. */
 export function cutBatch(batch: RecordBatch, maxEvents: number): RecordBatch[] {
   const { bytes, receivedAtMicros } = batch
   const reader = new EventReader().reset(bytes)
   const cut: RecordBatch[] = []
-  let [start, count] = [0, 0]
+  const trace = encodedTraceOf(bytes)
+  let [start, count] = [trace.length, 0]
   const take = (end: number) => {
-    cut.push({ bytes: bytes.subarray(start, end), count, receivedAtMicros })
+    cut.push({ bytes: withTrace(trace, bytes.subarray(start, end)), count, receivedAtMicros })
     start = end
     count = 0
   }

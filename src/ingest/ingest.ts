@@ -17,10 +17,12 @@ import type { PublishMessage, PublishOptions, PublishVerdict, Rejection } from '
 import { rejectedEvents, runsOf } from '../pipeline/rejections.ts'
 import type { CounterSeries } from '../telemetry/metric-family.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { MaybeTracer } from '../telemetry/tracing.ts'
 import { DrainRate } from './drain-rate.ts'
 import { FailingStreams } from './failing-streams.ts'
 import { type MessageSlice, type Refusals, sliceMessage } from './slice-message.ts'
 import { isRefusal, StreamGate } from './stream-gate.ts'
+import { beginSpan, withTraceOf } from './trace-message.ts'
 
 /** The share of the limit that each lane may fill: urgent events still find room when the other lanes are refused. */
 export const laneShares: Readonly<Record<Lane, number>> = { high: 1, normal: 0.9, low: 0.8 }
@@ -41,6 +43,8 @@ export interface IngestOptions {
   /** The limit of what may wait in one partition; each lane may fill its share of it. Null: no limit. */
   readonly maxWaiting: WaitingLimit | null
   readonly metrics: Metrics
+  /** Default null. */
+  readonly tracer?: MaybeTracer
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
   /** A monotonic clock, in milliseconds. */
@@ -124,23 +128,30 @@ export class Ingest {
       })
     const scan = this.#scanner.scan(message.message, topic.partitionBy, isClosed)
     const received = scan.count
-    const { metrics, now } = this.#options
+    const { metrics, now, tracer = null } = this.#options
     topic.received.add(received)
     const rejections: Rejection[] = scan.refusals
     for (const { code } of rejections) metrics.eventsRejected.add(1, { topic: topic.name, code })
-    const slices = sliceMessage(scan, {
+    let slices = sliceMessage(scan, {
       partitions,
       keylessPartition,
       refusals,
       receivedAtMicros: now() * 1000,
       newId: this.#newId,
     })
+    const span = tracer === null || slices.length === 0 ? null : beginSpan(tracer, topic.name, slices, message.trace)
+    const trace = span === null ? message.trace : span.context
+    if (trace !== undefined) slices = withTraceOf(trace, slices)
     this.#running++
     try {
       const dropped = await this.#appendAll(topic, slices, message, options, rejections)
       rejections.sort((a, b) => a.index - b.index)
       const accepted = received - dropped - rejectedEvents(rejections)
+      span?.end(accepted === 0 ? (rejections[0] ?? null) : null)
       return { accepted, dropped, rejections, durability: this.#options.durability }
+    } catch (thrown) {
+      span?.end(toMillraceError(thrown))
+      throw thrown
     } finally {
       if (--this.#running === 0 && this.#draining) this.#idle.resolve()
     }

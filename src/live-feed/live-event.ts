@@ -17,6 +17,8 @@ export interface EntryPlace {
   readonly offsetsBefore: number
 }
 
+const noBytes = new Uint8Array(0)
+
 export class BufferedEvent implements LiveEvent {
   readonly bytes: Buffer
   readonly place: EntryPlace
@@ -31,6 +33,7 @@ export class BufferedEvent implements LiveEvent {
    * Copies the event with these fields, so that it does not hold the memory of its whole entry while it waits.
    * @param offset that of the event in its stream.
    * @param allocate makes the memory for the copy.
+   * @param added encoded fields that the copy gets besides.
    */
   constructor(
     bytes: Uint8Array,
@@ -40,10 +43,12 @@ export class BufferedEvent implements LiveEvent {
     offset: number,
     // Not from the pool: one event that waits for long would hold a whole block of it.
     allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+    added: Uint8Array = noBytes,
   ) {
     const { start, end, keyStart, keyEnd } = fields
-    this.bytes = allocate(receivedEventLength(end - start, receivedAtMicros))
-    writeReceivedEvent(this.bytes, 0, bytes.subarray(start, end), receivedAtMicros)
+    this.bytes = allocate(receivedEventLength(end - start, receivedAtMicros) + added.length)
+    const at = writeReceivedEvent(this.bytes, 0, bytes.subarray(start, end), receivedAtMicros)
+    if (added.length > 0) this.bytes.set(added, at)
     this.place = place
     this.#offset = offset
     this.#keyStart = keyStart - start

@@ -3,6 +3,7 @@
 // The cursor of a page is behind all of it. A subscriber may stop at any event, so the walk knows how much of each stream is
 // before it, of which the cursor of an event is made.
 
+import { encodeTraceAttributes, hasOwnTrace, traceOfBatch } from '../event/batch-trace.ts'
 import { lanes } from '../event/event.ts'
 import { EventReader } from '../event/record-batch.ts'
 import type { KeptEntry, StreamName } from '../event-log/event-log.ts'
@@ -27,6 +28,8 @@ export class PageWalk {
   #nextOffset = 0
   /** That of the current entry, made when an event needs it. */
   #place: EntryPlace | null = null
+  /** The trace of the current entry as attributes, for its events that name none; null when it has none. */
+  #trace: Uint8Array | null = null
 
   /**
    * @param from where the events begin: behind the gap of the page, if it has one (`beginOf`).
@@ -74,6 +77,7 @@ export class PageWalk {
       this.#place,
       this.#nextOffset - 1,
       allocate,
+      this.#trace === null || hasOwnTrace(bytes, fields) ? undefined : this.#trace,
     )
   }
 
@@ -100,7 +104,10 @@ export class PageWalk {
     this.#nextOffset = position.offset
     this.#place = null
     this.isDamaged = batch.damaged === true
-    if (!this.isDamaged) this.reader.reset(batch.bytes)
+    if (this.isDamaged) return
+    this.reader.reset(batch.bytes)
+    const trace = traceOfBatch(batch.bytes)
+    this.#trace = trace === undefined ? null : encodeTraceAttributes(trace)
   }
 
   #leaveEntry(): void {

@@ -7,6 +7,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { Durability } from '../event/durability.ts'
 import type { ProducerMessage } from '../event/producer-message.ts'
+import type { TraceContext } from '../event/trace-context.ts'
 import type { Administration } from './administration.ts'
 import type { Agents } from './agents.ts'
 import type { Files } from './files.ts'
@@ -35,6 +36,8 @@ export interface PublishMessage {
   readonly message: Uint8Array
   /** For numbered messages: events that are already in the log are answered as accepted, not stored again. */
   readonly producer?: ProducerMessage
+  /** That of the call. It is kept with the message, for the events that name no trace. */
+  readonly trace?: TraceContext | undefined
 }
 
 export interface PublishOptions {

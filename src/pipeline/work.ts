@@ -3,6 +3,7 @@
 import type { ErrorCode, MillraceError } from '../errors.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import type { Payload } from '../event/request.ts'
+import type { TraceContext } from '../event/trace-context.ts'
 
 /** Null, or no types: what the group has declared, else the default of a handler. */
 export interface WorkJoin {
@@ -31,6 +32,8 @@ export interface WorkDelivery {
   readonly attempt: number
   /** The event, as a batch of its own. */
   readonly batch: RecordBatch
+  /** That of the attempt; undefined: of the event. */
+  readonly trace?: TraceContext | undefined
 }
 
 export type WorkEnd =

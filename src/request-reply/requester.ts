@@ -25,6 +25,7 @@ import {
   reservedPrefix,
   respondersGroup,
 } from '../event/request.ts'
+import { traceAttributeNames } from '../event/trace-context.ts'
 import type { EventLog, WaitingLimit } from '../event-log/event-log.ts'
 import type { RequestRegistration, StoredRequest } from '../event-log/replies.ts'
 import { withinMs } from '../lib/abort.ts'
@@ -47,9 +48,6 @@ const lastLookMs = 1000
 
 /** How often that of an own request is, should its announcement have been lost unnoticed. */
 const ownLookMs = 10_000
-
-/** Those of CloudEvents' Distributed Tracing extension: they may differ where a request is sent again. */
-const traceAttributes = ['traceparent', 'tracestate']
 
 const requestIdPattern = /^[!-~]{1,255}$/
 
@@ -329,9 +327,9 @@ function answerOf(requestId: string, stored: StoredRequest): RequestAnswer {
   return { requestId, stage: 'replied', reply: decodeReply(stored.bytes) }
 }
 
-/** Tells two requests with one id apart. */
+/** Tells two requests with one id apart. The trace may differ where a request is sent again. */
 function fingerprintOf({ data, dataContentType, attributes }: RequestMessage): string {
-  const own = Object.entries(attributes).filter(([name]) => !traceAttributes.includes(name))
+  const own = Object.entries(attributes).filter(([name]) => !traceAttributeNames.includes(name))
   const rest = JSON.stringify([dataContentType || defaultContentType, own.sort()])
   return hash('sha256', Buffer.concat([Buffer.from(rest), data]), 'base64url')
 }

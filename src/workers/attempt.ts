@@ -4,6 +4,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import type { Payload } from '../event/request.ts'
+import type { TraceContext } from '../event/trace-context.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
 import type { HandlerContext } from './define-handler.ts'
 import type { HandledEvent } from './handled-event.ts'
@@ -42,8 +43,13 @@ export interface AttemptResult {
 }
 
 export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
-  /** Makes the handler's logger: it costs more than all else of an attempt, and many handlers log nothing. */
-  readonly logger: () => HandlerContext['logger']
+  /**
+   * Makes the handler's logger: it costs more than all else of an attempt, and many handlers log nothing.
+   * @param trace default: that of the event at work, if there is only one.
+   */
+  readonly logger: (trace?: TraceContext) => HandlerContext['logger']
+  /** That of the attempt; undefined: of the event at work. */
+  readonly trace?: TraceContext | undefined
   /** Gives the handler its signal. */
   readonly abort: AttemptAbort
   /** The events as they are in the log, each as a batch of its own. */

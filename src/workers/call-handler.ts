@@ -5,6 +5,7 @@ import { type ErrorCode, errorCodes } from '../errors.ts'
 import { defaultTopic, limits } from '../event/event.ts'
 import { type EventInput, EventStamper } from '../event/event-input.ts'
 import { maxRequestBytes, payloadOf } from '../event/request.ts'
+import { type TraceContext, traceContextOf } from '../event/trace-context.ts'
 import type { LogMethod } from '../telemetry/logger.ts'
 import type { AttemptEnd, Failed, LimitedAttempt, LimitedContext } from './attempt.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
@@ -21,14 +22,15 @@ export interface CallParts {
 
 export function callHandler(handler: HandlerDefinition, parts: CallParts): LimitedAttempt {
   const publishFor = publishing(handler, parts)
-  return async (events, { attempt, progress, abort, logger }) => {
+  return async (events, { attempt, trace = traceOf(events), progress, abort, logger }) => {
     // Without getters, each of which would cost a microsecond here, and which a copy of the context would lose in a class.
     const context: HandlerContext = {
       attempt,
+      trace: trace ?? null,
       signal: abort.signal,
       progress,
       logger: lazyLogger(logger),
-      publish: publishFor(events, abort),
+      publish: publishFor(trace, abort),
       file: parts.file,
     }
     try {
@@ -42,17 +44,24 @@ export function callHandler(handler: HandlerDefinition, parts: CallParts): Limit
   }
 }
 
-type PublishFor = (atWork: readonly HandledEvent[], abort: AttemptAbort) => HandlerContext['publish']
+/** That of the event at work, if there is only one. */
+function traceOf(events: readonly HandledEvent[]): TraceContext | undefined {
+  if (events.length !== 1) return undefined
+  const { traceparent, tracestate } = events[0]!.attributes
+  return traceContextOf(traceparent, tracestate)
+}
+
+type PublishFor = (trace: TraceContext | undefined, abort: AttemptAbort) => HandlerContext['publish']
 
 /** Makes the `publish` of the calls of a handler. */
 function publishing({ topic, request }: HandlerDefinition, { publish, now }: CallParts): PublishFor {
   const own = request === null ? topic : defaultTopic
   const stamper = new EventStamper(now)
-  return (atWork, abort) =>
+  return (trace, abort) =>
     async (events, { topic = own } = {}) => {
       refuseLate(abort)
       const list: readonly EventInput[] = Array.isArray(events) ? events : [events]
-      await publish(topic, encodeEvents(list, stamper, atWork), abort)
+      await publish(topic, encodeEvents(list, stamper, trace), abort)
     }
 }
 

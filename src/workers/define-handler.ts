@@ -4,6 +4,7 @@ import { MillraceError } from '../errors.ts'
 import { defaultTopic, isTopicName } from '../event/event.ts'
 import type { EventInput } from '../event/event-input.ts'
 import { isRequestType, requestTopicOf, respondersGroup } from '../event/request.ts'
+import type { TraceContext } from '../event/trace-context.ts'
 import { compileTypePatterns } from '../event/type-pattern.ts'
 import { type GroupLimits, maxGroupLimit } from '../event-log/event-log.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -43,6 +44,11 @@ export type AbortReason = 'timeout' | 'lease_lost' | 'cancelled' | 'shutdown'
 export interface HandlerContext {
   /** 1 for the first attempt. */
   readonly attempt: number
+  /**
+   * The trace that the attempt belongs to, for what the handler calls: as HTTP headers, or as attributes of an event. Null
+   * when it belongs to none, and in a call with several events unless traces are exported (docs/traces.md).
+   */
+  readonly trace: TraceContext | null
   /** Its `reason` is an AbortReason. What a handler does afterwards no longer counts. */
   readonly signal: AbortSignal
   readonly logger: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>
@@ -50,8 +56,8 @@ export interface HandlerContext {
   progress(): void
   /**
    * Publishes events, all of them or none, outside the limit on what waits: at most 100,000 events and 4 MiB in one call.
-   * An event without an id gets a UUIDv7, one without a time the current time, and one without a `traceparent` that of the
-   * event at work. An attempt that is repeated publishes again: give events an id made from `event.eventId`.
+   * An event without an id gets a UUIDv7, one without a time the current time, and one without a `traceparent` that of
+   * `trace`. An attempt that is repeated publishes again: give events an id made from `event.eventId`.
    *
    * Resolves when all of them are as durable as what the server accepts. Errors: MillraceError. `invalid_event`,
    * `event_too_large` (`field` names the event), `too_many_events`, `message_too_large`, `not_found` (the topic): none is

@@ -119,7 +119,7 @@ export class DeliveriesInHand {
     const { bytes, receivedAtMicros } = open.pending.get(index)!
     const reader = this.#reader.reset(bytes)
     reader.next()
-    return toHandledEvent(decodeEvent(bytes, reader.fields), receivedAtMicros)
+    return toHandledEvent(decodeEvent(bytes, reader.fields), receivedAtMicros, open.trace)
   }
 
   /** An attempt at an event has ended. */

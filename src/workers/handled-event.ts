@@ -1,6 +1,7 @@
 // An event as a handler sees it.
 
 import { defaultContentType, defaultSource, type Event, eventIdTextOf, type Lane } from '../event/event.ts'
+import { type TraceContext, traceAttributesOf } from '../event/trace-context.ts'
 import { type Micros, microsAfter, secondsOf } from '../lib/timestamp.ts'
 
 /** Plain data: it can go to a thread. */
@@ -29,7 +30,8 @@ export interface HandledEvent extends PlainEvent {
   text(): string
 }
 
-export function toHandledEvent(event: Event, receivedAtMicros: number): HandledEvent {
+/** @param trace that of its batch, for an event that names none. */
+export function toHandledEvent(event: Event, receivedAtMicros: number, trace?: TraceContext): HandledEvent {
   const { id, type, subject, data, lane, key, attributes } = event
   const source = event.source || defaultSource
   const text = textReader(data)
@@ -45,7 +47,9 @@ export function toHandledEvent(event: Event, receivedAtMicros: number): HandledE
     dataContentType: event.dataContentType || defaultContentType,
     priority: lane,
     key,
-    attributes: Object.fromEntries(attributes),
+    attributes: Object.fromEntries(
+      trace === undefined || attributes.has('traceparent') ? attributes : [...attributes, ...traceAttributesOf(trace)],
+    ),
     text,
     json: () => JSON.parse(text()),
   }

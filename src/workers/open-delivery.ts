@@ -1,10 +1,15 @@
 // A delivery whose events are at work: which of them have ended and how, and the outcome that they come to.
 
+import { encodedTraceOf, encodeTraceAttributes, hasOwnTrace, traceOfBatch, withTrace } from '../event/batch-trace.ts'
+import { batchOfOne } from '../event/event-edit.ts'
 import type { RecordBatch } from '../event/record-batch.ts'
 import { EventReader, textOf } from '../event/record-batch.ts'
+import type { TraceContext } from '../event/trace-context.ts'
 import { type Again, type Consumer, type Delivery, never, type Outcome } from '../event-log/event-log.ts'
 import type { ReplyToStore } from '../event-log/replies.ts'
 import type { GivenUp } from './dead-letter-event.ts'
+
+const noBytes = new Uint8Array(0)
 
 export class OpenDelivery {
   readonly delivery: Delivery
@@ -15,8 +20,11 @@ export class OpenDelivery {
   readonly givenUp: GivenUp[] = []
   /** The reply, when the delivery is a request. */
   reply: ReplyToStore | undefined
+  /** That of the batch. */
+  readonly trace: TraceContext | undefined
+  readonly #encodedTrace: Uint8Array
   readonly #again: Again[] = []
-  /** The events that have not ended: index in the batch → the event as a batch of its own. */
+  /** The events that have not ended: index in the batch → the event as a batch of its own, without the trace. */
   readonly pending = new Map<number, RecordBatch>()
 
   /** @param isMine whether the handler takes events of this type; the others have ended already. */
@@ -25,14 +33,31 @@ export class OpenDelivery {
     this.handedOutAtMs = handedOutAtMs
     this.delivery = delivery
     const { batch } = delivery
-    if (batch.damaged === true) return
+    const isDamaged = batch.damaged === true
+    this.trace = isDamaged ? undefined : traceOfBatch(batch.bytes)
+    this.#encodedTrace = this.trace === undefined ? noBytes : encodedTraceOf(batch.bytes)
+    if (isDamaged) return
     const { bytes, receivedAtMicros } = batch
     const reader = new EventReader().reset(bytes)
-    for (let [index, start] = [0, 0]; reader.next(); index++, start = reader.fields.end) {
+    for (let index = 0; reader.next(); index++) {
+      const { fieldStart } = reader
       const { typeStart, typeEnd, end } = reader.fields
       if (!isMine(textOf(bytes, typeStart, typeEnd))) continue
-      this.pending.set(index, { bytes: bytes.subarray(start, end), count: 1, receivedAtMicros })
+      this.pending.set(index, { bytes: bytes.subarray(fieldStart, end), count: 1, receivedAtMicros })
     }
+  }
+
+  /** An event that has not ended, for a worker in another process: with the trace of the batch if it names none. */
+  forWorker(index: number): RecordBatch {
+    const event = this.pending.get(index)!
+    if (this.trace === undefined) return event
+    const { bytes } = event
+    const reader = new EventReader().reset(bytes)
+    reader.next()
+    const { fields } = reader
+    if (hasOwnTrace(bytes, fields)) return event
+    const own = Buffer.concat([bytes.subarray(fields.start, fields.end), encodeTraceAttributes(this.trace)])
+    return { ...event, bytes: batchOfOne(own) }
   }
 
   get hasEnded(): boolean {
@@ -82,14 +107,17 @@ export class OpenDelivery {
     for (let from = 0; from < events.length; from += maxEvents) {
       const part = events.slice(from, from + maxEvents)
       const [firstIndex, first] = part[0]!
-      const batch = { ...first, bytes: Buffer.concat(part.map(([, { bytes }]) => bytes)), count: part.length }
+      const bytes = Buffer.concat([this.#encodedTrace, ...part.map(([, { bytes }]) => bytes)])
+      const batch = { ...first, bytes, count: part.length }
       this.#again.push({ ...again, batch, offset: position.offset + firstIndex })
     }
     this.pending.clear()
   }
 
   #redeliver(index: number, again: Omit<Again, 'batch' | 'offset'>): void {
-    this.#again.push({ ...again, batch: this.pending.get(index)!, offset: this.delivery.position.offset + index })
+    const event = this.pending.get(index)!
+    const batch = { ...event, bytes: withTrace(this.#encodedTrace, event.bytes) }
+    this.#again.push({ ...again, batch, offset: this.delivery.position.offset + index })
     this.pending.delete(index)
   }
 

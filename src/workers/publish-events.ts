@@ -10,10 +10,10 @@ import { limits } from '../event/event.ts'
 import type { EventInput, EventStamper } from '../event/event-input.ts'
 import { MessageScanner } from '../event/message-scan.ts'
 import { BatchBuilder } from '../event/record-batch.ts'
+import { type TraceContext, traceAttributesOf } from '../event/trace-context.ts'
 import type { Pipeline } from '../pipeline/pipeline.ts'
 import { rejectedEvents } from '../pipeline/rejections.ts'
 import type { AttemptAbort } from './attempt-abort.ts'
-import type { HandledEvent } from './handled-event.ts'
 
 /**
  * Publishes an encoded message to a topic. Resolves when its events are durable. Errors: as HandlerContext.publish.
@@ -21,32 +21,27 @@ import type { HandledEvent } from './handled-event.ts'
  */
 export type PublishMessageTo = (topic: string, message: Uint8Array, abort?: AttemptAbort) => Promise<void>
 
-/** Those of CloudEvents' Distributed Tracing extension. */
-const traceAttributes = ['traceparent', 'tracestate']
-
 /**
- * The events as one message. Each belongs to the trace of the event at work, if there is only one, unless it has a
- * `traceparent` of its own.
+ * The events as one message. Each belongs to the trace of the attempt, unless it has a `traceparent` of its own.
  * Errors: as HandlerContext.publish, where they concern the events themselves.
  */
 export function encodeEvents(
   events: readonly EventInput[],
   stamper: EventStamper,
-  atWork: readonly Pick<HandledEvent, 'attributes'>[],
+  trace: TraceContext | undefined,
 ): Uint8Array {
   const { maxEventsPerMessage, maxMessageBytes } = limits
   if (events.length > maxEventsPerMessage) {
     const text = `${events.length} events are published at once; the limit is ${maxEventsPerMessage}`
     throw new MillraceError('too_many_events', text, { field: 'events' })
   }
-  const single = atWork.length === 1 ? atWork[0]!.attributes : {}
-  const trace = Object.entries(single).filter(([name]) => traceAttributes.includes(name))
+  const added = trace === undefined ? [] : traceAttributesOf(trace)
   const builder = new BatchBuilder()
   for (const [index, event] of events.entries()) {
     const stamped = orThrowAt(index, () => stamper.stamp(checkEventInput(event)))
     const own = [...(stamped.attributes ?? [])]
     const hasTrace = own.some(([name]) => name === 'traceparent')
-    builder.add({ ...stamped, attributes: hasTrace ? own : [...own, ...trace] })
+    builder.add({ ...stamped, attributes: hasTrace ? own : [...own, ...added] })
     if (builder.byteLength <= maxMessageBytes) continue
     const text = `the events have more than ${maxMessageBytes} bytes: publish fewer at once`
     throw new MillraceError('message_too_large', text, { field: 'events' })

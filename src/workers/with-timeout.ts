@@ -16,7 +16,7 @@ export function withTimeout({ timeoutMs, monotonicNow }: TimeoutParts, attempt: 
   const limits = new TimeLimits(timeoutMs, monotonicNow)
   const message = `the handler took longer than ${timeoutMs} ms`
   const late: AttemptEnd = { is: 'failed', code: 'deadline_exceeded', message, afterMs: null }
-  return (events, { attempt: number, abort, logger, encoded }) =>
+  return (events, { attempt: number, trace, abort, logger, encoded }) =>
     new Promise((resolve) => {
       const onLate = () => {
         abort.abort('timeout')
@@ -24,7 +24,7 @@ export function withTimeout({ timeoutMs, monotonicNow }: TimeoutParts, attempt: 
       }
       limits.start(onLate)
       const progress = () => limits.startAgain(onLate)
-      const running = attempt(events, { attempt: number, abort, logger, encoded, progress })
+      const running = attempt(events, { attempt: number, trace, abort, logger, encoded, progress })
       void running.then((result) => {
         limits.end(onLate)
         resolve(result)

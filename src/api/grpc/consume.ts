@@ -8,10 +8,12 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
 import { receivedEventLength, writeReceivedEvent } from '../../event/received-event.ts'
+import type { TraceContext } from '../../event/trace-context.ts'
 import {
   type ConsumeRequest,
   ConsumeRequestSchema,
   ConsumeResponseSchema,
+  DeliverySchema,
   type Outcome,
   type RevokeReason as RevokeNumber,
 } from '../../gen/millrace/v1/work_pb.ts'
@@ -68,11 +70,11 @@ class ConsumeStream implements WorkListener, OpenCall {
     if (this.#session === null) this.end(new MillraceError('draining', 'the server is stopping: reconnect'))
   }
 
-  deliver({ delivery, attempt, batch }: WorkDelivery): void {
+  deliver({ delivery, attempt, trace, batch }: WorkDelivery): void {
     const { bytes, receivedAtMicros } = batch
     this.#walker.reset(bytes, 0, bytes.length).next()
     const event = bytes.subarray(this.#walker.valueStart, this.#walker.valueEnd)
-    this.#answer(encodeDelivery(event, receivedAtMicros, delivery, attempt))
+    this.#answer(encodeDelivery(event, receivedAtMicros, delivery, attempt, trace))
   }
 
   revoke(delivery: number, reason: RevokeReason): void {
@@ -154,15 +156,23 @@ class ConsumeStream implements WorkListener, OpenCall {
 }
 
 const maxHeaderBytes = 48
+const noBytes = new Uint8Array(0)
 
 /** An answer with one delivery. */
-function encodeDelivery(event: Uint8Array, receivedAtMicros: number, delivery: number, attempt: number): Buffer {
+function encodeDelivery(
+  event: Uint8Array,
+  receivedAtMicros: number,
+  delivery: number,
+  attempt: number,
+  trace: TraceContext | undefined,
+): Buffer {
+  const tail = trace === undefined ? noBytes : toBinary(DeliverySchema, create(DeliverySchema, trace))
   const eventBytes = receivedEventLength(event.length, receivedAtMicros)
   const deliveryBytes = 1 + varintLength(eventBytes) + eventBytes + 2 + varintLength(delivery) + varintLength(attempt)
-  const bytes = Buffer.allocUnsafe(maxHeaderBytes + deliveryBytes)
+  const bytes = Buffer.allocUnsafe(maxHeaderBytes + deliveryBytes + tail.length)
   // Field 2, deliveries; in it field 1, event.
   bytes[0] = 0x12
-  let at = writeVarint(bytes, 1, deliveryBytes)
+  let at = writeVarint(bytes, 1, deliveryBytes + tail.length)
   bytes[at] = 0x0a
   at = writeVarint(bytes, at + 1, eventBytes)
   at = writeReceivedEvent(bytes, at, event, receivedAtMicros)
@@ -170,7 +180,9 @@ function encodeDelivery(event: Uint8Array, receivedAtMicros: number, delivery: n
   bytes[at] = 0x10
   at = writeVarint(bytes, at + 1, delivery)
   bytes[at] = 0x18
-  return bytes.subarray(0, writeVarint(bytes, at + 1, attempt))
+  at = writeVarint(bytes, at + 1, attempt)
+  bytes.set(tail, at)
+  return bytes.subarray(0, at + tail.length)
 }
 
 function decode(bytes: Buffer): ConsumeRequest {

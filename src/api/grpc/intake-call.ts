@@ -2,6 +2,7 @@
 
 import { ServerInterceptingCall, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
+import { traceOfMetadata } from './call-trace.ts'
 import type { GuardedCall } from './guarded-call.ts'
 import { type IntakeParts, type StreamAnswers, StreamIntake } from './stream-intake.ts'
 
@@ -26,9 +27,9 @@ export class IntakeCall extends ServerInterceptingCall implements OpenCall {
   override start(): void {
     const intake = this.#intake
     this.#call.start({
-      onReceiveMetadata: () => {
+      onReceiveMetadata: (metadata) => {
         this.#openCalls.add(this)
-        intake.begin(this.#call.caller!.pipeline)
+        intake.begin(this.#call.caller!.pipeline, traceOfMetadata(metadata))
       },
       onReceiveMessage: (message: Buffer) => intake.receive(message),
       onReceiveHalfClose: () => intake.receiveEnd(),

@@ -9,6 +9,7 @@ import type { HistogramSeries } from '../../telemetry/metric-family.ts'
 import { toDurability, toRejection } from '../../wire/publish.ts'
 import { failureOfVerdict } from '../call-verdict.ts'
 import { maxPublishWaitMs } from '../publish-wait.ts'
+import { traceOfMetadata } from './call-trace.ts'
 import { MessageFields } from './message-fields.ts'
 import { richStatusOf } from './rich-status.ts'
 
@@ -26,7 +27,8 @@ export function publishHandler(pipeline: Pipeline, publishDuration: HistogramSer
     try {
       const { topic, overflow, answerAlways } = fields.read(call.request)
       const options = overflow === 'wait' ? waitOptionsOf(call) : undefined
-      pipeline.publish({ topic, overflow, message: call.request }, options).then((verdict) => {
+      const trace = traceOfMetadata(call.metadata)
+      pipeline.publish({ topic, overflow, message: call.request, trace }, options).then((verdict) => {
         publishDuration.observe((performance.now() - startedAt) / 1000)
         answer(verdict, answerAlways, callback)
       }, fail)

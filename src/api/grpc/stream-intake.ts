@@ -9,6 +9,7 @@
 
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../../errors.ts'
+import type { TraceContext } from '../../event/trace-context.ts'
 import type { Pipeline, PublishMessage, PublishVerdict } from '../../pipeline/pipeline.ts'
 import type { HistogramSeries } from '../../telemetry/metric-family.ts'
 import { graverOf } from '../call-verdict.ts'
@@ -64,6 +65,7 @@ export class StreamIntake {
   readonly #fields = new MessageFields()
   readonly #closed = new AbortController()
   #pipeline: Pipeline | null = null
+  #trace: TraceContext | undefined
 
   /** The unanswered messages begin at `#head`; everything before is null. */
   readonly #messages: (ReadMessage | null)[] = []
@@ -86,9 +88,10 @@ export class StreamIntake {
     this.#answers = answers
   }
 
-  /** Starts reading. @param pipeline as the caller may use it. */
-  begin(pipeline: Pipeline): void {
+  /** Starts reading. @param pipeline as the caller may use it. @param trace that of the call, and so of each message. */
+  begin(pipeline: Pipeline, trace: TraceContext | undefined): void {
     this.#pipeline = pipeline
+    this.#trace = trace
     this.readMore()
   }
 
@@ -160,7 +163,7 @@ export class StreamIntake {
       waits = true
     }
     const verdict = this.#pipeline!.publish(
-      { topic, overflow, message: bytes, producer },
+      { topic, overflow, message: bytes, producer, trace: this.#trace },
       overflow === 'wait' ? { signal: this.#closed.signal, onWait } : undefined,
     )
     const message: ReadMessage = { sequence, firstIndex: this.#nextIndex, events, verdict: null, failure: null }

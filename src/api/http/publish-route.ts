@@ -12,6 +12,7 @@ import { checkTopic } from '../topic.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { chunksOf, readBody } from './body-chunks.ts'
 import { type BodyForm, bodyFormOf } from './body-form.ts'
+import { traceOfHeaders } from './call-trace.ts'
 import { isFault } from './cloud-event.ts'
 import { readBinaryEvent } from './cloud-event-headers.ts'
 import { CloudEventReader } from './cloud-event-json.ts'
@@ -43,9 +44,11 @@ export function addPublishRoute(app: FastifyInstance, parts: PublishRouteParts):
     const { topic, overflow } = targetOf(request)
     const form = bodyFormOf(request.raw)
     const options = overflow === 'wait' ? waitOptionsOf(reply) : undefined
+    const trace = traceOfHeaders(request.headers)
     const publish = async (message: Uint8Array): Promise<PublishVerdict> => {
       const startedAt = performance.now()
-      const verdict = await answerInTime(pipeline.publish({ topic, overflow, message }, options), times.maxAnswerMs)
+      const published = pipeline.publish({ topic, overflow, message, trace }, options)
+      const verdict = await answerInTime(published, times.maxAnswerMs)
       publishDuration.observe((performance.now() - startedAt) / 1000)
       return verdict
     }

@@ -12,6 +12,7 @@ import { maxDelayMs } from '../define-handler.ts'
 import type { AttemptParts, Attempts } from '../handler-attempt.ts'
 import { withMetrics } from '../with-metrics.ts'
 import { withTimeout } from '../with-timeout.ts'
+import { withTracing } from '../with-tracing.ts'
 
 const noPlace = { is: 'failed', code: 'unavailable', message: 'no worker has a free place', afterMs: null } as const
 const notBegun = { ...noPlace, hasNotBegun: true } as const
@@ -38,7 +39,7 @@ export class RemoteWorkers implements Attempts {
     this.#onEmpty = onEmpty
     const limit = { timeoutMs: handler.timeoutMs, monotonicNow: parts.monotonicNow }
     const give = withTimeout(limit, (_, context) => this.#freest().give(context))
-    const limited = withMetrics(handler, parts, give)
+    const limited = withTracing(handler, parts, withMetrics(handler, parts, give))
     this.attempt = (events, context) =>
       this.#free > 0 ? limited(events, context) : Promise.resolve({ ends: events.map(() => notBegun) })
   }
@@ -132,7 +133,7 @@ class RemoteWorker implements WorkSession {
     return { topic, group, peer, sinceMs, inFlight, maxInFlight }
   }
 
-  give({ attempt, abort, encoded, progress }: LimitedContext): Promise<AttemptResult> {
+  give({ attempt, trace, abort, encoded, progress }: LimitedContext): Promise<AttemptResult> {
     const delivery = ++this.#lastDelivery
     return new Promise((end) => {
       this.#change(() => this.#atWork.set(delivery, { progress, end }))
@@ -140,7 +141,7 @@ class RemoteWorker implements WorkSession {
         // The group was deleted: its event is another's, if the new group gets it.
         if (this.#atWork.has(delivery)) this.#listener.revoke(delivery, reason === 'cancelled' ? 'lease_lost' : reason)
       }
-      this.#listener.deliver({ delivery, attempt, batch: encoded!()[0]! })
+      this.#listener.deliver({ delivery, attempt, trace, batch: encoded!()[0]! })
     })
   }
 

@@ -187,7 +187,8 @@ export class HandlerThread {
     const thread = this.#thread
     if (thread === null) return
     if (this.#calls.size === 1) thread.heardAtMs = this.#options.monotonicNow()
-    const call = { is: 'call', call: id, attempt: context.attempt, events: events.map(toPlainEvent) } as const
+    const { attempt, trace } = context
+    const call = { is: 'call', call: id, attempt, trace, events: events.map(toPlainEvent) } as const
     thread.worker.postMessage(call satisfies ToThread)
   }
 

@@ -1,6 +1,7 @@
 // What the process and the thread of a handler say to each other. All of it is plain data.
 
 import { type ErrorCode, MillraceError, type MillraceErrorOptions } from '../../errors.ts'
+import type { TraceContext } from '../../event/trace-context.ts'
 import type { AttemptEnd } from '../attempt.ts'
 import type { AbortReason, HandlerContext, HandlerModule } from '../define-handler.ts'
 import type { PlainEvent } from '../handled-event.ts'
@@ -12,7 +13,13 @@ export interface ThreadData {
 }
 
 export type ToThread =
-  | { readonly is: 'call'; readonly call: number; readonly attempt: number; readonly events: readonly PlainEvent[] }
+  | {
+      readonly is: 'call'
+      readonly call: number
+      readonly attempt: number
+      readonly trace: TraceContext | undefined
+      readonly events: readonly PlainEvent[]
+    }
   | { readonly is: 'abort'; readonly call: number; readonly reason: AbortReason }
   | { readonly is: 'published'; readonly number: number; readonly error: PlainError | null }
 

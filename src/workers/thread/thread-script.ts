@@ -45,7 +45,7 @@ function serve(handler: HandlerDefinition): void {
   const { publish, published } = publisher((abort) => callOf.get(abort)!)
   const attempt = callHandler(handler, { publish, file: fileReader(filesDir), now: Date.now })
 
-  const run = async ({ call, attempt: number, events }: ToThread & { readonly is: 'call' }) => {
+  const run = async ({ call, attempt: number, trace, events }: ToThread & { readonly is: 'call' }) => {
     const abort = new AttemptAbort()
     aborts.set(call, abort)
     callOf.set(abort, call)
@@ -53,7 +53,7 @@ function serve(handler: HandlerDefinition): void {
     post({ is: 'begun', call })
     const progress = () => post({ is: 'progress', call })
     const { ends } = await attempt(events.map(withReaders), {
-      ...{ attempt: number, abort, progress },
+      ...{ attempt: number, trace, abort, progress },
       logger: () => loggerOf(call),
     })
     aborts.delete(call)

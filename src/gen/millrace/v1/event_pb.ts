@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/event.proto.
  */
 export const file_millrace_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChdtaWxscmFjZS92MS9ldmVudC5wcm90bxILbWlsbHJhY2UudjEi5wIKBUV2ZW50EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIMCgR0eXBlGAMgASgJEg8KB3N1YmplY3QYBCABKAkSKAoEdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZGF0YRgGIAEoDBIZChFkYXRhX2NvbnRlbnRfdHlwZRgHIAEoCRInCghwcmlvcml0eRgIIAEoDjIVLm1pbGxyYWNlLnYxLlByaW9yaXR5EgsKA2tleRgJIAEoCRI2CgphdHRyaWJ1dGVzGAogAygLMiIubWlsbHJhY2UudjEuRXZlbnQuQXR0cmlidXRlc0VudHJ5Ei8KC3JlY2VpdmVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBoxCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIxCgtSZWNvcmRCYXRjaBIiCgZldmVudHMYASADKAsyEi5taWxscmFjZS52MS5FdmVudCpeCghQcmlvcml0eRIYChRQUklPUklUWV9VTlNQRUNJRklFRBAAEhAKDFBSSU9SSVRZX0xPVxABEhMKD1BSSU9SSVRZX05PUk1BTBACEhEKDVBSSU9SSVRZX0hJR0gQA2IGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChdtaWxscmFjZS92MS9ldmVudC5wcm90bxILbWlsbHJhY2UudjEi5wIKBUV2ZW50EgoKAmlkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIMCgR0eXBlGAMgASgJEg8KB3N1YmplY3QYBCABKAkSKAoEdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEZGF0YRgGIAEoDBIZChFkYXRhX2NvbnRlbnRfdHlwZRgHIAEoCRInCghwcmlvcml0eRgIIAEoDjIVLm1pbGxyYWNlLnYxLlByaW9yaXR5EgsKA2tleRgJIAEoCRI2CgphdHRyaWJ1dGVzGAogAygLMiIubWlsbHJhY2UudjEuRXZlbnQuQXR0cmlidXRlc0VudHJ5Ei8KC3JlY2VpdmVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBoxCg9BdHRyaWJ1dGVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJaCgtSZWNvcmRCYXRjaBIiCgZldmVudHMYASADKAsyEi5taWxscmFjZS52MS5FdmVudBITCgt0cmFjZXBhcmVudBgCIAEoCRISCgp0cmFjZXN0YXRlGAMgASgJKl4KCFByaW9yaXR5EhgKFFBSSU9SSVRZX1VOU1BFQ0lGSUVEEAASEAoMUFJJT1JJVFlfTE9XEAESEwoPUFJJT1JJVFlfTk9STUFMEAISEQoNUFJJT1JJVFlfSElHSBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * One thing that happened, shaped like a CloudEvent 1.0.
@@ -109,7 +109,7 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
 
 /**
  * The events of one producer message: the unit that is appended, stored, read and settled. Its encoding is the
- * concatenation of its encoded events, so batches are joined and split by slicing bytes.
+ * concatenation of its encoded events, so batches are joined and split by slicing bytes; before them may be the trace.
  *
  * @generated from message millrace.v1.RecordBatch
  */
@@ -118,6 +118,18 @@ export type RecordBatch = Message<"millrace.v1.RecordBatch"> & {
    * @generated from field: repeated millrace.v1.Event events = 1;
    */
   events: Event[];
+
+  /**
+   * The trace of the call that published the events, for those without an attribute of this name. Written by the server.
+   *
+   * @generated from field: string traceparent = 2;
+   */
+  traceparent: string;
+
+  /**
+   * @generated from field: string tracestate = 3;
+   */
+  tracestate: string;
 };
 
 /**
