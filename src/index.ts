@@ -31,6 +31,7 @@ export { type ErrorClass, type ErrorCode, errorCodes, MillraceError, type Taken 
 export { EventIdGenerator } from './event/event.ts'
 export type { EventInput } from './event/event-input.ts'
 export { type EventParts, encodeBatch } from './event/record-batch.ts'
+export type { TraceContext } from './event/trace-context.ts'
 export type { FileDescription, UploadState } from './pipeline/files.ts'
 export type { CreatedKey, KeyDescription, KeyPage, Scope } from './pipeline/keys.ts'
 export type { GapReason, OnSlow } from './pipeline/live.ts'

@@ -88,6 +88,11 @@ export interface Config {
   readonly subscriberMaxBytes: number
   readonly diskReserveBytes: number
   readonly logLevel: LogLevel
+  /** Null: no spans are made. */
+  readonly otelExporterOtlpEndpoint: string | null
+  readonly otelTracesSampler: SamplerName
+  /** A ratio, 0 to 1. */
+  readonly otelTracesSamplerArg: number
 }
 
 /** The values as configured, without the defaults that depend on other settings. `dataDir` may be relative. */
@@ -117,6 +122,16 @@ interface Row<Value> {
   readonly isKey?: true
   readonly schema: TextSchema<Value>
 }
+
+export const samplerNames = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const
+export type SamplerName = (typeof samplerNames)[number]
 
 export const prefix = 'MILLRACE_'
 const mebibyte = 1024 ** 2
@@ -582,6 +597,35 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
     description: 'The lowest level that the server logs.',
     schema: v.picklist(logLevels),
   },
+  otelExporterOtlpEndpoint: {
+    variable: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    default: null,
+    unset: null,
+    unit: null,
+    allowed: 'the URL of a collector that takes OTLP over HTTP',
+    example: 'http://localhost:4318',
+    description: 'Where spans are sent, to `/v1/traces` below it (docs/traces.md). Unset: no spans are made.',
+    schema: v.pipe(v.string(), v.regex(/^https?:\/\//), v.url()),
+  },
+  otelTracesSampler: {
+    variable: 'OTEL_TRACES_SAMPLER',
+    default: 'parentbased_always_on',
+    unit: null,
+    allowed: `one of ${samplerNames.map((name) => `\`${name}\``).join(', ')}`,
+    example: 'parentbased_traceidratio',
+    description:
+      'Which traces are recorded. `parentbased_`: those whose caller records them; the rest is for traces that begin here.',
+    schema: v.picklist(samplerNames),
+  },
+  otelTracesSamplerArg: {
+    variable: 'OTEL_TRACES_SAMPLER_ARG',
+    default: '1',
+    unit: null,
+    allowed: 'a number from 0 to 1',
+    example: '0.01',
+    description: 'The share of traces that a sampler with a ratio records.',
+    schema: v.pipe(v.string(), v.regex(/^(0|1|0?\.\d{1,9}|[01]\.0{0,9})$/), v.transform(Number)),
+  },
 }
 
 /** A setting of the table. `key` is its field in Config, and also the name that commander derives from its flag. */
@@ -601,7 +645,7 @@ export const settings: readonly Setting[] = Object.entries(table).map(([key, row
 }))
 
 export function withoutPrefix(variable: string): string {
-  return variable.slice(prefix.length)
+  return variable.startsWith(prefix) ? variable.slice(prefix.length) : variable
 }
 
 function checkUrl(read: (text: string) => unknown) {

@@ -95,6 +95,9 @@ test('all problems are reported at once, with the name, the bad value, the allow
     subscriberMaxBytes: '0',
     diskReserveBytes: '1_000',
     logLevel: 'INFO',
+    otelExporterOtlpEndpoint: 'localhost:4317',
+    otelTracesSampler: 'sometimes',
+    otelTracesSamplerArg: '1.5',
   }
   const env = Object.fromEntries(settings.map(({ key, variable }) => [variable, bad[key]]))
   const problems = problemsOf(env)
@@ -285,7 +288,7 @@ test('flag, variable and field of Config have the same name', () => {
   for (const { key, variable, flag, isKey } of settings) {
     const words = flag.slice(2).split('-')
     if (isKey) assert.equal(words.pop(), 'file')
-    assert.equal(variable, `MILLRACE_${words.join('_').toUpperCase()}`)
+    assert.equal(variable.replace(/^MILLRACE_/, ''), words.join('_').toUpperCase())
     assert.equal(
       key,
       words.map((word, index) => (index === 0 ? word : word[0]?.toUpperCase() + word.slice(1))).join(''),

@@ -60,19 +60,31 @@ export type MakePool = (
 ) => HandlerPool
 
 export function assembleHandlers(context: ServerContext, eventLog: EventLog, deliveryTimes: DeliveryTimes): MakePool {
-  const { config, logger, metrics, now, monotonicNow } = context
+  const { config, logger, metrics, tracer, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
   const gate = new AttemptGate()
   const loopWatch = new LoopWatch(context)
   const ingest = new Ingest({
-    ...{ eventLog, metrics, now, monotonicNow, topics: config.topics, maxWaiting: null },
+    ...{ eventLog, metrics, tracer, now, monotonicNow, topics: config.topics, maxWaiting: null },
     durability: durabilityOf(config.durability),
   })
   const publish = publishAllOrNone((message) => ingest.publish(message))
   const responderParts = { metrics, now, replyTtlMs: config.replyTtlMs }
   return (handler, remote) =>
     new HandlerPool({
-      ...{ eventLog, logger, metrics, now, monotonicNow, deadLetters, loopWatch, publish, deliveryTimes, handler },
+      ...{
+        eventLog,
+        logger,
+        metrics,
+        tracer,
+        now,
+        monotonicNow,
+        deadLetters,
+        loopWatch,
+        publish,
+        deliveryTimes,
+        handler,
+      },
       gate: handler.isolate || remote !== undefined ? new AttemptGate(gate) : gate,
       declare: () => declareHandler(eventLog, handler, config.topics),
       leaseMs: config.leaseMs,

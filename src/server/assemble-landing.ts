@@ -9,6 +9,7 @@ import { createLanding, landingGroup } from '../landing/landing.ts'
 import type { GroupName } from '../pipeline/administration.ts'
 import type { EventStore } from '../store/event-store.ts'
 import { DeadLetters, deadLetterGroup, deadLetterTopic } from '../workers/dead-letters.ts'
+import { tracedTurns } from '../workers/traced-turns.ts'
 import { WorkerPool } from '../workers/worker-pool.ts'
 import type { ServerContext } from './server-context.ts'
 
@@ -61,7 +62,7 @@ export interface LandingParts {
 
 /** One pool for each topic, not started. */
 export function assembleLanding(context: ServerContext, { eventLog, store, topics }: LandingParts): WorkerPool[] {
-  const { config, logger, metrics, now, monotonicNow } = context
+  const { config, logger, metrics, tracer, now, monotonicNow } = context
   const deadLetters = new DeadLetters({ eventLog, now })
   const shared = {
     ...{ eventLog, logger, now, monotonicNow, random: Math.random },
@@ -87,6 +88,14 @@ export function assembleLanding(context: ServerContext, { eventLog, store, topic
   return topics.map((landing) => {
     const { topic, group } = landing
     const work = group === deadLetterGroup ? landDeadLetters : group === agentsGroup ? landAgents : landEvents
-    return new WorkerPool({ ...shared, ...work, topic, group, declare: () => declareLanding(eventLog, landing) })
+    const handler = tracedTurns(tracer, work.handler)
+    return new WorkerPool({
+      ...shared,
+      ...work,
+      handler,
+      topic,
+      group,
+      declare: () => declareLanding(eventLog, landing),
+    })
   })
 }

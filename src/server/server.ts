@@ -18,6 +18,7 @@ import { Ingest } from '../ingest/ingest.ts'
 import { landingGroup } from '../landing/landing.ts'
 import { withinMs } from '../lib/abort.ts'
 import { Requester } from '../request-reply/requester.ts'
+import { tracedRequests } from '../request-reply/traced-requests.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
 import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
@@ -33,6 +34,7 @@ import { assembleLanding, declareLanding, landingTopics, ownGroups } from './ass
 import { assembleLive } from './assemble-live.ts'
 import { assembleLog } from './assemble-log.ts'
 import { assembleStore } from './assemble-store.ts'
+import { assembleTracing } from './assemble-tracing.ts'
 import { Closers } from './closers.ts'
 import { Core } from './core.ts'
 import { checkHandlers, loadHandlers } from './load-handlers.ts'
@@ -101,7 +103,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     metrics.onScrape(() => metrics.logLinesLost.set(logger.linesLost))
     const health = new Health(['log'])
     const monotonicNow = () => performance.now()
-    const context: ServerContext = { config, version, logger, metrics, health, now, monotonicNow }
+    const tracer = await assembleTracing(config, version, logger, closers)
+    const context: ServerContext = { config, version, logger, metrics, tracer, health, now, monotonicNow }
 
     // The log is opened first: the lock of an embedded log reserves the data directory for this process.
     const { eventLog, logHealth } = await assembleLog(context, options.openEventLog ?? openEventLog)
@@ -157,7 +160,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     closers.add(async () => live?.close())
     const remoteGroups = ingest === null ? null : new RemoteGroups({ config, eventLog, handlers, pools, poolOf })
     const { replyTtlMs } = config
-    const requests = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs })
+    const requester = ingest === null ? null : new Requester({ ...context, eventLog, maxWaiting, replyTtlMs })
+    const requests = requester === null ? null : tracedRequests(tracer, requester)
     const parts = { ...context, eventLog, store, storeDriver, isStoreUp: () => storeWatch.isUp, pools, logHealth }
     const core = new Core({
       ...parts,
@@ -189,7 +193,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       const drained = [
         ingest?.drain(),
         uploads.drain(remainingMs() - uploadEndMs),
-        requests?.drain(remainingMs()),
+        requester?.drain(remainingMs()),
         remoteGroups?.close(remainingMs()),
         // Before the calls of subscribers are ended: each still gets what waits for it.
         live?.drain(remainingMs()),

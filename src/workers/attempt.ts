@@ -43,8 +43,11 @@ export interface AttemptResult {
 }
 
 export interface AttemptContext extends Pick<HandlerContext, 'attempt'> {
-  /** Makes the handler's logger: it costs more than all else of an attempt, and many handlers log nothing. */
-  readonly logger: () => HandlerContext['logger']
+  /**
+   * Makes the handler's logger: it costs more than all else of an attempt, and many handlers log nothing.
+   * @param trace default: that of the event at work, if there is only one.
+   */
+  readonly logger: (trace?: TraceContext) => HandlerContext['logger']
   /** That of the attempt; undefined: of the event at work. */
   readonly trace?: TraceContext | undefined
   /** Gives the handler its signal. */

@@ -2,6 +2,7 @@
 
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { MaybeTracer } from '../telemetry/tracing.ts'
 import type { Attempt } from './attempt.ts'
 import { type CallParts, callHandler } from './call-handler.ts'
 import type { HandlerDefinition } from './define-handler.ts'
@@ -12,12 +13,15 @@ import { HandlerThread } from './thread/handler-thread.ts'
 import { withThread } from './thread/with-thread.ts'
 import { withMetrics } from './with-metrics.ts'
 import { withTimeout } from './with-timeout.ts'
+import { withTracing } from './with-tracing.ts'
 
 export interface AttemptParts extends Omit<CallParts, 'file'> {
   /** Where uploaded files are. */
   readonly filesDir: string
   readonly logger: Logger
   readonly metrics: Metrics
+  /** Default null. */
+  readonly tracer?: MaybeTracer
   /** Shared by all pools of the process. */
   readonly loopWatch: LoopWatch
   /** A monotonic clock, in milliseconds. */
@@ -49,14 +53,14 @@ export function attemptsOf(handler: HandlerDefinition, parts: AttemptParts, onRo
       parts.loopWatch,
       callHandler(handler, { ...parts, file: fileReader(parts.filesDir) }),
     )
-    const attempt = withMetrics(handler, parts, withTimeout(limit, call))
+    const attempt = withTracing(handler, parts, withMetrics(handler, parts, withTimeout(limit, call)))
     return { open: async () => {}, attempt, retriesLate: false, outage: null, close: async () => {} }
   }
   const thread = new HandlerThread({ ...parts, handler, module: module!, onOutageEnd: onRoom })
   const limited = withMetrics(handler, parts, withTimeout(limit, thread.finish))
   return {
     open: () => thread.open(),
-    attempt: withThread(thread, limited),
+    attempt: withTracing(handler, parts, withThread(thread, limited)),
     retriesLate: false,
     get outage() {
       return thread.outage

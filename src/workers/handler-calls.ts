@@ -4,6 +4,7 @@
 // (deliveries-in-hand.ts).
 
 import { requestTypeOf } from '../event/request.ts'
+import type { TraceContext } from '../event/trace-context.ts'
 import type { Consumer } from '../event-log/event-log.ts'
 import { formatPosition } from '../event-log/position-text.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -77,7 +78,7 @@ export class HandlerCalls {
     const { ends, running } = await attempts.attempt(events, {
       attempt,
       abort,
-      logger: () => this.#loggerOf(events),
+      logger: (trace) => this.#loggerOf(events, trace),
       encoded: () => works.map(({ open, index }) => open.forWorker(index)),
     })
     if (!ends.some((end) => end.is === 'failed' && end.hasNotBegun)) onCall(monotonicNow() - startedAtMs)
@@ -107,13 +108,14 @@ export class HandlerCalls {
     return number
   }
 
-  #loggerOf(events: readonly HandledEvent[]): Logger {
+  #loggerOf(events: readonly HandledEvent[], trace?: TraceContext): Logger {
     const { logger, to } = this.#options
     const [first] = events as [HandledEvent]
     const id = requestTypeOf(to.topic) === null ? 'id' : 'request_id'
-    const own =
-      events.length === 1 ? { [id]: first.id, ...traceFields(first.attributes.traceparent) } : { events: events.length }
-    return logger.child({ topic: to.topic, group: to.group, ...own })
+    const isSingle = events.length === 1
+    const own = isSingle ? { [id]: first.id } : { events: events.length }
+    const traceparent = trace?.traceparent ?? (isSingle ? first.attributes.traceparent : undefined)
+    return logger.child({ topic: to.topic, group: to.group, ...own, ...traceFields(traceparent) })
   }
 
   /** Keeps the place of a handler that has ignored its signal. */

@@ -235,5 +235,13 @@ test('a copy of the context has all its parts', async (t) => {
   const pool = await start()
   await eventually(async () => assert.equal(await waiting(), 0))
   await pool.close(1000)
-  assert.deepEqual(Object.keys(copies[0]!).toSorted(), ['attempt', 'file', 'logger', 'progress', 'publish', 'signal', 'trace'])
+  assert.deepEqual(Object.keys(copies[0]!).toSorted(), [
+    'attempt',
+    'file',
+    'logger',
+    'progress',
+    'publish',
+    'signal',
+    'trace',
+  ])
 })

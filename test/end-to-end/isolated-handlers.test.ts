@@ -215,10 +215,10 @@ test('in a thread an event and the context are what they are in the process', as
       isolate: true,
       timeoutMs: 250,
       retry: { maxAttempts: 3, initialDelayMs: 1 },
-      async handle(event, { attempt, signal, logger, progress, publish }) {
-        const { id, type, priority, key, attributes } = event
+      async handle(event, { attempt, trace, signal, logger, progress, publish }) {
+        const { id, type, priority, key } = event
         if (type === 'facts') {
-          note(JSON.stringify([id, priority, key, attributes, event.json(), event.data.length, event.time.getTime(), attempt]))
+          note(JSON.stringify([id, priority, key, event.attributes.a, trace, event.json(), event.data.length, event.time.getTime(), attempt]))
           logger.info({ by: 'hand', error: Object.assign(new RangeError('out'), { code: 'x' }), run() {} }, 'a line')
           await publish({ id: 'next', type: 'next', data: { n: 1 } })
           await publish({ type: '' }).catch(({ code, field, message }) => note(JSON.stringify([code, field, message])))
@@ -243,12 +243,14 @@ test('in a thread an event and the context are what they are in the process', as
     })`,
   )
   const facts = { id: 'f', type: 'facts', lane: 'high', key: 'k', timeMicros: 5_000_000, data: { n: 7 } } as const
-  const attributes = Object.entries({ a: 'b' })
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const attributes = Object.entries({ a: 'b', traceparent })
   await clientOf(t, server).publishEvents([{ ...facts, attributes }, { type: 'moves' }, { type: 'stands' }])
 
   assert.deepEqual(await settled(server), { landed: 3, dead: 2, balanced: true })
   const lines = notes()
-  const seen = (attempt: number) => JSON.stringify(['f', 'high', 'k', { a: 'b' }, { n: 7 }, 7, 5000, attempt])
+  const trace = { traceparent, tracestate: '' }
+  const seen = (attempt: number) => JSON.stringify(['f', 'high', 'k', 'b', trace, { n: 7 }, 7, 5000, attempt])
   assert.ok(lines.includes(seen(1)) && lines.includes(seen(2)), lines.join('\n'))
   const refused = JSON.parse(lines.find((line) => line.includes('invalid_event'))!)
   assert.deepEqual(refused.slice(0, 2), ['invalid_event', 'events[0]'])

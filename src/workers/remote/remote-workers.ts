@@ -12,6 +12,7 @@ import { maxDelayMs } from '../define-handler.ts'
 import type { AttemptParts, Attempts } from '../handler-attempt.ts'
 import { withMetrics } from '../with-metrics.ts'
 import { withTimeout } from '../with-timeout.ts'
+import { withTracing } from '../with-tracing.ts'
 
 const noPlace = { is: 'failed', code: 'unavailable', message: 'no worker has a free place', afterMs: null } as const
 const notBegun = { ...noPlace, hasNotBegun: true } as const
@@ -38,7 +39,7 @@ export class RemoteWorkers implements Attempts {
     this.#onEmpty = onEmpty
     const limit = { timeoutMs: handler.timeoutMs, monotonicNow: parts.monotonicNow }
     const give = withTimeout(limit, (_, context) => this.#freest().give(context))
-    const limited = withMetrics(handler, parts, give)
+    const limited = withTracing(handler, parts, withMetrics(handler, parts, give))
     this.attempt = (events, context) =>
       this.#free > 0 ? limited(events, context) : Promise.resolve({ ends: events.map(() => notBegun) })
   }
