@@ -54,12 +54,15 @@ for (const backend of backends('embedded', 'redis')) {
     const collector = await startTraceCollector(t)
     const home = await backend.home(t)
     let ofHandler: HandlerContext['trace'] = null
+    const hasLanded = Promise.withResolvers<void>()
     const handler = defineHandler({
       group: 'mailer',
       type: 'order.paid',
       async handle(_, { trace, logger, publish }) {
         ofHandler = trace
         logger.info('a line')
+        // Otherwise both could land in one transaction, which is a trace of its own.
+        await hasLanded.promise
         await publish({ type: 'mail.wanted' })
       },
     })
@@ -79,6 +82,8 @@ for (const backend of backends('embedded', 'redis')) {
       ...['-H', 'content-type: application/json', '-d', JSON.stringify(event), `http://${server.http}/v1/events`],
     ])
     assert.equal(JSON.parse(stdout).accepted, 1)
+    await landed(server, 1)
+    hasLanded.resolve()
     await landed(server, 2)
     // The spans are sent at the latest when a process stops.
     await server.stop()
