@@ -23,8 +23,8 @@ export interface Logger {
   readonly warn: LogMethod
   readonly error: LogMethod
   readonly fatal: LogMethod
-  /** Whether a line of this level is written now: ask where its fields are costly. */
-  isLevelEnabled(level: LogLevel): boolean
+  /** Whether a line of this level is written now: ask where its fields are costly. Absent: each is. */
+  isLevelEnabled?(level: LogLevel): boolean
   /** A logger that adds these fields to each line. */
   child(fields: Readonly<Record<string, unknown>>): Logger
 }

@@ -268,7 +268,7 @@ export class GuardedCall extends ServerInterceptingCall implements OpenCall {
     metrics.grpcCalls.add(1, { method: this.#method, code })
     metrics.rpcServerDuration.observe(seconds, { method: this.#method, code })
     if (code !== 'OK') this.#log(status, failure, seconds)
-    else if (logger.isLevelEnabled('debug')) logger.debug(this.#logFields(code, seconds), 'call done')
+    else if (logger.isLevelEnabled?.('debug') !== false) logger.debug(this.#logFields(code, seconds), 'call done')
   }
 
   #log(status: Status, failure: MillraceError | null, seconds: number): void {

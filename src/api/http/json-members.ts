@@ -15,6 +15,16 @@ const closeArray = 0x5d
 const openObject = 0x7b
 const closeObject = 0x7d
 
+/** Names that are kept, one for each member from the first. */
+const maxKnownNames = 16
+const maxKnownNameBytes = 64
+
+/** A name in quotes as it was read, and its text. */
+interface KnownName {
+  readonly bytes: Uint8Array
+  readonly text: string
+}
+
 /** A cursor over the members of an object; reused for many objects. */
 export class JsonMembers {
   readonly text: JsonText
@@ -31,6 +41,9 @@ export class JsonMembers {
   #at = 0
   #limit = 0
   #isFirst = true
+  #index = 0
+  /** Most objects have the members of the one before, in the same order: their names are compared, not decoded. */
+  readonly #knownNames: KnownName[] = []
 
   /** @param text must keep its bytes until the last member was read. */
   constructor(text: JsonText) {
@@ -46,6 +59,7 @@ export class JsonMembers {
     this.#at = start + 1
     this.#limit = limit
     this.#isFirst = true
+    this.#index = 0
     this.brokenAt = -1
     return this
   }
@@ -65,14 +79,34 @@ export class JsonMembers {
     }
     this.#isFirst = false
     if (at >= limit || bytes[at] !== quote) return this.#break(at)
-    let nameEnd = this.text.endOfValue(at, limit)
-    // A name with a NUL escape or a lone surrogate is valid JSON, but matches no known key.
-    if (nameEnd < 0 && !isSyntaxFault(describeJsonFault(nameEnd, at))) nameEnd = closingQuote(bytes, at + 1, limit) + 1
-    if (nameEnd <= 0) return this.#break(at)
-    this.name = jsonText(bytes, at, nameEnd)
+    const known = this.#knownNames[this.#index]
+    let nameEnd = 0
+    if (known !== undefined && beginsWith(bytes, at, limit, known.bytes)) {
+      nameEnd = at + known.bytes.length
+      this.name = known.text
+    } else {
+      nameEnd = this.#readName(at, limit)
+      if (nameEnd <= 0) return this.#break(at)
+    }
+    this.#index++
     at = skipJsonSpace(bytes, nameEnd, limit)
     if (at >= limit || bytes[at] !== colon) return this.#break(at)
     return this.#value(skipJsonSpace(bytes, at + 1, limit))
+  }
+
+  /** The end of the name at `at`; 0 or less where the text is broken. */
+  #readName(at: number, limit: number): number {
+    const { bytes } = this
+    let nameEnd = this.text.endOfValue(at, limit)
+    // A name with a NUL escape or a lone surrogate is valid JSON, but matches no known key.
+    if (nameEnd < 0 && !isSyntaxFault(describeJsonFault(nameEnd, at))) nameEnd = closingQuote(bytes, at + 1, limit) + 1
+    if (nameEnd <= 0) return nameEnd
+    this.name = jsonText(bytes, at, nameEnd)
+    // A copy: the bytes are those of the connection.
+    if (this.#index < maxKnownNames && nameEnd - at <= maxKnownNameBytes) {
+      this.#knownNames[this.#index] = { bytes: Uint8Array.from(bytes.subarray(at, nameEnd)), text: this.name }
+    }
+    return nameEnd
   }
 
   #value(start: number): boolean {
@@ -137,8 +171,16 @@ function closingQuote(bytes: Uint8Array, at: number, limit: number): number {
 
 /** The text of the JSON string from `start` to `end`, quotes included. */
 export function jsonText(bytes: Uint8Array, start: number, end: number): string {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
-  return text.includes('\\') ? JSON.parse(text) : text.slice(1, -1)
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const text = buffer.toString('utf8', start + 1, end - 1)
+  return text.includes('\\') ? JSON.parse(`"${text}"`) : text
+}
+
+function beginsWith(bytes: Uint8Array, at: number, limit: number, expected: Uint8Array): boolean {
+  const { length } = expected
+  if (at + length > limit) return false
+  for (let index = 0; index < length; index++) if (bytes[at + index] !== expected[index]) return false
+  return true
 }
 
 /** Whether the value that begins at `start` is a JSON string. */

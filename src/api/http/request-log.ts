@@ -19,7 +19,7 @@ export function logRequest(request: FastifyRequest, reply: FastifyReply, logger:
   }
   const { need } = request.routeOptions.config
   const level = request.method !== 'GET' && (need === 'operate' || need === 'admin') ? 'info' : 'debug'
-  if (logger.isLevelEnabled(level)) logger[level](fieldsOf(request, reply), 'request done')
+  if (logger.isLevelEnabled?.(level) !== false) logger[level](fieldsOf(request, reply), 'request done')
 }
 
 function fieldsOf(request: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
