@@ -36,6 +36,7 @@ function describeStatus(status: Status, terminal: Terminal): string {
     `state ${status.state === 'ready' ? status.state : terminal.paint('red', status.state)}`,
     ...status.causes.map(({ component, message }) => `! ${component}: ${visibleText(message)}`),
     `subscribers ${formatCount(status.subscribers)}, workers ${formatCount(status.workers)}`,
+    `processes ${status.processes.map(({ host, roles }) => `${visibleText(host)} (${roles.map(visibleText).join(', ')})`).join(', ')}`,
   ]
   return [...facts, '', describeGroups(status, terminal), '', describeLedger(status, terminal)].join('\n')
 }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { connect } from '../../src/client/connect.ts'
@@ -14,6 +15,7 @@ import { grpcClient } from '../support/grpc-client.ts'
 import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
 import { clientOf, publish } from '../support/publish.ts'
+import { runCommand } from '../support/run-command.ts'
 import { drained } from '../support/tally.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
@@ -198,6 +200,8 @@ test('processes on one Redis see each other, until they stop', async (t) => {
 
   await eventually(async () => assert.deepEqual(await rolesAt(worker), ['ingest', 'worker']))
   await eventually(async () => assert.deepEqual(await rolesAt(ingest), ['ingest', 'worker']))
+  const shown = await runCommand(['status'], { dataDir: ingest.dataDir })
+  assert.ok(shown.stdout.includes(`\nprocesses ${hostname()} (ingest), ${hostname()} (worker)\n`), shown.stdout)
   await worker.stop()
 
   await eventually(async () => assert.deepEqual(await rolesAt(ingest), ['ingest']))

@@ -89,8 +89,18 @@ test('each answer has the members of its schema', async (t) => {
   await call('GET /v1/keys', '/v1/keys')
   await call('DELETE /v1/keys/{id}', `/v1/keys/${keyId}`)
   await call('DELETE /v1/dead-letters/{id}', `/v1/dead-letters/${letter}`)
-  for (const path of ['/v1/status', '/v1/status/history', '/livez', '/readyz', '/healthz', '/version', '/openapi.json'])
+  for (const path of [
+    '/v1/status',
+    '/v1/status/history',
+    '/livez',
+    '/v1/session',
+    '/readyz',
+    '/healthz',
+    '/version',
+    '/openapi.json',
+  ])
     await call(`GET ${path}`, path)
+  await call('DELETE /v1/session', '/v1/session')
   worker.call.cancel()
   await call('DELETE /v1/groups/{topic}/{group}', '/v1/groups/events/billing')
 
@@ -107,7 +117,7 @@ test('each answer has the members of its schema', async (t) => {
   validate(JSON.parse(problem.text))
   assert.deepEqual(validate.errors ?? [], [])
 
-  // Those that answer with JSON, but for tickets, which take a key, and keys that are held.
+  // Those that answer with JSON, but for sessions and tickets, which take a key, and keys that are held.
   const paths = Object.entries(document.paths as Record<string, Record<string, { responses: object }>>)
   const withJson = paths.flatMap(([path, item]) =>
     Object.entries(item).flatMap(([method, { responses }]) =>
@@ -119,6 +129,6 @@ test('each answer has the members of its schema', async (t) => {
     'GET /v1/events/live',
     'GET /v1/requests/{id}',
     ...['release', 'retry', 'skip'].map((action) => `POST /v1/groups/{topic}/{group}/keys/{key}/${action}`),
-    'POST /v1/tickets',
+    ...['POST /v1/session', 'POST /v1/tickets'],
   ])
 })

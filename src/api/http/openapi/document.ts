@@ -52,10 +52,11 @@ function operationObject(route: string, { tag, summary, body, bodyIsRequired = f
   const need = needOf(route)
   const roles = need === 'any' ? [] : [need]
   const security = need === 'open' ? [] : [{ key: roles }, ...(method === 'GET' ? [{ ticket: roles }] : [])]
+  const isAdministrative = method === 'POST' && (need === 'operate' || need === 'admin')
   const parameters = [
     ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
     ...parametersIn('query', rest.query),
-    ...parametersIn('header', rest.headers),
+    ...parametersIn('header', { ...rest.headers, ...(isAdministrative ? idempotencyKey : {}) }),
   ]
   return {
     ...{ operationId: operationIdOf(route), tags: [tag], summary, security },
@@ -71,6 +72,10 @@ function operationObject(route: string, { tag, summary, body, bodyIsRequired = f
       default: { $ref: '#/components/responses/Problem' },
     },
   }
+}
+
+const idempotencyKey = {
+  'idempotency-key': { type: 'string', description: 'Done once, and answered again, for requests with one key.' },
 }
 
 const descriptions: Readonly<Record<number, string>> = {

@@ -216,5 +216,6 @@ export const operations: Readonly<Record<string, Operation>> = {
   'GET /openapi.json': { tag: 'Server', summary: 'This document', answers: ok({ type: 'object' }) },
   'GET /docs': { tag: 'Server', summary: 'This document for people', answers: { 200: { 'text/html': text } } },
   'GET /docs/:file': { tag: 'Server', summary: 'The files of /docs', answers: { 200: { '*/*': none } } },
-  'GET /': { tag: 'Server', summary: 'A short page', answers: { 200: { 'text/html': text } } },
+  'GET /assets/:file': { tag: 'Server', summary: 'The files of the console', answers: { 200: { '*/*': none } } },
+  'GET /': { tag: 'Server', summary: 'The console', answers: { 200: { 'text/html': text } } },
 }

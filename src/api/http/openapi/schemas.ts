@@ -86,10 +86,11 @@ export const schemas = {
       ...{ type: text, title: text, status: count, detail: text },
       code: { ...text, description: 'One of the codes of docs/errors.md.' },
       field: { ...text, description: 'What is wrong.' },
+      instance: { ...text, description: 'Ends with the id of the request.' },
       ...{ accepted: count, dropped: count, rejected: count },
       rejections: listOf({ $ref: '#/components/schemas/Rejection' }),
     },
-    ['field', 'accepted', 'dropped', 'rejected', 'rejections'],
+    ['field', 'instance', 'accepted', 'dropped', 'rejected', 'rejections'],
   ),
   JourneyStep: object(
     {
