@@ -15,9 +15,18 @@ import type {
   StreamName,
 } from '../../src/event-log/event-log.ts'
 
-export const topic = 'orders'
+/** The topic of the running test. Tests that share a log have one each. */
+export let topic = 'orders'
 export const group = 'landing'
 export const leaseMs = 30_000
+
+export function useTopic(name: string): void {
+  topic = name
+}
+
+export function resetTopic(): void {
+  topic = 'orders'
+}
 
 export function stream(lane: Lane = 'normal', partition = 0): StreamName {
   return { topic, partition, lane }

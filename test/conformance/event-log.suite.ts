@@ -4,7 +4,7 @@
 // The suite uses only the contract and the verbs of the harness. After a crash, a driver may redeliver leased entries
 // at once, or only when the lease has expired: so the suite lets the lease expire before it reads.
 
-import { test } from 'node:test'
+import { after, before, suite, test } from 'node:test'
 import { cleanup } from '../support/cleanup.ts'
 import { appending } from './event-log/appending.ts'
 import { closing } from './event-log/closing.ts'
@@ -28,37 +28,61 @@ import { tailing } from './event-log/tailing.ts'
 import { trimming } from './event-log/trimming.ts'
 import { Bench, type EventLogHarness } from './event-log-bench.ts'
 import { eventLogModelTest } from './event-log-model.ts'
-import { group, topic } from './event-log-verbs.ts'
+import { group, resetTopic, topic, useTopic } from './event-log-verbs.ts'
+
+type Section = (story: Story) => void
+
+/** Their stories look only at their own topic. They may crash the log, restart it and let its time pass. */
+const onOneLog: readonly Section[] = [
+  ...[appending, refusing, numberedMessages, handingOut, settling, givingBack, reopening, readingSettled, describing],
+  ...[trimming, pausing, permitting, ordering, holding, dropping, requesting, tailing],
+]
+
+/** Their stories list all topics of the log, or close it. */
+const onLogsOfTheirOwn: readonly Section[] = [declaring, closing]
 
 export function eventLogSuite(harness: EventLogHarness): void {
-  const story: Story = (title, body) =>
+  for (const section of onOneLog) runOnOneLog(section, harness)
+  for (const section of onLogsOfTheirOwn) section(storyOnItsOwnLog(harness))
+  eventLogModelTest(harness)
+}
+
+/** Opening a log takes longer than most stories, so those of a section share one, and each has a topic of its own. */
+function runOnOneLog(section: Section, harness: EventLogHarness): void {
+  suite(`${section.name} (${harness.driver})`, () => {
+    let bench: Bench
+    before(async () => {
+      const under = await harness.create()
+      bench = new Bench(under, await under.open())
+    })
+    after(async () => {
+      resetTopic()
+      await bench.log.close()
+      await bench.under.destroy()
+    })
+    let stories = 0
+    section((title, body) =>
+      test(`${title} (${harness.driver})`, async (t) => {
+        useTopic(`orders-${++stories}`)
+        await declareTopic(bench)
+        await body(bench, t)
+      }),
+    )
+  })
+}
+
+function storyOnItsOwnLog(harness: EventLogHarness): Story {
+  return (title, body) =>
     test(`${title} (${harness.driver})`, async (t) => {
       const under = await harness.create()
       cleanup(t, () => under.destroy())
       const bench = new Bench(under, await under.open())
       cleanup(t, () => bench.log.close())
-      await bench.log.declare(topic, { partitions: 2, groups: [{ name: group }] })
+      await declareTopic(bench)
       await body(bench, t)
     })
+}
 
-  declaring(story)
-  appending(story)
-  refusing(story)
-  numberedMessages(story)
-  handingOut(story)
-  settling(story)
-  givingBack(story)
-  reopening(story)
-  readingSettled(story)
-  describing(story)
-  trimming(story)
-  pausing(story)
-  permitting(story)
-  ordering(story)
-  holding(story)
-  dropping(story)
-  requesting(story)
-  tailing(story)
-  closing(story)
-  eventLogModelTest(harness)
+function declareTopic({ log }: Bench): Promise<void> {
+  return log.declare(topic, { partitions: 2, groups: [{ name: group }] })
 }

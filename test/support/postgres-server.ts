@@ -66,6 +66,26 @@ export class Postgres {
   }
 }
 
+/** Names a directory of `createCluster` in which no server has run. Where it is set, new clusters are copies of it. */
+export const clusterVariable = 'TEST_POSTGRES_CLUSTER'
+
+/** Creates a directory in which `data` is a new database cluster. initdb takes a second of CPU time, a copy a tenth of it. */
+export function createCluster(parent = tmpdir()): string {
+  const user = serverUser()
+  const directory = mkdtempSync(join(parent, 'millrace-postgres-'))
+  if (user.uid !== undefined) {
+    chownSync(directory, user.uid, user.gid!)
+    openWayTo(parent)
+  }
+  const data = join(directory, 'data')
+  const original = process.env[clusterVariable]
+  if (original === undefined) {
+    const initdb = ['-D', data, '-A', 'trust', '-U', 'postgres', '--no-sync', '-E', 'UTF8', '--locale=C.UTF-8']
+    execFileSync(join(binaries(), 'initdb'), initdb, { ...user, stdio: 'ignore', cwd: '/' })
+  } else execFileSync('cp', ['-a', join(original, 'data'), data])
+  return directory
+}
+
 /** A test's own server, on a free port. */
 export class PostgresServer extends Postgres {
   readonly directory: string
@@ -82,16 +102,8 @@ export class PostgresServer extends Postgres {
 
   /** Creates the database cluster and starts the server. */
   static async create(options: PostgresOptions = {}): Promise<PostgresServer> {
-    const user = serverUser()
-    const parent = options.parent ?? tmpdir()
-    const directory = mkdtempSync(join(parent, 'millrace-postgres-'))
-    if (user.uid !== undefined) {
-      chownSync(directory, user.uid, user.gid!)
-      openWayTo(parent)
-    }
-    const initdb = ['-D', join(directory, 'data'), '-A', 'trust', '-U', 'postgres', '--no-sync', '-E', 'UTF8']
-    execFileSync(join(binaries(), 'initdb'), [...initdb, '--locale=C.UTF-8'], { ...user, stdio: 'ignore', cwd: '/' })
-    const server = new PostgresServer(directory, await freePort(), user, options)
+    const directory = createCluster(options.parent)
+    const server = new PostgresServer(directory, await freePort(), serverUser(), options)
     await server.start()
     return server
   }

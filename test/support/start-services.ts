@@ -1,6 +1,7 @@
 // Starts the services that the test files of a run share, and names them in the environment (shared-services.ts reads it).
 
-import { PostgresServer } from './postgres-server.ts'
+import { rmSync } from 'node:fs'
+import { clusterVariable, createCluster, PostgresServer } from './postgres-server.ts'
 import { RedisCluster } from './redis-cluster.ts'
 import { RedisServer } from './redis-server.ts'
 
@@ -18,9 +19,12 @@ export function createPostgres(): Promise<PostgresServer> {
 
 /** Resolves once all three answer, with a function that stops them. */
 export async function startServices(): Promise<() => Promise<void>> {
+  const newCluster = createCluster()
+  process.env[clusterVariable] = newCluster
   const starting = [createPostgres(), RedisServer.create(), RedisCluster.create()] as const
   const stop = async () => {
     for (const one of await Promise.allSettled(starting)) if (one.status === 'fulfilled') await one.value.destroy()
+    rmSync(newCluster, { recursive: true })
   }
   const [postgres, redis, cluster] = await Promise.all(starting).catch(async (failure) => {
     await stop()

@@ -116,7 +116,10 @@ export function describing(story: Story): void {
     await bench.crash()
     const { topics } = await bench.log.describe()
     assert.deepEqual(
-      topics[0]!.streams.map(({ partition, lane, nextOffset }) => [partition, lane, nextOffset]).toSorted(),
+      topics
+        .find(({ name }) => name === topic)
+        ?.streams.map(({ partition, lane, nextOffset }) => [partition, lane, nextOffset])
+        .toSorted(),
       [
         [0, 'high', 0],
         [0, 'low', 0],
