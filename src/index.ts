@@ -4,7 +4,7 @@
 // load, so it is imported when one is started.
 
 import type { Config } from './config/config.ts'
-import type { RunningServer, ServerOptions } from './server/server.ts'
+import type { RunningServer, ServerOptions } from './server/server-options.ts'
 
 export type { HeartbeatInput, ListedAgent, ListedAgents } from './client/agent-client.ts'
 export {
@@ -58,7 +58,7 @@ export type {
   TopicStatus,
 } from './pipeline/pipeline.ts'
 export type { Reply, RequestAnswer, RequestStage } from './pipeline/requests.ts'
-export type { RunningServer, ServerOptions } from './server/server.ts'
+export type { RunningServer, ServerOptions } from './server/server-options.ts'
 export type { Logger } from './telemetry/logger.ts'
 export type { CheckedKey } from './wire/keys.ts'
 export {

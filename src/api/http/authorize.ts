@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../../errors.ts'
-import { type Access, type Caller, endedKey, endedKeyGraceMs, keyField, scopeField } from '../access.ts'
+import { type AccessControl, type Caller, endedKey, endedKeyGraceMs, keyField, scopeField } from '../access.ts'
 import type { Need } from '../scopes.ts'
 import type { Problem } from './problem.ts'
 
@@ -22,7 +22,7 @@ declare module 'fastify' {
 const keyInUrl = /[?&=]mr_[0-9A-Za-z]{12}_/
 
 /** Errors: those of Access.authorize, `invalid_event` for a key in the URL. */
-export async function authorize(access: Access, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+export async function authorize(access: AccessControl, request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { need = 'open' } = request.routeOptions.config
   if (keyInUrl.test(request.url)) {
     const problem =
@@ -30,8 +30,11 @@ export async function authorize(access: Access, request: FastifyRequest, reply: 
     throw new MillraceError('invalid_event', problem)
   }
   const ticket = ticketOf(request)
+  const origin = { requestId: request.id, traceparent: request.headers.traceparent?.toString() }
   const checked =
-    ticket === null ? access.authorize(request.headers.authorization, need) : access.authorizeTicket(ticket, need)
+    ticket === null
+      ? access.authorize(request.headers.authorization, need, origin)
+      : access.authorizeTicket(ticket, need, origin)
   // Nearly every key was checked before: then nothing waits.
   request.caller = checked instanceof Promise ? await checked : checked
   if (!access.needsKeys || need === 'open') return

@@ -12,7 +12,7 @@ import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
-import { Access } from '../access.ts'
+import { Access, type AccessControl } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
 import { listen } from '../listen.ts'
@@ -49,7 +49,7 @@ import { addWorkerRoute } from './worker-route.ts'
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
   /** Default: callers need no key. */
-  readonly access?: Access
+  readonly access?: AccessControl
   readonly health: Health
   readonly metrics: Metrics
   readonly logger: Logger
@@ -84,10 +84,10 @@ export interface RunningHttpServer extends RunningServer {
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
   const { health, metrics, logger, version, host, port } = options
   const times = { ...defaultTimes, ...options.times }
-  const { needsKeys = false } = options.access ?? {}
+  const access = options.access ?? new Access(options.pipeline, false)
   let address = ''
   const routes: string[] = []
-  const app = createApp(options, times, routes)
+  const app = createApp({ ...options, access }, times, routes)
   const { maxAnswerMs } = times
   const openCalls = new OpenCalls()
   if (options.corsOrigins !== undefined && options.corsOrigins.length > 0) addPreflightRoute(app)
@@ -115,7 +115,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const scheme = options.certificate == null ? 'http' : 'https'
   const url = () => `${scheme}://${address}`
   addStatusRoutes(app, openCalls, times)
-  addOperationsRoutes(app, { health, metrics, version, needsKeys, url })
+  addOperationsRoutes(app, { health, metrics, version, access, url })
   await app.ready()
   const { server } = app
   const silent = limitConnections(server, options)
@@ -137,9 +137,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 }
 
 /** @param routes gets those that are added. */
-function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[]): FastifyInstance {
-  const { pipeline, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
-  const { access = new Access(pipeline, false) } = options
+function createApp(
+  options: HttpServerOptions & { readonly access: AccessControl },
+  times: HttpTimes,
+  routes: string[],
+): FastifyInstance {
+  const { access, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
   const names = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
   const site = { names: access.needsKeys ? null : names, origins: new Set(corsOrigins) }
   const http = {
