@@ -89,6 +89,6 @@ export type { HandledEvent } from './workers/handled-event.ts'
  * newer version, or a port is in use), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
-  const server = await import('./server/server.ts')
+  const server = await import('./server/start-server.ts')
   return await server.startServer(config, options)
 }

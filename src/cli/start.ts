@@ -10,7 +10,7 @@ import { type Config, loadConfig, needsKeys, warnings } from '../config/config.t
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
-import { startServer } from '../server/server.ts'
+import { startServer } from '../server/start-server.ts'
 import type { RunningServer } from '../server/server-options.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import type { CommandInput } from './command.ts'

@@ -43,17 +43,8 @@ import { watchWork } from './work-watch.ts'
 /** What is left of the drain time when uploads that still run are told to end. */
 const uploadEndMs = 1000
 
-/**
- * Starts a server and resolves once it accepts calls.
- * Errors: MillraceError whose message says what to do: `failed_precondition` (the data directory is in use or of a
- * newer version, or a port is in use), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
- */
-export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
-  if (config.roles.includes('gateway')) {
-    // It has the client, which no other server needs.
-    const gateway = await import('./gateway.ts')
-    return await gateway.startGateway(config, options)
-  }
+/** Starts a server that has a log. Errors: as startServer. */
+export async function startCore(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {

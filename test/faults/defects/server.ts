@@ -5,7 +5,7 @@
 import { loadConfig } from '../../../src/config/config.ts'
 import type { EventLog } from '../../../src/event-log/event-log.ts'
 import { openEventLog } from '../../../src/event-log/open-event-log.ts'
-import { startServer } from '../../../src/server/server.ts'
+import { startServer } from '../../../src/server/start-server.ts'
 import type { ServerOptions } from '../../../src/server/server-options.ts'
 import type { EventStore, LandedCounts } from '../../../src/store/event-store.ts'
 import { openStore } from '../../../src/store/open-store.ts'
