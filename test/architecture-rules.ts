@@ -121,6 +121,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   'grpc-health-check': ['api/grpc/'],
   fastify: ['api/http/'],
   '@fastify/multipart': ['api/http/'],
+  '@valibot/to-json-schema': ['api/http/openapi/'],
   pino: ['telemetry/'],
   'pino-pretty': ['telemetry/'],
   '@prometheus-io/client': ['telemetry/'],

@@ -276,6 +276,9 @@ export const exampleStatus: Status = {
       balanced: null,
     },
   ],
+  processes: [
+    { id: 'p-1', roles: ['ingest', 'worker'], host: 'mill', version: '1.2.3', startedAtMs: 1_795_000_000_000 },
+  ],
   subscribers: null,
   workers: 1,
 }

@@ -9,7 +9,16 @@ export type Need = Scope | 'work or read' | 'any' | 'open'
 
 const callsByNeed: Readonly<Record<Need, readonly string[]>> = {
   open: [
-    ...['GET /', 'GET /livez', 'GET /readyz', 'GET /healthz', 'POST /v1/session'],
+    ...[
+      'GET /',
+      'GET /openapi.json',
+      'GET /docs',
+      'GET /docs/:file',
+      'GET /livez',
+      'GET /readyz',
+      'GET /healthz',
+      'POST /v1/session',
+    ],
     // The preflight of a browser has no key: it asks whether a request with one may be sent.
     'OPTIONS /v1/*',
     ...['/grpc.health.v1.Health/Check', '/grpc.health.v1.Health/Watch', '/grpc.health.v1.Health/List'],

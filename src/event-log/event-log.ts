@@ -546,6 +546,13 @@ export interface EventLog {
    */
   hasConsumers(topic: string, group: string): Promise<boolean>
 
+  /**
+   * Keeps what a process says of itself for `forMs`, or forgets it ('' as the text), and resolves with all that is kept, by
+   * process. It is not durable, and says nothing about consumers. A driver that one process owns has that process only.
+   * Errors: `unavailable`.
+   */
+  announce(process: string, text: string, forMs: number): Promise<ReadonlyMap<string, string>>
+
   /** Requests and their replies. */
   readonly replies: Replies
 

@@ -14,6 +14,7 @@ import type { GroupState } from './group-state.ts'
 import type { Keys } from './keys.ts'
 import type { Live } from './live.ts'
 import type { Observations } from './observations.ts'
+import type { ProcessStatus } from './process-status.ts'
 import type { Cause, ReadinessState } from './readiness.ts'
 import type { Requests } from './requests.ts'
 import type { StatusHistory } from './status-history.ts'
@@ -79,6 +80,8 @@ export interface Status {
   readonly causes: readonly Cause[]
   readonly topics: readonly TopicStatus[]
   readonly ledger: readonly LedgerRow[]
+  /** Those that use the log, the oldest first; one that has died for 15 s more. */
+  readonly processes: readonly ProcessStatus[]
   /** Subscribers of the live feed of the answering process. */
   readonly subscribers: number | null
   readonly workers: number | null

@@ -35,6 +35,7 @@ test('concurrent calls share one slow reading of the status, and its age counts 
     store,
     storeDriver: 'sqlite',
     isStoreUp: () => true,
+    processes: () => [],
     files: {} as Files,
     keys: {} as Keys,
     ingest: null,

@@ -35,6 +35,7 @@ import { Closers } from './closers.ts'
 import { Core } from './core.ts'
 import { checkHandlers, loadHandlers } from './load-handlers.ts'
 import { observeStatus } from './observe-status.ts'
+import { Processes } from './processes.ts'
 import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
 import type { RunningServer, ServerOptions } from './server-options.ts'
@@ -105,6 +106,8 @@ export async function startCore(config: Config, options: ServerOptions): Promise
     const retention = new Retention({ ...config, eventLog, topics: topicsToTrim, logger, now })
     closers.addBounded(() => retention.close())
 
+    const processes = new Processes({ ...context, eventLog })
+    closers.addBounded(() => processes.close())
     const maxWaiting = { maxEvents: config.maxWaitingEvents, maxBytes: config.maxWaitingBytes }
     const ingest = config.roles.includes('ingest')
       ? new Ingest({
@@ -131,6 +134,7 @@ export async function startCore(config: Config, options: ServerOptions): Promise
       files: uploads,
       keys,
       agentOfflineMs: config.agentOfflineMs,
+      processes: () => processes.list(),
       ownGroups: [...ownGroups(topics), ...handlers],
     })
     closers.add(async () => core.close())

@@ -6,6 +6,7 @@ import type { GroupName } from '../pipeline/administration.ts'
 import { type GroupState, limitedByPerson, noWorker, pausedByPerson, runningState } from '../pipeline/group-state.ts'
 import type { LogObservation } from '../pipeline/observations.ts'
 import type { GroupStatus, LedgerRow, ListedGroup, Status, TopicStatus } from '../pipeline/pipeline.ts'
+import type { ProcessStatus } from '../pipeline/process-status.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Pool } from '../workers/pool.ts'
 import { isLandingGroup } from './assemble-landing.ts'
@@ -21,6 +22,8 @@ export interface StatusParts {
   readonly pools: readonly Pool[]
   /** How many subscribers the process has. */
   readonly subscribers: () => Promise<number>
+  /** Those that use the log. */
+  readonly processes: () => readonly ProcessStatus[]
   readonly health: Health
   /** The wall clock, in milliseconds since 1970. */
   readonly now: () => number
@@ -85,7 +88,7 @@ export class StatusReader {
   }
 
   async #describe(): Promise<Described> {
-    const { version, eventLog, storeDriver, isStoreUp, pools, subscribers, health, now } = this.#parts
+    const { version, eventLog, storeDriver, isStoreUp, pools, subscribers, processes, health, now } = this.#parts
     const log = await eventLog.describe()
     const { state, causes } = health.readiness()
     const status: Status = {
@@ -98,6 +101,7 @@ export class StatusReader {
       causes,
       topics: topicStatuses(log, pools, now()),
       ledger: ledgerRows(log),
+      processes: processes(),
       subscribers: await subscribers(),
       workers: pools.length,
     }

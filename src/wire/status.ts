@@ -16,6 +16,7 @@ import {
   ListedGroupSchema,
   LogStatusSchema,
   ObservationsSchema,
+  ProcessStatusSchema,
   PublishedTotalsSchema,
   RecentEventsSchema,
   StatusSchema,
@@ -50,6 +51,7 @@ import type {
   Status,
   TopicStatus,
 } from '../pipeline/pipeline.ts'
+import type { ProcessStatus } from '../pipeline/process-status.ts'
 import type { Cause } from '../pipeline/readiness.ts'
 import type { SecondValues, StatusHistory } from '../pipeline/status-history.ts'
 import type { WorkerStatus } from '../pipeline/work.ts'
@@ -114,6 +116,14 @@ const ledgerRow = shape<LedgerRow>(LedgerRowSchema, {
   balanced: orNull(flag),
 })
 
+const processStatus = shape<ProcessStatus>(ProcessStatusSchema, {
+  id: text,
+  roles: list(text),
+  host: text,
+  version: text,
+  startedAtMs: timeInMs,
+})
+
 export const status = shape<Status>(StatusSchema, {
   version: text,
   uptimeSeconds: number,
@@ -124,6 +134,7 @@ export const status = shape<Status>(StatusSchema, {
   causes: list(object(shape<Cause>(CauseSchema, { component: text, reason: text, message: text }))),
   topics: list(object(topicStatus)),
   ledger: list(object(ledgerRow)),
+  processes: list(object(processStatus)),
   subscribers: countOrNull,
   workers: countOrNull,
 })

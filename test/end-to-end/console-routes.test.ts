@@ -11,10 +11,11 @@ import { cleanup } from '../support/cleanup.ts'
 import { orders } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { grpcClient } from '../support/grpc-client.ts'
-import { request } from '../support/http-client.ts'
+import { getStatus, request } from '../support/http-client.ts'
 import { type InProcessServer, startInProcess } from '../support/in-process-server.ts'
-import { publish } from '../support/publish.ts'
+import { clientOf, publish } from '../support/publish.ts'
 import { drained } from '../support/tally.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 
 /** Sends a request, with a body as JSON, and parses the answer. */
 async function call(
@@ -183,4 +184,26 @@ test('the history has what was accepted in each second', async (t) => {
   const lengths = new Set(Object.values(history as Record<string, unknown[]>).map(({ length }) => length))
   assert.equal(lengths.size, 1)
   assert.ok(Math.abs(history.seconds.at(-1) - Date.now() / 1000) < 3, history.seconds.at(-1))
+})
+
+test('processes on one Redis see each other, until they stop', async (t) => {
+  const [backend] = backends('redis')
+  const home = await backend!.home(t)
+  const start = (role: string) =>
+    startInProcess(t, { dataDir: tempDirectory(t), env: { ...home.env, MILLRACE_ROLES: role } })
+  const ingest = await start('ingest')
+  const worker = await start('worker')
+  const rolesAt = async ({ http }: { readonly http: string }) =>
+    (await getStatus(http)).processes.map(({ roles }) => roles.join())
+
+  await eventually(async () => assert.deepEqual(await rolesAt(worker), ['ingest', 'worker']))
+  await eventually(async () => assert.deepEqual(await rolesAt(ingest), ['ingest', 'worker']))
+  await worker.stop()
+
+  await eventually(async () => assert.deepEqual(await rolesAt(ingest), ['ingest']))
+  const { processes } = await clientOf(t, ingest).status()
+  const [{ started_at: startedAt, ...same }] = (await getStatus(ingest.http)).processes as [
+    Awaited<ReturnType<typeof getStatus>>['processes'][number],
+  ]
+  assert.deepEqual(processes, [{ ...same, startedAtMs: Date.parse(startedAt) }])
 })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -30,9 +31,13 @@ for (const backend of both)
 
     await t.test('GET /v1/status has every field of the contract, and the ledger balances', async () => {
       const whole = await getStatus(server.http)
-      const { version, uptime_seconds: uptimeSeconds, subscribers, workers, ...status } = whole
+      const { version, uptime_seconds: uptimeSeconds, subscribers, workers, processes, ...status } = whole
       assert.match(version, /^\d+\.\d+\.\d+/)
       assert.ok(uptimeSeconds > 0 && uptimeSeconds < 60)
+      assert.deepEqual(
+        processes.map(({ roles, host }) => [roles, host]),
+        [[['ingest', 'worker'], hostname()]],
+      )
       const group = {
         name: 'landing',
         types: [],

@@ -62,6 +62,13 @@ export interface StatusBody {
     }[]
   }[]
   readonly ledger: readonly LedgerLine[]
+  readonly processes: readonly {
+    readonly id: string
+    readonly roles: readonly string[]
+    readonly host: string
+    readonly version: string
+    readonly started_at: string
+  }[]
   readonly subscribers: number | null
   readonly workers: number | null
 }

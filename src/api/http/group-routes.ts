@@ -10,11 +10,11 @@ import type { HttpTimes } from './http-times.ts'
 import { limitParameter, readQuery } from './query.ts'
 import { readSmallJson } from './small-json.ts'
 
-const pauseBody = v.strictObject(
+export const pauseBody = v.strictObject(
   { reason: v.optional(v.string('must be a string'), '') },
   'is unknown; the body of a pause has reason',
 )
-const resumeBody = v.strictObject(
+export const resumeBody = v.strictObject(
   { rate: v.optional(v.number('must be a number of events per second')) },
   'is unknown; the body of a resume has rate',
 )

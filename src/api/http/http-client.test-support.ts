@@ -15,6 +15,7 @@ export interface TestHttpServer {
   readonly url: string
   readonly address: string
   readonly port: number
+  readonly routes: readonly string[]
   readonly pipeline: MemoryPipeline
   readonly health: Health
   readonly metrics: Metrics
@@ -30,7 +31,7 @@ export async function startTestServer(
   const health = options.health ?? new Health([])
   const metrics = createMetrics()
   const log = new LinesWritten()
-  const { address, drain } = await startHttpServer({
+  const { address, routes, drain } = await startHttpServer({
     pipeline,
     health,
     metrics,
@@ -47,7 +48,7 @@ export async function startTestServer(
     metrics.close()
   })
   const port = Number(address.slice(address.lastIndexOf(':') + 1))
-  return { url: `http://${address}`, address, port, pipeline, health, metrics, log, drain }
+  return { url: `http://${address}`, address, port, routes, pipeline, health, metrics, log, drain }
 }
 
 /** The members of all answers; which of them are present depends on the route. */

@@ -25,6 +25,7 @@ import { addAgentRoutes } from './agent-routes.ts'
 import { authorize, challengeOf } from './authorize.ts'
 import { addPreflightRoute, allowOrigin } from './cross-origin.ts'
 import { addDeadLetterRoutes } from './dead-letter-routes.ts'
+import { addDocsRoutes } from './docs-routes.ts'
 import { addFileRoutes } from './file-routes.ts'
 import { addFindRoute } from './find-route.ts'
 import { refuseForeignSite } from './foreign-site.ts'
@@ -115,6 +116,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const scheme = options.certificate == null ? 'http' : 'https'
   const url = () => `${scheme}://${address}`
   addStatusRoutes(app, openCalls, times)
+  addDocsRoutes(app, version)
   addOperationsRoutes(app, { health, metrics, version, access, url })
   await app.ready()
   const { server } = app

@@ -17,7 +17,7 @@ const strings = 'must be an array of strings'
 const list = v.nullish(v.array(v.string(strings), strings), null)
 const wholeNumber = (unit: string) => v.nullish(v.number(`must be a number of ${unit}`), null)
 
-const keyBody = v.strictObject(
+export const keyBody = v.strictObject(
   {
     name: v.string('must be a string'),
     scopes: v.array(v.string(strings), strings),
@@ -28,7 +28,7 @@ const keyBody = v.strictObject(
   },
   'is unknown or missing; a key has name, scopes, topics, types, rate_per_second, expires_in',
 )
-const ticketBody = v.strictObject(
+export const ticketBody = v.strictObject(
   { scopes: list, topics: list, types: list, usable_for: wholeNumber('seconds') },
   'is unknown; a ticket has scopes, topics, types, usable_for',
 )

@@ -255,6 +255,12 @@ test('the status has the names of docs/http.md, and null for unknown values', as
         balanced: null,
       },
     ],
+    processes: [
+      {
+        ...{ id: 'p-1', roles: ['ingest', 'worker'], host: 'mill', version: '1.2.3' },
+        started_at: '2026-11-18T11:06:40.000000Z',
+      },
+    ],
     subscribers: null,
     workers: 1,
   })

@@ -14,7 +14,7 @@ const text = v.optional(v.string('must be a string'))
 const flag = v.optional(v.boolean('must be true or false'))
 const ids = 'must be an array of strings'
 
-const schema = v.object({
+export const redriveBody = v.object({
   dead_letter_ids: v.optional(v.array(v.string(ids), ids)),
   topic: text,
   group: text,
@@ -34,14 +34,14 @@ const schema = v.object({
 })
 
 const form = {
-  names: Object.keys(schema.entries),
+  names: Object.keys(redriveBody.entries),
   subject: 'a redrive has',
   advice: '{} selects all dead letters',
 }
 
 /** Throws `invalid_event`, with the bad member as its field. */
 export function readRedriveBody(body: Uint8Array): RedriveRequest {
-  const parsed = v.safeParse(schema, readJsonObject(new JsonText(), body, form, readValue), { abortEarly: true })
+  const parsed = v.safeParse(redriveBody, readJsonObject(new JsonText(), body, form, readValue), { abortEarly: true })
   if (!parsed.success)
     throw wrongMember(v.getDotPath(parsed.issues[0])?.split('.')[0] ?? 'body', parsed.issues[0].message)
   const { topic, group, type, code, since, until, redriven, rate, cursor, ...values } = parsed.output
@@ -66,7 +66,7 @@ function readValue(members: JsonMembers): unknown {
   return members.name === 'data' ? json : JSON.parse(Buffer.from(json).toString())
 }
 
-function editOf(values: Pick<v.InferOutput<typeof schema>, 'data' | 'data_base64' | 'data_content_type'>) {
+function editOf(values: Pick<v.InferOutput<typeof redriveBody>, 'data' | 'data_base64' | 'data_content_type'>) {
   const { data, data_base64: decoded, data_content_type: contentType } = values
   if (data !== undefined && decoded !== undefined)
     throw wrongMember('data', 'and data_base64 are both given; give one of them')

@@ -11,7 +11,7 @@ import { readSmallJson } from './small-json.ts'
 
 const text = v.optional(v.string('must be a string'))
 
-const replayBody = v.strictObject(
+export const replayBody = v.strictObject(
   {
     topic: v.optional(v.string('must be a string'), defaultTopic),
     group: v.optional(v.string('must be a string'), defaultReplayGroup),

@@ -46,6 +46,7 @@ export function observedWith({
         { name: 'events', partitions: 1, groups: [{ name: 'landing', types: [], ...counted, ...shown, ...group }] },
       ],
       ledger: [{ topic: 'events', group: 'landing', ...terms, ...ledger }],
+      processes: [],
       subscribers: null,
       workers: 1,
       ...status,

@@ -91,6 +91,7 @@ export async function openRedisLog(options: OpenRedisLogOptions): Promise<EventL
     return new RedisLog({
       ...{
         connection,
+        keys,
         bells,
         inboxes: new Inboxes(connection),
         watch,

@@ -47,6 +47,11 @@ export class RedisKeys {
     return `${this.#prefix}:members`
   }
 
+  /** Hash: what the processes say of themselves. */
+  get processes(): string {
+    return `${this.#prefix}:processes`
+  }
+
   /** The same object for each call: it identifies the partition in this process. */
   partition(topic: string, number: number): PartitionKeys {
     let known = this.#partitions.get(topic)

@@ -55,7 +55,7 @@ import { RedisConsumer } from './consume/redis-consumer.ts'
 import { describeTopic, readMemory } from './describe-log.ts'
 import type { BlockedLanes } from './guard/blocked-lanes.ts'
 import type { DurabilityGuard } from './guard/durability-guard.ts'
-import { laneNumber, type PartitionKeys } from './redis-keys.ts'
+import { laneNumber, type PartitionKeys, type RedisKeys } from './redis-keys.ts'
 import { RedisTail } from './redis-tail.ts'
 import type { RedisSession } from './session/redis-session.ts'
 import type { Sessions } from './session/sessions.ts'
@@ -75,6 +75,7 @@ const trimmedPerScript = 50
 
 export interface RedisLogOptions {
   readonly connection: RedisConnection
+  readonly keys: RedisKeys
   readonly bells: Bells
   readonly inboxes: Inboxes
   readonly watch: MemberWatch
@@ -299,6 +300,14 @@ export class RedisLog implements EventLog {
         throw thrown
       }
       return await this.#options.watch.findsConsumers(topic, group)
+    })
+  }
+
+  announce(process: string, text: string, forMs: number): Promise<ReadonlyMap<string, string>> {
+    return this.#call(async () => {
+      const { connection, keys } = this.#options
+      const found = listOf(await connection.run('announce', [keys.processes], [process, text, forMs])).map(textOf)
+      return new Map(Array.from({ length: found.length / 2 }, (_, at) => [found[2 * at]!, found[2 * at + 1]!]))
     })
   }
 

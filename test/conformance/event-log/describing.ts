@@ -88,6 +88,12 @@ export function describing(story: Story): void {
     assert.equal((await describeGroup(bench.log)).scheduled, null)
   })
 
+  story('what a process says of itself is kept until it takes it back', async (bench) => {
+    assert.deepEqual(await bench.log.announce('a', '{"n":1}', 60_000), new Map([['a', '{"n":1}']]))
+    assert.deepEqual(await bench.log.announce('a', 'line\nline', 60_000), new Map([['a', 'line\nline']]))
+    assert.deepEqual(await bench.log.announce('a', '', 60_000), new Map())
+  })
+
   story('a description says whether a group has consumers: they have joined, and not left or died', async (bench) => {
     const hasConsumers = async () => (await describeGroup(bench.log)).hasConsumers
     assert.equal(await hasConsumers(), false)

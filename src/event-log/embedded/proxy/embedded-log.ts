@@ -186,6 +186,11 @@ export class EmbeddedLog implements EventLog {
     return await this.#options.calls.ask('hasConsumers', { topic, group })
   }
 
+  async announce(process: string, text: string): Promise<ReadonlyMap<string, string>> {
+    this.#options.calls.checkUsable()
+    return new Map(text === '' ? [] : [[process, text]])
+  }
+
   async topics(): Promise<readonly string[]> {
     this.#options.calls.checkUsable()
     return await this.#options.calls.ask('topics', null)

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 
 const names = [
+  'announce',
   'append',
   'beat',
   'blocked-lanes',
