@@ -16,6 +16,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What its caller needs. */
     need?: Need
+    /** It answers, or begins to, before it asks the pipeline. */
+    answersFirst?: boolean
   }
 }
 
@@ -23,7 +25,7 @@ const keyInUrl = /[?&=]mr_[0-9A-Za-z]{12}_/
 
 /** Errors: those of Access.authorize, `invalid_event` for a key in the URL. */
 export async function authorize(access: AccessControl, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const { need = 'open' } = request.routeOptions.config
+  const { need = 'open', answersFirst = false } = request.routeOptions.config
   if (keyInUrl.test(request.url)) {
     const problem =
       'a key is in the URL, where logs of proxies and browsers keep it: revoke it, and send keys as authorization: Bearer $MILLRACE_KEY'
@@ -37,6 +39,7 @@ export async function authorize(access: AccessControl, request: FastifyRequest, 
       : access.authorizeTicket(ticket, need, origin)
   // Nearly every key was checked before: then nothing waits.
   request.caller = checked instanceof Promise ? await checked : checked
+  if (answersFirst) await access.confirm(request.caller)
   if (!access.needsKeys || need === 'open') return
   const stopListening = access.onEnded(request.caller, () => {
     request.onEndedKey(endedKey())

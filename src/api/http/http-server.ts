@@ -117,7 +117,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const url = () => `${scheme}://${address}`
   addStatusRoutes(app, openCalls, times)
   addDocsRoutes(app, version)
-  addOperationsRoutes(app, { health, metrics, version, access, url })
+  addOperationsRoutes(app, { health, metrics, version, needsKeys: access.needsKeys, url })
   await app.ready()
   const { server } = app
   const silent = limitConnections(server, options)
@@ -206,15 +206,14 @@ function createApp(
   app.addHook('onSend', async (request, reply) => {
     const isLast = health.draining || !app.server.listening || openRequests.isBroken(request.raw.socket)
     if (isLast) reply.header('connection', 'close')
+    const { statusCode: status, failure: error } = reply
+    if (error !== null) reply.headers(challengeOf(request, { status, error }))
   })
   app.addHook('onResponse', async (request, reply) => {
     endUnreadBody(request, times.maxLingerMs)
     note(request, reply, options)
   })
-  app.setErrorHandler((error, request, reply) => {
-    const problem = problemOfThrown(error)
-    return sendProblem(reply, { ...problem, headers: challengeOf(request, problem) })
-  })
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, problemOfThrown(error)))
   app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, request, reply))
   return app
 }

@@ -5,7 +5,6 @@ import { MillraceError } from '../../errors.ts'
 import type { Grant } from '../../pipeline/keys.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import type { AccessControl } from '../access.ts'
 import { problemOf, sendProblem } from './problem.ts'
 import { readQuery } from './query.ts'
 
@@ -13,7 +12,7 @@ export interface OperationsParts {
   readonly health: Health
   readonly metrics: Metrics
   readonly version: string
-  readonly access: AccessControl
+  readonly needsKeys: boolean
   /** The URL of the bound address, for example `http://127.0.0.1:8080`; known once the server listens. */
   readonly url: () => string
 }
@@ -22,7 +21,7 @@ export interface OperationsParts {
 const contentSecurityPolicy = "default-src 'self'; frame-ancestors 'none'"
 
 export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts): void {
-  const { health, metrics, version, access, url } = parts
+  const { health, metrics, version, needsKeys, url } = parts
   // Checks no other part: a broken store must not make an orchestrator restart the process.
   app.get('/livez', async () => ({ live: true }))
   for (const path of ['/readyz', '/healthz']) {
@@ -31,19 +30,17 @@ export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts
       return answerReadiness(reply, health, verbose !== undefined)
     })
   }
-  app.get('/metrics', async (request, reply) => {
-    await access.confirm(request.caller)
+  app.get('/metrics', { config: { answersFirst: true } }, async (request, reply) => {
     refuseNarrowKey(request.caller.grant)
     const { contentType, body } = await metrics.render(request.headers.accept)
     return reply.header('content-type', contentType).send(body)
   })
-  app.get('/version', async (request) => {
-    await access.confirm(request.caller)
-    return { version, commit: null, node: process.version }
-  })
+  app.get('/version', { config: { answersFirst: true } }, async () => ({
+    ...{ version, commit: null, node: process.version },
+  }))
   app.get('/', async (_request, reply) => {
     reply.header('content-security-policy', contentSecurityPolicy)
-    return reply.type('text/html; charset=utf-8').send(welcome(url(), version, access.needsKeys))
+    return reply.type('text/html; charset=utf-8').send(welcome(url(), version, needsKeys))
   })
 }
 
