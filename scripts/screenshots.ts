@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { connect } from '../src/client/connect.ts'
 import { loadConfig } from '../src/config/config.ts'
-import { startServer } from '../src/server/server.ts'
+import { startServer } from '../src/server/start-server.ts'
 import { createLogger } from '../src/telemetry/logger.ts'
 import { chromiumOptions } from '../test/support/chromium.ts'
 

@@ -4,7 +4,7 @@
 // load, so it is imported when one is started.
 
 import type { Config } from './config/config.ts'
-import type { RunningServer, ServerOptions } from './server/server.ts'
+import type { RunningServer, ServerOptions } from './server/server-options.ts'
 
 export type { HeartbeatInput, ListedAgent, ListedAgents } from './client/agent-client.ts'
 export {
@@ -59,7 +59,7 @@ export type {
   TopicStatus,
 } from './pipeline/pipeline.ts'
 export type { Reply, RequestAnswer, RequestStage } from './pipeline/requests.ts'
-export type { RunningServer, ServerOptions } from './server/server.ts'
+export type { RunningServer, ServerOptions } from './server/server-options.ts'
 export type { Logger } from './telemetry/logger.ts'
 export type { CheckedKey } from './wire/keys.ts'
 export {
@@ -90,6 +90,6 @@ export type { HandledEvent } from './workers/handled-event.ts'
  * newer version, or a port is in use), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
  */
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
-  const server = await import('./server/server.ts')
+  const server = await import('./server/start-server.ts')
   return await server.startServer(config, options)
 }

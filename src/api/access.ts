@@ -27,7 +27,27 @@ export const scopeField = 'scope'
 
 const ticketPrefix = 'mrt_'
 
-export class Access {
+/** What is known of a call besides its key. */
+export interface CallOrigin {
+  readonly requestId: string
+  readonly traceparent: string | undefined
+}
+
+/** Decides who may call, and with which pipeline. */
+export interface AccessControl {
+  readonly needsKeys: boolean
+  authorize(authorization: string | undefined, need: Need, origin?: CallOrigin): Caller | Promise<Caller>
+  authorizeTicket(ticket: string, need: Need, origin?: CallOrigin): Promise<Caller>
+  authorizeSession(session: string, need: Need, origin?: CallOrigin): Promise<Caller>
+  /**
+   * Resolves when it is certain that the caller may read: for a route that asks nothing of the pipeline. A gateway knows only
+   * when the server has answered.
+   */
+  confirm(caller: Caller): Promise<void>
+  onEnded(caller: Caller, listener: () => void): () => void
+}
+
+export class Access implements AccessControl {
   readonly #pipeline: Pipeline
   readonly needsKeys: boolean
   /** Every caller of a server without keys; of calls that are open, the caller of any server. */
@@ -74,6 +94,8 @@ export class Access {
   onEnded({ grant }: Caller, listener: () => void): () => void {
     return grant === everything ? () => {} : this.#pipeline.keys.onEnded(grant.keyId, listener)
   }
+
+  async confirm(): Promise<void> {}
 
   #callerOf(grant: Grant | null, need: Need): Caller {
     if (grant === null) throw wrongKey()

@@ -5,7 +5,7 @@ import type { Pipeline } from '../pipeline/pipeline.ts'
 import type { Health } from '../telemetry/health.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { Access } from './access.ts'
+import { Access, type AccessControl } from './access.ts'
 import { ConnectionLimits } from './connection-limits.ts'
 import { startGrpcServer } from './grpc/grpc-server.ts'
 import { startHttpServer } from './http/http-server.ts'
@@ -25,10 +25,12 @@ export interface ApiOptions {
   readonly basePath?: string
   /** Whether callers need a key. Default false. */
   readonly needsKeys?: boolean
+  /** Default: by the keys of the pipeline. */
+  readonly access?: AccessControl
   /** 0 for any free port. */
   readonly httpPort: number
   readonly grpcPort: number
-  /** Without `ingest` there is no gRPC server, and HTTP has only status, health, metrics and version. */
+  /** gRPC is served with `ingest` only; HTTP with `ingest` and `gateway`, else only status, health, metrics and version. */
   readonly roles: readonly Role[]
   readonly version: string
   /** Default null: no TLS. */
@@ -53,10 +55,10 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     maxTotal: options.connectionsMax,
     maxPerAddress: options.connectionsPerAddressMax,
   })
-  const takesCalls = options.roles.includes('ingest')
-  const access = new Access(options.pipeline, options.needsKeys ?? false)
+  const { roles, pipeline, needsKeys = false, access = new Access(pipeline, needsKeys) } = options
+  const takesCalls = roles.includes('ingest') || roles.includes('gateway')
   const shared = { ...options, connectionLimits, access, inflateBudget: new InflateBudget() }
-  const grpc = takesCalls ? await startGrpcServer({ ...shared, port: options.grpcPort }) : null
+  const grpc = roles.includes('ingest') ? await startGrpcServer({ ...shared, port: options.grpcPort }) : null
   try {
     const http = await startHttpServer({ ...shared, port: options.httpPort, takesCalls })
     let drained: Promise<void> | undefined

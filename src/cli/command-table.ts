@@ -45,7 +45,8 @@ export interface CommandEntry {
 /** How a command reaches a server. */
 const onlyForClients = ['address', 'key', 'tlsCa', 'tlsClientCert', 'tlsClientKey'] as const
 const clientSettings = ['dataDir', ...onlyForClients] as const
-const serverSettings = settings.map(({ key }) => key).filter((key) => !onlyForClients.some((each) => each === key))
+/** Those of TLS are also for the calls of a gateway. */
+const serverSettings = settings.map(({ key }) => key).filter((key) => key !== 'address' && key !== 'key')
 
 /** Descriptions of settings for commands that use them in another way than the server. */
 const clientDescriptions: SettingDescriptions = {

@@ -10,7 +10,8 @@ import { type Config, loadConfig, needsKeys, warnings } from '../config/config.t
 import { MillraceError } from '../errors.ts'
 import { durabilityText } from '../event/durability.ts'
 import { sleep, withinMs } from '../lib/abort.ts'
-import { type RunningServer, startServer } from '../server/server.ts'
+import type { RunningServer } from '../server/server-options.ts'
+import { startServer } from '../server/start-server.ts'
 import { createLogger, type Logger } from '../telemetry/logger.ts'
 import type { CommandInput } from './command.ts'
 import { exitCodeOfError, exitCodes } from './exit-codes.ts'
@@ -153,7 +154,7 @@ function printFirstKey({ key, path }: FirstKey, terminal: Terminal): void {
 }
 
 function printGreeting({ addresses }: RunningServer, config: Config, version: string, terminal: Terminal): void {
-  const { dataDir, redisUrl, durability } = config
+  const { dataDir, redisUrl, durability, upstream } = config
   const { http, grpc, tls = false } = addresses
   if (terminal.json) {
     terminal.printJson({ version, http, grpc, tls, data_dir: dataDir })
@@ -169,9 +170,13 @@ function printGreeting({ addresses }: RunningServer, config: Config, version: st
       `  console  ${url}/`,
       `  HTTP     ${url}`,
       ...(grpc === null ? [] : [`  gRPC     ${grpc}${tls ? ' (TLS)' : ''}`]),
-      ...(redisUrl === null ? [`  data     ${dataDir}`] : []),
-      `  durability of accepted events: ${durabilityText(durability)}`,
-      ...(grpc === null
+      ...(upstream.length > 0
+        ? [`  for      ${upstream.join(', ')}`]
+        : [
+            ...(redisUrl === null ? [`  data     ${dataDir}`] : []),
+            `  durability of accepted events: ${durabilityText(durability)}`,
+          ]),
+      ...(grpc === null && upstream.length === 0
         ? []
         : ['Try:', `  curl ${authorities}-H 'content-type: application/json'${key} -d '${event}' ${url}/v1/events`]),
     ].join('\n'),

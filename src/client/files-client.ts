@@ -1,25 +1,14 @@
 // Files over gRPC: uploads and downloads as streams, with backpressure in both directions.
 
-import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
-import { type ClientWritableStream, type Client as GrpcClient, Metadata } from '@grpc/grpc-js'
+import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError } from '../errors.ts'
 import { EventIdGenerator } from '../event/event.ts'
-import {
-  DownloadRequestSchema,
-  DownloadResponseSchema,
-  type UploadHeader,
-  UploadRequestSchema,
-} from '../gen/millrace/v1/file_pb.ts'
 import { openFileChunks } from '../lib/file-chunks.ts'
 import type { FileDescription, FileHeader, StoredFile, UploadState } from '../pipeline/files.ts'
-import { fileHeader, fileRpcs, storedFile } from '../wire/files.ts'
-import { errorOfCall, type FailedCall } from './grpc-errors.ts'
+import { fileRpcs } from '../wire/files.ts'
+import { downloadCall, uploadCall } from './file-calls.ts'
 import type { MakeCall } from './make-call.ts'
-
-const service = 'millrace.v1.FileService'
-const chunkBytes = 64 * 1024
 
 export interface UploadFileOptions extends Partial<Omit<FileHeader, 'size' | 'sha256'>> {
   /** In bytes. Default: the size of the file of a path. With other content the upload is refused. */
@@ -67,35 +56,14 @@ export class FilesClient implements ClientFiles {
       opened?.close()
       throw thrown
     })
-    const limits = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs }
-    const answer = Promise.withResolvers<StoredFile>()
-    const call = client.makeClientStreamRequest<Buffer, StoredFile>(
-      `/${service}/Upload`,
-      (bytes) => bytes,
-      (bytes) => storedFile.ofMessage(fromBinary(storedFile.schema, bytes)),
-      new Metadata(),
-      limits,
-      (error, response) => (error === null ? answer.resolve(response!) : answer.reject(errorOfCall(error))),
-    )
-    const cancel = () => call.cancel()
-    signal?.addEventListener('abort', cancel, { once: true })
-    if (signal?.aborted === true) cancel()
+    const deadline = deadlineMs === undefined ? undefined : Date.now() + deadlineMs
     try {
-      const sent = send(call, header, opened?.chunks ?? (source as AsyncIterable<Uint8Array>))
-      // A refusal comes before everything is sent.
-      const hash = await Promise.race([sent, answer.promise.then(() => sent)])
-      const response = await answer.promise
-      if (response.sha256 !== hash) {
-        const text = `the server has stored other content as file ${response.fileId}: SHA-256 ${response.sha256}, sent was ${hash}`
-        throw new MillraceError('internal', text, { field: 'sha256' })
-      }
-      return response
-    } catch (thrown) {
-      answer.promise.catch(() => {})
-      cancel()
-      throw thrown
+      const chunks = opened?.chunks ?? (source as AsyncIterable<Uint8Array>)
+      const { stored, sha256: sent } = await uploadCall(client, header, chunks, { deadline, signal })
+      if (stored.sha256 === sent) return stored
+      const text = `the server has stored other content as file ${stored.fileId}: SHA-256 ${stored.sha256}, sent was ${sent}`
+      throw new MillraceError('internal', text, { field: 'sha256' })
     } finally {
-      signal?.removeEventListener('abort', cancel)
       opened?.close()
     }
   }
@@ -112,62 +80,6 @@ export class FilesClient implements ClientFiles {
     fileId: string,
     { signal }: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const client = await this.#calls.open()
-    const call = client.makeServerStreamRequest<Buffer, Uint8Array>(
-      `/${service}/Download`,
-      (bytes) => bytes,
-      (bytes) => fromBinary(DownloadResponseSchema, bytes).chunk,
-      encode(DownloadRequestSchema, { fileId }),
-      new Metadata(),
-    )
-    // After the loop has ended nothing else listens, and cancelling emits an error.
-    call.on('error', () => {})
-    const cancel = () => call.cancel()
-    signal?.addEventListener('abort', cancel, { once: true })
-    try {
-      for await (const chunk of call) yield chunk as Uint8Array
-    } catch (thrown) {
-      throw errorOfCall(thrown as FailedCall)
-    } finally {
-      signal?.removeEventListener('abort', cancel)
-      cancel()
-    }
+    yield* downloadCall(await this.#calls.open(), fileId, undefined, { signal })
   }
-}
-
-/** Sends everything; resolves with its SHA-256. Rejects with the error of the source. Ends early when the call has ended. */
-async function send(
-  call: ClientWritableStream<Buffer>,
-  header: Parameters<typeof fileHeader.toMessage>[0],
-  chunks: AsyncIterable<Uint8Array>,
-): Promise<string> {
-  const hash = createHash('sha256')
-  let isOver = false
-  let wake = () => {}
-  for (const event of ['error', 'close', 'status'])
-    call.on(event, () => {
-      isOver = true
-      wake()
-    })
-  call.on('drain', () => wake())
-  const write = async (part: MessageInitShape<typeof UploadRequestSchema>['part']) => {
-    if (isOver || call.write(encode(UploadRequestSchema, { part: part! }))) return
-    await new Promise<void>((resolve) => {
-      wake = resolve
-    })
-  }
-  await write({ case: 'header', value: fileHeader.toMessage(header) as UploadHeader })
-  for await (const chunk of chunks) {
-    if (isOver) break
-    hash.update(chunk)
-    for (let at = 0; at < chunk.length; at += chunkBytes)
-      await write({ case: 'chunk', value: chunk.subarray(at, at + chunkBytes) })
-  }
-  call.end()
-  return hash.digest('hex')
-}
-
-function encode<Schema extends Parameters<typeof create>[0]>(schema: Schema, fields: MessageInitShape<Schema>): Buffer {
-  const bytes = toBinary(schema, create(schema, fields))
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -47,6 +47,7 @@ export function errorOfCall(call: FailedCall): MillraceError {
     const info = anyUnpack(detail, ErrorInfoSchema)
     const highestEpoch = info?.metadata.highest_producer_epoch
     if (highestEpoch !== undefined) options.highestProducerEpoch = Number(highestEpoch)
+    if (info?.metadata.field !== undefined) options.field = info.metadata.field
     const reason = info?.reason.toLowerCase()
     if (reason !== undefined && isErrorCode(reason)) code = reason
     const delay = anyUnpack(detail, RetryInfoSchema)?.retryDelay

@@ -2,9 +2,7 @@
 //
 // Messages are read as the caller takes them: grpc-js reads up to 16 ahead, about 1 MiB, then HTTP/2 stops the server.
 
-import { fromBinary } from '@bufbuild/protobuf'
 import { type ClientReadableStream, type Client as GrpcClient, status as grpcStatus, Metadata } from '@grpc/grpc-js'
-import { type SubscribeResponse, SubscribeResponseSchema } from '../gen/millrace/v1/live_pb.ts'
 import { errorOfCall, type FailedCall } from './grpc-errors.ts'
 
 const path = '/millrace.v1.LiveService/Subscribe'
@@ -21,7 +19,7 @@ export class LiveCall {
   readonly #call: ClientReadableStream<Buffer>
   readonly #status: Promise<FailedCall>
 
-  constructor(client: GrpcClient, request: Buffer, signal: AbortSignal | undefined) {
+  constructor(client: GrpcClient, request: Buffer, signal: AbortSignal | undefined, metadata = new Metadata()) {
     // No deadline: the call lasts as long as its subscription, and may be silent as long as nothing matches. Keepalive detects
     // a dead link (server-connection.ts): no more is in flight than HTTP/2 allows, so a slow link still answers in time.
     const call = client.makeServerStreamRequest<Buffer, Buffer>(
@@ -29,7 +27,7 @@ export class LiveCall {
       (bytes) => bytes,
       (bytes) => bytes,
       request,
-      new Metadata(),
+      metadata,
     )
     this.#call = call
     // Before the first read grpc-js would take all that the server sends.
@@ -38,10 +36,10 @@ export class LiveCall {
     call.on('error', () => {})
     this.#status = new Promise((resolve) => call.on('status', resolve))
     this.opened = new Promise((resolve, reject) => {
-      call.on('metadata', (metadata) => {
+      call.on('metadata', (initial) => {
         resolve({
-          subscriberId: textOf(metadata, 'millrace-subscriber-id'),
-          cursor: textOf(metadata, 'millrace-cursor'),
+          subscriberId: textOf(initial, 'millrace-subscriber-id'),
+          cursor: textOf(initial, 'millrace-cursor'),
         })
       })
       call.on('status', (status) => reject(errorOfCall(status)))
@@ -51,10 +49,10 @@ export class LiveCall {
     call.on('status', () => signal?.removeEventListener('abort', cancel))
   }
 
-  /** Ends when the server has ended the call; throws the error with which it did. */
-  async *responses(): AsyncGenerator<SubscribeResponse, void, undefined> {
+  /** Each an encoded SubscribeResponse. Ends when the server has ended the call; throws the error with which it did. */
+  async *messages(): AsyncGenerator<Buffer, void, undefined> {
     try {
-      for await (const bytes of this.#call) yield fromBinary(SubscribeResponseSchema, bytes as Buffer)
+      for await (const bytes of this.#call) yield bytes as Buffer
     } catch (thrown) {
       // An error of the call is that of its status.
       if (!(thrown instanceof Error && 'details' in thrown)) throw thrown

@@ -4,11 +4,11 @@
 // each event comes once. It reads no further than the caller: while the caller is busy the server sees a slow subscriber.
 // Not its job: filters, gaps (the server).
 
-import { toBinary } from '@bufbuild/protobuf'
+import { fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { Client as GrpcClient } from '@grpc/grpc-js'
 import { MillraceError, toMillraceError } from '../errors.ts'
 import type { Event as EventOnWire } from '../gen/millrace/v1/event_pb.ts'
-import type { SubscribeResponse } from '../gen/millrace/v1/live_pb.ts'
+import { type SubscribeResponse, SubscribeResponseSchema } from '../gen/millrace/v1/live_pb.ts'
 import { sleep } from '../lib/abort.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import { type GapReason, type OnSlow, onSlowPolicies } from '../pipeline/live.ts'
@@ -124,9 +124,9 @@ export class LiveFollower<Event> {
           this.#cursor = opened.cursor
           this.#isConnected = true
           yield { is: 'connected', ...opened }
-          for await (const response of call.responses()) {
+          for await (const bytes of call.messages()) {
             this.#failures = 0
-            for (const item of this.#itemsOf(response)) {
+            for (const item of this.#itemsOf(fromBinary(SubscribeResponseSchema, bytes))) {
               if (signal?.aborted) return
               yield item
             }

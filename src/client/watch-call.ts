@@ -16,12 +16,13 @@ export interface WatchCallOptions {
   /** Longest wait for an answer, in milliseconds. */
   readonly maxSilenceMs: number
   readonly signal: AbortSignal | undefined
+  readonly metadata?: Metadata | undefined
 }
 
 /** Ends without an error only when the caller stops reading, or the signal aborts. */
 export async function* watchCall(
   client: GrpcClient,
-  { intervalMs, maxSilenceMs, signal }: WatchCallOptions,
+  { intervalMs, maxSilenceMs, signal, metadata = new Metadata() }: WatchCallOptions,
 ): AsyncGenerator<Observed, void, undefined> {
   const request = create(WatchStatusRequestSchema, { interval: toDuration(intervalMs) })
   // No deadline: the call lasts as long as the caller watches. A hanging server is detected by its silence.
@@ -30,7 +31,7 @@ export async function* watchCall(
     (bytes) => bytes,
     (bytes) => fromBinary(observed.schema, bytes),
     Buffer.from(toBinary(WatchStatusRequestSchema, request)),
-    new Metadata(),
+    metadata,
   )
   // After the loop has ended nothing else listens, and cancelling emits an error.
   call.on('error', () => {})

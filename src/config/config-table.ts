@@ -13,7 +13,7 @@ import { commaList, host, hostAndPort, origin, type TextSchema, wholeNumber } fr
 import { readPostgresUrl } from './postgres-url.ts'
 import { readRedisUrl } from './redis-url.ts'
 
-export const roles = ['ingest', 'worker'] as const
+export const roles = ['ingest', 'worker', 'gateway'] as const
 export type Role = (typeof roles)[number]
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
@@ -67,6 +67,8 @@ export interface Config {
   /** Always includes the topics `events` and `heartbeats`. */
   readonly topics: readonly TopicConfig[]
   readonly roles: readonly Role[]
+  /** `host:port` of the servers that a gateway calls, tried in order; empty without the role `gateway`. */
+  readonly upstream: readonly string[]
   readonly maxWaitingEvents: number
   readonly maxWaitingBytes: number
   readonly landingMaxEvents: number
@@ -147,7 +149,7 @@ const outageClasses: readonly string[] = ['08', '25', '28', '40', '53', '57', '5
 
 const deadSqlstate = v.pipe(v.string(), v.regex(new RegExp(`^(?!${outageClasses.join('|')})[0-9A-Z]{5}$`)))
 
-const role = v.pipe(v.string(), v.notValue('gateway', '`gateway` is not supported by this version'), v.picklist(roles))
+const role = v.pipe(v.string(), v.picklist(roles))
 
 const partitionBy = v.pipe(
   v.string(),
@@ -441,12 +443,24 @@ const table: { readonly [Key in keyof Config]: Row<WrittenConfig[Key]> } = {
   },
   roles: {
     variable: 'MILLRACE_ROLES',
-    default: roles.join(','),
+    default: 'ingest,worker',
     unit: null,
     allowed: `a comma-separated list of ${roles.map((role) => `\`${role}\``).join(', ')}`,
     example: 'ingest',
-    description: 'What this process does: `ingest` accepts events, `worker` lands them.',
+    description:
+      'What this process does: `ingest` accepts events, `worker` lands them. `gateway`, alone, serves the HTTP API of other servers (docs/deploy.md).',
     schema: v.pipe(commaList(role), withoutRepeats(String)),
+  },
+  upstream: {
+    variable: 'MILLRACE_UPSTREAM',
+    default: null,
+    unset: [],
+    unit: null,
+    allowed: 'a comma-separated list of `host:port`',
+    example: 'ingest:50051',
+    description:
+      'gRPC addresses of the servers that a gateway calls, tried in order. TLS to them is by `MILLRACE_TLS_CA` and its neighbours.',
+    schema: commaList(hostAndPort),
   },
   handlers: {
     variable: 'MILLRACE_HANDLERS',

@@ -75,6 +75,7 @@ test('all problems are reported at once, with the name, the bad value, the allow
     deadSqlstates: 'P0001,57014',
     topics: 'Orders',
     roles: 'landing',
+    upstream: 'nowhere',
     maxWaitingEvents: '0',
     maxWaitingBytes: '1GiB',
     landingMaxEvents: '0',
@@ -148,14 +149,22 @@ test('an unknown variable is a problem that suggests the closest one', () => {
   assert.deepEqual(problemsOf({ PATH: '/bin', MILLRACE: 'x' }), {})
 })
 
-test('settings of other versions are rejected, not ignored', () => {
-  const problems = problemsOf({ MILLRACE_UPSTREAM: 'a:1', MILLRACE_ROLES: 'gateway' })
-  for (const [variable, message] of Object.entries(problems))
-    assert.match(message, /not supported by this version/, variable)
-  assert.equal(Object.keys(problems).length, 2)
-})
-
 const services = { MILLRACE_REDIS_URL: 'redis://a:1', MILLRACE_POSTGRES_URL: 'postgres://a/b' }
+
+test('a gateway needs the servers that it calls, and nothing of theirs', () => {
+  const gateway = { MILLRACE_ROLES: 'gateway', MILLRACE_UPSTREAM: 'a:1,b:2' }
+  assert.deepEqual(loadConfig({ env: gateway, cwd: '/' }).upstream, ['a:1', 'b:2'])
+  assert.match(problemsOf({ MILLRACE_ROLES: 'gateway' }).MILLRACE_UPSTREAM ?? '', /is not set.*ingest:50051/)
+  assert.match(
+    problemsOf({ MILLRACE_UPSTREAM: 'a:1' }).MILLRACE_UPSTREAM ?? '',
+    /only a gateway.*MILLRACE_ROLES=gateway/,
+  )
+  assert.match(problemsOf({ ...gateway, MILLRACE_ROLES: 'gateway,worker' }).MILLRACE_ROLES ?? '', /gateway alone/)
+  const theirs = { ...services, MILLRACE_DURABILITY: 'broker', MILLRACE_HANDLERS: './a.ts' }
+  const problems = problemsOf({ ...gateway, ...theirs })
+  assert.deepEqual(Object.keys(problems).sort(), Object.keys(theirs).sort())
+  for (const message of Object.values(problems)) assert.match(message, /is set, and MILLRACE_ROLES is "gateway": it/)
+})
 
 test('a log on Redis is one server, a Cluster or behind Sentinels, and requires PostgreSQL', () => {
   const urls = [

@@ -24,9 +24,6 @@ import { readRedisUrl } from './redis-url.ts'
 
 export type { Config } from './config-table.ts'
 
-/** Variables reserved for later versions. Ignoring them would hide that they have no effect. */
-const laterVariables: readonly string[] = ['MILLRACE_UPSTREAM']
-
 export interface ConfigInput {
   readonly env: Readonly<Record<string, string | undefined>>
   /** By `option` of a setting; others are options of the command and ignored. A flag overrides its variable. */
@@ -74,7 +71,8 @@ export function loadConfig(input: ConfigInput): Config {
   }
   const written = values as Partial<WrittenConfig>
   problems.push(...contradictionsOfAddress(written), ...contradictionsOfTls(written), ...unknownVariables(input.env))
-  if (input.isForClient !== true) problems.push(...contradictionsOfServices(written))
+  if (input.isForClient !== true)
+    problems.push(...contradictionsOfServices(written), ...contradictionsOfGateway(written))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze(completed(written as WrittenConfig, input.cwd))
 }
@@ -268,6 +266,39 @@ function contradictionsOfServices({ redisUrl, postgresUrl, durability }: Partial
   return problems
 }
 
+/** What a gateway has no use for: each would hide that the server has it, or does not. */
+const notOfGateway = [
+  ['redisUrl', 'MILLRACE_REDIS_URL', 'it has no log'],
+  ['postgresUrl', 'MILLRACE_POSTGRES_URL', 'it has no database'],
+  ['durability', 'MILLRACE_DURABILITY', 'it keeps no events'],
+  ['handlers', 'MILLRACE_HANDLERS', 'it works on no events'],
+] as const
+
+function contradictionsOfGateway(written: Partial<WrittenConfig>): ConfigProblem[] {
+  const { roles, upstream } = written
+  if (roles === undefined || upstream === undefined) return []
+  const problem = (variable: string, text: string) => ({ variable, message: `${variable} ${text}` })
+  if (!roles.includes('gateway')) {
+    if (upstream.length === 0) return []
+    const text = `is "${upstream.join(',')}": only a gateway calls other servers; unset it, or set MILLRACE_ROLES=gateway`
+    return [problem('MILLRACE_UPSTREAM', text)]
+  }
+  const problems = notOfGateway.flatMap(([key, variable, reason]) => {
+    const value = written[key]
+    const isSet = value !== undefined && value !== null && !(Array.isArray(value) && value.length === 0)
+    return isSet ? [problem(variable, `is set, and MILLRACE_ROLES is "gateway": ${reason}; unset one of the two`)] : []
+  })
+  if (roles.length > 1) {
+    const text = `is "${roles.join(',')}": a gateway is a process of its own; it must be gateway alone, for example MILLRACE_ROLES=gateway`
+    problems.push(problem('MILLRACE_ROLES', text))
+  }
+  if (upstream.length === 0) {
+    const text = `is not set: a gateway needs the servers that it calls; it must be a comma-separated list of \`host:port\`, for example MILLRACE_UPSTREAM=ingest:50051`
+    problems.push(problem('MILLRACE_UPSTREAM', text))
+  }
+  return problems
+}
+
 /** A MILLRACE_ variable that is not in the table is a typo, or meant for another version. */
 function unknownVariables(env: ConfigInput['env']): ConfigProblem[] {
   const known = settings.flatMap((setting) =>
@@ -276,9 +307,6 @@ function unknownVariables(env: ConfigInput['env']): ConfigProblem[] {
   return Object.keys(env)
     .filter((variable) => variable.startsWith(prefix) && env[variable] !== undefined && !known.includes(variable))
     .map((variable) => {
-      if (laterVariables.includes(variable)) {
-        return { variable, message: `${variable} is not supported by this version; unset it` }
-      }
       const closest = closestMatch(variable, known, { maxDistance: Math.floor(withoutPrefix(variable).length / 3) })
       const advice = closest === undefined ? 'docs/config.md lists all settings' : `did you mean ${closest}?`
       return { variable, message: `${variable} is unknown; ${advice}` }

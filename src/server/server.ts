@@ -4,7 +4,6 @@
 // in an assemble- file beside this one.
 // Not its job: signals, exit codes and what is printed (cli/start.ts).
 
-import type { FirstKey } from '../access/first-key.ts'
 import { ServerCertificate } from '../api/server-certificate.ts'
 import { startApi } from '../api/start-api.ts'
 import { type Config, needsKeys } from '../config/config.ts'
@@ -21,12 +20,11 @@ import { Requester } from '../request-reply/requester.ts'
 import { tracedRequests } from '../request-reply/traced-requests.ts'
 import { openStore } from '../store/open-store.ts'
 import { Health } from '../telemetry/health.ts'
-import { createLogger, type ServerLogger } from '../telemetry/logger.ts'
+import { createLogger } from '../telemetry/logger.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
-import type { HandlerDefinition } from '../workers/define-handler.ts'
 import { DeliveryTimes } from '../workers/delivery-times.ts'
 import type { Pool } from '../workers/pool.ts'
-import { type Addresses, publishAddresses, withdrawAddresses } from './addresses.ts'
+import { publishAddresses, withdrawAddresses } from './addresses.ts'
 import { analyzeBy, assembleFiles } from './assemble-files.ts'
 import { assembleHandlers, declareHandler, pauseHandlers } from './assemble-handlers.ts'
 import { assembleKeys } from './assemble-keys.ts'
@@ -42,50 +40,14 @@ import { observeStatus } from './observe-status.ts'
 import { Processes } from './processes.ts'
 import { RemoteGroups } from './remote-groups.ts'
 import type { ServerContext } from './server-context.ts'
+import type { RunningServer, ServerOptions } from './server-options.ts'
 import { watchWork } from './work-watch.ts'
 
 /** What is left of the drain time when uploads that still run are told to end. */
 const uploadEndMs = 1000
 
-export interface ServerOptions {
-  readonly version: string
-  /** Default: JSON lines on stderr. */
-  readonly logger?: ServerLogger
-  /** Replacements that open the log and the store, for programs that embed the server with their own drivers. */
-  readonly openEventLog?: typeof openEventLog
-  readonly openStore?: typeof openStore
-  /** Handlers besides those of the modules that the configuration names. */
-  readonly handlers?: readonly HandlerDefinition[]
-  /**
-   * Whether all groups but those of landing and of dead letters are paused before anything is worked on. They stay paused,
-   * in every process and after a restart, until they are resumed. Default false.
-   */
-  readonly startsPaused?: boolean
-  /** Called with the first admin key, at once when this process has made it. */
-  readonly onFirstKey?: (firstKey: FirstKey) => void
-  /** The wall clock, in milliseconds since 1970. */
-  readonly now?: () => number
-}
-
-export interface RunningServer {
-  readonly addresses: Addresses
-  /**
-   * Resolves with the reason when the server has failed: it acknowledges nothing any more, and the process should exit.
-   */
-  readonly failed: Promise<Error>
-  /**
-   * Stops the server: it reports not ready at once, accepts nothing new, and finishes what is in flight within the
-   * drain time. The rest stays in the log. Idempotent.
-   */
-  close(): Promise<void>
-}
-
-/**
- * Starts a server and resolves once it accepts calls.
- * Errors: MillraceError whose message says what to do: `failed_precondition` (the data directory is in use or of a
- * newer version, or a port is in use), `corrupt` (the data directory is damaged), `unavailable` (it cannot be written).
- */
-export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
+/** Starts a server that has a log. Errors: as startServer. */
+export async function startCore(config: Config, options: ServerOptions): Promise<RunningServer> {
   const { version, logger = createLogger({ level: config.logLevel, version }), now = Date.now } = options
   const closers = new Closers()
   try {

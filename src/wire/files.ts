@@ -11,7 +11,7 @@ interface FileName {
 }
 
 /** Null: the analysis is waited for until the deadline of the call. */
-type SentHeader = FileHeader & { readonly analysisWithinMs: number | null }
+export type SentHeader = FileHeader & { readonly analysisWithinMs: number | null }
 
 export const fileHeader = shape<SentHeader>(UploadHeaderSchema, {
   filename: text,

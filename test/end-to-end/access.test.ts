@@ -35,8 +35,9 @@ interface Scene {
 }
 
 /** A server that needs keys, with an event, a dead letter, an agent, a file and a request in it. */
-async function openScene(t: TestContext): Promise<Scene> {
+async function openScene(t: TestContext, isBehindGateway = false): Promise<Scene> {
   const server = await startInProcess(t, {
+    isBehindGateway,
     env: { MILLRACE_AUTH: 'keys', MILLRACE_TOPICS: 'orders,other' },
     handlers: [
       defineHandler({
@@ -56,7 +57,7 @@ async function openScene(t: TestContext): Promise<Scene> {
   await admin.publishEvents([{ id: event, type: 'order.placed', subject: hidden, data: { text: hidden } }], {
     topic: 'orders',
   })
-  await admin.heartbeat({ agentId: hidden })
+  await admin.heartbeat({ agentId: 'edge-7', metadata: { text: hidden } })
   const { fileId: file } = await admin.upload(Readable.from([Buffer.from(hidden)]), { filename: hidden })
   await admin.request({ type: 'text.analyze', data: Buffer.from(hidden), requestId: 'asked-by-admin' })
   const letter = await eventually(async () => {
@@ -94,6 +95,7 @@ const jsonBodies: Readonly<Record<string, (scene: Scene) => object>> = {
   'POST /v1/keys': () => ({ name: 'made', scopes: ['read'], expires_in: 1 }),
   'POST /v1/tickets': () => ({}),
   'POST /v1/session': ({ adminKey }) => ({ key: adminKey }),
+  'POST /v1/replay': () => ({ topic: 'orders', group: 'billing', dry_run: true }),
 }
 
 const queries: Readonly<Record<string, string>> = {
@@ -104,7 +106,8 @@ const queries: Readonly<Record<string, string>> = {
 function pathOf(route: string, { ids }: Scene): string {
   const id = /dead-letters/.test(route) ? ids.letter : /files/.test(route) ? ids.file : ids.event
   const values: Record<string, string> = { topic: 'orders', group: 'billing', key: ids.event, type: 'text.analyze' }
-  values.id = /requests/.test(route) ? 'asked-by-admin' : id
+  values.id = /requests/.test(route) ? 'asked-by-admin' : /agents/.test(route) ? 'edge-7' : id
+  values.file = 'swagger-ui.css'
   return route.replace(/^\S+ /, '').replace(/:(\w+)/g, (_, name: string) => values[name]!) + (queries[route] ?? '')
 }
 
@@ -125,11 +128,21 @@ function httpCall(scene: Scene, route: string): Call {
       })
       return {
         status: response.status,
-        text: await response.text(),
+        text: response.ok && /\/status\/live$/.test(route) ? await beginningOf(response) : await response.text(),
         challenge: response.headers.get('www-authenticate'),
       }
     },
   }
+}
+
+/** The first event of a stream that does not end. */
+async function beginningOf(response: Response): Promise<string> {
+  let text = ''
+  for await (const chunk of response.body!) {
+    text += Buffer.from(chunk).toString()
+    if (text.includes('\ndata: ') && text.endsWith('\n\n')) break
+  }
+  return text
 }
 
 const messages: Readonly<Record<string, (scene: Scene) => object>> = {
@@ -163,6 +176,12 @@ const messages: Readonly<Record<string, (scene: Scene) => object>> = {
   ListKeys: () => ({}),
   RevokeKey: () => ({ keyId: 'unknown' }),
   CheckKey: ({ adminKey }) => ({ key: adminKey }),
+  CreateTicket: () => ({}),
+  GetStatusHistory: () => ({}),
+  ...{ ListGroups: () => ({}), ListWorkers: () => ({}), ListSubscribers: () => ({}) },
+  ListEvents: () => ({}),
+  GetAgent: () => ({ agentId: 'edge-7' }),
+  GetCursor: () => ({ topic: 'orders' }),
 }
 
 function rpcCall(scene: Scene, session: ClientHttp2Session, method: DescMethod): Call {
@@ -239,7 +258,9 @@ async function routesOfServer(t: TestContext): Promise<readonly string[]> {
   return routes.filter((route) => !route.startsWith('HEAD '))
 }
 
-async function allCalls(t: TestContext, scene: Scene): Promise<readonly Call[]> {
+/** @param isBehindGateway the routes only: rpcs go to the server itself. */
+async function allCalls(t: TestContext, scene: Scene, isBehindGateway: boolean): Promise<readonly Call[]> {
+  if (isBehindGateway) return (await routesOfServer(t)).map((route) => httpCall(scene, route))
   const session = connectHttp2(`http://${scene.server.grpc}`)
   cleanup(t, () => session.destroy())
   const rpcs = await rpcsOfProtos()
@@ -253,51 +274,61 @@ const isRpc = ({ name }: Call) => name.startsWith('/')
 
 // ---- the matrix ----
 
-test('every rpc and every route is refused without a key, and alike with every wrong one', async (t) => {
-  const scene = await openScene(t)
-  const revoked = await scene.key({ scopes })
-  await scene.admin.keys.revoke(revoked.slice(3, 15))
-  const expired = await scene.key({ scopes, expiresInSeconds: 1 })
-  const unknown = revoked.replace(/^mr_.{12}/, 'mr_000000000000')
-  await eventually(async () => assert.rejects(scene.admin.keys.check(expired), { code: 'unauthenticated' }))
-  const calls = await allCalls(t, scene)
+const ways = [
+  { way: '', isBehindGateway: false },
+  { way: ' behind a gateway', isBehindGateway: true },
+]
 
-  for (const call of calls) {
-    const without = await call.make(null)
-    const wrong = await Promise.all([unknown, revoked, expired].map((key) => call.make(key)))
-    if (call.need === 'open') {
-      assert.deepEqual(
-        [without, ...wrong].map(({ status }) => status),
-        [200, 200, 200, 200],
-        call.name,
-      )
-      continue
+for (const { way, isBehindGateway } of ways) {
+  test(`every call is refused without a key, and alike with every wrong one${way}`, async (t) => {
+    const scene = await openScene(t, isBehindGateway)
+    const revoked = await scene.key({ scopes })
+    await scene.admin.keys.revoke(revoked.slice(3, 15))
+    const expired = await scene.key({ scopes, expiresInSeconds: 1 })
+    const unknown = revoked.replace(/^mr_.{12}/, 'mr_000000000000')
+    await eventually(async () => assert.rejects(scene.admin.keys.check(expired), { code: 'unauthenticated' }))
+    const calls = await allCalls(t, scene, isBehindGateway)
+
+    for (const call of calls) {
+      const without = await call.make(null)
+      const wrong = await Promise.all([unknown, revoked, expired].map((key) => call.make(key)))
+      if (call.need === 'open') {
+        assert.deepEqual(
+          [without, ...wrong].map(({ status }) => status),
+          [200, 200, 200, 200],
+          call.name,
+        )
+        continue
+      }
+      const refused = isRpc(call) ? grpcStatus.UNAUTHENTICATED : 401
+      assert.deepEqual([without.status, ...wrong.map(({ status }) => status)], Array(4).fill(refused), call.name)
+      assert.equal(new Set(wrong.map(({ text }) => text)).size, 1, call.name)
+      if (isRpc(call)) continue
+      assert.equal(without.challenge, 'Bearer realm="millrace"')
+      for (const { challenge } of wrong) assert.equal(challenge, 'Bearer realm="millrace", error="invalid_token"')
     }
-    const refused = isRpc(call) ? grpcStatus.UNAUTHENTICATED : 401
-    assert.deepEqual([without.status, ...wrong.map(({ status }) => status)], Array(4).fill(refused), call.name)
-    assert.equal(new Set(wrong.map(({ text }) => text)).size, 1, call.name)
-    if (isRpc(call)) continue
-    assert.equal(without.challenge, 'Bearer realm="millrace"')
-    for (const { challenge } of wrong) assert.equal(challenge, 'Bearer realm="millrace", error="invalid_token"')
-  }
-})
+  })
+}
 
-test('every rpc and every route is refused to a key that has all scopes but the one it needs', async (t) => {
-  const scene = await openScene(t)
-  const calls = await allCalls(t, scene)
-  const lacking = new Map<Need, string>()
-  for (const scope of scopes) lacking.set(scope, await scene.key({ scopes: scopes.filter((each) => each !== scope) }))
+for (const { way, isBehindGateway } of ways) {
+  test(`every call is refused to a key that has all scopes but the one it needs${way}`, async (t) => {
+    const scene = await openScene(t, isBehindGateway)
+    const calls = await allCalls(t, scene, isBehindGateway)
+    const lacking = new Map<Need, string>()
+    for (const scope of scopes) lacking.set(scope, await scene.key({ scopes: scopes.filter((each) => each !== scope) }))
+    lacking.set('work or read', await scene.key({ scopes: ['publish', 'subscribe', 'operate', 'admin'] }))
 
-  for (const call of calls) {
-    const key = lacking.get(call.need)
-    if (key === undefined) continue
-    const { status, text, challenge } = await call.make(key)
-    assert.equal(status, isRpc(call) ? grpcStatus.PERMISSION_DENIED : 403, `${call.name}: ${text}`)
-    assert.match(text, new RegExp(`the key lacks the scope ${call.need}`))
-    if (isRpc(call)) continue
-    assert.equal(challenge, `Bearer realm="millrace", error="insufficient_scope", scope="${call.need}"`)
-  }
-})
+    for (const call of calls) {
+      const key = lacking.get(call.need)
+      if (key === undefined) continue
+      const { status, text, challenge } = await call.make(key)
+      assert.equal(status, isRpc(call) ? grpcStatus.PERMISSION_DENIED : 403, `${call.name}: ${text}`)
+      assert.match(text, new RegExp(`the key lacks the scope ${call.need}`))
+      if (isRpc(call)) continue
+      assert.equal(challenge, `Bearer realm="millrace", error="insufficient_scope", scope="${call.need}"`)
+    }
+  })
+}
 
 /** What a key for the topic `other` and the types `other.**` gets: a status, or an answer in which the members named are empty. */
 const ofNarrowKey: Readonly<Record<string, number | 'empty' | 'done'>> = {
@@ -329,21 +360,29 @@ const ofNarrowKey: Readonly<Record<string, number | 'empty' | 'done'>> = {
   ...{ ResumeGroup: grpcStatus.NOT_FOUND, DeleteGroup: grpcStatus.NOT_FOUND, ListHeldKeys: grpcStatus.NOT_FOUND },
   ...{ ReleaseKey: grpcStatus.NOT_FOUND, CreateKey: grpcStatus.PERMISSION_DENIED },
   ...{ ListKeys: grpcStatus.PERMISSION_DENIED, RevokeKey: grpcStatus.PERMISSION_DENIED, CheckKey: 'done' },
+  ...{ 'GET /v1/groups': 'done', 'GET /v1/workers': 'empty', 'GET /v1/agents/:id': 404, 'POST /v1/replay': 404 },
+  ...{ 'DELETE /v1/groups/:topic/:group': 404, 'GET /v1/status/live': 'done', 'GET /v1/find/:id': 'done' },
+  ...{ ListGroups: 'done', ListWorkers: 'empty', ListSubscribers: 'empty', ListEvents: 'empty' },
+  ...{ GetAgent: grpcStatus.NOT_FOUND, GetCursor: grpcStatus.NOT_FOUND, CreateTicket: 'done' },
 }
 
-test('a key for another topic and other types finds nothing by any rpc or route', async (t) => {
-  const scene = await openScene(t)
-  const calls = await allCalls(t, scene)
-  const key = await scene.key({ scopes, topics: ['other'], types: ['other.**'] })
+for (const { way, isBehindGateway } of ways) {
+  test(`a key for another topic and other types finds nothing by any call${way}`, async (t) => {
+    const scene = await openScene(t, isBehindGateway)
+    const calls = await allCalls(t, scene, isBehindGateway)
+    const key = await scene.key({ scopes, topics: ['other'], types: ['other.**'] })
 
-  for (const call of calls) {
-    const expected = ofNarrowKey[isRpc(call) ? call.name.replace(/.*\//, '') : call.name]
-    const { status, text } = await call.make(key)
-    const done = isRpc(call) ? grpcStatus.OK : 200
-    if (typeof expected === 'number') assert.equal(status, expected, `${call.name}: ${text}`)
-    else assert.ok(status === done || status === 201, `${call.name}: ${expected} ${status} ${text}`)
-    if (expected === 'empty') assert.match(text, /^\{("\w+":(\[\]|null),?)*\}$/, call.name)
-    assert.ok(!text.includes(hidden), `${call.name}: ${text}`)
-    if (/status/i.test(call.name)) assert.ok(!/"(orders|billing|heartbeats|_dead|_request)/.test(text), text)
-  }
-})
+    for (const call of calls) {
+      const name = isRpc(call) ? call.name.replace(/.*\//, '') : call.name
+      // Those of a gateway have nothing of any topic.
+      const expected = isBehindGateway && name === 'GET /metrics' ? 'done' : ofNarrowKey[name]
+      const { status, text } = await call.make(key)
+      const done = isRpc(call) ? grpcStatus.OK : 200
+      if (typeof expected === 'number') assert.equal(status, expected, `${call.name}: ${text}`)
+      else assert.ok(status === done || status === 201, `${call.name}: ${expected} ${status} ${text}`)
+      if (expected === 'empty') assert.match(text, /^\{("\w+":(\[\]|null),?)*\}$/, call.name)
+      assert.ok(!text.includes(hidden), `${call.name}: ${text}`)
+      if (/status/i.test(call.name)) assert.ok(!/"(orders|billing|heartbeats|_dead|_request)/.test(text), text)
+    }
+  })
+}

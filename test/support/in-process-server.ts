@@ -8,14 +8,19 @@ import { loadConfig } from '../../src/config/config.ts'
 import type { EventLog } from '../../src/event-log/event-log.ts'
 import { openEventLog } from '../../src/event-log/open-event-log.ts'
 import type { Addresses } from '../../src/server/addresses.ts'
-import { type ServerOptions as Parts, type RunningServer, startServer } from '../../src/server/server.ts'
+import type { ServerOptions as Parts, RunningServer } from '../../src/server/server-options.ts'
+import { startServer } from '../../src/server/start-server.ts'
 import { createLogger } from '../../src/telemetry/logger.ts'
 import type { LedgerLine } from './checker.ts'
 import { cleanup } from './cleanup.ts'
 import { type ServerOptions as ProcessOptions, type ServerProcess, serverEnvironment } from './server-process.ts'
 import { tempDirectory } from './temp-directory.ts'
 
-export type InProcessOptions = Pick<ProcessOptions, 'dataDir' | 'env' | 'topics'> & Partial<Parts>
+export type InProcessOptions = Pick<ProcessOptions, 'dataDir' | 'env' | 'topics'> &
+  Partial<Parts> & {
+    /** Whether its HTTP address is that of a gateway in front of it. Default: as TEST_THROUGH_GATEWAY says, for all of them. */
+    readonly isBehindGateway?: boolean
+  }
 
 /** Starts a server in this process and closes it when the test ends. Rejects like the product's own startServer. */
 export async function startInProcess(t: TestContext, options: InProcessOptions = {}): Promise<InProcessServer> {
@@ -37,6 +42,7 @@ export class InProcessServer {
   readonly #options: InProcessOptions
   readonly #lines: string[] = []
   #running: RunningServer | null = null
+  #gateway: RunningServer | null = null
   #addresses: Addresses = { http: '', grpc: '' }
   #eventLog: EventLog | null = null
 
@@ -47,7 +53,7 @@ export class InProcessServer {
 
   /** Current or last addresses, `127.0.0.1:port`. They change with every start. `grpc` is empty for a worker. */
   get http(): string {
-    return this.#addresses.http
+    return this.#gateway?.addresses.http ?? this.#addresses.http
   }
 
   get grpc(): string {
@@ -72,16 +78,19 @@ export class InProcessServer {
   /** Starts or restarts it on its data directory. */
   async start(): Promise<void> {
     const { env = {}, topics = [], dataDir: _, openEventLog: open = openEventLog, ...parts } = this.#options
-    const config = loadConfig({ env: serverEnvironment(this.dataDir, { env, topics }), cwd: this.dataDir })
+    const { isBehindGateway = process.env.TEST_THROUGH_GATEWAY === '1' } = this.#options
+    const configOf = (settings: typeof env) =>
+      loadConfig({ env: serverEnvironment(this.dataDir, { env: settings, topics }), cwd: this.dataDir })
     const destination = new Writable({
       write: (line, _encoding, done) => {
         this.#lines.push(String(line))
         done()
       },
     })
-    this.#running = await startServer(config, {
+    const logger = createLogger({ level: 'info', version: '0.0.0', destination, pretty: false })
+    this.#running = await startServer(configOf(env), {
       version: '0.0.0',
-      logger: createLogger({ level: 'info', version: '0.0.0', destination, pretty: false }),
+      logger,
       openEventLog: async (...given) => {
         this.#eventLog = await open(...given)
         return this.#eventLog
@@ -89,12 +98,16 @@ export class InProcessServer {
       ...parts,
     })
     this.#addresses = this.#running.addresses
+    if (!isBehindGateway || this.grpc === '') return
+    const gateway = { MILLRACE_ROLES: 'gateway', MILLRACE_UPSTREAM: this.grpc }
+    this.#gateway = await startServer(configOf(gateway), { version: '0.0.0', logger })
   }
 
   /** Drains and closes it. Idempotent. */
   async stop(): Promise<void> {
-    const running = this.#running
-    await running?.close()
+    await this.#gateway?.close()
+    await this.#running?.close()
+    this.#gateway = null
     this.#running = null
   }
 

@@ -16,7 +16,7 @@ import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { Access } from '../access.ts'
+import { Access, type AccessControl } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { InflateBudget } from '../inflate-budget.ts'
 import { listen } from '../listen.ts'
@@ -48,7 +48,7 @@ import { UploadCall } from './upload.ts'
 export interface GrpcServerOptions {
   readonly pipeline: Pipeline
   /** Default: callers need no key. */
-  readonly access?: Access
+  readonly access?: AccessControl
   readonly health: Health
   readonly metrics: Metrics
   readonly logger: Logger

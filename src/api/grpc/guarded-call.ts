@@ -17,7 +17,7 @@ import { limits } from '../../event/event.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import { traceFields } from '../../telemetry/trace-context.ts'
-import { type Access, type Caller, endedKey, endedKeyGraceMs } from '../access.ts'
+import { type AccessControl, type Caller, endedKey, endedKeyGraceMs } from '../access.ts'
 import type { InflateBudget } from '../inflate-budget.ts'
 import type { OpenCall, OpenCalls } from '../open-calls.ts'
 import { requestIdOf } from '../request-context.ts'
@@ -42,7 +42,7 @@ export interface CallGuardParts {
   readonly metrics: Metrics
   readonly logger: Logger
   readonly openCalls: OpenCalls
-  readonly access: Access
+  readonly access: AccessControl
   /** Gets the caller of each call. */
   readonly callers: Callers
   /** Called when a call sends an answer to its peer. */

@@ -67,8 +67,12 @@ export function richStatusOf(
   return { code, details: message, metadata }
 }
 
-function errorInfoOf({ code, highestProducerEpoch }: MillraceError): MessageInitShape<typeof ErrorInfoSchema> {
+function errorInfoOf({ code, field, highestProducerEpoch }: MillraceError): MessageInitShape<typeof ErrorInfoSchema> {
   const info = { reason: code.toUpperCase(), domain: 'millrace' }
+  // A gateway answers with the field, as the server would over HTTP.
+  if (field !== undefined && (code === 'unauthenticated' || code === 'permission_denied')) {
+    return { ...info, metadata: { field } }
+  }
   if (highestProducerEpoch === undefined) return info
   return { ...info, metadata: { highest_producer_epoch: String(highestProducerEpoch) } }
 }

@@ -2,7 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../../errors.ts'
-import { type Access, type Caller, endedKey, endedKeyGraceMs, keyField, scopeField } from '../access.ts'
+import { type AccessControl, type Caller, endedKey, endedKeyGraceMs, keyField, scopeField } from '../access.ts'
 import type { Need } from '../scopes.ts'
 import { refuseOtherOrigin } from './foreign-site.ts'
 import type { Problem } from './problem.ts'
@@ -18,14 +18,16 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What its caller needs. */
     need?: Need
+    /** It answers, or begins to, before it asks the pipeline. */
+    answersFirst?: boolean
   }
 }
 
 const keyInUrl = /[?&=]mr_[0-9A-Za-z]{12}_/
 
 /** Errors: those of Access.authorize, `invalid_event` for a key in the URL. */
-export async function authorize(access: Access, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const { need = 'open' } = request.routeOptions.config
+export async function authorize(access: AccessControl, request: FastifyRequest, reply: FastifyReply): Promise<void> {
+  const { need = 'open', answersFirst = false } = request.routeOptions.config
   if (keyInUrl.test(request.url)) {
     const problem =
       'a key is in the URL, where logs of proxies and browsers keep it: revoke it, and send keys as authorization: Bearer $MILLRACE_KEY'
@@ -34,6 +36,7 @@ export async function authorize(access: Access, request: FastifyRequest, reply: 
   const checked = callerOf(access, request, need)
   // Nearly every key was checked before: then nothing waits.
   request.caller = checked instanceof Promise ? await checked : checked
+  if (answersFirst) await access.confirm(request.caller)
   if (!access.needsKeys || need === 'open') return
   const stopListening = access.onEnded(request.caller, () => {
     request.onEndedKey(endedKey())
@@ -44,15 +47,16 @@ export async function authorize(access: Access, request: FastifyRequest, reply: 
 }
 
 /** By the ticket in the URL, else by the header, else by the cookie. Errors: as `authorize`, and those of `refuseOtherOrigin`. */
-export function callerOf(access: Access, request: FastifyRequest, need: Need): Caller | Promise<Caller> {
-  if (need === 'open') return access.authorize(undefined, need)
+export function callerOf(access: AccessControl, request: FastifyRequest, need: Need): Caller | Promise<Caller> {
+  const { authorization, traceparent } = request.headers
+  const origin = { requestId: request.id, traceparent: traceparent?.toString() }
+  if (need === 'open') return access.authorize(undefined, need, origin)
   const ticket = ticketOf(request)
-  if (ticket !== null) return access.authorizeTicket(ticket, need)
-  const { authorization } = request.headers
+  if (ticket !== null) return access.authorizeTicket(ticket, need, origin)
   const session = access.needsKeys && authorization === undefined ? sessionOf(request.headers) : null
-  if (session === null) return access.authorize(authorization, need)
+  if (session === null) return access.authorize(authorization, need, origin)
   refuseOtherOrigin(request.method, request.headers)
-  return access.authorizeSession(session, need)
+  return access.authorizeSession(session, need, origin)
 }
 
 /** The ticket of a request that can send no headers, as those of EventSource. It is taken out of the query. */

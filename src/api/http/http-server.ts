@@ -11,7 +11,7 @@ import type { Pipeline } from '../../pipeline/pipeline.ts'
 import type { Health } from '../../telemetry/health.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { Access, type Caller } from '../access.ts'
+import { Access, type AccessControl, type Caller } from '../access.ts'
 import type { ConnectionLimits } from '../connection-limits.ts'
 import { Handshakes, peerOf } from '../handshakes.ts'
 import { InflateBudget } from '../inflate-budget.ts'
@@ -57,7 +57,7 @@ import { addWorkerRoute } from './worker-route.ts'
 export interface HttpServerOptions {
   readonly pipeline: Pipeline
   /** Default: callers need no key. */
-  readonly access?: Access
+  readonly access?: AccessControl
   readonly health: Health
   readonly metrics: Metrics
   readonly logger: Logger
@@ -96,11 +96,10 @@ export interface RunningHttpServer extends RunningServer {
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
   const { health, metrics, logger, version, host, port } = options
   const times = { ...defaultTimes, ...options.times }
-  const { access = new Access(options.pipeline, false) } = options
-  const { needsKeys } = access
+  const access = options.access ?? new Access(options.pipeline, false)
   let address = ''
   const routes: string[] = []
-  const app = createApp(options, times, routes)
+  const app = createApp({ ...options, access }, times, routes)
   const { maxAnswerMs } = times
   const openCalls = new OpenCalls()
   if (options.corsOrigins !== undefined && options.corsOrigins.length > 0) addPreflightRoute(app)
@@ -130,7 +129,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const url = () => `${scheme}://${address}`
   addStatusRoutes(app, openCalls, times)
   addDocsRoutes(app, version)
-  addOperationsRoutes(app, { health, metrics, version, needsKeys, url })
+  addOperationsRoutes(app, { health, metrics, version, needsKeys: access.needsKeys, url })
   await app.ready()
   const { server } = app
   const silent = limitConnections(server, options)
@@ -152,9 +151,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
 }
 
 /** @param routes gets those that are added. */
-function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[]): FastifyInstance {
-  const { pipeline, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
-  const { access = new Access(pipeline, false), inflateBudget = new InflateBudget() } = options
+function createApp(
+  options: HttpServerOptions & { readonly access: AccessControl },
+  times: HttpTimes,
+  routes: string[],
+): FastifyInstance {
+  const { access, health, logger, host, allowedHosts = [], corsOrigins = [], certificate = null } = options
+  const { inflateBudget = new InflateBudget() } = options
   const basePath = options.basePath === undefined || options.basePath === '/' ? '' : options.basePath
   const names = new Set([host, hostname(), ...allowedHosts].map((name) => name.toLowerCase()))
   const site = { names: access.needsKeys ? null : names, origins: new Set(corsOrigins) }
@@ -228,16 +231,15 @@ function createApp(options: HttpServerOptions, times: HttpTimes, routes: string[
       reply.headers(rateLimitHeaders(rate, reply.statusCode === 429))
     }
     if (isLast || isBodyHeldBack(request.raw)) reply.header('connection', 'close')
+    const { statusCode: status, failure: error } = reply
+    if (error !== null) reply.headers(challengeOf(request, { status, error }))
   })
   keepIdempotentAnswers(app, times)
   app.addHook('onResponse', async (request, reply) => {
     endUnreadBody(request, times.maxLingerMs)
     note(request, reply, options)
   })
-  app.setErrorHandler((error, request, reply) => {
-    const problem = problemOfThrown(error)
-    return sendProblem(reply, { ...problem, headers: challengeOf(request, problem) })
-  })
+  app.setErrorHandler((error, _request, reply) => sendProblem(reply, problemOfThrown(error)))
   app.setNotFoundHandler((request, reply) => answerUnknownRoute(app, request, reply))
   return app
 }

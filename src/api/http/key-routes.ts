@@ -6,6 +6,7 @@ import { MillraceError } from '../../errors.ts'
 import { formatRfc3339 } from '../../lib/rfc3339.ts'
 import type { Scope } from '../../pipeline/keys.ts'
 import { keyDescription } from '../../wire/keys.ts'
+import { keyField } from '../access.ts'
 import { bearerOf } from '../bearer.ts'
 import { answerInTime } from './answer-in-time.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -77,7 +78,7 @@ export function addKeyRoutes(app: FastifyInstance, pages: PageSender, times: Htt
     const grant = key === null ? request.caller.grant : await keys.check(key)
     if (grant === null) {
       const problem = 'a ticket is made with a key: send it as authorization: Bearer $MILLRACE_KEY'
-      throw new MillraceError('unauthenticated', problem)
+      throw new MillraceError('unauthenticated', problem, key === null ? { field: keyField } : {})
     }
     const wanted = { scopes: scopes as Scope[] | null, topics, types, usableForSeconds: usable_for }
     const { ticket, usableUntilMicros } = await keys.createTicket(grant, wanted)

@@ -6,7 +6,6 @@ import { type MillraceError, toMillraceError } from '../../errors.ts'
 import type { Live, LiveQuery, LiveSubscription } from '../../pipeline/live.ts'
 import type { OpenCalls } from '../open-calls.ts'
 import { answerInTime } from './answer-in-time.ts'
-import { challengeOf } from './authorize.ts'
 import type { HttpTimes } from './http-times.ts'
 import { jsonContentType } from './json-content-type.ts'
 import { liveProblemOf } from './live-problem.ts'
@@ -94,7 +93,6 @@ async function answerPoll(
     const text = `{"frames":[${frames.join(',')}],"cursor":${JSON.stringify(cursor)}}`
     reply.header('content-type', jsonContentType).send(text)
   } catch (thrown) {
-    const problem = liveProblemOf(toMillraceError(thrown))
-    sendProblem(reply, { ...problem, headers: challengeOf(reply.request, problem) })
+    sendProblem(reply, liveProblemOf(toMillraceError(thrown)))
   }
 }

@@ -28,12 +28,14 @@ export function addOperationsRoutes(app: FastifyInstance, parts: OperationsParts
       return answerReadiness(reply, health, verbose !== undefined)
     })
   }
-  app.get('/metrics', async (request, reply) => {
+  app.get('/metrics', { config: { answersFirst: true } }, async (request, reply) => {
     refuseNarrowKey(request.caller.grant)
     const { contentType, body } = await metrics.render(request.headers.accept)
     return reply.header('content-type', contentType).send(body)
   })
-  app.get('/version', async () => ({ version, commit: null, node: process.version }))
+  app.get('/version', { config: { answersFirst: true } }, async () => ({
+    ...{ version, commit: null, node: process.version },
+  }))
   addConsoleRoutes(app, { substitute: () => welcome(url(), version, needsKeys) })
 }
 

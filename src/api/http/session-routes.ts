@@ -4,9 +4,10 @@
 
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import * as v from 'valibot'
+import { everything } from '../../access/grant.ts'
 import { MillraceError } from '../../errors.ts'
 import type { Grant } from '../../pipeline/keys.ts'
-import { type Access, wrongKey } from '../access.ts'
+import { type AccessControl, wrongKey } from '../access.ts'
 import { answerInTime } from './answer-in-time.ts'
 import { callerOf } from './authorize.ts'
 import type { HttpTimes } from './http-times.ts'
@@ -15,7 +16,7 @@ import { sessionCookie } from './session-cookie.ts'
 import { readSmallJson } from './small-json.ts'
 
 export interface SessionParts {
-  readonly access: Access
+  readonly access: AccessControl
   readonly times: HttpTimes
   /** Whether this server speaks TLS. */
   readonly isEncrypted: boolean
@@ -60,10 +61,11 @@ export function addSessionRoutes(app: FastifyInstance, { access, times, isEncryp
   })
 }
 
-/** Of the key, the ticket or the session that the request brings; null without a valid one. */
-async function grantOf(access: Access, request: FastifyRequest): Promise<Grant | null> {
+/** That of the key, the ticket or the session of the request; null without a valid one, and on a gateway, which knows none. */
+async function grantOf(access: AccessControl, request: FastifyRequest): Promise<Grant | null> {
   try {
-    return (await callerOf(access, request, 'any')).grant
+    const { grant } = await callerOf(access, request, 'any')
+    return grant === everything ? null : grant
   } catch (thrown) {
     if (thrown instanceof MillraceError && thrown.code === 'unauthenticated') return null
     throw thrown

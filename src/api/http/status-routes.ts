@@ -28,7 +28,7 @@ export function addStatusRoutes(app: FastifyInstance, openCalls: OpenCalls, time
     readQuery(request.query, [])
     return reply.headers(sseHeaders).send()
   })
-  app.get(livePath, { exposeHeadRoute: false }, async (request, reply) => {
+  app.get(livePath, { exposeHeadRoute: false, config: { answersFirst: true } }, async (request, reply) => {
     readQuery(request.query, [])
     reply.hijack()
     const { raw } = reply
