@@ -44,17 +44,28 @@ export async function uploadCall(
   const cancel = () => call.cancel()
   signal?.addEventListener('abort', cancel, { once: true })
   if (signal?.aborted === true) cancel()
-  const source = chunks[Symbol.asyncIterator]()
+  const iterator = chunks[Symbol.asyncIterator]()
+  let isSourceOver = false
+  const nextChunk = async () => {
+    try {
+      const next = await iterator.next()
+      isSourceOver ||= next.done === true
+      return next
+    } catch (thrown) {
+      isSourceOver = true
+      throw thrown
+    }
+  }
   try {
-    const sent = send(call, header, source)
+    const sent = send(call, header, nextChunk)
     // A refusal comes before everything is sent.
     const sha256 = await Promise.race([sent, answer.promise.then(() => sent)])
     return { stored: await answer.promise, sha256 }
   } catch (thrown) {
     answer.promise.catch(() => {})
     cancel()
-    // It may be waiting for a chunk.
-    void source.return?.()
+    // As a loop over the chunks would: not when they have ended by themselves. One of them may still be waited for.
+    if (!isSourceOver) void iterator.return?.()
     throw thrown
   } finally {
     signal?.removeEventListener('abort', cancel)
@@ -94,7 +105,7 @@ export async function* downloadCall(
 async function send(
   call: ClientWritableStream<Buffer>,
   header: SentHeader,
-  source: AsyncIterator<Uint8Array>,
+  nextChunk: () => Promise<IteratorResult<Uint8Array>>,
 ): Promise<string> {
   const hash = createHash('sha256')
   let isOver = false
@@ -115,7 +126,7 @@ async function send(
     encode(UploadRequestSchema, { part: { case: 'header', value: fileHeader.toMessage(header) as UploadHeader } }),
   )
   for (;;) {
-    const { done, value: chunk } = await source.next()
+    const { done, value: chunk } = await nextChunk()
     if (done === true || isOver) break
     hash.update(chunk)
     for (let at = 0; at < chunk.length; at += chunkBytes) await write(encodeChunk(chunk.subarray(at, at + chunkBytes)))

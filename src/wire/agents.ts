@@ -3,17 +3,17 @@
 
 import type { JsonObject } from '@bufbuild/protobuf'
 import { MillraceError } from '../errors.ts'
-import { AgentSchema, AgentService } from '../gen/millrace/v1/agent_pb.ts'
+import { AgentSchema, AgentService, HeartbeatRequestSchema } from '../gen/millrace/v1/agent_pb.ts'
 import type { Agent, AgentPage, Heartbeat } from '../pipeline/agents.ts'
 import { defaultLimit } from './administration.ts'
 import { type Nothing, nothing, rpc } from './rpc.ts'
-import { anyTime, flag, type Kind, list, object, orEmpty, orNull, shape, text, time } from './shape.ts'
+import { anyTime, by, flag, type Kind, list, object, orEmpty, orNull, shape, text, time } from './shape.ts'
 
 /** Refuses a number that JSON does not have, and writes as null. '' is absent. */
 const metadata: Kind<string> = {
   toWire: (value) => (value === '' ? undefined : JSON.parse(value)),
   ofWire: (wire: JsonObject | undefined) => (wire === undefined ? '' : textOf(wire)),
-  toJson: (value) => JSON.parse(value),
+  toJson: (value) => JSON.parse(value || '{}'),
 }
 
 function textOf(struct: JsonObject): string {
@@ -28,12 +28,17 @@ function textOf(struct: JsonObject): string {
 
 export const agent = shape<Agent>(AgentSchema, { agentId: text, lastSeenMicros: time, online: flag, metadata })
 
+type SentHeartbeat = Omit<Heartbeat, 'traceparent'>
+
+/** Sent as text, and taken as either. */
+const heartbeat = by<SentHeartbeat, SentHeartbeat & { readonly metadataJson: string }>(
+  shape(HeartbeatRequestSchema, { agentId: text, timeMicros: orNull(anyTime), metadata, metadataJson: text }),
+  (sent) => ({ ...sent, metadata: '', metadataJson: sent.metadata }),
+  ({ metadataJson, ...sent }) => (metadataJson === '' ? sent : { ...sent, metadata: metadataJson }),
+)
+
 export const agentRpcs = {
-  heartbeat: rpc<Omit<Heartbeat, 'traceparent'>, Nothing>(
-    AgentService.method.heartbeat,
-    { agentId: text, timeMicros: orNull(anyTime), metadata },
-    nothing,
-  ),
+  heartbeat: rpc<SentHeartbeat, Nothing>(AgentService.method.heartbeat, heartbeat, nothing),
   listAgents: rpc<{ readonly limit: number; readonly cursor: string | null }, AgentPage>(
     AgentService.method.listAgents,
     { limit: defaultLimit, cursor: orEmpty(text) },

@@ -41,10 +41,13 @@ const words: Readonly<Record<string, string>> = {
   onExhausted: 'hold',
 }
 
-/** A message in which every field is set, except that a dead letter has no damaged bytes beside its event. */
+/** Fields that another one of their message stands in for. */
+const left: readonly string[] = ['GetDeadLetterResponse.damagedBytes', 'HeartbeatRequest.metadata']
+
+/** A message in which every field is set, but for these. */
 function fullMessage(schema: DescMessage): Message {
   if (schema.typeName.startsWith('google.protobuf.')) return create(schema, { seconds: 7n })
-  const fields = schema.fields.filter(({ localName }) => localName !== 'damagedBytes')
+  const fields = schema.fields.filter(({ localName }) => !left.includes(`${schema.name}.${localName}`))
   return create(schema, Object.fromEntries(fields.map((field) => [field.localName, fullValue(field)])))
 }
 

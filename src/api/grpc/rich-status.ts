@@ -51,13 +51,14 @@ export function richStatusOf(
 ): StatusObject {
   const message = cut(error.message, maxMessageLength)
   const metadata = new FailureMetadata(error)
-  const details: Any[] = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, errorInfoOf(error)))]
+  const namesField = code === grpcStatus.INVALID_ARGUMENT || code === grpcStatus.NOT_FOUND
+  const info = errorInfoOf(error, namesField ? undefined : error.field)
+  const details: Any[] = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, info))]
   const retryAfterMs = error.retryAfterMs ?? (isRefusedForRoom(error.code) ? defaultRetryAfterMs : undefined)
   if (retryAfterMs !== undefined) {
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: toDuration(retryAfterMs) })))
     metadata.set('grpc-retry-pushback-ms', String(Math.ceil(retryAfterMs)))
   }
-  const namesField = code === grpcStatus.INVALID_ARGUMENT || code === grpcStatus.NOT_FOUND
   const badRequest = namesField ? badRequestOf(error, violations) : []
   const whole = encodeStatus(code, message, [...details, ...summaryOf(error, rejections), ...badRequest])
   metadata.set(
@@ -67,14 +68,15 @@ export function richStatusOf(
   return { code, details: message, metadata }
 }
 
-function errorInfoOf({ code, field, highestProducerEpoch }: MillraceError): MessageInitShape<typeof ErrorInfoSchema> {
-  const info = { reason: code.toUpperCase(), domain: 'millrace' }
-  // A gateway answers with the field, as the server would over HTTP.
-  if (field !== undefined && (code === 'unauthenticated' || code === 'permission_denied')) {
-    return { ...info, metadata: { field } }
-  }
-  if (highestProducerEpoch === undefined) return info
-  return { ...info, metadata: { highest_producer_epoch: String(highestProducerEpoch) } }
+/** @param field where no BadRequest has it: a gateway answers with it, as the server would over HTTP. */
+function errorInfoOf(
+  { code, highestProducerEpoch }: MillraceError,
+  field: string | undefined,
+): MessageInitShape<typeof ErrorInfoSchema> {
+  const metadata: Record<string, string> = {}
+  if (highestProducerEpoch !== undefined) metadata.highest_producer_epoch = String(highestProducerEpoch)
+  if (field !== undefined) metadata.field = cut(field, maxViolationLength)
+  return { reason: code.toUpperCase(), domain: 'millrace', metadata }
 }
 
 function encodeStatus(code: number, message: string, details: Any[]): Buffer {
