@@ -128,7 +128,10 @@ async function tryAll(page: Page): Promise<void> {
     'Your own event': 'landed',
   }
   for (const [name, end] of Object.entries(ends)) {
-    await page.getByRole('region', { name, exact: true }).locator('.badge', { hasText: end }).waitFor()
+    await page
+      .getByRole('region', { name, exact: true })
+      .locator('.outcome > header .badge', { hasText: end })
+      .waitFor()
   }
 }
 
@@ -153,8 +156,7 @@ const shots: readonly Shot[] = [
     open: async (page, base) => {
       await page.goto(`${base}#/try`)
       await tryAll(page)
-      await page.reload()
-      await tryAll(page)
+      await page.evaluate('scrollTo(0, 0)')
     },
   },
   {

@@ -23,7 +23,7 @@ test('try it', async (t) => {
     await page.getByLabel('Agent').fill("o'brien")
     await page.getByRole('button', { name: 'Send heartbeat' }).click()
 
-    await panel(page, 'Heartbeat').locator('.badge.good', { hasText: 'online' }).waitFor()
+    await panel(page, 'Heartbeat').locator('.outcome > header .badge.good', { hasText: 'online' }).waitFor()
     const { status, text } = await request(server.http, "/v1/agents/o'brien")
     assert.equal(status, 200, text)
     await activities(page).filter({ hasText: "o'brien" }).getByRole('link').click()
@@ -59,20 +59,23 @@ test('try it', async (t) => {
       ),
       ['sent', 'accepted', 'replied'],
     )
-    await panel(page, 'Text analysis').getByRole('link', { name: 'Its journey' }).click()
+    await panel(page, 'Text analysis').getByRole('link', { name: 'Its page' }).click()
     await page.getByRole('heading', { name: 'text.analyze' }).waitFor()
+    await page.getByRole('row', { name: /^replied by a worker, attempt 1/ }).waitFor()
     await page.getByText('"words": 3').waitFor()
   })
 
   await t.test('a file is uploaded with its progress, analyzed, and found by its id', async (t) => {
     const page = await openConsole(t, browser, server, '/try')
     const content = Buffer.from('to be or not to be\n'.repeat(50_000))
-    await page.getByLabel(/^File:/).setInputFiles({ name: 'Straße "1".txt', mimeType: 'text/plain', buffer: content })
+    await page
+      .getByLabel('File', { exact: true })
+      .setInputFiles({ name: 'Straße "1".txt', mimeType: 'text/plain', buffer: content })
     await page.getByRole('button', { name: 'Upload' }).click()
 
     const upload = panel(page, 'File upload')
     await upload.getByText('"words": 300000').waitFor()
-    await upload.getByRole('link', { name: 'Its journey' }).click()
+    await upload.getByRole('link', { name: 'Its page' }).click()
     await page.getByRole('heading', { name: 'Straße "1".txt' }).waitFor()
     const id = decodeURIComponent(page.url().split('/').at(-1) as string)
 
@@ -116,7 +119,7 @@ test('try it', async (t) => {
     const text = `{"type": "own.event", "source": "/me", "data": {"large": 12345678901234567890, "text": "${hostile.replaceAll('"', "'")}"}}`
     await editor.fill(text)
     await publish.click()
-    await panel(page, 'Your own event').locator('.badge.good', { hasText: 'landed' }).waitFor()
+    await panel(page, 'Your own event').locator('.outcome > header .badge.good', { hasText: 'landed' }).waitFor()
     await page.reload()
     assert.equal(await editor.inputValue(), text)
     await activities(page).filter({ hasText: 'own.event to events' }).getByRole('link').click()

@@ -10,6 +10,7 @@ import { Section } from '../components/section.tsx'
 import { Bytes, Time } from '../components/values.tsx'
 import { formatCount, formatJson } from '../format.ts'
 import { unescaped } from '../paths.ts'
+import { WayFromHere } from '../try-it/way-from-here.tsx'
 
 /** Its analysis comes a moment after it, or never. */
 const askAgainMs = 2000
@@ -38,6 +39,7 @@ export default function FilePage() {
           Save it
         </a>
       </div>
+      <WayFromHere />
       <Section title="Analysis">
         {data.analysis === null ? (
           <p className="note">

@@ -12,6 +12,7 @@ import { JourneyLegend, JourneySteps } from '../event/journey.tsx'
 import { formatJson } from '../format.ts'
 import { unescaped } from '../paths.ts'
 import { mayDo, useSession } from '../session.ts'
+import { WayFromHere } from '../try-it/way-from-here.tsx'
 
 const askAgainMs = 1000
 
@@ -37,6 +38,7 @@ export default function RequestPage() {
       </div>
       {data === undefined && error === null ? <p className="faint loading">Loading …</p> : null}
       {data === undefined && error !== null ? <NoReply problem={error} /> : null}
+      <WayFromHere />
       {data === undefined ? null : (
         <Section title="Reply" aside={data.content_type}>
           {data.stage === 'replied' ? <Reply reply={data} /> : <p className="note">{waitingTexts[data.stage]}</p>}

@@ -13,7 +13,7 @@ import { keep, kept } from './tab-session.ts'
 const first = `{
   "type": "order.placed",
   "source": "/try-it",
-  "data": { "order": 7, "total": 12.50 }
+  "data": { "order": 42, "total": 12.50 }
 }`
 const eventName = 'millrace.try.event'
 const topicName = 'millrace.try.topic'

@@ -41,22 +41,25 @@ export function FilePanel() {
         )
       }
     >
-      <div className="field">
-        <label htmlFor={id}>File: choose one, or drop it here</label>
+      <div className="drop">
+        <label htmlFor={id} className="hidden">
+          File
+        </label>
+        {file === null ? (
+          'Choose a file, or drop it here'
+        ) : (
+          <>
+            <b>{file.name}</b> {formatBytes(file.size)}
+          </>
+        )}
         <input
           id={id}
           type="file"
-          className="file"
           onChange={({ target }) => {
             const [chosen] = target.files ?? []
             if (chosen !== undefined) setFile(chosen)
           }}
         />
-        {file === null ? null : (
-          <p className="chosen break">
-            <b>{file.name}</b> <span className="faint">{formatBytes(file.size)}</span>
-          </p>
-        )}
       </div>
     </Panel>
   )

@@ -12,10 +12,14 @@ export default function TryItPage() {
     <>
       <h1>Try it</h1>
       <div className="panels">
-        <HeartbeatPanel />
-        <TextPanel />
-        <FilePanel />
-        <EventPanel />
+        <div>
+          <HeartbeatPanel />
+          <TextPanel />
+        </div>
+        <div>
+          <FilePanel />
+          <EventPanel />
+        </div>
       </div>
       <ActivityList />
     </>
