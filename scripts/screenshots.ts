@@ -90,7 +90,7 @@ async function run(): Promise<void> {
       await open(page, base)
       await page.screenshot({
         path: join(images, `${name}-${view.name}-${theme}.png`),
-        fullPage: name === 'overview',
+        fullPage: name === 'overview' || name === 'try-it',
       })
     }
     await page.close()
@@ -114,6 +114,27 @@ interface Shot {
   open(page: Page, base: string): Promise<void>
 }
 
+/** The third action of Try it is the longest. */
+async function tryAll(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Send heartbeat' }).click()
+  await page.getByRole('button', { name: 'Analyze' }).click()
+  await page.getByRole('button', { name: /^Take a sample/ }).click()
+  await page.getByRole('button', { name: 'Upload' }).click()
+  await page.getByRole('button', { name: 'Publish' }).click()
+  const ends = {
+    Heartbeat: 'online',
+    'Text analysis': 'replied',
+    'File upload': 'analyzed',
+    'Your own event': 'landed',
+  }
+  for (const [name, end] of Object.entries(ends)) {
+    await page
+      .getByRole('region', { name, exact: true })
+      .locator('.outcome > header .badge', { hasText: end })
+      .waitFor()
+  }
+}
+
 const shots: readonly Shot[] = [
   {
     name: 'overview',
@@ -128,6 +149,14 @@ const shots: readonly Shot[] = [
     open: async (page, base) => {
       await page.goto(`${base}#/events`)
       await page.locator('.event-line').nth(8).waitFor()
+    },
+  },
+  {
+    name: 'try-it',
+    open: async (page, base) => {
+      await page.goto(`${base}#/try`)
+      await tryAll(page)
+      await page.evaluate('scrollTo(0, 0)')
     },
   },
   {

@@ -200,6 +200,37 @@ export interface PublishVerdict {
   readonly durability: string
 }
 
+export interface Agent {
+  readonly agent_id: string
+  readonly last_seen: string
+  readonly online: boolean
+}
+
+/** How far a request has come, and its reply. */
+export interface RequestAnswer {
+  readonly stage: 'accepted' | 'started' | 'replied'
+  /** Null before the reply. */
+  readonly attempts: number | null
+  /** Of the reply; '' when it has none. */
+  readonly content_type: string
+  /** Of the reply, as it came. */
+  readonly text: string
+}
+
+/** A file that is stored; its analysis is null until a worker has made it. */
+export interface StoredFile {
+  readonly file_id: string
+  readonly size: number
+  readonly sha256: string
+  readonly analysis: unknown
+}
+
+export interface FileDescription extends StoredFile {
+  readonly filename: string
+  readonly content_type: string
+  readonly received_at: string
+}
+
 type Query = Readonly<Record<string, string | number | undefined>>
 
 /** Relative to the page, so that it works under any path. */
@@ -216,19 +247,35 @@ interface Call {
   readonly query?: Query
   /** Sent as JSON. */
   readonly body?: unknown
-  /** JSON text, sent as it is. */
+  /** Sent as it is; JSON unless the headers say otherwise. */
   readonly text?: string
+  readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
 }
 
+interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+}
+
 /** Resolves with the text of the answer. Errors: ApiProblem. */
-async function call(method: string, path: string, { query, body, text, signal }: Call = {}): Promise<string> {
+async function call(method: string, path: string, given?: Call): Promise<string> {
+  return (await exchange(method, path, given)).text
+}
+
+async function exchange(
+  method: string,
+  path: string,
+  { query, body, text, headers = {}, signal }: Call = {},
+): Promise<Answer> {
   const content = text ?? (body === undefined ? undefined : JSON.stringify(body))
   let answer: Response
   try {
     answer = await fetch(addressOf(path, query), {
       method,
-      ...(content === undefined ? {} : { body: content, headers: { 'content-type': 'application/json' } }),
+      headers: { ...(content === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(content === undefined ? {} : { body: content }),
       ...(signal === undefined ? {} : { signal }),
     })
   } catch (failure) {
@@ -237,10 +284,18 @@ async function call(method: string, path: string, { query, body, text, signal }:
   }
   const answered = await answer.text()
   if (!answer.ok) throw problemOf(answer.status, answered)
-  return answered
+  return { status: answer.status, headers: answer.headers, text: answered }
 }
 
-function problemOf(status: number, text: string): ApiProblem {
+async function requestAnswer(answered: Promise<Answer>): Promise<RequestAnswer> {
+  const { status, headers, text } = await answered
+  if (status === 202) return { stage: JSON.parse(text).stage, attempts: null, content_type: '', text: '' }
+  const attempts = Number(headers.get('millrace-attempts'))
+  return { stage: 'replied', attempts, content_type: headers.get('content-type') ?? '', text }
+}
+
+/** What an answer that is no success says. */
+export function problemOf(status: number, text: string): ApiProblem {
   try {
     const { code, detail, title, field, causes } = JSON.parse(text)
     const problem = new ApiProblem(status, code, detail ?? title, field ?? null)
@@ -262,6 +317,15 @@ function parseExact(text: string): unknown {
     const isInexact = typeof value === 'number' && source !== undefined && String(value) !== source
     return isInexact && rawJSON !== undefined ? rawJSON(source) : value
   }) as (key: string, value: unknown) => unknown)
+}
+
+/** Null for text that is not JSON. */
+export function exactJson(text: string): unknown {
+  try {
+    return parseExact(text)
+  } catch {
+    return null
+  }
 }
 
 /** An event as the live feed sends it. */
@@ -305,6 +369,26 @@ export const api = {
     json(call('POST', 'v1/events', { query: { topic }, text })),
   find: (id: string, signal?: AbortSignal): Promise<readonly Found[]> =>
     json(call('GET', `v1/find/${part(id)}`, { signal })),
+
+  /** @param text the heartbeat as JSON. @param traceparent kept as an attribute of its event. */
+  heartbeat: (text: string, traceparent: string, signal?: AbortSignal): Promise<string> =>
+    call('POST', 'v1/heartbeats', { text, headers: { traceparent }, signal }),
+  agent: (id: string, signal?: AbortSignal): Promise<Agent> => json(call('GET', `v1/agents/${part(id)}`, { signal })),
+  /** Resolves when the request is stored; its reply is asked for by the id. */
+  request: (type: string, id: string, text: string, signal?: AbortSignal): Promise<RequestAnswer> => {
+    const headers = {
+      ...{ prefer: 'respond-async', 'millrace-request-id': id },
+      'content-type': 'text/plain; charset=utf-8',
+    }
+    return requestAnswer(exchange('POST', `v1/requests/${part(type)}`, { text, headers, signal }))
+  },
+  /** @param type '' asks for requests of all types. */
+  reply: (id: string, type: string, waitSeconds: number, signal?: AbortSignal): Promise<RequestAnswer> => {
+    const headers = { prefer: `wait=${waitSeconds}` }
+    return requestAnswer(exchange('GET', `v1/requests/${part(id)}`, { query: { type }, headers, signal }))
+  },
+  file: (id: string, signal?: AbortSignal): Promise<FileDescription> =>
+    json(call('GET', `v1/files/${part(id)}`, { signal })),
 
   pauseGroup: (topic: string, group: string, reason: string): Promise<string> =>
     call('POST', `v1/groups/${part(topic)}/${part(group)}/pause`, { body: { reason } }),

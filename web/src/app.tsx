@@ -17,6 +17,8 @@ const OverviewPage = lazy(() => import('./overview/overview-page.tsx'))
 const TryItPage = lazy(() => import('./try-it/try-it-page.tsx'))
 const EventsPage = lazy(() => import('./events/events-page.tsx'))
 const EventPage = lazy(() => import('./event/event-page.tsx'))
+const RequestPage = lazy(() => import('./request/request-page.tsx'))
+const FilePage = lazy(() => import('./file/file-page.tsx'))
 const DeadLettersPage = lazy(() => import('./dead-letters/dead-letters-page.tsx'))
 const WorkPage = lazy(() => import('./work/work-page.tsx'))
 const KeysPage = lazy(() => import('./keys/keys-page.tsx'))
@@ -84,6 +86,8 @@ function Pages() {
       <Route path="/try" component={TryItPage} />
       <Route path="/events" component={EventsPage} />
       <Route path="/events/:id/:source?" component={EventPage} />
+      <Route path="/requests/:id/:type?" component={RequestPage} />
+      <Route path="/files/:id" component={FilePage} />
       <Route path="/dead-letters/:id?" component={DeadLettersPage} />
       <Route path="/work" component={WorkPage} />
       <Route path="/keys" component={KeysPage} />

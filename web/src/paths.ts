@@ -27,11 +27,22 @@ export function eventPath(id: string, source?: string): string {
   return source === undefined ? `/events/${escaped(id)}` : `/events/${escaped(id)}/${escaped(source)}`
 }
 
+/** Without a type for a request of any. */
+export function requestPath(id: string, type?: string): string {
+  return type === undefined ? `/requests/${escaped(id)}` : `/requests/${escaped(id)}/${escaped(type)}`
+}
+
+export function filePath(id: string): string {
+  return `/files/${escaped(id)}`
+}
+
 /** The page of what GET /v1/find/{id} names; null while there is none. */
 export function pageOf({ kind, href }: { readonly kind: string; readonly href: string }): string | null {
   const url = new URL(href, 'http://millrace')
   const id = decodeURIComponent(url.pathname.split('/').at(-1) ?? '')
   if (kind === 'event') return eventPath(id, url.searchParams.get('source') ?? undefined)
+  if (kind === 'request') return requestPath(id)
+  if (kind === 'file') return filePath(id)
   if (kind === 'dead_letter') return `/dead-letters/${escaped(id)}`
   if (kind === 'key') return '/keys'
   return null

@@ -4,7 +4,7 @@ import { Empty } from '../components/empty.tsx'
 import { TextField } from '../components/text-field.tsx'
 import { formatCount } from '../format.ts'
 import type { LiveState } from '../live.ts'
-import { useObserved } from '../observed.tsx'
+import { useTopics } from '../topics.ts'
 import { EventLine } from './event-line.tsx'
 import { maxShownEvents, type TailFilter, type TailLine, useTail } from './tail.ts'
 
@@ -78,12 +78,6 @@ export function LiveEvents() {
       )}
     </>
   )
-}
-
-function useTopics(): readonly string[] {
-  const { answers } = useObserved()
-  const topics = answers.at(-1)?.status.topics.map(({ name }) => name) ?? ['events']
-  return topics.filter((name) => !name.startsWith('_'))
 }
 
 interface Connection {

@@ -1,12 +1,27 @@
-import { Empty } from '../components/empty.tsx'
+// Try it: four ways into the pipeline, each with the way that it took, and what was done from this tab.
+
+import { ActivityList } from './activity-list.tsx'
+import { EventPanel } from './event-panel.tsx'
+import { FilePanel } from './file-panel.tsx'
+import { HeartbeatPanel } from './heartbeat-panel.tsx'
+import { TextPanel } from './text-panel.tsx'
+import './try-it.css'
 
 export default function TryItPage() {
   return (
     <>
       <h1>Try it</h1>
-      <Empty command="npx millrace request text.analyze 'to be or not to be'">
-        Send a heartbeat, a text or a file from here. Until this page is built, from a terminal:
-      </Empty>
+      <div className="panels">
+        <div>
+          <HeartbeatPanel />
+          <TextPanel />
+        </div>
+        <div>
+          <FilePanel />
+          <EventPanel />
+        </div>
+      </div>
+      <ActivityList />
     </>
   )
 }
