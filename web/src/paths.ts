@@ -27,12 +27,17 @@ export function eventPath(id: string, source?: string): string {
   return source === undefined ? `/events/${escaped(id)}` : `/events/${escaped(id)}/${escaped(source)}`
 }
 
+/** @param query of the list that it was chosen from. */
+export function deadLetterPath(id: string, query = ''): string {
+  return `/dead-letters/${escaped(id)}${query === '' ? '' : `?${query}`}`
+}
+
 /** The page of what GET /v1/find/{id} names; null while there is none. */
 export function pageOf({ kind, href }: { readonly kind: string; readonly href: string }): string | null {
   const url = new URL(href, 'http://millrace')
   const id = decodeURIComponent(url.pathname.split('/').at(-1) ?? '')
   if (kind === 'event') return eventPath(id, url.searchParams.get('source') ?? undefined)
-  if (kind === 'dead_letter') return `/dead-letters/${escaped(id)}`
+  if (kind === 'dead_letter') return deadLetterPath(id)
   if (kind === 'key') return '/keys'
   return null
 }
