@@ -11,10 +11,14 @@ const hostile = '<img src=x onerror="window.hasRun=true"><script>window.hasRun=t
 
 test('dead letters', async (t) => {
   let isOutOfStock = true
+  let isBadTaken = false
   const shop = defineHandler({
     group: 'shop',
     types: ['order.placed', 'order.bad'],
-    handle: ({ type }) => (type === 'order.bad' || isOutOfStock ? dead(`out of stock ${hostile}`) : undefined),
+    handle: ({ type }) => {
+      const isTaken = type === 'order.bad' ? isBadTaken : !isOutOfStock
+      return isTaken ? undefined : dead(`out of stock ${hostile}`)
+    },
   })
   const server = await startInProcess(t, { handlers: [shop] })
   changeStore(
@@ -61,7 +65,7 @@ test('dead letters', async (t) => {
     assert.equal((await lettersOf('poison')).length, 1)
     await page.getByRole('dialog').getByRole('button', { name: 'Redrive', exact: true }).click()
 
-    await page.getByRole('status').filter({ hasText: 'The event is landed' }).waitFor()
+    await page.getByRole('status').filter({ hasText: 'It has landed' }).waitFor()
     const [row] = queryStore(server.dataDir, `SELECT data FROM events WHERE type = 'poison'`)
     assert.deepEqual(JSON.parse(String(row?.data)), { state: 'ok', total: 1.5 })
     await page.getByRole('link', { name: '← Dead letters' }).click()
@@ -79,6 +83,10 @@ test('dead letters', async (t) => {
     await page.getByRole('link', { name: 'the newer dead letter' }).click()
     await page.getByText('redriven once').waitFor()
     assert.notEqual(page.url(), before)
+
+    isBadTaken = true
+    await page.getByRole('button', { name: 'Redrive', exact: true }).click()
+    await page.getByText('The group is done with it').waitFor()
   })
 
   await t.test('of a filter are counted, listed and redriven at a rate, and the redrive is stopped', async (t) => {

@@ -17,7 +17,7 @@ const pageLimit = 200
 const maxShownLetters = 20_000
 /** The server counts so many causes at most. */
 const maxCauses = 100
-const askEveryMs = 5000
+const askEveryMs = 10_000
 
 /** The counts and the list of one filter, asked for at once. */
 export function LettersPage() {
