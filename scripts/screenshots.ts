@@ -22,7 +22,7 @@ const batchesPerSecond = 10
 
 const samples = ['sensor.reading', 'page.viewed', 'order.placed', 'payment.captured', 'parcel.shipped'] as const
 
-/** Gives up one order in some hundreds. */
+/** Gives up one order in some hundreds, and the parcels of one carrier now and then, after a second attempt. */
 const handlerModule = `
 import { dead, defineHandler } from '${pathToFileURL(join(root, 'src/workers/define-handler.ts'))}'
 export const charge = defineHandler({
@@ -32,7 +32,13 @@ export const charge = defineHandler({
     if (event.json().order % 400 === 7) return dead('the card was refused')
   },
 })
-export const mail = defineHandler({ group: 'mail', type: 'parcel.shipped', async handle() {} })
+export const mail = defineHandler({
+  group: 'mail', type: 'parcel.shipped', retry: { maxAttempts: 2, initialDelayMs: 500 },
+  async handle(event) {
+    const { order, carrier } = event.json()
+    if (carrier === 'rail' && order % 130 === 4) throw new Error('550: no mailbox for "customer-' + order % 50 + '"')
+  },
+})
 `
 
 const views = [
@@ -166,6 +172,25 @@ const shots: readonly Shot[] = [
       const { events } = (await listed.json()) as { events: [{ event_id: string }] }
       await page.goto(`${base}#/events/${events[0].event_id}`)
       await page.locator('.journey .bar').first().waitFor({ state: 'attached' })
+    },
+  },
+  {
+    name: 'dead-letters',
+    open: async (page, base) => {
+      await page.goto(`${base}#/dead-letters`)
+      await page.locator('.letter-line').first().waitFor()
+    },
+  },
+  {
+    name: 'dead-letter',
+    open: async (page, base) => {
+      await page.goto(`${base}#/dead-letters?type=order.placed`)
+      await page.locator('.letter-line').first().click()
+      await page.getByRole('button', { name: 'Edit and redrive' }).click()
+      const editor = page.getByRole('textbox', { name: 'Data', exact: true })
+      await editor.fill((await editor.inputValue()).replace(/"cents": \d+/, '"cents": 1990'))
+      await page.getByRole('button', { name: 'Dry run' }).click()
+      await page.getByText('Nothing was changed').waitFor()
     },
   },
 ]

@@ -188,6 +188,65 @@ export interface Journey {
   readonly journey: { readonly state: 'landed' | 'dead' | 'waiting'; readonly steps: readonly JourneyStep[] }
 }
 
+export interface FailedAttempt {
+  readonly attempt: number
+  readonly at: string
+  readonly code: string
+  readonly message: string
+  readonly position: string
+}
+
+export interface DeadLetter {
+  readonly dead_letter_id: string
+  readonly event_id: string | null
+  readonly topic: string
+  readonly group: string
+  readonly type: string
+  readonly source: string
+  readonly code: string
+  readonly message: string
+  readonly attempts: number
+  readonly dead_at: string
+  /** Every attempt since the event was accepted or last redriven. */
+  readonly history: readonly FailedAttempt[]
+  readonly redriven_at: string | null
+  readonly redrives: number
+}
+
+/** With its event; the bytes of a damaged one, whose event is null. */
+export interface DeadLetterDetail extends DeadLetter {
+  readonly event: StoredEvent | null
+  readonly damaged_base64: string | null
+}
+
+export interface DeadLetterPage {
+  readonly dead_letters: readonly DeadLetter[]
+  readonly next_cursor: string | null
+}
+
+export interface DeadLetterCause {
+  readonly topic: string
+  readonly group: string
+  readonly type: string
+  readonly code: string
+  /** Up to the first quotation mark; the rest differs from event to event. */
+  readonly message: string
+  readonly dead_letters: number
+  readonly first_dead_at: string
+  readonly last_dead_at: string
+}
+
+export interface RedriveAnswer {
+  readonly matched: number
+  readonly redriven: number
+  readonly skipped: number
+  readonly failed_again: number
+  /** Why it ended before the last letter; null when it did not. */
+  readonly stopped: string | null
+  /** For the next call; null at the end. */
+  readonly next_cursor: string | null
+}
+
 export interface Found {
   readonly kind: string
   readonly href: string
@@ -389,6 +448,18 @@ export const api = {
   },
   file: (id: string, signal?: AbortSignal): Promise<FileDescription> =>
     json(call('GET', `v1/files/${part(id)}`, { signal })),
+  deadLetters: (query: Query, signal?: AbortSignal): Promise<DeadLetterPage> =>
+    json(call('GET', 'v1/dead-letters', { query, signal })),
+  deadLetterCauses: async (query: Query, signal?: AbortSignal): Promise<readonly DeadLetterCause[]> => {
+    const answered = call('GET', 'v1/dead-letters', { query: { ...query, by: 'cause' }, signal })
+    return (await json<{ readonly causes: readonly DeadLetterCause[] }>(answered)).causes
+  },
+  deadLetter: async (id: string, signal?: AbortSignal): Promise<DeadLetterDetail> =>
+    parseExact(await call('GET', `v1/dead-letters/${part(id)}`, { signal })) as DeadLetterDetail,
+  /** Works for about 5 s. */
+  redrive: (body: object, signal?: AbortSignal): Promise<RedriveAnswer> =>
+    json(call('POST', 'v1/dead-letters/redrive', { body, signal })),
+  deleteDeadLetter: (id: string): Promise<string> => call('DELETE', `v1/dead-letters/${part(id)}`),
 
   pauseGroup: (topic: string, group: string, reason: string): Promise<string> =>
     call('POST', `v1/groups/${part(topic)}/${part(group)}/pause`, { body: { reason } }),

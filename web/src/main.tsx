@@ -4,7 +4,7 @@ import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-qu
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { Router } from 'wouter'
-import { useHashLocation } from 'wouter/use-hash-location'
+import { useAddress } from './address.ts'
 import { ApiProblem } from './api.ts'
 import { App } from './app.tsx'
 import { LiveConnection, LiveContext } from './live.ts'
@@ -38,7 +38,7 @@ createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={queries}>
       <LiveContext value={live}>
-        <Router hook={useHashLocation}>
+        <Router hook={useAddress}>
           <App />
         </Router>
       </LiveContext>

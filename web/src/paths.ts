@@ -36,6 +36,11 @@ export function filePath(id: string): string {
   return `/files/${escaped(id)}`
 }
 
+/** @param query of the list that it was chosen from. */
+export function deadLetterPath(id: string, query = ''): string {
+  return `/dead-letters/${escaped(id)}${query === '' ? '' : `?${query}`}`
+}
+
 /** The page of what GET /v1/find/{id} names; null while there is none. */
 export function pageOf({ kind, href }: { readonly kind: string; readonly href: string }): string | null {
   const url = new URL(href, 'http://millrace')
@@ -43,7 +48,7 @@ export function pageOf({ kind, href }: { readonly kind: string; readonly href: s
   if (kind === 'event') return eventPath(id, url.searchParams.get('source') ?? undefined)
   if (kind === 'request') return requestPath(id)
   if (kind === 'file') return filePath(id)
-  if (kind === 'dead_letter') return `/dead-letters/${escaped(id)}`
+  if (kind === 'dead_letter') return deadLetterPath(id)
   if (kind === 'key') return '/keys'
   return null
 }

@@ -1,12 +1,12 @@
-import { Empty } from '../components/empty.tsx'
+// Dead letters: events that a group has given up. By cause, as a list, and one of them.
+
+import { useParams } from 'wouter'
+import { unescaped } from '../paths.ts'
+import { LetterPage } from './letter-page.tsx'
+import { LettersPage } from './letters-page.tsx'
+import './dead-letters.css'
 
 export default function DeadLettersPage() {
-  return (
-    <>
-      <h1>Dead letters</h1>
-      <Empty command="npx millrace dead-letters list">
-        Events that a group has given up. Until this page is built, from a terminal:
-      </Empty>
-    </>
-  )
+  const { id } = useParams<{ id?: string }>()
+  return id === undefined ? <LettersPage /> : <LetterPage key={id} id={unescaped(id)} />
 }

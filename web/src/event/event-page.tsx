@@ -3,13 +3,13 @@
 import { useQuery } from '@tanstack/react-query'
 import { lazy, Suspense, useState } from 'react'
 import { useParams } from 'wouter'
-import { ApiProblem, api, type StoredEvent } from '../api.ts'
+import { ApiProblem, api } from '../api.ts'
 import { Badge, type Tone } from '../components/badge.tsx'
 import { Empty } from '../components/empty.tsx'
 import { EventData } from '../components/event-data.tsx'
+import { EventFacts } from '../components/event-facts.tsx'
 import { ProblemNote } from '../components/problem-note.tsx'
 import { Section } from '../components/section.tsx'
-import { Time } from '../components/values.tsx'
 import { unescaped } from '../paths.ts'
 import { mayDo, useSession } from '../session.ts'
 import { JourneyLegend, JourneySteps } from './journey.tsx'
@@ -62,7 +62,7 @@ export default function EventPage() {
         <EventData event={event} />
       </Section>
       <Section title="Event">
-        <Facts event={event} />
+        <EventFacts event={event} />
       </Section>
       {isEditing ? (
         <Suspense>
@@ -76,31 +76,4 @@ export default function EventPage() {
 function Missing({ problem }: { readonly problem: Error }) {
   if (!(problem instanceof ApiProblem) || problem.status !== 404) return <ProblemNote problem={problem} />
   return <Empty>{problem.message}. This page looks again by itself.</Empty>
-}
-
-function Facts({ event }: { readonly event: StoredEvent }) {
-  const rows: (readonly [string, React.ReactNode])[] = [
-    ['id', event.id],
-    ['source', event.source],
-    ['subject', event.subject],
-    ['key', event.key],
-    ['topic', event.topic],
-    ['priority', event.priority],
-    ['time', <Time key="time" of={event.time} />],
-    ['received', <Time key="received" of={event.received_at} />],
-    ['row', event.event_id],
-    ...Object.entries(event.attributes),
-  ]
-  return (
-    <dl className="pairs">
-      {rows
-        .filter(([, value]) => value !== '')
-        .map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd className="break">{value}</dd>
-          </div>
-        ))}
-    </dl>
-  )
 }
