@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { test } from 'node:test'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer, request as send } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Page } from 'playwright-core'
+import { cleanup } from '../support/cleanup.ts'
 import { openBrowser, openConsole } from '../support/console-page.ts'
 import { eventually } from '../support/eventually.ts'
 import { request } from '../support/http-client.ts'
@@ -104,6 +110,10 @@ test('try it', async (t) => {
     await page.getByRole('button', { name: 'Cancel' }).click()
 
     await activities(page).filter({ hasText: 'cancelled' }).waitFor()
+    await eventually(() => {
+      const refused = server.logLines().find(({ message }) => message === 'upload refused')
+      assert.match(String(refused?.code), /^(invalid_event|cancelled)$/)
+    })
     await page.getByRole('progressbar', { name: 'Sent' }).waitFor({ state: 'detached' })
   })
 
@@ -147,6 +157,30 @@ test('try it', async (t) => {
       .waitFor()
   })
 
+  await t.test('behind a path of a proxy it works, and the curl line has the path', async (t) => {
+    const page = await openConsole(t, browser, { http: `${await proxyOf(t, server)}/under/here` }, '/try')
+    await page.getByRole('button', { name: 'Analyze' }).click()
+    await panel(page, 'Text analysis').locator('.answer').getByText('"words": 6').waitFor()
+
+    const line = await panel(page, 'Text analysis').locator('.command-line code').textContent()
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${line} --fail --silent`])
+    assert.equal(JSON.parse(stdout).words, 6)
+  })
+
+  await t.test('where keys are on, the curl line takes the key of the shell', async (t) => {
+    const locked = await startInProcess(t, { env: { MILLRACE_AUTH: 'keys' } })
+    const page = await openConsole(t, browser, locked, '/')
+    const key = { name: 'admin', scopes: ['publish', 'read'], topics: null, types: null }
+    await page.route('**/v1/session', (route) => route.fulfill({ json: { needs_key: true, key } }))
+    await page.goto(`http://${locked.http}/#/try`)
+    await page.reload()
+    const line = await panel(page, 'Text analysis').locator('.command-line code').textContent()
+
+    const env = { ...process.env, MILLRACE_KEY: readFileSync(join(locked.dataDir, 'admin.key'), 'utf8').trim() }
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${line} --fail --silent`], { env })
+    assert.equal(JSON.parse(stdout).words, 6)
+  })
+
   await t.test('fits a phone', async (t) => {
     const page = await openConsole(t, browser, server, '/try', { width: 360 })
     await page.getByRole('button', { name: 'Analyze' }).click()
@@ -156,3 +190,24 @@ test('try it', async (t) => {
     assert.ok(content <= 360, `the page has content of ${content} px`)
   })
 })
+
+/** A proxy that has the server under the path /under/here; returns its host and port. */
+async function proxyOf(t: TestContext, server: { readonly http: string }): Promise<string> {
+  const proxy = createServer((incoming, outgoing) => {
+    const { method, headers, url = '' } = incoming
+    const onward = send(`http://${server.http}${url.replace('/under/here', '')}`, { method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(outgoing)
+    })
+    outgoing.on('close', () => onward.destroy())
+    onward.on('error', () => outgoing.destroy())
+    incoming.pipe(onward)
+  })
+  proxy.listen(0, '127.0.0.1')
+  cleanup(t, () => {
+    proxy.closeAllConnections()
+    proxy.close()
+  })
+  await once(proxy, 'listening')
+  return `127.0.0.1:${(proxy.address() as AddressInfo).port}`
+}
